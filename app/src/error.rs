@@ -1,0 +1,283 @@
+//! What can go wrong, as a browser or a script is told it.
+//!
+//! `AppError` is small, flat, serialisable and public: nothing in it may come from a driver, a
+//! query or a stack trace. The server turns anything unexpected into `Internal` and logs the
+//! cause once, under the same incident id.
+
+use leptos::{
+    prelude::{FromServerFnError, ServerFnErrorErr},
+    server_fn::codec::JsonEncoding,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The result of everything that a browser can cause.
+pub type AppResult<T> = Result<T, AppError>;
+
+/// One thing that is wrong with one field of a form or a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldError {
+    /// The field's name in the REST API; a form uses the same.
+    pub field: String,
+    /// What to do about it, as a sentence.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error at `field`.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Why something that was possible a moment ago is not possible now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conflict {
+    /// Somebody holds the ticket while they pay.
+    TicketReserved,
+    /// The ticket has been bought.
+    TicketSold,
+    /// The seller took the listing back.
+    TicketWithdrawn,
+    /// Fewer tickets are for sale than were asked for.
+    NotEnoughTickets,
+    /// Sellers cannot buy from themselves.
+    OwnTicket,
+    /// The event has begun; it neither lists nor sells.
+    EventOver,
+    /// It was changed since it was read.
+    VersionConflict,
+    /// The order's payment is under way.
+    PaymentInProgress,
+    /// The hold ran out.
+    OrderExpired,
+    /// The buyer cancelled it.
+    OrderCancelled,
+    /// It is paid.
+    OrderComplete,
+    /// It was paid back.
+    OrderRefunded,
+    /// The same idempotency key came with another body.
+    IdempotencyMismatch,
+    /// The first request with this idempotency key has not been answered yet.
+    IdempotencyInProgress,
+}
+
+impl Conflict {
+    /// The machine-readable code of the REST API.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TicketReserved => "ticket_reserved",
+            Self::TicketSold => "ticket_sold",
+            Self::TicketWithdrawn => "ticket_withdrawn",
+            Self::NotEnoughTickets => "not_enough_tickets",
+            Self::OwnTicket => "own_ticket",
+            Self::EventOver => "event_over",
+            Self::VersionConflict => "version_conflict",
+            Self::PaymentInProgress => "payment_in_progress",
+            Self::OrderExpired => "order_expired",
+            Self::OrderCancelled => "order_cancelled",
+            Self::OrderComplete => "order_complete",
+            Self::OrderRefunded => "order_refunded",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::IdempotencyInProgress => "idempotency_in_progress",
+        }
+    }
+
+    /// What a person is told.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::TicketReserved => {
+                "Somebody is paying for this ticket right now. If they don't finish, it goes back on sale."
+            }
+            Self::TicketSold => "This ticket has been sold.",
+            Self::TicketWithdrawn => "The seller has taken this ticket off sale.",
+            Self::NotEnoughTickets => "There aren't that many tickets on sale.",
+            Self::OwnTicket => "You are selling this ticket, so you can't buy it.",
+            Self::EventOver => "This event has begun, so its tickets are no longer traded.",
+            Self::VersionConflict => {
+                "This was changed in the meantime. Look at the newest version and try again."
+            }
+            Self::PaymentInProgress => {
+                "This order is being paid, perhaps in another tab. It can't be changed until that ends."
+            }
+            Self::OrderExpired => {
+                "The time to pay ran out and the tickets went back on sale. You were not charged."
+            }
+            Self::OrderCancelled => "This order was cancelled.",
+            Self::OrderComplete => "This order is already paid.",
+            Self::OrderRefunded => "This order was refunded.",
+            Self::IdempotencyMismatch => {
+                "This Idempotency-Key was used before with a different body."
+            }
+            Self::IdempotencyInProgress => {
+                "The first request with this Idempotency-Key is still running."
+            }
+        }
+    }
+}
+
+/// Everything that a request can be refused with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum AppError {
+    /// Nobody is signed in.
+    SignInRequired,
+    /// Unknown e-mail and wrong password alike.
+    BadCredentials,
+    /// Signed in, but this isn't theirs to do.
+    Forbidden,
+    /// Unknown, or somebody else's.
+    NotFound,
+    /// The input is wrong, field by field.
+    Invalid(Vec<FieldError>),
+    /// The world has moved on.
+    Conflict {
+        /// Why.
+        conflict: Conflict,
+        /// When trying again may help, in seconds.
+        retry_after_seconds: Option<i64>,
+    },
+    /// `If-Match` named another version.
+    PreconditionFailed,
+    /// The card was refused; the tickets are still held.
+    PaymentDeclined {
+        /// What the buyer can do, as a sentence.
+        message: String,
+    },
+    /// The body is larger than this server reads.
+    TooLarge,
+    /// Too often.
+    TooManyRequests {
+        /// Seconds until it is worth trying again.
+        retry_after_seconds: i64,
+    },
+    /// The server cannot do it just now; nothing was changed.
+    Unavailable,
+    /// Our fault. The log has the cause under this id.
+    Internal {
+        /// The request's id.
+        incident: String,
+    },
+    /// The request never became a call: the network, or a malformed form.
+    Transport(String),
+}
+
+impl AppError {
+    /// An error at one field.
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(field, message)])
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> http::StatusCode {
+        use http::StatusCode as S;
+        match self {
+            Self::SignInRequired | Self::BadCredentials => S::UNAUTHORIZED,
+            Self::Forbidden => S::FORBIDDEN,
+            Self::NotFound => S::NOT_FOUND,
+            Self::Invalid(_) | Self::Transport(_) => S::BAD_REQUEST,
+            Self::Conflict { .. } => S::CONFLICT,
+            Self::PreconditionFailed => S::PRECONDITION_FAILED,
+            Self::PaymentDeclined { .. } => S::PAYMENT_REQUIRED,
+            Self::TooLarge => S::PAYLOAD_TOO_LARGE,
+            Self::TooManyRequests { .. } => S::TOO_MANY_REQUESTS,
+            Self::Unavailable => S::SERVICE_UNAVAILABLE,
+            Self::Internal { .. } => S::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The machine-readable code of the REST API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::SignInRequired => "sign_in_required",
+            Self::BadCredentials => "bad_credentials",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Invalid(_) | Self::Transport(_) => "invalid",
+            Self::Conflict { conflict, .. } => conflict.code(),
+            Self::PreconditionFailed => "precondition_failed",
+            Self::PaymentDeclined { .. } => "card_declined",
+            Self::TooLarge => "too_large",
+            Self::TooManyRequests { .. } => "too_many_requests",
+            Self::Unavailable => "unavailable",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// The errors at fields, if there are any.
+    pub fn fields(&self) -> &[FieldError] {
+        match self {
+            Self::Invalid(fields) => fields,
+            _ => &[],
+        }
+    }
+
+    /// Seconds until it is worth trying again, where that is known.
+    pub fn retry_after_seconds(&self) -> Option<i64> {
+        match self {
+            Self::Conflict {
+                retry_after_seconds,
+                ..
+            } => *retry_after_seconds,
+            Self::TooManyRequests {
+                retry_after_seconds,
+            } => Some(*retry_after_seconds),
+            Self::Unavailable => Some(1),
+            _ => None,
+        }
+    }
+}
+
+impl From<Conflict> for AppError {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict {
+            conflict,
+            retry_after_seconds: None,
+        }
+    }
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SignInRequired => f.write_str("Sign in to do this."),
+            Self::BadCredentials => f.write_str("That e-mail and password don't match an account."),
+            Self::Forbidden => f.write_str("You are not allowed to do this."),
+            Self::NotFound => f.write_str("There is nothing here, or it isn't yours."),
+            Self::Invalid(fields) => match fields.as_slice() {
+                [only] => f.write_str(&only.message),
+                _ => f.write_str("Some of what you entered needs another look."),
+            },
+            Self::Conflict { conflict, .. } => f.write_str(conflict.message()),
+            Self::PreconditionFailed => f.write_str(Conflict::VersionConflict.message()),
+            Self::PaymentDeclined { message } => f.write_str(message),
+            Self::TooLarge => f.write_str("That is more than this server reads at once."),
+            Self::TooManyRequests {
+                retry_after_seconds,
+            } => {
+                write!(
+                    f,
+                    "That was too often. Try again in {retry_after_seconds} seconds."
+                )
+            }
+            Self::Unavailable => f.write_str("The server is busy. Nothing was changed; try again."),
+            Self::Internal { incident } => write!(
+                f,
+                "Something went wrong on our side. Nothing was lost. If you write to us, mention {incident}."
+            ),
+            Self::Transport(_) => f.write_str("The request could not be understood. Try again."),
+        }
+    }
+}
+
+impl FromServerFnError for AppError {
+    type Encoder = JsonEncoding;
+
+    fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
+        Self::Transport(error.to_string())
+    }
+}

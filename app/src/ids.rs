@@ -1,0 +1,45 @@
+//! Typed identifiers. A `TicketId` cannot be passed where an `OrderId` is meant.
+//!
+//! All are UUIDs (version 7 where the server makes them, so they sort by time). They name
+//! things; they are not secrets.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema), schema(value_type = Uuid))]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::try_parse(text).map(Self)
+            }
+        }
+    )+};
+}
+
+id!(
+    /// A person with an account.
+    UserId,
+    /// An event that tickets are listed for.
+    EventId,
+    /// One listed ticket.
+    TicketId,
+    /// One purchase of 1 to 8 tickets.
+    OrderId,
+    /// One payment of an order.
+    PaymentId,
+);

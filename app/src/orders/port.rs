@@ -1,0 +1,29 @@
+//! What a browser can ask of orders.
+
+use super::{Order, OrderList, OrderQuery, Reserve};
+use crate::{accounts::Viewer, error::AppResult, ids::OrderId};
+use async_trait::async_trait;
+
+/// A buyer's own orders. Another's order is `NotFound`.
+#[async_trait]
+pub trait Orders: Send + Sync {
+    /// Reserves tickets until `Order::expires_at`, all or nothing.
+    ///
+    /// `key` names the attempt: the same key and request by the same viewer is the same order,
+    /// however often it comes. A page makes one for each form it renders.
+    ///
+    /// Errors: `Invalid`, `NotFound`, `TicketReserved` (with the seconds left), `TicketSold`,
+    /// `TicketWithdrawn`, `NotEnoughTickets`, `OwnTicket`, `EventOver`, `IdempotencyMismatch`.
+    async fn reserve(&self, viewer: &Viewer, request: Reserve, key: Option<&str>) -> AppResult<Order>;
+
+    /// Own orders, newest first. Errors: `Invalid` at `cursor` or `limit`.
+    async fn list(&self, viewer: &Viewer, query: OrderQuery) -> AppResult<OrderList>;
+
+    /// One order. Errors: `NotFound`.
+    async fn get(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order>;
+
+    /// Gives the tickets back. Cancelling a cancelled order is fine; `expected` is the version
+    /// of an `If-Match`. Errors: `NotFound`, `PaymentInProgress`, `OrderComplete`, `OrderExpired`,
+    /// `OrderRefunded`.
+    async fn cancel(&self, viewer: &Viewer, id: OrderId, expected: Option<i64>) -> AppResult<()>;
+}

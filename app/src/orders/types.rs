@@ -1,0 +1,139 @@
+//! Orders, as the browser sees them.
+
+use crate::{
+    ids::{EventId, OrderId, PaymentId, TicketId},
+    money::{Currency, Money},
+    tickets::Ticket,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The most tickets that one order can hold.
+pub const TICKETS_PER_ORDER_MAX: usize = 8;
+
+/// Where an order stands. Money being captured shows as `awaiting_payment`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStatus {
+    /// The tickets are held; no payment has begun.
+    Created,
+    /// A payment has begun.
+    AwaitingPayment,
+    /// Paid; the tickets are the buyer's.
+    Complete,
+    /// Not paid in time.
+    Expired,
+    /// Given up by the buyer.
+    Cancelled,
+    /// Paid back.
+    Refunded,
+}
+
+/// One purchase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// When the hold ends, UTC. Fixed when the tickets were reserved.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = DateTime))]
+    pub expires_at: Timestamp,
+    /// Seconds until then by the server's clock, rounded up; 0 when it is over.
+    pub seconds_left: i64,
+    /// What the buyer pays in all, in minor units.
+    pub total_minor: i64,
+    /// The event's currency.
+    pub currency: Currency,
+    /// The tickets, at the prices of the moment of reserving.
+    pub tickets: Vec<Ticket>,
+    /// The newest payment, once one has begun.
+    pub payment_id: Option<PaymentId>,
+    /// Counts changes, from 1.
+    pub version: i64,
+}
+
+impl Order {
+    /// What the buyer pays in all.
+    pub fn total(&self) -> Money {
+        Money::new(self.total_minor, self.currency)
+    }
+
+    /// Whether the tickets are still held and can be paid for.
+    pub fn is_open(&self) -> bool {
+        matches!(
+            self.status,
+            OrderStatus::Created | OrderStatus::AwaitingPayment
+        )
+    }
+
+    /// The event that all its tickets admit to.
+    pub fn event_id(&self) -> Option<EventId> {
+        self.tickets.first().map(|ticket| ticket.event_id)
+    }
+}
+
+/// Which tickets to reserve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum Reserve {
+    /// These.
+    Named(ReserveNamed),
+    /// Any so many of an event, cheapest first.
+    Any(ReserveAny),
+}
+
+/// Reserve exactly these tickets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReserveNamed {
+    /// 1 to 8 tickets of one event.
+    pub ticket_ids: Vec<TicketId>,
+}
+
+/// Reserve any so many, cheapest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReserveAny {
+    /// The event.
+    pub event_id: EventId,
+    /// 1 to 8.
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 8))]
+    pub quantity: i64,
+    /// Only in this section.
+    #[serde(default)]
+    pub section: Option<String>,
+    /// None dearer than this.
+    #[serde(default)]
+    pub max_price_minor: Option<i64>,
+}
+
+/// One page of one's own orders, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct OrderList {
+    /// This page.
+    pub orders: Vec<Order>,
+    /// The cursor of the next page; null at the end.
+    pub next: Option<String>,
+}
+
+/// Which page of one's own orders.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema, utoipa::IntoParams), into_params(parameter_in = Query))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OrderQuery {
+    /// `next` of the page before.
+    #[serde(default)]
+    pub cursor: Option<String>,
+    /// 1 to 100; 20 if missing.
+    #[serde(default)]
+    pub limit: Option<i64>,
+}

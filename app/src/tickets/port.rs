@@ -1,0 +1,46 @@
+//! What a browser can ask of tickets.
+
+use super::{EditTicket, ListTicket, Listed, Offers, OwnedTicket, Ticket, TicketList, TicketQuery};
+use crate::{
+    accounts::Viewer,
+    error::AppResult,
+    ids::{EventId, TicketId},
+};
+use async_trait::async_trait;
+
+/// Listings. Anybody reads them; only the seller changes one, and only while nobody holds it.
+#[async_trait]
+pub trait Tickets: Send + Sync {
+    /// A page of tickets. Errors: `Invalid`; `SignInRequired` for `sellerId=me` without a viewer.
+    async fn list(&self, viewer: Option<&Viewer>, query: TicketQuery) -> AppResult<TicketList>;
+
+    /// What is for sale at an event, grouped as a buyer chooses.
+    async fn offers(&self, event: EventId) -> AppResult<Offers>;
+
+    /// One ticket. Errors: `NotFound`.
+    async fn get(&self, id: TicketId) -> AppResult<Ticket>;
+
+    /// Tickets that the viewer has bought, soonest event first; at most 200.
+    async fn bought_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
+
+    /// Tickets that the viewer sells or has sold, newest first; at most 200.
+    async fn sold_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
+
+    /// Lists `quantity` tickets (one, if it carries row or seat), all or nothing.
+    ///
+    /// Errors: `Invalid` at the field, `NotFound` (event), `EventOver`.
+    async fn put_on_sale(
+        &self,
+        viewer: &Viewer,
+        request: ListTicket,
+        quantity: i64,
+    ) -> AppResult<Listed>;
+
+    /// Changes price or seat. Errors: `NotFound`, `Forbidden`, `Invalid`, `TicketReserved`,
+    /// `TicketSold`, `TicketWithdrawn`, `VersionConflict`; nothing is written then.
+    async fn edit(&self, viewer: &Viewer, id: TicketId, request: EditTicket) -> AppResult<Ticket>;
+
+    /// Takes the listing back. Errors as `edit`; `expected` is the version of an `If-Match`.
+    async fn withdraw(&self, viewer: &Viewer, id: TicketId, expected: Option<i64>)
+    -> AppResult<()>;
+}

@@ -1,0 +1,220 @@
+//! Tickets, as the browser sees them.
+
+use crate::{
+    ids::{EventId, TicketId, UserId},
+    money::{Currency, Money},
+};
+use serde::{Deserialize, Serialize};
+
+/// Where a ticket stands this moment. `Reserved` ends by the clock, whatever any job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum TicketStatus {
+    /// Can be bought.
+    Available,
+    /// Somebody holds it while they pay.
+    Reserved,
+    /// Bought.
+    Sold,
+    /// Taken off sale by its seller.
+    Withdrawn,
+}
+
+/// One listed ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Ticket {
+    /// Its id.
+    pub id: TicketId,
+    /// The event it admits to.
+    pub event_id: EventId,
+    /// Who sells it.
+    pub seller_id: UserId,
+    /// Stalls, Balcony, Standing.
+    pub section: Option<String>,
+    /// Row in the section.
+    pub row: Option<String>,
+    /// Seat in the row.
+    pub seat: Option<String>,
+    /// Section, row and seat as one line; "General admission" if there is none.
+    pub label: String,
+    /// The whole price, in minor units. In an order: the price at the moment of reserving.
+    pub price_minor: i64,
+    /// What was first paid for it, in minor units.
+    pub face_value_minor: Option<i64>,
+    /// The event's currency.
+    pub currency: Currency,
+    /// Where it stands.
+    pub status: TicketStatus,
+    /// While reserved: seconds until the hold ends, rounded up.
+    pub reserved_seconds_left: Option<i64>,
+    /// Counts changes, from 1.
+    pub version: i64,
+}
+
+impl Ticket {
+    /// The whole price.
+    pub fn price(&self) -> Money {
+        Money::new(self.price_minor, self.currency)
+    }
+}
+
+/// What listing one ticket takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ListTicket {
+    /// An event that has not begun.
+    pub event_id: EventId,
+    /// 1 to 99 999 999 minor units: all that the buyer pays.
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    pub price_minor: i64,
+    /// What was first paid for it.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    pub face_value_minor: Option<i64>,
+    /// Up to 40 characters.
+    #[serde(default)]
+    pub section: Option<String>,
+    /// Up to 10 characters.
+    #[serde(default)]
+    pub row: Option<String>,
+    /// Up to 10 characters.
+    #[serde(default)]
+    pub seat: Option<String>,
+}
+
+/// What listing many alike takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ListBatch {
+    /// An event that has not begun.
+    pub event_id: EventId,
+    /// 1 to 10 000.
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 10_000))]
+    pub quantity: i64,
+    /// 1 to 99 999 999 minor units: all that the buyer pays.
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    pub price_minor: i64,
+    /// What was first paid for each.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    pub face_value_minor: Option<i64>,
+    /// Up to 40 characters.
+    #[serde(default)]
+    pub section: Option<String>,
+}
+
+/// What a batch became.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// How many.
+    pub created: i64,
+    /// Which.
+    pub ticket_ids: Vec<TicketId>,
+}
+
+/// What changing a listing takes. What is missing stays as it is; an empty text clears.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EditTicket {
+    /// The new whole price.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    pub price_minor: Option<i64>,
+    /// Up to 40 characters.
+    #[serde(default)]
+    pub section: Option<String>,
+    /// Up to 10 characters.
+    #[serde(default)]
+    pub row: Option<String>,
+    /// Up to 10 characters.
+    #[serde(default)]
+    pub seat: Option<String>,
+    /// The version that was read.
+    pub version: i64,
+}
+
+/// Which tickets to list.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema, utoipa::IntoParams), into_params(parameter_in = Query))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TicketQuery {
+    /// Of this event.
+    #[serde(default)]
+    pub event_id: Option<EventId>,
+    /// Standing so this moment.
+    #[serde(default)]
+    pub status: Option<TicketStatus>,
+    /// A seller's id, or `me`.
+    #[serde(default)]
+    pub seller_id: Option<String>,
+    /// `next` of the page before.
+    #[serde(default)]
+    pub cursor: Option<String>,
+    /// 1 to 100; 20 if missing.
+    #[serde(default)]
+    pub limit: Option<i64>,
+}
+
+/// One page of tickets. Of an event: cheapest first; otherwise newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TicketList {
+    /// This page.
+    pub tickets: Vec<Ticket>,
+    /// The cursor of the next page; null at the end.
+    pub next: Option<String>,
+}
+
+/// Tickets of one event that differ in nothing that a buyer chooses by: any of them will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Their section.
+    pub section: Option<String>,
+    /// The whole price of each, in minor units.
+    pub price_minor: i64,
+    /// What was first paid for each.
+    pub face_value_minor: Option<i64>,
+    /// Whose.
+    pub seller_name: String,
+    /// How many can be bought this moment.
+    pub available: i64,
+    /// How many somebody is paying for.
+    pub reserved: i64,
+}
+
+/// What an event page shows for sale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offers {
+    /// Unnumbered tickets, cheapest first.
+    pub groups: Vec<Offer>,
+    /// Single seats with row or seat, cheapest first, with their seller's name; at most 100.
+    pub seats: Vec<(Ticket, String)>,
+    /// How many can be bought in all.
+    pub available: i64,
+    /// How many somebody is paying for.
+    pub reserved: i64,
+    /// How many have been bought.
+    pub sold: i64,
+}
+
+/// What a seller sees of an event's listings of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedTicket {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The event's title.
+    pub event_title: String,
+    /// The event's house and town.
+    pub event_place: String,
+    /// When it begins, in the venue's zone, ready to read.
+    pub event_when: String,
+}
