@@ -1,0 +1,167 @@
+//! The database: one set of SQL for SQLite and PostgreSQL.
+//!
+//! Owns the connections, the migrations, the few things in which the engines differ
+//! (`engine.rs`, the only file that asks which one it is) and [`Db::write`], which alone begins
+//! a writing transaction. Holds no SQL of any feature.
+
+mod engine;
+mod migrate;
+mod writer;
+
+use futures::future::BoxFuture;
+use sqlx::{AnyConnection, AnyPool, any::AnyPoolOptions};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+pub use engine::{Engine, engine_of};
+pub use migrate::applied_and_known;
+
+/// What a transaction may run statements on.
+pub type Conn = AnyConnection;
+
+/// How many read connections are kept. SQLite's readers share one machine's cores; PostgreSQL's
+/// pool also carries the writers.
+const SQLITE_READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 24;
+/// How long a request waits for a connection before it is told that the server is busy.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address is of no engine that we know.
+    #[error("DATABASE_URL must begin with sqlite:// or postgres://")]
+    UnknownEngine,
+    /// A fact that our guarantees rest on does not hold.
+    #[error("the database is not set up as Stagedoor needs it: {0}")]
+    Unsuitable(String),
+    /// It was last used by a newer Stagedoor, or migrating it failed.
+    #[error("the database could not be brought to this version")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// It did not answer.
+    #[error("the database did not answer")]
+    Database(#[from] sqlx::Error),
+}
+
+/// A handle on the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    engine: Engine,
+    pool: AnyPool,
+    writer: Option<mpsc::Sender<writer::Job>>,
+}
+
+impl Db {
+    /// Connects, asserts what our guarantees rest on, and migrates.
+    ///
+    /// Errors: see [`OpenError`]; nothing is changed in a database that is not suitable.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        let db = Self::connect(url).await?;
+        db.migrate().await?;
+        Ok(db)
+    }
+
+    /// Connects without migrating.
+    pub async fn connect(url: &str) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let engine = Engine::of(url).ok_or(OpenError::UnknownEngine)?;
+        let url = engine.connection_url(url);
+        let connections = match engine {
+            Engine::Sqlite => SQLITE_READERS,
+            Engine::Postgres => POSTGRES_CONNECTIONS,
+        };
+        // SQLite's file, and its journal mode, are made by the first writing connection.
+        let writer = match engine {
+            Engine::Sqlite => Some(writer::spawn(engine, &url).await?),
+            Engine::Postgres => None,
+        };
+        let pool = AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |conn, _| Box::pin(async move { engine.prepare(conn).await }))
+            .connect(&url)
+            .await?;
+        engine.assert_suitable(&mut *pool.acquire().await?).await?;
+        Ok(Self { engine, pool, writer })
+    }
+
+    /// Brings the schema to this version.
+    pub async fn migrate(&self) -> Result<(), OpenError> {
+        let mut conn = self.pool.acquire().await?;
+        migrate::run(&mut conn).await?;
+        Ok(())
+    }
+
+    /// Which engine it is.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Connections for reading. Nothing is written through these.
+    pub fn reads(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Runs `work` in one writing transaction and commits it if it succeeds; what it wrote is
+    /// durable once this returns, and nothing of it is left if it fails.
+    ///
+    /// The work goes on if the caller stops waiting: a client that disconnects changes nothing.
+    /// It must not wait for anything but the database.
+    ///
+    /// On SQLite one writer runs what is waiting in turn and commits it together (each in a
+    /// savepoint of its own); on PostgreSQL transactions run side by side.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<sqlx::Error> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+    {
+        match &self.writer {
+            Some(writer) => writer::run_queued(writer, work).await,
+            None => writer::run_alone(self.pool.clone(), work).await,
+        }
+    }
+
+    /// Ends the connections, once what is under way is done.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The VALUES of an INSERT of `rows` rows: `($1, $2), ($3, $4)`.
+pub fn rows(rows: usize, columns: usize) -> String {
+    let mut sql = String::with_capacity(rows * columns * 6);
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        sql.push_str(&placeholders(row * columns + 1, columns));
+        sql.push(')');
+    }
+    sql
+}
+
+/// `count` placeholders from `$first`: `$3, $4, $5`.
+pub fn placeholders(first: usize, count: usize) -> String {
+    let mut sql = String::with_capacity(count * 5);
+    for number in first..first + count {
+        if number > first {
+            sql.push_str(", ");
+        }
+        sql.push('$');
+        sql.push_str(&number.to_string());
+    }
+    sql
+}
+
+/// A text column read as an id, a currency or the like.
+pub fn parse<T>(row: &sqlx::any::AnyRow, column: &str) -> Result<T, sqlx::Error>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    use sqlx::Row;
+    let text: String = row.try_get(column)?;
+    text.parse().map_err(|error: T::Err| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: error.into(),
+    })
+}

@@ -1,0 +1,162 @@
+//! Writing transactions: SQLite's single writer with group commit, PostgreSQL's side by side.
+//!
+//! SQLite commits durably in one fsync, whether for one transaction or for many. So the writer
+//! takes all that is waiting, runs each in a savepoint, commits once and then answers: durable
+//! before anybody is told, and many times faster than one by one.
+
+use super::{Conn, Engine, OpenError};
+use futures::{FutureExt, future::BoxFuture};
+use sqlx::{AnyPool, Connection, Executor};
+use std::panic::AssertUnwindSafe;
+use tokio::sync::{mpsc, oneshot};
+
+/// The most transactions that share a commit: enough to hide the fsync, few enough that the
+/// first does not wait long for the last.
+const GROUP_MAX: usize = 64;
+/// How many may wait before callers are held back.
+const QUEUE_MAX: usize = 1024;
+
+/// Work that waits for the writer. It runs itself and keeps its own answer until it is told
+/// whether the commit held.
+pub(super) trait QueuedWork: Send {
+    /// Runs in its savepoint; true if it is to be kept.
+    fn run<'c>(&'c mut self, conn: &'c mut Conn) -> BoxFuture<'c, bool>;
+    /// Answers the caller: with what it made, or with why the commit failed.
+    fn answer(self: Box<Self>, committed: Result<(), sqlx::Error>);
+}
+
+pub(super) type Job = Box<dyn QueuedWork>;
+
+struct Queued<T, E, F> {
+    work: Option<F>,
+    made: Option<Result<T, E>>,
+    caller: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> QueuedWork for Queued<T, E, F>
+where
+    T: Send + 'static,
+    E: From<sqlx::Error> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+{
+    fn run<'c>(&'c mut self, conn: &'c mut Conn) -> BoxFuture<'c, bool> {
+        Box::pin(async move {
+            let Some(work) = self.work.take() else { return false };
+            let made = AssertUnwindSafe(async { work(conn).await }).catch_unwind().await;
+            let made = made.unwrap_or_else(|_| Err(panicked().into()));
+            let keep = made.is_ok();
+            self.made = Some(made);
+            keep
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), sqlx::Error>) {
+        let answer = match (self.made, committed) {
+            (Some(Err(refused)), _) => Err(refused),
+            (Some(Ok(made)), Ok(())) => Ok(made),
+            (_, Err(failed)) => Err(failed.into()),
+            (None, Ok(())) => Err(panicked().into()),
+        };
+        // The caller may have gone; what was committed stands all the same.
+        let _ = self.caller.send(answer);
+    }
+}
+
+fn panicked() -> sqlx::Error {
+    sqlx::Error::Protocol("the transaction's work panicked; nothing of it was kept".into())
+}
+
+/// Hands `work` to the writer and waits for its answer.
+pub(super) async fn run_queued<T, E, F>(writer: &mpsc::Sender<Job>, work: F) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<sqlx::Error> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+{
+    let (caller, answer) = oneshot::channel();
+    let job: Job = Box::new(Queued { work: Some(work), made: None, caller });
+    if writer.send(job).await.is_err() {
+        return Err(sqlx::Error::PoolClosed.into());
+    }
+    answer.await.unwrap_or_else(|_| Err(sqlx::Error::PoolClosed.into()))
+}
+
+/// Runs `work` in a transaction of its own, on a task of its own: a caller that stops waiting
+/// does not cut it short.
+pub(super) async fn run_alone<T, E, F>(pool: AnyPool, work: F) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<sqlx::Error> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+{
+    tokio::spawn(async move {
+        let mut transaction = pool.begin().await?;
+        let made = work(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(made)
+    })
+    .await
+    .unwrap_or_else(|_| Err(panicked().into()))
+}
+
+/// Opens the writer's connection and starts its task, which ends when the last sender is gone.
+pub(super) async fn spawn(engine: Engine, url: &str) -> Result<mpsc::Sender<Job>, OpenError> {
+    let mut conn = open(engine, url).await?;
+    engine.assert_suitable(&mut conn).await?;
+    let (sender, mut waiting) = mpsc::channel(QUEUE_MAX);
+    let url = url.to_owned();
+    tokio::spawn(async move {
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
+            if let Err(error) = commit_group(engine, &mut conn, &mut group).await {
+                tracing::error!(%error, "a group of transactions could not be committed");
+                // The connection may be left inside a transaction: begin anew with a fresh one.
+                match open(engine, &url).await {
+                    Ok(fresh) => conn = fresh,
+                    Err(error) => tracing::error!(%error, "the writer could not reconnect"),
+                }
+            }
+        }
+        let _ = conn.close().await;
+    });
+    Ok(sender)
+}
+
+async fn open(engine: Engine, url: &str) -> Result<Conn, sqlx::Error> {
+    let mut conn = Conn::connect(url).await?;
+    engine.prepare(&mut conn).await?;
+    Ok(conn)
+}
+
+/// Runs the group in one transaction and answers everybody in it.
+async fn commit_group(
+    engine: Engine,
+    conn: &mut Conn,
+    group: &mut Vec<Job>,
+) -> Result<(), sqlx::Error> {
+    let outcome = run_group(engine, conn, group).await;
+    for job in group.drain(..) {
+        job.answer(match &outcome {
+            Ok(()) => Ok(()),
+            Err(error) => Err(sqlx::Error::Protocol(format!("the commit failed: {error}"))),
+        });
+    }
+    outcome
+}
+
+async fn run_group(
+    engine: Engine,
+    conn: &mut Conn,
+    group: &mut [Job],
+) -> Result<(), sqlx::Error> {
+    conn.execute(engine.begin()).await?;
+    for job in group {
+        conn.execute("SAVEPOINT work").await?;
+        if !job.run(conn).await {
+            conn.execute("ROLLBACK TO work").await?;
+        }
+        conn.execute("RELEASE work").await?;
+    }
+    conn.execute("COMMIT").await?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Domain events: what happened, written down in the transaction that made it happen.
+//!
+//! Owns the `outbox` table. An event carries the version that its aggregate has after the
+//! change; versions of one aggregate run 1, 2, 3 … without gaps, which the table's unique key
+//! proves and `stagedoor audit` checks. Nothing here decides what happens.
+
+use crate::db::Conn;
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, query};
+use std::fmt::Display;
+use uuid::Uuid;
+
+/// The names of domain events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventType {
+    /// Somebody signed up.
+    UserCreated,
+    /// Somebody changed their account.
+    UserUpdated,
+    /// An event was created.
+    EventCreated,
+    /// An event was changed.
+    EventUpdated,
+    /// A ticket was listed.
+    TicketCreated,
+    /// A ticket was reserved, released, sold, withdrawn, or its price or seat changed.
+    TicketUpdated,
+    /// Tickets were reserved.
+    OrderCreated,
+    /// A payment began or ended, or the money went back.
+    OrderUpdated,
+    /// The buyer gave the tickets back.
+    OrderCancelled,
+    /// The hold ran out.
+    OrderExpired,
+    /// Money was taken.
+    PaymentCreated,
+}
+
+impl EventType {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UserCreated => "UserCreated",
+            Self::UserUpdated => "UserUpdated",
+            Self::EventCreated => "EventCreated",
+            Self::EventUpdated => "EventUpdated",
+            Self::TicketCreated => "TicketCreated",
+            Self::TicketUpdated => "TicketUpdated",
+            Self::OrderCreated => "OrderCreated",
+            Self::OrderUpdated => "OrderUpdated",
+            Self::OrderCancelled => "OrderCancelled",
+            Self::OrderExpired => "OrderExpired",
+            Self::PaymentCreated => "PaymentCreated",
+        }
+    }
+
+    /// The kind of thing that it happened to.
+    pub fn aggregate(self) -> &'static str {
+        match self {
+            Self::UserCreated | Self::UserUpdated => "user",
+            Self::EventCreated | Self::EventUpdated => "event",
+            Self::TicketCreated | Self::TicketUpdated => "ticket",
+            Self::OrderCreated
+            | Self::OrderUpdated
+            | Self::OrderCancelled
+            | Self::OrderExpired => "order",
+            Self::PaymentCreated => "payment",
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub struct DomainEvent {
+    kind: EventType,
+    aggregate_id: String,
+    version: i64,
+    data: String,
+}
+
+impl DomainEvent {
+    /// `version` is the aggregate's after the change; `data` is what it is now.
+    pub fn new(
+        kind: EventType,
+        aggregate_id: impl Display,
+        version: i64,
+        data: &impl Serialize,
+    ) -> Self {
+        // What we serialise are our own plain structs; they have no way to fail.
+        let data = serde_json::to_string(data).unwrap_or_else(|_| "{}".to_owned());
+        Self { kind, aggregate_id: aggregate_id.to_string(), version, data }
+    }
+}
+
+/// Rows in one INSERT: keeps the number of parameters below what the engines take.
+const ROWS_MAX: usize = 500;
+const COLUMNS: usize = 7;
+
+/// Writes `events` down, in the caller's transaction.
+pub async fn append(
+    conn: &mut Conn,
+    now_micros: i64,
+    events: &[DomainEvent],
+) -> Result<(), sqlx::Error> {
+    for chunk in events.chunks(ROWS_MAX) {
+        let sql = format!(
+            "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, occurred_at, data) \
+             VALUES {}",
+            crate::db::rows(chunk.len(), COLUMNS)
+        );
+        let mut insert = query(AssertSqlSafe(sql));
+        for event in chunk {
+            insert = insert
+                // Sorts by time: within this process later events have greater ids.
+                .bind(Uuid::now_v7().to_string())
+                .bind(event.kind.name())
+                .bind(event.kind.aggregate())
+                .bind(event.aggregate_id.clone())
+                .bind(event.version)
+                .bind(now_micros)
+                .bind(event.data.clone());
+        }
+        insert.execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// An event as subscribers get it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Published {
+    /// UUIDv7, also the key by which brokers drop duplicates.
+    pub id: String,
+    /// `TicketUpdated`, for one.
+    pub r#type: String,
+    /// `ticket`, for one.
+    pub aggregate_type: String,
+    /// Whose.
+    pub aggregate_id: String,
+    /// The aggregate's version after it.
+    pub version: i64,
+    /// When.
+    pub occurred_at: Timestamp,
+    /// The aggregate as it was then.
+    pub data: serde_json::Value,
+}

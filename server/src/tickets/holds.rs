@@ -1,0 +1,193 @@
+//! The lock on a ticket: taken, kept, released, and turned into a sale.
+//!
+//! Every function runs in the caller's transaction and is one conditional UPDATE whose row count
+//! decides; each writes the `TicketUpdated` that tells of it. Rows are locked in the order of
+//! their ids, here and everywhere, so that orders that cross each other never deadlock.
+
+use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow};
+use crate::{
+    db::{Conn, engine_of, placeholders},
+    outbox::{self, DomainEvent, EventType},
+};
+use app::ids::{EventId, OrderId, TicketId, UserId};
+use sqlx::{AssertSqlSafe, query};
+
+/// Reads and locks these tickets, in the order of their ids; those that don't exist are missing.
+pub async fn tickets_lock(
+    conn: &mut Conn,
+    ids: &[TicketId],
+) -> Result<Vec<TicketRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tickets WHERE id IN ({}) ORDER BY id{}",
+        placeholders(1, ids.len()),
+        engine_of(conn).for_update()
+    );
+    let mut select = query(AssertSqlSafe(sql));
+    for id in ids {
+        select = select.bind(id.to_string());
+    }
+    select.fetch_all(conn).await?.iter().map(TicketRow::read).collect()
+}
+
+/// Locks the tickets of an order before anything else of it is touched: who takes tickets locks
+/// them first too, so nobody waits in a circle.
+pub async fn order_tickets_lock(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+    let lock = engine_of(conn).for_update();
+    if lock.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT id FROM tickets WHERE id IN (SELECT ticket_id FROM order_lines WHERE order_id = $1) \
+         ORDER BY id{lock}"
+    );
+    query(AssertSqlSafe(sql)).bind(order.to_string()).fetch_all(conn).await?;
+    Ok(())
+}
+
+/// What a buyer will take any of.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Of this event.
+    pub event: EventId,
+    /// Not from themselves.
+    pub buyer: UserId,
+    /// Only in this section.
+    pub section: Option<String>,
+    /// None dearer.
+    pub max_price_minor: Option<i64>,
+    /// So many.
+    pub quantity: i64,
+}
+
+/// Locks the cheapest tickets that nobody holds, up to the quantity wanted.
+pub async fn tickets_lock_cheapest(
+    conn: &mut Conn,
+    wanted: &Wanted,
+) -> Result<Vec<TicketRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tickets WHERE event_id = $1 AND held_until = 0 AND state = 'listed' \
+         AND seller_id <> $2 AND ($3 IS NULL OR section = $3) AND price_minor <= $4 \
+         ORDER BY price_minor, id LIMIT $5{}",
+        engine_of(conn).for_update_skip_locked()
+    );
+    query(AssertSqlSafe(sql))
+        .bind(wanted.event.to_string())
+        .bind(wanted.buyer.to_string())
+        .bind(wanted.section.clone())
+        .bind(wanted.max_price_minor.unwrap_or(i64::MAX))
+        .bind(wanted.quantity)
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(TicketRow::read)
+        .collect()
+}
+
+/// Orders whose hold on tickets of this event has lapsed and that nobody has tidied up yet.
+pub async fn lapsed_holders(
+    conn: &mut Conn,
+    event: EventId,
+    now_micros: i64,
+    limit: i64,
+) -> Result<Vec<OrderId>, sqlx::Error> {
+    let rows = query(
+        "SELECT DISTINCT held_by FROM tickets WHERE event_id = $1 AND state = 'listed' \
+         AND held_until > 0 AND held_until <= $2 LIMIT $3",
+    )
+    .bind(event.to_string())
+    .bind(now_micros)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| crate::db::parse(row, "held_by")).collect()
+}
+
+/// Takes the lock on one ticket if it is for sale and nobody has it. `None`: the race was lost.
+pub async fn ticket_hold(
+    conn: &mut Conn,
+    ticket: TicketId,
+    order: OrderId,
+    until_micros: i64,
+    now_micros: i64,
+) -> Result<Option<TicketRow>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET held_by = $2, held_until = $3, version = version + 1 \
+         WHERE id = $1 AND state = 'listed' AND held_until = 0 RETURNING {COLUMNS}"
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(ticket.to_string())
+        .bind(order.to_string())
+        .bind(until_micros)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let row = TicketRow::read(&row)?;
+    outbox::append(conn, now_micros, &[row.event(EventType::TicketUpdated, now_micros)]).await?;
+    Ok(Some(row))
+}
+
+/// Moves the end of an order's hold. Nothing that a buyer sees of a ticket changes but the
+/// seconds, so no version moves.
+pub async fn tickets_hold_until(
+    conn: &mut Conn,
+    order: OrderId,
+    until_micros: i64,
+) -> Result<u64, sqlx::Error> {
+    let done = query("UPDATE tickets SET held_until = $2 WHERE held_by = $1 AND state = 'listed'")
+        .bind(order.to_string())
+        .bind(until_micros)
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Keeps the lock until the money is taken or refused, however long that lasts.
+pub async fn tickets_hold_for_capture(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<u64, sqlx::Error> {
+    tickets_hold_until(conn, order, HELD_FOR_CAPTURE).await
+}
+
+/// Gives back what this order holds, and nothing else: a stale timer cannot free another's lock.
+pub async fn tickets_release(
+    conn: &mut Conn,
+    order: OrderId,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET held_by = NULL, held_until = 0, version = version + 1 \
+         WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
+    );
+    tell(conn, query(AssertSqlSafe(sql)).bind(order.to_string()), now_micros).await?;
+    Ok(())
+}
+
+/// Makes the tickets that this order holds the buyer's. Returns how many it were.
+pub async fn tickets_sell(
+    conn: &mut Conn,
+    order: OrderId,
+    buyer: UserId,
+    now_micros: i64,
+) -> Result<usize, sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET state = 'sold', owner_id = $2, held_by = NULL, held_until = 0, \
+         version = version + 1 WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
+    );
+    let update = query(AssertSqlSafe(sql)).bind(order.to_string()).bind(buyer.to_string());
+    tell(conn, update, now_micros).await
+}
+
+async fn tell(
+    conn: &mut Conn,
+    update: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>,
+    now_micros: i64,
+) -> Result<usize, sqlx::Error> {
+    let rows = update.fetch_all(&mut *conn).await?;
+    let events: Vec<DomainEvent> = rows
+        .iter()
+        .map(|row| Ok(TicketRow::read(row)?.event(EventType::TicketUpdated, now_micros)))
+        .collect::<Result<_, sqlx::Error>>()?;
+    outbox::append(conn, now_micros, &events).await?;
+    Ok(events.len())
+}
