@@ -26,7 +26,10 @@ pub type SharedClock = Arc<dyn Clock>;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks the system"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -63,5 +66,9 @@ pub fn from_micros(micros: i64) -> Timestamp {
 /// Whole seconds from `now` until `until`, rounded up; 0 when it has passed.
 pub fn seconds_until(until_micros: i64, now_micros: i64) -> i64 {
     let left = until_micros.saturating_sub(now_micros);
-    if left <= 0 { 0 } else { (left - 1) / 1_000_000 + 1 }
+    if left <= 0 {
+        0
+    } else {
+        (left - 1) / 1_000_000 + 1
+    }
 }

@@ -14,7 +14,9 @@ tokio::task_local! {
 
 /// The id of the request being answered, or `none` outside of one.
 pub fn request_id() -> String {
-    REQUEST_ID.try_with(Clone::clone).unwrap_or_else(|_| "none".to_owned())
+    REQUEST_ID
+        .try_with(Clone::clone)
+        .unwrap_or_else(|_| "none".to_owned())
 }
 
 /// The result of everything inside the server.

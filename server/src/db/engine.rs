@@ -108,11 +108,18 @@ impl Engine {
 
 /// Which engine a connection is of.
 pub fn engine_of(conn: &Conn) -> Engine {
-    if conn.backend_name() == "SQLite" { Engine::Sqlite } else { Engine::Postgres }
+    if conn.backend_name() == "SQLite" {
+        Engine::Sqlite
+    } else {
+        Engine::Postgres
+    }
 }
 
 async fn text(conn: &mut Conn, sql: String) -> Result<String, sqlx::Error> {
-    sqlx::query(AssertSqlSafe(sql)).fetch_one(conn).await?.try_get(0)
+    sqlx::query(AssertSqlSafe(sql))
+        .fetch_one(conn)
+        .await?
+        .try_get(0)
 }
 
 async fn assert_sqlite(conn: &mut Conn) -> Result<(), OpenError> {
@@ -122,32 +129,52 @@ async fn assert_sqlite(conn: &mut Conn) -> Result<(), OpenError> {
             "SQLite is {version}, and {SQLITE_VERSION_MIN} is the first that is safe"
         )));
     }
-    for (pragma, wanted) in [("journal_mode", "wal"), ("synchronous", "2"), ("foreign_keys", "1")] {
-        let found =
-            text(conn, format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}")).await?;
+    for (pragma, wanted) in [
+        ("journal_mode", "wal"),
+        ("synchronous", "2"),
+        ("foreign_keys", "1"),
+    ] {
+        let found = text(
+            conn,
+            format!("SELECT CAST({pragma} AS TEXT) FROM pragma_{pragma}"),
+        )
+        .await?;
         if found != wanted {
-            return Err(OpenError::Unsuitable(format!("{pragma} is {found}, not {wanted}")));
+            return Err(OpenError::Unsuitable(format!(
+                "{pragma} is {found}, not {wanted}"
+            )));
         }
     }
     Ok(())
 }
 
 async fn assert_postgres(conn: &mut Conn) -> Result<(), OpenError> {
-    let number = text(conn, "SELECT current_setting('server_version_num')".to_owned()).await?;
+    let number = text(
+        conn,
+        "SELECT current_setting('server_version_num')".to_owned(),
+    )
+    .await?;
     if number.parse::<i64>().unwrap_or(0) < POSTGRES_VERSION_MIN {
-        return Err(OpenError::Unsuitable("PostgreSQL 15 or newer is needed".to_owned()));
+        return Err(OpenError::Unsuitable(
+            "PostgreSQL 15 or newer is needed".to_owned(),
+        ));
     }
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
         let found = text(conn, format!("SELECT current_setting('{setting}')")).await?;
         if found != "on" {
-            return Err(OpenError::Unsuitable(format!("{setting} is {found}, not on")));
+            return Err(OpenError::Unsuitable(format!(
+                "{setting} is {found}, not on"
+            )));
         }
     }
     Ok(())
 }
 
 fn version_parts(version: &str) -> Vec<u32> {
-    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    version
+        .split('.')
+        .map(|part| part.parse().unwrap_or(0))
+        .collect()
 }
 
 #[cfg(test)]
@@ -156,7 +183,10 @@ mod tests {
 
     #[test]
     fn the_engine_is_told_by_the_address() {
-        assert_eq!(Engine::of("sqlite://data/stagedoor.db"), Some(Engine::Sqlite));
+        assert_eq!(
+            Engine::of("sqlite://data/stagedoor.db"),
+            Some(Engine::Sqlite)
+        );
         assert_eq!(Engine::of("postgres://u@h/d"), Some(Engine::Postgres));
         assert_eq!(Engine::of("postgresql://u@h/d"), Some(Engine::Postgres));
         assert_eq!(Engine::of("mysql://u@h/d"), None);

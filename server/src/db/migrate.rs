@@ -43,8 +43,9 @@ pub(super) async fn run(conn: &mut Conn) -> Result<(), MigrateError> {
 
 /// How many migrations the database has, and how many this binary knows: equal when it is ready.
 pub async fn applied_and_known(db: &Db) -> Result<(i64, i64), sqlx::Error> {
-    let applied =
-        sqlx::query_scalar("SELECT COUNT(*) FROM _sqlx_migrations").fetch_one(db.reads()).await?;
+    let applied = sqlx::query_scalar("SELECT COUNT(*) FROM _sqlx_migrations")
+        .fetch_one(db.reads())
+        .await?;
     Ok((applied, i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)))
 }
 
@@ -59,8 +60,10 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         files.sort();
-        let carried: Vec<String> =
-            MIGRATIONS.iter().map(|(version, name, _)| format!("{version}_{name}.sql")).collect();
+        let carried: Vec<String> = MIGRATIONS
+            .iter()
+            .map(|(version, name, _)| format!("{version}_{name}.sql"))
+            .collect();
         assert_eq!(carried, files);
     }
 }

@@ -82,7 +82,11 @@ impl Db {
             .connect(&url)
             .await?;
         engine.assert_suitable(&mut *pool.acquire().await?).await?;
-        Ok(Self { engine, pool, writer })
+        Ok(Self {
+            engine,
+            pool,
+            writer,
+        })
     }
 
     /// Brings the schema to this version.
@@ -160,8 +164,9 @@ where
 {
     use sqlx::Row;
     let text: String = row.try_get(column)?;
-    text.parse().map_err(|error: T::Err| sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: error.into(),
-    })
+    text.parse()
+        .map_err(|error: T::Err| sqlx::Error::ColumnDecode {
+            index: column.to_owned(),
+            source: error.into(),
+        })
 }

@@ -41,8 +41,12 @@ where
 {
     fn run<'c>(&'c mut self, conn: &'c mut Conn) -> BoxFuture<'c, bool> {
         Box::pin(async move {
-            let Some(work) = self.work.take() else { return false };
-            let made = AssertUnwindSafe(async { work(conn).await }).catch_unwind().await;
+            let Some(work) = self.work.take() else {
+                return false;
+            };
+            let made = AssertUnwindSafe(async { work(conn).await })
+                .catch_unwind()
+                .await;
             let made = made.unwrap_or_else(|_| Err(panicked().into()));
             let keep = made.is_ok();
             self.made = Some(made);
@@ -74,11 +78,17 @@ where
     F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
 {
     let (caller, answer) = oneshot::channel();
-    let job: Job = Box::new(Queued { work: Some(work), made: None, caller });
+    let job: Job = Box::new(Queued {
+        work: Some(work),
+        made: None,
+        caller,
+    });
     if writer.send(job).await.is_err() {
         return Err(sqlx::Error::PoolClosed.into());
     }
-    answer.await.unwrap_or_else(|_| Err(sqlx::Error::PoolClosed.into()))
+    answer
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::PoolClosed.into()))
 }
 
 /// Runs `work` in a transaction of its own, on a task of its own: a caller that stops waiting
@@ -144,11 +154,7 @@ async fn commit_group(
     outcome
 }
 
-async fn run_group(
-    engine: Engine,
-    conn: &mut Conn,
-    group: &mut [Job],
-) -> Result<(), sqlx::Error> {
+async fn run_group(engine: Engine, conn: &mut Conn, group: &mut [Job]) -> Result<(), sqlx::Error> {
     conn.execute(engine.begin()).await?;
     for job in group {
         conn.execute("SAVEPOINT work").await?;

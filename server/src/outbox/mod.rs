@@ -62,10 +62,9 @@ impl EventType {
             Self::UserCreated | Self::UserUpdated => "user",
             Self::EventCreated | Self::EventUpdated => "event",
             Self::TicketCreated | Self::TicketUpdated => "ticket",
-            Self::OrderCreated
-            | Self::OrderUpdated
-            | Self::OrderCancelled
-            | Self::OrderExpired => "order",
+            Self::OrderCreated | Self::OrderUpdated | Self::OrderCancelled | Self::OrderExpired => {
+                "order"
+            }
             Self::PaymentCreated => "payment",
         }
     }
@@ -90,7 +89,12 @@ impl DomainEvent {
     ) -> Self {
         // What we serialise are our own plain structs; they have no way to fail.
         let data = serde_json::to_string(data).unwrap_or_else(|_| "{}".to_owned());
-        Self { kind, aggregate_id: aggregate_id.to_string(), version, data }
+        Self {
+            kind,
+            aggregate_id: aggregate_id.to_string(),
+            version,
+            data,
+        }
     }
 }
 

@@ -26,7 +26,12 @@ pub async fn tickets_lock(
     for id in ids {
         select = select.bind(id.to_string());
     }
-    select.fetch_all(conn).await?.iter().map(TicketRow::read).collect()
+    select
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(TicketRow::read)
+        .collect()
 }
 
 /// Locks the tickets of an order before anything else of it is touched: who takes tickets locks
@@ -40,7 +45,10 @@ pub async fn order_tickets_lock(conn: &mut Conn, order: OrderId) -> Result<(), s
         "SELECT id FROM tickets WHERE id IN (SELECT ticket_id FROM order_lines WHERE order_id = $1) \
          ORDER BY id{lock}"
     );
-    query(AssertSqlSafe(sql)).bind(order.to_string()).fetch_all(conn).await?;
+    query(AssertSqlSafe(sql))
+        .bind(order.to_string())
+        .fetch_all(conn)
+        .await?;
     Ok(())
 }
 
@@ -59,28 +67,38 @@ pub struct Wanted {
     pub quantity: i64,
 }
 
-/// Locks the cheapest tickets that nobody holds, up to the quantity wanted.
-pub async fn tickets_lock_cheapest(
+/// Takes the lock on the cheapest tickets that nobody holds, up to the quantity wanted, if the
+/// event has not begun. Fewer rows than wanted: there weren't enough. The caller tells of them.
+pub async fn tickets_hold_cheapest(
     conn: &mut Conn,
     wanted: &Wanted,
+    order: OrderId,
+    until_micros: i64,
+    now_micros: i64,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM tickets WHERE event_id = $1 AND held_until = 0 AND state = 'listed' \
+        // Materialized, or PostgreSQL may run it more than once and lock more than it returns.
+        "WITH picked AS MATERIALIZED (SELECT id FROM tickets \
+         WHERE event_id = $1 AND held_until = 0 AND state = 'listed' \
          AND seller_id <> $2 AND ($3 IS NULL OR section = $3) AND price_minor <= $4 \
-         ORDER BY price_minor, id LIMIT $5{}",
+         ORDER BY price_minor, id LIMIT $5{}) \
+         UPDATE tickets SET held_by = $6, held_until = $7, version = version + 1 \
+         WHERE id IN (SELECT id FROM picked) AND EXISTS (SELECT 1 FROM events e WHERE e.id = $1 AND e.starts_at > $8) \
+         RETURNING {COLUMNS}",
         engine_of(conn).for_update_skip_locked()
     );
-    query(AssertSqlSafe(sql))
+    let rows = query(AssertSqlSafe(sql))
         .bind(wanted.event.to_string())
         .bind(wanted.buyer.to_string())
         .bind(wanted.section.clone())
         .bind(wanted.max_price_minor.unwrap_or(i64::MAX))
         .bind(wanted.quantity)
+        .bind(order.to_string())
+        .bind(until_micros)
+        .bind(now_micros)
         .fetch_all(conn)
-        .await?
-        .iter()
-        .map(TicketRow::read)
-        .collect()
+        .await?;
+    rows.iter().map(TicketRow::read).collect()
 }
 
 /// Orders whose hold on tickets of this event has lapsed and that nobody has tidied up yet.
@@ -99,31 +117,36 @@ pub async fn lapsed_holders(
     .bind(limit)
     .fetch_all(conn)
     .await?;
-    rows.iter().map(|row| crate::db::parse(row, "held_by")).collect()
+    rows.iter()
+        .map(|row| crate::db::parse(row, "held_by"))
+        .collect()
 }
 
-/// Takes the lock on one ticket if it is for sale and nobody has it. `None`: the race was lost.
-pub async fn ticket_hold(
+/// Takes the lock on those of these tickets that are for sale and that nobody has; fewer rows
+/// than ids: the race was lost. The caller has locked the rows and tells of them.
+pub async fn tickets_hold(
     conn: &mut Conn,
-    ticket: TicketId,
+    ids: &[TicketId],
     order: OrderId,
     until_micros: i64,
-    now_micros: i64,
-) -> Result<Option<TicketRow>, sqlx::Error> {
+) -> Result<Vec<TicketRow>, sqlx::Error> {
     let sql = format!(
-        "UPDATE tickets SET held_by = $2, held_until = $3, version = version + 1 \
-         WHERE id = $1 AND state = 'listed' AND held_until = 0 RETURNING {COLUMNS}"
+        "UPDATE tickets SET held_by = $1, held_until = $2, version = version + 1 \
+         WHERE id IN ({}) AND state = 'listed' AND held_until = 0 RETURNING {COLUMNS}",
+        placeholders(3, ids.len())
     );
-    let row = query(AssertSqlSafe(sql))
-        .bind(ticket.to_string())
+    let mut update = query(AssertSqlSafe(sql))
         .bind(order.to_string())
-        .bind(until_micros)
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let row = TicketRow::read(&row)?;
-    outbox::append(conn, now_micros, &[row.event(EventType::TicketUpdated, now_micros)]).await?;
-    Ok(Some(row))
+        .bind(until_micros);
+    for id in ids {
+        update = update.bind(id.to_string());
+    }
+    update
+        .fetch_all(conn)
+        .await?
+        .iter()
+        .map(TicketRow::read)
+        .collect()
 }
 
 /// Moves the end of an order's hold. Nothing that a buyer sees of a ticket changes but the
@@ -142,10 +165,7 @@ pub async fn tickets_hold_until(
 }
 
 /// Keeps the lock until the money is taken or refused, however long that lasts.
-pub async fn tickets_hold_for_capture(
-    conn: &mut Conn,
-    order: OrderId,
-) -> Result<u64, sqlx::Error> {
+pub async fn tickets_hold_for_capture(conn: &mut Conn, order: OrderId) -> Result<u64, sqlx::Error> {
     tickets_hold_until(conn, order, HELD_FOR_CAPTURE).await
 }
 
@@ -159,7 +179,12 @@ pub async fn tickets_release(
         "UPDATE tickets SET held_by = NULL, held_until = 0, version = version + 1 \
          WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
     );
-    tell(conn, query(AssertSqlSafe(sql)).bind(order.to_string()), now_micros).await?;
+    tell(
+        conn,
+        query(AssertSqlSafe(sql)).bind(order.to_string()),
+        now_micros,
+    )
+    .await?;
     Ok(())
 }
 
@@ -174,7 +199,9 @@ pub async fn tickets_sell(
         "UPDATE tickets SET state = 'sold', owner_id = $2, held_by = NULL, held_until = 0, \
          version = version + 1 WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
     );
-    let update = query(AssertSqlSafe(sql)).bind(order.to_string()).bind(buyer.to_string());
+    let update = query(AssertSqlSafe(sql))
+        .bind(order.to_string())
+        .bind(buyer.to_string());
     tell(conn, update, now_micros).await
 }
 
@@ -190,4 +217,24 @@ async fn tell(
         .collect::<Result<_, sqlx::Error>>()?;
     outbox::append(conn, now_micros, &events).await?;
     Ok(events.len())
+}
+
+/// Takes an expired order's tickets back for it, behind the fence: those that nobody holds, and
+/// those that it still does. The caller has checked that they are as they were.
+pub async fn tickets_take_back(
+    conn: &mut Conn,
+    order: OrderId,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET held_by = $1, held_until = $2, version = version + 1 \
+         WHERE held_by IS NULL AND state = 'listed' AND id IN \
+         (SELECT ticket_id FROM order_lines WHERE order_id = $1) RETURNING {COLUMNS}"
+    );
+    let update = query(AssertSqlSafe(sql))
+        .bind(order.to_string())
+        .bind(HELD_FOR_CAPTURE);
+    tell(conn, update, now_micros).await?;
+    tickets_hold_for_capture(conn, order).await?;
+    Ok(())
 }

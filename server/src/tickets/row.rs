@@ -102,7 +102,11 @@ impl TicketRow {
             section: self.section.clone(),
             row: self.row.clone(),
             seat: self.seat.clone(),
-            label: label(self.section.as_deref(), self.row.as_deref(), self.seat.as_deref()),
+            label: label(
+                self.section.as_deref(),
+                self.row.as_deref(),
+                self.seat.as_deref(),
+            ),
             price_minor: self.price_minor,
             face_value_minor: self.face_value_minor,
             currency: self.currency,
@@ -128,7 +132,11 @@ pub fn label(section: Option<&str>, row: Option<&str>, seat: Option<&str>) -> St
     .into_iter()
     .flatten()
     .collect();
-    if parts.is_empty() { "General admission".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() {
+        "General admission".to_owned()
+    } else {
+        parts.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +146,10 @@ mod tests {
     #[test]
     fn a_label_says_what_is_known() {
         assert_eq!(label(None, None, None), "General admission");
-        assert_eq!(label(Some("Stalls"), Some("C"), Some("12")), "Stalls, Row C, Seat 12");
+        assert_eq!(
+            label(Some("Stalls"), Some("C"), Some("12")),
+            "Stalls, Row C, Seat 12"
+        );
         assert_eq!(label(Some("Standing"), None, None), "Standing");
     }
 }

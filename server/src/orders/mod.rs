@@ -1,0 +1,12 @@
+//! Orders: tickets held while their buyer pays, all or nothing.
+//!
+//! Owns the tables `orders` and `order_lines`, the state machine (`rules.rs`), reserving and
+//! cancelling (`service.rs`) and the one way an order expires (`transitions.rs`). What becomes of
+//! a card is the payments' business; that a hold ends is `expiration`'s to notice.
+
+pub mod rules;
+mod service;
+pub mod store;
+pub mod transitions;
+
+pub use service::{ExpirySchedule, Holds, OrdersService};

@@ -1,0 +1,329 @@
+//! What an order may ask for, and which moves its state machine has. Pure.
+
+use app::{
+    error::{AppError, Conflict, FieldError},
+    ids::TicketId,
+    orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
+};
+use std::{fmt, str::FromStr};
+
+/// Where an order stands inside. The outside sees [`OrderStatus`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// The tickets are held.
+    Created,
+    /// A payment has begun.
+    AwaitingPayment,
+    /// Behind the fence: the money is being taken and the tickets cannot lapse.
+    Capturing,
+    /// Paid.
+    Complete,
+    /// Not paid in time.
+    Expired,
+    /// Given up.
+    Cancelled,
+    /// The money is on its way back.
+    Refunding,
+    /// The money is back.
+    Refunded,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Created,
+        Self::AwaitingPayment,
+        Self::Capturing,
+        Self::Complete,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Refunding,
+        Self::Refunded,
+    ];
+
+    /// As the database has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::AwaitingPayment => "awaiting_payment",
+            Self::Capturing => "capturing",
+            Self::Complete => "complete",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Refunding => "refunding",
+            Self::Refunded => "refunded",
+        }
+    }
+
+    /// Whether its tickets are its own: held or bought.
+    pub fn is_live(self) -> bool {
+        matches!(
+            self,
+            Self::Created | Self::AwaitingPayment | Self::Capturing | Self::Complete
+        )
+    }
+
+    /// What happens next. `None`: not from here; the order stays as it is.
+    pub fn after(self, move_: Move) -> Option<Self> {
+        match (self, move_) {
+            (Self::Created, Move::BeginPayment { in_time: true }) => Some(Self::AwaitingPayment),
+            (Self::AwaitingPayment, Move::Fence { held: true, .. })
+            | (
+                Self::AwaitingPayment | Self::Expired,
+                Move::Fence {
+                    tickets_free: true, ..
+                },
+            ) => Some(Self::Capturing),
+            (Self::Capturing, Move::Captured) => Some(Self::Complete),
+            (Self::Capturing, Move::CaptureRefused) => Some(Self::AwaitingPayment),
+            (Self::Created | Self::AwaitingPayment, Move::Lapse { due: true }) => {
+                Some(Self::Expired)
+            }
+            (Self::Created | Self::AwaitingPayment, Move::Cancel) => Some(Self::Cancelled),
+            (Self::Complete, Move::Refund) => Some(Self::Refunding),
+            (Self::Refunding, Move::Refunded) => Some(Self::Refunded),
+            _ => None,
+        }
+    }
+
+    /// As the outside sees it when the hold's end has passed (`lapsed`) or not: an order that
+    /// nobody has tidied up yet is expired all the same.
+    pub fn seen(self, lapsed: bool) -> OrderStatus {
+        match self {
+            Self::Created | Self::AwaitingPayment if lapsed => OrderStatus::Expired,
+            Self::Created => OrderStatus::Created,
+            Self::AwaitingPayment | Self::Capturing => OrderStatus::AwaitingPayment,
+            Self::Complete | Self::Refunding => OrderStatus::Complete,
+            Self::Expired => OrderStatus::Expired,
+            Self::Cancelled => OrderStatus::Cancelled,
+            Self::Refunded => OrderStatus::Refunded,
+        }
+    }
+}
+
+/// What can happen to an order. The flags are what the database finds true in the same
+/// statement that makes the move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    /// The buyer pays; `in_time`: before `expires_at`.
+    BeginPayment {
+        /// Before `expires_at`.
+        in_time: bool,
+    },
+    /// The card is authorised.
+    Fence {
+        /// The hold still stands.
+        held: bool,
+        /// It has run out, but all tickets are still free and unchanged.
+        tickets_free: bool,
+    },
+    /// The money is taken.
+    Captured,
+    /// The money will not be taken.
+    CaptureRefused,
+    /// Time has passed; `due`: `hold_until` has come.
+    Lapse {
+        /// `hold_until` has come.
+        due: bool,
+    },
+    /// The buyer gives up.
+    Cancel,
+    /// The money goes back.
+    Refund,
+    /// The money is back.
+    Refunded,
+}
+
+/// Not a state's name.
+#[derive(Debug, thiserror::Error)]
+#[error("not the state of an order")]
+pub struct UnknownState;
+
+impl FromStr for State {
+    type Err = UnknownState;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or(UnknownState)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why an order in this state cannot be paid or cancelled.
+pub fn refusal(status: OrderStatus) -> Conflict {
+    match status {
+        OrderStatus::Created | OrderStatus::AwaitingPayment => Conflict::PaymentInProgress,
+        OrderStatus::Complete => Conflict::OrderComplete,
+        OrderStatus::Expired => Conflict::OrderExpired,
+        OrderStatus::Cancelled => Conflict::OrderCancelled,
+        OrderStatus::Refunded => Conflict::OrderRefunded,
+    }
+}
+
+/// Checks what the request itself says; what the tickets say is the database's to decide.
+/// Returns named tickets in the order of their ids.
+pub fn check(request: Reserve) -> Result<Reserve, AppError> {
+    match request {
+        Reserve::Named(mut named) => {
+            named.ticket_ids = check_ids(named.ticket_ids)?;
+            Ok(Reserve::Named(named))
+        }
+        Reserve::Any(mut any) => {
+            let mut errors = Vec::new();
+            if !(1..=max_per_order()).contains(&any.quantity) {
+                let message = format!("Choose 1 to {TICKETS_PER_ORDER_MAX} tickets.");
+                errors.push(FieldError::new("quantity", message));
+            }
+            if any.max_price_minor.is_some_and(|price| price < 1) {
+                errors.push(FieldError::new("maxPriceMinor", "Must be 1 or more."));
+            }
+            any.section = any
+                .section
+                .map(|section| section.trim().to_owned())
+                .filter(|section| !section.is_empty());
+            if errors.is_empty() {
+                Ok(Reserve::Any(any))
+            } else {
+                Err(AppError::Invalid(errors))
+            }
+        }
+    }
+}
+
+fn max_per_order() -> i64 {
+    i64::try_from(TICKETS_PER_ORDER_MAX).unwrap_or(i64::MAX)
+}
+
+fn check_ids(mut ids: Vec<TicketId>) -> Result<Vec<TicketId>, AppError> {
+    let asked = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() != asked {
+        return Err(AppError::invalid(
+            "ticketIds",
+            "Each ticket can be named once.",
+        ));
+    }
+    if ids.is_empty() || ids.len() > TICKETS_PER_ORDER_MAX {
+        let message = format!("Name 1 to {TICKETS_PER_ORDER_MAX} tickets.");
+        return Err(AppError::invalid("ticketIds", message));
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use app::{
+        ids::EventId,
+        orders::{ReserveAny, ReserveNamed},
+    };
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn named(ids: Vec<u128>) -> Reserve {
+        let ticket_ids = ids
+            .into_iter()
+            .map(|id| TicketId(Uuid::from_u128(id)))
+            .collect();
+        Reserve::Named(ReserveNamed { ticket_ids })
+    }
+
+    fn any(quantity: i64) -> Reserve {
+        Reserve::Any(ReserveAny {
+            event_id: EventId(Uuid::nil()),
+            quantity,
+            section: Some("  ".to_owned()),
+            max_price_minor: None,
+        })
+    }
+
+    #[test]
+    fn an_order_is_for_one_to_eight_different_tickets() {
+        assert!(check(named(vec![])).is_err());
+        assert!(check(named((0..9).collect())).is_err());
+        assert!(check(named(vec![1, 1])).is_err());
+        assert_eq!(check(named(vec![2, 1])).unwrap(), named(vec![1, 2]));
+        for quantity in [i64::MIN, -1, 0, 9, i64::MAX] {
+            assert!(check(any(quantity)).is_err());
+        }
+        let Reserve::Any(checked) = check(any(8)).unwrap() else {
+            panic!("still any")
+        };
+        assert_eq!(checked.section, None);
+    }
+
+    fn moves() -> impl Strategy<Value = Move> {
+        let flag = any::<bool>;
+        prop_oneof![
+            flag().prop_map(|in_time| Move::BeginPayment { in_time }),
+            (flag(), flag()).prop_map(|(held, tickets_free)| Move::Fence { held, tickets_free }),
+            Just(Move::Captured),
+            Just(Move::CaptureRefused),
+            flag().prop_map(|due| Move::Lapse { due }),
+            Just(Move::Cancel),
+            Just(Move::Refund),
+            Just(Move::Refunded),
+        ]
+    }
+
+    use proptest::arbitrary::any;
+
+    proptest! {
+        /// Whatever happens in whatever order: nothing is complete without having been behind
+        /// the fence, money is taken at most once, and an end stays an end but for a late card
+        /// that finds its tickets free and for a refund.
+        #[test]
+        fn no_history_breaks_the_state_machine(history in prop::collection::vec(moves(), 0..60)) {
+            let mut state = State::Created;
+            let mut fenced = 0;
+            let mut captured = 0;
+            for step in history {
+                let Some(next) = state.after(step) else { continue };
+                match next {
+                    State::Capturing => {
+                        fenced += 1;
+                        let authorised = matches!(step, Move::Fence { .. });
+                        prop_assert!(authorised);
+                    }
+                    State::Complete => {
+                        captured += 1;
+                        prop_assert!(state == State::Capturing && fenced > 0);
+                    }
+                    _ => {}
+                }
+                match state {
+                    State::Complete => prop_assert_eq!(next, State::Refunding),
+                    State::Expired => prop_assert_eq!(next, State::Capturing),
+                    State::Cancelled | State::Refunded => prop_assert!(false, "an end was left"),
+                    _ => {}
+                }
+                state = next;
+            }
+            prop_assert!(captured <= 1);
+        }
+
+        #[test]
+        fn a_lapsed_hold_is_seen_as_expired_unless_the_money_is_being_taken(index in 0..8_usize) {
+            let state = State::ALL[index];
+            let seen = state.seen(true);
+            prop_assert_eq!(seen == OrderStatus::Expired, matches!(
+                state, State::Created | State::AwaitingPayment | State::Expired
+            ));
+        }
+    }
+
+    #[test]
+    fn every_state_has_a_name_that_reads_back() {
+        for state in State::ALL {
+            assert_eq!(state.name().parse::<State>().unwrap(), state);
+        }
+    }
+}

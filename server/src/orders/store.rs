@@ -1,0 +1,315 @@
+//! The SQL of orders. Functions that take a `Conn` run in the caller's transaction.
+
+use super::rules::State;
+use crate::{
+    clock::{from_micros, seconds_until},
+    db::{Conn, parse, placeholders, rows},
+    outbox::{DomainEvent, EventType},
+    tickets::{COLUMNS as TICKET_COLUMNS, TicketRow},
+};
+use app::{
+    ids::{EventId, OrderId, PaymentId, TicketId, UserId},
+    money::Currency,
+    orders::Order,
+    tickets::Ticket,
+};
+use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use std::collections::HashMap;
+
+/// The columns of [`OrderRow`].
+pub const COLUMNS: &str = "id, buyer_id, event_id, status, total_minor, currency, expires_at, \
+     hold_until, version, created_at, request_hash, \
+     (SELECT p.id FROM payments p WHERE p.order_id = orders.id ORDER BY p.attempt DESC LIMIT 1) \
+     AS payment_id";
+
+/// What the database says of an order.
+#[derive(Debug, Clone)]
+pub struct OrderRow {
+    /// Its id.
+    pub id: OrderId,
+    /// Whose.
+    pub buyer: UserId,
+    /// The event that all its tickets admit to.
+    pub event: EventId,
+    /// Where it stands.
+    pub state: State,
+    /// What is paid in all, in minor units.
+    pub total_minor: i64,
+    /// The event's currency.
+    pub currency: Currency,
+    /// When the buyer's time ends, in microseconds.
+    pub expires_at: i64,
+    /// When the tickets come free, in microseconds.
+    pub hold_until: i64,
+    /// Counts changes, from 1.
+    pub version: i64,
+    /// What the attempt asked for.
+    pub request_hash: Option<String>,
+    /// The newest payment.
+    pub payment: Option<PaymentId>,
+}
+
+impl OrderRow {
+    /// Reads [`COLUMNS`].
+    pub fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let payment: Option<String> = row.try_get("payment_id")?;
+        Ok(Self {
+            id: parse(row, "id")?,
+            buyer: parse(row, "buyer_id")?,
+            event: parse(row, "event_id")?,
+            state: parse(row, "status")?,
+            total_minor: row.try_get("total_minor")?,
+            currency: parse(row, "currency")?,
+            expires_at: row.try_get("expires_at")?,
+            hold_until: row.try_get("hold_until")?,
+            version: row.try_get("version")?,
+            request_hash: row.try_get("request_hash")?,
+            payment: payment
+                .map(|id| id.parse())
+                .transpose()
+                .map_err(|error: uuid::Error| sqlx::Error::Decode(error.into()))?,
+        })
+    }
+
+    /// As its buyer sees it at `now`.
+    pub fn order(&self, tickets: Vec<Ticket>, now_micros: i64) -> Order {
+        Order {
+            id: self.id,
+            status: self.state.seen(self.hold_until <= now_micros),
+            expires_at: from_micros(self.expires_at),
+            seconds_left: match self.state {
+                State::Created | State::AwaitingPayment => {
+                    seconds_until(self.expires_at, now_micros)
+                }
+                _ => 0,
+            },
+            total_minor: self.total_minor,
+            currency: self.currency,
+            tickets,
+            payment_id: self.payment,
+            version: self.version,
+        }
+    }
+
+    /// The domain event that tells of this row as it is after a change.
+    pub fn event(&self, kind: EventType, tickets: &[TicketId], now_micros: i64) -> DomainEvent {
+        let data = serde_json::json!({
+            "id": self.id,
+            "buyerId": self.buyer,
+            "eventId": self.event,
+            "status": self.state.seen(false),
+            "expiresAt": from_micros(self.expires_at),
+            "totalMinor": self.total_minor,
+            "currency": self.currency,
+            "ticketIds": tickets,
+            "paymentId": self.payment,
+            "version": self.version,
+            "at": from_micros(now_micros),
+        });
+        DomainEvent::new(kind, self.id, self.version, &data)
+    }
+}
+
+/// One order, whoever asks. Callers check whose it is.
+pub async fn order_find<'e>(
+    on: impl AnyExecutor<'e>,
+    id: OrderId,
+) -> Result<Option<OrderRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM orders WHERE id = $1");
+    let row = query(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.as_ref().map(OrderRow::read).transpose()
+}
+
+/// The order that this buyer's attempt made before.
+pub async fn order_find_by_key(
+    conn: &mut Conn,
+    buyer: UserId,
+    key: &str,
+) -> Result<Option<OrderRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM orders WHERE buyer_id = $1 AND request_key = $2");
+    let row = query(AssertSqlSafe(sql))
+        .bind(buyer.to_string())
+        .bind(key.to_owned())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(OrderRow::read).transpose()
+}
+
+/// A buyer's orders before `before`, newest first.
+pub async fn orders_page<'e>(
+    on: impl AnyExecutor<'e>,
+    buyer: UserId,
+    before: Option<OrderId>,
+    limit: i64,
+) -> Result<Vec<OrderRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM orders WHERE buyer_id = $1 AND ($2 IS NULL OR id < $2) \
+         ORDER BY id DESC LIMIT $3"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(buyer.to_string())
+        .bind(before.map(|id| id.to_string()))
+        .bind(limit)
+        .fetch_all(on)
+        .await?;
+    rows.iter().map(OrderRow::read).collect()
+}
+
+/// The tickets of these orders, each at the price it was reserved at, by section, row and seat.
+pub async fn orders_tickets<'e>(
+    on: impl AnyExecutor<'e>,
+    orders: &[OrderId],
+    now_micros: i64,
+) -> Result<HashMap<OrderId, Vec<Ticket>>, sqlx::Error> {
+    let mut tickets: HashMap<OrderId, Vec<Ticket>> = HashMap::new();
+    if orders.is_empty() {
+        return Ok(tickets);
+    }
+    let ticket_columns = TICKET_COLUMNS
+        .split(", ")
+        .map(|column| format!("t.{}", column.trim()))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let sql = format!(
+        "SELECT l.order_id, l.price_minor AS line_price_minor, {ticket_columns} \
+         FROM order_lines l JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id IN ({}) \
+         ORDER BY t.section, t.row_label, t.seat, t.id",
+        placeholders(1, orders.len())
+    );
+    let mut select = query(AssertSqlSafe(sql));
+    for id in orders {
+        select = select.bind(id.to_string());
+    }
+    for row in &select.fetch_all(on).await? {
+        let mut ticket = TicketRow::read(row)?.ticket(now_micros);
+        ticket.price_minor = row.try_get("line_price_minor")?;
+        tickets
+            .entry(parse(row, "order_id")?)
+            .or_default()
+            .push(ticket);
+    }
+    Ok(tickets)
+}
+
+/// The tickets of one order, by id.
+pub async fn order_ticket_ids(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<Vec<TicketId>, sqlx::Error> {
+    let rows = query("SELECT ticket_id FROM order_lines WHERE order_id = $1 ORDER BY ticket_id")
+        .bind(order.to_string())
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| parse(row, "ticket_id")).collect()
+}
+
+/// A new order, before it has a row.
+#[derive(Debug)]
+pub struct NewOrder {
+    /// Its row.
+    pub row: OrderRow,
+    /// The attempt's name.
+    pub request_key: Option<String>,
+}
+
+/// Writes a new order and its lines. A ticket that another order lives on breaks the unique
+/// index, and with it the transaction.
+pub async fn order_insert(
+    conn: &mut Conn,
+    order: &NewOrder,
+    tickets: &[TicketRow],
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let row = &order.row;
+    query(
+        "INSERT INTO orders (id, buyer_id, event_id, status, total_minor, currency, expires_at, \
+         hold_until, attention, request_key, request_hash, version, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12)",
+    )
+    .bind(row.id.to_string())
+    .bind(row.buyer.to_string())
+    .bind(row.event.to_string())
+    .bind(row.state.name())
+    .bind(row.total_minor)
+    .bind(row.currency.code())
+    .bind(row.expires_at)
+    .bind(row.hold_until)
+    .bind(order.request_key.clone())
+    .bind(row.request_hash.clone())
+    .bind(row.version)
+    .bind(now_micros)
+    .execute(&mut *conn)
+    .await?;
+    let sql = format!(
+        "INSERT INTO order_lines (order_id, ticket_id, price_minor, ticket_version, live) VALUES {}",
+        rows(tickets.len(), 5)
+    );
+    let mut insert = query(AssertSqlSafe(sql));
+    for ticket in tickets {
+        insert = insert
+            .bind(row.id.to_string())
+            .bind(ticket.id.to_string())
+            .bind(ticket.price_minor)
+            .bind(ticket.version)
+            .bind(1_i64);
+    }
+    insert.execute(conn).await?;
+    Ok(())
+}
+
+/// Ends the order's claim on its tickets: the lines no longer live.
+pub async fn order_lines_end(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+    query("UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1")
+        .bind(order.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Orders whose hold has run out, longest first.
+pub async fn orders_due<'e>(
+    on: impl AnyExecutor<'e>,
+    now_micros: i64,
+    limit: i64,
+) -> Result<Vec<OrderId>, sqlx::Error> {
+    let rows = query(
+        "SELECT id FROM orders WHERE status IN ('created', 'awaiting_payment') \
+         AND hold_until <= $1 ORDER BY hold_until LIMIT $2",
+    )
+    .bind(now_micros)
+    .bind(limit)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| parse(row, "id")).collect()
+}
+
+/// Orders that still wait for their hold to end, with when it does, in microseconds.
+pub async fn orders_waiting<'e>(
+    on: impl AnyExecutor<'e>,
+) -> Result<Vec<(OrderId, i64)>, sqlx::Error> {
+    let rows = query(
+        "SELECT id, hold_until FROM orders WHERE status IN ('created', 'awaiting_payment') \
+         ORDER BY hold_until",
+    )
+    .fetch_all(on)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((parse(row, "id")?, row.try_get("hold_until")?)))
+        .collect()
+}
+
+/// The order lives again, on its tickets as they are now. A line whose ticket another order
+/// lives on breaks the unique index, and with it the transaction.
+pub async fn order_lines_revive(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE order_lines SET live = 1, ticket_version = (SELECT t.version FROM tickets t \
+         WHERE t.id = order_lines.ticket_id) WHERE order_id = $1",
+    )
+    .bind(order.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
