@@ -1,0 +1,131 @@
+//! The payment provider as a parameter: the five calls that we make, and what they can answer.
+//!
+//! Nothing here knows how a call travels; `stripe.rs` does.
+
+use app::ids::{OrderId, PaymentId};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+/// Where a PaymentIntent stands at Stripe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntentStatus {
+    /// No card, or the last one was refused.
+    RequiresPaymentMethod,
+    /// A card is there, and nobody has confirmed.
+    RequiresConfirmation,
+    /// The buyer's bank wants to hear from the buyer.
+    RequiresAction,
+    /// Stripe is at it.
+    Processing,
+    /// Authorised: the money is reserved on the card and can be taken.
+    RequiresCapture,
+    /// Given up; nothing can be taken any more.
+    Canceled,
+    /// Taken.
+    Succeeded,
+}
+
+/// What Stripe says of a PaymentIntent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// `pi_…`
+    pub id: String,
+    /// Where it stands.
+    pub status: IntentStatus,
+    /// What it is for, in minor units.
+    pub amount_minor: i64,
+    /// What was taken, in minor units.
+    pub received_minor: i64,
+    /// ISO code, small letters as Stripe writes it.
+    pub currency: String,
+    /// What the buyer's browser needs to go on.
+    pub client_secret: Option<String>,
+    /// Why the last card was refused, for the buyer to read.
+    pub declined: Option<String>,
+    /// Where the buyer's bank wants to see the buyer.
+    pub bank_url: Option<String>,
+    /// The payment that we made it for, from its metadata.
+    pub payment: Option<PaymentId>,
+}
+
+/// A new PaymentIntent, confirmed in the same call. Stored before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Create {
+    /// In minor units.
+    pub amount_minor: i64,
+    /// ISO code.
+    pub currency: String,
+    /// What the buyer pays with.
+    pub token: String,
+    /// For the metadata.
+    pub order: OrderId,
+    /// For the metadata.
+    pub payment: PaymentId,
+    /// For the metadata.
+    pub attempt: i64,
+    /// Where the bank's page leads back to.
+    pub return_url: String,
+}
+
+/// Another card for the same PaymentIntent. Stored before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirm {
+    /// What the buyer pays with.
+    pub token: String,
+    /// Where the bank's page leads back to.
+    pub return_url: String,
+}
+
+/// Why a call did not do what it asked.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The card was refused. Definitive; the intent says where it stands now.
+    #[error("the card was declined: {message}")]
+    Declined {
+        /// For the buyer to read.
+        message: String,
+        /// Where the intent stands now, if the call made or touched one.
+        intent: Option<Box<Intent>>,
+    },
+    /// The intent has moved on: ask for its present state.
+    #[error("the intent is in another state")]
+    Moved,
+    /// What we sent is wrong, and will be however often we send it.
+    #[error("refused as invalid ({param}): {message}")]
+    Invalid {
+        /// Stripe's name of the parameter; empty if it names none.
+        param: String,
+        /// Stripe's words; not for the buyer.
+        message: String,
+    },
+    /// Our keys are wrong.
+    #[error("our credentials were refused: {0}")]
+    Credentials(String),
+    /// Nobody knows whether it happened: try again with the same key, or ask.
+    #[error("no certain answer: {0}")]
+    Unknown(String),
+}
+
+/// The payment provider.
+#[async_trait]
+pub trait Gateway: Send + Sync {
+    /// Makes and confirms an intent that is captured by hand.
+    async fn create(&self, key: &str, create: &Create) -> Result<Intent, GatewayError>;
+
+    /// Confirms an intent with another card.
+    async fn confirm(
+        &self,
+        key: &str,
+        intent: &str,
+        confirm: &Confirm,
+    ) -> Result<Intent, GatewayError>;
+
+    /// Takes the money.
+    async fn capture(&self, key: &str, intent: &str) -> Result<Intent, GatewayError>;
+
+    /// Gives the money back before it is taken.
+    async fn cancel(&self, key: &str, intent: &str) -> Result<Intent, GatewayError>;
+
+    /// Asks where it stands.
+    async fn retrieve(&self, intent: &str) -> Result<Intent, GatewayError>;
+}

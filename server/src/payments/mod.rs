@@ -1,0 +1,21 @@
+//! Payments: charging an order to a card, so that nobody is charged without their tickets.
+//!
+//! Owns the tables `payments`, `payment_effects` and `stripe_inbox`. Every call to Stripe is an
+//! effect: a row committed before the call, with its own idempotency key, repeated with the same
+//! key until its outcome is known (`engine.rs`). Money is taken only behind the order's fence
+//! (`transitions.rs`). Webhooks (`webhook.rs`) are hints to ask Stripe for the present state.
+//! What an order or a ticket is, is not decided here.
+
+mod engine;
+pub mod gateway;
+mod service;
+pub mod store;
+mod stripe;
+mod transitions;
+mod webhook;
+
+pub use engine::Engine;
+pub use gateway::Gateway;
+pub use service::PaymentsService;
+pub use stripe::StripeGateway;
+pub use webhook::Webhooks;

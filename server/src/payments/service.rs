@@ -1,0 +1,215 @@
+//! Paying, and asking how a payment stands.
+
+use super::{
+    Engine,
+    engine::Told,
+    store::{self, PaymentRow, State},
+    transitions::{self, Begin},
+};
+use crate::{
+    clock::SharedClock,
+    db::Db,
+    fault::{Fault, FaultResult},
+    orders::{Holds, rules, store as orders},
+};
+use app::{
+    accounts::Viewer,
+    error::{AppError, AppResult, Conflict},
+    ids::{OrderId, PaymentId, UserId},
+    payments::{Pay, Payment, Payments},
+};
+use async_trait::async_trait;
+use std::{sync::Arc, time::Duration};
+
+/// How long a buyer's request waits for Stripe before it is told that the payment goes on.
+const PAY_WAIT: Duration = Duration::from_secs(10);
+/// How long a buyer who asks how it stands waits for Stripe.
+const LOOK_WAIT: Duration = Duration::from_secs(3);
+const TOKEN_BYTES_MAX: usize = 255;
+
+/// The rules of paying.
+#[derive(Clone)]
+pub struct PaymentsService {
+    db: Db,
+    clock: SharedClock,
+    engine: Arc<Engine>,
+    holds: Holds,
+    public_url: String,
+}
+
+impl PaymentsService {
+    /// Payments driven by `engine`; banks lead buyers back to `public_url`.
+    pub fn new(
+        db: Db,
+        clock: SharedClock,
+        engine: Arc<Engine>,
+        holds: Holds,
+        public_url: String,
+    ) -> Self {
+        Self {
+            db,
+            clock,
+            engine,
+            holds,
+            public_url,
+        }
+    }
+
+    async fn pay_order(&self, buyer: UserId, request: Pay) -> FaultResult<Payment> {
+        let token = check_token(&request.token)?;
+        let begin = Begin {
+            order: request.order_id,
+            buyer,
+            token,
+            return_url: format!("{}/orders/{}", self.public_url, request.order_id),
+            grace_micros: self.holds.grace_seconds * 1_000_000,
+            now: self.clock.now_micros(),
+        };
+        let begun = self
+            .db
+            .write(|conn| Box::pin(async move { transitions::begin(conn, begin).await }))
+            .await;
+        let payment = match begun {
+            // Another tab was quicker between our look and our write.
+            Err(Fault::Database(sqlx::Error::Database(error))) if error.is_unique_violation() => {
+                return Err(Conflict::PaymentInProgress.into());
+            }
+            begun => begun?,
+        };
+        let told = self.drive(payment, PAY_WAIT).await?;
+        let row = self.find(payment).await?;
+        self.answer(row, told).await
+    }
+
+    /// Drives the payment for at most `wait`. It goes on by itself after that, and also if the
+    /// buyer's browser goes away.
+    async fn drive(&self, payment: PaymentId, wait: Duration) -> FaultResult<Told> {
+        let engine = self.engine.clone();
+        let driving = tokio::spawn(async move { engine.drive(payment).await });
+        match tokio::time::timeout(wait, driving).await {
+            Ok(Ok(told)) => told,
+            Ok(Err(panic)) => Err(Fault::unexpected("driving a payment panicked", panic)),
+            Err(_) => Ok(Told::Nothing),
+        }
+    }
+
+    /// What the buyer is told of a card that they just tried.
+    async fn answer(&self, row: PaymentRow, told: Told) -> FaultResult<Payment> {
+        match row.state {
+            _ if told == Told::BadToken => Err(AppError::invalid(
+                "token",
+                "This card could not be used. Enter it again, or try another.",
+            )
+            .into()),
+            State::Open | State::Failed => {
+                metrics::counter!("stagedoor_payments_total", "result" => "declined").increment(1);
+                let message = row
+                    .declined
+                    .unwrap_or_else(|| "The card was declined. Try another.".to_owned());
+                Err(AppError::PaymentDeclined { message }.into())
+            }
+            State::Voiding | State::Voided => {
+                let order = orders::order_find(self.db.reads(), row.order)
+                    .await?
+                    .ok_or(AppError::NotFound)?;
+                let lapsed = order.hold_until <= self.clock.now_micros();
+                Err(rules::refusal(order.state.seen(lapsed)).into())
+            }
+            _ => Ok(row.payment()),
+        }
+    }
+
+    async fn find(&self, payment: PaymentId) -> FaultResult<PaymentRow> {
+        let found = store::payment_find(self.db.reads(), payment).await?;
+        found.ok_or(Fault::Refused(AppError::NotFound))
+    }
+
+    /// The payment as it stands now: asks Stripe if it is not at an end.
+    async fn refreshed(&self, row: PaymentRow) -> FaultResult<PaymentRow> {
+        let settled = matches!(
+            row.state,
+            State::Captured | State::Voided | State::Failed | State::Refunded | State::Open
+        );
+        if settled {
+            return Ok(row);
+        }
+        let engine = self.engine.clone();
+        let payment = row.id;
+        let looking = tokio::spawn(async move { engine.look(payment).await });
+        if let Ok(Ok(looked)) = tokio::time::timeout(LOOK_WAIT, looking).await {
+            looked?;
+        }
+        self.find(payment).await
+    }
+
+    async fn find_own(&self, buyer: UserId, payment: PaymentId) -> FaultResult<PaymentRow> {
+        let row = self.find(payment).await?;
+        if row.buyer == buyer {
+            Ok(row)
+        } else {
+            Err(AppError::NotFound.into())
+        }
+    }
+}
+
+fn check_token(token: &str) -> Result<String, AppError> {
+    let token = token.trim();
+    let plausible = !token.is_empty()
+        && token.len() <= TOKEN_BYTES_MAX
+        && token
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if plausible {
+        Ok(token.to_owned())
+    } else {
+        let message = "Pay with a Stripe ConfirmationToken or PaymentMethod id.";
+        Err(AppError::invalid("token", message))
+    }
+}
+
+#[async_trait]
+impl Payments for PaymentsService {
+    async fn pay(&self, viewer: &Viewer, request: Pay) -> AppResult<Payment> {
+        Ok(self.pay_order(viewer.user.id, request).await?)
+    }
+
+    async fn get(&self, viewer: &Viewer, id: PaymentId) -> AppResult<Payment> {
+        let row = self.find_own(viewer.user.id, id).await?;
+        Ok(self.refreshed(row).await?.payment())
+    }
+
+    async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Option<Payment>> {
+        let newest = store::payment_newest(self.db.reads(), order)
+            .await
+            .map_err(Fault::from)?;
+        match newest.filter(|row| row.buyer == viewer.user.id) {
+            Some(row) => Ok(Some(self.refreshed(row).await?.payment())),
+            None => Ok(None),
+        }
+    }
+
+    async fn bank_page(&self, viewer: &Viewer, id: PaymentId) -> AppResult<Option<String>> {
+        let row = self.find_own(viewer.user.id, id).await?;
+        Ok(row.bank_url.filter(|_| row.state == State::RequiresAction))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_token;
+
+    #[test]
+    fn a_token_is_an_id_and_nothing_else() {
+        assert_eq!(check_token(" pm_card_visa ").unwrap(), "pm_card_visa");
+        for bad in [
+            "",
+            "   ",
+            "pm card",
+            "pm_card_visa&amount=1",
+            &"a".repeat(256),
+            "ключ",
+        ] {
+            assert!(check_token(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The gateway as async-stripe calls it. The only file that knows async-stripe's types.
+//!
+//! One attempt a call, with our stored key and a time limit of our own: async-stripe's own
+//! retries would use keys that nobody has written down.
+
+use super::gateway::{Confirm, Create, Gateway, GatewayError, Intent, IntentStatus};
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+use stripe::{Client, ClientBuilder, IdempotencyKey, RequestStrategy, StripeError, StripeRequest};
+use stripe_core::payment_intent::{
+    CancelPaymentIntent, CapturePaymentIntent, ConfirmPaymentIntent, CreatePaymentIntent,
+    RetrievePaymentIntent,
+};
+use stripe_shared::{
+    PaymentIntent, PaymentIntentAllowedPaymentMethodTypes, PaymentIntentCaptureMethod,
+    PaymentIntentId, PaymentIntentStatus,
+};
+use stripe_types::Currency;
+
+/// How long one call may take before its outcome counts as unknown.
+const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+/// ConfirmationTokens are made by Stripe.js, which can then also bring the buyer to their bank.
+const CONFIRMATION_TOKEN_PREFIX: &str = "ctoken_";
+
+/// Stripe, or its double.
+pub struct StripeGateway {
+    client: Client,
+}
+
+impl StripeGateway {
+    /// A client that sends `key` to `api_url`, or to Stripe if there is none.
+    pub fn new(key: &SecretString, api_url: Option<&str>) -> Result<Self, StripeError> {
+        let mut builder = ClientBuilder::new(key.expose_secret())
+            .request_strategy(RequestStrategy::Once)
+            .timeout(CALL_TIMEOUT);
+        if let Some(url) = api_url {
+            builder = builder.url(url.trim_end_matches('/'));
+        }
+        Ok(Self {
+            client: builder.build()?,
+        })
+    }
+
+    async fn send<R>(&self, key: Option<&str>, request: R) -> Result<Intent, GatewayError>
+    where
+        R: StripeRequest<Output = PaymentIntent> + Send + Sync,
+    {
+        let strategy = match key {
+            None => RequestStrategy::Once,
+            Some(key) => {
+                RequestStrategy::Idempotent(IdempotencyKey::new(key).map_err(|error| {
+                    GatewayError::Invalid {
+                        param: "idempotency_key".to_owned(),
+                        message: error.to_string(),
+                    }
+                })?)
+            }
+        };
+        let answer = request
+            .customize()
+            .request_strategy(strategy)
+            .timeout(CALL_TIMEOUT)
+            .send(&self.client)
+            .await;
+        answer.map(|intent| read(&intent)).map_err(classify)
+    }
+}
+
+#[async_trait]
+impl Gateway for StripeGateway {
+    async fn create(&self, key: &str, create: &Create) -> Result<Intent, GatewayError> {
+        let currency: Currency = create
+            .currency
+            .to_lowercase()
+            .parse()
+            .unwrap_or_else(|never| match never {});
+        let metadata = [
+            ("order_id".to_owned(), create.order.to_string()),
+            ("payment_id".to_owned(), create.payment.to_string()),
+            ("attempt".to_owned(), create.attempt.to_string()),
+        ];
+        let request = CreatePaymentIntent::new(create.amount_minor, currency)
+            .capture_method(PaymentIntentCaptureMethod::Manual)
+            .allowed_payment_method_types(vec![PaymentIntentAllowedPaymentMethodTypes::Card])
+            .confirm(true)
+            .return_url(create.return_url.clone())
+            .metadata(std::collections::HashMap::from(metadata));
+        let request = if create.token.starts_with(CONFIRMATION_TOKEN_PREFIX) {
+            request
+                .confirmation_token(create.token.clone())
+                .use_stripe_sdk(true)
+        } else {
+            request.payment_method(create.token.clone())
+        };
+        self.send(Some(key), request).await
+    }
+
+    async fn confirm(
+        &self,
+        key: &str,
+        intent: &str,
+        confirm: &Confirm,
+    ) -> Result<Intent, GatewayError> {
+        let request = ConfirmPaymentIntent::new(PaymentIntentId::from(intent))
+            .return_url(confirm.return_url.clone());
+        let request = if confirm.token.starts_with(CONFIRMATION_TOKEN_PREFIX) {
+            request
+                .confirmation_token(confirm.token.clone())
+                .use_stripe_sdk(true)
+        } else {
+            request.payment_method(confirm.token.clone())
+        };
+        self.send(Some(key), request).await
+    }
+
+    async fn capture(&self, key: &str, intent: &str) -> Result<Intent, GatewayError> {
+        self.send(
+            Some(key),
+            CapturePaymentIntent::new(PaymentIntentId::from(intent)),
+        )
+        .await
+    }
+
+    async fn cancel(&self, key: &str, intent: &str) -> Result<Intent, GatewayError> {
+        self.send(
+            Some(key),
+            CancelPaymentIntent::new(PaymentIntentId::from(intent)),
+        )
+        .await
+    }
+
+    async fn retrieve(&self, intent: &str) -> Result<Intent, GatewayError> {
+        self.send(
+            None,
+            RetrievePaymentIntent::new(PaymentIntentId::from(intent)),
+        )
+        .await
+    }
+}
+
+fn read(intent: &PaymentIntent) -> Intent {
+    let status = match &intent.status {
+        PaymentIntentStatus::Canceled => IntentStatus::Canceled,
+        PaymentIntentStatus::RequiresAction => IntentStatus::RequiresAction,
+        PaymentIntentStatus::RequiresCapture => IntentStatus::RequiresCapture,
+        PaymentIntentStatus::RequiresConfirmation => IntentStatus::RequiresConfirmation,
+        PaymentIntentStatus::RequiresPaymentMethod => IntentStatus::RequiresPaymentMethod,
+        PaymentIntentStatus::Succeeded => IntentStatus::Succeeded,
+        // What Stripe adds later is not an end: we wait and ask again.
+        _ => IntentStatus::Processing,
+    };
+    let bank_url = intent
+        .next_action
+        .as_ref()
+        .and_then(|next| next.redirect_to_url.as_ref())
+        .and_then(|redirect| redirect.url.clone());
+    Intent {
+        id: intent.id.to_string(),
+        status,
+        amount_minor: intent.amount,
+        received_minor: intent.amount_received,
+        currency: intent.currency.to_string(),
+        client_secret: intent.client_secret.clone(),
+        declined: intent
+            .last_payment_error
+            .as_ref()
+            .and_then(|error| error.message.clone()),
+        bank_url,
+        payment: intent
+            .metadata
+            .get("payment_id")
+            .and_then(|id| id.parse().ok()),
+    }
+}
+
+fn classify(error: StripeError) -> GatewayError {
+    let StripeError::Stripe(errors, status) = error else {
+        return GatewayError::Unknown(error.to_string());
+    };
+    let message = errors.message.clone().unwrap_or_default();
+    let code = errors
+        .code
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    match status {
+        402 => GatewayError::Declined {
+            message,
+            intent: errors
+                .payment_intent
+                .as_ref()
+                .map(|intent| Box::new(read(intent))),
+        },
+        400 | 404 if code == "payment_intent_unexpected_state" => GatewayError::Moved,
+        400 | 404 => GatewayError::Invalid {
+            param: errors.param.clone().unwrap_or_default(),
+            message,
+        },
+        401 | 403 => GatewayError::Credentials(message),
+        // 409, 429 and all of 5xx; and what nobody has thought of.
+        _ => GatewayError::Unknown(format!("status {status}: {message}")),
+    }
+}

@@ -1,0 +1,522 @@
+//! What an intent's present state does to our payment, order and tickets.
+//!
+//! [`begin`] starts a payment; [`apply`] takes whatever Stripe says of it, from a call's answer,
+//! a webhook or a look, in any order and any number of times. Each move is one conditional
+//! UPDATE; what lost the race does nothing. The tickets are locked first, then the order, then
+//! the payment, as everywhere.
+
+use super::{
+    gateway::{Confirm, Create, Intent, IntentStatus},
+    store::{self, EffectKind, NewPayment, PaymentRow, State},
+};
+use crate::{
+    db::Conn,
+    fault::{Fault, FaultResult},
+    orders::{
+        rules,
+        store::{self as orders, OrderRow},
+    },
+    outbox::{self, EventType},
+    tickets::holds,
+};
+use app::{
+    error::{AppError, Conflict},
+    ids::{OrderId, PaymentId, UserId},
+};
+use sqlx::{AssertSqlSafe, query};
+use uuid::Uuid;
+
+/// An authorisation older than this is not taken any more, however free the tickets are.
+const REVIVE_WITHIN_MICROS: i64 = 24 * 3600 * 1_000_000;
+
+/// Paying, as its transaction needs it.
+pub(super) struct Begin {
+    pub order: OrderId,
+    pub buyer: UserId,
+    pub token: String,
+    pub return_url: String,
+    pub grace_micros: i64,
+    pub now: i64,
+}
+
+/// Begins a payment, or another card for the one that was declined; the call to Stripe is
+/// written down with it.
+///
+/// Errors: `NotFound`, `PaymentInProgress`, `OrderExpired` and the other ends.
+pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<PaymentId> {
+    holds::order_tickets_lock(conn, begin.order).await?;
+    let row = orders::order_find(&mut *conn, begin.order)
+        .await?
+        .filter(|row| row.buyer == begin.buyer)
+        .ok_or(AppError::NotFound)?;
+    if let Some(order) = order_begin_payment(conn, &begin).await? {
+        holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
+        let payment = insert_payment(conn, &begin, &order, 1).await?;
+        tell_order(
+            conn,
+            OrderRow {
+                payment: Some(payment),
+                ..order
+            },
+            begin.now,
+        )
+        .await?;
+        return Ok(payment);
+    }
+    let in_time = row.expires_at > begin.now;
+    if row.state != rules::State::AwaitingPayment || !in_time {
+        let late = !in_time && row.state.seen(true) == app::orders::OrderStatus::Expired;
+        let status = row.state.seen(late);
+        return Err(rules::refusal(status).into());
+    }
+    again(conn, &begin, &row).await
+}
+
+/// O2: the order waits for its first payment, and its tickets for the grace.
+async fn order_begin_payment(
+    conn: &mut Conn,
+    begin: &Begin,
+) -> Result<Option<OrderRow>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE orders SET status = 'awaiting_payment', hold_until = expires_at + $3, \
+         version = version + 1 WHERE id = $1 AND status = 'created' AND expires_at > $2 \
+         RETURNING {}",
+        orders::COLUMNS
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(begin.order.to_string())
+        .bind(begin.now)
+        .bind(begin.grace_micros)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(OrderRow::read).transpose()
+}
+
+/// A further card: for the intent that is open, or a new intent if there is none.
+async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<PaymentId> {
+    let newest = store::payment_newest(&mut *conn, order.id).await?;
+    let Some(newest) = newest else {
+        return Err(Fault::unexpected(
+            "awaiting a payment that does not exist",
+            "no payment",
+        ));
+    };
+    match newest.state {
+        State::Voided | State::Failed => {
+            let payment = insert_payment(conn, begin, order, newest.attempt + 1).await?;
+            // The order shows another payment than before.
+            let row = query(AssertSqlSafe(format!(
+                "UPDATE orders SET version = version + 1 WHERE id = $1 RETURNING {}",
+                orders::COLUMNS
+            )))
+            .bind(order.id.to_string())
+            .fetch_one(&mut *conn)
+            .await?;
+            tell_order(conn, OrderRow::read(&row)?, begin.now).await?;
+            Ok(payment)
+        }
+        _ => confirm_again(conn, begin, &newest).await,
+    }
+}
+
+async fn confirm_again(
+    conn: &mut Conn,
+    begin: &Begin,
+    payment: &PaymentRow,
+) -> FaultResult<PaymentId> {
+    let moved = query(
+        "UPDATE payments SET state = 'intended', declined = NULL, \
+         confirmations = confirmations + 1 \
+         WHERE id = $1 AND confirmations = $2 AND state IN ('open', 'requires_action')",
+    )
+    .bind(payment.id.to_string())
+    .bind(payment.confirmations)
+    .execute(&mut *conn)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Err(Conflict::PaymentInProgress.into());
+    }
+    let params = Confirm {
+        token: begin.token.clone(),
+        return_url: begin.return_url.clone(),
+    };
+    let key = format!("conf:{}:{}", payment.id, payment.confirmations + 1);
+    let params = serde_json::to_string(&params)
+        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
+    store::effect_insert(
+        conn,
+        payment.id,
+        EffectKind::Confirm,
+        &key,
+        &params,
+        begin.now,
+    )
+    .await?;
+    Ok(payment.id)
+}
+
+async fn insert_payment(
+    conn: &mut Conn,
+    begin: &Begin,
+    order: &OrderRow,
+    attempt: i64,
+) -> FaultResult<PaymentId> {
+    let payment = NewPayment {
+        id: PaymentId(Uuid::now_v7()),
+        order: order.id,
+        attempt,
+        amount_minor: order.total_minor,
+        currency: order.currency,
+    };
+    store::payment_insert(conn, &payment, begin.now).await?;
+    let params = Create {
+        amount_minor: payment.amount_minor,
+        currency: payment.currency.code().to_owned(),
+        token: begin.token.clone(),
+        order: order.id,
+        payment: payment.id,
+        attempt,
+        return_url: begin.return_url.clone(),
+    };
+    let params = serde_json::to_string(&params)
+        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
+    let key = format!("pi:{}:{attempt}", order.id);
+    store::effect_insert(
+        conn,
+        payment.id,
+        EffectKind::Create,
+        &key,
+        &params,
+        begin.now,
+    )
+    .await?;
+    Ok(payment.id)
+}
+
+/// Brings our side up to what Stripe says of this payment's intent.
+pub(super) async fn apply(
+    conn: &mut Conn,
+    payment: PaymentId,
+    intent: &Intent,
+    now: i64,
+) -> FaultResult<()> {
+    let Some(row) = store::payment_find(&mut *conn, payment).await? else {
+        return Ok(());
+    };
+    holds::order_tickets_lock(conn, row.order).await?;
+    query("UPDATE payments SET stripe_id = $2 WHERE id = $1 AND stripe_id IS NULL")
+        .bind(payment.to_string())
+        .bind(intent.id.clone())
+        .execute(&mut *conn)
+        .await?;
+    match intent.status {
+        IntentStatus::RequiresPaymentMethod | IntentStatus::RequiresConfirmation => {
+            if row.state == State::Capturing {
+                return capture_refused(conn, &row, "open").await;
+            }
+            wait_for_buyer(conn, payment, "open", intent).await
+        }
+        IntentStatus::RequiresAction => {
+            wait_for_buyer(conn, payment, "requires_action", intent).await
+        }
+        IntentStatus::Processing => Ok(()),
+        IntentStatus::RequiresCapture => authorised(conn, &row, intent, now).await,
+        IntentStatus::Canceled => canceled(conn, &row).await,
+        IntentStatus::Succeeded => succeeded(conn, &row, intent, now).await,
+    }
+}
+
+/// The buyer has to do something: try another card, or see their bank. Not while a call that may
+/// change this very state is under way.
+async fn wait_for_buyer(
+    conn: &mut Conn,
+    payment: PaymentId,
+    state: &'static str,
+    intent: &Intent,
+) -> FaultResult<()> {
+    query(
+        "UPDATE payments SET state = $2, declined = $3, client_secret = $4, bank_url = $5 \
+         WHERE id = $1 AND state IN ('intended', 'open', 'requires_action') AND NOT EXISTS \
+         (SELECT 1 FROM payment_effects e WHERE e.payment_id = $1 AND e.state = 'pending')",
+    )
+    .bind(payment.to_string())
+    .bind(state)
+    .bind(intent.declined.clone().filter(|_| state == "open"))
+    .bind(intent.client_secret.clone())
+    .bind(intent.bank_url.clone())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The card is authorised: the fence decides whether its money is taken or given back.
+async fn authorised(
+    conn: &mut Conn,
+    row: &PaymentRow,
+    intent: &Intent,
+    now: i64,
+) -> FaultResult<()> {
+    if !matches!(
+        row.state,
+        State::Intended | State::Open | State::RequiresAction | State::Voiding
+    ) {
+        return Ok(());
+    }
+    let right_amount = intent.amount_minor == row.amount_minor
+        && intent.currency.eq_ignore_ascii_case(row.currency.code());
+    if !right_amount {
+        tracing::error!(payment = %row.id, intent = intent.id, "authorised for another amount");
+        ask_for_attention(conn, row.order).await?;
+    }
+    let fenced = right_amount && (fence(conn, row, now).await? || revive(conn, row, now).await?);
+    if fenced {
+        return capture(conn, row, now).await;
+    }
+    let moved = query(
+        "UPDATE payments SET state = 'voiding' \
+         WHERE id = $1 AND state IN ('intended', 'open', 'requires_action')",
+    )
+    .bind(row.id.to_string())
+    .execute(&mut *conn)
+    .await?;
+    if moved.rows_affected() == 1 {
+        store::void_insert(conn, row.id, now).await?;
+    }
+    Ok(())
+}
+
+/// O3, the fence: the hold still stands, so the tickets cannot lapse any more.
+async fn fence(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool> {
+    if row.state == State::Voiding {
+        return Ok(false);
+    }
+    let moved = query(
+        "UPDATE orders SET status = 'capturing' WHERE id = $1 AND status = 'awaiting_payment' \
+         AND hold_until > $2 AND total_minor = $3 AND currency = $4",
+    )
+    .bind(row.order.to_string())
+    .bind(now)
+    .bind(row.amount_minor)
+    .bind(row.currency.code())
+    .execute(&mut *conn)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(false);
+    }
+    holds::tickets_hold_for_capture(conn, row.order).await?;
+    Ok(true)
+}
+
+/// O3': the authorisation came late, but every ticket is still free and exactly as it was.
+async fn revive(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool> {
+    if row.created_at < now - REVIVE_WITHIN_MICROS {
+        return Ok(false);
+    }
+    // Released by this order's expiry and untouched since: exactly one version further.
+    let sql = format!(
+        "UPDATE orders SET status = 'capturing', version = version + 1 WHERE id = $1 \
+         AND (status = 'expired' OR (status = 'awaiting_payment' AND hold_until <= $2)) \
+         AND total_minor = $3 AND currency = $4 \
+         AND EXISTS (SELECT 1 FROM events e WHERE e.id = orders.event_id AND e.starts_at > $2) \
+         AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN tickets t ON t.id = l.ticket_id \
+           WHERE l.order_id = orders.id AND NOT (t.state = 'listed' AND \
+             ((t.held_by = orders.id AND t.version = l.ticket_version) OR \
+              (t.held_by IS NULL AND t.version = l.ticket_version + 1)))) RETURNING {}",
+        orders::COLUMNS
+    );
+    let revived = query(AssertSqlSafe(sql))
+        .bind(row.order.to_string())
+        .bind(now)
+        .bind(row.amount_minor)
+        .bind(row.currency.code())
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(revived) = revived else {
+        return Ok(false);
+    };
+    let order = OrderRow::read(&revived)?;
+    holds::tickets_take_back(conn, order.id, now).await?;
+    orders::order_lines_revive(conn, order.id).await?;
+    store::effects_drop_voids(conn, row.id).await?;
+    tell_order(conn, order, now).await?;
+    Ok(true)
+}
+
+/// Behind the fence: the call that takes the money is written down.
+async fn capture(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<()> {
+    let moved = query(
+        "UPDATE payments SET state = 'capturing', client_secret = NULL, bank_url = NULL, \
+         declined = NULL \
+         WHERE id = $1 AND state IN ('intended', 'open', 'requires_action', 'voiding')",
+    )
+    .bind(row.id.to_string())
+    .execute(&mut *conn)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Err(Fault::unexpected(
+            "fenced an order for a payment that moved on",
+            "state",
+        ));
+    }
+    let key = format!("cap:{}:{}", row.id, row.confirmations);
+    store::effect_insert(conn, row.id, EffectKind::Capture, &key, "{}", now).await?;
+    Ok(())
+}
+
+/// O4: the money is taken, and the tickets are the buyer's.
+async fn succeeded(
+    conn: &mut Conn,
+    row: &PaymentRow,
+    intent: &Intent,
+    now: i64,
+) -> FaultResult<()> {
+    if matches!(row.state, State::Captured | State::Refunded) {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE orders SET status = 'complete', version = version + 1 \
+         WHERE id = $1 AND status = 'capturing' AND total_minor = $2 RETURNING {}",
+        orders::COLUMNS
+    );
+    let completed = query(AssertSqlSafe(sql))
+        .bind(row.order.to_string())
+        .bind(intent.received_minor)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(completed) = completed.filter(|_| row.state == State::Capturing) else {
+        // Somebody captured it elsewhere, or the amount differs: no order stands for this money.
+        tracing::error!(payment = %row.id, intent = intent.id, "money taken without a fence");
+        return ask_for_attention(conn, row.order).await;
+    };
+    let order = OrderRow::read(&completed)?;
+    query(
+        "UPDATE payments SET state = 'captured', received_minor = $2 \
+         WHERE id = $1 AND state = 'capturing'",
+    )
+    .bind(row.id.to_string())
+    .bind(intent.received_minor)
+    .execute(&mut *conn)
+    .await?;
+    let sold = holds::tickets_sell(conn, order.id, order.buyer, now).await?;
+    let lines = orders::order_ticket_ids(conn, order.id).await?;
+    if sold != lines.len() {
+        return Err(Fault::unexpected(
+            "paid for tickets that it does not hold",
+            "tickets",
+        ));
+    }
+    let paid = PaymentRow {
+        received_minor: intent.received_minor,
+        stripe_id: Some(intent.id.clone()),
+        ..row.clone()
+    };
+    outbox::append(conn, now, &[paid.created_event(now)]).await?;
+    tell_order(conn, order, now).await?;
+    metrics::counter!("stagedoor_payments_total", "result" => "captured").increment(1);
+    Ok(())
+}
+
+/// Nothing can be taken from this intent any more.
+async fn canceled(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
+    if row.state == State::Capturing {
+        return capture_refused(conn, row, "voided").await;
+    }
+    query(
+        "UPDATE payments SET state = 'voided', client_secret = NULL, bank_url = NULL \
+         WHERE id = $1 AND state IN ('intended', 'open', 'requires_action', 'voiding')",
+    )
+    .bind(row.id.to_string())
+    .execute(&mut *conn)
+    .await?;
+    metrics::counter!("stagedoor_payments_total", "result" => "voided").increment(1);
+    Ok(())
+}
+
+/// O5: behind the fence, but the money will not come. The hold goes back to its old end; if that
+/// has passed, the order expires as any other.
+async fn capture_refused(
+    conn: &mut Conn,
+    row: &PaymentRow,
+    state: &'static str,
+) -> FaultResult<()> {
+    let sql = format!(
+        "UPDATE orders SET status = 'awaiting_payment' WHERE id = $1 AND status = 'capturing' \
+         RETURNING {}",
+        orders::COLUMNS
+    );
+    let back = query(AssertSqlSafe(sql))
+        .bind(row.order.to_string())
+        .fetch_optional(&mut *conn)
+        .await?;
+    if let Some(back) = back {
+        let order = OrderRow::read(&back)?;
+        holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
+    }
+    query("UPDATE payments SET state = $2 WHERE id = $1 AND state = 'capturing'")
+        .bind(row.id.to_string())
+        .bind(state)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The call was refused for what it said, and always would be: the payment never came to be, or
+/// is open for another card.
+pub(super) async fn refused(
+    conn: &mut Conn,
+    payment: PaymentId,
+    kind: EffectKind,
+    declined: Option<&str>,
+) -> FaultResult<()> {
+    let state = match kind {
+        EffectKind::Create => "failed",
+        EffectKind::Confirm => "open",
+        EffectKind::Capture | EffectKind::Void => {
+            if let Some(row) = store::payment_find(&mut *conn, payment).await? {
+                ask_for_attention(conn, row.order).await?;
+            }
+            return Ok(());
+        }
+    };
+    query("UPDATE payments SET state = $2, declined = $3 WHERE id = $1 AND state = 'intended'")
+        .bind(payment.to_string())
+        .bind(state)
+        .bind(declined.map(str::to_owned))
+        .execute(&mut *conn)
+        .await?;
+    if kind == EffectKind::Create {
+        never_made(conn, payment).await?;
+    }
+    Ok(())
+}
+
+/// Stripe never heard of it, so there is nothing to give back.
+pub(super) async fn never_made(conn: &mut Conn, payment: PaymentId) -> FaultResult<()> {
+    query("UPDATE payments SET state = 'voided' WHERE id = $1 AND state = 'voiding'")
+        .bind(payment.to_string())
+        .execute(&mut *conn)
+        .await?;
+    store::effects_drop_voids(conn, payment).await?;
+    Ok(())
+}
+
+/// Flags the order for a person.
+pub(super) async fn ask_for_attention(conn: &mut Conn, order: OrderId) -> FaultResult<()> {
+    query("UPDATE orders SET attention = 1 WHERE id = $1")
+        .bind(order.to_string())
+        .execute(conn)
+        .await?;
+    metrics::counter!("stagedoor_attention_total").increment(1);
+    Ok(())
+}
+
+async fn tell_order(conn: &mut Conn, order: OrderRow, now: i64) -> FaultResult<()> {
+    let tickets = orders::order_ticket_ids(conn, order.id).await?;
+    outbox::append(
+        conn,
+        now,
+        &[order.event(EventType::OrderUpdated, &tickets, now)],
+    )
+    .await?;
+    Ok(())
+}
