@@ -1,0 +1,12 @@
+//! What time brings: orders expire, calls to Stripe are repeated, old rows go.
+//!
+//! A hold ends by the clock in the database; nothing here decides that. Two things tidy up after
+//! it, side by side, both through the orders' one idempotent function: apalis jobs, one for each
+//! order at the end of its hold (`queue.rs`), and a sweep of the database every ten seconds
+//! (`sweeper.rs`). Losing the queue costs seconds, never a ticket.
+
+mod queue;
+mod sweeper;
+
+pub use queue::{ExpireOrder, Queue};
+pub use sweeper::{SWEEP_EVERY, Sweeper};

@@ -1,0 +1,257 @@
+//! The apalis jobs that expire orders on time: in this process by default, in Redis when there
+//! is one. The handler is the same.
+//!
+//! The database is the truth; the queue only saves the ten seconds until the next sweep. So
+//! scheduling never blocks and never fails a reservation, and a worker that dies is started
+//! again. In the embedded mode a timer of ours pushes what is due, since apalis's memory storage
+//! runs everything at once.
+
+use crate::{
+    clock::{SharedClock, seconds_until},
+    db::Db,
+    fault::{FaultResult, chain},
+    orders::{ExpirySchedule, OrdersService, store},
+    payments::Engine,
+};
+use apalis::prelude::{
+    BackendExt, BoxDynError, Data, MemoryStorage, Task, TaskBuilder, TaskSink, WorkerBuilder,
+};
+use apalis_core::backend::memory::{MemorySink, MemoryStorageError};
+use apalis_redis::{Config, ConnectionManager, RedisStorage};
+use app::ids::OrderId;
+use futures::{SinkExt, StreamExt};
+use serde::{Deserialize, Serialize};
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// Orders that wait to be scheduled; what does not fit is left to the sweep.
+const WAITING_MAX: usize = 10_000;
+/// How long a worker rests before it is started again.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// How often Redis is asked for what is due.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// A stall of Redis that is shorter than this does not end a worker.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
+const REDIS_QUEUE: &str = "stagedoor:expire-order";
+
+/// The job: expire this order, if its hold has run out by then.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExpireOrder {
+    /// The order. A job can only ever touch this one, so a stale job harms nobody.
+    pub order: OrderId,
+}
+
+/// What the handler works with.
+#[derive(Clone)]
+struct Desk {
+    orders: OrdersService,
+    engine: Arc<Engine>,
+}
+
+async fn expire_order(job: ExpireOrder, desk: Data<Desk>) -> Result<(), BoxDynError> {
+    if desk.orders.expire(job.order).await? {
+        metrics::counter!("stagedoor_jobs_expired_orders_total").increment(1);
+        desk.engine.wake();
+    }
+    Ok(())
+}
+
+/// Takes orders in to be expired when their hold ends.
+#[derive(Clone)]
+pub struct Queue {
+    waiting: mpsc::Sender<(OrderId, i64)>,
+}
+
+impl ExpirySchedule for Queue {
+    fn schedule(&self, order: OrderId, hold_until_micros: i64) {
+        if self.waiting.try_send((order, hold_until_micros)).is_err() {
+            metrics::counter!("stagedoor_jobs_dropped_total").increment(1);
+        }
+    }
+}
+
+/// The receiving end of a [`Queue`], before its workers run.
+pub struct Workers {
+    waiting: mpsc::Receiver<(OrderId, i64)>,
+}
+
+impl Queue {
+    /// A queue, and what is to be handed to [`Workers::run`].
+    pub fn new() -> (Self, Workers) {
+        let (sender, waiting) = mpsc::channel(WAITING_MAX);
+        (Self { waiting: sender }, Workers { waiting })
+    }
+}
+
+impl Workers {
+    /// Runs the jobs for ever: in Redis if `redis_url` says where it is, else in this process.
+    pub async fn run(
+        self,
+        db: Db,
+        clock: SharedClock,
+        orders: OrdersService,
+        engine: Arc<Engine>,
+        redis_url: Option<String>,
+    ) {
+        let desk = Desk { orders, engine };
+        match redis_url {
+            None => run_embedded(self.waiting, db, clock, desk).await,
+            Some(url) => run_in_redis(self.waiting, url, desk).await,
+        }
+    }
+}
+
+/// In this process: a heap of what is to come, a timer for the first of it, and an apalis worker
+/// that is handed what is due. Orders of before the last start are read back from the database.
+async fn run_embedded(
+    mut waiting: mpsc::Receiver<(OrderId, i64)>,
+    db: Db,
+    clock: SharedClock,
+    desk: Desk,
+) {
+    let (mut sink, storage) = memory_storage();
+    tokio::spawn(async move {
+        let worker = WorkerBuilder::new(worker_name())
+            .backend(storage)
+            .data(desk)
+            .build(expire_order);
+        if let Err(error) = worker.run().await {
+            tracing::error!(%error, "the expiry worker ended; the sweep goes on");
+        }
+    });
+    let mut due = match remembered(&db).await {
+        Ok(due) => due,
+        Err(fault) => {
+            tracing::error!(
+                error = chain(&fault),
+                "could not read back what is to expire"
+            );
+            BinaryHeap::new()
+        }
+    };
+    loop {
+        let first = due.peek().map(|Reverse((at, _))| *at);
+        let pause = first.map(|at| pause_until(at, clock.now_micros()));
+        tokio::select! {
+            taken = waiting.recv() => match taken {
+                Some((order, at)) => due.push(Reverse((at, order))),
+                None => return,
+            },
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
+                let now = clock.now_micros();
+                while let Some(Reverse((at, order))) = due.peek().copied()
+                    && at <= now
+                {
+                    due.pop();
+                    let job = TaskBuilder::new(ExpireOrder { order }).build();
+                    if let Err(error) = sink.send(job).await {
+                        tracing::warn!(%error, "a job was not taken; the sweep will do it");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// apalis's memory storage with its entrance kept outside: the worker takes the storage itself.
+fn memory_storage() -> (MemorySink<ExpireOrder>, MemoryStorage<ExpireOrder>) {
+    let (sender, receiver) = futures::channel::mpsc::unbounded::<Task<ExpireOrder>>();
+    let sink = MemorySink::new(Arc::new(futures::lock::Mutex::new(Box::new(
+        sender.sink_map_err(MemoryStorageError::from),
+    ))));
+    (
+        sink.clone(),
+        MemoryStorage::new_with(sink, receiver.boxed()),
+    )
+}
+
+async fn remembered(db: &Db) -> FaultResult<BinaryHeap<Reverse<(i64, OrderId)>>> {
+    let waiting = store::orders_waiting(db.reads()).await?;
+    Ok(waiting
+        .into_iter()
+        .map(|(order, at)| Reverse((at, order)))
+        .collect())
+}
+
+/// A little past the end of the hold, so that the job finds it over.
+fn pause_until(at_micros: i64, now_micros: i64) -> Duration {
+    let left = at_micros.saturating_sub(now_micros).max(0);
+    Duration::from_micros(u64::try_from(left).unwrap_or_default()) + Duration::from_millis(2)
+}
+
+fn worker_name() -> String {
+    // Names must differ between processes and between restarts: apalis takes a second worker of
+    // one name for the first, still alive.
+    format!("expire-order-{}", Uuid::now_v7())
+}
+
+/// In Redis: one task pushes, one works; each starts again whenever it fails.
+async fn run_in_redis(mut waiting: mpsc::Receiver<(OrderId, i64)>, url: String, desk: Desk) {
+    let worker_url = url.clone();
+    tokio::spawn(async move {
+        loop {
+            if let Err(error) = work_in_redis(&worker_url, desk.clone()).await {
+                tracing::warn!(%error, "the expiry worker lost Redis; it starts again");
+            }
+            tokio::time::sleep(RESTART_AFTER).await;
+        }
+    });
+    let mut storage = None;
+    while let Some((order, at)) = waiting.recv().await {
+        if storage.is_none() {
+            storage = connect(&url)
+                .await
+                .map_err(|error| {
+                    tracing::warn!(%error, "Redis does not answer; the sweep expires orders");
+                })
+                .ok();
+        }
+        let Some(open) = storage.as_mut() else {
+            continue;
+        };
+        let task = TaskBuilder::new(ExpireOrder { order })
+            .run_at_time(due_at(at))
+            .build();
+        if let Err(error) = open.push_task(task).await {
+            tracing::warn!(%error, "a job was not taken; the sweep will do it");
+            storage = None;
+        }
+    }
+}
+
+fn due_at(at_micros: i64) -> SystemTime {
+    // Redis keeps whole seconds: the next one, so that the job finds the hold over.
+    let seconds = seconds_until(at_micros, 0) + 1;
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+}
+
+async fn connect(url: &str) -> Result<RedisStorage<ExpireOrder>, BoxDynError> {
+    let client = redis::Client::open(url)?;
+    let patience = redis::aio::ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(REDIS_TIMEOUT))
+        .set_response_timeout(Some(REDIS_TIMEOUT))
+        .set_number_of_retries(1);
+    let connection = ConnectionManager::new_with_config(client, patience).await?;
+    let config = Config::default()
+        .queue(REDIS_QUEUE)
+        .heartbeat_interval(Duration::from_secs(5))
+        .missed_heartbeats(3)
+        .batch_size(100);
+    Ok(RedisStorage::new(connection).with_config(config))
+}
+
+async fn work_in_redis(url: &str, desk: Desk) -> Result<(), BoxDynError> {
+    let storage = connect(url).await?.poll_with_interval(POLL_EVERY);
+    let worker = WorkerBuilder::new(worker_name())
+        .backend(storage)
+        .data(desk)
+        .build(expire_order);
+    worker.run().await?;
+    Ok(())
+}
