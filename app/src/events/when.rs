@@ -1,0 +1,47 @@
+//! When an event begins, as its visitors read it: by the clocks of the venue's town.
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+
+fn local(starts_at: Timestamp, time_zone: &str) -> Zoned {
+    // Zones are checked when an event is made; UTC is the honest answer for one that has gone.
+    starts_at.to_zoned(TimeZone::get(time_zone).unwrap_or(TimeZone::UTC))
+}
+
+/// `Thu 1 May 2031, 8:30 pm`
+pub fn when(starts_at: Timestamp, time_zone: &str) -> String {
+    let local = local(starts_at, time_zone);
+    format!("{}, {}", local.strftime("%a %-d %b %Y"), clock_time(&local))
+}
+
+/// `Thursday 1 May 2031, 8:30 pm BST`
+pub fn when_in_full(starts_at: Timestamp, time_zone: &str) -> String {
+    let local = local(starts_at, time_zone);
+    format!("{}, {} {}", local.strftime("%A %-d %B %Y"), clock_time(&local), local.strftime("%Z"))
+}
+
+/// Day of the month and month, for a card's corner: `1` and `May`.
+pub fn day_and_month(starts_at: Timestamp, time_zone: &str) -> (String, String) {
+    let local = local(starts_at, time_zone);
+    (local.strftime("%-d").to_string(), local.strftime("%b").to_string())
+}
+
+fn clock_time(local: &Zoned) -> String {
+    local.strftime("%-I:%M %p").to_string().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_the_venues() {
+        let starts_at = "2031-05-01T19:30:00Z".parse().unwrap();
+        assert_eq!(when(starts_at, "Europe/London"), "Thu 1 May 2031, 8:30 pm");
+        assert_eq!(when(starts_at, "Asia/Tokyo"), "Fri 2 May 2031, 4:30 am");
+        assert_eq!(
+            when_in_full(starts_at, "Europe/London"),
+            "Thursday 1 May 2031, 8:30 pm BST"
+        );
+        assert_eq!(day_and_month(starts_at, "Nowhere/AtAll"), ("1".to_owned(), "May".to_owned()));
+    }
+}

@@ -1,0 +1,10 @@
+//! Events: what is on, where and when.
+//!
+//! Owns the table `events`, its search and its versions. What is for sale at an event is counted
+//! from the tickets, whose own business it is to change.
+
+mod rules;
+mod service;
+pub mod store;
+
+pub use service::EventsService;

@@ -1,0 +1,218 @@
+//! What an event must be like. Pure: text in, cleaned text or errors at fields out.
+
+use app::{
+    error::FieldError,
+    events::{CreateEvent, UpdateEvent},
+    money::Currency,
+};
+use jiff::{Timestamp, tz::TimeZone};
+
+const TITLE_MAX: usize = 120;
+const VENUE_MAX: usize = 120;
+const CITY_MAX: usize = 80;
+const DESCRIPTION_MAX: usize = 5000;
+/// Words of a search that count, and how long it may be.
+const SEARCH_WORDS_MAX: usize = 8;
+const SEARCH_CHARS_MAX: usize = 100;
+
+/// ISO 3166-1 alpha-2.
+const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI \
+    BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY \
+    CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN \
+    GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH \
+    KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO \
+    MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL \
+    PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV \
+    SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN \
+    VU WF WS YE YT ZA ZM ZW";
+
+/// An event that may be written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// 1 to 120 characters.
+    pub title: String,
+    /// Up to 5000 characters.
+    pub description: String,
+    /// 1 to 120 characters.
+    pub venue: String,
+    /// 1 to 80 characters.
+    pub city: String,
+    /// ISO 3166-1 alpha-2, capitals.
+    pub country: String,
+    /// When it begins.
+    pub starts_at: Timestamp,
+    /// An IANA time zone that exists.
+    pub time_zone: String,
+    /// What its tickets are priced in.
+    pub currency: Currency,
+}
+
+impl Checked {
+    /// What the search looks in.
+    pub fn search_text(&self) -> String {
+        format!("{} {} {}", self.title, self.venue, self.city).to_lowercase()
+    }
+
+    /// What the city filter compares.
+    pub fn city_key(&self) -> String {
+        self.city.to_lowercase()
+    }
+}
+
+/// Checks a new event; all that is wrong is said at once.
+pub fn check(request: CreateEvent, now: Timestamp) -> Result<Checked, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let checked = Checked {
+        title: line(&mut errors, "title", &request.title, 1, TITLE_MAX),
+        venue: line(&mut errors, "venue", &request.venue, 1, VENUE_MAX),
+        city: line(&mut errors, "city", &request.city, 1, CITY_MAX),
+        country: country(&mut errors, &request.country),
+        starts_at: future(&mut errors, request.starts_at, now),
+        time_zone: time_zone(&mut errors, &request.time_zone),
+        currency: request.currency,
+        description: text(&mut errors, &request.description.unwrap_or_default()),
+    };
+    if errors.is_empty() { Ok(checked) } else { Err(errors) }
+}
+
+/// The event as it would be after `request`, checked as a new one is; a start that does not
+/// change may be as it was.
+pub fn check_update(
+    before: &Checked,
+    request: UpdateEvent,
+    now: Timestamp,
+) -> Result<Checked, Vec<FieldError>> {
+    let merged = CreateEvent {
+        title: request.title.unwrap_or_else(|| before.title.clone()),
+        venue: request.venue.unwrap_or_else(|| before.venue.clone()),
+        city: request.city.unwrap_or_else(|| before.city.clone()),
+        country: request.country.unwrap_or_else(|| before.country.clone()),
+        starts_at: request.starts_at.unwrap_or(before.starts_at),
+        time_zone: request.time_zone.unwrap_or_else(|| before.time_zone.clone()),
+        currency: request.currency.unwrap_or(before.currency),
+        description: Some(request.description.unwrap_or_else(|| before.description.clone())),
+    };
+    check(merged, now)
+}
+
+fn line(
+    errors: &mut Vec<FieldError>,
+    field: &'static str,
+    value: &str,
+    min: usize,
+    max: usize,
+) -> String {
+    let value = value.trim();
+    let length = value.chars().count();
+    if length < min {
+        errors.push(FieldError::new(field, "This can't be empty."));
+    } else if length > max {
+        errors.push(FieldError::new(field, format!("Use at most {max} characters.")));
+    } else if value.chars().any(char::is_control) {
+        errors.push(FieldError::new(field, "Use letters, digits and signs on one line."));
+    }
+    value.to_owned()
+}
+
+fn text(errors: &mut Vec<FieldError>, value: &str) -> String {
+    let value = value.trim().replace("\r\n", "\n");
+    if value.chars().count() > DESCRIPTION_MAX {
+        let message = format!("Use at most {DESCRIPTION_MAX} characters.");
+        errors.push(FieldError::new("description", message));
+    } else if value.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        errors.push(FieldError::new("description", "Use letters, digits and signs."));
+    }
+    value
+}
+
+fn country(errors: &mut Vec<FieldError>, value: &str) -> String {
+    let value = value.trim().to_uppercase();
+    if value.len() != 2 || !COUNTRIES.split(' ').any(|code| code == value) {
+        let message = "Use a two-letter country code, such as GB or DE.";
+        errors.push(FieldError::new("country", message));
+    }
+    value
+}
+
+fn future(errors: &mut Vec<FieldError>, starts_at: Timestamp, now: Timestamp) -> Timestamp {
+    if starts_at <= now {
+        errors.push(FieldError::new("startsAt", "Choose a time in the future."));
+    }
+    starts_at
+}
+
+fn time_zone(errors: &mut Vec<FieldError>, value: &str) -> String {
+    let value = value.trim();
+    let known = !value.is_empty() && TimeZone::get(value).is_ok();
+    if !known {
+        let message = "Use a time zone's name, such as Europe/London.";
+        errors.push(FieldError::new("timeZone", message));
+    }
+    value.to_owned()
+}
+
+/// The words of a search as LIKE patterns, each of which must be found. `!` escapes.
+pub fn search_patterns(q: &str) -> Vec<String> {
+    let q: String = q.chars().take(SEARCH_CHARS_MAX).collect();
+    q.to_lowercase()
+        .split_whitespace()
+        .take(SEARCH_WORDS_MAX)
+        .map(|word| {
+            let word = word.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+            format!("%{word}%")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-23T10:00:00Z".parse().unwrap()
+    }
+
+    fn request() -> CreateEvent {
+        CreateEvent {
+            title: "  Late Show ".to_owned(),
+            venue: "Old Hall".to_owned(),
+            city: "Leeds".to_owned(),
+            country: "gb".to_owned(),
+            starts_at: "2031-05-01T19:30:00Z".parse().unwrap(),
+            time_zone: "Europe/London".to_owned(),
+            currency: "GBP".parse().unwrap(),
+            description: None,
+        }
+    }
+
+    #[test]
+    fn a_good_event_is_cleaned_and_kept() {
+        let checked = check(request(), now()).unwrap();
+        assert_eq!((checked.title.as_str(), checked.country.as_str()), ("Late Show", "GB"));
+        assert_eq!(checked.search_text(), "late show old hall leeds");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let wrong = CreateEvent {
+            title: " ".to_owned(),
+            city: "x".repeat(81),
+            country: "XX".to_owned(),
+            starts_at: now(),
+            time_zone: "Mars/Olympus".to_owned(),
+            description: Some("x".repeat(5001)),
+            ..request()
+        };
+        let fields: Vec<String> =
+            check(wrong, now()).unwrap_err().into_iter().map(|error| error.field).collect();
+        let expected = ["title", "city", "country", "startsAt", "timeZone", "description"];
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn a_search_is_taken_literally() {
+        assert_eq!(search_patterns("  50% Off_now! "), ["%50!%%", "%off!_now!!%"]);
+        assert!(search_patterns("   ").is_empty());
+        assert_eq!(search_patterns(&"a ".repeat(50)).len(), SEARCH_WORDS_MAX);
+    }
+}

@@ -1,0 +1,199 @@
+//! Listing, creating and changing events.
+
+use super::{
+    rules,
+    store::{self, EventRow, Filter},
+};
+use crate::{
+    clock::SharedClock,
+    db::Db,
+    fault::{Fault, FaultResult},
+    outbox::{self, EventType},
+};
+use app::{
+    accounts::Viewer,
+    error::{AppError, AppResult, Conflict},
+    events::{City, CreateEvent, Event, EventList, EventQuery, Events, UpdateEvent},
+    ids::{EventId, UserId},
+};
+use async_trait::async_trait;
+use uuid::Uuid;
+
+const LIMIT_DEFAULT: i64 = 20;
+const LIMIT_MAX: i64 = 100;
+const CITIES_MAX: i64 = 24;
+
+/// The rules of events.
+#[derive(Clone)]
+pub struct EventsService {
+    db: Db,
+    clock: SharedClock,
+}
+
+impl EventsService {
+    /// Events over `db`.
+    pub fn new(db: Db, clock: SharedClock) -> Self {
+        Self { db, clock }
+    }
+
+    async fn page(&self, asked: EventQuery) -> FaultResult<EventList> {
+        let limit = asked.limit.unwrap_or(LIMIT_DEFAULT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
+        }
+        let now = self.clock.now_micros();
+        let given = |text: Option<String>| {
+            text.map(|text| text.trim().to_lowercase()).filter(|text| !text.is_empty())
+        };
+        let filter = Filter {
+            patterns: given(asked.q).map(|q| rules::search_patterns(&q)).unwrap_or_default(),
+            city_key: given(asked.city),
+            creator: None,
+            after_micros: now,
+            from_micros: asked.from.map_or(i64::MIN, |from| from.as_microsecond()),
+            to_micros: asked.to.map_or(i64::MAX, |to| to.as_microsecond()),
+            behind: asked.cursor.as_deref().map(read_cursor).transpose()?,
+            limit: limit + 1,
+        };
+        let mut rows = store::events_page(self.db.reads(), &filter).await?;
+        let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
+        if more {
+            rows.pop();
+        }
+        let next = rows.last().filter(|_| more).map(write_cursor);
+        Ok(EventList { events: self.dress(rows, now).await?, next })
+    }
+
+    /// Adds what is for sale.
+    async fn dress(&self, rows: Vec<EventRow>, now: i64) -> FaultResult<Vec<Event>> {
+        let ids: Vec<EventId> = rows
+            .iter()
+            .filter(|row| row.what.starts_at.as_microsecond() > now)
+            .map(|row| row.id)
+            .collect();
+        let stock = store::events_stock(self.db.reads(), &ids, now).await?;
+        Ok(rows
+            .iter()
+            .map(|row| row.event(stock.get(&row.id).copied().unwrap_or_default()))
+            .collect())
+    }
+
+    async fn one(&self, id: EventId) -> FaultResult<Event> {
+        let row = store::event_find(self.db.reads(), id).await?;
+        let row = row.ok_or(Fault::Refused(AppError::NotFound))?;
+        let mut dressed = self.dress(vec![row], self.clock.now_micros()).await?;
+        dressed.pop().ok_or(Fault::Refused(AppError::NotFound))
+    }
+
+    async fn create_event(&self, creator: UserId, request: CreateEvent) -> FaultResult<Event> {
+        let now = self.clock.now();
+        let what = rules::check(request, now).map_err(AppError::Invalid)?;
+        let row = EventRow { id: EventId(Uuid::now_v7()), creator, what, version: 1 };
+        let written = row.clone();
+        let now = now.as_microsecond();
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    store::event_insert(conn, &written, now).await?;
+                    let told = [written.told(EventType::EventCreated)];
+                    Ok::<_, Fault>(outbox::append(conn, now, &told).await?)
+                })
+            })
+            .await?;
+        Ok(row.event(store::Stock::default()))
+    }
+
+    async fn update_event(
+        &self,
+        viewer: UserId,
+        id: EventId,
+        request: UpdateEvent,
+    ) -> FaultResult<Event> {
+        let now = self.clock.now();
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let row = store::event_find(&mut *conn, id).await?.ok_or(AppError::NotFound)?;
+                    if row.creator != viewer {
+                        return Err(AppError::Forbidden.into());
+                    }
+                    if row.what.starts_at <= now {
+                        return Err(Conflict::EventOver.into());
+                    }
+                    let version = request.version;
+                    let what = rules::check_update(&row.what, request, now)
+                        .map_err(AppError::Invalid)?;
+                    let now = now.as_microsecond();
+                    if !store::event_update(conn, id, viewer, version, &what, now).await? {
+                        return Err(why_not_updated(&row, version));
+                    }
+                    let row = EventRow { what, version: version + 1, ..row };
+                    let told = [row.told(EventType::EventUpdated)];
+                    outbox::append(conn, now, &told).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        self.one(id).await
+    }
+}
+
+/// The losing side of a change.
+fn why_not_updated(row: &EventRow, version: i64) -> Fault {
+    if row.version != version {
+        return Conflict::VersionConflict.into();
+    }
+    let message = "The currency can change only while the event has no tickets.";
+    AppError::invalid("currency", message).into()
+}
+
+/// `starts_at` in microseconds and the id: where a page ended.
+fn write_cursor(row: &EventRow) -> String {
+    format!("{}_{}", row.what.starts_at.as_microsecond(), row.id)
+}
+
+fn read_cursor(cursor: &str) -> Result<(i64, EventId), AppError> {
+    cursor
+        .split_once('_')
+        .and_then(|(start, id)| Some((start.parse().ok()?, id.parse().ok()?)))
+        .ok_or_else(|| AppError::invalid("cursor", "This isn't a cursor from here."))
+}
+
+#[async_trait]
+impl Events for EventsService {
+    async fn list(&self, query: EventQuery) -> AppResult<EventList> {
+        Ok(self.page(query).await?)
+    }
+
+    async fn cities(&self) -> AppResult<Vec<City>> {
+        let now = self.clock.now_micros();
+        let cities = store::cities_upcoming(self.db.reads(), now, CITIES_MAX).await;
+        Ok(cities.map_err(Fault::from)?)
+    }
+
+    async fn get(&self, id: EventId) -> AppResult<Event> {
+        Ok(self.one(id).await?)
+    }
+
+    async fn created_by(&self, viewer: &Viewer) -> AppResult<Vec<Event>> {
+        let now = self.clock.now_micros();
+        let filter = Filter {
+            creator: Some(viewer.user.id),
+            after_micros: now,
+            from_micros: i64::MIN,
+            to_micros: i64::MAX,
+            limit: LIMIT_MAX,
+            ..Filter::default()
+        };
+        let rows = store::events_page(self.db.reads(), &filter).await.map_err(Fault::from)?;
+        Ok(self.dress(rows, now).await?)
+    }
+
+    async fn create(&self, viewer: &Viewer, request: CreateEvent) -> AppResult<Event> {
+        Ok(self.create_event(viewer.user.id, request).await?)
+    }
+
+    async fn update(&self, viewer: &Viewer, id: EventId, request: UpdateEvent) -> AppResult<Event> {
+        Ok(self.update_event(viewer.user.id, id, request).await?)
+    }
+}

@@ -1,0 +1,278 @@
+//! The SQL of events. Functions that take a `Conn` run in the caller's transaction.
+
+use super::rules::Checked;
+use crate::{
+    clock::from_micros,
+    db::{Conn, parse, placeholders},
+    outbox::{DomainEvent, EventType},
+};
+use app::{
+    events::{City, Event},
+    ids::{EventId, UserId},
+    money::Currency,
+};
+use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use std::collections::HashMap;
+
+const COLUMNS: &str = "id, creator_id, title, description, venue, city, country, starts_at, \
+     time_zone, currency, version";
+
+/// What the database says of an event.
+#[derive(Debug, Clone)]
+pub struct EventRow {
+    /// Its id.
+    pub id: EventId,
+    /// Who may change it.
+    pub creator: UserId,
+    /// What it is.
+    pub what: Checked,
+    /// Counts changes, from 1.
+    pub version: i64,
+}
+
+/// How many tickets of an event can be bought this moment, and from how much.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stock {
+    /// How many.
+    pub available: i64,
+    /// The cheapest, in minor units.
+    pub from_minor: Option<i64>,
+}
+
+impl EventRow {
+    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: parse(row, "id")?,
+            creator: parse(row, "creator_id")?,
+            what: Checked {
+                title: row.try_get("title")?,
+                description: row.try_get("description")?,
+                venue: row.try_get("venue")?,
+                city: row.try_get("city")?,
+                country: row.try_get("country")?,
+                starts_at: from_micros(row.try_get("starts_at")?),
+                time_zone: row.try_get("time_zone")?,
+                currency: parse::<Currency>(row, "currency")?,
+            },
+            version: row.try_get("version")?,
+        })
+    }
+
+    /// As everybody sees it, with what is for sale.
+    pub fn event(&self, stock: Stock) -> Event {
+        let what = self.what.clone();
+        Event {
+            id: self.id,
+            title: what.title,
+            description: what.description,
+            venue: what.venue,
+            city: what.city,
+            country: what.country,
+            starts_at: what.starts_at,
+            time_zone: what.time_zone,
+            currency: what.currency,
+            tickets_available: stock.available,
+            price_from_minor: stock.from_minor,
+            version: self.version,
+        }
+    }
+
+    /// The domain event that tells of this row as it is after a change.
+    pub fn told(&self, kind: EventType) -> DomainEvent {
+        let what = &self.what;
+        let data = serde_json::json!({
+            "id": self.id,
+            "creatorId": self.creator,
+            "title": what.title,
+            "description": what.description,
+            "venue": what.venue,
+            "city": what.city,
+            "country": what.country,
+            "startsAt": what.starts_at,
+            "timeZone": what.time_zone,
+            "currency": what.currency,
+            "version": self.version,
+        });
+        DomainEvent::new(kind, self.id, self.version, &data)
+    }
+}
+
+/// One event, past or to come.
+pub async fn event_find<'e>(
+    on: impl AnyExecutor<'e>,
+    id: EventId,
+) -> Result<Option<EventRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM events WHERE id = $1");
+    let row = query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_optional(on).await?;
+    row.as_ref().map(EventRow::read).transpose()
+}
+
+/// Which events a page shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Each must be found in title, venue or city: LIKE patterns escaped with `!`.
+    pub patterns: Vec<String>,
+    /// In this city, in small letters.
+    pub city_key: Option<String>,
+    /// By this creator.
+    pub creator: Option<UserId>,
+    /// Beginning after this moment, in microseconds.
+    pub after_micros: i64,
+    /// Beginning at this moment or later.
+    pub from_micros: i64,
+    /// Beginning before this moment.
+    pub to_micros: i64,
+    /// Behind this one in the order of start and id.
+    pub behind: Option<(i64, EventId)>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// A page of events, soonest first.
+pub async fn events_page<'e>(
+    on: impl AnyExecutor<'e>,
+    filter: &Filter,
+) -> Result<Vec<EventRow>, sqlx::Error> {
+    let mut sql = format!(
+        "SELECT {COLUMNS} FROM events WHERE starts_at > $1 AND starts_at >= $2 AND starts_at < $3 \
+         AND ($4 IS NULL OR city_key = $4) AND ($5 IS NULL OR creator_id = $5) \
+         AND (starts_at > $6 OR (starts_at = $6 AND id > $7))"
+    );
+    for number in 0..filter.patterns.len() {
+        use std::fmt::Write;
+        let _ = write!(sql, " AND search_text LIKE ${} ESCAPE '!'", number + 9);
+    }
+    sql.push_str(" ORDER BY starts_at, id LIMIT $8");
+    let (behind_start, behind_id) = filter
+        .behind
+        .map_or((i64::MIN, String::new()), |(start, id)| (start, id.to_string()));
+    let mut select = query(AssertSqlSafe(sql))
+        .bind(filter.after_micros)
+        .bind(filter.from_micros)
+        .bind(filter.to_micros)
+        .bind(filter.city_key.clone())
+        .bind(filter.creator.map(|creator| creator.to_string()))
+        .bind(behind_start)
+        .bind(behind_id)
+        .bind(filter.limit);
+    for pattern in &filter.patterns {
+        select = select.bind(pattern.clone());
+    }
+    select.fetch_all(on).await?.iter().map(EventRow::read).collect()
+}
+
+/// What is for sale at these events this moment.
+pub async fn events_stock<'e>(
+    on: impl AnyExecutor<'e>,
+    events: &[EventId],
+    now_micros: i64,
+) -> Result<HashMap<EventId, Stock>, sqlx::Error> {
+    if events.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "SELECT event_id, COUNT(*) AS available, MIN(price_minor) AS from_minor FROM tickets \
+         WHERE state = 'listed' AND held_until <= $1 AND event_id IN ({}) GROUP BY event_id",
+        placeholders(2, events.len())
+    );
+    let mut select = query(AssertSqlSafe(sql)).bind(now_micros);
+    for event in events {
+        select = select.bind(event.to_string());
+    }
+    let rows = select.fetch_all(on).await?;
+    rows.iter()
+        .map(|row| {
+            let stock = Stock {
+                available: row.try_get("available")?,
+                from_minor: row.try_get("from_minor")?,
+            };
+            Ok((parse(row, "event_id")?, stock))
+        })
+        .collect()
+}
+
+/// Cities with events to come, busiest first.
+pub async fn cities_upcoming<'e>(
+    on: impl AnyExecutor<'e>,
+    now_micros: i64,
+    limit: i64,
+) -> Result<Vec<City>, sqlx::Error> {
+    let rows = query(
+        "SELECT MIN(city) AS name, COUNT(*) AS events FROM events WHERE starts_at > $1 \
+         GROUP BY city_key ORDER BY events DESC, name LIMIT $2",
+    )
+    .bind(now_micros)
+    .bind(limit)
+    .fetch_all(on)
+    .await?;
+    rows.iter()
+        .map(|row| Ok(City { name: row.try_get("name")?, events: row.try_get("events")? }))
+        .collect()
+}
+
+/// Writes a new event down.
+pub async fn event_insert(
+    conn: &mut Conn,
+    event: &EventRow,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let what = &event.what;
+    query(
+        "INSERT INTO events (id, creator_id, title, description, venue, city, country, starts_at, \
+         time_zone, currency, search_text, city_key, version, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+    )
+    .bind(event.id.to_string())
+    .bind(event.creator.to_string())
+    .bind(what.title.clone())
+    .bind(what.description.clone())
+    .bind(what.venue.clone())
+    .bind(what.city.clone())
+    .bind(what.country.clone())
+    .bind(what.starts_at.as_microsecond())
+    .bind(what.time_zone.clone())
+    .bind(what.currency.code())
+    .bind(what.search_text())
+    .bind(what.city_key())
+    .bind(event.version)
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Changes an event that is still to come, if it is as it was read; its currency only while it
+/// has no tickets. False: the race was lost, or one of these does not hold.
+pub async fn event_update(
+    conn: &mut Conn,
+    id: EventId,
+    creator: UserId,
+    version: i64,
+    what: &Checked,
+    now_micros: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "UPDATE events SET title = $4, description = $5, venue = $6, city = $7, country = $8, \
+         starts_at = $9, time_zone = $10, currency = $11, search_text = $12, city_key = $13, \
+         version = version + 1 \
+         WHERE id = $1 AND creator_id = $2 AND version = $3 AND starts_at > $14 \
+         AND (currency = $11 OR NOT EXISTS (SELECT 1 FROM tickets t WHERE t.event_id = events.id))",
+    )
+    .bind(id.to_string())
+    .bind(creator.to_string())
+    .bind(version)
+    .bind(what.title.clone())
+    .bind(what.description.clone())
+    .bind(what.venue.clone())
+    .bind(what.city.clone())
+    .bind(what.country.clone())
+    .bind(what.starts_at.as_microsecond())
+    .bind(what.time_zone.clone())
+    .bind(what.currency.code())
+    .bind(what.search_text())
+    .bind(what.city_key())
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

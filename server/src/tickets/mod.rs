@@ -1,0 +1,14 @@
+//! Tickets: listings, and the lock that an order has on them.
+//!
+//! Owns the `tickets` table. Price, seat and withdrawal are the seller's, and only while nobody
+//! holds the ticket; the hold (`holds.rs`) is the orders'. Whatever changes a ticket bumps its
+//! version and writes a domain event in the same transaction.
+
+pub mod holds;
+mod row;
+mod rules;
+mod service;
+pub mod store;
+
+pub use row::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, label};
+pub use service::TicketsService;

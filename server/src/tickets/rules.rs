@@ -1,0 +1,154 @@
+//! What a listing must be like. Pure: what was asked in, cleaned values or errors at fields out.
+
+use app::{
+    error::FieldError,
+    money::{PRICE_MINOR_MAX, PRICE_MINOR_MIN},
+    tickets::{EditTicket, ListTicket},
+};
+
+/// The most tickets that are listed at once.
+pub const BATCH_MAX: i64 = 10_000;
+const SECTION_MAX: usize = 40;
+const ROW_MAX: usize = 10;
+const SEAT_MAX: usize = 10;
+
+/// Where a ticket admits to; all of it may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Stalls, Balcony.
+    pub section: Option<String>,
+    /// Row in the section.
+    pub row: Option<String>,
+    /// Seat in the row.
+    pub seat: Option<String>,
+}
+
+impl Place {
+    /// Whether it names one certain seat.
+    pub fn is_numbered(&self) -> bool {
+        self.row.is_some() || self.seat.is_some()
+    }
+}
+
+/// Checks a new listing of `quantity` tickets; all that is wrong is said at once.
+pub fn check(request: &ListTicket, quantity: i64) -> Result<Place, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    price(&mut errors, "priceMinor", request.price_minor);
+    if let Some(face_value) = request.face_value_minor {
+        price(&mut errors, "faceValueMinor", face_value);
+    }
+    if !(1..=BATCH_MAX).contains(&quantity) {
+        errors.push(FieldError::new("quantity", "List 1 to 10 000 tickets at once."));
+    }
+    let place = Place {
+        section: name(&mut errors, "section", request.section.as_deref(), SECTION_MAX),
+        row: name(&mut errors, "row", request.row.as_deref(), ROW_MAX),
+        seat: name(&mut errors, "seat", request.seat.as_deref(), SEAT_MAX),
+    };
+    if quantity > 1 {
+        for (field, named) in [("row", &place.row), ("seat", &place.seat)] {
+            if named.is_some() {
+                errors.push(FieldError::new(field, "List numbered seats one by one."));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(place) } else { Err(errors) }
+}
+
+/// The price and place after an edit. What is missing stays; an empty text clears.
+pub fn check_edit(
+    before: (i64, Place),
+    request: &EditTicket,
+) -> Result<(i64, Place), Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let (price_before, place) = before;
+    let price_minor = request.price_minor.unwrap_or(price_before);
+    price(&mut errors, "priceMinor", price_minor);
+    let mut edited = |field, asked: &Option<String>, before: Option<String>, max| match asked {
+        Some(asked) => name(&mut errors, field, Some(asked), max),
+        None => before,
+    };
+    let place = Place {
+        section: edited("section", &request.section, place.section, SECTION_MAX),
+        row: edited("row", &request.row, place.row, ROW_MAX),
+        seat: edited("seat", &request.seat, place.seat, SEAT_MAX),
+    };
+    if errors.is_empty() { Ok((price_minor, place)) } else { Err(errors) }
+}
+
+fn price(errors: &mut Vec<FieldError>, field: &'static str, minor: i64) {
+    if !(PRICE_MINOR_MIN..=PRICE_MINOR_MAX).contains(&minor) {
+        let message = format!("Must be {PRICE_MINOR_MIN} to {PRICE_MINOR_MAX} minor units.");
+        errors.push(FieldError::new(field, message));
+    }
+}
+
+fn name(
+    errors: &mut Vec<FieldError>,
+    field: &'static str,
+    value: Option<&str>,
+    max: usize,
+) -> Option<String> {
+    let value = value?.trim();
+    if value.is_empty() {
+        return None;
+    }
+    if value.chars().count() > max {
+        errors.push(FieldError::new(field, format!("Use at most {max} characters.")));
+    } else if value.chars().any(char::is_control) {
+        errors.push(FieldError::new(field, "Use letters, digits and signs on one line."));
+    }
+    Some(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use app::ids::EventId;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn listing(price_minor: i64, section: &str, seat: &str) -> ListTicket {
+        ListTicket {
+            event_id: EventId(Uuid::nil()),
+            price_minor,
+            face_value_minor: None,
+            section: Some(section.to_owned()),
+            row: None,
+            seat: Some(seat.to_owned()),
+        }
+    }
+
+    #[test]
+    fn empty_names_are_no_names() {
+        let place = check(&listing(1, "  ", ""), 1).unwrap();
+        assert_eq!(place, Place::default());
+        assert!(!place.is_numbered());
+    }
+
+    #[test]
+    fn a_numbered_seat_is_one_ticket() {
+        assert!(check(&listing(1, "Stalls", "12"), 1).unwrap().is_numbered());
+        assert_eq!(check(&listing(1, "Stalls", "12"), 2).unwrap_err()[0].field, "seat");
+        assert!(check(&listing(1, "Stalls", ""), BATCH_MAX).is_ok());
+        assert!(check(&listing(1, "Stalls", ""), BATCH_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn an_edit_changes_what_it_names_and_clears_what_it_empties() {
+        let before = Place { section: Some("Stalls".to_owned()), row: Some("C".to_owned()), seat: None };
+        let edit = EditTicket { row: Some(String::new()), seat: Some(" 7 ".to_owned()), ..EditTicket::default() };
+        let (price, place) = check_edit((2500, before), &edit).unwrap();
+        assert_eq!(price, 2500);
+        let after = Place { section: Some("Stalls".to_owned()), row: None, seat: Some("7".to_owned()) };
+        assert_eq!(place, after);
+    }
+
+    proptest! {
+        #[test]
+        fn a_price_is_taken_exactly_if_it_is_in_range(minor in any::<i64>()) {
+            let taken = check(&listing(minor, "", ""), 1).is_ok();
+            prop_assert_eq!(taken, (1..=99_999_999).contains(&minor));
+        }
+    }
+}

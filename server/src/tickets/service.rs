@@ -1,0 +1,338 @@
+//! Listing, browsing, editing and withdrawing tickets.
+
+use super::{
+    TicketRow,
+    rules::{self, Place},
+    store::{self, Edit, Filter, Shelf},
+};
+use crate::{
+    clock::{SharedClock, from_micros},
+    db::{Conn, Db},
+    events,
+    fault::{Fault, FaultResult},
+    outbox::{self, DomainEvent, EventType},
+};
+use app::{
+    accounts::Viewer,
+    error::{AppError, AppResult, Conflict},
+    events::when,
+    ids::{EventId, TicketId, UserId},
+    tickets::{
+        EditTicket, ListTicket, Listed, Offers, OwnedTicket, Ticket, TicketList, TicketQuery,
+        TicketStatus, Tickets,
+    },
+};
+use async_trait::async_trait;
+use uuid::Uuid;
+
+const LIMIT_DEFAULT: i64 = 20;
+const LIMIT_MAX: i64 = 100;
+const GROUPS_MAX: i64 = 200;
+const SEATS_MAX: i64 = 100;
+const SHELF_MAX: i64 = 200;
+
+/// The rules of listings.
+#[derive(Clone)]
+pub struct TicketsService {
+    db: Db,
+    clock: SharedClock,
+}
+
+impl TicketsService {
+    /// Tickets over `db`.
+    pub fn new(db: Db, clock: SharedClock) -> Self {
+        Self { db, clock }
+    }
+
+    async fn page(&self, viewer: Option<&Viewer>, asked: TicketQuery) -> FaultResult<TicketList> {
+        let limit = asked.limit.unwrap_or(LIMIT_DEFAULT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
+        }
+        let me = viewer.map(|viewer| viewer.user.id);
+        let seller = match asked.seller_id.as_deref() {
+            None => None,
+            Some("me") => Some(me.ok_or(AppError::SignInRequired)?),
+            Some(id) => Some(id.parse::<UserId>().map_err(|_| {
+                AppError::invalid("sellerId", "Name a seller by their id, or say me.")
+            })?),
+        };
+        let own = seller.is_some() && seller == me;
+        if asked.status == Some(TicketStatus::Withdrawn) && !own {
+            // Others are not shown what a seller has taken back.
+            return Ok(TicketList { tickets: Vec::new(), next: None });
+        }
+        let filter = Filter {
+            event: asked.event_id,
+            seller,
+            status: asked.status,
+            withdrawn: own,
+            behind: asked.cursor.as_deref().map(read_cursor).transpose()?,
+            limit: limit + 1,
+        };
+        let now = self.clock.now_micros();
+        let mut rows = store::tickets_page(self.db.reads(), &filter, now).await?;
+        let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
+        if more {
+            rows.pop();
+        }
+        let next =
+            rows.last().filter(|_| more).map(|row| format!("{}_{}", row.price_minor, row.id));
+        Ok(TicketList { tickets: rows.iter().map(|row| row.ticket(now)).collect(), next })
+    }
+
+    async fn on_sale(&self, event: EventId) -> FaultResult<Offers> {
+        let now = self.clock.now_micros();
+        let reads = self.db.reads();
+        let groups = store::offers_grouped(reads, event, now, GROUPS_MAX).await?;
+        let seats = store::seats_on_sale(reads, event, SEATS_MAX).await?;
+        let (available, reserved, sold) = store::event_counts(reads, event, now).await?;
+        Ok(Offers {
+            groups,
+            seats: seats.into_iter().map(|(row, seller)| (row.ticket(now), seller)).collect(),
+            available,
+            reserved,
+            sold,
+        })
+    }
+
+    async fn one(&self, id: TicketId) -> FaultResult<Ticket> {
+        let row = store::ticket_find(self.db.reads(), id).await?;
+        let row = row.ok_or(Fault::Refused(AppError::NotFound))?;
+        Ok(row.ticket(self.clock.now_micros()))
+    }
+
+    async fn on_shelf(&self, shelf: Shelf) -> FaultResult<Vec<OwnedTicket>> {
+        let now = self.clock.now_micros();
+        let rows = store::shelf(self.db.reads(), shelf, SHELF_MAX).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(row, event)| OwnedTicket {
+                ticket: row.ticket(now),
+                event_title: event.title,
+                event_place: format!("{}, {}", event.venue, event.city),
+                event_when: when(from_micros(event.starts_at), &event.time_zone),
+            })
+            .collect())
+    }
+
+    async fn sell(
+        &self,
+        seller: UserId,
+        request: ListTicket,
+        quantity: i64,
+    ) -> FaultResult<Listed> {
+        let place = rules::check(&request, quantity).map_err(AppError::Invalid)?;
+        let now = self.clock.now_micros();
+        let ids: Vec<TicketId> = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
+        let listed = Listed { created: quantity, ticket_ids: ids.clone() };
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    insert_listings(conn, seller, &request, &place, &ids, now).await
+                })
+            })
+            .await?;
+        Ok(listed)
+    }
+
+    async fn edit_own(
+        &self,
+        seller: UserId,
+        id: TicketId,
+        request: EditTicket,
+    ) -> FaultResult<Ticket> {
+        let now = self.clock.now_micros();
+        let row = self
+            .db
+            .write(move |conn| {
+                Box::pin(async move { edit_listing(conn, seller, id, &request, now).await })
+            })
+            .await?;
+        Ok(row.ticket(now))
+    }
+
+    async fn withdraw_own(
+        &self,
+        seller: UserId,
+        id: TicketId,
+        expected: Option<i64>,
+    ) -> FaultResult<()> {
+        let now = self.clock.now_micros();
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let row = store::ticket_withdraw(conn, id, seller, expected, now).await?;
+                    let Some(row) = row else {
+                        let found = store::ticket_find(&mut *conn, id).await?;
+                        return Err(why_not(found, seller, now, || match expected {
+                            Some(_) => AppError::PreconditionFailed.into(),
+                            None => Conflict::TicketReserved.into(),
+                        }));
+                    };
+                    let told = [row.event(EventType::TicketUpdated, now)];
+                    Ok(outbox::append(conn, now, &told).await?)
+                })
+            })
+            .await
+    }
+}
+
+async fn insert_listings(
+    conn: &mut Conn,
+    seller: UserId,
+    request: &ListTicket,
+    place: &Place,
+    ids: &[TicketId],
+    now: i64,
+) -> FaultResult<()> {
+    let event = events::store::event_find(&mut *conn, request.event_id).await?;
+    let event = event.ok_or(AppError::NotFound)?;
+    if event.what.starts_at.as_microsecond() <= now {
+        return Err(Conflict::EventOver.into());
+    }
+    if place.is_numbered()
+        && store::seat_is_listed(conn, event.id, seller, place, None).await?
+    {
+        return Err(AppError::invalid("seat", "You have listed this seat already.").into());
+    }
+    let rows: Vec<TicketRow> = ids
+        .iter()
+        .map(|id| TicketRow {
+            id: *id,
+            event_id: event.id,
+            seller_id: seller,
+            owner_id: None,
+            section: place.section.clone(),
+            row: place.row.clone(),
+            seat: place.seat.clone(),
+            price_minor: request.price_minor,
+            face_value_minor: request.face_value_minor,
+            currency: event.what.currency,
+            state: "listed".to_owned(),
+            held_by: None,
+            held_until: 0,
+            version: 1,
+        })
+        .collect();
+    store::tickets_insert(conn, &rows, now).await?;
+    let told: Vec<DomainEvent> =
+        rows.iter().map(|row| row.event(EventType::TicketCreated, now)).collect();
+    Ok(outbox::append(conn, now, &told).await?)
+}
+
+async fn edit_listing(
+    conn: &mut Conn,
+    seller: UserId,
+    id: TicketId,
+    request: &EditTicket,
+    now: i64,
+) -> FaultResult<TicketRow> {
+    let before = store::ticket_find(&mut *conn, id).await?;
+    let before = before.ok_or(AppError::NotFound)?;
+    if before.seller_id != seller {
+        return Err(AppError::Forbidden.into());
+    }
+    let place = Place {
+        section: before.section.clone(),
+        row: before.row.clone(),
+        seat: before.seat.clone(),
+    };
+    let (price_minor, place) =
+        rules::check_edit((before.price_minor, place), request).map_err(AppError::Invalid)?;
+    if place.is_numbered()
+        && store::seat_is_listed(conn, before.event_id, seller, &place, Some(id)).await?
+    {
+        return Err(AppError::invalid("seat", "You have listed this seat already.").into());
+    }
+    let edit = Edit { id, seller, version: request.version, price_minor, place };
+    let Some(row) = store::ticket_edit(conn, &edit, now).await? else {
+        let found = store::ticket_find(&mut *conn, id).await?;
+        let version = request.version;
+        return Err(why_not(found.clone(), seller, now, || {
+            if found.is_some_and(|row| row.version != version) {
+                Conflict::VersionConflict.into()
+            } else {
+                Conflict::EventOver.into()
+            }
+        }));
+    };
+    outbox::append(conn, now, &[row.event(EventType::TicketUpdated, now)]).await?;
+    Ok(row)
+}
+
+/// The losing side of a change to a listing: the first reason that holds, or `otherwise`.
+fn why_not(
+    found: Option<TicketRow>,
+    seller: UserId,
+    now: i64,
+    otherwise: impl FnOnce() -> Fault,
+) -> Fault {
+    let Some(row) = found else { return AppError::NotFound.into() };
+    if row.seller_id != seller {
+        return AppError::Forbidden.into();
+    }
+    match row.status(now) {
+        TicketStatus::Sold => Conflict::TicketSold.into(),
+        TicketStatus::Withdrawn => Conflict::TicketWithdrawn.into(),
+        TicketStatus::Reserved => AppError::Conflict {
+            conflict: Conflict::TicketReserved,
+            retry_after_seconds: row.reserved_seconds_left(now),
+        }
+        .into(),
+        TicketStatus::Available => otherwise(),
+    }
+}
+
+/// Price and id: where a page ended.
+fn read_cursor(cursor: &str) -> Result<(i64, TicketId), AppError> {
+    cursor
+        .split_once('_')
+        .and_then(|(price, id)| Some((price.parse().ok()?, id.parse().ok()?)))
+        .ok_or_else(|| AppError::invalid("cursor", "This isn't a cursor from here."))
+}
+
+#[async_trait]
+impl Tickets for TicketsService {
+    async fn list(&self, viewer: Option<&Viewer>, query: TicketQuery) -> AppResult<TicketList> {
+        Ok(self.page(viewer, query).await?)
+    }
+
+    async fn offers(&self, event: EventId) -> AppResult<Offers> {
+        Ok(self.on_sale(event).await?)
+    }
+
+    async fn get(&self, id: TicketId) -> AppResult<Ticket> {
+        Ok(self.one(id).await?)
+    }
+
+    async fn bought_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>> {
+        Ok(self.on_shelf(Shelf::BoughtBy(viewer.user.id)).await?)
+    }
+
+    async fn sold_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>> {
+        Ok(self.on_shelf(Shelf::SoldBy(viewer.user.id)).await?)
+    }
+
+    async fn put_on_sale(
+        &self,
+        viewer: &Viewer,
+        request: ListTicket,
+        quantity: i64,
+    ) -> AppResult<Listed> {
+        Ok(self.sell(viewer.user.id, request, quantity).await?)
+    }
+
+    async fn edit(&self, viewer: &Viewer, id: TicketId, request: EditTicket) -> AppResult<Ticket> {
+        Ok(self.edit_own(viewer.user.id, id, request).await?)
+    }
+
+    async fn withdraw(
+        &self,
+        viewer: &Viewer,
+        id: TicketId,
+        expected: Option<i64>,
+    ) -> AppResult<()> {
+        Ok(self.withdraw_own(viewer.user.id, id, expected).await?)
+    }
+}

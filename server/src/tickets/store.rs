@@ -1,0 +1,338 @@
+//! The SQL of listings. Functions that take a `Conn` run in the caller's transaction. The lock's
+//! own SQL is in `holds.rs`.
+
+use super::{COLUMNS, TicketRow, rules::Place};
+use crate::db::{Conn, parse, rows};
+use app::{
+    ids::{EventId, TicketId, UserId},
+    tickets::{Offer, TicketStatus},
+};
+use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+
+/// Rows in one INSERT: keeps the number of parameters below what the engines take.
+const ROWS_MAX: usize = 500;
+
+/// One ticket.
+pub async fn ticket_find<'e>(
+    on: impl AnyExecutor<'e>,
+    id: TicketId,
+) -> Result<Option<TicketRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM tickets WHERE id = $1");
+    let row = query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_optional(on).await?;
+    row.as_ref().map(TicketRow::read).transpose()
+}
+
+/// Writes new listings down.
+pub async fn tickets_insert(
+    conn: &mut Conn,
+    tickets: &[TicketRow],
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    for chunk in tickets.chunks(ROWS_MAX) {
+        let sql = format!(
+            "INSERT INTO tickets (id, event_id, seller_id, section, row_label, seat, price_minor, \
+             face_value_minor, currency, state, version, created_at) VALUES {}",
+            rows(chunk.len(), 12)
+        );
+        let mut insert = query(AssertSqlSafe(sql));
+        for ticket in chunk {
+            insert = insert
+                .bind(ticket.id.to_string())
+                .bind(ticket.event_id.to_string())
+                .bind(ticket.seller_id.to_string())
+                .bind(ticket.section.clone())
+                .bind(ticket.row.clone())
+                .bind(ticket.seat.clone())
+                .bind(ticket.price_minor)
+                .bind(ticket.face_value_minor)
+                .bind(ticket.currency.code())
+                .bind("listed")
+                .bind(ticket.version)
+                .bind(now_micros);
+        }
+        insert.execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// A change of a listing.
+#[derive(Debug)]
+pub struct Edit {
+    /// Which.
+    pub id: TicketId,
+    /// Whose it must be.
+    pub seller: UserId,
+    /// The version that was read.
+    pub version: i64,
+    /// The new price, in minor units.
+    pub price_minor: i64,
+    /// The new place.
+    pub place: Place,
+}
+
+/// Changes a listing if it is its seller's, as it was read, and nobody holds it. `None`: one of
+/// these does not hold.
+pub async fn ticket_edit(
+    conn: &mut Conn,
+    edit: &Edit,
+    now_micros: i64,
+) -> Result<Option<TicketRow>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET price_minor = $4, section = $5, row_label = $6, seat = $7, \
+         version = version + 1 WHERE id = $1 AND seller_id = $2 AND version = $3 \
+         AND state = 'listed' AND held_until <= $8 AND EXISTS \
+         (SELECT 1 FROM events e WHERE e.id = tickets.event_id AND e.starts_at > $8) \
+         RETURNING {COLUMNS}"
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(edit.id.to_string())
+        .bind(edit.seller.to_string())
+        .bind(edit.version)
+        .bind(edit.price_minor)
+        .bind(edit.place.section.clone())
+        .bind(edit.place.row.clone())
+        .bind(edit.place.seat.clone())
+        .bind(now_micros)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(TicketRow::read).transpose()
+}
+
+/// Takes a listing back if it is its seller's and nobody holds it; a hold that has lapsed goes
+/// with it. `None`: one of these does not hold.
+pub async fn ticket_withdraw(
+    conn: &mut Conn,
+    id: TicketId,
+    seller: UserId,
+    expected_version: Option<i64>,
+    now_micros: i64,
+) -> Result<Option<TicketRow>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
+         version = version + 1 WHERE id = $1 AND seller_id = $2 AND state = 'listed' \
+         AND held_until <= $3 AND ($4 IS NULL OR version = $4) RETURNING {COLUMNS}"
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .bind(seller.to_string())
+        .bind(now_micros)
+        .bind(expected_version)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(TicketRow::read).transpose()
+}
+
+/// Which tickets a page shows.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Of this event.
+    pub event: Option<EventId>,
+    /// Of this seller.
+    pub seller: Option<UserId>,
+    /// Standing so.
+    pub status: Option<TicketStatus>,
+    /// Withdrawn ones too.
+    pub withdrawn: bool,
+    /// Behind this price and id.
+    pub behind: Option<(i64, TicketId)>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// A page of tickets: of an event cheapest first, otherwise newest first.
+pub async fn tickets_page<'e>(
+    on: impl AnyExecutor<'e>,
+    filter: &Filter,
+    now_micros: i64,
+) -> Result<Vec<TicketRow>, sqlx::Error> {
+    let status = match filter.status {
+        None if filter.withdrawn => "1 = 1",
+        None => "state <> 'withdrawn'",
+        Some(TicketStatus::Available) => "state = 'listed' AND held_until <= $3",
+        Some(TicketStatus::Reserved) => "state = 'listed' AND held_until > $3",
+        Some(TicketStatus::Sold) => "state = 'sold'",
+        Some(TicketStatus::Withdrawn) => "state = 'withdrawn'",
+    };
+    let order = if filter.event.is_some() {
+        "(price_minor > $4 OR (price_minor = $4 AND id > $5)) ORDER BY price_minor, id"
+    } else {
+        "($4 < 0 OR id < $5) ORDER BY id DESC"
+    };
+    // Without a filter the comparison with NULL would keep the index from being used.
+    let whose = match (filter.event, filter.seller) {
+        (Some(_), Some(_)) => "event_id = $1 AND seller_id = $2",
+        (Some(_), None) => "event_id = $1 AND $2 IS NULL",
+        (None, Some(_)) => "$1 IS NULL AND seller_id = $2",
+        (None, None) => "$1 IS NULL AND $2 IS NULL",
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tickets WHERE {whose} AND $3 > 0 AND {status} AND {order} LIMIT $6"
+    );
+    let (price, id) =
+        filter.behind.map_or((-1, String::new()), |(price, id)| (price, id.to_string()));
+    let rows = query(AssertSqlSafe(sql))
+        .bind(filter.event.map(|event| event.to_string()))
+        .bind(filter.seller.map(|seller| seller.to_string()))
+        .bind(now_micros)
+        .bind(price)
+        .bind(id)
+        .bind(filter.limit)
+        .fetch_all(on)
+        .await?;
+    rows.iter().map(TicketRow::read).collect()
+}
+
+/// Unnumbered tickets of an event, grouped by what a buyer chooses by, cheapest first.
+pub async fn offers_grouped<'e>(
+    on: impl AnyExecutor<'e>,
+    event: EventId,
+    now_micros: i64,
+    limit: i64,
+) -> Result<Vec<Offer>, sqlx::Error> {
+    let rows = query(
+        "SELECT t.section AS section, t.price_minor AS price_minor, \
+         t.face_value_minor AS face_value_minor, MIN(u.name) AS seller_name, \
+         CAST(SUM(CASE WHEN t.held_until <= $2 THEN 1 ELSE 0 END) AS BIGINT) AS available, \
+         CAST(SUM(CASE WHEN t.held_until > $2 THEN 1 ELSE 0 END) AS BIGINT) AS reserved \
+         FROM tickets t JOIN users u ON u.id = t.seller_id \
+         WHERE t.event_id = $1 AND t.state = 'listed' AND t.row_label IS NULL AND t.seat IS NULL \
+         GROUP BY t.section, t.price_minor, t.face_value_minor, t.seller_id \
+         ORDER BY t.price_minor, t.section LIMIT $3",
+    )
+    .bind(event.to_string())
+    .bind(now_micros)
+    .bind(limit)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(read_offer).collect()
+}
+
+fn read_offer(row: &AnyRow) -> Result<Offer, sqlx::Error> {
+    Ok(Offer {
+        section: row.try_get("section")?,
+        price_minor: row.try_get("price_minor")?,
+        face_value_minor: row.try_get("face_value_minor")?,
+        seller_name: row.try_get("seller_name")?,
+        available: row.try_get("available")?,
+        reserved: row.try_get("reserved")?,
+    })
+}
+
+/// Numbered seats of an event that are for sale or held, cheapest first, with their sellers'
+/// names.
+pub async fn seats_on_sale<'e>(
+    on: impl AnyExecutor<'e>,
+    event: EventId,
+    limit: i64,
+) -> Result<Vec<(TicketRow, String)>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS}, (SELECT u.name FROM users u WHERE u.id = tickets.seller_id) \
+         AS seller_name FROM tickets WHERE event_id = $1 AND state = 'listed' \
+         AND (row_label IS NOT NULL OR seat IS NOT NULL) \
+         ORDER BY price_minor, section, row_label, seat, id LIMIT $2"
+    );
+    let rows =
+        query(AssertSqlSafe(sql)).bind(event.to_string()).bind(limit).fetch_all(on).await?;
+    rows.iter().map(|row| Ok((TicketRow::read(row)?, row.try_get("seller_name")?))).collect()
+}
+
+/// How many tickets of an event can be bought, are held, and have been bought.
+pub async fn event_counts<'e>(
+    on: impl AnyExecutor<'e>,
+    event: EventId,
+    now_micros: i64,
+) -> Result<(i64, i64, i64), sqlx::Error> {
+    let row = query(
+        "SELECT COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until <= $2 THEN 1 ELSE 0 \
+         END) AS BIGINT), 0) AS available, \
+         COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until > $2 THEN 1 ELSE 0 END) \
+         AS BIGINT), 0) AS reserved, \
+         COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN 1 ELSE 0 END) AS BIGINT), 0) AS sold \
+         FROM tickets WHERE event_id = $1",
+    )
+    .bind(event.to_string())
+    .bind(now_micros)
+    .fetch_one(on)
+    .await?;
+    Ok((row.try_get("available")?, row.try_get("reserved")?, row.try_get("sold")?))
+}
+
+/// Whose tickets to show with their events.
+#[derive(Debug, Clone, Copy)]
+pub enum Shelf {
+    /// What this user bought, soonest event first.
+    BoughtBy(UserId),
+    /// What this user sells or has sold, newest first.
+    SoldBy(UserId),
+}
+
+/// Tickets with their event's title, venue, city, start and zone.
+pub async fn shelf<'e>(
+    on: impl AnyExecutor<'e>,
+    shelf: Shelf,
+    limit: i64,
+) -> Result<Vec<(TicketRow, Beside)>, sqlx::Error> {
+    let columns: Vec<String> =
+        COLUMNS.split(", ").map(|column| format!("t.{}", column.trim())).collect();
+    let (whose, order, user) = match shelf {
+        Shelf::BoughtBy(user) => ("t.owner_id = $1", "e.starts_at, t.id", user),
+        Shelf::SoldBy(user) => ("t.seller_id = $1", "t.id DESC", user),
+    };
+    let sql = format!(
+        "SELECT {}, e.title, e.venue, e.city, e.starts_at, e.time_zone FROM tickets t \
+         JOIN events e ON e.id = t.event_id WHERE {whose} ORDER BY {order} LIMIT $2",
+        columns.join(", ")
+    );
+    let rows = query(AssertSqlSafe(sql)).bind(user.to_string()).bind(limit).fetch_all(on).await?;
+    rows.iter()
+        .map(|row| {
+            let beside = Beside {
+                title: row.try_get("title")?,
+                venue: row.try_get("venue")?,
+                city: row.try_get("city")?,
+                starts_at: row.try_get("starts_at")?,
+                time_zone: row.try_get("time_zone")?,
+            };
+            Ok((TicketRow::read(row)?, beside))
+        })
+        .collect()
+}
+
+/// What is shown of an event beside its ticket.
+#[derive(Debug, Clone)]
+pub struct Beside {
+    /// Its title.
+    pub title: String,
+    /// The house.
+    pub venue: String,
+    /// The town.
+    pub city: String,
+    /// When it begins, in microseconds.
+    pub starts_at: i64,
+    /// The venue's zone.
+    pub time_zone: String,
+}
+
+/// Whether this seller has this very seat of the event on sale or sold already.
+pub async fn seat_is_listed(
+    conn: &mut Conn,
+    event: EventId,
+    seller: UserId,
+    place: &Place,
+    but: Option<TicketId>,
+) -> Result<bool, sqlx::Error> {
+    let row = query(
+        "SELECT id FROM tickets WHERE event_id = $1 AND seller_id = $2 AND state <> 'withdrawn' \
+         AND COALESCE(section, '') = $3 AND COALESCE(row_label, '') = $4 \
+         AND COALESCE(seat, '') = $5 AND id <> $6 LIMIT 1",
+    )
+    .bind(event.to_string())
+    .bind(seller.to_string())
+    .bind(place.section.clone().unwrap_or_default())
+    .bind(place.row.clone().unwrap_or_default())
+    .bind(place.seat.clone().unwrap_or_default())
+    .bind(but.map(|id| id.to_string()).unwrap_or_default())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| parse::<TicketId>(&row, "id")).transpose().map(|found| found.is_some())
+}
