@@ -1,0 +1,101 @@
+// What every browser test stands on: a page that is alive when a test touches it, a guard that fails
+// the test for what the browser complains about, and people and events that no other test shares.
+import { test as base, expect, type BrowserContext, type Page } from '@playwright/test';
+import { Person } from './people.ts';
+
+export { expect };
+
+interface Fixtures {
+  /** Requests that this test means to fail, by URL or console text: `allow(/\/orders\/unknown/)`. */
+  allow: (pattern: RegExp) => void;
+  /** Another person with a browser of their own, signed up by REST; `visitor` leaves them signed out. */
+  someone: (name: string) => Promise<Person>;
+  visitor: () => Promise<Person>;
+  /** Set by `test.use({ shortHold: true })`: the server whose holds end after seconds. */
+  shortHold: boolean;
+}
+
+export const test = base.extend<Fixtures & { complaints: Complaints }>({
+  shortHold: [false, { option: true }],
+
+  baseURL: async ({ shortHold }, use) => {
+    await use(shortHold ? process.env.STAGEDOOR_E2E_SHORT_HOLD_URL : process.env.STAGEDOOR_E2E_URL);
+  },
+
+  complaints: async ({}, use) => {
+    const complaints = new Complaints();
+    await use(complaints);
+    expect(complaints.found(), 'the browser has nothing to complain about').toEqual([]);
+  },
+
+  allow: async ({ complaints }, use) => use((pattern) => complaints.allowed.push(pattern)),
+
+  context: async ({ context, complaints }, use) => {
+    complaints.listenTo(context);
+    await use(context);
+  },
+
+  page: async ({ page, javaScriptEnabled }, use) => {
+    await use(alive(page, javaScriptEnabled));
+  },
+
+  visitor: async ({ browser, complaints, javaScriptEnabled }, use) => {
+    const contexts: BrowserContext[] = [];
+    await use(async () => {
+      const context = await browser.newContext();
+      contexts.push(context);
+      complaints.listenTo(context);
+      return new Person(alive(await context.newPage(), javaScriptEnabled));
+    });
+    for (const context of contexts) await context.close();
+  },
+
+  someone: async ({ visitor }, use) => {
+    await use(async (name) => {
+      const person = await visitor();
+      await person.signUpByRest(name);
+      return person;
+    });
+  },
+});
+
+/** Makes `page.goto` wait until the islands are alive: a click before that meets no handler. */
+function alive(page: Page, javaScriptEnabled: boolean): Page {
+  const goto = page.goto.bind(page);
+  page.goto = async (url, options) => {
+    const response = await goto(url, options);
+    if (javaScriptEnabled) await hydrated(page);
+    return response;
+  };
+  return page;
+}
+
+/** For navigations that were not a `goto`: a form, a link. Without JavaScript there is nothing to wait for. */
+export async function hydrated(page: Page): Promise<void> {
+  await page.waitForSelector('html[data-hydrated]', { state: 'attached' });
+}
+
+/** Everything that would be red in the browser's developer tools. */
+class Complaints {
+  readonly allowed: RegExp[] = [];
+  private readonly seen: string[] = [];
+
+  listenTo(context: BrowserContext): void {
+    context.on('weberror', (error) => this.seen.push(`exception: ${error.error().stack ?? error.error().message}`));
+    context.on('console', (message) => {
+      if (message.type() === 'error') this.seen.push(`console: ${message.text()} (${message.location().url})`);
+    });
+    context.on('requestfailed', (request) => {
+      // Leaving a page ends its event stream and prefetches: that is no failure.
+      const reason = request.failure()?.errorText ?? '';
+      if (!/ERR_ABORTED/.test(reason)) this.seen.push(`request: ${request.method()} ${request.url()} ${reason}`);
+    });
+    context.on('response', (response) => {
+      if (response.status() >= 500) this.seen.push(`response: ${response.status()} ${response.url()}`);
+    });
+  }
+
+  found(): string[] {
+    return this.seen.filter((complaint) => !this.allowed.some((pattern) => pattern.test(complaint)));
+  }
+}

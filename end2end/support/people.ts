@@ -1,0 +1,67 @@
+// People who use the shop, each in a browser of their own, and what they do there. The steps of a
+// journey that are not its subject go by REST, which shares the browser's cookies.
+import { randomUUID } from 'node:crypto';
+import { expect, type Page } from '@playwright/test';
+
+export const PASSWORD = 'correct horse battery staple';
+
+export interface Event {
+  id: string;
+  title: string;
+}
+export interface Ticket {
+  id: string;
+  eventId: string;
+  priceMinor: number;
+  label: string;
+}
+export interface Order {
+  id: string;
+  status: string;
+  tickets: Ticket[];
+}
+
+/** A word that no other test uses, to find one's own things by. */
+export const unique = (word: string): string => `${word} ${randomUUID().slice(0, 8)}`;
+
+export class Person {
+  readonly email = `${randomUUID()}@example.com`;
+  name = '';
+
+  constructor(readonly page: Page) {}
+
+  async signUpByRest(name: string): Promise<void> {
+    this.name = name;
+    await this.post('/api/user/signup', { email: this.email, password: PASSWORD, name }, 201);
+  }
+
+  /** An event a year from now, that only this test knows. */
+  createEvent(title = unique('Late Show')): Promise<Event> {
+    const startsAt = new Date(Date.now() + 365 * 24 * 3600 * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
+    return this.post(
+      '/api/events',
+      { title, venue: 'Old Hall', city: 'Leeds', country: 'GB', startsAt, timeZone: 'Europe/London', currency: 'GBP' },
+      201,
+    );
+  }
+
+  /** Lists one ticket; `where` may name section, row and seat. */
+  listTicket(event: Event, priceMinor = 2500, where: Partial<Record<'section' | 'row' | 'seat', string>> = {}): Promise<Ticket> {
+    return this.post('/api/tickets', { eventId: event.id, priceMinor, ...where }, 201);
+  }
+
+  /** Reserves tickets; the order is open then. */
+  reserve(...tickets: Ticket[]): Promise<Order> {
+    return this.post('/api/orders', { ticketIds: tickets.map((ticket) => ticket.id) }, 201);
+  }
+
+  async pay(order: Order, token = 'pm_card_visa'): Promise<void> {
+    await this.post('/api/payments', { orderId: order.id, token }, 201);
+  }
+
+  private async post<T>(path: string, data: unknown, status: number): Promise<T> {
+    const response = await this.page.request.post(path, { data });
+    expect(response.status(), `POST ${path}: ${await response.text()}`).toBe(status);
+    return (await response.json()) as T;
+  }
+}

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Checks the rules of ARCHITECTURE.md that no compiler knows: which crate may know which, and which
+# things have one place. Takes about a second. Each broken rule is named with where it is broken.
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "$0")/env.sh"
+
+broken=0
+# rule SENTENCE FINDINGS : the rule holds where there are no findings.
+rule() {
+  [ -z "$2" ] && return
+  broken=$((broken + 1))
+  printf 'broken rule: %s\n' "$1"
+  printf '%s\n' "$2" | head -n 8 | sed 's/^/    /'
+}
+# found PATTERN PATH... : matching lines that are not comments, as file:line:text.
+found() {
+  local pattern=$1
+  shift
+  grep -rnE --include='*.rs' "$pattern" "$@" 2>/dev/null | grep -vE '^[^:]+:[0-9]+: *//' || true
+}
+# crates PACKAGE OPTIONS... : every crate that the package is built from, itself left out.
+crates() {
+  local package=$1 tree
+  shift
+  tree=$(cargo tree --locked --quiet -e normal --prefix none -p "$package" "$@") ||
+    fail "cargo tree -p $package failed: the error above says why."
+  printf '%s\n' "$tree" | awk '{ print $1 }' | sort -u | grep -vx "$package" || true
+}
+
+# Who knows whom.
+server_only='sqlx.*|async-stripe.*|redis|argon2|apalis.*|lettre|async-nats|rustls|reqwest|server|stripe-double'
+rule "app knows no database, payment provider, queue or mail (its ports do)" \
+  "$(crates app --features ssr | grep -xE "$server_only" || true)"
+rule "the browser's part has nothing of the server in it" \
+  "$(crates frontend --target wasm32-unknown-unknown | grep -xE "$server_only|tokio|hyper|axum.*|leptos_axum|tower.*|utoipa.*" || true)"
+rule "stripe-double knows nothing of Stagedoor" \
+  "$(crates stripe-double | grep -xE 'app|server|frontend|leptos.*|sqlx.*' || true)"
+
+# What has one place.
+rule "transactions begin in server/src/db and nowhere else (Db::write)" \
+  "$(found '\.begin(_with)?\(|"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)' server/src | grep -v '^server/src/db/' || true)"
+rule "app/src/context.rs alone uses Leptos context" \
+  "$(found '\b(use_context|expect_context|provide_context|take_context)\b' app/src | grep -v '^app/src/context.rs:' || true)"
+rule "the environment is read in server/src/config.rs and cli.rs only" \
+  "$(found '\benv::(var|vars|var_os)\b' app/src frontend/src server/src server/stripe-double/src | grep -vE '^server/src/(config|cli)(\.rs|/)' || true)"
+rule "inner_html takes a constant in capitals, never data" \
+  "$(found 'inner_html' app/src | grep -vE 'inner_html=\{?[A-Z][A-Z0-9_:]*\b' || true)"
+rule "Leptos.toml says what Cargo.toml says" \
+  "$(grep -E '^[a-z-]+ *=' Leptos.toml | grep -vxFf <(sed -n '/^\[\[workspace.metadata.leptos\]\]/,$p' Cargo.toml) || true)"
+
+# Habits.
+sources=$(find app frontend server -name '*.rs' -not -path '*/target/*')
+rule "no module is called utils, helpers, manager, common or misc" \
+  "$(printf '%s\n' "$sources" | grep -E '/(utils?|helpers?|managers?|common|misc)(\.rs|/)' || true)"
+rule "every module opens with //!: what it owns, its invariant, what it does not do" \
+  "$(printf '%s\n' "$sources" | while read -r file; do head -n 1 "$file" | grep -q '^//!' || echo "$file"; done)"
+rule "no file is longer than 600 lines" \
+  "$({ printf '%s\n' "$sources"; find end2end -name '*.ts' -not -path '*/node_modules/*'; } | xargs wc -l | awk '$2 != "total" && $1 > 600 { print $2 ": " $1 " lines" }')"
+rule "no test is skipped or focused, nothing is left unfinished" \
+  "$(
+    found '#\[ignore|\b(todo|unimplemented|dbg)!\(' app frontend server
+    grep -rnE --include='*.ts' '\b(test|describe)\.(skip|only|fixme)\(' end2end || true
+  )"
+
+[ "$broken" -eq 0 ] || fail "$broken architecture rules are broken."

@@ -1,0 +1,33 @@
+# shellcheck shell=bash
+# Where the tests' services are on this machine. Sourced after env.sh.
+
+# Folder of PostgreSQL's server programs: on PATH, or where Debian hides them; the newest wins.
+postgres_bin() {
+  local dir found=
+  if have initdb && have postgres; then
+    dirname "$(command -v initdb)"
+    return
+  fi
+  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql@*/bin; do
+    if [ -x "$dir/initdb" ] && [ -x "$dir/postgres" ]; then
+      found=$(printf '%s\n%s\n' "$found" "$dir" | sort -V | tail -n 1)
+    fi
+  done
+  [ -n "$found" ] && echo "$found"
+}
+
+postgres_is_new_enough() {
+  local version
+  version=$("$1/postgres" --version | grep -o '[0-9][0-9.]*' | head -n 1)
+  version_at_least "$version" "$POSTGRES_MIN"
+}
+
+redis_server() { command -v redis-server || command -v valkey-server; }
+
+chromium_path() {
+  if [ -n "${PLAYWRIGHT_CHROMIUM:-}" ]; then
+    echo "$PLAYWRIGHT_CHROMIUM"
+  else
+    command -v chromium || command -v chromium-browser || command -v google-chrome || command -v google-chrome-stable
+  fi
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# For `make test` only: PostgreSQL, Redis and Chromium. What is missing is installed from Debian's
+# packages when that needs no password; otherwise you are told what to install. The tests start
+# private instances of their own (with-services.sh) and never use one that is running already.
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "$0")/env.sh"
+# shellcheck source=scripts/services.sh
+. "$ROOT/scripts/services.sh"
+
+missing=()
+{ bin=$(postgres_bin) && postgres_is_new_enough "$bin"; } || missing+=(postgresql)
+redis_server >/dev/null || missing+=(redis-server)
+chromium_path >/dev/null || missing+=(chromium)
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+  have sudo && sudo -n true 2>/dev/null && as_root=sudo
+fi
+if ! have apt-get || { [ "$(id -u)" != 0 ] && [ -z "$as_root" ]; }; then
+  fail "the tests need these Debian packages or their like, please install them and run this again: ${missing[*]} (PostgreSQL $POSTGRES_MIN or newer)."
+fi
+
+say "installing ${missing[*]} from Debian's packages (about a minute)"
+log=$CACHE/apt.log
+# --no-install-recommends keeps it to what the tests use; a service that the packages start is not
+# used by the tests and does no harm.
+{
+  $as_root apt-get -q update &&
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "${missing[@]}"
+} >"$log" 2>&1 </dev/null ||
+  fail "installing ${missing[*]} failed: $(grep -m 1 '^E:' "$log" || tail -n 1 "$log") (all of it in $log)."
+
+{ bin=$(postgres_bin) && postgres_is_new_enough "$bin"; } ||
+  fail "PostgreSQL $POSTGRES_MIN or newer is needed for the tests, and this system's package is older."
+redis_server >/dev/null && chromium_path >/dev/null ||
+  fail "${missing[*]} were installed but are not on PATH."

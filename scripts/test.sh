@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# `make test`: everything that must hold, the quick checks first. What CI runs is this and no more.
+#
+#   scripts/test.sh              all of it; ends with "N passed, N failed"
+#   scripts/test.sh lint         only formats, rules and lints
+#   scripts/test.sh rust [ARGS]  only the Rust tests; ARGS go to `cargo test`
+#   scripts/test.sh e2e [ARGS]   only the browser tests; ARGS go to `playwright test`
+#
+# On 2 cores about 50 minutes from nothing (tools, dependencies in four profiles), about 10 after that.
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "$0")/env.sh"
+# shellcheck source=scripts/services.sh
+. "$ROOT/scripts/services.sh"
+
+passed=0
+failed=0
+summary=()
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# phase NAME COMMAND... : runs it, keeps its time, counts it as one failure if it fails.
+phase() {
+  local name=$1 start=$SECONDS result=ok
+  shift
+  say "$name"
+  if ! "$@"; then
+    result=FAILED
+    failed=$((failed + 1))
+  fi
+  summary+=("$(printf '%-52s %5ds  %s' "$name" $((SECONDS - start)) "$result")")
+  [ "$result" = ok ]
+}
+
+# Prints what happened, the last line being the one that a machine reads.
+finish() {
+  printf '\n'
+  [ ${#summary[@]} -eq 0 ] || printf '  %s\n' "${summary[@]}"
+  printf '  %-52s %5ds\n\n%d passed, %d failed\n' total "$SECONDS" "$passed" "$failed"
+  [ "$failed" -eq 0 ]
+  exit
+}
+
+# On a machine without it (macOS) a hanging test hangs the run, and nothing else is different.
+within() {
+  local seconds=$1
+  shift
+  if have timeout; then timeout --foreground --kill-after=30 "$seconds" "$@"; else "$@"; fi
+}
+
+# --- what is checked without running anything ---
+
+shellcheck_scripts() {
+  if have shellcheck; then shellcheck scripts/*.sh .ci/run; else say "shellcheck is not installed: left out"; fi
+}
+# The browser's part is WASM only; on the host, app is linted as the server uses it.
+clippy_wasm() { cargo clippy --locked -p app -p frontend --target wasm32-unknown-unknown -- -D warnings; }
+clippy_host() { cargo clippy --locked --workspace --exclude frontend --all-targets -- -D warnings; }
+
+quick_lints() {
+  phase "rustfmt" cargo fmt --all --check || true
+  phase "architecture rules" scripts/check-architecture.sh || true
+  phase "shell scripts" shellcheck_scripts || true
+  [ "$failed" -eq 0 ] || finish
+}
+lints() {
+  phase "types of the browser tests" tsc --project end2end || true
+  phase "clippy, wasm" clippy_wasm || true
+  phase "clippy, host" clippy_host || true
+  [ "$failed" -eq 0 ] || finish
+}
+
+# --- Rust tests ---
+
+cargo_test=(cargo test --locked --workspace --exclude frontend --no-fail-fast)
+
+# Many tests wait for a clock or a database, so there are more at a time than cores.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
+
+rust_tests_run() {
+  local code=0 counts
+  within 1500 scripts/with-services.sh "${cargo_test[@]}" "$@" </dev/null 2>&1 | tee "$work/rust.log" || code=$?
+  counts=$(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$work/rust.log")
+  passed=$((passed + ${counts% *}))
+  # phase() counts one failure for the run itself; the others are added here.
+  if [ "${counts#* }" -gt 1 ]; then failed=$((failed + ${counts#* } - 1)); fi
+  if [ "$code" -eq 124 ]; then say "the Rust tests did not end within 25 minutes; the log above shows which one was running"; fi
+  if [ "$code" -eq 0 ] && [ "$counts" = "0 0" ]; then
+    say "no Rust test ran"
+    return 1
+  fi
+  return "$code"
+}
+rust_tests() {
+  phase "compile the Rust tests" "${cargo_test[@]}" --no-run || finish
+  phase "Rust tests (SQLite, PostgreSQL, Redis)" rust_tests_run "$@" || true
+}
+
+# --- the product as it ships ---
+
+build_product() { STAGEDOOR_BIN=$(scripts/build.sh) && export STAGEDOOR_BIN; }
+
+browser_tests_run() {
+  local code=0 counts
+  PLAYWRIGHT_CHROMIUM=$(chromium_path) STAGEDOOR_E2E_JSON=$work/e2e.json \
+    within 1500 playwright test --config end2end "$@" </dev/null || code=$?
+  # A retried test that passed is counted as passed, and said to be flaky.
+  counts=$(node scripts/playwright-counts.mjs "$work/e2e.json")
+  passed=$((passed + ${counts% *}))
+  if [ "${counts#* }" -gt 1 ]; then failed=$((failed + ${counts#* } - 1)); fi
+  return "$code"
+}
+browser_tests() {
+  phase "release build" build_product || finish
+  phase "size of the WASM" node scripts/wasm-size.mjs || true
+  phase "browser tests" browser_tests_run "$@" || true
+}
+
+case "${1:-all}" in
+  lint)
+    quick_lints
+    scripts/setup.sh
+    lints
+    ;;
+  rust)
+    shift
+    scripts/setup.sh --test
+    rust_tests "$@"
+    ;;
+  e2e)
+    shift
+    scripts/setup.sh --test
+    browser_tests "$@"
+    ;;
+  all)
+    scripts/setup-rust.sh
+    quick_lints
+    phase "set-up" scripts/setup.sh --test || finish
+    lints
+    rust_tests
+    browser_tests
+    ;;
+  *) fail "usage: scripts/test.sh [lint | rust [ARGS] | e2e [ARGS]]" ;;
+esac
+finish

@@ -1,0 +1,16 @@
+# shellcheck shell=bash disable=SC2034
+# The versions of everything that is not in Cargo.lock or package-lock.json.
+# Sourced by the other scripts; change a version here and nowhere else.
+
+# Oldest Rust that builds the workspace (the same as rust-version in Cargo.toml).
+RUST_MIN=1.95.0
+# Oldest Node.js that runs Tailwind and Playwright.
+NODE_MIN=20
+
+# Builds server and WASM together. 0.3.11's own lock file needs a newer Rust than ours.
+CARGO_LEPTOS_VERSION=0.3.10
+# Must equal the wasm-bindgen crate in Cargo.lock to the last digit: setup-tools.sh checks it.
+WASM_BINDGEN_VERSION=0.2.126
+
+# Oldest PostgreSQL that the tests run on.
+POSTGRES_MIN=15

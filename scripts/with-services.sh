@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# scripts/with-services.sh COMMAND... : runs the command with a PostgreSQL and a Redis that exist for
+# it alone, named by TEST_POSTGRES_URL and TEST_REDIS_URL. They live in a temporary folder on free
+# loopback ports, and stop with the command, however it ends. What else runs on this machine is never
+# touched. PostgreSQL is durable as in production (fsync on): the server refuses anything less.
+set -euo pipefail
+# shellcheck source=scripts/env.sh
+. "$(dirname "$0")/env.sh"
+# shellcheck source=scripts/services.sh
+. "$ROOT/scripts/services.sh"
+[ $# -gt 0 ] || fail "usage: scripts/with-services.sh COMMAND..."
+
+pg=$(postgres_bin) || fail "PostgreSQL is missing: run 'make setup'."
+redis=$(redis_server) || fail "Redis is missing: run 'make setup'."
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/stagedoor-services.XXXXXX")
+chmod 711 "$work"
+mkdir "$work/pg" "$work/redis"
+redis_pid=
+command_pid=
+
+# PostgreSQL refuses to run as root: then it runs as the user that its package made, or as nobody.
+as_pg() { (cd "$work/pg" && "$@"); }
+if [ "$(id -u)" = 0 ]; then
+  pg_user=postgres
+  id "$pg_user" >/dev/null 2>&1 || pg_user=nobody
+  chown "$pg_user" "$work/pg"
+  if have runuser; then
+    as_pg() { (cd "$work/pg" && runuser -u "$pg_user" -- "$@"); }
+  else
+    as_pg() { (cd "$work/pg" && su -s /bin/sh "$pg_user" -c "$(printf '%q ' "$@")"); }
+  fi
+fi
+
+stop_services() {
+  trap - EXIT
+  if [ -n "$command_pid" ]; then kill "$command_pid" 2>/dev/null || true; fi
+  if [ -n "$redis_pid" ]; then
+    kill "$redis_pid" 2>/dev/null || true
+    wait "$redis_pid" 2>/dev/null || true
+  fi
+  # pg_ctl reads the process id from this very folder; there is nothing to keep, so no checkpoint.
+  as_pg "$pg/pg_ctl" -D "$work/pg/data" -m immediate -s stop >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+trap stop_services EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+# Below the range from which the kernel hands out ports by itself.
+free_port() {
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 12000))
+    port_answers "$port" || break
+  done
+  echo "$port"
+}
+
+# try_start NAME START_FUNCTION : up to five ports, should somebody take one in between.
+try_start() {
+  local attempt
+  for attempt in 1 2 3 4 5; do
+    port=$(free_port)
+    if "$2"; then return; fi
+    say "$1 did not start on port $port (attempt $attempt)"
+  done
+  tail -n 5 "$work"/pg/log "$work"/redis/log >&2 2>/dev/null || true
+  fail "$1 does not start: its last words are above."
+}
+
+start_postgres() {
+  # 300 connections: a database and a small pool for each test that runs at the time.
+  as_pg "$pg/pg_ctl" -D "$work/pg/data" -l "$work/pg/log" -w -t 60 -s \
+    -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$work/pg -c max_connections=300" \
+    start >/dev/null
+}
+
+start_redis() {
+  "$redis" --port "$port" --bind 127.0.0.1 --dir "$work/redis" --logfile "$work/redis/log" \
+    --save '' --appendonly no --daemonize no >/dev/null 2>&1 </dev/null &
+  redis_pid=$!
+  local tries=100
+  while [ $((tries -= 1)) -gt 0 ] && kill -0 "$redis_pid" 2>/dev/null; do
+    if port_answers "$port"; then return 0; fi
+    sleep 0.1
+  done
+  kill "$redis_pid" 2>/dev/null || true
+  wait "$redis_pid" 2>/dev/null || true
+  redis_pid=
+  return 1
+}
+
+# The C locale sorts bytes, as SQLite does.
+as_pg "$pg/initdb" -D "$work/pg/data" -U stagedoor -A trust -E UTF8 --locale=C --no-sync >"$work/initdb.log" 2>&1 || {
+  cat "$work/initdb.log" >&2
+  fail "PostgreSQL's initdb failed: its words are above."
+}
+try_start PostgreSQL start_postgres
+export TEST_POSTGRES_URL=postgres://stagedoor@127.0.0.1:$port/postgres
+try_start Redis start_redis
+export TEST_REDIS_URL=redis://127.0.0.1:$port
+
+# In the background, so that a signal to this script is heard at once.
+"$@" &
+command_pid=$!
+code=0
+wait "$command_pid" || code=$?
+command_pid=
+exit "$code"
