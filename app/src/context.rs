@@ -1,0 +1,242 @@
+//! The only user of Leptos context: ports, the viewer, the site's facts, and the flash message
+//! that a refused form carries back to its page.
+//!
+//! Server functions fetch what they need from here before their first `.await`.
+
+use crate::{
+    accounts::Viewer,
+    error::{AppError, AppResult, FieldError},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{
+    HeaderValue,
+    header::{ACCEPT, COOKIE, REFERER, SET_COOKIE},
+    request::Parts,
+};
+use leptos::prelude::*;
+use leptos_axum::ResponseOptions;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What every page may need to know about this installation.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Its own origin, without a trailing slash.
+    pub public_url: String,
+    /// How long a reservation holds its tickets, in seconds.
+    pub hold_seconds: i64,
+    /// Where Stripe.js, or its stand-in, is loaded from.
+    pub stripe_script_url: String,
+    /// Stripe's publishable key.
+    pub stripe_publishable_key: String,
+    /// Demo mode: payments go to the built-in Stripe double, and these accounts are open to all.
+    pub demo: Option<Demo>,
+}
+
+/// What a demo shop shows openly.
+#[derive(Debug, Clone)]
+pub struct Demo {
+    /// E-mail and password of each seeded account, and what it is for.
+    pub accounts: Vec<DemoAccount>,
+}
+
+/// One seeded account.
+#[derive(Debug, Clone)]
+pub struct DemoAccount {
+    /// What it shows, in a few words.
+    pub purpose: &'static str,
+    /// Its address.
+    pub email: &'static str,
+    /// Its password.
+    pub password: &'static str,
+}
+
+/// One of the feature ports that the server provided.
+pub fn port<P: ?Sized + Send + Sync + 'static>() -> AppResult<Arc<P>> {
+    use_context::<Arc<P>>().ok_or_else(|| missing(std::any::type_name::<P>()))
+}
+
+/// The facts of this installation.
+pub fn site() -> AppResult<Arc<Site>> {
+    use_context::<Arc<Site>>().ok_or_else(|| missing("Site"))
+}
+
+fn missing(what: &str) -> AppError {
+    tracing::error!(what, "not provided to the pages' context");
+    AppError::Internal {
+        incident: "context".to_owned(),
+    }
+}
+
+/// Who is asking, if they are signed in.
+pub fn viewer() -> Option<Viewer> {
+    use_context::<Parts>()?.extensions.get::<Viewer>().cloned()
+}
+
+/// Who is asking. Errors: `SignInRequired`.
+pub fn require_viewer() -> AppResult<Viewer> {
+    viewer().ok_or(AppError::SignInRequired)
+}
+
+/// Sends the browser to `path` (of this site) once this response is done.
+pub fn redirect(path: &str) {
+    leptos_axum::redirect(path);
+}
+
+/// Sets the status of the page being rendered. Not for server functions called by forms: there
+/// the redirect's own status must stand.
+pub fn page_status(status: http::StatusCode) {
+    if let Some(response) = use_context::<ResponseOptions>() {
+        response.set_status(status);
+    }
+}
+
+/// What a form's server function leaves for the page that is shown next.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flash {
+    /// The form it concerns; empty for the whole page.
+    pub form: String,
+    /// One sentence: what is wrong, or what was done.
+    pub message: String,
+    /// Whether it went well.
+    pub good: bool,
+    /// What is wrong at which field.
+    pub fields: Vec<FieldError>,
+    /// What was typed, so that nothing is lost. Never a password.
+    pub values: Vec<(String, String)>,
+}
+
+const FLASH_COOKIE: &str = "flash";
+/// Browsers keep about 4096 bytes a cookie; what is longer is carried without the typed values.
+const FLASH_BYTES_MAX: usize = 3800;
+
+/// Tells the next page that something was done.
+pub fn notice(message: impl Into<String>) {
+    set_flash(&Flash {
+        message: message.into(),
+        good: true,
+        ..Flash::default()
+    });
+}
+
+/// Refuses a form: a browser that posted it natively goes back to the page it came from, with
+/// the error and what was typed; a script gets the error itself, with its status.
+pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) -> AppResult<T> {
+    if !posted_by_form() {
+        page_status(error.status());
+        return Err(error);
+    }
+    set_flash(&Flash {
+        form: form.to_owned(),
+        message: error.to_string(),
+        good: false,
+        fields: error.fields().to_vec(),
+        values: values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    });
+    redirect(&came_from());
+    Ok(T::default())
+}
+
+/// Whether the browser itself, and no script, will show the answer to this request.
+pub fn posted_by_form() -> bool {
+    use_context::<Parts>().is_some_and(|parts| {
+        parts
+            .headers
+            .get(ACCEPT)
+            .and_then(|accept| accept.to_str().ok())
+            .is_some_and(|accept| accept.contains("text/html"))
+    })
+}
+
+/// Path and query of the page that the request came from; `/` if it does not say.
+fn came_from() -> String {
+    use_context::<Parts>()
+        .and_then(|parts| {
+            let referer = parts.headers.get(REFERER)?.to_str().ok()?;
+            let uri: http::Uri = referer.parse().ok()?;
+            local_path(uri.path_and_query()?.as_str())
+        })
+        .unwrap_or_else(|| "/".to_owned())
+}
+
+/// `path`, if a browser would take it as a path of this site and nothing else.
+pub fn local_path(path: &str) -> Option<String> {
+    let mut bytes = path.bytes();
+    let local = bytes.next() == Some(b'/')
+        && !matches!(bytes.next(), Some(b'/' | b'\\'))
+        && path.bytes().all(|byte| byte.is_ascii_graphic());
+    local.then(|| path.to_owned())
+}
+
+/// The message left by the form before, once: reading it takes it away.
+pub fn take_flash() -> Option<Flash> {
+    let parts = use_context::<Parts>()?;
+    let prefix = format!("{FLASH_COOKIE}=");
+    let flash = parts
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|cookies| cookies.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
+        .find_map(|cookie| cookie.trim().strip_prefix(&prefix))
+        .and_then(|value| URL_SAFE_NO_PAD.decode(value).ok())
+        .and_then(|json| serde_json::from_slice(&json).ok())?;
+    append_cookie(&format!(
+        "{FLASH_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+    ));
+    Some(flash)
+}
+
+fn set_flash(flash: &Flash) {
+    let encode = |flash: &Flash| {
+        serde_json::to_vec(flash)
+            .map(|json| URL_SAFE_NO_PAD.encode(json))
+            .unwrap_or_default()
+    };
+    let mut value = encode(flash);
+    if value.len() > FLASH_BYTES_MAX {
+        value = encode(&Flash {
+            values: Vec::new(),
+            ..flash.clone()
+        });
+    }
+    append_cookie(&format!(
+        "{FLASH_COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
+    ));
+}
+
+fn append_cookie(cookie: &str) {
+    let (Some(response), Ok(value)) = (
+        use_context::<ResponseOptions>(),
+        HeaderValue::from_str(cookie),
+    ) else {
+        return;
+    };
+    response.append_header(SET_COOKIE, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local_path;
+
+    #[test]
+    fn only_paths_of_this_site_are_followed() {
+        assert_eq!(
+            local_path("/orders/1?a=b").as_deref(),
+            Some("/orders/1?a=b")
+        );
+        for elsewhere in [
+            "",
+            "orders",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a\nb",
+        ] {
+            assert_eq!(local_path(elsewhere), None, "{elsewhere:?}");
+        }
+    }
+}

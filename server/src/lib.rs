@@ -1,0 +1,26 @@
+//! Stagedoor's server: the rules behind the pages and the REST API.
+//!
+//! One folder a feature, named as in `app`: rules (pure), store (SQL), service (transactions and
+//! effects), rest (routes). Pages, REST, webhooks and jobs call the same services, so that each
+//! rule stands in one place.
+
+pub mod accounts;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod events;
+pub mod expiration;
+pub mod fault;
+pub mod limits;
+pub mod orders;
+pub mod outbox;
+pub mod payments;
+pub mod request;
+pub mod rest;
+pub mod router;
+pub mod seed;
+pub mod session;
+pub mod state;
+pub mod telemetry;
+pub mod tickets;
