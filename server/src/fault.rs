@@ -7,18 +7,6 @@
 use app::error::{AppError, Conflict};
 use std::error::Error as StdError;
 
-tokio::task_local! {
-    /// The id of the request that is being answered; set by the router for each request.
-    pub static REQUEST_ID: String;
-}
-
-/// The id of the request being answered, or `none` outside of one.
-pub fn request_id() -> String {
-    REQUEST_ID
-        .try_with(Clone::clone)
-        .unwrap_or_else(|_| "none".to_owned())
-}
-
 /// The result of everything inside the server.
 pub type FaultResult<T> = Result<T, Fault>;
 
@@ -59,7 +47,7 @@ impl From<Fault> for AppError {
             // Not our bug, and nothing was changed: the caller may simply try again.
             Fault::Database(sqlx::Error::PoolTimedOut) => Self::Unavailable,
             unexpected => {
-                let incident = request_id();
+                let incident = crate::request::id();
                 tracing::error!(incident, error = chain(&unexpected), "unexpected error");
                 Self::Internal { incident }
             }

@@ -1,0 +1,12 @@
+//! Accounts: signing up, in and out.
+//!
+//! Owns the table `users` and the passwords' hashes. Who a request comes from is `session.rs`'s
+//! business; what a user may do with a ticket or an order, those features'.
+
+mod password;
+pub mod rest;
+mod rules;
+mod service;
+mod store;
+
+pub use service::AccountsService;

@@ -1,0 +1,117 @@
+//! What an account must be like. Pure.
+
+use app::{
+    accounts::SignUp,
+    error::{AppError, FieldError},
+};
+use email_address::{EmailAddress, Options};
+
+const EMAIL_MAX: usize = 254;
+const PASSWORD_MIN: usize = 8;
+/// Enough for any passphrase, and little enough to hash.
+const PASSWORD_MAX: usize = 256;
+const NAME_MAX: usize = 80;
+
+/// A sign-up that may be written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// As typed, trimmed.
+    pub email: String,
+    /// What others see.
+    pub name: String,
+}
+
+/// By which an address is found: in small letters.
+pub fn email_key(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+/// Checks a sign-up; all that is wrong is said at once.
+pub fn check(request: &SignUp) -> Result<Checked, AppError> {
+    let mut errors = Vec::new();
+    let email = request.email.trim();
+    if email.len() > EMAIL_MAX || !is_address(email) {
+        errors.push(FieldError::new("email", "Enter an address like name@example.com."));
+    }
+    let length = request.password.0.chars().count();
+    if length < PASSWORD_MIN {
+        let message = format!("Use at least {PASSWORD_MIN} characters.");
+        errors.push(FieldError::new("password", message));
+    } else if length > PASSWORD_MAX {
+        let message = format!("Use at most {PASSWORD_MAX} characters.");
+        errors.push(FieldError::new("password", message));
+    }
+    let asked = request.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let local = email.split('@').next().unwrap_or_default();
+    let name = asked.map_or_else(|| local.chars().take(NAME_MAX).collect(), str::to_owned);
+    errors.extend(name_error(&name));
+    if errors.is_empty() {
+        Ok(Checked { email: email.to_owned(), name })
+    } else {
+        Err(AppError::Invalid(errors))
+    }
+}
+
+/// Checks a new name.
+pub fn check_name(name: &str) -> Result<String, AppError> {
+    let name = name.trim();
+    if name.is_empty() {
+        return Err(AppError::invalid("name", "This can't be empty."));
+    }
+    match name_error(name) {
+        Some(error) => Err(AppError::Invalid(vec![error])),
+        None => Ok(name.to_owned()),
+    }
+}
+
+fn name_error(name: &str) -> Option<FieldError> {
+    if name.chars().count() > NAME_MAX {
+        Some(FieldError::new("name", format!("Use at most {NAME_MAX} characters.")))
+    } else if name.chars().any(char::is_control) {
+        Some(FieldError::new("name", "Use letters, digits and signs on one line."))
+    } else {
+        None
+    }
+}
+
+fn is_address(email: &str) -> bool {
+    let options = Options::default()
+        .with_required_tld()
+        .without_display_text()
+        .without_domain_literal();
+    EmailAddress::parse_with_options(email, options).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use app::accounts::Password;
+
+    fn sign_up(email: &str, password: &str, name: Option<&str>) -> Result<Checked, AppError> {
+        check(&SignUp {
+            email: email.to_owned(),
+            password: Password(password.to_owned()),
+            name: name.map(str::to_owned),
+        })
+    }
+
+    #[test]
+    fn the_name_is_the_addresss_first_part_if_none_is_given() {
+        let checked = sign_up(" ann@example.com ", "12345678", Some("  ")).unwrap();
+        assert_eq!((checked.email.as_str(), checked.name.as_str()), ("ann@example.com", "ann"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for email in ["", "nonsense", "a@", "@b.example", "a b@example.com", "a@b@example.com"] {
+            assert!(sign_up(email, "12345678", None).is_err(), "{email}");
+        }
+    }
+
+    #[test]
+    fn a_password_counts_characters_not_bytes() {
+        assert!(sign_up("a@example.com", "пароль77", None).is_ok());
+        assert!(sign_up("a@example.com", "пароль7", None).is_err());
+        assert!(sign_up("a@example.com", &"x".repeat(257), None).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! The SQL of accounts. Functions that take a `Conn` run in the caller's transaction.
+
+use crate::{
+    db::{Conn, parse},
+    outbox::{DomainEvent, EventType},
+};
+use app::{accounts::User, ids::UserId};
+use sqlx::{AnyExecutor, Row, query};
+
+/// Writes a new account down. False: its address is in use.
+pub async fn user_insert(
+    conn: &mut Conn,
+    user: &User,
+    email_key: &str,
+    password_hash: &str,
+    now_micros: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "INSERT INTO users (id, email, email_key, name, password_hash, version, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (email_key) DO NOTHING",
+    )
+    .bind(user.id.to_string())
+    .bind(user.email.clone())
+    .bind(email_key.to_owned())
+    .bind(user.name.clone())
+    .bind(password_hash.to_owned())
+    .bind(user.version)
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The account of an address, with its password's hash.
+pub async fn user_find_by_email<'e>(
+    on: impl AnyExecutor<'e>,
+    email_key: &str,
+) -> Result<Option<(User, String)>, sqlx::Error> {
+    let row = query("SELECT id, email, name, version, password_hash FROM users WHERE email_key = $1")
+        .bind(email_key.to_owned())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| {
+        let user = User {
+            id: parse(&row, "id")?,
+            email: row.try_get("email")?,
+            name: row.try_get("name")?,
+            version: row.try_get("version")?,
+        };
+        Ok((user, row.try_get("password_hash")?))
+    })
+    .transpose()
+}
+
+/// Changes what others see of a user.
+pub async fn user_rename(
+    conn: &mut Conn,
+    id: UserId,
+    name: &str,
+) -> Result<Option<User>, sqlx::Error> {
+    let row = query(
+        "UPDATE users SET name = $2, version = version + 1 WHERE id = $1 \
+         RETURNING id, email, name, version",
+    )
+    .bind(id.to_string())
+    .bind(name.to_owned())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(User {
+            id: parse(&row, "id")?,
+            email: row.try_get("email")?,
+            name: row.try_get("name")?,
+            version: row.try_get("version")?,
+        })
+    })
+    .transpose()
+}
+
+/// The domain event that tells of a user as they are after a change.
+pub fn told(kind: EventType, user: &User) -> DomainEvent {
+    DomainEvent::new(kind, user.id, user.version, user)
+}

@@ -1,0 +1,44 @@
+//! What belongs to the request being answered: its id, where it comes from, its session.
+//!
+//! Set once by the router and carried by the task, so that services behind the ports find it
+//! whether a page, a server function or a REST route called them.
+
+use std::net::{IpAddr, Ipv4Addr};
+use tower_sessions::Session;
+
+tokio::task_local! {
+    static CURRENT: Request;
+}
+
+/// The request being answered.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Named in errors and in the log.
+    pub id: String,
+    /// Who sent it, as far as we can tell.
+    pub address: IpAddr,
+    /// Its session, which may be empty.
+    pub session: Option<Session>,
+}
+
+/// Runs `work` as part of answering `request`.
+pub async fn scope<F: Future>(request: Request, work: F) -> F::Output {
+    CURRENT.scope(request, work).await
+}
+
+/// The id of the request being answered, or `none` outside of one.
+pub fn id() -> String {
+    CURRENT.try_with(|request| request.id.clone()).unwrap_or_else(|_| "none".to_owned())
+}
+
+/// Where the request comes from; nowhere outside of one.
+pub fn address() -> IpAddr {
+    CURRENT
+        .try_with(|request| request.address)
+        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// The session of the request being answered.
+pub fn session() -> Option<Session> {
+    CURRENT.try_with(|request| request.session.clone()).ok().flatten()
+}
