@@ -3,6 +3,7 @@
 //! Owns the table `events`, its search and its versions. What is for sale at an event is counted
 //! from the tickets, whose own business it is to change.
 
+pub mod rest;
 mod rules;
 mod service;
 pub mod store;

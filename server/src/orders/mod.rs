@@ -4,6 +4,7 @@
 //! cancelling (`service.rs`) and the one way an order expires (`transitions.rs`). What becomes of
 //! a card is the payments' business; that a hold ends is `expiration`'s to notice.
 
+pub mod rest;
 pub mod rules;
 mod service;
 pub mod store;

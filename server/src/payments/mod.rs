@@ -6,6 +6,7 @@
 //! (`transitions.rs`). Webhooks (`webhook.rs`) are hints to ask Stripe for the present state.
 //! What an order or a ticket is, is not decided here.
 
+pub mod rest;
 mod engine;
 pub mod gateway;
 mod service;

@@ -9,8 +9,10 @@ use crate::{
     clock::SharedClock,
     db::Db,
     fault::{Fault, FaultResult},
+    rest::StripeWebhooks,
 };
 use app::error::AppError;
+use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::sync::Arc;
@@ -74,6 +76,13 @@ impl Webhooks {
             self.engine.wake();
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl StripeWebhooks for Webhooks {
+    async fn receive(&self, signature: &str, payload: &str) -> Result<(), AppError> {
+        Ok(self.take_in(signature, payload).await?)
     }
 }
 

@@ -4,6 +4,7 @@
 //! holds the ticket; the hold (`holds.rs`) is the orders'. Whatever changes a ticket bumps its
 //! version and writes a domain event in the same transaction.
 
+pub mod rest;
 pub mod holds;
 mod row;
 mod rules;

@@ -1,0 +1,202 @@
+//! Reads bodies, paths, queries and `If-Match`, and refuses what is malformed in the error shape
+//! with the field named, which axum's own extractors do not.
+
+use super::ApiError;
+use app::error::AppError;
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{header, request::Parts},
+};
+use http_body_util::{BodyExt, LengthLimitError};
+use serde::de::DeserializeOwned;
+use std::{error::Error as StdError, str::FromStr};
+
+/// A JSON body of a known shape.
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let is_json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .is_some_and(|kind| {
+                let kind = kind.split(';').next().unwrap_or_default().trim();
+                kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json")
+            });
+        if !is_json {
+            let message = "Send JSON, with Content-Type: application/json.";
+            return Err(AppError::invalid("", message).into());
+        }
+        let bytes = read(request.into_body()).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// All of a body, within the limit that the router has set on it.
+pub async fn read(body: Body) -> Result<Vec<u8>, AppError> {
+    match body.collect().await {
+        Ok(bytes) => Ok(bytes.to_bytes().to_vec()),
+        Err(error) if is_too_long(&error) => Err(AppError::TooLarge),
+        Err(_) => Err(AppError::invalid("", "The body broke off.")),
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if inner.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        explain(&path, &error.into_inner().to_string())
+    })?;
+    reader.end().map_err(|error| explain(".", &error.to_string()))?;
+    Ok(value)
+}
+
+/// From serde's words to ours: which field, and what to do about it.
+fn explain(path: &str, message: &str) -> ApiError {
+    let named = |start: &str| {
+        let rest = message.strip_prefix(start)?;
+        rest.split('`').next().map(str::to_owned)
+    };
+    if let Some(field) = named("unknown field `") {
+        return AppError::invalid(within(path, &field), "There is no such field.").into();
+    }
+    if let Some(field) = named("missing field `") {
+        return AppError::invalid(within(path, &field), "This is missing.").into();
+    }
+    let field = if path == "." { "" } else { path };
+    let reason = message.split(" at line ").next().unwrap_or(message);
+    AppError::invalid(field, format!("This can't be read: {reason}.")).into()
+}
+
+/// serde_path_to_error names an unknown field as the last step of the path, a missing one not.
+fn within(path: &str, field: &str) -> String {
+    let parent = path.strip_suffix(field).unwrap_or(path).trim_end_matches('.');
+    if parent.is_empty() { field.to_owned() } else { format!("{parent}.{field}") }
+}
+
+/// An id in the path. What is no id names nothing: 404.
+pub struct PathId<T>(pub T);
+
+impl<T: FromStr, S: Sync> FromRequestParts<S> for PathId<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = <Path<String> as FromRequestParts<()>>::from_request_parts(parts, &()).await;
+        let _ = state;
+        path.ok()
+            .and_then(|Path(text)| text.parse().ok())
+            .map(Self)
+            .ok_or(ApiError(AppError::NotFound))
+    }
+}
+
+/// A query of a known shape. What is empty counts as missing.
+pub struct QueryOf<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for QueryOf<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    let given: Vec<(String, String)> = serde_urlencoded::from_str(query)
+        .map_err(|_| AppError::invalid("", "The query can't be read."))?;
+    let mut fields = serde_json::Map::new();
+    for (name, value) in given.into_iter().filter(|(_, value)| !value.is_empty()) {
+        // Numbers are asked for by name; all else is text.
+        let value = match value.parse::<i64>() {
+            Ok(number) if name == "limit" => number.into(),
+            _ => value.into(),
+        };
+        fields.insert(name, value);
+    }
+    serde_path_to_error::deserialize(serde_json::Value::Object(fields)).map_err(|error| {
+        let path = error.path().to_string();
+        explain(&path, &error.into_inner().to_string())
+    })
+}
+
+/// The version in `If-Match`, if there is one. `*` asks for any.
+pub struct IfMatch(pub Option<i64>);
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Some(asked) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
+        let asked = asked.to_str().unwrap_or_default().trim();
+        if asked == "*" {
+            return Ok(Self(None));
+        }
+        let version = asked.trim_start_matches("W/").trim_matches('"').parse().ok();
+        // A tag that was never ours matches nothing.
+        version.map(|version| Self(Some(version))).ok_or(ApiError(AppError::PreconditionFailed))
+    }
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read by serde")]
+    struct Body {
+        price_minor: i64,
+        #[serde(default)]
+        name: Option<String>,
+    }
+
+    fn field_of(body: &str) -> String {
+        let ApiError(error) = parse::<Body>(body.as_bytes()).unwrap_err();
+        error.fields()[0].field.clone()
+    }
+
+    #[test]
+    fn the_field_is_named() {
+        assert_eq!(field_of(r#"{"priceMinor": "12"}"#), "priceMinor");
+        assert_eq!(field_of(r#"{"priceMinor": 1.5}"#), "priceMinor");
+        assert_eq!(field_of(r#"{"priceMinor": 1, "surprise": 2}"#), "surprise");
+        assert_eq!(field_of("{}"), "priceMinor");
+        assert_eq!(field_of(r#"{"priceMinor": 1, "name": 3}"#), "name");
+        assert_eq!(field_of("[1]"), "[0]");
+        assert_eq!(field_of(r#"{"priceMinor": 1} x"#), "");
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Query {
+        q: Option<String>,
+        limit: Option<i64>,
+    }
+
+    #[test]
+    fn a_query_reads_numbers_where_numbers_are_asked_for() {
+        let query: Query = parse_query("q=42&limit=7").unwrap();
+        assert_eq!((query.q.as_deref(), query.limit), (Some("42"), Some(7)));
+        let query: Query = parse_query("q=&limit=").unwrap();
+        assert_eq!((query.q, query.limit), (None, None));
+        assert!(parse_query::<Query>("limit=x").is_err());
+        assert!(parse_query::<Query>("other=x").is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! `Idempotency-Key`: the same POST of the same user with the same key is answered once and then
+//! again from what was stored, for 24 hours.
+//!
+//! A claim is a row written before the work; whoever writes it does the work. What a crash
+//! leaves claimed may be taken over after a minute: orders know their attempt by the same key,
+//! so even then there is one order. Nothing of 5xx or 429 is kept: those may be tried again.
+
+use super::{ApiError, extract};
+use crate::{
+    clock::SharedClock,
+    db::{Conn, Db},
+    fault::{Fault, FaultResult},
+};
+use app::{
+    accounts::Viewer,
+    error::{AppError, Conflict},
+};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use sha2::{Digest, Sha256};
+use sqlx::{Row, query};
+use std::fmt::Write;
+
+const KEY_CHARS_MAX: usize = 255;
+const KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
+const CLAIM_MICROS: i64 = 60 * 1_000_000;
+
+/// The key of the request being handled, for services that know attempts by it.
+#[derive(Debug, Clone)]
+pub struct AttemptKey(pub String);
+
+/// Where answers are kept.
+#[derive(Clone)]
+pub struct Kept {
+    /// The table `idempotency_keys`.
+    pub db: Db,
+    /// For how long they are.
+    pub clock: SharedClock,
+}
+
+enum Claim {
+    /// Ours to do.
+    Won,
+    /// Done before: this was the answer.
+    Answered(i64, String),
+}
+
+/// Answers a POST with a key from what was stored, or does it and stores the answer.
+pub async fn once(State(kept): State<Kept>, mut request: Request, next: Next) -> Response {
+    let key = request.headers().get("idempotency-key").cloned();
+    let viewer = request.extensions().get::<Viewer>().cloned();
+    let (Some(key), Some(viewer), &Method::POST) = (key, viewer, request.method()) else {
+        return next.run(request).await;
+    };
+    let key = match check_key(&key) {
+        Ok(key) => key,
+        Err(error) => return ApiError(error).into_response(),
+    };
+    let (parts, body) = request.into_parts();
+    let bytes = match extract::read(body).await {
+        Ok(bytes) => bytes,
+        Err(error) => return ApiError(error).into_response(),
+    };
+    let hash = hash(parts.uri.path(), &bytes);
+    let user = viewer.user.id.to_string();
+    request = Request::from_parts(parts, Body::from(bytes));
+    request.extensions_mut().insert(AttemptKey(key.clone()));
+    match kept.claim(&user, &key, &hash).await {
+        Err(fault) => ApiError(fault.into()).into_response(),
+        Ok(Claim::Answered(status, body)) => replay(status, body),
+        Ok(Claim::Won) => {
+            let response = next.run(request).await;
+            kept.keep(&user, &key, response).await
+        }
+    }
+}
+
+fn check_key(key: &HeaderValue) -> Result<String, AppError> {
+    let text = key.to_str().unwrap_or_default();
+    if text.is_empty() || text.len() > KEY_CHARS_MAX {
+        let message = format!("Use 1 to {KEY_CHARS_MAX} printable characters.");
+        return Err(AppError::invalid("Idempotency-Key", message));
+    }
+    Ok(text.to_owned())
+}
+
+fn hash(path: &str, body: &[u8]) -> String {
+    let mut digest = Sha256::new();
+    digest.update(path.as_bytes());
+    digest.update([0]);
+    digest.update(body);
+    digest.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn replay(status: i64, body: String) -> Response {
+    let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true")),
+    ];
+    (status.unwrap_or(StatusCode::OK), headers, body).into_response()
+}
+
+impl Kept {
+    async fn claim(&self, user: &str, key: &str, hash: &str) -> FaultResult<Claim> {
+        let (user, key, hash) = (user.to_owned(), key.to_owned(), hash.to_owned());
+        let now = self.clock.now_micros();
+        self.db
+            .write(move |conn| {
+                Box::pin(async move { claim_in_txn(conn, &user, &key, &hash, now).await })
+            })
+            .await
+    }
+
+    /// Stores the answer and hands it on.
+    async fn keep(&self, user: &str, key: &str, response: Response) -> Response {
+        let status = response.status();
+        let (parts, body) = response.into_parts();
+        let bytes = extract::read(body).await.unwrap_or_default();
+        let body = String::from_utf8(bytes.clone()).unwrap_or_default();
+        let again = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        let (user, key) = (user.to_owned(), key.to_owned());
+        let stored: Result<(), sqlx::Error> = self
+            .db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let sql = if again {
+                        "DELETE FROM idempotency_keys WHERE user_id = $1 AND key = $2 \
+                         AND $3 > 0 AND $4 <> ''"
+                    } else {
+                        "UPDATE idempotency_keys SET status = $3, body = $4 \
+                         WHERE user_id = $1 AND key = $2"
+                    };
+                    let body = if again { "-".to_owned() } else { body };
+                    query(sql)
+                        .bind(user)
+                        .bind(key)
+                        .bind(i64::from(status.as_u16()))
+                        .bind(body)
+                        .execute(conn)
+                        .await
+                        .map(|_| ())
+                })
+            })
+            .await;
+        if let Err(error) = stored {
+            tracing::error!(%error, "an answer could not be kept for its Idempotency-Key");
+        }
+        Response::from_parts(parts, Body::from(bytes))
+    }
+
+    /// Forgets what is older than a day. Returns how many.
+    pub async fn forget_old(&self) -> Result<u64, sqlx::Error> {
+        let before = self.clock.now_micros() - KEPT_MICROS;
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let done = query("DELETE FROM idempotency_keys WHERE created_at <= $1")
+                        .bind(before)
+                        .execute(conn)
+                        .await?;
+                    Ok(done.rows_affected())
+                })
+            })
+            .await
+    }
+}
+
+/// Claims a key that is new, a day old, or left behind by a crash.
+async fn claim_in_txn(
+    conn: &mut Conn,
+    user: &str,
+    key: &str,
+    hash: &str,
+    now: i64,
+) -> FaultResult<Claim> {
+    let claimed = query(
+        "INSERT INTO idempotency_keys (user_id, key, request_hash, created_at) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT (user_id, key) DO UPDATE SET \
+         request_hash = excluded.request_hash, status = NULL, body = NULL, \
+         created_at = excluded.created_at \
+         WHERE idempotency_keys.created_at <= $5 OR (idempotency_keys.status IS NULL \
+         AND idempotency_keys.request_hash = $3 AND idempotency_keys.created_at <= $6)",
+    )
+    .bind(user.to_owned())
+    .bind(key.to_owned())
+    .bind(hash.to_owned())
+    .bind(now)
+    .bind(now - KEPT_MICROS)
+    .bind(now - CLAIM_MICROS)
+    .execute(&mut *conn)
+    .await?;
+    if claimed.rows_affected() == 1 {
+        return Ok(Claim::Won);
+    }
+    let row = query(
+        "SELECT request_hash, status, body FROM idempotency_keys WHERE user_id = $1 AND key = $2",
+    )
+    .bind(user.to_owned())
+    .bind(key.to_owned())
+    .fetch_one(conn)
+    .await?;
+    if row.try_get::<String, _>("request_hash")? != hash {
+        return Err(Conflict::IdempotencyMismatch.into());
+    }
+    let status: Option<i64> = row.try_get("status")?;
+    let body: Option<String> = row.try_get("body")?;
+    match (status, body) {
+        (Some(status), Some(body)) => Ok(Claim::Answered(status, body)),
+        _ => Err(Fault::Refused(AppError::Conflict {
+            conflict: Conflict::IdempotencyInProgress,
+            retry_after_seconds: Some(1),
+        })),
+    }
+}

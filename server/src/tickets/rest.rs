@@ -1,0 +1,112 @@
+//! `/api/tickets`.
+
+use crate::rest::{
+    Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
+    Versioned,
+};
+use app::{
+    accounts::Viewer,
+    error::AppError,
+    ids::TicketId,
+    tickets::{EditTicket, ListBatch, ListTicket, Listed, Ticket, TicketList, TicketQuery},
+};
+use axum::{Extension, Json, extract::State};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of tickets.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(create_batch))
+        .routes(routes!(get, edit, withdraw))
+}
+
+/// Tickets: of an event cheapest first, otherwise newest first.
+#[utoipa::path(get, path = "/api/tickets", tag = "Tickets", params(TicketQuery),
+    responses((status = 200, body = TicketList), (status = 400, body = Problem)))]
+async fn list(
+    State(api): State<Api>,
+    viewer: Option<Extension<Viewer>>,
+    QueryOf(query): QueryOf<TicketQuery>,
+) -> Result<Json<TicketList>, ApiError> {
+    let viewer = viewer.map(|Extension(viewer)| viewer);
+    Ok(Json(api.tickets.list(viewer.as_ref(), query).await?))
+}
+
+/// Lists one ticket.
+#[utoipa::path(post, path = "/api/tickets", tag = "Tickets", request_body = ListTicket,
+    responses((status = 201, body = Ticket), (status = 400, body = Problem),
+        (status = 401, body = Problem), (status = 409, body = Problem)))]
+async fn create(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<ListTicket>,
+) -> Result<Created<Ticket>, ApiError> {
+    let listed = api.tickets.put_on_sale(&viewer, request, 1).await?;
+    let id = *listed.ticket_ids.first().ok_or(AppError::NotFound)?;
+    Ok(Created(api.tickets.get(id).await?))
+}
+
+/// Lists up to 10 000 tickets that are alike, all or nothing.
+#[utoipa::path(post, path = "/api/tickets/batch", tag = "Tickets", request_body = ListBatch,
+    responses((status = 201, body = Listed), (status = 400, body = Problem),
+        (status = 401, body = Problem), (status = 409, body = Problem)))]
+async fn create_batch(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(batch): JsonBody<ListBatch>,
+) -> Result<Created<Listed>, ApiError> {
+    let request = ListTicket {
+        event_id: batch.event_id,
+        price_minor: batch.price_minor,
+        face_value_minor: batch.face_value_minor,
+        section: batch.section,
+        row: None,
+        seat: None,
+    };
+    Ok(Created(api.tickets.put_on_sale(&viewer, request, batch.quantity).await?))
+}
+
+/// One ticket.
+#[utoipa::path(get, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path)),
+    responses((status = 200, body = Ticket), (status = 404, body = Problem)))]
+async fn get(
+    State(api): State<Api>,
+    PathId(id): PathId<TicketId>,
+) -> Result<Versioned<Ticket>, ApiError> {
+    let ticket = api.tickets.get(id).await?;
+    let version = ticket.version;
+    Ok(Versioned(ticket, version))
+}
+
+/// Changes price or seat, while nobody holds the ticket.
+#[utoipa::path(put, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path)),
+    request_body = EditTicket,
+    responses((status = 200, body = Ticket), (status = 403, body = Problem), (status = 409, body = Problem)))]
+async fn edit(
+    State(api): State<Api>,
+    PathId(id): PathId<TicketId>,
+    SignedIn(viewer): SignedIn,
+    IfMatch(expected): IfMatch,
+    JsonBody(request): JsonBody<EditTicket>,
+) -> Result<Versioned<Ticket>, ApiError> {
+    if expected.is_some_and(|expected| expected != request.version) {
+        return Err(AppError::PreconditionFailed.into());
+    }
+    let ticket = api.tickets.edit(&viewer, id, request).await?;
+    let version = ticket.version;
+    Ok(Versioned(ticket, version))
+}
+
+/// Takes the listing back, while nobody holds the ticket.
+#[utoipa::path(delete, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path)),
+    responses((status = 204), (status = 403, body = Problem), (status = 409, body = Problem)))]
+async fn withdraw(
+    State(api): State<Api>,
+    PathId(id): PathId<TicketId>,
+    SignedIn(viewer): SignedIn,
+    IfMatch(expected): IfMatch,
+) -> Result<NoContent, ApiError> {
+    api.tickets.withdraw(&viewer, id, expected).await?;
+    Ok(NoContent)
+}
