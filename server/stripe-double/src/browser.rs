@@ -1,0 +1,106 @@
+//! What a buyer's browser meets: the Stripe.js stand-in and the bank's page of 3-D Secure.
+
+use crate::{Double, model::Status, state::Params};
+use axum::{
+    Form, Json, Router,
+    extract::{Path, Query, State as Shared},
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+pub fn router(double: Double) -> Router {
+    Router::new()
+        .route("/stripe.js", get(script))
+        .route("/bank.css", get(style))
+        .route("/confirmation_tokens", post(create_token))
+        .route("/intents/{id}", get(show_intent))
+        .route("/bank/{id}", get(bank_page).post(bank_answer))
+        .with_state(double)
+}
+
+async fn script() -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    (kind, include_str!("../assets/stripe.js")).into_response()
+}
+
+async fn style() -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/css; charset=utf-8")];
+    (kind, include_str!("../assets/bank.css")).into_response()
+}
+
+async fn create_token(Shared(double): Shared<Double>, Form(params): Form<Params>) -> Response {
+    let now = double.now();
+    let (status, body) = double.state().create_card("ctoken_", &params, now);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, Json(body)).into_response()
+}
+
+#[derive(Deserialize)]
+struct Secret {
+    client_secret: String,
+}
+
+/// An intent as a browser that has its secret may see it.
+async fn show_intent(
+    Shared(double): Shared<Double>,
+    Path(id): Path<String>,
+    Query(secret): Query<Secret>,
+) -> Response {
+    let state = double.state();
+    let Some(intent) = state.by_secret(&id, &secret.client_secret) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let error = intent.refused.as_ref().map(|refused| refused.message.clone());
+    Json(json!({
+        "id": intent.id, "status": intent.status, "amount": intent.amount,
+        "currency": intent.currency, "error": error,
+    }))
+    .into_response()
+}
+
+async fn bank_page(
+    Shared(double): Shared<Double>,
+    Path(id): Path<String>,
+    Query(secret): Query<Secret>,
+) -> Response {
+    let state = double.state();
+    let Some(intent) = state.by_secret(&id, &secret.client_secret) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    if intent.status != Status::RequiresAction {
+        let way_back = state.way_back(&id);
+        return way_back.map_or_else(
+            || Html("<p>This payment has been answered.</p>").into_response(),
+            |way_back| Redirect::to(&way_back).into_response(),
+        );
+    }
+    let amount = format!("{} {} (minor units)", intent.currency.to_uppercase(), intent.amount);
+    let page = include_str!("../assets/bank.html")
+        .replace("{amount}", &amount)
+        .replace("{secret}", &intent.client_secret());
+    Html(page).into_response()
+}
+
+#[derive(Deserialize)]
+struct BankAnswer {
+    client_secret: String,
+    answer: String,
+}
+
+async fn bank_answer(
+    Shared(double): Shared<Double>,
+    Path(id): Path<String>,
+    Form(given): Form<BankAnswer>,
+) -> Response {
+    if double.state().by_secret(&id, &given.client_secret).is_none() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    double.answer_at_bank(&id, given.answer == "approve");
+    match double.state().way_back(&id) {
+        Some(way_back) => Redirect::to(&way_back).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
+}

@@ -1,0 +1,157 @@
+//! Stripe's documented test cards: what each comes to.
+
+use serde::{Deserialize, Serialize};
+
+/// What happens when a card is charged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Authorised at once.
+    Approve,
+    /// Refused.
+    Decline(Refusal),
+    /// The bank wants to hear from the buyer, and then authorises.
+    Authenticate,
+    /// The bank wants to hear from the buyer, and then refuses all the same.
+    AuthenticateThenDecline(Refusal),
+}
+
+/// Why a card is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Stripe's error code.
+    pub code: String,
+    /// The bank's reason, where the code is `card_declined`.
+    pub decline_code: Option<String>,
+    /// For the buyer.
+    pub message: String,
+}
+
+fn refusal(code: &str, decline_code: &str, message: &str) -> Refusal {
+    Refusal {
+        code: code.to_owned(),
+        decline_code: Some(decline_code).filter(|code| !code.is_empty()).map(str::to_owned),
+        message: message.to_owned(),
+    }
+}
+
+/// The bank that was asked said no.
+pub fn authentication_failed() -> Refusal {
+    refusal(
+        "payment_intent_authentication_failure",
+        "",
+        "Your bank could not confirm that it is you. Try again or use another card.",
+    )
+}
+
+fn generic() -> Refusal {
+    refusal("card_declined", "generic_decline", "Your card was declined.")
+}
+
+fn insufficient() -> Refusal {
+    refusal("card_declined", "insufficient_funds", "Your card has insufficient funds.")
+}
+
+/// The PaymentMethods that Stripe keeps for tests, and ours for the same cards.
+pub fn by_payment_method(id: &str) -> Option<Outcome> {
+    let name = id.strip_prefix("pm_card_")?;
+    Some(match name {
+        "visa" | "visa_debit" | "mastercard" | "mastercard_debit" | "mastercard_prepaid" | "amex"
+        | "discover" | "diners" | "jcb" | "unionpay" | "us" | "gb" | "de" | "fr" | "se" | "jp"
+        | "threeDSecureOptional" => Outcome::Approve,
+        "chargeDeclined" | "visa_chargeDeclined" | "chargeCustomerFail" => {
+            Outcome::Decline(generic())
+        }
+        "chargeDeclinedInsufficientFunds" | "visa_chargeDeclinedInsufficientFunds" => {
+            Outcome::Decline(insufficient())
+        }
+        "chargeDeclinedLostCard" | "visa_chargeDeclinedLostCard" => {
+            Outcome::Decline(refusal("card_declined", "lost_card", "Your card was declined."))
+        }
+        "chargeDeclinedStolenCard" | "visa_chargeDeclinedStolenCard" => {
+            Outcome::Decline(refusal("card_declined", "stolen_card", "Your card was declined."))
+        }
+        "chargeDeclinedExpiredCard" => {
+            Outcome::Decline(refusal("expired_card", "", "Your card has expired."))
+        }
+        "chargeDeclinedIncorrectCvc" => {
+            Outcome::Decline(refusal("incorrect_cvc", "", "Your card's security code is incorrect."))
+        }
+        "chargeDeclinedProcessingError" => Outcome::Decline(refusal(
+            "processing_error",
+            "",
+            "An error occurred while processing your card. Try again in a little bit.",
+        )),
+        "threeDSecure2Required" | "threeDSecureRequired" | "authenticationRequired"
+        | "authenticationRequiredOnSetup" => Outcome::Authenticate,
+        "threeDSecureRequiredChargeDeclined" => Outcome::AuthenticateThenDecline(generic()),
+        "authenticationRequiredChargeDeclinedInsufficientFunds" => {
+            Outcome::AuthenticateThenDecline(insufficient())
+        }
+        _ => return None,
+    })
+}
+
+/// Test card numbers, as a buyer types them.
+pub fn by_number(number: &str) -> Result<Outcome, Refusal> {
+    let digits: String = number.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+    if !passes_luhn(&digits) {
+        return Err(refusal("incorrect_number", "", "Your card number is incorrect."));
+    }
+    let method = match digits.as_str() {
+        "4242424242424242" => "pm_card_visa",
+        "4000056655665556" => "pm_card_visa_debit",
+        "5555555555554444" | "2223003122003222" => "pm_card_mastercard",
+        "378282246310005" => "pm_card_amex",
+        "6011111111111117" => "pm_card_discover",
+        "3056930009020004" => "pm_card_diners",
+        "3566002020360505" => "pm_card_jcb",
+        "4000008260000000" => "pm_card_gb",
+        "4000002760000016" => "pm_card_de",
+        "4000000000000002" => "pm_card_chargeDeclined",
+        "4000000000009995" => "pm_card_chargeDeclinedInsufficientFunds",
+        "4000000000009987" => "pm_card_chargeDeclinedLostCard",
+        "4000000000009979" => "pm_card_chargeDeclinedStolenCard",
+        "4000000000000069" => "pm_card_chargeDeclinedExpiredCard",
+        "4000000000000127" => "pm_card_chargeDeclinedIncorrectCvc",
+        "4000000000000119" => "pm_card_chargeDeclinedProcessingError",
+        "4000000000003220" => "pm_card_threeDSecure2Required",
+        "4000002760003184" | "4000002500003155" => "pm_card_authenticationRequired",
+        "4000008400001629" => "pm_card_threeDSecureRequiredChargeDeclined",
+        "4000008260003178" => "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",
+        _ => "",
+    };
+    by_payment_method(method).ok_or_else(|| {
+        let message = "Only test cards work here. Try 4242 4242 4242 4242.";
+        refusal("card_declined", "test_mode_live_card", message)
+    })
+}
+
+fn passes_luhn(digits: &str) -> bool {
+    let mut sum = 0;
+    for (place, digit) in digits.chars().rev().enumerate() {
+        let Some(digit) = digit.to_digit(10) else { return false };
+        sum += match (place % 2, digit) {
+            (1, digit) if digit > 4 => digit * 2 - 9,
+            (1, digit) => digit * 2,
+            (_, digit) => digit,
+        };
+    }
+    (12..=19).contains(&digits.len()) && sum % 10 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_number_comes_to_what_it_stands_for() {
+        assert_eq!(by_number("4242 4242 4242 4242").unwrap(), Outcome::Approve);
+        assert_eq!(by_number("4000-0000-0000-3220").unwrap(), Outcome::Authenticate);
+        assert!(matches!(by_number("4000000000000002").unwrap(), Outcome::Decline(_)));
+        assert_eq!(by_number("4242424242424241").unwrap_err().code, "incorrect_number");
+        assert_eq!(by_number("").unwrap_err().code, "incorrect_number");
+        // Passes the checksum, and is nobody's test card.
+        assert_eq!(by_number("4111111111111111").unwrap_err().code, "card_declined");
+    }
+}

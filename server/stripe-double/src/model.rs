@@ -1,0 +1,220 @@
+//! Stripe's objects: what we keep of them, and the shapes in which they are shown.
+
+use crate::cards::{Outcome, Refusal};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Where a PaymentIntent stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    RequiresPaymentMethod,
+    RequiresConfirmation,
+    RequiresAction,
+    RequiresCapture,
+    Canceled,
+    Succeeded,
+}
+
+/// A PaymentIntent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Intent {
+    pub id: String,
+    pub secret: String,
+    pub status: Status,
+    pub amount: i64,
+    pub currency: String,
+    pub amount_received: i64,
+    pub amount_refunded: i64,
+    pub capture_by_hand: bool,
+    pub metadata: BTreeMap<String, String>,
+    pub description: Option<String>,
+    pub created: i64,
+    pub canceled_at: Option<i64>,
+    pub cancellation_reason: Option<String>,
+    pub payment_method: Option<String>,
+    pub latest_charge: Option<String>,
+    pub return_url: Option<String>,
+    /// Stripe.js takes the buyer to the bank, rather than a redirect.
+    pub by_script: bool,
+    /// What the bank will say once the buyer has answered.
+    pub pending: Option<Outcome>,
+    pub refused: Option<Refusal>,
+}
+
+impl Intent {
+    /// `pi_…_secret_…`
+    pub fn client_secret(&self) -> String {
+        format!("{}_secret_{}", self.id, self.secret)
+    }
+
+    /// Stripe's shape. `browser_url` is where the bank's page is.
+    pub fn json(&self, browser_url: &str) -> Value {
+        let capturable =
+            if self.status == Status::RequiresCapture { self.amount } else { 0 };
+        json!({
+            "id": self.id,
+            "object": "payment_intent",
+            "amount": self.amount,
+            "amount_capturable": capturable,
+            "amount_received": self.amount_received,
+            "allowed_payment_method_types": ["card"],
+            "canceled_at": self.canceled_at,
+            "cancellation_reason": self.cancellation_reason,
+            "capture_method": if self.capture_by_hand { "manual" } else { "automatic" },
+            "client_secret": self.client_secret(),
+            "confirmation_method": "automatic",
+            "created": self.created,
+            "currency": self.currency,
+            "customer": null,
+            "description": self.description,
+            "last_payment_error": self.refused.as_ref().map(|refused| card_error(refused, None)),
+            "latest_charge": self.latest_charge,
+            "livemode": false,
+            "metadata": self.metadata,
+            "next_action": self.next_action(browser_url),
+            "payment_method": self.payment_method,
+            "payment_method_types": ["card"],
+            "receipt_email": null,
+            "status": self.status,
+        })
+    }
+
+    fn next_action(&self, browser_url: &str) -> Option<Value> {
+        if self.status != Status::RequiresAction {
+            return None;
+        }
+        let url = format!("{browser_url}/bank/{}?client_secret={}", self.id, self.client_secret());
+        Some(if self.by_script {
+            json!({"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url}})
+        } else {
+            json!({"type": "redirect_to_url", "redirect_to_url": {"url": url, "return_url": self.return_url}})
+        })
+    }
+}
+
+/// Stripe's shape of a refusal.
+pub fn card_error(refused: &Refusal, intent: Option<Value>) -> Value {
+    let mut error = json!({
+        "type": "card_error",
+        "code": refused.code,
+        "message": refused.message,
+        "doc_url": format!("https://stripe.com/docs/error-codes/{}", refused.code.replace('_', "-")),
+    });
+    if let Some(reason) = &refused.decline_code {
+        error["decline_code"] = json!(reason);
+    }
+    if let Some(intent) = intent {
+        error["payment_intent"] = intent;
+    }
+    error
+}
+
+/// A card that Stripe knows by an id: a PaymentMethod, or a ConfirmationToken around one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Card {
+    pub id: String,
+    pub outcome: Outcome,
+    pub last4: String,
+    pub created: i64,
+    /// A ConfirmationToken serves one intent.
+    pub used_by: Option<String>,
+}
+
+impl Card {
+    /// Whether it is a ConfirmationToken.
+    pub fn is_confirmation_token(&self) -> bool {
+        self.id.starts_with("ctoken_")
+    }
+
+    /// Stripe's shape.
+    pub fn json(&self) -> Value {
+        let card = json!({"brand": "visa", "last4": self.last4, "exp_month": 12, "exp_year": 2040});
+        if self.is_confirmation_token() {
+            json!({
+                "id": self.id, "object": "confirmation_token", "created": self.created,
+                "livemode": false, "payment_intent": self.used_by,
+                "payment_method_preview": {"type": "card", "card": card},
+            })
+        } else {
+            json!({
+                "id": self.id, "object": "payment_method", "created": self.created,
+                "livemode": false, "metadata": {}, "type": "card", "card": card,
+                "billing_details": {"address": null, "email": null, "name": null, "phone": null},
+            })
+        }
+    }
+}
+
+/// A refund.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Refund {
+    pub id: String,
+    pub intent: String,
+    pub charge: Option<String>,
+    pub amount: i64,
+    pub currency: String,
+    pub created: i64,
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Refund {
+    /// Stripe's shape.
+    pub fn json(&self) -> Value {
+        json!({
+            "id": self.id, "object": "refund", "amount": self.amount, "charge": self.charge,
+            "created": self.created, "currency": self.currency, "metadata": self.metadata,
+            "payment_intent": self.intent, "reason": null, "status": "succeeded",
+        })
+    }
+}
+
+/// What an idempotency key stands for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answered {
+    pub key: String,
+    /// Call and parameters.
+    pub request: String,
+    pub status: u16,
+    pub body: Value,
+}
+
+/// A webhook, until it is taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    pub id: String,
+    pub payload: String,
+    pub taken: bool,
+}
+
+/// One line of the state's file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "is", rename_all = "snake_case")]
+pub enum Record {
+    Intent(Box<Intent>),
+    Card(Card),
+    Refund(Refund),
+    Answered(Answered),
+    Event(Event),
+}
+
+/// What a bank would show of one payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalLine {
+    /// `pi_…`
+    pub id: String,
+    /// Stripe's word for where it stands.
+    pub status: String,
+    /// What it is for, in minor units.
+    pub amount: i64,
+    /// What was taken, in minor units.
+    pub amount_received: i64,
+    /// What was paid back, in minor units.
+    pub amount_refunded: i64,
+    /// ISO code, small letters.
+    pub currency: String,
+    /// Whatever the maker of the intent wrote on it.
+    pub metadata: BTreeMap<String, String>,
+}
