@@ -6,6 +6,8 @@
 
 pub mod accounts;
 #[cfg(feature = "ssr")]
+pub mod app;
+#[cfg(feature = "ssr")]
 pub mod context;
 pub mod error;
 pub mod events;
@@ -14,3 +16,17 @@ pub mod money;
 pub mod orders;
 pub mod payments;
 pub mod tickets;
+
+/// Marks the page as alive, once the islands that this module was loaded for are: they are
+/// hydrated before the browser next has time for anything else.
+#[cfg(feature = "hydrate")]
+pub fn hydrated() {
+    leptos::prelude::set_timeout(
+        || {
+            if let Some(root) = leptos::prelude::document().document_element() {
+                let _ = root.set_attribute("data-hydrated", "");
+            }
+        },
+        std::time::Duration::ZERO,
+    );
+}

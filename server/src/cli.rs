@@ -1,1 +1,181 @@
-//! In the making.
+//! The commands of the binary, and what each does.
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::{Config, Settings, StripeConfig},
+    db::Db,
+    seed, serve, telemetry,
+};
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use stripe_double::{Double, WebhookTarget};
+
+const EXAMPLES: &str = "\
+Examples:
+  stagedoor seed && stagedoor serve               a demo shop on http://127.0.0.1:3000
+  stagedoor serve --addr 0.0.0.0:8080             the same, for the whole network
+  DATABASE_URL=postgres://… stagedoor serve       on PostgreSQL
+  stagedoor serve --role worker                   only the jobs, beside `--role web` elsewhere
+";
+
+const SETTINGS: &str = "\
+Settings (environment; flags of the same name win; .env is read):
+  STAGEDOOR_ADDR                127.0.0.1:3000     where it listens
+  STAGEDOOR_PUBLIC_URL          http://ADDR        its own origin, for links, cookies, the origin check
+  STAGEDOOR_DATA_DIR            ./data             where the SQLite file is
+  DATABASE_URL                  SQLite in the data folder; sqlite://… or postgres://…
+  REDIS_URL                     none               the expiry jobs' queue; else they run in the process
+  STAGEDOOR_HOLD_SECONDS        900                how long a reservation holds its tickets
+  STAGEDOOR_HOLD_GRACE_SECONDS  60                 added once a payment has begun
+  STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET
+                                none               unset: demo mode, no money moves
+  STRIPE_API_URL                Stripe's           where the Stripe client sends its calls
+  STAGEDOOR_RATE_LIMITS         on                 off for tests and rehearsals
+  STAGEDOOR_LOG                 pretty on a terminal, else json; RUST_LOG says how much
+";
+
+/// A ticket marketplace in one binary: tickets are held while their buyer pays, and sold once.
+#[derive(Debug, Parser)]
+#[command(name = "stagedoor", version, before_help = EXAMPLES, after_help = SETTINGS)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the shop; migrates its database first
+    Serve {
+        /// The part of the work that this process does
+        #[arg(long, value_enum, default_value_t = Role::All)]
+        role: Role,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Brings the database to this version
+    Migrate {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Puts demo events, sellers and tickets in; a second time changes nothing
+    Seed {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Runs the Stripe double as a process of its own, for tests and rehearsals
+    StripeDouble {
+        /// Where it listens
+        #[arg(long, default_value = "127.0.0.1:12111")]
+        addr: SocketAddr,
+        /// Keeps its state across restarts; without it, it forgets
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Where webhooks go
+        #[arg(long, requires = "webhook_secret")]
+        webhook_url: Option<String>,
+        /// What they are signed with
+        #[arg(long)]
+        webhook_secret: Option<String>,
+    },
+}
+
+/// A part of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Pages, REST and jobs.
+    All,
+    /// Pages and REST.
+    Web,
+    /// Jobs.
+    Worker,
+}
+
+/// Runs the command that the arguments name. Errors: one sentence, for the end of the log.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Serve { role, settings } => {
+            let config = settings.check()?;
+            telemetry::start_log(config.log);
+            serve::serve(config, role).await
+        }
+        Command::Migrate { settings } => {
+            let config = settings.check()?;
+            telemetry::start_log(config.log);
+            let db = open(&config).await?;
+            let (applied, _) = crate::db::applied_and_known(&db).await?;
+            println!("the database is at migration {applied}");
+            db.close().await;
+            Ok(())
+        }
+        Command::Seed { settings } => {
+            let config = settings.check()?;
+            telemetry::start_log(config.log);
+            if matches!(config.stripe, StripeConfig::Live(_)) {
+                anyhow::bail!("demo log-ins do not belong in a shop that charges real cards: unset STRIPE_SECRET_KEY to seed");
+            }
+            let db = open(&config).await?;
+            let sown = seed::seed(&db, Arc::new(SystemClock)).await?;
+            db.close().await;
+            print!("{sown}");
+            Ok(())
+        }
+        Command::StripeDouble { addr, data, webhook_url, webhook_secret } => {
+            telemetry::start_log(crate::config::LogFormat::Pretty);
+            let target = webhook_url.zip(webhook_secret);
+            run_double(addr, data, target.map(|(url, secret)| WebhookTarget { url, secret })).await
+        }
+    }
+}
+
+/// Connects and migrates.
+pub async fn open(config: &Config) -> anyhow::Result<Db> {
+    Db::open(&config.database_url)
+        .await
+        .with_context(|| format!("DATABASE_URL ({})", without_password(&config.database_url)))
+}
+
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+async fn run_double(
+    addr: SocketAddr,
+    data: Option<PathBuf>,
+    webhooks: Option<WebhookTarget>,
+) -> anyhow::Result<()> {
+    let double = Double::open(data, Arc::new(|| SystemClock.now().as_second()))
+        .context("--data cannot be used")?;
+    double.set_browser_url(&format!("http://{}", crate::config::reachable(addr)));
+    if let Some(target) = webhooks {
+        double.set_webhooks(target);
+    }
+    let deliveries = tokio::spawn(double.clone().run_webhooks());
+    let listener = tokio::net::TcpListener::bind(addr).await.with_context(|| format!("--addr {addr}"))?;
+    tracing::info!("the Stripe double listens on http://{addr}; no money moves");
+    let app = double.api_router().merge(double.browser_router());
+    axum::serve(listener, app).with_graceful_shutdown(serve::asked_to_stop()).await?;
+    deliveries.abort();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_make_sense_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let shown = without_password("postgres://ann:secret@db.example/shop");
+        assert_eq!(shown, "postgres://…@db.example/shop");
+        assert_eq!(without_password("sqlite://data/x.db"), "sqlite://data/x.db");
+    }
+}

@@ -1,1 +1,322 @@
-//! In the making.
+//! The settings: read from flags and the environment, checked before anything starts. What makes
+//! no sense ends the start with one sentence that names the setting.
+
+use crate::orders::Holds;
+use clap::{Args, ValueEnum};
+use leptos::config::{LeptosOptions, errors::LeptosConfigError};
+use secrecy::SecretString;
+use std::{
+    io::IsTerminal,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Settings as they are given.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Settings {
+    /// Where it listens
+    #[arg(long, env = "STAGEDOOR_ADDR", default_value = "127.0.0.1:3000", alias = "stagedoor-addr")]
+    addr: String,
+    /// Its own origin, for links, cookies and the origin check [default: http://ADDR]
+    #[arg(long, env = "STAGEDOOR_PUBLIC_URL", alias = "stagedoor-public-url")]
+    public_url: Option<String>,
+    /// Where the SQLite file is, and what else is kept in files
+    #[arg(long, env = "STAGEDOOR_DATA_DIR", default_value = "./data", alias = "stagedoor-data-dir")]
+    data_dir: PathBuf,
+    /// `sqlite://…` or `postgres://…` [default: SQLite in the data folder]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// The expiry jobs' queue; without it they run in this process
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
+    /// How long a reservation holds its tickets
+    #[arg(long, env = "STAGEDOOR_HOLD_SECONDS", default_value = "900", alias = "stagedoor-hold-seconds")]
+    hold_seconds: String,
+    /// Added once a payment has begun
+    #[arg(long, env = "STAGEDOOR_HOLD_GRACE_SECONDS", default_value = "60", alias = "stagedoor-hold-grace-seconds")]
+    hold_grace_seconds: String,
+    /// Stripe's three keys; without them payments go to the built-in double, and no money moves
+    #[arg(long, env = "STRIPE_SECRET_KEY", hide_env_values = true)]
+    stripe_secret_key: Option<String>,
+    /// What the browser gives its name to Stripe with
+    #[arg(long, env = "STRIPE_PUBLISHABLE_KEY")]
+    stripe_publishable_key: Option<String>,
+    /// What Stripe signs its webhooks with
+    #[arg(long, env = "STRIPE_WEBHOOK_SECRET", hide_env_values = true)]
+    stripe_webhook_secret: Option<String>,
+    /// Where the Stripe client sends its calls [default: Stripe's]
+    #[arg(long, env = "STRIPE_API_URL")]
+    stripe_api_url: Option<String>,
+    /// Whether tries are counted; off for tests and rehearsals
+    #[arg(long, env = "STAGEDOOR_RATE_LIMITS", default_value = "on", alias = "stagedoor-rate-limits")]
+    rate_limits: String,
+    /// `pretty` or `json` [default: pretty on a terminal, else json]
+    #[arg(long, env = "STAGEDOOR_LOG", alias = "stagedoor-log")]
+    log: Option<String>,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines: one object a line.
+    Json,
+}
+
+/// Who charges cards.
+#[derive(Debug, Clone)]
+pub enum StripeConfig {
+    /// The built-in double: no money moves.
+    Demo,
+    /// Stripe, or something that speaks like it.
+    Live(StripeKeys),
+}
+
+/// Stripe's keys.
+#[derive(Debug, Clone)]
+pub struct StripeKeys {
+    /// `sk_…`
+    pub secret: SecretString,
+    /// `pk_…`
+    pub publishable: String,
+    /// `whsec_…`
+    pub webhook: SecretString,
+    /// Stripe's own, if missing.
+    pub api_url: Option<String>,
+}
+
+/// Settings that make sense.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its own origin, without a trailing slash.
+    pub public_url: String,
+    /// Where files are kept. It exists.
+    pub data_dir: PathBuf,
+    /// Where everything else is kept.
+    pub database_url: String,
+    /// Where the expiry jobs wait.
+    pub redis_url: Option<String>,
+    /// How long tickets are held.
+    pub holds: Holds,
+    /// Who charges cards.
+    pub stripe: StripeConfig,
+    /// Whether tries are counted.
+    pub rate_limits: bool,
+    /// How the log is written.
+    pub log: LogFormat,
+}
+
+/// A setting that makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct ConfigError {
+    name: &'static str,
+    reason: String,
+}
+
+fn wrong(name: &'static str, reason: impl Into<String>) -> ConfigError {
+    ConfigError { name, reason: reason.into() }
+}
+
+impl Settings {
+    /// Checks the settings and makes the data folder.
+    ///
+    /// Errors: the first setting that makes no sense, named.
+    pub fn check(self) -> Result<Config, ConfigError> {
+        let addr: SocketAddr = self.addr.parse().map_err(|_| {
+            let reason = format!("\"{}\" is no address and port like 127.0.0.1:3000", self.addr);
+            wrong("STAGEDOOR_ADDR", reason)
+        })?;
+        let stripe = check_stripe(
+            given(self.stripe_secret_key),
+            given(self.stripe_publishable_key),
+            given(self.stripe_webhook_secret),
+            given(self.stripe_api_url),
+        )?;
+        let hold_seconds = seconds("STAGEDOOR_HOLD_SECONDS", &self.hold_seconds, 1)?;
+        let grace_seconds = seconds("STAGEDOOR_HOLD_GRACE_SECONDS", &self.hold_grace_seconds, 0)?;
+        let rate_limits = match self.rate_limits.as_str() {
+            "on" => true,
+            "off" => false,
+            other => return Err(wrong("STAGEDOOR_RATE_LIMITS", format!("\"{other}\" is neither on nor off"))),
+        };
+        let log = match given(self.log).as_deref() {
+            Some("pretty") => LogFormat::Pretty,
+            Some("json") => LogFormat::Json,
+            None if std::io::stderr().is_terminal() => LogFormat::Pretty,
+            None => LogFormat::Json,
+            Some(other) => {
+                return Err(wrong("STAGEDOOR_LOG", format!("\"{other}\" is neither pretty nor json")));
+            }
+        };
+        let public_url = given(self.public_url).unwrap_or_else(|| format!("http://{}", reachable(addr)));
+        let redis_url = given(self.redis_url);
+        if let Some(url) = &redis_url
+            && redis::Client::open(url.as_str()).is_err()
+        {
+            return Err(wrong("REDIS_URL", "this is no address like redis://127.0.0.1:6379"));
+        }
+        Ok(Config {
+            addr,
+            public_url: check_origin(&public_url)?,
+            database_url: check_database(given(self.database_url), &self.data_dir)?,
+            redis_url,
+            holds: Holds { hold_seconds, grace_seconds },
+            stripe,
+            rate_limits,
+            log,
+            data_dir: self.data_dir,
+        })
+    }
+}
+
+/// What is set to nothing counts as not set.
+fn given(text: Option<String>) -> Option<String> {
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Where a browser on this machine reaches what listens on `addr`.
+pub fn reachable(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => ([127, 0, 0, 1], v6.port()).into(),
+        addr => addr,
+    }
+}
+
+/// What Leptos.toml says; under `cargo leptos watch`, what that says.
+///
+/// Errors: either cannot be read.
+pub fn leptos_options(addr: SocketAddr) -> Result<LeptosOptions, LeptosConfigError> {
+    let mut options = if std::env::var_os("LEPTOS_WATCH").is_some() {
+        leptos::config::get_config_from_env()?.leptos_options
+    } else {
+        leptos::config::get_config_from_str(include_str!("../../Leptos.toml"))?
+    };
+    options.site_addr = addr;
+    Ok(options)
+}
+
+fn seconds(name: &'static str, text: &str, least: i64) -> Result<i64, ConfigError> {
+    const DAY: i64 = 24 * 3600;
+    let seconds: Option<i64> = text.trim().parse().ok();
+    seconds
+        .filter(|seconds| (least..=DAY).contains(seconds))
+        .ok_or_else(|| wrong(name, format!("\"{text}\" is no number of seconds from {least} to {DAY}")))
+}
+
+fn check_origin(url: &str) -> Result<String, ConfigError> {
+    let url = url.trim_end_matches('/');
+    let parsed: Option<http::Uri> = url.parse().ok();
+    let fine = parsed.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.path_and_query().is_none_or(|path| path.as_str() == "/")
+    });
+    if fine {
+        return Ok(url.to_owned());
+    }
+    let reason = format!("\"{url}\" is no origin like https://tickets.example, without a path");
+    Err(wrong("STAGEDOOR_PUBLIC_URL", reason))
+}
+
+fn check_database(url: Option<String>, data_dir: &Path) -> Result<String, ConfigError> {
+    std::fs::create_dir_all(data_dir).map_err(|error| {
+        wrong("STAGEDOOR_DATA_DIR", format!("{} cannot be made: {error}", data_dir.display()))
+    })?;
+    let url = url.unwrap_or_else(|| format!("sqlite://{}", data_dir.join("stagedoor.db").display()));
+    if crate::db::Engine::of(&url).is_none() {
+        return Err(wrong("DATABASE_URL", "it must begin with sqlite:// or postgres://"));
+    }
+    Ok(url)
+}
+
+fn check_stripe(
+    secret: Option<String>,
+    publishable: Option<String>,
+    webhook: Option<String>,
+    api_url: Option<String>,
+) -> Result<StripeConfig, ConfigError> {
+    let Some(secret) = secret else {
+        for (name, other) in [
+            ("STRIPE_PUBLISHABLE_KEY", &publishable),
+            ("STRIPE_WEBHOOK_SECRET", &webhook),
+            ("STRIPE_API_URL", &api_url),
+        ] {
+            if other.is_some() {
+                return Err(wrong(name, "it is set, but STRIPE_SECRET_KEY is not; set all of them, or none for demo mode"));
+            }
+        }
+        return Ok(StripeConfig::Demo);
+    };
+    if !secret.starts_with("sk_") && !secret.starts_with("rk_") {
+        return Err(wrong("STRIPE_SECRET_KEY", "it does not begin with sk_ or rk_"));
+    }
+    let Some(webhook) = webhook else {
+        return Err(wrong("STRIPE_WEBHOOK_SECRET", "it must be set where STRIPE_SECRET_KEY is"));
+    };
+    if let Some(url) = &api_url
+        && !url.starts_with("http://")
+        && !url.starts_with("https://")
+    {
+        return Err(wrong("STRIPE_API_URL", format!("\"{url}\" is no http address")));
+    }
+    let publishable = match (publishable, &api_url) {
+        (Some(key), _) if key.starts_with("pk_") => key,
+        (Some(_), _) => return Err(wrong("STRIPE_PUBLISHABLE_KEY", "it does not begin with pk_")),
+        // What answers elsewhere than Stripe asks the browser for no key.
+        (None, Some(_)) => "pk_test_double".to_owned(),
+        (None, None) => {
+            return Err(wrong("STRIPE_PUBLISHABLE_KEY", "it must be set where STRIPE_SECRET_KEY is"));
+        }
+    };
+    Ok(StripeConfig::Live(StripeKeys {
+        secret: secret.into(),
+        publishable,
+        webhook: webhook.into(),
+        api_url,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        for (name, result) in [
+            ("STAGEDOOR_HOLD_SECONDS", seconds("STAGEDOOR_HOLD_SECONDS", "soon", 1).err()),
+            ("STAGEDOOR_HOLD_SECONDS", seconds("STAGEDOOR_HOLD_SECONDS", "0", 1).err()),
+            ("STAGEDOOR_PUBLIC_URL", check_origin("tickets.example").err()),
+            ("STAGEDOOR_PUBLIC_URL", check_origin("https://tickets.example/shop").err()),
+            ("STRIPE_SECRET_KEY", check_stripe(text("pk_1"), None, None, None).err()),
+            ("STRIPE_WEBHOOK_SECRET", check_stripe(text("sk_1"), text("pk_1"), None, None).err()),
+            ("STRIPE_PUBLISHABLE_KEY", check_stripe(text("sk_1"), None, text("whsec_1"), None).err()),
+            ("STRIPE_API_URL", check_stripe(None, None, None, text("http://x")).err()),
+        ] {
+            let sentence = result.unwrap().to_string();
+            assert!(sentence.starts_with(name), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn without_keys_it_is_a_demo() {
+        assert!(matches!(check_stripe(None, None, None, None), Ok(StripeConfig::Demo)));
+        let keys = check_stripe(text("sk_1"), text("pk_1"), text("whsec_1"), None);
+        assert!(matches!(keys, Ok(StripeConfig::Live(_))));
+    }
+
+    #[test]
+    fn an_origin_loses_its_slash() {
+        assert_eq!(check_origin("https://tickets.example/").unwrap(), "https://tickets.example");
+        assert_eq!(reachable(([0, 0, 0, 0], 80).into()), ([127, 0, 0, 1], 80).into());
+    }
+}

@@ -1,1 +1,186 @@
-//! In the making.
+//! Which request goes where: pages, server functions, REST, health, files; and in which order
+//! each passes the guard, the session and the idempotency keys.
+
+use crate::{
+    files,
+    guard::{self, CspNonce, Guard},
+    health::{self, Health},
+    rest::{self, Api, idempotency},
+    session,
+    state::Shop,
+};
+use app::{
+    app::{App, shell},
+    context::Site,
+    error::AppError,
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRef, Request, State},
+    http::{Method, StatusCode, Uri},
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use leptos::{
+    config::LeptosOptions,
+    context::provide_context,
+    nonce::Nonce,
+    prelude::use_context,
+    server_fn,
+};
+use leptos_axum::{LeptosRoutes, generate_route_list};
+use std::sync::Arc;
+use tower_http::{
+    CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer,
+};
+use utoipa_swagger_ui::SwaggerUi;
+
+/// What the pages are rendered with.
+#[derive(Clone)]
+struct Pages {
+    options: LeptosOptions,
+    api: Api,
+    site: Arc<Site>,
+}
+
+impl FromRef<Pages> for LeptosOptions {
+    fn from_ref(pages: &Pages) -> Self {
+        pages.options.clone()
+    }
+}
+
+/// What a router needs besides the shop.
+pub struct Web {
+    /// Where the pages' files are, and what they are called.
+    pub options: LeptosOptions,
+    /// What every page may know.
+    pub site: Arc<Site>,
+    /// Alive, ready, and how it goes.
+    pub health: Health,
+    /// The built-in Stripe double's side that browsers meet, in demo mode.
+    pub double: Option<Router>,
+}
+
+/// Everything that answers.
+pub fn router(shop: &Shop, web: Web) -> Router {
+    let secure = web.site.public_url.starts_with("https://");
+    let guard = Guard {
+        public_url: web.site.public_url.as_str().into(),
+        secure,
+        stripe_hosts: web.site.demo.is_none(),
+        clock: shop.clock.clone(),
+        limits: shop.limits.clone(),
+    };
+    let sessions = session::layer(shop.db.clone(), shop.clock.clone(), secure);
+    let kept = idempotency::Kept { db: shop.db.clone(), clock: shop.clock.clone() };
+    let api = shop.api();
+    let pages = Pages { options: web.options, api: api.clone(), site: web.site };
+
+    let people = rest(api, kept)
+        .merge(page_routes(pages))
+        .layer(from_fn_with_state(guard.clone(), guard::who))
+        .layer(sessions);
+    let mut all = people.merge(health::routes(web.health));
+    if let Some(double) = web.double {
+        all = all.nest("/stripe-double", double);
+    }
+    all.layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(guard, guard::outer))
+}
+
+/// A bug of ours: the caller gets the request's id, the log has the rest.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that the layer asks for")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let words = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no words");
+    let incident = crate::request::id();
+    tracing::error!(incident, panic = words, "a request panicked");
+    let error = AppError::Internal { incident };
+    rest::problem(error.status(), &error)
+}
+
+fn rest(api: Api, kept: idempotency::Kept) -> Router {
+    let (routes, document) = rest::routes();
+    let nowhere = || async { rest::problem(StatusCode::NOT_FOUND, &AppError::NotFound) };
+    routes
+        .method_not_allowed_fallback(not_that_way)
+        .layer(from_fn_with_state(kept, idempotency::once))
+        .with_state(api)
+        .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", document))
+        .route("/api/{*nowhere}", axum::routing::any(nowhere))
+}
+
+async fn not_that_way(method: Method, uri: Uri) -> Response {
+    let message = format!("{method} does not work on {}.", uri.path());
+    rest::problem(StatusCode::METHOD_NOT_ALLOWED, &AppError::invalid("", message))
+}
+
+fn page_routes(pages: Pages) -> Router {
+    let routes = generate_route_list(App);
+    let context = pages.clone();
+    let options = pages.options.clone();
+    Router::new()
+        .route("/fn/{*name}", post(server_function))
+        .leptos_routes_with_context(
+            &pages,
+            routes,
+            move || provide(&context),
+            move || shell(options.clone()),
+        )
+        .fallback(file_or_nothing)
+        .with_state(pages)
+}
+
+/// What pages and server functions find in their context; see `app::context`.
+fn provide(pages: &Pages) {
+    provide_context(Arc::clone(&pages.api.accounts));
+    provide_context(Arc::clone(&pages.api.events));
+    provide_context(Arc::clone(&pages.api.tickets));
+    provide_context(Arc::clone(&pages.api.orders));
+    provide_context(Arc::clone(&pages.api.payments));
+    provide_context(Arc::clone(&pages.site));
+    // The nonce that the response's header will name, in place of one of Leptos's own.
+    let parts = use_context::<axum::http::request::Parts>();
+    if let Some(CspNonce(nonce)) = parts.and_then(|parts| parts.extensions.get().cloned()) {
+        provide_context(Nonce::from_value(nonce));
+    }
+}
+
+async fn server_function(State(pages): State<Pages>, request: Request) -> Response {
+    let (path, method) = (request.uri().path(), request.method().clone());
+    if server_fn::axum::get_server_fn_service(path, method).is_none() {
+        return file_or_nothing(State(pages), request).await;
+    }
+    leptos_axum::handle_server_fns_with_context(move || provide(&pages), request)
+        .await
+        .into_response()
+}
+
+/// A file of the pages, or the page that says that there is nothing here.
+async fn file_or_nothing(State(pages): State<Pages>, request: Request) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (parts, body) = request.into_parts();
+    if reads {
+        let asked = axum::http::Request::from_parts(parts.clone(), Body::empty());
+        if let Some(file) = files::find(asked, &pages.options.site_root).await {
+            return file;
+        }
+    }
+    let options = pages.options.clone();
+    let context = pages.clone();
+    let render = leptos_axum::render_app_async_with_context(
+        move || provide(&context),
+        move || shell(options.clone()),
+    );
+    let mut response = render(axum::http::Request::from_parts(parts, body)).await;
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
+}

@@ -1,1 +1,164 @@
-//! In the making.
+//! A demo shop that looks like a real one: sellers, events, tickets, and two log-ins for whoever
+//! tries it. Everything goes through the services, so nothing is here that could not be listed by
+//! hand; a second run adds only what is missing.
+
+mod catalogue;
+
+use crate::{
+    accounts::AccountsService,
+    clock::SharedClock,
+    db::Db,
+    events::EventsService,
+    fault::{Fault, FaultResult},
+    limits::Limits,
+    tickets::TicketsService,
+};
+use app::{
+    accounts::{Password, SignUp, Viewer},
+    context::DemoAccount,
+    events::{CreateEvent, Event, Events},
+    tickets::{ListTicket, Tickets},
+};
+use catalogue::{Lot, SELLERS, SHOWS, Seats, Show};
+use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
+use std::{fmt::Write, sync::Arc};
+
+const SELLER_EMAIL: &str = "seller@stagedoor.example";
+const BUYER_EMAIL: &str = "buyer@stagedoor.example";
+const PASSWORD: &str = "stagedoor-demo";
+
+/// The accounts that a demo shop shows openly.
+pub fn accounts() -> Vec<DemoAccount> {
+    vec![
+        DemoAccount { purpose: "Buy tickets", email: BUYER_EMAIL, password: PASSWORD },
+        DemoAccount { purpose: "Sell tickets", email: SELLER_EMAIL, password: PASSWORD },
+    ]
+}
+
+/// Fills the shop. Returns what to print. Errors: the database fails.
+pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
+    let limits = Arc::new(Limits::new(clock.clone(), false));
+    let accounts_service = AccountsService::new(db.clone(), clock.clone(), limits)?;
+    let events = EventsService::new(db.clone(), clock.clone());
+    let tickets = TicketsService::new(db.clone(), clock.clone());
+    person(&accounts_service, BUYER_EMAIL, "Billie Booker").await?;
+    let mut sellers = Vec::new();
+    for (email, name) in SELLERS {
+        sellers.push(person(&accounts_service, email, name).await?);
+    }
+    let mut shown = Vec::new();
+    for seller in &sellers {
+        shown.extend(events.created_by(seller).await?);
+    }
+    let (mut new_events, mut new_tickets) = (0, 0);
+    for show in SHOWS {
+        let event = match shown.iter().find(|event| event.title == show.title) {
+            Some(event) => event.clone(),
+            None => {
+                new_events += 1;
+                announce(&events, &sellers[show.seller], show, clock.now()).await?
+            }
+        };
+        let offers = tickets.offers(event.id).await?;
+        if offers.available + offers.reserved + offers.sold == 0 {
+            for lot in show.lots {
+                new_tickets += list(&tickets, &sellers, &event, lot).await?;
+            }
+        }
+    }
+    let mut words = format!("Demo shop: {new_events} events and {new_tickets} tickets added.\n");
+    for account in accounts() {
+        let DemoAccount { purpose, email, password } = account;
+        let _ = writeln!(words, "  {purpose:<13} {email:<26} password: {password}");
+    }
+    Ok(words)
+}
+
+/// The account, made if it is not there.
+async fn person(accounts: &AccountsService, email: &str, name: &str) -> FaultResult<Viewer> {
+    if let Some(user) = accounts.find(email).await? {
+        return Ok(Viewer { user });
+    }
+    let request = SignUp {
+        email: email.to_owned(),
+        password: Password(PASSWORD.to_owned()),
+        name: Some(name.to_owned()),
+    };
+    Ok(Viewer { user: accounts.create(request).await? })
+}
+
+async fn announce(
+    events: &EventsService,
+    seller: &Viewer,
+    show: &Show,
+    now: Timestamp,
+) -> FaultResult<Event> {
+    let request = CreateEvent {
+        title: show.title.to_owned(),
+        venue: show.venue.to_owned(),
+        city: show.city.to_owned(),
+        country: show.country.to_owned(),
+        starts_at: starts_at(show, now)?,
+        time_zone: show.time_zone.to_owned(),
+        currency: show.currency.parse().map_err(|error| Fault::unexpected("a currency", error))?,
+        description: Some(show.description.to_owned()),
+    };
+    Ok(events.create(seller, request).await?)
+}
+
+/// So many days from now, at the hour that the house opens its curtain.
+fn starts_at(show: &Show, now: Timestamp) -> FaultResult<Timestamp> {
+    let failed = |error: jiff::Error| Fault::unexpected("a demo event's time", error);
+    let zone = TimeZone::get(show.time_zone).map_err(failed)?;
+    let day = now.to_zoned(zone.clone()).date().checked_add(show.in_days.days()).map_err(failed)?;
+    let (hour, minute) = show.at;
+    let zoned = day.to_datetime(civil::time(hour, minute, 0, 0)).to_zoned(zone).map_err(failed)?;
+    Ok(zoned.timestamp())
+}
+
+async fn list(
+    tickets: &TicketsService,
+    sellers: &[Viewer],
+    event: &Event,
+    lot: &Lot,
+) -> FaultResult<i64> {
+    let seller = &sellers[lot.seller];
+    let request = |row: Option<String>, seat: Option<String>| ListTicket {
+        event_id: event.id,
+        price_minor: lot.price_minor,
+        face_value_minor: Some(lot.face_value_minor).filter(|face| *face > 0),
+        section: Some(lot.section.to_owned()).filter(|section| !section.is_empty()),
+        row,
+        seat,
+    };
+    match lot.seats {
+        Seats::Unnumbered(quantity) => {
+            Ok(tickets.put_on_sale(seller, request(None, None), quantity).await?.created)
+        }
+        Seats::Row(row, first, last) => {
+            let mut listed = 0;
+            for seat in first..=last {
+                let request = request(Some(row.to_owned()), Some(seat.to_string()));
+                listed += tickets.put_on_sale(seller, request, 1).await?.created;
+            }
+            Ok(listed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_demo_event_has_a_time_a_currency_and_tickets() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        for show in SHOWS {
+            assert!(starts_at(show, now).unwrap() > now, "{}", show.title);
+            assert!(show.currency.parse::<app::money::Currency>().is_ok(), "{}", show.title);
+            assert!(!show.lots.is_empty(), "{}", show.title);
+            assert!(show.lots.iter().all(|lot| lot.seller < SELLERS.len()), "{}", show.title);
+        }
+        assert!(SHOWS.len() >= 12);
+    }
+}

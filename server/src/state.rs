@@ -1,1 +1,144 @@
-//! In the making.
+//! Puts the shop together: every service over one database, one clock, one gateway. What differs
+//! between the real thing and a test is a parameter here and nowhere else.
+
+use crate::{
+    accounts::AccountsService,
+    clock::SharedClock,
+    db::Db,
+    events::EventsService,
+    expiration::{Desk, Queue, Sweeper, Workers},
+    fault::{Fault, FaultResult},
+    limits::Limits,
+    orders::{Holds, OrdersService},
+    payments::{Engine, Gateway, PaymentsService, Webhooks},
+    rest::{Api, idempotency::Kept},
+    session,
+    tickets::TicketsService,
+};
+use secrecy::SecretString;
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+
+/// How often rows that nobody needs any more are deleted.
+const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+
+/// What a shop is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub db: Db,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Who charges cards.
+    pub gateway: Arc<dyn Gateway>,
+    /// What Stripe signs its webhooks with.
+    pub webhook_secret: SecretString,
+    /// How long tickets are held.
+    pub holds: Holds,
+    /// The shop's own origin, without a trailing slash.
+    pub public_url: String,
+    /// Whether tries are counted.
+    pub rate_limits: bool,
+}
+
+/// A shop, put together and not yet open.
+pub struct Shop {
+    /// Where everything is kept.
+    pub db: Db,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Counts tries.
+    pub limits: Arc<Limits>,
+    /// Makes accounts.
+    pub accounts: AccountsService,
+    /// The catalogue.
+    pub events: EventsService,
+    /// Listings.
+    pub tickets: TicketsService,
+    /// Holds.
+    pub orders: OrdersService,
+    /// Drives payments.
+    pub engine: Arc<Engine>,
+    /// Sweeps the database.
+    pub sweeper: Arc<Sweeper>,
+    payments: PaymentsService,
+    webhooks: Webhooks,
+    workers: Workers,
+}
+
+impl Shop {
+    /// Puts the parts together. Errors: the system's randomness fails.
+    pub fn new(parts: Parts) -> FaultResult<Self> {
+        let Parts { db, clock, gateway, holds, .. } = parts;
+        let limits = Arc::new(Limits::new(clock.clone(), parts.rate_limits));
+        let (queue, workers) = Queue::new();
+        let orders = OrdersService::new(db.clone(), clock.clone(), holds, Arc::new(queue));
+        let engine = Arc::new(Engine::new(db.clone(), clock.clone(), gateway));
+        Ok(Self {
+            accounts: AccountsService::new(db.clone(), clock.clone(), limits.clone())?,
+            events: EventsService::new(db.clone(), clock.clone()),
+            tickets: TicketsService::new(db.clone(), clock.clone()),
+            payments: PaymentsService::new(
+                db.clone(),
+                clock.clone(),
+                engine.clone(),
+                holds,
+                parts.public_url,
+            ),
+            webhooks: Webhooks::new(
+                db.clone(),
+                clock.clone(),
+                engine.clone(),
+                parts.webhook_secret,
+            ),
+            sweeper: Arc::new(Sweeper::new(orders.clone(), engine.clone())),
+            orders,
+            engine,
+            workers,
+            limits,
+            db,
+            clock,
+        })
+    }
+
+    /// What pages and routes call.
+    pub fn api(&self) -> Api {
+        Api {
+            accounts: Arc::new(self.accounts.clone()),
+            events: Arc::new(self.events.clone()),
+            tickets: Arc::new(self.tickets.clone()),
+            orders: Arc::new(self.orders.clone()),
+            payments: Arc::new(self.payments.clone()),
+            webhooks: Arc::new(self.webhooks.clone()),
+        }
+    }
+
+    /// Starts what time brings: the sweep and the cleaning in every process, the expiry jobs
+    /// where `works` says so. They end when the set is dropped; whatever they leave undone is
+    /// found in the database by the next start.
+    pub fn start_jobs(self, redis_url: Option<String>, works: bool) -> JoinSet<()> {
+        let mut jobs = JoinSet::new();
+        jobs.spawn(self.sweeper.run());
+        jobs.spawn(clean(self.db.clone(), self.clock.clone()));
+        let desk = Desk { orders: self.orders, engine: self.engine };
+        jobs.spawn(self.workers.run(self.db, self.clock, desk, redis_url, works));
+        jobs
+    }
+}
+
+/// Deletes sessions and idempotency keys whose time is over, every hour.
+async fn clean(db: Db, clock: SharedClock) {
+    let kept = Kept { db: db.clone(), clock: clock.clone() };
+    let mut tick = tokio::time::interval(CLEAN_EVERY);
+    loop {
+        tick.tick().await;
+        let sessions = session::sessions_delete_expired(&db, &clock).await;
+        let keys = kept.forget_old().await;
+        match (sessions, keys) {
+            (Ok(sessions), Ok(keys)) => tracing::debug!(sessions, keys, "old rows deleted"),
+            (Err(error), _) | (_, Err(error)) => {
+                let fault = Fault::Database(error);
+                tracing::warn!(error = crate::fault::chain(&fault), "old rows were not deleted");
+            }
+        }
+    }
+}

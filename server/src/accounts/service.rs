@@ -65,6 +65,12 @@ impl AccountsService {
         Ok(user)
     }
 
+    /// The account of this address, if there is one.
+    pub async fn find(&self, email: &str) -> FaultResult<Option<User>> {
+        let found = store::user_find_by_email(self.db.reads(), &rules::email_key(email)).await?;
+        Ok(found.map(|(user, _)| user))
+    }
+
     async fn identify(&self, request: SignIn) -> FaultResult<User> {
         let key = rules::email_key(&request.email);
         let of = Key::FailedSignInOf(key.clone());

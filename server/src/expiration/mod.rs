@@ -8,5 +8,5 @@
 mod queue;
 mod sweeper;
 
-pub use queue::{ExpireOrder, Queue};
+pub use queue::{Desk, ExpireOrder, Queue, Workers};
 pub use sweeper::{SWEEP_EVERY, Sweeper};

@@ -27,7 +27,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
 /// Orders that wait to be scheduled; what does not fit is left to the sweep.
@@ -49,9 +49,11 @@ pub struct ExpireOrder {
 
 /// What the handler works with.
 #[derive(Clone)]
-struct Desk {
-    orders: OrdersService,
-    engine: Arc<Engine>,
+pub struct Desk {
+    /// Whose holds end.
+    pub orders: OrdersService,
+    /// Gives back what a payment has reserved on a card.
+    pub engine: Arc<Engine>,
 }
 
 async fn expire_order(job: ExpireOrder, desk: Data<Desk>) -> Result<(), BoxDynError> {
@@ -91,18 +93,19 @@ impl Queue {
 
 impl Workers {
     /// Runs the jobs for ever: in Redis if `redis_url` says where it is, else in this process.
+    /// Without `works` it only hands them to Redis, for the workers of other processes.
     pub async fn run(
         self,
         db: Db,
         clock: SharedClock,
-        orders: OrdersService,
-        engine: Arc<Engine>,
+        desk: Desk,
         redis_url: Option<String>,
+        works: bool,
     ) {
-        let desk = Desk { orders, engine };
         match redis_url {
-            None => run_embedded(self.waiting, db, clock, desk).await,
-            Some(url) => run_in_redis(self.waiting, url, desk).await,
+            Some(url) => run_in_redis(self.waiting, url, works.then_some(desk)).await,
+            None if works => run_embedded(self.waiting, db, clock, desk).await,
+            None => {}
         }
     }
 }
@@ -191,17 +194,25 @@ fn worker_name() -> String {
     format!("expire-order-{}", Uuid::now_v7())
 }
 
-/// In Redis: one task pushes, one works; each starts again whenever it fails.
-async fn run_in_redis(mut waiting: mpsc::Receiver<(OrderId, i64)>, url: String, desk: Desk) {
-    let worker_url = url.clone();
-    tokio::spawn(async move {
-        loop {
-            if let Err(error) = work_in_redis(&worker_url, desk.clone()).await {
-                tracing::warn!(%error, "the expiry worker lost Redis; it starts again");
+/// In Redis: this pushes; a worker beside it works, and starts again whenever it fails.
+async fn run_in_redis(
+    mut waiting: mpsc::Receiver<(OrderId, i64)>,
+    url: String,
+    desk: Option<Desk>,
+) {
+    // Ends with this task, also when it is aborted.
+    let mut worker = JoinSet::new();
+    if let Some(desk) = desk {
+        let url = url.clone();
+        worker.spawn(async move {
+            loop {
+                if let Err(error) = work_in_redis(&url, desk.clone()).await {
+                    tracing::warn!(%error, "the expiry worker lost Redis; it starts again");
+                }
+                tokio::time::sleep(RESTART_AFTER).await;
             }
-            tokio::time::sleep(RESTART_AFTER).await;
-        }
-    });
+        });
+    }
     let mut storage = None;
     while let Some((order, at)) = waiting.recv().await {
         if storage.is_none() {

@@ -236,7 +236,7 @@ mod tests {
         Reserve::Named(ReserveNamed { ticket_ids })
     }
 
-    fn any(quantity: i64) -> Reserve {
+    fn any_so_many(quantity: i64) -> Reserve {
         Reserve::Any(ReserveAny {
             event_id: EventId(Uuid::nil()),
             quantity,
@@ -252,9 +252,9 @@ mod tests {
         assert!(check(named(vec![1, 1])).is_err());
         assert_eq!(check(named(vec![2, 1])).unwrap(), named(vec![1, 2]));
         for quantity in [i64::MIN, -1, 0, 9, i64::MAX] {
-            assert!(check(any(quantity)).is_err());
+            assert!(check(any_so_many(quantity)).is_err());
         }
-        let Reserve::Any(checked) = check(any(8)).unwrap() else {
+        let Reserve::Any(checked) = check(any_so_many(8)).unwrap() else {
             panic!("still any")
         };
         assert_eq!(checked.section, None);
@@ -273,8 +273,6 @@ mod tests {
             Just(Move::Refunded),
         ]
     }
-
-    use proptest::arbitrary::any;
 
     proptest! {
         /// Whatever happens in whatever order: nothing is complete without having been behind

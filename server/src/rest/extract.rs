@@ -57,6 +57,10 @@ fn is_too_long(error: &axum::Error) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // serde would also read a struct from an array, field by field.
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
+        return Err(AppError::invalid("", "Send a JSON object.").into());
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -179,7 +183,7 @@ mod tests {
         assert_eq!(field_of(r#"{"priceMinor": 1, "surprise": 2}"#), "surprise");
         assert_eq!(field_of("{}"), "priceMinor");
         assert_eq!(field_of(r#"{"priceMinor": 1, "name": 3}"#), "name");
-        assert_eq!(field_of("[1]"), "[0]");
+        assert_eq!(field_of("[1]"), "");
         assert_eq!(field_of(r#"{"priceMinor": 1} x"#), "");
     }
 

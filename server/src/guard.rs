@@ -1,0 +1,270 @@
+//! What every request passes before anything else sees it: a name, a size, a time limit, and the
+//! question whether another site sent it. And what every response carries: the headers that tell
+//! a browser how little to trust.
+
+use crate::{
+    clock::SharedClock,
+    limits::{Key, Limits},
+    request, rest,
+    session::viewer,
+};
+use app::{accounts::Viewer, error::AppError};
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http_body_util::Limited;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tower_sessions::Session;
+use uuid::Uuid;
+
+/// The largest body that is read.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How long an answer may take: longer than Stripe may (10 s), shorter than patience.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the guard goes by.
+#[derive(Clone)]
+pub struct Guard {
+    /// The shop's own origin.
+    pub public_url: Arc<str>,
+    /// Whether it is served over TLS.
+    pub secure: bool,
+    /// Where else scripts, frames and calls may go: Stripe's hosts, or nowhere in demo mode.
+    pub stripe_hosts: bool,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Counts writes.
+    pub limits: Arc<Limits>,
+}
+
+/// The nonce of this response's scripts.
+#[derive(Debug, Clone)]
+pub struct CspNonce(pub String);
+
+/// Outermost: names the request, bounds it in size and time, refuses other sites, and dresses
+/// the response.
+pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = given_id(request.headers()).unwrap_or_else(|| Uuid::now_v7().to_string());
+    let address = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+    let nonce = CspNonce(Uuid::new_v4().simple().to_string());
+    request.extensions_mut().insert(nonce.clone());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let current = request::Request { id: id.clone(), address, session: None };
+    let mut response =
+        request::scope(current, answer(&guard, &method, &uri, request, next)).await;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    dress(headers, &guard, &nonce.0, &uri);
+    note(&method, &uri, &id, response.status(), began.elapsed());
+    response
+}
+
+async fn answer(
+    guard: &Guard,
+    method: &Method,
+    uri: &Uri,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !method.is_safe() && is_from_elsewhere(request.headers(), &guard.public_url) {
+        return refuse(uri, &AppError::Forbidden);
+    }
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > BODY_BYTES_MAX) {
+        return refuse(uri, &AppError::TooLarge);
+    }
+    let request = request.map(|body| Body::new(Limited::new(body, BODY_BYTES_MAX)));
+    match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => refuse(uri, &AppError::Unavailable),
+    }
+}
+
+/// A refusal in the shape that its reader expects.
+pub fn refuse(uri: &Uri, error: &AppError) -> Response {
+    if uri.path().starts_with("/api/") {
+        return rest::problem(error.status(), error);
+    }
+    (error.status(), format!("{error}\n")).into_response()
+}
+
+/// The caller's own name for the request, if it is one that can be logged.
+fn given_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    ((8..=64).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
+}
+
+/// Whether a browser sent this from another site. What says neither is no browser, and the
+/// session cookie's `SameSite=Lax` is in its way.
+fn is_from_elsewhere(headers: &HeaderMap, public_url: &str) -> bool {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    if site.is_some_and(|site| site != "same-origin" && site != "none") {
+        return true;
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let Ok(origin) = origin.to_str() else { return true };
+    if origin == public_url {
+        return false;
+    }
+    // Reached by another of its own names: localhost for 127.0.0.1, for one.
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    authority.is_none() || authority != text(header::HOST)
+}
+
+fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
+    let set = |headers: &mut HeaderMap, name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value)
+            && !headers.contains_key(&name)
+        {
+            headers.insert(name, value);
+        }
+    };
+    let is_html = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    // Swagger UI's page brings its own scripts and styles, inline.
+    let policy = if uri.path().starts_with("/api/docs") {
+        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
+         img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+            .to_owned()
+    } else {
+        policy(nonce, guard.stripe_hosts)
+    };
+    set(headers, header::CONTENT_SECURITY_POLICY, &policy);
+    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(headers, header::X_FRAME_OPTIONS, "DENY");
+    set(headers, header::REFERRER_POLICY, "same-origin");
+    set(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    let powers = "camera=(), microphone=(), geolocation=(), payment=(self \"https://js.stripe.com\")";
+    set(headers, HeaderName::from_static("permissions-policy"), powers);
+    if guard.secure {
+        set(headers, header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+    if is_html || uri.path().starts_with("/api/") || uri.path().starts_with("/fn/") {
+        set(headers, header::CACHE_CONTROL, "no-store");
+    }
+}
+
+fn policy(nonce: &str, stripe_hosts: bool) -> String {
+    let (scripts, calls, frames, forms) = if stripe_hosts {
+        (
+            " https://js.stripe.com https://*.js.stripe.com",
+            " https://api.stripe.com",
+            "https://js.stripe.com https://*.js.stripe.com https://hooks.stripe.com",
+            // Without JavaScript, paying leads to the bank's page and back.
+            " https://hooks.stripe.com",
+        )
+    } else {
+        ("", "", "'none'", "")
+    };
+    format!(
+        "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'{scripts}; \
+         style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; \
+         connect-src 'self'{calls}; frame-src {frames}; manifest-src 'self'; form-action 'self'{forms}; \
+         base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
+fn note(method: &Method, uri: &Uri, id: &str, status: StatusCode, took: Duration) {
+    let class = match status.as_u16() {
+        500.. => "5xx",
+        400.. => "4xx",
+        300.. => "3xx",
+        _ => "2xx",
+    };
+    metrics::counter!("stagedoor_http_requests_total", "method" => method.to_string(), "status" => class)
+        .increment(1);
+    metrics::histogram!("stagedoor_http_seconds").record(took.as_secs_f64());
+    let (path, status, millis) = (uri.path(), status.as_u16(), took.as_secs_f64() * 1000.0);
+    if status >= 500 {
+        tracing::error!(%method, path, status, millis, request = id, "answered");
+    } else {
+        tracing::debug!(%method, path, status, millis, request = id, "answered");
+    }
+}
+
+/// Inside the session layer: finds out who is asking, and counts their writes.
+pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
+    let session = request.extensions().get::<Session>().cloned();
+    let viewer = match &session {
+        Some(session) => viewer(session, &guard.clock).await,
+        None => None,
+    };
+    if let Some(Viewer { user }) = &viewer
+        && !request.method().is_safe()
+        && let Err(error) = guard.limits.take(Key::WriteOf(user.id.to_string()))
+    {
+        return refuse(request.uri(), &error);
+    }
+    if let Some(viewer) = viewer {
+        request.extensions_mut().insert(viewer);
+    }
+    let current = request::Request { id: request::id(), address: request::address(), session };
+    request::scope(current, next.run(request)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(given: &[(&'static str, &str)]) -> HeaderMap {
+        given
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_other_sites_are_elsewhere() {
+        let own = "https://tickets.example";
+        for fine in [
+            vec![],
+            vec![("origin", own)],
+            vec![("origin", own), ("sec-fetch-site", "same-origin")],
+            vec![("sec-fetch-site", "none")],
+            vec![("origin", "http://localhost:3000"), ("host", "localhost:3000")],
+        ] {
+            assert!(!is_from_elsewhere(&headers(&fine), own), "{fine:?}");
+        }
+        for bad in [
+            vec![("origin", "https://evil.example"), ("host", "tickets.example")],
+            vec![("origin", "null"), ("host", "null")],
+            vec![("origin", own), ("sec-fetch-site", "cross-site")],
+            vec![("sec-fetch-site", "same-site")],
+            vec![("origin", "http://tickets.example.evil.example"), ("host", "tickets.example")],
+        ] {
+            assert!(is_from_elsewhere(&headers(&bad), own), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_taken_over_only_if_it_can_be_logged() {
+        let taken = headers(&[("x-request-id", "trace-0123456789")]);
+        assert_eq!(given_id(&taken).as_deref(), Some("trace-0123456789"));
+        for bad in ["short", "has space in it", "quote\"quote\"", &"x".repeat(65)] {
+            assert_eq!(given_id(&headers(&[("x-request-id", bad)])), None, "{bad}");
+        }
+    }
+}

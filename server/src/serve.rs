@@ -1,0 +1,207 @@
+//! `stagedoor serve`: puts the shop on the network and takes it off again without losing anybody.
+
+use crate::{
+    cli::{self, Role},
+    clock::{SharedClock, SystemClock},
+    config::{Config, StripeConfig, leptos_options, reachable},
+    health::Health,
+    payments::{Gateway, StripeGateway},
+    router::{Web, router},
+    seed,
+    state::{Parts, Shop},
+    telemetry,
+};
+use anyhow::Context;
+use app::context::{Demo, Site};
+use axum::Router;
+use axum_server::Handle;
+use hyper_util::rt::TokioTimer;
+use secrecy::SecretString;
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use stripe_double::{Double, WebhookTarget};
+
+/// How long requests under way may take once the process has been asked to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How long a client may take to send a request's head.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+const STRIPE_SCRIPT: &str = "https://js.stripe.com/clover/stripe.js";
+const DOUBLE_SCRIPT: &str = "/stripe-double/stripe.js";
+
+/// Serves until asked to stop.
+pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
+    let figures = telemetry::start_figures().context("the figures could not be started")?;
+    let listener = TcpListener::bind(config.addr)
+        .with_context(|| format!("STAGEDOOR_ADDR: {} cannot be listened on", config.addr))?;
+    listener.set_nonblocking(true)?;
+    let db = cli::open(&config).await?;
+    let clock: SharedClock = Arc::new(SystemClock);
+    let paying = match &config.stripe {
+        StripeConfig::Demo => start_double(&config, clock.clone()).await?,
+        StripeConfig::Live(_) => Paying::live(&config)?,
+    };
+    announce(&config, role);
+    let site = Arc::new(site(&config));
+    let shop = Shop::new(Parts {
+        db: db.clone(),
+        clock,
+        gateway: paying.gateway,
+        webhook_secret: paying.webhook_secret,
+        holds: config.holds,
+        public_url: config.public_url.clone(),
+        rate_limits: config.rate_limits,
+    })?;
+    let draining = Arc::new(AtomicBool::new(false));
+    let health = Health {
+        db: db.clone(),
+        redis_url: config.redis_url.clone(),
+        draining: draining.clone(),
+        metrics: Some(figures),
+    };
+    let app = if role == Role::Worker {
+        crate::health::routes(health)
+    } else {
+        router(&shop, Web { options: leptos_options(config.addr)?, site, health, double: paying.browser })
+    };
+    let jobs = shop.start_jobs(config.redis_url.clone(), role != Role::Web);
+    listen(listener, app, draining).await?;
+    drop(jobs);
+    db.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Serves `app` until SIGTERM or SIGINT; then refuses new connections and lets what is under way
+/// come to its end.
+async fn listen(
+    listener: TcpListener,
+    app: Router,
+    draining: Arc<AtomicBool>,
+) -> anyhow::Result<()> {
+    let handle = Handle::new();
+    let stopper = handle.clone();
+    tokio::spawn(async move {
+        asked_to_stop().await;
+        tracing::info!("asked to stop: finishing what is under way");
+        draining.store(true, Ordering::SeqCst);
+        stopper.graceful_shutdown(Some(DRAIN));
+    });
+    let mut server = axum_server::from_tcp(listener)?.handle(handle);
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    server
+        .serve(app.into_make_service_with_connect_info::<SocketAddr>())
+        .await
+        .context("the server failed")
+}
+
+/// Returns once the process is asked to stop.
+pub async fn asked_to_stop() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+/// Who charges cards, and what comes with them.
+struct Paying {
+    gateway: Arc<dyn Gateway>,
+    webhook_secret: SecretString,
+    browser: Option<Router>,
+}
+
+impl Paying {
+    fn live(config: &Config) -> anyhow::Result<Self> {
+        let StripeConfig::Live(keys) = &config.stripe else {
+            anyhow::bail!("without Stripe's keys there is nothing live");
+        };
+        Ok(Self {
+            gateway: Arc::new(StripeGateway::new(&keys.secret, keys.api_url.as_deref())?),
+            webhook_secret: keys.webhook.clone(),
+            browser: None,
+        })
+    }
+}
+
+/// Demo mode: the double answers on a loopback port that nobody is told of, keeps its state in the
+/// data folder, and sends its webhooks here like Stripe would.
+async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Paying> {
+    let double = Double::open(Some(config.data_dir.clone()), Arc::new(move || clock.now().as_second()))
+        .context("STAGEDOOR_DATA_DIR: the Stripe double cannot keep its state there")?;
+    double.set_browser_url(&format!("{}/stripe-double", config.public_url));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+    let api_url = format!("http://{}", listener.local_addr()?);
+    let secret = format!("whsec_{}", uuid::Uuid::new_v4().simple());
+    double.set_webhooks(WebhookTarget {
+        url: format!("http://{}/api/webhooks/stripe", reachable(config.addr)),
+        secret: secret.clone(),
+    });
+    let api = double.api_router();
+    tokio::spawn(async move { axum::serve(listener, api).await });
+    tokio::spawn(double.clone().run_webhooks());
+    Ok(Paying {
+        gateway: Arc::new(StripeGateway::new(&"sk_test_double".to_owned().into(), Some(&api_url))?),
+        webhook_secret: secret.into(),
+        browser: Some(double.browser_router()),
+    })
+}
+
+fn site(config: &Config) -> Site {
+    let demo = demo_site(config.public_url.clone(), config.holds.hold_seconds);
+    match &config.stripe {
+        StripeConfig::Demo => demo,
+        StripeConfig::Live(keys) => Site {
+            stripe_script_url: STRIPE_SCRIPT.to_owned(),
+            stripe_publishable_key: keys.publishable.clone(),
+            demo: None,
+            ..demo
+        },
+    }
+}
+
+/// What the pages of a demo shop know.
+pub fn demo_site(public_url: String, hold_seconds: i64) -> Site {
+    Site {
+        public_url,
+        hold_seconds,
+        stripe_script_url: DOUBLE_SCRIPT.to_owned(),
+        stripe_publishable_key: "pk_test_double".to_owned(),
+        demo: Some(Demo { accounts: seed::accounts() }),
+    }
+}
+
+fn announce(config: &Config, role: Role) {
+    let engine = if config.database_url.starts_with("sqlite") { "SQLite" } else { "PostgreSQL" };
+    tracing::info!(
+        hold_seconds = config.holds.hold_seconds,
+        queue = if config.redis_url.is_some() { "Redis" } else { "in process" },
+        "Stagedoor {} on {engine}, {role:?}: {}",
+        env!("CARGO_PKG_VERSION"),
+        config.public_url
+    );
+    if matches!(config.stripe, StripeConfig::Demo) {
+        tracing::warn!("DEMO MODE: no Stripe keys are set, so payments go to the built-in double and no money moves");
+    }
+    if !config.rate_limits {
+        tracing::warn!("RATE LIMITS ARE OFF: anybody may guess passwords as fast as they can");
+    }
+}
