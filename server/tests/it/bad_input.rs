@@ -1,0 +1,174 @@
+//! Whatever is sent: a clear refusal, never an error of ours, and nothing written.
+
+use crate::support::{App, client::event_body, on_both_engines, path};
+use serde_json::{Value, json};
+
+on_both_engines! {
+    async fn a_malformed_body_is_a_400_everywhere(app) {
+        let user = app.user("user").await;
+        let routes = ["/api/events", "/api/tickets", "/api/tickets/batch", "/api/orders",
+            "/api/payments", "/api/user/signup", "/api/user/signin"];
+        let json = [("content-type", "application/json")];
+        for route in routes {
+            for body in ["", "{", "null", "[]", "42", "\"text\"", "{\"a\":", "\u{0}", "{} {}"] {
+                user.send("POST", route, &json, body).await.refused(400, "invalid");
+            }
+            user.send("POST", route, &json, vec![0xff, 0xfe, 0x00]).await.refused(400, "invalid");
+            let form = [("content-type", "text/plain")];
+            user.send("POST", route, &form, "{}").await.refused(400, "invalid");
+            user.post(route, json!({"surprise": 1})).await.refused(400, "invalid");
+        }
+        for table in ["events", "tickets", "orders", "payments"] {
+            assert_eq!(app.count(table).await, 0);
+        }
+    }
+
+    async fn an_event_names_each_field_that_is_wrong(app) {
+        let user = app.user("user").await;
+        for (field, wrong) in [
+            ("title", json!("")), ("title", json!("   ")), ("title", json!("x".repeat(121))), ("title", json!(1)),
+            ("venue", json!("")), ("city", json!("")), ("country", json!("XX")), ("country", json!("England")),
+            ("startsAt", json!("2020-01-01T00:00:00Z")), ("startsAt", json!("tomorrow")), ("startsAt", json!(1)),
+            ("timeZone", json!("Mars/Olympus")), ("timeZone", json!("")),
+            ("currency", json!("XXX")), ("currency", json!("£")), ("currency", json!(826)),
+            ("description", json!("x".repeat(5001))), ("title", json!("a\u{7}b")),
+            ("surprise", json!(1)), ("title", json!(null)),
+        ] {
+            let body = if wrong.is_null() {
+                event_body(json!({field: null}))
+            } else {
+                event_body(json!({field: wrong}))
+            };
+            user.post("/api/events", body).await.invalid(field);
+        }
+        assert_eq!(app.count("events").await, 0);
+    }
+
+    async fn a_ticket_names_each_field_that_is_wrong(app) {
+        let user = app.user("user").await;
+        let event = user.event().await;
+        for (field, wrong) in [
+            ("priceMinor", json!(0)), ("priceMinor", json!(i64::MIN)), ("priceMinor", json!(1e300)),
+            ("priceMinor", json!(100_000_000)), ("faceValueMinor", json!(-1)), ("section", json!("x".repeat(41))),
+            ("row", json!("x".repeat(11))), ("seat", json!("x".repeat(11))), ("eventId", json!("x")),
+            ("eventId", json!(1)), ("status", json!("sold")), ("sellerId", json!("me")),
+        ] {
+            let mut body = json!({"eventId": event["id"], "priceMinor": 2500});
+            body[field] = wrong;
+            user.post("/api/tickets", body).await.invalid(field);
+        }
+        for quantity in [json!(0), json!(-1), json!(10_001), json!("2"), json!(null), json!(1.5)] {
+            let body = json!({"eventId": event["id"], "priceMinor": 2500, "quantity": quantity});
+            user.post("/api/tickets/batch", body).await.invalid("quantity");
+        }
+        let body = json!({"eventId": event["id"], "priceMinor": 2500, "quantity": 2, "seat": "1"});
+        user.post("/api/tickets/batch", body).await.invalid("seat");
+        assert_eq!(app.count("tickets").await, 0);
+    }
+
+    async fn an_order_names_what_is_wrong(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let (event, other) = (seller.event().await, seller.event().await);
+        let tickets = seller.batch(&event, 9, 2500).await;
+        let elsewhere = seller.ticket(&other, 2500).await;
+        for ids in [json!([]), json!(tickets), json!([tickets[0], tickets[0]]),
+            json!([tickets[0], elsewhere["id"]])]
+        {
+            buyer.post("/api/orders", json!({"ticketIds": ids})).await.invalid("ticketIds");
+        }
+        for quantity in [0, 9, -1] {
+            buyer.reserve_any(&event, quantity).await.invalid("quantity");
+        }
+        for body in [json!({"ticketIds": "x"}), json!({"ticketIds": [1]}), json!({}),
+            json!({"eventId": event["id"]}), json!({"ticketIds": [tickets[0]], "priceMinor": 1}),
+            json!({"ticketIds": [tickets[0]], "eventId": event["id"], "quantity": 1})]
+        {
+            buyer.post("/api/orders", body).await.refused(400, "invalid");
+        }
+        let unknown = json!({"ticketIds": ["00000000-0000-7000-8000-000000000000"]});
+        buyer.post("/api/orders", unknown).await.refused(404, "not_found");
+        assert_eq!(app.count("orders").await, 0);
+    }
+
+    async fn a_payment_names_what_is_wrong_and_charges_nothing(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        for token in ["", "  ", "pm_no_such_card", "tok_nonsense", "a b"] {
+            buyer.pay(&order, token).await.invalid("token");
+        }
+        let body = json!({"orderId": order["id"], "token": "pm_card_visa", "amountMinor": 1});
+        buyer.post("/api/payments", body).await.invalid("amountMinor");
+        buyer.post("/api/payments", json!({"orderId": "x", "token": "pm_card_visa"})).await.invalid("orderId");
+        assert_eq!(app.captured_minor(), 0);
+        buyer.pay(&order, "pm_card_visa").await.expect(201);
+        app.assert_sound().await;
+    }
+
+    async fn a_huge_body_is_refused_unread(app) {
+        let user = app.user("user").await;
+        let huge = json!({"title": "x".repeat(3_000_000)});
+        user.post("/api/events", huge).await.refused(413, "too_large");
+    }
+
+    async fn past_events_neither_list_nor_sell(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let soon = app.clock_seconds() + 3600;
+        let starts: String = format!("{}", jiff::Timestamp::from_second(soon).unwrap());
+        let event = seller.event_with(json!({"startsAt": starts})).await;
+        let ticket = seller.ticket(&event, 2500).await;
+        app.clock.advance(3600);
+        buyer.reserve(&[&ticket]).await.refused(409, "event_over");
+        buyer.reserve_any(&event, 1).await.refused(409, "event_over");
+        let body = json!({"eventId": event["id"], "priceMinor": 2500});
+        seller.post("/api/tickets", body).await.refused(409, "event_over");
+        let shown = buyer.get("/api/events").await.expect(200);
+        assert_eq!(shown["events"], json!([]));
+        buyer.get(&path("events", &event)).await.expect(200);
+    }
+
+    async fn queries_are_checked_too(app) {
+        let anonymous = app.anonymous();
+        for (query, field) in [
+            ("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("cursor=%00", "cursor"),
+            ("from=yesterday", "from"), ("surprise=1", "surprise"),
+        ] {
+            anonymous.get(&format!("/api/events?{query}")).await.invalid(field);
+        }
+        for (query, field) in [
+            ("limit=0", "limit"), ("status=lost", "status"), ("eventId=x", "eventId"), ("sellerId=x", "sellerId"),
+        ] {
+            anonymous.get(&format!("/api/tickets?{query}")).await.invalid(field);
+        }
+        anonymous.get("/api/tickets?sellerId=me").await.refused(401, "sign_in_required");
+        for q in ["%25", "_", "'; DROP TABLE events; --", "%F0%9F%8E%AD", "a b c d e f g h i j k"] {
+            let found = anonymous.get(&format!("/api/events?q={q}")).await.expect(200);
+            assert_eq!(found["events"], json!([]));
+        }
+        anonymous.get("/api/nothing").await.refused(404, "not_found");
+        let wrong = anonymous.send("PATCH", "/api/events", &[], "").await;
+        assert_eq!(wrong.status, 405);
+        assert!(wrong.body["errors"].is_array(), "{}", wrong.text);
+    }
+
+    async fn an_idempotency_key_gives_one_answer_and_one_effect(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        seller.batch(&event, 5, 2500).await;
+        let body = json!({"eventId": event["id"], "quantity": 1});
+        let key = [("idempotency-key", "order-1")];
+        let first = buyer.json("POST", "/api/orders", &key, body.clone()).await.expect(201);
+        app.clock.advance(5);
+        let again = buyer.json("POST", "/api/orders", &key, body).await.expect(201);
+        assert_eq!(first, again);
+        let other = json!({"eventId": event["id"], "quantity": 2});
+        buyer.json("POST", "/api/orders", &key, other.clone()).await.refused(409, "idempotency_mismatch");
+        seller.event().await;
+        app.user("another").await.json("POST", "/api/orders", &key, other).await.expect(201);
+        assert_eq!(app.count("orders").await, 2);
+        let long = "k".repeat(256);
+        let body: Value = json!({"eventId": event["id"], "quantity": 1});
+        buyer.json("POST", "/api/orders", &[("idempotency-key", long.as_str())], body).await
+            .invalid("Idempotency-Key");
+    }
+}

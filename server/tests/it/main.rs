@@ -1,0 +1,10 @@
+//! Stagedoor as it behaves: over HTTP, on SQLite and on PostgreSQL, with real concurrency.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+
+mod accounts;
+mod ancestor;
+mod bad_input;
+mod races;
+mod scenarios;
+mod support;

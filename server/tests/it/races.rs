@@ -1,0 +1,155 @@
+//! Real concurrency through HTTP: exactly as many sales as tickets, nobody is told of an error,
+//! nobody waits for ever.
+
+use crate::support::{App, Client, on_both_engines};
+use futures::future::join_all;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+
+async fn buyers(app: &App, count: usize) -> Vec<Client> {
+    let mut buyers = Vec::with_capacity(count);
+    for number in 0..count {
+        buyers.push(app.user(&format!("buyer{number}")).await);
+    }
+    buyers
+}
+
+fn won(answers: &[crate::support::Answer]) -> Vec<&Value> {
+    for answer in answers {
+        assert!([201, 409].contains(&answer.status), "{} {}", answer.status, answer.text);
+    }
+    answers.iter().filter(|answer| answer.status == 201).map(|answer| &answer.body).collect()
+}
+
+on_both_engines! {
+    async fn forty_buyers_for_fifteen_tickets_get_exactly_fifteen(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        seller.batch(&event, 15, 2500).await;
+        let buyers = buyers(&app, 40).await;
+        let answers = join_all(buyers.iter().map(|buyer| buyer.reserve_any(&event, 1))).await;
+        let won = won(&answers);
+        assert_eq!(won.len(), 15);
+        let held: HashSet<&str> =
+            won.iter().map(|order| order["tickets"][0]["id"].as_str().unwrap()).collect();
+        assert_eq!(held.len(), 15, "no ticket twice");
+        for lost in answers.iter().filter(|answer| answer.status == 409) {
+            assert_eq!(lost.body["code"], "not_enough_tickets");
+        }
+        app.assert_sound().await;
+    }
+
+    async fn one_ticket_and_forty_buyers_who_name_it(app) {
+        let seller = app.user("seller").await;
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let buyers = buyers(&app, 40).await;
+        let wanted = [&ticket];
+        let answers = join_all(buyers.iter().map(|buyer| buyer.reserve(&wanted))).await;
+        assert_eq!(won(&answers).len(), 1);
+        for lost in answers.iter().filter(|answer| answer.status == 409) {
+            assert_eq!(lost.body["code"], "ticket_reserved");
+            assert!(lost.body["retryAfterSeconds"].as_i64().is_some_and(|left| left > 0));
+        }
+        app.assert_sound().await;
+    }
+
+    /// Orders that want each other's tickets, in opposite order: no deadlock, no half order.
+    async fn orders_that_cross_each_other_take_all_or_nothing(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let tickets = seller.batch(&event, 6, 2500).await;
+        let buyers = buyers(&app, 12).await;
+        for round in 0..5 {
+            let orders = join_all(buyers.iter().enumerate().map(|(number, buyer)| {
+                let mut wanted: Vec<&String> =
+                    (0..3).map(|step| &tickets[(number + step * (1 + round % 2)) % 6]).collect();
+                if number % 2 == 1 {
+                    wanted.reverse();
+                }
+                buyer.post("/api/orders", json!({"ticketIds": wanted}))
+            }))
+            .await;
+            let won = won(&orders);
+            assert!((1..=2).contains(&won.len()), "six tickets are at most two orders of three");
+            let held: Vec<&str> = won
+                .iter()
+                .flat_map(|order| order["tickets"].as_array().unwrap())
+                .map(|ticket| ticket["id"].as_str().unwrap())
+                .collect();
+            assert_eq!(held.iter().collect::<HashSet<_>>().len(), held.len());
+            let id = event["id"].as_str().unwrap();
+            let query = format!("/api/tickets?eventId={id}&status=reserved");
+            let reserved = seller.get(&query).await.expect(200)["tickets"].as_array().unwrap().len();
+            assert_eq!(reserved, won.len() * 3, "nothing is held without an order");
+            app.clock.advance(901);
+        }
+        app.assert_sound().await;
+    }
+
+    /// Everybody comes back for what has just lapsed, while the sweep and the timers run too.
+    async fn a_rush_for_lapsed_tickets_sells_each_once(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        seller.batch(&event, 8, 2500).await;
+        let buyers = buyers(&app, 16).await;
+        let first = join_all(buyers[..8].iter().map(|buyer| buyer.reserve_any(&event, 1))).await;
+        assert_eq!(won(&first).len(), 8);
+        app.clock.advance(901);
+        let rush = join_all(buyers[8..].iter().map(|buyer| buyer.reserve_any(&event, 1)));
+        let timers = join_all(first.iter().map(|answer| app.expire(&answer.body)));
+        let (second, _, _) = futures::join!(rush, timers, app.sweep());
+        assert_eq!(won(&second).len(), 8);
+        for (buyer, order) in buyers.iter().zip(&first) {
+            assert_eq!(buyer.order(&order.body).await["status"], "expired");
+        }
+        app.assert_sound().await;
+    }
+
+    /// A seller reprices while buyers reserve: who got it pays what they saw, and no price moves
+    /// under a hold.
+    async fn a_price_never_moves_under_a_hold(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let buyer = app.user("buyer").await;
+        for _ in 0..15 {
+            let ticket = seller.ticket(&event, 2500).await;
+            let edit = json!({"priceMinor": 9900, "version": 1});
+            let path = crate::support::path("tickets", &ticket);
+            let (edited, reserved) =
+                futures::future::join(seller.put(&path, edit), buyer.reserve(&[&ticket])).await;
+            let order = reserved.expect(201);
+            let price = if edited.status == 200 { 9900 } else {
+                let code = edited.body["code"].as_str().unwrap();
+                assert!(["ticket_reserved", "version_conflict"].contains(&code), "{}", edited.text);
+                2500
+            };
+            assert_eq!(order["totalMinor"], price);
+            assert_eq!(buyer.ticket_now(&ticket).await["priceMinor"], price);
+        }
+        app.assert_sound().await;
+    }
+
+    /// Pay, cancel and expire meet: whichever comes first, money and tickets agree.
+    async fn paying_cancelling_and_expiring_at_once_end_in_one_way(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let buyer = app.user("buyer").await;
+        let mut charged = 0;
+        for _ in 0..15 {
+            let ticket = seller.ticket(&event, 2500).await;
+            let order = buyer.reserve(&[&ticket]).await.expect(201);
+            let (paid, cancelled, _) =
+                futures::join!(buyer.pay(&order, "pm_card_visa"), buyer.cancel(&order), app.sweep());
+            assert!([201, 202, 409].contains(&paid.status), "{}", paid.text);
+            assert!([204, 409].contains(&cancelled.status), "{}", cancelled.text);
+            app.settle().await;
+            let status = buyer.order(&order).await["status"].clone();
+            let sold = buyer.ticket_now(&ticket).await["status"] == "sold";
+            assert_eq!(sold, status == "complete");
+            assert_eq!(cancelled.status == 204, status == "cancelled", "{status}");
+            charged += if sold { 2500 } else { 0 };
+        }
+        assert_eq!(app.captured_minor(), charged);
+        app.assert_sound().await;
+    }
+}

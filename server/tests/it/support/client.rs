@@ -1,0 +1,228 @@
+//! A user without a browser: keeps cookies, speaks JSON, and asserts as it goes.
+
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+
+/// An answer, read whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+    pub text: String,
+}
+
+impl Answer {
+    /// Asserts the status and hands out the body.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.body
+    }
+
+    /// Asserts that it was taken, whatever is said of it.
+    #[track_caller]
+    pub fn expect_2xx(self) {
+        assert!((200..300).contains(&self.status), "{} {}", self.status, self.text);
+    }
+
+    /// Asserts a refusal: its status and its code.
+    #[track_caller]
+    pub fn refused(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert!(self.body["requestId"].as_str().is_some_and(|id| !id.is_empty()), "{}", self.text);
+        self.body
+    }
+
+    /// Asserts that the input was refused at `field`.
+    #[track_caller]
+    pub fn invalid(self, field: &str) {
+        let text = self.text.clone();
+        let body = self.refused(400, "invalid");
+        let named = body["errors"].as_array().is_some_and(|errors| {
+            errors.iter().any(|error| {
+                error["field"] == field && error["message"].as_str().is_some_and(|m| !m.is_empty())
+            })
+        });
+        assert!(named, "nothing is said of {field}: {text}");
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// One user.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    pub id: String,
+    pub email: String,
+}
+
+pub const PASSWORD: &str = "correct horse battery staple";
+
+impl Client {
+    pub fn new(base: &str) -> Self {
+        let http = reqwest::Client::builder()
+            .cookie_store(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self { http, base: base.to_owned(), id: String::new(), email: String::new() }
+    }
+
+    pub async fn sign_up(base: &str, name: &str) -> Self {
+        let mut client = Self::new(base);
+        client.email = format!("{name}-{}@example.com", uuid::Uuid::now_v7().simple());
+        let body = json!({"email": client.email, "password": PASSWORD, "name": name});
+        let user = client.post("/api/user/signup", body).await.expect(201);
+        client.id = user["id"].as_str().unwrap().to_owned();
+        client
+    }
+
+    /// Any request; `body` is sent as it is.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let method: Method = method.parse().unwrap();
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.send().await.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[("accept", "application/json")], "").await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.json("POST", path, &[], body).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.json("PUT", path, &[], body).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], "").await
+    }
+
+    pub async fn json(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Answer {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        self.send(method, path, &all, body.to_string()).await
+    }
+
+    /// Posts a form as a browser without JavaScript does, from the page at `from`.
+    pub async fn form(&self, path: &str, from: &str, fields: &[(&str, &str)]) -> Answer {
+        let referer = format!("{}{from}", self.base);
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+            .header("origin", &self.base)
+            .header("sec-fetch-site", "same-origin")
+            .header("referer", referer)
+            .form(fields);
+        read(request.send().await.unwrap()).await
+    }
+
+    /// A page, as a browser asks for it.
+    pub async fn page(&self, path: &str) -> Answer {
+        self.send("GET", path, &[("accept", "text/html")], "").await
+    }
+
+    // What the stories are made of.
+
+    pub async fn event(&self) -> Value {
+        self.event_with(json!({})).await
+    }
+
+    pub async fn event_with(&self, over: Value) -> Value {
+        self.post("/api/events", event_body(over)).await.expect(201)
+    }
+
+    pub async fn ticket(&self, event: &Value, price_minor: i64) -> Value {
+        let body = json!({"eventId": event["id"], "priceMinor": price_minor});
+        self.post("/api/tickets", body).await.expect(201)
+    }
+
+    pub async fn batch(&self, event: &Value, quantity: i64, price_minor: i64) -> Vec<String> {
+        let body = json!({"eventId": event["id"], "priceMinor": price_minor, "quantity": quantity});
+        let listed = self.post("/api/tickets/batch", body).await.expect(201);
+        assert_eq!(listed["created"], quantity);
+        let ids = listed["ticketIds"].as_array().unwrap();
+        ids.iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+    }
+
+    pub async fn reserve(&self, tickets: &[&Value]) -> Answer {
+        let ids: Vec<&Value> = tickets.iter().map(|ticket| &ticket["id"]).collect();
+        self.post("/api/orders", json!({"ticketIds": ids})).await
+    }
+
+    pub async fn reserve_any(&self, event: &Value, quantity: i64) -> Answer {
+        self.post("/api/orders", json!({"eventId": event["id"], "quantity": quantity})).await
+    }
+
+    pub async fn pay(&self, order: &Value, token: &str) -> Answer {
+        self.post("/api/payments", json!({"orderId": order["id"], "token": token})).await
+    }
+
+    pub async fn order(&self, order: &Value) -> Value {
+        self.get(&path("orders", order)).await.expect(200)
+    }
+
+    pub async fn ticket_now(&self, ticket: &Value) -> Value {
+        self.get(&path("tickets", ticket)).await.expect(200)
+    }
+
+    pub async fn cancel(&self, order: &Value) -> Answer {
+        self.delete(&path("orders", order)).await
+    }
+}
+
+pub fn path(resource: &str, of: &Value) -> String {
+    format!("/api/{resource}/{}", of["id"].as_str().unwrap())
+}
+
+pub fn event_body(over: Value) -> Value {
+    let mut body = json!({
+        "title": "Late Show", "venue": "Old Hall", "city": "Leeds", "country": "GB",
+        "startsAt": "2031-05-01T19:30:00Z", "timeZone": "Europe/London", "currency": "GBP",
+    });
+    merge(&mut body, over);
+    body
+}
+
+/// Overwrites fields of `body`; null takes a field away.
+pub fn merge(body: &mut Value, over: Value) {
+    let (Value::Object(body), Value::Object(over)) = (body, over) else { panic!("two objects") };
+    for (field, value) in over {
+        if value.is_null() {
+            body.remove(&field);
+        } else {
+            body.insert(field, value);
+        }
+    }
+}
+
+async fn read(response: reqwest::Response) -> Answer {
+    let status: StatusCode = response.status();
+    let headers = response.headers().clone();
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer { status: status.as_u16(), headers, body, text }
+}

@@ -1,0 +1,342 @@
+//! A whole Stagedoor for each test: its own database, its own Stripe double, a clock that the test
+//! moves, and real HTTP between them. Nothing is stood in for but Stripe and time.
+
+pub mod client;
+pub mod database;
+
+use crate::support::database::Database;
+use serde_json::Value;
+use sqlx::Row;
+use stagedoor::{
+    clock::{Clock, ManualClock, SharedClock, SystemClock},
+    db::Db,
+    expiration::Sweeper,
+    health::Health,
+    limits::Limits,
+    orders::{Holds, OrdersService},
+    payments::{Engine, StripeGateway},
+    router::{Web, router},
+    serve,
+    state::{Parts, Shop},
+};
+use std::{net::SocketAddr, sync::Arc};
+use stripe_double::{Double, Fault, FaultKind, JournalLine, WebhookTarget};
+use tokio::{net::TcpListener, task::JoinSet};
+
+pub use client::{Answer, Client, path};
+
+const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
+
+/// A running shop.
+pub struct App {
+    pub base: String,
+    pub clock: Arc<ManualClock>,
+    pub db: Db,
+    pub double: Double,
+    limits: Arc<Limits>,
+    orders: OrdersService,
+    engine: Arc<Engine>,
+    sweeper: Arc<Sweeper>,
+    database: Database,
+    _servers: JoinSet<()>,
+}
+
+/// Writes each test twice: on SQLite and on PostgreSQL.
+macro_rules! on_both_engines {
+    ($($(#[$doc:meta])* async fn $name:ident($app:ident) $body:block)+) => {$(
+        $(#[$doc])*
+        mod $name {
+            use super::*;
+
+            async fn story($app: &App) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                let app = App::on_sqlite().await;
+                story(&app).await;
+                app.close().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                let app = App::on_postgres().await;
+                story(&app).await;
+                app.close().await;
+            }
+        }
+    )+};
+}
+pub(crate) use on_both_engines;
+
+impl App {
+    pub async fn on_sqlite() -> Self {
+        Self::start(Database::sqlite()).await
+    }
+
+    pub async fn on_postgres() -> Self {
+        Self::start(Database::postgres().await).await
+    }
+
+    async fn start(database: Database) -> Self {
+        let clock = ManualClock::starting_at(SystemClock.now());
+        let shared: SharedClock = clock.clone();
+        let db = Db::open(&database.url).await.unwrap();
+        let mut servers = JoinSet::new();
+
+        let double_clock = shared.clone();
+        let double = Double::open(None, Arc::new(move || double_clock.now().as_second())).unwrap();
+        let (stripe_url, stripe) = listen().await;
+        let stripe_api = double.api_router();
+        servers.spawn(async move { axum::serve(stripe, stripe_api).await.unwrap() });
+
+        let (base, listener) = listen().await;
+        double.set_browser_url(&format!("{base}/stripe-double"));
+        double.set_webhooks(WebhookTarget {
+            url: format!("{base}/api/webhooks/stripe"),
+            secret: WEBHOOK_SECRET.to_owned(),
+        });
+        let key = "sk_test_of_the_tests".to_owned().into();
+        let shop = Shop::new(Parts {
+            db: db.clone(),
+            clock: shared,
+            gateway: Arc::new(StripeGateway::new(&key, Some(&stripe_url)).unwrap()),
+            webhook_secret: WEBHOOK_SECRET.to_owned().into(),
+            holds: Holds { hold_seconds: 900, grace_seconds: 60 },
+            public_url: base.clone(),
+            rate_limits: false,
+        })
+        .unwrap();
+        let web = Web {
+            options: stagedoor::config::leptos_options(([127, 0, 0, 1], 0).into()).unwrap(),
+            site: Arc::new(serve::demo_site(base.clone(), 900)),
+            health: Health {
+                db: db.clone(),
+                redis_url: None,
+                draining: Arc::default(),
+                metrics: None,
+            },
+            double: Some(double.browser_router()),
+        };
+        let service =
+            router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
+        servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
+        Self {
+            base,
+            clock,
+            double,
+            limits: shop.limits.clone(),
+            orders: shop.orders.clone(),
+            engine: shop.engine.clone(),
+            sweeper: shop.sweeper.clone(),
+            db,
+            database,
+            _servers: servers,
+        }
+    }
+
+    pub async fn close(self) {
+        self.db.close().await;
+        self.database.drop().await;
+    }
+
+    /// Somebody who has just signed up.
+    pub async fn user(&self, name: &str) -> Client {
+        Client::sign_up(&self.base, name).await
+    }
+
+    /// Somebody who has not.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.base)
+    }
+
+    pub fn clock_seconds(&self) -> i64 {
+        self.clock.now().as_second()
+    }
+
+    pub fn limits_on(&self) {
+        self.limits.switch(true);
+    }
+
+    // What time brings, called instead of waited for.
+
+    /// What the timer of this order does when it goes off.
+    pub async fn expire(&self, order: &Value) -> bool {
+        self.orders.expire(order["id"].as_str().unwrap().parse().unwrap()).await.unwrap()
+    }
+
+    pub async fn sweep(&self) -> usize {
+        self.sweeper.sweep().await.unwrap()
+    }
+
+    /// Lets every lease and back-off run out, and every call be made, until nothing is left.
+    pub async fn settle(&self) {
+        for _ in 0..20 {
+            if self.engine.drain().await.unwrap() == 0 && self.effects_pending().await == 0 {
+                return;
+            }
+            self.clock.advance(61);
+        }
+        panic!("the payments do not come to rest");
+    }
+
+    async fn effects_pending(&self) -> i64 {
+        self.number("SELECT COUNT(*) AS n FROM payment_effects WHERE state = 'pending'").await
+    }
+
+    /// Waits until the double's webhooks have been taken, and acts on them.
+    pub async fn webhooks_arrive(&self) {
+        let taken = async {
+            // Deliveries run only while somebody waits: each test says when Stripe gets through.
+            tokio::select! {
+                () = self.double.clone().run_webhooks() => {}
+                () = self.double.webhooks_taken() => {}
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), taken).await.unwrap();
+        self.engine.drain().await.unwrap();
+    }
+
+    // Stripe's side.
+
+    pub fn journal(&self) -> Vec<JournalLine> {
+        self.double.journal()
+    }
+
+    pub fn captured_minor(&self) -> i64 {
+        self.journal().iter().map(|line| line.amount_received - line.amount_refunded).sum()
+    }
+
+    pub async fn approve_at_bank(&self, payment: &Value) {
+        assert!(self.double.answer_at_bank(payment["stripeId"].as_str().unwrap(), true));
+    }
+
+    pub async fn refuse_at_bank(&self, payment: &Value) {
+        assert!(self.double.answer_at_bank(payment["stripeId"].as_str().unwrap(), false));
+    }
+
+    /// A webhook about this payment, signed at `at_seconds`.
+    pub async fn webhook(&self, event: &str, payment: &Value, at_seconds: i64) -> Answer {
+        let intent = payment["stripeId"].as_str().unwrap();
+        let (signature, body) = self.double.sign_event(event, intent, WEBHOOK_SECRET, at_seconds);
+        let headers = [("stripe-signature", signature.as_str()), ("content-type", "application/json")];
+        self.anonymous().send("POST", "/api/webhooks/stripe", &headers, body).await
+    }
+
+    pub async fn webhooks_stored(&self, event: &str) -> i64 {
+        self.count_where("stripe_inbox", "event_id", event).await
+    }
+
+    pub fn stripe_is_away(&self) {
+        self.fault("*", FaultKind::ResetBefore, 1_000);
+    }
+
+    pub fn stripe_is_back(&self) {
+        self.double.clear_faults();
+    }
+
+    /// The next `times` captures never reach Stripe.
+    pub fn captures_get_lost(&self, times: u32) {
+        self.fault("payment_intents.capture", FaultKind::ResetBefore, times);
+    }
+
+    /// The next call is done, and nobody hears of it.
+    pub fn answer_is_lost(&self, call: &str) {
+        self.fault(call, FaultKind::ResetAfter, 1);
+    }
+
+    fn fault(&self, call: &str, fault: FaultKind, times: u32) {
+        self.double.add_fault(Fault { call: call.to_owned(), fault, times });
+    }
+
+    // What the database holds.
+
+    pub async fn count(&self, table: &str) -> i64 {
+        self.number(&format!("SELECT COUNT(*) AS n FROM {table}")).await
+    }
+
+    pub async fn count_where(&self, table: &str, column: &str, value: &str) -> i64 {
+        self.number(&format!("SELECT COUNT(*) AS n FROM {table} WHERE {column} = '{value}'")).await
+    }
+
+    /// Type and version of what was told of this aggregate.
+    pub async fn events_of(&self, of: &Value) -> Vec<(String, i64)> {
+        let sql = "SELECT type, version FROM outbox WHERE aggregate_id = $1 ORDER BY version";
+        let rows = sqlx::query(sql)
+            .bind(of["id"].as_str().unwrap().to_owned())
+            .fetch_all(self.db.reads())
+            .await
+            .unwrap();
+        rows.iter().map(|row| (row.get("type"), row.get("version"))).collect()
+    }
+
+    /// Every aggregate's versions run 1, 2, 3 … in the outbox, up to the one that its row has.
+    pub async fn assert_versions_without_gaps(&self) {
+        let gaps = "SELECT COUNT(*) AS n FROM (SELECT aggregate_id FROM outbox \
+             GROUP BY aggregate_type, aggregate_id \
+             HAVING MIN(version) <> 1 OR MAX(version) <> COUNT(*) \
+             OR COUNT(DISTINCT version) <> COUNT(*)) AS broken";
+        assert_eq!(self.number(gaps).await, 0, "an aggregate's versions have gaps");
+        for table in ["users", "events", "tickets", "orders"] {
+            let behind = format!(
+                "SELECT COUNT(*) AS n FROM {table} AS t WHERE t.version <> \
+                 (SELECT COALESCE(MAX(o.version), 0) FROM outbox o WHERE o.aggregate_id = t.id)"
+            );
+            assert_eq!(self.number(&behind).await, 0, "{table}: a change was not told of");
+        }
+    }
+
+    /// What must hold whatever has happened: no ticket in two live orders, complete orders own
+    /// their tickets and are charged once, nothing is charged without one, versions run on.
+    pub async fn assert_sound(&self) {
+        self.settle().await;
+        for (broken, sql) in [
+            (
+                "a ticket is live in two orders",
+                "SELECT COUNT(*) AS n FROM (SELECT ticket_id FROM order_lines WHERE live = 1 \
+                 GROUP BY ticket_id HAVING COUNT(*) > 1) AS twice",
+            ),
+            (
+                "a complete order does not own its tickets",
+                "SELECT COUNT(*) AS n FROM orders o JOIN order_lines l ON l.order_id = o.id \
+                 JOIN tickets t ON t.id = l.ticket_id WHERE o.status = 'complete' \
+                 AND (t.state <> 'sold' OR t.owner_id IS NULL OR t.owner_id <> o.buyer_id)",
+            ),
+            (
+                "a ticket is sold without a complete order",
+                "SELECT COUNT(*) AS n FROM tickets t WHERE t.state = 'sold' AND NOT EXISTS \
+                 (SELECT 1 FROM order_lines l JOIN orders o ON o.id = l.order_id \
+                 WHERE l.ticket_id = t.id AND o.status = 'complete')",
+            ),
+            (
+                "a complete order has not exactly one captured payment of its total",
+                "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'complete' AND 1 <> \
+                 (SELECT COUNT(*) FROM payments p WHERE p.order_id = o.id \
+                 AND p.state = 'captured' AND p.amount_minor = o.total_minor)",
+            ),
+            (
+                "money was taken for an order that is not complete",
+                "SELECT COUNT(*) AS n FROM orders o JOIN payments p ON p.order_id = o.id \
+                 WHERE p.state = 'captured' AND o.status <> 'complete'",
+            ),
+        ] {
+            assert_eq!(self.number(sql).await, 0, "{broken}");
+        }
+        let owed = "SELECT CAST(COALESCE(SUM(total_minor), 0) AS BIGINT) AS n FROM orders \
+             WHERE status = 'complete'";
+        assert_eq!(self.captured_minor(), self.number(owed).await, "the bank and the orders agree");
+        self.assert_versions_without_gaps().await;
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
+            .fetch_one(self.db.reads())
+            .await
+            .unwrap();
+        row.get("n")
+    }
+}
+
+async fn listen() -> (String, TcpListener) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    (format!("http://{}", listener.local_addr().unwrap()), listener)
+}
