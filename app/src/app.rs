@@ -1,10 +1,23 @@
 //! The shell around every page, and which path is which page.
+//!
+//! Pages are rendered on the server and only there; what moves in the browser are the islands
+//! beside them. Navigation is a page load.
 
+use crate::{
+    accounts::{AccountPage, SignInPage, SignUpPage, api::SignOut},
+    context,
+    error::AppError,
+    events::{EventPage, HomePage},
+    orders::{OrderPage, OrdersPage},
+    tickets::{SellPage, TicketsPage},
+    ui::{Icon, ThemeSwitch, icon, post_to, problem},
+};
 use leptos::{config::LeptosOptions, prelude::*};
-use leptos_meta::{MetaTags, provide_meta_context};
+use leptos_meta::{MetaTags, Title, provide_meta_context};
 use leptos_router::{
     SsrMode,
     components::{Route, Router, Routes},
+    hooks::use_query_map,
     path,
 };
 
@@ -12,14 +25,24 @@ use leptos_router::{
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     view! {
         <!DOCTYPE html>
-        <html lang="en">
+        <html lang="en" data-theme=context::theme()>
             <head>
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
+                <meta name="color-scheme" content="light dark"/>
+                <meta
+                    name="description"
+                    content="Tickets from people and houses, held for you while you pay, sold once."
+                />
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
+                <link rel="stylesheet" href="/pkg/stagedoor.css"/>
+                <AutoReload options=options.clone()/>
                 <HydrationScripts options islands=true/>
                 <MetaTags/>
             </head>
-            <body><App/></body>
+            <body>
+                <App/>
+            </body>
         </html>
     }
 }
@@ -29,10 +52,106 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 pub fn App() -> impl IntoView {
     provide_meta_context();
     view! {
+        <Title formatter=|title: String| {
+            if title.is_empty() { "Stagedoor".to_owned() } else { format!("{title} · Stagedoor") }
+        }/>
         <Router>
-            <Routes fallback=|| view! { <h1>"Nothing here"</h1> }>
-                <Route path=path!("/") view=|| view! { <h1>"Stagedoor"</h1> } ssr=SsrMode::Async/>
-            </Routes>
+            <a class="skip" href="#main">"Skip to the page"</a>
+            <Header/>
+            <main id="main" class="wrap" tabindex="-1">
+                <Routes fallback=|| problem(&AppError::NotFound)>
+                    <Route path=path!("/") view=HomePage ssr=SsrMode::Async/>
+                    <Route path=path!("/events/:id") view=EventPage ssr=SsrMode::Async/>
+                    <Route path=path!("/sell") view=SellPage ssr=SsrMode::Async/>
+                    <Route path=path!("/orders") view=OrdersPage ssr=SsrMode::Async/>
+                    <Route path=path!("/orders/:id") view=OrderPage ssr=SsrMode::Async/>
+                    <Route path=path!("/tickets") view=TicketsPage ssr=SsrMode::Async/>
+                    <Route path=path!("/signup") view=SignUpPage ssr=SsrMode::Async/>
+                    <Route path=path!("/signin") view=SignInPage ssr=SsrMode::Async/>
+                    <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>
+                </Routes>
+            </main>
+            <Footer/>
         </Router>
+    }
+}
+
+#[component]
+fn Header() -> impl IntoView {
+    let q = use_query_map().with_untracked(|query| query.get("q").unwrap_or_default());
+    let demo = context::site().is_ok_and(|site| site.demo.is_some());
+    let here = context::here();
+    let link = |href: &'static str, which: Icon, text: &'static str| {
+        let current = here.split('?').next() == Some(href);
+        view! {
+            <a class="nav-link" href=href aria-current=current.then_some("page")>
+                {icon(which)} <span>{text}</span>
+            </a>
+        }
+    };
+    let account = if context::viewer().is_some() {
+        view! {
+            {link("/tickets", Icon::Ticket, "Tickets")}
+            {link("/orders", Icon::Receipt, "Orders")}
+            {link("/account", Icon::Person, "Account")}
+            {post_to::<SignOut>("contents", view! {
+                <button class="nav-link" type="submit"><span>"Sign out"</span></button>
+            })}
+        }
+        .into_any()
+    } else {
+        view! {
+            {link("/signin", Icon::Person, "Sign in")}
+            <a class="button button-small" href="/signup">"Sign up"</a>
+        }
+        .into_any()
+    };
+    view! {
+        {demo.then(|| view! {
+            <p class="demo-bar">
+                "Demo shop: payments go to a built-in test bank and no money moves."
+            </p>
+        })}
+        <header class="site-header">
+            <div class="wrap header-row">
+                <a class="brand" href="/">
+                    <svg viewBox="0 0 32 32" aria-hidden="true">
+                        <path d="M6 29V9a10 10 0 0 1 20 0v20Z" fill="currentColor"></path>
+                        <path class="brand-light" d="M11 29V11a5 5 0 0 1 10 0v18Z"></path>
+                    </svg>
+                    "Stagedoor"
+                </a>
+                <form class="search" role="search" action="/" method="get">
+                    {icon(Icon::Search)}
+                    <input
+                        class="search-input"
+                        type="search"
+                        name="q"
+                        value=q
+                        maxlength="100"
+                        placeholder="Event, venue or city"
+                        aria-label="Search events"
+                    />
+                    <button class="sr-only" type="submit">"Search"</button>
+                </form>
+                <nav class="nav" aria-label="Main">
+                    {link("/sell", Icon::Tag, "Sell")}
+                    {account}
+                    <ThemeSwitch/>
+                </nav>
+            </div>
+        </header>
+    }
+}
+
+#[component]
+fn Footer() -> impl IntoView {
+    view! {
+        <footer class="site-footer">
+            <div class="wrap footer-row">
+                <p>"Every price is the whole price. Tickets are held for you while you pay."</p>
+                <p><a href="/api/docs">"API"</a></p>
+            </div>
+        </footer>
     }
 }

@@ -16,7 +16,7 @@ use http::{
 use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 /// What every page may need to know about this installation.
 #[derive(Debug, Clone)]
@@ -51,6 +51,17 @@ pub struct DemoAccount {
     pub password: &'static str,
 }
 
+/// What time it is, for pages.
+pub trait PageClock: Send + Sync {
+    /// The present moment.
+    fn now(&self) -> jiff::Timestamp;
+}
+
+/// The present moment, by the server's clock; the beginning of time where there is none.
+pub fn now() -> jiff::Timestamp {
+    use_context::<Arc<dyn PageClock>>().map_or(jiff::Timestamp::UNIX_EPOCH, |clock| clock.now())
+}
+
 /// One of the feature ports that the server provided.
 pub fn port<P: ?Sized + Send + Sync + 'static>() -> AppResult<Arc<P>> {
     use_context::<Arc<P>>().ok_or_else(|| missing(std::any::type_name::<P>()))
@@ -76,6 +87,45 @@ pub fn viewer() -> Option<Viewer> {
 /// Who is asking. Errors: `SignInRequired`.
 pub fn require_viewer() -> AppResult<Viewer> {
     viewer().ok_or(AppError::SignInRequired)
+}
+
+/// The light that the viewer has chosen: `light`, `dark`, or nothing for the system's setting.
+pub fn theme() -> Option<&'static str> {
+    match cookie("theme")?.as_str() {
+        "light" => Some("light"),
+        "dark" => Some("dark"),
+        _ => None,
+    }
+}
+
+/// Path and query of this request.
+pub fn here() -> String {
+    use_context::<Parts>()
+        .and_then(|parts| parts.uri.path_and_query().map(|path| path.as_str().to_owned()))
+        .unwrap_or_else(|| "/".to_owned())
+}
+
+/// Text as part of a query.
+pub fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+/// Names one attempt at something that must happen once: a form carries it, so that sending the
+/// form twice does it once.
+pub fn new_attempt() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// Sends the browser to sign in, and back to `path` after that.
+pub fn sign_in_first(path: &str) {
+    redirect(&format!("/signin?next={}", percent_encode(path)));
 }
 
 /// Sends the browser to `path` (of this site) once this response is done.
@@ -126,6 +176,10 @@ pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) 
         page_status(error.status());
         return Err(error);
     }
+    if error == AppError::SignInRequired {
+        sign_in_first(&came_from());
+        return Ok(T::default());
+    }
     set_flash(&Flash {
         form: form.to_owned(),
         message: error.to_string(),
@@ -151,6 +205,16 @@ pub fn posted_by_form() -> bool {
     })
 }
 
+/// Renames fields of an error from the API's words to a form's.
+pub fn at_fields(error: AppError, names: &[(&str, &str)]) -> AppError {
+    let AppError::Invalid(fields) = error else { return error };
+    let rename = |wrong: FieldError| {
+        let name = names.iter().find(|(api, _)| *api == wrong.field);
+        FieldError { field: name.map_or(wrong.field, |(_, form)| (*form).to_owned()), ..wrong }
+    };
+    AppError::Invalid(fields.into_iter().map(rename).collect())
+}
+
 /// Path and query of the page that the request came from; `/` if it does not say.
 fn came_from() -> String {
     use_context::<Parts>()
@@ -173,21 +237,22 @@ pub fn local_path(path: &str) -> Option<String> {
 
 /// The message left by the form before, once: reading it takes it away.
 pub fn take_flash() -> Option<Flash> {
-    let parts = use_context::<Parts>()?;
-    let prefix = format!("{FLASH_COOKIE}=");
-    let flash = parts
-        .headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|cookies| cookies.to_str().ok())
-        .flat_map(|cookies| cookies.split(';'))
-        .find_map(|cookie| cookie.trim().strip_prefix(&prefix))
+    let flash = cookie(FLASH_COOKIE)
         .and_then(|value| URL_SAFE_NO_PAD.decode(value).ok())
         .and_then(|json| serde_json::from_slice(&json).ok())?;
     append_cookie(&format!(
         "{FLASH_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
     ));
     Some(flash)
+}
+
+fn cookie(name: &str) -> Option<String> {
+    let parts = use_context::<Parts>()?;
+    let cookies = parts.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    cookies
+        .flat_map(|cookies| cookies.split(';'))
+        .find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
+        .map(str::to_owned)
 }
 
 fn set_flash(flash: &Flash) {

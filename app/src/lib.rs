@@ -16,6 +16,7 @@ pub mod money;
 pub mod orders;
 pub mod payments;
 pub mod tickets;
+pub mod ui;
 
 /// Marks the page as alive, once the islands that this module was loaded for are: they are
 /// hydrated before the browser next has time for anything else.

@@ -2,6 +2,7 @@
 //! each passes the guard, the session and the idempotency keys.
 
 use crate::{
+    clock::SharedClock,
     files,
     guard::{self, CspNonce, Guard},
     health::{self, Health},
@@ -11,7 +12,7 @@ use crate::{
 };
 use app::{
     app::{App, shell},
-    context::Site,
+    context::{PageClock, Site},
     error::AppError,
 };
 use axum::{
@@ -30,6 +31,7 @@ use leptos::{
     prelude::use_context,
     server_fn,
 };
+use jiff::Timestamp;
 use leptos_axum::{LeptosRoutes, generate_route_list};
 use std::sync::Arc;
 use tower_http::{
@@ -43,6 +45,16 @@ struct Pages {
     options: LeptosOptions,
     api: Api,
     site: Arc<Site>,
+    clock: Arc<dyn PageClock>,
+}
+
+/// Pages ask the same clock as everything else.
+struct SameClock(SharedClock);
+
+impl PageClock for SameClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
 }
 
 impl FromRef<Pages> for LeptosOptions {
@@ -76,7 +88,12 @@ pub fn router(shop: &Shop, web: Web) -> Router {
     let sessions = session::layer(shop.db.clone(), shop.clock.clone(), secure);
     let kept = idempotency::Kept { db: shop.db.clone(), clock: shop.clock.clone() };
     let api = shop.api();
-    let pages = Pages { options: web.options, api: api.clone(), site: web.site };
+    let pages = Pages {
+        options: web.options,
+        api: api.clone(),
+        site: web.site,
+        clock: Arc::new(SameClock(shop.clock.clone())),
+    };
 
     let people = rest(api, kept)
         .merge(page_routes(pages))
@@ -145,6 +162,7 @@ fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.orders));
     provide_context(Arc::clone(&pages.api.payments));
     provide_context(Arc::clone(&pages.site));
+    provide_context(Arc::clone(&pages.clock));
     // The nonce that the response's header will name, in place of one of Leptos's own.
     let parts = use_context::<axum::http::request::Parts>();
     if let Some(CspNonce(nonce)) = parts.and_then(|parts| parts.extensions.get().cloned()) {

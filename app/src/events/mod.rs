@@ -3,15 +3,24 @@
 //! Authorization: anybody reads; only its creator changes an event, and every write takes the
 //! viewer.
 
+pub mod api;
 mod types;
+
+#[cfg(feature = "ssr")]
+mod countries;
+#[cfg(feature = "ssr")]
+mod pages;
+#[cfg(feature = "ssr")]
+mod port;
 #[cfg(feature = "ssr")]
 mod when;
 
 #[cfg(feature = "ssr")]
-mod port;
-
+pub use countries::COUNTRIES;
+#[cfg(feature = "ssr")]
+pub use pages::{EventPage, HomePage, find};
 #[cfg(feature = "ssr")]
 pub use port::Events;
 pub use types::*;
 #[cfg(feature = "ssr")]
-pub use when::{day_and_month, when, when_in_full};
+pub use when::{day_and_month, starts_at, when, when_in_full};

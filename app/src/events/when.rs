@@ -1,6 +1,7 @@
 //! When an event begins, as its visitors read it: by the clocks of the venue's town.
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use crate::error::FieldError;
+use jiff::{Timestamp, Zoned, civil, tz::TimeZone};
 
 fn local(starts_at: Timestamp, time_zone: &str) -> Zoned {
     // Zones are checked when an event is made; UTC is the honest answer for one that has gone.
@@ -29,6 +30,25 @@ fn clock_time(local: &Zoned) -> String {
     local.strftime("%-I:%M %p").to_string().to_lowercase()
 }
 
+/// The moment that a form's date and time name, by the clocks of `time_zone`.
+///
+/// Errors: at `date`, `time` or `time_zone`.
+pub fn starts_at(date: &str, time: &str, time_zone: &str) -> Result<Timestamp, FieldError> {
+    let zone = TimeZone::get(time_zone.trim()).map_err(|_| {
+        FieldError::new("time_zone", "Choose the time zone of the venue, like Europe/London.")
+    })?;
+    let day: civil::Date = date.trim().parse().map_err(|_| {
+        FieldError::new("date", "Choose the day, like 2031-05-01.")
+    })?;
+    let hour: civil::Time = time.trim().parse().map_err(|_| {
+        FieldError::new("time", "Choose when it begins, like 19:30.")
+    })?;
+    day.to_datetime(hour)
+        .to_zoned(zone)
+        .map(|zoned| zoned.timestamp())
+        .map_err(|_| FieldError::new("date", "That day is too far away."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +63,14 @@ mod tests {
             "Thursday 1 May 2031, 8:30 pm BST"
         );
         assert_eq!(day_and_month(starts_at, "Nowhere/AtAll"), ("1".to_owned(), "May".to_owned()));
+    }
+
+    #[test]
+    fn a_form_means_the_venues_clocks() {
+        let begins = starts_at("2031-05-01", "20:30", "Europe/London").unwrap();
+        assert_eq!(begins, "2031-05-01T19:30:00Z".parse().unwrap());
+        assert_eq!(starts_at("1 May", "20:30", "Europe/London").unwrap_err().field, "date");
+        assert_eq!(starts_at("2031-05-01", "late", "Europe/London").unwrap_err().field, "time");
+        assert_eq!(starts_at("2031-05-01", "20:30", "Leeds").unwrap_err().field, "time_zone");
     }
 }

@@ -2,11 +2,18 @@
 //!
 //! Authorization: an order is seen and changed by its buyer alone; to others it does not exist.
 
+pub mod api;
+mod islands;
 mod types;
 
 #[cfg(feature = "ssr")]
+mod pages;
+#[cfg(feature = "ssr")]
 mod port;
 
+pub use islands::{Countdown, Wait, countdown_text};
+#[cfg(feature = "ssr")]
+pub use pages::{OrderPage, OrdersPage, being_paid};
 #[cfg(feature = "ssr")]
 pub use port::Orders;
 pub use types::*;

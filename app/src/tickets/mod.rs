@@ -3,11 +3,26 @@
 //! Authorization: anybody reads; only its seller changes a listing, and only while nobody holds
 //! it. Every write takes the viewer.
 
+pub mod api;
 mod types;
 
+#[cfg(feature = "ssr")]
+mod for_sale;
+#[cfg(feature = "ssr")]
+mod pages;
 #[cfg(feature = "ssr")]
 mod port;
 
 #[cfg(feature = "ssr")]
+pub use for_sale::for_sale;
+#[cfg(feature = "ssr")]
+pub use pages::{SellPage, TicketsPage};
+#[cfg(feature = "ssr")]
 pub use port::Tickets;
 pub use types::*;
+
+/// The name of a listing's own form among the many on a page.
+#[cfg(feature = "ssr")]
+pub fn form_of(ticket_id: &str) -> String {
+    format!("listing-{ticket_id}")
+}

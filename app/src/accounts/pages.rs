@@ -1,0 +1,159 @@
+//! `/signup`, `/signin` and `/account`.
+
+use super::api;
+use crate::{
+    context::{self, DemoAccount},
+    ui::{Form, Input, field, flash_message, hidden, page_for, post_to, problem_at_top},
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
+
+fn next() -> String {
+    let next = use_query_map().with_untracked(|query| query.get("next").unwrap_or_default());
+    context::local_path(&next).unwrap_or_default()
+}
+
+/// Where the other of the two pages is, with the way back kept.
+fn other(path: &str, next: &str) -> String {
+    if next.is_empty() { path.to_owned() } else { format!("{path}?next={}", context::percent_encode(next)) }
+}
+
+/// Makes an account.
+#[component]
+pub fn SignUpPage() -> impl IntoView {
+    let flash = context::take_flash();
+    let form = Form::new("sign-up", flash.as_ref());
+    let next = next();
+    view! {
+        <Title text="Sign up"/>
+        <section class="narrow">
+            <h1 class="display">"Sign up"</h1>
+            <p class="lead">"One account to buy and to sell."</p>
+            {post_to::<api::SignUp>("panel stack", view! {
+                {problem_at_top(&form)}
+                {field(&form, Input {
+                    name: "email", label: "E-mail", kind: "email", autocomplete: "email",
+                    max: Some(254), ..Input::default()
+                })}
+                {field(&form, Input {
+                    name: "password", label: "Password", kind: "password",
+                    autocomplete: "new-password", hint: Some("At least 8 characters.".to_owned()),
+                    ..Input::default()
+                })}
+                {field(&form, Input {
+                    name: "name", label: "Name", autocomplete: "name", optional: true, max: Some(80),
+                    hint: Some("What sellers and buyers see of you.".to_owned()),
+                    ..Input::default()
+                })}
+                {hidden("next", next.clone())}
+                <button class="button" type="submit">"Sign up"</button>
+            })}
+            <p>"You have an account? " <a href=other("/signin", &next)>"Sign in"</a></p>
+        </section>
+    }
+}
+
+/// Signs in.
+#[component]
+pub fn SignInPage() -> impl IntoView {
+    let flash = context::take_flash();
+    let form = Form::new("sign-in", flash.as_ref());
+    let next = next();
+    let demo = context::site().ok().and_then(|site| site.demo.clone());
+    let demo = demo.map(|demo| demo_accounts(demo.accounts, &next));
+    view! {
+        <Title text="Sign in"/>
+        <section class="narrow">
+            <h1 class="display">"Sign in"</h1>
+            {flash_message(flash.as_ref())}
+            {(!next.is_empty()).then(|| view! { <p class="lead">"Then you go on where you were."</p> })}
+            {post_to::<api::SignIn>("panel stack", view! {
+                {problem_at_top(&form)}
+                {field(&form, Input {
+                    name: "email", label: "E-mail", kind: "email", autocomplete: "username",
+                    max: Some(254), ..Input::default()
+                })}
+                {field(&form, Input {
+                    name: "password", label: "Password", kind: "password",
+                    autocomplete: "current-password", ..Input::default()
+                })}
+                {hidden("next", next.clone())}
+                <button class="button" type="submit">"Sign in"</button>
+            })}
+            {demo}
+            <p>"You are new here? " <a href=other("/signup", &next)>"Sign up"</a></p>
+        </section>
+    }
+}
+
+/// In a demo shop: its log-ins, each a button.
+fn demo_accounts(accounts: Vec<DemoAccount>, next: &str) -> impl IntoView + use<> {
+    let accounts = accounts
+        .into_iter()
+        .map(|account| {
+            view! {
+                <li class="demo-account">
+                    <div>
+                        <strong>{account.purpose}</strong>
+                        <br/>
+                        <span class="quiet">{account.email} " · " {account.password}</span>
+                    </div>
+                    {post_to::<api::SignIn>("", view! {
+                        {hidden("email", account.email)}
+                        {hidden("password", account.password)}
+                        {hidden("next", next.to_owned())}
+                        <button
+                            class="button button-quiet button-small"
+                            type="submit"
+                            aria-label=format!("Sign in to {}", account.purpose.to_lowercase())
+                        >
+                            "Use this"
+                        </button>
+                    })}
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="panel" aria-labelledby="demo-accounts">
+            <h2 class="title" id="demo-accounts">"Demo accounts"</h2>
+            <ul class="rows">{accounts}</ul>
+        </section>
+    }
+}
+
+/// One's own account.
+#[component]
+pub fn AccountPage() -> impl IntoView {
+    page_for(|viewer| async move {
+        let flash = context::take_flash();
+        let form = Form::new("rename", flash.as_ref());
+        let user = viewer.user;
+        Ok(view! {
+            <Title text="Account"/>
+            <section class="narrow">
+                <h1 class="display">"Account"</h1>
+                {flash_message(flash.as_ref())}
+                <div class="panel stack">
+                    <p class="label">"E-mail"</p>
+                    <p>{user.email}</p>
+                </div>
+                {post_to::<api::Rename>("panel stack", view! {
+                    {problem_at_top(&form)}
+                    {field(&form, Input {
+                        name: "name", label: "Name", value: user.name, max: Some(80),
+                        autocomplete: "name",
+                        hint: Some("What sellers and buyers see of you.".to_owned()),
+                        ..Input::default()
+                    })}
+                    <button class="button" type="submit">"Save"</button>
+                })}
+                {post_to::<api::SignOut>("", view! {
+                    <button class="button button-quiet" type="submit">"Sign out"</button>
+                })}
+            </section>
+        }
+        .into_any())
+    })
+}

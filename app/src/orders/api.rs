@@ -1,0 +1,113 @@
+//! Server functions of orders.
+
+use crate::error::AppError;
+use leptos::server;
+
+/// Reserves any so many tickets of an event, cheapest first, and goes on to paying.
+#[server(prefix = "/fn", endpoint = "orders/reserve")]
+pub async fn reserve(
+    #[server(default)] event_id: String,
+    #[server(default)] quantity: String,
+    #[server(default)] section: String,
+    #[server(default)] max_price_minor: String,
+    #[server(default)] attempt: String,
+) -> Result<(), AppError> {
+    use crate::{
+        context,
+        orders::{Reserve, ReserveAny},
+    };
+    let Ok(event_id) = event_id.parse() else {
+        return context::refuse("reserve", AppError::NotFound, &[]);
+    };
+    let Ok(quantity) = quantity.parse() else {
+        let error = AppError::invalid("", "Choose how many tickets you want.");
+        return context::refuse("reserve", error, &[]);
+    };
+    let request = Reserve::Any(ReserveAny {
+        event_id,
+        quantity,
+        section: Some(section).filter(|section| !section.is_empty()),
+        max_price_minor: max_price_minor.parse().ok(),
+    });
+    reserve_and_go(request, &attempt).await
+}
+
+/// Reserves the seats that were ticked, and goes on to paying.
+#[server(prefix = "/fn", endpoint = "orders/reserve_seats")]
+pub async fn reserve_seats(
+    #[server(default)] ticket_ids: Vec<String>,
+    #[server(default)] attempt: String,
+) -> Result<(), AppError> {
+    use crate::{
+        context,
+        orders::{Reserve, ReserveNamed},
+    };
+    let ids: Result<Vec<_>, _> = ticket_ids.iter().map(|id| id.parse()).collect();
+    let refusal = match ids {
+        Ok(ids) if ids.is_empty() => AppError::invalid("", "Tick the seats that you want."),
+        Ok(ticket_ids) => {
+            let request = Reserve::Named(ReserveNamed { ticket_ids });
+            return reserve_and_go(request, &attempt).await;
+        }
+        Err(_) => AppError::NotFound,
+    };
+    context::refuse("reserve", refusal, &[])
+}
+
+#[cfg(feature = "ssr")]
+async fn reserve_and_go(request: super::Reserve, attempt: &str) -> Result<(), AppError> {
+    use super::Orders;
+    use crate::{context, error::Conflict};
+    let orders = context::port::<dyn Orders>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse("reserve", error, &[]),
+    };
+    let attempt = Some(attempt).filter(|attempt| !attempt.is_empty());
+    match orders.reserve(&viewer, request, attempt).await {
+        Ok(order) => {
+            context::redirect(&format!("/orders/{}", order.id));
+            Ok(())
+        }
+        // The form was sent again after it had been changed: what it asks for now is a new try.
+        Err(AppError::Conflict { conflict: Conflict::IdempotencyMismatch, .. }) => {
+            let error = AppError::invalid("", "Please choose once more.");
+            context::refuse("reserve", error, &[])
+        }
+        Err(error) => context::refuse("reserve", in_one_sentence(error), &[]),
+    }
+}
+
+/// The forms of reserving have no fields to mark: what is wrong is said above them.
+#[cfg(feature = "ssr")]
+fn in_one_sentence(error: AppError) -> AppError {
+    match error {
+        AppError::Invalid(fields) => {
+            let message = fields.into_iter().map(|wrong| wrong.message).collect::<Vec<_>>().join(" ");
+            AppError::invalid("", message)
+        }
+        other => other,
+    }
+}
+
+/// Gives the tickets back.
+#[server(prefix = "/fn", endpoint = "orders/cancel")]
+pub async fn cancel(#[server(default)] order_id: String) -> Result<(), AppError> {
+    use crate::{context, orders::Orders};
+    let orders = context::port::<dyn Orders>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse("order", error, &[]),
+    };
+    let Ok(id) = order_id.parse() else {
+        return context::refuse("order", AppError::NotFound, &[]);
+    };
+    match orders.cancel(&viewer, id, None).await {
+        Ok(()) => {
+            context::notice("The order is cancelled, and its tickets are for sale again.");
+            context::redirect(&format!("/orders/{id}"));
+            Ok(())
+        }
+        Err(error) => context::refuse("order", error, &[]),
+    }
+}

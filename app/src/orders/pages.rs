@@ -1,0 +1,286 @@
+//! `/orders` and `/orders/:id`.
+
+use super::{Countdown, Order, OrderQuery, OrderStatus, Orders, Wait, api};
+use crate::{
+    accounts::Viewer,
+    context,
+    error::{AppError, AppResult},
+    events::{Event, Events, when, when_in_full},
+    ids::OrderId,
+    payments::{PaymentStatus, Payments, to_pay},
+    tickets::Ticket,
+    ui::{Form, Icon, flash_message, hidden, icon, page_for, poster, post_to, problem_at_top},
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::{use_params_map, use_query_map};
+
+/// One's own orders.
+#[component]
+pub fn OrdersPage() -> impl IntoView {
+    let cursor = use_query_map().with_untracked(|query| query.get("cursor"));
+    page_for(|viewer| async move {
+        let flash = context::take_flash();
+        let (orders, events) = (context::port::<dyn Orders>()?, context::port::<dyn Events>()?);
+        let list = match orders.list(&viewer, OrderQuery { cursor, limit: Some(20) }).await {
+            Err(AppError::Invalid(_)) => orders.list(&viewer, OrderQuery::default()).await?,
+            list => list?,
+        };
+        let mut rows = Vec::with_capacity(list.orders.len());
+        for order in list.orders {
+            let event = match order.event_id() {
+                Some(event) => events.get(event).await.ok(),
+                None => None,
+            };
+            rows.push(row(&order, event));
+        }
+        let nothing = rows.is_empty();
+        let more = list.next.map(|cursor| format!("/orders?cursor={}", context::percent_encode(&cursor)));
+        Ok(view! {
+            <Title text="Orders"/>
+            <h1 class="display">"Orders"</h1>
+            {flash_message(flash.as_ref())}
+            <ul class="rows panel" class:hidden=nothing>{rows}</ul>
+            {nothing.then(|| view! {
+                <div class="empty">
+                    <p>"You have not ordered anything yet."</p>
+                    <p><a class="button" href="/">"See what is on"</a></p>
+                </div>
+            })}
+            {more.map(|href| view! {
+                <p class="more"><a class="button button-quiet" href=href>"Older orders"</a></p>
+            })}
+        }
+        .into_any())
+    })
+}
+
+fn row(order: &Order, event: Option<Event>) -> impl IntoView + use<> {
+    let title = event.as_ref().map_or_else(|| "Order".to_owned(), |event| event.title.clone());
+    let begins = event.map(|event| when(event.starts_at, &event.time_zone));
+    view! {
+        <li>
+            <a class="order-row" href=format!("/orders/{}", order.id)>
+                <span>
+                    <strong>{title}</strong>
+                    <br/>
+                    <span class="quiet">{begins} " · " {count(order.tickets.len())}</span>
+                </span>
+                <span class="order-row-end">
+                    {status_badge(order.status)}
+                    <strong>{order.total().to_string()}</strong>
+                </span>
+            </a>
+        </li>
+    }
+}
+
+fn count(tickets: usize) -> String {
+    if tickets == 1 { "1 ticket".to_owned() } else { format!("{tickets} tickets") }
+}
+
+fn status_badge(status: OrderStatus) -> impl IntoView {
+    let (class, text) = match status {
+        OrderStatus::Created => ("badge badge-open", "Waiting for payment"),
+        OrderStatus::AwaitingPayment => ("badge badge-open", "Being paid"),
+        OrderStatus::Complete => ("badge badge-good", "Paid"),
+        OrderStatus::Expired => ("badge", "Expired"),
+        OrderStatus::Cancelled => ("badge", "Cancelled"),
+        OrderStatus::Refunded => ("badge", "Refunded"),
+    };
+    view! { <span class=class>{text}</span> }
+}
+
+/// One order: the countdown and the payment while it is open, the tickets once it is paid.
+#[component]
+pub fn OrderPage() -> impl IntoView {
+    let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
+    let from_bank =
+        use_query_map().with_untracked(|query| query.get("payment_intent").is_some());
+    page_for(|viewer| async move {
+        let id: OrderId = id.parse().map_err(|_| AppError::NotFound)?;
+        let (orders, payments) =
+            (context::port::<dyn Orders>()?, context::port::<dyn Payments>()?);
+        let events = context::port::<dyn Events>()?;
+        // Asks Stripe first if a payment is under way: the order shown is the order after that.
+        let payment = payments.of_order(&viewer, id).await?;
+        let order = orders.get(&viewer, id).await?;
+        if from_bank {
+            // Stripe's additions to the address have done their work, and one of them is a secret.
+            context::redirect(&format!("/orders/{id}"));
+            return Ok(().into_any());
+        }
+        let flash = context::take_flash();
+        let event = match order.event_id() {
+            Some(event) => events.get(event).await?,
+            None => return Err(AppError::NotFound),
+        };
+        let status = payment.as_ref().map(|payment| payment.status);
+        let state = match order.status {
+            OrderStatus::Created | OrderStatus::AwaitingPayment => {
+                let pay = to_pay(&order, payment, flash.as_ref())?;
+                open(&order, pay, status, flash.as_ref())?
+            }
+            OrderStatus::Complete => complete(&order, &event, &viewer),
+            OrderStatus::Expired => over(
+                &event,
+                "The time to pay ran out",
+                "The tickets went back on sale. You were not charged.",
+            ),
+            OrderStatus::Cancelled => over(
+                &event,
+                "This order was cancelled",
+                "The tickets went back on sale. You were not charged.",
+            ),
+            OrderStatus::Refunded => over(
+                &event,
+                "This order was refunded",
+                "The money is on its way back to your card.",
+            ),
+        };
+        Ok(view! {
+            <Title text=format!("Order: {}", event.title)/>
+            {flash_message(flash.as_ref())}
+            <div class="order">
+                {summary(&order, &event)}
+                <div class="order-main stack">{state}</div>
+            </div>
+        }
+        .into_any())
+    })
+}
+
+/// What is bought and what it costs, line by line.
+fn summary(order: &Order, event: &Event) -> impl IntoView + use<> {
+    let lines = order
+        .tickets
+        .iter()
+        .map(|ticket| {
+            view! {
+                <li class="line">
+                    <span>{ticket.label.clone()}</span>
+                    <span>{ticket.price().to_string()}</span>
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <aside class="order-summary panel" aria-label="What you are buying">
+            <div class="order-art">{poster(&event.title)}</div>
+            <h1 class="title">
+                <a href=format!("/events/{}", event.id)>{event.title.clone()}</a>
+            </h1>
+            <p class="fact">{icon(Icon::Clock)} {when_in_full(event.starts_at, &event.time_zone)}</p>
+            <p class="fact">{icon(Icon::Place)} {event.venue.clone()} ", " {event.city.clone()}</p>
+            <ul class="lines">{lines}</ul>
+            <p class="line total">
+                <span>"Total"</span>
+                <strong>{order.total().to_string()}</strong>
+            </p>
+            <p class="quiet">"This is all you pay: no fees are added."</p>
+        </aside>
+    }
+}
+
+/// The time that is left, and what can be done in it.
+fn open(
+    order: &Order,
+    pay: AnyView,
+    payment: Option<PaymentStatus>,
+    flash: Option<&context::Flash>,
+) -> AppResult<AnyView> {
+    let form = Form::new("order", flash);
+    let of = context::site()?.hold_seconds;
+    // While money is being taken the order cannot lapse, so no clock runs.
+    let taking = payment == Some(PaymentStatus::Processing);
+    let countdown = (!taking).then(|| {
+        view! {
+            <Countdown seconds_left=order.seconds_left of=of/>
+            <noscript>
+                <p class="quiet">"Load the page again to see how much time is left."</p>
+            </noscript>
+        }
+    });
+    let cancel = (!taking).then(|| {
+        view! {
+            {post_to::<api::Cancel>("", view! {
+                {problem_at_top(&form)}
+                {hidden("order_id", order.id.to_string())}
+                <button class="button button-quiet" type="submit">"Cancel and give the tickets back"</button>
+            })}
+        }
+    });
+    Ok(view! { {countdown} {pay} {cancel} }.into_any())
+}
+
+/// Paid: the tickets themselves.
+fn complete(order: &Order, event: &Event, viewer: &Viewer) -> AnyView {
+    let name = viewer.user.name.clone();
+    let stubs = order.tickets.iter().map(|ticket| stub(ticket, event, &name)).collect_view();
+    view! {
+        <div class="notice notice-good" role="status">
+            <strong>"Paid. The tickets are yours."</strong>
+            " You find them under "
+            <a href="/tickets">"Tickets"</a>
+            " whenever you need them."
+        </div>
+        <h2 class="section-title">"Your tickets"</h2>
+        <ul class="stubs">{stubs}</ul>
+    }
+    .into_any()
+}
+
+fn stub(ticket: &Ticket, event: &Event, holder: &str) -> impl IntoView + use<> {
+    view! {
+        <li class="stub">
+            <div class="stub-main">
+                <p class="stub-event">{event.title.clone()}</p>
+                <p>{when(event.starts_at, &event.time_zone)}</p>
+                <p>{event.venue.clone()} ", " {event.city.clone()}</p>
+            </div>
+            <div class="stub-end">
+                <p class="stub-seat">{ticket.label.clone()}</p>
+                <p class="quiet">{holder.to_owned()}</p>
+                <p class="stub-number">{short(&ticket.id.to_string())}</p>
+            </div>
+        </li>
+    }
+}
+
+/// The end of an id, which is the part that differs.
+fn short(id: &str) -> String {
+    id.get(id.len().saturating_sub(8)..).unwrap_or(id).to_uppercase()
+}
+
+fn over(event: &Event, title: &'static str, text: &'static str) -> AnyView {
+    view! {
+        <div class="panel stack" role="status">
+            <h2 class="title">{title}</h2>
+            <p>{text}</p>
+            <p class="row">
+                <a class="button" href=format!("/events/{}", event.id)>"See what is still there"</a>
+                <a class="button button-quiet" href="/">"See what else is on"</a>
+            </p>
+        </div>
+    }
+    .into_any()
+}
+
+/// Shown while Stripe has not answered yet: the page asks again by itself.
+pub fn being_paid() -> AnyView {
+    view! {
+        <div class="panel stack" role="status">
+            <h2 class="title">"Your payment is under way"</h2>
+            <p>
+                "Your tickets stay yours until it ends, one way or the other. You are charged once "
+                "or not at all. You can leave this page: it goes on without you."
+            </p>
+            <Wait/>
+            <noscript>
+                <meta http-equiv="refresh" content="3"/>
+                <p class="quiet">"This page looks again every three seconds."</p>
+            </noscript>
+        </div>
+    }
+    .into_any()
+}

@@ -1,0 +1,118 @@
+//! The paying part of an order's page: card form, demo cards, bank.
+
+use super::{BankButton, CardForm, CardSetup, Payment, PaymentStatus, api};
+use crate::{
+    context::{self, Flash, Site},
+    error::AppResult,
+    orders::{Order, being_paid},
+    ui::{Choice, Form, Icon, Input, choose, hidden, icon, post_to, problem_at_top},
+};
+use leptos::prelude::*;
+
+/// Test cards of the demo: what they come to, and Stripe's name for them.
+const DEMO_CARDS: &[(&str, &str)] = &[
+    ("pm_card_visa", "4242 4242 4242 4242: paid"),
+    ("pm_card_threeDSecure2Required", "4000 0000 0000 3220: the bank asks first"),
+    ("pm_card_chargeDeclined", "4000 0000 0000 0002: declined"),
+    ("pm_card_chargeDeclinedInsufficientFunds", "4000 0000 0000 9995: not enough money"),
+];
+
+/// What the buyer can do to pay, given how the payment stands.
+pub fn to_pay(order: &Order, payment: Option<Payment>, flash: Option<&Flash>) -> AppResult<AnyView> {
+    let site = context::site()?;
+    let declined = payment.as_ref().is_some_and(|payment| payment.status == PaymentStatus::Declined);
+    match payment {
+        Some(payment) if payment.status == PaymentStatus::RequiresAction => {
+            Ok(bank(&site, &payment, flash))
+        }
+        Some(payment) if payment.status == PaymentStatus::Processing => Ok(being_paid()),
+        _ => Ok(card(&site, order, declined, flash)),
+    }
+}
+
+fn card(site: &Site, order: &Order, declined: bool, flash: Option<&Flash>) -> AnyView {
+    let form = Form::new("pay", flash);
+    // A refusal that has just happened says more than the fact that there was one.
+    let declined = (declined && !form.was_refused()).then(|| {
+        view! {
+            <p class="notice notice-bad" role="alert">
+                "The last card was not charged: it was declined, or your bank did not confirm it. "
+                "Your tickets are still held. Try again or use another card."
+            </p>
+        }
+    });
+    let setup = CardSetup {
+        script_url: site.stripe_script_url.clone(),
+        publishable_key: site.stripe_publishable_key.clone(),
+        order_id: order.id.to_string(),
+        amount_minor: order.total_minor,
+        currency: order.currency.to_string(),
+        amount_text: order.total().to_string(),
+    };
+    let without_script = if site.demo.is_some() {
+        demo_cards(order, &form)
+    } else {
+        view! {
+            <noscript>
+                <p class="notice">
+                    "Your card's details go from your browser straight to Stripe and never to us. "
+                    "That needs JavaScript: switch it on for this page to pay."
+                </p>
+            </noscript>
+        }
+        .into_any()
+    };
+    view! {
+        <section class="panel stack" aria-labelledby="pay">
+            <h2 class="title" id="pay">"Pay by card"</h2>
+            {declined}
+            {problem_at_top(&form)}
+            <div class="needs-script">
+                <CardForm setup/>
+                <p class="quiet fact">
+                    {icon(Icon::Lock)}
+                    "You are charged only once the tickets are yours."
+                </p>
+            </div>
+            {without_script}
+        </section>
+    }
+    .into_any()
+}
+
+/// In a demo shop: Stripe's test cards, one click each, with and without JavaScript.
+fn demo_cards(order: &Order, form: &Form) -> AnyView {
+    let cards = DEMO_CARDS.iter().map(|(token, label)| Choice::new(*token, *label)).collect();
+    view! {
+        {post_to::<api::Pay>("demo-cards stack", view! {
+            <h3 class="label">"Demo cards"</h3>
+            {choose(form, Input {
+                name: "token", label: "Pay with a test card", value: "pm_card_visa".to_owned(),
+                hint: Some("No real card, no real money.".to_owned()), ..Input::default()
+            }, cards)}
+            {hidden("order_id", order.id.to_string())}
+            <button class="button button-quiet" type="submit">"Pay with the test card"</button>
+        })}
+    }
+    .into_any()
+}
+
+fn bank(site: &Site, payment: &Payment, flash: Option<&Flash>) -> AnyView {
+    let form = Form::new("pay", flash);
+    view! {
+        <section class="panel stack" aria-labelledby="bank">
+            <h2 class="title" id="bank">"Your bank wants to hear from you"</h2>
+            <p>"Confirm the payment with your bank. Nothing is charged before that."</p>
+            {problem_at_top(&form)}
+            {post_to::<api::ToBank>("", view! {
+                {hidden("payment_id", payment.id.to_string())}
+                <BankButton
+                    script_url=site.stripe_script_url.clone()
+                    publishable_key=site.stripe_publishable_key.clone()
+                    client_secret=payment.client_secret.clone().unwrap_or_default()
+                />
+            })}
+        </section>
+    }
+    .into_any()
+}

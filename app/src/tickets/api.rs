@@ -1,0 +1,182 @@
+//! Server functions of tickets.
+
+use crate::error::AppError;
+use leptos::server;
+
+/// What the API calls a field, and what the forms call it.
+#[cfg(feature = "ssr")]
+const NAMES: &[(&str, &str)] = &[("priceMinor", "price"), ("faceValueMinor", "face_value")];
+
+/// Puts tickets on sale.
+#[server(prefix = "/fn", endpoint = "tickets/put_on_sale")]
+pub async fn put_on_sale(
+    #[server(default)] event_id: String,
+    #[server(default)] quantity: String,
+    #[server(default)] price: String,
+    #[server(default)] face_value: String,
+    #[server(default)] section: String,
+    #[server(default)] row: String,
+    #[server(default)] seat: String,
+) -> Result<(), AppError> {
+    use crate::{
+        context,
+        events::Events,
+        tickets::{ListTicket, Tickets},
+    };
+    let values = [
+        ("quantity", quantity.as_str()),
+        ("price", &price),
+        ("face_value", &face_value),
+        ("section", &section),
+        ("row", &row),
+        ("seat", &seat),
+    ];
+    let refuse = |error| context::refuse("list", context::at_fields(error, NAMES), &values);
+    let (events, tickets) = (context::port::<dyn Events>()?, context::port::<dyn Tickets>()?);
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return refuse(error),
+    };
+    let Ok(event_id) = event_id.parse() else { return refuse(AppError::NotFound) };
+    let event = match events.get(event_id).await {
+        Ok(event) => event,
+        Err(error) => return refuse(error),
+    };
+    let amounts = read_amounts(event.currency, &quantity, &price, &face_value);
+    let (quantity, price_minor, face_value_minor) = match amounts {
+        Ok(amounts) => amounts,
+        Err(error) => return refuse(error),
+    };
+    let request = ListTicket {
+        event_id,
+        price_minor,
+        face_value_minor,
+        section: given(&section),
+        row: given(&row),
+        seat: given(&seat),
+    };
+    match tickets.put_on_sale(&viewer, request, quantity).await {
+        Ok(listed) => {
+            let words = match listed.created {
+                1 => "Your ticket is on sale.".to_owned(),
+                many => format!("Your {many} tickets are on sale."),
+            };
+            context::notice(words);
+            context::redirect("/tickets");
+            Ok(())
+        }
+        Err(error) => refuse(error),
+    }
+}
+
+#[cfg(feature = "ssr")]
+fn given(text: &str) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// Quantity, price and face value. Errors: every field that is no number.
+#[cfg(feature = "ssr")]
+fn read_amounts(
+    currency: crate::money::Currency,
+    quantity: &str,
+    price: &str,
+    face_value: &str,
+) -> Result<(i64, i64, Option<i64>), AppError> {
+    use crate::{error::FieldError, money::Money};
+    let quantity = match quantity.trim() {
+        "" => Ok(1),
+        text => text.parse().map_err(|_| FieldError::new("quantity", "Write a number, like 2.")),
+    };
+    let amount = |field: &str, text: &str| {
+        Money::parse(text, currency)
+            .map(|money| money.minor)
+            .map_err(|error| FieldError::new(field, error.to_string()))
+    };
+    let price = amount("price", price);
+    let face_value = given(face_value).map(|text| amount("face_value", &text)).transpose();
+    match (quantity, price, face_value) {
+        (Ok(quantity), Ok(price), Ok(face_value)) => Ok((quantity, price, face_value)),
+        (quantity, price, face_value) => Err(AppError::Invalid(
+            [quantity.err(), price.err(), face_value.err()].into_iter().flatten().collect(),
+        )),
+    }
+}
+
+/// Changes price and seat of a listing.
+#[server(prefix = "/fn", endpoint = "tickets/edit")]
+pub async fn edit(
+    #[server(default)] ticket_id: String,
+    #[server(default)] version: String,
+    #[server(default)] price: String,
+    #[server(default)] section: String,
+    #[server(default)] row: String,
+    #[server(default)] seat: String,
+) -> Result<(), AppError> {
+    use crate::{
+        context,
+        ids::TicketId,
+        money::Money,
+        tickets::{EditTicket, Tickets, form_of},
+    };
+    let values =
+        [("price", price.as_str()), ("section", &section), ("row", &row), ("seat", &seat)];
+    let form = form_of(&ticket_id);
+    let refuse = |error| context::refuse(&form, context::at_fields(error, NAMES), &values);
+    let tickets = context::port::<dyn Tickets>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return refuse(error),
+    };
+    let (Ok(id), Ok(version)) = (ticket_id.parse::<TicketId>(), version.parse()) else {
+        return refuse(AppError::NotFound);
+    };
+    let currency = match tickets.get(id).await {
+        Ok(ticket) => ticket.currency,
+        Err(error) => return refuse(error),
+    };
+    let price_minor = match Money::parse(&price, currency) {
+        Ok(money) => money.minor,
+        Err(error) => return refuse(AppError::invalid("price", error.to_string())),
+    };
+    let request = EditTicket {
+        price_minor: Some(price_minor),
+        section: Some(section.clone()),
+        row: Some(row.clone()),
+        seat: Some(seat.clone()),
+        version,
+    };
+    match tickets.edit(&viewer, id, request).await {
+        Ok(ticket) => {
+            context::notice(format!("{} is now {}.", ticket.label, ticket.price()));
+            context::redirect("/tickets");
+            Ok(())
+        }
+        Err(error) => refuse(error),
+    }
+}
+
+/// Takes a listing back.
+#[server(prefix = "/fn", endpoint = "tickets/withdraw")]
+pub async fn withdraw(#[server(default)] ticket_id: String) -> Result<(), AppError> {
+    use crate::{
+        context,
+        tickets::{Tickets, form_of},
+    };
+    let form = form_of(&ticket_id);
+    let tickets = context::port::<dyn Tickets>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse(&form, error, &[]),
+    };
+    let Ok(id) = ticket_id.parse() else {
+        return context::refuse(&form, AppError::NotFound, &[]);
+    };
+    match tickets.withdraw(&viewer, id, None).await {
+        Ok(()) => {
+            context::notice("The ticket is off sale.");
+            context::redirect("/tickets");
+            Ok(())
+        }
+        Err(error) => context::refuse(&form, error, &[]),
+    }
+}

@@ -1,0 +1,242 @@
+//! Forms: fields with their labels, hints and errors, filled again with what was typed when the
+//! server refused it.
+
+use crate::context::Flash;
+use leptos::{prelude::*, server_fn::ServerFn};
+
+/// One form of a page, and what the server said of it the last time.
+#[derive(Debug, Clone, Default)]
+pub struct Form {
+    name: String,
+    flash: Option<Flash>,
+}
+
+impl Form {
+    /// The form of this name, if the flash concerns it.
+    pub fn new(name: impl Into<String>, flash: Option<&Flash>) -> Self {
+        let name = name.into();
+        let flash = flash.filter(|flash| flash.form == name).cloned();
+        Self { name, flash }
+    }
+
+    /// Whether the server has just refused it.
+    pub fn was_refused(&self) -> bool {
+        self.flash.is_some()
+    }
+
+    /// What was typed at this field, or `otherwise`.
+    pub fn value(&self, field: &str, otherwise: impl Into<String>) -> String {
+        let values = self.flash.iter().flat_map(|flash| &flash.values);
+        values
+            .into_iter()
+            .find(|(name, _)| name == field)
+            .map_or_else(|| otherwise.into(), |(_, value)| value.clone())
+    }
+
+    fn error(&self, field: &str) -> Option<String> {
+        let fields = self.flash.iter().flat_map(|flash| &flash.fields);
+        fields.into_iter().find(|wrong| wrong.field == field).map(|wrong| wrong.message.clone())
+    }
+
+    /// What concerns no field of it.
+    fn message(&self) -> Option<String> {
+        let flash = self.flash.as_ref()?;
+        let at_a_field = flash.fields.iter().any(|wrong| !wrong.field.is_empty());
+        (!at_a_field).then(|| flash.message.clone())
+    }
+
+    fn id(&self, field: &str) -> String {
+        format!("{}-{field}", self.name)
+    }
+}
+
+/// What the server said of the form as a whole.
+pub fn problem_at_top(form: &Form) -> impl IntoView + use<> {
+    let text = form.message().or_else(|| {
+        form.was_refused().then(|| "Please look at the fields marked below.".to_owned())
+    });
+    text.map(|text| view! { <p class="notice notice-bad" role="alert">{text}</p> })
+}
+
+/// A form that the browser itself posts to a server function, with or without JavaScript.
+pub fn post_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl IntoView {
+    view! {
+        <form action=F::url() method="post" class=given(class)>
+            {fields}
+        </form>
+    }
+}
+
+/// One line of text.
+#[derive(Debug, Clone, Default)]
+pub struct Input {
+    /// The argument's name, and the error's.
+    pub name: &'static str,
+    /// What it asks for.
+    pub label: &'static str,
+    /// `text` if empty.
+    pub kind: &'static str,
+    /// What it shows at first.
+    pub value: String,
+    /// Said below the label.
+    pub hint: Option<String>,
+    /// Whether it may be left empty.
+    pub optional: bool,
+    /// The most characters.
+    pub max: Option<u32>,
+    /// What a browser may fill in.
+    pub autocomplete: &'static str,
+    /// The keyboard that a phone shows.
+    pub inputmode: &'static str,
+    /// The id of a `<datalist>`.
+    pub list: &'static str,
+}
+
+/// Label, hint, input, error.
+pub fn field(form: &Form, input: Input) -> impl IntoView + use<> {
+    let id = form.id(input.name);
+    let error = form.error(input.name);
+    let described = described_by(&id, input.hint.is_some(), error.is_some());
+    let kind = if input.kind.is_empty() { "text" } else { input.kind };
+    let value = (kind != "password").then(|| form.value(input.name, input.value));
+    view! {
+        <div class="field">
+            {label(&id, input.label, input.optional)}
+            {hint(&id, input.hint)}
+            <input
+                class="input"
+                id=id.clone()
+                name=input.name
+                type=kind
+                value=value
+                required=!input.optional
+                maxlength=input.max
+                autocomplete=given(input.autocomplete)
+                inputmode=given(input.inputmode)
+                list=given(input.list)
+                aria-invalid=error.is_some().then_some("true")
+                aria-describedby=described
+            />
+            {error_below(&id, error)}
+        </div>
+    }
+}
+
+/// Several lines of text.
+pub fn area(form: &Form, input: Input) -> impl IntoView + use<> {
+    let id = form.id(input.name);
+    let error = form.error(input.name);
+    let described = described_by(&id, input.hint.is_some(), error.is_some());
+    view! {
+        <div class="field">
+            {label(&id, input.label, input.optional)}
+            {hint(&id, input.hint)}
+            <textarea
+                class="input"
+                id=id.clone()
+                name=input.name
+                rows="4"
+                required=!input.optional
+                maxlength=input.max
+                aria-invalid=error.is_some().then_some("true")
+                aria-describedby=described
+            >
+                {form.value(input.name, input.value)}
+            </textarea>
+            {error_below(&id, error)}
+        </div>
+    }
+}
+
+/// One of a list of choices.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// What is sent.
+    pub value: String,
+    /// What is read.
+    pub label: String,
+}
+
+impl Choice {
+    /// `value`, shown as `label`.
+    pub fn new(value: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { value: value.into(), label: label.into() }
+    }
+}
+
+/// Label, hint, select, error. `input.value` is chosen at first.
+pub fn choose(form: &Form, input: Input, choices: Vec<Choice>) -> impl IntoView + use<> {
+    let id = form.id(input.name);
+    let error = form.error(input.name);
+    let described = described_by(&id, input.hint.is_some(), error.is_some());
+    let chosen = form.value(input.name, input.value);
+    let options = choices
+        .into_iter()
+        .map(|choice| {
+            let selected = choice.value == chosen;
+            view! { <option value=choice.value selected=selected>{choice.label}</option> }
+        })
+        .collect_view();
+    view! {
+        <div class="field">
+            {label(&id, input.label, input.optional)}
+            {hint(&id, input.hint)}
+            <select
+                class="input"
+                id=id.clone()
+                name=input.name
+                aria-invalid=error.is_some().then_some("true")
+                aria-describedby=described
+            >
+                {options}
+            </select>
+            {error_below(&id, error)}
+        </div>
+    }
+}
+
+/// What the form carries without showing it.
+pub fn hidden(name: &'static str, value: impl Into<String>) -> impl IntoView {
+    view! { <input type="hidden" name=name value=value.into()/> }
+}
+
+fn label(id: &str, text: &'static str, optional: bool) -> impl IntoView + use<> {
+    view! {
+        <label class="label" for=id.to_owned()>
+            {text} {optional.then(|| view! { <span class="quiet">" (optional)"</span> })}
+        </label>
+    }
+}
+
+fn hint(id: &str, hint: Option<String>) -> impl IntoView + use<> {
+    let id = format!("{id}-hint");
+    hint.map(|hint| view! { <p class="hint" id=id>{hint}</p> })
+}
+
+fn error_below(id: &str, error: Option<String>) -> impl IntoView + use<> {
+    let id = format!("{id}-error");
+    error.map(|error| view! { <p class="error" id=id>{error}</p> })
+}
+
+fn described_by(id: &str, hint: bool, error: bool) -> Option<String> {
+    let mut by = Vec::new();
+    if hint {
+        by.push(format!("{id}-hint"));
+    }
+    if error {
+        by.push(format!("{id}-error"));
+    }
+    (!by.is_empty()).then(|| by.join(" "))
+}
+
+fn given(text: &'static str) -> Option<&'static str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// The message of a form that went well, or of none in particular.
+pub fn flash_message(flash: Option<&Flash>) -> Option<AnyView> {
+    let flash = flash.filter(|flash| flash.form.is_empty())?;
+    let (class, role) =
+        if flash.good { ("notice notice-good", "status") } else { ("notice notice-bad", "alert") };
+    Some(view! { <p class=class role=role>{flash.message.clone()}</p> }.into_any())
+}

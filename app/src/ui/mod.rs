@@ -1,0 +1,21 @@
+//! Leaf components: what several pages show, and knows nothing of any feature's rules.
+
+#[cfg(feature = "ssr")]
+mod form;
+#[cfg(feature = "ssr")]
+mod icons;
+#[cfg(feature = "ssr")]
+mod page;
+#[cfg(feature = "ssr")]
+mod poster;
+mod theme;
+
+#[cfg(feature = "ssr")]
+pub use form::{Choice, Form, Input, area, choose, field, flash_message, hidden, post_to, problem_at_top};
+#[cfg(feature = "ssr")]
+pub use icons::{Icon, icon};
+#[cfg(feature = "ssr")]
+pub use page::{page, page_for, problem};
+#[cfg(feature = "ssr")]
+pub use poster::poster;
+pub use theme::ThemeSwitch;

@@ -1,0 +1,60 @@
+//! How a page is rendered: everything that it needs is asked for first, then it is sent whole.
+//! What goes wrong on the way becomes a page too, with its status.
+
+use crate::{
+    accounts::Viewer,
+    context,
+    error::{AppError, AppResult},
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+/// A page that anybody may see.
+pub fn page(
+    content: impl Future<Output = AppResult<AnyView>> + Send + 'static,
+) -> impl IntoView {
+    view! {
+        <Suspense>
+            {Suspend::new(async move { content.await.unwrap_or_else(|error| problem(&error)) })}
+        </Suspense>
+    }
+}
+
+/// A page for whoever is signed in; others sign in first and come back.
+pub fn page_for<F>(content: impl FnOnce(Viewer) -> F) -> AnyView
+where
+    F: Future<Output = AppResult<AnyView>> + Send + 'static,
+{
+    match context::viewer() {
+        Some(viewer) => page(content(viewer)).into_any(),
+        None => {
+            context::sign_in_first(&context::here());
+            view! { <h1>"Sign in first"</h1> <p><a href="/signin">"Sign in"</a></p> }.into_any()
+        }
+    }
+}
+
+/// The page that says what went wrong.
+pub fn problem(error: &AppError) -> AnyView {
+    context::page_status(error.status());
+    let (title, text) = match error {
+        AppError::NotFound => (
+            "There is nothing here",
+            "The page may have moved, or it belongs to somebody else.".to_owned(),
+        ),
+        AppError::Internal { .. } | AppError::Unavailable => {
+            ("That is our fault", error.to_string())
+        }
+        other => ("That did not work", other.to_string()),
+    };
+    view! {
+        <Title text=title/>
+        <section class="empty">
+            <p class="empty-code">{error.status().as_u16()}</p>
+            <h1 class="display">{title}</h1>
+            <p>{text}</p>
+            <p><a class="button" href="/">"See what is on"</a></p>
+        </section>
+    }
+    .into_any()
+}
