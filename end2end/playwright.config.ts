@@ -6,6 +6,8 @@ import { chromium } from './support/chromium.ts';
 
 const phone = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 const desktop = devices['Desktop Chrome'];
+const withJavaScript = { grepInvert: /@without-javascript/ };
+const withoutJavaScript = { grepInvert: /@with-javascript/ };
 
 export default defineConfig({
   testDir: './tests',
@@ -30,9 +32,13 @@ export default defineConfig({
     launchOptions: chromium(),
   },
   projects: [
-    { name: 'desktop', use: { ...desktop, viewport: { width: 1280, height: 800 } } },
-    { name: 'mobile', use: { ...desktop, ...phone } },
-    { name: 'desktop-nojs', use: { ...desktop, viewport: { width: 1280, height: 800 }, javaScriptEnabled: false } },
-    { name: 'mobile-nojs', use: { ...desktop, ...phone, javaScriptEnabled: false } },
+    { name: 'desktop', ...withJavaScript, use: { ...desktop, viewport: { width: 1280, height: 800 } } },
+    { name: 'mobile', ...withJavaScript, use: { ...desktop, ...phone } },
+    {
+      name: 'desktop-nojs',
+      ...withoutJavaScript,
+      use: { ...desktop, viewport: { width: 1280, height: 800 }, javaScriptEnabled: false },
+    },
+    { name: 'mobile-nojs', ...withoutJavaScript, use: { ...desktop, ...phone, javaScriptEnabled: false } },
   ],
 });

@@ -101,7 +101,12 @@ pub fn theme() -> Option<&'static str> {
 /// Path and query of this request.
 pub fn here() -> String {
     use_context::<Parts>()
-        .and_then(|parts| parts.uri.path_and_query().map(|path| path.as_str().to_owned()))
+        .and_then(|parts| {
+            parts
+                .uri
+                .path_and_query()
+                .map(|path| path.as_str().to_owned())
+        })
         .unwrap_or_else(|| "/".to_owned())
 }
 
@@ -207,10 +212,15 @@ pub fn posted_by_form() -> bool {
 
 /// Renames fields of an error from the API's words to a form's.
 pub fn at_fields(error: AppError, names: &[(&str, &str)]) -> AppError {
-    let AppError::Invalid(fields) = error else { return error };
+    let AppError::Invalid(fields) = error else {
+        return error;
+    };
     let rename = |wrong: FieldError| {
         let name = names.iter().find(|(api, _)| *api == wrong.field);
-        FieldError { field: name.map_or(wrong.field, |(_, form)| (*form).to_owned()), ..wrong }
+        FieldError {
+            field: name.map_or(wrong.field, |(_, form)| (*form).to_owned()),
+            ..wrong
+        }
     };
     AppError::Invalid(fields.into_iter().map(rename).collect())
 }
@@ -248,7 +258,11 @@ pub fn take_flash() -> Option<Flash> {
 
 fn cookie(name: &str) -> Option<String> {
     let parts = use_context::<Parts>()?;
-    let cookies = parts.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    let cookies = parts
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|cookies| cookies.to_str().ok());
     cookies
         .flat_map(|cookies| cookies.split(';'))
         .find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))

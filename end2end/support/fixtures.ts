@@ -1,6 +1,7 @@
 // What every browser test stands on: a page that is alive when a test touches it, a guard that fails
 // the test for what the browser complains about, and people and events that no other test shares.
 import { test as base, expect, type BrowserContext, type Page } from '@playwright/test';
+import { payByCard, type Card } from './paying.ts';
 import { Person } from './people.ts';
 
 export { expect };
@@ -11,6 +12,8 @@ interface Fixtures {
   /** Another person with a browser of their own, signed up by REST; `visitor` leaves them signed out. */
   someone: (name: string) => Promise<Person>;
   visitor: () => Promise<Person>;
+  /** Pays the order that a page shows: by the card form, or without JavaScript by the demo cards. */
+  payWith: (page: Page, card: Card) => Promise<void>;
   /** Set by `test.use({ shortHold: true })`: the server whose holds end after seconds. */
   shortHold: boolean;
 }
@@ -45,9 +48,14 @@ export const test = base.extend<Fixtures & { complaints: Complaints }>({
       const context = await browser.newContext();
       contexts.push(context);
       complaints.listenTo(context);
-      return new Person(alive(await context.newPage(), javaScriptEnabled));
+      const prepare = (page: Page) => alive(page, javaScriptEnabled);
+      return new Person(prepare(await context.newPage()), prepare);
     });
     for (const context of contexts) await context.close();
+  },
+
+  payWith: async ({ javaScriptEnabled }, use) => {
+    await use((page, card) => payByCard(page, card, javaScriptEnabled));
   },
 
   someone: async ({ visitor }, use) => {

@@ -28,7 +28,16 @@ export class Person {
   readonly email = `${randomUUID()}@example.com`;
   name = '';
 
-  constructor(readonly page: Page) {}
+  /** `prepare` makes of a new tab a page that a test can use. */
+  constructor(
+    readonly page: Page,
+    private readonly prepare: (page: Page) => Page = (page) => page,
+  ) {}
+
+  /** A second tab of the same browser. */
+  async anotherTab(): Promise<Page> {
+    return this.prepare(await this.page.context().newPage());
+  }
 
   async signUpByRest(name: string): Promise<void> {
     this.name = name;
@@ -50,13 +59,23 @@ export class Person {
     return this.post('/api/tickets', { eventId: event.id, priceMinor, ...where }, 201);
   }
 
+  /** Lists several tickets that are alike. */
+  async listTickets(event: Event, quantity: number, priceMinor: number, section?: string): Promise<void> {
+    await this.post('/api/tickets/batch', { eventId: event.id, quantity, priceMinor, section }, 201);
+  }
+
   /** Reserves tickets; the order is open then. */
   reserve(...tickets: Ticket[]): Promise<Order> {
     return this.post('/api/orders', { ticketIds: tickets.map((ticket) => ticket.id) }, 201);
   }
 
-  async pay(order: Order, token = 'pm_card_visa'): Promise<void> {
-    await this.post('/api/payments', { orderId: order.id, token }, 201);
+  async pay(order: Order): Promise<void> {
+    await this.post('/api/payments', { orderId: order.id, token: 'pm_card_visa' }, 201);
+  }
+
+  /** Pays with a card whose bank asks first: the order waits for the bank then. */
+  async payAndWaitForTheBank(order: Order): Promise<void> {
+    await this.post('/api/payments', { orderId: order.id, token: 'pm_card_threeDSecure2Required' }, 202);
   }
 
   private async post<T>(path: string, data: unknown, status: number): Promise<T> {

@@ -112,7 +112,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             let config = settings.check()?;
             telemetry::start_log(config.log);
             if matches!(config.stripe, StripeConfig::Live(_)) {
-                anyhow::bail!("demo log-ins do not belong in a shop that charges real cards: unset STRIPE_SECRET_KEY to seed");
+                anyhow::bail!(
+                    "demo log-ins do not belong in a shop that charges real cards: unset STRIPE_SECRET_KEY to seed"
+                );
             }
             let db = open(&config).await?;
             let sown = seed::seed(&db, Arc::new(SystemClock)).await?;
@@ -120,10 +122,20 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             print!("{sown}");
             Ok(())
         }
-        Command::StripeDouble { addr, data, webhook_url, webhook_secret } => {
+        Command::StripeDouble {
+            addr,
+            data,
+            webhook_url,
+            webhook_secret,
+        } => {
             telemetry::start_log(crate::config::LogFormat::Pretty);
             let target = webhook_url.zip(webhook_secret);
-            run_double(addr, data, target.map(|(url, secret)| WebhookTarget { url, secret })).await
+            run_double(
+                addr,
+                data,
+                target.map(|(url, secret)| WebhookTarget { url, secret }),
+            )
+            .await
         }
     }
 }
@@ -154,10 +166,14 @@ async fn run_double(
         double.set_webhooks(target);
     }
     let deliveries = tokio::spawn(double.clone().run_webhooks());
-    let listener = tokio::net::TcpListener::bind(addr).await.with_context(|| format!("--addr {addr}"))?;
+    let listener = tokio::net::TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("--addr {addr}"))?;
     tracing::info!("the Stripe double listens on http://{addr}; no money moves");
     let app = double.api_router().merge(double.browser_router());
-    axum::serve(listener, app).with_graceful_shutdown(serve::asked_to_stop()).await?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(serve::asked_to_stop())
+        .await?;
     deliveries.abort();
     Ok(())
 }

@@ -16,13 +16,23 @@ use std::{
 #[command(next_help_heading = "Settings")]
 pub struct Settings {
     /// Where it listens
-    #[arg(long, env = "STAGEDOOR_ADDR", default_value = "127.0.0.1:3000", alias = "stagedoor-addr")]
+    #[arg(
+        long,
+        env = "STAGEDOOR_ADDR",
+        default_value = "127.0.0.1:3000",
+        alias = "stagedoor-addr"
+    )]
     addr: String,
     /// Its own origin, for links, cookies and the origin check [default: http://ADDR]
     #[arg(long, env = "STAGEDOOR_PUBLIC_URL", alias = "stagedoor-public-url")]
     public_url: Option<String>,
     /// Where the SQLite file is, and what else is kept in files
-    #[arg(long, env = "STAGEDOOR_DATA_DIR", default_value = "./data", alias = "stagedoor-data-dir")]
+    #[arg(
+        long,
+        env = "STAGEDOOR_DATA_DIR",
+        default_value = "./data",
+        alias = "stagedoor-data-dir"
+    )]
     data_dir: PathBuf,
     /// `sqlite://…` or `postgres://…` [default: SQLite in the data folder]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
@@ -31,10 +41,20 @@ pub struct Settings {
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
     /// How long a reservation holds its tickets
-    #[arg(long, env = "STAGEDOOR_HOLD_SECONDS", default_value = "900", alias = "stagedoor-hold-seconds")]
+    #[arg(
+        long,
+        env = "STAGEDOOR_HOLD_SECONDS",
+        default_value = "900",
+        alias = "stagedoor-hold-seconds"
+    )]
     hold_seconds: String,
     /// Added once a payment has begun
-    #[arg(long, env = "STAGEDOOR_HOLD_GRACE_SECONDS", default_value = "60", alias = "stagedoor-hold-grace-seconds")]
+    #[arg(
+        long,
+        env = "STAGEDOOR_HOLD_GRACE_SECONDS",
+        default_value = "60",
+        alias = "stagedoor-hold-grace-seconds"
+    )]
     hold_grace_seconds: String,
     /// Stripe's three keys; without them payments go to the built-in double, and no money moves
     #[arg(long, env = "STRIPE_SECRET_KEY", hide_env_values = true)]
@@ -49,7 +69,12 @@ pub struct Settings {
     #[arg(long, env = "STRIPE_API_URL")]
     stripe_api_url: Option<String>,
     /// Whether tries are counted; off for tests and rehearsals
-    #[arg(long, env = "STAGEDOOR_RATE_LIMITS", default_value = "on", alias = "stagedoor-rate-limits")]
+    #[arg(
+        long,
+        env = "STAGEDOOR_RATE_LIMITS",
+        default_value = "on",
+        alias = "stagedoor-rate-limits"
+    )]
     rate_limits: String,
     /// `pretty` or `json` [default: pretty on a terminal, else json]
     #[arg(long, env = "STAGEDOOR_LOG", alias = "stagedoor-log")]
@@ -119,7 +144,10 @@ pub struct ConfigError {
 }
 
 fn wrong(name: &'static str, reason: impl Into<String>) -> ConfigError {
-    ConfigError { name, reason: reason.into() }
+    ConfigError {
+        name,
+        reason: reason.into(),
+    }
 }
 
 impl Settings {
@@ -128,7 +156,10 @@ impl Settings {
     /// Errors: the first setting that makes no sense, named.
     pub fn check(self) -> Result<Config, ConfigError> {
         let addr: SocketAddr = self.addr.parse().map_err(|_| {
-            let reason = format!("\"{}\" is no address and port like 127.0.0.1:3000", self.addr);
+            let reason = format!(
+                "\"{}\" is no address and port like 127.0.0.1:3000",
+                self.addr
+            );
             wrong("STAGEDOOR_ADDR", reason)
         })?;
         let stripe = check_stripe(
@@ -142,7 +173,12 @@ impl Settings {
         let rate_limits = match self.rate_limits.as_str() {
             "on" => true,
             "off" => false,
-            other => return Err(wrong("STAGEDOOR_RATE_LIMITS", format!("\"{other}\" is neither on nor off"))),
+            other => {
+                return Err(wrong(
+                    "STAGEDOOR_RATE_LIMITS",
+                    format!("\"{other}\" is neither on nor off"),
+                ));
+            }
         };
         let log = match given(self.log).as_deref() {
             Some("pretty") => LogFormat::Pretty,
@@ -150,22 +186,32 @@ impl Settings {
             None if std::io::stderr().is_terminal() => LogFormat::Pretty,
             None => LogFormat::Json,
             Some(other) => {
-                return Err(wrong("STAGEDOOR_LOG", format!("\"{other}\" is neither pretty nor json")));
+                return Err(wrong(
+                    "STAGEDOOR_LOG",
+                    format!("\"{other}\" is neither pretty nor json"),
+                ));
             }
         };
-        let public_url = given(self.public_url).unwrap_or_else(|| format!("http://{}", reachable(addr)));
+        let public_url =
+            given(self.public_url).unwrap_or_else(|| format!("http://{}", reachable(addr)));
         let redis_url = given(self.redis_url);
         if let Some(url) = &redis_url
             && redis::Client::open(url.as_str()).is_err()
         {
-            return Err(wrong("REDIS_URL", "this is no address like redis://127.0.0.1:6379"));
+            return Err(wrong(
+                "REDIS_URL",
+                "this is no address like redis://127.0.0.1:6379",
+            ));
         }
         Ok(Config {
             addr,
             public_url: check_origin(&public_url)?,
             database_url: check_database(given(self.database_url), &self.data_dir)?,
             redis_url,
-            holds: Holds { hold_seconds, grace_seconds },
+            holds: Holds {
+                hold_seconds,
+                grace_seconds,
+            },
             stripe,
             rate_limits,
             log,
@@ -176,7 +222,8 @@ impl Settings {
 
 /// What is set to nothing counts as not set.
 fn given(text: Option<String>) -> Option<String> {
-    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    text.map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
 }
 
 /// Where a browser on this machine reaches what listens on `addr`.
@@ -206,7 +253,12 @@ fn seconds(name: &'static str, text: &str, least: i64) -> Result<i64, ConfigErro
     let seconds: Option<i64> = text.trim().parse().ok();
     seconds
         .filter(|seconds| (least..=DAY).contains(seconds))
-        .ok_or_else(|| wrong(name, format!("\"{text}\" is no number of seconds from {least} to {DAY}")))
+        .ok_or_else(|| {
+            wrong(
+                name,
+                format!("\"{text}\" is no number of seconds from {least} to {DAY}"),
+            )
+        })
 }
 
 fn check_origin(url: &str) -> Result<String, ConfigError> {
@@ -214,7 +266,9 @@ fn check_origin(url: &str) -> Result<String, ConfigError> {
     let parsed: Option<http::Uri> = url.parse().ok();
     let fine = parsed.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@'))
             && uri.path_and_query().is_none_or(|path| path.as_str() == "/")
     });
     if fine {
@@ -226,11 +280,18 @@ fn check_origin(url: &str) -> Result<String, ConfigError> {
 
 fn check_database(url: Option<String>, data_dir: &Path) -> Result<String, ConfigError> {
     std::fs::create_dir_all(data_dir).map_err(|error| {
-        wrong("STAGEDOOR_DATA_DIR", format!("{} cannot be made: {error}", data_dir.display()))
+        wrong(
+            "STAGEDOOR_DATA_DIR",
+            format!("{} cannot be made: {error}", data_dir.display()),
+        )
     })?;
-    let url = url.unwrap_or_else(|| format!("sqlite://{}", data_dir.join("stagedoor.db").display()));
+    let url =
+        url.unwrap_or_else(|| format!("sqlite://{}", data_dir.join("stagedoor.db").display()));
     if crate::db::Engine::of(&url).is_none() {
-        return Err(wrong("DATABASE_URL", "it must begin with sqlite:// or postgres://"));
+        return Err(wrong(
+            "DATABASE_URL",
+            "it must begin with sqlite:// or postgres://",
+        ));
     }
     Ok(url)
 }
@@ -248,30 +309,50 @@ fn check_stripe(
             ("STRIPE_API_URL", &api_url),
         ] {
             if other.is_some() {
-                return Err(wrong(name, "it is set, but STRIPE_SECRET_KEY is not; set all of them, or none for demo mode"));
+                return Err(wrong(
+                    name,
+                    "it is set, but STRIPE_SECRET_KEY is not; set all of them, or none for demo mode",
+                ));
             }
         }
         return Ok(StripeConfig::Demo);
     };
     if !secret.starts_with("sk_") && !secret.starts_with("rk_") {
-        return Err(wrong("STRIPE_SECRET_KEY", "it does not begin with sk_ or rk_"));
+        return Err(wrong(
+            "STRIPE_SECRET_KEY",
+            "it does not begin with sk_ or rk_",
+        ));
     }
     let Some(webhook) = webhook else {
-        return Err(wrong("STRIPE_WEBHOOK_SECRET", "it must be set where STRIPE_SECRET_KEY is"));
+        return Err(wrong(
+            "STRIPE_WEBHOOK_SECRET",
+            "it must be set where STRIPE_SECRET_KEY is",
+        ));
     };
     if let Some(url) = &api_url
         && !url.starts_with("http://")
         && !url.starts_with("https://")
     {
-        return Err(wrong("STRIPE_API_URL", format!("\"{url}\" is no http address")));
+        return Err(wrong(
+            "STRIPE_API_URL",
+            format!("\"{url}\" is no http address"),
+        ));
     }
     let publishable = match (publishable, &api_url) {
         (Some(key), _) if key.starts_with("pk_") => key,
-        (Some(_), _) => return Err(wrong("STRIPE_PUBLISHABLE_KEY", "it does not begin with pk_")),
+        (Some(_), _) => {
+            return Err(wrong(
+                "STRIPE_PUBLISHABLE_KEY",
+                "it does not begin with pk_",
+            ));
+        }
         // What answers elsewhere than Stripe asks the browser for no key.
         (None, Some(_)) => "pk_test_double".to_owned(),
         (None, None) => {
-            return Err(wrong("STRIPE_PUBLISHABLE_KEY", "it must be set where STRIPE_SECRET_KEY is"));
+            return Err(wrong(
+                "STRIPE_PUBLISHABLE_KEY",
+                "it must be set where STRIPE_SECRET_KEY is",
+            ));
         }
     };
     Ok(StripeConfig::Live(StripeKeys {
@@ -293,14 +374,38 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_named() {
         for (name, result) in [
-            ("STAGEDOOR_HOLD_SECONDS", seconds("STAGEDOOR_HOLD_SECONDS", "soon", 1).err()),
-            ("STAGEDOOR_HOLD_SECONDS", seconds("STAGEDOOR_HOLD_SECONDS", "0", 1).err()),
-            ("STAGEDOOR_PUBLIC_URL", check_origin("tickets.example").err()),
-            ("STAGEDOOR_PUBLIC_URL", check_origin("https://tickets.example/shop").err()),
-            ("STRIPE_SECRET_KEY", check_stripe(text("pk_1"), None, None, None).err()),
-            ("STRIPE_WEBHOOK_SECRET", check_stripe(text("sk_1"), text("pk_1"), None, None).err()),
-            ("STRIPE_PUBLISHABLE_KEY", check_stripe(text("sk_1"), None, text("whsec_1"), None).err()),
-            ("STRIPE_API_URL", check_stripe(None, None, None, text("http://x")).err()),
+            (
+                "STAGEDOOR_HOLD_SECONDS",
+                seconds("STAGEDOOR_HOLD_SECONDS", "soon", 1).err(),
+            ),
+            (
+                "STAGEDOOR_HOLD_SECONDS",
+                seconds("STAGEDOOR_HOLD_SECONDS", "0", 1).err(),
+            ),
+            (
+                "STAGEDOOR_PUBLIC_URL",
+                check_origin("tickets.example").err(),
+            ),
+            (
+                "STAGEDOOR_PUBLIC_URL",
+                check_origin("https://tickets.example/shop").err(),
+            ),
+            (
+                "STRIPE_SECRET_KEY",
+                check_stripe(text("pk_1"), None, None, None).err(),
+            ),
+            (
+                "STRIPE_WEBHOOK_SECRET",
+                check_stripe(text("sk_1"), text("pk_1"), None, None).err(),
+            ),
+            (
+                "STRIPE_PUBLISHABLE_KEY",
+                check_stripe(text("sk_1"), None, text("whsec_1"), None).err(),
+            ),
+            (
+                "STRIPE_API_URL",
+                check_stripe(None, None, None, text("http://x")).err(),
+            ),
         ] {
             let sentence = result.unwrap().to_string();
             assert!(sentence.starts_with(name), "{sentence}");
@@ -309,14 +414,23 @@ mod tests {
 
     #[test]
     fn without_keys_it_is_a_demo() {
-        assert!(matches!(check_stripe(None, None, None, None), Ok(StripeConfig::Demo)));
+        assert!(matches!(
+            check_stripe(None, None, None, None),
+            Ok(StripeConfig::Demo)
+        ));
         let keys = check_stripe(text("sk_1"), text("pk_1"), text("whsec_1"), None);
         assert!(matches!(keys, Ok(StripeConfig::Live(_))));
     }
 
     #[test]
     fn an_origin_loses_its_slash() {
-        assert_eq!(check_origin("https://tickets.example/").unwrap(), "https://tickets.example");
-        assert_eq!(reachable(([0, 0, 0, 0], 80).into()), ([127, 0, 0, 1], 80).into());
+        assert_eq!(
+            check_origin("https://tickets.example/").unwrap(),
+            "https://tickets.example"
+        );
+        assert_eq!(
+            reachable(([0, 0, 0, 0], 80).into()),
+            ([127, 0, 0, 1], 80).into()
+        );
     }
 }

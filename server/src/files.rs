@@ -4,12 +4,12 @@
 //! Names are not hashed, so browsers ask each time whether a file is still the same, by `ETag`
 //! or date, and get 304 if it is.
 
+#[cfg(not(feature = "embed"))]
+use axum::response::IntoResponse;
 use axum::{
     body::Body,
     http::{HeaderValue, Request, Response, header},
 };
-#[cfg(not(feature = "embed"))]
-use axum::response::IntoResponse;
 
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -22,11 +22,14 @@ pub async fn find(request: Request<Body>, site_root: &str) -> Option<Response<Bo
         .precompressed_br()
         .precompressed_gzip();
     let Ok(found) = folder.oneshot(request).await;
-    if found.status().is_client_error() || found.status().is_redirection() && !is_unchanged(&found) {
+    if found.status().is_client_error() || found.status().is_redirection() && !is_unchanged(&found)
+    {
         return None;
     }
     let mut found = found.into_response();
-    found.headers_mut().insert(header::CACHE_CONTROL, REVALIDATE);
+    found
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, REVALIDATE);
     Some(found)
 }
 
@@ -76,7 +79,9 @@ mod embedded {
             }
             if let Some(encoding) = encoding {
                 let encoding = HeaderValue::from_static(encoding);
-                response.headers_mut().insert(header::CONTENT_ENCODING, encoding);
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_ENCODING, encoding);
             }
             response
         };
@@ -88,16 +93,19 @@ mod embedded {
     }
 
     /// The smallest form that the browser takes.
-    fn compressed(
-        path: &str,
-        asked: &HeaderMap,
-    ) -> Option<(EmbeddedFile, Option<&'static str>)> {
+    fn compressed(path: &str, asked: &HeaderMap) -> Option<(EmbeddedFile, Option<&'static str>)> {
         let takes = asked.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
-        [("br", ".br"), ("gzip", ".gz")].into_iter().find_map(|(encoding, ending)| {
-            let taken = takes.split(',').any(|one| one.trim().split(';').next() == Some(encoding));
-            let file = taken.then(|| Site::get(&format!("{path}{ending}"))).flatten()?;
-            Some((file, Some(encoding)))
-        })
+        [("br", ".br"), ("gzip", ".gz")]
+            .into_iter()
+            .find_map(|(encoding, ending)| {
+                let taken = takes
+                    .split(',')
+                    .any(|one| one.trim().split(';').next() == Some(encoding));
+                let file = taken
+                    .then(|| Site::get(&format!("{path}{ending}")))
+                    .flatten()?;
+                Some((file, Some(encoding)))
+            })
     }
 
     fn etag(file: &EmbeddedFile) -> HeaderValue {

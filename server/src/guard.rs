@@ -58,13 +58,18 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
     let address = request
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| {
+            address.ip()
+        });
     let nonce = CspNonce(Uuid::new_v4().simple().to_string());
     request.extensions_mut().insert(nonce.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let current = request::Request { id: id.clone(), address, session: None };
-    let mut response =
-        request::scope(current, answer(&guard, &method, &uri, request, next)).await;
+    let current = request::Request {
+        id: id.clone(),
+        address,
+        session: None,
+    };
+    let mut response = request::scope(current, answer(&guard, &method, &uri, request, next)).await;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
@@ -117,12 +122,18 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
 /// session cookie's `SameSite=Lax` is in its way.
 fn is_from_elsewhere(headers: &HeaderMap, public_url: &str) -> bool {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    let site = headers
+        .get("sec-fetch-site")
+        .and_then(|value| value.to_str().ok());
     if site.is_some_and(|site| site != "same-origin" && site != "none") {
         return true;
     }
-    let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let Ok(origin) = origin.to_str() else { return true };
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return false;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return true;
+    };
     if origin == public_url {
         return false;
     }
@@ -154,11 +165,24 @@ fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(headers, header::X_FRAME_OPTIONS, "DENY");
     set(headers, header::REFERRER_POLICY, "same-origin");
-    set(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
-    let powers = "camera=(), microphone=(), geolocation=(), payment=(self \"https://js.stripe.com\")";
-    set(headers, HeaderName::from_static("permissions-policy"), powers);
+    set(
+        headers,
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    let powers =
+        "camera=(), microphone=(), geolocation=(), payment=(self \"https://js.stripe.com\")";
+    set(
+        headers,
+        HeaderName::from_static("permissions-policy"),
+        powers,
+    );
     if guard.secure {
-        set(headers, header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+        set(
+            headers,
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=31536000",
+        );
     }
     if is_html || uri.path().starts_with("/api/") || uri.path().starts_with("/fn/") {
         set(headers, header::CACHE_CONTROL, "no-store");
@@ -219,7 +243,11 @@ pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -
     if let Some(viewer) = viewer {
         request.extensions_mut().insert(viewer);
     }
-    let current = request::Request { id: request::id(), address: request::address(), session };
+    let current = request::Request {
+        id: request::id(),
+        address: request::address(),
+        session,
+    };
     request::scope(current, next.run(request)).await
 }
 
@@ -231,7 +259,10 @@ mod tests {
         given
             .iter()
             .map(|(name, value)| {
-                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_str(value).unwrap(),
+                )
             })
             .collect()
     }
@@ -244,16 +275,25 @@ mod tests {
             vec![("origin", own)],
             vec![("origin", own), ("sec-fetch-site", "same-origin")],
             vec![("sec-fetch-site", "none")],
-            vec![("origin", "http://localhost:3000"), ("host", "localhost:3000")],
+            vec![
+                ("origin", "http://localhost:3000"),
+                ("host", "localhost:3000"),
+            ],
         ] {
             assert!(!is_from_elsewhere(&headers(&fine), own), "{fine:?}");
         }
         for bad in [
-            vec![("origin", "https://evil.example"), ("host", "tickets.example")],
+            vec![
+                ("origin", "https://evil.example"),
+                ("host", "tickets.example"),
+            ],
             vec![("origin", "null"), ("host", "null")],
             vec![("origin", own), ("sec-fetch-site", "cross-site")],
             vec![("sec-fetch-site", "same-site")],
-            vec![("origin", "http://tickets.example.evil.example"), ("host", "tickets.example")],
+            vec![
+                ("origin", "http://tickets.example.evil.example"),
+                ("host", "tickets.example"),
+            ],
         ] {
             assert!(is_from_elsewhere(&headers(&bad), own), "{bad:?}");
         }
@@ -263,7 +303,12 @@ mod tests {
     fn a_request_id_is_taken_over_only_if_it_can_be_logged() {
         let taken = headers(&[("x-request-id", "trace-0123456789")]);
         assert_eq!(given_id(&taken).as_deref(), Some("trace-0123456789"));
-        for bad in ["short", "has space in it", "quote\"quote\"", &"x".repeat(65)] {
+        for bad in [
+            "short",
+            "has space in it",
+            "quote\"quote\"",
+            &"x".repeat(65),
+        ] {
             assert_eq!(given_id(&headers(&[("x-request-id", bad)])), None, "{bad}");
         }
     }

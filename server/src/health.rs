@@ -58,7 +58,11 @@ async fn ready(State(health): State<Health>) -> Response {
         Some(_) => "away",
     };
     let fine = !draining && database == "ok" && migrations == "ok";
-    let status = if fine { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if fine {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let body = json!({
         "ready": fine, "draining": draining,
         "database": database, "migrations": migrations, "queue": queue,
@@ -70,7 +74,9 @@ async fn redis_answers(url: &str) -> bool {
     let ask = async {
         let client = redis::Client::open(url)?;
         let mut connection = client.get_multiplexed_async_connection().await?;
-        redis::cmd("PING").query_async::<String>(&mut connection).await
+        redis::cmd("PING")
+            .query_async::<String>(&mut connection)
+            .await
     };
     matches!(tokio::time::timeout(REDIS_PATIENCE, ask).await, Ok(Ok(_)))
 }
@@ -78,7 +84,10 @@ async fn redis_answers(url: &str) -> bool {
 async fn figures(State(health): State<Health>) -> Response {
     match health.metrics {
         Some(metrics) => {
-            let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+            let kind = [(
+                header::CONTENT_TYPE,
+                "text/plain; version=0.0.4; charset=utf-8",
+            )];
             (kind, metrics.render()).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),

@@ -57,7 +57,11 @@ pub struct Limits {
 impl Limits {
     /// Limits that count by `clock`, or don't if they are off.
     pub fn new(clock: SharedClock, on: bool) -> Self {
-        Self { clock, on: AtomicBool::new(on), windows: Mutex::default() }
+        Self {
+            clock,
+            on: AtomicBool::new(on),
+            windows: Mutex::default(),
+        }
     }
 
     /// Switches them on or off.
@@ -73,13 +77,17 @@ impl Limits {
         let now = self.clock.now_micros();
         let (most, seconds) = key.limit();
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(window) = windows.get(key).copied() else { return Ok(()) };
+        let Some(window) = windows.get(key).copied() else {
+            return Ok(());
+        };
         let ends = window.began_micros + seconds * 1_000_000;
         if window.count < most || now >= ends {
             return Ok(());
         }
         let retry_after_seconds = crate::clock::seconds_until(ends, now);
-        Err(AppError::TooManyRequests { retry_after_seconds })
+        Err(AppError::TooManyRequests {
+            retry_after_seconds,
+        })
     }
 
     /// Counts one try of `key`.
@@ -90,9 +98,15 @@ impl Limits {
         if windows.len() >= KEYS_MAX && !windows.contains_key(&key) {
             forget(&mut windows, now);
         }
-        let window = windows.entry(key).or_insert(Window { began_micros: now, count: 0 });
+        let window = windows.entry(key).or_insert(Window {
+            began_micros: now,
+            count: 0,
+        });
         if now >= window.began_micros + seconds * 1_000_000 {
-            *window = Window { began_micros: now, count: 0 };
+            *window = Window {
+                began_micros: now,
+                count: 0,
+            };
         }
         window.count = window.count.saturating_add(1);
     }
@@ -131,8 +145,15 @@ mod tests {
         }
         clock.advance(599);
         let limited = limits.take(ann()).unwrap_err();
-        assert_eq!(limited, AppError::TooManyRequests { retry_after_seconds: 1 });
-        limits.take(Key::FailedSignInOf("bob@example.com".to_owned())).unwrap();
+        assert_eq!(
+            limited,
+            AppError::TooManyRequests {
+                retry_after_seconds: 1
+            }
+        );
+        limits
+            .take(Key::FailedSignInOf("bob@example.com".to_owned()))
+            .unwrap();
         clock.advance(1);
         limits.take(ann()).unwrap();
     }

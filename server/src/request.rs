@@ -28,7 +28,9 @@ pub async fn scope<F: Future>(request: Request, work: F) -> F::Output {
 
 /// The id of the request being answered, or `none` outside of one.
 pub fn id() -> String {
-    CURRENT.try_with(|request| request.id.clone()).unwrap_or_else(|_| "none".to_owned())
+    CURRENT
+        .try_with(|request| request.id.clone())
+        .unwrap_or_else(|_| "none".to_owned())
 }
 
 /// Where the request comes from; nowhere outside of one.
@@ -40,5 +42,8 @@ pub fn address() -> IpAddr {
 
 /// The session of the request being answered.
 pub fn session() -> Option<Session> {
-    CURRENT.try_with(|request| request.session.clone()).ok().flatten()
+    CURRENT
+        .try_with(|request| request.session.clone())
+        .ok()
+        .flatten()
 }

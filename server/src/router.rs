@@ -22,21 +22,15 @@ use axum::{
     http::{Method, StatusCode, Uri},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::post,
-};
-use leptos::{
-    config::LeptosOptions,
-    context::provide_context,
-    nonce::Nonce,
-    prelude::use_context,
-    server_fn,
+    routing::any,
 };
 use jiff::Timestamp;
+use leptos::{
+    config::LeptosOptions, context::provide_context, nonce::Nonce, prelude::use_context, server_fn,
+};
 use leptos_axum::{LeptosRoutes, generate_route_list};
 use std::sync::Arc;
-use tower_http::{
-    CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer,
-};
+use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_swagger_ui::SwaggerUi;
 
 /// What the pages are rendered with.
@@ -86,7 +80,10 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         limits: shop.limits.clone(),
     };
     let sessions = session::layer(shop.db.clone(), shop.clock.clone(), secure);
-    let kept = idempotency::Kept { db: shop.db.clone(), clock: shop.clock.clone() };
+    let kept = idempotency::Kept {
+        db: shop.db.clone(),
+        clock: shop.clock.clone(),
+    };
     let api = shop.api();
     let pages = Pages {
         options: web.options,
@@ -109,7 +106,10 @@ pub fn router(shop: &Shop, web: Web) -> Router {
 }
 
 /// A bug of ours: the caller gets the request's id, the log has the rest.
-#[expect(clippy::needless_pass_by_value, reason = "the shape that the layer asks for")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that the layer asks for"
+)]
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let words = panic
         .downcast_ref::<String>()
@@ -130,12 +130,15 @@ fn rest(api: Api, kept: idempotency::Kept) -> Router {
         .layer(from_fn_with_state(kept, idempotency::once))
         .with_state(api)
         .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", document))
-        .route("/api/{*nowhere}", axum::routing::any(nowhere))
+        .route("/api/{*nowhere}", any(nowhere))
 }
 
 async fn not_that_way(method: Method, uri: Uri) -> Response {
     let message = format!("{method} does not work on {}.", uri.path());
-    rest::problem(StatusCode::METHOD_NOT_ALLOWED, &AppError::invalid("", message))
+    rest::problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &AppError::invalid("", message),
+    )
 }
 
 fn page_routes(pages: Pages) -> Router {
@@ -143,7 +146,7 @@ fn page_routes(pages: Pages) -> Router {
     let context = pages.clone();
     let options = pages.options.clone();
     Router::new()
-        .route("/fn/{*name}", post(server_function))
+        .route("/fn/{*name}", any(server_function))
         .leptos_routes_with_context(
             &pages,
             routes,

@@ -30,8 +30,16 @@ const PASSWORD: &str = "stagedoor-demo";
 /// The accounts that a demo shop shows openly.
 pub fn accounts() -> Vec<DemoAccount> {
     vec![
-        DemoAccount { purpose: "Buy tickets", email: BUYER_EMAIL, password: PASSWORD },
-        DemoAccount { purpose: "Sell tickets", email: SELLER_EMAIL, password: PASSWORD },
+        DemoAccount {
+            purpose: "Buy tickets",
+            email: BUYER_EMAIL,
+            password: PASSWORD,
+        },
+        DemoAccount {
+            purpose: "Sell tickets",
+            email: SELLER_EMAIL,
+            password: PASSWORD,
+        },
     ]
 }
 
@@ -68,7 +76,11 @@ pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
     }
     let mut words = format!("Demo shop: {new_events} events and {new_tickets} tickets added.\n");
     for account in accounts() {
-        let DemoAccount { purpose, email, password } = account;
+        let DemoAccount {
+            purpose,
+            email,
+            password,
+        } = account;
         let _ = writeln!(words, "  {purpose:<13} {email:<26} password: {password}");
     }
     Ok(words)
@@ -84,7 +96,9 @@ async fn person(accounts: &AccountsService, email: &str, name: &str) -> FaultRes
         password: Password(PASSWORD.to_owned()),
         name: Some(name.to_owned()),
     };
-    Ok(Viewer { user: accounts.create(request).await? })
+    Ok(Viewer {
+        user: accounts.create(request).await?,
+    })
 }
 
 async fn announce(
@@ -100,7 +114,10 @@ async fn announce(
         country: show.country.to_owned(),
         starts_at: starts_at(show, now)?,
         time_zone: show.time_zone.to_owned(),
-        currency: show.currency.parse().map_err(|error| Fault::unexpected("a currency", error))?,
+        currency: show
+            .currency
+            .parse()
+            .map_err(|error| Fault::unexpected("a currency", error))?,
         description: Some(show.description.to_owned()),
     };
     Ok(events.create(seller, request).await?)
@@ -110,9 +127,16 @@ async fn announce(
 fn starts_at(show: &Show, now: Timestamp) -> FaultResult<Timestamp> {
     let failed = |error: jiff::Error| Fault::unexpected("a demo event's time", error);
     let zone = TimeZone::get(show.time_zone).map_err(failed)?;
-    let day = now.to_zoned(zone.clone()).date().checked_add(show.in_days.days()).map_err(failed)?;
+    let day = now
+        .to_zoned(zone.clone())
+        .date()
+        .checked_add(show.in_days.days())
+        .map_err(failed)?;
     let (hour, minute) = show.at;
-    let zoned = day.to_datetime(civil::time(hour, minute, 0, 0)).to_zoned(zone).map_err(failed)?;
+    let zoned = day
+        .to_datetime(civil::time(hour, minute, 0, 0))
+        .to_zoned(zone)
+        .map_err(failed)?;
     Ok(zoned.timestamp())
 }
 
@@ -132,9 +156,10 @@ async fn list(
         seat,
     };
     match lot.seats {
-        Seats::Unnumbered(quantity) => {
-            Ok(tickets.put_on_sale(seller, request(None, None), quantity).await?.created)
-        }
+        Seats::Unnumbered(quantity) => Ok(tickets
+            .put_on_sale(seller, request(None, None), quantity)
+            .await?
+            .created),
         Seats::Row(row, first, last) => {
             let mut listed = 0;
             for seat in first..=last {
@@ -155,9 +180,17 @@ mod tests {
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         for show in SHOWS {
             assert!(starts_at(show, now).unwrap() > now, "{}", show.title);
-            assert!(show.currency.parse::<app::money::Currency>().is_ok(), "{}", show.title);
+            assert!(
+                show.currency.parse::<app::money::Currency>().is_ok(),
+                "{}",
+                show.title
+            );
             assert!(!show.lots.is_empty(), "{}", show.title);
-            assert!(show.lots.iter().all(|lot| lot.seller < SELLERS.len()), "{}", show.title);
+            assert!(
+                show.lots.iter().all(|lot| lot.seller < SELLERS.len()),
+                "{}",
+                show.title
+            );
         }
         assert!(SHOWS.len() >= 12);
     }

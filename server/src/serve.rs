@@ -67,7 +67,15 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
     let app = if role == Role::Worker {
         crate::health::routes(health)
     } else {
-        router(&shop, Web { options: leptos_options(config.addr)?, site, health, double: paying.browser })
+        router(
+            &shop,
+            Web {
+                options: leptos_options(config.addr)?,
+                site,
+                health,
+                double: paying.browser,
+            },
+        )
     };
     let jobs = shop.start_jobs(config.redis_url.clone(), role != Role::Web);
     listen(listener, app, draining).await?;
@@ -93,7 +101,11 @@ async fn listen(
         stopper.graceful_shutdown(Some(DRAIN));
     });
     let mut server = axum_server::from_tcp(listener)?.handle(handle);
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    server
+        .http_builder()
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN);
     server
         .serve(app.into_make_service_with_connect_info::<SocketAddr>())
         .await
@@ -145,8 +157,11 @@ impl Paying {
 /// Demo mode: the double answers on a loopback port that nobody is told of, keeps its state in the
 /// data folder, and sends its webhooks here like Stripe would.
 async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Paying> {
-    let double = Double::open(Some(config.data_dir.clone()), Arc::new(move || clock.now().as_second()))
-        .context("STAGEDOOR_DATA_DIR: the Stripe double cannot keep its state there")?;
+    let double = Double::open(
+        Some(config.data_dir.clone()),
+        Arc::new(move || clock.now().as_second()),
+    )
+    .context("STAGEDOOR_DATA_DIR: the Stripe double cannot keep its state there")?;
     double.set_browser_url(&format!("{}/stripe-double", config.public_url));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let api_url = format!("http://{}", listener.local_addr()?);
@@ -159,7 +174,10 @@ async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Pay
     tokio::spawn(async move { axum::serve(listener, api).await });
     tokio::spawn(double.clone().run_webhooks());
     Ok(Paying {
-        gateway: Arc::new(StripeGateway::new(&"sk_test_double".to_owned().into(), Some(&api_url))?),
+        gateway: Arc::new(StripeGateway::new(
+            &"sk_test_double".to_owned().into(),
+            Some(&api_url),
+        )?),
         webhook_secret: secret.into(),
         browser: Some(double.browser_router()),
     })
@@ -185,21 +203,33 @@ pub fn demo_site(public_url: String, hold_seconds: i64) -> Site {
         hold_seconds,
         stripe_script_url: DOUBLE_SCRIPT.to_owned(),
         stripe_publishable_key: "pk_test_double".to_owned(),
-        demo: Some(Demo { accounts: seed::accounts() }),
+        demo: Some(Demo {
+            accounts: seed::accounts(),
+        }),
     }
 }
 
 fn announce(config: &Config, role: Role) {
-    let engine = if config.database_url.starts_with("sqlite") { "SQLite" } else { "PostgreSQL" };
+    let engine = if config.database_url.starts_with("sqlite") {
+        "SQLite"
+    } else {
+        "PostgreSQL"
+    };
     tracing::info!(
         hold_seconds = config.holds.hold_seconds,
-        queue = if config.redis_url.is_some() { "Redis" } else { "in process" },
+        queue = if config.redis_url.is_some() {
+            "Redis"
+        } else {
+            "in process"
+        },
         "Stagedoor {} on {engine}, {role:?}: {}",
         env!("CARGO_PKG_VERSION"),
         config.public_url
     );
     if matches!(config.stripe, StripeConfig::Demo) {
-        tracing::warn!("DEMO MODE: no Stripe keys are set, so payments go to the built-in double and no money moves");
+        tracing::warn!(
+            "DEMO MODE: no Stripe keys are set, so payments go to the built-in double and no money moves"
+        );
     }
     if !config.rate_limits {
         tracing::warn!("RATE LIMITS ARE OFF: anybody may guess passwords as fast as they can");

@@ -94,10 +94,12 @@ pub async fn sessions_delete_expired(
 }
 
 fn hash(id: &Id) -> String {
-    Sha256::digest(id.to_string()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Sha256::digest(id.to_string())
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 fn backend(error: &sqlx::Error) -> Error {
@@ -119,8 +121,16 @@ impl Written {
         let user_id = data.get(USER_ID).and_then(Value::as_str).map(str::to_owned);
         let record =
             serde_json::to_string(&data).map_err(|error| Error::Encode(error.to_string()))?;
-        let expires_at = session.expiry_date.unix_timestamp().saturating_mul(1_000_000);
-        Ok(Self { id_hash: hash(&session.id), user_id, record, expires_at })
+        let expires_at = session
+            .expiry_date
+            .unix_timestamp()
+            .saturating_mul(1_000_000);
+        Ok(Self {
+            id_hash: hash(&session.id),
+            user_id,
+            record,
+            expires_at,
+        })
     }
 }
 
@@ -167,7 +177,11 @@ fn read(row: &AnyRow, id: &Id) -> std::result::Result<Record, sqlx::Error> {
     let expires_at: i64 = row.try_get("expires_at")?;
     let expiry_date = time::OffsetDateTime::from_unix_timestamp(expires_at / 1_000_000)
         .map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(Record { id: *id, data, expiry_date })
+    Ok(Record {
+        id: *id,
+        data,
+        expiry_date,
+    })
 }
 
 #[async_trait]
@@ -207,7 +221,9 @@ impl SessionStore for DbSessions {
         .fetch_optional(self.db.reads())
         .await
         .map_err(|error| backend(&error))?;
-        row.map(|row| read(&row, id)).transpose().map_err(|error| backend(&error))
+        row.map(|row| read(&row, id))
+            .transpose()
+            .map_err(|error| backend(&error))
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {

@@ -68,7 +68,13 @@ pub struct Shop {
 impl Shop {
     /// Puts the parts together. Errors: the system's randomness fails.
     pub fn new(parts: Parts) -> FaultResult<Self> {
-        let Parts { db, clock, gateway, holds, .. } = parts;
+        let Parts {
+            db,
+            clock,
+            gateway,
+            holds,
+            ..
+        } = parts;
         let limits = Arc::new(Limits::new(clock.clone(), parts.rate_limits));
         let (queue, workers) = Queue::new();
         let orders = OrdersService::new(db.clone(), clock.clone(), holds, Arc::new(queue));
@@ -119,15 +125,24 @@ impl Shop {
         let mut jobs = JoinSet::new();
         jobs.spawn(self.sweeper.run());
         jobs.spawn(clean(self.db.clone(), self.clock.clone()));
-        let desk = Desk { orders: self.orders, engine: self.engine };
-        jobs.spawn(self.workers.run(self.db, self.clock, desk, redis_url, works));
+        let desk = Desk {
+            orders: self.orders,
+            engine: self.engine,
+        };
+        jobs.spawn(
+            self.workers
+                .run(self.db, self.clock, desk, redis_url, works),
+        );
         jobs
     }
 }
 
 /// Deletes sessions and idempotency keys whose time is over, every hour.
 async fn clean(db: Db, clock: SharedClock) {
-    let kept = Kept { db: db.clone(), clock: clock.clone() };
+    let kept = Kept {
+        db: db.clone(),
+        clock: clock.clone(),
+    };
     let mut tick = tokio::time::interval(CLEAN_EVERY);
     loop {
         tick.tick().await;
@@ -137,7 +152,10 @@ async fn clean(db: Db, clock: SharedClock) {
             (Ok(sessions), Ok(keys)) => tracing::debug!(sessions, keys, "old rows deleted"),
             (Err(error), _) | (_, Err(error)) => {
                 let fault = Fault::Database(error);
-                tracing::warn!(error = crate::fault::chain(&fault), "old rows were not deleted");
+                tracing::warn!(
+                    error = crate::fault::chain(&fault),
+                    "old rows were not deleted"
+                );
             }
         }
     }

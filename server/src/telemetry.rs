@@ -6,7 +6,9 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 /// What is logged where `RUST_LOG` says nothing.
 const LEVELS: &str = "info,sqlx::query=warn,tower_sessions=warn,leptos=warn";
-const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
 
 /// Sends the log to standard error.
 pub fn start_log(format: LogFormat) {
@@ -14,10 +16,12 @@ pub fn start_log(format: LogFormat) {
     let log = tracing_subscriber::registry().with(levels);
     // A second start in one process (tests) keeps the first.
     let _ = match format {
-        LogFormat::Pretty => {
-            log.with(fmt::layer().with_target(false).with_writer(std::io::stderr)).try_init()
-        }
-        LogFormat::Json => log.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Pretty => log
+            .with(fmt::layer().with_target(false).with_writer(std::io::stderr))
+            .try_init(),
+        LogFormat::Json => log
+            .with(fmt::layer().json().with_writer(std::io::stderr))
+            .try_init(),
     };
 }
 

@@ -12,7 +12,10 @@ pub async fn sign_up(
     #[server(default)] name: String,
     #[server(default)] next: String,
 ) -> Result<(), AppError> {
-    use crate::{accounts::{Accounts, SignUp}, context};
+    use crate::{
+        accounts::{Accounts, SignUp},
+        context,
+    };
     let accounts = context::port::<dyn Accounts>()?;
     let request = SignUp {
         email: email.clone(),
@@ -36,9 +39,18 @@ pub async fn sign_in(
     #[server(default)] password: Password,
     #[server(default)] next: String,
 ) -> Result<(), AppError> {
-    use crate::{accounts::{Accounts, SignIn}, context};
+    use crate::{
+        accounts::{Accounts, SignIn},
+        context,
+    };
     let accounts = context::port::<dyn Accounts>()?;
-    match accounts.sign_in(SignIn { email: email.clone(), password }).await {
+    match accounts
+        .sign_in(SignIn {
+            email: email.clone(),
+            password,
+        })
+        .await
+    {
         Ok(_) => {
             context::redirect(&context::local_path(&next).unwrap_or_else(|| "/".to_owned()));
             Ok(())

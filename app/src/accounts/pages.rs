@@ -16,7 +16,11 @@ fn next() -> String {
 
 /// Where the other of the two pages is, with the way back kept.
 fn other(path: &str, next: &str) -> String {
-    if next.is_empty() { path.to_owned() } else { format!("{path}?next={}", context::percent_encode(next)) }
+    if next.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?next={}", context::percent_encode(next))
+    }
 }
 
 /// Makes an account.

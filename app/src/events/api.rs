@@ -18,8 +18,8 @@ pub async fn create(
 ) -> Result<(), AppError> {
     use crate::{
         context,
-        events::{CreateEvent, Events, starts_at},
         error::FieldError,
+        events::{CreateEvent, Events, starts_at},
     };
     let values = [
         ("title", title.as_str()),
@@ -60,7 +60,10 @@ pub async fn create(
     };
     match events.create(&viewer, request).await {
         Ok(event) => {
-            context::notice(format!("{} is on. Now list your tickets for it.", event.title));
+            context::notice(format!(
+                "{} is on. Now list your tickets for it.",
+                event.title
+            ));
             context::redirect(&format!("/sell?event={}", event.id));
             Ok(())
         }

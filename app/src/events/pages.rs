@@ -24,8 +24,17 @@ struct Asked {
 impl Asked {
     fn read() -> Self {
         use_query_map().with_untracked(|query| {
-            let given = |name| query.get(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-            Self { q: given("q"), city: given("city"), cursor: given("cursor") }
+            let given = |name| {
+                query
+                    .get(name)
+                    .map(|text| text.trim().to_owned())
+                    .unwrap_or_default()
+            };
+            Self {
+                q: given("q"),
+                city: given("city"),
+                cursor: given("cursor"),
+            }
         })
     }
 
@@ -52,7 +61,11 @@ impl Asked {
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| format!("{name}={}", context::percent_encode(value)))
             .collect();
-        if query.is_empty() { "/".to_owned() } else { format!("/?{}", query.join("&")) }
+        if query.is_empty() {
+            "/".to_owned()
+        } else {
+            format!("/?{}", query.join("&"))
+        }
     }
 }
 
@@ -68,7 +81,10 @@ pub fn HomePage() -> impl IntoView {
         // A cursor that somebody has kept too long is no reason for an error page.
         let list = match events.list(asked.query()).await {
             Err(AppError::Invalid(_)) => {
-                let first = EventQuery { cursor: None, ..asked.query() };
+                let first = EventQuery {
+                    cursor: None,
+                    ..asked.query()
+                };
                 events.list(first).await?
             }
             list => list?,
@@ -80,7 +96,11 @@ pub fn HomePage() -> impl IntoView {
             (q, "") => format!("\u{201c}{q}\u{201d}"),
             (q, city) => format!("\u{201c}{q}\u{201d} in {city}"),
         };
-        let title = if asked.is_everything() { String::new() } else { heading.clone() };
+        let title = if asked.is_everything() {
+            String::new()
+        } else {
+            heading.clone()
+        };
         let nothing = list.events.is_empty();
         Ok(view! {
             <Title text=title/>
@@ -211,7 +231,10 @@ pub fn EventPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
     page(async move {
         let flash = context::take_flash();
-        let (events, tickets) = (context::port::<dyn Events>()?, context::port::<dyn Tickets>()?);
+        let (events, tickets) = (
+            context::port::<dyn Events>()?,
+            context::port::<dyn Tickets>()?,
+        );
         let viewer = context::viewer();
         let event = find(&events, &id).await?;
         let offers = tickets.offers(event.id).await?;

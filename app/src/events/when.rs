@@ -17,13 +17,21 @@ pub fn when(starts_at: Timestamp, time_zone: &str) -> String {
 /// `Thursday 1 May 2031, 8:30 pm BST`
 pub fn when_in_full(starts_at: Timestamp, time_zone: &str) -> String {
     let local = local(starts_at, time_zone);
-    format!("{}, {} {}", local.strftime("%A %-d %B %Y"), clock_time(&local), local.strftime("%Z"))
+    format!(
+        "{}, {} {}",
+        local.strftime("%A %-d %B %Y"),
+        clock_time(&local),
+        local.strftime("%Z")
+    )
 }
 
 /// Day of the month and month, for a card's corner: `1` and `May`.
 pub fn day_and_month(starts_at: Timestamp, time_zone: &str) -> (String, String) {
     let local = local(starts_at, time_zone);
-    (local.strftime("%-d").to_string(), local.strftime("%b").to_string())
+    (
+        local.strftime("%-d").to_string(),
+        local.strftime("%b").to_string(),
+    )
 }
 
 fn clock_time(local: &Zoned) -> String {
@@ -35,14 +43,19 @@ fn clock_time(local: &Zoned) -> String {
 /// Errors: at `date`, `time` or `time_zone`.
 pub fn starts_at(date: &str, time: &str, time_zone: &str) -> Result<Timestamp, FieldError> {
     let zone = TimeZone::get(time_zone.trim()).map_err(|_| {
-        FieldError::new("time_zone", "Choose the time zone of the venue, like Europe/London.")
+        FieldError::new(
+            "time_zone",
+            "Choose the time zone of the venue, like Europe/London.",
+        )
     })?;
-    let day: civil::Date = date.trim().parse().map_err(|_| {
-        FieldError::new("date", "Choose the day, like 2031-05-01.")
-    })?;
-    let hour: civil::Time = time.trim().parse().map_err(|_| {
-        FieldError::new("time", "Choose when it begins, like 19:30.")
-    })?;
+    let day: civil::Date = date
+        .trim()
+        .parse()
+        .map_err(|_| FieldError::new("date", "Choose the day, like 2031-05-01."))?;
+    let hour: civil::Time = time
+        .trim()
+        .parse()
+        .map_err(|_| FieldError::new("time", "Choose when it begins, like 19:30."))?;
     day.to_datetime(hour)
         .to_zoned(zone)
         .map(|zoned| zoned.timestamp())
@@ -62,15 +75,31 @@ mod tests {
             when_in_full(starts_at, "Europe/London"),
             "Thursday 1 May 2031, 8:30 pm BST"
         );
-        assert_eq!(day_and_month(starts_at, "Nowhere/AtAll"), ("1".to_owned(), "May".to_owned()));
+        assert_eq!(
+            day_and_month(starts_at, "Nowhere/AtAll"),
+            ("1".to_owned(), "May".to_owned())
+        );
     }
 
     #[test]
     fn a_form_means_the_venues_clocks() {
         let begins = starts_at("2031-05-01", "20:30", "Europe/London").unwrap();
         assert_eq!(begins, "2031-05-01T19:30:00Z".parse().unwrap());
-        assert_eq!(starts_at("1 May", "20:30", "Europe/London").unwrap_err().field, "date");
-        assert_eq!(starts_at("2031-05-01", "late", "Europe/London").unwrap_err().field, "time");
-        assert_eq!(starts_at("2031-05-01", "20:30", "Leeds").unwrap_err().field, "time_zone");
+        assert_eq!(
+            starts_at("1 May", "20:30", "Europe/London")
+                .unwrap_err()
+                .field,
+            "date"
+        );
+        assert_eq!(
+            starts_at("2031-05-01", "late", "Europe/London")
+                .unwrap_err()
+                .field,
+            "time"
+        );
+        assert_eq!(
+            starts_at("2031-05-01", "20:30", "Leeds").unwrap_err().field,
+            "time_zone"
+        );
     }
 }

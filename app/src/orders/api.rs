@@ -70,7 +70,10 @@ async fn reserve_and_go(request: super::Reserve, attempt: &str) -> Result<(), Ap
             Ok(())
         }
         // The form was sent again after it had been changed: what it asks for now is a new try.
-        Err(AppError::Conflict { conflict: Conflict::IdempotencyMismatch, .. }) => {
+        Err(AppError::Conflict {
+            conflict: Conflict::IdempotencyMismatch,
+            ..
+        }) => {
             let error = AppError::invalid("", "Please choose once more.");
             context::refuse("reserve", error, &[])
         }
@@ -83,7 +86,11 @@ async fn reserve_and_go(request: super::Reserve, attempt: &str) -> Result<(), Ap
 fn in_one_sentence(error: AppError) -> AppError {
     match error {
         AppError::Invalid(fields) => {
-            let message = fields.into_iter().map(|wrong| wrong.message).collect::<Vec<_>>().join(" ");
+            let message = fields
+                .into_iter()
+                .map(|wrong| wrong.message)
+                .collect::<Vec<_>>()
+                .join(" ");
             AppError::invalid("", message)
         }
         other => other,

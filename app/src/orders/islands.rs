@@ -51,9 +51,7 @@ fn run(seconds_left: i64, set_left: WriteSignal<i64>) {
         }
     };
     tick();
-    if let Ok(handle) =
-        set_interval_with_handle(tick, std::time::Duration::from_millis(250))
-    {
+    if let Ok(handle) = set_interval_with_handle(tick, std::time::Duration::from_millis(250)) {
         on_cleanup(move || handle.clear());
     }
 }
@@ -82,7 +80,9 @@ fn reload() {
 fn now() -> f64 {
     #[cfg(target_arch = "wasm32")]
     {
-        window().performance().map_or(0.0, |performance| performance.now() / 1000.0)
+        window()
+            .performance()
+            .map_or(0.0, |performance| performance.now() / 1000.0)
     }
     #[cfg(not(target_arch = "wasm32"))]
     0.0
@@ -94,7 +94,10 @@ fn seconds_since_answer_began() -> Option<f64> {
     {
         use wasm_bindgen::JsCast;
         let entries = window().performance()?.get_entries_by_type("navigation");
-        let page = entries.get(0).dyn_into::<web_sys::PerformanceNavigationTiming>().ok()?;
+        let page = entries
+            .get(0)
+            .dyn_into::<web_sys::PerformanceNavigationTiming>()
+            .ok()?;
         let since = now() - page.response_start() / 1000.0;
         (since >= 0.0).then_some(since)
     }
@@ -107,7 +110,10 @@ fn to_f64(seconds: i64) -> f64 {
     seconds as f64
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "whole seconds, a day at most")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "whole seconds, a day at most"
+)]
 fn to_i64(seconds: f64) -> i64 {
     seconds as i64
 }

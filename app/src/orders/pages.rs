@@ -9,7 +9,7 @@ use crate::{
     ids::OrderId,
     payments::{PaymentStatus, Payments, to_pay},
     tickets::Ticket,
-    ui::{Form, Icon, flash_message, hidden, icon, page_for, poster, post_to, problem_at_top},
+    ui::{Form, Icon, flash_message, hidden, icon, page_for, post_to, poster, problem_at_top},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -21,8 +21,20 @@ pub fn OrdersPage() -> impl IntoView {
     let cursor = use_query_map().with_untracked(|query| query.get("cursor"));
     page_for(|viewer| async move {
         let flash = context::take_flash();
-        let (orders, events) = (context::port::<dyn Orders>()?, context::port::<dyn Events>()?);
-        let list = match orders.list(&viewer, OrderQuery { cursor, limit: Some(20) }).await {
+        let (orders, events) = (
+            context::port::<dyn Orders>()?,
+            context::port::<dyn Events>()?,
+        );
+        let list = match orders
+            .list(
+                &viewer,
+                OrderQuery {
+                    cursor,
+                    limit: Some(20),
+                },
+            )
+            .await
+        {
             Err(AppError::Invalid(_)) => orders.list(&viewer, OrderQuery::default()).await?,
             list => list?,
         };
@@ -35,7 +47,9 @@ pub fn OrdersPage() -> impl IntoView {
             rows.push(row(&order, event));
         }
         let nothing = rows.is_empty();
-        let more = list.next.map(|cursor| format!("/orders?cursor={}", context::percent_encode(&cursor)));
+        let more = list
+            .next
+            .map(|cursor| format!("/orders?cursor={}", context::percent_encode(&cursor)));
         Ok(view! {
             <Title text="Orders"/>
             <h1 class="display">"Orders"</h1>
@@ -56,7 +70,9 @@ pub fn OrdersPage() -> impl IntoView {
 }
 
 fn row(order: &Order, event: Option<Event>) -> impl IntoView + use<> {
-    let title = event.as_ref().map_or_else(|| "Order".to_owned(), |event| event.title.clone());
+    let title = event
+        .as_ref()
+        .map_or_else(|| "Order".to_owned(), |event| event.title.clone());
     let begins = event.map(|event| when(event.starts_at, &event.time_zone));
     view! {
         <li>
@@ -76,7 +92,11 @@ fn row(order: &Order, event: Option<Event>) -> impl IntoView + use<> {
 }
 
 fn count(tickets: usize) -> String {
-    if tickets == 1 { "1 ticket".to_owned() } else { format!("{tickets} tickets") }
+    if tickets == 1 {
+        "1 ticket".to_owned()
+    } else {
+        format!("{tickets} tickets")
+    }
 }
 
 fn status_badge(status: OrderStatus) -> impl IntoView {
@@ -95,12 +115,13 @@ fn status_badge(status: OrderStatus) -> impl IntoView {
 #[component]
 pub fn OrderPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
-    let from_bank =
-        use_query_map().with_untracked(|query| query.get("payment_intent").is_some());
+    let from_bank = use_query_map().with_untracked(|query| query.get("payment_intent").is_some());
     page_for(|viewer| async move {
         let id: OrderId = id.parse().map_err(|_| AppError::NotFound)?;
-        let (orders, payments) =
-            (context::port::<dyn Orders>()?, context::port::<dyn Payments>()?);
+        let (orders, payments) = (
+            context::port::<dyn Orders>()?,
+            context::port::<dyn Payments>()?,
+        );
         let events = context::port::<dyn Events>()?;
         // Asks Stripe first if a payment is under way: the order shown is the order after that.
         let payment = payments.of_order(&viewer, id).await?;
@@ -216,7 +237,11 @@ fn open(
 /// Paid: the tickets themselves.
 fn complete(order: &Order, event: &Event, viewer: &Viewer) -> AnyView {
     let name = viewer.user.name.clone();
-    let stubs = order.tickets.iter().map(|ticket| stub(ticket, event, &name)).collect_view();
+    let stubs = order
+        .tickets
+        .iter()
+        .map(|ticket| stub(ticket, event, &name))
+        .collect_view();
     view! {
         <div class="notice notice-good" role="status">
             <strong>"Paid. The tickets are yours."</strong>
@@ -249,7 +274,9 @@ fn stub(ticket: &Ticket, event: &Event, holder: &str) -> impl IntoView + use<> {
 
 /// The end of an id, which is the part that differs.
 fn short(id: &str) -> String {
-    id.get(id.len().saturating_sub(8)..).unwrap_or(id).to_uppercase()
+    id.get(id.len().saturating_sub(8)..)
+        .unwrap_or(id)
+        .to_uppercase()
 }
 
 fn over(event: &Event, title: &'static str, text: &'static str) -> AnyView {

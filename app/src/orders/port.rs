@@ -14,7 +14,12 @@ pub trait Orders: Send + Sync {
     ///
     /// Errors: `Invalid`, `NotFound`, `TicketReserved` (with the seconds left), `TicketSold`,
     /// `TicketWithdrawn`, `NotEnoughTickets`, `OwnTicket`, `EventOver`, `IdempotencyMismatch`.
-    async fn reserve(&self, viewer: &Viewer, request: Reserve, key: Option<&str>) -> AppResult<Order>;
+    async fn reserve(
+        &self,
+        viewer: &Viewer,
+        request: Reserve,
+        key: Option<&str>,
+    ) -> AppResult<Order>;
 
     /// Own orders, newest first. Errors: `Invalid` at `cursor` or `limit`.
     async fn list(&self, viewer: &Viewer, query: OrderQuery) -> AppResult<OrderList>;

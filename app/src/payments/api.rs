@@ -24,7 +24,16 @@ pub async fn pay(
         return context::refuse("pay", AppError::NotFound, &[]);
     };
     let by_form = context::posted_by_form();
-    match payments.pay(&viewer, Pay { order_id: order, token }).await {
+    match payments
+        .pay(
+            &viewer,
+            Pay {
+                order_id: order,
+                token,
+            },
+        )
+        .await
+    {
         Ok(payment) if by_form => {
             let bank = match payment.status {
                 PaymentStatus::RequiresAction => payments.bank_page(&viewer, payment.id).await?,

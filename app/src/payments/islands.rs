@@ -99,8 +99,11 @@ pub fn BankButton(
     let go = move |event: leptos::ev::MouseEvent| {
         event.prevent_default();
         set_busy.set(true);
-        let (script, key, secret) =
-            (script_url.clone(), publishable_key.clone(), client_secret.clone());
+        let (script, key, secret) = (
+            script_url.clone(),
+            publishable_key.clone(),
+            client_secret.clone(),
+        );
         leptos::task::spawn_local(async move {
             let asked = stripe::load(&script, &key).await;
             let answered = match asked {
@@ -122,7 +125,11 @@ pub fn BankButton(
     }
 }
 
-fn start(setup: CardSetup, set_doing: WriteSignal<Doing>, set_problem: WriteSignal<Option<String>>) {
+fn start(
+    setup: CardSetup,
+    set_doing: WriteSignal<Doing>,
+    set_problem: WriteSignal<Option<String>>,
+) {
     leptos::task::spawn_local(async move {
         match stripe::mount(&setup).await {
             Ok(()) => set_doing.set(Doing::Ready),
@@ -236,7 +243,8 @@ mod stripe {
         if field(&window, "Stripe").is_undefined() {
             let loading = Promise::new(&mut |resolve, reject| {
                 let script = document().create_element("script").ok();
-                let script = script.and_then(|script| script.dyn_into::<web_sys::HtmlScriptElement>().ok());
+                let script =
+                    script.and_then(|script| script.dyn_into::<web_sys::HtmlScriptElement>().ok());
                 if let (Some(script), Some(head)) = (script, document().head()) {
                     script.set_src(&url);
                     script.set_onload(Some(&resolve));
@@ -263,7 +271,10 @@ mod stripe {
             ("amount", amount.into()),
             ("currency", setup.currency.to_lowercase().into()),
             ("captureMethod", "manual".into()),
-            ("paymentMethodTypes", js_sys::Array::of1(&"card".into()).into()),
+            (
+                "paymentMethodTypes",
+                js_sys::Array::of1(&"card".into()).into(),
+            ),
         ]);
         let elements = call(&stripe, "elements", &[&options])?;
         let element = call(&elements, "create", &[&"payment".into()])?;
@@ -287,7 +298,9 @@ mod stripe {
         let options = object(&[("elements", elements)]);
         let answer = wait(call(&stripe, "createConfirmationToken", &[&options])?).await?;
         complaint(&answer)?;
-        field(&field(&answer, "confirmationToken"), "id").as_string().ok_or_else(|| AWAY.to_owned())
+        field(&field(&answer, "confirmationToken"), "id")
+            .as_string()
+            .ok_or_else(|| AWAY.to_owned())
     }
 
     /// Brings the buyer to their bank and back. Errors: what the bank said.

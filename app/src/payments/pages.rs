@@ -12,15 +12,27 @@ use leptos::prelude::*;
 /// Test cards of the demo: what they come to, and Stripe's name for them.
 const DEMO_CARDS: &[(&str, &str)] = &[
     ("pm_card_visa", "4242 4242 4242 4242: paid"),
-    ("pm_card_threeDSecure2Required", "4000 0000 0000 3220: the bank asks first"),
+    (
+        "pm_card_threeDSecure2Required",
+        "4000 0000 0000 3220: the bank asks first",
+    ),
     ("pm_card_chargeDeclined", "4000 0000 0000 0002: declined"),
-    ("pm_card_chargeDeclinedInsufficientFunds", "4000 0000 0000 9995: not enough money"),
+    (
+        "pm_card_chargeDeclinedInsufficientFunds",
+        "4000 0000 0000 9995: not enough money",
+    ),
 ];
 
 /// What the buyer can do to pay, given how the payment stands.
-pub fn to_pay(order: &Order, payment: Option<Payment>, flash: Option<&Flash>) -> AppResult<AnyView> {
+pub fn to_pay(
+    order: &Order,
+    payment: Option<Payment>,
+    flash: Option<&Flash>,
+) -> AppResult<AnyView> {
     let site = context::site()?;
-    let declined = payment.as_ref().is_some_and(|payment| payment.status == PaymentStatus::Declined);
+    let declined = payment
+        .as_ref()
+        .is_some_and(|payment| payment.status == PaymentStatus::Declined);
     match payment {
         Some(payment) if payment.status == PaymentStatus::RequiresAction => {
             Ok(bank(&site, &payment, flash))
@@ -82,7 +94,10 @@ fn card(site: &Site, order: &Order, declined: bool, flash: Option<&Flash>) -> An
 
 /// In a demo shop: Stripe's test cards, one click each, with and without JavaScript.
 fn demo_cards(order: &Order, form: &Form) -> AnyView {
-    let cards = DEMO_CARDS.iter().map(|(token, label)| Choice::new(*token, *label)).collect();
+    let cards = DEMO_CARDS
+        .iter()
+        .map(|(token, label)| Choice::new(*token, *label))
+        .collect();
     view! {
         {post_to::<api::Pay>("demo-cards stack", view! {
             <h3 class="label">"Demo cards"</h3>

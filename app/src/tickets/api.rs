@@ -32,12 +32,17 @@ pub async fn put_on_sale(
         ("seat", &seat),
     ];
     let refuse = |error| context::refuse("list", context::at_fields(error, NAMES), &values);
-    let (events, tickets) = (context::port::<dyn Events>()?, context::port::<dyn Tickets>()?);
+    let (events, tickets) = (
+        context::port::<dyn Events>()?,
+        context::port::<dyn Tickets>()?,
+    );
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
         Err(error) => return refuse(error),
     };
-    let Ok(event_id) = event_id.parse() else { return refuse(AppError::NotFound) };
+    let Ok(event_id) = event_id.parse() else {
+        return refuse(AppError::NotFound);
+    };
     let event = match events.get(event_id).await {
         Ok(event) => event,
         Err(error) => return refuse(error),
@@ -85,7 +90,9 @@ fn read_amounts(
     use crate::{error::FieldError, money::Money};
     let quantity = match quantity.trim() {
         "" => Ok(1),
-        text => text.parse().map_err(|_| FieldError::new("quantity", "Write a number, like 2.")),
+        text => text
+            .parse()
+            .map_err(|_| FieldError::new("quantity", "Write a number, like 2.")),
     };
     let amount = |field: &str, text: &str| {
         Money::parse(text, currency)
@@ -93,11 +100,16 @@ fn read_amounts(
             .map_err(|error| FieldError::new(field, error.to_string()))
     };
     let price = amount("price", price);
-    let face_value = given(face_value).map(|text| amount("face_value", &text)).transpose();
+    let face_value = given(face_value)
+        .map(|text| amount("face_value", &text))
+        .transpose();
     match (quantity, price, face_value) {
         (Ok(quantity), Ok(price), Ok(face_value)) => Ok((quantity, price, face_value)),
         (quantity, price, face_value) => Err(AppError::Invalid(
-            [quantity.err(), price.err(), face_value.err()].into_iter().flatten().collect(),
+            [quantity.err(), price.err(), face_value.err()]
+                .into_iter()
+                .flatten()
+                .collect(),
         )),
     }
 }
@@ -118,8 +130,12 @@ pub async fn edit(
         money::Money,
         tickets::{EditTicket, Tickets, form_of},
     };
-    let values =
-        [("price", price.as_str()), ("section", &section), ("row", &row), ("seat", &seat)];
+    let values = [
+        ("price", price.as_str()),
+        ("section", &section),
+        ("row", &row),
+        ("seat", &seat),
+    ];
     let form = form_of(&ticket_id);
     let refuse = |error| context::refuse(&form, context::at_fields(error, NAMES), &values);
     let tickets = context::port::<dyn Tickets>()?;

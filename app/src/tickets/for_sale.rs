@@ -26,7 +26,11 @@ pub fn for_sale(
     let sell = format!("/sell?event={}", event.id);
     let nothing = offers.groups.iter().all(|group| group.available == 0) && offers.seats.is_empty();
     let summary = summary(&offers);
-    let groups = offers.groups.into_iter().map(|group| offer(event, group)).collect_view();
+    let groups = offers
+        .groups
+        .into_iter()
+        .map(|group| offer(event, group))
+        .collect_view();
     let seats = (!offers.seats.is_empty()).then(|| seat_form(event, offers.seats, viewer));
     view! {
         <section class="sale" aria-labelledby="tickets">
@@ -73,8 +77,13 @@ fn face_value(minor: Option<i64>, event: &Event, price_minor: i64) -> Option<Any
 
 fn offer(event: &Event, offer: Offer) -> impl IntoView + use<> {
     let price = Money::new(offer.price_minor, event.currency);
-    let section = offer.section.clone().unwrap_or_else(|| "General admission".to_owned());
-    let most = i64::try_from(TICKETS_PER_ORDER_MAX).unwrap_or(8).min(offer.available);
+    let section = offer
+        .section
+        .clone()
+        .unwrap_or_else(|| "General admission".to_owned());
+    let most = i64::try_from(TICKETS_PER_ORDER_MAX)
+        .unwrap_or(8)
+        .min(offer.available);
     let choices = (1..=most)
         .map(|count| {
             let total = Money::new(offer.price_minor * count, event.currency);

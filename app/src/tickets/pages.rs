@@ -9,8 +9,8 @@ use crate::{
     money::{Currency, Money},
     orders::countdown_text,
     ui::{
-        Choice, Form, Input, area, choose, field, flash_message, hidden, page_for, poster,
-        post_to, problem_at_top,
+        Choice, Form, Input, area, choose, field, flash_message, hidden, page_for, post_to, poster,
+        problem_at_top,
     },
 };
 use leptos::prelude::*;
@@ -22,7 +22,10 @@ use std::sync::Arc;
 #[component]
 pub fn SellPage() -> impl IntoView {
     let (event, q) = use_query_map().with_untracked(|query| {
-        (query.get("event").unwrap_or_default(), query.get("q").unwrap_or_default())
+        (
+            query.get("event").unwrap_or_default(),
+            query.get("q").unwrap_or_default(),
+        )
     });
     page_for(|viewer| async move {
         let flash = context::take_flash();
@@ -45,8 +48,11 @@ async fn choose_event(
     let found = if q.is_empty() {
         Vec::new()
     } else {
-        let query =
-            EventQuery { q: Some(q.to_owned()), limit: Some(10), ..EventQuery::default() };
+        let query = EventQuery {
+            q: Some(q.to_owned()),
+            limit: Some(10),
+            ..EventQuery::default()
+        };
         events.list(query).await?.events
     };
     let form = Form::new("event", flash);
@@ -112,15 +118,27 @@ fn event_rows(title: &'static str, events: Vec<Event>) -> Option<AnyView> {
 }
 
 fn event_form(form: &Form) -> impl IntoView + use<> {
-    let countries = COUNTRIES.iter().map(|(code, name)| Choice::new(*code, *name)).collect();
-    let currencies = Currency::all().map(|code| Choice::new(code.code(), code.code())).collect();
+    let countries = COUNTRIES
+        .iter()
+        .map(|(code, name)| Choice::new(*code, *name))
+        .collect();
+    let currencies = Currency::all()
+        .map(|code| Choice::new(code.code(), code.code()))
+        .collect();
     let zones = jiff::tz::db()
         .available()
         .map(|zone| zone.as_str().to_owned())
-        .filter(|zone| zone.contains('/') && !zone.starts_with("Etc/") && !zone.starts_with("SystemV/"))
+        .filter(|zone| {
+            zone.contains('/') && !zone.starts_with("Etc/") && !zone.starts_with("SystemV/")
+        })
         .map(|zone| Choice::new(zone.clone(), zone.replace('_', " ")))
         .collect();
-    let text = |name, label, max| Input { name, label, max: Some(max), ..Input::default() };
+    let text = |name, label, max| Input {
+        name,
+        label,
+        max: Some(max),
+        ..Input::default()
+    };
     view! {
         {post_to::<Create>("stack", view! {
             {problem_at_top(form)}
@@ -257,7 +275,10 @@ pub fn TicketsPage() -> impl IntoView {
 fn stub(owned: OwnedTicket, holder: &str) -> impl IntoView + use<> {
     let ticket = owned.ticket;
     let id = ticket.id.to_string();
-    let number = id.get(id.len().saturating_sub(8)..).unwrap_or_default().to_uppercase();
+    let number = id
+        .get(id.len().saturating_sub(8)..)
+        .unwrap_or_default()
+        .to_uppercase();
     view! {
         <li class="stub">
             <div class="stub-main">

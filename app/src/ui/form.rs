@@ -35,7 +35,10 @@ impl Form {
 
     fn error(&self, field: &str) -> Option<String> {
         let fields = self.flash.iter().flat_map(|flash| &flash.fields);
-        fields.into_iter().find(|wrong| wrong.field == field).map(|wrong| wrong.message.clone())
+        fields
+            .into_iter()
+            .find(|wrong| wrong.field == field)
+            .map(|wrong| wrong.message.clone())
     }
 
     /// What concerns no field of it.
@@ -53,7 +56,8 @@ impl Form {
 /// What the server said of the form as a whole.
 pub fn problem_at_top(form: &Form) -> impl IntoView + use<> {
     let text = form.message().or_else(|| {
-        form.was_refused().then(|| "Please look at the fields marked below.".to_owned())
+        form.was_refused()
+            .then(|| "Please look at the fields marked below.".to_owned())
     });
     text.map(|text| view! { <p class="notice notice-bad" role="alert">{text}</p> })
 }
@@ -97,7 +101,11 @@ pub fn field(form: &Form, input: Input) -> impl IntoView + use<> {
     let id = form.id(input.name);
     let error = form.error(input.name);
     let described = described_by(&id, input.hint.is_some(), error.is_some());
-    let kind = if input.kind.is_empty() { "text" } else { input.kind };
+    let kind = if input.kind.is_empty() {
+        "text"
+    } else {
+        input.kind
+    };
     let value = (kind != "password").then(|| form.value(input.name, input.value));
     view! {
         <div class="field">
@@ -160,7 +168,10 @@ pub struct Choice {
 impl Choice {
     /// `value`, shown as `label`.
     pub fn new(value: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { value: value.into(), label: label.into() }
+        Self {
+            value: value.into(),
+            label: label.into(),
+        }
     }
 }
 
@@ -236,7 +247,10 @@ fn given(text: &'static str) -> Option<&'static str> {
 /// The message of a form that went well, or of none in particular.
 pub fn flash_message(flash: Option<&Flash>) -> Option<AnyView> {
     let flash = flash.filter(|flash| flash.form.is_empty())?;
-    let (class, role) =
-        if flash.good { ("notice notice-good", "status") } else { ("notice notice-bad", "alert") };
+    let (class, role) = if flash.good {
+        ("notice notice-good", "status")
+    } else {
+        ("notice notice-bad", "alert")
+    };
     Some(view! { <p class=class role=role>{flash.message.clone()}</p> }.into_any())
 }

@@ -11,7 +11,9 @@ mod poster;
 mod theme;
 
 #[cfg(feature = "ssr")]
-pub use form::{Choice, Form, Input, area, choose, field, flash_message, hidden, post_to, problem_at_top};
+pub use form::{
+    Choice, Form, Input, area, choose, field, flash_message, hidden, post_to, problem_at_top,
+};
 #[cfg(feature = "ssr")]
 pub use icons::{Icon, icon};
 #[cfg(feature = "ssr")]

@@ -10,9 +10,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 /// A page that anybody may see.
-pub fn page(
-    content: impl Future<Output = AppResult<AnyView>> + Send + 'static,
-) -> impl IntoView {
+pub fn page(content: impl Future<Output = AppResult<AnyView>> + Send + 'static) -> impl IntoView {
     view! {
         <Suspense>
             {Suspend::new(async move { content.await.unwrap_or_else(|error| problem(&error)) })}

@@ -51,7 +51,9 @@ fn curtain(seed: u64, shape: &'static str, accent: &'static str) -> AnyView {
         .map(|fold| {
             let x = fold * 44 - 16;
             let sway = pick(seed >> (fold % 7 * 5), 22);
-            let d = format!("M{x} 0h30c{sway} 70 -{sway} 130 0 200h-30c-{sway} -70 {sway} -130 0 -200Z");
+            let d = format!(
+                "M{x} 0h30c{sway} 70 -{sway} 130 0 200h-30c-{sway} -70 {sway} -130 0 -200Z"
+            );
             view! { <path d=d fill=shape></path> }
         })
         .collect_view();

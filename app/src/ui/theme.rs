@@ -29,7 +29,9 @@ fn switch() {
     #[cfg(target_arch = "wasm32")]
     {
         use wasm_bindgen::JsCast;
-        let Some(root) = document().document_element() else { return };
+        let Some(root) = document().document_element() else {
+            return;
+        };
         let dark = match root.get_attribute("data-theme").as_deref() {
             Some("dark") => true,
             Some("light") => false,
@@ -42,7 +44,9 @@ fn switch() {
         let theme = if dark { "light" } else { "dark" };
         let _ = root.set_attribute("data-theme", theme);
         if let Ok(page) = document().dyn_into::<web_sys::HtmlDocument>() {
-            let _ = page.set_cookie(&format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax"));
+            let _ = page.set_cookie(&format!(
+                "theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax"
+            ));
         }
     }
 }

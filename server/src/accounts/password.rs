@@ -28,7 +28,10 @@ impl Passwords {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let nobody = hash("nobody's password")?;
         let turns = Semaphore::new(cores.saturating_sub(1).max(1));
-        Ok(Self { turns: Arc::new(turns), nobody: nobody.into() })
+        Ok(Self {
+            turns: Arc::new(turns),
+            nobody: nobody.into(),
+        })
     }
 
     /// The hash to keep. Errors: `Unavailable` when too many wait.
@@ -53,7 +56,9 @@ impl Passwords {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> FaultResult<T> {
         let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(AppError::Unavailable.into()) };
+        let Ok(Ok(_turn)) = turn else {
+            return Err(AppError::Unavailable.into());
+        };
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| Fault::unexpected("hashing panicked", error))
@@ -68,8 +73,11 @@ fn hash(password: &str) -> FaultResult<String> {
 }
 
 fn matches(password: &str, hash: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+    PasswordHash::new(hash).is_ok_and(|hash| {
+        Argon2::default()
+            .verify_password(password.as_bytes(), &hash)
+            .is_ok()
+    })
 }
 
 #[cfg(test)]
@@ -81,13 +89,28 @@ mod tests {
         let passwords = Passwords::new().unwrap();
         let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
         assert!(hash.starts_with("$argon2id$"));
-        assert!(passwords.verify("correct horse".to_owned(), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.verify("Correct horse".to_owned(), Some(hash)).await.unwrap());
+        assert!(
+            passwords
+                .verify("correct horse".to_owned(), Some(hash.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !passwords
+                .verify("Correct horse".to_owned(), Some(hash))
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
     async fn nobody_has_no_password() {
         let passwords = Passwords::new().unwrap();
-        assert!(!passwords.verify("nobody's password".to_owned(), None).await.unwrap());
+        assert!(
+            !passwords
+                .verify("nobody's password".to_owned(), None)
+                .await
+                .unwrap()
+        );
     }
 }

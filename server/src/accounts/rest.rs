@@ -55,5 +55,7 @@ struct CurrentUser {
 #[utoipa::path(get, path = "/api/user/currentuser", tag = "Accounts",
     responses((status = 200, body = CurrentUser)))]
 async fn current_user(viewer: Option<Extension<Viewer>>) -> Json<CurrentUser> {
-    Json(CurrentUser { current_user: viewer.map(|Extension(viewer)| viewer.user) })
+    Json(CurrentUser {
+        current_user: viewer.map(|Extension(viewer)| viewer.user),
+    })
 }

@@ -31,7 +31,10 @@ pub fn check(request: &SignUp) -> Result<Checked, AppError> {
     let mut errors = Vec::new();
     let email = request.email.trim();
     if email.len() > EMAIL_MAX || !is_address(email) {
-        errors.push(FieldError::new("email", "Enter an address like name@example.com."));
+        errors.push(FieldError::new(
+            "email",
+            "Enter an address like name@example.com.",
+        ));
     }
     let length = request.password.0.chars().count();
     if length < PASSWORD_MIN {
@@ -41,12 +44,19 @@ pub fn check(request: &SignUp) -> Result<Checked, AppError> {
         let message = format!("Use at most {PASSWORD_MAX} characters.");
         errors.push(FieldError::new("password", message));
     }
-    let asked = request.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let asked = request
+        .name
+        .as_deref()
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
     let local = email.split('@').next().unwrap_or_default();
     let name = asked.map_or_else(|| local.chars().take(NAME_MAX).collect(), str::to_owned);
     errors.extend(name_error(&name));
     if errors.is_empty() {
-        Ok(Checked { email: email.to_owned(), name })
+        Ok(Checked {
+            email: email.to_owned(),
+            name,
+        })
     } else {
         Err(AppError::Invalid(errors))
     }
@@ -66,9 +76,15 @@ pub fn check_name(name: &str) -> Result<String, AppError> {
 
 fn name_error(name: &str) -> Option<FieldError> {
     if name.chars().count() > NAME_MAX {
-        Some(FieldError::new("name", format!("Use at most {NAME_MAX} characters.")))
+        Some(FieldError::new(
+            "name",
+            format!("Use at most {NAME_MAX} characters."),
+        ))
     } else if name.chars().any(char::is_control) {
-        Some(FieldError::new("name", "Use letters, digits and signs on one line."))
+        Some(FieldError::new(
+            "name",
+            "Use letters, digits and signs on one line.",
+        ))
     } else {
         None
     }
@@ -98,12 +114,22 @@ mod tests {
     #[test]
     fn the_name_is_the_addresss_first_part_if_none_is_given() {
         let checked = sign_up(" ann@example.com ", "12345678", Some("  ")).unwrap();
-        assert_eq!((checked.email.as_str(), checked.name.as_str()), ("ann@example.com", "ann"));
+        assert_eq!(
+            (checked.email.as_str(), checked.name.as_str()),
+            ("ann@example.com", "ann")
+        );
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for email in ["", "nonsense", "a@", "@b.example", "a b@example.com", "a@b@example.com"] {
+        for email in [
+            "",
+            "nonsense",
+            "a@",
+            "@b.example",
+            "a b@example.com",
+            "a@b@example.com",
+        ] {
             assert!(sign_up(email, "12345678", None).is_err(), "{email}");
         }
     }

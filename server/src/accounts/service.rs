@@ -1,10 +1,6 @@
 //! Signing up, in and out, and changing one's name.
 
-use super::{
-    password::Passwords,
-    rules,
-    store,
-};
+use super::{password::Passwords, rules, store};
 use crate::{
     clock::SharedClock,
     db::Db,
@@ -34,7 +30,12 @@ pub struct AccountsService {
 impl AccountsService {
     /// Accounts over `db`, guarded by `limits`.
     pub fn new(db: Db, clock: SharedClock, limits: Arc<Limits>) -> FaultResult<Self> {
-        Ok(Self { db, clock, limits, passwords: Passwords::new()? })
+        Ok(Self {
+            db,
+            clock,
+            limits,
+            passwords: Passwords::new()?,
+        })
     }
 
     /// Makes an account, without signing anybody in.
@@ -93,10 +94,15 @@ impl AccountsService {
     /// Binds the request's session to the user, under a new id: one that somebody planted before
     /// is worth nothing.
     async fn bind_session(&self, user: &User) -> FaultResult<()> {
-        let Some(session) = request::session() else { return Ok(()) };
+        let Some(session) = request::session() else {
+            return Ok(());
+        };
         let failed = |error| Fault::unexpected("a session could not be written", error);
         session.cycle_id().await.map_err(failed)?;
-        session.insert(session::USER_ID, user.id).await.map_err(failed)?;
+        session
+            .insert(session::USER_ID, user.id)
+            .await
+            .map_err(failed)?;
         Ok(())
     }
 

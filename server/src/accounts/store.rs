@@ -36,10 +36,11 @@ pub async fn user_find_by_email<'e>(
     on: impl AnyExecutor<'e>,
     email_key: &str,
 ) -> Result<Option<(User, String)>, sqlx::Error> {
-    let row = query("SELECT id, email, name, version, password_hash FROM users WHERE email_key = $1")
-        .bind(email_key.to_owned())
-        .fetch_optional(on)
-        .await?;
+    let row =
+        query("SELECT id, email, name, version, password_hash FROM users WHERE email_key = $1")
+            .bind(email_key.to_owned())
+            .fetch_optional(on)
+            .await?;
     row.map(|row| {
         let user = User {
             id: parse(&row, "id")?,

@@ -72,7 +72,11 @@ pub fn check(request: CreateEvent, now: Timestamp) -> Result<Checked, Vec<FieldE
         currency: request.currency,
         description: text(&mut errors, &request.description.unwrap_or_default()),
     };
-    if errors.is_empty() { Ok(checked) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(checked)
+    } else {
+        Err(errors)
+    }
 }
 
 /// The event as it would be after `request`, checked as a new one is; a start that does not
@@ -88,9 +92,15 @@ pub fn check_update(
         city: request.city.unwrap_or_else(|| before.city.clone()),
         country: request.country.unwrap_or_else(|| before.country.clone()),
         starts_at: request.starts_at.unwrap_or(before.starts_at),
-        time_zone: request.time_zone.unwrap_or_else(|| before.time_zone.clone()),
+        time_zone: request
+            .time_zone
+            .unwrap_or_else(|| before.time_zone.clone()),
         currency: request.currency.unwrap_or(before.currency),
-        description: Some(request.description.unwrap_or_else(|| before.description.clone())),
+        description: Some(
+            request
+                .description
+                .unwrap_or_else(|| before.description.clone()),
+        ),
     };
     check(merged, now)
 }
@@ -107,9 +117,15 @@ fn line(
     if length < min {
         errors.push(FieldError::new(field, "This can't be empty."));
     } else if length > max {
-        errors.push(FieldError::new(field, format!("Use at most {max} characters.")));
+        errors.push(FieldError::new(
+            field,
+            format!("Use at most {max} characters."),
+        ));
     } else if value.chars().any(char::is_control) {
-        errors.push(FieldError::new(field, "Use letters, digits and signs on one line."));
+        errors.push(FieldError::new(
+            field,
+            "Use letters, digits and signs on one line.",
+        ));
     }
     value.to_owned()
 }
@@ -119,8 +135,14 @@ fn text(errors: &mut Vec<FieldError>, value: &str) -> String {
     if value.chars().count() > DESCRIPTION_MAX {
         let message = format!("Use at most {DESCRIPTION_MAX} characters.");
         errors.push(FieldError::new("description", message));
-    } else if value.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
-        errors.push(FieldError::new("description", "Use letters, digits and signs."));
+    } else if value
+        .chars()
+        .any(|c| c.is_control() && c != '\n' && c != '\t')
+    {
+        errors.push(FieldError::new(
+            "description",
+            "Use letters, digits and signs.",
+        ));
     }
     value
 }
@@ -158,7 +180,10 @@ pub fn search_patterns(q: &str) -> Vec<String> {
         .split_whitespace()
         .take(SEARCH_WORDS_MAX)
         .map(|word| {
-            let word = word.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+            let word = word
+                .replace('!', "!!")
+                .replace('%', "!%")
+                .replace('_', "!_");
             format!("%{word}%")
         })
         .collect()
@@ -188,7 +213,10 @@ mod tests {
     #[test]
     fn a_good_event_is_cleaned_and_kept() {
         let checked = check(request(), now()).unwrap();
-        assert_eq!((checked.title.as_str(), checked.country.as_str()), ("Late Show", "GB"));
+        assert_eq!(
+            (checked.title.as_str(), checked.country.as_str()),
+            ("Late Show", "GB")
+        );
         assert_eq!(checked.search_text(), "late show old hall leeds");
     }
 
@@ -203,15 +231,28 @@ mod tests {
             description: Some("x".repeat(5001)),
             ..request()
         };
-        let fields: Vec<String> =
-            check(wrong, now()).unwrap_err().into_iter().map(|error| error.field).collect();
-        let expected = ["title", "city", "country", "startsAt", "timeZone", "description"];
+        let fields: Vec<String> = check(wrong, now())
+            .unwrap_err()
+            .into_iter()
+            .map(|error| error.field)
+            .collect();
+        let expected = [
+            "title",
+            "city",
+            "country",
+            "startsAt",
+            "timeZone",
+            "description",
+        ];
         assert_eq!(fields, expected);
     }
 
     #[test]
     fn a_search_is_taken_literally() {
-        assert_eq!(search_patterns("  50% Off_now! "), ["%50!%%", "%off!_now!!%"]);
+        assert_eq!(
+            search_patterns("  50% Off_now! "),
+            ["%50!%%", "%off!_now!!%"]
+        );
         assert!(search_patterns("   ").is_empty());
         assert_eq!(search_patterns(&"a ".repeat(50)).len(), SEARCH_WORDS_MAX);
     }

@@ -43,10 +43,13 @@ impl EventsService {
         }
         let now = self.clock.now_micros();
         let given = |text: Option<String>| {
-            text.map(|text| text.trim().to_lowercase()).filter(|text| !text.is_empty())
+            text.map(|text| text.trim().to_lowercase())
+                .filter(|text| !text.is_empty())
         };
         let filter = Filter {
-            patterns: given(asked.q).map(|q| rules::search_patterns(&q)).unwrap_or_default(),
+            patterns: given(asked.q)
+                .map(|q| rules::search_patterns(&q))
+                .unwrap_or_default(),
             city_key: given(asked.city),
             creator: None,
             after_micros: now,
@@ -61,7 +64,10 @@ impl EventsService {
             rows.pop();
         }
         let next = rows.last().filter(|_| more).map(write_cursor);
-        Ok(EventList { events: self.dress(rows, now).await?, next })
+        Ok(EventList {
+            events: self.dress(rows, now).await?,
+            next,
+        })
     }
 
     /// Adds what is for sale.
@@ -88,7 +94,12 @@ impl EventsService {
     async fn create_event(&self, creator: UserId, request: CreateEvent) -> FaultResult<Event> {
         let now = self.clock.now();
         let what = rules::check(request, now).map_err(AppError::Invalid)?;
-        let row = EventRow { id: EventId(Uuid::now_v7()), creator, what, version: 1 };
+        let row = EventRow {
+            id: EventId(Uuid::now_v7()),
+            creator,
+            what,
+            version: 1,
+        };
         let written = row.clone();
         let now = now.as_microsecond();
         self.db
@@ -113,7 +124,9 @@ impl EventsService {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let row = store::event_find(&mut *conn, id).await?.ok_or(AppError::NotFound)?;
+                    let row = store::event_find(&mut *conn, id)
+                        .await?
+                        .ok_or(AppError::NotFound)?;
                     if row.creator != viewer {
                         return Err(AppError::Forbidden.into());
                     }
@@ -121,13 +134,17 @@ impl EventsService {
                         return Err(Conflict::EventOver.into());
                     }
                     let version = request.version;
-                    let what = rules::check_update(&row.what, request, now)
-                        .map_err(AppError::Invalid)?;
+                    let what =
+                        rules::check_update(&row.what, request, now).map_err(AppError::Invalid)?;
                     let now = now.as_microsecond();
                     if !store::event_update(conn, id, viewer, version, &what, now).await? {
                         return Err(why_not_updated(&row, version));
                     }
-                    let row = EventRow { what, version: version + 1, ..row };
+                    let row = EventRow {
+                        what,
+                        version: version + 1,
+                        ..row
+                    };
                     let told = [row.told(EventType::EventUpdated)];
                     outbox::append(conn, now, &told).await?;
                     Ok(())
@@ -185,7 +202,9 @@ impl Events for EventsService {
             limit: LIMIT_MAX,
             ..Filter::default()
         };
-        let rows = store::events_page(self.db.reads(), &filter).await.map_err(Fault::from)?;
+        let rows = store::events_page(self.db.reads(), &filter)
+            .await
+            .map_err(Fault::from)?;
         Ok(self.dress(rows, now).await?)
     }
 

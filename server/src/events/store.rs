@@ -103,7 +103,10 @@ pub async fn event_find<'e>(
     id: EventId,
 ) -> Result<Option<EventRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM events WHERE id = $1");
-    let row = query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_optional(on).await?;
+    let row = query(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
     row.as_ref().map(EventRow::read).transpose()
 }
 
@@ -145,7 +148,9 @@ pub async fn events_page<'e>(
     sql.push_str(" ORDER BY starts_at, id LIMIT $8");
     let (behind_start, behind_id) = filter
         .behind
-        .map_or((i64::MIN, String::new()), |(start, id)| (start, id.to_string()));
+        .map_or((i64::MIN, String::new()), |(start, id)| {
+            (start, id.to_string())
+        });
     let mut select = query(AssertSqlSafe(sql))
         .bind(filter.after_micros)
         .bind(filter.from_micros)
@@ -158,7 +163,12 @@ pub async fn events_page<'e>(
     for pattern in &filter.patterns {
         select = select.bind(pattern.clone());
     }
-    select.fetch_all(on).await?.iter().map(EventRow::read).collect()
+    select
+        .fetch_all(on)
+        .await?
+        .iter()
+        .map(EventRow::read)
+        .collect()
 }
 
 /// What is for sale at these events this moment.
@@ -206,7 +216,12 @@ pub async fn cities_upcoming<'e>(
     .fetch_all(on)
     .await?;
     rows.iter()
-        .map(|row| Ok(City { name: row.try_get("name")?, events: row.try_get("events")? }))
+        .map(|row| {
+            Ok(City {
+                name: row.try_get("name")?,
+                events: row.try_get("events")?,
+            })
+        })
         .collect()
 }
 

@@ -15,7 +15,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of orders.
 pub fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(list, reserve)).routes(routes!(get, cancel))
+    OpenApiRouter::new()
+        .routes(routes!(list, reserve))
+        .routes(routes!(get, cancel))
 }
 
 /// Both ways of asking in one shape, so that what is wrong can be said of its field.
@@ -84,7 +86,9 @@ async fn reserve(
 ) -> Result<Created<Order>, ApiError> {
     let key = key.map(|Extension(AttemptKey(key))| key);
     let request = Reserve::try_from(body)?;
-    Ok(Created(api.orders.reserve(&viewer, request, key.as_deref()).await?))
+    Ok(Created(
+        api.orders.reserve(&viewer, request, key.as_deref()).await?,
+    ))
 }
 
 /// One's own order.

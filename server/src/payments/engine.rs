@@ -202,7 +202,10 @@ impl Engine {
 
     async fn call(&self, row: &PaymentRow, effect: &EffectRow) -> Outcome {
         let known = row.stripe_id.as_deref();
-        if effect.tries >= LOOK_FROM_TRY
+        // A creation whose intent is known has happened: a webhook told us, where the answer was
+        // lost or is an error that Stripe replays.
+        let made = effect.kind == EffectKind::Create && known.is_some();
+        if (made || effect.tries >= LOOK_FROM_TRY)
             && let Some(settled) = self.look_first(known, effect.kind).await
         {
             return settled;
@@ -242,7 +245,8 @@ impl Engine {
                     IntentStatus::Canceled | IntentStatus::Succeeded
                 )
             }
-            EffectKind::Create | EffectKind::Confirm => false,
+            EffectKind::Create => true,
+            EffectKind::Confirm => false,
         };
         settled.then_some(Outcome::Known(intent))
     }

@@ -6,9 +6,9 @@
 //! (`transitions.rs`). Webhooks (`webhook.rs`) are hints to ask Stripe for the present state.
 //! What an order or a ticket is, is not decided here.
 
-pub mod rest;
 mod engine;
 pub mod gateway;
+pub mod rest;
 mod service;
 pub mod store;
 mod stripe;

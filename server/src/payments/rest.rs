@@ -15,7 +15,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of payments.
 pub fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(pay)).routes(routes!(get)).routes(routes!(webhook))
+    OpenApiRouter::new()
+        .routes(routes!(pay))
+        .routes(routes!(get))
+        .routes(routes!(webhook))
 }
 
 /// Charges an order to a card.
@@ -55,8 +58,12 @@ async fn webhook(
     body: axum::body::Body,
 ) -> Result<StatusCode, ApiError> {
     let payload = crate::rest::read_text(body).await?;
-    let signature = headers.get("stripe-signature").and_then(|value| value.to_str().ok());
+    let signature = headers
+        .get("stripe-signature")
+        .and_then(|value| value.to_str().ok());
     let missing = || AppError::invalid("Stripe-Signature", "The signature is missing.");
-    api.webhooks.receive(signature.ok_or_else(missing)?, &payload).await?;
+    api.webhooks
+        .receive(signature.ok_or_else(missing)?, &payload)
+        .await?;
     Ok(StatusCode::OK)
 }

@@ -58,7 +58,11 @@ fn is_too_long(error: &axum::Error) -> bool {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     // serde would also read a struct from an array, field by field.
-    if bytes.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
+    if bytes
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|first| *first == b'[')
+    {
         return Err(AppError::invalid("", "Send a JSON object.").into());
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -66,7 +70,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         let path = error.path().to_string();
         explain(&path, &error.into_inner().to_string())
     })?;
-    reader.end().map_err(|error| explain(".", &error.to_string()))?;
+    reader
+        .end()
+        .map_err(|error| explain(".", &error.to_string()))?;
     Ok(value)
 }
 
@@ -89,8 +95,15 @@ fn explain(path: &str, message: &str) -> ApiError {
 
 /// serde_path_to_error names an unknown field as the last step of the path, a missing one not.
 fn within(path: &str, field: &str) -> String {
-    let parent = path.strip_suffix(field).unwrap_or(path).trim_end_matches('.');
-    if parent.is_empty() { field.to_owned() } else { format!("{parent}.{field}") }
+    let parent = path
+        .strip_suffix(field)
+        .unwrap_or(path)
+        .trim_end_matches('.');
+    if parent.is_empty() {
+        field.to_owned()
+    } else {
+        format!("{parent}.{field}")
+    }
 }
 
 /// An id in the path. What is no id names nothing: 404.
@@ -145,17 +158,24 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let Some(asked) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
+        let Some(asked) = parts.headers.get(header::IF_MATCH) else {
+            return Ok(Self(None));
+        };
         let asked = asked.to_str().unwrap_or_default().trim();
         if asked == "*" {
             return Ok(Self(None));
         }
-        let version = asked.trim_start_matches("W/").trim_matches('"').parse().ok();
+        let version = asked
+            .trim_start_matches("W/")
+            .trim_matches('"')
+            .parse()
+            .ok();
         // A tag that was never ours matches nothing.
-        version.map(|version| Self(Some(version))).ok_or(ApiError(AppError::PreconditionFailed))
+        version
+            .map(|version| Self(Some(version)))
+            .ok_or(ApiError(AppError::PreconditionFailed))
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -115,7 +115,10 @@ impl IntoResponse for ApiError {
 /// An error's answer, with a status of its own: 405 and the like have no `AppError`.
 pub fn problem(status: StatusCode, error: &AppError) -> Response {
     let errors = match error.fields() {
-        [] => vec![ProblemDetail { message: error.to_string(), field: None }],
+        [] => vec![ProblemDetail {
+            message: error.to_string(),
+            field: None,
+        }],
         fields => fields
             .iter()
             .map(|wrong| ProblemDetail {
@@ -125,11 +128,17 @@ pub fn problem(status: StatusCode, error: &AppError) -> Response {
             .collect(),
     };
     let retry_after_seconds = error.retry_after_seconds();
-    let body =
-        Problem { errors, code: error.code(), request_id: request::id(), retry_after_seconds };
+    let body = Problem {
+        errors,
+        code: error.code(),
+        request_id: request::id(),
+        retry_after_seconds,
+    };
     let mut response = (status, Json(body)).into_response();
     if let Some(seconds) = retry_after_seconds {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

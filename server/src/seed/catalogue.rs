@@ -57,7 +57,13 @@ const fn lot(
     face_value_minor: i64,
     seats: Seats,
 ) -> Lot {
-    Lot { seller, section, price_minor, face_value_minor, seats }
+    Lot {
+        seller,
+        section,
+        price_minor,
+        face_value_minor,
+        seats,
+    }
 }
 
 /// All of them.

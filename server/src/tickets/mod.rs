@@ -4,8 +4,8 @@
 //! holds the ticket; the hold (`holds.rs`) is the orders'. Whatever changes a ticket bumps its
 //! version and writes a domain event in the same transaction.
 
-pub mod rest;
 pub mod holds;
+pub mod rest;
 mod row;
 mod rules;
 mod service;

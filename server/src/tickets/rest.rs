@@ -64,7 +64,11 @@ async fn create_batch(
         row: None,
         seat: None,
     };
-    Ok(Created(api.tickets.put_on_sale(&viewer, request, batch.quantity).await?))
+    Ok(Created(
+        api.tickets
+            .put_on_sale(&viewer, request, batch.quantity)
+            .await?,
+    ))
 }
 
 /// One ticket.

@@ -38,10 +38,18 @@ pub fn check(request: &ListTicket, quantity: i64) -> Result<Place, Vec<FieldErro
         price(&mut errors, "faceValueMinor", face_value);
     }
     if !(1..=BATCH_MAX).contains(&quantity) {
-        errors.push(FieldError::new("quantity", "List 1 to 10 000 tickets at once."));
+        errors.push(FieldError::new(
+            "quantity",
+            "List 1 to 10 000 tickets at once.",
+        ));
     }
     let place = Place {
-        section: name(&mut errors, "section", request.section.as_deref(), SECTION_MAX),
+        section: name(
+            &mut errors,
+            "section",
+            request.section.as_deref(),
+            SECTION_MAX,
+        ),
         row: name(&mut errors, "row", request.row.as_deref(), ROW_MAX),
         seat: name(&mut errors, "seat", request.seat.as_deref(), SEAT_MAX),
     };
@@ -52,7 +60,11 @@ pub fn check(request: &ListTicket, quantity: i64) -> Result<Place, Vec<FieldErro
             }
         }
     }
-    if errors.is_empty() { Ok(place) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(place)
+    } else {
+        Err(errors)
+    }
 }
 
 /// The price and place after an edit. What is missing stays; an empty text clears.
@@ -73,7 +85,11 @@ pub fn check_edit(
         row: edited("row", &request.row, place.row, ROW_MAX),
         seat: edited("seat", &request.seat, place.seat, SEAT_MAX),
     };
-    if errors.is_empty() { Ok((price_minor, place)) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok((price_minor, place))
+    } else {
+        Err(errors)
+    }
 }
 
 fn price(errors: &mut Vec<FieldError>, field: &'static str, minor: i64) {
@@ -94,9 +110,15 @@ fn name(
         return None;
     }
     if value.chars().count() > max {
-        errors.push(FieldError::new(field, format!("Use at most {max} characters.")));
+        errors.push(FieldError::new(
+            field,
+            format!("Use at most {max} characters."),
+        ));
     } else if value.chars().any(char::is_control) {
-        errors.push(FieldError::new(field, "Use letters, digits and signs on one line."));
+        errors.push(FieldError::new(
+            field,
+            "Use letters, digits and signs on one line.",
+        ));
     }
     Some(value.to_owned())
 }
@@ -129,18 +151,33 @@ mod tests {
     #[test]
     fn a_numbered_seat_is_one_ticket() {
         assert!(check(&listing(1, "Stalls", "12"), 1).unwrap().is_numbered());
-        assert_eq!(check(&listing(1, "Stalls", "12"), 2).unwrap_err()[0].field, "seat");
+        assert_eq!(
+            check(&listing(1, "Stalls", "12"), 2).unwrap_err()[0].field,
+            "seat"
+        );
         assert!(check(&listing(1, "Stalls", ""), BATCH_MAX).is_ok());
         assert!(check(&listing(1, "Stalls", ""), BATCH_MAX + 1).is_err());
     }
 
     #[test]
     fn an_edit_changes_what_it_names_and_clears_what_it_empties() {
-        let before = Place { section: Some("Stalls".to_owned()), row: Some("C".to_owned()), seat: None };
-        let edit = EditTicket { row: Some(String::new()), seat: Some(" 7 ".to_owned()), ..EditTicket::default() };
+        let before = Place {
+            section: Some("Stalls".to_owned()),
+            row: Some("C".to_owned()),
+            seat: None,
+        };
+        let edit = EditTicket {
+            row: Some(String::new()),
+            seat: Some(" 7 ".to_owned()),
+            ..EditTicket::default()
+        };
         let (price, place) = check_edit((2500, before), &edit).unwrap();
         assert_eq!(price, 2500);
-        let after = Place { section: Some("Stalls".to_owned()), row: None, seat: Some("7".to_owned()) };
+        let after = Place {
+            section: Some("Stalls".to_owned()),
+            row: None,
+            seat: Some("7".to_owned()),
+        };
         assert_eq!(place, after);
     }
 

@@ -60,7 +60,10 @@ impl TicketsService {
         let own = seller.is_some() && seller == me;
         if asked.status == Some(TicketStatus::Withdrawn) && !own {
             // Others are not shown what a seller has taken back.
-            return Ok(TicketList { tickets: Vec::new(), next: None });
+            return Ok(TicketList {
+                tickets: Vec::new(),
+                next: None,
+            });
         }
         let filter = Filter {
             event: asked.event_id,
@@ -76,9 +79,14 @@ impl TicketsService {
         if more {
             rows.pop();
         }
-        let next =
-            rows.last().filter(|_| more).map(|row| format!("{}_{}", row.price_minor, row.id));
-        Ok(TicketList { tickets: rows.iter().map(|row| row.ticket(now)).collect(), next })
+        let next = rows
+            .last()
+            .filter(|_| more)
+            .map(|row| format!("{}_{}", row.price_minor, row.id));
+        Ok(TicketList {
+            tickets: rows.iter().map(|row| row.ticket(now)).collect(),
+            next,
+        })
     }
 
     async fn on_sale(&self, event: EventId) -> FaultResult<Offers> {
@@ -89,7 +97,10 @@ impl TicketsService {
         let (available, reserved, sold) = store::event_counts(reads, event, now).await?;
         Ok(Offers {
             groups,
-            seats: seats.into_iter().map(|(row, seller)| (row.ticket(now), seller)).collect(),
+            seats: seats
+                .into_iter()
+                .map(|(row, seller)| (row.ticket(now), seller))
+                .collect(),
             available,
             reserved,
             sold,
@@ -125,12 +136,15 @@ impl TicketsService {
         let place = rules::check(&request, quantity).map_err(AppError::Invalid)?;
         let now = self.clock.now_micros();
         let ids: Vec<TicketId> = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
-        let listed = Listed { created: quantity, ticket_ids: ids.clone() };
+        let listed = Listed {
+            created: quantity,
+            ticket_ids: ids.clone(),
+        };
         self.db
             .write(move |conn| {
-                Box::pin(async move {
-                    insert_listings(conn, seller, &request, &place, &ids, now).await
-                })
+                Box::pin(
+                    async move { insert_listings(conn, seller, &request, &place, &ids, now).await },
+                )
             })
             .await?;
         Ok(listed)
@@ -191,9 +205,7 @@ async fn insert_listings(
     if event.what.starts_at.as_microsecond() <= now {
         return Err(Conflict::EventOver.into());
     }
-    if place.is_numbered()
-        && store::seat_is_listed(conn, event.id, seller, place, None).await?
-    {
+    if place.is_numbered() && store::seat_is_listed(conn, event.id, seller, place, None).await? {
         return Err(AppError::invalid("seat", "You have listed this seat already.").into());
     }
     let rows: Vec<TicketRow> = ids
@@ -216,8 +228,10 @@ async fn insert_listings(
         })
         .collect();
     store::tickets_insert(conn, &rows, now).await?;
-    let told: Vec<DomainEvent> =
-        rows.iter().map(|row| row.event(EventType::TicketCreated, now)).collect();
+    let told: Vec<DomainEvent> = rows
+        .iter()
+        .map(|row| row.event(EventType::TicketCreated, now))
+        .collect();
     Ok(outbox::append(conn, now, &told).await?)
 }
 
@@ -245,7 +259,13 @@ async fn edit_listing(
     {
         return Err(AppError::invalid("seat", "You have listed this seat already.").into());
     }
-    let edit = Edit { id, seller, version: request.version, price_minor, place };
+    let edit = Edit {
+        id,
+        seller,
+        version: request.version,
+        price_minor,
+        place,
+    };
     let Some(row) = store::ticket_edit(conn, &edit, now).await? else {
         let found = store::ticket_find(&mut *conn, id).await?;
         let version = request.version;
@@ -268,7 +288,9 @@ fn why_not(
     now: i64,
     otherwise: impl FnOnce() -> Fault,
 ) -> Fault {
-    let Some(row) = found else { return AppError::NotFound.into() };
+    let Some(row) = found else {
+        return AppError::NotFound.into();
+    };
     if row.seller_id != seller {
         return AppError::Forbidden.into();
     }

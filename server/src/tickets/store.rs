@@ -18,7 +18,10 @@ pub async fn ticket_find<'e>(
     id: TicketId,
 ) -> Result<Option<TicketRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM tickets WHERE id = $1");
-    let row = query(AssertSqlSafe(sql)).bind(id.to_string()).fetch_optional(on).await?;
+    let row = query(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
     row.as_ref().map(TicketRow::read).transpose()
 }
 
@@ -168,8 +171,9 @@ pub async fn tickets_page<'e>(
     let sql = format!(
         "SELECT {COLUMNS} FROM tickets WHERE {whose} AND $3 > 0 AND {status} AND {order} LIMIT $6"
     );
-    let (price, id) =
-        filter.behind.map_or((-1, String::new()), |(price, id)| (price, id.to_string()));
+    let (price, id) = filter
+        .behind
+        .map_or((-1, String::new()), |(price, id)| (price, id.to_string()));
     let rows = query(AssertSqlSafe(sql))
         .bind(filter.event.map(|event| event.to_string()))
         .bind(filter.seller.map(|seller| seller.to_string()))
@@ -231,9 +235,14 @@ pub async fn seats_on_sale<'e>(
          AND (row_label IS NOT NULL OR seat IS NOT NULL) \
          ORDER BY price_minor, section, row_label, seat, id LIMIT $2"
     );
-    let rows =
-        query(AssertSqlSafe(sql)).bind(event.to_string()).bind(limit).fetch_all(on).await?;
-    rows.iter().map(|row| Ok((TicketRow::read(row)?, row.try_get("seller_name")?))).collect()
+    let rows = query(AssertSqlSafe(sql))
+        .bind(event.to_string())
+        .bind(limit)
+        .fetch_all(on)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((TicketRow::read(row)?, row.try_get("seller_name")?)))
+        .collect()
 }
 
 /// How many tickets of an event can be bought, are held, and have been bought.
@@ -254,7 +263,11 @@ pub async fn event_counts<'e>(
     .bind(now_micros)
     .fetch_one(on)
     .await?;
-    Ok((row.try_get("available")?, row.try_get("reserved")?, row.try_get("sold")?))
+    Ok((
+        row.try_get("available")?,
+        row.try_get("reserved")?,
+        row.try_get("sold")?,
+    ))
 }
 
 /// Whose tickets to show with their events.
@@ -272,8 +285,10 @@ pub async fn shelf<'e>(
     shelf: Shelf,
     limit: i64,
 ) -> Result<Vec<(TicketRow, Beside)>, sqlx::Error> {
-    let columns: Vec<String> =
-        COLUMNS.split(", ").map(|column| format!("t.{}", column.trim())).collect();
+    let columns: Vec<String> = COLUMNS
+        .split(", ")
+        .map(|column| format!("t.{}", column.trim()))
+        .collect();
     let (whose, order, user) = match shelf {
         Shelf::BoughtBy(user) => ("t.owner_id = $1", "e.starts_at, t.id", user),
         Shelf::SoldBy(user) => ("t.seller_id = $1", "t.id DESC", user),
@@ -283,7 +298,11 @@ pub async fn shelf<'e>(
          JOIN events e ON e.id = t.event_id WHERE {whose} ORDER BY {order} LIMIT $2",
         columns.join(", ")
     );
-    let rows = query(AssertSqlSafe(sql)).bind(user.to_string()).bind(limit).fetch_all(on).await?;
+    let rows = query(AssertSqlSafe(sql))
+        .bind(user.to_string())
+        .bind(limit)
+        .fetch_all(on)
+        .await?;
     rows.iter()
         .map(|row| {
             let beside = Beside {
@@ -334,5 +353,7 @@ pub async fn seat_is_listed(
     .bind(but.map(|id| id.to_string()).unwrap_or_default())
     .fetch_optional(conn)
     .await?;
-    row.map(|row| parse::<TicketId>(&row, "id")).transpose().map(|found| found.is_some())
+    row.map(|row| parse::<TicketId>(&row, "id"))
+        .transpose()
+        .map(|found| found.is_some())
 }

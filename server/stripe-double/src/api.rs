@@ -134,7 +134,11 @@ async fn call(
         return error(404, "invalid_request_error", &message);
     };
     let text = String::from_utf8_lossy(&body);
-    let source = if method == Method::GET { query.as_deref().unwrap_or_default() } else { &text };
+    let source = if method == Method::GET {
+        query.as_deref().unwrap_or_default()
+    } else {
+        &text
+    };
     let Ok(mut params) = serde_urlencoded::from_str::<Params>(source) else {
         return error(400, "invalid_request_error", "The body could not be read.");
     };
@@ -164,7 +168,10 @@ async fn call(
         let mut state = double.state();
         let mut reply = call.run(&mut state, &params, now);
         if fault == Some(FaultKind::ErrorAfter) {
-            reply = (500, json!({"error": {"type": "api_error", "message": "Something went wrong."}}));
+            reply = (
+                500,
+                json!({"error": {"type": "api_error", "message": "Something went wrong."}}),
+            );
         }
         if let Some(key) = key {
             state.remember(key, &request, &reply);

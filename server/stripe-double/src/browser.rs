@@ -53,7 +53,10 @@ async fn show_intent(
     let Some(intent) = state.by_secret(&id, &secret.client_secret) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let error = intent.refused.as_ref().map(|refused| refused.message.clone());
+    let error = intent
+        .refused
+        .as_ref()
+        .map(|refused| refused.message.clone());
     Json(json!({
         "id": intent.id, "status": intent.status, "amount": intent.amount,
         "currency": intent.currency, "error": error,
@@ -77,7 +80,11 @@ async fn bank_page(
             |way_back| Redirect::to(&way_back).into_response(),
         );
     }
-    let amount = format!("{} {} (minor units)", intent.currency.to_uppercase(), intent.amount);
+    let amount = format!(
+        "{} {} (minor units)",
+        intent.currency.to_uppercase(),
+        intent.amount
+    );
     let page = include_str!("../assets/bank.html")
         .replace("{amount}", &amount)
         .replace("{secret}", &intent.client_secret());
@@ -95,7 +102,11 @@ async fn bank_answer(
     Path(id): Path<String>,
     Form(given): Form<BankAnswer>,
 ) -> Response {
-    if double.state().by_secret(&id, &given.client_secret).is_none() {
+    if double
+        .state()
+        .by_secret(&id, &given.client_secret)
+        .is_none()
+    {
         return StatusCode::NOT_FOUND.into_response();
     }
     double.answer_at_bank(&id, given.answer == "approve");

@@ -30,7 +30,9 @@ pub struct Refusal {
 fn refusal(code: &str, decline_code: &str, message: &str) -> Refusal {
     Refusal {
         code: code.to_owned(),
-        decline_code: Some(decline_code).filter(|code| !code.is_empty()).map(str::to_owned),
+        decline_code: Some(decline_code)
+            .filter(|code| !code.is_empty())
+            .map(str::to_owned),
         message: message.to_owned(),
     }
 }
@@ -45,19 +47,41 @@ pub fn authentication_failed() -> Refusal {
 }
 
 fn generic() -> Refusal {
-    refusal("card_declined", "generic_decline", "Your card was declined.")
+    refusal(
+        "card_declined",
+        "generic_decline",
+        "Your card was declined.",
+    )
 }
 
 fn insufficient() -> Refusal {
-    refusal("card_declined", "insufficient_funds", "Your card has insufficient funds.")
+    refusal(
+        "card_declined",
+        "insufficient_funds",
+        "Your card has insufficient funds.",
+    )
 }
 
 /// The PaymentMethods that Stripe keeps for tests, and ours for the same cards.
 pub fn by_payment_method(id: &str) -> Option<Outcome> {
     let name = id.strip_prefix("pm_card_")?;
     Some(match name {
-        "visa" | "visa_debit" | "mastercard" | "mastercard_debit" | "mastercard_prepaid" | "amex"
-        | "discover" | "diners" | "jcb" | "unionpay" | "us" | "gb" | "de" | "fr" | "se" | "jp"
+        "visa"
+        | "visa_debit"
+        | "mastercard"
+        | "mastercard_debit"
+        | "mastercard_prepaid"
+        | "amex"
+        | "discover"
+        | "diners"
+        | "jcb"
+        | "unionpay"
+        | "us"
+        | "gb"
+        | "de"
+        | "fr"
+        | "se"
+        | "jp"
         | "threeDSecureOptional" => Outcome::Approve,
         "chargeDeclined" | "visa_chargeDeclined" | "chargeCustomerFail" => {
             Outcome::Decline(generic())
@@ -65,24 +89,32 @@ pub fn by_payment_method(id: &str) -> Option<Outcome> {
         "chargeDeclinedInsufficientFunds" | "visa_chargeDeclinedInsufficientFunds" => {
             Outcome::Decline(insufficient())
         }
-        "chargeDeclinedLostCard" | "visa_chargeDeclinedLostCard" => {
-            Outcome::Decline(refusal("card_declined", "lost_card", "Your card was declined."))
-        }
-        "chargeDeclinedStolenCard" | "visa_chargeDeclinedStolenCard" => {
-            Outcome::Decline(refusal("card_declined", "stolen_card", "Your card was declined."))
-        }
+        "chargeDeclinedLostCard" | "visa_chargeDeclinedLostCard" => Outcome::Decline(refusal(
+            "card_declined",
+            "lost_card",
+            "Your card was declined.",
+        )),
+        "chargeDeclinedStolenCard" | "visa_chargeDeclinedStolenCard" => Outcome::Decline(refusal(
+            "card_declined",
+            "stolen_card",
+            "Your card was declined.",
+        )),
         "chargeDeclinedExpiredCard" => {
             Outcome::Decline(refusal("expired_card", "", "Your card has expired."))
         }
-        "chargeDeclinedIncorrectCvc" => {
-            Outcome::Decline(refusal("incorrect_cvc", "", "Your card's security code is incorrect."))
-        }
+        "chargeDeclinedIncorrectCvc" => Outcome::Decline(refusal(
+            "incorrect_cvc",
+            "",
+            "Your card's security code is incorrect.",
+        )),
         "chargeDeclinedProcessingError" => Outcome::Decline(refusal(
             "processing_error",
             "",
             "An error occurred while processing your card. Try again in a little bit.",
         )),
-        "threeDSecure2Required" | "threeDSecureRequired" | "authenticationRequired"
+        "threeDSecure2Required"
+        | "threeDSecureRequired"
+        | "authenticationRequired"
         | "authenticationRequiredOnSetup" => Outcome::Authenticate,
         "threeDSecureRequiredChargeDeclined" => Outcome::AuthenticateThenDecline(generic()),
         "authenticationRequiredChargeDeclinedInsufficientFunds" => {
@@ -94,9 +126,16 @@ pub fn by_payment_method(id: &str) -> Option<Outcome> {
 
 /// Test card numbers, as a buyer types them.
 pub fn by_number(number: &str) -> Result<Outcome, Refusal> {
-    let digits: String = number.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+    let digits: String = number
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '-')
+        .collect();
     if !passes_luhn(&digits) {
-        return Err(refusal("incorrect_number", "", "Your card number is incorrect."));
+        return Err(refusal(
+            "incorrect_number",
+            "",
+            "Your card number is incorrect.",
+        ));
     }
     let method = match digits.as_str() {
         "4242424242424242" => "pm_card_visa",
@@ -130,7 +169,9 @@ pub fn by_number(number: &str) -> Result<Outcome, Refusal> {
 fn passes_luhn(digits: &str) -> bool {
     let mut sum = 0;
     for (place, digit) in digits.chars().rev().enumerate() {
-        let Some(digit) = digit.to_digit(10) else { return false };
+        let Some(digit) = digit.to_digit(10) else {
+            return false;
+        };
         sum += match (place % 2, digit) {
             (1, digit) if digit > 4 => digit * 2 - 9,
             (1, digit) => digit * 2,
@@ -147,11 +188,23 @@ mod tests {
     #[test]
     fn every_documented_number_comes_to_what_it_stands_for() {
         assert_eq!(by_number("4242 4242 4242 4242").unwrap(), Outcome::Approve);
-        assert_eq!(by_number("4000-0000-0000-3220").unwrap(), Outcome::Authenticate);
-        assert!(matches!(by_number("4000000000000002").unwrap(), Outcome::Decline(_)));
-        assert_eq!(by_number("4242424242424241").unwrap_err().code, "incorrect_number");
+        assert_eq!(
+            by_number("4000-0000-0000-3220").unwrap(),
+            Outcome::Authenticate
+        );
+        assert!(matches!(
+            by_number("4000000000000002").unwrap(),
+            Outcome::Decline(_)
+        ));
+        assert_eq!(
+            by_number("4242424242424241").unwrap_err().code,
+            "incorrect_number"
+        );
         assert_eq!(by_number("").unwrap_err().code, "incorrect_number");
         // Passes the checksum, and is nobody's test card.
-        assert_eq!(by_number("4111111111111111").unwrap_err().code, "card_declined");
+        assert_eq!(
+            by_number("4111111111111111").unwrap_err().code,
+            "card_declined"
+        );
     }
 }

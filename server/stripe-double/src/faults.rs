@@ -63,9 +63,10 @@ impl Faults {
 
     /// What goes wrong with this call, if anything; uses it up.
     pub fn take(&mut self, call: &str) -> Option<FaultKind> {
-        let place = self.0.iter().position(|fault| {
-            fault.times > 0 && (fault.call == "*" || fault.call == call)
-        })?;
+        let place = self
+            .0
+            .iter()
+            .position(|fault| fault.times > 0 && (fault.call == "*" || fault.call == call))?;
         let fault = &mut self.0[place];
         fault.times -= 1;
         let kind = fault.fault;

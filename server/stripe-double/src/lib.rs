@@ -137,7 +137,10 @@ impl Double {
     }
 
     fn state(&self) -> MutexGuard<'_, state::State> {
-        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> i64 {

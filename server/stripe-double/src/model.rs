@@ -51,8 +51,11 @@ impl Intent {
 
     /// Stripe's shape. `browser_url` is where the bank's page is.
     pub fn json(&self, browser_url: &str) -> Value {
-        let capturable =
-            if self.status == Status::RequiresCapture { self.amount } else { 0 };
+        let capturable = if self.status == Status::RequiresCapture {
+            self.amount
+        } else {
+            0
+        };
         json!({
             "id": self.id,
             "object": "payment_intent",
@@ -85,7 +88,11 @@ impl Intent {
         if self.status != Status::RequiresAction {
             return None;
         }
-        let url = format!("{browser_url}/bank/{}?client_secret={}", self.id, self.client_secret());
+        let url = format!(
+            "{browser_url}/bank/{}?client_secret={}",
+            self.id,
+            self.client_secret()
+        );
         Some(if self.by_script {
             json!({"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect", "stripe_js": url}})
         } else {

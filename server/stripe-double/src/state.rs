@@ -100,7 +100,10 @@ impl State {
                  first used with. Try using a key other than '{key}' if you meant to execute a \
                  different request."
             );
-            Err((400, json!({"error": {"type": "idempotency_error", "message": message}})))
+            Err((
+                400,
+                json!({"error": {"type": "idempotency_error", "message": message}}),
+            ))
         })
     }
 
@@ -137,7 +140,9 @@ impl State {
             currency,
             amount_received: 0,
             amount_refunded: 0,
-            capture_by_hand: params.get("capture_method").is_some_and(|how| how == "manual"),
+            capture_by_hand: params
+                .get("capture_method")
+                .is_some_and(|how| how == "manual"),
             metadata: metadata_of(params),
             description: params.get("description").cloned(),
             created: now,
@@ -150,7 +155,10 @@ impl State {
             pending: None,
             refused: None,
         };
-        if !params.get("confirm").is_some_and(|confirm| confirm == "true") {
+        if !params
+            .get("confirm")
+            .is_some_and(|confirm| confirm == "true")
+        {
             self.tell("payment_intent.created", &intent, now);
             let body = intent.json(&self.browser_url);
             self.keep(Record::Intent(Box::new(intent)));
@@ -167,8 +175,14 @@ impl State {
     }
 
     pub fn confirm_intent(&mut self, id: &str, params: &Params, now: i64) -> Reply {
-        let Some(mut intent) = self.intents.get(id).cloned() else { return missing("intent", id) };
-        let may = [Status::RequiresPaymentMethod, Status::RequiresConfirmation, Status::RequiresAction];
+        let Some(mut intent) = self.intents.get(id).cloned() else {
+            return missing("intent", id);
+        };
+        let may = [
+            Status::RequiresPaymentMethod,
+            Status::RequiresConfirmation,
+            Status::RequiresAction,
+        ];
         if !may.contains(&intent.status) {
             return self.unexpected(&intent, "confirm");
         }
@@ -185,7 +199,10 @@ impl State {
     /// changed.
     fn confirm(&mut self, intent: &mut Intent, params: &Params, now: i64) -> Result<Reply, Reply> {
         let card = self.card_of(intent, params)?;
-        intent.return_url = params.get("return_url").cloned().or(intent.return_url.take());
+        intent.return_url = params
+            .get("return_url")
+            .cloned()
+            .or(intent.return_url.take());
         intent.by_script = params.get("use_stripe_sdk").is_some_and(|by| by == "true");
         intent.refused = None;
         intent.pending = None;
@@ -220,17 +237,29 @@ impl State {
 
     fn card_of(&self, intent: &Intent, params: &Params) -> Result<Card, Reply> {
         if let Some(id) = params.get("confirmation_token") {
-            let Some(card) = self.cards.get(id).filter(|card| card.is_confirmation_token()) else {
+            let Some(card) = self
+                .cards
+                .get(id)
+                .filter(|card| card.is_confirmation_token())
+            else {
                 return Err(no_such("confirmation_token", "ConfirmationToken", id));
             };
-            if card.used_by.as_ref().is_some_and(|used_by| *used_by != intent.id) {
+            if card
+                .used_by
+                .as_ref()
+                .is_some_and(|used_by| *used_by != intent.id)
+            {
                 let message = "This ConfirmationToken has been used with another intent.";
                 return Err(invalid("confirmation_token", message));
             }
             return Ok(card.clone());
         }
-        let Some(id) = params.get("payment_method").or(intent.payment_method.as_ref()) else {
-            let message = "You cannot confirm this PaymentIntent because it's missing a payment method.";
+        let Some(id) = params
+            .get("payment_method")
+            .or(intent.payment_method.as_ref())
+        else {
+            let message =
+                "You cannot confirm this PaymentIntent because it's missing a payment method.";
             return Err(invalid("payment_method", message));
         };
         if let Some(card) = self.cards.get(id) {
@@ -238,7 +267,13 @@ impl State {
         }
         let outcome = cards::by_payment_method(id)
             .ok_or_else(|| no_such("payment_method", "PaymentMethod", id))?;
-        Ok(Card { id: id.clone(), outcome, last4: "4242".to_owned(), created: 0, used_by: None })
+        Ok(Card {
+            id: id.clone(),
+            outcome,
+            last4: "4242".to_owned(),
+            created: 0,
+            used_by: None,
+        })
     }
 
     fn authorise(&mut self, intent: &mut Intent, now: i64) {
@@ -263,7 +298,9 @@ impl State {
     }
 
     pub fn answer_at_bank(&mut self, id: &str, approve: bool, now: i64) -> bool {
-        let Some(mut intent) = self.intents.get(id).cloned() else { return false };
+        let Some(mut intent) = self.intents.get(id).cloned() else {
+            return false;
+        };
         if intent.status != Status::RequiresAction {
             return false;
         }
@@ -281,7 +318,9 @@ impl State {
     }
 
     pub fn capture_intent(&mut self, id: &str, params: &Params, now: i64) -> Reply {
-        let Some(mut intent) = self.intents.get(id).cloned() else { return missing("intent", id) };
+        let Some(mut intent) = self.intents.get(id).cloned() else {
+            return missing("intent", id);
+        };
         if intent.status != Status::RequiresCapture {
             return self.unexpected(&intent, "capture");
         }
@@ -302,7 +341,9 @@ impl State {
     }
 
     pub fn cancel_intent(&mut self, id: &str, params: &Params, now: i64) -> Reply {
-        let Some(mut intent) = self.intents.get(id).cloned() else { return missing("intent", id) };
+        let Some(mut intent) = self.intents.get(id).cloned() else {
+            return missing("intent", id);
+        };
         if matches!(intent.status, Status::Canceled | Status::Succeeded) {
             return self.unexpected(&intent, "cancel");
         }
@@ -324,10 +365,20 @@ impl State {
 
     /// Newest first, as Stripe lists.
     pub fn list_intents(&self, params: &Params) -> Reply {
-        let limit = params.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(10_usize);
-        let since = params.get("created[gte]").and_then(|since| since.parse().ok()).unwrap_or(0_i64);
-        let mut newest: Vec<&Intent> =
-            self.made.iter().rev().filter_map(|id| self.intents.get(id)).collect();
+        let limit = params
+            .get("limit")
+            .and_then(|limit| limit.parse().ok())
+            .unwrap_or(10_usize);
+        let since = params
+            .get("created[gte]")
+            .and_then(|since| since.parse().ok())
+            .unwrap_or(0_i64);
+        let mut newest: Vec<&Intent> = self
+            .made
+            .iter()
+            .rev()
+            .filter_map(|id| self.intents.get(id))
+            .collect();
         newest.retain(|intent| intent.created >= since);
         if let Some(after) = params.get("starting_after") {
             let Some(place) = newest.iter().position(|intent| intent.id == *after) else {
@@ -336,8 +387,11 @@ impl State {
             newest.drain(..=place);
         }
         let limit = limit.clamp(1, 100);
-        let data: Vec<Value> =
-            newest.iter().take(limit).map(|intent| intent.json(&self.browser_url)).collect();
+        let data: Vec<Value> = newest
+            .iter()
+            .take(limit)
+            .map(|intent| intent.json(&self.browser_url))
+            .collect();
         let body = json!({
             "object": "list", "url": "/v1/payment_intents", "has_more": newest.len() > limit, "data": data,
         });
@@ -362,7 +416,10 @@ impl State {
             return (400, json!({"error": error}));
         }
         if amount > left {
-            return invalid("amount", "The refund is greater than what is left of the charge.");
+            return invalid(
+                "amount",
+                "The refund is greater than what is left of the charge.",
+            );
         }
         let refund = Refund {
             id: new_id("re_"),
@@ -421,7 +478,13 @@ impl State {
         } else {
             return invalid("card[number]", "Missing required param: card[number].");
         };
-        let card = Card { id: new_id(prefix), outcome, last4, created: now, used_by: None };
+        let card = Card {
+            id: new_id(prefix),
+            outcome,
+            last4,
+            created: now,
+            used_by: None,
+        };
         let body = card.json();
         self.keep(Record::Card(card));
         (200, body)
@@ -432,7 +495,11 @@ impl State {
         let intent = self.intents.get(id)?;
         let url = intent.return_url.as_deref()?;
         let mark = if url.contains('?') { '&' } else { '?' };
-        let result = if intent.refused.is_some() { "failed" } else { "succeeded" };
+        let result = if intent.refused.is_some() {
+            "failed"
+        } else {
+            "succeeded"
+        };
         Some(format!(
             "{url}{mark}payment_intent={id}&payment_intent_client_secret={}&redirect_status={result}",
             intent.client_secret()
@@ -441,7 +508,9 @@ impl State {
 
     /// The intent, if the secret is its own: what a browser may see.
     pub fn by_secret(&self, id: &str, secret: &str) -> Option<&Intent> {
-        self.intents.get(id).filter(|intent| intent.client_secret() == secret)
+        self.intents
+            .get(id)
+            .filter(|intent| intent.client_secret() == secret)
     }
 
     pub fn journal(&self) -> Vec<JournalLine> {
@@ -454,7 +523,11 @@ impl State {
             currency: intent.currency.clone(),
             metadata: intent.metadata.clone(),
         };
-        self.made.iter().filter_map(|id| self.intents.get(id)).map(line).collect()
+        self.made
+            .iter()
+            .filter_map(|id| self.intents.get(id))
+            .map(line)
+            .collect()
     }
 
     pub fn has_undelivered(&self) -> bool {
@@ -466,14 +539,27 @@ impl State {
     }
 
     pub fn event_taken(&mut self, id: &str) {
-        let Some(place) = self.events.iter().position(|event| event.id == id) else { return };
+        let Some(place) = self.events.iter().position(|event| event.id == id) else {
+            return;
+        };
         let event = self.events.remove(place);
-        self.store.write(&Record::Event(Event { taken: true, ..event }));
+        self.store.write(&Record::Event(Event {
+            taken: true,
+            ..event
+        }));
     }
 
     pub fn event_payload(&self, event: &str, intent: &str, at: i64) -> String {
-        let object = self.intents.get(intent).map(|intent| intent.json(&self.browser_url));
-        event_json(event, "payment_intent.succeeded", &object.unwrap_or(Value::Null), at)
+        let object = self
+            .intents
+            .get(intent)
+            .map(|intent| intent.json(&self.browser_url));
+        event_json(
+            event,
+            "payment_intent.succeeded",
+            &object.unwrap_or(Value::Null),
+            at,
+        )
     }
 
     fn tell(&mut self, what: &str, intent: &Intent, now: i64) {
@@ -486,7 +572,11 @@ impl State {
         }
         let id = new_id("evt_");
         let payload = event_json(&id, what, &object, now);
-        self.keep(Record::Event(Event { id, payload, taken: false }));
+        self.keep(Record::Event(Event {
+            id,
+            payload,
+            taken: false,
+        }));
     }
 
     fn unexpected(&self, intent: &Intent, verb: &str) -> Reply {
@@ -522,18 +612,36 @@ fn check_expiry_and_cvc(
     now: i64,
 ) -> Result<(), Refusal> {
     let refused = |code: &str, message: &str| {
-        Err(Refusal { code: code.to_owned(), decline_code: None, message: message.to_owned() })
+        Err(Refusal {
+            code: code.to_owned(),
+            decline_code: None,
+            message: message.to_owned(),
+        })
     };
-    let month = month.and_then(|month| month.trim().parse::<i64>().ok()).unwrap_or(0);
+    let month = month
+        .and_then(|month| month.trim().parse::<i64>().ok())
+        .unwrap_or(0);
     if !(1..=12).contains(&month) {
-        return refused("invalid_expiry_month", "Your card's expiration month is invalid.");
+        return refused(
+            "invalid_expiry_month",
+            "Your card's expiration month is invalid.",
+        );
     }
-    let year = year.and_then(|year| year.trim().parse::<i64>().ok()).unwrap_or(-1);
-    let year = if (0..100).contains(&year) { 2000 + year } else { year };
+    let year = year
+        .and_then(|year| year.trim().parse::<i64>().ok())
+        .unwrap_or(-1);
+    let year = if (0..100).contains(&year) {
+        2000 + year
+    } else {
+        year
+    };
     // Months of 30.44 days are near enough to tell a card that has run out.
     let months_now = now / 2_629_800 + 1970 * 12;
     if !(1970..=2100).contains(&year) || year * 12 + month <= months_now {
-        return refused("invalid_expiry_year", "Your card's expiration date is in the past.");
+        return refused(
+            "invalid_expiry_year",
+            "Your card's expiration date is in the past.",
+        );
     }
     let digits = cvc.map_or("", |cvc| cvc.trim());
     if !(3..=4).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -561,7 +669,10 @@ fn metadata_of(params: &Params) -> BTreeMap<String, String> {
 }
 
 fn invalid(param: &str, message: &str) -> Reply {
-    (400, json!({"error": {"type": "invalid_request_error", "param": param, "message": message}}))
+    (
+        400,
+        json!({"error": {"type": "invalid_request_error", "param": param, "message": message}}),
+    )
 }
 
 fn no_such(param: &str, kind: &str, id: &str) -> Reply {

@@ -17,7 +17,9 @@ impl Store {
     /// Opens the file and hands out what it holds, oldest first. A line that a crash cut short is
     /// dropped: its call was never answered.
     pub fn open(folder: Option<PathBuf>) -> std::io::Result<(Self, Vec<Record>)> {
-        let Some(folder) = folder else { return Ok((Self(None), Vec::new())) };
+        let Some(folder) = folder else {
+            return Ok((Self(None), Vec::new()));
+        };
         std::fs::create_dir_all(&folder)?;
         let path = folder.join(FILE);
         let mut records = Vec::new();

@@ -1,7 +1,7 @@
 //! Signing up, in and out, and staying signed in.
 
-use crate::support::{App, Client, on_both_engines};
 use crate::support::client::PASSWORD;
+use crate::support::{App, Client, on_both_engines};
 use serde_json::json;
 
 on_both_engines! {

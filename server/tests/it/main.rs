@@ -1,10 +1,17 @@
 //! Stagedoor as it behaves: over HTTP, on SQLite and on PostgreSQL, with real concurrency.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that fails may panic"
+)]
 
 mod accounts;
 mod ancestor;
 mod bad_input;
+mod contract;
+mod expiry;
+mod forms;
 mod races;
 mod scenarios;
 mod support;

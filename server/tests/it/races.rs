@@ -16,9 +16,18 @@ async fn buyers(app: &App, count: usize) -> Vec<Client> {
 
 fn won(answers: &[crate::support::Answer]) -> Vec<&Value> {
     for answer in answers {
-        assert!([201, 409].contains(&answer.status), "{} {}", answer.status, answer.text);
+        assert!(
+            [201, 409].contains(&answer.status),
+            "{} {}",
+            answer.status,
+            answer.text
+        );
     }
-    answers.iter().filter(|answer| answer.status == 201).map(|answer| &answer.body).collect()
+    answers
+        .iter()
+        .filter(|answer| answer.status == 201)
+        .map(|answer| &answer.body)
+        .collect()
 }
 
 on_both_engines! {

@@ -23,14 +23,30 @@ impl Answer {
     /// Asserts that it was taken, whatever is said of it.
     #[track_caller]
     pub fn expect_2xx(self) {
-        assert!((200..300).contains(&self.status), "{} {}", self.status, self.text);
+        assert!(
+            (200..300).contains(&self.status),
+            "{} {}",
+            self.status,
+            self.text
+        );
     }
 
     /// Asserts a refusal: its status and its code.
     #[track_caller]
     pub fn refused(self, status: u16, code: &str) -> Value {
-        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.text);
-        assert!(self.body["requestId"].as_str().is_some_and(|id| !id.is_empty()), "{}", self.text);
+        assert_eq!(
+            (self.status, self.body["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.text
+        );
+        assert!(
+            self.body["requestId"]
+                .as_str()
+                .is_some_and(|id| !id.is_empty()),
+            "{}",
+            self.text
+        );
         self.body
     }
 
@@ -48,7 +64,10 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -70,7 +89,12 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        Self { http, base: base.to_owned(), id: String::new(), email: String::new() }
+        Self {
+            http,
+            base: base.to_owned(),
+            id: String::new(),
+            email: String::new(),
+        }
     }
 
     pub async fn sign_up(base: &str, name: &str) -> Self {
@@ -91,7 +115,10 @@ impl Client {
         body: impl Into<reqwest::Body>,
     ) -> Answer {
         let method: Method = method.parse().unwrap();
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).body(body);
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.base))
+            .body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -99,7 +126,8 @@ impl Client {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, &[("accept", "application/json")], "").await
+        self.send("GET", path, &[("accept", "application/json")], "")
+            .await
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
@@ -165,7 +193,9 @@ impl Client {
         let listed = self.post("/api/tickets/batch", body).await.expect(201);
         assert_eq!(listed["created"], quantity);
         let ids = listed["ticketIds"].as_array().unwrap();
-        ids.iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+        ids.iter()
+            .map(|id| id.as_str().unwrap().to_owned())
+            .collect()
     }
 
     pub async fn reserve(&self, tickets: &[&Value]) -> Answer {
@@ -174,11 +204,19 @@ impl Client {
     }
 
     pub async fn reserve_any(&self, event: &Value, quantity: i64) -> Answer {
-        self.post("/api/orders", json!({"eventId": event["id"], "quantity": quantity})).await
+        self.post(
+            "/api/orders",
+            json!({"eventId": event["id"], "quantity": quantity}),
+        )
+        .await
     }
 
     pub async fn pay(&self, order: &Value, token: &str) -> Answer {
-        self.post("/api/payments", json!({"orderId": order["id"], "token": token})).await
+        self.post(
+            "/api/payments",
+            json!({"orderId": order["id"], "token": token}),
+        )
+        .await
     }
 
     pub async fn order(&self, order: &Value) -> Value {
@@ -209,7 +247,9 @@ pub fn event_body(over: Value) -> Value {
 
 /// Overwrites fields of `body`; null takes a field away.
 pub fn merge(body: &mut Value, over: Value) {
-    let (Value::Object(body), Value::Object(over)) = (body, over) else { panic!("two objects") };
+    let (Value::Object(body), Value::Object(over)) = (body, over) else {
+        panic!("two objects")
+    };
     for (field, value) in over {
         if value.is_null() {
             body.remove(&field);
@@ -224,5 +264,10 @@ async fn read(response: reqwest::Response) -> Answer {
     let headers = response.headers().clone();
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer { status: status.as_u16(), headers, body, text }
+    Answer {
+        status: status.as_u16(),
+        headers,
+        body,
+        text,
+    }
 }

@@ -17,7 +17,10 @@ impl Database {
     pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("stagedoor.db").display());
-        Self { url, what: What::Folder(folder) }
+        Self {
+            url,
+            what: What::Folder(folder),
+        }
     }
 
     /// Needs TEST_POSTGRES_URL, which `scripts/with-services.sh` sets: a server where databases
@@ -28,7 +31,10 @@ impl Database {
         let name = format!("t{}", uuid::Uuid::now_v7().simple());
         on(&server, &format!("CREATE DATABASE {name}")).await;
         let (host, _) = server.rsplit_once('/').unwrap();
-        Self { url: format!("{host}/{name}"), what: What::Schema { server, name } }
+        Self {
+            url: format!("{host}/{name}"),
+            what: What::Schema { server, name },
+        }
     }
 
     pub async fn drop(self) {
@@ -41,6 +47,9 @@ impl Database {
 async fn on(server: &str, sql: &str) {
     sqlx::any::install_default_drivers();
     let mut conn = AnyConnection::connect(server).await.unwrap();
-    sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut conn).await.unwrap();
+    sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut conn)
+        .await
+        .unwrap();
     conn.close().await.unwrap();
 }

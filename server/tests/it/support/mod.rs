@@ -39,7 +39,21 @@ pub struct App {
     sweeper: Arc<Sweeper>,
     database: Database,
     _servers: JoinSet<()>,
+    _jobs: JoinSet<()>,
 }
+
+/// What time brings by itself.
+pub enum Jobs {
+    /// Nothing: the test calls for it.
+    None,
+    /// Expiry jobs in the process.
+    InProcess,
+    /// Expiry jobs in the Redis at this address, which may be away.
+    InRedis(String),
+}
+
+/// How long a hold lasts where jobs run.
+pub const SHORT_HOLD_SECONDS: i64 = 2;
 
 /// Writes each test twice: on SQLite and on PostgreSQL.
 macro_rules! on_both_engines {
@@ -78,8 +92,16 @@ impl App {
     }
 
     async fn start(database: Database) -> Self {
+        Self::start_with(database, Jobs::None).await
+    }
+
+    /// With jobs, time is the machine's, and a hold lasts [`SHORT_HOLD_SECONDS`].
+    pub async fn start_with(database: Database, jobs: Jobs) -> Self {
         let clock = ManualClock::starting_at(SystemClock.now());
-        let shared: SharedClock = clock.clone();
+        let (shared, hold_seconds): (SharedClock, i64) = match jobs {
+            Jobs::None => (clock.clone(), 900),
+            _ => (Arc::new(SystemClock), SHORT_HOLD_SECONDS),
+        };
         let db = Db::open(&database.url).await.unwrap();
         let mut servers = JoinSet::new();
 
@@ -101,14 +123,17 @@ impl App {
             clock: shared,
             gateway: Arc::new(StripeGateway::new(&key, Some(&stripe_url)).unwrap()),
             webhook_secret: WEBHOOK_SECRET.to_owned().into(),
-            holds: Holds { hold_seconds: 900, grace_seconds: 60 },
+            holds: Holds {
+                hold_seconds,
+                grace_seconds: 60,
+            },
             public_url: base.clone(),
             rate_limits: false,
         })
         .unwrap();
         let web = Web {
             options: stagedoor::config::leptos_options(([127, 0, 0, 1], 0).into()).unwrap(),
-            site: Arc::new(serve::demo_site(base.clone(), 900)),
+            site: Arc::new(serve::demo_site(base.clone(), hold_seconds)),
             health: Health {
                 db: db.clone(),
                 redis_url: None,
@@ -117,20 +142,27 @@ impl App {
             },
             double: Some(double.browser_router()),
         };
-        let service =
-            router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
+        let service = router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
         servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
+        let (limits, orders) = (shop.limits.clone(), shop.orders.clone());
+        let (engine, sweeper) = (shop.engine.clone(), shop.sweeper.clone());
+        let jobs = match jobs {
+            Jobs::None => JoinSet::new(),
+            Jobs::InProcess => shop.start_jobs(None, true),
+            Jobs::InRedis(url) => shop.start_jobs(Some(url), true),
+        };
         Self {
             base,
             clock,
             double,
-            limits: shop.limits.clone(),
-            orders: shop.orders.clone(),
-            engine: shop.engine.clone(),
-            sweeper: shop.sweeper.clone(),
+            limits,
+            orders,
+            engine,
+            sweeper,
             db,
             database,
             _servers: servers,
+            _jobs: jobs,
         }
     }
 
@@ -161,7 +193,10 @@ impl App {
 
     /// What the timer of this order does when it goes off.
     pub async fn expire(&self, order: &Value) -> bool {
-        self.orders.expire(order["id"].as_str().unwrap().parse().unwrap()).await.unwrap()
+        self.orders
+            .expire(order["id"].as_str().unwrap().parse().unwrap())
+            .await
+            .unwrap()
     }
 
     pub async fn sweep(&self) -> usize {
@@ -180,7 +215,8 @@ impl App {
     }
 
     async fn effects_pending(&self) -> i64 {
-        self.number("SELECT COUNT(*) AS n FROM payment_effects WHERE state = 'pending'").await
+        self.number("SELECT COUNT(*) AS n FROM payment_effects WHERE state = 'pending'")
+            .await
     }
 
     /// Waits until the double's webhooks have been taken, and acts on them.
@@ -192,7 +228,9 @@ impl App {
                 () = self.double.webhooks_taken() => {}
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(20), taken).await.unwrap();
+        tokio::time::timeout(std::time::Duration::from_secs(20), taken)
+            .await
+            .unwrap();
         self.engine.drain().await.unwrap();
     }
 
@@ -203,23 +241,39 @@ impl App {
     }
 
     pub fn captured_minor(&self) -> i64 {
-        self.journal().iter().map(|line| line.amount_received - line.amount_refunded).sum()
+        self.journal()
+            .iter()
+            .map(|line| line.amount_received - line.amount_refunded)
+            .sum()
     }
 
     pub async fn approve_at_bank(&self, payment: &Value) {
-        assert!(self.double.answer_at_bank(payment["stripeId"].as_str().unwrap(), true));
+        assert!(
+            self.double
+                .answer_at_bank(payment["stripeId"].as_str().unwrap(), true)
+        );
     }
 
     pub async fn refuse_at_bank(&self, payment: &Value) {
-        assert!(self.double.answer_at_bank(payment["stripeId"].as_str().unwrap(), false));
+        assert!(
+            self.double
+                .answer_at_bank(payment["stripeId"].as_str().unwrap(), false)
+        );
     }
 
     /// A webhook about this payment, signed at `at_seconds`.
     pub async fn webhook(&self, event: &str, payment: &Value, at_seconds: i64) -> Answer {
         let intent = payment["stripeId"].as_str().unwrap();
-        let (signature, body) = self.double.sign_event(event, intent, WEBHOOK_SECRET, at_seconds);
-        let headers = [("stripe-signature", signature.as_str()), ("content-type", "application/json")];
-        self.anonymous().send("POST", "/api/webhooks/stripe", &headers, body).await
+        let (signature, body) = self
+            .double
+            .sign_event(event, intent, WEBHOOK_SECRET, at_seconds);
+        let headers = [
+            ("stripe-signature", signature.as_str()),
+            ("content-type", "application/json"),
+        ];
+        self.anonymous()
+            .send("POST", "/api/webhooks/stripe", &headers, body)
+            .await
     }
 
     pub async fn webhooks_stored(&self, event: &str) -> i64 {
@@ -245,17 +299,25 @@ impl App {
     }
 
     fn fault(&self, call: &str, fault: FaultKind, times: u32) {
-        self.double.add_fault(Fault { call: call.to_owned(), fault, times });
+        self.double.add_fault(Fault {
+            call: call.to_owned(),
+            fault,
+            times,
+        });
     }
 
     // What the database holds.
 
     pub async fn count(&self, table: &str) -> i64 {
-        self.number(&format!("SELECT COUNT(*) AS n FROM {table}")).await
+        self.number(&format!("SELECT COUNT(*) AS n FROM {table}"))
+            .await
     }
 
     pub async fn count_where(&self, table: &str, column: &str, value: &str) -> i64 {
-        self.number(&format!("SELECT COUNT(*) AS n FROM {table} WHERE {column} = '{value}'")).await
+        self.number(&format!(
+            "SELECT COUNT(*) AS n FROM {table} WHERE {column} = '{value}'"
+        ))
+        .await
     }
 
     /// Type and version of what was told of this aggregate.
@@ -266,7 +328,9 @@ impl App {
             .fetch_all(self.db.reads())
             .await
             .unwrap();
-        rows.iter().map(|row| (row.get("type"), row.get("version"))).collect()
+        rows.iter()
+            .map(|row| (row.get("type"), row.get("version")))
+            .collect()
     }
 
     /// Every aggregate's versions run 1, 2, 3 … in the outbox, up to the one that its row has.
@@ -275,13 +339,21 @@ impl App {
              GROUP BY aggregate_type, aggregate_id \
              HAVING MIN(version) <> 1 OR MAX(version) <> COUNT(*) \
              OR COUNT(DISTINCT version) <> COUNT(*)) AS broken";
-        assert_eq!(self.number(gaps).await, 0, "an aggregate's versions have gaps");
+        assert_eq!(
+            self.number(gaps).await,
+            0,
+            "an aggregate's versions have gaps"
+        );
         for table in ["users", "events", "tickets", "orders"] {
             let behind = format!(
                 "SELECT COUNT(*) AS n FROM {table} AS t WHERE t.version <> \
                  (SELECT COALESCE(MAX(o.version), 0) FROM outbox o WHERE o.aggregate_id = t.id)"
             );
-            assert_eq!(self.number(&behind).await, 0, "{table}: a change was not told of");
+            assert_eq!(
+                self.number(&behind).await,
+                0,
+                "{table}: a change was not told of"
+            );
         }
     }
 
@@ -323,7 +395,11 @@ impl App {
         }
         let owed = "SELECT CAST(COALESCE(SUM(total_minor), 0) AS BIGINT) AS n FROM orders \
              WHERE status = 'complete'";
-        assert_eq!(self.captured_minor(), self.number(owed).await, "the bank and the orders agree");
+        assert_eq!(
+            self.captured_minor(),
+            self.number(owed).await,
+            "the bank and the orders agree"
+        );
         self.assert_versions_without_gaps().await;
     }
 
@@ -338,5 +414,8 @@ impl App {
 
 async fn listen() -> (String, TcpListener) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    (format!("http://{}", listener.local_addr().unwrap()), listener)
+    (
+        format!("http://{}", listener.local_addr().unwrap()),
+        listener,
+    )
 }

@@ -1,0 +1,49 @@
+// What can be measured of whether everybody can use a page.
+import AxeBuilder from '@axe-core/playwright';
+import { expect, type Locator, type Page } from '@playwright/test';
+
+const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+
+/** Fails with every rule that is broken and every place where it is. Needs JavaScript in the page. */
+export async function expectNothingWrong(page: Page): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    const { violations } = await new AxeBuilder({ page })
+      .withTags(WCAG)
+      // Level A as well, and experimental only in that axe leaves it out unless asked.
+      .options({ rules: { 'label-content-name-mismatch': { enabled: true } } })
+      .analyze();
+    const wrong = violations.flatMap(({ id, help, nodes }) =>
+      nodes.map((node) => `${id}: ${help}, at ${node.target.join(' ')}: ${node.failureSummary}`),
+    );
+    expect(wrong, `axe has nothing to say in ${colorScheme}`).toEqual([]);
+  }
+}
+
+/** Fails with what sticks out to the right of a window of this width. */
+export async function expectNoSidewaysScrolling(page: Page, width: number, what: string): Promise<void> {
+  await page.setViewportSize({ width, height: 740 });
+  const out = await page.evaluate((width) => {
+    const root = document.documentElement;
+    if (root.scrollWidth <= width && window.innerWidth <= width) return [];
+    const wide = [...document.body.querySelectorAll('*')].filter((element) => element.getBoundingClientRect().right > width);
+    return [`${root.scrollWidth} px wide`, ...wide.map((element) => element.outerHTML.slice(0, 120))];
+  }, width);
+  expect.soft(out, `${what} fits into ${width} px`).toEqual([]);
+}
+
+/** Goes on with the Tab key until the focus is on `target`, and sees to it that the focus can be seen. */
+export async function tabTo(page: Page, target: Locator): Promise<void> {
+  const stops: string[] = [];
+  for (let presses = 0; presses < 80; presses += 1) {
+    await page.keyboard.press('Tab');
+    const focused = page.locator(':focus');
+    stops.push(await focused.evaluateAll(([element]) => element?.outerHTML.slice(0, 80) ?? 'nothing'));
+    if (!(await target.evaluate((element) => element === document.activeElement))) continue;
+    const outline = await focused.evaluate((element) => getComputedStyle(element).outlineStyle);
+    expect(outline, `the focus is seen on ${stops.at(-1)}`).not.toBe('none');
+    await expect(focused).toBeInViewport();
+    return;
+  }
+  throw new Error(`The Tab key does not come to ${String(target)}, only to:\n${stops.join('\n')}`);
+}

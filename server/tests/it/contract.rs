@@ -1,0 +1,100 @@
+//! What other programs hold on to: the document of the API, the shapes, health, headers.
+
+use crate::support::{App, on_both_engines, path};
+use serde_json::json;
+
+on_both_engines! {
+    async fn the_api_describes_itself(app) {
+        let anonymous = app.anonymous();
+        let document = anonymous.get("/api/openapi.json").await.expect(200);
+        for (route, methods) in [
+            ("/api/user/signup", vec!["post"]), ("/api/user/signin", vec!["post"]),
+            ("/api/user/signout", vec!["post"]), ("/api/user/currentuser", vec!["get"]),
+            ("/api/events", vec!["get", "post"]), ("/api/events/{id}", vec!["get", "put"]),
+            ("/api/tickets", vec!["get", "post"]), ("/api/tickets/batch", vec!["post"]),
+            ("/api/tickets/{id}", vec!["get", "put", "delete"]), ("/api/orders", vec!["get", "post"]),
+            ("/api/orders/{id}", vec!["get", "delete"]), ("/api/payments", vec!["post"]),
+            ("/api/payments/{id}", vec!["get"]), ("/api/webhooks/stripe", vec!["post"]),
+        ] {
+            for method in methods {
+                assert!(document["paths"][route][method].is_object(), "{method} {route}");
+            }
+        }
+        assert_eq!(anonymous.page("/api/docs/").await.status, 200);
+    }
+
+    async fn resources_have_the_promised_shapes(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let ticket = seller.ticket(&event, 2500).await;
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        let payment = buyer.pay(&order, "pm_card_visa").await.expect(201);
+        let order = buyer.order(&order).await;
+        for (of, fields) in [
+            (&event, "id title description venue city country startsAt timeZone currency ticketsAvailable priceFromMinor version"),
+            (&ticket, "id eventId sellerId section row seat label priceMinor faceValueMinor currency status reservedSecondsLeft version"),
+            (&order, "id status expiresAt secondsLeft totalMinor currency tickets paymentId version"),
+            (&payment, "id orderId stripeId status amountMinor currency clientSecret"),
+        ] {
+            let mut promised: Vec<&str> = fields.split(' ').collect();
+            promised.sort_unstable();
+            let mut given: Vec<&str> = of.as_object().unwrap().keys().map(String::as_str).collect();
+            given.sort_unstable();
+            assert_eq!(given, promised);
+        }
+        assert_eq!(order["paymentId"], payment["id"]);
+        assert_eq!(payment["clientSecret"], json!(null), "a secret is shown only while it is needed");
+    }
+
+    async fn versions_guard_writes(app) {
+        let seller = app.user("seller").await;
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let path = path("tickets", &ticket);
+        let got = seller.get(&path).await;
+        assert_eq!(got.header("etag"), "\"1\"");
+        let stale = [("if-match", "\"7\"")];
+        seller.send("DELETE", &path, &stale, "").await.refused(412, "precondition_failed");
+        let body = json!({"priceMinor": 2600, "version": 1});
+        seller.json("PUT", &path, &stale, body.clone()).await.refused(412, "precondition_failed");
+        seller.json("PUT", &path, &[("if-match", "\"1\"")], body).await.expect(200);
+        assert_eq!(seller.send("DELETE", &path, &[("if-match", "\"2\"")], "").await.status, 204);
+    }
+
+    async fn health_is_told(app) {
+        let anonymous = app.anonymous();
+        assert_eq!(anonymous.get("/healthz").await.status, 200);
+        let ready = anonymous.get("/readyz").await.expect(200);
+        assert_eq!((&ready["ready"], &ready["migrations"]), (&json!(true), &json!("ok")));
+    }
+
+    async fn every_answer_is_named_and_guarded(app) {
+        let anonymous = app.anonymous();
+        for page in ["/", "/api/events", "/api/nothing", "/healthz", "/nothing"] {
+            let answer = anonymous.page(page).await;
+            assert!(!answer.header("x-request-id").is_empty(), "{page}");
+            assert_eq!(answer.header("x-content-type-options"), "nosniff", "{page}");
+            assert!(!answer.header("content-security-policy").is_empty(), "{page}");
+        }
+        let named = anonymous.send("GET", "/api/nothing", &[("x-request-id", "my-own-name-1")], "").await;
+        assert_eq!(named.body["requestId"], "my-own-name-1");
+    }
+
+    async fn pages_of_a_list_follow_each_other_without_gaps(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let mut listed = seller.batch(&event, 25, 2500).await;
+        let mut seen = Vec::new();
+        let mut query = format!("/api/tickets?eventId={}&limit=10", event["id"].as_str().unwrap());
+        loop {
+            let page = seller.get(&query).await.expect(200);
+            let tickets = page["tickets"].as_array().unwrap();
+            seen.extend(tickets.iter().map(|ticket| ticket["id"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next"].as_str() else { break };
+            let start = query.split("&cursor=").next().unwrap().to_owned();
+            query = format!("{start}&cursor={next}");
+        }
+        listed.sort_unstable();
+        seen.sort_unstable();
+        assert_eq!(seen, listed);
+    }
+}

@@ -1,0 +1,210 @@
+//! Holds end by themselves, by the machine's clock, whatever becomes of the queue: in the process,
+//! in Redis, and with a Redis that never starts, dies or forgets.
+
+use crate::support::{App, Client, Jobs, SHORT_HOLD_SECONDS, database::Database, path};
+use serde_json::Value;
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// A job does it sooner than this after the hold's end; the sweep may take ten seconds more.
+const BY_JOB: Duration = Duration::from_secs(4);
+const BY_SWEEP: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A Redis of the test's own, ended with it.
+struct Redis {
+    process: Child,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Redis {
+    async fn start() -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().unwrap();
+        let process = Command::new("redis-server")
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+            ])
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server starts: `make setup` installs it");
+        let redis = Self {
+            process,
+            url: format!("redis://127.0.0.1:{port}"),
+            _folder: folder,
+        };
+        let began = Instant::now();
+        while redis.ask("PING").await.is_err() {
+            assert!(began.elapsed() < BY_SWEEP, "Redis does not answer");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        redis
+    }
+
+    async fn ask(&self, command: &str) -> redis::RedisResult<String> {
+        let client = redis::Client::open(self.url.as_str())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd(command).query_async(&mut connection).await
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+struct Story {
+    app: App,
+    ann: Client,
+    bob: Client,
+    ticket: Value,
+    order: Value,
+    held_until: Instant,
+}
+
+/// Ann holds a ticket, and Bob wants it.
+async fn held(database: Database, jobs: Jobs) -> Story {
+    let app = App::start_with(database, jobs).await;
+    let (seller, ann, bob) = (
+        app.user("seller").await,
+        app.user("ann").await,
+        app.user("bob").await,
+    );
+    let ticket = seller.ticket(&seller.event().await, 2500).await;
+    let order = ann.reserve(&[&ticket]).await.expect(201);
+    let hold = Duration::from_secs(u64::try_from(SHORT_HOLD_SECONDS).unwrap());
+    let held_until = Instant::now() + hold;
+    bob.reserve(&[&ticket])
+        .await
+        .refused(409, "ticket_reserved");
+    Story {
+        app,
+        ann,
+        bob,
+        ticket,
+        order,
+        held_until,
+    }
+}
+
+impl Story {
+    /// The outbox says that the order expired: somebody has tidied up after it.
+    async fn expired_within(&self, limit: Duration) {
+        let told =
+            |events: Vec<(String, i64)>| events.iter().any(|(kind, _)| kind == "OrderExpired");
+        while !told(self.app.events_of(&self.order).await) {
+            assert!(
+                Instant::now() < self.held_until + limit,
+                "nobody has expired the order"
+            );
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        assert!(
+            Instant::now() + LOOK_AGAIN >= self.held_until,
+            "not before its time"
+        );
+        assert_eq!(self.ann.order(&self.order).await["status"], "expired");
+        self.app.assert_versions_without_gaps().await;
+    }
+
+    /// At the hold's end, and not before, the ticket is for sale: Bob gets it.
+    async fn sellable_at_the_holds_end(&self) {
+        loop {
+            let now = self.bob.ticket_now(&self.ticket).await;
+            if now["status"] == "available" {
+                break;
+            }
+            assert!(
+                Instant::now() < self.held_until + Duration::from_secs(1),
+                "{now}"
+            );
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.bob.reserve(&[&self.ticket]).await.expect(201);
+        assert_eq!(self.ann.order(&self.order).await["status"], "expired");
+        let seen = self
+            .ann
+            .get(&path("tickets", &self.ticket))
+            .await
+            .expect(200);
+        assert_eq!(seen["status"], "reserved", "for Bob");
+        self.app.assert_sound().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_in_the_process_expires_the_order_on_time() {
+    held(Database::sqlite(), Jobs::InProcess)
+        .await
+        .expired_within(BY_JOB)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_in_redis_expires_the_order_on_time() {
+    let redis = Redis::start().await;
+    let jobs = Jobs::InRedis(redis.url.clone());
+    let story = held(Database::postgres().await, jobs).await;
+    story.expired_within(BY_JOB).await;
+    story.app.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_redis_that_never_starts_the_ticket_is_sellable_and_the_sweep_expires_the_order() {
+    let jobs = || Jobs::InRedis(format!("redis://127.0.0.1:{}", free_port()));
+    let (one, two) = tokio::join!(
+        async {
+            held(Database::sqlite(), jobs())
+                .await
+                .sellable_at_the_holds_end()
+                .await
+        },
+        async {
+            held(Database::sqlite(), jobs())
+                .await
+                .expired_within(BY_SWEEP)
+                .await
+        },
+    );
+    let ((), ()) = (one, two);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_redis_that_dies_the_ticket_is_sellable_at_the_holds_end() {
+    let redis = Redis::start().await;
+    let story = held(Database::postgres().await, Jobs::InRedis(redis.url.clone())).await;
+    drop(redis);
+    story.sellable_at_the_holds_end().await;
+    story.app.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_redis_that_forgets_the_ticket_is_sellable_and_the_sweep_expires_the_order() {
+    let redis = Redis::start().await;
+    let story = held(Database::sqlite(), Jobs::InRedis(redis.url.clone())).await;
+    redis.ask("FLUSHALL").await.unwrap();
+    story.expired_within(BY_SWEEP).await;
+    let story = held(Database::sqlite(), Jobs::InRedis(redis.url.clone())).await;
+    redis.ask("FLUSHALL").await.unwrap();
+    story.sellable_at_the_holds_end().await;
+}

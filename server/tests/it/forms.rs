@@ -1,0 +1,251 @@
+//! Every form, posted as a browser without JavaScript does: it leads on, and what is wrong comes
+//! back to the page it was sent from, with what was typed.
+
+use crate::support::{Answer, App, Client, client::PASSWORD, on_both_engines, path};
+use serde_json::{Value, json};
+
+/// Where a form's answer leads.
+#[track_caller]
+fn leads_to(answer: &Answer) -> String {
+    assert!(
+        [302, 303].contains(&answer.status),
+        "{} {}",
+        answer.status,
+        answer.text
+    );
+    answer.header("location").to_owned()
+}
+
+/// The page after a refused form: it says what is wrong.
+async fn refused_at(client: &Client, answer: &Answer, page: &str) -> String {
+    assert_eq!(leads_to(answer), page);
+    let shown = client.page(page).await;
+    assert_eq!(shown.status, 200, "{}", shown.text);
+    assert!(
+        shown.text.contains("role=\"alert\""),
+        "nothing is said: {}",
+        shown.text
+    );
+    shown.text
+}
+
+fn id(of: &Value) -> &str {
+    of["id"].as_str().unwrap()
+}
+
+on_both_engines! {
+    async fn signing_up_in_out_and_renaming(app) {
+        let ann = app.anonymous();
+        let fields = [("email", "ann@example.com"), ("password", "short"), ("name", "Ann <b>")];
+        let answer = ann.form("/fn/accounts/sign_up", "/signup?next=/sell", &fields).await;
+        let page = refused_at(&ann, &answer, "/signup?next=/sell").await;
+        assert!(page.contains("ann@example.com") && page.contains("Ann &lt;b&gt;"), "{page}");
+        assert!(!page.contains("\"short\""), "a password is never sent back");
+        let again = ann.page("/signup?next=/sell").await.text;
+        assert!(!again.contains("role=\"alert\""), "said once");
+
+        let fields = [("email", "ann@example.com"), ("password", PASSWORD), ("next", "/sell")];
+        let answer = ann.form("/fn/accounts/sign_up", "/signup", &fields).await;
+        assert_eq!(leads_to(&answer), "/sell");
+        assert!(ann.page("/sell").await.text.contains("Welcome, ann"));
+
+        let answer = ann.form("/fn/accounts/rename", "/account", &[("name", "")]).await;
+        refused_at(&ann, &answer, "/account").await;
+        let answer = ann.form("/fn/accounts/rename", "/account", &[("name", "Ann B")]).await;
+        assert_eq!(leads_to(&answer), "/account");
+        assert!(ann.page("/account").await.text.contains("Ann B"));
+
+        let answer = ann.form("/fn/accounts/sign_out", "/account", &[]).await;
+        assert_eq!(leads_to(&answer), "/");
+        assert_eq!(leads_to(&ann.page("/account").await), "/signin?next=/account");
+        let fields = [("email", "ann@example.com"), ("password", "wrong one"), ("next", "/account")];
+        let answer = ann.form("/fn/accounts/sign_in", "/signin?next=/account", &fields).await;
+        refused_at(&ann, &answer, "/signin?next=/account").await;
+        let fields = [("email", "ann@example.com"), ("password", PASSWORD), ("next", "//evil.example")];
+        let answer = ann.form("/fn/accounts/sign_in", "/signin", &fields).await;
+        assert_eq!(leads_to(&answer), "/", "only paths of this site are followed");
+    }
+
+    async fn creating_an_event_and_listing_tickets(app) {
+        let seller = app.user("seller").await;
+        let good = [("title", "Late Show"), ("venue", "Old Hall"), ("city", "Leeds"), ("country", "GB"),
+            ("date", "2031-05-01"), ("time", "20:30"), ("time_zone", "Europe/London"),
+            ("currency", "GBP"), ("description", "")];
+        for (field, wrong) in [("title", ""), ("date", "soon"), ("time", ""), ("date", "2020-01-01"),
+            ("time_zone", "Leeds"), ("currency", ""), ("country", "Wessex")]
+        {
+            let fields: Vec<(&str, &str)> = good.iter()
+                .map(|(name, value)| (*name, if *name == field { wrong } else { *value }))
+                .collect();
+            let answer = seller.form("/fn/events/create", "/sell", &fields).await;
+            let page = refused_at(&seller, &answer, "/sell").await;
+            assert!(page.contains(&format!("id=\"event-{field}-error\"")), "{field}: {page}");
+            assert!(page.contains("Old Hall"), "what was typed is kept");
+        }
+        assert_eq!(app.count("events").await, 0);
+        let answer = seller.form("/fn/events/create", "/sell", &good).await;
+        let sell = leads_to(&answer);
+        let event = sell.strip_prefix("/sell?event=").unwrap();
+        let made = seller.get(&format!("/api/events/{event}")).await.expect(200);
+        assert_eq!(made["startsAt"], "2031-05-01T19:30:00Z");
+
+        for (field, fields) in [
+            ("price", [("price", "cheap"), ("quantity", "1"), ("row", "")]),
+            ("price", [("price", "0"), ("quantity", "1"), ("row", "")]),
+            ("price", [("price", "1.234"), ("quantity", "1"), ("row", "")]),
+            ("quantity", [("price", "25"), ("quantity", "many"), ("row", "")]),
+            ("quantity", [("price", "25"), ("quantity", "0"), ("row", "")]),
+        ] {
+            let mut all = vec![("event_id", event)];
+            all.extend(fields);
+            let answer = seller.form("/fn/tickets/put_on_sale", &sell, &all).await;
+            let page = refused_at(&seller, &answer, &sell).await;
+            assert!(page.contains(&format!("id=\"list-{field}-error\"")), "{field}: {page}");
+        }
+        assert_eq!(app.count("tickets").await, 0);
+        let fields = [("event_id", event), ("price", "25,50"), ("face_value", "30"), ("section", "Stalls"),
+            ("quantity", "3")];
+        let answer = seller.form("/fn/tickets/put_on_sale", &sell, &fields).await;
+        assert_eq!(leads_to(&answer), "/tickets");
+        let tickets = seller.page("/tickets").await.text;
+        assert!(tickets.contains("Your 3 tickets are on sale.") && tickets.contains("£25.50"), "{tickets}");
+    }
+
+    async fn editing_and_withdrawing_a_listing(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let edit = |price: &'static str, version: &'static str| {
+            let fields = [("ticket_id", id(&ticket).to_owned()), ("version", version.to_owned()),
+                ("price", price.to_owned()), ("section", "Circle".to_owned())];
+            let seller = &seller;
+            async move {
+                let fields: Vec<(&str, &str)> =
+                    fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                seller.form("/fn/tickets/edit", "/tickets", &fields).await
+            }
+        };
+        let page = refused_at(&seller, &edit("free", "1").await, "/tickets").await;
+        assert!(page.contains(&format!("id=\"listing-{}-price-error\"", id(&ticket))), "{page}");
+        assert_eq!(leads_to(&edit("27", "1").await), "/tickets");
+        let page = refused_at(&seller, &edit("28", "1").await, "/tickets").await;
+        assert!(page.contains("changed in the meantime"), "{page}");
+        let now = seller.ticket_now(&ticket).await;
+        assert_eq!((&now["priceMinor"], &now["section"]), (&json!(2700), &json!("Circle")));
+
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        let withdraw = [("ticket_id", id(&ticket))];
+        let answer = seller.form("/fn/tickets/withdraw", "/tickets", &withdraw).await;
+        refused_at(&seller, &answer, "/tickets").await;
+        assert_eq!(buyer.cancel(&order).await.status, 204);
+        let answer = seller.form("/fn/tickets/withdraw", "/tickets", &withdraw).await;
+        assert_eq!(leads_to(&answer), "/tickets");
+        assert_eq!(seller.ticket_now(&ticket).await["status"], "withdrawn");
+    }
+
+    async fn reserving_cancelling_and_paying(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        seller.batch(&event, 5, 2500).await;
+        let page = format!("/events/{}", id(&event));
+        let fields = [("event_id", id(&event)), ("quantity", "2"), ("attempt", "one")];
+
+        let stranger = app.anonymous();
+        let answer = stranger.form("/fn/orders/reserve", &page, &fields).await;
+        assert_eq!(leads_to(&answer), format!("/signin?next={page}"));
+
+        let answer = buyer.form("/fn/orders/reserve", &page, &fields).await;
+        let order_page = leads_to(&answer);
+        let again = buyer.form("/fn/orders/reserve", &page, &fields).await;
+        assert_eq!(leads_to(&again), order_page, "sent twice, reserved once");
+        assert_eq!(app.count("orders").await, 1);
+        let order_id = order_page.strip_prefix("/orders/").unwrap().to_owned();
+        let order = json!({"id": order_id});
+
+        let own = seller.form("/fn/orders/reserve", &page, &fields).await;
+        refused_at(&seller, &own, &page).await;
+        let many = [("event_id", id(&event)), ("quantity", "4"), ("attempt", "two")];
+        let answer = buyer.form("/fn/orders/reserve", &page, &many).await;
+        refused_at(&buyer, &answer, &page).await;
+
+        let pay = |token: &'static str| [("order_id", order_id.clone()), ("token", token.to_owned())];
+        let send = |fields: [(&'static str, String); 2]| {
+            let (buyer, page) = (&buyer, &order_page);
+            async move {
+                let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+                buyer.form("/fn/payments/pay", page, &fields).await
+            }
+        };
+        let declined = send(pay("pm_card_chargeDeclined")).await;
+        let shown = refused_at(&buyer, &declined, &order_page).await;
+        assert!(shown.contains("declined"), "{shown}");
+
+        let at_bank = leads_to(&send(pay("pm_card_threeDSecure2Required")).await);
+        assert!(at_bank.contains("/stripe-double/bank/pi_"), "{at_bank}");
+        let bank = at_bank.strip_prefix(&app.base).unwrap();
+        assert!(buyer.page(bank).await.text.contains("Is this you?"));
+        let (bank_path, secret) = bank.split_once("?client_secret=").unwrap();
+        let answer = buyer.form(bank_path, bank, &[("client_secret", secret), ("answer", "approve")]).await;
+        let back = leads_to(&answer);
+        let back = back.strip_prefix(&app.base).unwrap();
+        assert!(back.starts_with(&order_page), "{back}");
+        assert_eq!(leads_to(&buyer.page(back).await), order_page, "the secret leaves the address");
+        let paid = buyer.page(&order_page).await.text;
+        assert!(paid.contains("The tickets are yours"), "{paid}");
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!(app.captured_minor(), 5000);
+
+        let one = [("event_id", id(&event)), ("quantity", "1"), ("attempt", "three")];
+        let second = leads_to(&buyer.form("/fn/orders/reserve", &page, &one).await);
+        let cancel = [("order_id", second.strip_prefix("/orders/").unwrap())];
+        assert_eq!(leads_to(&buyer.form("/fn/orders/cancel", &second, &cancel).await), second);
+        assert!(buyer.page(&second).await.text.contains("cancelled"));
+        app.assert_sound().await;
+    }
+
+    async fn single_seats_are_reserved_together(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let mut seats = Vec::new();
+        for seat in ["1", "2"] {
+            let body = json!({"eventId": event["id"], "priceMinor": 4000, "row": "A", "seat": seat});
+            seats.push(seller.post("/api/tickets", body).await.expect(201));
+        }
+        let page = format!("/events/{}", id(&event));
+        assert!(buyer.page(&page).await.text.contains("ticket_ids[]"));
+        let none = buyer.form("/fn/orders/reserve_seats", &page, &[]).await;
+        refused_at(&buyer, &none, &page).await;
+        let both = [("ticket_ids[]", id(&seats[0])), ("ticket_ids[]", id(&seats[1]))];
+        let order = leads_to(&buyer.form("/fn/orders/reserve_seats", &page, &both).await);
+        let order = buyer.get(&format!("/api{order}")).await.expect(200);
+        assert_eq!(order["totalMinor"], 8000);
+    }
+
+    async fn pages_say_what_they_are_in_their_status(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let ticket = seller.ticket(&event, 2500).await;
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        let order_page = path("orders", &order).replace("/api", "");
+        for page in ["/", "/signin", "/signup", "/?q=late&city=Leeds", "/?cursor=nonsense"] {
+            assert_eq!(app.anonymous().page(page).await.status, 200, "{page}");
+        }
+        for page in ["/sell", "/orders", "/tickets", "/account", &order_page] {
+            assert_eq!(buyer.page(page).await.status, 200, "{page}");
+            let elsewhere = leads_to(&app.anonymous().page(page).await);
+            assert!(elsewhere.starts_with("/signin?next=/"), "{elsewhere}");
+        }
+        let others = seller.page(&order_page).await;
+        assert_eq!(others.status, 404, "another's order does not exist");
+        for page in ["/nothing", "/events/x", "/events/00000000-0000-7000-8000-000000000000", "/fn/none"] {
+            let missing = buyer.page(page).await;
+            assert_eq!(missing.status, 404, "{page}");
+            assert!(missing.text.contains("There is nothing here"), "{page}: {}", missing.text);
+        }
+        let headers = app.anonymous().page("/").await;
+        let policy = headers.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && policy.contains("'nonce-"), "{policy}");
+        let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
+        assert!(headers.text.contains(&format!("nonce=\"{nonce}\"")), "the scripts carry it");
+        assert!(!headers.text.contains(" style=\""), "no inline styles under this policy");
+    }
+}
