@@ -9,9 +9,9 @@ export async function expectNothingWrong(page: Page): Promise<void> {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
     const { violations } = await new AxeBuilder({ page })
-      .withTags(WCAG)
-      // Level A as well, and experimental only in that axe leaves it out unless asked.
+      // Level A as well, though axe leaves it out unless it is asked for.
       .options({ rules: { 'label-content-name-mismatch': { enabled: true } } })
+      .withTags(WCAG)
       .analyze();
     const wrong = violations.flatMap(({ id, help, nodes }) =>
       nodes.map((node) => `${id}: ${help}, at ${node.target.join(' ')}: ${node.failureSummary}`),

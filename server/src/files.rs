@@ -4,11 +4,9 @@
 //! Names are not hashed, so browsers ask each time whether a file is still the same, by `ETag`
 //! or date, and get 304 if it is.
 
-#[cfg(not(feature = "embed"))]
-use axum::response::IntoResponse;
 use axum::{
     body::Body,
-    http::{HeaderValue, Request, Response, header},
+    http::{HeaderValue, Request, Response},
 };
 
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -16,6 +14,7 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 /// The file that a GET asks for, if there is one.
 #[cfg(not(feature = "embed"))]
 pub async fn find(request: Request<Body>, site_root: &str) -> Option<Response<Body>> {
+    use axum::{http::header, response::IntoResponse};
     use tower::ServiceExt;
     let folder = tower_http::services::ServeDir::new(site_root)
         .append_index_html_on_directories(false)

@@ -5,6 +5,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::{Config, StripeConfig, leptos_options, reachable},
     health::Health,
+    outbox::Live,
     payments::{Gateway, StripeGateway},
     router::{Web, router},
     seed,
@@ -77,8 +78,9 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
             },
         )
     };
+    let live = shop.live.clone();
     let jobs = shop.start_jobs(config.redis_url.clone(), role != Role::Web);
-    listen(listener, app, draining).await?;
+    listen(listener, app, draining, live).await?;
     drop(jobs);
     db.close().await;
     tracing::info!("stopped");
@@ -91,6 +93,7 @@ async fn listen(
     listener: TcpListener,
     app: Router,
     draining: Arc<AtomicBool>,
+    live: Arc<Live>,
 ) -> anyhow::Result<()> {
     let handle = Handle::new();
     let stopper = handle.clone();
@@ -98,6 +101,7 @@ async fn listen(
         asked_to_stop().await;
         tracing::info!("asked to stop: finishing what is under way");
         draining.store(true, Ordering::SeqCst);
+        live.close();
         stopper.graceful_shutdown(Some(DRAIN));
     });
     let mut server = axum_server::from_tcp(listener)?.handle(handle);

@@ -10,6 +10,7 @@ use crate::{
     fault::{Fault, FaultResult},
     limits::Limits,
     orders::{Holds, OrdersService},
+    outbox::Live,
     payments::{Engine, Gateway, PaymentsService, Webhooks},
     rest::{Api, idempotency::Kept},
     session,
@@ -60,6 +61,8 @@ pub struct Shop {
     pub engine: Arc<Engine>,
     /// Sweeps the database.
     pub sweeper: Arc<Sweeper>,
+    /// Tells browsers what happens.
+    pub live: Arc<Live>,
     payments: PaymentsService,
     webhooks: Webhooks,
     workers: Workers,
@@ -97,6 +100,7 @@ impl Shop {
                 parts.webhook_secret,
             ),
             sweeper: Arc::new(Sweeper::new(orders.clone(), engine.clone())),
+            live: Arc::new(Live::new(db.clone())),
             orders,
             engine,
             workers,
@@ -114,16 +118,19 @@ impl Shop {
             tickets: Arc::new(self.tickets.clone()),
             orders: Arc::new(self.orders.clone()),
             payments: Arc::new(self.payments.clone()),
+            live: self.live.clone(),
             webhooks: Arc::new(self.webhooks.clone()),
         }
     }
 
-    /// Starts what time brings: the sweep and the cleaning in every process, the expiry jobs
+    /// Starts what time brings: the sweep, the cleaning and the live changes in every
+    /// process, the expiry jobs
     /// where `works` says so. They end when the set is dropped; whatever they leave undone is
     /// found in the database by the next start.
     pub fn start_jobs(self, redis_url: Option<String>, works: bool) -> JoinSet<()> {
         let mut jobs = JoinSet::new();
         jobs.spawn(self.sweeper.run());
+        jobs.spawn(self.live.run());
         jobs.spawn(clean(self.db.clone(), self.clock.clone()));
         let desk = Desk {
             orders: self.orders,

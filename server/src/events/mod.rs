@@ -7,5 +7,6 @@ pub mod rest;
 mod rules;
 mod service;
 pub mod store;
+mod stream;
 
 pub use service::EventsService;

@@ -16,6 +16,7 @@ pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, update))
+        .routes(routes!(super::stream::stream_event))
 }
 
 /// Upcoming events, soonest first.

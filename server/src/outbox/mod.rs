@@ -4,12 +4,15 @@
 //! change; versions of one aggregate run 1, 2, 3 … without gaps, which the table's unique key
 //! proves and `stagedoor audit` checks. Nothing here decides what happens.
 
+mod live;
+
 use crate::db::Conn;
-use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, query};
 use std::fmt::Display;
 use uuid::Uuid;
+
+pub use live::{Live, TicketChange};
 
 /// The names of domain events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,24 +132,4 @@ pub async fn append(
         insert.execute(&mut *conn).await?;
     }
     Ok(())
-}
-
-/// An event as subscribers get it.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Published {
-    /// UUIDv7, also the key by which brokers drop duplicates.
-    pub id: String,
-    /// `TicketUpdated`, for one.
-    pub r#type: String,
-    /// `ticket`, for one.
-    pub aggregate_type: String,
-    /// Whose.
-    pub aggregate_id: String,
-    /// The aggregate's version after it.
-    pub version: i64,
-    /// When.
-    pub occurred_at: Timestamp,
-    /// The aggregate as it was then.
-    pub data: serde_json::Value,
 }

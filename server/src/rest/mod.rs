@@ -4,7 +4,7 @@
 mod extract;
 pub mod idempotency;
 
-use crate::request;
+use crate::{outbox::Live, request};
 use app::{
     accounts::{Accounts, Viewer},
     error::AppError,
@@ -47,6 +47,8 @@ pub struct Api {
     pub orders: Arc<dyn Orders>,
     /// Paying.
     pub payments: Arc<dyn Payments>,
+    /// What happens to tickets, as it happens.
+    pub live: Arc<Live>,
     /// What Stripe sends.
     pub webhooks: Arc<dyn StripeWebhooks>,
 }

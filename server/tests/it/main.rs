@@ -12,6 +12,7 @@ mod bad_input;
 mod contract;
 mod expiry;
 mod forms;
+mod live;
 mod races;
 mod scenarios;
 mod support;

@@ -1,0 +1,183 @@
+//! Tells browsers what happens to an event's tickets, as it happens: follows the outbox and hands
+//! every change of a ticket to whoever listens.
+//!
+//! Reads the database four times a second while anybody listens, and not at all otherwise. A
+//! transaction may commit a moment after a later one, so the last two seconds are read again each
+//! time and what has been told is remembered. Listeners may miss or hear a change twice around a
+//! reconnection; every message carries the ticket's version, so that is harmless.
+
+use crate::{db::Db, fault::chain};
+use serde_json::{Value, json};
+use sqlx::{Row, query};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How far back each look goes.
+const OVERLAP: Duration = Duration::from_secs(2);
+/// What one look takes in at most; a flood beyond that is told of with the next.
+const ROWS_MAX: i64 = 5_000;
+/// Changes that a slow listener may be behind before it misses some.
+const BEHIND_MAX: usize = 4_096;
+/// What a reconnecting listener is told again at most.
+const REPLAY_MAX: i64 = 1_000;
+
+/// A ticket has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketChange {
+    /// The outbox row: a listener comes back with it.
+    pub id: String,
+    /// The event that the ticket is of.
+    pub event_id: String,
+    /// `{id,status,priceMinor,version}`
+    pub message: String,
+}
+
+/// The changes, for whoever listens.
+pub struct Live {
+    db: Db,
+    changes: broadcast::Sender<Arc<TicketChange>>,
+    closed: watch::Sender<bool>,
+}
+
+impl Live {
+    /// Follows the outbox of `db` once [`Live::run`] runs.
+    pub fn new(db: Db) -> Self {
+        Self {
+            db,
+            changes: broadcast::Sender::new(BEHIND_MAX),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    /// Every change from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Arc<TicketChange>> {
+        self.changes.subscribe()
+    }
+
+    /// Turns true once listeners should go: the process is asked to stop.
+    pub fn closing(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
+    /// Sends the listeners home.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// What happened to this event's tickets after the change named `last`.
+    pub async fn since(
+        &self,
+        last: &str,
+        event_id: &str,
+    ) -> Result<Vec<TicketChange>, sqlx::Error> {
+        // What is no id of ours would be compared as text: nothing is replayed for it.
+        if Uuid::try_parse(last).is_err() {
+            return Ok(Vec::new());
+        }
+        let changes = self.read(last, REPLAY_MAX).await?;
+        Ok(changes
+            .into_iter()
+            .filter(|change| change.event_id == event_id)
+            .collect())
+    }
+
+    /// Follows the outbox for ever.
+    pub async fn run(self: Arc<Self>) {
+        let mut told: HashMap<String, Instant> = HashMap::new();
+        let mut tick = tokio::time::interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if self.changes.receiver_count() == 0 {
+                continue;
+            }
+            let now = Instant::now();
+            told.retain(|_, when| now.duration_since(*when) < 3 * OVERLAP);
+            match self.read(&id_of_recently(), ROWS_MAX).await {
+                Ok(changes) => {
+                    for change in changes {
+                        if told.insert(change.id.clone(), now).is_none() {
+                            // Nobody listening any more is no error.
+                            let _ = self.changes.send(Arc::new(change));
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(error = chain(&error), "live changes were not read"),
+            }
+        }
+    }
+
+    async fn read(&self, after: &str, limit: i64) -> Result<Vec<TicketChange>, sqlx::Error> {
+        let rows = query(
+            "SELECT id, data FROM outbox WHERE id > $1 AND aggregate_type = 'ticket' \
+             ORDER BY id LIMIT $2",
+        )
+        .bind(after.to_owned())
+        .bind(limit)
+        .fetch_all(self.db.reads())
+        .await?;
+        let mut changes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let data: String = row.try_get("data")?;
+            changes.extend(change(row.try_get("id")?, &data));
+        }
+        Ok(changes)
+    }
+}
+
+fn change(id: String, data: &str) -> Option<TicketChange> {
+    let ticket: Value = serde_json::from_str(data).ok()?;
+    let message = json!({
+        "id": ticket["id"],
+        "status": ticket["status"],
+        "priceMinor": ticket["priceMinor"],
+        "version": ticket["version"],
+    });
+    let event_id = ticket["eventId"].as_str()?.to_owned();
+    Some(TicketChange {
+        id,
+        event_id,
+        message: message.to_string(),
+    })
+}
+
+/// Smaller than every id that was made in the last moments: ids begin with the time.
+fn id_of_recently() -> String {
+    let (seconds, nanos) = Uuid::now_v7()
+        .get_timestamp()
+        .map(|made| made.to_unix())
+        .unwrap_or_default();
+    let millis = seconds * 1000 + u64::from(nanos / 1_000_000);
+    let overlap = u64::try_from(OVERLAP.as_millis()).unwrap_or_default();
+    let first = u128::from(millis.saturating_sub(overlap)) << 80;
+    Uuid::from_u128(first).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recent_ids_are_greater_and_old_ones_are_not() {
+        assert!(Uuid::now_v7().to_string() > id_of_recently());
+        assert!("01900000-0000-7000-8000-000000000000" < id_of_recently().as_str());
+    }
+
+    #[test]
+    fn a_change_says_what_a_browser_needs_and_no_more() {
+        let data = r#"{"id":"t","eventId":"e","sellerId":"s","status":"reserved","priceMinor":5,"version":3}"#;
+        let change = change("1".to_owned(), data).unwrap();
+        assert_eq!(change.event_id, "e");
+        let message: Value = serde_json::from_str(&change.message).unwrap();
+        assert_eq!(
+            message,
+            json!({"id": "t", "status": "reserved", "priceMinor": 5, "version": 3})
+        );
+    }
+}
