@@ -73,6 +73,11 @@ export class Person {
     await this.post('/api/payments', { orderId: order.id, token: 'pm_card_visa' }, 201);
   }
 
+  /** How an order stands by the server's clock. */
+  async look(order: Order): Promise<Order & { secondsLeft: number }> {
+    return (await this.page.request.get(`/api/orders/${order.id}`)).json();
+  }
+
   /** Pays with a card whose bank asks first: the order waits for the bank then. */
   async payAndWaitForTheBank(order: Order): Promise<void> {
     await this.post('/api/payments', { orderId: order.id, token: 'pm_card_threeDSecure2Required' }, 202);

@@ -1,31 +1,126 @@
-// The end of a hold, on a server that holds tickets for six seconds.
-import { expect, test } from '../support/fixtures.ts';
-import { CARDS, secondsLeft } from '../support/paying.ts';
-import { SHORT_HOLD_SECONDS } from '../support/global-setup.ts';
+// The end of a hold, on a server that holds tickets for six seconds and two more for a payment that
+// has begun.
 import type { Page } from '@playwright/test';
+import { expect, test } from '../support/fixtures.ts';
+import { SHORT_HOLD_SECONDS } from '../support/global-setup.ts';
+import { CARDS, expectPaid, expectTheBankToAsk, secondsLeft } from '../support/paying.ts';
+import type { Order, Person } from '../support/people.ts';
 
 test.use({ shortHold: true });
 
-const ranOut = (page: Page) => page.getByRole('heading', { name: 'The time to pay ran out' });
 /** Longer than a hold and its grace. */
-const UNTIL_THE_END = { timeout: 20_000, intervals: [250] };
+const UNTIL_THE_END = { timeout: 20_000 };
 
-/** Loads the page again and again, as somebody without JavaScript does, until `seen`. */
-async function reloadUntil(page: Page, seen: () => Promise<boolean>): Promise<void> {
-  await expect.poll(async () => (await page.reload(), seen()), UNTIL_THE_END).toBe(true);
+const ranOut = (page: Page) => page.getByRole('heading', { name: 'The time to pay ran out' });
+
+/** Waits for the end as the buyer does: the page says so by itself, or without JavaScript when it is loaded again. */
+async function seeTheEnd(page: Page, javaScriptEnabled: boolean): Promise<void> {
+  if (javaScriptEnabled) {
+    await expect(ranOut(page)).toBeVisible(UNTIL_THE_END);
+  } else {
+    await expect.poll(async () => (await page.reload(), ranOut(page).isVisible()), UNTIL_THE_END).toBe(true);
+  }
+}
+
+/** A buyer who has a ticket reserved and sees the order. */
+async function anOpenOrder(someone: (name: string) => Promise<Person>): Promise<{ buyer: Person; order: Order; event: string }> {
+  const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
+  const event = await seller.createEvent();
+  const ticket = await seller.listTicket(event, 2500, { section: 'Stalls' });
+  const order = await buyer.reserve(ticket);
+  await buyer.page.goto(`/orders/${order.id}`);
+  return { buyer, order, event: `/events/${event.id}` };
 }
 
 test('the countdown runs down, and the page says by itself that the time ran out', { tag: '@with-javascript' }, async ({ someone }) => {
-  const [seller, { page, ...buyer }] = [await someone('Sally'), await someone('Bea')];
-  void buyer;
-  const event = await seller.createEvent();
-  await seller.listTicket(event, 2500, { section: 'Stalls' });
-  await page.goto(`/events/${event.id}`);
-  await page.getByRole('button', { name: 'Reserve Stalls at £25.00' }).click();
-  await expect(page.getByRole('timer')).toHaveText(/^0:0[3-6]$/);
+  const { page } = (await anOpenOrder(someone)).buyer;
+  const clock = page.getByRole('timer');
+  await expect(clock).toHaveText(/^0:0[3-6]$/);
   await expect(page.getByText('Less than a minute is left to pay.')).toBeAttached();
-  await expect(page.getByRole('timer')).toHaveText(/^0:0[12]$/);
+  await expect(clock).toHaveText(/^0:0[12]$/);
   await expect(ranOut(page)).toBeVisible(UNTIL_THE_END);
   await expect(page.getByText('You were not charged.')).toBeVisible();
+  await expect(clock).toBeHidden();
+});
+
+test('without JavaScript the page says that the time ran out when it is loaded again', { tag: '@without-javascript' }, async ({ someone }) => {
+  const { page } = (await anOpenOrder(someone)).buyer;
+  expect(await secondsLeft(page)).toBeLessThanOrEqual(SHORT_HOLD_SECONDS);
+  await expect(page.getByText('Load the page again to see how much time is left.')).toBeVisible();
+  await seeTheEnd(page, false);
+  await expect(page.getByText('You were not charged.')).toBeVisible();
   await expect(page.getByRole('timer')).toBeHidden();
+});
+
+test('loading the page again does not lengthen the countdown, nor does a second tab', async ({ someone, javaScriptEnabled }) => {
+  const { buyer } = await anOpenOrder(someone);
+  const readings = [await secondsLeft(buyer.page)];
+  const read = async (page: Page) => {
+    readings.push(await secondsLeft(page));
+    return readings.at(-1);
+  };
+  expect(readings[0]).toBeLessThanOrEqual(SHORT_HOLD_SECONDS);
+  await expect.poll(async () => (await buyer.page.reload(), read(buyer.page))).toBeLessThan(readings[0]!);
+  const second = await buyer.anotherTab();
+  await second.goto(buyer.page.url());
+  await read(second);
+  expect(readings, 'never more than before').toEqual(readings.toSorted((a, b) => b - a));
+  await seeTheEnd(buyer.page, javaScriptEnabled);
+  await seeTheEnd(second, javaScriptEnabled);
+});
+
+test('a ticket whose time ran out is for sale again to somebody else', async ({ someone, javaScriptEnabled }) => {
+  const { buyer, event } = await anOpenOrder(someone);
+  const rival = (await someone('Rivka')).page;
+  await rival.goto(event);
+  await expect(rival.getByText('Nothing is for sale right now.')).toBeVisible();
+
+  await seeTheEnd(buyer.page, javaScriptEnabled);
+  await rival.goto(event);
+  await rival.getByRole('button', { name: 'Reserve Stalls at £25.00' }).click();
+  await expect(rival.getByRole('complementary', { name: 'What you are buying' })).toContainText('Stalls');
+  await expect(rival.getByRole('timer')).toBeVisible();
+
+  await buyer.page.goto('/orders');
+  await expect(buyer.page.getByRole('main').getByRole('listitem')).toContainText('Expired');
+  await buyer.page.goto('/tickets');
+  await expect(buyer.page.getByText('You have no tickets yet.')).toBeVisible();
+});
+
+test('paying after the end on a page that does not know it yet charges nothing', { tag: '@without-javascript' }, async ({ someone, payWith }) => {
+  const { buyer, order } = await anOpenOrder(someone);
+  await expect.poll(async () => (await buyer.look(order)).status, UNTIL_THE_END).toBe('expired');
+  await payWith(buyer.page, CARDS.good);
+  await expect(ranOut(buyer.page)).toBeVisible();
+  await buyer.page.goto('/tickets');
+  await expect(buyer.page.getByText('You have no tickets yet.')).toBeVisible();
+});
+
+test('on a slow line, too, the page says that the time ran out', { tag: '@with-javascript' }, async ({ someone }) => {
+  const { page } = (await anOpenOrder(someone)).buyer;
+  const browser = await page.context().newCDPSession(page);
+  await browser.send('Network.emulateNetworkConditions', { offline: false, latency: 700, downloadThroughput: -1, uploadThroughput: -1 });
+  await expect(ranOut(page)).toBeVisible(UNTIL_THE_END);
+});
+
+test('who is at their bank when the clock ends can still answer and gets the tickets', async ({ someone, payWith, javaScriptEnabled }) => {
+  const { buyer, order } = await anOpenOrder(someone);
+  await payWith(buyer.page, CARDS.bankAsks);
+  await expectTheBankToAsk(buyer.page, javaScriptEnabled);
+  await expect.poll(async () => (await buyer.look(order)).secondsLeft, UNTIL_THE_END).toBe(0);
+  await buyer.page.getByRole('button', { name: 'Yes, it is me' }).click();
+  await expectPaid(buyer.page);
+});
+
+test('a page whose clock has ended asks the server calmly how the order stands', { tag: '@with-javascript' }, async ({ someone, payWith, allow }) => {
+  allow(/status of 402/);
+  const { page } = (await anOpenOrder(someone)).buyer;
+  await payWith(page, CARDS.declined);
+  await expect(page.getByRole('alert')).toBeVisible();
+  let loads = 0;
+  page.on('request', (request) => {
+    if (request.isNavigationRequest()) loads += 1;
+  });
+  await expect(ranOut(page)).toBeVisible(UNTIL_THE_END);
+  expect(loads, 'loads of the page until it says that the time ran out').toBeLessThanOrEqual(5);
 });

@@ -1,6 +1,11 @@
 //! Everything that the double remembers, and what its calls do to it. One lock, no waiting: a
 //! call is one step here, however it reaches or leaves the wire.
 
+mod refunds;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
 use crate::{
     WebhookTarget,
     cards::{self, Outcome, Refusal},
@@ -398,98 +403,6 @@ impl State {
         (200, body)
     }
 
-    pub fn create_refund(&mut self, params: &Params, now: i64) -> Reply {
-        let Some(id) = params.get("payment_intent") else {
-            return invalid("payment_intent", "Name the payment_intent to refund.");
-        };
-        let Some(mut intent) = self.intents.get(id).cloned() else {
-            return missing("payment_intent", id);
-        };
-        let left = intent.amount_received - intent.amount_refunded;
-        let amount = match amount_of(params, "amount") {
-            Ok(amount) => amount.unwrap_or(left),
-            Err(reply) => return reply,
-        };
-        if left == 0 {
-            let error = json!({"type": "invalid_request_error", "code": "charge_already_refunded",
-                "message": "There is nothing left to refund."});
-            return (400, json!({"error": error}));
-        }
-        if amount > left {
-            return invalid(
-                "amount",
-                "The refund is greater than what is left of the charge.",
-            );
-        }
-        let refund = Refund {
-            id: new_id("re_"),
-            intent: intent.id.clone(),
-            charge: intent.latest_charge.clone(),
-            amount,
-            currency: intent.currency.clone(),
-            created: now,
-            metadata: metadata_of(params),
-        };
-        intent.amount_refunded += amount;
-        let charge = json!({
-            "id": intent.latest_charge, "object": "charge", "amount": intent.amount,
-            "amount_refunded": intent.amount_refunded, "payment_intent": intent.id,
-            "refunded": intent.amount_refunded == intent.amount_received,
-        });
-        self.tell_of("charge.refunded", charge, now);
-        let body = refund.json();
-        self.keep(Record::Intent(Box::new(intent)));
-        self.keep(Record::Refund(refund));
-        (200, body)
-    }
-
-    pub fn show_refund(&self, id: &str) -> Reply {
-        match self.refunds.iter().find(|refund| refund.id == id) {
-            Some(refund) => (200, refund.json()),
-            None => missing("refund", id),
-        }
-    }
-
-    /// A PaymentMethod (`prefix` is `pm_`) or ConfirmationToken (`ctoken_`) for a card as a
-    /// buyer types it, or for one of Stripe's own test PaymentMethods.
-    pub fn create_card(&mut self, prefix: &str, params: &Params, now: i64) -> Reply {
-        let named = |field: &str| {
-            params
-                .get(&format!("card[{field}]"))
-                .or_else(|| params.get(&format!("payment_method_data[card][{field}]")))
-        };
-        let (outcome, last4) = if let Some(method) = params.get("payment_method") {
-            match cards::by_payment_method(method) {
-                Some(outcome) => (outcome, "4242".to_owned()),
-                None => return no_such("payment_method", "PaymentMethod", method),
-            }
-        } else if let Some(number) = named("number") {
-            let valid = cards::by_number(number).and_then(|outcome| {
-                check_expiry_and_cvc(named("exp_month"), named("exp_year"), named("cvc"), now)?;
-                Ok(outcome)
-            });
-            match valid {
-                Ok(outcome) => {
-                    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-                    (outcome, digits[digits.len() - 4..].to_owned())
-                }
-                Err(refused) => return (402, json!({"error": card_error(&refused, None)})),
-            }
-        } else {
-            return invalid("card[number]", "Missing required param: card[number].");
-        };
-        let card = Card {
-            id: new_id(prefix),
-            outcome,
-            last4,
-            created: now,
-            used_by: None,
-        };
-        let body = card.json();
-        self.keep(Record::Card(card));
-        (200, body)
-    }
-
     /// The way back from the bank, once it has been answered.
     pub fn way_back(&self, id: &str) -> Option<String> {
         let intent = self.intents.get(id)?;
@@ -605,51 +518,6 @@ fn event_json(id: &str, what: &str, object: &Value, now: i64) -> String {
     .to_string()
 }
 
-fn check_expiry_and_cvc(
-    month: Option<&String>,
-    year: Option<&String>,
-    cvc: Option<&String>,
-    now: i64,
-) -> Result<(), Refusal> {
-    let refused = |code: &str, message: &str| {
-        Err(Refusal {
-            code: code.to_owned(),
-            decline_code: None,
-            message: message.to_owned(),
-        })
-    };
-    let month = month
-        .and_then(|month| month.trim().parse::<i64>().ok())
-        .unwrap_or(0);
-    if !(1..=12).contains(&month) {
-        return refused(
-            "invalid_expiry_month",
-            "Your card's expiration month is invalid.",
-        );
-    }
-    let year = year
-        .and_then(|year| year.trim().parse::<i64>().ok())
-        .unwrap_or(-1);
-    let year = if (0..100).contains(&year) {
-        2000 + year
-    } else {
-        year
-    };
-    // Months of 30.44 days are near enough to tell a card that has run out.
-    let months_now = now / 2_629_800 + 1970 * 12;
-    if !(1970..=2100).contains(&year) || year * 12 + month <= months_now {
-        return refused(
-            "invalid_expiry_year",
-            "Your card's expiration date is in the past.",
-        );
-    }
-    let digits = cvc.map_or("", |cvc| cvc.trim());
-    if !(3..=4).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return refused("invalid_cvc", "Your card's security code is incomplete.");
-    }
-    Ok(())
-}
-
 fn amount_of(params: &Params, name: &str) -> Result<Option<i64>, Reply> {
     match params.get(name).map(|text| text.parse::<i64>()) {
         None => Ok(None),
@@ -694,6 +562,3 @@ fn new_id(prefix: &str) -> String {
         id
     })
 }
-
-#[cfg(test)]
-mod tests;

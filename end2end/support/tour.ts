@@ -1,0 +1,156 @@
+// Every page of the shop as somebody meets it, for what must hold of all of them.
+import { expect, type Page } from '@playwright/test';
+import { type Person, unique } from './people.ts';
+
+export interface Cast {
+  someone: (name: string) => Promise<Person>;
+  visitor: () => Promise<Person>;
+  allow: (pattern: RegExp) => void;
+}
+export interface Stop {
+  name: string;
+  open: (cast: Cast) => Promise<Page>;
+}
+
+// Long words are what does not fit on a small screen.
+const longTitle = (): string => unique('Donaudampfschifffahrtsgesellschaftskapitänswitwe');
+
+async function seen(person: Person, path: string): Promise<Page> {
+  await person.page.goto(path);
+  return person.page;
+}
+
+/** A buyer with an order of two tickets that wait to be paid. */
+async function ordered({ someone }: Cast) {
+  const [seller, buyer] = [await someone('Sally Seller'), await someone('Bartholomew Featherstonehaugh-Cholmondeley')];
+  const event = await seller.createEvent(longTitle());
+  const tickets = [
+    await seller.listTicket(event, 123_456, { section: 'Upper Circle, restricted view', row: 'AA', seat: '101' }),
+    await seller.listTicket(event, 2500),
+  ];
+  return { seller, buyer, order: await buyer.reserve(...tickets) };
+}
+
+export const TOUR: Stop[] = [
+  { name: 'the home page', open: async ({ visitor }) => seen(await visitor(), '/') },
+  { name: 'the home page of a member', open: async ({ someone }) => seen(await someone('Ann'), '/') },
+  { name: 'a search', open: async ({ visitor }) => seen(await visitor(), '/?q=the&city=Leeds') },
+  { name: 'a search that finds nothing', open: async ({ visitor }) => seen(await visitor(), '/?q=nowhere') },
+  {
+    name: 'an event',
+    open: async ({ someone }) => {
+      const [sally, otto, buyer] = [await someone('Sally'), await someone('Otto'), await someone('Bea')];
+      const event = await sally.createEvent(longTitle());
+      // Two sellers ask the same for the same section; a seat is held.
+      await sally.listTickets(event, 3, 123_456, 'Upper Circle, restricted view');
+      await otto.listTickets(event, 1, 123_456, 'Upper Circle, restricted view');
+      await buyer.listTicket(event, 900, { row: 'AA', seat: '100' });
+      for (const seat of ['101', '102']) await sally.listTicket(event, 4200, { section: 'Stalls', row: 'AA', seat });
+      return seen(buyer, `/events/${event.id}`);
+    },
+  },
+  {
+    name: 'an event without tickets',
+    open: async ({ someone, visitor }) => seen(await visitor(), `/events/${(await (await someone('Ann')).createEvent()).id}`),
+  },
+  {
+    name: 'the choice of an event to sell for',
+    open: async ({ someone }) => {
+      const seller = await someone('Sally');
+      await seller.createEvent(longTitle());
+      return seen(seller, '/sell?q=the');
+    },
+  },
+  {
+    name: 'the form of an event, refused',
+    open: async ({ someone }) => {
+      const page = await seen(await someone('Sally'), '/sell');
+      await page.getByText('It is not here yet: create the event').click();
+      for (const label of ['Title', 'Venue', 'City']) await page.getByLabel(label, { exact: true }).fill(' ');
+      await page.getByLabel('Date').fill('2031-02-02');
+      await page.getByRole('button', { name: 'Create the event' }).click();
+      await expect(page.getByRole('alert')).toBeVisible();
+      return page;
+    },
+  },
+  {
+    name: 'the form of a ticket',
+    open: async ({ someone }) => {
+      const seller = await someone('Sally');
+      return seen(seller, `/sell?event=${(await seller.createEvent(longTitle())).id}`);
+    },
+  },
+  {
+    name: 'one\'s orders',
+    open: async (cast) => seen((await ordered(cast)).buyer, '/orders'),
+  },
+  { name: 'one\'s orders before the first', open: async ({ someone }) => seen(await someone('Ann'), '/orders') },
+  {
+    name: 'an order to be paid',
+    open: async (cast) => {
+      const { buyer, order } = await ordered(cast);
+      return seen(buyer, `/orders/${order.id}`);
+    },
+  },
+  {
+    name: 'an order that waits for the bank',
+    open: async (cast) => {
+      const { buyer, order } = await ordered(cast);
+      await buyer.payAndWaitForTheBank(order);
+      return seen(buyer, `/orders/${order.id}`);
+    },
+  },
+  {
+    name: 'an order that is paid',
+    open: async (cast) => {
+      const { buyer, order } = await ordered(cast);
+      await buyer.pay(order);
+      return seen(buyer, `/orders/${order.id}`);
+    },
+  },
+  {
+    name: 'tickets, bought and for sale',
+    open: async (cast) => {
+      const { seller, buyer, order } = await ordered(cast);
+      await buyer.pay(order);
+      const event = await buyer.createEvent(longTitle());
+      const listed = [await buyer.listTicket(event, 2500), await buyer.listTicket(event, 123_456, { section: 'Upper Circle', seat: '7' })];
+      await seller.reserve(listed[0]!);
+      const page = await seen(buyer, '/tickets');
+      await page.getByText('Change', { exact: true }).click();
+      return page;
+    },
+  },
+  { name: 'tickets before the first', open: async ({ someone }) => seen(await someone('Ann'), '/tickets') },
+  { name: 'signing up', open: async ({ visitor }) => seen(await visitor(), '/signup') },
+  {
+    name: 'signing in, refused',
+    open: async ({ visitor }) => {
+      const guest = await visitor();
+      const page = await seen(guest, '/signin?next=/sell');
+      await page.getByLabel('E-mail').fill(guest.email);
+      await page.getByLabel('Password').fill('wrong horse');
+      await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+      await expect(page.getByRole('alert')).toBeVisible();
+      return page;
+    },
+  },
+  { name: 'the account', open: async ({ someone }) => seen(await someone('Ann'), '/account') },
+  {
+    name: 'what is not there',
+    open: async ({ visitor, allow }) => {
+      allow(/status of 404/);
+      return seen(await visitor(), '/nothing-here');
+    },
+  },
+];
+
+/** Needs a server whose holds end soon. */
+export const EXPIRED: Stop = {
+  name: 'an order whose time ran out',
+  open: async (cast) => {
+    const { buyer, order } = await ordered(cast);
+    await expect.poll(async () => (await buyer.look(order)).status, { timeout: 20_000 }).toBe('expired');
+    return seen(buyer, `/orders/${order.id}`);
+  },
+};

@@ -1,0 +1,172 @@
+// Signing up, in and out, and what an account is called.
+import type { Page } from '@playwright/test';
+import { expect, test } from '../support/fixtures.ts';
+import { PASSWORD, type Person } from '../support/people.ts';
+
+const menu = (page: Page) => page.getByRole('navigation', { name: 'Main' });
+
+/** Somebody who has an account and is signed out. */
+async function away(person: Person): Promise<Person> {
+  await person.page.context().clearCookies();
+  return person;
+}
+
+async function signIn(page: Page, email: string, password = PASSWORD): Promise<void> {
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByLabel('Password').fill(password);
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+}
+
+test('a wrong password and an unknown address are refused alike, and the address is kept', async ({ someone }) => {
+  const { page, email } = await away(await someone('Ann'));
+  await page.goto('/signin');
+  for (const [address, password] of [[email, 'wrong horse'], [`nobody-${email}`, PASSWORD]] as const) {
+    await signIn(page, address, password);
+    await expect(page.getByRole('alert')).toHaveText("That e-mail and password don't match an account.");
+    await expect(page.getByLabel('E-mail')).toHaveValue(address);
+    await expect(page.getByLabel('Password')).toHaveValue('');
+  }
+  await signIn(page, email.toUpperCase());
+  await expect(menu(page).getByRole('link', { name: 'Account' })).toBeVisible();
+});
+
+test('a sign-up that is wrong says at the field what is wrong and keeps what was typed', async ({ visitor }) => {
+  const { page } = await visitor();
+  await page.goto('/signup');
+  await page.getByLabel('E-mail').fill('ann@home');
+  await page.getByLabel('Password').fill('short');
+  await page.getByLabel('Name').fill('Ann <Onym>');
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  await expect(page.getByRole('alert')).toBeVisible();
+  await expect(page.getByLabel('E-mail')).toHaveAccessibleDescription('Enter an address like name@example.com.');
+  await expect(page.getByLabel('Password')).toHaveAccessibleDescription(/Use at least 8 characters\./);
+  await expect(page.getByLabel('E-mail')).toHaveValue('ann@home');
+  await expect(page.getByLabel('Password')).toHaveValue('');
+  await expect(page.getByLabel('Name')).toHaveValue('Ann <Onym>');
+  await page.reload();
+  await expect(page.getByRole('alert'), 'said once').toBeHidden();
+});
+
+test('an address that has an account already is refused at its field', async ({ someone }) => {
+  const { page, email } = await away(await someone('Ann'));
+  await page.goto('/signup');
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  await expect(page.getByLabel('E-mail')).toHaveAccessibleDescription('There is an account with this address. Sign in instead.');
+});
+
+test('one stays signed in when the page is closed, by a cookie that outlives the browser', async ({ someone }) => {
+  const { page, email } = await away(await someone('Ann'));
+  await page.goto('/signin');
+  await signIn(page, email);
+  await expect(menu(page).getByRole('link', { name: 'Account' })).toBeVisible();
+
+  const context = page.context();
+  await page.close();
+  const cookies = await context.cookies();
+  const session = cookies.find((cookie) => cookie.name === 'sid');
+  expect(session?.expires, 'a day at which it ends').toBeGreaterThan(Date.now() / 1000 + 7 * 24 * 3600);
+  expect(session).toMatchObject({ httpOnly: true, sameSite: 'Lax', path: '/' });
+  const later = await context.newPage();
+  await later.goto('/account');
+  await expect(later.getByText(email)).toBeVisible();
+});
+
+test('signing out ends the session in every tab', async ({ someone }) => {
+  const ann = await someone('Ann');
+  const second = await ann.anotherTab();
+  await second.goto('/orders');
+  await ann.page.goto('/');
+  await menu(ann.page).getByRole('button', { name: 'Sign out' }).click();
+  await expect(ann.page.getByRole('status')).toHaveText('You are signed out.');
+  await expect(menu(ann.page).getByRole('link', { name: 'Sign in' })).toBeVisible();
+  await expect(menu(ann.page).getByRole('link', { name: 'Orders' })).toBeHidden();
+  await second.reload();
+  await expect(second).toHaveURL(/\/signin\?next=/);
+});
+
+test('a new name is what others see from then on', async ({ someone, visitor }) => {
+  const [ann, guest] = [await someone('Ann'), await visitor()];
+  const event = await ann.createEvent();
+  await ann.listTicket(event, 2500);
+  await ann.page.goto('/account');
+  await expect(ann.page.getByText(ann.email)).toBeVisible();
+  await expect(ann.page.getByLabel('Name')).toHaveValue('Ann');
+  await ann.page.getByLabel('Name').fill('Ann & Company');
+  await ann.page.getByRole('button', { name: 'Save' }).click();
+  await expect(ann.page.getByRole('status')).toHaveText('Others now see you as Ann & Company.');
+  await expect(ann.page.getByLabel('Name')).toHaveValue('Ann & Company');
+  await guest.page.goto(`/events/${event.id}`);
+  await expect(guest.page.getByText('from Ann & Company')).toBeVisible();
+});
+
+test('an empty name is refused at its field', async ({ someone }) => {
+  const { page } = await someone('Ann');
+  await page.goto('/account');
+  await page.getByLabel('Name').fill('   ');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByLabel('Name')).toHaveAccessibleDescription(/This can't be empty\./);
+  await page.goto('/account');
+  await expect(page.getByLabel('Name')).toHaveValue('Ann');
+});
+
+for (const [purpose, email] of [['buy tickets', 'buyer@stagedoor.example'], ['sell tickets', 'seller@stagedoor.example']] as const) {
+  test(`the demo account to ${purpose} is one click away`, async ({ page }) => {
+    await page.goto('/signin');
+    const account = page.getByRole('region', { name: 'Demo accounts' }).getByRole('listitem').filter({ hasText: email });
+    await expect(account).toContainText('stagedoor-demo');
+    await account.getByRole('button').click();
+    await expect(menu(page).getByRole('link', { name: 'Account' })).toBeVisible();
+    await page.goto('/account');
+    await expect(page.getByRole('main').getByText(email)).toBeVisible();
+    if (purpose === 'sell tickets') {
+      await page.goto('/tickets');
+      await expect(page.getByRole('region', { name: 'Yours for sale' }).getByText('Midnight Radio Hour').first()).toBeVisible();
+    }
+  });
+}
+
+test('a page for members leads to signing in and back to itself', async ({ someone }) => {
+  const ann = await someone('Ann');
+  const event = await ann.createEvent();
+  const { page, email } = await away(ann);
+  await page.goto(`/sell?event=${event.id}`);
+  await expect(page.getByRole('heading', { name: 'Sign in', level: 1 })).toBeVisible();
+  await signIn(page, email, 'not this one');
+  await expect(page.getByRole('alert')).toBeVisible();
+  await signIn(page, email);
+  await expect(page).toHaveURL(new RegExp(`/sell\\?event=${event.id}$`));
+  await expect(page.getByLabel('Price of each')).toBeVisible();
+});
+
+test('who reserves before signing in comes back to the event, by signing up, too', async ({ someone, visitor }) => {
+  const [seller, guest] = [await someone('Sally'), await visitor()];
+  const event = await seller.createEvent();
+  await seller.listTicket(event, 2500, { section: 'Stalls' });
+  const { page } = guest;
+  await page.goto(`/events/${event.id}`);
+  await page.getByRole('button', { name: 'Reserve Stalls at £25.00' }).click();
+  await page.getByRole('main').getByRole('link', { name: 'Sign up' }).click();
+  await page.getByLabel('E-mail').fill(guest.email);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  await expect(page).toHaveURL(new RegExp(`/events/${event.id}$`));
+  await page.getByRole('button', { name: 'Reserve Stalls at £25.00' }).click();
+  await expect(page.getByRole('timer')).toBeVisible();
+});
+
+test('the way back never leads to another site', async ({ someone }) => {
+  const { page, email } = await away(await someone('Ann'));
+  await page.goto('/signin?next=//example.com/evil');
+  await signIn(page, email);
+  await expect(menu(page).getByRole('link', { name: 'Account' })).toBeVisible();
+  expect(new URL(page.url()).pathname).toBe('/');
+});
+
+test('without an account, pages for members are not to be seen', async ({ page }) => {
+  for (const path of ['/orders', '/tickets', '/account', '/sell']) {
+    await page.goto(path);
+    await expect(page).toHaveURL(new RegExp(`/signin\\?next=${path}$`));
+  }
+});

@@ -1,0 +1,132 @@
+// What is on, and how it is found.
+import type { Page } from '@playwright/test';
+import { expect, test } from '../support/fixtures.ts';
+import { unique } from '../support/people.ts';
+
+const cards = (page: Page) => page.getByRole('main').getByRole('listitem').filter({ has: page.getByRole('heading', { level: 3 }) });
+
+async function search(page: Page, words: string): Promise<void> {
+  await page.getByRole('searchbox', { name: 'Search events' }).fill(words);
+  await page.getByRole('searchbox', { name: 'Search events' }).press('Enter');
+}
+
+test('the demo shop opens with a dozen events or more, the next one first', async ({ page }) => {
+  await page.goto('/');
+  await expect(page).toHaveTitle('Stagedoor');
+  await expect(page.getByText('Demo shop: payments go to a built-in test bank')).toBeVisible();
+  expect(await cards(page).count()).toBeGreaterThanOrEqual(12);
+  await expect(cards(page).first()).toContainText('The Small Hours Comedy Club');
+  await expect(cards(page).filter({ hasText: 'The Lamplighter' })).toContainText('Northgate Playhouse, Leeds');
+  await expect(cards(page).filter({ hasText: 'Paper Cranes' })).toContainText('from ¥6,500');
+});
+
+test('a card leads to its event with tickets for sale', async ({ page }) => {
+  await page.goto('/');
+  await page.getByRole('link', { name: 'The Lamplighter' }).click();
+  await expect(page.getByRole('heading', { name: 'The Lamplighter', level: 1 })).toBeVisible();
+  await expect(page).toHaveTitle('The Lamplighter · Stagedoor');
+  await expect(page.getByRole('button', { name: 'Reserve Circle at £31.00' })).toBeVisible();
+  await expect(page.getByRole('checkbox', { name: 'Stalls, Row F, Seat 11' })).toBeVisible();
+});
+
+test('a search finds events by words of title, venue and city, in any order and case', async ({ page }) => {
+  await page.goto('/');
+  await search(page, 'northgate LAMPlighter leeds');
+  await expect(cards(page)).toHaveCount(1);
+  await expect(cards(page)).toContainText('The Lamplighter');
+  await expect(page.getByRole('searchbox', { name: 'Search events' })).toHaveValue('northgate LAMPlighter leeds');
+  await search(page, 'cellar 41');
+  await expect(cards(page)).toHaveText([/The Small Hours Comedy Club/, /Midnight Radio Hour/]);
+});
+
+test('a search that finds nothing says so and leads back to everything', async ({ page }) => {
+  await page.goto('/');
+  await search(page, '100%_nothing');
+  await expect(page.getByText('Nothing matches. Try fewer words, or another city.')).toBeVisible();
+  await expect(cards(page)).toHaveCount(0);
+  await page.getByRole('link', { name: 'See everything' }).click();
+  await expect(page.getByRole('heading', { name: 'What is on' })).toBeVisible();
+  expect(await cards(page).count()).toBeGreaterThanOrEqual(12);
+});
+
+test('what was searched is shown as it was typed and never as markup', async ({ page }) => {
+  await page.goto('/');
+  await search(page, '<b>"curtain" & co</b>');
+  await expect(page.getByRole('heading', { name: '“<b>"curtain" & co</b>”' })).toBeVisible();
+});
+
+test('the chip of a city shows its events alone, and Everywhere shows all again', async ({ page }) => {
+  await page.goto('/');
+  const cities = page.getByRole('navigation', { name: 'Cities' });
+  await expect(cities.getByRole('link', { name: 'Everywhere' })).toHaveAttribute('aria-current', 'true');
+  await cities.getByRole('link', { name: /^Berlin 2$/ }).click();
+  await expect(page.getByRole('heading', { name: 'What is on in Berlin' })).toBeVisible();
+  await expect(cards(page)).toHaveText([/Die Uhrmacherin[^]*Berlin/, /Nachtzug[^]*Berlin/]);
+  await expect(cities.getByRole('link', { name: 'Berlin' })).toHaveAttribute('aria-current', 'true');
+  await expect(cities.getByRole('link', { name: 'Everywhere' })).not.toHaveAttribute('aria-current');
+  await cities.getByRole('link', { name: 'Everywhere' }).click();
+  await expect(cards(page).filter({ hasText: 'The Lamplighter' })).toBeVisible();
+});
+
+test('the chip of a city narrows a search and keeps its words', async ({ page }) => {
+  await page.goto('/?q=the');
+  await page.getByRole('navigation', { name: 'Cities' }).getByRole('link', { name: /^Bristol/ }).click();
+  await expect(page.getByRole('heading', { name: '“the” in Bristol' })).toBeVisible();
+  await expect(page.getByRole('searchbox', { name: 'Search events' })).toHaveValue('the');
+  await expect(cards(page)).toHaveText([/Tidewater: A Folk Opera/]);
+});
+
+test('more events than fit on a page go on behind a link, each of them once', async ({ someone }) => {
+  const ann = await someone('Ann');
+  const word = unique('Marathon').replace(' ', '');
+  for (let night = 1; night <= 25; night += 1) await ann.createEvent(`${word} night ${night}`);
+  await ann.page.goto(`/?q=${word}`);
+  await expect(cards(ann.page)).toHaveCount(24);
+  const titles = await ann.page.getByRole('heading', { level: 3 }).allInnerTexts();
+  await ann.page.getByRole('link', { name: 'More events' }).click();
+  await expect(cards(ann.page)).toHaveCount(1);
+  titles.push(...(await ann.page.getByRole('heading', { level: 3 }).allInnerTexts()));
+  expect(new Set(titles).size).toBe(25);
+  await expect(ann.page.getByRole('link', { name: 'More events' })).toBeHidden();
+});
+
+test('the switch between light and dark is remembered', { tag: '@with-javascript' }, async ({ page }) => {
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.goto('/');
+  const light = await ground();
+  await page.getByRole('button', { name: 'Switch between light and dark' }).click();
+  await expect.poll(ground).not.toBe(light);
+  const dark = await ground();
+  await page.reload();
+  expect(await ground(), 'dark from the first byte').toBe(dark);
+  await page.goto('/signin');
+  expect(await ground()).toBe(dark);
+  await page.getByRole('button', { name: 'Switch between light and dark' }).click();
+  await expect.poll(ground).toBe(light);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await page.reload();
+  expect(await ground(), 'what was chosen counts more than the system').toBe(light);
+});
+
+test('without JavaScript there is no switch, and the lights follow the system', { tag: '@without-javascript' }, async ({ page }) => {
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.goto('/');
+  await expect(page.getByRole('button', { name: 'Switch between light and dark' })).toBeHidden();
+  const light = await ground();
+  await page.emulateMedia({ colorScheme: 'dark' });
+  expect(await ground()).not.toBe(light);
+});
+
+for (const path of ['/nothing-here', '/events/00000000-0000-7000-8000-000000000000', '/events/gone']) {
+  test(`${path} is not found, says so, and shows the way back`, async ({ page, allow }) => {
+    allow(/status of 404/);
+    const answer = await page.goto(path);
+    expect(answer?.status()).toBe(404);
+    await expect(page.getByRole('heading', { name: 'There is nothing here', level: 1 })).toBeVisible();
+    await expect(page).toHaveTitle('There is nothing here · Stagedoor');
+    await page.getByRole('link', { name: 'See what is on' }).click();
+    await expect(page.getByRole('heading', { name: 'What is on' })).toBeVisible();
+  });
+}

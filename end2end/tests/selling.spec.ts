@@ -1,0 +1,230 @@
+// What sellers do with their listings, and what is refused to them.
+import { expect, test } from '../support/fixtures.ts';
+import { type Person, unique } from '../support/people.ts';
+
+const listings = ({ page }: Person) => page.getByRole('region', { name: 'Yours for sale' }).getByRole('listitem');
+
+/** A seller who looks at one listing of theirs, its form opened. */
+async function changing(seller: Person, label: string): Promise<void> {
+  await seller.page.goto('/tickets');
+  await seller.page.getByLabel(new RegExp(`^Change .*, ${label}$`)).click();
+}
+
+test('a seller changes price and seat of a listing, and buyers see them', async ({ someone, visitor }) => {
+  const [seller, guest] = [await someone('Sally'), await visitor()];
+  const event = await seller.createEvent();
+  await seller.listTicket(event, 2500, { section: 'Stalls', row: 'C', seat: '7' });
+  await changing(seller, 'Stalls, Row C, Seat 7');
+  await expect(seller.page.getByLabel('Price')).toHaveValue('25.00');
+  await seller.page.getByLabel('Price').fill('31.20');
+  await seller.page.getByLabel('Seat').fill('8');
+  await seller.page.getByRole('button', { name: 'Save' }).click();
+  await expect(seller.page.getByRole('status')).toHaveText('Stalls, Row C, Seat 8 is now £31.20.');
+  await expect(listings(seller)).toContainText('£31.20');
+
+  await guest.page.goto(`/events/${event.id}`);
+  await expect(guest.page.getByRole('checkbox', { name: 'Stalls, Row C, Seat 8' })).toBeEnabled();
+  await expect(guest.page.getByRole('listitem').filter({ hasText: 'Seat 8' })).toContainText('£31.20');
+  await expect(guest.page.getByText('Seat 7')).toBeHidden();
+});
+
+test('a seller takes a ticket off sale, and nobody can buy it any more', async ({ someone, visitor }) => {
+  const [seller, guest] = [await someone('Sally'), await visitor()];
+  const event = await seller.createEvent();
+  await seller.listTicket(event, 2500, { section: 'Stalls' });
+  await changing(seller, 'Stalls');
+  await seller.page.getByRole('button', { name: /^Take .* off sale$/ }).click();
+  await expect(seller.page.getByRole('status')).toHaveText('The ticket is off sale.');
+  await expect(listings(seller).getByText('Withdrawn', { exact: true })).toBeVisible();
+  await expect(seller.page.getByText('Change', { exact: true })).toBeHidden();
+
+  await guest.page.goto(`/events/${event.id}`);
+  await expect(guest.page.getByText('Nothing is for sale right now.')).toBeVisible();
+  await expect(guest.page.getByRole('button', { name: /^Reserve/ })).toBeHidden();
+});
+
+test('a ticket that is listed wrongly says at the field what is wrong and keeps what was typed', async ({ someone }) => {
+  const seller = await someone('Sally');
+  const event = await seller.createEvent();
+  const { page } = seller;
+  await page.goto(`/sell?event=${event.id}`);
+  await page.getByLabel('Price of each').fill('cheap');
+  await page.getByLabel('Face value').fill('1.234');
+  await page.getByLabel('Section').fill('Gallery & Gods');
+  await page.getByLabel('How many alike').fill('3');
+  await page.getByRole('button', { name: 'Put on sale' }).click();
+
+  await expect(page.getByRole('alert')).toBeVisible();
+  await expect(page.getByLabel('Price of each')).toHaveAccessibleDescription(/Write an amount like 25\.00\./);
+  await expect(page.getByLabel('Face value')).toHaveAccessibleDescription(/GBP has at most 2 digits after the point\./);
+  for (const label of ['Price of each', 'Face value']) await expect(page.getByLabel(label)).toHaveAttribute('aria-invalid', 'true');
+  await expect(page.getByLabel('Section')).not.toHaveAttribute('aria-invalid');
+  await expect(page.getByLabel('Price of each')).toHaveValue('cheap');
+  await expect(page.getByLabel('Face value')).toHaveValue('1.234');
+  await expect(page.getByLabel('Section')).toHaveValue('Gallery & Gods');
+  await expect(page.getByLabel('How many alike')).toHaveValue('3');
+
+  await page.getByLabel('Price of each').fill('12');
+  await page.getByLabel('Face value').fill('');
+  await page.getByRole('button', { name: 'Put on sale' }).click();
+  await expect(page.getByRole('status')).toHaveText('Your 3 tickets are on sale.');
+  await expect(listings(seller)).toHaveCount(3);
+  await expect(listings(seller).first()).toContainText('Gallery & Gods');
+});
+
+test('a price that no ticket can have is refused in the words of its currency', async ({ someone }) => {
+  const seller = await someone('Sally');
+  const { page } = seller;
+  await page.goto(`/sell?event=${(await seller.createEvent()).id}`);
+  await page.getByLabel('Price of each').fill('0');
+  await page.getByRole('button', { name: 'Put on sale' }).click();
+  await expect(page.getByLabel('Price of each')).toHaveAttribute('aria-invalid', 'true');
+  await expect(page.getByLabel('Price of each')).toHaveValue('0');
+  await expect(page.getByText('minor units'), 'sellers know pounds, not minor units').toBeHidden();
+});
+
+test('the same seat is not listed twice by one seller', async ({ someone }) => {
+  const seller = await someone('Sally');
+  const event = await seller.createEvent();
+  await seller.listTicket(event, 2500, { section: 'Stalls', row: 'C', seat: '7' });
+  const { page } = seller;
+  await page.goto(`/sell?event=${event.id}`);
+  await page.getByLabel('Price of each').fill('30');
+  await page.getByLabel('Section').fill('Stalls');
+  await page.getByLabel(/^Row/).fill('C');
+  await page.getByLabel(/^Seat/).fill('7');
+  await page.getByRole('button', { name: 'Put on sale' }).click();
+  await expect(page.getByLabel(/^Seat/)).toHaveAccessibleDescription('You have listed this seat already.');
+  await expect(page.getByLabel(/^Row/)).toHaveValue('C');
+});
+
+test('a change that is wrong says so at its listing, opened, and keeps what was typed', async ({ someone }) => {
+  const seller = await someone('Sally');
+  const event = await seller.createEvent();
+  for (const seat of ['7', '8']) await seller.listTicket(event, 2500, { section: 'Stalls', row: 'C', seat });
+  await changing(seller, 'Stalls, Row C, Seat 7');
+  const listing = listings(seller).filter({ hasText: 'Seat 7' });
+  await listing.getByLabel('Price').fill('free');
+  await listing.getByLabel('Section').fill('Circle');
+  await listing.getByRole('button', { name: 'Save' }).click();
+
+  await expect(listing.getByLabel('Price')).toHaveAccessibleDescription('Write an amount like 25.00.');
+  await expect(listing.getByLabel('Price')).toHaveValue('free');
+  await expect(listing.getByLabel('Section')).toHaveValue('Circle');
+  const other = listings(seller).filter({ hasText: 'Seat 8' });
+  await expect(other.getByLabel('Price'), 'the other listing stays as it was').toBeHidden();
+  await seller.page.goto('/tickets');
+  await expect(listing.getByLabel('Price'), 'what is wrong is said once').toBeHidden();
+});
+
+test('an event that is wrong says at the field what is wrong and keeps what was typed', async ({ someone }) => {
+  const { page } = await someone('Sally');
+  const title = unique('Yesterday');
+  await page.goto('/sell');
+  await page.getByText('It is not here yet: create the event').click();
+  await page.getByLabel('Title').fill(title);
+  await page.getByLabel('Venue', { exact: true }).fill('Old Hall');
+  await page.getByLabel('City', { exact: true }).fill('Lyon');
+  await page.getByLabel('Country').selectOption('France');
+  await page.getByLabel('Date').fill('2020-02-02');
+  await page.getByLabel('Begins at').fill('20:15');
+  await page.getByLabel('Time zone of the venue').selectOption('Europe/Paris');
+  await page.getByLabel('Currency of its tickets').selectOption('EUR');
+  await page.getByRole('button', { name: 'Create the event' }).click();
+
+  await expect(page.getByLabel('Date')).toHaveAccessibleDescription('Choose a time in the future.');
+  await expect(page.getByLabel('Date')).toHaveValue('2020-02-02');
+  await expect(page.getByLabel('Title')).toHaveValue(title);
+  await expect(page.getByLabel('Country')).toHaveValue('FR');
+  await expect(page.getByLabel('Begins at')).toHaveValue('20:15');
+  await expect(page.getByLabel('Time zone of the venue')).toHaveValue('Europe/Paris');
+  await expect(page.getByLabel('Currency of its tickets')).toHaveValue('EUR');
+  await page.getByLabel('Date').fill('2031-02-02');
+  await page.getByRole('button', { name: 'Create the event' }).click();
+  await expect(page.getByRole('status')).toContainText(`${title} is on.`);
+  await expect(page.getByText('Sun 2 Feb 2031, 8:15 pm')).toBeVisible();
+});
+
+test('an event that is there already is found, and so are one\'s own', async ({ someone }) => {
+  const [other, seller] = [await someone('Otto'), await someone('Sally')];
+  const [theirs, own] = [await other.createEvent(), await seller.createEvent()];
+  const { page } = seller;
+  await page.goto('/sell');
+  await expect(page.getByRole('link', { name: own.title })).toBeVisible();
+  await page.getByRole('searchbox', { name: 'Find the event' }).fill(theirs.title);
+  await page.getByRole('button', { name: 'Find' }).click();
+  await page.getByRole('link', { name: theirs.title }).click();
+  await expect(page.getByRole('link', { name: theirs.title })).toHaveAttribute('href', `/events/${theirs.id}`);
+  await expect(page.getByLabel('Price of each')).toBeVisible();
+
+  await page.goto(`/sell?q=${encodeURIComponent(unique('Nobody knows'))}`);
+  await expect(page.getByRole('status')).toHaveText('No event matches. Create it below.');
+  await expect(page.getByLabel('Title')).toBeVisible();
+});
+
+test('a ticket that somebody is paying for shows it and cannot be changed', async ({ someone }) => {
+  const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
+  const ticket = await seller.listTicket(await seller.createEvent(), 2500, { section: 'Stalls' });
+  await changing(seller, 'Stalls');
+  await buyer.reserve(ticket);
+  await seller.page.getByLabel('Price').fill('99');
+  await seller.page.getByRole('button', { name: 'Save' }).click();
+  await expect(seller.page.getByRole('alert')).toContainText('Somebody is paying for this ticket right now.');
+
+  await seller.page.goto('/tickets');
+  await expect(listings(seller).getByText(/^Held for 1[45]:\d\d$/)).toBeVisible();
+  await expect(listings(seller)).toContainText('£25.00');
+  await expect(seller.page.getByText('Change', { exact: true })).toBeHidden();
+});
+
+test('a ticket that somebody is paying for cannot be taken off sale', async ({ someone }) => {
+  const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
+  const ticket = await seller.listTicket(await seller.createEvent(), 2500, { section: 'Stalls' });
+  await changing(seller, 'Stalls');
+  const order = await buyer.reserve(ticket);
+  await seller.page.getByRole('button', { name: /^Take .* off sale$/ }).click();
+  await expect(seller.page.getByRole('alert')).toContainText('Somebody is paying for this ticket right now.');
+  await buyer.pay(order);
+  await seller.page.goto('/tickets');
+  await expect(listings(seller).getByText('Sold', { exact: true })).toBeVisible();
+});
+
+test('of two tabs that change one listing the later is told so and changes nothing', async ({ someone }) => {
+  const seller = await someone('Sally');
+  await seller.listTicket(await seller.createEvent(), 2500, { section: 'Stalls' });
+  await changing(seller, 'Stalls');
+  const second = await seller.anotherTab();
+  await second.goto('/tickets');
+  await second.getByLabel(/^Change /).click();
+  await second.getByLabel('Price').fill('26');
+  await second.getByRole('button', { name: 'Save' }).click();
+  await expect(second.getByRole('status')).toHaveText('Stalls is now £26.00.');
+
+  await seller.page.getByLabel('Price').fill('27');
+  await seller.page.getByRole('button', { name: 'Save' }).click();
+  await expect(seller.page.getByRole('alert')).toContainText('This was changed in the meantime.');
+  await expect(listings(seller)).toContainText('£26.00');
+});
+
+test('one\'s own seats are marked and cannot be ticked', async ({ someone }) => {
+  const [seller, other] = [await someone('Sally'), await someone('Otto')];
+  const event = await seller.createEvent();
+  await seller.listTicket(event, 2500, { row: 'A', seat: '1' });
+  await other.listTicket(event, 2500, { row: 'A', seat: '2' });
+  await seller.page.goto(`/events/${event.id}`);
+  await expect(seller.page.getByRole('checkbox', { name: 'Row A, Seat 1' })).toBeDisabled();
+  await expect(seller.page.getByRole('listitem').filter({ hasText: 'Seat 1' })).toContainText('your own');
+  await expect(seller.page.getByRole('checkbox', { name: 'Row A, Seat 2' })).toBeEnabled();
+});
+
+test('one\'s own unnumbered tickets cannot be reserved, and the page says why', async ({ someone }) => {
+  const seller = await someone('Sally');
+  const event = await seller.createEvent();
+  await seller.listTickets(event, 3, 2500, 'Stalls');
+  await seller.page.goto(`/events/${event.id}`);
+  await seller.page.getByRole('button', { name: 'Reserve Stalls at £25.00' }).click();
+  await expect(seller.page.getByRole('alert')).toContainText('You are selling');
+  await expect(seller.page).toHaveURL(new RegExp(`/events/${event.id}$`));
+  await seller.page.goto('/orders');
+  await expect(seller.page.getByText('You have not ordered anything yet.')).toBeVisible();
+});
