@@ -94,7 +94,7 @@ fn Header() -> impl IntoView {
             {link("/tickets", Icon::Ticket, "Tickets")}
             {link("/orders", Icon::Receipt, "Orders")}
             {link("/account", Icon::Person, "Account")}
-            {post_to::<SignOut>("contents", view! {
+            {post_to::<SignOut>("", view! {
                 <button class="nav-link" type="submit"><span>"Sign out"</span></button>
             })}
         }
@@ -109,7 +109,7 @@ fn Header() -> impl IntoView {
     view! {
         {demo.then(|| view! {
             <p class="demo-bar">
-                "Demo shop: payments go to a built-in test bank and no money moves."
+                "Demo shop: a built-in test bank, no real money."
             </p>
         })}
         <header class="site-header">

@@ -4,6 +4,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Settings, StripeConfig},
     db::Db,
+    files::Files,
     seed, serve, telemetry,
 };
 use anyhow::Context;
@@ -91,13 +92,14 @@ pub enum Role {
     Worker,
 }
 
-/// Runs the command that the arguments name. Errors: one sentence, for the end of the log.
-pub async fn run(cli: Cli) -> anyhow::Result<()> {
+/// Runs the command that the arguments name. `files` are the pages' files inside the binary, if
+/// they are. Errors: one sentence, for the end of the log.
+pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve { role, settings } => {
             let config = settings.check()?;
             telemetry::start_log(config.log);
-            serve::serve(config, role).await
+            serve::serve(config, role, files).await
         }
         Command::Migrate { settings } => {
             let config = settings.check()?;

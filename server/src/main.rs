@@ -1,7 +1,10 @@
 //! The `stagedoor` command. What it can do is in `cli.rs`.
 
 use clap::Parser;
-use stagedoor::cli::{self, Cli};
+use stagedoor::{
+    cli::{self, Cli},
+    files::Files,
+};
 
 fn main() -> std::process::ExitCode {
     // A missing .env is no error; one that cannot be read is.
@@ -16,7 +19,7 @@ fn main() -> std::process::ExitCode {
         .enable_all()
         .build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Ok(runtime) => runtime.block_on(cli::run(cli, files())),
         Err(error) => Err(error.into()),
     };
     match done {
@@ -26,4 +29,35 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// As `cargo leptos watch` runs it: the files are in a folder, which it keeps fresh.
+#[cfg(not(feature = "embed"))]
+fn files() -> Option<Files> {
+    None
+}
+
+/// As it is shipped: the files are inside.
+#[cfg(feature = "embed")]
+fn files() -> Option<Files> {
+    use rust_embed::RustEmbed;
+    use stagedoor::files::File;
+
+    #[derive(RustEmbed)]
+    #[folder = "../target/site"]
+    #[exclude = "*.d.ts*"]
+    struct Site;
+
+    Some(Files::Inside(|path| {
+        let file = Site::get(path)?;
+        let (hash, kind) = (
+            file.metadata.sha256_hash(),
+            file.metadata.mimetype().to_owned(),
+        );
+        Some(File {
+            bytes: file.data,
+            hash,
+            kind,
+        })
+    }))
 }

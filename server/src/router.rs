@@ -3,7 +3,7 @@
 
 use crate::{
     clock::SharedClock,
-    files,
+    files::Files,
     guard::{self, CspNonce, Guard},
     health::{self, Health},
     rest::{self, Api, idempotency},
@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use leptos::{
     config::LeptosOptions, context::provide_context, nonce::Nonce, prelude::use_context, server_fn,
 };
-use leptos_axum::{LeptosRoutes, generate_route_list};
+use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
 use std::sync::Arc;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_swagger_ui::SwaggerUi;
@@ -37,6 +37,7 @@ use utoipa_swagger_ui::SwaggerUi;
 #[derive(Clone)]
 struct Pages {
     options: LeptosOptions,
+    files: Files,
     api: Api,
     site: Arc<Site>,
     clock: Arc<dyn PageClock>,
@@ -59,8 +60,10 @@ impl FromRef<Pages> for LeptosOptions {
 
 /// What a router needs besides the shop.
 pub struct Web {
-    /// Where the pages' files are, and what they are called.
+    /// What the pages' files are called.
     pub options: LeptosOptions,
+    /// Where they are.
+    pub files: Files,
     /// What every page may know.
     pub site: Arc<Site>,
     /// Alive, ready, and how it goes.
@@ -87,6 +90,7 @@ pub fn router(shop: &Shop, web: Web) -> Router {
     let api = shop.api();
     let pages = Pages {
         options: web.options,
+        files: web.files,
         api: api.clone(),
         site: web.site,
         clock: Arc::new(SameClock(shop.clock.clone())),
@@ -142,8 +146,11 @@ async fn not_that_way(method: Method, uri: Uri) -> Response {
 }
 
 fn page_routes(pages: Pages) -> Router {
-    let routes = generate_route_list(App);
     let context = pages.clone();
+    let (routes, _) = generate_route_list_with_exclusions_and_ssg_and_context(App, None, {
+        let context = pages.clone();
+        move || provide(&context)
+    });
     let options = pages.options.clone();
     Router::new()
         .route("/fn/{*name}", any(server_function))
@@ -189,7 +196,7 @@ async fn file_or_nothing(State(pages): State<Pages>, request: Request) -> Respon
     let (parts, body) = request.into_parts();
     if reads {
         let asked = axum::http::Request::from_parts(parts.clone(), Body::empty());
-        if let Some(file) = files::find(asked, &pages.options.site_root).await {
+        if let Some(file) = pages.files.find(asked).await {
             return file;
         }
     }

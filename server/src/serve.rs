@@ -4,6 +4,7 @@ use crate::{
     cli::{self, Role},
     clock::{SharedClock, SystemClock},
     config::{Config, StripeConfig, leptos_options, reachable},
+    files::Files,
     health::Health,
     outbox::Live,
     payments::{Gateway, StripeGateway},
@@ -36,7 +37,7 @@ const STRIPE_SCRIPT: &str = "https://js.stripe.com/clover/stripe.js";
 const DOUBLE_SCRIPT: &str = "/stripe-double/stripe.js";
 
 /// Serves until asked to stop.
-pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
+pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::Result<()> {
     let figures = telemetry::start_figures().context("the figures could not be started")?;
     let listener = TcpListener::bind(config.addr)
         .with_context(|| format!("STAGEDOOR_ADDR: {} cannot be listened on", config.addr))?;
@@ -68,10 +69,13 @@ pub async fn serve(config: Config, role: Role) -> anyhow::Result<()> {
     let app = if role == Role::Worker {
         crate::health::routes(health)
     } else {
+        let options = leptos_options(config.addr)?;
+        let files = files.unwrap_or_else(|| Files::Folder(options.site_root.to_string()));
         router(
             &shop,
             Web {
-                options: leptos_options(config.addr)?,
+                options,
+                files,
                 site,
                 health,
                 double: paying.browser,

@@ -11,6 +11,7 @@ use stagedoor::{
     clock::{Clock, ManualClock, SharedClock, SystemClock},
     db::Db,
     expiration::Sweeper,
+    files::Files,
     health::Health,
     limits::Limits,
     orders::{Holds, OrdersService},
@@ -133,6 +134,7 @@ impl App {
         .unwrap();
         let web = Web {
             options: stagedoor::config::leptos_options(([127, 0, 0, 1], 0).into()).unwrap(),
+            files: Files::Folder("../target/site".to_owned()),
             site: Arc::new(serve::demo_site(base.clone(), hold_seconds)),
             health: Health {
                 db: db.clone(),
