@@ -36,6 +36,7 @@ impl FieldError {
 /// Why something that was possible a moment ago is not possible now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the field's own term for it")]
 pub enum Conflict {
     /// Somebody holds the ticket while they pay.
     TicketReserved,

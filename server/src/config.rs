@@ -23,7 +23,7 @@ pub struct Settings {
         alias = "stagedoor-addr"
     )]
     addr: String,
-    /// Its own origin, for links, cookies and the origin check [default: http://ADDR]
+    /// Its own origin, for links, cookies and the origin check [default: `http://ADDR`]
     #[arg(long, env = "STAGEDOOR_PUBLIC_URL", alias = "stagedoor-public-url")]
     public_url: Option<String>,
     /// Where the SQLite file is, and what else is kept in files
@@ -367,6 +367,7 @@ fn check_stripe(
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "settings may be missing")]
     fn text(text: &str) -> Option<String> {
         Some(text.to_owned())
     }

@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// How often rows that nobody needs any more are deleted.
-const CLEAN_EVERY: Duration = Duration::from_secs(3600);
+const CLEAN_EVERY: Duration = Duration::from_hours(1);
 
 /// What a shop is made of.
 pub struct Parts {

@@ -1,5 +1,10 @@
 //! Server functions of events.
 
+#![expect(
+    clippy::too_many_arguments,
+    reason = "a form's fields are its function's arguments"
+)]
+
 use crate::error::AppError;
 use leptos::server;
 

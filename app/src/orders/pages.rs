@@ -162,7 +162,7 @@ pub fn OrderPage() -> impl IntoView {
         Ok(view! {
             <Title text=format!("Order: {}", event.title)/>
             {flash_message(flash.as_ref())}
-            <div class="order">
+            <div class=if order.is_open() { "order order-open" } else { "order order-done" }>
                 {summary(&order, &event)}
                 <div class="order-main stack">{state}</div>
             </div>

@@ -79,7 +79,7 @@ fn card(site: &Site, order: &Order, declined: bool, flash: Option<&Flash>) -> An
             <h2 class="title" id="pay">"Pay by card"</h2>
             {declined}
             {problem_at_top(&form)}
-            <div class="needs-script">
+            <div class="needs-script stack">
                 <CardForm setup/>
                 <p class="quiet fact">
                     {icon(Icon::Lock)}
@@ -100,7 +100,6 @@ fn demo_cards(order: &Order, form: &Form) -> AnyView {
         .collect();
     view! {
         {post_to::<api::Pay>("demo-cards stack", view! {
-            <h3 class="label">"Demo cards"</h3>
             {choose(form, Input {
                 name: "token", label: "Pay with a test card", value: "pm_card_visa".to_owned(),
                 hint: Some("No real card, no real money.".to_owned()), ..Input::default()

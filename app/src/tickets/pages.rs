@@ -298,7 +298,7 @@ fn stub(owned: OwnedTicket, holder: &str) -> impl IntoView + use<> {
 }
 
 fn listing(owned: OwnedTicket, flash: Option<&Flash>) -> impl IntoView + use<> {
-    let ticket = owned.ticket;
+    let ticket = &owned.ticket;
     let (class, status) = match ticket.status {
         TicketStatus::Available => ("badge badge-good", "On sale".to_owned()),
         TicketStatus::Reserved => {
@@ -308,65 +308,70 @@ fn listing(owned: OwnedTicket, flash: Option<&Flash>) -> impl IntoView + use<> {
         TicketStatus::Sold => ("badge", "Sold".to_owned()),
         TicketStatus::Withdrawn => ("badge", "Withdrawn".to_owned()),
     };
-    let id = ticket.id.to_string();
-    let form = Form::new(form_of(&id), flash);
-    let refused = form.was_refused();
+    let form = Form::new(form_of(&ticket.id.to_string()), flash);
+    let change = (ticket.status == TicketStatus::Available || form.was_refused())
+        .then(|| change_form(&owned, &form));
     let price = ticket.price().to_string();
-    let what = format!("{}, {}", owned.event_title, ticket.label);
-    let edit = (ticket.status == TicketStatus::Available || refused).then(|| {
-        let text = |name, label, value: &Option<String>, max| Input {
-            name,
-            label,
-            value: value.clone().unwrap_or_default(),
-            optional: true,
-            max: Some(max),
-            ..Input::default()
-        };
-        view! {
-            <details class="listing-edit" open=refused>
-                <summary aria-label=format!("Change {what}")>"Change"</summary>
-                {post_to::<api::Edit>("stack", view! {
-                    {problem_at_top(&form)}
-                    {hidden("ticket_id", id.clone())}
-                    {hidden("version", ticket.version.to_string())}
-                    {field(&form, Input {
-                        name: "price", label: "Price", value: ticket.price().plain(),
-                        inputmode: "decimal", max: Some(14), ..Input::default()
-                    })}
-                    <div class="columns">
-                        {field(&form, text("section", "Section", &ticket.section, 40))}
-                        {field(&form, text("row", "Row", &ticket.row, 10))}
-                        {field(&form, text("seat", "Seat", &ticket.seat, 10))}
-                    </div>
-                    <button class="button" type="submit">"Save"</button>
-                })}
-                {post_to::<api::Withdraw>("", view! {
-                    {hidden("ticket_id", id.clone())}
-                    <button
-                        class="button button-quiet"
-                        type="submit"
-                        aria-label=format!("Take {what} off sale")
-                    >
-                        "Take it off sale"
-                    </button>
-                })}
-            </details>
-        }
-    });
+    let event = format!("/events/{}", ticket.event_id);
     view! {
         <li class="listing">
             <div class="listing-head">
                 <span>
-                    <strong><a href=format!("/events/{}", ticket.event_id)>{owned.event_title}</a></strong>
+                    <strong><a href=event>{owned.event_title}</a></strong>
                     <br/>
-                    <span class="quiet">{ticket.label} " · " {owned.event_when}</span>
+                    <span class="quiet">{owned.ticket.label} " · " {owned.event_when}</span>
                 </span>
                 <span class="order-row-end">
                     <span class=class>{status}</span>
                     <strong>{price}</strong>
                 </span>
             </div>
-            {edit}
+            {change}
         </li>
+    }
+}
+
+/// Changes a listing, or takes it back.
+fn change_form(owned: &OwnedTicket, form: &Form) -> impl IntoView + use<> {
+    let ticket = &owned.ticket;
+    let id = ticket.id.to_string();
+    let what = format!("{}, {}", owned.event_title, ticket.label);
+    let text = |name, label, value: &Option<String>, max| Input {
+        name,
+        label,
+        value: value.clone().unwrap_or_default(),
+        optional: true,
+        max: Some(max),
+        ..Input::default()
+    };
+    view! {
+        <details class="listing-edit" open=form.was_refused()>
+            <summary aria-label=format!("Change {what}")>"Change"</summary>
+            {post_to::<api::Edit>("stack", view! {
+                {problem_at_top(form)}
+                {hidden("ticket_id", id.clone())}
+                {hidden("version", ticket.version.to_string())}
+                {field(form, Input {
+                    name: "price", label: "Price", value: ticket.price().plain(),
+                    inputmode: "decimal", max: Some(14), ..Input::default()
+                })}
+                <div class="columns">
+                    {field(form, text("section", "Section", &ticket.section, 40))}
+                    {field(form, text("row", "Row", &ticket.row, 10))}
+                    {field(form, text("seat", "Seat", &ticket.seat, 10))}
+                </div>
+                <button class="button" type="submit">"Save"</button>
+            })}
+            {post_to::<api::Withdraw>("", view! {
+                {hidden("ticket_id", id)}
+                <button
+                    class="button button-quiet"
+                    type="submit"
+                    aria-label=format!("Take {what} off sale")
+                >
+                    "Take it off sale"
+                </button>
+            })}
+        </details>
     }
 }

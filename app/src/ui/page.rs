@@ -23,13 +23,11 @@ pub fn page_for<F>(content: impl FnOnce(Viewer) -> F) -> AnyView
 where
     F: Future<Output = AppResult<AnyView>> + Send + 'static,
 {
-    match context::viewer() {
-        Some(viewer) => page(content(viewer)).into_any(),
-        None => {
-            context::sign_in_first(&context::here());
-            view! { <h1>"Sign in first"</h1> <p><a href="/signin">"Sign in"</a></p> }.into_any()
-        }
+    if let Some(viewer) = context::viewer() {
+        return page(content(viewer)).into_any();
     }
+    context::sign_in_first(&context::here());
+    view! { <h1>"Sign in first"</h1> <p><a href="/signin">"Sign in"</a></p> }.into_any()
 }
 
 /// The page that says what went wrong.

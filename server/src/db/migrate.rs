@@ -13,6 +13,10 @@ macro_rules! migrations {
     };
 }
 
+#[expect(
+    clippy::unreadable_literal,
+    reason = "a date and a number, as in the file's name"
+)]
 const MIGRATIONS: &[(i64, &str, &str)] = migrations![
     20261123000001 "accounts",
     20261123000002 "events_and_tickets",

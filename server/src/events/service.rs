@@ -17,6 +17,7 @@ use app::{
     ids::{EventId, UserId},
 };
 use async_trait::async_trait;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 const LIMIT_DEFAULT: i64 = 20;
@@ -53,8 +54,8 @@ impl EventsService {
             city_key: given(asked.city),
             creator: None,
             after_micros: now,
-            from_micros: asked.from.map_or(i64::MIN, |from| from.as_microsecond()),
-            to_micros: asked.to.map_or(i64::MAX, |to| to.as_microsecond()),
+            from_micros: asked.from.map_or(i64::MIN, Timestamp::as_microsecond),
+            to_micros: asked.to.map_or(i64::MAX, Timestamp::as_microsecond),
             behind: asked.cursor.as_deref().map(read_cursor).transpose()?,
             limit: limit + 1,
         };

@@ -93,7 +93,7 @@ impl Gateway for StripeGateway {
         } else {
             request.payment_method(create.token.clone())
         };
-        self.send(Some(key), request).await
+        Box::pin(self.send(Some(key), request)).await
     }
 
     async fn confirm(
@@ -111,7 +111,7 @@ impl Gateway for StripeGateway {
         } else {
             request.payment_method(confirm.token.clone())
         };
-        self.send(Some(key), request).await
+        Box::pin(self.send(Some(key), request)).await
     }
 
     async fn capture(&self, key: &str, intent: &str) -> Result<Intent, GatewayError> {

@@ -93,7 +93,7 @@ fn explain(path: &str, message: &str) -> ApiError {
     AppError::invalid(field, format!("This can't be read: {reason}.")).into()
 }
 
-/// serde_path_to_error names an unknown field as the last step of the path, a missing one not.
+/// `serde_path_to_error` names an unknown field as the last step of the path, a missing one not.
 fn within(path: &str, field: &str) -> String {
     let parent = path
         .strip_suffix(field)

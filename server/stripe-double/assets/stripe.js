@@ -35,7 +35,7 @@
       const host = typeof where === "string" ? document.querySelector(where) : where;
       const fields = [
         ["number", "Card number", "4242 4242 4242 4242", "cc-number", group],
-        ["expiry", "Expiry (MM / YY)", "12 / 40", "cc-exp", month],
+        ["expiry", "Expiry", "MM / YY", "cc-exp", month],
         ["cvc", "Security code", "123", "cc-csc", () => {}],
       ];
       const box = document.createElement("div");

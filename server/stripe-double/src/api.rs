@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const NO_ANSWER: Duration = Duration::from_secs(60);
+const NO_ANSWER: Duration = Duration::from_mins(1);
 const SLOW: Duration = Duration::from_millis(1500);
 
 pub fn router(double: Double) -> Router {

@@ -36,7 +36,8 @@ pub struct Fault {
     /// `.list`, `refunds.create`, or `*` for all.
     pub call: String,
     /// What.
-    pub fault: FaultKind,
+    #[serde(rename = "fault")]
+    pub kind: FaultKind,
     /// How often; once if missing.
     #[serde(default = "once")]
     pub times: u32,
@@ -69,7 +70,7 @@ impl Faults {
             .position(|fault| fault.times > 0 && (fault.call == "*" || fault.call == call))?;
         let fault = &mut self.0[place];
         fault.times -= 1;
-        let kind = fault.fault;
+        let kind = fault.kind;
         if fault.times == 0 {
             self.0.remove(place);
         }

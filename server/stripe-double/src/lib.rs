@@ -80,7 +80,8 @@ impl Double {
 
     /// Where a browser finds [`Double::browser_router`]: the bank's page is linked there.
     pub fn set_browser_url(&self, url: &str) {
-        self.state().browser_url = url.trim_end_matches('/').to_owned();
+        url.trim_end_matches('/')
+            .clone_into(&mut self.state().browser_url);
     }
 
     /// Where webhooks go from now on.

@@ -160,9 +160,9 @@ impl State {
             pending: None,
             refused: None,
         };
-        if !params
+        if params
             .get("confirm")
-            .is_some_and(|confirm| confirm == "true")
+            .is_none_or(|confirm| confirm != "true")
         {
             self.tell("payment_intent.created", &intent, now);
             let body = intent.json(&self.browser_url);
@@ -212,7 +212,7 @@ impl State {
         intent.refused = None;
         intent.pending = None;
         intent.payment_method = Some(card.id.clone());
-        let outcome = match self.forced(params) {
+        let outcome = match Self::forced(params) {
             Some(outcome) => outcome,
             None => card.outcome.clone(),
         };
@@ -222,7 +222,7 @@ impl State {
         }
         match outcome {
             Outcome::Approve => self.authorise(intent, now),
-            Outcome::Decline(refused) => return Ok(self.decline(intent, refused, now)),
+            Outcome::Decline(refused) => return Ok(self.decline(intent, &refused, now)),
             Outcome::Authenticate | Outcome::AuthenticateThenDecline(_) => {
                 intent.status = Status::RequiresAction;
                 intent.pending = Some(outcome);
@@ -233,7 +233,7 @@ impl State {
     }
 
     /// A fault can decide for the card.
-    fn forced(&self, params: &Params) -> Option<Outcome> {
+    fn forced(params: &Params) -> Option<Outcome> {
         match params.get(FORCED)?.as_str() {
             "declined" => cards::by_payment_method("pm_card_chargeDeclined"),
             _ => Some(Outcome::Authenticate),
@@ -293,13 +293,13 @@ impl State {
         }
     }
 
-    fn decline(&mut self, intent: &mut Intent, refused: Refusal, now: i64) -> Reply {
+    fn decline(&mut self, intent: &mut Intent, refused: &Refusal, now: i64) -> Reply {
         intent.status = Status::RequiresPaymentMethod;
         intent.payment_method = None;
         intent.refused = Some(refused.clone());
         self.tell("payment_intent.payment_failed", intent, now);
         let body = intent.json(&self.browser_url);
-        (402, json!({"error": card_error(&refused, Some(body))}))
+        (402, json!({"error": card_error(refused, Some(body))}))
     }
 
     pub fn answer_at_bank(&mut self, id: &str, approve: bool, now: i64) -> bool {
@@ -311,11 +311,11 @@ impl State {
         }
         match (approve, intent.pending.take()) {
             (true, Some(Outcome::AuthenticateThenDecline(refused))) => {
-                self.decline(&mut intent, refused, now);
+                self.decline(&mut intent, &refused, now);
             }
             (true, _) => self.authorise(&mut intent, now),
             (false, _) => {
-                self.decline(&mut intent, cards::authentication_failed(), now);
+                self.decline(&mut intent, &cards::authentication_failed(), now);
             }
         }
         self.keep(Record::Intent(Box::new(intent)));
@@ -476,15 +476,15 @@ impl State {
     }
 
     fn tell(&mut self, what: &str, intent: &Intent, now: i64) {
-        self.tell_of(what, intent.json(&self.browser_url), now);
+        self.tell_of(what, &intent.json(&self.browser_url), now);
     }
 
-    fn tell_of(&mut self, what: &str, object: Value, now: i64) {
+    fn tell_of(&mut self, what: &str, object: &Value, now: i64) {
         if self.webhooks.is_none() {
             return;
         }
         let id = new_id("evt_");
-        let payload = event_json(&id, what, &object, now);
+        let payload = event_json(&id, what, object, now);
         self.keep(Record::Event(Event {
             id,
             payload,

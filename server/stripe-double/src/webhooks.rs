@@ -7,7 +7,7 @@ use std::{fmt::Write, time::Duration};
 
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// Stripe-Signature of `payload`, sent at `at`.
 pub fn signature(secret: &str, at: i64, payload: &str) -> String {

@@ -172,21 +172,19 @@ async fn a_job_in_redis_expires_the_order_on_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_redis_that_never_starts_the_ticket_is_sellable_and_the_sweep_expires_the_order() {
     let jobs = || Jobs::InRedis(format!("redis://127.0.0.1:{}", free_port()));
-    let (one, two) = tokio::join!(
-        async {
-            held(Database::sqlite(), jobs())
-                .await
-                .sellable_at_the_holds_end()
-                .await
-        },
-        async {
-            held(Database::sqlite(), jobs())
-                .await
-                .expired_within(BY_SWEEP)
-                .await
-        },
-    );
-    let ((), ()) = (one, two);
+    let sellable = async {
+        held(Database::sqlite(), jobs())
+            .await
+            .sellable_at_the_holds_end()
+            .await;
+    };
+    let expired = async {
+        held(Database::sqlite(), jobs())
+            .await
+            .expired_within(BY_SWEEP)
+            .await;
+    };
+    tokio::join!(sellable, expired);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,7 +46,7 @@ impl Listener {
                         let id = field("id:").unwrap_or_default().to_owned();
                         (id, serde_json::from_str(data).unwrap())
                     });
-                    self.text = rest.to_owned();
+                    self.text = rest.to_string();
                     if let Some(found) = found {
                         return found;
                     }

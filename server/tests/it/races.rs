@@ -35,7 +35,7 @@ on_both_engines! {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         seller.batch(&event, 15, 2500).await;
-        let buyers = buyers(&app, 40).await;
+        let buyers = buyers(app, 40).await;
         let answers = join_all(buyers.iter().map(|buyer| buyer.reserve_any(&event, 1))).await;
         let won = won(&answers);
         assert_eq!(won.len(), 15);
@@ -51,7 +51,7 @@ on_both_engines! {
     async fn one_ticket_and_forty_buyers_who_name_it(app) {
         let seller = app.user("seller").await;
         let ticket = seller.ticket(&seller.event().await, 2500).await;
-        let buyers = buyers(&app, 40).await;
+        let buyers = buyers(app, 40).await;
         let wanted = [&ticket];
         let answers = join_all(buyers.iter().map(|buyer| buyer.reserve(&wanted))).await;
         assert_eq!(won(&answers).len(), 1);
@@ -67,7 +67,7 @@ on_both_engines! {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let tickets = seller.batch(&event, 6, 2500).await;
-        let buyers = buyers(&app, 12).await;
+        let buyers = buyers(app, 12).await;
         for round in 0..5 {
             let orders = join_all(buyers.iter().enumerate().map(|(number, buyer)| {
                 let mut wanted: Vec<&String> =
@@ -100,7 +100,7 @@ on_both_engines! {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         seller.batch(&event, 8, 2500).await;
-        let buyers = buyers(&app, 16).await;
+        let buyers = buyers(app, 16).await;
         let first = join_all(buyers[..8].iter().map(|buyer| buyer.reserve_any(&event, 1))).await;
         assert_eq!(won(&first).len(), 8);
         app.clock.advance(901);

@@ -36,7 +36,7 @@ on_both_engines! {
         app.clock.advance(6);
         assert_eq!(app.sweep().await, 0, "the grace holds the tickets");
         assert_eq!(buyer.ticket_now(&ticket).await["status"], "reserved");
-        app.approve_at_bank(&begun).await;
+        app.approve_at_bank(&begun);
         app.webhooks_arrive().await;
         assert_eq!(buyer.order(&order).await["status"], "complete");
         assert_eq!(app.captured_minor(), 2500);
@@ -55,7 +55,7 @@ on_both_engines! {
         assert_eq!(app.sweep().await, 1);
         assert_eq!(buyer.ticket_now(&one).await["status"], "available");
         app.stripe_is_back();
-        app.approve_at_bank(&begun).await;
+        app.approve_at_bank(&begun);
         app.webhooks_arrive().await;
         assert_eq!(buyer.order(&order).await["status"], "complete");
         assert_eq!(app.captured_minor(), 6000);
@@ -76,7 +76,7 @@ on_both_engines! {
         app.clock.advance(961);
         let sold = bob.reserve(&[&ticket]).await.expect(201);
         app.stripe_is_back();
-        app.approve_at_bank(&begun).await;
+        app.approve_at_bank(&begun);
         app.webhooks_arrive().await;
         app.settle().await;
         assert_eq!(ann.order(&late).await["status"], "expired");
@@ -101,7 +101,7 @@ on_both_engines! {
         let edit = json!({"priceMinor": 9900, "version": now["version"]});
         seller.put(&path("tickets", &ticket), edit).await.expect(200);
         app.stripe_is_back();
-        app.approve_at_bank(&begun).await;
+        app.approve_at_bank(&begun);
         app.webhooks_arrive().await;
         app.settle().await;
         assert_eq!(buyer.order(&order).await["status"], "expired");
@@ -235,7 +235,7 @@ on_both_engines! {
         let order = buyer.reserve(&[&ticket]).await.expect(201);
         let begun = buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
         assert!(begun["clientSecret"].as_str().is_some_and(|secret| secret.contains("_secret_")));
-        app.refuse_at_bank(&begun).await;
+        app.refuse_at_bank(&begun);
         app.webhooks_arrive().await;
         let payment = buyer.get(&path("payments", &begun)).await.expect(200);
         assert_eq!((&payment["status"], &payment["clientSecret"]), (&json!("declined"), &json!(null)));

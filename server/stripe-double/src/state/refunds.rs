@@ -43,7 +43,7 @@ impl State {
             "amount_refunded": intent.amount_refunded, "payment_intent": intent.id,
             "refunded": intent.amount_refunded == intent.amount_received,
         });
-        self.tell_of("charge.refunded", charge, now);
+        self.tell_of("charge.refunded", &charge, now);
         let body = refund.json();
         self.keep(Record::Intent(Box::new(intent)));
         self.keep(Record::Refund(refund));

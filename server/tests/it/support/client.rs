@@ -102,7 +102,7 @@ impl Client {
         client.email = format!("{name}-{}@example.com", uuid::Uuid::now_v7().simple());
         let body = json!({"email": client.email, "password": PASSWORD, "name": name});
         let user = client.post("/api/user/signup", body).await.expect(201);
-        client.id = user["id"].as_str().unwrap().to_owned();
+        client.id = user["id"].as_str().unwrap().to_string();
         client
     }
 

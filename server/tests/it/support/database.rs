@@ -23,7 +23,7 @@ impl Database {
         }
     }
 
-    /// Needs TEST_POSTGRES_URL, which `scripts/with-services.sh` sets: a server where databases
+    /// Needs `TEST_POSTGRES_URL`, which `scripts/with-services.sh` sets: a server where databases
     /// can be made.
     pub async fn postgres() -> Self {
         let server = std::env::var("TEST_POSTGRES_URL")

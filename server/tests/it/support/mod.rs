@@ -249,14 +249,14 @@ impl App {
             .sum()
     }
 
-    pub async fn approve_at_bank(&self, payment: &Value) {
+    pub fn approve_at_bank(&self, payment: &Value) {
         assert!(
             self.double
                 .answer_at_bank(payment["stripeId"].as_str().unwrap(), true)
         );
     }
 
-    pub async fn refuse_at_bank(&self, payment: &Value) {
+    pub fn refuse_at_bank(&self, payment: &Value) {
         assert!(
             self.double
                 .answer_at_bank(payment["stripeId"].as_str().unwrap(), false)
@@ -300,10 +300,10 @@ impl App {
         self.fault(call, FaultKind::ResetAfter, 1);
     }
 
-    fn fault(&self, call: &str, fault: FaultKind, times: u32) {
+    fn fault(&self, call: &str, kind: FaultKind, times: u32) {
         self.double.add_fault(Fault {
             call: call.to_owned(),
-            fault,
+            kind,
             times,
         });
     }
