@@ -46,7 +46,7 @@ test('the countdown runs down, and the page says by itself that the time ran out
 test('without JavaScript the page says that the time ran out when it is loaded again', { tag: '@without-javascript' }, async ({ someone }) => {
   const { page } = (await anOpenOrder(someone)).buyer;
   expect(await secondsLeft(page)).toBeLessThanOrEqual(SHORT_HOLD_SECONDS);
-  await expect(page.getByText('Load the page again to see how much time is left.')).toBeVisible();
+  await expect(page.getByRole('paragraph').filter({ hasText: 'Load the page again to see how much time is left.' })).toBeVisible();
   await seeTheEnd(page, false);
   await expect(page.getByText('You were not charged.')).toBeVisible();
   await expect(page.getByRole('timer')).toBeHidden();
