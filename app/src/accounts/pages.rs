@@ -110,7 +110,7 @@ fn demo_accounts(accounts: Vec<DemoAccount>, next: &str) -> impl IntoView + use<
                         <button
                             class="button button-quiet button-small"
                             type="submit"
-                            aria-label=format!("Sign in to {}", account.purpose.to_lowercase())
+                            aria-label=format!("Use this to {}", account.purpose.to_lowercase())
                         >
                             "Use this"
                         </button>

@@ -3,18 +3,20 @@
 use crate::error::AppError;
 use leptos::server;
 
-/// Reserves any so many tickets of an event, cheapest first, and goes on to paying.
+/// Reserves so many tickets of one offer of an event's page (or of the event, cheapest first, where
+/// no offer is named), and goes on to paying.
 #[server(prefix = "/fn", endpoint = "orders/reserve")]
 pub async fn reserve(
     #[server(default)] event_id: String,
     #[server(default)] quantity: String,
     #[server(default)] section: String,
-    #[server(default)] max_price_minor: String,
+    #[server(default)] price_minor: String,
+    #[server(default)] seller_id: String,
     #[server(default)] attempt: String,
 ) -> Result<(), AppError> {
     use crate::{
         context,
-        orders::{Reserve, ReserveAny},
+        orders::{OfferOf, Reserve, ReserveAny},
     };
     let Ok(event_id) = event_id.parse() else {
         return context::refuse("reserve", AppError::NotFound, &[]);
@@ -27,7 +29,13 @@ pub async fn reserve(
         event_id,
         quantity,
         section: Some(section).filter(|section| !section.is_empty()),
-        max_price_minor: max_price_minor.parse().ok(),
+        max_price_minor: price_minor.parse().ok(),
+        offer: seller_id.parse().ok().zip(price_minor.parse().ok()).map(
+            |(seller_id, price_minor)| OfferOf {
+                seller_id,
+                price_minor,
+            },
+        ),
     });
     reserve_and_go(request, &attempt).await
 }

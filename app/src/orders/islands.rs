@@ -5,6 +5,9 @@ use leptos::prelude::*;
 /// Below this many seconds the countdown looks urgent, and says so once to those who listen.
 const URGENT_SECONDS: i64 = 60;
 
+/// How long a page that was loaded after the end waits before it asks again.
+const ASK_AGAIN_SECONDS: f64 = 2.0;
+
 /// The time that is left to pay, by the server's clock: it starts from the seconds that the server
 /// saw left when it answered, not from this device's idea of the time. At its end the page asks
 /// the server how the order stands.
@@ -43,10 +46,15 @@ pub fn countdown_text(seconds: i64) -> String {
 fn run(seconds_left: i64, set_left: WriteSignal<i64>) {
     let ends_at = seconds_since_answer_began().map(|since| now() - since + to_f64(seconds_left));
     let ends_at = ends_at.unwrap_or_else(|| now() + to_f64(seconds_left));
+    // A payment that began in time has a grace: until that is over the page is asked for calmly.
+    let ask_at = if ends_at > now() {
+        ends_at
+    } else {
+        now() + ASK_AGAIN_SECONDS
+    };
     let tick = move || {
-        let left = ends_at - now();
-        set_left.set(to_i64(left.ceil()));
-        if left <= 0.0 {
+        set_left.set(to_i64((ends_at - now()).ceil()));
+        if now() >= ask_at && !is_being_paid() {
             reload();
         }
     };
@@ -63,6 +71,21 @@ pub fn Wait() -> impl IntoView {
         set_timeout(reload, std::time::Duration::from_secs(2));
     });
     view! { <span class="spinner" aria-hidden="true"></span> }
+}
+
+/// Whether the buyer is paying this moment, at their bank perhaps: not to be interrupted. The
+/// payment itself leads on to what has become of it.
+fn is_being_paid() -> bool {
+    #[cfg(target_arch = "wasm32")]
+    {
+        document()
+            .query_selector("[data-paying]")
+            .ok()
+            .flatten()
+            .is_some()
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    false
 }
 
 /// Loads the page anew, without the form data of a page before.

@@ -1,7 +1,7 @@
 //! Orders, as the browser sees them.
 
 use crate::{
-    ids::{EventId, OrderId, PaymentId, TicketId},
+    ids::{EventId, OrderId, PaymentId, TicketId, UserId},
     money::{Currency, Money},
     tickets::Ticket,
 };
@@ -112,6 +112,20 @@ pub struct ReserveAny {
     /// None dearer than this.
     #[serde(default)]
     pub max_price_minor: Option<i64>,
+    /// Only what one offer of an event's page shows. The pages' own; REST has no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ssr", schema(ignore))]
+    pub offer: Option<OfferOf>,
+}
+
+/// One offer of an event's page: this seller's unnumbered tickets in this section, or in none, at
+/// this price and no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferOf {
+    /// Whose.
+    pub seller_id: UserId,
+    /// The whole price of each, in minor units.
+    pub price_minor: i64,
 }
 
 /// One page of one's own orders, newest first.

@@ -66,7 +66,7 @@ pub fn CardForm(
         _ => format!("Pay {amount}"),
     };
     view! {
-        <form class="card-form stack" on:submit=submit aria-busy=move || (doing.get() != Doing::Ready).to_string()>
+        <form class="card-form stack" on:submit=submit data-paying=move || matches!(doing.get(), Doing::Paying | Doing::AtBank).then_some("")>
             <div id="card" node_ref=host></div>
             <p class="quiet" class:hidden=move || doing.get() != Doing::Starting>"Loading the card form…"</p>
             <p class="notice notice-bad" role="alert" class:hidden=move || problem.get().is_none()>
@@ -116,7 +116,13 @@ pub fn BankButton(
         });
     };
     view! {
-        <button class="button" type="submit" on:click=go disabled=move || busy.get()>
+        <button
+            class="button"
+            type="submit"
+            on:click=go
+            disabled=move || busy.get()
+            data-paying=move || busy.get().then_some("")
+        >
             {move || if busy.get() { "Your bank is asking…" } else { "Continue to your bank" }}
         </button>
         <p class="notice notice-bad" role="alert" class:hidden=move || problem.get().is_none()>

@@ -26,10 +26,9 @@ pub fn for_sale(
     let sell = format!("/sell?event={}", event.id);
     let nothing = offers.groups.iter().all(|group| group.available == 0) && offers.seats.is_empty();
     let summary = summary(&offers);
-    let groups = offers
-        .groups
-        .into_iter()
-        .map(|group| offer(event, group))
+    let groups = (1..).zip(offers.groups);
+    let groups = groups
+        .map(|(number, group)| offer(event, number, group))
         .collect_view();
     let seats = (!offers.seats.is_empty()).then(|| seat_form(event, offers.seats, viewer));
     view! {
@@ -75,7 +74,7 @@ fn face_value(minor: Option<i64>, event: &Event, price_minor: i64) -> Option<Any
     Some(view! { <span class="quiet">{text}</span> }.into_any())
 }
 
-fn offer(event: &Event, offer: Offer) -> impl IntoView + use<> {
+fn offer(event: &Event, number: u32, offer: Offer) -> impl IntoView + use<> {
     let price = Money::new(offer.price_minor, event.currency);
     let section = offer
         .section
@@ -90,6 +89,7 @@ fn offer(event: &Event, offer: Offer) -> impl IntoView + use<> {
             view! { <option value=count>{format!("{count} for {total}")}</option> }
         })
         .collect_view();
+    let quantity_id = format!("quantity-{number}");
     let left = match offer.available {
         0 => "all being bought right now".to_owned(),
         1 => "1 left".to_owned(),
@@ -100,15 +100,16 @@ fn offer(event: &Event, offer: Offer) -> impl IntoView + use<> {
             {post_to::<Reserve>("offer-form", view! {
                 {hidden("event_id", event.id.to_string())}
                 {hidden("section", offer.section.clone().unwrap_or_default())}
-                {hidden("max_price_minor", offer.price_minor.to_string())}
+                {hidden("price_minor", offer.price_minor.to_string())}
+                {hidden("seller_id", offer.seller_id.to_string())}
                 {hidden("attempt", context::new_attempt())}
-                <label class="sr-only" for=format!("quantity-{section}-{}", offer.price_minor)>
+                <label class="sr-only" for=quantity_id.clone()>
                     {format!("How many, {section}")}
                 </label>
                 <select
                     class="input"
                     name="quantity"
-                    id=format!("quantity-{section}-{}", offer.price_minor)
+                    id=quantity_id.clone()
                 >
                     {choices}
                 </select>

@@ -367,7 +367,7 @@ fn change_form(owned: &OwnedTicket, form: &Form) -> impl IntoView + use<> {
                 <button
                     class="button button-quiet"
                     type="submit"
-                    aria-label=format!("Take {what} off sale")
+                    aria-label=format!("Take it off sale: {what}")
                 >
                     "Take it off sale"
                 </button>

@@ -184,6 +184,8 @@ pub struct Offer {
     /// What was first paid for each.
     pub face_value_minor: Option<i64>,
     /// Whose.
+    pub seller_id: UserId,
+    /// Their name.
     pub seller_name: String,
     /// How many can be bought this moment.
     pub available: i64,

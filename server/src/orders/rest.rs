@@ -55,6 +55,7 @@ impl TryFrom<Body> for Reserve {
                 quantity,
                 section: body.section,
                 max_price_minor: body.max_price_minor,
+                offer: None,
             })),
             (None, Some(_), None) => Err(AppError::Invalid(vec![missing("quantity")])),
             (None, None, Some(_)) => Err(AppError::Invalid(vec![missing("eventId")])),

@@ -242,6 +242,7 @@ mod tests {
             quantity,
             section: Some("  ".to_owned()),
             max_price_minor: None,
+            offer: None,
         })
     }
 

@@ -306,11 +306,19 @@ async fn attempt_reserve(conn: &mut Conn, attempted: Attempted) -> FaultResult<A
     let taken = match &attempted.request {
         Reserve::Named(named) => take_named(conn, &attempted, order, &named.ticket_ids).await?,
         Reserve::Any(any) => {
+            if any
+                .offer
+                .as_ref()
+                .is_some_and(|offer| offer.seller_id == attempted.buyer)
+            {
+                return Err(Conflict::OwnTicket.into());
+            }
             let wanted = Wanted {
                 event: any.event_id,
                 buyer: attempted.buyer,
                 section: any.section.clone(),
                 max_price_minor: any.max_price_minor,
+                offer: any.offer.clone(),
                 quantity: any.quantity,
             };
             take_any(conn, &attempted, order, &wanted).await?

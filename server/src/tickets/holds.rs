@@ -9,7 +9,10 @@ use crate::{
     db::{Conn, engine_of, placeholders},
     outbox::{self, DomainEvent, EventType},
 };
-use app::ids::{EventId, OrderId, TicketId, UserId};
+use app::{
+    ids::{EventId, OrderId, TicketId, UserId},
+    orders::OfferOf,
+};
 use sqlx::{AssertSqlSafe, query};
 
 /// Reads and locks these tickets, in the order of their ids; those that don't exist are missing.
@@ -63,6 +66,8 @@ pub struct Wanted {
     pub section: Option<String>,
     /// None dearer.
     pub max_price_minor: Option<i64>,
+    /// Only of this offer: its seller's unnumbered tickets of exactly this section and price.
+    pub offer: Option<OfferOf>,
     /// So many.
     pub quantity: i64,
 }
@@ -81,6 +86,8 @@ pub async fn tickets_hold_cheapest(
         "WITH picked AS MATERIALIZED (SELECT id FROM tickets \
          WHERE event_id = $1 AND held_until = 0 AND state = 'listed' \
          AND seller_id <> $2 AND ($3 IS NULL OR section = $3) AND price_minor <= $4 \
+         AND ($9 IS NULL OR (seller_id = $9 AND price_minor = $10 AND row_label IS NULL \
+         AND seat IS NULL AND COALESCE(section, '') = COALESCE($3, ''))) \
          ORDER BY price_minor, id LIMIT $5{}) \
          UPDATE tickets SET held_by = $6, held_until = $7, version = version + 1 \
          WHERE id IN (SELECT id FROM picked) AND EXISTS (SELECT 1 FROM events e WHERE e.id = $1 AND e.starts_at > $8) \
@@ -96,6 +103,13 @@ pub async fn tickets_hold_cheapest(
         .bind(order.to_string())
         .bind(until_micros)
         .bind(now_micros)
+        .bind(
+            wanted
+                .offer
+                .as_ref()
+                .map(|offer| offer.seller_id.to_string()),
+        )
+        .bind(wanted.offer.as_ref().map_or(0, |offer| offer.price_minor))
         .fetch_all(conn)
         .await?;
     rows.iter().map(TicketRow::read).collect()

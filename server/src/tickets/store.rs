@@ -195,7 +195,7 @@ pub async fn offers_grouped<'e>(
 ) -> Result<Vec<Offer>, sqlx::Error> {
     let rows = query(
         "SELECT t.section AS section, t.price_minor AS price_minor, \
-         t.face_value_minor AS face_value_minor, MIN(u.name) AS seller_name, \
+         t.face_value_minor AS face_value_minor, t.seller_id AS seller_id, MIN(u.name) AS seller_name, \
          CAST(SUM(CASE WHEN t.held_until <= $2 THEN 1 ELSE 0 END) AS BIGINT) AS available, \
          CAST(SUM(CASE WHEN t.held_until > $2 THEN 1 ELSE 0 END) AS BIGINT) AS reserved \
          FROM tickets t JOIN users u ON u.id = t.seller_id \
@@ -216,6 +216,7 @@ fn read_offer(row: &AnyRow) -> Result<Offer, sqlx::Error> {
         section: row.try_get("section")?,
         price_minor: row.try_get("price_minor")?,
         face_value_minor: row.try_get("face_value_minor")?,
+        seller_id: parse(row, "seller_id")?,
         seller_name: row.try_get("seller_name")?,
         available: row.try_get("available")?,
         reserved: row.try_get("reserved")?,
