@@ -79,6 +79,32 @@ fn given(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
+/// What a ticket can cost, as it is typed at `field`, in minor units.
+#[cfg(feature = "ssr")]
+fn price_in(
+    currency: crate::money::Currency,
+    field: &str,
+    text: &str,
+) -> Result<i64, crate::error::FieldError> {
+    use crate::{
+        error::FieldError,
+        money::{Money, PRICE_MINOR_MAX, PRICE_MINOR_MIN},
+    };
+    let price =
+        Money::parse(text, currency).map_err(|error| FieldError::new(field, error.to_string()))?;
+    if (PRICE_MINOR_MIN..=PRICE_MINOR_MAX).contains(&price.minor) {
+        return Ok(price.minor);
+    }
+    let (least, most) = (
+        Money::new(PRICE_MINOR_MIN, currency),
+        Money::new(PRICE_MINOR_MAX, currency),
+    );
+    Err(FieldError::new(
+        field,
+        format!("A ticket can cost from {least} to {most}."),
+    ))
+}
+
 /// Quantity, price and face value. Errors: every field that is no number.
 #[cfg(feature = "ssr")]
 fn read_amounts(
@@ -87,18 +113,14 @@ fn read_amounts(
     price: &str,
     face_value: &str,
 ) -> Result<(i64, i64, Option<i64>), AppError> {
-    use crate::{error::FieldError, money::Money};
+    use crate::error::FieldError;
     let quantity = match quantity.trim() {
         "" => Ok(1),
         text => text
             .parse()
             .map_err(|_| FieldError::new("quantity", "Write a number, like 2.")),
     };
-    let amount = |field: &str, text: &str| {
-        Money::parse(text, currency)
-            .map(|money| money.minor)
-            .map_err(|error| FieldError::new(field, error.to_string()))
-    };
+    let amount = |field: &str, text: &str| price_in(currency, field, text);
     let price = amount("price", price);
     let face_value = given(face_value)
         .map(|text| amount("face_value", &text))
@@ -127,7 +149,6 @@ pub async fn edit(
     use crate::{
         context,
         ids::TicketId,
-        money::Money,
         tickets::{EditTicket, Tickets, form_of},
     };
     let values = [
@@ -150,9 +171,9 @@ pub async fn edit(
         Ok(ticket) => ticket.currency,
         Err(error) => return refuse(error),
     };
-    let price_minor = match Money::parse(&price, currency) {
-        Ok(money) => money.minor,
-        Err(error) => return refuse(AppError::invalid("price", error.to_string())),
+    let price_minor = match price_in(currency, "price", &price) {
+        Ok(price_minor) => price_minor,
+        Err(error) => return refuse(AppError::Invalid(vec![error])),
     };
     let request = EditTicket {
         price_minor: Some(price_minor),
