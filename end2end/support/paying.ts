@@ -13,6 +13,9 @@ export const CARDS = {
   declined: { number: '4000 0000 0000 0002', choice: '4000 0000 0000 0002: declined' },
 } satisfies Record<string, Card>;
 
+/** What went wrong, said aloud. The card form keeps an empty one at hand. */
+export const alert = (page: Page): Locator => page.getByRole('alert').filter({ hasText: /\S/ });
+
 export const payButton = (page: Page): Locator => page.getByRole('button', { name: /^Pay £/ });
 
 export async function payByCard(page: Page, card: Card, javaScriptEnabled: boolean): Promise<void> {

@@ -18,6 +18,7 @@ export interface Ticket {
 export interface Order {
   id: string;
   status: string;
+  expiresAt: string;
   tickets: Ticket[];
 }
 
@@ -74,7 +75,7 @@ export class Person {
   }
 
   /** How an order stands by the server's clock. */
-  async look(order: Order): Promise<Order & { secondsLeft: number }> {
+  async look(order: Order): Promise<Order> {
     return (await this.page.request.get(`/api/orders/${order.id}`)).json();
   }
 

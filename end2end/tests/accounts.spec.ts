@@ -77,8 +77,8 @@ test('signing out ends the session in every tab', async ({ someone }) => {
   const ann = await someone('Ann');
   const second = await ann.anotherTab();
   await second.goto('/orders');
-  await ann.page.goto('/');
-  await menu(ann.page).getByRole('button', { name: 'Sign out' }).click();
+  await ann.page.goto('/account');
+  await ann.page.getByRole('main').getByRole('button', { name: 'Sign out' }).click();
   await expect(ann.page.getByRole('status')).toHaveText('You are signed out.');
   await expect(menu(ann.page).getByRole('link', { name: 'Sign in' })).toBeVisible();
   await expect(menu(ann.page).getByRole('link', { name: 'Orders' })).toBeHidden();

@@ -166,6 +166,19 @@ test('two tickets from one offer are two of that offer, not somebody else\'s sin
   await expect(lines).toHaveText([/^Stalls\s*£42\.00$/, /^Stalls\s*£42\.00$/]);
 });
 
+test('two sellers who ask the same for the same section each have an offer to choose from', async ({ someone }) => {
+  const [sally, otto, buyer] = [await someone('Sally'), await someone('Otto'), await someone('Bea')];
+  const event = await sally.createEvent();
+  await sally.listTickets(event, 2, 4200, 'Stalls');
+  await otto.listTickets(event, 3, 4200, 'Stalls');
+  await buyer.page.goto(`/events/${event.id}`);
+  for (const [seller, left] of [['Sally', 2], ['Otto', 3]] as const) {
+    const offer = buyer.page.getByRole('listitem').filter({ hasText: `from ${seller}` });
+    await expect(offer).toContainText(`${left} left`);
+    await expect(offer.getByLabel('How many, Stalls'), 'labelled, each of them').toBeVisible();
+  }
+});
+
 test('an order is seen by its buyer alone', async ({ someone, allow }) => {
   allow(/status of 404/);
   const [seller, buyer, nosy] = [await someone('Sally'), await someone('Bea'), await someone('Nosy')];

@@ -1,6 +1,6 @@
 // Paying: cards that are refused, banks that ask, second thoughts, second tabs.
 import { expect, test } from '../support/fixtures.ts';
-import { CARDS, expectPaid, expectTheBankToAsk } from '../support/paying.ts';
+import { CARDS, alert, expectPaid, expectTheBankToAsk } from '../support/paying.ts';
 import type { Order, Person } from '../support/people.ts';
 
 type Someone = (name: string) => Promise<Person>;
@@ -20,7 +20,7 @@ test('a declined card says so, keeps the tickets held, and another card pays', a
   allow(/status of 402/);
   const { buyer: { page } } = await anOpenOrder(someone);
   await payWith(page, CARDS.declined);
-  await expect(page.getByRole('alert')).toHaveText('Your card was declined.');
+  await expect(alert(page)).toHaveText('Your card was declined.');
   await expect(page.getByRole('timer')).toBeVisible();
   await payWith(page, CARDS.good);
   await expectPaid(page);
@@ -30,9 +30,9 @@ test('an order whose card was declined still says so when it is opened again', a
   allow(/status of 402/);
   const { buyer, order } = await anOpenOrder(someone);
   await payWith(buyer.page, CARDS.declined);
-  await expect(buyer.page.getByRole('alert')).toBeVisible();
+  await expect(alert(buyer.page)).toBeVisible();
   await buyer.page.goto(`/orders/${order.id}`);
-  await expect(buyer.page.getByRole('alert')).toContainText('The last card was not charged');
+  await expect(alert(buyer.page)).toContainText('The last card was not charged');
   await payWith(buyer.page, CARDS.good);
   await expectPaid(buyer.page);
 });
@@ -41,7 +41,7 @@ test('a card form that is not filled in says what is missing', { tag: '@with-jav
   const { buyer: { page } } = await anOpenOrder(someone);
   await page.getByLabel('Card number').fill('4242 4242 4242 4242');
   await page.getByRole('button', { name: 'Pay £25.00' }).click();
-  await expect(page.getByRole('alert')).toContainText('expiry and security code');
+  await expect(alert(page)).toContainText('expiry and security code');
   await expect(page.getByLabel('Card number')).toHaveValue('4242 4242 4242 4242');
   await page.getByLabel('Card number').fill('4242 4242 4242 4241');
   await page.getByLabel('Expiry').fill('1240');
@@ -53,7 +53,7 @@ test('a card number with a typing error is refused before anything is paid', { t
   allow(/status of 402/);
   const { buyer: { page } } = await anOpenOrder(someone);
   await payWith(page, { number: '4242 4242 4242 4241', choice: '' });
-  await expect(page.getByRole('alert')).toHaveText('Your card number is incorrect.');
+  await expect(alert(page)).toHaveText('Your card number is incorrect.');
   await payWith(page, CARDS.good);
   await expectPaid(page);
 });
@@ -71,7 +71,7 @@ test('a bank that is refused charges nothing, and another card pays', async ({ s
   await payWith(page, CARDS.bankAsks);
   await expectTheBankToAsk(page, javaScriptEnabled);
   await page.getByRole('button', { name: 'No, refuse' }).click();
-  await expect(page.getByRole('alert')).toContainText('your bank did not confirm it');
+  await expect(alert(page)).toContainText('your bank did not confirm it');
   await expect(page, 'no secret stays in the address').toHaveURL(/\/orders\/[0-9a-f-]{36}$/);
   await expect(page.getByRole('timer')).toBeVisible();
   await payWith(page, CARDS.good);
@@ -116,7 +116,7 @@ test('an order that was paid in another tab is shown as paid, and charged once',
 
   await payWith(second, CARDS.good);
   await expectPaid(second);
-  await expect(second.getByRole('alert'), 'nothing went wrong').toBeHidden();
+  await expect(alert(second), 'nothing went wrong').toBeHidden();
   await second.goto('/tickets');
   await expect(second.getByRole('region', { name: 'Yours to use' }).getByRole('listitem')).toHaveCount(1);
 });
@@ -148,6 +148,6 @@ test('the card form says so when its script cannot be loaded', { tag: '@with-jav
   const { buyer: { page }, order } = await anOpenOrder(someone);
   await page.route('**/stripe.js', (route) => route.abort());
   await page.goto(`/orders/${order.id}`);
-  await expect(page.getByRole('alert')).toContainText('The card form could not be loaded.');
+  await expect(alert(page)).toContainText('The card form could not be loaded.');
   await expect(page.getByRole('button', { name: 'Pay £25.00' })).toBeHidden();
 });
