@@ -130,7 +130,7 @@ fn hero(hold_minutes: i64) -> impl IntoView {
     };
     view! {
         <section class="hero">
-            <h1 class="display hero-title">"Tonight could be"<br/>"the good one."</h1>
+            <h1 class="display hero-title">"Tonight could be the good one."</h1>
             <p class="lead">
                 "Tickets from people and houses. What you choose is " {held}
                 " while you pay. The price you see is the price you pay."
