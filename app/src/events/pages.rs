@@ -107,7 +107,7 @@ pub fn HomePage() -> impl IntoView {
             {flash_message(flash.as_ref())}
             {asked.is_everything().then(|| hero(hold_minutes))}
             <section aria-labelledby="what-is-on">
-                <h2 class="section-title" id="what-is-on">{heading}</h2>
+                {list_heading(&asked, heading)}
                 {city_chips(&asked, cities)}
                 <ul class="cards">
                     {list.events.into_iter().map(|event| card(&event)).collect_view()}
@@ -120,6 +120,15 @@ pub fn HomePage() -> impl IntoView {
         }
         .into_any())
     })
+}
+
+/// Below the hero it is the second heading; a search has no other.
+fn list_heading(asked: &Asked, heading: String) -> AnyView {
+    if asked.is_everything() {
+        view! { <h2 class="section-title" id="what-is-on">{heading}</h2> }.into_any()
+    } else {
+        view! { <h1 class="display" id="what-is-on">{heading}</h1> }.into_any()
+    }
 }
 
 fn hero(hold_minutes: i64) -> impl IntoView {

@@ -11,6 +11,7 @@ pub async fn reserve(
     #[server(default)] quantity: String,
     #[server(default)] section: String,
     #[server(default)] price_minor: String,
+    #[server(default)] face_value_minor: String,
     #[server(default)] seller_id: String,
     #[server(default)] attempt: String,
 ) -> Result<(), AppError> {
@@ -34,6 +35,7 @@ pub async fn reserve(
             |(seller_id, price_minor)| OfferOf {
                 seller_id,
                 price_minor,
+                face_value_minor: face_value_minor.parse().ok(),
             },
         ),
     });

@@ -52,9 +52,12 @@ fn run(seconds_left: i64, set_left: WriteSignal<i64>) {
     } else {
         now() + ASK_AGAIN_SECONDS
     };
+    let asked = StoredValue::new(false);
     let tick = move || {
         set_left.set(to_i64((ends_at - now()).ceil()));
-        if now() >= ask_at && !is_being_paid() {
+        // Once: on a slow line the next page takes longer than the next tick.
+        if now() >= ask_at && !asked.get_value() && !is_being_paid() {
+            asked.set_value(true);
             reload();
         }
     };

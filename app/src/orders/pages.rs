@@ -138,16 +138,22 @@ pub fn OrderPage() -> impl IntoView {
         };
         let status = payment.as_ref().map(|payment| payment.status);
         let state = match order.status {
+            // A payment has its grace; without one under way, the buyer's time is over.
+            OrderStatus::Created | OrderStatus::AwaitingPayment
+                if order.seconds_left == 0
+                    && !matches!(
+                        status,
+                        Some(PaymentStatus::RequiresAction | PaymentStatus::Processing)
+                    ) =>
+            {
+                ran_out(&event)
+            }
             OrderStatus::Created | OrderStatus::AwaitingPayment => {
                 let pay = to_pay(&order, payment, flash.as_ref())?;
                 open(&order, pay, status, flash.as_ref())?
             }
             OrderStatus::Complete => complete(&order, &event, &viewer),
-            OrderStatus::Expired => over(
-                &event,
-                "The time to pay ran out",
-                "The tickets went back on sale. You were not charged.",
-            ),
+            OrderStatus::Expired => ran_out(&event),
             OrderStatus::Cancelled => over(
                 &event,
                 "This order was cancelled",
@@ -277,6 +283,11 @@ fn short(id: &str) -> String {
     id.get(id.len().saturating_sub(8)..)
         .unwrap_or(id)
         .to_uppercase()
+}
+
+fn ran_out(event: &Event) -> AnyView {
+    let text = "The tickets go back on sale. You were not charged.";
+    over(event, "The time to pay ran out", text)
 }
 
 fn over(event: &Event, title: &'static str, text: &'static str) -> AnyView {

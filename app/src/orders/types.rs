@@ -126,6 +126,8 @@ pub struct OfferOf {
     pub seller_id: UserId,
     /// The whole price of each, in minor units.
     pub price_minor: i64,
+    /// What was first paid for each, in minor units.
+    pub face_value_minor: Option<i64>,
 }
 
 /// One page of one's own orders, newest first.

@@ -102,6 +102,7 @@ fn offer(event: &Event, number: u32, offer: Offer) -> impl IntoView + use<> {
                 {hidden("section", offer.section.clone().unwrap_or_default())}
                 {hidden("price_minor", offer.price_minor.to_string())}
                 {hidden("seller_id", offer.seller_id.to_string())}
+                {offer.face_value_minor.map(|face| hidden("face_value_minor", face.to_string()))}
                 {hidden("attempt", context::new_attempt())}
                 <label class="sr-only" for=quantity_id.clone()>
                     {format!("How many, {section}")}

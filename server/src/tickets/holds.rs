@@ -87,7 +87,8 @@ pub async fn tickets_hold_cheapest(
          WHERE event_id = $1 AND held_until = 0 AND state = 'listed' \
          AND seller_id <> $2 AND ($3 IS NULL OR section = $3) AND price_minor <= $4 \
          AND ($9 IS NULL OR (seller_id = $9 AND price_minor = $10 AND row_label IS NULL \
-         AND seat IS NULL AND COALESCE(section, '') = COALESCE($3, ''))) \
+         AND seat IS NULL AND COALESCE(section, '') = COALESCE($3, '') \
+         AND COALESCE(face_value_minor, 0) = $11)) \
          ORDER BY price_minor, id LIMIT $5{}) \
          UPDATE tickets SET held_by = $6, held_until = $7, version = version + 1 \
          WHERE id IN (SELECT id FROM picked) AND EXISTS (SELECT 1 FROM events e WHERE e.id = $1 AND e.starts_at > $8) \
@@ -110,6 +111,13 @@ pub async fn tickets_hold_cheapest(
                 .map(|offer| offer.seller_id.to_string()),
         )
         .bind(wanted.offer.as_ref().map_or(0, |offer| offer.price_minor))
+        .bind(
+            wanted
+                .offer
+                .as_ref()
+                .and_then(|offer| offer.face_value_minor)
+                .unwrap_or(0),
+        )
         .fetch_all(conn)
         .await?;
     rows.iter().map(TicketRow::read).collect()

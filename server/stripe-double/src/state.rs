@@ -511,7 +511,7 @@ pub const FORCED: &str = "\0forced";
 
 fn event_json(id: &str, what: &str, object: &Value, now: i64) -> String {
     json!({
-        "id": id, "object": "event", "api_version": "2025-09-30.clover", "created": now,
+        "id": id, "object": "event", "api_version": "2026-09-30.endive", "created": now,
         "data": {"object": object}, "livemode": false, "pending_webhooks": 1,
         "request": {"id": null, "idempotency_key": null}, "type": what,
     })
