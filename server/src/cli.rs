@@ -2,7 +2,7 @@
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::{Config, Settings, StripeConfig},
+    config::{self, Config, Settings, StripeConfig},
     db::Db,
     files::Files,
     seed, serve, telemetry,
@@ -79,6 +79,15 @@ enum Command {
         #[arg(long)]
         webhook_secret: Option<String>,
     },
+}
+
+/// Reads the arguments. `cargo leptos watch` gives none, and means the shop.
+pub fn arguments() -> Cli {
+    if config::is_watched() && std::env::args_os().len() == 1 {
+        Cli::parse_from(["stagedoor", "serve"])
+    } else {
+        Cli::parse()
+    }
 }
 
 /// A part of the work.

@@ -235,11 +235,16 @@ pub fn reachable(addr: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Whether `cargo leptos watch` runs this, rebuilds it, and tells open pages to load again.
+pub fn is_watched() -> bool {
+    std::env::var_os("LEPTOS_WATCH").is_some()
+}
+
 /// What Leptos.toml says; under `cargo leptos watch`, what that says.
 ///
 /// Errors: either cannot be read.
 pub fn leptos_options(addr: SocketAddr) -> Result<LeptosOptions, LeptosConfigError> {
-    let mut options = if std::env::var_os("LEPTOS_WATCH").is_some() {
+    let mut options = if is_watched() {
         leptos::config::get_config_from_env()?.leptos_options
     } else {
         leptos::config::get_config_from_str(include_str!("../../Leptos.toml"))?

@@ -40,6 +40,8 @@ pub struct Guard {
     pub secure: bool,
     /// Where else scripts, frames and calls may go: Stripe's hosts, or nowhere in demo mode.
     pub stripe_hosts: bool,
+    /// Whether pages listen for `cargo leptos watch`, on a port of its own.
+    pub watched: bool,
     /// What time it is.
     pub clock: SharedClock,
     /// Counts writes.
@@ -159,7 +161,7 @@ fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
          img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
             .to_owned()
     } else {
-        policy(nonce, guard.stripe_hosts)
+        policy(nonce, guard)
     };
     set(headers, header::CONTENT_SECURITY_POLICY, &policy);
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -189,8 +191,9 @@ fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
     }
 }
 
-fn policy(nonce: &str, stripe_hosts: bool) -> String {
-    let (scripts, calls, frames, forms) = if stripe_hosts {
+fn policy(nonce: &str, guard: &Guard) -> String {
+    let watch = if guard.watched { " ws:" } else { "" };
+    let (scripts, calls, frames, forms) = if guard.stripe_hosts {
         (
             " https://js.stripe.com https://*.js.stripe.com",
             " https://api.stripe.com",
@@ -204,7 +207,7 @@ fn policy(nonce: &str, stripe_hosts: bool) -> String {
     format!(
         "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'{scripts}; \
          style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; \
-         connect-src 'self'{calls}; frame-src {frames}; manifest-src 'self'; form-action 'self'{forms}; \
+         connect-src 'self'{calls}{watch}; frame-src {frames}; manifest-src 'self'; form-action 'self'{forms}; \
          base-uri 'none'; frame-ancestors 'none'"
     )
 }

@@ -1,10 +1,6 @@
 //! The `stagedoor` command. What it can do is in `cli.rs`.
 
-use clap::Parser;
-use stagedoor::{
-    cli::{self, Cli},
-    files::Files,
-};
+use stagedoor::{cli, files::Files};
 
 fn main() -> std::process::ExitCode {
     // A missing .env is no error; one that cannot be read is.
@@ -14,7 +10,7 @@ fn main() -> std::process::ExitCode {
         eprintln!("error: .env: {error}");
         return std::process::ExitCode::FAILURE;
     }
-    let cli = Cli::parse();
+    let cli = cli::arguments();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

@@ -3,6 +3,7 @@
 
 use crate::{
     clock::SharedClock,
+    config,
     files::Files,
     guard::{self, CspNonce, Guard},
     health::{self, Health},
@@ -79,6 +80,7 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         public_url: web.site.public_url.as_str().into(),
         secure,
         stripe_hosts: web.site.demo.is_none(),
+        watched: config::is_watched(),
         clock: shop.clock.clone(),
         limits: shop.limits.clone(),
     };
