@@ -19,12 +19,17 @@ use app::{
     payments::{Pay, Payment, Payments},
 };
 use async_trait::async_trait;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How long a buyer's request waits for Stripe before it is told that the payment goes on.
 const PAY_WAIT: Duration = Duration::from_secs(10);
 /// How long a buyer who asks how it stands waits for Stripe.
 const LOOK_WAIT: Duration = Duration::from_secs(3);
+/// How often it is looked whether another's call has been answered.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 const TOKEN_BYTES_MAX: usize = 255;
 
 /// The rules of paying.
@@ -76,8 +81,9 @@ impl PaymentsService {
             }
             begun => begun?,
         };
+        let until = Instant::now() + PAY_WAIT;
         let told = self.drive(payment, PAY_WAIT).await?;
-        let row = self.find(payment).await?;
+        let row = self.await_others(payment, until).await?;
         self.answer(row, told).await
     }
 
@@ -116,6 +122,25 @@ impl PaymentsService {
                 Err(rules::refusal(order.state.seen(lapsed)).into())
             }
             _ => Ok(row.payment()),
+        }
+    }
+
+    /// The payment, once nobody else is calling Stripe for it: a webhook or the sweep may have
+    /// been quicker with the next call than the buyer's own request, perhaps in another process.
+    async fn await_others(&self, payment: PaymentId, until: Instant) -> FaultResult<PaymentRow> {
+        loop {
+            let row = self.find(payment).await?;
+            let under_way = matches!(
+                row.state,
+                State::Intended | State::Capturing | State::Voiding
+            );
+            if !under_way
+                || Instant::now() >= until
+                || !store::effect_in_flight(self.db.reads(), payment).await?
+            {
+                return self.find(payment).await;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 

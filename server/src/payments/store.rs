@@ -512,6 +512,21 @@ pub async fn inbox_processed(
     Ok(())
 }
 
+/// Whether a call for this payment is being made this moment: it waits for nothing but its answer.
+pub async fn effect_in_flight<'e>(
+    on: impl AnyExecutor<'e>,
+    payment: PaymentId,
+) -> Result<bool, sqlx::Error> {
+    let row = query(
+        "SELECT COUNT(*) AS calls FROM payment_effects \
+         WHERE payment_id = $1 AND state = 'pending' AND last_error IS NULL",
+    )
+    .bind(payment.to_string())
+    .fetch_one(on)
+    .await?;
+    Ok(row.try_get::<i64, _>("calls")? > 0)
+}
+
 /// Whether the call is still to be made.
 pub async fn effect_is_pending<'e>(
     on: impl AnyExecutor<'e>,

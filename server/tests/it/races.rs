@@ -1,7 +1,7 @@
 //! Real concurrency through HTTP: exactly as many sales as tickets, nobody is told of an error,
 //! nobody waits for ever.
 
-use crate::support::{App, Client, on_both_engines};
+use crate::support::{App, Client, Jobs, database::Database, on_both_engines};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -161,4 +161,37 @@ on_both_engines! {
         assert_eq!(app.captured_minor(), charged);
         app.assert_sound().await;
     }
+}
+
+/// Webhooks and the sweep drive the same payments as the buyers' own requests: whoever makes the
+/// calls, a buyer is told how it ended.
+async fn paying_beside_webhooks(database: Database) {
+    let app = App::start_with(database, Jobs::InProcess).await;
+    let webhooks = tokio::spawn(app.double.clone().run_webhooks());
+    let seller = app.user("seller").await;
+    let event = seller.event().await;
+    seller.batch(&event, 40, 2500).await;
+    let buyers = buyers(&app, 4).await;
+    for _ in 0..10 {
+        let paying = buyers.iter().map(|buyer| async {
+            let order = buyer.reserve_any(&event, 1).await.expect(201);
+            buyer.pay(&order, "pm_card_visa").await.expect(201)["status"].clone()
+        });
+        for status in join_all(paying).await {
+            assert_eq!(status, "captured");
+        }
+    }
+    assert_eq!(app.captured_minor(), 100_000);
+    webhooks.abort();
+    app.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_buyer_is_told_the_end_whoever_makes_the_calls_on_sqlite() {
+    paying_beside_webhooks(Database::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_buyer_is_told_the_end_whoever_makes_the_calls_on_postgres() {
+    paying_beside_webhooks(Database::postgres().await).await;
 }
