@@ -261,4 +261,19 @@ on_both_engines! {
         assert_eq!((app.journal().len(), app.captured_minor()), (2, 5000));
         app.assert_sound().await;
     }
+
+    /// Stripe made the intent, said 500, and says so again for the same key: its webhook tells.
+    async fn an_error_that_stripe_replays_is_overtaken_by_its_webhook(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        app.answer_is_an_error("payment_intents.create");
+        let paying = buyer.pay(&order, "pm_card_visa").await.expect(202);
+        assert_eq!(paying["status"], "processing");
+        app.webhooks_arrive().await;
+        app.settle().await;
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!((app.journal().len(), app.captured_minor()), (1, 2500));
+        app.assert_sound().await;
+    }
 }

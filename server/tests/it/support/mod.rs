@@ -300,6 +300,11 @@ impl App {
         self.fault(call, FaultKind::ResetAfter, 1);
     }
 
+    /// The next call is done, and answered with an error that its key replays.
+    pub fn answer_is_an_error(&self, call: &str) {
+        self.fault(call, FaultKind::ErrorAfter, 1);
+    }
+
     fn fault(&self, call: &str, kind: FaultKind, times: u32) {
         self.double.add_fault(Fault {
             call: call.to_owned(),
