@@ -12,7 +12,7 @@ use crate::{
     outbox::{self, EventType},
     tickets::{
         TicketRow,
-        holds::{self, Wanted},
+        holds::{self, Rivals, Wanted},
     },
 };
 use app::{
@@ -53,8 +53,9 @@ pub trait ExpirySchedule: Send + Sync {
 
 /// The most lapsed orders that one reservation tidies up on its way.
 const LAPSED_MAX: i64 = 64;
-/// How often a reservation starts again because a hold lapsed under its hands.
-const TRIES_MAX: usize = 4;
+/// How often a reservation starts again because a hold lapsed under its hands, or because rivals
+/// had their hands on what it wanted.
+const TRIES_MAX: usize = 16;
 /// Orders on a page.
 const LIMIT_DEFAULT: i64 = 20;
 const LIMIT_MAX: i64 = 100;
@@ -76,6 +77,25 @@ enum Attempt {
     Lapsed(Vec<OrderId>),
 }
 
+/// Why an attempt's transaction wrote nothing.
+enum Stop {
+    /// There is enough, but rivals have their hands on it: what becomes of them decides.
+    Contended,
+    Fault(Fault),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
 /// One attempt, as its transaction needs it.
 struct Attempted {
     buyer: UserId,
@@ -84,6 +104,7 @@ struct Attempted {
     hash: String,
     now: i64,
     expires_at: i64,
+    rivals: Rivals,
 }
 
 impl OrdersService {
@@ -105,6 +126,7 @@ impl OrdersService {
     ) -> FaultResult<Order> {
         let request = rules::check(request)?;
         let hash = hash(&request);
+        let mut rivals = Rivals::PassOver;
         for _ in 0..TRIES_MAX {
             let now = self.clock.now_micros();
             let attempted = Attempted {
@@ -114,26 +136,30 @@ impl OrdersService {
                 hash: hash.clone(),
                 now,
                 expires_at: now + self.holds.hold_seconds * 1_000_000,
+                rivals,
             };
             let attempt = self
                 .db
                 .write(|conn| Box::pin(async move { attempt_reserve(conn, attempted).await }))
                 .await;
-            let attempt = match attempt {
-                // Another won between our look and our write: look again.
-                Err(Fault::Database(sqlx::Error::Database(error)))
-                    if error.is_unique_violation() =>
-                {
-                    continue;
-                }
-                attempt => attempt?,
-            };
             match attempt {
-                Attempt::Done(row) => {
+                Ok(Attempt::Done(row)) => {
                     self.expiry.schedule(row.id, row.hold_until);
                     return self.dress(*row, now).await;
                 }
-                Attempt::Lapsed(orders) => self.expire_all(orders).await?,
+                Ok(Attempt::Lapsed(orders)) => self.expire_all(orders).await?,
+                // Waiting and passing over in turns: who waited in vain, because a rival took
+                // just that ticket, looks at all the others before waiting again.
+                Err(Stop::Contended) => {
+                    rivals = match rivals {
+                        Rivals::PassOver => Rivals::WaitFor,
+                        Rivals::WaitFor => Rivals::PassOver,
+                    };
+                }
+                // Another won between our look and our write: look again.
+                Err(Stop::Fault(Fault::Database(sqlx::Error::Database(error))))
+                    if error.is_unique_violation() => {}
+                Err(Stop::Fault(fault)) => return Err(fault),
             }
         }
         Err(AppError::Conflict {
@@ -293,12 +319,12 @@ fn hash(request: &Reserve) -> String {
 }
 
 /// The transaction: take the tickets, or say why not.
-async fn attempt_reserve(conn: &mut Conn, attempted: Attempted) -> FaultResult<Attempt> {
+async fn attempt_reserve(conn: &mut Conn, attempted: Attempted) -> Result<Attempt, Stop> {
     if let Some(key) = &attempted.key
         && let Some(row) = store::order_find_by_key(conn, attempted.buyer, key).await?
     {
         if row.request_hash.as_deref() != Some(attempted.hash.as_str()) {
-            return Err(Conflict::IdempotencyMismatch.into());
+            return Err(Fault::from(Conflict::IdempotencyMismatch).into());
         }
         return Ok(Attempt::Done(Box::new(row)));
     }
@@ -311,7 +337,7 @@ async fn attempt_reserve(conn: &mut Conn, attempted: Attempted) -> FaultResult<A
                 .as_ref()
                 .is_some_and(|offer| offer.seller_id == attempted.buyer)
             {
-                return Err(Conflict::OwnTicket.into());
+                return Err(Fault::from(Conflict::OwnTicket).into());
             }
             let wanted = Wanted {
                 event: any.event_id,
@@ -326,6 +352,7 @@ async fn attempt_reserve(conn: &mut Conn, attempted: Attempted) -> FaultResult<A
     };
     match taken {
         Taken::Lapsed(orders) => Ok(Attempt::Lapsed(orders)),
+        Taken::Contended => Err(Stop::Contended),
         Taken::Tickets(tickets) => {
             let row = write_order(conn, &attempted, order, &tickets).await?;
             Ok(Attempt::Done(Box::new(row)))
@@ -336,6 +363,8 @@ async fn attempt_reserve(conn: &mut Conn, attempted: Attempted) -> FaultResult<A
 enum Taken {
     Tickets(Vec<TicketRow>),
     Lapsed(Vec<OrderId>),
+    /// Some or none of them; the rest is in the hands of rivals.
+    Contended,
 }
 
 async fn take_named(
@@ -412,13 +441,24 @@ async fn take_any(
     if !lapsed.is_empty() {
         return Ok(Taken::Lapsed(lapsed));
     }
-    let taken =
-        holds::tickets_hold_cheapest(conn, wanted, order, attempted.expires_at, attempted.now)
-            .await?;
-    if i64::try_from(taken.len()).is_ok_and(|taken| taken == wanted.quantity) {
+    let taken = holds::tickets_hold_cheapest(
+        conn,
+        wanted,
+        attempted.rivals,
+        order,
+        attempted.expires_at,
+        attempted.now,
+    )
+    .await?;
+    let count = i64::try_from(taken.len()).unwrap_or(i64::MAX);
+    if count == wanted.quantity {
         return Ok(Taken::Tickets(taken));
     }
     refuse_past_event(conn, wanted.event, attempted.now).await?;
+    // A rival may yet let go: "not enough" is said only where it is true.
+    if count + holds::tickets_free(conn, wanted).await? >= wanted.quantity {
+        return Ok(Taken::Contended);
+    }
     Err(Conflict::NotEnoughTickets.into())
 }
 

@@ -13,7 +13,7 @@ use app::{
     ids::{EventId, OrderId, TicketId, UserId},
     orders::OfferOf,
 };
-use sqlx::{AssertSqlSafe, query};
+use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
 
 /// Reads and locks these tickets, in the order of their ids; those that don't exist are missing.
 pub async fn tickets_lock(
@@ -55,6 +55,8 @@ pub async fn order_tickets_lock(conn: &mut Conn, order: OrderId) -> Result<(), s
     Ok(())
 }
 
+type AnyQuery<'q> = Query<'q, Any, AnyArguments>;
+
 /// What a buyer will take any of.
 #[derive(Debug, Clone)]
 pub struct Wanted {
@@ -72,55 +74,90 @@ pub struct Wanted {
     pub quantity: i64,
 }
 
+/// The rows that a [`Wanted`] matches, with what [`Wanted::bind`] binds.
+const WANTED: &str = "event_id = $1 AND held_until = 0 AND state = 'listed' \
+     AND seller_id <> $2 AND ($3 IS NULL OR section = $3) AND price_minor <= $4 \
+     AND ($5 IS NULL OR (seller_id = $5 AND price_minor = $6 AND row_label IS NULL \
+     AND seat IS NULL AND COALESCE(section, '') = COALESCE($3, '') \
+     AND COALESCE(face_value_minor, 0) = $7)) \
+     ORDER BY price_minor, id LIMIT $8";
+
+impl Wanted {
+    /// Binds $1 to $8 of [`WANTED`].
+    fn bind<'q>(&self, query: AnyQuery<'q>) -> AnyQuery<'q> {
+        let offer = self.offer.as_ref();
+        query
+            .bind(self.event.to_string())
+            .bind(self.buyer.to_string())
+            .bind(self.section.clone())
+            .bind(self.max_price_minor.unwrap_or(i64::MAX))
+            .bind(offer.map(|offer| offer.seller_id.to_string()))
+            .bind(offer.map_or(0, |offer| offer.price_minor))
+            .bind(offer.and_then(|offer| offer.face_value_minor).unwrap_or(0))
+            .bind(self.quantity)
+    }
+}
+
+/// What to do about tickets that another transaction has its hands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rivals {
+    /// Take others, so that buyers in a rush don't queue for the same cheapest ticket.
+    PassOver,
+    /// Wait for what becomes of them.
+    WaitFor,
+}
+
 /// Takes the lock on the cheapest tickets that nobody holds, up to the quantity wanted, if the
-/// event has not begun. Fewer rows than wanted: there weren't enough. The caller tells of them.
+/// event has not begun. Fewer rows than wanted: there weren't enough, or rivals had their hands
+/// on them (see [`tickets_free`]). The caller tells of them.
 pub async fn tickets_hold_cheapest(
     conn: &mut Conn,
     wanted: &Wanted,
+    rivals: Rivals,
     order: OrderId,
     until_micros: i64,
     now_micros: i64,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
+    let engine = engine_of(conn);
+    // Materialized, or PostgreSQL may run it more than once and lock more than it returns.
+    let picked = match rivals {
+        Rivals::PassOver => format!(
+            "WITH picked AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED}{})",
+            engine.for_update_skip_locked()
+        ),
+        Rivals::WaitFor => format!(
+            "WITH cheapest AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED}), \
+             picked AS MATERIALIZED (SELECT id FROM tickets WHERE id IN (SELECT id FROM cheapest) \
+             AND held_until = 0 AND state = 'listed' ORDER BY id{})",
+            engine.for_update()
+        ),
+    };
     let sql = format!(
-        // Materialized, or PostgreSQL may run it more than once and lock more than it returns.
-        "WITH picked AS MATERIALIZED (SELECT id FROM tickets \
-         WHERE event_id = $1 AND held_until = 0 AND state = 'listed' \
-         AND seller_id <> $2 AND ($3 IS NULL OR section = $3) AND price_minor <= $4 \
-         AND ($9 IS NULL OR (seller_id = $9 AND price_minor = $10 AND row_label IS NULL \
-         AND seat IS NULL AND COALESCE(section, '') = COALESCE($3, '') \
-         AND COALESCE(face_value_minor, 0) = $11)) \
-         ORDER BY price_minor, id LIMIT $5{}) \
-         UPDATE tickets SET held_by = $6, held_until = $7, version = version + 1 \
-         WHERE id IN (SELECT id FROM picked) AND EXISTS (SELECT 1 FROM events e WHERE e.id = $1 AND e.starts_at > $8) \
-         RETURNING {COLUMNS}",
-        engine_of(conn).for_update_skip_locked()
+        "{picked} UPDATE tickets SET held_by = $9, held_until = $10, version = version + 1 \
+         WHERE id IN (SELECT id FROM picked) \
+         AND EXISTS (SELECT 1 FROM events e WHERE e.id = $1 AND e.starts_at > $11) \
+         RETURNING {COLUMNS}"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(wanted.event.to_string())
-        .bind(wanted.buyer.to_string())
-        .bind(wanted.section.clone())
-        .bind(wanted.max_price_minor.unwrap_or(i64::MAX))
-        .bind(wanted.quantity)
+    let rows = wanted
+        .bind(query(AssertSqlSafe(sql)))
         .bind(order.to_string())
         .bind(until_micros)
         .bind(now_micros)
-        .bind(
-            wanted
-                .offer
-                .as_ref()
-                .map(|offer| offer.seller_id.to_string()),
-        )
-        .bind(wanted.offer.as_ref().map_or(0, |offer| offer.price_minor))
-        .bind(
-            wanted
-                .offer
-                .as_ref()
-                .and_then(|offer| offer.face_value_minor)
-                .unwrap_or(0),
-        )
         .fetch_all(conn)
         .await?;
     rows.iter().map(TicketRow::read).collect()
+}
+
+/// How many tickets nobody holds of those wanted, up to the quantity: committed ones, also where
+/// another transaction has its hands on them.
+pub async fn tickets_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx::Error> {
+    let sql =
+        format!("SELECT COUNT(*) AS free FROM (SELECT id FROM tickets WHERE {WANTED}) matching");
+    wanted
+        .bind(query(AssertSqlSafe(sql)))
+        .fetch_one(conn)
+        .await?
+        .try_get("free")
 }
 
 /// Orders whose hold on tickets of this event has lapsed and that nobody has tidied up yet.
@@ -229,7 +266,7 @@ pub async fn tickets_sell(
 
 async fn tell(
     conn: &mut Conn,
-    update: sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>,
+    update: AnyQuery<'_>,
     now_micros: i64,
 ) -> Result<usize, sqlx::Error> {
     let rows = update.fetch_all(&mut *conn).await?;

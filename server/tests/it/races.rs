@@ -4,7 +4,8 @@
 use crate::support::{App, Client, Jobs, database::Database, on_both_engines};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
+use tokio::sync::oneshot;
 
 async fn buyers(app: &App, count: usize) -> Vec<Client> {
     let mut buyers = Vec::with_capacity(count);
@@ -111,6 +112,34 @@ on_both_engines! {
         for (buyer, order) in buyers.iter().zip(&first) {
             assert_eq!(buyer.order(&order.body).await["status"], "expired");
         }
+        app.assert_sound().await;
+    }
+
+    /// Somebody else's transaction has its hands on the last tickets and then lets go of them.
+    async fn what_a_rival_may_yet_let_go_of_is_not_called_sold_out(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        seller.batch(&event, 2, 2500).await;
+        let buyer = app.user("buyer").await;
+        let (has_them, they_are_had) = oneshot::channel();
+        let (let_go, told_to) = oneshot::channel::<()>();
+        let rival = app.db.write(move |conn| Box::pin(async move {
+            sqlx::query("UPDATE tickets SET version = version").execute(conn).await?;
+            has_them.send(()).unwrap();
+            told_to.await.unwrap();
+            Err::<(), _>(sqlx::Error::RowNotFound)
+        }));
+        let reserving = async {
+            they_are_had.await.unwrap();
+            let mut reserving = std::pin::pin!(buyer.reserve_any(&event, 2));
+            let early = tokio::time::timeout(Duration::from_millis(300), &mut reserving).await;
+            assert!(early.is_err(), "answered before it was decided: {}", early.unwrap().text);
+            let_go.send(()).unwrap();
+            reserving.await.expect(201)
+        };
+        let (order, rolled_back) = futures::join!(reserving, rival);
+        assert!(rolled_back.is_err());
+        assert_eq!(order["tickets"].as_array().unwrap().len(), 2);
         app.assert_sound().await;
     }
 
