@@ -62,6 +62,10 @@ pub enum Conflict {
     OrderComplete,
     /// It was paid back.
     OrderRefunded,
+    /// Nobody has bought the ticket, or it has been paid back: there is nothing to refund.
+    NotSold,
+    /// The ticket's price is on its way back already.
+    RefundInProgress,
     /// The same idempotency key came with another body.
     IdempotencyMismatch,
     /// The first request with this idempotency key has not been answered yet.
@@ -84,6 +88,8 @@ impl Conflict {
             Self::OrderCancelled => "order_cancelled",
             Self::OrderComplete => "order_complete",
             Self::OrderRefunded => "order_refunded",
+            Self::NotSold => "not_sold",
+            Self::RefundInProgress => "refund_in_progress",
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::IdempotencyInProgress => "idempotency_in_progress",
         }
@@ -112,6 +118,8 @@ impl Conflict {
             Self::OrderCancelled => "This order was cancelled.",
             Self::OrderComplete => "This order is already paid.",
             Self::OrderRefunded => "This order was refunded.",
+            Self::NotSold => "This ticket is not sold, so there is nothing to refund.",
+            Self::RefundInProgress => "This ticket is being refunded already.",
             Self::IdempotencyMismatch => {
                 "This Idempotency-Key was used before with a different body."
             }

@@ -42,4 +42,6 @@ id!(
     OrderId,
     /// One payment of an order.
     PaymentId,
+    /// Money of a payment on its way back.
+    RefundId,
 );

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod money;
 pub mod orders;
 pub mod payments;
+pub mod refunds;
 pub mod tickets;
 pub mod ui;
 

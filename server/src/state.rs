@@ -12,13 +12,14 @@ use crate::{
     orders::{Holds, OrdersService},
     outbox::Live,
     payments::{Engine, Gateway, PaymentsService, Webhooks},
+    refunds::RefundsService,
     rest::{Api, idempotency::Kept},
     session,
     tickets::TicketsService,
 };
 use secrecy::SecretString;
 use std::{sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 
 /// How often rows that nobody needs any more are deleted.
 const CLEAN_EVERY: Duration = Duration::from_hours(1);
@@ -64,6 +65,7 @@ pub struct Shop {
     /// Tells browsers what happens.
     pub live: Arc<Live>,
     payments: PaymentsService,
+    refunds: RefundsService,
     webhooks: Webhooks,
     workers: Workers,
 }
@@ -80,8 +82,15 @@ impl Shop {
         } = parts;
         let limits = Arc::new(Limits::new(clock.clone(), parts.rate_limits));
         let (queue, workers) = Queue::new();
-        let orders = OrdersService::new(db.clone(), clock.clone(), holds, Arc::new(queue));
-        let engine = Arc::new(Engine::new(db.clone(), clock.clone(), gateway));
+        let (expiry, calls_wait) = (Arc::new(queue), Arc::new(Notify::new()));
+        let orders = OrdersService::new(
+            db.clone(),
+            clock.clone(),
+            holds,
+            expiry.clone(),
+            calls_wait.clone(),
+        );
+        let engine = Arc::new(Engine::new(db.clone(), clock.clone(), gateway, calls_wait));
         Ok(Self {
             accounts: AccountsService::new(db.clone(), clock.clone(), limits.clone())?,
             events: EventsService::new(db.clone(), clock.clone()),
@@ -91,8 +100,10 @@ impl Shop {
                 clock.clone(),
                 engine.clone(),
                 holds,
+                expiry,
                 parts.public_url,
             ),
+            refunds: RefundsService::new(db.clone(), clock.clone(), engine.clone()),
             webhooks: Webhooks::new(
                 db.clone(),
                 clock.clone(),
@@ -118,6 +129,7 @@ impl Shop {
             tickets: Arc::new(self.tickets.clone()),
             orders: Arc::new(self.orders.clone()),
             payments: Arc::new(self.payments.clone()),
+            refunds: Arc::new(self.refunds.clone()),
             live: self.live.clone(),
             webhooks: Arc::new(self.webhooks.clone()),
         }

@@ -10,3 +10,4 @@ mod service;
 mod store;
 
 pub use service::AccountsService;
+pub use store::user_is_operator as is_operator;

@@ -78,6 +78,18 @@ pub async fn user_rename(
     .transpose()
 }
 
+/// Whether this user may refund any order.
+pub async fn user_is_operator<'e>(
+    on: impl AnyExecutor<'e>,
+    id: UserId,
+) -> Result<bool, sqlx::Error> {
+    let row = query("SELECT 1 FROM users WHERE id = $1 AND is_operator = 1")
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// The domain event that tells of a user as they are after a change.
 pub fn told(kind: EventType, user: &User) -> DomainEvent {
     DomainEvent::new(kind, user.id, user.version, user)

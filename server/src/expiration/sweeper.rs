@@ -21,9 +21,8 @@ impl Sweeper {
         Self { orders, engine }
     }
 
-    /// Expires all that is due, then makes the calls to Stripe and acts on the webhooks that
-    /// wait. Returns how many orders it expired.
-    pub async fn sweep(&self) -> FaultResult<usize> {
+    /// Expires all that is due. Returns how many orders it were.
+    async fn expire(&self) -> FaultResult<usize> {
         let mut expired = 0;
         loop {
             let found = self.orders.expire_due(BATCH).await?;
@@ -34,28 +33,66 @@ impl Sweeper {
         }
         metrics::counter!("stagedoor_swept_orders_total")
             .increment(u64::try_from(expired).unwrap_or_default());
+        Ok(expired)
+    }
+
+    /// Looks at what lapses, makes the calls to Stripe that are due and acts on the webhooks that
+    /// wait.
+    async fn call(&self) -> FaultResult<()> {
+        self.engine.look_after().await?;
+        self.engine.drain().await?;
+        Ok(())
+    }
+
+    /// All of it once, the last look first. Returns how many orders it expired.
+    pub async fn sweep(&self) -> FaultResult<usize> {
+        self.engine.look_after().await?;
+        let expired = self.expire().await?;
         self.engine.drain().await?;
         Ok(expired)
     }
 
-    /// Sweeps for ever: every ten seconds, and at once when a webhook or an expiry asks for it.
-    /// A sweep that fails or panics is logged, and the next one comes all the same.
+    /// Sweeps for ever: every ten seconds, and the calls at once when a webhook or an expiry asks
+    /// for it. Holds end on time however long Stripe takes to answer, since calls are made beside.
     pub async fn run(self: Arc<Self>) {
-        let mut tick = tokio::time::interval(SWEEP_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = self.engine.woken() => {}
+        let expiring = every_ten_seconds(&self, std::future::pending, |sweeper| async move {
+            sweeper.expire().await.map(|_| ())
+        });
+        let engine = Arc::clone(&self.engine);
+        let calling = every_ten_seconds(
+            &self,
+            || {
+                let engine = Arc::clone(&engine);
+                async move { engine.woken().await }
+            },
+            |sweeper| async move { sweeper.call().await },
+        );
+        tokio::join!(expiring, calling);
+    }
+}
+
+/// A round that fails or panics is logged, and the next one comes all the same.
+async fn every_ten_seconds<W, R>(
+    sweeper: &Arc<Sweeper>,
+    sooner: impl Fn() -> W,
+    round: impl Fn(Arc<Sweeper>) -> R,
+) where
+    W: Future<Output = ()>,
+    R: Future<Output = FaultResult<()>> + Send + 'static,
+{
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = sooner() => {}
+        }
+        match tokio::spawn(round(Arc::clone(sweeper))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => {
+                tracing::error!(error = crate::fault::chain(&fault), "a sweep failed");
             }
-            let sweeper = Arc::clone(&self);
-            match tokio::spawn(async move { sweeper.sweep().await }).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(fault)) => {
-                    tracing::error!(error = crate::fault::chain(&fault), "a sweep failed");
-                }
-                Err(panic) => tracing::error!(error = %panic, "a sweep panicked"),
-            }
+            Err(panic) => tracing::error!(error = %panic, "a sweep panicked"),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
+    crash,
     db::{Conn, Db},
     fault::{Fault, FaultResult},
     outbox::{self, EventType},
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use sqlx::{Row, query};
 use std::sync::Arc;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How long tickets are held.
@@ -67,6 +69,7 @@ pub struct OrdersService {
     clock: SharedClock,
     holds: Holds,
     expiry: Arc<dyn ExpirySchedule>,
+    calls_wait: Arc<Notify>,
 }
 
 /// How an attempt to reserve ended.
@@ -108,13 +111,21 @@ struct Attempted {
 }
 
 impl OrdersService {
-    /// Orders over `db`, holding tickets for `holds`.
-    pub fn new(db: Db, clock: SharedClock, holds: Holds, expiry: Arc<dyn ExpirySchedule>) -> Self {
+    /// Orders over `db`, holding tickets for `holds`. `calls_wait` is notified when an order
+    /// leaves a call to Stripe behind.
+    pub fn new(
+        db: Db,
+        clock: SharedClock,
+        holds: Holds,
+        expiry: Arc<dyn ExpirySchedule>,
+        calls_wait: Arc<Notify>,
+    ) -> Self {
         Self {
             db,
             clock,
             holds,
             expiry,
+            calls_wait,
         }
     }
 
@@ -144,6 +155,7 @@ impl OrdersService {
                 .await;
             match attempt {
                 Ok(Attempt::Done(row)) => {
+                    crash::point("reserved").await;
                     self.expiry.schedule(row.id, row.hold_until);
                     return self.dress(*row, now).await;
                 }
@@ -181,11 +193,14 @@ impl OrdersService {
     /// Expires one order if its time is over. Returns whether this call did it.
     pub async fn expire(&self, order: OrderId) -> FaultResult<bool> {
         let now = self.clock.now_micros();
-        self.db
+        let expired = self
+            .db
             .write(move |conn| {
                 Box::pin(async move { Ok(transitions::order_expire(conn, order, now).await?) })
             })
-            .await
+            .await;
+        crash::point("expired").await;
+        expired
     }
 
     /// Expires what is due, at most `limit` orders. Returns how many it were.
@@ -302,7 +317,9 @@ impl Orders for OrdersService {
     }
 
     async fn cancel(&self, viewer: &Viewer, id: OrderId, expected: Option<i64>) -> AppResult<()> {
-        Ok(self.cancel_own(viewer.user.id, id, expected).await?)
+        self.cancel_own(viewer.user.id, id, expected).await?;
+        self.calls_wait.notify_one();
+        Ok(())
     }
 }
 

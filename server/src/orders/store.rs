@@ -206,6 +206,41 @@ pub async fn order_ticket_ids(
     rows.iter().map(|row| parse(row, "ticket_id")).collect()
 }
 
+/// A ticket, who sells it, and the order that holds it or has bought it.
+#[derive(Debug)]
+pub struct LiveOf {
+    /// Whose listing it is.
+    pub seller: UserId,
+    /// None: nobody holds it or has bought it.
+    pub order: Option<OrderId>,
+}
+
+/// In which orders these tickets are live, by order; those that don't exist are missing.
+pub async fn live_orders_of(
+    conn: &mut Conn,
+    tickets: &[TicketId],
+) -> Result<Vec<LiveOf>, sqlx::Error> {
+    let sql = format!(
+        "SELECT t.seller_id, l.order_id FROM tickets t LEFT JOIN order_lines l \
+         ON l.ticket_id = t.id AND l.live = 1 WHERE t.id IN ({}) ORDER BY l.order_id",
+        placeholders(1, tickets.len())
+    );
+    let mut select = query(AssertSqlSafe(sql));
+    for id in tickets {
+        select = select.bind(id.to_string());
+    }
+    let rows = select.fetch_all(conn).await?;
+    rows.iter()
+        .map(|row| {
+            let order: Option<String> = row.try_get("order_id")?;
+            Ok(LiveOf {
+                seller: parse(row, "seller_id")?,
+                order: order.map(|_| parse(row, "order_id")).transpose()?,
+            })
+        })
+        .collect()
+}
+
 /// A new order, before it has a row.
 #[derive(Debug)]
 pub struct NewOrder {

@@ -8,6 +8,7 @@
 use super::store::{COLUMNS, OrderRow, order_lines_end, order_ticket_ids};
 use crate::{
     db::Conn,
+    mail,
     outbox::{self, EventType},
     payments,
     tickets::holds,
@@ -89,7 +90,10 @@ async fn give_back(
 ) -> Result<(), sqlx::Error> {
     order_lines_end(conn, order.id).await?;
     holds::tickets_release(conn, order.id, now_micros).await?;
-    payments::store::payment_void(conn, order.id, now_micros).await?;
+    let was_paying = payments::store::payment_void(conn, order.id, now_micros).await?;
+    if was_paying && kind == EventType::OrderExpired {
+        mail::queue(conn, mail::Kind::OrderExpired, order.id, now_micros).await?;
+    }
     let tickets = order_ticket_ids(conn, order.id).await?;
     outbox::append(conn, now_micros, &[order.event(kind, &tickets, now_micros)]).await
 }

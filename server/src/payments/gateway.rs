@@ -1,8 +1,8 @@
-//! The payment provider as a parameter: the five calls that we make, and what they can answer.
+//! The payment provider as a parameter: the calls that we make, and what they can answer.
 //!
 //! Nothing here knows how a call travels; `stripe.rs` does.
 
-use app::ids::{OrderId, PaymentId};
+use app::ids::{OrderId, PaymentId, RefundId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,62 @@ pub struct Confirm {
     pub return_url: String,
 }
 
+/// Giving up an intent before its money is taken. Stored before it is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voiding {
+    /// Another intent than the payment's own: one that should not be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stray: Option<String>,
+}
+
+/// Money to be given back. Stored before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivingBack {
+    /// For the metadata.
+    pub refund: RefundId,
+    /// For the metadata.
+    pub payment: PaymentId,
+    /// For the metadata.
+    pub order: OrderId,
+    /// In minor units.
+    pub amount_minor: i64,
+}
+
+/// How far a refund has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenBack {
+    /// Under way.
+    Pending,
+    /// As far as Stripe knows, the buyer has it.
+    Succeeded,
+    /// It came back, or never went.
+    Failed,
+}
+
+/// What Stripe says of a refund.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refunded {
+    /// `re_…`
+    pub id: String,
+    /// How far it has come.
+    pub status: GivenBack,
+    /// In minor units.
+    pub amount_minor: i64,
+    /// Why it failed, in Stripe's word for it.
+    pub failure: Option<String>,
+    /// The refund that we made it for, from its metadata; none if we did not make it.
+    pub refund: Option<RefundId>,
+}
+
+/// A page of a list of intents, newest first.
+#[derive(Debug)]
+pub struct Intents {
+    /// This page's.
+    pub intents: Vec<Intent>,
+    /// There are older ones.
+    pub more: bool,
+}
+
 /// Why a call did not do what it asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
@@ -128,4 +184,19 @@ pub trait Gateway: Send + Sync {
 
     /// Asks where it stands.
     async fn retrieve(&self, intent: &str) -> Result<Intent, GatewayError>;
+
+    /// The intents made at or after `since` (seconds since 1970), newest first, older than
+    /// the intent `after` if there is one.
+    async fn list(&self, since: i64, after: Option<&str>) -> Result<Intents, GatewayError>;
+
+    /// Gives back what was taken, or a part of it.
+    async fn refund(
+        &self,
+        key: &str,
+        intent: &str,
+        giving: &GivingBack,
+    ) -> Result<Refunded, GatewayError>;
+
+    /// All refunds of an intent, whoever made them.
+    async fn refunds(&self, intent: &str) -> Result<Vec<Refunded>, GatewayError>;
 }

@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
+    crash,
     db::Db,
     fault::{Fault, FaultResult},
-    orders::{Holds, rules, store as orders},
+    orders::{ExpirySchedule, Holds, rules, store as orders},
 };
 use app::{
     accounts::Viewer,
@@ -39,6 +40,7 @@ pub struct PaymentsService {
     clock: SharedClock,
     engine: Arc<Engine>,
     holds: Holds,
+    expiry: Arc<dyn ExpirySchedule>,
     public_url: String,
 }
 
@@ -49,6 +51,7 @@ impl PaymentsService {
         clock: SharedClock,
         engine: Arc<Engine>,
         holds: Holds,
+        expiry: Arc<dyn ExpirySchedule>,
         public_url: String,
     ) -> Self {
         Self {
@@ -56,6 +59,7 @@ impl PaymentsService {
             clock,
             engine,
             holds,
+            expiry,
             public_url,
         }
     }
@@ -74,13 +78,18 @@ impl PaymentsService {
             .db
             .write(|conn| Box::pin(async move { transitions::begin(conn, begin).await }))
             .await;
-        let payment = match begun {
+        let begun = match begun {
             // Another tab was quicker between our look and our write.
             Err(Fault::Database(sqlx::Error::Database(error))) if error.is_unique_violation() => {
                 return Err(Conflict::PaymentInProgress.into());
             }
             begun => begun?,
         };
+        crash::point("payment_begun").await;
+        if let Some(hold_until) = begun.hold_until {
+            self.expiry.schedule(request.order_id, hold_until);
+        }
+        let payment = begun.payment;
         let until = Instant::now() + PAY_WAIT;
         let told = self.drive(payment, PAY_WAIT).await?;
         let row = self.await_others(payment, until).await?;
@@ -153,7 +162,12 @@ impl PaymentsService {
     async fn refreshed(&self, row: PaymentRow) -> FaultResult<PaymentRow> {
         let settled = matches!(
             row.state,
-            State::Captured | State::Voided | State::Failed | State::Refunded | State::Open
+            State::Captured
+                | State::Voided
+                | State::Failed
+                | State::Refunding
+                | State::Refunded
+                | State::Open
         );
         if settled {
             return Ok(row);

@@ -34,11 +34,13 @@ pub enum State {
     Voided,
     /// It never came to be.
     Failed,
+    /// Taken though no order stands for it, and on its way back.
+    Refunding,
     /// Paid back.
     Refunded,
 }
 
-const STATES: [(State, &str); 9] = [
+const STATES: [(State, &str); 10] = [
     (State::Intended, "intended"),
     (State::Open, "open"),
     (State::RequiresAction, "requires_action"),
@@ -47,6 +49,7 @@ const STATES: [(State, &str); 9] = [
     (State::Voiding, "voiding"),
     (State::Voided, "voided"),
     (State::Failed, "failed"),
+    (State::Refunding, "refunding"),
     (State::Refunded, "refunded"),
 ];
 
@@ -131,7 +134,7 @@ impl PaymentRow {
             State::RequiresAction => PaymentStatus::RequiresAction,
             State::Captured => PaymentStatus::Captured,
             State::Voiding | State::Voided => PaymentStatus::Voided,
-            State::Refunded => PaymentStatus::Refunded,
+            State::Refunding | State::Refunded => PaymentStatus::Refunded,
         };
         let acting = self.state == State::RequiresAction;
         Payment {
@@ -182,6 +185,19 @@ pub async fn payment_find_by_intent<'e>(
     let row = query(AssertSqlSafe(sql))
         .bind(stripe_id.to_owned())
         .fetch_optional(on)
+        .await?;
+    row.as_ref().map(PaymentRow::read).transpose()
+}
+
+/// The payment that an order was paid with.
+pub async fn payment_captured(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<Option<PaymentRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM payments WHERE order_id = $1 AND state = 'captured'");
+    let row = query(AssertSqlSafe(sql))
+        .bind(order.to_string())
+        .fetch_optional(conn)
         .await?;
     row.as_ref().map(PaymentRow::read).transpose()
 }
@@ -248,13 +264,16 @@ pub enum EffectKind {
     Capture,
     /// Give it back before it is taken.
     Void,
+    /// Give back what was taken.
+    Refund,
 }
 
-const KINDS: [(EffectKind, &str); 4] = [
+const KINDS: [(EffectKind, &str); 5] = [
     (EffectKind::Create, "create"),
     (EffectKind::Confirm, "confirm"),
     (EffectKind::Capture, "capture"),
     (EffectKind::Void, "void"),
+    (EffectKind::Refund, "refund"),
 ];
 
 impl EffectKind {
@@ -412,12 +431,53 @@ pub async fn payments_due<'e>(
     rows.iter().map(|row| parse(row, "payment_id")).collect()
 }
 
+/// Payments to ask Stripe about: those of orders that lapse within their grace, and those that
+/// should have moved on and have no call under way.
+pub async fn payments_to_look_at<'e>(
+    on: impl AnyExecutor<'e>,
+    now_micros: i64,
+    limit: i64,
+) -> Result<Vec<PaymentId>, sqlx::Error> {
+    let rows = query(
+        "SELECT p.id FROM payments p JOIN orders o ON o.id = p.order_id \
+         WHERE p.state IN ('intended', 'open', 'requires_action', 'capturing', 'voiding') \
+         AND NOT EXISTS (SELECT 1 FROM payment_effects e WHERE e.payment_id = p.id \
+         AND e.state = 'pending') AND (p.state IN ('capturing', 'voiding') \
+         OR (o.status = 'awaiting_payment' AND o.expires_at <= $1 AND o.hold_until > $1)) \
+         ORDER BY p.created_at LIMIT $2",
+    )
+    .bind(now_micros)
+    .bind(limit)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| parse(row, "id")).collect()
+}
+
+/// Payments whose money has been on its way since before `since_micros`, with their orders.
+pub async fn payments_capturing_since(
+    conn: &mut Conn,
+    since_micros: i64,
+) -> Result<Vec<(PaymentId, OrderId)>, sqlx::Error> {
+    let rows = query(
+        "SELECT p.id, p.order_id FROM payments p WHERE p.state = 'capturing' AND EXISTS \
+         (SELECT 1 FROM payment_effects e WHERE e.payment_id = p.id AND e.kind = 'capture' \
+         AND e.created_at < $1)",
+    )
+    .bind(since_micros)
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((parse(row, "id")?, parse(row, "order_id")?)))
+        .collect()
+}
+
 /// Marks the order's payment, if one is under way and not behind the fence, to be given back.
+/// Returns whether there was one.
 pub async fn payment_void(
     conn: &mut Conn,
     order: OrderId,
     now_micros: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let row = query(
         "UPDATE payments SET state = 'voiding' WHERE order_id = $1 \
          AND state IN ('intended', 'open', 'requires_action') RETURNING id",
@@ -425,10 +485,29 @@ pub async fn payment_void(
     .bind(order.to_string())
     .fetch_optional(&mut *conn)
     .await?;
-    match row {
-        Some(row) => void_insert(conn, parse(&row, "id")?, now_micros).await,
-        None => Ok(()),
+    if let Some(row) = &row {
+        void_insert(conn, parse(row, "id")?, now_micros).await?;
     }
+    Ok(row.is_some())
+}
+
+/// Writes the call down that gives up an intent which should not be there, once.
+pub async fn void_stray_insert(
+    conn: &mut Conn,
+    payment: PaymentId,
+    intent: &str,
+    params: &str,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let key = format!("void-stray:{intent}");
+    let known = query("SELECT 1 FROM payment_effects WHERE idem_key = $1")
+        .bind(key.clone())
+        .fetch_optional(&mut *conn)
+        .await?;
+    if known.is_some() {
+        return Ok(());
+    }
+    effect_insert(conn, payment, EffectKind::Void, &key, params, now_micros).await
 }
 
 /// Writes the call down that gives an authorisation back.
@@ -481,20 +560,43 @@ pub struct InboxEvent {
     pub payload: String,
 }
 
-/// Webhooks that nobody has acted on yet, oldest first: id and PaymentIntent.
+/// A webhook that nobody has acted on yet.
+#[derive(Debug)]
+pub struct Waiting {
+    /// `evt_…`
+    pub event_id: String,
+    /// The PaymentIntent that it concerns.
+    pub stripe_id: Option<String>,
+    kind: String,
+}
+
+impl Waiting {
+    /// Whether it says something of money that goes back.
+    pub fn is_about_refunds(&self) -> bool {
+        self.kind.starts_with("refund.") || self.kind.starts_with("charge.refund")
+    }
+}
+
+/// Webhooks that nobody has acted on yet, oldest first.
 pub async fn inbox_waiting<'e>(
     on: impl AnyExecutor<'e>,
     limit: i64,
-) -> Result<Vec<(String, Option<String>)>, sqlx::Error> {
+) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = query(
-        "SELECT event_id, stripe_id FROM stripe_inbox WHERE processed_at IS NULL \
+        "SELECT event_id, stripe_id, type FROM stripe_inbox WHERE processed_at IS NULL \
          ORDER BY received_at LIMIT $1",
     )
     .bind(limit)
     .fetch_all(on)
     .await?;
     rows.iter()
-        .map(|row| Ok((row.try_get("event_id")?, row.try_get("stripe_id")?)))
+        .map(|row| {
+            Ok(Waiting {
+                event_id: row.try_get("event_id")?,
+                stripe_id: row.try_get("stripe_id")?,
+                kind: row.try_get("type")?,
+            })
+        })
         .collect()
 }
 

@@ -3,25 +3,34 @@
 //! One attempt a call, with our stored key and a time limit of our own: async-stripe's own
 //! retries would use keys that nobody has written down.
 
-use super::gateway::{Confirm, Create, Gateway, GatewayError, Intent, IntentStatus};
+use super::gateway::{
+    Confirm, Create, Gateway, GatewayError, GivenBack, GivingBack, Intent, IntentStatus, Intents,
+    Refunded,
+};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 use stripe::{Client, ClientBuilder, IdempotencyKey, RequestStrategy, StripeError, StripeRequest};
-use stripe_core::payment_intent::{
-    CancelPaymentIntent, CapturePaymentIntent, ConfirmPaymentIntent, CreatePaymentIntent,
-    RetrievePaymentIntent,
+use stripe_core::{
+    payment_intent::{
+        CancelPaymentIntent, CapturePaymentIntent, ConfirmPaymentIntent, CreatePaymentIntent,
+        ListPaymentIntent, RetrievePaymentIntent,
+    },
+    refund::{CreateRefund, ListRefund},
 };
 use stripe_shared::{
     PaymentIntent, PaymentIntentAllowedPaymentMethodTypes, PaymentIntentCaptureMethod,
-    PaymentIntentId, PaymentIntentStatus,
+    PaymentIntentId, PaymentIntentStatus, Refund,
 };
-use stripe_types::Currency;
+use stripe_types::{Currency, RangeQueryTs};
 
 /// How long one call may take before its outcome counts as unknown.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// ConfirmationTokens are made by Stripe.js, which can then also bring the buyer to their bank.
 const CONFIRMATION_TOKEN_PREFIX: &str = "ctoken_";
+/// The most that Stripe lists at once.
+const LIST_PAGE: i64 = 100;
+const METADATA_REFUND: &str = "refund_id";
 
 /// Stripe, or its double.
 pub struct StripeGateway {
@@ -42,9 +51,11 @@ impl StripeGateway {
         })
     }
 
-    async fn send<R>(&self, key: Option<&str>, request: R) -> Result<Intent, GatewayError>
+    /// One attempt, under our key if it changes something, within our own time limit.
+    async fn call<R>(&self, key: Option<&str>, request: R) -> Result<R::Output, GatewayError>
     where
-        R: StripeRequest<Output = PaymentIntent> + Send + Sync,
+        R: StripeRequest + Send + Sync,
+        R::Output: miniserde::Deserialize + Send,
     {
         let strategy = match key {
             None => RequestStrategy::Once,
@@ -63,7 +74,14 @@ impl StripeGateway {
             .timeout(CALL_TIMEOUT)
             .send(&self.client)
             .await;
-        answer.map(|intent| read(&intent)).map_err(classify)
+        answer.map_err(classify)
+    }
+
+    async fn send<R>(&self, key: Option<&str>, request: R) -> Result<Intent, GatewayError>
+    where
+        R: StripeRequest<Output = PaymentIntent> + Send + Sync,
+    {
+        self.call(key, request).await.map(|intent| read(&intent))
     }
 }
 
@@ -136,6 +154,75 @@ impl Gateway for StripeGateway {
             RetrievePaymentIntent::new(PaymentIntentId::from(intent)),
         )
         .await
+    }
+
+    async fn list(&self, since: i64, after: Option<&str>) -> Result<Intents, GatewayError> {
+        let created = RangeQueryTs::gte(since);
+        let request = ListPaymentIntent::new().created(created).limit(LIST_PAGE);
+        let request = match after {
+            Some(after) => request.starting_after(after),
+            None => request,
+        };
+        let page = self.call(None, request).await?;
+        Ok(Intents {
+            intents: page.data.iter().map(read).collect(),
+            more: page.has_more,
+        })
+    }
+
+    async fn refund(
+        &self,
+        key: &str,
+        intent: &str,
+        giving: &GivingBack,
+    ) -> Result<Refunded, GatewayError> {
+        let metadata = [
+            (METADATA_REFUND.to_owned(), giving.refund.to_string()),
+            ("payment_id".to_owned(), giving.payment.to_string()),
+            ("order_id".to_owned(), giving.order.to_string()),
+        ];
+        let request = CreateRefund::new()
+            .payment_intent(intent)
+            .amount(giving.amount_minor)
+            .metadata(std::collections::HashMap::from(metadata));
+        let refund = self.call(Some(key), request).await?;
+        Ok(read_refund(&refund))
+    }
+
+    async fn refunds(&self, intent: &str) -> Result<Vec<Refunded>, GatewayError> {
+        let mut refunds: Vec<Refunded> = Vec::new();
+        loop {
+            let request = ListRefund::new().payment_intent(intent).limit(LIST_PAGE);
+            let request = match refunds.last() {
+                Some(last) => request.starting_after(last.id.as_str()),
+                None => request,
+            };
+            let page = self.call(None, request).await?;
+            refunds.extend(page.data.iter().map(read_refund));
+            if !page.has_more {
+                return Ok(refunds);
+            }
+        }
+    }
+}
+
+fn read_refund(refund: &Refund) -> Refunded {
+    let status = match refund.status.as_deref() {
+        Some("succeeded") => GivenBack::Succeeded,
+        Some("failed" | "canceled") => GivenBack::Failed,
+        // `pending`, `requires_action`, and what Stripe adds later: not an end.
+        _ => GivenBack::Pending,
+    };
+    Refunded {
+        id: refund.id.to_string(),
+        status,
+        amount_minor: refund.amount,
+        failure: refund.failure_reason.clone(),
+        refund: refund
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata.get(METADATA_REFUND))
+            .and_then(|id| id.parse().ok()),
     }
 }
 

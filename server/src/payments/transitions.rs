@@ -6,17 +6,21 @@
 //! the payment, as everywhere.
 
 use super::{
-    gateway::{Confirm, Create, Intent, IntentStatus},
+    gateway::{Confirm, Create, Intent, IntentStatus, Voiding},
     store::{self, EffectKind, NewPayment, PaymentRow, State},
 };
 use crate::{
     db::Conn,
     fault::{Fault, FaultResult},
+    incidents,
+    ledger::{self, Account, Entry, Happened, Share},
+    mail,
     orders::{
         rules,
         store::{self as orders, OrderRow},
     },
     outbox::{self, EventType},
+    refunds,
     tickets::holds,
 };
 use app::{
@@ -28,6 +32,8 @@ use uuid::Uuid;
 
 /// An authorisation older than this is not taken any more, however free the tickets are.
 const REVIVE_WITHIN_MICROS: i64 = 24 * 3600 * 1_000_000;
+/// Money that is on its way for longer than this is looked at by a person.
+const SLOW_AFTER_MICROS: i64 = 10 * 60 * 1_000_000;
 
 /// Paying, as its transaction needs it.
 pub(super) struct Begin {
@@ -39,11 +45,19 @@ pub(super) struct Begin {
     pub now: i64,
 }
 
+/// A payment that has begun.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    pub payment: PaymentId,
+    /// When the tickets come free now, in microseconds, if that has moved.
+    pub hold_until: Option<i64>,
+}
+
 /// Begins a payment, or another card for the one that was declined; the call to Stripe is
 /// written down with it.
 ///
 /// Errors: `NotFound`, `PaymentInProgress`, `OrderExpired` and the other ends.
-pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<PaymentId> {
+pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
     holds::order_tickets_lock(conn, begin.order).await?;
     let row = orders::order_find(&mut *conn, begin.order)
         .await?
@@ -52,6 +66,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<PaymentI
     if let Some(order) = order_begin_payment(conn, &begin).await? {
         holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
         let payment = insert_payment(conn, &begin, &order, 1).await?;
+        let hold_until = Some(order.hold_until);
         tell_order(
             conn,
             OrderRow {
@@ -61,7 +76,10 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<PaymentI
             begin.now,
         )
         .await?;
-        return Ok(payment);
+        return Ok(Begun {
+            payment,
+            hold_until,
+        });
     }
     let in_time = row.expires_at > begin.now;
     if row.state != rules::State::AwaitingPayment || !in_time {
@@ -69,7 +87,10 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<PaymentI
         let status = row.state.seen(late);
         return Err(rules::refusal(status).into());
     }
-    again(conn, &begin, &row).await
+    Ok(Begun {
+        payment: again(conn, &begin, &row).await?,
+        hold_until: None,
+    })
 }
 
 /// O2: the order waits for its first payment, and its tickets for the grace.
@@ -102,7 +123,7 @@ async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<
         ));
     };
     match newest.state {
-        State::Voided | State::Failed => {
+        State::Voided | State::Failed | State::Refunding | State::Refunded => {
             let payment = insert_payment(conn, begin, order, newest.attempt + 1).await?;
             // The order shows another payment than before.
             let row = query(AssertSqlSafe(format!(
@@ -193,6 +214,16 @@ async fn insert_payment(
     Ok(payment.id)
 }
 
+/// Locks the tickets of the payment's order, and reads the payment behind that lock: what is
+/// decided by it is then not out of date.
+pub(super) async fn lock(conn: &mut Conn, payment: PaymentId) -> FaultResult<Option<PaymentRow>> {
+    let Some(row) = store::payment_find(&mut *conn, payment).await? else {
+        return Ok(None);
+    };
+    holds::order_tickets_lock(conn, row.order).await?;
+    Ok(store::payment_find(&mut *conn, payment).await?)
+}
+
 /// Brings our side up to what Stripe says of this payment's intent.
 pub(super) async fn apply(
     conn: &mut Conn,
@@ -200,10 +231,27 @@ pub(super) async fn apply(
     intent: &Intent,
     now: i64,
 ) -> FaultResult<()> {
-    let Some(row) = store::payment_find(&mut *conn, payment).await? else {
-        return Ok(());
-    };
-    holds::order_tickets_lock(conn, row.order).await?;
+    match lock(conn, payment).await? {
+        Some(row) => apply_locked(conn, &row, intent, now).await,
+        None => Ok(()),
+    }
+}
+
+/// As [`apply`], behind the [`lock`].
+pub(super) async fn apply_locked(
+    conn: &mut Conn,
+    row: &PaymentRow,
+    intent: &Intent,
+    now: i64,
+) -> FaultResult<()> {
+    if row
+        .stripe_id
+        .as_ref()
+        .is_some_and(|known| *known != intent.id)
+    {
+        return stray(conn, row, intent, now).await;
+    }
+    let payment = row.id;
     query("UPDATE payments SET stripe_id = $2 WHERE id = $1 AND stripe_id IS NULL")
         .bind(payment.to_string())
         .bind(intent.id.clone())
@@ -212,7 +260,7 @@ pub(super) async fn apply(
     match intent.status {
         IntentStatus::RequiresPaymentMethod | IntentStatus::RequiresConfirmation => {
             if row.state == State::Capturing {
-                return capture_refused(conn, &row, "open").await;
+                return capture_refused(conn, row, "open").await;
             }
             wait_for_buyer(conn, payment, "open", intent).await
         }
@@ -220,10 +268,34 @@ pub(super) async fn apply(
             wait_for_buyer(conn, payment, "requires_action", intent).await
         }
         IntentStatus::Processing => Ok(()),
-        IntentStatus::RequiresCapture => authorised(conn, &row, intent, now).await,
-        IntentStatus::Canceled => canceled(conn, &row).await,
-        IntentStatus::Succeeded => succeeded(conn, &row, intent, now).await,
+        IntentStatus::RequiresCapture => authorised(conn, row, intent, now).await,
+        IntentStatus::Canceled => canceled(conn, row).await,
+        IntentStatus::Succeeded => succeeded(conn, row, intent, now).await,
     }
+}
+
+/// A second intent for one payment: a call that was made anew came to something twice. No browser
+/// has its secret, so nobody can pay it; it is given up.
+async fn stray(conn: &mut Conn, row: &PaymentRow, intent: &Intent, now: i64) -> FaultResult<()> {
+    if intent.status == IntentStatus::Canceled {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} beside {:?}: {:?}",
+        intent.id, row.stripe_id, intent.status
+    );
+    let kind = incidents::Kind::StrayIntent;
+    incidents::open(conn, kind, &intent.id, Some(row.order), &detail, now).await?;
+    if intent.status == IntentStatus::Succeeded {
+        return Ok(());
+    }
+    let params = Voiding {
+        stray: Some(intent.id.clone()),
+    };
+    let params = serde_json::to_string(&params)
+        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
+    store::void_stray_insert(conn, row.id, &intent.id, &params, now).await?;
+    Ok(())
 }
 
 /// The buyer has to do something: try another card, or see their bank. Not while a call that may
@@ -265,8 +337,12 @@ async fn authorised(
     let right_amount = intent.amount_minor == row.amount_minor
         && intent.currency.eq_ignore_ascii_case(row.currency.code());
     if !right_amount {
-        tracing::error!(payment = %row.id, intent = intent.id, "authorised for another amount");
-        ask_for_attention(conn, row.order).await?;
+        let detail = format!(
+            "{} is authorised for {} {}, the order is {} {}",
+            intent.id, intent.amount_minor, intent.currency, row.amount_minor, row.currency
+        );
+        let kind = incidents::Kind::WrongAmount;
+        incidents::open(conn, kind, row.id, Some(row.order), &detail, now).await?;
     }
     let fenced = right_amount && (fence(conn, row, now).await? || revive(conn, row, now).await?);
     if fenced {
@@ -370,25 +446,15 @@ async fn succeeded(
     intent: &Intent,
     now: i64,
 ) -> FaultResult<()> {
-    if matches!(row.state, State::Captured | State::Refunded) {
+    if matches!(
+        row.state,
+        State::Captured | State::Refunding | State::Refunded
+    ) {
         return Ok(());
     }
-    let sql = format!(
-        "UPDATE orders SET status = 'complete', version = version + 1 \
-         WHERE id = $1 AND status = 'capturing' AND total_minor = $2 RETURNING {}",
-        orders::COLUMNS
-    );
-    let completed = query(AssertSqlSafe(sql))
-        .bind(row.order.to_string())
-        .bind(intent.received_minor)
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some(completed) = completed.filter(|_| row.state == State::Capturing) else {
-        // Somebody captured it elsewhere, or the amount differs: no order stands for this money.
-        tracing::error!(payment = %row.id, intent = intent.id, "money taken without a fence");
-        return ask_for_attention(conn, row.order).await;
+    let Some(order) = order_complete(conn, row, intent).await? else {
+        return unexpected_capture(conn, row, intent, now).await;
     };
-    let order = OrderRow::read(&completed)?;
     query(
         "UPDATE payments SET state = 'captured', received_minor = $2 \
          WHERE id = $1 AND state = 'capturing'",
@@ -405,14 +471,90 @@ async fn succeeded(
             "tickets",
         ));
     }
+    let shares = ledger::shares_of_order(conn, order.id, None).await?;
+    book_capture(conn, row, &shares, now).await?;
     let paid = PaymentRow {
         received_minor: intent.received_minor,
         stripe_id: Some(intent.id.clone()),
         ..row.clone()
     };
     outbox::append(conn, now, &[paid.created_event(now)]).await?;
+    mail::queue(conn, mail::Kind::OrderComplete, order.id, now).await?;
     tell_order(conn, order, now).await?;
     metrics::counter!("stagedoor_payments_total", "result" => "captured").increment(1);
+    Ok(())
+}
+
+/// Completes the order that this payment was fenced for, if just its total was taken.
+async fn order_complete(
+    conn: &mut Conn,
+    row: &PaymentRow,
+    intent: &Intent,
+) -> FaultResult<Option<OrderRow>> {
+    if row.state != State::Capturing {
+        return Ok(None);
+    }
+    let sql = format!(
+        "UPDATE orders SET status = 'complete', version = version + 1 \
+         WHERE id = $1 AND status = 'capturing' AND total_minor = $2 RETURNING {}",
+        orders::COLUMNS
+    );
+    let completed = query(AssertSqlSafe(sql))
+        .bind(row.order.to_string())
+        .bind(intent.received_minor)
+        .fetch_optional(&mut *conn)
+        .await?;
+    Ok(completed.as_ref().map(OrderRow::read).transpose()?)
+}
+
+async fn book_capture(
+    conn: &mut Conn,
+    row: &PaymentRow,
+    shares: &[Share],
+    now: i64,
+) -> FaultResult<()> {
+    let entry = Entry {
+        happened: Happened::Captured,
+        payment: row.id,
+        currency: row.currency,
+        shares,
+        at_micros: now,
+    };
+    ledger::record(conn, &entry).await
+}
+
+/// Money was taken that no order stands for: somebody captured it elsewhere, or took another
+/// amount. It goes back by itself, and a person is told.
+async fn unexpected_capture(
+    conn: &mut Conn,
+    row: &PaymentRow,
+    intent: &Intent,
+    now: i64,
+) -> FaultResult<()> {
+    if row.state == State::Capturing {
+        unfence(conn, row).await?;
+    }
+    query(
+        "UPDATE payments SET state = 'refunding', received_minor = $2, client_secret = NULL, \
+         bank_url = NULL WHERE id = $1",
+    )
+    .bind(row.id.to_string())
+    .bind(intent.received_minor)
+    .execute(&mut *conn)
+    .await?;
+    let share = Share {
+        account: Account::Unallocated,
+        amount_minor: intent.received_minor,
+    };
+    book_capture(conn, row, &[share], now).await?;
+    refunds::transitions::begin_for_nothing(conn, row, intent.received_minor, now).await?;
+    let detail = format!(
+        "{} took {} {} that no order stands for; it is being refunded",
+        intent.id, intent.received_minor, row.currency
+    );
+    let kind = incidents::Kind::UnexpectedCapture;
+    incidents::open(conn, kind, row.id, Some(row.order), &detail, now).await?;
+    metrics::counter!("stagedoor_payments_total", "result" => "unexpected").increment(1);
     Ok(())
 }
 
@@ -439,6 +581,17 @@ async fn capture_refused(
     row: &PaymentRow,
     state: &'static str,
 ) -> FaultResult<()> {
+    unfence(conn, row).await?;
+    query("UPDATE payments SET state = $2 WHERE id = $1 AND state = 'capturing'")
+        .bind(row.id.to_string())
+        .bind(state)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Takes the order back from behind the fence: its hold has its old end again.
+async fn unfence(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
     let sql = format!(
         "UPDATE orders SET status = 'awaiting_payment' WHERE id = $1 AND status = 'capturing' \
          RETURNING {}",
@@ -452,11 +605,6 @@ async fn capture_refused(
         let order = OrderRow::read(&back)?;
         holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
     }
-    query("UPDATE payments SET state = $2 WHERE id = $1 AND state = 'capturing'")
-        .bind(row.id.to_string())
-        .bind(state)
-        .execute(conn)
-        .await?;
     Ok(())
 }
 
@@ -464,17 +612,19 @@ async fn capture_refused(
 /// is open for another card.
 pub(super) async fn refused(
     conn: &mut Conn,
-    payment: PaymentId,
+    row: &PaymentRow,
     kind: EffectKind,
     declined: Option<&str>,
+    error: &str,
+    now: i64,
 ) -> FaultResult<()> {
+    let payment = row.id;
     let state = match kind {
         EffectKind::Create => "failed",
         EffectKind::Confirm => "open",
-        EffectKind::Capture | EffectKind::Void => {
-            if let Some(row) = store::payment_find(&mut *conn, payment).await? {
-                ask_for_attention(conn, row.order).await?;
-            }
+        EffectKind::Capture | EffectKind::Void | EffectKind::Refund => {
+            let kind = incidents::Kind::CallRefused;
+            incidents::open(conn, kind, payment, Some(row.order), error, now).await?;
             return Ok(());
         }
     };
@@ -500,14 +650,20 @@ pub(super) async fn never_made(conn: &mut Conn, payment: PaymentId) -> FaultResu
     Ok(())
 }
 
-/// Flags the order for a person.
-pub(super) async fn ask_for_attention(conn: &mut Conn, order: OrderId) -> FaultResult<()> {
-    query("UPDATE orders SET attention = 1 WHERE id = $1")
-        .bind(order.to_string())
-        .execute(conn)
-        .await?;
-    metrics::counter!("stagedoor_attention_total").increment(1);
-    Ok(())
+/// Writes an incident for each payment whose money has been on its way for too long.
+pub(super) fn report_slow_captures(
+    conn: &mut Conn,
+    now: i64,
+) -> futures::future::BoxFuture<'_, FaultResult<()>> {
+    Box::pin(async move {
+        let slow = store::payments_capturing_since(conn, now - SLOW_AFTER_MICROS).await?;
+        for (payment, order) in slow {
+            let detail = "the money has been on its way for more than ten minutes";
+            let kind = incidents::Kind::CaptureSlow;
+            incidents::open(conn, kind, payment, Some(order), detail, now).await?;
+        }
+        Ok(())
+    })
 }
 
 async fn tell_order(conn: &mut Conn, order: OrderRow, now: i64) -> FaultResult<()> {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
+    crash,
     db::Db,
     fault::{Fault, FaultResult},
     rest::StripeWebhooks,
@@ -72,6 +73,7 @@ impl Webhooks {
                 )
             })
             .await?;
+        crash::point("webhook_stored").await;
         if fresh {
             self.engine.wake();
         }

@@ -11,6 +11,7 @@ use app::{
     events::Events,
     orders::Orders,
     payments::Payments,
+    refunds::Refunds,
     tickets::Tickets,
 };
 use async_trait::async_trait;
@@ -47,6 +48,8 @@ pub struct Api {
     pub orders: Arc<dyn Orders>,
     /// Paying.
     pub payments: Arc<dyn Payments>,
+    /// Paying back.
+    pub refunds: Arc<dyn Refunds>,
     /// What happens to tickets, as it happens.
     pub live: Arc<Live>,
     /// What Stripe sends.
@@ -70,6 +73,7 @@ pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(crate::tickets::rest::routes())
         .merge(crate::orders::rest::routes())
         .merge(crate::payments::rest::routes())
+        .merge(crate::refunds::rest::routes())
         .split_for_parts()
 }
 

@@ -10,7 +10,7 @@ use crate::{
     outbox::{self, DomainEvent, EventType},
 };
 use app::{
-    ids::{EventId, OrderId, TicketId, UserId},
+    ids::{EventId, OrderId, RefundId, TicketId, UserId},
     orders::OfferOf,
 };
 use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
@@ -296,4 +296,67 @@ pub async fn tickets_take_back(
     tell(conn, update, now_micros).await?;
     tickets_hold_for_capture(conn, order).await?;
     Ok(())
+}
+
+/// The tickets of a refund are their sellers' again, off sale; the order's lines on them end.
+/// Returns how many it were.
+pub async fn tickets_return(
+    conn: &mut Conn,
+    order: OrderId,
+    refund: RefundId,
+    now_micros: i64,
+) -> Result<usize, sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET state = 'withdrawn', owner_id = NULL, version = version + 1 \
+         WHERE state = 'sold' AND id IN (SELECT r.ticket_id FROM refund_lines r \
+         JOIN order_lines l ON l.order_id = r.order_id AND l.ticket_id = r.ticket_id AND l.live = 1 \
+         WHERE r.refund_id = $1 AND r.live = 1) RETURNING {COLUMNS}"
+    );
+    let update = query(AssertSqlSafe(sql)).bind(refund.to_string());
+    let returned = tell(conn, update, now_micros).await?;
+    query(
+        "UPDATE refund_lines SET ticket_version = (SELECT t.version FROM tickets t \
+         WHERE t.id = refund_lines.ticket_id) WHERE refund_id = $1",
+    )
+    .bind(refund.to_string())
+    .execute(&mut *conn)
+    .await?;
+    query(
+        "UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1 AND ticket_id IN \
+         (SELECT ticket_id FROM refund_lines WHERE refund_id = $2)",
+    )
+    .bind(order.to_string())
+    .bind(refund.to_string())
+    .execute(conn)
+    .await?;
+    Ok(returned)
+}
+
+/// The tickets of a refund that came to nothing are the buyer's again, if nobody has touched them
+/// since. Returns how many it were.
+pub async fn tickets_restore(
+    conn: &mut Conn,
+    order: OrderId,
+    refund: RefundId,
+    buyer: UserId,
+    now_micros: i64,
+) -> Result<usize, sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET state = 'sold', owner_id = $2, version = version + 1 \
+         WHERE state = 'withdrawn' AND id IN (SELECT r.ticket_id FROM refund_lines r \
+         WHERE r.refund_id = $1 AND r.ticket_version = tickets.version) RETURNING {COLUMNS}"
+    );
+    let update = query(AssertSqlSafe(sql))
+        .bind(refund.to_string())
+        .bind(buyer.to_string());
+    let restored = tell(conn, update, now_micros).await?;
+    query(
+        "UPDATE order_lines SET live = 1 WHERE order_id = $1 AND ticket_id IN \
+         (SELECT ticket_id FROM refund_lines WHERE refund_id = $2)",
+    )
+    .bind(order.to_string())
+    .bind(refund.to_string())
+    .execute(conn)
+    .await?;
+    Ok(restored)
 }

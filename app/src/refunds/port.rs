@@ -1,0 +1,30 @@
+//! What a browser can ask of refunds.
+
+use super::{AskRefund, Owed, Refund};
+use crate::{
+    accounts::Viewer,
+    error::AppResult,
+    ids::{OrderId, RefundId},
+};
+use async_trait::async_trait;
+
+/// Paying back what was sold. A ticket's seller may, and an operator may for any ticket; for
+/// everybody else there is `NotFound`.
+#[async_trait]
+pub trait Refunds: Send + Sync {
+    /// Begins to pay tickets back. The tickets stay the buyer's until the money is back; then they
+    /// are their seller's again, withdrawn from sale.
+    ///
+    /// Errors: `Invalid`, `NotFound`, `NotSold` (a ticket is not sold), `RefundInProgress` (it is
+    /// being refunded).
+    async fn ask(&self, viewer: &Viewer, request: AskRefund) -> AppResult<Refund>;
+
+    /// One refund, for who may refund, and for the order's buyer. Errors: `NotFound`.
+    async fn get(&self, viewer: &Viewer, id: RefundId) -> AppResult<Refund>;
+
+    /// The refunds of one's own order, oldest first. Errors: `NotFound`.
+    async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Refund>>;
+
+    /// What the viewer is owed for what they have sold and not refunded.
+    async fn owed(&self, viewer: &Viewer) -> AppResult<Vec<Owed>>;
+}

@@ -1,0 +1,185 @@
+//! What a person should look at: money or calls that did not go as they should.
+//!
+//! Owns the table `incidents` and the flag `orders.attention`. An incident never changes what is
+//! sold or charged; it tells an operator, by mail, by `stagedoor audit` and by
+//! `stagedoor incidents`. The same thing is open once, however often it is seen.
+
+use crate::{
+    db::{Conn, Db, parse},
+    mail,
+};
+use app::ids::OrderId;
+use sqlx::{AnyExecutor, AssertSqlSafe, Row, query};
+use std::fmt::Display;
+use uuid::Uuid;
+
+/// What kind of thing went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Money was taken that no order stood for; it goes back by itself.
+    UnexpectedCapture,
+    /// A card was authorised for another amount than the order's; it was not charged.
+    WrongAmount,
+    /// Stripe refused a call as invalid, and will however often it is made.
+    CallRefused,
+    /// Money has been on its way for more than ten minutes.
+    CaptureSlow,
+    /// A refund did not reach the buyer.
+    RefundFailed,
+    /// A refund was made at the provider by somebody else.
+    RefundElsewhere,
+    /// The provider has a second intent for one of our payments; it is voided.
+    StrayIntent,
+    /// The provider has an intent that names a payment of ours, and we have no such payment.
+    UnknownIntent,
+    /// We have a captured payment that the provider doesn't know.
+    MissingAtProvider,
+    /// The provider's amounts differ from ours.
+    AmountsDiffer,
+}
+
+impl Kind {
+    /// As it is written down.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnexpectedCapture => "unexpected_capture",
+            Self::WrongAmount => "wrong_amount",
+            Self::CallRefused => "call_refused",
+            Self::CaptureSlow => "capture_slow",
+            Self::RefundFailed => "refund_failed",
+            Self::RefundElsewhere => "refund_elsewhere",
+            Self::StrayIntent => "stray_intent",
+            Self::UnknownIntent => "unknown_intent",
+            Self::MissingAtProvider => "missing_at_provider",
+            Self::AmountsDiffer => "amounts_differ",
+        }
+    }
+}
+
+/// Writes an incident down, flags its order, and has the operator told. Nothing happens if the
+/// same is open already.
+pub async fn open(
+    conn: &mut Conn,
+    kind: Kind,
+    subject: impl Display,
+    order: Option<OrderId>,
+    detail: &str,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let id = Uuid::now_v7();
+    let subject = subject.to_string();
+    let done = query(
+        "INSERT INTO incidents (id, kind, subject, order_id, detail, found_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (kind, subject) WHERE settled_at IS NULL DO NOTHING",
+    )
+    .bind(id.to_string())
+    .bind(kind.name())
+    .bind(subject.clone())
+    .bind(order.map(|order| order.to_string()))
+    .bind(detail.to_owned())
+    .bind(now_micros)
+    .execute(&mut *conn)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    tracing::error!(
+        kind = kind.name(),
+        subject,
+        detail,
+        "somebody should look at this"
+    );
+    metrics::counter!("stagedoor_attention_total").increment(1);
+    if let Some(order) = order {
+        query("UPDATE orders SET attention = 1 WHERE id = $1")
+            .bind(order.to_string())
+            .execute(&mut *conn)
+            .await?;
+    }
+    mail::queue(conn, mail::Kind::Attention, id, now_micros).await
+}
+
+/// One incident, as an operator reads it.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Incident {
+    /// Its id.
+    pub id: String,
+    /// What kind it is.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// The order that it concerns.
+    pub order_id: Option<OrderId>,
+    /// In words.
+    pub detail: String,
+    /// When, in microseconds.
+    pub found_at: i64,
+}
+
+/// What nobody has settled yet, oldest first.
+pub async fn open_ones<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<Incident>, sqlx::Error> {
+    find(on, "settled_at IS NULL", None).await
+}
+
+/// One incident, settled or not.
+pub async fn incident_find<'e>(
+    on: impl AnyExecutor<'e>,
+    id: &str,
+) -> Result<Option<Incident>, sqlx::Error> {
+    Ok(find(on, "id = $1", Some(id)).await?.pop())
+}
+
+async fn find<'e>(
+    on: impl AnyExecutor<'e>,
+    which: &'static str,
+    id: Option<&str>,
+) -> Result<Vec<Incident>, sqlx::Error> {
+    let sql = format!(
+        "SELECT id, kind, subject, order_id, detail, found_at FROM incidents WHERE {which} ORDER BY id"
+    );
+    let mut select = query(AssertSqlSafe(sql));
+    if let Some(id) = id {
+        select = select.bind(id.to_owned());
+    }
+    let rows = select.fetch_all(on).await?;
+    rows.iter()
+        .map(|row| {
+            let order: Option<String> = row.try_get("order_id")?;
+            Ok(Incident {
+                id: row.try_get("id")?,
+                kind: row.try_get("kind")?,
+                subject: row.try_get("subject")?,
+                order_id: order.map(|_| parse(row, "order_id")).transpose()?,
+                detail: row.try_get("detail")?,
+                found_at: row.try_get("found_at")?,
+            })
+        })
+        .collect()
+}
+
+/// Marks an incident as looked after, and its order with its last one. False: it was not open.
+pub async fn settle(db: &Db, id: &str, now_micros: i64) -> Result<bool, sqlx::Error> {
+    let id = id.to_owned();
+    db.write(move |conn| {
+        Box::pin(async move {
+            let done =
+                query("UPDATE incidents SET settled_at = $2 WHERE id = $1 AND settled_at IS NULL")
+                    .bind(id.clone())
+                    .bind(now_micros)
+                    .execute(&mut *conn)
+                    .await?;
+            query(
+                "UPDATE orders SET attention = 0 WHERE attention = 1 \
+                 AND id = (SELECT order_id FROM incidents WHERE id = $1) AND NOT EXISTS \
+                 (SELECT 1 FROM incidents i WHERE i.order_id = orders.id AND i.settled_at IS NULL)",
+            )
+            .bind(id)
+            .execute(&mut *conn)
+            .await?;
+            Ok(done.rows_affected() == 1)
+        })
+    })
+    .await
+}

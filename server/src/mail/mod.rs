@@ -1,0 +1,58 @@
+//! Mails: who is told what, and when.
+//!
+//! Owns the table `mails`. A mail is a row written in the transaction that it tells of; it is
+//! composed and sent afterwards, again and again until it is taken, so that a crash loses none.
+//! What a mail tells of is decided elsewhere.
+
+use crate::db::Conn;
+use sqlx::query;
+use std::fmt::Display;
+use uuid::Uuid;
+
+/// What a mail tells of; its subject is the id of the thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// To the buyer: an order is paid, and here are the tickets. Subject: the order.
+    OrderComplete,
+    /// To the buyer: the time ran out while they paid; nothing was charged. Subject: the order.
+    OrderExpired,
+    /// To the buyer: money is back. Subject: the refund.
+    OrderRefunded,
+    /// To the buyer: a refund did not get through. Subject: the refund.
+    RefundFailed,
+    /// To the operators. Subject: the incident.
+    Attention,
+}
+
+impl Kind {
+    /// As it is written down.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OrderComplete => "order_complete",
+            Self::OrderExpired => "order_expired",
+            Self::OrderRefunded => "order_refunded",
+            Self::RefundFailed => "refund_failed",
+            Self::Attention => "attention",
+        }
+    }
+}
+
+/// Writes a mail down to be sent, once for each kind and subject.
+pub async fn queue(
+    conn: &mut Conn,
+    kind: Kind,
+    subject: impl Display,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    query(
+        "INSERT INTO mails (id, kind, subject, state, next_at, created_at) \
+         VALUES ($1, $2, $3, 'pending', $4, $4) ON CONFLICT (kind, subject) DO NOTHING",
+    )
+    .bind(Uuid::now_v7().to_string())
+    .bind(kind.name())
+    .bind(subject.to_string())
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

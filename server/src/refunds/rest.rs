@@ -1,0 +1,65 @@
+//! `/api/refunds`, and what sellers are owed.
+
+use crate::rest::{Api, ApiError, Created, JsonBody, PathId, Problem, SignedIn};
+use app::{
+    ids::{OrderId, RefundId},
+    refunds::{AskRefund, OwedList, Refund, RefundList},
+};
+use axum::{Json, extract::State};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of refunds.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(ask))
+        .routes(routes!(get))
+        .routes(routes!(of_order))
+        .routes(routes!(owed))
+}
+
+/// Pays sold tickets back: for their seller, or an operator. It may still be `pending` in the
+/// answer; ask `GET /api/refunds/{id}`.
+#[utoipa::path(post, path = "/api/refunds", tag = "Refunds", request_body = AskRefund,
+    responses((status = 201, body = Refund), (status = 400, body = Problem),
+        (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn ask(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<AskRefund>,
+) -> Result<Created<Refund>, ApiError> {
+    Ok(Created(api.refunds.ask(&viewer, request).await?))
+}
+
+/// One refund, for its buyer and for who may refund.
+#[utoipa::path(get, path = "/api/refunds/{id}", tag = "Refunds", params(("id" = String, Path)),
+    responses((status = 200, body = Refund), (status = 404, body = Problem)))]
+async fn get(
+    State(api): State<Api>,
+    PathId(id): PathId<RefundId>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Json<Refund>, ApiError> {
+    Ok(Json(api.refunds.get(&viewer, id).await?))
+}
+
+/// The refunds of one's own order, oldest first.
+#[utoipa::path(get, path = "/api/orders/{id}/refunds", tag = "Refunds", params(("id" = String, Path)),
+    responses((status = 200, body = RefundList), (status = 404, body = Problem)))]
+async fn of_order(
+    State(api): State<Api>,
+    PathId(id): PathId<OrderId>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Json<RefundList>, ApiError> {
+    let refunds = api.refunds.of_order(&viewer, id).await?;
+    Ok(Json(RefundList { refunds }))
+}
+
+/// What one is owed for what one has sold.
+#[utoipa::path(get, path = "/api/user/owed", tag = "Refunds",
+    responses((status = 200, body = OwedList), (status = 401, body = Problem)))]
+async fn owed(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Json<OwedList>, ApiError> {
+    let owed = api.refunds.owed(&viewer).await?;
+    Ok(Json(OwedList { owed }))
+}

@@ -1,0 +1,346 @@
+//! The SQL of refunds. Functions that take a `Conn` run in the caller's transaction.
+
+use crate::{
+    clock::from_micros,
+    db::{Conn, parse, placeholders, rows},
+};
+use app::{
+    ids::{OrderId, PaymentId, RefundId, TicketId, UserId},
+    money::Currency,
+    refunds::{Refund, RefundStatus},
+};
+use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use std::{collections::HashMap, str::FromStr};
+
+/// Where a refund stands inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Written down; Stripe has not said anything of it yet.
+    Intended,
+    /// Stripe is at it.
+    Pending,
+    /// The money is back.
+    Succeeded,
+    /// It did not get there.
+    Failed,
+}
+
+const STATES: [(State, &str); 4] = [
+    (State::Intended, "intended"),
+    (State::Pending, "pending"),
+    (State::Succeeded, "succeeded"),
+    (State::Failed, "failed"),
+];
+
+impl State {
+    /// As the database has it.
+    pub fn name(self) -> &'static str {
+        STATES
+            .iter()
+            .find(|(state, _)| *state == self)
+            .map_or("", |(_, name)| *name)
+    }
+}
+
+/// Not a state's name.
+#[derive(Debug, thiserror::Error)]
+#[error("not the state of a refund")]
+pub struct UnknownState;
+
+impl FromStr for State {
+    type Err = UnknownState;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = STATES.iter().find(|(_, known)| *known == name);
+        found.map(|(state, _)| *state).ok_or(UnknownState)
+    }
+}
+
+/// Why there is a refund.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A ticket's seller asked for it.
+    Seller,
+    /// An operator did.
+    Operator,
+    /// Money was taken that no order stood for.
+    LateCapture,
+    /// Somebody made it at the provider.
+    Provider,
+}
+
+impl Reason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Seller => "seller",
+            Self::Operator => "operator",
+            Self::LateCapture => "late_capture",
+            Self::Provider => "provider",
+        }
+    }
+}
+
+const COLUMNS: &str = "refunds.id, refunds.payment_id, refunds.order_id, refunds.amount_minor, \
+     refunds.currency, refunds.asked_by, refunds.stripe_id, refunds.state, refunds.created_at, \
+     refunds.settled_at";
+
+/// What the database says of a refund.
+#[derive(Debug, Clone)]
+pub struct RefundRow {
+    /// Its id.
+    pub id: RefundId,
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// Of which order.
+    pub order: OrderId,
+    /// What goes back, in minor units.
+    pub amount_minor: i64,
+    /// The order's currency.
+    pub currency: Currency,
+    /// Who asked; nobody for what the shop or the provider did.
+    pub asked_by: Option<UserId>,
+    /// Stripe's refund, once it has answered.
+    pub stripe_id: Option<String>,
+    /// Where it stands.
+    pub state: State,
+    /// When it was asked for, in microseconds.
+    pub created_at: i64,
+    /// When it ended, in microseconds.
+    pub settled_at: Option<i64>,
+}
+
+impl RefundRow {
+    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let asked_by: Option<String> = row.try_get("asked_by")?;
+        Ok(Self {
+            id: parse(row, "id")?,
+            payment: parse(row, "payment_id")?,
+            order: parse(row, "order_id")?,
+            amount_minor: row.try_get("amount_minor")?,
+            currency: parse(row, "currency")?,
+            asked_by: asked_by.map(|_| parse(row, "asked_by")).transpose()?,
+            stripe_id: row.try_get("stripe_id")?,
+            state: parse(row, "state")?,
+            created_at: row.try_get("created_at")?,
+            settled_at: row.try_get("settled_at")?,
+        })
+    }
+
+    /// As the browser sees it.
+    pub fn refund(&self, ticket_ids: Vec<TicketId>) -> Refund {
+        Refund {
+            id: self.id,
+            order_id: self.order,
+            status: match self.state {
+                State::Intended | State::Pending => RefundStatus::Pending,
+                State::Succeeded => RefundStatus::Succeeded,
+                State::Failed => RefundStatus::Failed,
+            },
+            amount_minor: self.amount_minor,
+            currency: self.currency,
+            ticket_ids,
+            created_at: from_micros(self.created_at),
+        }
+    }
+}
+
+/// A refund before it has a row.
+#[derive(Debug)]
+pub struct NewRefund {
+    /// Its id.
+    pub id: RefundId,
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// Of which order.
+    pub order: OrderId,
+    /// What goes back, in minor units.
+    pub amount_minor: i64,
+    /// The order's currency.
+    pub currency: Currency,
+    /// Why.
+    pub reason: Reason,
+    /// Who asked.
+    pub asked_by: Option<UserId>,
+    /// Stripe's, where it was made there first.
+    pub stripe_id: Option<String>,
+    /// The tickets that it pays back, each with its price.
+    pub lines: Vec<(TicketId, i64)>,
+}
+
+/// Writes a refund down. A ticket that is being refunded, or was, breaks the unique index, and
+/// with it the transaction.
+pub async fn refund_insert(
+    conn: &mut Conn,
+    refund: &NewRefund,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    query(
+        "INSERT INTO refunds (id, payment_id, order_id, amount_minor, currency, reason, asked_by, \
+         stripe_id, state, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'intended', $9)",
+    )
+    .bind(refund.id.to_string())
+    .bind(refund.payment.to_string())
+    .bind(refund.order.to_string())
+    .bind(refund.amount_minor)
+    .bind(refund.currency.code())
+    .bind(refund.reason.name())
+    .bind(refund.asked_by.map(|user| user.to_string()))
+    .bind(refund.stripe_id.clone())
+    .bind(now_micros)
+    .execute(&mut *conn)
+    .await?;
+    if refund.lines.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO refund_lines (refund_id, order_id, ticket_id, amount_minor, live) VALUES {}",
+        rows(refund.lines.len(), 5)
+    );
+    let mut insert = query(AssertSqlSafe(sql));
+    for (ticket, amount_minor) in &refund.lines {
+        insert = insert
+            .bind(refund.id.to_string())
+            .bind(refund.order.to_string())
+            .bind(ticket.to_string())
+            .bind(*amount_minor)
+            .bind(1_i64);
+    }
+    insert.execute(conn).await?;
+    Ok(())
+}
+
+/// One refund, whoever asks. Callers check who may see it.
+pub async fn refund_find<'e>(
+    on: impl AnyExecutor<'e>,
+    id: RefundId,
+) -> Result<Option<RefundRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM refunds WHERE id = $1");
+    let row = query(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.as_ref().map(RefundRow::read).transpose()
+}
+
+/// The refund that Stripe knows by this id.
+pub async fn refund_find_by_stripe(
+    conn: &mut Conn,
+    stripe_id: &str,
+) -> Result<Option<RefundRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM refunds WHERE stripe_id = $1");
+    let row = query(AssertSqlSafe(sql))
+        .bind(stripe_id.to_owned())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(RefundRow::read).transpose()
+}
+
+/// The refunds of an order, oldest first.
+pub async fn refunds_of_order<'e>(
+    on: impl AnyExecutor<'e>,
+    order: OrderId,
+) -> Result<Vec<RefundRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM refunds WHERE order_id = $1 ORDER BY id");
+    let rows = query(AssertSqlSafe(sql))
+        .bind(order.to_string())
+        .fetch_all(on)
+        .await?;
+    rows.iter().map(RefundRow::read).collect()
+}
+
+/// Whether a payment has refunds that are not at an end.
+pub async fn refunds_under_way<'e>(
+    on: impl AnyExecutor<'e>,
+    payment: PaymentId,
+) -> Result<bool, sqlx::Error> {
+    let row = query(
+        "SELECT 1 FROM refunds WHERE payment_id = $1 AND state IN ('intended', 'pending') LIMIT 1",
+    )
+    .bind(payment.to_string())
+    .fetch_optional(on)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// The tickets of these refunds.
+pub async fn refunds_tickets<'e>(
+    on: impl AnyExecutor<'e>,
+    refunds: &[RefundId],
+) -> Result<HashMap<RefundId, Vec<TicketId>>, sqlx::Error> {
+    let mut tickets: HashMap<RefundId, Vec<TicketId>> = HashMap::new();
+    if refunds.is_empty() {
+        return Ok(tickets);
+    }
+    let sql = format!(
+        "SELECT refund_id, ticket_id FROM refund_lines WHERE refund_id IN ({}) ORDER BY ticket_id",
+        placeholders(1, refunds.len())
+    );
+    let mut select = query(AssertSqlSafe(sql));
+    for id in refunds {
+        select = select.bind(id.to_string());
+    }
+    for row in &select.fetch_all(on).await? {
+        tickets
+            .entry(parse(row, "refund_id")?)
+            .or_default()
+            .push(parse(row, "ticket_id")?);
+    }
+    Ok(tickets)
+}
+
+/// Moves a refund, if it stands where the caller believes. False: another was quicker.
+pub async fn refund_move(
+    conn: &mut Conn,
+    refund: &RefundRow,
+    to: State,
+    stripe_id: Option<&str>,
+    failure: Option<&str>,
+    now_micros: i64,
+) -> Result<bool, sqlx::Error> {
+    let settled_at = matches!(to, State::Succeeded | State::Failed).then_some(now_micros);
+    let done = query(
+        "UPDATE refunds SET state = $3, stripe_id = COALESCE(stripe_id, $4), failure = $5, \
+         settled_at = $6 WHERE id = $1 AND state = $2",
+    )
+    .bind(refund.id.to_string())
+    .bind(refund.state.name())
+    .bind(to.name())
+    .bind(stripe_id.map(str::to_owned))
+    .bind(failure.map(str::to_owned))
+    .bind(settled_at)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Frees the tickets of a refund that failed, to be refunded in another way.
+pub async fn refund_lines_end(conn: &mut Conn, refund: RefundId) -> Result<(), sqlx::Error> {
+    query("UPDATE refund_lines SET live = 0 WHERE refund_id = $1 AND live = 1")
+        .bind(refund.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Adds to (or, below zero, takes from) what of a payment has gone back. False: it would be
+/// more than was taken, or less than nothing.
+pub async fn payment_refunded_add(
+    conn: &mut Conn,
+    payment: PaymentId,
+    amount_minor: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "UPDATE payments SET refunded_minor = refunded_minor + $2, \
+         state = CASE WHEN refunded_minor + $2 = received_minor THEN 'refunded' \
+           WHEN state = 'refunded' AND EXISTS (SELECT 1 FROM ledger l WHERE l.payment_id = payments.id \
+             AND l.account = 'unallocated') THEN 'refunding' \
+           WHEN state = 'refunded' THEN 'captured' ELSE state END \
+         WHERE id = $1 AND state IN ('captured', 'refunding', 'refunded') \
+         AND refunded_minor + $2 BETWEEN 0 AND received_minor",
+    )
+    .bind(payment.to_string())
+    .bind(amount_minor)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,375 @@
+//! What becomes of order, tickets and books when money goes back.
+//!
+//! [`begin`] writes a refund down, [`begin_for_nothing`] one of money that no order stands for;
+//! [`apply`] takes whatever Stripe says of a refund, in any order and any number of times. As
+//! everywhere, the tickets are locked first, by the caller, and each move is one conditional
+//! UPDATE.
+
+use super::store::{self, NewRefund, Reason, RefundRow, State};
+use crate::{
+    db::Conn,
+    fault::{Fault, FaultResult},
+    incidents,
+    ledger::{self, Account, Entry, Happened, Share},
+    mail,
+    orders::store::{self as orders, OrderRow},
+    outbox::{self, EventType},
+    payments::{
+        gateway::{GivenBack, GivingBack, Refunded},
+        store::{self as payments, EffectKind, PaymentRow},
+    },
+    tickets::holds,
+};
+use app::ids::{OrderId, RefundId, TicketId, UserId};
+use sqlx::{AssertSqlSafe, Row, query};
+use uuid::Uuid;
+
+/// A refund of sold tickets, as its transaction needs it.
+pub(super) struct Begin {
+    pub payment: PaymentRow,
+    pub reason: Reason,
+    pub asked_by: UserId,
+    pub lines: Vec<(TicketId, i64)>,
+    pub now: i64,
+}
+
+/// Writes the refund and its call down. The order is `refunding` if none of its tickets is left
+/// that is not paid back or about to be.
+pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<RefundId> {
+    let amount_minor = begin
+        .lines
+        .iter()
+        .try_fold(0_i64, |sum, (_, price)| sum.checked_add(*price))
+        .ok_or_else(|| Fault::unexpected("a refund is out of range", "sum"))?;
+    let refund = NewRefund {
+        id: RefundId(Uuid::now_v7()),
+        payment: begin.payment.id,
+        order: begin.payment.order,
+        amount_minor,
+        currency: begin.payment.currency,
+        reason: begin.reason,
+        asked_by: Some(begin.asked_by),
+        stripe_id: None,
+        lines: begin.lines,
+    };
+    write_down(conn, &refund, begin.now).await?;
+    let sql = format!(
+        "UPDATE orders SET status = CASE WHEN NOT EXISTS (SELECT 1 FROM order_lines l \
+         WHERE l.order_id = orders.id AND l.live = 1 AND NOT EXISTS (SELECT 1 FROM refund_lines r \
+         WHERE r.order_id = orders.id AND r.ticket_id = l.ticket_id AND r.live = 1)) \
+         THEN 'refunding' ELSE status END, version = version + 1 \
+         WHERE id = $1 AND status = 'complete' RETURNING {}",
+        orders::COLUMNS
+    );
+    tell_of_change(conn, sql, refund.order, begin.now).await?;
+    Ok(refund.id)
+}
+
+/// Sends back money that was taken though no order stands for it.
+pub async fn begin_for_nothing(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    amount_minor: i64,
+    now: i64,
+) -> FaultResult<()> {
+    let refund = NewRefund {
+        id: RefundId(Uuid::now_v7()),
+        payment: payment.id,
+        order: payment.order,
+        amount_minor,
+        currency: payment.currency,
+        reason: Reason::LateCapture,
+        asked_by: None,
+        stripe_id: None,
+        lines: Vec::new(),
+    };
+    write_down(conn, &refund, now).await
+}
+
+async fn write_down(conn: &mut Conn, refund: &NewRefund, now: i64) -> FaultResult<()> {
+    store::refund_insert(conn, refund, now).await?;
+    let params = GivingBack {
+        refund: refund.id,
+        payment: refund.payment,
+        order: refund.order,
+        amount_minor: refund.amount_minor,
+    };
+    let params = serde_json::to_string(&params)
+        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
+    let key = format!("ref:{}:{}", refund.payment, refund.id);
+    payments::effect_insert(conn, refund.payment, EffectKind::Refund, &key, &params, now).await?;
+    Ok(())
+}
+
+/// Brings our side up to what Stripe says of a refund of this payment.
+pub async fn apply(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    said: &Refunded,
+    now: i64,
+) -> FaultResult<()> {
+    let named = match said.refund {
+        Some(id) => store::refund_find(&mut *conn, id).await?,
+        None => None,
+    };
+    let known = match named.filter(|refund| refund.payment == payment.id) {
+        Some(refund) => Some(refund),
+        None => store::refund_find_by_stripe(conn, &said.id).await?,
+    };
+    let refund = match known {
+        Some(refund) => refund,
+        None => made_elsewhere(conn, payment, said, now).await?,
+    };
+    let (to, failure) = match said.status {
+        GivenBack::Pending => (State::Pending, None),
+        GivenBack::Succeeded => (State::Succeeded, None),
+        GivenBack::Failed => (State::Failed, said.failure.as_deref()),
+    };
+    let moves = match (refund.state, to) {
+        // Stripe answers may be older than what a webhook has told us.
+        (State::Succeeded, State::Pending) | (State::Failed, _) => false,
+        (from, to) => from != to,
+    };
+    if !moves || !store::refund_move(conn, &refund, to, Some(&said.id), failure, now).await? {
+        return Ok(());
+    }
+    match (refund.state, to) {
+        (_, State::Succeeded) => succeeded(conn, payment, &refund, now).await,
+        (before, State::Failed) => {
+            let why = failure.unwrap_or("the provider gave no reason");
+            failed(conn, payment, &refund, before, why, now).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Stripe refused the call for what it says, and always would.
+pub async fn refused(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    refund: RefundId,
+    error: &str,
+    now: i64,
+) -> FaultResult<()> {
+    let Some(refund) = store::refund_find(&mut *conn, refund).await? else {
+        return Ok(());
+    };
+    if !matches!(refund.state, State::Intended | State::Pending)
+        || !store::refund_move(conn, &refund, State::Failed, None, Some(error), now).await?
+    {
+        return Ok(());
+    }
+    failed(conn, payment, &refund, refund.state, error, now).await
+}
+
+/// A refund that was made at the provider, by hand: it goes into the books, and a person decides
+/// what becomes of the tickets.
+async fn made_elsewhere(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    said: &Refunded,
+    now: i64,
+) -> FaultResult<RefundRow> {
+    let id = RefundId(Uuid::now_v7());
+    let refund = NewRefund {
+        id,
+        payment: payment.id,
+        order: payment.order,
+        amount_minor: said.amount_minor,
+        currency: payment.currency,
+        reason: Reason::Provider,
+        asked_by: None,
+        stripe_id: Some(said.id.clone()),
+        lines: Vec::new(),
+    };
+    store::refund_insert(conn, &refund, now).await?;
+    let detail = format!(
+        "{} of {} {} was made at the provider; the tickets are still their buyer's",
+        said.id, said.amount_minor, payment.currency
+    );
+    let kind = incidents::Kind::RefundElsewhere;
+    incidents::open(conn, kind, id, Some(payment.order), &detail, now).await?;
+    store::refund_find(conn, id)
+        .await?
+        .ok_or_else(|| Fault::unexpected("a refund vanished", "just written"))
+}
+
+/// O8: the money is back, the tickets are their sellers' again, withdrawn from sale.
+async fn succeeded(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    refund: &RefundRow,
+    now: i64,
+) -> FaultResult<()> {
+    if !store::payment_refunded_add(conn, payment.id, refund.amount_minor).await? {
+        return Err(Fault::unexpected(
+            "more goes back than was taken",
+            refund.id.to_string(),
+        ));
+    }
+    let shares = shares(conn, refund).await?;
+    let entry = Entry {
+        happened: Happened::Refunded(refund.id),
+        payment: payment.id,
+        currency: refund.currency,
+        shares: &shares,
+        at_micros: now,
+    };
+    ledger::record(conn, &entry).await?;
+    mail::queue(conn, mail::Kind::OrderRefunded, refund.id, now).await?;
+    metrics::counter!("stagedoor_refunds_total", "result" => "succeeded").increment(1);
+    let lines = lines(conn, refund.id).await?;
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let returned = holds::tickets_return(conn, refund.order, refund.id, now).await?;
+    if returned != lines.len() {
+        return Err(Fault::unexpected(
+            "refunded tickets that its order does not own",
+            refund.id.to_string(),
+        ));
+    }
+    let sql = format!(
+        "UPDATE orders SET status = CASE WHEN EXISTS (SELECT 1 FROM order_lines l \
+         WHERE l.order_id = orders.id AND l.live = 1) THEN status ELSE 'refunded' END, \
+         version = version + 1 WHERE id = $1 AND status IN ('complete', 'refunding') RETURNING {}",
+        orders::COLUMNS
+    );
+    tell_of_change(conn, sql, refund.order, now).await
+}
+
+/// The money did not get back: what was paid for stays bought, and a person is asked.
+async fn failed(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    refund: &RefundRow,
+    before: State,
+    why: &str,
+    now: i64,
+) -> FaultResult<()> {
+    let detail = format!(
+        "a refund of {} {}: {why}",
+        refund.amount_minor, refund.currency
+    );
+    let kind = incidents::Kind::RefundFailed;
+    incidents::open(conn, kind, refund.id, Some(refund.order), &detail, now).await?;
+    mail::queue(conn, mail::Kind::RefundFailed, refund.id, now).await?;
+    metrics::counter!("stagedoor_refunds_total", "result" => "failed").increment(1);
+    if before == State::Succeeded {
+        take_back_in(conn, payment, refund, now).await?;
+    }
+    let has_lines = !lines(conn, refund.id).await?.is_empty();
+    store::refund_lines_end(conn, refund.id).await?;
+    if !has_lines {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE orders SET status = 'complete', version = version + 1 \
+         WHERE id = $1 AND status IN ('complete', 'refunding', 'refunded') RETURNING {}",
+        orders::COLUMNS
+    );
+    tell_of_change(conn, sql, refund.order, now).await
+}
+
+/// A refund that had succeeded came back: the books turn round, and the tickets are the buyer's
+/// again.
+async fn take_back_in(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    refund: &RefundRow,
+    now: i64,
+) -> FaultResult<()> {
+    if !store::payment_refunded_add(conn, payment.id, -refund.amount_minor).await? {
+        return Err(Fault::unexpected(
+            "a refund came back that never went",
+            refund.id.to_string(),
+        ));
+    }
+    let shares = shares(conn, refund).await?;
+    let entry = Entry {
+        happened: Happened::RefundFailed(refund.id),
+        payment: payment.id,
+        currency: refund.currency,
+        shares: &shares,
+        at_micros: now,
+    };
+    ledger::record(conn, &entry).await?;
+    let restored =
+        holds::tickets_restore(conn, refund.order, refund.id, payment.buyer, now).await?;
+    if restored != lines(conn, refund.id).await?.len() {
+        return Err(Fault::unexpected(
+            "a refunded ticket has moved on",
+            refund.id.to_string(),
+        ));
+    }
+    Ok(())
+}
+
+async fn lines(conn: &mut Conn, refund: RefundId) -> Result<Vec<TicketId>, sqlx::Error> {
+    let mut tickets = store::refunds_tickets(conn, &[refund]).await?;
+    Ok(tickets.remove(&refund).unwrap_or_default())
+}
+
+/// Who stands for the money of a refund: the sellers of its tickets, or nobody.
+async fn shares(conn: &mut Conn, refund: &RefundRow) -> Result<Vec<Share>, sqlx::Error> {
+    let tickets = lines(conn, refund.id).await?;
+    if tickets.is_empty() {
+        return Ok(vec![Share {
+            account: Account::Unallocated,
+            amount_minor: refund.amount_minor,
+        }]);
+    }
+    ledger::shares_of_order(conn, refund.order, Some(&tickets)).await
+}
+
+async fn tell_of_change(conn: &mut Conn, sql: String, order: OrderId, now: i64) -> FaultResult<()> {
+    let row = query(AssertSqlSafe(sql))
+        .bind(order.to_string())
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(row) = row else {
+        return Err(Fault::unexpected(
+            "a refund of an order that is not paid",
+            order.to_string(),
+        ));
+    };
+    let order = OrderRow::read(&row)?;
+    let tickets = orders::order_ticket_ids(conn, order.id).await?;
+    let told = order.event(EventType::OrderUpdated, &tickets, now);
+    outbox::append(conn, now, &[told]).await?;
+    Ok(())
+}
+
+/// What of an order can be refunded: the tickets that are its buyer's and not on their way back,
+/// with the price that was paid and who sells them, in the order of their ids.
+pub(super) async fn refundable(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<Vec<Refundable>, sqlx::Error> {
+    let rows = query(
+        "SELECT l.ticket_id, l.price_minor, t.seller_id FROM order_lines l \
+         JOIN tickets t ON t.id = l.ticket_id JOIN orders o ON o.id = l.order_id \
+         WHERE l.order_id = $1 AND l.live = 1 AND o.status = 'complete' AND t.state = 'sold' \
+         AND NOT EXISTS (SELECT 1 FROM refund_lines r WHERE r.order_id = l.order_id \
+         AND r.ticket_id = l.ticket_id AND r.live = 1) ORDER BY l.ticket_id",
+    )
+    .bind(order.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Refundable {
+                ticket: crate::db::parse(row, "ticket_id")?,
+                price_minor: row.try_get("price_minor")?,
+                seller: crate::db::parse(row, "seller_id")?,
+            })
+        })
+        .collect()
+}
+
+/// A ticket that can be refunded.
+pub(super) struct Refundable {
+    pub ticket: TicketId,
+    pub price_minor: i64,
+    pub seller: UserId,
+}
