@@ -1,8 +1,11 @@
 //! Stripe's API on the wire: keys, form bodies, idempotency, faults, and which path is which call.
+//!
+//! A call that has been read is made, even if its caller hangs up meanwhile. It is answered when
+//! what it did, and the answer kept for its key, has been written down.
 
 use crate::{
     Double, Fault, FaultKind,
-    state::{FORCED, Params, Reply, State},
+    state::{Answer, FORCED, Params, Reply, Standing, State},
 };
 use axum::{
     Json, Router,
@@ -18,6 +21,9 @@ use std::time::Duration;
 
 const NO_ANSWER: Duration = Duration::from_mins(1);
 const SLOW: Duration = Duration::from_millis(1500);
+
+/// The longest idempotency key that Stripe takes.
+const KEY_MAX: usize = 255;
 
 pub fn router(double: Double) -> Router {
     Router::new()
@@ -38,15 +44,19 @@ enum Faults {
     One(Fault),
 }
 
-async fn set_faults(Shared(double): Shared<Double>, Json(faults): Json<Faults>) -> StatusCode {
+async fn set_faults(Shared(double): Shared<Double>, Json(faults): Json<Faults>) -> Response {
     let faults = match faults {
         Faults::Many { faults } => faults,
         Faults::One(fault) => vec![fault],
     };
+    if let Some(fault) = faults.iter().find(|fault| !fault.can_happen()) {
+        let message = format!("{:?} never happens to {}.", fault.kind, fault.call);
+        return answer(error(400, "invalid_request_error", &message));
+    }
     for fault in faults {
         double.add_fault(fault);
     }
-    StatusCode::NO_CONTENT
+    StatusCode::NO_CONTENT.into_response()
 }
 
 async fn clear_faults(Shared(double): Shared<Double>) -> StatusCode {
@@ -63,6 +73,7 @@ enum Call {
     CaptureIntent(String),
     CancelIntent(String),
     CreateRefund,
+    ListRefunds,
     ShowRefund(String),
     CreateCard(&'static str),
 }
@@ -80,6 +91,7 @@ impl Call {
             ["payment_intents", id, "capture"] if post => Self::CaptureIntent((*id).to_owned()),
             ["payment_intents", id, "cancel"] if post => Self::CancelIntent((*id).to_owned()),
             ["refunds"] if post => Self::CreateRefund,
+            ["refunds"] if get => Self::ListRefunds,
             ["refunds", id] if get => Self::ShowRefund((*id).to_owned()),
             ["payment_methods"] if post => Self::CreateCard("pm_"),
             ["test_helpers", "confirmation_tokens"] if post => Self::CreateCard("ctoken_"),
@@ -97,12 +109,13 @@ impl Call {
             Self::CaptureIntent(_) => "payment_intents.capture",
             Self::CancelIntent(_) => "payment_intents.cancel",
             Self::CreateRefund => "refunds.create",
+            Self::ListRefunds => "refunds.list",
             Self::ShowRefund(_) => "refunds.retrieve",
             Self::CreateCard(_) => "payment_methods.create",
         }
     }
 
-    fn run(&self, state: &mut State, params: &Params, now: i64) -> Reply {
+    fn run(&self, state: &mut State, params: &Params, now: i64) -> Answer {
         match self {
             Self::CreateIntent => state.create_intent(params, now),
             Self::ListIntents => state.list_intents(params),
@@ -111,9 +124,58 @@ impl Call {
             Self::CaptureIntent(id) => state.capture_intent(id, params, now),
             Self::CancelIntent(id) => state.cancel_intent(id, params, now),
             Self::CreateRefund => state.create_refund(params, now),
+            Self::ListRefunds => state.list_refunds(params),
             Self::ShowRefund(id) => state.show_refund(id),
             Self::CreateCard(prefix) => state.create_card(prefix, params, now),
         }
+    }
+}
+
+/// A call as it came in.
+struct Request {
+    call: Call,
+    params: Params,
+    /// Its idempotency key.
+    key: Option<String>,
+    /// What another call under the same key must equal.
+    print: String,
+}
+
+impl Request {
+    fn read(
+        method: &Method,
+        path: &str,
+        query: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Self, Reply> {
+        let invalid = |status, message: &str| error(status, "invalid_request_error", message);
+        if !has_secret_key(headers) {
+            return Err(invalid(401, "You did not provide a secret API key."));
+        }
+        let Some(call) = Call::of(method, path) else {
+            let message = format!("Unrecognized request URL ({method}: /v1/{path}).");
+            return Err(invalid(404, &message));
+        };
+        let text = String::from_utf8_lossy(body);
+        let source = if method == Method::GET { query } else { &text };
+        let Ok(params) = serde_urlencoded::from_str::<Params>(source) else {
+            return Err(invalid(400, "The body could not be read."));
+        };
+        let key = headers
+            .get("idempotency-key")
+            .filter(|_| method == Method::POST)
+            .and_then(|key| key.to_str().ok());
+        if key.is_some_and(|key| key.is_empty() || key.len() > KEY_MAX) {
+            return Err(invalid(400, "An idempotency key has 1 to 255 characters."));
+        }
+        let print = format!("{method} {path} {params:?}");
+        Ok(Self {
+            call,
+            params,
+            key: key.map(str::to_owned),
+            print,
+        })
     }
 }
 
@@ -125,61 +187,76 @@ async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !has_secret_key(&headers) {
-        let message = "You did not provide a secret API key.";
-        return error(401, "invalid_request_error", message);
-    }
-    let Some(call) = Call::of(&method, &path) else {
-        let message = format!("Unrecognized request URL ({method}: /v1/{path}).");
-        return error(404, "invalid_request_error", &message);
+    let query = query.unwrap_or_default();
+    let request = match Request::read(&method, &path, &query, &headers, &body) {
+        Ok(request) => request,
+        Err(reply) => return answer(reply),
     };
-    let text = String::from_utf8_lossy(&body);
-    let source = if method == Method::GET {
-        query.as_deref().unwrap_or_default()
-    } else {
-        &text
-    };
-    let Ok(mut params) = serde_urlencoded::from_str::<Params>(source) else {
-        return error(400, "invalid_request_error", "The body could not be read.");
-    };
-    let key = headers
-        .get("idempotency-key")
-        .filter(|_| method == Method::POST)
-        .and_then(|key| key.to_str().ok());
-    let request = format!("{method} {path} {params:?}");
-    if let Some(key) = key {
-        match double.state().answered(key, &request) {
-            Some(Ok(reply)) => return replay(reply),
-            Some(Err(reply)) => return answer(reply),
-            None => {}
-        }
+    // On a task of its own, which a caller that hangs up does not take along.
+    let serving = tokio::spawn(serve(double, request));
+    serving
+        .await
+        .unwrap_or_else(|_| answer(something_went_wrong()))
+}
+
+/// Frees a key when its call is over, however it ends.
+struct InFlight {
+    double: Double,
+    key: String,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.double.state().release_key(&self.key);
     }
-    let fault = double.state().faults.take(call.name());
-    match fault {
-        Some(FaultKind::Declined) => drop(params.insert(FORCED.to_owned(), "declined".to_owned())),
-        Some(FaultKind::RequiresAction) => drop(params.insert(FORCED.to_owned(), "3ds".to_owned())),
-        _ => {}
-    }
+}
+
+async fn serve(double: Double, mut request: Request) -> Response {
+    let name = request.call.name();
+    let begun = double.step(|state, _| state.begin(name, request.key.as_deref(), &request.print));
+    let Some(begun) = begun else {
+        return answer(something_went_wrong());
+    };
+    let fault = begun.fault;
+    let key = request.key.clone().filter(|_| begun.has_key);
+    let in_flight = key.map(|key| InFlight {
+        double: double.clone(),
+        key,
+    });
     if let Some(broken) = before(fault).await {
         return broken;
     }
-    let reply = {
-        let now = double.now();
-        let mut state = double.state();
-        let mut reply = call.run(&mut state, &params, now);
-        if fault == Some(FaultKind::ErrorAfter) {
-            reply = (
-                500,
-                json!({"error": {"type": "api_error", "message": "Something went wrong."}}),
-            );
-        }
-        if let Some(key) = key {
-            state.remember(key, &request, &reply);
-        }
-        reply
+    let response = match begun.standing {
+        Standing::New => answer(make(&double, &mut request, fault)),
+        Standing::Known(reply) => replay(reply),
+        Standing::Refused(reply) => answer(reply),
     };
-    double.inner.webhooks_wake.notify_one();
-    after(fault, reply).await
+    drop(in_flight);
+    after(fault, response).await
+}
+
+/// Makes a call: one step, with the answer that its key keeps.
+fn make(double: &Double, request: &mut Request, fault: Option<FaultKind>) -> Reply {
+    let forced = match fault {
+        Some(FaultKind::Declined) => Some("declined"),
+        Some(FaultKind::RequiresAction) => Some("3ds"),
+        _ => None,
+    };
+    if let Some(forced) = forced {
+        let params = &mut request.params;
+        params.insert(FORCED.to_owned(), forced.to_owned());
+    }
+    let reply = double.step(|state, now| {
+        let mut answer = request.call.run(state, &request.params, now);
+        if fault == Some(FaultKind::ErrorAfter) {
+            answer = Ok(something_went_wrong());
+        }
+        if let Some(key) = &request.key {
+            state.remember(key, &request.print, &answer);
+        }
+        answer.unwrap_or_else(|refused| refused)
+    });
+    reply.unwrap_or_else(something_went_wrong)
 }
 
 async fn before(fault: Option<FaultKind>) -> Option<Response> {
@@ -188,9 +265,13 @@ async fn before(fault: Option<FaultKind>) -> Option<Response> {
             tokio::time::sleep(NO_ANSWER).await;
             Some(reset())
         }
-        FaultKind::ErrorBefore => Some(error(500, "api_error", "Something went wrong.")),
+        FaultKind::ErrorBefore => Some(answer(something_went_wrong())),
         FaultKind::ResetBefore => Some(reset()),
-        FaultKind::RateLimited => Some(error(429, "invalid_request_error", "Too many requests.")),
+        FaultKind::RateLimited => Some(answer(error(
+            429,
+            "invalid_request_error",
+            "Too many requests.",
+        ))),
         FaultKind::Slow => {
             tokio::time::sleep(SLOW).await;
             None
@@ -199,14 +280,14 @@ async fn before(fault: Option<FaultKind>) -> Option<Response> {
     }
 }
 
-async fn after(fault: Option<FaultKind>, reply: Reply) -> Response {
+async fn after(fault: Option<FaultKind>, response: Response) -> Response {
     match fault {
         Some(FaultKind::TimeoutAfter) => {
             tokio::time::sleep(NO_ANSWER).await;
             reset()
         }
         Some(FaultKind::ResetAfter) => reset(),
-        _ => answer(reply),
+        _ => response,
     }
 }
 
@@ -243,6 +324,10 @@ fn replay(reply: Reply) -> Response {
     ([("idempotent-replayed", "true")], answer(reply)).into_response()
 }
 
-fn error(status: u16, kind: &str, message: &str) -> Response {
-    answer((status, json!({"error": {"type": kind, "message": message}})))
+fn error(status: u16, kind: &str, message: &str) -> Reply {
+    (status, json!({"error": {"type": kind, "message": message}}))
+}
+
+fn something_went_wrong() -> Reply {
+    error(500, "api_error", "Something went wrong.")
 }

@@ -32,8 +32,10 @@ async fn style() -> Response {
 }
 
 async fn create_token(Shared(double): Shared<Double>, Form(params): Form<Params>) -> Response {
-    let now = double.now();
-    let (status, body) = double.state().create_card("ctoken_", &params, now);
+    let made = double.step(|state, now| state.create_card("ctoken_", &params, now));
+    let Some(Ok((status, body)) | Err((status, body))) = made else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, Json(body)).into_response()
 }

@@ -16,6 +16,19 @@ pub enum Outcome {
     AuthenticateThenDecline(Refusal),
 }
 
+/// How a refund to a card goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundPath {
+    /// Succeeded at once.
+    #[default]
+    Prompt,
+    /// Pending, and succeeded a little later.
+    Pending,
+    /// Succeeded, and failed a little later.
+    Fails,
+}
+
 /// Why a card is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -82,7 +95,9 @@ pub fn by_payment_method(id: &str) -> Option<Outcome> {
         | "fr"
         | "se"
         | "jp"
-        | "threeDSecureOptional" => Outcome::Approve,
+        | "threeDSecureOptional"
+        | "pendingRefund"
+        | "refundFail" => Outcome::Approve,
         "chargeDeclined" | "visa_chargeDeclined" | "chargeCustomerFail" => {
             Outcome::Decline(generic())
         }
@@ -124,8 +139,18 @@ pub fn by_payment_method(id: &str) -> Option<Outcome> {
     })
 }
 
-/// Test card numbers, as a buyer types them.
-pub fn by_number(number: &str) -> Result<Outcome, Refusal> {
+/// How refunds to one of those PaymentMethods go.
+pub fn refund_path(id: &str) -> RefundPath {
+    match id {
+        "pm_card_pendingRefund" => RefundPath::Pending,
+        "pm_card_refundFail" => RefundPath::Fails,
+        _ => RefundPath::Prompt,
+    }
+}
+
+/// Test card numbers, as a buyer types them: the PaymentMethod for the same card, and what it
+/// comes to.
+pub fn by_number(number: &str) -> Result<(&'static str, Outcome), Refusal> {
     let digits: String = number
         .chars()
         .filter(|c| !c.is_whitespace() && *c != '-')
@@ -158,12 +183,15 @@ pub fn by_number(number: &str) -> Result<Outcome, Refusal> {
         "4000002760003184" | "4000002500003155" => "pm_card_authenticationRequired",
         "4000008400001629" => "pm_card_threeDSecureRequiredChargeDeclined",
         "4000008260003178" => "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",
+        "4000000000007726" => "pm_card_pendingRefund",
+        "4000000000005126" => "pm_card_refundFail",
         _ => "",
     };
-    by_payment_method(method).ok_or_else(|| {
+    let outcome = by_payment_method(method).ok_or_else(|| {
         let message = "Only test cards work here. Try 4242 4242 4242 4242.";
         refusal("card_declined", "test_mode_live_card", message)
-    })
+    })?;
+    Ok((method, outcome))
 }
 
 fn passes_luhn(digits: &str) -> bool {
@@ -187,24 +215,28 @@ mod tests {
 
     #[test]
     fn every_documented_number_comes_to_what_it_stands_for() {
-        assert_eq!(by_number("4242 4242 4242 4242").unwrap(), Outcome::Approve);
+        let outcome = |number: &str| by_number(number).map(|(_, outcome)| outcome);
+        assert_eq!(outcome("4242 4242 4242 4242").unwrap(), Outcome::Approve);
         assert_eq!(
-            by_number("4000-0000-0000-3220").unwrap(),
+            outcome("4000-0000-0000-3220").unwrap(),
             Outcome::Authenticate
         );
         assert!(matches!(
-            by_number("4000000000000002").unwrap(),
+            outcome("4000000000000002").unwrap(),
             Outcome::Decline(_)
         ));
-        assert_eq!(
-            by_number("4242424242424241").unwrap_err().code,
-            "incorrect_number"
-        );
-        assert_eq!(by_number("").unwrap_err().code, "incorrect_number");
+        let code = |number: &str| outcome(number).unwrap_err().code;
+        assert_eq!(code("4242424242424241"), "incorrect_number");
+        assert_eq!(code(""), "incorrect_number");
         // Passes the checksum, and is nobody's test card.
-        assert_eq!(
-            by_number("4111111111111111").unwrap_err().code,
-            "card_declined"
-        );
+        assert_eq!(code("4111111111111111"), "card_declined");
+    }
+
+    #[test]
+    fn two_numbers_are_for_refunds_that_take_their_time() {
+        let path = |number: &str| refund_path(by_number(number).unwrap().0);
+        assert_eq!(path("4242424242424242"), RefundPath::Prompt);
+        assert_eq!(path("4000000000007726"), RefundPath::Pending);
+        assert_eq!(path("4000000000005126"), RefundPath::Fails);
     }
 }

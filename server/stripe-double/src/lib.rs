@@ -6,6 +6,30 @@
 //! them: what may follow what, what a key replays, what a webhook's signature covers.
 //!
 //! It does not move money, and knows nothing of Stagedoor.
+//!
+//! # What survives
+//!
+//! With a folder, everything but faults: intents, cards, refunds, keys with their answers, and
+//! webhooks that nobody has taken. A step (a call with its events and the answer for its key) is
+//! written by one append before anybody hears of it, so `kill -9` leaves all of it or nothing.
+//! [`Double::read_journal`] reads what is written while another process writes it.
+//!
+//! # Refunds
+//!
+//! Most cards take a refund at once. `pm_card_pendingRefund` (4000 0000 0000 7726) takes two seconds
+//! of the double's clock: `pending`, then `succeeded`. `pm_card_refundFail` (4000 0000 0000 5126)
+//! says `succeeded`, and two seconds later `failed`, which gives the amount back to the payment.
+//! There is no timer: whoever looks next, be it the deliveries of webhooks, ends what is due. A
+//! test ends a refund itself by [`Double::settle_refund`].
+//!
+//! # On top of Stripe
+//!
+//! - `GET /double/journal`: `{"payments": [ … ]}`, each a [`JournalLine`].
+//! - `POST /double/faults`: what goes wrong next with calls (`timeout_before`, `timeout_after`,
+//!   `error_before`, `error_after`, `reset_before`, `reset_after`, `rate_limited`, `slow`,
+//!   `declined`, `requires_action`) or, under the call name `webhooks`, with deliveries
+//!   (`duplicate`, `reorder`, `drop`, `bad_signature`): [`FaultKind`] says what each does, and the
+//!   top of `faults.rs` what a key replays afterwards. `DELETE /double/faults` ends them.
 
 mod api;
 mod browser;
@@ -17,8 +41,9 @@ mod store;
 mod webhooks;
 
 use axum::Router;
+use state::State;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::Notify;
@@ -37,7 +62,7 @@ pub struct Double {
 
 struct Inner {
     now: Now,
-    state: Mutex<state::State>,
+    state: Mutex<State>,
     webhooks_wake: Notify,
     webhooks_quiet: Notify,
 }
@@ -56,7 +81,7 @@ impl Double {
     ///
     /// Errors: the folder cannot be read or written.
     pub fn open(data_dir: Option<PathBuf>, now: Now) -> std::io::Result<Self> {
-        let state = state::State::open(data_dir)?;
+        let state = State::open(data_dir)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 now,
@@ -95,11 +120,11 @@ impl Double {
         webhooks::run(self).await;
     }
 
-    /// Waits until every webhook has been taken.
+    /// Waits until every webhook has been taken, except those that a fault holds back.
     pub async fn webhooks_taken(&self) {
         loop {
             let quiet = self.inner.webhooks_quiet.notified();
-            if !self.state().has_undelivered() {
+            if self.step(|state, _| state.has_undelivered()) == Some(false) {
                 return;
             }
             quiet.await;
@@ -108,7 +133,16 @@ impl Double {
 
     /// What a bank would show: every payment, oldest first.
     pub fn journal(&self) -> Vec<JournalLine> {
-        self.state().journal()
+        self.step(|state, _| state.journal()).unwrap_or_default()
+    }
+
+    /// The journal of the double that keeps its state in `data_dir`, as far as it is written: the
+    /// double may be running, or have been killed in mid-write. Refunds that are due but that
+    /// nobody has looked at since stand as they did.
+    ///
+    /// Errors: there is no such double, or its file cannot be read.
+    pub fn read_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
+        state::recorded_journal(data_dir)
     }
 
     /// Lets something go wrong.
@@ -116,28 +150,82 @@ impl Double {
         self.state().faults.add(fault);
     }
 
-    /// Nothing goes wrong any more.
+    /// Nothing goes wrong any more, and webhooks that were held back go out.
     pub fn clear_faults(&self) {
-        self.state().faults.clear();
+        self.state().clear_faults();
+        self.inner.webhooks_wake.notify_one();
     }
 
     /// The buyer has approved (or refused) the payment on their bank's page. False: the intent
     /// waits for no such thing.
     pub fn answer_at_bank(&self, intent: &str, approve: bool) -> bool {
-        let now = self.now();
-        let done = self.state().answer_at_bank(intent, approve, now);
-        self.inner.webhooks_wake.notify_one();
-        done
+        self.step(|state, now| state.answer_at_bank(intent, approve, now))
+            .unwrap_or(false)
+    }
+
+    /// Ends a pending or succeeded refund, now and for good if it failed. False: there is no such
+    /// refund, or it has failed before.
+    pub fn settle_refund(&self, refund_id: &str, succeed: bool) -> bool {
+        self.step(|state, now| state.settle_refund(refund_id, succeed, now))
+            .unwrap_or(false)
+    }
+
+    /// Somebody refunds this much in Stripe's Dashboard: no call asked for it, and it has no
+    /// metadata. Its id; or nothing, if not so much is left of the payment.
+    pub fn refund_at_dashboard(&self, intent: &str, amount: i64) -> Option<String> {
+        self.step(|state, now| state.refund_at_dashboard(intent, amount, now))
+            .flatten()
+    }
+
+    /// Somebody presses Capture in Stripe's Dashboard. False: the intent is not in
+    /// `requires_capture`.
+    pub fn capture_at_dashboard(&self, intent: &str) -> bool {
+        self.step(|state, now| state.capture_at_dashboard(intent, now))
+            .unwrap_or(false)
+    }
+
+    /// Tampers with an intent: it is for another amount from now on, and if its money was taken,
+    /// that amount was. Nobody is told. False: it is canceled, or there can be no such amount.
+    pub fn set_amount(&self, intent: &str, amount: i64) -> bool {
+        self.step(|state, _| state.set_amount(intent, amount))
+            .unwrap_or(false)
     }
 
     /// A delivery of `event` about `intent`, signed at `at`: header and body. For tests of what
     /// arrives late, twice or forged.
+    ///
+    /// `event` is its id. Its type is `event` as well, if that begins with `payment_intent.`,
+    /// `charge.` or `refund.` (what follows a `#` tells deliveries of one type apart:
+    /// `refund.failed#2`), and else `payment_intent.succeeded`. The object is the intent, its
+    /// charge, or the newest of its refunds.
     pub fn sign_event(&self, event: &str, intent: &str, secret: &str, at: i64) -> (String, String) {
         let payload = self.state().event_payload(event, intent, at);
         (webhooks::signature(secret, at, &payload), payload)
     }
 
-    fn state(&self) -> MutexGuard<'_, state::State> {
+    /// One step: all that `act` changes, and what time has done to refunds meanwhile, is written
+    /// down together before anybody hears of it. Nothing is returned if it could not be written.
+    fn step<T>(&self, act: impl FnOnce(&mut State, i64) -> T) -> Option<T> {
+        let now = (self.inner.now)();
+        let mut state = self.state();
+        state.settle_due(now);
+        let result = act(&mut state, now);
+        match state.commit() {
+            Ok(has_news) => {
+                if has_news {
+                    self.inner.webhooks_wake.notify_one();
+                }
+                Some(result)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the Stripe double could not write its state");
+                None
+            }
+        }
+    }
+
+    /// For what changes no object.
+    fn state(&self) -> MutexGuard<'_, State> {
         self.inner
             .state
             .lock()

@@ -1,6 +1,6 @@
 //! Stripe's objects: what we keep of them, and the shapes in which they are shown.
 
-use crate::cards::{Outcome, Refusal};
+use crate::cards::{Outcome, RefundPath, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -41,12 +41,30 @@ pub struct Intent {
     /// What the bank will say once the buyer has answered.
     pub pending: Option<Outcome>,
     pub refused: Option<Refusal>,
+    /// How refunds to its card go.
+    #[serde(default)]
+    pub refund_path: RefundPath,
 }
 
 impl Intent {
     /// `pi_…_secret_…`
     pub fn client_secret(&self) -> String {
         format!("{}_secret_{}", self.id, self.secret)
+    }
+
+    /// Stripe's shape of its charge, which Stagedoor knows from events only.
+    pub fn charge_json(&self) -> Value {
+        json!({
+            "id": self.latest_charge, "object": "charge", "amount": self.amount,
+            "amount_captured": self.amount_received, "amount_refunded": self.amount_refunded,
+            "billing_details": {"address": null, "email": null, "name": null, "phone": null},
+            "captured": self.status == Status::Succeeded, "created": self.created,
+            "currency": self.currency, "disputed": false, "livemode": false,
+            "metadata": self.metadata, "paid": true, "payment_intent": self.id,
+            "payment_method": self.payment_method,
+            "refunded": self.amount_received > 0 && self.amount_refunded == self.amount_received,
+            "status": "succeeded",
+        })
     }
 
     /// Stripe's shape. `browser_url` is where the bank's page is.
@@ -127,6 +145,9 @@ pub struct Card {
     pub created: i64,
     /// A ConfirmationToken serves one intent.
     pub used_by: Option<String>,
+    /// How refunds to it go.
+    #[serde(default)]
+    pub refund_path: RefundPath,
 }
 
 impl Card {
@@ -154,6 +175,25 @@ impl Card {
     }
 }
 
+/// Where a refund stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    Pending,
+    // Before refunds had a status, they all were.
+    #[default]
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
+/// How a refund ends by itself, and when.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Ending {
+    pub at: i64,
+    pub succeeds: bool,
+}
+
 /// A refund.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Refund {
@@ -164,16 +204,39 @@ pub struct Refund {
     pub currency: String,
     pub created: i64,
     pub metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub status: RefundStatus,
+    #[serde(default)]
+    pub failure_reason: Option<String>,
+    /// What is still to become of it.
+    #[serde(default)]
+    pub ending: Option<Ending>,
 }
 
 impl Refund {
+    /// Whether its amount is gone from the payment, or on its way.
+    pub fn counts(&self) -> bool {
+        matches!(self.status, RefundStatus::Pending | RefundStatus::Succeeded)
+    }
+
     /// Stripe's shape.
     pub fn json(&self) -> Value {
-        json!({
-            "id": self.id, "object": "refund", "amount": self.amount, "charge": self.charge,
-            "created": self.created, "currency": self.currency, "metadata": self.metadata,
-            "payment_intent": self.intent, "reason": null, "status": "succeeded",
-        })
+        let pending = self.status == RefundStatus::Pending;
+        let mut shape = json!({
+            "id": self.id, "object": "refund", "amount": self.amount,
+            "balance_transaction": null, "charge": self.charge, "created": self.created,
+            "currency": self.currency, "metadata": self.metadata, "payment_intent": self.intent,
+            "pending_reason": pending.then_some("processing"), "reason": self.reason,
+            "receipt_number": null, "source_transfer_reversal": null, "status": self.status,
+            "transfer_reversal": null,
+        });
+        // Stripe leaves it out where nothing failed.
+        if let Some(reason) = &self.failure_reason {
+            shape["failure_reason"] = json!(reason);
+        }
+        shape
     }
 }
 
@@ -187,7 +250,7 @@ pub struct Answered {
     pub body: Value,
 }
 
-/// A webhook, until it is taken.
+/// A webhook, until it is taken: then only its id is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
     pub id: String,
@@ -195,7 +258,7 @@ pub struct Event {
     pub taken: bool,
 }
 
-/// One line of the state's file.
+/// The newest version of one object, as the state's file holds it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "is", rename_all = "snake_case")]
 pub enum Record {
@@ -207,7 +270,7 @@ pub enum Record {
 }
 
 /// What a bank would show of one payment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JournalLine {
     /// `pi_…`
@@ -218,7 +281,7 @@ pub struct JournalLine {
     pub amount: i64,
     /// What was taken, in minor units.
     pub amount_received: i64,
-    /// What was paid back, in minor units.
+    /// What was paid back or is on its way, in minor units. Refunds that failed don't count.
     pub amount_refunded: i64,
     /// ISO code, small letters.
     pub currency: String,

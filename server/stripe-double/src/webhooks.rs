@@ -1,13 +1,26 @@
-//! Sends webhooks, signed as Stripe signs them, again and again until they are taken.
+//! Sends webhooks, signed as Stripe signs them, again and again until they are taken. Each event
+//! that was not taken waits longer from time to time, and holds up no other. How often it was tried
+//! is forgotten by a restart, the event is not.
 
-use crate::Double;
+use crate::{
+    Double, WebhookTarget,
+    state::{Delivery, Manner},
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use std::{fmt::Write, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Write,
+    time::Duration,
+};
+use tokio::time::Instant;
 
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// How often is looked whether a refund is due: the double's clock may be moved by hand.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Stripe-Signature of `payload`, sent at `at`.
 pub fn signature(secret: &str, at: i64, payload: &str) -> String {
@@ -23,44 +36,128 @@ pub fn signature(secret: &str, at: i64, payload: &str) -> String {
 }
 
 pub async fn run(double: Double) {
-    let http = reqwest::Client::new();
-    let mut pause = PAUSE_FIRST;
+    let mut courier = Courier::default();
     loop {
         let woken = double.inner.webhooks_wake.notified();
-        let (target, events) = {
-            let state = double.state();
-            (state.webhooks.clone(), state.undelivered())
-        };
-        let mut failed = false;
-        if let Some(target) = target {
-            for event in events {
-                let header = signature(&target.secret, double.now(), &event.payload);
-                let sent = http
-                    .post(&target.url)
-                    .header("stripe-signature", header)
-                    .header("content-type", "application/json")
-                    .timeout(TRY_TIMEOUT)
-                    .body(event.payload)
-                    .send()
-                    .await;
-                if sent.is_ok_and(|answer| answer.status().is_success()) {
-                    double.state().event_taken(&event.id);
-                } else {
-                    failed = true;
-                }
-            }
-        }
+        courier.round(&double).await;
         double.inner.webhooks_quiet.notify_waiters();
-        if failed {
-            tracing::debug!(?pause, "webhooks were not taken; they are sent again");
-            tokio::select! {
+        match courier.pause(&double) {
+            None => woken.await,
+            Some(pause) => tokio::select! {
                 () = woken => {}
                 () = tokio::time::sleep(pause) => {}
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
-        } else {
-            pause = PAUSE_FIRST;
-            woken.await;
+            },
         }
+    }
+}
+
+#[derive(Default)]
+struct Courier {
+    http: reqwest::Client,
+    /// The address that was last sent to.
+    url: String,
+    /// Events that were not taken.
+    waits: HashMap<String, Wait>,
+}
+
+struct Wait {
+    until: Instant,
+    next: Duration,
+}
+
+impl Courier {
+    /// Tries every event that waits for nothing, oldest first.
+    async fn round(&mut self, double: &Double) {
+        let now = double.step(|state, _| (state.webhooks.clone(), state.undelivered()));
+        let Some((Some(target), events)) = now else {
+            return;
+        };
+        if self.url != target.url {
+            self.waits.clear();
+            self.url.clone_from(&target.url);
+        }
+        let mut queue = VecDeque::from(events);
+        while let Some(id) = queue.pop_front() {
+            let wait = self.waits.get(&id);
+            if wait.is_some_and(|wait| wait.until > Instant::now()) {
+                continue;
+            }
+            let delivery = double.step(|state, _| state.delivery(&id)).flatten();
+            let Some(delivery) = delivery else { continue };
+            if self.deliver(double, &target, &id, &delivery).await {
+                self.waits.remove(&id);
+                let released = double.step(|state, _| state.event_taken(&id));
+                for id in released.unwrap_or_default().into_iter().rev() {
+                    queue.push_front(id);
+                }
+            } else {
+                self.put_off(&id);
+            }
+        }
+    }
+
+    /// Whether the event has been taken.
+    async fn deliver(
+        &self,
+        double: &Double,
+        target: &WebhookTarget,
+        id: &str,
+        delivery: &Delivery,
+    ) -> bool {
+        let payload = &delivery.payload;
+        match delivery.manner {
+            Manner::Lost => true,
+            // A receiver that takes the first and refuses the second gets both again.
+            Manner::Twice => {
+                self.send(double, target, &target.secret, payload).await
+                    && self.send(double, target, &target.secret, payload).await
+            }
+            Manner::Forged => {
+                let wrong = format!("{} forged", target.secret);
+                self.send(double, target, &wrong, payload).await;
+                double.step(|state, _| state.deliver_plainly(id));
+                false
+            }
+            Manner::Plain | Manner::Held => {
+                self.send(double, target, &target.secret, payload).await
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        double: &Double,
+        target: &WebhookTarget,
+        secret: &str,
+        payload: &str,
+    ) -> bool {
+        let sent = self
+            .http
+            .post(&target.url)
+            .header("stripe-signature", signature(secret, double.now(), payload))
+            .header("content-type", "application/json")
+            .timeout(TRY_TIMEOUT)
+            .body(payload.to_owned())
+            .send()
+            .await;
+        sent.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    fn put_off(&mut self, id: &str) {
+        let pause = self.waits.get(id).map_or(PAUSE_FIRST, |wait| wait.next);
+        tracing::debug!(id, ?pause, "a webhook was not taken; it is sent again");
+        let wait = Wait {
+            until: Instant::now() + pause,
+            next: (pause * 2).min(PAUSE_MAX),
+        };
+        self.waits.insert(id.to_owned(), wait);
+    }
+
+    /// How long there is nothing to do, unless somebody wakes the courier.
+    fn pause(&self, double: &Double) -> Option<Duration> {
+        let look = double.state().has_unsettled().then_some(LOOK);
+        let retry = self.waits.values().map(|wait| wait.until).min();
+        let retry = retry.map(|until| until.saturating_duration_since(Instant::now()));
+        look.into_iter().chain(retry).min()
     }
 }

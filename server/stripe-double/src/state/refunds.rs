@@ -1,33 +1,104 @@
-//! Money back.
+//! Money back, as Stripe gives it: a refund can succeed at once, or later, or fail after it had
+//! succeeded. What is left of a payment is what was received, less all refunds that have not
+//! failed.
 
-use super::{Params, Reply, State, amount_of, invalid, metadata_of, missing, new_id};
-use crate::model::{Record, Refund};
+use super::{Answer, Params, Reply, State, amount_of, invalid, metadata_of, missing, new_id, page};
+use crate::{
+    cards::RefundPath,
+    model::{Ending, Intent, Record, Refund, RefundStatus},
+};
 use serde_json::json;
+use std::collections::BTreeMap;
+
+/// How long a refund takes that does not end at once.
+const SETTLES_AFTER_SECONDS: i64 = 2;
+
+/// Why every refund fails that fails.
+const FAILURE: &str = "expired_or_canceled_card";
+
+/// What is asked for.
+#[derive(Default)]
+pub struct Wanted {
+    /// All that is left, if missing.
+    pub amount: Option<i64>,
+    pub reason: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+}
 
 impl State {
-    pub fn create_refund(&mut self, params: &Params, now: i64) -> Reply {
-        let Some(id) = params.get("payment_intent") else {
-            return invalid("payment_intent", "Name the payment_intent to refund.");
+    pub fn create_refund(&mut self, params: &Params, now: i64) -> Answer {
+        let intent = self.intent_to_refund(params)?;
+        let reason = params.get("reason").cloned();
+        let reasons = ["duplicate", "fraudulent", "requested_by_customer"];
+        if reason.as_deref().is_some_and(|it| !reasons.contains(&it)) {
+            return Err(invalid("reason", "Invalid reason."));
+        }
+        let wanted = Wanted {
+            amount: amount_of(params, "amount")?,
+            reason,
+            metadata: metadata_of(params),
         };
-        let Some(mut intent) = self.intents.get(id).cloned() else {
-            return missing("payment_intent", id);
+        // From here on it is about money, not about parameters: a key keeps what comes of it.
+        Ok(match self.refund(intent, wanted, now) {
+            Ok(refund) => (200, refund.json()),
+            Err(reply) => reply,
+        })
+    }
+
+    fn intent_to_refund(&self, params: &Params) -> Result<Intent, Reply> {
+        let found = match (params.get("payment_intent"), params.get("charge")) {
+            (Some(id), _) => self
+                .objects
+                .intents
+                .get(id)
+                .ok_or_else(|| missing("payment_intent", id)),
+            (None, Some(id)) => self
+                .objects
+                .intents
+                .newest_first()
+                .find(|intent| intent.latest_charge.as_ref() == Some(id))
+                .ok_or_else(|| missing("charge", id)),
+            (None, None) => Err(invalid(
+                "payment_intent",
+                "Name the payment_intent to refund.",
+            )),
         };
+        found.cloned()
+    }
+
+    pub fn refund(
+        &mut self,
+        mut intent: Intent,
+        wanted: Wanted,
+        now: i64,
+    ) -> Result<Refund, Reply> {
+        if intent.amount_received == 0 {
+            let message = format!(
+                "This PaymentIntent ({}) does not have a successful charge to refund.",
+                intent.id
+            );
+            return Err(invalid("payment_intent", &message));
+        }
         let left = intent.amount_received - intent.amount_refunded;
-        let amount = match amount_of(params, "amount") {
-            Ok(amount) => amount.unwrap_or(left),
-            Err(reply) => return reply,
-        };
         if left == 0 {
             let error = json!({"type": "invalid_request_error", "code": "charge_already_refunded",
                 "message": "There is nothing left to refund."});
-            return (400, json!({"error": error}));
+            return Err((400, json!({"error": error})));
         }
-        if amount > left {
-            return invalid(
-                "amount",
-                "The refund is greater than what is left of the charge.",
-            );
+        let amount = wanted.amount.unwrap_or(left);
+        if !(1..=left).contains(&amount) {
+            let message = "The refund is greater than what is left of the charge.";
+            return Err(invalid("amount", message));
         }
+        let ends = |succeeds| {
+            let at = now + SETTLES_AFTER_SECONDS;
+            Some(Ending { at, succeeds })
+        };
+        let (status, ending) = match intent.refund_path {
+            RefundPath::Prompt => (RefundStatus::Succeeded, None),
+            RefundPath::Pending => (RefundStatus::Pending, ends(true)),
+            RefundPath::Fails => (RefundStatus::Succeeded, ends(false)),
+        };
         let refund = Refund {
             id: new_id("re_"),
             intent: intent.id.clone(),
@@ -35,25 +106,83 @@ impl State {
             amount,
             currency: intent.currency.clone(),
             created: now,
-            metadata: metadata_of(params),
+            metadata: wanted.metadata,
+            reason: wanted.reason,
+            status,
+            failure_reason: None,
+            ending,
         };
         intent.amount_refunded += amount;
-        let charge = json!({
-            "id": intent.latest_charge, "object": "charge", "amount": intent.amount,
-            "amount_refunded": intent.amount_refunded, "payment_intent": intent.id,
-            "refunded": intent.amount_refunded == intent.amount_received,
-        });
-        self.tell_of("charge.refunded", &charge, now);
-        let body = refund.json();
+        self.tell_of("refund.created", &refund.json(), now);
+        self.tell_of("charge.refunded", &intent.charge_json(), now);
         self.keep(Record::Intent(Box::new(intent)));
-        self.keep(Record::Refund(refund));
-        (200, body)
+        self.keep(Record::Refund(refund.clone()));
+        Ok(refund)
     }
 
-    pub fn show_refund(&self, id: &str) -> Reply {
-        match self.refunds.iter().find(|refund| refund.id == id) {
-            Some(refund) => (200, refund.json()),
-            None => missing("refund", id),
+    /// Ends the refunds whose time has come.
+    pub fn settle_due(&mut self, now: i64) {
+        let ending = |id: &String| self.objects.refunds.get(id)?.ending;
+        let due: Vec<(String, bool)> = self
+            .objects
+            .unsettled
+            .iter()
+            .filter_map(|id| Some((id.clone(), ending(id)?)))
+            .filter(|(_, ending)| ending.at <= now)
+            .map(|(id, ending)| (id, ending.succeeds))
+            .collect();
+        for (id, succeeds) in due {
+            self.settle_refund(&id, succeeds, now);
         }
+    }
+
+    /// Ends a refund. False: there is none, or it has failed before.
+    pub fn settle_refund(&mut self, id: &str, succeeds: bool, now: i64) -> bool {
+        let Some(mut refund) = self.objects.refunds.get(id).cloned() else {
+            return false;
+        };
+        if !refund.counts() {
+            return false;
+        }
+        let was = refund.status;
+        refund.ending = None;
+        if succeeds {
+            refund.status = RefundStatus::Succeeded;
+            if was != refund.status {
+                self.tell_of("refund.updated", &refund.json(), now);
+            }
+        } else {
+            refund.status = RefundStatus::Failed;
+            refund.failure_reason = Some(FAILURE.to_owned());
+            if let Some(mut intent) = self.objects.intents.get(&refund.intent).cloned() {
+                intent.amount_refunded -= refund.amount;
+                self.keep(Record::Intent(Box::new(intent)));
+            }
+            self.tell_of("refund.failed", &refund.json(), now);
+            self.tell_of("refund.updated", &refund.json(), now);
+        }
+        self.keep(Record::Refund(refund));
+        true
+    }
+
+    pub fn show_refund(&self, id: &str) -> Answer {
+        let refund = self.objects.refunds.get(id);
+        let refund = refund.ok_or_else(|| missing("refund", id))?;
+        Ok((200, refund.json()))
+    }
+
+    pub fn list_refunds(&self, params: &Params) -> Answer {
+        let (intent, charge) = (params.get("payment_intent"), params.get("charge"));
+        let newest = self.objects.refunds.newest_first().filter(|refund| {
+            intent.is_none_or(|id| refund.intent == *id)
+                && charge.is_none_or(|id| refund.charge.as_ref() == Some(id))
+        });
+        page(
+            params,
+            "/v1/refunds",
+            newest,
+            |refund: &Refund| (&refund.id, refund.created),
+            Refund::json,
+        )
     }
 }

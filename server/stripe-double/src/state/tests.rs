@@ -1,5 +1,9 @@
 //! What the double does to its objects, call by call.
 
+mod durability;
+mod keys;
+mod refunds;
+
 use super::*;
 
 const NOW: i64 = 1_800_000_000;
@@ -11,6 +15,11 @@ fn params(given: &[(&str, &str)]) -> Params {
         .collect()
 }
 
+/// What a caller would be answered.
+fn answered(answer: Answer) -> Reply {
+    answer.unwrap_or_else(|refused| refused)
+}
+
 fn create(state: &mut State, card: &str) -> Reply {
     let given = [
         ("amount", "2500"),
@@ -20,7 +29,43 @@ fn create(state: &mut State, card: &str) -> Reply {
         ("payment_method", card),
         ("metadata[order_id]", "o1"),
     ];
-    state.create_intent(&params(&given), NOW)
+    answered(state.create_intent(&params(&given), NOW))
+}
+
+/// An intent whose money has been taken.
+fn paid(state: &mut State, card: &str) -> String {
+    let made = id(&create(state, card));
+    let taken = answered(state.capture_intent(&made, &Params::new(), NOW));
+    assert_eq!(taken.1["status"], "succeeded");
+    made
+}
+
+/// A state whose events can be seen.
+fn told() -> State {
+    let mut state = State::open(None).unwrap();
+    listen(&mut state);
+    state
+}
+
+fn listen(state: &mut State) {
+    state.webhooks = Some(WebhookTarget {
+        url: "http://127.0.0.1:9".to_owned(),
+        secret: "whsec_test".to_owned(),
+    });
+}
+
+/// The events so far, oldest first.
+fn events(state: &State) -> Vec<Value> {
+    let events = state.objects.events.iter();
+    events
+        .map(|event| serde_json::from_str(&event.payload).unwrap())
+        .collect()
+}
+
+/// The types of the events so far.
+fn kinds(state: &State) -> Vec<String> {
+    let kind = |event: &Value| event["type"].as_str().unwrap().to_owned();
+    events(state).iter().map(kind).collect()
 }
 
 fn id(reply: &Reply) -> String {
@@ -36,11 +81,12 @@ fn an_authorisation_is_captured_once() {
         (200, &json!("requires_capture"))
     );
     assert_eq!(made.1["metadata"], json!({"order_id": "o1"}));
-    let taken = state.capture_intent(&id(&made), &Params::new(), NOW);
+    let taken = answered(state.capture_intent(&id(&made), &Params::new(), NOW));
     assert_eq!((taken.0, &taken.1["amount_received"]), (200, &json!(2500)));
-    let again = state.capture_intent(&id(&made), &Params::new(), NOW);
+    let again = answered(state.capture_intent(&id(&made), &Params::new(), NOW));
     assert_eq!(again.1["error"]["code"], "payment_intent_unexpected_state");
-    assert_eq!(state.cancel_intent(&id(&made), &Params::new(), NOW).0, 400);
+    let canceled = answered(state.cancel_intent(&id(&made), &Params::new(), NOW));
+    assert_eq!(canceled.0, 400);
     assert_eq!(state.journal()[0].amount_received, 2500);
 }
 
@@ -56,7 +102,7 @@ fn a_declined_card_leaves_an_intent_that_takes_another() {
         .to_owned();
     let other = params(&[("payment_method", "pm_card_visa")]);
     assert_eq!(
-        state.confirm_intent(&intent, &other, NOW).1["status"],
+        answered(state.confirm_intent(&intent, &other, NOW)).1["status"],
         "requires_capture"
     );
 }
@@ -69,7 +115,7 @@ fn the_bank_is_asked_and_answers_once() {
     assert!(state.answer_at_bank(&id(&made), true, NOW));
     assert!(!state.answer_at_bank(&id(&made), false, NOW));
     assert_eq!(
-        state.show_intent(&id(&made)).1["status"],
+        answered(state.show_intent(&id(&made))).1["status"],
         "requires_capture"
     );
 }
@@ -83,15 +129,15 @@ fn a_confirmation_token_serves_one_intent() {
         ("card[exp_year]", "40"),
         ("card[cvc]", "123"),
     ];
-    let token = id(&state.create_card("ctoken_", &params(&card), NOW));
+    let token = id(&answered(state.create_card("ctoken_", &params(&card), NOW)));
     let given = [
         ("amount", "5"),
         ("currency", "jpy"),
         ("confirm", "true"),
         ("confirmation_token", token.as_str()),
     ];
-    assert_eq!(state.create_intent(&params(&given), NOW).0, 200);
-    let again = state.create_intent(&params(&given), NOW);
+    assert_eq!(answered(state.create_intent(&params(&given), NOW)).0, 200);
+    let again = answered(state.create_intent(&params(&given), NOW));
     assert_eq!(
         (again.0, &again.1["error"]["param"]),
         (400, &json!("confirmation_token"))
@@ -103,36 +149,52 @@ fn a_confirmation_token_serves_one_intent() {
         ("card[cvc]", "123"),
     ]);
     assert_eq!(
-        state.create_card("ctoken_", &old, NOW).1["error"]["code"],
+        answered(state.create_card("ctoken_", &old, NOW)).1["error"]["code"],
         "invalid_expiry_year"
     );
 }
 
 #[test]
-fn what_was_answered_survives_a_restart() {
-    let folder = std::env::temp_dir().join(new_id("stripe-double-"));
-    let mut state = State::open(Some(folder.clone())).unwrap();
-    let made = create(&mut state, "pm_card_visa");
-    state.remember("key", "request", &made);
-    drop(state);
-    let state = State::open(Some(folder.clone())).unwrap();
-    assert_eq!(state.show_intent(&id(&made)).1, made.1);
-    assert_eq!(state.answered("key", "request"), Some(Ok(made)));
-    assert!(state.answered("key", "another request").unwrap().is_err());
-    std::fs::remove_dir_all(folder).unwrap();
+fn somebody_at_the_dashboard_captures_what_is_authorised_and_nothing_else() {
+    let mut state = told();
+    let made = id(&create(&mut state, "pm_card_visa"));
+    assert!(state.capture_at_dashboard(&made, NOW));
+    assert!(!state.capture_at_dashboard(&made, NOW));
+    assert!(!state.capture_at_dashboard("pi_none", NOW));
+    assert_eq!(state.journal()[0].amount_received, 2500);
+    assert_eq!(kinds(&state).last().unwrap(), "payment_intent.succeeded");
 }
 
 #[test]
-fn refunds_end_at_what_was_taken() {
-    let mut state = State::open(None).unwrap();
-    let made = create(&mut state, "pm_card_visa");
-    state.capture_intent(&id(&made), &Params::new(), NOW);
-    let part = params(&[("payment_intent", &id(&made)), ("amount", "1000")]);
-    assert_eq!(state.create_refund(&part, NOW).0, 200);
-    let rest = params(&[("payment_intent", &id(&made))]);
-    assert_eq!(state.create_refund(&rest, NOW).1["amount"], 1500);
-    assert_eq!(
-        state.create_refund(&rest, NOW).1["error"]["code"],
-        "charge_already_refunded"
-    );
+fn an_intent_that_was_tampered_with_takes_the_wrong_amount() {
+    let mut state = told();
+    let made = id(&create(&mut state, "pm_card_visa"));
+    assert!(state.set_amount(&made, 1));
+    assert_eq!(answered(state.show_intent(&made)).1["amount_capturable"], 1);
+    answered(state.capture_intent(&made, &Params::new(), NOW));
+    assert_eq!(state.journal()[0].amount_received, 1);
+    assert!(state.set_amount(&made, 9));
+    assert_eq!(state.journal()[0].amount_received, 9);
+    assert!(!state.set_amount(&made, 0));
+    assert!(!state.set_amount("pi_none", 9));
+}
+
+#[test]
+fn a_made_up_event_is_of_the_type_that_its_name_says() {
+    let mut state = told();
+    let made = paid(&mut state, "pm_card_visa");
+    let refund = state.refund_at_dashboard(&made, 100, NOW).unwrap();
+    let event = |name: &str| -> Value {
+        serde_json::from_str(&state.event_payload(name, &made, NOW)).unwrap()
+    };
+    assert_eq!(event("evt_1")["type"], "payment_intent.succeeded");
+    assert_eq!(event("evt_1")["data"]["object"]["id"], made.as_str());
+    let charge = event("charge.refunded");
+    assert_eq!(charge["type"], "charge.refunded");
+    assert_eq!(charge["data"]["object"]["payment_intent"], made.as_str());
+    let failed = event("refund.failed#2");
+    assert_eq!(failed["id"], "refund.failed#2");
+    assert_eq!(failed["type"], "refund.failed");
+    assert_eq!(failed["data"]["object"]["id"], refund.as_str());
+    assert_eq!(failed["data"]["object"]["payment_intent"], made.as_str());
 }

@@ -1,6 +1,6 @@
 //! Cards as buyers type them become PaymentMethods and ConfirmationTokens.
 
-use super::{Params, Reply, State, invalid, new_id, no_such};
+use super::{Answer, Params, State, invalid, new_id, no_such};
 use crate::{
     cards::{self, Refusal},
     model::{Card, Record, card_error},
@@ -10,31 +10,33 @@ use serde_json::json;
 impl State {
     /// A PaymentMethod (`prefix` is `pm_`) or ConfirmationToken (`ctoken_`) for a card as a
     /// buyer types it, or for one of Stripe's own test PaymentMethods.
-    pub fn create_card(&mut self, prefix: &str, params: &Params, now: i64) -> Reply {
+    pub fn create_card(&mut self, prefix: &str, params: &Params, now: i64) -> Answer {
         let named = |field: &str| {
             params
                 .get(&format!("card[{field}]"))
                 .or_else(|| params.get(&format!("payment_method_data[card][{field}]")))
         };
-        let (outcome, last4) = if let Some(method) = params.get("payment_method") {
+        let (outcome, last4, refund_path) = if let Some(method) = params.get("payment_method") {
             match cards::by_payment_method(method) {
-                Some(outcome) => (outcome, "4242".to_owned()),
-                None => return no_such("payment_method", "PaymentMethod", method),
+                Some(outcome) => (outcome, "4242".to_owned(), cards::refund_path(method)),
+                None => return Err(no_such("payment_method", "PaymentMethod", method)),
             }
         } else if let Some(number) = named("number") {
-            let valid = cards::by_number(number).and_then(|outcome| {
+            let valid = cards::by_number(number).and_then(|known| {
                 check_expiry_and_cvc(named("exp_month"), named("exp_year"), named("cvc"), now)?;
-                Ok(outcome)
+                Ok(known)
             });
             match valid {
-                Ok(outcome) => {
+                Ok((method, outcome)) => {
                     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-                    (outcome, digits[digits.len() - 4..].to_owned())
+                    let last4 = digits[digits.len() - 4..].to_owned();
+                    (outcome, last4, cards::refund_path(method))
                 }
-                Err(refused) => return (402, json!({"error": card_error(&refused, None)})),
+                Err(refused) => return Ok((402, json!({"error": card_error(&refused, None)}))),
             }
         } else {
-            return invalid("card[number]", "Missing required param: card[number].");
+            let message = "Missing required param: card[number].";
+            return Err(invalid("card[number]", message));
         };
         let card = Card {
             id: new_id(prefix),
@@ -42,10 +44,11 @@ impl State {
             last4,
             created: now,
             used_by: None,
+            refund_path,
         };
         let body = card.json();
         self.keep(Record::Card(card));
-        (200, body)
+        Ok((200, body))
     }
 }
 
