@@ -161,3 +161,22 @@ impl Courier {
         look.into_iter().chain(retry).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_is_never_taken_waits_longer_up_to_a_minute() {
+        let mut courier = Courier::default();
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            courier.put_off("evt_1");
+            pauses.push(courier.waits["evt_1"].next.as_millis());
+        }
+        let grow = [
+            1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000,
+        ];
+        assert_eq!(pauses, grow);
+    }
+}
