@@ -173,6 +173,7 @@ fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.tickets));
     provide_context(Arc::clone(&pages.api.orders));
     provide_context(Arc::clone(&pages.api.payments));
+    provide_context(Arc::clone(&pages.api.refunds));
     provide_context(Arc::clone(&pages.site));
     provide_context(Arc::clone(&pages.clock));
     // The nonce that the response's header will name, in place of one of Leptos's own.

@@ -1,6 +1,6 @@
 //! What a browser can ask of orders.
 
-use super::{Order, OrderList, OrderQuery, Reserve};
+use super::{Order, OrderList, OrderQuery, Reserve, Timeline};
 use crate::{accounts::Viewer, error::AppResult, ids::OrderId};
 use async_trait::async_trait;
 
@@ -26,6 +26,9 @@ pub trait Orders: Send + Sync {
 
     /// One order. Errors: `NotFound`.
     async fn get(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order>;
+
+    /// What has happened to an order, oldest first. Errors: `NotFound`.
+    async fn timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline>;
 
     /// Gives the tickets back. Cancelling a cancelled order is fine; `expected` is the version
     /// of an `If-Match`. Errors: `NotFound`, `PaymentInProgress`, `OrderComplete`, `OrderExpired`,

@@ -76,6 +76,54 @@ impl Order {
     }
 }
 
+/// One thing that has happened to an order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Moment {
+    /// When, UTC.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
+    /// What.
+    pub what: Happening,
+    /// The money that it is about, in minor units of the order's currency.
+    pub amount_minor: Option<i64>,
+}
+
+/// What can happen to an order, as its buyer is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Happening {
+    /// The tickets were reserved.
+    Reserved,
+    /// A payment began.
+    PaymentBegun,
+    /// It is paid, and the tickets are the buyer's.
+    Paid,
+    /// The time ran out.
+    Expired,
+    /// The buyer gave the tickets back.
+    Cancelled,
+    /// A late payment found the tickets still free, and they were taken back.
+    Revived,
+    /// Money is on its way back.
+    RefundBegun,
+    /// Money is back.
+    Refunded,
+    /// A refund did not get through.
+    RefundFailed,
+}
+
+/// What has happened to an order, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Timeline {
+    /// All of it.
+    pub moments: Vec<Moment>,
+}
+
 /// Which tickets to reserve.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

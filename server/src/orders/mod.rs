@@ -8,6 +8,7 @@ pub mod rest;
 pub mod rules;
 mod service;
 pub mod store;
+mod timeline;
 pub mod transitions;
 
 pub use service::{ExpirySchedule, Holds, OrdersService};

@@ -7,7 +7,7 @@ use crate::rest::{
 use app::{
     error::{AppError, FieldError},
     ids::{EventId, OrderId, TicketId},
-    orders::{Order, OrderList, OrderQuery, Reserve, ReserveAny, ReserveNamed},
+    orders::{Order, OrderList, OrderQuery, Reserve, ReserveAny, ReserveNamed, Timeline},
 };
 use axum::{Extension, Json, extract::State};
 use serde::Deserialize;
@@ -18,6 +18,7 @@ pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, reserve))
         .routes(routes!(get, cancel))
+        .routes(routes!(timeline))
 }
 
 /// Both ways of asking in one shape, so that what is wrong can be said of its field.
@@ -103,6 +104,18 @@ async fn get(
     let order = api.orders.get(&viewer, id).await?;
     let version = order.version;
     Ok(Versioned(order, version))
+}
+
+/// What has happened to one's own order, oldest first.
+#[utoipa::path(get, path = "/api/orders/{id}/timeline", tag = "Orders",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Timeline), (status = 404, body = Problem)))]
+async fn timeline(
+    State(api): State<Api>,
+    PathId(id): PathId<OrderId>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Json<Timeline>, ApiError> {
+    Ok(Json(api.orders.timeline(&viewer, id).await?))
 }
 
 /// Gives the tickets back.

@@ -3,7 +3,7 @@
 use super::{
     rules::{self, State},
     store::{self, NewOrder, OrderRow},
-    transitions,
+    timeline, transitions,
 };
 use crate::{
     clock::SharedClock,
@@ -20,7 +20,7 @@ use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
     ids::{EventId, OrderId, TicketId, UserId},
-    orders::{Order, OrderList, OrderQuery, Orders, Reserve},
+    orders::{Order, OrderList, OrderQuery, Orders, Reserve, Timeline},
 };
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -314,6 +314,14 @@ impl Orders for OrdersService {
     async fn get(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order> {
         let row = self.find_own(viewer.user.id, id).await?;
         Ok(self.dress(row, self.clock.now_micros()).await?)
+    }
+
+    async fn timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline> {
+        self.find_own(viewer.user.id, id).await?;
+        let moments = timeline::moments(self.db.reads(), id).await;
+        Ok(Timeline {
+            moments: moments.map_err(Fault::from)?,
+        })
     }
 
     async fn cancel(&self, viewer: &Viewer, id: OrderId, expected: Option<i64>) -> AppResult<()> {
