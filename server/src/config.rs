@@ -1,7 +1,7 @@
 //! The settings: read from flags and the environment, checked before anything starts. What makes
 //! no sense ends the start with one sentence that names the setting.
 
-use crate::orders::Holds;
+use crate::{orders::Holds, payments::WebhookSecrets};
 use clap::{Args, ValueEnum};
 use leptos::config::{LeptosOptions, errors::LeptosConfigError};
 use secrecy::SecretString;
@@ -62,7 +62,7 @@ pub struct Settings {
     /// What the browser gives its name to Stripe with
     #[arg(long, env = "STRIPE_PUBLISHABLE_KEY")]
     stripe_publishable_key: Option<String>,
-    /// What Stripe signs its webhooks with
+    /// What Stripe signs its webhooks with; two, with a comma between, while one replaces the other
     #[arg(long, env = "STRIPE_WEBHOOK_SECRET", hide_env_values = true)]
     stripe_webhook_secret: Option<String>,
     /// Where the Stripe client sends its calls [default: Stripe's]
@@ -106,8 +106,8 @@ pub struct StripeKeys {
     pub secret: SecretString,
     /// `pk_…`
     pub publishable: String,
-    /// `whsec_…`
-    pub webhook: SecretString,
+    /// What webhooks are signed with, and whether they tell of real money.
+    pub webhooks: WebhookSecrets,
     /// Stripe's own, if missing.
     pub api_url: Option<String>,
 }
@@ -328,12 +328,19 @@ fn check_stripe(
             "it does not begin with sk_ or rk_",
         ));
     }
-    let Some(webhook) = webhook else {
+    let secrets: Vec<SecretString> = webhook
+        .iter()
+        .flat_map(|secrets| secrets.split(','))
+        .map(str::trim)
+        .filter(|secret| !secret.is_empty())
+        .map(SecretString::from)
+        .collect();
+    if secrets.is_empty() {
         return Err(wrong(
             "STRIPE_WEBHOOK_SECRET",
             "it must be set where STRIPE_SECRET_KEY is",
         ));
-    };
+    }
     if let Some(url) = &api_url
         && !url.starts_with("http://")
         && !url.starts_with("https://")
@@ -360,10 +367,11 @@ fn check_stripe(
             ));
         }
     };
+    let live = api_url.is_none() && secret.contains("_live_");
     Ok(StripeConfig::Live(StripeKeys {
         secret: secret.into(),
         publishable,
-        webhook: webhook.into(),
+        webhooks: WebhookSecrets { secrets, live },
         api_url,
     }))
 }
@@ -426,6 +434,16 @@ mod tests {
         ));
         let keys = check_stripe(text("sk_1"), text("pk_1"), text("whsec_1"), None);
         assert!(matches!(keys, Ok(StripeConfig::Live(_))));
+        let rotating = check_stripe(
+            text("sk_live_1"),
+            text("pk_1"),
+            text("whsec_1, whsec_2,"),
+            None,
+        );
+        let Ok(StripeConfig::Live(keys)) = rotating else {
+            panic!("two secrets are as good as one");
+        };
+        assert_eq!((keys.webhooks.secrets.len(), keys.webhooks.live), (2, true));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! unexpected. The unexpected is logged here once, with its whole chain of causes and the
 //! request's id, and leaves as an `AppError` that carries nothing but that id.
 
+use crate::payments::gateway::GatewayError;
 use app::error::{AppError, Conflict};
 use std::error::Error as StdError;
 
@@ -37,6 +38,12 @@ impl Fault {
 impl From<Conflict> for Fault {
     fn from(conflict: Conflict) -> Self {
         Self::Refused(conflict.into())
+    }
+}
+
+impl From<GatewayError> for Fault {
+    fn from(error: GatewayError) -> Self {
+        Self::unexpected("the payment provider gave no answer", error)
     }
 }
 

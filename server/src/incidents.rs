@@ -8,7 +8,7 @@ use crate::{
     db::{Conn, Db, parse},
     mail,
 };
-use app::ids::OrderId;
+use app::ids::{OrderId, PaymentId};
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, query};
 use std::fmt::Display;
 use uuid::Uuid;
@@ -98,6 +98,28 @@ pub async fn open(
             .await?;
     }
     mail::queue(conn, mail::Kind::Attention, id, now_micros).await
+}
+
+/// Writes down that the provider knew better and our side has caught up: nothing is left to do.
+pub async fn note_mended(
+    conn: &mut Conn,
+    payment: PaymentId,
+    order: OrderId,
+    detail: &str,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    query(
+        "INSERT INTO incidents (id, kind, subject, order_id, detail, found_at, settled_at) \
+         VALUES ($1, 'mended', $2, $3, $4, $5, $5)",
+    )
+    .bind(Uuid::now_v7().to_string())
+    .bind(payment.to_string())
+    .bind(order.to_string())
+    .bind(detail.to_owned())
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// One incident, as an operator reads it.

@@ -7,7 +7,7 @@ use crate::{
     files::Files,
     health::Health,
     outbox::Live,
-    payments::{Gateway, StripeGateway},
+    payments::{Gateway, StripeGateway, WebhookSecrets},
     router::{Web, router},
     seed,
     state::{Parts, Shop},
@@ -18,7 +18,6 @@ use app::context::{Demo, Site};
 use axum::Router;
 use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
-use secrecy::SecretString;
 use std::{
     net::{SocketAddr, TcpListener},
     sync::{
@@ -54,7 +53,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         db: db.clone(),
         clock,
         gateway: paying.gateway,
-        webhook_secret: paying.webhook_secret,
+        webhook_secrets: paying.webhook_secrets,
         holds: config.holds,
         public_url: config.public_url.clone(),
         rate_limits: config.rate_limits,
@@ -145,7 +144,7 @@ pub async fn asked_to_stop() {
 /// Who charges cards, and what comes with them.
 struct Paying {
     gateway: Arc<dyn Gateway>,
-    webhook_secret: SecretString,
+    webhook_secrets: WebhookSecrets,
     browser: Option<Router>,
 }
 
@@ -156,7 +155,7 @@ impl Paying {
         };
         Ok(Self {
             gateway: Arc::new(StripeGateway::new(&keys.secret, keys.api_url.as_deref())?),
-            webhook_secret: keys.webhook.clone(),
+            webhook_secrets: keys.webhooks.clone(),
             browser: None,
         })
     }
@@ -186,7 +185,10 @@ async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Pay
             &"sk_test_double".to_owned().into(),
             Some(&api_url),
         )?),
-        webhook_secret: secret.into(),
+        webhook_secrets: WebhookSecrets {
+            secrets: vec![secret.into()],
+            live: false,
+        },
         browser: Some(double.browser_router()),
     })
 }

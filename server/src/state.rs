@@ -11,13 +11,12 @@ use crate::{
     limits::Limits,
     orders::{Holds, OrdersService},
     outbox::Live,
-    payments::{Engine, Gateway, PaymentsService, Webhooks},
+    payments::{Engine, Gateway, PaymentsService, Reconciler, WebhookSecrets, Webhooks},
     refunds::RefundsService,
     rest::{Api, idempotency::Kept},
     session,
     tickets::TicketsService,
 };
-use secrecy::SecretString;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::JoinSet};
 
@@ -33,7 +32,7 @@ pub struct Parts {
     /// Who charges cards.
     pub gateway: Arc<dyn Gateway>,
     /// What Stripe signs its webhooks with.
-    pub webhook_secret: SecretString,
+    pub webhook_secrets: WebhookSecrets,
     /// How long tickets are held.
     pub holds: Holds,
     /// The shop's own origin, without a trailing slash.
@@ -62,6 +61,8 @@ pub struct Shop {
     pub engine: Arc<Engine>,
     /// Sweeps the database.
     pub sweeper: Arc<Sweeper>,
+    /// Compares the provider's books with ours.
+    pub reconciler: Reconciler,
     /// Tells browsers what happens.
     pub live: Arc<Live>,
     payments: PaymentsService,
@@ -90,7 +91,13 @@ impl Shop {
             expiry.clone(),
             calls_wait.clone(),
         );
-        let engine = Arc::new(Engine::new(db.clone(), clock.clone(), gateway, calls_wait));
+        let engine = Arc::new(Engine::new(
+            db.clone(),
+            clock.clone(),
+            gateway.clone(),
+            calls_wait,
+        ));
+        let reconciler = Reconciler::new(db.clone(), clock.clone(), gateway, engine.clone());
         Ok(Self {
             accounts: AccountsService::new(db.clone(), clock.clone(), limits.clone())?,
             events: EventsService::new(db.clone(), clock.clone()),
@@ -108,9 +115,10 @@ impl Shop {
                 db.clone(),
                 clock.clone(),
                 engine.clone(),
-                parts.webhook_secret,
+                parts.webhook_secrets,
             ),
             sweeper: Arc::new(Sweeper::new(orders.clone(), engine.clone())),
+            reconciler,
             live: Arc::new(Live::new(db.clone())),
             orders,
             engine,
@@ -143,6 +151,9 @@ impl Shop {
         let mut jobs = JoinSet::new();
         jobs.spawn(self.sweeper.run());
         jobs.spawn(self.live.run());
+        if works {
+            jobs.spawn(self.reconciler.run());
+        }
         jobs.spawn(clean(self.db.clone(), self.clock.clone()));
         let desk = Desk {
             orders: self.orders,

@@ -3,11 +3,13 @@
 //! Owns the tables `payments`, `payment_effects` and `stripe_inbox`. Every call to Stripe is an
 //! effect: a row committed before the call, with its own idempotency key, repeated with the same
 //! key until its outcome is known (`engine.rs`). Money is taken only behind the order's fence
-//! (`transitions.rs`). Webhooks (`webhook.rs`) are hints to ask Stripe for the present state.
+//! (`transitions.rs`). Webhooks (`webhook.rs`) are hints to ask Stripe for the present state, and
+//! what no webhook told is found by the hourly comparison (`reconcile.rs`).
 //! What an order or a ticket is, is not decided here.
 
 mod engine;
 pub mod gateway;
+mod reconcile;
 pub mod rest;
 mod service;
 pub mod store;
@@ -17,6 +19,7 @@ mod webhook;
 
 pub use engine::Engine;
 pub use gateway::Gateway;
+pub use reconcile::{Found, Reconciler};
 pub use service::PaymentsService;
 pub use stripe::StripeGateway;
-pub use webhook::Webhooks;
+pub use webhook::{WebhookSecrets, Webhooks};

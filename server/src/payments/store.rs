@@ -202,6 +202,24 @@ pub async fn payment_captured(
     row.as_ref().map(PaymentRow::read).transpose()
 }
 
+/// Payments begun between these moments that took money.
+pub async fn payments_with_money<'e>(
+    on: impl AnyExecutor<'e>,
+    from_micros: i64,
+    before_micros: i64,
+) -> Result<Vec<PaymentRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM payments WHERE received_minor > 0 \
+         AND created_at >= $1 AND created_at < $2"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(from_micros)
+        .bind(before_micros)
+        .fetch_all(on)
+        .await?;
+    rows.iter().map(PaymentRow::read).collect()
+}
+
 /// The newest payment of an order.
 pub async fn payment_newest<'e>(
     on: impl AnyExecutor<'e>,
@@ -627,6 +645,18 @@ pub async fn effect_in_flight<'e>(
     .fetch_one(on)
     .await?;
     Ok(row.try_get::<i64, _>("calls")? > 0)
+}
+
+/// Whether any call for this payment has not come to its end.
+pub async fn effect_is_waiting<'e>(
+    on: impl AnyExecutor<'e>,
+    payment: PaymentId,
+) -> Result<bool, sqlx::Error> {
+    let row = query("SELECT 1 FROM payment_effects WHERE payment_id = $1 AND state = 'pending'")
+        .bind(payment.to_string())
+        .fetch_optional(on)
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Whether the call is still to be made.

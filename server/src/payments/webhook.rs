@@ -25,45 +25,61 @@ pub struct Webhooks {
     db: Db,
     clock: SharedClock,
     engine: Arc<Engine>,
-    secret: SecretString,
+    secrets: WebhookSecrets,
+}
+
+/// What Stripe signs its webhooks with.
+#[derive(Debug, Clone)]
+pub struct WebhookSecrets {
+    /// Any of these: two while one is being replaced by the other.
+    pub secrets: Vec<SecretString>,
+    /// Whether webhooks tell of real money; the others are refused.
+    pub live: bool,
 }
 
 impl Webhooks {
-    /// A receiver of webhooks signed with `secret`.
-    pub fn new(db: Db, clock: SharedClock, engine: Arc<Engine>, secret: SecretString) -> Self {
+    /// A receiver of webhooks signed with one of `secrets`.
+    pub fn new(db: Db, clock: SharedClock, engine: Arc<Engine>, secrets: WebhookSecrets) -> Self {
         Self {
             db,
             clock,
             engine,
-            secret,
+            secrets,
         }
     }
 
     /// Takes one delivery in. Once this returns it is stored, and acted on soon after.
     ///
-    /// Errors: `Invalid` for a signature that is wrong or older than 300 seconds; nothing is
-    /// stored then.
+    /// Errors: `Invalid` for a signature that is wrong or older than 300 seconds, and for events
+    /// of the other mode; nothing is stored then.
     pub async fn take_in(&self, signature: &str, payload: &str) -> FaultResult<()> {
         let now = self.clock.now();
-        let verified = Webhook::construct_event_with_timestamp(
-            payload,
-            signature,
-            self.secret.expose_secret(),
-            now.as_second(),
-        );
-        match verified {
-            // Signature and time are right, only the library doesn't know this shape of event.
-            // Nothing but its id, type and intent is needed.
-            Ok(_) | Err(WebhookError::BadParse(_)) => {}
-            Err(error) => {
-                tracing::warn!(%error, "a webhook was refused");
-                let message = "The signature is missing, wrong, or too old.";
-                return Err(AppError::invalid("Stripe-Signature", message).into());
-            }
+        let authentic = self
+            .secrets
+            .secrets
+            .iter()
+            .any(|secret| is_authentic(payload, signature, secret, now.as_second()));
+        if !authentic {
+            tracing::warn!("a webhook was refused: its signature is missing, wrong or too old");
+            let message = "The signature is missing, wrong, or too old.";
+            return Err(AppError::invalid("Stripe-Signature", message).into());
         }
-        let Some(event) = read(payload) else {
+        let Some((event, live)) = read(payload) else {
             return Err(AppError::invalid("", "A signed body that is no event.").into());
         };
+        if live != self.secrets.live {
+            tracing::warn!(
+                event = event.id,
+                live,
+                "a webhook of the other mode was refused"
+            );
+            let message = if live {
+                "This shop takes test events only."
+            } else {
+                "This shop takes live events only."
+            };
+            return Err(AppError::invalid("livemode", message).into());
+        }
         let now = now.as_microsecond();
         let fresh = self
             .db
@@ -88,7 +104,16 @@ impl StripeWebhooks for Webhooks {
     }
 }
 
-fn read(payload: &str) -> Option<InboxEvent> {
+fn is_authentic(payload: &str, signature: &str, secret: &SecretString, now: i64) -> bool {
+    let verified =
+        Webhook::construct_event_with_timestamp(payload, signature, secret.expose_secret(), now);
+    // Where signature and time are right and only the shape of the event is one that the library
+    // doesn't know: nothing but its id, type, mode and intent is needed.
+    matches!(verified, Ok(_) | Err(WebhookError::BadParse(_)))
+}
+
+/// What of an event is stored, and whether it tells of real money.
+fn read(payload: &str) -> Option<(InboxEvent, bool)> {
     let event: Value = serde_json::from_str(payload).ok()?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let object = &event["data"]["object"];
@@ -97,12 +122,13 @@ fn read(payload: &str) -> Option<InboxEvent> {
         // Charges, refunds and disputes name the intent that they belong to.
         _ => text(&object["payment_intent"]),
     };
-    Some(InboxEvent {
+    let stored = InboxEvent {
         id: text(&event["id"])?,
         kind: text(&event["type"])?,
         stripe_id: intent,
         payload: payload.to_owned(),
-    })
+    };
+    Some((stored, event["livemode"].as_bool().unwrap_or(false)))
 }
 
 #[cfg(test)]
@@ -113,12 +139,15 @@ mod tests {
     fn the_intent_is_found_whatever_the_event_is_about() {
         let intent = r#"{"id":"evt_1","type":"payment_intent.succeeded",
             "data":{"object":{"object":"payment_intent","id":"pi_1"}}}"#;
-        assert_eq!(read(intent).unwrap().stripe_id.as_deref(), Some("pi_1"));
+        let (stored, live) = read(intent).unwrap();
+        assert_eq!((stored.stripe_id.as_deref(), live), (Some("pi_1"), false));
         let charge = r#"{"id":"evt_2","type":"charge.refunded",
             "data":{"object":{"object":"charge","id":"ch_1","payment_intent":"pi_2"}}}"#;
-        assert_eq!(read(charge).unwrap().stripe_id.as_deref(), Some("pi_2"));
-        let other = r#"{"id":"evt_3","type":"balance.available","data":{"object":{}}}"#;
-        assert_eq!(read(other).unwrap().stripe_id, None);
+        assert_eq!(read(charge).unwrap().0.stripe_id.as_deref(), Some("pi_2"));
+        let other =
+            r#"{"id":"evt_3","type":"balance.available","livemode":true,"data":{"object":{}}}"#;
+        let (stored, live) = read(other).unwrap();
+        assert_eq!((stored.stripe_id, live), (None, true));
         assert!(read("{}").is_none());
         assert!(read("not json").is_none());
     }

@@ -50,6 +50,7 @@ use tokio::sync::Notify;
 
 pub use faults::{Fault, FaultKind};
 pub use model::JournalLine;
+pub use webhooks::signature;
 
 /// Tells the time, in seconds since 1970.
 pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;

@@ -219,6 +219,28 @@ impl Client {
         .await
     }
 
+    pub async fn refund(&self, tickets: &[&Value]) -> Answer {
+        let ids: Vec<&Value> = tickets.iter().map(|ticket| &ticket["id"]).collect();
+        self.post("/api/refunds", json!({"ticketIds": ids})).await
+    }
+
+    pub async fn refund_order(&self, order: &Value) -> Answer {
+        self.post("/api/refunds", json!({"orderId": order["id"]}))
+            .await
+    }
+
+    /// What has happened to an order, in the order in which it did.
+    pub async fn timeline(&self, order: &Value) -> Vec<String> {
+        let told = self
+            .get(&format!("{}/timeline", path("orders", order)))
+            .await;
+        let moments = told.expect(200)["moments"].as_array().unwrap().clone();
+        moments
+            .iter()
+            .map(|moment| moment["what"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     pub async fn order(&self, order: &Value) -> Value {
         self.get(&path("orders", order)).await.expect(200)
     }

@@ -15,7 +15,7 @@ use stagedoor::{
     health::Health,
     limits::Limits,
     orders::{Holds, OrdersService},
-    payments::{Engine, StripeGateway},
+    payments::{Engine, Reconciler, StripeGateway, WebhookSecrets},
     router::{Web, router},
     serve,
     state::{Parts, Shop},
@@ -38,6 +38,7 @@ pub struct App {
     orders: OrdersService,
     engine: Arc<Engine>,
     sweeper: Arc<Sweeper>,
+    pub reconciler: Reconciler,
     database: Database,
     _servers: JoinSet<()>,
     _jobs: JoinSet<()>,
@@ -119,11 +120,18 @@ impl App {
             secret: WEBHOOK_SECRET.to_owned(),
         });
         let key = "sk_test_of_the_tests".to_owned().into();
+        let gateway = Arc::new(StripeGateway::new(&key, Some(&stripe_url)).unwrap());
         let shop = Shop::new(Parts {
             db: db.clone(),
-            clock: shared,
-            gateway: Arc::new(StripeGateway::new(&key, Some(&stripe_url)).unwrap()),
-            webhook_secret: WEBHOOK_SECRET.to_owned().into(),
+            clock: shared.clone(),
+            gateway: gateway.clone(),
+            webhook_secrets: WebhookSecrets {
+                secrets: vec![
+                    "whsec_of_before".to_owned().into(),
+                    WEBHOOK_SECRET.to_owned().into(),
+                ],
+                live: false,
+            },
             holds: Holds {
                 hold_seconds,
                 grace_seconds: 60,
@@ -148,6 +156,7 @@ impl App {
         servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
         let (limits, orders) = (shop.limits.clone(), shop.orders.clone());
         let (engine, sweeper) = (shop.engine.clone(), shop.sweeper.clone());
+        let reconciler = Reconciler::new(db.clone(), shared, gateway, engine.clone());
         let jobs = match jobs {
             Jobs::None => JoinSet::new(),
             Jobs::InProcess => shop.start_jobs(None, true),
@@ -161,6 +170,7 @@ impl App {
             orders,
             engine,
             sweeper,
+            reconciler,
             db,
             database,
             _servers: servers,
@@ -265,17 +275,89 @@ impl App {
 
     /// A webhook about this payment, signed at `at_seconds`.
     pub async fn webhook(&self, event: &str, payment: &Value, at_seconds: i64) -> Answer {
+        self.webhook_signed(event, payment, at_seconds, WEBHOOK_SECRET)
+            .await
+    }
+
+    pub async fn webhook_signed(
+        &self,
+        event: &str,
+        payment: &Value,
+        at_seconds: i64,
+        secret: &str,
+    ) -> Answer {
         let intent = payment["stripeId"].as_str().unwrap();
-        let (signature, body) = self
-            .double
-            .sign_event(event, intent, WEBHOOK_SECRET, at_seconds);
+        let (signature, body) = self.double.sign_event(event, intent, secret, at_seconds);
+        self.deliver(&signature, body).await
+    }
+
+    /// As if it told of real money.
+    pub async fn webhook_in_live_mode(&self, event: &str, payment: &Value) -> Answer {
+        let (intent, now) = (payment["stripeId"].as_str().unwrap(), self.clock_seconds());
+        let (_, body) = self.double.sign_event(event, intent, WEBHOOK_SECRET, now);
+        let mut body: Value = serde_json::from_str(&body).unwrap();
+        body["livemode"] = true.into();
+        let body = body.to_string();
+        let signature = stripe_double::signature(WEBHOOK_SECRET, now, &body);
+        self.deliver(&signature, body).await
+    }
+
+    async fn deliver(&self, signature: &str, body: String) -> Answer {
         let headers = [
-            ("stripe-signature", signature.as_str()),
+            ("stripe-signature", signature),
             ("content-type", "application/json"),
         ];
         self.anonymous()
             .send("POST", "/api/webhooks/stripe", &headers, body)
             .await
+    }
+
+    /// The next delivery goes wrong in this way.
+    pub fn webhooks_go_wrong(&self, how: &str) {
+        let kind = serde_json::from_value(Value::from(how)).unwrap();
+        self.fault("webhooks", kind, 1);
+    }
+
+    /// Our side names another intent than the one that was paid.
+    pub async fn forget_intent(&self, payment: &Value) {
+        let id = payment["id"].as_str().unwrap().to_owned();
+        self.write_sql(
+            "UPDATE payments SET stripe_id = 'pi_other' WHERE id = $1",
+            id,
+        )
+        .await;
+    }
+
+    pub async fn incidents(&self) -> Vec<String> {
+        let open = stagedoor::incidents::open_ones(self.db.reads())
+            .await
+            .unwrap();
+        open.into_iter().map(|incident| incident.kind).collect()
+    }
+
+    pub async fn mails(&self) -> Vec<String> {
+        let rows = sqlx::query("SELECT kind FROM mails ORDER BY id")
+            .fetch_all(self.db.reads())
+            .await
+            .unwrap();
+        rows.iter().map(|row| row.get("kind")).collect()
+    }
+
+    /// Somebody with a shell has made this user an operator.
+    pub async fn make_operator(&self, user: &Client) {
+        let id = user.id.clone();
+        self.write_sql("UPDATE users SET is_operator = 1 WHERE id = $1", id)
+            .await;
+    }
+
+    /// Behind the shop's back.
+    async fn write_sql(&self, sql: &'static str, id: String) {
+        self.db
+            .write(move |conn| {
+                Box::pin(async move { sqlx::query(sql).bind(id).execute(conn).await.map(|_| ()) })
+            })
+            .await
+            .unwrap();
     }
 
     pub async fn webhooks_stored(&self, event: &str) -> i64 {
@@ -368,49 +450,27 @@ impl App {
     /// their tickets and are charged once, nothing is charged without one, versions run on.
     pub async fn assert_sound(&self) {
         self.settle().await;
-        for (broken, sql) in [
-            (
-                "a ticket is live in two orders",
-                "SELECT COUNT(*) AS n FROM (SELECT ticket_id FROM order_lines WHERE live = 1 \
-                 GROUP BY ticket_id HAVING COUNT(*) > 1) AS twice",
-            ),
-            (
-                "a complete order does not own its tickets",
-                "SELECT COUNT(*) AS n FROM orders o JOIN order_lines l ON l.order_id = o.id \
-                 JOIN tickets t ON t.id = l.ticket_id WHERE o.status = 'complete' \
-                 AND (t.state <> 'sold' OR t.owner_id IS NULL OR t.owner_id <> o.buyer_id)",
-            ),
-            (
-                "a ticket is sold without a complete order",
-                "SELECT COUNT(*) AS n FROM tickets t WHERE t.state = 'sold' AND NOT EXISTS \
-                 (SELECT 1 FROM order_lines l JOIN orders o ON o.id = l.order_id \
-                 WHERE l.ticket_id = t.id AND o.status = 'complete')",
-            ),
-            (
-                "a complete order has not exactly one captured payment of its total",
-                "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'complete' AND 1 <> \
-                 (SELECT COUNT(*) FROM payments p WHERE p.order_id = o.id \
-                 AND p.state = 'captured' AND p.amount_minor = o.total_minor)",
-            ),
-            (
-                "money was taken for an order that is not complete",
-                "SELECT COUNT(*) AS n FROM orders o JOIN payments p ON p.order_id = o.id \
-                 WHERE p.state = 'captured' AND o.status <> 'complete'",
-            ),
-        ] {
+        for (broken, sql) in UNSOUND {
             assert_eq!(self.number(sql).await, 0, "{broken}");
         }
-        let owed = "SELECT CAST(COALESCE(SUM(total_minor), 0) AS BIGINT) AS n FROM orders \
-             WHERE status = 'complete'";
+        let owed = "SELECT CAST(COALESCE(SUM(l.price_minor), 0) AS BIGINT) AS n FROM orders o \
+             JOIN order_lines l ON l.order_id = o.id AND l.live = 1 WHERE o.status = 'complete'";
         assert_eq!(
             self.captured_minor(),
             self.number(owed).await,
             "the bank and the orders agree"
         );
+        let booked = "SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS n FROM ledger \
+             WHERE account = 'provider'";
+        assert_eq!(
+            self.captured_minor(),
+            self.number(booked).await,
+            "the bank and the books agree"
+        );
         self.assert_versions_without_gaps().await;
     }
 
-    async fn number(&self, sql: &str) -> i64 {
+    pub async fn number(&self, sql: &str) -> i64 {
         let row = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
             .fetch_one(self.db.reads())
             .await
@@ -418,6 +478,56 @@ impl App {
         row.get("n")
     }
 }
+
+/// What must not be found once payments have come to rest, and how it is looked for.
+const UNSOUND: [(&str, &str); 8] = [
+    (
+        "a ticket is live in two orders",
+        "SELECT COUNT(*) AS n FROM (SELECT ticket_id FROM order_lines WHERE live = 1 \
+         GROUP BY ticket_id HAVING COUNT(*) > 1) AS twice",
+    ),
+    (
+        "a complete order does not own its tickets",
+        "SELECT COUNT(*) AS n FROM orders o JOIN order_lines l ON l.order_id = o.id AND l.live = 1 \
+         JOIN tickets t ON t.id = l.ticket_id WHERE o.status = 'complete' \
+         AND (t.state <> 'sold' OR t.owner_id IS NULL OR t.owner_id <> o.buyer_id)",
+    ),
+    (
+        "a ticket is sold without a complete order",
+        "SELECT COUNT(*) AS n FROM tickets t WHERE t.state = 'sold' AND NOT EXISTS \
+         (SELECT 1 FROM order_lines l JOIN orders o ON o.id = l.order_id \
+         WHERE l.ticket_id = t.id AND l.live = 1 AND o.status IN ('complete', 'refunding'))",
+    ),
+    (
+        "a complete order has not exactly one captured payment of its total",
+        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'complete' AND 1 <> \
+         (SELECT COUNT(*) FROM payments p WHERE p.order_id = o.id \
+         AND p.state = 'captured' AND p.amount_minor = o.total_minor)",
+    ),
+    (
+        "money was taken for an order that is not complete",
+        "SELECT COUNT(*) AS n FROM orders o JOIN payments p ON p.order_id = o.id \
+         WHERE p.state = 'captured' AND o.status NOT IN ('complete', 'refunding')",
+    ),
+    (
+        "a refunded order has live tickets, or money of it is still here",
+        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'refunded' AND \
+         (EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = o.id AND l.live = 1) \
+         OR EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id \
+         AND p.received_minor <> p.refunded_minor))",
+    ),
+    (
+        "an entry of the books does not sum to zero",
+        "SELECT COUNT(*) AS n FROM (SELECT entry_id FROM ledger GROUP BY entry_id \
+         HAVING SUM(amount_minor) <> 0) AS broken",
+    ),
+    (
+        "the books of a payment differ from it",
+        "SELECT COUNT(*) AS n FROM payments p WHERE p.received_minor - p.refunded_minor <> \
+         (SELECT COALESCE(SUM(g.amount_minor), 0) FROM ledger g \
+         WHERE g.payment_id = p.id AND g.account = 'provider')",
+    ),
+];
 
 async fn listen() -> (String, TcpListener) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

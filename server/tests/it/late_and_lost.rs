@@ -1,0 +1,243 @@
+//! What comes late, is lost, or comes from elsewhere: no money without tickets, no tickets
+//! without money, whatever Stripe and the network do.
+
+use crate::support::{App, Client, on_both_engines, path};
+use serde_json::Value;
+use std::time::Duration;
+
+/// A seller, a buyer, and an order that waits for the buyer's bank.
+async fn at_the_bank(app: &App) -> (Client, Client, Value, Value, Value) {
+    let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+    let ticket = seller.ticket(&seller.event().await, 2500).await;
+    let order = buyer.reserve(&[&ticket]).await.expect(201);
+    let payment = buyer
+        .pay(&order, "pm_card_threeDSecure2Required")
+        .await
+        .expect(202);
+    (seller, buyer, ticket, order, payment)
+}
+
+fn intent(payment: &Value) -> &str {
+    payment["stripeId"].as_str().unwrap()
+}
+
+on_both_engines! {
+    /// S-3: paid a second before the end, and its webhook never comes.
+    async fn a_lost_webhook_is_made_up_for_by_the_last_look(app) {
+        let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
+        app.clock.advance(899);
+        app.approve_at_bank(&payment);
+        app.clock.advance(2);
+        app.sweep().await;
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!(buyer.ticket_now(&ticket).await["status"], "sold");
+        assert_eq!(app.captured_minor(), 2500);
+        app.assert_sound().await;
+    }
+
+    /// S-6: five times each, newest first.
+    async fn webhooks_in_any_order_and_number_make_one_payment(app) {
+        let (_, buyer, _, order, payment) = at_the_bank(app).await;
+        app.approve_at_bank(&payment);
+        let told = ["payment_intent.succeeded", "payment_intent.amount_capturable_updated",
+            "payment_intent.requires_action", "payment_intent.created"];
+        for round in 0..5 {
+            for event in told {
+                let event = format!("{event}#{round}");
+                app.webhook(&event, &payment, app.clock_seconds()).await.expect_2xx();
+            }
+            app.settle().await;
+        }
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!(app.events_of(&payment).await, [("PaymentCreated".to_owned(), 1)]);
+        assert_eq!(app.captured_minor(), 2500);
+        app.assert_sound().await;
+    }
+
+    /// S-7: Stripe took the money, said 500, and says so again for the same key.
+    async fn a_capture_that_stripe_replays_as_an_error_completes_once(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        app.answer_is_an_error("payment_intents.capture");
+        let paying = buyer.pay(&order, "pm_card_visa").await.expect(202);
+        assert_eq!(paying["status"], "processing");
+        app.settle().await;
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!((app.journal().len(), app.captured_minor()), (1, 2500));
+        app.assert_sound().await;
+    }
+
+    /// The same with the creation, and no webhook tells of it: the list does.
+    async fn a_creation_that_stripe_replays_as_an_error_is_found_in_its_list(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        app.answer_is_an_error("payment_intents.create");
+        buyer.pay(&order, "pm_card_visa").await.expect(202);
+        app.settle().await;
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!((app.journal().len(), app.captured_minor()), (1, 2500));
+        app.assert_sound().await;
+    }
+
+    /// S-8: Stripe is away from five seconds before the end until half an hour after it.
+    async fn stock_is_never_frozen_while_stripe_is_away(app) {
+        let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
+        app.clock.advance(895);
+        app.stripe_is_away();
+        app.approve_at_bank(&payment);
+        app.clock.advance(66);
+        let rival = app.user("rival").await;
+        let second = rival.reserve(&[&ticket]).await.expect(201);
+        assert_eq!(buyer.order(&order).await["status"], "expired");
+        app.clock.advance(600);
+        app.sweep().await;
+        app.stripe_is_back();
+        app.settle().await;
+        let late = buyer.get(&path("payments", &payment)).await.expect(200);
+        assert_eq!(late["status"], "voided");
+        assert_eq!(app.captured_minor(), 0);
+        assert_ne!(rival.order(&second).await["status"], "complete");
+        app.assert_sound().await;
+    }
+
+    /// S-14: somebody presses Capture at Stripe, and the order is long expired.
+    async fn money_that_no_order_stands_for_goes_back_once(app) {
+        let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
+        app.stripe_is_away();
+        app.clock.advance(961);
+        let rival = app.user("rival").await;
+        rival.reserve(&[&ticket]).await.expect(201);
+        app.approve_at_bank(&payment);
+        assert!(app.double.capture_at_dashboard(intent(&payment)));
+        app.stripe_is_back();
+        for _ in 0..2 {
+            app.webhooks_arrive().await;
+            app.settle().await;
+        }
+        assert_eq!(buyer.order(&order).await["status"], "expired");
+        let late = buyer.get(&path("payments", &payment)).await.expect(200);
+        assert_eq!(late["status"], "refunded");
+        assert_eq!((app.captured_minor(), app.count("refunds").await), (0, 1));
+        assert_eq!(app.incidents().await, ["unexpected_capture"]);
+        assert_eq!(
+            buyer.timeline(&order).await,
+            ["reserved", "payment_begun", "expired", "refund_begun", "refunded"]
+        );
+        app.assert_sound().await;
+    }
+
+    /// The same while the hold stands: the buyer gets their money back and may pay again.
+    async fn money_captured_elsewhere_goes_back_and_the_order_can_still_be_paid(app) {
+        let (_, buyer, _, order, payment) = at_the_bank(app).await;
+        app.approve_at_bank(&payment);
+        assert!(app.double.capture_at_dashboard(intent(&payment)));
+        app.webhooks_arrive().await;
+        app.settle().await;
+        assert_eq!(app.captured_minor(), 0);
+        let again = buyer.pay(&order, "pm_card_visa").await.expect(201);
+        assert_ne!(again["id"], payment["id"]);
+        assert_eq!((app.captured_minor(), app.journal().len()), (2500, 2));
+        app.assert_sound().await;
+    }
+
+    /// S-18: what is authorised is not what the order costs.
+    async fn another_amount_than_the_orders_is_never_taken(app) {
+        let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
+        assert!(app.double.set_amount(intent(&payment), 100));
+        app.approve_at_bank(&payment);
+        app.webhooks_arrive().await;
+        app.settle().await;
+        assert_ne!(buyer.order(&order).await["status"], "complete");
+        assert_ne!(buyer.ticket_now(&ticket).await["status"], "sold");
+        assert_eq!(app.captured_minor(), 0);
+        assert_eq!(app.incidents().await, ["wrong_amount"]);
+        assert!(app.mails().await.contains(&"attention".to_owned()));
+        app.assert_sound().await;
+    }
+
+    /// The buyer closes the tab at the worst moment: what has begun comes to its end.
+    async fn a_buyer_who_goes_away_while_paying_still_gets_their_tickets(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let mut orders = Vec::new();
+        for patience in [1, 3, 6, 10, 15, 25, 40] {
+            let ticket = seller.ticket(&event, 2500).await;
+            let order = buyer.reserve(&[&ticket]).await.expect(201);
+            let waiting = Duration::from_millis(patience);
+            let _ = tokio::time::timeout(waiting, buyer.pay(&order, "pm_card_visa")).await;
+            orders.push(order);
+        }
+        app.settle().await;
+        for order in orders {
+            let status = buyer.order(&order).await["status"].clone();
+            assert!(["created", "complete"].contains(&status.as_str().unwrap()), "{status}");
+        }
+        app.assert_sound().await;
+    }
+
+    /// The ways in which a delivery can go wrong: doubled, out of order, dropped, badly signed.
+    async fn faulty_deliveries_change_nothing(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        for fault in ["duplicate", "reorder", "drop", "bad_signature"] {
+            let ticket = seller.ticket(&event, 2500).await;
+            let order = buyer.reserve(&[&ticket]).await.expect(201);
+            let payment = buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
+            app.webhooks_go_wrong(fault);
+            app.approve_at_bank(&payment);
+            app.webhooks_arrive().await;
+            app.clock.advance(901);
+            app.sweep().await;
+            assert_eq!(buyer.order(&order).await["status"], "complete", "{fault}");
+        }
+        assert_eq!(app.captured_minor(), 10_000);
+        app.assert_sound().await;
+    }
+
+    /// The hourly comparison finds what nobody was told of, mends it and writes it down.
+    async fn the_comparison_finds_what_was_never_told(app) {
+        let (_, buyer, _, order, payment) = at_the_bank(app).await;
+        app.approve_at_bank(&payment);
+        app.clock.advance(120);
+        let found = app.reconciler.reconcile().await.unwrap();
+        assert_eq!((found.intents, found.mended, found.open), (1, 1, 0));
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        let again = app.reconciler.reconcile().await.unwrap();
+        assert_eq!((again.mended, again.open), (0, 0));
+        assert_eq!(app.count("incidents").await, 1);
+        assert_eq!(app.incidents().await, [""; 0]);
+        app.assert_sound().await;
+    }
+
+    /// What cannot be mended is left to a person: a payment of ours that Stripe does not know.
+    async fn the_comparison_reports_what_it_cannot_mend(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        let paid = buyer.pay(&order, "pm_card_visa").await.expect(201);
+        app.clock.advance(120);
+        app.forget_intent(&paid).await;
+        let found = app.reconciler.reconcile().await.unwrap();
+        assert_eq!(found.open, 2, "a second intent, and one that is not listed");
+        let again = app.reconciler.reconcile().await.unwrap();
+        assert_eq!(again.open, 2);
+        let open = app.incidents().await;
+        assert!(open.contains(&"missing_at_provider".to_owned()), "{open:?}");
+        assert!(open.contains(&"amounts_differ".to_owned()), "{open:?}");
+    }
+
+    /// A webhook signed with the secret of before a rotation counts; one of the other mode doesn't.
+    async fn both_secrets_count_while_one_replaces_the_other(app) {
+        let (_, _, _, _, payment) = at_the_bank(app).await;
+        let now = app.clock_seconds();
+        app.webhook_signed("evt_before", &payment, now, "whsec_of_before").await.expect_2xx();
+        app.webhook_signed("evt_other", &payment, now, "whsec_of_nobody").await.refused(400, "invalid");
+        assert_eq!(app.webhooks_stored("evt_before").await, 1);
+        assert_eq!(app.webhooks_stored("evt_other").await, 0);
+        let live = app.webhook_in_live_mode("evt_live", &payment).await;
+        live.invalid("livemode");
+        assert_eq!(app.webhooks_stored("evt_live").await, 0);
+    }
+}

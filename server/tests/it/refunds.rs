@@ -1,0 +1,206 @@
+//! Money back: who may, what becomes of tickets, orders and books, and what a bank can do to it.
+
+use crate::support::{App, Client, on_both_engines, path};
+use serde_json::{Value, json};
+
+/// A seller and a buyer who has bought so many of the seller's tickets, at 25.00 each.
+async fn bought(app: &App, count: usize, card: &str) -> (Client, Client, Value, Vec<Value>) {
+    let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+    let event = seller.event().await;
+    let mut tickets = Vec::new();
+    for _ in 0..count {
+        tickets.push(seller.ticket(&event, 2500).await);
+    }
+    let wanted: Vec<&Value> = tickets.iter().collect();
+    let order = buyer.reserve(&wanted).await.expect(201);
+    buyer.pay(&order, card).await.expect(201);
+    (seller, buyer, order, tickets)
+}
+
+async fn owed(seller: &Client) -> Value {
+    seller.get("/api/user/owed").await.expect(200)["owed"].clone()
+}
+
+on_both_engines! {
+    async fn a_seller_pays_a_whole_order_back(app) {
+        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
+        assert_eq!(owed(&seller).await, json!([{"amountMinor": 5000, "currency": "GBP"}]));
+        let refund = seller.refund_order(&order).await.expect(201);
+        assert_eq!((&refund["status"], &refund["amountMinor"]), (&json!("succeeded"), &json!(5000)));
+        assert_eq!(refund["ticketIds"].as_array().unwrap().len(), 2);
+        assert_eq!(buyer.order(&order).await["status"], "refunded");
+        for ticket in &tickets {
+            assert_eq!(buyer.ticket_now(ticket).await["status"], "withdrawn");
+        }
+        assert_eq!(app.captured_minor(), 0);
+        assert_eq!(owed(&seller).await, json!([{"amountMinor": 0, "currency": "GBP"}]));
+        assert_eq!(
+            buyer.timeline(&order).await,
+            ["reserved", "payment_begun", "paid", "refund_begun", "refunded"]
+        );
+        let seen = buyer.get(&format!("{}/refunds", path("orders", &order))).await.expect(200);
+        assert_eq!(seen["refunds"][0], refund);
+        assert_eq!(buyer.get(&path("refunds", &refund)).await.expect(200), refund);
+        seller.refund_order(&order).await.refused(409, "not_sold");
+        assert_eq!(app.mails().await, ["order_complete", "order_refunded"]);
+        app.assert_sound().await;
+    }
+
+    async fn one_ticket_of_an_order_is_paid_back_and_the_others_stay(app) {
+        let (seller, buyer, order, tickets) = bought(app, 3, "pm_card_visa").await;
+        let refund = seller.refund(&[&tickets[1]]).await.expect(201);
+        assert_eq!((&refund["status"], &refund["amountMinor"]), (&json!("succeeded"), &json!(2500)));
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "sold");
+        assert_eq!(buyer.ticket_now(&tickets[1]).await["status"], "withdrawn");
+        assert_eq!(app.captured_minor(), 5000);
+        seller.refund(&[&tickets[1]]).await.refused(409, "not_sold");
+        app.assert_sound().await;
+        seller.refund(&[&tickets[0], &tickets[2]]).await.expect(201);
+        assert_eq!(buyer.order(&order).await["status"], "refunded");
+        assert_eq!(app.captured_minor(), 0);
+        app.assert_sound().await;
+    }
+
+    async fn only_the_seller_and_operators_can_pay_back(app) {
+        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
+        let stranger = app.user("stranger").await;
+        for other in [&buyer, &stranger] {
+            other.refund(&[&tickets[0]]).await.refused(404, "not_found");
+            other.refund_order(&order).await.refused(404, "not_found");
+        }
+        app.anonymous().refund_order(&order).await.refused(401, "sign_in_required");
+        assert_eq!(app.captured_minor(), 5000);
+        app.make_operator(&stranger).await;
+        let refund = stranger.refund(&[&tickets[0]]).await.expect(201);
+        assert_eq!(seller.get(&path("refunds", &refund)).await.status, 404, "the seller did not ask");
+        stranger.refund_order(&order).await.expect(201);
+        assert_eq!(buyer.order(&order).await["status"], "refunded");
+        app.assert_sound().await;
+    }
+
+    async fn two_sellers_tickets_are_paid_back_each_by_its_own(app) {
+        let (ann, bob, buyer) =
+            (app.user("ann").await, app.user("bob").await, app.user("buyer").await);
+        let event = ann.event().await;
+        let (of_ann, of_bob) = (ann.ticket(&event, 2500).await, bob.ticket(&event, 4000).await);
+        let order = buyer.reserve(&[&of_ann, &of_bob]).await.expect(201);
+        buyer.pay(&order, "pm_card_visa").await.expect(201);
+        ann.refund_order(&order).await.refused(404, "not_found");
+        ann.refund(&[&of_ann, &of_bob]).await.refused(404, "not_found");
+        bob.refund(&[&of_bob]).await.expect(201);
+        assert_eq!(owed(&ann).await[0]["amountMinor"], 2500);
+        assert_eq!(owed(&bob).await[0]["amountMinor"], 0);
+        assert_eq!(app.captured_minor(), 2500);
+        app.assert_sound().await;
+    }
+
+    async fn what_makes_no_sense_is_refused_at_its_field(app) {
+        let (seller, _, order, tickets) = bought(app, 1, "pm_card_visa").await;
+        seller.post("/api/refunds", json!({})).await.invalid("ticketIds");
+        seller.post("/api/refunds", json!({"ticketIds": []})).await.invalid("ticketIds");
+        let both = json!({"ticketIds": [tickets[0]["id"]], "orderId": order["id"]});
+        seller.post("/api/refunds", both).await.invalid("ticketIds");
+        let unsold = seller.ticket(&seller.event().await, 100).await;
+        seller.refund(&[&unsold]).await.refused(409, "not_sold");
+        let unknown = json!({"ticketIds": ["00000000-0000-7000-8000-000000000000"]});
+        seller.post("/api/refunds", unknown).await.refused(404, "not_found");
+        assert_eq!((app.count("refunds").await, app.captured_minor()), (0, 2500));
+    }
+
+    async fn paying_back_twice_at_once_pays_back_once(app) {
+        let (seller, buyer, order, tickets) = bought(app, 1, "pm_card_visa").await;
+        let operator = app.user("operator").await;
+        app.make_operator(&operator).await;
+        for _ in 0..3 {
+            let wanted = [&tickets[0]];
+            let answers = futures::join!(
+                seller.refund(&wanted),
+                seller.refund_order(&order),
+                operator.refund_order(&order),
+                operator.refund(&wanted),
+            );
+            for answer in [answers.0, answers.1, answers.2, answers.3] {
+                assert!([201, 409].contains(&answer.status), "{}", answer.text);
+            }
+        }
+        assert_eq!(app.count("refunds").await, 1);
+        assert_eq!(app.captured_minor(), 0);
+        assert_eq!(buyer.order(&order).await["status"], "refunded");
+        app.assert_sound().await;
+    }
+
+    /// The bank takes its time: the tickets stay the buyer's until the money is back.
+    async fn a_refund_that_takes_time_ends_by_its_webhook(app) {
+        let (seller, buyer, order, tickets) = bought(app, 1, "pm_card_pendingRefund").await;
+        let refund = seller.refund_order(&order).await.expect(201);
+        assert_eq!(refund["status"], "pending");
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "sold");
+        seller.refund_order(&order).await.refused(409, "refund_in_progress");
+        seller.refund(&[&tickets[0]]).await.refused(409, "refund_in_progress");
+        app.clock.advance(10);
+        app.webhooks_arrive().await;
+        assert_eq!(buyer.order(&order).await["status"], "refunded");
+        assert_eq!(buyer.get(&path("refunds", &refund)).await.expect(200)["status"], "succeeded");
+        assert_eq!(app.captured_minor(), 0);
+        app.assert_sound().await;
+    }
+
+    /// S-15: it had gone through, and days later the bank sends it back.
+    async fn a_refund_that_fails_later_leaves_the_buyer_their_tickets(app) {
+        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_refundFail").await;
+        let refund = seller.refund(&[&tickets[0]]).await.expect(201);
+        assert_eq!(refund["status"], "succeeded");
+        assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "withdrawn");
+        app.clock.advance(3 * 24 * 3600);
+        app.webhooks_arrive().await;
+        assert_eq!(buyer.get(&path("refunds", &refund)).await.expect(200)["status"], "failed");
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "sold");
+        assert_eq!(app.captured_minor(), 5000);
+        assert_eq!(owed(&seller).await[0]["amountMinor"], 5000);
+        assert_eq!(app.incidents().await, ["refund_failed"]);
+        assert_eq!(
+            buyer.timeline(&order).await,
+            ["reserved", "payment_begun", "paid", "refund_begun", "refund_failed"]
+        );
+        app.assert_sound().await;
+        // Another try is possible.
+        seller.refund(&[&tickets[0]]).await.expect(201);
+        assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "withdrawn");
+    }
+
+    /// Stripe's answer is lost, or is an error that Stripe replays: the money goes back once.
+    async fn a_refund_whose_answer_is_lost_is_found_again(app) {
+        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
+        app.answer_is_lost("refunds.create");
+        let lost = seller.refund(&[&tickets[0]]).await.expect(201);
+        assert_eq!(lost["status"], "pending");
+        app.settle().await;
+        assert_eq!(app.captured_minor(), 2500);
+        app.answer_is_an_error("refunds.create");
+        seller.refund(&[&tickets[1]]).await.expect(201);
+        app.settle().await;
+        assert_eq!(app.captured_minor(), 0);
+        assert_eq!(buyer.order(&order).await["status"], "refunded");
+        assert_eq!(app.incidents().await, [""; 0]);
+        app.assert_sound().await;
+    }
+
+    /// Somebody refunds at Stripe's own pages: the books follow, and a person is told.
+    async fn a_refund_made_elsewhere_goes_into_the_books(app) {
+        let (_, buyer, order, tickets) = bought(app, 1, "pm_card_visa").await;
+        let payment = buyer.order(&order).await["paymentId"].clone();
+        let payment = buyer.get(&path("payments", &json!({"id": payment}))).await.expect(200);
+        app.double.refund_at_dashboard(payment["stripeId"].as_str().unwrap(), 1000).unwrap();
+        app.webhooks_arrive().await;
+        app.settle().await;
+        assert_eq!(app.incidents().await, ["refund_elsewhere"]);
+        assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "sold");
+        let books = "SELECT CAST(SUM(amount_minor) AS BIGINT) AS n FROM ledger WHERE account = 'provider'";
+        assert_eq!(app.number(books).await, 1500);
+        app.webhooks_arrive().await;
+        assert_eq!(app.count("refunds").await, 1, "told twice, written once");
+    }
+}
