@@ -7,7 +7,7 @@ use crate::{
     files::Files,
     health::Health,
     outbox::Live,
-    payments::{Gateway, StripeGateway, WebhookSecrets},
+    payments::{CALLS_AT_ONCE, Gateway, StripeGateway, WebhookSecrets},
     router::{Web, router},
     seed,
     state::{Parts, Shop},
@@ -56,6 +56,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         webhook_secrets: paying.webhook_secrets,
         holds: config.holds,
         public_url: config.public_url.clone(),
+        calls_at_once: CALLS_AT_ONCE,
         rate_limits: config.rate_limits,
     })?;
     let draining = Arc::new(AtomicBool::new(false));

@@ -37,6 +37,8 @@ pub struct Parts {
     pub holds: Holds,
     /// The shop's own origin, without a trailing slash.
     pub public_url: String,
+    /// For how many payments Stripe is called at once by jobs.
+    pub calls_at_once: usize,
     /// Whether tries are counted.
     pub rate_limits: bool,
 }
@@ -96,6 +98,7 @@ impl Shop {
             clock.clone(),
             gateway.clone(),
             calls_wait,
+            parts.calls_at_once,
         ));
         let reconciler = Reconciler::new(db.clone(), clock.clone(), gateway, engine.clone());
         Ok(Self {

@@ -36,8 +36,8 @@ const LIST_MARGIN_SECONDS: i64 = 300;
 const CALLS_MAX: usize = 8;
 /// What one round of draining takes on.
 const BATCH: i64 = 100;
-/// How many payments are looked after at once: a slow answer for one holds nobody else up.
-const AT_ONCE: usize = 8;
+/// How many payments a shop looks after at once: a slow answer for one holds nobody else up.
+pub const CALLS_AT_ONCE: usize = 8;
 
 /// What a buyer is told about the call that they caused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,7 @@ pub struct Engine {
     clock: SharedClock,
     gateway: Arc<dyn Gateway>,
     wake: Arc<Notify>,
+    calls_at_once: usize,
 }
 
 /// What a look before a repeated call shows.
@@ -85,13 +86,21 @@ enum Outcome {
 }
 
 impl Engine {
-    /// An engine that calls `gateway`, and drains when `wake` is notified.
-    pub fn new(db: Db, clock: SharedClock, gateway: Arc<dyn Gateway>, wake: Arc<Notify>) -> Self {
+    /// An engine that calls `gateway`, for at most `calls_at_once` payments at a time where it
+    /// drains, which it does when `wake` is notified.
+    pub fn new(
+        db: Db,
+        clock: SharedClock,
+        gateway: Arc<dyn Gateway>,
+        wake: Arc<Notify>,
+        calls_at_once: usize,
+    ) -> Self {
         Self {
             db,
             clock,
             gateway,
             wake,
+            calls_at_once,
         }
     }
 
@@ -198,14 +207,14 @@ impl Engine {
         let webhooks = store::inbox_waiting(self.db.reads(), BATCH).await?;
         let acted = stream::iter(webhooks)
             .map(|waiting| self.act_on(waiting))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(self.calls_at_once)
             .fold(0, |done, acted| async move { done + counted(acted) })
             .await;
         let now = self.clock.now_micros();
         let due = store::payments_due(self.db.reads(), now, BATCH).await?;
         let driven = stream::iter(due)
             .map(|payment| async move { self.drive(payment).await.map(|_| true) })
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(self.calls_at_once)
             .fold(0, |done, driven| async move { done + counted(driven) })
             .await;
         Ok(acted + driven)
@@ -218,7 +227,7 @@ impl Engine {
         let found = store::payments_to_look_at(self.db.reads(), now, BATCH).await?;
         stream::iter(found)
             .map(|payment| self.look(payment))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(self.calls_at_once)
             .for_each(|looked| async move {
                 counted(looked);
             })
@@ -337,12 +346,7 @@ impl Engine {
         };
         let done = match effect.kind {
             EffectKind::Capture => intent.status != IntentStatus::RequiresCapture,
-            EffectKind::Void => {
-                matches!(
-                    intent.status,
-                    IntentStatus::Canceled | IntentStatus::Succeeded
-                )
-            }
+            EffectKind::Void => is_end(&intent),
             EffectKind::Create => true,
             // Another card is wanted: it has not been tried.
             EffectKind::Confirm => intent.status != IntentStatus::RequiresPaymentMethod,
@@ -565,8 +569,18 @@ async fn settle_in_txn(
         return Ok(());
     };
     match outcome {
+        // Cancelled in vain: Stripe is at it. The intent is not given up until it says so.
+        Outcome::Known(intent)
+            if effect.kind == EffectKind::Void && stray(effect).is_none() && !is_end(&intent) =>
+        {
+            transitions::apply_locked(conn, &row, &intent, now).await?;
+            postpone(conn, effect, &format!("it is {:?}", intent.status), now).await
+        }
         Outcome::Known(intent) => {
-            store::effect_settle(conn, &effect.id, None).await?;
+            // Who comes second knows nothing newer.
+            if !store::effect_settle(conn, &effect.id, None).await? {
+                return Ok(());
+            }
             transitions::apply_locked(conn, &row, &intent, now).await
         }
         Outcome::GivenBack(refund) => {
@@ -588,14 +602,25 @@ async fn settle_in_txn(
             store::effect_settle(conn, &effect.id, None).await?;
             transitions::never_made(conn, payment).await
         }
-        Outcome::Later(error) => {
-            let pause = (1_i64 << effect.tries.clamp(1, 6)).min(BACK_OFF_MAX_SECONDS);
-            let next_at = now + pause * 1_000_000;
-            store::effect_postpone(conn, &effect.id, next_at, &error)
-                .await
-                .map_err(Fault::from)
-        }
+        Outcome::Later(error) => postpone(conn, effect, &error, now).await,
     }
+}
+
+/// Again later, and later each time.
+async fn postpone(conn: &mut Conn, effect: &EffectRow, why: &str, now: i64) -> FaultResult<()> {
+    let pause = (1_i64 << effect.tries.clamp(1, 6)).min(BACK_OFF_MAX_SECONDS);
+    let next_at = now + pause * 1_000_000;
+    store::effect_postpone(conn, &effect.id, next_at, why)
+        .await
+        .map_err(Fault::from)
+}
+
+/// Nothing becomes of this intent any more but refunds.
+fn is_end(intent: &Intent) -> bool {
+    matches!(
+        intent.status,
+        IntentStatus::Canceled | IntentStatus::Succeeded
+    )
 }
 
 fn refund_of(effect: &EffectRow) -> Option<RefundId> {

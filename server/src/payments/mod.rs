@@ -17,7 +17,7 @@ mod stripe;
 mod transitions;
 mod webhook;
 
-pub use engine::Engine;
+pub use engine::{CALLS_AT_ONCE, Engine};
 pub use gateway::Gateway;
 pub use reconcile::{Found, Reconciler};
 pub use service::PaymentsService;

@@ -98,6 +98,10 @@ impl Reconciler {
                 break;
             }
         }
+        // A bank may take weeks over a refund.
+        for row in store::payments_with_refunds_under_way(self.db.reads()).await? {
+            self.compare_refunds(&row, &mut found).await?;
+        }
         let before = self.clock.now_micros() - UNDER_WAY_MICROS;
         // A day of margin: the provider's list begins by its own clock.
         let from = (since + DAY_SECONDS) * 1_000_000;

@@ -116,13 +116,9 @@ impl PaymentsService {
                 "This card could not be used. Enter it again, or try another.",
             )
             .into()),
-            State::Open | State::Failed => {
-                metrics::counter!("stagedoor_payments_total", "result" => "declined").increment(1);
-                let message = row
-                    .declined
-                    .unwrap_or_else(|| "The card was declined. Try another.".to_owned());
-                Err(AppError::PaymentDeclined { message }.into())
-            }
+            State::Open | State::Failed => Err(declined(row)),
+            // The card gave way behind the fence; the order waits for another.
+            State::Voiding | State::Voided if row.declined.is_some() => Err(declined(row)),
             State::Voiding | State::Voided => {
                 let order = orders::order_find(self.db.reads(), row.order)
                     .await?
@@ -189,6 +185,14 @@ impl PaymentsService {
             Err(AppError::NotFound.into())
         }
     }
+}
+
+fn declined(row: PaymentRow) -> Fault {
+    metrics::counter!("stagedoor_payments_total", "result" => "declined").increment(1);
+    let message = row
+        .declined
+        .unwrap_or_else(|| "The card was declined. Try another.".to_owned());
+    AppError::PaymentDeclined { message }.into()
 }
 
 fn check_token(token: &str) -> Result<String, AppError> {

@@ -202,6 +202,18 @@ pub async fn payment_captured(
     row.as_ref().map(PaymentRow::read).transpose()
 }
 
+/// Payments with a refund that Stripe has not come to an end with.
+pub async fn payments_with_refunds_under_way<'e>(
+    on: impl AnyExecutor<'e>,
+) -> Result<Vec<PaymentRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM payments WHERE id IN \
+         (SELECT payment_id FROM refunds WHERE state IN ('intended', 'pending'))"
+    );
+    let rows = query(AssertSqlSafe(sql)).fetch_all(on).await?;
+    rows.iter().map(PaymentRow::read).collect()
+}
+
 /// Payments begun between these moments that took money.
 pub async fn payments_with_money<'e>(
     on: impl AnyExecutor<'e>,
@@ -534,15 +546,35 @@ pub async fn void_insert(
     payment: PaymentId,
     now_micros: i64,
 ) -> Result<(), sqlx::Error> {
-    let row = query(
-        "SELECT COUNT(*) AS voids FROM payment_effects WHERE payment_id = $1 AND kind = 'void'",
-    )
-    .bind(payment.to_string())
-    .fetch_one(&mut *conn)
-    .await?;
-    let number: i64 = row.try_get("voids")?;
+    let number = effects_count(conn, payment, EffectKind::Void).await?;
     let key = format!("void:{payment}:{number}");
     effect_insert(conn, payment, EffectKind::Void, &key, "{}", now_micros).await
+}
+
+/// Writes the call down that takes the money.
+pub async fn capture_insert(
+    conn: &mut Conn,
+    payment: PaymentId,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let number = effects_count(conn, payment, EffectKind::Capture).await?;
+    let key = format!("cap:{payment}:{number}");
+    effect_insert(conn, payment, EffectKind::Capture, &key, "{}", now_micros).await
+}
+
+/// How many calls of a kind there have been for a payment: the next one's number.
+async fn effects_count(
+    conn: &mut Conn,
+    payment: PaymentId,
+    kind: EffectKind,
+) -> Result<i64, sqlx::Error> {
+    let row =
+        query("SELECT COUNT(*) AS calls FROM payment_effects WHERE payment_id = $1 AND kind = $2")
+            .bind(payment.to_string())
+            .bind(kind.name())
+            .fetch_one(conn)
+            .await?;
+    row.try_get("calls")
 }
 
 /// Stores a webhook, once. False: it was there already.

@@ -123,7 +123,7 @@ async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<
         ));
     };
     match newest.state {
-        State::Voided | State::Failed | State::Refunding | State::Refunded => {
+        State::Voided | State::Failed | State::Refunded => {
             let payment = insert_payment(conn, begin, order, newest.attempt + 1).await?;
             // The order shows another payment than before.
             let row = query(AssertSqlSafe(format!(
@@ -260,7 +260,7 @@ pub(super) async fn apply_locked(
     match intent.status {
         IntentStatus::RequiresPaymentMethod | IntentStatus::RequiresConfirmation => {
             if row.state == State::Capturing {
-                return capture_refused(conn, row, "open").await;
+                return capture_declined(conn, row, intent, now).await;
             }
             wait_for_buyer(conn, payment, "open", intent).await
         }
@@ -361,14 +361,18 @@ async fn authorised(
     Ok(())
 }
 
-/// O3, the fence: the hold still stands, so the tickets cannot lapse any more.
+/// O3, the fence: the hold still stands, so the tickets cannot lapse any more. By the clock and by
+/// the tickets: who reads another clock may have changed one that seemed free.
 async fn fence(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool> {
     if row.state == State::Voiding {
         return Ok(false);
     }
     let moved = query(
         "UPDATE orders SET status = 'capturing' WHERE id = $1 AND status = 'awaiting_payment' \
-         AND hold_until > $2 AND total_minor = $3 AND currency = $4",
+         AND hold_until > $2 AND total_minor = $3 AND currency = $4 \
+         AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN tickets t ON t.id = l.ticket_id \
+           WHERE l.order_id = orders.id AND NOT (t.state = 'listed' AND t.held_by = orders.id \
+             AND t.version = l.ticket_version))",
     )
     .bind(row.order.to_string())
     .bind(now)
@@ -434,8 +438,7 @@ async fn capture(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<()>
             "state",
         ));
     }
-    let key = format!("cap:{}:{}", row.id, row.confirmations);
-    store::effect_insert(conn, row.id, EffectKind::Capture, &key, "{}", now).await?;
+    store::capture_insert(conn, row.id, now).await?;
     Ok(())
 }
 
@@ -561,11 +564,11 @@ async fn unexpected_capture(
 /// Nothing can be taken from this intent any more.
 async fn canceled(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
     if row.state == State::Capturing {
-        return capture_refused(conn, row, "voided").await;
+        unfence(conn, row).await?;
     }
     query(
         "UPDATE payments SET state = 'voided', client_secret = NULL, bank_url = NULL \
-         WHERE id = $1 AND state IN ('intended', 'open', 'requires_action', 'voiding')",
+         WHERE id = $1 AND state IN ('intended', 'open', 'requires_action', 'capturing', 'voiding')",
     )
     .bind(row.id.to_string())
     .execute(&mut *conn)
@@ -574,19 +577,30 @@ async fn canceled(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
     Ok(())
 }
 
-/// O5: behind the fence, but the money will not come. The hold goes back to its old end; if that
-/// has passed, the order expires as any other.
-async fn capture_refused(
+/// O5: behind the fence, but the card would not give the money after all. The intent is given up,
+/// and the next card makes a new one; if the hold is over, the order expires as any other.
+///
+/// Not while the capture is still to be made: what says so may be older than the fence.
+async fn capture_declined(
     conn: &mut Conn,
     row: &PaymentRow,
-    state: &'static str,
+    intent: &Intent,
+    now: i64,
 ) -> FaultResult<()> {
+    let moved = query(
+        "UPDATE payments SET state = 'voiding', declined = $2 WHERE id = $1 \
+         AND state = 'capturing' AND NOT EXISTS \
+         (SELECT 1 FROM payment_effects e WHERE e.payment_id = $1 AND e.state = 'pending')",
+    )
+    .bind(row.id.to_string())
+    .bind(intent.declined.clone())
+    .execute(&mut *conn)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(());
+    }
     unfence(conn, row).await?;
-    query("UPDATE payments SET state = $2 WHERE id = $1 AND state = 'capturing'")
-        .bind(row.id.to_string())
-        .bind(state)
-        .execute(conn)
-        .await?;
+    store::void_insert(conn, row.id, now).await?;
     Ok(())
 }
 
