@@ -1,0 +1,139 @@
+//! What must hold: in every state, of every step, and once everything has come to rest. Says
+//! only that something is broken, never why.
+
+use super::{
+    Model,
+    world::{Intent, Kind, Paying, Progress, Refund, Sale, Stage, State, Until},
+};
+
+/// What can be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invariant {
+    /// A ticket is in one live order at most.
+    OneLiveOrder,
+    /// A live order whose time is not over has the lock on each of its tickets.
+    LockIsKept,
+    /// We take money only behind the fence.
+    CaptureBehindFence,
+    /// A complete order has a captured payment and all its tickets, and nobody else has either.
+    CompleteIsPaid,
+    /// What we call voided can never be charged: so a second payment never doubles the first.
+    VoidedIsVoid,
+    /// No price moves while a hold stands, and the price that is charged is the ticket's.
+    PriceStandsUnderHold,
+    /// One effect makes one object at Stripe.
+    OneObjectPerEffect,
+    /// Orders move as the table of `orders/rules.rs` says, or back from a refund that failed; so
+    /// they leave an end only by a revival or a refund.
+    OrdersMoveByTheTable,
+    /// No payment has more calls in a row than the engine makes in one go.
+    FewCallsWait,
+    /// At rest: what the bank took for an order and kept is its total if it is complete, else
+    /// nothing; unless the bank refused a refund, and a person was asked.
+    BankAgrees,
+    /// At rest: no order that came to nothing keeps an authorisation.
+    NoAuthorisationIsLeft,
+    /// At rest: every order has come to an end, and no call waits.
+    EveryOrderEnds,
+    /// It does come to rest.
+    ComesToRest,
+}
+
+/// Whether `holds` does.
+fn require(holds: bool, invariant: Invariant) -> Result<(), Invariant> {
+    if holds { Ok(()) } else { Err(invariant) }
+}
+
+impl Model {
+    /// What holds in every state.
+    pub fn check(self, s: &State) -> Result<(), Invariant> {
+        for ticket in 0..2 {
+            let live = |order: &usize| {
+                s.orders[*order].stage.is_live() && self.lines(*order).any(|line| line == ticket)
+            };
+            require((0..2).filter(live).count() <= 1, Invariant::OneLiveOrder)?;
+        }
+        for order in 0..2 {
+            self.check_order(s, order)?;
+        }
+        Ok(())
+    }
+
+    fn check_order(self, s: &State, order: usize) -> Result<(), Invariant> {
+        let row = &s.orders[order];
+        let payment = &row.payment;
+        require(!payment.doubled, Invariant::OneObjectPerEffect)?;
+        if matches!(payment.stage, Paying::Voided | Paying::Failed) {
+            let nothing = matches!(payment.intent, Intent::None | Intent::Gone);
+            let [oldest, ..] = payment.calls;
+            let comes =
+                oldest.kind == Kind::Create && !matches!(oldest.progress, Progress::Answered(_));
+            require(nothing && !comes, Invariant::VoidedIsVoid)?;
+        }
+        let complete = row.stage == Stage::Complete;
+        let captured = payment.stage == Paying::Captured;
+        require(complete == captured, Invariant::CompleteIsPaid)?;
+        if complete {
+            let paid = payment.intent == Intent::Taken && payment.refund != Refund::Done;
+            require(paid, Invariant::CompleteIsPaid)?;
+        }
+        let owns = complete || row.stage == Stage::Refunding;
+        let fenced = row.stage == Stage::Capturing;
+        let waiting = matches!(row.stage, Stage::Created | Stage::AwaitingPayment);
+        for ticket in self.lines(order) {
+            let what = &s.tickets[ticket];
+            let has = usize::from(what.holder) == order;
+            let sold = what.sale == Sale::Sold && has;
+            require(sold == owns, Invariant::CompleteIsPaid)?;
+            if fenced || (waiting && !s.lapsed(order)) {
+                let locked = s.holds(order, ticket);
+                let kept = locked && fenced == (what.until == Until::Captured);
+                require(kept, Invariant::LockIsKept)?;
+                require(!row.repriced[ticket], Invariant::PriceStandsUnderHold)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What holds once nothing is under way any more.
+pub fn check_rest(s: &State) -> Result<(), Invariant> {
+    for row in &s.orders {
+        let payment = &row.payment;
+        let complete = row.stage == Stage::Complete;
+        let kept = payment.intent == Intent::Taken && payment.refund != Refund::Done;
+        let known_failure = row.attention && payment.refund == Refund::Failed;
+        require(kept == complete || known_failure, Invariant::BankAgrees)?;
+        let reserved = payment.intent == Intent::Authorised;
+        require(!reserved, Invariant::NoAuthorisationIsLeft)?;
+        let ended = matches!(
+            row.stage,
+            Stage::Absent | Stage::Complete | Stage::Expired | Stage::Cancelled | Stage::Refunded
+        );
+        let waits = payment.calls.iter().any(|call| call.kind != Kind::None);
+        require(ended && !waits, Invariant::EveryOrderEnds)?;
+    }
+    Ok(())
+}
+
+/// Whether orders may move so.
+pub fn check_step(before: &State, after: &State) -> Result<(), Invariant> {
+    for (was, is) in before.orders.iter().zip(&after.orders) {
+        let allowed = was.stage == is.stage
+            || matches!(
+                (was.stage, is.stage),
+                (Stage::Absent, Stage::Created)
+                    | (Stage::Created, Stage::AwaitingPayment)
+                    | (Stage::AwaitingPayment | Stage::Expired, Stage::Capturing)
+                    | (Stage::Capturing, Stage::Complete | Stage::AwaitingPayment)
+                    | (
+                        Stage::Created | Stage::AwaitingPayment,
+                        Stage::Expired | Stage::Cancelled
+                    )
+                    | (Stage::Complete, Stage::Refunding)
+                    | (Stage::Refunding, Stage::Refunded | Stage::Complete)
+            );
+        require(allowed, Invariant::OrdersMoveByTheTable)?;
+    }
+    Ok(())
+}

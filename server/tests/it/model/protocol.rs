@@ -1,0 +1,503 @@
+//! Our side: the transactions of orders, tickets and payments, as `orders/transitions.rs`,
+//! `tickets/holds.rs` and `payments/transitions.rs` make them. Each function is one commit, or a
+//! part of one; what it returns `Err` for is an invariant that the step itself breaks.
+//!
+//! The unique indexes that would stop a mistake at the last moment are left out on purpose: the
+//! moves have to be right without them. Only the key of a capture is used once, as a rule.
+
+use super::{
+    Model, Mutation,
+    invariants::Invariant,
+    world::{
+        AGE_IN_TIME, AGE_LAPSED, AGE_OLD, Answer, CALLS, Call, GHOST_CAPTURE, GHOST_VOID, Intent,
+        Kind, NO_CALL, NO_PAYMENT, NOBODY, Order, Paying, Progress, Refund, Sale, Stage, State,
+        Until,
+    },
+};
+
+/// Whether a transaction committed; the invariant that it breaks, if it does.
+pub type Done = Result<bool, Invariant>;
+
+/// Which clock a transaction read: it may have waited since, or its machine may be slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    Right,
+    Slow,
+}
+
+impl Model {
+    fn is(self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    /// The tickets of an order.
+    pub fn lines(self, order: usize) -> impl Iterator<Item = usize> + use<> {
+        let wants = self.world.wants[order];
+        (0..2).filter(move |ticket| wants & (1 << ticket) != 0)
+    }
+
+    /// The lines of orders that there are, on this ticket.
+    fn lines_on(self, s: &mut State, ticket: usize) -> impl Iterator<Item = &mut Order> {
+        let wants = self.world.wants;
+        s.orders
+            .iter_mut()
+            .zip(wants)
+            .filter(move |(row, wants)| row.stage != Stage::Absent && wants & (1 << ticket) != 0)
+            .map(|(row, _)| row)
+    }
+
+    /// A ticket's version moves on, and with it away from every line that remembers it.
+    fn touch(self, s: &mut State, ticket: usize) {
+        for row in self.lines_on(s, ticket) {
+            row.drift[ticket] = (row.drift[ticket] + 1).min(2);
+        }
+    }
+
+    /// Takes all tickets of the order that nobody holds, or none.
+    pub fn reserve(self, s: &mut State, order: usize) -> bool {
+        let free = |ticket: usize| {
+            s.tickets[ticket].sale == Sale::Listed && s.tickets[ticket].holder == NOBODY
+        };
+        if s.orders[order].stage != Stage::Absent || !self.lines(order).all(free) {
+            return false;
+        }
+        for ticket in self.lines(order) {
+            self.hold(s, ticket, order, Until::HoldUntil);
+            s.orders[order].repriced[ticket] = false;
+        }
+        s.orders[order].stage = Stage::Created;
+        s.second_is_older = order == 0 && s.orders[1].stage != Stage::Absent;
+        true
+    }
+
+    fn hold(self, s: &mut State, ticket: usize, order: usize, until: Until) {
+        self.touch(s, ticket);
+        s.tickets[ticket].holder = u8::try_from(order).unwrap_or(NOBODY);
+        s.tickets[ticket].until = until;
+        s.orders[order].drift[ticket] = 0;
+    }
+
+    fn hold_until(self, s: &mut State, order: usize, until: Until) {
+        for ticket in self.lines(order) {
+            if s.holds(order, ticket) {
+                s.tickets[ticket].until = until;
+            }
+        }
+    }
+
+    /// The seller changes a price that nobody's hold protects.
+    pub fn edit(self, s: &mut State, ticket: usize) -> Done {
+        let locked = s.is_locked(ticket);
+        if s.tickets[ticket].sale != Sale::Listed || (locked && !self.is(Mutation::EditUnderHold)) {
+            return Ok(false);
+        }
+        if locked {
+            return Err(Invariant::PriceStandsUnderHold);
+        }
+        for row in self.lines_on(s, ticket) {
+            row.repriced[ticket] = true;
+        }
+        self.touch(s, ticket);
+        Ok(true)
+    }
+
+    /// The seller takes a listing back; a hold that has lapsed goes with it.
+    pub fn withdraw(self, s: &mut State, ticket: usize) -> bool {
+        if s.tickets[ticket].sale != Sale::Listed || s.is_locked(ticket) {
+            return false;
+        }
+        s.tickets[ticket].sale = Sale::Withdrawn;
+        s.tickets[ticket].holder = NOBODY;
+        self.touch(s, ticket);
+        true
+    }
+
+    /// A timer, the sweep or a rival finds that the hold has run out.
+    pub fn expire(self, s: &mut State, order: usize) -> Done {
+        let unpaid = matches!(
+            s.orders[order].stage,
+            Stage::Created | Stage::AwaitingPayment
+        );
+        if self.is(Mutation::ReleaseByTicket) && !unpaid && s.lapsed(order) {
+            for ticket in self.lines(order) {
+                s.tickets[ticket].holder = NOBODY;
+                self.touch(s, ticket);
+            }
+            return Ok(s.orders[order].stage != Stage::Absent);
+        }
+        if !unpaid || !s.lapsed(order) {
+            return Ok(false);
+        }
+        s.orders[order].stage = Stage::Expired;
+        self.give_back(s, order).map(|()| true)
+    }
+
+    /// The buyer gives up, unless a card is being charged.
+    pub fn cancel(self, s: &mut State, order: usize) -> Done {
+        let allowed = match s.orders[order].stage {
+            Stage::Created => true,
+            Stage::AwaitingPayment => s.orders[order].payment.stage != Paying::Intended,
+            Stage::Capturing => self.is(Mutation::CancelWhileCapturing),
+            _ => false,
+        };
+        if !allowed || s.lapsed(order) {
+            return Ok(false);
+        }
+        s.orders[order].stage = Stage::Cancelled;
+        self.give_back(s, order).map(|()| true)
+    }
+
+    fn give_back(self, s: &mut State, order: usize) -> Result<(), Invariant> {
+        for ticket in self.lines(order) {
+            if s.holds(order, ticket) {
+                s.tickets[ticket].holder = NOBODY;
+                s.tickets[ticket].until = Until::HoldUntil;
+                self.touch(s, ticket);
+            }
+        }
+        self.void(s, order)
+    }
+
+    fn void(self, s: &mut State, order: usize) -> Result<(), Invariant> {
+        let payment = &mut s.orders[order].payment;
+        let under_way = [Paying::Intended, Paying::Open, Paying::RequiresAction];
+        if !under_way.contains(&payment.stage) {
+            return Ok(());
+        }
+        payment.stage = Paying::Voiding;
+        if self.is(Mutation::DropVoid) {
+            return Ok(());
+        }
+        write_down(s, order, Kind::Void)
+    }
+
+    /// Brings our side up to what Stripe says, or said some time ago.
+    pub fn apply(self, s: &mut State, order: usize, said: Intent, clock: Clock) -> Done {
+        let payment = &mut s.orders[order].payment;
+        let stage = payment.stage;
+        match said {
+            Intent::None | Intent::Processing => {}
+            Intent::Declined if stage == Paying::Capturing => self.not_taken(s, order)?,
+            Intent::Declined => wait_for_buyer(s, order, Paying::Open),
+            Intent::Asks => wait_for_buyer(s, order, Paying::RequiresAction),
+            Intent::Authorised => return self.authorised(s, order, clock),
+            Intent::Gone if stage == Paying::Capturing => {
+                self.capture_refused(s, order, Paying::Voided);
+            }
+            Intent::Gone if may_be_charged(stage) => payment.stage = Paying::Voided,
+            Intent::Gone => {}
+            Intent::Taken => self.succeeded(s, order)?,
+        }
+        Ok(true)
+    }
+
+    /// The capture was declined. Believed once no call is under way: before that it may be what
+    /// was said of an earlier card, told late. The intent is given up with it: were it to be
+    /// authorised once more, "authorised" told late would be taken for the new card's.
+    fn not_taken(self, s: &mut State, order: usize) -> Result<(), Invariant> {
+        let settled = s.orders[order].payment.calls == [NO_CALL; CALLS];
+        if !settled && !self.is(Mutation::BelieveLateDecline) {
+            return Ok(());
+        }
+        self.capture_refused(s, order, Paying::Open);
+        if self.is(Mutation::KeepRefusedIntent) {
+            return Ok(());
+        }
+        self.void(s, order)
+    }
+
+    fn authorised(self, s: &mut State, order: usize, clock: Clock) -> Done {
+        if !may_be_charged(s.orders[order].payment.stage) {
+            return Ok(true);
+        }
+        let fenced = self.fence(s, order, clock);
+        if fenced || self.revive(s, order) || self.is(Mutation::CaptureWithoutFence) {
+            let payment = &mut s.orders[order].payment;
+            payment.stage = Paying::Capturing;
+            write_down(s, order, Kind::Capture)?;
+        } else {
+            self.void(s, order)?;
+        }
+        Ok(true)
+    }
+
+    fn fence(self, s: &mut State, order: usize, clock: Clock) -> bool {
+        let row = s.orders[order];
+        let end = AGE_LAPSED + u8::from(clock == Clock::Slow);
+        let in_time = row.age < end || self.is(Mutation::FenceUnchecked);
+        let untouched = |ticket| s.holds(order, ticket) && row.drift[ticket] == 0;
+        let trusting = self.is(Mutation::FenceByClock) || self.is(Mutation::FenceUnchecked);
+        let held = trusting || self.lines(order).all(untouched);
+        if row.stage != Stage::AwaitingPayment
+            || row.payment.stage == Paying::Voiding
+            || !(in_time && held)
+        {
+            return false;
+        }
+        s.orders[order].stage = Stage::Capturing;
+        self.hold_until(s, order, Until::Captured);
+        true
+    }
+
+    fn revive(self, s: &mut State, order: usize) -> bool {
+        let row = s.orders[order];
+        let over = row.stage == Stage::Expired
+            || (row.stage == Stage::AwaitingPayment && row.age >= AGE_LAPSED);
+        let untouched = |ticket: usize| {
+            let free = s.tickets[ticket].sale == Sale::Listed && s.tickets[ticket].holder == NOBODY;
+            let kept = s.holds(order, ticket);
+            (kept && row.drift[ticket] == 0) || (free && row.drift[ticket] == 1)
+        };
+        let unchecked = self.is(Mutation::ReviveUnchecked);
+        if !over || row.age >= AGE_OLD || !(unchecked || self.lines(order).all(untouched)) {
+            return false;
+        }
+        s.orders[order].stage = Stage::Capturing;
+        for ticket in self.lines(order) {
+            if s.tickets[ticket].holder == NOBODY {
+                self.hold(s, ticket, order, Until::Captured);
+            }
+        }
+        self.hold_until(s, order, Until::Captured);
+        drop_voids(s, order);
+        true
+    }
+
+    fn succeeded(self, s: &mut State, order: usize) -> Result<(), Invariant> {
+        let row = &mut s.orders[order];
+        match row.payment.stage {
+            Paying::Capturing if row.stage == Stage::Capturing => {
+                row.stage = Stage::Complete;
+                row.payment.stage = Paying::Captured;
+                for ticket in self.lines(order) {
+                    if s.holds(order, ticket) {
+                        s.tickets[ticket].sale = Sale::Sold;
+                        s.tickets[ticket].until = Until::HoldUntil;
+                    }
+                }
+                Ok(())
+            }
+            Paying::Captured => Ok(()),
+            Paying::Refunding | Paying::Refunded => {
+                self.refund_stands(s, order);
+                Ok(())
+            }
+            // Somebody captured it elsewhere: no order stands for this money, so it goes back.
+            _ if self.is(Mutation::KeepUnexpectedMoney) => Ok(()),
+            _ => {
+                row.payment.stage = Paying::Refunding;
+                write_down(s, order, Kind::Refund)
+            }
+        }
+    }
+
+    fn capture_refused(self, s: &mut State, order: usize, paying: Paying) {
+        if s.orders[order].stage == Stage::Capturing {
+            s.orders[order].stage = Stage::AwaitingPayment;
+            self.hold_until(s, order, Until::HoldUntil);
+        }
+        s.orders[order].payment.stage = paying;
+    }
+
+    fn refund_stands(self, s: &mut State, order: usize) {
+        let row = &mut s.orders[order];
+        match (row.payment.refund, row.stage) {
+            (Refund::Done, Stage::Refunding) => {
+                row.payment.stage = Paying::Refunded;
+                row.stage = Stage::Refunded;
+                for ticket in self.lines(order) {
+                    s.tickets[ticket].sale = Sale::Withdrawn;
+                    s.tickets[ticket].holder = NOBODY;
+                }
+            }
+            (Refund::Done, _) => row.payment.stage = Paying::Refunded,
+            (Refund::Failed, Stage::Refunding) => {
+                row.stage = Stage::Complete;
+                row.payment.stage = Paying::Captured;
+                row.attention = true;
+            }
+            (Refund::Failed, _) => row.attention = true,
+            (Refund::None | Refund::Pending, _) => {}
+        }
+    }
+
+    /// Writes an answer down, together with what it does.
+    pub fn settle(self, s: &mut State, order: usize, clock: Clock) -> Done {
+        let payment = s.orders[order].payment;
+        let Call { kind, progress } = payment.calls[0];
+        let Progress::Answered(answer) = progress else {
+            return Ok(false);
+        };
+        if kind == Kind::Refund && payment.refund == Refund::Pending {
+            return Ok(false);
+        }
+        take_oldest(s, order);
+        match answer {
+            Answer::Stands(intent) => self.apply(s, order, intent, clock),
+            Answer::Refused if kind == Kind::Create => {
+                let stage = &mut s.orders[order].payment.stage;
+                if *stage == Paying::Intended {
+                    *stage = Paying::Failed;
+                }
+                never_made(s, order);
+                Ok(true)
+            }
+            // A void is not done before an end is reached, and its key is used up.
+            Answer::Refused
+                if kind == Kind::Void
+                    && !payment.intent.is_end()
+                    && !self.is(Mutation::SettleVoidByAnything) =>
+            {
+                write_down(s, order, Kind::Void)?;
+                self.apply(s, order, payment.intent, clock)
+            }
+            // It has moved on: Stripe is asked where to.
+            Answer::Refused => self.apply(s, order, payment.intent, clock),
+        }
+    }
+
+    /// A call that is repeated looks first: perhaps it happened, or is needed no more.
+    pub fn look_first(self, s: &mut State, order: usize, clock: Clock) -> Done {
+        let payment = s.orders[order].payment;
+        let Call { kind, progress } = payment.calls[0];
+        let settled = progress != Progress::Fresh
+            && match kind {
+                // A webhook has told us of it, where the answer was lost.
+                Kind::Create => payment.intent != Intent::None,
+                Kind::Capture => payment.intent != Intent::Authorised,
+                Kind::Void => payment.intent.is_end(),
+                Kind::None | Kind::Confirm | Kind::Refund => false,
+            };
+        if !settled {
+            return Ok(false);
+        }
+        let ghost = if kind == Kind::Capture {
+            GHOST_CAPTURE
+        } else {
+            GHOST_VOID
+        };
+        if progress == Progress::Tried && kind != Kind::Create {
+            s.orders[order].payment.ghosts |= ghost;
+        }
+        take_oldest(s, order);
+        self.apply(s, order, payment.intent, clock)
+    }
+}
+
+/// The buyer pays: the first payment, a new one if the last came to nothing, or another card.
+pub fn pay(s: &mut State, order: usize) -> Done {
+    let row = &mut s.orders[order];
+    if row.age != AGE_IN_TIME {
+        return Ok(false);
+    }
+    match (row.stage, row.payment.stage) {
+        (Stage::Created, _) => row.stage = Stage::AwaitingPayment,
+        // Only once all calls of the last one are settled: that keeps the world small.
+        (Stage::AwaitingPayment, Paying::Voided | Paying::Failed)
+            if !row.again && row.payment.calls == [NO_CALL; CALLS] =>
+        {
+            row.again = true;
+        }
+        (Stage::AwaitingPayment, Paying::Open | Paying::RequiresAction)
+            if !row.payment.confirmed =>
+        {
+            row.payment.confirmed = true;
+            row.payment.stage = Paying::Intended;
+            write_down(s, order, Kind::Confirm)?;
+            return Ok(true);
+        }
+        _ => return Ok(false),
+    }
+    row.payment = NO_PAYMENT;
+    row.payment.stage = Paying::Intended;
+    write_down(s, order, Kind::Create)?;
+    Ok(true)
+}
+
+/// The seller or a person of ours gives the money of a complete order back, once.
+pub fn refund(s: &mut State, order: usize) -> Done {
+    let row = &mut s.orders[order];
+    if row.stage != Stage::Complete || row.payment.refund != Refund::None {
+        return Ok(false);
+    }
+    row.stage = Stage::Refunding;
+    row.payment.stage = Paying::Refunding;
+    write_down(s, order, Kind::Refund).map(|()| true)
+}
+
+/// Claims the oldest call. A creation that nobody has tried yet is not made any more once
+/// its payment is to be given back.
+pub fn claim(s: &mut State, order: usize) -> bool {
+    let payment = &mut s.orders[order].payment;
+    let call = &mut payment.calls[0];
+    if call.kind == Kind::None || call.progress != Progress::Fresh {
+        return false;
+    }
+    if call.kind == Kind::Create && payment.stage == Paying::Voiding {
+        take_oldest(s, order);
+        never_made(s, order);
+    } else {
+        call.progress = Progress::Tried;
+    }
+    true
+}
+
+/// Whether an authorisation of such a payment is news.
+fn may_be_charged(stage: Paying) -> bool {
+    matches!(
+        stage,
+        Paying::Intended | Paying::Open | Paying::RequiresAction | Paying::Voiding
+    )
+}
+
+/// Not while a call that may change this very state is under way.
+fn wait_for_buyer(s: &mut State, order: usize, stage: Paying) {
+    let payment = &mut s.orders[order].payment;
+    let waits = may_be_charged(payment.stage) && payment.stage != Paying::Voiding;
+    if waits && payment.calls == [NO_CALL; CALLS] {
+        payment.stage = stage;
+    }
+}
+
+fn write_down(s: &mut State, order: usize, kind: Kind) -> Result<(), Invariant> {
+    let calls = &mut s.orders[order].payment.calls;
+    let Some(free) = calls.iter_mut().find(|call| call.kind == Kind::None) else {
+        return Err(Invariant::FewCallsWait);
+    };
+    free.kind = kind;
+    free.progress = Progress::Fresh;
+    Ok(())
+}
+
+fn take_oldest(s: &mut State, order: usize) {
+    let calls = &mut s.orders[order].payment.calls;
+    calls.rotate_left(1);
+    calls[CALLS - 1] = NO_CALL;
+}
+
+/// The money is wanted after all, or there is none. A request that is on its way already may
+/// still arrive.
+fn drop_voids(s: &mut State, order: usize) {
+    let payment = &mut s.orders[order].payment;
+    let mut kept = [NO_CALL; CALLS];
+    let mut next = 0;
+    for call in payment.calls {
+        if call.kind == Kind::Void {
+            if call.progress == Progress::Tried {
+                payment.ghosts |= GHOST_VOID;
+            }
+        } else {
+            kept[next] = call;
+            next += 1;
+        }
+    }
+    payment.calls = kept;
+}
+
+fn never_made(s: &mut State, order: usize) {
+    let stage = &mut s.orders[order].payment.stage;
+    if *stage == Paying::Voiding {
+        *stage = Paying::Voided;
+    }
+    drop_voids(s, order);
+}
