@@ -15,7 +15,7 @@ use stagedoor::{
     health::Health,
     limits::Limits,
     orders::{Holds, OrdersService},
-    payments::{Engine, Reconciler, StripeGateway, WebhookSecrets},
+    payments::{CALLS_AT_ONCE, Engine, Reconciler, StripeGateway, WebhookSecrets},
     router::{Web, router},
     serve,
     state::{Parts, Shop},
@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 pub use client::{Answer, Client, path};
 
-const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
+pub const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
 
 /// A running shop.
 pub struct App {
@@ -137,6 +137,7 @@ impl App {
                 grace_seconds: 60,
             },
             public_url: base.clone(),
+            calls_at_once: CALLS_AT_ONCE,
             rate_limits: false,
         })
         .unwrap();
@@ -480,7 +481,7 @@ impl App {
 }
 
 /// What must not be found once payments have come to rest, and how it is looked for.
-const UNSOUND: [(&str, &str); 8] = [
+pub const UNSOUND: [(&str, &str); 8] = [
     (
         "a ticket is live in two orders",
         "SELECT COUNT(*) AS n FROM (SELECT ticket_id FROM order_lines WHERE live = 1 \
@@ -529,7 +530,7 @@ const UNSOUND: [(&str, &str); 8] = [
     ),
 ];
 
-async fn listen() -> (String, TcpListener) {
+pub async fn listen() -> (String, TcpListener) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     (
         format!("http://{}", listener.local_addr().unwrap()),

@@ -1,0 +1,114 @@
+//! Stripe behind a bad line: what is asked of it, or what it answers, gets lost by the dice.
+
+use super::Dice;
+use async_trait::async_trait;
+use stagedoor::payments::{
+    Gateway, StripeGateway,
+    gateway::{Confirm, Create, GatewayError, GivingBack, Intent, Intents, Refunded},
+};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// A gateway that loses things.
+pub struct BadLine {
+    stripe: StripeGateway,
+    dice: Mutex<Dice>,
+    /// Of a hundred calls, so many are lost on the way, and as many answers on the way back.
+    percent: AtomicUsize,
+}
+
+enum Lost {
+    Nothing,
+    Question,
+    Answer,
+}
+
+impl BadLine {
+    pub fn new(stripe: StripeGateway, dice: Dice, percent: usize) -> Self {
+        Self {
+            stripe,
+            dice: Mutex::new(dice),
+            percent: AtomicUsize::new(percent),
+        }
+    }
+
+    /// Nothing is lost any more.
+    pub fn mend(&self) {
+        self.percent.store(0, Ordering::SeqCst);
+    }
+
+    fn throw(&self) -> Lost {
+        let percent = self.percent.load(Ordering::SeqCst);
+        let thrown = self.dice.lock().unwrap().below(100);
+        if thrown < percent {
+            Lost::Question
+        } else if thrown < 2 * percent {
+            Lost::Answer
+        } else {
+            Lost::Nothing
+        }
+    }
+
+    async fn through<T>(
+        &self,
+        call: impl Future<Output = Result<T, GatewayError>>,
+    ) -> Result<T, GatewayError> {
+        let lost = || Err(GatewayError::Unknown("lost on the line".to_owned()));
+        match self.throw() {
+            Lost::Nothing => call.await,
+            Lost::Question => lost(),
+            Lost::Answer => {
+                let _ = call.await;
+                lost()
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Gateway for BadLine {
+    async fn create(&self, key: &str, create: &Create) -> Result<Intent, GatewayError> {
+        self.through(self.stripe.create(key, create)).await
+    }
+
+    async fn confirm(
+        &self,
+        key: &str,
+        intent: &str,
+        confirm: &Confirm,
+    ) -> Result<Intent, GatewayError> {
+        self.through(self.stripe.confirm(key, intent, confirm))
+            .await
+    }
+
+    async fn capture(&self, key: &str, intent: &str) -> Result<Intent, GatewayError> {
+        self.through(self.stripe.capture(key, intent)).await
+    }
+
+    async fn cancel(&self, key: &str, intent: &str) -> Result<Intent, GatewayError> {
+        self.through(self.stripe.cancel(key, intent)).await
+    }
+
+    async fn retrieve(&self, intent: &str) -> Result<Intent, GatewayError> {
+        self.through(self.stripe.retrieve(intent)).await
+    }
+
+    async fn list(&self, since: i64, after: Option<&str>) -> Result<Intents, GatewayError> {
+        self.through(self.stripe.list(since, after)).await
+    }
+
+    async fn refund(
+        &self,
+        key: &str,
+        intent: &str,
+        giving: &GivingBack,
+    ) -> Result<Refunded, GatewayError> {
+        self.through(self.stripe.refund(key, intent, giving)).await
+    }
+
+    async fn refunds(&self, intent: &str) -> Result<Vec<Refunded>, GatewayError> {
+        self.through(self.stripe.refunds(intent)).await
+    }
+}

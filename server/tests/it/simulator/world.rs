@@ -1,0 +1,595 @@
+//! The world of one history: three buyers, a seller, a few tickets, Stripe behind a bad line, a
+//! clock, and what can be done in it.
+
+use super::{
+    Dice,
+    actors::{Actor, Came},
+    gateway::BadLine,
+};
+use crate::support::{UNSOUND, WEBHOOK_SECRET, database::Database, listen};
+use app::{
+    accounts::{User, Viewer},
+    error::AppError,
+    events::CreateEvent,
+    ids::{EventId, OrderId, PaymentId, TicketId, UserId},
+    orders::{Reserve, ReserveAny, ReserveNamed},
+    payments::Pay,
+    refunds::AskRefund,
+    tickets::{EditTicket, ListTicket},
+};
+use sqlx::{AssertSqlSafe, Row, query};
+use stagedoor::{
+    clock::{Clock, ManualClock},
+    db::Db,
+    orders::Holds,
+    payments::{StripeGateway, WebhookSecrets},
+    rest::Api,
+    state::{Parts, Shop},
+};
+use std::sync::Arc;
+use stripe_double::Double;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+const CARDS: [&str; 5] = [
+    "pm_card_visa",
+    "pm_card_visa",
+    "pm_card_chargeDeclined",
+    "pm_card_threeDSecure2Required",
+    "pm_card_pendingRefund",
+];
+/// Of a hundred calls to Stripe, so many are lost, and as many answers.
+const LOST_PERCENT: usize = 8;
+/// Actors at once.
+const ACTORS_MAX: usize = 4;
+
+pub struct World {
+    dice: Dice,
+    db: Db,
+    database: Database,
+    clock: Arc<ManualClock>,
+    double: Double,
+    line: Arc<BadLine>,
+    shop: Arc<Shop>,
+    api: Api,
+    seller: Viewer,
+    buyers: Vec<Viewer>,
+    event: EventId,
+    tickets: Vec<TicketId>,
+    actors: Vec<Actor>,
+    trace: Vec<String>,
+    _servers: JoinSet<()>,
+}
+
+impl World {
+    pub async fn begin(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let database = Database::sqlite();
+        let db = Db::open(&database.url).await.unwrap();
+        let clock = ManualClock::starting_at("2031-01-01T12:00:00Z".parse().unwrap());
+        let double_clock = clock.clone();
+        let double = Double::open(None, Arc::new(move || double_clock.now().as_second())).unwrap();
+        let (stripe_url, listener) = listen().await;
+        let router = double.api_router();
+        let mut servers = JoinSet::new();
+        servers.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let stripe =
+            StripeGateway::new(&"sk_test_sim".to_owned().into(), Some(&stripe_url)).unwrap();
+        let line_dice = Dice::new(dice.next());
+        let line = Arc::new(BadLine::new(stripe, line_dice, LOST_PERCENT));
+        let shop = Shop::new(Parts {
+            db: db.clone(),
+            clock: clock.clone(),
+            gateway: line.clone(),
+            webhook_secrets: WebhookSecrets {
+                secrets: vec![WEBHOOK_SECRET.to_owned().into()],
+                live: false,
+            },
+            holds: Holds::default(),
+            public_url: "http://shop.test".to_owned(),
+            // One after the other, or a seed would not be a history.
+            calls_at_once: 1,
+            rate_limits: false,
+        })
+        .unwrap();
+        let api = shop.api();
+        let mut people = Vec::new();
+        for name in ["seller", "ann", "bob", "cleo"] {
+            people.push(person(&db, name).await);
+        }
+        let seller = people.remove(0);
+        let created = api.events.create(&seller, late_show()).await.unwrap();
+        let mut world = Self {
+            dice,
+            db,
+            database,
+            clock,
+            double,
+            line,
+            shop: Arc::new(shop),
+            api,
+            seller,
+            buyers: people,
+            event: created.id,
+            tickets: Vec::new(),
+            actors: Vec::new(),
+            trace: Vec::new(),
+            _servers: servers,
+        };
+        world.list_tickets().await;
+        world
+    }
+
+    async fn list_tickets(&mut self) {
+        for price_minor in [1500, 2500, 2500, 4000] {
+            let ticket = ListTicket {
+                event_id: self.event,
+                price_minor,
+                face_value_minor: None,
+                section: None,
+                row: None,
+                seat: None,
+            };
+            let listed = self.api.tickets.put_on_sale(&self.seller, ticket, 1).await;
+            self.tickets.extend(listed.unwrap().ticket_ids);
+        }
+    }
+
+    /// Somebody begins something, or goes on, or is cut off; or time passes.
+    pub async fn step(&mut self) {
+        let waiting = self.actors.len();
+        if waiting > 0 && (waiting >= ACTORS_MAX || self.dice.percent(55)) {
+            let at = self.dice.below(waiting);
+            if self.dice.percent(6) {
+                let actor = self.actors.remove(at);
+                self.trace.push(format!("{} is cut off", actor.name));
+                actor.cut_off();
+            } else {
+                self.let_on(at).await;
+            }
+            return;
+        }
+        match self.dice.below(20) {
+            0..5 => self.reserve().await,
+            5..9 => self.pay().await,
+            9 => self.cancel().await,
+            10 => self.refund().await,
+            11 => self.reprice().await,
+            12 => self.at_the_bank(),
+            13 => self.webhook().await,
+            14 => self.timer().await,
+            15 => self.sweep().await,
+            16 => self.drive().await,
+            17 => self.at_stripes_own_pages(),
+            18 => self.process_dies(),
+            _ => self.time_passes(),
+        }
+    }
+
+    async fn let_on(&mut self, at: usize) {
+        let came = self.actors[at].go_on().await;
+        let name = self.actors[at].name.clone();
+        match came {
+            Came::To(point) => self.trace.push(format!("{name} comes to {point}")),
+            Came::ToEnd(outcome) => {
+                self.trace.push(format!("{name}: {outcome}"));
+                self.actors.remove(at);
+            }
+        }
+    }
+
+    async fn begin_actor(
+        &mut self,
+        name: String,
+        work: impl Future<Output = String> + Send + 'static,
+    ) {
+        self.actors.push(Actor::start(name, work));
+        self.let_on(self.actors.len() - 1).await;
+    }
+
+    async fn reserve(&mut self) {
+        let buyer = self.dice.below(self.buyers.len());
+        let request = if self.dice.percent(40) {
+            Reserve::Any(ReserveAny {
+                event_id: self.event,
+                quantity: 1 + i64::try_from(self.dice.below(2)).unwrap(),
+                section: None,
+                max_price_minor: None,
+                offer: None,
+            })
+        } else {
+            let first = self.dice.below(self.tickets.len());
+            let mut ids = vec![self.tickets[first]];
+            if self.dice.percent(40) {
+                ids.push(self.tickets[(first + 1) % self.tickets.len()]);
+            }
+            Reserve::Named(ReserveNamed { ticket_ids: ids })
+        };
+        let (api, viewer) = (self.api.clone(), self.buyers[buyer].clone());
+        self.begin_actor(format!("{} reserves", viewer.user.name), async move {
+            match api.orders.reserve(&viewer, request, None).await {
+                Ok(order) => format!("gets {} tickets", order.tickets.len()),
+                Err(error) => refusal(&error),
+            }
+        })
+        .await;
+    }
+
+    /// An order, whose buyer and its number in the history.
+    async fn any_order(&mut self) -> Option<(OrderId, Viewer, usize)> {
+        let rows = query("SELECT id, buyer_id FROM orders ORDER BY id")
+            .fetch_all(self.db.reads())
+            .await
+            .unwrap();
+        if rows.is_empty() {
+            return None;
+        }
+        // The newest are where something happens.
+        let recent = rows.len().min(4);
+        let at = rows.len() - 1 - self.dice.below(recent);
+        let (id, buyer): (String, String) = (rows[at].get("id"), rows[at].get("buyer_id"));
+        let of = self.buyers.iter();
+        let viewer = of
+            .into_iter()
+            .find(|known| known.user.id.to_string() == buyer)?;
+        Some((id.parse().unwrap(), viewer.clone(), at))
+    }
+
+    async fn pay(&mut self) {
+        let card = CARDS[self.dice.below(CARDS.len())];
+        let Some((order_id, viewer, number)) = self.any_order().await else {
+            return;
+        };
+        let api = self.api.clone();
+        let name = format!("{} pays order {number} with {card}", viewer.user.name);
+        let request = Pay {
+            order_id,
+            token: card.to_owned(),
+        };
+        self.begin_actor(name, async move {
+            match api.payments.pay(&viewer, request).await {
+                Ok(payment) => format!("{:?}", payment.status),
+                Err(error) => refusal(&error),
+            }
+        })
+        .await;
+    }
+
+    async fn cancel(&mut self) {
+        let Some((order, viewer, number)) = self.any_order().await else {
+            return;
+        };
+        let api = self.api.clone();
+        self.begin_actor(
+            format!("{} cancels order {number}", viewer.user.name),
+            async move { outcome(api.orders.cancel(&viewer, order, None).await) },
+        )
+        .await;
+    }
+
+    async fn refund(&mut self) {
+        let Some((order, _, number)) = self.any_order().await else {
+            return;
+        };
+        let (api, viewer) = (self.api.clone(), self.seller.clone());
+        let ticket = self.tickets[self.dice.below(self.tickets.len())];
+        let (what, request) = if self.dice.percent(50) {
+            let request = AskRefund {
+                order_id: Some(order),
+                ticket_ids: None,
+            };
+            (format!("order {number}"), request)
+        } else {
+            let request = AskRefund {
+                order_id: None,
+                ticket_ids: Some(vec![ticket]),
+            };
+            ("a ticket".to_owned(), request)
+        };
+        self.begin_actor(format!("the seller refunds {what}"), async move {
+            outcome(api.refunds.ask(&viewer, request).await)
+        })
+        .await;
+    }
+
+    async fn reprice(&mut self) {
+        let ticket = self.tickets[self.dice.below(self.tickets.len())];
+        let found = self.api.tickets.get(ticket).await.unwrap();
+        let edit = EditTicket {
+            version: found.version,
+            price_minor: Some(found.price_minor + 100),
+            ..EditTicket::default()
+        };
+        let edited = outcome(self.api.tickets.edit(&self.seller, ticket, edit).await);
+        self.trace.push(format!("the seller reprices: {edited}"));
+    }
+
+    fn at_the_bank(&mut self) {
+        let intents = self.intents();
+        let approve = self.dice.percent(70);
+        let Some(at) = self
+            .dice
+            .pick(&(0..intents.len()).collect::<Vec<_>>())
+            .copied()
+        else {
+            return;
+        };
+        let done = self.double.answer_at_bank(&intents[at], approve);
+        self.trace.push(format!(
+            "the bank answers for intent {at}, {approve}: {done}"
+        ));
+    }
+
+    fn at_stripes_own_pages(&mut self) {
+        let intents = self.intents();
+        if !self.dice.percent(25) || intents.is_empty() {
+            return;
+        }
+        let at = self.dice.below(intents.len());
+        let done = self.double.capture_at_dashboard(&intents[at]);
+        self.trace
+            .push(format!("somebody captures intent {at} by hand: {done}"));
+    }
+
+    fn intents(&self) -> Vec<String> {
+        self.double
+            .journal()
+            .into_iter()
+            .map(|line| line.id)
+            .collect()
+    }
+
+    /// Any event about any intent, whether or not there was one before; then it is acted on.
+    async fn webhook(&mut self) {
+        let intents = self.intents();
+        let kinds = [
+            "payment_intent.succeeded",
+            "payment_intent.canceled",
+            "charge.refunded",
+        ];
+        let kind = kinds[self.dice.below(kinds.len())];
+        let Some(intent) = self.dice.pick(&intents).cloned() else {
+            return;
+        };
+        let event = format!("{kind}#{}", self.dice.below(1000));
+        let now = self.clock.now().as_second();
+        let (signature, payload) = self.double.sign_event(&event, &intent, WEBHOOK_SECRET, now);
+        let (api, shop) = (self.api.clone(), self.shop.clone());
+        self.begin_actor(format!("Stripe tells {kind}"), async move {
+            if let Err(error) = api.webhooks.receive(&signature, &payload).await {
+                return refusal(&error);
+            }
+            outcome_of(shop.engine.drain().await.map(|_| ()))
+        })
+        .await;
+    }
+
+    async fn timer(&mut self) {
+        let Some((order, _, number)) = self.any_order().await else {
+            return;
+        };
+        let shop = self.shop.clone();
+        self.begin_actor(
+            format!("the timer of order {number} goes off"),
+            async move { format!("{:?}", shop.orders.expire(order).await.ok()) },
+        )
+        .await;
+    }
+
+    async fn sweep(&mut self) {
+        let shop = self.shop.clone();
+        self.begin_actor("the sweep".to_owned(), async move {
+            outcome_of(shop.sweeper.sweep().await.map(|_| ()))
+        })
+        .await;
+    }
+
+    async fn drive(&mut self) {
+        let rows = query("SELECT id FROM payments ORDER BY id")
+            .fetch_all(self.db.reads())
+            .await
+            .unwrap();
+        let ids: Vec<String> = rows.iter().map(|row| row.get("id")).collect();
+        let Some(id) = self.dice.pick(&ids) else {
+            return;
+        };
+        let payment: PaymentId = id.parse().unwrap();
+        let shop = self.shop.clone();
+        let look = self.dice.percent(50);
+        self.begin_actor(
+            format!("somebody drives a payment, look: {look}"),
+            async move {
+                if look {
+                    outcome_of(shop.engine.look(payment).await.map(|_| ()))
+                } else {
+                    outcome_of(shop.engine.drive(payment).await.map(|_| ()))
+                }
+            },
+        )
+        .await;
+    }
+
+    fn process_dies(&mut self) {
+        for actor in self.actors.drain(..) {
+            self.trace
+                .push(format!("{} is cut off with its process", actor.name));
+            actor.cut_off();
+        }
+    }
+
+    fn time_passes(&mut self) {
+        let seconds = [1, 20, 31, 65, 300, 841, 901, 962][self.dice.below(8)];
+        self.clock.advance(seconds);
+        self.trace.push(format!("{seconds} seconds pass"));
+    }
+
+    /// Somebody buys a ticket, with nothing in the way.
+    pub async fn buy_one(&mut self) {
+        self.line.mend();
+        let buyer = self.buyers[0].clone();
+        let request = Reserve::Named(ReserveNamed {
+            ticket_ids: vec![self.tickets[0]],
+        });
+        let order = self
+            .api
+            .orders
+            .reserve(&buyer, request, None)
+            .await
+            .unwrap();
+        let pay = Pay {
+            order_id: order.id,
+            token: CARDS[0].to_owned(),
+        };
+        self.api.payments.pay(&buyer, pay).await.unwrap();
+    }
+
+    /// All faults end, everybody who is under way arrives, and time passes until nothing moves.
+    pub async fn come_to_rest(&mut self) {
+        self.line.mend();
+        while !self.actors.is_empty() {
+            self.let_on(0).await;
+        }
+        for _ in 0..40 {
+            self.clock.advance(61);
+            self.shop.sweeper.sweep().await.unwrap();
+            self.shop.reconciler.reconcile().await.unwrap();
+        }
+        let rows =
+            query("SELECT status, COUNT(*) AS n FROM orders GROUP BY status ORDER BY status")
+                .fetch_all(self.db.reads())
+                .await
+                .unwrap();
+        for row in rows {
+            let (status, count): (String, i64) = (row.get("status"), row.get("n"));
+            self.trace.push(format!("{count} orders {status}"));
+        }
+    }
+
+    /// What holds at every moment.
+    pub async fn check_always(&self) -> Result<(), String> {
+        for (broken, sql) in UNSOUND {
+            if self.number(sql).await != 0 {
+                return Err(broken.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds once nothing moves any more.
+    pub async fn check_at_rest(&self) -> Result<(), String> {
+        self.check_always().await?;
+        for (broken, sql) in [
+            (
+                "an order has not come to its end",
+                "SELECT COUNT(*) AS n FROM orders WHERE status IN \
+                 ('created', 'awaiting_payment', 'capturing', 'refunding')",
+            ),
+            (
+                "a call was never answered",
+                "SELECT COUNT(*) AS n FROM payment_effects WHERE state = 'pending'",
+            ),
+        ] {
+            if self.number(sql).await != 0 {
+                return Err(broken.to_owned());
+            }
+        }
+        let journal = self.double.journal();
+        let kept: i64 = journal
+            .iter()
+            .map(|line| line.amount_received - line.amount_refunded)
+            .sum();
+        let owed = "SELECT CAST(COALESCE(SUM(l.price_minor), 0) AS BIGINT) AS n FROM orders o \
+             JOIN order_lines l ON l.order_id = o.id AND l.live = 1 WHERE o.status = 'complete'";
+        let owed = self.number(owed).await;
+        if kept != owed {
+            return Err(format!("the bank and the orders differ: {kept} and {owed}"));
+        }
+        match journal
+            .iter()
+            .find(|line| line.status == "requires_capture")
+        {
+            Some(line) => Err(format!("{} keeps an authorisation", line.id)),
+            None => Ok(()),
+        }
+    }
+
+    /// Behind the shop's back.
+    pub async fn tamper(&self, sql: &'static str) {
+        let done = self
+            .db
+            .write(move |conn| Box::pin(async move { query(sql).execute(conn).await.map(|_| ()) }));
+        done.await.unwrap();
+    }
+
+    pub fn told(&self) -> String {
+        self.trace.join("\n")
+    }
+
+    pub async fn end(self) -> Vec<String> {
+        for actor in self.actors {
+            actor.cut_off();
+        }
+        self.db.close().await;
+        self.database.drop().await;
+        self.trace
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        let row = query(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(self.db.reads())
+            .await;
+        row.unwrap().get("n")
+    }
+}
+
+async fn person(db: &Db, name: &'static str) -> Viewer {
+    let id = UserId(Uuid::now_v7());
+    let email = format!("{name}@example.com");
+    let user = User {
+        id,
+        email: email.clone(),
+        name: name.to_owned(),
+        version: 1,
+    };
+    let written = db.write(move |conn| {
+        Box::pin(async move {
+            query(
+                "INSERT INTO users (id, email, email_key, name, password_hash, version, created_at) \
+                 VALUES ($1, $2, $2, $3, '', 1, 0)",
+            )
+            .bind(id.to_string())
+            .bind(email)
+            .bind(name)
+            .execute(conn)
+            .await
+            .map(|_| ())
+        })
+    });
+    written.await.unwrap();
+    Viewer { user }
+}
+
+fn late_show() -> CreateEvent {
+    CreateEvent {
+        title: "Late Show".to_owned(),
+        venue: "Old Hall".to_owned(),
+        city: "Leeds".to_owned(),
+        country: "GB".to_owned(),
+        starts_at: "2031-05-01T19:30:00Z".parse().unwrap(),
+        time_zone: "Europe/London".to_owned(),
+        currency: "GBP".parse().unwrap(),
+        description: None,
+    }
+}
+
+fn refusal(error: &AppError) -> String {
+    format!("refused, {}", error.code())
+}
+
+fn outcome<T>(done: Result<T, AppError>) -> String {
+    done.map_or_else(|error| refusal(&error), |_| "done".to_owned())
+}
+
+fn outcome_of(done: stagedoor::fault::FaultResult<()>) -> String {
+    done.map_or_else(|fault| format!("failed, {fault}"), |()| "done".to_owned())
+}
