@@ -24,7 +24,7 @@ const SETTINGS: &str = "\
 Settings (environment; flags of the same name win; .env is read):
   STAGEDOOR_ADDR                127.0.0.1:3000     where it listens
   STAGEDOOR_PUBLIC_URL          http://ADDR        its own origin, for links, cookies, the origin check
-  STAGEDOOR_DATA_DIR            ./data             where the SQLite file is
+  STAGEDOOR_DATA_DIR            ./data             where the SQLite file and the mails are
   DATABASE_URL                  SQLite in the data folder; sqlite://… or postgres://…
   REDIS_URL                     none               the expiry jobs' queue; else they run in the process
   STAGEDOOR_HOLD_SECONDS        900                how long a reservation holds its tickets
@@ -32,6 +32,10 @@ Settings (environment; flags of the same name win; .env is read):
   STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET
                                 none               unset: demo mode, no money moves
   STRIPE_API_URL                Stripe's           where the Stripe client sends its calls
+  SMTP_URL                      none               smtps://user:password@host, or smtp://…:587 with
+                                                   STARTTLS (in the clear to this machine only);
+                                                   unset: mails are files in DATA_DIR/mail
+  STAGEDOOR_MAIL_FROM           Stagedoor <tickets@HOST>, of the public URL; whom mails are from
   STAGEDOOR_RATE_LIMITS         on                 off for tests and rehearsals
   STAGEDOOR_LOG                 pretty on a terminal, else json; RUST_LOG says how much
 ";

@@ -1,9 +1,10 @@
 //! The settings: read from flags and the environment, checked before anything starts. What makes
 //! no sense ends the start with one sentence that names the setting.
 
-use crate::{orders::Holds, payments::WebhookSecrets};
+use crate::{mail, orders::Holds, payments::WebhookSecrets};
 use clap::{Args, ValueEnum};
 use leptos::config::{LeptosOptions, errors::LeptosConfigError};
+use lettre::message::Mailbox;
 use secrecy::SecretString;
 use std::{
     io::IsTerminal,
@@ -68,6 +69,12 @@ pub struct Settings {
     /// Where the Stripe client sends its calls [default: Stripe's]
     #[arg(long, env = "STRIPE_API_URL")]
     stripe_api_url: Option<String>,
+    /// The mail server, `smtps://user:password@host`; without it mails are files in the data folder
+    #[arg(long, env = "SMTP_URL", hide_env_values = true)]
+    smtp_url: Option<String>,
+    /// Whom mails are from [default: `Stagedoor <tickets@HOST>`, of its own origin]
+    #[arg(long, env = "STAGEDOOR_MAIL_FROM", alias = "stagedoor-mail-from")]
+    mail_from: Option<String>,
     /// Whether tries are counted; off for tests and rehearsals
     #[arg(
         long,
@@ -112,6 +119,15 @@ pub struct StripeKeys {
     pub api_url: Option<String>,
 }
 
+/// How mails leave.
+#[derive(Debug, Clone)]
+pub struct MailConfig {
+    /// The mail server; without it mails are files in the data folder.
+    pub smtp_url: Option<SecretString>,
+    /// Whom they are from.
+    pub from: Mailbox,
+}
+
 /// Settings that make sense.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -129,6 +145,8 @@ pub struct Config {
     pub holds: Holds,
     /// Who charges cards.
     pub stripe: StripeConfig,
+    /// How mails leave.
+    pub mail: MailConfig,
     /// Whether tries are counted.
     pub rate_limits: bool,
     /// How the log is written.
@@ -203,9 +221,11 @@ impl Settings {
                 "this is no address like redis://127.0.0.1:6379",
             ));
         }
+        let public_url = check_origin(&public_url)?;
         Ok(Config {
             addr,
-            public_url: check_origin(&public_url)?,
+            mail: check_mail(given(self.smtp_url), given(self.mail_from), &public_url)?,
+            public_url,
             database_url: check_database(given(self.database_url), &self.data_dir)?,
             redis_url,
             holds: Holds {
@@ -376,6 +396,35 @@ fn check_stripe(
     }))
 }
 
+fn check_mail(
+    smtp_url: Option<String>,
+    from: Option<String>,
+    public_url: &str,
+) -> Result<MailConfig, ConfigError> {
+    let from = match from {
+        Some(text) => mail::sender(&text).ok_or_else(|| {
+            let reason =
+                format!("\"{text}\" is no sender like Stagedoor <tickets@tickets.example>");
+            wrong("STAGEDOOR_MAIL_FROM", reason)
+        })?,
+        None => mail::default_sender(public_url).ok_or_else(|| {
+            wrong(
+                "STAGEDOOR_MAIL_FROM",
+                "it must be set, for the host of STAGEDOOR_PUBLIC_URL can have no mail",
+            )
+        })?,
+    };
+    if let Some(url) = &smtp_url {
+        let head = mail::Letterhead::new(from.clone(), public_url);
+        mail::Smtp::new(url, head.domain())
+            .map_err(|error| wrong("SMTP_URL", error.to_string()))?;
+    }
+    Ok(MailConfig {
+        smtp_url: smtp_url.map(Into::into),
+        from,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -420,6 +469,14 @@ mod tests {
                 "STRIPE_API_URL",
                 check_stripe(None, None, None, text("http://x")).err(),
             ),
+            (
+                "SMTP_URL",
+                check_mail(text("mail.example:25"), None, "https://x.example").err(),
+            ),
+            (
+                "STAGEDOOR_MAIL_FROM",
+                check_mail(None, text("the box office"), "https://x.example").err(),
+            ),
         ] {
             let sentence = result.unwrap().to_string();
             assert!(sentence.starts_with(name), "{sentence}");
@@ -444,6 +501,21 @@ mod tests {
             panic!("two secrets are as good as one");
         };
         assert_eq!((keys.webhooks.secrets.len(), keys.webhooks.live), (2, true));
+    }
+
+    #[test]
+    fn mails_are_from_the_shops_own_host() {
+        let mail = check_mail(None, None, "https://x.example").unwrap();
+        assert_eq!(mail.from.to_string(), "Stagedoor <tickets@x.example>");
+        let smtp = text("smtps://user:secret@mail.example");
+        let mail = check_mail(
+            smtp,
+            text("Box Office <box@y.example>"),
+            "https://x.example",
+        );
+        let mail = mail.unwrap();
+        assert_eq!(mail.from.email.to_string(), "box@y.example");
+        assert!(!format!("{mail:?}").contains("secret"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     config::{Config, StripeConfig, leptos_options, reachable},
     files::Files,
     health::Health,
+    mail::{Folder, Letterhead, Smtp, Transport},
     outbox::Live,
     payments::{CALLS_AT_ONCE, Gateway, StripeGateway, WebhookSecrets},
     router::{Web, router},
@@ -18,6 +19,7 @@ use app::context::{Demo, Site};
 use axum::Router;
 use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
+use secrecy::ExposeSecret;
 use std::{
     net::{SocketAddr, TcpListener},
     sync::{
@@ -58,6 +60,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         public_url: config.public_url.clone(),
         calls_at_once: CALLS_AT_ONCE,
         rate_limits: config.rate_limits,
+        mail: Some(mail(&config)?),
     })?;
     let draining = Arc::new(AtomicBool::new(false));
     let health = Health {
@@ -194,6 +197,16 @@ async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Pay
     })
 }
 
+/// How mails leave, and what they have in common.
+fn mail(config: &Config) -> anyhow::Result<(Arc<dyn Transport>, Letterhead)> {
+    let head = Letterhead::new(config.mail.from.clone(), &config.public_url);
+    let transport: Arc<dyn Transport> = match &config.mail.smtp_url {
+        Some(url) => Arc::new(Smtp::new(url.expose_secret(), head.domain()).context("SMTP_URL")?),
+        None => Arc::new(Folder::new(config.data_dir.join("mail"))),
+    };
+    Ok((transport, head))
+}
+
 fn site(config: &Config) -> Site {
     let demo = demo_site(config.public_url.clone(), config.holds.hold_seconds);
     match &config.stripe {
@@ -240,6 +253,13 @@ fn announce(config: &Config, role: Role) {
     if matches!(config.stripe, StripeConfig::Demo) {
         tracing::warn!(
             "DEMO MODE: no Stripe keys are set, so payments go to the built-in double and no money moves"
+        );
+    }
+    if config.mail.smtp_url.is_none() {
+        let folder = config.data_dir.join("mail");
+        tracing::info!(
+            "no SMTP_URL is set, so mails are written to {}",
+            folder.display()
         );
     }
     if !config.rate_limits {

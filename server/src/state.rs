@@ -9,6 +9,7 @@ use crate::{
     expiration::{Desk, Queue, Sweeper, Workers},
     fault::{Fault, FaultResult},
     limits::Limits,
+    mail::{Letterhead, Mailer, Transport},
     orders::{Holds, OrdersService},
     outbox::Live,
     payments::{Engine, Gateway, PaymentsService, Reconciler, WebhookSecrets, Webhooks},
@@ -41,6 +42,8 @@ pub struct Parts {
     pub calls_at_once: usize,
     /// Whether tries are counted.
     pub rate_limits: bool,
+    /// How mails leave, and what they have in common. None: they wait in the database.
+    pub mail: Option<(Arc<dyn Transport>, Letterhead)>,
 }
 
 /// A shop, put together and not yet open.
@@ -71,6 +74,7 @@ pub struct Shop {
     refunds: RefundsService,
     webhooks: Webhooks,
     workers: Workers,
+    mailer: Option<Arc<Mailer>>,
 }
 
 impl Shop {
@@ -101,6 +105,9 @@ impl Shop {
             parts.calls_at_once,
         ));
         let reconciler = Reconciler::new(db.clone(), clock.clone(), gateway, engine.clone());
+        let mailer = parts.mail.map(|(transport, head)| {
+            Arc::new(Mailer::new(db.clone(), clock.clone(), transport, head))
+        });
         Ok(Self {
             accounts: AccountsService::new(db.clone(), clock.clone(), limits.clone())?,
             events: EventsService::new(db.clone(), clock.clone()),
@@ -126,6 +133,7 @@ impl Shop {
             orders,
             engine,
             workers,
+            mailer,
             limits,
             db,
             clock,
@@ -146,9 +154,8 @@ impl Shop {
         }
     }
 
-    /// Starts what time brings: the sweep, the cleaning and the live changes in every
-    /// process, the expiry jobs
-    /// where `works` says so. They end when the set is dropped; whatever they leave undone is
+    /// Starts what time brings: the sweep, the cleaning and the live changes in every process, the
+    /// expiry jobs and the mails where `works` says so. They end when the set is dropped; whatever they leave undone is
     /// found in the database by the next start.
     pub fn start_jobs(self, redis_url: Option<String>, works: bool) -> JoinSet<()> {
         let mut jobs = JoinSet::new();
@@ -158,6 +165,9 @@ impl Shop {
             jobs.spawn(self.reconciler.run());
         }
         jobs.spawn(clean(self.db.clone(), self.clock.clone()));
+        if let Some(mailer) = self.mailer.filter(|_| works) {
+            jobs.spawn(mailer.run());
+        }
         let desk = Desk {
             orders: self.orders,
             engine: self.engine,

@@ -7,7 +7,8 @@ mod password;
 pub mod rest;
 mod rules;
 mod service;
-mod store;
+pub mod store;
 
+pub use rules::email_key;
 pub use service::AccountsService;
 pub use store::user_is_operator as is_operator;

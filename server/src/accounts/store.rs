@@ -5,7 +5,7 @@ use crate::{
     outbox::{DomainEvent, EventType},
 };
 use app::{accounts::User, ids::UserId};
-use sqlx::{AnyExecutor, Row, query};
+use sqlx::{AnyExecutor, Row, any::AnyRow, query};
 
 /// Writes a new account down. False: its address is in use.
 pub async fn user_insert(
@@ -41,16 +41,56 @@ pub async fn user_find_by_email<'e>(
             .bind(email_key.to_owned())
             .fetch_optional(on)
             .await?;
-    row.map(|row| {
-        let user = User {
-            id: parse(&row, "id")?,
-            email: row.try_get("email")?,
-            name: row.try_get("name")?,
-            version: row.try_get("version")?,
-        };
-        Ok((user, row.try_get("password_hash")?))
+    row.map(|row| Ok((read(&row)?, row.try_get("password_hash")?)))
+        .transpose()
+}
+
+/// One account.
+pub async fn user_find<'e>(
+    on: impl AnyExecutor<'e>,
+    id: UserId,
+) -> Result<Option<User>, sqlx::Error> {
+    let row = query("SELECT id, email, name, version FROM users WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The operators, by address.
+pub async fn operators<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<User>, sqlx::Error> {
+    let rows = query(
+        "SELECT id, email, name, version FROM users WHERE is_operator = 1 ORDER BY email_key",
+    )
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Makes the account of an address an operator's, or no longer. Others see nothing of it, so its
+/// version stays. None: there is no such account.
+pub async fn operator_set(
+    conn: &mut Conn,
+    email_key: &str,
+    is_operator: bool,
+) -> Result<Option<User>, sqlx::Error> {
+    let row = query(
+        "UPDATE users SET is_operator = $2 WHERE email_key = $1 RETURNING id, email, name, version",
+    )
+    .bind(email_key.to_owned())
+    .bind(i64::from(is_operator))
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
+fn read(row: &AnyRow) -> Result<User, sqlx::Error> {
+    Ok(User {
+        id: parse(row, "id")?,
+        email: row.try_get("email")?,
+        name: row.try_get("name")?,
+        version: row.try_get("version")?,
     })
-    .transpose()
 }
 
 /// Changes what others see of a user.
@@ -67,15 +107,7 @@ pub async fn user_rename(
     .bind(name.to_owned())
     .fetch_optional(conn)
     .await?;
-    row.map(|row| {
-        Ok(User {
-            id: parse(&row, "id")?,
-            email: row.try_get("email")?,
-            name: row.try_get("name")?,
-            version: row.try_get("version")?,
-        })
-    })
-    .transpose()
+    row.as_ref().map(read).transpose()
 }
 
 /// Whether this user may refund any order.

@@ -3,11 +3,25 @@
 //! Owns the table `mails`. A mail is a row written in the transaction that it tells of; it is
 //! composed and sent afterwards, again and again until it is taken, so that a crash loses none.
 //! What a mail tells of is decided elsewhere.
+//!
+//! `mailer.rs` takes the rows that are due, `compose.rs` looks up what each tells of, `letters.rs`
+//! has the words, `page.rs` makes text and HTML of them, `transport.rs` brings them away.
+
+mod compose;
+mod letters;
+mod mailer;
+mod page;
+mod store;
+mod transport;
 
 use crate::db::Conn;
 use sqlx::query;
-use std::fmt::Display;
+use std::{fmt::Display, str::FromStr};
 use uuid::Uuid;
+
+pub use compose::{Letterhead, Outgoing, default_sender, sender};
+pub use mailer::{MAIL_EVERY, Mailer};
+pub use transport::{Folder, NoSmtpAddress, SendError, Smtp, Transport};
 
 /// What a mail tells of; its subject is the id of the thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +34,31 @@ pub enum Kind {
     OrderRefunded,
     /// To the buyer: a refund did not get through. Subject: the refund.
     RefundFailed,
-    /// To the operators. Subject: the incident.
+    /// To the operators. Subject: the incident; of the mail that each operator gets, the incident
+    /// and the operator.
     Attention,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind::OrderComplete,
+    Kind::OrderExpired,
+    Kind::OrderRefunded,
+    Kind::RefundFailed,
+    Kind::Attention,
+];
+
+/// Not the name of a kind.
+#[derive(Debug, thiserror::Error)]
+#[error("not a kind of mail")]
+pub struct UnknownKind;
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = KINDS.into_iter().find(|kind| kind.name() == name);
+        found.ok_or(UnknownKind)
+    }
 }
 
 impl Kind {

@@ -90,6 +90,7 @@ impl World {
             // One after the other, or a seed would not be a history.
             calls_at_once: 1,
             rate_limits: false,
+            mail: None,
         })
         .unwrap();
         let api = shop.api();

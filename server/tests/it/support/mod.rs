@@ -139,6 +139,7 @@ impl App {
             public_url: base.clone(),
             calls_at_once: CALLS_AT_ONCE,
             rate_limits: false,
+            mail: None,
         })
         .unwrap();
         let web = Web {

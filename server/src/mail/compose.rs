@@ -1,0 +1,436 @@
+//! From a row of `mails` to a message: looks up what is true now, has it put into words, and
+//! addresses it.
+//!
+//! A letter never says what is no longer so: a mail whose subject has gone, or has become something
+//! else, is not sent. It owns no words (`letters.rs`) and sends nothing (`mailer.rs`).
+
+use super::{
+    Kind,
+    letters::{self, IncidentFacts, OrderFacts, RefundFacts},
+    page::{Letter, one_line},
+    store::{self, MailRow},
+};
+use crate::{
+    accounts, clock::from_micros, db::Db, events, fault::Fault, incidents, orders,
+    orders::rules::State,
+};
+use app::{
+    accounts::User,
+    events::Event,
+    ids::{EventId, OrderId, RefundId, UserId},
+    money::Money,
+};
+use jiff::Timestamp;
+use lettre::{
+    Address, Message,
+    address::Envelope,
+    message::{
+        Mailbox, MultiPart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+use std::{net::IpAddr, str::FromStr, time::SystemTime};
+
+/// Between the incident and the operator in the subject of an operator's own mail.
+const FOR: char = ':';
+
+/// What all mails of a shop have in common.
+#[derive(Debug, Clone)]
+pub struct Letterhead {
+    from: Mailbox,
+    public_url: String,
+    domain: String,
+}
+
+impl Letterhead {
+    /// From `from`, with links to the shop at `public_url`.
+    pub fn new(from: Mailbox, public_url: &str) -> Self {
+        Self {
+            from,
+            public_url: public_url.to_owned(),
+            domain: domain(public_url),
+        }
+    }
+
+    /// The shop's host, as mail writes it.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+}
+
+/// A sender as a setting has it: `Stagedoor <tickets@tickets.example>`. None: mails cannot be from
+/// there.
+pub fn sender(text: &str) -> Option<Mailbox> {
+    let mailbox: Mailbox = text.parse().ok()?;
+    // lettre reads the sender back from the header that it wrote, and cannot read all that it writes.
+    let again: Mailbox = mailbox.to_string().parse().ok()?;
+    (again.email == mailbox.email).then_some(mailbox)
+}
+
+/// The sender of a shop that names none: `Stagedoor <tickets@HOST>`. None: no address can be made
+/// of this host.
+pub fn default_sender(public_url: &str) -> Option<Mailbox> {
+    sender(&format!("Stagedoor <tickets@{}>", domain(public_url)))
+}
+
+/// The host of an origin; `localhost` for an IP address, which few mail programs can read.
+fn domain(public_url: &str) -> String {
+    let uri: Option<http::Uri> = public_url.parse().ok();
+    let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();
+    let bare = host.trim_matches(['[', ']']);
+    if bare.is_empty() || bare.parse::<IpAddr>().is_ok() {
+        "localhost".to_owned()
+    } else {
+        host.to_owned()
+    }
+}
+
+/// A message, addressed and ready.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The id of its row.
+    pub id: String,
+    /// What it tells of.
+    pub kind: Kind,
+    /// When its row was written.
+    pub written_at: Timestamp,
+    /// All of it.
+    pub message: Message,
+}
+
+/// Why there is no message.
+#[derive(Debug, thiserror::Error)]
+pub enum NoLetter {
+    /// There will never be one.
+    #[error("{0}")]
+    Gone(String),
+    /// What it would say is not certain yet.
+    #[error("{0}")]
+    NotYet(&'static str),
+    /// It could not be looked up.
+    #[error("it could not be composed")]
+    Fault(#[from] Fault),
+}
+
+impl From<sqlx::Error> for NoLetter {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+fn gone(why: impl Into<String>) -> NoLetter {
+    NoLetter::Gone(why.into())
+}
+
+/// The incident that a mail is about, if it is not addressed to an operator yet.
+pub fn unaddressed(mail: &MailRow) -> Option<&str> {
+    (mail.kind == Kind::Attention && !mail.subject.contains(FOR)).then_some(mail.subject.as_str())
+}
+
+/// The subject of one operator's mail about an incident.
+pub fn addressed(incident: &str, operator: UserId) -> String {
+    format!("{incident}{FOR}{operator}")
+}
+
+/// Composes the message that a mail is now.
+pub async fn compose(db: &Db, head: &Letterhead, mail: &MailRow) -> Result<Outgoing, NoLetter> {
+    let (letter, to) = match mail.kind {
+        Kind::OrderComplete => order_complete(db, head, &mail.subject).await?,
+        Kind::OrderExpired => order_expired(db, head, &mail.subject).await?,
+        Kind::OrderRefunded | Kind::RefundFailed => refund(db, head, mail).await?,
+        Kind::Attention => attention(db, head, &mail.subject).await?,
+    };
+    address(head, mail, &letter, &to)
+}
+
+async fn order_complete(
+    db: &Db,
+    head: &Letterhead,
+    subject: &str,
+) -> Result<(Letter, User), NoLetter> {
+    let (state, facts, buyer) = order_facts(db, id(subject)?).await?;
+    // While one ticket is on its way back, the others are the buyer's all the same.
+    if !matches!(state, State::Complete | State::Refunding) {
+        return Err(gone(format!("the order is {} now", state.name())));
+    }
+    if facts.tickets.is_empty() {
+        return Err(gone("all tickets of the order have been refunded"));
+    }
+    Ok((letters::order_complete(&head.public_url, &facts), buyer))
+}
+
+async fn order_expired(
+    db: &Db,
+    head: &Letterhead,
+    subject: &str,
+) -> Result<(Letter, User), NoLetter> {
+    let order = id(subject)?;
+    // Looked at before the order: a payment that comes to rest afterwards has moved the order.
+    let charged = store::order_charged(db.reads(), order).await?;
+    let (state, facts, buyer) = order_facts(db, order).await?;
+    if state != State::Expired {
+        return Err(gone(format!("the order is {} now", state.name())));
+    }
+    if charged.taken > 0 {
+        return Err(gone("money was taken after all"));
+    }
+    if charged.open > 0 {
+        // A late authorisation may still make the order whole, so "not charged" may be untrue.
+        return Err(NoLetter::NotYet("the order's payment is not settled"));
+    }
+    Ok((letters::order_expired(&head.public_url, &facts), buyer))
+}
+
+async fn refund(db: &Db, head: &Letterhead, mail: &MailRow) -> Result<(Letter, User), NoLetter> {
+    let refund: RefundId = id(&mail.subject)?;
+    let row = store::refund_find(db.reads(), refund)
+        .await?
+        .ok_or_else(|| gone("the refund is not there"))?;
+    let failed = mail.kind == Kind::RefundFailed;
+    if failed != (row.state == "failed") {
+        return Err(gone(format!("the refund is {} now", row.state)));
+    }
+    if row.state == "intended" {
+        return Err(NoLetter::NotYet("the refund has not been made"));
+    }
+    let (order, event, buyer) = order(db, row.order).await?;
+    let facts = RefundFacts {
+        name: buyer.name.clone(),
+        order: order.id,
+        event,
+        tickets: store::refund_seats(db.reads(), refund).await?,
+        amount: row.amount,
+    };
+    let letter = if failed {
+        letters::refund_failed(&head.public_url, &facts)
+    } else {
+        letters::order_refunded(&head.public_url, &facts)
+    };
+    Ok((letter, buyer))
+}
+
+async fn attention(db: &Db, head: &Letterhead, subject: &str) -> Result<(Letter, User), NoLetter> {
+    let (incident, operator) = subject
+        .split_once(FOR)
+        .ok_or_else(|| gone("it names no operator"))?;
+    let open = incidents::open_ones(db.reads()).await?;
+    let found = open.into_iter().find(|found| found.id == incident);
+    let found = found.ok_or_else(|| gone("the incident is settled, or not there"))?;
+    let operator: UserId = id(operator)?;
+    let operators = accounts::store::operators(db.reads()).await?;
+    let to = operators.into_iter().find(|user| user.id == operator);
+    let to = to.ok_or_else(|| gone("they are no operator now"))?;
+    let facts = IncidentFacts {
+        id: found.id,
+        kind: found.kind,
+        subject: found.subject,
+        order: found.order_id,
+        detail: found.detail,
+        found_at: from_micros(found.found_at)
+            .strftime("%Y-%m-%d %H:%M:%S UTC")
+            .to_string(),
+    };
+    Ok((letters::attention(&head.public_url, &facts), to))
+}
+
+async fn order_facts(db: &Db, id: OrderId) -> Result<(State, OrderFacts, User), NoLetter> {
+    let (order, event, buyer) = order(db, id).await?;
+    let (back, kept): (Vec<_>, Vec<_>) = store::order_seats(db.reads(), id)
+        .await?
+        .into_iter()
+        .partition(|(_, refunded)| *refunded);
+    let facts = OrderFacts {
+        name: buyer.name.clone(),
+        order: id,
+        event,
+        tickets: kept.into_iter().map(|(seat, _)| seat).collect(),
+        refunded: back.len(),
+        total: Money::new(order.total_minor, order.currency),
+    };
+    Ok((order.state, facts, buyer))
+}
+
+async fn order(db: &Db, id: OrderId) -> Result<(orders::store::OrderRow, Event, User), NoLetter> {
+    let order = orders::store::order_find(db.reads(), id)
+        .await?
+        .ok_or_else(|| gone("the order is not there"))?;
+    let buyer = accounts::store::user_find(db.reads(), order.buyer)
+        .await?
+        .ok_or_else(|| gone("the buyer is not there"))?;
+    let event = event(db, order.event).await?;
+    Ok((order, event, buyer))
+}
+
+async fn event(db: &Db, id: EventId) -> Result<Event, NoLetter> {
+    let found = events::store::event_find(db.reads(), id).await?;
+    let row = found.ok_or_else(|| gone("the event is not there"))?;
+    Ok(row.event(events::store::Stock::default()))
+}
+
+fn id<T: FromStr>(subject: &str) -> Result<T, NoLetter> {
+    subject
+        .parse()
+        .map_err(|_| gone(format!("\"{subject}\" is no id")))
+}
+
+/// Puts a letter into its envelope.
+fn address(
+    head: &Letterhead,
+    mail: &MailRow,
+    letter: &Letter,
+    to: &User,
+) -> Result<Outgoing, NoLetter> {
+    let address: Address = to
+        .email
+        .parse()
+        .map_err(|_| gone("the address cannot be written to"))?;
+    // Not taken from the header, where a name stands beside the address.
+    let envelope = Envelope::new(Some(head.from.email.clone()), vec![address.clone()])
+        .map_err(|error| Fault::unexpected("an envelope was not made", error))?;
+    let written_at = from_micros(mail.created_at);
+    // Nobody's holiday notice should answer a machine.
+    let automatic = HeaderValue::new(
+        HeaderName::new_from_ascii_str("Auto-Submitted"),
+        "auto-generated".to_owned(),
+    );
+    let message = Message::builder()
+        .envelope(envelope)
+        .from(head.from.clone())
+        .to(Mailbox::new(Some(one_line(&to.name)), address))
+        .subject(letter.subject())
+        .date(SystemTime::from(written_at))
+        .message_id(Some(format!("<{}@{}>", mail.id, head.domain)))
+        .raw_header(automatic)
+        .multipart(MultiPart::alternative_plain_html(
+            letter.text(),
+            letter.html(),
+        ))
+        .map_err(|error| Fault::unexpected("a message was not made", error))?;
+    Ok(Outgoing {
+        id: mail.id.clone(),
+        kind: mail.kind,
+        written_at,
+        message,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn from(url: &str, name: &str, email: &str, subject: &str) -> Result<Message, NoLetter> {
+        let head = Letterhead::new(default_sender(url).unwrap(), url);
+        let mail = MailRow {
+            id: "m-1".to_owned(),
+            kind: Kind::OrderComplete,
+            subject: String::new(),
+            tries: 1,
+            created_at: 1_935_000_000_000_000,
+        };
+        let to = User {
+            id: UserId(Uuid::nil()),
+            email: email.to_owned(),
+            name: name.to_owned(),
+            version: 1,
+        };
+        address(&head, &mail, &Letter::new(subject).say("Hello"), &to).map(|out| out.message)
+    }
+
+    fn message(name: &str, email: &str, subject: &str) -> Result<Message, NoLetter> {
+        from("https://tickets.example", name, email, subject)
+    }
+
+    fn formatted(message: &Message) -> String {
+        String::from_utf8(message.formatted()).unwrap()
+    }
+
+    /// The header's lines, unfolded.
+    fn header(message: &str) -> Vec<String> {
+        let (header, _) = message.split_once("\r\n\r\n").unwrap();
+        let unfolded = header.replace("\r\n ", " ").replace("\r\n\t", " ");
+        unfolded.split("\r\n").map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_message_has_the_headers_of_its_row() {
+        let message = formatted(&message("Ann", "ann@example.com", "Your ticket").unwrap());
+        let header = header(&message);
+        for line in [
+            "From: Stagedoor <tickets@tickets.example>",
+            "To: Ann <ann@example.com>",
+            "Subject: Your ticket",
+            "Message-ID: <m-1@tickets.example>",
+            "Date: Sat, 26 Apr 2031 20:00:00 +0000",
+            "Auto-Submitted: auto-generated",
+            "MIME-Version: 1.0",
+        ] {
+            assert!(header.contains(&line.to_owned()), "{line}: {header:?}");
+        }
+        assert!(message.contains("text/plain") && message.contains("text/html"));
+    }
+
+    #[test]
+    fn no_name_or_title_makes_a_header() {
+        for evil in [
+            "x\r\nBcc: all@example.com",
+            "x\nBcc: all@example.com",
+            "x\rBcc: all@example.com",
+            "\r\n\r\nBcc: all@example.com",
+            "x\u{2028}Bcc: all@example.com",
+            "x\u{85}Bcc: all@example.com",
+            "é\r\nBcc: all@example.com",
+            "\"<all@example.com>, x",
+        ] {
+            let message = message(evil, "ann@example.com", evil).unwrap();
+            let to: Vec<String> = message
+                .envelope()
+                .to()
+                .iter()
+                .map(Address::to_string)
+                .collect();
+            assert_eq!(to, ["ann@example.com"], "{evil:?}");
+            let message = formatted(&message);
+            let header = header(&message);
+            let names: Vec<&str> = header
+                .iter()
+                .map(|line| line.split(':').next().unwrap())
+                .collect();
+            assert!(!names.contains(&"Bcc"), "{evil:?}: {header:?}");
+            assert_eq!(names.iter().filter(|name| **name == "To").count(), 1);
+            let bare = message.replace("\r\n", "");
+            assert!(!bare.contains(['\r', '\n']), "{evil:?}: {message}");
+        }
+        let refused = message("Ann", "ann@example.com\r\nBcc: all@example.com", "x");
+        assert!(matches!(refused, Err(NoLetter::Gone(_))));
+    }
+
+    #[test]
+    fn the_sender_is_at_the_shops_own_host() {
+        for (url, address) in [
+            ("https://tickets.example", "tickets@tickets.example"),
+            ("http://127.0.0.1:3000", "tickets@localhost"),
+            ("http://localhost:3000", "tickets@localhost"),
+            ("http://[::1]:3000", "tickets@localhost"),
+        ] {
+            let sender = default_sender(url).unwrap();
+            assert_eq!(sender.email.to_string(), address);
+            let message = from(url, "Ann", "ann@example.com", "x").unwrap();
+            assert_eq!(message.envelope().from(), Some(&sender.email));
+        }
+    }
+
+    #[test]
+    fn an_operators_mail_names_the_incident_and_the_operator() {
+        let mut mail = MailRow {
+            id: String::new(),
+            kind: Kind::Attention,
+            subject: "i-1".to_owned(),
+            tries: 1,
+            created_at: 0,
+        };
+        assert_eq!(unaddressed(&mail), Some("i-1"));
+        mail.subject = addressed("i-1", UserId(Uuid::nil()));
+        assert_eq!(unaddressed(&mail), None);
+    }
+}

@@ -1,0 +1,485 @@
+//! What people are told, in words. Pure: whoever composes a letter has looked everything up.
+
+use super::page::{Block, Letter};
+use app::{
+    events::{Event, day_and_month, when_in_full},
+    ids::OrderId,
+    money::Money,
+};
+
+/// How much of a title goes into a subject, in characters.
+const TITLE_IN_SUBJECT: usize = 60;
+
+/// One ticket, as a letter names it.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    /// Section, row and seat.
+    pub label: String,
+    /// What was paid for it, or is paid back.
+    pub price: Money,
+}
+
+/// What there is to say of an order.
+#[derive(Debug, Clone)]
+pub struct OrderFacts {
+    /// The buyer's name.
+    pub name: String,
+    /// Which order.
+    pub order: OrderId,
+    /// What its tickets admit to.
+    pub event: Event,
+    /// Those of its tickets that have not been paid back.
+    pub tickets: Vec<Seat>,
+    /// How many have been.
+    pub refunded: usize,
+    /// What all of them cost.
+    pub total: Money,
+}
+
+/// What there is to say of a refund.
+#[derive(Debug, Clone)]
+pub struct RefundFacts {
+    /// The buyer's name.
+    pub name: String,
+    /// Which order was paid.
+    pub order: OrderId,
+    /// What its tickets admit to.
+    pub event: Event,
+    /// The tickets that it pays back; none if no ticket stood for the money.
+    pub tickets: Vec<Seat>,
+    /// What goes back.
+    pub amount: Money,
+}
+
+/// What there is to say of an incident.
+#[derive(Debug, Clone)]
+pub struct IncidentFacts {
+    /// Its id.
+    pub id: String,
+    /// What kind it is, as written down.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// The order that it concerns.
+    pub order: Option<OrderId>,
+    /// In words.
+    pub detail: String,
+    /// When it was found.
+    pub found_at: String,
+}
+
+/// An order is paid, and here are the tickets.
+pub fn order_complete(public_url: &str, facts: &OrderFacts) -> Letter {
+    let tickets = match facts.tickets.len() {
+        1 => "ticket".to_owned(),
+        count => format!("{count} tickets"),
+    };
+    let mut rows = seats(&facts.tickets);
+    rows.push(("Paid in all".to_owned(), facts.total.to_string()));
+    let mut letter = Letter::new(&format!("Your {tickets} for {}", short(&facts.event)))
+        .with(Block::Heading(format!(
+            "Your {tickets} for {}",
+            facts.event.title
+        )))
+        .say(format!(
+            "Hello {}, your order is paid and complete.",
+            facts.name
+        ))
+        .with(Block::Rows(occasion(&facts.event)))
+        .with(Block::Rows(rows));
+    if facts.refunded > 0 {
+        letter = letter.say(match facts.refunded {
+            1 => "One ticket of this order has been refunded since.".to_owned(),
+            count => format!("{count} tickets of this order have been refunded since."),
+        });
+    }
+    letter
+        .with(Block::Link {
+            label: "Show your tickets",
+            url: format!("{public_url}/tickets"),
+        })
+        .with(order_line(public_url, facts.order))
+}
+
+/// The time ran out while the buyer paid; nothing was charged.
+pub fn order_expired(public_url: &str, facts: &OrderFacts) -> Letter {
+    Letter::new(&format!(
+        "Not charged: your time ran out for {}",
+        short(&facts.event)
+    ))
+    .with(Block::Heading("You have not been charged".to_owned()))
+    .say(format!(
+        "Hello {}, the time to pay for your tickets ran out before your payment was through. The \
+         order has expired, its tickets are for sale again, and nothing was charged.",
+        facts.name
+    ))
+    .with(Block::Rows(occasion(&facts.event)))
+    .with(Block::Rows(seats(&facts.tickets)))
+    .say(format!(
+        "If your bank shows a pending authorisation of {}, it is not a charge: it will vanish by \
+         itself, in a few days at most banks.",
+        facts.total
+    ))
+    .with(Block::Link {
+        label: "See what is for sale now",
+        url: format!("{public_url}/events/{}", facts.event.id),
+    })
+    .with(order_line(public_url, facts.order))
+}
+
+/// Money is back.
+pub fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
+    let letter = Letter::new(&format!(
+        "Refund of {} for {}",
+        facts.amount,
+        short(&facts.event)
+    ))
+    .with(Block::Heading(format!("We have refunded {}", facts.amount)));
+    let letter = if facts.tickets.is_empty() {
+        letter.say(format!(
+            "Hello {}, your card was charged {} that no tickets of this order stand for. We have \
+             sent all of it back.",
+            facts.name, facts.amount
+        ))
+    } else {
+        let (these, are) = match facts.tickets.len() {
+            1 => ("This ticket", "is"),
+            _ => ("These tickets", "are"),
+        };
+        letter
+            .say(format!(
+                "Hello {}, {} went back to the card that you paid with. {these} {are} no longer \
+                 yours and will not let you in.",
+                facts.name, facts.amount
+            ))
+            .with(Block::Rows(seats(&facts.tickets)))
+    };
+    letter
+        .with(Block::Rows(occasion(&facts.event)))
+        .say("Banks take 5–10 days to show a refund on the card's statement.")
+        .with(Block::Link {
+            label: "Show the order",
+            url: format!("{public_url}/orders/{}", facts.order),
+        })
+}
+
+/// A refund did not get through.
+pub fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
+    let mut letter = Letter::new(&format!(
+        "Your refund for {} did not get through",
+        short(&facts.event)
+    ))
+    .with(Block::Heading("Your refund did not get through".to_owned()))
+    .say(format!(
+        "Hello {}, your bank did not take back the {} that we refunded: most often because the \
+         card's account is closed. The money is not lost. It is with us, and we still owe it to \
+         you.",
+        facts.name, facts.amount
+    ))
+    .say(
+        "A person is looking after it and will be in touch to find another way. There is nothing \
+         that you need to do.",
+    );
+    if !facts.tickets.is_empty() {
+        letter = letter.with(Block::Rows(seats(&facts.tickets)));
+    }
+    letter
+        .with(Block::Rows(occasion(&facts.event)))
+        .with(Block::Link {
+            label: "Show the order",
+            url: format!("{public_url}/orders/{}", facts.order),
+        })
+}
+
+/// Something that a person should look at.
+pub fn attention(public_url: &str, facts: &IncidentFacts) -> Letter {
+    let what = in_words(&facts.kind);
+    let mut rows = vec![
+        row("Kind", &facts.kind),
+        row("About", &facts.subject),
+        row("Found", &facts.found_at),
+    ];
+    if let Some(order) = facts.order {
+        rows.push(row("Order", order.to_string()));
+    }
+    rows.push(row("Incident", &facts.id));
+    Letter::new(&format!("Attention: {what}"))
+        .with(Block::Heading(format!("Attention: {what}")))
+        .say(facts.detail.clone())
+        .with(Block::Rows(rows))
+        .say(format!(
+            "On the server, stagedoor incidents lists what is open, and stagedoor incidents \
+             --settle {} ends this one.",
+            facts.id
+        ))
+        .with(Block::Footnote {
+            label: "You get this as an operator of",
+            url: public_url.to_owned(),
+        })
+}
+
+/// A kind of incident as a subject says it. Kinds that are not known here are named as they are.
+fn in_words(kind: &str) -> String {
+    match kind {
+        "unexpected_capture" => "money was taken that no order stood for",
+        "wrong_amount" => "a card was authorised for a wrong amount",
+        "call_refused" => "Stripe refused a call as invalid",
+        "capture_slow" => "money has been on its way for too long",
+        "refund_failed" => "a refund did not reach its buyer",
+        "refund_elsewhere" => "a refund was made outside of the shop",
+        "stray_intent" => "a payment has a second intent at Stripe",
+        "unknown_intent" => "an intent at Stripe names a payment that is not known",
+        "missing_at_provider" => "a payment is not known at Stripe",
+        "amounts_differ" => "Stripe's amounts differ from ours",
+        other => return other.replace('_', " "),
+    }
+    .to_owned()
+}
+
+fn row(what: &str, value: impl Into<String>) -> (String, String) {
+    (what.to_owned(), value.into())
+}
+
+fn occasion(event: &Event) -> Vec<(String, String)> {
+    vec![
+        row("Event", &event.title),
+        row("When", when_in_full(event.starts_at, &event.time_zone)),
+        row("Where", format!("{}, {}", event.venue, event.city)),
+    ]
+}
+
+fn seats(tickets: &[Seat]) -> Vec<(String, String)> {
+    tickets
+        .iter()
+        .map(|seat| (seat.label.clone(), seat.price.to_string()))
+        .collect()
+}
+
+fn order_line(public_url: &str, order: OrderId) -> Block {
+    Block::Footnote {
+        label: "Your order",
+        url: format!("{public_url}/orders/{order}"),
+    }
+}
+
+/// An event in a subject: `Candlelight Strings, 12 Dec`.
+fn short(event: &Event) -> String {
+    let (day, month) = day_and_month(event.starts_at, &event.time_zone);
+    let mut title: String = event.title.chars().take(TITLE_IN_SUBJECT).collect();
+    if title.len() < event.title.len() {
+        title.truncate(title.trim_end().len());
+        title.push('…');
+    }
+    format!("{title}, {day} {month}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use app::ids::EventId;
+    use uuid::Uuid;
+
+    const SHOP: &str = "https://tickets.example";
+
+    fn event(title: &str) -> Event {
+        Event {
+            id: EventId(Uuid::from_u128(7)),
+            title: title.to_owned(),
+            description: String::new(),
+            venue: "Old Hall".to_owned(),
+            city: "Leeds".to_owned(),
+            country: "GB".to_owned(),
+            starts_at: "2031-12-12T19:30:00Z".parse().unwrap(),
+            time_zone: "Europe/London".to_owned(),
+            currency: "GBP".parse().unwrap(),
+            tickets_available: 0,
+            price_from_minor: None,
+            version: 1,
+        }
+    }
+
+    fn money(minor: i64) -> Money {
+        Money::new(minor, "GBP".parse().unwrap())
+    }
+
+    fn seat(label: &str, minor: i64) -> Seat {
+        Seat {
+            label: label.to_owned(),
+            price: money(minor),
+        }
+    }
+
+    fn order(title: &str) -> OrderFacts {
+        OrderFacts {
+            name: "Ann".to_owned(),
+            order: OrderId(Uuid::from_u128(9)),
+            event: event(title),
+            tickets: vec![seat("Stalls, Row C, Seat 12", 2500), seat("Standing", 1000)],
+            refunded: 0,
+            total: money(3500),
+        }
+    }
+
+    fn refund(tickets: Vec<Seat>) -> RefundFacts {
+        RefundFacts {
+            name: "Ann".to_owned(),
+            order: OrderId(Uuid::from_u128(9)),
+            event: event("Candlelight Strings"),
+            tickets,
+            amount: money(2500),
+        }
+    }
+
+    /// Both alternatives say all of it.
+    #[track_caller]
+    fn assert_says(letter: &Letter, words: &[&str]) {
+        for word in words {
+            assert!(letter.text().contains(word), "{word}: {}", letter.text());
+            assert!(letter.html().contains(word), "{word}: {}", letter.html());
+        }
+    }
+
+    #[test]
+    fn a_paid_order_comes_with_its_tickets() {
+        let letter = order_complete(SHOP, &order("Candlelight Strings"));
+        assert_eq!(
+            letter.subject(),
+            "Your 2 tickets for Candlelight Strings, 12 Dec"
+        );
+        assert_says(
+            &letter,
+            &[
+                "Ann",
+                "Candlelight Strings",
+                "Old Hall, Leeds",
+                "Friday 12 December 2031, 7:30 pm GMT",
+                "Stalls, Row C, Seat 12",
+                "£25.00",
+                "Standing",
+                "£10.00",
+                "£35.00",
+                "https://tickets.example/tickets",
+                "https://tickets.example/orders/00000000-0000-0000-0000-000000000009",
+            ],
+        );
+        let one = OrderFacts {
+            tickets: vec![seat("Standing", 1000)],
+            refunded: 1,
+            ..order("Candlelight Strings")
+        };
+        let letter = order_complete(SHOP, &one);
+        assert_eq!(
+            letter.subject(),
+            "Your ticket for Candlelight Strings, 12 Dec"
+        );
+        assert_says(
+            &letter,
+            &["One ticket of this order has been refunded since"],
+        );
+    }
+
+    #[test]
+    fn an_expired_order_says_that_nothing_was_charged() {
+        let letter = order_expired(SHOP, &order("Candlelight Strings"));
+        assert_eq!(
+            letter.subject(),
+            "Not charged: your time ran out for Candlelight Strings, 12 Dec"
+        );
+        assert_says(
+            &letter,
+            &[
+                "nothing was charged",
+                "pending authorisation of £35.00",
+                "will vanish by itself",
+                "Stalls, Row C, Seat 12",
+                "https://tickets.example/events/00000000-0000-0000-0000-000000000007",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_refund_names_amount_tickets_and_patience() {
+        let letter = order_refunded(SHOP, &refund(vec![seat("Standing", 2500)]));
+        assert_eq!(
+            letter.subject(),
+            "Refund of £25.00 for Candlelight Strings, 12 Dec"
+        );
+        assert_says(
+            &letter,
+            &[
+                "£25.00",
+                "Standing",
+                "5–10 days",
+                "This ticket is no longer yours",
+            ],
+        );
+        let letter = order_refunded(SHOP, &refund(Vec::new()));
+        assert_says(
+            &letter,
+            &["that no tickets of this order stand for", "£25.00"],
+        );
+        assert!(!letter.text().contains("no longer yours"));
+    }
+
+    #[test]
+    fn a_failed_refund_says_that_the_money_is_not_lost() {
+        let letter = refund_failed(SHOP, &refund(vec![seat("Standing", 2500)]));
+        assert_eq!(
+            letter.subject(),
+            "Your refund for Candlelight Strings, 12 Dec did not get through"
+        );
+        assert_says(
+            &letter,
+            &[
+                "£25.00",
+                "The money is not lost",
+                "nothing that you need to do",
+            ],
+        );
+    }
+
+    #[test]
+    fn operators_read_what_to_look_at_and_how_to_end_it() {
+        let facts = IncidentFacts {
+            id: "i-1".to_owned(),
+            kind: "capture_slow".to_owned(),
+            subject: "p-1".to_owned(),
+            order: Some(OrderId(Uuid::from_u128(9))),
+            detail: "Stripe has not answered <since> noon".to_owned(),
+            found_at: "2031-12-12T12:00:00Z".to_owned(),
+        };
+        let letter = attention(SHOP, &facts);
+        assert_eq!(
+            letter.subject(),
+            "Attention: money has been on its way for too long"
+        );
+        assert_says(
+            &letter,
+            &["p-1", "stagedoor incidents", "--settle i-1", "2031-12-12"],
+        );
+        assert!(letter.html().contains("&lt;since&gt;"));
+        let unheard = attention(
+            SHOP,
+            &IncidentFacts {
+                kind: "moon_fell".to_owned(),
+                ..facts
+            },
+        );
+        assert_eq!(unheard.subject(), "Attention: moon fell");
+    }
+
+    #[test]
+    fn a_title_cannot_leave_the_subject_or_fill_it() {
+        let letter = order_complete(SHOP, &order("Evil\r\nBcc: all@example.com\r\n\r\n<b>"));
+        assert_eq!(
+            letter.subject(),
+            "Your 2 tickets for Evil Bcc: all@example.com <b>, 12 Dec"
+        );
+        assert!(!letter.html().contains("<b>"), "{}", letter.html());
+        let letter = order_complete(SHOP, &order(&"ä".repeat(120)));
+        assert_eq!(
+            letter.subject(),
+            format!("Your 2 tickets for {}…, 12 Dec", "ä".repeat(60))
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! Sends what is due, and again until it is taken or given up.
+//!
+//! Any number of mailers get along: a mail is claimed by one conditional UPDATE with a lease, which
+//! runs out if its holder dies. So each mail is sent at least once, and a repeat is recognised by
+//! its Message-ID, the id of its row. It has no words of its own.
+
+use super::{
+    Kind,
+    compose::{self, Letterhead, NoLetter, Outgoing},
+    queue,
+    store::{self, MailRow},
+    transport::{SendError, Transport},
+};
+use crate::{
+    accounts,
+    clock::SharedClock,
+    db::Db,
+    fault::{Fault, FaultResult, chain},
+};
+use futures::StreamExt;
+use std::{sync::Arc, time::Duration};
+
+/// How often the mailer looks.
+pub const MAIL_EVERY: Duration = Duration::from_secs(3);
+/// What one look takes on at a time; it goes on while there is more.
+const BATCH: i64 = 100;
+/// How many mails are under way at once.
+const AT_ONCE: usize = 4;
+/// How long one mail may take: shorter than its lease, so that no other sends it meanwhile.
+const SEND_WITHIN: Duration = Duration::from_mins(1);
+const LEASE_MICROS: i64 = 120 * 1_000_000;
+/// When a mail whose words are not certain yet is looked at again, and after how long that ends.
+const NOT_YET_MICROS: i64 = 30 * 1_000_000;
+const NOT_YET_AT_MOST_MICROS: i64 = 24 * 3_600 * 1_000_000;
+
+/// The waits after the first, second … failed try: not quite three days in all.
+const WAITS_MINUTES: [i64; 8] = [1, 5, 30, 2 * 60, 6 * 60, 12 * 60, 24 * 60, 24 * 60];
+
+/// How long after this many failed tries the next one comes, in microseconds. None: never.
+fn wait_after(tries: i64) -> Option<i64> {
+    let position = usize::try_from(tries.checked_sub(1)?).ok()?;
+    Some(WAITS_MINUTES.get(position)? * 60 * 1_000_000)
+}
+
+/// Sends mails.
+pub struct Mailer {
+    db: Db,
+    clock: SharedClock,
+    transport: Arc<dyn Transport>,
+    head: Letterhead,
+}
+
+impl Mailer {
+    /// A mailer that gives what it finds to `transport`.
+    pub fn new(
+        db: Db,
+        clock: SharedClock,
+        transport: Arc<dyn Transport>,
+        head: Letterhead,
+    ) -> Self {
+        Self {
+            db,
+            clock,
+            transport,
+            head,
+        }
+    }
+
+    /// Looks every few seconds, for ever. A look that fails or panics is logged, and the next one
+    /// comes all the same.
+    pub async fn run(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(MAIL_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let mailer = Arc::clone(&self);
+            match tokio::spawn(async move { mailer.send_due().await }).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(fault)) => {
+                    tracing::error!(error = chain(&fault), "mails were not looked at");
+                }
+                Err(panic) => tracing::error!(error = %panic, "the mailer panicked"),
+            }
+        }
+    }
+
+    /// Tries every mail that is due. Returns how many this call sent. Errors: the database fails.
+    pub async fn send_due(&self) -> FaultResult<usize> {
+        let mut sent = 0;
+        loop {
+            let now = self.clock.now_micros();
+            let due = store::mails_due(self.db.reads(), now, BATCH).await?;
+            if due.is_empty() {
+                return Ok(sent);
+            }
+            // All are tried before an error is told: one row keeps no other from its turn.
+            let outcomes: Vec<FaultResult<bool>> = futures::stream::iter(due)
+                .map(|id| self.try_one(id))
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
+            for outcome in outcomes {
+                sent += usize::from(outcome?);
+            }
+        }
+    }
+
+    /// Tries one mail, if it can be had. True: it is out.
+    async fn try_one(&self, id: String) -> FaultResult<bool> {
+        let now = self.clock.now_micros();
+        let claimed = self
+            .db
+            .write(move |conn| {
+                Box::pin(async move { store::mail_claim(conn, &id, now, now + LEASE_MICROS).await })
+            })
+            .await?;
+        let Some(mail) = claimed else {
+            return Ok(false);
+        };
+        if compose::unaddressed(&mail).is_some() {
+            self.fan_out(mail).await?;
+            return Ok(false);
+        }
+        match compose::compose(&self.db, &self.head, &mail).await {
+            Ok(out) => self.send(mail, out).await,
+            Err(NoLetter::NotYet(why)) => {
+                self.wait_for_certainty(mail, why).await?;
+                Ok(false)
+            }
+            Err(NoLetter::Gone(why)) => {
+                self.give_up(mail, why).await?;
+                Ok(false)
+            }
+            Err(NoLetter::Fault(fault)) => {
+                self.try_again(mail, chain(&fault)).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn send(&self, mail: MailRow, out: Outgoing) -> FaultResult<bool> {
+        let tried = tokio::time::timeout(SEND_WITHIN, self.transport.send(&out)).await;
+        let done = tried.unwrap_or_else(|late| Err(SendError::new(late)));
+        if let Err(error) = done {
+            self.try_again(mail, chain(&error)).await?;
+            return Ok(false);
+        }
+        count("sent");
+        let (kind, id) = (mail.kind.name(), mail.id.clone());
+        self.db
+            .write(move |conn| Box::pin(async move { store::mail_sent(conn, &mail.id).await }))
+            .await?;
+        tracing::debug!(kind, id, "mail sent");
+        Ok(true)
+    }
+
+    /// Makes of an incident's mail one for each operator, so that an address that takes no mail
+    /// keeps nobody else from theirs, and nobody gets theirs again for it.
+    async fn fan_out(&self, mail: MailRow) -> FaultResult<()> {
+        let now = self.clock.now_micros();
+        let incident = mail.subject.clone();
+        let told: usize = self
+            .db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let operators = accounts::store::operators(&mut *conn).await?;
+                    for operator in &operators {
+                        let subject = compose::addressed(&mail.subject, operator.id);
+                        queue(&mut *conn, Kind::Attention, subject, now).await?;
+                    }
+                    store::mail_sent(conn, &mail.id).await?;
+                    Ok::<_, Fault>(operators.len())
+                })
+            })
+            .await?;
+        if told == 0 {
+            tracing::warn!(
+                incident,
+                "there is no operator to tell of this incident: `stagedoor operator EMAIL` makes one"
+            );
+        }
+        Ok(())
+    }
+
+    async fn try_again(&self, mail: MailRow, error: String) -> FaultResult<()> {
+        let Some(wait) = wait_after(mail.tries) else {
+            return self.give_up(mail, error).await;
+        };
+        count("retried");
+        tracing::info!(
+            kind = mail.kind.name(),
+            id = mail.id,
+            tries = mail.tries,
+            error,
+            "a mail did not get out and will be tried again"
+        );
+        let tries = mail.tries;
+        self.postpone(mail, tries, wait, error).await
+    }
+
+    /// Waiting for what the letter is to say is not a try.
+    async fn wait_for_certainty(&self, mail: MailRow, why: &'static str) -> FaultResult<()> {
+        if self.clock.now_micros() - mail.created_at >= NOT_YET_AT_MOST_MICROS {
+            return self.give_up(mail, why.to_owned()).await;
+        }
+        let tries = mail.tries - 1;
+        self.postpone(mail, tries, NOT_YET_MICROS, why.to_owned())
+            .await
+    }
+
+    async fn postpone(
+        &self,
+        mail: MailRow,
+        tries: i64,
+        wait_micros: i64,
+        error: String,
+    ) -> FaultResult<()> {
+        let next_at = self.clock.now_micros() + wait_micros;
+        self.db
+            .write(move |conn| {
+                Box::pin(
+                    async move { store::mail_postpone(conn, &mail, tries, next_at, &error).await },
+                )
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn give_up(&self, mail: MailRow, why: String) -> FaultResult<()> {
+        count("failed");
+        tracing::warn!(
+            kind = mail.kind.name(),
+            id = mail.id,
+            subject = mail.subject,
+            tries = mail.tries,
+            error = why,
+            "a mail was given up"
+        );
+        self.db
+            .write(move |conn| Box::pin(async move { store::mail_fail(conn, &mail, &why).await }))
+            .await?;
+        Ok(())
+    }
+}
+
+fn count(result: &'static str) {
+    metrics::counter!("stagedoor_mails_total", "result" => result).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_end_within_three_days() {
+        let minute = 60 * 1_000_000;
+        let waits: Vec<i64> = (1..).map_while(wait_after).collect();
+        assert_eq!(waits[..4], [minute, 5 * minute, 30 * minute, 120 * minute]);
+        assert!(waits.is_sorted());
+        let all: i64 = waits.iter().sum();
+        assert!((60 * 60 * minute..=72 * 60 * minute).contains(&all));
+        assert_eq!(wait_after(0), None);
+    }
+}

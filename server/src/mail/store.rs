@@ -1,0 +1,230 @@
+//! The SQL of mails, and of what letters list. Functions that take a `Conn` run in the caller's
+//! transaction.
+
+use super::{Kind, letters::Seat};
+use crate::{
+    db::{Conn, parse},
+    tickets::label,
+};
+use app::{
+    ids::{OrderId, RefundId},
+    money::{Currency, Money},
+};
+use sqlx::{AnyExecutor, Row, any::AnyRow, query};
+
+/// A mail that is to be sent.
+#[derive(Debug, Clone)]
+pub struct MailRow {
+    /// Its id, which is also the message's.
+    pub id: String,
+    /// What it tells of.
+    pub kind: Kind,
+    /// The thing itself.
+    pub subject: String,
+    /// How often it was tried, this time included.
+    pub tries: i64,
+    /// When it was written down, in microseconds.
+    pub created_at: i64,
+}
+
+/// Mails that are due, longest first.
+pub async fn mails_due<'e>(
+    on: impl AnyExecutor<'e>,
+    now_micros: i64,
+    limit: i64,
+) -> Result<Vec<String>, sqlx::Error> {
+    let rows = query(
+        "SELECT id FROM mails WHERE state = 'pending' AND next_at <= $1 \
+         ORDER BY next_at, id LIMIT $2",
+    )
+    .bind(now_micros)
+    .bind(limit)
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(|row| row.try_get("id")).collect()
+}
+
+/// Takes a mail if it is still due, and leases it until `lease_micros`: whoever else looks
+/// meanwhile finds it not due. A crash with it in hand counts as a try.
+pub async fn mail_claim(
+    conn: &mut Conn,
+    id: &str,
+    now_micros: i64,
+    lease_micros: i64,
+) -> Result<Option<MailRow>, sqlx::Error> {
+    let row = query(
+        "UPDATE mails SET tries = tries + 1, next_at = $3 WHERE id = $1 AND state = 'pending' \
+         AND next_at <= $2 RETURNING id, kind, subject, tries, created_at",
+    )
+    .bind(id.to_owned())
+    .bind(now_micros)
+    .bind(lease_micros)
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(MailRow {
+            id: row.try_get("id")?,
+            kind: parse(&row, "kind")?,
+            subject: row.try_get("subject")?,
+            tries: row.try_get("tries")?,
+            created_at: row.try_get("created_at")?,
+        })
+    })
+    .transpose()
+}
+
+/// The mail is out, whoever else may be trying it by now.
+pub async fn mail_sent(conn: &mut Conn, id: &str) -> Result<(), sqlx::Error> {
+    query("UPDATE mails SET state = 'sent', last_error = NULL WHERE id = $1 AND state = 'pending'")
+        .bind(id.to_owned())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The mail is tried again at `next_at`. `tries` is how many count so far. Nothing happens if the
+/// lease ran out and another has claimed it since.
+pub async fn mail_postpone(
+    conn: &mut Conn,
+    mail: &MailRow,
+    tries: i64,
+    next_at_micros: i64,
+    error: &str,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE mails SET tries = $3, next_at = $4, last_error = $5 \
+         WHERE id = $1 AND state = 'pending' AND tries = $2",
+    )
+    .bind(mail.id.clone())
+    .bind(mail.tries)
+    .bind(tries)
+    .bind(next_at_micros)
+    .bind(error.to_owned())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The mail will not be sent. Nothing happens if another has claimed it since.
+pub async fn mail_fail(conn: &mut Conn, mail: &MailRow, why: &str) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE mails SET state = 'failed', last_error = $3 \
+         WHERE id = $1 AND state = 'pending' AND tries = $2",
+    )
+    .bind(mail.id.clone())
+    .bind(mail.tries)
+    .bind(why.to_owned())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The tickets of an order at the price that was paid, by section, row and seat; true: it has
+/// been paid back, or is about to be.
+pub async fn order_seats<'e>(
+    on: impl AnyExecutor<'e>,
+    order: OrderId,
+) -> Result<Vec<(Seat, bool)>, sqlx::Error> {
+    let rows = query(
+        "SELECT t.section, t.row_label, t.seat, l.price_minor AS amount_minor, t.currency, \
+         (SELECT COUNT(*) FROM refund_lines r WHERE r.order_id = l.order_id \
+         AND r.ticket_id = l.ticket_id AND r.live = 1) AS refunds \
+         FROM order_lines l JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id = $1 \
+         ORDER BY t.section, t.row_label, t.seat, t.id",
+    )
+    .bind(order.to_string())
+    .fetch_all(on)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((seat(row)?, row.try_get::<i64, _>("refunds")? > 0)))
+        .collect()
+}
+
+/// The tickets that a refund pays back, or would have, each with its part of the money.
+pub async fn refund_seats<'e>(
+    on: impl AnyExecutor<'e>,
+    refund: RefundId,
+) -> Result<Vec<Seat>, sqlx::Error> {
+    let rows = query(
+        "SELECT t.section, t.row_label, t.seat, r.amount_minor, t.currency \
+         FROM refund_lines r JOIN tickets t ON t.id = r.ticket_id WHERE r.refund_id = $1 \
+         ORDER BY t.section, t.row_label, t.seat, t.id",
+    )
+    .bind(refund.to_string())
+    .fetch_all(on)
+    .await?;
+    rows.iter().map(seat).collect()
+}
+
+fn seat(row: &AnyRow) -> Result<Seat, sqlx::Error> {
+    let (section, line, seat): (Option<String>, Option<String>, Option<String>) = (
+        row.try_get("section")?,
+        row.try_get("row_label")?,
+        row.try_get("seat")?,
+    );
+    Ok(Seat {
+        label: label(section.as_deref(), line.as_deref(), seat.as_deref()),
+        price: Money::new(row.try_get("amount_minor")?, parse(row, "currency")?),
+    })
+}
+
+/// What a letter says of a refund.
+#[derive(Debug, Clone)]
+pub struct RefundRow {
+    /// The order that was paid.
+    pub order: OrderId,
+    /// What goes back.
+    pub amount: Money,
+    /// As it is written down.
+    pub state: String,
+}
+
+/// One refund.
+pub async fn refund_find<'e>(
+    on: impl AnyExecutor<'e>,
+    id: RefundId,
+) -> Result<Option<RefundRow>, sqlx::Error> {
+    let row = query("SELECT order_id, amount_minor, currency, state FROM refunds WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| {
+        Ok(RefundRow {
+            order: parse(&row, "order_id")?,
+            amount: Money::new(
+                row.try_get("amount_minor")?,
+                parse::<Currency>(&row, "currency")?,
+            ),
+            state: row.try_get("state")?,
+        })
+    })
+    .transpose()
+}
+
+/// What became of the cards that were tried for an order.
+#[derive(Debug, Clone, Copy)]
+pub struct Charged {
+    /// Payments whose money was taken, wherever it is now.
+    pub taken: i64,
+    /// Payments of which that is not yet certain.
+    pub open: i64,
+}
+
+/// Whether any card of the order was charged after all.
+pub async fn order_charged<'e>(
+    on: impl AnyExecutor<'e>,
+    order: OrderId,
+) -> Result<Charged, sqlx::Error> {
+    let row = query(
+        "SELECT COUNT(CASE WHEN received_minor > 0 THEN 1 END) AS taken, \
+         COUNT(CASE WHEN state NOT IN ('voided', 'failed') THEN 1 END) AS open \
+         FROM payments WHERE order_id = $1",
+    )
+    .bind(order.to_string())
+    .fetch_one(on)
+    .await?;
+    Ok(Charged {
+        taken: row.try_get("taken")?,
+        open: row.try_get("open")?,
+    })
+}
