@@ -1,4 +1,8 @@
-//! The commands of the binary, and what each does.
+//! The commands of the binary, and what each does. What an operator asks for on the command line
+//! is in `cli/`.
+
+mod incidents;
+mod operator;
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -18,6 +22,7 @@ Examples:
   stagedoor serve --addr 0.0.0.0:8080             the same, for the whole network
   DATABASE_URL=postgres://… stagedoor serve       on PostgreSQL
   stagedoor serve --role worker                   only the jobs, beside `--role web` elsewhere
+  stagedoor operator ann@example.com              Ann may refund, and is told what goes wrong
 ";
 
 const SETTINGS: &str = "\
@@ -68,6 +73,28 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Makes somebody an operator, who may refund any order and is told what goes wrong; without an
+    /// address, lists the operators
+    Operator {
+        /// The address that they sign in with
+        email: Option<String>,
+        /// Makes them an operator no longer
+        #[arg(long, requires = "email")]
+        revoke: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Lists what a person should look at
+    Incidents {
+        /// As JSON
+        #[arg(long, conflicts_with = "settle")]
+        json: bool,
+        /// Marks one as looked after
+        #[arg(long, value_name = "ID")]
+        settle: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Runs the Stripe double as a process of its own, for tests and rehearsals
     StripeDouble {
         /// Where it listens
@@ -115,13 +142,10 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<()> {
             serve::serve(config, role, files).await
         }
         Command::Migrate { settings } => {
-            let config = settings.check()?;
-            telemetry::start_log(config.log);
-            let db = open(&config).await?;
+            let db = open_quietly(settings).await?;
             let (applied, _) = crate::db::applied_and_known(&db).await?;
-            println!("the database is at migration {applied}");
-            db.close().await;
-            Ok(())
+            let said = format!("the database is at migration {applied}\n");
+            say(db, Ok(said)).await
         }
         Command::Seed { settings } => {
             let config = settings.check()?;
@@ -133,9 +157,25 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<()> {
             }
             let db = open(&config).await?;
             let sown = seed::seed(&db, Arc::new(SystemClock)).await?;
-            db.close().await;
-            print!("{sown}");
-            Ok(())
+            say(db, Ok(sown)).await
+        }
+        Command::Operator {
+            email,
+            revoke,
+            settings,
+        } => {
+            let db = open_quietly(settings).await?;
+            let said = operator::run(&db, email.as_deref(), revoke).await;
+            say(db, said).await
+        }
+        Command::Incidents {
+            json,
+            settle,
+            settings,
+        } => {
+            let db = open_quietly(settings).await?;
+            let said = incidents::run(&db, settle.as_deref(), json).await;
+            say(db, said).await
         }
         Command::StripeDouble {
             addr,
@@ -153,6 +193,20 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<()> {
             .await
         }
     }
+}
+
+/// The database of a command that says something and ends.
+async fn open_quietly(settings: Settings) -> anyhow::Result<Db> {
+    let config = settings.check()?;
+    telemetry::start_log(config.log);
+    open(&config).await
+}
+
+/// Ends such a command with what it found, or why it failed.
+async fn say(db: Db, said: anyhow::Result<String>) -> anyhow::Result<()> {
+    db.close().await;
+    print!("{}", said?);
+    Ok(())
 }
 
 /// Connects and migrates.

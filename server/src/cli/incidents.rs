@@ -1,0 +1,51 @@
+//! `stagedoor incidents`: what a person should look at, and that somebody has.
+
+use crate::{
+    clock::{Clock, SystemClock, from_micros},
+    db::Db,
+    incidents,
+};
+use anyhow::{Context, bail};
+use std::fmt::Write;
+
+/// Marks `settle` as looked after; without one, lists what is open, oldest first. Returns what to
+/// print. Errors: what is to be settled is not open.
+pub async fn run(db: &Db, settle: Option<&str>, json: bool) -> anyhow::Result<String> {
+    match settle {
+        Some(id) => end(db, id).await,
+        None => list(db, json).await,
+    }
+}
+
+async fn list(db: &Db, json: bool) -> anyhow::Result<String> {
+    let open = incidents::open_ones(db.reads())
+        .await
+        .context("the database failed")?;
+    if json {
+        return Ok(serde_json::to_string_pretty(&open)? + "\n");
+    }
+    if open.is_empty() {
+        return Ok("nothing is open\n".to_owned());
+    }
+    let mut words = String::new();
+    for incident in open {
+        let found_at = from_micros(incident.found_at).strftime("%Y-%m-%d %H:%M:%S UTC");
+        writeln!(words, "{}  {found_at}  {}", incident.id, incident.kind)?;
+        write!(words, "    about {}", incident.subject)?;
+        if let Some(order) = incident.order_id {
+            write!(words, ", order {order}")?;
+        }
+        writeln!(words, "\n    {}", incident.detail)?;
+    }
+    Ok(words)
+}
+
+async fn end(db: &Db, id: &str) -> anyhow::Result<String> {
+    let settled = incidents::settle(db, id, SystemClock.now_micros())
+        .await
+        .context("the database failed")?;
+    if !settled {
+        bail!("no incident {id} is open: `stagedoor incidents` lists those that are");
+    }
+    Ok(format!("{id} is settled\n"))
+}
