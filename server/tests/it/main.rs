@@ -14,6 +14,7 @@ mod expiry;
 mod forms;
 mod late_and_lost;
 mod live;
+mod mail;
 mod model;
 mod races;
 mod refunds;

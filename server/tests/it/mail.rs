@@ -1,0 +1,473 @@
+//! Mails that people get: what is written down in a transaction reaches them once, whatever fails
+//! in between, and says what is true when it is sent.
+
+mod post;
+
+use crate::support::{App, Client, on_both_engines};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use post::{Letter, Postbox, mail_server};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Row};
+use stagedoor::{
+    clock::Clock,
+    db::Db,
+    incidents,
+    mail::{self, Folder, Kind, Letterhead, Mailer, Outgoing, SendError, Smtp, Transport},
+};
+use std::{collections::HashMap, path::Path, process::Command, sync::Arc};
+use uuid::Uuid;
+
+const SHOP: &str = "https://tickets.example";
+
+// What the stories are made of.
+
+fn head() -> Letterhead {
+    Letterhead::new(mail::default_sender(SHOP).unwrap(), SHOP)
+}
+
+fn mailer(app: &App, transport: Arc<dyn Transport>) -> Mailer {
+    Mailer::new(app.db.clone(), app.clock.clone(), transport, head())
+}
+
+async fn queue(app: &App, kind: Kind, subject: &str) {
+    let (subject, now) = (subject.to_owned(), app.clock.now_micros());
+    app.db
+        .write(move |conn| Box::pin(async move { mail::queue(conn, kind, subject, now).await }))
+        .await
+        .unwrap();
+}
+
+async fn run_sql(app: &App, sql: String) {
+    app.db
+        .write(move |conn| {
+            Box::pin(async move {
+                sqlx::query(AssertSqlSafe(sql)).execute(conn).await?;
+                Ok::<_, sqlx::Error>(())
+            })
+        })
+        .await
+        .unwrap();
+}
+
+/// State, tries and last error of a mail.
+async fn row(app: &App, kind: Kind, subject: &str) -> (String, i64, Option<String>) {
+    let row =
+        sqlx::query("SELECT state, tries, last_error FROM mails WHERE kind = $1 AND subject = $2")
+            .bind(kind.name().to_owned())
+            .bind(subject.to_owned())
+            .fetch_one(app.db.reads())
+            .await
+            .unwrap();
+    (row.get("state"), row.get("tries"), row.get("last_error"))
+}
+
+fn id(of: &Value) -> &str {
+    of["id"].as_str().unwrap()
+}
+
+/// A buyer and an order of two tickets that they have paid.
+async fn paid_order(app: &App, title: &str) -> (Client, Value) {
+    let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+    let event = seller.event_with(json!({"title": title})).await;
+    let seat = json!({"eventId": event["id"], "priceMinor": 2500, "section": "Stalls", "row": "C", "seat": "12"});
+    let seat = seller.post("/api/tickets", seat).await.expect(201);
+    let order = buyer
+        .reserve(&[&seat, &seller.ticket(&event, 1000).await])
+        .await
+        .expect(201);
+    buyer.pay(&order, "pm_card_visa").await.expect_2xx();
+    let order = buyer.order(&order).await;
+    assert_eq!(order["status"], "complete");
+    (buyer, order)
+}
+
+async fn incident(db: &Db, about: String, now: i64) {
+    db.write(move |conn| {
+        Box::pin(async move {
+            let kind = incidents::Kind::CaptureSlow;
+            incidents::open(conn, kind, about, None, "Stripe has not <answered>", now).await
+        })
+    })
+    .await
+    .unwrap();
+}
+
+async fn operator(app: &App, user: &Client) {
+    run_sql(
+        app,
+        format!("UPDATE users SET is_operator = 1 WHERE id = '{}'", user.id),
+    )
+    .await;
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let found = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = found
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+// The stories.
+
+on_both_engines! {
+    async fn a_paid_order_is_told_of_once(app) {
+        let (buyer, order) = paid_order(app, "Candle & \"Strings\" <b>").await;
+        queue(app, Kind::OrderComplete, id(&order)).await;
+        queue(app, Kind::OrderComplete, id(&order)).await;
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("mail");
+        let mailer = mailer(app, Arc::new(Folder::new(folder.clone())));
+        assert_eq!(mailer.send_due().await.unwrap(), 1);
+        assert_eq!(mailer.send_due().await.unwrap(), 0);
+        assert_eq!(row(app, Kind::OrderComplete, id(&order)).await, ("sent".to_owned(), 1, None));
+
+        let names = files(&folder);
+        assert_eq!(names.len(), 1, "{names:?}");
+        let name = names[0].strip_suffix(".eml").unwrap();
+        let (rest, mail_id) = name.split_at(name.len() - 36);
+        assert!(rest.ends_with("Z-order_complete-"), "{name}");
+        let letter = Letter::read(&std::fs::read(folder.join(&names[0])).unwrap());
+        assert_eq!(letter.headers["message-id"], format!("<{mail_id}@tickets.example>"));
+        assert_eq!(letter.headers["from"], "Stagedoor <tickets@tickets.example>");
+        assert_eq!(letter.headers["to"], format!("buyer <{}>", buyer.email));
+        let subject = "Your 2 tickets for Candle & \"Strings\" <b>, 1 May";
+        assert_eq!(letter.headers["subject"], subject);
+        letter.says(&[
+            "Stalls, Row C, Seat 12", "£25.00", "General admission", "£10.00", "£35.00",
+            "Thursday 1 May 2031, 8:30 pm BST", "Old Hall, Leeds",
+            &format!("{SHOP}/orders/{}", id(&order)), &format!("{SHOP}/tickets"),
+        ]);
+        assert!(letter.text.contains("Candle & \"Strings\" <b>"));
+        assert!(letter.html.contains("Candle &amp; &quot;Strings&quot; &lt;b&gt;"));
+        assert!(!letter.html.contains("<b>"));
+    }
+
+    async fn a_mail_that_does_not_get_out_is_tried_for_three_days(app) {
+        let (_, order) = paid_order(app, "Late Show").await;
+        queue(app, Kind::OrderComplete, id(&order)).await;
+        let fire = Postbox::failing(usize::MAX);
+        let mailer = mailer(app, fire.clone());
+        for (tries, minutes) in [1, 5, 30, 120, 360, 720, 1440, 1440].into_iter().enumerate() {
+            assert_eq!(mailer.send_due().await.unwrap(), 0);
+            assert_eq!(fire.calls(), tries + 1);
+            let (state, counted, error) = row(app, Kind::OrderComplete, id(&order)).await;
+            assert_eq!((state.as_str(), usize::try_from(counted).unwrap()), ("pending", tries + 1));
+            assert!(error.unwrap().contains("on fire"));
+            app.clock.advance(minutes * 60 - 1);
+            mailer.send_due().await.unwrap();
+            assert_eq!(fire.calls(), tries + 1, "not a second too early");
+            app.clock.advance(1);
+        }
+        mailer.send_due().await.unwrap();
+        let (state, tries, error) = row(app, Kind::OrderComplete, id(&order)).await;
+        assert_eq!((state.as_str(), tries), ("failed", 9));
+        assert!(error.unwrap().contains("on fire"));
+        app.clock.advance(7 * 24 * 3600);
+        mailer.send_due().await.unwrap();
+        assert_eq!(fire.calls(), 9);
+    }
+
+    async fn a_mail_server_that_comes_back_gets_the_mail(app) {
+        let (_, order) = paid_order(app, "Late Show").await;
+        queue(app, Kind::OrderComplete, id(&order)).await;
+        let post = Postbox::failing(1);
+        let mailer = mailer(app, post.clone());
+        assert_eq!(mailer.send_due().await.unwrap(), 0);
+        app.clock.advance(60);
+        assert_eq!(mailer.send_due().await.unwrap(), 1);
+        assert_eq!(post.only().headers["subject"], "Your 2 tickets for Late Show, 1 May");
+        assert_eq!(row(app, Kind::OrderComplete, id(&order)).await, ("sent".to_owned(), 2, None));
+    }
+
+    async fn a_mailer_that_dies_is_followed_by_another(app) {
+        struct Dies;
+        #[async_trait::async_trait]
+        impl Transport for Dies {
+            async fn send(&self, _: &Outgoing) -> Result<(), SendError> {
+                panic!("the process dies here");
+            }
+        }
+        let (_, order) = paid_order(app, "Late Show").await;
+        queue(app, Kind::OrderComplete, id(&order)).await;
+        let dying = mailer(app, Arc::new(Dies));
+        assert!(tokio::spawn(async move { dying.send_due().await }).await.unwrap_err().is_panic());
+        let post = Postbox::failing(0);
+        let next = mailer(app, post.clone());
+        assert_eq!(next.send_due().await.unwrap(), 0, "the lease stands");
+        app.clock.advance(120);
+        assert_eq!(next.send_due().await.unwrap(), 1);
+        post.only();
+    }
+
+    async fn two_mailers_at_once_send_each_mail_once_to_each_operator(app) {
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        operator(app, &ann).await;
+        operator(app, &bob).await;
+        app.user("nobody").await;
+        for number in 0..10 {
+            incident(&app.db, format!("payment {number}"), app.clock.now_micros()).await;
+        }
+        let post = Postbox::failing(0);
+        let (one, two) = (mailer(app, post.clone()), mailer(app, post.clone()));
+        let (a, b) = futures::future::join(one.send_due(), two.send_due()).await;
+        // One may see nothing due a moment before the other has written the operators' mails.
+        let late = one.send_due().await.unwrap();
+        assert_eq!(a.unwrap() + b.unwrap() + late, 20);
+        let letters = post.letters();
+        let mut ids: Vec<&String> = letters.iter().map(|letter| &letter.headers["message-id"]).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((letters.len(), ids.len()), (20, 20));
+        for user in [&ann, &bob] {
+            let to = format!("<{}>", user.email);
+            let theirs = letters.iter().filter(|letter| letter.headers["to"].ends_with(&to));
+            assert_eq!(theirs.count(), 10);
+        }
+        let subject = "Attention: money has been on its way for too long";
+        assert!(letters.iter().all(|letter| letter.headers["subject"] == subject));
+        letters[0].says(&["stagedoor incidents", "payment "]);
+        assert!(letters[0].html.contains("&lt;answered&gt;"));
+    }
+
+    async fn an_operators_bad_address_keeps_no_other_from_their_mail(app) {
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        operator(app, &ann).await;
+        operator(app, &bob).await;
+        run_sql(app, format!("UPDATE users SET email = 'not an address' WHERE id = '{}'", ann.id)).await;
+        incident(&app.db, "payment".to_owned(), app.clock.now_micros()).await;
+        let post = Postbox::failing(0);
+        assert_eq!(mailer(app, post.clone()).send_due().await.unwrap(), 1);
+        assert!(post.only().headers["to"].contains(&bob.email));
+        assert_eq!(app.count_where("mails", "state", "failed").await, 1);
+        assert_eq!(app.count_where("mails", "state", "pending").await, 0);
+    }
+
+    async fn an_incident_without_operators_is_in_the_log_alone(app) {
+        app.user("nobody").await;
+        incident(&app.db, "payment".to_owned(), app.clock.now_micros()).await;
+        let post = Postbox::failing(0);
+        assert_eq!(mailer(app, post.clone()).send_due().await.unwrap(), 0);
+        assert_eq!((app.count("mails").await, app.count_where("mails", "state", "sent").await), (1, 1));
+        assert_eq!(post.calls(), 0);
+    }
+
+    async fn an_incident_that_is_settled_bothers_nobody(app) {
+        operator(app, &app.user("ann").await).await;
+        incident(&app.db, "payment".to_owned(), app.clock.now_micros()).await;
+        let open = incidents::open_ones(app.db.reads()).await.unwrap();
+        assert!(incidents::settle(&app.db, &open[0].id, app.clock.now_micros()).await.unwrap());
+        let post = Postbox::failing(0);
+        assert_eq!(mailer(app, post.clone()).send_due().await.unwrap(), 0);
+        assert_eq!(app.count_where("mails", "state", "failed").await, 1);
+    }
+
+    async fn a_mail_about_nothing_is_not_tried_again(app) {
+        let nothing = Uuid::now_v7().to_string();
+        let post = Postbox::failing(0);
+        let mailer = mailer(app, post.clone());
+        for kind in [Kind::OrderComplete, Kind::OrderExpired, Kind::OrderRefunded, Kind::RefundFailed] {
+            queue(app, kind, &nothing).await;
+            queue(app, kind, "nonsense").await;
+        }
+        assert_eq!(mailer.send_due().await.unwrap(), 0);
+        let (state, tries, error) = row(app, Kind::OrderComplete, &nothing).await;
+        assert_eq!((state.as_str(), tries, error.as_deref()), ("failed", 1, Some("the order is not there")));
+        let (_, _, error) = row(app, Kind::RefundFailed, "nonsense").await;
+        assert_eq!(error.as_deref(), Some("\"nonsense\" is no id"));
+        assert_eq!(app.count_where("mails", "state", "failed").await, 8);
+        assert_eq!(post.calls(), 0);
+    }
+
+    async fn nobody_is_told_that_nothing_was_charged_before_it_is_certain(app) {
+        let (seller, ann, bob) = (app.user("seller").await, app.user("ann").await, app.user("bob").await);
+        let event = seller.event().await;
+        let (one, two) = (seller.ticket(&event, 2500).await, seller.ticket(&event, 3500).await);
+        let (late, lost) = (ann.reserve(&[&one]).await.expect(201), bob.reserve(&[&two]).await.expect(201));
+        let begun = ann.pay(&late, "pm_card_threeDSecure2Required").await.expect(202);
+        bob.pay(&lost, "pm_card_threeDSecure2Required").await.expect(202);
+        app.stripe_is_away();
+        app.clock.advance(1500);
+        assert_eq!(app.sweep().await, 2);
+        for order in [&late, &lost] {
+            queue(app, Kind::OrderExpired, id(order)).await;
+        }
+        let post = Postbox::failing(0);
+        let mailer = mailer(app, post.clone());
+        for _ in 0..20 {
+            assert_eq!(mailer.send_due().await.unwrap(), 0);
+            app.clock.advance(30);
+        }
+        let (state, tries, _) = row(app, Kind::OrderExpired, id(&late)).await;
+        assert_eq!((state.as_str(), tries), ("pending", 0), "waiting is not a try");
+
+        app.stripe_is_back();
+        app.approve_at_bank(&begun);
+        app.webhooks_arrive().await;
+        app.settle().await;
+        assert_eq!(ann.order(&late).await["status"], "complete");
+        app.clock.advance(30);
+        mailer.send_due().await.unwrap();
+        let (state, _, error) = row(app, Kind::OrderExpired, id(&late)).await;
+        assert_eq!((state.as_str(), error.as_deref()), ("failed", Some("the order is complete now")));
+        let expired: Vec<Letter> = post.letters().into_iter()
+            .filter(|letter| letter.headers["subject"].starts_with("Not charged"))
+            .collect();
+        assert_eq!(expired.len(), 1);
+        assert!(expired[0].headers["to"].contains(&bob.email));
+        expired[0].says(&["nothing was charged", "pending authorisation of £35.00"]);
+        app.assert_sound().await;
+    }
+
+    async fn a_refund_is_told_of_as_it_went(app) {
+        let (_, order) = paid_order(app, "Late Show").await;
+        let now = app.clock.now_micros();
+        let (back, failed) = (Uuid::now_v7(), Uuid::now_v7());
+        let tickets: Vec<&str> = order["tickets"].as_array().unwrap().iter().map(id).collect();
+        let payment = order["paymentId"].as_str().unwrap();
+        let order = id(&order);
+        let prices = [1000, 2500].map(|price| {
+            format!("SELECT ticket_id FROM order_lines WHERE order_id = '{order}' AND price_minor = {price}")
+        });
+        assert_eq!(tickets.len(), 2);
+        for (refund, state, amount, ticket, live) in
+            [(back, "succeeded", 1000, &prices[0], 1), (failed, "failed", 2500, &prices[1], 0)]
+        {
+            run_sql(app, format!(
+                "INSERT INTO refunds (id, payment_id, order_id, amount_minor, currency, reason, state, \
+                 created_at) VALUES ('{refund}', '{payment}', '{order}', {amount}, 'GBP', 'seller', \
+                 '{state}', {now})"
+            )).await;
+            run_sql(app, format!(
+                "INSERT INTO refund_lines (refund_id, order_id, ticket_id, amount_minor, live) \
+                 VALUES ('{refund}', '{order}', ({ticket}), {amount}, {live})"
+            )).await;
+        }
+        queue(app, Kind::OrderRefunded, &back.to_string()).await;
+        queue(app, Kind::RefundFailed, &failed.to_string()).await;
+        // What has become something else in the meantime is not told of.
+        queue(app, Kind::OrderRefunded, &failed.to_string()).await;
+        queue(app, Kind::RefundFailed, &back.to_string()).await;
+        queue(app, Kind::OrderComplete, order).await;
+        let post = Postbox::failing(0);
+        assert_eq!(mailer(app, post.clone()).send_due().await.unwrap(), 3);
+        let told: HashMap<String, Letter> = post.letters().into_iter()
+            .map(|letter| (letter.headers["subject"].clone(), letter))
+            .collect();
+        // A word with a pound sign is encoded.
+        let back = told.iter().find(|(subject, _)| subject.starts_with("Refund of ")).unwrap().1;
+        back.says(&["£10.00", "General admission", "5–10 days"]);
+        assert!(!back.text.contains("Stalls"));
+        told["Your refund for Late Show, 1 May did not get through"].says(&["£25.00", "Stalls, Row C, Seat 12"]);
+        let complete = &told["Your ticket for Late Show, 1 May"];
+        complete.says(&["Stalls, Row C, Seat 12", "One ticket of this order has been refunded since"]);
+        assert!(!complete.text.contains("General admission"));
+        let (state, _, error) = row(app, Kind::OrderRefunded, &failed.to_string()).await;
+        assert_eq!((state.as_str(), error.as_deref()), ("failed", Some("the refund is failed now")));
+    }
+
+    async fn a_mail_server_takes_the_whole_mail(app) {
+        let (buyer, order) = paid_order(app, "Late Show").await;
+        queue(app, Kind::OrderComplete, id(&order)).await;
+        let (port, heard) = mail_server("AUTH PLAIN").await;
+        let smtp = Smtp::new(&format!("smtp://shop:pass%40word@127.0.0.1:{port}"), "tickets.example").unwrap();
+        assert_eq!(mailer(app, Arc::new(smtp)).send_due().await.unwrap(), 1);
+        let (commands, message) = heard.await.unwrap();
+        assert_eq!(commands[0], "EHLO tickets.example");
+        let login = BASE64_STANDARD.encode("\0shop\0pass@word");
+        assert_eq!(commands[1], format!("AUTH PLAIN {login}"));
+        assert_eq!(commands[2], "MAIL FROM:<tickets@tickets.example>");
+        assert_eq!(commands[3], format!("RCPT TO:<{}>", buyer.email));
+        let letter = Letter::read(message.as_bytes());
+        assert_eq!(letter.headers["subject"], "Your 2 tickets for Late Show, 1 May");
+        letter.says(&["Stalls, Row C, Seat 12", "£35.00"]);
+    }
+
+    async fn nothing_is_said_in_the_clear_where_tls_is_wanted(app) {
+        let (_, order) = paid_order(app, "Late Show").await;
+        queue(app, Kind::OrderComplete, id(&order)).await;
+        let (port, heard) = mail_server("AUTH PLAIN").await;
+        let url = format!("smtp://shop:password@127.0.0.1:{port}?tls=required");
+        let smtp = Smtp::new(&url, "tickets.example").unwrap();
+        assert_eq!(mailer(app, Arc::new(smtp)).send_due().await.unwrap(), 0);
+        let (commands, _) = heard.await.unwrap();
+        assert!(commands.iter().all(|command| !command.starts_with("AUTH") && !command.starts_with("MAIL")), "{commands:?}");
+        assert_eq!(row(app, Kind::OrderComplete, id(&order)).await.0, "pending");
+    }
+}
+
+/// Runs the binary on the shop in this folder; what it printed, or why it failed.
+fn stagedoor(folder: &Path, arguments: &[&str]) -> Result<String, String> {
+    let done = Command::new(env!("CARGO_BIN_EXE_stagedoor"))
+        .args(arguments)
+        .env_clear()
+        .env("RUST_LOG", "off")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    if done.status.success() {
+        Ok(String::from_utf8(done.stdout).unwrap())
+    } else {
+        Err(String::from_utf8(done.stderr).unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_and_incidents_are_looked_after_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| stagedoor(folder.path(), arguments);
+    assert!(run(&["operator"]).unwrap().contains("no operators"));
+    let error = run(&["operator", "buyer@stagedoor.example"]).unwrap_err();
+    assert!(
+        error.contains("nobody has signed up as buyer@stagedoor.example"),
+        "{error}"
+    );
+    run(&["seed"]).unwrap();
+    let made = run(&["operator", " Buyer@Stagedoor.example"]).unwrap();
+    assert!(made.contains("an operator now"), "{made}");
+    assert_eq!(
+        run(&["operator"]).unwrap(),
+        "buyer@stagedoor.example  Billie Booker\n"
+    );
+    run(&["operator", "buyer@stagedoor.example", "--revoke"]).unwrap();
+    assert!(run(&["operator"]).unwrap().contains("no operators"));
+
+    assert_eq!(run(&["incidents"]).unwrap(), "nothing is open\n");
+    let file = folder.path().join("data/stagedoor.db");
+    let db = Db::open(&format!("sqlite://{}", file.display()))
+        .await
+        .unwrap();
+    incident(&db, "payment 1".to_owned(), 1_935_000_000_000_000).await;
+    db.close().await;
+    let open = run(&["incidents"]).unwrap();
+    assert!(
+        open.contains("2031-04-26 20:00:00 UTC  capture_slow"),
+        "{open}"
+    );
+    assert!(open.contains("about payment 1") && open.contains("Stripe has not <answered>"));
+    let open: Value = serde_json::from_str(&run(&["incidents", "--json"]).unwrap()).unwrap();
+    assert_eq!(
+        (open[0]["kind"].as_str(), open[0]["subject"].as_str()),
+        (Some("capture_slow"), Some("payment 1"))
+    );
+    let incident = open[0]["id"].as_str().unwrap();
+    assert_eq!(
+        run(&["incidents", "--settle", incident]).unwrap(),
+        format!("{incident} is settled\n")
+    );
+    let error = run(&["incidents", "--settle", incident]).unwrap_err();
+    assert!(error.contains("is open"), "{error}");
+    assert_eq!(run(&["incidents"]).unwrap(), "nothing is open\n");
+}
+
+#[test]
+fn a_mail_server_that_makes_no_sense_ends_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = stagedoor(folder.path(), &["migrate", "--smtp-url", "mail.example"]).unwrap_err();
+    assert!(
+        error.starts_with("error: SMTP_URL: this is no address like smtps://"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+}

@@ -1,0 +1,179 @@
+//! Where the tests' mails go, and how they are read there: a transport that fails as often as it is
+//! told, a mail program, and a mail server.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use stagedoor::mail::{Outgoing, SendError, Transport};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// Keeps what it is given, after as many failures as it is told.
+#[derive(Default)]
+pub struct Postbox {
+    failures_left: AtomicUsize,
+    calls: AtomicUsize,
+    taken: Mutex<Vec<Letter>>,
+}
+
+impl Postbox {
+    pub fn failing(times: usize) -> Arc<Self> {
+        let new = Self::default();
+        new.failures_left.store(times, Ordering::SeqCst);
+        Arc::new(new)
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    pub fn letters(&self) -> Vec<Letter> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub fn only(&self) -> Letter {
+        let letters = self.letters();
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        letters[0].clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Postbox {
+    async fn send(&self, mail: &Outgoing) -> Result<(), SendError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        // Long enough for another to come in between.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let left = self.failures_left.load(Ordering::SeqCst);
+        if left > 0 {
+            self.failures_left.store(left - 1, Ordering::SeqCst);
+            return Err(SendError::new("the mail server is on fire"));
+        }
+        let letter = Letter::read(&mail.message.formatted());
+        self.taken.lock().unwrap().push(letter);
+        Ok(())
+    }
+}
+
+/// A mail as a mail program reads it.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    pub headers: HashMap<String, String>,
+    pub text: String,
+    pub html: String,
+}
+
+impl Letter {
+    pub fn read(bytes: &[u8]) -> Self {
+        let message = std::str::from_utf8(bytes).unwrap();
+        assert!(message.is_ascii(), "any mail server takes it");
+        let (headers, body) = part(message);
+        let boundary = headers["content-type"].split("boundary=\"").nth(1).unwrap();
+        let boundary = format!("--{}", boundary.trim_end_matches('"'));
+        let parts: Vec<&str> = body.split(&boundary).collect();
+        assert_eq!(parts.len(), 4, "before, text, HTML, after: {message}");
+        assert!(headers["content-type"].starts_with("multipart/alternative"));
+        Self {
+            headers,
+            text: decoded(parts[1], "text/plain"),
+            html: decoded(parts[2], "text/html"),
+        }
+    }
+
+    #[track_caller]
+    pub fn says(&self, words: &[&str]) {
+        for word in words {
+            assert!(self.text.contains(word), "{word}: {}", self.text);
+            assert!(self.html.contains(word), "{word}: {}", self.html);
+        }
+    }
+}
+
+fn part(message: &str) -> (HashMap<String, String>, String) {
+    let (head, body) = message.trim_start().split_once("\r\n\r\n").unwrap();
+    let mut headers = HashMap::new();
+    for line in head
+        .replace("\r\n ", " ")
+        .replace("\r\n\t", " ")
+        .split("\r\n")
+    {
+        let (name, value) = line.split_once(':').unwrap();
+        let before = headers.insert(name.to_lowercase(), value.trim().to_owned());
+        assert!(before.is_none(), "{name} comes twice");
+    }
+    (headers, body.to_owned())
+}
+
+fn decoded(message: &str, kind: &str) -> String {
+    let (headers, body) = part(message);
+    assert!(headers["content-type"].starts_with(kind), "{headers:?}");
+    let bytes = match headers["content-transfer-encoding"].as_str() {
+        "7bit" => body.into_bytes(),
+        "base64" => BASE64_STANDARD.decode(body.replace("\r\n", "")).unwrap(),
+        "quoted-printable" => unquoted(&body.replace("=\r\n", "")),
+        other => panic!("{other}"),
+    };
+    String::from_utf8(bytes).unwrap()
+}
+
+fn unquoted(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text.bytes());
+    while let Some(byte) = rest.next() {
+        if byte == b'=' {
+            let code = [rest.next().unwrap(), rest.next().unwrap()];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&code).unwrap(), 16).unwrap());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    bytes
+}
+
+/// A mail server for one connection, which says what it heard: the commands, and the message.
+pub async fn mail_server(offers: &'static str) -> (u16, JoinHandle<(Vec<String>, String)>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        converse(stream, offers).await
+    });
+    (port, heard)
+}
+
+async fn converse(stream: TcpStream, offers: &str) -> (Vec<String>, String) {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    let (mut commands, mut message, mut in_message) = (Vec::new(), String::new(), false);
+    write.write_all(b"220 mail.example\r\n").await.unwrap();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if in_message && line != "." {
+            // A line that begins with a dot is sent with two.
+            message.push_str(line.strip_prefix('.').unwrap_or(&line));
+            message.push_str("\r\n");
+            continue;
+        }
+        in_message = line == "DATA";
+        let answer = match line.split([' ', ':']).next().unwrap() {
+            "EHLO" => format!("250-mail.example\r\n250-{offers}\r\n250 8BITMIME\r\n"),
+            "AUTH" => "235 welcome\r\n".to_owned(),
+            "DATA" => "354 go on\r\n".to_owned(),
+            "QUIT" => "221 bye\r\n".to_owned(),
+            _ => "250 fine\r\n".to_owned(),
+        };
+        commands.push(line);
+        if write.write_all(answer.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    (commands, message)
+}
