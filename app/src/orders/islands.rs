@@ -1,5 +1,6 @@
 //! What moves on an order's page: the countdown, and the wait for a payment that is under way.
 
+use crate::ui::load_anew;
 use leptos::prelude::*;
 
 /// Below this many seconds the countdown looks urgent, and says so once to those who listen.
@@ -58,7 +59,7 @@ fn run(seconds_left: i64, set_left: WriteSignal<i64>) {
         // Once: on a slow line the next page takes longer than the next tick.
         if now() >= ask_at && !asked.get_value() && !is_being_paid() {
             asked.set_value(true);
-            reload();
+            load_anew();
         }
     };
     tick();
@@ -71,7 +72,7 @@ fn run(seconds_left: i64, set_left: WriteSignal<i64>) {
 #[island]
 pub fn Wait() -> impl IntoView {
     Effect::new(move || {
-        set_timeout(reload, std::time::Duration::from_secs(2));
+        set_timeout(load_anew, std::time::Duration::from_secs(2));
     });
     view! { <span class="spinner" aria-hidden="true"></span> }
 }
@@ -89,17 +90,6 @@ fn is_being_paid() -> bool {
     }
     #[cfg(not(target_arch = "wasm32"))]
     false
-}
-
-/// Loads the page anew, without the form data of a page before.
-fn reload() {
-    #[cfg(target_arch = "wasm32")]
-    {
-        let location = window().location();
-        if let Ok(path) = location.pathname() {
-            let _ = location.replace(&path);
-        }
-    }
 }
 
 /// Seconds on a clock that only runs forward.

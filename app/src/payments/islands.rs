@@ -1,6 +1,7 @@
 //! The card form: the card goes from the buyer's browser straight to Stripe, and only a token of
 //! it comes to us. Island.
 
+use crate::ui::load_anew;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +113,7 @@ pub fn BankButton(
             };
             set_problem.set(answered.err());
             set_busy.set(false);
-            stripe::show_order();
+            load_anew();
         });
     };
     view! {
@@ -151,7 +152,7 @@ fn pay(setup: CardSetup, set_doing: WriteSignal<Doing>, set_problem: WriteSignal
     leptos::task::spawn_local(async move {
         match attempt(&setup, set_doing).await {
             // The server renders what has become of it.
-            Ok(()) => stripe::show_order(),
+            Ok(()) => load_anew(),
             Err(error) => {
                 set_problem.set(Some(error));
                 set_doing.set(Doing::Ready);
@@ -316,14 +317,6 @@ mod stripe {
         let answer = wait(call(&stripe.ok_or(AWAY)?, "handleNextAction", &[&options])?).await?;
         complaint(&answer)
     }
-
-    /// Loads the order's page anew.
-    pub fn show_order() {
-        let location = window().location();
-        if let Ok(path) = location.pathname() {
-            let _ = location.replace(&path);
-        }
-    }
 }
 
 /// On the server the form is only drawn.
@@ -347,6 +340,4 @@ mod stripe {
     pub async fn at_bank(_: &str) -> Result<(), String> {
         Ok(())
     }
-
-    pub fn show_order() {}
 }

@@ -4,6 +4,7 @@
 mod form;
 #[cfg(feature = "ssr")]
 mod icons;
+mod location;
 #[cfg(feature = "ssr")]
 mod page;
 #[cfg(feature = "ssr")]
@@ -16,6 +17,7 @@ pub use form::{
 };
 #[cfg(feature = "ssr")]
 pub use icons::{Icon, icon};
+pub use location::load_anew;
 #[cfg(feature = "ssr")]
 pub use page::{page, page_for, problem};
 #[cfg(feature = "ssr")]
