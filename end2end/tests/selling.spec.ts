@@ -217,14 +217,15 @@ test('one\'s own seats are marked and cannot be ticked', async ({ someone }) => 
   await expect(seller.page.getByRole('checkbox', { name: 'Row A, Seat 2' })).toBeEnabled();
 });
 
-test('one\'s own unnumbered tickets cannot be reserved, and the page says why', async ({ someone }) => {
-  const seller = await someone('Sally');
+test('one\'s own unnumbered tickets are marked and cannot be reserved', async ({ someone }) => {
+  const [seller, other] = [await someone('Sally'), await someone('Otto')];
   const event = await seller.createEvent();
   await seller.listTickets(event, 3, 2500, 'Stalls');
+  await other.listTickets(event, 2, 3000, 'Circle');
   await seller.page.goto(`/events/${event.id}`);
-  await seller.page.getByRole('button', { name: 'Reserve Stalls at £25.00' }).click();
-  await expect(seller.page.getByRole('alert')).toContainText(/selling|your own/i);
-  await expect(seller.page).toHaveURL(new RegExp(`/events/${event.id}$`));
-  await seller.page.goto('/orders');
-  await expect(seller.page.getByText('You have not ordered anything yet.')).toBeVisible();
+  const offers = seller.page.getByRole('main').getByRole('listitem');
+  await expect(offers.filter({ hasText: 'Stalls' })).toContainText('your own · 3 left');
+  await expect(offers.filter({ hasText: 'Circle' })).toContainText('from Otto · 2 left');
+  await expect(seller.page.getByRole('button', { name: 'Reserve Circle at £30.00' })).toBeVisible();
+  await expect(seller.page.getByRole('button', { name: 'Reserve Stalls at £25.00' })).toBeHidden();
 });

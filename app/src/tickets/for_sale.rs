@@ -6,6 +6,7 @@ use crate::{
     accounts::Viewer,
     context::{self, Flash},
     events::Event,
+    ids::UserId,
     money::Money,
     orders::{
         TICKETS_PER_ORDER_MAX,
@@ -28,7 +29,7 @@ pub fn for_sale(
     let summary = summary(&offers);
     let groups = (1..).zip(offers.groups);
     let groups = groups
-        .map(|(number, group)| offer(event, number, group))
+        .map(|(number, group)| offer(event, number, &group, viewer))
         .collect_view();
     let seats = (!offers.seats.is_empty()).then(|| seat_form(event, offers.seats, viewer));
     view! {
@@ -74,12 +75,52 @@ fn face_value(minor: Option<i64>, event: &Event, price_minor: i64) -> Option<Any
     Some(view! { <span class="quiet">{text}</span> }.into_any())
 }
 
-fn offer(event: &Event, number: u32, offer: Offer) -> impl IntoView + use<> {
+/// Whose tickets these are, as their buyer or their seller reads it.
+fn whose(viewer: Option<&Viewer>, seller: UserId, name: &str) -> (bool, String) {
+    if viewer.is_some_and(|viewer| viewer.user.id == seller) {
+        (true, "your own".to_owned())
+    } else {
+        (false, format!("from {name}"))
+    }
+}
+
+fn offer(
+    event: &Event,
+    number: u32,
+    offer: &Offer,
+    viewer: Option<&Viewer>,
+) -> impl IntoView + use<> {
     let price = Money::new(offer.price_minor, event.currency);
     let section = offer
         .section
         .clone()
         .unwrap_or_else(|| "General admission".to_owned());
+    let (own, whose) = whose(viewer, offer.seller_id, &offer.seller_name);
+    let left = match offer.available {
+        0 => "all being bought right now".to_owned(),
+        1 => "1 left".to_owned(),
+        left => format!("{left} left"),
+    };
+    // One's own can be seen here like any other, but not bought.
+    let form = (offer.available > 0 && !own).then(|| offer_form(event, number, offer, &section));
+    view! {
+        <li class="offer">
+            <div class="offer-what">
+                <p class="offer-section">{section}</p>
+                <p class="quiet">{whose} " · " {left}</p>
+            </div>
+            <div class="offer-price">
+                <strong class="price">{price.to_string()}</strong>
+                {face_value(offer.face_value_minor, event, offer.price_minor)}
+            </div>
+            {form}
+        </li>
+    }
+}
+
+/// How many of an offer, and the button that reserves them.
+fn offer_form(event: &Event, number: u32, offer: &Offer, section: &str) -> impl IntoView + use<> {
+    let price = Money::new(offer.price_minor, event.currency);
     let most = i64::try_from(TICKETS_PER_ORDER_MAX)
         .unwrap_or(8)
         .min(offer.available);
@@ -90,53 +131,30 @@ fn offer(event: &Event, number: u32, offer: Offer) -> impl IntoView + use<> {
         })
         .collect_view();
     let quantity_id = format!("quantity-{number}");
-    let left = match offer.available {
-        0 => "all being bought right now".to_owned(),
-        1 => "1 left".to_owned(),
-        left => format!("{left} left"),
-    };
-    let form = (offer.available > 0).then(|| {
+    post_to::<Reserve>(
+        "offer-form",
         view! {
-            {post_to::<Reserve>("offer-form", view! {
-                {hidden("event_id", event.id.to_string())}
-                {hidden("section", offer.section.clone().unwrap_or_default())}
-                {hidden("price_minor", offer.price_minor.to_string())}
-                {hidden("seller_id", offer.seller_id.to_string())}
-                {offer.face_value_minor.map(|face| hidden("face_value_minor", face.to_string()))}
-                {hidden("attempt", context::new_attempt())}
-                <label class="sr-only" for=quantity_id.clone()>
-                    {format!("How many, {section}")}
-                </label>
-                <select
-                    class="input"
-                    name="quantity"
-                    id=quantity_id.clone()
-                >
-                    {choices}
-                </select>
-                <button
-                    class="button"
-                    type="submit"
-                    aria-label=format!("Reserve {section} at {price}")
-                >
-                    "Reserve"
-                </button>
-            })}
-        }
-    });
-    view! {
-        <li class="offer">
-            <div class="offer-what">
-                <p class="offer-section">{section.clone()}</p>
-                <p class="quiet">"from " {offer.seller_name} " · " {left}</p>
-            </div>
-            <div class="offer-price">
-                <strong class="price">{price.to_string()}</strong>
-                {face_value(offer.face_value_minor, event, offer.price_minor)}
-            </div>
-            {form}
-        </li>
-    }
+            {hidden("event_id", event.id.to_string())}
+            {hidden("section", offer.section.clone().unwrap_or_default())}
+            {hidden("price_minor", offer.price_minor.to_string())}
+            {hidden("seller_id", offer.seller_id.to_string())}
+            {offer.face_value_minor.map(|face| hidden("face_value_minor", face.to_string()))}
+            {hidden("attempt", context::new_attempt())}
+            <label class="sr-only" for=quantity_id.clone()>
+                {format!("How many, {section}")}
+            </label>
+            <select class="input" name="quantity" id=quantity_id>
+                {choices}
+            </select>
+            <button
+                class="button"
+                type="submit"
+                aria-label=format!("Reserve {section} at {price}")
+            >
+                "Reserve"
+            </button>
+        },
+    )
 }
 
 /// Single seats: choose up to eight, reserve them together.
@@ -148,7 +166,7 @@ fn seat_form(
     let rows = seats
         .into_iter()
         .map(|(ticket, seller)| {
-            let own = viewer.is_some_and(|viewer| viewer.user.id == ticket.seller_id);
+            let (own, whose) = whose(viewer, ticket.seller_id, &seller);
             let price = ticket.price().to_string();
             let face = face_value(ticket.face_value_minor, event, ticket.price_minor);
             view! {
@@ -162,9 +180,7 @@ fn seat_form(
                         />
                         <span class="seat-what">
                             <span class="offer-section">{ticket.label.clone()}</span>
-                            <span class="quiet">
-                                {if own { "your own".to_owned() } else { format!("from {seller}") }}
-                            </span>
+                            <span class="quiet">{whose}</span>
                         </span>
                         <span class="offer-price"><strong class="price">{price}</strong> {face}</span>
                     </label>
