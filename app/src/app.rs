@@ -9,6 +9,7 @@ use crate::{
     error::AppError,
     events::{EventPage, HomePage},
     orders::{OrderPage, OrdersPage},
+    refunds::RefundPage,
     tickets::{SellPage, TicketsPage},
     ui::{Icon, ThemeSwitch, icon, post_to, problem},
 };
@@ -66,6 +67,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/orders") view=OrdersPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id") view=OrderPage ssr=SsrMode::Async/>
                     <Route path=path!("/tickets") view=TicketsPage ssr=SsrMode::Async/>
+                    <Route path=path!("/tickets/:id/refund") view=RefundPage ssr=SsrMode::Async/>
                     <Route path=path!("/signup") view=SignUpPage ssr=SsrMode::Async/>
                     <Route path=path!("/signin") view=SignInPage ssr=SsrMode::Async/>
                     <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>

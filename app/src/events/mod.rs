@@ -13,6 +13,8 @@ mod pages;
 #[cfg(feature = "ssr")]
 mod port;
 #[cfg(feature = "ssr")]
+mod strip;
+#[cfg(feature = "ssr")]
 mod when;
 
 #[cfg(feature = "ssr")]
@@ -21,6 +23,8 @@ pub use countries::COUNTRIES;
 pub use pages::{EventPage, HomePage, find};
 #[cfg(feature = "ssr")]
 pub use port::Events;
+#[cfg(feature = "ssr")]
+pub use strip::event_strip;
 pub use types::*;
 #[cfg(feature = "ssr")]
 pub use when::{day_and_month, starts_at, when, when_in_full};

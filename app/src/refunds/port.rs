@@ -1,6 +1,6 @@
 //! What a browser can ask of refunds.
 
-use super::{AskRefund, Owed, Refund};
+use super::{AskRefund, Owed, Refund, TicketRefund};
 use crate::{
     accounts::Viewer,
     error::AppResult,
@@ -24,6 +24,12 @@ pub trait Refunds: Send + Sync {
 
     /// The refunds of one's own order, oldest first. Errors: `NotFound`.
     async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Refund>>;
+
+    /// The refunds of tickets that the viewer bought, newest first; at most 200.
+    async fn of_bought(&self, viewer: &Viewer) -> AppResult<Vec<TicketRefund>>;
+
+    /// The refunds of tickets that the viewer sold, newest first; at most 200.
+    async fn of_sold(&self, viewer: &Viewer) -> AppResult<Vec<TicketRefund>>;
 
     /// What the viewer is owed for what they have sold and not refunded.
     async fn owed(&self, viewer: &Viewer) -> AppResult<Vec<Owed>>;

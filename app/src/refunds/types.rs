@@ -50,6 +50,30 @@ impl Refund {
     }
 }
 
+/// How the refund of one ticket stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketRefund {
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// The order that it was bought in.
+    pub order_id: OrderId,
+    /// Where the refund stands.
+    pub status: RefundStatus,
+    /// What of it is for this ticket, in minor units.
+    pub amount_minor: i64,
+    /// The order's currency.
+    pub currency: Currency,
+    /// When it was asked for, UTC.
+    pub created_at: Timestamp,
+}
+
+impl TicketRefund {
+    /// What goes back.
+    pub fn amount(&self) -> Money {
+        Money::new(self.amount_minor, self.currency)
+    }
+}
+
 /// What to refund: these tickets of one paid order, or all of an order's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

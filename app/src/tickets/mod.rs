@@ -12,6 +12,8 @@ mod for_sale;
 mod pages;
 #[cfg(feature = "ssr")]
 mod port;
+#[cfg(feature = "ssr")]
+mod stub;
 
 #[cfg(feature = "ssr")]
 pub use for_sale::for_sale;
@@ -19,6 +21,8 @@ pub use for_sale::for_sale;
 pub use pages::{SellPage, TicketsPage};
 #[cfg(feature = "ssr")]
 pub use port::Tickets;
+#[cfg(feature = "ssr")]
+pub use stub::stub;
 pub use types::*;
 
 /// The name of a listing's own form among the many on a page.

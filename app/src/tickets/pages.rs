@@ -1,18 +1,23 @@
 //! `/sell` and `/tickets`.
 
-use super::{OwnedTicket, TicketStatus, Tickets, api, form_of};
+use super::{OwnedTicket, TicketStatus, Tickets, api, form_of, stub};
 use crate::{
     accounts::Viewer,
     context::{self, Flash},
     error::AppResult,
-    events::{COUNTRIES, Event, EventQuery, Events, api::Create, find, when},
+    events::{COUNTRIES, Event, EventQuery, Events, api::Create, event_strip, find, when},
+    ids::TicketId,
     money::{Currency, Money},
     orders::countdown_text,
+    refunds::{
+        Owed, RefundStatus, Refunds, TicketRefund, owed_line, told_to_buyer, told_to_seller,
+    },
     ui::{
-        Choice, Form, Input, area, choose, field, flash_message, hidden, page_for, post_to, poster,
+        Choice, Form, Input, area, choose, field, flash_message, hidden, page_for, post_to,
         problem_at_top,
     },
 };
+use jiff::{SignedDuration, Timestamp};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
@@ -180,16 +185,7 @@ fn list_form(event: &Event, flash: Option<&Flash>) -> AnyView {
         <section class="narrow">
             <h1 class="display">"Sell tickets"</h1>
             {flash_message(flash)}
-            <div class="panel event-strip">
-                <div class="strip-art">{poster(&event.title)}</div>
-                <p>
-                    <strong><a href=format!("/events/{}", event.id)>{event.title.clone()}</a></strong>
-                    <br/>
-                    <span class="quiet">
-                        {when(event.starts_at, &event.time_zone)} " · " {event.venue.clone()} ", " {event.city.clone()}
-                    </span>
-                </p>
-            </div>
+            {event_strip(event, None)}
             {post_to::<api::PutOnSale>("panel stack", view! {
                 {problem_at_top(&form)}
                 {hidden("event_id", event.id.to_string())}
@@ -231,74 +227,147 @@ fn list_form(event: &Event, flash: Option<&Flash>) -> AnyView {
     .into_any()
 }
 
+/// How long after it a refund is still shown beside the tickets, in days. The order always does.
+const REFUND_SHOWN_DAYS: i64 = 30;
+
 /// What one has bought, and what one sells.
 #[component]
 pub fn TicketsPage() -> impl IntoView {
     page_for(|viewer| async move {
         let flash = context::take_flash();
+        let recently = context::now() - SignedDuration::from_hours(24 * REFUND_SHOWN_DAYS);
         let tickets = context::port::<dyn Tickets>()?;
+        let refunds = context::port::<dyn Refunds>()?;
         let bought = tickets.bought_by(&viewer).await?;
+        let paid_back = tickets.paid_back_to(&viewer).await?;
+        let of_bought = refunds.of_bought(&viewer).await?;
         let sold = tickets.sold_by(&viewer).await?;
-        let name = viewer.user.name;
-        let (no_bought, no_sold) = (bought.is_empty(), sold.is_empty());
+        let of_sold = refunds.of_sold(&viewer).await?;
+        let owed = refunds.owed(&viewer).await?;
         Ok(view! {
             <Title text="Tickets"/>
             <h1 class="display">"Tickets"</h1>
             {flash_message(flash.as_ref())}
-            <section aria-labelledby="bought">
-                <h2 class="section-title" id="bought">"Yours to use"</h2>
-                <ul class="stubs" class:hidden=no_bought>
-                    {bought.into_iter().map(|ticket| stub(ticket, &name)).collect_view()}
-                </ul>
-                {no_bought.then(|| view! {
-                    <div class="empty">
-                        <p>"You have no tickets yet."</p>
-                        <p><a class="button" href="/">"See what is on"</a></p>
-                    </div>
-                })}
-            </section>
-            <section aria-labelledby="for-sale">
-                <div class="sale-head">
-                    <h2 class="section-title" id="for-sale">"Yours for sale"</h2>
-                    <a class="button button-quiet button-small" href="/sell">"Sell more"</a>
-                </div>
-                <ul class="rows panel" class:hidden=no_sold>
-                    {sold.into_iter().map(|ticket| listing(ticket, flash.as_ref())).collect_view()}
-                </ul>
-                {no_sold.then(|| view! { <p class="quiet">"You are not selling anything."</p> })}
-            </section>
+            {to_use(bought, &of_bought, &viewer.user.name)}
+            {refunded(paid_back, &of_bought, recently)}
+            {for_sale(sold, &of_sold, &owed, flash.as_ref())}
         }
         .into_any())
     })
 }
 
-fn stub(owned: OwnedTicket, holder: &str) -> impl IntoView + use<> {
-    let ticket = owned.ticket;
-    let id = ticket.id.to_string();
-    let number = id
-        .get(id.len().saturating_sub(8)..)
-        .unwrap_or_default()
-        .to_uppercase();
+/// The newest refund of a ticket.
+fn newest(refunds: &[TicketRefund], ticket: TicketId) -> Option<&TicketRefund> {
+    refunds.iter().find(|refund| refund.ticket_id == ticket)
+}
+
+fn to_use(
+    bought: Vec<OwnedTicket>,
+    refunds: &[TicketRefund],
+    holder: &str,
+) -> impl IntoView + use<> {
+    let nothing = bought.is_empty();
+    let stubs = bought
+        .into_iter()
+        .map(|owned| {
+            let refund = newest(refunds, owned.ticket.id).map(|refund| refund.status);
+            // Whose ticket it is again has bought it once more.
+            let refund = refund.filter(|status| *status != RefundStatus::Succeeded);
+            stub(owned, holder, refund)
+        })
+        .collect_view();
     view! {
-        <li class="stub">
-            <div class="stub-main">
-                <p class="stub-event">
-                    <a href=format!("/events/{}", ticket.event_id)>{owned.event_title}</a>
-                </p>
-                <p>{owned.event_when}</p>
-                <p>{owned.event_place}</p>
+        <section aria-labelledby="bought">
+            <h2 class="section-title" id="bought">"Yours to use"</h2>
+            <ul class="stubs" class:hidden=nothing>{stubs}</ul>
+            {nothing.then(|| view! {
+                <div class="empty">
+                    <p>"You have no tickets yet."</p>
+                    <p><a class="button" href="/">"See what is on"</a></p>
+                </div>
+            })}
+        </section>
+    }
+}
+
+/// Tickets that one no longer has, since their money came back; nothing if that is long ago.
+fn refunded(
+    paid_back: Vec<OwnedTicket>,
+    refunds: &[TicketRefund],
+    recently: Timestamp,
+) -> Option<AnyView> {
+    let rows: Vec<_> = paid_back
+        .into_iter()
+        .filter_map(|owned| {
+            let refund = newest(refunds, owned.ticket.id)?;
+            (refund.created_at >= recently).then(|| refunded_row(owned, refund))
+        })
+        .collect();
+    if rows.is_empty() {
+        return None;
+    }
+    Some(
+        view! {
+            <section aria-labelledby="refunded">
+                <h2 class="section-title" id="refunded">"Refunded to you"</h2>
+                <ul class="rows panel">{rows}</ul>
+            </section>
+        }
+        .into_any(),
+    )
+}
+
+fn refunded_row(owned: OwnedTicket, refund: &TicketRefund) -> impl IntoView + use<> {
+    view! {
+        <li class="listing">
+            <div class="listing-head">
+                <span>
+                    <strong>
+                        <a href=format!("/orders/{}", refund.order_id)>{owned.event_title}</a>
+                    </strong>
+                    <br/>
+                    <span class="quiet">{owned.ticket.label} " · " {owned.event_when}</span>
+                </span>
             </div>
-            <div class="stub-end">
-                <p class="stub-seat">{ticket.label}</p>
-                <p class="quiet">{holder.to_owned()}</p>
-                <p class="stub-number">{number}</p>
-            </div>
+            {told_to_buyer(refund.status, refund.amount())}
         </li>
     }
 }
 
-fn listing(owned: OwnedTicket, flash: Option<&Flash>) -> impl IntoView + use<> {
+fn for_sale(
+    sold: Vec<OwnedTicket>,
+    refunds: &[TicketRefund],
+    owed: &[Owed],
+    flash: Option<&Flash>,
+) -> impl IntoView + use<> {
+    let nothing = sold.is_empty();
+    let rows = sold
+        .into_iter()
+        .map(|owned| {
+            let refund = newest(refunds, owned.ticket.id);
+            listing(owned, refund, flash)
+        })
+        .collect_view();
+    view! {
+        <section aria-labelledby="for-sale">
+            <div class="sale-head">
+                <h2 class="section-title" id="for-sale">"Yours for sale"</h2>
+                <a class="button button-quiet button-small" href="/sell">"Sell more"</a>
+            </div>
+            {owed_line(owed)}
+            <ul class="rows panel" class:hidden=nothing>{rows}</ul>
+            {nothing.then(|| view! { <p class="quiet">"You are not selling anything."</p> })}
+        </section>
+    }
+}
+
+fn listing(
+    owned: OwnedTicket,
+    refund: Option<&TicketRefund>,
+    flash: Option<&Flash>,
+) -> impl IntoView + use<> {
     let ticket = &owned.ticket;
+    let paid_back = refund.is_some_and(|refund| refund.status == RefundStatus::Succeeded);
     let (class, status) = match ticket.status {
         TicketStatus::Available => ("badge badge-good", "On sale".to_owned()),
         TicketStatus::Reserved => {
@@ -306,11 +375,13 @@ fn listing(owned: OwnedTicket, flash: Option<&Flash>) -> impl IntoView + use<> {
             ("badge badge-open", format!("Held for {left}"))
         }
         TicketStatus::Sold => ("badge", "Sold".to_owned()),
+        TicketStatus::Withdrawn if paid_back => ("badge", "Refunded".to_owned()),
         TicketStatus::Withdrawn => ("badge", "Withdrawn".to_owned()),
     };
     let form = Form::new(form_of(&ticket.id.to_string()), flash);
     let change = (ticket.status == TicketStatus::Available || form.was_refused())
         .then(|| change_form(&owned, &form));
+    let pay_back = (ticket.status == TicketStatus::Sold).then(|| pay_back(&owned, refund));
     let price = ticket.price().to_string();
     let event = format!("/events/{}", ticket.event_id);
     view! {
@@ -327,8 +398,28 @@ fn listing(owned: OwnedTicket, flash: Option<&Flash>) -> impl IntoView + use<> {
                 </span>
             </div>
             {change}
+            {pay_back}
         </li>
     }
+}
+
+/// The way to refund a sold ticket, unless its refund is under way.
+fn pay_back(owned: &OwnedTicket, refund: Option<&TicketRefund>) -> impl IntoView + use<> {
+    let ticket = &owned.ticket;
+    // A sold ticket that was paid back before has been sold once more.
+    let refund = refund.filter(|refund| refund.status != RefundStatus::Succeeded);
+    let told = refund.map(|refund| told_to_seller(refund.status, refund.amount()));
+    let under_way = refund.is_some_and(|refund| refund.status == RefundStatus::Pending);
+    let what = format!("{}, {}", owned.event_title, ticket.label);
+    let href = format!("/tickets/{}/refund", ticket.id);
+    let ask = (!under_way).then(|| {
+        view! {
+            <p class="listing-more">
+                <a href=href aria-label=format!("Refund buyer: {what}")>"Refund buyer"</a>
+            </p>
+        }
+    });
+    view! { {told} {ask} }
 }
 
 /// Changes a listing, or takes it back.

@@ -23,6 +23,10 @@ pub trait Tickets: Send + Sync {
     /// Tickets that the viewer has bought, soonest event first; at most 200.
     async fn bought_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
 
+    /// Tickets that the viewer bought, was refunded, and no longer has; soonest event first; at
+    /// most 200.
+    async fn paid_back_to(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
+
     /// Tickets that the viewer sells or has sold, newest first; at most 200.
     async fn sold_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
 

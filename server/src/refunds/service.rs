@@ -1,7 +1,7 @@
 //! Asking for refunds, and seeing them.
 
 use super::{
-    store::{self, Reason, RefundRow},
+    store::{self, Reason, RefundRow, Whose},
     transitions::{self, Begin, Refundable},
 };
 use crate::{
@@ -20,13 +20,16 @@ use app::{
     error::{AppError, AppResult, Conflict},
     ids::{OrderId, RefundId, TicketId, UserId},
     orders::TICKETS_PER_ORDER_MAX,
-    refunds::{AskRefund, Owed, Refund, Refunds},
+    refunds::{AskRefund, Owed, Refund, Refunds, TicketRefund},
 };
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 
 /// How long who asks waits for Stripe before the refund goes on by itself.
 const ASK_WAIT: Duration = Duration::from_secs(10);
+
+/// The most tickets whose refunds one page is told of.
+const TICKETS_MAX: i64 = 200;
 
 /// The rules of refunds.
 #[derive(Clone)]
@@ -48,7 +51,7 @@ impl RefundsService {
         Self { db, clock, engine }
     }
 
-    async fn begin(&self, asker: UserId, request: AskRefund) -> FaultResult<Refund> {
+    async fn begin_refund(&self, asker: UserId, request: AskRefund) -> FaultResult<Refund> {
         let which = check(request)?;
         let now = self.clock.now_micros();
         let begun = self
@@ -115,6 +118,10 @@ impl RefundsService {
         let rows = store::refunds_of_order(self.db.reads(), order).await?;
         self.dress(rows).await
     }
+
+    async fn of_tickets(&self, whose: Whose) -> FaultResult<Vec<TicketRefund>> {
+        Ok(store::ticket_refunds(self.db.reads(), whose, TICKETS_MAX).await?)
+    }
 }
 
 fn check(request: AskRefund) -> Result<Which, AppError> {
@@ -163,7 +170,9 @@ async fn begin_in_txn(
         Which::Tickets(tickets) => tickets.len(),
     };
     if chosen.len() != wanted {
-        return Err(why_not(conn, asker, operator, order).await?.into());
+        // Who sells the tickets that they named may hear how they stand.
+        let may_know = operator || matches!(which, Which::Tickets(_));
+        return Err(why_not(conn, asker, may_know, order).await?.into());
     }
     if !theirs {
         return Err(AppError::NotFound.into());
@@ -217,12 +226,12 @@ async fn order_of(
 async fn why_not(
     conn: &mut Conn,
     asker: UserId,
-    operator: bool,
+    may_know: bool,
     order: OrderId,
 ) -> FaultResult<AppError> {
     let mut sellers = ledger::shares_of_order(conn, order, None).await?;
     sellers.retain(|share| share.account != ledger::Account::Seller(asker));
-    if !operator && !sellers.is_empty() || orders::order_find(&mut *conn, order).await?.is_none() {
+    if !may_know && !sellers.is_empty() || orders::order_find(&mut *conn, order).await?.is_none() {
         return Ok(AppError::NotFound);
     }
     let under_way = store::refunds_of_order(&mut *conn, order)
@@ -239,7 +248,7 @@ async fn why_not(
 #[async_trait]
 impl Refunds for RefundsService {
     async fn ask(&self, viewer: &Viewer, request: AskRefund) -> AppResult<Refund> {
-        Ok(self.begin(viewer.user.id, request).await?)
+        Ok(self.begin_refund(viewer.user.id, request).await?)
     }
 
     async fn get(&self, viewer: &Viewer, id: RefundId) -> AppResult<Refund> {
@@ -248,6 +257,14 @@ impl Refunds for RefundsService {
 
     async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Refund>> {
         Ok(self.list_own(viewer.user.id, order).await?)
+    }
+
+    async fn of_bought(&self, viewer: &Viewer) -> AppResult<Vec<TicketRefund>> {
+        Ok(self.of_tickets(Whose::BoughtBy(viewer.user.id)).await?)
+    }
+
+    async fn of_sold(&self, viewer: &Viewer) -> AppResult<Vec<TicketRefund>> {
+        Ok(self.of_tickets(Whose::SoldBy(viewer.user.id)).await?)
     }
 
     async fn owed(&self, viewer: &Viewer) -> AppResult<Vec<Owed>> {

@@ -7,7 +7,7 @@ use crate::{
 use app::{
     ids::{OrderId, PaymentId, RefundId, TicketId, UserId},
     money::Currency,
-    refunds::{Refund, RefundStatus},
+    refunds::{Refund, RefundStatus, TicketRefund},
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::{collections::HashMap, str::FromStr};
@@ -39,6 +39,15 @@ impl State {
             .iter()
             .find(|(state, _)| *state == self)
             .map_or("", |(_, name)| *name)
+    }
+
+    /// As the outside sees it.
+    pub fn seen(self) -> RefundStatus {
+        match self {
+            Self::Intended | Self::Pending => RefundStatus::Pending,
+            Self::Succeeded => RefundStatus::Succeeded,
+            Self::Failed => RefundStatus::Failed,
+        }
     }
 }
 
@@ -131,11 +140,7 @@ impl RefundRow {
         Refund {
             id: self.id,
             order_id: self.order,
-            status: match self.state {
-                State::Intended | State::Pending => RefundStatus::Pending,
-                State::Succeeded => RefundStatus::Succeeded,
-                State::Failed => RefundStatus::Failed,
-            },
+            status: self.state.seen(),
             amount_minor: self.amount_minor,
             currency: self.currency,
             ticket_ids,
@@ -246,6 +251,58 @@ pub async fn refunds_of_order<'e>(
         .fetch_all(on)
         .await?;
     rows.iter().map(RefundRow::read).collect()
+}
+
+/// Whose tickets' refunds.
+#[derive(Debug, Clone, Copy)]
+pub enum Whose {
+    /// Of tickets that this user bought.
+    BoughtBy(UserId),
+    /// Of tickets that this user sold.
+    SoldBy(UserId),
+}
+
+/// The refunds of somebody's tickets, each ticket of a refund by itself, newest first.
+pub async fn ticket_refunds<'e>(
+    on: impl AnyExecutor<'e>,
+    whose: Whose,
+    limit: i64,
+) -> Result<Vec<TicketRefund>, sqlx::Error> {
+    let (theirs, user) = match whose {
+        Whose::BoughtBy(user) => (
+            "r.order_id IN (SELECT o.id FROM orders o WHERE o.buyer_id = $1)",
+            user,
+        ),
+        // By way of the books, which know a seller's payments: there is an index for that.
+        Whose::SoldBy(user) => (
+            "r.payment_id IN (SELECT b.payment_id FROM ledger b WHERE b.seller_id = $1) \
+             AND l.ticket_id IN (SELECT t.id FROM tickets t WHERE t.seller_id = $1)",
+            user,
+        ),
+    };
+    let sql = format!(
+        "SELECT l.ticket_id, l.amount_minor, r.order_id, r.currency, r.state, r.created_at \
+         FROM refunds r JOIN refund_lines l ON l.refund_id = r.id WHERE {theirs} \
+         ORDER BY r.id DESC, l.ticket_id LIMIT $2"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(user.to_string())
+        .bind(limit)
+        .fetch_all(on)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let state: State = parse(row, "state")?;
+            Ok(TicketRefund {
+                ticket_id: parse(row, "ticket_id")?,
+                order_id: parse(row, "order_id")?,
+                status: state.seen(),
+                amount_minor: row.try_get("amount_minor")?,
+                currency: parse(row, "currency")?,
+                created_at: from_micros(row.try_get("created_at")?),
+            })
+        })
+        .collect()
 }
 
 /// Whether a payment has refunds that are not at an end.

@@ -332,6 +332,10 @@ impl Tickets for TicketsService {
         Ok(self.on_shelf(Shelf::BoughtBy(viewer.user.id)).await?)
     }
 
+    async fn paid_back_to(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>> {
+        Ok(self.on_shelf(Shelf::PaidBackTo(viewer.user.id)).await?)
+    }
+
     async fn sold_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>> {
         Ok(self.on_shelf(Shelf::SoldBy(viewer.user.id)).await?)
     }

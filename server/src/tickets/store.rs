@@ -276,6 +276,8 @@ pub async fn event_counts<'e>(
 pub enum Shelf {
     /// What this user bought, soonest event first.
     BoughtBy(UserId),
+    /// What this user bought and was refunded, and no longer has, soonest event first.
+    PaidBackTo(UserId),
     /// What this user sells or has sold, newest first.
     SoldBy(UserId),
 }
@@ -292,6 +294,13 @@ pub async fn shelf<'e>(
         .collect();
     let (whose, order, user) = match shelf {
         Shelf::BoughtBy(user) => ("t.owner_id = $1", "e.starts_at, t.id", user),
+        Shelf::PaidBackTo(user) => (
+            "(t.owner_id IS NULL OR t.owner_id <> $1) AND t.id IN (SELECT l.ticket_id \
+             FROM refunds r JOIN refund_lines l ON l.refund_id = r.id WHERE r.state = 'succeeded' \
+             AND r.order_id IN (SELECT o.id FROM orders o WHERE o.buyer_id = $1))",
+            "e.starts_at, t.id",
+            user,
+        ),
         Shelf::SoldBy(user) => ("t.seller_id = $1", "t.id DESC", user),
     };
     let sql = format!(

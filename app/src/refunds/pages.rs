@@ -1,0 +1,106 @@
+//! `/tickets/:id/refund`: a seller looks once more before the money goes back.
+
+use super::{RefundStatus, Refunds, TicketRefund, api, told_to_seller};
+use crate::{
+    context,
+    error::AppError,
+    events::{Events, event_strip},
+    ids::TicketId,
+    money::Money,
+    tickets::{Ticket, TicketStatus, Tickets},
+    ui::{Form, hidden, page_for, post_to, problem_at_top},
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_params_map;
+
+/// Which ticket, how much goes back, what it means; for the ticket's seller alone.
+#[component]
+pub fn RefundPage() -> impl IntoView {
+    let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
+    page_for(|viewer| async move {
+        let id: TicketId = id.parse().map_err(|_| AppError::NotFound)?;
+        let (tickets, events) = (
+            context::port::<dyn Tickets>()?,
+            context::port::<dyn Events>()?,
+        );
+        let refunds = context::port::<dyn Refunds>()?;
+        let ticket = tickets.get(id).await?;
+        if ticket.seller_id != viewer.user.id {
+            return Err(AppError::NotFound);
+        }
+        let event = events.get(ticket.event_id).await?;
+        let newest = refunds.of_sold(&viewer).await?;
+        let newest = newest.into_iter().find(|refund| refund.ticket_id == id);
+        let form = Form::new("refund", context::take_flash().as_ref());
+        let content = match (ticket.status, newest) {
+            (TicketStatus::Sold, Some(refund)) if refund.status == RefundStatus::Pending => {
+                nothing_to_do(&form, Some(&refund))
+            }
+            (TicketStatus::Sold, refund) => confirm(&form, &ticket, refund.as_ref()),
+            (_, refund) => {
+                let done = refund.filter(|refund| refund.status == RefundStatus::Succeeded);
+                nothing_to_do(&form, done.as_ref())
+            }
+        };
+        Ok(view! {
+            <Title text=format!("Refund: {}", event.title)/>
+            <section class="narrow">
+                <h1 class="display">"Refund the buyer"</h1>
+                {event_strip(&event, Some(&ticket.label))}
+                {content}
+            </section>
+        }
+        .into_any())
+    })
+}
+
+/// What a refund means, and the button that begins it.
+fn confirm(form: &Form, ticket: &Ticket, before: Option<&TicketRefund>) -> AnyView {
+    let price = ticket.price();
+    // A refusal that has just happened says more than the fact that there was one.
+    let failed = before.filter(|_| !form.was_refused());
+    view! {
+        {post_to::<api::Ask>("panel stack", view! {
+            {problem_at_top(form)}
+            {failed.map(|refund| told_to_seller(refund.status, refund.amount()))}
+            {hidden("ticket_id", ticket.id.to_string())}
+            <h2 class="title">{format!("{price} goes back to the buyer")}</h2>
+            {what_it_means(price)}
+            <p>"Once it is under way, it cannot be stopped."</p>
+            <div class="row">
+                <button class="button" type="submit">{format!("Refund {price}")}</button>
+                <a class="button button-quiet" href="/tickets">"Back, without a refund"</a>
+            </div>
+        })}
+    }
+    .into_any()
+}
+
+fn what_it_means(price: Money) -> impl IntoView {
+    view! {
+        <ul class="bullets">
+            <li>"It goes to the card that paid. Banks take 5–10 days to show it."</li>
+            <li>"The buyer's ticket ends as soon as the refund has gone through."</li>
+            <li>"The listing comes back to you, off sale."</li>
+            <li>{format!("You are owed {price} less.")}</li>
+        </ul>
+    }
+}
+
+/// The ticket cannot be refunded, or no longer: why, unless the form has just been told.
+fn nothing_to_do(form: &Form, refund: Option<&TicketRefund>) -> AnyView {
+    let told = refund.map_or_else(
+        || view! { <p>"This ticket is not sold, so there is nothing to refund."</p> }.into_any(),
+        |refund| told_to_seller(refund.status, refund.amount()).into_any(),
+    );
+    let told = (refund.is_some() || !form.was_refused()).then_some(told);
+    view! {
+        <div class="panel stack">
+            {problem_at_top(form)}
+            {told}
+            <p><a class="button button-quiet" href="/tickets">"Back to your tickets"</a></p>
+        </div>
+    }
+    .into_any()
+}

@@ -1,0 +1,44 @@
+//! A ticket as its buyer holds it, torn along the line. One that was paid back is marked, and has
+//! no number any more.
+
+use super::OwnedTicket;
+use crate::refunds::{RefundStatus, told_to_buyer};
+use leptos::prelude::*;
+
+/// The ticket, and below it how its refund stands, if there is one.
+pub fn stub(
+    owned: OwnedTicket,
+    holder: &str,
+    refund: Option<RefundStatus>,
+) -> impl IntoView + use<> {
+    let ticket = owned.ticket;
+    let ended = refund == Some(RefundStatus::Succeeded);
+    let number = (!ended).then(|| {
+        view! { <p class="stub-number">{short(&ticket.id.to_string())}</p> }
+    });
+    let told = refund.map(|status| told_to_buyer(status, ticket.price()));
+    view! {
+        <li class=if ended { "stub stub-ended" } else { "stub" }>
+            <div class="stub-main">
+                <p class="stub-event">
+                    <a href=format!("/events/{}", ticket.event_id)>{owned.event_title}</a>
+                </p>
+                <p>{owned.event_when}</p>
+                <p>{owned.event_place}</p>
+            </div>
+            <div class="stub-end">
+                <p class="stub-seat">{ticket.label}</p>
+                <p class="quiet">{holder.to_owned()}</p>
+                {number}
+            </div>
+            {told}
+        </li>
+    }
+}
+
+/// The end of an id, which is the part that differs.
+fn short(id: &str) -> String {
+    id.get(id.len().saturating_sub(8)..)
+        .unwrap_or(id)
+        .to_uppercase()
+}
