@@ -9,7 +9,11 @@ mod types;
 #[cfg(feature = "ssr")]
 mod pages;
 #[cfg(feature = "ssr")]
+mod paid;
+#[cfg(feature = "ssr")]
 mod port;
+#[cfg(feature = "ssr")]
+mod timeline;
 
 pub use islands::{Countdown, Wait, countdown_text};
 #[cfg(feature = "ssr")]

@@ -1,14 +1,18 @@
 //! `/orders` and `/orders/:id`.
 
-use super::{Countdown, Order, OrderQuery, OrderStatus, Orders, Wait, api};
+use super::{
+    Countdown, Moment, Order, OrderQuery, OrderStatus, Orders, Wait, api,
+    paid::{charged_in_vain, paid, what_remains},
+    timeline::timeline,
+};
 use crate::{
     accounts::Viewer,
     context,
     error::{AppError, AppResult},
     events::{Event, Events, when, when_in_full},
     ids::OrderId,
-    payments::{PaymentStatus, Payments, to_pay},
-    tickets::Ticket,
+    payments::{Payment, PaymentStatus, Payments, to_pay},
+    refunds::{Refund, Refunds},
     ui::{Form, Icon, flash_message, hidden, icon, page_for, post_to, poster, problem_at_top},
 };
 use leptos::prelude::*;
@@ -91,7 +95,8 @@ fn row(order: &Order, event: Option<Event>) -> impl IntoView + use<> {
     }
 }
 
-fn count(tickets: usize) -> String {
+/// `1 ticket`, `2 tickets`
+pub(super) fn count(tickets: usize) -> String {
     if tickets == 1 {
         "1 ticket".to_owned()
     } else {
@@ -111,74 +116,115 @@ fn status_badge(status: OrderStatus) -> impl IntoView {
     view! { <span class=class>{text}</span> }
 }
 
-/// One order: the countdown and the payment while it is open, the tickets once it is paid.
+/// All that an order's page is made of.
+struct Found {
+    order: Order,
+    event: Event,
+    payment: Option<Payment>,
+    refunds: Vec<Refund>,
+    moments: Vec<Moment>,
+}
+
+/// Errors: `NotFound`.
+async fn look(viewer: &Viewer, id: OrderId) -> AppResult<Found> {
+    let (orders, payments) = (
+        context::port::<dyn Orders>()?,
+        context::port::<dyn Payments>()?,
+    );
+    let (events, refunds) = (
+        context::port::<dyn Events>()?,
+        context::port::<dyn Refunds>()?,
+    );
+    // Asks Stripe first if a payment is under way: the order shown is the order after that.
+    let payment = payments.of_order(viewer, id).await?;
+    let order = orders.get(viewer, id).await?;
+    let event = order.event_id().ok_or(AppError::NotFound)?;
+    Ok(Found {
+        order,
+        event: events.get(event).await?,
+        payment,
+        refunds: refunds.of_order(viewer, id).await?,
+        moments: orders.timeline(viewer, id).await?.moments,
+    })
+}
+
+/// One order: the countdown and the payment while it is open, the tickets once it is paid, and
+/// always what has happened to it.
 #[component]
 pub fn OrderPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
     let from_bank = use_query_map().with_untracked(|query| query.get("payment_intent").is_some());
     page_for(|viewer| async move {
         let id: OrderId = id.parse().map_err(|_| AppError::NotFound)?;
-        let (orders, payments) = (
-            context::port::<dyn Orders>()?,
-            context::port::<dyn Payments>()?,
-        );
-        let events = context::port::<dyn Events>()?;
-        // Asks Stripe first if a payment is under way: the order shown is the order after that.
-        let payment = payments.of_order(&viewer, id).await?;
-        let order = orders.get(&viewer, id).await?;
+        let mut found = look(&viewer, id).await?;
         if from_bank {
             // Stripe's additions to the address have done their work, and one of them is a secret.
             context::redirect(&format!("/orders/{id}"));
             return Ok(().into_any());
         }
         let flash = context::take_flash();
-        let event = match order.event_id() {
-            Some(event) => events.get(event).await?,
-            None => return Err(AppError::NotFound),
-        };
-        let status = payment.as_ref().map(|payment| payment.status);
-        let state = match order.status {
-            // A payment has its grace; without one under way, the buyer's time is over.
-            OrderStatus::Created | OrderStatus::AwaitingPayment
-                if order.seconds_left == 0
-                    && !matches!(
-                        status,
-                        Some(PaymentStatus::RequiresAction | PaymentStatus::Processing)
-                    ) =>
-            {
-                ran_out(&event)
-            }
-            OrderStatus::Created | OrderStatus::AwaitingPayment => {
-                let pay = to_pay(&order, payment, flash.as_ref())?;
-                open(&order, pay, status, flash.as_ref())?
-            }
-            OrderStatus::Complete => complete(&order, &event, &viewer),
-            OrderStatus::Expired => ran_out(&event),
-            OrderStatus::Cancelled => over(
-                &event,
-                "This order was cancelled",
-                "The tickets went back on sale. You were not charged.",
-            ),
-            OrderStatus::Refunded => over(
-                &event,
-                "This order was refunded",
-                "The money is on its way back to your card.",
-            ),
-        };
+        let payment = found.payment.take();
+        let state = state(&found, payment, &viewer, flash.as_ref())?;
+        let Found { order, event, .. } = &found;
         Ok(view! {
             <Title text=format!("Order: {}", event.title)/>
             {flash_message(flash.as_ref())}
             <div class=if order.is_open() { "order order-open" } else { "order order-done" }>
-                {summary(&order, &event)}
-                <div class="order-main stack">{state}</div>
+                {summary(order, event, &found.refunds)}
+                <div class="order-main stack">
+                    {state} {timeline(order, event, &found.moments)}
+                </div>
             </div>
         }
         .into_any())
     })
 }
 
+/// How the order stands, and what can be done about it.
+fn state(
+    found: &Found,
+    payment: Option<Payment>,
+    viewer: &Viewer,
+    flash: Option<&context::Flash>,
+) -> AppResult<AnyView> {
+    let Found {
+        order,
+        event,
+        refunds,
+        ..
+    } = found;
+    let status = payment.as_ref().map(|payment| payment.status);
+    let under_way = matches!(
+        status,
+        Some(PaymentStatus::RequiresAction | PaymentStatus::Processing)
+    );
+    Ok(match order.status {
+        // A payment has its grace; without one under way, the buyer's time is over.
+        OrderStatus::Created | OrderStatus::AwaitingPayment
+            if order.seconds_left == 0 && !under_way =>
+        {
+            ran_out(event, refunds)
+        }
+        OrderStatus::Created | OrderStatus::AwaitingPayment => {
+            let pay = to_pay(order, payment, flash)?;
+            open(order, pay, status, flash)?
+        }
+        OrderStatus::Complete | OrderStatus::Refunded => {
+            paid(order, event, refunds, &viewer.user.name)
+        }
+        OrderStatus::Expired => ran_out(event, refunds),
+        OrderStatus::Cancelled => {
+            let text = format!(
+                "The tickets went back on sale. {}",
+                charged_in_vain(refunds)
+            );
+            over(event, "This order was cancelled", text)
+        }
+    })
+}
+
 /// What is bought and what it costs, line by line.
-fn summary(order: &Order, event: &Event) -> impl IntoView + use<> {
+fn summary(order: &Order, event: &Event, refunds: &[Refund]) -> impl IntoView + use<> {
     let lines = order
         .tickets
         .iter()
@@ -204,7 +250,13 @@ fn summary(order: &Order, event: &Event) -> impl IntoView + use<> {
                 <span>"Total"</span>
                 <strong>{order.total().to_string()}</strong>
             </p>
-            <p class="quiet">"This is all you pay: no fees are added."</p>
+            {match what_remains(order, refunds) {
+                Some(remains) => remains,
+                None => view! {
+                    <p class="quiet">"This is all you pay: no fees are added."</p>
+                }
+                .into_any(),
+            }}
         </aside>
     }
 }
@@ -240,57 +292,12 @@ fn open(
     Ok(view! { {countdown} {pay} {cancel} }.into_any())
 }
 
-/// Paid: the tickets themselves.
-fn complete(order: &Order, event: &Event, viewer: &Viewer) -> AnyView {
-    let name = viewer.user.name.clone();
-    let stubs = order
-        .tickets
-        .iter()
-        .map(|ticket| stub(ticket, event, &name))
-        .collect_view();
-    view! {
-        <div class="notice notice-good" role="status">
-            <strong>"Paid. The tickets are yours."</strong>
-            " You find them under "
-            <a href="/tickets">"Tickets"</a>
-            " whenever you need them."
-        </div>
-        <h2 class="section-title">"Your tickets"</h2>
-        <ul class="stubs">{stubs}</ul>
-    }
-    .into_any()
-}
-
-fn stub(ticket: &Ticket, event: &Event, holder: &str) -> impl IntoView + use<> {
-    view! {
-        <li class="stub">
-            <div class="stub-main">
-                <p class="stub-event">{event.title.clone()}</p>
-                <p>{when(event.starts_at, &event.time_zone)}</p>
-                <p>{event.venue.clone()} ", " {event.city.clone()}</p>
-            </div>
-            <div class="stub-end">
-                <p class="stub-seat">{ticket.label.clone()}</p>
-                <p class="quiet">{holder.to_owned()}</p>
-                <p class="stub-number">{short(&ticket.id.to_string())}</p>
-            </div>
-        </li>
-    }
-}
-
-/// The end of an id, which is the part that differs.
-fn short(id: &str) -> String {
-    id.get(id.len().saturating_sub(8)..)
-        .unwrap_or(id)
-        .to_uppercase()
-}
-
-fn ran_out(event: &Event) -> AnyView {
-    let text = "The tickets go back on sale. You were not charged.";
+fn ran_out(event: &Event, refunds: &[Refund]) -> AnyView {
+    let text = format!("The tickets go back on sale. {}", charged_in_vain(refunds));
     over(event, "The time to pay ran out", text)
 }
 
-fn over(event: &Event, title: &'static str, text: &'static str) -> AnyView {
+fn over(event: &Event, title: &'static str, text: String) -> AnyView {
     view! {
         <div class="panel stack" role="status">
             <h2 class="title">{title}</h2>

@@ -1,0 +1,213 @@
+//! A paid order: its tickets, and what of its money has gone back.
+
+use super::{Order, OrderStatus};
+use crate::{
+    events::{Event, when},
+    ids::TicketId,
+    money::Money,
+    refunds::{Refund, RefundStatus},
+    tickets::{OwnedTicket, Ticket, stub},
+};
+use leptos::prelude::*;
+
+/// What went back of an order's money, or is on its way, in minor units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GoneBack {
+    /// Is back.
+    pub refunded: i64,
+    /// Is on its way.
+    pub on_its_way: i64,
+}
+
+impl GoneBack {
+    /// Of these refunds; what did not get through, did not go.
+    pub fn of(refunds: &[Refund]) -> Self {
+        let sum = |status| {
+            let with = refunds.iter().filter(|refund| refund.status == status);
+            with.map(|refund| refund.amount_minor).sum()
+        };
+        Self {
+            refunded: sum(RefundStatus::Succeeded),
+            on_its_way: sum(RefundStatus::Pending),
+        }
+    }
+
+    /// Both together.
+    pub fn total(self) -> i64 {
+        self.refunded + self.on_its_way
+    }
+}
+
+/// How the newest refund of a ticket stands. `refunds` are an order's, oldest first.
+fn standing(refunds: &[Refund], ticket: TicketId) -> Option<RefundStatus> {
+    let of_ticket = |refund: &&Refund| refund.ticket_ids.contains(&ticket);
+    refunds.iter().rfind(of_ticket).map(|refund| refund.status)
+}
+
+/// Says first how the order stands, then shows its tickets: those that are still the buyer's
+/// before those that no longer are.
+pub fn paid(order: &Order, event: &Event, refunds: &[Refund], holder: &str) -> AnyView {
+    let tickets = order
+        .tickets
+        .iter()
+        .map(|ticket| (ticket, standing(refunds, ticket.id)));
+    let (ended, theirs): (Vec<_>, Vec<_>) =
+        tickets.partition(|(_, refund)| *refund == Some(RefundStatus::Succeeded));
+    let stubs = |tickets: Vec<(&Ticket, Option<RefundStatus>)>| {
+        let stubs = tickets.into_iter();
+        stubs
+            .map(|(ticket, refund)| stub(owned(ticket, event), holder, refund))
+            .collect_view()
+    };
+    let headline = headline(order, GoneBack::of(refunds), theirs.len());
+    let theirs = (!theirs.is_empty()).then(|| {
+        view! {
+            <h2 class="section-title">"Your tickets"</h2>
+            <ul class="stubs">{stubs(theirs)}</ul>
+        }
+    });
+    let ended = (!ended.is_empty()).then(|| {
+        view! {
+            <h2 class="section-title">"No longer yours"</h2>
+            <ul class="stubs">{stubs(ended)}</ul>
+        }
+    });
+    view! { {headline} {theirs} {ended} }.into_any()
+}
+
+fn owned(ticket: &Ticket, event: &Event) -> OwnedTicket {
+    OwnedTicket {
+        ticket: ticket.clone(),
+        event_title: event.title.clone(),
+        event_place: format!("{}, {}", event.venue, event.city),
+        event_when: when(event.starts_at, &event.time_zone),
+    }
+}
+
+fn headline(order: &Order, back: GoneBack, theirs: usize) -> AnyView {
+    let refunded = Money::new(back.refunded, order.currency);
+    let on_its_way = Money::new(back.on_its_way, order.currency);
+    if order.status == OrderStatus::Refunded || theirs == 0 {
+        let text = format!(
+            " {refunded} went back to the card that paid. Banks take 5–10 days to show it."
+        );
+        return notice("This order was refunded.", text);
+    }
+    if back.total() >= order.total_minor && back.on_its_way > 0 {
+        let text = format!(
+            " {on_its_way} is on its way back to the card that paid. The tickets end when it is \
+             there."
+        );
+        return notice("This order is being refunded.", text);
+    }
+    if back.total() > 0 {
+        let title = match (back.on_its_way, back.total() < order.total_minor) {
+            (0, true) => "A part of this order was refunded.",
+            (0, false) => "This order was paid back.",
+            _ => "A part of this order is being refunded.",
+        };
+        let text = match theirs {
+            1 => " 1 ticket is still yours.".to_owned(),
+            many => format!(" {many} tickets are still yours."),
+        };
+        return notice(title, text);
+    }
+    view! {
+        <div class="notice notice-good" role="status">
+            <strong>"Paid. The tickets are yours."</strong>
+            " You find them under "
+            <a href="/tickets">"Tickets"</a>
+            " whenever you need them."
+        </div>
+    }
+    .into_any()
+}
+
+fn notice(title: &'static str, text: String) -> AnyView {
+    view! { <div class="notice" role="status"><strong>{title}</strong>{text}</div> }.into_any()
+}
+
+/// Below the total of a paid order: what has gone back of it, and what remains.
+pub fn what_remains(order: &Order, refunds: &[Refund]) -> Option<AnyView> {
+    let back = GoneBack::of(refunds);
+    if !matches!(order.status, OrderStatus::Complete | OrderStatus::Refunded) || back.total() == 0 {
+        return None;
+    }
+    let line = |name: &'static str, minor: i64| {
+        (minor > 0).then(|| {
+            let amount = format!("−{}", Money::new(minor, order.currency));
+            view! { <p class="line"><span>{name}</span> <span>{amount}</span></p> }
+        })
+    };
+    let remains = Money::new(order.total_minor - back.total(), order.currency);
+    Some(
+        view! {
+            {line("Refunded", back.refunded)}
+            {line("On its way back", back.on_its_way)}
+            <p class="line total">
+                <span>"What remains"</span>
+                <strong>{remains.to_string()}</strong>
+            </p>
+        }
+        .into_any(),
+    )
+}
+
+/// What of the buyer's money an order that ended unpaid has to do with. A card can be charged too
+/// late for the tickets; the money goes back then by itself.
+pub fn charged_in_vain(refunds: &[Refund]) -> String {
+    let Some(newest) = refunds.last() else {
+        return "You were not charged.".to_owned();
+    };
+    let amount = newest.amount();
+    match newest.status {
+        RefundStatus::Pending => {
+            format!("Your card was charged too late for them; {amount} is on its way back to it.")
+        }
+        RefundStatus::Succeeded => format!(
+            "Your card was charged too late for them. {amount} was refunded; banks take 5–10 days."
+        ),
+        RefundStatus::Failed => format!(
+            "Your card was charged too late for them. The refund of {amount} didn't get through; \
+             we're looking into it."
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refund(status: &str, amount_minor: i64, tickets: &[u128]) -> Refund {
+        let ticket_ids: Vec<uuid::Uuid> =
+            tickets.iter().copied().map(uuid::Uuid::from_u128).collect();
+        serde_json::from_value(serde_json::json!({
+            "id": uuid::Uuid::nil(), "orderId": uuid::Uuid::nil(), "status": status,
+            "amountMinor": amount_minor, "currency": "GBP", "ticketIds": ticket_ids,
+            "createdAt": "2031-05-01T19:30:00Z",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_newest_refund_of_a_ticket_counts() {
+        let refunds = [
+            refund("failed", 2500, &[1]),
+            refund("pending", 2500, &[1]),
+            refund("succeeded", 3000, &[2]),
+        ];
+        let standing = |ticket| standing(&refunds, TicketId(uuid::Uuid::from_u128(ticket)));
+        assert_eq!(standing(1), Some(RefundStatus::Pending));
+        assert_eq!(standing(2), Some(RefundStatus::Succeeded));
+        assert_eq!(standing(3), None);
+        let back = GoneBack::of(&refunds);
+        assert_eq!((back.refunded, back.on_its_way), (3000, 2500));
+    }
+
+    #[test]
+    fn who_was_charged_is_not_told_otherwise() {
+        assert_eq!(charged_in_vain(&[]), "You were not charged.");
+        let told = charged_in_vain(&[refund("pending", 2500, &[])]);
+        assert!(told.contains("£25.00 is on its way back"), "{told}");
+    }
+}

@@ -1,0 +1,107 @@
+//! What has happened to an order, in plain words, at the foot of its page.
+
+use super::{Happening, Moment, Order, pages::count};
+use crate::{
+    events::{Event, when},
+    money::Money,
+};
+use leptos::prelude::*;
+
+/// All moments, oldest first; times by the clocks of the venue's town, as everywhere.
+pub fn timeline(order: &Order, event: &Event, moments: &[Moment]) -> impl IntoView + use<> {
+    let moments = moments
+        .iter()
+        .map(|moment| {
+            let at = moment.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+            view! {
+                <li class=class(moment.what)>
+                    <p>{words(moment, order)}</p>
+                    <time class="quiet" datetime=at>{when(moment.at, &event.time_zone)}</time>
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="panel stack" aria-labelledby="happened">
+            <h2 class="title" id="happened">"What happened"</h2>
+            <ol class="timeline">{moments}</ol>
+            <p class="hint">{format!("By the clocks of {}.", event.city)}</p>
+        </section>
+    }
+}
+
+fn class(what: Happening) -> &'static str {
+    match what {
+        Happening::Paid | Happening::Refunded => "moment moment-good",
+        Happening::RefundFailed => "moment moment-bad",
+        Happening::Reserved
+        | Happening::PaymentBegun
+        | Happening::Expired
+        | Happening::Cancelled
+        | Happening::Revived
+        | Happening::RefundBegun => "moment",
+    }
+}
+
+fn words(moment: &Moment, order: &Order) -> String {
+    // Moments of money name it; without it they are still sentences.
+    let amount = moment.amount_minor.map_or_else(
+        || "the money".to_owned(),
+        |minor| Money::new(minor, order.currency).to_string(),
+    );
+    match moment.what {
+        Happening::Reserved => format!("You reserved {}.", count(order.tickets.len())),
+        Happening::PaymentBegun => "You began to pay.".to_owned(),
+        Happening::Paid => format!("You paid {amount}, and the tickets became yours."),
+        Happening::Expired => "The time to pay was over.".to_owned(),
+        Happening::Cancelled => "You gave the tickets back.".to_owned(),
+        Happening::Revived => {
+            "Your payment came late. The tickets were still free, so they were kept for you."
+                .to_owned()
+        }
+        Happening::RefundBegun => format!("A refund of {amount} began."),
+        Happening::Refunded => {
+            format!("You were refunded {amount}. Banks take 5–10 days to show it.")
+        }
+        Happening::RefundFailed => {
+            format!("The refund of {amount} didn't get through. We're looking into it.")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(what: Happening, amount_minor: Option<i64>) -> String {
+        let order: Order = serde_json::from_value(serde_json::json!({
+            "id": "00000000-0000-7000-8000-000000000000", "status": "complete",
+            "expiresAt": "2031-05-01T19:30:00Z", "secondsLeft": 0, "totalMinor": 2500,
+            "currency": "GBP", "tickets": [], "paymentId": null, "version": 1,
+        }))
+        .unwrap();
+        let at = "2031-05-01T19:30:00Z".parse().unwrap();
+        let moment = Moment {
+            at,
+            what,
+            amount_minor,
+        };
+        words(&moment, &order)
+    }
+
+    #[test]
+    fn moments_of_money_name_it() {
+        assert_eq!(
+            told(Happening::Paid, Some(2500)),
+            "You paid £25.00, and the tickets became yours."
+        );
+        assert_eq!(
+            told(Happening::Refunded, Some(1250)),
+            "You were refunded £12.50. Banks take 5–10 days to show it."
+        );
+        assert_eq!(
+            told(Happening::RefundBegun, None),
+            "A refund of the money began."
+        );
+    }
+}
