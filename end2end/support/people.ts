@@ -74,6 +74,11 @@ export class Person {
     await this.post('/api/payments', { orderId: order.id, token: 'pm_card_visa' }, 201);
   }
 
+  /** Pays sold tickets of one order back to their buyer. */
+  async refund(...tickets: Ticket[]): Promise<void> {
+    await this.post('/api/refunds', { ticketIds: tickets.map((ticket) => ticket.id) }, 201);
+  }
+
   /** How an order stands by the server's clock. */
   async look(order: Order): Promise<Order> {
     return (await this.page.request.get(`/api/orders/${order.id}`)).json();

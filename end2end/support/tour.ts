@@ -121,6 +121,36 @@ export const TOUR: Stop[] = [
       return page;
     },
   },
+  {
+    name: 'an order of which a part was refunded',
+    open: async (cast) => {
+      const { seller, buyer, order } = await ordered(cast);
+      await buyer.pay(order);
+      await seller.refund(order.tickets[0]!);
+      return seen(buyer, `/orders/${order.id}`);
+    },
+  },
+  {
+    name: 'the question whether to refund',
+    open: async (cast) => {
+      const { seller, buyer, order } = await ordered(cast);
+      await buyer.pay(order);
+      return seen(seller, `/tickets/${order.tickets[0]!.id}/refund`);
+    },
+  },
+  {
+    name: 'tickets, refunded and sold',
+    open: async (cast) => {
+      const { seller, buyer, order } = await ordered(cast);
+      await buyer.pay(order);
+      await seller.refund(order.tickets[0]!);
+      // Somebody who was refunded, and who sells as well.
+      const event = await buyer.createEvent(longTitle());
+      const listed = await buyer.listTicket(event, 123_456, { section: 'Upper Circle, restricted view', seat: '7' });
+      await seller.pay(await seller.reserve(listed));
+      return seen(buyer, '/tickets');
+    },
+  },
   { name: 'tickets before the first', open: async ({ someone }) => seen(await someone('Ann'), '/tickets') },
   { name: 'signing up', open: async ({ visitor }) => seen(await visitor(), '/signup') },
   {

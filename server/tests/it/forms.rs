@@ -33,6 +33,13 @@ fn id(of: &Value) -> &str {
     of["id"].as_str().unwrap()
 }
 
+/// Reserves these tickets and pays them with a test card. Returns the order's page.
+async fn bought(buyer: &Client, tickets: &[&Value], card: &str) -> String {
+    let order = buyer.reserve(tickets).await.expect(201);
+    buyer.pay(&order, card).await.expect(201);
+    path("orders", &order).replace("/api", "")
+}
+
 on_both_engines! {
     async fn signing_up_in_out_and_renaming(app) {
         let ann = app.anonymous();
@@ -218,6 +225,139 @@ on_both_engines! {
         let order = leads_to(&buyer.form("/fn/orders/reserve_seats", &page, &both).await);
         let order = buyer.get(&format!("/api{order}")).await.expect(200);
         assert_eq!(order["totalMinor"], 8000);
+    }
+
+    async fn refunding_a_buyer(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let ticket = seller.ticket(&seller.event().await, 3500).await;
+        let page = format!("/tickets/{}/refund", id(&ticket));
+        let fields = [("ticket_id", id(&ticket))];
+
+        let shown = seller.page(&page).await;
+        assert!(shown.text.contains("This ticket is not sold"), "{}", shown.text);
+        let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
+        let shown = refused_at(&seller, &answer, &page).await;
+        assert_eq!(shown.matches("This ticket is not sold").count(), 1, "said once: {shown}");
+
+        let order = bought(&buyer, &[&ticket], "pm_card_visa").await;
+        let tickets = seller.page("/tickets").await.text;
+        assert!(tickets.contains("Owed to you: £35.00."), "{tickets}");
+        assert!(tickets.contains(&format!("href=\"{page}\"")), "{tickets}");
+        assert!(seller.page(&page).await.text.contains("Refund £35.00"));
+
+        for other in [&buyer, &app.user("other").await] {
+            assert_eq!(other.page(&page).await.status, 404, "another's ticket to refund");
+            let answer = other.form("/fn/refunds/ask", "/tickets", &fields).await;
+            assert_eq!(leads_to(&answer), "/tickets");
+        }
+        let stranger = app.anonymous();
+        assert_eq!(leads_to(&stranger.page(&page).await), format!("/signin?next={page}"));
+        let answer = stranger.form("/fn/refunds/ask", &page, &fields).await;
+        assert_eq!(leads_to(&answer), format!("/signin?next={page}"));
+        for wrong in ["", "x"] {
+            let answer = seller.form("/fn/refunds/ask", &page, &[("ticket_id", wrong)]).await;
+            refused_at(&seller, &answer, &page).await;
+        }
+        assert_eq!(app.count("refunds").await, 0);
+
+        let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
+        assert_eq!(leads_to(&answer), "/tickets");
+        let tickets = seller.page("/tickets").await.text;
+        assert!(tickets.contains("£35.00 is on its way back to the buyer."), "{tickets}");
+        assert!(!tickets.contains("Owed to you") && !tickets.contains(&page), "{tickets}");
+        assert!(seller.page(&page).await.text.contains("£35.00 went back to the buyer"));
+
+        let shown = buyer.page(&order).await.text;
+        for words in ["This order was refunded.", "Refunded £35.00; banks take 5–10 days",
+            "What happened", "You reserved 1 ticket.", "You paid £35.00", "A refund of £35.00 began.",
+            "You were refunded £35.00."]
+        {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+        let tickets = buyer.page("/tickets").await.text;
+        assert!(tickets.contains("You have no tickets yet."), "{tickets}");
+        assert!(tickets.contains("Refunded £35.00; banks take 5–10 days"), "{tickets}");
+        app.clock.advance(31 * 24 * 3600);
+        for user in [&seller, &buyer] {
+            let body = json!({"email": user.email, "password": PASSWORD});
+            user.post("/api/user/signin", body).await.expect(200);
+        }
+        assert!(!buyer.page("/tickets").await.text.contains("Refunded £35.00"), "long ago");
+        assert!(buyer.page(&order).await.text.contains("Refunded £35.00"), "the order keeps it");
+
+        let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
+        refused_at(&seller, &answer, &page).await;
+        assert_eq!(app.count("refunds").await, 1);
+        app.assert_sound().await;
+    }
+
+    async fn a_refund_that_takes_its_time_is_shown_and_not_begun_twice(app) {
+        let (seller, other, buyer) =
+            (app.user("seller").await, app.user("other").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let (ticket, others) = (seller.ticket(&event, 3500).await, other.ticket(&event, 2000).await);
+        let order = bought(&buyer, &[&ticket, &others], "pm_card_pendingRefund").await;
+        let page = format!("/tickets/{}/refund", id(&ticket));
+        let fields = [("ticket_id", id(&ticket))];
+        let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
+        assert_eq!(leads_to(&answer), "/tickets");
+
+        let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
+        let shown = refused_at(&seller, &answer, &page).await;
+        assert!(shown.contains("This ticket is being refunded already."), "{shown}");
+        assert!(shown.contains("£35.00 is on its way back to the buyer"), "{shown}");
+        assert!(!shown.contains("/fn/refunds/ask"), "there is nothing to press");
+        assert!(!seller.page("/tickets").await.text.contains(&page));
+
+        let shown = buyer.page(&order).await.text;
+        for words in ["A part of this order is being refunded.", "2 tickets are still yours.",
+            "Refund on its way: £35.00", "−£35.00", "£20.00"]
+        {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+        assert!(buyer.page("/tickets").await.text.contains("Refund on its way: £35.00"));
+
+        app.clock.advance(5);
+        app.webhooks_arrive().await;
+        let shown = buyer.page(&order).await.text;
+        for words in ["A part of this order was refunded.", "1 ticket is still yours.",
+            "Refunded £35.00; banks take 5–10 days", "What remains", "No longer yours"]
+        {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+        assert!(other.page("/tickets").await.text.contains("Owed to you: £20.00."));
+        assert_eq!(app.count("refunds").await, 1);
+    }
+
+    async fn a_refund_that_comes_back_is_told_to_both(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let ticket = seller.ticket(&seller.event().await, 3500).await;
+        let order = bought(&buyer, &[&ticket], "pm_card_refundFail").await;
+        let page = format!("/tickets/{}/refund", id(&ticket));
+        let answer = seller.form("/fn/refunds/ask", &page, &[("ticket_id", id(&ticket))]).await;
+        assert_eq!(leads_to(&answer), "/tickets");
+        app.clock.advance(5);
+        app.webhooks_arrive().await;
+
+        let words = "The refund didn't get through; we're looking into it";
+        let shown = buyer.page(&order).await.text;
+        assert!(shown.contains("The tickets are yours.") && shown.contains(words), "{shown}");
+        assert!(shown.contains("The refund of £35.00 didn't get through."), "{shown}");
+        assert!(buyer.page("/tickets").await.text.contains(words));
+        let tickets = seller.page("/tickets").await.text;
+        assert!(tickets.contains(words) && tickets.contains(&page), "{tickets}");
+        assert!(tickets.contains("Owed to you: £35.00."), "{tickets}");
+    }
+
+    async fn ones_own_offer_is_marked_and_has_no_button(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        seller.batch(&event, 3, 2500).await;
+        let page = format!("/events/{}", id(&event));
+        let shown = seller.page(&page).await.text;
+        assert!(shown.contains("your own") && !shown.contains("/fn/orders/reserve"), "{shown}");
+        let shown = buyer.page(&page).await.text;
+        assert!(!shown.contains("your own") && shown.contains("/fn/orders/reserve"), "{shown}");
     }
 
     async fn pages_say_what_they_are_in_their_status(app) {
