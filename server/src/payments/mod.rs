@@ -7,8 +7,12 @@
 //! what no webhook told is found by the hourly comparison (`reconcile.rs`).
 //! What an order or a ticket is, is not decided here.
 
+mod begin;
+mod calls;
+pub mod effects;
 mod engine;
 pub mod gateway;
+mod inbox;
 mod reconcile;
 pub mod rest;
 mod service;

@@ -7,7 +7,7 @@
 //! is not a difference.
 
 use super::{
-    Engine, Gateway,
+    Engine, Gateway, effects,
     gateway::{Intent, IntentStatus},
     store::{self, PaymentRow, State},
 };
@@ -184,7 +184,7 @@ impl Reconciler {
     /// A call is pending, or has been until a moment ago.
     async fn is_under_way(&self, row: &PaymentRow) -> FaultResult<bool> {
         let young = row.created_at > self.clock.now_micros() - UNDER_WAY_MICROS;
-        Ok(young || store::effect_is_waiting(self.db.reads(), row.id).await?)
+        Ok(young || effects::effect_is_waiting(self.db.reads(), row.id).await?)
     }
 
     async fn is_mended(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
@@ -193,7 +193,7 @@ impl Reconciler {
         };
         match self.gateway.retrieve(intent).await {
             Ok(intent) => Ok(difference(&row, &intent).is_none()
-                || store::effect_is_waiting(self.db.reads(), payment).await?),
+                || effects::effect_is_waiting(self.db.reads(), payment).await?),
             Err(_) => Ok(false),
         }
     }

@@ -2,9 +2,10 @@
 
 use super::{
     Engine,
+    begin::{self, Begin},
+    effects,
     engine::Told,
     store::{self, PaymentRow, State},
-    transitions::{self, Begin},
 };
 use crate::{
     clock::SharedClock,
@@ -76,7 +77,7 @@ impl PaymentsService {
         };
         let begun = self
             .db
-            .write(|conn| Box::pin(async move { transitions::begin(conn, begin).await }))
+            .write(|conn| Box::pin(async move { begin::begin(conn, begin).await }))
             .await;
         let begun = match begun {
             // Another tab was quicker between our look and our write.
@@ -141,7 +142,7 @@ impl PaymentsService {
             );
             if !under_way
                 || Instant::now() >= until
-                || !store::effect_in_flight(self.db.reads(), payment).await?
+                || !effects::effect_in_flight(self.db.reads(), payment).await?
             {
                 return self.find(payment).await;
             }

@@ -1,13 +1,14 @@
 //! What an intent's present state does to our payment, order and tickets.
 //!
-//! [`begin`] starts a payment; [`apply`] takes whatever Stripe says of it, from a call's answer,
-//! a webhook or a look, in any order and any number of times. Each move is one conditional
-//! UPDATE; what lost the race does nothing. The tickets are locked first, then the order, then
+//! [`apply`] takes whatever Stripe says of a payment, from a call's answer, a webhook or a look, in
+//! any order and any number of times. Each move is one conditional UPDATE; what lost the race does
+//! nothing. The tickets are locked first, then the order, then
 //! the payment, as everywhere.
 
 use super::{
-    gateway::{Confirm, Create, Intent, IntentStatus, Voiding},
-    store::{self, EffectKind, NewPayment, PaymentRow, State},
+    effects::{self, EffectKind},
+    gateway::{Intent, IntentStatus, Voiding},
+    store::{self, PaymentRow, State},
 };
 use crate::{
     db::Conn,
@@ -15,204 +16,18 @@ use crate::{
     incidents,
     ledger::{self, Account, Entry, Happened, Share},
     mail,
-    orders::{
-        rules,
-        store::{self as orders, OrderRow},
-    },
+    orders::store::{self as orders, OrderRow},
     outbox::{self, EventType},
     refunds,
     tickets::holds,
 };
-use app::{
-    error::{AppError, Conflict},
-    ids::{OrderId, PaymentId, UserId},
-};
+use app::ids::PaymentId;
 use sqlx::{AssertSqlSafe, query};
-use uuid::Uuid;
 
 /// An authorisation older than this is not taken any more, however free the tickets are.
 const REVIVE_WITHIN_MICROS: i64 = 24 * 3600 * 1_000_000;
 /// Money that is on its way for longer than this is looked at by a person.
 const SLOW_AFTER_MICROS: i64 = 10 * 60 * 1_000_000;
-
-/// Paying, as its transaction needs it.
-pub(super) struct Begin {
-    pub order: OrderId,
-    pub buyer: UserId,
-    pub token: String,
-    pub return_url: String,
-    pub grace_micros: i64,
-    pub now: i64,
-}
-
-/// A payment that has begun.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Begun {
-    pub payment: PaymentId,
-    /// When the tickets come free now, in microseconds, if that has moved.
-    pub hold_until: Option<i64>,
-}
-
-/// Begins a payment, or another card for the one that was declined; the call to Stripe is
-/// written down with it.
-///
-/// Errors: `NotFound`, `PaymentInProgress`, `OrderExpired` and the other ends.
-pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
-    holds::order_tickets_lock(conn, begin.order).await?;
-    let row = orders::order_find(&mut *conn, begin.order)
-        .await?
-        .filter(|row| row.buyer == begin.buyer)
-        .ok_or(AppError::NotFound)?;
-    if let Some(order) = order_begin_payment(conn, &begin).await? {
-        holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
-        let payment = insert_payment(conn, &begin, &order, 1).await?;
-        let hold_until = Some(order.hold_until);
-        tell_order(
-            conn,
-            OrderRow {
-                payment: Some(payment),
-                ..order
-            },
-            begin.now,
-        )
-        .await?;
-        return Ok(Begun {
-            payment,
-            hold_until,
-        });
-    }
-    let in_time = row.expires_at > begin.now;
-    if row.state != rules::State::AwaitingPayment || !in_time {
-        let late = !in_time && row.state.seen(true) == app::orders::OrderStatus::Expired;
-        let status = row.state.seen(late);
-        return Err(rules::refusal(status).into());
-    }
-    Ok(Begun {
-        payment: again(conn, &begin, &row).await?,
-        hold_until: None,
-    })
-}
-
-/// O2: the order waits for its first payment, and its tickets for the grace.
-async fn order_begin_payment(
-    conn: &mut Conn,
-    begin: &Begin,
-) -> Result<Option<OrderRow>, sqlx::Error> {
-    let sql = format!(
-        "UPDATE orders SET status = 'awaiting_payment', hold_until = expires_at + $3, \
-         version = version + 1 WHERE id = $1 AND status = 'created' AND expires_at > $2 \
-         RETURNING {}",
-        orders::COLUMNS
-    );
-    let row = query(AssertSqlSafe(sql))
-        .bind(begin.order.to_string())
-        .bind(begin.now)
-        .bind(begin.grace_micros)
-        .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(OrderRow::read).transpose()
-}
-
-/// A further card: for the intent that is open, or a new intent if there is none.
-async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<PaymentId> {
-    let newest = store::payment_newest(&mut *conn, order.id).await?;
-    let Some(newest) = newest else {
-        return Err(Fault::unexpected(
-            "awaiting a payment that does not exist",
-            "no payment",
-        ));
-    };
-    match newest.state {
-        State::Voided | State::Failed | State::Refunded => {
-            let payment = insert_payment(conn, begin, order, newest.attempt + 1).await?;
-            // The order shows another payment than before.
-            let row = query(AssertSqlSafe(format!(
-                "UPDATE orders SET version = version + 1 WHERE id = $1 RETURNING {}",
-                orders::COLUMNS
-            )))
-            .bind(order.id.to_string())
-            .fetch_one(&mut *conn)
-            .await?;
-            tell_order(conn, OrderRow::read(&row)?, begin.now).await?;
-            Ok(payment)
-        }
-        _ => confirm_again(conn, begin, &newest).await,
-    }
-}
-
-async fn confirm_again(
-    conn: &mut Conn,
-    begin: &Begin,
-    payment: &PaymentRow,
-) -> FaultResult<PaymentId> {
-    let moved = query(
-        "UPDATE payments SET state = 'intended', declined = NULL, \
-         confirmations = confirmations + 1 \
-         WHERE id = $1 AND confirmations = $2 AND state IN ('open', 'requires_action')",
-    )
-    .bind(payment.id.to_string())
-    .bind(payment.confirmations)
-    .execute(&mut *conn)
-    .await?;
-    if moved.rows_affected() == 0 {
-        return Err(Conflict::PaymentInProgress.into());
-    }
-    let params = Confirm {
-        token: begin.token.clone(),
-        return_url: begin.return_url.clone(),
-    };
-    let key = format!("conf:{}:{}", payment.id, payment.confirmations + 1);
-    let params = serde_json::to_string(&params)
-        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
-    store::effect_insert(
-        conn,
-        payment.id,
-        EffectKind::Confirm,
-        &key,
-        &params,
-        begin.now,
-    )
-    .await?;
-    Ok(payment.id)
-}
-
-async fn insert_payment(
-    conn: &mut Conn,
-    begin: &Begin,
-    order: &OrderRow,
-    attempt: i64,
-) -> FaultResult<PaymentId> {
-    let payment = NewPayment {
-        id: PaymentId(Uuid::now_v7()),
-        order: order.id,
-        attempt,
-        amount_minor: order.total_minor,
-        currency: order.currency,
-    };
-    store::payment_insert(conn, &payment, begin.now).await?;
-    let params = Create {
-        amount_minor: payment.amount_minor,
-        currency: payment.currency.code().to_owned(),
-        token: begin.token.clone(),
-        order: order.id,
-        payment: payment.id,
-        attempt,
-        return_url: begin.return_url.clone(),
-    };
-    let params = serde_json::to_string(&params)
-        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
-    let key = format!("pi:{}:{attempt}", order.id);
-    store::effect_insert(
-        conn,
-        payment.id,
-        EffectKind::Create,
-        &key,
-        &params,
-        begin.now,
-    )
-    .await?;
-    Ok(payment.id)
-}
 
 /// Locks the tickets of the payment's order, and reads the payment behind that lock: what is
 /// decided by it is then not out of date.
@@ -294,7 +109,7 @@ async fn stray(conn: &mut Conn, row: &PaymentRow, intent: &Intent, now: i64) -> 
     };
     let params = serde_json::to_string(&params)
         .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
-    store::void_stray_insert(conn, row.id, &intent.id, &params, now).await?;
+    effects::void_stray_insert(conn, row.id, &intent.id, &params, now).await?;
     Ok(())
 }
 
@@ -356,7 +171,7 @@ async fn authorised(
     .execute(&mut *conn)
     .await?;
     if moved.rows_affected() == 1 {
-        store::void_insert(conn, row.id, now).await?;
+        effects::void_insert(conn, row.id, now).await?;
     }
     Ok(())
 }
@@ -417,7 +232,7 @@ async fn revive(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool
     let order = OrderRow::read(&revived)?;
     holds::tickets_take_back(conn, order.id, now).await?;
     orders::order_lines_revive(conn, order.id).await?;
-    store::effects_drop_voids(conn, row.id).await?;
+    effects::effects_drop_voids(conn, row.id).await?;
     tell_order(conn, order, now).await?;
     Ok(true)
 }
@@ -438,7 +253,7 @@ async fn capture(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<()>
             "state",
         ));
     }
-    store::capture_insert(conn, row.id, now).await?;
+    effects::capture_insert(conn, row.id, now).await?;
     Ok(())
 }
 
@@ -600,7 +415,7 @@ async fn capture_declined(
         return Ok(());
     }
     unfence(conn, row).await?;
-    store::void_insert(conn, row.id, now).await?;
+    effects::void_insert(conn, row.id, now).await?;
     Ok(())
 }
 
@@ -660,7 +475,7 @@ pub(super) async fn never_made(conn: &mut Conn, payment: PaymentId) -> FaultResu
         .bind(payment.to_string())
         .execute(&mut *conn)
         .await?;
-    store::effects_drop_voids(conn, payment).await?;
+    effects::effects_drop_voids(conn, payment).await?;
     Ok(())
 }
 
@@ -680,7 +495,7 @@ pub(super) fn report_slow_captures(
     })
 }
 
-async fn tell_order(conn: &mut Conn, order: OrderRow, now: i64) -> FaultResult<()> {
+pub(super) async fn tell_order(conn: &mut Conn, order: OrderRow, now: i64) -> FaultResult<()> {
     let tickets = orders::order_ticket_ids(conn, order.id).await?;
     outbox::append(
         conn,

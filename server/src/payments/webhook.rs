@@ -3,7 +3,7 @@
 
 use super::{
     Engine,
-    store::{self, InboxEvent},
+    inbox::{self, InboxEvent},
 };
 use crate::{
     clock::SharedClock,
@@ -85,7 +85,7 @@ impl Webhooks {
             .db
             .write(move |conn| {
                 Box::pin(
-                    async move { Ok::<_, Fault>(store::inbox_insert(conn, &event, now).await?) },
+                    async move { Ok::<_, Fault>(inbox::inbox_insert(conn, &event, now).await?) },
                 )
             })
             .await?;

@@ -15,8 +15,9 @@ use crate::{
     orders::store::{self as orders, OrderRow},
     outbox::{self, EventType},
     payments::{
+        effects::{self, EffectKind},
         gateway::{GivenBack, GivingBack, Refunded},
-        store::{self as payments, EffectKind, PaymentRow},
+        store::PaymentRow,
     },
     tickets::holds,
 };
@@ -97,7 +98,7 @@ async fn write_down(conn: &mut Conn, refund: &NewRefund, now: i64) -> FaultResul
     let params = serde_json::to_string(&params)
         .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
     let key = format!("ref:{}:{}", refund.payment, refund.id);
-    payments::effect_insert(conn, refund.payment, EffectKind::Refund, &key, &params, now).await?;
+    effects::effect_insert(conn, refund.payment, EffectKind::Refund, &key, &params, now).await?;
     Ok(())
 }
 

@@ -1,0 +1,203 @@
+//! How a payment begins: the order waits for it, and the call that charges the card is written down
+//! in the same transaction.
+
+use super::{
+    effects::{self, EffectKind},
+    gateway::{Confirm, Create},
+    store::{self, NewPayment, PaymentRow, State},
+    transitions::tell_order,
+};
+use crate::{
+    db::Conn,
+    fault::{Fault, FaultResult},
+    orders::{
+        rules,
+        store::{self as orders, OrderRow},
+    },
+    tickets::holds,
+};
+use app::{
+    error::{AppError, Conflict},
+    ids::{OrderId, PaymentId, UserId},
+};
+use sqlx::{AssertSqlSafe, query};
+use uuid::Uuid;
+
+/// Paying, as its transaction needs it.
+pub(super) struct Begin {
+    pub order: OrderId,
+    pub buyer: UserId,
+    pub token: String,
+    pub return_url: String,
+    pub grace_micros: i64,
+    pub now: i64,
+}
+
+/// A payment that has begun.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    pub payment: PaymentId,
+    /// When the tickets come free now, in microseconds, if that has moved.
+    pub hold_until: Option<i64>,
+}
+
+/// Begins a payment, or another card for the one that was declined; the call to Stripe is
+/// written down with it.
+///
+/// Errors: `NotFound`, `PaymentInProgress`, `OrderExpired` and the other ends.
+pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
+    holds::order_tickets_lock(conn, begin.order).await?;
+    let row = orders::order_find(&mut *conn, begin.order)
+        .await?
+        .filter(|row| row.buyer == begin.buyer)
+        .ok_or(AppError::NotFound)?;
+    if let Some(order) = order_begin_payment(conn, &begin).await? {
+        holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
+        let payment = insert_payment(conn, &begin, &order, 1).await?;
+        let hold_until = Some(order.hold_until);
+        tell_order(
+            conn,
+            OrderRow {
+                payment: Some(payment),
+                ..order
+            },
+            begin.now,
+        )
+        .await?;
+        return Ok(Begun {
+            payment,
+            hold_until,
+        });
+    }
+    let in_time = row.expires_at > begin.now;
+    if row.state != rules::State::AwaitingPayment || !in_time {
+        let late = !in_time && row.state.seen(true) == app::orders::OrderStatus::Expired;
+        let status = row.state.seen(late);
+        return Err(rules::refusal(status).into());
+    }
+    Ok(Begun {
+        payment: again(conn, &begin, &row).await?,
+        hold_until: None,
+    })
+}
+
+/// O2: the order waits for its first payment, and its tickets for the grace.
+async fn order_begin_payment(
+    conn: &mut Conn,
+    begin: &Begin,
+) -> Result<Option<OrderRow>, sqlx::Error> {
+    let sql = format!(
+        "UPDATE orders SET status = 'awaiting_payment', hold_until = expires_at + $3, \
+         version = version + 1 WHERE id = $1 AND status = 'created' AND expires_at > $2 \
+         RETURNING {}",
+        orders::COLUMNS
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(begin.order.to_string())
+        .bind(begin.now)
+        .bind(begin.grace_micros)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(OrderRow::read).transpose()
+}
+
+/// A further card: for the intent that is open, or a new intent if there is none.
+async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<PaymentId> {
+    let newest = store::payment_newest(&mut *conn, order.id).await?;
+    let Some(newest) = newest else {
+        return Err(Fault::unexpected(
+            "awaiting a payment that does not exist",
+            "no payment",
+        ));
+    };
+    match newest.state {
+        State::Voided | State::Failed | State::Refunded => {
+            let payment = insert_payment(conn, begin, order, newest.attempt + 1).await?;
+            // The order shows another payment than before.
+            let row = query(AssertSqlSafe(format!(
+                "UPDATE orders SET version = version + 1 WHERE id = $1 RETURNING {}",
+                orders::COLUMNS
+            )))
+            .bind(order.id.to_string())
+            .fetch_one(&mut *conn)
+            .await?;
+            tell_order(conn, OrderRow::read(&row)?, begin.now).await?;
+            Ok(payment)
+        }
+        _ => confirm_again(conn, begin, &newest).await,
+    }
+}
+
+async fn confirm_again(
+    conn: &mut Conn,
+    begin: &Begin,
+    payment: &PaymentRow,
+) -> FaultResult<PaymentId> {
+    let moved = query(
+        "UPDATE payments SET state = 'intended', declined = NULL, \
+         confirmations = confirmations + 1 \
+         WHERE id = $1 AND confirmations = $2 AND state IN ('open', 'requires_action')",
+    )
+    .bind(payment.id.to_string())
+    .bind(payment.confirmations)
+    .execute(&mut *conn)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Err(Conflict::PaymentInProgress.into());
+    }
+    let params = Confirm {
+        token: begin.token.clone(),
+        return_url: begin.return_url.clone(),
+    };
+    let key = format!("conf:{}:{}", payment.id, payment.confirmations + 1);
+    let params = serde_json::to_string(&params)
+        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
+    effects::effect_insert(
+        conn,
+        payment.id,
+        EffectKind::Confirm,
+        &key,
+        &params,
+        begin.now,
+    )
+    .await?;
+    Ok(payment.id)
+}
+
+async fn insert_payment(
+    conn: &mut Conn,
+    begin: &Begin,
+    order: &OrderRow,
+    attempt: i64,
+) -> FaultResult<PaymentId> {
+    let payment = NewPayment {
+        id: PaymentId(Uuid::now_v7()),
+        order: order.id,
+        attempt,
+        amount_minor: order.total_minor,
+        currency: order.currency,
+    };
+    store::payment_insert(conn, &payment, begin.now).await?;
+    let params = Create {
+        amount_minor: payment.amount_minor,
+        currency: payment.currency.code().to_owned(),
+        token: begin.token.clone(),
+        order: order.id,
+        payment: payment.id,
+        attempt,
+        return_url: begin.return_url.clone(),
+    };
+    let params = serde_json::to_string(&params)
+        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
+    let key = format!("pi:{}:{attempt}", order.id);
+    effects::effect_insert(
+        conn,
+        payment.id,
+        EffectKind::Create,
+        &key,
+        &params,
+        begin.now,
+    )
+    .await?;
+    Ok(payment.id)
+}
