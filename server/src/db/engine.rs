@@ -45,6 +45,17 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::connection_url`], but a file that is missing stays missing.
+    pub(super) fn existing_url(self, url: &str) -> String {
+        match self {
+            Self::Sqlite if !url.contains("mode=") => {
+                let joint = if url.contains('?') { '&' } else { '?' };
+                format!("{url}{joint}mode=rw")
+            }
+            _ => url.to_owned(),
+        }
+    }
+
     /// Sets up a fresh connection.
     pub(super) async fn prepare(self, conn: &mut Conn) -> Result<(), sqlx::Error> {
         let settings: &[&'static str] = match self {
@@ -84,6 +95,35 @@ impl Engine {
             // A deferred transaction that turns to writing fails at once if another wrote.
             Self::Sqlite => "BEGIN IMMEDIATE",
             Self::Postgres => "BEGIN",
+        }
+    }
+
+    /// Lets a connection see this one moment from now on and write nothing, for as long as its
+    /// reader takes.
+    pub(super) fn begin_snapshot(self) -> &'static [&'static str] {
+        match self {
+            Self::Sqlite => &[
+                "PRAGMA query_only = ON",
+                "PRAGMA cache_size = -131072",
+                "BEGIN",
+                // The moment is that of the first read, not of the BEGIN.
+                "SELECT COUNT(*) FROM sqlite_schema",
+            ],
+            Self::Postgres => &[
+                "SET statement_timeout = 0",
+                "SET idle_in_transaction_session_timeout = 0",
+                "SET work_mem = '64MB'",
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                "SELECT 1",
+            ],
+        }
+    }
+
+    /// A field of the JSON in a text column, as text.
+    pub fn json_text(self, column: &str, field: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{column} ->> '{field}'"),
+            Self::Postgres => format!("CAST({column} AS json) ->> '{field}'"),
         }
     }
 
@@ -191,6 +231,13 @@ mod tests {
         assert_eq!(Engine::of("postgresql://u@h/d"), Some(Engine::Postgres));
         assert_eq!(Engine::of("mysql://u@h/d"), None);
         assert_eq!(Engine::of("stagedoor.db"), None);
+    }
+
+    #[test]
+    fn looking_makes_no_file() {
+        let url = "sqlite://data/stagedoor.db";
+        assert!(Engine::Sqlite.connection_url(url).ends_with("?mode=rwc"));
+        assert!(Engine::Sqlite.existing_url(url).ends_with("?mode=rw"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod migrate;
 mod writer;
 
 use futures::future::BoxFuture;
-use sqlx::{AnyConnection, AnyPool, any::AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, Executor, any::AnyPoolOptions};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -63,23 +63,33 @@ impl Db {
 
     /// Connects without migrating.
     pub async fn connect(url: &str) -> Result<Self, OpenError> {
-        sqlx::any::install_default_drivers();
         let engine = Engine::of(url).ok_or(OpenError::UnknownEngine)?;
-        let url = engine.connection_url(url);
+        Self::connect_by(engine, &engine.connection_url(url)).await
+    }
+
+    /// Connects to a database that somebody else has made, without migrating. Errors: there is
+    /// none; nothing is made in its place.
+    pub async fn connect_existing(url: &str) -> Result<Self, OpenError> {
+        let engine = Engine::of(url).ok_or(OpenError::UnknownEngine)?;
+        Self::connect_by(engine, &engine.existing_url(url)).await
+    }
+
+    async fn connect_by(engine: Engine, url: &str) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
         let connections = match engine {
             Engine::Sqlite => SQLITE_READERS,
             Engine::Postgres => POSTGRES_CONNECTIONS,
         };
         // SQLite's file, and its journal mode, are made by the first writing connection.
         let writer = match engine {
-            Engine::Sqlite => Some(writer::spawn(engine, &url).await?),
+            Engine::Sqlite => Some(writer::spawn(engine, url).await?),
             Engine::Postgres => None,
         };
         let pool = AnyPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |conn, _| Box::pin(async move { engine.prepare(conn).await }))
-            .connect(&url)
+            .connect(url)
             .await?;
         engine.assert_suitable(&mut *pool.acquire().await?).await?;
         Ok(Self {
@@ -104,6 +114,17 @@ impl Db {
     /// Connections for reading. Nothing is written through these.
     pub fn reads(&self) -> &AnyPool {
         &self.pool
+    }
+
+    /// A connection of the caller's own that sees this one moment, whatever is written meanwhile,
+    /// and can write nothing; no statement on it is cut short. On SQLite the journal is not
+    /// emptied until it is closed, so it is for programs that look at everything and end.
+    pub async fn snapshot(&self) -> Result<Conn, sqlx::Error> {
+        let mut conn = self.pool.acquire().await?.detach();
+        for statement in self.engine.begin_snapshot() {
+            conn.execute(*statement).await?;
+        }
+        Ok(conn)
     }
 
     /// Runs `work` in one writing transaction and commits it if it succeeds; what it wrote is
