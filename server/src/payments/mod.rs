@@ -18,6 +18,7 @@ pub mod rest;
 mod service;
 pub mod store;
 mod stripe;
+pub mod stripe_list;
 mod transitions;
 mod webhook;
 
