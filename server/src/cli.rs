@@ -5,6 +5,7 @@ mod incidents;
 mod operator;
 
 use crate::{
+    audit::{self, Audit},
     clock::{Clock, SystemClock},
     config::{self, Config, Settings, StripeConfig},
     db::Db,
@@ -13,7 +14,7 @@ use crate::{
 };
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use stripe_double::{Double, WebhookTarget};
 
 const EXAMPLES: &str = "\
@@ -23,6 +24,7 @@ Examples:
   DATABASE_URL=postgres://… stagedoor serve       on PostgreSQL
   stagedoor serve --role worker                   only the jobs, beside `--role web` elsewhere
   stagedoor operator ann@example.com              Ann may refund, and is told what goes wrong
+  stagedoor audit --json                          does everything hold? for a cron job
 ";
 
 const SETTINGS: &str = "\
@@ -95,6 +97,9 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Checks everything that must hold, here and at the payment provider; changes nothing. Exits
+    /// with 0 if all of it holds, 1 if something is broken, 2 if it could not be checked
+    Audit(Box<Audit>),
     /// Runs the Stripe double as a process of its own, for tests and rehearsals
     StripeDouble {
         /// Where it listens
@@ -132,10 +137,11 @@ pub enum Role {
     Worker,
 }
 
-/// Runs the command that the arguments name. `files` are the pages' files inside the binary, if
-/// they are. Errors: one sentence, for the end of the log.
-pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<()> {
-    match cli.command {
+/// Runs the command that the arguments name, and says what to exit with. `files` are the pages'
+/// files inside the binary, if they are. Errors: one sentence, for the end of the log.
+pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
+    let done = match cli.command {
+        Command::Audit(args) => return Ok(audit::run(*args).await),
         Command::Serve { role, settings } => {
             let config = settings.check()?;
             telemetry::start_log(config.log);
@@ -192,7 +198,8 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<()> {
             )
             .await
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// The database of a command that says something and ends.
@@ -216,7 +223,8 @@ pub async fn open(config: &Config) -> anyhow::Result<Db> {
         .with_context(|| format!("DATABASE_URL ({})", without_password(&config.database_url)))
 }
 
-fn without_password(url: &str) -> String {
+/// A database's address, fit to be shown.
+pub(crate) fn without_password(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
         _ => url.to_owned(),

@@ -5,6 +5,7 @@
 //! rule stands in one place.
 
 pub mod accounts;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -19,7 +19,7 @@ fn main() -> std::process::ExitCode {
         Err(error) => Err(error.into()),
     };
     match done {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             std::process::ExitCode::FAILURE

@@ -8,6 +8,8 @@
 
 mod accounts;
 mod ancestor;
+mod audit;
+mod audit_command;
 mod bad_input;
 mod contract;
 mod expiry;

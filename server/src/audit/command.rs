@@ -1,0 +1,142 @@
+//! The command `stagedoor audit`: its arguments, where the provider is, and what it exits with.
+
+use super::{Provider, Report, Verdict, audit};
+use crate::{
+    cli::without_password,
+    clock::{Clock, SystemClock},
+    config::{Config, Settings, StripeConfig, StripeKeys},
+    db::{Db, applied_and_known},
+    payments::stripe_list::StripeList,
+    telemetry,
+};
+use anyhow::{Context, ensure};
+use futures::StreamExt;
+use sqlx::{Row, query};
+use std::{path::Path, process::ExitCode, sync::Arc};
+use stripe_double::{Double, JournalLine};
+
+/// Something is broken.
+const BROKEN: u8 = 1;
+/// It could not be checked: not the same as broken, and not good either.
+const UNCHECKED: u8 = 2;
+const HOUR_MICROS: i64 = 3600 * 1_000_000;
+const DAY_MICROS: i64 = 24 * HOUR_MICROS;
+
+/// What the audit is asked for.
+#[derive(Debug, clap::Args)]
+pub struct Audit {
+    /// Prints JSON, for programs
+    #[arg(long)]
+    json: bool,
+    /// Asks Stripe about so many days only [default: since our oldest payment]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=36_500))]
+    since: Option<i64>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Audits, prints what was found, and says with which code to exit: 0 if everything holds, 1 if
+/// something is broken, 2 if it could not be checked.
+pub async fn run(args: Audit) -> ExitCode {
+    let json = args.json;
+    let outcome = match look(args).await {
+        Ok(report) if json => serde_json::to_string_pretty(&report)
+            .map(|text| (text + "\n", report.verdict))
+            .context("the report cannot be written as JSON"),
+        Ok(report) => Ok((report.to_string(), report.verdict)),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok((text, verdict)) => {
+            print!("{text}");
+            match verdict {
+                Verdict::Holds | Verdict::ByTests => ExitCode::SUCCESS,
+                Verdict::Broken => ExitCode::from(BROKEN),
+                Verdict::Unchecked => ExitCode::from(UNCHECKED),
+            }
+        }
+        Err(error) => {
+            let error = format!("{error:#}");
+            if json {
+                let told = serde_json::json!({"verdict": Verdict::Unchecked, "error": error});
+                println!("{told:#}");
+            }
+            eprintln!("error: it could not be checked: {error}");
+            ExitCode::from(UNCHECKED)
+        }
+    }
+}
+
+async fn look(args: Audit) -> anyhow::Result<Report> {
+    let config = args.settings.check()?;
+    telemetry::start_log(config.log);
+    let url = &config.database_url;
+    let db = Db::connect_existing(url)
+        .await
+        .with_context(|| format!("DATABASE_URL ({})", without_password(url)))?;
+    let (applied, known) = applied_and_known(&db)
+        .await
+        .context("this database has never been migrated")?;
+    ensure!(
+        applied == known,
+        "the database is at migration {applied} and this binary at {known}: `stagedoor migrate`"
+    );
+    let now = SystemClock.now_micros();
+    let provider = match &config.stripe {
+        StripeConfig::Demo => demo(&config, &db).await?,
+        StripeConfig::Live(keys) => {
+            live(keys, &db, args.since.map(|days| now - days * DAY_MICROS)).await?
+        }
+    };
+    let report = audit(&db, provider, now).await?;
+    db.close().await;
+    Ok(report)
+}
+
+/// Demo mode: the double lives in the server's process, and keeps its journal in the data folder.
+async fn demo(config: &Config, db: &Db) -> anyhow::Result<Provider> {
+    let journal = read_journal(&config.data_dir)
+        .context("STAGEDOOR_DATA_DIR: the journal of the Stripe double cannot be read")?;
+    let (ours, _) = oldest(db).await?;
+    // A shop that takes cards elsewhere, audited without its keys, is not a broken one.
+    if journal.is_empty() && ours > 0 {
+        let reason = format!(
+            "no STRIPE_SECRET_KEY is set, and {} has no journal of the Stripe double",
+            config.data_dir.display()
+        );
+        return Ok(Provider::None(reason));
+    }
+    Ok(Provider::Journal(journal))
+}
+
+/// A stand-in: to be swapped for `stripe_double::Double::read_journal(data_dir)`, which reads
+/// the same without touching the file. A double that was never asked for anything has none.
+fn read_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
+    if !data_dir.join("stripe-double.jsonl").exists() {
+        return Ok(Vec::new());
+    }
+    let now = Arc::new(|| SystemClock.now().as_second());
+    Ok(Double::open(Some(data_dir.to_owned()), now)?.journal())
+}
+
+/// Stripe: from `since_micros`, or from our oldest payment, on.
+async fn live(keys: &StripeKeys, db: &Db, since_micros: Option<i64>) -> anyhow::Result<Provider> {
+    let (_, oldest) = oldest(db).await?;
+    // An hour more: their clock is not ours.
+    let Some(since_micros) = since_micros.or(oldest.map(|oldest| oldest - HOUR_MICROS)) else {
+        return Ok(Provider::Journal(Vec::new()));
+    };
+    let list = StripeList::new(&keys.secret, keys.api_url.as_deref())?;
+    Ok(Provider::Intents {
+        since_micros,
+        pages: list.intents_since(since_micros / 1_000_000).boxed(),
+    })
+}
+
+/// How many payments have an intent, and when the oldest payment began.
+async fn oldest(db: &Db) -> Result<(i64, Option<i64>), sqlx::Error> {
+    let row = query("SELECT COUNT(stripe_id) AS intents, MIN(created_at) AS oldest FROM payments")
+        .fetch_one(db.reads())
+        .await?;
+    Ok((row.try_get("intents")?, row.try_get("oldest")?))
+}

@@ -1,0 +1,92 @@
+//! How much there is of everything, and how much of it each invariant is about.
+
+use super::report::{Book, Counts};
+use crate::db::Conn;
+use sqlx::{Row, query};
+
+/// Tables and parts of tables whose rows are counted.
+const ROWS: [(&str, &str); 9] = [
+    ("users", "SELECT COUNT(*) AS n FROM users"),
+    ("events", "SELECT COUNT(*) AS n FROM events"),
+    ("orderLines", "SELECT COUNT(*) AS n FROM order_lines"),
+    (
+        "liveLines",
+        "SELECT COUNT(*) AS n FROM order_lines WHERE live = 1",
+    ),
+    ("effects", "SELECT COUNT(*) AS n FROM payment_effects"),
+    ("refunds", "SELECT COUNT(*) AS n FROM refunds"),
+    ("ledger", "SELECT COUNT(*) AS n FROM ledger"),
+    ("outbox", "SELECT COUNT(*) AS n FROM outbox"),
+    (
+        "orderVersions",
+        "SELECT CAST(COALESCE(SUM(version), 0) AS BIGINT) AS n FROM orders",
+    ),
+];
+
+pub(super) async fn read(conn: &mut Conn, now_micros: i64) -> Result<Counts, sqlx::Error> {
+    let mut counts = Counts::default();
+    let tickets = query(
+        "SELECT state, COUNT(*) AS n, \
+         CAST(SUM(CASE WHEN held_until > $1 THEN 1 ELSE 0 END) AS BIGINT) AS held \
+         FROM tickets GROUP BY state",
+    )
+    .bind(now_micros)
+    .fetch_all(&mut *conn)
+    .await?;
+    for state in ["listed", "held", "sold", "withdrawn"] {
+        counts.tickets.insert(state.to_owned(), 0);
+    }
+    for row in &tickets {
+        counts
+            .tickets
+            .insert(row.try_get("state")?, row.try_get("n")?);
+        if let Some(held) = counts.tickets.get_mut("held") {
+            *held += row.try_get::<i64, _>("held")?;
+        }
+    }
+    for row in query("SELECT status, COUNT(*) AS n FROM orders GROUP BY status")
+        .fetch_all(&mut *conn)
+        .await?
+    {
+        counts
+            .orders
+            .insert(row.try_get("status")?, row.try_get("n")?);
+    }
+    for row in query("SELECT state, COUNT(*) AS n FROM payments GROUP BY state")
+        .fetch_all(&mut *conn)
+        .await?
+    {
+        counts
+            .payments
+            .insert(row.try_get("state")?, row.try_get("n")?);
+    }
+    for (name, sql) in ROWS {
+        let row = query(sql).fetch_one(&mut *conn).await?;
+        counts.rows.insert(name, row.try_get("n")?);
+    }
+    Ok(counts)
+}
+
+/// How many rows the checks of each invariant go through. The provider's part tells of its own.
+pub(super) fn tell(counts: &Counts, book: &mut Book) {
+    let tickets = ["listed", "sold", "withdrawn"]
+        .iter()
+        .filter_map(|state| counts.tickets.get(*state))
+        .sum::<i64>();
+    let orders: i64 = counts.orders.values().sum();
+    let payments: i64 = counts.payments.values().sum();
+    for (number, rows) in [
+        (1, counts.rows("liveLines") + tickets),
+        (2, payments + counts.rows("effects")),
+        (3, payments + counts.rows("ledger") + counts.rows("refunds")),
+        (5, orders + counts.rows("orderLines") + tickets),
+        (6, counts.rows("outbox")),
+        (7, payments),
+        (8, orders),
+        (9, orders + counts.rows("liveLines")),
+        (10, payments + counts.rows("effects")),
+        (12, counts.rows("orderVersions")),
+    ] {
+        book.looked_at(number, rows);
+    }
+}

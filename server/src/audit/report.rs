@@ -1,0 +1,325 @@
+//! What an audit found, and how it is told: to people, and as JSON to programs.
+
+use crate::{clock::from_micros, incidents::Incident};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display, Formatter},
+    time::Duration,
+};
+
+/// How many are named of what is wrong in the same way.
+const NAMED: usize = 10;
+
+/// The invariants by number; I1 is the first.
+const INVARIANTS: [&str; 12] = [
+    "A ticket is in one live order at most, and whoever holds it is that order.",
+    "Money is taken only for an order that was behind the fence, by a capture of ours.",
+    "The books balance, and agree with every payment and every refund.",
+    "The provider has taken and paid back what our payments say, and nothing else.",
+    "An order is paid once and in full if and only if its tickets are its buyer's.",
+    "The versions of everything run 1, 2, 3 … in the outbox, up to what the rows say.",
+    "An order that has ended without being paid keeps no authorisation.",
+    "No order stays where it is for longer than it may.",
+    "What a live order holds has the price, the currency and the version of its line.",
+    "A payment is one object at the provider, and one call makes it.",
+    "A crash at any moment leaves nothing half done.",
+    "An order that has come to its end stays there.",
+];
+
+/// How an invariant, or all of them together, came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It holds.
+    Holds,
+    /// It does not.
+    Broken,
+    /// Nobody could say.
+    Unchecked,
+    /// No data can show it; the tests that crash the server do.
+    ByTests,
+}
+
+/// Something that is not as it should be, or not yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of thing: ticket, order, payment …
+    pub about: &'static str,
+    /// Which.
+    pub id: String,
+    /// What is the matter with it.
+    pub what: String,
+}
+
+/// Findings: how many, and the first few.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Findings {
+    /// All of them.
+    pub count: u64,
+    /// The first few.
+    pub first: Vec<Finding>,
+}
+
+impl Findings {
+    /// One more.
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(finding);
+        }
+    }
+}
+
+/// One invariant, checked.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invariant {
+    /// I1, I2 …
+    pub id: String,
+    /// In a sentence.
+    pub says: &'static str,
+    /// How it came out.
+    pub verdict: Verdict,
+    /// How many rows and lines were looked at.
+    pub looked_at: i64,
+    /// What breaks it.
+    pub broken: Findings,
+    /// What differs because somebody is at it; it is looked at again by the next audit.
+    pub in_motion: Findings,
+    /// Why it, or a part of it, could not be checked.
+    pub unchecked_because: Option<String>,
+    /// How long it took.
+    pub millis: u64,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Tickets: listed, held (a part of the listed), sold, withdrawn.
+    pub tickets: BTreeMap<String, i64>,
+    /// Orders by their status inside.
+    pub orders: BTreeMap<String, i64>,
+    /// Payments by their state.
+    pub payments: BTreeMap<String, i64>,
+    /// Rows of other tables.
+    pub rows: BTreeMap<&'static str, i64>,
+}
+
+impl Counts {
+    pub(super) fn rows(&self, table: &str) -> i64 {
+        self.rows.get(table).copied().unwrap_or(0)
+    }
+}
+
+/// An audit's outcome.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// When it was begun.
+    pub at: Timestamp,
+    /// Where the data is.
+    pub engine: &'static str,
+    /// All together.
+    pub verdict: Verdict,
+    /// One by one.
+    pub invariants: Vec<Invariant>,
+    /// What takes longer than it should.
+    pub warnings: Findings,
+    /// What nobody has settled yet.
+    pub open_incidents: Vec<Incident>,
+    /// How much there is.
+    pub counts: Counts,
+}
+
+/// What is being found.
+pub(super) struct Book {
+    invariants: Vec<Invariant>,
+    pub warnings: Findings,
+}
+
+impl Book {
+    pub fn new() -> Self {
+        let invariants = INVARIANTS
+            .iter()
+            .enumerate()
+            .map(|(index, says)| Invariant {
+                id: format!("I{}", index + 1),
+                says,
+                verdict: Verdict::Holds,
+                looked_at: 0,
+                broken: Findings::default(),
+                in_motion: Findings::default(),
+                unchecked_because: None,
+                millis: 0,
+            })
+            .collect();
+        Self {
+            invariants,
+            warnings: Findings::default(),
+        }
+    }
+
+    fn with(&mut self, number: usize, change: impl FnOnce(&mut Invariant)) {
+        if let Some(invariant) = self.invariants.get_mut(number - 1) {
+            change(invariant);
+        }
+    }
+
+    pub fn broken(&mut self, number: usize, finding: Finding) {
+        self.with(number, |invariant| invariant.broken.add(finding));
+    }
+
+    pub fn in_motion(&mut self, number: usize, finding: Finding) {
+        self.with(number, |invariant| invariant.in_motion.add(finding));
+    }
+
+    pub fn unchecked(&mut self, number: usize, reason: &str) {
+        self.with(number, |invariant| {
+            invariant.unchecked_because = Some(reason.to_owned());
+        });
+    }
+
+    pub fn looked_at(&mut self, number: usize, rows: i64) {
+        self.with(number, |invariant| invariant.looked_at += rows);
+    }
+
+    pub fn took(&mut self, number: usize, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.with(number, |invariant| invariant.millis += millis);
+    }
+
+    /// The report: an invariant that is broken is broken, whatever else could not be checked.
+    pub fn close(
+        mut self,
+        engine: &'static str,
+        at_micros: i64,
+        counts: Counts,
+        open_incidents: Vec<Incident>,
+    ) -> Report {
+        for invariant in &mut self.invariants {
+            invariant.verdict = if invariant.id == "I11" {
+                Verdict::ByTests
+            } else if invariant.broken.count > 0 {
+                Verdict::Broken
+            } else if invariant.unchecked_because.is_some() {
+                Verdict::Unchecked
+            } else {
+                Verdict::Holds
+            };
+        }
+        let some = |verdict| self.invariants.iter().any(|one| one.verdict == verdict);
+        let verdict = if some(Verdict::Broken) {
+            Verdict::Broken
+        } else if some(Verdict::Unchecked) {
+            Verdict::Unchecked
+        } else {
+            Verdict::Holds
+        };
+        Report {
+            at: from_micros(at_micros),
+            engine,
+            verdict,
+            invariants: self.invariants,
+            warnings: self.warnings,
+            open_incidents,
+            counts,
+        }
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Stagedoor audit of {:.0} on {}\n", self.at, self.engine)?;
+        for invariant in &self.invariants {
+            write!(f, "{invariant}")?;
+        }
+        if self.warnings.count > 0 {
+            writeln!(f, "\nWarnings: {}", self.warnings.count)?;
+            named(f, &self.warnings)?;
+        }
+        if !self.open_incidents.is_empty() {
+            writeln!(f, "\nOpen incidents: {}", self.open_incidents.len())?;
+            for incident in self.open_incidents.iter().take(NAMED) {
+                let Incident {
+                    kind,
+                    subject,
+                    detail,
+                    ..
+                } = incident;
+                writeln!(f, "         {}  {kind} {subject}: {detail}", incident.id)?;
+            }
+        }
+        writeln!(f)?;
+        for (name, counts) in [
+            ("Tickets", &self.counts.tickets),
+            ("Orders", &self.counts.orders),
+            ("Payments", &self.counts.payments),
+        ] {
+            let counts: Vec<String> = counts
+                .iter()
+                .map(|(state, count)| format!("{count} {state}"))
+                .collect();
+            writeln!(f, "{name}: {}", counts.join(", "))?;
+        }
+        writeln!(f, "\n{}", self.summary())
+    }
+}
+
+impl Report {
+    fn summary(&self) -> String {
+        let count = |verdict| {
+            let of_it = self.invariants.iter().filter(|one| one.verdict == verdict);
+            of_it.count()
+        };
+        match self.verdict {
+            Verdict::Broken => format!("BROKEN: {} of the invariants.", count(Verdict::Broken)),
+            Verdict::Unchecked => format!(
+                "NOT CHECKED: {} of the invariants; what could be checked holds.",
+                count(Verdict::Unchecked)
+            ),
+            Verdict::Holds | Verdict::ByTests => "Everything holds.".to_owned(),
+        }
+    }
+}
+
+impl Display for Invariant {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { id, says, .. } = self;
+        if self.verdict == Verdict::ByTests {
+            return writeln!(
+                f,
+                "tests    {id:<4} {says} Checked by the tests that crash it."
+            );
+        }
+        let mark = match self.verdict {
+            Verdict::Holds | Verdict::ByTests => "ok",
+            Verdict::Broken => "BROKEN",
+            Verdict::Unchecked => "unknown",
+        };
+        let (rows, millis) = (self.looked_at, self.millis);
+        writeln!(f, "{mark:<8} {id:<4} {says} ({rows} rows, {millis} ms)")?;
+        named(f, &self.broken)?;
+        if let Some(reason) = &self.unchecked_because {
+            writeln!(f, "         not checked at the provider: {reason}")?;
+        }
+        if self.in_motion.count > 0 {
+            writeln!(f, "         in motion: {}", self.in_motion.count)?;
+            named(f, &self.in_motion)?;
+        }
+        Ok(())
+    }
+}
+
+fn named(f: &mut Formatter<'_>, findings: &Findings) -> fmt::Result {
+    for Finding { about, id, what } in &findings.first {
+        writeln!(f, "         {about} {id} {what}")?;
+    }
+    let more = findings.count - findings.first.len() as u64;
+    if more > 0 {
+        writeln!(f, "         … and {more} more")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,517 @@
+//! The audit finds nothing in a sound shop, and whatever is broken on purpose: a checker that
+//! can't fail proves nothing.
+
+use crate::support::{App, Client, on_both_engines};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, query};
+use stagedoor::{
+    audit::{Provider, Report, Verdict, audit},
+    clock::Clock,
+    db::Engine,
+    incidents,
+};
+use stripe_double::JournalLine;
+
+/// A small shop that has seen most things, and now stands still.
+struct Shop<'a> {
+    app: &'a App,
+    journal: Vec<JournalLine>,
+    seller: Client,
+    buyer: Client,
+    free: Value,
+    /// Bought: two tickets.
+    bought: Value,
+    /// Paid, and paid back.
+    refunded: Value,
+    /// Never paid for.
+    expired: Value,
+    /// Waits for the buyer's bank until it expired: its payment is void.
+    voided: Value,
+    cancelled: Value,
+    /// Holds the ticket that `expired` held.
+    held: Value,
+    /// Its card was declined just now.
+    declined: Value,
+}
+
+impl<'a> Shop<'a> {
+    async fn open(app: &'a App) -> Self {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let mut tickets = Vec::new();
+        for price in 2500..2509 {
+            tickets.push(seller.ticket(&event, price).await);
+        }
+        let reserve = async |tickets: &[&Value]| buyer.reserve(tickets).await.expect(201);
+        let bought = reserve(&[&tickets[0], &tickets[1]]).await;
+        buyer
+            .pay(&bought, "pm_card_chargeDeclined")
+            .await
+            .refused(402, "card_declined");
+        buyer.pay(&bought, "pm_card_visa").await.expect_2xx();
+        let refunded = reserve(&[&tickets[2]]).await;
+        buyer.pay(&refunded, "pm_card_visa").await.expect_2xx();
+        let expired = reserve(&[&tickets[3]]).await;
+        let voided = reserve(&[&tickets[4]]).await;
+        buyer
+            .pay(&voided, "pm_card_threeDSecure2Required")
+            .await
+            .expect_2xx();
+        let cancelled = reserve(&[&tickets[5]]).await;
+        buyer.cancel(&cancelled).await.expect_2xx();
+        app.clock.advance(3600);
+        app.sweep().await;
+        app.settle().await;
+        let held = reserve(&[&tickets[3]]).await;
+        let declined = reserve(&[&tickets[6]]).await;
+        buyer
+            .pay(&declined, "pm_card_chargeDeclined")
+            .await
+            .refused(402, "card_declined");
+        app.webhooks_arrive().await;
+        let shop = Self {
+            app,
+            journal: app.journal(),
+            free: tickets[7].clone(),
+            seller,
+            buyer,
+            bought,
+            refunded,
+            expired,
+            voided,
+            cancelled,
+            held,
+            declined,
+        };
+        shop.keep_books().await;
+        shop.refund().await
+    }
+
+    /// Stands in for the books that a capture writes, where it does not yet; nothing where it does.
+    async fn keep_books(&self) {
+        self.sql(
+            "INSERT INTO ledger (entry_id, line, kind, payment_id, account, seller_id, \
+             amount_minor, currency, created_at) \
+             SELECT 'capture:' || p.id, n.line, 'capture', p.id, n.account, \
+             CASE WHEN n.line = 1 THEN (SELECT t.seller_id FROM order_lines l JOIN tickets t \
+             ON t.id = l.ticket_id WHERE l.order_id = p.order_id LIMIT 1) END, \
+             p.received_minor * (1 - 2 * n.line), p.currency, p.created_at FROM payments p \
+             CROSS JOIN (SELECT 0 AS line, 'provider' AS account UNION ALL SELECT 1, 'seller') n \
+             WHERE p.state = 'captured' AND NOT EXISTS \
+             (SELECT 1 FROM ledger g WHERE g.payment_id = p.id)",
+        )
+        .await;
+    }
+
+    /// Pays an order back by hand, as the tables have it once it is done.
+    async fn refund(mut self) -> Self {
+        let (order, ticket) = (id(&self.refunded), id(&self.refunded["tickets"][0]));
+        let payment = self.payment_of(&self.refunded).await;
+        for sql in [
+            "INSERT INTO refunds (id, payment_id, order_id, amount_minor, currency, reason, \
+             stripe_id, state, created_at, settled_at) SELECT 'R', p.id, p.order_id, \
+             p.received_minor, p.currency, 'seller', 're_1', 'succeeded', p.created_at, \
+             p.created_at FROM payments p WHERE p.id = 'P'",
+            "INSERT INTO refund_lines (refund_id, order_id, ticket_id, amount_minor, \
+             ticket_version, live) SELECT 'R', order_id, ticket_id, price_minor, \
+             ticket_version + 2, 1 FROM order_lines WHERE order_id = 'O'",
+            "INSERT INTO ledger (entry_id, line, kind, payment_id, refund_id, account, seller_id, \
+             amount_minor, currency, created_at) SELECT 'refund:R', line, 'refund', payment_id, \
+             'R', account, seller_id, -amount_minor, currency, created_at FROM ledger \
+             WHERE payment_id = 'P'",
+            "UPDATE payments SET state = 'refunded', refunded_minor = received_minor WHERE id = 'P'",
+            "UPDATE orders SET status = 'refunded', version = version + 1 WHERE id = 'O'",
+            "UPDATE order_lines SET live = 0 WHERE order_id = 'O'",
+            "UPDATE tickets SET state = 'withdrawn', owner_id = NULL, version = version + 1 \
+             WHERE id = 'K'",
+            "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, occurred_at, data) \
+             SELECT 'out-1', 'OrderUpdated', 'order', id, version, 0, '{\"status\":\"refunded\"}' \
+             FROM orders WHERE id = 'O'",
+            "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, occurred_at, data) \
+             SELECT 'out-2', 'TicketUpdated', 'ticket', id, version, 0, '{}' \
+             FROM tickets WHERE id = 'K'",
+        ] {
+            let sql = sql
+                .replace("'P'", &format!("'{payment}'"))
+                .replace("'O'", &format!("'{order}'"))
+                .replace("'K'", &format!("'{ticket}'"));
+            self.sql(&sql).await;
+        }
+        let line = self.line_of(&self.refunded).await;
+        self.journal[line].amount_refunded = self.journal[line].amount_received;
+        self
+    }
+
+    async fn sql(&self, sql: &str) {
+        let done = query(AssertSqlSafe(sql.to_owned()))
+            .execute(self.app.db.reads())
+            .await;
+        assert!(done.is_ok(), "{sql}: {done:?}");
+    }
+
+    async fn payment_of(&self, order: &Value) -> String {
+        let order = self.buyer.order(order).await;
+        order["paymentId"].as_str().unwrap().to_owned()
+    }
+
+    /// Which line of the journal is the order's payment.
+    async fn line_of(&self, order: &Value) -> usize {
+        let payment = self.payment_of(order).await;
+        let names = |line: &JournalLine| line.metadata["payment_id"] == payment;
+        self.journal.iter().position(names).unwrap()
+    }
+
+    async fn audit(&self) -> Report {
+        self.audit_beside(Provider::Journal(self.journal.clone()))
+            .await
+    }
+
+    async fn audit_beside(&self, provider: Provider) -> Report {
+        let now = self.app.clock.now_micros();
+        audit(&self.app.db, provider, now).await.unwrap()
+    }
+
+    /// Breaks something, sees that this invariant is named and no other, and mends it.
+    async fn finds(&self, invariant: &str, breaking: &str, mending: &str) {
+        self.sql(breaking).await;
+        let report = self.audit().await;
+        assert_eq!(broken(&report), [invariant], "{breaking}\n{report}");
+        self.sql(mending).await;
+        self.is_sound().await;
+    }
+
+    /// The same, with what the provider says.
+    async fn finds_beside(&self, invariant: &str, journal: Vec<JournalLine>) {
+        let report = self.audit_beside(Provider::Journal(journal)).await;
+        assert_eq!(broken(&report), [invariant], "{report}");
+    }
+
+    async fn is_sound(&self) {
+        let report = self.audit().await;
+        assert_eq!(broken(&report), [""; 0], "{report}");
+        assert_eq!(report.verdict, Verdict::Holds, "{report}");
+    }
+}
+
+fn id(of: &Value) -> &str {
+    of["id"].as_str().unwrap()
+}
+
+fn broken(report: &Report) -> Vec<&str> {
+    let broken = report
+        .invariants
+        .iter()
+        .filter(|invariant| invariant.verdict == Verdict::Broken);
+    broken.map(|invariant| invariant.id.as_str()).collect()
+}
+
+fn moving(report: &Report, invariant: &str) -> u64 {
+    let found = report.invariants.iter().find(|one| one.id == invariant);
+    found.unwrap().in_motion.count
+}
+
+on_both_engines! {
+    async fn a_busy_shop_is_sound(app) {
+        let shop = Shop::open(app).await;
+        let report = shop.audit().await;
+        assert_eq!(report.verdict, Verdict::Holds, "{report}");
+        assert_eq!(report.counts.tickets["sold"], 2);
+        assert_eq!(report.counts.tickets["held"], 2);
+        assert_eq!(report.counts.tickets["withdrawn"], 1);
+        assert!(report.invariants.iter().all(|one| one.id == "I11" || one.looked_at > 0), "{report}");
+        assert!(report.to_string().ends_with("Everything holds.\n"), "{report}");
+    }
+
+    async fn a_ticket_in_two_live_orders_is_found(app) {
+        let shop = Shop::open(app).await;
+        let (old, new) = (id(&shop.expired), id(&shop.held));
+        shop.finds(
+            "I1",
+            &format!("UPDATE tickets SET held_by = '{old}' WHERE held_by = '{new}'"),
+            &format!("UPDATE tickets SET held_by = '{new}' WHERE held_by = '{old}'"),
+        ).await;
+        shop.finds(
+            "I1",
+            &format!("UPDATE order_lines SET live = 1 WHERE order_id = '{}'", id(&shop.cancelled)),
+            &format!("UPDATE order_lines SET live = 0 WHERE order_id = '{}'", id(&shop.cancelled)),
+        ).await;
+        shop.sql("DROP INDEX one_live_line").await;
+        shop.finds(
+            "I1",
+            &format!("UPDATE order_lines SET live = 1 WHERE order_id = '{old}'"),
+            &format!("UPDATE order_lines SET live = 0 WHERE order_id = '{old}'"),
+        ).await;
+    }
+
+    async fn money_taken_without_the_fence_is_found(app) {
+        let shop = Shop::open(app).await;
+        let paid = shop.payment_of(&shop.bought).await;
+        let kind = |was, is| format!(
+            "UPDATE payment_effects SET kind = '{is}' WHERE kind = '{was}' AND payment_id = '{paid}'"
+        );
+        shop.finds("I2", &kind("capture", "refund"), &kind("refund", "capture")).await;
+        let declined = shop.payment_of(&shop.declined).await;
+        let state = |is| format!("UPDATE payments SET state = '{is}' WHERE id = '{declined}'");
+        shop.finds("I2", &state("capturing"), &state("open")).await;
+        // A capture's answer never leads here: open or void, where nothing was taken.
+        let voided = shop.payment_of(&shop.voided).await;
+        shop.sql(&format!("UPDATE payments SET state = 'failed' WHERE id = '{voided}'")).await;
+        shop.finds(
+            "I2",
+            &format!("INSERT INTO payment_effects (id, payment_id, kind, idem_key, params, state, \
+                next_at, created_at) VALUES ('E', '{voided}', 'capture', 'E', '', 'done', 0, 0)"),
+            "DELETE FROM payment_effects WHERE id = 'E'",
+        ).await;
+    }
+
+    async fn books_that_do_not_balance_are_found(app) {
+        let mut shop = Shop::open(app).await;
+        let paid = shop.payment_of(&shop.bought).await;
+        let books = |change: &str| format!("UPDATE ledger SET {change} AND payment_id = '{paid}'");
+        let (more, less) = ("amount_minor = amount_minor + 1", "amount_minor = amount_minor - 1");
+        shop.finds(
+            "I3",
+            &books(&format!("{more} WHERE account = 'seller'")),
+            &books(&format!("{less} WHERE account = 'seller'")),
+        ).await;
+        shop.finds(
+            "I3",
+            &books("amount_minor = 2 * amount_minor WHERE 1 = 1"),
+            &books("amount_minor = amount_minor / 2 WHERE 1 = 1"),
+        ).await;
+        let seller = |who: &Client| books(&format!("seller_id = '{}' WHERE account = 'seller'", who.id));
+        shop.finds("I3", &seller(&shop.buyer), &seller(&shop.seller)).await;
+        let lines = |change| format!("UPDATE refund_lines SET amount_minor = amount_minor {change}");
+        shop.finds("I3", &lines("- 1"), &lines("+ 1")).await;
+        // Both sides agree on what no refund of ours explains.
+        let line = shop.line_of(&shop.bought).await;
+        shop.journal[line].amount_refunded = 100;
+        shop.sql(&format!("UPDATE payments SET refunded_minor = 100 WHERE id = '{paid}'")).await;
+        let report = shop.audit().await;
+        assert_eq!(broken(&report), ["I3"]);
+        assert!(report.to_string().contains("has paid back another amount than its refunds"), "{report}");
+    }
+
+    async fn money_that_only_one_side_knows_of_is_found(app) {
+        let shop = Shop::open(app).await;
+        let line = shop.line_of(&shop.bought).await;
+        let mut journal = shop.journal.clone();
+        journal[line].amount_received -= 1;
+        shop.finds_beside("I4", journal).await;
+        let mut journal = shop.journal.clone();
+        journal[line].amount_refunded = 1;
+        shop.finds_beside("I4", journal.clone()).await;
+        // The same while somebody is at it: no reason to wake anybody.
+        let paid = shop.payment_of(&shop.bought).await;
+        let effect = |state| format!(
+            "UPDATE payment_effects SET state = '{state}' WHERE payment_id = '{paid}' AND kind = 'capture'"
+        );
+        shop.sql(&effect("pending")).await;
+        let report = shop.audit_beside(Provider::Journal(journal)).await;
+        assert_eq!((report.verdict, moving(&report, "I4")), (Verdict::Holds, 1), "{report}");
+        shop.sql(&effect("done")).await;
+        let mut journal = shop.journal.clone();
+        journal.remove(line);
+        shop.finds_beside("I4", journal).await;
+        let mut journal = shop.journal.clone();
+        let mut strange = journal[line].clone();
+        "pi_strange".clone_into(&mut strange.id);
+        strange.metadata.clear();
+        journal.push(strange);
+        shop.finds_beside("I4", journal).await;
+    }
+
+    async fn tickets_and_money_that_part_are_found(app) {
+        let shop = Shop::open(app).await;
+        let (seller, buyer) = (&shop.seller.id, &shop.buyer.id);
+        let (bought, back) = (id(&shop.bought), id(&shop.refunded));
+        let paid = shop.payment_of(&shop.bought).await;
+        let owner = |who| format!("UPDATE tickets SET owner_id = '{who}' WHERE owner_id IS NOT NULL");
+        shop.finds("I5", &owner(seller), &owner(buyer)).await;
+        let currency = |code| format!("UPDATE payments SET currency = '{code}' WHERE id = '{paid}'");
+        shop.finds("I5", &currency("EUR"), &currency("GBP")).await;
+        let live = |live| format!("UPDATE order_lines SET live = {live} WHERE order_id = '{bought}'");
+        shop.finds("I5", &live(0), &live(1)).await;
+        let voided = shop.payment_of(&shop.voided).await;
+        let state = |state| format!("UPDATE payments SET state = '{state}' WHERE id = '{voided}'");
+        shop.finds("I5", &state("captured"), &state("voided")).await;
+        let ticket = |state, owner: &str| format!(
+            "UPDATE tickets SET state = '{state}', owner_id = {owner} WHERE id = '{}'", id(&shop.free)
+        );
+        shop.finds("I5", &ticket("sold", &format!("'{buyer}'")), &ticket("listed", "NULL")).await;
+        let lines = |live| format!("UPDATE refund_lines SET live = {live}");
+        shop.finds("I5", &lines(0), &lines(1)).await;
+        let status = |status| format!("UPDATE orders SET status = '{status}' WHERE id = '{back}'");
+        shop.finds("I5", &status("complete"), &status("refunded")).await;
+        let given_back = shop.payment_of(&shop.refunded).await;
+        let amount = |by| format!(
+            "UPDATE payments SET amount_minor = amount_minor {by} WHERE id = '{given_back}'"
+        );
+        shop.finds("I5", &amount("+ 1"), &amount("- 1")).await;
+        let ticket = |state| format!(
+            "UPDATE tickets SET state = '{state}' WHERE id = '{}'", id(&shop.refunded["tickets"][0])
+        );
+        shop.finds("I5", &ticket("listed"), &ticket("withdrawn")).await;
+    }
+
+    async fn a_change_that_was_not_told_of_is_found(app) {
+        let shop = Shop::open(app).await;
+        for table in ["users", "events", "tickets", "orders"] {
+            // A held ticket's version is its order's business as well.
+            let free = if table == "tickets" { " WHERE held_by IS NULL AND state = 'listed'" } else { "" };
+            shop.finds(
+                "I6",
+                &format!("UPDATE {table} SET version = version + 1{free}"),
+                &format!("UPDATE {table} SET version = version - 1{free}"),
+            ).await;
+        }
+        let gap = |from, to| format!(
+            "UPDATE outbox SET version = {to} WHERE aggregate_id = '{}' AND version = {from}",
+            id(&shop.voided["tickets"][0])
+        );
+        shop.finds("I6", &gap(2, 99), &gap(99, 2)).await;
+    }
+
+    async fn an_authorisation_that_outlives_its_order_is_found(app) {
+        let shop = Shop::open(app).await;
+        let voided = shop.payment_of(&shop.voided).await;
+        let state = |state| format!("UPDATE payments SET state = '{state}' WHERE id = '{voided}'");
+        shop.finds("I7", &state("requires_action"), &state("voided")).await;
+        let line = shop.line_of(&shop.voided).await;
+        let mut journal = shop.journal.clone();
+        "requires_capture".clone_into(&mut journal[line].status);
+        shop.finds_beside("I7", journal.clone()).await;
+        // Its void is on the way.
+        let effect = |state| format!(
+            "UPDATE payment_effects SET state = '{state}' WHERE payment_id = '{voided}' AND kind = 'void'"
+        );
+        shop.sql(&effect("pending")).await;
+        let report = shop.audit_beside(Provider::Journal(journal)).await;
+        assert_eq!((report.verdict, moving(&report, "I7")), (Verdict::Holds, 1), "{report}");
+    }
+
+    async fn an_order_that_is_overdue_is_found(app) {
+        let shop = Shop::open(app).await;
+        let held = id(&shop.held);
+        let until = |minutes: i64| format!(
+            "UPDATE orders SET hold_until = {} WHERE id = '{held}'",
+            app.clock.now_micros() + minutes * 60_000_000
+        );
+        shop.sql(&until(-1)).await;
+        shop.is_sound().await;
+        shop.finds("I8", &until(-3), &until(10)).await;
+        let status = |status| format!("UPDATE orders SET status = '{status}' WHERE id = '{held}'");
+        shop.finds("I8", &status("capturing"), &status("created")).await;
+    }
+
+    async fn a_price_that_moved_under_a_hold_is_found(app) {
+        let shop = Shop::open(app).await;
+        let held = id(&shop.held);
+        let ticket = |change| format!("UPDATE tickets SET {change} WHERE held_by = '{held}'");
+        for (breaking, mending) in [
+            ("price_minor = price_minor + 1", "price_minor = price_minor - 1"),
+            ("currency = 'EUR'", "currency = 'GBP'"),
+        ] {
+            shop.finds("I9", &ticket(breaking), &ticket(mending)).await;
+        }
+        let line = |by| format!(
+            "UPDATE order_lines SET ticket_version = ticket_version {by} WHERE order_id = '{held}'"
+        );
+        shop.finds("I9", &line("+ 1"), &line("- 1")).await;
+        let total = |by| format!("UPDATE orders SET total_minor = total_minor {by} WHERE id = '{held}'");
+        shop.finds("I9", &total("+ 1"), &total("- 1")).await;
+    }
+
+    async fn two_intents_for_one_payment_are_found(app) {
+        let mut shop = Shop::open(app).await;
+        let line = shop.line_of(&shop.bought).await;
+        let mut twin = shop.journal[line].clone();
+        "pi_twin".clone_into(&mut twin.id);
+        twin.amount_received = 0;
+        "requires_payment_method".clone_into(&mut twin.status);
+        let mut journal = shop.journal.clone();
+        journal.push(twin.clone());
+        shop.finds_beside("I10", journal).await;
+        // Void, it is what is left of an answer that got lost.
+        "canceled".clone_into(&mut twin.status);
+        shop.journal.push(twin);
+        shop.is_sound().await;
+        shop.finds(
+            "I10",
+            &format!("INSERT INTO payment_effects (id, payment_id, kind, idem_key, params, state, \
+                next_at, created_at) VALUES ('E', '{}', 'create', 'E', '', 'done', 0, 0)",
+                shop.payment_of(&shop.bought).await),
+            "DELETE FROM payment_effects WHERE id = 'E'",
+        ).await;
+    }
+
+    async fn what_no_index_guards_any_more_is_found(app) {
+        let shop = Shop::open(app).await;
+        // Only PostgreSQL can take a column's UNIQUE away.
+        if app.db.engine() != Engine::Postgres {
+            return;
+        }
+        shop.sql(
+            "DO $$ DECLARE c RECORD; BEGIN FOR c IN SELECT conrelid::regclass AS t, conname AS n \
+             FROM pg_constraint WHERE contype = 'u' AND conrelid IN ('payments'::regclass, \
+             'payment_effects'::regclass, 'outbox'::regclass) LOOP \
+             EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.t, c.n); END LOOP; END $$",
+        ).await;
+        let (paid, new) = (shop.payment_of(&shop.bought).await, shop.payment_of(&shop.declined).await);
+        let intent = |payment: &str| shop.journal.iter()
+            .find(|line| line.metadata["payment_id"] == payment).unwrap().id.clone();
+        let is = |intent: &str| format!("UPDATE payments SET stripe_id = '{intent}' WHERE id = '{new}'");
+        shop.finds("I10", &is(&intent(&paid)), &is(&intent(&new))).await;
+        let key = |key: &str| format!(
+            "UPDATE payment_effects SET idem_key = '{key}' WHERE payment_id = '{new}'"
+        );
+        shop.finds("I10", &key(&format!("cap:{paid}:1")), &key("its own")).await;
+        let twice = "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, \
+             occurred_at, data) SELECT 'twin', type, aggregate_type, aggregate_id, version, 0, data \
+             FROM outbox WHERE aggregate_type = 'user' LIMIT 1";
+        shop.finds("I6", twice, "DELETE FROM outbox WHERE id = 'twin'").await;
+    }
+
+    async fn an_end_that_was_left_is_found(app) {
+        let shop = Shop::open(app).await;
+        let told = |order: &Value, version: i64, was: &str, is: &str| format!(
+            "UPDATE outbox SET data = REPLACE(data, '\"{was}\"', '\"{is}\"') \
+             WHERE aggregate_id = '{}' AND version = {version}", id(order)
+        );
+        for (order, version, was, is) in [
+            (&shop.cancelled, 1, "created", "cancelled"),
+            (&shop.expired, 2, "expired", "complete"),
+            (&shop.voided, 1, "created", "expired"),
+            (&shop.held, 1, "status", "standing"),
+        ] {
+            shop.finds("I12", &told(order, version, was, is), &told(order, version, is, was)).await;
+        }
+    }
+
+    async fn what_cannot_be_checked_is_neither_sound_nor_broken(app) {
+        let shop = Shop::open(app).await;
+        let away = || Provider::None("it is away".to_owned());
+        let report = shop.audit_beside(away()).await;
+        assert_eq!(report.verdict, Verdict::Unchecked, "{report}");
+        let unchecked = report.invariants.iter().filter(|one| one.verdict == Verdict::Unchecked);
+        assert_eq!(unchecked.map(|one| one.id.as_str()).collect::<Vec<_>>(), ["I4", "I7", "I10"]);
+        assert!(report.to_string().contains("it is away"));
+        // What is broken is broken, whether the provider is there or not.
+        shop.sql("UPDATE users SET version = version + 1").await;
+        assert_eq!(shop.audit_beside(away()).await.verdict, Verdict::Broken);
+    }
+
+    async fn incidents_and_delays_are_told_and_break_nothing(app) {
+        let shop = Shop::open(app).await;
+        app.db.write(|conn| Box::pin(async move {
+            incidents::open(conn, incidents::Kind::CallRefused, "x", None, "for the test", 1).await
+        })).await.unwrap();
+        shop.sql("INSERT INTO stripe_inbox (event_id, type, payload, received_at) \
+            VALUES ('evt_old', 'x', '', 1)").await;
+        let report = shop.audit().await;
+        assert_eq!(report.verdict, Verdict::Holds, "{report}");
+        assert_eq!(report.open_incidents[0].kind, "call_refused");
+        // The webhook, and the mail about the incident.
+        assert_eq!(report.warnings.count, 2, "{report}");
+    }
+}

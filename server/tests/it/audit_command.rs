@@ -1,0 +1,197 @@
+//! `stagedoor audit` as it is run: what it prints, what it exits with, and how it asks Stripe.
+
+use axum::{Json, Router, extract::RawQuery, routing::get};
+use futures::TryStreamExt;
+use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection, query};
+use stagedoor::payments::stripe_list::StripeList;
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+use tokio::net::TcpListener;
+
+/// The command, with the settings of `folder` and no others.
+fn stagedoor(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stagedoor"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("STAGEDOOR_DATA_DIR", folder.join("data"));
+    command
+}
+
+async fn run(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    let error = String::from_utf8_lossy(&output.stderr);
+    output.status.code().unwrap_or_else(|| panic!("{error}"))
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn parsed(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seeded_shop_is_sound_and_a_broken_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert_eq!(code(&run(stagedoor(folder, &["seed"])).await), 0);
+
+    let sound = run(stagedoor(folder, &["audit"])).await;
+    assert_eq!(code(&sound), 0, "{}", text(&sound));
+    assert!(
+        text(&sound).ends_with("\nEverything holds.\n"),
+        "{}",
+        text(&sound)
+    );
+    let told = run(stagedoor(folder, &["audit", "--json"])).await;
+    let report = parsed(&told);
+    assert_eq!((code(&told), &report["verdict"]), (0, &json!("holds")));
+    assert_eq!(report["engine"], "SQLite");
+    assert!(report["counts"]["tickets"]["listed"].as_i64().unwrap() > 100);
+    let invariants = report["invariants"].as_array().unwrap();
+    assert_eq!(invariants.len(), 12);
+    for (number, invariant) in (1..).zip(invariants) {
+        assert_eq!(invariant["id"], format!("I{number}"));
+        let verdict = if number == 11 { "by_tests" } else { "holds" };
+        assert_eq!(invariant["verdict"], verdict, "{invariant}");
+        assert_eq!(invariant["broken"], json!({"count": 0, "first": []}));
+    }
+
+    let url = format!("sqlite://{}", folder.join("data/stagedoor.db").display());
+    sqlx::any::install_default_drivers();
+    let mut conn = AnyConnection::connect(&url).await.unwrap();
+    query("UPDATE tickets SET version = version + 1")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    conn.close().await.unwrap();
+    let told = run(stagedoor(folder, &["audit", "--json"])).await;
+    let report = parsed(&told);
+    assert_eq!((code(&told), &report["verdict"]), (1, &json!("broken")));
+    let broken = &report["invariants"][5]["broken"];
+    assert_eq!(broken["count"], report["counts"]["tickets"]["listed"]);
+    assert_eq!(broken["first"].as_array().unwrap().len(), 10);
+    assert_eq!(broken["first"][0]["about"], "ticket");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_there_is_no_shop_nothing_can_be_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = run(stagedoor(folder.path(), &["audit", "--json"])).await;
+    assert_eq!(code(&told), 2);
+    assert_eq!(parsed(&told)["verdict"], "unchecked");
+    assert!(
+        !folder.path().join("data/stagedoor.db").exists(),
+        "looking makes nothing"
+    );
+}
+
+/// A Stripe that lists three intents, two a page. Returns its address.
+async fn stripe() -> String {
+    async fn list(RawQuery(query): RawQuery) -> Json<Value> {
+        let query = query.unwrap_or_default();
+        let intent = |id: &str, received: i64, charge: Value| {
+            json!({
+                "id": id, "object": "payment_intent", "amount": 2500, "amount_capturable": 0,
+                "amount_received": received, "capture_method": "manual", "created": 1_700_000_000,
+                "confirmation_method": "automatic", "currency": "gbp", "livemode": false,
+                "status": if received > 0 { "succeeded" } else { "requires_capture" },
+                "metadata": {"payment_id": "0193a000-0000-7000-8000-000000000001"},
+                "payment_method_types": ["card"], "latest_charge": charge,
+            })
+        };
+        let charge = json!({
+            "id": "ch_1", "object": "charge", "amount": 2500, "amount_captured": 2500,
+            "amount_refunded": 700, "billing_details": {}, "captured": true, "created": 1,
+            "currency": "gbp", "disputed": false, "livemode": false, "metadata": {},
+            "paid": true, "refunded": false, "status": "succeeded",
+        });
+        assert!(
+            query.contains("latest_charge") && query.contains("limit=100"),
+            "{query}"
+        );
+        let (data, more) = if query.contains("starting_after=pi_2") {
+            (vec![intent("pi_3", 0, json!("ch_3"))], false)
+        } else {
+            let first = intent("pi_1", 2500, charge);
+            (vec![first, intent("pi_2", 0, Value::Null)], true)
+        };
+        Json(json!({
+            "object": "list", "url": "/v1/payment_intents", "has_more": more, "data": data,
+        }))
+    }
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/payment_intents", get(list));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+#[tokio::test]
+async fn every_page_of_stripe_is_read() {
+    let key = "sk_test_of_the_tests".to_owned().into();
+    let list = StripeList::new(&key, Some(&stripe().await)).unwrap();
+    let pages: Vec<_> = list.intents_since(1).try_collect().await.unwrap();
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+    let first = &pages[0][0];
+    assert_eq!((first.received_minor, first.refunded_minor), (2500, 700));
+    assert_eq!(
+        first.payment_id.as_deref(),
+        Some("0193a000-0000-7000-8000-000000000001")
+    );
+    assert_eq!(
+        (pages[1][0].id.as_str(), pages[1][0].status.as_str()),
+        ("pi_3", "requires_capture")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_that_stripe_alone_knows_of_is_broken_and_a_stripe_that_is_away_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert_eq!(code(&run(stagedoor(folder, &["migrate"])).await), 0);
+    let live = |url: &str| {
+        let mut command = stagedoor(folder, &["audit", "--json", "--since", "3"]);
+        command
+            .env("STRIPE_SECRET_KEY", "sk_test_of_the_tests")
+            .env("STRIPE_WEBHOOK_SECRET", "whsec_of_the_tests")
+            .env("STRIPE_API_URL", url);
+        command
+    };
+    let told = run(live(&stripe().await)).await;
+    let report = parsed(&told);
+    assert_eq!(
+        (code(&told), &report["verdict"]),
+        (1, &json!("broken")),
+        "{report:#}"
+    );
+    let broken = &report["invariants"][3]["broken"];
+    assert_eq!(
+        (&broken["count"], &broken["first"][0]["id"]),
+        (&json!(1), &json!("pi_1"))
+    );
+
+    // Nobody listens there.
+    let told = run(live("http://127.0.0.1:9")).await;
+    let report = parsed(&told);
+    assert_eq!(
+        (code(&told), &report["verdict"]),
+        (2, &json!("unchecked")),
+        "{report:#}"
+    );
+    assert!(
+        report["invariants"][3]["uncheckedBecause"].is_string(),
+        "{report:#}"
+    );
+}
