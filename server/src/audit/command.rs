@@ -12,7 +12,7 @@ use crate::{
 use anyhow::{Context, ensure};
 use futures::StreamExt;
 use sqlx::{Row, query};
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode};
 use stripe_double::{Double, JournalLine};
 
 /// Something is broken.
@@ -109,14 +109,12 @@ async fn demo(config: &Config, db: &Db) -> anyhow::Result<Provider> {
     Ok(Provider::Journal(journal))
 }
 
-/// A stand-in: to be swapped for `stripe_double::Double::read_journal(data_dir)`, which reads
-/// the same without touching the file. A double that was never asked for anything has none.
+/// A double that was never asked for anything has no journal.
 fn read_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
-    if !data_dir.join("stripe-double.jsonl").exists() {
-        return Ok(Vec::new());
+    match Double::read_journal(data_dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
     }
-    let now = Arc::new(|| SystemClock.now().as_second());
-    Ok(Double::open(Some(data_dir.to_owned()), now)?.journal())
 }
 
 /// Stripe: from `since_micros`, or from our oldest payment, on.

@@ -83,24 +83,7 @@ impl<'a> Shop<'a> {
             held,
             declined,
         };
-        shop.keep_books().await;
         shop.refund().await
-    }
-
-    /// Stands in for the books that a capture writes, where it does not yet; nothing where it does.
-    async fn keep_books(&self) {
-        self.sql(
-            "INSERT INTO ledger (entry_id, line, kind, payment_id, account, seller_id, \
-             amount_minor, currency, created_at) \
-             SELECT 'capture:' || p.id, n.line, 'capture', p.id, n.account, \
-             CASE WHEN n.line = 1 THEN (SELECT t.seller_id FROM order_lines l JOIN tickets t \
-             ON t.id = l.ticket_id WHERE l.order_id = p.order_id LIMIT 1) END, \
-             p.received_minor * (1 - 2 * n.line), p.currency, p.created_at FROM payments p \
-             CROSS JOIN (SELECT 0 AS line, 'provider' AS account UNION ALL SELECT 1, 'seller') n \
-             WHERE p.state = 'captured' AND NOT EXISTS \
-             (SELECT 1 FROM ledger g WHERE g.payment_id = p.id)",
-        )
-        .await;
     }
 
     /// Pays an order back by hand, as the tables have it once it is done.

@@ -242,13 +242,23 @@ impl State {
         Ok((200, self.intent(id)?.json(&self.browser_url)))
     }
 
+    /// Newest first, as Stripe lists; with whole charges if they are asked for.
     pub fn list_intents(&self, params: &Params) -> Answer {
+        let with_charges = params
+            .iter()
+            .any(|(name, value)| name.starts_with("expand") && value == "data.latest_charge");
         page(
             params,
             "/v1/payment_intents",
             self.objects.intents.newest_first(),
             |intent: &Intent| (&intent.id, intent.created),
-            |intent| intent.json(&self.browser_url),
+            |intent| {
+                let mut shown = intent.json(&self.browser_url);
+                if with_charges && intent.latest_charge.is_some() {
+                    shown["latest_charge"] = intent.charge_json();
+                }
+                shown
+            },
         )
     }
 
