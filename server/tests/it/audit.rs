@@ -83,6 +83,8 @@ impl<'a> Shop<'a> {
             held,
             declined,
         };
+        // The mails have gone.
+        shop.sql("UPDATE mails SET state = 'sent'").await;
         shop.refund().await
     }
 
@@ -448,7 +450,7 @@ on_both_engines! {
         let key = |key: &str| format!(
             "UPDATE payment_effects SET idem_key = '{key}' WHERE payment_id = '{new}'"
         );
-        shop.finds("I10", &key(&format!("cap:{paid}:1")), &key("its own")).await;
+        shop.finds("I10", &key(&format!("cap:{paid}:0")), &key("its own")).await;
         let twice = "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, \
              occurred_at, data) SELECT 'twin', type, aggregate_type, aggregate_id, version, 0, data \
              FROM outbox WHERE aggregate_type = 'user' LIMIT 1";
