@@ -38,6 +38,8 @@ pub struct Parts {
     pub holds: Holds,
     /// The shop's own origin, without a trailing slash.
     pub public_url: String,
+    /// How long a buyer waits for a payment that somebody else is driving.
+    pub pay_wait: Duration,
     /// For how many payments Stripe is called at once by jobs.
     pub calls_at_once: usize,
     /// Whether tries are counted.
@@ -118,6 +120,7 @@ impl Shop {
                 engine.clone(),
                 holds,
                 expiry,
+                parts.pay_wait,
                 parts.public_url,
             ),
             refunds: RefundsService::new(db.clone(), clock.clone(), engine.clone()),

@@ -25,6 +25,6 @@ mod webhook;
 pub use engine::{CALLS_AT_ONCE, Engine};
 pub use gateway::Gateway;
 pub use reconcile::{Found, Reconciler};
-pub use service::PaymentsService;
+pub use service::{PAY_WAIT, PaymentsService};
 pub use stripe::StripeGateway;
 pub use webhook::{WebhookSecrets, Webhooks};

@@ -27,7 +27,7 @@ use std::{
 };
 
 /// How long a buyer's request waits for Stripe before it is told that the payment goes on.
-const PAY_WAIT: Duration = Duration::from_secs(10);
+pub const PAY_WAIT: Duration = Duration::from_secs(10);
 /// How long a buyer who asks how it stands waits for Stripe.
 const LOOK_WAIT: Duration = Duration::from_secs(3);
 /// How often it is looked whether another's call has been answered.
@@ -42,17 +42,20 @@ pub struct PaymentsService {
     engine: Arc<Engine>,
     holds: Holds,
     expiry: Arc<dyn ExpirySchedule>,
+    pay_wait: Duration,
     public_url: String,
 }
 
 impl PaymentsService {
-    /// Payments driven by `engine`; banks lead buyers back to `public_url`.
+    /// Payments driven by `engine`, for which buyers wait `pay_wait` at most; banks lead buyers back
+    /// to `public_url`.
     pub fn new(
         db: Db,
         clock: SharedClock,
         engine: Arc<Engine>,
         holds: Holds,
         expiry: Arc<dyn ExpirySchedule>,
+        pay_wait: Duration,
         public_url: String,
     ) -> Self {
         Self {
@@ -61,6 +64,7 @@ impl PaymentsService {
             engine,
             holds,
             expiry,
+            pay_wait,
             public_url,
         }
     }
@@ -91,7 +95,7 @@ impl PaymentsService {
             self.expiry.schedule(request.order_id, hold_until);
         }
         let payment = begun.payment;
-        let until = Instant::now() + PAY_WAIT;
+        let until = Instant::now() + self.pay_wait;
         let told = self.drive(payment, PAY_WAIT).await?;
         let row = self.await_others(payment, until).await?;
         self.answer(row, told).await

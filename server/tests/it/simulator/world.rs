@@ -87,6 +87,8 @@ impl World {
             },
             holds: Holds::default(),
             public_url: "http://shop.test".to_owned(),
+            // Nobody else moves while one actor waits.
+            pay_wait: std::time::Duration::ZERO,
             // One after the other, or a seed would not be a history.
             calls_at_once: 1,
             rate_limits: false,
