@@ -183,7 +183,7 @@ impl Settings {
         let stripe = check_stripe(
             given(self.stripe_secret_key),
             given(self.stripe_publishable_key),
-            given(self.stripe_webhook_secret),
+            given(self.stripe_webhook_secret).as_deref(),
             given(self.stripe_api_url),
         )?;
         let hold_seconds = seconds("STAGEDOOR_HOLD_SECONDS", &self.hold_seconds, 1)?;
@@ -324,16 +324,16 @@ fn check_database(url: Option<String>, data_dir: &Path) -> Result<String, Config
 fn check_stripe(
     secret: Option<String>,
     publishable: Option<String>,
-    webhook: Option<String>,
+    webhook: Option<&str>,
     api_url: Option<String>,
 ) -> Result<StripeConfig, ConfigError> {
     let Some(secret) = secret else {
-        for (name, other) in [
-            ("STRIPE_PUBLISHABLE_KEY", &publishable),
-            ("STRIPE_WEBHOOK_SECRET", &webhook),
-            ("STRIPE_API_URL", &api_url),
+        for (name, set) in [
+            ("STRIPE_PUBLISHABLE_KEY", publishable.is_some()),
+            ("STRIPE_WEBHOOK_SECRET", webhook.is_some()),
+            ("STRIPE_API_URL", api_url.is_some()),
         ] {
-            if other.is_some() {
+            if set {
                 return Err(wrong(
                     name,
                     "it is set, but STRIPE_SECRET_KEY is not; set all of them, or none for demo mode",
@@ -463,7 +463,7 @@ mod tests {
             ),
             (
                 "STRIPE_PUBLISHABLE_KEY",
-                check_stripe(text("sk_1"), None, text("whsec_1"), None).err(),
+                check_stripe(text("sk_1"), None, Some("whsec_1"), None).err(),
             ),
             (
                 "STRIPE_API_URL",
@@ -489,12 +489,12 @@ mod tests {
             check_stripe(None, None, None, None),
             Ok(StripeConfig::Demo)
         ));
-        let keys = check_stripe(text("sk_1"), text("pk_1"), text("whsec_1"), None);
+        let keys = check_stripe(text("sk_1"), text("pk_1"), Some("whsec_1"), None);
         assert!(matches!(keys, Ok(StripeConfig::Live(_))));
         let rotating = check_stripe(
             text("sk_live_1"),
             text("pk_1"),
-            text("whsec_1, whsec_2,"),
+            Some("whsec_1, whsec_2,"),
             None,
         );
         let Ok(StripeConfig::Live(keys)) = rotating else {

@@ -85,6 +85,7 @@ fn of_refund(refund: &RefundRow) -> Vec<Moment> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Happening::{Expired, Paid, PaymentBegun, Reserved, Revived};
 
     fn told(kind: &str, status: &str) -> (i64, String, String) {
         let data = format!(r#"{{"status":"{status}","totalMinor":2500}}"#);
@@ -107,7 +108,6 @@ mod tests {
             told("OrderUpdated", "complete"),
         ];
         let whats = whats(&bought);
-        use Happening::{Paid, PaymentBegun, Reserved};
         assert_eq!(whats, [Reserved, PaymentBegun, Paid]);
         assert_eq!(of_events(&bought)[2].amount_minor, Some(2500));
     }
@@ -121,7 +121,6 @@ mod tests {
             told("OrderUpdated", "awaiting_payment"),
             told("OrderUpdated", "complete"),
         ];
-        use Happening::{Expired, Paid, PaymentBegun, Reserved, Revived};
         assert_eq!(
             whats(&late),
             [Reserved, PaymentBegun, Expired, Revived, Paid]

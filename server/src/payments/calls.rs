@@ -67,12 +67,12 @@ impl Engine {
         let answer = match effect.kind {
             EffectKind::Create => match read::<Create>(effect) {
                 Ok(create) => self.gateway.create(&key, &create).await,
-                Err(broken) => return broken,
+                Err(error) => return broken(&error),
             },
             EffectKind::Confirm => match (known, read::<Confirm>(effect)) {
                 (Some(known), Ok(confirm)) => self.gateway.confirm(&key, known, &confirm).await,
                 (None, _) => return Outcome::NeverMade,
-                (_, Err(broken)) => return broken,
+                (_, Err(error)) => return broken(&error),
             },
             EffectKind::Capture => match known {
                 Some(known) => self.gateway.capture(&key, known).await,
@@ -157,7 +157,7 @@ impl Engine {
     async fn give_back(&self, known: Option<&str>, key: &str, effect: &EffectRow) -> Outcome {
         let giving = match read::<GivingBack>(effect) {
             Ok(giving) => giving,
-            Err(broken) => return broken,
+            Err(error) => return broken(&error),
         };
         let Some(known) = known else {
             return Outcome::Later("refunded before it was made".to_owned());
@@ -277,13 +277,19 @@ impl Engine {
     }
 }
 
-/// The stored parameters of a call; or what has become of it, if they don't read.
-pub(super) fn read<T: serde::de::DeserializeOwned>(effect: &EffectRow) -> Result<T, Outcome> {
-    serde_json::from_str(&effect.params).map_err(|error| Outcome::Refused {
+/// The stored parameters of a call.
+pub(super) fn read<T: serde::de::DeserializeOwned>(
+    effect: &EffectRow,
+) -> Result<T, serde_json::Error> {
+    serde_json::from_str(&effect.params)
+}
+
+fn broken(error: &serde_json::Error) -> Outcome {
+    Outcome::Refused {
         token: false,
         declined: None,
         error: format!("stored parameters do not read: {error}"),
-    })
+    }
 }
 
 /// The intent that a void is for, where it is not the payment's own.

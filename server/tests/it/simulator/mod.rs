@@ -18,7 +18,7 @@ const SEEDS: u64 = 40;
 /// What is done in one history.
 const STEPS: usize = 70;
 
-/// Numbers that follow from a seed (SplitMix64).
+/// Numbers that follow from a seed (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
