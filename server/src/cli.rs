@@ -144,7 +144,11 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => return Ok(audit::run(*args).await),
         Command::Serve { role, settings } => {
             let config = settings.check()?;
+            let fatal = config::arm_crash_point()?;
             telemetry::start_log(config.log);
+            if let Some(at) = fatal {
+                tracing::warn!("STAGEDOOR_CRASH_AT={at}: THIS PROCESS WILL ABORT ITSELF THERE");
+            }
             serve::serve(config, role, files).await
         }
         Command::Migrate { settings } => {

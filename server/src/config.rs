@@ -1,7 +1,7 @@
 //! The settings: read from flags and the environment, checked before anything starts. What makes
 //! no sense ends the start with one sentence that names the setting.
 
-use crate::{mail, orders::Holds, payments::WebhookSecrets};
+use crate::{crash, mail, orders::Holds, payments::WebhookSecrets};
 use clap::{Args, ValueEnum};
 use leptos::config::{LeptosOptions, errors::LeptosConfigError};
 use lettre::message::Mailbox;
@@ -258,6 +258,26 @@ pub fn reachable(addr: SocketAddr) -> SocketAddr {
 /// Whether `cargo leptos watch` runs this, rebuilds it, and tells open pages to load again.
 pub fn is_watched() -> bool {
     std::env::var_os("LEPTOS_WATCH").is_some()
+}
+
+/// Lets this process die at the point that `STAGEDOOR_CRASH_AT` names, if it is set: no setting of
+/// a shop, so it has no flag and is not in the help. Returns the point.
+///
+/// Errors: it does not read, or this build has no such points.
+pub fn arm_crash_point() -> Result<Option<String>, ConfigError> {
+    const NAME: &str = "STAGEDOOR_CRASH_AT";
+    let set = std::env::var_os(NAME).map(|at| at.to_string_lossy().into_owned());
+    let Some(at) = given(set) else {
+        return Ok(None);
+    };
+    match crash::arm(&at) {
+        Ok(()) => Ok(Some(at)),
+        Err(crash::NotArmed::Unreadable) => {
+            let reason = format!("\"{at}\": {}", crash::NotArmed::Unreadable);
+            Err(wrong(NAME, reason))
+        }
+        Err(not_armed) => Err(wrong(NAME, not_armed.to_string())),
+    }
 }
 
 /// What Leptos.toml says; under `cargo leptos watch`, what that says.
