@@ -10,7 +10,7 @@ use crate::{
 };
 use app::{accounts::Viewer, error::AppError};
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
@@ -100,9 +100,20 @@ async fn answer(
     }
     let request = request.map(|body| Body::new(Limited::new(body, BODY_BYTES_MAX)));
     match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+        // The session layer says no more than this where a session cannot be written.
+        Ok(response) if is_bare_failure(&response) => {
+            let incident = request::id();
+            tracing::error!(incident, "a request ended without an answer");
+            refuse(uri, &AppError::Internal { incident })
+        }
         Ok(response) => response,
         Err(_) => refuse(uri, &AppError::Unavailable),
     }
+}
+
+fn is_bare_failure(response: &Response) -> bool {
+    response.status() == StatusCode::INTERNAL_SERVER_ERROR
+        && response.body().size_hint().exact() == Some(0)
 }
 
 /// A refusal in the shape that its reader expects.
@@ -235,7 +246,11 @@ pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -
     let session = request.extensions().get::<Session>().cloned();
     let viewer = match &session {
         Some(session) => viewer(session, &guard.clock).await,
-        None => None,
+        None => Ok(None),
+    };
+    let viewer = match viewer {
+        Ok(viewer) => viewer,
+        Err(error) => return refuse(request.uri(), &error),
     };
     if let Some(Viewer { user }) = &viewer
         && !request.method().is_safe()

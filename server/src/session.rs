@@ -9,7 +9,10 @@ use crate::{
     db::{Conn, Db, parse},
     fault::chain,
 };
-use app::accounts::{User, Viewer};
+use app::{
+    accounts::{User, Viewer},
+    error::{AppError, AppResult},
+};
 use async_trait::async_trait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -18,7 +21,7 @@ use std::fmt::Write;
 use tower_sessions::{
     Expiry, Session, SessionManagerLayer,
     cookie::SameSite,
-    session::{Id, Record},
+    session::{self, Id, Record},
     session_store::{Error, Result, SessionStore},
 };
 
@@ -59,12 +62,23 @@ pub fn layer(db: Db, clock: SharedClock, secure: bool) -> SessionManagerLayer<Db
 }
 
 /// Whom this session stands for; prolongs it once a day.
-pub async fn viewer(session: &Session, clock: &SharedClock) -> Option<Viewer> {
-    let user: Option<User> = session.get(USER).await.unwrap_or_else(|error| {
-        tracing::error!(error = chain(&error), "a session could not be read");
-        None
-    });
-    let user = user?;
+///
+/// Errors: `Unavailable`, if the database does not say. Who is signed in must not be told that they
+/// are not.
+pub async fn viewer(session: &Session, clock: &SharedClock) -> AppResult<Option<Viewer>> {
+    let user: Option<User> = match session.get(USER).await {
+        Ok(user) => user,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "a session could not be read");
+            if matches!(error, session::Error::Store(Error::Backend(_))) {
+                return Err(AppError::Unavailable);
+            }
+            None
+        }
+    };
+    let Some(user) = user else {
+        return Ok(None);
+    };
     let now = clock.now().as_second();
     let touched: i64 = session.get(TOUCHED).await.ok().flatten().unwrap_or(0);
     if now - touched > TOUCH_EVERY_SECONDS
@@ -72,7 +86,7 @@ pub async fn viewer(session: &Session, clock: &SharedClock) -> Option<Viewer> {
     {
         tracing::warn!(error = chain(&error), "a session could not be prolonged");
     }
-    Some(Viewer { user })
+    Ok(Some(Viewer { user }))
 }
 
 /// Deletes what nobody can use any more. Returns how many.
