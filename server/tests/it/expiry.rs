@@ -11,18 +11,18 @@ use std::{
 
 /// A job does it sooner than this after the hold's end; the sweep may take ten seconds more.
 const BY_JOB: Duration = Duration::from_secs(4);
-const BY_SWEEP: Duration = Duration::from_secs(20);
+pub const BY_SWEEP: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A Redis of the test's own, ended with it.
-struct Redis {
+pub struct Redis {
     process: Child,
-    url: String,
+    pub url: String,
     _folder: tempfile::TempDir,
 }
 
 impl Redis {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().unwrap();
         let process = Command::new("redis-server")
@@ -73,17 +73,17 @@ fn free_port() -> u16 {
         .port()
 }
 
-struct Story {
+pub struct Story {
     app: App,
     ann: Client,
-    bob: Client,
-    ticket: Value,
+    pub bob: Client,
+    pub ticket: Value,
     order: Value,
     held_until: Instant,
 }
 
 /// Ann holds a ticket, and Bob wants it.
-async fn held(database: Database, jobs: Jobs) -> Story {
+pub async fn held(database: Database, jobs: Jobs) -> Story {
     let app = App::start_with(database, jobs).await;
     let (seller, ann, bob) = (
         app.user("seller").await,
@@ -109,7 +109,7 @@ async fn held(database: Database, jobs: Jobs) -> Story {
 
 impl Story {
     /// The outbox says that the order expired: somebody has tidied up after it.
-    async fn expired_within(&self, limit: Duration) {
+    pub async fn expired_within(&self, limit: Duration) {
         let told =
             |events: Vec<(String, i64)>| events.iter().any(|(kind, _)| kind == "OrderExpired");
         while !told(self.app.events_of(&self.order).await) {
@@ -128,7 +128,7 @@ impl Story {
     }
 
     /// At the hold's end, and not before, the ticket is for sale: Bob gets it.
-    async fn sellable_at_the_holds_end(&self) {
+    pub async fn sellable_at_the_holds_end(&self) {
         loop {
             let now = self.bob.ticket_now(&self.ticket).await;
             if now["status"] == "available" {

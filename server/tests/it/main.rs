@@ -13,6 +13,7 @@ mod audit_command;
 mod bad_input;
 mod contract;
 mod expiry;
+mod faults;
 mod forms;
 mod late_and_lost;
 mod live;

@@ -6,7 +6,7 @@ use super::{
     actors::{Actor, Came},
     gateway::BadLine,
 };
-use crate::support::{UNSOUND, WEBHOOK_SECRET, database::Database, listen};
+use crate::support::{WEBHOOK_SECRET, database::Database, listen, sound::UNSOUND};
 use app::{
     accounts::{User, Viewer},
     error::AppError,

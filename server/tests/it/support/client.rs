@@ -114,6 +114,17 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<reqwest::Body>,
     ) -> Answer {
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// Any request, to a server that may not be there, or die over it.
+    pub async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::Result<Answer> {
         let method: Method = method.parse().unwrap();
         let mut request = self
             .http
@@ -122,7 +133,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        read(request.send().await.unwrap()).await
+        read(request.send().await?).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -165,7 +176,7 @@ impl Client {
             .header("sec-fetch-site", "same-origin")
             .header("referer", referer)
             .form(fields);
-        read(request.send().await.unwrap()).await
+        read(request.send().await.unwrap()).await.unwrap()
     }
 
     /// A page, as a browser asks for it.
@@ -281,15 +292,15 @@ pub fn merge(body: &mut Value, over: Value) {
     }
 }
 
-async fn read(response: reqwest::Response) -> Answer {
+async fn read(response: reqwest::Response) -> reqwest::Result<Answer> {
     let status: StatusCode = response.status();
     let headers = response.headers().clone();
-    let text = response.text().await.unwrap();
+    let text = response.text().await?;
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer {
+    Ok(Answer {
         status: status.as_u16(),
         headers,
         body,
         text,
-    }
+    })
 }

@@ -3,8 +3,11 @@
 
 pub mod client;
 pub mod database;
+pub mod proxy;
+pub mod sound;
 
-use crate::support::database::Database;
+use crate::support::{database::Database, proxy::Proxy};
+use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use sqlx::Row;
 use stagedoor::{
@@ -99,6 +102,11 @@ impl App {
 
     /// With jobs, time is the machine's, and a hold lasts [`SHORT_HOLD_SECONDS`].
     pub async fn start_with(database: Database, jobs: Jobs) -> Self {
+        Self::start_behind(database, jobs, None).await
+    }
+
+    /// As [`App::start_with`], with Stripe at the other end of this proxy.
+    pub async fn start_behind(database: Database, jobs: Jobs, line: Option<&Proxy>) -> Self {
         let clock = ManualClock::starting_at(SystemClock.now());
         let (shared, hold_seconds): (SharedClock, i64) = match jobs {
             Jobs::None => (clock.clone(), 900),
@@ -112,6 +120,7 @@ impl App {
         let (stripe_url, stripe) = listen().await;
         let stripe_api = double.api_router();
         servers.spawn(async move { axum::serve(stripe, stripe_api).await.unwrap() });
+        let stripe_url = line.map_or(stripe_url.clone(), |line| line.in_front_of(&stripe_url));
 
         let (base, listener) = listen().await;
         double.set_browser_url(&format!("{base}/stripe-double"));
@@ -143,18 +152,7 @@ impl App {
             mail: None,
         })
         .unwrap();
-        let web = Web {
-            options: stagedoor::config::leptos_options(([127, 0, 0, 1], 0).into()).unwrap(),
-            files: Files::Folder("../target/site".to_owned()),
-            site: Arc::new(serve::demo_site(base.clone(), hold_seconds)),
-            health: Health {
-                db: db.clone(),
-                redis_url: None,
-                draining: Arc::default(),
-                metrics: None,
-            },
-            double: Some(double.browser_router()),
-        };
+        let web = web(&base, hold_seconds, &db, &double);
         let service = router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
         servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
         let (limits, orders) = (shop.limits.clone(), shop.orders.clone());
@@ -433,112 +431,49 @@ impl App {
             .collect()
     }
 
-    /// Every aggregate's versions run 1, 2, 3 … in the outbox, up to the one that its row has.
+    /// See [`sound::assert_versions_without_gaps`].
     pub async fn assert_versions_without_gaps(&self) {
-        let gaps = "SELECT COUNT(*) AS n FROM (SELECT aggregate_id FROM outbox \
-             GROUP BY aggregate_type, aggregate_id \
-             HAVING MIN(version) <> 1 OR MAX(version) <> COUNT(*) \
-             OR COUNT(DISTINCT version) <> COUNT(*)) AS broken";
-        assert_eq!(
-            self.number(gaps).await,
-            0,
-            "an aggregate's versions have gaps"
-        );
-        for table in ["users", "events", "tickets", "orders"] {
-            let behind = format!(
-                "SELECT COUNT(*) AS n FROM {table} AS t WHERE t.version <> \
-                 (SELECT COALESCE(MAX(o.version), 0) FROM outbox o WHERE o.aggregate_id = t.id)"
-            );
-            assert_eq!(
-                self.number(&behind).await,
-                0,
-                "{table}: a change was not told of"
-            );
-        }
+        sound::assert_versions_without_gaps(self.db.reads()).await;
     }
 
-    /// What must hold whatever has happened: no ticket in two live orders, complete orders own
-    /// their tickets and are charged once, nothing is charged without one, versions run on.
+    /// What must hold whatever has happened: no ticket in two live orders, paid orders own their
+    /// tickets and are charged once, nothing is charged without one, versions run on.
     pub async fn assert_sound(&self) {
         self.settle().await;
-        for (broken, sql) in UNSOUND {
-            assert_eq!(self.number(sql).await, 0, "{broken}");
-        }
-        let owed = "SELECT CAST(COALESCE(SUM(l.price_minor), 0) AS BIGINT) AS n FROM orders o \
-             JOIN order_lines l ON l.order_id = o.id AND l.live = 1 WHERE o.status = 'complete'";
-        assert_eq!(
-            self.captured_minor(),
-            self.number(owed).await,
-            "the bank and the orders agree"
-        );
-        let booked = "SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS n FROM ledger \
-             WHERE account = 'provider'";
-        assert_eq!(
-            self.captured_minor(),
-            self.number(booked).await,
-            "the bank and the books agree"
-        );
-        self.assert_versions_without_gaps().await;
+        sound::assert_tables(self.db.reads()).await;
+        sound::assert_bank(self.db.reads(), &self.journal()).await;
     }
 
     pub async fn number(&self, sql: &str) -> i64 {
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()))
-            .fetch_one(self.db.reads())
-            .await
-            .unwrap();
-        row.get("n")
+        sound::number(self.db.reads(), sql).await
     }
 }
 
-/// What must not be found once payments have come to rest, and how it is looked for.
-pub const UNSOUND: [(&str, &str); 8] = [
-    (
-        "a ticket is live in two orders",
-        "SELECT COUNT(*) AS n FROM (SELECT ticket_id FROM order_lines WHERE live = 1 \
-         GROUP BY ticket_id HAVING COUNT(*) > 1) AS twice",
-    ),
-    (
-        "a complete order does not own its tickets",
-        "SELECT COUNT(*) AS n FROM orders o JOIN order_lines l ON l.order_id = o.id AND l.live = 1 \
-         JOIN tickets t ON t.id = l.ticket_id WHERE o.status = 'complete' \
-         AND (t.state <> 'sold' OR t.owner_id IS NULL OR t.owner_id <> o.buyer_id)",
-    ),
-    (
-        "a ticket is sold without a complete order",
-        "SELECT COUNT(*) AS n FROM tickets t WHERE t.state = 'sold' AND NOT EXISTS \
-         (SELECT 1 FROM order_lines l JOIN orders o ON o.id = l.order_id \
-         WHERE l.ticket_id = t.id AND l.live = 1 AND o.status IN ('complete', 'refunding'))",
-    ),
-    (
-        "a complete order has not exactly one captured payment of its total",
-        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'complete' AND 1 <> \
-         (SELECT COUNT(*) FROM payments p WHERE p.order_id = o.id \
-         AND p.state = 'captured' AND p.amount_minor = o.total_minor)",
-    ),
-    (
-        "money was taken for an order that is not complete",
-        "SELECT COUNT(*) AS n FROM orders o JOIN payments p ON p.order_id = o.id \
-         WHERE p.state = 'captured' AND o.status NOT IN ('complete', 'refunding')",
-    ),
-    (
-        "a refunded order has live tickets, or money of it is still here",
-        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'refunded' AND \
-         (EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = o.id AND l.live = 1) \
-         OR EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id \
-         AND p.received_minor <> p.refunded_minor))",
-    ),
-    (
-        "an entry of the books does not sum to zero",
-        "SELECT COUNT(*) AS n FROM (SELECT entry_id FROM ledger GROUP BY entry_id \
-         HAVING SUM(amount_minor) <> 0) AS broken",
-    ),
-    (
-        "the books of a payment differ from it",
-        "SELECT COUNT(*) AS n FROM payments p WHERE p.received_minor - p.refunded_minor <> \
-         (SELECT COALESCE(SUM(g.amount_minor), 0) FROM ledger g \
-         WHERE g.payment_id = p.id AND g.account = 'provider')",
-    ),
-];
+fn web(base: &str, hold_seconds: i64, db: &Db, double: &Double) -> Web {
+    Web {
+        options: stagedoor::config::leptos_options(([127, 0, 0, 1], 0).into()).unwrap(),
+        files: Files::Folder("../target/site".to_owned()),
+        site: Arc::new(serve::demo_site(base.to_owned(), hold_seconds)),
+        health: Health {
+            db: db.clone(),
+            redis_url: None,
+            draining: Arc::default(),
+            metrics: None,
+        },
+        double: Some(double.browser_router()),
+    }
+}
+
+/// Randomness by a seed that is printed; `STAGEDOOR_TEST_SEED` sets it, to repeat a run.
+pub fn seeded() -> StdRng {
+    let set = std::env::var("STAGEDOOR_TEST_SEED").unwrap_or_default();
+    let seed = match set.as_str() {
+        "" => rand::random(),
+        set => set.parse().expect("STAGEDOOR_TEST_SEED is a number"),
+    };
+    println!("STAGEDOOR_TEST_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
 
 pub async fn listen() -> (String, TcpListener) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

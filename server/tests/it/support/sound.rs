@@ -1,0 +1,136 @@
+//! What must hold of any shop's tables, whatever has happened to it, and what a bank must show
+//! beside them. Reads and asserts, changes nothing; knows no running shop.
+
+use sqlx::{AnyPool, AssertSqlSafe, Row};
+use std::collections::BTreeMap;
+use stripe_double::JournalLine;
+
+/// What must not be found once payments have come to rest, and how it is looked for.
+pub const UNSOUND: [(&str, &str); 8] = [
+    (
+        "a ticket is live in two orders",
+        "SELECT COUNT(*) AS n FROM (SELECT ticket_id FROM order_lines WHERE live = 1 \
+         GROUP BY ticket_id HAVING COUNT(*) > 1) AS twice",
+    ),
+    (
+        "a complete order does not own its tickets",
+        "SELECT COUNT(*) AS n FROM orders o JOIN order_lines l ON l.order_id = o.id AND l.live = 1 \
+         JOIN tickets t ON t.id = l.ticket_id WHERE o.status = 'complete' \
+         AND (t.state <> 'sold' OR t.owner_id IS NULL OR t.owner_id <> o.buyer_id)",
+    ),
+    (
+        "a ticket is sold without a complete order",
+        "SELECT COUNT(*) AS n FROM tickets t WHERE t.state = 'sold' AND NOT EXISTS \
+         (SELECT 1 FROM order_lines l JOIN orders o ON o.id = l.order_id \
+         WHERE l.ticket_id = t.id AND l.live = 1 AND o.status IN ('complete', 'refunding'))",
+    ),
+    (
+        "a complete order has not exactly one captured payment of its total",
+        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'complete' AND 1 <> \
+         (SELECT COUNT(*) FROM payments p WHERE p.order_id = o.id \
+         AND p.state = 'captured' AND p.amount_minor = o.total_minor)",
+    ),
+    (
+        "money was taken for an order that is not complete",
+        "SELECT COUNT(*) AS n FROM orders o JOIN payments p ON p.order_id = o.id \
+         WHERE p.state = 'captured' AND o.status NOT IN ('complete', 'refunding')",
+    ),
+    (
+        "a refunded order has live tickets, or money of it is still here",
+        "SELECT COUNT(*) AS n FROM orders o WHERE o.status = 'refunded' AND \
+         (EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = o.id AND l.live = 1) \
+         OR EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id \
+         AND p.received_minor <> p.refunded_minor))",
+    ),
+    (
+        "an entry of the books does not sum to zero",
+        "SELECT COUNT(*) AS n FROM (SELECT entry_id FROM ledger GROUP BY entry_id \
+         HAVING SUM(amount_minor) <> 0) AS broken",
+    ),
+    (
+        "the books of a payment differ from it",
+        "SELECT COUNT(*) AS n FROM payments p WHERE p.received_minor - p.refunded_minor <> \
+         (SELECT COALESCE(SUM(g.amount_minor), 0) FROM ledger g \
+         WHERE g.payment_id = p.id AND g.account = 'provider')",
+    ),
+];
+
+/// The tables agree with each other, and versions run on.
+pub async fn assert_tables(db: &AnyPool) {
+    for (broken, sql) in UNSOUND {
+        assert_eq!(number(db, sql).await, 0, "{broken}");
+    }
+    let halves = "SELECT COUNT(*) AS n FROM orders o WHERE o.total_minor <> \
+         (SELECT COALESCE(SUM(l.price_minor), 0) FROM order_lines l WHERE l.order_id = o.id)";
+    assert_eq!(number(db, halves).await, 0, "an order has all its tickets");
+    assert_versions_without_gaps(db).await;
+}
+
+/// Every aggregate's versions run 1, 2, 3 … in the outbox, up to the one that its row has.
+pub async fn assert_versions_without_gaps(db: &AnyPool) {
+    let gaps = "SELECT COUNT(*) AS n FROM (SELECT aggregate_id FROM outbox \
+         GROUP BY aggregate_type, aggregate_id \
+         HAVING MIN(version) <> 1 OR MAX(version) <> COUNT(*) \
+         OR COUNT(DISTINCT version) <> COUNT(*)) AS broken";
+    assert_eq!(
+        number(db, gaps).await,
+        0,
+        "an aggregate's versions have gaps"
+    );
+    for table in ["users", "events", "tickets", "orders"] {
+        let behind = format!(
+            "SELECT COUNT(*) AS n FROM {table} AS t WHERE t.version <> \
+             (SELECT COALESCE(MAX(o.version), 0) FROM outbox o WHERE o.aggregate_id = t.id)"
+        );
+        assert_eq!(
+            number(db, &behind).await,
+            0,
+            "{table}: a change was not told of"
+        );
+    }
+}
+
+/// Order by order, the bank has what the tickets cost that their buyer paid and still has; and
+/// nothing for any other order. The books say the same in all.
+pub async fn assert_bank(db: &AnyPool, journal: &[JournalLine]) {
+    let owed = "SELECT o.id AS id, CAST(SUM(l.price_minor) AS BIGINT) AS n FROM orders o \
+         JOIN order_lines l ON l.order_id = o.id AND l.live = 1 \
+         WHERE o.status IN ('complete', 'refunding') GROUP BY o.id";
+    let rows = sqlx::query(owed).fetch_all(db).await.unwrap();
+    let owed: BTreeMap<String, i64> = rows
+        .iter()
+        .map(|row| (row.get("id"), row.get("n")))
+        .collect();
+    let mut taken: BTreeMap<String, i64> = BTreeMap::new();
+    for line in journal {
+        let order = line.metadata.get("order_id").cloned().unwrap_or_default();
+        *taken.entry(order).or_default() += line.amount_received - line.amount_refunded;
+    }
+    taken.retain(|_, amount| *amount != 0);
+    for (order, amount) in &taken {
+        let owed = owed.get(order).copied().unwrap_or(0);
+        assert_eq!(*amount, owed, "order {order}: what the bank has, and we");
+    }
+    for (order, amount) in &owed {
+        assert!(
+            taken.contains_key(order),
+            "nobody was charged the {amount} of order {order}"
+        );
+    }
+    let booked = "SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS n FROM ledger \
+         WHERE account = 'provider'";
+    assert_eq!(
+        taken.values().sum::<i64>(),
+        number(db, booked).await,
+        "the bank and the books agree"
+    );
+}
+
+/// The one number `n` that the statement finds.
+pub async fn number(db: &AnyPool, sql: &str) -> i64 {
+    let row = sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(db)
+        .await
+        .unwrap();
+    row.get("n")
+}
