@@ -12,6 +12,7 @@ mod audit;
 mod audit_command;
 mod bad_input;
 mod contract;
+mod crash;
 mod expiry;
 mod faults;
 mod forms;
