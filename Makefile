@@ -1,7 +1,7 @@
 # Stagedoor's commands. `make help` lists them; what each does, step by step, is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run watch bin test setup fmt lint unit e2e deny clean distclean
+.PHONY: help run watch bin test setup fmt lint unit e2e soak deny clean distclean
 # One goal at a time: they share a build folder and a screen.
 .NOTPARALLEL:
 
@@ -34,6 +34,9 @@ unit: ## Rust tests on SQLite and on a private PostgreSQL and Redis (ARGS='name 
 
 e2e: ## browser tests against the finished binary (ARGS='--project desktop buy')
 	@exec scripts/test.sh e2e $(ARGS)
+
+soak: ## kill the server at random under paying buyers, for MINUTES=10 (STAGEDOOR_TEST_SEED repeats a run)
+	@exec scripts/soak.sh
 
 deny: ## licences, bans and advisories of all dependencies (needs cargo-deny)
 	@exec scripts/deny.sh
