@@ -24,4 +24,5 @@ mod races;
 mod refunds;
 mod scenarios;
 mod simulator;
+mod states;
 mod support;

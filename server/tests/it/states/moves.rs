@@ -1,0 +1,284 @@
+//! Which moves are tried: all that make sense and some that don't, and more of those that lead to
+//! the moments where something can go wrong. Time stops just before, at and after every end.
+//!
+//! A move names orders by their attempts and tickets by their numbers, so that what shrinking takes
+//! away changes the meaning of nothing that it leaves.
+
+use super::{
+    model::{
+        Attempt, BUYERS, DAY, Intent, Paying, Place, Rules, SELLER, STARTS_AT, TicketNo, World,
+    },
+    promise::Model,
+    words::{Card, Move, Wanted},
+};
+use proptest::{prelude::*, sample, strategy::Union};
+use proptest_state_machine::ReferenceStateMachine;
+use std::marker::PhantomData;
+
+/// With these the seller goes on listing up to here, so that there is something left to sell.
+const TICKETS_MAX: usize = 7;
+/// Few prices: two tickets often cost the same.
+const PRICES: [i64; 4] = [900, 2500, 2501, 12_000];
+
+/// What somebody believes was promised.
+pub trait Belief: 'static {
+    const RULES: Rules;
+}
+
+/// What was promised.
+pub struct TheTruth;
+
+impl Belief for TheTruth {
+    const RULES: Rules = Rules {
+        hold: 900,
+        grace: 60,
+        late: DAY,
+    };
+}
+
+/// The state machine that the shop must agree with.
+pub struct Promise<B>(PhantomData<B>);
+
+impl<B: Belief> ReferenceStateMachine for Promise<B> {
+    type State = Model;
+    type Transition = Move;
+
+    fn init_state() -> BoxedStrategy<Model> {
+        let prices = prop::collection::vec(sample::select(&PRICES[..]), 4..=5);
+        prices
+            .prop_map(|prices| Model::new(World::new(B::RULES, &prices)))
+            .boxed()
+    }
+
+    fn transitions(model: &Model) -> BoxedStrategy<Move> {
+        let world = &model.world;
+        let mut moves = vec![
+            (14, reserve(model)),
+            (4, Just(Move::WebhooksArrive).boxed()),
+            (10, pass(world)),
+            (3, Just(Move::Sweep).boxed()),
+            (3, edit(world)),
+            (1, withdraw(world)),
+        ];
+        if world.tickets.len() < TICKETS_MAX {
+            moves.push((
+                2,
+                sample::select(&PRICES[..])
+                    .prop_map(|price| Move::List { price })
+                    .boxed(),
+            ));
+        }
+        if !model.attempts.is_empty() {
+            moves.push((2, repeat(model)));
+        }
+        moves.extend(of_orders(world));
+        moves.extend(of_payments(world));
+        moves.extend(refunds(world));
+        Union::new_weighted(moves).boxed()
+    }
+
+    fn preconditions(model: &Model, next: &Move) -> bool {
+        model.allows(next)
+    }
+
+    fn apply(mut model: Model, next: &Move) -> Model {
+        model.make(next);
+        model
+    }
+}
+
+fn some_of(all: impl Iterator<Item = usize>) -> Option<BoxedStrategy<usize>> {
+    let all: Vec<usize> = all.collect();
+    (!all.is_empty()).then(|| sample::select(all).boxed())
+}
+
+/// Mostly the one whose it is, and now and then somebody else.
+fn mostly(owner: usize) -> BoxedStrategy<usize> {
+    prop_oneof![12 => Just(owner), 1 => 0..=SELLER].boxed()
+}
+
+fn wanted(tickets: usize) -> BoxedStrategy<Wanted> {
+    let named = |count: usize| {
+        sample::subsequence((0..tickets).collect::<Vec<_>>(), 1..=count).prop_shuffle()
+    };
+    prop_oneof![
+        3 => named(1).prop_map(Wanted::Named),
+        3 => named(3).prop_map(Wanted::Named),
+        3 => (1..=3_usize).prop_map(Wanted::Any),
+    ]
+    .boxed()
+}
+
+fn reserve(model: &Model) -> BoxedStrategy<Move> {
+    let attempt = model.attempts.keys().last().map_or(0, |last| last + 1);
+    let who = prop_oneof![15 => 0..BUYERS, 1 => Just(SELLER)];
+    (who, wanted(model.world.tickets.len()))
+        .prop_map(move |(who, wanted)| Move::Reserve {
+            attempt,
+            who,
+            wanted,
+        })
+        .boxed()
+}
+
+/// Mostly with the same body.
+fn repeat(model: &Model) -> BoxedStrategy<Move> {
+    let kept = model
+        .attempts
+        .iter()
+        .map(|(attempt, kept)| (*attempt, kept.wanted.clone()));
+    let kept: Vec<(Attempt, Wanted)> = kept.collect();
+    let other = prop_oneof![3 => Just(None), 1 => (1..=3_usize).prop_map(|n| Some(Wanted::Any(n)))];
+    (sample::select(kept), other)
+        .prop_map(|((attempt, same), other)| Move::Repeat {
+            attempt,
+            wanted: other.unwrap_or(same),
+        })
+        .boxed()
+}
+
+/// To the ends of what is under way, give or take a second; or just on.
+fn pass(world: &World) -> BoxedStrategy<Move> {
+    let mut ends = Vec::new();
+    for order in world.orders.values().filter(|order| order.is_open()) {
+        for end in [order.expires_at, order.hold_until] {
+            ends.extend([end, end + 1, end - 1]);
+        }
+    }
+    let mut late = vec![STARTS_AT];
+    for payment in world
+        .orders
+        .values()
+        .filter_map(|order| order.payment.as_ref())
+    {
+        if payment.paying == Paying::Voiding || payment.intent == Intent::RequiresCapture {
+            late.extend([
+                payment.begun_at + world.rules.late,
+                payment.begun_at + world.rules.late + 1,
+            ]);
+        }
+    }
+    let ahead = |ends: Vec<i64>| {
+        let left: Vec<i64> = ends
+            .into_iter()
+            .map(|end| end - world.now)
+            .filter(|left| *left > 0)
+            .collect();
+        (!left.is_empty()).then(|| sample::select(left).boxed())
+    };
+    let mut passing = vec![
+        (20, (1..=400_i64).boxed()),
+        (4, (900..=2000_i64).boxed()),
+        (1, Just(DAY).boxed()),
+    ];
+    passing.extend(ahead(ends).map(|ends| (60, ends)));
+    passing.extend(ahead(late).map(|late| (3, late)));
+    Union::new_weighted(passing)
+        .prop_map(|seconds| Move::Pass { seconds })
+        .boxed()
+}
+
+/// Paying, cancelling, timers.
+fn of_orders(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
+    let mut moves = Vec::new();
+    let ids = |open: bool| {
+        let orders = world
+            .orders
+            .iter()
+            .filter(move |(_, order)| order.is_open() == open);
+        some_of(orders.map(|(id, _)| *id))
+    };
+    let buyers: Vec<(Attempt, usize)> = world
+        .orders
+        .iter()
+        .map(|(id, order)| (*id, order.buyer))
+        .collect();
+    let owner = move |order: Attempt| {
+        buyers
+            .iter()
+            .find(|(id, _)| *id == order)
+            .map_or(0, |(_, who)| *who)
+    };
+    for (weight, orders) in [(8_u32, ids(true)), (1, ids(false))] {
+        let Some(orders) = orders else { continue };
+        let cards = prop_oneof![3 => Just(Card::Good), 2 => Just(Card::Declined), 6 => Just(Card::AsksTheBank)];
+        let by = owner.clone();
+        let pay = (orders.clone(), cards).prop_flat_map(move |(order, card)| {
+            mostly(by(order)).prop_map(move |who| Move::Pay { order, who, card })
+        });
+        let by = owner.clone();
+        let cancel = orders.clone().prop_flat_map(move |order| {
+            mostly(by(order)).prop_map(move |who| Move::Cancel { order, who })
+        });
+        moves.push((weight * 2, pay.boxed()));
+        moves.push((weight.div_ceil(4), cancel.boxed()));
+        moves.push((
+            weight.div_ceil(2),
+            orders.prop_map(|order| Move::Timer { order }).boxed(),
+        ));
+    }
+    moves
+}
+
+/// What a bank and a waiting buyer do.
+fn of_payments(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
+    let mut moves = Vec::new();
+    let ids = |asks: bool| {
+        let asking = move |id: &Attempt| {
+            let payment = world.payment(*id);
+            payment.is_some_and(|payment| (payment.intent == Intent::RequiresAction) == asks)
+        };
+        some_of(world.paid.iter().copied().filter(asking))
+    };
+    for (weight, orders) in [(8, ids(true)), (1, ids(false))] {
+        let Some(orders) = orders else { continue };
+        let at_bank = (orders.clone(), prop::bool::weighted(0.8))
+            .prop_map(|(order, approves)| Move::AtBank { order, approves });
+        moves.push((weight, at_bank.boxed()));
+        moves.push((1, orders.prop_map(|order| Move::Look { order }).boxed()));
+    }
+    moves
+}
+
+fn edit(world: &World) -> BoxedStrategy<Move> {
+    (
+        0..world.tickets.len(),
+        sample::select(&PRICES[..]),
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(|(ticket, price, stale)| Move::Edit {
+            ticket,
+            price,
+            stale,
+        })
+        .boxed()
+}
+
+fn withdraw(world: &World) -> BoxedStrategy<Move> {
+    (0..world.tickets.len())
+        .prop_map(|ticket| Move::Withdraw { ticket })
+        .boxed()
+}
+
+/// Of what is sold, and now and then of anything.
+fn refunds(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
+    let mut moves = Vec::new();
+    let any: Vec<TicketNo> = (0..world.tickets.len()).collect();
+    let is_sold = |ticket: &TicketNo| matches!(world.tickets[*ticket].place, Place::Sold(_));
+    let sold: Vec<TicketNo> = any.iter().copied().filter(is_sold).collect();
+    for (weight, of) in [(2, sold), (1, any)] {
+        if of.is_empty() {
+            continue;
+        }
+        let most = of.len().min(2);
+        let refund = (mostly(SELLER), sample::subsequence(of, 1..=most))
+            .prop_map(|(who, tickets)| Move::Refund { who, tickets });
+        moves.push((weight, refund.boxed()));
+    }
+    if let Some(orders) = some_of(world.orders.keys().copied()) {
+        let refund =
+            (mostly(SELLER), orders).prop_map(|(who, order)| Move::RefundOrder { who, order });
+        moves.push((1, refund.boxed()));
+    }
+    moves
+}

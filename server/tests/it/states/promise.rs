@@ -1,0 +1,473 @@
+//! What can be asked of the shop, and exactly what it must answer.
+//!
+//! Owns who may do what, and the kept answers; what becomes of tickets and orders is `model.rs`.
+
+use super::{
+    model::{Attempt, DAY, Intent, Line, Paying, Payment, Place, SELLER, State, TicketNo, World},
+    words::{Answer, Card, Move, Wanted, name},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+/// An answer that is kept for its key.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub who: usize,
+    pub wanted: Wanted,
+    pub at: i64,
+    pub answer: Answer,
+}
+
+/// The reference: the world, what was answered to each attempt, and the last answer.
+#[derive(Clone)]
+pub struct Model {
+    pub world: World,
+    pub attempts: BTreeMap<Attempt, Kept>,
+    /// What each order was made for.
+    pub made_for: BTreeMap<Attempt, Wanted>,
+    pub answer: Answer,
+}
+
+impl fmt::Debug for Model {
+    /// What a case began with; the moves that follow say the rest.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prices: Vec<i64> = self
+            .world
+            .tickets
+            .iter()
+            .map(|ticket| ticket.price)
+            .collect();
+        write!(f, "tickets at {prices:?}")
+    }
+}
+
+fn refused(http: u16, code: &'static str) -> Answer {
+    Answer::Refused {
+        http,
+        code,
+        retry_after: None,
+    }
+}
+
+fn conflict(code: &'static str) -> Answer {
+    refused(409, code)
+}
+
+/// Why an order in this state can be neither paid nor cancelled.
+fn at_its_end(state: State) -> Answer {
+    conflict(match state {
+        State::Created | State::AwaitingPayment => "payment_in_progress",
+        State::Complete => "order_complete",
+        State::Expired => "order_expired",
+        State::Cancelled => "order_cancelled",
+        State::Refunded => "order_refunded",
+    })
+}
+
+impl Model {
+    pub fn new(world: World) -> Self {
+        Self {
+            world,
+            attempts: BTreeMap::new(),
+            made_for: BTreeMap::new(),
+            answer: Answer::Silence,
+        }
+    }
+
+    /// Whether what it speaks of exists: shrinking may have taken it away.
+    pub fn allows(&self, next: &Move) -> bool {
+        let tickets = self.world.tickets.len();
+        let order = |order: &Attempt| self.world.orders.contains_key(order);
+        let paying = |id: &Attempt| order(id) && self.world.payment(*id).is_some();
+        match next {
+            Move::Reserve {
+                attempt, wanted, ..
+            } => {
+                let named =
+                    matches!(wanted, Wanted::Named(named) if named.iter().any(|t| *t >= tickets));
+                !named && !self.attempts.contains_key(attempt)
+            }
+            Move::Repeat { attempt, .. } => self.attempts.contains_key(attempt),
+            Move::AtBank { order, .. } | Move::Look { order } => paying(order),
+            Move::Pay { order: id, .. }
+            | Move::Cancel { order: id, .. }
+            | Move::Timer { order: id }
+            | Move::RefundOrder { order: id, .. } => order(id),
+            Move::Edit { ticket, .. } | Move::Withdraw { ticket } => *ticket < tickets,
+            Move::Refund { tickets: named, .. } => named.iter().all(|t| *t < tickets),
+            Move::WebhooksArrive | Move::Pass { .. } | Move::Sweep | Move::List { .. } => true,
+        }
+    }
+
+    pub fn make(&mut self, next: &Move) {
+        self.answer = match next {
+            Move::Reserve {
+                attempt,
+                who,
+                wanted,
+            } => self.attempt(*attempt, *who, wanted),
+            Move::Repeat { attempt, wanted } => {
+                self.attempt(*attempt, self.attempts[attempt].who, wanted)
+            }
+            Move::Pay { order, who, card } => self.pay(*order, *who, *card),
+            Move::AtBank { order, approves } => Answer::Did(self.at_bank(*order, *approves)),
+            Move::Look { order } => self.look(*order),
+            Move::Cancel { order, who } => self.cancel(*order, *who),
+            Move::Timer { order } => Answer::Did(self.world.expire(*order)),
+            Move::Sweep => Answer::Swept(self.world.sweep()),
+            Move::Edit {
+                ticket,
+                price,
+                stale,
+            } => self.edit(*ticket, *price, *stale),
+            Move::Withdraw { ticket } => self.withdraw(*ticket),
+            Move::Refund { who, tickets } => self.refund(*who, tickets),
+            Move::RefundOrder { who, order } => self.refund_order(*who, *order),
+            Move::WebhooksArrive => {
+                self.world.webhooks();
+                Answer::Silence
+            }
+            Move::Pass { seconds } => {
+                self.world.now += seconds;
+                Answer::Silence
+            }
+            Move::List { .. } if self.world.is_over() => conflict("event_over"),
+            Move::List { price } => {
+                self.world.list(*price);
+                Answer::Ticket {
+                    http: 201,
+                    price: *price,
+                }
+            }
+        };
+        if let Answer::Refused { code, .. } = self.answer {
+            self.world.mark(code);
+        }
+    }
+
+    /// A key is answered once a day; an order knows its key for ever.
+    fn attempt(&mut self, attempt: Attempt, who: usize, wanted: &Wanted) -> Answer {
+        if let Some(kept) = self.attempts.get(&attempt)
+            && self.world.now - kept.at < DAY
+        {
+            if kept.wanted == *wanted {
+                let answer = kept.answer.clone();
+                self.world.mark("answered again");
+                return answer;
+            }
+            return conflict("idempotency_mismatch");
+        }
+        let answer = match self.made_for.get(&attempt) {
+            Some(made_for) if *made_for != wanted.sorted() => conflict("idempotency_mismatch"),
+            Some(_) => {
+                self.world.mark("known after a day");
+                self.order_answer(attempt)
+            }
+            None => self.reserve(attempt, who, wanted),
+        };
+        let kept = Kept {
+            who,
+            wanted: wanted.clone(),
+            at: self.world.now,
+            answer: answer.clone(),
+        };
+        self.attempts.insert(attempt, kept);
+        answer
+    }
+
+    fn order_answer(&self, order: Attempt) -> Answer {
+        let of = self.world.order(order);
+        Answer::Order {
+            order,
+            status: name(self.world.seen(order)),
+            total: of.total(),
+            tickets: of.lines.iter().map(|line| line.ticket).collect(),
+        }
+    }
+
+    fn reserve(&mut self, attempt: Attempt, who: usize, wanted: &Wanted) -> Answer {
+        let taken = match wanted {
+            Wanted::Named(named) => self.named(who, named),
+            Wanted::Any(quantity) => self.cheapest(who, *quantity),
+        };
+        match taken {
+            Ok(tickets) => {
+                self.world.hold(attempt, who, &tickets);
+                self.made_for.insert(attempt, wanted.sorted());
+                self.order_answer(attempt)
+            }
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// All of these or none; the first that stands in the way says why.
+    fn named(&mut self, who: usize, named: &[TicketNo]) -> Result<Vec<TicketNo>, Answer> {
+        if self.world.is_over() {
+            return Err(conflict("event_over"));
+        }
+        let mut wanted = named.to_vec();
+        wanted.sort_unstable();
+        for &ticket in &wanted {
+            match self.world.tickets[ticket].place {
+                Place::Sold(_) => return Err(conflict("ticket_sold")),
+                Place::Withdrawn => return Err(conflict("ticket_withdrawn")),
+                Place::Listed(_) if who == SELLER => return Err(conflict("own_ticket")),
+                Place::Listed(_) => {}
+            }
+            if let Some(left) = self.world.held_for(ticket) {
+                return Err(Answer::Refused {
+                    http: 409,
+                    code: "ticket_reserved",
+                    retry_after: Some(left),
+                });
+            }
+        }
+        self.expire_lapsed(&wanted);
+        Ok(wanted)
+    }
+
+    fn cheapest(&mut self, who: usize, quantity: usize) -> Result<Vec<TicketNo>, Answer> {
+        let all: Vec<TicketNo> = (0..self.world.tickets.len()).collect();
+        self.expire_lapsed(&all);
+        if self.world.is_over() {
+            return Err(conflict("event_over"));
+        }
+        let is_free = |ticket: &TicketNo| {
+            who != SELLER && self.world.tickets[*ticket].place == Place::Listed(None)
+        };
+        let mut free: Vec<TicketNo> = all.into_iter().filter(is_free).collect();
+        free.sort_by_key(|ticket| (self.world.tickets[*ticket].price, *ticket));
+        if free.len() < quantity {
+            return Err(conflict("not_enough_tickets"));
+        }
+        free.truncate(quantity);
+        Ok(free)
+    }
+
+    /// Who takes a ticket first tidies up after the order whose hold on it ran out.
+    fn expire_lapsed(&mut self, tickets: &[TicketNo]) {
+        for &ticket in tickets {
+            if let Some(holder) = self.world.lapsed_holder(ticket) {
+                self.world.mark("a rival expired it");
+                self.world.expire(holder);
+            }
+        }
+    }
+
+    fn pay(&mut self, order: Attempt, who: usize, card: Card) -> Answer {
+        let (now, grace) = (self.world.now, self.world.rules.grace);
+        let of = self.world.order_mut(order);
+        if of.buyer != who {
+            return refused(404, "not_found");
+        }
+        if !of.is_open() {
+            return at_its_end(of.state);
+        }
+        // Within the grace its tickets are still held, but nothing more can be begun.
+        if of.expires_at <= now {
+            return at_its_end(State::Expired);
+        }
+        if of.payment.is_none() {
+            of.state = State::AwaitingPayment;
+            of.hold_until = of.expires_at + grace;
+            of.payment = Some(Payment {
+                begun_at: now,
+                paying: Paying::Open,
+                intent: Intent::RequiresPaymentMethod,
+                received: 0,
+                refunded: 0,
+            });
+            self.world.paid.push(order);
+        }
+        // The bank has said yes already, only nobody has heard of it: the card before is charged.
+        if self.world.payment_mut(order).intent == Intent::RequiresCapture {
+            self.world.mark("paid by the card before");
+            self.world.complete(order);
+            return Answer::Payment {
+                http: 201,
+                status: "captured",
+            };
+        }
+        self.charge(order, card)
+    }
+
+    fn charge(&mut self, order: Attempt, card: Card) -> Answer {
+        let payment = self.world.payment_mut(order);
+        match card {
+            Card::Good => {
+                self.world.complete(order);
+                Answer::Payment {
+                    http: 201,
+                    status: "captured",
+                }
+            }
+            Card::Declined => {
+                payment.paying = Paying::Open;
+                payment.intent = Intent::RequiresPaymentMethod;
+                refused(402, "card_declined")
+            }
+            Card::AsksTheBank => {
+                payment.paying = Paying::RequiresAction;
+                payment.intent = Intent::RequiresAction;
+                Answer::Payment {
+                    http: 202,
+                    status: "requires_action",
+                }
+            }
+        }
+    }
+
+    /// The bank has heard from the buyer. False: it was not waiting.
+    fn at_bank(&mut self, order: Attempt, approves: bool) -> bool {
+        let payment = self.world.payment_mut(order);
+        let waits = payment.intent == Intent::RequiresAction;
+        if waits {
+            payment.intent = if approves {
+                Intent::RequiresCapture
+            } else {
+                Intent::RequiresPaymentMethod
+            };
+        }
+        waits
+    }
+
+    fn look(&mut self, order: Attempt) -> Answer {
+        let paying = self.world.payment_mut(order).paying;
+        if matches!(paying, Paying::RequiresAction | Paying::Voiding) {
+            self.world.hear(order);
+        }
+        let status = match self.world.payment_mut(order).paying {
+            Paying::Open => "declined",
+            Paying::RequiresAction => "requires_action",
+            Paying::Captured => "captured",
+            Paying::Voiding | Paying::Voided => "voided",
+            Paying::Refunded => "refunded",
+        };
+        Answer::Payment { http: 200, status }
+    }
+
+    fn cancel(&mut self, order: Attempt, who: usize) -> Answer {
+        if self.world.order(order).buyer != who {
+            return refused(404, "not_found");
+        }
+        match self.world.seen(order) {
+            State::Created | State::AwaitingPayment => {
+                self.world.give_back(order, State::Cancelled);
+                Answer::Gone
+            }
+            State::Cancelled => Answer::Gone,
+            end => at_its_end(end),
+        }
+    }
+
+    /// Why a seller cannot change this ticket, if so.
+    fn untouchable(&self, ticket: TicketNo) -> Option<Answer> {
+        match self.world.tickets[ticket].place {
+            Place::Sold(_) => Some(conflict("ticket_sold")),
+            Place::Withdrawn => Some(conflict("ticket_withdrawn")),
+            Place::Listed(_) => self.world.held_for(ticket).map(|left| Answer::Refused {
+                http: 409,
+                code: "ticket_reserved",
+                retry_after: Some(left),
+            }),
+        }
+    }
+
+    fn edit(&mut self, ticket: TicketNo, price: i64, stale: bool) -> Answer {
+        if let Some(refusal) = self.untouchable(ticket) {
+            return refusal;
+        }
+        if stale {
+            return conflict("version_conflict");
+        }
+        if self.world.is_over() {
+            return conflict("event_over");
+        }
+        let edited = &mut self.world.tickets[ticket];
+        edited.price = price;
+        edited.changes += 1;
+        Answer::Ticket { http: 200, price }
+    }
+
+    fn withdraw(&mut self, ticket: TicketNo) -> Answer {
+        if let Some(refusal) = self.untouchable(ticket) {
+            return refusal;
+        }
+        let withdrawn = &mut self.world.tickets[ticket];
+        withdrawn.place = Place::Withdrawn;
+        withdrawn.changes += 1;
+        Answer::Gone
+    }
+
+    fn refund(&mut self, who: usize, tickets: &[TicketNo]) -> Answer {
+        if who != SELLER {
+            return refused(404, "not_found");
+        }
+        let live_in = |ticket: &TicketNo| {
+            let is_live = |line: &Line| line.live && line.ticket == *ticket;
+            let mut orders = self.world.orders.iter();
+            orders
+                .find(|(_, order)| order.lines.iter().any(is_live))
+                .map(|(order, _)| *order)
+        };
+        let orders: BTreeSet<Option<Attempt>> = tickets.iter().map(live_in).collect();
+        let of: Vec<Option<Attempt>> = orders.into_iter().collect();
+        match of.as_slice() {
+            [Some(order)] if self.world.order(*order).state == State::Complete => {
+                self.pay_back(*order, tickets)
+            }
+            [Some(_)] => conflict("not_sold"),
+            of if of.contains(&None) => conflict("not_sold"),
+            // Of several orders.
+            _ => refused(400, "invalid"),
+        }
+    }
+
+    fn refund_order(&mut self, who: usize, order: Attempt) -> Answer {
+        if who != SELLER {
+            return refused(404, "not_found");
+        }
+        if self.world.order(order).state != State::Complete {
+            return conflict("not_sold");
+        }
+        let live = self
+            .world
+            .order(order)
+            .lines
+            .iter()
+            .filter(|line| line.live);
+        let tickets: Vec<TicketNo> = live.map(|line| line.ticket).collect();
+        self.pay_back(order, &tickets)
+    }
+
+    fn pay_back(&mut self, order: Attempt, tickets: &[TicketNo]) -> Answer {
+        let of = self.world.order_mut(order);
+        let mut amount = 0;
+        for line in of
+            .lines
+            .iter_mut()
+            .filter(|line| tickets.contains(&line.ticket))
+        {
+            line.live = false;
+            amount += line.price;
+        }
+        let all = of.lines.iter().all(|line| !line.live);
+        if all {
+            of.state = State::Refunded;
+        }
+        let payment = self.world.payment_mut(order);
+        payment.refunded += amount;
+        if all {
+            payment.paying = Paying::Refunded;
+        } else {
+            self.world.mark("refunded in part");
+        }
+        for &ticket in tickets {
+            self.world.tickets[ticket].place = Place::Withdrawn;
+            self.world.tickets[ticket].changes += 1;
+        }
+        Answer::Refund { amount }
+    }
+}

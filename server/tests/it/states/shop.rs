@@ -1,0 +1,518 @@
+//! The shop beside the model: each move made over HTTP, and everything compared after it.
+//!
+//! Owns the translation between numbers and ids. A shop serves one case, so that a failure shrinks
+//! to moves and never to what an earlier case left behind.
+
+use super::{
+    model::{Attempt, Intent, Place, SELLER, STARTS_AT, World},
+    moves::{Belief, Promise},
+    promise::Model,
+    words::{Card, Move, Wanted, name},
+};
+use crate::support::{self, App, Client, path};
+use proptest_state_machine::StateMachineTest;
+use serde_json::{Value, json};
+use stagedoor::clock::Clock;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+};
+use tokio::runtime::Runtime;
+
+/// Where the shop keeps its things.
+pub trait Engine: 'static {
+    fn open() -> impl Future<Output = App>;
+}
+
+pub struct Sqlite;
+
+impl Engine for Sqlite {
+    fn open() -> impl Future<Output = App> {
+        App::on_sqlite()
+    }
+}
+
+pub struct Postgres;
+
+impl Engine for Postgres {
+    fn open() -> impl Future<Output = App> {
+        App::on_postgres()
+    }
+}
+
+/// A shop on this engine, held against this belief.
+pub struct Beside<E, B>(PhantomData<(E, B)>);
+
+impl<E: Engine, B: Belief> StateMachineTest for Beside<E, B> {
+    type SystemUnderTest = Shop;
+    type Reference = Promise<B>;
+
+    fn init_test(model: &Model) -> Shop {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let seen = runtime.block_on(Seen::open::<E>(&model.world));
+        Shop {
+            runtime,
+            seen: Some(seen),
+        }
+    }
+
+    fn apply(mut shop: Shop, model: &Model, next: Move) -> Shop {
+        let seen = shop.seen.as_mut().unwrap();
+        let answer = shop.runtime.block_on(seen.make(&next));
+        seen.learn(&next, &answer);
+        let (got, promised) = (seen.read(&answer), model.answer.to_string());
+        assert!(
+            got == promised,
+            "{next:?} got {got}, promised was {promised}: {answer:?}"
+        );
+        shop
+    }
+
+    fn check_invariants(shop: &Shop, model: &Model) {
+        shop.runtime.block_on(shop.seen().agrees_with(&model.world));
+    }
+
+    /// Lets everything come to its end, and looks once more, at the books as well.
+    fn teardown(shop: Shop, mut model: Model) {
+        const LONG: i64 = 3600;
+        let world = &mut model.world;
+        shop.runtime.block_on(async {
+            let seen = shop.seen();
+            seen.app.webhooks_arrive().await;
+            world.webhooks();
+            seen.app.clock.advance(LONG);
+            world.now += LONG;
+            assert_eq!(seen.app.sweep().await, world.sweep(), "the last sweep");
+            seen.agrees_with(world).await;
+            seen.app.assert_sound().await;
+            assert_eq!(seen.app.captured_minor(), world.money());
+            assert!(
+                seen.app.incidents().await.is_empty(),
+                "a person was asked for help"
+            );
+        });
+    }
+}
+
+/// A shop, and the runtime that it and its clients run on, one step at a time.
+pub struct Shop {
+    runtime: Runtime,
+    seen: Option<Seen>,
+}
+
+impl Shop {
+    fn seen(&self) -> &Seen {
+        self.seen.as_ref().unwrap()
+    }
+}
+
+impl Drop for Shop {
+    /// Also where a comparison has failed, or shrinking would fill the server with databases.
+    fn drop(&mut self) {
+        if let Some(seen) = self.seen.take() {
+            self.runtime.block_on(seen.app.close());
+        }
+    }
+}
+
+/// The shop as its users see it.
+struct Seen {
+    app: App,
+    event: Value,
+    /// The buyers, and the seller behind them.
+    users: Vec<Client>,
+    tickets: Vec<Value>,
+    orders: BTreeMap<Attempt, Value>,
+    /// Whose attempt it was.
+    buyers: BTreeMap<Attempt, usize>,
+}
+
+/// What came back: over HTTP, or from what time and banks did.
+#[derive(Debug)]
+enum Heard {
+    Http(support::Answer),
+    Did(bool),
+    Swept(usize),
+    Silence,
+}
+
+impl Seen {
+    async fn open<E: Engine>(world: &World) -> Self {
+        let app = E::open().await;
+        let mut users = Vec::new();
+        for name in ["ann", "bob", "cleo", "seller"] {
+            users.push(app.user(name).await);
+        }
+        let starts_at = app.clock.now() + jiff::SignedDuration::from_secs(STARTS_AT);
+        let event = users[SELLER]
+            .event_with(json!({"startsAt": starts_at.to_string()}))
+            .await;
+        let mut tickets = Vec::new();
+        for ticket in &world.tickets {
+            tickets.push(users[SELLER].ticket(&event, ticket.price).await);
+        }
+        Self {
+            app,
+            event,
+            users,
+            tickets,
+            orders: BTreeMap::new(),
+            buyers: BTreeMap::new(),
+        }
+    }
+
+    async fn make(&mut self, next: &Move) -> Heard {
+        if let Some(answer) = self.ask(next).await {
+            return Heard::Http(answer);
+        }
+        let app = &self.app;
+        match next {
+            Move::AtBank { order, approves } => {
+                let intent = self.intent(*order).await;
+                Heard::Did(app.double.answer_at_bank(&intent, *approves))
+            }
+            Move::Timer { order } => Heard::Did(app.expire(&self.orders[order]).await),
+            Move::Sweep => Heard::Swept(app.sweep().await),
+            Move::WebhooksArrive => {
+                app.webhooks_arrive().await;
+                Heard::Silence
+            }
+            Move::Pass { seconds } => {
+                app.clock.advance(*seconds);
+                Heard::Silence
+            }
+            other => panic!("nobody makes {other:?}"),
+        }
+    }
+
+    /// The answer to what somebody asks of the shop; none if the move is not theirs.
+    async fn ask(&mut self, next: &Move) -> Option<support::Answer> {
+        let seller = &self.users[SELLER];
+        Some(match next {
+            Move::Reserve {
+                attempt,
+                who,
+                wanted,
+            } => {
+                self.buyers.insert(*attempt, *who);
+                self.reserve(*attempt, wanted).await
+            }
+            Move::Repeat { attempt, wanted } => self.reserve(*attempt, wanted).await,
+            Move::Pay { order, who, card } => {
+                let token = match card {
+                    Card::Good => "pm_card_visa",
+                    Card::Declined => "pm_card_chargeDeclined",
+                    Card::AsksTheBank => "pm_card_threeDSecure2Required",
+                };
+                self.users[*who].pay(&self.orders[order], token).await
+            }
+            Move::Look { order } => {
+                let (buyer, payment) = self.payment(*order).await;
+                buyer.get(&format!("/api/payments/{payment}")).await
+            }
+            Move::Cancel { order, who } => self.users[*who].cancel(&self.orders[order]).await,
+            Move::List { price } => {
+                let body = json!({"eventId": self.event["id"], "priceMinor": price});
+                seller.post("/api/tickets", body).await
+            }
+            Move::Edit {
+                ticket,
+                price,
+                stale,
+            } => {
+                let ticket = &self.tickets[*ticket];
+                let version = seller.ticket_now(ticket).await["version"].as_i64().unwrap();
+                let edit = json!({"priceMinor": price, "version": version - i64::from(*stale)});
+                seller.put(&path("tickets", ticket), edit).await
+            }
+            Move::Withdraw { ticket } => {
+                seller
+                    .delete(&path("tickets", &self.tickets[*ticket]))
+                    .await
+            }
+            Move::Refund { who, tickets } => {
+                let tickets: Vec<&Value> = tickets
+                    .iter()
+                    .map(|ticket| &self.tickets[*ticket])
+                    .collect();
+                self.users[*who].refund(&tickets).await
+            }
+            Move::RefundOrder { who, order } => {
+                self.users[*who].refund_order(&self.orders[order]).await
+            }
+            _ => return None,
+        })
+    }
+
+    async fn reserve(&self, attempt: Attempt, wanted: &Wanted) -> support::Answer {
+        let body = match wanted {
+            Wanted::Named(named) => {
+                let ids: Vec<&Value> = named
+                    .iter()
+                    .map(|ticket| &self.tickets[*ticket]["id"])
+                    .collect();
+                json!({"ticketIds": ids})
+            }
+            Wanted::Any(quantity) => json!({"eventId": self.event["id"], "quantity": quantity}),
+        };
+        let key = format!("attempt-{attempt}");
+        let headers = [("idempotency-key", key.as_str())];
+        let buyer = &self.users[self.buyers[&attempt]];
+        buyer.json("POST", "/api/orders", &headers, body).await
+    }
+
+    /// The order's buyer, and the id of its payment.
+    async fn payment(&self, order: Attempt) -> (&Client, String) {
+        let buyer = &self.users[self.buyers[&order]];
+        let now = buyer.order(&self.orders[&order]).await;
+        (buyer, now["paymentId"].as_str().unwrap().to_owned())
+    }
+
+    /// Stripe's name for the order's payment.
+    async fn intent(&self, order: Attempt) -> String {
+        let (_, payment) = self.payment(order).await;
+        let ours =
+            |line: &stripe_double::JournalLine| line.metadata.values().any(|id| *id == payment);
+        let journal = self.app.journal();
+        journal
+            .into_iter()
+            .find(ours)
+            .expect("Stripe knows the payment")
+            .id
+    }
+
+    /// Remembers the ids of what is new.
+    fn learn(&mut self, next: &Move, heard: &Heard) {
+        let Heard::Http(answer) = heard else { return };
+        if answer.status != 201 {
+            return;
+        }
+        match next {
+            Move::Reserve { attempt, .. } | Move::Repeat { attempt, .. } => {
+                self.orders
+                    .entry(*attempt)
+                    .or_insert_with(|| answer.body.clone());
+            }
+            Move::List { .. } => self.tickets.push(answer.body.clone()),
+            _ => {}
+        }
+    }
+
+    /// The answer in the model's words.
+    fn read(&self, heard: &Heard) -> String {
+        let answer = match heard {
+            Heard::Http(answer) => answer,
+            Heard::Did(did) => return format!("did {did}"),
+            Heard::Swept(orders) => return format!("swept {orders}"),
+            Heard::Silence => return "nothing".to_owned(),
+        };
+        let (http, body) = (answer.status, &answer.body);
+        if http >= 400 {
+            let code = body["code"].as_str().unwrap_or("?");
+            return format!("{http} {code} {}", body["retryAfterSeconds"]);
+        }
+        let word = body["status"].as_str().unwrap_or("?");
+        if http == 204 {
+            "204".to_owned()
+        } else if let Some(tickets) = body["tickets"].as_array() {
+            let tickets = self.numbers(tickets);
+            let order = self
+                .orders
+                .iter()
+                .find(|(_, known)| known["id"] == body["id"]);
+            let order = order.map_or("?".to_owned(), |(attempt, _)| attempt.to_string());
+            format!(
+                "{http} order {order} {word} {} {tickets:?}",
+                body["totalMinor"]
+            )
+        } else if body["ticketIds"].is_array() {
+            format!("{http} refund {word} {}", body["amountMinor"])
+        } else if body["amountMinor"].is_i64() {
+            format!("{http} payment {word}")
+        } else {
+            format!("{http} ticket {}", body["priceMinor"])
+        }
+    }
+
+    fn numbers(&self, tickets: &[Value]) -> BTreeSet<usize> {
+        let number = |ticket: &Value| {
+            self.tickets
+                .iter()
+                .position(|known| known["id"] == ticket["id"])
+        };
+        tickets
+            .iter()
+            .map(|ticket| number(ticket).unwrap_or(usize::MAX))
+            .collect()
+    }
+
+    /// Every ticket, every order and every payment at Stripe is as the model has it.
+    async fn agrees_with(&self, world: &World) {
+        let listed = format!(
+            "/api/tickets?eventId={}&sellerId=me&limit=100",
+            self.event["id"].as_str().unwrap()
+        );
+        let orders = "/api/orders?limit=100";
+        let (tickets, ann, bob, cleo) = futures::join!(
+            self.users[SELLER].get(&listed),
+            self.users[0].get(orders),
+            self.users[1].get(orders),
+            self.users[2].get(orders),
+        );
+        same(
+            "ticket",
+            self.tickets_seen(&tickets.expect(200)),
+            tickets_of(world),
+        );
+        for (buyer, seen) in [ann, bob, cleo].into_iter().enumerate() {
+            same(
+                "order",
+                self.orders_seen(&seen.expect(200)),
+                orders_of(world, buyer),
+            );
+        }
+        same("payment of order", self.journal_seen(), journal_of(world));
+    }
+
+    fn tickets_seen(&self, body: &Value) -> BTreeMap<usize, String> {
+        let all = body["tickets"].as_array().unwrap();
+        let told = all.iter().map(|ticket| {
+            let number = self
+                .tickets
+                .iter()
+                .position(|known| known["id"] == ticket["id"]);
+            let told = format!(
+                "{} at {}, {} s left",
+                ticket["status"].as_str().unwrap(),
+                ticket["priceMinor"],
+                ticket["reservedSecondsLeft"]
+            );
+            (number.expect("a ticket that nobody listed"), told)
+        });
+        told.collect()
+    }
+
+    fn orders_seen(&self, body: &Value) -> BTreeMap<Attempt, String> {
+        let all = body["orders"].as_array().unwrap();
+        let told = all.iter().map(|order| {
+            let known = self
+                .orders
+                .iter()
+                .find(|(_, known)| known["id"] == order["id"]);
+            let (attempt, _) = known.expect("an order that nobody made");
+            let told = format!(
+                "{}, {} s left, {} for {:?}, payment: {}",
+                order["status"].as_str().unwrap(),
+                order["secondsLeft"],
+                order["totalMinor"],
+                self.numbers(order["tickets"].as_array().unwrap()),
+                !order["paymentId"].is_null(),
+            );
+            (*attempt, told)
+        });
+        told.collect()
+    }
+
+    /// Stripe's own books, by the orders that they name.
+    fn journal_seen(&self) -> BTreeMap<Attempt, String> {
+        let journal = self.app.journal();
+        let mut told = BTreeMap::new();
+        for line in &journal {
+            let names = |order: &Value| line.metadata.values().any(|id| order["id"] == id.as_str());
+            let order = self.orders.iter().find(|(_, order)| names(order));
+            let (attempt, _) = order.expect("a payment for no order");
+            let text = format!(
+                "{} of {}, {} taken, {} back",
+                line.status, line.amount, line.amount_received, line.amount_refunded
+            );
+            assert!(
+                told.insert(*attempt, text).is_none(),
+                "two intents for one order"
+            );
+        }
+        told
+    }
+}
+
+/// Fails with what differs, and with nothing else.
+#[track_caller]
+fn same(what: &str, mut seen: BTreeMap<usize, String>, mut promised: BTreeMap<usize, String>) {
+    let equal: Vec<usize> = seen
+        .iter()
+        .filter(|(number, told)| promised.get(number) == Some(told))
+        .map(|(number, _)| *number)
+        .collect();
+    for number in equal {
+        seen.remove(&number);
+        promised.remove(&number);
+    }
+    let agree = seen.is_empty() && promised.is_empty();
+    assert!(
+        agree,
+        "{what}: the shop says {seen:?}, promised was {promised:?}"
+    );
+}
+
+fn tickets_of(world: &World) -> BTreeMap<usize, String> {
+    let told = world.tickets.iter().enumerate().map(|(number, ticket)| {
+        let left = world.held_for(number);
+        let status = match ticket.place {
+            Place::Sold(_) => "sold",
+            Place::Withdrawn => "withdrawn",
+            Place::Listed(_) if left.is_some() => "reserved",
+            Place::Listed(_) => "available",
+        };
+        let told = format!("{} at {}, {} s left", status, ticket.price, json!(left));
+        (number, told)
+    });
+    told.collect()
+}
+
+fn orders_of(world: &World, buyer: usize) -> BTreeMap<Attempt, String> {
+    let own = world
+        .orders
+        .iter()
+        .filter(|(_, order)| order.buyer == buyer);
+    let told = own.map(|(attempt, order)| {
+        let left = if order.is_open() {
+            (order.expires_at - world.now).max(0)
+        } else {
+            0
+        };
+        let tickets: BTreeSet<usize> = order.lines.iter().map(|line| line.ticket).collect();
+        let told = format!(
+            "{}, {left} s left, {} for {tickets:?}, payment: {}",
+            name(world.seen(*attempt)),
+            order.total(),
+            order.payment.is_some(),
+        );
+        (*attempt, told)
+    });
+    told.collect()
+}
+
+fn journal_of(world: &World) -> BTreeMap<Attempt, String> {
+    let paid = world
+        .paid
+        .iter()
+        .map(|attempt| (*attempt, world.order(*attempt)));
+    let told = paid.filter_map(|(attempt, order)| {
+        let payment = order.payment.as_ref()?;
+        let status = match payment.intent {
+            Intent::RequiresPaymentMethod => "requires_payment_method",
+            Intent::RequiresAction => "requires_action",
+            Intent::RequiresCapture => "requires_capture",
+            Intent::Canceled => "canceled",
+            Intent::Succeeded => "succeeded",
+        };
+        let (total, taken, back) = (order.total(), payment.received, payment.refunded);
+        Some((
+            attempt,
+            format!("{status} of {total}, {taken} taken, {back} back"),
+        ))
+    });
+    told.collect()
+}

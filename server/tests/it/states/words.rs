@@ -1,0 +1,171 @@
+//! The words that model and shop have in common: what is done, and what is answered. Knows no rule.
+
+use super::model::{Attempt, State, TicketNo};
+use std::{collections::BTreeSet, fmt};
+
+/// One thing that somebody does, or that time does.
+#[derive(Debug, Clone)]
+pub enum Move {
+    Reserve {
+        attempt: Attempt,
+        who: usize,
+        wanted: Wanted,
+    },
+    /// The same Idempotency-Key again, perhaps with another body.
+    Repeat {
+        attempt: Attempt,
+        wanted: Wanted,
+    },
+    Pay {
+        order: Attempt,
+        who: usize,
+        card: Card,
+    },
+    AtBank {
+        order: Attempt,
+        approves: bool,
+    },
+    WebhooksArrive,
+    /// The buyer's page asks how the payment stands.
+    Look {
+        order: Attempt,
+    },
+    Cancel {
+        order: Attempt,
+        who: usize,
+    },
+    Pass {
+        seconds: i64,
+    },
+    Sweep,
+    /// The order's timer goes off, on time or not.
+    Timer {
+        order: Attempt,
+    },
+    List {
+        price: i64,
+    },
+    Edit {
+        ticket: TicketNo,
+        price: i64,
+        stale: bool,
+    },
+    Withdraw {
+        ticket: TicketNo,
+    },
+    Refund {
+        who: usize,
+        tickets: Vec<TicketNo>,
+    },
+    RefundOrder {
+        who: usize,
+        order: Attempt,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    Named(Vec<TicketNo>),
+    Any(usize),
+}
+
+impl Wanted {
+    /// In whatever order tickets are named, it is the same that is asked for.
+    pub fn sorted(&self) -> Self {
+        let mut sorted = self.clone();
+        if let Self::Named(named) = &mut sorted {
+            named.sort_unstable();
+        }
+        sorted
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Card {
+    Good,
+    Declined,
+    AsksTheBank,
+}
+
+/// What must come of a move.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Nothing is said.
+    Silence,
+    /// 201, and this order, as it was at that moment.
+    Order {
+        order: Attempt,
+        status: &'static str,
+        total: i64,
+        tickets: BTreeSet<TicketNo>,
+    },
+    Payment {
+        http: u16,
+        status: &'static str,
+    },
+    Refused {
+        http: u16,
+        code: &'static str,
+        retry_after: Option<i64>,
+    },
+    Refund {
+        amount: i64,
+    },
+    /// A ticket at this price.
+    Ticket {
+        http: u16,
+        price: i64,
+    },
+    /// 204.
+    Gone,
+    /// Whether it did anything.
+    Did(bool),
+    Swept(usize),
+}
+
+impl fmt::Display for Answer {
+    /// As `shop.rs` reads what comes over the wire.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silence => f.write_str("nothing"),
+            Self::Order {
+                order,
+                status,
+                total,
+                tickets,
+            } => {
+                write!(f, "201 order {order} {status} {total} {tickets:?}")
+            }
+            Self::Payment { http, status } => write!(f, "{http} payment {status}"),
+            Self::Refused {
+                http,
+                code,
+                retry_after: None,
+            } => write!(f, "{http} {code} null"),
+            Self::Refused {
+                http,
+                code,
+                retry_after: Some(seconds),
+            } => {
+                write!(f, "{http} {code} {seconds}")
+            }
+            Self::Refund { amount } => write!(f, "201 refund succeeded {amount}"),
+            Self::Ticket { http, price } => write!(f, "{http} ticket {price}"),
+            Self::Gone => f.write_str("204"),
+            Self::Did(did) => write!(f, "did {did}"),
+            Self::Swept(orders) => write!(f, "swept {orders}"),
+        }
+    }
+}
+
+/// As the API names it.
+pub fn name(state: State) -> &'static str {
+    match state {
+        State::Created => "created",
+        State::AwaitingPayment => "awaiting_payment",
+        State::Complete => "complete",
+        State::Expired => "expired",
+        State::Cancelled => "cancelled",
+        State::Refunded => "refunded",
+    }
+}
