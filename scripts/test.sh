@@ -36,7 +36,10 @@ phase() {
 finish() {
   printf '\n'
   [ ${#summary[@]} -eq 0 ] || printf '  %s\n' "${summary[@]}"
-  printf '  %-52s %5ds\n\n%d passed, %d failed\n' total "$SECONDS" "$passed" "$failed"
+  printf '  %-52s %5ds\n\n' total "$SECONDS"
+  # A seed in the log above is a history only together with the code that it ran.
+  [ "$failed" -eq 0 ] || printf 'at commit %s\n' "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+  printf '%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" -eq 0 ]
   exit
 }
