@@ -35,7 +35,7 @@ unit: ## Rust tests on SQLite and on a private PostgreSQL and Redis (ARGS='name 
 e2e: ## browser tests against the finished binary (ARGS='--project desktop buy')
 	@exec scripts/test.sh e2e $(ARGS)
 
-soak: ## kill the server at random under paying buyers, for MINUTES=10 (STAGEDOOR_TEST_SEED repeats a run)
+soak: ## the long tests: kills under paying buyers, simulated histories, for MINUTES=10 (STAGEDOOR_TEST_SEED repeats)
 	@exec scripts/soak.sh
 
 deny: ## licences, bans and advisories of all dependencies (needs cargo-deny)
