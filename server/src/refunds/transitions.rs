@@ -202,21 +202,7 @@ async fn succeeded(
     refund: &RefundRow,
     now: i64,
 ) -> FaultResult<()> {
-    if !store::payment_refunded_add(conn, payment.id, refund.amount_minor).await? {
-        return Err(Fault::unexpected(
-            "more goes back than was taken",
-            refund.id.to_string(),
-        ));
-    }
-    let shares = shares(conn, refund).await?;
-    let entry = Entry {
-        happened: Happened::Refunded(refund.id),
-        payment: payment.id,
-        currency: refund.currency,
-        shares: &shares,
-        at_micros: now,
-    };
-    ledger::record(conn, &entry).await?;
+    book(conn, payment, refund, Happened::Refunded(refund.id), now).await?;
     mail::queue(conn, mail::Kind::OrderRefunded, refund.id, now).await?;
     metrics::counter!("stagedoor_refunds_total", "result" => "succeeded").increment(1);
     let lines = lines(conn, refund.id).await?;
@@ -280,21 +266,14 @@ async fn take_back_in(
     refund: &RefundRow,
     now: i64,
 ) -> FaultResult<()> {
-    if !store::payment_refunded_add(conn, payment.id, -refund.amount_minor).await? {
-        return Err(Fault::unexpected(
-            "a refund came back that never went",
-            refund.id.to_string(),
-        ));
-    }
-    let shares = shares(conn, refund).await?;
-    let entry = Entry {
-        happened: Happened::RefundFailed(refund.id),
-        payment: payment.id,
-        currency: refund.currency,
-        shares: &shares,
-        at_micros: now,
-    };
-    ledger::record(conn, &entry).await?;
+    book(
+        conn,
+        payment,
+        refund,
+        Happened::RefundFailed(refund.id),
+        now,
+    )
+    .await?;
     let restored =
         holds::tickets_restore(conn, refund.order, refund.id, payment.buyer, now).await?;
     if restored != lines(conn, refund.id).await?.len() {
@@ -304,6 +283,35 @@ async fn take_back_in(
         ));
     }
     Ok(())
+}
+
+/// The money of a refund goes into the books: out, or, if it failed after all, in again.
+async fn book(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    refund: &RefundRow,
+    happened: Happened,
+    now: i64,
+) -> FaultResult<()> {
+    let refunded = match happened {
+        Happened::RefundFailed(_) => -refund.amount_minor,
+        _ => refund.amount_minor,
+    };
+    if !store::payment_refunded_add(conn, payment.id, refunded).await? {
+        return Err(Fault::unexpected(
+            "more goes back than was taken, or comes back than went",
+            refund.id.to_string(),
+        ));
+    }
+    let shares = shares(conn, refund).await?;
+    let entry = Entry {
+        happened,
+        payment: payment.id,
+        currency: refund.currency,
+        shares: &shares,
+        at_micros: now,
+    };
+    ledger::record(conn, &entry).await
 }
 
 async fn lines(conn: &mut Conn, refund: RefundId) -> Result<Vec<TicketId>, sqlx::Error> {
