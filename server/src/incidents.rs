@@ -11,10 +11,12 @@ use crate::{
 use app::ids::{OrderId, PaymentId};
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, query};
 use std::fmt::Display;
+use strum::IntoStaticStr;
 use uuid::Uuid;
 
 /// What kind of thing went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// Money was taken that no order stood for; it goes back by itself.
     UnexpectedCapture,
@@ -28,7 +30,7 @@ pub enum Kind {
     RefundFailed,
     /// A refund was made at the provider by somebody else.
     RefundElsewhere,
-    /// The provider has a second intent for one of our payments; it is voided.
+    /// The provider has a second intent for one of our payments; it is given up.
     StrayIntent,
     /// The provider has an intent that names a payment of ours, and we have no such payment.
     UnknownIntent,
@@ -41,18 +43,7 @@ pub enum Kind {
 impl Kind {
     /// As it is written down.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::UnexpectedCapture => "unexpected_capture",
-            Self::WrongAmount => "wrong_amount",
-            Self::CallRefused => "call_refused",
-            Self::CaptureSlow => "capture_slow",
-            Self::RefundFailed => "refund_failed",
-            Self::RefundElsewhere => "refund_elsewhere",
-            Self::StrayIntent => "stray_intent",
-            Self::UnknownIntent => "unknown_intent",
-            Self::MissingAtProvider => "missing_at_provider",
-            Self::AmountsDiffer => "amounts_differ",
-        }
+        self.into()
     }
 }
 

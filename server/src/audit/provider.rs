@@ -213,11 +213,14 @@ pub(super) async fn compare(
     Ok(())
 }
 
-/// Payments that somebody is at: a call, a refund or a webhook of theirs is under way, or money
-/// has just moved.
+/// Payments that somebody is at: a call, a refund or a webhook of theirs is under way, or the void
+/// of a second intent that names them, or money has just moved.
 async fn in_motion(conn: &mut Conn, now_micros: i64) -> Result<HashSet<Uuid>, sqlx::Error> {
     let mut rows = query(
         "SELECT payment_id FROM payment_effects WHERE state = 'pending' \
+         UNION SELECT p.id FROM payment_effects e JOIN payments stray ON stray.id = e.payment_id \
+           AND stray.attempt < 1 JOIN payments p ON p.order_id = stray.order_id \
+           WHERE e.state = 'pending' \
          UNION SELECT payment_id FROM refunds WHERE state IN ('intended', 'pending') \
          UNION SELECT payment_id FROM ledger WHERE created_at > $1 \
          UNION SELECT p.id FROM stripe_inbox i JOIN payments p ON p.stripe_id = i.stripe_id \

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = migrations![
     20261123000004 "payments",
     20261123000005 "outbox",
     20261124000006 "refunds_and_books",
+    20261124000007 "strays",
 ];
 
 fn migrator() -> Migrator {

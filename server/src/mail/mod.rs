@@ -16,7 +16,8 @@ mod transport;
 
 use crate::db::Conn;
 use sqlx::query;
-use std::{fmt::Display, str::FromStr};
+use std::fmt::Display;
+use strum::{EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 pub use compose::{Letterhead, Outgoing, default_sender, sender};
@@ -24,7 +25,8 @@ pub use mailer::{MAIL_EVERY, Mailer};
 pub use transport::{Folder, NoSmtpAddress, SendError, Smtp, Transport};
 
 /// What a mail tells of; its subject is the id of the thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// To the buyer: an order is paid, and here are the tickets. Subject: the order.
     OrderComplete,
@@ -39,38 +41,10 @@ pub enum Kind {
     Attention,
 }
 
-const KINDS: [Kind; 5] = [
-    Kind::OrderComplete,
-    Kind::OrderExpired,
-    Kind::OrderRefunded,
-    Kind::RefundFailed,
-    Kind::Attention,
-];
-
-/// Not the name of a kind.
-#[derive(Debug, thiserror::Error)]
-#[error("not a kind of mail")]
-pub struct UnknownKind;
-
-impl FromStr for Kind {
-    type Err = UnknownKind;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let found = KINDS.into_iter().find(|kind| kind.name() == name);
-        found.ok_or(UnknownKind)
-    }
-}
-
 impl Kind {
     /// As it is written down.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::OrderComplete => "order_complete",
-            Self::OrderExpired => "order_expired",
-            Self::OrderRefunded => "order_refunded",
-            Self::RefundFailed => "refund_failed",
-            Self::Attention => "attention",
-        }
+        self.into()
     }
 }
 

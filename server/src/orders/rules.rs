@@ -5,10 +5,13 @@ use app::{
     ids::TicketId,
     orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
 };
-use std::{fmt, str::FromStr};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// Where an order stands inside. The outside sees [`OrderStatus`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, Display, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// The tickets are held.
     Created,
@@ -29,30 +32,9 @@ pub enum State {
 }
 
 impl State {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Created,
-        Self::AwaitingPayment,
-        Self::Capturing,
-        Self::Complete,
-        Self::Expired,
-        Self::Cancelled,
-        Self::Refunding,
-        Self::Refunded,
-    ];
-
     /// As the database has it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::AwaitingPayment => "awaiting_payment",
-            Self::Capturing => "capturing",
-            Self::Complete => "complete",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-            Self::Refunding => "refunding",
-            Self::Refunded => "refunded",
-        }
+        self.into()
     }
 
     /// Whether its tickets are its own: held or bought.
@@ -135,28 +117,6 @@ pub enum Move {
     Refunded,
     /// It did not get there, or came in again.
     RefundFailed,
-}
-
-/// Not a state's name.
-#[derive(Debug, thiserror::Error)]
-#[error("not the state of an order")]
-pub struct UnknownState;
-
-impl FromStr for State {
-    type Err = UnknownState;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.name() == name)
-            .ok_or(UnknownState)
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// Why an order in this state cannot be paid or cancelled.
@@ -317,7 +277,7 @@ mod tests {
 
         #[test]
         fn a_lapsed_hold_is_seen_as_expired_unless_the_money_is_being_taken(index in 0..8_usize) {
-            let state = State::ALL[index];
+            let state = State::VARIANTS[index];
             let seen = state.seen(true);
             prop_assert_eq!(seen == OrderStatus::Expired, matches!(
                 state, State::Created | State::AwaitingPayment | State::Expired
@@ -327,7 +287,7 @@ mod tests {
 
     #[test]
     fn every_state_has_a_name_that_reads_back() {
-        for state in State::ALL {
+        for state in State::VARIANTS.iter().copied() {
             assert_eq!(state.name().parse::<State>().unwrap(), state);
         }
     }

@@ -4,7 +4,7 @@
 use super::{
     Engine,
     effects::{self, EffectKind, EffectRow},
-    gateway::{Confirm, Create, GatewayError, GivingBack, Intent, IntentStatus, Refunded, Voiding},
+    gateway::{Confirm, Create, GatewayError, GivingBack, Intent, IntentStatus, Refunded},
     store::{PaymentRow, State},
 };
 
@@ -78,7 +78,7 @@ impl Engine {
                 Some(known) => self.gateway.capture(&key, known).await,
                 None => return Outcome::Later("captured before it was made".to_owned()),
             },
-            EffectKind::Void => return self.void(known, &key, effect).await,
+            EffectKind::Void => return self.void(row, &key, effect).await,
             EffectKind::Refund => return self.give_back(known, &key, effect).await,
         };
         self.understand(answer, known).await
@@ -99,9 +99,6 @@ impl Engine {
         if effect.kind == EffectKind::Refund {
             return self.look_for_refund(known, effect).await;
         }
-        if stray(effect).is_some() {
-            return Look::Unclear;
-        }
         let Ok(intent) = self.gateway.retrieve(known).await else {
             return Look::Unclear;
         };
@@ -109,8 +106,13 @@ impl Engine {
             EffectKind::Capture => intent.status != IntentStatus::RequiresCapture,
             EffectKind::Void => is_end(&intent),
             EffectKind::Create => true,
-            // Another card is wanted: it has not been tried.
-            EffectKind::Confirm => intent.status != IntentStatus::RequiresPaymentMethod,
+            EffectKind::Confirm => match intent.status {
+                // Another card is wanted: this one has not been tried.
+                IntentStatus::RequiresPaymentMethod | IntentStatus::RequiresConfirmation => false,
+                // The bank of the card before still waits.
+                IntentStatus::RequiresAction => intent.bank_url != row.bank_url,
+                _ => true,
+            },
             EffectKind::Refund => false,
         };
         if done {
@@ -182,12 +184,8 @@ impl Engine {
 
     /// Gives an authorisation back, unless a look shows that it has come to something: then the
     /// fence decides once more.
-    async fn void(&self, known: Option<&str>, key: &str, effect: &EffectRow) -> Outcome {
-        if let Some(stray) = stray(effect) {
-            let answer = self.gateway.cancel(key, &stray).await;
-            return self.understand(answer, Some(&stray)).await;
-        }
-        let Some(known) = known else {
+    async fn void(&self, row: &PaymentRow, key: &str, effect: &EffectRow) -> Outcome {
+        let Some(known) = row.stripe_id.as_deref() else {
             return Outcome::NeverMade;
         };
         if effect.tries == 1 {
@@ -198,9 +196,7 @@ impl Engine {
                 // Authorised after all: our side may take it if the tickets are free, and leaves
                 // this call pending if not.
                 Ok(intent) if intent.status == IntentStatus::RequiresCapture => {
-                    if let Some(id) = intent.payment
-                        && let Err(error) = self.apply(id, intent).await
-                    {
+                    if let Err(error) = self.apply(row.id, intent).await {
                         return Outcome::Later(error.to_string());
                     }
                     match self.still_voiding(effect).await {
@@ -290,12 +286,6 @@ fn broken(error: &serde_json::Error) -> Outcome {
         declined: None,
         error: format!("stored parameters do not read: {error}"),
     }
-}
-
-/// The intent that a void is for, where it is not the payment's own.
-pub(super) fn stray(effect: &EffectRow) -> Option<String> {
-    let voiding = (effect.kind == EffectKind::Void).then(|| read::<Voiding>(effect).ok())?;
-    voiding?.stray
 }
 
 /// Nothing becomes of this intent any more but refunds.

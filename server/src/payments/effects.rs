@@ -1,15 +1,15 @@
 //! The SQL of effects: calls to Stripe, each written down before it is made. Functions that take a
 //! `Conn` run in the caller's transaction.
 
-use super::store::UnknownState;
 use crate::db::{Conn, parse};
 use app::ids::PaymentId;
 use sqlx::{AnyExecutor, Row, query};
-use std::str::FromStr;
+use strum::{EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 /// A kind of call to Stripe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum EffectKind {
     /// Make and confirm an intent.
     Create,
@@ -23,32 +23,9 @@ pub enum EffectKind {
     Refund,
 }
 
-const KINDS: [(EffectKind, &str); 5] = [
-    (EffectKind::Create, "create"),
-    (EffectKind::Confirm, "confirm"),
-    (EffectKind::Capture, "capture"),
-    (EffectKind::Void, "void"),
-    (EffectKind::Refund, "refund"),
-];
-
 impl EffectKind {
     fn name(self) -> &'static str {
-        KINDS
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map_or("", |(_, name)| *name)
-    }
-}
-
-impl FromStr for EffectKind {
-    type Err = UnknownState;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        KINDS
-            .iter()
-            .find(|(_, known)| *known == name)
-            .map(|(kind, _)| *kind)
-            .ok_or(UnknownState)
+        self.into()
     }
 }
 
@@ -184,25 +161,6 @@ pub async fn payments_due<'e>(
     .fetch_all(on)
     .await?;
     rows.iter().map(|row| parse(row, "payment_id")).collect()
-}
-
-/// Writes the call down that gives up an intent which should not be there, once.
-pub async fn void_stray_insert(
-    conn: &mut Conn,
-    payment: PaymentId,
-    intent: &str,
-    params: &str,
-    now_micros: i64,
-) -> Result<(), sqlx::Error> {
-    let key = format!("void-stray:{intent}");
-    let known = query("SELECT 1 FROM payment_effects WHERE idem_key = $1")
-        .bind(key.clone())
-        .fetch_optional(&mut *conn)
-        .await?;
-    if known.is_some() {
-        return Ok(());
-    }
-    effect_insert(conn, payment, EffectKind::Void, &key, params, now_micros).await
 }
 
 /// Writes the call down that gives an authorisation back.

@@ -6,7 +6,7 @@
 //! effect are harmless.
 
 use super::{
-    calls::{Outcome, is_end, read, stray},
+    calls::{Outcome, is_end, read},
     effects::{self, EffectKind, EffectRow},
     gateway::{Gateway, GatewayError, GivingBack, Intent},
     inbox, store, transitions,
@@ -16,9 +16,9 @@ use crate::{
     crash,
     db::{Conn, Db},
     fault::{Fault, FaultResult, chain},
-    refunds,
+    incidents, refunds,
 };
-use app::ids::{PaymentId, RefundId};
+use app::ids::{OrderId, PaymentId, RefundId};
 use futures::{StreamExt, stream};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -33,6 +33,9 @@ const CALLS_MAX: usize = 8;
 const BATCH: i64 = 100;
 /// How many payments a shop looks after at once: a slow answer for one holds nobody else up.
 pub const CALLS_AT_ONCE: usize = 8;
+
+/// Money that is on its way for longer than this is looked at by a person.
+const SLOW_AFTER_MICROS: i64 = 10 * 60 * 1_000_000;
 
 /// What a buyer is told about the call that they caused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,8 +202,13 @@ impl Engine {
                 counted(looked);
             })
             .await;
+        let slow =
+            store::payments_capturing_since(self.db.reads(), now - SLOW_AFTER_MICROS).await?;
+        if slow.is_empty() {
+            return Ok(());
+        }
         self.db
-            .write(move |conn| Box::pin(transitions::report_slow_captures(conn, now)))
+            .write(move |conn| Box::pin(async move { report_slow_captures(conn, slow, now).await }))
             .await
     }
 
@@ -263,6 +271,20 @@ impl Engine {
     }
 }
 
+/// Writes an incident for each payment whose money has been on its way for too long.
+async fn report_slow_captures(
+    conn: &mut Conn,
+    slow: Vec<(PaymentId, OrderId)>,
+    now: i64,
+) -> FaultResult<()> {
+    for (payment, order) in slow {
+        let detail = "the money has been on its way for more than ten minutes";
+        let kind = incidents::Kind::CaptureSlow;
+        incidents::open(conn, kind, payment, Some(order), detail, now).await?;
+    }
+    Ok(())
+}
+
 /// One more looked after, or none; what failed is logged, and the others go on.
 fn counted(done: FaultResult<bool>) -> usize {
     match done {
@@ -287,9 +309,7 @@ async fn settle_in_txn(
     };
     match outcome {
         // Cancelled in vain: Stripe is at it. The intent is not given up until it says so.
-        Outcome::Known(intent)
-            if effect.kind == EffectKind::Void && stray(effect).is_none() && !is_end(&intent) =>
-        {
+        Outcome::Known(intent) if effect.kind == EffectKind::Void && !is_end(&intent) => {
             transitions::apply_locked(conn, &row, &intent, now).await?;
             postpone(conn, effect, &format!("it is {:?}", intent.status), now).await
         }

@@ -76,14 +76,6 @@ pub struct Confirm {
     pub return_url: String,
 }
 
-/// Giving up an intent before its money is taken. Stored before it is sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Voiding {
-    /// Another intent than the payment's own: one that should not be there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stray: Option<String>,
-}
-
 /// Money to be given back. Stored before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivingBack {

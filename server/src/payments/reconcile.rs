@@ -129,7 +129,10 @@ impl Reconciler {
         let Some(payment) = intent.payment else {
             return Ok(());
         };
-        let Some(row) = store::payment_find(self.db.reads(), payment).await? else {
+        let named = store::payment_find(self.db.reads(), payment).await?;
+        // A second intent of one payment is a payment of its own, once we know of it.
+        let own = store::payment_find_by_intent(self.db.reads(), &intent.id).await?;
+        let Some(row) = own.or(named) else {
             if intent.status != IntentStatus::Canceled {
                 found.open += 1;
                 let detail = format!("names payment {payment} and is {:?}", intent.status);
@@ -142,8 +145,8 @@ impl Reconciler {
             Some(difference) if !self.is_under_way(&row).await? => difference,
             _ => return self.compare_refunds(&row, found).await,
         };
-        self.engine.look_at(payment, &intent.id).await?;
-        let mended = self.is_mended(payment, &intent.id).await?;
+        self.engine.look_at(row.id, &intent.id).await?;
+        let mended = self.is_mended(row.id, &intent.id).await?;
         let detail = format!("{}: {difference}", intent.id);
         if mended {
             found.mended += 1;
@@ -188,12 +191,14 @@ impl Reconciler {
     }
 
     async fn is_mended(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
-        let Some(row) = store::payment_find(self.db.reads(), payment).await? else {
+        let named = store::payment_find(self.db.reads(), payment).await?;
+        let own = store::payment_find_by_intent(self.db.reads(), intent).await?;
+        let Some(row) = own.or(named) else {
             return Ok(false);
         };
         match self.gateway.retrieve(intent).await {
             Ok(intent) => Ok(difference(&row, &intent).is_none()
-                || effects::effect_is_waiting(self.db.reads(), payment).await?),
+                || effects::effect_is_waiting(self.db.reads(), row.id).await?),
             Err(_) => Ok(false),
         }
     }

@@ -1,6 +1,6 @@
 //! The SQL of payments. Functions that take a `Conn` run in the caller's transaction.
 
-use super::effects;
+use super::{effects, gateway::Intent};
 use crate::{
     clock::from_micros,
     db::{Conn, parse},
@@ -12,10 +12,11 @@ use app::{
     payments::{Payment, PaymentStatus},
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
-use std::str::FromStr;
+use strum::EnumString;
 
 /// Where a payment stands inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// A call that charges a card is under way.
     Intended,
@@ -39,33 +40,6 @@ pub enum State {
     Refunded,
 }
 
-const STATES: [(State, &str); 10] = [
-    (State::Intended, "intended"),
-    (State::Open, "open"),
-    (State::RequiresAction, "requires_action"),
-    (State::Capturing, "capturing"),
-    (State::Captured, "captured"),
-    (State::Voiding, "voiding"),
-    (State::Voided, "voided"),
-    (State::Failed, "failed"),
-    (State::Refunding, "refunding"),
-    (State::Refunded, "refunded"),
-];
-
-/// Not a state's name.
-#[derive(Debug, thiserror::Error)]
-#[error("not the state of a payment")]
-pub struct UnknownState;
-
-impl FromStr for State {
-    type Err = UnknownState;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let found = STATES.iter().find(|(_, known)| *known == name);
-        found.map(|(state, _)| *state).ok_or(UnknownState)
-    }
-}
-
 const COLUMNS: &str = "payments.id, payments.order_id, payments.attempt, payments.stripe_id, \
      payments.state, payments.amount_minor, payments.currency, payments.received_minor, \
      payments.client_secret, payments.bank_url, payments.declined, payments.confirmations, \
@@ -81,7 +55,7 @@ pub struct PaymentRow {
     pub order: OrderId,
     /// Whose order that is.
     pub buyer: UserId,
-    /// The order's first, second … attempt.
+    /// The order's first, second … attempt; below 1, one that nobody made ([`Self::is_stray`]).
     pub attempt: i64,
     /// The PaymentIntent, once Stripe has answered.
     pub stripe_id: Option<String>,
@@ -123,6 +97,11 @@ impl PaymentRow {
             confirmations: row.try_get("confirmations")?,
             created_at: row.try_get("created_at")?,
         })
+    }
+
+    /// Whether nobody asked for it: a second intent that one of our calls has left at Stripe.
+    pub fn is_stray(&self) -> bool {
+        self.attempt < 1
     }
 
     /// As its buyer sees it.
@@ -282,6 +261,31 @@ pub async fn payment_insert(
     Ok(())
 }
 
+/// Writes an intent down that stands at Stripe beside the one of `beside`, as a payment to be given
+/// up. Its attempt is below all others, so that it is never the order's newest.
+pub async fn payment_insert_stray(
+    conn: &mut Conn,
+    id: PaymentId,
+    beside: &PaymentRow,
+    intent: &Intent,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    query(
+        "INSERT INTO payments (id, order_id, attempt, stripe_id, state, amount_minor, currency, \
+         created_at) SELECT $1, $2, CASE WHEN MIN(attempt) < 1 THEN MIN(attempt) ELSE 1 END - 1, $3, 'voiding', $4, $5, $6 FROM payments \
+         WHERE order_id = $2",
+    )
+    .bind(id.to_string())
+    .bind(beside.order.to_string())
+    .bind(intent.id.clone())
+    .bind(intent.amount_minor)
+    .bind(beside.currency.code())
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Payments to ask Stripe about: those of orders that lapse within their grace, and those that
 /// should have moved on and have no call under way.
 pub async fn payments_to_look_at<'e>(
@@ -305,8 +309,8 @@ pub async fn payments_to_look_at<'e>(
 }
 
 /// Payments whose money has been on its way since before `since_micros`, with their orders.
-pub async fn payments_capturing_since(
-    conn: &mut Conn,
+pub async fn payments_capturing_since<'e>(
+    on: impl AnyExecutor<'e>,
     since_micros: i64,
 ) -> Result<Vec<(PaymentId, OrderId)>, sqlx::Error> {
     let rows = query(
@@ -315,7 +319,7 @@ pub async fn payments_capturing_since(
          AND e.created_at < $1)",
     )
     .bind(since_micros)
-    .fetch_all(conn)
+    .fetch_all(on)
     .await?;
     rows.iter()
         .map(|row| Ok((parse(row, "id")?, parse(row, "order_id")?)))

@@ -7,7 +7,7 @@
 
 use super::{
     effects::{self, EffectKind},
-    gateway::{Intent, IntentStatus, Voiding},
+    gateway::{Intent, IntentStatus},
     store::{self, PaymentRow, State},
 };
 use crate::{
@@ -23,11 +23,10 @@ use crate::{
 };
 use app::ids::PaymentId;
 use sqlx::{AssertSqlSafe, query};
+use uuid::Uuid;
 
 /// An authorisation older than this is not taken any more, however free the tickets are.
 const REVIVE_WITHIN_MICROS: i64 = 24 * 3600 * 1_000_000;
-/// Money that is on its way for longer than this is looked at by a person.
-const SLOW_AFTER_MICROS: i64 = 10 * 60 * 1_000_000;
 
 /// Locks the tickets of the payment's order, and reads the payment behind that lock: what is
 /// decided by it is then not out of date.
@@ -59,13 +58,16 @@ pub(super) async fn apply_locked(
     intent: &Intent,
     now: i64,
 ) -> FaultResult<()> {
-    if row
-        .stripe_id
-        .as_ref()
-        .is_some_and(|known| *known != intent.id)
-    {
-        return stray(conn, row, intent, now).await;
-    }
+    let another = row.stripe_id.as_ref();
+    let stray = if another.is_some_and(|known| *known != intent.id) {
+        match stray(conn, row, intent, now).await? {
+            Some(stray) => Some(stray),
+            None => return Ok(()),
+        }
+    } else {
+        None
+    };
+    let row = stray.as_ref().unwrap_or(row);
     let payment = row.id;
     query("UPDATE payments SET stripe_id = $2 WHERE id = $1 AND stripe_id IS NULL")
         .bind(payment.to_string())
@@ -90,10 +92,19 @@ pub(super) async fn apply_locked(
 }
 
 /// A second intent for one payment: a call that was made anew came to something twice. No browser
-/// has its secret, so nobody can pay it; it is given up.
-async fn stray(conn: &mut Conn, row: &PaymentRow, intent: &Intent, now: i64) -> FaultResult<()> {
+/// has its secret, so nobody can pay it. It becomes a payment of its own, which nobody asked for and
+/// which is given up: a void, or a refund if somebody has taken its money all the same.
+async fn stray(
+    conn: &mut Conn,
+    row: &PaymentRow,
+    intent: &Intent,
+    now: i64,
+) -> FaultResult<Option<PaymentRow>> {
+    if let Some(known) = store::payment_find_by_intent(&mut *conn, &intent.id).await? {
+        return Ok(Some(known));
+    }
     if intent.status == IntentStatus::Canceled {
-        return Ok(());
+        return Ok(None);
     }
     let detail = format!(
         "{} beside {:?}: {:?}",
@@ -101,16 +112,10 @@ async fn stray(conn: &mut Conn, row: &PaymentRow, intent: &Intent, now: i64) -> 
     );
     let kind = incidents::Kind::StrayIntent;
     incidents::open(conn, kind, &intent.id, Some(row.order), &detail, now).await?;
-    if intent.status == IntentStatus::Succeeded {
-        return Ok(());
-    }
-    let params = Voiding {
-        stray: Some(intent.id.clone()),
-    };
-    let params = serde_json::to_string(&params)
-        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
-    effects::void_stray_insert(conn, row.id, &intent.id, &params, now).await?;
-    Ok(())
+    let stray = PaymentId(Uuid::now_v7());
+    store::payment_insert_stray(conn, stray, row, intent, now).await?;
+    effects::void_insert(conn, stray, now).await?;
+    Ok(store::payment_find(conn, stray).await?)
 }
 
 /// The buyer has to do something: try another card, or see their bank. Not while a call that may
@@ -159,7 +164,8 @@ async fn authorised(
         let kind = incidents::Kind::WrongAmount;
         incidents::open(conn, kind, row.id, Some(row.order), &detail, now).await?;
     }
-    let fenced = right_amount && (fence(conn, row, now).await? || revive(conn, row, now).await?);
+    let wanted = right_amount && !row.is_stray();
+    let fenced = wanted && (fence(conn, row, now).await? || revive(conn, row, now).await?);
     if fenced {
         return capture(conn, row, now).await;
     }
@@ -477,22 +483,6 @@ pub(super) async fn never_made(conn: &mut Conn, payment: PaymentId) -> FaultResu
         .await?;
     effects::effects_drop_voids(conn, payment).await?;
     Ok(())
-}
-
-/// Writes an incident for each payment whose money has been on its way for too long.
-pub(super) fn report_slow_captures(
-    conn: &mut Conn,
-    now: i64,
-) -> futures::future::BoxFuture<'_, FaultResult<()>> {
-    Box::pin(async move {
-        let slow = store::payments_capturing_since(conn, now - SLOW_AFTER_MICROS).await?;
-        for (payment, order) in slow {
-            let detail = "the money has been on its way for more than ten minutes";
-            let kind = incidents::Kind::CaptureSlow;
-            incidents::open(conn, kind, payment, Some(order), detail, now).await?;
-        }
-        Ok(())
-    })
 }
 
 pub(super) async fn tell_order(conn: &mut Conn, order: OrderRow, now: i64) -> FaultResult<()> {

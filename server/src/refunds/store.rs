@@ -10,10 +10,12 @@ use app::{
     refunds::{Refund, RefundStatus, TicketRefund},
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
-use std::{collections::HashMap, str::FromStr};
+use std::collections::HashMap;
+use strum::{EnumString, IntoStaticStr};
 
 /// Where a refund stands inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// Written down; Stripe has not said anything of it yet.
     Intended,
@@ -25,20 +27,10 @@ pub enum State {
     Failed,
 }
 
-const STATES: [(State, &str); 4] = [
-    (State::Intended, "intended"),
-    (State::Pending, "pending"),
-    (State::Succeeded, "succeeded"),
-    (State::Failed, "failed"),
-];
-
 impl State {
     /// As the database has it.
     pub fn name(self) -> &'static str {
-        STATES
-            .iter()
-            .find(|(state, _)| *state == self)
-            .map_or("", |(_, name)| *name)
+        self.into()
     }
 
     /// As the outside sees it.
@@ -51,22 +43,9 @@ impl State {
     }
 }
 
-/// Not a state's name.
-#[derive(Debug, thiserror::Error)]
-#[error("not the state of a refund")]
-pub struct UnknownState;
-
-impl FromStr for State {
-    type Err = UnknownState;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let found = STATES.iter().find(|(_, known)| *known == name);
-        found.map(|(state, _)| *state).ok_or(UnknownState)
-    }
-}
-
 /// Why there is a refund.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// A ticket's seller asked for it.
     Seller,
@@ -76,17 +55,6 @@ pub enum Reason {
     LateCapture,
     /// Somebody made it at the provider.
     Provider,
-}
-
-impl Reason {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Seller => "seller",
-            Self::Operator => "operator",
-            Self::LateCapture => "late_capture",
-            Self::Provider => "provider",
-        }
-    }
 }
 
 const COLUMNS: &str = "refunds.id, refunds.payment_id, refunds.order_id, refunds.amount_minor, \
@@ -188,7 +156,7 @@ pub async fn refund_insert(
     .bind(refund.order.to_string())
     .bind(refund.amount_minor)
     .bind(refund.currency.code())
-    .bind(refund.reason.name())
+    .bind(<&str>::from(refund.reason))
     .bind(refund.asked_by.map(|user| user.to_string()))
     .bind(refund.stripe_id.clone())
     .bind(now_micros)

@@ -3,7 +3,6 @@
 
 use crate::support::{App, Client, on_both_engines, path};
 use serde_json::Value;
-use std::time::Duration;
 
 /// A seller, a buyer, and an order that waits for the buyer's bank.
 async fn at_the_bank(app: &App) -> (Client, Client, Value, Value, Value) {
@@ -15,6 +14,15 @@ async fn at_the_bank(app: &App) -> (Client, Client, Value, Value, Value) {
         .await
         .expect(202);
     (seller, buyer, ticket, order, payment)
+}
+
+/// An order that was paid.
+async fn paid(app: &App) -> (Client, Value) {
+    let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+    let ticket = seller.ticket(&seller.event().await, 2500).await;
+    let order = buyer.reserve(&[&ticket]).await.expect(201);
+    let payment = buyer.pay(&order, "pm_card_visa").await.expect(201);
+    (buyer, payment)
 }
 
 fn intent(payment: &Value) -> &str {
@@ -157,26 +165,6 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The buyer closes the tab at the worst moment: what has begun comes to its end.
-    async fn a_buyer_who_goes_away_while_paying_still_gets_their_tickets(app) {
-        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
-        let event = seller.event().await;
-        let mut orders = Vec::new();
-        for patience in [1, 3, 6, 10, 15, 25, 40] {
-            let ticket = seller.ticket(&event, 2500).await;
-            let order = buyer.reserve(&[&ticket]).await.expect(201);
-            let waiting = Duration::from_millis(patience);
-            let _ = tokio::time::timeout(waiting, buyer.pay(&order, "pm_card_visa")).await;
-            orders.push(order);
-        }
-        app.settle().await;
-        for order in orders {
-            let status = buyer.order(&order).await["status"].clone();
-            assert!(["created", "complete"].contains(&status.as_str().unwrap()), "{status}");
-        }
-        app.assert_sound().await;
-    }
-
     /// The ways in which a delivery can go wrong: doubled, out of order, dropped, badly signed.
     async fn faulty_deliveries_change_nothing(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
@@ -211,21 +199,47 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// What cannot be mended is left to a person: a payment of ours that Stripe does not know.
+    /// What cannot be mended is left to a person.
     async fn the_comparison_reports_what_it_cannot_mend(app) {
-        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
-        let ticket = seller.ticket(&seller.event().await, 2500).await;
-        let order = buyer.reserve(&[&ticket]).await.expect(201);
-        let paid = buyer.pay(&order, "pm_card_visa").await.expect(201);
+        let (_, first) = paid(app).await;
+        let (_, second) = paid(app).await;
         app.clock.advance(120);
-        app.forget_intent(&paid).await;
-        let found = app.reconciler.reconcile().await.unwrap();
-        assert_eq!(found.open, 2, "a second intent, and one that is not listed");
-        let again = app.reconciler.reconcile().await.unwrap();
-        assert_eq!(again.open, 2);
+        assert!(app.double.set_amount(intent(&first), 2600));
+        app.invent_capture(&second).await;
+        for _ in 0..2 {
+            let found = app.reconciler.reconcile().await.unwrap();
+            assert_eq!(found.open, 2, "another amount, and one that is not listed");
+        }
         let open = app.incidents().await;
         assert!(open.contains(&"missing_at_provider".to_owned()), "{open:?}");
         assert!(open.contains(&"amounts_differ".to_owned()), "{open:?}");
+    }
+
+    /// A call that was given up for lost, and made anew, reaches Stripe after all: its intent is
+    /// given up, and if somebody has taken its money, that goes back by itself.
+    async fn a_second_intent_is_given_up_or_paid_back(app) {
+        for (captured, becomes) in [(false, "voided"), (true, "refunded")] {
+            let (_, buyer, _, order, payment) = at_the_bank(app).await;
+            let second = app.reaches_stripe_after_all(&order, &payment).await;
+            if captured {
+                assert!(app.double.capture_at_dashboard(&second));
+            }
+            for _ in 0..2 {
+                app.webhooks_arrive().await;
+                app.settle().await;
+            }
+            let states = app.payments_of(&order).await;
+            assert_eq!(states, [(0, becomes.to_owned()), (1, "requires_action".to_owned())]);
+            assert_eq!(buyer.order(&order).await["paymentId"], payment["id"]);
+            assert_eq!(app.reconciler.reconcile().await.unwrap().open, 0);
+            app.approve_at_bank(&payment);
+            app.webhooks_arrive().await;
+            assert_eq!(buyer.order(&order).await["status"], "complete");
+            app.assert_sound().await;
+        }
+        assert_eq!(app.captured_minor(), 5000);
+        let told = app.incidents().await;
+        assert_eq!(told, ["stray_intent", "stray_intent", "unexpected_capture"]);
     }
 
     /// A webhook signed with the secret of before a rotation counts; one of the other mode doesn't.

@@ -18,7 +18,11 @@ use stagedoor::{
     health::Health,
     limits::Limits,
     orders::{Holds, OrdersService},
-    payments::{CALLS_AT_ONCE, Engine, PAY_WAIT, Reconciler, StripeGateway, WebhookSecrets},
+    payments::{
+        CALLS_AT_ONCE, Engine, Gateway, PAY_WAIT, Reconciler, StripeGateway, WebhookSecrets,
+        gateway::Create,
+    },
+    rest::Api,
     router::{Web, router},
     serve,
     state::{Parts, Shop},
@@ -39,7 +43,10 @@ pub struct App {
     pub double: Double,
     limits: Arc<Limits>,
     orders: OrdersService,
-    engine: Arc<Engine>,
+    pub engine: Arc<Engine>,
+    /// What pages and routes call.
+    pub api: Api,
+    gateway: Arc<StripeGateway>,
     sweeper: Arc<Sweeper>,
     pub reconciler: Reconciler,
     database: Database,
@@ -86,6 +93,15 @@ macro_rules! on_both_engines {
     )+};
 }
 pub(crate) use on_both_engines;
+
+/// The present one, and the one of before a rotation.
+fn webhook_secrets() -> WebhookSecrets {
+    let secrets = ["whsec_of_before", WEBHOOK_SECRET];
+    WebhookSecrets {
+        secrets: secrets.map(|secret| secret.to_owned().into()).to_vec(),
+        live: false,
+    }
+}
 
 impl App {
     pub async fn on_sqlite() -> Self {
@@ -134,13 +150,7 @@ impl App {
             db: db.clone(),
             clock: shared.clone(),
             gateway: gateway.clone(),
-            webhook_secrets: WebhookSecrets {
-                secrets: vec![
-                    "whsec_of_before".to_owned().into(),
-                    WEBHOOK_SECRET.to_owned().into(),
-                ],
-                live: false,
-            },
+            webhook_secrets: webhook_secrets(),
             holds: Holds {
                 hold_seconds,
                 grace_seconds: 60,
@@ -156,8 +166,9 @@ impl App {
         let service = router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
         servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
         let (limits, orders) = (shop.limits.clone(), shop.orders.clone());
+        let api = shop.api();
         let (engine, sweeper) = (shop.engine.clone(), shop.sweeper.clone());
-        let reconciler = Reconciler::new(db.clone(), shared, gateway, engine.clone());
+        let reconciler = Reconciler::new(db.clone(), shared, gateway.clone(), engine.clone());
         let jobs = match jobs {
             Jobs::None => JoinSet::new(),
             Jobs::InProcess => shop.start_jobs(None, true),
@@ -170,6 +181,8 @@ impl App {
             limits,
             orders,
             engine,
+            api,
+            gateway,
             sweeper,
             reconciler,
             db,
@@ -319,14 +332,42 @@ impl App {
         self.fault("webhooks", kind, 1);
     }
 
-    /// Our side names another intent than the one that was paid.
-    pub async fn forget_intent(&self, payment: &Value) {
+    /// Our side knows of a payment, of an order that is none of Stripe's, which took money.
+    pub async fn invent_capture(&self, payment: &Value) {
         let id = payment["id"].as_str().unwrap().to_owned();
-        self.write_sql(
-            "UPDATE payments SET stripe_id = 'pi_other' WHERE id = $1",
-            id,
-        )
-        .await;
+        let copy = "INSERT INTO payments (id, order_id, attempt, stripe_id, state, amount_minor, \
+             currency, received_minor, created_at) SELECT '01980000-0000-7000-8000-000000000001', order_id, 2, 'pi_other', \
+             'refunded', amount_minor, currency, amount_minor, created_at FROM payments WHERE id = $1";
+        self.write_sql(copy, id).await;
+    }
+
+    /// The call that began this payment comes through once more, under another key; the new
+    /// intent's id.
+    pub async fn reaches_stripe_after_all(&self, order: &Value, payment: &Value) -> String {
+        let create = Create {
+            amount_minor: order["totalMinor"].as_i64().unwrap(),
+            currency: order["currency"].as_str().unwrap().to_owned(),
+            token: "pm_card_visa".to_owned(),
+            order: order["id"].as_str().unwrap().parse().unwrap(),
+            payment: payment["id"].as_str().unwrap().parse().unwrap(),
+            attempt: 1,
+            return_url: self.base.clone(),
+        };
+        let key = format!("late:{}", create.payment);
+        self.gateway.create(&key, &create).await.unwrap().id
+    }
+
+    /// The order's payments, by attempt: which attempt, and where it stands.
+    pub async fn payments_of(&self, order: &Value) -> Vec<(i64, String)> {
+        let rows =
+            sqlx::query("SELECT attempt, state FROM payments WHERE order_id = $1 ORDER BY 1")
+                .bind(order["id"].as_str().unwrap().to_owned())
+                .fetch_all(self.db.reads())
+                .await
+                .unwrap();
+        rows.iter()
+            .map(|row| (row.get("attempt"), row.get("state")))
+            .collect()
     }
 
     pub async fn incidents(&self) -> Vec<String> {
