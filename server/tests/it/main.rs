@@ -13,6 +13,7 @@ mod audit_command;
 mod bad_input;
 mod contract;
 mod crash;
+mod cut_off;
 mod expiry;
 mod faults;
 mod forms;

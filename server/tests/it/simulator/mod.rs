@@ -2,6 +2,10 @@
 //! one scheduler that decides who goes on at every point between a transaction and a call, who
 //! is cut off there for ever, what gets lost on the way to Stripe and back, and how time passes.
 //!
+//! Those points are all there are: a write is a task of its own, which nobody can drop and whose
+//! death is a rollback. `cut_off` drops futures at every await there is, one after the other; which
+//! of them a busy machine passes without waiting is no matter of a seed.
+//!
 //! Only one actor moves at a time, so a seed is a history: the same seed gives the same trace.
 //! `STAGEDOOR_SIM_SEEDS` says how many histories are tried, `STAGEDOOR_TEST_SEED` which is first.
 //! After each history all faults end, everything is retried, and all must be well.
