@@ -62,6 +62,10 @@ pub enum Conflict {
     OrderComplete,
     /// It was paid back.
     OrderRefunded,
+    /// More time can be had in the last part of the hold, and not yet.
+    TooEarlyForMoreTime,
+    /// The buyer has had more time already.
+    NoMoreTime,
     /// Nobody has bought the ticket, or it has been paid back: there is nothing to refund.
     NotSold,
     /// The ticket's price is on its way back already.
@@ -88,6 +92,8 @@ impl Conflict {
             Self::OrderCancelled => "order_cancelled",
             Self::OrderComplete => "order_complete",
             Self::OrderRefunded => "order_refunded",
+            Self::TooEarlyForMoreTime => "too_early_for_more_time",
+            Self::NoMoreTime => "no_more_time",
             Self::NotSold => "not_sold",
             Self::RefundInProgress => "refund_in_progress",
             Self::IdempotencyMismatch => "idempotency_mismatch",
@@ -118,6 +124,12 @@ impl Conflict {
             Self::OrderCancelled => "This order was cancelled.",
             Self::OrderComplete => "This order is already paid.",
             Self::OrderRefunded => "This order was refunded.",
+            Self::TooEarlyForMoreTime => {
+                "There is time enough. You can ask for more when it is nearly over."
+            }
+            Self::NoMoreTime => {
+                "You have had more time already. Others are waiting for these tickets."
+            }
             Self::NotSold => "This ticket is not sold, so there is nothing to refund.",
             Self::RefundInProgress => "This ticket is being refunded already.",
             Self::IdempotencyMismatch => {

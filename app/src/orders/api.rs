@@ -128,3 +128,50 @@ pub async fn cancel(#[server(default)] order_id: String) -> Result<(), AppError>
         Err(error) => context::refuse("order", error, &[]),
     }
 }
+
+/// Takes the more time that there is to have.
+#[server(prefix = "/fn", endpoint = "orders/more_time")]
+pub async fn more_time(#[server(default)] order_id: String) -> Result<(), AppError> {
+    use crate::{context, orders::Orders};
+    let orders = context::port::<dyn Orders>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse("order", error, &[]),
+    };
+    let Ok(id) = order_id.parse() else {
+        return context::refuse("order", AppError::NotFound, &[]);
+    };
+    match orders.more_time(&viewer, id).await {
+        Ok(_) => {
+            context::notice("You have more time. There is no more after this.");
+            context::redirect(&format!("/orders/{id}"));
+            Ok(())
+        }
+        Err(error) => context::refuse("order", error, &[]),
+    }
+}
+
+/// Reserves what an order that ran out was for, once more.
+#[server(prefix = "/fn", endpoint = "orders/reserve_again")]
+pub async fn reserve_again(
+    #[server(default)] order_id: String,
+    #[server(default)] attempt: String,
+) -> Result<(), AppError> {
+    use crate::{context, orders::Orders};
+    let orders = context::port::<dyn Orders>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse("again", error, &[]),
+    };
+    let Ok(id) = order_id.parse() else {
+        return context::refuse("again", AppError::NotFound, &[]);
+    };
+    let attempt = Some(attempt.as_str()).filter(|attempt| !attempt.is_empty());
+    match orders.reserve_again(&viewer, id, attempt).await {
+        Ok(order) => {
+            context::redirect(&format!("/orders/{}", order.id));
+            Ok(())
+        }
+        Err(error) => context::refuse("again", in_one_sentence(error), &[]),
+    }
+}

@@ -30,6 +30,24 @@ pub trait Orders: Send + Sync {
     /// What has happened to an order, oldest first. Errors: `NotFound`.
     async fn timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline>;
 
+    /// Holds the tickets for a while longer: `Order::more_time_seconds`, once, in the last so many
+    /// seconds. Asking again after it was granted is refused, so that no tab and no script holds
+    /// tickets for ever.
+    ///
+    /// Errors: `NotFound`, `TooEarlyForMoreTime`, `NoMoreTime`, `OrderExpired`, `OrderComplete` and
+    /// the other ends.
+    async fn more_time(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order>;
+
+    /// Reserves once more what an order of the viewer's was for, after it ended without being paid:
+    /// the same tickets, or where they are gone, as many that cost no more and are in the same
+    /// sections. Errors as `reserve`; `OrderComplete` if it was paid.
+    async fn reserve_again(
+        &self,
+        viewer: &Viewer,
+        id: OrderId,
+        key: Option<&str>,
+    ) -> AppResult<Order>;
+
     /// Gives the tickets back. Cancelling a cancelled order is fine; `expected` is the version
     /// of an `If-Match`. Errors: `NotFound`, `PaymentInProgress`, `OrderComplete`, `OrderExpired`,
     /// `OrderRefunded`.

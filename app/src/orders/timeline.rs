@@ -35,6 +35,7 @@ fn class(what: Happening) -> &'static str {
         Happening::Paid | Happening::Refunded => "moment moment-good",
         Happening::RefundFailed => "moment moment-bad",
         Happening::Reserved
+        | Happening::MoreTime
         | Happening::PaymentBegun
         | Happening::Expired
         | Happening::Cancelled
@@ -51,6 +52,7 @@ fn words(moment: &Moment, order: &Order) -> String {
     );
     match moment.what {
         Happening::Reserved => format!("You reserved {}.", count(order.tickets.len())),
+        Happening::MoreTime => "You took more time to pay.".to_owned(),
         Happening::PaymentBegun => "You began to pay.".to_owned(),
         Happening::Paid => format!("You paid {amount}, and the tickets became yours."),
         Happening::Expired => "The time to pay was over.".to_owned(),
@@ -76,7 +78,7 @@ mod tests {
     fn told(what: Happening, amount_minor: Option<i64>) -> String {
         let order: Order = serde_json::from_value(serde_json::json!({
             "id": "00000000-0000-7000-8000-000000000000", "status": "complete",
-            "expiresAt": "2031-05-01T19:30:00Z", "secondsLeft": 0, "totalMinor": 2500,
+            "expiresAt": "2031-05-01T19:30:00Z", "secondsLeft": 0, "moreTimeSeconds": 0, "totalMinor": 2500,
             "currency": "GBP", "tickets": [], "paymentId": null, "version": 1,
         }))
         .unwrap();

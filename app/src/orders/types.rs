@@ -39,11 +39,14 @@ pub struct Order {
     pub id: OrderId,
     /// Where it stands.
     pub status: OrderStatus,
-    /// When the hold ends, UTC. Fixed when the tickets were reserved.
+    /// When the hold ends, UTC. Moves once at most: when the buyer asks for more time.
     #[cfg_attr(feature = "ssr", schema(value_type = String, format = DateTime))]
     pub expires_at: Timestamp,
     /// Seconds until then by the server's clock, rounded up; 0 when it is over.
     pub seconds_left: i64,
+    /// Seconds that the buyer may add, once, in the last so many seconds of the hold; 0 once that
+    /// was done, or where nothing is held any more.
+    pub more_time_seconds: i64,
     /// What the buyer pays in all, in minor units.
     pub total_minor: i64,
     /// The event's currency.
@@ -68,6 +71,11 @@ impl Order {
             self.status,
             OrderStatus::Created | OrderStatus::AwaitingPayment
         )
+    }
+
+    /// Whether the buyer can ask for more time this moment.
+    pub fn can_take_more_time(&self) -> bool {
+        (1..=self.more_time_seconds).contains(&self.seconds_left)
     }
 
     /// The event that all its tickets admit to.
@@ -97,6 +105,8 @@ pub struct Moment {
 pub enum Happening {
     /// The tickets were reserved.
     Reserved,
+    /// The buyer took more time.
+    MoreTime,
     /// A payment began.
     PaymentBegun,
     /// It is paid, and the tickets are the buyer's.

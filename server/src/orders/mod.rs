@@ -1,9 +1,11 @@
 //! Orders: tickets held while their buyer pays, all or nothing.
 //!
-//! Owns the tables `orders` and `order_lines`, the state machine (`rules.rs`), reserving and
-//! cancelling (`service.rs`) and the one way an order expires (`transitions.rs`). What becomes of
-//! a card is the payments' business; that a hold ends is `expiration`'s to notice.
+//! Owns the tables `orders` and `order_lines`, the state machine (`rules.rs`), reserving
+//! (`reserve.rs`), more time, cancelling (`service.rs`) and the one way an order expires
+//! (`transitions.rs`). What becomes of a card is the payments' business; that a hold ends is
+//! `expiration`'s to notice.
 
+mod reserve;
 pub mod rest;
 pub mod rules;
 mod service;

@@ -19,6 +19,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(list, reserve))
         .routes(routes!(get, cancel))
         .routes(routes!(timeline))
+        .routes(routes!(more_time))
 }
 
 /// Both ways of asking in one shape, so that what is wrong can be said of its field.
@@ -129,4 +130,17 @@ async fn cancel(
 ) -> Result<NoContent, ApiError> {
     api.orders.cancel(&viewer, id, expected).await?;
     Ok(NoContent)
+}
+
+/// Holds the tickets for `moreTimeSeconds` longer: once, in the last so many seconds of the hold.
+#[utoipa::path(post, path = "/api/orders/{id}/more-time", tag = "Orders",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Order), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
+async fn more_time(
+    State(api): State<Api>,
+    PathId(id): PathId<OrderId>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Json<Order>, ApiError> {
+    Ok(Json(api.orders.more_time(&viewer, id).await?))
 }

@@ -1,33 +1,30 @@
 //! Reserving, reading and cancelling orders.
 
 use super::{
+    reserve::{Attempt, Attempted, Stop, attempt_reserve, hash},
     rules::{self, State},
-    store::{self, NewOrder, OrderRow},
+    store::{self, OrderRow},
     timeline, transitions,
 };
 use crate::{
     clock::SharedClock,
     crash,
-    db::{Conn, Db},
+    db::Db,
     fault::{Fault, FaultResult},
-    outbox::{self, EventType},
-    tickets::{
-        TicketRow,
-        holds::{self, Rivals, Wanted},
-    },
+    tickets::holds::Rivals,
 };
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    ids::{EventId, OrderId, TicketId, UserId},
-    orders::{Order, OrderList, OrderQuery, Orders, Reserve, Timeline},
+    ids::{OrderId, UserId},
+    orders::{
+        Order, OrderList, OrderQuery, OrderStatus, Orders, Reserve, ReserveAny, ReserveNamed,
+        Timeline,
+    },
 };
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
-use sqlx::{Row, query};
 use std::sync::Arc;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 /// How long tickets are held.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +33,13 @@ pub struct Holds {
     pub hold_seconds: i64,
     /// Added once a payment has begun, in seconds.
     pub grace_seconds: i64,
+}
+
+impl Holds {
+    /// What a buyer may add to their time, once, and in how many last seconds of it: a third.
+    pub fn more_seconds(self) -> i64 {
+        (self.hold_seconds / 3).max(1)
+    }
 }
 
 impl Default for Holds {
@@ -53,8 +57,6 @@ pub trait ExpirySchedule: Send + Sync {
     fn schedule(&self, order: OrderId, hold_until_micros: i64);
 }
 
-/// The most lapsed orders that one reservation tidies up on its way.
-const LAPSED_MAX: i64 = 64;
 /// How often a reservation starts again because a hold lapsed under its hands, or because rivals
 /// had their hands on what it wanted.
 const TRIES_MAX: usize = 16;
@@ -70,44 +72,6 @@ pub struct OrdersService {
     holds: Holds,
     expiry: Arc<dyn ExpirySchedule>,
     calls_wait: Arc<Notify>,
-}
-
-/// How an attempt to reserve ended.
-enum Attempt {
-    /// With an order: a new one, or the one that this attempt had made before.
-    Done(Box<OrderRow>),
-    /// Orders whose time is over stand in the way: expire them, then try again.
-    Lapsed(Vec<OrderId>),
-}
-
-/// Why an attempt's transaction wrote nothing.
-enum Stop {
-    /// There is enough, but rivals have their hands on it: what becomes of them decides.
-    Contended,
-    Fault(Fault),
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<sqlx::Error> for Stop {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Fault(error.into())
-    }
-}
-
-/// One attempt, as its transaction needs it.
-struct Attempted {
-    buyer: UserId,
-    request: Reserve,
-    key: Option<String>,
-    hash: String,
-    now: i64,
-    expires_at: i64,
-    rivals: Rivals,
 }
 
 impl OrdersService {
@@ -216,7 +180,11 @@ impl OrdersService {
     /// Adds the tickets to an order's row.
     async fn dress(&self, row: OrderRow, now: i64) -> FaultResult<Order> {
         let mut tickets = store::orders_tickets(self.db.reads(), &[row.id], now).await?;
-        Ok(row.order(tickets.remove(&row.id).unwrap_or_default(), now))
+        Ok(row.order(
+            tickets.remove(&row.id).unwrap_or_default(),
+            self.holds.more_seconds(),
+            now,
+        ))
     }
 
     async fn page(&self, buyer: UserId, asked: OrderQuery) -> FaultResult<OrderList> {
@@ -240,7 +208,13 @@ impl OrdersService {
         let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
         let orders = rows
             .iter()
-            .map(|row| row.order(tickets.remove(&row.id).unwrap_or_default(), now))
+            .map(|row| {
+                row.order(
+                    tickets.remove(&row.id).unwrap_or_default(),
+                    self.holds.more_seconds(),
+                    now,
+                )
+            })
             .collect();
         Ok(OrderList { orders, next })
     }
@@ -250,6 +224,69 @@ impl OrdersService {
             .await?
             .filter(|row| row.buyer == buyer)
             .ok_or(Fault::Refused(AppError::NotFound))
+    }
+
+    async fn lengthen(&self, buyer: UserId, id: OrderId) -> FaultResult<Order> {
+        let now = self.clock.now_micros();
+        let more = self.holds.more_seconds() * 1_000_000;
+        let row = self
+            .db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let taken = transitions::order_more_time(conn, id, buyer, more, now).await?;
+                    if let Some(row) = taken {
+                        return Ok(row);
+                    }
+                    let row = store::order_find(conn, id)
+                        .await?
+                        .filter(|row| row.buyer == buyer)
+                        .ok_or(AppError::NotFound)?;
+                    Err(why_no_more_time(&row, more, now))
+                })
+            })
+            .await?;
+        self.expiry.schedule(id, row.hold_until);
+        self.dress(row, now).await
+    }
+
+    /// What to ask for instead of tickets that are gone: as many, that cost no more, in the same
+    /// section if there was one.
+    fn alike(order: &Order) -> Option<Reserve> {
+        let first = order.tickets.first()?;
+        let one_section = order
+            .tickets
+            .iter()
+            .all(|ticket| ticket.section == first.section);
+        Some(Reserve::Any(ReserveAny {
+            event_id: first.event_id,
+            quantity: i64::try_from(order.tickets.len()).ok()?,
+            section: first.section.clone().filter(|_| one_section),
+            max_price_minor: order.tickets.iter().map(|ticket| ticket.price_minor).max(),
+            offer: None,
+        }))
+    }
+
+    async fn again(&self, viewer: &Viewer, id: OrderId, key: Option<&str>) -> AppResult<Order> {
+        let ended = self.get(viewer, id).await?;
+        match ended.status {
+            OrderStatus::Expired | OrderStatus::Cancelled => {}
+            status => return Err(rules::refusal(status).into()),
+        }
+        let ticket_ids = ended.tickets.iter().map(|ticket| ticket.id).collect();
+        let same = Reserve::Named(ReserveNamed { ticket_ids });
+        match self.reserve(viewer, same, key).await {
+            Err(AppError::Conflict {
+                conflict:
+                    Conflict::TicketReserved | Conflict::TicketSold | Conflict::TicketWithdrawn,
+                ..
+            }) => {
+                let alike = Self::alike(&ended).ok_or(AppError::NotFound)?;
+                // Another request, so another attempt; as repeatable as the first.
+                let key = key.map(|key| format!("{key}:alike"));
+                self.reserve(viewer, alike, key.as_deref()).await
+            }
+            answered => answered,
+        }
     }
 
     async fn cancel_own(
@@ -274,6 +311,24 @@ impl OrdersService {
             })
             .await
     }
+}
+
+/// The losing side of asking for more time.
+fn why_no_more_time(row: &OrderRow, more_micros: i64, now: i64) -> Fault {
+    let open = matches!(row.state, State::Created | State::AwaitingPayment);
+    if !open {
+        return rules::refusal(row.state.seen(false)).into();
+    }
+    if row.expires_at <= now {
+        return Conflict::OrderExpired.into();
+    }
+    if row.extended {
+        return Conflict::NoMoreTime.into();
+    }
+    if row.expires_at - now > more_micros {
+        return Conflict::TooEarlyForMoreTime.into();
+    }
+    Conflict::PaymentInProgress.into()
 }
 
 /// The losing side of a cancellation: says what came first.
@@ -324,227 +379,22 @@ impl Orders for OrdersService {
         })
     }
 
+    async fn more_time(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order> {
+        Ok(self.lengthen(viewer.user.id, id).await?)
+    }
+
+    async fn reserve_again(
+        &self,
+        viewer: &Viewer,
+        id: OrderId,
+        key: Option<&str>,
+    ) -> AppResult<Order> {
+        self.again(viewer, id, key).await
+    }
+
     async fn cancel(&self, viewer: &Viewer, id: OrderId, expected: Option<i64>) -> AppResult<()> {
         self.cancel_own(viewer.user.id, id, expected).await?;
         self.calls_wait.notify_one();
         Ok(())
     }
-}
-
-/// What an attempt asks for, so that the same key cannot be used for something else.
-fn hash(request: &Reserve) -> String {
-    let text = serde_json::to_vec(request).unwrap_or_default();
-    Sha256::digest(text)
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            use std::fmt::Write;
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
-}
-
-/// The transaction: take the tickets, or say why not.
-async fn attempt_reserve(conn: &mut Conn, attempted: Attempted) -> Result<Attempt, Stop> {
-    if let Some(key) = &attempted.key
-        && let Some(row) = store::order_find_by_key(conn, attempted.buyer, key).await?
-    {
-        if row.request_hash.as_deref() != Some(attempted.hash.as_str()) {
-            return Err(Fault::from(Conflict::IdempotencyMismatch).into());
-        }
-        return Ok(Attempt::Done(Box::new(row)));
-    }
-    let order = OrderId(Uuid::now_v7());
-    let taken = match &attempted.request {
-        Reserve::Named(named) => take_named(conn, &attempted, order, &named.ticket_ids).await?,
-        Reserve::Any(any) => {
-            if any
-                .offer
-                .as_ref()
-                .is_some_and(|offer| offer.seller_id == attempted.buyer)
-            {
-                return Err(Fault::from(Conflict::OwnTicket).into());
-            }
-            let wanted = Wanted {
-                event: any.event_id,
-                buyer: attempted.buyer,
-                section: any.section.clone(),
-                max_price_minor: any.max_price_minor,
-                offer: any.offer.clone(),
-                quantity: any.quantity,
-            };
-            take_any(conn, &attempted, order, &wanted).await?
-        }
-    };
-    match taken {
-        Taken::Lapsed(orders) => Ok(Attempt::Lapsed(orders)),
-        Taken::Contended => Err(Stop::Contended),
-        Taken::Tickets(tickets) => {
-            let row = write_order(conn, &attempted, order, &tickets).await?;
-            Ok(Attempt::Done(Box::new(row)))
-        }
-    }
-}
-
-enum Taken {
-    Tickets(Vec<TicketRow>),
-    Lapsed(Vec<OrderId>),
-    /// Some or none of them; the rest is in the hands of rivals.
-    Contended,
-}
-
-async fn take_named(
-    conn: &mut Conn,
-    attempted: &Attempted,
-    order: OrderId,
-    ids: &[TicketId],
-) -> FaultResult<Taken> {
-    let found = holds::tickets_lock(conn, ids).await?;
-    let event = match found.first() {
-        Some(first) if found.len() == ids.len() => first.event_id,
-        _ => return Err(AppError::NotFound.into()),
-    };
-    if found.iter().any(|ticket| ticket.event_id != event) {
-        let message = "An order is for tickets of one event.";
-        return Err(AppError::invalid("ticketIds", message).into());
-    }
-    refuse_past_event(conn, event, attempted.now).await?;
-    let mut lapsed = Vec::new();
-    for ticket in &found {
-        if let Some(holder) = standing(ticket, attempted)? {
-            lapsed.push(holder);
-        }
-    }
-    if !lapsed.is_empty() {
-        lapsed.sort_unstable();
-        lapsed.dedup();
-        return Ok(Taken::Lapsed(lapsed));
-    }
-    let taken = holds::tickets_hold(conn, ids, order, attempted.expires_at).await?;
-    if taken.len() == ids.len() {
-        Ok(Taken::Tickets(taken))
-    } else {
-        // The rows were locked and free a statement ago; this is the last line of defence.
-        Err(Conflict::TicketReserved.into())
-    }
-}
-
-/// Whether this ticket can be taken: `Ok(None)` if it can, the lapsed order that must be
-/// expired first, or why not.
-fn standing(ticket: &TicketRow, attempted: &Attempted) -> FaultResult<Option<OrderId>> {
-    match ticket.state.as_str() {
-        "sold" => return Err(Conflict::TicketSold.into()),
-        "withdrawn" => return Err(Conflict::TicketWithdrawn.into()),
-        _ => {}
-    }
-    if ticket.seller_id == attempted.buyer {
-        return Err(Conflict::OwnTicket.into());
-    }
-    if ticket.held_until > attempted.now {
-        return Err(AppError::Conflict {
-            conflict: Conflict::TicketReserved,
-            // While the money is being taken the end is seconds away, whichever it is.
-            retry_after_seconds: Some(ticket.reserved_seconds_left(attempted.now).unwrap_or(5)),
-        }
-        .into());
-    }
-    let Some(holder) = &ticket.held_by else {
-        return Ok(None);
-    };
-    let holder: Result<OrderId, uuid::Error> = holder.parse();
-    holder
-        .map(Some)
-        .map_err(|error| Fault::unexpected("held_by is no id", error))
-}
-
-async fn take_any(
-    conn: &mut Conn,
-    attempted: &Attempted,
-    order: OrderId,
-    wanted: &Wanted,
-) -> FaultResult<Taken> {
-    let lapsed = holds::lapsed_holders(conn, wanted.event, attempted.now, LAPSED_MAX).await?;
-    if !lapsed.is_empty() {
-        return Ok(Taken::Lapsed(lapsed));
-    }
-    let taken = holds::tickets_hold_cheapest(
-        conn,
-        wanted,
-        attempted.rivals,
-        order,
-        attempted.expires_at,
-        attempted.now,
-    )
-    .await?;
-    let count = i64::try_from(taken.len()).unwrap_or(i64::MAX);
-    if count == wanted.quantity {
-        return Ok(Taken::Tickets(taken));
-    }
-    refuse_past_event(conn, wanted.event, attempted.now).await?;
-    // A rival may yet let go: "not enough" is said only where it is true.
-    if count + holds::tickets_free(conn, wanted).await? >= wanted.quantity {
-        return Ok(Taken::Contended);
-    }
-    Err(Conflict::NotEnoughTickets.into())
-}
-
-/// Errors: `NotFound`, `EventOver`.
-async fn refuse_past_event(conn: &mut Conn, event: EventId, now: i64) -> FaultResult<()> {
-    let row = query("SELECT starts_at FROM events WHERE id = $1")
-        .bind(event.to_string())
-        .fetch_optional(conn)
-        .await?
-        .ok_or(AppError::NotFound)?;
-    if row.try_get::<i64, _>("starts_at")? <= now {
-        return Err(Conflict::EventOver.into());
-    }
-    Ok(())
-}
-
-async fn write_order(
-    conn: &mut Conn,
-    attempted: &Attempted,
-    id: OrderId,
-    tickets: &[TicketRow],
-) -> FaultResult<OrderRow> {
-    let (Some(first), Some(total_minor)) = (
-        tickets.first(),
-        tickets
-            .iter()
-            .try_fold(0_i64, |sum, ticket| sum.checked_add(ticket.price_minor)),
-    ) else {
-        return Err(Fault::unexpected(
-            "an order without tickets",
-            "nothing was taken",
-        ));
-    };
-    let order = NewOrder {
-        row: OrderRow {
-            id,
-            buyer: attempted.buyer,
-            event: first.event_id,
-            state: State::Created,
-            total_minor,
-            currency: first.currency,
-            expires_at: attempted.expires_at,
-            hold_until: attempted.expires_at,
-            version: 1,
-            request_hash: Some(attempted.hash.clone()),
-            payment: None,
-        },
-        request_key: attempted.key.clone(),
-    };
-    store::order_insert(conn, &order, tickets, attempted.now).await?;
-    let ids: Vec<TicketId> = tickets.iter().map(|ticket| ticket.id).collect();
-    let mut events = vec![
-        order
-            .row
-            .event(EventType::OrderCreated, &ids, attempted.now),
-    ];
-    events.extend(
-        tickets
-            .iter()
-            .map(|ticket| ticket.event(EventType::TicketUpdated, attempted.now)),
-    );
-    outbox::append(conn, attempted.now, &events).await?;
-    Ok(order.row)
 }

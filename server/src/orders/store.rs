@@ -18,7 +18,7 @@ use std::collections::HashMap;
 
 /// The columns of [`OrderRow`].
 pub const COLUMNS: &str = "id, buyer_id, event_id, status, total_minor, currency, expires_at, \
-     hold_until, version, created_at, request_hash, \
+     hold_until, extended, version, created_at, request_hash, \
      (SELECT p.id FROM payments p WHERE p.order_id = orders.id ORDER BY p.attempt DESC LIMIT 1) \
      AS payment_id";
 
@@ -41,6 +41,8 @@ pub struct OrderRow {
     pub expires_at: i64,
     /// When the tickets come free, in microseconds.
     pub hold_until: i64,
+    /// Whether the buyer has had more time.
+    pub extended: bool,
     /// Counts changes, from 1.
     pub version: i64,
     /// What the attempt asked for.
@@ -62,6 +64,7 @@ impl OrderRow {
             currency: parse(row, "currency")?,
             expires_at: row.try_get("expires_at")?,
             hold_until: row.try_get("hold_until")?,
+            extended: row.try_get::<i64, _>("extended")? == 1,
             version: row.try_get("version")?,
             request_hash: row.try_get("request_hash")?,
             payment: payment
@@ -71,18 +74,19 @@ impl OrderRow {
         })
     }
 
-    /// As its buyer sees it at `now`.
-    pub fn order(&self, tickets: Vec<Ticket>, now_micros: i64) -> Order {
+    /// As its buyer sees it at `now`; `more_time_seconds` can be asked for once.
+    pub fn order(&self, tickets: Vec<Ticket>, more_time_seconds: i64, now_micros: i64) -> Order {
+        let seconds_left = match self.state {
+            State::Created | State::AwaitingPayment => seconds_until(self.expires_at, now_micros),
+            _ => 0,
+        };
+        let may_extend = seconds_left > 0 && !self.extended;
         Order {
             id: self.id,
             status: self.state.seen(self.hold_until <= now_micros),
             expires_at: from_micros(self.expires_at),
-            seconds_left: match self.state {
-                State::Created | State::AwaitingPayment => {
-                    seconds_until(self.expires_at, now_micros)
-                }
-                _ => 0,
-            },
+            seconds_left,
+            more_time_seconds: if may_extend { more_time_seconds } else { 0 },
             total_minor: self.total_minor,
             currency: self.currency,
             tickets,

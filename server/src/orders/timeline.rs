@@ -35,12 +35,17 @@ pub async fn moments(reads: &AnyPool, order: OrderId) -> Result<Vec<Moment>, sql
 /// Events say where the order stands after each change; a moment is a change of that.
 fn of_events(told: &[(i64, String, String)]) -> Vec<Moment> {
     let mut before = String::new();
+    let mut ends = serde_json::Value::Null;
     let mut moments = Vec::new();
     for (at, kind, data) in told {
         let data: serde_json::Value = serde_json::from_str(data).unwrap_or_default();
         let status = data["status"].as_str().unwrap_or_default().to_owned();
+        // Only asking for more time moves the end.
+        let longer = !ends.is_null() && ends != data["expiresAt"];
+        ends = data["expiresAt"].clone();
         let what = match (kind.as_str(), status.as_str()) {
             ("OrderCreated", _) => Some(Happening::Reserved),
+            _ if longer => Some(Happening::MoreTime),
             ("OrderExpired", _) => Some(Happening::Expired),
             ("OrderCancelled", _) => Some(Happening::Cancelled),
             (_, "awaiting_payment") if before == "expired" => Some(Happening::Revived),

@@ -1,4 +1,4 @@
-//! The moves of an order that end its hold: expiry and cancellation.
+//! The moves of an order that change when its hold ends: more time, expiry and cancellation.
 //!
 //! Each runs in the caller's transaction, locks the order's tickets first, and is decided by one
 //! conditional UPDATE of the order. Jobs, the sweeper and rivals all call [`order_expire`]; it is
@@ -78,6 +78,38 @@ pub async fn order_cancel(
     )
     .await?;
     Ok(true)
+}
+
+/// Gives the buyer `more_micros` more, if they have not had them and no more than so much is left.
+/// Returns the order as it is then; `None`: nothing has changed.
+pub async fn order_more_time(
+    conn: &mut Conn,
+    order: OrderId,
+    buyer: UserId,
+    more_micros: i64,
+    now_micros: i64,
+) -> Result<Option<OrderRow>, sqlx::Error> {
+    holds::order_tickets_lock(conn, order).await?;
+    let sql = format!(
+        "UPDATE orders SET expires_at = expires_at + $4, hold_until = hold_until + $4, \
+         extended = 1, version = version + 1 WHERE id = $1 AND buyer_id = $2 \
+         AND status IN ('created', 'awaiting_payment') AND extended = 0 \
+         AND expires_at > $3 AND expires_at <= $3 + $4 RETURNING {COLUMNS}"
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(order.to_string())
+        .bind(buyer.to_string())
+        .bind(now_micros)
+        .bind(more_micros)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let row = OrderRow::read(&row)?;
+    holds::tickets_hold_until(conn, order, row.hold_until).await?;
+    let tickets = order_ticket_ids(conn, order).await?;
+    let told = row.event(EventType::OrderUpdated, &tickets, now_micros);
+    outbox::append(conn, now_micros, &[told]).await?;
+    Ok(Some(row))
 }
 
 /// What both ends have in common: the lines no longer live, the tickets are free, an

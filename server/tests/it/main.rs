@@ -21,6 +21,7 @@ mod late_and_lost;
 mod live;
 mod mail;
 mod model;
+mod more_time;
 mod races;
 mod refunds;
 mod scenarios;

@@ -51,6 +51,8 @@ pub struct Order {
     pub state: State,
     pub expires_at: i64,
     pub hold_until: i64,
+    /// Whether the buyer has had more time.
+    pub extended: bool,
     pub payment: Option<Payment>,
 }
 
@@ -228,6 +230,7 @@ impl World {
             state: State::Created,
             expires_at,
             hold_until: expires_at,
+            extended: false,
             payment: None,
         };
         self.orders.insert(attempt, order);

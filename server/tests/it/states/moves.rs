@@ -141,7 +141,8 @@ fn repeat(model: &Model) -> BoxedStrategy<Move> {
 fn pass(world: &World) -> BoxedStrategy<Move> {
     let mut ends = Vec::new();
     for order in world.orders.values().filter(|order| order.is_open()) {
-        for end in [order.expires_at, order.hold_until] {
+        let nearly_over = order.expires_at - world.rules.hold / 3;
+        for end in [order.expires_at, order.hold_until, nearly_over] {
             ends.extend([end, end + 1, end - 1]);
         }
     }
@@ -210,6 +211,11 @@ fn of_orders(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
         let cancel = orders.clone().prop_flat_map(move |order| {
             mostly(by(order)).prop_map(move |who| Move::Cancel { order, who })
         });
+        let by = owner.clone();
+        let more_time = orders.clone().prop_flat_map(move |order| {
+            mostly(by(order)).prop_map(move |who| Move::MoreTime { order, who })
+        });
+        moves.push((weight.div_ceil(4), more_time.boxed()));
         moves.push((weight * 2, pay.boxed()));
         moves.push((weight.div_ceil(4), cancel.boxed()));
         moves.push((

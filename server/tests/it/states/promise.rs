@@ -93,6 +93,7 @@ impl Model {
             Move::AtBank { order, .. } | Move::Look { order } => paying(order),
             Move::Pay { order: id, .. }
             | Move::Cancel { order: id, .. }
+            | Move::MoreTime { order: id, .. }
             | Move::Timer { order: id }
             | Move::RefundOrder { order: id, .. } => order(id),
             Move::Edit { ticket, .. } | Move::Withdraw { ticket } => *ticket < tickets,
@@ -115,6 +116,7 @@ impl Model {
             Move::AtBank { order, approves } => Answer::Did(self.at_bank(*order, *approves)),
             Move::Look { order } => self.look(*order),
             Move::Cancel { order, who } => self.cancel(*order, *who),
+            Move::MoreTime { order, who } => self.more_time(*order, *who),
             Move::Timer { order } => Answer::Did(self.world.expire(*order)),
             Move::Sweep => Answer::Swept(self.world.sweep()),
             Move::Edit {
@@ -163,7 +165,7 @@ impl Model {
             Some(made_for) if *made_for != wanted.sorted() => conflict("idempotency_mismatch"),
             Some(_) => {
                 self.world.mark("known after a day");
-                self.order_answer(attempt)
+                self.order_answer(201, attempt)
             }
             None => self.reserve(attempt, who, wanted),
         };
@@ -177,9 +179,10 @@ impl Model {
         answer
     }
 
-    fn order_answer(&self, order: Attempt) -> Answer {
+    fn order_answer(&self, http: u16, order: Attempt) -> Answer {
         let of = self.world.order(order);
         Answer::Order {
+            http,
             order,
             status: name(self.world.seen(order)),
             total: of.total(),
@@ -196,7 +199,7 @@ impl Model {
             Ok(tickets) => {
                 self.world.hold(attempt, who, &tickets);
                 self.made_for.insert(attempt, wanted.sorted());
-                self.order_answer(attempt)
+                self.order_answer(201, attempt)
             }
             Err(refusal) => refusal,
         }
@@ -360,6 +363,32 @@ impl Model {
             State::Cancelled => Answer::Gone,
             end => at_its_end(end),
         }
+    }
+
+    /// A third of the hold, once, in its last third.
+    fn more_time(&mut self, order: Attempt, who: usize) -> Answer {
+        let (now, more) = (self.world.now, self.world.rules.hold / 3);
+        let of = self.world.order_mut(order);
+        if of.buyer != who {
+            return refused(404, "not_found");
+        }
+        if !of.is_open() {
+            return at_its_end(of.state);
+        }
+        if of.expires_at <= now {
+            return at_its_end(State::Expired);
+        }
+        if of.extended {
+            return conflict("no_more_time");
+        }
+        if of.expires_at - now > more {
+            return conflict("too_early_for_more_time");
+        }
+        of.extended = true;
+        of.expires_at += more;
+        of.hold_until += more;
+        self.world.mark("took more time");
+        self.order_answer(200, order)
     }
 
     /// Why a seller cannot change this ticket, if so.

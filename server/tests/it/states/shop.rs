@@ -214,6 +214,7 @@ impl Seen {
                 buyer.get(&format!("/api/payments/{payment}")).await
             }
             Move::Cancel { order, who } => self.users[*who].cancel(&self.orders[order]).await,
+            Move::MoreTime { order, who } => self.users[*who].more_time(&self.orders[order]).await,
             Move::List { price } => {
                 let body = json!({"eventId": self.event["id"], "priceMinor": price});
                 seller.post("/api/tickets", body).await

@@ -34,6 +34,10 @@ pub enum Move {
         order: Attempt,
         who: usize,
     },
+    MoreTime {
+        order: Attempt,
+        who: usize,
+    },
     Pass {
         seconds: i64,
     },
@@ -92,8 +96,9 @@ pub enum Card {
 pub enum Answer {
     /// Nothing is said.
     Silence,
-    /// 201, and this order, as it was at that moment.
+    /// This order, as it was at that moment.
     Order {
+        http: u16,
         order: Attempt,
         status: &'static str,
         total: i64,
@@ -129,12 +134,13 @@ impl fmt::Display for Answer {
         match self {
             Self::Silence => f.write_str("nothing"),
             Self::Order {
+                http,
                 order,
                 status,
                 total,
                 tickets,
             } => {
-                write!(f, "201 order {order} {status} {total} {tickets:?}")
+                write!(f, "{http} order {order} {status} {total} {tickets:?}")
             }
             Self::Payment { http, status } => write!(f, "{http} payment {status}"),
             Self::Refused {

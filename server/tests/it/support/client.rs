@@ -260,6 +260,11 @@ impl Client {
         self.get(&path("tickets", ticket)).await.expect(200)
     }
 
+    pub async fn more_time(&self, order: &Value) -> Answer {
+        let more = format!("{}/more-time", path("orders", order));
+        self.post(&more, Value::Null).await
+    }
+
     pub async fn cancel(&self, order: &Value) -> Answer {
         self.delete(&path("orders", order)).await
     }

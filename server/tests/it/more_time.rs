@@ -1,0 +1,104 @@
+//! Asking for more time: an act of its own, once, near the end; and reserving once more what ran
+//! out.
+
+use crate::support::{App, Client, on_both_engines, path};
+use serde_json::Value;
+
+async fn held(app: &App) -> (Client, Client, Value, Value) {
+    let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+    let ticket = seller.ticket(&seller.event().await, 2500).await;
+    let order = buyer.reserve(&[&ticket]).await.expect(201);
+    (seller, buyer, ticket, order)
+}
+
+on_both_engines! {
+    async fn more_time_is_had_once_and_near_the_end(app) {
+        let (_, buyer, ticket, order) = held(app).await;
+        assert_eq!(order["moreTimeSeconds"], 300);
+        buyer.more_time(&order).await.refused(409, "too_early_for_more_time");
+        app.clock.advance(600);
+        let longer = buyer.more_time(&order).await.expect(200);
+        assert_eq!((&longer["secondsLeft"], &longer["moreTimeSeconds"]), (&600.into(), &0.into()));
+        assert_eq!(longer["version"], 2);
+        buyer.more_time(&order).await.refused(409, "no_more_time");
+        // Where the hold would have ended, it stands; at its new end it ends.
+        app.clock.advance(599);
+        assert!(!app.expire(&order).await);
+        assert_eq!(app.sweep().await, 0);
+        assert_eq!(buyer.ticket_now(&ticket).await["reservedSecondsLeft"], 1);
+        app.clock.advance(1);
+        let rival = app.user("rival").await;
+        rival.reserve(&[&ticket]).await.expect(201);
+        buyer.more_time(&order).await.refused(409, "order_expired");
+        assert_eq!(buyer.timeline(&order).await, ["reserved", "more_time", "expired"]);
+        app.assert_sound().await;
+    }
+
+    async fn a_payment_under_way_keeps_its_grace(app) {
+        let (_, buyer, _, order) = held(app).await;
+        let payment = buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
+        app.clock.advance(890);
+        buyer.more_time(&order).await.expect(200);
+        app.clock.advance(300 + 65);
+        app.approve_at_bank(&payment);
+        app.webhooks_arrive().await;
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        assert_eq!(app.captured_minor(), 2500);
+        app.assert_sound().await;
+    }
+
+    /// Two tabs ask at once: one of them is told that it was had already.
+    async fn of_two_tabs_one_gets_it(app) {
+        let (_, buyer, _, order) = held(app).await;
+        app.clock.advance(700);
+        let (one, other) = tokio::join!(buyer.more_time(&order), buyer.more_time(&order));
+        let (won, lost) = if one.status == 200 { (one, other) } else { (other, one) };
+        assert_eq!(won.expect(200)["secondsLeft"], 500);
+        lost.refused(409, "no_more_time");
+        app.assert_sound().await;
+    }
+
+    async fn nobody_lengthens_what_has_ended_or_is_anothers(app) {
+        let (seller, buyer, ticket, order) = held(app).await;
+        seller.more_time(&order).await.refused(404, "not_found");
+        app.clock.advance(900);
+        buyer.more_time(&order).await.refused(409, "order_expired");
+        let again = buyer.reserve(&[&ticket]).await.expect(201);
+        buyer.cancel(&again).await.expect_2xx();
+        buyer.more_time(&again).await.refused(409, "order_cancelled");
+        let third = buyer.reserve(&[&ticket]).await.expect(201);
+        buyer.pay(&third, "pm_card_visa").await.expect(201);
+        buyer.more_time(&third).await.refused(409, "order_complete");
+        app.assert_sound().await;
+    }
+
+    /// What ran out is reserved once more: the same tickets, or else as good ones.
+    async fn what_ran_out_can_be_reserved_again(app) {
+        let (seller, buyer, ticket, order) = held(app).await;
+        let page = path("orders", &order).replace("/api", "");
+        let again = [("order_id", order["id"].as_str().unwrap()), ("attempt", "a")];
+        app.clock.advance(901);
+        let first = buyer.form("/fn/orders/reserve_again", &page, &again).await;
+        assert_eq!(first.status, 302);
+        let repeated = buyer.form("/fn/orders/reserve_again", &page, &again).await;
+        assert_eq!(first.header("location"), repeated.header("location"));
+        assert_eq!(buyer.ticket_now(&ticket).await["status"], "reserved");
+        let rival = app.user("rival").await;
+        // Its ticket is held now: another that costs as much takes its place.
+        let mine = rival.reserve(&[&ticket]).await;
+        mine.refused(409, "ticket_reserved");
+        app.clock.advance(901);
+        let taken = rival.reserve(&[&ticket]).await.expect(201);
+        let once_more = [("order_id", order["id"].as_str().unwrap()), ("attempt", "b")];
+        let event = serde_json::json!({ "id": ticket["eventId"] });
+        let dear = seller.ticket(&event, 2501).await;
+        buyer.form("/fn/orders/reserve_again", &page, &once_more).await;
+        assert_eq!(buyer.ticket_now(&dear).await["status"], "available", "it costs more");
+        let alike = seller.ticket(&event, 2400).await;
+        let found = buyer.form("/fn/orders/reserve_again", &page, &once_more).await;
+        assert!(found.header("location").starts_with("/orders/"));
+        assert_eq!(buyer.ticket_now(&alike).await["status"], "reserved");
+        assert_eq!(rival.order(&taken).await["status"], "created");
+        app.assert_sound().await;
+    }
+}
