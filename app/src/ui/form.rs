@@ -1,6 +1,7 @@
 //! Forms: fields with their labels, hints and errors, filled again with what was typed when the
 //! server refused it.
 
+use super::ShowPassword;
 use crate::context::Flash;
 use leptos::{prelude::*, server_fn::ServerFn};
 
@@ -53,19 +54,47 @@ impl Form {
     }
 }
 
-/// What the server said of the form as a whole.
-pub fn problem_at_top(form: &Form) -> impl IntoView + use<> {
-    let text = form.message().or_else(|| {
-        form.was_refused()
-            .then(|| "Please look at the fields marked below.".to_owned())
-    });
-    text.map(|text| view! { <p class="notice notice-bad" role="alert">{text}</p> })
+/// What the server said of the form as a whole: a box that gets the focus when the page is shown,
+/// with a link to each field that is wrong.
+pub fn problem_at_top(form: &Form) -> Option<AnyView> {
+    let flash = form.flash.clone()?;
+    let message = form
+        .message()
+        .unwrap_or_else(|| "Please look at this again:".to_owned());
+    let links: Vec<_> = flash
+        .fields
+        .into_iter()
+        .filter(|wrong| !wrong.field.is_empty())
+        .map(|wrong| {
+            let text = format!("{}: {}", in_words(&wrong.field), wrong.message);
+            view! { <li><a href=format!("#{}", form.id(&wrong.field))>{text}</a></li> }
+        })
+        .collect();
+    let links = (!links.is_empty()).then(|| view! { <ul class="problems">{links}</ul> });
+    let said = view! {
+        <div class="notice notice-bad" role="alert" tabindex="-1" autofocus=true>
+            <p>{message}</p>
+            {links}
+        </div>
+    };
+    Some(said.into_any())
 }
 
-/// A form that the browser itself posts to a server function, with or without JavaScript.
+/// A field's name as a person reads it: `face_value` is Face value.
+fn in_words(field: &str) -> String {
+    if field == "email" {
+        return "E-mail".to_owned();
+    }
+    let mut letters = field.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect::<String>().replace('_', " ")
+}
+
+/// A form that the browser itself posts to a server function, with or without JavaScript. What is
+/// wrong with it is the server's to say, all at once and in the same words everywhere.
 pub fn post_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl IntoView {
     view! {
-        <form action=F::url() method="post" class=given(class)>
+        <form action=F::url() method="post" class=given(class) novalidate=true>
             {fields}
         </form>
     }
@@ -97,7 +126,7 @@ pub struct Input {
 }
 
 /// Label, hint, input, error.
-pub fn field(form: &Form, input: Input) -> impl IntoView + use<> {
+pub fn field(form: &Form, input: Input) -> AnyView {
     let id = form.id(input.name);
     let error = form.error(input.name);
     let described = described_by(&id, input.hint.is_some(), error.is_some());
@@ -106,28 +135,39 @@ pub fn field(form: &Form, input: Input) -> impl IntoView + use<> {
     } else {
         input.kind
     };
-    let value = (kind != "password").then(|| form.value(input.name, input.value));
+    let is_password = kind == "password";
+    let value = (!is_password).then(|| form.value(input.name, input.value));
+    let line = view! {
+        <input
+            class="input"
+            id=id.clone()
+            name=input.name
+            type=kind
+            value=value
+            required=!input.optional
+            maxlength=input.max
+            autocomplete=given(input.autocomplete)
+            inputmode=given(input.inputmode)
+            list=given(input.list)
+            aria-invalid=error.is_some().then_some("true")
+            aria-describedby=described
+        />
+    };
+    let line = if is_password {
+        let field = id.clone();
+        view! { <div class="password">{line} <ShowPassword field/></div> }.into_any()
+    } else {
+        line.into_any()
+    };
     view! {
         <div class="field">
             {label(&id, input.label, input.optional)}
             {hint(&id, input.hint)}
-            <input
-                class="input"
-                id=id.clone()
-                name=input.name
-                type=kind
-                value=value
-                required=!input.optional
-                maxlength=input.max
-                autocomplete=given(input.autocomplete)
-                inputmode=given(input.inputmode)
-                list=given(input.list)
-                aria-invalid=error.is_some().then_some("true")
-                aria-describedby=described
-            />
+            {line}
             {error_below(&id, error)}
         </div>
     }
+    .into_any()
 }
 
 /// Several lines of text.
@@ -206,6 +246,11 @@ pub fn choose(form: &Form, input: Input, choices: Vec<Choice>) -> impl IntoView 
     }
 }
 
+/// Whose password a form is about, for the password manager of the browser. Not sent, not seen.
+pub fn username(email: impl Into<String>) -> impl IntoView {
+    view! { <input type="text" autocomplete="username" value=email.into() hidden=true readonly=true/> }
+}
+
 /// What the form carries without showing it.
 pub fn hidden(name: &'static str, value: impl Into<String>) -> impl IntoView {
     view! { <input type="hidden" name=name value=value.into()/> }
@@ -253,4 +298,52 @@ pub fn flash_message(flash: Option<&Flash>) -> Option<AnyView> {
         ("notice notice-bad", "alert")
     };
     Some(view! { <p class=class role=role>{flash.message.clone()}</p> }.into_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::FieldError;
+
+    fn shown(fields: &[(&str, &str)]) -> String {
+        let flash = Flash {
+            form: "event".to_owned(),
+            message: "Nothing was saved.".to_owned(),
+            fields: fields
+                .iter()
+                .map(|(field, message)| FieldError::new(*field, *message))
+                .collect(),
+            ..Flash::default()
+        };
+        problem_at_top(&Form::new("event", Some(&flash))).to_html()
+    }
+
+    #[test]
+    fn a_refused_form_says_so_in_a_box_with_the_focus_and_links_to_its_fields() {
+        let box_ = shown(&[("time_zone", "Choose one."), ("email", "Enter one.")]);
+        for part in [
+            "role=\"alert\"",
+            "tabindex=\"-1\"",
+            "autofocus",
+            "<a href=\"#event-time_zone\">Time zone: Choose one.</a>",
+            "<a href=\"#event-email\">E-mail: Enter one.</a>",
+        ] {
+            assert!(box_.contains(part), "{part}: {box_}");
+        }
+        assert!(!box_.contains("Nothing was saved"));
+    }
+
+    #[test]
+    fn what_concerns_no_field_is_said_without_links() {
+        let said = shown(&[]);
+        assert!(
+            said.contains("Nothing was saved.") && !said.contains("<ul"),
+            "{said}"
+        );
+        assert!(
+            !problem_at_top(&Form::new("event", None))
+                .to_html()
+                .contains("alert")
+        );
+    }
 }

@@ -9,11 +9,13 @@ mod location;
 mod page;
 #[cfg(feature = "ssr")]
 mod poster;
+mod reveal;
 mod theme;
 
 #[cfg(feature = "ssr")]
 pub use form::{
     Choice, Form, Input, area, choose, field, flash_message, hidden, post_to, problem_at_top,
+    username,
 };
 #[cfg(feature = "ssr")]
 pub use icons::{Icon, icon};
@@ -22,4 +24,5 @@ pub use location::load_anew;
 pub use page::{page, page_for, problem};
 #[cfg(feature = "ssr")]
 pub use poster::poster;
+pub use reveal::ShowPassword;
 pub use theme::ThemeSwitch;
