@@ -4,7 +4,9 @@
 //! beside them. Navigation is a page load.
 
 use crate::{
-    accounts::{AccountPage, SignInPage, SignUpPage, api::SignOut},
+    accounts::{
+        AccountPage, ForgotPage, LeavePage, ResetPage, SignInPage, SignUpPage, api::SignOut,
+    },
     context,
     error::AppError,
     events::{EventPage, HomePage},
@@ -70,7 +72,10 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/tickets/:id/refund") view=RefundPage ssr=SsrMode::Async/>
                     <Route path=path!("/signup") view=SignUpPage ssr=SsrMode::Async/>
                     <Route path=path!("/signin") view=SignInPage ssr=SsrMode::Async/>
+                    <Route path=path!("/forgot") view=ForgotPage ssr=SsrMode::Async/>
+                    <Route path=path!("/reset") view=ResetPage ssr=SsrMode::Async/>
                     <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>
+                    <Route path=path!("/account/delete") view=LeavePage ssr=SsrMode::Async/>
                 </Routes>
             </main>
             <Footer/>

@@ -70,6 +70,16 @@ pub enum Conflict {
     NotSold,
     /// The ticket's price is on its way back already.
     RefundInProgress,
+    /// The account cannot be deleted: an order of its owner's is open, or being paid.
+    AccountOrderOpen,
+    /// The account cannot be deleted: money is on its way back to its owner or their buyers.
+    AccountRefundOpen,
+    /// The account cannot be deleted: somebody is buying from its owner.
+    AccountSaleOpen,
+    /// The account cannot be deleted: its owner has sold tickets to events to come.
+    AccountTicketsSold,
+    /// The account cannot be deleted: somebody owes money to its owner.
+    AccountMoneyOwed,
     /// The same idempotency key came with another body.
     IdempotencyMismatch,
     /// The first request with this idempotency key has not been answered yet.
@@ -96,6 +106,11 @@ impl Conflict {
             Self::NoMoreTime => "no_more_time",
             Self::NotSold => "not_sold",
             Self::RefundInProgress => "refund_in_progress",
+            Self::AccountOrderOpen => "account_order_open",
+            Self::AccountRefundOpen => "account_refund_open",
+            Self::AccountSaleOpen => "account_sale_open",
+            Self::AccountTicketsSold => "account_tickets_sold",
+            Self::AccountMoneyOwed => "account_money_owed",
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::IdempotencyInProgress => "idempotency_in_progress",
         }
@@ -132,6 +147,21 @@ impl Conflict {
             }
             Self::NotSold => "This ticket is not sold, so there is nothing to refund.",
             Self::RefundInProgress => "This ticket is being refunded already.",
+            Self::AccountOrderOpen => {
+                "You have an order that is not finished. Pay it, cancel it or let its time run out, then delete the account."
+            }
+            Self::AccountRefundOpen => {
+                "A refund of yours is still on its way. Delete the account once the money has arrived."
+            }
+            Self::AccountSaleOpen => {
+                "Somebody is buying a ticket from you right now. Try again in a few minutes."
+            }
+            Self::AccountTicketsSold => {
+                "You have sold tickets to an event that is still to come, and its buyers may need you. Delete the account after the event, or refund the buyers first."
+            }
+            Self::AccountMoneyOwed => {
+                "Money from your sales or orders has not been settled with you yet. Delete the account once it has."
+            }
             Self::IdempotencyMismatch => {
                 "This Idempotency-Key was used before with a different body."
             }

@@ -44,4 +44,6 @@ id!(
     PaymentId,
     /// Money of a payment on its way back.
     RefundId,
+    /// A place where somebody is signed in. Names the session; nobody can use it as one.
+    SessionId,
 );

@@ -6,7 +6,7 @@ use crate::{
     clock::SharedClock,
     limits::{Key, Limits},
     request, rest,
-    session::viewer,
+    session::{self, Sessions, viewer},
 };
 use app::{accounts::Viewer, error::AppError};
 use axum::{
@@ -46,6 +46,8 @@ pub struct Guard {
     pub clock: SharedClock,
     /// Counts writes.
     pub limits: Arc<Limits>,
+    /// Which sessions there are.
+    pub sessions: Arc<dyn Sessions>,
 }
 
 /// The nonce of this response's scripts.
@@ -69,6 +71,7 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
     let current = request::Request {
         id: id.clone(),
         address,
+        agent: request.headers().get(header::USER_AGENT).cloned(),
         session: None,
     };
     let mut response = request::scope(current, answer(&guard, &method, &uri, request, next)).await;
@@ -241,11 +244,12 @@ fn note(method: &Method, uri: &Uri, id: &str, status: StatusCode, took: Duration
     }
 }
 
-/// Inside the session layer: finds out who is asking, and counts their writes.
+/// Inside the session layer: finds out who is asking, prolongs their session, and counts their
+/// writes.
 pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let session = request.extensions().get::<Session>().cloned();
     let viewer = match &session {
-        Some(session) => viewer(session, &guard.clock).await,
+        Some(session) => viewer(session).await,
         None => Ok(None),
     };
     let viewer = match viewer {
@@ -258,15 +262,24 @@ pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -
     {
         return refuse(request.uri(), &error);
     }
-    if let Some(viewer) = viewer {
+    let mut prolonged = None;
+    if let (Some(session), Some(viewer)) = (&session, viewer) {
+        prolonged = session::prolong(session, &*guard.sessions, &guard.clock).await;
         request.extensions_mut().insert(viewer);
     }
     let current = request::Request {
         id: request::id(),
         address: request::address(),
-        session,
+        agent: request.headers().get(header::USER_AGENT).cloned(),
+        session: session.clone(),
     };
-    request::scope(current, next.run(request)).await
+    let mut response = request::scope(current, next.run(request)).await;
+    if let (Some(session), Some(id)) = (session, prolonged)
+        && let Some(cookie) = session::cookie_again(&session, id, guard.secure)
+    {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 #[cfg(test)]

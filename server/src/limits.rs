@@ -25,6 +25,12 @@ pub enum Key {
     FailedSignInFrom(IpAddr),
     /// Sign-ups, by where they came from.
     SignUpFrom(IpAddr),
+    /// Links to a new password asked for, by the account's address in small letters.
+    ForgotOf(String),
+    /// The same, by where they came from.
+    ForgotFrom(IpAddr),
+    /// Tries to set a new password by a link, by where they came from.
+    ResetFrom(IpAddr),
     /// Other writes, by user.
     WriteOf(String),
 }
@@ -36,6 +42,8 @@ impl Key {
             Self::FailedSignInOf(_) => (10, 600),
             Self::FailedSignInFrom(_) => (60, 600),
             Self::SignUpFrom(_) => (120, 600),
+            Self::ForgotOf(_) => (5, 600),
+            Self::ForgotFrom(_) | Self::ResetFrom(_) => (30, 600),
             Self::WriteOf(_) => (600, 60),
         }
     }

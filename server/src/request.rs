@@ -3,6 +3,7 @@
 //! Set once by the router and carried by the task, so that services behind the ports find it
 //! whether a page, a server function or a REST route called them.
 
+use axum::http::HeaderValue;
 use std::net::{IpAddr, Ipv4Addr};
 use tower_sessions::Session;
 
@@ -17,6 +18,8 @@ pub struct Request {
     pub id: String,
     /// Who sent it, as far as we can tell.
     pub address: IpAddr,
+    /// What its sender calls itself: the `User-Agent`.
+    pub agent: Option<HeaderValue>,
     /// Its session, which may be empty.
     pub session: Option<Session>,
 }
@@ -38,6 +41,18 @@ pub fn address() -> IpAddr {
     CURRENT
         .try_with(|request| request.address)
         .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// What the sender of the request calls itself; empty if it does not say.
+pub fn agent() -> String {
+    CURRENT
+        .try_with(|request| {
+            let agent = request.agent.as_ref()?;
+            Some(String::from_utf8_lossy(agent.as_bytes()).into_owned())
+        })
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
 /// The session of the request being answered.

@@ -83,6 +83,7 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         watched: config::is_watched(),
         clock: shop.clock.clone(),
         limits: shop.limits.clone(),
+        sessions: shop.sessions.clone(),
     };
     let sessions = session::layer(shop.db.clone(), shop.clock.clone(), secure);
     let kept = idempotency::Kept {
@@ -169,6 +170,7 @@ fn page_routes(pages: Pages) -> Router {
 /// What pages and server functions find in their context; see `app::context`.
 fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.accounts));
+    provide_context(Arc::clone(&pages.api.account_care));
     provide_context(Arc::clone(&pages.api.events));
     provide_context(Arc::clone(&pages.api.tickets));
     provide_context(Arc::clone(&pages.api.orders));

@@ -11,6 +11,7 @@ use crate::{
     events::EventsService,
     fault::{Fault, FaultResult},
     limits::Limits,
+    session::DbSessions,
     tickets::TicketsService,
 };
 use app::{
@@ -46,7 +47,8 @@ pub fn accounts() -> Vec<DemoAccount> {
 /// Fills the shop. Returns what to print. Errors: the database fails.
 pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
     let limits = Arc::new(Limits::new(clock.clone(), false));
-    let accounts_service = AccountsService::new(db.clone(), clock.clone(), limits)?;
+    let sessions = Arc::new(DbSessions::new(db.clone(), clock.clone()));
+    let accounts_service = AccountsService::new(db.clone(), clock.clone(), limits, sessions)?;
     let events = EventsService::new(db.clone(), clock.clone());
     let tickets = TicketsService::new(db.clone(), clock.clone());
     person(&accounts_service, BUYER_EMAIL, "Billie Booker").await?;

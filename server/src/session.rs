@@ -3,44 +3,105 @@
 //! tower-sessions carries them; the store is ours, over the same database as everything else,
 //! and keeps only the hash of a session's id. What reads a session gets the signed-in user with
 //! it, so a request costs one query. Signing in and out is the accounts' business.
+//!
+//! A session counts only while it is of its user's epoch, which a new password or signing out
+//! everywhere moves on; so all others end in the transaction that means them to, wherever they are
+//! kept. [`Sessions`] is what a store can do beyond tower-sessions' own: list, end, prolong.
 
 use crate::{
-    clock::SharedClock,
+    clock::{SharedClock, from_micros},
     db::{Conn, Db, parse},
-    fault::chain,
+    fault::{FaultResult, chain},
 };
 use app::{
     accounts::{User, Viewer},
     error::{AppError, AppResult},
+    ids::{SessionId, UserId},
 };
 use async_trait::async_trait;
+use axum::http::HeaderValue;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, Row, any::AnyRow, query};
-use std::fmt::Write;
+use sqlx::{Row, any::AnyRow, query};
+use std::collections::HashMap;
 use tower_sessions::{
     Expiry, Session, SessionManagerLayer,
-    cookie::SameSite,
+    cookie::{Cookie, SameSite},
     session::{self, Id, Record},
     session_store::{Error, Result, SessionStore},
 };
+use uuid::Uuid;
 
-/// The signed-in user's id, in a session.
-pub const USER_ID: &str = "user_id";
+/// Who signed in, in a session that is being written.
+const SIGNED_IN: &str = "signed_in";
 /// The signed-in user, as the store found them on loading.
 const USER: &str = "user";
-/// When the session was last prolonged, in seconds.
-const TOUCHED: &str = "touched";
+/// When the session was last used, in microseconds, as the store found it on loading.
+const SEEN_AT: &str = "seen_at";
 /// How long a session lives without being used.
 const IDLE_DAYS: i64 = 30;
-/// A session is prolonged at most once in this time: not every request writes.
-const TOUCH_EVERY_SECONDS: i64 = 24 * 3600;
+/// That a session is used is written down at most once in this time: not every request writes.
+const SEEN_EVERY_MICROS: i64 = 3_600 * 1_000_000;
+/// How many places are listed: somebody who signs in by script has more than they read.
+const LISTED_MAX: i64 = 100;
+
+/// What signing in writes into a session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SignedIn {
+    /// Who.
+    pub user_id: UserId,
+    /// The user's epoch when their password was checked.
+    pub epoch: i64,
+    /// When, in microseconds.
+    pub begun_at: i64,
+    /// Browser and system, as a person knows them.
+    pub device: String,
+}
+
+/// One place where somebody is signed in.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Names it.
+    pub id: SessionId,
+    /// Since when, if that is known.
+    pub begun_at: Option<Timestamp>,
+    /// When it was last used, to the hour, if that is known.
+    pub seen_at: Option<Timestamp>,
+    /// Browser and system, if that is known.
+    pub device: Option<String>,
+}
+
+/// What a store of sessions can do beyond keeping them.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Where this user is signed in, the place used last first; at most 100.
+    async fn of_user(&self, user: UserId) -> FaultResult<Vec<Place>>;
+
+    /// Ends one session of this user. False: they have none of this name.
+    async fn end(&self, user: UserId, id: SessionId) -> FaultResult<bool>;
+
+    /// Forgets this user's sessions of epochs before this one, which don't count any more.
+    async fn end_before(&self, user: UserId, epoch: i64) -> FaultResult<()>;
+
+    /// The session was used at `seen_at` and lives until `expires_at`, in microseconds. One that has
+    /// ended stays so.
+    async fn seen(&self, id: Id, seen_at: i64, expires_at: i64) -> FaultResult<()>;
+}
 
 /// Sessions in the database.
 #[derive(Clone)]
 pub struct DbSessions {
     db: Db,
     clock: SharedClock,
+}
+
+impl DbSessions {
+    /// Sessions in `db`.
+    pub fn new(db: Db, clock: SharedClock) -> Self {
+        Self { db, clock }
+    }
 }
 
 impl std::fmt::Debug for DbSessions {
@@ -52,8 +113,8 @@ impl std::fmt::Debug for DbSessions {
 /// The layer that reads and sets the cookie. It is persistent, so that closing the tab does not
 /// sign out, and `Lax`, so that the way back from a bank's page does not either.
 pub fn layer(db: Db, clock: SharedClock, secure: bool) -> SessionManagerLayer<DbSessions> {
-    SessionManagerLayer::new(DbSessions { db, clock })
-        .with_name(if secure { "__Host-sid" } else { "sid" })
+    SessionManagerLayer::new(DbSessions::new(db, clock))
+        .with_name(cookie_name(secure))
         .with_secure(secure)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
@@ -61,11 +122,15 @@ pub fn layer(db: Db, clock: SharedClock, secure: bool) -> SessionManagerLayer<Db
         .with_expiry(Expiry::OnInactivity(time::Duration::days(IDLE_DAYS)))
 }
 
-/// Whom this session stands for; prolongs it once a day.
+fn cookie_name(secure: bool) -> &'static str {
+    if secure { "__Host-sid" } else { "sid" }
+}
+
+/// Whom this session stands for.
 ///
 /// Errors: `Unavailable`, if the database does not say. Who is signed in must not be told that they
 /// are not.
-pub async fn viewer(session: &Session, clock: &SharedClock) -> AppResult<Option<Viewer>> {
+pub async fn viewer(session: &Session) -> AppResult<Option<Viewer>> {
     let user: Option<User> = match session.get(USER).await {
         Ok(user) => user,
         Err(error) => {
@@ -76,17 +141,59 @@ pub async fn viewer(session: &Session, clock: &SharedClock) -> AppResult<Option<
             None
         }
     };
-    let Some(user) = user else {
-        return Ok(None);
-    };
-    let now = clock.now().as_second();
-    let touched: i64 = session.get(TOUCHED).await.ok().flatten().unwrap_or(0);
-    if now - touched > TOUCH_EVERY_SECONDS
-        && let Err(error) = session.insert(TOUCHED, now).await
-    {
-        tracing::warn!(error = chain(&error), "a session could not be prolonged");
+    Ok(user.map(|user| Viewer { user }))
+}
+
+/// Binds the session to who signed in, under a new id: one that somebody planted before is worth
+/// nothing.
+pub async fn bind(
+    session: &Session,
+    signed_in: &SignedIn,
+) -> std::result::Result<(), session::Error> {
+    session.cycle_id().await?;
+    session.insert(SIGNED_IN, signed_in).await
+}
+
+/// The session's name in [`Place`], if there is one.
+pub fn name(session: &Session) -> Option<SessionId> {
+    session.id().map(|id| named(&digest(&id)))
+}
+
+/// Prolongs a session in use, once in a while: in a write of its own before the request is done, so
+/// that nothing which has been done is answered with a failure of this. Returns the session's id if
+/// its cookie is to be set anew.
+pub async fn prolong(
+    session: &Session,
+    sessions: &dyn Sessions,
+    clock: &SharedClock,
+) -> Option<Id> {
+    let id = session.id()?;
+    let now = clock.now_micros();
+    let seen_at: i64 = session.get(SEEN_AT).await.ok().flatten().unwrap_or(0);
+    if now - seen_at < SEEN_EVERY_MICROS {
+        return None;
     }
-    Ok(Some(Viewer { user }))
+    let expires_at = now + IDLE_DAYS * 24 * 3_600 * 1_000_000;
+    if let Err(fault) = sessions.seen(id, now, expires_at).await {
+        tracing::warn!(error = chain(&fault), "a session could not be prolonged");
+        return None;
+    }
+    Some(id)
+}
+
+/// The cookie of a session that was prolonged; none if the request ended or changed the session,
+/// since the layer then sets another.
+pub fn cookie_again(session: &Session, id: Id, secure: bool) -> Option<HeaderValue> {
+    if session.id() != Some(id) || session.is_modified() {
+        return None;
+    }
+    let cookie = Cookie::build((cookie_name(secure), id.to_string()))
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(secure)
+        .path("/")
+        .max_age(time::Duration::days(IDLE_DAYS));
+    HeaderValue::from_str(&cookie.to_string()).ok()
 }
 
 /// Deletes what nobody can use any more. Returns how many.
@@ -107,78 +214,100 @@ pub async fn sessions_delete_expired(
     .await
 }
 
+fn digest(id: &Id) -> [u8; 32] {
+    Sha256::digest(id.to_string()).into()
+}
+
 fn hash(id: &Id) -> String {
-    Sha256::digest(id.to_string())
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    hex(&digest(id))
+}
+
+/// Bytes as the database has them: two small hexadecimal digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// A session is named by the first half of its hash, from which its id cannot be found.
+fn named(digest: &[u8; 32]) -> SessionId {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    SessionId(Uuid::from_bytes(half))
 }
 
 fn backend(error: &sqlx::Error) -> Error {
     Error::Backend(error.to_string())
 }
 
-/// A session as it is written: never with its id, nor with the user that loading adds.
-struct Written {
-    id_hash: String,
-    user_id: Option<String>,
-    record: String,
-    expires_at: i64,
+/// What of a session is kept as it is: not who signed in, which has columns of its own, nor what
+/// loading adds.
+fn record(session: &Record) -> Result<String> {
+    let mut data = session.data.clone();
+    for added in [SIGNED_IN, USER, SEEN_AT] {
+        data.remove(added);
+    }
+    serde_json::to_string(&data).map_err(|error| Error::Encode(error.to_string()))
 }
 
-impl Written {
-    fn new(session: &Record) -> Result<Self> {
-        let mut data = session.data.clone();
-        data.remove(USER);
-        let user_id = data.get(USER_ID).and_then(Value::as_str).map(str::to_owned);
-        let record =
-            serde_json::to_string(&data).map_err(|error| Error::Encode(error.to_string()))?;
-        let expires_at = session
-            .expiry_date
-            .unix_timestamp()
-            .saturating_mul(1_000_000);
+fn expires_at(session: &Record) -> i64 {
+    session
+        .expiry_date
+        .unix_timestamp()
+        .saturating_mul(1_000_000)
+}
+
+/// A session before it has a row.
+struct New {
+    id_hash: String,
+    record: String,
+    expires_at: i64,
+    signed_in: Option<SignedIn>,
+}
+
+impl New {
+    fn of(session: &Record) -> Result<Self> {
+        let signed_in = session.data.get(SIGNED_IN).cloned();
+        let signed_in = signed_in
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(|error| Error::Encode(error.to_string()))?;
         Ok(Self {
             id_hash: hash(&session.id),
-            user_id,
-            record,
-            expires_at,
+            record: record(session)?,
+            expires_at: expires_at(session),
+            signed_in,
         })
     }
 }
 
-/// Writes a session; with `only_new`, only if there is none of this id. Returns whether it did.
-async fn session_write(
-    conn: &mut Conn,
-    written: Written,
-    only_new: bool,
-) -> std::result::Result<bool, sqlx::Error> {
-    let conflict = if only_new {
-        "DO NOTHING"
-    } else {
-        "DO UPDATE SET user_id = excluded.user_id, record = excluded.record, \
-         expires_at = excluded.expires_at"
-    };
-    let sql = format!(
-        "INSERT INTO sessions (id_hash, user_id, record, expires_at) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (id_hash) {conflict}"
-    );
-    let done = query(AssertSqlSafe(sql))
-        .bind(written.id_hash)
-        .bind(written.user_id)
-        .bind(written.record)
-        .bind(written.expires_at)
-        .execute(conn)
-        .await?;
+/// Writes a session if there is none of this id. Returns whether it did.
+async fn session_insert(conn: &mut Conn, new: New) -> std::result::Result<bool, sqlx::Error> {
+    let of = new.signed_in;
+    let begun_at = of.as_ref().map_or(0, |of| of.begun_at);
+    let done = query(
+        "INSERT INTO sessions (id_hash, user_id, record, expires_at, epoch, begun_at, seen_at, \
+         device) VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT (id_hash) DO NOTHING",
+    )
+    .bind(new.id_hash)
+    .bind(of.as_ref().map(|of| of.user_id.to_string()))
+    .bind(new.record)
+    .bind(new.expires_at)
+    .bind(of.as_ref().map_or(0, |of| of.epoch))
+    .bind(begun_at)
+    .bind(of.map(|of| of.device))
+    .execute(conn)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
 fn read(row: &AnyRow, id: &Id) -> std::result::Result<Record, sqlx::Error> {
     let decode = |error: serde_json::Error| sqlx::Error::Decode(error.into());
     let data: String = row.try_get("record")?;
-    let mut data: std::collections::HashMap<String, Value> =
-        serde_json::from_str(&data).map_err(decode)?;
+    let mut data: HashMap<String, Value> = serde_json::from_str(&data).map_err(decode)?;
     if row.try_get::<Option<String>, _>("user_id")?.is_some() {
         let user = User {
             id: parse(row, "user_id")?,
@@ -187,6 +316,8 @@ fn read(row: &AnyRow, id: &Id) -> std::result::Result<Record, sqlx::Error> {
             version: row.try_get("version")?,
         };
         data.insert(USER.to_owned(), serde_json::to_value(user).map_err(decode)?);
+        let seen_at: i64 = row.try_get("seen_at")?;
+        data.insert(SEEN_AT.to_owned(), seen_at.into());
     }
     let expires_at: i64 = row.try_get("expires_at")?;
     let expiry_date = time::OffsetDateTime::from_unix_timestamp(expires_at / 1_000_000)
@@ -202,10 +333,10 @@ fn read(row: &AnyRow, id: &Id) -> std::result::Result<Record, sqlx::Error> {
 impl SessionStore for DbSessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
         loop {
-            let written = Written::new(record)?;
+            let new = New::of(record)?;
             let made = self
                 .db
-                .write(|conn| Box::pin(session_write(conn, written, true)))
+                .write(|conn| Box::pin(session_insert(conn, new)))
                 .await
                 .map_err(|error: sqlx::Error| backend(&error))?;
             if made {
@@ -215,20 +346,32 @@ impl SessionStore for DbSessions {
         }
     }
 
-    async fn save(&self, record: &Record) -> Result<()> {
-        let written = Written::new(record)?;
+    /// A session that has ended meanwhile stays so.
+    async fn save(&self, session: &Record) -> Result<()> {
+        let (id_hash, expires_at) = (hash(&session.id), expires_at(session));
+        let record = record(session)?;
         self.db
-            .write(|conn| Box::pin(session_write(conn, written, false)))
+            .write(move |conn| {
+                Box::pin(async move {
+                    query("UPDATE sessions SET record = $2, expires_at = $3 WHERE id_hash = $1")
+                        .bind(id_hash)
+                        .bind(record)
+                        .bind(expires_at)
+                        .execute(conn)
+                        .await
+                        .map(|_| ())
+                })
+            })
             .await
-            .map(|_| ())
             .map_err(|error: sqlx::Error| backend(&error))
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let row = query(
-            "SELECT s.record, s.expires_at, s.user_id, u.email, u.name, u.version \
+            "SELECT s.record, s.expires_at, s.user_id, s.seen_at, u.email, u.name, u.version \
              FROM sessions s LEFT JOIN users u ON u.id = s.user_id \
-             WHERE s.id_hash = $1 AND s.expires_at > $2",
+             WHERE s.id_hash = $1 AND s.expires_at > $2 \
+             AND (s.user_id IS NULL OR s.epoch = u.session_epoch)",
         )
         .bind(hash(id))
         .bind(self.clock.now_micros())
@@ -255,4 +398,90 @@ impl SessionStore for DbSessions {
             .await
             .map_err(|error: sqlx::Error| backend(&error))
     }
+}
+
+#[async_trait]
+impl Sessions for DbSessions {
+    async fn of_user(&self, user: UserId) -> FaultResult<Vec<Place>> {
+        let rows = query(
+            "SELECT s.id_hash, s.begun_at, s.seen_at, s.device FROM sessions s \
+             JOIN users u ON u.id = s.user_id AND u.session_epoch = s.epoch \
+             WHERE s.user_id = $1 AND s.expires_at > $2 \
+             ORDER BY s.seen_at DESC, s.begun_at DESC, s.id_hash LIMIT $3",
+        )
+        .bind(user.to_string())
+        .bind(self.clock.now_micros())
+        .bind(LISTED_MAX)
+        .fetch_all(self.db.reads())
+        .await?;
+        Ok(rows
+            .iter()
+            .map(place)
+            .collect::<std::result::Result<_, _>>()?)
+    }
+
+    async fn end(&self, user: UserId, id: SessionId) -> FaultResult<bool> {
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let done = query(
+                        "DELETE FROM sessions WHERE user_id = $1 AND substr(id_hash, 1, 32) = $2",
+                    )
+                    .bind(user.to_string())
+                    .bind(id.0.simple().to_string())
+                    .execute(conn)
+                    .await?;
+                    Ok(done.rows_affected() > 0)
+                })
+            })
+            .await
+    }
+
+    async fn end_before(&self, user: UserId, epoch: i64) -> FaultResult<()> {
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    query("DELETE FROM sessions WHERE user_id = $1 AND epoch < $2")
+                        .bind(user.to_string())
+                        .bind(epoch)
+                        .execute(conn)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn seen(&self, id: Id, seen_at: i64, expires_at: i64) -> FaultResult<()> {
+        let id_hash = hash(&id);
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    query(
+                        "UPDATE sessions SET seen_at = $2, expires_at = $3 \
+                         WHERE id_hash = $1 AND seen_at < $2",
+                    )
+                    .bind(id_hash)
+                    .bind(seen_at)
+                    .bind(expires_at)
+                    .execute(conn)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+fn place(row: &AnyRow) -> std::result::Result<Place, sqlx::Error> {
+    let id_hash: String = row.try_get("id_hash")?;
+    let half = id_hash.get(..32).unwrap_or_default();
+    let id = Uuid::try_parse(half).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let known = |micros: i64| (micros > 0).then(|| from_micros(micros));
+    Ok(Place {
+        id: SessionId(id),
+        begun_at: known(row.try_get("begun_at")?),
+        seen_at: known(row.try_get("seen_at")?),
+        device: row.try_get("device")?,
+    })
 }

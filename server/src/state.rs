@@ -2,7 +2,7 @@
 //! between the real thing and a test is a parameter here and nowhere else.
 
 use crate::{
-    accounts::AccountsService,
+    accounts::{AccountsService, resets},
     clock::SharedClock,
     db::Db,
     events::EventsService,
@@ -15,7 +15,7 @@ use crate::{
     payments::{Engine, Gateway, PaymentsService, Reconciler, WebhookSecrets, Webhooks},
     refunds::RefundsService,
     rest::{Api, idempotency::Kept},
-    session,
+    session::{self, DbSessions, Sessions},
     tickets::TicketsService,
 };
 use std::{sync::Arc, time::Duration};
@@ -56,6 +56,8 @@ pub struct Shop {
     pub clock: SharedClock,
     /// Counts tries.
     pub limits: Arc<Limits>,
+    /// Which sessions there are.
+    pub sessions: Arc<dyn Sessions>,
     /// Makes accounts.
     pub accounts: AccountsService,
     /// The catalogue.
@@ -110,8 +112,14 @@ impl Shop {
         let mailer = parts.mail.map(|(transport, head)| {
             Arc::new(Mailer::new(db.clone(), clock.clone(), transport, head))
         });
+        let sessions: Arc<dyn Sessions> = Arc::new(DbSessions::new(db.clone(), clock.clone()));
         Ok(Self {
-            accounts: AccountsService::new(db.clone(), clock.clone(), limits.clone())?,
+            accounts: AccountsService::new(
+                db.clone(),
+                clock.clone(),
+                limits.clone(),
+                sessions.clone(),
+            )?,
             events: EventsService::new(db.clone(), clock.clone()),
             tickets: TicketsService::new(db.clone(), clock.clone()),
             payments: PaymentsService::new(
@@ -138,6 +146,7 @@ impl Shop {
             workers,
             mailer,
             limits,
+            sessions,
             db,
             clock,
         })
@@ -147,6 +156,7 @@ impl Shop {
     pub fn api(&self) -> Api {
         Api {
             accounts: Arc::new(self.accounts.clone()),
+            account_care: Arc::new(self.accounts.clone()),
             events: Arc::new(self.events.clone()),
             tickets: Arc::new(self.tickets.clone()),
             orders: Arc::new(self.orders.clone()),
@@ -183,7 +193,7 @@ impl Shop {
     }
 }
 
-/// Deletes sessions and idempotency keys whose time is over, every hour.
+/// Deletes sessions, idempotency keys and links to new passwords whose time is over, every hour.
 async fn clean(db: Db, clock: SharedClock) {
     let kept = Kept {
         db: db.clone(),
@@ -194,9 +204,15 @@ async fn clean(db: Db, clock: SharedClock) {
         tick.tick().await;
         let sessions = session::sessions_delete_expired(&db, &clock).await;
         let keys = kept.forget_old().await;
-        match (sessions, keys) {
-            (Ok(sessions), Ok(keys)) => tracing::debug!(sessions, keys, "old rows deleted"),
-            (Err(error), _) | (_, Err(error)) => {
+        let now = clock.now_micros();
+        let links: Result<u64, sqlx::Error> = db
+            .write(move |conn| Box::pin(resets::resets_delete_expired(conn, now)))
+            .await;
+        match (sessions, keys, links) {
+            (Ok(sessions), Ok(keys), Ok(links)) => {
+                tracing::debug!(sessions, keys, links, "old rows deleted");
+            }
+            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
                 let fault = Fault::Database(error);
                 tracing::warn!(
                     error = crate::fault::chain(&fault),

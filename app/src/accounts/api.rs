@@ -1,7 +1,7 @@
 //! Server functions of accounts.
 
-use super::Password;
-use crate::error::AppError;
+use super::{Password, ResetToken};
+use crate::{error::AppError, ids::SessionId};
 use leptos::server;
 
 /// Makes an account, signs it in, and goes on to `next`.
@@ -85,5 +85,149 @@ pub async fn rename(#[server(default)] name: String) -> Result<(), AppError> {
             Ok(())
         }
         Err(error) => context::refuse("rename", error, &[("name", &name)]),
+    }
+}
+
+/// Sets a new password and signs out everywhere else.
+#[server(prefix = "/fn", endpoint = "accounts/change_password")]
+pub async fn change_password(
+    #[server(default)] current_password: Password,
+    #[server(default)] new_password: Password,
+) -> Result<(), AppError> {
+    use crate::{
+        accounts::{AccountCare, ChangePassword},
+        context,
+    };
+    const FORM: &str = "password";
+    let care = context::port::<dyn AccountCare>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse(FORM, error, &[]),
+    };
+    let request = ChangePassword {
+        current_password,
+        new_password,
+    };
+    match care.change_password(&viewer, request).await {
+        Ok(()) => {
+            context::notice("Your password is changed. You are signed out everywhere else.");
+            context::redirect("/account");
+            Ok(())
+        }
+        Err(error) => {
+            let names = [
+                ("currentPassword", "current_password"),
+                ("newPassword", "new_password"),
+            ];
+            context::refuse(FORM, context::at_fields(error, &names), &[])
+        }
+    }
+}
+
+/// Signs out in one place.
+#[server(prefix = "/fn", endpoint = "accounts/end_session")]
+pub async fn end_session(session_id: SessionId) -> Result<(), AppError> {
+    use crate::{accounts::AccountCare, context};
+    let care = context::port::<dyn AccountCare>()?;
+    let ended = match context::require_viewer() {
+        Ok(viewer) => care.end_session(&viewer, session_id).await,
+        Err(error) => Err(error),
+    };
+    match ended {
+        // It had ended by itself: that is what was asked for.
+        Ok(()) | Err(AppError::NotFound) => {
+            context::notice("You are signed out there.");
+            context::redirect("/account");
+            Ok(())
+        }
+        Err(error) => context::refuse("sessions", error, &[]),
+    }
+}
+
+/// Signs out everywhere but here.
+#[server(prefix = "/fn", endpoint = "accounts/end_other_sessions")]
+pub async fn end_other_sessions() -> Result<(), AppError> {
+    use crate::{accounts::AccountCare, context};
+    let care = context::port::<dyn AccountCare>()?;
+    let ended = match context::require_viewer() {
+        Ok(viewer) => care.end_other_sessions(&viewer).await,
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(()) => {
+            context::notice("You are signed out everywhere else.");
+            context::redirect("/account");
+            Ok(())
+        }
+        Err(error) => context::refuse("sessions", error, &[]),
+    }
+}
+
+/// Has a link to a new password mailed. Says the same whether or not there is an account.
+#[server(prefix = "/fn", endpoint = "accounts/forgot")]
+pub async fn forgot(#[server(default)] email: String) -> Result<(), AppError> {
+    use crate::{
+        accounts::{AccountCare, Forgot},
+        context,
+    };
+    let care = context::port::<dyn AccountCare>()?;
+    let request = Forgot {
+        email: email.clone(),
+    };
+    match care.forgot(request).await {
+        Ok(()) => {
+            context::notice(
+                "If there is an account with that address, a mail with a link is on its way. The \
+                 link works for 30 minutes. Nothing there? Look among the spam, or check the \
+                 address.",
+            );
+            context::redirect("/forgot");
+            Ok(())
+        }
+        Err(error) => context::refuse("forgot", error, &[("email", &email)]),
+    }
+}
+
+/// Sets a forgotten password by the mailed link, and signs in.
+#[server(prefix = "/fn", endpoint = "accounts/reset")]
+pub async fn reset(
+    #[server(default)] token: ResetToken,
+    #[server(default)] password: Password,
+) -> Result<(), AppError> {
+    use crate::{
+        accounts::{AccountCare, ResetPassword},
+        context,
+    };
+    let care = context::port::<dyn AccountCare>()?;
+    match care.reset(ResetPassword { token, password }).await {
+        Ok(_) => {
+            context::notice("Your new password is set, and you are signed in.");
+            context::redirect("/account");
+            Ok(())
+        }
+        // The link's end concerns no field that is seen.
+        Err(error) => context::refuse("reset", context::at_fields(error, &[("token", "")]), &[]),
+    }
+}
+
+/// Deletes the viewer's account.
+#[server(prefix = "/fn", endpoint = "accounts/delete")]
+pub async fn delete(#[server(default)] password: Password) -> Result<(), AppError> {
+    use crate::{
+        accounts::{AccountCare, DeleteAccount},
+        context,
+    };
+    let care = context::port::<dyn AccountCare>()?;
+    let deleted = match context::require_viewer() {
+        Ok(viewer) => care.delete(&viewer, DeleteAccount { password }).await,
+        Err(error) => Err(error),
+    };
+    match deleted {
+        Ok(()) => {
+            context::notice("Your account is deleted. Thank you for having been here.");
+            context::redirect("/");
+            Ok(())
+        }
+        Err(error) => context::refuse("delete", error, &[]),
     }
 }

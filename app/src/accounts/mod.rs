@@ -1,4 +1,4 @@
-//! Accounts: signing up, in and out, and who is looking.
+//! Accounts: signing up, in and out, a new password, leaving, and who is looking.
 //!
 //! Authorization: the viewer comes from the session, which the server alone reads. Nothing here
 //! trusts an id that a request names.
@@ -7,12 +7,20 @@ pub mod api;
 mod types;
 
 #[cfg(feature = "ssr")]
+mod own_pages;
+#[cfg(feature = "ssr")]
 mod pages;
 #[cfg(feature = "ssr")]
 mod port;
+#[cfg(feature = "ssr")]
+mod reset_pages;
 
 #[cfg(feature = "ssr")]
-pub use pages::{AccountPage, SignInPage, SignUpPage};
+pub use own_pages::{AccountPage, LeavePage};
 #[cfg(feature = "ssr")]
-pub use port::Accounts;
+pub use pages::{SignInPage, SignUpPage};
+#[cfg(feature = "ssr")]
+pub use port::{AccountCare, Accounts};
+#[cfg(feature = "ssr")]
+pub use reset_pages::{ForgotPage, ResetPage};
 pub use types::*;

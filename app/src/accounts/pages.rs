@@ -1,9 +1,9 @@
-//! `/signup`, `/signin` and `/account`.
+//! `/signup` and `/signin`.
 
 use super::api;
 use crate::{
     context::{self, DemoAccount},
-    ui::{Form, Input, field, flash_message, hidden, page_for, post_to, problem_at_top},
+    ui::{Form, Input, field, flash_message, hidden, post_to, problem_at_top},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -84,6 +84,7 @@ pub fn SignInPage() -> impl IntoView {
                 })}
                 {hidden("next", next.clone())}
                 <button class="button" type="submit">"Sign in"</button>
+                <p><a href="/forgot">"Forgotten your password?"</a></p>
             })}
             {demo}
             <p>"You are new here? " <a href=other("/signup", &next)>"Sign up"</a></p>
@@ -125,39 +126,4 @@ fn demo_accounts(accounts: Vec<DemoAccount>, next: &str) -> impl IntoView + use<
             <ul class="rows">{accounts}</ul>
         </section>
     }
-}
-
-/// One's own account.
-#[component]
-pub fn AccountPage() -> impl IntoView {
-    page_for(|viewer| async move {
-        let flash = context::take_flash();
-        let form = Form::new("rename", flash.as_ref());
-        let user = viewer.user;
-        Ok(view! {
-            <Title text="Account"/>
-            <section class="narrow">
-                <h1 class="display">"Account"</h1>
-                {flash_message(flash.as_ref())}
-                <div class="panel stack">
-                    <p class="label">"E-mail"</p>
-                    <p>{user.email}</p>
-                </div>
-                {post_to::<api::Rename>("panel stack", view! {
-                    {problem_at_top(&form)}
-                    {field(&form, Input {
-                        name: "name", label: "Name", value: user.name, max: Some(80),
-                        autocomplete: "name",
-                        hint: Some("What sellers and buyers see of you.".to_owned()),
-                        ..Input::default()
-                    })}
-                    <button class="button" type="submit">"Save"</button>
-                })}
-                {post_to::<api::SignOut>("", view! {
-                    <button class="button button-quiet" type="submit">"Sign out"</button>
-                })}
-            </section>
-        }
-        .into_any())
-    })
 }

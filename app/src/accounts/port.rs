@@ -1,7 +1,10 @@
 //! What a browser can ask of accounts.
 
-use super::{SignIn, SignUp, User, Viewer};
-use crate::error::AppResult;
+use super::{
+    ChangePassword, DeleteAccount, Forgot, ResetPassword, ResetToken, SignIn, SignUp, SignedInAt,
+    User, Viewer,
+};
+use crate::{error::AppResult, ids::SessionId};
 use async_trait::async_trait;
 
 /// Accounts and the session of this request. The session is the request's own: the
@@ -16,7 +19,7 @@ pub trait Accounts: Send + Sync {
     /// Signs in, under a new session id.
     ///
     /// Errors: `BadCredentials`, one and the same for an unknown address and a wrong password;
-    /// `TooManyRequests`.
+    /// `Invalid` at what is empty; `TooManyRequests`.
     async fn sign_in(&self, request: SignIn) -> AppResult<User>;
 
     /// Ends the session on the server. Signing out twice is fine.
@@ -26,4 +29,43 @@ pub trait Accounts: Send + Sync {
     ///
     /// Errors: `Invalid` at `name`.
     async fn rename(&self, viewer: &Viewer, name: String) -> AppResult<User>;
+}
+
+/// What people do about their accounts now and then: who else is in, a new password, the end.
+#[async_trait]
+pub trait AccountCare: Send + Sync {
+    /// Sets a new password, ends all other sessions and gives this one a new id.
+    ///
+    /// Errors: `Invalid` at `currentPassword` or `newPassword`; `TooManyRequests`.
+    async fn change_password(&self, viewer: &Viewer, request: ChangePassword) -> AppResult<()>;
+
+    /// Where the viewer is signed in: this session first, then those used last; at most 100.
+    async fn sessions(&self, viewer: &Viewer) -> AppResult<Vec<SignedInAt>>;
+
+    /// Ends one session of the viewer's. Errors: `NotFound`.
+    async fn end_session(&self, viewer: &Viewer, id: SessionId) -> AppResult<()>;
+
+    /// Ends all sessions of the viewer's but this one, which gets a new id.
+    async fn end_other_sessions(&self, viewer: &Viewer) -> AppResult<()>;
+
+    /// Has the link to a new password mailed, if there is an account with this address; whether
+    /// there is, is not told.
+    ///
+    /// Errors: `Invalid` at `email`, if it is no address; `TooManyRequests`.
+    async fn forgot(&self, request: Forgot) -> AppResult<()>;
+
+    /// Whether the link of this token still works. Uses nothing up.
+    async fn may_reset(&self, token: &ResetToken) -> AppResult<bool>;
+
+    /// Sets the password that was forgotten, ends all sessions, and signs in. A token works once.
+    ///
+    /// Errors: `Invalid` at `token` (used, or its time is over) or `password`; `TooManyRequests`.
+    async fn reset(&self, request: ResetPassword) -> AppResult<User>;
+
+    /// Deletes the viewer's account: their listings are withdrawn, name, address and password are
+    /// gone, all sessions end. What others hold on to stays: orders, payments, books.
+    ///
+    /// Errors: `Invalid` at `password`; `AccountOrderOpen`, `AccountRefundOpen`, `AccountSaleOpen`,
+    /// `AccountTicketsSold`, `AccountMoneyOwed`, and nothing is changed; `TooManyRequests`.
+    async fn delete(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()>;
 }

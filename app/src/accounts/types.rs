@@ -1,6 +1,7 @@
 //! Accounts, as the browser sees them.
 
-use crate::ids::UserId;
+use crate::ids::{SessionId, UserId};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -38,6 +39,18 @@ impl fmt::Debug for Password {
     }
 }
 
+/// What the link in a mail carries to set a new password. Its `Debug` shows nothing.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema), schema(value_type = String))]
+#[serde(transparent)]
+pub struct ResetToken(pub String);
+
+impl fmt::Debug for ResetToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResetToken(…)")
+    }
+}
+
 /// What signing up takes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
@@ -61,4 +74,72 @@ pub struct SignIn {
     pub email: String,
     /// Its password.
     pub password: Password,
+}
+
+/// What a new password takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChangePassword {
+    /// The one that it replaces.
+    pub current_password: Password,
+    /// At least 8 characters.
+    pub new_password: Password,
+}
+
+/// What asking for the link to a new password takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Forgot {
+    /// The address of the account.
+    pub email: String,
+}
+
+/// What setting a forgotten password takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResetPassword {
+    /// From the link in the mail. It works once, for 30 minutes.
+    pub token: ResetToken,
+    /// At least 8 characters.
+    pub password: Password,
+}
+
+/// What deleting one's account takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeleteAccount {
+    /// Its password.
+    pub password: Password,
+}
+
+/// One place where the viewer is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct SignedInAt {
+    /// Names it; nobody can sign in with it.
+    pub id: SessionId,
+    /// Browser and system, like `Firefox on Windows`.
+    pub device: String,
+    /// Since when; null if that is not known.
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    pub begun_at: Option<Timestamp>,
+    /// When it was last used, to the hour; null if that is not known.
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    pub seen_at: Option<Timestamp>,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+/// Where the viewer is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct SignedInList {
+    /// The one that asks first, then those used last; at most 100.
+    pub sessions: Vec<SignedInAt>,
 }

@@ -1,9 +1,14 @@
-//! Accounts: signing up, in and out.
+//! Accounts: signing up, in and out; a new password, where one is signed in, and leaving.
 //!
-//! Owns the table `users` and the passwords' hashes. Who a request comes from is `session.rs`'s
-//! business; what a user may do with a ticket or an order, those features'.
+//! Owns the tables `users` and `password_resets`, and the passwords' hashes. Who a request comes
+//! from is `session.rs`'s business; what a user may do with a ticket or an order, those features'.
 
+mod care;
+mod device;
+mod export;
+mod leaving;
 mod password;
+pub mod resets;
 pub mod rest;
 mod rules;
 mod service;

@@ -1,7 +1,14 @@
-//! `/api/user`.
+//! `/api/user`, and the file at `/account/data.json`.
 
-use crate::rest::{Api, ApiError, Created, JsonBody, NoContent, Problem};
-use app::accounts::{SignIn, SignUp, User, Viewer};
+use super::export::{__path_data, data};
+use crate::rest::{Api, ApiError, Created, JsonBody, NoContent, PathId, Problem, SignedIn};
+use app::{
+    accounts::{
+        ChangePassword, DeleteAccount, Forgot, ResetPassword, SignIn, SignUp, SignedInList, User,
+        Viewer,
+    },
+    ids::SessionId,
+};
 use axum::{Extension, Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,6 +21,13 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(sign_in))
         .routes(routes!(sign_out))
         .routes(routes!(current_user))
+        .routes(routes!(delete_account))
+        .routes(routes!(change_password))
+        .routes(routes!(sessions, end_other_sessions))
+        .routes(routes!(end_session))
+        .routes(routes!(forgot))
+        .routes(routes!(reset))
+        .routes(routes!(data))
 }
 
 /// Makes an account and signs it in.
@@ -58,4 +72,87 @@ async fn current_user(viewer: Option<Extension<Viewer>>) -> Json<CurrentUser> {
     Json(CurrentUser {
         current_user: viewer.map(|Extension(viewer)| viewer.user),
     })
+}
+
+/// Sets a new password and ends all other sessions.
+#[utoipa::path(put, path = "/api/user/password", tag = "Accounts", request_body = ChangePassword,
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 429, body = Problem)))]
+async fn change_password(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<ChangePassword>,
+) -> Result<NoContent, ApiError> {
+    api.account_care.change_password(&viewer, request).await?;
+    Ok(NoContent)
+}
+
+/// Where one is signed in.
+#[utoipa::path(get, path = "/api/user/sessions", tag = "Accounts",
+    responses((status = 200, body = SignedInList), (status = 401, body = Problem)))]
+async fn sessions(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Json<SignedInList>, ApiError> {
+    let sessions = api.account_care.sessions(&viewer).await?;
+    Ok(Json(SignedInList { sessions }))
+}
+
+/// Signs out everywhere else.
+#[utoipa::path(delete, path = "/api/user/sessions", tag = "Accounts",
+    responses((status = 204), (status = 401, body = Problem)))]
+async fn end_other_sessions(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+) -> Result<NoContent, ApiError> {
+    api.account_care.end_other_sessions(&viewer).await?;
+    Ok(NoContent)
+}
+
+/// Signs out in one place.
+#[utoipa::path(delete, path = "/api/user/sessions/{id}", tag = "Accounts",
+    params(("id" = String, Path)),
+    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+async fn end_session(
+    State(api): State<Api>,
+    PathId(id): PathId<SessionId>,
+    SignedIn(viewer): SignedIn,
+) -> Result<NoContent, ApiError> {
+    api.account_care.end_session(&viewer, id).await?;
+    Ok(NoContent)
+}
+
+/// Mails the link to a new password, if there is an account with this address. The answer is the
+/// same if there is none.
+#[utoipa::path(post, path = "/api/user/forgot", tag = "Accounts", request_body = Forgot,
+    responses((status = 204), (status = 400, body = Problem), (status = 429, body = Problem)))]
+async fn forgot(
+    State(api): State<Api>,
+    JsonBody(request): JsonBody<Forgot>,
+) -> Result<NoContent, ApiError> {
+    api.account_care.forgot(request).await?;
+    Ok(NoContent)
+}
+
+/// Sets a forgotten password by the token of the mailed link, ends all sessions, and signs in.
+#[utoipa::path(post, path = "/api/user/reset", tag = "Accounts", request_body = ResetPassword,
+    responses((status = 200, body = User), (status = 400, body = Problem), (status = 429, body = Problem)))]
+async fn reset(
+    State(api): State<Api>,
+    JsonBody(request): JsonBody<ResetPassword>,
+) -> Result<Json<User>, ApiError> {
+    Ok(Json(api.account_care.reset(request).await?))
+}
+
+/// Deletes one's account. Orders, payments and books stay, without name and address.
+#[utoipa::path(delete, path = "/api/user", tag = "Accounts", request_body = DeleteAccount,
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 409, body = Problem), (status = 429, body = Problem)))]
+async fn delete_account(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<DeleteAccount>,
+) -> Result<NoContent, ApiError> {
+    api.account_care.delete(&viewer, request).await?;
+    Ok(NoContent)
 }

@@ -1,7 +1,7 @@
 //! What an account must be like. Pure.
 
 use app::{
-    accounts::SignUp,
+    accounts::{ChangePassword, Password, SignIn, SignUp},
     error::{AppError, FieldError},
 };
 use email_address::{EmailAddress, Options};
@@ -30,20 +30,8 @@ pub fn email_key(email: &str) -> String {
 pub fn check(request: &SignUp) -> Result<Checked, AppError> {
     let mut errors = Vec::new();
     let email = request.email.trim();
-    if email.len() > EMAIL_MAX || !is_address(email) {
-        errors.push(FieldError::new(
-            "email",
-            "Enter an address like name@example.com.",
-        ));
-    }
-    let length = request.password.0.chars().count();
-    if length < PASSWORD_MIN {
-        let message = format!("Use at least {PASSWORD_MIN} characters.");
-        errors.push(FieldError::new("password", message));
-    } else if length > PASSWORD_MAX {
-        let message = format!("Use at most {PASSWORD_MAX} characters.");
-        errors.push(FieldError::new("password", message));
-    }
+    errors.extend(email_error(email));
+    errors.extend(password_error("password", &request.password));
     let asked = request
         .name
         .as_deref()
@@ -74,6 +62,84 @@ pub fn check_name(name: &str) -> Result<String, AppError> {
     }
 }
 
+/// Checks that both parts of a sign-in are there.
+pub fn check_sign_in(request: &SignIn) -> Result<(), AppError> {
+    let mut errors = Vec::new();
+    if request.email.trim().is_empty() {
+        errors.push(FieldError::new("email", "Enter your address."));
+    }
+    errors.extend(empty_error("password", &request.password));
+    said(errors)
+}
+
+/// Checks the address that somebody forgot their password of.
+pub fn check_email(email: &str) -> Result<(), AppError> {
+    said(email_error(email.trim()).into_iter().collect())
+}
+
+/// Checks a new password; the error is at `field`.
+pub fn check_password(field: &str, password: &Password) -> Result<(), AppError> {
+    said(password_error(field, password).into_iter().collect())
+}
+
+/// Checks a change of password, as far as that goes without knowing the one before.
+pub fn check_change(request: &ChangePassword) -> Result<(), AppError> {
+    let current = empty_error("currentPassword", &request.current_password);
+    let new = password_error("newPassword", &request.new_password);
+    said(current.into_iter().chain(new).collect())
+}
+
+/// Checks that a password was given at all.
+pub fn check_given(field: &str, password: &Password) -> Result<(), AppError> {
+    said(empty_error(field, password).into_iter().collect())
+}
+
+/// The password that proves who somebody is, is not the right one.
+pub fn wrong_password(field: &str) -> AppError {
+    AppError::invalid(field, "That is not your password.")
+}
+
+/// The link's time is over, it was used, or it never was one.
+pub fn dead_token() -> AppError {
+    AppError::invalid(
+        "token",
+        "This link has been used, or its 30 minutes are over. Ask for a new one.",
+    )
+}
+
+fn said(errors: Vec<FieldError>) -> Result<(), AppError> {
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(AppError::Invalid(errors))
+    }
+}
+
+fn email_error(email: &str) -> Option<FieldError> {
+    (email.len() > EMAIL_MAX || !is_address(email))
+        .then(|| FieldError::new("email", "Enter an address like name@example.com."))
+}
+
+/// Its length, and nothing else: what it is made of is its owner's business.
+fn password_error(field: &str, password: &Password) -> Option<FieldError> {
+    let length = password.0.chars().count();
+    let message = if length < PASSWORD_MIN {
+        format!("Use at least {PASSWORD_MIN} characters.")
+    } else if length > PASSWORD_MAX {
+        format!("Use at most {PASSWORD_MAX} characters.")
+    } else {
+        return None;
+    };
+    Some(FieldError::new(field, message))
+}
+
+fn empty_error(field: &str, password: &Password) -> Option<FieldError> {
+    password
+        .0
+        .is_empty()
+        .then(|| FieldError::new(field, "Enter your password."))
+}
+
 fn name_error(name: &str) -> Option<FieldError> {
     if name.chars().count() > NAME_MAX {
         Some(FieldError::new(
@@ -101,7 +167,6 @@ fn is_address(email: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::accounts::Password;
 
     fn sign_up(email: &str, password: &str, name: Option<&str>) -> Result<Checked, AppError> {
         check(&SignUp {

@@ -1,16 +1,22 @@
 //! Signing up, in and out, and changing one's name.
 
-use super::{password::Passwords, rules, store};
+use super::{
+    device::device,
+    password::Passwords,
+    rules,
+    store::{self, Locked},
+};
 use crate::{
     clock::SharedClock,
     db::Db,
     fault::{Fault, FaultResult},
     limits::{Key, Limits},
     outbox::{self, EventType},
-    request, session,
+    request,
+    session::{self, Sessions, SignedIn},
 };
 use app::{
-    accounts::{Accounts, SignIn, SignUp, User, Viewer},
+    accounts::{Accounts, Password, SignIn, SignUp, User, Viewer},
     error::{AppError, AppResult},
     ids::UserId,
 };
@@ -21,19 +27,26 @@ use uuid::Uuid;
 /// The rules of accounts.
 #[derive(Clone)]
 pub struct AccountsService {
-    db: Db,
-    clock: SharedClock,
-    limits: Arc<Limits>,
-    passwords: Passwords,
+    pub(super) db: Db,
+    pub(super) clock: SharedClock,
+    pub(super) limits: Arc<Limits>,
+    pub(super) sessions: Arc<dyn Sessions>,
+    pub(super) passwords: Passwords,
 }
 
 impl AccountsService {
     /// Accounts over `db`, guarded by `limits`.
-    pub fn new(db: Db, clock: SharedClock, limits: Arc<Limits>) -> FaultResult<Self> {
+    pub fn new(
+        db: Db,
+        clock: SharedClock,
+        limits: Arc<Limits>,
+        sessions: Arc<dyn Sessions>,
+    ) -> FaultResult<Self> {
         Ok(Self {
             db,
             clock,
             limits,
+            sessions,
             passwords: Passwords::new()?,
         })
     }
@@ -69,41 +82,56 @@ impl AccountsService {
     /// The account of this address, if there is one.
     pub async fn find(&self, email: &str) -> FaultResult<Option<User>> {
         let found = store::user_find_by_email(self.db.reads(), &rules::email_key(email)).await?;
-        Ok(found.map(|(user, _)| user))
+        Ok(found.map(|found| found.user))
     }
 
-    async fn identify(&self, request: SignIn) -> FaultResult<User> {
+    async fn identify(&self, request: SignIn) -> FaultResult<Locked> {
+        rules::check_sign_in(&request)?;
         let key = rules::email_key(&request.email);
-        let of = Key::FailedSignInOf(key.clone());
+        let found = store::user_find_by_email(self.db.reads(), &key).await?;
+        if self.knows(&key, request.password, found.as_ref()).await?
+            && let Some(found) = found
+        {
+            return Ok(found);
+        }
+        Err(AppError::BadCredentials.into())
+    }
+
+    /// Whether `password` is the account's. What is wrong counts as a failed sign-in of the address
+    /// `key`, and where it came from. Errors: `TooManyRequests`.
+    pub(super) async fn knows(
+        &self,
+        key: &str,
+        password: Password,
+        found: Option<&Locked>,
+    ) -> FaultResult<bool> {
+        let of = Key::FailedSignInOf(key.to_owned());
         let from = Key::FailedSignInFrom(request::address());
         self.limits.check(&of)?;
         self.limits.check(&from)?;
-        let found = store::user_find_by_email(self.db.reads(), &key).await?;
-        let (user, hash) = found.unzip();
-        let right = self.passwords.verify(request.password.0, hash).await?;
-        match user {
-            Some(user) if right => Ok(user),
-            _ => {
-                self.limits.count(of);
-                self.limits.count(from);
-                Err(AppError::BadCredentials.into())
-            }
+        let hash = found.map(|found| found.password_hash.clone());
+        let right = self.passwords.verify(password.0, hash).await?;
+        if !right {
+            self.limits.count(of);
+            self.limits.count(from);
         }
+        Ok(right)
     }
 
-    /// Binds the request's session to the user, under a new id: one that somebody planted before
-    /// is worth nothing.
-    async fn bind_session(&self, user: &User) -> FaultResult<()> {
+    /// Binds the request's session to the user, of this epoch of theirs.
+    pub(super) async fn bind_session(&self, user: UserId, epoch: i64) -> FaultResult<()> {
         let Some(session) = request::session() else {
             return Ok(());
         };
-        let failed = |error| Fault::unexpected("a session could not be written", error);
-        session.cycle_id().await.map_err(failed)?;
-        session
-            .insert(session::USER_ID, user.id)
+        let signed_in = SignedIn {
+            user_id: user,
+            epoch,
+            begun_at: self.clock.now_micros(),
+            device: device(&request::agent()),
+        };
+        session::bind(&session, &signed_in)
             .await
-            .map_err(failed)?;
-        Ok(())
+            .map_err(|error| Fault::unexpected("a session could not be written", error))
     }
 
     async fn rename_user(&self, id: UserId, name: &str) -> FaultResult<User> {
@@ -128,14 +156,14 @@ impl Accounts for AccountsService {
     async fn sign_up(&self, request: SignUp) -> AppResult<User> {
         self.limits.take(Key::SignUpFrom(request::address()))?;
         let user = self.create(request).await?;
-        self.bind_session(&user).await?;
+        self.bind_session(user.id, 0).await?;
         Ok(user)
     }
 
     async fn sign_in(&self, request: SignIn) -> AppResult<User> {
-        let user = self.identify(request).await?;
-        self.bind_session(&user).await?;
-        Ok(user)
+        let found = self.identify(request).await?;
+        self.bind_session(found.user.id, found.epoch).await?;
+        Ok(found.user)
     }
 
     async fn sign_out(&self) -> AppResult<()> {

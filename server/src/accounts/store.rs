@@ -1,11 +1,11 @@
 //! The SQL of accounts. Functions that take a `Conn` run in the caller's transaction.
 
 use crate::{
-    db::{Conn, parse},
+    db::{Conn, engine_of, parse},
     outbox::{DomainEvent, EventType},
 };
 use app::{accounts::User, ids::UserId};
-use sqlx::{AnyExecutor, Row, any::AnyRow, query};
+use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 
 /// Writes a new account down. False: its address is in use.
 pub async fn user_insert(
@@ -31,29 +31,147 @@ pub async fn user_insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// The account of an address, with its password's hash.
+/// An account with what proves that somebody is its owner.
+#[derive(Debug, Clone)]
+pub struct Locked {
+    /// Its owner.
+    pub user: User,
+    /// The hash of their password.
+    pub password_hash: String,
+    /// Of which their sessions must be to count.
+    pub epoch: i64,
+}
+
+impl Locked {
+    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            user: read(row)?,
+            password_hash: row.try_get("password_hash")?,
+            epoch: row.try_get("session_epoch")?,
+        })
+    }
+}
+
+/// The account of an address, with its lock.
 pub async fn user_find_by_email<'e>(
     on: impl AnyExecutor<'e>,
     email_key: &str,
-) -> Result<Option<(User, String)>, sqlx::Error> {
-    let row =
-        query("SELECT id, email, name, version, password_hash FROM users WHERE email_key = $1")
-            .bind(email_key.to_owned())
-            .fetch_optional(on)
-            .await?;
-    row.map(|row| Ok((read(&row)?, row.try_get("password_hash")?)))
+) -> Result<Option<Locked>, sqlx::Error> {
+    let row = query(
+        "SELECT id, email, name, version, password_hash, session_epoch FROM users \
+         WHERE email_key = $1 AND deleted_at IS NULL",
+    )
+    .bind(email_key.to_owned())
+    .fetch_optional(on)
+    .await?;
+    row.as_ref().map(Locked::read).transpose()
+}
+
+/// One account that has not been deleted, with its lock.
+pub async fn user_find_locked<'e>(
+    on: impl AnyExecutor<'e>,
+    id: UserId,
+) -> Result<Option<Locked>, sqlx::Error> {
+    let row = query(
+        "SELECT id, email, name, version, password_hash, session_epoch FROM users \
+         WHERE id = $1 AND deleted_at IS NULL",
+    )
+    .bind(id.to_string())
+    .fetch_optional(on)
+    .await?;
+    row.as_ref().map(Locked::read).transpose()
+}
+
+/// Sets a password if the account still has the one that `before` hashes, or whatever it has if
+/// `before` is none; all its sessions end. None: it has not, or is deleted.
+pub async fn password_set(
+    conn: &mut Conn,
+    id: UserId,
+    before: Option<&str>,
+    password_hash: &str,
+) -> Result<Option<Locked>, sqlx::Error> {
+    let row = query(
+        "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1 \
+         WHERE id = $1 AND deleted_at IS NULL AND ($3 IS NULL OR password_hash = $3) \
+         RETURNING id, email, name, version, password_hash, session_epoch",
+    )
+    .bind(id.to_string())
+    .bind(password_hash.to_owned())
+    .bind(before.map(str::to_owned))
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(Locked::read).transpose()
+}
+
+/// Ends all sessions of an account. Returns the epoch that begins, if it is not deleted.
+pub async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sqlx::Error> {
+    let row = query(
+        "UPDATE users SET session_epoch = session_epoch + 1 \
+         WHERE id = $1 AND deleted_at IS NULL RETURNING session_epoch",
+    )
+    .bind(id.to_string())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| row.try_get("session_epoch")).transpose()
+}
+
+/// What others see in place of somebody who has left.
+pub const FORMER_MEMBER: &str = "Former member";
+
+/// Locks an account until the transaction ends. Whoever lists for it locks it first, as does who
+/// deletes it, so that nothing is listed behind their back. False: it has been deleted, or has not
+/// this password, if one is asked for.
+pub async fn user_lock(
+    conn: &mut Conn,
+    id: UserId,
+    password_hash: Option<&str>,
+) -> Result<bool, sqlx::Error> {
+    let sql = format!(
+        "SELECT id FROM users WHERE id = $1 AND deleted_at IS NULL \
+         AND ($2 IS NULL OR password_hash = $2){}",
+        engine_of(conn).for_update()
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(id.to_string())
+        .bind(password_hash.map(str::to_owned))
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Takes everything personal out of an account and ends it; its address is free again. Returns
+/// what is left, and the epoch that none of its sessions is of. None: it has been deleted already.
+pub async fn user_anonymise(
+    conn: &mut Conn,
+    id: UserId,
+    now_micros: i64,
+) -> Result<Option<(User, i64)>, sqlx::Error> {
+    // An id is no address, so the key can never be somebody's.
+    let row = query(
+        "UPDATE users SET email = '', email_key = id, name = $2, password_hash = '', \
+         is_operator = 0, session_epoch = session_epoch + 1, version = version + 1, \
+         deleted_at = $3 WHERE id = $1 AND deleted_at IS NULL \
+         RETURNING id, email, name, version, session_epoch",
+    )
+    .bind(id.to_string())
+    .bind(FORMER_MEMBER)
+    .bind(now_micros)
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| Ok((read(&row)?, row.try_get("session_epoch")?)))
         .transpose()
 }
 
-/// One account.
+/// One account that has not been deleted.
 pub async fn user_find<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
 ) -> Result<Option<User>, sqlx::Error> {
-    let row = query("SELECT id, email, name, version FROM users WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(on)
-        .await?;
+    let row =
+        query("SELECT id, email, name, version FROM users WHERE id = $1 AND deleted_at IS NULL")
+            .bind(id.to_string())
+            .fetch_optional(on)
+            .await?;
     row.as_ref().map(read).transpose()
 }
 
@@ -100,8 +218,8 @@ pub async fn user_rename(
     name: &str,
 ) -> Result<Option<User>, sqlx::Error> {
     let row = query(
-        "UPDATE users SET name = $2, version = version + 1 WHERE id = $1 \
-         RETURNING id, email, name, version",
+        "UPDATE users SET name = $2, version = version + 1 \
+         WHERE id = $1 AND deleted_at IS NULL RETURNING id, email, name, version",
     )
     .bind(id.to_string())
     .bind(name.to_owned())

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = migrations![
     20261123000005 "outbox",
     20261124000006 "refunds_and_books",
     20261124000007 "strays",
+    20261124000011 "account_care",
     20261124000012 "more_time",
 ];
 

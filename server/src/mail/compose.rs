@@ -5,7 +5,7 @@
 //! else, is not sent. It owns no words (`letters.rs`) and sends nothing (`mailer.rs`).
 
 use super::{
-    Kind,
+    Kind, account,
     letters::{self, IncidentFacts, OrderFacts, RefundFacts},
     page::{Letter, one_line},
     store::{self, MailRow},
@@ -50,6 +50,11 @@ impl Letterhead {
             public_url: public_url.to_owned(),
             domain: domain(public_url),
         }
+    }
+
+    /// The shop's own origin, without a trailing slash.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
     }
 
     /// The shop's host, as mail writes it.
@@ -118,7 +123,7 @@ impl From<sqlx::Error> for NoLetter {
     }
 }
 
-fn gone(why: impl Into<String>) -> NoLetter {
+pub(super) fn gone(why: impl Into<String>) -> NoLetter {
     NoLetter::Gone(why.into())
 }
 
@@ -133,12 +138,19 @@ pub fn addressed(incident: &str, operator: UserId) -> String {
 }
 
 /// Composes the message that a mail is now.
-pub async fn compose(db: &Db, head: &Letterhead, mail: &MailRow) -> Result<Outgoing, NoLetter> {
+pub async fn compose(
+    db: &Db,
+    head: &Letterhead,
+    mail: &MailRow,
+    now_micros: i64,
+) -> Result<Outgoing, NoLetter> {
     let (letter, to) = match mail.kind {
         Kind::OrderComplete => order_complete(db, head, &mail.subject).await?,
         Kind::OrderExpired => order_expired(db, head, &mail.subject).await?,
         Kind::OrderRefunded | Kind::RefundFailed => refund(db, head, mail).await?,
         Kind::Attention => attention(db, head, &mail.subject).await?,
+        Kind::PasswordReset => account::reset_letter(db, head, &mail.subject, now_micros).await?,
+        Kind::PasswordChanged => account::changed_letter(db, head, &mail.subject).await?,
     };
     address(head, mail, &letter, &to)
 }
@@ -267,7 +279,7 @@ async fn event(db: &Db, id: EventId) -> Result<Event, NoLetter> {
     Ok(row.event(events::store::Stock::default()))
 }
 
-fn id<T: FromStr>(subject: &str) -> Result<T, NoLetter> {
+pub(super) fn id<T: FromStr>(subject: &str) -> Result<T, NoLetter> {
     subject
         .parse()
         .map_err(|_| gone(format!("\"{subject}\" is no id")))

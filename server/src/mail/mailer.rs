@@ -121,7 +121,7 @@ impl Mailer {
             self.fan_out(mail).await?;
             return Ok(false);
         }
-        match compose::compose(&self.db, &self.head, &mail).await {
+        match compose::compose(&self.db, &self.head, &mail, now).await {
             Ok(out) => self.send(mail, out).await,
             Err(NoLetter::NotYet(why)) => {
                 self.wait_for_certainty(mail, why).await?;

@@ -5,8 +5,9 @@
 //! What a mail tells of is decided elsewhere.
 //!
 //! `mailer.rs` takes the rows that are due, `compose.rs` looks up what each tells of, `letters.rs`
-//! has the words, `page.rs` makes text and HTML of them, `transport.rs` brings them away.
+//! has the words (`account.rs` both, for the letters about an account), `page.rs` makes text and HTML of them, `transport.rs` brings them away.
 
+mod account;
 mod compose;
 mod letters;
 mod mailer;
@@ -20,8 +21,10 @@ use std::fmt::Display;
 use strum::{EnumString, IntoStaticStr};
 use uuid::Uuid;
 
+pub use account::password_changed;
 pub use compose::{Letterhead, Outgoing, default_sender, sender};
 pub use mailer::{MAIL_EVERY, Mailer};
+pub use store::mails_drop_to as drop_all_to;
 pub use transport::{Folder, NoSmtpAddress, SendError, Smtp, Transport};
 
 /// What a mail tells of; its subject is the id of the thing.
@@ -39,6 +42,10 @@ pub enum Kind {
     /// To the operators. Subject: the incident; of the mail that each operator gets, the incident
     /// and the operator.
     Attention,
+    /// To an account's owner: the link to a new password. Subject: the request for it.
+    PasswordReset,
+    /// To an account's owner: there is a new password. Subject: see [`password_changed`].
+    PasswordChanged,
 }
 
 impl Kind {

@@ -7,10 +7,10 @@ use crate::{
     tickets::label,
 };
 use app::{
-    ids::{OrderId, RefundId},
+    ids::{OrderId, RefundId, UserId},
     money::{Currency, Money},
 };
-use sqlx::{AnyExecutor, Row, any::AnyRow, query};
+use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 
 /// A mail that is to be sent.
 #[derive(Debug, Clone)]
@@ -116,6 +116,28 @@ pub async fn mail_fail(conn: &mut Conn, mail: &MailRow, why: &str) -> Result<(),
     .bind(why.to_owned())
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// Mails to this user that wait are not sent, and what mail servers said of others is forgotten:
+/// it often names the address.
+pub async fn mails_drop_to(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
+    const TO_THEM: &str = "(kind IN ('order_complete', 'order_expired') \
+         AND subject IN (SELECT o.id FROM orders o WHERE o.buyer_id = $1)) \
+         OR (kind IN ('order_refunded', 'refund_failed') AND subject IN (SELECT r.id FROM refunds r \
+         JOIN orders o ON o.id = r.order_id WHERE o.buyer_id = $1)) \
+         OR (kind = 'password_reset' AND subject IN \
+         (SELECT p.id FROM password_resets p WHERE p.user_id = $1)) \
+         OR (kind IN ('password_changed', 'attention') AND subject LIKE '%' || $1 || '%')";
+    for sql in [
+        format!("DELETE FROM mails WHERE state = 'pending' AND ({TO_THEM})"),
+        format!("UPDATE mails SET last_error = NULL WHERE last_error IS NOT NULL AND ({TO_THEM})"),
+    ] {
+        query(AssertSqlSafe(sql))
+            .bind(user.to_string())
+            .execute(&mut *conn)
+            .await?;
+    }
     Ok(())
 }
 

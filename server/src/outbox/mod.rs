@@ -7,8 +7,9 @@
 mod live;
 
 use crate::db::Conn;
+use app::ids::UserId;
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, query};
+use sqlx::{AssertSqlSafe, Row, query};
 use std::fmt::Display;
 use uuid::Uuid;
 
@@ -130,6 +131,27 @@ pub async fn append(
                 .bind(event.data.clone());
         }
         insert.execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// Takes what is personal out of all that was told of a user: address, name. That something
+/// happened, and when, stays, or versions would have gaps.
+pub async fn forget_person(conn: &mut Conn, user: UserId, name: &str) -> Result<(), sqlx::Error> {
+    let data = |version: i64| serde_json::json!({"id": user, "email": "", "name": name, "version": version});
+    let rows =
+        query("SELECT version FROM outbox WHERE aggregate_type = 'user' AND aggregate_id = $1")
+            .bind(user.to_string())
+            .fetch_all(&mut *conn)
+            .await?;
+    for row in rows {
+        let version: i64 = row.try_get("version")?;
+        query("UPDATE outbox SET data = $3 WHERE aggregate_id = $1 AND version = $2")
+            .bind(user.to_string())
+            .bind(version)
+            .bind(data(version).to_string())
+            .execute(&mut *conn)
+            .await?;
     }
     Ok(())
 }

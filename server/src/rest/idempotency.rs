@@ -14,6 +14,7 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, Conflict},
+    ids::UserId,
 };
 use axum::{
     body::Body,
@@ -183,6 +184,15 @@ impl Kept {
             })
             .await
     }
+}
+
+/// Forgets what a user was answered: it may say who they are.
+pub async fn forget_all_of(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
+    query("DELETE FROM idempotency_keys WHERE user_id = $1")
+        .bind(user.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Claims a key that is new, a day old, or left behind by a crash.

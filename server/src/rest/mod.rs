@@ -6,7 +6,7 @@ pub mod idempotency;
 
 use crate::{outbox::Live, request};
 use app::{
-    accounts::{Accounts, Viewer},
+    accounts::{AccountCare, Accounts, Viewer},
     error::AppError,
     events::Events,
     orders::Orders,
@@ -40,6 +40,8 @@ pub trait StripeWebhooks: Send + Sync {
 pub struct Api {
     /// Signing up, in and out.
     pub accounts: Arc<dyn Accounts>,
+    /// A new password, where one is signed in, leaving.
+    pub account_care: Arc<dyn AccountCare>,
     /// What is on.
     pub events: Arc<dyn Events>,
     /// What is for sale.

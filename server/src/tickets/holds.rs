@@ -298,6 +298,34 @@ pub async fn tickets_take_back(
     Ok(())
 }
 
+/// Takes all listings of a seller back that nobody holds; holds that have lapsed go with them.
+/// Returns how many it were.
+pub async fn listings_withdraw(
+    conn: &mut Conn,
+    seller: UserId,
+    now_micros: i64,
+) -> Result<usize, sqlx::Error> {
+    let lock = engine_of(conn).for_update();
+    if !lock.is_empty() {
+        let sql = format!(
+            "SELECT id FROM tickets WHERE seller_id = $1 AND state = 'listed' ORDER BY id{lock}"
+        );
+        query(AssertSqlSafe(sql))
+            .bind(seller.to_string())
+            .fetch_all(&mut *conn)
+            .await?;
+    }
+    let sql = format!(
+        "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
+         version = version + 1 WHERE seller_id = $1 AND state = 'listed' AND held_until <= $2 \
+         RETURNING {COLUMNS}"
+    );
+    let update = query(AssertSqlSafe(sql))
+        .bind(seller.to_string())
+        .bind(now_micros);
+    tell(conn, update, now_micros).await
+}
+
 /// The tickets of a refund are their sellers' again, off sale; the order's lines on them end.
 /// Returns how many it were.
 pub async fn tickets_return(

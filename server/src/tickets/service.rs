@@ -6,6 +6,7 @@ use super::{
     store::{self, Edit, Filter, Shelf},
 };
 use crate::{
+    accounts,
     clock::{SharedClock, from_micros},
     db::{Conn, Db},
     events,
@@ -200,6 +201,9 @@ async fn insert_listings(
     ids: &[TicketId],
     now: i64,
 ) -> FaultResult<()> {
+    if !accounts::store::user_lock(conn, seller, None).await? {
+        return Err(AppError::SignInRequired.into());
+    }
     let event = events::store::event_find(&mut *conn, request.event_id).await?;
     let event = event.ok_or(AppError::NotFound)?;
     if event.what.starts_at.as_microsecond() <= now {

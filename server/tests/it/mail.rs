@@ -1,7 +1,7 @@
 //! Mails that people get: what is written down in a transaction reaches them once, whatever fails
 //! in between, and says what is true when it is sent.
 
-mod post;
+pub mod post;
 
 use crate::support::{App, Client, on_both_engines};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -25,7 +25,7 @@ fn head() -> Letterhead {
     Letterhead::new(mail::default_sender(SHOP).unwrap(), SHOP)
 }
 
-fn mailer(app: &App, transport: Arc<dyn Transport>) -> Mailer {
+pub fn mailer(app: &App, transport: Arc<dyn Transport>) -> Mailer {
     Mailer::new(app.db.clone(), app.clock.clone(), transport, head())
 }
 

@@ -6,6 +6,7 @@
     reason = "a test that fails may panic"
 )]
 
+mod account_care;
 mod accounts;
 mod ancestor;
 mod audit;

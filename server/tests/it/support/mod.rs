@@ -401,6 +401,16 @@ impl App {
     }
 
     /// Behind the shop's back.
+    pub async fn run_sql(&self, sql: &'static str) {
+        self.db
+            .write(move |conn| {
+                Box::pin(async move { sqlx::query(sql).execute(conn).await.map(|_| ()) })
+            })
+            .await
+            .unwrap();
+    }
+
+    /// The same, about one thing.
     async fn write_sql(&self, sql: &'static str, id: String) {
         self.db
             .write(move |conn| {

@@ -1,0 +1,237 @@
+//! `/account`, and leaving it.
+
+use super::{AccountCare, SignedInAt, User, api};
+use crate::{
+    context::{self, Flash},
+    ui::{Form, Input, field, flash_message, hidden, page_for, post_to, problem_at_top, username},
+};
+use jiff::{Timestamp, tz::TimeZone};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+/// One's own account.
+#[component]
+pub fn AccountPage() -> impl IntoView {
+    page_for(|viewer| async move {
+        let care = context::port::<dyn AccountCare>()?;
+        let (flash, now) = (context::take_flash(), context::now());
+        let places = care.sessions(&viewer).await?;
+        let flash = flash.as_ref();
+        Ok(view! {
+            <Title text="Account"/>
+            <section class="narrow">
+                <h1 class="display">"Account"</h1>
+                {flash_message(flash)}
+                {profile(&viewer.user, flash)}
+                {password(&viewer.user, flash)}
+                {sessions(places, now, flash)}
+                {data_and_end()}
+            </section>
+        }
+        .into_any())
+    })
+}
+
+fn profile(user: &User, flash: Option<&Flash>) -> AnyView {
+    let form = Form::new("rename", flash);
+    let (email, name) = (user.email.clone(), user.name.clone());
+    view! {
+        <section class="panel stack" aria-labelledby="profile">
+            <h2 class="title" id="profile">"Profile"</h2>
+            <div>
+                <p class="label">"E-mail"</p>
+                <p>{email}</p>
+            </div>
+            {post_to::<api::Rename>("stack", view! {
+                {problem_at_top(&form)}
+                {field(&form, Input {
+                    name: "name", label: "Name", value: name, max: Some(80), autocomplete: "name",
+                    hint: Some("What sellers and buyers see of you.".to_owned()),
+                    ..Input::default()
+                })}
+                <button class="button" type="submit">"Save"</button>
+            })}
+        </section>
+    }
+    .into_any()
+}
+
+fn password(user: &User, flash: Option<&Flash>) -> AnyView {
+    let form = Form::new("password", flash);
+    let email = user.email.clone();
+    view! {
+        <section class="panel stack" aria-labelledby="new-password">
+            <h2 class="title" id="new-password">"Change the password"</h2>
+            {post_to::<api::ChangePassword>("stack", view! {
+                {problem_at_top(&form)}
+                {username(email)}
+                {field(&form, Input {
+                    name: "current_password", label: "Current password", kind: "password",
+                    autocomplete: "current-password", ..Input::default()
+                })}
+                {field(&form, Input {
+                    name: "new_password", label: "New password", kind: "password",
+                    autocomplete: "new-password",
+                    hint: Some("At least 8 characters.".to_owned()),
+                    ..Input::default()
+                })}
+                <p class="quiet">"You stay signed in here, and are signed out everywhere else."</p>
+                <button class="button" type="submit">"Change the password"</button>
+            })}
+            <p><a href="/forgot">"Forgotten the current one?"</a></p>
+        </section>
+    }
+    .into_any()
+}
+
+fn sessions(places: Vec<SignedInAt>, now: Timestamp, flash: Option<&Flash>) -> AnyView {
+    let form = Form::new("sessions", flash);
+    let others = places.iter().any(|place| !place.current);
+    let places = places
+        .into_iter()
+        .map(|place| session(place, now))
+        .collect_view();
+    view! {
+        <section class="panel stack" aria-labelledby="sessions">
+            <h2 class="title" id="sessions">"Where you are signed in"</h2>
+            {problem_at_top(&form)}
+            <ul class="rows">{places}</ul>
+            <div class="row">
+                {others.then(|| post_to::<api::EndOtherSessions>("", view! {
+                    <button class="button button-quiet" type="submit">"Sign out everywhere else"</button>
+                }))}
+                {post_to::<api::SignOut>("", view! {
+                    <button class="button button-quiet" type="submit">"Sign out"</button>
+                })}
+            </div>
+        </section>
+    }
+    .into_any()
+}
+
+fn session(place: SignedInAt, now: Timestamp) -> impl IntoView {
+    let used = if place.current {
+        "in use now".to_owned()
+    } else {
+        place.seen_at.map_or_else(
+            || "not used lately".to_owned(),
+            |seen| format!("last used {}", ago(seen, now)),
+        )
+    };
+    let since = place
+        .begun_at
+        .map(|begun| format!(", signed in on {}", day(begun)));
+    let (device, current) = (place.device, place.current);
+    let label = format!("Sign out on {device}");
+    view! {
+        <li class="session">
+            <div>
+                <strong>{device}</strong>
+                {current.then(|| view! { " " <span class="badge badge-good">"This browser"</span> })}
+                <br/>
+                <span class="quiet">{used} {since}</span>
+            </div>
+            {(!current).then(|| post_to::<api::EndSession>("", view! {
+                {hidden("session_id", place.id.to_string())}
+                <button class="button button-quiet button-small" type="submit" aria-label=label>
+                    "Sign out"
+                </button>
+            }))}
+        </li>
+    }
+}
+
+/// How long ago, as far as it is known: sessions are seen to the hour.
+fn ago(then: Timestamp, now: Timestamp) -> String {
+    let hours = (now.as_second() - then.as_second()) / 3600;
+    match hours {
+        ..1 => "in the last hour".to_owned(),
+        1 => "an hour ago".to_owned(),
+        2..24 => format!("{hours} hours ago"),
+        24..48 => "a day ago".to_owned(),
+        _ => format!("{} days ago", hours / 24),
+    }
+}
+
+fn day(moment: Timestamp) -> String {
+    let local = moment.to_zoned(TimeZone::UTC);
+    local.strftime("%-d %b %Y").to_string()
+}
+
+fn data_and_end() -> impl IntoView {
+    view! {
+        <section class="panel stack" aria-labelledby="data">
+            <h2 class="title" id="data">"Your data"</h2>
+            <p>"Your profile, sign-ins, orders, listings and refunds, as a file that programs can read."</p>
+            <p><a class="button button-quiet" href="/account/data.json" download="stagedoor-data.json">"Download your data"</a></p>
+        </section>
+        <section class="panel stack" aria-labelledby="end">
+            <h2 class="title" id="end">"Delete the account"</h2>
+            <p>"Your name and address are removed for good, and what you have for sale is withdrawn."</p>
+            <p><a class="button button-quiet" href="/account/delete">"Delete the account…"</a></p>
+        </section>
+    }
+}
+
+/// What leaving means, and the password that it takes.
+#[component]
+pub fn LeavePage() -> impl IntoView {
+    page_for(|viewer| async move {
+        let form = Form::new("delete", context::take_flash().as_ref());
+        Ok(view! {
+            <Title text="Delete the account"/>
+            <section class="narrow">
+                <h1 class="display">"Delete the account"</h1>
+                {post_to::<api::Delete>("panel stack", view! {
+                    {problem_at_top(&form)}
+                    <ul class="bullets">
+                        <li>"Your name, address and password are removed, and you are signed out everywhere."</li>
+                        <li>"What you have for sale is withdrawn."</li>
+                        <li>"Tickets that you bought go with the account: you can't open them here any more."</li>
+                        <li>"Orders and payments stay in the books, without your name: others see a former member."</li>
+                        <li>"The address is free: you can sign up with it again, and begin anew."</li>
+                    </ul>
+                    <p>
+                        "You may want to "
+                        <a href="/account/data.json" download="stagedoor-data.json">"download your data"</a>
+                        " first. This cannot be undone."
+                    </p>
+                    {username(viewer.user.email)}
+                    {field(&form, Input {
+                        name: "password", label: "Password", kind: "password",
+                        autocomplete: "current-password",
+                        hint: Some("To be sure that it is you.".to_owned()),
+                        ..Input::default()
+                    })}
+                    <div class="row">
+                        <button class="button" type="submit">"Delete my account for good"</button>
+                        <a class="button button-quiet" href="/account">"Back, and keep it"</a>
+                    </div>
+                })}
+            </section>
+        }
+        .into_any())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ago, day};
+    use jiff::Timestamp;
+
+    #[test]
+    fn how_long_ago_is_said_in_words() {
+        let now: Timestamp = "2031-05-03T12:00:00Z".parse().unwrap();
+        for (hours, words) in [
+            (0, "in the last hour"),
+            (1, "an hour ago"),
+            (23, "23 hours ago"),
+            (30, "a day ago"),
+            (50, "2 days ago"),
+        ] {
+            let then = Timestamp::from_second(now.as_second() - hours * 3600).unwrap();
+            assert_eq!(ago(then, now), words);
+        }
+        assert_eq!(day(now), "3 May 2031");
+    }
+}

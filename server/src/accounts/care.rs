@@ -1,0 +1,211 @@
+//! A new password, where one is signed in, and leaving.
+//!
+//! Whatever ends sessions begins the next epoch of the account in its own transaction (see
+//! `session.rs`), so that no crash leaves a session behind, and a sign-in that has just checked the
+//! password of before comes too late. Deleting the rows afterwards is tidying.
+
+use super::{AccountsService, resets, rules, store, store::Locked};
+use crate::{
+    db::Conn,
+    fault::{Fault, FaultResult, chain},
+    limits::Key,
+    mail::{self, Kind},
+    request, session,
+};
+use app::{
+    accounts::{
+        AccountCare, Accounts, ChangePassword, DeleteAccount, Forgot, Password, ResetPassword,
+        ResetToken, SignedInAt, User, Viewer,
+    },
+    error::{AppError, AppResult},
+    ids::{SessionId, UserId},
+};
+use async_trait::async_trait;
+use uuid::Uuid;
+
+impl AccountsService {
+    /// The viewer's account as it is now.
+    async fn own(&self, viewer: &Viewer) -> FaultResult<Locked> {
+        let found = store::user_find_locked(self.db.reads(), viewer.user.id).await?;
+        Ok(found.ok_or(AppError::SignInRequired)?)
+    }
+
+    /// The viewer's account, if `password` is its. Errors: `Invalid` at `field`.
+    pub(super) async fn proved(
+        &self,
+        viewer: &Viewer,
+        password: Password,
+        field: &str,
+    ) -> FaultResult<Locked> {
+        let found = self.own(viewer).await?;
+        let key = rules::email_key(&found.user.email);
+        if self.knows(&key, password, Some(&found)).await? {
+            Ok(found)
+        } else {
+            Err(rules::wrong_password(field).into())
+        }
+    }
+
+    async fn replace_password(&self, viewer: &Viewer, request: ChangePassword) -> FaultResult<()> {
+        rules::check_change(&request)?;
+        let field = "currentPassword";
+        let found = self.proved(viewer, request.current_password, field).await?;
+        let hash = self.passwords.hash(request.new_password.0).await?;
+        let now = self.clock.now_micros();
+        let id = found.user.id;
+        let changed = self
+            .db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let before = Some(found.password_hash.as_str());
+                    let changed = store::password_set(conn, id, before, &hash).await?;
+                    // Another change was quicker: what was typed is the current one no longer.
+                    let changed = changed.ok_or_else(|| rules::wrong_password(field))?;
+                    resets::resets_end(conn, id).await?;
+                    tell_of_password(conn, &changed, now).await?;
+                    Ok::<_, Fault>(changed)
+                })
+            })
+            .await?;
+        self.stay_alone(id, changed.epoch).await
+    }
+
+    /// Binds this session to the epoch that has begun and forgets all before it.
+    async fn stay_alone(&self, user: UserId, epoch: i64) -> FaultResult<()> {
+        self.bind_session(user, epoch).await?;
+        self.tidy(user, epoch).await;
+        Ok(())
+    }
+
+    /// Sessions of the epochs before count no more, whether or not this succeeds.
+    pub(super) async fn tidy(&self, user: UserId, epoch: i64) {
+        if let Err(fault) = self.sessions.end_before(user, epoch).await {
+            tracing::warn!(error = chain(&fault), "ended sessions were not deleted");
+        }
+    }
+
+    async fn places(&self, viewer: &Viewer) -> FaultResult<Vec<SignedInAt>> {
+        let this = request::session().as_ref().and_then(session::name);
+        let places = self.sessions.of_user(viewer.user.id).await?;
+        let mut places: Vec<SignedInAt> = places
+            .into_iter()
+            .map(|place| SignedInAt {
+                id: place.id,
+                device: place.device.unwrap_or_else(|| super::device::device("")),
+                begun_at: place.begun_at,
+                seen_at: place.seen_at,
+                current: this == Some(place.id),
+            })
+            .collect();
+        places.sort_by_key(|place| !place.current);
+        Ok(places)
+    }
+
+    async fn be_alone(&self, viewer: &Viewer) -> FaultResult<()> {
+        let id = viewer.user.id;
+        let epoch: Option<i64> = self
+            .db
+            .write(move |conn| Box::pin(async move { store::epoch_begin(conn, id).await }))
+            .await?;
+        self.stay_alone(id, epoch.ok_or(AppError::SignInRequired)?)
+            .await
+    }
+
+    async fn queue_reset(&self, request: Forgot) -> FaultResult<()> {
+        rules::check_email(&request.email)?;
+        let key = rules::email_key(&request.email);
+        self.limits.take(Key::ForgotFrom(request::address()))?;
+        self.limits.take(Key::ForgotOf(key.clone()))?;
+        let now = self.clock.now_micros();
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let Some(found) = store::user_find_by_email(&mut *conn, &key).await? else {
+                        return Ok(());
+                    };
+                    let id = Uuid::now_v7();
+                    resets::reset_insert(conn, id, found.user.id, now).await?;
+                    Ok(mail::queue(conn, Kind::PasswordReset, id, now).await?)
+                })
+            })
+            .await
+    }
+
+    async fn reset_by(&self, request: ResetPassword) -> FaultResult<User> {
+        self.limits.take(Key::ResetFrom(request::address()))?;
+        let now = self.clock.now_micros();
+        // Looked at first, so that what is no link costs no hashing.
+        if !resets::reset_works(self.db.reads(), &request.token, now).await? {
+            return Err(rules::dead_token().into());
+        }
+        rules::check_password("password", &request.password)?;
+        let hash = self.passwords.hash(request.password.0).await?;
+        let token = request.token;
+        let changed = self
+            .db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let user = resets::reset_take(conn, &token, now).await?;
+                    let user = user.ok_or_else(rules::dead_token)?;
+                    let changed = store::password_set(conn, user, None, &hash).await?;
+                    let changed = changed.ok_or_else(rules::dead_token)?;
+                    resets::resets_end(conn, user).await?;
+                    tell_of_password(conn, &changed, now).await?;
+                    Ok::<_, Fault>(changed)
+                })
+            })
+            .await?;
+        self.stay_alone(changed.user.id, changed.epoch).await?;
+        Ok(changed.user)
+    }
+}
+
+/// Has the owner told that their password is a new one: if it was not them, they should know.
+async fn tell_of_password(conn: &mut Conn, changed: &Locked, now: i64) -> Result<(), sqlx::Error> {
+    let subject = mail::password_changed(changed.user.id, changed.epoch);
+    mail::queue(conn, Kind::PasswordChanged, subject, now).await
+}
+
+#[async_trait]
+impl AccountCare for AccountsService {
+    async fn change_password(&self, viewer: &Viewer, request: ChangePassword) -> AppResult<()> {
+        Ok(self.replace_password(viewer, request).await?)
+    }
+
+    async fn sessions(&self, viewer: &Viewer) -> AppResult<Vec<SignedInAt>> {
+        Ok(self.places(viewer).await?)
+    }
+
+    async fn end_session(&self, viewer: &Viewer, id: SessionId) -> AppResult<()> {
+        if request::session().as_ref().and_then(session::name) == Some(id) {
+            return self.sign_out().await;
+        }
+        if self.sessions.end(viewer.user.id, id).await? {
+            Ok(())
+        } else {
+            Err(AppError::NotFound)
+        }
+    }
+
+    async fn end_other_sessions(&self, viewer: &Viewer) -> AppResult<()> {
+        Ok(self.be_alone(viewer).await?)
+    }
+
+    async fn forgot(&self, request: Forgot) -> AppResult<()> {
+        Ok(self.queue_reset(request).await?)
+    }
+
+    async fn may_reset(&self, token: &ResetToken) -> AppResult<bool> {
+        let now = self.clock.now_micros();
+        let works = resets::reset_works(self.db.reads(), token, now).await;
+        Ok(works.map_err(Fault::from)?)
+    }
+
+    async fn reset(&self, request: ResetPassword) -> AppResult<User> {
+        Ok(self.reset_by(request).await?)
+    }
+
+    async fn delete(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()> {
+        Ok(self.leave(viewer, request).await?)
+    }
+}

@@ -1,0 +1,130 @@
+//! Deleting an account: what must be over first, and what goes.
+//!
+//! The row of `users` stays, without anything personal, because orders, payments and the books
+//! refer to it; they stay as well. All of it is one transaction.
+
+use super::{
+    AccountsService, resets, rules,
+    store::{self, FORMER_MEMBER, Locked},
+};
+use crate::{
+    db::Conn,
+    fault::{Fault, FaultResult},
+    mail,
+    outbox::{self, EventType},
+    request,
+    rest::idempotency,
+    tickets,
+};
+use app::{
+    accounts::{DeleteAccount, Viewer},
+    error::{AppError, Conflict},
+    ids::UserId,
+};
+use sqlx::query;
+
+impl AccountsService {
+    pub(super) async fn leave(&self, viewer: &Viewer, request: DeleteAccount) -> FaultResult<()> {
+        rules::check_given("password", &request.password)?;
+        let found = self.proved(viewer, request.password, "password").await?;
+        let (id, now) = (found.user.id, self.clock.now_micros());
+        let epoch = self
+            .db
+            .write(move |conn| Box::pin(async move { delete(conn, &found, now).await }))
+            .await?;
+        self.tidy(id, epoch).await;
+        if let Some(session) = request::session() {
+            let failed = |error| Fault::unexpected("a session could not be ended", error);
+            session.flush().await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the epoch that no session is of.
+async fn delete(conn: &mut Conn, found: &Locked, now: i64) -> FaultResult<i64> {
+    let id = found.user.id;
+    // Tickets first, as everywhere; then the account, behind which nothing new is listed.
+    tickets::holds::listings_withdraw(conn, id, now).await?;
+    if !store::user_lock(conn, id, Some(&found.password_hash)).await? {
+        return Err(rules::wrong_password("password").into());
+    }
+    if let Some(conflict) = what_is_under_way(conn, id, now).await? {
+        return Err(conflict.into());
+    }
+    let (gone, epoch) = store::user_anonymise(conn, id, now)
+        .await?
+        .ok_or(AppError::SignInRequired)?;
+    // The mails know their reader by the links that they carry.
+    mail::drop_all_to(conn, id).await?;
+    resets::resets_end(conn, id).await?;
+    idempotency::forget_all_of(conn, id).await?;
+    outbox::forget_person(conn, id, FORMER_MEMBER).await?;
+    outbox::append(conn, now, &[store::told(EventType::UserUpdated, &gone)]).await?;
+    Ok(epoch)
+}
+
+/// Why an account cannot be deleted yet, most pressing first. Each is found by one row.
+const UNDER_WAY: [(Conflict, &str); 7] = [
+    // Open, or with a card that may still be charged: a late authorisation can make it whole.
+    (
+        Conflict::AccountOrderOpen,
+        "SELECT 1 FROM orders o WHERE o.buyer_id = $1 AND $2 > 0 AND (o.status = 'capturing' \
+         OR (o.status IN ('created', 'awaiting_payment') AND o.hold_until > $2) \
+         OR EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id AND p.state IN \
+         ('intended', 'open', 'requires_action', 'capturing', 'voiding', 'refunding'))) LIMIT 1",
+    ),
+    (
+        Conflict::AccountRefundOpen,
+        "SELECT 1 FROM refunds r JOIN orders o ON o.id = r.order_id WHERE o.buyer_id = $1 \
+         AND $2 > 0 AND r.state IN ('intended', 'pending') LIMIT 1",
+    ),
+    (
+        Conflict::AccountRefundOpen,
+        "SELECT 1 FROM refunds r JOIN refund_lines l ON l.refund_id = r.id \
+         JOIN tickets t ON t.id = l.ticket_id WHERE t.seller_id = $1 AND $2 > 0 \
+         AND r.state IN ('intended', 'pending') LIMIT 1",
+    ),
+    (
+        Conflict::AccountSaleOpen,
+        "SELECT 1 FROM tickets t WHERE t.seller_id = $1 AND t.state = 'listed' AND $2 > 0 LIMIT 1",
+    ),
+    (
+        Conflict::AccountTicketsSold,
+        "SELECT 1 FROM tickets t JOIN events e ON e.id = t.event_id WHERE t.seller_id = $1 \
+         AND t.state = 'sold' AND e.starts_at > $2 LIMIT 1",
+    ),
+    // Owed to them as a seller, or by them.
+    (
+        Conflict::AccountMoneyOwed,
+        "SELECT 1 FROM ledger g WHERE g.seller_id = $1 AND $2 > 0 \
+         GROUP BY g.currency HAVING SUM(g.amount_minor) <> 0 LIMIT 1",
+    ),
+    // Owed to them as a buyer: taken without an order, or a refund that their bank sent back and a
+    // person is looking after.
+    (
+        Conflict::AccountMoneyOwed,
+        "SELECT 1 FROM orders o WHERE o.buyer_id = $1 AND $2 > 0 AND (o.attention = 1 OR EXISTS \
+         (SELECT 1 FROM payments p JOIN ledger g ON g.payment_id = p.id \
+         AND g.account = 'unallocated' WHERE p.order_id = o.id \
+         GROUP BY p.id HAVING SUM(g.amount_minor) <> 0)) LIMIT 1",
+    ),
+];
+
+async fn what_is_under_way(
+    conn: &mut Conn,
+    user: UserId,
+    now: i64,
+) -> Result<Option<Conflict>, sqlx::Error> {
+    for (conflict, sql) in UNDER_WAY {
+        let found = query(sql)
+            .bind(user.to_string())
+            .bind(now)
+            .fetch_optional(&mut *conn)
+            .await?;
+        if found.is_some() {
+            return Ok(Some(conflict));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,435 @@
+//! A new password, where one is signed in, a forgotten password, and leaving.
+
+use crate::{
+    mail::{
+        mailer,
+        post::{Letter, Postbox},
+    },
+    support::{Answer, App, Client, client::PASSWORD, on_both_engines, path},
+};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Row};
+
+const NEW: &str = "a rather better one";
+const FIREFOX: &str =
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+/// The same person in another browser.
+async fn elsewhere(app: &App, of: &Client, password: &str) -> Client {
+    let mut client = app.anonymous();
+    let body = json!({"email": of.email, "password": password});
+    client.post("/api/user/signin", body).await.expect(200);
+    (client.id, client.email) = (of.id.clone(), of.email.clone());
+    client
+}
+
+async fn change(client: &Client, from: &str, to: &str) -> Answer {
+    let body = json!({"currentPassword": from, "newPassword": to});
+    client.json("PUT", "/api/user/password", &[], body).await
+}
+
+async fn forgot(app: &App, email: &str) -> Answer {
+    app.anonymous()
+        .post("/api/user/forgot", json!({"email": email}))
+        .await
+}
+
+async fn reset(client: &Client, token: &str, password: &str) -> Answer {
+    let body = json!({"token": token, "password": password});
+    client.post("/api/user/reset", body).await
+}
+
+async fn leave(client: &Client, password: &str) -> Answer {
+    let body = json!({"password": password});
+    client.json("DELETE", "/api/user", &[], body).await
+}
+
+async fn letters(app: &App) -> Vec<Letter> {
+    let postbox = Postbox::failing(0);
+    mailer(app, postbox.clone()).send_due().await.unwrap();
+    postbox.letters()
+}
+
+/// Asks for a link and reads it in the mail.
+async fn token(app: &App, email: &str) -> String {
+    assert_eq!(forgot(app, email).await.status, 204);
+    let letters = letters(app).await;
+    let letter = letters.last().expect("a mail");
+    assert!(letter.headers["to"].contains(email), "{letter:?}");
+    letter.says(&["If it was not you", "30 minutes"]);
+    let link = letter.text.split("/reset?token=").nth(1).unwrap();
+    link.split_whitespace().next().unwrap().to_owned()
+}
+
+async fn is_in(client: &Client) -> bool {
+    client.get("/api/orders").await.status == 200
+}
+
+async fn signs_in(app: &App, email: &str, password: &str) -> bool {
+    let body = json!({"email": email, "password": password});
+    app.anonymous().post("/api/user/signin", body).await.status == 200
+}
+
+async fn places(client: &Client) -> Vec<Value> {
+    let list = client.get("/api/user/sessions").await.expect(200);
+    list["sessions"].as_array().unwrap().clone()
+}
+
+async fn sell(seller: &Client, buyer: &Client) -> (Value, Value) {
+    let ticket = seller.ticket(&seller.event().await, 2500).await;
+    let order = buyer.reserve(&[&ticket]).await.expect(201);
+    buyer.pay(&order, "pm_card_visa").await.expect(201);
+    (ticket, order)
+}
+
+/// Every text that the database has in these columns, in one.
+async fn texts(app: &App) -> String {
+    let mut all = String::new();
+    for sql in [
+        "SELECT email || email_key || name || password_hash AS t FROM users",
+        "SELECT data AS t FROM outbox",
+        "SELECT COALESCE(last_error, '') AS t FROM mails",
+        "SELECT COALESCE(body, '') AS t FROM idempotency_keys",
+        "SELECT record || COALESCE(device, '') AS t FROM sessions",
+    ] {
+        for row in sqlx::query(AssertSqlSafe(sql.to_owned()))
+            .fetch_all(app.db.reads())
+            .await
+            .unwrap()
+        {
+            all.push_str(&row.get::<String, _>("t"));
+            all.push('\n');
+        }
+    }
+    all
+}
+
+on_both_engines! {
+    async fn a_new_password_ends_every_other_session(app) {
+        let ann = app.user("ann").await;
+        let other = elsewhere(app, &ann, PASSWORD).await;
+        assert_eq!(change(&ann, PASSWORD, NEW).await.status, 204);
+        assert!(is_in(&ann).await, "who changed it stays");
+        other.get("/api/orders").await.refused(401, "sign_in_required");
+        assert!(!signs_in(app, &ann.email, PASSWORD).await);
+        assert!(signs_in(app, &ann.email, NEW).await);
+        assert_eq!(app.count("sessions").await, 2);
+        let letters = letters(app).await;
+        letters[0].says(&["password of your account is a new one", "/forgot"]);
+        assert!(!letters[0].text.contains(NEW));
+    }
+
+    async fn a_new_password_needs_the_one_before_and_eight_characters(app) {
+        let ann = app.user("ann").await;
+        change(&ann, "not this one", NEW).await.invalid("currentPassword");
+        change(&ann, "", NEW).await.invalid("currentPassword");
+        change(&ann, PASSWORD, "1234567").await.invalid("newPassword");
+        let both = change(&ann, "", "").await;
+        both.clone().invalid("currentPassword");
+        both.invalid("newPassword");
+        change(&app.anonymous(), PASSWORD, NEW).await.refused(401, "sign_in_required");
+        assert!(signs_in(app, &ann.email, PASSWORD).await);
+        assert_eq!(app.count("mails").await, 0);
+        assert_eq!(change(&ann, PASSWORD, "12345678").await.status, 204, "length is all that counts");
+    }
+
+    async fn two_changes_at_once_make_one_password(app) {
+        let ann = app.user("ann").await;
+        let other = elsewhere(app, &ann, PASSWORD).await;
+        let (one, two) = tokio::join!(
+            change(&ann, PASSWORD, "the first of them"),
+            change(&other, PASSWORD, "the second of them"),
+        );
+        let mut statuses = [one.status, two.status];
+        statuses.sort_unstable();
+        // The loser had the wrong password by then, or was signed out already.
+        assert_eq!(statuses[0], 204);
+        assert!([400, 401].contains(&statuses[1]), "{statuses:?}");
+        let first = signs_in(app, &ann.email, "the first of them").await;
+        assert_ne!(first, signs_in(app, &ann.email, "the second of them").await);
+    }
+
+    async fn guessing_the_password_of_an_open_session_is_limited(app) {
+        app.limits_on();
+        let ann = app.user("ann").await;
+        for _ in 0..10 {
+            change(&ann, "not this one", NEW).await.invalid("currentPassword");
+        }
+        change(&ann, PASSWORD, NEW).await.refused(429, "too_many_requests");
+        leave(&ann, PASSWORD).await.refused(429, "too_many_requests");
+        app.clock.advance(601);
+        assert_eq!(change(&ann, PASSWORD, NEW).await.status, 204);
+    }
+
+    async fn one_sees_where_one_is_signed_in(app) {
+        let ann = app.user("ann").await;
+        app.clock.advance(60);
+        let fox = app.anonymous();
+        let body = json!({"email": ann.email, "password": PASSWORD}).to_string();
+        let headers = [("content-type", "application/json"), ("user-agent", FIREFOX)];
+        fox.send("POST", "/api/user/signin", &headers, body).await.expect(200);
+        let bob = app.user("bob").await;
+
+        let seen = places(&ann).await;
+        assert_eq!(seen.len(), 2, "others' are not shown: {seen:?}");
+        assert_eq!((&seen[0]["current"], &seen[0]["device"]), (&json!(true), &json!("An unknown device")));
+        assert_eq!((&seen[1]["current"], &seen[1]["device"]), (&json!(false), &json!("Firefox on Windows")));
+        assert!(seen[1]["begunAt"].is_string() && seen[1]["seenAt"].is_string());
+
+        let id = seen[1]["id"].as_str().unwrap();
+        let path = format!("/api/user/sessions/{id}");
+        bob.delete(&path).await.refused(404, "not_found");
+        assert!(is_in(&fox).await, "nobody else's to end");
+        assert_eq!(ann.delete(&path).await.status, 204);
+        assert!(!is_in(&fox).await && is_in(&ann).await);
+        ann.delete(&path).await.refused(404, "not_found");
+        ann.delete("/api/user/sessions/nonsense").await.refused(404, "not_found");
+        let own = format!("/api/user/sessions/{}", seen[0]["id"].as_str().unwrap());
+        assert_eq!(ann.delete(&own).await.status, 204);
+        assert!(!is_in(&ann).await, "one's own is ended as by signing out");
+    }
+
+    async fn signing_out_everywhere_else_leaves_one_session(app) {
+        let ann = app.user("ann").await;
+        let others = [elsewhere(app, &ann, PASSWORD).await, elsewhere(app, &ann, PASSWORD).await];
+        let before = places(&ann).await;
+        assert_eq!(ann.delete("/api/user/sessions").await.status, 204);
+        for other in &others {
+            assert!(!is_in(other).await);
+        }
+        let after = places(&ann).await;
+        assert_eq!(after.len(), 1);
+        assert_ne!(after[0]["id"], before[0]["id"], "under a new id");
+        assert!(signs_in(app, &ann.email, PASSWORD).await);
+    }
+
+    async fn a_session_in_use_is_prolonged_and_nothing_fails_by_it(app) {
+        let ann = app.user("ann").await;
+        let first = places(&ann).await[0].clone();
+        app.clock.advance(3599);
+        assert_eq!(ann.get("/api/orders").await.header("set-cookie"), "");
+        app.clock.advance(2);
+        let prolonged = ann.get("/api/orders").await;
+        let cookie = prolonged.header("set-cookie").to_owned();
+        assert!(cookie.contains("Max-Age=2592000") && cookie.contains("HttpOnly"), "{cookie}");
+        let now = places(&ann).await[0].clone();
+        assert_eq!((&now["id"], &now["begunAt"]), (&first["id"], &first["begunAt"]));
+        assert!(now["seenAt"].as_str() > first["seenAt"].as_str());
+
+        // The database takes nothing more about sessions just then.
+        app.clock.advance(3601);
+        app.run_sql("ALTER TABLE sessions RENAME COLUMN seen_at TO seen_once").await;
+        app.run_sql("ALTER TABLE sessions ADD COLUMN seen_at BIGINT NOT NULL DEFAULT 0 CHECK (seen_at = 0)").await;
+        let event = ann.event().await;
+        assert!(event["id"].is_string(), "what was done is answered as done");
+    }
+
+    async fn signing_out_of_a_session_that_is_due_for_prolonging_ends_it(app) {
+        let ann = app.user("ann").await;
+        app.clock.advance(3601);
+        let out = ann.post("/api/user/signout", json!({})).await;
+        assert_eq!(out.status, 204);
+        assert_eq!(out.headers.get_all("set-cookie").iter().count(), 1, "the cookie is taken away, not renewed");
+        assert!(!is_in(&ann).await);
+    }
+
+    async fn a_forgotten_password_is_set_by_a_link_that_works_once(app) {
+        let ann = app.user("ann").await;
+        let token = token(app, &ann.email.to_uppercase().to_lowercase()).await;
+        assert_eq!(app.count_where("password_resets", "token_hash", &token).await, 0, "only its hash is kept");
+
+        let page = app.anonymous().page(&format!("/reset?token={token}")).await;
+        assert!(page.text.contains("New password"), "{}", page.text);
+        let again = app.anonymous().page(&format!("/reset?token={token}")).await;
+        assert!(again.text.contains("New password"), "looking uses nothing up");
+
+        let browser = app.anonymous();
+        reset(&browser, &token, "short").await.invalid("password");
+        let user = reset(&browser, &token, NEW).await.expect(200);
+        assert_eq!(user["email"], ann.email);
+        assert!(is_in(&browser).await, "signed in");
+        assert!(!is_in(&ann).await, "all sessions end");
+        assert!(signs_in(app, &ann.email, NEW).await && !signs_in(app, &ann.email, PASSWORD).await);
+        reset(&app.anonymous(), &token, "yet another one").await.invalid("token");
+        let page = app.anonymous().page(&format!("/reset?token={token}")).await;
+        assert!(page.text.contains("Ask for a new link"), "{}", page.text);
+    }
+
+    async fn a_link_that_is_used_twice_at_once_sets_one_password(app) {
+        let ann = app.user("ann").await;
+        let token = token(app, &ann.email).await;
+        let clients: Vec<Client> = (0..6).map(|_| app.anonymous()).collect();
+        let passwords: Vec<String> = (0..6).map(|n| format!("password number {n}")).collect();
+        let tries = clients.iter().zip(&passwords).map(|(client, password)| reset(client, &token, password));
+        let answers = futures::future::join_all(tries).await;
+        let mut work = Vec::new();
+        for (answer, password) in answers.into_iter().zip(&passwords) {
+            if answer.status == 200 {
+                work.push(password);
+            } else {
+                answer.invalid("token");
+            }
+        }
+        assert_eq!(work.len(), 1);
+        assert!(signs_in(app, &ann.email, work[0]).await);
+    }
+
+    async fn a_link_ends_by_the_clock_and_by_another_password(app) {
+        let ann = app.user("ann").await;
+        let late = token(app, &ann.email).await;
+        app.clock.advance(1799);
+        let page = app.anonymous().page(&format!("/reset?token={late}")).await;
+        assert!(page.text.contains("New password"));
+        app.clock.advance(1);
+        reset(&app.anonymous(), &late, NEW).await.invalid("token");
+
+        let (one, two) = (token(app, &ann.email).await, token(app, &ann.email).await);
+        reset(&app.anonymous(), &two, NEW).await.expect(200);
+        reset(&app.anonymous(), &one, "yet another one").await.invalid("token");
+        let three = token(app, &ann.email).await;
+        let ann = elsewhere(app, &ann, NEW).await;
+        assert_eq!(change(&ann, NEW, PASSWORD).await.status, 204);
+        reset(&app.anonymous(), &three, NEW).await.invalid("token");
+        for nonsense in ["", "x", "' OR 1 = 1 --", &"x".repeat(5000)] {
+            reset(&app.anonymous(), nonsense, NEW).await.invalid("token");
+        }
+    }
+
+    async fn who_has_an_account_is_not_told(app) {
+        let ann = app.user("ann").await;
+        let (known, unknown) = (forgot(app, &ann.email).await, forgot(app, "nobody@example.com").await);
+        assert_eq!((known.status, &known.text), (unknown.status, &unknown.text));
+        assert_eq!(app.count("mails").await, 1);
+        forgot(app, "nonsense").await.invalid("email");
+        let fields = [("email", "nobody@example.com")];
+        let visitor = app.anonymous();
+        let answer = visitor.form("/fn/accounts/forgot", "/forgot", &fields).await;
+        assert_eq!(answer.header("location"), "/forgot");
+        assert!(visitor.page("/forgot").await.text.contains("If there is an account"));
+    }
+
+    async fn a_mail_that_comes_too_late_is_not_sent(app) {
+        let ann = app.user("ann").await;
+        assert_eq!(forgot(app, &ann.email).await.status, 204);
+        app.clock.advance(1801);
+        assert_eq!(letters(app).await.len(), 0);
+    }
+
+    async fn asking_for_links_is_limited(app) {
+        app.limits_on();
+        let ann = app.user("ann").await;
+        for _ in 0..5 {
+            assert_eq!(forgot(app, &ann.email).await.status, 204);
+        }
+        forgot(app, &ann.email).await.refused(429, "too_many_requests");
+        for n in 0..24 {
+            assert_eq!(forgot(app, &format!("n{n}@example.com")).await.status, 204);
+        }
+        forgot(app, "n99@example.com").await.refused(429, "too_many_requests");
+    }
+
+    async fn a_deleted_account_leaves_nothing_personal(app) {
+        let ann = app.user("annabel").await;
+        let other = elsewhere(app, &ann, PASSWORD).await;
+        let event = ann.event().await;
+        let listed = ann.ticket(&event, 2500).await;
+        let seller = app.user("seller").await;
+        let (_, order) = sell(&seller, &ann).await;
+        forgot(app, &ann.email).await;
+        leave(&ann, "").await.invalid("password");
+        leave(&ann, "not this one").await.invalid("password");
+        assert_eq!(leave(&ann, PASSWORD).await.status, 204);
+
+        assert!(!is_in(&ann).await && !is_in(&other).await);
+        assert!(!signs_in(app, &ann.email, PASSWORD).await);
+        assert!(!signs_in(app, &ann.id, "").await);
+        let texts = texts(app).await;
+        assert!(!texts.contains("annabel"), "{texts}");
+        assert_eq!(app.count_where("mails", "state", "pending").await, 0);
+        assert_eq!(app.count("password_resets").await, 0);
+        let ticket = seller.get(&path("tickets", &listed)).await.expect(200);
+        assert_eq!(ticket["status"], "withdrawn");
+        let told = app.events_of(&json!({"id": ann.id})).await;
+        assert_eq!(told, [("UserCreated".to_owned(), 1), ("UserUpdated".to_owned(), 2)]);
+        let row = app.number(&format!("SELECT COUNT(*) AS n FROM orders WHERE id = '{}' AND status = 'complete'",
+            order["id"].as_str().unwrap())).await;
+        assert_eq!(row, 1, "orders stay");
+
+        let body = json!({"email": ann.email, "password": PASSWORD});
+        let again = app.anonymous().post("/api/user/signup", body).await.expect(201);
+        assert_ne!(again["id"], ann.id, "the address is free");
+        app.assert_sound().await;
+    }
+
+    async fn an_account_is_not_deleted_while_something_is_under_way(app) {
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        let event = ann.event().await;
+        let ticket = ann.ticket(&event, 2500).await;
+        let order = bob.reserve(&[&ticket]).await.expect(201);
+        leave(&bob, PASSWORD).await.refused(409, "account_order_open");
+        leave(&ann, PASSWORD).await.refused(409, "account_sale_open");
+        assert_eq!(ann.ticket_now(&ticket).await["status"], "reserved", "a refusal writes nothing");
+        bob.pay(&order, "pm_card_visa").await.expect(201);
+        let spare = ann.ticket(&event, 2500).await;
+        leave(&ann, PASSWORD).await.refused(409, "account_tickets_sold");
+        assert_eq!(ann.ticket_now(&spare).await["status"], "available");
+        app.run_sql("UPDATE events SET starts_at = 1").await;
+        leave(&ann, PASSWORD).await.refused(409, "account_money_owed");
+        assert!(is_in(&ann).await && is_in(&bob).await);
+        assert_eq!(leave(&bob, PASSWORD).await.status, 204, "what is paid is over");
+        ann.refund(&[&ticket]).await.expect(201);
+        app.settle().await;
+        assert_eq!(leave(&ann, PASSWORD).await.status, 204);
+        assert_eq!(letters(app).await.len(), 0, "nobody is written to");
+        app.assert_sound().await;
+    }
+
+    async fn ones_data_can_be_taken_along_and_nobody_elses(app) {
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        let (ticket, order) = sell(&ann, &bob).await;
+        let file = bob.get("/account/data.json").await;
+        assert!(file.header("content-disposition").contains("stagedoor-data.json"));
+        assert_eq!(file.header("cache-control"), "no-store");
+        let data = file.expect(200);
+        assert_eq!((&data["user"]["email"], &data["complete"]), (&json!(bob.email), &json!(true)));
+        assert_eq!(data["orders"][0]["id"], order["id"]);
+        assert!(!data.to_string().contains(&ann.email));
+        let data = ann.get("/account/data.json").await.expect(200);
+        assert_eq!((&data["listings"][0]["id"], &data["owed"][0]["amountMinor"]), (&ticket["id"], &json!(2500)));
+        app.anonymous().get("/account/data.json").await.refused(401, "sign_in_required");
+    }
+
+    async fn an_order_at_the_bank_keeps_its_buyer(app) {
+        let (seller, bob) = (app.user("seller").await, app.user("bob").await);
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let order = bob.reserve(&[&ticket]).await.expect(201);
+        bob.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
+        app.clock.advance(3600);
+        leave(&bob, PASSWORD).await.refused(409, "account_order_open");
+        app.sweep().await;
+        app.settle().await;
+        assert_eq!(leave(&bob, PASSWORD).await.status, 204);
+        app.assert_sound().await;
+    }
+
+    async fn nothing_is_listed_behind_the_back_of_who_leaves(app) {
+        for _ in 0..8 {
+            let ann = app.user("ann").await;
+            let event = ann.event().await;
+            let other = elsewhere(app, &ann, PASSWORD).await;
+            let body = json!({"eventId": event["id"], "priceMinor": 2500, "quantity": 5});
+            let (left, listed) = tokio::join!(
+                leave(&ann, PASSWORD),
+                other.post("/api/tickets/batch", body),
+            );
+            let on_sale = app.number(&format!(
+                "SELECT COUNT(*) AS n FROM tickets WHERE seller_id = '{}' AND state = 'listed'", ann.id)).await;
+            match left.status {
+                204 => assert_eq!(on_sale, 0, "listed with {}", listed.status),
+                // Listed in between: who leaves is told to try again.
+                409 => assert_eq!((listed.status, on_sale), (201, 5)),
+                other => panic!("{other} {}", left.text),
+            }
+        }
+    }
+}
