@@ -1,5 +1,5 @@
 // Two servers for the whole run: the usual one, and one whose holds are short enough to watch them
-// end. Their addresses reach the tests through the environment.
+// end. Their addresses, and where the first one's mails are, reach the tests through the environment.
 import { startServer } from './server.ts';
 
 /** How long the second server holds tickets. */
@@ -15,6 +15,7 @@ export default async function globalSetup(): Promise<() => Promise<void>> {
     throw error;
   });
   process.env.STAGEDOOR_E2E_URL = usual.url;
+  process.env.STAGEDOOR_E2E_MAIL = usual.mail;
   process.env.STAGEDOOR_E2E_SHORT_HOLD_URL = shortHold.url;
   return async () => {
     await Promise.all([usual.stop(), shortHold.stop()]);

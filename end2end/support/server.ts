@@ -10,6 +10,8 @@ const START_SECONDS = 30;
 
 export interface Server {
   url: string;
+  /** The folder that its mails are written to. */
+  mail: string;
   stop(): Promise<void>;
 }
 
@@ -46,7 +48,7 @@ export async function startServer(name: string, settings: Record<string, string>
     await stop();
     throw error;
   }
-  return { url, stop };
+  return { url, mail: join(data, 'mail'), stop };
 }
 
 /** The environment without what would point the server at somebody's real database or Stripe account. */

@@ -167,6 +167,18 @@ export const TOUR: Stop[] = [
   },
   { name: 'the account', open: async ({ someone }) => seen(await someone('Ann'), '/account') },
   {
+    name: 'the account, refused a new password',
+    open: async ({ someone }) => {
+      const page = await seen(await someone('Ann'), '/account');
+      await page.getByRole('button', { name: 'Change the password' }).click();
+      await expect(page.getByRole('alert')).toBeVisible();
+      return page;
+    },
+  },
+  { name: 'the end of an account', open: async ({ someone }) => seen(await someone('Ann'), '/account/delete') },
+  { name: 'the question for a forgotten password', open: async ({ visitor }) => seen(await visitor(), '/forgot') },
+  { name: 'a link that works no more', open: async ({ visitor }) => seen(await visitor(), '/reset?token=used') },
+  {
     name: 'what is not there',
     open: async ({ visitor, allow }) => {
       allow(/status of 404/);

@@ -1,6 +1,7 @@
 // Signing up, in and out, and what an account is called.
 import type { Page } from '@playwright/test';
 import { expect, test } from '../support/fixtures.ts';
+import { mailTo } from '../support/mail.ts';
 import { PASSWORD, type Person } from '../support/people.ts';
 
 const menu = (page: Page) => page.getByRole('navigation', { name: 'Main' });
@@ -169,4 +170,130 @@ test('without an account, pages for members are not to be seen', async ({ page }
     await page.goto(path);
     await expect(page).toHaveURL(new RegExp(`/signin\\?next=${path}$`));
   }
+});
+
+test('a form that is sent empty leads from a summary to its fields', async ({ visitor }) => {
+  const { page } = await visitor();
+  await page.goto('/signup');
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  const summary = page.getByRole('alert');
+  await expect(summary).toBeFocused();
+  await expect(summary.getByRole('link')).toHaveText([/^E-mail: /, /^Password: /]);
+  await summary.getByRole('link', { name: 'Password' }).click();
+  await expect(page.getByLabel('Password')).toBeFocused();
+  await expect(page.getByLabel('Password')).toHaveAccessibleDescription(/Use at least 8 characters\./);
+});
+
+test('a password can be seen while it is typed, and hidden again', { tag: '@with-javascript' }, async ({ visitor }) => {
+  const { page } = await visitor();
+  await page.goto('/signup');
+  const password = page.getByLabel('Password');
+  await password.fill(PASSWORD);
+  await page.getByRole('button', { name: 'Show the password' }).click();
+  await expect(password).toHaveAttribute('type', 'text');
+  await expect(password).toHaveValue(PASSWORD);
+  await page.getByRole('button', { name: 'Hide the password' }).click();
+  await expect(password).toHaveAttribute('type', 'password');
+});
+
+test('a forgotten password is set by the link in a mail, which works once', async ({ someone }) => {
+  const { page, email } = await away(await someone('Ann'));
+  await page.goto('/signin');
+  await page.getByRole('link', { name: 'Forgotten your password?' }).click();
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByRole('button', { name: 'Mail me a link' }).click();
+  await expect(page.getByRole('status')).toContainText('If there is an account with that address');
+
+  const link = /\/reset\?token=[0-9a-f]+/.exec(await mailTo(email, 'Set a new password'))?.[0] ?? 'no link';
+  await page.goto(link);
+  await page.goto(link);
+  await page.getByLabel('New password').fill('short');
+  await page.getByRole('button', { name: 'Set the password' }).click();
+  await expect(page.getByLabel('New password')).toHaveAccessibleDescription(/Use at least 8 characters\./);
+  await page.getByLabel('New password').fill('a rather better one');
+  await page.getByRole('button', { name: 'Set the password' }).click();
+  await expect(page.getByRole('status')).toHaveText('Your new password is set, and you are signed in.');
+  await page.goto(link);
+  await expect(page.getByText('This link has been used')).toBeVisible();
+  await mailTo(email, 'Your password was changed');
+
+  await page.context().clearCookies();
+  await page.goto('/signin');
+  await signIn(page, email);
+  await expect(page.getByRole('alert')).toBeVisible();
+  await signIn(page, email, 'a rather better one');
+  await expect(menu(page).getByRole('link', { name: 'Account' })).toBeVisible();
+});
+
+test('a new password signs out everywhere else', async ({ someone, visitor }) => {
+  const [ann, other] = [await someone('Ann'), await visitor()];
+  await other.page.goto('/signin');
+  await signIn(other.page, ann.email);
+  await expect(menu(other.page).getByRole('link', { name: 'Account' })).toBeVisible();
+  const { page } = ann;
+  await page.goto('/account');
+  await page.getByLabel('Current password').fill('not this one');
+  await page.getByLabel('New password').fill('a rather better one');
+  await page.getByRole('button', { name: 'Change the password' }).click();
+  await expect(page.getByRole('alert')).toBeFocused();
+  await expect(page.getByLabel('Current password')).toHaveAccessibleDescription('That is not your password.');
+  await page.getByLabel('Current password').fill(PASSWORD);
+  await page.getByLabel('New password').fill('a rather better one');
+  await page.getByRole('button', { name: 'Change the password' }).click();
+  await expect(page.getByRole('status')).toContainText('Your password is changed.');
+  await other.page.goto('/orders');
+  await expect(other.page).toHaveURL(/\/signin\?next=/);
+  await page.goto('/orders');
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText(/orders/i);
+});
+
+test('one sees where one is signed in, and signs out there', async ({ someone, visitor }) => {
+  const [ann, other] = [await someone('Ann'), await visitor()];
+  await other.page.goto('/signin');
+  await signIn(other.page, ann.email);
+  await expect(menu(other.page).getByRole('link', { name: 'Account' })).toBeVisible();
+  const { page } = ann;
+  await page.goto('/account');
+  const places = page.getByRole('region', { name: 'Where you are signed in' }).getByRole('listitem');
+  await expect(places).toHaveCount(2);
+  await expect(places.first()).toContainText('This browser');
+  await expect(places.nth(1)).toContainText('last used in the last hour');
+  await places.nth(1).getByRole('button', { name: /^Sign out on Chrome/ }).click();
+  await expect(page.getByRole('status')).toHaveText('You are signed out there.');
+  await expect(places).toHaveCount(1);
+  await other.page.goto('/account');
+  await expect(other.page).toHaveURL(/\/signin\?next=/);
+});
+
+test('an account is deleted with its password, and its address is free again', async ({ someone }) => {
+  const ann = await someone('Ann');
+  const event = await ann.createEvent();
+  await ann.listTicket(event, 2500);
+  const { page, email } = ann;
+  await page.goto('/account');
+  await page.getByRole('link', { name: 'Delete the account…' }).click();
+  await page.getByRole('button', { name: 'Delete my account for good' }).click();
+  await expect(page.getByLabel('Password')).toHaveAccessibleDescription(/Enter your password\./);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Delete my account for good' }).click();
+  await expect(page.getByRole('status')).toContainText('Your account is deleted.');
+  await expect(menu(page).getByRole('link', { name: 'Sign in' })).toBeVisible();
+  await page.goto(`/events/${event.id}`);
+  await expect(page.getByText('£25.00')).toBeHidden();
+
+  await page.goto('/signup');
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign up' }).click();
+  await expect(menu(page).getByRole('link', { name: 'Account' })).toBeVisible();
+});
+
+test('an account with an open order is not deleted', async ({ someone }) => {
+  const [seller, bea] = [await someone('Sally'), await someone('Bea')];
+  await bea.reserve(await seller.listTicket(await seller.createEvent()));
+  const { page } = bea;
+  await page.goto('/account/delete');
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Delete my account for good' }).click();
+  await expect(page.getByRole('alert')).toContainText('You have an order that is not finished.');
 });

@@ -69,6 +69,12 @@ on_both_engines! {
         unknown.refused(401, "bad_credentials");
     }
 
+    async fn what_is_missing_of_a_sign_in_is_said_at_its_field(app) {
+        let nothing = app.anonymous().post("/api/user/signin", json!({"email": " ", "password": ""})).await;
+        nothing.clone().invalid("email");
+        nothing.invalid("password");
+    }
+
     async fn signing_in_renews_the_session_and_the_cookie_lasts(app) {
         let ann = app.user("ann").await;
         let body = json!({"email": ann.email, "password": PASSWORD});

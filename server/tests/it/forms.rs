@@ -73,6 +73,56 @@ on_both_engines! {
         assert_eq!(leads_to(&answer), "/", "only paths of this site are followed");
     }
 
+    async fn a_refused_form_links_to_its_fields(app) {
+        let ann = app.anonymous();
+        let answer = ann.form("/fn/accounts/sign_up", "/signup", &[]).await;
+        let page = refused_at(&ann, &answer, "/signup").await;
+        for field in ["email", "password"] {
+            let (link, id) = (format!("href=\"#sign-up-{field}\""), format!("id=\"sign-up-{field}\""));
+            assert!(page.contains(&link) && page.contains(&id), "{field}: {page}");
+        }
+        assert!(page.contains("autofocus") && page.contains("novalidate"), "{page}");
+    }
+
+    async fn looking_after_an_account(app) {
+        let ann = app.user("ann").await;
+        let other = app.anonymous();
+        let fields = [("email", ann.email.as_str()), ("password", PASSWORD)];
+        other.form("/fn/accounts/sign_in", "/signin", &fields).await;
+
+        let answer = ann.form("/fn/accounts/change_password", "/account", &[]).await;
+        let page = refused_at(&ann, &answer, "/account").await;
+        for field in ["current_password", "new_password"] {
+            assert!(page.contains(&format!("id=\"password-{field}-error\"")), "{field}: {page}");
+        }
+        let listed = ann.get("/api/user/sessions").await.expect(200);
+        let fields = [("session_id", listed["sessions"][1]["id"].as_str().unwrap())];
+        let answer = ann.form("/fn/accounts/end_session", "/account", &fields).await;
+        assert_eq!(leads_to(&answer), "/account");
+        assert_eq!(leads_to(&other.page("/account").await), "/signin?next=/account");
+        let answer = ann.form("/fn/accounts/end_other_sessions", "/account", &[]).await;
+        assert_eq!(leads_to(&answer), "/account");
+        let fields = [("current_password", PASSWORD), ("new_password", "a rather better one")];
+        let answer = ann.form("/fn/accounts/change_password", "/account", &fields).await;
+        assert_eq!(leads_to(&answer), "/account");
+        assert!(ann.page("/account").await.text.contains("Your password is changed"));
+
+        let fields = [("token", "none"), ("password", PASSWORD)];
+        let answer = ann.form("/fn/accounts/reset", "/reset?token=none", &fields).await;
+        assert_eq!(leads_to(&answer), "/reset?token=none");
+        assert!(ann.page("/reset?token=none").await.text.contains("Ask for a new link"));
+
+        let answer = ann.form("/fn/accounts/delete", "/account/delete", &[]).await;
+        refused_at(&ann, &answer, "/account/delete").await;
+        let fields = [("password", "a rather better one")];
+        let answer = ann.form("/fn/accounts/delete", "/account/delete", &fields).await;
+        assert_eq!(leads_to(&answer), "/");
+        assert!(ann.page("/").await.text.contains("Your account is deleted"));
+        let fields = [("password", PASSWORD)];
+        let answer = ann.form("/fn/accounts/delete", "/account/delete", &fields).await;
+        assert_eq!(leads_to(&answer), "/signin?next=/account/delete");
+    }
+
     async fn creating_an_event_and_listing_tickets(app) {
         let seller = app.user("seller").await;
         let good = [("title", "Late Show"), ("venue", "Old Hall"), ("city", "Leeds"), ("country", "GB"),

@@ -1,0 +1,23 @@
+// The mails that the usual server has written, as their readers get them.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from '@playwright/test';
+
+function mailsTo(email: string, subject: string): string[] {
+  const folder = process.env.STAGEDOOR_E2E_MAIL ?? '';
+  const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.eml')).sort() : [];
+  return files
+    .map((name) => unquoted(readFileSync(join(folder, name), 'utf8')))
+    .filter((mail) => mail.includes(`<${email}>`) && mail.includes(`Subject: ${subject}`));
+}
+
+/** Quoted-printable, undone: lines that were broken are whole, and signs are themselves. */
+function unquoted(text: string): string {
+  return text.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
+}
+
+/** Waits for the newest mail of this subject to this address: mails go out every few seconds. */
+export async function mailTo(email: string, subject: string): Promise<string> {
+  await expect.poll(() => mailsTo(email, subject).length, { timeout: 15_000, message: `a mail "${subject}" to ${email}` }).toBeGreaterThan(0);
+  return mailsTo(email, subject).at(-1) ?? '';
+}
