@@ -89,6 +89,14 @@ impl Engine {
         }
     }
 
+    /// What is this engine's own of two.
+    pub(super) fn own<T>(self, sqlite: T, postgres: T) -> T {
+        match self {
+            Self::Sqlite => sqlite,
+            Self::Postgres => postgres,
+        }
+    }
+
     /// Begins a writing transaction.
     pub(super) fn begin(self) -> &'static str {
         match self {
@@ -125,6 +133,36 @@ impl Engine {
             Self::Sqlite => format!("{column} ->> '{field}'"),
             Self::Postgres => format!("CAST({column} AS json) ->> '{field}'"),
         }
+    }
+
+    /// FROM and condition for the rows of `table` in whose words all those of `bound` are found,
+    /// by the index that the migrations made of them. `bound` is the placeholder of what
+    /// [`Engine::words_sought`] gives.
+    pub fn with_words(self, table: &str, bound: &str) -> (String, String) {
+        match self {
+            // CROSS JOIN keeps the order: first the index of words.
+            Self::Sqlite => (
+                format!(
+                    "{table}_words CROSS JOIN {table}_numbers ON number = {table}_words.rowid \
+                     CROSS JOIN {table} ON {table}.id = row_id"
+                ),
+                format!("{table}_words MATCH {bound}"),
+            ),
+            Self::Postgres => (
+                table.to_owned(),
+                format!("words @@ CAST({bound} AS tsquery)"),
+            ),
+        }
+    }
+
+    /// Every one of `words` as the beginning of a word. They are letters and digits only, so that
+    /// nothing in them is taken for an operator.
+    pub fn words_sought(self, words: &[String]) -> String {
+        let (each, and): (fn(&String) -> String, &str) = match self {
+            Self::Sqlite => (|word| format!("\"{word}\"*"), " AND "),
+            Self::Postgres => (|word| format!("'{word}':*"), " & "),
+        };
+        words.iter().map(each).collect::<Vec<_>>().join(and)
     }
 
     /// Appended to a SELECT: locks its rows until the transaction ends. Callers select in the

@@ -1,15 +1,58 @@
 //! The migrations, carried inside the binary. Files are only ever added.
+//!
+//! A migration is one text for both engines. What only one of them understands follows from the
+//! file of the same name in its own folder: then there is one in each.
 
-use super::{Conn, Db};
+use super::{Conn, Db, Engine, engine_of};
 use sqlx::{
     SqlSafeStr,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 use std::borrow::Cow;
 
+struct Carried {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! text {
+    ($version:literal, $name:literal $(, $engine:literal)?) => {
+        include_str!(concat!("../../../migrations/", $($engine, "/",)? $version, "_", $name, ".sql"))
+    };
+}
+
+macro_rules! carried {
+    ($version:literal $name:literal) => {
+        carried!(
+            $version,
+            $name,
+            text!($version, $name),
+            text!($version, $name)
+        )
+    };
+    ($version:literal $name:literal and_by_engine) => {
+        carried!(
+            $version,
+            $name,
+            concat!(text!($version, $name), text!($version, $name, "sqlite")),
+            concat!(text!($version, $name), text!($version, $name, "postgres"))
+        )
+    };
+    ($version:literal, $name:literal, $sqlite:expr, $postgres:expr) => {
+        Carried {
+            version: $version,
+            name: $name,
+            sqlite: $sqlite,
+            postgres: $postgres,
+        }
+    };
+}
+
 macro_rules! migrations {
-    ($($version:literal $name:literal),+ $(,)?) => {
-        &[$(($version, $name, include_str!(concat!("../../../migrations/", $version, "_", $name, ".sql")))),+]
+    ($($version:literal $name:literal $($by_engine:ident)?),+ $(,)?) => {
+        &[$(carried!($version $name $($by_engine)?)),+]
     };
 }
 
@@ -17,7 +60,7 @@ macro_rules! migrations {
     clippy::unreadable_literal,
     reason = "a date and a number, as in the file's name"
 )]
-const MIGRATIONS: &[(i64, &str, &str)] = migrations![
+const MIGRATIONS: &[Carried] = migrations![
     20261123000001 "accounts",
     20261123000002 "events_and_tickets",
     20261123000003 "orders",
@@ -25,19 +68,20 @@ const MIGRATIONS: &[(i64, &str, &str)] = migrations![
     20261123000005 "outbox",
     20261124000006 "refunds_and_books",
     20261124000007 "strays",
+    20261124000008 "finding" and_by_engine,
     20261124000011 "account_care",
     20261124000012 "more_time",
 ];
 
-fn migrator() -> Migrator {
+fn migrator(engine: Engine) -> Migrator {
     let migrations = MIGRATIONS
         .iter()
-        .map(|(version, name, sql)| {
+        .map(|carried| {
             Migration::new(
-                *version,
-                Cow::Borrowed(*name),
+                carried.version,
+                Cow::Borrowed(carried.name),
                 MigrationType::Simple,
-                sql.into_sql_str(),
+                engine.own(carried.sqlite, carried.postgres).into_sql_str(),
                 false,
             )
         })
@@ -46,7 +90,7 @@ fn migrator() -> Migrator {
 }
 
 pub(super) async fn run(conn: &mut Conn) -> Result<(), MigrateError> {
-    migrator().run(conn).await
+    migrator(engine_of(conn)).run(conn).await
 }
 
 /// How many migrations the database has, and how many this binary knows: equal when it is ready.
@@ -59,19 +103,30 @@ pub async fn applied_and_known(db: &Db) -> Result<(i64, i64), sqlx::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::MIGRATIONS;
+    use super::{Carried, MIGRATIONS};
+
+    fn files(folder: &str) -> Vec<String> {
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.file_type().unwrap().is_file())
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        files
+    }
 
     #[test]
     fn every_migration_file_is_carried_and_they_are_in_order() {
-        let mut files: Vec<String> = std::fs::read_dir("../migrations")
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        files.sort();
-        let carried: Vec<String> = MIGRATIONS
+        let name = |carried: &Carried| format!("{}_{}.sql", carried.version, carried.name);
+        let carried: Vec<String> = MIGRATIONS.iter().map(name).collect();
+        assert_eq!(carried, files("../migrations"));
+        let by_engine: Vec<String> = MIGRATIONS
             .iter()
-            .map(|(version, name, _)| format!("{version}_{name}.sql"))
+            .filter(|carried| carried.sqlite != carried.postgres)
+            .map(name)
             .collect();
-        assert_eq!(carried, files);
+        assert_eq!(by_engine, files("../migrations/sqlite"));
+        assert_eq!(by_engine, files("../migrations/postgres"));
     }
 }
