@@ -121,6 +121,7 @@ async fn announce(
             .parse()
             .map_err(|error| Fault::unexpected("a currency", error))?,
         description: Some(show.description.to_owned()),
+        category: show.category,
     };
     Ok(events.create(seller, request).await?)
 }

@@ -20,11 +20,12 @@ pub async fn create(
     #[server(default)] time_zone: String,
     #[server(default)] currency: String,
     #[server(default)] description: String,
+    #[server(default)] category: String,
 ) -> Result<(), AppError> {
     use crate::{
         context,
         error::FieldError,
-        events::{CreateEvent, Events, starts_at},
+        events::{Category, CreateEvent, Events, starts_at},
     };
     let values = [
         ("title", title.as_str()),
@@ -36,6 +37,7 @@ pub async fn create(
         ("time_zone", &time_zone),
         ("currency", &currency),
         ("description", &description),
+        ("category", &category),
     ];
     let events = context::port::<dyn Events>()?;
     let viewer = match context::require_viewer() {
@@ -46,10 +48,17 @@ pub async fn create(
     let money = currency
         .parse()
         .map_err(|_| FieldError::new("currency", "Choose one of the currencies."));
-    let (when, money) = match (when, money) {
-        (Ok(when), Ok(money)) => (when, money),
-        (when, money) => {
-            let wrong = when.err().into_iter().chain(money.err()).collect();
+    let kind = match category.as_str() {
+        "" => Ok(Category::Other),
+        code => code
+            .parse()
+            .map_err(|_| FieldError::new("category", "Choose one of the categories.")),
+    };
+    let (when, money, kind) = match (when, money, kind) {
+        (Ok(when), Ok(money), Ok(kind)) => (when, money, kind),
+        (when, money, kind) => {
+            let wrong = [when.err(), money.err(), kind.err()];
+            let wrong = wrong.into_iter().flatten().collect();
             return context::refuse("event", AppError::Invalid(wrong), &values);
         }
     };
@@ -62,6 +71,7 @@ pub async fn create(
         time_zone: time_zone.clone(),
         currency: money,
         description: Some(description.clone()),
+        category: kind,
     };
     match events.create(&viewer, request).await {
         Ok(event) => {

@@ -22,7 +22,7 @@ pub use countries::COUNTRIES;
 #[cfg(feature = "ssr")]
 pub use pages::{EventPage, HomePage, find};
 #[cfg(feature = "ssr")]
-pub use port::Events;
+pub use port::{COUNTED_MAX, Events};
 #[cfg(feature = "ssr")]
 pub use strip::event_strip;
 pub use types::*;

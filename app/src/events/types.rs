@@ -1,8 +1,139 @@
 //! Events, as the browser sees them.
 
 use crate::{ids::EventId, money::Currency};
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// What kind of evening it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Category {
+    /// Concerts, from the quartet to the arena.
+    Music,
+    /// Plays, opera, musicals.
+    Theatre,
+    /// Stand-up and its relatives.
+    Comedy,
+    /// Dance and circus.
+    Dance,
+    /// Matches and races.
+    Sport,
+    /// For children and those who bring them.
+    Family,
+    /// Talks and readings.
+    Talks,
+    /// Whatever else.
+    #[default]
+    Other,
+}
+
+impl Category {
+    /// All of them, as they are listed.
+    pub const ALL: [Self; 8] = [
+        Self::Music,
+        Self::Theatre,
+        Self::Comedy,
+        Self::Dance,
+        Self::Sport,
+        Self::Family,
+        Self::Talks,
+        Self::Other,
+    ];
+
+    /// As it is on the wire.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Music => "music",
+            Self::Theatre => "theatre",
+            Self::Comedy => "comedy",
+            Self::Dance => "dance",
+            Self::Sport => "sport",
+            Self::Family => "family",
+            Self::Talks => "talks",
+            Self::Other => "other",
+        }
+    }
+
+    /// As people read it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Music => "Music",
+            Self::Theatre => "Theatre",
+            Self::Comedy => "Comedy",
+            Self::Dance => "Dance and circus",
+            Self::Sport => "Sport",
+            Self::Family => "Family",
+            Self::Talks => "Talks",
+            Self::Other => "Other",
+        }
+    }
+}
+
+/// The text names none of the fixed choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not one of the choices")]
+pub struct UnknownChoice;
+
+impl FromStr for Category {
+    type Err = UnknownChoice;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|one| one.code() == text);
+        named.ok_or(UnknownChoice)
+    }
+}
+
+/// A stretch of days from today on. Which day an event is on, and which day is today, is told by
+/// the clocks of the event's venue, wherever the visitor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// Today.
+    Today,
+    /// What is left of Friday, Saturday and Sunday of this week.
+    Weekend,
+    /// Today and the six days after it.
+    Week,
+    /// Today and the 29 days after it.
+    Month,
+}
+
+impl When {
+    /// All of them, the shortest first.
+    pub const ALL: [Self; 4] = [Self::Today, Self::Weekend, Self::Week, Self::Month];
+
+    /// As it is on the wire.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Today => "today",
+            Self::Weekend => "weekend",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+
+    /// As people read it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Today => "Today",
+            Self::Weekend => "This weekend",
+            Self::Week => "Next 7 days",
+            Self::Month => "Next 30 days",
+        }
+    }
+}
+
+impl FromStr for When {
+    type Err = UnknownChoice;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|one| one.code() == text);
+        named.ok_or(UnknownChoice)
+    }
+}
 
 /// An event that tickets are listed for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +144,8 @@ pub struct Event {
     pub id: EventId,
     /// Its name on the poster.
     pub title: String,
+    /// What kind of evening it is.
+    pub category: Category,
     /// What to expect; empty if nothing was said.
     pub description: String,
     /// The house.
@@ -59,6 +192,9 @@ pub struct CreateEvent {
     /// Up to 5000 characters.
     #[serde(default)]
     pub description: Option<String>,
+    /// What kind of evening it is; `other` if missing.
+    #[serde(default)]
+    pub category: Category,
 }
 
 /// What changing an event takes. What is missing stays as it is.
@@ -91,6 +227,9 @@ pub struct UpdateEvent {
     /// Up to 5000 characters.
     #[serde(default)]
     pub description: Option<String>,
+    /// What kind of evening it is.
+    #[serde(default)]
+    pub category: Option<Category>,
     /// The version that was read.
     pub version: i64,
 }
@@ -100,12 +239,28 @@ pub struct UpdateEvent {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema, utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EventQuery {
-    /// Words in title, venue or city.
+    /// Words of title, venue and city, or their beginnings; capitals and accents do not matter.
     #[serde(default)]
     pub q: Option<String>,
     /// This city, in any capitals.
     #[serde(default)]
     pub city: Option<String>,
+    /// Of this kind.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", param(inline))]
+    pub category: Option<Category>,
+    /// On these days from today on.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", param(inline))]
+    pub when: Option<When>,
+    /// Not before this day, by the clocks of the venue.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = Date), param(value_type = Option<String>, format = Date))]
+    pub first_day: Option<Date>,
+    /// Not after this day, by the clocks of the venue.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = Date), param(value_type = Option<String>, format = Date))]
+    pub last_day: Option<Date>,
     /// Not before, UTC. Never before now.
     #[serde(default)]
     #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime), param(value_type = Option<String>, format = DateTime))]
@@ -123,7 +278,7 @@ pub struct EventQuery {
 }
 
 /// One page of events, soonest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EventList {

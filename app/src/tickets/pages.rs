@@ -5,7 +5,9 @@ use crate::{
     accounts::Viewer,
     context::{self, Flash},
     error::AppResult,
-    events::{COUNTRIES, Event, EventQuery, Events, api::Create, event_strip, find, when},
+    events::{
+        COUNTRIES, Category, Event, EventQuery, Events, api::Create, event_strip, find, when,
+    },
     ids::TicketId,
     money::{Currency, Money},
     orders::countdown_text,
@@ -130,6 +132,9 @@ fn event_form(form: &Form) -> impl IntoView + use<> {
     let currencies = Currency::all()
         .map(|code| Choice::new(code.code(), code.code()))
         .collect();
+    let categories = Category::ALL
+        .map(|category| Choice::new(category.code(), category.label()))
+        .into();
     let zones = jiff::tz::db()
         .available()
         .map(|zone| zone.as_str().to_owned())
@@ -148,6 +153,10 @@ fn event_form(form: &Form) -> impl IntoView + use<> {
         {post_to::<Create>("stack", view! {
             {problem_at_top(form)}
             {field(form, text("title", "Title", 120))}
+            {choose(form, Input {
+                name: "category", label: "Category",
+                value: Category::default().code().to_owned(), ..Input::default()
+            }, categories)}
             {field(form, text("venue", "Venue", 120))}
             <div class="columns">
                 {field(form, text("city", "City", 80))}

@@ -1,8 +1,9 @@
 //! What an event must be like. Pure: text in, cleaned text or errors at fields out.
 
+use super::words;
 use app::{
     error::FieldError,
-    events::{CreateEvent, UpdateEvent},
+    events::{Category, CreateEvent, UpdateEvent},
     money::Currency,
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -11,9 +12,6 @@ const TITLE_MAX: usize = 120;
 const VENUE_MAX: usize = 120;
 const CITY_MAX: usize = 80;
 const DESCRIPTION_MAX: usize = 5000;
-/// Words of a search that count, and how long it may be.
-const SEARCH_WORDS_MAX: usize = 8;
-const SEARCH_CHARS_MAX: usize = 100;
 
 /// ISO 3166-1 alpha-2.
 const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI \
@@ -45,12 +43,21 @@ pub struct Checked {
     pub time_zone: String,
     /// What its tickets are priced in.
     pub currency: Currency,
+    /// What kind of evening it is.
+    pub category: Category,
 }
 
 impl Checked {
-    /// What the search looks in.
+    /// The words that the search looks for.
     pub fn search_text(&self) -> String {
-        format!("{} {} {}", self.title, self.venue, self.city).to_lowercase()
+        words::fold(&format!("{} {} {}", self.title, self.venue, self.city))
+    }
+
+    /// How far the venue's clocks are ahead of UTC when it begins, in microseconds.
+    pub fn utc_offset_micros(&self) -> i64 {
+        TimeZone::get(&self.time_zone).map_or(0, |zone| {
+            i64::from(zone.to_offset(self.starts_at).seconds()) * 1_000_000
+        })
     }
 
     /// What the city filter compares.
@@ -71,6 +78,7 @@ pub fn check(request: CreateEvent, now: Timestamp) -> Result<Checked, Vec<FieldE
         time_zone: time_zone(&mut errors, &request.time_zone),
         currency: request.currency,
         description: text(&mut errors, &request.description.unwrap_or_default()),
+        category: request.category,
     };
     if errors.is_empty() {
         Ok(checked)
@@ -101,6 +109,7 @@ pub fn check_update(
                 .description
                 .unwrap_or_else(|| before.description.clone()),
         ),
+        category: request.category.unwrap_or(before.category),
     };
     check(merged, now)
 }
@@ -173,22 +182,6 @@ fn time_zone(errors: &mut Vec<FieldError>, value: &str) -> String {
     value.to_owned()
 }
 
-/// The words of a search as LIKE patterns, each of which must be found. `!` escapes.
-pub fn search_patterns(q: &str) -> Vec<String> {
-    let q: String = q.chars().take(SEARCH_CHARS_MAX).collect();
-    q.to_lowercase()
-        .split_whitespace()
-        .take(SEARCH_WORDS_MAX)
-        .map(|word| {
-            let word = word
-                .replace('!', "!!")
-                .replace('%', "!%")
-                .replace('_', "!_");
-            format!("%{word}%")
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +200,7 @@ mod tests {
             time_zone: "Europe/London".to_owned(),
             currency: "GBP".parse().unwrap(),
             description: None,
+            category: Category::Theatre,
         }
     }
 
@@ -218,6 +212,7 @@ mod tests {
             ("Late Show", "GB")
         );
         assert_eq!(checked.search_text(), "late show old hall leeds");
+        assert_eq!(checked.utc_offset_micros(), 3_600_000_000);
     }
 
     #[test]
@@ -245,15 +240,5 @@ mod tests {
             "description",
         ];
         assert_eq!(fields, expected);
-    }
-
-    #[test]
-    fn a_search_is_taken_literally() {
-        assert_eq!(
-            search_patterns("  50% Off_now! "),
-            ["%50!%%", "%off!_now!!%"]
-        );
-        assert!(search_patterns("   ").is_empty());
-        assert_eq!(search_patterns(&"a ".repeat(50)).len(), SEARCH_WORDS_MAX);
     }
 }

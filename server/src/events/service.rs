@@ -1,8 +1,10 @@
 //! Listing, creating and changing events.
 
 use super::{
+    listing::Filter,
     rules,
-    store::{self, EventRow, Filter},
+    store::{self, EventRow},
+    words,
 };
 use crate::{
     clock::SharedClock,
@@ -13,7 +15,7 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    events::{City, CreateEvent, Event, EventList, EventQuery, Events, UpdateEvent},
+    events::{COUNTED_MAX, City, CreateEvent, Event, EventList, EventQuery, Events, UpdateEvent},
     ids::{EventId, UserId},
 };
 use async_trait::async_trait;
@@ -43,23 +45,16 @@ impl EventsService {
             return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
         }
         let now = self.clock.now_micros();
-        let given = |text: Option<String>| {
-            text.map(|text| text.trim().to_lowercase())
-                .filter(|text| !text.is_empty())
+        let behind = asked.cursor.as_deref().map(read_cursor).transpose()?;
+        let Some(filter) = filter(asked, now) else {
+            return Ok(EventList::default());
         };
         let filter = Filter {
-            patterns: given(asked.q)
-                .map(|q| rules::search_patterns(&q))
-                .unwrap_or_default(),
-            city_key: given(asked.city),
-            creator: None,
-            after_micros: now,
-            from_micros: asked.from.map_or(i64::MIN, Timestamp::as_microsecond),
-            to_micros: asked.to.map_or(i64::MAX, Timestamp::as_microsecond),
-            behind: asked.cursor.as_deref().map(read_cursor).transpose()?,
+            behind,
             limit: limit + 1,
+            ..filter
         };
-        let mut rows = store::events_page(self.db.reads(), &filter).await?;
+        let mut rows = store::events_page(&self.db, &filter).await?;
         let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
         if more {
             rows.pop();
@@ -165,6 +160,30 @@ fn why_not_updated(row: &EventRow, version: i64) -> Fault {
     AppError::invalid("currency", message).into()
 }
 
+/// What the query asks for, but for its page; nothing if nothing can be found by it.
+fn filter(asked: EventQuery, now_micros: i64) -> Option<Filter> {
+    let given = |text: Option<String>| {
+        text.map(|text| text.trim().to_lowercase())
+            .filter(|text| !text.is_empty())
+    };
+    let (q, city_key) = (given(asked.q), given(asked.city));
+    let words = q.as_deref().map(words::sought);
+    let findable = words.as_ref().is_none_or(|words| !words.is_empty())
+        && !city_key.iter().any(|city| city.contains(char::is_control));
+    findable.then(|| Filter {
+        words: words.unwrap_or_default(),
+        city_key,
+        category: asked.category,
+        after_micros: now_micros,
+        from_micros: asked.from.map(Timestamp::as_microsecond),
+        to_micros: asked.to.map(Timestamp::as_microsecond),
+        when: asked.when,
+        first_day: asked.first_day,
+        last_day: asked.last_day,
+        ..Filter::default()
+    })
+}
+
 /// `starts_at` in microseconds and the id: where a page ended.
 fn write_cursor(row: &EventRow) -> String {
     format!("{}_{}", row.what.starts_at.as_microsecond(), row.id)
@@ -183,6 +202,18 @@ impl Events for EventsService {
         Ok(self.page(query).await?)
     }
 
+    async fn count(&self, query: EventQuery) -> AppResult<i64> {
+        let Some(filter) = filter(query, self.clock.now_micros()) else {
+            return Ok(0);
+        };
+        let filter = Filter {
+            limit: COUNTED_MAX,
+            ..filter
+        };
+        let count = store::events_count(&self.db, &filter).await;
+        Ok(count.map_err(Fault::from)?)
+    }
+
     async fn cities(&self) -> AppResult<Vec<City>> {
         let now = self.clock.now_micros();
         let cities = store::cities_upcoming(self.db.reads(), now, CITIES_MAX).await;
@@ -198,12 +229,10 @@ impl Events for EventsService {
         let filter = Filter {
             creator: Some(viewer.user.id),
             after_micros: now,
-            from_micros: i64::MIN,
-            to_micros: i64::MAX,
             limit: LIMIT_MAX,
             ..Filter::default()
         };
-        let rows = store::events_page(self.db.reads(), &filter)
+        let rows = store::events_page(&self.db, &filter)
             .await
             .map_err(Fault::from)?;
         Ok(self.dress(rows, now).await?)

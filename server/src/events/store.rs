@@ -1,9 +1,9 @@
 //! The SQL of events. Functions that take a `Conn` run in the caller's transaction.
 
-use super::rules::Checked;
+use super::{listing::Filter, rules::Checked};
 use crate::{
     clock::from_micros,
-    db::{Conn, parse, placeholders},
+    db::{Conn, Db, parse, placeholders},
     outbox::{DomainEvent, EventType},
 };
 use app::{
@@ -15,7 +15,7 @@ use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::collections::HashMap;
 
 const COLUMNS: &str = "id, creator_id, title, description, venue, city, country, starts_at, \
-     time_zone, currency, version";
+     time_zone, currency, category, version";
 
 /// What the database says of an event.
 #[derive(Debug, Clone)]
@@ -53,6 +53,7 @@ impl EventRow {
                 starts_at: from_micros(row.try_get("starts_at")?),
                 time_zone: row.try_get("time_zone")?,
                 currency: parse::<Currency>(row, "currency")?,
+                category: parse(row, "category")?,
             },
             version: row.try_get("version")?,
         })
@@ -64,6 +65,7 @@ impl EventRow {
         Event {
             id: self.id,
             title: what.title,
+            category: what.category,
             description: what.description,
             venue: what.venue,
             city: what.city,
@@ -91,6 +93,7 @@ impl EventRow {
             "startsAt": what.starts_at,
             "timeZone": what.time_zone,
             "currency": what.currency,
+            "category": what.category,
             "version": self.version,
         });
         DomainEvent::new(kind, self.id, self.version, &data)
@@ -110,65 +113,32 @@ pub async fn event_find<'e>(
     row.as_ref().map(EventRow::read).transpose()
 }
 
-/// Which events a page shows.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Each must be found in title, venue or city: LIKE patterns escaped with `!`.
-    pub patterns: Vec<String>,
-    /// In this city, in small letters.
-    pub city_key: Option<String>,
-    /// By this creator.
-    pub creator: Option<UserId>,
-    /// Beginning after this moment, in microseconds.
-    pub after_micros: i64,
-    /// Beginning at this moment or later.
-    pub from_micros: i64,
-    /// Beginning before this moment.
-    pub to_micros: i64,
-    /// Behind this one in the order of start and id.
-    pub behind: Option<(i64, EventId)>,
-    /// At most so many.
-    pub limit: i64,
+/// A page of events, soonest first.
+pub async fn events_page(db: &Db, filter: &Filter) -> Result<Vec<EventRow>, sqlx::Error> {
+    let page = filter.page(db.engine(), COLUMNS);
+    let rows = page.query().fetch_all(db.reads()).await?;
+    rows.iter().map(EventRow::read).collect()
 }
 
-/// A page of events, soonest first.
-pub async fn events_page<'e>(
+/// How many events there are, as many as the filter's limit at most.
+pub async fn events_count(db: &Db, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let count = filter.count(db.engine());
+    let row = count.query().fetch_one(db.reads()).await?;
+    row.try_get("events")
+}
+
+/// Ids of the next events, soonest first.
+pub async fn events_next<'e>(
     on: impl AnyExecutor<'e>,
-    filter: &Filter,
-) -> Result<Vec<EventRow>, sqlx::Error> {
-    let mut sql = format!(
-        "SELECT {COLUMNS} FROM events WHERE starts_at > $1 AND starts_at >= $2 AND starts_at < $3 \
-         AND ($4 IS NULL OR city_key = $4) AND ($5 IS NULL OR creator_id = $5) \
-         AND (starts_at > $6 OR (starts_at = $6 AND id > $7))"
-    );
-    for number in 0..filter.patterns.len() {
-        use std::fmt::Write;
-        let _ = write!(sql, " AND search_text LIKE ${} ESCAPE '!'", number + 9);
-    }
-    sql.push_str(" ORDER BY starts_at, id LIMIT $8");
-    let (behind_start, behind_id) = filter
-        .behind
-        .map_or((i64::MIN, String::new()), |(start, id)| {
-            (start, id.to_string())
-        });
-    let mut select = query(AssertSqlSafe(sql))
-        .bind(filter.after_micros)
-        .bind(filter.from_micros)
-        .bind(filter.to_micros)
-        .bind(filter.city_key.clone())
-        .bind(filter.creator.map(|creator| creator.to_string()))
-        .bind(behind_start)
-        .bind(behind_id)
-        .bind(filter.limit);
-    for pattern in &filter.patterns {
-        select = select.bind(pattern.clone());
-    }
-    select
+    now_micros: i64,
+    limit: i64,
+) -> Result<Vec<EventId>, sqlx::Error> {
+    let rows = query("SELECT id FROM events WHERE starts_at > $1 ORDER BY starts_at, id LIMIT $2")
+        .bind(now_micros)
+        .bind(limit)
         .fetch_all(on)
-        .await?
-        .iter()
-        .map(EventRow::read)
-        .collect()
+        .await?;
+    rows.iter().map(|row| parse(row, "id")).collect()
 }
 
 /// What is for sale at these events this moment.
@@ -208,8 +178,11 @@ pub async fn cities_upcoming<'e>(
     limit: i64,
 ) -> Result<Vec<City>, sqlx::Error> {
     let rows = query(
-        "SELECT MIN(city) AS name, COUNT(*) AS events FROM events WHERE starts_at > $1 \
-         GROUP BY city_key ORDER BY events DESC, name LIMIT $2",
+        // Counted by the index alone; a name is looked up only for those that are shown.
+        "SELECT (SELECT MIN(city) FROM events WHERE city_key = c.city_key AND starts_at = c.first) \
+         AS name, c.events FROM (SELECT city_key, COUNT(*) AS events, MIN(starts_at) AS first \
+         FROM events WHERE starts_at > $1 GROUP BY city_key \
+         ORDER BY events DESC, city_key LIMIT $2) AS c ORDER BY c.events DESC, c.city_key",
     )
     .bind(now_micros)
     .bind(limit)
@@ -234,8 +207,8 @@ pub async fn event_insert(
     let what = &event.what;
     query(
         "INSERT INTO events (id, creator_id, title, description, venue, city, country, starts_at, \
-         time_zone, currency, search_text, city_key, version, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         time_zone, currency, search_text, city_key, version, created_at, category, utc_offset) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(event.id.to_string())
     .bind(event.creator.to_string())
@@ -251,6 +224,8 @@ pub async fn event_insert(
     .bind(what.city_key())
     .bind(event.version)
     .bind(now_micros)
+    .bind(what.category.code())
+    .bind(what.utc_offset_micros())
     .execute(conn)
     .await?;
     Ok(())
@@ -269,7 +244,7 @@ pub async fn event_update(
     let done = query(
         "UPDATE events SET title = $4, description = $5, venue = $6, city = $7, country = $8, \
          starts_at = $9, time_zone = $10, currency = $11, search_text = $12, city_key = $13, \
-         version = version + 1 \
+         category = $15, utc_offset = $16, version = version + 1 \
          WHERE id = $1 AND creator_id = $2 AND version = $3 AND starts_at > $14 \
          AND (currency = $11 OR NOT EXISTS (SELECT 1 FROM tickets t WHERE t.event_id = events.id))",
     )
@@ -287,6 +262,8 @@ pub async fn event_update(
     .bind(what.search_text())
     .bind(what.city_key())
     .bind(now_micros)
+    .bind(what.category.code())
+    .bind(what.utc_offset_micros())
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -285,6 +285,7 @@ mod tests {
         Event {
             id: EventId(Uuid::from_u128(7)),
             title: title.to_owned(),
+            category: app::events::Category::Theatre,
             description: String::new(),
             venue: "Old Hall".to_owned(),
             city: "Leeds".to_owned(),

@@ -1,5 +1,7 @@
 //! What is on in the demo shop. Invented houses and companies, real cities and currencies.
 
+use app::events::Category::{self, Comedy, Dance, Family, Music, Theatre};
+
 /// Who sells: e-mail and name. The first is the demo log-in for sellers.
 pub const SELLERS: &[(&str, &str)] = &[
     (super::SELLER_EMAIL, "Olivia Hart"),
@@ -16,6 +18,7 @@ const SASKIA: usize = 3;
 /// One event.
 pub struct Show {
     pub title: &'static str,
+    pub category: Category,
     pub venue: &'static str,
     pub city: &'static str,
     pub country: &'static str,
@@ -70,6 +73,7 @@ const fn lot(
 pub const SHOWS: &[Show] = &[
     Show {
         title: "The Lamplighter",
+        category: Theatre,
         venue: "Northgate Playhouse",
         city: "Leeds",
         country: "GB",
@@ -91,6 +95,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Tidewater: A Folk Opera",
+        category: Music,
         venue: "The Old Customs House",
         city: "Bristol",
         country: "GB",
@@ -108,6 +113,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Midnight Radio Hour",
+        category: Comedy,
         venue: "Cellar 41",
         city: "London",
         country: "GB",
@@ -122,6 +128,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Kestrel & the Low Skies",
+        category: Music,
         venue: "Brightside Arena",
         city: "Manchester",
         country: "GB",
@@ -139,6 +146,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Die Uhrmacherin",
+        category: Theatre,
         venue: "Theater am Kanal",
         city: "Berlin",
         country: "DE",
@@ -157,6 +165,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Nachtzug: Electronic Live Set",
+        category: Music,
         venue: "Halle 7",
         city: "Berlin",
         country: "DE",
@@ -170,6 +179,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Les Heures Bleues",
+        category: Music,
         venue: "Salle Garance",
         city: "Paris",
         country: "FR",
@@ -187,6 +197,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Grachten: A Walk in Eleven Songs",
+        category: Music,
         venue: "Starts at De Kleine Komeet",
         city: "Amsterdam",
         country: "NL",
@@ -200,6 +211,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Norrsken",
+        category: Dance,
         venue: "Kulturhuset Vinden",
         city: "Stockholm",
         country: "SE",
@@ -216,6 +228,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Second Avenue Songbook",
+        category: Music,
         venue: "The Gilded Ferry",
         city: "New York",
         country: "US",
@@ -233,6 +246,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Understudy",
+        category: Comedy,
         venue: "Fourth Wall Theatre",
         city: "Chicago",
         country: "US",
@@ -250,6 +264,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Paper Cranes",
+        category: Family,
         venue: "Asagao Hall",
         city: "Kyoto",
         country: "JP",
@@ -266,6 +281,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Rooftop Shakespeare: The Tempest",
+        category: Theatre,
         venue: "Harbour Steps Rooftop",
         city: "Sydney",
         country: "AU",
@@ -280,6 +296,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "Cordillera",
+        category: Dance,
         venue: "Teatro del Puerto",
         city: "Valparaíso",
         country: "CL",
@@ -296,6 +313,7 @@ pub const SHOWS: &[Show] = &[
     },
     Show {
         title: "The Small Hours Comedy Club",
+        category: Comedy,
         venue: "Cellar 41",
         city: "London",
         country: "GB",

@@ -17,6 +17,7 @@ mod crash;
 mod cut_off;
 mod expiry;
 mod faults;
+mod finding;
 mod forms;
 mod late_and_lost;
 mod live;

@@ -10,7 +10,7 @@ use crate::support::{WEBHOOK_SECRET, database::Database, listen, sound::UNSOUND}
 use app::{
     accounts::{User, Viewer},
     error::AppError,
-    events::CreateEvent,
+    events::{Category, CreateEvent},
     ids::{EventId, OrderId, PaymentId, TicketId, UserId},
     orders::{Reserve, ReserveAny, ReserveNamed},
     payments::Pay,
@@ -582,6 +582,7 @@ fn late_show() -> CreateEvent {
         time_zone: "Europe/London".to_owned(),
         currency: "GBP".parse().unwrap(),
         description: None,
+        category: Category::Theatre,
     }
 }
 

@@ -1,0 +1,332 @@
+//! How events are found: by their words, their category, their city and their days.
+
+use crate::support::{App, Client, database::Database, on_both_engines, path};
+use app::events::{Category, When};
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Row};
+use stagedoor::{
+    clock::Clock,
+    db::{Db, Engine},
+    events::listing::Filter,
+};
+
+async fn titles(anyone: &Client, query: &[(&str, &str)]) -> Vec<String> {
+    let query = serde_urlencoded::to_string(query).unwrap();
+    let found = anyone
+        .get(&format!("/api/events?{query}"))
+        .await
+        .expect(200);
+    let events = found["events"].as_array().unwrap();
+    events
+        .iter()
+        .map(|event| event["title"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn announce(seller: &Client, title: &str, venue: &str, city: &str, starts_at: &str) -> Value {
+    seller
+        .event_with(json!({"title": title, "venue": venue, "city": city, "startsAt": starts_at}))
+        .await
+}
+
+/// Sets the clock forward to this moment.
+fn set_clock(app: &App, to: &str) {
+    let to: Timestamp = to.parse().unwrap();
+    let forward = to.as_second() - app.clock.now().as_second();
+    assert!(forward > 0);
+    app.clock.advance(forward);
+}
+
+on_both_engines! {
+    async fn every_word_is_found_by_its_beginning_whatever_its_accents(app) {
+        let seller = app.user("seller").await;
+        for (title, venue, city) in [
+            ("Handel at the Arena", "Grand Hall", "Leeds"),
+            ("Béla Bartók: Kékszakállú", "Müpa", "Budapest"),
+            ("It's a Straße", "Łódź Ø", "Århus"),
+            ("東京の夜", "渋谷ホール", "Kyoto"),
+        ] {
+            announce(&seller, title, venue, city, "2031-05-01T19:30:00Z").await;
+        }
+        for (q, found) in [
+            ("han arena", Some("Handel at the Arena")), ("ARENA   hAn", Some("Handel at the Arena")),
+            ("grand leeds handel", Some("Handel at the Arena")), ("h a t a g h l", Some("Handel at the Arena")),
+            ("rena", None), ("handel budapest", None),
+            ("bela bartok", Some("Béla Bartók: Kékszakállú")), ("BÉLA muepa", None),
+            ("mupa kekszak", Some("Béla Bartók: Kékszakállú")), ("bartók:", Some("Béla Bartók: Kékszakállú")),
+            ("its strasse", Some("It's a Straße")), ("it’s lodz o arhus", Some("It's a Straße")),
+            ("東京", Some("東京の夜")), ("渋谷 kyo", Some("東京の夜")), ("大阪", None),
+        ] {
+            let expected: Vec<String> = found.into_iter().map(str::to_owned).collect();
+            assert_eq!(titles(&seller, &[("q", q)]).await, expected, "{q}");
+        }
+    }
+
+    async fn no_search_is_an_error(app) {
+        let seller = app.user("seller").await;
+        announce(&seller, "Nearly OR and NOT", "Old Hall", "Leeds", "2031-05-01T19:30:00Z").await;
+        for q in ["\"", "'", "''':*", "*", "a*", "-a", "NEAR(a b)", "a NEAR/2 b", "( OR", "AND AND",
+            "words:x", "^a", "a\\", "&|!<->", ":*", "\u{0}", "a\u{0}b", "🎭", "🎭 leeds x", "\u{301}\u{301}",
+            "%", "_", "\u{10ffff}", "{a b}", "a + b", "--", "; DROP TABLE events"]
+        {
+            titles(&seller, &[("q", q)]).await;
+            titles(&seller, &[("city", q)]).await;
+            assert_eq!(seller.page(&format!("/?{}", serde_urlencoded::to_string([("q", q)]).unwrap())).await.status, 200, "{q}");
+        }
+        for long in ["x".repeat(100), "é".repeat(5000), "a ".repeat(500), "\u{1f3ad}".repeat(100)] {
+            titles(&seller, &[("q", &long)]).await;
+        }
+        assert_eq!(titles(&seller, &[("q", "or not AND near")]).await, ["Nearly OR and NOT"]);
+        assert!(titles(&seller, &[("q", "🎭")]).await.is_empty(), "signs alone find nothing");
+        assert_eq!(titles(&seller, &[("q", "  ")]).await.len(), 1, "nothing asked, nothing left out");
+    }
+
+    async fn what_is_found_follows_the_event_and_comes_in_order_page_by_page(app) {
+        let seller = app.user("seller").await;
+        for night in 1..=7 {
+            // Two on each day begin at the same moment.
+            let starts = format!("2031-05-{:02}T19:30:00Z", 20 - night / 2);
+            announce(&seller, &format!("Marathon {night}"), "Old Hall", "Leeds", &starts).await;
+        }
+        announce(&seller, "Sprint", "Old Hall", "Leeds", "2031-05-01T19:30:00Z").await;
+        let mut seen: Vec<(String, String)> = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let query = serde_urlencoded::to_string([("q", "mara old"), ("limit", "3"), ("cursor", &cursor)]).unwrap();
+            let page = seller.get(&format!("/api/events?{query}")).await.expect(200);
+            let events = page["events"].as_array().unwrap();
+            seen.extend(events.iter().map(|event| {
+                let text = |field: &str| event[field].as_str().unwrap().to_owned();
+                (text("startsAt"), text("id"))
+            }));
+            let Some(next) = page["next"].as_str() else { break };
+            next.clone_into(&mut cursor);
+        }
+        let mut ordered = seen.clone();
+        ordered.sort();
+        ordered.dedup();
+        assert_eq!((seen.len(), &seen), (7, &ordered));
+
+        let event = announce(&seller, "Before", "Old Hall", "Leeds", "2031-06-01T19:30:00Z").await;
+        let change = json!({"title": "Áfter", "city": "York", "category": "talks", "version": 1});
+        let changed = seller.put(&path("events", &event), change).await.expect(200);
+        assert_eq!(changed["category"], "talks");
+        assert!(titles(&seller, &[("q", "before")]).await.is_empty());
+        assert_eq!(titles(&seller, &[("q", "after yo")]).await, ["Áfter"]);
+        assert_eq!(titles(&seller, &[("category", "talks")]).await, ["Áfter"]);
+        seller.put(&path("events", &event), json!({"title": "Lost", "version": 1})).await
+            .refused(409, "version_conflict");
+        assert!(titles(&seller, &[("q", "lost")]).await.is_empty(), "a refusal changes nothing");
+    }
+
+    async fn an_event_has_one_of_the_fixed_categories(app) {
+        let seller = app.user("seller").await;
+        let plain = seller.event().await;
+        assert_eq!(plain["category"], "other");
+        for category in Category::ALL {
+            let title = format!("A night of {}", category.code());
+            let event = seller.event_with(json!({"title": title, "category": category.code()})).await;
+            assert_eq!(event["category"], category.code());
+        }
+        assert_eq!(titles(&seller, &[("category", "sport")]).await, ["A night of sport"]);
+        assert_eq!(titles(&seller, &[("category", "dance"), ("q", "night"), ("city", "LEEDS")]).await, ["A night of dance"]);
+        assert!(titles(&seller, &[("category", "dance"), ("q", "music")]).await.is_empty());
+        seller.get("/api/events?category=opera").await.invalid("category");
+        let body = crate::support::client::event_body(json!({"category": "opera"}));
+        seller.post("/api/events", body).await.invalid("category");
+        let told = sqlx::query("SELECT data FROM outbox WHERE type = 'EventCreated' AND aggregate_id = $1")
+            .bind(plain["id"].as_str().unwrap().to_owned())
+            .fetch_one(app.db.reads()).await.unwrap();
+        let told: Value = serde_json::from_str(told.get("data")).unwrap();
+        assert_eq!(told["category"], "other");
+        app.assert_sound().await;
+    }
+
+    /// Monday 3 May 2032, noon in London, 20 hours into it in Kiritimati, and 1 am in Honolulu.
+    async fn days_are_those_of_the_venue(app) {
+        let (seller, anybody) = (app.user("seller").await, app.anonymous());
+        for (title, zone, local) in [
+            ("london tonight", "Europe/London", "2032-05-03T23:30"),
+            ("london tomorrow", "Europe/London", "2032-05-04T00:30"),
+            ("honolulu tonight", "Pacific/Honolulu", "2032-05-03T23:00"),
+            ("kiritimati tomorrow", "Pacific/Kiritimati", "2032-05-05T00:30"),
+            ("friday", "Europe/London", "2032-05-07T00:30"),
+            ("thursday", "Europe/London", "2032-05-06T23:30"),
+            ("sunday", "America/New_York", "2032-05-09T23:30"),
+            ("monday", "America/New_York", "2032-05-10T00:30"),
+            ("in 29 days", "Europe/London", "2032-06-01T20:00"),
+            ("in 30 days", "Europe/London", "2032-06-02T20:00"),
+        ] {
+            let local: jiff::civil::DateTime = local.parse().unwrap();
+            let starts = local.to_zoned(TimeZone::get(zone).unwrap()).unwrap().timestamp();
+            seller.event_with(json!({"title": title, "timeZone": zone, "startsAt": starts.to_string()})).await;
+        }
+        // Sessions live by the machine's clock: nobody is signed in from here on.
+        set_clock(app, "2032-05-03T11:00:00Z");
+        let found = async |when: When| {
+            let mut found = titles(&anybody, &[("when", when.code())]).await;
+            found.sort();
+            found
+        };
+        assert_eq!(found(When::Today).await, ["honolulu tonight", "london tonight"]);
+        assert_eq!(found(When::Weekend).await, ["friday", "sunday"]);
+        assert_eq!(found(When::Week).await, ["friday", "honolulu tonight", "kiritimati tomorrow",
+            "london tomorrow", "london tonight", "sunday", "thursday"]);
+        let month = found(When::Month).await;
+        assert!(month.contains(&"in 29 days".to_owned()) && !month.contains(&"in 30 days".to_owned()));
+        assert_eq!(titles(&anybody, &[("firstDay", "2032-05-06"), ("lastDay", "2032-05-07")]).await, ["thursday", "friday"]);
+        assert_eq!(titles(&anybody, &[("firstDay", "2032-06-02")]).await, ["in 30 days"]);
+        assert!(titles(&anybody, &[("firstDay", "2032-05-07"), ("lastDay", "2032-05-06")]).await.is_empty());
+        for day in ["-009999-01-01", "9999-12-31"] {
+            titles(&anybody, &[("firstDay", day), ("lastDay", day)]).await;
+        }
+        anybody.get("/api/events?when=soon").await.invalid("when");
+        anybody.get("/api/events?firstDay=soon").await.invalid("firstDay");
+
+        // On a Sunday the weekend is what is left of it, up to its end by the venue's clocks.
+        set_clock(app, "2032-05-09T20:00:00Z");
+        assert_eq!(found(When::Weekend).await, ["sunday"]);
+        set_clock(app, "2032-05-10T03:45:00Z");
+        assert!(found(When::Weekend).await.is_empty(), "begun");
+    }
+
+    async fn many_events_are_found_without_looking_at_all_of_them(app) {
+        let seller = app.user("seller").await;
+        let now = app.clock.now();
+        fill(&app.db, &seller.id, now, 100_000).await;
+        let all = Filter { after_micros: now.as_microsecond(), limit: 25, ..Filter::default() };
+        for (what, filter) in [
+            ("words", Filter { words: vec!["night77".to_owned(), "w1".to_owned()], ..all.clone() }),
+            ("city", Filter { city_key: Some("town 13".to_owned()), ..all.clone() }),
+            ("category", Filter { category: Some(Category::Sport), ..all.clone() }),
+            ("start", all.clone()),
+            ("start", Filter { when: Some(When::Today), ..all.clone() }),
+        ] {
+            let plan = plan(&app.db, &filter).await;
+            let (index, scan) = match (app.db.engine(), what) {
+                (Engine::Sqlite, "words") => ("SCAN events_words VIRTUAL TABLE INDEX 0:M".to_owned(), "SCAN events\n"),
+                (Engine::Sqlite, _) => (format!("INDEX events_by_{what}"), "SCAN events\n"),
+                (Engine::Postgres, _) => (format!("events_by_{what}"), "Seq Scan"),
+            };
+            assert!(plan.contains(&index) && !plan.contains(scan), "{what}:\n{plan}");
+        }
+    }
+}
+
+/// How the engine goes about a page.
+async fn plan(db: &Db, filter: &Filter) -> String {
+    let mut page = filter.page(db.engine(), "id");
+    let (explain, column) = match db.engine() {
+        Engine::Sqlite => ("EXPLAIN QUERY PLAN ", "detail"),
+        Engine::Postgres => ("EXPLAIN ", "QUERY PLAN"),
+    };
+    page.sql.insert_str(0, explain);
+    let rows = page.query().fetch_all(db.reads()).await.unwrap();
+    let lines = rows.iter().map(|row| row.get::<String, _>(column) + "\n");
+    lines.collect()
+}
+
+/// Events behind the shop's back, a minute apart.
+async fn fill(db: &Db, creator: &str, now: Timestamp, events: i64) {
+    let insert = format!(
+        "INSERT INTO events (id, creator_id, title, description, venue, city, country, starts_at, \
+         time_zone, currency, search_text, city_key, version, created_at, category) \
+         WITH RECURSIVE n (i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {events}) \
+         SELECT '01980000-0000-7000-8000-' || CAST(100000000000 + i AS TEXT), '{creator}', \
+         'Night ' || CAST(i AS TEXT), '', 'Old Hall', 'Town', 'GB', {} + i * 60000000, 'Europe/London', \
+         'GBP', 'night' || CAST(i AS TEXT) || ' w' || CAST(i * 7919 % 5000 AS TEXT) || ' the old hall', 'town ' || CAST(i % 500 AS TEXT), 1, 0, \
+         CASE WHEN i % 200 = 0 THEN 'sport' ELSE 'other' END FROM n",
+        now.as_microsecond()
+    );
+    db.write(move |conn| {
+        Box::pin(async move {
+            sqlx::query(AssertSqlSafe(insert))
+                .execute(&mut *conn)
+                .await?;
+            sqlx::query("ANALYZE").execute(conn).await.map(|_| ())
+        })
+    })
+    .await
+    .unwrap();
+}
+
+/// An event that was written before this migration is found as well.
+async fn found_after_the_upgrade(database: Database) {
+    const BEFORE: &str = "20261124000008";
+    let db = Db::connect(&database.url).await.unwrap();
+    let (folder, name) = match db.engine() {
+        Engine::Sqlite => ("../migrations/sqlite", "sqlite"),
+        Engine::Postgres => ("../migrations/postgres", "postgres"),
+    };
+    let mut files: Vec<_> = std::fs::read_dir("../migrations")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file() && path.file_name().unwrap().to_str().unwrap() < BEFORE)
+        .collect();
+    files.sort();
+    let run = async |sql: String| {
+        db.write(move |conn| {
+            Box::pin(async move {
+                sqlx::raw_sql(AssertSqlSafe(sql))
+                    .execute(conn)
+                    .await
+                    .map(|_| ())
+            })
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    };
+    for file in files {
+        run(std::fs::read_to_string(file).unwrap()).await;
+    }
+    run(
+        "INSERT INTO users (id, email, email_key, name, password_hash, version, created_at) \
+         VALUES ('u', 'u', 'u', 'u', '', 1, 0)"
+            .to_owned(),
+    )
+    .await;
+    run(
+        "INSERT INTO events (id, creator_id, title, description, venue, city, country, starts_at, \
+         time_zone, currency, search_text, city_key, version, created_at) VALUES \
+         ('e', 'u', '', '', '', '', 'GB', 4000000000000000, 'Europe/London', 'GBP', \
+         'béla''s — großes bartók/night  łódź!', '', 1, 0)"
+            .to_owned(),
+    )
+    .await;
+    for folder in ["../migrations", folder] {
+        run(std::fs::read_to_string(format!("{folder}/{BEFORE}_finding.sql")).unwrap()).await;
+    }
+    for (words, found) in [
+        ("belas grosses", 1),
+        ("bartok lodz", 1),
+        ("nigh", 1),
+        ("ight", 0),
+    ] {
+        let words = words.split(' ').map(str::to_owned).collect();
+        let filter = Filter {
+            words,
+            limit: 5,
+            ..Filter::default()
+        };
+        let rows = filter
+            .page(db.engine(), "id")
+            .query()
+            .fetch_all(db.reads())
+            .await
+            .unwrap();
+        assert_eq!(rows.len(), found, "{:?}", filter.words);
+    }
+    db.close().await;
+    database.drop().await;
+}
+
+#[tokio::test]
+async fn what_was_there_before_the_search_is_found_on_sqlite() {
+    found_after_the_upgrade(Database::sqlite()).await;
+}
+
+#[tokio::test]
+async fn what_was_there_before_the_search_is_found_on_postgres() {
+    found_after_the_upgrade(Database::postgres().await).await;
+}
