@@ -27,6 +27,7 @@ pub mod payments;
 pub mod refunds;
 pub mod request;
 pub mod rest;
+pub mod robots;
 pub mod router;
 pub mod seed;
 pub mod serve;

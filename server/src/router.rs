@@ -1,4 +1,4 @@
-//! Which request goes where: pages, server functions, REST, health, files; and in which order
+//! Which request goes where: pages, server functions, REST, health, robots, files; and in which order
 //! each passes the guard, the session and the idempotency keys.
 
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     guard::{self, CspNonce, Guard},
     health::{self, Health},
     rest::{self, Api, idempotency},
+    robots::{self, Robots},
     session,
     state::Shop,
 };
@@ -90,6 +91,11 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         db: shop.db.clone(),
         clock: shop.clock.clone(),
     };
+    let robots = Robots {
+        db: shop.db.clone(),
+        clock: shop.clock.clone(),
+        public_url: web.site.public_url.as_str().into(),
+    };
     let api = shop.api();
     let pages = Pages {
         options: web.options,
@@ -103,7 +109,9 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         .merge(page_routes(pages))
         .layer(from_fn_with_state(guard.clone(), guard::who))
         .layer(sessions);
-    let mut all = people.merge(health::routes(web.health));
+    let mut all = people
+        .merge(health::routes(web.health))
+        .merge(robots::routes(robots));
     if let Some(double) = web.double {
         all = all.nest("/stripe-double", double);
     }

@@ -330,3 +330,22 @@ async fn what_was_there_before_the_search_is_found_on_sqlite() {
 async fn what_was_there_before_the_search_is_found_on_postgres() {
     found_after_the_upgrade(Database::postgres().await).await;
 }
+
+on_both_engines! {
+    async fn search_engines_are_told_of_every_event_to_come(app) {
+        let seller = app.user("seller").await;
+        let soon = (app.clock.now() + 1.hour()).to_string();
+        let over = seller.event_with(json!({"startsAt": soon})).await;
+        let event = seller.event().await;
+        app.clock.advance(3601);
+        let map = app.anonymous().page("/sitemap.xml").await;
+        assert_eq!((map.status, map.header("content-type")), (200, "application/xml"));
+        let address = |event: &Value| format!("<loc>{}/events/{}</loc>", app.base, event["id"].as_str().unwrap());
+        assert!(map.text.contains(&format!("<loc>{}/</loc>", app.base)), "{}", map.text);
+        assert!(map.text.contains(&address(&event)) && !map.text.contains(&address(&over)), "{}", map.text);
+        let robots = app.anonymous().page("/robots.txt").await;
+        assert_eq!(robots.status, 200);
+        assert!(robots.text.contains("Disallow: /orders\n"));
+        assert!(robots.text.ends_with(&format!("Sitemap: {}/sitemap.xml\n", app.base)), "{}", robots.text);
+    }
+}
