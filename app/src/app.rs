@@ -20,7 +20,6 @@ use leptos_meta::{MetaTags, Title, provide_meta_context};
 use leptos_router::{
     SsrMode,
     components::{Route, Router, Routes},
-    hooks::use_query_map,
     path,
 };
 
@@ -85,9 +84,10 @@ pub fn App() -> impl IntoView {
 
 #[component]
 fn Header() -> impl IntoView {
-    let q = use_query_map().with_untracked(|query| query.get("q").unwrap_or_default());
     let demo = context::site().is_ok_and(|site| site.demo.is_some());
     let here = context::here();
+    // The home page has a larger one.
+    let at_home = here.split('?').next() == Some("/");
     let link = |href: &'static str, which: Icon, text: &'static str| {
         let current = here.split('?').next() == Some(href);
         view! {
@@ -128,19 +128,7 @@ fn Header() -> impl IntoView {
                     </svg>
                     "Stagedoor"
                 </a>
-                <form class="search" role="search" action="/" method="get">
-                    {icon(Icon::Search)}
-                    <input
-                        class="search-input"
-                        type="search"
-                        name="q"
-                        value=q
-                        maxlength="100"
-                        placeholder="Event, venue or city"
-                        aria-label="Search events"
-                    />
-                    <button class="sr-only" type="submit">"Search"</button>
-                </form>
+                {(!at_home).then(search)}
                 <nav class="nav" aria-label="Main">
                     {link("/sell", Icon::Tag, "Sell")}
                     {account}
@@ -148,6 +136,23 @@ fn Header() -> impl IntoView {
                 </nav>
             </div>
         </header>
+    }
+}
+
+fn search() -> impl IntoView {
+    view! {
+        <form class="search" role="search" action="/" method="get">
+            {icon(Icon::Search)}
+            <input
+                class="search-input"
+                type="search"
+                name="q"
+                maxlength="100"
+                placeholder="Event, venue or city"
+                aria-label="Search events"
+            />
+            <button class="sr-only" type="submit">"Search"</button>
+        </form>
     }
 }
 

@@ -4,10 +4,15 @@
 //! viewer.
 
 pub mod api;
+mod search;
 mod types;
 
 #[cfg(feature = "ssr")]
+mod asked;
+#[cfg(feature = "ssr")]
 mod countries;
+#[cfg(feature = "ssr")]
+mod home;
 #[cfg(feature = "ssr")]
 mod pages;
 #[cfg(feature = "ssr")]
@@ -20,9 +25,12 @@ mod when;
 #[cfg(feature = "ssr")]
 pub use countries::COUNTRIES;
 #[cfg(feature = "ssr")]
-pub use pages::{EventPage, HomePage, find};
+pub use home::HomePage;
+#[cfg(feature = "ssr")]
+pub use pages::{EventPage, find};
 #[cfg(feature = "ssr")]
 pub use port::{COUNTED_MAX, Events};
+pub use search::SearchField;
 #[cfg(feature = "ssr")]
 pub use strip::event_strip;
 pub use types::*;

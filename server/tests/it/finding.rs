@@ -348,4 +348,21 @@ on_both_engines! {
         assert!(robots.text.contains("Disallow: /orders\n"));
         assert!(robots.text.ends_with(&format!("Sitemap: {}/sitemap.xml\n", app.base)), "{}", robots.text);
     }
+
+    async fn the_home_page_keeps_its_filters_and_names_itself(app) {
+        let seller = app.user("seller").await;
+        for night in 1..=26 {
+            let title = format!("Marathon {night}");
+            seller.event_with(json!({"title": title, "category": "sport"})).await;
+        }
+        let home = seller.page("/").await.text;
+        assert!(home.contains(&format!("<link href=\"{}/\" rel=\"canonical\">", app.base)), "{home}");
+        let found = seller.page("/?q=mara&category=sport&city=Leeds&from=2031-01-01").await.text;
+        assert!(found.contains("26 events"), "{found}");
+        assert!(found.contains("href=\"/?q=mara&amp;city=Leeds&amp;category=sport&amp;from=2031-01-01&amp;cursor="), "{found}");
+        assert!(!found.contains("Marathon 26<"));
+        let nothing = seller.page("/?q=sprint&city=Leeds&category=opera&when=nonsense&from=nonsense&cursor=nonsense").await;
+        assert_eq!(nothing.status, 200);
+        assert!(nothing.text.contains("See all 26 events in Leeds"), "{}", nothing.text);
+    }
 }
