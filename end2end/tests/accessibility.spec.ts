@@ -55,7 +55,7 @@ test('the first stop of the Tab key leads past the menu to the page itself', asy
   await page.keyboard.press('Enter');
   await expect(page.getByRole('main')).toBeFocused();
   await page.keyboard.press('Tab');
-  await expect(page.getByRole('navigation', { name: 'Cities' }).getByRole('link', { name: 'Everywhere' })).toBeFocused();
+  await expect(page.getByRole('searchbox', { name: 'Search events' })).toBeFocused();
 });
 
 test('a ticket can be found, reserved and paid for with the keyboard alone', { tag: '@with-javascript' }, async ({ someone }) => {

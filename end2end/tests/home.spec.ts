@@ -1,6 +1,6 @@
 // What is on, and how it is found.
 import type { Page } from '@playwright/test';
-import { expect, test } from '../support/fixtures.ts';
+import { expect, hydrated, test } from '../support/fixtures.ts';
 import { unique } from '../support/people.ts';
 
 const cards = (page: Page) => page.getByRole('main').getByRole('listitem').filter({ has: page.getByRole('heading', { level: 3 }) });
@@ -74,6 +74,99 @@ test('the chip of a city narrows a search and keeps its words', async ({ page })
   await expect(page.getByRole('heading', { name: '“the” in Bristol' })).toBeVisible();
   await expect(page.getByRole('searchbox', { name: 'Search events' })).toHaveValue('the');
   await expect(cards(page)).toHaveText([/Tidewater: A Folk Opera/]);
+});
+
+test('days, categories, cities and words narrow each other, and stand in the address', async ({ page }) => {
+  await page.goto('/');
+  const chip = (row: string, name: string | RegExp) => page.getByRole('navigation', { name: row }).getByRole('link', { name });
+  await chip('Categories', 'Comedy').click();
+  await expect(page.getByRole('heading', { name: 'Comedy', exact: true })).toBeVisible();
+  await expect(cards(page)).toHaveText([/Small Hours/, /Midnight Radio/, /Understudy/]);
+  await chip('Cities', /^London/).click();
+  await expect(cards(page)).toHaveText([/Small Hours/, /Midnight Radio/]);
+  await chip('Days', 'Next 7 days').click();
+  await expect(page.getByRole('heading', { name: 'Comedy in London in the next 7 days' })).toBeVisible();
+  await expect(chip('Days', 'Next 7 days')).toHaveAttribute('aria-current', 'true');
+  await search(page, 'rad');
+  await expect(page).toHaveURL('/?q=rad&city=London&category=comedy&when=week');
+  await expect(cards(page)).toHaveText([/Midnight Radio/]);
+  await chip('Days', 'Dates').click();
+  await page.getByLabel('From', { exact: true }).fill('2031-05-01');
+  await page.getByLabel('To', { exact: true }).fill('2031-05-02');
+  await page.getByRole('button', { name: 'Show these days' }).click();
+  await expect(page).toHaveURL('/?q=rad&city=London&category=comedy&from=2031-05-01&to=2031-05-02');
+  await expect(page.getByRole('heading', { name: '“rad”, Comedy in London from 1 May 2031 to 2 May 2031' })).toBeVisible();
+  await expect(cards(page)).toHaveCount(0);
+});
+
+test('where nothing matches, what one filter fewer would find is a click away', async ({ page }) => {
+  await page.goto('/?q=tidewater&city=Berlin');
+  await expect(page.getByText('Nothing matches all of that at once. There is:')).toBeVisible();
+  await expect(page.getByRole('link', { name: 'See 1 event for “tidewater”' })).toBeVisible();
+  await page.getByRole('link', { name: 'See all 2 events in Berlin' }).click();
+  await expect(cards(page)).toHaveText([/Die Uhrmacherin/, /Nachtzug/]);
+});
+
+test('results follow what is typed, and the address with them', { tag: '@with-javascript' }, async ({ page }) => {
+  await page.goto('/?category=theatre');
+  const field = page.getByRole('searchbox', { name: 'Search events' });
+  await field.pressSequentially('lampl', { delay: 20 });
+  await expect(cards(page)).toHaveText([/The Lamplighter/]);
+  await expect(page).toHaveURL('/?category=theatre&q=lampl');
+  await expect(page).toHaveTitle('“lampl”, Theatre · Stagedoor');
+  await expect(page.locator('[aria-live=polite]')).toHaveText('1 event');
+  await expect(page.locator('#results')).not.toHaveAttribute('aria-busy');
+  await expect(field).toBeFocused();
+  await field.fill('');
+  await expect(page).toHaveURL('/?category=theatre');
+  await expect(cards(page).filter({ hasText: 'Die Uhrmacherin' })).toBeVisible();
+  await page.getByRole('navigation', { name: 'Categories' }).getByRole('link', { name: 'Everything' }).click();
+  await expect(page).toHaveURL('/');
+});
+
+test('an answer that comes too late is dropped, and waiting can be seen', { tag: '@with-javascript' }, async ({ page }) => {
+  await page.goto('/');
+  let release = () => {};
+  const held = new Promise<void>((go) => (release = go));
+  await page.route('**/?q=tidewater', async (route) => {
+    await held;
+    await route.continue();
+  });
+  const field = page.getByRole('searchbox', { name: 'Search events' });
+  await Promise.all([page.waitForRequest('**/?q=tidewater'), field.fill('tidewater')]);
+  await expect(page.locator('#results')).toHaveAttribute('aria-busy', 'true');
+  await field.fill('lamplighter');
+  await expect(cards(page)).toHaveText([/The Lamplighter/]);
+  await Promise.all([page.waitForResponse('**/?q=tidewater'), release()]);
+  await page.evaluate(() => new Promise((wake) => setTimeout(wake, 300)));
+  await expect(cards(page)).toHaveText([/The Lamplighter/]);
+  await expect(page).toHaveURL('/?q=lamplighter');
+});
+
+test('Back brings what was typed, what was found, and where one was', { tag: '@with-javascript' }, async ({ page }) => {
+  await page.goto('/');
+  await page.getByRole('searchbox', { name: 'Search events' }).fill('the');
+  await expect(page).toHaveURL('/?q=the');
+  const last = cards(page).last();
+  await last.scrollIntoViewIfNeeded();
+  const [count, y] = [await cards(page).count(), await page.evaluate(() => window.scrollY)];
+  await last.getByRole('link').click();
+  await expect(page).toHaveURL(/\/events\//);
+  await page.goBack();
+  await hydrated(page);
+  await expect(page.getByRole('searchbox', { name: 'Search events' })).toHaveValue('the');
+  await expect(cards(page)).toHaveCount(count);
+  await expect.poll(() => page.evaluate(() => window.scrollY)).toBeCloseTo(y, -1);
+});
+
+test('a search that gets no answer says so, and Enter tries again', { tag: '@with-javascript' }, async ({ page, allow }) => {
+  allow(/\?q=lamp/);
+  await page.goto('/');
+  await page.route('**/?q=lamp', (route) => route.abort(), { times: 1 });
+  await page.getByRole('searchbox', { name: 'Search events' }).fill('lamp');
+  await expect(page.getByText('The search did not answer. Press Enter to try again.')).toBeAttached();
+  await page.getByRole('searchbox', { name: 'Search events' }).press('Enter');
+  await expect(cards(page)).toHaveText([/The Lamplighter/]);
 });
 
 test('more events than fit on a page go on behind a link, each of them once', async ({ someone }) => {

@@ -95,13 +95,6 @@ fn hero(asked: &Asked, hold_minutes: i64) -> AnyView {
     } else {
         "held for you".to_owned()
     };
-    let lead = asked.is_everything().then(|| {
-        view! {
-            <p class="lead">
-                "What you choose is " {held} " while you pay. The price you see is the price you pay."
-            </p>
-        }
-    });
     let kept = asked
         .fields()
         .into_iter()
@@ -111,7 +104,9 @@ fn hero(asked: &Asked, hold_minutes: i64) -> AnyView {
     view! {
         <section class="hero">
             <h1 class="display hero-title">"Tonight could be the good one."</h1>
-            {lead}
+            <p class="lead">
+                "What you choose is " {held} " while you pay. The price you see is the price you pay."
+            </p>
             <form class="find" role="search" action="/" method="get">
                 <div class="search find-field">
                     {icon(Icon::Search)}

@@ -34,6 +34,12 @@ pub fn SearchField(
             QUIET,
         );
     };
+    // The form goes its own way: what is still on its way must not come between.
+    let sent = move |event: leptos::ev::KeyboardEvent| {
+        if event.key() == "Enter" {
+            turn.update_value(|turn| *turn += 1);
+        }
+    };
     view! {
         <input
             class="search-input"
@@ -45,8 +51,9 @@ pub fn SearchField(
             placeholder="Event, venue or city"
             aria-label="Search events"
             on:input=typed
+            on:keydown=sent
         />
-        <p class="sr-only" role="status">{move || heard.get()}</p>
+        <p class="sr-only" aria-live="polite">{move || heard.get()}</p>
     }
 }
 
