@@ -10,6 +10,7 @@ use crate::{
     context,
     error::AppError,
     events::{EventPage, HomePage},
+    help::HelpPage,
     orders::{OrderPage, OrdersPage},
     refunds::RefundPage,
     tickets::{SellPage, TicketsPage},
@@ -73,6 +74,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/signin") view=SignInPage ssr=SsrMode::Async/>
                     <Route path=path!("/forgot") view=ForgotPage ssr=SsrMode::Async/>
                     <Route path=path!("/reset") view=ResetPage ssr=SsrMode::Async/>
+                    <Route path=path!("/help") view=HelpPage ssr=SsrMode::Async/>
                     <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>
                     <Route path=path!("/account/delete") view=LeavePage ssr=SsrMode::Async/>
                 </Routes>
@@ -162,7 +164,7 @@ fn Footer() -> impl IntoView {
         <footer class="site-footer">
             <div class="wrap footer-row">
                 <p>"Every price is the whole price. Tickets are held for you while you pay."</p>
-                <p><a href="/api/docs">"API"</a></p>
+                <p class="row"><a href="/help">"Help"</a> <a href="/api/docs">"API"</a></p>
             </div>
         </footer>
     }

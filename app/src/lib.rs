@@ -11,6 +11,8 @@ pub mod app;
 pub mod context;
 pub mod error;
 pub mod events;
+#[cfg(feature = "ssr")]
+mod help;
 pub mod ids;
 pub mod money;
 pub mod orders;

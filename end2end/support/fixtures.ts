@@ -14,15 +14,20 @@ interface Fixtures {
   visitor: () => Promise<Person>;
   /** Pays the order that a page shows: by the card form, or without JavaScript by the demo cards. */
   payWith: (page: Page, card: Card) => Promise<void>;
-  /** Set by `test.use({ shortHold: true })`: the server whose holds end after seconds. */
-  shortHold: boolean;
+  /** Set by `test.use({ hold: 'short' })`: which of the servers, by how long it holds tickets. */
+  hold: 'usual' | 'short' | 'middling';
 }
 
 export const test = base.extend<Fixtures & { complaints: Complaints }>({
-  shortHold: [false, { option: true }],
+  hold: ['usual', { option: true }],
 
-  baseURL: async ({ shortHold }, use) => {
-    await use(shortHold ? process.env.STAGEDOOR_E2E_SHORT_HOLD_URL : process.env.STAGEDOOR_E2E_URL);
+  baseURL: async ({ hold }, use) => {
+    const urls = {
+      usual: process.env.STAGEDOOR_E2E_URL,
+      short: process.env.STAGEDOOR_E2E_SHORT_HOLD_URL,
+      middling: process.env.STAGEDOOR_E2E_MIDDLING_HOLD_URL,
+    };
+    await use(urls[hold]);
   },
 
   complaints: async ({ javaScriptEnabled }, use) => {

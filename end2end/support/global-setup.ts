@@ -1,23 +1,30 @@
-// Two servers for the whole run: the usual one, and one whose holds are short enough to watch them
-// end. Their addresses, and where the first one's mails are, reach the tests through the environment.
-import { startServer } from './server.ts';
+// Three servers for the whole run: the usual one, one whose holds are short enough to watch them
+// end, and one whose holds leave time to ask for more. Their addresses, and where the first one's
+// mails are, reach the tests through the environment.
+import { startServer, type Server } from './server.ts';
 
-/** How long the second server holds tickets. */
+/** How long each server holds tickets. */
 export const SHORT_HOLD_SECONDS = 6;
+export const MIDDLING_HOLD_SECONDS = 24;
 
 export default async function globalSetup(): Promise<() => Promise<void>> {
-  const usual = await startServer('usual');
-  const shortHold = await startServer('short-hold', {
-    STAGEDOOR_HOLD_SECONDS: String(SHORT_HOLD_SECONDS),
-    STAGEDOOR_HOLD_GRACE_SECONDS: '2',
-  }).catch(async (error) => {
-    await usual.stop();
-    throw error;
-  });
-  process.env.STAGEDOOR_E2E_URL = usual.url;
-  process.env.STAGEDOOR_E2E_MAIL = usual.mail;
-  process.env.STAGEDOOR_E2E_SHORT_HOLD_URL = shortHold.url;
-  return async () => {
-    await Promise.all([usual.stop(), shortHold.stop()]);
+  const running: Server[] = [];
+  const stop = async () => void (await Promise.all(running.map((server) => server.stop())));
+  const start = async (name: string, holdSeconds?: number) => {
+    const settings: Record<string, string> = holdSeconds ? { STAGEDOOR_HOLD_SECONDS: String(holdSeconds), STAGEDOOR_HOLD_GRACE_SECONDS: '2' } : {};
+    const server = await startServer(name, settings);
+    running.push(server);
+    return server;
   };
+  try {
+    const usual = await start('usual');
+    process.env.STAGEDOOR_E2E_URL = usual.url;
+    process.env.STAGEDOOR_E2E_MAIL = usual.mail;
+    process.env.STAGEDOOR_E2E_SHORT_HOLD_URL = (await start('short-hold', SHORT_HOLD_SECONDS)).url;
+    process.env.STAGEDOOR_E2E_MIDDLING_HOLD_URL = (await start('middling-hold', MIDDLING_HOLD_SECONDS)).url;
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return stop;
 }

@@ -34,7 +34,7 @@ test('no page has to be scrolled sideways on a small phone', async ({ someone, v
 });
 
 test.describe('where holds end soon', () => {
-  test.use({ shortHold: true });
+  test.use({ hold: 'short' });
 
   test(`axe finds nothing wrong with ${EXPIRED.name}, in light and in dark`, { tag: '@with-javascript' }, async ({ someone, visitor, allow }) => {
     await expectNothingWrong(await EXPIRED.open({ someone, visitor, allow }));

@@ -6,7 +6,7 @@ import { SHORT_HOLD_SECONDS } from '../support/global-setup.ts';
 import { CARDS, alert, expectPaid, expectTheBankToAsk, secondsLeft } from '../support/paying.ts';
 import type { Order, Person } from '../support/people.ts';
 
-test.use({ shortHold: true });
+test.use({ hold: 'short' });
 
 /** Longer than a hold and its grace. */
 const UNTIL_THE_END = { timeout: 20_000 };
@@ -125,4 +125,12 @@ test('a page whose clock has ended asks the server calmly how the order stands',
   await expect(ranOut(page)).toBeVisible(UNTIL_THE_END);
   const pauses = loads.slice(1).map((load, before) => load - loads[before]!);
   expect(pauses.filter((pause) => pause < 900), 'pauses between loads, in ms').toEqual([]);
+});
+
+test('what ran out is reserved again with one press', async ({ someone, javaScriptEnabled }) => {
+  const { buyer } = await anOpenOrder(someone);
+  await seeTheEnd(buyer.page, javaScriptEnabled);
+  await buyer.page.getByRole('button', { name: 'Reserve 1 ticket again' }).click();
+  await expect(buyer.page.getByRole('timer')).toBeVisible();
+  await expect(buyer.page.getByRole('complementary', { name: 'What you are buying' })).toContainText('Stalls');
 });

@@ -129,9 +129,9 @@ pub async fn cancel(#[server(default)] order_id: String) -> Result<(), AppError>
     }
 }
 
-/// Takes the more time that there is to have.
+/// Takes the more time that there is to have. Returns the seconds that are left then.
 #[server(prefix = "/fn", endpoint = "orders/more_time")]
-pub async fn more_time(#[server(default)] order_id: String) -> Result<(), AppError> {
+pub async fn more_time(#[server(default)] order_id: String) -> Result<i64, AppError> {
     use crate::{context, orders::Orders};
     let orders = context::port::<dyn Orders>()?;
     let viewer = match context::require_viewer() {
@@ -142,10 +142,12 @@ pub async fn more_time(#[server(default)] order_id: String) -> Result<(), AppErr
         return context::refuse("order", AppError::NotFound, &[]);
     };
     match orders.more_time(&viewer, id).await {
-        Ok(_) => {
-            context::notice("You have more time. There is no more after this.");
-            context::redirect(&format!("/orders/{id}"));
-            Ok(())
+        Ok(order) => {
+            if context::posted_by_form() {
+                context::notice("You have more time. There is no more after this.");
+                context::redirect(&format!("/orders/{id}"));
+            }
+            Ok(order.seconds_left)
         }
         Err(error) => context::refuse("order", error, &[]),
     }

@@ -3,24 +3,32 @@
 use crate::ui::load_anew;
 use leptos::prelude::*;
 
-/// Below this many seconds the countdown looks urgent, and says so once to those who listen.
+/// Below this many seconds the countdown looks urgent.
 const URGENT_SECONDS: i64 = 60;
+
+/// Below this many seconds more time is offered, if there is more to have.
+const OFFER_MORE_SECONDS: i64 = 120;
 
 /// How long a page that was loaded after the end waits before it asks again.
 const ASK_AGAIN_SECONDS: f64 = 2.0;
 
 /// The time that is left to pay, by the server's clock: it starts from the seconds that the server
-/// saw left when it answered, not from this device's idea of the time. At its end the page asks
-/// the server how the order stands.
+/// saw left when it answered, not from this device's idea of the time. Near its end it offers more,
+/// if there is more to have; at its end the page asks the server how the order stands.
 #[island]
 pub fn Countdown(
     /// Seconds left when the server rendered this.
     seconds_left: i64,
     /// Seconds that the whole hold lasts, for the bar.
     of: i64,
+    /// Seconds that can be had once more; 0 if none.
+    more_seconds: i64,
+    /// Whose time it is.
+    order_id: String,
 ) -> impl IntoView {
     let (left, set_left) = signal(seconds_left);
-    Effect::new(move || run(seconds_left, set_left));
+    let ends_at = StoredValue::new(0.0);
+    Effect::new(move || run(seconds_left, ends_at, set_left));
     let clock = move || countdown_text(left.get());
     let urgent = move || left.get() <= URGENT_SECONDS;
     view! {
@@ -30,10 +38,81 @@ pub fn Countdown(
                 <strong class="countdown-clock" role="timer">{clock}</strong>
             </p>
             <progress class="countdown-bar" max=of prop:value=move || left.get() value=seconds_left aria-hidden="true"></progress>
-            <p class="sr-only" aria-live="polite">
-                {move || urgent().then_some("Less than a minute is left to pay.")}
-            </p>
+            <p class="sr-only" aria-live="polite">{move || said(left.get())}</p>
         </div>
+        {(more_seconds > 0).then(|| more_time(order_id, more_seconds, left, ends_at))}
+    }
+}
+
+/// What who listens hears of the time: three times at most in a whole hold, and nothing of seconds.
+fn said(left: i64) -> &'static str {
+    match left {
+        ..=URGENT_SECONDS => "Less than a minute is left to pay.",
+        ..=120 => "Two minutes are left to pay.",
+        ..=300 => "Five minutes are left to pay.",
+        _ => "",
+    }
+}
+
+/// The offer of more time. It does not take the keyboard from whoever is typing a card's number.
+fn more_time(
+    order_id: String,
+    more_seconds: i64,
+    left: ReadSignal<i64>,
+    ends_at: StoredValue<f64>,
+) -> impl IntoView {
+    let (had, set_had) = signal(false);
+    let (busy, set_busy) = signal(false);
+    let (problem, set_problem) = signal(None::<String>);
+    let offer_at = more_seconds.min(OFFER_MORE_SECONDS);
+    let offered = move || !had.get() && (1..=offer_at).contains(&left.get());
+    let order = StoredValue::new(order_id.clone());
+    let take = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        if busy.get_untracked() {
+            return;
+        }
+        set_busy.set(true);
+        leptos::task::spawn_local(async move {
+            match super::api::more_time(order.get_value()).await {
+                Ok(seconds) => {
+                    ends_at.set_value(now() + to_f64(seconds));
+                    set_had.set(true);
+                }
+                Err(error) => set_problem.set(Some(error.to_string())),
+            }
+            set_busy.set(false);
+        });
+    };
+    let how_much = in_minutes(more_seconds);
+    view! {
+        <div
+            class="more-time panel"
+            role="dialog"
+            aria-labelledby="more-time"
+            class:hidden=move || !offered()
+        >
+            <p class="title" id="more-time">"Do you need longer?"</p>
+            <p>{format!("You can have {how_much} more, once. Your card's details stay as they are.")}</p>
+            <form method="post" action="/fn/orders/more_time" on:submit=take>
+                <input type="hidden" name="order_id" value=order_id/>
+                <button class="button" type="submit" disabled=move || busy.get()>"More time"</button>
+            </form>
+            <p class="error" role="alert">{move || problem.get()}</p>
+        </div>
+        <p class="sr-only" aria-live="polite">
+            {move || had.get().then(|| format!("You have {how_much} more."))}
+        </p>
+    }
+}
+
+/// `5 minutes`; seconds where it is no minute.
+pub fn in_minutes(seconds: i64) -> String {
+    match (seconds / 60, seconds) {
+        (0, 1) => "1 second".to_owned(),
+        (0, seconds) => format!("{seconds} seconds"),
+        (1, _) => "1 minute".to_owned(),
+        (minutes, _) => format!("{minutes} minutes"),
     }
 }
 
@@ -44,20 +123,21 @@ pub fn countdown_text(seconds: i64) -> String {
 }
 
 /// Ticks until the end, then asks the server.
-fn run(seconds_left: i64, set_left: WriteSignal<i64>) {
-    let ends_at = seconds_since_answer_began().map(|since| now() - since + to_f64(seconds_left));
-    let ends_at = ends_at.unwrap_or_else(|| now() + to_f64(seconds_left));
+fn run(seconds_left: i64, ends_at: StoredValue<f64>, set_left: WriteSignal<i64>) {
+    let end = seconds_since_answer_began().map(|since| now() - since + to_f64(seconds_left));
+    ends_at.set_value(end.unwrap_or_else(|| now() + to_f64(seconds_left)));
     // A payment that began in time has a grace: until that is over the page is asked for calmly.
-    let ask_at = if ends_at > now() {
-        ends_at
+    let not_before = if ends_at.get_value() > now() {
+        0.0
     } else {
         now() + ASK_AGAIN_SECONDS
     };
     let asked = StoredValue::new(false);
     let tick = move || {
-        set_left.set(to_i64((ends_at - now()).ceil()));
+        let end = ends_at.get_value();
+        set_left.set(to_i64((end - now()).ceil()));
         // Once: on a slow line the next page takes longer than the next tick.
-        if now() >= ask_at && !asked.get_value() && !is_being_paid() {
+        if now() >= end.max(not_before) && !asked.get_value() && !is_being_paid() {
             asked.set_value(true);
             load_anew();
         }

@@ -15,6 +15,8 @@ mod port;
 #[cfg(feature = "ssr")]
 mod timeline;
 
+#[cfg(feature = "ssr")]
+pub use islands::in_minutes;
 pub use islands::{Countdown, Wait, countdown_text};
 #[cfg(feature = "ssr")]
 pub use pages::{OrderPage, OrdersPage, being_paid};

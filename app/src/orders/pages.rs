@@ -2,6 +2,7 @@
 
 use super::{
     Countdown, Moment, Order, OrderQuery, OrderStatus, Orders, Wait, api,
+    islands::in_minutes,
     paid::{charged_in_vain, paid, what_remains},
     timeline::timeline,
 };
@@ -13,7 +14,9 @@ use crate::{
     ids::OrderId,
     payments::{Payment, PaymentStatus, Payments, to_pay},
     refunds::{Refund, Refunds},
-    ui::{Form, Icon, flash_message, hidden, icon, page_for, post_to, poster, problem_at_top},
+    ui::{
+        Form, Icon, flash_message, hidden, icon, page_for, post_to, poster, problem_at_top, steps,
+    },
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -165,6 +168,7 @@ pub fn OrderPage() -> impl IntoView {
         let flash = context::take_flash();
         let payment = found.payment.take();
         let state = state(&found, payment, &viewer, flash.as_ref())?;
+        let step = step(&found.order);
         let Found { order, event, .. } = &found;
         Ok(view! {
             <Title text=format!("Order: {}", event.title)/>
@@ -172,12 +176,22 @@ pub fn OrderPage() -> impl IntoView {
             <div class=if order.is_open() { "order order-open" } else { "order order-done" }>
                 {summary(order, event, &found.refunds)}
                 <div class="order-main stack">
+                    {steps(&["Choose", "Pay", "Tickets"], step)}
                     {state} {timeline(order, event, &found.moments)}
                 </div>
             </div>
         }
         .into_any())
     })
+}
+
+/// How far the buyer has come: 1 while they pay, 2 once the tickets are theirs.
+fn step(order: &Order) -> Option<usize> {
+    match order.status {
+        OrderStatus::Created | OrderStatus::AwaitingPayment => Some(1),
+        OrderStatus::Complete => Some(2),
+        OrderStatus::Expired | OrderStatus::Cancelled | OrderStatus::Refunded => None,
+    }
 }
 
 /// How the order stands, and what can be done about it.
@@ -203,7 +217,7 @@ fn state(
         OrderStatus::Created | OrderStatus::AwaitingPayment
             if order.seconds_left == 0 && !under_way =>
         {
-            ran_out(event, refunds)
+            ran_out(found, flash)
         }
         OrderStatus::Created | OrderStatus::AwaitingPayment => {
             let pay = to_pay(order, payment, flash)?;
@@ -212,13 +226,13 @@ fn state(
         OrderStatus::Complete | OrderStatus::Refunded => {
             paid(order, event, refunds, &viewer.user.name)
         }
-        OrderStatus::Expired => ran_out(event, refunds),
+        OrderStatus::Expired => ran_out(found, flash),
         OrderStatus::Cancelled => {
             let text = format!(
                 "The tickets went back on sale. {}",
                 charged_in_vain(refunds)
             );
-            over(event, "This order was cancelled", text)
+            over(found, "This order was cancelled", text, flash)
         }
     })
 }
@@ -257,6 +271,12 @@ fn summary(order: &Order, event: &Event, refunds: &[Refund]) -> impl IntoView + 
                 }
                 .into_any(),
             }}
+            {order.is_open().then(|| view! {
+                <p class="quiet">
+                    "If a seller cannot keep their word, your money goes back to your card. "
+                    <a href="/help#refunds">"How refunds work"</a>
+                </p>
+            })}
         </aside>
     }
 }
@@ -273,10 +293,19 @@ fn open(
     // While money is being taken the order cannot lapse, so no clock runs.
     let taking = payment == Some(PaymentStatus::Processing);
     let countdown = (!taking).then(|| {
+        let nearly_over = order
+            .can_take_more_time()
+            .then(|| more_time_without_script(order));
         view! {
-            <Countdown seconds_left=order.seconds_left of=of/>
+            <Countdown
+                seconds_left=order.seconds_left
+                of=of
+                more_seconds=order.more_time_seconds
+                order_id=order.id.to_string()
+            />
             <noscript>
                 <p class="quiet">"Load the page again to see how much time is left."</p>
+                {nearly_over}
             </noscript>
         }
     });
@@ -292,18 +321,57 @@ fn open(
     Ok(view! { {countdown} {pay} {cancel} }.into_any())
 }
 
-fn ran_out(event: &Event, refunds: &[Refund]) -> AnyView {
-    let text = format!("The tickets go back on sale. {}", charged_in_vain(refunds));
-    over(event, "The time to pay ran out", text)
+/// In the last part of the hold; the countdown offers it where there is JavaScript.
+fn more_time_without_script(order: &Order) -> impl IntoView + use<> {
+    let more = in_minutes(order.more_time_seconds);
+    post_to::<api::MoreTime>(
+        "row",
+        view! {
+            {hidden("order_id", order.id.to_string())}
+            <button class="button button-quiet" type="submit">
+                {format!("Take {more} more, once")}
+            </button>
+        },
+    )
 }
 
-fn over(event: &Event, title: &'static str, text: String) -> AnyView {
+fn ran_out(found: &Found, flash: Option<&context::Flash>) -> AnyView {
+    let charged = charged_in_vain(&found.refunds);
+    let text = format!("The tickets went back on sale. {charged}");
+    over(found, "The time to pay ran out", text, flash)
+}
+
+/// Nothing is lost but the time: one press reserves the same once more, if it is still there.
+fn over(
+    found: &Found,
+    title: &'static str,
+    text: String,
+    flash: Option<&context::Flash>,
+) -> AnyView {
+    let Found { order, event, .. } = found;
+    let form = Form::new("again", flash);
+    let again = (event.starts_at > context::now()).then(|| {
+        post_to::<api::ReserveAgain>(
+            "",
+            view! {
+                {problem_at_top(&form)}
+                {hidden("order_id", order.id.to_string())}
+                {hidden("attempt", context::new_attempt())}
+                <button class="button" type="submit">
+                    {format!("Reserve {} again", count(order.tickets.len()))}
+                </button>
+            },
+        )
+    });
     view! {
         <div class="panel stack" role="status">
             <h2 class="title">{title}</h2>
             <p>{text}</p>
+            {again}
             <p class="row">
-                <a class="button" href=format!("/events/{}", event.id)>"See what is still there"</a>
+                <a class="button button-quiet" href=format!("/events/{}", event.id)>
+                    "See what is still there"
+                </a>
                 <a class="button button-quiet" href="/">"See what else is on"</a>
             </p>
         </div>

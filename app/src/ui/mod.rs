@@ -10,6 +10,8 @@ mod page;
 #[cfg(feature = "ssr")]
 mod poster;
 mod reveal;
+#[cfg(feature = "ssr")]
+mod steps;
 mod theme;
 
 #[cfg(feature = "ssr")]
@@ -25,4 +27,6 @@ pub use page::{page, page_for, problem};
 #[cfg(feature = "ssr")]
 pub use poster::poster;
 pub use reveal::ShowPassword;
+#[cfg(feature = "ssr")]
+pub use steps::steps;
 pub use theme::ThemeSwitch;

@@ -33,7 +33,7 @@ on_both_engines! {
         for (of, fields) in [
             (&event, "id title category description venue city country startsAt timeZone currency ticketsAvailable priceFromMinor version"),
             (&ticket, "id eventId sellerId section row seat label priceMinor faceValueMinor currency status reservedSecondsLeft version"),
-            (&order, "id status expiresAt secondsLeft totalMinor currency tickets paymentId version"),
+            (&order, "id status expiresAt secondsLeft moreTimeSeconds totalMinor currency tickets paymentId version"),
             (&payment, "id orderId stripeId status amountMinor currency clientSecret"),
         ] {
             let mut promised: Vec<&str> = fields.split(' ').collect();
