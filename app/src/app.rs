@@ -24,6 +24,9 @@ use leptos_router::{
     path,
 };
 
+/// Which pages a browser may ask for ahead of time.
+const PREFETCH: &str = r#"{"prefetch":[{"where":{"or":[{"href_matches":"/"},{"href_matches":"/events/*"}]},"eagerness":"conservative"}]}"#;
+
 /// The document.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     view! {
@@ -41,6 +44,8 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <link rel="stylesheet" href="/pkg/stagedoor.css"/>
                 <AutoReload options=options.clone()/>
                 <HydrationScripts options islands=true/>
+                // Only once a link is pressed: what is for sale changes by the second.
+                <script type="speculationrules" nonce=leptos::nonce::use_nonce() inner_html=PREFETCH></script>
                 <MetaTags/>
             </head>
             <body>

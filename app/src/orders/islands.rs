@@ -87,7 +87,7 @@ fn more_time(
     let how_much = in_minutes(more_seconds);
     view! {
         <div
-            class="more-time panel"
+            class="more-time needs-script panel"
             role="dialog"
             aria-labelledby="more-time"
             class:hidden=move || !offered()
