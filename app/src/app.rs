@@ -12,6 +12,7 @@ use crate::{
     events::{EventPage, HomePage},
     help::HelpPage,
     orders::{OrderPage, OrdersPage},
+    passes::PrintPage,
     refunds::RefundPage,
     tickets::{SellPage, TicketsPage},
     ui::{Icon, ThemeSwitch, icon, post_to, problem},
@@ -73,6 +74,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/sell") view=SellPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders") view=OrdersPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id") view=OrderPage ssr=SsrMode::Async/>
+                    <Route path=path!("/orders/:id/tickets") view=PrintPage ssr=SsrMode::Async/>
                     <Route path=path!("/tickets") view=TicketsPage ssr=SsrMode::Async/>
                     <Route path=path!("/tickets/:id/refund") view=RefundPage ssr=SsrMode::Async/>
                     <Route path=path!("/signup") view=SignUpPage ssr=SsrMode::Async/>

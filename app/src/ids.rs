@@ -15,6 +15,14 @@ macro_rules! id {
         #[serde(transparent)]
         pub struct $name(pub Uuid);
 
+        impl $name {
+            /// Its end, which is the part that differs, for people to read out: `7F3A-92C1`.
+            pub fn code(self) -> String {
+                let end = self.0.as_u128() & 0xffff_ffff;
+                format!("{:04X}-{:04X}", end >> 16, end & 0xffff)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.hyphenated().fmt(f)

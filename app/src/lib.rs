@@ -16,6 +16,8 @@ mod help;
 pub mod ids;
 pub mod money;
 pub mod orders;
+#[cfg(feature = "ssr")]
+pub mod passes;
 pub mod payments;
 pub mod refunds;
 pub mod tickets;

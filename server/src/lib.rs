@@ -23,6 +23,7 @@ pub mod limits;
 pub mod mail;
 pub mod orders;
 pub mod outbox;
+pub mod passes;
 pub mod payments;
 pub mod refunds;
 pub mod request;

@@ -183,6 +183,7 @@ fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.tickets));
     provide_context(Arc::clone(&pages.api.orders));
     provide_context(Arc::clone(&pages.api.payments));
+    provide_context(Arc::clone(&pages.api.passes));
     provide_context(Arc::clone(&pages.api.refunds));
     provide_context(Arc::clone(&pages.site));
     provide_context(Arc::clone(&pages.clock));

@@ -12,6 +12,7 @@ use crate::{
     mail::{Letterhead, Mailer, Transport},
     orders::{Holds, OrdersService},
     outbox::Live,
+    passes::PassesService,
     payments::{Engine, Gateway, PaymentsService, Reconciler, WebhookSecrets, Webhooks},
     refunds::RefundsService,
     rest::{Api, idempotency::Kept},
@@ -74,6 +75,7 @@ pub struct Shop {
     pub reconciler: Reconciler,
     /// Tells browsers what happens.
     pub live: Arc<Live>,
+    passes: PassesService,
     payments: PaymentsService,
     refunds: RefundsService,
     webhooks: Webhooks,
@@ -122,6 +124,7 @@ impl Shop {
             )?,
             events: EventsService::new(db.clone(), clock.clone()),
             tickets: TicketsService::new(db.clone(), clock.clone()),
+            passes: PassesService::new(db.clone(), clock.clone(), parts.public_url.clone()),
             payments: PaymentsService::new(
                 db.clone(),
                 clock.clone(),
@@ -161,6 +164,7 @@ impl Shop {
             tickets: Arc::new(self.tickets.clone()),
             orders: Arc::new(self.orders.clone()),
             payments: Arc::new(self.payments.clone()),
+            passes: Arc::new(self.passes.clone()),
             refunds: Arc::new(self.refunds.clone()),
             live: self.live.clone(),
             webhooks: Arc::new(self.webhooks.clone()),

@@ -69,6 +69,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261124000006 "refunds_and_books",
     20261124000007 "strays",
     20261124000008 "finding" and_by_engine,
+    20261124000010 "passes",
     20261124000011 "account_care",
     20261124000012 "more_time",
 ];

@@ -10,6 +10,7 @@ use app::{
     error::AppError,
     events::Events,
     orders::Orders,
+    passes::Passes,
     payments::Payments,
     refunds::Refunds,
     tickets::Tickets,
@@ -50,6 +51,8 @@ pub struct Api {
     pub orders: Arc<dyn Orders>,
     /// Paying.
     pub payments: Arc<dyn Payments>,
+    /// Letting in.
+    pub passes: Arc<dyn Passes>,
     /// Paying back.
     pub refunds: Arc<dyn Refunds>,
     /// What happens to tickets, as it happens.
@@ -74,6 +77,7 @@ pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(crate::events::rest::routes())
         .merge(crate::tickets::rest::routes())
         .merge(crate::orders::rest::routes())
+        .merge(crate::passes::rest::routes())
         .merge(crate::payments::rest::routes())
         .merge(crate::refunds::rest::routes())
         .split_for_parts()

@@ -1,0 +1,91 @@
+//! `/orders/:id/tickets`: an order's tickets, one a page, large enough for a scanner; and the code
+//! itself, wherever it is shown.
+
+use super::{Pass, Passes, Qr};
+use crate::{
+    context,
+    error::AppError,
+    events::{Event, Events, when_in_full},
+    ids::OrderId,
+    orders::Orders,
+    ui::page_for,
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_params_map;
+
+/// A code, black on white in either light. `label` says to whoever does not see it what it is.
+pub fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {
+    let side = qr.side;
+    view! {
+        <svg
+            class="qr"
+            viewBox=format!("0 0 {side} {side}")
+            role="img"
+            aria-label=label
+            shape-rendering="crispEdges"
+        >
+            <rect width=side height=side fill="#fff"></rect>
+            <path d=qr.path.clone() fill="#000"></path>
+        </svg>
+    }
+}
+
+/// The tickets of one's own order that are still one's own.
+#[component]
+pub fn PrintPage() -> impl IntoView {
+    let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
+    page_for(|viewer| async move {
+        let id: OrderId = id.parse().map_err(|_| AppError::NotFound)?;
+        let (orders, passes) = (
+            context::port::<dyn Orders>()?,
+            context::port::<dyn Passes>()?,
+        );
+        let events = context::port::<dyn Events>()?;
+        let order = orders.get(&viewer, id).await?;
+        let passes = passes.of_order(&viewer, id).await?;
+        let event = order.event_id().ok_or(AppError::NotFound)?;
+        if passes.is_empty() {
+            return Err(AppError::NotFound);
+        }
+        let event = events.get(event).await?;
+        let sheets = passes
+            .iter()
+            .map(|pass| sheet(pass, &event, &viewer.user.name))
+            .collect_view();
+        Ok(view! {
+            <Title text=format!("Tickets: {}", event.title)/>
+            <h1 class="sr-only">{format!("Your tickets for {}", event.title)}</h1>
+            <p class="row no-print">
+                <a class="button button-quiet" href=format!("/orders/{id}")>"Back to the order"</a>
+                <a class="button button-quiet" href=format!("/orders/{id}/tickets.pdf") download="tickets.pdf">
+                    "Download as PDF"
+                </a>
+            </p>
+            <ul class="sheets">{sheets}</ul>
+        }
+        .into_any())
+    })
+}
+
+fn sheet(pass: &Pass, event: &Event, holder: &str) -> impl IntoView + use<> {
+    let code = pass.ticket.code();
+    let fact = |name: &'static str, value: String| {
+        view! { <div><dt>{name}</dt> <dd>{value}</dd></div> }
+    };
+    view! {
+        <li class="sheet" id=format!("ticket-{}", pass.ticket)>
+            <h2 class="title">{event.title.clone()}</h2>
+            <p>{when_in_full(event.starts_at, &event.time_zone)}</p>
+            <p>{event.venue.clone()} ", " {event.city.clone()}</p>
+            {qr_code(&pass.qr, format!("QR code of the ticket {code}"))}
+            <p class="stub-number">{code}</p>
+            <dl class="sheet-facts">
+                {fact("Seat", pass.label.clone())}
+                {fact("Holder", holder.to_owned())}
+                {fact("Price", pass.price.to_string())}
+                {fact("Order", pass.order.code())}
+            </dl>
+        </li>
+    }
+}

@@ -1,0 +1,148 @@
+//! An order's event for a calendar: RFC 5545, one VEVENT. When an event ends is not known here, so
+//! two hours are assumed, and the entry says so.
+
+use super::Booklet;
+use app::events::when_in_full;
+use jiff::{SignedDuration, Timestamp};
+
+/// How long an event is assumed to last.
+const LASTS: SignedDuration = SignedDuration::from_hours(2);
+/// The most bytes of a line, its end left out.
+const LINE_BYTES: usize = 75;
+
+/// The calendar's file. `now` is when it was made; `public_url` is where the shop is.
+pub fn calendar(booklet: &Booklet, public_url: &str, now: Timestamp) -> String {
+    let event = &booklet.event;
+    let host = public_url
+        .split_once("://")
+        .map_or(public_url, |(_, host)| host);
+    let seats: Vec<&str> = booklet
+        .passes
+        .iter()
+        .map(|pass| pass.label.as_str())
+        .collect();
+    let begins = when_in_full(event.starts_at, &event.time_zone);
+    let page = format!("{public_url}/orders/{}", booklet.order);
+    let description = format!(
+        "Begins {begins}. The end is not known; two hours are assumed.\n\
+         Tickets: {}.\nOrder {}: {page}",
+        seats.join("; "),
+        booklet.order.code(),
+    );
+    let ends = event.starts_at.checked_add(LASTS);
+    let lines = [
+        "BEGIN:VCALENDAR".to_owned(),
+        "VERSION:2.0".to_owned(),
+        "PRODID:-//Stagedoor//Tickets//EN".to_owned(),
+        "CALSCALE:GREGORIAN".to_owned(),
+        "METHOD:PUBLISH".to_owned(),
+        "BEGIN:VEVENT".to_owned(),
+        format!("UID:order-{}@{host}", booklet.order),
+        format!("DTSTAMP:{}", utc(now)),
+        format!("DTSTART:{}", utc(event.starts_at)),
+        format!("DTEND:{}", utc(ends.unwrap_or(event.starts_at))),
+        format!("SEQUENCE:{}", event.version - 1),
+        format!("SUMMARY:{}", escaped(&event.title)),
+        format!(
+            "LOCATION:{}",
+            escaped(&format!("{}, {}", event.venue, event.city))
+        ),
+        format!("DESCRIPTION:{}", escaped(&description)),
+        format!("URL:{page}"),
+        "STATUS:CONFIRMED".to_owned(),
+        "END:VEVENT".to_owned(),
+        "END:VCALENDAR".to_owned(),
+    ];
+    lines.iter().map(|line| folded(line)).collect()
+}
+
+fn utc(moment: Timestamp) -> String {
+    moment.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// Text as a value: nothing in it ends a line or separates values.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | ';' | ',' => safe.extend(['\\', c]),
+            '\n' => safe.push_str("\\n"),
+            c if c.is_control() => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// A line of no more than 75 bytes, and what is left of it on lines that begin with a space. No
+/// character is cut in two.
+fn folded(line: &str) -> String {
+    let mut folded = String::with_capacity(line.len() + 8);
+    let mut bytes = 0;
+    for c in line.chars() {
+        if bytes + c.len_utf8() > LINE_BYTES {
+            folded.push_str("\r\n ");
+            bytes = 1;
+        }
+        folded.push(c);
+        bytes += c.len_utf8();
+    }
+    folded.push_str("\r\n");
+    folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::passes::booklet::tests::booklet;
+
+    #[test]
+    fn an_order_is_an_entry_in_a_calendar() {
+        let now = "2031-05-01T10:00:00Z".parse().unwrap();
+        let file = calendar(
+            &booklet("Strings; by candlelight, \\o/"),
+            "https://x.example",
+            now,
+        );
+        let unfolded = file.replace("\r\n ", "");
+        let lines: Vec<&str> = unfolded.split_terminator("\r\n").collect();
+        for line in [
+            "BEGIN:VCALENDAR",
+            "UID:order-00000000-0000-0000-0000-0000000000a9@x.example",
+            "DTSTAMP:20310501T100000Z",
+            "DTSTART:20311212T193000Z",
+            "DTEND:20311212T213000Z",
+            "SUMMARY:Strings\\; by candlelight\\, \\\\o/",
+            "LOCATION:Old Hall\\, Leeds",
+            "URL:https://x.example/orders/00000000-0000-0000-0000-0000000000a9",
+            "END:VCALENDAR",
+        ] {
+            assert!(lines.contains(&line), "{line}: {lines:?}");
+        }
+        let said = lines.iter().find(|line| line.starts_with("DESC")).unwrap();
+        assert!(said.contains("two hours are assumed.\\nTickets: Stalls\\, Row C"));
+    }
+
+    #[test]
+    fn no_line_is_longer_than_75_bytes_and_no_letter_is_cut() {
+        for letters in ["a", "ä", "日", "🎻"] {
+            for before in 0..4 {
+                let line = format!("{}{}", "x".repeat(before), letters.repeat(120));
+                let folded = folded(&line);
+                assert!(folded.split("\r\n").all(|part| part.len() <= LINE_BYTES));
+                assert_eq!(folded.replace("\r\n ", ""), format!("{line}\r\n"));
+            }
+        }
+        assert_eq!(folded("short"), "short\r\n");
+    }
+
+    #[test]
+    fn a_title_cannot_add_lines() {
+        let file = calendar(
+            &booklet("x\r\nATTENDEE:mailto:a@b.example"),
+            "https://x.example",
+            Timestamp::UNIX_EPOCH,
+        );
+        assert!(!file.contains("\nATTENDEE"), "{file}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Which key signs. There is one, made when it is first needed, and all processes share it: the
+//! database decides who was first.
+
+use super::{
+    pass::Signer,
+    store::{self, KeyRow},
+};
+use crate::{
+    db::Db,
+    fault::{Fault, FaultResult},
+};
+use app::passes::{PassKey, PassKeys};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+
+/// The key that signs. Errors: the database or the system's randomness fails, or what is stored is
+/// no key.
+pub async fn signer(db: &Db, now_micros: i64) -> FaultResult<Signer> {
+    let key = match store::key_signing(db.reads()).await? {
+        Some(key) => key,
+        None => {
+            make(db, now_micros).await?;
+            let made = store::key_signing(db.reads()).await?;
+            made.ok_or_else(|| Fault::unexpected("no key signs passes", "just written"))?
+        }
+    };
+    let pkcs8 = BASE64.decode(key);
+    let pkcs8 = pkcs8.map_err(|error| Fault::unexpected("a stored key is not base64", error))?;
+    Signer::new(&pkcs8).map_err(|error| Fault::unexpected("no pass can be signed", error))
+}
+
+async fn make(db: &Db, now_micros: i64) -> FaultResult<()> {
+    let pkcs8 = Signer::generate()
+        .map_err(|error| Fault::unexpected("no key for passes was made", error))?;
+    let signer = Signer::new(&pkcs8)
+        .map_err(|error| Fault::unexpected("no key for passes was made", error))?;
+    let key = KeyRow {
+        id: signer.id().text(),
+        public: BASE64.encode(signer.public()),
+        private: BASE64.encode(&pkcs8),
+    };
+    tracing::info!(key = key.id, "made the key that signs passes");
+    db.write(move |conn| {
+        Box::pin(async move { Ok(store::key_insert(conn, key, now_micros).await?) })
+    })
+    .await
+}
+
+/// The public halves of all keys; one is made first if there is none. Errors: as [`signer`].
+pub async fn public(db: &Db, now_micros: i64) -> FaultResult<PassKeys> {
+    signer(db, now_micros).await?;
+    let keys = store::keys_public(db.reads()).await?.into_iter();
+    let keys = keys.map(|(kid, x)| PassKey {
+        kty: "OKP",
+        crv: "Ed25519",
+        alg: "EdDSA",
+        usage: "sig",
+        kid,
+        x,
+    });
+    Ok(PassKeys {
+        keys: keys.collect(),
+    })
+}

@@ -1,0 +1,24 @@
+//! Passes: what lets the holder of a bought ticket in.
+//!
+//! Owns the table `pass_keys`, and no pass: the same ticket and key always make the same pass, so
+//! none is kept. A pass says what is signed in it and no more; whether its ticket is still its
+//! holder's, the order's lines say.
+//!
+//! `pass.rs` is the text and its signature, `keys.rs` whose signature it is, `booklet.rs` all that is
+//! said of an order's tickets on paper, which `pdf.rs` and `calendar.rs` write.
+
+mod booklet;
+mod calendar;
+mod keys;
+mod pass;
+mod pdf;
+mod qr;
+pub mod rest;
+mod service;
+mod store;
+mod typeset;
+
+pub use booklet::Booklet;
+pub use calendar::calendar;
+pub use pdf::pdf;
+pub use service::PassesService;

@@ -1,0 +1,238 @@
+//! A pass as text: `SD1.` and, in base64url, 56 bytes of who and what, then their signature. The
+//! format is a promise to whoever checks passes away from here: docs/passes.md describes it.
+
+use app::ids::{EventId, OrderId, TicketId};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use ring::{
+    rand::SystemRandom,
+    signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
+};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// What every pass of this format begins with.
+const FORMAT: &str = "SD1";
+/// Key, ticket, event, order, version.
+const PAYLOAD_BYTES: usize = 4 + 16 + 16 + 16 + 4;
+
+/// Names a key: the start of its public half's SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyId([u8; 4]);
+
+impl KeyId {
+    fn of(public: &[u8]) -> Self {
+        let digest = Sha256::digest(public);
+        Self([digest[0], digest[1], digest[2], digest[3]])
+    }
+
+    /// In hex.
+    pub fn text(self) -> String {
+        format!("{:08x}", u32::from_be_bytes(self.0))
+    }
+}
+
+/// What a pass says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claims {
+    /// The ticket.
+    pub ticket: TicketId,
+    /// The event that it admits to.
+    pub event: EventId,
+    /// The order that bought it.
+    pub order: OrderId,
+    /// The ticket's version: of two passes for a ticket, the higher is the newer.
+    pub version: u32,
+}
+
+/// Signs passes. It does not show itself, so that no log has it.
+pub struct Signer {
+    pair: Ed25519KeyPair,
+}
+
+/// Why there is no signer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSigner {
+    /// The system gives no random numbers.
+    #[error("the system's randomness fails")]
+    Randomness,
+    /// What is stored is no key.
+    #[error("the stored key cannot be read")]
+    Unreadable,
+}
+
+impl Signer {
+    /// A new key, as it is to be stored.
+    pub fn generate() -> Result<Vec<u8>, NoSigner> {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
+        let document = document.map_err(|_| NoSigner::Randomness)?;
+        Ok(document.as_ref().to_vec())
+    }
+
+    /// A stored key.
+    pub fn new(pkcs8: &[u8]) -> Result<Self, NoSigner> {
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| NoSigner::Unreadable)?;
+        Ok(Self { pair })
+    }
+
+    /// Its public half.
+    pub fn public(&self) -> &[u8] {
+        self.pair.public_key().as_ref()
+    }
+
+    /// Its name.
+    pub fn id(&self) -> KeyId {
+        KeyId::of(self.public())
+    }
+
+    /// The pass that says this.
+    pub fn sign(&self, claims: &Claims) -> String {
+        let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
+        payload.extend_from_slice(&self.id().0);
+        for id in [claims.ticket.0, claims.event.0, claims.order.0] {
+            payload.extend_from_slice(id.as_bytes());
+        }
+        payload.extend_from_slice(&claims.version.to_be_bytes());
+        let signed = format!("{FORMAT}.{}", BASE64.encode(payload));
+        let signature = self.pair.sign(signed.as_bytes());
+        format!("{signed}.{}", BASE64.encode(signature))
+    }
+}
+
+/// A pass whose signature nobody has looked at yet.
+#[derive(Debug)]
+pub struct Unchecked<'a> {
+    /// The key that it says it was signed with.
+    pub key: KeyId,
+    claims: Claims,
+    signed: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> Unchecked<'a> {
+    /// Reads a pass. None: it is none of this format.
+    pub fn read(text: &'a str) -> Option<Self> {
+        let (signed, signature) = text.rsplit_once('.')?;
+        let payload = signed.strip_prefix(FORMAT)?.strip_prefix('.')?;
+        let payload = BASE64.decode(payload).ok()?;
+        let payload: [u8; PAYLOAD_BYTES] = payload.try_into().ok()?;
+        let (key, rest) = payload.split_first_chunk::<4>()?;
+        let (ids, version) = rest.split_last_chunk::<4>()?;
+        let mut ids = ids.chunks_exact(16).map(Uuid::from_slice);
+        let mut id = || ids.next()?.ok();
+        let claims = Claims {
+            ticket: TicketId(id()?),
+            event: EventId(id()?),
+            order: OrderId(id()?),
+            version: u32::from_be_bytes(*version),
+        };
+        Some(Self {
+            key: KeyId(*key),
+            claims,
+            signed,
+            signature: BASE64.decode(signature).ok()?,
+        })
+    }
+
+    /// What it says, if the key with this public half has signed it.
+    pub fn verify(&self, public: &[u8]) -> Option<Claims> {
+        let key = UnparsedPublicKey::new(&ED25519, public);
+        key.verify(self.signed.as_bytes(), &self.signature).ok()?;
+        Some(self.claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first test key of RFC 8032, in everybody's hands.
+    fn signer() -> Signer {
+        let seed: [u8; 32] = [
+            0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec,
+            0x2c, 0xc4, 0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03,
+            0x1c, 0xae, 0x7f, 0x60,
+        ];
+        Signer {
+            pair: Ed25519KeyPair::from_seed_unchecked(&seed).unwrap(),
+        }
+    }
+
+    fn claims() -> Claims {
+        let id = |last: u128| Uuid::from_u128(0x0193_5a3c_0000_7000_8000_0000_0000_0000 + last);
+        Claims {
+            ticket: TicketId(id(1)),
+            event: EventId(id(2)),
+            order: OrderId(id(3)),
+            version: 3,
+        }
+    }
+
+    #[test]
+    fn the_document_says_what_is_done() {
+        let document = include_str!("../../../docs/passes.md");
+        let signer = signer();
+        let pass = signer.sign(&claims());
+        let public = BASE64.encode(signer.public());
+        for said in [
+            pass.clone(),
+            public,
+            signer.id().text(),
+            claims().ticket.to_string(),
+            claims().event.to_string(),
+            claims().order.to_string(),
+        ] {
+            assert!(document.contains(&said), "docs/passes.md lacks {said}");
+        }
+        assert_eq!(pass.len(), 166);
+    }
+
+    #[test]
+    fn a_pass_says_what_was_signed() {
+        let signer = signer();
+        let pass = signer.sign(&claims());
+        let read = Unchecked::read(&pass).unwrap();
+        assert_eq!(read.key, signer.id());
+        assert_eq!(read.verify(signer.public()), Some(claims()));
+    }
+
+    #[test]
+    fn no_changed_letter_passes() {
+        let signer = signer();
+        let pass = signer.sign(&claims());
+        for position in 0..pass.len() {
+            for other in ["A", "B", "."] {
+                let mut changed = pass.clone();
+                changed.replace_range(position..=position, other);
+                if changed == pass {
+                    continue;
+                }
+                let verified = Unchecked::read(&changed)
+                    .and_then(|unchecked| unchecked.verify(signer.public()));
+                assert_eq!(verified, None, "{changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_key_is_no_key() {
+        let other = Signer::new(&Signer::generate().unwrap()).unwrap();
+        let pass = other.sign(&claims());
+        let read = Unchecked::read(&pass).unwrap();
+        assert_eq!(read.verify(signer().public()), None);
+        assert_eq!(read.verify(other.public()), Some(claims()));
+    }
+
+    #[test]
+    fn what_is_no_pass_is_not_read() {
+        for text in [
+            "",
+            "SD1",
+            "SD1..",
+            "SD2.AAAA.AAAA",
+            "SD1.AAAA.AAAA",
+            "SD1.ä.ä",
+        ] {
+            assert!(Unchecked::read(text).is_none(), "{text}");
+        }
+    }
+}
