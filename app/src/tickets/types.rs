@@ -61,6 +61,23 @@ impl Ticket {
     }
 }
 
+/// Section, row and seat as one line.
+pub fn label(section: Option<&str>, row: Option<&str>, seat: Option<&str>) -> String {
+    let parts: Vec<String> = [
+        section.map(str::to_owned),
+        row.map(|row| format!("Row {row}")),
+        seat.map(|seat| format!("Seat {seat}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if parts.is_empty() {
+        "General admission".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
 /// What listing one ticket takes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
@@ -219,4 +236,19 @@ pub struct OwnedTicket {
     pub event_place: String,
     /// When it begins, in the venue's zone, ready to read.
     pub event_when: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::label;
+
+    #[test]
+    fn a_label_says_what_is_known() {
+        assert_eq!(label(None, None, None), "General admission");
+        assert_eq!(
+            label(Some("Stalls"), Some("C"), Some("12")),
+            "Stalls, Row C, Seat 12"
+        );
+        assert_eq!(label(Some("Standing"), None, None), "Standing");
+    }
 }

@@ -2,13 +2,11 @@
 //! transaction.
 
 use super::{Kind, letters::Seat};
-use crate::{
-    db::{Conn, parse},
-    tickets::label,
-};
+use crate::db::{Conn, parse};
 use app::{
     ids::{OrderId, RefundId, UserId},
     money::{Currency, Money},
+    tickets::label,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 

@@ -11,5 +11,5 @@ mod rules;
 mod service;
 pub mod store;
 
-pub use row::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, label};
+pub use row::{COLUMNS, HELD_FOR_CAPTURE, TicketRow};
 pub use service::TicketsService;

@@ -8,7 +8,7 @@ use crate::{
 use app::{
     ids::{EventId, TicketId, UserId},
     money::Currency,
-    tickets::{Ticket, TicketStatus},
+    tickets::{Ticket, TicketStatus, label},
 };
 use sqlx::{Row, any::AnyRow};
 
@@ -119,37 +119,5 @@ impl TicketRow {
     /// The domain event that tells of this row as it is after a change.
     pub fn event(&self, kind: EventType, now_micros: i64) -> DomainEvent {
         DomainEvent::new(kind, self.id, self.version, &self.ticket(now_micros))
-    }
-}
-
-/// Section, row and seat as one line.
-pub fn label(section: Option<&str>, row: Option<&str>, seat: Option<&str>) -> String {
-    let parts: Vec<String> = [
-        section.map(str::to_owned),
-        row.map(|row| format!("Row {row}")),
-        seat.map(|seat| format!("Seat {seat}")),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if parts.is_empty() {
-        "General admission".to_owned()
-    } else {
-        parts.join(", ")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::label;
-
-    #[test]
-    fn a_label_says_what_is_known() {
-        assert_eq!(label(None, None, None), "General admission");
-        assert_eq!(
-            label(Some("Stalls"), Some("C"), Some("12")),
-            "Stalls, Row C, Seat 12"
-        );
-        assert_eq!(label(Some("Standing"), None, None), "Standing");
     }
 }
