@@ -14,6 +14,7 @@ use crate::{
     orders::{OrderPage, OrdersPage},
     passes::PrintPage,
     refunds::RefundPage,
+    selling::SellingPage,
     tickets::{SellPage, TicketsPage},
     ui::{Icon, ThemeSwitch, icon, post_to, problem},
 };
@@ -72,6 +73,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/") view=HomePage ssr=SsrMode::Async/>
                     <Route path=path!("/events/:id") view=EventPage ssr=SsrMode::Async/>
                     <Route path=path!("/sell") view=SellPage ssr=SsrMode::Async/>
+                    <Route path=path!("/selling") view=SellingPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders") view=OrdersPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id") view=OrderPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id/tickets") view=PrintPage ssr=SsrMode::Async/>

@@ -138,6 +138,14 @@ pub fn redirect(path: &str) {
     leptos_axum::redirect(path);
 }
 
+/// Sends the browser back to the page that the form was on; to `otherwise` if it does not say.
+pub fn redirect_back(otherwise: &str) {
+    match came_from() {
+        Some(path) => redirect(&path),
+        None => redirect(otherwise),
+    }
+}
+
 /// Sets the status of the page being rendered. Not for server functions called by forms: there
 /// the redirect's own status must stand.
 pub fn page_status(status: http::StatusCode) {
@@ -182,7 +190,7 @@ pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) 
         return Err(error);
     }
     if error == AppError::SignInRequired {
-        sign_in_first(&came_from());
+        sign_in_first(&came_from().unwrap_or_else(|| "/".to_owned()));
         return Ok(T::default());
     }
     set_flash(&Flash {
@@ -195,7 +203,7 @@ pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) 
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
     });
-    redirect(&came_from());
+    redirect_back("/");
     Ok(T::default())
 }
 
@@ -225,15 +233,12 @@ pub fn at_fields(error: AppError, names: &[(&str, &str)]) -> AppError {
     AppError::Invalid(fields.into_iter().map(rename).collect())
 }
 
-/// Path and query of the page that the request came from; `/` if it does not say.
-fn came_from() -> String {
-    use_context::<Parts>()
-        .and_then(|parts| {
-            let referer = parts.headers.get(REFERER)?.to_str().ok()?;
-            let uri: http::Uri = referer.parse().ok()?;
-            local_path(uri.path_and_query()?.as_str())
-        })
-        .unwrap_or_else(|| "/".to_owned())
+/// Path and query of the page that the request came from, if it says so.
+fn came_from() -> Option<String> {
+    let parts = use_context::<Parts>()?;
+    let referer = parts.headers.get(REFERER)?.to_str().ok()?;
+    let uri: http::Uri = referer.parse().ok()?;
+    local_path(uri.path_and_query()?.as_str())
 }
 
 /// `path`, if a browser would take it as a path of this site and nothing else.

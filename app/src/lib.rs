@@ -20,6 +20,7 @@ pub mod orders;
 pub mod passes;
 pub mod payments;
 pub mod refunds;
+pub mod selling;
 pub mod tickets;
 pub mod ui;
 

@@ -31,6 +31,7 @@ pub mod rest;
 pub mod robots;
 pub mod router;
 pub mod seed;
+pub mod selling;
 pub mod serve;
 pub mod session;
 pub mod state;

@@ -9,7 +9,7 @@ use crate::{
     health::{self, Health},
     rest::{self, Api, idempotency},
     robots::{self, Robots},
-    session,
+    selling, session,
     state::Shop,
 };
 use app::{
@@ -143,6 +143,7 @@ fn rest(api: Api, kept: idempotency::Kept) -> Router {
     routes
         .method_not_allowed_fallback(not_that_way)
         .layer(from_fn_with_state(kept, idempotency::once))
+        .merge(selling::rest::downloads())
         .with_state(api)
         .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", document))
         .route("/api/{*nowhere}", any(nowhere))
@@ -185,6 +186,7 @@ fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.payments));
     provide_context(Arc::clone(&pages.api.passes));
     provide_context(Arc::clone(&pages.api.refunds));
+    provide_context(Arc::clone(&pages.api.selling));
     provide_context(Arc::clone(&pages.site));
     provide_context(Arc::clone(&pages.clock));
     // The nonce that the response's header will name, in place of one of Leptos's own.

@@ -16,6 +16,7 @@ use crate::{
     payments::{Engine, Gateway, PaymentsService, Reconciler, WebhookSecrets, Webhooks},
     refunds::RefundsService,
     rest::{Api, idempotency::Kept},
+    selling::SellingService,
     session::{self, DbSessions, Sessions},
     tickets::TicketsService,
 };
@@ -78,6 +79,7 @@ pub struct Shop {
     passes: PassesService,
     payments: PaymentsService,
     refunds: RefundsService,
+    selling: SellingService,
     webhooks: Webhooks,
     workers: Workers,
     mailer: Option<Arc<Mailer>>,
@@ -135,6 +137,7 @@ impl Shop {
                 parts.public_url,
             ),
             refunds: RefundsService::new(db.clone(), clock.clone(), engine.clone()),
+            selling: SellingService::new(db.clone(), clock.clone()),
             webhooks: Webhooks::new(
                 db.clone(),
                 clock.clone(),
@@ -166,6 +169,7 @@ impl Shop {
             payments: Arc::new(self.payments.clone()),
             passes: Arc::new(self.passes.clone()),
             refunds: Arc::new(self.refunds.clone()),
+            selling: Arc::new(self.selling.clone()),
             live: self.live.clone(),
             webhooks: Arc::new(self.webhooks.clone()),
         }

@@ -31,7 +31,7 @@ pub async fn ask(#[server(default)] ticket_id: String) -> Result<(), AppError> {
         Ok(refund) => {
             let amount = refund.amount();
             context::notice(format!("{amount} is on its way back to the buyer."));
-            context::redirect("/tickets");
+            context::redirect("/selling");
             Ok(())
         }
         Err(error) => context::refuse("refund", error, &[]),

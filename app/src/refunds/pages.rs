@@ -70,7 +70,7 @@ fn confirm(form: &Form, ticket: &Ticket, before: Option<&TicketRefund>) -> AnyVi
             <p>"Once it is under way, it cannot be stopped."</p>
             <div class="row">
                 <button class="button" type="submit">{format!("Refund {price}")}</button>
-                <a class="button button-quiet" href="/tickets">"Back, without a refund"</a>
+                <a class="button button-quiet" href="/selling">"Back, without a refund"</a>
             </div>
         })}
     }
@@ -99,7 +99,7 @@ fn nothing_to_do(form: &Form, refund: Option<&TicketRefund>) -> AnyView {
         <div class="panel stack">
             {problem_at_top(form)}
             {told}
-            <p><a class="button button-quiet" href="/tickets">"Back to your tickets"</a></p>
+            <p><a class="button button-quiet" href="/selling">"Back to what you sell"</a></p>
         </div>
     }
     .into_any()

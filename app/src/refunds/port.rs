@@ -4,7 +4,7 @@ use super::{AskRefund, Owed, Refund, TicketRefund};
 use crate::{
     accounts::Viewer,
     error::AppResult,
-    ids::{OrderId, RefundId},
+    ids::{OrderId, RefundId, TicketId},
 };
 use async_trait::async_trait;
 
@@ -30,6 +30,13 @@ pub trait Refunds: Send + Sync {
 
     /// The refunds of tickets that the viewer sold, newest first; at most 200.
     async fn of_sold(&self, viewer: &Viewer) -> AppResult<Vec<TicketRefund>>;
+
+    /// The newest refund of each of these tickets that the viewer sells, if it has one.
+    async fn of_listings(
+        &self,
+        viewer: &Viewer,
+        tickets: &[TicketId],
+    ) -> AppResult<Vec<TicketRefund>>;
 
     /// What the viewer is owed for what they have sold and not refunded.
     async fn owed(&self, viewer: &Viewer) -> AppResult<Vec<Owed>>;

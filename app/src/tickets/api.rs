@@ -5,7 +5,8 @@ use leptos::server;
 
 /// What the API calls a field, and what the forms call it.
 #[cfg(feature = "ssr")]
-const NAMES: &[(&str, &str)] = &[("priceMinor", "price"), ("faceValueMinor", "face_value")];
+pub(crate) const NAMES: &[(&str, &str)] =
+    &[("priceMinor", "price"), ("faceValueMinor", "face_value")];
 
 /// Puts tickets on sale.
 #[server(prefix = "/fn", endpoint = "tickets/put_on_sale")]
@@ -67,7 +68,7 @@ pub async fn put_on_sale(
                 many => format!("Your {many} tickets are on sale."),
             };
             context::notice(words);
-            context::redirect("/tickets");
+            context::redirect(&format!("/sell?event={event_id}&step=done"));
             Ok(())
         }
         Err(error) => refuse(error),
@@ -75,13 +76,13 @@ pub async fn put_on_sale(
 }
 
 #[cfg(feature = "ssr")]
-fn given(text: &str) -> Option<String> {
+pub(crate) fn given(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// What a ticket can cost, as it is typed at `field`, in minor units.
 #[cfg(feature = "ssr")]
-fn price_in(
+pub(crate) fn price_in(
     currency: crate::money::Currency,
     field: &str,
     text: &str,
@@ -105,6 +106,17 @@ fn price_in(
     ))
 }
 
+/// How many, as it is typed; one where nothing is.
+#[cfg(feature = "ssr")]
+pub(crate) fn quantity_in(text: &str) -> Result<i64, crate::error::FieldError> {
+    match text.trim() {
+        "" => Ok(1),
+        text => text
+            .parse()
+            .map_err(|_| crate::error::FieldError::new("quantity", "Write a number, like 2.")),
+    }
+}
+
 /// Quantity, price and face value. Errors: every field that is no number.
 #[cfg(feature = "ssr")]
 fn read_amounts(
@@ -113,14 +125,8 @@ fn read_amounts(
     price: &str,
     face_value: &str,
 ) -> Result<(i64, i64, Option<i64>), AppError> {
-    use crate::error::FieldError;
-    let quantity = match quantity.trim() {
-        "" => Ok(1),
-        text => text
-            .parse()
-            .map_err(|_| FieldError::new("quantity", "Write a number, like 2.")),
-    };
     let amount = |field: &str, text: &str| price_in(currency, field, text);
+    let quantity = quantity_in(quantity);
     let price = amount("price", price);
     let face_value = given(face_value)
         .map(|text| amount("face_value", &text))
@@ -185,7 +191,7 @@ pub async fn edit(
     match tickets.edit(&viewer, id, request).await {
         Ok(ticket) => {
             context::notice(format!("{} is now {}.", ticket.label, ticket.price()));
-            context::redirect("/tickets");
+            context::redirect_back("/selling");
             Ok(())
         }
         Err(error) => refuse(error),
@@ -211,7 +217,7 @@ pub async fn withdraw(#[server(default)] ticket_id: String) -> Result<(), AppErr
     match tickets.withdraw(&viewer, id, None).await {
         Ok(()) => {
             context::notice("The ticket is off sale.");
-            context::redirect("/tickets");
+            context::redirect_back("/selling");
             Ok(())
         }
         Err(error) => context::refuse(&form, error, &[]),

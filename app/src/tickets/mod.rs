@@ -9,18 +9,26 @@ mod types;
 #[cfg(feature = "ssr")]
 mod for_sale;
 #[cfg(feature = "ssr")]
+mod listings;
+#[cfg(feature = "ssr")]
 mod pages;
 #[cfg(feature = "ssr")]
 mod port;
+#[cfg(feature = "ssr")]
+mod sell;
 #[cfg(feature = "ssr")]
 mod stub;
 
 #[cfg(feature = "ssr")]
 pub use for_sale::for_sale;
 #[cfg(feature = "ssr")]
-pub use pages::{SellPage, TicketsPage};
+pub use listings::listing;
+#[cfg(feature = "ssr")]
+pub use pages::TicketsPage;
 #[cfg(feature = "ssr")]
 pub use port::Tickets;
+#[cfg(feature = "ssr")]
+pub use sell::SellPage;
 #[cfg(feature = "ssr")]
 pub use stub::stub;
 pub use types::*;

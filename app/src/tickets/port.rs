@@ -27,8 +27,8 @@ pub trait Tickets: Send + Sync {
     /// most 200.
     async fn paid_back_to(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
 
-    /// Tickets that the viewer sells or has sold, newest first; at most 200.
-    async fn sold_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
+    /// Whether `put_on_sale` would take this, without doing it. Errors: the same.
+    async fn check(&self, viewer: &Viewer, request: &ListTicket, quantity: i64) -> AppResult<()>;
 
     /// Lists `quantity` tickets (one, if it carries row or seat), all or nothing.
     ///

@@ -72,6 +72,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261124000010 "passes",
     20261124000011 "account_care",
     20261124000012 "more_time",
+    20261124000013 "selling",
 ];
 
 fn migrator(engine: Engine) -> Migrator {

@@ -117,6 +117,7 @@ pub mod tests {
                 id: EventId(Uuid::from_u128(7)),
                 title: title.to_owned(),
                 description: String::new(),
+                category: app::events::Category::default(),
                 venue: "Old Hall".to_owned(),
                 city: "Leeds".to_owned(),
                 country: "GB".to_owned(),

@@ -1,13 +1,11 @@
 //! The SQL of passes. Functions that take a `Conn` run in the caller's transaction.
 
 use super::pass::Claims;
-use crate::{
-    db::{Conn, parse},
-    tickets::label,
-};
+use crate::db::{Conn, parse};
 use app::{
     ids::{EventId, OrderId, TicketId, UserId},
     money::{Currency, Money},
+    tickets::label,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 

@@ -267,6 +267,15 @@ impl Refunds for RefundsService {
         Ok(self.of_tickets(Whose::SoldBy(viewer.user.id)).await?)
     }
 
+    async fn of_listings(
+        &self,
+        viewer: &Viewer,
+        tickets: &[TicketId],
+    ) -> AppResult<Vec<TicketRefund>> {
+        let refunds = store::listings_refunds(self.db.reads(), viewer.user.id, tickets).await;
+        Ok(refunds.map_err(Fault::from)?)
+    }
+
     async fn owed(&self, viewer: &Viewer) -> AppResult<Vec<Owed>> {
         let owed = ledger::owed(self.db.reads(), viewer.user.id).await;
         Ok(owed.map_err(Fault::from)?)

@@ -258,19 +258,52 @@ pub async fn ticket_refunds<'e>(
         .bind(limit)
         .fetch_all(on)
         .await?;
-    rows.iter()
-        .map(|row| {
-            let state: State = parse(row, "state")?;
-            Ok(TicketRefund {
-                ticket_id: parse(row, "ticket_id")?,
-                order_id: parse(row, "order_id")?,
-                status: state.seen(),
-                amount_minor: row.try_get("amount_minor")?,
-                currency: parse(row, "currency")?,
-                created_at: from_micros(row.try_get("created_at")?),
-            })
-        })
-        .collect()
+    rows.iter().map(read_ticket_refund).collect()
+}
+
+/// The newest refund of each of these tickets that this user sells.
+pub async fn listings_refunds<'e>(
+    on: impl AnyExecutor<'e>,
+    seller: UserId,
+    tickets: &[TicketId],
+) -> Result<Vec<TicketRefund>, sqlx::Error> {
+    if tickets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT l.ticket_id, l.amount_minor, r.order_id, r.currency, r.state, r.created_at \
+         FROM refund_lines l JOIN refunds r ON r.id = l.refund_id \
+         WHERE l.ticket_id IN ({}) AND EXISTS (SELECT 1 FROM tickets t WHERE t.id = l.ticket_id \
+         AND t.seller_id = $1) ORDER BY r.id DESC, l.ticket_id",
+        placeholders(2, tickets.len())
+    );
+    let mut select = query(AssertSqlSafe(sql)).bind(seller.to_string());
+    for ticket in tickets {
+        select = select.bind(ticket.to_string());
+    }
+    let mut newest: Vec<TicketRefund> = Vec::new();
+    for row in &select.fetch_all(on).await? {
+        let refund = read_ticket_refund(row)?;
+        if !newest
+            .iter()
+            .any(|newer| newer.ticket_id == refund.ticket_id)
+        {
+            newest.push(refund);
+        }
+    }
+    Ok(newest)
+}
+
+fn read_ticket_refund(row: &AnyRow) -> Result<TicketRefund, sqlx::Error> {
+    let state: State = parse(row, "state")?;
+    Ok(TicketRefund {
+        ticket_id: parse(row, "ticket_id")?,
+        order_id: parse(row, "order_id")?,
+        status: state.seen(),
+        amount_minor: row.try_get("amount_minor")?,
+        currency: parse(row, "currency")?,
+        created_at: from_micros(row.try_get("created_at")?),
+    })
 }
 
 /// Whether a payment has refunds that are not at an end.

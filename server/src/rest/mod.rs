@@ -13,6 +13,7 @@ use app::{
     passes::Passes,
     payments::Payments,
     refunds::Refunds,
+    selling::Selling,
     tickets::Tickets,
 };
 use async_trait::async_trait;
@@ -55,6 +56,8 @@ pub struct Api {
     pub passes: Arc<dyn Passes>,
     /// Paying back.
     pub refunds: Arc<dyn Refunds>,
+    /// What sellers see and change at once.
+    pub selling: Arc<dyn Selling>,
     /// What happens to tickets, as it happens.
     pub live: Arc<Live>,
     /// What Stripe sends.
@@ -80,6 +83,7 @@ pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(crate::passes::rest::routes())
         .merge(crate::payments::rest::routes())
         .merge(crate::refunds::rest::routes())
+        .merge(crate::selling::rest::routes())
         .split_for_parts()
 }
 

@@ -1,9 +1,10 @@
 //! Tickets: listings, and the lock that an order has on them.
 //!
 //! Owns the `tickets` table. Price, seat and withdrawal are the seller's, and only while nobody
-//! holds the ticket; the hold (`holds.rs`) is the orders'. Whatever changes a ticket bumps its
+//! holds the ticket (all of an event at once: `bulk.rs`); the hold (`holds.rs`) is the orders'. Whatever changes a ticket bumps its
 //! version and writes a domain event in the same transaction.
 
+pub mod bulk;
 pub mod holds;
 pub mod rest;
 mod row;
@@ -12,4 +13,5 @@ mod service;
 pub mod store;
 
 pub use row::{COLUMNS, HELD_FOR_CAPTURE, TicketRow};
+pub use rules::price_is_possible;
 pub use service::TicketsService;

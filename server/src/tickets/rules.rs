@@ -93,10 +93,16 @@ pub fn check_edit(
 }
 
 fn price(errors: &mut Vec<FieldError>, field: &'static str, minor: i64) {
-    if !(PRICE_MINOR_MIN..=PRICE_MINOR_MAX).contains(&minor) {
-        let message = format!("Must be {PRICE_MINOR_MIN} to {PRICE_MINOR_MAX} minor units.");
-        errors.push(FieldError::new(field, message));
+    errors.extend(price_is_possible(field, minor).err());
+}
+
+/// Whether a ticket can cost this.
+pub fn price_is_possible(field: &'static str, minor: i64) -> Result<(), FieldError> {
+    if (PRICE_MINOR_MIN..=PRICE_MINOR_MAX).contains(&minor) {
+        return Ok(());
     }
+    let message = format!("Must be {PRICE_MINOR_MIN} to {PRICE_MINOR_MAX} minor units.");
+    Err(FieldError::new(field, message))
 }
 
 fn name(

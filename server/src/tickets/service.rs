@@ -128,6 +128,19 @@ impl TicketsService {
             .collect())
     }
 
+    async fn look_over(
+        &self,
+        seller: UserId,
+        request: &ListTicket,
+        quantity: i64,
+    ) -> FaultResult<()> {
+        let place = rules::check(request, quantity).map_err(AppError::Invalid)?;
+        let now = self.clock.now_micros();
+        let mut conn = self.db.reads().acquire().await?;
+        find_event(&mut conn, seller, request.event_id, &place, now).await?;
+        Ok(())
+    }
+
     async fn sell(
         &self,
         seller: UserId,
@@ -193,6 +206,25 @@ impl TicketsService {
     }
 }
 
+/// The event, if this can be listed for it. Errors: `NotFound`, `EventOver`, `Invalid` at `seat`.
+async fn find_event(
+    conn: &mut Conn,
+    seller: UserId,
+    event: EventId,
+    place: &Place,
+    now: i64,
+) -> FaultResult<events::store::EventRow> {
+    let event = events::store::event_find(&mut *conn, event).await?;
+    let event = event.ok_or(AppError::NotFound)?;
+    if event.what.starts_at.as_microsecond() <= now {
+        return Err(Conflict::EventOver.into());
+    }
+    if place.is_numbered() && store::seat_is_listed(conn, event.id, seller, place, None).await? {
+        return Err(AppError::invalid("seat", "You have listed this seat already.").into());
+    }
+    Ok(event)
+}
+
 async fn insert_listings(
     conn: &mut Conn,
     seller: UserId,
@@ -204,14 +236,7 @@ async fn insert_listings(
     if !accounts::store::user_lock(conn, seller, None).await? {
         return Err(AppError::SignInRequired.into());
     }
-    let event = events::store::event_find(&mut *conn, request.event_id).await?;
-    let event = event.ok_or(AppError::NotFound)?;
-    if event.what.starts_at.as_microsecond() <= now {
-        return Err(Conflict::EventOver.into());
-    }
-    if place.is_numbered() && store::seat_is_listed(conn, event.id, seller, place, None).await? {
-        return Err(AppError::invalid("seat", "You have listed this seat already.").into());
-    }
+    let event = find_event(conn, seller, request.event_id, place, now).await?;
     let rows: Vec<TicketRow> = ids
         .iter()
         .map(|id| TicketRow {
@@ -340,8 +365,8 @@ impl Tickets for TicketsService {
         Ok(self.on_shelf(Shelf::PaidBackTo(viewer.user.id)).await?)
     }
 
-    async fn sold_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>> {
-        Ok(self.on_shelf(Shelf::SoldBy(viewer.user.id)).await?)
+    async fn check(&self, viewer: &Viewer, request: &ListTicket, quantity: i64) -> AppResult<()> {
+        Ok(self.look_over(viewer.user.id, request, quantity).await?)
     }
 
     async fn put_on_sale(

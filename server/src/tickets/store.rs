@@ -278,8 +278,6 @@ pub enum Shelf {
     BoughtBy(UserId),
     /// What this user bought and was refunded, and no longer has, soonest event first.
     PaidBackTo(UserId),
-    /// What this user sells or has sold, newest first.
-    SoldBy(UserId),
 }
 
 /// Tickets with their event's title, venue, city, start and zone.
@@ -301,7 +299,6 @@ pub async fn shelf<'e>(
             "e.starts_at, t.id",
             user,
         ),
-        Shelf::SoldBy(user) => ("t.seller_id = $1", "t.id DESC", user),
     };
     let sql = format!(
         "SELECT {}, e.title, e.venue, e.city, e.starts_at, e.time_zone FROM tickets t \

@@ -163,9 +163,13 @@ on_both_engines! {
         let fields = [("event_id", event), ("price", "25,50"), ("face_value", "30"), ("section", "Stalls"),
             ("quantity", "3")];
         let answer = seller.form("/fn/tickets/put_on_sale", &sell, &fields).await;
-        assert_eq!(leads_to(&answer), "/tickets");
-        let tickets = seller.page("/tickets").await.text;
-        assert!(tickets.contains("Your 3 tickets are on sale.") && tickets.contains("£25.50"), "{tickets}");
+        let done = leads_to(&answer);
+        assert_eq!(done, format!("{sell}&step=done"));
+        let shown = seller.page(&done).await.text;
+        assert!(shown.contains("Your 3 tickets are on sale.") && shown.contains("3 on sale"), "{shown}");
+        let selling = seller.page("/selling").await.text;
+        assert!(selling.contains("Stalls") && selling.contains("£25.50"), "{selling}");
+        assert!(seller.page("/tickets").await.text.contains("3 on sale"));
     }
 
     async fn editing_and_withdrawing_a_listing(app) {
@@ -178,24 +182,24 @@ on_both_engines! {
             async move {
                 let fields: Vec<(&str, &str)> =
                     fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                seller.form("/fn/tickets/edit", "/tickets", &fields).await
+                seller.form("/fn/tickets/edit", "/selling", &fields).await
             }
         };
-        let page = refused_at(&seller, &edit("free", "1").await, "/tickets").await;
+        let page = refused_at(&seller, &edit("free", "1").await, "/selling").await;
         assert!(page.contains(&format!("id=\"listing-{}-price-error\"", id(&ticket))), "{page}");
-        assert_eq!(leads_to(&edit("27", "1").await), "/tickets");
-        let page = refused_at(&seller, &edit("28", "1").await, "/tickets").await;
+        assert_eq!(leads_to(&edit("27", "1").await), "/selling");
+        let page = refused_at(&seller, &edit("28", "1").await, "/selling").await;
         assert!(page.contains("changed in the meantime"), "{page}");
         let now = seller.ticket_now(&ticket).await;
         assert_eq!((&now["priceMinor"], &now["section"]), (&json!(2700), &json!("Circle")));
 
         let order = buyer.reserve(&[&ticket]).await.expect(201);
         let withdraw = [("ticket_id", id(&ticket))];
-        let answer = seller.form("/fn/tickets/withdraw", "/tickets", &withdraw).await;
-        refused_at(&seller, &answer, "/tickets").await;
+        let answer = seller.form("/fn/tickets/withdraw", "/selling", &withdraw).await;
+        refused_at(&seller, &answer, "/selling").await;
         assert_eq!(buyer.cancel(&order).await.status, 204);
-        let answer = seller.form("/fn/tickets/withdraw", "/tickets", &withdraw).await;
-        assert_eq!(leads_to(&answer), "/tickets");
+        let answer = seller.form("/fn/tickets/withdraw", "/selling", &withdraw).await;
+        assert_eq!(leads_to(&answer), "/selling");
         assert_eq!(seller.ticket_now(&ticket).await["status"], "withdrawn");
     }
 
@@ -290,7 +294,7 @@ on_both_engines! {
         assert_eq!(shown.matches("This ticket is not sold").count(), 1, "said once: {shown}");
 
         let order = bought(&buyer, &[&ticket], "pm_card_visa").await;
-        let tickets = seller.page("/tickets").await.text;
+        let tickets = seller.page("/selling").await.text;
         assert!(tickets.contains("Owed to you: £35.00."), "{tickets}");
         assert!(tickets.contains(&format!("href=\"{page}\"")), "{tickets}");
         assert!(seller.page(&page).await.text.contains("Refund £35.00"));
@@ -311,8 +315,8 @@ on_both_engines! {
         assert_eq!(app.count("refunds").await, 0);
 
         let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
-        assert_eq!(leads_to(&answer), "/tickets");
-        let tickets = seller.page("/tickets").await.text;
+        assert_eq!(leads_to(&answer), "/selling");
+        let tickets = seller.page("/selling").await.text;
         assert!(tickets.contains("£35.00 is on its way back to the buyer."), "{tickets}");
         assert!(!tickets.contains("Owed to you") && !tickets.contains(&page), "{tickets}");
         assert!(seller.page(&page).await.text.contains("£35.00 went back to the buyer"));
@@ -347,14 +351,14 @@ on_both_engines! {
         let page = format!("/tickets/{}/refund", id(&ticket));
         let fields = [("ticket_id", id(&ticket))];
         let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
-        assert_eq!(leads_to(&answer), "/tickets");
+        assert_eq!(leads_to(&answer), "/selling");
 
         let answer = seller.form("/fn/refunds/ask", &page, &fields).await;
         let shown = refused_at(&seller, &answer, &page).await;
         assert!(shown.contains("This ticket is being refunded already."), "{shown}");
         assert!(shown.contains("£35.00 is on its way back to the buyer"), "{shown}");
         assert!(!shown.contains("/fn/refunds/ask"), "there is nothing to press");
-        assert!(!seller.page("/tickets").await.text.contains(&page));
+        assert!(!seller.page("/selling").await.text.contains(&page));
 
         let shown = buyer.page(&order).await.text;
         for words in ["A part of this order is being refunded.", "2 tickets are still yours.",
@@ -382,7 +386,7 @@ on_both_engines! {
         let order = bought(&buyer, &[&ticket], "pm_card_refundFail").await;
         let page = format!("/tickets/{}/refund", id(&ticket));
         let answer = seller.form("/fn/refunds/ask", &page, &[("ticket_id", id(&ticket))]).await;
-        assert_eq!(leads_to(&answer), "/tickets");
+        assert_eq!(leads_to(&answer), "/selling");
         app.clock.advance(5);
         app.webhooks_arrive().await;
 
@@ -391,7 +395,7 @@ on_both_engines! {
         assert!(shown.contains("The tickets are yours.") && shown.contains(words), "{shown}");
         assert!(shown.contains("The refund of £35.00 didn't get through."), "{shown}");
         assert!(buyer.page("/tickets").await.text.contains(words));
-        let tickets = seller.page("/tickets").await.text;
+        let tickets = seller.page("/selling").await.text;
         assert!(tickets.contains(words) && tickets.contains(&page), "{tickets}");
         assert!(tickets.contains("Owed to you: £35.00."), "{tickets}");
     }
@@ -416,7 +420,7 @@ on_both_engines! {
         for page in ["/", "/signin", "/signup", "/?q=late&city=Leeds", "/?cursor=nonsense"] {
             assert_eq!(app.anonymous().page(page).await.status, 200, "{page}");
         }
-        for page in ["/sell", "/orders", "/tickets", "/account", &order_page] {
+        for page in ["/sell", "/selling", "/orders", "/tickets", "/account", &order_page] {
             assert_eq!(buyer.page(page).await.status, 200, "{page}");
             let elsewhere = leads_to(&app.anonymous().page(page).await);
             assert!(elsewhere.starts_with("/signin?next=/"), "{elsewhere}");

@@ -1,0 +1,159 @@
+//! Server functions of selling.
+
+use crate::error::AppError;
+use leptos::server;
+
+/// The name of a form that changes many tickets of an event at once.
+#[cfg(feature = "ssr")]
+pub(super) fn form_of(what: &str, event_id: &str) -> String {
+    format!("{what}-{event_id}")
+}
+
+/// The section that a form's choice names: all for nothing, one after `=`.
+#[cfg(feature = "ssr")]
+fn section_of(choice: &str) -> Option<String> {
+    choice.strip_prefix('=').map(str::to_owned)
+}
+
+/// Changes the price of all unsold tickets of an event.
+#[server(prefix = "/fn", endpoint = "selling/reprice")]
+pub async fn reprice(
+    #[server(default)] event_id: String,
+    #[server(default)] which: String,
+    #[server(default)] price: String,
+) -> Result<(), AppError> {
+    use crate::{
+        context,
+        ids::EventId,
+        money::Money,
+        selling::{Reprice, Selling},
+        tickets::api::price_in,
+    };
+    let form = form_of("reprice", &event_id);
+    let values = [("which", which.as_str()), ("price", &price)];
+    let names = [("priceMinor", "price")];
+    let refuse = |error| context::refuse(&form, context::at_fields(error, &names), &values);
+    let selling = context::port::<dyn Selling>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return refuse(error),
+    };
+    let Ok(id) = event_id.parse::<EventId>() else {
+        return refuse(AppError::NotFound);
+    };
+    let currency = match selling.group(&viewer, id).await {
+        Ok(group) => group.currency,
+        Err(error) => return refuse(error),
+    };
+    let price_minor = match price_in(currency, "price", &price) {
+        Ok(price_minor) => price_minor,
+        Err(error) => return refuse(AppError::Invalid(vec![error])),
+    };
+    let request = Reprice {
+        event_id: id,
+        section: section_of(&which),
+        price_minor,
+    };
+    match selling.reprice(&viewer, request).await {
+        Ok(done) => {
+            context::notice(repriced(done, Money::new(price_minor, currency)));
+            context::redirect_back("/selling");
+            Ok(())
+        }
+        Err(error) => refuse(error),
+    }
+}
+
+/// Takes all unsold tickets of an event off sale.
+#[server(prefix = "/fn", endpoint = "selling/take_back")]
+pub async fn take_back(
+    #[server(default)] event_id: String,
+    #[server(default)] which: String,
+) -> Result<(), AppError> {
+    use crate::{
+        context,
+        selling::{Selling, TakeBack},
+    };
+    let form = form_of("take-back", &event_id);
+    let values = [("which", which.as_str())];
+    let selling = context::port::<dyn Selling>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse(&form, error, &values),
+    };
+    let Ok(id) = event_id.parse() else {
+        return context::refuse(&form, AppError::NotFound, &values);
+    };
+    let request = TakeBack {
+        event_id: id,
+        section: section_of(&which),
+    };
+    match selling.take_back(&viewer, request).await {
+        Ok(done) => {
+            context::notice(taken_back(done));
+            context::redirect_back("/selling");
+            Ok(())
+        }
+        Err(error) => context::refuse(&form, error, &values),
+    }
+}
+
+#[cfg(feature = "ssr")]
+fn repriced(done: super::Changed, price: crate::money::Money) -> String {
+    let changed = match done.changed {
+        0 => "No price was changed.".to_owned(),
+        1 => format!("1 ticket now costs {price}."),
+        many => format!("{many} tickets now cost {price}."),
+    };
+    let held = match done.held {
+        0 => return changed,
+        1 => "1 is held by somebody who is paying, and keeps its price.".to_owned(),
+        many => format!("{many} are held by people who are paying, and keep their price."),
+    };
+    format!("{changed} {held}")
+}
+
+#[cfg(feature = "ssr")]
+fn taken_back(done: super::Changed) -> String {
+    let changed = match done.changed {
+        0 => "No ticket was taken off sale.".to_owned(),
+        1 => "1 ticket is off sale.".to_owned(),
+        many => format!("{many} tickets are off sale."),
+    };
+    let held = match done.held {
+        0 => return changed,
+        1 => "1 is held by somebody who is paying, and stays.".to_owned(),
+        many => format!("{many} are held by people who are paying, and stay."),
+    };
+    format!("{changed} {held}")
+}
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests {
+    use super::*;
+    use crate::{money::Money, selling::Changed};
+
+    #[test]
+    fn a_seller_is_told_how_many_were_changed_and_how_many_stay() {
+        let price = Money::new(3000, "GBP".parse().unwrap());
+        let done = |changed, held| Changed { changed, held };
+        assert_eq!(repriced(done(12, 0), price), "12 tickets now cost £30.00.");
+        assert_eq!(
+            repriced(done(1, 2), price),
+            "1 ticket now costs £30.00. 2 are held by people who are paying, and keep their price."
+        );
+        assert_eq!(repriced(done(0, 0), price), "No price was changed.");
+        assert_eq!(
+            taken_back(done(0, 1)),
+            "No ticket was taken off sale. 1 is held by somebody who is paying, and stays."
+        );
+        assert_eq!(taken_back(done(2, 0)), "2 tickets are off sale.");
+    }
+
+    #[test]
+    fn a_section_is_told_from_all_of_them() {
+        assert_eq!(section_of(""), None);
+        assert_eq!(section_of("="), Some(String::new()));
+        assert_eq!(section_of("=Stalls"), Some("Stalls".to_owned()));
+    }
+}

@@ -1,0 +1,85 @@
+//! The forms that change all unsold tickets of an event at once.
+
+use super::{
+    SaleGroup, UnsoldSection,
+    api::{Reprice, TakeBack, form_of},
+};
+use crate::{
+    context::Flash,
+    money::Money,
+    ui::{Choice, Form, Input, choose, field, hidden, post_to, problem_at_top},
+};
+use leptos::prelude::*;
+
+/// New price for all unsold, or all unsold off sale; of one section, where there are several.
+/// Nothing where nothing is unsold.
+pub fn bulk_forms(
+    group: &SaleGroup,
+    sections: &[UnsoldSection],
+    flash: Option<&Flash>,
+) -> Option<AnyView> {
+    if sections.is_empty() {
+        return None;
+    }
+    let id = group.event_id.to_string();
+    let reprice = Form::new(form_of("reprice", &id), flash);
+    let take_back = Form::new(form_of("take-back", &id), flash);
+    let open = reprice.was_refused() || take_back.was_refused();
+    let example = Money::new(2500, group.currency).plain();
+    let currency = group.currency.code();
+    Some(
+        view! {
+            <details class="listing-edit" open=open>
+                <summary aria-label=format!("Change all unsold: {}", group.title)>
+                    "Change all unsold"
+                </summary>
+                <p class="hint">"Tickets that somebody is paying for stay as they are."</p>
+                {post_to::<Reprice>("stack", view! {
+                    {problem_at_top(&reprice)}
+                    {hidden("event_id", id.clone())}
+                    <div class="columns">
+                        {which(&reprice, sections)}
+                        {field(&reprice, Input {
+                            name: "price", label: "New price of each", inputmode: "decimal",
+                            max: Some(14), hint: Some(format!("In {currency}: {example}, for one.")),
+                            ..Input::default()
+                        })}
+                    </div>
+                    <button class="button" type="submit">"Change the price"</button>
+                })}
+                {post_to::<TakeBack>("stack", view! {
+                    {problem_at_top(&take_back)}
+                    {hidden("event_id", id)}
+                    {which(&take_back, sections)}
+                    <button class="button button-quiet" type="submit">"Take all unsold off sale"</button>
+                })}
+            </details>
+        }
+        .into_any(),
+    )
+}
+
+/// Which of them; nothing to choose where all are alike.
+fn which(form: &Form, sections: &[UnsoldSection]) -> Option<AnyView> {
+    if sections.len() < 2 {
+        return None;
+    }
+    let all: i64 = sections.iter().map(|section| section.unsold).sum();
+    let mut choices = vec![Choice::new("", format!("All {all} unsold"))];
+    choices.extend(sections.iter().map(|section| {
+        let name = match section.section.as_str() {
+            "" => "Without a section",
+            name => name,
+        };
+        Choice::new(
+            format!("={}", section.section),
+            format!("{name} ({})", section.unsold),
+        )
+    }));
+    let input = Input {
+        name: "which",
+        label: "Which tickets",
+        ..Input::default()
+    };
+    Some(choose(form, input, choices).into_any())
+}

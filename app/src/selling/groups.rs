@@ -1,0 +1,130 @@
+//! A seller's tickets by event: counted, in a card of their own, and in short.
+
+use super::{Counts, SaleGroup, UnsoldSection, bulk::bulk_forms};
+use crate::{
+    context::Flash,
+    events::when,
+    refunds::TicketRefund,
+    tickets::{Ticket, listing},
+};
+use leptos::prelude::*;
+
+/// `3 on sale · 1 held now · 2 sold · 1 withdrawn`, without those that are none.
+pub fn counted(counts: Counts) -> String {
+    let words: Vec<String> = [
+        (counts.available, "on sale"),
+        (counts.reserved, "held now"),
+        (counts.sold, "sold"),
+        (counts.withdrawn, "withdrawn"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    words.join(" · ")
+}
+
+/// What belongs into a group's card.
+pub struct Card {
+    /// The group.
+    pub group: SaleGroup,
+    /// Those of its tickets that are shown.
+    pub tickets: Vec<Ticket>,
+    /// The newest refunds of these.
+    pub refunds: Vec<TicketRefund>,
+    /// What is unsold, section by section.
+    pub unsold: Vec<UnsoldSection>,
+    /// Where the others are: address and words.
+    pub others: Option<(String, String)>,
+}
+
+/// An event, how one's tickets for it stand, and what can be done about them.
+pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
+    let group = card.group;
+    let id = format!("group-{}", group.event_id);
+    let rows = card
+        .tickets
+        .iter()
+        .map(|ticket| {
+            let mut refunds = card.refunds.iter();
+            let refund = refunds.find(|refund| refund.ticket_id == ticket.id);
+            listing(ticket, &group.title, refund, flash)
+        })
+        .collect_view();
+    let none = card.tickets.is_empty();
+    let others = card.others.map(|(href, words)| {
+        let label = format!("{words}: {}", group.title);
+        view! { <p class="listing-more"><a href=href aria-label=label>{words.clone()}</a></p> }
+    });
+    let bulk = bulk_forms(&group, &card.unsold, flash);
+    view! {
+        <article class="panel group" aria-labelledby=id.clone()>
+            <h3 class="title" id=id.clone()>
+                <a href=format!("/events/{}", group.event_id)>{group.title.clone()}</a>
+            </h3>
+            <p class="quiet">
+                {when(group.starts_at, &group.time_zone)} " · " {group.place.clone()}
+            </p>
+            <dl class="figures">
+                {figure("On sale", group.counts.available.to_string())}
+                {figure("Held now", group.counts.reserved.to_string())}
+                {figure("Sold", group.counts.sold.to_string())}
+                {figure("Withdrawn", group.counts.withdrawn.to_string())}
+                {figure("Revenue", group.revenue().to_string())}
+            </dl>
+            {bulk}
+            <ul class="rows" class:hidden=none>{rows}</ul>
+            {none.then(|| view! { <p class="quiet">"No ticket stands so any more."</p> })}
+            {others}
+        </article>
+    }
+}
+
+fn figure(what: &'static str, number: String) -> impl IntoView {
+    view! { <div><dt>{what}</dt> <dd>{number}</dd></div> }
+}
+
+/// What one sells, in short: for a page that is about something else.
+pub fn summary(totals: Counts, groups: Vec<SaleGroup>) -> impl IntoView {
+    let nothing = groups.is_empty();
+    let rows = groups
+        .into_iter()
+        .map(|group| {
+            view! {
+                <li>
+                    <a class="order-row" href=format!("/selling?event={}", group.event_id)>
+                        <span>
+                            <strong>{group.title.clone()}</strong>
+                            <br/>
+                            <span class="quiet">{counted(group.counts)}</span>
+                        </span>
+                        <strong>{(group.counts.sold > 0).then(|| group.revenue().to_string())}</strong>
+                    </a>
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <p class="quiet">
+            {if nothing { "You are not selling anything.".to_owned() } else { counted(totals) }}
+        </p>
+        <ul class="rows panel" class:hidden=nothing>{rows}</ul>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_there_is_is_counted() {
+        let counts = Counts {
+            available: 3,
+            reserved: 0,
+            sold: 2,
+            withdrawn: 1,
+        };
+        assert_eq!(counted(counts), "3 on sale · 2 sold · 1 withdrawn");
+        assert_eq!(counted(Counts::default()), "");
+    }
+}

@@ -1,0 +1,36 @@
+//! What moves while one sells: what one is paid, as the price is typed.
+
+use super::payout_words;
+use crate::money::{Currency, Money};
+use leptos::prelude::*;
+
+/// Around the field of a price: says below it what the seller is paid, while they type. What it
+/// says at first, the server knows.
+#[island]
+pub fn PayoutWhileTyping(
+    /// ISO code.
+    currency: String,
+    /// For so many tickets.
+    quantity: i64,
+    /// The price as the field has it at first.
+    price: String,
+    /// The field.
+    children: Children,
+) -> impl IntoView {
+    let (price, set_price) = signal(price);
+    let currency: Option<Currency> = currency.parse().ok();
+    let words = move || {
+        currency
+            .and_then(|currency| Money::parse(&price.get(), currency).ok())
+            .and_then(|price| payout_words(price, quantity))
+            .unwrap_or_else(|| {
+                "You are told what you are paid before anything goes on sale.".to_owned()
+            })
+    };
+    view! {
+        <div class="stack" on:input=move |event| set_price.set(event_target_value(&event))>
+            {children()}
+            <p class="payout" aria-live="polite">{words}</p>
+        </div>
+    }
+}

@@ -1,0 +1,148 @@
+//! The first step: which event. Found, one's own, or created.
+
+use crate::{
+    accounts::Viewer,
+    context::Flash,
+    error::AppResult,
+    events::{COUNTRIES, Category, Event, EventQuery, Events, api::Create, when},
+    money::Currency,
+    ui::{Choice, Form, Input, area, choose, field, post_to, problem_at_top},
+};
+use leptos::prelude::*;
+use std::sync::Arc;
+
+/// The search, what it found, one's own events, and the form of a new one.
+pub async fn choose_event(
+    events: &Arc<dyn Events>,
+    viewer: &Viewer,
+    q: &str,
+    flash: Option<&Flash>,
+) -> AppResult<AnyView> {
+    let own = events.created_by(viewer).await?;
+    let found = if q.is_empty() {
+        Vec::new()
+    } else {
+        let query = EventQuery {
+            q: Some(q.to_owned()),
+            limit: Some(10),
+            ..EventQuery::default()
+        };
+        events.list(query).await?.events
+    };
+    let form = Form::new("event", flash);
+    let none = !q.is_empty() && found.is_empty();
+    let q = q.to_owned();
+    Ok(view! {
+        <section class="panel stack" aria-labelledby="step">
+            <h2 class="title" id="step">"For which event?"</h2>
+            <form class="row" role="search" action="/sell" method="get">
+                <label class="sr-only" for="find-event">"Find the event"</label>
+                <input
+                    class="input grow"
+                    type="search"
+                    id="find-event"
+                    name="q"
+                    value=q
+                    maxlength="100"
+                    placeholder="Event, venue or city"
+                />
+                <button class="button" type="submit">"Find"</button>
+            </form>
+            {none.then(|| view! { <p role="status">"No event matches. Create it below."</p> })}
+            {event_rows("Found", found)}
+            {event_rows("Your events", own)}
+        </section>
+        <details class="panel" open=form.was_refused() || none>
+            <summary class="title">"It is not here yet: create the event"</summary>
+            {event_form(&form)}
+        </details>
+    }
+    .into_any())
+}
+
+fn event_rows(title: &'static str, events: Vec<Event>) -> Option<AnyView> {
+    if events.is_empty() {
+        return None;
+    }
+    let rows = events
+        .into_iter()
+        .map(|event| {
+            view! {
+                <li>
+                    <a class="order-row" href=format!("/sell?event={}", event.id)>
+                        <span>
+                            <strong>{event.title.clone()}</strong>
+                            <br/>
+                            <span class="quiet">
+                                {when(event.starts_at, &event.time_zone)} " · " {event.venue} ", " {event.city}
+                            </span>
+                        </span>
+                        <span class="button button-quiet button-small" aria-hidden="true">"Choose"</span>
+                    </a>
+                </li>
+            }
+        })
+        .collect_view();
+    Some(view! { <h3 class="label">{title}</h3> <ul class="rows">{rows}</ul> }.into_any())
+}
+
+fn event_form(form: &Form) -> impl IntoView + use<> {
+    let countries = COUNTRIES
+        .iter()
+        .map(|(code, name)| Choice::new(*code, *name))
+        .collect();
+    let currencies = Currency::all()
+        .map(|code| Choice::new(code.code(), code.code()))
+        .collect();
+    let categories = Category::ALL
+        .map(|category| Choice::new(category.code(), category.label()))
+        .into();
+    let zones = jiff::tz::db()
+        .available()
+        .map(|zone| zone.as_str().to_owned())
+        .filter(|zone| {
+            zone.contains('/') && !zone.starts_with("Etc/") && !zone.starts_with("SystemV/")
+        })
+        .map(|zone| Choice::new(zone.clone(), zone.replace('_', " ")))
+        .collect();
+    let text = |name, label, max| Input {
+        name,
+        label,
+        max: Some(max),
+        ..Input::default()
+    };
+    view! {
+        {post_to::<Create>("stack", view! {
+            {problem_at_top(form)}
+            {field(form, text("title", "Title", 120))}
+            {choose(form, Input {
+                name: "category", label: "Category",
+                value: Category::default().code().to_owned(), ..Input::default()
+            }, categories)}
+            {field(form, text("venue", "Venue", 120))}
+            <div class="columns">
+                {field(form, text("city", "City", 80))}
+                {choose(form, Input { name: "country", label: "Country", value: "GB".to_owned(), ..Input::default() }, countries)}
+            </div>
+            <div class="columns">
+                {field(form, Input { name: "date", label: "Date", kind: "date", ..Input::default() })}
+                {field(form, Input { name: "time", label: "Begins at", kind: "time", value: "19:30".to_owned(), ..Input::default() })}
+            </div>
+            <div class="columns">
+                {choose(form, Input {
+                    name: "time_zone", label: "Time zone of the venue",
+                    value: "Europe/London".to_owned(), ..Input::default()
+                }, zones)}
+                {choose(form, Input {
+                    name: "currency", label: "Currency of its tickets",
+                    value: "GBP".to_owned(), ..Input::default()
+                }, currencies)}
+            </div>
+            {area(form, Input {
+                name: "description", label: "What to expect", optional: true, max: Some(5000),
+                ..Input::default()
+            })}
+            <button class="button" type="submit">"Create the event"</button>
+        })}
+    }
+}

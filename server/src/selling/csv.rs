@@ -1,0 +1,93 @@
+//! Sales as a table that spreadsheets read: RFC 4180, UTF-8 with its mark at the start. No text of
+//! a person's becomes a formula.
+
+use app::{
+    money::Money,
+    selling::{Sale, SaleStatus},
+};
+
+/// The mark by which spreadsheets know UTF-8, and the names of the columns.
+pub const HEAD: &str = "\u{feff}ticket,event,section,row,seat,price,currency,status,sold at,\
+     refunded at,payout\r\n";
+
+/// A line for each sale.
+pub fn lines(sales: &[Sale]) -> String {
+    let mut csv = String::with_capacity(sales.len() * 160);
+    for sale in sales {
+        let status = match sale.status {
+            SaleStatus::Sold => "sold",
+            SaleStatus::Refunding => "refund under way",
+            SaleStatus::Refunded => "refunded",
+        };
+        let text = |text: &Option<String>| cell(text.as_deref().unwrap_or_default());
+        let refunded_at = sale.refunded_at.map(|at| seconds(at)).unwrap_or_default();
+        let cells = [
+            sale.ticket_id.to_string(),
+            cell(&sale.event),
+            text(&sale.section),
+            text(&sale.row),
+            text(&sale.seat),
+            plain(sale.price),
+            sale.price.currency.to_string(),
+            status.to_owned(),
+            seconds(sale.sold_at),
+            refunded_at,
+            plain(sale.payout),
+        ];
+        csv.push_str(&cells.join(","));
+        csv.push_str("\r\n");
+    }
+    csv
+}
+
+fn plain(money: Money) -> String {
+    money.plain()
+}
+
+fn seconds(moment: jiff::Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A text as one cell. What a spreadsheet would take for a formula is made a text by an
+/// apostrophe; what would end the cell is quoted.
+fn cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let guarded = if formula {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if guarded.contains(['"', ',', '\r', '\n']) {
+        format!("\"{}\"", guarded.replace('"', "\"\""))
+    } else {
+        guarded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn a_text_stays_one_cell_and_no_formula() {
+        for (text, written) in [
+            ("Stalls", "Stalls"),
+            ("", ""),
+            ("Gallery, left", "\"Gallery, left\""),
+            ("The \"Late\" Show", "\"The \"\"Late\"\" Show\""),
+            ("two\nlines", "\"two\nlines\""),
+            ("=1+1", "'=1+1"),
+            ("+44", "'+44"),
+            ("-A", "'-A"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\tA", "'\tA"),
+            (
+                "=HYPERLINK(\"a\",\"b\")",
+                "\"'=HYPERLINK(\"\"a\"\",\"\"b\"\")\"",
+            ),
+            ("a=b", "a=b"),
+        ] {
+            assert_eq!(cell(text), written);
+        }
+    }
+}

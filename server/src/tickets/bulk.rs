@@ -1,0 +1,112 @@
+//! Changes of all unsold tickets of one seller's for one event. Each is one conditional UPDATE:
+//! what somebody holds stays as it is, and the number of rows says how many were changed. The
+//! caller tells of them.
+
+use super::{COLUMNS, TicketRow};
+use crate::db::{Conn, engine_of};
+use app::ids::{EventId, UserId};
+use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
+
+/// Unsold tickets that are changed together.
+#[derive(Debug, Clone)]
+pub struct Lot {
+    /// Whose.
+    pub seller: UserId,
+    /// For this event.
+    pub event: EventId,
+    /// Only of this section; empty for tickets without one.
+    pub section: Option<String>,
+}
+
+/// The rows of a [`Lot`], with what [`Lot::bind`] binds.
+const UNSOLD: &str = "seller_id = $1 AND event_id = $2 AND state = 'listed' \
+     AND ($3 IS NULL OR COALESCE(section, '') = $3)";
+
+type AnyQuery<'q> = Query<'q, Any, AnyArguments>;
+
+impl Lot {
+    /// Binds $1 to $3 of [`UNSOLD`].
+    fn bind<'q>(&self, query: AnyQuery<'q>) -> AnyQuery<'q> {
+        query
+            .bind(self.seller.to_string())
+            .bind(self.event.to_string())
+            .bind(self.section.clone())
+    }
+}
+
+/// Locks what nobody holds, in the order of the ids, as orders lock what they take: neither waits
+/// for the other in a circle.
+async fn lot_lock(conn: &mut Conn, lot: &Lot, now_micros: i64) -> Result<(), sqlx::Error> {
+    let lock = engine_of(conn).for_update();
+    if lock.is_empty() {
+        return Ok(());
+    }
+    let sql =
+        format!("SELECT id FROM tickets WHERE {UNSOLD} AND held_until <= $4 ORDER BY id{lock}");
+    lot.bind(query(AssertSqlSafe(sql)))
+        .bind(now_micros)
+        .fetch_all(conn)
+        .await?;
+    Ok(())
+}
+
+/// Gives what nobody holds this price, if the event has not begun.
+pub async fn lot_reprice(
+    conn: &mut Conn,
+    lot: &Lot,
+    price_minor: i64,
+    now_micros: i64,
+) -> Result<Vec<TicketRow>, sqlx::Error> {
+    lot_lock(conn, lot, now_micros).await?;
+    let sql = format!(
+        "UPDATE tickets SET price_minor = $4, version = version + 1 WHERE {UNSOLD} \
+         AND held_until <= $5 AND price_minor <> $4 AND EXISTS \
+         (SELECT 1 FROM events e WHERE e.id = $2 AND e.starts_at > $5) RETURNING {COLUMNS}"
+    );
+    let rows = lot
+        .bind(query(AssertSqlSafe(sql)))
+        .bind(price_minor)
+        .bind(now_micros)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(TicketRow::read).collect()
+}
+
+/// Takes what nobody holds off sale; holds that have lapsed go with it.
+pub async fn lot_withdraw(
+    conn: &mut Conn,
+    lot: &Lot,
+    now_micros: i64,
+) -> Result<Vec<TicketRow>, sqlx::Error> {
+    lot_lock(conn, lot, now_micros).await?;
+    let sql = format!(
+        "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
+         version = version + 1 WHERE {UNSOLD} AND held_until <= $4 RETURNING {COLUMNS}"
+    );
+    let rows = lot
+        .bind(query(AssertSqlSafe(sql)))
+        .bind(now_micros)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(TicketRow::read).collect()
+}
+
+/// How many are held, but for those that cost this already.
+pub async fn lot_held(
+    conn: &mut Conn,
+    lot: &Lot,
+    but_price_minor: Option<i64>,
+    now_micros: i64,
+) -> Result<i64, sqlx::Error> {
+    let sql = format!(
+        "SELECT COUNT(*) AS held FROM tickets WHERE {UNSOLD} AND held_until > $4 \
+         AND price_minor <> $5"
+    );
+    let row = lot
+        .bind(query(AssertSqlSafe(sql)))
+        .bind(now_micros)
+        .bind(but_price_minor.unwrap_or(0))
+        .fetch_one(conn)
+        .await?;
+    row.try_get("held")
+}
