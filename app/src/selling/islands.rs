@@ -8,8 +8,8 @@ use leptos::prelude::*;
 /// says at first, the server knows.
 #[island]
 pub fn PayoutWhileTyping(
-    /// ISO code.
-    currency: String,
+    /// What it is typed in.
+    currency: Currency,
     /// For so many tickets.
     quantity: i64,
     /// The price as the field has it at first.
@@ -18,10 +18,9 @@ pub fn PayoutWhileTyping(
     children: Children,
 ) -> impl IntoView {
     let (price, set_price) = signal(price);
-    let currency: Option<Currency> = currency.parse().ok();
     let words = move || {
-        currency
-            .and_then(|currency| Money::parse(&price.get(), currency).ok())
+        Money::parse(&price.get(), currency)
+            .ok()
             .and_then(|price| payout_words(price, quantity))
             .unwrap_or_else(|| {
                 "You are told what you are paid before anything goes on sale.".to_owned()

@@ -1,10 +1,7 @@
 //! Sales as a table that spreadsheets read: RFC 4180, UTF-8 with its mark at the start. No text of
 //! a person's becomes a formula.
 
-use app::{
-    money::Money,
-    selling::{Sale, SaleStatus},
-};
+use app::selling::{Sale, SaleStatus};
 
 /// The mark by which spreadsheets know UTF-8, and the names of the columns.
 pub const HEAD: &str = "\u{feff}ticket,event,section,row,seat,price,currency,status,sold at,\
@@ -20,28 +17,24 @@ pub fn lines(sales: &[Sale]) -> String {
             SaleStatus::Refunded => "refunded",
         };
         let text = |text: &Option<String>| cell(text.as_deref().unwrap_or_default());
-        let refunded_at = sale.refunded_at.map(|at| seconds(at)).unwrap_or_default();
+        let refunded_at = sale.refunded_at.map(seconds).unwrap_or_default();
         let cells = [
             sale.ticket_id.to_string(),
             cell(&sale.event),
             text(&sale.section),
             text(&sale.row),
             text(&sale.seat),
-            plain(sale.price),
+            sale.price.plain(),
             sale.price.currency.to_string(),
             status.to_owned(),
             seconds(sale.sold_at),
             refunded_at,
-            plain(sale.payout),
+            sale.payout.plain(),
         ];
         csv.push_str(&cells.join(","));
         csv.push_str("\r\n");
     }
     csv
-}
-
-fn plain(money: Money) -> String {
-    money.plain()
 }
 
 fn seconds(moment: jiff::Timestamp) -> String {
@@ -66,7 +59,13 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::cell;
+    use super::{HEAD, cell};
+
+    #[test]
+    fn spreadsheets_are_told_that_it_is_utf_8() {
+        assert!(HEAD.as_bytes().starts_with(&[0xEF, 0xBB, 0xBF]));
+        assert_eq!(HEAD.trim_end().split(',').count(), 11);
+    }
 
     #[test]
     fn a_text_stays_one_cell_and_no_formula() {

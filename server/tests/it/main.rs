@@ -27,6 +27,7 @@ mod more_time;
 mod races;
 mod refunds;
 mod scenarios;
+mod selling;
 mod simulator;
 mod states;
 mod support;

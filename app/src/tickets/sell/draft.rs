@@ -13,6 +13,7 @@ use crate::{
     },
     ui::Form,
 };
+use std::fmt::Write;
 
 /// The name of the form, whichever of its steps.
 pub const FORM: &str = "list";
@@ -126,7 +127,7 @@ impl Draft {
         let mut href = format!("/sell?event={event}&step={}", step.name());
         for (name, value) in self.fields() {
             if !value.is_empty() {
-                href.push_str(&format!("&{name}={}", percent_encode(value)));
+                let _ = write!(href, "&{name}={}", percent_encode(value));
             }
         }
         href

@@ -86,7 +86,7 @@ fn event_rows(title: &'static str, events: Vec<Event>) -> Option<AnyView> {
     Some(view! { <h3 class="label">{title}</h3> <ul class="rows">{rows}</ul> }.into_any())
 }
 
-fn event_form(form: &Form) -> impl IntoView + use<> {
+fn event_form(form: &Form) -> AnyView {
     let countries = COUNTRIES
         .iter()
         .map(|(code, name)| Choice::new(*code, *name))
@@ -145,4 +145,5 @@ fn event_form(form: &Form) -> impl IntoView + use<> {
             <button class="button" type="submit">"Create the event"</button>
         })}
     }
+    .into_any()
 }

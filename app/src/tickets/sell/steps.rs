@@ -118,7 +118,7 @@ pub fn price(
         {problem_at_top(&form)}
         {others(event, draft, comparable)}
         <PayoutWhileTyping
-            currency=currency.to_owned()
+            currency=event.currency
             quantity=draft.count()
             price=price.clone()
         >
