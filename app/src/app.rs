@@ -62,9 +62,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 pub fn App() -> impl IntoView {
     provide_meta_context();
     view! {
-        <Title formatter=|title: String| {
-            if title.is_empty() { "Stagedoor".to_owned() } else { format!("{title} · Stagedoor") }
-        }/>
+        <Title formatter=document_title/>
         <Router>
             <a class="skip" href="#main">"Skip to the page"</a>
             <Header/>
@@ -90,6 +88,24 @@ pub fn App() -> impl IntoView {
             </main>
             <Footer/>
         </Router>
+    }
+}
+
+/// What a page is called. leptos_meta writes it into the document as it is, so that it is escaped
+/// here: titles are made of what people type.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that Title asks for"
+)]
+fn document_title(title: String) -> String {
+    let title = title
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    if title.is_empty() {
+        "Stagedoor".to_owned()
+    } else {
+        format!("{title} · Stagedoor")
     }
 }
 

@@ -411,6 +411,18 @@ on_both_engines! {
         assert!(!shown.contains("your own") && shown.contains("/fn/orders/reserve"), "{shown}");
     }
 
+    async fn nothing_that_people_type_leads_out_of_the_documents_title(app) {
+        let seller = app.user("seller").await;
+        let title = "</title><meta http-equiv=refresh content=0> & Co";
+        let event = seller.event_with(json!({"title": title})).await;
+        let page = format!("/events/{}", id(&event));
+        for page in [page.as_str(), "/?q=%3C/title%3E%3Cmeta%20http-equiv%3Drefresh%20content%3D0%3E"] {
+            let shown = seller.page(page).await.text;
+            assert!(!shown.contains("<meta http-equiv"), "{shown}");
+            assert!(shown.contains("<title>") && shown.contains("&lt;/title&gt;&lt;meta"), "{shown}");
+        }
+    }
+
     async fn pages_say_what_they_are_in_their_status(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
