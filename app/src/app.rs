@@ -91,7 +91,7 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// What a page is called. leptos_meta writes it into the document as it is, so that it is escaped
+/// What a page is called. `leptos_meta` writes it into the document as it is, so that it is escaped
 /// here: titles are made of what people type.
 #[expect(
     clippy::needless_pass_by_value,

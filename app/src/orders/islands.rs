@@ -48,8 +48,8 @@ pub fn Countdown(
 fn said(left: i64) -> &'static str {
     match left {
         ..=URGENT_SECONDS => "Less than a minute is left to pay.",
-        ..=120 => "Two minutes are left to pay.",
-        ..=300 => "Five minutes are left to pay.",
+        61..=120 => "Two minutes are left to pay.",
+        121..=300 => "Five minutes are left to pay.",
         _ => "",
     }
 }
