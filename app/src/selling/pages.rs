@@ -225,7 +225,7 @@ impl Desk {
 
 fn head(flash: Option<&Flash>) -> impl IntoView + use<> {
     view! {
-        <div class="sale-head">
+        <div class="selling-head">
             <h1 class="display">"Selling"</h1>
             <p class="row">
                 <a class="button" href="/sell">"Sell tickets"</a>
