@@ -11,8 +11,14 @@ use super::{
     store::{self, MailRow},
 };
 use crate::{
-    accounts, clock::from_micros, db::Db, events, fault::Fault, incidents, orders,
+    accounts,
+    clock::from_micros,
+    db::Db,
+    events,
+    fault::Fault,
+    incidents, orders,
     orders::rules::State,
+    passes::{Booklet, calendar, pdf},
 };
 use app::{
     accounts::User,
@@ -25,8 +31,8 @@ use lettre::{
     Address, Message,
     address::Envelope,
     message::{
-        Mailbox, MultiPart,
-        header::{HeaderName, HeaderValue},
+        Attachment, Mailbox, MultiPart, SinglePart,
+        header::{ContentType, HeaderName, HeaderValue},
     },
 };
 use std::{net::IpAddr, str::FromStr, time::SystemTime};
@@ -145,22 +151,25 @@ pub async fn compose(
     now_micros: i64,
 ) -> Result<Outgoing, NoLetter> {
     let (letter, to) = match mail.kind {
-        Kind::OrderComplete => order_complete(db, head, &mail.subject).await?,
+        Kind::OrderComplete => {
+            let (letter, to, enclosed) = order_complete(db, head, mail).await?;
+            return address(head, mail, &letter, &to, enclosed);
+        }
         Kind::OrderExpired => order_expired(db, head, &mail.subject).await?,
         Kind::OrderRefunded | Kind::RefundFailed => refund(db, head, mail).await?,
         Kind::Attention => attention(db, head, &mail.subject).await?,
         Kind::PasswordReset => account::reset_letter(db, head, &mail.subject, now_micros).await?,
         Kind::PasswordChanged => account::changed_letter(db, head, &mail.subject).await?,
     };
-    address(head, mail, &letter, &to)
+    address(head, mail, &letter, &to, Vec::new())
 }
 
 async fn order_complete(
     db: &Db,
     head: &Letterhead,
-    subject: &str,
-) -> Result<(Letter, User), NoLetter> {
-    let (state, facts, buyer) = order_facts(db, id(subject)?).await?;
+    mail: &MailRow,
+) -> Result<(Letter, User, Vec<SinglePart>), NoLetter> {
+    let (state, mut facts, buyer) = order_facts(db, id(&mail.subject)?).await?;
     // While one ticket is on its way back, the others are the buyer's all the same.
     if !matches!(state, State::Complete | State::Refunding) {
         return Err(gone(format!("the order is {} now", state.name())));
@@ -168,7 +177,36 @@ async fn order_complete(
     if facts.tickets.is_empty() {
         return Err(gone("all tickets of the order have been refunded"));
     }
-    Ok((letters::order_complete(&head.public_url, &facts), buyer))
+    let booklet = Booklet::find(db, facts.order, mail.created_at).await?;
+    let booklet = booklet.ok_or_else(|| gone("no ticket of the order is the buyer's"))?;
+    for pass in &booklet.passes {
+        if !facts.sellers.contains(&pass.seller_name) {
+            facts.sellers.push(pass.seller_name.clone());
+        }
+    }
+    let letter = letters::order_complete(&head.public_url, &facts);
+    Ok((letter, buyer, enclosed(head, mail, &booklet)?))
+}
+
+/// The tickets for paper, and their event for a calendar.
+fn enclosed(
+    head: &Letterhead,
+    mail: &MailRow,
+    booklet: &Booklet,
+) -> Result<Vec<SinglePart>, NoLetter> {
+    let kind = |name| {
+        ContentType::parse(name)
+            .map_err(|error| Fault::unexpected("an attachment was not made", error))
+    };
+    let code = booklet.order.code();
+    let written_at = from_micros(mail.created_at);
+    let event = calendar(booklet, &head.public_url, written_at);
+    Ok(vec![
+        Attachment::new(format!("tickets-{code}.pdf"))
+            .body(pdf(booklet)?, kind("application/pdf")?),
+        Attachment::new(format!("event-{code}.ics"))
+            .body(event, kind("text/calendar; charset=utf-8; method=PUBLISH")?),
+    ])
 }
 
 async fn order_expired(
@@ -258,6 +296,7 @@ async fn order_facts(db: &Db, id: OrderId) -> Result<(State, OrderFacts, User), 
         tickets: kept.into_iter().map(|(seat, _)| seat).collect(),
         refunded: back.len(),
         total: Money::new(order.total_minor, order.currency),
+        sellers: Vec::new(),
     };
     Ok((order.state, facts, buyer))
 }
@@ -285,12 +324,13 @@ pub(super) fn id<T: FromStr>(subject: &str) -> Result<T, NoLetter> {
         .map_err(|_| gone(format!("\"{subject}\" is no id")))
 }
 
-/// Puts a letter into its envelope.
+/// Puts a letter, and what is enclosed, into its envelope.
 fn address(
     head: &Letterhead,
     mail: &MailRow,
     letter: &Letter,
     to: &User,
+    enclosed: Vec<SinglePart>,
 ) -> Result<Outgoing, NoLetter> {
     let address: Address = to
         .email
@@ -305,6 +345,13 @@ fn address(
         HeaderName::new_from_ascii_str("Auto-Submitted"),
         "auto-generated".to_owned(),
     );
+    let body = MultiPart::alternative_plain_html(letter.text(), letter.html());
+    let body = if enclosed.is_empty() {
+        body
+    } else {
+        let mixed = MultiPart::mixed().multipart(body);
+        enclosed.into_iter().fold(mixed, MultiPart::singlepart)
+    };
     let message = Message::builder()
         .envelope(envelope)
         .from(head.from.clone())
@@ -313,10 +360,7 @@ fn address(
         .date(SystemTime::from(written_at))
         .message_id(Some(format!("<{}@{}>", mail.id, head.domain)))
         .raw_header(automatic)
-        .multipart(MultiPart::alternative_plain_html(
-            letter.text(),
-            letter.html(),
-        ))
+        .multipart(body)
         .map_err(|error| Fault::unexpected("a message was not made", error))?;
     Ok(Outgoing {
         id: mail.id.clone(),
@@ -346,7 +390,8 @@ mod tests {
             name: name.to_owned(),
             version: 1,
         };
-        address(&head, &mail, &Letter::new(subject).say("Hello"), &to).map(|out| out.message)
+        let letter = Letter::new(subject).say("Hello");
+        address(&head, &mail, &letter, &to, Vec::new()).map(|out| out.message)
     }
 
     fn message(name: &str, email: &str, subject: &str) -> Result<Message, NoLetter> {

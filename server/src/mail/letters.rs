@@ -34,6 +34,8 @@ pub struct OrderFacts {
     pub refunded: usize,
     /// What all of them cost.
     pub total: Money,
+    /// Who sells them, each name once.
+    pub sellers: Vec<String>,
 }
 
 /// What there is to say of a refund.
@@ -75,7 +77,9 @@ pub fn order_complete(public_url: &str, facts: &OrderFacts) -> Letter {
         count => format!("{count} tickets"),
     };
     let mut rows = seats(&facts.tickets);
-    rows.push(("Paid in all".to_owned(), facts.total.to_string()));
+    rows.push(row("Paid in all", facts.total.to_string()));
+    rows.push(row("Order", facts.order.code()));
+    rows.push(row("Sold by", facts.sellers.join(" and ")));
     let mut letter = Letter::new(&format!("Your {tickets} for {}", short(&facts.event)))
         .with(Block::Heading(format!(
             "Your {tickets} for {}",
@@ -94,10 +98,20 @@ pub fn order_complete(public_url: &str, facts: &OrderFacts) -> Letter {
         });
     }
     letter
+        .say(
+            "The attached PDF has each ticket with its code: show it at the door, on paper or on a \
+             screen. The calendar file puts the event into your calendar.",
+        )
         .with(Block::Link {
             label: "Show your tickets",
             url: format!("{public_url}/tickets"),
         })
+        .say(format!(
+            "Something wrong? Answer this mail and name order {}. Paid tickets are not taken back, \
+             but their seller or this shop can refund them; the money then goes back to the card \
+             that paid.",
+            facts.order.code()
+        ))
         .with(order_line(public_url, facts.order))
 }
 
@@ -318,6 +332,7 @@ mod tests {
             tickets: vec![seat("Stalls, Row C, Seat 12", 2500), seat("Standing", 1000)],
             refunded: 0,
             total: money(3500),
+            sellers: vec!["Sally".to_owned(), "Bob".to_owned()],
         }
     }
 
@@ -359,6 +374,10 @@ mod tests {
                 "Standing",
                 "£10.00",
                 "£35.00",
+                "0000-0009",
+                "Sally and Bob",
+                "The attached PDF",
+                "Answer this mail",
                 "https://tickets.example/tickets",
                 "https://tickets.example/orders/00000000-0000-0000-0000-000000000009",
             ],

@@ -142,6 +142,10 @@ on_both_engines! {
         assert!(letter.text.contains("Candle & \"Strings\" <b>"));
         assert!(letter.html.contains("Candle &amp; &quot;Strings&quot; &lt;b&gt;"));
         assert!(!letter.html.contains("<b>"));
+        let kinds: Vec<&str> = letter.enclosed.iter().map(|(kind, _)| kind.as_str()).collect();
+        assert_eq!(kinds, ["application/pdf", "text/calendar; charset=utf-8; method=PUBLISH"]);
+        assert!(letter.enclosed[0].1.starts_with(b"%PDF-"));
+        assert!(letter.enclosed[1].1.starts_with(b"BEGIN:VCALENDAR\r\n"));
     }
 
     async fn a_mail_that_does_not_get_out_is_tried_for_three_days(app) {

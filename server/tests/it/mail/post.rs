@@ -71,6 +71,8 @@ pub struct Letter {
     pub headers: HashMap<String, String>,
     pub text: String,
     pub html: String,
+    /// Kind, and what is in it, of each thing enclosed.
+    pub enclosed: Vec<(String, Vec<u8>)>,
 }
 
 impl Letter {
@@ -78,15 +80,23 @@ impl Letter {
         let message = std::str::from_utf8(bytes).unwrap();
         assert!(message.is_ascii(), "any mail server takes it");
         let (headers, body) = part(message);
-        let boundary = headers["content-type"].split("boundary=\"").nth(1).unwrap();
-        let boundary = format!("--{}", boundary.trim_end_matches('"'));
-        let parts: Vec<&str> = body.split(&boundary).collect();
-        assert_eq!(parts.len(), 4, "before, text, HTML, after: {message}");
-        assert!(headers["content-type"].starts_with("multipart/alternative"));
+        let kind = &headers["content-type"];
+        let mut parts = split(kind, &body);
+        let mut words = (kind.clone(), body.clone());
+        let mut enclosed = Vec::new();
+        if kind.starts_with("multipart/mixed") {
+            let (inner, body) = part(&parts.remove(0));
+            words = (inner["content-type"].clone(), body);
+            enclosed = parts.iter().map(|part| attached(part)).collect();
+        }
+        assert!(words.0.starts_with("multipart/alternative"));
+        let parts = split(&words.0, &words.1);
+        assert_eq!(parts.len(), 2, "text and HTML: {message}");
         Self {
+            text: decoded(&parts[0], "text/plain"),
+            html: decoded(&parts[1], "text/html"),
             headers,
-            text: decoded(parts[1], "text/plain"),
-            html: decoded(parts[2], "text/html"),
+            enclosed,
         }
     }
 
@@ -97,6 +107,20 @@ impl Letter {
             assert!(self.html.contains(word), "{word}: {}", self.html);
         }
     }
+}
+
+/// The parts of a body, without what stands before and after them.
+fn split(kind: &str, body: &str) -> Vec<String> {
+    let boundary = kind.split("boundary=\"").nth(1).unwrap();
+    let boundary = format!("--{}", boundary.split('"').next().unwrap());
+    let parts: Vec<String> = body.split(&boundary).map(str::to_owned).collect();
+    parts[1..parts.len() - 1].to_vec()
+}
+
+fn attached(message: &str) -> (String, Vec<u8>) {
+    let (headers, body) = part(message);
+    assert!(headers["content-disposition"].starts_with("attachment"));
+    (headers["content-type"].clone(), bytes(&headers, body))
 }
 
 fn part(message: &str) -> (HashMap<String, String>, String) {
@@ -117,13 +141,16 @@ fn part(message: &str) -> (HashMap<String, String>, String) {
 fn decoded(message: &str, kind: &str) -> String {
     let (headers, body) = part(message);
     assert!(headers["content-type"].starts_with(kind), "{headers:?}");
-    let bytes = match headers["content-transfer-encoding"].as_str() {
+    String::from_utf8(bytes(&headers, body)).unwrap()
+}
+
+fn bytes(headers: &HashMap<String, String>, body: String) -> Vec<u8> {
+    match headers["content-transfer-encoding"].as_str() {
         "7bit" => body.into_bytes(),
         "base64" => BASE64_STANDARD.decode(body.replace("\r\n", "")).unwrap(),
         "quoted-printable" => unquoted(&body.replace("=\r\n", "")),
         other => panic!("{other}"),
-    };
-    String::from_utf8(bytes).unwrap()
+    }
 }
 
 fn unquoted(text: &str) -> Vec<u8> {
