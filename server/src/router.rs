@@ -13,18 +13,20 @@ use crate::{
     state::Shop,
 };
 use app::{
+    accounts::Viewer,
     app::{App, shell},
-    context::{PageClock, Site},
-    error::AppError,
+    context::{PageClock, Site, percent_encode},
+    error::{AppError, AppResult},
+    ids::OrderId,
 };
 use axum::{
     Router,
     body::Body,
-    extract::{FromRef, Request, State},
-    http::{Method, StatusCode, Uri},
+    extract::{FromRef, Path, Request, State},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::from_fn_with_state,
-    response::{IntoResponse, Response},
-    routing::any,
+    response::{IntoResponse, Redirect, Response},
+    routing::{any, get},
 };
 use jiff::Timestamp;
 use leptos::{
@@ -166,6 +168,8 @@ fn page_routes(pages: Pages) -> Router {
     let options = pages.options.clone();
     Router::new()
         .route("/fn/{*name}", any(server_function))
+        .route("/orders/{id}/tickets.pdf", get(tickets_pdf))
+        .route("/orders/{id}/calendar.ics", get(calendar))
         .leptos_routes_with_context(
             &pages,
             routes,
@@ -204,6 +208,63 @@ async fn server_function(State(pages): State<Pages>, request: Request) -> Respon
     leptos_axum::handle_server_fns_with_context(move || provide(&pages), request)
         .await
         .into_response()
+}
+
+/// An order's tickets on paper.
+async fn tickets_pdf(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    order_file(pages, &id, request, async |api, viewer, order| {
+        let pdf = api.passes.pdf(viewer, order).await?;
+        let name = format!("tickets-{}.pdf", order.code());
+        Ok((pdf, "application/pdf", name))
+    })
+    .await
+}
+
+/// An order's event for a calendar.
+async fn calendar(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    order_file(pages, &id, request, async |api, viewer, order| {
+        let file = api.passes.calendar(viewer, order).await?;
+        let name = format!("event-{}.ics", order.code());
+        Ok((file.into_bytes(), "text/calendar; charset=utf-8", name))
+    })
+    .await
+}
+
+/// A file that is made of an order: its bytes, what they are, and a name for them. Whoever is not
+/// signed in does that first, and to whom it does not belong, there is nothing here.
+async fn order_file<F>(pages: Pages, id: &str, request: Request, make: F) -> Response
+where
+    F: AsyncFnOnce(&Api, &Viewer, OrderId) -> AppResult<(Vec<u8>, &'static str, String)>,
+{
+    let Some(viewer) = request.extensions().get::<Viewer>().cloned() else {
+        let next = percent_encode(request.uri().path());
+        return Redirect::to(&format!("/signin?next={next}")).into_response();
+    };
+    let made = match id.parse() {
+        Ok(order) => make(&pages.api, &viewer, order).await,
+        Err(_) => Err(AppError::NotFound),
+    };
+    let (bytes, kind, name) = match made {
+        Ok(made) => made,
+        Err(AppError::NotFound) => return file_or_nothing(State(pages), request).await,
+        Err(error) => return rest::problem(error.status(), &error),
+    };
+    let mut response = bytes.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(shown) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, shown);
+    }
+    response
 }
 
 /// A file of the pages, or the page that says that there is nothing here.

@@ -12,6 +12,7 @@ use crate::{
     error::{AppError, AppResult},
     events::{Event, Events, when, when_in_full},
     ids::OrderId,
+    passes::{Pass, Passes},
     payments::{Payment, PaymentStatus, Payments, to_pay},
     refunds::{Refund, Refunds},
     ui::{
@@ -125,6 +126,7 @@ struct Found {
     event: Event,
     payment: Option<Payment>,
     refunds: Vec<Refund>,
+    passes: Vec<Pass>,
     moments: Vec<Moment>,
 }
 
@@ -134,6 +136,7 @@ async fn look(viewer: &Viewer, id: OrderId) -> AppResult<Found> {
         context::port::<dyn Orders>()?,
         context::port::<dyn Payments>()?,
     );
+    let passes = context::port::<dyn Passes>()?;
     let (events, refunds) = (
         context::port::<dyn Events>()?,
         context::port::<dyn Refunds>()?,
@@ -147,6 +150,7 @@ async fn look(viewer: &Viewer, id: OrderId) -> AppResult<Found> {
         event: events.get(event).await?,
         payment,
         refunds: refunds.of_order(viewer, id).await?,
+        passes: passes.of_order(viewer, id).await?,
         moments: orders.timeline(viewer, id).await?.moments,
     })
 }
@@ -205,6 +209,7 @@ fn state(
         order,
         event,
         refunds,
+        passes,
         ..
     } = found;
     let status = payment.as_ref().map(|payment| payment.status);
@@ -224,7 +229,8 @@ fn state(
             open(order, pay, status, flash)?
         }
         OrderStatus::Complete | OrderStatus::Refunded => {
-            paid(order, event, refunds, &viewer.user.name)
+            let holder = &viewer.user.name;
+            paid(order, event, refunds, passes, holder)
         }
         OrderStatus::Expired => ran_out(found, flash),
         OrderStatus::Cancelled => {

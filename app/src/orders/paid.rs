@@ -2,9 +2,10 @@
 
 use super::{Order, OrderStatus};
 use crate::{
-    events::{Event, when},
+    events::{Event, when, when_in_full},
     ids::TicketId,
     money::Money,
+    passes::{Pass, pass_to_scan},
     refunds::{Refund, RefundStatus},
     tickets::{OwnedTicket, Ticket, stub},
 };
@@ -45,8 +46,14 @@ fn standing(refunds: &[Refund], ticket: TicketId) -> Option<RefundStatus> {
 }
 
 /// Says first how the order stands, then shows its tickets: those that are still the buyer's
-/// before those that no longer are.
-pub fn paid(order: &Order, event: &Event, refunds: &[Refund], holder: &str) -> AnyView {
+/// before those that no longer are, with the passes of the former.
+pub fn paid(
+    order: &Order,
+    event: &Event,
+    refunds: &[Refund],
+    passes: &[Pass],
+    holder: &str,
+) -> AnyView {
     let tickets = order
         .tickets
         .iter()
@@ -56,23 +63,86 @@ pub fn paid(order: &Order, event: &Event, refunds: &[Refund], holder: &str) -> A
     let stubs = |tickets: Vec<(&Ticket, Option<RefundStatus>)>| {
         let stubs = tickets.into_iter();
         stubs
-            .map(|(ticket, refund)| stub(owned(ticket, event), holder, refund))
+            .map(|(ticket, refund)| {
+                let pass = passes.iter().find(|pass| pass.ticket == ticket.id);
+                let pass = pass.map(pass_to_scan).map(IntoAny::into_any);
+                stub(owned(ticket, event), holder, refund, pass)
+            })
             .collect_view()
     };
     let headline = headline(order, GoneBack::of(refunds), theirs.len());
     let theirs = (!theirs.is_empty()).then(|| {
         view! {
             <h2 class="section-title">"Your tickets"</h2>
+            {papers(order, passes)}
             <ul class="stubs">{stubs(theirs)}</ul>
         }
     });
+    let confirmation = confirmation(order, event, passes);
     let ended = (!ended.is_empty()).then(|| {
         view! {
             <h2 class="section-title">"No longer yours"</h2>
             <ul class="stubs">{stubs(ended)}</ul>
         }
     });
-    view! { {headline} {theirs} {ended} }.into_any()
+    view! { {headline} {confirmation} {theirs} {ended} }.into_any()
+}
+
+/// What a buyer may want to look up later, and what to do if something is wrong.
+fn confirmation(order: &Order, event: &Event, passes: &[Pass]) -> impl IntoView + use<> {
+    let code = order.id.code();
+    let fact = |name: &'static str, value: String| {
+        view! { <div><dt>{name}</dt> <dd>{value}</dd></div> }
+    };
+    let sellers = sellers(passes);
+    let help = (!passes.is_empty()).then(|| {
+        view! {
+            <p class="quiet">
+                <strong>"Something wrong? "</strong>
+                "Paid tickets are not taken back, but their seller or this shop can refund them. The "
+                "money then goes back to the card that paid, and the ticket ends. Name order "
+                {code.clone()} " when you ask."
+            </p>
+        }
+    });
+    view! {
+        <section class="panel stack" aria-labelledby="confirmation">
+            <h2 class="title" id="confirmation">"Your order"</h2>
+            <dl class="facts">
+                {fact("Order", code)}
+                {fact("When", when_in_full(event.starts_at, &event.time_zone))}
+                {fact("Total", order.total().to_string())}
+                {(!sellers.is_empty()).then(|| fact("Sold by", sellers))}
+            </dl>
+            {help}
+        </section>
+    }
+}
+
+/// Their names, each once: `Ann and Bob`.
+fn sellers(passes: &[Pass]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for pass in passes {
+        if !names.contains(&pass.seller_name.as_str()) {
+            names.push(&pass.seller_name);
+        }
+    }
+    names.join(" and ")
+}
+
+/// The tickets to take along.
+fn papers(order: &Order, passes: &[Pass]) -> Option<AnyView> {
+    let of = format!("/orders/{}", order.id);
+    (!passes.is_empty()).then(|| {
+        view! {
+            <p class="row papers">
+                <a class="button button-quiet" href=format!("{of}/tickets")>"Full screen or print"</a>
+                <a class="button button-quiet" href=format!("{of}/tickets.pdf")>"Download PDF"</a>
+                <a class="button button-quiet" href=format!("{of}/calendar.ics")>"Add to calendar"</a>
+            </p>
+        }
+        .into_any()
+    })
 }
 
 fn owned(ticket: &Ticket, event: &Event) -> OwnedTicket {

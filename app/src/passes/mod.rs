@@ -7,6 +7,6 @@ mod pages;
 mod port;
 mod types;
 
-pub use pages::{PrintPage, qr_code};
+pub use pages::{PrintPage, pass_to_scan, pass_to_unfold};
 pub use port::Passes;
 pub use types::*;

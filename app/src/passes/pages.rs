@@ -15,7 +15,7 @@ use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 
 /// A code, black on white in either light. `label` says to whoever does not see it what it is.
-pub fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {
+fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {
     let side = qr.side;
     view! {
         <svg
@@ -28,6 +28,35 @@ pub fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {
             <rect width=side height=side fill="#fff"></rect>
             <path d=qr.path.clone() fill="#000"></path>
         </svg>
+    }
+}
+
+/// The code of a pass, and under it what can be read out.
+pub fn pass_to_scan(pass: &Pass) -> impl IntoView + use<> {
+    let code = pass.ticket.code();
+    view! {
+        <div class="scan">
+            {qr_code(&pass.qr, format!("QR code of the ticket {code}"))}
+            <p class="stub-number">{code}</p>
+        </div>
+    }
+}
+
+/// The same folded away, with the ways to take it along.
+pub fn pass_to_unfold(pass: &Pass) -> impl IntoView + use<> {
+    let order = format!("/orders/{}", pass.order);
+    let code = pass.ticket.code();
+    let of = move |what: &str| format!("{what} of the ticket {code}");
+    view! {
+        <details class="unfold">
+            <summary aria-label=of("Show QR code")>"Show QR code"</summary>
+            {pass_to_scan(pass)}
+        </details>
+        <p class="stub-links">
+            <a href=format!("{order}/tickets.pdf") aria-label=of("PDF")>"PDF"</a>
+            <a href=format!("{order}/calendar.ics") aria-label=of("Calendar")>"Calendar"</a>
+            <a href=order aria-label=of("Order")>"Order"</a>
+        </p>
     }
 }
 
@@ -58,7 +87,7 @@ pub fn PrintPage() -> impl IntoView {
             <h1 class="sr-only">{format!("Your tickets for {}", event.title)}</h1>
             <p class="row no-print">
                 <a class="button button-quiet" href=format!("/orders/{id}")>"Back to the order"</a>
-                <a class="button button-quiet" href=format!("/orders/{id}/tickets.pdf") download="tickets.pdf">
+                <a class="button button-quiet" href=format!("/orders/{id}/tickets.pdf")>
                     "Download as PDF"
                 </a>
             </p>
@@ -69,7 +98,6 @@ pub fn PrintPage() -> impl IntoView {
 }
 
 fn sheet(pass: &Pass, event: &Event, holder: &str) -> impl IntoView + use<> {
-    let code = pass.ticket.code();
     let fact = |name: &'static str, value: String| {
         view! { <div><dt>{name}</dt> <dd>{value}</dd></div> }
     };
@@ -78,9 +106,8 @@ fn sheet(pass: &Pass, event: &Event, holder: &str) -> impl IntoView + use<> {
             <h2 class="title">{event.title.clone()}</h2>
             <p>{when_in_full(event.starts_at, &event.time_zone)}</p>
             <p>{event.venue.clone()} ", " {event.city.clone()}</p>
-            {qr_code(&pass.qr, format!("QR code of the ticket {code}"))}
-            <p class="stub-number">{code}</p>
-            <dl class="sheet-facts">
+            {pass_to_scan(pass)}
+            <dl class="facts">
                 {fact("Seat", pass.label.clone())}
                 {fact("Holder", holder.to_owned())}
                 {fact("Price", pass.price.to_string())}

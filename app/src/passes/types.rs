@@ -4,7 +4,6 @@ use crate::{
     ids::{EventId, OrderId, TicketId},
     money::Money,
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A picture of black squares on white.
@@ -29,8 +28,6 @@ pub struct Pass {
     pub price: Money,
     /// Who sold it.
     pub seller_name: String,
-    /// When the event begins.
-    pub starts_at: Timestamp,
     /// The signed text that the code carries.
     pub text: String,
     /// The code.

@@ -7,6 +7,8 @@ pub mod api;
 mod types;
 
 #[cfg(feature = "ssr")]
+mod bought;
+#[cfg(feature = "ssr")]
 mod for_sale;
 #[cfg(feature = "ssr")]
 mod listings;

@@ -1,20 +1,21 @@
 //! A ticket as its buyer holds it, torn along the line. One that was paid back is marked, and has
-//! no number any more.
+//! no number and no code any more.
 
 use super::OwnedTicket;
 use crate::refunds::{RefundStatus, told_to_buyer};
 use leptos::prelude::*;
 
-/// The ticket, and below it how its refund stands, if there is one.
+/// The ticket, below it what lets its holder in, and how its refund stands, if there is one.
 pub fn stub(
     owned: OwnedTicket,
     holder: &str,
     refund: Option<RefundStatus>,
+    pass: Option<AnyView>,
 ) -> impl IntoView + use<> {
     let ticket = owned.ticket;
     let ended = refund == Some(RefundStatus::Succeeded);
     let number = (!ended).then(|| {
-        view! { <p class="stub-number">{short(&ticket.id.to_string())}</p> }
+        view! { <p class="stub-number">{ticket.id.code()}</p> }
     });
     let told = refund.map(|status| told_to_buyer(status, ticket.price()));
     view! {
@@ -31,14 +32,8 @@ pub fn stub(
                 <p class="quiet">{holder.to_owned()}</p>
                 {number}
             </div>
+            {pass.map(|pass| view! { <div class="stub-pass">{pass}</div> })}
             {told}
         </li>
     }
-}
-
-/// The end of an id, which is the part that differs.
-fn short(id: &str) -> String {
-    id.get(id.len().saturating_sub(8)..)
-        .unwrap_or(id)
-        .to_uppercase()
 }

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     accounts,
-    clock::from_micros,
     db::Db,
     events,
     fault::{Fault, FaultResult},
@@ -82,7 +81,6 @@ fn pass(signer: &Signer, row: HeldRow) -> FaultResult<Pass> {
         label: row.label,
         price: row.price,
         seller_name: row.seller_name,
-        starts_at: from_micros(row.starts_at),
         text,
         qr,
     })
@@ -100,14 +98,12 @@ pub mod tests {
     /// Two tickets that nobody sold.
     pub fn booklet(title: &str) -> Booklet {
         let order = OrderId(Uuid::from_u128(0xa9));
-        let starts_at = "2031-12-12T19:30:00Z".parse().unwrap();
         let pass = |number: u128, label: &str| Pass {
             ticket: TicketId(Uuid::from_u128(number)),
             order,
             label: label.to_owned(),
             price: Money::new(2500, "GBP".parse().unwrap()),
             seller_name: "Sally".to_owned(),
-            starts_at,
             text: format!("SD1.{number}"),
             qr: qr(&format!("SD1.{number}")).unwrap(),
         };
@@ -121,7 +117,7 @@ pub mod tests {
                 venue: "Old Hall".to_owned(),
                 city: "Leeds".to_owned(),
                 country: "GB".to_owned(),
-                starts_at,
+                starts_at: "2031-12-12T19:30:00Z".parse().unwrap(),
                 time_zone: "Europe/London".to_owned(),
                 currency: "GBP".parse().unwrap(),
                 tickets_available: 0,

@@ -62,8 +62,6 @@ pub struct HeldRow {
     pub ticket: TicketId,
     /// The event that it admits to.
     pub event: EventId,
-    /// When that begins, in microseconds.
-    pub starts_at: i64,
     /// The order that bought it.
     pub order: OrderId,
     /// The ticket's version.
@@ -97,7 +95,7 @@ pub async fn held<'e>(
         Whose::Buyer(buyer, after) => ("o.buyer_id = $1", buyer.to_string(), after),
     };
     let sql = format!(
-        "SELECT t.id AS ticket_id, t.event_id, e.starts_at, o.id AS order_id, t.version, t.section, \
+        "SELECT t.id AS ticket_id, t.event_id, o.id AS order_id, t.version, t.section, \
          t.row_label, t.seat, l.price_minor, t.currency, u.name AS seller_name FROM orders o \
          JOIN order_lines l ON l.order_id = o.id AND l.live = 1 \
          JOIN tickets t ON t.id = l.ticket_id AND t.state = 'sold' \
@@ -124,7 +122,6 @@ fn read_held(row: &AnyRow) -> Result<HeldRow, sqlx::Error> {
     Ok(HeldRow {
         ticket: parse(row, "ticket_id")?,
         event: parse(row, "event_id")?,
-        starts_at: row.try_get("starts_at")?,
         order: parse(row, "order_id")?,
         version: row.try_get("version")?,
         label: seat_label(row)?,
