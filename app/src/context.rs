@@ -250,8 +250,12 @@ pub fn local_path(path: &str) -> Option<String> {
     local.then(|| path.to_owned())
 }
 
-/// The message left by the form before, once: reading it takes it away.
+/// The message left by the form before, once: reading it takes it away. A script that reads a page
+/// leaves it for the page that the browser shows next.
 pub fn take_flash() -> Option<Flash> {
+    if !posted_by_form() {
+        return None;
+    }
     let flash = cookie(FLASH_COOKIE)
         .and_then(|value| URL_SAFE_NO_PAD.decode(value).ok())
         .and_then(|json| serde_json::from_slice(&json).ok())?;

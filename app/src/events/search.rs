@@ -63,7 +63,7 @@ async fn show_results(q: &str, last: impl Fn() -> bool) -> Option<String> {
     let results = document().get_element_by_id("results")?;
     let _ = results.set_attribute("aria-busy", "true");
     let address = address(q);
-    let found = fetch(&address).await;
+    let found = crate::ui::page_at(&address).await;
     if !last() {
         return None;
     }
@@ -99,17 +99,6 @@ fn address(q: &str) -> String {
         filters if filters.is_empty() => "/".to_owned(),
         filters => format!("/?{filters}"),
     }
-}
-
-#[cfg(target_arch = "wasm32")]
-async fn fetch(address: &str) -> Result<web_sys::Document, wasm_bindgen::JsValue> {
-    use wasm_bindgen::JsCast;
-    use wasm_bindgen_futures::JsFuture;
-    let answer = JsFuture::from(window().fetch_with_str(address)).await?;
-    let answer: web_sys::Response = answer.dyn_into()?;
-    let html = JsFuture::from(answer.text()?).await?;
-    let html = html.as_string().unwrap_or_default();
-    web_sys::DomParser::new()?.parse_from_string(&html, web_sys::SupportedType::TextHtml)
 }
 
 /// On the server nobody types.

@@ -1,4 +1,5 @@
-//! The browser's place: loading the page that it is on once more.
+//! The browser's place: loading the page that it is on once more, and reading pages without going
+//! there.
 
 /// Loads the page anew, without the query or the form data of a page before.
 pub fn load_anew() {
@@ -9,4 +10,20 @@ pub fn load_anew() {
             let _ = location.replace(&path);
         }
     }
+}
+
+/// A page as the server renders it this moment. It is read, not gone to: what a form has left for
+/// the next page stays for that. Errors: no answer, or none with a page in it.
+#[cfg(target_arch = "wasm32")]
+pub async fn page_at(address: &str) -> Result<web_sys::Document, wasm_bindgen::JsValue> {
+    use wasm_bindgen::JsCast;
+    use wasm_bindgen_futures::JsFuture;
+    let answer = JsFuture::from(leptos::prelude::window().fetch_with_str(address)).await?;
+    let answer: web_sys::Response = answer.dyn_into()?;
+    if !answer.ok() {
+        return Err(wasm_bindgen::JsValue::NULL);
+    }
+    let html = JsFuture::from(answer.text()?).await?;
+    let html = html.as_string().unwrap_or_default();
+    web_sys::DomParser::new()?.parse_from_string(&html, web_sys::SupportedType::TextHtml)
 }

@@ -22,6 +22,8 @@ pub use form::{
 #[cfg(feature = "ssr")]
 pub use icons::{Icon, icon};
 pub use location::load_anew;
+#[cfg(target_arch = "wasm32")]
+pub use location::page_at;
 #[cfg(feature = "ssr")]
 pub use page::{page, page_for, problem};
 #[cfg(feature = "ssr")]
