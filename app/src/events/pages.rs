@@ -5,7 +5,7 @@ use crate::{
     context,
     error::{AppError, AppResult},
     ids::EventId,
-    tickets::{Tickets, for_sale},
+    tickets::{Narrow, Tickets, for_sale},
     ui::{Icon, flash_message, icon, page, poster},
 };
 use leptos::prelude::*;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 #[component]
 pub fn EventPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
+    let narrow = Narrow::read();
     page(async move {
         let flash = context::take_flash();
         let (events, tickets) = (
@@ -25,13 +26,19 @@ pub fn EventPage() -> impl IntoView {
         );
         let viewer = context::viewer();
         let event = find(&events, &id).await?;
-        let offers = tickets.offers(event.id).await?;
+        let filter = narrow.filter(event.currency);
+        let offers = tickets.offers_like(event.id, filter).await?;
         let over = event.starts_at <= context::now();
         let sale = if over {
-            view! { <p class="notice">"This event has begun. Its tickets are no longer traded."</p> }
-                .into_any()
+            // The name of what is kept true while tickets are for sale: it ends with them.
+            view! {
+                <p class="notice" id="for-sale">
+                    "This event has begun. Its tickets are no longer traded."
+                </p>
+            }
+            .into_any()
         } else {
-            for_sale(&event, offers, viewer.as_ref(), flash.as_ref())
+            for_sale(&event, offers, &narrow, viewer.as_ref(), flash.as_ref())?
         };
         Ok(view! {
             <Title text=event.title.clone()/>

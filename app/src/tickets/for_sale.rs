@@ -1,10 +1,11 @@
 //! What an event page offers: groups of tickets that are alike, and single seats. Each is a form
 //! that reserves; the price in it is all that the buyer pays.
 
-use super::{Offer, Offers, Ticket};
+use super::{LiveSale, NO_SECTION, Narrow, Offer, Offers, Ticket, TicketStatus};
 use crate::{
     accounts::Viewer,
     context::{self, Flash},
+    error::AppResult,
     events::Event,
     ids::UserId,
     money::Money,
@@ -20,39 +21,69 @@ use leptos::prelude::*;
 pub fn for_sale(
     event: &Event,
     offers: Offers,
+    narrow: &Narrow,
     viewer: Option<&Viewer>,
     flash: Option<&Flash>,
-) -> AnyView {
+) -> AppResult<AnyView> {
     let form = Form::new("reserve", flash);
     let sell = format!("/sell?event={}", event.id);
-    let nothing = offers.groups.iter().all(|group| group.available == 0) && offers.seats.is_empty();
-    let summary = summary(&offers);
-    let groups = (1..).zip(offers.groups);
-    let groups = groups
-        .map(|(number, group)| offer(event, number, &group, viewer))
-        .collect_view();
-    let seats = (!offers.seats.is_empty()).then(|| seat_form(event, offers.seats, viewer));
-    view! {
+    let held = held_for(context::site()?.hold_seconds);
+    let filter = narrow.form(event, &offers);
+    Ok(view! {
         <section class="sale" aria-labelledby="tickets">
-            <div class="sale-head">
-                <h2 class="section-title" id="tickets">"Tickets"</h2>
-                <p class="quiet">{summary}</p>
-            </div>
             {problem_at_top(&form)}
-            <ul class="offers">{groups}</ul>
-            {seats}
-            {nothing.then(|| view! {
-                <p class="notice">
-                    "Nothing is for sale right now. Tickets come back when somebody does not finish "
-                    "paying, so look again in a few minutes."
-                </p>
-            })}
+            <div class="sale-head">
+                <h2 class="section-title" id="tickets" tabindex="-1">"Tickets"</h2>
+                <p class="quiet">"Held for you for " {held} " while you pay."</p>
+            </div>
+            {filter}
+            <LiveSale event_id=event.id.to_string()/>
+            {kept_true(event, offers, narrow, viewer)}
             <p class="quiet">
                 "You have tickets to spare? " <a href=sell>"Sell them here"</a>
             </p>
         </section>
     }
+    .into_any())
+}
+
+/// What [`LiveSale`] keeps true. Holds no island, and nothing with an id that is not its own.
+fn kept_true(event: &Event, offers: Offers, narrow: &Narrow, viewer: Option<&Viewer>) -> AnyView {
+    let summary = summary(&offers);
+    let nothing = nothing(&offers, !narrow.filter(event.currency).is_everything());
+    let sold_out =
+        (offers.available == 0 && offers.sold > 0 && offers.reserved == 0).then_some("Sold out.");
+    let hold_ends_in = offers.reserved_seconds_left;
+    let together = narrow.filter(event.currency).together.unwrap_or(1);
+    let groups = offers
+        .groups
+        .iter()
+        .map(|group| offer(event, group, together, viewer))
+        .collect_view();
+    let more = offers.more_seats.then(|| {
+        view! { <p class="quiet">"These are the cheapest seats. Filter them to see others."</p> }
+    });
+    let seats = (!offers.seats.is_empty()).then(|| seat_form(event, offers.seats, viewer));
+    view! {
+        <div class="sale" id="for-sale" data-hold-ends-in=hold_ends_in data-say=sold_out>
+            <p class="sale-count">{summary}</p>
+            <ul class="offers" id="offers">{groups}</ul>
+            {seats}
+            {more}
+            {nothing}
+        </div>
+    }
     .into_any()
+}
+
+/// `15 minutes`, `90 seconds`
+fn held_for(seconds: i64) -> String {
+    match seconds {
+        60 => "1 minute".to_owned(),
+        whole if whole % 60 == 0 => format!("{} minutes", whole / 60),
+        1 => "1 second".to_owned(),
+        other => format!("{other} seconds"),
+    }
 }
 
 fn summary(offers: &Offers) -> String {
@@ -64,6 +95,26 @@ fn summary(offers: &Offers) -> String {
         words.push(format!("{} sold", offers.sold));
     }
     words.join(" · ")
+}
+
+/// Why there is nothing to choose, if there is not.
+fn nothing(offers: &Offers, filtered: bool) -> Option<AnyView> {
+    let shown = !offers.groups.is_empty() || !offers.seats.is_empty();
+    let text = match offers {
+        Offers { available: 1.., .. } if shown => return None,
+        Offers { available: 1.., .. } if filtered => {
+            "Nothing that is for sale matches. Try another section, a higher price or fewer together."
+        }
+        Offers { reserved: 1.., .. } => {
+            "Nothing is for sale right now. Tickets come back when somebody does not finish paying, \
+             and then they show up here."
+        }
+        Offers { sold: 1.., .. } => {
+            "Sold out. Should somebody sell a ticket again, it shows up here."
+        }
+        _ => "Nothing is for sale right now. As soon as somebody sells a ticket, it shows up here.",
+    };
+    Some(view! { <p class="notice" id="nothing-for-sale">{text}</p> }.into_any())
 }
 
 fn face_value(minor: Option<i64>, event: &Event, price_minor: i64) -> Option<AnyView> {
@@ -86,15 +137,16 @@ fn whose(viewer: Option<&Viewer>, seller: UserId, name: &str) -> (bool, String) 
 
 fn offer(
     event: &Event,
-    number: u32,
     offer: &Offer,
+    together: i64,
     viewer: Option<&Viewer>,
 ) -> impl IntoView + use<> {
     let price = Money::new(offer.price_minor, event.currency);
     let section = offer
         .section
         .clone()
-        .unwrap_or_else(|| "General admission".to_owned());
+        .unwrap_or_else(|| NO_SECTION.to_owned());
+    let key = key(offer, &section);
     let (own, whose) = whose(viewer, offer.seller_id, &offer.seller_name);
     let left = match offer.available {
         0 => "all being bought right now".to_owned(),
@@ -102,9 +154,10 @@ fn offer(
         left => format!("{left} left"),
     };
     // One's own can be seen here like any other, but not bought.
-    let form = (offer.available > 0 && !own).then(|| offer_form(event, number, offer, &section));
+    let form =
+        (offer.available > 0 && !own).then(|| offer_form(event, offer, &key, &section, together));
     view! {
-        <li class="offer">
+        <li class="offer" id=format!("offer-{key}")>
             <div class="offer-what">
                 <p class="offer-section">{section}</p>
                 <p class="quiet">{whose} " · " {left}</p>
@@ -118,8 +171,15 @@ fn offer(
     }
 }
 
+/// Names the offer among those of its event, in every version of the page.
+fn key(offer: &Offer, section: &str) -> String {
+    let face = offer.face_value_minor.unwrap_or_default();
+    let section = context::percent_encode(section);
+    format!("{}-{face}-{}-{section}", offer.price_minor, offer.seller_id)
+}
+
 /// How many of an offer, and the button that reserves them.
-fn offer_form(event: &Event, number: u32, offer: &Offer, section: &str) -> impl IntoView + use<> {
+fn offer_form(event: &Event, offer: &Offer, key: &str, section: &str, together: i64) -> AnyView {
     let price = Money::new(offer.price_minor, event.currency);
     let most = i64::try_from(TICKETS_PER_ORDER_MAX)
         .unwrap_or(8)
@@ -127,10 +187,11 @@ fn offer_form(event: &Event, number: u32, offer: &Offer, section: &str) -> impl 
     let choices = (1..=most)
         .map(|count| {
             let total = Money::new(offer.price_minor * count, event.currency);
-            view! { <option value=count>{format!("{count} for {total}")}</option> }
+            let chosen = together > 1 && count == together;
+            view! { <option value=count selected=chosen>{format!("{count} for {total}")}</option> }
         })
         .collect_view();
-    let quantity_id = format!("quantity-{number}");
+    let quantity_id = format!("quantity-{key}");
     post_to::<Reserve>(
         "offer-form",
         view! {
@@ -139,7 +200,7 @@ fn offer_form(event: &Event, number: u32, offer: &Offer, section: &str) -> impl 
             {hidden("price_minor", offer.price_minor.to_string())}
             {hidden("seller_id", offer.seller_id.to_string())}
             {offer.face_value_minor.map(|face| hidden("face_value_minor", face.to_string()))}
-            {hidden("attempt", context::new_attempt())}
+            {attempt()}
             <label class="sr-only" for=quantity_id.clone()>
                 {format!("How many, {section}")}
             </label>
@@ -155,28 +216,34 @@ fn offer_form(event: &Event, number: u32, offer: &Offer, section: &str) -> impl 
             </button>
         },
     )
+    .into_any()
+}
+
+/// Names this try to reserve. It stays when the page is brought up to date: a form that was sent
+/// twice is one try.
+fn attempt() -> impl IntoView {
+    view! { <input type="hidden" name="attempt" value=context::new_attempt() data-kept=""/> }
 }
 
 /// Single seats: choose up to eight, reserve them together.
-fn seat_form(
-    event: &Event,
-    seats: Vec<(Ticket, String)>,
-    viewer: Option<&Viewer>,
-) -> impl IntoView + use<> {
+fn seat_form(event: &Event, seats: Vec<(Ticket, String)>, viewer: Option<&Viewer>) -> AnyView {
     let rows = seats
         .into_iter()
         .map(|(ticket, seller)| {
             let (own, whose) = whose(viewer, ticket.seller_id, &seller);
+            let held = ticket.status == TicketStatus::Reserved;
+            let whose = if held { "being bought right now".to_owned() } else { whose };
             let price = ticket.price().to_string();
             let face = face_value(ticket.face_value_minor, event, ticket.price_minor);
             view! {
-                <li>
-                    <label class="seat">
+                <li id=format!("seat-{}", ticket.id)>
+                    <label class="seat" class:seat-held=held>
                         <input
                             type="checkbox"
                             name="ticket_ids[]"
                             value=ticket.id.to_string()
-                            disabled=own
+                            data-label=ticket.label.clone()
+                            disabled=own || held
                         />
                         <span class="seat-what">
                             <span class="offer-section">{ticket.label.clone()}</span>
@@ -189,14 +256,15 @@ fn seat_form(
         })
         .collect_view();
     view! {
-        {post_to::<ReserveSeats>("seats panel", view! {
+        <div id="seats">{post_to::<ReserveSeats>("seats panel", view! {
             <fieldset>
                 <legend class="title">{icon(Icon::Ticket)} "Single seats"</legend>
                 <p class="hint">"Tick up to eight, then reserve them together."</p>
                 <ul class="rows">{rows}</ul>
             </fieldset>
-            {hidden("attempt", context::new_attempt())}
+            {attempt()}
             <button class="button" type="submit">"Reserve these seats"</button>
-        })}
+        })}</div>
     }
+    .into_any()
 }

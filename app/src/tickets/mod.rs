@@ -4,6 +4,7 @@
 //! it. Every write takes the viewer.
 
 pub mod api;
+mod live;
 mod types;
 
 #[cfg(feature = "ssr")]
@@ -12,6 +13,8 @@ mod bought;
 mod for_sale;
 #[cfg(feature = "ssr")]
 mod listings;
+#[cfg(feature = "ssr")]
+mod narrow;
 #[cfg(feature = "ssr")]
 mod pages;
 #[cfg(feature = "ssr")]
@@ -23,6 +26,9 @@ mod stub;
 
 #[cfg(feature = "ssr")]
 pub use for_sale::for_sale;
+pub use live::LiveSale;
+#[cfg(feature = "ssr")]
+pub use narrow::Narrow;
 #[cfg(feature = "ssr")]
 pub use listings::listing;
 #[cfg(feature = "ssr")]

@@ -1,6 +1,9 @@
 //! What a browser can ask of tickets.
 
-use super::{EditTicket, ListTicket, Listed, Offers, OwnedTicket, Ticket, TicketList, TicketQuery};
+use super::{
+    EditTicket, ListTicket, Listed, OfferFilter, Offers, OwnedTicket, Ticket, TicketList,
+    TicketQuery,
+};
 use crate::{
     accounts::Viewer,
     error::AppResult,
@@ -15,7 +18,12 @@ pub trait Tickets: Send + Sync {
     async fn list(&self, viewer: Option<&Viewer>, query: TicketQuery) -> AppResult<TicketList>;
 
     /// What is for sale at an event, grouped as a buyer chooses.
-    async fn offers(&self, event: EventId) -> AppResult<Offers>;
+    async fn offers(&self, event: EventId) -> AppResult<Offers> {
+        self.offers_like(event, OfferFilter::default()).await
+    }
+
+    /// What is for sale at an event and matches the filter, grouped as a buyer chooses.
+    async fn offers_like(&self, event: EventId, filter: OfferFilter) -> AppResult<Offers>;
 
     /// One ticket. Errors: `NotFound`.
     async fn get(&self, id: TicketId) -> AppResult<Ticket>;

@@ -210,19 +210,47 @@ pub struct Offer {
     pub reserved: i64,
 }
 
+/// What the section of a ticket without one is called.
+pub const NO_SECTION: &str = "General admission";
+
+/// Which of an event's tickets a buyer wants to see. All of them, if nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OfferFilter {
+    /// In this section; [`NO_SECTION`] for those without one.
+    pub section: Option<String>,
+    /// None dearer, in minor units.
+    pub max_price_minor: Option<i64>,
+    /// So many at one price from one seller, or on neighbouring seats of a row.
+    pub together: Option<i64>,
+}
+
+impl OfferFilter {
+    /// Whether it leaves nothing out.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What an event page shows for sale.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offers {
-    /// Unnumbered tickets, cheapest first.
+    /// Unnumbered tickets by section, the cheapest section first, cheapest first in each; at most
+    /// 200.
     pub groups: Vec<Offer>,
     /// Single seats with row or seat, cheapest first, with their seller's name; at most 100.
     pub seats: Vec<(Ticket, String)>,
-    /// How many can be bought in all.
+    /// Whether there are more seats than are shown.
+    pub more_seats: bool,
+    /// The sections of all that is listed, whatever the filter, the cheapest first.
+    pub sections: Vec<String>,
+    /// How many can be bought in all, whatever the filter.
     pub available: i64,
-    /// How many somebody is paying for.
+    /// How many somebody is paying for, whatever the filter.
     pub reserved: i64,
     /// How many have been bought.
     pub sold: i64,
+    /// Seconds until the first of the holds ends by the clock, rounded up.
+    pub reserved_seconds_left: Option<i64>,
 }
 
 /// What a seller sees of an event's listings of their own.

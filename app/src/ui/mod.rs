@@ -5,6 +5,8 @@ mod form;
 #[cfg(feature = "ssr")]
 mod icons;
 mod location;
+#[cfg(target_arch = "wasm32")]
+mod morph;
 #[cfg(feature = "ssr")]
 mod page;
 #[cfg(feature = "ssr")]
@@ -24,6 +26,8 @@ pub use icons::{Icon, icon};
 pub use location::load_anew;
 #[cfg(target_arch = "wasm32")]
 pub use location::page_at;
+#[cfg(target_arch = "wasm32")]
+pub use morph::morph;
 #[cfg(feature = "ssr")]
 pub use page::{page, page_for, problem};
 #[cfg(feature = "ssr")]

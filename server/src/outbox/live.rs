@@ -26,6 +26,8 @@ const ROWS_MAX: i64 = 5_000;
 const BEHIND_MAX: usize = 4_096;
 /// What a reconnecting listener is told again at most.
 const REPLAY_MAX: i64 = 1_000;
+/// How far back a new listener is told of.
+const OF_LATE_MAX: Duration = Duration::from_mins(1);
 
 /// A ticket has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +89,16 @@ impl Live {
             .collect())
     }
 
+    /// What happened to this event's tickets in the last seconds, 60 at most.
+    pub async fn of_late(
+        &self,
+        seconds: u64,
+        event_id: &str,
+    ) -> Result<Vec<TicketChange>, sqlx::Error> {
+        let back = Duration::from_secs(seconds).min(OF_LATE_MAX);
+        self.since(&id_of_before(back), event_id).await
+    }
+
     /// Follows the outbox for ever.
     pub async fn run(self: Arc<Self>) {
         let mut told: HashMap<String, Instant> = HashMap::new();
@@ -99,7 +111,7 @@ impl Live {
             }
             let now = Instant::now();
             told.retain(|_, when| now.duration_since(*when) < 3 * OVERLAP);
-            match self.read(&id_of_recently(), ROWS_MAX).await {
+            match self.read(&id_of_before(OVERLAP), ROWS_MAX).await {
                 Ok(changes) => {
                     for change in changes {
                         if told.insert(change.id.clone(), now).is_none() {
@@ -147,15 +159,15 @@ fn change(id: String, data: &str) -> Option<TicketChange> {
     })
 }
 
-/// Smaller than every id that was made in the last moments: ids begin with the time.
-fn id_of_recently() -> String {
+/// Smaller than every id that was made since: ids begin with the time.
+fn id_of_before(back: Duration) -> String {
     let (seconds, nanos) = Uuid::now_v7()
         .get_timestamp()
         .map(|made| made.to_unix())
         .unwrap_or_default();
     let millis = seconds * 1000 + u64::from(nanos / 1_000_000);
-    let overlap = u64::try_from(OVERLAP.as_millis()).unwrap_or_default();
-    let first = u128::from(millis.saturating_sub(overlap)) << 80;
+    let back = u64::try_from(back.as_millis()).unwrap_or_default();
+    let first = u128::from(millis.saturating_sub(back)) << 80;
     Uuid::from_u128(first).to_string()
 }
 
@@ -165,8 +177,8 @@ mod tests {
 
     #[test]
     fn recent_ids_are_greater_and_old_ones_are_not() {
-        assert!(Uuid::now_v7().to_string() > id_of_recently());
-        assert!("01900000-0000-7000-8000-000000000000" < id_of_recently().as_str());
+        assert!(Uuid::now_v7().to_string() > id_of_before(OVERLAP));
+        assert!("01900000-0000-7000-8000-000000000000" < id_of_before(OVERLAP).as_str());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! version and writes a domain event in the same transaction.
 
 pub mod bulk;
+mod choosing;
 pub mod holds;
 pub mod rest;
 mod row;

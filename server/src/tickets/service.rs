@@ -1,13 +1,13 @@
 //! Listing, browsing, editing and withdrawing tickets.
 
 use super::{
-    TicketRow,
+    TicketRow, choosing,
     rules::{self, Place},
     store::{self, Edit, Filter, Shelf},
 };
 use crate::{
     accounts,
-    clock::{SharedClock, from_micros},
+    clock::{SharedClock, from_micros, seconds_until},
     db::{Conn, Db},
     events,
     fault::{Fault, FaultResult},
@@ -19,8 +19,8 @@ use app::{
     events::when,
     ids::{EventId, TicketId, UserId},
     tickets::{
-        EditTicket, ListTicket, Listed, Offers, OwnedTicket, Ticket, TicketList, TicketQuery,
-        TicketStatus, Tickets,
+        EditTicket, ListTicket, Listed, OfferFilter, Offers, OwnedTicket, Ticket, TicketList,
+        TicketQuery, TicketStatus, Tickets,
     },
 };
 use async_trait::async_trait;
@@ -29,7 +29,9 @@ use uuid::Uuid;
 const LIMIT_DEFAULT: i64 = 20;
 const LIMIT_MAX: i64 = 100;
 const GROUPS_MAX: i64 = 200;
-const SEATS_MAX: i64 = 100;
+const SEATS_READ_MAX: i64 = 1000;
+const SEATS_SHOWN_MAX: usize = 100;
+const SECTIONS_MAX: i64 = 100;
 const SHELF_MAX: i64 = 200;
 
 /// The rules of listings.
@@ -90,21 +92,34 @@ impl TicketsService {
         })
     }
 
-    async fn on_sale(&self, event: EventId) -> FaultResult<Offers> {
+    async fn on_sale(&self, event: EventId, filter: OfferFilter) -> FaultResult<Offers> {
         let now = self.clock.now_micros();
         let reads = self.db.reads();
-        let groups = store::offers_grouped(reads, event, now, GROUPS_MAX).await?;
-        let seats = store::seats_on_sale(reads, event, SEATS_MAX).await?;
-        let (available, reserved, sold) = store::event_counts(reads, event, now).await?;
+        let groups = store::offers_grouped(reads, event, &filter, now, GROUPS_MAX).await?;
+        let seats = store::seats_on_sale(reads, event, &filter, SEATS_READ_MAX).await?;
+        let seats = seats
+            .into_iter()
+            .map(|(row, seller)| (row.ticket(now), seller))
+            .collect();
+        let mut seats = match filter.together {
+            Some(together) => choosing::neighbours(seats, together),
+            None => seats,
+        };
+        let more_seats = seats.len() > SEATS_SHOWN_MAX;
+        seats.truncate(SEATS_SHOWN_MAX);
+        let sections = store::sections_on_sale(reads, event, SECTIONS_MAX).await?;
+        let counts = store::event_counts(reads, event, now).await?;
         Ok(Offers {
-            groups,
-            seats: seats
-                .into_iter()
-                .map(|(row, seller)| (row.ticket(now), seller))
-                .collect(),
-            available,
-            reserved,
-            sold,
+            groups: choosing::by_section(groups),
+            seats,
+            more_seats,
+            sections: choosing::once_each(sections),
+            available: counts.available,
+            reserved: counts.reserved,
+            sold: counts.sold,
+            reserved_seconds_left: counts
+                .first_hold_ends
+                .map(|ends_at| seconds_until(ends_at, now)),
         })
     }
 
@@ -349,8 +364,8 @@ impl Tickets for TicketsService {
         Ok(self.page(viewer, query).await?)
     }
 
-    async fn offers(&self, event: EventId) -> AppResult<Offers> {
-        Ok(self.on_sale(event).await?)
+    async fn offers_like(&self, event: EventId, filter: OfferFilter) -> AppResult<Offers> {
+        Ok(self.on_sale(event, filter).await?)
     }
 
     async fn get(&self, id: TicketId) -> AppResult<Ticket> {

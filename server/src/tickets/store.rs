@@ -1,11 +1,11 @@
 //! The SQL of listings. Functions that take a `Conn` run in the caller's transaction. The lock's
 //! own SQL is in `holds.rs`.
 
-use super::{COLUMNS, TicketRow, rules::Place};
+use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, rules::Place};
 use crate::db::{Conn, parse, rows};
 use app::{
     ids::{EventId, TicketId, UserId},
-    tickets::{Offer, TicketStatus},
+    tickets::{NO_SECTION, Offer, OfferFilter, TicketStatus},
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 
@@ -186,10 +186,12 @@ pub async fn tickets_page<'e>(
     rows.iter().map(TicketRow::read).collect()
 }
 
-/// Unnumbered tickets of an event, grouped by what a buyer chooses by, cheapest first.
+/// Unnumbered tickets of an event that match the filter, grouped by what a buyer chooses by,
+/// cheapest first.
 pub async fn offers_grouped<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
+    filter: &OfferFilter,
     now_micros: i64,
     limit: i64,
 ) -> Result<Vec<Offer>, sqlx::Error> {
@@ -200,12 +202,18 @@ pub async fn offers_grouped<'e>(
          CAST(SUM(CASE WHEN t.held_until > $2 THEN 1 ELSE 0 END) AS BIGINT) AS reserved \
          FROM tickets t JOIN users u ON u.id = t.seller_id \
          WHERE t.event_id = $1 AND t.state = 'listed' AND t.row_label IS NULL AND t.seat IS NULL \
+         AND ($4 IS NULL OR COALESCE(t.section, $5) = $4) AND t.price_minor <= $6 \
          GROUP BY t.section, t.price_minor, t.face_value_minor, t.seller_id \
+         HAVING SUM(CASE WHEN t.held_until <= $2 THEN 1 ELSE 0 END) >= $7 \
          ORDER BY t.price_minor, t.section LIMIT $3",
     )
     .bind(event.to_string())
     .bind(now_micros)
     .bind(limit)
+    .bind(filter.section.clone())
+    .bind(NO_SECTION)
+    .bind(filter.max_price_minor.unwrap_or(i64::MAX))
+    .bind(filter.together.unwrap_or(0))
     .fetch_all(on)
     .await?;
     rows.iter().map(read_offer).collect()
@@ -223,22 +231,27 @@ fn read_offer(row: &AnyRow) -> Result<Offer, sqlx::Error> {
     })
 }
 
-/// Numbered seats of an event that are for sale or held, cheapest first, with their sellers'
-/// names.
+/// Numbered seats of an event that are for sale or held and match section and price of the filter,
+/// cheapest first, with their sellers' names.
 pub async fn seats_on_sale<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
+    filter: &OfferFilter,
     limit: i64,
 ) -> Result<Vec<(TicketRow, String)>, sqlx::Error> {
     let sql = format!(
         "SELECT {COLUMNS}, (SELECT u.name FROM users u WHERE u.id = tickets.seller_id) \
          AS seller_name FROM tickets WHERE event_id = $1 AND state = 'listed' \
          AND (row_label IS NOT NULL OR seat IS NOT NULL) \
+         AND ($3 IS NULL OR COALESCE(section, $4) = $3) AND price_minor <= $5 \
          ORDER BY price_minor, section, row_label, seat, id LIMIT $2"
     );
     let rows = query(AssertSqlSafe(sql))
         .bind(event.to_string())
         .bind(limit)
+        .bind(filter.section.clone())
+        .bind(NO_SECTION)
+        .bind(filter.max_price_minor.unwrap_or(i64::MAX))
         .fetch_all(on)
         .await?;
     rows.iter()
@@ -246,29 +259,68 @@ pub async fn seats_on_sale<'e>(
         .collect()
 }
 
-/// How many tickets of an event can be bought, are held, and have been bought.
+/// The sections of what is listed at an event, the cheapest first.
+pub async fn sections_on_sale<'e>(
+    on: impl AnyExecutor<'e>,
+    event: EventId,
+    limit: i64,
+) -> Result<Vec<String>, sqlx::Error> {
+    let rows = query(
+        "SELECT section, MIN(price_minor) AS from_minor FROM tickets \
+         WHERE event_id = $1 AND state = 'listed' GROUP BY section \
+         ORDER BY from_minor, section LIMIT $2",
+    )
+    .bind(event.to_string())
+    .bind(limit)
+    .fetch_all(on)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let section: Option<String> = row.try_get("section")?;
+            Ok(section.unwrap_or_else(|| NO_SECTION.to_owned()))
+        })
+        .collect()
+}
+
+/// How an event's tickets stand.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    /// How many can be bought.
+    pub available: i64,
+    /// How many are held.
+    pub reserved: i64,
+    /// How many have been bought.
+    pub sold: i64,
+    /// When the first of the holds ends by the clock, in microseconds.
+    pub first_hold_ends: Option<i64>,
+}
+
+/// How an event's tickets stand.
 pub async fn event_counts<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     now_micros: i64,
-) -> Result<(i64, i64, i64), sqlx::Error> {
+) -> Result<Counts, sqlx::Error> {
     let row = query(
         "SELECT COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until <= $2 THEN 1 ELSE 0 \
          END) AS BIGINT), 0) AS available, \
          COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until > $2 THEN 1 ELSE 0 END) \
          AS BIGINT), 0) AS reserved, \
-         COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN 1 ELSE 0 END) AS BIGINT), 0) AS sold \
-         FROM tickets WHERE event_id = $1",
+         COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN 1 ELSE 0 END) AS BIGINT), 0) AS sold, \
+         MIN(CASE WHEN state = 'listed' AND held_until > $2 AND held_until < $3 \
+         THEN held_until END) AS first_hold_ends FROM tickets WHERE event_id = $1",
     )
     .bind(event.to_string())
     .bind(now_micros)
+    .bind(HELD_FOR_CAPTURE)
     .fetch_one(on)
     .await?;
-    Ok((
-        row.try_get("available")?,
-        row.try_get("reserved")?,
-        row.try_get("sold")?,
-    ))
+    Ok(Counts {
+        available: row.try_get("available")?,
+        reserved: row.try_get("reserved")?,
+        sold: row.try_get("sold")?,
+        first_hold_ends: row.try_get("first_hold_ends")?,
+    })
 }
 
 /// Whose tickets to show with their events.

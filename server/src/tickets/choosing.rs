@@ -1,0 +1,145 @@
+//! In which order, and which of an event's tickets a buyer is shown. Pure.
+
+use app::tickets::{NO_SECTION, Offer, Ticket, TicketStatus};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Offers that are cheapest first, section by section: the section with the cheapest comes first.
+pub fn by_section(mut offers: Vec<Offer>) -> Vec<Offer> {
+    let mut places = HashMap::new();
+    for offer in &offers {
+        let next = places.len();
+        places.entry(offer.section.clone()).or_insert(next);
+    }
+    offers.sort_by_key(|offer| places.get(&offer.section).copied());
+    offers
+}
+
+/// Each name once, where it stands first.
+pub fn once_each(names: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names
+        .into_iter()
+        .filter(|name| seen.insert(name.clone()))
+        .collect()
+}
+
+/// The seats that can be bought beside so many others: on neighbouring numbers of a row.
+pub fn neighbours(seats: Vec<(Ticket, String)>, together: i64) -> Vec<(Ticket, String)> {
+    let free = |ticket: &Ticket| ticket.status == TicketStatus::Available;
+    if together <= 1 {
+        return seats
+            .into_iter()
+            .filter(|(ticket, _)| free(ticket))
+            .collect();
+    }
+    let mut rows: BTreeMap<(String, Option<String>), BTreeSet<i64>> = BTreeMap::new();
+    for (ticket, _) in &seats {
+        if let (true, Some(number)) = (free(ticket), number(ticket)) {
+            rows.entry(row_of(ticket)).or_default().insert(number);
+        }
+    }
+    let stands_in_a_run = |ticket: &Ticket| {
+        let (Some(number), Some(row)) = (number(ticket), rows.get(&row_of(ticket))) else {
+            return false;
+        };
+        let below = (1..).take_while(|step| row.contains(&(number - step)));
+        let above = (1..).take_while(|step| row.contains(&(number + step)));
+        1 + below.count() + above.count() >= usize::try_from(together).unwrap_or(usize::MAX)
+    };
+    seats
+        .into_iter()
+        .filter(|(ticket, _)| free(ticket) && stands_in_a_run(ticket))
+        .collect()
+}
+
+fn row_of(ticket: &Ticket) -> (String, Option<String>) {
+    let section = ticket.section.clone();
+    (
+        section.unwrap_or_else(|| NO_SECTION.to_owned()),
+        ticket.row.clone(),
+    )
+}
+
+/// A seat's number; small enough to count on from.
+fn number(ticket: &Ticket) -> Option<i64> {
+    ticket.seat.as_ref()?.parse::<u32>().ok().map(i64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use app::ids::{EventId, TicketId, UserId};
+    use uuid::Uuid;
+
+    fn seat(row: &str, seat: &str, status: TicketStatus) -> (Ticket, String) {
+        let ticket = Ticket {
+            id: TicketId(Uuid::nil()),
+            event_id: EventId(Uuid::nil()),
+            seller_id: UserId(Uuid::nil()),
+            section: None,
+            row: Some(row.to_owned()),
+            seat: Some(seat.to_owned()),
+            label: format!("{row}{seat}"),
+            price_minor: 100,
+            face_value_minor: None,
+            currency: "GBP".parse().unwrap(),
+            status,
+            reserved_seconds_left: None,
+            version: 1,
+        };
+        (ticket, String::new())
+    }
+
+    #[test]
+    fn seats_are_together_if_their_numbers_are() {
+        use TicketStatus::{Available, Reserved};
+        let seats = || {
+            vec![
+                seat("A", "10", Available),
+                seat("B", "1", Available),
+                seat("A", "9", Available),
+                seat("A", "11", Reserved),
+                seat("A", "12", Available),
+                seat("A", "8", Available),
+                seat("A", "left", Available),
+            ]
+        };
+        let labels = |together| {
+            let found = neighbours(seats(), together);
+            found
+                .into_iter()
+                .map(|(seat, _)| seat.label)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(labels(1), ["A10", "B1", "A9", "A12", "A8", "Aleft"]);
+        assert_eq!(labels(2), ["A10", "A9", "A8"]);
+        assert_eq!(labels(3), ["A10", "A9", "A8"]);
+        assert!(labels(4).is_empty());
+    }
+
+    #[test]
+    fn offers_stand_by_section_the_cheapest_first() {
+        let offer = |section: &str, price_minor| Offer {
+            section: Some(section.to_owned()),
+            price_minor,
+            face_value_minor: None,
+            seller_id: UserId(Uuid::nil()),
+            seller_name: String::new(),
+            available: 1,
+            reserved: 0,
+        };
+        let offers = vec![
+            offer("Circle", 10),
+            offer("Stalls", 20),
+            offer("Circle", 30),
+            offer("Stalls", 40),
+        ];
+        let prices: Vec<i64> = by_section(offers)
+            .iter()
+            .map(|offer| offer.price_minor)
+            .collect();
+        assert_eq!(prices, [10, 30, 20, 40]);
+        let names = once_each(vec!["b".into(), "a".into(), "b".into()]);
+        assert_eq!(names, ["b", "a"]);
+    }
+}
