@@ -12,6 +12,8 @@ mod asked;
 #[cfg(feature = "ssr")]
 mod countries;
 #[cfg(feature = "ssr")]
+mod head;
+#[cfg(feature = "ssr")]
 mod home;
 #[cfg(feature = "ssr")]
 mod pages;

@@ -1,15 +1,14 @@
 //! `/events/:id`.
 
-use super::{Event, Events, when_in_full};
+use super::{Event, Events, head::head, when_in_full};
 use crate::{
     context,
     error::{AppError, AppResult},
     ids::EventId,
     tickets::{Narrow, Tickets, for_sale},
-    ui::{Icon, flash_message, icon, page, poster},
+    ui::{Icon, ShareButton, flash_message, icon, page, poster},
 };
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 use std::sync::Arc;
 
@@ -28,6 +27,8 @@ pub fn EventPage() -> impl IntoView {
         let event = find(&events, &id).await?;
         let filter = narrow.filter(event.currency);
         let offers = tickets.offers_like(event.id, filter).await?;
+        let site = context::site()?;
+        let head = head(&event, &offers, &site.public_url);
         let over = event.starts_at <= context::now();
         let sale = if over {
             // The name of what is kept true while tickets are for sale: it ends with them.
@@ -40,8 +41,9 @@ pub fn EventPage() -> impl IntoView {
         } else {
             for_sale(&event, offers, &narrow, viewer.as_ref(), flash.as_ref())?
         };
+        let address = format!("{}/events/{}", site.public_url, event.id);
         Ok(view! {
-            <Title text=event.title.clone()/>
+            {head}
             {flash_message(flash.as_ref())}
             <article class="event">
                 <header class="event-head">
@@ -54,6 +56,7 @@ pub fn EventPage() -> impl IntoView {
                         <p class="fact">
                             {icon(Icon::Place)} {event.venue.clone()} ", " {event.city.clone()}
                         </p>
+                        <ShareButton title=event.title.clone() address=address/>
                         <div class="prose">{paragraphs(&event.description)}</div>
                     </div>
                 </header>

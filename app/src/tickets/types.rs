@@ -72,7 +72,7 @@ pub fn label(section: Option<&str>, row: Option<&str>, seat: Option<&str>) -> St
     .flatten()
     .collect();
     if parts.is_empty() {
-        "General admission".to_owned()
+        NO_SECTION.to_owned()
     } else {
         parts.join(", ")
     }

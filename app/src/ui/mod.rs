@@ -14,6 +14,7 @@ mod poster;
 mod reveal;
 #[cfg(feature = "ssr")]
 mod steps;
+mod share;
 mod theme;
 
 #[cfg(feature = "ssr")]
@@ -35,4 +36,5 @@ pub use poster::poster;
 pub use reveal::ShowPassword;
 #[cfg(feature = "ssr")]
 pub use steps::steps;
+pub use share::ShareButton;
 pub use theme::ThemeSwitch;

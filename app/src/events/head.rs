@@ -1,0 +1,167 @@
+//! What an event's page tells those who do not look at it: search engines, and whoever shows a link
+//! to it. Prices here are the whole prices, as on the page.
+
+use super::{Event, when};
+use crate::{
+    money::Money,
+    tickets::{NO_SECTION, Offers},
+};
+use jiff::tz::TimeZone;
+use leptos::prelude::*;
+use leptos_meta::{Link, Meta, Script, Title};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Characters of the description that a preview shows.
+const PREVIEW_CHARS: usize = 200;
+/// Offers that are named one by one.
+const OFFERS_MAX: usize = 50;
+
+/// The head of an event's page. `site` is the shop's own origin, without a trailing slash.
+pub fn head(event: &Event, offers: &Offers, site: &str) -> impl IntoView + use<> {
+    let address = format!("{site}/events/{}", event.id);
+    let title = event.title.clone();
+    let text = preview(event);
+    let image = format!("{site}/share.png");
+    let data = for_script(&structured(event, offers, &address, &image));
+    view! {
+        <Title text=title.clone()/>
+        <Link rel="canonical" href=address.clone()/>
+        <Meta property="og:type" content="website"/>
+        <Meta property="og:site_name" content="Stagedoor"/>
+        <Meta property="og:title" content=title/>
+        <Meta property="og:description" content=text/>
+        <Meta property="og:url" content=address/>
+        <Meta property="og:image" content=image/>
+        <Meta name="twitter:card" content="summary_large_image"/>
+        <Script type_="application/ld+json">{data}</Script>
+    }
+}
+
+/// When and where, from how much, and how its description begins.
+fn preview(event: &Event) -> String {
+    let mut text = format!(
+        "{} · {}, {}",
+        when(event.starts_at, &event.time_zone),
+        event.venue,
+        event.city
+    );
+    if let Some(minor) = event.price_from_minor {
+        let _ = write!(text, " · from {}", Money::new(minor, event.currency));
+    }
+    let words = event.description.split_whitespace().collect::<Vec<_>>();
+    let words = words.join(" ");
+    if !words.is_empty() {
+        text.push_str(". ");
+        text.extend(words.chars().take(PREVIEW_CHARS));
+        if words.chars().count() > PREVIEW_CHARS {
+            text.push('…');
+        }
+    }
+    text
+}
+
+/// The event in the words of schema.org.
+fn structured(event: &Event, offers: &Offers, address: &str, image: &str) -> Value {
+    let zone = TimeZone::get(&event.time_zone).unwrap_or(TimeZone::UTC);
+    let begins = event.starts_at.to_zoned(zone);
+    let mut data = json!({
+        "@context": "https://schema.org",
+        "@type": "Event",
+        "name": event.title,
+        "url": address,
+        "image": [image],
+        "startDate": begins.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        "eventStatus": "https://schema.org/EventScheduled",
+        "eventAttendanceMode": "https://schema.org/OfflineEventAttendanceMode",
+        "location": {
+            "@type": "Place",
+            "name": event.venue,
+            "address": {
+                "@type": "PostalAddress",
+                "addressLocality": event.city,
+                "addressCountry": event.country,
+            },
+        },
+        "offers": on_offer(event, offers, address),
+    });
+    if !event.description.is_empty() {
+        data["description"] = event.description.clone().into();
+    }
+    data
+}
+
+fn on_offer(event: &Event, offers: &Offers, address: &str) -> Value {
+    let price = |minor| Money::new(minor, event.currency).plain();
+    let (in_stock, sold_out) = ("https://schema.org/InStock", "https://schema.org/SoldOut");
+    let Some(lowest) = event.price_from_minor else {
+        return json!({
+            "@type": "AggregateOffer",
+            "url": address,
+            "priceCurrency": event.currency.code(),
+            "offerCount": 0,
+            "availability": sold_out,
+        });
+    };
+    let groups = offers.groups.iter().map(|group| {
+        let section = group.section.as_deref().unwrap_or(NO_SECTION);
+        (section, group.price_minor, group.available)
+    });
+    let seats = offers.seats.iter().map(|(seat, _)| {
+        let free = seat.status == crate::tickets::TicketStatus::Available;
+        (seat.label.as_str(), seat.price_minor, i64::from(free))
+    });
+    let each: Vec<(&str, i64, i64)> = groups
+        .chain(seats)
+        .filter(|(_, _, available)| *available > 0)
+        .collect();
+    let highest = each.iter().map(|(_, minor, _)| *minor).max();
+    let each: Vec<Value> = each
+        .iter()
+        .take(OFFERS_MAX)
+        .map(|(name, minor, available)| {
+            json!({
+                "@type": "Offer",
+                "name": name,
+                "url": address,
+                "price": price(*minor),
+                "priceCurrency": event.currency.code(),
+                "availability": in_stock,
+                "inventoryLevel": available,
+            })
+        })
+        .collect();
+    json!({
+        "@type": "AggregateOffer",
+        "url": address,
+        "priceCurrency": event.currency.code(),
+        "lowPrice": price(lowest),
+        "highPrice": price(highest.unwrap_or(lowest).max(lowest)),
+        "offerCount": event.tickets_available,
+        "availability": in_stock,
+        "offers": each,
+    })
+}
+
+/// JSON that nothing in it can lead out of a `<script>`.
+fn for_script(data: &Value) -> String {
+    data.to_string()
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_title_ends_the_script() {
+        let data = json!({"name": "</script><script>alert(1)</script> & <!--"});
+        let text = for_script(&data);
+        assert!(!text.contains(['<', '>', '&']), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), data);
+    }
+}
