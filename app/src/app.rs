@@ -16,7 +16,7 @@ use crate::{
     refunds::RefundPage,
     selling::SellingPage,
     tickets::{SellPage, TicketsPage},
-    ui::{Icon, ThemeSwitch, icon, post_to, problem},
+    ui::{GalleryPage, Icon, ThemeSwitch, icon, post_to, problem},
 };
 use leptos::{config::LeptosOptions, prelude::*};
 use leptos_meta::{MetaTags, Title, provide_meta_context};
@@ -82,6 +82,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/forgot") view=ForgotPage ssr=SsrMode::Async/>
                     <Route path=path!("/reset") view=ResetPage ssr=SsrMode::Async/>
                     <Route path=path!("/help") view=HelpPage ssr=SsrMode::Async/>
+                    <Route path=path!("/ui") view=GalleryPage ssr=SsrMode::Async/>
                     <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>
                     <Route path=path!("/account/delete") view=LeavePage ssr=SsrMode::Async/>
                 </Routes>

@@ -3,6 +3,8 @@
 #[cfg(feature = "ssr")]
 mod form;
 #[cfg(feature = "ssr")]
+mod gallery;
+#[cfg(feature = "ssr")]
 mod icons;
 mod location;
 #[cfg(target_arch = "wasm32")]
@@ -22,6 +24,8 @@ pub use form::{
     Choice, Form, Input, area, choose, field, flash_message, hidden, post_to, problem_at_top,
     username,
 };
+#[cfg(feature = "ssr")]
+pub use gallery::GalleryPage;
 #[cfg(feature = "ssr")]
 pub use icons::{Icon, icon};
 pub use location::load_anew;
