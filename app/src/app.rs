@@ -154,7 +154,7 @@ fn Header() -> impl IntoView {
                         <path d="M6 29V9a10 10 0 0 1 20 0v20Z" fill="currentColor"></path>
                         <path class="brand-light" d="M11 29V11a5 5 0 0 1 10 0v18Z"></path>
                     </svg>
-                    "Stagedoor"
+                    <span class="brand-name">"Stagedoor"</span>
                 </a>
                 {(!at_home).then(search)}
                 <nav class="nav" aria-label="Main">
