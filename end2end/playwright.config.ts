@@ -12,6 +12,7 @@ const withoutJavaScript = { grepInvert: /@with-javascript/ };
 export default defineConfig({
   testDir: './tests',
   outputDir: './test-results',
+  snapshotPathTemplate: './snapshots/{projectName}/{arg}{ext}',
   globalSetup: './support/global-setup.ts',
   fullyParallel: true,
   workers: 2,

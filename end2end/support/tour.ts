@@ -178,6 +178,8 @@ export const TOUR: Stop[] = [
   { name: 'the end of an account', open: async ({ someone }) => seen(await someone('Ann'), '/account/delete') },
   { name: 'the question for a forgotten password', open: async ({ visitor }) => seen(await visitor(), '/forgot') },
   { name: 'a link that works no more', open: async ({ visitor }) => seen(await visitor(), '/reset?token=used') },
+  { name: 'help', open: async ({ visitor }) => seen(await visitor(), '/help') },
+  { name: 'the page of components', open: async ({ visitor }) => seen(await visitor(), '/ui') },
   {
     name: 'what is not there',
     open: async ({ visitor, allow }) => {
