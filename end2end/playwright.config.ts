@@ -1,13 +1,14 @@
 // Browser tests against the binary that `make run` serves. Started by `make e2e`, or from this folder
 // by `npx playwright test` once `make bin` has run. Every test runs in four ways: wide and as on a
-// small phone, each with and without JavaScript, unless it says that it needs one of them.
+// small phone, each with and without JavaScript, unless a tag says that it needs one of them, or that
+// another would prove nothing more: @with-javascript, @without-javascript, @desktop, @mobile.
 import { defineConfig, devices } from '@playwright/test';
 import { chromium } from './support/chromium.ts';
 
 const phone = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 const desktop = devices['Desktop Chrome'];
-const withJavaScript = { grepInvert: /@without-javascript/ };
-const withoutJavaScript = { grepInvert: /@with-javascript/ };
+/** All tests but those that one of these tags keeps for other ways. */
+const without = (...tags: string[]) => ({ grepInvert: tags.map((tag) => new RegExp(`${tag}\\b`)) });
 
 export default defineConfig({
   testDir: './tests',
@@ -33,13 +34,13 @@ export default defineConfig({
     launchOptions: chromium(),
   },
   projects: [
-    { name: 'desktop', ...withJavaScript, use: { ...desktop, viewport: { width: 1280, height: 800 } } },
-    { name: 'mobile', ...withJavaScript, use: { ...desktop, ...phone } },
+    { name: 'desktop', ...without('@without-javascript', '@mobile'), use: { ...desktop, viewport: { width: 1280, height: 800 } } },
+    { name: 'mobile', ...without('@without-javascript', '@desktop'), use: { ...desktop, ...phone } },
     {
       name: 'desktop-nojs',
-      ...withoutJavaScript,
+      ...without('@with-javascript', '@mobile'),
       use: { ...desktop, viewport: { width: 1280, height: 800 }, javaScriptEnabled: false },
     },
-    { name: 'mobile-nojs', ...withoutJavaScript, use: { ...desktop, ...phone, javaScriptEnabled: false } },
+    { name: 'mobile-nojs', ...without('@with-javascript', '@desktop'), use: { ...desktop, ...phone, javaScriptEnabled: false } },
   ],
 });
