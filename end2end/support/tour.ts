@@ -152,6 +152,7 @@ export const TOUR: Stop[] = [
     },
   },
   { name: 'tickets before the first', open: async ({ someone }) => seen(await someone('Ann'), '/tickets') },
+  { name: 'help', open: async ({ visitor }) => seen(await visitor(), '/help') },
   { name: 'signing up', open: async ({ visitor }) => seen(await visitor(), '/signup') },
   {
     name: 'signing in, refused',
