@@ -26,11 +26,11 @@ mod stub;
 
 #[cfg(feature = "ssr")]
 pub use for_sale::for_sale;
+#[cfg(feature = "ssr")]
+pub use listings::listing;
 pub use live::LiveSale;
 #[cfg(feature = "ssr")]
 pub use narrow::Narrow;
-#[cfg(feature = "ssr")]
-pub use listings::listing;
 #[cfg(feature = "ssr")]
 pub use pages::TicketsPage;
 #[cfg(feature = "ssr")]

@@ -14,9 +14,9 @@ mod page;
 #[cfg(feature = "ssr")]
 mod poster;
 mod reveal;
+mod share;
 #[cfg(feature = "ssr")]
 mod steps;
-mod share;
 mod theme;
 
 #[cfg(feature = "ssr")]
@@ -38,7 +38,7 @@ pub use page::{page, page_for, problem};
 #[cfg(feature = "ssr")]
 pub use poster::poster;
 pub use reveal::ShowPassword;
+pub use share::ShareButton;
 #[cfg(feature = "ssr")]
 pub use steps::steps;
-pub use share::ShareButton;
 pub use theme::ThemeSwitch;

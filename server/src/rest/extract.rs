@@ -140,7 +140,9 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     for (name, value) in given.into_iter().filter(|(_, value)| !value.is_empty()) {
         // Numbers are asked for by name; all else is text.
         let value = match value.parse::<i64>() {
-            Ok(number) if matches!(name.as_str(), "limit" | "page" | "sinceSeconds") => number.into(),
+            Ok(number) if matches!(name.as_str(), "limit" | "page" | "sinceSeconds") => {
+                number.into()
+            }
             _ => value.into(),
         };
         fields.insert(name, value);
