@@ -32,6 +32,28 @@ export async function expectNoSidewaysScrolling(page: Page, width: number, what:
   expect.soft(out, `${what} fits into ${width} px`).toEqual([]);
 }
 
+/**
+ * Fails with what is too small to be hit: no control below 24 px, but for links in running text; on
+ * a phone no button below 44 px.
+ */
+export async function expectTargets(page: Page, what: string): Promise<void> {
+  const small = await page.evaluate(() => {
+    const found: string[] = [];
+    for (const element of document.querySelectorAll<HTMLElement>('a[href], button, input, select, textarea, summary')) {
+      // What only a screen reader meets, and what is not there, is not aimed at.
+      if (!element.checkVisibility({ visibilityProperty: true }) || element.closest('.sr-only, .skip')) continue;
+      // A label is a part of its box.
+      const { width, height } = (element.closest('label') ?? element).getBoundingClientRect();
+      const inText = element.matches('a') && getComputedStyle(element).display === 'inline';
+      const button = element.matches('button, .button, input:not([type=checkbox], [type=radio]), select');
+      const least = button ? 44 : 24;
+      if (!inText && (width < 24 || height < least - 0.5)) found.push(`${Math.round(width)} × ${Math.round(height)}: ${element.outerHTML.slice(0, 140)}`);
+    }
+    return found;
+  });
+  expect.soft(small, `${what} has controls that can be hit`).toEqual([]);
+}
+
 /** Goes on with the Tab key until the focus is on `target`, and sees to it that the focus can be seen. */
 export async function tabTo(page: Page, target: Locator): Promise<void> {
   const stops: string[] = [];
