@@ -85,7 +85,7 @@ pub fn PrintPage() -> impl IntoView {
         Ok(view! {
             <Title text=format!("Tickets: {}", event.title)/>
             <h1 class="sr-only">{format!("Your tickets for {}", event.title)}</h1>
-            <p class="row no-print">
+            <p class="row">
                 <a class="button button-quiet" href=format!("/orders/{id}")>"Back to the order"</a>
                 <a class="button button-quiet" href=format!("/orders/{id}/tickets.pdf")>
                     "Download as PDF"

@@ -14,7 +14,8 @@ pub fn stub(
 ) -> impl IntoView + use<> {
     let ticket = owned.ticket;
     let ended = refund == Some(RefundStatus::Succeeded);
-    let number = (!ended).then(|| {
+    // A pass has it below its code.
+    let number = (!ended && pass.is_none()).then(|| {
         view! { <p class="stub-number">{ticket.id.code()}</p> }
     });
     let told = refund.map(|status| told_to_buyer(status, ticket.price()));

@@ -165,12 +165,15 @@ impl Sheet<'_> {
     fn code(&mut self, pass: &Pass) -> FaultResult<()> {
         let squares = squares(&pass.text).map_err(not_set)?;
         let unit = CODE / short(squares.side);
+        // One unit a square, counted from above: whole numbers keep the file small.
+        self.content.save_state();
+        self.content
+            .transform([unit, 0.0, 0.0, -unit, MARGIN, PAGE_HEIGHT - self.y]);
         for (column, row, length) in squares.runs {
-            let x = MARGIN + short(column) * unit;
-            let y = PAGE_HEIGHT - self.y - short(row + 1) * unit;
-            self.content.rect(x, y, short(length) * unit, unit);
+            self.content
+                .rect(short(column), short(row), short(length), 1.0);
         }
-        self.content.fill_nonzero();
+        self.content.fill_nonzero().restore_state();
         self.y += CODE;
         Ok(())
     }
