@@ -81,6 +81,47 @@ export const TOUR: Stop[] = [
     },
   },
   {
+    name: 'the price of a ticket, refused',
+    open: async ({ someone }) => {
+      const [other, seller] = [await someone('Otto'), await someone('Sally')];
+      const event = await other.createEvent(longTitle());
+      await other.listTickets(event, 3, 123_456, 'Upper Circle, restricted view');
+      return seen(seller, `/sell?event=${event.id}&step=check&section=Upper%20Circle%2C%20restricted%20view&quantity=2&price=cheap`);
+    },
+  },
+  {
+    name: 'the check of a ticket',
+    open: async ({ someone }) => {
+      const seller = await someone('Sally');
+      const event = await seller.createEvent(longTitle());
+      return seen(seller, `/sell?event=${event.id}&step=check&section=Upper%20Circle%2C%20restricted%20view&quantity=2&price=1234.56`);
+    },
+  },
+  {
+    name: 'tickets that are on sale now',
+    open: async ({ someone }) => {
+      const seller = await someone('Sally');
+      const event = await seller.createEvent(longTitle());
+      await seller.listTickets(event, 2, 4200);
+      return seen(seller, `/sell?event=${event.id}&step=done`);
+    },
+  },
+  {
+    name: 'what one sells and has sold',
+    open: async ({ someone }) => {
+      const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
+      const event = await seller.createEvent(longTitle());
+      await seller.listTickets(event, 7, 123_456, 'Upper Circle, restricted view');
+      const sold = await seller.listTicket(event, 900, { section: 'Stalls', row: 'AA', seat: '100' });
+      await buyer.pay(await buyer.reserve(sold));
+      const page = await seen(seller, '/selling');
+      await page.getByText('The same as a table').click();
+      await page.getByLabel(/^Change all unsold/).click();
+      return page;
+    },
+  },
+  { name: 'what one sells before the first', open: async ({ someone }) => seen(await someone('Ann'), '/selling') },
+  {
     name: 'one\'s orders',
     open: async (cast) => seen((await ordered(cast)).buyer, '/orders'),
   },

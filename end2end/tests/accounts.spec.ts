@@ -166,7 +166,7 @@ test('the way back never leads to another site', async ({ someone }) => {
 });
 
 test('without an account, pages for members are not to be seen', async ({ page }) => {
-  for (const path of ['/orders', '/tickets', '/account', '/sell']) {
+  for (const path of ['/orders', '/tickets', '/account', '/sell', '/selling']) {
     await page.goto(path);
     await expect(page).toHaveURL(new RegExp(`/signin\\?next=${path}$`));
   }

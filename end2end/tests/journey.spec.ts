@@ -35,14 +35,16 @@ test('a ticket goes from its seller to its buyer, found by the search and paid b
   });
 
   await test.step('and lists two tickets for it', async () => {
-    await seller.getByLabel('Price of each').fill('42.50');
     await seller.getByLabel('Face value').fill('40');
     await seller.getByLabel('Section').fill('Stalls');
     await seller.getByLabel('How many alike').fill('2');
-    await seller.getByRole('button', { name: 'Put on sale' }).click();
-    await expect(seller).toHaveURL(/\/tickets$/);
+    await seller.getByRole('button', { name: 'Go on to the price' }).click();
+    await seller.getByLabel('Price of each').fill('42.50');
+    await seller.getByRole('button', { name: 'Go on to the check' }).click();
+    await seller.getByRole('button', { name: 'Put 2 on sale' }).click();
     await expect(seller.getByRole('status')).toHaveText('Your 2 tickets are on sale.');
-    const listings = seller.getByRole('region', { name: 'Yours for sale' }).getByRole('listitem').filter({ hasText: title });
+    await seller.getByRole('link', { name: 'What you sell for it' }).click();
+    const listings = seller.getByRole('article', { name: title }).getByRole('listitem');
     await expect(listings.filter({ has: seller.getByText('On sale', { exact: true }) })).toHaveCount(2);
     await expect(listings.first()).toContainText('£42.50');
   });
@@ -92,7 +94,8 @@ test('a ticket goes from its seller to its buyer, found by the search and paid b
 
   await test.step('and the seller sees which of the two is sold', async () => {
     await seller.goto('/tickets');
-    const listings = seller.getByRole('region', { name: 'Yours for sale' }).getByRole('listitem').filter({ hasText: title });
+    await seller.getByRole('region', { name: 'Yours for sale' }).getByRole('link', { name: title }).click();
+    const listings = seller.getByRole('article', { name: title }).getByRole('listitem');
     await expect(listings.filter({ has: seller.getByText('Sold', { exact: true }) })).toHaveCount(1);
     await expect(listings.filter({ has: seller.getByText('On sale', { exact: true }) })).toHaveCount(1);
   });

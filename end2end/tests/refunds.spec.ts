@@ -44,7 +44,7 @@ test('a seller refunds the buyer, who sees it on the order and under Tickets', a
   });
 
   await test.step('the seller is asked once more before the money goes back', async () => {
-    await seller.page.goto('/tickets');
+    await seller.page.goto('/selling');
     await expect(seller.page.getByText('Owed to you: £35.00.')).toBeVisible();
     await listings(seller).getByRole('link', { name: /^Refund buyer/ }).click();
     await expect(seller.page).toHaveURL(new RegExp(`${refundPage(order)}$`));
@@ -58,7 +58,7 @@ test('a seller refunds the buyer, who sees it on the order and under Tickets', a
     await listings(seller).getByRole('link', { name: /^Refund buyer/ }).click();
     await seller.page.getByRole('button', { name: 'Refund £35.00' }).click();
     await expect(seller.page.getByRole('status')).toHaveText('£35.00 is on its way back to the buyer.');
-    await expect(seller.page).toHaveURL(/\/tickets$/);
+    await expect(seller.page).toHaveURL(/\/selling$/);
     await expect(listings(seller).getByText('Refunded', { exact: true })).toBeVisible();
     await expect(listings(seller).getByRole('link', { name: /^Refund buyer/ })).toBeHidden();
     await expect(seller.page.getByText('Owed to you')).toBeHidden();
@@ -113,14 +113,14 @@ test('a ticket that was refunded in another tab is refused in words, and paid ba
   await expect(alert(seller.page)).toHaveText('This ticket is not sold, so there is nothing to refund.');
   await expect(seller.page.getByText('£35.00 went back to the buyer')).toBeVisible();
   await expect(seller.page.getByRole('button', { name: /^Refund/ })).toBeHidden();
-  await seller.page.getByRole('link', { name: 'Back to your tickets' }).click();
+  await seller.page.getByRole('link', { name: 'Back to what you sell' }).click();
   await expect(listings(seller)).toHaveCount(1);
 });
 
 test('a ticket that nobody has bought has nothing to refund', async ({ someone }) => {
   const seller = await someone('Sally');
   const ticket = await seller.listTicket(await seller.createEvent(), 3500);
-  await seller.page.goto('/tickets');
+  await seller.page.goto('/selling');
   await expect(listings(seller).getByRole('link', { name: /^Refund buyer/ })).toBeHidden();
   await seller.page.goto(`/tickets/${ticket.id}/refund`);
   await expect(seller.page.getByText('This ticket is not sold, so there is nothing to refund.')).toBeVisible();

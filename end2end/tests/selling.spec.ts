@@ -1,12 +1,16 @@
 // What sellers do with their listings, and what is refused to them.
+import type { Page } from '@playwright/test';
 import { expect, test } from '../support/fixtures.ts';
 import { type Person, unique } from '../support/people.ts';
 
 const listings = ({ page }: Person) => page.getByRole('region', { name: 'Yours for sale' }).getByRole('listitem');
 
+const expectStep = (page: Page, name: string) =>
+  expect(page.getByRole('list', { name: 'Steps' }).locator('[aria-current="step"]')).toHaveText(new RegExp(`^\\d\\s*${name}$`));
+
 /** A seller who looks at one listing of theirs, its form opened. */
 async function changing(seller: Person, label: string): Promise<void> {
-  await seller.page.goto('/tickets');
+  await seller.page.goto('/selling');
   await seller.page.getByLabel(new RegExp(`^Change .*, ${label}$`)).click();
 }
 
@@ -43,44 +47,96 @@ test('a seller takes a ticket off sale, and nobody can buy it any more', async (
   await expect(guest.page.getByRole('button', { name: /^Reserve/ })).toBeHidden();
 });
 
+test('a ticket is sold in five steps, and the price says what is paid', async ({ someone, javaScriptEnabled }) => {
+  const [other, seller] = [await someone('Otto'), await someone('Sally')];
+  const event = await other.createEvent();
+  await other.listTicket(event, 1800, { section: 'Stalls' });
+  await other.listTicket(event, 1500);
+  const { page } = seller;
+  await page.goto('/sell');
+  await expectStep(page, 'Event');
+  await page.getByRole('searchbox', { name: 'Find the event' }).fill(event.title);
+  await page.getByRole('button', { name: 'Find' }).click();
+  await page.getByRole('link', { name: event.title }).click();
+
+  await expectStep(page, 'Tickets');
+  await page.getByLabel('How many alike').fill('2');
+  await page.getByLabel('Section').fill('Stalls');
+  await page.getByLabel('Face value').fill('20');
+  await page.getByRole('button', { name: 'Go on to the price' }).click();
+
+  await expectStep(page, 'Price');
+  for (const words of ['Cheapest now, Stalls£18.00', 'Cheapest now£15.00', 'Your face value£20.00']) {
+    await expect(page.getByRole('main')).toContainText(words);
+  }
+  const payout = page.getByText(/^You are (paid|told)/);
+  if (javaScriptEnabled) {
+    await page.getByLabel('Price of each').pressSequentially('24');
+    await expect(payout).toHaveText('You are paid £24.00 for each ticket, £48.00 for all.');
+    await page.getByLabel('Price of each').fill('cheap');
+    await expect(payout).toHaveText('You are told what you are paid before anything goes on sale.');
+  }
+  await page.getByLabel('Price of each').fill('24.5');
+  await page.getByRole('button', { name: 'Go on to the check' }).click();
+
+  await expectStep(page, 'Check');
+  await expect(payout).toHaveText('You are paid £24.50 for each ticket, £49.00 for all.');
+  await page.getByRole('link', { name: 'Back' }).click();
+  await expectStep(page, 'Price');
+  await expect(page.getByLabel('Price of each')).toHaveValue('24.5');
+  await page.getByRole('listitem').getByRole('link', { name: 'Tickets' }).click();
+  await expect(page.getByLabel('Section')).toHaveValue('Stalls');
+  await expect(page.getByLabel('How many alike')).toHaveValue('2');
+  await page.getByRole('button', { name: 'Go on to the price' }).click();
+  await page.getByRole('button', { name: 'Go on to the check' }).click();
+  await page.getByRole('button', { name: 'Put 2 on sale' }).click();
+
+  await expectStep(page, 'On sale');
+  await expect(page.getByRole('status')).toHaveText('Your 2 tickets are on sale.');
+  await expect(page.getByText(`Your tickets for ${event.title}: 2 on sale.`)).toBeVisible();
+  await expect(page.getByLabel('Share this link')).toHaveValue(new RegExp(`/events/${event.id}$`));
+  await page.getByRole('link', { name: 'List another' }).click();
+  await expectStep(page, 'Tickets');
+  await page.goto('/selling');
+  await expect(listings(seller)).toHaveCount(2);
+  await expect(listings(seller).first()).toContainText('£24.50');
+});
+
 test('a ticket that is listed wrongly says at the field what is wrong and keeps what was typed', async ({ someone }) => {
   const seller = await someone('Sally');
   const event = await seller.createEvent();
   const { page } = seller;
   await page.goto(`/sell?event=${event.id}`);
-  await page.getByLabel('Price of each').fill('cheap');
   await page.getByLabel('Face value').fill('1.234');
   await page.getByLabel('Section').fill('Gallery & Gods');
   await page.getByLabel('How many alike').fill('3');
-  await page.getByRole('button', { name: 'Put on sale' }).click();
-
+  await page.getByRole('button', { name: 'Go on to the price' }).click();
   await expect(page.getByRole('alert')).toBeVisible();
-  await expect(page.getByLabel('Price of each')).toHaveAccessibleDescription(/Write an amount like 25\.00\./);
   await expect(page.getByLabel('Face value')).toHaveAccessibleDescription(/GBP has at most 2 digits after the point\./);
-  for (const label of ['Price of each', 'Face value']) await expect(page.getByLabel(label)).toHaveAttribute('aria-invalid', 'true');
+  await expect(page.getByLabel('Face value')).toHaveAttribute('aria-invalid', 'true');
   await expect(page.getByLabel('Section')).not.toHaveAttribute('aria-invalid');
-  await expect(page.getByLabel('Price of each')).toHaveValue('cheap');
   await expect(page.getByLabel('Face value')).toHaveValue('1.234');
   await expect(page.getByLabel('Section')).toHaveValue('Gallery & Gods');
   await expect(page.getByLabel('How many alike')).toHaveValue('3');
-
-  await page.getByLabel('Price of each').fill('12');
   await page.getByLabel('Face value').fill('');
-  await page.getByRole('button', { name: 'Put on sale' }).click();
+  await page.getByRole('button', { name: 'Go on to the price' }).click();
+
+  for (const [price, words] of [['cheap', /Write an amount like 25\.00\./], ['0', /A ticket can cost from £0\.01/]] as const) {
+    await page.getByLabel('Price of each').fill(price);
+    await page.getByRole('button', { name: 'Go on to the check' }).click();
+    await expect(page.getByLabel('Price of each')).toHaveAccessibleDescription(words);
+    await expect(page.getByLabel('Price of each')).toHaveAttribute('aria-invalid', 'true');
+    await expect(page.getByLabel('Price of each')).toHaveValue(price);
+  }
+  await expect(page.getByText('minor units'), 'sellers know pounds, not minor units').toBeHidden();
+  await page.getByLabel('Price of each').fill('12');
+  await page.getByRole('button', { name: 'Go on to the check' }).click();
+  await expect(page.getByRole('main')).toContainText('Gallery & Gods');
+  await page.getByRole('button', { name: 'Put 3 on sale' }).click();
   await expect(page.getByRole('status')).toHaveText('Your 3 tickets are on sale.');
+  await page.goto('/selling');
   await expect(listings(seller)).toHaveCount(3);
   await expect(listings(seller).first()).toContainText('Gallery & Gods');
-});
-
-test('a price that no ticket can have is refused in the words of its currency', async ({ someone }) => {
-  const seller = await someone('Sally');
-  const { page } = seller;
-  await page.goto(`/sell?event=${(await seller.createEvent()).id}`);
-  await page.getByLabel('Price of each').fill('0');
-  await page.getByRole('button', { name: 'Put on sale' }).click();
-  await expect(page.getByLabel('Price of each')).toHaveAttribute('aria-invalid', 'true');
-  await expect(page.getByLabel('Price of each')).toHaveValue('0');
-  await expect(page.getByText('minor units'), 'sellers know pounds, not minor units').toBeHidden();
 });
 
 test('the same seat is not listed twice by one seller', async ({ someone }) => {
@@ -89,13 +145,61 @@ test('the same seat is not listed twice by one seller', async ({ someone }) => {
   await seller.listTicket(event, 2500, { section: 'Stalls', row: 'C', seat: '7' });
   const { page } = seller;
   await page.goto(`/sell?event=${event.id}`);
-  await page.getByLabel('Price of each').fill('30');
   await page.getByLabel('Section').fill('Stalls');
   await page.getByLabel(/^Row/).fill('C');
   await page.getByLabel(/^Seat/).fill('7');
-  await page.getByRole('button', { name: 'Put on sale' }).click();
+  await page.getByRole('button', { name: 'Go on to the price' }).click();
   await expect(page.getByLabel(/^Seat/)).toHaveAccessibleDescription('You have listed this seat already.');
   await expect(page.getByLabel(/^Row/)).toHaveValue('C');
+});
+
+test('all unsold tickets of an event are changed at once, but those that are held', async ({ someone }) => {
+  const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
+  const event = await seller.createEvent();
+  await seller.listTickets(event, 2, 2500, 'Stalls');
+  await seller.listTickets(event, 2, 2500, 'Circle');
+  const held = await seller.listTicket(event, 2000, { section: 'Circle' });
+  await buyer.reserve(held);
+  const { page } = seller;
+  await page.goto(`/selling?event=${event.id}`);
+  await page.getByLabel(/^Change all unsold/).click();
+  await page.getByLabel('New price of each').fill('free');
+  await page.getByRole('button', { name: 'Change the price' }).click();
+  await expect(page.getByLabel('New price of each')).toHaveAccessibleDescription(/Write an amount like 25\.00\./);
+  await page.getByLabel('New price of each').fill('31');
+  await page.getByRole('button', { name: 'Change the price' }).click();
+  await expect(page.getByRole('status')).toHaveText(
+    '4 tickets now cost £31.00. 1 is held by somebody who is paying, and keeps its price.',
+  );
+  await expect(listings(seller).filter({ hasText: '£31.00' })).toHaveCount(4);
+  await expect(listings(seller).filter({ hasText: '£20.00' })).toHaveCount(1);
+
+  await page.getByLabel(/^Change all unsold/).click();
+  await page.getByLabel('Which tickets').last().selectOption('Stalls (2)');
+  await page.getByRole('button', { name: 'Take all unsold off sale' }).click();
+  await expect(page.getByRole('status')).toHaveText('2 tickets are off sale.');
+  await page.getByRole('navigation', { name: 'Which tickets' }).getByRole('link', { name: 'Withdrawn' }).click();
+  await expect(page).toHaveURL(/status=withdrawn/);
+  await expect(listings(seller)).toHaveCount(2);
+});
+
+test('sales are drawn day by day, said in words, and taken home as a file', async ({ someone }) => {
+  const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
+  const { page } = seller;
+  await page.goto('/selling');
+  await expect(page.getByText('You are not selling anything.')).toBeVisible();
+  const ticket = await seller.listTicket(await seller.createEvent(), 3500);
+  await page.goto('/selling');
+  await expect(page.getByText(/^Nothing was sold in the last 30 days\./)).toBeVisible();
+  await buyer.pay(await buyer.reserve(ticket));
+  await page.goto('/selling');
+  await expect(page.getByText('Owed to you: £35.00.')).toBeVisible();
+  await expect(page.getByRole('img', { name: /^Tickets sold from .*: 1 ticket in all/ })).toBeVisible();
+  await expect(page.getByRole('img', { name: /^Revenue from .*: £35\.00 in all/ })).toBeVisible();
+  await page.getByText('The same as a table').click();
+  await expect(page.getByRole('table', { name: 'Sales by day' }).getByRole('row')).toHaveCount(2);
+  const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download sales (CSV)' }).click()]);
+  expect(file.suggestedFilename()).toBe('sales.csv');
 });
 
 test('a change that is wrong says so at its listing, opened, and keeps what was typed', async ({ someone }) => {
@@ -113,7 +217,7 @@ test('a change that is wrong says so at its listing, opened, and keeps what was 
   await expect(listing.getByLabel('Section')).toHaveValue('Circle');
   const other = listings(seller).filter({ hasText: 'Seat 8' });
   await expect(other.getByLabel('Price'), 'the other listing stays as it was').toBeHidden();
-  await seller.page.goto('/tickets');
+  await seller.page.goto('/selling');
   await expect(listing.getByLabel('Price'), 'what is wrong is said once').toBeHidden();
 });
 
@@ -155,7 +259,7 @@ test('an event that is there already is found, and so are one\'s own', async ({ 
   await page.getByRole('button', { name: 'Find' }).click();
   await page.getByRole('link', { name: theirs.title }).click();
   await expect(page.getByRole('link', { name: theirs.title })).toHaveAttribute('href', `/events/${theirs.id}`);
-  await expect(page.getByLabel('Price of each')).toBeVisible();
+  await expect(page.getByLabel('How many alike')).toBeVisible();
 
   await page.goto(`/sell?q=${encodeURIComponent(unique('Nobody knows'))}`);
   await expect(page.getByRole('status')).toHaveText('No event matches. Create it below.');
@@ -171,7 +275,7 @@ test('a ticket that somebody is paying for shows it and cannot be changed', asyn
   await seller.page.getByRole('button', { name: 'Save' }).click();
   await expect(seller.page.getByRole('alert')).toContainText('Somebody is paying for this ticket right now.');
 
-  await seller.page.goto('/tickets');
+  await seller.page.goto('/selling');
   await expect(listings(seller).getByText(/^Held for 1[45]:\d\d$/)).toBeVisible();
   await expect(listings(seller)).toContainText('£25.00');
   await expect(seller.page.getByText('Change', { exact: true })).toBeHidden();
@@ -185,7 +289,7 @@ test('a ticket that somebody is paying for cannot be taken off sale', async ({ s
   await seller.page.getByRole('button', { name: /^Take it off sale/ }).click();
   await expect(seller.page.getByRole('alert')).toContainText('Somebody is paying for this ticket right now.');
   await buyer.pay(order);
-  await seller.page.goto('/tickets');
+  await seller.page.goto('/selling');
   await expect(listings(seller).getByText('Sold', { exact: true })).toBeVisible();
 });
 
@@ -194,7 +298,7 @@ test('of two tabs that change one listing the later is told so and changes nothi
   await seller.listTicket(await seller.createEvent(), 2500, { section: 'Stalls' });
   await changing(seller, 'Stalls');
   const second = await seller.anotherTab();
-  await second.goto('/tickets');
+  await second.goto('/selling');
   await second.getByLabel(/^Change /).click();
   await second.getByLabel('Price').fill('26');
   await second.getByRole('button', { name: 'Save' }).click();

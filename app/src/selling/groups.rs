@@ -105,7 +105,7 @@ pub fn summary(totals: Counts, groups: Vec<SaleGroup>) -> impl IntoView {
         })
         .collect_view();
     view! {
-        <p class="quiet">
+        <p class="quiet sale-note">
             {if nothing { "You are not selling anything.".to_owned() } else { counted(totals) }}
         </p>
         <ul class="rows panel" class:hidden=nothing>{rows}</ul>

@@ -159,7 +159,7 @@ async fn one_event(desk: &Desk) -> AppResult<AnyView> {
     Ok(view! {
         <Title text=title/>
         {head(desk.flash.as_ref())}
-        <p><a href="/selling">"All your events"</a></p>
+        <p class="listing-more"><a href="/selling">"All your events"</a></p>
         <section aria-labelledby="for-sale">
             <h2 class="section-title" id="for-sale">"Yours for sale"</h2>
             {status_chips(&desk.asked, counts)}
