@@ -192,6 +192,24 @@ export const TOUR: Stop[] = [
       return seen(buyer, '/tickets');
     },
   },
+  {
+    name: 'tickets to print',
+    open: async (cast) => {
+      const { buyer, order } = await ordered(cast);
+      await buyer.pay(order);
+      return seen(buyer, `/orders/${order.id}/tickets`);
+    },
+  },
+  {
+    name: 'what one sells and has sold',
+    open: async (cast) => {
+      const { seller, buyer, order } = await ordered(cast);
+      await buyer.pay(order);
+      await seller.listTicket(await seller.createEvent(longTitle()), 2500, { section: 'Upper Circle, restricted view', seat: '7' });
+      return seen(seller, '/selling');
+    },
+  },
+  { name: 'selling before the first', open: async ({ someone }) => seen(await someone('Ann'), '/selling') },
   { name: 'tickets before the first', open: async ({ someone }) => seen(await someone('Ann'), '/tickets') },
   { name: 'help', open: async ({ visitor }) => seen(await visitor(), '/help') },
   { name: 'signing up', open: async ({ visitor }) => seen(await visitor(), '/signup') },

@@ -17,7 +17,7 @@ async function memberPages(someone: Someone): Promise<{ page: Page; paths: strin
   await buyer.pay(bought);
   await buyer.listTicket(event, 900, { section: 'Circle' });
   const open = await buyer.reserve(await seller.listTicket(await seller.createEvent(), 2500));
-  const paths = ['/', '/?q=the', `/events/${event.id}`, `/orders/${open.id}`, `/orders/${bought.id}`, '/orders', '/tickets', '/sell', `/sell?event=${event.id}`, '/account', '/account/delete', '/help'];
+  const paths = ['/', '/?q=the', `/events/${event.id}`, `/orders/${open.id}`, `/orders/${bought.id}`, '/orders', '/tickets', `/orders/${bought.id}/tickets`, '/sell', '/selling', `/sell?event=${event.id}`, '/account', '/account/delete', '/help'];
   return { page: buyer.page, paths };
 }
 
