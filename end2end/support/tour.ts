@@ -200,16 +200,6 @@ export const TOUR: Stop[] = [
       return seen(buyer, `/orders/${order.id}/tickets`);
     },
   },
-  {
-    name: 'what one sells and has sold',
-    open: async (cast) => {
-      const { seller, buyer, order } = await ordered(cast);
-      await buyer.pay(order);
-      await seller.listTicket(await seller.createEvent(longTitle()), 2500, { section: 'Upper Circle, restricted view', seat: '7' });
-      return seen(seller, '/selling');
-    },
-  },
-  { name: 'selling before the first', open: async ({ someone }) => seen(await someone('Ann'), '/selling') },
   { name: 'tickets before the first', open: async ({ someone }) => seen(await someone('Ann'), '/tickets') },
   { name: 'help', open: async ({ visitor }) => seen(await visitor(), '/help') },
   { name: 'signing up', open: async ({ visitor }) => seen(await visitor(), '/signup') },
@@ -238,7 +228,6 @@ export const TOUR: Stop[] = [
   { name: 'the end of an account', open: async ({ someone }) => seen(await someone('Ann'), '/account/delete') },
   { name: 'the question for a forgotten password', open: async ({ visitor }) => seen(await visitor(), '/forgot') },
   { name: 'a link that works no more', open: async ({ visitor }) => seen(await visitor(), '/reset?token=used') },
-  { name: 'help', open: async ({ visitor }) => seen(await visitor(), '/help') },
   { name: 'the page of components', open: async ({ visitor }) => seen(await visitor(), '/ui') },
   {
     name: 'what is not there',
