@@ -30,8 +30,9 @@ use leptos_router::{
 const PREFETCH: &str = r#"{"prefetch":[{"where":{"or":[{"href_matches":"/"},{"href_matches":"/events/*"}]},"eagerness":"conservative"}]}"#;
 
 /// From page to page without a flash, for those who don't mind things that move. In the document
-/// itself: a stylesheet can come too late to say it, and the browser gives the change up.
-const FADE: &str =
+/// itself: a stylesheet can come too late to say it, and the browser gives the change up. Allowed by
+/// its hash: a page that an island fetches and takes apart has a nonce of its own.
+pub const FADE: &str =
     "@media (prefers-reduced-motion:no-preference){@view-transition{navigation:auto}}";
 
 /// The document.
@@ -47,7 +48,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                     name="description"
                     content="Tickets from people and houses, held for you while you pay, sold once."
                 />
-                <style nonce=leptos::nonce::use_nonce() inner_html=FADE></style>
+                <style inner_html=FADE></style>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
                 <link rel="stylesheet" href="/pkg/stagedoor.css"/>
                 <AutoReload options=options.clone()/>

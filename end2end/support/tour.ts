@@ -157,7 +157,16 @@ export const TOUR: Stop[] = [
       const event = await buyer.createEvent(longTitle());
       const listed = [await buyer.listTicket(event, 2500), await buyer.listTicket(event, 123_456, { section: 'Upper Circle', seat: '7' })];
       await seller.reserve(listed[0]!);
-      const page = await seen(buyer, '/tickets');
+      return seen(buyer, '/tickets');
+    },
+  },
+  {
+    name: 'a listing to change',
+    open: async ({ someone }) => {
+      const seller = await someone('Sally');
+      const event = await seller.createEvent(longTitle());
+      await seller.listTicket(event, 123_456, { section: 'Upper Circle', seat: '7' });
+      const page = await seen(seller, `/selling?event=${event.id}`);
       await page.getByText('Change', { exact: true }).click();
       return page;
     },

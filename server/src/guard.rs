@@ -16,10 +16,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Limited;
+use sha2::{Digest, Sha256};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 use tower_sessions::Session;
@@ -49,6 +51,10 @@ pub struct Guard {
     /// Which sessions there are.
     pub sessions: Arc<dyn Sessions>,
 }
+
+/// Names the one style that stands in the document itself.
+static FADE_HASH: LazyLock<String> =
+    LazyLock::new(|| STANDARD.encode(Sha256::digest(app::app::FADE.as_bytes())));
 
 /// The nonce of this response's scripts.
 #[derive(Debug, Clone)]
@@ -218,9 +224,10 @@ fn policy(nonce: &str, guard: &Guard) -> String {
     } else {
         ("", "", "'none'", "")
     };
+    let fade = FADE_HASH.as_str();
     format!(
         "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'{scripts}; \
-         style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; \
+         style-src 'self' 'nonce-{nonce}' 'sha256-{fade}'; img-src 'self' data:; font-src 'self'; \
          connect-src 'self'{calls}{watch}; frame-src {frames}; manifest-src 'self'; form-action 'self'{forms}; \
          base-uri 'none'; frame-ancestors 'none'"
     )
