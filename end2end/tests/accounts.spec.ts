@@ -138,7 +138,7 @@ test('a page for members leads to signing in and back to itself', async ({ someo
   await expect(page.getByRole('alert')).toBeVisible();
   await signIn(page, email);
   await expect(page).toHaveURL(new RegExp(`/sell\\?event=${event.id}$`));
-  await expect(page.getByLabel('Price of each')).toBeVisible();
+  await expect(page.getByLabel('How many alike')).toBeVisible();
 });
 
 test('who reserves before signing in comes back to the event, by signing up, too', async ({ someone, visitor }) => {

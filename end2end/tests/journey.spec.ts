@@ -130,7 +130,7 @@ test('reserving no seat is refused in words', async ({ someone }) => {
   await expect(buyer.page).toHaveURL(new RegExp(`/events/${event.id}$`));
 });
 
-test('of two people who want the last ticket one gets it and the other is told why not', async ({ someone }) => {
+test('of two people who want the last ticket one gets it and the other is told why not', async ({ someone, javaScriptEnabled }) => {
   const [seller, first, second] = [await someone('Sally'), await someone('Fay'), await someone('Sid')];
   const event = await seller.createEvent();
   await seller.listTicket(event, 2500, { seat: '1' });
@@ -140,8 +140,12 @@ test('of two people who want the last ticket one gets it and the other is told w
   }
   await first.page.getByRole('button', { name: 'Reserve these seats' }).click();
   await expect(first.page).toHaveURL(ORDER);
-  await second.page.getByRole('button', { name: 'Reserve these seats' }).click();
-  await expect(second.page.getByRole('alert')).toContainText('Somebody is paying for this ticket right now.');
+  if (javaScriptEnabled) {
+    await expect(second.page.getByText('Seat 1 has just been taken.')).toBeAttached();
+  } else {
+    await second.page.getByRole('button', { name: 'Reserve these seats' }).click();
+    await expect(second.page.getByRole('alert')).toContainText('Somebody is paying for this ticket right now.');
+  }
   await second.page.goto('/orders');
   await expect(second.page.getByText('You have not ordered anything yet.')).toBeVisible();
 });

@@ -21,7 +21,7 @@ test('near the end more time is offered, once, and the page stays as it is', { t
   await page.keyboard.press('Enter');
   await expect(page.getByText('You have 8 seconds more.')).toBeAttached();
   await expect(offer).toBeHidden();
-  expect(await secondsLeft(page), 'more than any offer is made at').toBeGreaterThan(8);
+  await expect.poll(() => secondsLeft(page), 'more than any offer is made at').toBeGreaterThan(8);
 
   const second = await buyer.anotherTab();
   await second.goto(page.url());
