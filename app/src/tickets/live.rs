@@ -19,7 +19,7 @@ pub fn LiveSale(
     let _ = (event_id, set_away, set_said);
     view! {
         <p class="live-away" role="status">{move || away.get().then_some("Reconnecting…")}</p>
-        <p class="live-said" role="status">{move || said.get()}</p>
+        <p class="live-said" role="status">{move || Some(said.get()).filter(|said| !said.is_empty())}</p>
     }
 }
 
