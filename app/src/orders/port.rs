@@ -39,8 +39,9 @@ pub trait Orders: Send + Sync {
     async fn more_time(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order>;
 
     /// Reserves once more what an order of the viewer's was for, after it ended without being paid:
-    /// the same tickets, or where they are gone, as many that cost no more and are in the same
-    /// sections. Errors as `reserve`; `OrderComplete` if it was paid.
+    /// the same tickets, or where they are gone, as many in the same section that cost no more;
+    /// tickets without a section only by more of the same offer. Errors as `reserve`;
+    /// `OrderComplete` if it was paid.
     async fn reserve_again(
         &self,
         viewer: &Viewer,

@@ -18,9 +18,10 @@ use app::{
     error::{AppError, AppResult, Conflict},
     ids::{OrderId, UserId},
     orders::{
-        Order, OrderList, OrderQuery, OrderStatus, Orders, Reserve, ReserveAny, ReserveNamed,
-        Timeline,
+        OfferOf, Order, OrderList, OrderQuery, OrderStatus, Orders, Reserve, ReserveAny,
+        ReserveNamed, Timeline,
     },
+    tickets::Ticket,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -249,20 +250,36 @@ impl OrdersService {
         self.dress(row, now).await
     }
 
-    /// What to ask for instead of tickets that are gone: as many, that cost no more, in the same
-    /// section if there was one.
+    /// What to ask for instead of tickets that are gone: as many that cost no more in the same
+    /// section, or where there is none, as many of the same offer. Nothing, if they were not alike.
     fn alike(order: &Order) -> Option<Reserve> {
         let first = order.tickets.first()?;
-        let one_section = order
-            .tickets
-            .iter()
-            .all(|ticket| ticket.section == first.section);
+        let all = |same: fn(&Ticket, &Ticket) -> bool| {
+            order.tickets.iter().all(|ticket| same(ticket, first))
+        };
+        let offer = match &first.section {
+            Some(_) if all(|one, other| one.section == other.section) => None,
+            None if all(|one, other| {
+                one.label == other.label
+                    && one.seller_id == other.seller_id
+                    && one.price_minor == other.price_minor
+                    && one.face_value_minor == other.face_value_minor
+            }) =>
+            {
+                Some(OfferOf {
+                    seller_id: first.seller_id,
+                    price_minor: first.price_minor,
+                    face_value_minor: first.face_value_minor,
+                })
+            }
+            _ => return None,
+        };
         Some(Reserve::Any(ReserveAny {
             event_id: first.event_id,
             quantity: i64::try_from(order.tickets.len()).ok()?,
-            section: first.section.clone().filter(|_| one_section),
+            section: first.section.clone(),
             max_price_minor: order.tickets.iter().map(|ticket| ticket.price_minor).max(),
-            offer: None,
+            offer,
         }))
     }
 
@@ -275,12 +292,14 @@ impl OrdersService {
         let ticket_ids = ended.tickets.iter().map(|ticket| ticket.id).collect();
         let same = Reserve::Named(ReserveNamed { ticket_ids });
         match self.reserve(viewer, same, key).await {
-            Err(AppError::Conflict {
-                conflict:
-                    Conflict::TicketReserved | Conflict::TicketSold | Conflict::TicketWithdrawn,
-                ..
-            }) => {
-                let alike = Self::alike(&ended).ok_or(AppError::NotFound)?;
+            Err(
+                gone @ AppError::Conflict {
+                    conflict:
+                        Conflict::TicketReserved | Conflict::TicketSold | Conflict::TicketWithdrawn,
+                    ..
+                },
+            ) => {
+                let alike = Self::alike(&ended).ok_or(gone)?;
                 // Another request, so another attempt; as repeatable as the first.
                 let key = key.map(|key| format!("{key}:alike"));
                 self.reserve(viewer, alike, key.as_deref()).await

@@ -1,14 +1,24 @@
 //! Asking for more time: an act of its own, once, near the end; and reserving once more what ran
 //! out.
 
-use crate::support::{App, Client, on_both_engines, path};
-use serde_json::Value;
+use crate::support::{Answer, App, Client, on_both_engines, path};
+use serde_json::{Value, json};
 
 async fn held(app: &App) -> (Client, Client, Value, Value) {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let ticket = seller.ticket(&seller.event().await, 2500).await;
     let order = buyer.reserve(&[&ticket]).await.expect(201);
     (seller, buyer, ticket, order)
+}
+
+/// Presses the button on the page of an order that ran out.
+async fn again(buyer: &Client, order: &Value, attempt: &str) -> Answer {
+    let page = path("orders", order).replace("/api", "");
+    let fields = [
+        ("order_id", order["id"].as_str().unwrap()),
+        ("attempt", attempt),
+    ];
+    buyer.form("/fn/orders/reserve_again", &page, &fields).await
 }
 
 on_both_engines! {
@@ -74,31 +84,54 @@ on_both_engines! {
 
     /// What ran out is reserved once more: the same tickets, or else as good ones.
     async fn what_ran_out_can_be_reserved_again(app) {
-        let (seller, buyer, ticket, order) = held(app).await;
-        let page = path("orders", &order).replace("/api", "");
-        let again = [("order_id", order["id"].as_str().unwrap()), ("attempt", "a")];
+        let (seller, buyer, rival) = (app.user("seller").await, app.user("buyer").await, app.user("rival").await);
+        let event = seller.event().await;
+        let in_stalls = async |price: i64| {
+            let body = json!({"eventId": event["id"], "priceMinor": price, "section": "Stalls"});
+            seller.post("/api/tickets", body).await.expect(201)
+        };
+        let ticket = in_stalls(2500).await;
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
         app.clock.advance(901);
-        let first = buyer.form("/fn/orders/reserve_again", &page, &again).await;
+        let first = again(&buyer, &order, "a").await;
         assert_eq!(first.status, 302);
-        let repeated = buyer.form("/fn/orders/reserve_again", &page, &again).await;
+        let repeated = again(&buyer, &order, "a").await;
         assert_eq!(first.header("location"), repeated.header("location"));
         assert_eq!(buyer.ticket_now(&ticket).await["status"], "reserved");
-        let rival = app.user("rival").await;
-        // Its ticket is held now: another that costs as much takes its place.
-        let mine = rival.reserve(&[&ticket]).await;
-        mine.refused(409, "ticket_reserved");
+        rival.reserve(&[&ticket]).await.refused(409, "ticket_reserved");
         app.clock.advance(901);
         let taken = rival.reserve(&[&ticket]).await.expect(201);
-        let once_more = [("order_id", order["id"].as_str().unwrap()), ("attempt", "b")];
-        let event = serde_json::json!({ "id": ticket["eventId"] });
-        let dear = seller.ticket(&event, 2501).await;
-        buyer.form("/fn/orders/reserve_again", &page, &once_more).await;
+        // Its ticket is held now: another takes its place if it costs no more.
+        let dear = in_stalls(2501).await;
+        let elsewhere = seller.ticket(&event, 100).await;
+        again(&buyer, &order, "b").await;
         assert_eq!(buyer.ticket_now(&dear).await["status"], "available", "it costs more");
-        let alike = seller.ticket(&event, 2400).await;
-        let found = buyer.form("/fn/orders/reserve_again", &page, &once_more).await;
+        assert_eq!(buyer.ticket_now(&elsewhere).await["status"], "available", "it is elsewhere");
+        let alike = in_stalls(2400).await;
+        let found = again(&buyer, &order, "b").await;
         assert!(found.header("location").starts_with("/orders/"));
         assert_eq!(buyer.ticket_now(&alike).await["status"], "reserved");
         assert_eq!(rival.order(&taken).await["status"], "created");
+        app.assert_sound().await;
+    }
+
+    /// Who chose general admission does not get a cheap seat behind a pillar instead.
+    async fn general_admission_is_replaced_by_the_same_offer_alone(app) {
+        let (seller, buyer, ticket, order) = held(app).await;
+        app.clock.advance(901);
+        let rival = app.user("rival").await;
+        rival.reserve(&[&ticket]).await.expect(201);
+        let event = json!({ "id": ticket["eventId"] });
+        let body = json!({"eventId": event["id"], "priceMinor": 100, "section": "Behind a pillar"});
+        let pillar = seller.post("/api/tickets", body).await.expect(201);
+        let cheaper = seller.ticket(&event, 2400).await;
+        again(&buyer, &order, "a").await;
+        for left in [&pillar, &cheaper] {
+            assert_eq!(buyer.ticket_now(left).await["status"], "available");
+        }
+        let same = seller.ticket(&event, 2500).await;
+        again(&buyer, &order, "a").await;
+        assert_eq!(buyer.ticket_now(&same).await["status"], "reserved");
         app.assert_sound().await;
     }
 }
