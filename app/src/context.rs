@@ -25,6 +25,8 @@ pub struct Site {
     pub public_url: String,
     /// How long a reservation holds its tickets, in seconds.
     pub hold_seconds: i64,
+    /// What a buyer may add to that, once, in seconds.
+    pub more_seconds: i64,
     /// Where Stripe.js, or its stand-in, is loaded from.
     pub stripe_script_url: String,
     /// Stripe's publishable key.

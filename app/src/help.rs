@@ -13,8 +13,8 @@ use leptos_meta::Title;
 #[component]
 pub fn HelpPage() -> impl IntoView {
     page(async move {
-        let hold = context::site()?.hold_seconds;
-        let (held, more) = (in_minutes(hold), in_minutes((hold / 3).max(1)));
+        let site = context::site()?;
+        let (held, more) = (in_minutes(site.hold_seconds), in_minutes(site.more_seconds));
         Ok(view! {
             <Title text="Help"/>
             <article class="narrow help">

@@ -7,6 +7,7 @@ use crate::{
     files::Files,
     health::Health,
     mail::{Folder, Letterhead, Smtp, Transport},
+    orders::Holds,
     outbox::Live,
     payments::{CALLS_AT_ONCE, Gateway, PAY_WAIT, StripeGateway, WebhookSecrets},
     router::{Web, router},
@@ -209,7 +210,7 @@ fn mail(config: &Config) -> anyhow::Result<(Arc<dyn Transport>, Letterhead)> {
 }
 
 fn site(config: &Config) -> Site {
-    let demo = demo_site(config.public_url.clone(), config.holds.hold_seconds);
+    let demo = demo_site(config.public_url.clone(), config.holds);
     match &config.stripe {
         StripeConfig::Demo => demo,
         StripeConfig::Live(keys) => Site {
@@ -222,10 +223,11 @@ fn site(config: &Config) -> Site {
 }
 
 /// What the pages of a demo shop know.
-pub fn demo_site(public_url: String, hold_seconds: i64) -> Site {
+pub fn demo_site(public_url: String, holds: Holds) -> Site {
     Site {
         public_url,
-        hold_seconds,
+        hold_seconds: holds.hold_seconds,
+        more_seconds: holds.more_seconds(),
         stripe_script_url: DOUBLE_SCRIPT.to_owned(),
         stripe_publishable_key: "pk_test_double".to_owned(),
         demo: Some(Demo {

@@ -8,6 +8,7 @@ use crate::{
     context,
     error::{AppError, AppResult},
     money::Money,
+    orders::in_minutes,
     ui::{Icon, flash_message, hidden, icon, page, poster},
 };
 use jiff::civil::Date;
@@ -52,7 +53,7 @@ pub fn HomePage() -> impl IntoView {
             <Link rel="canonical" href=canonical/>
             {of_the_moment.then(|| view! { <Meta name="robots" content="noindex"/> })}
             {flash_message(flash.as_ref())}
-            {hero(&asked, site.hold_seconds / 60)}
+            {hero(&asked, &in_minutes(site.hold_seconds))}
             {results(&asked, cities, count, list, instead)}
         }
         .into_any())
@@ -89,12 +90,8 @@ async fn suggestions(events: &Arc<dyn Events>, asked: &Asked) -> AppResult<Vec<(
     Ok(found)
 }
 
-fn hero(asked: &Asked, hold_minutes: i64) -> AnyView {
-    let held = if hold_minutes > 0 {
-        format!("held for you for {hold_minutes} minutes")
-    } else {
-        "held for you".to_owned()
-    };
+fn hero(asked: &Asked, held: &str) -> AnyView {
+    let held = format!("held for you for {held}");
     let kept = asked
         .fields()
         .into_iter()

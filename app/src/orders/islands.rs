@@ -106,13 +106,13 @@ fn more_time(
     }
 }
 
-/// `5 minutes`; seconds where it is no minute.
+/// `15 minutes`; seconds where those are no whole minutes: `90 seconds`.
 pub fn in_minutes(seconds: i64) -> String {
-    match (seconds / 60, seconds) {
-        (0, 1) => "1 second".to_owned(),
-        (0, seconds) => format!("{seconds} seconds"),
-        (1, _) => "1 minute".to_owned(),
-        (minutes, _) => format!("{minutes} minutes"),
+    match seconds {
+        1 => "1 second".to_owned(),
+        60 => "1 minute".to_owned(),
+        whole if whole % 60 == 0 => format!("{} minutes", whole / 60),
+        other => format!("{other} seconds"),
     }
 }
 

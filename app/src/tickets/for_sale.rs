@@ -12,6 +12,7 @@ use crate::{
     orders::{
         TICKETS_PER_ORDER_MAX,
         api::{Reserve, ReserveSeats},
+        in_minutes,
     },
     ui::{Form, Icon, hidden, icon, post_to, problem_at_top},
 };
@@ -27,7 +28,7 @@ pub fn for_sale(
 ) -> AppResult<AnyView> {
     let form = Form::new("reserve", flash);
     let sell = format!("/sell?event={}", event.id);
-    let held = held_for(context::site()?.hold_seconds);
+    let held = in_minutes(context::site()?.hold_seconds);
     let filter = narrow.form(event, &offers);
     Ok(view! {
         <section class="sale" aria-labelledby="tickets">
@@ -74,16 +75,6 @@ fn kept_true(event: &Event, offers: Offers, narrow: &Narrow, viewer: Option<&Vie
         </div>
     }
     .into_any()
-}
-
-/// `15 minutes`, `90 seconds`
-fn held_for(seconds: i64) -> String {
-    match seconds {
-        60 => "1 minute".to_owned(),
-        whole if whole % 60 == 0 => format!("{} minutes", whole / 60),
-        1 => "1 second".to_owned(),
-        other => format!("{other} seconds"),
-    }
 }
 
 fn summary(offers: &Offers) -> String {

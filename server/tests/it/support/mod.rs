@@ -146,15 +146,16 @@ impl App {
         });
         let key = "sk_test_of_the_tests".to_owned().into();
         let gateway = Arc::new(StripeGateway::new(&key, Some(&stripe_url)).unwrap());
+        let holds = Holds {
+            hold_seconds,
+            grace_seconds: 60,
+        };
         let shop = Shop::new(Parts {
             db: db.clone(),
             clock: shared.clone(),
             gateway: gateway.clone(),
             webhook_secrets: webhook_secrets(),
-            holds: Holds {
-                hold_seconds,
-                grace_seconds: 60,
-            },
+            holds,
             public_url: base.clone(),
             pay_wait: PAY_WAIT,
             calls_at_once: CALLS_AT_ONCE,
@@ -162,7 +163,7 @@ impl App {
             mail: None,
         })
         .unwrap();
-        let web = web(&base, hold_seconds, &db, &double);
+        let web = web(&base, holds, &db, &double);
         let service = router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
         servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
         let (limits, orders) = (shop.limits.clone(), shop.orders.clone());
@@ -506,11 +507,11 @@ impl App {
     }
 }
 
-fn web(base: &str, hold_seconds: i64, db: &Db, double: &Double) -> Web {
+fn web(base: &str, holds: Holds, db: &Db, double: &Double) -> Web {
     Web {
         options: stagedoor::config::leptos_options(([127, 0, 0, 1], 0).into()).unwrap(),
         files: Files::Folder("../target/site".to_owned()),
-        site: Arc::new(serve::demo_site(base.to_owned(), hold_seconds)),
+        site: Arc::new(serve::demo_site(base.to_owned(), holds)),
         health: Health {
             db: db.clone(),
             redis_url: None,
