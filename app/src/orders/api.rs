@@ -1,6 +1,8 @@
 //! Server functions of orders.
 
 use crate::error::AppError;
+#[cfg(feature = "ssr")]
+use crate::error::AppResult;
 use leptos::server;
 
 /// Reserves so many tickets of one offer of an event's page (or of the event, cheapest first, where
@@ -107,17 +109,29 @@ fn in_one_sentence(error: AppError) -> AppError {
     }
 }
 
+/// Who asks for something to be done with which order.
+#[cfg(feature = "ssr")]
+fn asked(
+    order_id: &str,
+) -> AppResult<(
+    std::sync::Arc<dyn super::Orders>,
+    crate::accounts::Viewer,
+    crate::ids::OrderId,
+)> {
+    use crate::context;
+    let orders = context::port()?;
+    let viewer = context::require_viewer()?;
+    let id = order_id.parse().map_err(|_| AppError::NotFound)?;
+    Ok((orders, viewer, id))
+}
+
 /// Gives the tickets back.
 #[server(prefix = "/fn", endpoint = "orders/cancel")]
 pub async fn cancel(#[server(default)] order_id: String) -> Result<(), AppError> {
-    use crate::{context, orders::Orders};
-    let orders = context::port::<dyn Orders>()?;
-    let viewer = match context::require_viewer() {
-        Ok(viewer) => viewer,
+    use crate::context;
+    let (orders, viewer, id) = match asked(&order_id) {
+        Ok(asked) => asked,
         Err(error) => return context::refuse("order", error, &[]),
-    };
-    let Ok(id) = order_id.parse() else {
-        return context::refuse("order", AppError::NotFound, &[]);
     };
     match orders.cancel(&viewer, id, None).await {
         Ok(()) => {
@@ -132,14 +146,10 @@ pub async fn cancel(#[server(default)] order_id: String) -> Result<(), AppError>
 /// Takes the more time that there is to have. Returns the seconds that are left then.
 #[server(prefix = "/fn", endpoint = "orders/more_time")]
 pub async fn more_time(#[server(default)] order_id: String) -> Result<i64, AppError> {
-    use crate::{context, orders::Orders};
-    let orders = context::port::<dyn Orders>()?;
-    let viewer = match context::require_viewer() {
-        Ok(viewer) => viewer,
+    use crate::context;
+    let (orders, viewer, id) = match asked(&order_id) {
+        Ok(asked) => asked,
         Err(error) => return context::refuse("order", error, &[]),
-    };
-    let Ok(id) = order_id.parse() else {
-        return context::refuse("order", AppError::NotFound, &[]);
     };
     match orders.more_time(&viewer, id).await {
         Ok(order) => {
@@ -159,14 +169,10 @@ pub async fn reserve_again(
     #[server(default)] order_id: String,
     #[server(default)] attempt: String,
 ) -> Result<(), AppError> {
-    use crate::{context, orders::Orders};
-    let orders = context::port::<dyn Orders>()?;
-    let viewer = match context::require_viewer() {
-        Ok(viewer) => viewer,
+    use crate::context;
+    let (orders, viewer, id) = match asked(&order_id) {
+        Ok(asked) => asked,
         Err(error) => return context::refuse("again", error, &[]),
-    };
-    let Ok(id) = order_id.parse() else {
-        return context::refuse("again", AppError::NotFound, &[]);
     };
     let attempt = Some(attempt.as_str()).filter(|attempt| !attempt.is_empty());
     match orders.reserve_again(&viewer, id, attempt).await {

@@ -57,14 +57,7 @@ pub async fn user_find_by_email<'e>(
     on: impl AnyExecutor<'e>,
     email_key: &str,
 ) -> Result<Option<Locked>, sqlx::Error> {
-    let row = query(
-        "SELECT id, email, name, version, password_hash, session_epoch FROM users \
-         WHERE email_key = $1 AND deleted_at IS NULL",
-    )
-    .bind(email_key.to_owned())
-    .fetch_optional(on)
-    .await?;
-    row.as_ref().map(Locked::read).transpose()
+    find_locked(on, "email_key", email_key.to_owned()).await
 }
 
 /// One account that has not been deleted, with its lock.
@@ -72,13 +65,22 @@ pub async fn user_find_locked<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
 ) -> Result<Option<Locked>, sqlx::Error> {
-    let row = query(
+    find_locked(on, "id", id.to_string()).await
+}
+
+async fn find_locked<'e>(
+    on: impl AnyExecutor<'e>,
+    column: &'static str,
+    value: String,
+) -> Result<Option<Locked>, sqlx::Error> {
+    let sql = format!(
         "SELECT id, email, name, version, password_hash, session_epoch FROM users \
-         WHERE id = $1 AND deleted_at IS NULL",
-    )
-    .bind(id.to_string())
-    .fetch_optional(on)
-    .await?;
+         WHERE {column} = $1 AND deleted_at IS NULL"
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(value)
+        .fetch_optional(on)
+        .await?;
     row.as_ref().map(Locked::read).transpose()
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     clock::from_micros,
     db::{Conn, parse},
+    tickets::store::TALLY,
 };
 use app::{
     ids::{EventId, UserId},
@@ -12,13 +13,6 @@ use app::{
     tickets::TicketStatus,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
-
-/// Counts of tickets, `$2` being the time.
-const TALLY: &str = "\
-     COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until <= $2 THEN 1 ELSE 0 END) AS BIGINT), 0) AS available, \
-     COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until > $2 THEN 1 ELSE 0 END) AS BIGINT), 0) AS reserved, \
-     COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN 1 ELSE 0 END) AS BIGINT), 0) AS sold, \
-     COALESCE(CAST(SUM(CASE WHEN state = 'withdrawn' THEN 1 ELSE 0 END) AS BIGINT), 0) AS withdrawn";
 
 fn read_counts(row: &AnyRow) -> Result<Counts, sqlx::Error> {
     Ok(Counts {

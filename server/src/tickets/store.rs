@@ -295,26 +295,29 @@ pub struct Counts {
     pub first_hold_ends: Option<i64>,
 }
 
+/// Counts of tickets by how they stand at the time `$2`, as columns of those names.
+pub const TALLY: &str = "\
+     COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until <= $2 THEN 1 ELSE 0 END) AS BIGINT), 0) AS available, \
+     COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until > $2 THEN 1 ELSE 0 END) AS BIGINT), 0) AS reserved, \
+     COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN 1 ELSE 0 END) AS BIGINT), 0) AS sold, \
+     COALESCE(CAST(SUM(CASE WHEN state = 'withdrawn' THEN 1 ELSE 0 END) AS BIGINT), 0) AS withdrawn";
+
 /// How an event's tickets stand.
 pub async fn event_counts<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     now_micros: i64,
 ) -> Result<Counts, sqlx::Error> {
-    let row = query(
-        "SELECT COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until <= $2 THEN 1 ELSE 0 \
-         END) AS BIGINT), 0) AS available, \
-         COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until > $2 THEN 1 ELSE 0 END) \
-         AS BIGINT), 0) AS reserved, \
-         COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN 1 ELSE 0 END) AS BIGINT), 0) AS sold, \
-         MIN(CASE WHEN state = 'listed' AND held_until > $2 AND held_until < $3 \
-         THEN held_until END) AS first_hold_ends FROM tickets WHERE event_id = $1",
-    )
-    .bind(event.to_string())
-    .bind(now_micros)
-    .bind(HELD_FOR_CAPTURE)
-    .fetch_one(on)
-    .await?;
+    let sql = format!(
+        "SELECT {TALLY}, MIN(CASE WHEN state = 'listed' AND held_until > $2 AND held_until < $3 \
+         THEN held_until END) AS first_hold_ends FROM tickets WHERE event_id = $1"
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(event.to_string())
+        .bind(now_micros)
+        .bind(HELD_FOR_CAPTURE)
+        .fetch_one(on)
+        .await?;
     Ok(Counts {
         available: row.try_get("available")?,
         reserved: row.try_get("reserved")?,
