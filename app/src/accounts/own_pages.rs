@@ -22,6 +22,11 @@ pub fn AccountPage() -> impl IntoView {
             <section class="narrow">
                 <h1 class="display">"Account"</h1>
                 {flash_message(flash)}
+                <p class="row">
+                    <a href="/tickets">"Your tickets"</a>
+                    <a href="/orders">"Your orders"</a>
+                    <a href="/selling">"What you sell"</a>
+                </p>
                 {profile(&viewer.user, flash)}
                 {password(&viewer.user, flash)}
                 {sessions(places, now, flash)}
