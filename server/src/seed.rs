@@ -160,14 +160,14 @@ async fn list(
     };
     match lot.seats {
         Seats::Unnumbered(quantity) => Ok(tickets
-            .put_on_sale(seller, request(None, None), quantity)
+            .put_on_sale(seller, request(None, None), quantity, None)
             .await?
             .created),
         Seats::Row(row, first, last) => {
             let mut listed = 0;
             for seat in first..=last {
                 let request = request(Some(row.to_owned()), Some(seat.to_string()));
-                listed += tickets.put_on_sale(seller, request, 1).await?.created;
+                listed += tickets.put_on_sale(seller, request, 1, None).await?.created;
             }
             Ok(listed)
         }

@@ -1,5 +1,10 @@
 //! Server functions of tickets.
 
+#![expect(
+    clippy::too_many_arguments,
+    reason = "a form's fields are its function's arguments"
+)]
+
 use crate::error::AppError;
 use leptos::server;
 
@@ -18,6 +23,7 @@ pub async fn put_on_sale(
     #[server(default)] section: String,
     #[server(default)] row: String,
     #[server(default)] seat: String,
+    #[server(default)] attempt: String,
 ) -> Result<(), AppError> {
     use crate::{
         context,
@@ -61,7 +67,9 @@ pub async fn put_on_sale(
         row: given(&row),
         seat: given(&seat),
     };
-    match tickets.put_on_sale(&viewer, request, quantity).await {
+    let attempt = given(&attempt);
+    let listed = tickets.put_on_sale(&viewer, request, quantity, attempt.as_deref());
+    match listed.await {
         Ok(listed) => {
             let words = match listed.created {
                 1 => "Your ticket is on sale.".to_owned(),

@@ -38,14 +38,16 @@ pub trait Tickets: Send + Sync {
     /// Whether `put_on_sale` would take this, without doing it. Errors: the same.
     async fn check(&self, viewer: &Viewer, request: &ListTicket, quantity: i64) -> AppResult<()>;
 
-    /// Lists `quantity` tickets (one, if it carries row or seat), all or nothing.
+    /// Lists `quantity` tickets (one, if it carries row or seat), all or nothing. The same viewer's
+    /// same `attempt` lists them once, and is answered as the first time.
     ///
-    /// Errors: `Invalid` at the field, `NotFound` (event), `EventOver`.
+    /// Errors: `Invalid` at the field, `NotFound` (event), `EventOver`, `IdempotencyMismatch`.
     async fn put_on_sale(
         &self,
         viewer: &Viewer,
         request: ListTicket,
         quantity: i64,
+        attempt: Option<&str>,
     ) -> AppResult<Listed>;
 
     /// Changes price or seat. Errors: `NotFound`, `Forbidden`, `Invalid`, `TicketReserved`,

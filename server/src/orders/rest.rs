@@ -2,14 +2,14 @@
 
 use crate::rest::{
     Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
-    Versioned, idempotency::AttemptKey,
+    Versioned, idempotency::Attempt,
 };
 use app::{
     error::{AppError, FieldError},
     ids::{EventId, OrderId, TicketId},
     orders::{Order, OrderList, OrderQuery, Reserve, ReserveAny, ReserveNamed, Timeline},
 };
-use axum::{Extension, Json, extract::State};
+use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -84,14 +84,12 @@ async fn list(
 async fn reserve(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
-    key: Option<Extension<AttemptKey>>,
+    Attempt(attempt): Attempt,
     JsonBody(body): JsonBody<Body>,
 ) -> Result<Created<Order>, ApiError> {
-    let key = key.map(|Extension(AttemptKey(key))| key);
     let request = Reserve::try_from(body)?;
-    Ok(Created(
-        api.orders.reserve(&viewer, request, key.as_deref()).await?,
-    ))
+    let order = api.orders.reserve(&viewer, request, attempt.as_deref());
+    Ok(Created(order.await?))
 }
 
 /// One's own order.

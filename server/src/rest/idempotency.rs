@@ -18,22 +18,34 @@ use app::{
 };
 use axum::{
     body::Body,
-    extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
 use sqlx::{Row, query};
-use std::fmt::Write;
+use std::{convert::Infallible, fmt::Write};
 
 const KEY_CHARS_MAX: usize = 255;
 const KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
 const CLAIM_MICROS: i64 = 60 * 1_000_000;
 
-/// The key of the request being handled, for services that know attempts by it.
 #[derive(Debug, Clone)]
-pub struct AttemptKey(pub String);
+struct AttemptKey(String);
+
+/// The key of the request being handled, if it has one, for services that know attempts by it.
+#[derive(Debug, Clone)]
+pub struct Attempt(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Attempt {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let key = parts.extensions.get::<AttemptKey>();
+        Ok(Self(key.map(|AttemptKey(key)| key.clone())))
+    }
+}
 
 /// Where answers are kept.
 #[derive(Clone)]
@@ -184,6 +196,44 @@ impl Kept {
             })
             .await
     }
+}
+
+/// Keeps what an attempt becomes in the transaction that does it, so that it is known with it or not
+/// at all: however often the attempt is made, it is done once. Returns what it became before.
+///
+/// Errors: `IdempotencyMismatch`, if something else was asked for under this name.
+pub async fn once_in(
+    conn: &mut Conn,
+    user: UserId,
+    attempt: &str,
+    hash: &str,
+    becomes: &str,
+    now_micros: i64,
+) -> FaultResult<Option<String>> {
+    let kept = query(
+        "INSERT INTO idempotency_keys (user_id, key, request_hash, status, body, created_at) \
+         VALUES ($1, $2, $3, 201, $4, $5) ON CONFLICT (user_id, key) DO NOTHING",
+    )
+    .bind(user.to_string())
+    .bind(attempt.to_owned())
+    .bind(hash.to_owned())
+    .bind(becomes.to_owned())
+    .bind(now_micros)
+    .execute(&mut *conn)
+    .await?;
+    if kept.rows_affected() == 1 {
+        return Ok(None);
+    }
+    let row =
+        query("SELECT request_hash, body FROM idempotency_keys WHERE user_id = $1 AND key = $2")
+            .bind(user.to_string())
+            .bind(attempt.to_owned())
+            .fetch_one(conn)
+            .await?;
+    if row.try_get::<String, _>("request_hash")? != hash {
+        return Err(Conflict::IdempotencyMismatch.into());
+    }
+    row.try_get("body").map_err(Fault::from)
 }
 
 /// Forgets what a user was answered: it may say who they are.

@@ -2,7 +2,7 @@
 
 use crate::rest::{
     Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
-    Versioned,
+    Versioned, idempotency::Attempt,
 };
 use app::{
     accounts::Viewer,
@@ -40,9 +40,12 @@ async fn list(
 async fn create(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
+    Attempt(attempt): Attempt,
     JsonBody(request): JsonBody<ListTicket>,
 ) -> Result<Created<Ticket>, ApiError> {
-    let listed = api.tickets.put_on_sale(&viewer, request, 1).await?;
+    let tickets = &api.tickets;
+    let listed = tickets.put_on_sale(&viewer, request, 1, attempt.as_deref());
+    let listed = listed.await?;
     let id = *listed.ticket_ids.first().ok_or(AppError::NotFound)?;
     Ok(Created(api.tickets.get(id).await?))
 }
@@ -54,6 +57,7 @@ async fn create(
 async fn create_batch(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
+    Attempt(attempt): Attempt,
     JsonBody(batch): JsonBody<ListBatch>,
 ) -> Result<Created<Listed>, ApiError> {
     let request = ListTicket {
@@ -66,7 +70,7 @@ async fn create_batch(
     };
     Ok(Created(
         api.tickets
-            .put_on_sale(&viewer, request, batch.quantity)
+            .put_on_sale(&viewer, request, batch.quantity, attempt.as_deref())
             .await?,
     ))
 }

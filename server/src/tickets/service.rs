@@ -12,6 +12,8 @@ use crate::{
     events,
     fault::{Fault, FaultResult},
     outbox::{self, DomainEvent, EventType},
+    rest::idempotency::once_in,
+    session::hex,
 };
 use app::{
     accounts::Viewer,
@@ -24,6 +26,7 @@ use app::{
     },
 };
 use async_trait::async_trait;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 const LIMIT_DEFAULT: i64 = 20;
@@ -161,22 +164,24 @@ impl TicketsService {
         seller: UserId,
         request: ListTicket,
         quantity: i64,
+        attempt: Option<String>,
     ) -> FaultResult<Listed> {
         let place = rules::check(&request, quantity).map_err(AppError::Invalid)?;
         let now = self.clock.now_micros();
-        let ids: Vec<TicketId> = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
-        let listed = Listed {
-            created: quantity,
-            ticket_ids: ids.clone(),
+        let ticket_ids = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
+        let listing = Listing {
+            seller,
+            request,
+            place,
+            attempt,
+            listed: Listed {
+                created: quantity,
+                ticket_ids,
+            },
         };
         self.db
-            .write(move |conn| {
-                Box::pin(
-                    async move { insert_listings(conn, seller, &request, &place, &ids, now).await },
-                )
-            })
-            .await?;
-        Ok(listed)
+            .write(move |conn| Box::pin(insert_listings(conn, listing, now)))
+            .await
     }
 
     async fn edit_own(
@@ -240,19 +245,51 @@ async fn find_event(
     Ok(event)
 }
 
-async fn insert_listings(
-    conn: &mut Conn,
+/// Tickets alike before they are listed.
+struct Listing {
     seller: UserId,
-    request: &ListTicket,
-    place: &Place,
-    ids: &[TicketId],
-    now: i64,
-) -> FaultResult<()> {
-    if !accounts::store::user_lock(conn, seller, None).await? {
+    request: ListTicket,
+    place: Place,
+    attempt: Option<String>,
+    listed: Listed,
+}
+
+impl Listing {
+    /// What this attempt listed before. Errors: it was an attempt at something else.
+    async fn done_before(&self, conn: &mut Conn, now: i64) -> FaultResult<Option<Listed>> {
+        let Some(attempt) = &self.attempt else {
+            return Ok(None);
+        };
+        let asked = serde_json::json!([self.request, self.listed.created]).to_string();
+        let hash = hex(&Sha256::digest(asked));
+        let becomes = serde_json::json!(self.listed).to_string();
+        // A name apart from that of a request's answer, which may carry the same key.
+        let name = format!("listing:{attempt}");
+        let before = once_in(conn, self.seller, &name, &hash, &becomes, now).await?;
+        let read = before.map(|before| serde_json::from_str(&before));
+        Ok(read
+            .transpose()
+            .map_err(|error| sqlx::Error::Decode(error.into()))?)
+    }
+}
+
+async fn insert_listings(conn: &mut Conn, listing: Listing, now: i64) -> FaultResult<Listed> {
+    if !accounts::store::user_lock(conn, listing.seller, None).await? {
         return Err(AppError::SignInRequired.into());
     }
-    let event = find_event(conn, seller, request.event_id, place, now).await?;
-    let rows: Vec<TicketRow> = ids
+    if let Some(before) = listing.done_before(conn, now).await? {
+        return Ok(before);
+    }
+    let Listing {
+        seller,
+        request,
+        place,
+        listed,
+        ..
+    } = listing;
+    let event = find_event(conn, seller, request.event_id, &place, now).await?;
+    let rows: Vec<TicketRow> = listed
+        .ticket_ids
         .iter()
         .map(|id| TicketRow {
             id: *id,
@@ -276,7 +313,8 @@ async fn insert_listings(
         .iter()
         .map(|row| row.event(EventType::TicketCreated, now))
         .collect();
-    Ok(outbox::append(conn, now, &told).await?)
+    outbox::append(conn, now, &told).await?;
+    Ok(listed)
 }
 
 async fn edit_listing(
@@ -389,8 +427,12 @@ impl Tickets for TicketsService {
         viewer: &Viewer,
         request: ListTicket,
         quantity: i64,
+        attempt: Option<&str>,
     ) -> AppResult<Listed> {
-        Ok(self.sell(viewer.user.id, request, quantity).await?)
+        let attempt = attempt.map(str::to_owned);
+        Ok(self
+            .sell(viewer.user.id, request, quantity, attempt)
+            .await?)
     }
 
     async fn edit(&self, viewer: &Viewer, id: TicketId, request: EditTicket) -> AppResult<Ticket> {

@@ -308,8 +308,18 @@ on_both_engines! {
         let early = seller.page(&step("&step=price&row=C&seat=7")).await.text;
         assert!(early.contains("id=\"list-seat-error\""), "{early}");
 
+        // Sent twice, it is listed once.
+        let fields = [("event_id", id(&event)), ("quantity", "2"), ("price", "24"), ("attempt", "once")];
+        for _ in 0..2 {
+            let answer = seller.form("/fn/tickets/put_on_sale", &check, &fields).await;
+            assert_eq!(answer.header("location"), step("&step=done"));
+        }
+        let other = [("event_id", id(&event)), ("quantity", "3"), ("price", "24"), ("attempt", "once")];
+        let answer = seller.form("/fn/tickets/put_on_sale", &check, &other).await;
+        assert_ne!(answer.header("location"), step("&step=done"), "another wish under the same name");
+
         let done = seller.page(&step("&step=done")).await.text;
-        for words in ["Your tickets for Late Show: 1 on sale.", "Share this link", "List another"] {
+        for words in ["Your tickets for Late Show: 3 on sale.", "Share this link", "List another"] {
             assert!(done.contains(words), "{words}: {done}");
         }
         let nothing = app.user("new").await.page(&step("&step=done")).await;

@@ -133,7 +133,8 @@ impl World {
                 row: None,
                 seat: None,
             };
-            let listed = self.api.tickets.put_on_sale(&self.seller, ticket, 1).await;
+            let tickets = &self.api.tickets;
+            let listed = tickets.put_on_sale(&self.seller, ticket, 1, None).await;
             self.tickets.extend(listed.unwrap().ticket_ids);
         }
     }
