@@ -26,7 +26,7 @@ setup: ## install the tools that the others need, once (they do it by themselves
 fmt: ## format the Rust code
 	@cargo fmt --all
 
-lint: ## format check, architecture checks, clippy for host and wasm, types of the browser tests
+lint: ## format, architecture, deployment files, clippy for host and wasm, types of the browser tests
 	@exec scripts/test.sh lint
 
 unit: ## Rust tests on SQLite and on a private PostgreSQL and Redis (ARGS='name of a test')

@@ -17,4 +17,5 @@ in_line scripts/setup-tools.sh
 in_line scripts/setup-node.sh
 if [ "${1:-}" = --test ]; then
   in_line scripts/setup-services.sh
+  in_line scripts/setup-promtool.sh
 fi

@@ -54,7 +54,7 @@ within() {
 # --- what is checked without running anything ---
 
 shellcheck_scripts() {
-  if have shellcheck; then shellcheck scripts/*.sh .ci/run; else say "shellcheck is not installed: left out"; fi
+  if have shellcheck; then shellcheck scripts/*.sh .ci/run deploy/systemd/stagedoor-backup; else say "shellcheck is not installed: left out"; fi
 }
 # The browser's part is WASM only; on the host, app is linted as the server uses it.
 clippy_wasm() { cargo clippy --locked -p app -p frontend --target wasm32-unknown-unknown -- -D warnings; }
@@ -68,6 +68,7 @@ quick_lints() {
 }
 lints() {
   phase "types of the browser tests" tsc --project end2end || true
+  phase "deployment files" scripts/check-deploy.sh || true
   phase "clippy, wasm" clippy_wasm || true
   phase "clippy, host" clippy_host || true
   [ "$failed" -eq 0 ] || finish

@@ -1,0 +1,114 @@
+// Each check of deploy/ must be able to fail: breaks a copy of the files in one way after another, and
+// looks whether it is said. Exits with 1 if something broken passes.
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { checkCompose } from "./compose.mjs";
+import { checkDockerfile } from "./dockerfile.mjs";
+import { Checked, run } from "./files.mjs";
+import { checkKubernetes } from "./kubernetes.mjs";
+import { checkObservability } from "./observability.mjs";
+import { checkSystemd } from "./systemd.mjs";
+
+const K8S = "deploy/kubernetes";
+const OBS = "deploy/observability";
+const kubectl = run("kubectl", ["version", "--client"]) ?? run("kustomize", ["version"]);
+const promtool = run("promtool", ["--version"]);
+const systemd = run("systemd-analyze", ["--version"]);
+
+// [check, file, what stands there, what it is made into, what must be said of it]
+const BREAKS = [
+  [checkDockerfile, "deploy/Dockerfile", "COPY app app", "COPY apps apps", /copies apps, which is not there/],
+  [checkDockerfile, "deploy/Dockerfile", "COPY style style\n", "", /does not copy style, which the build looks at/],
+  [checkDockerfile, ".dockerignore", "!migrations\n", "", /copies migrations, which .dockerignore keeps out/],
+  [checkDockerfile, "deploy/Dockerfile", "EXPOSE 3000", "EXPOSE 3O00", /EXPOSE|exposes/i],
+  [checkDockerfile, "deploy/Dockerfile", "USER 10001:10001", "USER root", /user with a number/],
+  [checkDockerfile, "deploy/Dockerfile", "\nWORKDIR /data", "\nWORKDIRECTORY /data", /WORKDIRECTORY/],
+  [checkDockerfile, "deploy/Dockerfile", "RUN scripts/build.sh", "RUN cargo build --release", /scripts\/build\.sh/],
+  [checkDockerfile, "deploy/Dockerfile", "--features embed", "--features other", /does not cook/],
+  [checkDockerfile, "deploy/Dockerfile", "rust:1.95.0-slim", "rust:1.94.0-slim", /is not built with Rust/],
+  [checkDockerfile, "deploy/Dockerfile", "FROM node:22", "FROM node:18", /Node\.js older/],
+  [checkDockerfile, "deploy/Dockerfile", 'CMD ["serve"]', 'CMD ["server"]', /has no command server/],
+  [checkDockerfile, "deploy/Dockerfile", "STAGEDOOR_LOG=", "STAGEDOOR_LOGS=", /no setting STAGEDOOR_LOGS/],
+  [checkDockerfile, "scripts/build.sh", "-P --bin-features embed", "-P --bin-features embed,fast", /does not cook/],
+
+  [checkCompose, "deploy/compose.yaml", "    healthcheck:", "    healtcheck:", /additional properties.*healtcheck/],
+  [checkCompose, "deploy/compose.yaml", "service_healthy", "service_wealthy", /allowed values/],
+  [checkCompose, "deploy/compose.yaml", "      postgres:\n        condition", "      postgre:\n        condition", /waits for postgre,/],
+  [checkCompose, "deploy/compose.yaml", "./compose/Caddyfile", "./Caddyfile", /mounts \.\/Caddyfile/],
+  [checkCompose, "deploy/compose.yaml", "      - nats:/data", "      - gnats:/data", /mounts gnats/],
+  [checkCompose, "deploy/compose.yaml", "command: [serve, --role, web]", "command: [server]", /no command server/],
+  [checkCompose, "deploy/compose.yaml", "    SMTP_URL:", "    SMPT_URL:", /no setting SMPT_URL/],
+  [checkCompose, "deploy/compose.yaml", "stop_grace_period: 30s", "stop_grace_period: 10s", /seconds to stop/],
+  [checkCompose, "deploy/.env.example", "STRIPE_SECRET_KEY=", "STRIPE_KEY=", /does not say STRIPE_SECRET_KEY/],
+
+  [checkKubernetes, `${K8S}/base/web.yaml`, "readinessProbe", "readinesProbe", /readinesProbe is no field/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "replicas: 2", 'replicas: "2"', /replicas type/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "memory: 256Mi", "memory: 256 MB", /quantity/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "apiVersion: apps/v1", "apiVersion: apps/v1beta9", /Kubernetes has no/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "targetPort: http", "targetPort: web", /leads to the port web/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "path: /readyz", "path: /ready", /does not ask \/readyz/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "terminationGracePeriodSeconds: 45", "terminationGracePeriodSeconds: 25", /to stop/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "name: SMTP_URL", "name: SMTP_URI", /no setting SMTP_URI/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "runAsNonRoot: true", "runAsNonRoot: false", /may run as root/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", /write to its image/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "drop: [ALL]", "drop: [KILL]", /keeps capabilities/],
+  [checkKubernetes, `${K8S}/base/migrate.yaml`, "args: [migrate]", "args: [migrations]", /no command migrations/],
+  [checkKubernetes, `${K8S}/base/disruption.yaml`, "component: worker", "component: workers", /selects no pod/],
+  [checkKubernetes, `${K8S}/base/network.yaml`, "name: figures", "name: [figures]", /./],
+  [checkKubernetes, `${K8S}/base/kustomization.yaml`, "  - worker.yaml\n", "", /does not name worker\.yaml/],
+  [checkKubernetes, `${K8S}/base/kustomization.yaml`, "- worker.yaml", "- workers.yaml", /names workers\.yaml/],
+  [checkKubernetes, `${K8S}/base/service-account.yaml`, "kind: ServiceAccount", "kind: Secret", /secrets do not belong/],
+  [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "name: stagedoor-web", "name: stagedoor-webs", /a patch is for/],
+  [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "path: /spec/replicas", "path: /spec/replica", /a patch is for/],
+  [checkKubernetes, `${K8S}/overlays/production/ingress.yaml`, "name: stagedoor-web", "name: stagedoor", /leads to stagedoor:/],
+  [checkKubernetes, `${K8S}/overlays/production/scaling.yaml`, "    name: stagedoor-web", "    name: web", /scales Deployment web/],
+  kubectl && [checkKubernetes, `${K8S}/overlays/development/kustomization.yaml`, "value: NodePort", "value: NodePorts", /enum/],
+  kubectl && [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "patches:", "patchs:", /patchs/],
+  kubectl && [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "op: remove\n        path: /spec/replicas", "op: replace\n        path: /spec/replicas\n        value: 3", /so does its Horizontal/],
+
+  [checkSystemd, "deploy/systemd/stagedoor.service", "stagedoor serve", "stagedoor server", /no command server/],
+  [checkSystemd, "deploy/systemd/stagedoor.service", "TimeoutStopSec=30", "TimeoutStopSec=10", /leaves 10 seconds/],
+  [checkSystemd, "deploy/systemd/stagedoor-backup.service", "bin/stagedoor-backup", "bin/stagedoor-copy", /not there/],
+  systemd && [checkSystemd, "deploy/systemd/stagedoor.service", "ProtectHome=", "ProtectHomes=", /ProtectHomes/],
+  systemd && [checkSystemd, "deploy/systemd/stagedoor-audit.timer", "04:10:00", "25:10:00", /./],
+
+  [checkObservability, `${OBS}/alerts.yaml`, "stagedoor_http_seconds", "stagedoor_http_second", /no figure stagedoor_http_second/],
+  [checkObservability, `${OBS}/alerts.yaml`, "#stagedoorslow", "#stagedoorfast", /no section stagedoorfast/],
+  [checkObservability, `${OBS}/alerts-test.yaml`, "alertname: StagedoorSlow", "alertname: StagedoorSloe", /nothing tests that StagedoorSlow/],
+  [checkObservability, `${OBS}/grafana/dashboards/stagedoor.json`, "stagedoor_refusals_total", "stagedoor_refused_total", /no figure/],
+  [checkObservability, `${OBS}/grafana/dashboards/stagedoor.json`, '"panels": [', '"panels": ', /./],
+  promtool && [checkObservability, `${OBS}/alerts.yaml`, "for: 10m", "for: ten minutes", /duration/],
+  promtool && [checkObservability, `${OBS}/alerts.yaml`, ") > 1\n", ") > > 1\n", /parse error|unexpected/],
+  promtool && [checkObservability, `${OBS}/alerts.yaml`, "stagedoor_redis_up) == 0", "stagedoor_redis_up) == 7", /StagedoorRedisAway/],
+  promtool && [checkObservability, `${OBS}/grafana/dashboards/stagedoor.json`, "sum by (code) (", "sum by (code ", /parse error|unexpected/],
+  promtool && [checkObservability, `${OBS}/prometheus.yaml`, "dns_sd_configs", "dns_sd_config", /dns_sd_config/],
+].filter(Boolean);
+
+const work = mkdtempSync(join(tmpdir(), "stagedoor-broken."));
+let passed = 0;
+try {
+  const copied = ["deploy", "scripts", "docs", ".dockerignore", "Cargo.toml", "rust-toolchain.toml"];
+  const linked = ["Cargo.lock", "Leptos.toml", "package.json", "package-lock.json", ".npmrc", ".cargo", "app", "frontend"];
+  linked.push("server", "migrations", "public", "style");
+  mkdirSync(join(work, "root"));
+  for (const name of copied) cpSync(name, join(work, "root", name), { recursive: true });
+  for (const name of linked) symlinkSync(resolve(name), join(work, "root", name));
+  for (const [check, file, before, after, said] of BREAKS) {
+    const path = join(work, "root", file);
+    const whole = readFileSync(path, "utf8");
+    const broken = whole.replace(before, () => after);
+    writeFileSync(path, broken);
+    const checked = new Checked(join(work, "root"));
+    check(checked);
+    writeFileSync(path, whole);
+    if (broken === whole) console.log(`${file}: there is no ${JSON.stringify(before)} to break`);
+    else if (!checked.findings.some((finding) => said.test(finding))) {
+      console.log(`${file}: ${JSON.stringify(after)} in the place of ${JSON.stringify(before)} is not noticed`);
+    } else passed += 1;
+  }
+} finally {
+  rmSync(work, { recursive: true });
+}
+console.error(`==> ${passed} of ${BREAKS.length} broken files were noticed`);
+process.exit(passed === BREAKS.length ? 0 : 1);

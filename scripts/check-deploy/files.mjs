@@ -1,0 +1,85 @@
+// What the checks of deploy/ share: reading files of a root, running a program where it is there, and
+// collecting what is wrong.
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
+import { parse, parseAllDocuments } from "yaml";
+
+export class Checked {
+  findings = [];
+  left = [];
+  constructor(root) {
+    this.root = root;
+  }
+  // What is wrong, and where.
+  wrong(file, sentence) {
+    this.findings.push(`${file}: ${sentence}`);
+  }
+  // What could not be looked at here.
+  leftOut(sentence) {
+    if (!this.left.includes(sentence)) this.left.push(sentence);
+  }
+  path(file) {
+    return join(this.root, file);
+  }
+  exists(file) {
+    return existsSync(this.path(file));
+  }
+  read(file) {
+    return readFileSync(this.path(file), "utf8");
+  }
+  // The documents of a YAML file; a file that does not parse is a finding, and has none.
+  documents(file) {
+    const found = parseAllDocuments(this.read(file), { uniqueKeys: true });
+    const errors = found.flatMap((document) => document.errors);
+    for (const error of errors) this.wrong(file, error.message.split("\n")[0]);
+    return errors.length > 0 ? [] : found.map((document) => document.toJS()).filter((document) => document !== null);
+  }
+  // One YAML document with `<<: *name` filled in, or nothing.
+  merged(file) {
+    try {
+      return parse(this.read(file), { merge: true });
+    } catch (error) {
+      this.wrong(file, error.message.split("\n")[0]);
+      return undefined;
+    }
+  }
+  // Every file below a folder whose name matches, as paths from the root.
+  below(folder, pattern) {
+    if (!this.exists(folder)) return [];
+    return readdirSync(this.path(folder), { recursive: true })
+      .map((name) => join(folder, name.toString()))
+      .filter((file) => pattern.test(file) && statSync(this.path(file)).isFile())
+      .map((file) => relative(".", file))
+      .sort();
+  }
+}
+
+// Runs a program of this machine: {code, out}; nothing if there is none.
+export function run(program, args, options = {}) {
+  const done = spawnSync(program, args, { encoding: "utf8", ...options });
+  if (done.error?.code === "ENOENT") return undefined;
+  return { code: done.status ?? 1, out: `${done.stdout ?? ""}${done.stderr ?? ""}`.trim(), stdout: done.stdout ?? "" };
+}
+
+// What the server's sources say, for names that must be in them.
+export function serverSources(checked) {
+  checked.sources ??= checked
+    .below("server/src", /\.rs$/)
+    .map((file) => checked.read(file))
+    .join("\n");
+  return checked.sources;
+}
+
+// The commands of the binary: the variants of `enum Command`, as clap writes them.
+export function commands(checked) {
+  const body = checked.read("server/src/cli.rs").match(/^enum Command \{\n(.*?)^\}/ms)?.[1] ?? "";
+  return [...body.matchAll(/^ {4}([A-Z][A-Za-z]+)/gm)].map(([, name]) =>
+    name.replace(/(?<!^)[A-Z]/g, (letter) => `-${letter}`).toLowerCase(),
+  );
+}
+
+// Seconds that the server takes to finish what is under way.
+export function drainSeconds(checked) {
+  return Number(checked.read("server/src/serve.rs").match(/const DRAIN: Duration = Duration::from_secs\((\d+)\)/)?.[1]);
+}

@@ -1,0 +1,205 @@
+// deploy/kubernetes: every resource as Kubernetes' schemas have it, before and after the overlays, and
+// what belongs together fits together.
+import { dirname, join, relative } from "node:path";
+import { parseAllDocuments } from "yaml";
+import { commands, drainSeconds, run, serverSources } from "./files.mjs";
+import { schemaFindings } from "./schemas.mjs";
+
+const FOLDER = "deploy/kubernetes";
+
+export function checkKubernetes(checked) {
+  const kustomizations = checked.below(FOLDER, /\/kustomization\.yaml$/);
+  if (kustomizations.length === 0) checked.wrong(FOLDER, "there is no kustomization.yaml");
+  for (const file of kustomizations) kustomization(checked, file);
+  for (const file of kustomizations.filter((file) => file.includes("/overlays/"))) {
+    const rendered = render(checked, file);
+    for (const resource of rendered ?? []) {
+      for (const finding of schemaFindings(resource)) checked.wrong(file, `${nameOf(resource)}: ${finding}`);
+    }
+    together(checked, file, rendered ?? gathered(checked, file));
+    if (rendered !== undefined) scaledOnce(checked, file, rendered);
+  }
+}
+
+const nameOf = (resource) => `${resource?.kind} ${resource?.metadata?.name}`;
+
+// Its own resources and those of the folders that it names.
+function gathered(checked, file) {
+  return (checked.documents(file)[0]?.resources ?? []).flatMap((name) => {
+    const path = join(dirname(file), name);
+    if (checked.exists(join(path, "kustomization.yaml"))) return gathered(checked, join(path, "kustomization.yaml"));
+    return checked.exists(path) ? checked.documents(path) : [];
+  });
+}
+
+// What a kustomization names must be there, and what is there must be named.
+function kustomization(checked, file) {
+  const [said] = checked.documents(file);
+  if (said === undefined) return;
+  const folder = dirname(file);
+  const named = said.resources ?? [];
+  for (const name of named) {
+    const path = join(folder, name);
+    if (!checked.exists(path)) checked.wrong(file, `names ${name}, which is not there`);
+    else if (name.endsWith(".yaml")) {
+      for (const resource of checked.documents(path)) {
+        for (const finding of schemaFindings(resource)) checked.wrong(path, `${nameOf(resource)}: ${finding}`);
+      }
+    }
+  }
+  for (const path of checked.below(folder, /\.yaml$/)) {
+    const name = relative(folder, path);
+    if (name !== "kustomization.yaml" && !name.includes("/") && !named.includes(name)) {
+      checked.wrong(file, `does not name ${name}, which is beside it`);
+    }
+  }
+  const resources = gathered(checked, file);
+  for (const { target, patch } of said.patches ?? []) {
+    const matching = resources.filter(
+      ({ kind, metadata }) => kind === target.kind && new RegExp(`^(${target.name})$`).test(metadata.name),
+    );
+    if (matching.length === 0) checked.wrong(file, `a patch is for ${target.kind} ${target.name}, which is not there`);
+    for (const { op, path } of parseAllDocuments(patch).flatMap((document) => document.toJS())) {
+      const keys = path.split("/").slice(1);
+      if (op === "add") keys.pop();
+      for (const resource of matching) {
+        if (keys.reduce((value, key) => value?.[key], resource) === undefined) {
+          checked.wrong(file, `a patch is for ${path} of ${nameOf(resource)}, which is not there`);
+        }
+      }
+    }
+  }
+}
+
+// What kustomize makes of an overlay; nothing where there is neither kubectl nor kustomize.
+function render(checked, file) {
+  const folder = checked.path(dirname(file));
+  const done = run("kubectl", ["kustomize", folder]) ?? run("kustomize", ["build", folder]);
+  if (done === undefined) {
+    checked.leftOut("neither kubectl nor kustomize is installed: resources are checked without their overlays' patches");
+    return undefined;
+  }
+  if (done.code !== 0) {
+    checked.wrong(file, done.out);
+    return undefined;
+  }
+  return parseAllDocuments(done.stdout).map((document) => document.toJS());
+}
+
+function together(checked, file, resources) {
+  const wrong = (resource, sentence) => checked.wrong(file, `${nameOf(resource)}: ${sentence}`);
+  const kind = (...kinds) => resources.filter((resource) => kinds.includes(resource.kind));
+  const workloads = kind("Deployment", "StatefulSet", "Job");
+  const pods = workloads.map(({ spec }) => spec.template);
+  const services = kind("Service");
+  for (const secret of kind("Secret")) wrong(secret, "secrets do not belong in the repository");
+  for (const resource of kind("Deployment", "StatefulSet")) {
+    if (!matches(resource.spec.selector, resource.spec.template)) wrong(resource, "selects other pods than its own");
+  }
+  for (const resource of kind("PodDisruptionBudget", "NetworkPolicy")) {
+    const selector = resource.spec.selector ?? resource.spec.podSelector;
+    if (!pods.some((pod) => matches(selector, pod))) wrong(resource, "selects no pod that there is");
+  }
+  for (const service of services) {
+    // `closed` is closed because nobody is behind it.
+    if (service.metadata.name === "closed") continue;
+    const behind = pods.filter((pod) => matches({ matchLabels: service.spec.selector }, pod));
+    if (behind.length === 0) wrong(service, "selects no pod that there is");
+    for (const { targetPort } of service.spec.ports) {
+      for (const pod of behind) {
+        if (typeof targetPort === "string" && !portNames(pod).includes(targetPort)) {
+          wrong(service, `leads to the port ${targetPort}, which its pods do not have`);
+        }
+      }
+    }
+  }
+  for (const { spec } of kind("StatefulSet")) {
+    if (!services.some(({ metadata }) => metadata.name === spec.serviceName)) {
+      checked.wrong(file, `there is no Service ${spec.serviceName} for the StatefulSet of that name`);
+    }
+  }
+  for (const resource of kind("HorizontalPodAutoscaler")) {
+    const { kind: target, name } = resource.spec.scaleTargetRef;
+    if (!workloads.some((workload) => workload.kind === target && workload.metadata.name === name)) {
+      wrong(resource, `scales ${target} ${name}, which is not there`);
+    }
+  }
+  for (const resource of kind("Ingress")) {
+    for (const { backend } of resource.spec.rules.flatMap(({ http }) => http.paths)) {
+      const service = services.find(({ metadata }) => metadata.name === backend.service.name);
+      if (!service?.spec.ports.some(({ name }) => name === backend.service.port.name)) {
+        wrong(resource, `leads to ${backend.service.name}:${backend.service.port.name}, which is not there`);
+      }
+    }
+  }
+  for (const workload of workloads) restricted(workload, wrong);
+  for (const workload of workloads.filter(isStagedoor)) ours(checked, workload, resources, wrong);
+}
+
+// What an autoscaler scales must not say a number itself: each `kubectl apply` would set it back.
+function scaledOnce(checked, file, resources) {
+  const targets = resources.filter(({ kind }) => kind === "HorizontalPodAutoscaler").map(({ spec }) => spec.scaleTargetRef.name);
+  for (const resource of resources) {
+    if (targets.includes(resource.metadata.name) && resource.spec.replicas !== undefined) {
+      checked.wrong(file, `${nameOf(resource)}: says how many there are, and so does its HorizontalPodAutoscaler`);
+    }
+  }
+}
+
+function matches(selector, pod) {
+  const labels = pod.metadata?.labels ?? {};
+  const all = Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
+  return (
+    all &&
+    (selector?.matchExpressions ?? []).every(
+      ({ key, operator, values }) => operator === "In" && values.includes(labels[key]),
+    )
+  );
+}
+const portNames = (pod) => pod.spec.containers.flatMap(({ ports }) => (ports ?? []).map(({ name }) => name));
+const isStagedoor = ({ metadata }) => metadata.name.startsWith("stagedoor-");
+
+// What the namespace's policy `restricted` asks for, and a bound on what a pod may use.
+function restricted(workload, wrong) {
+  const { spec } = workload.spec.template;
+  if (spec.securityContext?.runAsNonRoot !== true) wrong(workload, "may run as root");
+  if (spec.securityContext?.seccompProfile?.type !== "RuntimeDefault") wrong(workload, "has no seccomp profile");
+  if (spec.automountServiceAccountToken !== false) wrong(workload, "is given a token of the API server's");
+  for (const { name, securityContext, resources } of spec.containers) {
+    if (securityContext?.allowPrivilegeEscalation !== false) wrong(workload, `${name} may gain privileges`);
+    if (!securityContext?.capabilities?.drop?.includes("ALL")) wrong(workload, `${name} keeps capabilities`);
+    if (securityContext?.readOnlyRootFilesystem !== true) wrong(workload, `${name} may write to its image`);
+    if (!resources?.requests?.cpu || !resources?.requests?.memory || !resources?.limits?.memory) {
+      wrong(workload, `${name} says not how much it needs`);
+    }
+  }
+}
+
+// What Stagedoor's own processes need: a command and settings that there are, probes, and time to stop.
+function ours(checked, workload, resources, wrong) {
+  const { spec } = workload.spec.template;
+  const [container] = spec.containers;
+  const known = commands(checked);
+  const sources = serverSources(checked);
+  if (!known.includes(container.args?.[0])) wrong(workload, `stagedoor has no command ${container.args?.[0]}`);
+  const names = (container.env ?? []).map(({ name }) => name);
+  for (const { configMapRef } of container.envFrom ?? []) {
+    const settings = resources.find(({ kind, metadata }) => kind === "ConfigMap" && metadata.name === configMapRef.name);
+    names.push(...Object.keys(settings?.data ?? {}));
+  }
+  for (const name of names) {
+    if (!sources.includes(`"${name}"`)) wrong(workload, `stagedoor has no setting ${name}`);
+  }
+  if (workload.kind !== "Deployment") return;
+  for (const [probe, path] of [
+    ["startupProbe", "/healthz"],
+    ["livenessProbe", "/healthz"],
+    ["readinessProbe", "/readyz"],
+  ]) {
+    if (container[probe]?.httpGet?.path !== path) wrong(workload, `its ${probe} does not ask ${path}`);
+  }
+  const needed = drainSeconds(checked) + (container.lifecycle?.preStop?.sleep?.seconds ?? 0);
+  if (!(spec.terminationGracePeriodSeconds > needed)) {
+    wrong(workload, `it needs more than ${needed} seconds to stop, and has ${spec.terminationGracePeriodSeconds}`);
+  }
+}

@@ -1,0 +1,102 @@
+// deploy/observability: rules and queries that Prometheus takes, about figures that the server has, each
+// alert with a section in docs/deploy.md and a test. Prometheus' own promtool where there is one.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { stringify } from "yaml";
+import { run, serverSources } from "./files.mjs";
+
+const FOLDER = "deploy/observability";
+const ALERTS = `${FOLDER}/alerts.yaml`;
+const TESTS = `${FOLDER}/alerts-test.yaml`;
+
+export function checkObservability(checked) {
+  const dashboards = checked.below(`${FOLDER}/grafana/dashboards`, /\.json$/);
+  const queries = dashboards.flatMap((file) => dashboard(checked, file));
+  const rules = (checked.documents(ALERTS)[0]?.groups ?? []).flatMap(({ rules }) => rules);
+  for (const { alert, expr } of rules) queries.push({ file: ALERTS, name: alert, expr });
+  figures(checked, queries);
+  runbooks(checked, rules);
+  for (const file of checked.below(`${FOLDER}/grafana/provisioning`, /\.yaml$/)) checked.documents(file);
+  promtool(checked, queries);
+}
+
+function dashboard(checked, file) {
+  let panels;
+  try {
+    ({ panels } = JSON.parse(checked.read(file)));
+  } catch (error) {
+    checked.wrong(file, error.message);
+    return [];
+  }
+  const ids = panels.map(({ id }) => id);
+  if (new Set(ids).size !== ids.length) checked.wrong(file, "two panels have the same id");
+  return panels.flatMap(({ title, targets }) => (targets ?? []).map(({ expr }) => ({ file, name: title, expr })));
+}
+
+// Each figure that is asked for is one that the server writes, in these words.
+function figures(checked, queries) {
+  const sources = serverSources(checked);
+  for (const { file, name, expr } of queries) {
+    for (const [figure] of expr.matchAll(/\bstagedoor_[a-z0-9_]+/g)) {
+      const written = [figure, figure.replace(/_(bucket|sum|count)$/, "")];
+      if (!written.some((one) => sources.includes(`"${one}"`))) {
+        checked.wrong(file, `${name}: the server has no figure ${figure}`);
+      }
+    }
+  }
+}
+
+function runbooks(checked, rules) {
+  const headings = [...checked.read("docs/deploy.md").matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading.toLowerCase().replaceAll(/[^a-z0-9 -]/g, "").replaceAll(" ", "-"),
+  );
+  const tested = checked.exists(TESTS) ? checked.read(TESTS) : "";
+  for (const { alert, annotations } of rules) {
+    const [file, anchor] = (annotations?.runbook ?? "").split("#");
+    if (file !== "docs/deploy.md" || !headings.includes(anchor)) {
+      checked.wrong(ALERTS, `${alert}: docs/deploy.md has no section ${anchor}`);
+    }
+    for (const [what, list] of [["fires", "exp_alerts:\\s+- exp_labels"], ["is silent", "exp_alerts: \\[\\]"]]) {
+      const test = new RegExp(`alertname: ${alert}\\s+eval_time: \\S+\\s+${list}`);
+      if (!test.test(tested)) checked.wrong(TESTS, `nothing tests that ${alert} ${what} when it should`);
+    }
+  }
+}
+
+function promtool(checked, queries) {
+  if (run("promtool", ["--version"]) === undefined) {
+    checked.leftOut("promtool is not installed: rules, their tests and queries were only read");
+    return;
+  }
+  const work = mkdtempSync(join(tmpdir(), "stagedoor-promtool."));
+  const ask = (file, args, options) => {
+    const { code, out } = run("promtool", args, options);
+    if (code !== 0) checked.wrong(file, out);
+  };
+  try {
+    ask(ALERTS, ["check", "rules", checked.path(ALERTS)]);
+    ask(TESTS, ["test", "rules", basename(TESTS)], { cwd: checked.path(FOLDER) });
+    for (const file of checked.below(FOLDER, /observability\/prometheus[^/]*\.yaml$/)) {
+      const [config] = checked.documents(file);
+      if (config === undefined) continue;
+      for (const rules of config.rule_files ?? []) {
+        if (!checked.exists(join(FOLDER, rules))) checked.wrong(file, `names ${rules}, which is not there`);
+      }
+      // Debian's promtool is built without Kubernetes: the rest of that job is checked.
+      for (const job of config.scrape_configs ?? []) delete job.kubernetes_sd_configs;
+      delete config.rule_files;
+      writeFileSync(join(work, "prometheus.yaml"), stringify(config));
+      ask(file, ["check", "config", join(work, "prometheus.yaml")]);
+    }
+    // The dashboard's queries, as rules: Grafana fills in the interval.
+    const rules = queries.map(({ expr }, number) => ({
+      record: `query:${number}`,
+      expr: expr.replaceAll("$__rate_interval", "5m"),
+    }));
+    writeFileSync(join(work, "queries.yaml"), stringify({ groups: [{ name: "queries", rules }] }));
+    ask(`${FOLDER}/grafana/dashboards`, ["check", "rules", join(work, "queries.yaml")]);
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
