@@ -1,6 +1,7 @@
 //! The commands of the binary, and what each does. What an operator asks for on the command line
 //! is in `cli/`.
 
+mod health;
 mod incidents;
 mod operator;
 
@@ -33,7 +34,8 @@ Settings (environment; flags of the same name win; .env is read):
   STAGEDOOR_PUBLIC_URL          http://ADDR        its own origin, for links, cookies, the origin check
   STAGEDOOR_DATA_DIR            ./data             where the SQLite file and the mails are
   DATABASE_URL                  SQLite in the data folder; sqlite://… or postgres://…
-  REDIS_URL                     none               the expiry jobs' queue; else they run in the process
+  REDIS_URL                     none               what several processes share: the expiry jobs' queue,
+                                                   sessions, rate limits, changes on open pages
   STAGEDOOR_HOLD_SECONDS        900                how long a reservation holds its tickets
   STAGEDOOR_HOLD_GRACE_SECONDS  60                 added once a payment has begun
   STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET
@@ -44,6 +46,8 @@ Settings (environment; flags of the same name win; .env is read):
                                                    unset: mails are files in DATA_DIR/mail
   STAGEDOOR_MAIL_FROM           Stagedoor <tickets@HOST>, of the public URL; whom mails are from
   STAGEDOOR_RATE_LIMITS         on                 off for tests and rehearsals
+  STAGEDOOR_TRUSTED_PROXIES     none               10.0.0.0/8,…; whose X-Forwarded-For is believed
+  STAGEDOOR_DRAIN_SECONDS       0                  how long it takes requests once asked to stop
   STAGEDOOR_LOG                 pretty on a terminal, else json; RUST_LOG says how much
 ";
 
@@ -100,6 +104,17 @@ enum Command {
     /// Checks everything that must hold, here and at the payment provider; changes nothing. Exits
     /// with 0 if all of it holds, 1 if something is broken, 2 if it could not be checked
     Audit(Box<Audit>),
+    /// Asks the shop that runs with this address whether it is ready; exits with 0 if it is
+    Health {
+        /// Where it listens
+        #[arg(
+            long,
+            env = "STAGEDOOR_ADDR",
+            default_value = "127.0.0.1:3000",
+            alias = "stagedoor-addr"
+        )]
+        addr: SocketAddr,
+    },
     /// Runs the Stripe double as a process of its own, for tests and rehearsals
     StripeDouble {
         /// Where it listens
@@ -187,6 +202,7 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             let said = incidents::run(&db, settle.as_deref(), json).await;
             say(db, said).await
         }
+        Command::Health { addr } => health::run(addr).await,
         Command::StripeDouble {
             addr,
             data,

@@ -3,13 +3,15 @@
 
 use crate::{crash, mail, orders::Holds, payments::WebhookSecrets};
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use leptos::config::{LeptosOptions, errors::LeptosConfigError};
 use lettre::message::Mailbox;
 use secrecy::SecretString;
 use std::{
     io::IsTerminal,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Settings as they are given.
@@ -83,6 +85,23 @@ pub struct Settings {
         alias = "stagedoor-rate-limits"
     )]
     rate_limits: String,
+    /// Proxies whose word on where a request comes from is taken (`X-Forwarded-For`): addresses and
+    /// networks like 10.0.0.0/8, with commas between
+    #[arg(
+        long,
+        env = "STAGEDOOR_TRUSTED_PROXIES",
+        alias = "stagedoor-trusted-proxies"
+    )]
+    trusted_proxies: Option<String>,
+    /// How long it goes on taking requests once asked to stop, saying on /readyz that it will, so
+    /// that a load balancer goes elsewhere first
+    #[arg(
+        long,
+        env = "STAGEDOOR_DRAIN_SECONDS",
+        default_value = "0",
+        alias = "stagedoor-drain-seconds"
+    )]
+    drain_seconds: String,
     /// `pretty` or `json` [default: pretty on a terminal, else json]
     #[arg(long, env = "STAGEDOOR_LOG", alias = "stagedoor-log")]
     log: Option<String>,
@@ -149,6 +168,10 @@ pub struct Config {
     pub mail: MailConfig,
     /// Whether tries are counted.
     pub rate_limits: bool,
+    /// Whose word on where a request comes from is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long requests are taken once the process is asked to stop.
+    pub drain: Duration,
     /// How the log is written.
     pub log: LogFormat,
 }
@@ -188,6 +211,7 @@ impl Settings {
         )?;
         let hold_seconds = seconds("STAGEDOOR_HOLD_SECONDS", &self.hold_seconds, 1)?;
         let grace_seconds = seconds("STAGEDOOR_HOLD_GRACE_SECONDS", &self.hold_grace_seconds, 0)?;
+        let drain_seconds = seconds("STAGEDOOR_DRAIN_SECONDS", &self.drain_seconds, 0)?;
         let rate_limits = match self.rate_limits.as_str() {
             "on" => true,
             "off" => false,
@@ -234,6 +258,8 @@ impl Settings {
             },
             stripe,
             rate_limits,
+            trusted_proxies: check_proxies(given(self.trusted_proxies).as_deref())?,
+            drain: Duration::from_secs(drain_seconds.unsigned_abs()),
             log,
             data_dir: self.data_dir,
         })
@@ -304,6 +330,23 @@ fn seconds(name: &'static str, text: &str, least: i64) -> Result<i64, ConfigErro
                 format!("\"{text}\" is no number of seconds from {least} to {DAY}"),
             )
         })
+}
+
+fn check_proxies(text: Option<&str>) -> Result<Vec<IpNet>, ConfigError> {
+    let named = text.unwrap_or_default().split(',').map(str::trim);
+    named
+        .filter(|proxy| !proxy.is_empty())
+        .map(|proxy| {
+            let network = proxy.parse();
+            let network = network.or_else(|_| proxy.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| {
+                let reason = format!(
+                    "\"{proxy}\" is no address like 10.1.2.3 and no network like 10.0.0.0/8"
+                );
+                wrong("STAGEDOOR_TRUSTED_PROXIES", reason)
+            })
+        })
+        .collect()
 }
 
 fn check_origin(url: &str) -> Result<String, ConfigError> {
@@ -472,6 +515,10 @@ mod tests {
             (
                 "STAGEDOOR_PUBLIC_URL",
                 check_origin("https://tickets.example/shop").err(),
+            ),
+            (
+                "STAGEDOOR_TRUSTED_PROXIES",
+                check_proxies(Some("10.0.0.0/8, the ingress")).err(),
             ),
             (
                 "STRIPE_SECRET_KEY",

@@ -18,10 +18,14 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Limited;
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tower_sessions::Session;
@@ -50,6 +54,10 @@ pub struct Guard {
     pub limits: Arc<Limits>,
     /// Which sessions there are.
     pub sessions: Arc<dyn Sessions>,
+    /// Whose word on where a request comes from is taken.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Set once the process has been asked to stop.
+    pub draining: Arc<AtomicBool>,
 }
 
 /// Names the one style that stands in the document itself.
@@ -65,12 +73,10 @@ pub struct CspNonce(pub String);
 pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = given_id(request.headers()).unwrap_or_else(|| Uuid::now_v7().to_string());
-    let address = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| {
-            address.ip()
-        });
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| {
+        address_of(peer.ip(), request.headers(), &guard.trusted_proxies)
+    });
     let nonce = CspNonce(Uuid::new_v4().simple().to_string());
     request.extensions_mut().insert(nonce.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -86,8 +92,45 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
         headers.insert(REQUEST_ID, id);
     }
     dress(headers, &guard, &nonce.0, &uri);
+    if guard.draining.load(Ordering::Relaxed) {
+        // Else a request may be on its way on this connection when it is closed.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     note(&method, &uri, &id, response.status(), began.elapsed());
     response
+}
+
+/// Where a request comes from: who is at the other end of the line, or where that is a proxy that is
+/// trusted, whom it says it had it from, and so on. What others claim is not believed.
+fn address_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: IpAddr| {
+        let address = address.to_canonical();
+        trusted.iter().any(|network| network.contains(&address))
+    };
+    let claimed: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
+    let mut address = peer;
+    for claim in claimed.into_iter().rev() {
+        if !is_trusted(address) {
+            break;
+        }
+        let Some(before) = without_port(claim.trim()) else {
+            break;
+        };
+        address = before;
+    }
+    address.to_canonical()
+}
+
+/// Some proxies write the port behind the address.
+fn without_port(claim: &str) -> Option<IpAddr> {
+    let bare = claim.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse().ok();
+    address.or_else(|| Some(claim.parse::<SocketAddr>().ok()?.ip()))
 }
 
 async fn answer(
@@ -265,7 +308,7 @@ pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -
     };
     if let Some(Viewer { user }) = &viewer
         && !request.method().is_safe()
-        && let Err(error) = guard.limits.take(Key::WriteOf(user.id.to_string()))
+        && let Err(error) = guard.limits.take(Key::WriteOf(user.id.to_string())).await
     {
         return refuse(request.uri(), &error);
     }
@@ -303,6 +346,30 @@ mod tests {
                 )
             })
             .collect()
+    }
+
+    #[test]
+    fn only_trusted_proxies_say_where_a_request_comes_from() {
+        let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"]
+            .map(|network| network.parse().unwrap())
+            .to_vec();
+        for (peer, forwarded, from) in [
+            // Whoever comes directly can claim what they like.
+            ("203.0.113.7", "198.51.100.1", "203.0.113.7"),
+            ("10.0.0.2", "198.51.100.1", "198.51.100.1"),
+            ("::ffff:10.0.0.2", "198.51.100.1:4711", "198.51.100.1"),
+            ("10.0.0.2", "[2001:db8::1]:4711", "2001:db8::1"),
+            // The visitor wrote the first of these; the last is what our proxy saw.
+            ("10.0.0.2", "1.1.1.1, 203.0.113.7, 10.9.9.9", "203.0.113.7"),
+            ("10.0.0.2", "nonsense", "10.0.0.2"),
+            ("10.0.0.2", "203.0.113.7, nonsense", "10.0.0.2"),
+        ] {
+            let headers = headers(&[("x-forwarded-for", forwarded)]);
+            let found = address_of(peer.parse().unwrap(), &headers, &trusted);
+            assert_eq!(found.to_string(), from, "{peer}: {forwarded}");
+        }
+        let alone = address_of("10.0.0.2".parse().unwrap(), &HeaderMap::new(), &trusted);
+        assert_eq!(alone.to_string(), "10.0.0.2");
     }
 
     #[test]

@@ -1,6 +1,12 @@
 //! What operators and their machines ask: alive, ready, and how it goes.
 
-use crate::db::{Db, applied_and_known};
+use crate::{
+    clock::SharedClock,
+    db::{Db, applied_and_known},
+    expiration::Swept,
+    figures,
+    replicas::Redis,
+};
 use axum::{
     Json, Router,
     extract::State,
@@ -10,23 +16,24 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
-
-const REDIS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the answers are made from.
 #[derive(Clone)]
 pub struct Health {
     /// The database that must answer.
     pub db: Db,
-    /// The queue's Redis, if it has one.
-    pub redis_url: Option<String>,
+    /// What the processes share besides it, if they do.
+    pub redis: Option<Redis>,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Whether this process is for jobs alone.
+    pub worker: bool,
+    /// When this process last swept the database.
+    pub swept: Swept,
     /// Set once the process has been asked to stop.
     pub draining: Arc<AtomicBool>,
     /// Where the figures are, if they are collected.
@@ -38,26 +45,29 @@ pub fn routes(health: Health) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(figures))
+        .route("/metrics", get(show_figures))
         .with_state(health)
 }
 
-/// Ready means: the database answers and is of this version, and nobody has asked us to stop. A
-/// queue that is away is named but is no reason to send buyers elsewhere: holds end by the
-/// clock, and the sweep does what the jobs would.
+/// Ready means: the database answers and is of this version or a newer one, which every version can
+/// be run beside, and nobody has asked us to stop; a process that is for jobs alone must also have
+/// done some lately. A queue that is away is named but is no reason to send buyers elsewhere: holds
+/// end by the clock, and the sweep does what the jobs would.
 async fn ready(State(health): State<Health>) -> Response {
     let draining = health.draining.load(Ordering::SeqCst);
     let (database, migrations) = match applied_and_known(&health.db).await {
-        Ok((applied, known)) if applied == known => ("ok", "ok"),
+        Ok((applied, known)) if applied >= known => ("ok", "ok"),
         Ok(_) => ("ok", "other version"),
         Err(_) => ("away", "unknown"),
     };
-    let queue = match &health.redis_url {
+    let queue = match &health.redis {
         None => "in process",
-        Some(url) if redis_answers(url).await => "ok",
+        Some(redis) if redis.answers().await => "ok",
         Some(_) => "away",
     };
-    let fine = !draining && database == "ok" && migrations == "ok";
+    let jobs = if health.swept.lately() { "ok" } else { "late" };
+    let fine =
+        !draining && database == "ok" && migrations == "ok" && (jobs == "ok" || !health.worker);
     let status = if fine {
         StatusCode::OK
     } else {
@@ -65,25 +75,15 @@ async fn ready(State(health): State<Health>) -> Response {
     };
     let body = json!({
         "ready": fine, "draining": draining,
-        "database": database, "migrations": migrations, "queue": queue,
+        "database": database, "migrations": migrations, "queue": queue, "jobs": jobs,
     });
     (status, Json(body)).into_response()
 }
 
-async fn redis_answers(url: &str) -> bool {
-    let ask = async {
-        let client = redis::Client::open(url)?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
-        redis::cmd("PING")
-            .query_async::<String>(&mut connection)
-            .await
-    };
-    matches!(tokio::time::timeout(REDIS_PATIENCE, ask).await, Ok(Ok(_)))
-}
-
-async fn figures(State(health): State<Health>) -> Response {
+async fn show_figures(State(health): State<Health>) -> Response {
     match health.metrics {
         Some(metrics) => {
+            figures::gather(&health.db, &health.clock, health.redis.as_ref()).await;
             let kind = [(
                 header::CONTENT_TYPE,
                 "text/plain; version=0.0.4; charset=utf-8",

@@ -1,10 +1,16 @@
-//! How often somebody may try something: counted per key over ten minutes, in memory.
+//! How often somebody may try something: counted per key over ten minutes, by all processes
+//! together where there is Redis, otherwise (and while it is away) in this one's memory.
 //!
 //! Guards against guessing and flooding, not against load. Bounded: keys whose time is over are
 //! forgotten, and beyond [`KEYS_MAX`] the oldest go first.
 
-use crate::clock::SharedClock;
+use crate::{
+    clock::SharedClock,
+    replicas::{Redis, Tries},
+    session::hex,
+};
 use app::error::AppError;
+use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -12,6 +18,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 const KEYS_MAX: usize = 100_000;
@@ -37,7 +44,7 @@ pub enum Key {
 
 impl Key {
     /// How many, in how many seconds.
-    fn limit(&self) -> (u32, i64) {
+    fn limit(&self) -> (u32, u64) {
         match self {
             Self::FailedSignInOf(_) => (10, 600),
             Self::FailedSignInFrom(_) => (60, 600),
@@ -47,6 +54,22 @@ impl Key {
             Self::WriteOf(_) => (600, 60),
         }
     }
+
+    /// The key as others may see it: whose it is cannot be read from it.
+    fn name(&self) -> String {
+        hex(&Sha256::digest(format!("{self:?}")))
+    }
+
+    /// Errors: `TooManyRequests`, if this is more than may be.
+    fn judge(&self, tries: Tries) -> Result<(), AppError> {
+        if tries.count < self.limit().0 || tries.ends_in.is_zero() {
+            return Ok(());
+        }
+        Err(AppError::TooManyRequests {
+            retry_after_seconds: i64::try_from(tries.ends_in.as_millis().div_ceil(1000))
+                .unwrap_or(i64::MAX),
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,20 +78,29 @@ struct Window {
     count: u32,
 }
 
+impl Window {
+    fn ends_micros(&self, key: &Key) -> i64 {
+        let micros = i64::try_from(key.limit().1 * 1_000_000).unwrap_or(i64::MAX);
+        self.began_micros.saturating_add(micros)
+    }
+}
+
 /// Counts tries.
 pub struct Limits {
     clock: SharedClock,
     on: AtomicBool,
     windows: Mutex<HashMap<Key, Window>>,
+    redis: Option<Redis>,
 }
 
 impl Limits {
-    /// Limits that count by `clock`, or don't if they are off.
-    pub fn new(clock: SharedClock, on: bool) -> Self {
+    /// Limits that count by `clock`, or don't if they are off; in `redis` for all, if there is one.
+    pub fn new(clock: SharedClock, on: bool, redis: Option<Redis>) -> Self {
         Self {
             clock,
             on: AtomicBool::new(on),
             windows: Mutex::default(),
+            redis,
         }
     }
 
@@ -78,58 +110,73 @@ impl Limits {
     }
 
     /// Whether `key` has tries left. Errors: `TooManyRequests`.
-    pub fn check(&self, key: &Key) -> Result<(), AppError> {
+    pub async fn check(&self, key: &Key) -> Result<(), AppError> {
         if !self.on.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let now = self.clock.now_micros();
-        let (most, seconds) = key.limit();
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(window) = windows.get(key).copied() else {
-            return Ok(());
-        };
-        let ends = window.began_micros + seconds * 1_000_000;
-        if window.count < most || now >= ends {
-            return Ok(());
+        if let Some(redis) = &self.redis
+            && let Ok(tries) = redis.tries(&key.name()).await
+        {
+            return key.judge(tries);
         }
-        let retry_after_seconds = crate::clock::seconds_until(ends, now);
-        Err(AppError::TooManyRequests {
-            retry_after_seconds,
-        })
+        key.judge(self.tries_here(key))
     }
 
     /// Counts one try of `key`.
-    pub fn count(&self, key: Key) {
+    pub async fn count(&self, key: Key) {
+        let window = Duration::from_secs(key.limit().1);
+        if let Some(redis) = &self.redis
+            && redis.count_try(&key.name(), window).await.is_ok()
+        {
+            return;
+        }
+        self.count_here(key);
+    }
+
+    /// Counts one try of `key` if it has any left. Errors: `TooManyRequests`.
+    pub async fn take(&self, key: Key) -> Result<(), AppError> {
+        self.check(&key).await?;
+        self.count(key).await;
+        Ok(())
+    }
+
+    fn tries_here(&self, key: &Key) -> Tries {
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(window) = windows.get(key) else {
+            return Tries::default();
+        };
+        let ends = window.ends_micros(key);
+        let left = u64::try_from(ends - self.clock.now_micros()).unwrap_or(0);
+        Tries {
+            count: window.count,
+            ends_in: Duration::from_micros(left),
+        }
+    }
+
+    fn count_here(&self, key: Key) {
         let now = self.clock.now_micros();
-        let (_, seconds) = key.limit();
+        let fresh = Window {
+            began_micros: now,
+            count: 0,
+        };
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= KEYS_MAX && !windows.contains_key(&key) {
             forget(&mut windows, now);
         }
-        let window = windows.entry(key).or_insert(Window {
-            began_micros: now,
-            count: 0,
-        });
-        if now >= window.began_micros + seconds * 1_000_000 {
-            *window = Window {
-                began_micros: now,
-                count: 0,
-            };
+        let over = windows
+            .get(&key)
+            .is_some_and(|window| now >= window.ends_micros(&key));
+        let window = windows.entry(key).or_insert(fresh);
+        if over {
+            *window = fresh;
         }
         window.count = window.count.saturating_add(1);
-    }
-
-    /// Counts one try of `key` if it has any left. Errors: `TooManyRequests`.
-    pub fn take(&self, key: Key) -> Result<(), AppError> {
-        self.check(&key)?;
-        self.count(key);
-        Ok(())
     }
 }
 
 /// Drops what is over; if that is too little, the older half.
 fn forget(windows: &mut HashMap<Key, Window>, now: i64) {
-    windows.retain(|key, window| now < window.began_micros + key.limit().1 * 1_000_000);
+    windows.retain(|key, window| now < window.ends_micros(key));
     if windows.len() >= KEYS_MAX {
         let mut began: Vec<i64> = windows.values().map(|window| window.began_micros).collect();
         began.sort_unstable();
@@ -143,16 +190,16 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
 
-    #[test]
-    fn tries_run_out_and_come_back() {
+    #[tokio::test]
+    async fn tries_run_out_and_come_back() {
         let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
-        let limits = Limits::new(clock.clone(), true);
+        let limits = Limits::new(clock.clone(), true, None);
         let ann = || Key::FailedSignInOf("ann@example.com".to_owned());
         for _ in 0..10 {
-            limits.take(ann()).unwrap();
+            limits.take(ann()).await.unwrap();
         }
         clock.advance(599);
-        let limited = limits.take(ann()).unwrap_err();
+        let limited = limits.take(ann()).await.unwrap_err();
         assert_eq!(
             limited,
             AppError::TooManyRequests {
@@ -161,17 +208,18 @@ mod tests {
         );
         limits
             .take(Key::FailedSignInOf("bob@example.com".to_owned()))
+            .await
             .unwrap();
         clock.advance(1);
-        limits.take(ann()).unwrap();
+        limits.take(ann()).await.unwrap();
     }
 
-    #[test]
-    fn switched_off_nothing_is_refused() {
+    #[tokio::test]
+    async fn switched_off_nothing_is_refused() {
         let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
-        let limits = Limits::new(clock, false);
+        let limits = Limits::new(clock, false, None);
         for _ in 0..1000 {
-            limits.take(Key::WriteOf("ann".to_owned())).unwrap();
+            limits.take(Key::WriteOf("ann".to_owned())).await.unwrap();
         }
     }
 }

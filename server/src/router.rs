@@ -28,6 +28,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{any, get},
 };
+use ipnet::IpNet;
 use jiff::Timestamp;
 use leptos::{
     config::LeptosOptions, context::provide_context, nonce::Nonce, prelude::use_context, server_fn,
@@ -74,6 +75,8 @@ pub struct Web {
     pub health: Health,
     /// The built-in Stripe double's side that browsers meet, in demo mode.
     pub double: Option<Router>,
+    /// Whose word on where a request comes from is taken.
+    pub trusted_proxies: Arc<[IpNet]>,
 }
 
 /// Everything that answers.
@@ -86,9 +89,11 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         watched: config::is_watched(),
         clock: shop.clock.clone(),
         limits: shop.limits.clone(),
-        sessions: shop.sessions.clone(),
+        sessions: Arc::new(shop.sessions.clone()),
+        trusted_proxies: web.trusted_proxies,
+        draining: web.health.draining.clone(),
     };
-    let sessions = session::layer(shop.db.clone(), shop.clock.clone(), secure);
+    let sessions = session::layer(shop.sessions.clone(), secure);
     let kept = idempotency::Kept {
         db: shop.db.clone(),
         clock: shop.clock.clone(),

@@ -46,7 +46,7 @@ pub fn accounts() -> Vec<DemoAccount> {
 
 /// Fills the shop. Returns what to print. Errors: the database fails.
 pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
-    let limits = Arc::new(Limits::new(clock.clone(), false));
+    let limits = Arc::new(Limits::new(clock.clone(), false, None));
     let sessions = Arc::new(DbSessions::new(db.clone(), clock.clone()));
     let accounts_service = AccountsService::new(db.clone(), clock.clone(), limits, sessions)?;
     let events = EventsService::new(db.clone(), clock.clone());

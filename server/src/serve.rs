@@ -10,6 +10,7 @@ use crate::{
     orders::Holds,
     outbox::Live,
     payments::{CALLS_AT_ONCE, Gateway, PAY_WAIT, StripeGateway, WebhookSecrets},
+    replicas::Redis,
     router::{Web, router},
     seed,
     state::{Parts, Shop},
@@ -41,9 +42,7 @@ const DOUBLE_SCRIPT: &str = "/stripe-double/stripe.js";
 /// Serves until asked to stop.
 pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::Result<()> {
     let figures = telemetry::start_figures().context("the figures could not be started")?;
-    let listener = TcpListener::bind(config.addr)
-        .with_context(|| format!("STAGEDOOR_ADDR: {} cannot be listened on", config.addr))?;
-    listener.set_nonblocking(true)?;
+    let listener = bind(config.addr)?;
     let db = cli::open(&config).await?;
     let clock: SharedClock = Arc::new(SystemClock);
     let paying = match &config.stripe {
@@ -51,10 +50,11 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         StripeConfig::Live(_) => Paying::live(&config)?,
     };
     announce(&config, role);
+    let redis = config.redis_url.as_deref().map(Redis::new).transpose()?;
     let site = Arc::new(site(&config));
     let shop = Shop::new(Parts {
         db: db.clone(),
-        clock,
+        clock: clock.clone(),
         gateway: paying.gateway,
         webhook_secrets: paying.webhook_secrets,
         holds: config.holds,
@@ -62,12 +62,16 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         pay_wait: PAY_WAIT,
         calls_at_once: CALLS_AT_ONCE,
         rate_limits: config.rate_limits,
+        redis: redis.clone(),
         mail: Some(mail(&config)?),
     })?;
     let draining = Arc::new(AtomicBool::new(false));
     let health = Health {
         db: db.clone(),
-        redis_url: config.redis_url.clone(),
+        redis,
+        clock,
+        worker: role == Role::Worker,
+        swept: shop.sweeper.swept(),
         draining: draining.clone(),
         metrics: Some(figures),
     };
@@ -84,33 +88,53 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
                 site,
                 health,
                 double: paying.browser,
+                trusted_proxies: config.trusted_proxies.clone().into(),
             },
         )
     };
     let live = shop.live.clone();
     let jobs = shop.start_jobs(config.redis_url.clone(), role != Role::Web);
-    listen(listener, app, draining, live).await?;
+    listen(
+        listener,
+        app,
+        Stopping {
+            draining,
+            live,
+            drain: config.drain,
+        },
+    )
+    .await?;
     drop(jobs);
     db.close().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Serves `app` until SIGTERM or SIGINT; then refuses new connections and lets what is under way
-/// come to its end.
-async fn listen(
-    listener: TcpListener,
-    app: Router,
+fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(addr)
+        .with_context(|| format!("STAGEDOOR_ADDR: {addr} cannot be listened on"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// What is to be told once the process is asked to stop, and how long it goes on all the same.
+struct Stopping {
     draining: Arc<AtomicBool>,
     live: Arc<Live>,
-) -> anyhow::Result<()> {
+    drain: Duration,
+}
+
+/// Serves `app` until SIGTERM or SIGINT; then says that it will stop, takes what still comes for a
+/// while, refuses new connections, and lets what is under way come to its end.
+async fn listen(listener: TcpListener, app: Router, stopping: Stopping) -> anyhow::Result<()> {
     let handle = Handle::new();
     let stopper = handle.clone();
     tokio::spawn(async move {
         asked_to_stop().await;
         tracing::info!("asked to stop: finishing what is under way");
-        draining.store(true, Ordering::SeqCst);
-        live.close();
+        stopping.draining.store(true, Ordering::SeqCst);
+        tokio::time::sleep(stopping.drain).await;
+        stopping.live.close();
         stopper.graceful_shutdown(Some(DRAIN));
     });
     let mut server = axum_server::from_tcp(listener)?.handle(handle);

@@ -2,7 +2,7 @@
 //!
 //! tower-sessions carries them; the store is ours, over the same database as everything else,
 //! and keeps only the hash of a session's id. What reads a session gets the signed-in user with
-//! it, so a request costs one query. Signing in and out is the accounts' business.
+//! it, so a request costs one query, or none where there is Redis (`replicas/sessions.rs`). Signing in and out is the accounts' business.
 //!
 //! A session counts only while it is of its user's epoch, which a new password or signing out
 //! everywhere moves on; so all others end in the transaction that means them to, wherever they are
@@ -12,6 +12,7 @@ use crate::{
     clock::{SharedClock, from_micros},
     db::{Conn, Db, parse},
     fault::{FaultResult, chain},
+    replicas::KeptSessions,
 };
 use app::{
     accounts::{User, Viewer},
@@ -85,6 +86,9 @@ pub trait Sessions: Send + Sync {
     /// Forgets this user's sessions of epochs before this one, which don't count any more.
     async fn end_before(&self, user: UserId, epoch: i64) -> FaultResult<()>;
 
+    /// The user is not as a session may have been told: their name, or which sessions count.
+    async fn user_changed(&self, user: UserId);
+
     /// The session was used at `seen_at` and lives until `expires_at`, in microseconds. One that has
     /// ended stays so.
     async fn seen(&self, id: Id, seen_at: i64, expires_at: i64) -> FaultResult<()>;
@@ -112,8 +116,8 @@ impl std::fmt::Debug for DbSessions {
 
 /// The layer that reads and sets the cookie. It is persistent, so that closing the tab does not
 /// sign out, and `Lax`, so that the way back from a bank's page does not either.
-pub fn layer(db: Db, clock: SharedClock, secure: bool) -> SessionManagerLayer<DbSessions> {
-    SessionManagerLayer::new(DbSessions::new(db, clock))
+pub fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSessions> {
+    SessionManagerLayer::new(sessions)
         .with_name(cookie_name(secure))
         .with_secure(secure)
         .with_http_only(true)
@@ -218,8 +222,14 @@ fn digest(id: &Id) -> [u8; 32] {
     Sha256::digest(id.to_string()).into()
 }
 
-fn hash(id: &Id) -> String {
+/// What a session's id is known by: nothing keeps the id itself.
+pub fn hash(id: &Id) -> String {
     hex(&digest(id))
+}
+
+/// Whose session this is, if anybody's, as the store found it on loading.
+pub fn user_id(session: &Record) -> Option<String> {
+    Some(session.data.get(USER)?.get("id")?.as_str()?.to_owned())
 }
 
 /// Bytes as the database has them: two small hexadecimal digits each.
@@ -451,6 +461,9 @@ impl Sessions for DbSessions {
             })
             .await
     }
+
+    /// The database is asked with every request: there is nothing to forget.
+    async fn user_changed(&self, _: UserId) {}
 
     async fn seen(&self, id: Id, seen_at: i64, expires_at: i64) -> FaultResult<()> {
         let id_hash = hash(&id);

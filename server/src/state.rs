@@ -15,9 +15,10 @@ use crate::{
     passes::PassesService,
     payments::{Engine, Gateway, PaymentsService, Reconciler, WebhookSecrets, Webhooks},
     refunds::RefundsService,
+    replicas::{Fanout, KeptSessions, Redis},
     rest::{Api, idempotency::Kept},
     selling::SellingService,
-    session::{self, DbSessions, Sessions},
+    session,
     tickets::TicketsService,
 };
 use std::{sync::Arc, time::Duration};
@@ -46,6 +47,8 @@ pub struct Parts {
     pub calls_at_once: usize,
     /// Whether tries are counted.
     pub rate_limits: bool,
+    /// What the processes of the shop share besides the database.
+    pub redis: Option<Redis>,
     /// How mails leave, and what they have in common. None: they wait in the database.
     pub mail: Option<(Arc<dyn Transport>, Letterhead)>,
 }
@@ -59,7 +62,7 @@ pub struct Shop {
     /// Counts tries.
     pub limits: Arc<Limits>,
     /// Which sessions there are.
-    pub sessions: Arc<dyn Sessions>,
+    pub sessions: KeptSessions,
     /// Makes accounts.
     pub accounts: AccountsService,
     /// The catalogue.
@@ -95,7 +98,8 @@ impl Shop {
             holds,
             ..
         } = parts;
-        let limits = Arc::new(Limits::new(clock.clone(), parts.rate_limits));
+        let redis = parts.redis;
+        let limits = Arc::new(Limits::new(clock.clone(), parts.rate_limits, redis.clone()));
         let (queue, workers) = Queue::new();
         let (expiry, calls_wait) = (Arc::new(queue), Arc::new(Notify::new()));
         let orders = OrdersService::new(
@@ -116,13 +120,13 @@ impl Shop {
         let mailer = parts.mail.map(|(transport, head)| {
             Arc::new(Mailer::new(db.clone(), clock.clone(), transport, head))
         });
-        let sessions: Arc<dyn Sessions> = Arc::new(DbSessions::new(db.clone(), clock.clone()));
+        let sessions = KeptSessions::new(db.clone(), clock.clone(), redis.clone());
         Ok(Self {
             accounts: AccountsService::new(
                 db.clone(),
                 clock.clone(),
                 limits.clone(),
-                sessions.clone(),
+                Arc::new(sessions.clone()),
             )?,
             events: EventsService::new(db.clone(), clock.clone()),
             tickets: TicketsService::new(db.clone(), clock.clone()),
@@ -146,7 +150,7 @@ impl Shop {
             ),
             sweeper: Arc::new(Sweeper::new(orders.clone(), engine.clone())),
             reconciler,
-            live: Arc::new(Live::new(db.clone())),
+            live: Arc::new(Live::new(db.clone(), redis.map(Fanout::new))),
             orders,
             engine,
             workers,

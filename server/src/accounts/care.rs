@@ -114,8 +114,10 @@ impl AccountsService {
     async fn queue_reset(&self, request: Forgot) -> FaultResult<()> {
         rules::check_email(&request.email)?;
         let key = rules::email_key(&request.email);
-        self.limits.take(Key::ForgotFrom(request::address()))?;
-        self.limits.take(Key::ForgotOf(key.clone()))?;
+        self.limits
+            .take(Key::ForgotFrom(request::address()))
+            .await?;
+        self.limits.take(Key::ForgotOf(key.clone())).await?;
         let now = self.clock.now_micros();
         self.db
             .write(move |conn| {
@@ -132,7 +134,7 @@ impl AccountsService {
     }
 
     async fn reset_by(&self, request: ResetPassword) -> FaultResult<User> {
-        self.limits.take(Key::ResetFrom(request::address()))?;
+        self.limits.take(Key::ResetFrom(request::address())).await?;
         let now = self.clock.now_micros();
         // Looked at first, so that what is no link costs no hashing.
         if !resets::reset_works(self.db.reads(), &request.token, now).await? {

@@ -107,13 +107,13 @@ impl AccountsService {
     ) -> FaultResult<bool> {
         let of = Key::FailedSignInOf(key.to_owned());
         let from = Key::FailedSignInFrom(request::address());
-        self.limits.check(&of)?;
-        self.limits.check(&from)?;
+        self.limits.check(&of).await?;
+        self.limits.check(&from).await?;
         let hash = found.map(|found| found.password_hash.clone());
         let right = self.passwords.verify(password.0, hash).await?;
         if !right {
-            self.limits.count(of);
-            self.limits.count(from);
+            self.limits.count(of).await;
+            self.limits.count(from).await;
         }
         Ok(right)
     }
@@ -137,7 +137,8 @@ impl AccountsService {
     async fn rename_user(&self, id: UserId, name: &str) -> FaultResult<User> {
         let name = rules::check_name(name)?;
         let now = self.clock.now_micros();
-        self.db
+        let renamed = self
+            .db
             .write(move |conn| {
                 Box::pin(async move {
                     let user = store::user_rename(conn, id, &name).await?;
@@ -147,14 +148,18 @@ impl AccountsService {
                     Ok(user)
                 })
             })
-            .await
+            .await;
+        self.sessions.user_changed(id).await;
+        renamed
     }
 }
 
 #[async_trait]
 impl Accounts for AccountsService {
     async fn sign_up(&self, request: SignUp) -> AppResult<User> {
-        self.limits.take(Key::SignUpFrom(request::address()))?;
+        self.limits
+            .take(Key::SignUpFrom(request::address()))
+            .await?;
         let user = self.create(request).await?;
         self.bind_session(user.id, 0).await?;
         Ok(user)

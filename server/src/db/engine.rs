@@ -81,6 +81,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Gives a connection the time that changing the schema takes: for building an index, or for
+    /// waiting until another process has done the same.
+    pub(super) async fn prepare_to_migrate(self, conn: &mut Conn) -> Result<(), sqlx::Error> {
+        let settings: &[&'static str] = match self {
+            Self::Sqlite => &[],
+            Self::Postgres => &["SET statement_timeout = 0", "SET lock_timeout = '10min'"],
+        };
+        for setting in settings {
+            conn.execute(*setting).await?;
+        }
+        Ok(())
+    }
+
     /// Asserts the facts that durability and locking rest on.
     pub(super) async fn assert_suitable(self, conn: &mut Conn) -> Result<(), OpenError> {
         match self {

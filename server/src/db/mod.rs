@@ -9,7 +9,7 @@ mod migrate;
 mod writer;
 
 use futures::future::BoxFuture;
-use sqlx::{AnyConnection, AnyPool, Executor, any::AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor, any::AnyPoolOptions};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -101,8 +101,10 @@ impl Db {
 
     /// Brings the schema to this version.
     pub async fn migrate(&self) -> Result<(), OpenError> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.pool.acquire().await?.detach();
+        self.engine.prepare_to_migrate(&mut conn).await?;
         migrate::run(&mut conn).await?;
+        conn.close().await?;
         Ok(())
     }
 

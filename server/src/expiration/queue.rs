@@ -1,44 +1,29 @@
 //! The apalis jobs that expire orders on time: in this process by default, in Redis when there
-//! is one. The handler is the same.
+//! is one (`in_redis.rs`). The handler is the same.
 //!
 //! The database is the truth; the queue only saves the ten seconds until the next sweep. So
-//! scheduling never blocks and never fails a reservation, and a worker that dies is started
-//! again. In the embedded mode a timer of ours pushes what is due, since apalis's memory storage
-//! runs everything at once.
+//! scheduling never blocks and never fails a reservation. In the embedded mode a timer of ours
+//! pushes what is due, since apalis's memory storage runs everything at once.
 
+use super::in_redis;
 use crate::{
-    clock::{SharedClock, seconds_until},
+    clock::SharedClock,
     db::Db,
     fault::{FaultResult, chain},
     orders::{ExpirySchedule, OrdersService, store},
     payments::Engine,
 };
-use apalis::prelude::{
-    BackendExt, BoxDynError, Data, MemoryStorage, Task, TaskBuilder, TaskSink, WorkerBuilder,
-};
+use apalis::prelude::{BoxDynError, Data, MemoryStorage, Task, TaskBuilder, WorkerBuilder};
 use apalis_core::backend::memory::{MemorySink, MemoryStorageError};
-use apalis_redis::{Config, ConnectionManager, RedisStorage};
 use app::ids::OrderId;
 use futures::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
-use tokio::{sync::mpsc, task::JoinSet};
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// Orders that wait to be scheduled; what does not fit is left to the sweep.
 const WAITING_MAX: usize = 10_000;
-/// How long a worker rests before it is started again.
-const RESTART_AFTER: Duration = Duration::from_secs(1);
-/// How often Redis is asked for what is due.
-const POLL_EVERY: Duration = Duration::from_secs(1);
-/// A stall of Redis that is shorter than this does not end a worker.
-const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
-const REDIS_QUEUE: &str = "stagedoor:expire-order";
 
 /// The job: expire this order, if its hold has run out by then.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,7 +41,7 @@ pub struct Desk {
     pub engine: Arc<Engine>,
 }
 
-async fn expire_order(job: ExpireOrder, desk: Data<Desk>) -> Result<(), BoxDynError> {
+pub(super) async fn expire_order(job: ExpireOrder, desk: Data<Desk>) -> Result<(), BoxDynError> {
     if desk.orders.expire(job.order).await? {
         metrics::counter!("stagedoor_jobs_expired_orders_total").increment(1);
         desk.engine.wake();
@@ -103,7 +88,7 @@ impl Workers {
         works: bool,
     ) {
         match redis_url {
-            Some(url) => run_in_redis(self.waiting, url, works.then_some(desk)).await,
+            Some(url) => in_redis::run(self.waiting, url, works.then_some(desk)).await,
             None if works => run_embedded(self.waiting, db, clock, desk).await,
             None => {}
         }
@@ -188,81 +173,8 @@ fn pause_until(at_micros: i64, now_micros: i64) -> Duration {
     Duration::from_micros(u64::try_from(left).unwrap_or_default()) + Duration::from_millis(2)
 }
 
-fn worker_name() -> String {
+pub(super) fn worker_name() -> String {
     // Names must differ between processes and between restarts: apalis takes a second worker of
     // one name for the first, still alive.
     format!("expire-order-{}", Uuid::now_v7())
-}
-
-/// In Redis: this pushes; a worker beside it works, and starts again whenever it fails.
-async fn run_in_redis(
-    mut waiting: mpsc::Receiver<(OrderId, i64)>,
-    url: String,
-    desk: Option<Desk>,
-) {
-    // Ends with this task, also when it is aborted.
-    let mut worker = JoinSet::new();
-    if let Some(desk) = desk {
-        let url = url.clone();
-        worker.spawn(async move {
-            loop {
-                if let Err(error) = work_in_redis(&url, desk.clone()).await {
-                    tracing::warn!(%error, "the expiry worker lost Redis; it starts again");
-                }
-                tokio::time::sleep(RESTART_AFTER).await;
-            }
-        });
-    }
-    let mut storage = None;
-    while let Some((order, at)) = waiting.recv().await {
-        if storage.is_none() {
-            storage = connect(&url)
-                .await
-                .map_err(|error| {
-                    tracing::warn!(%error, "Redis does not answer; the sweep expires orders");
-                })
-                .ok();
-        }
-        let Some(open) = storage.as_mut() else {
-            continue;
-        };
-        let task = TaskBuilder::new(ExpireOrder { order })
-            .run_at_time(due_at(at))
-            .build();
-        if let Err(error) = open.push_task(task).await {
-            tracing::warn!(%error, "a job was not taken; the sweep will do it");
-            storage = None;
-        }
-    }
-}
-
-fn due_at(at_micros: i64) -> SystemTime {
-    // Redis keeps whole seconds: the next one, so that the job finds the hold over.
-    let seconds = seconds_until(at_micros, 0) + 1;
-    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
-}
-
-async fn connect(url: &str) -> Result<RedisStorage<ExpireOrder>, BoxDynError> {
-    let client = redis::Client::open(url)?;
-    let patience = redis::aio::ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(REDIS_TIMEOUT))
-        .set_response_timeout(Some(REDIS_TIMEOUT))
-        .set_number_of_retries(1);
-    let connection = ConnectionManager::new_with_config(client, patience).await?;
-    let config = Config::default()
-        .queue(REDIS_QUEUE)
-        .heartbeat_interval(Duration::from_secs(5))
-        .missed_heartbeats(3)
-        .batch_size(100);
-    Ok(RedisStorage::new(connection).with_config(config))
-}
-
-async fn work_in_redis(url: &str, desk: Desk) -> Result<(), BoxDynError> {
-    let storage = connect(url).await?.poll_with_interval(POLL_EVERY);
-    let worker = WorkerBuilder::new(worker_name())
-        .backend(storage)
-        .data(desk)
-        .build(expire_order);
-    worker.run().await?;
-    Ok(())
 }

@@ -2,23 +2,59 @@
 //! a conditional UPDATE, so any number of them get along.
 
 use crate::{fault::FaultResult, orders::OrdersService, payments::Engine};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// How often the database is swept.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// What one sweep takes on at a time; it goes on while there is more.
 const BATCH: i64 = 500;
 
+/// How long a sweep may take, with the pause before it, until it counts as missing.
+const LATELY: Duration = Duration::from_mins(1);
+
+/// When the database was last swept.
+#[derive(Debug, Clone)]
+pub struct Swept(Arc<Mutex<Instant>>);
+
+impl Swept {
+    fn now() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether that was within the last minute; a process that has just begun is not late.
+    pub fn lately(&self) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.elapsed() < LATELY
+    }
+}
+
 /// Sweeps the database.
 pub struct Sweeper {
     orders: OrdersService,
     engine: Arc<Engine>,
+    swept: Swept,
 }
 
 impl Sweeper {
     /// A sweeper over these orders and payments.
     pub fn new(orders: OrdersService, engine: Arc<Engine>) -> Self {
-        Self { orders, engine }
+        Self {
+            orders,
+            engine,
+            swept: Swept::now(),
+        }
+    }
+
+    /// When it last succeeded.
+    pub fn swept(&self) -> Swept {
+        self.swept.clone()
     }
 
     /// Expires all that is due. Returns how many orders it were.
@@ -56,7 +92,9 @@ impl Sweeper {
     /// for it. Holds end on time however long Stripe takes to answer, since calls are made beside.
     pub async fn run(self: Arc<Self>) {
         let expiring = every_ten_seconds(&self, std::future::pending, |sweeper| async move {
-            sweeper.expire().await.map(|_| ())
+            sweeper.expire().await?;
+            sweeper.swept.note();
+            Ok(())
         });
         let engine = Arc::clone(&self.engine);
         let calling = every_ten_seconds(

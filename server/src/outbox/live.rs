@@ -1,23 +1,28 @@
 //! Tells browsers what happens to an event's tickets, as it happens: follows the outbox and hands
 //! every change of a ticket to whoever listens.
 //!
-//! Reads the database four times a second while anybody listens, and not at all otherwise. A
+//! Reads the database four times a second while anybody listens, and not at all otherwise. Where
+//! several processes share Redis, one of them reads so often and tells the others, which read once
+//! a second to be sure. A
 //! transaction may commit a moment after a later one, so the last two seconds are read again each
 //! time and what has been told is remembered. Listeners may miss or hear a change twice around a
 //! reconnection; every message carries the ticket's version, so that is harmless.
 
-use crate::{db::Db, fault::chain};
+use crate::{db::Db, fault::chain, replicas::Fanout};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{Row, query};
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How many looks may be left to another process before one looks for oneself.
+const LEFT_TO_OTHERS: u32 = 3;
 /// How far back each look goes.
 const OVERLAP: Duration = Duration::from_secs(2);
 /// What one look takes in at most; a flood beyond that is told of with the next.
@@ -30,7 +35,7 @@ const REPLAY_MAX: i64 = 1_000;
 const OF_LATE_MAX: Duration = Duration::from_mins(1);
 
 /// A ticket has changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketChange {
     /// The outbox row: a listener comes back with it.
     pub id: String,
@@ -43,15 +48,21 @@ pub struct TicketChange {
 /// The changes, for whoever listens.
 pub struct Live {
     db: Db,
+    fanout: Option<Fanout>,
     changes: broadcast::Sender<Arc<TicketChange>>,
+    /// What was told of late, and when.
+    told: Mutex<HashMap<String, Instant>>,
     closed: watch::Sender<bool>,
 }
 
 impl Live {
-    /// Follows the outbox of `db` once [`Live::run`] runs.
-    pub fn new(db: Db) -> Self {
+    /// Follows the outbox of `db` once [`Live::run`] runs, together with the processes at the other
+    /// ends of `fanout`.
+    pub fn new(db: Db, fanout: Option<Fanout>) -> Self {
         Self {
             db,
+            fanout,
+            told: Mutex::default(),
             changes: broadcast::Sender::new(BEHIND_MAX),
             closed: watch::Sender::new(false),
         }
@@ -101,28 +112,64 @@ impl Live {
 
     /// Follows the outbox for ever.
     pub async fn run(self: Arc<Self>) {
-        let mut told: HashMap<String, Instant> = HashMap::new();
+        match &self.fanout {
+            None => self.look_for_ever().await,
+            Some(fanout) => {
+                let heard = |changes| {
+                    self.tell_new(changes);
+                };
+                tokio::join!(fanout.listen(heard), self.look_for_ever());
+            }
+        }
+    }
+
+    async fn look_for_ever(&self) {
         let mut tick = tokio::time::interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut left = 0;
         loop {
             tick.tick().await;
             if self.changes.receiver_count() == 0 {
                 continue;
             }
-            let now = Instant::now();
-            told.retain(|_, when| now.duration_since(*when) < 3 * OVERLAP);
-            match self.read(&id_of_before(OVERLAP), ROWS_MAX).await {
-                Ok(changes) => {
-                    for change in changes {
-                        if told.insert(change.id.clone(), now).is_none() {
-                            // Nobody listening any more is no error.
-                            let _ = self.changes.send(Arc::new(change));
-                        }
-                    }
+            if let Some(fanout) = &self.fanout
+                && fanout.somebody_else_looks(LOOK_EVERY).await
+                && left < LEFT_TO_OTHERS
+            {
+                left += 1;
+                continue;
+            }
+            left = 0;
+            self.look().await;
+        }
+    }
+
+    async fn look(&self) {
+        match self.read(&id_of_before(OVERLAP), ROWS_MAX).await {
+            Ok(changes) => {
+                let new = self.tell_new(changes);
+                if let Some(fanout) = &self.fanout {
+                    fanout.tell(&new).await;
                 }
-                Err(error) => tracing::warn!(error = chain(&error), "live changes were not read"),
+            }
+            Err(error) => tracing::warn!(error = chain(&error), "live changes were not read"),
+        }
+    }
+
+    /// Tells the listeners what they have not been told. Returns what it was.
+    fn tell_new(&self, changes: Vec<TicketChange>) -> Vec<TicketChange> {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|_, when| now.duration_since(*when) < 3 * OVERLAP);
+        let mut new = Vec::new();
+        for change in changes {
+            if told.insert(change.id.clone(), now).is_none() {
+                // Nobody listening any more is no error.
+                let _ = self.changes.send(Arc::new(change.clone()));
+                new.push(change);
             }
         }
+        new
     }
 
     async fn read(&self, after: &str, limit: i64) -> Result<Vec<TicketChange>, sqlx::Error> {

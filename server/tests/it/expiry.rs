@@ -51,7 +51,7 @@ impl Redis {
         redis
     }
 
-    async fn ask(&self, command: &str) -> redis::RedisResult<String> {
+    pub async fn ask(&self, command: &str) -> redis::RedisResult<String> {
         let client = redis::Client::open(self.url.as_str())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         redis::cmd(command).query_async(&mut connection).await
@@ -65,7 +65,7 @@ impl Drop for Redis {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0))
         .unwrap()
         .local_addr()

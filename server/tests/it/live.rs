@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Reads server-sent events from an open answer.
-struct Listener {
+pub struct Listener {
     answer: reqwest::Response,
     text: String,
 }
 
 impl Listener {
-    async fn open(app: &App, event: &Value, last: Option<&str>) -> Self {
+    pub async fn open(app: &App, event: &Value, last: Option<&str>) -> Self {
         let url = format!(
             "{}/api/events/{}/stream",
             app.base,
@@ -67,7 +67,7 @@ impl Listener {
     }
 
     /// The next message about this ticket with this status.
-    async fn until(&mut self, ticket: &Value, status: &str) -> (String, Value) {
+    pub async fn until(&mut self, ticket: &Value, status: &str) -> (String, Value) {
         loop {
             let (id, message) = self.next().await;
             if message["id"] == ticket["id"] && message["status"] == status {

@@ -27,6 +27,7 @@ mod more_time;
 mod passes;
 mod races;
 mod refunds;
+mod replicas;
 mod scenarios;
 mod selling;
 mod simulator;

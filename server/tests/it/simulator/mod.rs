@@ -11,6 +11,7 @@
 //! After each history all faults end, everything is retried, and all must be well.
 
 mod actors;
+mod cast;
 mod gateway;
 mod world;
 

@@ -4,14 +4,14 @@
 use super::{
     Dice,
     actors::{Actor, Came},
+    cast::{late_show, person},
     gateway::BadLine,
 };
 use crate::support::{WEBHOOK_SECRET, database::Database, listen, sound::UNSOUND};
 use app::{
-    accounts::{User, Viewer},
+    accounts::Viewer,
     error::AppError,
-    events::{Category, CreateEvent},
-    ids::{EventId, OrderId, PaymentId, TicketId, UserId},
+    ids::{EventId, OrderId, PaymentId, TicketId},
     orders::{Reserve, ReserveAny, ReserveNamed},
     payments::Pay,
     refunds::AskRefund,
@@ -29,7 +29,6 @@ use stagedoor::{
 use std::sync::Arc;
 use stripe_double::Double;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
 const CARDS: [&str; 5] = [
     "pm_card_visa",
@@ -73,8 +72,8 @@ impl World {
         let router = double.api_router();
         let mut servers = JoinSet::new();
         servers.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let stripe =
-            StripeGateway::new(&"sk_test_sim".to_owned().into(), Some(&stripe_url)).unwrap();
+        let key = "sk_test_sim".to_owned().into();
+        let stripe = StripeGateway::new(&key, Some(&stripe_url)).unwrap();
         let line_dice = Dice::new(dice.next());
         let line = Arc::new(BadLine::new(stripe, line_dice, LOST_PERCENT));
         let shop = Shop::new(Parts {
@@ -92,6 +91,7 @@ impl World {
             // One after the other, or a seed would not be a history.
             calls_at_once: 1,
             rate_limits: false,
+            redis: None,
             mail: None,
         })
         .unwrap();
@@ -543,47 +543,6 @@ impl World {
             .fetch_one(self.db.reads())
             .await;
         row.unwrap().get("n")
-    }
-}
-
-async fn person(db: &Db, name: &'static str) -> Viewer {
-    let id = UserId(Uuid::now_v7());
-    let email = format!("{name}@example.com");
-    let user = User {
-        id,
-        email: email.clone(),
-        name: name.to_owned(),
-        version: 1,
-    };
-    let written = db.write(move |conn| {
-        Box::pin(async move {
-            query(
-                "INSERT INTO users (id, email, email_key, name, password_hash, version, created_at) \
-                 VALUES ($1, $2, $2, $3, '', 1, 0)",
-            )
-            .bind(id.to_string())
-            .bind(email)
-            .bind(name)
-            .execute(conn)
-            .await
-            .map(|_| ())
-        })
-    });
-    written.await.unwrap();
-    Viewer { user }
-}
-
-fn late_show() -> CreateEvent {
-    CreateEvent {
-        title: "Late Show".to_owned(),
-        venue: "Old Hall".to_owned(),
-        city: "Leeds".to_owned(),
-        country: "GB".to_owned(),
-        starts_at: "2031-05-01T19:30:00Z".parse().unwrap(),
-        time_zone: "Europe/London".to_owned(),
-        currency: "GBP".parse().unwrap(),
-        description: None,
-        category: Category::Theatre,
     }
 }
 

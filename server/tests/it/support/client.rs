@@ -106,6 +106,14 @@ impl Client {
         client
     }
 
+    /// The same user, with the same cookies, asking another process.
+    pub fn at(&self, base: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// Any request; `body` is sent as it is.
     pub async fn send(
         &self,

@@ -10,7 +10,12 @@ pub struct Database {
 
 enum What {
     Folder(#[expect(dead_code, reason = "deleted on drop")] tempfile::TempDir),
-    Schema { server: String, name: String },
+    Schema {
+        server: String,
+        name: String,
+    },
+    /// Another's, who takes it away.
+    Shared,
 }
 
 impl Database {
@@ -34,6 +39,14 @@ impl Database {
         Self {
             url: format!("{host}/{name}"),
             what: What::Schema { server, name },
+        }
+    }
+
+    /// The same database for another process of the shop.
+    pub fn shared(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            what: What::Shared,
         }
     }
 

@@ -22,6 +22,7 @@ use stagedoor::{
         CALLS_AT_ONCE, Engine, Gateway, PAY_WAIT, Reconciler, StripeGateway, WebhookSecrets,
         gateway::Create,
     },
+    replicas::Redis,
     rest::Api,
     router::{Web, router},
     serve,
@@ -62,6 +63,15 @@ pub enum Jobs {
     InProcess,
     /// Expiry jobs in the Redis at this address, which may be away.
     InRedis(String),
+}
+
+impl Jobs {
+    fn redis(&self) -> Option<Redis> {
+        match self {
+            Self::InRedis(url) => Some(Redis::new(url).unwrap()),
+            Self::None | Self::InProcess => None,
+        }
+    }
 }
 
 /// How long a hold lasts where jobs run.
@@ -150,6 +160,7 @@ impl App {
             hold_seconds,
             grace_seconds: 60,
         };
+        let redis = jobs.redis();
         let shop = Shop::new(Parts {
             db: db.clone(),
             clock: shared.clone(),
@@ -160,10 +171,11 @@ impl App {
             pay_wait: PAY_WAIT,
             calls_at_once: CALLS_AT_ONCE,
             rate_limits: false,
+            redis: redis.clone(),
             mail: None,
         })
         .unwrap();
-        let web = web(&base, holds, &db, &double);
+        let web = web(&base, holds, &shop, redis, &double);
         let service = router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
         servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
         let (limits, orders) = (shop.limits.clone(), shop.orders.clone());
@@ -191,6 +203,11 @@ impl App {
             _servers: servers,
             _jobs: jobs,
         }
+    }
+
+    /// Another process of the same shop, which shares this Redis.
+    pub async fn beside(&self, redis: &str) -> Self {
+        Self::start_with(self.database.shared(), Jobs::InRedis(redis.to_owned())).await
     }
 
     pub async fn close(self) {
@@ -507,18 +524,22 @@ impl App {
     }
 }
 
-fn web(base: &str, holds: Holds, db: &Db, double: &Double) -> Web {
+fn web(base: &str, holds: Holds, shop: &Shop, redis: Option<Redis>, double: &Double) -> Web {
     Web {
         options: stagedoor::config::leptos_options(([127, 0, 0, 1], 0).into()).unwrap(),
         files: Files::Folder("../target/site".to_owned()),
         site: Arc::new(serve::demo_site(base.to_owned(), holds)),
         health: Health {
-            db: db.clone(),
-            redis_url: None,
+            db: shop.db.clone(),
+            redis,
+            clock: shop.clock.clone(),
+            worker: false,
+            swept: shop.sweeper.swept(),
             draining: Arc::default(),
             metrics: None,
         },
         double: Some(double.browser_router()),
+        trusted_proxies: Arc::default(),
     }
 }
 

@@ -1,0 +1,73 @@
+//! The figures that stand in the database or in Redis, read when somebody asks for them: how much
+//! waits, and for how long. What happens is counted where it happens.
+//!
+//! Each is found through an index, so asking costs little however large the shop is.
+
+use crate::{clock::SharedClock, db::Db, fault::chain, replicas::Redis};
+use sqlx::{Row, query};
+
+/// Something that waits for somebody to see to it.
+struct Queue {
+    /// The figure of how many wait.
+    waiting: &'static str,
+    /// The figure of how long the first of them has waited, in seconds.
+    oldest: &'static str,
+    /// How many `rows` there are, and `since` when in microseconds; `$1` is the time.
+    sql: &'static str,
+}
+
+const QUEUES: [Queue; 3] = [
+    Queue {
+        waiting: "stagedoor_holds_overdue",
+        oldest: "stagedoor_holds_overdue_seconds",
+        sql: "SELECT COUNT(*) AS rows, MIN(hold_until) AS since FROM orders \
+              WHERE status IN ('created', 'awaiting_payment') AND hold_until < $1",
+    },
+    Queue {
+        waiting: "stagedoor_effects_waiting",
+        oldest: "stagedoor_effects_oldest_seconds",
+        sql: "SELECT COUNT(*) AS rows, MIN(next_at) AS since FROM payment_effects \
+              WHERE state = 'pending' AND next_at < $1",
+    },
+    Queue {
+        waiting: "stagedoor_inbox_waiting",
+        oldest: "stagedoor_inbox_oldest_seconds",
+        sql: "SELECT COUNT(*) AS rows, MIN(received_at) AS since FROM stripe_inbox \
+              WHERE processed_at IS NULL AND received_at < $1",
+    },
+];
+
+/// Takes them all. What cannot be read keeps its last value.
+pub async fn gather(db: &Db, clock: &SharedClock, redis: Option<&Redis>) {
+    let pool = db.reads();
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+    let used = pool.size().saturating_sub(idle);
+    metrics::gauge!("stagedoor_db_pool_connections", "state" => "idle").set(f64::from(idle));
+    metrics::gauge!("stagedoor_db_pool_connections", "state" => "used").set(f64::from(used));
+    if let Some(redis) = redis {
+        let up = if redis.answers().await { 1.0 } else { 0.0 };
+        metrics::gauge!("stagedoor_redis_up").set(up);
+    }
+    let now = clock.now_micros();
+    for queue in QUEUES {
+        match standing(db, queue.sql, now).await {
+            Ok((rows, seconds)) => {
+                metrics::gauge!(queue.waiting).set(f64::from(rows));
+                metrics::gauge!(queue.oldest).set(seconds);
+            }
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(error, "{} could not be read", queue.waiting);
+            }
+        }
+    }
+}
+
+async fn standing(db: &Db, sql: &'static str, now: i64) -> Result<(u32, f64), sqlx::Error> {
+    let row = query(sql).bind(now).fetch_one(db.reads()).await?;
+    let rows: i64 = row.try_get("rows")?;
+    let since: Option<i64> = row.try_get("since")?;
+    let millis = since.map_or(0, |since| (now - since) / 1000);
+    let seconds = f64::from(i32::try_from(millis).unwrap_or(i32::MAX)) / 1000.0;
+    Ok((u32::try_from(rows).unwrap_or(u32::MAX), seconds))
+}

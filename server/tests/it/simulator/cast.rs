@@ -1,0 +1,51 @@
+//! Who is in a history, and what they meet for.
+
+use app::{
+    accounts::{User, Viewer},
+    events::{Category, CreateEvent},
+    ids::UserId,
+};
+use sqlx::query;
+use stagedoor::db::Db;
+use uuid::Uuid;
+
+pub async fn person(db: &Db, name: &'static str) -> Viewer {
+    let id = UserId(Uuid::now_v7());
+    let email = format!("{name}@example.com");
+    let user = User {
+        id,
+        email: email.clone(),
+        name: name.to_owned(),
+        version: 1,
+    };
+    let written = db.write(move |conn| {
+        Box::pin(async move {
+            query(
+                "INSERT INTO users (id, email, email_key, name, password_hash, version, created_at) \
+                 VALUES ($1, $2, $2, $3, '', 1, 0)",
+            )
+            .bind(id.to_string())
+            .bind(email)
+            .bind(name)
+            .execute(conn)
+            .await
+            .map(|_| ())
+        })
+    });
+    written.await.unwrap();
+    Viewer { user }
+}
+
+pub fn late_show() -> CreateEvent {
+    CreateEvent {
+        title: "Late Show".to_owned(),
+        venue: "Old Hall".to_owned(),
+        city: "Leeds".to_owned(),
+        country: "GB".to_owned(),
+        starts_at: "2031-05-01T19:30:00Z".parse().unwrap(),
+        time_zone: "Europe/London".to_owned(),
+        currency: "GBP".parse().unwrap(),
+        description: None,
+        category: Category::Theatre,
+    }
+}
