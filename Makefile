@@ -29,7 +29,7 @@ fmt: ## format the Rust code
 lint: ## format, architecture, deployment files, clippy for host and wasm, types of the browser tests
 	@exec scripts/test.sh lint
 
-unit: ## Rust tests on SQLite and on a private PostgreSQL and Redis (ARGS='name of a test')
+unit: ## Rust tests on SQLite and on a private PostgreSQL, Redis and NATS (ARGS='name of a test')
 	@exec scripts/test.sh rust $(ARGS)
 
 e2e: ## browser tests against the finished binary (ARGS='--project desktop buy')

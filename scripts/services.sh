@@ -24,6 +24,11 @@ postgres_is_new_enough() {
 
 redis_server() { command -v redis-server || command -v valkey-server; }
 
+# Debian puts it where only root's PATH looks.
+nats_server() {
+  command -v nats-server || { [ -x /usr/sbin/nats-server ] && echo /usr/sbin/nats-server; }
+}
+
 chromium_path() {
   if [ -n "${PLAYWRIGHT_CHROMIUM:-}" ]; then
     echo "$PLAYWRIGHT_CHROMIUM"

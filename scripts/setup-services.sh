@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# For `make test` only: PostgreSQL, Redis and Chromium. What is missing is installed from Debian's
+# For `make test` only: PostgreSQL, Redis, NATS and Chromium. What is missing is installed from Debian's
 # packages when that needs no password; otherwise you are told what to install. The tests start
 # private instances of their own (with-services.sh) and never use one that is running already.
 set -euo pipefail
@@ -11,6 +11,7 @@ set -euo pipefail
 missing=()
 { bin=$(postgres_bin) && postgres_is_new_enough "$bin"; } || missing+=(postgresql)
 redis_server >/dev/null || missing+=(redis-server)
+nats_server >/dev/null || missing+=(nats-server)
 chromium_path >/dev/null || missing+=(chromium)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
@@ -34,5 +35,5 @@ log=$CACHE/apt.log
 
 { bin=$(postgres_bin) && postgres_is_new_enough "$bin"; } ||
   fail "PostgreSQL $POSTGRES_MIN or newer is needed for the tests, and this system's package is older."
-redis_server >/dev/null && chromium_path >/dev/null ||
-  fail "${missing[*]} were installed but are not on PATH."
+redis_server >/dev/null && nats_server >/dev/null && chromium_path >/dev/null ||
+  fail "${missing[*]} were installed but are not found."

@@ -97,7 +97,7 @@ rust_tests_run() {
 }
 rust_tests() {
   phase "compile the Rust tests" "${cargo_test[@]}" --no-run || finish
-  phase "Rust tests (SQLite, PostgreSQL, Redis)" rust_tests_run "$@" || true
+  phase "Rust tests (SQLite, PostgreSQL, Redis, NATS)" rust_tests_run "$@" || true
 }
 
 # --- the product as it ships ---

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# scripts/with-services.sh COMMAND... : runs the command with a PostgreSQL and a Redis that exist for
-# it alone, named by TEST_POSTGRES_URL and TEST_REDIS_URL. They live in a temporary folder on free
-# loopback ports, and stop with the command, however it ends. What else runs on this machine is never
-# touched. PostgreSQL is durable as in production (fsync on): the server refuses anything less.
+# scripts/with-services.sh COMMAND... : runs the command with a PostgreSQL, a Redis and a NATS with
+# JetStream that exist for it alone, named by TEST_POSTGRES_URL, TEST_REDIS_URL and TEST_NATS_URL;
+# NATS_SERVER is the program, for tests that stop one of their own. They live in a temporary folder on
+# free loopback ports, and stop with the command, however it ends. What else runs on this machine is
+# never touched. PostgreSQL is durable as in production (fsync on): the server refuses anything less.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -12,11 +13,13 @@ set -euo pipefail
 
 pg=$(postgres_bin) || fail "PostgreSQL is missing: run 'make setup'."
 redis=$(redis_server) || fail "Redis is missing: run 'make setup'."
+NATS_SERVER=$(nats_server) || fail "NATS is missing: run 'make setup'."
+export NATS_SERVER
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/stagedoor-services.XXXXXX")
 chmod 711 "$work"
-mkdir "$work/pg" "$work/redis"
-redis_pid=
+mkdir "$work/pg" "$work/redis" "$work/nats"
+started=()
 command_pid=
 
 # PostgreSQL refuses to run as root: then it runs as the user that its package made, or as nobody.
@@ -35,10 +38,11 @@ fi
 stop_services() {
   trap - EXIT
   if [ -n "$command_pid" ]; then kill "$command_pid" 2>/dev/null || true; fi
-  if [ -n "$redis_pid" ]; then
-    kill "$redis_pid" 2>/dev/null || true
-    wait "$redis_pid" 2>/dev/null || true
-  fi
+  local pid
+  for pid in ${started[@]+"${started[@]}"}; do
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
   # pg_ctl reads the process id from this very folder; there is nothing to keep, so no checkpoint.
   as_pg "$pg/pg_ctl" -D "$work/pg/data" -m immediate -s stop >/dev/null 2>&1 || true
   rm -rf "$work"
@@ -66,7 +70,7 @@ try_start() {
     if "$2"; then return; fi
     say "$1 did not start on port $port (attempt $attempt)"
   done
-  tail -n 5 "$work"/pg/log "$work"/redis/log >&2 2>/dev/null || true
+  tail -n 5 "$work"/pg/log "$work"/redis/log "$work"/nats/log >&2 2>/dev/null || true
   fail "$1 does not start: its last words are above."
 }
 
@@ -77,20 +81,29 @@ start_postgres() {
     start >/dev/null
 }
 
-start_redis() {
-  "$redis" --port "$port" --bind 127.0.0.1 --dir "$work/redis" --logfile "$work/redis/log" \
-    --save '' --appendonly no --daemonize no >/dev/null 2>&1 </dev/null &
-  redis_pid=$!
-  local tries=100
-  while [ $((tries -= 1)) -gt 0 ] && kill -0 "$redis_pid" 2>/dev/null; do
-    if port_answers "$port"; then return 0; fi
+# start COMMAND... : in the background; returns once its port answers.
+start() {
+  "$@" >/dev/null 2>&1 </dev/null &
+  local pid=$! tries=100
+  while [ $((tries -= 1)) -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
+    if port_answers "$port"; then
+      started+=("$pid")
+      return 0
+    fi
     sleep 0.1
   done
-  kill "$redis_pid" 2>/dev/null || true
-  wait "$redis_pid" 2>/dev/null || true
-  redis_pid=
+  kill "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || true
   return 1
 }
+
+start_redis() {
+  start "$redis" --port "$port" --bind 127.0.0.1 --dir "$work/redis" --logfile "$work/redis/log" \
+    --save '' --appendonly no --daemonize no
+}
+
+# It listens only once JetStream is there.
+start_nats() { start "$NATS_SERVER" -a 127.0.0.1 -p "$port" -js -sd "$work/nats" -l "$work/nats/log"; }
 
 # The C locale sorts bytes, as SQLite does.
 as_pg "$pg/initdb" -D "$work/pg/data" -U stagedoor -A trust -E UTF8 --locale=C --no-sync >"$work/initdb.log" 2>&1 || {
@@ -101,6 +114,8 @@ try_start PostgreSQL start_postgres
 export TEST_POSTGRES_URL=postgres://stagedoor@127.0.0.1:$port/postgres
 try_start Redis start_redis
 export TEST_REDIS_URL=redis://127.0.0.1:$port
+try_start NATS start_nats
+export TEST_NATS_URL=nats://127.0.0.1:$port
 
 # In the background, so that a signal to this script is heard at once.
 "$@" &
