@@ -1,0 +1,108 @@
+//! That settings which make no sense are named, and the others read.
+
+use super::*;
+
+#[expect(clippy::unnecessary_wraps, reason = "settings may be missing")]
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[test]
+fn what_makes_no_sense_is_named() {
+    for (name, result) in [
+        (
+            "STAGEDOOR_HOLD_SECONDS",
+            seconds("STAGEDOOR_HOLD_SECONDS", "soon", 1).err(),
+        ),
+        (
+            "STAGEDOOR_HOLD_SECONDS",
+            seconds("STAGEDOOR_HOLD_SECONDS", "0", 1).err(),
+        ),
+        (
+            "STAGEDOOR_PUBLIC_URL",
+            check_origin("tickets.example").err(),
+        ),
+        (
+            "STAGEDOOR_PUBLIC_URL",
+            check_origin("https://tickets.example/shop").err(),
+        ),
+        (
+            "STAGEDOOR_TRUSTED_PROXIES",
+            check_proxies(Some("10.0.0.0/8, the ingress")).err(),
+        ),
+        (
+            "STRIPE_SECRET_KEY",
+            check_stripe(text("pk_1"), None, None, None).err(),
+        ),
+        (
+            "STRIPE_WEBHOOK_SECRET",
+            check_stripe(text("sk_1"), text("pk_1"), None, None).err(),
+        ),
+        (
+            "STRIPE_PUBLISHABLE_KEY",
+            check_stripe(text("sk_1"), None, Some("whsec_1"), None).err(),
+        ),
+        (
+            "STRIPE_API_URL",
+            check_stripe(None, None, None, text("http://x")).err(),
+        ),
+        (
+            "SMTP_URL",
+            check_mail(text("mail.example:25"), None, "https://x.example").err(),
+        ),
+        (
+            "STAGEDOOR_MAIL_FROM",
+            check_mail(None, text("the box office"), "https://x.example").err(),
+        ),
+    ] {
+        let sentence = result.unwrap().to_string();
+        assert!(sentence.starts_with(name), "{sentence}");
+    }
+}
+
+#[test]
+fn without_keys_it_is_a_demo() {
+    assert!(matches!(
+        check_stripe(None, None, None, None),
+        Ok(StripeConfig::Demo)
+    ));
+    let keys = check_stripe(text("sk_1"), text("pk_1"), Some("whsec_1"), None);
+    assert!(matches!(keys, Ok(StripeConfig::Live(_))));
+    let rotating = check_stripe(
+        text("sk_live_1"),
+        text("pk_1"),
+        Some("whsec_1, whsec_2,"),
+        None,
+    );
+    let Ok(StripeConfig::Live(keys)) = rotating else {
+        panic!("two secrets are as good as one");
+    };
+    assert_eq!((keys.webhooks.secrets.len(), keys.webhooks.live), (2, true));
+}
+
+#[test]
+fn mails_are_from_the_shops_own_host() {
+    let mail = check_mail(None, None, "https://x.example").unwrap();
+    assert_eq!(mail.from.to_string(), "Stagedoor <tickets@x.example>");
+    let smtp = text("smtps://user:secret@mail.example");
+    let mail = check_mail(
+        smtp,
+        text("Box Office <box@y.example>"),
+        "https://x.example",
+    );
+    let mail = mail.unwrap();
+    assert_eq!(mail.from.email.to_string(), "box@y.example");
+    assert!(!format!("{mail:?}").contains("secret"));
+}
+
+#[test]
+fn an_origin_loses_its_slash() {
+    assert_eq!(
+        check_origin("https://tickets.example/").unwrap(),
+        "https://tickets.example"
+    );
+    assert_eq!(
+        reachable(([0, 0, 0, 0], 80).into()),
+        ([127, 0, 0, 1], 80).into()
+    );
+}
