@@ -36,6 +36,7 @@ Settings (environment; flags of the same name win; .env is read):
   DATABASE_URL                  SQLite in the data folder; sqlite://… or postgres://…
   REDIS_URL                     none               what several processes share: the expiry jobs' queue,
                                                    sessions, rate limits, changes on open pages
+  NATS_URL                      none               nats://… or tls://…; where domain events go
   STAGEDOOR_HOLD_SECONDS        900                how long a reservation holds its tickets
   STAGEDOOR_HOLD_GRACE_SECONDS  60                 added once a payment has begun
   STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET

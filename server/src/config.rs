@@ -1,7 +1,7 @@
 //! The settings: read from flags and the environment, checked before anything starts. What makes
 //! no sense ends the start with one sentence that names the setting.
 
-use crate::{crash, mail, orders::Holds, payments::WebhookSecrets};
+use crate::{crash, mail, orders::Holds, outbox, payments::WebhookSecrets};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use leptos::config::{LeptosOptions, errors::LeptosConfigError};
@@ -43,6 +43,10 @@ pub struct Settings {
     /// The expiry jobs' queue; without it they run in this process
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
+    /// The NATS that domain events go to, `nats://…` or `tls://…`, several with commas between;
+    /// without it they stay in the database
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    nats_url: Option<String>,
     /// How long a reservation holds its tickets
     #[arg(
         long,
@@ -160,6 +164,8 @@ pub struct Config {
     pub database_url: String,
     /// Where the expiry jobs wait.
     pub redis_url: Option<String>,
+    /// Where domain events go.
+    pub nats_url: Option<SecretString>,
     /// How long tickets are held.
     pub holds: Holds,
     /// Who charges cards.
@@ -252,6 +258,7 @@ impl Settings {
             public_url,
             database_url: check_database(given(self.database_url), &self.data_dir)?,
             redis_url,
+            nats_url: check_nats(given(self.nats_url))?,
             holds: Holds {
                 hold_seconds,
                 grace_seconds,
@@ -382,6 +389,13 @@ fn check_database(url: Option<String>, data_dir: &Path) -> Result<String, Config
         ));
     }
     Ok(url)
+}
+
+fn check_nats(url: Option<String>) -> Result<Option<SecretString>, ConfigError> {
+    let fine = url.as_deref().is_none_or(outbox::names_nats);
+    let reason = "this is no address like nats://user:password@127.0.0.1:4222 or tls://…";
+    fine.then(|| url.map(Into::into))
+        .ok_or_else(|| wrong("NATS_URL", reason))
 }
 
 fn check_stripe(

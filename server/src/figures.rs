@@ -3,7 +3,13 @@
 //!
 //! Each is found through an index, so asking costs little however large the shop is.
 
-use crate::{clock::SharedClock, db::Db, fault::chain, replicas::Redis};
+use crate::{
+    clock::SharedClock,
+    db::Db,
+    fault::chain,
+    outbox::{self, Nats},
+    replicas::Redis,
+};
 use sqlx::{Row, query};
 
 /// Something that waits for somebody to see to it.
@@ -38,7 +44,7 @@ const QUEUES: [Queue; 3] = [
 ];
 
 /// Takes them all. What cannot be read keeps its last value.
-pub async fn gather(db: &Db, clock: &SharedClock, redis: Option<&Redis>) {
+pub async fn gather(db: &Db, clock: &SharedClock, redis: Option<&Redis>, nats: Option<&Nats>) {
     let pool = db.reads();
     let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
     let used = pool.size().saturating_sub(idle);
@@ -49,6 +55,21 @@ pub async fn gather(db: &Db, clock: &SharedClock, redis: Option<&Redis>) {
         metrics::gauge!("stagedoor_redis_up").set(up);
     }
     let now = clock.now_micros();
+    if let Some(nats) = nats {
+        let up = if nats.is_there() { 1.0 } else { 0.0 };
+        metrics::gauge!("stagedoor_nats_up").set(up);
+        match outbox::waiting(db).await {
+            Ok((rows, since)) => {
+                let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+                metrics::gauge!("stagedoor_outbox_unpublished").set(f64::from(rows));
+                metrics::gauge!("stagedoor_outbox_lag_seconds").set(seconds(since, now));
+            }
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(error, "stagedoor_outbox_unpublished could not be read");
+            }
+        }
+    }
     for queue in QUEUES {
         match standing(db, queue.sql, now).await {
             Ok((rows, seconds)) => {
@@ -67,7 +88,11 @@ async fn standing(db: &Db, sql: &'static str, now: i64) -> Result<(u32, f64), sq
     let row = query(sql).bind(now).fetch_one(db.reads()).await?;
     let rows: i64 = row.try_get("rows")?;
     let since: Option<i64> = row.try_get("since")?;
+    Ok((u32::try_from(rows).unwrap_or(u32::MAX), seconds(since, now)))
+}
+
+/// How long ago, from microseconds.
+fn seconds(since: Option<i64>, now: i64) -> f64 {
     let millis = since.map_or(0, |since| (now - since) / 1000);
-    let seconds = f64::from(i32::try_from(millis).unwrap_or(i32::MAX)) / 1000.0;
-    Ok((u32::try_from(rows).unwrap_or(u32::MAX), seconds))
+    f64::from(i32::try_from(millis).unwrap_or(i32::MAX)) / 1000.0
 }

@@ -5,6 +5,7 @@ use crate::{
     db::{Db, applied_and_known},
     expiration::Swept,
     figures,
+    outbox::Nats,
     replicas::Redis,
 };
 use axum::{
@@ -28,6 +29,8 @@ pub struct Health {
     pub db: Db,
     /// What the processes share besides it, if they do.
     pub redis: Option<Redis>,
+    /// Where domain events go, if they do.
+    pub nats: Option<Nats>,
     /// What time it is.
     pub clock: SharedClock,
     /// Whether this process is for jobs alone.
@@ -51,8 +54,8 @@ pub fn routes(health: Health) -> Router {
 
 /// Ready means: the database answers and is of this version or a newer one, which every version can
 /// be run beside, and nobody has asked us to stop; a process that is for jobs alone must also have
-/// done some lately. A queue that is away is named but is no reason to send buyers elsewhere: holds
-/// end by the clock, and the sweep does what the jobs would.
+/// done some lately. A queue or a broker that is away is named but is no reason to send buyers
+/// elsewhere: holds end by the clock, the sweep does what the jobs would, and events wait.
 async fn ready(State(health): State<Health>) -> Response {
     let draining = health.draining.load(Ordering::SeqCst);
     let (database, migrations) = match applied_and_known(&health.db).await {
@@ -63,6 +66,11 @@ async fn ready(State(health): State<Health>) -> Response {
     let queue = match &health.redis {
         None => "in process",
         Some(redis) if redis.answers().await => "ok",
+        Some(_) => "away",
+    };
+    let events = match &health.nats {
+        None => "not sent",
+        Some(nats) if nats.is_there() => "ok",
         Some(_) => "away",
     };
     let jobs = if health.swept.lately() { "ok" } else { "late" };
@@ -76,6 +84,7 @@ async fn ready(State(health): State<Health>) -> Response {
     let body = json!({
         "ready": fine, "draining": draining,
         "database": database, "migrations": migrations, "queue": queue, "jobs": jobs,
+        "events": events,
     });
     (status, Json(body)).into_response()
 }
@@ -83,7 +92,8 @@ async fn ready(State(health): State<Health>) -> Response {
 async fn show_figures(State(health): State<Health>) -> Response {
     match health.metrics {
         Some(metrics) => {
-            figures::gather(&health.db, &health.clock, health.redis.as_ref()).await;
+            let (redis, nats) = (health.redis.as_ref(), health.nats.as_ref());
+            figures::gather(&health.db, &health.clock, redis, nats).await;
             let kind = [(
                 header::CONTENT_TYPE,
                 "text/plain; version=0.0.4; charset=utf-8",

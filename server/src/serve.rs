@@ -8,7 +8,7 @@ use crate::{
     health::Health,
     mail::{Folder, Letterhead, Smtp, Transport},
     orders::Holds,
-    outbox::Live,
+    outbox::{Live, Nats},
     payments::{CALLS_AT_ONCE, Gateway, PAY_WAIT, StripeGateway, WebhookSecrets},
     replicas::Redis,
     router::{Web, router},
@@ -51,6 +51,10 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     };
     announce(&config, role);
     let redis = config.redis_url.as_deref().map(Redis::new).transpose()?;
+    let nats = match &config.nats_url {
+        Some(url) => Some(Nats::connect(url.expose_secret()).await?),
+        None => None,
+    };
     let site = Arc::new(site(&config));
     let shop = Shop::new(Parts {
         db: db.clone(),
@@ -63,12 +67,14 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         calls_at_once: CALLS_AT_ONCE,
         rate_limits: config.rate_limits,
         redis: redis.clone(),
+        nats: nats.clone(),
         mail: Some(mail(&config)?),
     })?;
     let draining = Arc::new(AtomicBool::new(false));
     let health = Health {
         db: db.clone(),
         redis,
+        nats,
         clock,
         worker: role == Role::Worker,
         swept: shop.sweeper.swept(),

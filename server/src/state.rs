@@ -11,7 +11,7 @@ use crate::{
     limits::Limits,
     mail::{Letterhead, Mailer, Transport},
     orders::{Holds, OrdersService},
-    outbox::Live,
+    outbox::{Live, Nats, Relay},
     passes::PassesService,
     payments::{Engine, Gateway, PaymentsService, Reconciler, WebhookSecrets, Webhooks},
     refunds::RefundsService,
@@ -49,6 +49,8 @@ pub struct Parts {
     pub rate_limits: bool,
     /// What the processes of the shop share besides the database.
     pub redis: Option<Redis>,
+    /// Where domain events go.
+    pub nats: Option<Nats>,
     /// How mails leave, and what they have in common. None: they wait in the database.
     pub mail: Option<(Arc<dyn Transport>, Letterhead)>,
 }
@@ -86,6 +88,7 @@ pub struct Shop {
     webhooks: Webhooks,
     workers: Workers,
     mailer: Option<Arc<Mailer>>,
+    nats: Option<Nats>,
 }
 
 impl Shop {
@@ -155,6 +158,7 @@ impl Shop {
             engine,
             workers,
             mailer,
+            nats: parts.nats,
             limits,
             sessions,
             db,
@@ -180,8 +184,8 @@ impl Shop {
     }
 
     /// Starts what time brings: the sweep, the cleaning and the live changes in every process, the
-    /// expiry jobs and the mails where `works` says so. They end when the set is dropped; whatever they leave undone is
-    /// found in the database by the next start.
+    /// expiry jobs, the mails and the events for NATS where `works` says so. They end when the set is
+    /// dropped; whatever they leave undone is found in the database by the next start.
     pub fn start_jobs(self, redis_url: Option<String>, works: bool) -> JoinSet<()> {
         let mut jobs = JoinSet::new();
         jobs.spawn(self.sweeper.run());
@@ -192,6 +196,9 @@ impl Shop {
         jobs.spawn(clean(self.db.clone(), self.clock.clone()));
         if let Some(mailer) = self.mailer.filter(|_| works) {
             jobs.spawn(mailer.run());
+        }
+        if let Some(nats) = self.nats.filter(|_| works) {
+            jobs.spawn(Relay::new(self.db.clone(), self.clock.clone(), nats).run());
         }
         let desk = Desk {
             orders: self.orders,

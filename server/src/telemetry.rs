@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// What is logged where `RUST_LOG` says nothing.
-const LEVELS: &str = "info,sqlx=warn,tower_sessions=warn,leptos=warn";
+const LEVELS: &str = "info,sqlx=warn,tower_sessions=warn,leptos=warn,async_nats=warn";
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];

@@ -30,6 +30,7 @@ fn what_makes_no_sense_is_named() {
             "STAGEDOOR_TRUSTED_PROXIES",
             check_proxies(Some("10.0.0.0/8, the ingress")).err(),
         ),
+        ("NATS_URL", check_nats(text("http://nats.example")).err()),
         (
             "STRIPE_SECRET_KEY",
             check_stripe(text("pk_1"), None, None, None).err(),

@@ -10,8 +10,8 @@ mod writer;
 
 use futures::future::BoxFuture;
 use sqlx::{AnyConnection, AnyPool, Connection, Executor, any::AnyPoolOptions};
-use std::time::Duration;
-use tokio::sync::mpsc;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, mpsc};
 
 pub use engine::{Engine, engine_of};
 pub use migrate::applied_and_known;
@@ -49,6 +49,7 @@ pub struct Db {
     engine: Engine,
     pool: AnyPool,
     writer: Option<mpsc::Sender<writer::Job>>,
+    written: Arc<Notify>,
 }
 
 impl Db {
@@ -96,6 +97,7 @@ impl Db {
             engine,
             pool,
             writer,
+            written: Arc::default(),
         })
     }
 
@@ -143,10 +145,20 @@ impl Db {
         E: From<sqlx::Error> + Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     {
-        match &self.writer {
+        let made = match &self.writer {
             Some(writer) => writer::run_queued(writer, work).await,
             None => writer::run_alone(self.pool.clone(), work).await,
+        };
+        if made.is_ok() {
+            self.written.notify_one();
         }
+        made
+    }
+
+    /// Returns once something has been written since the last time, by this process. One may wait
+    /// for it, who must also look without being told: a writer that is cut short tells nobody.
+    pub async fn written(&self) {
+        self.written.notified().await;
     }
 
     /// Ends the connections, once what is under way is done.

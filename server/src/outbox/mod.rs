@@ -4,7 +4,10 @@
 //! change; versions of one aggregate run 1, 2, 3 … without gaps, which the table's unique key
 //! proves and `stagedoor audit` checks. Nothing here decides what happens.
 
+mod lease;
 mod live;
+mod nats;
+mod relay;
 
 use crate::db::Conn;
 use app::ids::UserId;
@@ -14,6 +17,8 @@ use std::fmt::Display;
 use uuid::Uuid;
 
 pub use live::{Live, TicketChange};
+pub use nats::{Nats, STREAM, names_nats};
+pub use relay::{Relay, waiting};
 
 /// The names of domain events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -92,10 +92,14 @@ impl Shop {
 
     /// Starts the server, which will die at `fatal`, and waits until it is ready.
     pub async fn start(&mut self, fatal: Option<&str>) {
+        let point = fatal.map(|point| ("STAGEDOOR_CRASH_AT", point));
+        self.start_with(point.as_slice()).await;
+    }
+
+    /// As [`Shop::start`], with more in its environment.
+    pub async fn start_with(&mut self, more: &[(&str, &str)]) {
         let mut command = self.command(&["serve"]);
-        if let Some(point) = fatal {
-            command.env("STAGEDOOR_CRASH_AT", point);
-        }
+        command.envs(more.iter().copied());
         let log = log(self.folder.path(), "server");
         self.server = Some(command.stderr(log).spawn().unwrap());
         let ready = format!("{}/readyz", self.base);

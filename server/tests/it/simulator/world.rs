@@ -92,6 +92,7 @@ impl World {
             calls_at_once: 1,
             rate_limits: false,
             redis: None,
+            nats: None,
             mail: None,
         })
         .unwrap();

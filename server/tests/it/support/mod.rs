@@ -172,6 +172,7 @@ impl App {
             calls_at_once: CALLS_AT_ONCE,
             rate_limits: false,
             redis: redis.clone(),
+            nats: None,
             mail: None,
         })
         .unwrap();
@@ -532,6 +533,7 @@ fn web(base: &str, holds: Holds, shop: &Shop, redis: Option<Redis>, double: &Dou
         health: Health {
             db: shop.db.clone(),
             redis,
+            nats: None,
             clock: shop.clock.clone(),
             worker: false,
             swept: shop.sweeper.swept(),
