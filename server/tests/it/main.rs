@@ -24,6 +24,7 @@ mod live;
 mod mail;
 mod model;
 mod more_time;
+mod nats;
 mod passes;
 mod races;
 mod refunds;

@@ -3,7 +3,7 @@
 
 mod checks;
 mod clients;
-mod process;
+pub mod process;
 
 use crate::support::{Client, database::Database, seeded};
 use clients::{Answered, Buyer, Crowd, Refund};

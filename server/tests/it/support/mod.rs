@@ -1,6 +1,7 @@
 //! A whole Stagedoor for each test: its own database, its own Stripe double, a clock that the test
 //! moves, and real HTTP between them. Nothing is stood in for but Stripe and time.
 
+pub mod broker;
 pub mod client;
 pub mod database;
 pub mod proxy;

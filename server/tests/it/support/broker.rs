@@ -1,0 +1,157 @@
+//! A NATS of a test's own, with JetStream, that can be stopped and started again; and the events
+//! that are in its stream.
+
+use crate::expiry::free_port;
+use async_nats::jetstream::{
+    self,
+    consumer::{Consumer, pull},
+    stream::Stream,
+};
+use futures::StreamExt;
+use serde_json::Value;
+use stagedoor::outbox::{Nats, STREAM};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const UP_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+pub struct Broker {
+    process: Option<Child>,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+/// A message of the stream.
+#[derive(Debug)]
+pub struct Message {
+    pub subject: String,
+    pub message_id: String,
+    pub event: Value,
+}
+
+impl Broker {
+    /// A port for one that is not started yet.
+    pub fn away() -> Self {
+        Self {
+            process: None,
+            port: free_port(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With this in its configuration.
+    pub async fn start_with(config: &str) -> Self {
+        let mut broker = Self::away();
+        std::fs::write(broker.config(), config).unwrap();
+        broker.go_on().await;
+        broker
+    }
+
+    fn config(&self) -> std::path::PathBuf {
+        self.folder.path().join("nats.conf")
+    }
+
+    /// Starts it with what it had.
+    pub async fn go_on(&mut self) {
+        let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
+        let mut command = Command::new(program);
+        command
+            .args(["-a", "127.0.0.1", "-p", &self.port.to_string()])
+            .arg("-js")
+            .arg("-sd")
+            .arg(self.folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if Path::new(&self.config()).exists() {
+            command.arg("-c").arg(self.config());
+        }
+        let process = command.spawn();
+        self.process = Some(process.expect("nats-server starts: `make setup` installs it"));
+        let began = Instant::now();
+        while tokio::net::TcpStream::connect(("127.0.0.1", self.port))
+            .await
+            .is_err()
+        {
+            assert!(began.elapsed() < UP_WITHIN, "NATS does not answer");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub async fn nats(&self) -> Nats {
+        Nats::connect(&self.url()).await.unwrap()
+    }
+
+    pub async fn jetstream(&self) -> jetstream::Context {
+        jetstream::new(async_nats::connect(self.url()).await.unwrap())
+    }
+
+    pub async fn stream(&self) -> Stream {
+        self.jetstream().await.get_stream(STREAM).await.unwrap()
+    }
+
+    /// All that is in the stream, in its order.
+    pub async fn messages(&self) -> Vec<Message> {
+        let mut stream = self.stream().await;
+        let all = stream.info().await.unwrap().state.messages;
+        let consumer: Consumer<pull::OrderedConfig> = stream
+            .create_consumer(pull::OrderedConfig::default())
+            .await
+            .unwrap();
+        let read = consumer.messages().await.unwrap();
+        read.take(usize::try_from(all).unwrap())
+            .map(|message| {
+                let message = message.unwrap();
+                let headers = message.headers.as_ref().unwrap();
+                Message {
+                    subject: message.subject.to_string(),
+                    message_id: headers.get("Nats-Msg-Id").unwrap().to_string(),
+                    event: serde_json::from_slice(&message.payload).unwrap(),
+                }
+            })
+            .collect()
+            .await
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Asserts that each aggregate's versions come as 1, 2, 3 …, none twice. Returns the ids of all.
+pub fn in_order(messages: &[Message]) -> BTreeSet<String> {
+    let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+    for message in messages {
+        let event = &message.event;
+        let aggregate = event["aggregateId"].as_str().unwrap();
+        let version = event["version"].as_i64().unwrap();
+        let before = last.insert(aggregate, version).unwrap_or(0);
+        assert_eq!(version, before + 1, "{aggregate}: {event}");
+    }
+    messages
+        .iter()
+        .map(|message| message.message_id.clone())
+        .collect()
+}
