@@ -35,7 +35,7 @@ const DUPLICATES: Duration = Duration::from_mins(10);
 #[derive(Clone)]
 pub struct Nats {
     client: Client,
-    stream: Context,
+    jetstream: Context,
 }
 
 /// Why an event is not known to be in the stream.
@@ -109,9 +109,9 @@ impl Nats {
             Some(Credentials { user, .. }) => options.token(user),
         };
         let client = options.connect(servers).await?;
-        let stream = ContextBuilder::new().timeout(PATIENCE);
+        let jetstream = ContextBuilder::new().timeout(PATIENCE);
         Ok(Self {
-            stream: stream.build(client.clone()),
+            jetstream: jetstream.build(client.clone()),
             client,
         })
     }
@@ -119,6 +119,11 @@ impl Nats {
     /// Whether it is connected now.
     pub fn is_there(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// What it is asked through, for readers.
+    pub fn jetstream(&self) -> &Context {
+        &self.jetstream
     }
 
     /// Makes the stream if there is none; one that is there stays as it is. This one keeps
@@ -133,18 +138,21 @@ impl Nats {
             duplicate_window: DUPLICATES,
             ..Config::default()
         };
-        self.stream.get_or_create_stream(config).await.map(|_| ())
+        let made = self.jetstream.get_or_create_stream(config).await;
+        made.map(|_| ())
     }
 
-    /// Sends one event. It is in the stream, on disk, once this returns.
+    /// Sends one event. The stream has it once this returns.
     pub(super) async fn send(&self, event: &Waiting) -> Result<(), Unsent> {
         let subject = format!("{SUBJECT}.{}.{}", event.aggregate, event.aggregate_id);
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, event.id.as_str());
         let sent = async {
             let message = event.message().into();
-            let sent = self.stream.publish_with_headers(subject, headers, message);
-            sent.await?.await
+            self.jetstream
+                .publish_with_headers(subject, headers, message)
+                .await?
+                .await
         };
         match sent.await {
             Ok(_) => Ok(()),
