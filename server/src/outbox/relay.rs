@@ -332,12 +332,12 @@ fn in_order(rows: Vec<Waiting>) -> (Vec<Vec<Waiting>>, Vec<String>) {
     (all, behind)
 }
 
-/// How many events wait to be sent, and since when the first does, in microseconds.
+/// How many events wait to be sent, a million at most, and since when the first does, in
+/// microseconds.
 pub async fn waiting(db: &Db) -> Result<(i64, Option<i64>), sqlx::Error> {
-    let rows = query("SELECT COUNT(*) AS n FROM outbox WHERE published_at IS NULL")
-        .fetch_one(db.reads())
-        .await?
-        .try_get("n")?;
+    let count = "SELECT COUNT(*) AS n FROM \
+         (SELECT 1 AS one FROM outbox WHERE published_at IS NULL LIMIT 1000000) w";
+    let rows = query(count).fetch_one(db.reads()).await?.try_get("n")?;
     let first =
         query("SELECT occurred_at FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1")
             .fetch_optional(db.reads())
