@@ -9,7 +9,7 @@ use crate::{
     },
     context,
     error::AppError,
-    events::{EventPage, HomePage},
+    events::{EditEventPage, EventPage, HomePage},
     help::HelpPage,
     orders::{OrderPage, OrdersPage},
     passes::PrintPage,
@@ -77,6 +77,7 @@ pub fn App() -> impl IntoView {
                 <Routes fallback=|| problem(&AppError::NotFound)>
                     <Route path=path!("/") view=HomePage ssr=SsrMode::Async/>
                     <Route path=path!("/events/:id") view=EventPage ssr=SsrMode::Async/>
+                    <Route path=path!("/events/:id/edit") view=EditEventPage ssr=SsrMode::Async/>
                     <Route path=path!("/sell") view=SellPage ssr=SsrMode::Async/>
                     <Route path=path!("/selling") view=SellingPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders") view=OrdersPage ssr=SsrMode::Async/>

@@ -15,6 +15,7 @@ use http::{
 };
 use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
+use miniz_oxide::{deflate::compress_to_vec, inflate::decompress_to_vec_with_limit};
 use serde::{Deserialize, Serialize};
 use std::{fmt::Write, sync::Arc};
 
@@ -172,8 +173,12 @@ pub struct Flash {
 }
 
 const FLASH_COOKIE: &str = "flash";
-/// Browsers keep about 4096 bytes a cookie; what is longer is carried without the typed values.
+/// Browsers keep about 4096 bytes a cookie. A long text fits because it is deflated; where that is
+/// not enough, the longest is left out, and said to be.
 const FLASH_BYTES_MAX: usize = 3800;
+const DEFLATE_LEVEL: u8 = 6;
+/// What a cookie that comes back may be inflated to.
+const FLASH_INFLATED_MAX: usize = 256 * 1024;
 
 /// Tells the next page that something was done.
 pub fn notice(message: impl Into<String>) {
@@ -258,9 +263,7 @@ pub fn take_flash() -> Option<Flash> {
     if !posted_by_form() {
         return None;
     }
-    let flash = cookie(FLASH_COOKIE)
-        .and_then(|value| URL_SAFE_NO_PAD.decode(value).ok())
-        .and_then(|json| serde_json::from_slice(&json).ok())?;
+    let flash = cookie(FLASH_COOKIE).and_then(|value| read_flash(&value))?;
     append_cookie(&format!(
         "{FLASH_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
     ));
@@ -281,21 +284,33 @@ fn cookie(name: &str) -> Option<String> {
 }
 
 fn set_flash(flash: &Flash) {
-    let encode = |flash: &Flash| {
-        serde_json::to_vec(flash)
-            .map(|json| URL_SAFE_NO_PAD.encode(json))
-            .unwrap_or_default()
-    };
-    let mut value = encode(flash);
-    if value.len() > FLASH_BYTES_MAX {
-        value = encode(&Flash {
-            values: Vec::new(),
-            ..flash.clone()
-        });
-    }
+    let value = write_flash(flash.clone());
     append_cookie(&format!(
         "{FLASH_COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
     ));
+}
+
+fn write_flash(mut flash: Flash) -> String {
+    loop {
+        let json = serde_json::to_vec(&flash).unwrap_or_default();
+        let value = URL_SAFE_NO_PAD.encode(compress_to_vec(&json, DEFLATE_LEVEL));
+        let longest = flash.values.iter_mut().max_by_key(|(_, text)| text.len());
+        match longest {
+            Some((field, text)) if value.len() > FLASH_BYTES_MAX && !text.is_empty() => {
+                let message = "This text was too long to be kept here. Enter it once more.";
+                let error = FieldError::new(field.as_str(), message);
+                text.clear();
+                flash.fields.push(error);
+            }
+            _ => return value,
+        }
+    }
+}
+
+fn read_flash(value: &str) -> Option<Flash> {
+    let deflated = URL_SAFE_NO_PAD.decode(value).ok()?;
+    let json = decompress_to_vec_with_limit(&deflated, FLASH_INFLATED_MAX).ok()?;
+    serde_json::from_slice(&json).ok()
 }
 
 fn append_cookie(cookie: &str) {
@@ -310,7 +325,40 @@ fn append_cookie(cookie: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::local_path;
+    use super::{FLASH_BYTES_MAX, Flash, local_path, read_flash, write_flash};
+
+    fn typed(description: String) -> Flash {
+        Flash {
+            form: "event".to_owned(),
+            values: vec![
+                ("title".to_owned(), "Late Show".to_owned()),
+                ("description".to_owned(), description),
+            ],
+            ..Flash::default()
+        }
+    }
+
+    #[test]
+    fn a_long_text_comes_back_and_one_that_is_too_long_is_said_to_be_lost() {
+        let words = [
+            "evening", "curtain", "violin", "laughter", "river", "lamp", "door",
+        ];
+        let long = (0..700)
+            .map(|i| words[i * i % 7])
+            .collect::<Vec<_>>()
+            .join(" ");
+        let flash = typed(long[..4900].to_owned());
+        assert_eq!(read_flash(&write_flash(flash.clone())), Some(flash));
+
+        let noise = (0..5000u32).map(|i| char::from_u32(0x4e00 + i * 7919 % 20000));
+        let cookie = write_flash(typed(noise.flatten().collect()));
+        assert!(cookie.len() <= FLASH_BYTES_MAX);
+        let kept = read_flash(&cookie).unwrap();
+        assert_eq!(kept.values[0].1, "Late Show");
+        assert_eq!(kept.values[1].1, "");
+        assert_eq!(kept.fields[0].field, "description");
+        assert_eq!(read_flash("nonsense"), None);
+    }
 
     #[test]
     fn only_paths_of_this_site_are_followed() {

@@ -4,6 +4,7 @@
 
 use crate::{
     clock::SharedClock,
+    events::pictures,
     limits::{Key, Limits},
     request, rest,
     session::{self, Sessions, viewer},
@@ -28,13 +29,18 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::sync::Semaphore;
 use tower_sessions::Session;
 use uuid::Uuid;
 
-/// The largest body that is read.
+/// The largest body that is read, but for pictures.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How many pictures are taken in at once, each with up to 8 MiB in memory.
+pub const PICTURES_AT_ONCE: usize = 8;
 /// How long an answer may take: longer than Stripe may (10 s), shorter than patience.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// The same where a picture is sent, from a phone on a slow line.
+const PICTURE_WITHIN: Duration = Duration::from_secs(120);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the guard goes by.
@@ -56,6 +62,8 @@ pub struct Guard {
     pub sessions: Arc<dyn Sessions>,
     /// Whose word on where a request comes from is taken.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Places for pictures that come in.
+    pub pictures: Arc<Semaphore>,
     /// Set once the process has been asked to stop.
     pub draining: Arc<AtomicBool>,
 }
@@ -143,15 +151,24 @@ async fn answer(
     if !method.is_safe() && is_from_elsewhere(request.headers(), &guard.public_url) {
         return refuse(uri, &AppError::Forbidden);
     }
+    let picture = (!method.is_safe())
+        .then(|| pictures::body_bytes_max(uri.path()))
+        .flatten();
+    let place = picture.map(|_| guard.pictures.try_acquire());
+    if let Some(Err(_)) = place {
+        return refuse(uri, &AppError::Unavailable);
+    }
+    let bytes_max = picture.unwrap_or(BODY_BYTES_MAX);
+    let within = picture.map_or(ANSWER_WITHIN, |_| PICTURE_WITHIN);
     let declared = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > BODY_BYTES_MAX) {
+    if declared.is_some_and(|length| length > bytes_max) {
         return refuse(uri, &AppError::TooLarge);
     }
-    let request = request.map(|body| Body::new(Limited::new(body, BODY_BYTES_MAX)));
-    match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+    let request = request.map(|body| Body::new(Limited::new(body, bytes_max)));
+    match tokio::time::timeout(within, next.run(request)).await {
         // The session layer says no more than this where a session cannot be written.
         Ok(response) if is_bare_failure(&response) => {
             let incident = request::id();

@@ -4,8 +4,9 @@
 use crate::{
     clock::SharedClock,
     config,
+    events::pictures,
     files::Files,
-    guard::{self, CspNonce, Guard},
+    guard::{self, CspNonce, Guard, PICTURES_AT_ONCE},
     health::{self, Health},
     rest::{self, Api, idempotency},
     robots::{self, Robots},
@@ -17,13 +18,14 @@ use app::{
     app::{App, shell},
     context::{PageClock, Site, percent_encode},
     error::{AppError, AppResult},
+    events::api::PutPicture,
     ids::OrderId,
 };
 use axum::{
     Router,
     body::Body,
     extract::{FromRef, Path, Request, State},
-    http::{HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Redirect, Response},
     routing::{any, get},
@@ -31,10 +33,15 @@ use axum::{
 use ipnet::IpNet;
 use jiff::Timestamp;
 use leptos::{
-    config::LeptosOptions, context::provide_context, nonce::Nonce, prelude::use_context, server_fn,
+    config::LeptosOptions,
+    context::provide_context,
+    nonce::Nonce,
+    prelude::use_context,
+    server_fn::{self, ServerFn},
 };
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -91,6 +98,7 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         limits: shop.limits.clone(),
         sessions: Arc::new(shop.sessions.clone()),
         trusted_proxies: web.trusted_proxies,
+        pictures: Arc::new(Semaphore::new(PICTURES_AT_ONCE)),
         draining: web.health.draining.clone(),
     };
     let sessions = session::layer(shop.sessions.clone(), secure);
@@ -118,7 +126,8 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         .layer(sessions);
     let mut all = people
         .merge(health::routes(web.health))
-        .merge(robots::routes(robots));
+        .merge(robots::routes(robots))
+        .merge(pictures::routes(shop.db.clone()));
     if let Some(double) = web.double {
         all = all.nest("/stripe-double", double);
     }
@@ -190,6 +199,7 @@ fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.accounts));
     provide_context(Arc::clone(&pages.api.account_care));
     provide_context(Arc::clone(&pages.api.events));
+    provide_context(Arc::clone(&pages.api.pictures));
     provide_context(Arc::clone(&pages.api.tickets));
     provide_context(Arc::clone(&pages.api.orders));
     provide_context(Arc::clone(&pages.api.payments));
@@ -210,9 +220,20 @@ async fn server_function(State(pages): State<Pages>, request: Request) -> Respon
     if server_fn::axum::get_server_fn_service(path, method).is_none() {
         return file_or_nothing(State(pages), request).await;
     }
+    // What reads a form with a file in it takes for granted that its parts are set apart.
+    if path == <PutPicture as ServerFn>::PATH && !has_parts(request.headers()) {
+        let error = AppError::invalid("", "Send a form, as multipart/form-data.");
+        return guard::refuse(request.uri(), &error);
+    }
     leptos_axum::handle_server_fns_with_context(move || provide(&pages), request)
         .await
         .into_response()
+}
+
+fn has_parts(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| multer::parse_boundary(kind).is_ok())
 }
 
 /// An order's tickets on paper.

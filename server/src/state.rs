@@ -172,6 +172,7 @@ impl Shop {
             accounts: Arc::new(self.accounts.clone()),
             account_care: Arc::new(self.accounts.clone()),
             events: Arc::new(self.events.clone()),
+            pictures: Arc::new(self.events.clone()),
             tickets: Arc::new(self.tickets.clone()),
             orders: Arc::new(self.orders.clone()),
             payments: Arc::new(self.payments.clone()),

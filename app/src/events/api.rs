@@ -6,7 +6,27 @@
 )]
 
 use crate::error::AppError;
-use leptos::server;
+#[cfg(feature = "ssr")]
+use crate::{
+    error::{AppResult, FieldError},
+    events::Category,
+};
+use leptos::{
+    server,
+    server_fn::codec::{MultipartData, MultipartFormData},
+};
+
+#[cfg(feature = "ssr")]
+const NAMES: &[(&str, &str)] = &[("startsAt", "date"), ("timeZone", "time_zone")];
+
+#[cfg(feature = "ssr")]
+fn category_in(text: &str) -> Result<Category, FieldError> {
+    if text.is_empty() {
+        return Ok(Category::Other);
+    }
+    let unknown = |_| FieldError::new("category", "Choose one of the categories.");
+    text.parse().map_err(unknown)
+}
 
 /// Creates an event from the words of a form, and goes on to listing tickets for it.
 #[server(prefix = "/fn", endpoint = "events/create")]
@@ -24,8 +44,7 @@ pub async fn create(
 ) -> Result<(), AppError> {
     use crate::{
         context,
-        error::FieldError,
-        events::{Category, CreateEvent, Events, starts_at},
+        events::{CreateEvent, Events, starts_at},
     };
     let values = [
         ("title", title.as_str()),
@@ -48,12 +67,7 @@ pub async fn create(
     let money = currency
         .parse()
         .map_err(|_| FieldError::new("currency", "Choose one of the currencies."));
-    let kind = match category.as_str() {
-        "" => Ok(Category::Other),
-        code => code
-            .parse()
-            .map_err(|_| FieldError::new("category", "Choose one of the categories.")),
-    };
+    let kind = category_in(&category);
     let (when, money, kind) = match (when, money, kind) {
         (Ok(when), Ok(money), Ok(kind)) => (when, money, kind),
         (when, money, kind) => {
@@ -82,9 +96,173 @@ pub async fn create(
             context::redirect(&format!("/sell?event={}", event.id));
             Ok(())
         }
-        Err(error) => {
-            let names = [("startsAt", "date"), ("timeZone", "time_zone")];
-            context::refuse("event", context::at_fields(error, &names), &values)
+        Err(error) => context::refuse("event", context::at_fields(error, NAMES), &values),
+    }
+}
+
+/// Changes an event to the words of a form, and goes on to its page. `marks` are those of the form
+/// as it was shown, at this `version` of the event.
+#[server(prefix = "/fn", endpoint = "events/update")]
+pub async fn update(
+    #[server(default)] event: String,
+    #[server(default)] version: String,
+    #[server(default)] marks: String,
+    #[server(default)] title: String,
+    #[server(default)] venue: String,
+    #[server(default)] city: String,
+    #[server(default)] country: String,
+    #[server(default)] date: String,
+    #[server(default)] time: String,
+    #[server(default)] time_zone: String,
+    #[server(default)] description: String,
+    #[server(default)] category: String,
+) -> Result<(), AppError> {
+    use crate::{
+        context,
+        events::{Events, UpdateEvent, is_unchanged, starts_at},
+    };
+    let values = [
+        ("version", version.as_str()),
+        ("marks", &marks),
+        ("title", &title),
+        ("venue", &venue),
+        ("city", &city),
+        ("country", &country),
+        ("date", &date),
+        ("time", &time),
+        ("time_zone", &time_zone),
+        ("description", &description),
+        ("category", &category),
+    ];
+    let events = context::port::<dyn Events>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse("event", error, &values),
+    };
+    // The fields know no seconds: a start that nobody has touched stays as it is.
+    let moves = [("date", &date), ("time", &time), ("time_zone", &time_zone)]
+        .iter()
+        .any(|(name, text)| !is_unchanged(&marks, name, text));
+    let when = moves
+        .then(|| starts_at(&date, &time, &time_zone))
+        .transpose();
+    let (when, kind) = match (when, category_in(&category)) {
+        (Ok(when), Ok(kind)) => (when, kind),
+        (when, kind) => {
+            let wrong = [when.err(), kind.err()].into_iter().flatten().collect();
+            return context::refuse("event", AppError::Invalid(wrong), &values);
+        }
+    };
+    let request = UpdateEvent {
+        title: Some(title.clone()),
+        venue: Some(venue.clone()),
+        city: Some(city.clone()),
+        country: Some(country.clone()),
+        starts_at: when,
+        time_zone: Some(time_zone.clone()),
+        currency: None,
+        description: Some(description.clone()),
+        category: Some(kind),
+        // No event has this version: who does not say which one they read has read none.
+        version: version.parse().unwrap_or(0),
+    };
+    let Ok(id) = event.parse() else {
+        return context::refuse("event", AppError::NotFound, &values);
+    };
+    match events.update(&viewer, id, request).await {
+        Ok(event) => {
+            context::notice("Your changes are saved, and visitors see them.");
+            context::redirect(&format!("/events/{}", event.id));
+            Ok(())
+        }
+        Err(error) => context::refuse("event", context::at_fields(error, NAMES), &values),
+    }
+}
+
+/// Puts the picture of a form in the place of an event's, and goes back to the form.
+#[server(prefix = "/fn", endpoint = "events/put_picture", input = MultipartFormData)]
+pub async fn put_picture(form: MultipartData) -> Result<(), AppError> {
+    use crate::{context, events::Pictures};
+    let pictures = context::port::<dyn Pictures>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse(PICTURE_FORM, error, &[]),
+    };
+    let sent = match read_picture(form).await {
+        Ok(sent) => sent,
+        Err(error) => return context::refuse(PICTURE_FORM, error, &[]),
+    };
+    let (event, bytes) = sent;
+    let done = match event.parse() {
+        Ok(id) => pictures.put(&viewer, id, bytes, None).await,
+        Err(_) => Err(AppError::NotFound),
+    };
+    match done {
+        Ok(event) => {
+            context::notice("The picture is in place, and visitors see it.");
+            context::redirect(&format!("/events/{}/edit", event.id));
+            Ok(())
+        }
+        Err(error) => context::refuse(PICTURE_FORM, error, &[]),
+    }
+}
+
+/// Takes an event's picture away, and goes back to the form.
+#[server(prefix = "/fn", endpoint = "events/remove_picture")]
+pub async fn remove_picture(#[server(default)] event: String) -> Result<(), AppError> {
+    use crate::{context, events::Pictures};
+    let pictures = context::port::<dyn Pictures>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse(PICTURE_FORM, error, &[]),
+    };
+    let done = match event.parse() {
+        Ok(id) => pictures.remove(&viewer, id, None).await,
+        Err(_) => Err(AppError::NotFound),
+    };
+    match done {
+        Ok(event) => {
+            context::notice("The picture is gone.");
+            context::redirect(&format!("/events/{}/edit", event.id));
+            Ok(())
+        }
+        Err(error) => context::refuse(PICTURE_FORM, error, &[]),
+    }
+}
+
+/// The form of an event's picture.
+#[cfg(feature = "ssr")]
+pub(super) const PICTURE_FORM: &str = "event-picture";
+
+/// Which event, and the bytes of the file. All of the form is read, so that whoever sent it hears
+/// what is wrong with it, but no more is kept than a picture may have.
+#[cfg(feature = "ssr")]
+async fn read_picture(form: MultipartData) -> AppResult<(String, Vec<u8>)> {
+    use crate::events::PICTURE_BYTES_MAX;
+    let broken = || AppError::invalid("picture", "The file did not arrive whole. Send it again.");
+    let mut form = form.into_inner().ok_or_else(broken)?;
+    let (mut event, mut picture, mut too_large) = (Vec::new(), Vec::new(), false);
+    while let Some(mut part) = form.next_field().await.map_err(|_| broken())? {
+        let (into, most) = match part.name() {
+            Some("event") => (&mut event, 64),
+            Some("picture") => (&mut picture, PICTURE_BYTES_MAX),
+            _ => continue,
+        };
+        while let Some(chunk) = part.chunk().await.map_err(|_| broken())? {
+            if into.len() + chunk.len() <= most {
+                into.extend_from_slice(&chunk);
+            } else {
+                too_large = true;
+            }
         }
     }
+    if too_large {
+        let most = PICTURE_BYTES_MAX / 1024 / 1024;
+        let message = format!("This file is too large. Use one of at most {most} MB.");
+        return Err(AppError::invalid("picture", message));
+    }
+    if picture.is_empty() {
+        return Err(AppError::invalid("picture", "Choose a picture first."));
+    }
+    Ok((String::from_utf8(event).unwrap_or_default(), picture))
 }

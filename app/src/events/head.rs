@@ -22,7 +22,17 @@ pub fn head(event: &Event, offers: &Offers, site: &str) -> impl IntoView + use<>
     let address = format!("{site}/events/{}", event.id);
     let title = event.title.clone();
     let text = preview(event);
-    let image = format!("{site}/share.png");
+    let image = match &event.picture {
+        Some(picture) => format!("{site}{picture}"),
+        None => format!("{site}/share.png"),
+    };
+    let sizes = event.picture.as_ref().map(|picture| {
+        let (width, height) = (picture.width().to_string(), picture.height().to_string());
+        view! {
+            <Meta property="og:image:width" content=width/>
+            <Meta property="og:image:height" content=height/>
+        }
+    });
     let data = for_script(&structured(event, offers, &address, &image));
     view! {
         <Title text=title.clone()/>
@@ -33,6 +43,7 @@ pub fn head(event: &Event, offers: &Offers, site: &str) -> impl IntoView + use<>
         <Meta property="og:description" content=text/>
         <Meta property="og:url" content=address/>
         <Meta property="og:image" content=image/>
+        {sizes}
         <Meta name="twitter:card" content="summary_large_image"/>
         <Script type_="application/ld+json">{data}</Script>
     }

@@ -1,15 +1,15 @@
 //! `/`: what is on soon, and finding among it. All filters stand in the address.
 
 use super::{
-    COUNTED_MAX, Category, City, Event, EventList, Events, SearchField, When, asked::Asked,
-    day_and_month, when,
+    COUNTED_MAX, Category, City, Event, EventList, Events, SearchField, Spot, When, asked::Asked,
+    cover, day_and_month, when,
 };
 use crate::{
     context,
     error::{AppError, AppResult},
     money::Money,
     orders::in_minutes,
-    ui::{Icon, flash_message, hidden, icon, page, poster},
+    ui::{Icon, flash_message, hidden, icon, page},
 };
 use jiff::civil::Date;
 use leptos::prelude::*;
@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Cities that are offered, besides the one that is chosen.
 const CITIES_SHOWN: usize = 10;
+/// Cards that are in sight when the page opens, on most windows.
+const CARDS_FIRST: usize = 4;
 
 /// What is on.
 #[component]
@@ -154,7 +156,7 @@ fn results(
                 <p class="quiet" id="how-many">{how_many(count)}</p>
             </div>
             <ul class="cards">
-                {list.events.into_iter().map(|event| card(&event)).collect_view()}
+                {list.events.iter().enumerate().map(|(place, event)| card(place, event)).collect_view()}
             </ul>
             {nothing.then(|| nothing_found(&first, instead))}
             {turns}
@@ -330,13 +332,18 @@ fn from_price(event: &Event) -> AnyView {
     }
 }
 
-fn card(event: &Event) -> impl IntoView + use<> {
+fn card(place: usize, event: &Event) -> impl IntoView + use<> {
+    let spot = if place < CARDS_FIRST {
+        Spot::Card
+    } else {
+        Spot::LaterCard
+    };
     let (day, month) = day_and_month(event.starts_at, &event.time_zone);
     view! {
         <li class="card">
             <a class="card-link" href=format!("/events/{}", event.id)>
                 <div class="card-art">
-                    {poster(&event.title)}
+                    {cover(event, spot)}
                     <span class="date-badge" aria-hidden="true">
                         <b>{day}</b>
                         {month}

@@ -4,6 +4,7 @@
 //! viewer.
 
 pub mod api;
+mod picture;
 mod search;
 mod types;
 
@@ -11,6 +12,12 @@ mod types;
 mod asked;
 #[cfg(feature = "ssr")]
 mod countries;
+#[cfg(feature = "ssr")]
+mod cover;
+#[cfg(feature = "ssr")]
+mod edit;
+#[cfg(feature = "ssr")]
+mod fields;
 #[cfg(feature = "ssr")]
 mod head;
 #[cfg(feature = "ssr")]
@@ -27,14 +34,23 @@ mod when;
 #[cfg(feature = "ssr")]
 pub use countries::COUNTRIES;
 #[cfg(feature = "ssr")]
+pub use cover::{Spot, cover};
+#[cfg(feature = "ssr")]
+pub use edit::EditEventPage;
+#[cfg(feature = "ssr")]
+use fields::is_unchanged;
+#[cfg(feature = "ssr")]
+pub use fields::{Facts, event_fields};
+#[cfg(feature = "ssr")]
 pub use home::HomePage;
 #[cfg(feature = "ssr")]
 pub use pages::{EventPage, find};
+pub use picture::{PICTURE_BYTES_MAX, PICTURE_WIDTHS, Picture};
 #[cfg(feature = "ssr")]
-pub use port::{COUNTED_MAX, Events};
+pub use port::{COUNTED_MAX, Events, Pictures};
 pub use search::SearchField;
 #[cfg(feature = "ssr")]
 pub use strip::event_strip;
 pub use types::*;
 #[cfg(feature = "ssr")]
-pub use when::{day_and_month, starts_at, when, when_in_full};
+pub use when::{date_and_time, day_and_month, starts_at, when, when_in_full};

@@ -1,12 +1,12 @@
 //! `/events/:id`.
 
-use super::{Event, Events, head::head, when_in_full};
+use super::{Event, Events, Spot, cover, head::head, when_in_full};
 use crate::{
     context,
     error::{AppError, AppResult},
     ids::EventId,
     tickets::{Narrow, Tickets, for_sale},
-    ui::{Icon, ShareButton, flash_message, icon, page, poster},
+    ui::{Icon, ShareButton, flash_message, icon, page},
 };
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
@@ -41,13 +41,18 @@ pub fn EventPage() -> impl IntoView {
         } else {
             for_sale(&event, offers, &narrow, viewer.as_ref(), flash.as_ref())?
         };
+        let own = match &viewer {
+            Some(viewer) if !over => events.is_creator(viewer, event.id).await?,
+            _ => false,
+        };
+        let edit = own.then(|| edit_link(event.id));
         let address = format!("{}/events/{}", site.public_url, event.id);
         Ok(view! {
             {head}
             {flash_message(flash.as_ref())}
             <article class="event">
                 <header class="event-head">
-                    <div class="event-art">{poster(&event.title)}</div>
+                    <div class="event-art">{cover(&event, Spot::Head)}</div>
                     <div class="event-facts">
                         <h1 class="display">{event.title.clone()}</h1>
                         <p class="fact">
@@ -57,6 +62,7 @@ pub fn EventPage() -> impl IntoView {
                             {icon(Icon::Place)} {event.venue.clone()} ", " {event.city.clone()}
                         </p>
                         <ShareButton title=event.title.clone() address=address/>
+                        {edit}
                         <div class="prose">{paragraphs(&event.description)}</div>
                     </div>
                 </header>
@@ -65,6 +71,17 @@ pub fn EventPage() -> impl IntoView {
         }
         .into_any())
     })
+}
+
+/// For whoever created the event.
+pub fn edit_link(id: EventId) -> impl IntoView {
+    view! {
+        <p>
+            <a class="button button-quiet button-small" href=format!("/events/{id}/edit")>
+                "Edit this event"
+            </a>
+        </p>
+    }
 }
 
 /// The event that a path or a query names.

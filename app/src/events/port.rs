@@ -23,6 +23,9 @@ pub trait Events: Send + Sync {
     /// One event, past or upcoming. Errors: `NotFound`.
     async fn get(&self, id: EventId) -> AppResult<Event>;
 
+    /// Whether the viewer created it. False: somebody else did, or there is no such event.
+    async fn is_creator(&self, viewer: &Viewer, id: EventId) -> AppResult<bool>;
+
     /// Events that the viewer created and that are still to come, soonest first.
     async fn created_by(&self, viewer: &Viewer) -> AppResult<Vec<Event>>;
 
@@ -32,4 +35,25 @@ pub trait Events: Send + Sync {
     /// Changes an event. Errors: `NotFound`, `Forbidden` (not its creator), `Invalid`,
     /// `VersionConflict`.
     async fn update(&self, viewer: &Viewer, id: EventId, request: UpdateEvent) -> AppResult<Event>;
+}
+
+/// Pictures of events. Only its creator gives an event one: to others there is no such event.
+#[async_trait]
+pub trait Pictures: Send + Sync {
+    /// Makes a picture of these bytes of whatever kind, and puts it in the place of the one before.
+    /// `expected` is the version that the event must have, if that matters. Errors: `NotFound`,
+    /// `EventOver`, `Invalid` at `picture`, `PreconditionFailed`; `VersionConflict` if the event
+    /// is changed meanwhile.
+    async fn put(
+        &self,
+        viewer: &Viewer,
+        id: EventId,
+        bytes: Vec<u8>,
+        expected: Option<i64>,
+    ) -> AppResult<Event>;
+
+    /// Takes the picture away, of a past event as well; without one, changes nothing. Errors:
+    /// `NotFound`, `PreconditionFailed`, `VersionConflict`.
+    async fn remove(&self, viewer: &Viewer, id: EventId, expected: Option<i64>)
+    -> AppResult<Event>;
 }

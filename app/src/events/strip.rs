@@ -1,7 +1,6 @@
 //! An event in one line with its poster, at the top of a form that is about it.
 
-use super::{Event, when};
-use crate::ui::poster;
+use super::{Event, Spot, cover, when};
 use leptos::prelude::*;
 
 /// Poster, title, time and place; `what` names the ticket that it is about.
@@ -9,7 +8,7 @@ pub fn event_strip(event: &Event, what: Option<&str>) -> impl IntoView + use<> {
     let what = what.map(|what| view! { <span>{what.to_owned()}</span> <br/> });
     view! {
         <div class="panel event-strip">
-            <div class="strip-art">{poster(&event.title)}</div>
+            <div class="strip-art">{cover(event, Spot::Strip)}</div>
             <p>
                 <strong><a href=format!("/events/{}", event.id)>{event.title.clone()}</a></strong>
                 <br/>

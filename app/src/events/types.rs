@@ -1,5 +1,6 @@
 //! Events, as the browser sees them.
 
+use super::Picture;
 use crate::{ids::EventId, money::Currency};
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
@@ -165,6 +166,10 @@ pub struct Event {
     pub tickets_available: i64,
     /// The cheapest of them, in minor units.
     pub price_from_minor: Option<i64>,
+    /// The address of the widest form of its picture; null if it has none.
+    #[serde(rename = "pictureUrl")]
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>))]
+    pub picture: Option<Picture>,
     /// Counts changes, from 1.
     pub version: i64,
 }

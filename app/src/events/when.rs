@@ -34,6 +34,15 @@ pub fn day_and_month(starts_at: Timestamp, time_zone: &str) -> (String, String) 
     )
 }
 
+/// As the fields of a form have them: `2031-05-01` and `20:30`.
+pub fn date_and_time(starts_at: Timestamp, time_zone: &str) -> (String, String) {
+    let local = local(starts_at, time_zone);
+    (
+        local.strftime("%Y-%m-%d").to_string(),
+        local.strftime("%H:%M").to_string(),
+    )
+}
+
 fn clock_time(local: &Zoned) -> String {
     local.strftime("%-I:%M %p").to_string().to_lowercase()
 }
@@ -79,6 +88,14 @@ mod tests {
             day_and_month(starts_at, "Nowhere/AtAll"),
             ("1".to_owned(), "May".to_owned())
         );
+    }
+
+    #[test]
+    fn a_form_says_what_it_would_mean() {
+        let moment = "2031-05-01T19:30:00Z".parse().unwrap();
+        let (date, time) = date_and_time(moment, "Europe/London");
+        assert_eq!((date.as_str(), time.as_str()), ("2031-05-01", "20:30"));
+        assert_eq!(starts_at(&date, &time, "Europe/London"), Ok(moment));
     }
 
     #[test]

@@ -10,14 +10,12 @@ use crate::{
     accounts::Viewer,
     context,
     error::{AppError, AppResult},
-    events::{Event, Events, when, when_in_full},
+    events::{Event, Events, Spot, cover, when, when_in_full},
     ids::OrderId,
     passes::{Pass, Passes},
     payments::{Payment, PaymentStatus, Payments, to_pay},
     refunds::{Refund, Refunds},
-    ui::{
-        Form, Icon, flash_message, hidden, icon, page_for, post_to, poster, problem_at_top, steps,
-    },
+    ui::{Form, Icon, flash_message, hidden, icon, page_for, post_to, problem_at_top, steps},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -259,7 +257,7 @@ fn summary(order: &Order, event: &Event, refunds: &[Refund]) -> impl IntoView + 
         .collect_view();
     view! {
         <aside class="order-summary panel" aria-label="What you are buying">
-            <div class="order-art">{poster(&event.title)}</div>
+            <div class="order-art">{cover(event, Spot::Order)}</div>
             <h1 class="title">
                 <a href=format!("/events/{}", event.id)>{event.title.clone()}</a>
             </h1>

@@ -56,6 +56,13 @@ pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
         let label = format!("{words}: {}", group.title);
         view! { <p class="listing-more"><a href=href aria-label=label>{words.clone()}</a></p> }
     });
+    let edit = group.created.then(|| {
+        let (href, label) = (
+            format!("/events/{}/edit", group.event_id),
+            format!("Edit the event {}", group.title),
+        );
+        view! { " · " <a href=href aria-label=label>"Edit the event"</a> }
+    });
     let bulk = bulk_forms(&group, &card.unsold, flash);
     view! {
         <article class="panel group" aria-labelledby=id.clone()>
@@ -63,7 +70,7 @@ pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
                 <a href=format!("/events/{}", group.event_id)>{group.title.clone()}</a>
             </h3>
             <p class="quiet">
-                {when(group.starts_at, &group.time_zone)} " · " {group.place.clone()}
+                {when(group.starts_at, &group.time_zone)} " · " {group.place.clone()} {edit}
             </p>
             <dl class="figures">
                 {figure("On sale", group.counts.available.to_string())}

@@ -56,6 +56,8 @@ pub struct SaleGroup {
     pub starts_at: Timestamp,
     /// IANA time zone of the venue.
     pub time_zone: String,
+    /// Whether the seller created the event, and so may change it.
+    pub created: bool,
     /// How they stand.
     pub counts: Counts,
     /// What the sold ones cost together, in minor units; those that were refunded left out.

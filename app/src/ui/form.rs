@@ -100,6 +100,21 @@ pub fn post_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl 
     }
 }
 
+/// The same for a form with a file in it.
+pub fn post_file_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl IntoView {
+    view! {
+        <form
+            action=F::url()
+            method="post"
+            enctype="multipart/form-data"
+            class=given(class)
+            novalidate=true
+        >
+            {fields}
+        </form>
+    }
+}
+
 /// One line of text.
 #[derive(Debug, Clone, Default)]
 pub struct Input {
@@ -123,6 +138,8 @@ pub struct Input {
     pub inputmode: &'static str,
     /// The id of a `<datalist>`.
     pub list: &'static str,
+    /// Which kinds of file.
+    pub accept: &'static str,
 }
 
 /// Label, hint, input, error.
@@ -136,7 +153,7 @@ pub fn field(form: &Form, input: Input) -> AnyView {
         input.kind
     };
     let is_password = kind == "password";
-    let value = (!is_password).then(|| form.value(input.name, input.value));
+    let value = (!is_password && kind != "file").then(|| form.value(input.name, input.value));
     let line = view! {
         <input
             class="input"
@@ -149,6 +166,7 @@ pub fn field(form: &Form, input: Input) -> AnyView {
             autocomplete=given(input.autocomplete)
             inputmode=given(input.inputmode)
             list=given(input.list)
+            accept=given(input.accept)
             aria-invalid=error.is_some().then_some("true")
             aria-describedby=described
         />

@@ -21,8 +21,8 @@ mod theme;
 
 #[cfg(feature = "ssr")]
 pub use form::{
-    Choice, Form, Input, area, choose, field, flash_message, hidden, post_to, problem_at_top,
-    username,
+    Choice, Form, Input, area, choose, field, flash_message, hidden, post_file_to, post_to,
+    problem_at_top, username,
 };
 #[cfg(feature = "ssr")]
 pub use gallery::GalleryPage;
@@ -36,7 +36,7 @@ pub use morph::morph;
 #[cfg(feature = "ssr")]
 pub use page::{page, page_for, problem};
 #[cfg(feature = "ssr")]
-pub use poster::poster;
+pub use poster::{hash, poster};
 pub use reveal::ShowPassword;
 pub use share::ShareButton;
 #[cfg(feature = "ssr")]

@@ -1,5 +1,5 @@
-//! A poster for every event, drawn from its title: nobody uploads pictures, and no two houses look
-//! alike. The same title gives the same poster, always.
+//! A poster for every event without a picture, drawn from its title: no two houses look alike. The
+//! same title gives the same poster, always.
 
 use leptos::prelude::*;
 
@@ -16,7 +16,7 @@ const PALETTES: &[[&str; 4]] = &[
 ];
 
 /// FNV-1a: small, and the same in every build.
-fn hash(text: &str) -> u64 {
+pub fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

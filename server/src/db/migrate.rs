@@ -73,6 +73,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261124000011 "account_care",
     20261124000012 "more_time",
     20261124000013 "selling",
+    20261128000014 "pictures" and_by_engine,
     20261128000017 "leases",
 ];
 

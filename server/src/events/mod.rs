@@ -1,9 +1,11 @@
 //! Events: what is on, where and when.
 //!
-//! Owns the table `events`, its search and its versions. What is for sale at an event is counted
+//! Owns the tables `events` and `pictures`, the search and the versions. What is for sale at an event is counted
 //! from the tickets, whose own business it is to change.
 
+mod develop;
 pub mod listing;
+pub mod pictures;
 pub mod rest;
 mod rules;
 mod service;

@@ -1,14 +1,20 @@
 //! `/api/events`.
 
 use crate::rest::{
-    Api, ApiError, Created, IfMatch, JsonBody, PathId, Problem, QueryOf, SignedIn, Versioned,
+    Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
+    Versioned, read_all,
 };
 use app::{
     error::AppError,
     events::{CreateEvent, Event, EventList, EventQuery, UpdateEvent},
     ids::EventId,
 };
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, header},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of events.
@@ -16,6 +22,7 @@ pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, update))
+        .routes(routes!(put_picture, remove_picture))
         .routes(routes!(super::stream::stream_event))
 }
 
@@ -69,4 +76,48 @@ async fn update(
     let event = api.events.update(&viewer, id, request).await?;
     let version = event.version;
     Ok(Versioned(event, version))
+}
+
+/// Gives an event a picture: JPEG, PNG or WebP, of up to 8 MiB and 40 megapixels, at least 480 by
+/// 300. It is turned upright, cut to 8 by 5 around its middle and kept without whatever else is in
+/// the file. Only the event's creator can, and while it is still to come.
+#[utoipa::path(put, path = "/api/events/{id}/picture", tag = "Events", params(("id" = String, Path)),
+    request_body(content = [u8], content_type = "image/*"),
+    responses((status = 200, body = Event), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 412, body = Problem),
+        (status = 413, body = Problem)))]
+async fn put_picture(
+    State(api): State<Api>,
+    PathId(id): PathId<EventId>,
+    SignedIn(viewer): SignedIn,
+    IfMatch(expected): IfMatch,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Versioned<Event>, ApiError> {
+    // Which of them it is, its first bytes say more surely.
+    let is_picture = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"image/"));
+    if !is_picture {
+        let message = "Send a picture, with Content-Type: image/jpeg, image/png or image/webp.";
+        return Err(AppError::invalid("", message).into());
+    }
+    let bytes = read_all(body).await?;
+    let event = api.pictures.put(&viewer, id, bytes, expected).await?;
+    let version = event.version;
+    Ok(Versioned(event, version))
+}
+
+/// Takes an event's picture away. Only its creator can.
+#[utoipa::path(delete, path = "/api/events/{id}/picture", tag = "Events", params(("id" = String, Path)),
+    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 412, body = Problem)))]
+async fn remove_picture(
+    State(api): State<Api>,
+    PathId(id): PathId<EventId>,
+    SignedIn(viewer): SignedIn,
+    IfMatch(expected): IfMatch,
+) -> Result<NoContent, ApiError> {
+    api.pictures.remove(&viewer, id, expected).await?;
+    Ok(NoContent)
 }

@@ -20,6 +20,8 @@ use app::{
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 const LIMIT_DEFAULT: i64 = 20;
@@ -29,14 +31,20 @@ const CITIES_MAX: i64 = 24;
 /// The rules of events.
 #[derive(Clone)]
 pub struct EventsService {
-    db: Db,
-    clock: SharedClock,
+    pub(super) db: Db,
+    pub(super) clock: SharedClock,
+    /// Whose turn it is to develop a picture.
+    pub(super) darkroom: Arc<Semaphore>,
 }
 
 impl EventsService {
     /// Events over `db`.
     pub fn new(db: Db, clock: SharedClock) -> Self {
-        Self { db, clock }
+        Self {
+            db,
+            clock,
+            darkroom: Arc::new(Semaphore::new(1)),
+        }
     }
 
     async fn page(&self, asked: EventQuery) -> FaultResult<EventList> {
@@ -94,6 +102,7 @@ impl EventsService {
             id: EventId(Uuid::now_v7()),
             creator,
             what,
+            picture: None,
             version: 1,
         };
         let written = row.clone();
@@ -222,6 +231,11 @@ impl Events for EventsService {
 
     async fn get(&self, id: EventId) -> AppResult<Event> {
         Ok(self.one(id).await?)
+    }
+
+    async fn is_creator(&self, viewer: &Viewer, id: EventId) -> AppResult<bool> {
+        let of = store::event_is_of(self.db.reads(), id, viewer.user.id).await;
+        Ok(of.map_err(Fault::from)?)
     }
 
     async fn created_by(&self, viewer: &Viewer) -> AppResult<Vec<Event>> {

@@ -7,7 +7,7 @@ use crate::{
     outbox::{DomainEvent, EventType},
 };
 use app::{
-    events::{City, Event},
+    events::{City, Event, Picture},
     ids::{EventId, UserId},
     money::Currency,
 };
@@ -15,7 +15,7 @@ use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::collections::HashMap;
 
 const COLUMNS: &str = "id, creator_id, title, description, venue, city, country, starts_at, \
-     time_zone, currency, category, version";
+     time_zone, currency, category, picture, version";
 
 /// What the database says of an event.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct EventRow {
     pub creator: UserId,
     /// What it is.
     pub what: Checked,
+    /// What it looks like.
+    pub picture: Option<Picture>,
     /// Counts changes, from 1.
     pub version: i64,
 }
@@ -41,6 +43,7 @@ pub struct Stock {
 
 impl EventRow {
     fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let picture: Option<String> = row.try_get("picture")?;
         Ok(Self {
             id: parse(row, "id")?,
             creator: parse(row, "creator_id")?,
@@ -55,6 +58,7 @@ impl EventRow {
                 currency: parse::<Currency>(row, "currency")?,
                 category: parse(row, "category")?,
             },
+            picture: picture.map(|_| parse(row, "picture")).transpose()?,
             version: row.try_get("version")?,
         })
     }
@@ -75,6 +79,7 @@ impl EventRow {
             currency: what.currency,
             tickets_available: stock.available,
             price_from_minor: stock.from_minor,
+            picture: self.picture.clone(),
             version: self.version,
         }
     }
@@ -94,6 +99,7 @@ impl EventRow {
             "timeZone": what.time_zone,
             "currency": what.currency,
             "category": what.category,
+            "pictureUrl": self.picture,
             "version": self.version,
         });
         DomainEvent::new(kind, self.id, self.version, &data)
@@ -111,6 +117,20 @@ pub async fn event_find<'e>(
         .fetch_optional(on)
         .await?;
     row.as_ref().map(EventRow::read).transpose()
+}
+
+/// Whether this user created this event.
+pub async fn event_is_of<'e>(
+    on: impl AnyExecutor<'e>,
+    id: EventId,
+    creator: UserId,
+) -> Result<bool, sqlx::Error> {
+    let found = query("SELECT 1 FROM events WHERE id = $1 AND creator_id = $2")
+        .bind(id.to_string())
+        .bind(creator.to_string())
+        .fetch_optional(on)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// A page of events, soonest first.
@@ -267,4 +287,67 @@ pub async fn event_update(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Says what an event looks like, if it is still as `event` was read; a new picture only while the
+/// event is still to come. False: the race was lost.
+pub async fn event_set_picture(
+    conn: &mut Conn,
+    event: &EventRow,
+    now_micros: i64,
+) -> Result<bool, sqlx::Error> {
+    let begins_after = event.picture.as_ref().map_or(i64::MIN, |_| now_micros);
+    let done = query(
+        "UPDATE events SET picture = $4, version = version + 1 \
+         WHERE id = $1 AND creator_id = $2 AND version = $3 AND starts_at > $5",
+    )
+    .bind(event.id.to_string())
+    .bind(event.creator.to_string())
+    .bind(event.version)
+    .bind(event.picture.as_ref().map(Picture::to_string))
+    .bind(begins_after)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Writes down one form of an event's picture.
+pub async fn picture_insert(
+    conn: &mut Conn,
+    event: EventId,
+    digest: &str,
+    width: u32,
+    jpeg: &[u8],
+) -> Result<(), sqlx::Error> {
+    query("INSERT INTO pictures (event_id, width, digest, bytes) VALUES ($1, $2, $3, $4)")
+        .bind(event.to_string())
+        .bind(i64::from(width))
+        .bind(digest.to_owned())
+        .bind(jpeg.to_owned())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Takes all forms of an event's picture away.
+pub async fn pictures_delete(conn: &mut Conn, event: EventId) -> Result<(), sqlx::Error> {
+    query("DELETE FROM pictures WHERE event_id = $1")
+        .bind(event.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// A picture in one of its forms.
+pub async fn picture_bytes<'e>(
+    on: impl AnyExecutor<'e>,
+    form: &Picture,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    // The same picture may be of several events.
+    let row = query("SELECT bytes FROM pictures WHERE digest = $1 AND width = $2 LIMIT 1")
+        .bind(form.digest().to_owned())
+        .bind(i64::from(form.width()))
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| row.try_get("bytes")).transpose()
 }

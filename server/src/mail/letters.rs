@@ -309,6 +309,7 @@ mod tests {
             currency: "GBP".parse().unwrap(),
             tickets_available: 0,
             price_from_minor: None,
+            picture: None,
             version: 1,
         }
     }

@@ -122,6 +122,7 @@ pub mod tests {
                 currency: "GBP".parse().unwrap(),
                 tickets_available: 0,
                 price_from_minor: None,
+                picture: None,
                 version: 1,
             },
             holder: "Ann Ash".to_owned(),

@@ -8,7 +8,7 @@ use crate::{outbox::Live, request};
 use app::{
     accounts::{AccountCare, Accounts, Viewer},
     error::AppError,
-    events::Events,
+    events::{Events, Pictures},
     orders::Orders,
     passes::Passes,
     payments::Payments,
@@ -46,6 +46,8 @@ pub struct Api {
     pub account_care: Arc<dyn AccountCare>,
     /// What is on.
     pub events: Arc<dyn Events>,
+    /// What that looks like.
+    pub pictures: Arc<dyn Pictures>,
     /// What is for sale.
     pub tickets: Arc<dyn Tickets>,
     /// Reserving.
@@ -198,6 +200,9 @@ impl<T: Serialize> IntoResponse for Versioned<T> {
         ([(header::ETAG, tag)], Json(self.0)).into_response()
     }
 }
+
+/// All of a body, within the limit that the router has set on it.
+pub use extract::read as read_all;
 
 /// All of a body, as text.
 pub async fn read_text(body: axum::body::Body) -> Result<String, AppError> {

@@ -71,6 +71,7 @@ pub async fn groups<'e>(
     };
     let sql = format!(
         "SELECT e.id, e.title, e.venue, e.city, e.starts_at, e.time_zone, e.currency, \
+         CAST(CASE WHEN e.creator_id = $1 THEN 1 ELSE 0 END AS BIGINT) AS created, \
          g.available, g.reserved, g.sold, g.withdrawn, g.revenue \
          FROM (SELECT event_id, {TALLY}, \
            COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN price_minor ELSE 0 END) AS BIGINT), 0) \
@@ -98,6 +99,7 @@ fn read_group(row: &AnyRow) -> Result<SaleGroup, sqlx::Error> {
         place: format!("{venue}, {city}"),
         starts_at: from_micros(row.try_get("starts_at")?),
         time_zone: row.try_get("time_zone")?,
+        created: row.try_get::<i64, _>("created")? == 1,
         counts: read_counts(row)?,
         revenue_minor: row.try_get("revenue")?,
         currency: parse(row, "currency")?,

@@ -11,6 +11,7 @@ on_both_engines! {
             ("/api/user/signup", vec!["post"]), ("/api/user/signin", vec!["post"]),
             ("/api/user/signout", vec!["post"]), ("/api/user/currentuser", vec!["get"]),
             ("/api/events", vec!["get", "post"]), ("/api/events/{id}", vec!["get", "put"]),
+            ("/api/events/{id}/picture", vec!["put", "delete"]),
             ("/api/tickets", vec!["get", "post"]), ("/api/tickets/batch", vec!["post"]),
             ("/api/tickets/{id}", vec!["get", "put", "delete"]), ("/api/orders", vec!["get", "post"]),
             ("/api/orders/{id}", vec!["get", "delete"]), ("/api/payments", vec!["post"]),
@@ -31,7 +32,7 @@ on_both_engines! {
         let payment = buyer.pay(&order, "pm_card_visa").await.expect(201);
         let order = buyer.order(&order).await;
         for (of, fields) in [
-            (&event, "id title category description venue city country startsAt timeZone currency ticketsAvailable priceFromMinor version"),
+            (&event, "id title category description venue city country startsAt timeZone currency ticketsAvailable priceFromMinor pictureUrl version"),
             (&ticket, "id eventId sellerId section row seat label priceMinor faceValueMinor currency status reservedSecondsLeft version"),
             (&order, "id status expiresAt secondsLeft moreTimeSeconds totalMinor currency tickets paymentId version"),
             (&payment, "id orderId stripeId status amountMinor currency clientSecret"),

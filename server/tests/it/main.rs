@@ -26,6 +26,7 @@ mod model;
 mod more_time;
 mod nats;
 mod passes;
+mod pictures;
 mod races;
 mod refunds;
 mod replicas;

@@ -4,9 +4,9 @@ use crate::{
     accounts::Viewer,
     context::Flash,
     error::AppResult,
-    events::{COUNTRIES, Category, Event, EventQuery, Events, api::Create, when},
+    events::{Event, EventQuery, Events, Facts, api::Create, event_fields, when},
     money::Currency,
-    ui::{Choice, Form, Input, area, choose, field, post_to, problem_at_top},
+    ui::{Choice, Form, Input, choose, post_to, problem_at_top},
 };
 use leptos::prelude::*;
 use std::sync::Arc;
@@ -87,61 +87,20 @@ fn event_rows(title: &'static str, events: Vec<Event>) -> Option<AnyView> {
 }
 
 fn event_form(form: &Form) -> AnyView {
-    let countries = COUNTRIES
-        .iter()
-        .map(|(code, name)| Choice::new(*code, *name))
-        .collect();
     let currencies = Currency::all()
         .map(|code| Choice::new(code.code(), code.code()))
         .collect();
-    let categories = Category::ALL
-        .map(|category| Choice::new(category.code(), category.label()))
-        .into();
-    let zones = jiff::tz::db()
-        .available()
-        .map(|zone| zone.as_str().to_owned())
-        .filter(|zone| {
-            zone.contains('/') && !zone.starts_with("Etc/") && !zone.starts_with("SystemV/")
-        })
-        .map(|zone| Choice::new(zone.clone(), zone.replace('_', " ")))
-        .collect();
-    let text = |name, label, max| Input {
-        name,
-        label,
-        max: Some(max),
+    let currency = Input {
+        name: "currency",
+        label: "Currency of its tickets",
+        value: "GBP".to_owned(),
         ..Input::default()
     };
+    let currency = choose(form, currency, currencies).into_any();
     view! {
         {post_to::<Create>("stack", view! {
             {problem_at_top(form)}
-            {field(form, text("title", "Title", 120))}
-            {choose(form, Input {
-                name: "category", label: "Category",
-                value: Category::default().code().to_owned(), ..Input::default()
-            }, categories)}
-            {field(form, text("venue", "Venue", 120))}
-            <div class="columns">
-                {field(form, text("city", "City", 80))}
-                {choose(form, Input { name: "country", label: "Country", value: "GB".to_owned(), ..Input::default() }, countries)}
-            </div>
-            <div class="columns">
-                {field(form, Input { name: "date", label: "Date", kind: "date", ..Input::default() })}
-                {field(form, Input { name: "time", label: "Begins at", kind: "time", value: "19:30".to_owned(), ..Input::default() })}
-            </div>
-            <div class="columns">
-                {choose(form, Input {
-                    name: "time_zone", label: "Time zone of the venue",
-                    value: "Europe/London".to_owned(), ..Input::default()
-                }, zones)}
-                {choose(form, Input {
-                    name: "currency", label: "Currency of its tickets",
-                    value: "GBP".to_owned(), ..Input::default()
-                }, currencies)}
-            </div>
-            {area(form, Input {
-                name: "description", label: "What to expect", optional: true, max: Some(5000),
-                ..Input::default()
-            })}
+            {event_fields(form, &Facts::blank(), Some(currency))}
             <button class="button" type="submit">"Create the event"</button>
         })}
     }

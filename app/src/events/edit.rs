@@ -1,0 +1,280 @@
+//! `/events/:id/edit`, for whoever created the event: its picture, and all that is said of it.
+
+use super::{
+    Category, Event, Events, Facts, PICTURE_BYTES_MAX, Spot,
+    api::{PICTURE_FORM, PutPicture, RemovePicture, Update},
+    cover, event_fields, find, is_unchanged,
+};
+use crate::{
+    context::{self, Flash},
+    error::AppError,
+    ui::{
+        Form, Input, field, flash_message, hidden, page_for, post_file_to, post_to, problem_at_top,
+    },
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_params_map;
+
+/// The form of what is said of the event.
+const FORM: &str = "event";
+
+/// Characters of a text that was changed meanwhile.
+const SHOWN_CHARS: usize = 120;
+
+/// Changes one's event.
+#[component]
+pub fn EditEventPage() -> impl IntoView {
+    let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
+    page_for(|viewer| async move {
+        let events = context::port::<dyn Events>()?;
+        let event = find(&events, &id).await?;
+        if !events.is_creator(&viewer, event.id).await? {
+            return Err(AppError::NotFound);
+        }
+        let flash = context::take_flash();
+        let over = event.starts_at <= context::now();
+        let title = format!("Edit: {}", event.title);
+        let facts = if over {
+            view! {
+                <p class="notice">"This event has begun. What is said of it can't be changed any more."</p>
+            }
+            .into_any()
+        } else {
+            facts(&event, flash.clone())
+        };
+        let back = format!("/events/{}", event.id);
+        Ok(view! {
+            <Title text=title/>
+            <section class="narrow">
+                <div class="sale-head">
+                    <h1 class="display">"Edit your event"</h1>
+                    <p><a href=back>{event.title.clone()}</a></p>
+                </div>
+                {flash_message(flash.as_ref())}
+                {picture(&event, over, flash.as_ref())}
+                {facts}
+            </section>
+        }
+        .into_any())
+    })
+}
+
+fn picture(event: &Event, over: bool, flash: Option<&Flash>) -> AnyView {
+    let form = Form::new(PICTURE_FORM, flash);
+    let id = event.id.to_string();
+    let has_one = event.picture.is_some();
+    let (shown, verb) = if has_one {
+        ("This is how visitors see it.", "Replace the picture")
+    } else {
+        (
+            "It has none yet. Visitors see this cover, drawn from its title.",
+            "Upload the picture",
+        )
+    };
+    let upload = (!over).then(|| {
+        let hint = format!(
+            "JPEG, PNG or WebP of up to {} MB, at least 480 by 300 pixels. Its middle is shown, \
+             in the shape of the picture above.",
+            PICTURE_BYTES_MAX / 1024 / 1024
+        );
+        post_file_to::<PutPicture>(
+            "stack",
+            view! {
+                {problem_at_top(&form)}
+                {hidden("event", id.clone())}
+                {field(&form, Input {
+                    name: "picture", label: "A picture of your own", kind: "file",
+                    accept: "image/jpeg,image/png,image/webp", hint: Some(hint), ..Input::default()
+                })}
+                <button class="button" type="submit">{verb}</button>
+            },
+        )
+    });
+    let remove = has_one.then(|| {
+        post_to::<RemovePicture>(
+            "",
+            view! {
+                {hidden("event", id.clone())}
+                <button class="button button-quiet" type="submit">"Remove the picture"</button>
+            },
+        )
+    });
+    view! {
+        <section class="panel stack" aria-labelledby="picture">
+            <h2 class="title" id="picture">"Picture"</h2>
+            <div class="picture-now">{cover(event, Spot::Head)}</div>
+            <p class="quiet">{shown}</p>
+            {upload}
+            {remove}
+        </section>
+    }
+    .into_any()
+}
+
+fn facts(event: &Event, flash: Option<Flash>) -> AnyView {
+    let now = Facts::of(event);
+    let mut flash = flash.filter(|flash| flash.form == FORM);
+    let changes = flash
+        .as_mut()
+        .filter(|flash| typed(flash, "version") != Some(&event.version.to_string()))
+        .map(|flash| meanwhile(flash, &now));
+    let form = Form::new(FORM, flash.as_ref());
+    view! {
+        {post_to::<Update>("panel stack", view! {
+            <h2 class="title" id="facts">"What is said of it"</h2>
+            {problem_at_top(&form)}
+            {changes.map(tell)}
+            {hidden("event", event.id.to_string())}
+            {hidden("version", event.version.to_string())}
+            {hidden("marks", now.marks())}
+            {event_fields(&form, &now, None)}
+            <button class="button" type="submit">"Save the changes"</button>
+        })}
+    }
+    .into_any()
+}
+
+fn typed<'f>(flash: &'f Flash, field: &str) -> Option<&'f String> {
+    let mut values = flash.values.iter();
+    values.find_map(|(name, value)| (name == field).then_some(value))
+}
+
+/// Which fields somebody has changed since the form was shown, and what they say now. Where nothing
+/// else was typed, the form goes on with that.
+fn meanwhile(flash: &mut Flash, now: &Facts) -> Vec<(&'static str, String)> {
+    let marks = typed(flash, "marks").cloned().unwrap_or_default();
+    let mut changes = Vec::new();
+    for (name, label, text) in now.each() {
+        if is_unchanged(&marks, name, text) {
+            continue;
+        }
+        changes.push((label, in_short(name, text)));
+        let mut values = flash.values.iter_mut();
+        let typed = values.find(|(known, _)| known == name);
+        if let Some((_, value)) = typed.filter(|(_, value)| is_unchanged(&marks, name, value)) {
+            text.clone_into(value);
+        }
+    }
+    changes
+}
+
+fn in_short(name: &str, text: &str) -> String {
+    if name == "category" {
+        let kind: Category = text.parse().unwrap_or_default();
+        return kind.label().to_owned();
+    }
+    let mut short: String = text.chars().take(SHOWN_CHARS).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+fn tell(changes: Vec<(&'static str, String)>) -> AnyView {
+    if changes.is_empty() {
+        return view! {
+            <p class="notice">"Only the picture was changed meanwhile. Save again, and this is in place."</p>
+        }
+        .into_any();
+    }
+    let changes = changes
+        .into_iter()
+        .map(|(label, text)| view! { <li>{label} ": " <strong>{text}</strong></li> })
+        .collect_view();
+    view! {
+        <div class="notice stack" id="meanwhile">
+            <p>"Since you opened this form, this was saved:"</p>
+            <ul class="bullets">{changes}</ul>
+            <p>"What you have typed is still here. Save again to put it in place of that."</p>
+        </div>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::EventId;
+    use uuid::Uuid;
+
+    fn event(title: &str, city: &str) -> Event {
+        Event {
+            id: EventId(Uuid::from_u128(7)),
+            title: title.to_owned(),
+            category: Category::Music,
+            description: "One\nTwo".to_owned(),
+            venue: "Old Hall".to_owned(),
+            city: city.to_owned(),
+            country: "GB".to_owned(),
+            starts_at: "2031-05-01T19:30:00Z".parse().unwrap(),
+            time_zone: "Europe/London".to_owned(),
+            currency: "GBP".parse().unwrap(),
+            tickets_available: 0,
+            price_from_minor: None,
+            picture: None,
+            version: 1,
+        }
+    }
+
+    /// A form that was shown when the event was `before`, with these fields changed.
+    fn sent(before: &Event, changed: &[(&str, &str)]) -> Flash {
+        let facts = Facts::of(before);
+        let typed: Vec<_> = facts
+            .each()
+            .map(|(name, _, text)| {
+                let new = changed.iter().find(|(known, _)| *known == name);
+                // As a browser sends lines.
+                let text = new.map_or(text, |(_, new)| new).replace('\n', "\r\n");
+                (name.to_owned(), text)
+            })
+            .collect();
+        let marks = ("marks".to_owned(), facts.marks());
+        Flash {
+            form: FORM.to_owned(),
+            values: typed.into_iter().chain([marks]).collect(),
+            ..Flash::default()
+        }
+    }
+
+    #[test]
+    fn what_others_changed_is_told_and_taken_where_nothing_was_typed() {
+        let before = event("Late Show", "Leeds");
+        let mut flash = sent(&before, &[("title", "Later Show"), ("venue", "New Hall")]);
+        let now = Facts::of(&event("Early Show", "York"));
+        let changes = meanwhile(&mut flash, &now);
+        assert_eq!(
+            changes,
+            [
+                ("Title", "Early Show".to_owned()),
+                ("City", "York".to_owned())
+            ]
+        );
+        for (field, says) in [
+            ("title", "Later Show"),
+            ("venue", "New Hall"),
+            ("city", "York"),
+            ("description", "One\r\nTwo"),
+        ] {
+            assert_eq!(typed(&flash, field).unwrap(), says);
+        }
+    }
+
+    #[test]
+    fn a_form_without_marks_is_told_everything_and_loses_nothing() {
+        let before = event("Late Show", "Leeds");
+        let mut flash = sent(&before, &[("title", "Later Show")]);
+        flash.values.retain(|(name, _)| name != "marks");
+        let now = Facts::of(&before);
+        assert!(!meanwhile(&mut flash, &now).is_empty());
+        assert_eq!(typed(&flash, "title").unwrap(), "Later Show");
+    }
+
+    #[test]
+    fn a_long_text_is_told_in_short() {
+        let long = "é".repeat(121);
+        assert_eq!(in_short("description", &long).chars().count(), 121);
+        assert!(in_short("description", &long).ends_with('…'));
+        assert_eq!(in_short("category", "music"), "Music");
+    }
+}

@@ -1,0 +1,164 @@
+//! What a form says of an event, for one that is new and for one that changes.
+
+use super::{COUNTRIES, Category, Event, date_and_time};
+use crate::ui::{Choice, Form, Input, area, choose, field, hash};
+use leptos::prelude::*;
+
+/// The names of the fields, and what they are called on the page.
+const FIELDS: [(&str, &str); 9] = [
+    ("title", "Title"),
+    ("category", "Category"),
+    ("venue", "Venue"),
+    ("city", "City"),
+    ("country", "Country"),
+    ("date", "Date"),
+    ("time", "Begins at"),
+    ("time_zone", "Time zone of the venue"),
+    ("description", "What to expect"),
+];
+
+/// What the fields say at first.
+pub struct Facts {
+    title: String,
+    category: String,
+    venue: String,
+    city: String,
+    country: String,
+    date: String,
+    time: String,
+    time_zone: String,
+    description: String,
+}
+
+impl Facts {
+    /// Of an event that is yet to be described.
+    pub fn blank() -> Self {
+        Self {
+            title: String::new(),
+            category: Category::default().code().to_owned(),
+            venue: String::new(),
+            city: String::new(),
+            country: "GB".to_owned(),
+            date: String::new(),
+            time: "19:30".to_owned(),
+            time_zone: "Europe/London".to_owned(),
+            description: String::new(),
+        }
+    }
+
+    /// Of an event as it is.
+    pub fn of(event: &Event) -> Self {
+        let (date, time) = date_and_time(event.starts_at, &event.time_zone);
+        Self {
+            title: event.title.clone(),
+            category: event.category.code().to_owned(),
+            venue: event.venue.clone(),
+            city: event.city.clone(),
+            country: event.country.clone(),
+            date,
+            time,
+            time_zone: event.time_zone.clone(),
+            description: event.description.clone(),
+        }
+    }
+
+    /// Each field: its name, what it is called on the page, what it says.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        let texts: [&str; FIELDS.len()] = [
+            &self.title,
+            &self.category,
+            &self.venue,
+            &self.city,
+            &self.country,
+            &self.date,
+            &self.time,
+            &self.time_zone,
+            &self.description,
+        ];
+        FIELDS
+            .into_iter()
+            .zip(texts)
+            .map(|((name, label), text)| (name, label, text))
+    }
+
+    /// A mark for each field, by which it is known later whether it still says the same.
+    pub fn marks(&self) -> String {
+        let marks: Vec<String> = self.each().map(|(_, _, text)| mark(text)).collect();
+        marks.join(".")
+    }
+}
+
+/// The same for the same text, however a browser ends its lines.
+fn mark(text: &str) -> String {
+    format!("{:016x}", hash(text.replace("\r\n", "\n").trim()))
+}
+
+/// Whether the field says what it said when these marks were made.
+pub fn is_unchanged(marks: &str, name: &str, text: &str) -> bool {
+    let place = FIELDS.iter().position(|(known, _)| *known == name);
+    let before = place.and_then(|place| marks.split('.').nth(place));
+    before == Some(&mark(text))
+}
+
+/// The fields. `currency` is one more, of a new event.
+pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> AnyView {
+    let input = |name: &'static str, max| {
+        let mut each = facts.each();
+        let found = each.find(|(known, ..)| *known == name);
+        let (_, label, value) = found.unwrap_or_default();
+        Input {
+            name,
+            label,
+            value: value.to_owned(),
+            max,
+            ..Input::default()
+        }
+    };
+    let countries = COUNTRIES
+        .iter()
+        .map(|(code, name)| Choice::new(*code, *name))
+        .collect();
+    let categories = Category::ALL
+        .map(|category| Choice::new(category.code(), category.label()))
+        .into();
+    let zone = choose(form, input("time_zone", None), zones(&facts.time_zone));
+    let zone = match currency {
+        Some(currency) => view! { <div class="columns">{zone} {currency}</div> }.into_any(),
+        None => zone.into_any(),
+    };
+    let (date, time) = (input("date", None), input("time", None));
+    let description = Input {
+        optional: true,
+        ..input("description", Some(5000))
+    };
+    view! {
+        {field(form, input("title", Some(120)))}
+        {choose(form, input("category", None), categories)}
+        {field(form, input("venue", Some(120)))}
+        <div class="columns">
+            {field(form, input("city", Some(80)))}
+            {choose(form, input("country", None), countries)}
+        </div>
+        <div class="columns">
+            {field(form, Input { kind: "date", ..date })}
+            {field(form, Input { kind: "time", ..time })}
+        </div>
+        {zone}
+        {area(form, description)}
+    }
+    .into_any()
+}
+
+/// The zones that are named after places, and the one that is used.
+fn zones(used: &str) -> Vec<Choice> {
+    let named = |zone: &String| {
+        zone == used
+            || zone.contains('/') && !zone.starts_with("Etc/") && !zone.starts_with("SystemV/")
+    };
+    jiff::tz::db()
+        .available()
+        .map(|zone| zone.as_str().to_owned())
+        .filter(named)
+        .map(|zone| Choice::new(zone.clone(), zone.replace('_', " ")))
+        .collect()
+}

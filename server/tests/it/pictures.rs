@@ -1,0 +1,538 @@
+//! Pictures of events: what is taken, what is made of it, who may, and what browsers are told; and
+//! the page on which an event is edited.
+
+use crate::support::{Answer, App, Client, on_both_engines, path};
+use axum::body::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use image::{
+    DynamicImage, ExtendedColorType, GenericImageView, ImageEncoder, ImageFormat, RgbImage,
+    codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
+};
+use serde_json::{Value, json};
+use std::io::Cursor;
+
+const JPEG: [(&str, &str); 1] = [("content-type", "image/jpeg")];
+const RED: [u8; 3] = [200, 30, 40];
+const BLUE: [u8; 3] = [20, 40, 190];
+
+/// Red on the left half, blue on the right.
+fn halves(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, _| {
+        image::Rgb(if x < width / 2 { RED } else { BLUE })
+    })
+}
+
+fn file(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn jpeg(width: u32, height: u32) -> Vec<u8> {
+    file(&halves(width, height), ImageFormat::Jpeg)
+}
+
+/// As a phone writes it: turned by `orientation`, and with words of where it was taken.
+fn by_phone(encoder: &mut dyn FnMut(Vec<u8>) -> Vec<u8>, orientation: u8) -> Vec<u8> {
+    // Little-endian TIFF: two entries, the orientation and an artist whose name follows.
+    let mut exif = b"II\x2a\0\x08\0\0\0\x02\0".to_vec();
+    exif.extend_from_slice(&[0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0]);
+    exif.extend_from_slice(&[0x3b, 0x01, 2, 0, 15, 0, 0, 0, 38, 0, 0, 0]);
+    exif.extend_from_slice(&[0, 0, 0, 0]);
+    exif.extend_from_slice(b"Greta Garbo 51N\0");
+    encoder(exif)
+}
+
+fn is_near(pixel: image::Rgba<u8>, colour: [u8; 3]) -> bool {
+    let mut apart = pixel.0.iter().zip(colour);
+    apart.all(|(one, other)| one.abs_diff(other) < 24)
+}
+
+/// Fetches bytes as a browser does.
+async fn fetched(app: &App, address: &str) -> (Answer, Vec<u8>) {
+    let answer = app.anonymous().get(address).await;
+    let bytes = reqwest::get(format!("{}{address}", app.base))
+        .await
+        .unwrap();
+    let bytes = bytes.bytes().await.unwrap().to_vec();
+    (answer, bytes)
+}
+
+async fn shown(app: &App, event: &Value) -> DynamicImage {
+    let (answer, bytes) = fetched(app, event["pictureUrl"].as_str().unwrap()).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "image/jpeg");
+    image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg).unwrap()
+}
+
+async fn put(client: &Client, event: &Value, bytes: Vec<u8>) -> Answer {
+    let path = format!("{}/picture", path("events", event));
+    client.send("PUT", &path, &JPEG, bytes).await
+}
+
+async fn remove(client: &Client, event: &Value) -> Answer {
+    client
+        .delete(&format!("{}/picture", path("events", event)))
+        .await
+}
+
+/// Posts a picture as the form of the edit page does.
+async fn form(client: &Client, event: &Value, file: &[u8]) -> Answer {
+    let boundary = "----of-the-tests";
+    let mut body = format!(
+        "--{boundary}\r\ncontent-disposition: form-data; name=\"event\"\r\n\r\n{}\r\n--{boundary}\r\n\
+         content-disposition: form-data; name=\"picture\"; filename=\"a.jpg\"\r\n\
+         content-type: image/jpeg\r\n\r\n",
+        id(event)
+    )
+    .into_bytes();
+    body.extend_from_slice(file);
+    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let kind = format!("multipart/form-data; boundary={boundary}");
+    let from = format!("http://shop.example{}", edit(event));
+    let headers = [
+        ("accept", "text/html"),
+        ("content-type", kind.as_str()),
+        ("referer", from.as_str()),
+    ];
+    client
+        .send("POST", "/fn/events/put_picture", &headers, body)
+        .await
+}
+
+fn id(of: &Value) -> &str {
+    of["id"].as_str().unwrap()
+}
+
+fn edit(event: &Value) -> String {
+    format!("/events/{}/edit", id(event))
+}
+
+/// A hidden field of a page's form.
+fn hidden(page: &str, name: &str) -> String {
+    let start = format!("name=\"{name}\" value=\"");
+    let from = page.find(&start).unwrap() + start.len();
+    page[from..].split('"').next().unwrap().to_owned()
+}
+
+/// The fields of the form as the page shows them, with some typed over.
+async fn typed(creator: &Client, event: &Value, over: &[(&str, &str)]) -> Vec<(String, String)> {
+    let page = creator.page(&edit(event)).await.text;
+    let fields = [
+        ("event", id(event).to_owned()),
+        ("version", hidden(&page, "version")),
+        ("marks", hidden(&page, "marks")),
+        ("title", "Late Show".to_owned()),
+        ("category", "other".to_owned()),
+        ("venue", "Old Hall".to_owned()),
+        ("city", "Leeds".to_owned()),
+        ("country", "GB".to_owned()),
+        ("date", "2031-05-01".to_owned()),
+        ("time", "20:30".to_owned()),
+        ("time_zone", "Europe/London".to_owned()),
+        ("description", String::new()),
+    ];
+    fields
+        .into_iter()
+        .map(|(name, value)| {
+            let new = over.iter().find(|(known, _)| *known == name);
+            (
+                name.to_owned(),
+                new.map_or(value, |(_, new)| (*new).to_owned()),
+            )
+        })
+        .collect()
+}
+
+async fn save(creator: &Client, event: &Value, fields: &[(String, String)]) -> Answer {
+    let fields: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .collect();
+    creator
+        .form("/fn/events/update", &edit(event), &fields)
+        .await
+}
+
+on_both_engines! {
+    async fn a_picture_of_each_kind_is_kept_in_every_width(app) {
+        let creator = app.user("creator").await;
+        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+            let event = creator.event().await;
+            assert_eq!(event["pictureUrl"], Value::Null);
+            let answer = put(&creator, &event, file(&halves(2000, 1300), format)).await;
+            assert_eq!(answer.header("etag"), "\"2\"");
+            let event = answer.expect(200);
+            let address = event["pictureUrl"].as_str().unwrap().to_owned();
+            for (width, height) in [(480, 300), (960, 600), (1600, 1000)] {
+                let (answer, bytes) = fetched(app, &address.replace("1600", &width.to_string())).await;
+                assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
+                assert_eq!(answer.header("x-content-type-options"), "nosniff");
+                assert_eq!(answer.header("content-type"), "image/jpeg");
+                let image = image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg).unwrap();
+                assert_eq!(image.dimensions(), (width, height));
+                assert!(is_near(image.get_pixel(10, height / 2), RED));
+                assert!(is_near(image.get_pixel(width - 10, height / 2), BLUE));
+            }
+            let told = creator.get(&path("events", &event)).await.expect(200);
+            assert_eq!((&told["pictureUrl"], &told["version"]), (&json!(address), &json!(2)));
+        }
+        let listed = app.anonymous().get("/api/events").await.expect(200);
+        assert!(listed["events"][0]["pictureUrl"].is_string(), "{listed}");
+        app.assert_sound().await;
+    }
+
+    async fn a_picture_is_turned_upright_and_tells_nothing_else(app) {
+        let creator = app.user("creator").await;
+        let pixels = halves(700, 1000);
+        let (width, height) = pixels.dimensions();
+        let mut as_jpeg = |exif| {
+            let mut bytes = Vec::new();
+            let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 90);
+            encoder.set_exif_metadata(exif).unwrap();
+            encoder.write_image(&pixels, width, height, ExtendedColorType::Rgb8).unwrap();
+            bytes
+        };
+        let mut as_png = |exif| {
+            let mut bytes = Vec::new();
+            let mut encoder = PngEncoder::new(&mut bytes);
+            encoder.set_exif_metadata(exif).unwrap();
+            encoder.write_image(&pixels, width, height, ExtendedColorType::Rgb8).unwrap();
+            bytes
+        };
+        let mut as_webp = |exif| {
+            let mut bytes = Vec::new();
+            let mut encoder = WebPEncoder::new_lossless(&mut bytes);
+            encoder.set_exif_metadata(exif).unwrap();
+            encoder.write_image(&pixels, width, height, ExtendedColorType::Rgb8).unwrap();
+            bytes
+        };
+        let encoders: [&mut dyn FnMut(Vec<u8>) -> Vec<u8>; 3] = [&mut as_jpeg, &mut as_png, &mut as_webp];
+        for encoder in encoders {
+            // Stored upright on its side: by 6 the left becomes the top, by 8 the bottom.
+            for (orientation, above, below) in [(6, RED, BLUE), (8, BLUE, RED)] {
+                let sent = by_phone(encoder, orientation);
+                assert!(sent.windows(11).any(|words| words == b"Greta Garbo"));
+                let event = creator.event().await;
+                let event = put(&creator, &event, sent).await.expect(200);
+                let image = shown(app, &event).await;
+                assert_eq!(image.dimensions(), (1000, 625));
+                assert!(is_near(image.get_pixel(500, 10), above), "{orientation}");
+                assert!(is_near(image.get_pixel(500, 614), below), "{orientation}");
+                let (_, bytes) = fetched(app, event["pictureUrl"].as_str().unwrap()).await;
+                for words in [&b"Greta"[..], b"Exif", b"II\x2a\0"] {
+                    assert!(!bytes.windows(words.len()).any(|found| found == words));
+                }
+            }
+        }
+    }
+
+    async fn what_can_be_seen_through_is_seen_on_white(app) {
+        let creator = app.user("creator").await;
+        let glass = image::RgbaImage::from_pixel(480, 300, image::Rgba([0, 0, 0, 0]));
+        let mut bytes = Cursor::new(Vec::new());
+        glass.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        let event = put(&creator, &creator.event().await, bytes.into_inner()).await.expect(200);
+        assert!(is_near(shown(app, &event).await.get_pixel(240, 150), [255; 3]));
+    }
+
+    async fn what_is_no_good_picture_is_refused_and_changes_nothing(app) {
+        let creator = app.user("creator").await;
+        let event = creator.event().await;
+        let whole = jpeg(800, 500);
+        let png = file(&halves(800, 500), ImageFormat::Png);
+        let webp = file(&halves(800, 500), ImageFormat::WebP);
+        let mut gif = b"GIF89a".to_vec();
+        gif.extend_from_slice(&[0; 200]);
+        let svg = b"<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</script></svg>";
+        for (what, bytes) in [
+            ("nothing", Vec::new()),
+            ("a text", b"not a picture".to_vec()),
+            ("a page", b"<!DOCTYPE html><script>alert(1)</script>".to_vec()),
+            ("a drawing", svg.to_vec()),
+            ("another kind", gif),
+            ("a beginning", vec![0xff, 0xd8, 0xff]),
+            ("half a JPEG", whole[..whole.len() / 2].to_vec()),
+            ("a JPEG without its end", whole[..whole.len() - 2].to_vec()),
+            ("half a PNG", png[..png.len() / 2].to_vec()),
+            ("half a WebP", webp[..webp.len() / 2].to_vec()),
+            ("too narrow", jpeg(479, 1000)),
+            ("too low", jpeg(1000, 299)),
+            ("a strip", jpeg(20_000, 10)),
+        ] {
+            let answer = put(&creator, &event, bytes).await;
+            assert_eq!(answer.status, 400, "{what}: {}", answer.text);
+            answer.invalid("picture");
+        }
+        let path_ = format!("{}/picture", path("events", &event));
+        let text = [("content-type", "text/plain")];
+        creator.send("PUT", &path_, &text, whole).await.refused(400, "invalid");
+        assert_eq!(app.count("pictures").await, 0);
+        assert_eq!(creator.get(&path("events", &event)).await.expect(200), event);
+    }
+
+    async fn what_is_too_large_is_refused_before_it_is_opened(app) {
+        let creator = app.user("creator").await;
+        let event = creator.event().await;
+        let path_ = format!("{}/picture", path("events", &event));
+        put(&creator, &event, vec![0; 8 * 1024 * 1024 + 1]).await.refused(413, "too_large");
+        let chunk = |_| Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![0; 1024 * 1024])));
+        let chunks = StreamBody::new(futures::stream::iter((0..9).map(chunk)));
+        let unannounced = reqwest::Body::wrap(chunks);
+        creator.send("PUT", &path_, &JPEG, unannounced).await.refused(413, "too_large");
+        // Only this route takes so much.
+        let elsewhere = creator.send("PUT", &path("events", &event), &JPEG, vec![0; 300_000]).await;
+        elsewhere.refused(413, "too_large");
+
+        // Small files that would open to 41 megapixels, and to four thousand million.
+        let mut bomb = Vec::new();
+        let flat = vec![0; 8200 * 5001];
+        PngEncoder::new(&mut bomb).write_image(&flat, 8200, 5001, ExtendedColorType::L8).unwrap();
+        assert!(bomb.len() < 1024 * 1024);
+        put(&creator, &event, bomb.clone()).await.invalid("picture");
+        let mut liar = jpeg(800, 500);
+        let frame = liar.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        liar[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xff, 0xff, 0xff]);
+        put(&creator, &event, liar).await.invalid("picture");
+        assert_eq!(app.count("pictures").await, 0);
+    }
+
+    async fn only_its_creator_gives_an_event_a_picture(app) {
+        let (creator, other) = (app.user("creator").await, app.user("other").await);
+        let event = creator.event().await;
+        let small = jpeg(480, 300);
+        put(&app.anonymous(), &event, small.clone()).await.refused(401, "sign_in_required");
+        put(&other, &event, small.clone()).await.refused(404, "not_found");
+        remove(&app.anonymous(), &event).await.refused(401, "sign_in_required");
+        remove(&other, &event).await.refused(404, "not_found");
+        let nowhere = json!({"id": "00000000-0000-7000-8000-000000000000"});
+        put(&creator, &nowhere, small.clone()).await.refused(404, "not_found");
+        let from_elsewhere = [("content-type", "image/jpeg"), ("origin", "https://evil.example")];
+        let path_ = format!("{}/picture", path("events", &event));
+        creator.send("PUT", &path_, &from_elsewhere, small).await.refused(403, "forbidden");
+        assert_eq!(app.events_of(&event).await.len(), 1);
+    }
+
+    async fn a_picture_is_replaced_and_removed(app) {
+        let creator = app.user("creator").await;
+        let event = creator.event().await;
+        let first = put(&creator, &event, jpeg(1600, 1000)).await.expect(200);
+        let second = put(&creator, &event, jpeg(640, 400)).await.expect(200);
+        assert_ne!(first["pictureUrl"], second["pictureUrl"]);
+        assert_eq!(app.count("pictures").await, 2, "480 and 640 wide");
+        let gone = app.anonymous().get(first["pictureUrl"].as_str().unwrap()).await;
+        assert_eq!((gone.status, gone.header("cache-control")), (404, "no-store"));
+        let wider = second["pictureUrl"].as_str().unwrap().replace("640", "960");
+        assert_eq!(app.anonymous().get(&wider).await.status, 404);
+
+        let path_ = format!("{}/picture", path("events", &event));
+        let stale = [("if-match", "\"2\"")];
+        creator.send("DELETE", &path_, &stale, "").await.refused(412, "precondition_failed");
+        let stale = [JPEG[0], stale[0]];
+        creator.send("PUT", &path_, &stale, jpeg(480, 300)).await.refused(412, "precondition_failed");
+        assert_eq!(creator.send("DELETE", &path_, &[("if-match", "\"3\"")], "").await.status, 204);
+        assert_eq!(remove(&creator, &event).await.status, 204, "there is none: nothing to do");
+        let event = creator.get(&path("events", &event)).await.expect(200);
+        assert_eq!((&event["pictureUrl"], &event["version"]), (&Value::Null, &json!(4)));
+        assert_eq!(app.count("pictures").await, 0);
+        let told: Vec<i64> = app.events_of(&event).await.into_iter().map(|(_, version)| version).collect();
+        assert_eq!(told, [1, 2, 3, 4]);
+        app.assert_sound().await;
+    }
+
+    async fn of_two_who_replace_it_at_once_one_loses_and_leaves_nothing(app) {
+        let creator = app.user("creator").await;
+        let event = creator.event().await;
+        let path_ = format!("{}/picture", path("events", &event));
+        let now = [JPEG[0], ("if-match", "\"1\"")];
+        let replacements = (0..6).map(|one| creator.send("PUT", &path_, &now, jpeg(480 + one * 10, 400)));
+        let answers = futures::future::join_all(replacements).await;
+        let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+        assert_eq!(won.len(), 1);
+        for answer in lost {
+            answer.refused(412, "precondition_failed");
+        }
+        // Without a version, each is later than the others, or told that it was not.
+        let replacements = (0..6).map(|one| put(&creator, &event, jpeg(480 + one * 10, 400)));
+        for answer in futures::future::join_all(replacements).await {
+            if answer.status != 200 {
+                answer.refused(409, "version_conflict");
+            }
+        }
+        let event = creator.get(&path("events", &event)).await.expect(200);
+        assert_eq!(shown(app, &event).await.height(), event["pictureUrl"].as_str().unwrap()
+            .rsplit('/').next().unwrap().trim_end_matches(".jpg").parse::<u32>().unwrap() * 5 / 8);
+        let digests = app.number("SELECT COUNT(DISTINCT digest) AS n FROM pictures").await;
+        assert_eq!(digests, 1, "nothing is left of the others");
+        app.assert_versions_without_gaps().await;
+        app.assert_sound().await;
+    }
+
+    async fn once_it_has_begun_an_event_gets_no_picture_but_loses_one(app) {
+        let creator = app.user("creator").await;
+        let soon = jiff::Timestamp::from_second(app.clock_seconds() + 3600).unwrap();
+        let event = creator.event_with(json!({"startsAt": soon.to_string()})).await;
+        put(&creator, &event, jpeg(480, 300)).await.expect(200);
+        app.clock.advance(3600);
+        put(&creator, &event, jpeg(500, 400)).await.refused(409, "event_over");
+        let page = creator.page(&edit(&event)).await;
+        assert!(page.text.contains("This event has begun") && !page.text.contains("Save the changes"));
+        assert!(page.text.contains("Remove the picture") && !page.text.contains("Replace the picture"));
+        assert_eq!(remove(&creator, &event).await.status, 204);
+    }
+
+    async fn addresses_that_are_none_show_nothing(app) {
+        let digest = "0123456789abcdef0123456789abcdef";
+        for address in [
+            "/pictures/x/480.jpg".to_owned(), format!("/pictures/{digest}/480.jpg"),
+            format!("/pictures/{digest}/480"), format!("/pictures/{digest}/%00.jpg"),
+            format!("/pictures/{digest}/99999999999999.jpg"), "/pictures/%00/480.jpg".to_owned(),
+        ] {
+            let answer = app.anonymous().get(&address).await;
+            assert_eq!((answer.status, answer.header("cache-control")), (404, "no-store"), "{address}");
+        }
+    }
+
+    async fn pages_show_the_picture_in_place_of_the_cover(app) {
+        let creator = app.user("creator").await;
+        let event = creator.event().await;
+        let event_page = format!("/events/{}", id(&event));
+        let drawn = app.anonymous().page(&event_page).await.text;
+        assert!(drawn.contains("<svg class=\"poster\"") && drawn.contains("/share.png"));
+        let event = put(&creator, &event, jpeg(1000, 625)).await.expect(200);
+        let address = event["pictureUrl"].as_str().unwrap();
+        let page = app.anonymous().page(&event_page).await;
+        assert!(page.header("content-security-policy").contains("img-src 'self'"));
+        let srcset = format!(
+            "{} 480w, {} 960w, {address} 1000w",
+            address.replace("1000", "480"), address.replace("1000", "960")
+        );
+        for part in ["fetchpriority=\"high\"", "width=\"1000\"", "height=\"625\"", "alt=\"\"", &srcset] {
+            assert!(page.text.contains(part), "{part}: {}", page.text);
+        }
+        assert!(!page.text.contains("loading=\"lazy\"") && !page.text.contains("<svg class=\"poster\""));
+        let absolute = format!("{}{address}", app.base);
+        let shared = format!("<meta property=\"og:image\" content=\"{absolute}\"");
+        assert!(page.text.contains(&shared), "{}", page.text);
+        assert!(page.text.contains(&format!("\"image\":[\"{absolute}\"]")), "{}", page.text);
+        let home = app.anonymous().page("/").await.text;
+        assert!(home.contains(&srcset) && !home.contains("fetchpriority"), "{home}");
+        let data = creator.get("/account/data.json").await.expect(200);
+        assert_eq!(data["events"][0]["pictureUrl"], address);
+    }
+
+    async fn a_picture_comes_by_the_form_of_the_edit_page(app) {
+        let (creator, other) = (app.user("creator").await, app.user("other").await);
+        let event = creator.event().await;
+        let (page, event_page) = (edit(&event), format!("/events/{}", id(&event)));
+        assert_eq!(app.anonymous().page(&page).await.header("location"), format!("/signin?next={page}"));
+        assert_eq!(other.page(&page).await.status, 404);
+        assert!(!other.page(&event_page).await.text.contains(&page));
+        assert!(creator.page(&event_page).await.text.contains(&page));
+        creator.ticket(&event, 2500).await;
+        other.ticket(&event, 2500).await;
+        assert!(creator.page("/selling").await.text.contains(&page));
+        assert!(!other.page("/selling").await.text.contains(&page));
+
+        for (sent, says) in [
+            (Vec::new(), "Choose a picture first."),
+            (b"words".to_vec(), "Use a picture in the format JPEG, PNG or WebP."),
+            (vec![0xff; 9 * 1024 * 1024], "This file is too large. Use one of at most 8 MB."),
+            (jpeg(479, 400), "This picture is too small."),
+        ] {
+            let answer = form(&creator, &event, &sent).await;
+            assert_eq!(answer.header("location"), page, "{}", answer.text);
+            let shown = creator.page(&page).await.text;
+            assert!(shown.contains("role=\"alert\"") && shown.contains("id=\"event-picture-picture-error\""));
+            assert!(shown.contains(says), "{says}: {shown}");
+        }
+        let answer = form(&other, &event, &jpeg(480, 300)).await;
+        assert_eq!(answer.header("location"), page);
+        assert!(form(&app.anonymous(), &event, b"").await.header("location").starts_with("/signin"));
+        let huge = form(&creator, &event, &vec![0; 33 * 1024 * 1024]).await;
+        assert_eq!(huge.status, 413);
+        let bare = [("content-type", "multipart/form-data"), ("accept", "text/html")];
+        assert_eq!(creator.send("POST", "/fn/events/put_picture", &bare, "x").await.status, 400);
+        assert_eq!(app.count("pictures").await, 0);
+
+        assert_eq!(form(&creator, &event, &jpeg(480, 300)).await.header("location"), page);
+        let shown = creator.page(&page).await.text;
+        assert!(shown.contains("The picture is in place") && shown.contains("Replace the picture"));
+        assert!(shown.contains("/480.jpg"));
+        let answer = creator.form("/fn/events/remove_picture", &page, &[("event", id(&event))]).await;
+        assert_eq!(answer.header("location"), page);
+        let shown = creator.page(&page).await.text;
+        assert!(shown.contains("The picture is gone.") && !shown.contains("/480.jpg"));
+        app.assert_versions_without_gaps().await;
+    }
+
+    async fn an_event_is_changed_by_the_form_of_the_edit_page(app) {
+        let (creator, other) = (app.user("creator").await, app.user("other").await);
+        let exact = json!({"startsAt": "2031-05-01T19:30:05Z"});
+        let event = creator.event_with(exact).await;
+        let page = edit(&event);
+        for (field, wrong) in [("title", ""), ("venue", ""), ("city", ""), ("country", "XX"), ("date", "soon"),
+            ("time", ""), ("time_zone", "Leeds"), ("date", "2020-01-01"), ("category", "opera")]
+        {
+            let fields = typed(&creator, &event, &[("description", "Kept words"), (field, wrong)]).await;
+            assert_eq!(save(&creator, &event, &fields).await.header("location"), page);
+            let shown = creator.page(&page).await.text;
+            assert!(shown.contains(&format!("id=\"event-{field}-error\"")), "{field}: {shown}");
+            assert!(shown.contains("Kept words"), "{field}");
+        }
+        let fields = typed(&creator, &event, &[]).await;
+        assert_eq!(save(&other, &event, &fields).await.header("location"), page);
+        assert_eq!(creator.get(&path("events", &event)).await.expect(200), event, "nothing is written");
+
+        let long = "A long evening. ".repeat(300);
+        let fields = typed(&creator, &event, &[("title", "Later Show"), ("description", &long), ("category", "music")]).await;
+        assert_eq!(save(&creator, &event, &fields).await.header("location"), format!("/events/{}", id(&event)));
+        let shown = creator.page(&format!("/events/{}", id(&event))).await.text;
+        assert!(shown.contains("Your changes are saved") && shown.contains("Later Show"));
+        let now = creator.get(&path("events", &event)).await.expect(200);
+        assert_eq!(now["description"], long.trim());
+        assert_eq!((&now["category"], &now["version"]), (&json!("music"), &json!(2)));
+        assert_eq!(now["startsAt"], event["startsAt"], "to the second, since nobody has touched it");
+
+        let fields = typed(&creator, &event, &[("date", "2031-12-01")]).await;
+        save(&creator, &event, &fields).await;
+        let now = creator.get(&path("events", &event)).await.expect(200);
+        assert_eq!(now["startsAt"], "2031-12-01T20:30:00Z");
+        app.assert_versions_without_gaps().await;
+    }
+
+    async fn who_saves_second_keeps_what_was_typed_and_hears_what_has_changed(app) {
+        let creator = app.user("creator").await;
+        let event = creator.event().await;
+        let long = "What I typed meanwhile. ".repeat(200);
+        let mine = typed(&creator, &event, &[("title", "Mine"), ("description", &long)]).await;
+        let theirs = json!({"version": 1, "title": "Theirs", "city": "York"});
+        creator.put(&path("events", &event), theirs).await.expect(200);
+
+        let page = edit(&event);
+        assert_eq!(save(&creator, &event, &mine).await.header("location"), page);
+        let shown = creator.page(&page).await.text;
+        for part in ["This was changed in the meantime", "Since you opened this form", "Theirs", "York",
+            "value=\"Mine\"", "value=\"York\"", long.trim()]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        let again: Vec<(String, String)> = mine.into_iter()
+            .map(|(name, value)| match name.as_str() {
+                "version" | "marks" => { let now = hidden(&shown, &name); (name, now) }
+                "city" => (name, "York".to_owned()),
+                _ => (name, value),
+            })
+            .collect();
+        save(&creator, &event, &again).await;
+        let now = creator.get(&path("events", &event)).await.expect(200);
+        assert_eq!((&now["title"], &now["city"], &now["version"]), (&json!("Mine"), &json!("York"), &json!(3)));
+
+        let late = typed(&creator, &event, &[("title", "Mine")]).await;
+        put(&creator, &event, jpeg(480, 300)).await.expect(200);
+        save(&creator, &event, &late).await;
+        assert!(creator.page(&page).await.text.contains("Only the picture was changed"));
+        app.assert_versions_without_gaps().await;
+    }
+}
