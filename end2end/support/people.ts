@@ -55,6 +55,13 @@ export class Person {
     );
   }
 
+  /** Gives an event a picture, a PNG. */
+  async givePicture(event: Event, picture: Buffer): Promise<void> {
+    const path = `/api/events/${event.id}/picture`;
+    const response = await this.page.request.put(path, { data: picture, headers: { 'content-type': 'image/png' } });
+    expect(response.status(), `PUT ${path}: ${await response.text()}`).toBe(200);
+  }
+
   /** Lists one ticket; `where` may name section, row and seat. */
   listTicket(event: Event, priceMinor = 2500, where: Partial<Record<'section' | 'row' | 'seat', string>> = {}): Promise<Ticket> {
     return this.post('/api/tickets', { eventId: event.id, priceMinor, ...where }, 201);

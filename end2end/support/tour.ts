@@ -1,6 +1,7 @@
 // Every page of the shop as somebody meets it, for what must hold of all of them.
 import { expect, type Page } from '@playwright/test';
 import { type Person, unique } from './people.ts';
+import { picture } from './picture.ts';
 
 export interface Cast {
   someone: (name: string) => Promise<Person>;
@@ -52,6 +53,41 @@ export const TOUR: Stop[] = [
   {
     name: 'an event without tickets',
     open: async ({ someone, visitor }) => seen(await visitor(), `/events/${(await (await someone('Ann')).createEvent()).id}`),
+  },
+  {
+    name: 'an event with a picture, seen by its creator',
+    open: async ({ someone }) => {
+      const creator = await someone('Ann');
+      const event = await creator.createEvent(longTitle());
+      await creator.givePicture(event, picture(800, 500));
+      return seen(creator, `/events/${event.id}`);
+    },
+  },
+  {
+    name: 'the edit of an event',
+    open: async ({ someone }) => {
+      const creator = await someone('Ann');
+      const event = await creator.createEvent(longTitle());
+      await creator.givePicture(event, picture(800, 500));
+      return seen(creator, `/events/${event.id}/edit`);
+    },
+  },
+  {
+    name: 'the edit of an event that was changed meanwhile',
+    open: async ({ someone }) => {
+      const creator = await someone('Ann');
+      const event = await creator.createEvent(longTitle());
+      const page = await seen(creator, `/events/${event.id}/edit`);
+      const other = await creator.anotherTab();
+      await other.goto(`/events/${event.id}/edit`);
+      await other.getByLabel('City').fill(longTitle());
+      await other.getByRole('button', { name: 'Save the changes' }).click();
+      await other.getByText('Your changes are saved').waitFor();
+      await other.close();
+      await page.getByRole('button', { name: 'Save the changes' }).click();
+      await expect(page.getByText('Since you opened this form')).toBeVisible();
+      return page;
+    },
   },
   {
     name: 'the choice of an event to sell for',

@@ -193,6 +193,7 @@ pub fn LeavePage() -> impl IntoView {
                         <li>"Your name, address and password are removed, and you are signed out everywhere."</li>
                         <li>"What you have for sale is withdrawn."</li>
                         <li>"Tickets that you bought go with the account: you can't open them here any more."</li>
+                        <li>"Events that you created stay, with their pictures. Remove a picture first if it should go."</li>
                         <li>"Orders and payments stay in the books, without your name: others see a former member."</li>
                         <li>"The address is free: you can sign up with it again, and begin anew."</li>
                     </ul>

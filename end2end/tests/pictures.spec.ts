@@ -1,0 +1,117 @@
+// What the creator of an event changes about it: what it looks like, and what is said of it.
+import type { Locator, Page } from '@playwright/test';
+import { expect, test } from '../support/fixtures.ts';
+import { picture } from '../support/picture.ts';
+
+const upload = async (page: Page, verb: string, buffer: Buffer, name = 'evening.png') => {
+  await page.getByLabel('A picture of your own').setInputFiles({ name, mimeType: 'image/png', buffer });
+  await page.getByRole('button', { name: verb }).click();
+};
+
+/** The picture has arrived, and stands in the shape that was set aside for it. */
+async function expectPicture(image: Locator): Promise<void> {
+  await image.scrollIntoViewIfNeeded();
+  await expect(image).toHaveAttribute('srcset', /^\/pictures\/[0-9a-f]{32}\/480\.jpg 480w, /);
+  await expect(image).toHaveJSProperty('complete', true);
+  const { natural, shown } = await image.evaluate((element: HTMLImageElement) => ({
+    natural: element.naturalWidth / element.naturalHeight,
+    shown: element.clientWidth / element.clientHeight,
+  }));
+  expect(natural, 'it is a picture, cut to 8 by 5').toBeCloseTo(1.6, 1);
+  expect(shown, 'in a place of the same shape').toBeCloseTo(1.6, 1);
+}
+
+test('the creator of an event gives it a picture, and visitors see it', async ({ someone, visitor }) => {
+  const [creator, guest] = [await someone('Sally'), await visitor()];
+  const event = await creator.createEvent();
+  const { page } = creator;
+  await page.goto(`/events/${event.id}`);
+  await page.getByRole('link', { name: 'Edit this event' }).click();
+  await expect(page.getByText('It has none yet.')).toBeVisible();
+  await upload(page, 'Upload the picture', picture());
+  await expect(page.getByRole('status').filter({ hasText: 'The picture is in place' })).toBeVisible();
+  await expectPicture(page.getByRole('region', { name: 'Picture' }).locator('img'));
+  const first = await page.locator('.picture-now img').getAttribute('src');
+
+  await guest.page.goto(`/events/${event.id}`);
+  await expectPicture(guest.page.locator('.event-art img'));
+  await expect(guest.page.getByRole('link', { name: 'Edit this event' })).toBeHidden();
+  await guest.page.goto(`/?q=${encodeURIComponent(event.title)}`);
+  await expectPicture(guest.page.getByRole('link', { name: event.title }).locator('img'));
+
+  await upload(page, 'Replace the picture', picture(1200, 1200));
+  await expect(page.locator('.picture-now img')).not.toHaveAttribute('src', first!);
+  await expectPicture(page.locator('.picture-now img'));
+  await page.getByRole('button', { name: 'Remove the picture' }).click();
+  await expect(page.getByText('The picture is gone.')).toBeVisible();
+  await expect(page.locator('.picture-now svg')).toBeVisible();
+});
+
+test('what is no picture is refused at the field, and the picture before stays', async ({ someone }) => {
+  const creator = await someone('Sally');
+  const event = await creator.createEvent();
+  await creator.givePicture(event, picture(800, 500));
+  const { page } = creator;
+  await page.goto(`/events/${event.id}/edit`);
+  const field = page.getByLabel('A picture of your own');
+  await page.getByRole('button', { name: 'Replace the picture' }).click();
+  await expect(field).toHaveAccessibleDescription(/Choose a picture first\./);
+  await upload(page, 'Replace the picture', Buffer.from('words'), 'words.png');
+  await expect(field).toHaveAccessibleDescription(/Use a picture in the format JPEG, PNG or WebP\./);
+  await upload(page, 'Replace the picture', Buffer.alloc(9 * 1024 * 1024), 'large.png');
+  await expect(field).toHaveAccessibleDescription(/This file is too large\. Use one of at most 8 MB\./);
+  await expect(field).toHaveAttribute('aria-invalid', 'true');
+  await expectPicture(page.locator('.picture-now img'));
+});
+
+test('an event is edited, and visitors read it', async ({ someone, visitor }) => {
+  const [creator, guest] = [await someone('Sally'), await visitor()];
+  const event = await creator.createEvent();
+  const { page } = creator;
+  await creator.listTicket(event);
+  await page.goto('/selling');
+  await page.getByRole('link', { name: `Edit the event ${event.title}` }).click();
+  await expect(page.getByLabel('Title')).toHaveValue(event.title);
+  await page.getByLabel('Venue', { exact: true }).fill('New Hall');
+  await page.getByLabel('What to expect').fill('Two acts.\n\nOne interval.');
+  await page.getByLabel('Date').fill('2020-01-01');
+  await page.getByRole('button', { name: 'Save the changes' }).click();
+  await expect(page.getByLabel('Date')).toHaveAccessibleDescription('Choose a time in the future.');
+  await expect(page.getByLabel('Venue', { exact: true })).toHaveValue('New Hall');
+  await page.getByLabel('Date').fill('2031-05-01');
+  await page.getByLabel('Begins at').fill('20:15');
+  await page.getByRole('button', { name: 'Save the changes' }).click();
+  await expect(page.getByRole('status').filter({ hasText: 'Your changes are saved' })).toBeVisible();
+
+  await guest.page.goto(`/events/${event.id}`);
+  for (const words of ['New Hall, Leeds', 'Thursday 1 May 2031, 8:15 pm', 'Two acts.', 'One interval.']) {
+    await expect(guest.page.getByRole('main')).toContainText(words);
+  }
+});
+
+test('of two tabs the second keeps what was typed and hears what the first has saved', async ({ someone }) => {
+  const creator = await someone('Sally');
+  const event = await creator.createEvent();
+  const [first, second] = [creator.page, await creator.anotherTab()];
+  for (const page of [first, second]) await page.goto(`/events/${event.id}/edit`);
+  await first.getByLabel('City').fill('York');
+  await first.getByRole('button', { name: 'Save the changes' }).click();
+  await expect(first.getByText('Your changes are saved')).toBeVisible();
+
+  await second.getByLabel('Venue', { exact: true }).fill('New Hall');
+  await second.getByRole('button', { name: 'Save the changes' }).click();
+  await expect(second.getByText('This was changed in the meantime.')).toBeVisible();
+  await expect(second.locator('#meanwhile').getByRole('listitem')).toHaveText('City: York');
+  await expect(second.getByLabel('Venue', { exact: true })).toHaveValue('New Hall');
+  await expect(second.getByLabel('City')).toHaveValue('York');
+  await second.getByRole('button', { name: 'Save the changes' }).click();
+  await expect(second.getByText('New Hall, York')).toBeVisible();
+});
+
+test('nobody else can edit an event', async ({ someone, allow }) => {
+  allow(/status of 404/);
+  const [creator, other] = [await someone('Sally'), await someone('Otto')];
+  const event = await creator.createEvent();
+  await other.page.goto(`/events/${event.id}/edit`);
+  await expect(other.page.getByRole('heading', { name: 'There is nothing here' })).toBeVisible();
+});
