@@ -17,6 +17,7 @@ use crate::{
     selling::SellingPage,
     tickets::{SellPage, TicketsPage},
     ui::{GalleryPage, Icon, ThemeSwitch, icon, post_to, problem},
+    waiting::WaitingListPage,
 };
 use leptos::{config::LeptosOptions, prelude::*};
 use leptos_meta::{MetaTags, Title, provide_meta_context};
@@ -80,6 +81,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/events/:id/edit") view=EditEventPage ssr=SsrMode::Async/>
                     <Route path=path!("/sell") view=SellPage ssr=SsrMode::Async/>
                     <Route path=path!("/selling") view=SellingPage ssr=SsrMode::Async/>
+                    <Route path=path!("/waiting-list") view=WaitingListPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders") view=OrdersPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id") view=OrderPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id/tickets") view=PrintPage ssr=SsrMode::Async/>

@@ -46,6 +46,8 @@ pub enum Conflict {
     TicketWithdrawn,
     /// Fewer tickets are for sale than were asked for.
     NotEnoughTickets,
+    /// Nobody need wait for tickets of which there are enough.
+    TicketsForSale,
     /// Sellers cannot buy from themselves.
     OwnTicket,
     /// The event has begun; it neither lists nor sells.
@@ -94,6 +96,7 @@ impl Conflict {
             Self::TicketSold => "ticket_sold",
             Self::TicketWithdrawn => "ticket_withdrawn",
             Self::NotEnoughTickets => "not_enough_tickets",
+            Self::TicketsForSale => "tickets_for_sale",
             Self::OwnTicket => "own_ticket",
             Self::EventOver => "event_over",
             Self::VersionConflict => "version_conflict",
@@ -125,6 +128,9 @@ impl Conflict {
             Self::TicketSold => "This ticket has been sold.",
             Self::TicketWithdrawn => "The seller has taken this ticket off sale.",
             Self::NotEnoughTickets => "There aren't that many tickets on sale.",
+            Self::TicketsForSale => {
+                "There are tickets for sale right now: you need not wait for one."
+            }
             Self::OwnTicket => "You are selling this ticket, so you can't buy it.",
             Self::EventOver => "This event has begun, so its tickets are no longer traded.",
             Self::VersionConflict => {

@@ -23,6 +23,7 @@ pub mod refunds;
 pub mod selling;
 pub mod tickets;
 pub mod ui;
+pub mod waiting;
 
 /// Marks the page as alive, once the islands that this module was loaded for are: they are
 /// hydrated before the browser next has time for anything else.

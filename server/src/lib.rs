@@ -39,3 +39,4 @@ pub mod session;
 pub mod state;
 pub mod telemetry;
 pub mod tickets;
+pub mod waiting;

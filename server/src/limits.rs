@@ -1,4 +1,4 @@
-//! How often somebody may try something: counted per key over ten minutes, by all processes
+//! How often somebody may try something: counted per key over ten minutes or so, by all processes
 //! together where there is Redis, otherwise (and while it is away) in this one's memory.
 //!
 //! Guards against guessing and flooding, not against load. Bounded: keys whose time is over are
@@ -38,6 +38,10 @@ pub enum Key {
     ForgotFrom(IpAddr),
     /// Tries to set a new password by a link, by where they came from.
     ResetFrom(IpAddr),
+    /// Asking to be told of tickets, by the address to be told, in small letters: each may be mailed.
+    WaitingOf(String),
+    /// The same, by where it came from.
+    WaitingFrom(IpAddr),
     /// Other writes, by user.
     WriteOf(String),
 }
@@ -50,7 +54,8 @@ impl Key {
             Self::FailedSignInFrom(_) => (60, 600),
             Self::SignUpFrom(_) => (120, 600),
             Self::ForgotOf(_) => (5, 600),
-            Self::ForgotFrom(_) | Self::ResetFrom(_) => (30, 600),
+            Self::ForgotFrom(_) | Self::ResetFrom(_) | Self::WaitingFrom(_) => (30, 600),
+            Self::WaitingOf(_) => (10, 24 * 3600),
             Self::WriteOf(_) => (600, 60),
         }
     }

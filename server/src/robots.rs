@@ -15,7 +15,7 @@ use std::{fmt::Write, sync::Arc};
 const EVENTS_MAX: i64 = 49_999;
 
 const RULES: &str = "User-agent: *\nDisallow: /api/\nDisallow: /fn/\nDisallow: /orders\n\
-    Disallow: /tickets\nDisallow: /account\n\n";
+    Disallow: /tickets\nDisallow: /account\nDisallow: /waiting-list\n\n";
 
 /// What the answers are made from.
 #[derive(Clone)]

@@ -206,6 +206,7 @@ fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.passes));
     provide_context(Arc::clone(&pages.api.refunds));
     provide_context(Arc::clone(&pages.api.selling));
+    provide_context(Arc::clone(&pages.api.waiting));
     provide_context(Arc::clone(&pages.site));
     provide_context(Arc::clone(&pages.clock));
     // The nonce that the response's header will name, in place of one of Leptos's own.

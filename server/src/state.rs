@@ -20,6 +20,7 @@ use crate::{
     selling::SellingService,
     session,
     tickets::TicketsService,
+    waiting::{Rounds, WaitingService},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::JoinSet};
@@ -85,6 +86,7 @@ pub struct Shop {
     payments: PaymentsService,
     refunds: RefundsService,
     selling: SellingService,
+    waiting: WaitingService,
     webhooks: Webhooks,
     workers: Workers,
     mailer: Option<Arc<Mailer>>,
@@ -145,6 +147,7 @@ impl Shop {
             ),
             refunds: RefundsService::new(db.clone(), clock.clone(), engine.clone()),
             selling: SellingService::new(db.clone(), clock.clone()),
+            waiting: WaitingService::new(db.clone(), clock.clone(), limits.clone()),
             webhooks: Webhooks::new(
                 db.clone(),
                 clock.clone(),
@@ -179,22 +182,26 @@ impl Shop {
             passes: Arc::new(self.passes.clone()),
             refunds: Arc::new(self.refunds.clone()),
             selling: Arc::new(self.selling.clone()),
+            waiting: Arc::new(self.waiting.clone()),
             live: self.live.clone(),
             webhooks: Arc::new(self.webhooks.clone()),
         }
     }
 
     /// Starts what time brings: the sweep, the cleaning and the live changes in every process, the
-    /// expiry jobs, the mails and the events for NATS where `works` says so. They end when the set is
-    /// dropped; whatever they leave undone is found in the database by the next start.
+    /// expiry jobs, the waiting list, the mails and the events for NATS where `works` says so. They
+    /// end when the set is dropped; whatever they leave undone is found in the database by the next
+    /// start.
     pub fn start_jobs(self, redis_url: Option<String>, works: bool) -> JoinSet<()> {
         let mut jobs = JoinSet::new();
         jobs.spawn(self.sweeper.run());
         jobs.spawn(self.live.run());
         if works {
             jobs.spawn(self.reconciler.run());
+            let rounds = Rounds::new(self.db.clone(), self.clock.clone());
+            jobs.spawn(Arc::new(rounds).run());
         }
-        jobs.spawn(clean(self.db.clone(), self.clock.clone()));
+        jobs.spawn(clean(self.db.clone(), self.clock.clone(), self.waiting));
         if let Some(mailer) = self.mailer.filter(|_| works) {
             jobs.spawn(mailer.run());
         }
@@ -213,8 +220,9 @@ impl Shop {
     }
 }
 
-/// Deletes sessions, idempotency keys and links to new passwords whose time is over, every hour.
-async fn clean(db: Db, clock: SharedClock) {
+/// Deletes sessions, idempotency keys, links to new passwords and entries of the waiting list whose
+/// time is over, every hour.
+async fn clean(db: Db, clock: SharedClock, waiting: WaitingService) {
     let kept = Kept {
         db: db.clone(),
         clock: clock.clone(),
@@ -228,6 +236,13 @@ async fn clean(db: Db, clock: SharedClock) {
         let links: Result<u64, sqlx::Error> = db
             .write(move |conn| Box::pin(resets::resets_delete_expired(conn, now)))
             .await;
+        match waiting.forget_old().await {
+            Ok(entries) => tracing::debug!(entries, "old entries of the waiting list deleted"),
+            Err(fault) => tracing::warn!(
+                error = crate::fault::chain(&fault),
+                "old entries of the waiting list were not deleted"
+            ),
+        }
         match (sessions, keys, links) {
             (Ok(sessions), Ok(keys), Ok(links)) => {
                 tracing::debug!(sessions, keys, links, "old rows deleted");

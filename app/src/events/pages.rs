@@ -7,6 +7,7 @@ use crate::{
     ids::EventId,
     tickets::{Narrow, Tickets, for_sale},
     ui::{Icon, ShareButton, flash_message, icon, page},
+    waiting::{WaitingList, tell_me},
 };
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
@@ -19,9 +20,10 @@ pub fn EventPage() -> impl IntoView {
     let narrow = Narrow::read();
     page(async move {
         let flash = context::take_flash();
-        let (events, tickets) = (
+        let (events, tickets, list) = (
             context::port::<dyn Events>()?,
             context::port::<dyn Tickets>()?,
+            context::port::<dyn WaitingList>()?,
         );
         let viewer = context::viewer();
         let event = find(&events, &id).await?;
@@ -39,7 +41,19 @@ pub fn EventPage() -> impl IntoView {
             }
             .into_any()
         } else {
-            for_sale(&event, offers, &narrow, viewer.as_ref(), flash.as_ref())?
+            let own = match &viewer {
+                Some(viewer) => list.own(viewer, event.id).await?,
+                None => None,
+            };
+            let otherwise = tell_me(&event, own.as_ref(), viewer.as_ref(), flash.as_ref());
+            for_sale(
+                &event,
+                offers,
+                &narrow,
+                viewer.as_ref(),
+                flash.as_ref(),
+                otherwise,
+            )?
         };
         let own = match &viewer {
             Some(viewer) if !over => events.is_creator(viewer, event.id).await?,

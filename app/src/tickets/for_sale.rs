@@ -18,13 +18,15 @@ use crate::{
 };
 use leptos::prelude::*;
 
-/// All that is for sale, or why nothing is.
+/// All that is for sale, or why nothing is; and then what is `otherwise` there to do, which is shown
+/// as long as nothing is.
 pub fn for_sale(
     event: &Event,
     offers: Offers,
     narrow: &Narrow,
     viewer: Option<&Viewer>,
     flash: Option<&Flash>,
+    otherwise: AnyView,
 ) -> AppResult<AnyView> {
     let form = Form::new("reserve", flash);
     let sell = format!("/sell?event={}", event.id);
@@ -40,6 +42,7 @@ pub fn for_sale(
             {filter}
             <LiveSale event_id=event.id.to_string()/>
             {kept_true(event, offers, narrow, viewer)}
+            {otherwise}
             <p class="quiet">
                 "You have tickets to spare? " <a href=sell>"Sell them here"</a>
             </p>
@@ -54,6 +57,7 @@ fn kept_true(event: &Event, offers: Offers, narrow: &Narrow, viewer: Option<&Vie
     let nothing = nothing(&offers, !narrow.filter(event.currency).is_everything());
     let sold_out =
         (offers.available == 0 && offers.sold > 0 && offers.reserved == 0).then_some("Sold out.");
+    let none_left = (offers.available == 0).then_some("");
     let hold_ends_in = offers.reserved_seconds_left;
     let together = narrow.filter(event.currency).together.unwrap_or(1);
     let groups = offers
@@ -66,7 +70,7 @@ fn kept_true(event: &Event, offers: Offers, narrow: &Narrow, viewer: Option<&Vie
     });
     let seats = (!offers.seats.is_empty()).then(|| seat_form(event, offers.seats, viewer));
     view! {
-        <div class="sale" id="for-sale" data-hold-ends-in=hold_ends_in data-say=sold_out>
+        <div class="sale" id="for-sale" data-hold-ends-in=hold_ends_in data-none-left=none_left data-say=sold_out>
             <p class="sale-count">{summary}</p>
             <ul class="offers" id="offers">{groups}</ul>
             {seats}

@@ -10,6 +10,7 @@ use app::{
     orders::{Order, OrderQuery},
     refunds::{Owed, TicketRefund},
     tickets::{Ticket, TicketQuery},
+    waiting::Waiting,
 };
 use axum::{
     Json,
@@ -38,6 +39,8 @@ struct Data {
     refunds_received: Vec<TicketRefund>,
     refunds_given: Vec<TicketRefund>,
     owed: Vec<Owed>,
+    /// Events to come that they wait for tickets to.
+    waiting: Vec<Waiting>,
     /// False: there are more orders or listings than this, which the API lists.
     complete: bool,
 }
@@ -71,6 +74,7 @@ async fn gather(api: &Api, viewer: Viewer) -> AppResult<Data> {
         refunds_received: api.refunds.of_bought(&viewer).await?,
         refunds_given: api.refunds.of_sold(&viewer).await?,
         owed: api.refunds.owed(&viewer).await?,
+        waiting: api.waiting.all_own(&viewer).await?,
         complete: all_orders && all_listings,
         user: viewer.user,
     })

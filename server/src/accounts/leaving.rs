@@ -14,7 +14,7 @@ use crate::{
     outbox::{self, EventType},
     request,
     rest::idempotency,
-    tickets,
+    tickets, waiting,
 };
 use app::{
     accounts::{DeleteAccount, Viewer},
@@ -57,6 +57,7 @@ async fn delete(conn: &mut Conn, found: &Locked, now: i64) -> FaultResult<i64> {
         .ok_or(AppError::SignInRequired)?;
     // The mails know their reader by the links that they carry.
     mail::drop_all_to(conn, id).await?;
+    waiting::forget_all_of(conn, id, &found.user.email).await?;
     resets::resets_end(conn, id).await?;
     idempotency::forget_all_of(conn, id).await?;
     outbox::forget_person(conn, id, FORMER_MEMBER).await?;

@@ -14,6 +14,6 @@ mod rules;
 mod service;
 pub mod store;
 
-pub use rules::email_key;
+pub use rules::{check_email, email_key};
 pub use service::AccountsService;
 pub use store::user_is_operator as is_operator;

@@ -9,6 +9,7 @@ use super::{
     letters::{self, IncidentFacts, OrderFacts, RefundFacts},
     page::{Letter, one_line},
     store::{self, MailRow},
+    waiting,
 };
 use crate::{
     accounts,
@@ -115,6 +116,9 @@ pub enum NoLetter {
     /// There will never be one.
     #[error("{0}")]
     Gone(String),
+    /// It is not needed any more, as happens in the ordinary course.
+    #[error("{0}")]
+    Moot(&'static str),
     /// What it would say is not certain yet.
     #[error("{0}")]
     NotYet(&'static str),
@@ -153,15 +157,23 @@ pub async fn compose(
     let (letter, to) = match mail.kind {
         Kind::OrderComplete => {
             let (letter, to, enclosed) = order_complete(db, head, mail).await?;
-            return address(head, mail, &letter, &to, enclosed);
+            return address(head, mail, &letter, Reader::from(&to), enclosed);
         }
         Kind::OrderExpired => order_expired(db, head, &mail.subject).await?,
         Kind::OrderRefunded | Kind::RefundFailed => refund(db, head, mail).await?,
         Kind::Attention => attention(db, head, &mail.subject).await?,
         Kind::PasswordReset => account::reset_letter(db, head, &mail.subject, now_micros).await?,
         Kind::PasswordChanged => account::changed_letter(db, head, &mail.subject).await?,
+        Kind::WaitingConfirm | Kind::WaitingJoined | Kind::TicketsFree => {
+            let (letter, email) = waiting::letter(db, head, mail, now_micros).await?;
+            let to = Reader {
+                name: None,
+                email: &email,
+            };
+            return address(head, mail, &letter, to, Vec::new());
+        }
     };
-    address(head, mail, &letter, &to, Vec::new())
+    address(head, mail, &letter, Reader::from(&to), Vec::new())
 }
 
 async fn order_complete(
@@ -324,12 +336,29 @@ pub(super) fn id<T: FromStr>(subject: &str) -> Result<T, NoLetter> {
         .map_err(|_| gone(format!("\"{subject}\" is no id")))
 }
 
+/// Whom a message is for.
+#[derive(Debug, Clone, Copy)]
+struct Reader<'a> {
+    /// None: nothing but the address is known.
+    name: Option<&'a str>,
+    email: &'a str,
+}
+
+impl<'a> From<&'a User> for Reader<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            name: Some(&user.name),
+            email: &user.email,
+        }
+    }
+}
+
 /// Puts a letter, and what is enclosed, into its envelope.
 fn address(
     head: &Letterhead,
     mail: &MailRow,
     letter: &Letter,
-    to: &User,
+    to: Reader<'_>,
     enclosed: Vec<SinglePart>,
 ) -> Result<Outgoing, NoLetter> {
     let address: Address = to
@@ -355,7 +384,7 @@ fn address(
     let message = Message::builder()
         .envelope(envelope)
         .from(head.from.clone())
-        .to(Mailbox::new(Some(one_line(&to.name)), address))
+        .to(Mailbox::new(to.name.map(one_line), address))
         .subject(letter.subject())
         .date(SystemTime::from(written_at))
         .message_id(Some(format!("<{}@{}>", mail.id, head.domain)))
@@ -391,7 +420,7 @@ mod tests {
             version: 1,
         };
         let letter = Letter::new(subject).say("Hello");
-        address(&head, &mail, &letter, &to, Vec::new()).map(|out| out.message)
+        address(&head, &mail, &letter, Reader::from(&to), Vec::new()).map(|out| out.message)
     }
 
     fn message(name: &str, email: &str, subject: &str) -> Result<Message, NoLetter> {

@@ -250,11 +250,11 @@ fn in_words(kind: &str) -> String {
     .to_owned()
 }
 
-fn row(what: &str, value: impl Into<String>) -> (String, String) {
+pub(super) fn row(what: &str, value: impl Into<String>) -> (String, String) {
     (what.to_owned(), value.into())
 }
 
-fn occasion(event: &Event) -> Vec<(String, String)> {
+pub(super) fn occasion(event: &Event) -> Vec<(String, String)> {
     vec![
         row("Event", &event.title),
         row("When", when_in_full(event.starts_at, &event.time_zone)),
@@ -277,7 +277,7 @@ fn order_line(public_url: &str, order: OrderId) -> Block {
 }
 
 /// An event in a subject: `Candlelight Strings, 12 Dec`.
-fn short(event: &Event) -> String {
+pub(super) fn short(event: &Event) -> String {
     let (day, month) = day_and_month(event.starts_at, &event.time_zone);
     let mut title: String = event.title.chars().take(TITLE_IN_SUBJECT).collect();
     if title.len() < event.title.len() {

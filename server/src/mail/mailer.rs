@@ -127,6 +127,10 @@ impl Mailer {
                 self.wait_for_certainty(mail, why).await?;
                 Ok(false)
             }
+            Err(NoLetter::Moot(why)) => {
+                self.drop(mail, why).await?;
+                Ok(false)
+            }
             Err(NoLetter::Gone(why)) => {
                 self.give_up(mail, why).await?;
                 Ok(false)
@@ -222,6 +226,21 @@ impl Mailer {
                     async move { store::mail_postpone(conn, &mail, tries, next_at, &error).await },
                 )
             })
+            .await?;
+        Ok(())
+    }
+
+    /// Nobody misses this mail.
+    async fn drop(&self, mail: MailRow, why: &'static str) -> FaultResult<()> {
+        count("dropped");
+        tracing::debug!(
+            kind = mail.kind.name(),
+            id = mail.id,
+            why,
+            "a mail is not needed"
+        );
+        self.db
+            .write(move |conn| Box::pin(async move { store::mail_fail(conn, &mail, why).await }))
             .await?;
         Ok(())
     }

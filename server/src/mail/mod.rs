@@ -5,7 +5,8 @@
 //! What a mail tells of is decided elsewhere.
 //!
 //! `mailer.rs` takes the rows that are due, `compose.rs` looks up what each tells of, `letters.rs`
-//! has the words (`account.rs` both, for the letters about an account), `page.rs` makes text and HTML of them, `transport.rs` brings them away.
+//! has the words (`account.rs` both, for the letters about an account, `waiting.rs` for those about the waiting
+//! list), `page.rs` makes text and HTML of them, `transport.rs` brings them away.
 
 mod account;
 mod compose;
@@ -14,6 +15,7 @@ mod mailer;
 mod page;
 mod store;
 mod transport;
+mod waiting;
 
 use crate::db::Conn;
 use sqlx::query;
@@ -46,6 +48,13 @@ pub enum Kind {
     PasswordReset,
     /// To an account's owner: there is a new password. Subject: see [`password_changed`].
     PasswordChanged,
+    /// To an address that is to be confirmed. Subject: see `waiting::store::mail_insert`, as of the
+    /// next two.
+    WaitingConfirm,
+    /// To an address that its owner put on the waiting list.
+    WaitingJoined,
+    /// To an address that waited: there are tickets.
+    TicketsFree,
 }
 
 impl Kind {

@@ -15,6 +15,7 @@ use app::{
     refunds::Refunds,
     selling::Selling,
     tickets::Tickets,
+    waiting::WaitingList,
 };
 use async_trait::async_trait;
 use axum::{
@@ -60,6 +61,8 @@ pub struct Api {
     pub refunds: Arc<dyn Refunds>,
     /// What sellers see and change at once.
     pub selling: Arc<dyn Selling>,
+    /// Waiting for tickets.
+    pub waiting: Arc<dyn WaitingList>,
     /// What happens to tickets, as it happens.
     pub live: Arc<Live>,
     /// What Stripe sends.
@@ -86,6 +89,7 @@ pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(crate::payments::rest::routes())
         .merge(crate::refunds::rest::routes())
         .merge(crate::selling::rest::routes())
+        .merge(crate::waiting::rest::routes())
         .split_for_parts()
 }
 

@@ -7,7 +7,8 @@ on_both_engines! {
     async fn a_malformed_body_is_a_400_everywhere(app) {
         let user = app.user("user").await;
         let routes = ["/api/events", "/api/tickets", "/api/tickets/batch", "/api/orders",
-            "/api/payments", "/api/user/signup", "/api/user/signin", "/api/user/forgot", "/api/user/reset"];
+            "/api/payments", "/api/user/signup", "/api/user/signin", "/api/user/forgot", "/api/user/reset",
+            "/api/waiting-list/confirm", "/api/waiting-list/leave"];
         let json = [("content-type", "application/json")];
         for route in routes {
             for body in ["", "{", "null", "[]", "42", "\"text\"", "{\"a\":", "\u{0}", "{} {}"] {

@@ -35,3 +35,4 @@ mod selling;
 mod simulator;
 mod states;
 mod support;
+mod waiting;

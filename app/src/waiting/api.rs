@@ -1,0 +1,117 @@
+//! Server functions of the waiting list.
+
+use super::WaitingToken;
+use crate::error::AppError;
+use leptos::server;
+
+/// The name of the form on an event's page.
+#[cfg(feature = "ssr")]
+pub(super) const FORM: &str = "waiting-list";
+
+/// Asks to be told when an event has tickets. Says the same whether or not the address is known.
+#[server(prefix = "/fn", endpoint = "waiting/join")]
+pub async fn join(
+    #[server(default)] event_id: String,
+    #[server(default)] email: String,
+    #[server(default)] quantity: String,
+) -> Result<(), AppError> {
+    use super::{JoinWaitingList, WaitingList};
+    use crate::{context, error::Conflict};
+    let list = context::port::<dyn WaitingList>()?;
+    let viewer = context::viewer();
+    let typed = [("email", email.as_str()), ("quantity", quantity.as_str())];
+    let Ok(event) = event_id.parse() else {
+        return context::refuse(FORM, AppError::NotFound, &typed);
+    };
+    let request = JoinWaitingList {
+        email: Some(email.clone()),
+        // What is no number is refused like one that is too small.
+        quantity: (!quantity.is_empty()).then(|| quantity.parse().unwrap_or(0)),
+    };
+    match list.join(viewer.as_ref(), event, request).await {
+        Ok(joined) if joined.confirmed => {
+            context::notice(
+                "You are on the waiting list. We have mailed you that, with a link to leave it.",
+            );
+            context::redirect(&format!("/events/{event}"));
+            Ok(())
+        }
+        Ok(_) => {
+            context::notice(
+                "Nearly there: open the mail that is on its way to you, and confirm with the button \
+                 behind its link. Nothing there? Look among the spam. Who is on the list already \
+                 gets no mail, nor does anybody get two within an hour.",
+            );
+            context::redirect(&format!("/events/{event}"));
+            Ok(())
+        }
+        // They came while the form was being filled in: the page shows them, and the form no more.
+        Err(AppError::Conflict {
+            conflict: conflict @ Conflict::TicketsForSale,
+            ..
+        }) => {
+            context::notice(conflict.message());
+            context::redirect(&format!("/events/{event}"));
+            Ok(())
+        }
+        Err(error) => context::refuse(FORM, error, &typed),
+    }
+}
+
+/// Takes the viewer off the list of an event.
+#[server(prefix = "/fn", endpoint = "waiting/leave")]
+pub async fn leave(#[server(default)] event_id: String) -> Result<(), AppError> {
+    use super::WaitingList;
+    use crate::context;
+    let list = context::port::<dyn WaitingList>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse(FORM, error, &[]),
+    };
+    let Ok(event) = event_id.parse() else {
+        return context::refuse(FORM, AppError::NotFound, &[]);
+    };
+    match list.leave(&viewer, event).await {
+        // They had left already: that is what was asked for.
+        Ok(()) | Err(AppError::NotFound) => {
+            context::notice("You are off the waiting list.");
+            context::redirect(&format!("/events/{event}"));
+            Ok(())
+        }
+        Err(error) => context::refuse(FORM, error, &[]),
+    }
+}
+
+/// Puts the address that a link was mailed to on the list.
+#[server(prefix = "/fn", endpoint = "waiting/confirm")]
+pub async fn confirm(#[server(default)] token: WaitingToken) -> Result<(), AppError> {
+    use super::WaitingList;
+    use crate::context;
+    let list = context::port::<dyn WaitingList>()?;
+    match list.confirm(&token).await {
+        Ok(_) => {
+            context::notice("You are on the waiting list.");
+            context::redirect(&format!("/waiting-list?token={}", token.0));
+            Ok(())
+        }
+        // The link's end concerns no field that is seen.
+        Err(error) => context::refuse(FORM, context::at_fields(error, &[("token", "")]), &[]),
+    }
+}
+
+/// Takes the address that a link was mailed to off the list.
+#[server(prefix = "/fn", endpoint = "waiting/leave_by_link")]
+pub async fn leave_by_link(#[server(default)] token: WaitingToken) -> Result<(), AppError> {
+    use super::WaitingList;
+    use crate::context;
+    let list = context::port::<dyn WaitingList>()?;
+    match list.leave_by_link(&token).await {
+        Ok(event) => {
+            context::notice("You are off the waiting list, and your address is deleted from it.");
+            let event = event.map(|event| format!("/events/{event}"));
+            context::redirect(&event.unwrap_or_else(|| "/".to_owned()));
+            Ok(())
+        }
+        Err(error) => context::refuse(FORM, error, &[]),
+    }
+}

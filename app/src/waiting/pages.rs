@@ -1,0 +1,200 @@
+//! The form on an event's page, and `/waiting-list`, where the link of a mail leads.
+
+use super::{
+    Waiting, WaitingList, WaitingState, WaitingToken,
+    api::{self, FORM},
+};
+use crate::{
+    accounts::Viewer,
+    context::{self, Flash},
+    events::{Event, Events, event_strip},
+    orders::TICKETS_PER_ORDER_MAX,
+    ui::{
+        Choice, Form, Input, choose, field, flash_message, hidden, page, post_to, problem_at_top,
+    },
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
+
+/// So many tickets, in words.
+fn tickets(quantity: i64) -> String {
+    match quantity {
+        1 => "a ticket".to_owned(),
+        many => format!("{many} tickets"),
+    }
+}
+
+/// What is shown while an event has nothing for sale: the form, or that the viewer is on the list.
+/// It is always in the page, which shows it by how the tickets stand.
+pub fn tell_me(
+    event: &Event,
+    own: Option<&Waiting>,
+    viewer: Option<&Viewer>,
+    flash: Option<&Flash>,
+) -> AnyView {
+    let form = Form::new(FORM, flash);
+    let content = match own {
+        Some(own) if own.state == WaitingState::Waiting && !form.was_refused() => {
+            on_the_list(event, own).into_any()
+        }
+        _ => join_form(event, &form, viewer).into_any(),
+    };
+    view! { <section class="waiting panel" aria-labelledby="waiting-list">{content}</section> }
+        .into_any()
+}
+
+fn on_the_list(event: &Event, own: &Waiting) -> impl IntoView + use<> {
+    let told = format!(
+        "As soon as there is {} for sale, and those who have waited longer have been told, we mail \
+         {}: once, and without keeping any for you.",
+        tickets(own.quantity),
+        own.email
+    );
+    post_to::<api::Leave>(
+        "stack",
+        view! {
+            <h3 class="title" id="waiting-list">"You are on the waiting list"</h3>
+            <p>{told}</p>
+            {hidden("event_id", event.id.to_string())}
+            <button class="button button-quiet" type="submit">"Leave the list"</button>
+        },
+    )
+}
+
+fn join_form(event: &Event, form: &Form, viewer: Option<&Viewer>) -> impl IntoView + use<> {
+    let email = viewer.map_or_else(String::new, |viewer| viewer.user.email.clone());
+    let confirm = match viewer {
+        None => "We first mail you a link, to be sure that the address is yours.",
+        Some(_) => "To another address than your own, we first mail a link to confirm it.",
+    };
+    let choices = (1..=TICKETS_PER_ORDER_MAX)
+        .map(|count| Choice::new(count.to_string(), count.to_string()))
+        .collect();
+    post_to::<api::Join>(
+        "stack",
+        view! {
+            <h3 class="title" id="waiting-list">"Tell me when there is a ticket"</h3>
+            {problem_at_top(form)}
+            <p>
+                "When tickets come free, we mail you once. Those who have waited longest hear first. "
+                "None is kept for you: whoever buys first, has it."
+            </p>
+            {hidden("event_id", event.id.to_string())}
+            <div class="waiting-fields">
+                {field(form, Input {
+                    name: "email", label: "E-mail", kind: "email", autocomplete: "email",
+                    value: email, max: Some(254), hint: Some(confirm.to_owned()),
+                    ..Input::default()
+                })}
+                {choose(form, Input {
+                    name: "quantity", label: "How many", value: "1".to_owned(),
+                    hint: Some("We wait until there are so many.".to_owned()),
+                    ..Input::default()
+                }, choices)}
+            </div>
+            <button class="button" type="submit">"Tell me"</button>
+        },
+    )
+}
+
+/// Where a mailed link leads. Looking changes nothing, since mail programs look at links as well.
+#[component]
+pub fn WaitingListPage() -> impl IntoView {
+    let token = use_query_map().with_untracked(|query| query.get("token").unwrap_or_default());
+    page(async move {
+        let (list, events) = (
+            context::port::<dyn WaitingList>()?,
+            context::port::<dyn Events>()?,
+        );
+        let flash = context::take_flash();
+        let form = Form::new(FORM, flash.as_ref());
+        let token = WaitingToken(token);
+        let (title, content) = match list.linked(&token).await? {
+            Some(entry) => {
+                let event = events.get(entry.event_id).await?;
+                (title_of(entry.state), entry_of(&event, &entry, &token))
+            }
+            None => ("Not on the waiting list", nothing()),
+        };
+        Ok(view! {
+            <Title text=title/>
+            <section class="narrow">
+                <h1 class="display">{title}</h1>
+                {flash_message(flash.as_ref())}
+                {problem_at_top(&form)}
+                {content}
+            </section>
+        }
+        .into_any())
+    })
+}
+
+fn title_of(state: WaitingState) -> &'static str {
+    match state {
+        WaitingState::Asked => "Tell you when there is a ticket?",
+        WaitingState::Waiting => "You are on the waiting list",
+        WaitingState::Told => "You have been told",
+    }
+}
+
+fn entry_of(event: &Event, entry: &Waiting, token: &WaitingToken) -> AnyView {
+    let (wanted, email) = (tickets(entry.quantity), &entry.email);
+    let (said, yes, no) = match entry.state {
+        WaitingState::Asked => (
+            format!(
+                "We then mail {email} once, when there is {wanted} for sale. Nothing is kept for you: \
+                 whoever buys first, has it."
+            ),
+            Some("Yes, tell me"),
+            "No, forget my address",
+        ),
+        WaitingState::Waiting => (
+            format!(
+                "We mail {email} once, when there is {wanted} for sale and those who have waited \
+                 longer have been told. Nothing is kept for you: whoever buys first, has it."
+            ),
+            None,
+            "Leave the list",
+        ),
+        WaitingState::Told => (
+            format!(
+                "We mailed {email} that there was {wanted} for sale, and that was all that you asked \
+                 for. If you still want to be told, you can join the list again, at its end."
+            ),
+            Some("Tell me again"),
+            "Forget my address",
+        ),
+    };
+    let (confirm, leave) = (token.0.clone(), token.0.clone());
+    view! {
+        {event_strip(event, None)}
+        <div class="panel stack">
+            <p>{said}</p>
+            <div class="row">
+                {yes.map(|yes| post_to::<api::Confirm>("", view! {
+                    {hidden("token", confirm)}
+                    <button class="button" type="submit">{yes}</button>
+                }))}
+                {post_to::<api::LeaveByLink>("", view! {
+                    {hidden("token", leave)}
+                    <button class="button button-quiet" type="submit">{no}</button>
+                })}
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
+fn nothing() -> AnyView {
+    view! {
+        <div class="panel stack">
+            <p>
+                "This link leads to nothing any more: you have left the list, did not confirm within "
+                "two days, or the event has begun. We do not write to you about it."
+            </p>
+            <p><a class="button" href="/">"See what is on"</a></p>
+        </div>
+    }
+    .into_any()
+}

@@ -1,0 +1,71 @@
+//! `/api/events/{id}/waiting-list`, and what the mailed links are for.
+
+use crate::rest::{Api, ApiError, JsonBody, NoContent, PathId, Problem, SignedIn};
+use app::{
+    accounts::Viewer,
+    ids::EventId,
+    waiting::{ByLink, JoinWaitingList, Joined, Waiting},
+};
+use axum::{Extension, Json, extract::State, http::StatusCode};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of the waiting list.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(join, leave))
+        .routes(routes!(confirm))
+        .routes(routes!(leave_by_link))
+}
+
+/// Asks to be mailed once when there are tickets again. One's own address is on the list at once;
+/// any other has to be confirmed by the link that is mailed to it. Whether an address is known is
+/// not told.
+#[utoipa::path(post, path = "/api/events/{id}/waiting-list", tag = "Waiting list",
+    params(("id" = String, Path)), request_body = JoinWaitingList,
+    responses((status = 202, body = Joined), (status = 400, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 429, body = Problem)))]
+async fn join(
+    State(api): State<Api>,
+    PathId(event): PathId<EventId>,
+    viewer: Option<Extension<Viewer>>,
+    JsonBody(request): JsonBody<JoinWaitingList>,
+) -> Result<(StatusCode, Json<Joined>), ApiError> {
+    let viewer = viewer.map(|Extension(viewer)| viewer);
+    let joined = api.waiting.join(viewer.as_ref(), event, request).await?;
+    Ok((StatusCode::ACCEPTED, Json(joined)))
+}
+
+/// Takes one's own address off the list of an event.
+#[utoipa::path(delete, path = "/api/events/{id}/waiting-list", tag = "Waiting list",
+    params(("id" = String, Path)),
+    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+async fn leave(
+    State(api): State<Api>,
+    PathId(event): PathId<EventId>,
+    SignedIn(viewer): SignedIn,
+) -> Result<NoContent, ApiError> {
+    api.waiting.leave(&viewer, event).await?;
+    Ok(NoContent)
+}
+
+/// Confirms an address by the token of the link that was mailed to it, or puts it on the list once
+/// more after it was told.
+#[utoipa::path(post, path = "/api/waiting-list/confirm", tag = "Waiting list", request_body = ByLink,
+    responses((status = 200, body = Waiting), (status = 400, body = Problem)))]
+async fn confirm(
+    State(api): State<Api>,
+    JsonBody(request): JsonBody<ByLink>,
+) -> Result<Json<Waiting>, ApiError> {
+    Ok(Json(api.waiting.confirm(&request.token).await?))
+}
+
+/// Takes an address off the list by the token of a mailed link. Twice is fine.
+#[utoipa::path(post, path = "/api/waiting-list/leave", tag = "Waiting list", request_body = ByLink,
+    responses((status = 204), (status = 400, body = Problem)))]
+async fn leave_by_link(
+    State(api): State<Api>,
+    JsonBody(request): JsonBody<ByLink>,
+) -> Result<NoContent, ApiError> {
+    api.waiting.leave_by_link(&request.token).await?;
+    Ok(NoContent)
+}
