@@ -6,7 +6,7 @@ CREATE TABLE waiting (
     -- Where to write to, as it was typed, and in small letters.
     email     TEXT   NOT NULL,
     email_key TEXT   NOT NULL,
-    -- Whose own address it is; null where nobody was signed in, or it was another's.
+    -- Whose own address it is; null where its owner was not signed in.
     user_id   TEXT REFERENCES users (id),
     quantity  BIGINT NOT NULL CHECK (quantity BETWEEN 1 AND 8),
     -- asked: the address has not been confirmed. told: there were tickets, and that was said.

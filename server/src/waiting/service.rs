@@ -142,7 +142,7 @@ async fn join(
     if !accounts::store::user_lock(conn, user, None).await? {
         return Err(AppError::SignInRequired.into());
     }
-    let due = store::entry_join(conn, event, user, asked, now, now - APART_MICROS).await?;
+    let due = store::entry_join(conn, event, user, asked, now).await?;
     if let Some(entry) = due {
         let subject = store::mail_insert(conn, &entry, now).await?;
         mail::queue(conn, Kind::WaitingJoined, subject, now).await?;

@@ -96,24 +96,21 @@ pub async fn entry_ask(
     row.map(|row| row.try_get("id")).transpose()
 }
 
-/// Puts a user's own address in line. Returns the entry if a mail is due: it was not in line yet,
-/// and was not written to within the last while. Who is in line keeps their place, and may want
-/// another number.
+/// Puts a user's own address in line. Returns the entry if it was not in line yet; who is, keeps
+/// their place, and may want another number.
 pub async fn entry_join(
     conn: &mut Conn,
     event: EventId,
     user: UserId,
     asked: &Checked,
     now_micros: i64,
-    mailed_before_micros: i64,
 ) -> Result<Option<String>, sqlx::Error> {
     let row = query(
         "INSERT INTO waiting (id, event_id, email, email_key, user_id, quantity, state, since, \
          mailed_at) VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7, $7) \
-         ON CONFLICT (event_id, email_key) DO UPDATE SET user_id = $5, quantity = $6, \
-         since = CASE WHEN waiting.state = 'waiting' THEN waiting.since ELSE $7 END, \
-         mailed_at = CASE WHEN waiting.state = 'waiting' OR waiting.mailed_at > $8 \
-         THEN waiting.mailed_at ELSE $7 END, state = 'waiting' RETURNING id, mailed_at",
+         ON CONFLICT (event_id, email_key) DO UPDATE SET state = 'waiting', user_id = $5, \
+         email = $3, quantity = $6, since = $7, mailed_at = $7 \
+         WHERE waiting.state <> 'waiting' RETURNING id",
     )
     .bind(Uuid::now_v7().to_string())
     .bind(event.to_string())
@@ -122,12 +119,19 @@ pub async fn entry_join(
     .bind(user.to_string())
     .bind(asked.quantity)
     .bind(now_micros)
-    .bind(mailed_before_micros)
-    .fetch_one(conn)
+    .fetch_optional(&mut *conn)
     .await?;
-    let mailed_at: i64 = row.try_get("mailed_at")?;
-    let id = row.try_get("id")?;
-    Ok((mailed_at == now_micros).then_some(id))
+    if let Some(row) = row {
+        return Ok(Some(row.try_get("id")?));
+    }
+    query("UPDATE waiting SET user_id = $3, quantity = $4 WHERE event_id = $1 AND email_key = $2")
+        .bind(event.to_string())
+        .bind(asked.email_key.clone())
+        .bind(user.to_string())
+        .bind(asked.quantity)
+        .execute(conn)
+        .await?;
+    Ok(None)
 }
 
 /// Puts the entry of a link in line, whose address has thereby said yes. None: the link leads to
