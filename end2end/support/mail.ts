@@ -8,7 +8,7 @@ function mailsTo(email: string, subject: string): string[] {
   const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.eml')).sort() : [];
   return files
     .map((name) => unquoted(readFileSync(join(folder, name), 'utf8')))
-    .filter((mail) => mail.includes(`<${email}>`) && mail.includes(`Subject: ${subject}`));
+    .filter((mail) => (mail.includes(`<${email}>`) || mail.includes(`To: ${email}`)) && mail.includes(`Subject: ${subject}`));
 }
 
 /** Quoted-printable, undone: lines that were broken are whole, and signs are themselves. */
@@ -16,8 +16,11 @@ function unquoted(text: string): string {
   return text.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
 }
 
-/** Waits for the newest mail of this subject to this address: mails go out every few seconds. */
+/**
+ * Waits for the newest mail of this subject to this address: mails go out every few seconds, and who
+ * waits for tickets is looked for every ten.
+ */
 export async function mailTo(email: string, subject: string): Promise<string> {
-  await expect.poll(() => mailsTo(email, subject).length, { timeout: 15_000, message: `a mail "${subject}" to ${email}` }).toBeGreaterThan(0);
+  await expect.poll(() => mailsTo(email, subject).length, { timeout: 25_000, message: `a mail "${subject}" to ${email}` }).toBeGreaterThan(0);
   return mailsTo(email, subject).at(-1) ?? '';
 }

@@ -86,6 +86,11 @@ export class Person {
     await this.post('/api/refunds', { ticketIds: tickets.map((ticket) => ticket.id) }, 201);
   }
 
+  /** Asks to be told when there are two tickets. */
+  async waitFor(event: Event): Promise<void> {
+    await this.post(`/api/events/${event.id}/waiting-list`, { email: this.email, quantity: 2 }, 202);
+  }
+
   /** How an order stands by the server's clock. */
   async look(order: Order): Promise<Order> {
     return (await this.page.request.get(`/api/orders/${order.id}`)).json();

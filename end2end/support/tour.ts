@@ -1,5 +1,6 @@
 // Every page of the shop as somebody meets it, for what must hold of all of them.
 import { expect, type Page } from '@playwright/test';
+import { mailTo } from './mail.ts';
 import { type Person, unique } from './people.ts';
 import { picture } from './picture.ts';
 
@@ -89,6 +90,34 @@ export const TOUR: Stop[] = [
       return page;
     },
   },
+  {
+    name: 'an event to wait for, refused',
+    open: async ({ someone, visitor }) => {
+      const page = await seen(await visitor(), `/events/${(await (await someone('Ann')).createEvent(longTitle())).id}`);
+      await page.getByRole('button', { name: 'Tell me' }).click();
+      await expect(page.getByRole('alert')).toBeVisible();
+      return page;
+    },
+  },
+  {
+    name: 'an event that one waits for',
+    open: async ({ someone }) => {
+      const waiting = await someone('Ann');
+      const event = await waiting.createEvent(longTitle());
+      await waiting.waitFor(event);
+      return seen(waiting, `/events/${event.id}`);
+    },
+  },
+  {
+    name: 'the question whether to wait',
+    open: async ({ someone, visitor }) => {
+      const [seller, guest] = [await someone('Sally'), await visitor()];
+      await guest.waitFor(await seller.createEvent(longTitle()));
+      const mail = await mailTo(guest.email, 'Please confirm');
+      return seen(guest, /\/waiting-list\?token=[0-9a-f]+/.exec(mail)?.[0] ?? '/');
+    },
+  },
+  { name: 'a waiting list that one is not on', open: async ({ visitor }) => seen(await visitor(), '/waiting-list?token=left') },
   {
     name: 'the choice of an event to sell for',
     open: async ({ someone }) => {
