@@ -50,10 +50,6 @@ fn buying(held: &str, more: &str) -> impl IntoView + use<> {
                 "see is all you pay: no fees come later. One order holds up to "
                 {TICKETS_PER_ORDER_MAX} " tickets."
             </p>
-            <p>
-                "Sold out? Leave your address on the event's page. We mail you once when there are tickets "
-                "again, those who have waited longest first. None is kept for you."
-            </p>
         </section>
     }
 }
