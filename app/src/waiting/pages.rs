@@ -17,14 +17,6 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
-/// So many tickets, in words.
-fn tickets(quantity: i64) -> String {
-    match quantity {
-        1 => "a ticket".to_owned(),
-        many => format!("{many} tickets"),
-    }
-}
-
 /// What is shown while an event has nothing for sale: the form, or that the viewer is on the list.
 /// It is always in the page, which shows it by how the tickets stand.
 pub fn tell_me(
@@ -46,9 +38,9 @@ pub fn tell_me(
 
 fn on_the_list(event: &Event, own: &Waiting) -> impl IntoView + use<> {
     let told = format!(
-        "As soon as there is {} for sale, and those who have waited longer have been told, we mail \
-         {}: once, and without keeping any for you.",
-        tickets(own.quantity),
+        "As soon as {} for sale, and those who have waited longer have been told, we mail {}: once, \
+         and without keeping any for you.",
+        own.wanted(),
         own.email
     );
     post_to::<api::Leave>(
@@ -78,7 +70,7 @@ fn join_form(event: &Event, form: &Form, viewer: Option<&Viewer>) -> impl IntoVi
             {problem_at_top(form)}
             <p>
                 "When tickets come free, we mail you once. Those who have waited longest hear first. "
-                "None is kept for you: whoever buys first, has it."
+                "None is kept for you: whoever buys first gets it."
             </p>
             {hidden("event_id", event.id.to_string())}
             <div class="waiting-fields">
@@ -139,27 +131,27 @@ fn title_of(state: WaitingState) -> &'static str {
 }
 
 fn entry_of(event: &Event, entry: &Waiting, token: &WaitingToken) -> AnyView {
-    let (wanted, email) = (tickets(entry.quantity), &entry.email);
+    let (wanted, email) = (entry.wanted(), &entry.email);
     let (said, yes, no) = match entry.state {
         WaitingState::Asked => (
             format!(
-                "We then mail {email} once, when there is {wanted} for sale. Nothing is kept for you: \
-                 whoever buys first, has it."
+                "We then mail {email} once, when {wanted} for sale. Nothing is kept for you: whoever \
+                 buys first gets it."
             ),
             Some("Yes, tell me"),
             "No, forget my address",
         ),
         WaitingState::Waiting => (
             format!(
-                "We mail {email} once, when there is {wanted} for sale and those who have waited \
-                 longer have been told. Nothing is kept for you: whoever buys first, has it."
+                "We mail {email} once, when {wanted} for sale and those who have waited longer have \
+                 been told. Nothing is kept for you: whoever buys first gets it."
             ),
             None,
             "Leave the list",
         ),
         WaitingState::Told => (
             format!(
-                "We mailed {email} that there was {wanted} for sale, and that was all that you asked \
+                "We mailed {email} that there were tickets for sale, and that was all that you asked \
                  for. If you still want to be told, you can join the list again, at its end."
             ),
             Some("Tell me again"),

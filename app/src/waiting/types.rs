@@ -81,3 +81,13 @@ pub struct Waiting {
     #[cfg_attr(feature = "ssr", schema(value_type = String, format = DateTime))]
     pub since: Timestamp,
 }
+
+impl Waiting {
+    /// What it waits for, in words: `there are 2 tickets`.
+    pub fn wanted(&self) -> String {
+        match self.quantity {
+            1 => "there is a ticket".to_owned(),
+            many => format!("there are {many} tickets"),
+        }
+    }
+}

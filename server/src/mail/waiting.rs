@@ -42,10 +42,9 @@ pub(super) async fn letter(
         })
         .await?;
     let (entry, event) = found.map_err(NoLetter::Moot)?;
-    let quantity = entry.waiting.quantity;
     let letter = match kind {
         Kind::WaitingConfirm => confirm_words(&event, url),
-        Kind::WaitingJoined => joined_words(shop, &event, quantity, url),
+        Kind::WaitingJoined => joined_words(shop, &event, &entry.waiting.wanted(), url),
         _ => free_words(shop, &event, url),
     };
     Ok((letter, entry.waiting.email))
@@ -86,14 +85,6 @@ async fn find(
     Ok(Ok((entry, event.event(stock))))
 }
 
-/// So many tickets, in words.
-fn tickets(quantity: i64) -> String {
-    match quantity {
-        1 => "a ticket".to_owned(),
-        many => format!("{many} tickets"),
-    }
-}
-
 fn confirm_words(event: &Event, url: String) -> Letter {
     Letter::new(&format!("Please confirm: tickets for {}", short(event)))
         .with(Block::Heading("Tell you when there is a ticket?".to_owned()))
@@ -118,17 +109,15 @@ fn confirm_words(event: &Event, url: String) -> Letter {
         })
 }
 
-fn joined_words(public_url: &str, event: &Event, quantity: i64, url: String) -> Letter {
+fn joined_words(public_url: &str, event: &Event, wanted: &str, url: String) -> Letter {
     Letter::new(&format!("You are on the waiting list: {}", short(event)))
         .with(Block::Heading("You are on the waiting list".to_owned()))
         .say(format!(
-            "We mail you once, when there is {} for sale and those who have waited longer have been \
-             told.",
-            tickets(quantity)
+            "We mail you once, when {wanted} for sale and those who have waited longer have been told."
         ))
         .with(Block::Rows(occasion(event)))
         .say(
-            "Nothing is kept for you: everybody can buy what is for sale, and whoever is first, has \
+            "Nothing is kept for you: everybody can buy what is for sale, and whoever is first gets \
              it. The list ends when the event begins.",
         )
         .with(Block::Link {
@@ -200,7 +189,7 @@ mod tests {
         let event = event();
         for letter in [
             confirm_words(&event, LINK.to_owned()),
-            joined_words(SHOP, &event, 2, LINK.to_owned()),
+            joined_words(SHOP, &event, "there are 2 tickets", LINK.to_owned()),
             free_words(SHOP, &event, LINK.to_owned()),
         ] {
             assert!(letter.subject().ends_with("Late Show, 1 May"));
@@ -215,8 +204,11 @@ mod tests {
     #[test]
     fn nobody_is_promised_a_ticket() {
         let event = event();
-        let joined = joined_words(SHOP, &event, 2, LINK.to_owned()).text();
-        assert!(joined.contains("Nothing is kept for you") && joined.contains("2 tickets"));
+        let joined = joined_words(SHOP, &event, "there are 2 tickets", LINK.to_owned()).text();
+        assert!(
+            joined.contains("Nothing is kept for you")
+                && joined.contains("there are 2 tickets for sale")
+        );
         let free = free_words(SHOP, &event, LINK.to_owned()).text();
         assert!(free.contains("None of them is kept for you"), "{free}");
         assert!(free.contains("For sale now: 2") && free.contains("From: £25.00"));
