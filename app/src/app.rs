@@ -11,7 +11,7 @@ use crate::{
     error::AppError,
     events::{EditEventPage, EventPage, HomePage},
     help::HelpPage,
-    orders::{OrderPage, OrdersPage},
+    orders::{CheckoutPage, OrderPage, OrdersPage},
     passes::PrintPage,
     refunds::RefundPage,
     selling::SellingPage,
@@ -82,6 +82,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/sell") view=SellPage ssr=SsrMode::Async/>
                     <Route path=path!("/selling") view=SellingPage ssr=SsrMode::Async/>
                     <Route path=path!("/waiting-list") view=WaitingListPage ssr=SsrMode::Async/>
+                    <Route path=path!("/checkout") view=CheckoutPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders") view=OrdersPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id") view=OrderPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id/tickets") view=PrintPage ssr=SsrMode::Async/>

@@ -9,8 +9,8 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{
-    HeaderValue,
-    header::{ACCEPT, COOKIE, REFERER, SET_COOKIE},
+    HeaderName, HeaderValue,
+    header::{ACCEPT, CACHE_CONTROL, COOKIE, REFERER, REFERRER_POLICY, SET_COOKIE},
     request::Parts,
 };
 use leptos::prelude::*;
@@ -131,9 +131,18 @@ pub fn new_attempt() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
+/// `path`, from where one goes on at `next`, if that is anywhere.
+pub fn on_the_way(path: &str, next: &str) -> String {
+    if next.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?next={}", percent_encode(next))
+    }
+}
+
 /// Sends the browser to sign in, and back to `path` after that.
 pub fn sign_in_first(path: &str) {
-    redirect(&format!("/signin?next={}", percent_encode(path)));
+    redirect(&on_the_way("/signin", path));
 }
 
 /// Sends the browser to `path` (of this site) once this response is done.
@@ -156,6 +165,26 @@ pub fn page_status(status: http::StatusCode) {
         response.set_status(status);
     }
 }
+
+/// Says that this page's address is a secret: nobody is told it, nothing keeps or finds it.
+pub fn keep_secret() {
+    let Some(response) = use_context::<ResponseOptions>() else {
+        return;
+    };
+    for (name, value) in &SECRET {
+        response.insert_header(name.clone(), value.clone());
+    }
+}
+
+/// The headers of what has a secret address.
+pub static SECRET: [(HeaderName, HeaderValue); 3] = [
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("x-robots-tag"),
+        HeaderValue::from_static("noindex, nofollow"),
+    ),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
 
 /// What a form's server function leaves for the page that is shown next.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ pub fn HelpPage() -> impl IntoView {
                 {paying()}
                 {refunds()}
                 {selling()}
+                {terms()}
                 <section class="panel stack" aria-labelledby="people">
                     <h2 class="title" id="people">"Something else?"</h2>
                     <p>
@@ -34,6 +35,28 @@ pub fn HelpPage() -> impl IntoView {
         }
         .into_any())
     })
+}
+
+fn terms() -> impl IntoView {
+    view! {
+        <section class="panel stack" aria-labelledby="terms">
+            <h2 class="title" id="terms">"Terms of sale"</h2>
+            <p>
+                "A ticket is sold by whoever is named beside it, at the price that they set. This shop "
+                "holds it for you, takes the payment and keeps the books. With your payment the sale is "
+                "made, and it is final, but for what is said under Refunds."
+            </p>
+            <p>
+                "A ticket lets one person in, once. Whoever shows its code first is that person: pass it "
+                "on only to whom you trust."
+            </p>
+            <p>
+                "We keep your name and address to bring you your tickets, until you delete your account; "
+                "the books stay, without them. You need no account of your own to buy: as a guest, your "
+                "address and name are enough."
+            </p>
+        </section>
+    }
 }
 
 fn buying(held: &str, more: &str) -> impl IntoView + use<> {

@@ -165,7 +165,10 @@ pub async fn end_other_sessions() -> Result<(), AppError> {
 
 /// Has a link to a new password mailed. Says the same whether or not there is an account.
 #[server(prefix = "/fn", endpoint = "accounts/forgot")]
-pub async fn forgot(#[server(default)] email: String) -> Result<(), AppError> {
+pub async fn forgot(
+    #[server(default)] email: String,
+    #[server(default)] next: String,
+) -> Result<(), AppError> {
     use crate::{
         accounts::{AccountCare, Forgot},
         context,
@@ -174,14 +177,14 @@ pub async fn forgot(#[server(default)] email: String) -> Result<(), AppError> {
     let request = Forgot {
         email: email.clone(),
     };
-    match care.forgot(request).await {
+    match care.forgot(request, context::local_path(&next)).await {
         Ok(()) => {
             context::notice(
                 "If there is an account with that address, a mail with a link is on its way. The \
                  link works for 30 minutes. Nothing there? Look among the spam, or check the \
                  address.",
             );
-            context::redirect("/forgot");
+            context::redirect(&context::on_the_way("/forgot", &next));
             Ok(())
         }
         Err(error) => context::refuse("forgot", error, &[("email", &email)]),
@@ -200,12 +203,27 @@ pub async fn reset(
     };
     let care = context::port::<dyn AccountCare>()?;
     match care.reset(ResetPassword { token, password }).await {
-        Ok(_) => {
+        Ok(came_in) => {
             context::notice("Your new password is set, and you are signed in.");
-            context::redirect("/account");
+            context::redirect(came_in.next.as_deref().unwrap_or("/account"));
             Ok(())
         }
         // The link's end concerns no field that is seen.
+        Err(error) => context::refuse("reset", context::at_fields(error, &[("token", "")]), &[]),
+    }
+}
+
+/// Signs a guest in by the mailed link, without a password.
+#[server(prefix = "/fn", endpoint = "accounts/enter")]
+pub async fn enter(#[server(default)] token: ResetToken) -> Result<(), AppError> {
+    use crate::{accounts::Accounts, context};
+    let accounts = context::port::<dyn Accounts>()?;
+    match accounts.enter(token).await {
+        Ok(came_in) => {
+            context::notice(format!("Welcome back, {}.", came_in.user.name));
+            context::redirect(came_in.next.as_deref().unwrap_or("/tickets"));
+            Ok(())
+        }
         Err(error) => context::refuse("reset", context::at_fields(error, &[("token", "")]), &[]),
     }
 }

@@ -1,6 +1,6 @@
 //! `/account`, and leaving it.
 
-use super::{AccountCare, SignedInAt, User, api};
+use super::{AccountCare, Accounts, SignedInAt, User, api};
 use crate::{
     context::{self, Flash},
     ui::{Form, Input, field, flash_message, hidden, page_for, post_to, problem_at_top, username},
@@ -13,9 +13,13 @@ use leptos_meta::Title;
 #[component]
 pub fn AccountPage() -> impl IntoView {
     page_for(|viewer| async move {
-        let care = context::port::<dyn AccountCare>()?;
+        let (accounts, care) = (
+            context::port::<dyn Accounts>()?,
+            context::port::<dyn AccountCare>()?,
+        );
         let (flash, now) = (context::take_flash(), context::now());
         let places = care.sessions(&viewer).await?;
+        let has_password = accounts.has_password(&viewer).await?;
         let flash = flash.as_ref();
         Ok(view! {
             <Title text="Account"/>
@@ -28,7 +32,7 @@ pub fn AccountPage() -> impl IntoView {
                     <a href="/selling">"What you sell"</a>
                 </p>
                 {profile(&viewer.user, flash)}
-                {password(&viewer.user, flash)}
+                {password(&viewer.user, has_password, flash)}
                 {sessions(places, now, flash)}
                 {data_and_end()}
             </section>
@@ -61,19 +65,30 @@ fn profile(user: &User, flash: Option<&Flash>) -> AnyView {
     .into_any()
 }
 
-fn password(user: &User, flash: Option<&Flash>) -> AnyView {
+fn password(user: &User, has_one: bool, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("password", flash);
     let email = user.email.clone();
+    let title = if has_one {
+        "Change the password"
+    } else {
+        "Set a password"
+    };
     view! {
         <section class="panel stack" aria-labelledby="new-password">
-            <h2 class="title" id="new-password">"Change the password"</h2>
+            <h2 class="title" id="new-password">{title}</h2>
+            {(!has_one).then(|| view! {
+                <p>
+                    "You bought as a guest. With a password you can sign in anywhere; without one, a "
+                    "mailed link lets you in."
+                </p>
+            })}
             {post_to::<api::ChangePassword>("stack", view! {
                 {problem_at_top(&form)}
                 {username(email)}
-                {field(&form, Input {
+                {has_one.then(|| field(&form, Input {
                     name: "current_password", label: "Current password", kind: "password",
                     autocomplete: "current-password", ..Input::default()
-                })}
+                }))}
                 {field(&form, Input {
                     name: "new_password", label: "New password", kind: "password",
                     autocomplete: "new-password",
@@ -81,9 +96,9 @@ fn password(user: &User, flash: Option<&Flash>) -> AnyView {
                     ..Input::default()
                 })}
                 <p class="quiet">"You stay signed in here, and are signed out everywhere else."</p>
-                <button class="button" type="submit">"Change the password"</button>
+                <button class="button" type="submit">{title}</button>
             })}
-            <p><a href="/forgot">"Forgotten the current one?"</a></p>
+            {has_one.then(|| view! { <p><a href="/forgot">"Forgotten the current one?"</a></p> })}
         </section>
     }
     .into_any()
@@ -178,11 +193,13 @@ fn data_and_end() -> impl IntoView {
     }
 }
 
-/// What leaving means, and the password that it takes.
+/// What leaving means, and the password that it takes, if there is one.
 #[component]
 pub fn LeavePage() -> impl IntoView {
     page_for(|viewer| async move {
+        let accounts = context::port::<dyn Accounts>()?;
         let form = Form::new("delete", context::take_flash().as_ref());
+        let has_password = accounts.has_password(&viewer).await?;
         Ok(view! {
             <Title text="Delete the account"/>
             <section class="narrow">
@@ -203,12 +220,12 @@ pub fn LeavePage() -> impl IntoView {
                         " first. This cannot be undone."
                     </p>
                     {username(viewer.user.email)}
-                    {field(&form, Input {
+                    {has_password.then(|| field(&form, Input {
                         name: "password", label: "Password", kind: "password",
                         autocomplete: "current-password",
                         hint: Some("To be sure that it is you.".to_owned()),
                         ..Input::default()
-                    })}
+                    }))}
                     <div class="row">
                         <button class="button" type="submit">"Delete my account for good"</button>
                         <a class="button button-quiet" href="/account">"Back, and keep it"</a>

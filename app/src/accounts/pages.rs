@@ -2,25 +2,17 @@
 
 use super::api;
 use crate::{
-    context::{self, DemoAccount},
+    context::{self, DemoAccount, on_the_way},
     ui::{Form, Input, field, flash_message, hidden, post_to, problem_at_top},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
-fn next() -> String {
+/// Where one was going, as far as that is on this site.
+pub(super) fn next() -> String {
     let next = use_query_map().with_untracked(|query| query.get("next").unwrap_or_default());
     context::local_path(&next).unwrap_or_default()
-}
-
-/// Where the other of the two pages is, with the way back kept.
-fn other(path: &str, next: &str) -> String {
-    if next.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?next={}", context::percent_encode(next))
-    }
 }
 
 /// Makes an account.
@@ -53,7 +45,7 @@ pub fn SignUpPage() -> impl IntoView {
                 {hidden("next", next.clone())}
                 <button class="button" type="submit">"Sign up"</button>
             })}
-            <p>"You have an account? " <a href=other("/signin", &next)>"Sign in"</a></p>
+            <p>"You have an account? " <a href=on_the_way("/signin", &next)>"Sign in"</a></p>
         </section>
     }
 }
@@ -84,10 +76,10 @@ pub fn SignInPage() -> impl IntoView {
                 })}
                 {hidden("next", next.clone())}
                 <button class="button" type="submit">"Sign in"</button>
-                <p><a href="/forgot">"Forgotten your password?"</a></p>
+                <p><a href=on_the_way("/forgot", &next)>"Forgotten your password?"</a></p>
             })}
             {demo}
-            <p>"You are new here? " <a href=other("/signup", &next)>"Sign up"</a></p>
+            <p>"You are new here? " <a href=on_the_way("/signup", &next)>"Sign up"</a></p>
         </section>
     }
 }

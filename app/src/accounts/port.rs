@@ -1,11 +1,15 @@
 //! What a browser can ask of accounts.
 
 use super::{
-    ChangePassword, DeleteAccount, Forgot, ResetPassword, ResetToken, SignIn, SignUp, SignedInAt,
-    User, Viewer,
+    BuyAsGuest, CameIn, ChangePassword, DeleteAccount, Forgot, LinkToAccount, ResetPassword,
+    ResetToken, SignIn, SignUp, SignedInAt, User, Viewer,
 };
-use crate::{error::AppResult, ids::SessionId};
+use crate::{
+    error::AppResult,
+    ids::{SessionId, UserId},
+};
 use async_trait::async_trait;
+use std::collections::HashMap;
 
 /// Accounts and the session of this request. The session is the request's own: the
 /// implementation finds it in the request's parts, callers never name one.
@@ -16,11 +20,22 @@ pub trait Accounts: Send + Sync {
     /// Errors: `Invalid` at `email` (malformed, in use), `password` or `name`; `TooManyRequests`.
     async fn sign_up(&self, request: SignUp) -> AppResult<User>;
 
+    /// Makes an account without a password and signs it in. The same form sent again within ten
+    /// minutes is the same guest; any other account is out of reach.
+    ///
+    /// Errors: `Invalid` at `email` (malformed, in use) or `name`; `TooManyRequests`.
+    async fn buy_as_guest(&self, request: BuyAsGuest) -> AppResult<User>;
+
     /// Signs in, under a new session id.
     ///
     /// Errors: `BadCredentials`, one and the same for an unknown address and a wrong password;
     /// `Invalid` at what is empty; `TooManyRequests`.
     async fn sign_in(&self, request: SignIn) -> AppResult<User>;
+
+    /// Signs a guest in by the token of a mailed link, which works once; all other sessions end.
+    ///
+    /// Errors: `Invalid` at `token` (used, over, or there is a password); `TooManyRequests`.
+    async fn enter(&self, token: ResetToken) -> AppResult<CameIn>;
 
     /// Ends the session on the server. Signing out twice is fine.
     async fn sign_out(&self) -> AppResult<()>;
@@ -29,12 +44,18 @@ pub trait Accounts: Send + Sync {
     ///
     /// Errors: `Invalid` at `name`.
     async fn rename(&self, viewer: &Viewer, name: String) -> AppResult<User>;
+
+    /// Whether a password opens the viewer's account; guests have none.
+    async fn has_password(&self, viewer: &Viewer) -> AppResult<bool>;
+
+    /// What others see of these users; those that don't exist are missing.
+    async fn names(&self, ids: &[UserId]) -> AppResult<HashMap<UserId, String>>;
 }
 
 /// What people do about their accounts now and then: who else is in, a new password, the end.
 #[async_trait]
 pub trait AccountCare: Send + Sync {
-    /// Sets a new password, ends all other sessions and gives this one a new id.
+    /// Sets a new password, or the first, ends all other sessions and gives this one a new id.
     ///
     /// Errors: `Invalid` at `currentPassword` or `newPassword`; `TooManyRequests`.
     async fn change_password(&self, viewer: &Viewer, request: ChangePassword) -> AppResult<()>;
@@ -49,18 +70,18 @@ pub trait AccountCare: Send + Sync {
     async fn end_other_sessions(&self, viewer: &Viewer) -> AppResult<()>;
 
     /// Has the link to a new password mailed, if there is an account with this address; whether
-    /// there is, is not told.
+    /// there is, is not told. Whoever follows it goes on at `next`, a path of this site.
     ///
     /// Errors: `Invalid` at `email`, if it is no address; `TooManyRequests`.
-    async fn forgot(&self, request: Forgot) -> AppResult<()>;
+    async fn forgot(&self, request: Forgot, next: Option<String>) -> AppResult<()>;
 
-    /// Whether the link of this token still works. Uses nothing up.
-    async fn may_reset(&self, token: &ResetToken) -> AppResult<bool>;
+    /// What the link of this token leads to, if it still works. Uses nothing up.
+    async fn link(&self, token: &ResetToken) -> AppResult<Option<LinkToAccount>>;
 
     /// Sets the password that was forgotten, ends all sessions, and signs in. A token works once.
     ///
     /// Errors: `Invalid` at `token` (used, or its time is over) or `password`; `TooManyRequests`.
-    async fn reset(&self, request: ResetPassword) -> AppResult<User>;
+    async fn reset(&self, request: ResetPassword) -> AppResult<CameIn>;
 
     /// Deletes the viewer's account: their listings are withdrawn, name, address and password are
     /// gone, all sessions end. What others hold on to stays: orders, payments, books.

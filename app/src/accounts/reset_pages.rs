@@ -1,6 +1,6 @@
 //! `/forgot` and `/reset`: the way back in without the password.
 
-use super::{AccountCare, ResetToken, api};
+use super::{AccountCare, LinkToAccount, ResetToken, api, pages::next};
 use crate::{
     context,
     ui::{Form, Input, field, flash_message, hidden, page, post_to, problem_at_top},
@@ -14,12 +14,16 @@ use leptos_router::hooks::use_query_map;
 pub fn ForgotPage() -> impl IntoView {
     let flash = context::take_flash();
     let form = Form::new("forgot", flash.as_ref());
+    let next = next();
     view! {
         <Title text="Forgotten password"/>
         <section class="narrow">
             <h1 class="display">"Forgotten your password?"</h1>
             {flash_message(flash.as_ref())}
-            <p class="lead">"We mail you a link to set a new one."</p>
+            <p class="lead">
+                "We mail you a link to set a new one. If you bought as a guest and have none, the link "
+                "signs you in."
+            </p>
             {post_to::<api::Forgot>("panel stack", view! {
                 {problem_at_top(&form)}
                 {field(&form, Input {
@@ -27,9 +31,10 @@ pub fn ForgotPage() -> impl IntoView {
                     max: Some(254), hint: Some("The address of your account.".to_owned()),
                     ..Input::default()
                 })}
+                {hidden("next", next.clone())}
                 <button class="button" type="submit">"Mail me a link"</button>
             })}
-            <p>"You know it after all? " <a href="/signin">"Sign in"</a></p>
+            <p>"You know it after all? " <a href=context::on_the_way("/signin", &next)>"Sign in"</a></p>
         </section>
     }
 }
@@ -42,20 +47,35 @@ pub fn ResetPage() -> impl IntoView {
         let care = context::port::<dyn AccountCare>()?;
         let form = Form::new("reset", context::take_flash().as_ref());
         let token = ResetToken(token);
-        let content = if care.may_reset(&token).await? {
-            new_password(&form, token).into_any()
-        } else {
-            dead_link().into_any()
+        let (title, content) = match care.link(&token).await? {
+            Some(LinkToAccount { has_password: false }) => {
+                ("Welcome back", guest(&form, token).into_any())
+            }
+            Some(_) => ("Set a new password", new_password(&form, token).into_any()),
+            None => ("Set a new password", dead_link().into_any()),
         };
         Ok(view! {
-            <Title text="Set a new password"/>
+            <Title text=title/>
             <section class="narrow">
-                <h1 class="display">"Set a new password"</h1>
+                <h1 class="display">{title}</h1>
                 {content}
             </section>
         }
         .into_any())
     })
+}
+
+/// A guest needs no password, and may set one.
+fn guest(form: &Form, token: ResetToken) -> impl IntoView + use<> {
+    view! {
+        {post_to::<api::Enter>("panel stack", view! {
+            {hidden("token", token.0.clone())}
+            <p>"You bought as a guest. Go on without a password: a link like this one always lets you in."</p>
+            <p><button class="button" type="submit">"Sign in"</button></p>
+        })}
+        <h2 class="section-title">"Or set a password"</h2>
+        {new_password(form, token)}
+    }
 }
 
 fn new_password(form: &Form, token: ResetToken) -> impl IntoView + use<> {

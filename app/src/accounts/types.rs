@@ -4,6 +4,7 @@ use crate::ids::{SessionId, UserId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use uuid::Uuid;
 
 /// A person with an account, as they see themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,36 @@ pub struct SignUp {
     pub name: Option<String>,
 }
 
+/// What buying without a password takes.
+#[derive(Debug, Clone)]
+pub struct BuyAsGuest {
+    /// An address that has no account.
+    pub email: String,
+    /// Whose name stands on the tickets.
+    pub name: String,
+    /// Names the form that was sent, and is known to nobody else: sent twice, it is one guest.
+    pub form: Option<Uuid>,
+}
+
+/// Said at an address that somebody wants to make an account of, and that has one.
+pub const ADDRESS_IN_USE: &str = "There is an account with this address. Sign in instead.";
+
+/// What the link in a mail leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkToAccount {
+    /// Whether a password opens the account; guests have none, and may go on without.
+    pub has_password: bool,
+}
+
+/// Somebody who came in by the link in a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CameIn {
+    /// Who.
+    pub user: User,
+    /// The page that they were on when they asked for the link, if they are to go on there.
+    pub next: Option<String>,
+}
+
 /// What signing in takes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
@@ -81,7 +112,7 @@ pub struct SignIn {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangePassword {
-    /// The one that it replaces.
+    /// The one that it replaces; empty for who has none.
     pub current_password: Password,
     /// At least 8 characters.
     pub new_password: Password,
@@ -112,7 +143,7 @@ pub struct ResetPassword {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeleteAccount {
-    /// Its password.
+    /// Its password; empty if it has none.
     pub password: Password,
 }
 

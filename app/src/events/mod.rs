@@ -11,6 +11,8 @@ mod types;
 #[cfg(feature = "ssr")]
 mod asked;
 #[cfg(feature = "ssr")]
+mod begins;
+#[cfg(feature = "ssr")]
 mod countries;
 #[cfg(feature = "ssr")]
 mod cover;
@@ -31,6 +33,8 @@ mod strip;
 #[cfg(feature = "ssr")]
 mod when;
 
+#[cfg(feature = "ssr")]
+pub use begins::begins;
 #[cfg(feature = "ssr")]
 pub use countries::COUNTRIES;
 #[cfg(feature = "ssr")]

@@ -1,6 +1,6 @@
 //! `/events/:id`.
 
-use super::{Event, Events, Spot, cover, head::head, when_in_full};
+use super::{Event, Events, Spot, begins, cover, head::head};
 use crate::{
     context,
     error::{AppError, AppResult},
@@ -70,7 +70,7 @@ pub fn EventPage() -> impl IntoView {
                     <div class="event-facts">
                         <h1 class="display">{event.title.clone()}</h1>
                         <p class="fact">
-                            {icon(Icon::Clock)} {when_in_full(event.starts_at, &event.time_zone)}
+                            {icon(Icon::Clock)} {begins(&event)}
                         </p>
                         <p class="fact">
                             {icon(Icon::Place)} {event.venue.clone()} ", " {event.city.clone()}

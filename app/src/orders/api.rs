@@ -66,17 +66,86 @@ pub async fn reserve_seats(
     context::refuse("reserve", refusal, &[])
 }
 
+/// Reserves what was chosen before signing in, and goes on to paying.
+#[server(prefix = "/fn", endpoint = "orders/reserve_chosen")]
+pub async fn reserve_chosen(#[server(default)] choice: String) -> Result<(), AppError> {
+    use super::Choice;
+    match Choice::read(&choice) {
+        Some(Choice { reserve, attempt }) => reserve_and_go(reserve, &attempt).await,
+        None => choose_again(),
+    }
+}
+
+/// Makes a guest of whoever is not signed in, reserves what they chose, and goes on to paying.
+#[server(prefix = "/fn", endpoint = "orders/buy_as_guest")]
+pub async fn buy_as_guest(
+    #[server(default)] choice: String,
+    #[server(default)] email: String,
+    #[server(default)] name: String,
+    #[server(default)] once: String,
+) -> Result<(), AppError> {
+    use super::{Choice, Orders};
+    use crate::{
+        accounts::{Accounts, BuyAsGuest, Viewer},
+        context,
+    };
+    let (accounts, orders) = (
+        context::port::<dyn Accounts>()?,
+        context::port::<dyn Orders>()?,
+    );
+    let Some(Choice { reserve, attempt }) = Choice::read(&choice) else {
+        return choose_again();
+    };
+    if let Some(viewer) = context::viewer() {
+        return reserve_for(&*orders, &viewer, reserve, &attempt).await;
+    }
+    let guest = BuyAsGuest {
+        email: email.clone(),
+        name: name.clone(),
+        form: once.parse().ok(),
+    };
+    match accounts.buy_as_guest(guest).await {
+        Ok(user) => reserve_for(&*orders, &Viewer { user }, reserve, &attempt).await,
+        Err(error) => context::refuse("guest", error, &[("email", &email), ("name", &name)]),
+    }
+}
+
+#[cfg(feature = "ssr")]
+fn choose_again() -> Result<(), AppError> {
+    let error = AppError::invalid("", "Please choose once more.");
+    crate::context::refuse("reserve", error, &[])
+}
+
 #[cfg(feature = "ssr")]
 async fn reserve_and_go(request: super::Reserve, attempt: &str) -> Result<(), AppError> {
-    use super::Orders;
-    use crate::{context, error::Conflict};
+    use super::{Choice, Orders};
+    use crate::context;
     let orders = context::port::<dyn Orders>()?;
-    let viewer = match context::require_viewer() {
-        Ok(viewer) => viewer,
-        Err(error) => return context::refuse("reserve", error, &[]),
-    };
+    match context::require_viewer() {
+        Ok(viewer) => reserve_for(&*orders, &viewer, request, attempt).await,
+        // Who they are is asked after what they want, and before any clock runs.
+        Err(_) if context::posted_by_form() => {
+            let choice = Choice {
+                reserve: request,
+                attempt: attempt.to_owned(),
+            };
+            context::redirect(&choice.page());
+            Ok(())
+        }
+        Err(error) => context::refuse("reserve", error, &[]),
+    }
+}
+
+#[cfg(feature = "ssr")]
+async fn reserve_for(
+    orders: &dyn super::Orders,
+    viewer: &crate::accounts::Viewer,
+    request: super::Reserve,
+    attempt: &str,
+) -> Result<(), AppError> {
+    use crate::{context, error::Conflict};
     let attempt = Some(attempt).filter(|attempt| !attempt.is_empty());
-    match orders.reserve(&viewer, request, attempt).await {
+    match orders.reserve(viewer, request, attempt).await {
         Ok(order) => {
             context::redirect(&format!("/orders/{}", order.id));
             Ok(())
@@ -85,10 +154,7 @@ async fn reserve_and_go(request: super::Reserve, attempt: &str) -> Result<(), Ap
         Err(AppError::Conflict {
             conflict: Conflict::IdempotencyMismatch,
             ..
-        }) => {
-            let error = AppError::invalid("", "Please choose once more.");
-            context::refuse("reserve", error, &[])
-        }
+        }) => choose_again(),
         Err(error) => context::refuse("reserve", in_one_sentence(error), &[]),
     }
 }

@@ -7,6 +7,10 @@ mod islands;
 mod types;
 
 #[cfg(feature = "ssr")]
+mod checkout;
+#[cfg(feature = "ssr")]
+mod choice;
+#[cfg(feature = "ssr")]
 mod pages;
 #[cfg(feature = "ssr")]
 mod paid;
@@ -15,6 +19,10 @@ mod port;
 #[cfg(feature = "ssr")]
 mod timeline;
 
+#[cfg(feature = "ssr")]
+pub use checkout::CheckoutPage;
+#[cfg(feature = "ssr")]
+pub use choice::Choice;
 #[cfg(feature = "ssr")]
 pub use islands::in_minutes;
 pub use islands::{Countdown, Wait, countdown_text};

@@ -7,11 +7,11 @@ use super::{
     timeline::timeline,
 };
 use crate::{
-    accounts::Viewer,
+    accounts::{Accounts, Viewer},
     context,
     error::{AppError, AppResult},
-    events::{Event, Events, Spot, cover, when, when_in_full},
-    ids::OrderId,
+    events::{Event, Events, Spot, begins, cover, when},
+    ids::{OrderId, UserId},
     passes::{Pass, Passes},
     payments::{Payment, PaymentStatus, Payments, to_pay},
     refunds::{Refund, Refunds},
@@ -20,6 +20,7 @@ use crate::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
+use std::collections::HashMap;
 
 /// One's own orders.
 #[component]
@@ -126,6 +127,7 @@ struct Found {
     refunds: Vec<Refund>,
     passes: Vec<Pass>,
     moments: Vec<Moment>,
+    sellers: HashMap<UserId, String>,
 }
 
 /// Errors: `NotFound`.
@@ -134,7 +136,10 @@ async fn look(viewer: &Viewer, id: OrderId) -> AppResult<Found> {
         context::port::<dyn Orders>()?,
         context::port::<dyn Payments>()?,
     );
-    let passes = context::port::<dyn Passes>()?;
+    let (accounts, passes) = (
+        context::port::<dyn Accounts>()?,
+        context::port::<dyn Passes>()?,
+    );
     let (events, refunds) = (
         context::port::<dyn Events>()?,
         context::port::<dyn Refunds>()?,
@@ -143,8 +148,10 @@ async fn look(viewer: &Viewer, id: OrderId) -> AppResult<Found> {
     let payment = payments.of_order(viewer, id).await?;
     let order = orders.get(viewer, id).await?;
     let event = order.event_id().ok_or(AppError::NotFound)?;
+    let sellers: Vec<UserId> = order.tickets.iter().map(|sold| sold.seller_id).collect();
     Ok(Found {
         order,
+        sellers: accounts.names(&sellers).await?,
         event: events.get(event).await?,
         payment,
         refunds: refunds.of_order(viewer, id).await?,
@@ -176,7 +183,7 @@ pub fn OrderPage() -> impl IntoView {
             <Title text=format!("Order: {}", event.title)/>
             {flash_message(flash.as_ref())}
             <div class=if order.is_open() { "order order-open" } else { "order order-done" }>
-                {summary(order, event, &found.refunds)}
+                {summary(&found)}
                 <div class="order-main stack">
                     {steps(&["Choose", "Pay", "Tickets"], step)}
                     {state} {timeline(order, event, &found.moments)}
@@ -242,14 +249,22 @@ fn state(
 }
 
 /// What is bought and what it costs, line by line.
-fn summary(order: &Order, event: &Event, refunds: &[Refund]) -> impl IntoView + use<> {
+fn summary(found: &Found) -> impl IntoView + use<> {
+    let Found {
+        order,
+        event,
+        refunds,
+        sellers,
+        ..
+    } = found;
     let lines = order
         .tickets
         .iter()
         .map(|ticket| {
+            let whose = from_whom(&[ticket.seller_id], sellers);
             view! {
                 <li class="line">
-                    <span>{ticket.label.clone()}</span>
+                    <span>{ticket.label.clone()} <span class="quiet">{whose}</span></span>
                     <span>{ticket.price().to_string()}</span>
                 </li>
             }
@@ -261,7 +276,7 @@ fn summary(order: &Order, event: &Event, refunds: &[Refund]) -> impl IntoView + 
             <h1 class="title">
                 <a href=format!("/events/{}", event.id)>{event.title.clone()}</a>
             </h1>
-            <p class="fact">{icon(Icon::Clock)} {when_in_full(event.starts_at, &event.time_zone)}</p>
+            <p class="fact">{icon(Icon::Clock)} {begins(event)}</p>
             <p class="fact">{icon(Icon::Place)} {event.venue.clone()} ", " {event.city.clone()}</p>
             <ul class="lines">{lines}</ul>
             <p class="line total">
@@ -277,11 +292,31 @@ fn summary(order: &Order, event: &Event, refunds: &[Refund]) -> impl IntoView + 
             }}
             {order.is_open().then(|| view! {
                 <p class="quiet">
-                    "If a seller cannot keep their word, your money goes back to your card. "
+                    "A sale is final. If a seller cannot keep their word, your money goes back to your card. "
                     <a href="/help#refunds">"How refunds work"</a>
+                </p>
+                <p class="quiet">
+                    "By paying you buy from the seller named above, by our "
+                    <a href="/help#terms">"terms of sale"</a> ". "
+                    <a href="/help">"Questions?"</a>
                 </p>
             })}
         </aside>
+    }
+}
+
+/// ` from Ann and Bob`: who sells, each once; nothing if that is not known.
+pub(super) fn from_whom(sellers: &[UserId], names: &HashMap<UserId, String>) -> String {
+    let mut whose: Vec<&str> = Vec::new();
+    for name in sellers.iter().filter_map(|seller| names.get(seller)) {
+        if !whose.contains(&name.as_str()) {
+            whose.push(name);
+        }
+    }
+    if whose.is_empty() {
+        String::new()
+    } else {
+        format!(" from {}", whose.join(" and "))
     }
 }
 

@@ -101,7 +101,7 @@ fn confirmation(order: &Order, event: &Event, passes: &[Pass]) -> impl IntoView 
                 <strong>"Something wrong? "</strong>
                 "Paid tickets are not taken back, but their seller or this shop can refund them. The "
                 "money then goes back to the card that paid, and the ticket ends. Name order "
-                {code.clone()} " when you ask."
+                {code.clone()} " when you ask. " <a href="/help">"How to get help"</a>
             </p>
         }
     });

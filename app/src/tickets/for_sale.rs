@@ -227,7 +227,7 @@ fn seat_form(event: &Event, seats: Vec<(Ticket, String)>, viewer: Option<&Viewer
         .map(|(ticket, seller)| {
             let (own, whose) = whose(viewer, ticket.seller_id, &seller);
             let held = ticket.status == TicketStatus::Reserved;
-            let whose = if held { "being bought right now".to_owned() } else { whose };
+            let whose = if held { format!("{whose} · being bought right now") } else { whose };
             let price = ticket.price().to_string();
             let face = face_value(ticket.face_value_minor, event, ticket.price_minor);
             view! {

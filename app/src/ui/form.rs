@@ -34,7 +34,8 @@ impl Form {
             .map_or_else(|| otherwise.into(), |(_, value)| value.clone())
     }
 
-    fn error(&self, field: &str) -> Option<String> {
+    /// What is wrong at this field.
+    pub fn error(&self, field: &str) -> Option<String> {
         let fields = self.flash.iter().flat_map(|flash| &flash.fields);
         fields
             .into_iter()

@@ -14,8 +14,8 @@ use crate::{
 };
 use app::{
     accounts::{
-        AccountCare, Accounts, ChangePassword, DeleteAccount, Forgot, Password, ResetPassword,
-        ResetToken, SignedInAt, User, Viewer,
+        AccountCare, Accounts, CameIn, ChangePassword, DeleteAccount, Forgot, LinkToAccount,
+        Password, ResetPassword, ResetToken, SignedInAt, Viewer,
     },
     error::{AppError, AppResult},
     ids::{SessionId, UserId},
@@ -25,12 +25,13 @@ use uuid::Uuid;
 
 impl AccountsService {
     /// The viewer's account as it is now.
-    async fn own(&self, viewer: &Viewer) -> FaultResult<Locked> {
+    pub(super) async fn own(&self, viewer: &Viewer) -> FaultResult<Locked> {
         let found = store::user_find_locked(self.db.reads(), viewer.user.id).await?;
         Ok(found.ok_or(AppError::SignInRequired)?)
     }
 
-    /// The viewer's account, if `password` is its. Errors: `Invalid` at `field`.
+    /// The viewer's account, if `password` is its. Nothing but the session proves who somebody is
+    /// who has none. Errors: `Invalid` at `field`.
     pub(super) async fn proved(
         &self,
         viewer: &Viewer,
@@ -38,6 +39,10 @@ impl AccountsService {
         field: &str,
     ) -> FaultResult<Locked> {
         let found = self.own(viewer).await?;
+        if !found.has_password() {
+            return Ok(found);
+        }
+        rules::check_given(field, &password)?;
         let key = rules::email_key(&found.user.email);
         if self.knows(&key, password, Some(&found)).await? {
             Ok(found)
@@ -47,7 +52,7 @@ impl AccountsService {
     }
 
     async fn replace_password(&self, viewer: &Viewer, request: ChangePassword) -> FaultResult<()> {
-        rules::check_change(&request)?;
+        rules::check_change(&request, self.own(viewer).await?.has_password())?;
         let field = "currentPassword";
         let found = self.proved(viewer, request.current_password, field).await?;
         let hash = self.passwords.hash(request.new_password.0).await?;
@@ -71,7 +76,7 @@ impl AccountsService {
     }
 
     /// Binds this session to the epoch that has begun and forgets all before it.
-    async fn stay_alone(&self, user: UserId, epoch: i64) -> FaultResult<()> {
+    pub(super) async fn stay_alone(&self, user: UserId, epoch: i64) -> FaultResult<()> {
         self.bind_session(user, epoch).await?;
         self.tidy(user, epoch).await;
         Ok(())
@@ -111,7 +116,7 @@ impl AccountsService {
             .await
     }
 
-    async fn queue_reset(&self, request: Forgot) -> FaultResult<()> {
+    async fn queue_reset(&self, request: Forgot, next: Option<String>) -> FaultResult<()> {
         rules::check_email(&request.email)?;
         let key = rules::email_key(&request.email);
         self.limits
@@ -126,39 +131,41 @@ impl AccountsService {
                         return Ok(());
                     };
                     let id = Uuid::now_v7();
-                    resets::reset_insert(conn, id, found.user.id, now).await?;
+                    resets::reset_insert(conn, id, found.user.id, next, now).await?;
                     Ok(mail::queue(conn, Kind::PasswordReset, id, now).await?)
                 })
             })
             .await
     }
 
-    async fn reset_by(&self, request: ResetPassword) -> FaultResult<User> {
+    async fn reset_by(&self, request: ResetPassword) -> FaultResult<CameIn> {
         self.limits.take(Key::ResetFrom(request::address())).await?;
         let now = self.clock.now_micros();
         // Looked at first, so that what is no link costs no hashing.
-        if !resets::reset_works(self.db.reads(), &request.token, now).await? {
-            return Err(rules::dead_token().into());
-        }
+        let link = resets::reset_find(self.db.reads(), &request.token, now).await?;
+        link.ok_or_else(rules::dead_token)?;
         rules::check_password("password", &request.password)?;
         let hash = self.passwords.hash(request.password.0).await?;
         let token = request.token;
-        let changed = self
+        let (changed, next) = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let user = resets::reset_take(conn, &token, now).await?;
-                    let user = user.ok_or_else(rules::dead_token)?;
-                    let changed = store::password_set(conn, user, None, &hash).await?;
+                    let taken = resets::reset_take(conn, &token, now).await?;
+                    let taken = taken.ok_or_else(rules::dead_token)?;
+                    let changed = store::password_set(conn, taken.user, None, &hash).await?;
                     let changed = changed.ok_or_else(rules::dead_token)?;
-                    resets::resets_end(conn, user).await?;
+                    resets::resets_end(conn, taken.user).await?;
                     tell_of_password(conn, &changed, now).await?;
-                    Ok::<_, Fault>(changed)
+                    Ok::<_, Fault>((changed, taken.next))
                 })
             })
             .await?;
         self.stay_alone(changed.user.id, changed.epoch).await?;
-        Ok(changed.user)
+        Ok(CameIn {
+            user: changed.user,
+            next,
+        })
     }
 }
 
@@ -193,17 +200,17 @@ impl AccountCare for AccountsService {
         Ok(self.be_alone(viewer).await?)
     }
 
-    async fn forgot(&self, request: Forgot) -> AppResult<()> {
-        Ok(self.queue_reset(request).await?)
+    async fn forgot(&self, request: Forgot, next: Option<String>) -> AppResult<()> {
+        Ok(self.queue_reset(request, next).await?)
     }
 
-    async fn may_reset(&self, token: &ResetToken) -> AppResult<bool> {
+    async fn link(&self, token: &ResetToken) -> AppResult<Option<LinkToAccount>> {
         let now = self.clock.now_micros();
-        let works = resets::reset_works(self.db.reads(), token, now).await;
-        Ok(works.map_err(Fault::from)?)
+        let found = resets::reset_find(self.db.reads(), token, now).await;
+        Ok(found.map_err(Fault::from)?)
     }
 
-    async fn reset(&self, request: ResetPassword) -> AppResult<User> {
+    async fn reset(&self, request: ResetPassword) -> AppResult<CameIn> {
         Ok(self.reset_by(request).await?)
     }
 

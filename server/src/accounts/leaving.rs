@@ -25,7 +25,6 @@ use sqlx::query;
 
 impl AccountsService {
     pub(super) async fn leave(&self, viewer: &Viewer, request: DeleteAccount) -> FaultResult<()> {
-        rules::check_given("password", &request.password)?;
         let found = self.proved(viewer, request.password, "password").await?;
         let (id, now) = (found.user.id, self.clock.now_micros());
         let epoch = self

@@ -1,19 +1,19 @@
-//! The SQL of forgotten passwords. Functions that take a `Conn` run in the caller's transaction.
+//! The SQL of mailed links to accounts, whose owners forgot the password or, as guests, have none. Functions that take a `Conn` run in the caller's transaction.
 //!
 //! What a link carries is made when its mail is written, and kept only as a hash: who reads the
 //! table can set nobody's password.
 
-use super::store;
+use super::store::{self, Locked};
 use crate::{
     db::{Conn, parse},
     session::hex,
 };
 use app::{
-    accounts::{ResetToken, User},
+    accounts::{LinkToAccount, ResetToken},
     ids::UserId,
 };
 use sha2::{Digest, Sha256};
-use sqlx::{AnyExecutor, query};
+use sqlx::{AnyExecutor, Row, query};
 use uuid::Uuid;
 
 /// How long a link works, from when its mail is written.
@@ -31,16 +31,18 @@ fn hash(token: &ResetToken) -> String {
     hex(&Sha256::digest(token.0.as_bytes()))
 }
 
-/// Writes down that somebody asked for a link.
+/// Writes down that somebody asked for a link, and where they were going.
 pub async fn reset_insert(
     conn: &mut Conn,
     id: Uuid,
     user: UserId,
+    next: Option<String>,
     now_micros: i64,
 ) -> Result<(), sqlx::Error> {
-    query("INSERT INTO password_resets (id, user_id, asked_at) VALUES ($1, $2, $3)")
+    query("INSERT INTO password_resets (id, user_id, next, asked_at) VALUES ($1, $2, $3, $4)")
         .bind(id.to_string())
         .bind(user.to_string())
+        .bind(next)
         .bind(now_micros)
         .execute(conn)
         .await?;
@@ -54,7 +56,7 @@ pub async fn reset_arm(
     id: &str,
     token: &ResetToken,
     now_micros: i64,
-) -> Result<Option<User>, sqlx::Error> {
+) -> Result<Option<Locked>, sqlx::Error> {
     let row = query(
         "UPDATE password_resets SET token_hash = $2, expires_at = $3 \
          WHERE id = $1 AND asked_at > $4 RETURNING user_id",
@@ -66,23 +68,40 @@ pub async fn reset_arm(
     .fetch_optional(&mut *conn)
     .await?;
     match row {
-        Some(row) => store::user_find(conn, parse(&row, "user_id")?).await,
+        Some(row) => store::user_find_locked(conn, parse(&row, "user_id")?).await,
         None => Ok(None),
     }
 }
 
-/// Whether a link with this token works.
-pub async fn reset_works<'e>(
+/// What a link with this token is to. None: it does not work.
+pub async fn reset_find<'e>(
     on: impl AnyExecutor<'e>,
     token: &ResetToken,
     now_micros: i64,
-) -> Result<bool, sqlx::Error> {
-    let row = query("SELECT 1 FROM password_resets WHERE token_hash = $1 AND expires_at > $2")
-        .bind(hash(token))
-        .bind(now_micros)
-        .fetch_optional(on)
-        .await?;
-    Ok(row.is_some())
+) -> Result<Option<LinkToAccount>, sqlx::Error> {
+    let row = query(
+        "SELECT u.password_hash FROM password_resets r JOIN users u ON u.id = r.user_id \
+         WHERE r.token_hash = $1 AND r.expires_at > $2 AND u.deleted_at IS NULL",
+    )
+    .bind(hash(token))
+    .bind(now_micros)
+    .fetch_optional(on)
+    .await?;
+    row.map(|row| {
+        let password_hash: String = row.try_get("password_hash")?;
+        Ok(LinkToAccount {
+            has_password: !password_hash.is_empty(),
+        })
+    })
+    .transpose()
+}
+
+/// A link that was used up.
+pub struct Taken {
+    /// Whose account it was to.
+    pub user: UserId,
+    /// Where they were going when they asked for it.
+    pub next: Option<String>,
 }
 
 /// Uses a link up. None: it does not work, or another was quicker.
@@ -90,15 +109,22 @@ pub async fn reset_take(
     conn: &mut Conn,
     token: &ResetToken,
     now_micros: i64,
-) -> Result<Option<UserId>, sqlx::Error> {
+) -> Result<Option<Taken>, sqlx::Error> {
     let row = query(
-        "DELETE FROM password_resets WHERE token_hash = $1 AND expires_at > $2 RETURNING user_id",
+        "DELETE FROM password_resets WHERE token_hash = $1 AND expires_at > $2 \
+         RETURNING user_id, next",
     )
     .bind(hash(token))
     .bind(now_micros)
     .fetch_optional(conn)
     .await?;
-    row.map(|row| parse(&row, "user_id")).transpose()
+    row.map(|row| {
+        Ok(Taken {
+            user: parse(&row, "user_id")?,
+            next: row.try_get("next")?,
+        })
+    })
+    .transpose()
 }
 
 /// No link to this account works any more.

@@ -74,7 +74,8 @@ async fn current_user(viewer: Option<Extension<Viewer>>) -> Json<CurrentUser> {
     })
 }
 
-/// Sets a new password and ends all other sessions.
+/// Sets a new password and ends all other sessions. Who bought as a guest and has none yet sends an
+/// empty one as the current.
 #[utoipa::path(put, path = "/api/user/password", tag = "Accounts", request_body = ChangePassword,
     responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 429, body = Problem)))]
@@ -130,7 +131,7 @@ async fn forgot(
     State(api): State<Api>,
     JsonBody(request): JsonBody<Forgot>,
 ) -> Result<NoContent, ApiError> {
-    api.account_care.forgot(request).await?;
+    api.account_care.forgot(request, None).await?;
     Ok(NoContent)
 }
 
@@ -141,10 +142,10 @@ async fn reset(
     State(api): State<Api>,
     JsonBody(request): JsonBody<ResetPassword>,
 ) -> Result<Json<User>, ApiError> {
-    Ok(Json(api.account_care.reset(request).await?))
+    Ok(Json(api.account_care.reset(request).await?.user))
 }
 
-/// Deletes one's account. Orders, payments and books stay, without name and address.
+/// Deletes one's account; guests send an empty password. Orders, payments and books stay, without name and address.
 #[utoipa::path(delete, path = "/api/user", tag = "Accounts", request_body = DeleteAccount,
     responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 409, body = Problem), (status = 429, body = Problem)))]

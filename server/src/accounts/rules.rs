@@ -1,7 +1,7 @@
 //! What an account must be like. Pure.
 
 use app::{
-    accounts::{ChangePassword, Password, SignIn, SignUp},
+    accounts::{BuyAsGuest, ChangePassword, Password, SignIn, SignUp},
     error::{AppError, FieldError},
 };
 use email_address::{EmailAddress, Options};
@@ -50,16 +50,22 @@ pub fn check(request: &SignUp) -> Result<Checked, AppError> {
     }
 }
 
+/// Checks what a guest says of themselves; all that is wrong is said at once.
+pub fn check_guest(request: &BuyAsGuest) -> Result<Checked, AppError> {
+    let (email, name) = (request.email.trim(), request.name.trim());
+    let wrong = email_error(email).into_iter().chain(given_name_error(name));
+    said(wrong.collect())?;
+    Ok(Checked {
+        email: email.to_owned(),
+        name: name.to_owned(),
+    })
+}
+
 /// Checks a new name.
 pub fn check_name(name: &str) -> Result<String, AppError> {
     let name = name.trim();
-    if name.is_empty() {
-        return Err(AppError::invalid("name", "This can't be empty."));
-    }
-    match name_error(name) {
-        Some(error) => Err(AppError::Invalid(vec![error])),
-        None => Ok(name.to_owned()),
-    }
+    said(given_name_error(name).into_iter().collect())?;
+    Ok(name.to_owned())
 }
 
 /// Checks that both parts of a sign-in are there.
@@ -82,9 +88,10 @@ pub fn check_password(field: &str, password: &Password) -> Result<(), AppError> 
     said(password_error(field, password).into_iter().collect())
 }
 
-/// Checks a change of password, as far as that goes without knowing the one before.
-pub fn check_change(request: &ChangePassword) -> Result<(), AppError> {
-    let current = empty_error("currentPassword", &request.current_password);
+/// Checks a change of password, as far as that goes without knowing the one before, or a first
+/// password, if `has_one` is false.
+pub fn check_change(request: &ChangePassword, has_one: bool) -> Result<(), AppError> {
+    let current = empty_error("currentPassword", &request.current_password).filter(|_| has_one);
     let new = password_error("newPassword", &request.new_password);
     said(current.into_iter().chain(new).collect())
 }
@@ -138,6 +145,13 @@ fn empty_error(field: &str, password: &Password) -> Option<FieldError> {
         .0
         .is_empty()
         .then(|| FieldError::new(field, "Enter your password."))
+}
+
+fn given_name_error(name: &str) -> Option<FieldError> {
+    if name.is_empty() {
+        return Some(FieldError::new("name", "This can't be empty."));
+    }
+    name_error(name)
 }
 
 fn name_error(name: &str) -> Option<FieldError> {

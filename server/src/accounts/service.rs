@@ -1,10 +1,11 @@
-//! Signing up, in and out, and changing one's name.
+//! Signing up, in and out, buying as a guest, and changing one's name.
 
 use super::{
     device::device,
     password::Passwords,
-    rules,
-    store::{self, Locked},
+    resets,
+    rules::{self, Checked},
+    store::{self, Lock, Locked},
 };
 use crate::{
     clock::SharedClock,
@@ -13,16 +14,24 @@ use crate::{
     limits::{Key, Limits},
     outbox::{self, EventType},
     request,
-    session::{self, Sessions, SignedIn},
+    session::{self, Sessions, SignedIn, hex},
 };
 use app::{
-    accounts::{Accounts, Password, SignIn, SignUp, User, Viewer},
+    accounts::{
+        ADDRESS_IN_USE, Accounts, BuyAsGuest, CameIn, Password, ResetToken, SignIn, SignUp, User,
+        Viewer,
+    },
     error::{AppError, AppResult},
     ids::UserId,
 };
 use async_trait::async_trait;
-use std::sync::Arc;
+use sha2::{Digest, Sha256};
+use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
+
+/// How long a guest's form that is sent again is the same guest: long enough for a second click or a
+/// lost answer, and no longer.
+const GUEST_FORM_MICROS: i64 = 10 * 60 * 1_000_000;
 
 /// The rules of accounts.
 #[derive(Clone)]
@@ -55,28 +64,64 @@ impl AccountsService {
     pub async fn create(&self, request: SignUp) -> FaultResult<User> {
         let checked = rules::check(&request)?;
         let hash = self.passwords.hash(request.password.0).await?;
+        self.open(checked, Lock::Password(hash)).await
+    }
+
+    /// Makes an account that this lock is on. A guest's form that made it before, a short while ago,
+    /// gets the same.
+    pub(super) async fn open(&self, checked: Checked, lock: Lock) -> FaultResult<User> {
         let user = User {
             id: UserId(Uuid::now_v7()),
             email: checked.email,
             name: checked.name,
             version: 1,
         };
-        let written = user.clone();
         let now = self.clock.now_micros();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let key = rules::email_key(&written.email);
-                    if !store::user_insert(conn, &written, &key, &hash, now).await? {
-                        let message = "There is an account with this address. Sign in instead.";
-                        return Err(AppError::invalid("email", message).into());
+                    let key = rules::email_key(&user.email);
+                    if store::user_insert(conn, &user, &key, &lock, now).await? {
+                        let told = [store::told(EventType::UserCreated, &user)];
+                        outbox::append(conn, now, &told).await?;
+                        return Ok::<_, Fault>(user);
                     }
-                    let told = [store::told(EventType::UserCreated, &written)];
-                    Ok::<_, Fault>(outbox::append(conn, now, &told).await?)
+                    let before = match lock {
+                        Lock::Guest(Some(form)) => {
+                            let after = now - GUEST_FORM_MICROS;
+                            store::guest_find(conn, &key, &form, after).await?
+                        }
+                        Lock::Guest(None) | Lock::Password(_) => None,
+                    };
+                    Ok(before.ok_or_else(|| AppError::invalid("email", ADDRESS_IN_USE))?)
+                })
+            })
+            .await
+    }
+
+    /// Ends all other sessions of a guest's account and signs in to it, by a mailed link that works
+    /// once. Errors: `Invalid` at `token`, also where there is a password to be asked for.
+    async fn enter_by(&self, token: ResetToken) -> FaultResult<CameIn> {
+        self.limits.take(Key::ResetFrom(request::address())).await?;
+        let now = self.clock.now_micros();
+        let (guest, next) = self
+            .db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let taken = resets::reset_take(conn, &token, now).await?;
+                    let taken = taken.ok_or_else(rules::dead_token)?;
+                    let guest = store::guest_epoch_begin(conn, taken.user).await?;
+                    let guest = guest.ok_or_else(rules::dead_token)?;
+                    resets::resets_end(conn, taken.user).await?;
+                    Ok::<_, Fault>((guest, taken.next))
                 })
             })
             .await?;
-        Ok(user)
+        self.stay_alone(guest.user.id, guest.epoch).await?;
+        Ok(CameIn {
+            user: guest.user,
+            next,
+        })
     }
 
     /// The account of this address, if there is one.
@@ -109,7 +154,8 @@ impl AccountsService {
         let from = Key::FailedSignInFrom(request::address());
         self.limits.check(&of).await?;
         self.limits.check(&from).await?;
-        let hash = found.map(|found| found.password_hash.clone());
+        let with_password = found.filter(|found| found.has_password());
+        let hash = with_password.map(|found| found.password_hash.clone());
         let right = self.passwords.verify(password.0, hash).await?;
         if !right {
             self.limits.count(of).await;
@@ -165,6 +211,17 @@ impl Accounts for AccountsService {
         Ok(user)
     }
 
+    async fn buy_as_guest(&self, request: BuyAsGuest) -> AppResult<User> {
+        self.limits
+            .take(Key::SignUpFrom(request::address()))
+            .await?;
+        let checked = rules::check_guest(&request)?;
+        let form = request.form.map(|form| hex(&Sha256::digest(form)));
+        let user = self.open(checked, Lock::Guest(form)).await?;
+        self.bind_session(user.id, 0).await?;
+        Ok(user)
+    }
+
     async fn sign_in(&self, request: SignIn) -> AppResult<User> {
         let found = self.identify(request).await?;
         self.bind_session(found.user.id, found.epoch).await?;
@@ -179,7 +236,20 @@ impl Accounts for AccountsService {
         Ok(())
     }
 
+    async fn enter(&self, token: ResetToken) -> AppResult<CameIn> {
+        Ok(self.enter_by(token).await?)
+    }
+
     async fn rename(&self, viewer: &Viewer, name: String) -> AppResult<User> {
         Ok(self.rename_user(viewer.user.id, &name).await?)
+    }
+
+    async fn has_password(&self, viewer: &Viewer) -> AppResult<bool> {
+        Ok(self.own(viewer).await?.has_password())
+    }
+
+    async fn names(&self, ids: &[UserId]) -> AppResult<HashMap<UserId, String>> {
+        let names = store::user_names(self.db.reads(), ids).await;
+        Ok(names.map_err(Fault::from)?)
     }
 }

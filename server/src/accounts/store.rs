@@ -1,31 +1,47 @@
 //! The SQL of accounts. Functions that take a `Conn` run in the caller's transaction.
 
 use crate::{
-    db::{Conn, engine_of, parse},
+    db::{Conn, engine_of, parse, placeholders},
     outbox::{DomainEvent, EventType},
 };
 use app::{accounts::User, ids::UserId};
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use std::collections::HashMap;
+
+/// What proves that somebody is a new account's owner.
+#[derive(Debug, Clone)]
+pub enum Lock {
+    /// The hash of a password.
+    Password(String),
+    /// None but the session that it is made in, and for a short while the form that made it, which
+    /// this is the hash of.
+    Guest(Option<String>),
+}
 
 /// Writes a new account down. False: its address is in use.
 pub async fn user_insert(
     conn: &mut Conn,
     user: &User,
     email_key: &str,
-    password_hash: &str,
+    lock: &Lock,
     now_micros: i64,
 ) -> Result<bool, sqlx::Error> {
+    let (password_hash, guest_key) = match lock {
+        Lock::Password(hash) => (hash.clone(), None),
+        Lock::Guest(form) => (String::new(), form.clone()),
+    };
     let done = query(
-        "INSERT INTO users (id, email, email_key, name, password_hash, version, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (email_key) DO NOTHING",
+        "INSERT INTO users (id, email, email_key, name, password_hash, version, created_at, \
+         guest_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (email_key) DO NOTHING",
     )
     .bind(user.id.to_string())
     .bind(user.email.clone())
     .bind(email_key.to_owned())
     .bind(user.name.clone())
-    .bind(password_hash.to_owned())
+    .bind(password_hash)
     .bind(user.version)
     .bind(now_micros)
+    .bind(guest_key)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -36,13 +52,18 @@ pub async fn user_insert(
 pub struct Locked {
     /// Its owner.
     pub user: User,
-    /// The hash of their password.
+    /// The hash of their password; empty if they have none.
     pub password_hash: String,
     /// Of which their sessions must be to count.
     pub epoch: i64,
 }
 
 impl Locked {
+    /// Whether there is a password that opens the account. Guests have none.
+    pub fn has_password(&self) -> bool {
+        !self.password_hash.is_empty()
+    }
+
     fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             user: read(row)?,
@@ -58,6 +79,26 @@ pub async fn user_find_by_email<'e>(
     email_key: &str,
 ) -> Result<Option<Locked>, sqlx::Error> {
     find_locked(on, "email_key", email_key.to_owned()).await
+}
+
+/// The guest's account of an address that this form made after `after_micros`, if it still is as it
+/// was made: it has no password, and nobody has ended its sessions.
+pub async fn guest_find(
+    conn: &mut Conn,
+    email_key: &str,
+    guest_key: &str,
+    after_micros: i64,
+) -> Result<Option<User>, sqlx::Error> {
+    let row = query(
+        "SELECT id, email, name, version FROM users WHERE email_key = $1 AND guest_key = $2 \
+         AND created_at > $3 AND password_hash = '' AND session_epoch = 0 AND deleted_at IS NULL",
+    )
+    .bind(email_key.to_owned())
+    .bind(guest_key.to_owned())
+    .bind(after_micros)
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(read).transpose()
 }
 
 /// One account that has not been deleted, with its lock.
@@ -117,6 +158,22 @@ pub async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sql
     row.map(|row| row.try_get("session_epoch")).transpose()
 }
 
+/// Ends all sessions of an account that has no password. None: it has one, or is deleted.
+pub async fn guest_epoch_begin(
+    conn: &mut Conn,
+    id: UserId,
+) -> Result<Option<Locked>, sqlx::Error> {
+    let row = query(
+        "UPDATE users SET session_epoch = session_epoch + 1 \
+         WHERE id = $1 AND deleted_at IS NULL AND password_hash = '' \
+         RETURNING id, email, name, version, password_hash, session_epoch",
+    )
+    .bind(id.to_string())
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(Locked::read).transpose()
+}
+
 /// What others see in place of somebody who has left.
 pub const FORMER_MEMBER: &str = "Former member";
 
@@ -151,7 +208,7 @@ pub async fn user_anonymise(
     // An id is no address, so the key can never be somebody's.
     let row = query(
         "UPDATE users SET email = '', email_key = id, name = $2, password_hash = '', \
-         is_operator = 0, session_epoch = session_epoch + 1, version = version + 1, \
+         guest_key = NULL, is_operator = 0, session_epoch = session_epoch + 1, version = version + 1, \
          deleted_at = $3 WHERE id = $1 AND deleted_at IS NULL \
          RETURNING id, email, name, version, session_epoch",
     )
@@ -175,6 +232,28 @@ pub async fn user_find<'e>(
             .fetch_optional(on)
             .await?;
     row.as_ref().map(read).transpose()
+}
+
+/// What others see of these users; those that don't exist are missing.
+pub async fn user_names<'e>(
+    on: impl AnyExecutor<'e>,
+    ids: &[UserId],
+) -> Result<HashMap<UserId, String>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "SELECT id, name FROM users WHERE id IN ({})",
+        placeholders(1, ids.len())
+    );
+    let mut select = query(AssertSqlSafe(sql));
+    for id in ids {
+        select = select.bind(id.to_string());
+    }
+    let rows = select.fetch_all(on).await?;
+    rows.iter()
+        .map(|row| Ok((parse(row, "id")?, row.try_get("name")?)))
+        .collect()
 }
 
 /// The operators, by address.

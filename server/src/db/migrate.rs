@@ -74,6 +74,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261124000012 "more_time",
     20261124000013 "selling",
     20261128000014 "pictures" and_by_engine,
+    20261128000015 "guests",
     20261128000016 "waiting_list",
     20261128000017 "leases",
 ];

@@ -9,7 +9,10 @@ use super::{
     page::{Block, Letter},
 };
 use crate::{
-    accounts::{resets, store},
+    accounts::{
+        resets,
+        store::{self, Locked},
+    },
     db::Db,
 };
 use app::{accounts::User, ids::UserId};
@@ -31,14 +34,20 @@ pub(super) async fn reset_letter(
 ) -> Result<(Letter, User), NoLetter> {
     let token = resets::new_token();
     let (request, carried) = (subject.to_owned(), token.clone());
-    let user: Option<User> = db
+    let found: Option<Locked> = db
         .write(move |conn| {
             Box::pin(async move { resets::reset_arm(conn, &request, &carried, now_micros).await })
         })
         .await?;
-    let user = user.ok_or_else(|| gone("the link is not wanted any more"))?;
+    let found = found.ok_or_else(|| gone("the link is not wanted any more"))?;
     let url = format!("{}/reset?token={}", head.public_url(), token.0);
-    Ok((reset_words(head.public_url(), &user.name, url), user))
+    let (has_password, user) = (found.has_password(), found.user);
+    let letter = if has_password {
+        reset_words(head.public_url(), &user.name, url)
+    } else {
+        guest_words(head.public_url(), &user.name, url)
+    };
+    Ok((letter, user))
 }
 
 /// The letter that says that there is a new password.
@@ -76,6 +85,28 @@ fn reset_words(public_url: &str, name: &str, url: String) -> Letter {
         })
 }
 
+fn guest_words(public_url: &str, name: &str, url: String) -> Letter {
+    Letter::new("Your link to sign in")
+        .with(Block::Heading("Your link to sign in".to_owned()))
+        .say(format!(
+            "Hello {name}, somebody asked on Stagedoor to sign in with this address, which has \
+             bought as a guest. If that was you, follow the link: you can go on without a password, \
+             or set one. It works once, for 30 minutes."
+        ))
+        .with(Block::Link {
+            label: "Sign in",
+            url,
+        })
+        .say(
+            "If it was not you, there is nothing to do: nobody can sign in without this mail. Do \
+             not pass the link on.",
+        )
+        .with(Block::Footnote {
+            label: "You get this as a guest of",
+            url: public_url.to_owned(),
+        })
+}
+
 fn changed_words(public_url: &str, name: &str) -> Letter {
     Letter::new("Your password was changed")
         .with(Block::Heading("Your password was changed".to_owned()))
@@ -104,15 +135,17 @@ mod tests {
     #[test]
     fn a_link_says_how_long_it_works_and_what_to_do_if_one_did_not_ask() {
         let url = "https://tickets.example/reset?token=abc".to_owned();
-        let letter = reset_words("https://tickets.example", "Ann", url);
-        for said in [letter.text(), letter.html()] {
-            for words in [
-                "Hello Ann",
-                "once, for 30 minutes",
-                "/reset?token=abc",
-                "If it was not you",
-            ] {
-                assert!(said.contains(words), "{words}: {said}");
+        for letter in [reset_words, guest_words] {
+            let letter = letter("https://tickets.example", "Ann", url.clone());
+            for said in [letter.text(), letter.html()] {
+                for words in [
+                    "Hello Ann",
+                    "once, for 30 minutes",
+                    "/reset?token=abc",
+                    "If it was not you",
+                ] {
+                    assert!(said.contains(words), "{words}: {said}");
+                }
             }
         }
     }

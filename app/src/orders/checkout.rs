@@ -1,0 +1,182 @@
+//! `/checkout`: who has chosen tickets and is not signed in says here who they are; as a guest, by
+//! address and name alone. Nothing is held before that.
+
+use super::{
+    Choice, Reserve, api, in_minutes,
+    pages::{count, from_whom},
+};
+use crate::{
+    accounts::{ADDRESS_IN_USE, Accounts, api::Forgot},
+    context::{self, Flash, on_the_way},
+    error::{AppError, AppResult},
+    events::{Event, Events, event_strip},
+    ids::UserId,
+    money::Money,
+    tickets::{NO_SECTION, Tickets},
+    ui::{
+        Form, Input, field, flash_message, hidden, page, post_to, problem_at_top, steps,
+    },
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
+
+/// What was chosen, as far as it can be said before it is reserved.
+struct Chosen {
+    event: Event,
+    tickets: usize,
+    /// `2 × Stalls`, or the seats.
+    what: String,
+    sellers: Vec<UserId>,
+    /// None: it depends on what is cheapest.
+    total: Option<Money>,
+}
+
+/// Errors: `NotFound`.
+async fn look(reserve: &Reserve) -> AppResult<Chosen> {
+    let (events, tickets) = (
+        context::port::<dyn Events>()?,
+        context::port::<dyn Tickets>()?,
+    );
+    match reserve {
+        Reserve::Any(any) => {
+            let event = events.get(any.event_id).await?;
+            let section = any.section.as_deref().unwrap_or(NO_SECTION);
+            let price = any.offer.as_ref().map(|offer| offer.price_minor);
+            let total = price.and_then(|price| price.checked_mul(any.quantity));
+            Ok(Chosen {
+                tickets: usize::try_from(any.quantity).unwrap_or_default(),
+                what: format!("{} × {section}", any.quantity),
+                sellers: any.offer.iter().map(|offer| offer.seller_id).collect(),
+                total: total.map(|minor| Money::new(minor, event.currency)),
+                event,
+            })
+        }
+        Reserve::Named(named) => {
+            let mut seats = Vec::with_capacity(named.ticket_ids.len());
+            for id in &named.ticket_ids {
+                seats.push(tickets.get(*id).await?);
+            }
+            let first = seats.first().ok_or(AppError::NotFound)?;
+            let event = events.get(first.event_id).await?;
+            let labels: Vec<&str> = seats.iter().map(|seat| seat.label.as_str()).collect();
+            let total = seats.iter().map(|seat| seat.price_minor).sum();
+            Ok(Chosen {
+                tickets: seats.len(),
+                what: labels.join("; "),
+                sellers: seats.iter().map(|seat| seat.seller_id).collect(),
+                total: Some(Money::new(total, event.currency)),
+                event,
+            })
+        }
+    }
+}
+
+/// The step between choosing and paying.
+#[component]
+pub fn CheckoutPage() -> impl IntoView {
+    let text = use_query_map().with_untracked(|query| query.get("choice").unwrap_or_default());
+    page(async move {
+        let choice = Choice::read(&text).ok_or(AppError::NotFound)?;
+        let (flash, viewer) = (context::take_flash(), context::viewer());
+        let held = in_minutes(context::site()?.hold_seconds);
+        let accounts = context::port::<dyn Accounts>()?;
+        let chosen = look(&choice.reserve).await?;
+        let names = accounts.names(&chosen.sellers).await?;
+        let total = chosen.total.map(|total| format!(" · {total} in all"));
+        let what = format!(
+            "{}{}{}",
+            chosen.what,
+            from_whom(&chosen.sellers, &names),
+            total.unwrap_or_default()
+        );
+        let flash = flash.as_ref();
+        let who = match viewer {
+            Some(_) => reserve(&choice, &chosen, flash),
+            None => who_are_you(&choice, flash),
+        };
+        Ok(view! {
+            <Title text=format!("Checkout: {}", chosen.event.title)/>
+            <section class="narrow checkout">
+                {steps(&["Choose", "You", "Pay", "Tickets"], Some(1))}
+                <h1 class="sr-only">{format!("Checkout: {}", count(chosen.tickets))}</h1>
+                {flash_message(flash)}
+                {problem_at_top(&Form::new("reserve", flash))}
+                {event_strip(&chosen.event, Some(&what))}
+                {who}
+                <p class="quiet">
+                    "Next, the tickets are held for you for " {held} " while you pay. "
+                    <a href=format!("/events/{}", chosen.event.id)>"Choose others"</a>
+                </p>
+            </section>
+        }
+        .into_any())
+    })
+}
+
+/// Whoever is signed in, or has just done so, is asked for nothing more.
+fn reserve(choice: &Choice, chosen: &Chosen, flash: Option<&Flash>) -> AnyView {
+    // A guest whose tickets went meanwhile is signed in by now.
+    let again = Form::new("reserve", flash).was_refused();
+    let label = if again {
+        "Try again".to_owned()
+    } else {
+        format!("Reserve {} and pay", count(chosen.tickets))
+    };
+    post_to::<api::ReserveChosen>(
+        "",
+        view! {
+            {hidden("choice", choice.text())}
+            <button class="button" type="submit">{label}</button>
+        },
+    )
+    .into_any()
+}
+
+fn who_are_you(choice: &Choice, flash: Option<&Flash>) -> AnyView {
+    let form = Form::new("guest", flash);
+    let next = choice.page();
+    let known = (form.error("email").as_deref() == Some(ADDRESS_IN_USE)).then(|| {
+        let email = form.value("email", "");
+        view! {
+            {post_to::<Forgot>("stack", view! {
+                <p>
+                    "No password, or forgotten it? We mail a link to " <strong>{email.clone()}</strong>
+                    ". It leads back to these tickets."
+                </p>
+                {hidden("email", email)}
+                {hidden("next", next.clone())}
+                <button class="button button-quiet" type="submit">"Mail me a link"</button>
+            })}
+        }
+    });
+    view! {
+        <section class="panel stack" aria-labelledby="guest">
+            <h2 class="title" id="guest">"Buy as a guest"</h2>
+            {post_to::<api::BuyAsGuest>("stack", view! {
+                {problem_at_top(&form)}
+                {field(&form, Input {
+                    name: "email", label: "E-mail", kind: "email", autocomplete: "email",
+                    max: Some(254), hint: Some("Your tickets are sent there.".to_owned()),
+                    ..Input::default()
+                })}
+                {field(&form, Input {
+                    name: "name", label: "Name", autocomplete: "name", max: Some(80),
+                    ..Input::default()
+                })}
+                {hidden("choice", choice.text())}
+                {hidden("once", context::new_attempt())}
+                <button class="button" type="submit">"Go on to pay"</button>
+            })}
+        </section>
+        <section class="panel stack" aria-labelledby="account">
+            <h2 class="title" id="account">"Or with an account"</h2>
+            <p class="row">
+                <a class="button button-quiet" href=on_the_way("/signin", &next)>"Sign in"</a>
+                <a class="button button-quiet" href=on_the_way("/signup", &next)>"Sign up"</a>
+            </p>
+            {known}
+        </section>
+    }
+    .into_any()
+}
