@@ -12,7 +12,7 @@ use crate::{
     events::{EditEventPage, EventPage, HomePage},
     help::HelpPage,
     orders::{CheckoutPage, OrderPage, OrdersPage},
-    passes::PrintPage,
+    passes::{LinkedOrderPage, PrintPage},
     refunds::RefundPage,
     selling::SellingPage,
     tickets::{SellPage, TicketsPage},
@@ -85,6 +85,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/checkout") view=CheckoutPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders") view=OrdersPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id") view=OrderPage ssr=SsrMode::Async/>
+                    <Route path=path!("/order") view=LinkedOrderPage ssr=SsrMode::Async/>
                     <Route path=path!("/orders/:id/tickets") view=PrintPage ssr=SsrMode::Async/>
                     <Route path=path!("/tickets") view=TicketsPage ssr=SsrMode::Async/>
                     <Route path=path!("/tickets/:id/refund") view=RefundPage ssr=SsrMode::Async/>

@@ -52,8 +52,8 @@ fn terms() -> impl IntoView {
             </p>
             <p>
                 "We keep your name and address to bring you your tickets, until you delete your account; "
-                "the books stay, without them. You need no account of your own to buy: as a guest, your "
-                "address and name are enough."
+                "the books stay, without them. You need no password to buy: as a guest, your address "
+                "and name are enough."
             </p>
         </section>
     }

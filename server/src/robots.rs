@@ -14,8 +14,8 @@ use std::{fmt::Write, sync::Arc};
 /// As many as the protocol allows in one map, less the home page: the events that begin first.
 const EVENTS_MAX: i64 = 49_999;
 
-const RULES: &str = "User-agent: *\nDisallow: /api/\nDisallow: /fn/\nDisallow: /orders\n\
-    Disallow: /tickets\nDisallow: /account\nDisallow: /waiting-list\n\n";
+const RULES: &str = "User-agent: *\nDisallow: /api/\nDisallow: /fn/\nDisallow: /order\n\
+    Disallow: /checkout\nDisallow: /tickets\nDisallow: /account\nDisallow: /waiting-list\n\n";
 
 /// What the answers are made from.
 #[derive(Clone)]

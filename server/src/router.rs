@@ -16,15 +16,16 @@ use crate::{
 use app::{
     accounts::Viewer,
     app::{App, shell},
-    context::{PageClock, Site, percent_encode},
+    context::{PageClock, SECRET, Site, percent_encode},
     error::{AppError, AppResult},
     events::api::PutPicture,
     ids::OrderId,
+    passes::{OrderLink, TicketsOf},
 };
 use axum::{
     Router,
     body::Body,
-    extract::{FromRef, Path, Request, State},
+    extract::{FromRef, Path, Query, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Redirect, Response},
@@ -40,6 +41,7 @@ use leptos::{
     server_fn::{self, ServerFn},
 };
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
+use serde::Deserialize;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
@@ -182,8 +184,8 @@ fn page_routes(pages: Pages) -> Router {
     let options = pages.options.clone();
     Router::new()
         .route("/fn/{*name}", any(server_function))
-        .route("/orders/{id}/tickets.pdf", get(tickets_pdf))
-        .route("/orders/{id}/calendar.ics", get(calendar))
+        .merge(papers(Paper::Tickets, "tickets.pdf"))
+        .merge(papers(Paper::Calendar, "calendar.ics"))
         .leptos_routes_with_context(
             &pages,
             routes,
@@ -237,50 +239,89 @@ fn has_parts(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| multer::parse_boundary(kind).is_ok())
 }
 
-/// An order's tickets on paper.
-async fn tickets_pdf(
+/// A file that is made of an order.
+#[derive(Clone, Copy)]
+enum Paper {
+    /// Its tickets to print.
+    Tickets,
+    /// Its event for a calendar.
+    Calendar,
+}
+
+fn papers(paper: Paper, file: &str) -> Router<Pages> {
+    let own = move |pages, id, request| to_buyer(paper, pages, id, request);
+    let linked = move |pages, link, request| by_link(paper, pages, link, request);
+    Router::new()
+        .route(&format!("/orders/{{id}}/{file}"), get(own))
+        .route(&format!("/order/{file}"), get(linked))
+}
+
+/// To its buyer. Whoever is not signed in does that first, and to whom it does not belong, there is
+/// nothing here.
+async fn to_buyer(
+    paper: Paper,
     State(pages): State<Pages>,
     Path(id): Path<String>,
     request: Request,
 ) -> Response {
-    order_file(pages, &id, request, async |api, viewer, order| {
-        let pdf = api.passes.pdf(viewer, order).await?;
-        let name = format!("tickets-{}.pdf", order.code());
-        Ok((pdf, "application/pdf", name))
-    })
-    .await
-}
-
-/// An order's event for a calendar.
-async fn calendar(
-    State(pages): State<Pages>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
-    order_file(pages, &id, request, async |api, viewer, order| {
-        let file = api.passes.calendar(viewer, order).await?;
-        let name = format!("event-{}.ics", order.code());
-        Ok((file.into_bytes(), "text/calendar; charset=utf-8", name))
-    })
-    .await
-}
-
-/// A file that is made of an order: its bytes, what they are, and a name for them. Whoever is not
-/// signed in does that first, and to whom it does not belong, there is nothing here.
-async fn order_file<F>(pages: Pages, id: &str, request: Request, make: F) -> Response
-where
-    F: AsyncFnOnce(&Api, &Viewer, OrderId) -> AppResult<(Vec<u8>, &'static str, String)>,
-{
     let Some(viewer) = request.extensions().get::<Viewer>().cloned() else {
         let next = percent_encode(request.uri().path());
         return Redirect::to(&format!("/signin?next={next}")).into_response();
     };
-    let made = match id.parse() {
-        Ok(order) => make(&pages.api, &viewer, order).await,
-        Err(_) => Err(AppError::NotFound),
+    let Ok(order) = id.parse::<OrderId>() else {
+        return file_or_nothing(State(pages), request).await;
     };
-    let (bytes, kind, name) = match made {
-        Ok(made) => made,
+    let named = format!("-{}", order.code());
+    paper_of(
+        paper,
+        pages,
+        TicketsOf::Buyer(viewer, order),
+        &named,
+        request,
+    )
+    .await
+}
+
+#[derive(Deserialize)]
+struct ByLink {
+    link: OrderLink,
+}
+
+/// To whoever has the link in the buyer's mail.
+async fn by_link(
+    paper: Paper,
+    State(pages): State<Pages>,
+    Query(ByLink { link }): Query<ByLink>,
+    request: Request,
+) -> Response {
+    let mut response = paper_of(paper, pages, TicketsOf::Link(link), "", request).await;
+    for (name, value) in &SECRET {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
+}
+
+async fn paper_of(
+    paper: Paper,
+    pages: Pages,
+    of: TicketsOf,
+    named: &str,
+    request: Request,
+) -> Response {
+    let passes = &pages.api.passes;
+    let (made, kind, name) = match paper {
+        Paper::Tickets => {
+            let name = format!("tickets{named}.pdf");
+            (passes.pdf(of).await, "application/pdf", name)
+        }
+        Paper::Calendar => {
+            let name = format!("event{named}.ics");
+            let made = passes.calendar(of).await.map(String::into_bytes);
+            (made, "text/calendar; charset=utf-8", name)
+        }
+    };
+    let bytes = match made {
+        Ok(bytes) => bytes,
         Err(AppError::NotFound) => return file_or_nothing(State(pages), request).await,
         Err(error) => return rest::problem(error.status(), &error),
     };

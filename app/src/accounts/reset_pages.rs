@@ -48,9 +48,9 @@ pub fn ResetPage() -> impl IntoView {
         let form = Form::new("reset", context::take_flash().as_ref());
         let token = ResetToken(token);
         let (title, content) = match care.link(&token).await? {
-            Some(LinkToAccount { has_password: false }) => {
-                ("Welcome back", guest(&form, token).into_any())
-            }
+            Some(LinkToAccount {
+                has_password: false,
+            }) => ("Welcome back", guest(&form, token).into_any()),
             Some(_) => ("Set a new password", new_password(&form, token).into_any()),
             None => ("Set a new password", dead_link().into_any()),
         };

@@ -2,7 +2,7 @@
 //! address and name alone. Nothing is held before that.
 
 use super::{
-    Choice, Reserve, api, in_minutes,
+    Choice, Reserve, TICKETS_PER_ORDER_MAX, api, in_minutes,
     pages::{count, from_whom},
 };
 use crate::{
@@ -13,9 +13,7 @@ use crate::{
     ids::UserId,
     money::Money,
     tickets::{NO_SECTION, Tickets},
-    ui::{
-        Form, Input, field, flash_message, hidden, page, post_to, problem_at_top, steps,
-    },
+    ui::{Form, Input, field, flash_message, hidden, page, post_to, problem_at_top, steps},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -32,8 +30,16 @@ struct Chosen {
     total: Option<Money>,
 }
 
-/// Errors: `NotFound`.
+/// Errors: `NotFound`; `Invalid` for more than an order can hold.
 async fn look(reserve: &Reserve) -> AppResult<Chosen> {
+    let many = match reserve {
+        Reserve::Any(any) => usize::try_from(any.quantity).unwrap_or_default(),
+        Reserve::Named(named) => named.ticket_ids.len(),
+    };
+    if !(1..=TICKETS_PER_ORDER_MAX).contains(&many) {
+        let message = format!("An order is for 1 to {TICKETS_PER_ORDER_MAX} tickets.");
+        return Err(AppError::invalid("", message));
+    }
     let (events, tickets) = (
         context::port::<dyn Events>()?,
         context::port::<dyn Tickets>()?,
@@ -45,7 +51,7 @@ async fn look(reserve: &Reserve) -> AppResult<Chosen> {
             let price = any.offer.as_ref().map(|offer| offer.price_minor);
             let total = price.and_then(|price| price.checked_mul(any.quantity));
             Ok(Chosen {
-                tickets: usize::try_from(any.quantity).unwrap_or_default(),
+                tickets: many,
                 what: format!("{} × {section}", any.quantity),
                 sellers: any.offer.iter().map(|offer| offer.seller_id).collect(),
                 total: total.map(|minor| Money::new(minor, event.currency)),
@@ -62,7 +68,7 @@ async fn look(reserve: &Reserve) -> AppResult<Chosen> {
             let labels: Vec<&str> = seats.iter().map(|seat| seat.label.as_str()).collect();
             let total = seats.iter().map(|seat| seat.price_minor).sum();
             Ok(Chosen {
-                tickets: seats.len(),
+                tickets: many,
                 what: labels.join("; "),
                 sellers: seats.iter().map(|seat| seat.seller_id).collect(),
                 total: Some(Money::new(total, event.currency)),

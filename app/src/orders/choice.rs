@@ -54,7 +54,9 @@ mod tests {
             }),
         };
         let named = ReserveNamed {
-            ticket_ids: (1..9).map(|ticket| crate::ids::TicketId(id(ticket))).collect(),
+            ticket_ids: (1..9)
+                .map(|ticket| crate::ids::TicketId(id(ticket)))
+                .collect(),
         };
         for reserve in [Reserve::Any(any), Reserve::Named(named)] {
             let choice = Choice {

@@ -97,7 +97,8 @@ pub fn PrintPage() -> impl IntoView {
     })
 }
 
-fn sheet(pass: &Pass, event: &Event, holder: &str) -> impl IntoView + use<> {
+/// A ticket on a page of its own.
+pub(super) fn sheet(pass: &Pass, event: &Event, holder: &str) -> impl IntoView + use<> {
     let fact = |name: &'static str, value: String| {
         view! { <div><dt>{name}</dt> <dd>{value}</dd></div> }
     };

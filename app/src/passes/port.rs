@@ -1,6 +1,6 @@
 //! What a browser can ask of passes.
 
-use super::{CheckedPass, Pass, PassKeys};
+use super::{CheckedPass, LinkedOrder, OrderLink, Pass, PassKeys, TicketsOf};
 use crate::{accounts::Viewer, error::AppResult, ids::OrderId};
 use async_trait::async_trait;
 
@@ -15,12 +15,16 @@ pub trait Passes: Send + Sync {
     /// most 200.
     async fn of_buyer(&self, viewer: &Viewer) -> AppResult<Vec<Pass>>;
 
-    /// The tickets of one's own order to print, as PDF, one a page. Errors: `NotFound`, also where
-    /// no ticket of the order is the viewer's.
-    async fn pdf(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<u8>>;
+    /// The order that a mailed link is to, until 30 days after its event has begun. Uses nothing up.
+    /// Errors: `NotFound`.
+    async fn by_link(&self, link: &OrderLink) -> AppResult<LinkedOrder>;
 
-    /// The event of one's own order for a calendar, as RFC 5545 has it. Errors: as `pdf`.
-    async fn calendar(&self, viewer: &Viewer, order: OrderId) -> AppResult<String>;
+    /// The tickets of an order to print, as PDF, one a page. Errors: `NotFound`, also where no ticket
+    /// of the order is its buyer's.
+    async fn pdf(&self, of: TicketsOf) -> AppResult<Vec<u8>>;
+
+    /// The event of an order for a calendar, as RFC 5545 has it. Errors: as `pdf`.
+    async fn calendar(&self, of: TicketsOf) -> AppResult<String>;
 
     /// The public keys that passes can be checked with, away from here.
     async fn keys(&self) -> AppResult<PassKeys>;

@@ -1,10 +1,13 @@
 //! Passes, as pages and programs see them.
 
 use crate::{
+    accounts::Viewer,
+    events::Event,
     ids::{EventId, OrderId, TicketId},
     money::Money,
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A picture of black squares on white.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,42 @@ pub struct Pass {
     pub text: String,
     /// The code.
     pub qr: Qr,
+}
+
+/// What the link in a mail carries to open an order's tickets. Whoever has it has the tickets; its
+/// `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct OrderLink(pub String);
+
+impl fmt::Debug for OrderLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OrderLink(…)")
+    }
+}
+
+/// Which order's tickets, and who asks for them.
+#[derive(Debug, Clone)]
+pub enum TicketsOf {
+    /// Its buyer.
+    Buyer(Viewer, OrderId),
+    /// Whoever has the link to it.
+    Link(OrderLink),
+}
+
+/// What a mailed link shows of an order: its tickets, and nothing of the payment or the account.
+#[derive(Debug, Clone)]
+pub struct LinkedOrder {
+    /// Which order.
+    pub order: OrderId,
+    /// What its tickets admit to.
+    pub event: Event,
+    /// The buyer's name, as it stands on the tickets.
+    pub holder: String,
+    /// A pass for each ticket that is still the buyer's, by section, row and seat.
+    pub passes: Vec<Pass>,
+    /// How many tickets have been refunded.
+    pub refunded: usize,
 }
 
 /// A pass, for a script.

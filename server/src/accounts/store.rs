@@ -159,10 +159,7 @@ pub async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sql
 }
 
 /// Ends all sessions of an account that has no password. None: it has one, or is deleted.
-pub async fn guest_epoch_begin(
-    conn: &mut Conn,
-    id: UserId,
-) -> Result<Option<Locked>, sqlx::Error> {
+pub async fn guest_epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<Locked>, sqlx::Error> {
     let row = query(
         "UPDATE users SET session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL AND password_hash = '' \

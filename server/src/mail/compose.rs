@@ -19,7 +19,7 @@ use crate::{
     fault::Fault,
     incidents, orders,
     orders::rules::State,
-    passes::{Booklet, calendar, pdf},
+    passes::{Booklet, calendar, link, pdf},
 };
 use app::{
     accounts::User,
@@ -196,7 +196,8 @@ async fn order_complete(
             facts.sellers.push(pass.seller_name.clone());
         }
     }
-    let letter = letters::order_complete(&head.public_url, &facts);
+    let tickets = link::address(db, &head.public_url, facts.order, mail.created_at).await?;
+    let letter = letters::order_complete(&head.public_url, &facts, &tickets);
     Ok((letter, buyer, enclosed(head, mail, &booklet)?))
 }
 

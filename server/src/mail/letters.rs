@@ -70,9 +70,9 @@ pub struct IncidentFacts {
     pub found_at: String,
 }
 
-/// An order is paid, and here are the tickets.
-pub fn order_complete(public_url: &str, facts: &OrderFacts) -> Letter {
-    let tickets = match facts.tickets.len() {
+/// An order is paid, and here are the tickets: enclosed, and at the address `tickets`.
+pub fn order_complete(public_url: &str, facts: &OrderFacts, tickets: &str) -> Letter {
+    let named = match facts.tickets.len() {
         1 => "ticket".to_owned(),
         count => format!("{count} tickets"),
     };
@@ -80,9 +80,9 @@ pub fn order_complete(public_url: &str, facts: &OrderFacts) -> Letter {
     rows.push(row("Paid in all", facts.total.to_string()));
     rows.push(row("Order", facts.order.code()));
     rows.push(row("Sold by", facts.sellers.join(" and ")));
-    let mut letter = Letter::new(&format!("Your {tickets} for {}", short(&facts.event)))
+    let mut letter = Letter::new(&format!("Your {named} for {}", short(&facts.event)))
         .with(Block::Heading(format!(
-            "Your {tickets} for {}",
+            "Your {named} for {}",
             facts.event.title
         )))
         .say(format!(
@@ -104,8 +104,12 @@ pub fn order_complete(public_url: &str, facts: &OrderFacts) -> Letter {
         )
         .with(Block::Link {
             label: "Show your tickets",
-            url: format!("{public_url}/tickets"),
+            url: tickets.to_owned(),
         })
+        .say(
+            "That link needs no signing in, so whoever has it has your tickets: pass it on only to \
+             who goes with you.",
+        )
         .say(format!(
             "Something wrong? Answer this mail and name order {}. Paid tickets are not taken back, \
              but their seller or this shop can refund them; the money then goes back to the card \
@@ -358,7 +362,8 @@ mod tests {
 
     #[test]
     fn a_paid_order_comes_with_its_tickets() {
-        let letter = order_complete(SHOP, &order("Candlelight Strings"));
+        let tickets = format!("{SHOP}/order?link=SDL1.x.y");
+        let letter = order_complete(SHOP, &order("Candlelight Strings"), &tickets);
         assert_eq!(
             letter.subject(),
             "Your 2 tickets for Candlelight Strings, 12 Dec"
@@ -379,7 +384,8 @@ mod tests {
                 "Sally and Bob",
                 "The attached PDF",
                 "Answer this mail",
-                "https://tickets.example/tickets",
+                "https://tickets.example/order?link=SDL1.x.y",
+                "whoever has it has your tickets",
                 "https://tickets.example/orders/00000000-0000-0000-0000-000000000009",
             ],
         );
@@ -388,7 +394,7 @@ mod tests {
             refunded: 1,
             ..order("Candlelight Strings")
         };
-        let letter = order_complete(SHOP, &one);
+        let letter = order_complete(SHOP, &one, &tickets);
         assert_eq!(
             letter.subject(),
             "Your ticket for Candlelight Strings, 12 Dec"
@@ -491,13 +497,17 @@ mod tests {
 
     #[test]
     fn a_title_cannot_leave_the_subject_or_fill_it() {
-        let letter = order_complete(SHOP, &order("Evil\r\nBcc: all@example.com\r\n\r\n<b>"));
+        let letter = order_complete(
+            SHOP,
+            &order("Evil\r\nBcc: all@example.com\r\n\r\n<b>"),
+            SHOP,
+        );
         assert_eq!(
             letter.subject(),
             "Your 2 tickets for Evil Bcc: all@example.com <b>, 12 Dec"
         );
         assert!(!letter.html().contains("<b>"), "{}", letter.html());
-        let letter = order_complete(SHOP, &order(&"ä".repeat(120)));
+        let letter = order_complete(SHOP, &order(&"ä".repeat(120)), SHOP);
         assert_eq!(
             letter.subject(),
             format!("Your 2 tickets for {}…, 12 Dec", "ä".repeat(60))

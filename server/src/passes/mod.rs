@@ -5,11 +5,13 @@
 //! holder's, the order's lines say.
 //!
 //! `pass.rs` is the text and its signature, `keys.rs` whose signature it is, `booklet.rs` all that is
-//! said of an order's tickets on paper, which `pdf.rs` and `calendar.rs` write.
+//! said of an order's tickets on paper, which `pdf.rs` and `calendar.rs` write, `link.rs` the address
+//! in a mail that shows them.
 
 mod booklet;
 mod calendar;
 mod keys;
+pub mod link;
 mod pass;
 mod pdf;
 mod qr;

@@ -20,6 +20,11 @@ const PAYLOAD_BYTES: usize = 4 + 16 + 16 + 16 + 4;
 pub struct KeyId([u8; 4]);
 
 impl KeyId {
+    /// As it was written.
+    pub fn read(bytes: [u8; 4]) -> Self {
+        Self(bytes)
+    }
+
     fn of(public: &[u8]) -> Self {
         let digest = Sha256::digest(public);
         Self([digest[0], digest[1], digest[2], digest[3]])
@@ -86,13 +91,19 @@ impl Signer {
 
     /// The pass that says this.
     pub fn sign(&self, claims: &Claims) -> String {
-        let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
-        payload.extend_from_slice(&self.id().0);
+        let mut said = Vec::with_capacity(PAYLOAD_BYTES);
         for id in [claims.ticket.0, claims.event.0, claims.order.0] {
-            payload.extend_from_slice(id.as_bytes());
+            said.extend_from_slice(id.as_bytes());
         }
-        payload.extend_from_slice(&claims.version.to_be_bytes());
-        let signed = format!("{FORMAT}.{}", BASE64.encode(payload));
+        said.extend_from_slice(&claims.version.to_be_bytes());
+        self.seal(FORMAT, &said)
+    }
+
+    /// `FORMAT.payload.signature`: the payload is this key's id and what is said, and the signature
+    /// is over all that stands before it, so that nothing of one format passes for another.
+    pub fn seal(&self, format: &str, said: &[u8]) -> String {
+        let payload = [self.id().0.as_slice(), said].concat();
+        let signed = format!("{format}.{}", BASE64.encode(payload));
         let signature = self.pair.sign(signed.as_bytes());
         format!("{signed}.{}", BASE64.encode(signature))
     }

@@ -1,7 +1,7 @@
 //! Handing out passes, and checking them.
 
 use super::{
-    Booklet, booklet, calendar, keys,
+    Booklet, booklet, calendar, keys, link,
     pass::Unchecked,
     pdf,
     store::{self, Whose},
@@ -10,14 +10,15 @@ use crate::{
     accounts,
     clock::SharedClock,
     db::Db,
+    events,
     fault::{Fault, FaultResult},
-    orders,
+    orders::{self, rules::State},
 };
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult},
     ids::{OrderId, UserId},
-    passes::{CheckedPass, Pass, PassKeys, PassStatus, Passes},
+    passes::{CheckedPass, LinkedOrder, OrderLink, Pass, PassKeys, PassStatus, Passes, TicketsOf},
 };
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
@@ -26,6 +27,9 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 const PASSES_MAX: i64 = 200;
 /// How long after its beginning an event's passes are still shown among one's tickets.
 const SHOWN_AFTER_MICROS: i64 = 12 * 3_600 * 1_000_000;
+
+/// How long after its event has begun a mailed link shows its tickets: for who looks them up.
+const LINK_AFTER_SECONDS: i64 = 30 * 24 * 3_600;
 
 /// The rules of passes.
 #[derive(Clone)]
@@ -57,6 +61,57 @@ impl PassesService {
         self.own(buyer, id).await?;
         let found = Booklet::find(&self.db, id, self.clock.now_micros()).await?;
         found.ok_or(Fault::Refused(AppError::NotFound))
+    }
+
+    /// What a mailed link shows: nothing to whom it was not signed for, nor where the order was never
+    /// paid, its buyer has left, or the event is long over.
+    async fn linked(&self, link: &OrderLink) -> FaultResult<LinkedOrder> {
+        let reads = self.db.reads();
+        let id = link::order_of(&self.db, link).await?;
+        let id = id.ok_or(AppError::NotFound)?;
+        let order = orders::store::order_find(reads, id).await?;
+        let order = order.ok_or(AppError::NotFound)?;
+        let holder = accounts::store::user_find(reads, order.buyer).await?;
+        let event = events::store::event_find(reads, order.event).await?;
+        let (Some(holder), Some(event)) = (holder, event) else {
+            return Err(AppError::NotFound.into());
+        };
+        let event = event.event(events::store::Stock::default());
+        let (now, begins) = (self.clock.now(), event.starts_at);
+        let paid = matches!(
+            order.state,
+            State::Complete | State::Refunding | State::Refunded
+        );
+        if !paid || now.as_second() > begins.as_second() + LINK_AFTER_SECONDS {
+            return Err(AppError::NotFound.into());
+        }
+        let passes = booklet::of_order(&self.db, id, self.clock.now_micros()).await?;
+        let bought = usize::try_from(store::bought(reads, id).await?).unwrap_or_default();
+        Ok(LinkedOrder {
+            order: id,
+            event,
+            holder: holder.name,
+            refunded: bought.saturating_sub(passes.len()),
+            passes,
+        })
+    }
+
+    async fn booklet(&self, of: TicketsOf) -> FaultResult<Booklet> {
+        let booklet = match of {
+            TicketsOf::Buyer(viewer, order) => {
+                return self.own_booklet(viewer.user.id, order).await;
+            }
+            TicketsOf::Link(link) => self.linked(&link).await?,
+        };
+        if booklet.passes.is_empty() {
+            return Err(AppError::NotFound.into());
+        }
+        Ok(Booklet {
+            order: booklet.order,
+            event: booklet.event,
+            holder: booklet.holder,
+            passes: booklet.passes,
+        })
     }
 
     async fn checked(&self, checker: UserId, text: &str) -> FaultResult<CheckedPass> {
@@ -110,12 +165,16 @@ impl Passes for PassesService {
         Ok(booklet::sign(&self.db, rows, now).await?)
     }
 
-    async fn pdf(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<u8>> {
-        Ok(pdf(&self.own_booklet(viewer.user.id, order).await?)?)
+    async fn by_link(&self, link: &OrderLink) -> AppResult<LinkedOrder> {
+        Ok(self.linked(link).await?)
     }
 
-    async fn calendar(&self, viewer: &Viewer, order: OrderId) -> AppResult<String> {
-        let booklet = self.own_booklet(viewer.user.id, order).await?;
+    async fn pdf(&self, of: TicketsOf) -> AppResult<Vec<u8>> {
+        Ok(pdf(&self.booklet(of).await?)?)
+    }
+
+    async fn calendar(&self, of: TicketsOf) -> AppResult<String> {
+        let booklet = self.booklet(of).await?;
         Ok(calendar(&booklet, &self.public_url, self.clock.now()))
     }
 

@@ -133,6 +133,15 @@ fn read_held(row: &AnyRow) -> Result<HeldRow, sqlx::Error> {
     })
 }
 
+/// How many tickets an order was for.
+pub async fn bought<'e>(on: impl AnyExecutor<'e>, order: OrderId) -> Result<i64, sqlx::Error> {
+    let row = query("SELECT COUNT(*) AS n FROM order_lines WHERE order_id = $1")
+        .bind(order.to_string())
+        .fetch_one(on)
+        .await?;
+    row.try_get("n")
+}
+
 /// What a pass is checked against.
 #[derive(Debug)]
 pub struct Checkable {

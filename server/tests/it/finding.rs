@@ -345,7 +345,7 @@ on_both_engines! {
         assert!(map.text.contains(&address(&event)) && !map.text.contains(&address(&over)), "{}", map.text);
         let robots = app.anonymous().page("/robots.txt").await;
         assert_eq!(robots.status, 200);
-        assert!(robots.text.contains("Disallow: /orders\n"));
+        assert!(robots.text.contains("Disallow: /order\n"));
         assert!(robots.text.ends_with(&format!("Sitemap: {}/sitemap.xml\n", app.base)), "{}", robots.text);
     }
 

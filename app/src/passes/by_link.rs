@@ -1,0 +1,91 @@
+//! `/order?link=…`: an order's tickets for whoever has the link in the buyer's mail, in any browser and
+//! without signing in. Only shows; looking uses nothing up, since mail programs look at links as well.
+
+use super::{LinkedOrder, OrderLink, Passes, pages::sheet};
+use crate::{context, error::AppError, events::event_strip, ui::page};
+use leptos::prelude::*;
+use leptos_meta::{Meta, Title};
+use leptos_router::hooks::use_query_map;
+
+/// The tickets, or why there are none.
+#[component]
+pub fn LinkedOrderPage() -> impl IntoView {
+    let link = use_query_map().with_untracked(|query| query.get("link").unwrap_or_default());
+    context::keep_secret();
+    page(async move {
+        let passes = context::port::<dyn Passes>()?;
+        let link = OrderLink(link);
+        let content = match passes.by_link(&link).await {
+            Ok(order) => tickets(order, &link),
+            Err(AppError::NotFound) => dead_link(),
+            Err(error) => return Err(error),
+        };
+        Ok(view! { <Meta name="robots" content="noindex, nofollow"/> {content} }.into_any())
+    })
+}
+
+fn tickets(order: LinkedOrder, link: &OrderLink) -> AnyView {
+    let LinkedOrder {
+        event,
+        holder,
+        passes,
+        refunded,
+        ..
+    } = order;
+    let link = context::percent_encode(&link.0);
+    let papers = (!passes.is_empty()).then(|| {
+        view! {
+            <p class="row papers">
+                <a class="button button-quiet" href=format!("/order/tickets.pdf?link={link}")>"Download PDF"</a>
+                <a class="button button-quiet" href=format!("/order/calendar.ics?link={link}")>"Add to calendar"</a>
+            </p>
+        }
+    });
+    let sheets = passes
+        .iter()
+        .map(|pass| sheet(pass, &event, &holder))
+        .collect_view();
+    view! {
+        <Title text=format!("Tickets: {}", event.title)/>
+        <h1 class="display">"Your tickets"</h1>
+        {event_strip(&event, None)}
+        {gone(refunded, passes.len())}
+        {papers}
+        <ul class="sheets">{sheets}</ul>
+        <p class="quiet">
+            "Whoever has the address of this page has these tickets: pass it on only to who goes with "
+            "you. What was paid, and all your orders, are in " <a href="/orders">"your account"</a> "."
+        </p>
+    }
+    .into_any()
+}
+
+/// What of the order has been refunded, if anything.
+fn gone(refunded: usize, left: usize) -> Option<AnyView> {
+    let words = match (refunded, left) {
+        (0, _) => return None,
+        (_, 0) => "This order was refunded. Its tickets let nobody in any more.".to_owned(),
+        (1, _) => "1 ticket of this order was refunded, and lets nobody in any more.".to_owned(),
+        (many, _) => {
+            format!("{many} tickets of this order were refunded, and let nobody in any more.")
+        }
+    };
+    Some(view! { <p class="notice" role="status">{words}</p> }.into_any())
+}
+
+fn dead_link() -> AnyView {
+    context::page_status(AppError::NotFound.status());
+    view! {
+        <Title text="This link shows no tickets"/>
+        <section class="empty">
+            <p class="empty-code">{AppError::NotFound.status().as_u16()}</p>
+            <h1 class="display">"This link shows no tickets"</h1>
+            <p>
+                "It works until 30 days after the event, and only whole: open it from the mail rather "
+                "than typing it. Your orders are also in your account."
+            </p>
+            <p><a class="button" href="/orders">"Your orders"</a></p>
+        </section>
+    }
+    .into_any()
+}

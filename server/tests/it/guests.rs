@@ -1,0 +1,406 @@
+//! Buying without a password: a guest is asked for address and name, gets at no account but their
+//! own, comes back by mail, and can become a member or leave.
+
+use crate::{
+    mail::{
+        mailer,
+        post::{Letter, Postbox},
+    },
+    support::{Answer, App, Client, client::PASSWORD, on_both_engines},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+#[track_caller]
+fn leads_to(answer: &Answer) -> String {
+    assert!(
+        [302, 303].contains(&answer.status),
+        "{} {}",
+        answer.status,
+        answer.text
+    );
+    answer.header("location").to_owned()
+}
+
+/// What a form of this page carries unseen.
+#[track_caller]
+fn carried(page: &str, name: &str) -> String {
+    let field = format!("name=\"{name}\" value=\"");
+    let after = page
+        .split(&field)
+        .nth(1)
+        .unwrap_or_else(|| panic!("{name}: {page}"));
+    after.split('"').next().unwrap().to_owned()
+}
+
+/// Somebody who is not signed in and has chosen tickets.
+struct Guest {
+    browser: Client,
+    /// Where they are asked who they are.
+    page: String,
+}
+
+impl Guest {
+    /// Chooses so many tickets of this event.
+    async fn choosing(app: &App, event: &Value, quantity: &str) -> Self {
+        let browser = app.anonymous();
+        let from = format!("/events/{}", event["id"].as_str().unwrap());
+        let attempt = Uuid::new_v4().to_string();
+        let fields = [
+            ("event_id", event["id"].as_str().unwrap()),
+            ("quantity", quantity),
+            ("attempt", &attempt),
+        ];
+        let answer = browser.form("/fn/orders/reserve", &from, &fields).await;
+        let page = leads_to(&answer);
+        assert!(page.starts_with("/checkout?choice="), "{page}");
+        Self { browser, page }
+    }
+
+    /// The same in another browser, which has the first one's page.
+    fn again(&self, app: &App) -> Self {
+        Self {
+            browser: app.anonymous(),
+            page: self.page.clone(),
+        }
+    }
+
+    async fn once(&self) -> String {
+        carried(&self.browser.page(&self.page).await.text, "once")
+    }
+
+    async fn buy(&self, email: &str, name: &str, once: &str) -> Answer {
+        let choice = self.page.split('=').nth(1).unwrap();
+        let fields = [
+            ("choice", choice),
+            ("email", email),
+            ("name", name),
+            ("once", once),
+        ];
+        let path = "/fn/orders/buy_as_guest";
+        self.browser.form(path, &self.page, &fields).await
+    }
+
+    /// Buys with a form of their own. Returns the page of the order.
+    async fn bought(self, email: &str) -> (Client, String) {
+        let once = self.once().await;
+        let order = leads_to(&self.buy(email, "Gus", &once).await);
+        assert!(order.starts_with("/orders/"), "{order}");
+        (self.browser, order)
+    }
+
+    async fn is_in(&self) -> bool {
+        is_in(&self.browser).await
+    }
+}
+
+async fn is_in(client: &Client) -> bool {
+    client.get("/api/orders").await.status == 200
+}
+
+/// An event with so many tickets.
+async fn event(app: &App, tickets: i64) -> Value {
+    let seller = app.user("Sally").await;
+    let event = seller.event().await;
+    seller.batch(&event, tickets, 2500).await;
+    event
+}
+
+async fn letters(app: &App) -> Vec<Letter> {
+    let postbox = Postbox::failing(0);
+    mailer(app, postbox.clone()).send_due().await.unwrap();
+    postbox.letters()
+}
+
+/// Asks for a link on the way to `next`, and reads the token in the mail.
+async fn link(app: &App, email: &str, next: &str) -> (Letter, String) {
+    let fields = [("email", email), ("next", next)];
+    let asked = app
+        .anonymous()
+        .form("/fn/accounts/forgot", "/forgot", &fields)
+        .await;
+    assert!(leads_to(&asked).starts_with("/forgot"));
+    let letters = letters(app).await;
+    let with_link = letters
+        .iter()
+        .rfind(|letter| letter.text.contains("/reset?token="));
+    let letter = with_link.expect("a mail with a link").clone();
+    let token = letter.text.split("/reset?token=").nth(1).unwrap();
+    let token = token.split_whitespace().next().unwrap().to_owned();
+    (letter, token)
+}
+
+async fn signs_in(app: &App, email: &str, password: &str) -> Answer {
+    let body = json!({"email": email, "password": password});
+    app.anonymous().post("/api/user/signin", body).await
+}
+
+on_both_engines! {
+    async fn a_guest_needs_an_address_and_a_name(app) {
+        let event = event(app, 2).await;
+        let guest = Guest::choosing(app, &event, "2").await;
+        let page = guest.browser.page(&guest.page).await.text;
+        for words in ["Buy as a guest", "Late Show", "2 × General admission", "15 minutes", "/signin?next=/checkout"] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
+        assert!(!page.contains("type=\"password\""), "{page}");
+        assert_eq!(app.count("orders").await, 0, "nothing is held yet");
+
+        let answer = guest.buy("nonsense", " ", "").await;
+        assert_eq!(leads_to(&answer), guest.page);
+        let page = guest.browser.page(&guest.page).await.text;
+        for field in ["guest-email-error", "guest-name-error", "value=\"nonsense\""] {
+            assert!(page.contains(field), "{field}: {page}");
+        }
+        assert_eq!(app.count("orders").await, 0);
+
+        let (gus, order) = guest.bought("gus@example.com").await;
+        let user = gus.get("/api/user/currentuser").await.expect(200)["currentUser"].clone();
+        assert_eq!((&user["email"], &user["name"]), (&json!("gus@example.com"), &json!("Gus")));
+        let id = order.strip_prefix("/orders/").unwrap();
+        let fields = [("order_id", id), ("token", "pm_card_visa")];
+        assert_eq!(leads_to(&gus.form("/fn/payments/pay", &order, &fields).await), order);
+        let page = gus.page(&order).await.text;
+        for words in ["Paid. The tickets are yours.", "from Sally", "Gus"] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
+        let told = sqlx::query("SELECT 1 FROM outbox WHERE type = 'UserCreated' AND aggregate_id = $1")
+            .bind(user["id"].as_str().unwrap().to_owned());
+        assert_eq!(told.fetch_all(app.db.reads()).await.unwrap().len(), 1);
+        app.assert_sound().await;
+    }
+
+    async fn seats_that_were_ticked_come_along(app) {
+        let seller = app.user("Sally").await;
+        let event = seller.event().await;
+        let mut fields = vec![("attempt".to_owned(), "one".to_owned())];
+        for (number, seat) in ["7", "8"].into_iter().enumerate() {
+            let body = json!({"eventId": event["id"], "priceMinor": 2500, "section": "Stalls", "row": "A", "seat": seat});
+            let seat = seller.post("/api/tickets", body).await.expect(201);
+            fields.push((format!("ticket_ids[{number}]"), seat["id"].as_str().unwrap().to_owned()));
+        }
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let browser = app.anonymous();
+        let page = leads_to(&browser.form("/fn/orders/reserve_seats", "/", &fields).await);
+        let shown = browser.page(&page).await.text;
+        assert!(shown.contains("Stalls, Row A, Seat 7; Stalls, Row A, Seat 8 from Sally · £50.00 in all"), "{shown}");
+
+        // Whoever has an account comes back to the same choice, and is asked for nothing else.
+        let member = app.user("Bea").await;
+        let shown = member.page(&page).await.text;
+        assert!(shown.contains("Reserve 2 tickets and pay") && !shown.contains("Buy as a guest"), "{shown}");
+        let choice = carried(&shown, "choice");
+        let answer = member.form("/fn/orders/reserve_chosen", &page, &[("choice", &choice)]).await;
+        assert!(leads_to(&answer).starts_with("/orders/"));
+
+        // A guest whose tickets went meanwhile is told, and has nothing to type again.
+        let late = Guest { browser, page };
+        let answer = late.buy("late@example.com", "Lara", "").await;
+        assert_eq!(leads_to(&answer), late.page);
+        let shown = late.browser.page(&late.page).await.text;
+        assert!(shown.contains("role=\"alert\"") && shown.contains("Try again"), "{shown}");
+        assert!(late.is_in().await);
+        assert_eq!(app.count("orders").await, 1);
+        app.assert_sound().await;
+    }
+
+    async fn two_guests_with_one_address_make_one_account(app) {
+        let event = event(app, 8).await;
+        let before = app.count("users").await;
+        let (one, two) = (Guest::choosing(app, &event, "1").await, Guest::choosing(app, &event, "1").await);
+        let (of_one, of_two) = (one.once().await, two.once().await);
+        let (first, second) = tokio::join!(
+            one.buy("twin@example.com", "Tina", &of_one),
+            two.buy("Twin@Example.com", "Tom", &of_two)
+        );
+        let mut won = 0;
+        for (guest, answer) in [(&one, &first), (&two, &second)] {
+            if leads_to(answer).starts_with("/orders/") {
+                won += 1;
+                assert!(guest.is_in().await);
+                continue;
+            }
+            assert_eq!(leads_to(answer), guest.page);
+            assert!(!guest.is_in().await, "the loser is nobody");
+            let page = guest.browser.page(&guest.page).await.text;
+            for words in ["There is an account with this address.", "Mail me a link"] {
+                assert!(page.contains(words), "{words}: {page}");
+            }
+        }
+        assert_eq!(won, 1);
+        assert_eq!((app.count("users").await, app.count("orders").await), (before + 1, 1));
+        app.assert_sound().await;
+    }
+
+    async fn a_form_that_is_sent_twice_is_one_guest_for_a_while(app) {
+        let event = event(app, 8).await;
+        let guest = Guest::choosing(app, &event, "2").await;
+        let once = guest.once().await;
+        let again = guest.again(app);
+        let (first, second) = tokio::join!(
+            guest.buy("gus@example.com", "Gus", &once),
+            again.buy("gus@example.com", "Gus", &once)
+        );
+        assert_eq!(leads_to(&first), leads_to(&second), "one order");
+        assert!(guest.is_in().await && again.is_in().await);
+        assert_eq!(app.count("orders").await, 1);
+
+        let other = guest.again(app);
+        for foreign in ["", "nonsense", &Uuid::new_v4().to_string()] {
+            let answer = other.buy("gus@example.com", "Gus", foreign).await;
+            assert_eq!(leads_to(&answer), other.page);
+        }
+        app.clock.advance(10 * 60);
+        let late = guest.again(app);
+        assert_eq!(leads_to(&late.buy("gus@example.com", "Gus", &once).await), late.page);
+        assert!(!other.is_in().await && !late.is_in().await);
+        app.assert_sound().await;
+    }
+
+    async fn a_form_lets_nobody_in_once_the_guest_has_shut_others_out(app) {
+        let event = event(app, 8).await;
+        let guest = Guest::choosing(app, &event, "1").await;
+        let once = guest.once().await;
+        guest.buy("gus@example.com", "Gus", &once).await;
+        guest.browser.delete("/api/user/sessions").await.expect_2xx();
+        let again = guest.again(app);
+        assert_eq!(leads_to(&again.buy("gus@example.com", "Gus", &once).await), again.page);
+        assert!(guest.is_in().await && !again.is_in().await);
+    }
+
+    async fn a_guest_gets_at_no_account(app) {
+        let event = event(app, 8).await;
+        let ann = app.user("Ann").await;
+        let (_, _) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        for taken in [ann.email.to_uppercase(), format!(" {} ", ann.email), "GUS@example.com".to_owned()] {
+            let fox = Guest::choosing(app, &event, "1").await;
+            let once = fox.once().await;
+            assert_eq!(leads_to(&fox.buy(&taken, "Fox", &once).await), fox.page, "{taken}");
+            assert!(!fox.is_in().await, "{taken}");
+        }
+        assert_eq!(app.count("orders").await, 1);
+        let user = ann.get("/api/user/currentuser").await.expect(200);
+        assert_eq!(user["currentUser"]["name"], "Ann");
+        // Nothing is the password of who has none.
+        for password in ["anything at all", "nobody's password"] {
+            signs_in(app, "gus@example.com", password).await.refused(401, "bad_credentials");
+        }
+        signs_in(app, "gus@example.com", "").await.invalid("password");
+    }
+
+    async fn a_guest_comes_back_by_a_link_that_leads_on(app) {
+        let event = event(app, 8).await;
+        let (gus, _) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        let chosen = Guest::choosing(app, &event, "2").await;
+        let (letter, token) = link(app, "gus@example.com", &chosen.page).await;
+        letter.says(&["bought as a guest", "without a password", "once, for 30 minutes"]);
+        let page = format!("/reset?token={token}");
+        for _ in 0..2 {
+            let shown = chosen.browser.page(&page).await.text;
+            assert!(shown.contains("Welcome back") && shown.contains("Or set a password"), "{shown}");
+        }
+        assert!(is_in(&gus).await, "looking changes nothing");
+        let fields = [("token", token.as_str())];
+        let answer = chosen.browser.form("/fn/accounts/enter", &page, &fields).await;
+        assert_eq!(leads_to(&answer), chosen.page, "back to what was chosen");
+        assert!(chosen.is_in().await);
+        assert!(!is_in(&gus).await, "whoever reads the mail is alone in it");
+        let twice = app.anonymous();
+        assert_eq!(leads_to(&twice.form("/fn/accounts/enter", &page, &fields).await), page);
+        assert!(!is_in(&twice).await);
+    }
+
+    async fn a_link_to_a_member_asks_for_a_new_password(app) {
+        let event = event(app, 8).await;
+        let ann = app.user("Ann").await;
+        let chosen = Guest::choosing(app, &event, "2").await;
+        let (letter, token) = link(app, &ann.email, &chosen.page).await;
+        letter.says(&["forgot the password"]);
+        let page = format!("/reset?token={token}");
+        let fields = [("token", token.as_str())];
+        assert_eq!(leads_to(&chosen.browser.form("/fn/accounts/enter", &page, &fields).await), page);
+        assert!(!chosen.is_in().await && is_in(&ann).await, "the password stands in the way");
+        let fields = [("token", token.as_str()), ("password", "a rather better one")];
+        let answer = chosen.browser.form("/fn/accounts/reset", &page, &fields).await;
+        assert_eq!(leads_to(&answer), chosen.page);
+        let (_, elsewhere) = link(app, &ann.email, "//evil.example").await;
+        let fields = [("token", elsewhere.as_str()), ("password", PASSWORD)];
+        let answer = chosen.browser.form("/fn/accounts/reset", "/reset", &fields).await;
+        assert_eq!(leads_to(&answer), "/account", "only paths of this site are followed");
+    }
+
+    async fn a_guest_sets_a_password_once(app) {
+        let event = event(app, 8).await;
+        let (gus, _) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        let account = gus.page("/account").await.text;
+        assert!(account.contains("Set a password") && !account.contains("current_password"), "{account}");
+        let set = |password: &'static str| {
+            let body = json!({"currentPassword": "", "newPassword": password});
+            let gus = &gus;
+            async move { gus.json("PUT", "/api/user/password", &[], body).await }
+        };
+        set("short").await.invalid("newPassword");
+        let (one, two) = tokio::join!(set("the first of two"), set("the second of two"));
+        assert_eq!([one.status, two.status].iter().filter(|status| **status == 204).count(), 1, "{one:?} {two:?}");
+        let password = if one.status == 204 { "the first of two" } else { "the second of two" };
+        signs_in(app, "gus@example.com", password).await.expect(200);
+        set("yet another one").await.invalid("currentPassword");
+        assert!(letters(app).await.iter().any(|letter| letter.text.contains("password of your account")));
+    }
+
+    async fn a_guest_leaves_without_a_trace(app) {
+        let event = event(app, 8).await;
+        let (gus, order) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        let order = order.replace("/orders/", "/api/orders/");
+        gus.delete(&order).await.expect_2xx();
+        let page = gus.page("/account/delete").await.text;
+        assert!(!page.contains("type=\"password\""), "{page}");
+        let answer = gus.form("/fn/accounts/delete", "/account/delete", &[]).await;
+        assert_eq!(leads_to(&answer), "/");
+        assert!(!is_in(&gus).await);
+        let left = sqlx::query("SELECT 1 FROM users WHERE email_key = 'gus@example.com' OR name = 'Gus'");
+        assert!(left.fetch_all(app.db.reads()).await.unwrap().is_empty());
+        let keys = sqlx::query("SELECT 1 FROM users WHERE guest_key IS NOT NULL");
+        assert!(keys.fetch_all(app.db.reads()).await.unwrap().is_empty());
+        // The address is free, and the account of before is not what it opens.
+        let (again, _) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        again.get(&order).await.refused(404, "not_found");
+        app.assert_sound().await;
+    }
+
+    async fn guests_count_as_sign_ups(app) {
+        let event = event(app, 8).await;
+        let guest = Guest::choosing(app, &event, "1").await;
+        app.limits_on();
+        for _ in 0..120 {
+            guest.buy("nonsense", "Gus", "").await;
+        }
+        let body = json!({"email": "new@example.com", "password": PASSWORD});
+        app.anonymous().post("/api/user/signup", body).await.refused(429, "too_many_requests");
+        assert_eq!(leads_to(&guest.buy("gus@example.com", "Gus", "").await), guest.page);
+        assert!(!guest.is_in().await);
+        app.clock.advance(600);
+        assert!(leads_to(&guest.buy("gus@example.com", "Gus", "").await).starts_with("/orders/"));
+    }
+
+    async fn what_is_no_choice_leads_nowhere(app) {
+        let event = event(app, 20).await;
+        for page in ["/checkout", "/checkout?choice=nonsense"] {
+            assert_eq!(app.anonymous().page(page).await.status, 404, "{page}");
+        }
+        let greedy = Guest::choosing(app, &event, "9").await;
+        let shown = greedy.browser.page(&greedy.page).await;
+        assert_eq!(shown.status, 400);
+        assert!(shown.text.contains("An order is for 1 to 8 tickets."), "{}", shown.text);
+        for path in ["/fn/orders/buy_as_guest", "/fn/orders/reserve_chosen"] {
+            let fields = [("choice", "nonsense"), ("email", "gus@example.com"), ("name", "Gus")];
+            assert_eq!(leads_to(&greedy.browser.form(path, "/", &fields).await), "/");
+        }
+        assert!(!greedy.is_in().await, "nobody becomes a guest of nothing");
+        // A script is told what it lacks, and gets no page.
+        let fields = format!("event_id={}&quantity=1", event["id"].as_str().unwrap());
+        let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
+        let asked = app.anonymous().send("POST", "/fn/orders/reserve", &headers, fields).await;
+        assert_eq!(asked.status, 401, "{}", asked.text);
+    }
+}

@@ -1,0 +1,161 @@
+//! The link in the mail with the tickets: it opens them in any browser, to nobody who made it up, and
+//! changes nothing.
+
+use crate::{
+    mail::{mailer, post::Postbox},
+    support::{Answer, App, Client, client::PASSWORD, on_both_engines, path},
+};
+use serde_json::{Value, json};
+
+/// An order of two tickets that is paid, and what its mail's link leads to on this shop.
+async fn mailed(app: &App, over: Value) -> (Client, Client, Value, String) {
+    let (seller, buyer) = (app.user("Sally").await, app.user("Bea").await);
+    let event = seller.event_with(over).await;
+    let tickets = [
+        seller.ticket(&event, 2500).await,
+        seller.ticket(&event, 1000).await,
+    ];
+    let order = buyer.reserve(&[&tickets[0], &tickets[1]]).await.expect(201);
+    buyer.pay(&order, "pm_card_visa").await.expect(201);
+    let postbox = Postbox::failing(0);
+    mailer(app, postbox.clone()).send_due().await.unwrap();
+    let text = postbox.only().text;
+    let link = text.split("/order?link=").nth(1).unwrap();
+    let link = link.split_whitespace().next().unwrap().to_owned();
+    (seller, buyer, order, link)
+}
+
+async fn open(app: &App, link: &str) -> Answer {
+    app.anonymous().page(&format!("/order?link={link}")).await
+}
+
+async fn file(app: &App, name: &str, link: &str) -> Answer {
+    let path = format!("/order/{name}?link={link}");
+    app.anonymous().page(&path).await
+}
+
+fn codes(page: &Answer) -> usize {
+    page.text.matches("class=\"qr\"").count()
+}
+
+#[track_caller]
+fn assert_secret(answer: &Answer) {
+    assert_eq!(answer.header("referrer-policy"), "no-referrer");
+    assert_eq!(answer.header("x-robots-tag"), "noindex, nofollow");
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+/// Everything that a look could have changed.
+async fn written(app: &App) -> Vec<i64> {
+    let mut counts = Vec::new();
+    for table in [
+        "users",
+        "sessions",
+        "orders",
+        "payments",
+        "outbox",
+        "mails",
+        "password_resets",
+    ] {
+        counts.push(app.count(table).await);
+    }
+    counts
+}
+
+on_both_engines! {
+    async fn a_mailed_link_opens_the_tickets_as_often_as_one_likes(app) {
+        let (_, buyer, order, link) = mailed(app, json!({})).await;
+        let before = (written(app).await, buyer.order(&order).await);
+        for _ in 0..2 {
+            let page = open(app, &link).await;
+            assert_eq!((page.status, codes(&page)), (200, 2), "{}", page.text);
+            assert_secret(&page);
+            assert_eq!(page.header("set-cookie"), "");
+            assert!(page.text.contains("name=\"robots\" content=\"noindex, nofollow\""), "{}", page.text);
+            for words in ["Late Show", "Old Hall", "Bea", "/order/tickets.pdf?link=SDL1."] {
+                assert!(page.text.contains(words), "{words}: {}", page.text);
+            }
+            for kept in [buyer.email.as_str(), "What happened", "You paid", "Cancel", order["id"].as_str().unwrap()] {
+                assert!(!page.text.contains(kept), "{kept}: {}", page.text);
+            }
+            let pdf = file(app, "tickets.pdf", &link).await;
+            assert_eq!((pdf.status, pdf.header("content-type")), (200, "application/pdf"));
+            assert_eq!(pdf.text.matches("/Type /Page\n").count(), 2);
+            let ics = file(app, "calendar.ics", &link).await;
+            assert_eq!((ics.status, ics.header("content-type")), (200, "text/calendar; charset=utf-8"));
+            assert_secret(&pdf);
+            assert_secret(&ics);
+        }
+        assert_eq!((written(app).await, buyer.order(&order).await), before, "nothing is changed");
+        // It opens the tickets and nothing else.
+        let stranger = app.anonymous();
+        stranger.page(&format!("/order?link={link}")).await;
+        stranger.get(&path("orders", &order)).await.refused(401, "sign_in_required");
+    }
+
+    async fn a_link_that_was_made_up_opens_nothing(app) {
+        let (_, buyer, order, link) = mailed(app, json!({})).await;
+        let passes = buyer.get(&format!("{}/passes", path("orders", &order))).await.expect(200);
+        let pass = passes["passes"][0]["pass"].as_str().unwrap();
+        let (said, signature) = link.rsplit_once('.').unwrap();
+        let (_, of_pass) = pass.rsplit_once('.').unwrap();
+        for forged in [
+            String::new(),
+            order["id"].as_str().unwrap().to_owned(),
+            said.to_owned(),
+            format!("{said}."),
+            format!("{said}.{of_pass}"),
+            format!("{said}A.{signature}"),
+            pass.to_owned(),
+            pass.replacen("SD1", "SDL1", 1),
+            link.replacen("SDL1", "SD1", 1),
+        ] {
+            let page = open(app, &forged).await;
+            assert_eq!((page.status, codes(&page)), (404, 0), "{forged}: {}", page.text);
+            assert!(page.text.contains("This link shows no tickets"), "{forged}: {}", page.text);
+            assert_secret(&page);
+            for name in ["tickets.pdf", "calendar.ics"] {
+                assert_eq!(file(app, name, &forged).await.status, 404, "{name} {forged}");
+            }
+        }
+        assert_eq!(app.anonymous().page("/order").await.status, 404);
+        // Nor is a link a pass.
+        let checked = buyer.post("/api/passes/check", json!({"pass": link})).await;
+        checked.invalid("pass");
+    }
+
+    async fn a_link_says_what_was_refunded(app) {
+        let (seller, _, order, link) = mailed(app, json!({})).await;
+        seller.refund(&[&order["tickets"][0]]).await.expect(201);
+        let page = open(app, &link).await;
+        assert_eq!(codes(&page), 1);
+        assert!(page.text.contains("1 ticket of this order was refunded"), "{}", page.text);
+        seller.refund_order(&order).await.expect(201);
+        let page = open(app, &link).await;
+        assert_eq!((page.status, codes(&page)), (200, 0));
+        assert!(page.text.contains("This order was refunded."), "{}", page.text);
+        assert!(!page.text.contains("tickets.pdf"), "{}", page.text);
+        for name in ["tickets.pdf", "calendar.ics"] {
+            assert_eq!(file(app, name, &link).await.status, 404, "{name}");
+        }
+    }
+
+    async fn a_link_ends_a_month_after_the_event(app) {
+        let soon = jiff::Timestamp::from_second(app.clock_seconds() + 3600).unwrap();
+        let (_, _, _, link) = mailed(app, json!({"startsAt": soon.to_string()})).await;
+        app.clock.advance(3600 + 30 * 24 * 3600);
+        assert_eq!(codes(&open(app, &link).await), 2);
+        app.clock.advance(1);
+        assert_eq!(open(app, &link).await.status, 404);
+        assert_eq!(file(app, "tickets.pdf", &link).await.status, 404);
+    }
+
+    async fn a_link_ends_with_the_account(app) {
+        let (_, buyer, _, link) = mailed(app, json!({})).await;
+        let body = json!({"password": PASSWORD});
+        buyer.json("DELETE", "/api/user", &[], body).await.expect_2xx();
+        let page = open(app, &link).await;
+        assert_eq!((page.status, codes(&page)), (404, 0));
+        assert!(!page.text.contains("Bea"), "{}", page.text);
+    }
+}
