@@ -24,3 +24,10 @@ export async function mailTo(email: string, subject: string): Promise<string> {
   await expect.poll(() => mailsTo(email, subject).length, { timeout: 25_000, message: `a mail "${subject}" to ${email}` }).toBeGreaterThan(0);
   return mailsTo(email, subject).at(-1) ?? '';
 }
+
+/** Where the mail's tickets are to be seen without signing in. */
+export function ticketsLink(mail: string): string {
+  const [link] = /\/order\?link=[\w.-]+/.exec(mail) ?? [];
+  expect(link, 'a link to the tickets').toBeDefined();
+  return link!;
+}

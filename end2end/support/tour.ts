@@ -1,6 +1,6 @@
 // Every page of the shop as somebody meets it, for what must hold of all of them.
 import { expect, type Page } from '@playwright/test';
-import { mailTo } from './mail.ts';
+import { mailTo, ticketsLink } from './mail.ts';
 import { type Person, unique } from './people.ts';
 import { picture } from './picture.ts';
 
@@ -272,6 +272,29 @@ export const TOUR: Stop[] = [
       const { buyer, order } = await ordered(cast);
       await buyer.pay(order);
       return seen(buyer, `/orders/${order.id}/tickets`);
+    },
+  },
+  {
+    name: 'tickets by a mailed link',
+    open: async (cast) => {
+      const { buyer, order } = await ordered(cast);
+      await buyer.pay(order);
+      return seen(await cast.visitor(), ticketsLink(await mailTo(buyer.email, 'Your 2 tickets for')));
+    },
+  },
+  {
+    name: 'the checkout of a guest, whose address has an account',
+    open: async ({ someone, visitor }) => {
+      const [seller, guest] = [await someone('Sally'), await visitor()];
+      const event = await seller.createEvent(longTitle());
+      await seller.listTickets(event, 3, 123_456, 'Upper Circle, restricted view');
+      const page = await seen(guest, `/events/${event.id}`);
+      await page.getByRole('button', { name: /^Reserve Upper Circle/ }).click();
+      await page.getByLabel('E-mail').fill(seller.email);
+      await page.getByLabel('Name').fill('Bartholomew Featherstonehaugh-Cholmondeley');
+      await page.getByRole('button', { name: 'Go on to pay' }).click();
+      await expect(page.getByRole('button', { name: 'Mail me a link' })).toBeVisible();
+      return page;
     },
   },
   { name: 'tickets before the first', open: async ({ someone }) => seen(await someone('Ann'), '/tickets') },

@@ -10,7 +10,7 @@ use leptos::{nonce::use_nonce, prelude::*};
 const YOUR_TIME: &str = r#"(()=>{const t=document.currentScript.previousElementSibling,at=new Date(t.dateTime),f=(o,timeZone)=>new Intl.DateTimeFormat("en-GB",{...o,timeZone}).format(at).replace(/\s/g," "),day={weekday:"short",day:"numeric",month:"short"},clock={hour:"numeric",minute:"2-digit",hour12:true},venue=t.dataset.zone;try{const d=f(day),c=f(clock),other=d!==f(day,venue);if(other||c!==f(clock,venue))t.append(" · "+(other?d+", ":"")+c+" your time")}catch{}})()"#;
 
 /// `Thursday 1 May 2031, 8:30 pm BST`, and for a viewer in Berlin ` · 9:30 pm your time`.
-pub fn begins(event: &Event) -> impl IntoView + use<> {
+pub fn begins(event: &Event) -> AnyView {
     view! {
         <span>
             <time datetime=event.starts_at.to_string() data-zone=event.time_zone.clone()>
@@ -19,4 +19,5 @@ pub fn begins(event: &Event) -> impl IntoView + use<> {
             <script nonce=use_nonce() inner_html=YOUR_TIME></script>
         </span>
     }
+    .into_any()
 }

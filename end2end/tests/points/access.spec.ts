@@ -53,10 +53,11 @@ test('24 Works before hydration: without JavaScript one finds, signs up, signs i
   await page.getByRole('searchbox', { name: 'Search events' }).press('Enter');
   await page.getByRole('link', { name: event.title }).click();
   await page.getByRole('button', { name: 'Reserve Stalls at £25.00' }).click();
+  await page.getByRole('main').getByRole('link', { name: 'Sign in' }).click();
   await page.getByLabel('E-mail').fill(email);
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Sign in', exact: true }).click();
-  await page.getByRole('button', { name: 'Reserve Stalls at £25.00' }).click();
+  await page.getByRole('button', { name: 'Reserve 1 ticket and pay' }).click();
   await expect(page.getByRole('button', { name: 'Pay with the test card' })).toBeVisible();
 });
 

@@ -60,6 +60,12 @@ test('22 Ticket forms: PDF and calendar are a link away, of the right kind, and 
     expect((await nosy.page.request.get(href)).status()).toBe(404);
   }
   expect(await (await buyer.page.request.get(`/orders/${order.id}/calendar.ics`)).text()).toContain(event.title);
+  // No wallet is configured, so none is offered.
+  for (const path of [`/orders/${order.id}`, '/tickets']) {
+    await buyer.page.goto(path);
+    await expect(buyer.page.getByText(/wallet/i)).toHaveCount(0);
+  }
+  expect(await mailTo(buyer.email, 'Your ticket for')).not.toMatch(/wallet/i);
 });
 
 test('41 Times: they are by the venue\'s clocks, which are named, wherever one is', { tag: ['@desktop', '@without-javascript'] }, async ({ someone }) => {
@@ -69,6 +75,32 @@ test('41 Times: they are by the venue\'s clocks, which are named, wherever one i
   });
   await page.goto(`/events/${(await answer.json()).id}`);
   await expect(page.getByText('Friday 2 May 2031, 4:30 am JST')).toBeVisible();
+});
+
+test.describe('41 Times, seen from Tokyo', () => {
+  test.use({ timezoneId: 'Asia/Tokyo' });
+
+  test('41 Times: where one\'s own clocks show another time, it stands beside the venue\'s', { tag: ['@mobile', '@with-javascript'] }, async ({ someone }) => {
+    const { buyer, event, order } = await aPaidOrder(someone);
+    const { startsAt } = await (await buyer.page.request.get(`/api/events/${event.id}`)).json();
+    const [hour, minute] = new Date(new Date(startsAt).getTime() + 9 * 3_600_000).toISOString().slice(11, 16).split(':');
+    const own = `${Number(hour) % 12 || 12}:${minute} ${Number(hour) < 12 ? 'am' : 'pm'} your time`;
+    for (const path of [`/events/${event.id}`, `/orders/${order.id}`]) {
+      await buyer.page.goto(path);
+      const time = buyer.page.getByRole('main').locator('time').first();
+      await expect(time).toHaveText(/\d:\d\d [ap]m (?:GMT|BST) · /);
+      await expect(time).toContainText(own);
+    }
+  });
+
+  test('41 Times: an event at home shows one time', { tag: ['@desktop', '@with-javascript'] }, async ({ someone }) => {
+    const { page } = await someone('Ann');
+    const answer = await page.request.post('/api/events', {
+      data: { title: 'At home', venue: 'Old Hall', city: 'Kyoto', country: 'JP', startsAt: '2031-05-01T19:30:00Z', timeZone: 'Asia/Tokyo', currency: 'JPY' },
+    });
+    await page.goto(`/events/${(await answer.json()).id}`);
+    await expect(page.getByRole('main').locator('time')).toHaveText('Friday 2 May 2031, 4:30 am JST');
+  });
 });
 
 test('42 Share and search engines: the event is in the head of the server\'s HTML, with its whole price', { tag: ['@desktop', '@without-javascript'] }, async ({ someone, visitor }) => {
