@@ -50,6 +50,8 @@ Settings (environment; flags of the same name win; .env is read):
   STAGEDOOR_TRUSTED_PROXIES     none               10.0.0.0/8,…; whose X-Forwarded-For is believed
   STAGEDOOR_DRAIN_SECONDS       0                  how long it takes requests once asked to stop
   STAGEDOOR_LOG                 pretty on a terminal, else json; RUST_LOG says how much
+  OTEL_EXPORTER_OTLP_ENDPOINT   none               http://collector:4318, which traces go to; the other
+                                                   OTEL_… that count are in `stagedoor serve --help`
 ";
 
 /// A ticket marketplace in one binary: tickets are held while their buyer pays, and sold once.
@@ -153,20 +155,23 @@ pub enum Role {
     Worker,
 }
 
+impl Role {
+    /// As the flag has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Web => "web",
+            Self::Worker => "worker",
+        }
+    }
+}
+
 /// Runs the command that the arguments name, and says what to exit with. `files` are the pages'
 /// files inside the binary, if they are. Errors: one sentence, for the end of the log.
 pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
     let done = match cli.command {
         Command::Audit(args) => return Ok(audit::run(*args).await),
-        Command::Serve { role, settings } => {
-            let config = settings.check()?;
-            let fatal = config::arm_crash_point()?;
-            telemetry::start_log(config.log);
-            if let Some(at) = fatal {
-                tracing::warn!("STAGEDOOR_CRASH_AT={at}: THIS PROCESS WILL ABORT ITSELF THERE");
-            }
-            serve::serve(config, role, files).await
-        }
+        Command::Serve { role, settings } => run_shop(settings, role, files).await,
         Command::Migrate { settings } => {
             let db = open_quietly(settings).await?;
             let (applied, _) = crate::db::applied_and_known(&db).await?;
@@ -221,6 +226,21 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
         }
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Serves, with all that is to be heard of it.
+async fn run_shop(settings: Settings, role: Role, files: Option<Files>) -> anyhow::Result<()> {
+    let config = settings.check()?;
+    let fatal = config::arm_crash_point()?;
+    let traces = telemetry::start(config.log, config.traces.clone(), role.name());
+    if let Some(at) = fatal {
+        tracing::warn!("STAGEDOOR_CRASH_AT={at}: THIS PROCESS WILL ABORT ITSELF THERE");
+    }
+    let served = serve::serve(config, role, files).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    served
 }
 
 /// The database of a command that says something and ends.

@@ -1,6 +1,10 @@
 //! The settings: read from flags and the environment, checked before anything starts. What makes
 //! no sense ends the start with one sentence that names the setting.
 
+mod traces;
+
+pub use traces::TracesConfig;
+
 use crate::{crash, mail, orders::Holds, outbox, payments::WebhookSecrets};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -109,6 +113,8 @@ pub struct Settings {
     /// `pretty` or `json` [default: pretty on a terminal, else json]
     #[arg(long, env = "STAGEDOOR_LOG", alias = "stagedoor-log")]
     log: Option<String>,
+    #[command(flatten)]
+    traces: traces::TraceSettings,
 }
 
 /// How the log is written.
@@ -180,6 +186,8 @@ pub struct Config {
     pub drain: Duration,
     /// How the log is written.
     pub log: LogFormat,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TracesConfig>,
 }
 
 /// A setting that makes no sense.
@@ -268,6 +276,7 @@ impl Settings {
             trusted_proxies: check_proxies(given(self.trusted_proxies).as_deref())?,
             drain: Duration::from_secs(drain_seconds.unsigned_abs()),
             log,
+            traces: self.traces.check()?,
             data_dir: self.data_dir,
         })
     }

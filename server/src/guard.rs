@@ -8,11 +8,12 @@ use crate::{
     limits::{Key, Limits},
     request, rest,
     session::{self, Sessions, viewer},
+    telemetry::spans,
 };
 use app::{accounts::Viewer, error::AppError};
 use axum::{
     body::{Body, HttpBody},
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -20,6 +21,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Limited;
 use ipnet::IpNet;
+use leptos::server_fn;
 use sha2::{Digest, Sha256};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -31,6 +33,7 @@ use std::{
 };
 use tokio::sync::Semaphore;
 use tower_sessions::Session;
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// The largest body that is read, but for pictures.
@@ -80,21 +83,28 @@ pub struct CspNonce(pub String);
 /// the response.
 pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let id = given_id(request.headers()).unwrap_or_else(|| Uuid::now_v7().to_string());
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| {
-        address_of(peer.ip(), request.headers(), &guard.trusted_proxies)
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| {
+        peer.ip()
     });
+    let address = address_of(peer, request.headers(), &guard.trusted_proxies);
+    let id = given_id(request.headers())
+        .filter(|_| is_trusted(peer, &guard.trusted_proxies))
+        .unwrap_or_else(|| Uuid::now_v7().to_string());
     let nonce = CspNonce(Uuid::new_v4().simple().to_string());
     request.extensions_mut().insert(nonce.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let route = route(&request);
+    let span = spans::request(&id, known(&method), &route, request.headers());
     let current = request::Request {
         id: id.clone(),
         address,
         agent: request.headers().get(header::USER_AGENT).cloned(),
         session: None,
     };
-    let mut response = request::scope(current, answer(&guard, &method, &uri, request, next)).await;
+    let answering = request::scope(current, answer(&guard, &method, &uri, request, next));
+    let mut response = answering.instrument(span.clone()).await;
+    spans::answered(&span, response.status().as_u16());
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
@@ -104,17 +114,43 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
         // Else a request may be on its way on this connection when it is closed.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    note(&method, &uri, &id, response.status(), began.elapsed());
+    span.in_scope(|| note(&method, &uri, route, response.status(), began.elapsed()));
     response
+}
+
+/// Which of our addresses this is, with names in the place of ids: fit to count by. Files, and what
+/// is not there, are `other`.
+fn route(request: &Request) -> String {
+    match request.extensions().get::<MatchedPath>() {
+        // Server functions share one, and those that there are have names of their own.
+        Some(_) if is_server_function(request) => request.uri().path().to_owned(),
+        Some(matched) => matched.as_str().to_owned(),
+        None => "other".to_owned(),
+    }
+}
+
+fn is_server_function(request: &Request) -> bool {
+    let (path, method) = (request.uri().path(), request.method().clone());
+    path.starts_with("/fn/") && server_fn::axum::get_server_fn_service(path, method).is_some()
+}
+
+/// The method, unless somebody has made it up.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "_OTHER",
+    }
 }
 
 /// Where a request comes from: who is at the other end of the line, or where that is a proxy that is
 /// trusted, whom it says it had it from, and so on. What others claim is not believed.
 fn address_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: IpAddr| {
-        let address = address.to_canonical();
-        trusted.iter().any(|network| network.contains(&address))
-    };
     let claimed: Vec<&str> = headers
         .get_all("x-forwarded-for")
         .iter()
@@ -123,7 +159,7 @@ fn address_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         .collect();
     let mut address = peer;
     for claim in claimed.into_iter().rev() {
-        if !is_trusted(address) {
+        if !is_trusted(address, trusted) {
             break;
         }
         let Some(before) = without_port(claim.trim()) else {
@@ -132,6 +168,11 @@ fn address_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         address = before;
     }
     address.to_canonical()
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|network| network.contains(&address))
 }
 
 /// Some proxies write the port behind the address.
@@ -193,7 +234,7 @@ pub fn refuse(uri: &Uri, error: &AppError) -> Response {
     (error.status(), format!("{error}\n")).into_response()
 }
 
-/// The caller's own name for the request, if it is one that can be logged.
+/// What the request is called already, if that is a name that can be logged.
 fn given_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -293,21 +334,22 @@ fn policy(nonce: &str, guard: &Guard) -> String {
     )
 }
 
-fn note(method: &Method, uri: &Uri, id: &str, status: StatusCode, took: Duration) {
+fn note(method: &Method, uri: &Uri, route: String, status: StatusCode, took: Duration) {
     let class = match status.as_u16() {
         500.. => "5xx",
         400.. => "4xx",
         300.. => "3xx",
         _ => "2xx",
     };
-    metrics::counter!("stagedoor_http_requests_total", "method" => method.to_string(), "status" => class)
-        .increment(1);
-    metrics::histogram!("stagedoor_http_seconds").record(took.as_secs_f64());
+    metrics::counter!("stagedoor_http_requests_total",
+        "method" => known(method), "route" => route.clone(), "status" => class)
+    .increment(1);
+    metrics::histogram!("stagedoor_http_seconds", "route" => route).record(took.as_secs_f64());
     let (path, status, millis) = (uri.path(), status.as_u16(), took.as_secs_f64() * 1000.0);
     if status >= 500 {
-        tracing::error!(%method, path, status, millis, request = id, "answered");
+        tracing::error!(path, status, millis, "answered");
     } else {
-        tracing::debug!(%method, path, status, millis, request = id, "answered");
+        tracing::debug!(path, status, millis, "answered");
     }
 }
 

@@ -8,10 +8,12 @@ mod engine;
 mod migrate;
 mod writer;
 
+use crate::telemetry::spans;
 use futures::future::BoxFuture;
 use sqlx::{AnyConnection, AnyPool, Connection, Executor, any::AnyPoolOptions};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, mpsc};
+use tracing::Instrument;
 
 pub use engine::{Engine, engine_of};
 pub use migrate::applied_and_known;
@@ -145,10 +147,14 @@ impl Db {
         E: From<sqlx::Error> + Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
     {
-        let made = match &self.writer {
-            Some(writer) => writer::run_queued(writer, work).await,
-            None => writer::run_alone(self.pool.clone(), work).await,
+        let span = spans::write(self.engine.name(), std::any::type_name::<F>());
+        let writing = async {
+            match &self.writer {
+                Some(writer) => writer::run_queued(writer, work).await,
+                None => writer::run_alone(self.pool.clone(), work).await,
+            }
         };
+        let made = writing.instrument(span).await;
         if made.is_ok() {
             self.written.notify_one();
         }

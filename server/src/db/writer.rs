@@ -9,6 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use sqlx::{AnyPool, Connection, Executor};
 use std::panic::AssertUnwindSafe;
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument, Span};
 
 /// The most transactions that share a commit: enough to hide the fsync, few enough that the
 /// first does not wait long for the last.
@@ -29,6 +30,8 @@ pub(super) type Job = Box<dyn QueuedWork>;
 
 struct Queued<T, E, F> {
     work: Option<F>,
+    /// What the caller is about, for what the work logs.
+    span: Span,
     made: Option<Result<T, E>>,
     caller: oneshot::Sender<Result<T, E>>,
 }
@@ -40,7 +43,8 @@ where
     F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
 {
     fn run<'c>(&'c mut self, conn: &'c mut Conn) -> BoxFuture<'c, bool> {
-        Box::pin(async move {
+        let span = self.span.clone();
+        let running = async move {
             let Some(work) = self.work.take() else {
                 return false;
             };
@@ -51,7 +55,8 @@ where
             let keep = made.is_ok();
             self.made = Some(made);
             keep
-        })
+        };
+        Box::pin(running.instrument(span))
     }
 
     fn answer(self: Box<Self>, committed: Result<(), sqlx::Error>) {
@@ -80,6 +85,7 @@ where
     let (caller, answer) = oneshot::channel();
     let job: Job = Box::new(Queued {
         work: Some(work),
+        span: Span::current(),
         made: None,
         caller,
     });
@@ -99,14 +105,15 @@ where
     E: From<sqlx::Error> + Send + 'static,
     F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
 {
-    tokio::spawn(async move {
+    let writing = async move {
         let mut transaction = pool.begin().await?;
         let made = work(&mut transaction).await?;
         transaction.commit().await?;
         Ok(made)
-    })
-    .await
-    .unwrap_or_else(|_| Err(panicked().into()))
+    };
+    tokio::spawn(writing.in_current_span())
+        .await
+        .unwrap_or_else(|_| Err(panicked().into()))
 }
 
 /// Opens the writer's connection and starts its task, which ends when the last sender is gone.

@@ -12,6 +12,7 @@ use crate::{
     fault::{FaultResult, chain},
     orders::{ExpirySchedule, OrdersService, store},
     payments::Engine,
+    telemetry::spans,
 };
 use apalis::prelude::{BoxDynError, Data, MemoryStorage, Task, TaskBuilder, WorkerBuilder};
 use apalis_core::backend::memory::{MemorySink, MemoryStorageError};
@@ -20,6 +21,7 @@ use futures::{SinkExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// Orders that wait to be scheduled; what does not fit is left to the sweep.
@@ -42,7 +44,8 @@ pub struct Desk {
 }
 
 pub(super) async fn expire_order(job: ExpireOrder, desk: Data<Desk>) -> Result<(), BoxDynError> {
-    if desk.orders.expire(job.order).await? {
+    let expiring = desk.orders.expire(job.order);
+    if expiring.instrument(spans::expiry(job.order)).await? {
         metrics::counter!("stagedoor_jobs_expired_orders_total").increment(1);
         desk.engine.wake();
     }

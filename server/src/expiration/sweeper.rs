@@ -1,11 +1,12 @@
 //! The sweep of the database: finds what jobs have missed. Every process runs one; each step is
 //! a conditional UPDATE, so any number of them get along.
 
-use crate::{fault::FaultResult, orders::OrdersService, payments::Engine};
+use crate::{fault::FaultResult, orders::OrdersService, payments::Engine, telemetry::spans};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+use tracing::Instrument;
 
 /// How often the database is swept.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -91,14 +92,20 @@ impl Sweeper {
     /// Sweeps for ever: every ten seconds, and the calls at once when a webhook or an expiry asks
     /// for it. Holds end on time however long Stripe takes to answer, since calls are made beside.
     pub async fn run(self: Arc<Self>) {
-        let expiring = every_ten_seconds(&self, std::future::pending, |sweeper| async move {
-            sweeper.expire().await?;
-            sweeper.swept.note();
-            Ok(())
-        });
+        let expiring = every_ten_seconds(
+            &self,
+            "expiry",
+            std::future::pending,
+            |sweeper| async move {
+                sweeper.expire().await?;
+                sweeper.swept.note();
+                Ok(())
+            },
+        );
         let engine = Arc::clone(&self.engine);
         let calling = every_ten_seconds(
             &self,
+            "calls",
             || {
                 let engine = Arc::clone(&engine);
                 async move { engine.woken().await }
@@ -112,6 +119,7 @@ impl Sweeper {
 /// A round that fails or panics is logged, and the next one comes all the same.
 async fn every_ten_seconds<W, R>(
     sweeper: &Arc<Sweeper>,
+    of: &'static str,
     sooner: impl Fn() -> W,
     round: impl Fn(Arc<Sweeper>) -> R,
 ) where
@@ -125,7 +133,7 @@ async fn every_ten_seconds<W, R>(
             _ = tick.tick() => {}
             () = sooner() => {}
         }
-        match tokio::spawn(round(Arc::clone(sweeper))).await {
+        match tokio::spawn(round(Arc::clone(sweeper)).instrument(spans::round(of))).await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => {
                 tracing::error!(error = crate::fault::chain(&fault), "a sweep failed");

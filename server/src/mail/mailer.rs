@@ -16,9 +16,11 @@ use crate::{
     clock::SharedClock,
     db::Db,
     fault::{Fault, FaultResult, chain},
+    telemetry::spans,
 };
 use futures::StreamExt;
 use std::{sync::Arc, time::Duration};
+use tracing::Instrument;
 
 /// How often the mailer looks.
 pub const MAIL_EVERY: Duration = Duration::from_secs(3);
@@ -95,7 +97,10 @@ impl Mailer {
             }
             // All are tried before an error is told: one row keeps no other from its turn.
             let outcomes: Vec<FaultResult<bool>> = futures::stream::iter(due)
-                .map(|id| self.try_one(id))
+                .map(|id| {
+                    let span = spans::mail(&id);
+                    self.try_one(id).instrument(span)
+                })
                 .buffer_unordered(AT_ONCE)
                 .collect()
                 .await;
@@ -150,11 +155,11 @@ impl Mailer {
             return Ok(false);
         }
         count("sent");
-        let (kind, id) = (mail.kind.name(), mail.id.clone());
+        let (kind, subject) = (mail.kind.name(), mail.subject.clone());
         self.db
             .write(move |conn| Box::pin(async move { store::mail_sent(conn, &mail.id).await }))
             .await?;
-        tracing::debug!(kind, id, "mail sent");
+        tracing::info!(kind, subject, "mail sent");
         Ok(true)
     }
 
@@ -193,7 +198,7 @@ impl Mailer {
         count("retried");
         tracing::info!(
             kind = mail.kind.name(),
-            id = mail.id,
+            subject = mail.subject,
             tries = mail.tries,
             error,
             "a mail did not get out and will be tried again"
@@ -249,7 +254,6 @@ impl Mailer {
         count("failed");
         tracing::warn!(
             kind = mail.kind.name(),
-            id = mail.id,
             subject = mail.subject,
             tries = mail.tries,
             error = why,

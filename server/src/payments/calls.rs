@@ -40,6 +40,19 @@ pub(super) enum Outcome {
     Later(String),
 }
 
+impl Outcome {
+    /// For the log.
+    pub(super) fn in_short(&self) -> String {
+        match self {
+            Self::Known(intent) => format!("{:?}", intent.status),
+            Self::GivenBack(refund) => format!("{:?}", refund.status),
+            Self::Refused { error, .. } => format!("refused: {error}"),
+            Self::NeverMade => "not needed".to_owned(),
+            Self::Later(why) => format!("unknown: {why}"),
+        }
+    }
+}
+
 impl Engine {
     pub(super) async fn call(&self, row: &PaymentRow, effect: &EffectRow) -> Outcome {
         let known = row.stripe_id.as_deref();

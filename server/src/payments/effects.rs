@@ -24,7 +24,7 @@ pub enum EffectKind {
 }
 
 impl EffectKind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         self.into()
     }
 }

@@ -9,7 +9,9 @@ use super::{
     calls::{Outcome, is_end, read},
     effects::{self, EffectKind, EffectRow},
     gateway::{Gateway, GatewayError, GivingBack, Intent},
-    inbox, store, transitions,
+    inbox,
+    store::{self, PaymentRow},
+    transitions,
 };
 use crate::{
     clock::SharedClock,
@@ -17,11 +19,13 @@ use crate::{
     db::{Conn, Db},
     fault::{Fault, FaultResult, chain},
     incidents, refunds,
+    telemetry::spans,
 };
 use app::ids::{OrderId, PaymentId, RefundId};
 use futures::{StreamExt, stream};
 use std::sync::Arc;
 use tokio::sync::Notify;
+use tracing::Instrument;
 
 /// How long a claimed call is left to whoever claimed it: longer than a call can take.
 const LEASE_MICROS: i64 = 30 * 1_000_000;
@@ -86,6 +90,11 @@ impl Engine {
 
     /// Makes the calls of this payment that are due, one after the other.
     pub async fn drive(&self, payment: PaymentId) -> FaultResult<Told> {
+        let calling = self.make_calls(payment);
+        calling.instrument(spans::payment(payment)).await
+    }
+
+    async fn make_calls(&self, payment: PaymentId) -> FaultResult<Told> {
         let mut told = Told::Nothing;
         for _ in 0..CALLS_MAX {
             let now = self.clock.now_micros();
@@ -98,6 +107,7 @@ impl Engine {
             crash::point("effect_claimed").await;
             let outcome = self.call(&row, &effect).await;
             crash::point("call_answered").await;
+            note(&row, &effect, &outcome);
             if let Outcome::Refused { token: true, .. } = outcome {
                 told = Told::BadToken;
             }
@@ -176,7 +186,10 @@ impl Engine {
     pub async fn drain(&self) -> FaultResult<usize> {
         let webhooks = inbox::inbox_waiting(self.db.reads(), BATCH).await?;
         let acted = stream::iter(webhooks)
-            .map(|waiting| self.act_on(waiting))
+            .map(|waiting| {
+                let span = spans::webhook(&waiting.event_id);
+                self.act_on(waiting).instrument(span)
+            })
             .buffer_unordered(self.calls_at_once)
             .fold(0, |done, acted| async move { done + counted(acted) })
             .await;
@@ -269,6 +282,12 @@ impl Engine {
             })
             .await
     }
+}
+
+/// One line for each call: what was asked of Stripe for which order, and what came of it.
+fn note(row: &PaymentRow, effect: &EffectRow, outcome: &Outcome) {
+    let (order, call, tries) = (row.order, effect.kind.name(), effect.tries);
+    tracing::info!(%order, call, tries, outcome = outcome.in_short(), "Stripe was called");
 }
 
 /// Writes an incident for each payment whose money has been on its way for too long.

@@ -17,9 +17,11 @@ use crate::{
     fault::{FaultResult, chain},
     incidents::{self, Kind},
     refunds::store as refunds,
+    telemetry::spans,
 };
 use app::ids::{OrderId, PaymentId};
 use std::{collections::HashSet, sync::Arc, time::Duration};
+use tracing::Instrument;
 
 /// How often it is compared.
 const EVERY: Duration = Duration::from_hours(1);
@@ -65,7 +67,11 @@ impl Reconciler {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            match self.reconcile().await {
+            match self
+                .reconcile()
+                .instrument(spans::round("reconciliation"))
+                .await
+            {
                 Ok(found) => tracing::info!(
                     intents = found.intents,
                     mended = found.mended,

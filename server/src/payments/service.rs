@@ -25,6 +25,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tracing::Instrument;
 
 /// How long a buyer's request waits for Stripe before it is told that the payment goes on.
 pub const PAY_WAIT: Duration = Duration::from_secs(10);
@@ -105,7 +106,7 @@ impl PaymentsService {
     /// buyer's browser goes away.
     async fn drive(&self, payment: PaymentId, wait: Duration) -> FaultResult<Told> {
         let engine = self.engine.clone();
-        let driving = tokio::spawn(async move { engine.drive(payment).await });
+        let driving = tokio::spawn(async move { engine.drive(payment).await }.in_current_span());
         match tokio::time::timeout(wait, driving).await {
             Ok(Ok(told)) => told,
             Ok(Err(panic)) => Err(Fault::unexpected("driving a payment panicked", panic)),
@@ -175,7 +176,7 @@ impl PaymentsService {
         }
         let engine = self.engine.clone();
         let payment = row.id;
-        let looking = tokio::spawn(async move { engine.look(payment).await });
+        let looking = tokio::spawn(async move { engine.look(payment).await }.in_current_span());
         if let Ok(Ok(looked)) = tokio::time::timeout(LOOK_WAIT, looking).await {
             looked?;
         }

@@ -7,6 +7,7 @@ use super::gateway::{
     Confirm, Create, Gateway, GatewayError, GivenBack, GivingBack, Intent, IntentStatus, Intents,
     Refunded,
 };
+use crate::telemetry::spans;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -23,6 +24,7 @@ use stripe_shared::{
     PaymentIntentId, PaymentIntentStatus, Refund,
 };
 use stripe_types::{Currency, RangeQueryTs};
+use tracing::Instrument;
 
 /// How long one call may take before its outcome counts as unknown.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
@@ -68,13 +70,14 @@ impl StripeGateway {
                 })?)
             }
         };
-        let answer = request
-            .customize()
-            .request_strategy(strategy)
-            .timeout(CALL_TIMEOUT)
-            .send(&self.client)
-            .await;
-        answer.map_err(classify)
+        let request = request.customize();
+        let request = request.request_strategy(strategy).timeout(CALL_TIMEOUT);
+        let asking = async {
+            let answer = request.send(&self.client).await.map_err(classify);
+            answer.inspect_err(|error| spans::failed(error))
+        };
+        let span = spans::stripe(std::any::type_name::<R>());
+        asking.instrument(span).await
     }
 
     async fn send<R>(&self, key: Option<&str>, request: R) -> Result<Intent, GatewayError>

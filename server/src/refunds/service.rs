@@ -24,6 +24,7 @@ use app::{
 };
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
+use tracing::Instrument;
 
 /// How long who asks waits for Stripe before the refund goes on by itself.
 const ASK_WAIT: Duration = Duration::from_secs(10);
@@ -72,7 +73,7 @@ impl RefundsService {
         let engine = self.engine.clone();
         let payment = row.payment;
         // It goes on if nobody waits any more; an unanswered call is the sweep's.
-        let driving = tokio::spawn(async move { engine.drive(payment).await });
+        let driving = tokio::spawn(async move { engine.drive(payment).await }.in_current_span());
         if let Ok(Ok(driven)) = tokio::time::timeout(ASK_WAIT, driving).await {
             driven?;
         }

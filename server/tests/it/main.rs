@@ -37,4 +37,5 @@ mod selling;
 mod simulator;
 mod states;
 mod support;
+mod telemetry;
 mod waiting;

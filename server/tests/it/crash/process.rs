@@ -248,7 +248,7 @@ async fn answers(url: &str) -> bool {
 /// A port that stays free while nobody listens there: from below the range out of which the kernel
 /// hands out ports, and never the same twice in this process. Else a connection that somebody makes
 /// between two lives of a server could come to have its port, or a client be connected to itself.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 20_000;
     const COUNT: u32 = 12_000;

@@ -1,0 +1,429 @@
+//! What is heard of the shop: traces at a collector, lines of the log, figures. The real binary, as
+//! it is started by an operator, in demo mode.
+
+use crate::{
+    crash::process::{binary, free_port},
+    support::{Client, database::Database, listen},
+};
+use axum::{Json, Router, routing::post};
+use serde_json::{Value, json};
+use std::{
+    fs::File,
+    net::TcpListener,
+    process::{Child, ExitStatus},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+const WITHIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SPAN: &str = "00f067aa0ba902b7";
+const OTHER_TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4737";
+
+/// A collector, which keeps what it is sent.
+struct Collector {
+    url: String,
+    messages: Arc<Mutex<Vec<Value>>>,
+    _server: JoinSet<()>,
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let kept = messages.clone();
+        let app = Router::new().route(
+            "/v1/traces",
+            post(move |Json(message): Json<Value>| async move {
+                kept.lock().unwrap().push(message);
+                Json(json!({}))
+            }),
+        );
+        let (url, listener) = listen().await;
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            url,
+            messages,
+            _server: server,
+        }
+    }
+
+    fn messages(&self) -> Vec<Value> {
+        self.messages.lock().unwrap().clone()
+    }
+
+    fn spans(&self) -> Vec<Value> {
+        let all = self.messages();
+        let spans = all.iter().flat_map(|message| {
+            let scope = &message["resourceSpans"][0]["scopeSpans"][0];
+            scope["spans"].as_array().unwrap().clone()
+        });
+        spans.collect()
+    }
+}
+
+/// A shop of one process.
+struct Served {
+    base: String,
+    server: Child,
+    database: Database,
+    folder: TempDir,
+}
+
+impl Served {
+    async fn start(database: Database, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let log = File::create(folder.path().join("log")).unwrap();
+        let server = binary(folder.path(), &["serve"])
+            .env("STAGEDOOR_ADDR", &address)
+            .env("DATABASE_URL", &database.url)
+            .env("RUST_LOG", "info,stagedoor=debug")
+            .envs(settings.iter().copied())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut shop = Self {
+            base: format!("http://{address}"),
+            server,
+            database,
+            folder,
+        };
+        let ready = format!("{}/readyz", shop.base);
+        let began = Instant::now();
+        while !reqwest::get(&ready)
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
+            let ended = shop.server.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended: {}", shop.log());
+            assert!(began.elapsed() < WITHIN, "it does not get ready");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        shop
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// The lines of the log that are `wanted`, once there are some.
+    async fn lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let began = Instant::now();
+        loop {
+            let log = self.log();
+            // The last line may be half written.
+            let lines = log
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            let found: Vec<Value> = lines.filter(|line| wanted(line)).collect();
+            if !found.is_empty() {
+                return found;
+            }
+            assert!(began.elapsed() < WITHIN, "no such line: {log}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn figures(&self) -> String {
+        let answer = Client::new(&self.base).get("/metrics").await;
+        answer.text
+    }
+
+    /// A ticket is listed, reserved, and paid for with these headers: the payment.
+    async fn purchase(&self, headers: &[(&str, &str)]) -> Value {
+        let seller = Client::sign_up(&self.base, "seller").await;
+        let buyer = Client::sign_up(&self.base, "buyer").await;
+        let event = seller.event().await;
+        let ticket = seller.ticket(&event, 2500).await;
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        let body = json!({"orderId": order["id"], "token": "pm_card_visa"});
+        let paid = buyer.json("POST", "/api/payments", headers, body).await;
+        if let Some((_, id)) = headers.iter().find(|(name, _)| *name == "x-request-id") {
+            assert_eq!(paid.header("x-request-id"), *id);
+        }
+        paid.expect(201)
+    }
+
+    /// Asks it to stop, as an operator does, and waits until it has. Returns its log.
+    async fn stop(mut self) -> (ExitStatus, String) {
+        let asked = std::process::Command::new("kill")
+            .args(["-TERM", &self.server.id().to_string()])
+            .status();
+        assert!(asked.unwrap().success());
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.server.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < WITHIN, "it does not stop: {}", self.log());
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        let log = self.log();
+        let emptied = Database::sqlite();
+        std::mem::replace(&mut self.database, emptied).drop().await;
+        (status, log)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn attribute<'a>(span: &'a Value, key: &str) -> &'a Value {
+    let attributes = span["attributes"].as_array().unwrap();
+    let found = attributes.iter().find(|attribute| attribute["key"] == key);
+    let found = found.unwrap_or_else(|| panic!("{key} is not in {span}"));
+    found["value"].as_object().unwrap().values().next().unwrap()
+}
+
+fn nanos(span: &Value, field: &str) -> u128 {
+    span[field].as_str().unwrap().parse().unwrap()
+}
+
+/// The one span of this name whose parent this is.
+fn child<'a>(spans: &'a [Value], parent: &str, name: &str) -> &'a Value {
+    let mut found = spans
+        .iter()
+        .filter(|span| span["parentSpanId"] == parent && span["name"] == name);
+    match (found.next(), found.next()) {
+        (Some(one), None) => one,
+        _ => panic!("not one {name} below {parent}: {spans:#?}"),
+    }
+}
+
+/// The one span of this name.
+fn named<'a>(spans: &'a [Value], name: &str) -> &'a Value {
+    let mut found = spans.iter().filter(|span| span["name"] == name);
+    match (found.next(), found.next()) {
+        (Some(one), None) => one,
+        _ => panic!("not one {name}: {spans:#?}"),
+    }
+}
+
+async fn a_purchase_is_traced(database: Database, engine: &str) {
+    let collector = Collector::start().await;
+    let shop = Served::start(
+        database,
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
+            ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test"),
+            ("STAGEDOOR_TRUSTED_PROXIES", "127.0.0.1"),
+        ],
+    )
+    .await;
+    let traceparent = format!("00-{TRACE}-{SPAN}-01");
+    let headers = [
+        ("traceparent", traceparent.as_str()),
+        ("x-request-id", "purchase-1"),
+    ];
+    let payment = shop.purchase(&headers).await;
+    // Whoever sends this does not record it, so neither do we.
+    let unrecorded = format!("00-{OTHER_TRACE}-{SPAN}-00");
+    let unrecorded = [("traceparent", unrecorded.as_str())];
+    Client::new(&shop.base)
+        .send("GET", "/api/events", &unrecorded, "")
+        .await
+        .expect(200);
+    let (status, log) = shop.stop().await;
+    assert!(status.success() && !log.contains("traces"), "{log}");
+
+    let all = collector.spans();
+    let trace: Vec<Value> = all
+        .iter()
+        .filter(|span| span["traceId"] == TRACE)
+        .cloned()
+        .collect();
+    let request = child(&trace, SPAN, "POST /api/payments");
+    assert_eq!(request["kind"], 2);
+    assert_eq!(attribute(request, "stagedoor.request_id"), "purchase-1");
+    assert_eq!(attribute(request, "http.route"), "/api/payments");
+    assert_eq!(attribute(request, "http.response.status_code"), "201");
+    assert_eq!(request["status"], Value::Null);
+
+    let id = request["spanId"].as_str().unwrap();
+    let name = "write payments::service::PaymentsService::pay_order";
+    let begun = child(&trace, id, name);
+    assert_eq!(attribute(begun, "db.system.name"), engine);
+    let driven = child(&trace, id, "payment");
+    assert_eq!(attribute(driven, "stagedoor.payment"), &payment["id"]);
+    let driven = driven["spanId"].as_str().unwrap();
+    assert_eq!(
+        child(&trace, driven, "stripe CreatePaymentIntent")["kind"],
+        3
+    );
+    // Most often it is the same that takes the money, but a sweep may be quicker.
+    let captured = named(&all, "stripe CapturePaymentIntent");
+    let by = all
+        .iter()
+        .find(|span| span["spanId"] == captured["parentSpanId"]);
+    assert_eq!(attribute(by.unwrap(), "stagedoor.payment"), &payment["id"]);
+    assert_whole(&trace);
+
+    let reserved = named(&all, "POST /api/orders");
+    assert_ne!(reserved["traceId"], TRACE);
+    assert_eq!(reserved["parentSpanId"], Value::Null);
+    assert!(all.iter().all(|span| span["traceId"] != OTHER_TRACE));
+    // By their templates, not by what is asked for.
+    assert!(all.iter().all(|span| {
+        let name = span["name"].as_str().unwrap();
+        !name.contains(payment["id"].as_str().unwrap())
+            && !name.contains(payment["orderId"].as_str().unwrap())
+    }));
+    assert!(all.iter().any(|span| span["name"] == "round expiry"));
+
+    assert_resource(&collector);
+}
+
+/// Nothing of the trace is missing, and nothing ends before it begins.
+fn assert_whole(trace: &[Value]) {
+    for span in trace {
+        let (began, ended) = (
+            nanos(span, "startTimeUnixNano"),
+            nanos(span, "endTimeUnixNano"),
+        );
+        assert!(began > 0 && began <= ended, "{span}");
+        let parent = &span["parentSpanId"];
+        let known = parent == SPAN || trace.iter().any(|other| other["spanId"] == *parent);
+        assert!(known, "nobody knows the parent of {span}");
+    }
+}
+
+fn assert_resource(collector: &Collector) {
+    let resource = &collector.messages()[0]["resourceSpans"][0]["resource"];
+    for (key, value) in [
+        ("service.name", "stagedoor"),
+        ("service.version", env!("CARGO_PKG_VERSION")),
+        ("stagedoor.role", "all"),
+        ("deployment.environment", "test"),
+    ] {
+        assert_eq!(attribute(resource, key), value);
+    }
+}
+
+mod a_purchase_is_one_trace_down_to_stripe {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite() {
+        a_purchase_is_traced(Database::sqlite(), "SQLite").await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn postgres() {
+        a_purchase_is_traced(Database::postgres().await, "PostgreSQL").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_sent_that_nobody_asked_for() {
+    let collector = Collector::start().await;
+    for settings in [
+        [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+            ("OTEL_SERVICE_NAME", "shop"),
+        ],
+        [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
+            ("OTEL_SDK_DISABLED", "true"),
+        ],
+        [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
+            ("OTEL_TRACES_SAMPLER", "always_off"),
+        ],
+    ] {
+        let shop = Served::start(Database::sqlite(), &settings).await;
+        shop.purchase(&[]).await;
+        let figures = shop.figures().await;
+        assert!(
+            figures.contains("stagedoor_http_requests_total"),
+            "{figures}"
+        );
+        assert!(!figures.contains("stagedoor_spans_total"), "{figures}");
+        assert!(shop.stop().await.0.success());
+        assert_eq!(collector.messages(), Vec::<Value>::new(), "{settings:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_away_costs_a_warning() {
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    // The kernel takes the connection, and nobody ever answers on it.
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let silent = (format!("http://{}", silent.local_addr().unwrap()), silent);
+    for collector in [nobody, silent.0] {
+        let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str())];
+        let shop = Served::start(Database::sqlite(), &settings).await;
+        let payment = shop.purchase(&[]).await;
+        assert_eq!(payment["status"], "captured");
+        let warned = |line: &Value| {
+            let message = line["fields"]["message"].as_str().unwrap_or_default();
+            message.starts_with("the collector of traces takes none")
+        };
+        shop.lines(warned).await;
+        assert!(
+            shop.figures()
+                .await
+                .contains("stagedoor_spans_total{result=\"lost\"}")
+        );
+        shop.purchase(&[]).await;
+        let (status, log) = shop.stop().await;
+        assert!(status.success(), "{log}");
+        assert_eq!(
+            log.matches("the collector of traces takes none").count(),
+            1,
+            "{log}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purchase_can_be_followed_through_the_log() {
+    let settings = [("STAGEDOOR_TRUSTED_PROXIES", "127.0.0.1")];
+    let shop = Served::start(Database::sqlite(), &settings).await;
+    let payment = shop.purchase(&[("x-request-id", "purchase-2")]).await;
+    let of_the_request = |line: &Value| line["spans"][0]["id"] == "purchase-2";
+    let message = |line: &Value| {
+        line["fields"]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+
+    let answered = |line: &Value| of_the_request(line) && message(line) == "answered";
+    let answered = shop.lines(answered).await;
+    assert_eq!(answered[0]["fields"]["status"], 201);
+    assert_eq!(answered[0]["spans"][0]["route"], "/api/payments");
+
+    let of_the_payment = |line: &Value| {
+        let spans = line["spans"].as_array().into_iter().flatten();
+        spans.clone().any(|span| span["payment"] == payment["id"])
+    };
+    let called = |line: &Value| of_the_payment(line) && message(line) == "Stripe was called";
+    let called = shop.lines(called).await;
+    let calls: Vec<&Value> = called.iter().map(|line| &line["fields"]["call"]).collect();
+    assert_eq!(calls, ["create", "capture"]);
+    assert!(of_the_request(&called[0]));
+    for line in &called {
+        assert_eq!(line["fields"]["order"], payment["orderId"]);
+    }
+
+    // Whoever sends it knows nothing of the request, but of the order.
+    let mailed = |line: &Value| {
+        message(line) == "mail sent" && line["fields"]["subject"] == payment["orderId"]
+    };
+    let mailed = shop.lines(mailed).await;
+    assert_eq!(mailed[0]["spans"][0]["name"], "mail");
+
+    let stranger = Client::new(&shop.base);
+    let odd = [("x-request-id", "no id")];
+    let answer = stranger.send("GET", "/api/nothing", &odd, "").await;
+    assert_ne!(answer.header("x-request-id"), "no id");
+    assert!(shop.stop().await.0.success());
+}
