@@ -16,6 +16,7 @@ export function checkObservability(checked) {
   const rules = (checked.documents(ALERTS)[0]?.groups ?? []).flatMap(({ rules }) => rules);
   for (const { alert, expr } of rules) queries.push({ file: ALERTS, name: alert, expr });
   figures(checked, queries);
+  documented(checked);
   runbooks(checked, rules);
   for (const file of checked.below(`${FOLDER}/grafana/provisioning`, /\.yaml$/)) checked.documents(file);
   promtool(checked, queries);
@@ -44,6 +45,37 @@ function figures(checked, queries) {
         checked.wrong(file, `${name}: the server has no figure ${figure}`);
       }
     }
+    labels(checked, sources, file, name, expr);
+  }
+}
+
+// What a scrape adds, and a histogram.
+const OF_EVERY_FIGURE = ["job", "instance", "role", "pod", "le"];
+
+// Nor is it asked for by a label that it does not have: that would find nothing, or everything as one.
+function labels(checked, sources, file, name, expr) {
+  const known = (figure) => {
+    const written = [...sources.matchAll(new RegExp(`!\\(\\s*"${figure.replace(/_(bucket|sum|count)$/, "")}"([^;]*?)\\)\\s*\\.`, "g"))];
+    return OF_EVERY_FIGURE.concat(written.flatMap(([, rest]) => [...rest.matchAll(/"([a-z]+)" =>/g)].map(([, label]) => label)));
+  };
+  const all = [...expr.matchAll(/\bstagedoor_[a-z0-9_]+/g)].flatMap(([figure]) => known(figure));
+  for (const [, figure, matchers] of expr.matchAll(/\b(stagedoor_[a-z0-9_]+)\{([^}]*)\}/g)) {
+    for (const [, label] of matchers.matchAll(/([a-z_]+)\s*[=!]/g)) {
+      if (!known(figure).includes(label)) checked.wrong(file, `${name}: ${figure} has no label ${label}`);
+    }
+  }
+  for (const [, by] of expr.matchAll(/\bby \(([^)]*)\)/g)) {
+    for (const label of by.split(",").map((word) => word.trim())) {
+      if (!all.concat(OF_EVERY_FIGURE).includes(label)) checked.wrong(file, `${name}: nothing in it has a label ${label}`);
+    }
+  }
+}
+
+// docs/deploy.md says of every figure what it is.
+function documented(checked) {
+  const said = checked.read("docs/deploy.md");
+  for (const figure of new Set([...serverSources(checked).matchAll(/"(stagedoor_[a-z_]+)"/g)].map(([, one]) => one))) {
+    if (!said.includes(`| \`${figure}\` |`)) checked.wrong("docs/deploy.md", `does not say what ${figure} is`);
   }
 }
 

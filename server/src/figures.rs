@@ -22,7 +22,7 @@ struct Queue {
     sql: &'static str,
 }
 
-const QUEUES: [Queue; 3] = [
+const QUEUES: [Queue; 4] = [
     Queue {
         waiting: "stagedoor_holds_overdue",
         oldest: "stagedoor_holds_overdue_seconds",
@@ -40,6 +40,12 @@ const QUEUES: [Queue; 3] = [
         oldest: "stagedoor_inbox_oldest_seconds",
         sql: "SELECT COUNT(*) AS rows, MIN(received_at) AS since FROM stripe_inbox \
               WHERE processed_at IS NULL AND received_at < $1",
+    },
+    Queue {
+        waiting: "stagedoor_mails_waiting",
+        oldest: "stagedoor_mails_oldest_seconds",
+        sql: "SELECT COUNT(*) AS rows, MIN(next_at) AS since FROM mails \
+              WHERE state = 'pending' AND next_at < $1",
     },
 ];
 

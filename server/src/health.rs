@@ -16,7 +16,7 @@ use axum::{
     routing::get,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -56,7 +56,7 @@ pub fn routes(health: Health) -> Router {
 /// be run beside, and nobody has asked us to stop; a process that is for jobs alone must also have
 /// done some lately. A queue or a broker that is away is named but is no reason to send buyers
 /// elsewhere: holds end by the clock, the sweep does what the jobs would, and events wait.
-async fn ready(State(health): State<Health>) -> Response {
+async fn stand(health: &Health) -> (bool, Value) {
     let draining = health.draining.load(Ordering::SeqCst);
     let (database, migrations) = match applied_and_known(&health.db).await {
         Ok((applied, known)) if applied >= known => ("ok", "ok"),
@@ -76,22 +76,29 @@ async fn ready(State(health): State<Health>) -> Response {
     let jobs = if health.swept.lately() { "ok" } else { "late" };
     let fine =
         !draining && database == "ok" && migrations == "ok" && (jobs == "ok" || !health.worker);
-    let status = if fine {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
     let body = json!({
         "ready": fine, "draining": draining,
         "database": database, "migrations": migrations, "queue": queue, "jobs": jobs,
         "events": events,
     });
+    (fine, body)
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    let (fine, body) = stand(&health).await;
+    let status = if fine {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(body)).into_response()
 }
 
 async fn show_figures(State(health): State<Health>) -> Response {
-    match health.metrics {
+    match &health.metrics {
         Some(metrics) => {
+            let (fine, _) = stand(&health).await;
+            metrics::gauge!("stagedoor_ready").set(if fine { 1.0 } else { 0.0 });
             let (redis, nats) = (health.redis.as_ref(), health.nats.as_ref());
             figures::gather(&health.db, &health.clock, redis, nats).await;
             let kind = [(

@@ -250,24 +250,29 @@ async fn tidy(
     count(connection, &scheduled, &key("workers"), now).await
 }
 
-/// Tells how many jobs wait, how many of them are late, and when a worker was last heard of.
+/// Tells how many jobs wait, how many of them are late and by how much, and when a worker was last
+/// heard of.
 async fn count(
     connection: &mut ConnectionManager,
     scheduled: &str,
     workers: &str,
     now: i64,
 ) -> Result<(), redis::RedisError> {
-    let (waiting, due, heard): (u32, u32, Vec<(String, i64)>) = redis::pipe()
+    type Scored = Vec<(String, i64)>;
+    let (waiting, due, first, heard): (u32, u32, Scored, Scored) = redis::pipe()
         .zcard(scheduled)
         .zcount(scheduled, 0, now)
+        .zrange_withscores(scheduled, 0, 0)
         .zrevrange_withscores(workers, 0, 0)
         .query_async(connection)
         .await?;
     metrics::gauge!("stagedoor_jobs_queued").set(f64::from(waiting));
     metrics::gauge!("stagedoor_jobs_due").set(f64::from(due));
+    let age = |since: i64| f64::from(u32::try_from(now.saturating_sub(since)).unwrap_or_default());
+    let late = first.first().map_or(0.0, |(_, at)| age(*at));
+    metrics::gauge!("stagedoor_jobs_oldest_seconds").set(late);
     if let Some((_, heard)) = heard.first() {
-        let age = u32::try_from(now.saturating_sub(*heard)).unwrap_or_default();
-        metrics::gauge!("stagedoor_worker_heartbeat_age_seconds").set(f64::from(age));
+        metrics::gauge!("stagedoor_worker_heartbeat_age_seconds").set(age(*heard));
     }
     Ok(())
 }
