@@ -1,7 +1,11 @@
-// deploy/Dockerfile: linted; everything that it copies is there and gets past .dockerignore; and it
-// builds what scripts/build.sh builds, with the same versions. No image is built here.
+// deploy/Dockerfile: linted; everything that it copies is there and gets past .dockerignore; each step
+// finds the scripts and commands that it runs; and it builds what scripts/build.sh builds, with the same
+// versions. No image is built here.
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { validate, ValidationSeverity } from "dockerfile-utils";
-import { commands, serverSources } from "./files.mjs";
+import { commands, run, serverSources } from "./files.mjs";
 
 const FILE = "deploy/Dockerfile";
 
@@ -12,6 +16,9 @@ export function checkDockerfile(checked) {
   const lints = validate(text, { instructionWorkdirRelative: ValidationSeverity.ERROR });
   for (const { message, range } of lints) wrong(`line ${range.start.line + 1}: ${message}`);
   const copied = copies(checked, text, wrong);
+  const stages = readStages(text, wrong);
+  for (const stage of stages.values()) steps(checked, stage, wrong);
+  versionsOfTools(checked, stages, wrong);
   sameBuild(checked, text, copied, wrong);
   shipped(checked, text, wrong);
 }
@@ -32,6 +39,90 @@ function copies(checked, text, wrong) {
     }
   }
   return copied;
+}
+
+// What of Debian's and Rust's images the steps may count on.
+const OF_THE_IMAGES = ["apt-get", "cargo", "grep", "install", "ln", "rm", "rustup"];
+
+// Each stage: what it begins with, and its instructions one after the other.
+function readStages(text, wrong) {
+  const stages = new Map();
+  let stage;
+  const lines = text.replaceAll(/^\s*#.*\n/gm, "").replaceAll(/\\\n\s*/g, "").split("\n");
+  for (const line of lines.filter((line) => line !== "")) {
+    const [instruction, rest] = [line.split(" ", 1)[0], line.slice(line.indexOf(" ") + 1)];
+    if (instruction === "FROM") {
+      const [image, , name = "shipped"] = rest.split(" ");
+      stage = { name, base: stages.get(image), instructions: [] };
+      stages.set(name, stage);
+    } else {
+      stage?.instructions.push([instruction, rest]);
+      const [, from] = rest.match(/--from=(\S+)/) ?? [];
+      if (from !== undefined && !stages.has(from)) wrong(`copies from ${from}, which is no stage before`);
+    }
+  }
+  return stages;
+}
+
+// What a stage has when it begins: that of the stage it begins with, and after its own steps more.
+function steps(checked, stage, wrong) {
+  const has = stage.base?.has ?? { files: new Set(), everything: false, cargo: [] };
+  stage.has = { files: new Set(has.files), everything: has.everything, cargo: [...has.cargo] };
+  for (const [instruction, rest] of stage.instructions) {
+    if (instruction === "COPY" && rest.startsWith("--from=sources /src ")) stage.has.everything = true;
+    else if (instruction === "COPY") for (const path of rest.split(" ").slice(0, -1)) stage.has.files.add(path);
+    if (instruction !== "RUN") continue;
+    for (const command of rest.split("&&").map((part) => part.trim().replace(/^(?:[A-Z_]+=\S+ )+/, ""))) {
+      step(checked, stage, command, wrong);
+    }
+  }
+}
+
+function step(checked, { name, has }, command, wrong) {
+  const [program, subcommand] = command.split(" ");
+  if (program.startsWith("scripts/")) return script(checked, name, has, program, wrong);
+  if (!OF_THE_IMAGES.includes(program)) wrong(`${name}: runs ${program}, which nobody has installed`);
+  if (program !== "cargo") return;
+  if (subcommand === "install") has.cargo.push(command.split(" ").at(-1).replace(/^cargo-/, ""));
+  else if (!has.cargo.includes(subcommand)) {
+    wrong(`${name}: runs cargo ${subcommand}, which nobody has installed`);
+  }
+}
+
+// A script, and the scripts that it calls or sources.
+function script(checked, stage, has, file, wrong, seen = new Set()) {
+  if (seen.has(file)) return;
+  seen.add(file);
+  if (!checked.exists(file)) return wrong(`${stage}: runs ${file}, which is not there`);
+  if (!has.everything && !has.files.has(file)) wrong(`${stage}: runs ${file}, which it has not copied`);
+  const text = checked.read(file);
+  const sourced = [...text.matchAll(/^\. "\$\(dirname "\$0"\)\/(\S+)"/gm), ...text.matchAll(/^\. "\$ROOT\/scripts\/(\S+)"/gm)];
+  const called = [...text.matchAll(/^\s*(?:in_line )?scripts\/(\S+\.sh)\b/gm)];
+  for (const [, other] of called) {
+    if (checked.exists(`scripts/${other}`) && !(statSync(checked.path(`scripts/${other}`)).mode & 0o100)) {
+      wrong(`${stage}: scripts/${other} cannot be run`);
+    }
+  }
+  if (!(statSync(checked.path(file)).mode & 0o100) && !/^# shellcheck shell=/m.test(text)) wrong(`${stage}: ${file} cannot be run`);
+  for (const [, other] of [...sourced, ...called]) script(checked, stage, has, `scripts/${other}`, wrong, seen);
+}
+
+// The one step that needs no image is run: what it leaves of Cargo.lock is what setup-tools.sh looks for.
+function versionsOfTools(checked, stages, wrong) {
+  const [, command] = stages.get("wasm-bindgen-lock")?.instructions.find(([instruction]) => instruction === "RUN") ?? [];
+  if (command === undefined) return wrong("has no stage wasm-bindgen-lock");
+  const work = mkdtempSync(join(tmpdir(), "stagedoor-lock."));
+  try {
+    const left = join(work, "Cargo.lock");
+    const here = command.replace("/all.lock", `'${checked.path("Cargo.lock")}'`).replace("> /Cargo.lock", `> '${left}'`);
+    const done = run("sh", ["-c", here]);
+    const wanted = checked.read("scripts/versions.sh").match(/^WASM_BINDGEN_VERSION=(\S+)/m)[1];
+    if (done.code !== 0 || !readFileSync(left, "utf8").includes(`version = "${wanted}"`)) {
+      wrong(`wasm-bindgen-lock: leaves no wasm-bindgen ${wanted} of Cargo.lock ${done.out}`);
+    }
+  } finally {
+    rmSync(work, { recursive: true });
+  }
 }
 
 // The build is that of scripts/build.sh: by calling it, with all that it looks at, on the toolchain
