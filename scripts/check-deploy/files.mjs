@@ -79,7 +79,11 @@ export function commands(checked) {
   );
 }
 
-// Seconds that the server takes to finish what is under way.
-export function drainSeconds(checked) {
-  return Number(checked.read("server/src/serve.rs").match(/const DRAIN: Duration = Duration::from_secs\((\d+)\)/)?.[1]);
+// Seconds that the server takes to stop: taking requests while it says that it will, finishing what is
+// under way, and sending its last traces.
+export function stopSeconds(checked, settings) {
+  const constant = (file, name) =>
+    Number(checked.read(file).match(new RegExp(`const ${name}: Duration = Duration::from_secs\\((\\d+)\\)`))?.[1]);
+  const more = Number(settings.STAGEDOOR_DRAIN_SECONDS ?? 0);
+  return more + constant("server/src/serve.rs", "DRAIN") + constant("server/src/telemetry/export.rs", "FINISH_WITHIN");
 }

@@ -2,7 +2,7 @@
 // what belongs together fits together.
 import { dirname, join, relative } from "node:path";
 import { parseAllDocuments } from "yaml";
-import { commands, drainSeconds, run, serverSources } from "./files.mjs";
+import { commands, run, serverSources, stopSeconds } from "./files.mjs";
 import { schemaFindings } from "./schemas.mjs";
 
 const FOLDER = "deploy/kubernetes";
@@ -98,6 +98,8 @@ function together(checked, file, resources) {
   }
   for (const resource of kind("PodDisruptionBudget", "NetworkPolicy")) {
     const selector = resource.spec.selector ?? resource.spec.podSelector;
+    // cert-manager's own pods come and go.
+    if (selector.matchLabels?.["acme.cert-manager.io/http01-solver"] === "true") continue;
     if (!pods.some((pod) => matches(selector, pod))) wrong(resource, "selects no pod that there is");
   }
   for (const service of services) {
@@ -182,12 +184,13 @@ function ours(checked, workload, resources, wrong) {
   const known = commands(checked);
   const sources = serverSources(checked);
   if (!known.includes(container.args?.[0])) wrong(workload, `stagedoor has no command ${container.args?.[0]}`);
-  const names = (container.env ?? []).map(({ name }) => name);
+  const settings = {};
   for (const { configMapRef } of container.envFrom ?? []) {
-    const settings = resources.find(({ kind, metadata }) => kind === "ConfigMap" && metadata.name === configMapRef.name);
-    names.push(...Object.keys(settings?.data ?? {}));
+    const found = resources.find(({ kind, metadata }) => kind === "ConfigMap" && metadata.name === configMapRef.name);
+    Object.assign(settings, found?.data);
   }
-  for (const name of names) {
+  for (const { name, value } of container.env ?? []) settings[name] = value;
+  for (const name of Object.keys(settings)) {
     if (!sources.includes(`"${name}"`)) wrong(workload, `stagedoor has no setting ${name}`);
   }
   if (workload.kind !== "Deployment") return;
@@ -198,7 +201,7 @@ function ours(checked, workload, resources, wrong) {
   ]) {
     if (container[probe]?.httpGet?.path !== path) wrong(workload, `its ${probe} does not ask ${path}`);
   }
-  const needed = drainSeconds(checked) + (container.lifecycle?.preStop?.sleep?.seconds ?? 0);
+  const needed = stopSeconds(checked, settings) + (container.lifecycle?.preStop?.sleep?.seconds ?? 0);
   if (!(spec.terminationGracePeriodSeconds > needed)) {
     wrong(workload, `it needs more than ${needed} seconds to stop, and has ${spec.terminationGracePeriodSeconds}`);
   }

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { commands, drainSeconds, run } from "./files.mjs";
+import { commands, run, stopSeconds } from "./files.mjs";
 
 const FOLDER = "deploy/systemd";
 
@@ -22,7 +22,7 @@ export function checkSystemd(checked) {
     }
   }
   const stop = Number(checked.read(`${FOLDER}/stagedoor.service`).match(/^TimeoutStopSec=(\d+)$/m)?.[1]);
-  if (!(stop > drainSeconds(checked))) checked.wrong(`${FOLDER}/stagedoor.service`, `leaves ${stop} seconds to stop`);
+  if (!(stop > stopSeconds(checked, {}))) checked.wrong(`${FOLDER}/stagedoor.service`, `leaves ${stop} seconds to stop`);
   verify(checked, units);
 }
 
