@@ -17,7 +17,7 @@ use app::{
     accounts::Viewer,
     app::{App, shell},
     context::{PageClock, SECRET, Site, percent_encode},
-    error::{AppError, AppResult},
+    error::AppError,
     events::api::PutPicture,
     ids::OrderId,
     passes::{OrderLink, TicketsOf},
