@@ -78,6 +78,7 @@ pub async fn open(
     tracing::error!(
         kind = kind.name(),
         subject,
+        order = order.map(tracing::field::display),
         detail,
         "somebody should look at this"
     );

@@ -97,7 +97,7 @@ async fn push(
         .build();
     open.push_task(task).await.map_err(|error| {
         metrics::counter!("stagedoor_jobs_dropped_total").increment(1);
-        tracing::warn!(%error, "a job was not taken; the sweep will do it");
+        tracing::warn!(%order, %error, "a job was not taken; the sweep will do it");
     })
 }
 

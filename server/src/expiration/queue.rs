@@ -44,7 +44,12 @@ pub struct Desk {
 }
 
 pub(super) async fn expire_order(job: ExpireOrder, desk: Data<Desk>) -> Result<(), BoxDynError> {
-    let expiring = desk.orders.expire(job.order);
+    let expiring = async {
+        let expired = desk.orders.expire(job.order).await;
+        expired.inspect_err(|fault| {
+            tracing::warn!(error = chain(fault), "a job failed; the sweep will do it");
+        })
+    };
     if expiring.instrument(spans::expiry(job.order)).await? {
         metrics::counter!("stagedoor_jobs_expired_orders_total").increment(1);
         desk.engine.wake();
@@ -142,7 +147,7 @@ async fn run_embedded(
                     due.pop();
                     let job = TaskBuilder::new(ExpireOrder { order }).build();
                     if let Err(error) = sink.send(job).await {
-                        tracing::warn!(%error, "a job was not taken; the sweep will do it");
+                        tracing::warn!(%order, %error, "a job was not taken; the sweep will do it");
                     }
                 }
             }

@@ -188,17 +188,20 @@ impl Engine {
         let acted = stream::iter(webhooks)
             .map(|waiting| {
                 let span = spans::webhook(&waiting.event_id);
-                self.act_on(waiting).instrument(span)
+                async { counted(self.act_on(waiting).await) }.instrument(span)
             })
             .buffer_unordered(self.calls_at_once)
-            .fold(0, |done, acted| async move { done + counted(acted) })
+            .fold(0, |done, acted| async move { done + acted })
             .await;
         let now = self.clock.now_micros();
         let due = effects::payments_due(self.db.reads(), now, BATCH).await?;
         let driven = stream::iter(due)
-            .map(|payment| async move { self.drive(payment).await.map(|_| true) })
+            .map(|payment| {
+                let driving = async move { counted(self.make_calls(payment).await.map(|_| true)) };
+                driving.instrument(spans::payment(payment))
+            })
             .buffer_unordered(self.calls_at_once)
-            .fold(0, |done, driven| async move { done + counted(driven) })
+            .fold(0, |done, driven| async move { done + driven })
             .await;
         Ok(acted + driven)
     }
@@ -209,11 +212,12 @@ impl Engine {
         let now = self.clock.now_micros();
         let found = store::payments_to_look_at(self.db.reads(), now, BATCH).await?;
         stream::iter(found)
-            .map(|payment| self.look(payment))
-            .buffer_unordered(self.calls_at_once)
-            .for_each(|looked| async move {
-                counted(looked);
+            .map(|payment| {
+                let looking = async move { counted(self.look(payment).await) };
+                looking.instrument(spans::payment(payment))
             })
+            .buffer_unordered(self.calls_at_once)
+            .for_each(|_| async {})
             .await;
         let slow =
             store::payments_capturing_since(self.db.reads(), now - SLOW_AFTER_MICROS).await?;

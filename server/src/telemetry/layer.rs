@@ -5,7 +5,7 @@ use super::{
     context::{Context, Sampler},
     export::Told,
     otlp::{self, Recorded},
-    spans::TARGET,
+    spans::{PROBES, TARGET},
 };
 use crate::clock::{Clock, SystemClock};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     Layer,
-    filter::{LevelFilter, filter_fn},
+    filter::{LevelFilter, dynamic_filter_fn},
     layer,
     registry::LookupSpan,
 };
@@ -28,7 +28,11 @@ pub(super) fn traced<S>(sampler: Sampler, spans: mpsc::Sender<Told>) -> impl Lay
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let wanted = filter_fn(is_wanted).with_max_level_hint(LevelFilter::DEBUG);
+    // Asked anew each time: whoever asks whether something would be logged and then logs nothing, as
+    // sqlx does, leaves the answer behind, and the next span that nobody is asked about gets that
+    // (github.com/tokio-rs/tracing/pull/3572).
+    let wanted = dynamic_filter_fn(|what, _| is_wanted(what));
+    let wanted = wanted.with_max_level_hint(LevelFilter::DEBUG);
     Traced { sampler, spans }.with_filter(wanted)
 }
 
@@ -71,6 +75,13 @@ impl Said {
             ("traceparent", Value::String(from)) => self.from = Context::read(from),
             (name, _) => self.fields.push((name, value)),
         }
+    }
+
+    fn is_probe(&self) -> bool {
+        let of = |(name, value): &(&str, Value)| {
+            *name == "route" && value.as_str().is_some_and(|route| PROBES.contains(&route))
+        };
+        self.fields.iter().any(of)
     }
 }
 
@@ -124,7 +135,7 @@ where
         let trace = from.map_or_else(random_trace, |from| from.trace);
         let sampled = match above {
             Some(above) => above.sampled,
-            None => self.sampler.takes(trace, from.map(|from| from.sampled)),
+            None => !said.is_probe() && self.sampler.takes(trace, from.map(|from| from.sampled)),
         };
         let context = Context {
             trace,

@@ -14,8 +14,9 @@ pub use export::Traces;
 
 use crate::config::{LogFormat, TracesConfig};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, Layer, fmt, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
 };
 
 /// What is logged where `RUST_LOG` says nothing.
@@ -24,11 +25,10 @@ const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
-type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
-
-/// Sends the log to standard error.
+/// Sends the log to standard error. A second start in one process (tests) keeps the first.
 pub fn start_log(format: LogFormat) {
-    install(vec![log(format)]);
+    let log = tracing_subscriber::registry().with(levels());
+    let _ = log.with(lines(format)).try_init();
 }
 
 /// Sends the log to standard error and, if somebody collects them, traces to their collector; `role`
@@ -40,30 +40,25 @@ pub fn start(format: LogFormat, traces: Option<TracesConfig>, role: &str) -> Opt
     };
     let sampler = config.sampler;
     let (traces, spans) = Traces::start(config, role);
-    install(vec![log(format), Box::new(layer::traced(sampler, spans))]);
+    let log = lines(format).with_filter(levels());
+    let both = tracing_subscriber::registry().with(log);
+    let _ = both.with(layer::traced(sampler, spans)).try_init();
     Some(traces)
 }
 
-fn log(format: LogFormat) -> Boxed {
-    let levels = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LEVELS));
-    match format {
-        LogFormat::Pretty => fmt::layer()
-            .with_target(false)
-            .with_writer(std::io::stderr)
-            .with_filter(levels)
-            .boxed(),
-        LogFormat::Json => fmt::layer()
-            .json()
-            .with_current_span(false)
-            .with_writer(std::io::stderr)
-            .with_filter(levels)
-            .boxed(),
-    }
+fn levels() -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LEVELS))
 }
 
-fn install(layers: Vec<Boxed>) {
-    // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(layers).try_init();
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Pretty => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().with_current_span(false).boxed(),
+    }
 }
 
 /// Collects the figures that `/metrics` shows. Errors: somebody collects them already.

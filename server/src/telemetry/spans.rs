@@ -11,6 +11,8 @@ use tracing::{Span, debug_span, error_span, field::Empty};
 
 /// The target of all of them.
 pub(super) const TARGET: &str = "stagedoor::spans";
+/// Asked every few seconds by machines: not what traces are for.
+pub(super) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A request being answered. It continues the trace that its sender names, if one is named.

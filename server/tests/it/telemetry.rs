@@ -277,6 +277,7 @@ async fn a_purchase_is_traced(database: Database, engine: &str) {
             && !name.contains(payment["orderId"].as_str().unwrap())
     }));
     assert!(all.iter().any(|span| span["name"] == "round expiry"));
+    assert!(all.iter().all(|span| span["name"] != "GET /readyz"));
 
     assert_resource(&collector);
 }
