@@ -45,8 +45,12 @@ pub(super) enum Unsent {
     #[error("NATS does not confirm events")]
     Away(#[source] PublishError),
     /// It does not take this one.
-    #[error("NATS refuses an event")]
-    Refused(#[source] PublishError),
+    #[error("NATS refuses the event {event}")]
+    Refused {
+        event: String,
+        #[source]
+        error: PublishError,
+    },
 }
 
 /// Who signs in.
@@ -160,7 +164,10 @@ impl Nats {
                 PublishErrorKind::TimedOut
                 | PublishErrorKind::BrokenPipe
                 | PublishErrorKind::StreamNotFound => Unsent::Away(error),
-                _ => Unsent::Refused(error),
+                _ => Unsent::Refused {
+                    event: event.id.clone(),
+                    error,
+                },
             }),
         }
     }

@@ -170,7 +170,7 @@ impl Relay {
         Ok(match failure {
             Some(failure) => {
                 metrics::counter!("stagedoor_outbox_failures_total").increment(1);
-                self.stream_is_there = matches!(failure, Unsent::Refused(_));
+                self.stream_is_there = matches!(failure, Unsent::Refused { .. });
                 self.say(chain(&failure));
                 if sent > 0 {
                     Next::Now

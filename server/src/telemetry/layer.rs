@@ -5,7 +5,7 @@ use super::{
     context::{Context, Sampler},
     export::Told,
     otlp::{self, Recorded},
-    spans::{PROBES, TARGET},
+    spans::{PROBES, TARGET, WRITE},
 };
 use crate::clock::{Clock, SystemClock};
 use serde_json::Value;
@@ -77,11 +77,12 @@ impl Said {
         }
     }
 
-    fn is_probe(&self) -> bool {
-        let of = |(name, value): &(&str, Value)| {
-            *name == "route" && value.as_str().is_some_and(|route| PROBES.contains(&route))
+    /// Whether a trace that begins with this tells of nothing but that time goes by.
+    fn is_idle(&self, name: &str) -> bool {
+        let probes = |(field, value): &(&str, Value)| {
+            *field == "route" && value.as_str().is_some_and(|route| PROBES.contains(&route))
         };
-        self.fields.iter().any(of)
+        name == WRITE || self.fields.iter().any(probes)
     }
 }
 
@@ -135,7 +136,10 @@ where
         let trace = from.map_or_else(random_trace, |from| from.trace);
         let sampled = match above {
             Some(above) => above.sampled,
-            None => !said.is_probe() && self.sampler.takes(trace, from.map(|from| from.sampled)),
+            None => {
+                !said.is_idle(span.name())
+                    && self.sampler.takes(trace, from.map(|from| from.sampled))
+            }
         };
         let context = Context {
             trace,

@@ -2,7 +2,7 @@
 //! are hexadecimal, long numbers are strings and kinds are numbers.
 //! <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
 
-use super::context::Context;
+use super::{context::Context, spans::WRITE};
 use serde_json::{Value, json};
 
 const SERVER: u8 = 2;
@@ -87,7 +87,7 @@ fn title(span: &Recorded) -> (String, u8) {
     match span.name {
         "request" => (format!("{} {}", field("method"), field("route")), SERVER),
         "stripe" => (format!("stripe {}", field("call")), CLIENT),
-        "write" => (format!("write {}", field("work")), CLIENT),
+        WRITE => (format!("write {}", field("work")), CLIENT),
         "round" => (format!("round {}", field("of")), INTERNAL),
         name => (name.to_owned(), INTERNAL),
     }

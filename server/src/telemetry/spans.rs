@@ -13,6 +13,8 @@ use tracing::{Span, debug_span, error_span, field::Empty};
 pub(super) const TARGET: &str = "stagedoor::spans";
 /// Asked every few seconds by machines: not what traces are for.
 pub(super) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// A transaction that belongs to nothing renews a lease, or the like.
+pub(super) const WRITE: &str = "write";
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A request being answered. It continues the trace that its sender names, if one is named.
@@ -57,7 +59,7 @@ pub fn round(of: &'static str) -> Span {
 
 /// A writing transaction; `work` is whose.
 pub fn write(engine: &'static str, work: &'static str) -> Span {
-    debug_span!(target: TARGET, "write", engine, work = plain(work), error = Empty)
+    debug_span!(target: TARGET, WRITE, engine, work = plain(work), error = Empty)
 }
 
 /// A call to Stripe; `request` is the type of it.
