@@ -51,10 +51,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     };
     announce(&config, role);
     let redis = config.redis_url.as_deref().map(Redis::new).transpose()?;
-    let nats = match &config.nats_url {
-        Some(url) => Some(Nats::connect(url.expose_secret()).await?),
-        None => None,
-    };
+    let nats = nats(&config).await?;
     let site = Arc::new(site(&config));
     let shop = Shop::new(Parts {
         db: db.clone(),
@@ -100,16 +97,12 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     };
     let live = shop.live.clone();
     let jobs = shop.start_jobs(config.redis_url.clone(), role != Role::Web);
-    listen(
-        listener,
-        app,
-        Stopping {
-            draining,
-            live,
-            drain: config.drain,
-        },
-    )
-    .await?;
+    let stopping = Stopping {
+        draining,
+        live,
+        drain: config.drain,
+    };
+    listen(listener, app, stopping).await?;
     drop(jobs);
     db.close().await;
     tracing::info!("stopped");
@@ -175,6 +168,18 @@ pub async fn asked_to_stop() {
         () = interrupt => {}
         () = terminate => {}
     }
+}
+
+/// Where domain events go, if they do.
+async fn nats(config: &Config) -> anyhow::Result<Option<Nats>> {
+    let Some(url) = &config.nats_url else {
+        return Ok(None);
+    };
+    Ok(Some(
+        Nats::connect(url.expose_secret())
+            .await
+            .context("NATS_URL")?,
+    ))
 }
 
 /// Who charges cards, and what comes with them.

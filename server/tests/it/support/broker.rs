@@ -30,7 +30,7 @@ pub struct Broker {
 #[derive(Debug)]
 pub struct Message {
     pub subject: String,
-    pub message_id: String,
+    pub header_id: String,
     pub event: Value,
 }
 
@@ -125,7 +125,7 @@ impl Broker {
                 let headers = message.headers.as_ref().unwrap();
                 Message {
                     subject: message.subject.to_string(),
-                    message_id: headers.get("Nats-Msg-Id").unwrap().to_string(),
+                    header_id: headers.get("Nats-Msg-Id").unwrap().to_string(),
                     event: serde_json::from_slice(&message.payload).unwrap(),
                 }
             })
@@ -152,6 +152,6 @@ pub fn in_order(messages: &[Message]) -> BTreeSet<String> {
     }
     messages
         .iter()
-        .map(|message| message.message_id.clone())
+        .map(|message| message.header_id.clone())
         .collect()
 }

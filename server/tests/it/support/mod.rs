@@ -180,8 +180,7 @@ impl App {
         let web = web(&base, holds, &shop, redis, &double);
         let service = router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
         servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
-        let (limits, orders) = (shop.limits.clone(), shop.orders.clone());
-        let api = shop.api();
+        let (limits, orders, api) = (shop.limits.clone(), shop.orders.clone(), shop.api());
         let (engine, sweeper) = (shop.engine.clone(), shop.sweeper.clone());
         let reconciler = Reconciler::new(db.clone(), shared, gateway.clone(), engine.clone());
         let jobs = match jobs {
