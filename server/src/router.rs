@@ -26,8 +26,8 @@ use axum::{
     Router,
     body::Body,
     extract::{FromRef, Path, Query, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
-    middleware::from_fn_with_state,
+    http::{HeaderValue, Method, StatusCode, Uri, header},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Redirect, Response},
     routing::{any, get},
 };
@@ -193,6 +193,7 @@ fn page_routes(pages: Pages) -> Router {
             move || shell(options.clone()),
         )
         .fallback(file_or_nothing)
+        .layer(from_fn(forms_have_parts))
         .with_state(pages)
 }
 
@@ -223,20 +224,22 @@ async fn server_function(State(pages): State<Pages>, request: Request) -> Respon
     if server_fn::axum::get_server_fn_service(path, method).is_none() {
         return file_or_nothing(State(pages), request).await;
     }
-    // What reads a form with a file in it takes for granted that its parts are set apart.
-    if path == <PutPicture as ServerFn>::PATH && !has_parts(request.headers()) {
-        let error = AppError::invalid("", "Send a form, as multipart/form-data.");
-        return guard::refuse(request.uri(), &error);
-    }
     leptos_axum::handle_server_fns_with_context(move || provide(&pages), request)
         .await
         .into_response()
 }
 
-fn has_parts(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    kind.and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| multer::parse_boundary(kind).is_ok())
+/// What reads a form with a file in it takes for granted that its parts are set apart.
+async fn forms_have_parts(request: Request, next: Next) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let parted = kind
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| multer::parse_boundary(kind).is_ok());
+    if !parted && request.uri().path() == <PutPicture as ServerFn>::PATH {
+        let error = AppError::invalid("", "Send a form, as multipart/form-data.");
+        return guard::refuse(request.uri(), &error);
+    }
+    next.run(request).await
 }
 
 /// A file that is made of an order.
