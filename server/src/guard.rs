@@ -43,7 +43,7 @@ pub const PICTURES_AT_ONCE: usize = 8;
 /// How long an answer may take: longer than Stripe may (10 s), shorter than patience.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The same where a picture is sent, from a phone on a slow line.
-const PICTURE_WITHIN: Duration = Duration::from_secs(120);
+const PICTURE_WITHIN: Duration = Duration::from_mins(2);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the guard goes by.

@@ -122,7 +122,7 @@ fn facts(event: &Event, flash: Option<Flash>) -> AnyView {
     let form = Form::new(FORM, flash.as_ref());
     view! {
         {post_to::<Update>("panel stack", view! {
-            <h2 class="title" id="facts">"What is said of it"</h2>
+            <h2 class="title" id="facts">"Details"</h2>
             {problem_at_top(&form)}
             {changes.map(tell)}
             {hidden("event", event.id.to_string())}

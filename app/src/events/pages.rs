@@ -88,9 +88,9 @@ pub fn EventPage() -> impl IntoView {
 }
 
 /// For whoever created the event.
-pub fn edit_link(id: EventId) -> impl IntoView {
+fn edit_link(id: EventId) -> impl IntoView {
     view! {
-        <p>
+        <p class="event-edit">
             <a class="button button-quiet button-small" href=format!("/events/{id}/edit")>
                 "Edit this event"
             </a>
