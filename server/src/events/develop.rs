@@ -257,3 +257,64 @@ fn written(image: &RgbImage) -> Result<Vec<u8>, NotDeveloped> {
     encoder.encode(image.as_raw(), width, height, ColorType::Rgb)?;
     Ok(jpeg)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ExtendedColorType, ImageEncoder, Rgb, codecs::png::PngEncoder};
+
+    /// What becomes of a green with this profile.
+    fn green(profile: Option<Vec<u8>>) -> [u8; 3] {
+        let image = RgbImage::from_pixel(480, 300, Rgb([120, 200, 100]));
+        let mut png = Vec::new();
+        let mut encoder = PngEncoder::new(&mut png);
+        if let Some(profile) = profile {
+            encoder.set_icc_profile(profile).unwrap();
+        }
+        encoder
+            .write_image(&image, 480, 300, ExtendedColorType::Rgb8)
+            .unwrap();
+        let developed = develop(&png).unwrap_or_else(|error| panic!("{error}"));
+        let (width, jpeg) = &developed.forms[0];
+        assert_eq!(*width, 480);
+        let drawn = image::load_from_memory(jpeg).unwrap().into_rgb8();
+        drawn.get_pixel(240, 150).0
+    }
+
+    #[test]
+    fn colours_look_as_they_were_meant() {
+        let is_near = |found: [u8; 3], meant: [u8; 3]| {
+            let mut apart = found
+                .iter()
+                .zip(meant)
+                .map(|(one, other)| one.abs_diff(other));
+            assert!(apart.all(|apart| apart <= 4), "{found:?} for {meant:?}");
+        };
+        is_near(green(None), [120, 200, 100]);
+        let wide = ColorProfile::new_display_p3().encode().unwrap();
+        is_near(green(Some(wide)), [89, 202, 85]);
+        is_near(green(Some(b"no profile".to_vec())), [120, 200, 100]);
+    }
+
+    #[test]
+    fn a_jpeg_is_whole_once_it_has_come_to_its_end() {
+        let image = RgbImage::from_fn(600, 400, |x, y| {
+            Rgb([x, y, x ^ y].map(|value| u8::try_from(value % 256).unwrap_or_default()))
+        });
+        let jpeg = written(&image).unwrap_or_else(|error| panic!("{error}"));
+        assert!(is_whole_jpeg(&jpeg));
+        assert!(is_whole_jpeg(&[&jpeg[..], b"words behind it"].concat()));
+        for cut in [
+            0,
+            1,
+            2,
+            3,
+            20,
+            jpeg.len() / 3,
+            jpeg.len() - 2,
+            jpeg.len() - 1,
+        ] {
+            assert!(!is_whole_jpeg(&jpeg[..cut]), "{cut} of {}", jpeg.len());
+        }
+    }
+}
