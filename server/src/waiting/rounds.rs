@@ -87,12 +87,11 @@ impl Rounds {
         } else {
             now
         };
-        let told: usize = self
-            .db
+        self.db
             .write(move |conn| {
                 Box::pin(async move {
                     if !store::round_begin(conn, &seen, before + tickets, told_at).await? {
-                        return Ok::<_, sqlx::Error>(0);
+                        return Ok(0);
                     }
                     let mut told = 0;
                     for entry in who {
@@ -101,10 +100,7 @@ impl Rounds {
                     Ok(told)
                 })
             })
-            .await?;
-        metrics::counter!("stagedoor_waiting_told_total")
-            .increment(u64::try_from(told).unwrap_or_default());
-        Ok(told)
+            .await
     }
 }
 

@@ -215,42 +215,41 @@ pub enum Which {
 
 /// Deletes entries, their links, and what was or is to be mailed to them. Returns their events.
 pub async fn entries_delete(conn: &mut Conn, which: Which) -> Result<Vec<EventId>, sqlx::Error> {
-    let condition = match which {
-        Which::Linked(_) => {
-            "id IN (SELECT l.waiting_id FROM waiting_mails l WHERE l.token_hash = $1) AND $2 = ''"
-        }
-        Which::Own(..) => "user_id = $1 AND event_id = $2",
-        Which::AllOf(..) => "(user_id = $1 OR email_key = $2)",
-        Which::Old(_) => {
+    let (condition, bound) = match which {
+        Which::Linked(token) => (
+            "id IN (SELECT l.waiting_id FROM waiting_mails l WHERE l.token_hash = $1)",
+            vec![hash(&token)],
+        ),
+        Which::Own(user, event) => (
+            "user_id = $1 AND event_id = $2",
+            vec![user.to_string(), event.to_string()],
+        ),
+        Which::AllOf(user, email_key) => (
+            "(user_id = $1 OR email_key = $2)",
+            vec![user.to_string(), email_key],
+        ),
+        Which::Old(now) => (
             "((state = 'asked' AND since <= CAST($1 AS BIGINT)) OR event_id IN \
-             (SELECT e.id FROM events e WHERE e.starts_at <= CAST($2 AS BIGINT)))"
-        }
-    };
-    let bound = match which {
-        Which::Linked(token) => [hash(&token), String::new()],
-        Which::Own(user, event) => [user.to_string(), event.to_string()],
-        Which::AllOf(user, email_key) => [user.to_string(), email_key],
-        Which::Old(now) => [
-            (now - CONFIRM_WITHIN_MICROS).to_string(),
-            (now - KEPT_MICROS).to_string(),
-        ],
+             (SELECT e.id FROM events e WHERE e.starts_at <= CAST($2 AS BIGINT)))",
+            vec![
+                (now - CONFIRM_WITHIN_MICROS).to_string(),
+                (now - KEPT_MICROS).to_string(),
+            ],
+        ),
     };
     let mails = format!(
         "DELETE FROM mails WHERE kind IN {KINDS} AND subject IN (SELECT m.id FROM waiting_mails m \
          WHERE m.waiting_id IN (SELECT id FROM waiting WHERE {condition}))"
     );
     let entries = format!("DELETE FROM waiting WHERE {condition} RETURNING event_id");
-    let [one, two] = bound;
-    query(AssertSqlSafe(mails))
-        .bind(one.clone())
-        .bind(two.clone())
-        .execute(&mut *conn)
-        .await?;
-    let rows = query(AssertSqlSafe(entries))
-        .bind(one)
-        .bind(two)
-        .fetch_all(conn)
-        .await?;
+    let with = |sql: String| {
+        let query = query(AssertSqlSafe(sql));
+        bound
+            .iter()
+            .fold(query, |query, bound| query.bind(bound.clone()))
+    };
+    with(mails).execute(&mut *conn).await?;
+    let rows = with(entries).fetch_all(conn).await?;
     rows.iter().map(|row| parse(row, "event_id")).collect()
 }
 
