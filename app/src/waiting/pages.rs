@@ -58,7 +58,7 @@ fn join_form(event: &Event, form: &Form, viewer: Option<&Viewer>) -> impl IntoVi
     let email = viewer.map_or_else(String::new, |viewer| viewer.user.email.clone());
     let confirm = match viewer {
         None => "We first mail you a link, to be sure that the address is yours.",
-        Some(_) => "To another address than your own, we first mail a link to confirm it.",
+        Some(_) => "To an address that is not your account's, we first mail a link to confirm it.",
     };
     let choices = (1..=TICKETS_PER_ORDER_MAX)
         .map(|count| Choice::new(count.to_string(), count.to_string()))
