@@ -137,7 +137,7 @@ on_both_engines! {
         letter.says(&[
             "Stalls, Row C, Seat 12", "£25.00", "General admission", "£10.00", "£35.00",
             "Thursday 1 May 2031, 8:30 pm BST", "Old Hall, Leeds",
-            &format!("{SHOP}/orders/{}", id(&order)), &format!("{SHOP}/tickets"),
+            &format!("{SHOP}/orders/{}", id(&order)), &format!("{SHOP}/order?link=SDL1."),
         ]);
         assert!(letter.text.contains("Candle & \"Strings\" <b>"));
         assert!(letter.html.contains("Candle &amp; &quot;Strings&quot; &lt;b&gt;"));
