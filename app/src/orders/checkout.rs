@@ -90,26 +90,25 @@ pub fn CheckoutPage() -> impl IntoView {
         let chosen = look(&choice.reserve).await?;
         let names = accounts.names(&chosen.sellers).await?;
         let total = chosen.total.map(|total| format!(" · {total} in all"));
-        let what = format!(
-            "{}{}{}",
-            chosen.what,
-            from_whom(&chosen.sellers, &names),
-            total.unwrap_or_default()
-        );
+        let total = total.unwrap_or_default();
+        let whose = from_whom(&chosen.sellers, &names);
+        let what = format!("{}{whose}{total}", chosen.what);
+        let chosen_is = event_strip(&chosen.event, Some(&what));
         let flash = flash.as_ref();
-        let who = match viewer {
-            Some(_) => reserve(&choice, &chosen, flash),
-            None => who_are_you(&choice, flash),
+        // On a small phone, a guest sees the whole form at once.
+        let (first, then) = match viewer {
+            Some(_) => (chosen_is.into_any(), reserve(&choice, &chosen, flash)),
+            None => (who_are_you(&choice, flash), chosen_is.into_any()),
         };
         Ok(view! {
             <Title text=format!("Checkout: {}", chosen.event.title)/>
-            <section class="narrow checkout">
+            <section class="narrow">
                 {steps(&["Choose", "You", "Pay", "Tickets"], Some(1))}
-                <h1 class="sr-only">{format!("Checkout: {}", count(chosen.tickets))}</h1>
+                <h1 class="section-title">{count(chosen.tickets)} {total}</h1>
                 {flash_message(flash)}
                 {problem_at_top(&Form::new("reserve", flash))}
-                {event_strip(&chosen.event, Some(&what))}
-                {who}
+                {first}
+                {then}
                 <p class="quiet">
                     "Next, the tickets are held for you for " {held} " while you pay. "
                     <a href=format!("/events/{}", chosen.event.id)>"Choose others"</a>
