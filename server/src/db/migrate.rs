@@ -5,7 +5,7 @@
 
 use super::{Conn, Db, Engine, engine_of};
 use sqlx::{
-    SqlSafeStr,
+    Any, Executor, SqlSafeStr,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 use std::borrow::Cow;
@@ -77,6 +77,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261128000015 "guests",
     20261128000016 "waiting_list",
     20261128000017 "leases",
+    20261128000018 "hot_paths",
 ];
 
 fn migrator(engine: Engine) -> Migrator {
@@ -101,8 +102,15 @@ pub(super) async fn run(conn: &mut Conn) -> Result<(), MigrateError> {
 
 /// How many migrations the database has, and how many this binary knows: equal when it is ready.
 pub async fn applied_and_known(db: &Db) -> Result<(i64, i64), sqlx::Error> {
+    versions(db.reads()).await
+}
+
+/// The same, of the database that `reads` is of.
+pub async fn versions<'e>(
+    reads: impl Executor<'e, Database = Any>,
+) -> Result<(i64, i64), sqlx::Error> {
     let applied = sqlx::query_scalar("SELECT COUNT(*) FROM _sqlx_migrations")
-        .fetch_one(db.reads())
+        .fetch_one(reads)
         .await?;
     Ok((applied, i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)))
 }

@@ -288,6 +288,9 @@ pub async fn payment_insert_stray(
 
 /// Payments to ask Stripe about: those of orders that lapse within their grace, and those that
 /// should have moved on and have no call under way.
+///
+/// Here and below all states of the index `payments_under_way` are named: SQLite takes it for no other
+/// list.
 pub async fn payments_to_look_at<'e>(
     on: impl AnyExecutor<'e>,
     now_micros: i64,
@@ -295,8 +298,8 @@ pub async fn payments_to_look_at<'e>(
 ) -> Result<Vec<PaymentId>, sqlx::Error> {
     let rows = query(
         "SELECT p.id FROM payments p JOIN orders o ON o.id = p.order_id \
-         WHERE p.state IN ('intended', 'open', 'requires_action', 'capturing', 'voiding') \
-         AND NOT EXISTS (SELECT 1 FROM payment_effects e WHERE e.payment_id = p.id \
+         WHERE p.state IN ('intended', 'open', 'requires_action', 'capturing', 'voiding', \
+         'refunding') AND p.state <> 'refunding' AND NOT EXISTS (SELECT 1 FROM payment_effects e WHERE e.payment_id = p.id \
          AND e.state = 'pending') AND (p.state IN ('capturing', 'voiding') \
          OR (o.status = 'awaiting_payment' AND o.expires_at <= $1 AND o.hold_until > $1)) \
          ORDER BY p.created_at LIMIT $2",
@@ -314,7 +317,8 @@ pub async fn payments_capturing_since<'e>(
     since_micros: i64,
 ) -> Result<Vec<(PaymentId, OrderId)>, sqlx::Error> {
     let rows = query(
-        "SELECT p.id, p.order_id FROM payments p WHERE p.state = 'capturing' AND EXISTS \
+        "SELECT p.id, p.order_id FROM payments p WHERE p.state IN ('intended', 'open', \
+         'requires_action', 'capturing', 'voiding', 'refunding') AND p.state = 'capturing' AND EXISTS \
          (SELECT 1 FROM payment_effects e WHERE e.payment_id = p.id AND e.kind = 'capture' \
          AND e.created_at < $1)",
     )

@@ -152,14 +152,17 @@ pub async fn tickets_page<'e>(
         None if filter.withdrawn => "1 = 1",
         None => "state <> 'withdrawn'",
         Some(TicketStatus::Available) => "state = 'listed' AND held_until <= $3",
-        Some(TicketStatus::Reserved) => "state = 'listed' AND held_until > $3",
+        // What is held has a holder, and an index of its own.
+        Some(TicketStatus::Reserved) => {
+            "state = 'listed' AND held_until > $3 AND held_by IS NOT NULL"
+        }
         Some(TicketStatus::Sold) => "state = 'sold'",
         Some(TicketStatus::Withdrawn) => "state = 'withdrawn'",
     };
     let order = if filter.event.is_some() {
         "(price_minor > $4 OR (price_minor = $4 AND id > $5)) ORDER BY price_minor, id"
     } else {
-        "($4 < 0 OR id < $5) ORDER BY id DESC"
+        "$4 < 0 AND id < $5 ORDER BY id DESC"
     };
     // Without a filter the comparison with NULL would keep the index from being used.
     let whose = match (filter.event, filter.seller) {
@@ -171,9 +174,13 @@ pub async fn tickets_page<'e>(
     let sql = format!(
         "SELECT {COLUMNS} FROM tickets WHERE {whose} AND $3 > 0 AND {status} AND {order} LIMIT $6"
     );
-    let (price, id) = filter
-        .behind
-        .map_or((-1, String::new()), |(price, id)| (price, id.to_string()));
+    // No id begins with a `g`: each comes before it.
+    let (price, id) = match (filter.behind, filter.event) {
+        (Some((price, id)), Some(_)) => (price, id.to_string()),
+        (Some((_, id)), None) => (-1, id.to_string()),
+        (None, Some(_)) => (-1, String::new()),
+        (None, None) => (-1, "g".to_owned()),
+    };
     let rows = query(AssertSqlSafe(sql))
         .bind(filter.event.map(|event| event.to_string()))
         .bind(filter.seller.map(|seller| seller.to_string()))

@@ -20,6 +20,7 @@ const UP_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// `abort` ends a process by this signal.
 pub const SIGABRT: i32 = 6;
+const LOG: &str = "warn";
 const LINES_SHOWN: usize = 60;
 
 /// How long reservations hold.
@@ -36,6 +37,8 @@ pub struct Shop {
     pub stripe: String,
     address: String,
     holds: Holds,
+    /// What the server logs, as `RUST_LOG` says it.
+    log: &'static str,
     server: Option<Child>,
     double: Child,
     // Behind the processes, which are to be gone before their data.
@@ -46,6 +49,11 @@ pub struct Shop {
 impl Shop {
     /// A new shop, its server running.
     pub async fn open(database: Database, holds: Holds) -> Self {
+        Self::open_telling(database, holds, LOG).await
+    }
+
+    /// The same, whose server logs so much.
+    pub async fn open_telling(database: Database, holds: Holds, log: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let base = format!("http://{address}");
@@ -55,6 +63,7 @@ impl Shop {
             stripe,
             address,
             holds,
+            log,
             server: None,
             double,
             database,
@@ -74,6 +83,7 @@ impl Shop {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = binary(self.folder.path(), arguments);
         command
+            .env("RUST_LOG", self.log)
             .env("STAGEDOOR_ADDR", &self.address)
             .env("STAGEDOOR_DATA_DIR", self.folder.path().join("data"))
             .env("DATABASE_URL", &self.database.url)
@@ -206,7 +216,7 @@ pub fn binary(folder: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .current_dir(folder)
         .env_clear()
-        .env("RUST_LOG", "warn")
+        .env("RUST_LOG", LOG)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -1,0 +1,190 @@
+//! What an engine says of how it would run a statement, for any parameters: which large tables, or
+//! which large indexes, it would go through from one end to the other.
+
+use sqlx::{AnyConnection, AssertSqlSafe, Executor, Row};
+use stagedoor::db::Engine;
+use std::collections::BTreeMap;
+
+/// From so many rows on a table is large.
+const LARGE: i64 = 5000;
+
+/// The large tables and indexes of a database.
+pub struct Large {
+    engine: Engine,
+    rows: BTreeMap<String, i64>,
+}
+
+impl Large {
+    /// Of a database whose statistics are fresh.
+    pub async fn of(conn: &mut AnyConnection, engine: Engine) -> Self {
+        let mut large = Self {
+            engine,
+            rows: BTreeMap::new(),
+        };
+        match engine {
+            Engine::Sqlite => {
+                // A table's own rows come first, or those of its widest index.
+                for row in all(conn, "SELECT tbl, idx, stat FROM sqlite_stat1").await {
+                    let stat: String = row.get("stat");
+                    let rows: i64 = stat.split(' ').next().unwrap().parse().unwrap();
+                    let index: Option<String> = row.get("idx");
+                    let of_table = large.rows.entry(row.get("tbl")).or_default();
+                    *of_table = rows.max(*of_table);
+                    large.rows.extend(index.map(|index| (index, rows)));
+                }
+            }
+            Engine::Postgres => {
+                let sql = "SELECT CAST(relname AS TEXT) AS name, CAST(reltuples AS BIGINT) AS n \
+                     FROM pg_class WHERE relkind IN ('r', 'i')";
+                for row in all(conn, sql).await {
+                    large.rows.insert(row.get("name"), row.get("n"));
+                }
+            }
+        }
+        large.rows.retain(|_, rows| *rows >= LARGE);
+        large
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.rows.contains_key(name)
+    }
+
+    /// What a statement goes through from end to end, and how it is run.
+    pub async fn scanned(&self, conn: &mut AnyConnection, sql: &str) -> (Vec<String>, String) {
+        let plan = match self.engine {
+            Engine::Sqlite => plan_of_sqlite(conn, sql).await,
+            Engine::Postgres => plan_of_postgres(conn, sql).await,
+        };
+        (self.scanned_in(&plan, sql), plan)
+    }
+
+    /// What a statement goes through that is run by this plan.
+    pub fn scanned_in(&self, plan: &str, sql: &str) -> Vec<String> {
+        let lines: Vec<&str> = plan.lines().collect();
+        match self.engine {
+            Engine::Sqlite => self.scanned_by_sqlite(&lines, sql),
+            Engine::Postgres => self.scanned_by_postgres(&lines),
+        }
+    }
+
+    /// `SCAN t` or `SCAN t USING INDEX i`, where t is what the statement calls it.
+    fn scanned_by_sqlite(&self, plan: &[&str], sql: &str) -> Vec<String> {
+        let scans = plan.iter().filter_map(|line| line.strip_prefix("SCAN "));
+        scans
+            .filter_map(|scan| {
+                let mut words = scan.split(' ');
+                let table = table_called(sql, words.next()?);
+                let index = scan
+                    .split_once(" INDEX ")
+                    .map(|(_, index)| index.to_owned());
+                let through = index.unwrap_or_else(|| table.clone());
+                self.has(&through).then(|| format!("{table} by {through}"))
+            })
+            .collect()
+    }
+
+    /// A Seq Scan, or one of an index without a condition on it.
+    fn scanned_by_postgres(&self, plan: &[&str]) -> Vec<String> {
+        let mut scanned = Vec::new();
+        for (number, line) in plan.iter().enumerate() {
+            let word_after = |before: &str| {
+                let (_, after) = line.split_once(before)?;
+                after.split_whitespace().next().map(str::to_owned)
+            };
+            if let Some(table) = word_after("Seq Scan on ") {
+                scanned.extend(self.has(&table).then(|| format!("{table} by {table}")));
+            }
+            let index = word_after(" using ").or_else(|| word_after("Bitmap Index Scan on "));
+            let details = plan[number + 1..]
+                .iter()
+                .take_while(|line| !line.contains("->"));
+            let is_sought = details.into_iter().any(|line| line.contains("Index Cond:"));
+            if let Some(index) = index.filter(|index| !is_sought && self.has(index)) {
+                let table = word_after(" on ").unwrap_or_default();
+                scanned.push(format!("{table} by {index}"));
+            }
+        }
+        scanned
+    }
+}
+
+async fn all(conn: &mut AnyConnection, sql: &str) -> Vec<sqlx::any::AnyRow> {
+    let found = conn.fetch_all(AssertSqlSafe(sql.to_owned())).await;
+    found.unwrap_or_else(|error| panic!("{error}: {sql}"))
+}
+
+pub async fn plan_of_sqlite(conn: &mut AnyConnection, sql: &str) -> String {
+    let rows = all(conn, &format!("EXPLAIN QUERY PLAN {sql}")).await;
+    let lines: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+    lines.join("\n")
+}
+
+/// The plan for any parameters, as it is for a prepared statement that is used often.
+async fn plan_of_postgres(conn: &mut AnyConnection, sql: &str) -> String {
+    all(conn, "SET plan_cache_mode = 'force_generic_plan'").await;
+    let count = parameters(sql);
+    prepare(conn, sql, count).await;
+    let execute = format!("EXECUTE plan{}", in_brackets(&vec!["NULL"; count]));
+    let rows = all(conn, &format!("EXPLAIN (COSTS OFF) {execute}")).await;
+    all(conn, "DEALLOCATE plan").await;
+    let lines: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    lines.join("\n")
+}
+
+/// Prepares it; where PostgreSQL cannot tell what a parameter is, it is a text, or else a number.
+async fn prepare(conn: &mut AnyConnection, sql: &str, count: usize) {
+    let mut kinds = vec!["unknown"; count];
+    loop {
+        let prepare = format!("PREPARE plan{} AS {sql}", in_brackets(&kinds));
+        let Err(error) = conn.execute(AssertSqlSafe(prepare)).await else {
+            return;
+        };
+        let error = error.to_string();
+        let untold = error.split("data type of parameter $").nth(1);
+        let number = untold.and_then(|number| number.split(' ').next()?.parse::<usize>().ok());
+        if let Some(number) = number {
+            kinds[number - 1] = "text";
+        } else if let Some(text) = kinds.iter_mut().find(|kind| **kind == "text") {
+            *text = "bigint";
+        } else {
+            panic!("{error}: {sql}");
+        }
+    }
+}
+
+fn in_brackets(words: &[&str]) -> String {
+    if words.is_empty() {
+        return String::new();
+    }
+    format!("({})", words.join(", "))
+}
+
+/// The greatest n of `$n`.
+fn parameters(sql: &str) -> usize {
+    let numbers = sql.split('$').skip(1).filter_map(|behind| {
+        let digits = behind.split(|letter: char| !letter.is_ascii_digit()).next();
+        digits?.parse().ok()
+    });
+    numbers.max().unwrap_or(0)
+}
+
+/// The table that a statement calls so: `FROM orders o`, `orders AS o`.
+fn table_called(sql: &str, name: &str) -> String {
+    let words: Vec<&str> = sql
+        .split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+        .filter(|word| !word.is_empty() && *word != "AS")
+        .collect();
+    let named = words
+        .windows(3)
+        .find(|three| matches!(three[0], "FROM" | "JOIN" | "UPDATE" | "INTO") && three[2] == name);
+    named.map_or(name, |three| three[1]).to_owned()
+}
+
+#[test]
+fn a_table_is_known_by_the_name_that_it_goes_by() {
+    let sql = "SELECT 1 FROM orders o JOIN order_lines AS l ON l.order_id = o.id WHERE o.id = $12";
+    assert_eq!(table_called(sql, "o"), "orders");
+    assert_eq!(table_called(sql, "l"), "order_lines");
+    assert_eq!(table_called(sql, "tickets"), "tickets");
+    assert_eq!(parameters(sql), 12);
+}

@@ -1,0 +1,320 @@
+//! No table is gone through from end to end for what people wait for: the real server works on a
+//! large shop and logs its statements, and the engine is asked how it runs each of them.
+//!
+//! `STAGEDOOR_TEST_TICKETS` says how many tickets; `make soak` takes a million.
+
+mod explain;
+mod fill;
+
+use crate::{
+    crash::process::{Holds, Shop},
+    support::{Client, client::PASSWORD, database::Database, path},
+};
+use explain::Large;
+use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection, Executor};
+use stagedoor::{
+    clock::{Clock, SystemClock},
+    db::{Db, Engine},
+};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+const TICKETS: i64 = 100_000;
+const CARD: &str = "pm_card_visa";
+const CAREFUL: &str = "pm_card_threeDSecure2Required";
+/// Two busy cores, and a sweep every ten seconds.
+const ENDS_WITHIN: Duration = Duration::from_secs(40);
+/// Some are not hot: what begins a statement, what it may go through, and why.
+const ALLOWED: [(&str, &str, &str); 2] = [
+    (
+        "SELECT (SELECT MIN(city) FROM events",
+        "events_by_city",
+        OF_CITIES,
+    ),
+    ("SELECT (SELECT MIN(city) FROM events", "events", OF_CITIES),
+];
+const OF_CITIES: &str = "The cities are counted over all that is on: thousands of short rows.";
+
+fn tickets() -> i64 {
+    match std::env::var("STAGEDOOR_TEST_TICKETS") {
+        Ok(number) => number.parse().expect("STAGEDOOR_TEST_TICKETS is a number"),
+        Err(_) => TICKETS,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_that_somebody_waits_for_scans_a_table_of_sqlite() {
+    nothing_is_scanned(Database::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_that_somebody_waits_for_scans_a_table_of_postgresql() {
+    nothing_is_scanned(Database::postgres().await).await;
+}
+
+async fn nothing_is_scanned(database: Database) {
+    let (url, began) = (database.url.clone(), Instant::now());
+    Db::open(&url).await.unwrap().close().await;
+    fill::fill(&url, tickets(), SystemClock.now_micros()).await;
+    println!("{} tickets in {:?}", tickets(), began.elapsed());
+
+    let holds = Holds {
+        seconds: 2,
+        grace_seconds: 1,
+    };
+    let shop = Shop::open_telling(database, holds, "warn,sqlx::query=debug").await;
+    a_day(&shop).await;
+    let statements = statements(&shop.server_log());
+    println!(
+        "{} statements after {:?}",
+        statements.len(),
+        began.elapsed()
+    );
+    assert!(statements.len() > 100, "{statements:#?}");
+
+    let engine = Engine::of(&url).unwrap();
+    let mut conn = AnyConnection::connect(&url).await.unwrap();
+    if engine == Engine::Sqlite {
+        // Or the plans show how what refers to a row would be sought that is deleted.
+        conn.execute("PRAGMA foreign_keys = OFF").await.unwrap();
+    }
+    // SQLite has no statistics of its own accord: what it does without and with them.
+    let without = match engine {
+        Engine::Sqlite => plans_before(&mut conn, &statements).await,
+        Engine::Postgres => Vec::new(),
+    };
+    conn.execute("ANALYZE").await.unwrap();
+    let large = Large::of(&mut conn, engine).await;
+    for table in [
+        "tickets",
+        "orders",
+        "order_lines",
+        "outbox",
+        "events",
+        "users",
+    ] {
+        assert!(large.has(table), "{table} is not large");
+    }
+    let (scan, _) = large
+        .scanned(&mut conn, "SELECT id FROM tickets WHERE seat = $1")
+        .await;
+    assert_eq!(scan.len(), 1, "a scan is seen");
+    let mut found = Vec::new();
+    for (sql, plan) in &without {
+        found.extend(broken(large.scanned_in(plan, sql), sql, plan));
+    }
+    for sql in &statements {
+        let (scanned, plan) = large.scanned(&mut conn, sql).await;
+        found.extend(broken(scanned, sql, &plan));
+    }
+    conn.close().await.unwrap();
+    shop.close().await;
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}
+
+async fn plans_before(
+    conn: &mut AnyConnection,
+    statements: &BTreeSet<String>,
+) -> Vec<(String, String)> {
+    let mut plans = Vec::new();
+    for sql in statements {
+        plans.push((sql.clone(), explain::plan_of_sqlite(conn, sql).await));
+    }
+    plans
+}
+
+fn broken(scanned: Vec<String>, sql: &str, plan: &str) -> Option<String> {
+    let scanned: Vec<String> = scanned
+        .into_iter()
+        .filter(|what| {
+            let allowed = |(start, through, _): &(&str, &str, &str)| {
+                sql.starts_with(start) && what.ends_with(&format!(" by {through}"))
+            };
+            !ALLOWED.iter().any(allowed)
+        })
+        .collect();
+    (!scanned.is_empty()).then(|| format!("{}\n{sql}\n{plan}", scanned.join(", ")))
+}
+
+/// What the server has asked its database for, each statement once.
+fn statements(log: &str) -> BTreeSet<String> {
+    log.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["target"] == "sqlx::query")
+        .filter_map(|line| Some(line["fields"]["db.statement"].as_str()?.trim().to_owned()))
+        .filter(|sql| {
+            let first = sql.split_whitespace().next().unwrap_or_default();
+            ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&first)
+        })
+        // Its own questions about the schema, at the start.
+        .filter(|sql| {
+            !["pragma_", "pg_", "information_schema", "sqlite_"]
+                .iter()
+                .any(|own| sql.contains(own))
+        })
+        .collect()
+}
+
+/// All that people do in a shop, and what time brings.
+async fn a_day(shop: &Shop) {
+    let (seller, buyer) = (
+        Client::sign_up(&shop.base, "seller").await,
+        Client::sign_up(&shop.base, "buyer").await,
+    );
+    let event = seller.event().await;
+    // Its changes are followed until the end.
+    let stream = format!("{}{}/stream", shop.base, path("events", &event));
+    let followed = reqwest::get(stream).await.unwrap();
+    assert!(followed.status().is_success());
+    seller.batch(&event, 30, 2500).await;
+    looks_around(&buyer, &event).await;
+    let (expires, bought) = buys(&seller, &buyer, &event).await;
+    sells(&seller, &event).await;
+    has_an_account(&buyer).await;
+    ends_as(&buyer, &expires, "expired").await;
+    ends_as(&buyer, &bought, "refunded").await;
+    drop(followed);
+}
+
+async fn looks_around(buyer: &Client, event: &Value) {
+    let full = "/events/01930000-0002-7000-8000-100000002600";
+    for page in [
+        "/",
+        "/?q=night+2600",
+        "/?city=City3",
+        "/?category=music",
+        "/?when=week",
+        "/orders",
+        "/tickets",
+        "/selling",
+        "/sell",
+        "/account",
+        full,
+    ] {
+        buyer.page(page).await;
+    }
+    let day = "from=2026-01-01T00:00:00Z&to=2100-01-01T00:00:00Z";
+    for call in [
+        "events".to_owned(),
+        format!("events?q=hall&city=city7&category=sport&when=month&{day}&limit=5"),
+        "tickets?limit=50".to_owned(),
+        "tickets?status=available&limit=50".to_owned(),
+        "tickets?status=reserved".to_owned(),
+        "tickets?status=sold&limit=5".to_owned(),
+        "tickets?sellerId=me&status=sold".to_owned(),
+        format!("tickets?eventId={}&status=available", &full[8..]),
+        format!("tickets?eventId={}&status=sold", &full[8..]),
+        "orders".to_owned(),
+        path("events", event)[5..].to_owned(),
+    ] {
+        let answer = buyer.get(&format!("/api/{call}")).await.expect(200);
+        if let Some(next) = answer["next"].as_str() {
+            let joint = if call.contains('?') { '&' } else { '?' };
+            buyer
+                .get(&format!("/api/{call}{joint}cursor={next}"))
+                .await
+                .expect(200);
+        }
+    }
+    buyer.get("/readyz").await.expect_2xx();
+    buyer.get("/metrics").await.expect_2xx();
+}
+
+/// An order that nobody pays, and one that is bought and paid back.
+async fn buys(seller: &Client, buyer: &Client, event: &Value) -> (Value, Value) {
+    let ticket = seller.ticket(event, 900).await;
+    let expires = buyer.reserve(&[&ticket]).await.expect(201);
+    buyer
+        .reserve(&[&ticket])
+        .await
+        .refused(409, "ticket_reserved");
+    buyer.more_time(&expires).await;
+    let section = json!({"eventId": event["id"], "quantity": 2, "section": "", "maxPriceMinor": 1});
+    buyer.post("/api/orders", section).await;
+    let cancelled = buyer.reserve_any(event, 2).await.expect(201);
+    buyer.cancel(&cancelled).await.expect_2xx();
+    let careful = buyer.reserve_any(event, 1).await.expect(201);
+    buyer.pay(&careful, CAREFUL).await.expect(202);
+    let key = [
+        ("idempotency-key", "one"),
+        ("content-type", "application/json"),
+    ];
+    let body = json!({"eventId": event["id"], "quantity": 2}).to_string();
+    let bought = buyer
+        .send("POST", "/api/orders", &key, body)
+        .await
+        .expect(201);
+    let payment = buyer.pay(&bought, CARD).await.expect(201);
+    buyer.get(&path("payments", &payment)).await.expect(200);
+    for part in ["", "/timeline", "/passes"] {
+        buyer
+            .get(&format!("{}{part}", path("orders", &bought)))
+            .await
+            .expect(200);
+    }
+    for page in [String::new(), "/tickets".to_owned()] {
+        buyer
+            .page(&format!("/orders/{}{page}", bought["id"].as_str().unwrap()))
+            .await;
+    }
+    buyer.page("/orders").await;
+    buyer.page("/tickets").await;
+    seller.refund_order(&bought).await.expect_2xx();
+    (expires, bought)
+}
+
+async fn sells(seller: &Client, event: &Value) {
+    let reprice = json!({"eventId": event["id"], "priceMinor": 3000});
+    seller
+        .post("/api/selling/reprice", reprice)
+        .await
+        .expect(200);
+    let ticket = seller.ticket(event, 1200).await;
+    let edit = json!({"priceMinor": 1300, "version": 1});
+    seller
+        .put(&path("tickets", &ticket), edit)
+        .await
+        .expect(200);
+    seller.delete(&path("tickets", &ticket)).await.expect_2xx();
+    for call in [
+        "/api/selling",
+        "/api/selling/days",
+        "/api/tickets/sales.csv",
+        "/api/user/owed",
+    ] {
+        seller.get(call).await.expect_2xx();
+    }
+    seller.page("/selling").await;
+    seller
+        .post("/api/selling/withdraw", json!({"eventId": event["id"]}))
+        .await
+        .expect(200);
+}
+
+async fn has_an_account(buyer: &Client) {
+    buyer.get("/api/user/currentuser").await.expect(200);
+    buyer.get("/api/user/sessions").await.expect(200);
+    buyer.page("/account").await;
+    buyer.page("/account/delete").await;
+    buyer
+        .post("/api/user/forgot", json!({"email": buyer.email}))
+        .await
+        .expect_2xx();
+    buyer.post("/api/user/signout", json!({})).await.expect(204);
+    let credentials = json!({"email": buyer.email, "password": PASSWORD});
+    buyer
+        .post("/api/user/signin", credentials)
+        .await
+        .expect(200);
+}
+
+async fn ends_as(buyer: &Client, order: &Value, status: &str) {
+    let began = Instant::now();
+    while buyer.order(order).await["status"] != status {
+        assert!(began.elapsed() < ENDS_WITHIN, "it does not become {status}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
