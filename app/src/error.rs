@@ -212,7 +212,7 @@ pub enum AppError {
         /// Seconds until it is worth trying again.
         retry_after_seconds: i64,
     },
-    /// The server cannot do it just now; nothing was changed.
+    /// The server cannot do it just now.
     Unavailable,
     /// Our fault. The log has the cause under this id.
     Internal {
@@ -321,7 +321,7 @@ impl fmt::Display for AppError {
                     "That was too often. Try again in {retry_after_seconds} seconds."
                 )
             }
-            Self::Unavailable => f.write_str("The server is busy. Nothing was changed; try again."),
+            Self::Unavailable => f.write_str("The server is busy just now. Try again in a moment."),
             Self::Internal { incident } => write!(
                 f,
                 "Something went wrong on our side. Nothing was lost. If you write to us, mention {incident}."

@@ -4,7 +4,7 @@
 //! unexpected. The unexpected is logged here once, with its whole chain of causes and the
 //! request's id, and leaves as an `AppError` that carries nothing but that id.
 
-use crate::payments::gateway::GatewayError;
+use crate::{db::is_passing, payments::gateway::GatewayError};
 use app::error::{AppError, Conflict};
 use std::error::Error as StdError;
 
@@ -51,8 +51,16 @@ impl From<Fault> for AppError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Refused(error) => error,
-            // Not our bug, and nothing was changed: the caller may simply try again.
-            Fault::Database(sqlx::Error::PoolTimedOut) => Self::Unavailable,
+            // Not our bug: the caller may simply try again.
+            Fault::Database(error) if is_passing(&error) => {
+                let incident = crate::request::id();
+                tracing::warn!(
+                    incident,
+                    error = chain(&error),
+                    "the database is busy or away"
+                );
+                Self::Unavailable
+            }
             unexpected => {
                 let incident = crate::request::id();
                 tracing::error!(incident, error = chain(&unexpected), "unexpected error");

@@ -68,6 +68,7 @@ impl Engine {
                 "PRAGMA temp_store = MEMORY",
             ],
             Self::Postgres => &[
+                "SET application_name = 'stagedoor'",
                 "SET default_transaction_isolation = 'read committed'",
                 "SET statement_timeout = '15s'",
                 "SET lock_timeout = '5s'",
@@ -140,6 +141,87 @@ impl Engine {
         }
     }
 
+    /// Keeps everybody else out of the database, as far as that can be, and shows its connection
+    /// one moment. On SQLite the first of these fails while any other connection is open, an idle
+    /// one too; on PostgreSQL [`Engine::others`] says who is there.
+    pub(super) fn claim(self) -> &'static [&'static str] {
+        match self {
+            Self::Sqlite => &[
+                "PRAGMA busy_timeout = 2000",
+                "PRAGMA locking_mode = EXCLUSIVE",
+                "BEGIN EXCLUSIVE",
+                "SELECT COUNT(*) FROM sqlite_schema",
+            ],
+            Self::Postgres => &[
+                "SET statement_timeout = 0",
+                "SET idle_in_transaction_session_timeout = 0",
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                "SELECT 1",
+            ],
+        }
+    }
+
+    /// Programs that are connected to the database beside this connection: `names`, null if there
+    /// are none.
+    pub(super) fn others(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT NULL AS names",
+            Self::Postgres => {
+                "SELECT string_agg(DISTINCT CASE application_name WHEN '' THEN 'unnamed' \
+                 ELSE application_name END, ', ') AS names FROM pg_stat_activity \
+                 WHERE datname = current_database() AND backend_type = 'client backend' \
+                 AND pid <> pg_backend_pid()"
+            }
+        }
+    }
+
+    /// Every column of every table, in order: `table_name`, `column_name`, `kind` in the engine's
+    /// words, and `key_place`, from 1 on within the primary key and else 0. Left out is what the
+    /// engine fills by itself: tables behind an index of words, generated columns.
+    pub(super) fn columns(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "SELECT t.name AS table_name, c.name AS column_name, lower(c.type) AS kind, \
+                 c.pk AS key_place FROM pragma_table_list t JOIN pragma_table_info(t.name) c \
+                 WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite%' \
+                 AND NOT EXISTS (SELECT 1 FROM pragma_table_list w WHERE w.type = 'virtual' \
+                 AND replace(w.name, '_words', '_numbers') = t.name) ORDER BY t.name, c.cid"
+            }
+            Self::Postgres => {
+                "SELECT CAST(c.table_name AS TEXT) AS table_name, \
+                 CAST(c.column_name AS TEXT) AS column_name, CAST(c.data_type AS TEXT) AS kind, \
+                 CAST(COALESCE(k.place, 0) AS BIGINT) AS key_place FROM information_schema.columns c \
+                 JOIN information_schema.tables t USING (table_schema, table_name) \
+                 LEFT JOIN (SELECT u.table_schema, u.table_name, u.column_name, \
+                 u.ordinal_position AS place FROM information_schema.table_constraints p \
+                 JOIN information_schema.key_column_usage u USING (constraint_schema, \
+                 constraint_name) WHERE p.constraint_type = 'PRIMARY KEY' \
+                 AND p.table_name = u.table_name) k USING (table_schema, table_name, column_name) \
+                 WHERE table_schema = current_schema() AND t.table_type = 'BASE TABLE' \
+                 AND c.is_generated = 'NEVER' ORDER BY table_name, c.ordinal_position"
+            }
+        }
+    }
+
+    /// Which table refers to which: `table_name`, `refers_to`.
+    pub(super) fn references(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "SELECT t.name AS table_name, f.\"table\" AS refers_to FROM pragma_table_list t \
+                 JOIN pragma_foreign_key_list(t.name) f \
+                 WHERE t.schema = 'main' AND t.type = 'table'"
+            }
+            Self::Postgres => {
+                "SELECT CAST(child.relname AS TEXT) AS table_name, \
+                 CAST(parent.relname AS TEXT) AS refers_to FROM pg_constraint f \
+                 JOIN pg_class child ON child.oid = f.conrelid \
+                 JOIN pg_class parent ON parent.oid = f.confrelid \
+                 JOIN pg_namespace n ON n.oid = child.relnamespace \
+                 WHERE f.contype = 'f' AND n.nspname = current_schema()"
+            }
+        }
+    }
+
     /// A field of the JSON in a text column, as text.
     pub fn json_text(self, column: &str, field: &str) -> String {
         match self {
@@ -195,6 +277,43 @@ impl Engine {
             Self::Postgres => " FOR UPDATE SKIP LOCKED",
         }
     }
+}
+
+/// Whether an error is one of the moment: the database is busy, away or coming back, or another
+/// transaction stood in the way. The same may well succeed a little later.
+pub fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing_code(&code)),
+        _ => false,
+    }
+}
+
+/// Whether another transaction was quicker, or in the way in a circle, so that this one has to look
+/// again: a unique index, a serialization failure, a deadlock.
+pub fn is_overtaken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        error.is_unique_violation() || matches!(error.code().as_deref(), Some("40001" | "40P01"))
+    })
+}
+
+/// PostgreSQL's codes have five characters; SQLite's are numbers of four digits at most, and of
+/// those the last byte says what it is.
+fn is_passing_code(code: &str) -> bool {
+    const SQLITE_BUSY_OR_LOCKED: [i32; 2] = [5, 6];
+    // Serialization failure, deadlock, a lock or a statement that took too long, shut down or
+    // starting, a transaction that was idle for too long.
+    const CODES: [&str; 8] = [
+        "40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "25P03",
+    ];
+    // No connection; no memory, disk or place for another connection.
+    const CLASSES: [&str; 2] = ["08", "53"];
+    if code.len() < 5 {
+        return code
+            .parse::<i32>()
+            .is_ok_and(|code| SQLITE_BUSY_OR_LOCKED.contains(&(code & 0xff)));
+    }
+    CODES.contains(&code) || CLASSES.iter().any(|class| code.starts_with(class))
 }
 
 /// Which engine a connection is of.
@@ -289,6 +408,18 @@ mod tests {
         let url = "sqlite://data/stagedoor.db";
         assert!(Engine::Sqlite.connection_url(url).ends_with("?mode=rwc"));
         assert!(Engine::Sqlite.existing_url(url).ends_with("?mode=rw"));
+    }
+
+    #[test]
+    fn what_passes_is_told_from_what_does_not() {
+        for passes in [
+            "5", "517", "6", "40P01", "40001", "55P03", "57014", "53300", "08006",
+        ] {
+            assert!(is_passing_code(passes), "{passes}");
+        }
+        for stays in ["1", "19", "2067", "23505", "42P01", "22001", "57000"] {
+            assert!(!is_passing_code(stays), "{stays}");
+        }
     }
 
     #[test]

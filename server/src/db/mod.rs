@@ -6,17 +6,22 @@
 
 mod engine;
 mod migrate;
+mod schema;
 mod writer;
 
 use crate::telemetry::spans;
 use futures::future::BoxFuture;
-use sqlx::{AnyConnection, AnyPool, Connection, Executor, any::AnyPoolOptions};
-use std::{sync::Arc, time::Duration};
-use tokio::sync::{Notify, mpsc};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor, Row, any::AnyPoolOptions};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
 use tracing::Instrument;
 
-pub use engine::{Engine, engine_of};
-pub use migrate::applied_and_known;
+pub use engine::{Engine, engine_of, is_overtaken, is_passing};
+pub use migrate::{applied_and_known, versions};
+pub use schema::{Column, Kind, MOVE_PROGRESS, Table, tables};
 
 /// What a transaction may run statements on.
 pub type Conn = AnyConnection;
@@ -27,6 +32,9 @@ const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 24;
 /// How long a request waits for a connection before it is told that the server is busy.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long whoever claims a database waits for others to leave it, and how often it looks.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+const LEAVE_LOOK: Duration = Duration::from_millis(50);
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +45,12 @@ pub enum OpenError {
     /// A fact that our guarantees rest on does not hold.
     #[error("the database is not set up as Stagedoor needs it: {0}")]
     Unsuitable(String),
+    /// Somebody else uses what was to be claimed.
+    #[error("it is in use ({0}): stop what runs on it first")]
+    InUse(String),
+    /// `stagedoor move` has not come to its end.
+    #[error("a move into it was begun and is not finished: run the same `stagedoor move` again")]
+    HalfMoved,
     /// It was last used by a newer Stagedoor, or migrating it failed.
     #[error("the database could not be brought to this version")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -50,16 +64,21 @@ pub enum OpenError {
 pub struct Db {
     engine: Engine,
     pool: AnyPool,
-    writer: Option<mpsc::Sender<writer::Job>>,
+    writer: Option<writer::Writer>,
     written: Arc<Notify>,
 }
 
 impl Db {
     /// Connects, asserts what our guarantees rest on, and migrates.
     ///
-    /// Errors: see [`OpenError`]; nothing is changed in a database that is not suitable.
+    /// Errors: see [`OpenError`]; nothing is changed in a database that is not suitable, or that
+    /// has only a part of a shop.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let db = Self::connect(url).await?;
+        let tables = tables(&mut *db.reads().acquire().await?).await?;
+        if tables.iter().any(|table| table.name == MOVE_PROGRESS) {
+            return Err(OpenError::HalfMoved);
+        }
         db.migrate().await?;
         Ok(db)
     }
@@ -75,6 +94,20 @@ impl Db {
     pub async fn connect_existing(url: &str) -> Result<Self, OpenError> {
         let engine = Engine::of(url).ok_or(OpenError::UnknownEngine)?;
         Self::connect_by(engine, &engine.existing_url(url)).await
+    }
+
+    /// A connection that sees one moment of a database that is there already and that nobody else
+    /// uses. On SQLite nobody can, until it is closed. Errors: somebody does.
+    pub async fn claim(url: &str) -> Result<Conn, OpenError> {
+        let engine = Engine::of(url).ok_or(OpenError::UnknownEngine)?;
+        claim(engine, &engine.existing_url(url)).await
+    }
+
+    /// Asserts that nobody uses a database, which need not be there yet. Errors: somebody does.
+    pub async fn assert_unused(url: &str) -> Result<(), OpenError> {
+        let engine = Engine::of(url).ok_or(OpenError::UnknownEngine)?;
+        let conn = claim(engine, &engine.connection_url(url)).await?;
+        Ok(conn.close().await?)
     }
 
     async fn connect_by(engine: Engine, url: &str) -> Result<Self, OpenError> {
@@ -139,6 +172,10 @@ impl Db {
     /// The work goes on if the caller stops waiting: a client that disconnects changes nothing.
     /// It must not wait for anything but the database.
     ///
+    /// Nothing is begun twice once it has written: a transaction that another one stood in the way
+    /// of fails with an error that [`is_passing`], which callers who can repeat it do, and others
+    /// answer with 503.
+    ///
     /// On SQLite one writer runs what is waiting in turn and commits it together (each in a
     /// savepoint of its own); on PostgreSQL transactions run side by side.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -169,7 +206,33 @@ impl Db {
 
     /// Ends the connections, once what is under way is done.
     pub async fn close(&self) {
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
         self.pool.close().await;
+    }
+}
+
+async fn claim(engine: Engine, url: &str) -> Result<Conn, OpenError> {
+    sqlx::any::install_default_drivers();
+    let mut conn = Conn::connect(url).await?;
+    for statement in engine.claim() {
+        match conn.execute(*statement).await {
+            Err(error) if is_passing(&error) => {
+                return Err(OpenError::InUse("it is locked".to_owned()));
+            }
+            done => done?,
+        };
+    }
+    // Whoever has just left may still be shown for a moment.
+    let began = Instant::now();
+    loop {
+        let row = conn.fetch_one(engine.others()).await?;
+        match row.try_get::<Option<String>, _>("names")? {
+            None => return Ok(conn),
+            Some(names) if began.elapsed() > LEAVE_TIMEOUT => return Err(OpenError::InUse(names)),
+            Some(_) => tokio::time::sleep(LEAVE_LOOK).await,
+        }
     }
 }
 

@@ -4,11 +4,12 @@
 //! takes all that is waiting, runs each in a savepoint, commits once and then answers: durable
 //! before anybody is told, and many times faster than one by one.
 
-use super::{Conn, Engine, OpenError};
+use super::{Conn, Engine, OpenError, is_passing};
 use futures::{FutureExt, future::BoxFuture};
-use sqlx::{AnyPool, Connection, Executor};
-use std::panic::AssertUnwindSafe;
-use tokio::sync::{mpsc, oneshot};
+use rand::RngExt;
+use sqlx::{Any, AnyPool, Connection, Executor, Transaction};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{Instrument, Span};
 
 /// The most transactions that share a commit: enough to hide the fsync, few enough that the
@@ -16,6 +17,10 @@ use tracing::{Instrument, Span};
 const GROUP_MAX: usize = 64;
 /// How many may wait before callers are held back.
 const QUEUE_MAX: usize = 1024;
+/// How often a transaction is begun again that a broken connection kept from beginning, and the
+/// longest pause before the first time; each is twice as long as the one before.
+const BEGIN_AGAIN: u32 = 3;
+const PAUSE_MILLIS: u64 = 50;
 
 /// Work that waits for the writer. It runs itself and keeps its own answer until it is told
 /// whether the commit held.
@@ -27,6 +32,24 @@ pub(super) trait QueuedWork: Send {
 }
 
 pub(super) type Job = Box<dyn QueuedWork>;
+
+/// The way to SQLite's one writer.
+#[derive(Clone)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    closing: Arc<Notify>,
+    /// Its other end is dropped with the connection.
+    ended: watch::Receiver<()>,
+}
+
+impl Writer {
+    /// Ends it, once what is waiting is done.
+    pub(super) async fn close(&self) {
+        self.closing.notify_one();
+        // An error says that the other end is gone, which is what is waited for.
+        let _ = self.ended.clone().changed().await;
+    }
+}
 
 struct Queued<T, E, F> {
     work: Option<F>,
@@ -76,7 +99,7 @@ fn panicked() -> sqlx::Error {
 }
 
 /// Hands `work` to the writer and waits for its answer.
-pub(super) async fn run_queued<T, E, F>(writer: &mpsc::Sender<Job>, work: F) -> Result<T, E>
+pub(super) async fn run_queued<T, E, F>(writer: &Writer, work: F) -> Result<T, E>
 where
     T: Send + 'static,
     E: From<sqlx::Error> + Send + 'static,
@@ -89,7 +112,7 @@ where
         made: None,
         caller,
     });
-    if writer.send(job).await.is_err() {
+    if writer.jobs.send(job).await.is_err() {
         return Err(sqlx::Error::PoolClosed.into());
     }
     answer
@@ -106,7 +129,7 @@ where
     F: for<'c> FnOnce(&'c mut Conn) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
 {
     let writing = async move {
-        let mut transaction = pool.begin().await?;
+        let mut transaction = begin(&pool).await?;
         let made = work(&mut transaction).await?;
         transaction.commit().await?;
         Ok(made)
@@ -116,27 +139,78 @@ where
         .unwrap_or_else(|_| Err(panicked().into()))
 }
 
+/// Begins a transaction. Nothing has been done by then, so that a connection that breaks here is
+/// nobody's business: another is taken. What breaks later is the caller's to repeat, who alone
+/// knows whether that is the same.
+async fn begin(pool: &AnyPool) -> Result<Transaction<'static, Any>, sqlx::Error> {
+    for again in 0..BEGIN_AGAIN {
+        match pool.begin().await {
+            // It has waited for long enough.
+            Err(error @ (sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)) => {
+                return Err(error);
+            }
+            Err(error) if is_passing(&error) => {
+                tracing::debug!(%error, "a transaction could not begin");
+                let most = PAUSE_MILLIS << again;
+                let pause = rand::rng().random_range(most / 2..=most);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            begun => return begun,
+        }
+    }
+    pool.begin().await
+}
+
 /// Opens the writer's connection and starts its task, which ends when the last sender is gone.
-pub(super) async fn spawn(engine: Engine, url: &str) -> Result<mpsc::Sender<Job>, OpenError> {
+pub(super) async fn spawn(engine: Engine, url: &str) -> Result<Writer, OpenError> {
     let mut conn = open(engine, url).await?;
     engine.assert_suitable(&mut conn).await?;
-    let (sender, mut waiting) = mpsc::channel(QUEUE_MAX);
-    let url = url.to_owned();
+    let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
+    let (ending, ended) = watch::channel(());
+    let closing = Arc::new(Notify::new());
+    let (url, asked_to_close) = (url.to_owned(), closing.clone());
     tokio::spawn(async move {
-        let mut group = Vec::with_capacity(GROUP_MAX);
-        while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
-            if let Err(error) = commit_group(engine, &mut conn, &mut group).await {
-                tracing::error!(%error, "a group of transactions could not be committed");
-                // The connection may be left inside a transaction: begin anew with a fresh one.
-                match open(engine, &url).await {
-                    Ok(fresh) => conn = fresh,
-                    Err(error) => tracing::error!(%error, "the writer could not reconnect"),
+        write_all(engine, &url, conn, waiting, &asked_to_close).await;
+        drop(ending);
+    });
+    Ok(Writer {
+        jobs,
+        closing,
+        ended,
+    })
+}
+
+/// The writer's life: group after group, until nobody can send any more.
+async fn write_all(
+    engine: Engine,
+    url: &str,
+    mut conn: Conn,
+    mut waiting: mpsc::Receiver<Job>,
+    closing: &Notify,
+) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    loop {
+        tokio::select! {
+            taken = waiting.recv_many(&mut group, GROUP_MAX) => {
+                if taken == 0 {
+                    break;
                 }
             }
+            () = closing.notified() => {
+                waiting.close();
+                continue;
+            }
         }
-        let _ = conn.close().await;
-    });
-    Ok(sender)
+        if let Err(error) = commit_group(engine, &mut conn, &mut group).await {
+            tracing::error!(%error, "a group of transactions could not be committed");
+            // The connection may be left inside a transaction: begin anew with a fresh one.
+            match open(engine, url).await {
+                Ok(fresh) => conn = fresh,
+                Err(error) => tracing::error!(%error, "the writer could not reconnect"),
+            }
+        }
+    }
+    let _ = conn.close().await;
 }
 
 async fn open(engine: Engine, url: &str) -> Result<Conn, sqlx::Error> {

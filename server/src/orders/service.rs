@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     crash,
-    db::Db,
+    db::{Db, is_overtaken},
     fault::{Fault, FaultResult},
     tickets::holds::Rivals,
 };
@@ -134,8 +134,7 @@ impl OrdersService {
                     };
                 }
                 // Another won between our look and our write: look again.
-                Err(Stop::Fault(Fault::Database(sqlx::Error::Database(error))))
-                    if error.is_unique_violation() => {}
+                Err(Stop::Fault(Fault::Database(error))) if is_overtaken(&error) => {}
                 Err(Stop::Fault(fault)) => return Err(fault),
             }
         }

@@ -1,0 +1,88 @@
+//! What tables a database has, asked of the database itself: what a migration adds is here without
+//! being named anywhere. Changes nothing.
+
+use super::{Conn, engine_of};
+use sqlx::{Executor, Row};
+use std::collections::BTreeSet;
+
+/// How far `stagedoor move` has come, in the database that it fills; gone once that is done.
+pub const MOVE_PROGRESS: &str = "move_progress";
+
+/// A table that the shop writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// What it is called.
+    pub name: String,
+    /// In their order.
+    pub columns: Vec<Column>,
+    /// Tables that its rows refer to.
+    pub refers_to: BTreeSet<String>,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// What it is called.
+    pub name: String,
+    /// What is in it.
+    pub kind: Kind,
+    /// Its place within the primary key, from 1 on; 0 if it is not of it.
+    pub key_place: i64,
+}
+
+/// What is in a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// TEXT.
+    Text,
+    /// BIGINT, and what is smaller.
+    Integer,
+    /// Floating point.
+    Real,
+    /// Bytes.
+    Blob,
+    /// Something else, in the engine's words.
+    Other(String),
+}
+
+impl Kind {
+    fn of(words: String) -> Self {
+        match words.as_str() {
+            "text" | "character varying" => Self::Text,
+            "bigint" | "integer" | "smallint" => Self::Integer,
+            "double precision" | "real" => Self::Real,
+            "blob" | "bytea" => Self::Blob,
+            _ => Self::Other(words),
+        }
+    }
+}
+
+/// All tables but those that the engine fills by itself, in the order of their names.
+pub async fn tables(conn: &mut Conn) -> Result<Vec<Table>, sqlx::Error> {
+    let engine = engine_of(conn);
+    let mut tables: Vec<Table> = Vec::new();
+    for row in conn.fetch_all(engine.columns()).await? {
+        let name: String = row.try_get("table_name")?;
+        let column = Column {
+            name: row.try_get("column_name")?,
+            kind: Kind::of(row.try_get("kind")?),
+            key_place: row.try_get("key_place")?,
+        };
+        match tables.last_mut() {
+            Some(last) if last.name == name => last.columns.push(column),
+            _ => tables.push(Table {
+                name,
+                columns: vec![column],
+                refers_to: BTreeSet::new(),
+            }),
+        }
+    }
+    for row in conn.fetch_all(engine.references()).await? {
+        let (name, refers_to): (String, String) =
+            (row.try_get("table_name")?, row.try_get("refers_to")?);
+        if let Some(table) = tables.iter_mut().find(|table| table.name == name) {
+            table.refers_to.insert(refers_to);
+        }
+    }
+    Ok(tables)
+}
