@@ -11,6 +11,7 @@ use crate::{
     config::{self, Config, Settings, StripeConfig},
     db::Db,
     files::Files,
+    moving::{self, Move},
     seed, serve, telemetry,
 };
 use anyhow::Context;
@@ -26,6 +27,7 @@ Examples:
   stagedoor serve --role worker                   only the jobs, beside `--role web` elsewhere
   stagedoor operator ann@example.com              Ann may refund, and is told what goes wrong
   stagedoor audit --json                          does everything hold? for a cron job
+  stagedoor move --from sqlite://data/stagedoor.db --to postgres://…   from one machine to many
 ";
 
 const SETTINGS: &str = "\
@@ -107,6 +109,10 @@ enum Command {
     /// Checks everything that must hold, here and at the payment provider; changes nothing. Exits
     /// with 0 if all of it holds, 1 if something is broken, 2 if it could not be checked
     Audit(Box<Audit>),
+    /// Moves a whole shop to an empty database, SQLite or PostgreSQL, while no server runs; cut off, it
+    /// goes on where it was. Exits with 0 if everything arrived and holds, 1 if something differs or
+    /// is broken, 2 if it was not moved or could not be checked
+    Move(Box<Move>),
     /// Asks the shop that runs with this address whether it is ready; exits with 0 if it is
     Health {
         /// Where it listens
@@ -171,6 +177,7 @@ impl Role {
 pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
     let done = match cli.command {
         Command::Audit(args) => return Ok(audit::run(*args).await),
+        Command::Move(args) => return Ok(moving::run(*args).await),
         Command::Serve { role, settings } => run_shop(settings, role, files).await,
         Command::Migrate { settings } => {
             let db = open_quietly(settings).await?;

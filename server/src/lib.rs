@@ -22,6 +22,7 @@ pub mod incidents;
 pub mod ledger;
 pub mod limits;
 pub mod mail;
+pub mod moving;
 pub mod orders;
 pub mod outbox;
 pub mod passes;

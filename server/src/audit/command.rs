@@ -49,11 +49,7 @@ pub async fn run(args: Audit) -> ExitCode {
     match outcome {
         Ok((text, verdict)) => {
             print!("{text}");
-            match verdict {
-                Verdict::Holds | Verdict::ByTests => ExitCode::SUCCESS,
-                Verdict::Broken => ExitCode::from(BROKEN),
-                Verdict::Unchecked => ExitCode::from(UNCHECKED),
-            }
+            verdict.exit_code()
         }
         Err(error) => {
             let error = format!("{error:#}");
@@ -62,7 +58,18 @@ pub async fn run(args: Audit) -> ExitCode {
                 println!("{told:#}");
             }
             eprintln!("error: it could not be checked: {error}");
-            ExitCode::from(UNCHECKED)
+            Verdict::Unchecked.exit_code()
+        }
+    }
+}
+
+impl Verdict {
+    /// What a command exits with that came to this.
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Holds | Self::ByTests => ExitCode::SUCCESS,
+            Self::Broken => ExitCode::from(BROKEN),
+            Self::Unchecked => ExitCode::from(UNCHECKED),
         }
     }
 }
@@ -82,15 +89,22 @@ async fn look(args: Audit) -> anyhow::Result<Report> {
         "the database is at migration {applied} and this binary at {known}: `stagedoor migrate`"
     );
     let now = SystemClock.now_micros();
-    let provider = match &config.stripe {
-        StripeConfig::Demo => demo(&config, &db).await?,
-        StripeConfig::Live(keys) => {
-            live(keys, &db, args.since.map(|days| now - days * DAY_MICROS)).await?
-        }
-    };
+    let provider = provider(&config, &db, args.since.map(|days| now - days * DAY_MICROS)).await?;
     let report = audit(&db, provider, now).await?;
     db.close().await;
     Ok(report)
+}
+
+/// Whom the settings say to ask about money, since then or since our oldest payment.
+pub async fn provider(
+    config: &Config,
+    db: &Db,
+    since_micros: Option<i64>,
+) -> anyhow::Result<Provider> {
+    match &config.stripe {
+        StripeConfig::Demo => demo(config, db).await,
+        StripeConfig::Live(keys) => live(keys, db, since_micros).await,
+    }
 }
 
 /// Demo mode: the double lives in the server's process, and keeps its journal in the data folder.

@@ -13,14 +13,14 @@ use stagedoor::{
 use stripe_double::JournalLine;
 
 /// A small shop that has seen most things, and now stands still.
-struct Shop<'a> {
+pub struct Shop<'a> {
     app: &'a App,
-    journal: Vec<JournalLine>,
-    seller: Client,
-    buyer: Client,
-    free: Value,
+    pub journal: Vec<JournalLine>,
+    pub seller: Client,
+    pub buyer: Client,
+    pub free: Value,
     /// Bought: two tickets.
-    bought: Value,
+    pub bought: Value,
     /// Paid, and paid back.
     refunded: Value,
     /// Never paid for.
@@ -29,13 +29,13 @@ struct Shop<'a> {
     voided: Value,
     cancelled: Value,
     /// Holds the ticket that `expired` held.
-    held: Value,
+    pub held: Value,
     /// Its card was declined just now.
     declined: Value,
 }
 
 impl<'a> Shop<'a> {
-    async fn open(app: &'a App) -> Self {
+    pub async fn open(app: &'a App) -> Self {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let mut tickets = Vec::new();

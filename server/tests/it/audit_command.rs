@@ -12,7 +12,7 @@ use std::{
 use tokio::net::TcpListener;
 
 /// The command, with the settings of `folder` and no others.
-fn stagedoor(folder: &Path, arguments: &[&str]) -> Command {
+pub fn stagedoor(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stagedoor"));
     command
         .args(arguments)
@@ -22,13 +22,13 @@ fn stagedoor(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-async fn run(mut command: Command) -> Output {
+pub async fn run(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap()
 }
 
-fn code(output: &Output) -> i32 {
+pub fn code(output: &Output) -> i32 {
     let error = String::from_utf8_lossy(&output.stderr);
     output.status.code().unwrap_or_else(|| panic!("{error}"))
 }
@@ -37,7 +37,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn parsed(output: &Output) -> Value {
+pub fn parsed(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 

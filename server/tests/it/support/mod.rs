@@ -51,7 +51,7 @@ pub struct App {
     gateway: Arc<StripeGateway>,
     sweeper: Arc<Sweeper>,
     pub reconciler: Reconciler,
-    database: Database,
+    pub database: Database,
     _servers: JoinSet<()>,
     _jobs: JoinSet<()>,
 }

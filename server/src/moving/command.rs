@@ -1,0 +1,125 @@
+//! The command `stagedoor move`: its arguments, what it says while it works, and what it exits with.
+
+use super::{BATCH_MAX, Comparison, finish, move_shop};
+use crate::{
+    audit::{self, Report, Verdict, audit},
+    cli::without_password,
+    clock::{Clock, SystemClock},
+    config::{self, Settings},
+    telemetry,
+};
+use anyhow::Context;
+use serde::Serialize;
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+/// How often it says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// What is to be moved.
+#[derive(Debug, clap::Args)]
+pub struct Move {
+    /// The database that the shop is in: `sqlite://…` or `postgres://…`
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// The empty one that it moves to
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// The most rows of a transaction
+    #[arg(long, value_name = "ROWS", default_value_t = BATCH_MAX / 2,
+        value_parser = clap::value_parser!(i64).range(1..=BATCH_MAX))]
+    batch: i64,
+    /// Prints JSON, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How a move came out.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    verdict: Verdict,
+    #[serde(flatten)]
+    comparison: Comparison,
+    /// Of the target; none if not even the rows are the same.
+    audit: Option<Report>,
+}
+
+/// Moves, compares, audits, and says with which code to exit: 0 if everything arrived and holds, 1
+/// if something differs or is broken, 2 if it was not moved or could not be checked.
+pub async fn run(args: Move) -> ExitCode {
+    let json = args.json;
+    let outcome = match work(args).await {
+        Ok(outcome) if json => serde_json::to_string_pretty(&outcome)
+            .map(|text| (text + "\n", outcome.verdict))
+            .context("the outcome cannot be written as JSON"),
+        Ok(outcome) => Ok((outcome.text(), outcome.verdict)),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok((text, verdict)) => {
+            print!("{text}");
+            verdict.exit_code()
+        }
+        Err(error) => {
+            let error = format!("{error:#}");
+            if json {
+                let told = serde_json::json!({"verdict": Verdict::Unchecked, "error": error});
+                println!("{told:#}");
+            }
+            eprintln!("error: it is not moved: {error}");
+            Verdict::Unchecked.exit_code()
+        }
+    }
+}
+
+async fn work(args: Move) -> anyhow::Result<Outcome> {
+    let config = args.settings.check()?;
+    config::arm_crash_point()?;
+    telemetry::start_log(config.log);
+    eprintln!(
+        "from {} to {}",
+        without_password(&args.from),
+        without_password(&args.to)
+    );
+    let mut told: Option<Instant> = None;
+    let mut tell = |table: &str, rows: i64, of: i64| {
+        if rows >= of || told.is_none_or(|told| told.elapsed() > TELL_EVERY) {
+            eprintln!("{table}: {rows} of {of} rows");
+            told = Some(Instant::now());
+        }
+    };
+    let (to, comparison) = move_shop(&args.from, &args.to, args.batch, &mut tell).await?;
+    if !comparison.alike() {
+        return Ok(Outcome {
+            verdict: Verdict::Broken,
+            comparison,
+            audit: None,
+        });
+    }
+    let provider = audit::provider_of(&config, &to, None).await?;
+    let report = audit(&to, provider, SystemClock.now_micros()).await?;
+    finish(&to).await?;
+    to.close().await;
+    Ok(Outcome {
+        verdict: report.verdict,
+        comparison,
+        audit: Some(report),
+    })
+}
+
+impl Outcome {
+    fn text(&self) -> String {
+        let comparison = &self.comparison;
+        match &self.audit {
+            Some(report) => format!("{comparison}\nEvery row arrived as it was.\n\n{report}"),
+            None => format!(
+                "{comparison}\nNOT MOVED: --from has changed since the move was begun, or --to \
+                 while it went on. Empty --to, and begin anew.\n"
+            ),
+        }
+    }
+}

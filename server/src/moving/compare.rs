@@ -1,0 +1,185 @@
+//! Whether everything arrived: each table's rows counted and read back on both sides, and its
+//! amounts of money summed.
+
+use super::{
+    copy::{self, Value},
+    plan::Shared,
+};
+use crate::db::{Conn, Kind};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use sqlx::{AssertSqlSafe, Executor, Row};
+use std::fmt::{self, Display, Formatter};
+
+/// Rows read back at once.
+const BATCH: i64 = 1000;
+/// How columns end that are of money.
+const MONEY: &str = "_minor";
+
+/// Both sides, table by table.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Comparison {
+    /// Each table.
+    pub tables: Vec<Compared>,
+    /// Each column of money.
+    pub money: Vec<Sum>,
+}
+
+/// A table on both sides.
+#[derive(Debug, Clone, Serialize)]
+pub struct Compared {
+    /// Which.
+    pub table: String,
+    /// Rows in the source.
+    pub source: i64,
+    /// Rows in the target.
+    pub target: i64,
+    /// Whether they are the same in every column.
+    pub alike: bool,
+}
+
+/// The sum of a column of money on both sides, in minor units of whatever currencies.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sum {
+    /// `table.column`
+    pub column: String,
+    /// In the source.
+    pub source: i64,
+    /// In the target.
+    pub target: i64,
+}
+
+impl Comparison {
+    /// Whether nothing differs.
+    pub fn alike(&self) -> bool {
+        self.tables.iter().all(|table| table.alike)
+            && self.money.iter().all(|sum| sum.source == sum.target)
+    }
+}
+
+impl Display for Comparison {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mark = |alike| if alike { "ok" } else { "DIFFERS" };
+        for one in &self.tables {
+            let (table, rows) = (&one.table, one.target);
+            write!(f, "{:<8} {table}: {rows} rows", mark(one.alike))?;
+            if one.source != rows {
+                write!(f, " of {}", one.source)?;
+            }
+            writeln!(f)?;
+        }
+        for sum in &self.money {
+            let (column, alike) = (&sum.column, sum.source == sum.target);
+            write!(f, "{:<8} {column}: {} in all", mark(alike), sum.target)?;
+            if !alike {
+                write!(f, ", and {} where it came from", sum.source)?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads both sides.
+pub(super) async fn compare(
+    from: &mut Conn,
+    to: &mut Conn,
+    shared: &[Shared],
+) -> Result<Comparison, sqlx::Error> {
+    let mut comparison = Comparison::default();
+    for table in shared {
+        let (source, target) = (
+            fingerprint(from, table).await?,
+            fingerprint(to, table).await?,
+        );
+        comparison.tables.push(Compared {
+            table: table.name.clone(),
+            source: source.rows,
+            target: target.rows,
+            alike: source == target,
+        });
+        let columns = table.columns.iter();
+        for column in columns.filter(|column| column.kind == Kind::Integer) {
+            if column.name.ends_with(MONEY) {
+                comparison.money.push(Sum {
+                    column: format!("{}.{}", table.name, column.name),
+                    source: sum(from, &table.name, &column.name).await?,
+                    target: sum(to, &table.name, &column.name).await?,
+                });
+            }
+        }
+    }
+    Ok(comparison)
+}
+
+/// What a table's rows come to, in whatever order the engine's collation has them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Fingerprint {
+    rows: i64,
+    sum: u128,
+}
+
+async fn fingerprint(conn: &mut Conn, table: &Shared) -> Result<Fingerprint, sqlx::Error> {
+    let mut print = Fingerprint::default();
+    let mut last_key: Option<Vec<Value>> = None;
+    let batch = table.batch(BATCH);
+    loop {
+        let rows = copy::read(conn, table, last_key.as_deref(), batch).await?;
+        for row in &rows {
+            print.rows += 1;
+            print.sum = print.sum.wrapping_add(hash(row));
+        }
+        match rows.last() {
+            Some(last) => {
+                last_key = Some(table.key.iter().map(|index| last[*index].clone()).collect());
+            }
+            None => return Ok(print),
+        }
+    }
+}
+
+fn hash(row: &[Value]) -> u128 {
+    let mut digest = Sha256::new();
+    for value in row {
+        let (kind, bytes): (u8, Option<Vec<u8>>) = match value {
+            Value::Text(text) => (1, text.as_ref().map(|text| text.as_bytes().to_vec())),
+            Value::Integer(number) => (2, number.map(|number| number.to_be_bytes().to_vec())),
+            Value::Real(number) => (3, number.map(|number| number.to_be_bytes().to_vec())),
+            Value::Blob(bytes) => (4, bytes.clone()),
+        };
+        digest.update([kind, u8::from(bytes.is_some())]);
+        let bytes = bytes.unwrap_or_default();
+        digest.update(bytes.len().to_be_bytes());
+        digest.update(bytes);
+    }
+    let digest = digest.finalize();
+    digest
+        .iter()
+        .take(16)
+        .fold(0, |sum, byte| (sum << 8) | u128::from(*byte))
+}
+
+async fn sum(conn: &mut Conn, table: &str, column: &str) -> Result<i64, sqlx::Error> {
+    let sql = format!("SELECT CAST(COALESCE(SUM({column}), 0) AS BIGINT) AS n FROM {table}");
+    conn.fetch_one(AssertSqlSafe(sql)).await?.try_get("n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_differ_in_anything_have_another_fingerprint() {
+        let text = |text: &str| Value::Text(Some(text.to_owned()));
+        let row = vec![text("ab"), text("c"), Value::Integer(None)];
+        for other in [
+            vec![text("a"), text("bc"), Value::Integer(None)],
+            vec![text("ab"), text("c"), Value::Integer(Some(0))],
+            vec![text("ab"), text("c"), Value::Text(None)],
+            vec![text("ab"), Value::Text(None), Value::Integer(None)],
+        ] {
+            assert_ne!(hash(&row), hash(&other), "{other:?}");
+        }
+        assert_eq!(hash(&row), hash(&row.clone()));
+    }
+}

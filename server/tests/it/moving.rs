@@ -1,0 +1,363 @@
+//! A shop moves to another database: it is the same shop there; it can be cut off at any moment;
+//! and what should not be moved, or moved to, is refused.
+
+use crate::{
+    audit::Shop,
+    audit_command::{code, parsed, run, stagedoor},
+    support::{App, Client, Jobs, client::PASSWORD, database::Database, on_both_engines, sound},
+};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Row};
+use stagedoor::{
+    audit::{Provider, Verdict, audit},
+    clock::Clock,
+    db::{Db, MOVE_PROGRESS, OpenError, Table, tables},
+    moving::{Comparison, MADE_BY_MIGRATIONS, finish, move_shop},
+};
+use std::collections::BTreeSet;
+
+/// Small, so that every table comes in several.
+const BATCH: i64 = 5;
+
+async fn moved(from: &str, to: &str) -> anyhow::Result<(Db, Comparison)> {
+    move_shop(from, to, BATCH, &mut |_, _, _| {}).await
+}
+
+/// Why nothing is moved, with all its causes.
+async fn refused(from: &str, to: &str) -> String {
+    match moved(from, to).await {
+        Ok(_) => panic!("it was moved"),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+/// Rows of the kinds that a busy shop does not happen to have.
+async fn and_the_rest(shop: &Shop<'_>, app: &App) {
+    let forgot = json!({"email": shop.buyer.email});
+    shop.buyer
+        .post("/api/user/forgot", forgot)
+        .await
+        .expect_2xx();
+    let key = [
+        ("idempotency-key", "once"),
+        ("content-type", "application/json"),
+    ];
+    let body =
+        json!({"eventId": shop.free["eventId"], "priceMinor": 700, "section": "Œuvre \"é\" 日本"});
+    let listed = shop
+        .seller
+        .send("POST", "/api/tickets", &key, body.to_string());
+    listed.await.expect(201);
+    app.run_sql(
+        "INSERT INTO incidents (id, kind, subject, detail, found_at, settled_at) \
+         VALUES ('i', 'stray', 'pi_1', 'to be seen', 1, 2)",
+    )
+    .await;
+    shop.buyer.get("/api/passes/keys").await;
+}
+
+/// Moves it, and goes on with it there.
+async fn is_the_same_shop(app: App, target: Database) {
+    let shop = Shop::open(&app).await;
+    and_the_rest(&shop, &app).await;
+    let found = listed(&shop.buyer).await;
+    let now = app.clock.now_micros();
+    let (seller, buyer) = (shop.seller.clone(), shop.buyer.clone());
+    let (bought, free, held, journal) = (shop.bought, shop.free, shop.held, shop.journal);
+    app.db.close().await;
+
+    let (db, comparison) = moved(&app.database.url, &target.url).await.unwrap();
+    assert!(comparison.alike(), "{comparison}");
+    let rows = |table: &str| {
+        let mut tables = comparison.tables.iter();
+        let compared = tables.find(|compared| compared.table == table);
+        compared.map_or(0, |compared| compared.target)
+    };
+    for table in [
+        "users",
+        "sessions",
+        "events",
+        "tickets",
+        "orders",
+        "order_lines",
+        "payments",
+        "payment_effects",
+        "stripe_inbox",
+        "outbox",
+        "idempotency_keys",
+        "refunds",
+        "refund_lines",
+        "ledger",
+        "incidents",
+        "mails",
+        "password_resets",
+    ] {
+        assert!(rows(table) > 0, "{table}\n{comparison}");
+    }
+    let taken = comparison
+        .money
+        .iter()
+        .find(|sum| sum.column == "payments.received_minor");
+    assert_eq!(taken.unwrap().target, 2500 + 2501 + 2502);
+    let report = audit(&db, Provider::Journal(journal), now).await.unwrap();
+    assert_eq!(report.verdict, Verdict::Holds, "{report}");
+
+    // Not a shop before that is said.
+    assert!(matches!(
+        Db::open(&target.url).await,
+        Err(OpenError::HalfMoved)
+    ));
+    finish(&db).await.unwrap();
+    db.close().await;
+
+    let there = App::start_with(target, Jobs::None).await;
+    there
+        .clock
+        .advance(app.clock_seconds() - there.clock_seconds());
+    let (seller, buyer) = (seller.at(&there.base), buyer.at(&there.base));
+    assert_eq!(buyer.order(&bought).await["status"], "complete");
+    assert_eq!(buyer.order(&held).await["status"], "created");
+    let found_there = listed(&buyer).await;
+    assert!(
+        found > 0 && found_there == found,
+        "{found_there} of {found}"
+    );
+    goes_on(&there, &seller, &buyer, &free).await;
+    there.close().await;
+    app.close().await;
+}
+
+/// How many events are found by a word.
+async fn listed(buyer: &Client) -> usize {
+    let page = buyer.page("/?q=late").await.text;
+    page.matches("href=\"/events/").count()
+}
+
+/// Who was signed in still is, and can sign in; tickets are sold and bought.
+async fn goes_on(there: &App, seller: &Client, buyer: &Client, free: &Value) {
+    let current = buyer.get("/api/user/currentuser").await;
+    assert_eq!(current.body["currentUser"]["id"], buyer.id);
+    let credentials = json!({"email": buyer.email, "password": PASSWORD});
+    let signed_in = buyer.post("/api/user/signin", credentials).await;
+    signed_in.expect(200);
+    let order = buyer.reserve(&[free]).await.expect(201);
+    buyer.pay(&order, "pm_card_visa").await.expect(201);
+    seller.ticket(&seller.event().await, 900).await;
+    there.settle().await;
+    sound::assert_tables(there.db.reads()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shop_on_sqlite_is_the_same_on_postgresql() {
+    is_the_same_shop(App::on_sqlite().await, Database::postgres().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shop_on_postgresql_is_the_same_on_sqlite() {
+    is_the_same_shop(App::on_postgres().await, Database::sqlite()).await;
+}
+
+/// The binary, killed after every batch and started again, until there is nothing left to move.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_is_killed_after_any_batch_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let target = Database::postgres().await;
+    assert_eq!(code(&run(stagedoor(folder, &["seed"])).await), 0);
+    let source = format!("sqlite://{}", folder.join("data/stagedoor.db").display());
+    let arguments = [
+        "move",
+        "--from",
+        &source,
+        "--to",
+        &target.url,
+        "--batch",
+        "120",
+        "--json",
+    ];
+
+    let mut deaths = 0;
+    let outcome = loop {
+        let mut command = stagedoor(folder, &arguments);
+        command.env("STAGEDOOR_CRASH_AT", "batch_moved");
+        let output = run(command).await;
+        if output.status.code().is_some() {
+            break output;
+        }
+        deaths += 1;
+        assert!(deaths < 100, "it does not come to an end");
+        let mut serving = stagedoor(folder, &["migrate"]);
+        serving.env("DATABASE_URL", &target.url);
+        let told = run(serving).await;
+        let why = String::from_utf8_lossy(&told.stderr);
+        assert!(code(&told) != 0 && why.contains("is not finished"), "{why}");
+    };
+    let report = parsed(&outcome);
+    assert_eq!(
+        (code(&outcome), &report["verdict"]),
+        (0, &json!("holds")),
+        "{report:#}"
+    );
+    let tables = report["tables"].as_array().unwrap();
+    let batches: i64 = tables
+        .iter()
+        .map(|table| (table["target"].as_i64().unwrap() + 119) / 120)
+        .sum();
+    assert_eq!(deaths, batches, "each batch was moved once");
+    assert!(
+        tables
+            .iter()
+            .all(|table| table["alike"] == true && table["source"] == table["target"])
+    );
+
+    // A shop now; and no longer a target.
+    let mut audited = stagedoor(folder, &["audit"]);
+    audited.env("DATABASE_URL", &target.url);
+    assert_eq!(code(&run(audited).await), 0);
+    let again = run(stagedoor(folder, &arguments)).await;
+    assert_eq!(code(&again), 2);
+    assert!(
+        parsed(&again)["error"]
+            .as_str()
+            .unwrap()
+            .contains("it must be empty")
+    );
+    target.drop().await;
+}
+
+on_both_engines! {
+    async fn a_database_in_use_is_neither_moved_nor_moved_to(app) {
+        app.user("ann").await;
+        let other = Database::sqlite();
+        Db::open(&other.url).await.unwrap().close().await;
+        let told = refused(&app.database.url, &other.url).await;
+        assert!(told.starts_with("--from: it is in use"), "{told}");
+        let told = refused(&other.url, &app.database.url).await;
+        assert!(told.starts_with("--to: it is in use"), "{told}");
+        app.user("bob").await;
+    }
+
+    async fn a_target_with_rows_is_refused_and_left_as_it_was(app) {
+        app.user("ann").await;
+        app.db.close().await;
+        let other = Database::sqlite();
+        Db::open(&other.url).await.unwrap().close().await;
+        let told = refused(&other.url, &app.database.url).await;
+        assert!(told.contains("it must be empty"), "{told}");
+        let db = Db::open(&app.database.url).await.unwrap();
+        assert_eq!(count(&db, "users").await, 1);
+        db.close().await;
+    }
+
+    async fn a_source_of_another_version_is_refused(app) {
+        app.db.close().await;
+        let other = Database::sqlite();
+        let last = "FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)";
+        let more = |by: i64| format!(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             SELECT version + {by}, description, success, checksum, execution_time {last}"
+        );
+        for (change, advice) in [
+            (format!("DELETE {last}"), "`stagedoor migrate` first"),
+            (more(1), ""),
+            (more(2), "take the newer binary"),
+        ] {
+            let db = Db::connect(&app.database.url).await.unwrap();
+            sqlx::query(AssertSqlSafe(change)).execute(db.reads()).await.unwrap();
+            db.close().await;
+            if !advice.is_empty() {
+                let told = refused(&app.database.url, &other.url).await;
+                assert!(told.contains(advice), "{told}");
+            }
+        }
+    }
+
+    async fn a_source_that_changes_between_two_runs_is_found_out(app) {
+        let ann = app.user("ann").await;
+        ann.ticket(&ann.event().await, 2500).await;
+        app.db.close().await;
+        let target = Database::sqlite();
+        let (db, comparison) = moved(&app.database.url, &target.url).await.unwrap();
+        assert!(comparison.alike(), "{comparison}");
+        db.close().await;
+        let source = Db::connect(&app.database.url).await.unwrap();
+        sqlx::query("UPDATE tickets SET price_minor = 2600").execute(source.reads()).await.unwrap();
+        source.close().await;
+        let (db, comparison) = moved(&app.database.url, &target.url).await.unwrap();
+        db.close().await;
+        assert!(!comparison.alike());
+        let differs: Vec<&str> = comparison.tables.iter().filter(|table| !table.alike)
+            .map(|table| table.table.as_str()).collect();
+        assert_eq!(differs, ["tickets"], "{comparison}");
+        assert!(comparison.to_string().contains("tickets.price_minor: 2500 in all, and 2600"));
+    }
+}
+
+async fn count(db: &Db, table: &str) -> i64 {
+    let sql = format!("SELECT COUNT(*) AS n FROM {table}");
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .fetch_one(db.reads())
+        .await
+        .unwrap();
+    row.get("n")
+}
+
+/// What is in one of them and not in the other: `table`, or `table.column`.
+fn only_in(one: &[Table], other: &[Table]) -> BTreeSet<String> {
+    let names = |tables: &[Table]| -> BTreeSet<String> {
+        let of = |table: &Table| {
+            let columns = table.columns.iter();
+            let columns = columns.map(|column| format!("{}.{}", table.name, column.name));
+            std::iter::once(table.name.clone())
+                .chain(columns)
+                .collect::<Vec<_>>()
+        };
+        tables.iter().flat_map(of).collect()
+    };
+    names(one).difference(&names(other)).cloned().collect()
+}
+
+/// Nothing that a migration makes is left behind, but for what an engine fills by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_table_of_the_migrations_is_moved() {
+    let (sqlite, postgres) = (Database::sqlite(), Database::postgres().await);
+    let (one, other) = (
+        Db::open(&sqlite.url).await.unwrap(),
+        Db::open(&postgres.url).await.unwrap(),
+    );
+    let of_sqlite = tables(&mut one.reads().acquire().await.unwrap())
+        .await
+        .unwrap();
+    let of_postgres = tables(&mut other.reads().acquire().await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(only_in(&of_sqlite, &of_postgres), BTreeSet::new());
+    assert_eq!(only_in(&of_postgres, &of_sqlite), BTreeSet::new());
+    for table in &of_sqlite {
+        let made = table.name != "_sqlx_migrations" && count(&one, &table.name).await > 0;
+        assert_eq!(
+            made,
+            MADE_BY_MIGRATIONS.contains(&table.name.as_str()),
+            "{}",
+            table.name
+        );
+        assert_ne!(table.name, MOVE_PROGRESS);
+    }
+    one.close().await;
+    other.close().await;
+
+    let (db, comparison) = moved(&sqlite.url, &postgres.url).await.unwrap();
+    db.close().await;
+    let moved: BTreeSet<String> = comparison
+        .tables
+        .into_iter()
+        .map(|table| table.table)
+        .collect();
+    let all: BTreeSet<String> = of_postgres
+        .into_iter()
+        .map(|table| table.name)
+        .filter(|name| name != "_sqlx_migrations")
+        .collect();
+    assert_eq!(moved, all);
+    postgres.drop().await;
+}
