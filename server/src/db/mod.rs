@@ -33,7 +33,7 @@ const POSTGRES_CONNECTIONS: u32 = 24;
 /// How long a request waits for a connection before it is told that the server is busy.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long whoever claims a database waits for others to leave it, and how often it looks.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 const LEAVE_LOOK: Duration = Duration::from_millis(50);
 
 /// Why the database could not be opened.
