@@ -212,7 +212,7 @@ pub enum AppError {
         /// Seconds until it is worth trying again.
         retry_after_seconds: i64,
     },
-    /// The server cannot do it just now.
+    /// The server cannot do it just now, or cannot say whether it did: it may be asked again.
     Unavailable,
     /// Our fault. The log has the cause under this id.
     Internal {

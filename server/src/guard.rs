@@ -105,7 +105,11 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
     let answering = request::scope(current, answer(&guard, &method, &uri, request, next));
     let mut response = answering.instrument(span.clone()).await;
     spans::answered(&span, response.status().as_u16());
+    let is_away = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
+    if is_away && !headers.contains_key(header::RETRY_AFTER) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -210,11 +214,10 @@ async fn answer(
     }
     let request = request.map(|body| Body::new(Limited::new(body, bytes_max)));
     match tokio::time::timeout(within, next.run(request)).await {
-        // The session layer says no more than this where a session cannot be written.
+        // The session layer says no more than this where the database does not take a session.
         Ok(response) if is_bare_failure(&response) => {
-            let incident = request::id();
-            tracing::error!(incident, "a request ended without an answer");
-            refuse(uri, &AppError::Internal { incident })
+            tracing::error!(request = request::id(), "a request ended without an answer");
+            refuse(uri, &AppError::Unavailable)
         }
         Ok(response) => response,
         Err(_) => refuse(uri, &AppError::Unavailable),

@@ -17,10 +17,16 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+
+/// How long the database may take to say that it is there: sooner than who asks gives up.
+const DATABASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the answers are made from.
 #[derive(Clone)]
@@ -58,10 +64,11 @@ pub fn routes(health: Health) -> Router {
 /// elsewhere: holds end by the clock, the sweep does what the jobs would, and events wait.
 async fn stand(health: &Health) -> (bool, Value) {
     let draining = health.draining.load(Ordering::SeqCst);
-    let (database, migrations) = match applied_and_known(&health.db).await {
-        Ok((applied, known)) if applied >= known => ("ok", "ok"),
-        Ok(_) => ("ok", "other version"),
-        Err(_) => ("away", "unknown"),
+    let asked = tokio::time::timeout(DATABASE_WITHIN, applied_and_known(&health.db));
+    let (database, migrations) = match asked.await {
+        Ok(Ok((applied, known))) if applied >= known => ("ok", "ok"),
+        Ok(Ok(_)) => ("ok", "other version"),
+        Ok(Err(_)) | Err(_) => ("away", "unknown"),
     };
     let queue = match &health.redis {
         None => "in process",

@@ -11,7 +11,7 @@
 use crate::{
     clock::{SharedClock, from_micros},
     db::{Conn, Db, parse},
-    fault::{FaultResult, chain},
+    fault::{Fault, FaultResult, chain},
     replicas::KeptSessions,
 };
 use app::{
@@ -137,15 +137,24 @@ fn cookie_name(secure: bool) -> &'static str {
 pub async fn viewer(session: &Session) -> AppResult<Option<Viewer>> {
     let user: Option<User> = match session.get(USER).await {
         Ok(user) => user,
-        Err(error) => {
-            tracing::error!(error = chain(&error), "a session could not be read");
-            if matches!(error, session::Error::Store(Error::Backend(_))) {
-                return Err(AppError::Unavailable);
+        Err(error) => match failed("a session could not be read", error) {
+            Fault::Refused(error) => return Err(error),
+            unreadable => {
+                tracing::error!(error = chain(&unreadable), "somebody is taken for nobody");
+                None
             }
-            None
-        }
+        },
     };
     Ok(user.map(|user| Viewer { user }))
+}
+
+/// Why something could not be done with a session: the database is away, or it is our bug.
+pub fn failed(what: &'static str, error: session::Error) -> Fault {
+    if matches!(error, session::Error::Store(Error::Backend(_))) {
+        tracing::warn!(error = chain(&error), what);
+        return AppError::Unavailable.into();
+    }
+    Fault::unexpected(what, error)
 }
 
 /// Binds the session to who signed in, under a new id: one that somebody planted before is worth

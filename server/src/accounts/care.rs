@@ -77,9 +77,9 @@ impl AccountsService {
 
     /// Binds this session to the epoch that has begun and forgets all before it.
     pub(super) async fn stay_alone(&self, user: UserId, epoch: i64) -> FaultResult<()> {
-        self.bind_session(user, epoch).await?;
+        let bound = self.bind_session(user, epoch).await;
         self.tidy(user, epoch).await;
-        Ok(())
+        bound
     }
 
     /// Sessions of the epochs before count no more, whether or not this succeeds.

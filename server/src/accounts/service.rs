@@ -177,7 +177,7 @@ impl AccountsService {
         };
         session::bind(&session, &signed_in)
             .await
-            .map_err(|error| Fault::unexpected("a session could not be written", error))
+            .map_err(|error| session::failed("a session could not be written", error))
     }
 
     async fn rename_user(&self, id: UserId, name: &str) -> FaultResult<User> {
@@ -230,7 +230,7 @@ impl Accounts for AccountsService {
 
     async fn sign_out(&self) -> AppResult<()> {
         if let Some(session) = request::session() {
-            let failed = |error| Fault::unexpected("a session could not be ended", error);
+            let failed = |error| session::failed("a session could not be ended", error);
             session.flush().await.map_err(failed)?;
         }
         Ok(())
