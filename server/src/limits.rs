@@ -88,6 +88,14 @@ impl Window {
         let micros = i64::try_from(key.limit().1 * 1_000_000).unwrap_or(i64::MAX);
         self.began_micros.saturating_add(micros)
     }
+
+    fn stands(&self, key: &Key, now_micros: i64) -> Tries {
+        let left = u64::try_from(self.ends_micros(key) - now_micros).unwrap_or(0);
+        Tries {
+            count: self.count,
+            ends_in: Duration::from_micros(left),
+        }
+    }
 }
 
 /// Counts tries.
@@ -127,38 +135,37 @@ impl Limits {
         key.judge(self.tries_here(key))
     }
 
-    /// Counts one try of `key`.
-    pub async fn count(&self, key: Key) {
+    /// Counts one try of `key`. Returns how it stands with that.
+    pub async fn count(&self, key: Key) -> Tries {
         let window = Duration::from_secs(key.limit().1);
         if let Some(redis) = &self.redis
-            && redis.count_try(&key.name(), window).await.is_ok()
+            && let Ok(tries) = redis.count_try(&key.name(), window).await
         {
-            return;
+            return tries;
         }
-        self.count_here(key);
+        self.count_here(key)
     }
 
-    /// Counts one try of `key` if it has any left. Errors: `TooManyRequests`.
+    /// Counts one try of `key`, and judges by that count: of many at once, through whichever
+    /// processes, no more pass than may. Errors: `TooManyRequests`.
     pub async fn take(&self, key: Key) -> Result<(), AppError> {
-        self.check(&key).await?;
-        self.count(key).await;
-        Ok(())
+        if !self.on.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let mut before = self.count(key.clone()).await;
+        before.count = before.count.saturating_sub(1);
+        key.judge(before)
     }
 
     fn tries_here(&self, key: &Key) -> Tries {
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(window) = windows.get(key) else {
-            return Tries::default();
-        };
-        let ends = window.ends_micros(key);
-        let left = u64::try_from(ends - self.clock.now_micros()).unwrap_or(0);
-        Tries {
-            count: window.count,
-            ends_in: Duration::from_micros(left),
-        }
+        let now = self.clock.now_micros();
+        windows
+            .get(key)
+            .map_or_else(Tries::default, |window| window.stands(key, now))
     }
 
-    fn count_here(&self, key: Key) {
+    fn count_here(&self, key: Key) -> Tries {
         let now = self.clock.now_micros();
         let fresh = Window {
             began_micros: now,
@@ -168,14 +175,12 @@ impl Limits {
         if windows.len() >= KEYS_MAX && !windows.contains_key(&key) {
             forget(&mut windows, now);
         }
-        let over = windows
-            .get(&key)
-            .is_some_and(|window| now >= window.ends_micros(&key));
-        let window = windows.entry(key).or_insert(fresh);
-        if over {
+        let window = windows.entry(key.clone()).or_insert(fresh);
+        if now >= window.ends_micros(&key) {
             *window = fresh;
         }
         window.count = window.count.saturating_add(1);
+        window.stands(&key, now)
     }
 }
 
