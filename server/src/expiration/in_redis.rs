@@ -29,6 +29,8 @@ const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// What may be due at once. apalis hands everything that is due to one Lua `unpack`, which fails
 /// at some 8 000, and would from then on for ever.
 const DUE_MAX: i64 = 4_000;
+/// What one step drops of what is due beyond that.
+const DROPPED_MAX: u64 = 4_000;
 /// How long a job that is done is kept. One may be handed out a second time just after, and a
 /// worker that finds nothing under its name ends.
 const DONE_KEPT: Duration = Duration::from_mins(10);
@@ -60,6 +62,7 @@ pub(super) async fn run(
     let mut storage = None;
     while let Some((order, at)) = waiting.recv().await {
         if push(&mut storage, &url, order, at).await.is_err() {
+            metrics::counter!("stagedoor_jobs_dropped_total").increment(1);
             storage = None;
             // What comes meanwhile is the sweep's.
             let pause = tokio::time::sleep(PUSH_AGAIN_AFTER);
@@ -96,7 +99,6 @@ async fn push(
         .run_at_time(due_at(at))
         .build();
     open.push_task(task).await.map_err(|error| {
-        metrics::counter!("stagedoor_jobs_dropped_total").increment(1);
         tracing::warn!(%order, %error, "a job was not taken; the sweep will do it");
     })
 }
@@ -137,13 +139,14 @@ async fn work(url: &str, desk: Desk) -> Result<(), BoxDynError> {
 }
 
 /// Drops what is due beyond what a worker can take. Keys: scheduled, data; arguments: the time, how
-/// many may stay, the names of a job's particulars. Returns how many it dropped.
+/// many may stay, the names of a job's particulars, how many to drop at most. Returns how many it
+/// dropped.
 static BOUND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local over = redis.call('ZCOUNT', KEYS[1], 0, ARGV[1]) - ARGV[2] \
          if over <= 0 then return 0 end \
          local ids = redis.call('ZRANGEBYSCORE', KEYS[1], 0, ARGV[1], 'LIMIT', 0, \
-         math.min(over, 5000)) \
+         math.min(over, ARGV[4])) \
          for _, id in ipairs(ids) do \
          redis.call('ZREM', KEYS[1], id) \
          redis.call('HDEL', KEYS[2], id) \
@@ -205,14 +208,22 @@ async fn tidy(
     let key = |name: &str| format!("{QUEUE}:{name}");
     let (scheduled, data, meta) = (key("scheduled"), key("data"), key("meta"));
     let now = seconds_now();
-    let dropped: u64 = BOUND
-        .key(&scheduled)
-        .key(&data)
-        .arg(now)
-        .arg(DUE_MAX)
-        .arg(&meta)
-        .invoke_async(connection)
-        .await?;
+    let mut dropped = 0;
+    loop {
+        let step: u64 = BOUND
+            .key(&scheduled)
+            .key(&data)
+            .arg(now)
+            .arg(DUE_MAX)
+            .arg(&meta)
+            .arg(DROPPED_MAX)
+            .invoke_async(connection)
+            .await?;
+        dropped += step;
+        if step < DROPPED_MAX {
+            break;
+        }
+    }
     if dropped > 0 {
         metrics::counter!("stagedoor_jobs_dropped_total").increment(dropped);
         tracing::warn!(
