@@ -138,6 +138,9 @@ enum Command {
         /// What they are signed with
         #[arg(long)]
         webhook_secret: Option<String>,
+        /// Where a browser finds the bank's page, if not here: `SHOP/stripe-double`
+        #[arg(long)]
+        browser_url: Option<String>,
     },
 }
 
@@ -221,15 +224,12 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             data,
             webhook_url,
             webhook_secret,
+            browser_url,
         } => {
             telemetry::start_log(crate::config::LogFormat::Pretty);
             let target = webhook_url.zip(webhook_secret);
-            run_double(
-                addr,
-                data,
-                target.map(|(url, secret)| WebhookTarget { url, secret }),
-            )
-            .await
+            let target = target.map(|(url, secret)| WebhookTarget { url, secret });
+            run_double(addr, data, target, browser_url).await
         }
     };
     done.map(|()| ExitCode::SUCCESS)
@@ -283,10 +283,12 @@ async fn run_double(
     addr: SocketAddr,
     data: Option<PathBuf>,
     webhooks: Option<WebhookTarget>,
+    browser_url: Option<String>,
 ) -> anyhow::Result<()> {
     let double = Double::open(data, Arc::new(|| SystemClock.now().as_second()))
         .context("--data cannot be used")?;
-    double.set_browser_url(&format!("http://{}", crate::config::reachable(addr)));
+    let here = format!("http://{}", crate::config::reachable(addr));
+    double.set_browser_url(&browser_url.unwrap_or(here));
     if let Some(target) = webhooks {
         double.set_webhooks(target);
     }

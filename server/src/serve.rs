@@ -1,15 +1,18 @@
 //! `stagedoor serve`: puts the shop on the network and takes it off again without losing anybody.
+//! Who charges cards there is in `serve/paying.rs`.
+
+mod paying;
 
 use crate::{
     cli::{self, Role},
     clock::{SharedClock, SystemClock},
-    config::{Config, StripeConfig, leptos_options, reachable},
+    config::{Config, leptos_options},
     files::Files,
     health::Health,
     mail::{Folder, Letterhead, Smtp, Transport},
     orders::Holds,
     outbox::{Live, Nats},
-    payments::{CALLS_AT_ONCE, Gateway, PAY_WAIT, StripeGateway, WebhookSecrets},
+    payments::{CALLS_AT_ONCE, PAY_WAIT},
     replicas::Redis,
     router::{Web, router},
     seed,
@@ -21,6 +24,7 @@ use app::context::{Demo, Site};
 use axum::Router;
 use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
+use paying::Paying;
 use secrecy::ExposeSecret;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -30,14 +34,12 @@ use std::{
     },
     time::Duration,
 };
-use stripe_double::{Double, WebhookTarget};
+use tokio::time::{Instant, timeout_at};
 
-/// How long requests under way may take once the process has been asked to stop.
+/// How long what is under way may take once no new requests are taken.
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long a client may take to send a request's head.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-const STRIPE_SCRIPT: &str = "https://js.stripe.com/clover/stripe.js";
-const DOUBLE_SCRIPT: &str = "/stripe-double/stripe.js";
 
 /// Serves until asked to stop.
 pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::Result<()> {
@@ -45,14 +47,12 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     let listener = bind(config.addr)?;
     let db = cli::open(&config).await?;
     let clock: SharedClock = Arc::new(SystemClock);
-    let paying = match &config.stripe {
-        StripeConfig::Demo => start_double(&config, clock.clone()).await?,
-        StripeConfig::Live(_) => Paying::live(&config)?,
-    };
+    let paying = Paying::open(&config, clock.clone()).await?;
     announce(&config, role);
+    paying.announce(role);
     let redis = config.redis_url.as_deref().map(Redis::new).transpose()?;
     let nats = nats(&config).await?;
-    let site = Arc::new(site(&config));
+    let site = Arc::new(paying.site(&config));
     let shop = Shop::new(Parts {
         db: db.clone(),
         clock: clock.clone(),
@@ -95,16 +95,21 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
             },
         )
     };
-    let live = shop.live.clone();
+    let (live, engine) = (shop.live.clone(), shop.engine.clone());
     let jobs = shop.start_jobs(config.redis_url.clone(), role != Role::Web);
     let stopping = Stopping {
         draining,
         live,
         drain: config.drain,
     };
-    listen(listener, app, stopping).await?;
+    let until = listen(listener, app, stopping).await?;
+    if timeout_at(until, engine.close()).await.is_err() {
+        tracing::warn!("a call to Stripe is still out; it is made again once its lease is over");
+    }
     drop(jobs);
-    db.close().await;
+    if timeout_at(until, db.close()).await.is_err() {
+        tracing::warn!("the database does not answer; leaving all the same");
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -124,17 +129,19 @@ struct Stopping {
 }
 
 /// Serves `app` until SIGTERM or SIGINT; then says that it will stop, takes what still comes for a
-/// while, refuses new connections, and lets what is under way come to its end.
-async fn listen(listener: TcpListener, app: Router, stopping: Stopping) -> anyhow::Result<()> {
+/// while, refuses new connections, and lets what is under way come to its end. Returns until when
+/// whatever else is under way may do so.
+async fn listen(listener: TcpListener, app: Router, stopping: Stopping) -> anyhow::Result<Instant> {
     let handle = Handle::new();
     let stopper = handle.clone();
-    tokio::spawn(async move {
+    let stopped = tokio::spawn(async move {
         asked_to_stop().await;
         tracing::info!("asked to stop: finishing what is under way");
         stopping.draining.store(true, Ordering::SeqCst);
         tokio::time::sleep(stopping.drain).await;
         stopping.live.close();
         stopper.graceful_shutdown(Some(DRAIN));
+        Instant::now() + DRAIN
     });
     let mut server = axum_server::from_tcp(listener)?.handle(handle);
     server
@@ -145,7 +152,8 @@ async fn listen(listener: TcpListener, app: Router, stopping: Stopping) -> anyho
     server
         .serve(app.into_make_service_with_connect_info::<SocketAddr>())
         .await
-        .context("the server failed")
+        .context("the server failed")?;
+    stopped.await.context("nobody has asked the server to stop")
 }
 
 /// Returns once the process is asked to stop.
@@ -182,58 +190,6 @@ async fn nats(config: &Config) -> anyhow::Result<Option<Nats>> {
     ))
 }
 
-/// Who charges cards, and what comes with them.
-struct Paying {
-    gateway: Arc<dyn Gateway>,
-    webhook_secrets: WebhookSecrets,
-    browser: Option<Router>,
-}
-
-impl Paying {
-    fn live(config: &Config) -> anyhow::Result<Self> {
-        let StripeConfig::Live(keys) = &config.stripe else {
-            anyhow::bail!("without Stripe's keys there is nothing live");
-        };
-        Ok(Self {
-            gateway: Arc::new(StripeGateway::new(&keys.secret, keys.api_url.as_deref())?),
-            webhook_secrets: keys.webhooks.clone(),
-            browser: None,
-        })
-    }
-}
-
-/// Demo mode: the double answers on a loopback port that nobody is told of, keeps its state in the
-/// data folder, and sends its webhooks here like Stripe would.
-async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Paying> {
-    let double = Double::open(
-        Some(config.data_dir.clone()),
-        Arc::new(move || clock.now().as_second()),
-    )
-    .context("STAGEDOOR_DATA_DIR: the Stripe double cannot keep its state there")?;
-    double.set_browser_url(&format!("{}/stripe-double", config.public_url));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-    let api_url = format!("http://{}", listener.local_addr()?);
-    let secret = format!("whsec_{}", uuid::Uuid::new_v4().simple());
-    double.set_webhooks(WebhookTarget {
-        url: format!("http://{}/api/webhooks/stripe", reachable(config.addr)),
-        secret: secret.clone(),
-    });
-    let api = double.api_router();
-    tokio::spawn(async move { axum::serve(listener, api).await });
-    tokio::spawn(double.clone().run_webhooks());
-    Ok(Paying {
-        gateway: Arc::new(StripeGateway::new(
-            &"sk_test_double".to_owned().into(),
-            Some(&api_url),
-        )?),
-        webhook_secrets: WebhookSecrets {
-            secrets: vec![secret.into()],
-            live: false,
-        },
-        browser: Some(double.browser_router()),
-    })
-}
-
 /// How mails leave, and what they have in common.
 fn mail(config: &Config) -> anyhow::Result<(Arc<dyn Transport>, Letterhead)> {
     let head = Letterhead::new(config.mail.from.clone(), &config.public_url);
@@ -244,27 +200,14 @@ fn mail(config: &Config) -> anyhow::Result<(Arc<dyn Transport>, Letterhead)> {
     Ok((transport, head))
 }
 
-fn site(config: &Config) -> Site {
-    let demo = demo_site(config.public_url.clone(), config.holds);
-    match &config.stripe {
-        StripeConfig::Demo => demo,
-        StripeConfig::Live(keys) => Site {
-            stripe_script_url: STRIPE_SCRIPT.to_owned(),
-            stripe_publishable_key: keys.publishable.clone(),
-            demo: None,
-            ..demo
-        },
-    }
-}
-
 /// What the pages of a demo shop know.
 pub fn demo_site(public_url: String, holds: Holds) -> Site {
     Site {
         public_url,
         hold_seconds: holds.hold_seconds,
         more_seconds: holds.more_seconds(),
-        stripe_script_url: DOUBLE_SCRIPT.to_owned(),
-        stripe_publishable_key: "pk_test_double".to_owned(),
+        stripe_script_url: paying::DOUBLE_SCRIPT.to_owned(),
+        stripe_publishable_key: paying::DOUBLE_KEY.to_owned(),
         demo: Some(Demo {
             accounts: seed::accounts(),
         }),
@@ -288,11 +231,6 @@ fn announce(config: &Config, role: Role) {
         env!("CARGO_PKG_VERSION"),
         config.public_url
     );
-    if matches!(config.stripe, StripeConfig::Demo) {
-        tracing::warn!(
-            "DEMO MODE: no Stripe keys are set, so payments go to the built-in double and no money moves"
-        );
-    }
     if config.mail.smtp_url.is_none() {
         let folder = config.data_dir.join("mail");
         tracing::info!(

@@ -23,8 +23,11 @@ use crate::{
 };
 use app::ids::{OrderId, PaymentId, RefundId};
 use futures::{StreamExt, stream};
-use std::sync::Arc;
-use tokio::sync::Notify;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::sync::{Notify, RwLock};
 use tracing::Instrument;
 
 /// How long a claimed call is left to whoever claimed it: longer than a call can take.
@@ -57,6 +60,9 @@ pub struct Engine {
     pub(super) gateway: Arc<dyn Gateway>,
     wake: Arc<Notify>,
     calls_at_once: usize,
+    /// Read by whoever has a call out.
+    calls_out: RwLock<()>,
+    closed: AtomicBool,
 }
 
 impl Engine {
@@ -75,7 +81,16 @@ impl Engine {
             gateway,
             wake,
             calls_at_once,
+            calls_out: RwLock::new(()),
+            closed: AtomicBool::new(false),
         }
+    }
+
+    /// Makes no more calls, and waits until those that are out have been answered and settled: else
+    /// nobody would make them again before their lease is over.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        drop(self.calls_out.write().await);
     }
 
     /// Asks whoever drains to do so now.
@@ -97,6 +112,10 @@ impl Engine {
     async fn make_calls(&self, payment: PaymentId) -> FaultResult<Told> {
         let mut told = Told::Nothing;
         for _ in 0..CALLS_MAX {
+            let _out = self.calls_out.read().await;
+            if self.closed.load(Ordering::SeqCst) {
+                return Ok(told);
+            }
             let now = self.clock.now_micros();
             let Some(effect) = self.claim(payment, now).await? else {
                 return Ok(told);
