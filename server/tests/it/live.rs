@@ -11,12 +11,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub async fn open(app: &App, event: &Value, last: Option<&str>) -> Self {
-        let url = format!(
-            "{}/api/events/{}/stream",
-            app.base,
-            event["id"].as_str().unwrap()
-        );
+    pub async fn open(base: &str, event: &Value, last: Option<&str>) -> Self {
+        let url = format!("{base}/api/events/{}/stream", event["id"].as_str().unwrap());
         let mut request = reqwest::Client::new().get(url);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -82,7 +78,7 @@ async fn story(database: Database) {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let event = seller.event().await;
     let other = seller.event().await;
-    let mut listener = Listener::open(&app, &event, None).await;
+    let mut listener = Listener::open(&app.base, &event, None).await;
     let elsewhere = seller.ticket(&other, 100).await;
     let ticket = seller.ticket(&event, 2500).await;
     let (_, told) = listener.until(&ticket, "available").await;
@@ -96,7 +92,7 @@ async fn story(database: Database) {
     listener.until(&ticket, "available").await;
     assert_eq!(buyer.order(&order).await["status"], "expired");
 
-    let mut back = Listener::open(&app, &event, Some(&at)).await;
+    let mut back = Listener::open(&app.base, &event, Some(&at)).await;
     let (_, missed) = back.next().await;
     assert_eq!(
         (&missed["id"], &missed["status"]),

@@ -157,8 +157,8 @@ async fn what_happens_at_one_shows_on_pages_of_the_other_within_a_second() {
     let two = Two::start().await;
     let (seller, buyer) = (two.one.user("seller").await, two.one.user("buyer").await);
     let event = seller.event().await;
-    let mut here = Listener::open(&two.one, &event, None).await;
-    let mut there = Listener::open(&two.other, &event, None).await;
+    let mut here = Listener::open(&two.one.base, &event, None).await;
+    let mut there = Listener::open(&two.other.base, &event, None).await;
     let shown = async |here: &mut Listener, there: &mut Listener| {
         let ticket = seller.ticket(&event, 2500).await;
         let began = Instant::now();

@@ -2,7 +2,9 @@
 //! cards, cancel, walk away, and have their money back. They write down what they were told; what
 //! was cut off counts as neither done nor not done.
 
+use super::doors::Doors;
 use crate::support::{Answer, Client};
+use futures::future::join_all;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use std::{
@@ -13,6 +15,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::task::JoinSet;
 
 /// Between two tries while the server is away.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -51,21 +54,29 @@ pub struct Answered {
     pub orders: BTreeMap<String, Told>,
     /// Requests that came to nothing because the server was dying or dead.
     pub cut_off: usize,
+    /// Requests that were answered 503, where that may be.
+    pub told_to_wait: usize,
     /// Attempts that were repeated with their key, and got an order.
     pub repeated: usize,
 }
 
 impl Answered {
+    /// How many were told that they paid.
+    pub fn paid(&self) -> usize {
+        self.orders.values().filter(|told| told.captured).count()
+    }
+
     /// In one line.
     pub fn summary(&self) -> String {
         let count = |told: fn(&Told) -> bool| self.orders.values().filter(|one| told(one)).count();
         format!(
-            "{} orders, {} paid, {} cancelled, {} refunded; {} requests cut off, {} repeated",
+            "{} orders, {} paid, {} cancelled, {} refunded; {} requests cut off, {} told to wait, {} repeated",
             self.orders.len(),
             count(|told| told.captured),
             count(|told| told.cancelled),
             count(|told| told.refund == Refund::Succeeded),
             self.cut_off,
+            self.told_to_wait,
             self.repeated,
         )
     }
@@ -75,21 +86,90 @@ impl Answered {
 pub struct Crowd {
     pub event: Value,
     pub seller: Client,
+    /// Where the shop is reached.
+    pub doors: Doors,
     /// The bank's pages.
     pub bank: Client,
     pub answered: Mutex<Answered>,
     pub has_enough: AtomicBool,
+    /// Whether 503 may be an answer.
+    pub may_have_to_wait: AtomicBool,
 }
 
 impl Crowd {
+    /// A seller, and so many tickets to one event.
+    pub async fn gather(doors: Doors, bank: &str, tickets: i64) -> Arc<Self> {
+        let seller = Client::sign_up(doors.any(), "seller").await;
+        let event = seller.event().await;
+        seller.batch(&event, tickets, 2500).await;
+        Arc::new(Self {
+            event,
+            seller,
+            doors,
+            bank: Client::new(bank),
+            answered: Mutex::default(),
+            has_enough: false.into(),
+            may_have_to_wait: false.into(),
+        })
+    }
+
+    /// Buyers who have signed in once and begin to buy.
+    pub async fn buyers(self: &Arc<Self>, count: u64, random: &mut StdRng) -> JoinSet<()> {
+        let signing_up = (0..count).map(|_| Client::sign_up(self.doors.any(), "buyer"));
+        let mut buyers = JoinSet::new();
+        for client in join_all(signing_up).await {
+            buyers.spawn(Buyer::new(self.clone(), client, random.random()).run());
+        }
+        buyers
+    }
+
     fn told(&self, order: &str, what: impl FnOnce(&mut Told)) {
         let mut answered = self.answered.lock().unwrap();
         what(answered.orders.entry(order.to_owned()).or_default());
     }
+
+    /// Through one of the doors: through the next, where nobody opens and so nothing was sent.
+    async fn send(
+        &self,
+        client: &Client,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Answer, CutOff> {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        for door in self.doors.in_turn() {
+            let at = client.at(&door);
+            match at.try_send(method, path, &all, body.clone()).await {
+                Ok(answer) => return self.unless_to_wait(answer),
+                Err(error) if error.is_connect() => {}
+                Err(_) => break,
+            }
+        }
+        self.answered.lock().unwrap().cut_off += 1;
+        Err(CutOff)
+    }
+
+    fn unless_to_wait(&self, answer: Answer) -> Result<Answer, CutOff> {
+        if answer.status != 503 || !self.may_have_to_wait.load(Ordering::SeqCst) {
+            return Ok(answer);
+        }
+        let seconds: u64 = answer.header("retry-after").parse().unwrap();
+        assert!(seconds > 0, "{}", answer.text);
+        answer.refused(503, "unavailable");
+        self.answered.lock().unwrap().told_to_wait += 1;
+        Err(CutOff)
+    }
 }
 
 /// One of them.
-pub struct Buyer {
+struct Buyer {
     crowd: Arc<Crowd>,
     client: Client,
     random: StdRng,
@@ -101,7 +181,7 @@ pub struct Buyer {
 struct CutOff;
 
 impl Buyer {
-    pub fn new(crowd: Arc<Crowd>, client: Client, seed: u64) -> Self {
+    fn new(crowd: Arc<Crowd>, client: Client, seed: u64) -> Self {
         Self {
             crowd,
             client,
@@ -111,10 +191,9 @@ impl Buyer {
     }
 
     /// Buys until the crowd has enough.
-    pub async fn run(mut self) {
+    async fn run(mut self) {
         while !self.crowd.has_enough.load(Ordering::SeqCst) {
             if self.buy().await.is_err() {
-                self.crowd.answered.lock().unwrap().cut_off += 1;
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -159,7 +238,10 @@ impl Buyer {
             }
         };
         let headers = [("idempotency-key", key.as_str())];
-        let answer = send(&self.client, "POST", "/api/orders", &headers, &body).await;
+        let answer = self
+            .crowd
+            .send(&self.client, "POST", "/api/orders", &headers, &body)
+            .await;
         let Ok(answer) = answer else {
             // Once: a claim that died with its server stands for a minute.
             self.unanswered = (!repeats).then_some((key, body));
@@ -175,7 +257,10 @@ impl Buyer {
 
     async fn cancel(&self, order: &str) -> Result<(), CutOff> {
         let path = format!("/api/orders/{order}");
-        let answer = send(&self.client, "DELETE", &path, &[], &Value::Null).await?;
+        let answer = self
+            .crowd
+            .send(&self.client, "DELETE", &path, &[], &Value::Null)
+            .await?;
         if answer.status == 204 {
             self.crowd.told(order, |told| told.cancelled = true);
         }
@@ -186,7 +271,10 @@ impl Buyer {
     /// The payment, if there is one.
     async fn pay(&self, order: &str, card: &str) -> Result<Option<Value>, CutOff> {
         let body = json!({"orderId": order, "token": card});
-        let answer = send(&self.client, "POST", "/api/payments", &[], &body).await?;
+        let answer = self
+            .crowd
+            .send(&self.client, "POST", "/api/payments", &[], &body)
+            .await?;
         let is_there = [201, 202].contains(&answer.status);
         if answer.status == 201 {
             self.crowd.told(order, |told| told.captured = true);
@@ -218,7 +306,10 @@ impl Buyer {
         bank.try_send("POST", &path, &form, body).await.unwrap();
         let path = format!("/api/payments/{}", payment["id"].as_str().unwrap());
         for _ in 0..LOOKS {
-            let answer = send(&self.client, "GET", &path, &[], &Value::Null).await?;
+            let answer = self
+                .crowd
+                .send(&self.client, "GET", &path, &[], &Value::Null)
+                .await?;
             let payment = allowed(answer, &[200]);
             if payment["status"] == "captured" {
                 self.crowd.told(order, |told| told.captured = true);
@@ -234,7 +325,10 @@ impl Buyer {
     async fn refund(&self, order: &str) -> Result<(), CutOff> {
         self.crowd.told(order, |told| told.refund = Refund::Asked);
         let body = json!({"orderId": order});
-        let answer = send(&self.crowd.seller, "POST", "/api/refunds", &[], &body).await?;
+        let answer = self
+            .crowd
+            .send(&self.crowd.seller, "POST", "/api/refunds", &[], &body)
+            .await?;
         if answer.status == 201 && answer.body["status"] == "succeeded" {
             self.crowd
                 .told(order, |told| told.refund = Refund::Succeeded);
@@ -250,22 +344,4 @@ fn allowed(answer: Answer, statuses: &[u16]) -> Value {
     let Answer { status, text, .. } = &answer;
     assert!(statuses.contains(status), "{status} {text}");
     answer.body
-}
-
-async fn send(
-    client: &Client,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &Value,
-) -> Result<Answer, CutOff> {
-    let mut all = vec![("content-type", "application/json")];
-    all.extend_from_slice(headers);
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    let answer = client.try_send(method, path, &all, body).await;
-    answer.map_err(|_| CutOff)
 }

@@ -1,13 +1,15 @@
 //! What dies loses nothing: the real server aborts at every named point, and is killed at random
 //! under buyers who pay, and all that it had answered stands.
 
-mod checks;
-mod clients;
+pub mod checks;
+pub mod clients;
+pub mod doors;
 pub mod process;
 
 use crate::support::{Client, database::Database, seeded};
-use clients::{Answered, Buyer, Crowd, Refund};
-use futures::{StreamExt, future::join_all, stream};
+use clients::{Answered, Crowd, Refund};
+use doors::Doors;
+use futures::{StreamExt, stream};
 use process::{Holds, Shop};
 use rand::{RngExt, rngs::StdRng};
 use serde_json::{Value, json};
@@ -15,10 +17,9 @@ use std::{
     collections::BTreeSet,
     path::Path,
     process::Stdio,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
-use tokio::task::JoinSet;
 
 /// How a story ends, if nothing is lost.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +154,7 @@ async fn die_at(database: Database, (point, nth, end): (&str, u32, End)) {
     assert_eq!(checks::status_of(&tables, order).await, status, "{fatal}");
     assert!(told.orders.keys().all(|known| known == order), "{fatal}");
     checks::assert_answers_stand(&tables, &told).await;
-    checks::assert_sound(&shop, &tables).await;
+    checks::assert_sound(&shop.stripe, shop.audit(), &tables).await;
     let left = if matches!(end, End::Expired) { 3 } else { 1 };
     let other = Client::sign_up(&shop.base, "other").await;
     other.reserve_any(&event, left).await.expect(201);
@@ -227,9 +228,10 @@ async fn kill_at_random(database: Database) {
         grace_seconds: 3,
     };
     let mut shop = Shop::open(database, holds).await;
-    let (crowd, mut buyers) = gather(&shop, &mut random).await;
+    let crowd = Crowd::gather(Doors::to([&shop.base]), &shop.stripe, TICKETS_A_ROUND).await;
+    let mut buyers = crowd.buyers(BUYERS, &mut random).await;
     for _ in 0..rounds {
-        break_stripe(&shop, &mut random).await;
+        break_stripe(&shop.stripe, &mut random).await;
         let life = Duration::from_millis(random.random_range(LIFE_MILLIS));
         tokio::time::sleep(life).await;
         shop.kill().await;
@@ -247,14 +249,14 @@ async fn kill_at_random(database: Database) {
     while let Some(ended) = buyers.join_next().await {
         ended.unwrap();
     }
-    mend_stripe(&shop).await;
+    mend_stripe(&shop.stripe).await;
     let tables = shop.tables().await;
     checks::comes_to_rest_within(&tables, RESTS_AFTER_ALL_WITHIN).await;
     let answered = std::mem::take(&mut *crowd.answered.lock().unwrap());
     println!("{}", answered.summary());
     println!("{killed:?} of kills, at rest after {:?}", began.elapsed());
     checks::assert_answers_stand(&tables, &answered).await;
-    checks::assert_sound(&shop, &tables).await;
+    checks::assert_sound(&shop.stripe, shop.audit(), &tables).await;
     tables.close().await;
     shop.close().await;
 }
@@ -269,30 +271,8 @@ fn rounds() -> u32 {
     }
 }
 
-/// A seller, and buyers who have signed in once and begin to buy.
-async fn gather(shop: &Shop, random: &mut StdRng) -> (Arc<Crowd>, JoinSet<()>) {
-    let seller = Client::sign_up(&shop.base, "seller").await;
-    let event = seller.event().await;
-    seller.batch(&event, TICKETS_A_ROUND, 2500).await;
-    let signing_up = (0..BUYERS).map(|_| Client::sign_up(&shop.base, "buyer"));
-    let clients = join_all(signing_up).await;
-    let crowd = Arc::new(Crowd {
-        event,
-        seller,
-        bank: Client::new(&shop.stripe),
-        answered: Mutex::default(),
-        has_enough: false.into(),
-    });
-    let mut buyers = JoinSet::new();
-    for client in clients {
-        let buyer = Buyer::new(crowd.clone(), client, random.random());
-        buyers.spawn(buyer.run());
-    }
-    (crowd, buyers)
-}
-
 /// In most rounds Stripe, or the line to it, fails now and then as well.
-async fn break_stripe(shop: &Shop, random: &mut StdRng) {
+pub async fn break_stripe(stripe: &str, random: &mut StdRng) {
     const OF_CALLS: [&str; 6] = [
         "error_before",
         "error_after",
@@ -310,14 +290,14 @@ async fn break_stripe(shop: &Shop, random: &mut StdRng) {
         faults
             .push(json!({"call": "webhooks", "fault": fault, "times": random.random_range(1..4)}));
     }
-    let answer = Client::new(&shop.stripe)
+    let answer = Client::new(stripe)
         .post("/double/faults", json!({"faults": faults}))
         .await;
     answer.expect_2xx();
 }
 
-async fn mend_stripe(shop: &Shop) {
-    let answer = Client::new(&shop.stripe).delete("/double/faults").await;
+pub async fn mend_stripe(stripe: &str) {
+    let answer = Client::new(stripe).delete("/double/faults").await;
     answer.expect_2xx();
 }
 

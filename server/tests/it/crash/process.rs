@@ -14,10 +14,10 @@ use std::{
 };
 use stripe_double::JournalLine;
 
-const WEBHOOK_SECRET: &str = "whsec_of_the_crash_tests";
+pub const WEBHOOK_SECRET: &str = "whsec_of_the_crash_tests";
 /// Two cores may be busy with other tests.
-const UP_WITHIN: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+pub const UP_WITHIN: Duration = Duration::from_secs(30);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// `abort` ends a process by this signal.
 pub const SIGABRT: i32 = 6;
 const LOG: &str = "warn";
@@ -57,7 +57,7 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let base = format!("http://{address}");
-        let (double, stripe) = start_double(folder.path(), &base);
+        let (double, stripe) = start_double(folder.path(), &base).await;
         let mut shop = Self {
             base,
             stripe,
@@ -69,12 +69,6 @@ impl Shop {
             database,
             folder,
         };
-        let journal = format!("{}/double/journal", shop.stripe);
-        let began = Instant::now();
-        while !answers(&journal).await {
-            assert!(began.elapsed() < UP_WITHIN, "the double does not answer");
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
         shop.start(None).await;
         shop
     }
@@ -161,15 +155,9 @@ impl Shop {
             .unwrap()
     }
 
-    /// What the bank shows.
-    pub async fn journal(&self) -> Vec<JournalLine> {
-        #[derive(serde::Deserialize)]
-        struct Journal {
-            payments: Vec<JournalLine>,
-        }
-        let url = format!("{}/double/journal", self.stripe);
-        let answer = reqwest::get(url).await.unwrap();
-        answer.json::<Journal>().await.unwrap().payments
+    /// What an operator would ask of it.
+    pub fn audit(&self) -> Command {
+        self.command(&["audit", "--json"])
     }
 
     /// All that the server has logged in all its lives.
@@ -198,14 +186,18 @@ impl Drop for Shop {
     fn drop(&mut self) {
         self.end_processes();
         if std::thread::panicking() {
-            for name in ["server", "double"] {
-                let log = std::fs::read_to_string(log_path(self.folder.path(), name));
-                let log = log.unwrap_or_default();
-                let lines: Vec<&str> = log.lines().collect();
-                let last = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
-                eprintln!("--- the end of the {name}'s log:\n{last}");
-            }
+            show_logs(self.folder.path(), &["server", "double"]);
         }
+    }
+}
+
+/// The last lines of these logs, for whoever looks why a test failed.
+pub fn show_logs(folder: &Path, names: &[&str]) {
+    for name in names {
+        let log = std::fs::read_to_string(log_path(folder, name)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
+        eprintln!("--- the end of the {name}'s log:\n{last}");
     }
 }
 
@@ -223,7 +215,19 @@ pub fn binary(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn start_double(folder: &Path, shop: &str) -> (Child, String) {
+/// What the bank at `stripe` shows.
+pub async fn journal(stripe: &str) -> Vec<JournalLine> {
+    #[derive(serde::Deserialize)]
+    struct Journal {
+        payments: Vec<JournalLine>,
+    }
+    let url = format!("{stripe}/double/journal");
+    let answer = reqwest::get(url).await.unwrap();
+    answer.json::<Journal>().await.unwrap().payments
+}
+
+/// The double, with its state in `folder`, and where it is once it answers.
+pub async fn start_double(folder: &Path, shop: &str) -> (Child, String) {
     let address = format!("127.0.0.1:{}", free_port());
     let data = folder.join("bank");
     let child = binary(folder, &["stripe-double", "--addr", &address])
@@ -234,14 +238,20 @@ fn start_double(folder: &Path, shop: &str) -> (Child, String) {
         .stderr(log(folder, "double"))
         .spawn()
         .unwrap();
-    (child, format!("http://{address}"))
+    let stripe = format!("http://{address}");
+    let began = Instant::now();
+    while !answers(&format!("{stripe}/double/journal")).await {
+        assert!(began.elapsed() < UP_WITHIN, "the double does not answer");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    (child, stripe)
 }
 
-fn log_path(folder: &Path, name: &str) -> PathBuf {
+pub fn log_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.log"))
 }
 
-fn log(folder: &Path, name: &str) -> File {
+pub fn log(folder: &Path, name: &str) -> File {
     OpenOptions::new()
         .create(true)
         .append(true)
@@ -249,7 +259,7 @@ fn log(folder: &Path, name: &str) -> File {
         .unwrap()
 }
 
-async fn answers(url: &str) -> bool {
+pub async fn answers(url: &str) -> bool {
     reqwest::get(url)
         .await
         .is_ok_and(|answer| answer.status().is_success())
