@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # scripts/with-services.sh COMMAND... : runs the command with a PostgreSQL, a Redis and a NATS with
 # JetStream that exist for it alone, named by TEST_POSTGRES_URL, TEST_REDIS_URL and TEST_NATS_URL;
-# NATS_SERVER is the program, for tests that stop one of their own. They live in a temporary folder on
-# free loopback ports, and stop with the command, however it ends. What else runs on this machine is
-# never touched. PostgreSQL is durable as in production (fsync on): the server refuses anything less.
+# NATS_SERVER is the program and POSTGRES_BIN where PostgreSQL's are, for tests that stop one of their
+# own. They live in a temporary folder on free loopback ports, and stop with the command, however it
+# ends. What else runs on this machine is never touched. PostgreSQL is durable as in production (fsync
+# on): the server refuses anything less.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -14,7 +15,8 @@ set -euo pipefail
 pg=$(postgres_bin) || fail "PostgreSQL is missing: run 'make setup'."
 redis=$(redis_server) || fail "Redis is missing: run 'make setup'."
 NATS_SERVER=$(nats_server) || fail "NATS is missing: run 'make setup'."
-export NATS_SERVER
+POSTGRES_BIN=$pg
+export NATS_SERVER POSTGRES_BIN
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/stagedoor-services.XXXXXX")
 chmod 711 "$work"
@@ -37,7 +39,13 @@ fi
 
 stop_services() {
   trap - EXIT
-  if [ -n "$command_pid" ]; then kill "$command_pid" 2>/dev/null || true; fi
+  # Whoever asks again no longer waits for the command.
+  trap 'kill -KILL "$command_pid" 2>/dev/null || true' INT TERM HUP
+  if [ -n "$command_pid" ]; then
+    kill "$command_pid" 2>/dev/null || true
+    # It may need the services to end well.
+    wait "$command_pid" 2>/dev/null || true
+  fi
   local pid
   for pid in ${started[@]+"${started[@]}"}; do
     kill "$pid" 2>/dev/null || true
@@ -83,7 +91,10 @@ start_postgres() {
 
 # start COMMAND... : in the background; returns once its port answers.
 start() {
+  # In a group of its own: Ctrl-C ends it only after the command.
+  set -m
   "$@" >/dev/null 2>&1 </dev/null &
+  set +m
   local pid=$! tries=100
   while [ $((tries -= 1)) -gt 0 ] && kill -0 "$pid" 2>/dev/null; do
     if port_answers "$port"; then
