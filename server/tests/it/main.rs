@@ -12,6 +12,7 @@ mod ancestor;
 mod audit;
 mod audit_command;
 mod bad_input;
+mod cluster;
 mod contract;
 mod crash;
 mod cut_off;
