@@ -1,6 +1,6 @@
 // A load balancer as small as can be, for scripts/cluster.sh: node front.mjs PORT BACKEND_PORT...
 // Asks every replica's /readyz, hands requests to those that are ready in turn, and to the next one
-// where a connection is refused before anything was sent. Streams pass as they come.
+// where nothing was sent yet, or nothing that changes anything. Streams pass as they come.
 import http from 'node:http';
 
 const HOST = '127.0.0.1';
@@ -56,7 +56,8 @@ const pass = (request, response, left) => {
   });
   out.on('error', () => {
     ready.delete(backend);
-    if (sent) away(response);
+    const harmless = request.method === 'GET' || request.method === 'HEAD';
+    if (response.headersSent || (sent && !harmless)) away(response);
     else pass(request, response, left);
   });
   response.on('close', () => out.destroy());
