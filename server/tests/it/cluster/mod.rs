@@ -2,6 +2,7 @@
 //! Redis and NATS, under paying buyers, while one after the other is killed, stopped, started or
 //! replaced. Each test prints what came through what.
 
+mod alone;
 mod drains;
 mod kills;
 mod outages;
