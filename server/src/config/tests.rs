@@ -107,3 +107,56 @@ fn an_origin_loses_its_slash() {
         ([127, 0, 0, 1], 80).into()
     );
 }
+
+/// Settings without a command around them.
+#[derive(clap::Parser)]
+struct Alone {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+fn alone(folder: &Path, given: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    use clap::Parser;
+    let flags = given
+        .iter()
+        .map(|(flag, value)| format!("--{flag}={value}"));
+    let data_dir = format!("--data-dir={}", folder.display());
+    let settings = [String::new(), data_dir].into_iter().chain(flags);
+    Alone::parse_from(settings).settings.check()
+}
+
+#[test]
+fn each_service_may_be_set_without_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = [
+        ("database-url", "postgres://ann@db.example/shop"),
+        ("redis-url", "redis://redis.example"),
+        ("nats-url", "nats://nats.example"),
+    ];
+    for chosen in 0..8 {
+        let is_chosen = |number: usize| chosen & (1 << number) != 0;
+        let given: Vec<_> = (0..3).filter(|number| is_chosen(*number)).collect();
+        let given: Vec<_> = given.into_iter().map(|number| all[number]).collect();
+        let config = alone(folder.path(), &given).unwrap();
+        let is_set = (
+            config.database_url.starts_with("postgres"),
+            config.redis_url.is_some(),
+            config.nats_url.is_some(),
+        );
+        assert_eq!(is_set, (is_chosen(0), is_chosen(1), is_chosen(2)));
+    }
+}
+
+#[test]
+fn a_service_at_no_address_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flag, name) in [
+        ("database-url", "DATABASE_URL"),
+        ("redis-url", "REDIS_URL"),
+        ("nats-url", "NATS_URL"),
+    ] {
+        let refused = alone(folder.path(), &[(flag, "nonsense")]).unwrap_err();
+        let sentence = refused.to_string();
+        assert!(sentence.starts_with(name), "{sentence}");
+    }
+}

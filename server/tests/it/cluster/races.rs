@@ -14,7 +14,7 @@ use std::{
 };
 
 const BUYERS: usize = 40;
-const TICKETS: i64 = 15;
+const TICKETS: usize = 15;
 const KEYS: usize = 12;
 /// Writes of one user in a minute.
 const WRITES: usize = 600;
@@ -46,7 +46,9 @@ async fn buyers_of_two_replicas_get_each_ticket_once() {
     let set = Set::start_with(long_holds()).await;
     let seller = Client::sign_up(&set.webs[0].base, "seller").await;
     let event = seller.event().await;
-    seller.batch(&event, TICKETS, 2500).await;
+    seller
+        .batch(&event, i64::try_from(TICKETS).unwrap(), 2500)
+        .await;
     let buyers = buyers(&set).await;
     let answers = join_all(buyers.iter().map(|buyer| buyer.reserve_any(&event, 1))).await;
     let mut held = HashSet::new();
@@ -59,10 +61,7 @@ async fn buyers_of_two_replicas_get_each_ticket_once() {
             answer.refused(409, "not_enough_tickets");
         }
     }
-    assert_eq!(
-        (orders, held.len()),
-        (TICKETS, TICKETS.unsigned_abs() as usize)
-    );
+    assert_eq!((orders, held.len()), (TICKETS, TICKETS));
 
     let wanted = seller.ticket(&event, 2500).await;
     let named = [&wanted];
