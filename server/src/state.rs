@@ -103,7 +103,7 @@ impl Shop {
             holds,
             ..
         } = parts;
-        let redis = parts.redis;
+        let (redis, secrets) = (parts.redis, parts.webhook_secrets);
         let limits = Arc::new(Limits::new(clock.clone(), parts.rate_limits, redis.clone()));
         let (queue, workers) = Queue::new();
         let (expiry, calls_wait) = (Arc::new(queue), Arc::new(Notify::new()));
@@ -148,12 +148,7 @@ impl Shop {
             refunds: RefundsService::new(db.clone(), clock.clone(), engine.clone()),
             selling: SellingService::new(db.clone(), clock.clone()),
             waiting: WaitingService::new(db.clone(), clock.clone(), limits.clone()),
-            webhooks: Webhooks::new(
-                db.clone(),
-                clock.clone(),
-                engine.clone(),
-                parts.webhook_secrets,
-            ),
+            webhooks: Webhooks::new(db.clone(), clock.clone(), engine.clone(), secrets),
             sweeper: Arc::new(Sweeper::new(orders.clone(), engine.clone())),
             reconciler,
             live: Arc::new(Live::new(db.clone(), redis.map(Fanout::new))),
