@@ -180,6 +180,7 @@ mod tests {
             currency: "GBP".parse().unwrap(),
             tickets_available: 2,
             price_from_minor: Some(2500),
+            picture: None,
             version: 1,
         }
     }
