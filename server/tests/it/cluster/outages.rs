@@ -5,10 +5,7 @@ use super::{
     set::{Set, Wants, more_are_paid},
 };
 use crate::{
-    crash::{
-        clients::Crowd,
-        process::{LOOK_AGAIN, UP_WITHIN},
-    },
+    crash::{clients::Crowd, process::LOOK_AGAIN},
     support::{
         Client,
         broker::{self, Message},
