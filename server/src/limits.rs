@@ -143,7 +143,7 @@ impl Limits {
         {
             return tries;
         }
-        self.count_here(key)
+        self.count_here(&key)
     }
 
     /// Counts one try of `key`, and judges by that count: of many at once, through whichever
@@ -165,22 +165,22 @@ impl Limits {
             .map_or_else(Tries::default, |window| window.stands(key, now))
     }
 
-    fn count_here(&self, key: Key) -> Tries {
+    fn count_here(&self, key: &Key) -> Tries {
         let now = self.clock.now_micros();
         let fresh = Window {
             began_micros: now,
             count: 0,
         };
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.len() >= KEYS_MAX && !windows.contains_key(&key) {
+        if windows.len() >= KEYS_MAX && !windows.contains_key(key) {
             forget(&mut windows, now);
         }
         let window = windows.entry(key.clone()).or_insert(fresh);
-        if now >= window.ends_micros(&key) {
+        if now >= window.ends_micros(key) {
             *window = fresh;
         }
         window.count = window.count.saturating_add(1);
-        window.stands(&key, now)
+        window.stands(key, now)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     mail::{Folder, Letterhead, Smtp, Transport},
     orders::Holds,
     outbox::{Live, Nats},
-    payments::{CALLS_AT_ONCE, PAY_WAIT},
+    payments::{CALLS_AT_ONCE, Engine, PAY_WAIT},
     replicas::Redis,
     router::{Web, router},
     seed,
@@ -103,15 +103,21 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         drain: config.drain,
     };
     let until = listen(listener, app, stopping).await?;
-    if timeout_at(until, engine.close()).await.is_err() {
-        tracing::warn!("a call to Stripe is still out; it is made again once its lease is over");
-    }
+    settle(&engine, until).await;
     drop(jobs);
     if timeout_at(until, db.close()).await.is_err() {
         tracing::warn!("the database does not answer; leaving all the same");
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Lets the calls to Stripe that are out come to their end, so that no other process has to wait for
+/// their leases.
+async fn settle(engine: &Engine, until: Instant) {
+    if timeout_at(until, engine.close()).await.is_err() {
+        tracing::warn!("a call to Stripe is still out; it is made again once its lease is over");
+    }
 }
 
 fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
