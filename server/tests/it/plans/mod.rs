@@ -30,13 +30,18 @@ const HOLD_SECONDS: u32 = 15;
 /// After the hold, on two busy cores, with a sweep every ten seconds.
 const ENDS_WITHIN: Duration = Duration::from_secs(90);
 /// Some are not hot: what begins a statement, what it may go through, and why.
-const ALLOWED: [(&str, &str, &str); 2] = [
+const ALLOWED: [(&str, &str, &str); 3] = [
     (
         "SELECT (SELECT MIN(city) FROM events",
         "events_by_city",
         OF_CITIES,
     ),
     ("SELECT (SELECT MIN(city) FROM events", "events", OF_CITIES),
+    (
+        "SELECT e.id, e.title, e.venue, e.city, e.starts_at",
+        "events",
+        "A seller's events, joined with all: PostgreSQL finds that cheaper than a look for each.",
+    ),
 ];
 const OF_CITIES: &str = "The cities are counted over all that is on: thousands of short rows.";
 
