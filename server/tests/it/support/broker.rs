@@ -103,7 +103,7 @@ impl Broker {
     }
 
     pub async fn jetstream(&self) -> jetstream::Context {
-        jetstream::new(async_nats::connect(self.url()).await.unwrap())
+        jetstream(&self.url()).await
     }
 
     pub async fn stream(&self) -> Stream {
@@ -112,26 +112,35 @@ impl Broker {
 
     /// All that is in the stream, in its order.
     pub async fn messages(&self) -> Vec<Message> {
-        let mut stream = self.stream().await;
-        let all = stream.info().await.unwrap().state.messages;
-        let consumer: Consumer<pull::OrderedConfig> = stream
-            .create_consumer(pull::OrderedConfig::default())
-            .await
-            .unwrap();
-        let read = consumer.messages().await.unwrap();
-        read.take(usize::try_from(all).unwrap())
-            .map(|message| {
-                let message = message.unwrap();
-                let headers = message.headers.as_ref().unwrap();
-                Message {
-                    subject: message.subject.to_string(),
-                    header_id: headers.get("Nats-Msg-Id").unwrap().to_string(),
-                    event: serde_json::from_slice(&message.payload).unwrap(),
-                }
-            })
-            .collect()
-            .await
+        messages(&self.url()).await
     }
+}
+
+async fn jetstream(url: &str) -> jetstream::Context {
+    jetstream::new(async_nats::connect(url).await.unwrap())
+}
+
+/// All that is in the stream of the NATS at `url`, in its order.
+pub async fn messages(url: &str) -> Vec<Message> {
+    let mut stream = jetstream(url).await.get_stream(STREAM).await.unwrap();
+    let all = stream.info().await.unwrap().state.messages;
+    let consumer: Consumer<pull::OrderedConfig> = stream
+        .create_consumer(pull::OrderedConfig::default())
+        .await
+        .unwrap();
+    let read = consumer.messages().await.unwrap();
+    read.take(usize::try_from(all).unwrap())
+        .map(|message| {
+            let message = message.unwrap();
+            let headers = message.headers.as_ref().unwrap();
+            Message {
+                subject: message.subject.to_string(),
+                header_id: headers.get("Nats-Msg-Id").unwrap().to_string(),
+                event: serde_json::from_slice(&message.payload).unwrap(),
+            }
+        })
+        .collect()
+        .await
 }
 
 impl Drop for Broker {
