@@ -20,7 +20,7 @@ test('a declined card says so, keeps the tickets held, and another card pays', a
   allow(/status of 402/);
   const { buyer: { page } } = await anOpenOrder(someone);
   await payWith(page, CARDS.declined);
-  await expect(alert(page)).toHaveText('Your card was declined.');
+  await expect(alert(page)).toContainText('Your card was declined. Nothing was charged, and your tickets are still held');
   await expect(page.getByRole('timer')).toBeVisible();
   await payWith(page, CARDS.good);
   await expectPaid(page);

@@ -103,7 +103,7 @@ pub fn CheckoutPage() -> impl IntoView {
         Ok(view! {
             <Title text=format!("Checkout: {}", chosen.event.title)/>
             <section class="narrow">
-                {steps(&["Choose", "You", "Pay", "Tickets"], Some(1))}
+                {steps(&["Choose", "Pay", "Tickets"], Some(1))}
                 <h1 class="section-title">{count(chosen.tickets)} {total}</h1>
                 {flash_message(flash)}
                 {problem_at_top(&Form::new("reserve", flash))}

@@ -10,7 +10,7 @@ test('20 Payment failure: said at the form, nothing has to be typed again, the t
   await page.goto(`/orders/${order.id}`);
   await payWith(page, CARDS.declined);
   const said = page.locator('form', { has: payButton(page) }).getByRole('alert');
-  await expect(said).toHaveText('Your card was declined.');
+  await expect(said).toContainText('Your card was declined. Nothing was charged, and your tickets are still held');
   await expect(said).toBeInViewport();
   await expect(page.getByRole('timer')).toBeVisible();
   await expect(page.getByLabel('Card number')).toHaveValue(CARDS.declined.number);
