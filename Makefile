@@ -1,7 +1,7 @@
 # Stagedoor's commands. `make help` lists them; what each does, step by step, is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run watch bin test setup fmt lint unit e2e soak deny clean distclean
+.PHONY: help run cluster watch bin test setup fmt lint unit e2e soak deny clean distclean
 # One goal at a time: they share a build folder and a screen.
 .NOTPARALLEL:
 
@@ -10,6 +10,9 @@ help: ## this list
 
 run: ## build if needed, then serve a demo shop on http://127.0.0.1:3000 (PORT=4000 make run)
 	@exec scripts/run.sh
+
+cluster: ## the same on PostgreSQL, Redis and NATS: two web replicas, two workers, a load balancer before them
+	@exec scripts/cluster.sh
 
 watch: ## cargo leptos watch: rebuild and reload while you edit
 	@exec scripts/watch.sh
