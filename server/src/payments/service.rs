@@ -195,7 +195,9 @@ impl PaymentsService {
 
 fn declined(row: PaymentRow) -> Fault {
     metrics::counter!("stagedoor_payments_total", "result" => "declined").increment(1);
-    let why = row.declined.as_deref().unwrap_or("The card was declined.");
+    let why = row
+        .declined
+        .unwrap_or_else(|| "The card was declined.".to_owned());
     let message = format!(
         "{why} Nothing was charged, and your tickets are still held: try again or use another card."
     );
