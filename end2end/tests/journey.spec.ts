@@ -112,7 +112,7 @@ test('single seats are reserved together, and the others stay', async ({ someone
   await buyer.page.getByRole('button', { name: 'Reserve these seats' }).click();
   await expect(buyer.page).toHaveURL(ORDER);
   const lines = buyer.page.getByRole('complementary', { name: 'What you are buying' }).getByRole('listitem');
-  await expect(lines).toHaveText([/Row F, Seat 11\s*£38\.00/, /Row F, Seat 13\s*£38\.00/]);
+  await expect(lines).toHaveText([/Row F, Seat 11 from Sally\s*£38\.00/, /Row F, Seat 13 from Sally\s*£38\.00/]);
   await expect(buyer.page.getByText('Total£76.00')).toBeVisible();
 
   await buyer.page.goto(`/events/${event.id}`);
@@ -158,7 +158,7 @@ test('general admission that was chosen is not swapped for a cheaper section', a
   await buyer.page.goto(`/events/${event.id}`);
   await buyer.page.getByRole('button', { name: 'Reserve General admission at £50.00' }).click();
   const lines = buyer.page.getByRole('complementary', { name: 'What you are buying' }).getByRole('listitem');
-  await expect(lines).toHaveText([/General admission\s*£50\.00/]);
+  await expect(lines).toHaveText([/General admission from Sally\s*£50\.00/]);
 });
 
 test('two tickets from one offer are two of that offer, not somebody else\'s single seats', async ({ someone }) => {
@@ -170,7 +170,7 @@ test('two tickets from one offer are two of that offer, not somebody else\'s sin
   await buyer.page.getByLabel('How many, Stalls').selectOption('2 for £84.00');
   await buyer.page.getByRole('button', { name: 'Reserve Stalls at £42.00' }).click();
   const lines = buyer.page.getByRole('complementary', { name: 'What you are buying' }).getByRole('listitem');
-  await expect(lines).toHaveText([/^Stalls\s*£42\.00$/, /^Stalls\s*£42\.00$/]);
+  await expect(lines).toHaveText([/^Stalls from Sally\s*£42\.00$/, /^Stalls from Sally\s*£42\.00$/]);
 });
 
 test('two sellers who ask the same for the same section each have an offer to choose from', async ({ someone }) => {
