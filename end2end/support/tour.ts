@@ -33,6 +33,9 @@ async function ordered({ someone }: Cast) {
   return { seller, buyer, order: await buyer.reserve(...tickets) };
 }
 
+/** How long a test may take that goes to every stop: some three seconds each, and more on a busy machine. */
+export const TOUR_MILLIS = 300_000;
+
 export const TOUR: Stop[] = [
   { name: 'the home page', open: async ({ visitor }) => seen(await visitor(), '/') },
   { name: 'the home page of a member', open: async ({ someone }) => seen(await someone('Ann'), '/') },

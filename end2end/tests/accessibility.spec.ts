@@ -2,7 +2,7 @@
 import { expectNoSidewaysScrolling, expectNothingWrong, tabTo } from '../support/accessible.ts';
 import { expect, test } from '../support/fixtures.ts';
 import { expectPaid, expectTheBankToAsk, payButton } from '../support/paying.ts';
-import { EXPIRED, TOUR } from '../support/tour.ts';
+import { EXPIRED, TOUR, TOUR_MILLIS } from '../support/tour.ts';
 
 const WIDTHS = [360, 320];
 
@@ -23,7 +23,7 @@ test('axe finds nothing wrong with the question of the bank, in light and in dar
 });
 
 test('no page has to be scrolled sideways on a small phone', async ({ someone, visitor, allow }) => {
-  test.slow();
+  test.setTimeout(TOUR_MILLIS);
   for (const { name, open } of TOUR) {
     await test.step(name, async () => {
       const page = await open({ someone, visitor, allow });

@@ -5,7 +5,7 @@ import { expectNoSidewaysScrolling, expectNothingWrong, expectTargets } from '..
 import { expect, test } from '../../support/fixtures.ts';
 import { expectPaid, payButton } from '../../support/paying.ts';
 import { PASSWORD, type Person } from '../../support/people.ts';
-import { TOUR } from '../../support/tour.ts';
+import { TOUR, TOUR_MILLIS } from '../../support/tour.ts';
 
 type Someone = (name: string) => Promise<Person>;
 
@@ -147,7 +147,7 @@ test('32 Keyboard: a seat is bought with Tab, Space and Enter, and every stop on
 });
 
 test('33 Target size: no control is smaller than 24 px, no button on a phone lower than 44 px', { tag: ['@mobile', '@with-javascript'] }, async ({ someone, visitor, allow }) => {
-  test.slow();
+  test.setTimeout(TOUR_MILLIS);
   for (const { name, open } of TOUR) {
     const page = await open({ someone, visitor, allow });
     await expectTargets(page, name);
@@ -156,6 +156,7 @@ test('33 Target size: no control is smaller than 24 px, no button on a phone low
 });
 
 test('34 Reflow: no page is scrolled sideways at 320 px, nor with letters twice as large', { tag: ['@mobile', '@with-javascript'] }, async ({ someone, visitor }) => {
+  test.slow();
   for await (const [page, path] of everyPage(someone, visitor)) {
     await expectNoSidewaysScrolling(page, 320, path);
     await page.evaluate(() => (document.documentElement.style.fontSize = '200%'));
