@@ -107,7 +107,7 @@ build_product() { STAGEDOOR_BIN=$(scripts/build.sh) && export STAGEDOOR_BIN; }
 browser_tests_run() {
   local code=0 counts
   PLAYWRIGHT_CHROMIUM=$(chromium_path) STAGEDOOR_E2E_JSON=$work/e2e.json \
-    within 2400 playwright test --config end2end "$@" </dev/null || code=$?
+    within 3000 playwright test --config end2end "$@" </dev/null || code=$?
   # A retried test that passed is counted as passed, and said to be flaky.
   counts=$(node scripts/playwright-counts.mjs "$work/e2e.json")
   passed=$((passed + ${counts% *}))
