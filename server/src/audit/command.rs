@@ -11,6 +11,7 @@ use crate::{
 };
 use anyhow::{Context, ensure};
 use futures::StreamExt;
+use serde::Serialize;
 use sqlx::{Row, query};
 use std::{path::Path, process::ExitCode};
 use stripe_double::{Double, JournalLine};
@@ -39,14 +40,34 @@ pub struct Audit {
 /// something is broken, 2 if it could not be checked.
 pub async fn run(args: Audit) -> ExitCode {
     let json = args.json;
-    let outcome = match look(args).await {
-        Ok(report) if json => serde_json::to_string_pretty(&report)
-            .map(|text| (text + "\n", report.verdict))
-            .context("the report cannot be written as JSON"),
-        Ok(report) => Ok((report.to_string(), report.verdict)),
-        Err(error) => Err(error),
-    };
-    match outcome {
+    conclude(
+        look(args).await,
+        json,
+        "it could not be checked",
+        |report| (report.to_string(), report.verdict),
+    )
+}
+
+/// Prints what a command came to, for programs if `json`, and says with which code to exit. Where it
+/// came to nothing, `unfinished` says what was not done.
+pub fn conclude<T: Serialize>(
+    outcome: anyhow::Result<T>,
+    json: bool,
+    unfinished: &str,
+    told: impl Fn(&T) -> (String, Verdict),
+) -> ExitCode {
+    let printed = outcome.and_then(|outcome| {
+        let (text, verdict) = told(&outcome);
+        if !json {
+            return Ok((text, verdict));
+        }
+        let text = serde_json::to_string_pretty(&outcome);
+        Ok((
+            text.context("it cannot be written as JSON")? + "\n",
+            verdict,
+        ))
+    });
+    match printed {
         Ok((text, verdict)) => {
             print!("{text}");
             verdict.exit_code()
@@ -57,7 +78,7 @@ pub async fn run(args: Audit) -> ExitCode {
                 let told = serde_json::json!({"verdict": Verdict::Unchecked, "error": error});
                 println!("{told:#}");
             }
-            eprintln!("error: it could not be checked: {error}");
+            eprintln!("error: {unfinished}: {error}");
             Verdict::Unchecked.exit_code()
         }
     }

@@ -13,7 +13,7 @@ mod history;
 mod provider;
 mod report;
 
-pub use command::{Audit, provider as provider_of, run};
+pub use command::{Audit, conclude, provider as provider_of, run};
 pub use provider::Provider;
 pub use report::{Counts, Finding, Findings, Invariant, Report, Verdict};
 

@@ -8,7 +8,6 @@ use crate::{
     config::{self, Settings},
     telemetry,
 };
-use anyhow::Context;
 use serde::Serialize;
 use std::{
     process::ExitCode,
@@ -52,28 +51,9 @@ struct Outcome {
 /// if something differs or is broken, 2 if it was not moved or could not be checked.
 pub async fn run(args: Move) -> ExitCode {
     let json = args.json;
-    let outcome = match work(args).await {
-        Ok(outcome) if json => serde_json::to_string_pretty(&outcome)
-            .map(|text| (text + "\n", outcome.verdict))
-            .context("the outcome cannot be written as JSON"),
-        Ok(outcome) => Ok((outcome.text(), outcome.verdict)),
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok((text, verdict)) => {
-            print!("{text}");
-            verdict.exit_code()
-        }
-        Err(error) => {
-            let error = format!("{error:#}");
-            if json {
-                let told = serde_json::json!({"verdict": Verdict::Unchecked, "error": error});
-                println!("{told:#}");
-            }
-            eprintln!("error: it is not moved: {error}");
-            Verdict::Unchecked.exit_code()
-        }
-    }
+    audit::conclude(work(args).await, json, "it is not moved", |outcome| {
+        (outcome.text(), outcome.verdict)
+    })
 }
 
 async fn work(args: Move) -> anyhow::Result<Outcome> {
