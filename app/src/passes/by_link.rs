@@ -47,15 +47,17 @@ fn tickets(order: LinkedOrder, link: &OrderLink) -> AnyView {
         .collect_view();
     view! {
         <Title text=format!("Tickets: {}", event.title)/>
-        <h1 class="display">"Your tickets"</h1>
-        {event_strip(&event, None)}
-        {gone(refunded, passes.len())}
-        {papers}
-        <ul class="sheets">{sheets}</ul>
-        <p class="quiet">
-            "Whoever has the address of this page has these tickets: pass it on only to who goes with "
-            "you. What was paid, and all your orders, are in " <a href="/orders">"your account"</a> "."
-        </p>
+        <div class="stack">
+            <h1 class="display">"Your tickets"</h1>
+            {event_strip(&event, None)}
+            {gone(refunded, passes.len())}
+            {papers}
+            <ul class="sheets">{sheets}</ul>
+            <p class="quiet">
+                "Whoever has the address of this page has these tickets: pass it on only to who goes with "
+                "you. What was paid, and all your orders, are in " <a href="/orders">"your account"</a> "."
+            </p>
+        </div>
     }
     .into_any()
 }
