@@ -50,8 +50,9 @@ async fn a_web_replica_that_is_asked_to_stop_finishes_what_it_has_begun() {
         async move { buyer.pay(&order, "pm_card_visa").await }
     });
     set.until_found(&calls_out(&order, "create")).await;
-    set.webs[1].ask_to_stop();
+    // Before the signal: the process may well be busy with it by the time that this one goes on.
     let asked = Instant::now();
+    set.webs[1].ask_to_stop();
     while set.webs[1].readiness().await.0 != 503 {
         assert!(asked.elapsed() < AT_ONCE, "it says nothing");
         tokio::time::sleep(LOOK_AGAIN).await;
