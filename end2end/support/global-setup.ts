@@ -11,7 +11,7 @@ export default async function globalSetup(): Promise<() => Promise<void>> {
   const running: Server[] = [];
   const stop = async () => void (await Promise.all(running.map((server) => server.stop())));
   const start = async (name: string, holdSeconds?: number) => {
-    const settings: Record<string, string> = holdSeconds ? { STAGEDOOR_HOLD_SECONDS: String(holdSeconds), STAGEDOOR_HOLD_GRACE_SECONDS: '2' } : {};
+    const settings: Record<string, string> = holdSeconds ? { STAGEDOOR_HOLD_SECONDS: String(holdSeconds), STAGEDOOR_HOLD_GRACE_SECONDS: '5' } : {};
     const server = await startServer(name, settings);
     running.push(server);
     return server;
