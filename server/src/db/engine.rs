@@ -161,6 +161,15 @@ impl Engine {
         }
     }
 
+    /// Has the next [`Engine::others`] say who is there now: within a transaction PostgreSQL goes on
+    /// showing who was there when it was first asked.
+    pub(super) fn look_anew(self) -> &'static [&'static str] {
+        match self {
+            Self::Sqlite => &[],
+            Self::Postgres => &["SELECT pg_stat_clear_snapshot()"],
+        }
+    }
+
     /// Programs that are connected to the database beside this connection: `names`, null if there
     /// are none.
     pub(super) fn others(self) -> &'static str {

@@ -227,6 +227,9 @@ async fn claim(engine: Engine, url: &str) -> Result<Conn, OpenError> {
     // Whoever has just left may still be shown for a moment.
     let began = Instant::now();
     loop {
+        for statement in engine.look_anew() {
+            conn.execute(*statement).await?;
+        }
         let row = conn.fetch_one(engine.others()).await?;
         match row.try_get::<Option<String>, _>("names")? {
             None => return Ok(conn),
