@@ -1,10 +1,6 @@
 //! Server functions of events.
 
-#![expect(
-    clippy::too_many_arguments,
-    reason = "a form's fields are its function's arguments"
-)]
-
+use super::Facts;
 use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
@@ -31,61 +27,44 @@ fn category_in(text: &str) -> Result<Category, FieldError> {
 /// Creates an event from the words of a form, and goes on to listing tickets for it.
 #[server(prefix = "/fn", endpoint = "events/create")]
 pub async fn create(
-    #[server(default)] title: String,
-    #[server(default)] venue: String,
-    #[server(default)] city: String,
-    #[server(default)] country: String,
-    #[server(default)] date: String,
-    #[server(default)] time: String,
-    #[server(default)] time_zone: String,
+    #[server(flatten)] facts: Facts,
     #[server(default)] currency: String,
-    #[server(default)] description: String,
-    #[server(default)] category: String,
 ) -> Result<(), AppError> {
     use crate::{
         context,
         events::{CreateEvent, Events, starts_at},
     };
-    let values = [
-        ("title", title.as_str()),
-        ("venue", &venue),
-        ("city", &city),
-        ("country", &country),
-        ("date", &date),
-        ("time", &time),
-        ("time_zone", &time_zone),
-        ("currency", &currency),
-        ("description", &description),
-        ("category", &category),
-    ];
     let events = context::port::<dyn Events>()?;
+    let refuse = |error| {
+        let values = facts.typed([("currency", currency.as_str())]);
+        context::refuse(FACTS_FORM, context::at_fields(error, NAMES), &values)
+    };
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
-        Err(error) => return context::refuse("event", error, &values),
+        Err(error) => return refuse(error),
     };
-    let when = starts_at(&date, &time, &time_zone);
+    let when = starts_at(&facts.date, &facts.time, &facts.time_zone);
     let money = currency
         .parse()
         .map_err(|_| FieldError::new("currency", "Choose one of the currencies."));
-    let kind = category_in(&category);
-    let (when, money, kind) = match (when, money, kind) {
+    let kind = category_in(&facts.category);
+    let (starts_at, currency, category) = match (when, money, kind) {
         (Ok(when), Ok(money), Ok(kind)) => (when, money, kind),
         (when, money, kind) => {
             let wrong = [when.err(), money.err(), kind.err()];
-            let wrong = wrong.into_iter().flatten().collect();
-            return context::refuse("event", AppError::Invalid(wrong), &values);
+            return refuse(AppError::Invalid(wrong.into_iter().flatten().collect()));
         }
     };
     let request = CreateEvent {
-        title: title.clone(),
-        venue: venue.clone(),
-        city: city.clone(),
-        country: country.clone(),
-        starts_at: when,
-        time_zone: time_zone.clone(),
-        currency: money,
-        description: Some(description.clone()),
-        category: kind,
+        title: facts.title.clone(),
+        venue: facts.venue.clone(),
+        city: facts.city.clone(),
+        country: facts.country.clone(),
+        starts_at,
+        time_zone: facts.time_zone.clone(),
+        currency,
+        description: Some(facts.description.clone()),
+        category,
     };
     match events.create(&viewer, request).await {
         Ok(event) => {
@@ -96,7 +75,7 @@ pub async fn create(
             context::redirect(&format!("/sell?event={}", event.id));
             Ok(())
         }
-        Err(error) => context::refuse("event", context::at_fields(error, NAMES), &values),
+        Err(error) => refuse(error),
     }
 }
 
@@ -107,67 +86,49 @@ pub async fn update(
     #[server(default)] event: String,
     #[server(default)] version: String,
     #[server(default)] marks: String,
-    #[server(default)] title: String,
-    #[server(default)] venue: String,
-    #[server(default)] city: String,
-    #[server(default)] country: String,
-    #[server(default)] date: String,
-    #[server(default)] time: String,
-    #[server(default)] time_zone: String,
-    #[server(default)] description: String,
-    #[server(default)] category: String,
+    #[server(flatten)] facts: Facts,
 ) -> Result<(), AppError> {
     use crate::{
         context,
         events::{Events, UpdateEvent, is_unchanged, starts_at},
     };
-    let values = [
-        ("version", version.as_str()),
-        ("marks", &marks),
-        ("title", &title),
-        ("venue", &venue),
-        ("city", &city),
-        ("country", &country),
-        ("date", &date),
-        ("time", &time),
-        ("time_zone", &time_zone),
-        ("description", &description),
-        ("category", &category),
-    ];
     let events = context::port::<dyn Events>()?;
+    let refuse = |error| {
+        let values = facts.typed([("version", version.as_str()), ("marks", &marks)]);
+        context::refuse(FACTS_FORM, context::at_fields(error, NAMES), &values)
+    };
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
-        Err(error) => return context::refuse("event", error, &values),
+        Err(error) => return refuse(error),
     };
     // The fields know no seconds: a start that nobody has touched stays as it is.
-    let moves = [("date", &date), ("time", &time), ("time_zone", &time_zone)]
+    let (date, time, time_zone) = (&facts.date, &facts.time, &facts.time_zone);
+    let moves = [("date", date), ("time", time), ("time_zone", time_zone)]
         .iter()
         .any(|(name, text)| !is_unchanged(&marks, name, text));
-    let when = moves
-        .then(|| starts_at(&date, &time, &time_zone))
-        .transpose();
-    let (when, kind) = match (when, category_in(&category)) {
+    let when = moves.then(|| starts_at(date, time, time_zone)).transpose();
+    let (starts_at, category) = match (when, category_in(&facts.category)) {
         (Ok(when), Ok(kind)) => (when, kind),
         (when, kind) => {
             let wrong = [when.err(), kind.err()].into_iter().flatten().collect();
-            return context::refuse("event", AppError::Invalid(wrong), &values);
+            return refuse(AppError::Invalid(wrong));
         }
     };
     let request = UpdateEvent {
-        title: Some(title.clone()),
-        venue: Some(venue.clone()),
-        city: Some(city.clone()),
-        country: Some(country.clone()),
-        starts_at: when,
-        time_zone: Some(time_zone.clone()),
+        title: Some(facts.title.clone()),
+        venue: Some(facts.venue.clone()),
+        city: Some(facts.city.clone()),
+        country: Some(facts.country.clone()),
+        starts_at,
+        time_zone: Some(facts.time_zone.clone()),
         currency: None,
-        description: Some(description.clone()),
-        category: Some(kind),
+        description: Some(facts.description.clone()),
+        category: Some(category),
         // No event has this version: who does not say which one they read has read none.
         version: version.parse().unwrap_or(0),
     };
     let Ok(id) = event.parse() else {
-        return context::refuse("event", AppError::NotFound, &values);
+        return refuse(AppError::NotFound);
     };
     match events.update(&viewer, id, request).await {
         Ok(event) => {
@@ -175,7 +136,7 @@ pub async fn update(
             context::redirect(&format!("/events/{}", event.id));
             Ok(())
         }
-        Err(error) => context::refuse("event", context::at_fields(error, NAMES), &values),
+        Err(error) => refuse(error),
     }
 }
 
@@ -229,6 +190,10 @@ pub async fn remove_picture(#[server(default)] event: String) -> Result<(), AppE
         Err(error) => context::refuse(PICTURE_FORM, error, &[]),
     }
 }
+
+/// The form of what is said of an event.
+#[cfg(feature = "ssr")]
+pub(crate) const FACTS_FORM: &str = "event";
 
 /// The form of an event's picture.
 #[cfg(feature = "ssr")]

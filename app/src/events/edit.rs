@@ -2,7 +2,7 @@
 
 use super::{
     Category, Event, Events, Facts, PICTURE_BYTES_MAX, Spot,
-    api::{PICTURE_FORM, PutPicture, RemovePicture, Update},
+    api::{FACTS_FORM, PICTURE_FORM, PutPicture, RemovePicture, Update},
     cover, event_fields, find, is_unchanged,
 };
 use crate::{
@@ -15,9 +15,6 @@ use crate::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
-
-/// The form of what is said of the event.
-const FORM: &str = "event";
 
 /// Characters of a text that was changed meanwhile.
 const SHOWN_CHARS: usize = 120;
@@ -114,12 +111,12 @@ fn picture(event: &Event, over: bool, flash: Option<&Flash>) -> AnyView {
 
 fn facts(event: &Event, flash: Option<Flash>) -> AnyView {
     let now = Facts::of(event);
-    let mut flash = flash.filter(|flash| flash.form == FORM);
+    let mut flash = flash.filter(|flash| flash.form == FACTS_FORM);
     let changes = flash
         .as_mut()
         .filter(|flash| typed(flash, "version") != Some(&event.version.to_string()))
         .map(|flash| meanwhile(flash, &now));
-    let form = Form::new(FORM, flash.as_ref());
+    let form = Form::new(FACTS_FORM, flash.as_ref());
     view! {
         {post_to::<Update>("panel stack", view! {
             <h2 class="title" id="facts">"Details"</h2>
@@ -231,7 +228,7 @@ mod tests {
             .collect();
         let marks = ("marks".to_owned(), facts.marks());
         Flash {
-            form: FORM.to_owned(),
+            form: FACTS_FORM.to_owned(),
             values: typed.into_iter().chain([marks]).collect(),
             ..Flash::default()
         }

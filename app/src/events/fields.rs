@@ -1,6 +1,6 @@
 //! What a form says of an event, for one that is new and for one that changes.
 
-use super::{COUNTRIES, Category, Event, date_and_time};
+use super::{COUNTRIES, Category, Event, Facts, date_and_time};
 use crate::ui::{Choice, Form, Input, area, choose, field, hash};
 use leptos::prelude::*;
 
@@ -16,19 +16,6 @@ const FIELDS: [(&str, &str); 9] = [
     ("time_zone", "Time zone of the venue"),
     ("description", "What to expect"),
 ];
-
-/// What the fields say at first.
-pub struct Facts {
-    title: String,
-    category: String,
-    venue: String,
-    city: String,
-    country: String,
-    date: String,
-    time: String,
-    time_zone: String,
-    description: String,
-}
 
 impl Facts {
     /// Of an event that is yet to be described.
@@ -79,6 +66,15 @@ impl Facts {
             .into_iter()
             .zip(texts)
             .map(|((name, label), text)| (name, label, text))
+    }
+
+    /// What each field says, and these besides.
+    pub fn typed<'a, const N: usize>(
+        &'a self,
+        others: [(&'static str, &'a str); N],
+    ) -> Vec<(&'static str, &'a str)> {
+        let said = self.each().map(|(name, _, text)| (name, text));
+        said.chain(others).collect()
     }
 
     /// A mark for each field, by which it is known later whether it still says the same.

@@ -42,9 +42,9 @@ pub use cover::{Spot, cover};
 #[cfg(feature = "ssr")]
 pub use edit::EditEventPage;
 #[cfg(feature = "ssr")]
-use fields::is_unchanged;
+pub use fields::event_fields;
 #[cfg(feature = "ssr")]
-pub use fields::{Facts, event_fields};
+use fields::is_unchanged;
 #[cfg(feature = "ssr")]
 pub use home::HomePage;
 #[cfg(feature = "ssr")]

@@ -202,6 +202,21 @@ pub struct CreateEvent {
     pub category: Category,
 }
 
+/// What a form says of an event, as it is typed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    pub(super) title: String,
+    pub(super) category: String,
+    pub(super) venue: String,
+    pub(super) city: String,
+    pub(super) country: String,
+    pub(super) date: String,
+    pub(super) time: String,
+    pub(super) time_zone: String,
+    pub(super) description: String,
+}
+
 /// What changing an event takes. What is missing stays as it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]

@@ -4,7 +4,11 @@ use crate::{
     accounts::Viewer,
     context::Flash,
     error::AppResult,
-    events::{Event, EventQuery, Events, Facts, api::Create, event_fields, when},
+    events::{
+        Event, EventQuery, Events, Facts,
+        api::{Create, FACTS_FORM},
+        event_fields, when,
+    },
     money::Currency,
     ui::{Choice, Form, Input, choose, post_to, problem_at_top},
 };
@@ -29,7 +33,7 @@ pub async fn choose_event(
         };
         events.list(query).await?.events
     };
-    let form = Form::new("event", flash);
+    let form = Form::new(FACTS_FORM, flash);
     let none = !q.is_empty() && found.is_empty();
     let q = q.to_owned();
     Ok(view! {
