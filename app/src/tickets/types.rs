@@ -214,7 +214,7 @@ pub struct Offer {
 pub const NO_SECTION: &str = "General admission";
 
 /// Which of an event's tickets a buyer wants to see. All of them, if nothing is said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct OfferFilter {
     /// In this section; [`NO_SECTION`] for those without one.
     pub section: Option<String>,

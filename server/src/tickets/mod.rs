@@ -6,6 +6,7 @@
 
 pub mod bulk;
 mod choosing;
+mod coalesce;
 pub mod holds;
 pub mod rest;
 mod row;

@@ -2,6 +2,7 @@
 
 use super::{
     TicketRow, choosing,
+    coalesce::Coalesce,
     rules::{self, Place},
     store::{self, Edit, Filter, Shelf},
 };
@@ -27,6 +28,7 @@ use app::{
 };
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use uuid::Uuid;
 
 const LIMIT_DEFAULT: i64 = 20;
@@ -42,12 +44,17 @@ const SHELF_MAX: i64 = 200;
 pub struct TicketsService {
     db: Db,
     clock: SharedClock,
+    looks: Arc<Coalesce<(EventId, OfferFilter), AppResult<Offers>>>,
 }
 
 impl TicketsService {
     /// Tickets over `db`.
     pub fn new(db: Db, clock: SharedClock) -> Self {
-        Self { db, clock }
+        Self {
+            db,
+            clock,
+            looks: Arc::default(),
+        }
     }
 
     async fn page(&self, viewer: Option<&Viewer>, asked: TicketQuery) -> FaultResult<TicketList> {
@@ -403,7 +410,9 @@ impl Tickets for TicketsService {
     }
 
     async fn offers_like(&self, event: EventId, filter: OfferFilter) -> AppResult<Offers> {
-        Ok(self.on_sale(event, filter).await?)
+        let (service, like) = (self.clone(), filter.clone());
+        let look = async move { Ok(service.on_sale(event, like).await?) };
+        self.looks.look((event, filter), look).await
     }
 
     async fn get(&self, id: TicketId) -> AppResult<Ticket> {
