@@ -41,8 +41,11 @@ mod browser {
     const PART: &str = "for-sale";
     /// After the first message others may follow at once: one order has eight tickets.
     const GATHER: Duration = Duration::from_millis(150);
-    /// However much happens, the page is not read more often.
+    /// However much happens, the page is not read more often; and where the server takes its time
+    /// over it, for everybody looks, only after so many times as long as the last reading took.
     const APART: f64 = 500.0;
+    const APART_MAX: f64 = 10_000.0;
+    const TIMES_AS_LONG: f64 = 2.0;
     /// How long after a failure it is tried again.
     const AFTER_FAILURE: Duration = Duration::from_secs(3);
     /// How long a form that was sent may take to lead away.
@@ -63,6 +66,7 @@ mod browser {
         opened: Cell<bool>,
         doing: Cell<Doing>,
         read_at: Cell<f64>,
+        apart: Cell<f64>,
         sent_at: Cell<Option<f64>>,
         clock: Cell<Option<TimeoutHandle>>,
         set_away: WriteSignal<bool>,
@@ -77,6 +81,7 @@ mod browser {
             opened: Cell::new(false),
             doing: Cell::new(Doing::Nothing),
             read_at: Cell::new(0.0),
+            apart: Cell::new(APART),
             sent_at: Cell::new(None),
             clock: Cell::new(None),
             set_away,
@@ -180,7 +185,7 @@ mod browser {
                 Doing::Reading => return self.doing.set(Doing::ReadingOld),
             }
             self.doing.set(Doing::Gathering);
-            let apart = (APART - (now() - self.read_at.get())).clamp(0.0, APART);
+            let apart = (self.apart.get() - (now() - self.read_at.get())).max(0.0);
             let sale = Rc::clone(self);
             set_timeout(
                 move || {
@@ -193,8 +198,12 @@ mod browser {
 
         async fn read(self: Rc<Self>) {
             let address = window().location().href().unwrap_or_default();
+            let asked = now();
             let page = page_at(&address).await;
             self.read_at.set(now());
+            let took = now() - asked;
+            self.apart
+                .set((TIMES_AS_LONG * took).clamp(APART, APART_MAX));
             let leaving = self.sent_at.get().is_some_and(|at| now() - at < LEAVING);
             let fresh = page.ok().and_then(|page| page.get_element_by_id(PART));
             let read = fresh.is_some();
