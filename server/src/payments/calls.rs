@@ -12,6 +12,9 @@ use super::{
 const LIST_MARGIN_SECONDS: i64 = 300;
 /// From this try on, Stripe is asked where the intent stands before the call is repeated.
 const LOOK_FROM_TRY: i64 = 3;
+/// Under how many keys a refund is asked for in one try.
+const REFUND_KEYS_MAX: u32 = 4;
+
 /// What a look before a repeated call shows.
 enum Look {
     /// The call has happened.
@@ -71,6 +74,9 @@ impl Engine {
                 {
                     return Outcome::NeverMade;
                 }
+                // Two refunds of a part would both go through: only once it is known that the call
+                // is over, another key is used.
+                Look::NotDone if effect.kind == EffectKind::Refund => {}
                 // Stripe replays an error for its key, whatever becomes of it: ask anew. Should
                 // both calls come to something after all, the second intent is a stray.
                 Look::NotDone => key = format!("{key}:r{}", effect.tries),
@@ -168,7 +174,8 @@ impl Engine {
         }
     }
 
-    /// Gives back what was taken.
+    /// Gives back what was taken. What Stripe says has failed is looked for, and asked for under
+    /// the next key if it is not there: the calls before are over by then.
     async fn give_back(&self, known: Option<&str>, key: &str, effect: &EffectRow) -> Outcome {
         let giving = match read::<GivingBack>(effect) {
             Ok(giving) => giving,
@@ -177,22 +184,36 @@ impl Engine {
         let Some(known) = known else {
             return Outcome::Later("refunded before it was made".to_owned());
         };
-        match self.gateway.refund(key, known, &giving).await {
-            Ok(refund) => Outcome::GivenBack(refund),
-            // Refused, perhaps because it has happened already.
-            Err(GatewayError::Invalid { message, .. } | GatewayError::Declined { message, .. }) => {
-                match self.look_for_refund(known, effect).await {
-                    Look::Done(outcome) => outcome,
-                    Look::NotDone => Outcome::Refused {
+        for again in 0..REFUND_KEYS_MAX {
+            let key = match again {
+                0 => key.to_owned(),
+                again => format!("{key}:r{again}"),
+            };
+            let (failed, message) = match self.gateway.refund(&key, known, &giving).await {
+                Ok(refund) => return Outcome::GivenBack(refund),
+                Err(GatewayError::Failed(message)) if effect.tries >= LOOK_FROM_TRY => {
+                    (true, message)
+                }
+                // Refused, perhaps because it has happened already.
+                Err(
+                    GatewayError::Invalid { message, .. } | GatewayError::Declined { message, .. },
+                ) => (false, message),
+                Err(error) => return Outcome::Later(error.to_string()),
+            };
+            match self.look_for_refund(known, effect).await {
+                Look::Done(outcome) => return outcome,
+                Look::Unclear => return Outcome::Later(message),
+                Look::NotDone if failed => {}
+                Look::NotDone => {
+                    return Outcome::Refused {
                         token: false,
                         declined: None,
                         error: message,
-                    },
-                    Look::Unclear => Outcome::Later(message),
+                    };
                 }
             }
-            Err(error) => Outcome::Later(error.to_string()),
         }
+        Outcome::Later("Stripe fails whatever the key".to_owned())
     }
 
     /// Gives an authorisation back, unless a look shows that it has come to something: then the
@@ -274,7 +295,9 @@ impl Engine {
                 tracing::error!(message, "Stripe refuses our keys");
                 Outcome::Later(message)
             }
-            Err(GatewayError::Unknown(message)) => Outcome::Later(message),
+            Err(GatewayError::Failed(message) | GatewayError::Unknown(message)) => {
+                Outcome::Later(message)
+            }
         }
     }
 

@@ -257,9 +257,11 @@ impl Engine {
                 // The answer that would have told us the intent's id was lost.
                 None => match self.gateway.retrieve(intent).await {
                     Ok(found) => found.payment,
-                    Err(GatewayError::Unknown(_) | GatewayError::Credentials(_)) => {
-                        return Ok(false);
-                    }
+                    Err(
+                        GatewayError::Failed(_)
+                        | GatewayError::Unknown(_)
+                        | GatewayError::Credentials(_),
+                    ) => return Ok(false),
                     Err(_) => None,
                 },
             };

@@ -149,7 +149,11 @@ pub enum GatewayError {
     /// Our keys are wrong.
     #[error("our credentials were refused: {0}")]
     Credentials(String),
-    /// Nobody knows whether it happened: try again with the same key, or ask.
+    /// It is over and failed on their side, as every repetition under the same key will be told;
+    /// whether anything came of it all the same, a look shows.
+    #[error("failed at the provider: {0}")]
+    Failed(String),
+    /// Nobody knows whether it happened, or still does: try again with the same key, or ask.
     #[error("no certain answer: {0}")]
     Unknown(String),
 }

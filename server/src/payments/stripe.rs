@@ -288,7 +288,8 @@ fn classify(error: StripeError) -> GatewayError {
             message,
         },
         401 | 403 => GatewayError::Credentials(message),
-        // 409, 429 and all of 5xx; and what nobody has thought of.
+        500 => GatewayError::Failed(message),
+        // 409, 429, what a gateway before Stripe answers; and what nobody has thought of.
         _ => GatewayError::Unknown(format!("status {status}: {message}")),
     }
 }

@@ -247,7 +247,10 @@ fn make(double: &Double, request: &mut Request, fault: Option<FaultKind>) -> Rep
         params.insert(FORCED.to_owned(), forced.to_owned());
     }
     let reply = double.step(|state, now| {
-        let mut answer = request.call.run(state, &request.params, now);
+        let mut answer = match fault {
+            Some(FaultKind::ErrorInstead) => Ok(something_went_wrong()),
+            _ => request.call.run(state, &request.params, now),
+        };
         if fault == Some(FaultKind::ErrorAfter) {
             answer = Ok(something_went_wrong());
         }

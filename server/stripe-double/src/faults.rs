@@ -14,6 +14,7 @@
 //! | `timeout_after` | yes | nothing for a minute, then a broken answer | replays the answer |
 //! | `error_before` | no | 500: the call got no further than Stripe's door | is new |
 //! | `error_after` | yes | 500 | replays the 500 |
+//! | `error_instead` | no | 500: it began, and nothing came of it | replays the 500 |
 //! | `reset_before` | no | a broken answer | is new |
 //! | `reset_after` | yes | a broken answer | replays the answer |
 //! | `rate_limited` | no | 429 | is new |
@@ -22,7 +23,8 @@
 //! | `requires_action` | yes | 3-D Secure, whichever card it is | replays the answer |
 //!
 //! Whatever breaks the line also breaks it for a replay, and for an answer that a key was misused.
-//! `error_after`, `declined` and `requires_action` wait for a call that is not a replay.
+//! `error_after`, `error_instead`, `declined` and `requires_action` wait for a call that is not a
+//! replay.
 //!
 //! For deliveries; `call` is `webhooks` (or `*`). An event meets its fault when it is first about
 //! to be sent:
@@ -39,7 +41,7 @@ use serde::{Deserialize, Serialize};
 /// The name under which faults of deliveries are set.
 pub const WEBHOOKS: &str = "webhooks";
 
-/// What goes wrong. The first ten are for calls, the last four for webhooks.
+/// What goes wrong. The first eleven are for calls, the last four for webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
@@ -51,6 +53,8 @@ pub enum FaultKind {
     ErrorBefore,
     /// Done, then 500: which the same key replays.
     ErrorAfter,
+    /// Begun and not done, then 500: which the same key replays.
+    ErrorInstead,
     /// The connection breaks, and nothing was done.
     ResetBefore,
     /// Done, then the connection breaks.

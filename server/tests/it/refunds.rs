@@ -188,6 +188,32 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
+    /// Stripe fails under one key and under the next: the money goes back once, by a third.
+    async fn a_refund_that_fails_at_stripe_for_good_is_asked_for_by_another_key(app) {
+        let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
+        app.calls_come_to_nothing("refunds.create", 2);
+        let refund = seller.refund(&[&tickets[0]]).await.expect(201);
+        assert_eq!(refund["status"], "pending");
+        app.settle().await;
+        assert_eq!(buyer.get(&path("refunds", &refund)).await.expect(200)["status"], "succeeded");
+        assert_eq!(app.captured_minor(), 2500);
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        app.assert_sound().await;
+    }
+
+    /// While nobody knows whether a call is over, a refund is asked for by the same key only: of two
+    /// refunds of a part Stripe would make both.
+    async fn a_refund_that_may_still_be_under_way_keeps_its_key(app) {
+        let (seller, _, _, tickets) = bought(app, 2, "pm_card_visa").await;
+        app.questions_are_lost("refunds.create", 5);
+        seller.refund(&[&tickets[0]]).await.expect(201);
+        app.settle().await;
+        assert_eq!(app.captured_minor(), 2500);
+        app.first_refund_reaches_stripe_after_all().await;
+        assert_eq!(app.captured_minor(), 2500);
+        app.assert_sound().await;
+    }
+
     /// Somebody refunds at Stripe's own pages: the books follow, and a person is told.
     async fn a_refund_made_elsewhere_goes_into_the_books(app) {
         let (_, buyer, order, tickets) = bought(app, 1, "pm_card_visa").await;

@@ -147,7 +147,7 @@ on_both_engines! {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
-        app.captures_get_lost(1);
+        app.questions_are_lost("payment_intents.capture", 1);
         let paying = buyer.pay(&order, "pm_card_visa").await.expect(202);
         assert_eq!(paying["status"], "processing");
         buyer.cancel(&order).await.refused(409, "payment_in_progress");

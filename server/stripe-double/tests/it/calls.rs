@@ -42,6 +42,19 @@ async fn an_error_is_replayed_although_the_call_was_made() {
 }
 
 #[tokio::test]
+async fn an_error_is_replayed_although_nothing_was_made() {
+    let stripe = Stripe::start(None).await;
+    stripe.fault(CREATE, FaultKind::ErrorInstead);
+    for is_replay in [false, true] {
+        let broken = stripe.post(INTENTS, "k", &FORM).await.unwrap();
+        assert_eq!((broken.status, broken.is_replay), (500, is_replay));
+    }
+    assert!(stripe.double.journal().is_empty());
+    let made = stripe.post(INTENTS, "another", &FORM).await.unwrap();
+    assert_eq!(made.status, 200);
+}
+
+#[tokio::test]
 async fn a_key_is_in_use_while_its_call_is_slow() {
     let stripe = Stripe::start(None).await;
     stripe.fault(CREATE, FaultKind::Slow);

@@ -376,6 +376,16 @@ impl App {
         self.gateway.create(&key, &create).await.unwrap().id
     }
 
+    /// The first call that gives money back comes through once more.
+    pub async fn first_refund_reaches_stripe_after_all(&self) {
+        let sql = "SELECT e.idem_key, e.params, p.stripe_id FROM payment_effects e \
+                   JOIN payments p ON p.id = e.payment_id WHERE e.kind = 'refund' ORDER BY e.id";
+        let call = sqlx::query(sql).fetch_one(self.db.reads()).await.unwrap();
+        let giving = serde_json::from_str(call.get("params")).unwrap();
+        let (key, intent): (String, String) = (call.get("idem_key"), call.get("stripe_id"));
+        self.gateway.refund(&key, &intent, &giving).await.unwrap();
+    }
+
     /// The order's payments, by attempt: which attempt, and where it stands.
     pub async fn payments_of(&self, order: &Value) -> Vec<(i64, String)> {
         let rows =
@@ -457,9 +467,21 @@ impl App {
         self.double.clear_faults();
     }
 
-    /// The next `times` captures never reach Stripe.
-    pub fn captures_get_lost(&self, times: u32) {
-        self.fault("payment_intents.capture", FaultKind::ResetBefore, times);
+    /// The next `times` calls of this kind never reach Stripe.
+    pub fn questions_are_lost(&self, call: &str, times: u32) {
+        self.fault(call, FaultKind::ResetBefore, times);
+    }
+
+    /// The next call of this kind takes a second and a half.
+    pub fn next_call_is_slow(&self, call: &str) {
+        self.fault(call, FaultKind::Slow, 1);
+    }
+
+    /// Waits until the statement counts something.
+    pub async fn until_found(&self, sql: &str) {
+        while self.number(sql).await == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 
     /// The next call is done, and nobody hears of it.
@@ -470,6 +492,11 @@ impl App {
     /// The next call is done, and answered with an error that its key replays.
     pub fn answer_is_an_error(&self, call: &str) {
         self.fault(call, FaultKind::ErrorAfter, 1);
+    }
+
+    /// The next `times` new calls come to nothing, each answered with an error that its key replays.
+    pub fn calls_come_to_nothing(&self, call: &str, times: u32) {
+        self.fault(call, FaultKind::ErrorInstead, times);
     }
 
     fn fault(&self, call: &str, kind: FaultKind, times: u32) {
