@@ -70,6 +70,13 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         });
     }
     let in_time = row.expires_at > begin.now;
+    if row.state == rules::State::AwaitingPayment && !in_time && row.hold_until > begin.now {
+        // The tickets are held for a payment that may yet succeed: nothing has run out for it.
+        let newest = store::payment_newest(&mut *conn, row.id).await?;
+        if newest.is_some_and(|newest| newest.state.is_under_way()) {
+            return Err(Conflict::PaymentInProgress.into());
+        }
+    }
     if row.state != rules::State::AwaitingPayment || !in_time {
         let late = !in_time && row.state.seen(true) == app::orders::OrderStatus::Expired;
         let status = row.state.seen(late);

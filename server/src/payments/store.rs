@@ -40,6 +40,16 @@ pub enum State {
     Refunded,
 }
 
+impl State {
+    /// Whether the buyer, their bank or Stripe may still make money of it.
+    pub fn is_under_way(self) -> bool {
+        matches!(
+            self,
+            Self::Intended | Self::RequiresAction | Self::Capturing | Self::Captured
+        )
+    }
+}
+
 const COLUMNS: &str = "payments.id, payments.order_id, payments.attempt, payments.stripe_id, \
      payments.state, payments.amount_minor, payments.currency, payments.received_minor, \
      payments.client_secret, payments.bank_url, payments.declined, payments.confirmations, \

@@ -36,6 +36,8 @@ on_both_engines! {
         app.clock.advance(6);
         assert_eq!(app.sweep().await, 0, "the grace holds the tickets");
         assert_eq!(buyer.ticket_now(&ticket).await["status"], "reserved");
+        // Another tab is not told that nothing will be charged.
+        buyer.pay(&order, "pm_card_visa").await.refused(409, "payment_in_progress");
         app.approve_at_bank(&begun);
         app.webhooks_arrive().await;
         assert_eq!(buyer.order(&order).await["status"], "complete");

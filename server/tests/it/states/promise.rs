@@ -268,8 +268,17 @@ impl Model {
         if !of.is_open() {
             return at_its_end(of.state);
         }
-        // Within the grace its tickets are still held, but nothing more can be begun.
+        // Within the grace its tickets are still held for what has begun; nothing more can be.
         if of.expires_at <= now {
+            let waits = of
+                .payment
+                .as_ref()
+                .is_some_and(|payment| payment.paying == Paying::RequiresAction);
+            if waits && now < of.hold_until {
+                self.world
+                    .mark("another card while the bank was waited for after the end");
+                return conflict("payment_in_progress");
+            }
             return at_its_end(State::Expired);
         }
         if of.payment.is_none() {
