@@ -29,6 +29,17 @@ pub async fn scope<F: Future>(request: Request, work: F) -> F::Output {
     CURRENT.scope(request, work).await
 }
 
+/// `work`, to be done on another task, as part of answering the same request.
+pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let current = CURRENT.try_with(Request::clone).ok();
+    async move {
+        match current {
+            Some(request) => scope(request, work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// The id of the request being answered, or `none` outside of one.
 pub fn id() -> String {
     CURRENT

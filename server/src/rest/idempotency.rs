@@ -10,6 +10,7 @@ use crate::{
     clock::SharedClock,
     db::{Conn, Db},
     fault::{Fault, FaultResult},
+    request::carried,
 };
 use app::{
     accounts::Viewer,
@@ -25,7 +26,8 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 use sqlx::{Row, query};
-use std::{convert::Infallible, fmt::Write};
+use std::{convert::Infallible, fmt::Write, panic::resume_unwind};
+use tracing::Instrument;
 
 const KEY_CHARS_MAX: usize = 255;
 const KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
@@ -66,20 +68,23 @@ enum Claim {
 /// Answers a POST with a key from what was stored, or does it and stores the answer.
 pub async fn once(State(kept): State<Kept>, mut request: Request, next: Next) -> Response {
     let key = request.headers().get("idempotency-key").cloned();
-    let viewer = request.extensions().get::<Viewer>().cloned();
-    let (Some(key), Some(viewer), &Method::POST) = (key, viewer, request.method()) else {
+    let (Some(key), &Method::POST) = (key, request.method()) else {
         return next.run(request).await;
     };
     let key = match check_key(&key) {
         Ok(key) => key,
         Err(error) => return ApiError(error).into_response(),
     };
+    let viewer = request.extensions().get::<Viewer>().cloned();
+    let Some(viewer) = viewer.filter(|_| !is_about_the_session(request.uri().path())) else {
+        return next.run(request).await;
+    };
     let (parts, body) = request.into_parts();
     let bytes = match extract::read(body).await {
         Ok(bytes) => bytes,
         Err(error) => return ApiError(error).into_response(),
     };
-    let hash = hash(parts.uri.path(), &bytes);
+    let hash = hash(&parts.uri.to_string(), &bytes);
     let user = viewer.user.id.to_string();
     request = Request::from_parts(parts, Body::from(bytes));
     request.extensions_mut().insert(AttemptKey(key.clone()));
@@ -87,10 +92,30 @@ pub async fn once(State(kept): State<Kept>, mut request: Request, next: Next) ->
         Err(fault) => ApiError(fault.into()).into_response(),
         Ok(Claim::Answered(status, body)) => replay(status, body),
         Ok(Claim::Won) => {
-            let response = next.run(request).await;
-            kept.keep(&user, &key, response).await
+            // On a task of its own: whoever hangs up, or is told to wait no longer, leaves no key
+            // without its answer behind.
+            let doing = async move {
+                let response = next.run(request).await;
+                kept.keep(&user, &key, response).await
+            };
+            match tokio::spawn(carried(doing).in_current_span()).await {
+                Ok(response) => response,
+                Err(ended) => match ended.try_into_panic() {
+                    Ok(panic) => resume_unwind(panic),
+                    Err(_) => ApiError(AppError::Unavailable).into_response(),
+                },
+            }
         }
     }
+}
+
+/// Whether the call is about who is signed in. Its effect is a cookie, which no stored answer has;
+/// made twice, it does no harm.
+fn is_about_the_session(path: &str) -> bool {
+    matches!(
+        path,
+        "/api/user/signin" | "/api/user/signout" | "/api/user/signup"
+    )
 }
 
 fn check_key(key: &HeaderValue) -> Result<String, AppError> {
@@ -102,9 +127,9 @@ fn check_key(key: &HeaderValue) -> Result<String, AppError> {
     Ok(text.to_owned())
 }
 
-fn hash(path: &str, body: &[u8]) -> String {
+fn hash(address: &str, body: &[u8]) -> String {
     let mut digest = Sha256::new();
-    digest.update(path.as_bytes());
+    digest.update(address.as_bytes());
     digest.update([0]);
     digest.update(body);
     digest

@@ -1,6 +1,10 @@
 //! Whatever is sent: a clear refusal, never an error of ours, and nothing written.
 
-use crate::support::{App, client::event_body, on_both_engines, path};
+use crate::support::{
+    App,
+    client::{PASSWORD, event_body},
+    on_both_engines, path,
+};
 use serde_json::{Value, json};
 
 on_both_engines! {
@@ -167,9 +171,55 @@ on_both_engines! {
         seller.event().await;
         app.user("another").await.json("POST", "/api/orders", &key, other).await.expect(201);
         assert_eq!(app.count("orders").await, 2);
+        let elsewhere = "/api/orders?x=1";
+        let body = json!({"eventId": event["id"], "quantity": 1});
+        buyer.json("POST", elsewhere, &key, body).await.refused(409, "idempotency_mismatch");
         let long = "k".repeat(256);
         let body: Value = json!({"eventId": event["id"], "quantity": 1});
-        buyer.json("POST", "/api/orders", &[("idempotency-key", long.as_str())], body).await
-            .invalid("Idempotency-Key");
+        let long = [("idempotency-key", long.as_str())];
+        buyer.json("POST", "/api/orders", &long, body.clone()).await.invalid("Idempotency-Key");
+        app.anonymous().json("POST", "/api/user/signup", &long, body).await.invalid("Idempotency-Key");
+    }
+
+    /// Who hangs up finds the answer under the key all the same, and not a claim that nobody honours.
+    async fn an_idempotency_key_has_its_answer_for_who_hung_up(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        seller.batch(&event, 1, 2500).await;
+        let order = buyer.reserve_any(&event, 1).await.expect(201);
+        let key = [("idempotency-key", "payment-1")];
+        let body = json!({"orderId": order["id"], "token": "pm_card_visa"});
+        app.next_call_is_slow("payment_intents.create");
+        let asked = buyer.json("POST", "/api/payments", &key, body.clone());
+        tokio::select! {
+            biased;
+            () = app.until_found("SELECT COUNT(*) AS n FROM payments") => {}
+            answer = asked => panic!("it was not slow: {}", answer.text),
+        }
+        let began = std::time::Instant::now();
+        let paid = loop {
+            let again = buyer.json("POST", "/api/payments", &key, body.clone()).await;
+            if again.status != 409 {
+                break again.expect(201);
+            }
+            again.refused(409, "idempotency_in_progress");
+            assert!(began.elapsed().as_secs() < 20, "nobody honours the claim");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        };
+        assert_eq!(paid["status"], "captured");
+        assert_eq!(app.captured_minor(), 2500);
+        app.assert_sound().await;
+    }
+
+    /// A cookie is not stored with an answer, nor does a stored answer end a session.
+    async fn signing_out_is_done_however_often_it_is_asked_for(app) {
+        let user = app.user("user").await;
+        let key = [("idempotency-key", "out")];
+        for _ in 0..2 {
+            user.post("/api/user/signin", json!({"email": user.email, "password": PASSWORD})).await.expect(200);
+            assert_eq!(user.json("POST", "/api/user/signout", &key, json!({})).await.status, 204);
+            let now = user.get("/api/user/currentuser").await.expect(200);
+            assert_eq!(now["currentUser"], json!(null));
+        }
     }
 }
