@@ -4,7 +4,10 @@
 //! unexpected. The unexpected is logged here once, with its whole chain of causes and the
 //! request's id, and leaves as an `AppError` that carries nothing but that id.
 
-use crate::{db::is_passing, payments::gateway::GatewayError};
+use crate::{
+    db::{is_passing, is_unstorable},
+    payments::gateway::GatewayError,
+};
 use app::error::{AppError, Conflict};
 use std::error::Error as StdError;
 
@@ -60,6 +63,9 @@ impl From<Fault> for AppError {
                     "the database is busy or away"
                 );
                 Self::Unavailable
+            }
+            Fault::Database(error) if is_unstorable(&error) => {
+                Self::invalid("", "It has a character in it that cannot be kept.")
             }
             unexpected => {
                 let incident = crate::request::id();

@@ -46,7 +46,8 @@ impl Narrow {
     pub fn filter(&self, currency: Currency) -> OfferFilter {
         let most = i64::try_from(TICKETS_PER_ORDER_MAX).unwrap_or(i64::MAX);
         OfferFilter {
-            section: Some(self.section.clone()).filter(|section| !section.is_empty()),
+            section: Some(self.section.clone())
+                .filter(|section| !section.is_empty() && !section.contains(char::is_control)),
             max_price_minor: self.max_price(currency).ok().flatten(),
             together: self
                 .together

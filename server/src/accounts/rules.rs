@@ -71,7 +71,8 @@ pub fn check_name(name: &str) -> Result<String, AppError> {
 /// Checks that both parts of a sign-in are there.
 pub fn check_sign_in(request: &SignIn) -> Result<(), AppError> {
     let mut errors = Vec::new();
-    if request.email.trim().is_empty() {
+    let email = request.email.trim();
+    if email.is_empty() || email.contains(char::is_control) {
         errors.push(FieldError::new("email", "Enter your address."));
     }
     errors.extend(empty_error("password", &request.password));

@@ -306,6 +306,13 @@ pub fn is_overtaken(error: &sqlx::Error) -> bool {
     })
 }
 
+/// Whether a text has a NUL in it, which PostgreSQL keeps in no text and compares with none.
+pub fn is_unstorable(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("22021"))
+}
+
 /// PostgreSQL's codes have five characters; SQLite's are numbers of four digits at most, and of
 /// those the last byte says what it is.
 fn is_passing_code(code: &str) -> bool {

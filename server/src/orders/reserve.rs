@@ -2,7 +2,7 @@
 //! in the way. How often it is tried is the service's to say.
 
 use super::{
-    rules::State,
+    rules::{self, State},
     store::{self, NewOrder, OrderRow},
 };
 use crate::{
@@ -252,6 +252,7 @@ async fn write_order(
             "nothing was taken",
         ));
     };
+    rules::check_total(&attempted.request, total_minor, first.currency)?;
     let order = NewOrder {
         row: OrderRow {
             id,

@@ -3,6 +3,7 @@
 use app::{
     error::{AppError, Conflict, FieldError},
     ids::TicketId,
+    money::{Currency, Money, PRICE_MINOR_MAX},
     orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
 };
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
@@ -151,6 +152,10 @@ pub fn check(request: Reserve) -> Result<Reserve, AppError> {
                 .section
                 .map(|section| section.trim().to_owned())
                 .filter(|section| !section.is_empty());
+            let unprintable = |section: &String| section.chars().any(char::is_control);
+            if any.section.as_ref().is_some_and(unprintable) {
+                errors.push(FieldError::new("section", "Use printable characters."));
+            }
             if errors.is_empty() {
                 Ok(Reserve::Any(any))
             } else {
@@ -158,6 +163,24 @@ pub fn check(request: Reserve) -> Result<Reserve, AppError> {
             }
         }
     }
+}
+
+/// Checks what an order comes to; the error is at the field by which it was made so large.
+pub fn check_total(
+    request: &Reserve,
+    total_minor: i64,
+    currency: Currency,
+) -> Result<(), AppError> {
+    if total_minor <= PRICE_MINOR_MAX {
+        return Ok(());
+    }
+    let field = match request {
+        Reserve::Named(_) => "ticketIds",
+        Reserve::Any(_) => "quantity",
+    };
+    let most = Money::new(PRICE_MINOR_MAX, currency);
+    let message = format!("No card can be charged more than {most} at once. Take fewer tickets.");
+    Err(AppError::invalid(field, message))
 }
 
 fn max_per_order() -> i64 {
@@ -222,6 +245,26 @@ mod tests {
             panic!("still any")
         };
         assert_eq!(checked.section, None);
+    }
+
+    #[test]
+    fn an_order_comes_to_no_more_than_a_card_can_be_charged() {
+        let pounds: Currency = "GBP".parse().unwrap();
+        assert!(check_total(&any_so_many(2), PRICE_MINOR_MAX, pounds).is_ok());
+        let wrong = check_total(&any_so_many(2), PRICE_MINOR_MAX + 1, pounds).unwrap_err();
+        assert_eq!(wrong.fields()[0].field, "quantity");
+        let wrong = check_total(&named(vec![1]), PRICE_MINOR_MAX + 1, pounds).unwrap_err();
+        assert_eq!(wrong.fields()[0].field, "ticketIds");
+    }
+
+    #[test]
+    fn a_section_has_a_name_that_can_be_kept() {
+        let Reserve::Any(any) = any_so_many(1) else {
+            panic!("any")
+        };
+        let section = Some("Stalls\u{0}".to_owned());
+        let wrong = check(Reserve::Any(ReserveAny { section, ..any })).unwrap_err();
+        assert_eq!(wrong.fields()[0].field, "section");
     }
 
     fn moves() -> impl Strategy<Value = Move> {

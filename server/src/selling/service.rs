@@ -197,20 +197,12 @@ impl Selling for SellingService {
     }
 
     async fn reprice(&self, viewer: &Viewer, request: Reprice) -> AppResult<Changed> {
-        let lot = Lot {
-            seller: viewer.user.id,
-            event: request.event_id,
-            section: request.section,
-        };
+        let lot = lot_of(viewer, request.event_id, request.section)?;
         Ok(self.reprice_lot(lot, request.price_minor).await?)
     }
 
     async fn take_back(&self, viewer: &Viewer, request: TakeBack) -> AppResult<Changed> {
-        let lot = Lot {
-            seller: viewer.user.id,
-            event: request.event_id,
-            section: request.section,
-        };
+        let lot = lot_of(viewer, request.event_id, request.section)?;
         Ok(self.withdraw_lot(lot).await?)
     }
 
@@ -223,4 +215,18 @@ impl Selling for SellingService {
         let sales = store::sales_after(self.db.reads(), seller, after, SALES_MAX).await;
         Ok(sales.map_err(Fault::from)?)
     }
+}
+
+fn lot_of(viewer: &Viewer, event: EventId, section: Option<String>) -> AppResult<Lot> {
+    if section
+        .as_deref()
+        .is_some_and(|section| section.contains(char::is_control))
+    {
+        return Err(AppError::invalid("section", "Use printable characters."));
+    }
+    Ok(Lot {
+        seller: viewer.user.id,
+        event,
+        section,
+    })
 }

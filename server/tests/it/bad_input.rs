@@ -110,6 +110,40 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
+    /// PostgreSQL keeps no NUL in a text, SQLite does: the answers are the same.
+    async fn a_nul_is_refused_or_matches_nothing(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        seller.batch(&event, 2, 2500).await;
+        let sign_in = json!({"email": "\u{0}", "password": "xxxxxxxxx"});
+        app.anonymous().post("/api/user/signin", sign_in).await.invalid("email");
+        for section in ["\u{0}", "Stalls\u{0}"] {
+            let body = json!({"eventId": event["id"], "quantity": 1, "section": section});
+            buyer.post("/api/orders", body).await.invalid("section");
+            let of = json!({"eventId": event["id"], "section": section});
+            let reprice = json!({"eventId": event["id"], "section": section, "priceMinor": 2600});
+            for (what, body) in [("withdraw", of), ("reprice", reprice)] {
+                seller.post(&format!("/api/selling/{what}"), body).await.invalid("section");
+            }
+        }
+        let page = format!("/events/{}?section=%00", event["id"].as_str().unwrap());
+        assert_eq!(buyer.page(&page).await.status, 200);
+        for page in ["/?q=%00", "/?city=%00", "/order?link=%00", "/reset?token=%00", "/sell?q=%00"] {
+            assert!(buyer.page(page).await.status < 500, "{page}");
+        }
+    }
+
+    async fn an_order_that_no_card_could_pay_is_refused(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let dear = [seller.ticket(&event, 99_999_999).await, seller.ticket(&event, 1).await];
+        buyer.reserve(&[&dear[0], &dear[1]]).await.invalid("ticketIds");
+        buyer.reserve_any(&event, 2).await.invalid("quantity");
+        assert_eq!(buyer.ticket_now(&dear[1]).await["status"], "available");
+        buyer.reserve(&[&dear[0]]).await.expect(201);
+        app.assert_sound().await;
+    }
+
     async fn a_huge_body_is_refused_unread(app) {
         let user = app.user("user").await;
         let huge = json!({"title": "x".repeat(3_000_000)});
