@@ -158,12 +158,15 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 fn rest(api: Api, kept: idempotency::Kept) -> Router {
     let (routes, document) = rest::routes();
     let nowhere = || async { rest::problem(StatusCode::NOT_FOUND, &AppError::NotFound) };
+    let described = SwaggerUi::new("/api/docs").url("/api/openapi.json", document);
     routes
         .method_not_allowed_fallback(not_that_way)
         .layer(from_fn_with_state(kept, idempotency::once))
         .merge(selling::rest::downloads())
         .with_state(api)
-        .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", document))
+        .merge(Router::from(described).method_not_allowed_fallback(not_that_way))
+        .route("/api", any(nowhere))
+        .route("/api/", any(nowhere))
         .route("/api/{*nowhere}", any(nowhere))
 }
 

@@ -1,7 +1,9 @@
 //! `/api/user`, and the file at `/account/data.json`.
 
 use super::export::{__path_data, data};
-use crate::rest::{Api, ApiError, Created, JsonBody, NoContent, PathId, Problem, SignedIn};
+use crate::rest::{
+    Api, ApiError, Created, JsonBody, NoContent, PathId, Problem, SignedIn, Versioned,
+};
 use app::{
     accounts::{
         ChangePassword, DeleteAccount, Forgot, ResetPassword, SignIn, SignUp, SignedInList, User,
@@ -36,8 +38,10 @@ pub fn routes() -> OpenApiRouter<Api> {
 async fn sign_up(
     State(api): State<Api>,
     JsonBody(request): JsonBody<SignUp>,
-) -> Result<Created<User>, ApiError> {
-    Ok(Created(api.accounts.sign_up(request).await?))
+) -> Result<Created<Versioned<User>>, ApiError> {
+    let user = api.accounts.sign_up(request).await?;
+    let version = user.version;
+    Ok(Created(Versioned(user, version)))
 }
 
 /// Signs in, under a new session.

@@ -43,8 +43,10 @@ async fn create(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
     JsonBody(request): JsonBody<CreateEvent>,
-) -> Result<Created<Event>, ApiError> {
-    Ok(Created(api.events.create(&viewer, request).await?))
+) -> Result<Created<Versioned<Event>>, ApiError> {
+    let event = api.events.create(&viewer, request).await?;
+    let version = event.version;
+    Ok(Created(Versioned(event, version)))
 }
 
 /// One event.
@@ -70,7 +72,10 @@ async fn update(
     IfMatch(expected): IfMatch,
     JsonBody(request): JsonBody<UpdateEvent>,
 ) -> Result<Versioned<Event>, ApiError> {
-    if expected.is_some_and(|expected| expected != request.version) {
+    // What is asked for by the body's version is the service's to decide, and a conflict.
+    if let Some(expected) = expected
+        && api.events.get(id).await?.version != expected
+    {
         return Err(AppError::PreconditionFailed.into());
     }
     let event = api.events.update(&viewer, id, request).await?;

@@ -165,11 +165,12 @@ fn country(errors: &mut Vec<FieldError>, value: &str) -> String {
     value
 }
 
+/// As exact as it is kept: in microseconds.
 fn future(errors: &mut Vec<FieldError>, starts_at: Timestamp, now: Timestamp) -> Timestamp {
     if starts_at <= now {
         errors.push(FieldError::new("startsAt", "Choose a time in the future."));
     }
-    starts_at
+    Timestamp::from_microsecond(starts_at.as_microsecond()).unwrap_or(starts_at)
 }
 
 fn time_zone(errors: &mut Vec<FieldError>, value: &str) -> String {

@@ -86,10 +86,12 @@ async fn reserve(
     SignedIn(viewer): SignedIn,
     Attempt(attempt): Attempt,
     JsonBody(body): JsonBody<Body>,
-) -> Result<Created<Order>, ApiError> {
+) -> Result<Created<Versioned<Order>>, ApiError> {
     let request = Reserve::try_from(body)?;
     let order = api.orders.reserve(&viewer, request, attempt.as_deref());
-    Ok(Created(order.await?))
+    let order = order.await?;
+    let version = order.version;
+    Ok(Created(Versioned(order, version)))
 }
 
 /// One's own order.

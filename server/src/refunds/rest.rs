@@ -26,8 +26,8 @@ async fn ask(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
     JsonBody(request): JsonBody<AskRefund>,
-) -> Result<Created<Refund>, ApiError> {
-    Ok(Created(api.refunds.ask(&viewer, request).await?))
+) -> Result<Created<Json<Refund>>, ApiError> {
+    Ok(Created(Json(api.refunds.ask(&viewer, request).await?)))
 }
 
 /// One refund, for its buyer and for who may refund.

@@ -180,9 +180,9 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
 /// 201 with what was made.
 pub struct Created<T>(pub T);
 
-impl<T: Serialize> IntoResponse for Created<T> {
+impl<T: IntoResponse> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
-        (StatusCode::CREATED, Json(self.0)).into_response()
+        (StatusCode::CREATED, self.0).into_response()
     }
 }
 

@@ -42,12 +42,14 @@ async fn create(
     SignedIn(viewer): SignedIn,
     Attempt(attempt): Attempt,
     JsonBody(request): JsonBody<ListTicket>,
-) -> Result<Created<Ticket>, ApiError> {
+) -> Result<Created<Versioned<Ticket>>, ApiError> {
     let tickets = &api.tickets;
     let listed = tickets.put_on_sale(&viewer, request, 1, attempt.as_deref());
     let listed = listed.await?;
     let id = *listed.ticket_ids.first().ok_or(AppError::NotFound)?;
-    Ok(Created(api.tickets.get(id).await?))
+    let ticket = api.tickets.get(id).await?;
+    let version = ticket.version;
+    Ok(Created(Versioned(ticket, version)))
 }
 
 /// Lists up to 10 000 tickets that are alike, all or nothing.
@@ -59,7 +61,7 @@ async fn create_batch(
     SignedIn(viewer): SignedIn,
     Attempt(attempt): Attempt,
     JsonBody(batch): JsonBody<ListBatch>,
-) -> Result<Created<Listed>, ApiError> {
+) -> Result<Created<Json<Listed>>, ApiError> {
     let request = ListTicket {
         event_id: batch.event_id,
         price_minor: batch.price_minor,
@@ -68,11 +70,11 @@ async fn create_batch(
         row: None,
         seat: None,
     };
-    Ok(Created(
-        api.tickets
-            .put_on_sale(&viewer, request, batch.quantity, attempt.as_deref())
-            .await?,
-    ))
+    let listed = api
+        .tickets
+        .put_on_sale(&viewer, request, batch.quantity, attempt.as_deref())
+        .await?;
+    Ok(Created(Json(listed)))
 }
 
 /// One ticket.
@@ -90,7 +92,7 @@ async fn get(
 /// Changes price or seat, while nobody holds the ticket.
 #[utoipa::path(put, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path)),
     request_body = EditTicket,
-    responses((status = 200, body = Ticket), (status = 403, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = Ticket), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn edit(
     State(api): State<Api>,
     PathId(id): PathId<TicketId>,
@@ -98,7 +100,10 @@ async fn edit(
     IfMatch(expected): IfMatch,
     JsonBody(request): JsonBody<EditTicket>,
 ) -> Result<Versioned<Ticket>, ApiError> {
-    if expected.is_some_and(|expected| expected != request.version) {
+    // What is asked for by the body's version is the service's to decide, and a conflict.
+    if let Some(expected) = expected
+        && api.tickets.get(id).await?.version != expected
+    {
         return Err(AppError::PreconditionFailed.into());
     }
     let ticket = api.tickets.edit(&viewer, id, request).await?;
@@ -108,7 +113,7 @@ async fn edit(
 
 /// Takes the listing back, while nobody holds the ticket.
 #[utoipa::path(delete, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path)),
-    responses((status = 204), (status = 403, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn withdraw(
     State(api): State<Api>,
     PathId(id): PathId<TicketId>,

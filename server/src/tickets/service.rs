@@ -332,10 +332,9 @@ async fn edit_listing(
     now: i64,
 ) -> FaultResult<TicketRow> {
     let before = store::ticket_find(&mut *conn, id).await?;
-    let before = before.ok_or(AppError::NotFound)?;
-    if before.seller_id != seller {
-        return Err(AppError::Forbidden.into());
-    }
+    let before = before
+        .filter(|before| before.seller_id == seller)
+        .ok_or(AppError::NotFound)?;
     let place = Place {
         section: before.section.clone(),
         row: before.row.clone(),
@@ -377,12 +376,9 @@ fn why_not(
     now: i64,
     otherwise: impl FnOnce() -> Fault,
 ) -> Fault {
-    let Some(row) = found else {
+    let Some(row) = found.filter(|row| row.seller_id == seller) else {
         return AppError::NotFound.into();
     };
-    if row.seller_id != seller {
-        return AppError::Forbidden.into();
-    }
     match row.status(now) {
         TicketStatus::Sold => Conflict::TicketSold.into(),
         TicketStatus::Withdrawn => Conflict::TicketWithdrawn.into(),

@@ -1,6 +1,6 @@
 //! What other programs hold on to: the document of the API, the shapes, health, headers.
 
-use crate::support::{App, on_both_engines, path};
+use crate::support::{App, client::event_body, on_both_engines, path};
 use serde_json::json;
 
 on_both_engines! {
@@ -57,8 +57,39 @@ on_both_engines! {
         seller.send("DELETE", &path, &stale, "").await.refused(412, "precondition_failed");
         let body = json!({"priceMinor": 2600, "version": 1});
         seller.json("PUT", &path, &stale, body.clone()).await.refused(412, "precondition_failed");
-        seller.json("PUT", &path, &[("if-match", "\"1\"")], body).await.expect(200);
-        assert_eq!(seller.send("DELETE", &path, &[("if-match", "\"2\"")], "").await.status, 204);
+        let first = [("if-match", "\"1\"")];
+        seller.json("PUT", &path, &first, body.clone()).await.expect(200);
+        // By then it is the second: the precondition fails before the body is looked at, and the
+        // body's own version is a conflict.
+        seller.json("PUT", &path, &first, body.clone()).await.refused(412, "precondition_failed");
+        let second = [("if-match", "\"2\"")];
+        seller.json("PUT", &path, &second, body).await.refused(409, "version_conflict");
+        assert_eq!(seller.send("DELETE", &path, &second, "").await.status, 204);
+    }
+
+    async fn what_is_created_says_its_version(app) {
+        let seller = app.user("seller").await;
+        let event = seller.post("/api/events", event_body(json!({}))).await;
+        assert_eq!((event.status, event.header("etag")), (201, "\"1\""));
+        let body = json!({"eventId": event.body["id"], "priceMinor": 2500});
+        let ticket = seller.post("/api/tickets", body).await;
+        assert_eq!((ticket.status, ticket.header("etag")), (201, "\"1\""));
+        let order = app.user("buyer").await.reserve(&[&ticket.body]).await;
+        assert_eq!((order.status, order.header("etag")), (201, "\"1\""));
+    }
+
+    async fn somebody_elses_listing_and_order_are_not_found(app) {
+        let (seller, other) = (app.user("seller").await, app.user("other").await);
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let listing = path("tickets", &ticket);
+        let body = json!({"priceMinor": 1, "version": 1});
+        other.json("PUT", &listing, &[], body).await.refused(404, "not_found");
+        other.delete(&listing).await.refused(404, "not_found");
+        let order = app.user("buyer").await.reserve(&[&ticket]).await.expect(201);
+        let order = path("orders", &order);
+        other.get(&order).await.refused(404, "not_found");
+        other.delete(&order).await.refused(404, "not_found");
+        assert_eq!(other.ticket_now(&ticket).await["priceMinor"], 2500);
     }
 
     async fn health_is_told(app) {
