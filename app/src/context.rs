@@ -148,6 +148,11 @@ pub fn sign_in_first(path: &str) {
 /// Sends the browser to `path` (of this site) once this response is done.
 pub fn redirect(path: &str) {
     leptos_axum::redirect(path);
+    // Leptos answers with 200 to whoever does not ask for HTML, since a server function's caller reads
+    // on. Who asks for a page is led on, whatever they accept.
+    if use_context::<Parts>().is_some_and(|parts| parts.method.is_safe()) {
+        page_status(http::StatusCode::FOUND);
+    }
 }
 
 /// Sends the browser back to the page that the form was on; to `otherwise` if it does not say.

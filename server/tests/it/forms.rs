@@ -436,6 +436,7 @@ on_both_engines! {
             assert_eq!(buyer.page(page).await.status, 200, "{page}");
             let elsewhere = leads_to(&app.anonymous().page(page).await);
             assert!(elsewhere.starts_with("/signin?next=/"), "{elsewhere}");
+            assert_eq!(app.anonymous().get(page).await.status, 302, "whatever is accepted: {page}");
         }
         let others = seller.page(&order_page).await;
         assert_eq!(others.status, 404, "another's order does not exist");
