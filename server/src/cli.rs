@@ -271,8 +271,9 @@ pub async fn open(config: &Config) -> anyhow::Result<Db> {
         .with_context(|| format!("DATABASE_URL ({})", without_password(&config.database_url)))
 }
 
-/// A database's address, fit to be shown.
+/// A database's address, fit to be shown: a password may also stand behind the question mark.
 pub(crate) fn without_password(url: &str) -> String {
+    let url = url.split_once('?').map_or(url, |(address, _)| address);
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
         _ => url.to_owned(),
@@ -320,5 +321,7 @@ mod tests {
         let shown = without_password("postgres://ann:secret@db.example/shop");
         assert_eq!(shown, "postgres://…@db.example/shop");
         assert_eq!(without_password("sqlite://data/x.db"), "sqlite://data/x.db");
+        let shown = without_password("postgres://db.example/shop?user=ann&password=s@cret");
+        assert_eq!(shown, "postgres://db.example/shop");
     }
 }

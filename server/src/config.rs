@@ -44,7 +44,7 @@ pub struct Settings {
     /// `sqlite://…` or `postgres://…` [default: SQLite in the data folder]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// The expiry jobs' queue; without it they run in this process
+    /// What processes share: the expiry jobs' queue, limits, sessions in use, live pages
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
     /// The NATS that domain events go to, `nats://…` or `tls://…`, several with commas between;
@@ -456,23 +456,7 @@ fn check_stripe(
             format!("\"{url}\" is no http address"),
         ));
     }
-    let publishable = match (publishable, &api_url) {
-        (Some(key), _) if key.starts_with("pk_") => key,
-        (Some(_), _) => {
-            return Err(wrong(
-                "STRIPE_PUBLISHABLE_KEY",
-                "it does not begin with pk_",
-            ));
-        }
-        // What answers elsewhere than Stripe asks the browser for no key.
-        (None, Some(_)) => "pk_test_double".to_owned(),
-        (None, None) => {
-            return Err(wrong(
-                "STRIPE_PUBLISHABLE_KEY",
-                "it must be set where STRIPE_SECRET_KEY is",
-            ));
-        }
-    };
+    let publishable = check_publishable(publishable, &secret, api_url.is_some())?;
     let live = api_url.is_none() && secret.contains("_live_");
     Ok(StripeConfig::Live(StripeKeys {
         secret: secret.into(),
@@ -480,6 +464,28 @@ fn check_stripe(
         webhooks: WebhookSecrets { secrets, live },
         api_url,
     }))
+}
+
+/// The browser's key. What answers `elsewhere` than Stripe asks for none.
+fn check_publishable(
+    key: Option<String>,
+    secret: &str,
+    elsewhere: bool,
+) -> Result<String, ConfigError> {
+    let refuse = |reason| Err(wrong("STRIPE_PUBLISHABLE_KEY", reason));
+    let differ = |key: &str| {
+        let is = |one: &str, other: &str| secret.contains(one) && key.contains(other);
+        is("_live_", "_test_") || is("_test_", "_live_")
+    };
+    match key {
+        None if elsewhere => Ok("pk_test_double".to_owned()),
+        None => refuse("it must be set where STRIPE_SECRET_KEY is"),
+        Some(key) if !key.starts_with("pk_") => refuse("it does not begin with pk_"),
+        Some(key) if !elsewhere && differ(&key) => {
+            refuse("one of it and STRIPE_SECRET_KEY is for tests, and the other is not")
+        }
+        Some(key) => Ok(key),
+    }
 }
 
 fn check_mail(

@@ -44,6 +44,10 @@ fn what_makes_no_sense_is_named() {
             check_stripe(text("sk_1"), None, Some("whsec_1"), None).err(),
         ),
         (
+            "STRIPE_PUBLISHABLE_KEY",
+            check_stripe(text("sk_live_1"), text("pk_test_1"), Some("whsec_1"), None).err(),
+        ),
+        (
             "STRIPE_API_URL",
             check_stripe(None, None, None, text("http://x")).err(),
         ),
