@@ -14,6 +14,7 @@ pub use export::Traces;
 
 use crate::config::{LogFormat, TracesConfig};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::time::Duration;
 use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer, fmt, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
@@ -24,6 +25,9 @@ const LEVELS: &str = "info,sqlx=warn,tower_sessions=warn,leptos=warn,async_nats=
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
+
+/// How often what was measured since is added up, so that it takes no room where nobody asks for it.
+const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// Sends the log to standard error. A second start in one process (tests) keeps the first.
 pub fn start_log(format: LogFormat) {
@@ -61,9 +65,19 @@ where
     }
 }
 
-/// Collects the figures that `/metrics` shows. Errors: somebody collects them already.
+/// Collects the figures that `/metrics` shows, for as long as the process lives. Errors: somebody
+/// collects them already.
 pub fn start_figures() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+    let figures = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
-        .install_recorder()
+        .install_recorder()?;
+    let added_up = figures.clone();
+    tokio::spawn(async move {
+        let mut tick = tokio::time::interval(ADD_UP_EVERY);
+        loop {
+            tick.tick().await;
+            added_up.run_upkeep();
+        }
+    });
+    Ok(figures)
 }
