@@ -9,7 +9,7 @@ use axum::{
 };
 use futures::{Stream, StreamExt, stream};
 use serde::Deserialize;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 use tokio_stream::wrappers::BroadcastStream;
 use utoipa::IntoParams;
 
@@ -55,9 +55,12 @@ pub async fn stream_event(
         Vec::new()
     });
     let mut closing = api.live.closing();
+    let told: HashSet<String> = missed.iter().map(|change| change.id.clone()).collect();
     let changes = BroadcastStream::new(listening).filter_map(move |change| {
         // A listener that is too slow has missed some: the next change of each ticket comes.
-        let change = change.ok().filter(|change| change.event_id == event_id);
+        let change = change
+            .ok()
+            .filter(|change| change.event_id == event_id && !told.contains(&change.id));
         std::future::ready(change)
     });
     let messages = stream::iter(missed.into_iter().map(Arc::new))

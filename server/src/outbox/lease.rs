@@ -1,6 +1,7 @@
 //! The turn of the one process that sends events: a row of `leases`, had by one conditional write.
-//! Its holder takes it again before it ends; who finds it ended has it next. Clocks that differ by
-//! less than [`LASTS`] make no two holders, and two would do no harm (`relay.rs`).
+//! Its holder takes it again before it ends; who finds it ended has it next, and so does who finds
+//! that it ends at a time which no right clock gives. Clocks that differ by less than [`LASTS`] make
+//! no two holders, and two would do no harm (`relay.rs`).
 
 use crate::{clock::SharedClock, db::Db};
 use sqlx::query;
@@ -9,6 +10,8 @@ use uuid::Uuid;
 
 /// How long it lasts unless it is taken again.
 const LASTS: Duration = Duration::from_secs(6);
+/// A lease that ends later than this was taken by a clock that was wrong.
+const LASTS_AT_MOST: Duration = Duration::from_mins(1);
 /// What is left of it when it is taken again.
 const AGAIN_AT: Duration = Duration::from_secs(4);
 
@@ -45,19 +48,21 @@ impl Lease {
     async fn take(&self) -> Result<bool, sqlx::Error> {
         let (name, holder) = (self.name, self.holder.clone());
         let now = self.clock.now_micros();
-        let lasts = i64::try_from(LASTS.as_micros()).unwrap_or(i64::MAX);
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         self.db
             .write(move |conn| {
                 Box::pin(async move {
                     let taken = query(
                         "INSERT INTO leases (name, holder, held_until) VALUES ($1, $2, $3) \
                          ON CONFLICT (name) DO UPDATE SET holder = $2, held_until = $3 \
-                         WHERE leases.holder = $2 OR leases.held_until <= $4",
+                         WHERE leases.holder = $2 OR leases.held_until <= $4 \
+                         OR leases.held_until > $5",
                     )
                     .bind(name)
                     .bind(holder)
-                    .bind(now + lasts)
+                    .bind(now + micros(LASTS))
                     .bind(now)
+                    .bind(now + micros(LASTS_AT_MOST))
                     .execute(conn)
                     .await?;
                     Ok(taken.rows_affected() == 1)

@@ -4,8 +4,8 @@
 //! Reads the database four times a second while anybody listens, and not at all otherwise. Where
 //! several processes share Redis, one of them reads so often and tells the others, which read once
 //! a second to be sure. A
-//! transaction may commit a moment after a later one, so the last two seconds are read again each
-//! time and what has been told is remembered. Listeners may miss or hear a change twice around a
+//! transaction may commit a moment after a later one, and the clocks of machines differ a little, so
+//! the last five seconds are read again each time and what has been told is remembered. Listeners may miss or hear a change twice around a
 //! reconnection; every message carries the ticket's version, so that is harmless.
 
 use crate::{db::Db, fault::chain, replicas::Fanout};
@@ -17,15 +17,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::{broadcast, watch};
+use tokio::{
+    sync::{broadcast, watch},
+    time::timeout,
+};
 use uuid::Uuid;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a look may take: a database that vanishes says nothing for ever.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
 /// How many looks may be left to another process before one looks for oneself.
 const LEFT_TO_OTHERS: u32 = 3;
 /// How far back each look goes.
-const OVERLAP: Duration = Duration::from_secs(2);
-/// What one look takes in at most; a flood beyond that is told of with the next.
+const OVERLAP: Duration = Duration::from_secs(5);
+/// What one look takes in at most, the latest.
 const ROWS_MAX: i64 = 5_000;
 /// Changes that a slow listener may be behind before it misses some.
 const BEHIND_MAX: usize = 4_096;
@@ -145,14 +150,16 @@ impl Live {
     }
 
     async fn look(&self) {
-        match self.read(&id_of_before(OVERLAP), ROWS_MAX).await {
-            Ok(changes) => {
+        let after = id_of_before(OVERLAP);
+        match timeout(LOOK_WITHIN, self.read(&after, ROWS_MAX)).await {
+            Ok(Ok(changes)) => {
                 let new = self.tell_new(changes);
                 if let Some(fanout) = &self.fanout {
                     fanout.tell(&new).await;
                 }
             }
-            Err(error) => tracing::warn!(error = chain(&error), "live changes were not read"),
+            Ok(Err(error)) => tracing::warn!(error = chain(&error), "live changes were not read"),
+            Err(_) => tracing::warn!("live changes were not read in time"),
         }
     }
 
@@ -172,17 +179,18 @@ impl Live {
         new
     }
 
+    /// The changes after this one, the latest ones if there are more.
     async fn read(&self, after: &str, limit: i64) -> Result<Vec<TicketChange>, sqlx::Error> {
         let rows = query(
             "SELECT id, data FROM outbox WHERE id > $1 AND aggregate_type = 'ticket' \
-             ORDER BY id LIMIT $2",
+             ORDER BY id DESC LIMIT $2",
         )
         .bind(after.to_owned())
         .bind(limit)
         .fetch_all(self.db.reads())
         .await?;
         let mut changes = Vec::with_capacity(rows.len());
-        for row in rows {
+        for row in rows.iter().rev() {
             let data: String = row.try_get("data")?;
             changes.extend(change(row.try_get("id")?, &data));
         }
