@@ -1,5 +1,6 @@
-//! The figures that stand in the database or in Redis, read when somebody asks for them: how much
-//! waits, and for how long. What happens is counted where it happens.
+//! The figures that stand in the database, read when somebody asks for them: how much waits, and for
+//! how long; and whether what a process works with is there. What happens is counted where it
+//! happens.
 //!
 //! Each is found through an index, so asking costs little however large the shop is.
 
@@ -49,8 +50,8 @@ const QUEUES: [Queue; 4] = [
     },
 ];
 
-/// Takes them all. What cannot be read keeps its last value.
-pub async fn gather(db: &Db, clock: &SharedClock, redis: Option<&Redis>, nats: Option<&Nats>) {
+/// Notes how the process itself stands, without asking the database.
+pub async fn gather_own(db: &Db, redis: Option<&Redis>, nats: Option<&Nats>) {
     let pool = db.reads();
     let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
     let used = pool.size().saturating_sub(idle);
@@ -60,10 +61,16 @@ pub async fn gather(db: &Db, clock: &SharedClock, redis: Option<&Redis>, nats: O
         let up = if redis.answers().await { 1.0 } else { 0.0 };
         metrics::gauge!("stagedoor_redis_up").set(up);
     }
-    let now = clock.now_micros();
     if let Some(nats) = nats {
         let up = if nats.is_there() { 1.0 } else { 0.0 };
         metrics::gauge!("stagedoor_nats_up").set(up);
+    }
+}
+
+/// Reads how much waits. What cannot be read keeps its last value.
+pub async fn read(db: &Db, clock: &SharedClock, nats: Option<&Nats>) {
+    let now = clock.now_micros();
+    if nats.is_some() {
         match outbox::waiting(db).await {
             Ok((rows, since)) => {
                 let rows = u32::try_from(rows).unwrap_or(u32::MAX);
@@ -91,7 +98,7 @@ pub async fn gather(db: &Db, clock: &SharedClock, redis: Option<&Redis>, nats: O
 }
 
 async fn standing(db: &Db, sql: &'static str, now: i64) -> Result<(u32, f64), sqlx::Error> {
-    let row = query(sql).bind(now).fetch_one(db.reads()).await?;
+    let row = query(sql).bind(now).fetch_one(db.lookouts()).await?;
     let rows: i64 = row.try_get("rows")?;
     let since: Option<i64> = row.try_get("since")?;
     Ok((u32::try_from(rows).unwrap_or(u32::MAX), seconds(since, now)))

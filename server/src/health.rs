@@ -24,9 +24,13 @@ use std::{
     },
     time::Duration,
 };
+use tokio::time::timeout;
 
 /// How long the database may take to say that it is there: sooner than who asks gives up.
 const DATABASE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long it may take to say how much waits: with the rest, sooner than a scraper gives up.
+const FIGURES_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the answers are made from.
 #[derive(Clone)]
@@ -64,7 +68,7 @@ pub fn routes(health: Health) -> Router {
 /// elsewhere: holds end by the clock, the sweep does what the jobs would, and events wait.
 async fn stand(health: &Health) -> (bool, Value) {
     let draining = health.draining.load(Ordering::SeqCst);
-    let asked = tokio::time::timeout(DATABASE_WITHIN, applied_and_known(&health.db));
+    let asked = timeout(DATABASE_WITHIN, applied_and_known(&health.db));
     let (database, migrations) = match asked.await {
         Ok(Ok((applied, known))) if applied >= known => ("ok", "ok"),
         Ok(Ok(_)) => ("ok", "other version"),
@@ -104,10 +108,17 @@ async fn ready(State(health): State<Health>) -> Response {
 async fn show_figures(State(health): State<Health>) -> Response {
     match &health.metrics {
         Some(metrics) => {
-            let (fine, _) = stand(&health).await;
+            let (fine, stands) = stand(&health).await;
             metrics::gauge!("stagedoor_ready").set(if fine { 1.0 } else { 0.0 });
             let (redis, nats) = (health.redis.as_ref(), health.nats.as_ref());
-            figures::gather(&health.db, &health.clock, redis, nats).await;
+            figures::gather_own(&health.db, redis, nats).await;
+            // A scraper does not wait for a database that is away, and wants to hear of the rest.
+            if stands["database"] == "ok" {
+                let read = figures::read(&health.db, &health.clock, nats);
+                if timeout(FIGURES_WITHIN, read).await.is_err() {
+                    tracing::warn!("the database did not say in time how much waits");
+                }
+            }
             let kind = [(
                 header::CONTENT_TYPE,
                 "text/plain; version=0.0.4; charset=utf-8",

@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 use tracing::Instrument;
 
 pub use engine::{Engine, engine_of, is_overtaken, is_passing, is_unstorable};
@@ -29,9 +29,13 @@ pub type Conn = AnyConnection;
 /// How many read connections are kept. SQLite's readers share one machine's cores; PostgreSQL's
 /// pool also carries the writers.
 const SQLITE_READERS: u32 = 4;
-const POSTGRES_CONNECTIONS: u32 = 24;
+const POSTGRES_CONNECTIONS: u32 = 22;
+/// And how many besides for those who ask how the process is: in a rush they wait behind nobody.
+const LOOKOUTS: u32 = 2;
 /// How long a request waits for a connection before it is told that the server is busy.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a database may take to say that a connection still stands.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// How long whoever claims a database waits for others to leave it, and how often it looks.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 const LEAVE_LOOK: Duration = Duration::from_millis(50);
@@ -64,6 +68,7 @@ pub enum OpenError {
 pub struct Db {
     engine: Engine,
     pool: AnyPool,
+    lookouts: AnyPool,
     writer: Option<writer::Writer>,
     written: Arc<Notify>,
 }
@@ -121,16 +126,13 @@ impl Db {
             Engine::Sqlite => Some(writer::spawn(engine, url).await?),
             Engine::Postgres => None,
         };
-        let pool = AnyPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .after_connect(move |conn, _| Box::pin(async move { engine.prepare(conn).await }))
-            .connect(url)
-            .await?;
+        let pool = pool_of(engine, connections).connect(url).await?;
         engine.assert_suitable(&mut *pool.acquire().await?).await?;
+        let lookouts = pool_of(engine, LOOKOUTS).connect_lazy(url)?;
         Ok(Self {
             engine,
             pool,
+            lookouts,
             writer,
             written: Arc::default(),
         })
@@ -153,6 +155,11 @@ impl Db {
     /// Connections for reading. Nothing is written through these.
     pub fn reads(&self) -> &AnyPool {
         &self.pool
+    }
+
+    /// Connections for whoever asks how the process is, and for nothing that a visitor waits for.
+    pub fn lookouts(&self) -> &AnyPool {
+        &self.lookouts
     }
 
     /// A connection of the caller's own that sees this one moment, whatever is written meanwhile,
@@ -209,8 +216,26 @@ impl Db {
         if let Some(writer) = &self.writer {
             writer.close().await;
         }
+        self.lookouts.close().await;
         self.pool.close().await;
     }
+}
+
+/// Connections are taken from it once they are set up, and go back to it only if their server
+/// answers: one that has vanished says nothing for ever, and its connections are not kept.
+fn pool_of(engine: Engine, connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |conn, _| Box::pin(async move { engine.prepare(conn).await }))
+        .after_release(|conn, _| {
+            Box::pin(async move {
+                match timeout(ANSWERS_WITHIN, conn.ping()).await {
+                    Ok(answer) => answer.map(|()| true),
+                    Err(_) => Err(sqlx::Error::PoolTimedOut),
+                }
+            })
+        })
 }
 
 async fn claim(engine: Engine, url: &str) -> Result<Conn, OpenError> {

@@ -8,8 +8,11 @@ use super::{Conn, Engine, OpenError, is_passing};
 use futures::{FutureExt, future::BoxFuture};
 use rand::RngExt;
 use sqlx::{Any, AnyPool, Connection, Executor, Transaction};
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use std::{io::ErrorKind, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::timeout,
+};
 use tracing::{Instrument, Span};
 
 /// The most transactions that share a commit: enough to hide the fsync, few enough that the
@@ -17,6 +20,9 @@ use tracing::{Instrument, Span};
 const GROUP_MAX: usize = 64;
 /// How many may wait before callers are held back.
 const QUEUE_MAX: usize = 1024;
+/// How long a transaction may take on PostgreSQL. Each of its statements has less by the server's own
+/// settings; this is for a server that has vanished, which says nothing for ever.
+const WRITTEN_WITHIN: Duration = Duration::from_mins(1);
 /// How often a transaction is begun again that a broken connection kept from beginning, and the
 /// longest pause before the first time; each is twice as long as the one before.
 const BEGIN_AGAIN: u32 = 3;
@@ -133,6 +139,10 @@ where
         let made = work(&mut transaction).await?;
         transaction.commit().await?;
         Ok(made)
+    };
+    let writing = async {
+        let late = |_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into());
+        timeout(WRITTEN_WITHIN, writing).await.unwrap_or_else(late)
     };
     tokio::spawn(writing.in_current_span())
         .await
