@@ -196,7 +196,12 @@ impl Shop {
             let rounds = Rounds::new(self.db.clone(), self.clock.clone());
             jobs.spawn(Arc::new(rounds).run());
         }
-        jobs.spawn(clean(self.db.clone(), self.clock.clone(), self.waiting));
+        jobs.spawn(clean(
+            self.db.clone(),
+            self.clock.clone(),
+            self.waiting,
+            self.webhooks,
+        ));
         if let Some(mailer) = self.mailer.filter(|_| works) {
             jobs.spawn(mailer.run());
         }
@@ -215,9 +220,9 @@ impl Shop {
     }
 }
 
-/// Deletes sessions, idempotency keys, links to new passwords and entries of the waiting list whose
-/// time is over, every hour.
-async fn clean(db: Db, clock: SharedClock, waiting: WaitingService) {
+/// Deletes sessions, idempotency keys, links to new passwords, webhooks and entries of the waiting list
+/// whose time is over, every hour.
+async fn clean(db: Db, clock: SharedClock, waiting: WaitingService, inbox: Webhooks) {
     let kept = Kept {
         db: db.clone(),
         clock: clock.clone(),
@@ -231,6 +236,7 @@ async fn clean(db: Db, clock: SharedClock, waiting: WaitingService) {
         let links: Result<u64, sqlx::Error> = db
             .write(move |conn| Box::pin(resets::resets_delete_expired(conn, now)))
             .await;
+        let webhooks = inbox.forget_old().await;
         match waiting.forget_old().await {
             Ok(entries) => tracing::debug!(entries, "old entries of the waiting list deleted"),
             Err(fault) => tracing::warn!(
@@ -238,11 +244,11 @@ async fn clean(db: Db, clock: SharedClock, waiting: WaitingService) {
                 "old entries of the waiting list were not deleted"
             ),
         }
-        match (sessions, keys, links) {
-            (Ok(sessions), Ok(keys), Ok(links)) => {
-                tracing::debug!(sessions, keys, links, "old rows deleted");
+        match (sessions, keys, links, webhooks) {
+            (Ok(sessions), Ok(keys), Ok(links), Ok(webhooks)) => {
+                tracing::debug!(sessions, keys, links, webhooks, "old rows deleted");
             }
-            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+            (Err(error), ..) | (_, Err(error), ..) | (_, _, Err(error), _) | (.., Err(error)) => {
                 let fault = Fault::Database(error);
                 tracing::warn!(
                     error = crate::fault::chain(&fault),

@@ -78,6 +78,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261128000016 "waiting_list",
     20261128000017 "leases",
     20261128000018 "hot_paths",
+    20261128000019 "old_webhooks",
 ];
 
 fn migrator(engine: Engine) -> Migrator {
@@ -102,7 +103,7 @@ pub(super) async fn run(conn: &mut Conn) -> Result<(), MigrateError> {
 
 /// How many migrations the database has, and how many this binary knows: equal when it is ready.
 pub async fn applied_and_known(db: &Db) -> Result<(i64, i64), sqlx::Error> {
-    versions(db.reads()).await
+    versions(db.lookouts()).await
 }
 
 /// The same, of the database that `reads` is of.

@@ -3,6 +3,8 @@
 use crate::db::Conn;
 use sqlx::{AnyExecutor, Row, query};
 
+const KEPT_MICROS: i64 = 90 * 24 * 3600 * 1_000_000;
+
 /// Stores a webhook, once. False: it was there already.
 pub async fn inbox_insert(
     conn: &mut Conn,
@@ -88,4 +90,14 @@ pub async fn inbox_processed(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Deletes webhooks that were acted on 90 days ago or longer: Stripe sends none again for so long, and
+/// the books say what came of them. Returns how many.
+pub async fn inbox_delete_old(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
+    let done = query("DELETE FROM stripe_inbox WHERE processed_at <= $1")
+        .bind(now_micros - KEPT_MICROS)
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
 }

@@ -48,6 +48,14 @@ impl Webhooks {
         }
     }
 
+    /// Deletes what was acted on long ago. Returns how many deliveries it were.
+    pub async fn forget_old(&self) -> Result<u64, sqlx::Error> {
+        let now = self.clock.now_micros();
+        self.db
+            .write(move |conn| Box::pin(inbox::inbox_delete_old(conn, now)))
+            .await
+    }
+
     /// Takes one delivery in. Once this returns it is stored, and acted on soon after.
     ///
     /// Errors: `Invalid` for a signature that is wrong or older than 300 seconds, and for events

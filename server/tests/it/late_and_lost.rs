@@ -3,6 +3,7 @@
 
 use crate::support::{App, Client, on_both_engines, path};
 use serde_json::Value;
+use stagedoor::payments::{WebhookSecrets, Webhooks};
 
 /// A seller, a buyer, and an order that waits for the buyer's bank.
 async fn at_the_bank(app: &App) -> (Client, Client, Value, Value, Value) {
@@ -240,6 +241,22 @@ on_both_engines! {
         assert_eq!(app.captured_minor(), 5000);
         let told = app.incidents().await;
         assert_eq!(told, ["stray_intent", "stray_intent", "unexpected_capture"]);
+    }
+
+    /// What was acted on is kept for 90 days, and what waits for as long as it does.
+    async fn old_webhooks_are_forgotten_once_they_were_acted_on(app) {
+        paid(app).await;
+        app.webhooks_arrive().await;
+        let arrived = app.count("stripe_inbox").await;
+        assert!(arrived > 0);
+        app.one_webhook_waits().await;
+        let secrets = WebhookSecrets { secrets: Vec::new(), live: false };
+        let webhooks = Webhooks::new(app.db.clone(), app.clock.clone(), app.engine.clone(), secrets);
+        app.clock.advance(89 * 24 * 3600);
+        assert_eq!(webhooks.forget_old().await.unwrap(), 0);
+        app.clock.advance(2 * 24 * 3600);
+        assert_eq!(i64::try_from(webhooks.forget_old().await.unwrap()).unwrap(), arrived - 1);
+        assert_eq!(app.count("stripe_inbox").await, 1);
     }
 
     /// A webhook signed with the secret of before a rotation counts; one of the other mode doesn't.

@@ -455,6 +455,17 @@ impl App {
             .unwrap();
     }
 
+    /// As if nobody had acted on one of the webhooks yet.
+    pub async fn one_webhook_waits(&self) {
+        let one = sqlx::query("SELECT MIN(event_id) AS id FROM stripe_inbox");
+        let id = one.fetch_one(self.db.reads()).await.unwrap().get("id");
+        self.write_sql(
+            "UPDATE stripe_inbox SET processed_at = NULL WHERE event_id = $1",
+            id,
+        )
+        .await;
+    }
+
     pub async fn webhooks_stored(&self, event: &str) -> i64 {
         self.count_where("stripe_inbox", "event_id", event).await
     }
