@@ -32,6 +32,7 @@ pub mod replicas;
 pub mod request;
 pub mod rest;
 pub mod robots;
+pub mod rounds;
 pub mod router;
 pub mod seed;
 pub mod selling;

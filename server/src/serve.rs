@@ -9,7 +9,7 @@ use crate::{
     config::{Config, leptos_options},
     files::Files,
     health::Health,
-    mail::{Folder, Letterhead, Smtp, Transport},
+    mail::{Folder, Letterhead, Mailer, Smtp, Transport},
     orders::Holds,
     outbox::{Live, Nats},
     payments::{CALLS_AT_ONCE, Engine, PAY_WAIT},
@@ -95,7 +95,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
             },
         )
     };
-    let (live, engine) = (shop.live.clone(), shop.engine.clone());
+    let (live, engine, mailer) = (shop.live.clone(), shop.engine.clone(), shop.mailer.clone());
     let jobs = shop.start_jobs(config.redis_url.clone(), role != Role::Web);
     let stopping = Stopping {
         draining,
@@ -103,7 +103,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         drain: config.drain,
     };
     let until = listen(listener, app, stopping).await?;
-    settle(&engine, until).await;
+    settle(&engine, mailer.as_deref(), until).await;
     drop(jobs);
     if timeout_at(until, db.close()).await.is_err() {
         tracing::warn!("the database does not answer; leaving all the same");
@@ -112,11 +112,20 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     Ok(())
 }
 
-/// Lets the calls to Stripe that are out come to their end, so that no other process has to wait for
-/// their leases.
-async fn settle(engine: &Engine, until: Instant) {
-    if timeout_at(until, engine.close()).await.is_err() {
+/// Lets the calls to Stripe and the mails that are out come to their end, so that no other process
+/// has to wait for their leases, nor sends a mail again.
+async fn settle(engine: &Engine, mailer: Option<&Mailer>, until: Instant) {
+    let mails = async {
+        if let Some(mailer) = mailer {
+            mailer.close().await;
+        }
+    };
+    let (calls, mails) = tokio::join!(timeout_at(until, engine.close()), timeout_at(until, mails));
+    if calls.is_err() {
         tracing::warn!("a call to Stripe is still out; it is made again once its lease is over");
+    }
+    if mails.is_err() {
+        tracing::warn!("a mail is still out; it is sent again once its lease is over");
     }
 }
 

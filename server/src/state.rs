@@ -89,7 +89,8 @@ pub struct Shop {
     waiting: WaitingService,
     webhooks: Webhooks,
     workers: Workers,
-    mailer: Option<Arc<Mailer>>,
+    /// Sends mails, if they leave.
+    pub mailer: Option<Arc<Mailer>>,
     nats: Option<Nats>,
 }
 
@@ -192,7 +193,7 @@ impl Shop {
         jobs.spawn(self.sweeper.run());
         jobs.spawn(self.live.run());
         if works {
-            jobs.spawn(self.reconciler.run());
+            jobs.spawn(Arc::new(self.reconciler).run());
             let rounds = Rounds::new(self.db.clone(), self.clock.clone());
             jobs.spawn(Arc::new(rounds).run());
         }

@@ -1,7 +1,9 @@
 //! The sweep of the database: finds what jobs have missed. Every process runs one; each step is
 //! a conditional UPDATE, so any number of them get along.
 
-use crate::{fault::FaultResult, orders::OrdersService, payments::Engine, telemetry::spans};
+use crate::{
+    fault::FaultResult, orders::OrdersService, payments::Engine, rounds::Round, telemetry::spans,
+};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -12,6 +14,11 @@ use tracing::Instrument;
 pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// What one sweep takes on at a time; it goes on while there is more.
 const BATCH: i64 = 500;
+
+/// How long each half of a sweep may take. The next one goes on where it was cut short; a call to
+/// Stripe that is cut short is made again once its lease is over.
+const EXPIRY_WITHIN: Duration = Duration::from_mins(1);
+const CALLS_WITHIN: Duration = Duration::from_mins(10);
 
 /// How long a sweep may take, with the pause before it, until it counts as missing.
 const LATELY: Duration = Duration::from_mins(1);
@@ -92,53 +99,33 @@ impl Sweeper {
     /// Sweeps for ever: every ten seconds, and the calls at once when a webhook or an expiry asks
     /// for it. Holds end on time however long Stripe takes to answer, since calls are made beside.
     pub async fn run(self: Arc<Self>) {
-        let expiring = every_ten_seconds(
-            &self,
-            "expiry",
-            std::future::pending,
-            |sweeper| async move {
+        let expiring = Round {
+            of: "expiry",
+            every: SWEEP_EVERY,
+            within: EXPIRY_WITHIN,
+        };
+        let expiring = expiring.run(|| {
+            let sweeper = Arc::clone(&self);
+            let expire = async move {
                 sweeper.expire().await?;
                 sweeper.swept.note();
                 Ok(())
-            },
-        );
-        let engine = Arc::clone(&self.engine);
-        let calling = every_ten_seconds(
-            &self,
-            "calls",
+            };
+            expire.instrument(spans::round("expiry"))
+        });
+        let calling = Round {
+            of: "calls",
+            every: SWEEP_EVERY,
+            within: CALLS_WITHIN,
+        };
+        let calling = calling.run_or_sooner(
+            || self.engine.woken(),
             || {
-                let engine = Arc::clone(&engine);
-                async move { engine.woken().await }
+                let sweeper = Arc::clone(&self);
+                let call = async move { sweeper.call().await };
+                call.instrument(spans::round("calls"))
             },
-            |sweeper| async move { sweeper.call().await },
         );
         tokio::join!(expiring, calling);
-    }
-}
-
-/// A round that fails or panics is logged, and the next one comes all the same.
-async fn every_ten_seconds<W, R>(
-    sweeper: &Arc<Sweeper>,
-    of: &'static str,
-    sooner: impl Fn() -> W,
-    round: impl Fn(Arc<Sweeper>) -> R,
-) where
-    W: Future<Output = ()>,
-    R: Future<Output = FaultResult<()>> + Send + 'static,
-{
-    let mut tick = tokio::time::interval(SWEEP_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = sooner() => {}
-        }
-        match tokio::spawn(round(Arc::clone(sweeper)).instrument(spans::round(of))).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => {
-                tracing::error!(error = crate::fault::chain(&fault), "a sweep failed");
-            }
-            Err(panic) => tracing::error!(error = %panic, "a sweep panicked"),
-        }
     }
 }

@@ -16,14 +16,24 @@ use crate::{
     clock::SharedClock,
     db::Db,
     fault::{Fault, FaultResult, chain},
+    rounds::Round,
     telemetry::spans,
 };
 use futures::StreamExt;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::RwLock;
 use tracing::Instrument;
 
 /// How often the mailer looks.
 pub const MAIL_EVERY: Duration = Duration::from_secs(3);
+/// How long a look may take; the next one goes on.
+const ROUND_WITHIN: Duration = Duration::from_mins(10);
 /// What one look takes on at a time; it goes on while there is more.
 const BATCH: i64 = 100;
 /// How many mails are under way at once.
@@ -50,6 +60,9 @@ pub struct Mailer {
     clock: SharedClock,
     transport: Arc<dyn Transport>,
     head: Letterhead,
+    /// Read by whoever has a mail out; written by who waits for the last of them.
+    mails_out: RwLock<()>,
+    closed: AtomicBool,
 }
 
 impl Mailer {
@@ -65,31 +78,39 @@ impl Mailer {
             clock,
             transport,
             head,
+            mails_out: RwLock::new(()),
+            closed: AtomicBool::new(false),
         }
     }
 
-    /// Looks every few seconds, for ever. A look that fails or panics is logged, and the next one
-    /// comes all the same.
+    /// Looks every few seconds, for ever.
     pub async fn run(self: Arc<Self>) {
-        let mut tick = tokio::time::interval(MAIL_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tick.tick().await;
+        let round = Round {
+            of: "mails",
+            every: MAIL_EVERY,
+            within: ROUND_WITHIN,
+        };
+        let send = || {
             let mailer = Arc::clone(&self);
-            match tokio::spawn(async move { mailer.send_due().await }).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(fault)) => {
-                    tracing::error!(error = chain(&fault), "mails were not looked at");
-                }
-                Err(panic) => tracing::error!(error = %panic, "the mailer panicked"),
-            }
-        }
+            async move { mailer.send_due().await.map(|_| ()) }
+        };
+        round.run(send).await;
+    }
+
+    /// Takes no more mails on, and waits until those that are out are noted as sent: else they would
+    /// be sent again once their lease is over.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        drop(self.mails_out.write().await);
     }
 
     /// Tries every mail that is due. Returns how many this call sent. Errors: the database fails.
     pub async fn send_due(&self) -> FaultResult<usize> {
         let mut sent = 0;
         loop {
+            if self.closed.load(Ordering::SeqCst) {
+                return Ok(sent);
+            }
             let now = self.clock.now_micros();
             let due = store::mails_due(self.db.reads(), now, BATCH).await?;
             if due.is_empty() {
@@ -112,6 +133,10 @@ impl Mailer {
 
     /// Tries one mail, if it can be had. True: it is out.
     async fn try_one(&self, id: String) -> FaultResult<bool> {
+        let _out = self.mails_out.read().await;
+        if self.closed.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
         let now = self.clock.now_micros();
         let claimed = self
             .db

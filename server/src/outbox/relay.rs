@@ -24,6 +24,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// What is read, sent and marked at a time.
 const BATCH: usize = 1_000;
@@ -35,6 +36,8 @@ const LOOKED_FOR: usize = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The least time between two looks that find little.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long a round may take: a database that vanishes says nothing for ever.
+const ROUND_WITHIN: Duration = Duration::from_mins(1);
 /// How long it waits where another process sends, or NATS does not take anything.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -134,17 +137,24 @@ impl Relay {
     /// Sends for ever.
     pub async fn run(mut self) {
         loop {
-            let next = self.round().await.unwrap_or_else(|trouble| {
-                self.say(chain(&trouble));
-                Next::AfterAWhile
-            });
+            let next = match timeout(ROUND_WITHIN, self.round()).await {
+                Ok(Ok(next)) => next,
+                Ok(Err(trouble)) => {
+                    self.say(chain(&trouble));
+                    Next::AfterAWhile
+                }
+                Err(_) => {
+                    self.say("a round took too long and was cut short".to_owned());
+                    Next::AfterAWhile
+                }
+            };
             match next {
                 Next::Now => {}
                 Next::AfterAWhile => tokio::time::sleep(WAIT).await,
                 Next::WhenWritten => {
                     tokio::time::sleep(PAUSE).await;
                     // Another process may have written, and tells nobody here.
-                    let _ = tokio::time::timeout(LOOK_EVERY, self.db.written()).await;
+                    let _ = timeout(LOOK_EVERY, self.db.written()).await;
                 }
             }
         }
@@ -337,10 +347,10 @@ fn in_order(rows: Vec<Waiting>) -> (Vec<Vec<Waiting>>, Vec<String>) {
 pub async fn waiting(db: &Db) -> Result<(i64, Option<i64>), sqlx::Error> {
     let count = "SELECT COUNT(*) AS n FROM \
          (SELECT 1 AS one FROM outbox WHERE published_at IS NULL LIMIT 1000000) w";
-    let rows = query(count).fetch_one(db.reads()).await?.try_get("n")?;
+    let rows = query(count).fetch_one(db.lookouts()).await?.try_get("n")?;
     let first =
         query("SELECT occurred_at FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1")
-            .fetch_optional(db.reads())
+            .fetch_optional(db.lookouts())
             .await?;
     let since = first.map(|row| row.try_get("occurred_at")).transpose()?;
     Ok((rows, since))

@@ -14,17 +14,19 @@ use super::{
 use crate::{
     clock::SharedClock,
     db::Db,
-    fault::{FaultResult, chain},
+    fault::FaultResult,
     incidents::{self, Kind},
     refunds::store as refunds,
+    rounds::Round,
     telemetry::spans,
 };
 use app::ids::{OrderId, PaymentId};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tracing::Instrument;
 
-/// How often it is compared.
+/// How often it is compared, and how long that may take.
 const EVERY: Duration = Duration::from_hours(1);
+const WITHIN: Duration = Duration::from_hours(2);
 /// How far back it is looked: an authorisation lives seven days.
 const DAYS: i64 = 8;
 const DAY_SECONDS: i64 = 24 * 3600;
@@ -62,27 +64,27 @@ impl Reconciler {
     }
 
     /// Compares for ever, every hour; the first time soon after the start.
-    pub async fn run(self) {
-        let mut tick = tokio::time::interval(EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tick.tick().await;
-            match self
-                .reconcile()
-                .instrument(spans::round("reconciliation"))
-                .await
-            {
-                Ok(found) => tracing::info!(
+    pub async fn run(self: Arc<Self>) {
+        let round = Round {
+            of: "reconciliation",
+            every: EVERY,
+            within: WITHIN,
+        };
+        let compare = || {
+            let reconciler = Arc::clone(&self);
+            let compare = async move {
+                let found = reconciler.reconcile().await?;
+                tracing::info!(
                     intents = found.intents,
                     mended = found.mended,
                     open = found.open,
                     "compared with the provider's books"
-                ),
-                Err(fault) => {
-                    tracing::warn!(error = chain(&fault), "could not compare with the provider");
-                }
-            }
-        }
+                );
+                Ok(())
+            };
+            compare.instrument(spans::round("reconciliation"))
+        };
+        round.run(compare).await;
     }
 
     /// Compares once. Errors: the provider does not answer, or the database fails; what was found

@@ -12,14 +12,16 @@ use super::{
 use crate::{
     clock::SharedClock,
     db::{Conn, Db},
-    fault::{FaultResult, chain},
+    fault::FaultResult,
     mail::{self, Kind},
+    rounds::Round,
 };
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// How often it is looked.
 const ROUND_EVERY: Duration = Duration::from_secs(10);
+const ROUND_WITHIN: Duration = Duration::from_mins(5);
 /// How many people a round tells at most; the next one goes on.
 const TOLD_MAX: i64 = 200;
 
@@ -35,22 +37,18 @@ impl Rounds {
         Self { db, clock }
     }
 
-    /// Goes round for ever. A round that fails or panics is logged, and the next one comes all the
-    /// same.
+    /// Goes round for ever.
     pub async fn run(self: Arc<Self>) {
-        let mut tick = tokio::time::interval(ROUND_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tick.tick().await;
+        let round = Round {
+            of: "waiting list",
+            every: ROUND_EVERY,
+            within: ROUND_WITHIN,
+        };
+        let tell = || {
             let rounds = Arc::clone(&self);
-            match tokio::spawn(async move { rounds.tell_due().await }).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(fault)) => {
-                    tracing::error!(error = chain(&fault), "the waiting list was not told");
-                }
-                Err(panic) => tracing::error!(error = %panic, "telling the waiting list panicked"),
-            }
-        }
+            async move { rounds.tell_due().await.map(|_| ()) }
+        };
+        round.run(tell).await;
     }
 
     /// One round of every event. Returns how many people are told by this call.
