@@ -103,8 +103,6 @@ function together(checked, file, resources) {
     if (!pods.some((pod) => matches(selector, pod))) wrong(resource, "selects no pod that there is");
   }
   for (const service of services) {
-    // `closed` is closed because nobody is behind it.
-    if (service.metadata.name === "closed") continue;
     const behind = pods.filter((pod) => matches({ matchLabels: service.spec.selector }, pod));
     if (behind.length === 0) wrong(service, "selects no pod that there is");
     for (const { targetPort } of service.spec.ports) {
