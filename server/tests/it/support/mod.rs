@@ -4,6 +4,7 @@
 pub mod broker;
 pub mod client;
 pub mod database;
+mod faults;
 pub mod proxy;
 pub mod sound;
 
@@ -30,7 +31,7 @@ use stagedoor::{
     state::{Parts, Shop},
 };
 use std::{net::SocketAddr, sync::Arc};
-use stripe_double::{Double, Fault, FaultKind, JournalLine, WebhookTarget};
+use stripe_double::{Double, JournalLine, WebhookTarget};
 use tokio::{net::TcpListener, task::JoinSet};
 
 pub use client::{Answer, Client, path};
@@ -345,12 +346,6 @@ impl App {
             .await
     }
 
-    /// The next delivery goes wrong in this way.
-    pub fn webhooks_go_wrong(&self, how: &str) {
-        let kind = serde_json::from_value(Value::from(how)).unwrap();
-        self.fault("webhooks", kind, 1);
-    }
-
     /// Our side knows of a payment, of an order that is none of Stripe's, which took money.
     pub async fn invent_capture(&self, payment: &Value) {
         let id = payment["id"].as_str().unwrap().to_owned();
@@ -470,22 +465,11 @@ impl App {
         self.count_where("stripe_inbox", "event_id", event).await
     }
 
-    pub fn stripe_is_away(&self) {
-        self.fault("*", FaultKind::ResetBefore, 1_000);
-    }
+    // What the database holds.
 
-    pub fn stripe_is_back(&self) {
-        self.double.clear_faults();
-    }
-
-    /// The next `times` calls of this kind never reach Stripe.
-    pub fn questions_are_lost(&self, call: &str, times: u32) {
-        self.fault(call, FaultKind::ResetBefore, times);
-    }
-
-    /// The next call of this kind takes a second and a half.
-    pub fn next_call_is_slow(&self, call: &str) {
-        self.fault(call, FaultKind::Slow, 1);
+    pub async fn count(&self, table: &str) -> i64 {
+        self.number(&format!("SELECT COUNT(*) AS n FROM {table}"))
+            .await
     }
 
     /// Waits until the statement counts something.
@@ -493,36 +477,6 @@ impl App {
         while self.number(sql).await == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-    }
-
-    /// The next call is done, and nobody hears of it.
-    pub fn answer_is_lost(&self, call: &str) {
-        self.fault(call, FaultKind::ResetAfter, 1);
-    }
-
-    /// The next call is done, and answered with an error that its key replays.
-    pub fn answer_is_an_error(&self, call: &str) {
-        self.fault(call, FaultKind::ErrorAfter, 1);
-    }
-
-    /// The next `times` new calls come to nothing, each answered with an error that its key replays.
-    pub fn calls_come_to_nothing(&self, call: &str, times: u32) {
-        self.fault(call, FaultKind::ErrorInstead, times);
-    }
-
-    fn fault(&self, call: &str, kind: FaultKind, times: u32) {
-        self.double.add_fault(Fault {
-            call: call.to_owned(),
-            kind,
-            times,
-        });
-    }
-
-    // What the database holds.
-
-    pub async fn count(&self, table: &str) -> i64 {
-        self.number(&format!("SELECT COUNT(*) AS n FROM {table}"))
-            .await
     }
 
     pub async fn count_where(&self, table: &str, column: &str, value: &str) -> i64 {

@@ -1,0 +1,54 @@
+//! What goes wrong between a test's shop and Stripe.
+
+use super::App;
+use serde_json::Value;
+use stripe_double::{Fault, FaultKind};
+
+impl App {
+    pub fn stripe_is_away(&self) {
+        self.fault("*", FaultKind::ResetBefore, 1_000);
+    }
+
+    pub fn stripe_is_back(&self) {
+        self.double.clear_faults();
+    }
+
+    /// The next `times` calls of this kind never reach Stripe.
+    pub fn questions_are_lost(&self, call: &str, times: u32) {
+        self.fault(call, FaultKind::ResetBefore, times);
+    }
+
+    /// The next call of this kind takes a second and a half.
+    pub fn next_call_is_slow(&self, call: &str) {
+        self.fault(call, FaultKind::Slow, 1);
+    }
+
+    /// The next call is done, and nobody hears of it.
+    pub fn answer_is_lost(&self, call: &str) {
+        self.fault(call, FaultKind::ResetAfter, 1);
+    }
+
+    /// The next call is done, and answered with an error that its key replays.
+    pub fn answer_is_an_error(&self, call: &str) {
+        self.fault(call, FaultKind::ErrorAfter, 1);
+    }
+
+    /// The next `times` new calls come to nothing, each answered with an error that its key replays.
+    pub fn calls_come_to_nothing(&self, call: &str, times: u32) {
+        self.fault(call, FaultKind::ErrorInstead, times);
+    }
+
+    /// The next delivery goes wrong in this way.
+    pub fn webhooks_go_wrong(&self, how: &str) {
+        let kind = serde_json::from_value(Value::from(how)).unwrap();
+        self.fault("webhooks", kind, 1);
+    }
+
+    fn fault(&self, call: &str, kind: FaultKind, times: u32) {
+        self.double.add_fault(Fault {
+            call: call.to_owned(),
+            kind,
+            times,
+        });
+    }
+}
