@@ -15,6 +15,7 @@ use stagedoor::{
     mail::{self, Folder, Kind, Letterhead, Mailer, Outgoing, SendError, Smtp, Transport},
 };
 use std::{collections::HashMap, path::Path, process::Command, sync::Arc};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 const SHOP: &str = "https://tickets.example";
@@ -203,6 +204,35 @@ on_both_engines! {
         app.clock.advance(120);
         assert_eq!(next.send_due().await.unwrap(), 1);
         post.only();
+    }
+
+    /// What a mail server has taken is noted as sent before the process goes: else it goes out twice.
+    async fn a_mailer_that_closes_ends_what_it_has_begun_and_begins_no_more(app) {
+        struct TakesItsTime(Notify, Notify);
+        #[async_trait::async_trait]
+        impl Transport for TakesItsTime {
+            async fn send(&self, _: &Outgoing) -> Result<(), SendError> {
+                self.0.notify_one();
+                self.1.notified().await;
+                Ok(())
+            }
+        }
+        let (_, order) = paid_order(app, "Late Show").await;
+        queue(app, Kind::OrderComplete, id(&order)).await;
+        let server = Arc::new(TakesItsTime(Notify::new(), Notify::new()));
+        let closing = Arc::new(mailer(app, server.clone()));
+        let sender = closing.clone();
+        let sending = tokio::spawn(async move { sender.send_due().await.unwrap() });
+        server.0.notified().await;
+        let mut closed = std::pin::pin!(closing.close());
+        assert!(futures::poll!(&mut closed).is_pending(), "a mail is out");
+        server.1.notify_one();
+        closed.await;
+        assert_eq!(row(app, Kind::OrderComplete, id(&order)).await, ("sent".to_owned(), 1, None));
+        assert_eq!(sending.await.unwrap(), 1);
+        queue(app, Kind::OrderExpired, id(&order)).await;
+        assert_eq!(closing.send_due().await.unwrap(), 0);
+        assert_eq!(row(app, Kind::OrderExpired, id(&order)).await, ("pending".to_owned(), 0, None));
     }
 
     async fn two_mailers_at_once_send_each_mail_once_to_each_operator(app) {
