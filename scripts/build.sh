@@ -25,6 +25,9 @@ build() {
   is_fresh "$wanted" && return # while we waited in line, another invocation built it
 
   say "building the site and the server in release mode (15 minutes the first time, then about 2)"
+  # Clones share a build folder, and cargo goes by times alone: the pages' files of another clone, if it
+  # was built later than this one was written, would be taken for ours.
+  touch server/src/main.rs
   # -P compresses the site before the server is built, so that `embed` takes the compressed files in.
   cargo leptos build --release -P --bin-features embed --cargo-locked >&2 </dev/null ||
     fail "the build failed: the first error above says where."
