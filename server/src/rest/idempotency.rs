@@ -84,7 +84,12 @@ pub async fn once(State(kept): State<Kept>, mut request: Request, next: Next) ->
         Ok(bytes) => bytes,
         Err(error) => return ApiError(error).into_response(),
     };
-    let hash = hash(&parts.uri.to_string(), &bytes);
+    // Without the host, which some protocols put before it.
+    let asked = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |asked| asked.as_str());
+    let hash = hash(asked, &bytes);
     let user = viewer.user.id.to_string();
     request = Request::from_parts(parts, Body::from(bytes));
     request.extensions_mut().insert(AttemptKey(key.clone()));
@@ -127,9 +132,9 @@ fn check_key(key: &HeaderValue) -> Result<String, AppError> {
     Ok(text.to_owned())
 }
 
-fn hash(address: &str, body: &[u8]) -> String {
+fn hash(asked: &str, body: &[u8]) -> String {
     let mut digest = Sha256::new();
-    digest.update(address.as_bytes());
+    digest.update(asked.as_bytes());
     digest.update([0]);
     digest.update(body);
     digest
