@@ -1,5 +1,6 @@
 //! What an order may ask for, and which moves its state machine has. Pure.
 
+use crate::tickets::check_section;
 use app::{
     error::{AppError, Conflict, FieldError},
     ids::TicketId,
@@ -152,10 +153,7 @@ pub fn check(request: Reserve) -> Result<Reserve, AppError> {
                 .section
                 .map(|section| section.trim().to_owned())
                 .filter(|section| !section.is_empty());
-            let unprintable = |section: &String| section.chars().any(char::is_control);
-            if any.section.as_ref().is_some_and(unprintable) {
-                errors.push(FieldError::new("section", "Use printable characters."));
-            }
+            errors.extend(check_section(any.section.as_deref()).err());
             if errors.is_empty() {
                 Ok(Reserve::Any(any))
             } else {

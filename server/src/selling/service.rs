@@ -10,7 +10,7 @@ use crate::{
     tickets::{
         TicketRow,
         bulk::{self, Lot},
-        price_is_possible,
+        check_section, price_is_possible,
     },
 };
 use app::{
@@ -218,12 +218,7 @@ impl Selling for SellingService {
 }
 
 fn lot_of(viewer: &Viewer, event: EventId, section: Option<String>) -> AppResult<Lot> {
-    if section
-        .as_deref()
-        .is_some_and(|section| section.contains(char::is_control))
-    {
-        return Err(AppError::invalid("section", "Use printable characters."));
-    }
+    check_section(section.as_deref()).map_err(|wrong| AppError::Invalid(vec![wrong]))?;
     Ok(Lot {
         seller: viewer.user.id,
         event,

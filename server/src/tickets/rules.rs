@@ -105,6 +105,18 @@ pub fn price_is_possible(field: &'static str, minor: i64) -> Result<(), FieldErr
     Err(FieldError::new(field, message))
 }
 
+/// Checks the section by which tickets are asked for, which need not be one that there is.
+pub fn check_section(section: Option<&str>) -> Result<(), FieldError> {
+    match section {
+        Some(section) if section.contains(char::is_control) => Err(not_on_one_line("section")),
+        _ => Ok(()),
+    }
+}
+
+fn not_on_one_line(field: &'static str) -> FieldError {
+    FieldError::new(field, "Use letters, digits and signs on one line.")
+}
+
 fn name(
     errors: &mut Vec<FieldError>,
     field: &'static str,
@@ -121,10 +133,7 @@ fn name(
             format!("Use at most {max} characters."),
         ));
     } else if value.chars().any(char::is_control) {
-        errors.push(FieldError::new(
-            field,
-            "Use letters, digits and signs on one line.",
-        ));
+        errors.push(not_on_one_line(field));
     }
     Some(value.to_owned())
 }
