@@ -19,7 +19,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
-/// How often it is looked.
+/// How often it is looked, and how long a round may take.
 const ROUND_EVERY: Duration = Duration::from_secs(10);
 const ROUND_WITHIN: Duration = Duration::from_mins(5);
 /// How many people a round tells at most; the next one goes on.

@@ -13,7 +13,10 @@ use crate::{
 use async_nats::jetstream::stream::{Config, StorageType};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row, query};
-use stagedoor::outbox::{DomainEvent, EventType, Relay, STREAM, append};
+use stagedoor::{
+    clock::Clock,
+    outbox::{DomainEvent, EventType, Relay, STREAM, append},
+};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -196,6 +199,18 @@ on_both_engines! {
         app.clock.advance(LEASE_SECONDS);
         all_arrived(app, &broker).await;
         second.abort();
+    }
+
+    /// Whoever held it ran an hour ahead, and is gone: nobody waits for that hour.
+    async fn a_lease_that_no_right_clock_gives_holds_nobody_up(app) {
+        let broker = Broker::start().await;
+        let ahead = app.clock.now_micros() + 3600 * 1_000_000;
+        let lease = format!("INSERT INTO leases (name, holder, held_until) VALUES ('events', 'gone', {ahead})");
+        write_rows(app, vec![lease]).await;
+        let sends = relay(app, &broker).await;
+        rush(app, 1).await;
+        all_arrived(app, &broker).await;
+        sends.abort();
     }
 
     async fn a_nats_that_stops_gets_everything_once_it_is_back(app) {
