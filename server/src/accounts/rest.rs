@@ -39,9 +39,7 @@ async fn sign_up(
     State(api): State<Api>,
     JsonBody(request): JsonBody<SignUp>,
 ) -> Result<Created<Versioned<User>>, ApiError> {
-    let user = api.accounts.sign_up(request).await?;
-    let version = user.version;
-    Ok(Created(Versioned(user, version)))
+    Ok(Created(Versioned(api.accounts.sign_up(request).await?)))
 }
 
 /// Signs in, under a new session.

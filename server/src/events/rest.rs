@@ -44,9 +44,9 @@ async fn create(
     SignedIn(viewer): SignedIn,
     JsonBody(request): JsonBody<CreateEvent>,
 ) -> Result<Created<Versioned<Event>>, ApiError> {
-    let event = api.events.create(&viewer, request).await?;
-    let version = event.version;
-    Ok(Created(Versioned(event, version)))
+    Ok(Created(Versioned(
+        api.events.create(&viewer, request).await?,
+    )))
 }
 
 /// One event.
@@ -56,9 +56,7 @@ async fn get(
     State(api): State<Api>,
     PathId(id): PathId<EventId>,
 ) -> Result<Versioned<Event>, ApiError> {
-    let event = api.events.get(id).await?;
-    let version = event.version;
-    Ok(Versioned(event, version))
+    Ok(Versioned(api.events.get(id).await?))
 }
 
 /// Changes an event. Only its creator can.
@@ -78,9 +76,7 @@ async fn update(
     {
         return Err(AppError::PreconditionFailed.into());
     }
-    let event = api.events.update(&viewer, id, request).await?;
-    let version = event.version;
-    Ok(Versioned(event, version))
+    Ok(Versioned(api.events.update(&viewer, id, request).await?))
 }
 
 /// Gives an event a picture: JPEG, PNG or WebP, of up to 8 MiB and 40 megapixels, at least 480 by
@@ -108,9 +104,9 @@ async fn put_picture(
         return Err(AppError::invalid("", message).into());
     }
     let bytes = read_all(body).await?;
-    let event = api.pictures.put(&viewer, id, bytes, expected).await?;
-    let version = event.version;
-    Ok(Versioned(event, version))
+    Ok(Versioned(
+        api.pictures.put(&viewer, id, bytes, expected).await?,
+    ))
 }
 
 /// Takes an event's picture away. Only its creator can.

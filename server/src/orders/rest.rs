@@ -89,9 +89,7 @@ async fn reserve(
 ) -> Result<Created<Versioned<Order>>, ApiError> {
     let request = Reserve::try_from(body)?;
     let order = api.orders.reserve(&viewer, request, attempt.as_deref());
-    let order = order.await?;
-    let version = order.version;
-    Ok(Created(Versioned(order, version)))
+    Ok(Created(Versioned(order.await?)))
 }
 
 /// One's own order.
@@ -102,9 +100,7 @@ async fn get(
     PathId(id): PathId<OrderId>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Versioned<Order>, ApiError> {
-    let order = api.orders.get(&viewer, id).await?;
-    let version = order.version;
-    Ok(Versioned(order, version))
+    Ok(Versioned(api.orders.get(&viewer, id).await?))
 }
 
 /// What has happened to one's own order, oldest first.

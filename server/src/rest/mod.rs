@@ -6,15 +6,15 @@ pub mod idempotency;
 
 use crate::{outbox::Live, request};
 use app::{
-    accounts::{AccountCare, Accounts, Viewer},
+    accounts::{AccountCare, Accounts, User, Viewer},
     error::AppError,
-    events::{Events, Pictures},
-    orders::Orders,
+    events::{Event, Events, Pictures},
+    orders::{Order, Orders},
     passes::Passes,
     payments::Payments,
     refunds::Refunds,
     selling::Selling,
-    tickets::Tickets,
+    tickets::{Ticket, Tickets},
     waiting::WaitingList,
 };
 use async_trait::async_trait;
@@ -196,14 +196,31 @@ impl IntoResponse for NoContent {
 }
 
 /// One resource with its version as `ETag`.
-pub struct Versioned<T>(pub T, pub i64);
+pub struct Versioned<T>(pub T);
 
-impl<T: Serialize> IntoResponse for Versioned<T> {
+impl<T: Serialize + HasVersion> IntoResponse for Versioned<T> {
     fn into_response(self) -> Response {
-        let tag = format!("\"{}\"", self.1);
+        let tag = format!("\"{}\"", self.0.version());
         ([(header::ETAG, tag)], Json(self.0)).into_response()
     }
 }
+
+/// What is changed only by who has read it as it is.
+pub trait HasVersion {
+    /// Which version of it this is.
+    fn version(&self) -> i64;
+}
+
+macro_rules! has_version {
+    ($($resource:ty),+) => {$(
+        impl HasVersion for $resource {
+            fn version(&self) -> i64 {
+                self.version
+            }
+        }
+    )+};
+}
+has_version!(Event, Order, Ticket, User);
 
 /// All of a body, within the limit that the router has set on it.
 pub use extract::read as read_all;

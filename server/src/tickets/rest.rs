@@ -47,9 +47,7 @@ async fn create(
     let listed = tickets.put_on_sale(&viewer, request, 1, attempt.as_deref());
     let listed = listed.await?;
     let id = *listed.ticket_ids.first().ok_or(AppError::NotFound)?;
-    let ticket = api.tickets.get(id).await?;
-    let version = ticket.version;
-    Ok(Created(Versioned(ticket, version)))
+    Ok(Created(Versioned(api.tickets.get(id).await?)))
 }
 
 /// Lists up to 10 000 tickets that are alike, all or nothing.
@@ -84,9 +82,7 @@ async fn get(
     State(api): State<Api>,
     PathId(id): PathId<TicketId>,
 ) -> Result<Versioned<Ticket>, ApiError> {
-    let ticket = api.tickets.get(id).await?;
-    let version = ticket.version;
-    Ok(Versioned(ticket, version))
+    Ok(Versioned(api.tickets.get(id).await?))
 }
 
 /// Changes price or seat, while nobody holds the ticket.
@@ -106,9 +102,7 @@ async fn edit(
     {
         return Err(AppError::PreconditionFailed.into());
     }
-    let ticket = api.tickets.edit(&viewer, id, request).await?;
-    let version = ticket.version;
-    Ok(Versioned(ticket, version))
+    Ok(Versioned(api.tickets.edit(&viewer, id, request).await?))
 }
 
 /// Takes the listing back, while nobody holds the ticket.
