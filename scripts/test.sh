@@ -35,6 +35,7 @@ phase() {
 # Prints what happened, the last line being the one that a machine reads.
 finish() {
   printf '\n'
+  [ ! -s "$work/failed" ] || cat "$work/failed"
   [ ${#summary[@]} -eq 0 ] || printf '  %s\n' "${summary[@]}"
   printf '  %-52s %5ds\n\n' total "$SECONDS"
   # A seed in the log above is a history only together with the code that it ran.
@@ -81,6 +82,12 @@ cargo_test=(cargo test --locked --workspace --exclude frontend --no-fail-fast)
 # Many tests wait for a clock or a database, so there are more at a time than cores.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 
+# From cargo's log: what each test that failed said, without the servers' own logs, cut short.
+what_failed_tests_said() {
+  awk '/^failures:$/ { on = 0 }
+    /^---- .* stdout ----$/ { on = 1; lines = 0 }
+    on && !/^\{/ && lines++ < 100 { print substr($0, 1, 300) }'
+}
 rust_tests_run() {
   local code=0 counts
   within 1500 scripts/with-services.sh "${cargo_test[@]}" "$@" </dev/null 2>&1 | tee "$work/rust.log" || code=$?
@@ -88,6 +95,7 @@ rust_tests_run() {
   passed=$((passed + ${counts% *}))
   # phase() counts one failure for the run itself; the others are added here.
   if [ "${counts#* }" -gt 1 ]; then failed=$((failed + ${counts#* } - 1)); fi
+  [ "$code" -eq 0 ] || what_failed_tests_said <"$work/rust.log" >"$work/failed"
   if [ "$code" -eq 124 ]; then say "the Rust tests did not end within 25 minutes; the log above shows which one was running"; fi
   if [ "$code" -eq 0 ] && [ "$counts" = "0 0" ]; then
     say "no Rust test ran"
