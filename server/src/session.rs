@@ -158,7 +158,8 @@ pub fn failed(what: &'static str, error: session::Error) -> Fault {
 }
 
 /// Binds the session to who signed in, under a new id: one that somebody planted before is worth
-/// nothing.
+/// nothing. The one before ends here and the new one is written with the answer: if the database goes
+/// away between the two, nobody is signed in, and the answer says that it failed.
 pub async fn bind(
     session: &Session,
     signed_in: &SignedIn,

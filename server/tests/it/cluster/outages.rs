@@ -200,8 +200,9 @@ async fn the_events_say_what_the_database_says(set: &Set) -> usize {
     messages.len()
 }
 
-/// Somebody who looks at pages and signs in, whatever happens, and counts how often it was not to be
-/// had. Every answer is what it should be, or a 503 that says when to come again.
+/// Somebody who looks at pages, and signs in on another device, whatever happens, and counts how
+/// often it was not to be had. Every answer is what it should be, or a 503 that says when to come
+/// again; who is signed in is never told that they are not.
 struct Reader {
     client: Client,
     event: Value,
@@ -234,10 +235,12 @@ impl Reader {
                 return;
             }
             let here = self.client.at(base);
+            // Signing in ends the session that the browser had, and may get no further than that.
+            let elsewhere = Client::new(base);
             let answers = [
                 here.page(&format!("/events/{id}")).await,
                 here.page("/orders").await,
-                here.post("/api/user/signin", password.clone()).await,
+                elsewhere.post("/api/user/signin", password.clone()).await,
             ];
             for answer in answers {
                 if answer.status == 200 {
