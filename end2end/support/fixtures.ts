@@ -94,6 +94,17 @@ export async function hydrated(page: Page): Promise<void> {
   await page.waitForSelector('html[data-hydrated]', { state: 'attached' });
 }
 
+/** Holds back what the page asks for at such addresses, until it is let go of. */
+export async function holdBack(page: Page, addresses: string): Promise<() => void> {
+  let release = () => {};
+  const held = new Promise<void>((go) => (release = go));
+  await page.route(addresses, async (route) => {
+    await held;
+    await route.continue();
+  });
+  return release;
+}
+
 /** Everything that would be red in the browser's developer tools. */
 class Complaints {
   readonly allowed: RegExp[] = [];

@@ -1,6 +1,6 @@
 // What is on, and how it is found.
 import type { Page } from '@playwright/test';
-import { expect, hydrated, test } from '../support/fixtures.ts';
+import { expect, holdBack, hydrated, test } from '../support/fixtures.ts';
 import { unique } from '../support/people.ts';
 
 const cards = (page: Page) => page.getByRole('main').getByRole('listitem').filter({ has: page.getByRole('heading', { level: 3 }) });
@@ -124,14 +124,19 @@ test('results follow what is typed, and the address with them', { tag: '@with-ja
   await expect(page).toHaveURL('/');
 });
 
+test('what is typed before the page is alive is searched for as well', { tag: '@with-javascript' }, async ({ page }) => {
+  const release = await holdBack(page, '**/*.wasm');
+  const arrived = page.goto('/');
+  await page.getByRole('searchbox', { name: 'Search events' }).fill('lampl');
+  release();
+  await arrived;
+  await expect(cards(page)).toHaveText([/The Lamplighter/]);
+  await expect(page).toHaveURL('/?q=lampl');
+});
+
 test('an answer that comes too late is dropped, and waiting can be seen', { tag: '@with-javascript' }, async ({ page }) => {
   await page.goto('/');
-  let release = () => {};
-  const held = new Promise<void>((go) => (release = go));
-  await page.route('**/?q=tidewater', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const release = await holdBack(page, '**/?q=tidewater');
   const field = page.getByRole('searchbox', { name: 'Search events' });
   await Promise.all([page.waitForRequest('**/?q=tidewater'), field.fill('tidewater')]);
   await expect(page.locator('#results')).toHaveAttribute('aria-busy', 'true');

@@ -1,6 +1,6 @@
 // What sellers do with their listings, and what is refused to them.
 import type { Page } from '@playwright/test';
-import { expect, test } from '../support/fixtures.ts';
+import { expect, holdBack, test } from '../support/fixtures.ts';
 import { type Person, unique } from '../support/people.ts';
 
 const listings = ({ page }: Person) => page.getByRole('region', { name: 'Yours for sale' }).getByRole('listitem');
@@ -100,6 +100,20 @@ test('a ticket is sold in five steps, and the price says what is paid', async ({
   await page.goto('/selling');
   await expect(listings(seller)).toHaveCount(2);
   await expect(listings(seller).first()).toContainText('£24.50');
+});
+
+test('a price that is typed before the page is alive counts as well', { tag: '@with-javascript' }, async ({ someone }) => {
+  const seller = await someone('Sally');
+  const event = await seller.createEvent();
+  const { page } = seller;
+  await page.goto(`/sell?event=${event.id}`);
+  await page.getByLabel('How many alike').fill('2');
+  const release = await holdBack(page, '**/*.wasm');
+  await page.getByRole('button', { name: 'Go on to the price' }).click();
+  await page.getByLabel('Price of each').fill('24');
+  await expect(page.getByText('You are told what you are paid before anything goes on sale.')).toBeVisible();
+  release();
+  await expect(page.getByText('You are paid £24.00 for each ticket, £48.00 for all.')).toBeVisible();
 });
 
 test('a ticket that is listed wrongly says at the field what is wrong and keeps what was typed', async ({ someone }) => {

@@ -3,6 +3,7 @@
 //! along, so that Back, a reload and a shared link show the same. Without JavaScript the form's
 //! button does all of this.
 
+use crate::ui::already_typed;
 use leptos::prelude::*;
 
 /// How long nobody must have typed before the results are fetched.
@@ -16,8 +17,7 @@ pub fn SearchField(
 ) -> impl IntoView {
     let (heard, set_heard) = signal(String::new());
     let turn = StoredValue::new(0_u32);
-    let typed = move |event: leptos::ev::Event| {
-        let q = event_target_value(&event);
+    let search = move |q: String| {
         turn.update_value(|turn| *turn += 1);
         let mine = turn.get_value();
         let last = move || turn.try_get_value() == Some(mine);
@@ -34,6 +34,13 @@ pub fn SearchField(
             QUIET,
         );
     };
+    let field = NodeRef::<leptos::html::Input>::new();
+    Effect::new(move || {
+        let around = field.get().and_then(|field| field.parent_element());
+        if let Some(q) = around.and_then(|around| already_typed(&around)) {
+            search(q);
+        }
+    });
     // The form goes its own way: what is still on its way must not come between.
     let sent = move |event: leptos::ev::KeyboardEvent| {
         if event.key() == "Enter" {
@@ -42,6 +49,7 @@ pub fn SearchField(
     };
     view! {
         <input
+            node_ref=field
             class="search-input"
             type="search"
             name="q"
@@ -50,7 +58,7 @@ pub fn SearchField(
             autocomplete="off"
             placeholder="Event, venue or city"
             aria-label="Search events"
-            on:input=typed
+            on:input=move |event| search(event_target_value(&event))
             on:keydown=sent
         />
         <p class="sr-only" aria-live="polite">{move || heard.get()}</p>

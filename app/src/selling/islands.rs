@@ -1,7 +1,10 @@
 //! What moves while one sells: what one is paid, as the price is typed.
 
 use super::payout_words;
-use crate::money::{Currency, Money};
+use crate::{
+    money::{Currency, Money},
+    ui::already_typed,
+};
 use leptos::prelude::*;
 
 /// Around the field of a price: says below it what the seller is paid, while they type. What it
@@ -26,8 +29,18 @@ pub fn PayoutWhileTyping(
                 "You are told what you are paid before anything goes on sale.".to_owned()
             })
     };
+    let around = NodeRef::<leptos::html::Div>::new();
+    Effect::new(move || {
+        if let Some(typed) = around.get().and_then(|around| already_typed(&around)) {
+            set_price.set(typed);
+        }
+    });
     view! {
-        <div class="stack" on:input=move |event| set_price.set(event_target_value(&event))>
+        <div
+            class="stack"
+            node_ref=around
+            on:input=move |event| set_price.set(event_target_value(&event))
+        >
             {children()}
             <p class="payout" aria-live="polite">{words}</p>
         </div>

@@ -18,6 +18,7 @@ mod share;
 #[cfg(feature = "ssr")]
 mod steps;
 mod theme;
+mod typed;
 
 #[cfg(feature = "ssr")]
 pub use form::{
@@ -42,3 +43,4 @@ pub use share::ShareButton;
 #[cfg(feature = "ssr")]
 pub use steps::steps;
 pub use theme::ThemeSwitch;
+pub use typed::already_typed;
