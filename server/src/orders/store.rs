@@ -180,7 +180,7 @@ pub async fn orders_tickets<'e>(
     let sql = format!(
         "SELECT l.order_id, l.price_minor AS line_price_minor, {ticket_columns} \
          FROM order_lines l JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id IN ({}) \
-         ORDER BY t.section, t.row_label, t.seat, t.id",
+         ORDER BY t.section, LENGTH(t.row_label), t.row_label, LENGTH(t.seat), t.seat, t.id",
         placeholders(1, orders.len())
     );
     let mut select = query(AssertSqlSafe(sql));

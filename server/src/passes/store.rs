@@ -101,7 +101,7 @@ pub async fn held<'e>(
          JOIN tickets t ON t.id = l.ticket_id AND t.state = 'sold' \
          JOIN events e ON e.id = t.event_id JOIN users u ON u.id = t.seller_id \
          WHERE {which} AND o.status IN ('complete', 'refunding') AND e.starts_at > $2 \
-         ORDER BY e.starts_at, t.section, t.row_label, t.seat, t.id LIMIT $3"
+         ORDER BY e.starts_at, t.section, LENGTH(t.row_label), t.row_label, LENGTH(t.seat), t.seat, t.id LIMIT $3"
     );
     let rows = query(AssertSqlSafe(sql))
         .bind(id)

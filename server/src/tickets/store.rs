@@ -251,7 +251,7 @@ pub async fn seats_on_sale<'e>(
          AS seller_name FROM tickets WHERE event_id = $1 AND state = 'listed' \
          AND (row_label IS NOT NULL OR seat IS NOT NULL) \
          AND ($3 IS NULL OR COALESCE(section, $4) = $3) AND price_minor <= $5 \
-         ORDER BY price_minor, section, row_label, seat, id LIMIT $2"
+         ORDER BY price_minor, section, LENGTH(row_label), row_label, LENGTH(seat), seat, id LIMIT $2"
     );
     let rows = query(AssertSqlSafe(sql))
         .bind(event.to_string())

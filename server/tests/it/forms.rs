@@ -267,18 +267,21 @@ on_both_engines! {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let mut seats = Vec::new();
-        for seat in ["1", "2"] {
+        for seat in ["10", "9"] {
             let body = json!({"eventId": event["id"], "priceMinor": 4000, "row": "A", "seat": seat});
             seats.push(seller.post("/api/tickets", body).await.expect(201));
         }
         let page = format!("/events/{}", id(&event));
-        assert!(buyer.page(&page).await.text.contains("ticket_ids[]"));
+        let shown = buyer.page(&page).await.text;
+        let (nine, ten) = (shown.find("Seat 9").unwrap(), shown.find("Seat 10").unwrap());
+        assert!(shown.contains("ticket_ids[]") && nine < ten, "{shown}");
         let none = buyer.form("/fn/orders/reserve_seats", &page, &[]).await;
         refused_at(&buyer, &none, &page).await;
         let both = [("ticket_ids[]", id(&seats[0])), ("ticket_ids[]", id(&seats[1]))];
         let order = leads_to(&buyer.form("/fn/orders/reserve_seats", &page, &both).await);
         let order = buyer.get(&format!("/api{order}")).await.expect(200);
         assert_eq!(order["totalMinor"], 8000);
+        assert_eq!(order["tickets"][0]["seat"], "9");
     }
 
     async fn refunding_a_buyer(app) {
