@@ -7,6 +7,7 @@ use crate::{
     events::{Events, event_strip},
     ids::TicketId,
     money::Money,
+    selling::Selling,
     tickets::{Ticket, TicketStatus, Tickets},
     ui::{Form, hidden, page_for, post_to, problem_at_top},
 };
@@ -30,6 +31,14 @@ pub fn RefundPage() -> impl IntoView {
             return Err(AppError::NotFound);
         }
         let event = events.get(ticket.event_id).await?;
+        let selling = context::port::<dyn Selling>()?;
+        let orders = selling
+            .bought_in(&viewer, std::slice::from_ref(&ticket))
+            .await?;
+        let what = match orders.get(&id) {
+            Some(order) => format!("{} · order {}", ticket.label, order.code()),
+            None => ticket.label.clone(),
+        };
         let newest = refunds.of_sold(&viewer).await?;
         let newest = newest.into_iter().find(|refund| refund.ticket_id == id);
         let form = Form::new("refund", context::take_flash().as_ref());
@@ -47,7 +56,7 @@ pub fn RefundPage() -> impl IntoView {
             <Title text=format!("Refund: {}", event.title)/>
             <section class="narrow">
                 <h1 class="display">"Refund the buyer"</h1>
-                {event_strip(&event, Some(&ticket.label))}
+                {event_strip(&event, Some(&what))}
                 {content}
             </section>
         }

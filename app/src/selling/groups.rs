@@ -4,10 +4,12 @@ use super::{Counts, SaleGroup, UnsoldSection, bulk::bulk_forms};
 use crate::{
     context::Flash,
     events::when,
+    ids::{OrderId, TicketId},
     refunds::TicketRefund,
     tickets::{Ticket, listing},
 };
 use leptos::prelude::*;
+use std::collections::HashMap;
 
 /// `3 on sale · 1 held now · 2 sold · 1 withdrawn`, without those that are none.
 pub fn counted(counts: Counts) -> String {
@@ -30,6 +32,8 @@ pub struct Card {
     pub group: SaleGroup,
     /// Those of its tickets that are shown.
     pub tickets: Vec<Ticket>,
+    /// In which orders those that are sold were bought.
+    pub bought_in: HashMap<TicketId, OrderId>,
     /// The newest refunds of these.
     pub refunds: Vec<TicketRefund>,
     /// What is unsold, section by section.
@@ -48,7 +52,8 @@ pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
         .map(|ticket| {
             let mut refunds = card.refunds.iter();
             let refund = refunds.find(|refund| refund.ticket_id == ticket.id);
-            listing(ticket, &group.title, refund, flash)
+            let order = card.bought_in.get(&ticket.id);
+            listing(ticket, &group.title, order, refund, flash)
         })
         .collect_view();
     let none = card.tickets.is_empty();

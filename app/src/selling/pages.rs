@@ -189,6 +189,7 @@ impl Desk {
         let page = self.tickets.list(Some(&self.viewer), query).await?;
         let ids: Vec<_> = page.tickets.iter().map(|ticket| ticket.id).collect();
         let card = Card {
+            bought_in: self.selling.bought_in(&self.viewer, &page.tickets).await?,
             refunds: self.refunds.of_listings(&self.viewer, &ids).await?,
             unsold: self.selling.unsold(&self.viewer, group.event_id).await?,
             tickets: page.tickets,

@@ -4,8 +4,14 @@ use super::{
     Changed, Comparable, Counts, GroupQuery, Reprice, Sale, SaleGroup, SaleGroups, SalesByDay,
     TakeBack, UnsoldSection,
 };
-use crate::{accounts::Viewer, error::AppResult, ids::EventId};
+use crate::{
+    accounts::Viewer,
+    error::AppResult,
+    ids::{EventId, OrderId, TicketId},
+    tickets::Ticket,
+};
 use async_trait::async_trait;
+use std::collections::HashMap;
 
 /// A seller's own tickets and sales.
 #[async_trait]
@@ -40,6 +46,13 @@ pub trait Selling: Send + Sync {
 
     /// What was sold on each of the last 30 days.
     async fn by_day(&self, viewer: &Viewer) -> AppResult<SalesByDay>;
+
+    /// In which orders those of these tickets were bought that the viewer has sold.
+    async fn bought_in(
+        &self,
+        viewer: &Viewer,
+        tickets: &[Ticket],
+    ) -> AppResult<HashMap<TicketId, OrderId>>;
 
     /// The next sales after this one, oldest first; at most 1000, none at the end.
     async fn sales(&self, viewer: &Viewer, after: Option<&Sale>) -> AppResult<Vec<Sale>>;

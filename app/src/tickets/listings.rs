@@ -4,16 +4,19 @@
 use super::{Ticket, TicketStatus, api, form_of};
 use crate::{
     context::Flash,
+    ids::OrderId,
     orders::countdown_text,
     refunds::{RefundStatus, TicketRefund, told_to_seller},
     ui::{Form, Input, field, hidden, post_to, problem_at_top},
 };
 use leptos::prelude::*;
 
-/// One listing: where it stands, what it costs, and what can be done about it.
+/// One listing: where it stands, what it costs, in which order it was sold, and what can be done
+/// about it.
 pub fn listing(
     ticket: &Ticket,
     event_title: &str,
+    order: Option<&OrderId>,
     refund: Option<&TicketRefund>,
     flash: Option<&Flash>,
 ) -> impl IntoView + use<> {
@@ -43,6 +46,7 @@ pub fn listing(
                     <strong>{price}</strong>
                 </span>
             </div>
+            {order.map(|order| view! { <p class="quiet">{format!("Order {}", order.code())}</p> })}
             {change}
             {pay_back}
         </li>

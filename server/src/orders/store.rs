@@ -213,6 +213,8 @@ pub async fn order_ticket_ids(
 /// A ticket, who sells it, and the order that holds it or has bought it.
 #[derive(Debug)]
 pub struct LiveOf {
+    /// Which.
+    pub ticket: TicketId,
     /// Whose listing it is.
     pub seller: UserId,
     /// None: nobody holds it or has bought it.
@@ -225,7 +227,7 @@ pub async fn live_orders_of(
     tickets: &[TicketId],
 ) -> Result<Vec<LiveOf>, sqlx::Error> {
     let sql = format!(
-        "SELECT t.seller_id, l.order_id FROM tickets t LEFT JOIN order_lines l \
+        "SELECT t.id, t.seller_id, l.order_id FROM tickets t LEFT JOIN order_lines l \
          ON l.ticket_id = t.id AND l.live = 1 WHERE t.id IN ({}) ORDER BY l.order_id",
         placeholders(1, tickets.len())
     );
@@ -238,6 +240,7 @@ pub async fn live_orders_of(
         .map(|row| {
             let order: Option<String> = row.try_get("order_id")?;
             Ok(LiveOf {
+                ticket: parse(row, "id")?,
                 seller: parse(row, "seller_id")?,
                 order: order.map(|_| parse(row, "order_id")).transpose()?,
             })

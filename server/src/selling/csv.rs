@@ -5,7 +5,7 @@ use app::selling::{Sale, SaleStatus};
 
 /// The mark by which spreadsheets know UTF-8, and the names of the columns.
 pub const HEAD: &str = "\u{feff}ticket,event,section,row,seat,price,currency,status,sold at,\
-     refunded at,payout\r\n";
+     refunded at,payout,order\r\n";
 
 /// A line for each sale.
 pub fn lines(sales: &[Sale]) -> String {
@@ -30,6 +30,7 @@ pub fn lines(sales: &[Sale]) -> String {
             seconds(sale.sold_at),
             refunded_at,
             sale.payout.plain(),
+            sale.order_id.code(),
         ];
         csv.push_str(&cells.join(","));
         csv.push_str("\r\n");
@@ -64,7 +65,7 @@ mod tests {
     #[test]
     fn spreadsheets_are_told_that_it_is_utf_8() {
         assert!(HEAD.as_bytes().starts_with(&[0xEF, 0xBB, 0xBF]));
-        assert_eq!(HEAD.trim_end().split(',').count(), 11);
+        assert_eq!(HEAD.trim_end().split(',').count(), 12);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     db::{Conn, Db, parse},
     events,
     fault::{Fault, FaultResult},
+    orders::store::live_orders_of,
     outbox::{self, DomainEvent, EventType},
     tickets::{
         TicketRow,
@@ -16,15 +17,17 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    ids::{EventId, UserId},
+    ids::{EventId, OrderId, TicketId, UserId},
     selling::{
         Changed, Comparable, Counts, DaySales, GroupQuery, Reprice, Sale, SaleGroup, SaleGroups,
         SalesByDay, Selling, TakeBack, UnsoldSection,
     },
+    tickets::{Ticket, TicketStatus},
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use sqlx::{Row, any::AnyRow};
+use std::collections::HashMap;
 
 /// Events on a page.
 const GROUPS_MAX: i64 = 10;
@@ -113,6 +116,26 @@ impl SellingService {
                 })
             })
             .await
+    }
+
+    async fn orders_of(
+        &self,
+        seller: UserId,
+        tickets: &[Ticket],
+    ) -> FaultResult<HashMap<TicketId, OrderId>> {
+        let sold = tickets
+            .iter()
+            .filter(|ticket| ticket.status == TicketStatus::Sold);
+        let sold: Vec<_> = sold.map(|ticket| ticket.id).collect();
+        if sold.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut conn = self.db.reads().acquire().await?;
+        let found = live_orders_of(&mut conn, &sold).await?;
+        let own = found.into_iter().filter(|found| found.seller == seller);
+        Ok(own
+            .filter_map(|found| Some((found.ticket, found.order?)))
+            .collect())
     }
 
     async fn days(&self, seller: UserId) -> FaultResult<SalesByDay> {
@@ -208,6 +231,14 @@ impl Selling for SellingService {
 
     async fn by_day(&self, viewer: &Viewer) -> AppResult<SalesByDay> {
         Ok(self.days(viewer.user.id).await?)
+    }
+
+    async fn bought_in(
+        &self,
+        viewer: &Viewer,
+        tickets: &[Ticket],
+    ) -> AppResult<HashMap<TicketId, OrderId>> {
+        Ok(self.orders_of(viewer.user.id, tickets).await?)
     }
 
     async fn sales(&self, viewer: &Viewer, after: Option<&Sale>) -> AppResult<Vec<Sale>> {

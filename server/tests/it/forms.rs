@@ -2,6 +2,7 @@
 //! back to the page it was sent from, with what was typed.
 
 use crate::support::{Answer, App, Client, client::PASSWORD, on_both_engines, path};
+use app::ids::OrderId;
 use serde_json::{Value, json};
 
 /// Where a form's answer leads.
@@ -300,7 +301,11 @@ on_both_engines! {
         let tickets = seller.page("/selling").await.text;
         assert!(tickets.contains("Owed to you: £35.00."), "{tickets}");
         assert!(tickets.contains(&format!("href=\"{page}\"")), "{tickets}");
-        assert!(seller.page(&page).await.text.contains("Refund £35.00"));
+        let code: OrderId = order.rsplit('/').next().unwrap().parse().unwrap();
+        let code = code.code();
+        assert!(tickets.contains(&format!("Order {code}")), "the buyer names it: {tickets}");
+        let asks = seller.page(&page).await.text;
+        assert!(asks.contains("Refund £35.00") && asks.contains(&format!("order {code}")), "{asks}");
 
         for other in [&buyer, &app.user("other").await] {
             assert_eq!(other.page(&page).await.status, 404, "another's ticket to refund");

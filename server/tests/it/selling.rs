@@ -2,6 +2,7 @@
 //! of sales, and the steps of selling.
 
 use crate::support::{App, Client, on_both_engines};
+use app::ids::OrderId;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -216,7 +217,7 @@ on_both_engines! {
     async fn the_file_of_sales_holds_each_sale_and_no_formula(app) {
         let seller = app.user("seller").await;
         let event = seller.event_with(json!({"title": "=Hit, \"the\" Show"})).await;
-        let (_, kept, _) = sale(app, &seller, &event, 2550).await;
+        let (_, kept, order) = sale(app, &seller, &event, 2550).await;
         app.clock.advance(60);
         let (_, given_back, _) = sale(app, &seller, &event, 3000).await;
         seller.refund(&[&given_back]).await.expect(201);
@@ -228,13 +229,15 @@ on_both_engines! {
         assert!(file.header("content-disposition").contains("sales.csv"));
         let rows: Vec<&str> = file.text.strip_suffix("\r\n").unwrap().split("\r\n").collect();
         assert_eq!(rows.len(), 3, "{}", file.text);
-        let head = "ticket,event,section,row,seat,price,currency,status,sold at,refunded at,payout";
+        let head = "ticket,event,section,row,seat,price,currency,status,sold at,refunded at,payout,order";
         assert_eq!(rows[0].trim_start_matches('\u{feff}'), head);
+        let order: OrderId = id(&order).parse().unwrap();
+        assert!(rows[1].ends_with(&format!(",{}", order.code())), "{}", rows[1]);
         let title = "\"'=Hit, \"\"the\"\" Show\"";
         let first = format!("{},{title},,,,25.50,GBP,sold,", id(&kept));
-        assert!(rows[1].starts_with(&first) && rows[1].ends_with("Z,,25.50"), "{}", rows[1]);
+        assert!(rows[1].starts_with(&first) && rows[1].contains("Z,,25.50,"), "{}", rows[1]);
         let second = format!("{},{title},,,,30.00,GBP,refunded,", id(&given_back));
-        assert!(rows[2].starts_with(&second) && rows[2].ends_with("Z,0.00"), "{}", rows[2]);
+        assert!(rows[2].starts_with(&second) && rows[2].contains("Z,0.00,"), "{}", rows[2]);
 
         assert_eq!(seller.page("/selling/sales.csv").await.text, file.text);
         let nothing = app.user("other").await.get("/api/tickets/sales.csv").await;
