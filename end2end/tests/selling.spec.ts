@@ -95,6 +95,9 @@ test('a ticket is sold in five steps, and the price says what is paid', async ({
   await expect(page.getByRole('status')).toHaveText('Your 2 tickets are on sale.');
   await expect(page.getByText(`Your tickets for ${event.title}: 2 on sale.`)).toBeVisible();
   await expect(page.getByLabel('Share this link')).toHaveValue(new RegExp(`/events/${event.id}$`));
+  await page.goBack();
+  await page.getByRole('button', { name: 'Put 2 on sale' }).click();
+  await expect(page.getByText(`Your tickets for ${event.title}: 2 on sale.`), 'and no more than that').toBeVisible();
   await page.getByRole('link', { name: 'List another' }).click();
   await expectStep(page, 'Tickets');
   await page.goto('/selling');
@@ -261,6 +264,18 @@ test('an event that is wrong says at the field what is wrong and keeps what was 
   await page.getByRole('button', { name: 'Create the event' }).click();
   await expect(page.getByRole('status')).toContainText(`${title} is on.`);
   await expect(page.getByText('Sun 2 Feb 2031, 8:15 pm')).toBeVisible();
+
+  await page.goBack();
+  await page.getByText('It is not here yet: create the event').click();
+  const again = { Title: title, Date: '2031-02-02', 'Begins at': '20:15' };
+  for (const [field, value] of Object.entries(again)) await page.getByLabel(field).fill(value);
+  await page.getByLabel('Venue', { exact: true }).fill('Old Hall');
+  await page.getByLabel('City', { exact: true }).fill('Lyon');
+  await page.getByLabel('Country').selectOption('France');
+  await page.getByLabel('Time zone of the venue').selectOption('Europe/Paris');
+  await page.getByLabel('Currency of its tickets').selectOption('EUR');
+  await page.getByRole('button', { name: 'Create the event' }).click();
+  await expect(page.getByRole('status')).toHaveText(`You have created ${title} already.`);
 });
 
 test('an event that is there already is found, and so are one\'s own', async ({ someone }) => {

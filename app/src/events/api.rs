@@ -66,6 +66,16 @@ pub async fn create(
         description: Some(facts.description.clone()),
         category,
     };
+    // Whoever comes back to the form and sends it again wants no second one.
+    let own = match events.created_by(&viewer).await {
+        Ok(own) => own,
+        Err(error) => return refuse(error),
+    };
+    if let Some(event) = own.iter().find(|event| event.is_as(&request)) {
+        context::notice(format!("You have created {} already.", event.title));
+        context::redirect(&format!("/sell?event={}", event.id));
+        return Ok(());
+    }
     match events.create(&viewer, request).await {
         Ok(event) => {
             context::notice(format!(

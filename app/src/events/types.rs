@@ -202,6 +202,24 @@ pub struct CreateEvent {
     pub category: Category,
 }
 
+impl Event {
+    /// Whether it is just what is asked for here.
+    pub fn is_as(&self, asked: &CreateEvent) -> bool {
+        let texts = [
+            (&self.title, &asked.title),
+            (&self.venue, &asked.venue),
+            (&self.city, &asked.city),
+            (&self.country, &asked.country),
+            (&self.time_zone, &asked.time_zone),
+        ];
+        let description = asked.description.as_deref().unwrap_or_default();
+        texts.iter().all(|(is, asked)| *is == asked.trim())
+            && self.description == description.trim()
+            && (self.starts_at, self.currency, self.category)
+                == (asked.starts_at, asked.currency, asked.category)
+    }
+}
+
 /// What a form says of an event, as it is typed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -29,6 +29,7 @@ pub async fn put_on_sale(
         context,
         events::Events,
         tickets::{ListTicket, Tickets},
+        ui::hash,
     };
     let values = [
         ("quantity", quantity.as_str()),
@@ -37,8 +38,12 @@ pub async fn put_on_sale(
         ("section", &section),
         ("row", &row),
         ("seat", &seat),
+        ("attempt", &attempt),
     ];
     let refuse = |error| context::refuse("list", context::at_fields(error, NAMES), &values);
+    // Who goes back and changes something sells that as well; the same once more is the same.
+    let attempt =
+        given(&attempt).map(|attempt| format!("{attempt}-{:x}", hash(&format!("{values:?}"))));
     let (events, tickets) = (
         context::port::<dyn Events>()?,
         context::port::<dyn Tickets>()?,
@@ -67,7 +72,6 @@ pub async fn put_on_sale(
         row: given(&row),
         seat: given(&seat),
     };
-    let attempt = given(&attempt);
     let listed = tickets.put_on_sale(&viewer, request, quantity, attempt.as_deref());
     match listed.await {
         Ok(listed) => {

@@ -88,6 +88,9 @@ pub struct Draft {
     pub face_value: String,
     /// What each is to cost.
     pub price: String,
+    /// Names this way through the steps: who comes back to its end and presses again has put no more
+    /// on sale.
+    pub attempt: String,
 }
 
 impl Draft {
@@ -104,11 +107,14 @@ impl Draft {
             seat: value("seat"),
             face_value: value("face_value"),
             price: value("price"),
+            attempt: Some(value("attempt"))
+                .filter(|attempt| !attempt.is_empty())
+                .unwrap_or_else(context::new_attempt),
         }
     }
 
     /// Each field with its value.
-    pub fn fields(&self) -> [(&'static str, &str); 6] {
+    pub fn fields(&self) -> [(&'static str, &str); 7] {
         [
             ("quantity", &self.quantity),
             ("section", &self.section),
@@ -116,6 +122,7 @@ impl Draft {
             ("seat", &self.seat),
             ("face_value", &self.face_value),
             ("price", &self.price),
+            ("attempt", &self.attempt),
         ]
     }
 
@@ -232,6 +239,7 @@ mod tests {
             ("quantity", "2"),
             ("section", "Gallery & Gods"),
             ("price", "25,50"),
+            ("attempt", "one"),
         ];
         let get = |name| {
             let found = typed.iter().find(|(known, _)| *known == name);
@@ -242,9 +250,11 @@ mod tests {
         assert_eq!(
             draft.href(event, Step::Check),
             format!(
-                "/sell?event={event}&step=check&quantity=2&section=Gallery%20%26%20Gods&price=25%2C50"
+                "/sell?event={event}&step=check&quantity=2&section=Gallery%20%26%20Gods&price=25%2C50&attempt=one"
             )
         );
-        assert_eq!(Draft::read(|_| String::new(), None).count(), 1);
+        let blank = || Draft::read(|_| String::new(), None);
+        assert_eq!(blank().count(), 1);
+        assert_ne!(blank().attempt, blank().attempt);
     }
 }

@@ -212,7 +212,6 @@ pub fn check(event: &Event, draft: &Draft, said: Option<&Flash>) -> AnyView {
             <h2 class="title" id="step">"Is everything right?"</h2>
             {problem_at_top(&form)}
             {hidden("event_id", event.id.to_string())}
-            {hidden("attempt", context::new_attempt())}
             {carried(draft, &[])}
             <dl class="check">
                 {line("What", what, Step::Tickets)}
