@@ -82,6 +82,16 @@ impl Currency {
         self.0.1
     }
 
+    /// An amount's text without the currency before or after it.
+    fn without(self, text: &str) -> &str {
+        let names = [self.code(), self.0.2];
+        let found = names
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .find_map(|name| text.strip_prefix(name).or_else(|| text.strip_suffix(name)));
+        found.map_or(text, str::trim)
+    }
+
     /// All of them, by code.
     pub fn all() -> impl Iterator<Item = Self> {
         CURRENCIES.iter().map(Self)
@@ -162,13 +172,17 @@ impl Money {
         Some(Self::new(minor, self.currency))
     }
 
-    /// Reads an amount as a person types it: `25`, `25.5`, `25,50`. Never through a float.
+    /// Reads an amount as a person types it: `25`, `25.5`, `25,50`, `£1,250.50`, `1.250,50 EUR`.
+    /// Never through a float. Of two kinds of separators the last is the decimal one; one alone is.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, AmountError> {
         let example = || AmountError::NotAnAmount(Self::new(2500, currency).plain());
-        let text = text.trim().replace(',', ".");
-        let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+        let text = currency.without(text.trim());
+        let (whole, fraction) = match text.rsplit_once(['.', ',']) {
+            Some((whole, fraction)) => (ungrouped(whole, text).ok_or_else(example)?, fraction),
+            None => (text.to_owned(), ""),
+        };
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
+        if !digits(&whole) || !digits(fraction) || (whole.is_empty() && fraction.is_empty()) {
             return Err(example());
         }
         let exponent = usize::from(currency.exponent());
@@ -200,6 +214,20 @@ impl Money {
             )
         }
     }
+}
+
+/// The digits before the decimal separator of `text`, without those between its thousands. None: it
+/// is not grouped as thousands are, or by the decimal separator.
+fn ungrouped(whole: &str, text: &str) -> Option<String> {
+    let Some(group) = whole.chars().find(|each| !each.is_ascii_digit()) else {
+        return Some(whole.to_owned());
+    };
+    let decimal = text[whole.len()..].chars().next();
+    let mut groups = whole.split(group);
+    let first = groups.next()?;
+    let grouped = [',', '.'].contains(&group) && decimal != Some(group);
+    (grouped && (1..=3).contains(&first.len()) && groups.all(|group| group.len() == 3))
+        .then(|| whole.replace(group, ""))
 }
 
 impl fmt::Display for Money {
@@ -254,7 +282,20 @@ mod tests {
         assert_eq!(Money::parse(" 25.5 ", gbp).unwrap().minor, 2550);
         assert_eq!(Money::parse("0,29", gbp).unwrap().minor, 29);
         assert_eq!(Money::parse("1.005", currency("KWD")).unwrap().minor, 1005);
-        for bad in ["", ".", "-1", "1.2.3", "12a", "1e3", "Loll", "٣"] {
+        for (text, minor) in [
+            ("£45", 4500),
+            ("GBP 45.5", 4550),
+            ("45 GBP", 4500),
+            ("1,250.50", 125_050),
+            ("£ 1.250,50", 125_050),
+            ("1,234,567.8", 123_456_780),
+        ] {
+            assert_eq!(Money::parse(text, gbp).unwrap().minor, minor, "{text}");
+        }
+        for bad in [
+            "", ".", "-1", "1.2.3", "12a", "1e3", "Loll", "٣", "£", "€45", "12,50.5", ",250.5",
+            "1,250,50", "1 250.50", "1,,250.5",
+        ] {
             assert!(
                 matches!(Money::parse(bad, gbp), Err(AmountError::NotAnAmount(_))),
                 "{bad}"

@@ -41,7 +41,11 @@ impl Asked {
                 .map(|text| text.trim().to_owned())
                 .unwrap_or_default()
         };
-        let (from, to) = (given("from").parse().ok(), given("to").parse().ok());
+        let (from, to): (Option<Date>, _) = (given("from").parse().ok(), given("to").parse().ok());
+        let (from, to) = match (from, to) {
+            (Some(from), Some(to)) if from > to => (Some(to), Some(from)),
+            dates => dates,
+        };
         let dates = from.is_some() || to.is_some();
         Self {
             q: given("q"),
@@ -263,6 +267,11 @@ mod tests {
             asked("when=today&from=2031-05-01").when,
             None,
             "dates say more"
+        );
+        assert_eq!(
+            asked("from=2031-05-02&to=2031-05-01").href(),
+            "/?from=2031-05-01&to=2031-05-02",
+            "the later day ends it"
         );
     }
 

@@ -286,6 +286,9 @@ fn city_chips(asked: &Asked, cities: Vec<City>) -> AnyView {
 fn nothing_found(asked: &Asked, instead: Vec<(Asked, i64)>) -> AnyView {
     let text = match (asked.is_everything(), instead.is_empty()) {
         (true, _) => "Nothing is on yet. Be the first: create an event and list a ticket.",
+        (_, true) if asked.q.is_empty() => {
+            "Nothing like that is on. Try other days, or everything."
+        }
         (_, true) => "Nothing matches. Try fewer words, or another city.",
         (_, false) => "Nothing matches all of that at once. There is:",
     };
@@ -298,14 +301,17 @@ fn nothing_found(asked: &Asked, instead: Vec<(Asked, i64)>) -> AnyView {
             view! { <li><a class="button button-quiet" href=fewer.href()>{text}</a></li> }
         })
         .collect_view();
-    let everything = (!asked.is_everything()).then(|| {
-        view! { <a class="button button-quiet" href="/">"See everything"</a> }
-    });
+    let (everything, sell) = if asked.is_everything() {
+        (None, "button")
+    } else {
+        let everything = view! { <a class="button" href="/">"See everything"</a> };
+        (Some(everything), "button button-quiet")
+    };
     view! {
         <div class="empty">
             <p>{text}</p>
             {any.then(|| view! { <ul class="suggestions">{suggestions}</ul> })}
-            <p class="row"><a class="button" href="/sell">"Sell a ticket"</a> {everything}</p>
+            <p class="row">{everything} <a class=sell href="/sell">"Sell a ticket"</a></p>
         </div>
     }
     .into_any()

@@ -1,7 +1,10 @@
 //! When an event begins, as its visitors read it: by the clocks of the venue's town.
 
 use crate::error::FieldError;
-use jiff::{Timestamp, Zoned, civil, tz::TimeZone};
+use jiff::{
+    Timestamp, Zoned, civil,
+    tz::{AmbiguousOffset, TimeZone},
+};
 
 fn local(starts_at: Timestamp, time_zone: &str) -> Zoned {
     // Zones are checked when an event is made; UTC is the honest answer for one that has gone.
@@ -21,8 +24,17 @@ pub fn when_in_full(starts_at: Timestamp, time_zone: &str) -> String {
         "{}, {} {}",
         local.strftime("%A %-d %B %Y"),
         clock_time(&local),
-        local.strftime("%Z")
+        clocks(&local)
     )
+}
+
+/// Whose time it is: `BST`, or how far from UTC where a zone has no letters of its own.
+fn clocks(local: &Zoned) -> String {
+    let name = local.strftime("%Z").to_string();
+    if name.starts_with(['+', '-']) {
+        return format!("UTC{name}");
+    }
+    name
 }
 
 /// Day of the month and month, for a card's corner: `1` and `May`.
@@ -65,8 +77,13 @@ pub fn starts_at(date: &str, time: &str, time_zone: &str) -> Result<Timestamp, F
         .trim()
         .parse()
         .map_err(|_| FieldError::new("time", "Choose when it begins, like 19:30."))?;
-    day.to_datetime(hour)
-        .to_zoned(zone)
+    let local = zone.into_ambiguous_zoned(day.to_datetime(hour));
+    if matches!(local.offset(), AmbiguousOffset::Gap { .. }) {
+        let message = "The clocks go forward then, and skip this time.";
+        return Err(FieldError::new("time", message));
+    }
+    local
+        .compatible()
         .map(|zoned| zoned.timestamp())
         .map_err(|_| FieldError::new("date", "That day is too far away."))
 }
@@ -83,6 +100,10 @@ mod tests {
         assert_eq!(
             when_in_full(starts_at, "Europe/London"),
             "Thursday 1 May 2031, 8:30 pm BST"
+        );
+        assert_eq!(
+            when_in_full(starts_at, "America/Sao_Paulo"),
+            "Thursday 1 May 2031, 4:30 pm UTC-03"
         );
         assert_eq!(
             day_and_month(starts_at, "Nowhere/AtAll"),
@@ -102,6 +123,9 @@ mod tests {
     fn a_form_means_the_venues_clocks() {
         let begins = starts_at("2031-05-01", "20:30", "Europe/London").unwrap();
         assert_eq!(begins, "2031-05-01T19:30:00Z".parse().unwrap());
+        let skipped = starts_at("2027-03-28", "01:30", "Europe/London");
+        assert_eq!(skipped.unwrap_err().field, "time");
+        assert!(starts_at("2027-10-31", "01:30", "Europe/London").is_ok());
         assert_eq!(
             starts_at("1 May", "20:30", "Europe/London")
                 .unwrap_err()

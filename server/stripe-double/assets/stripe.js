@@ -109,7 +109,9 @@
       title.id = "test-bank-title";
       title.textContent = "Is this you?";
       const text = document.createElement("p");
-      text.textContent = `A shop asks to charge ${intent.currency.toUpperCase()} ${intent.amount} (minor units) to your card.`;
+      const money = new Intl.NumberFormat("en-GB", { style: "currency", currency: intent.currency });
+      const amount = money.format(intent.amount / 10 ** money.resolvedOptions().maximumFractionDigits);
+      text.textContent = `A shop asks to charge ${amount} to your card.`;
       const actions = document.createElement("div");
       actions.className = "test-bank-actions";
       for (const [answer, words, look] of [["approve", "Yes, it is me", ""], ["refuse", "No, refuse", "quiet"]]) {

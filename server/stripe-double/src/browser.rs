@@ -82,15 +82,26 @@ async fn bank_page(
             |way_back| Redirect::to(&way_back).into_response(),
         );
     }
-    let amount = format!(
-        "{} {} (minor units)",
-        intent.currency.to_uppercase(),
-        intent.amount
-    );
+    let amount = amount(&intent.currency, intent.amount);
     let page = include_str!("../assets/bank.html")
         .replace("{amount}", &amount)
         .replace("{secret}", &intent.client_secret());
     Html(page).into_response()
+}
+
+/// As a bank writes it: `GBP 119.00`. By Stripe's own list of currencies with other than two digits.
+fn amount(currency: &str, minor: i64) -> String {
+    let digits = match currency {
+        "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf" | "vnd"
+        | "vuv" | "xaf" | "xof" | "xpf" => 0,
+        "bhd" | "jod" | "kwd" | "omr" | "tnd" => 3,
+        _ => 2,
+    };
+    let (currency, unit) = (currency.to_uppercase(), 10_i64.pow(digits));
+    match digits as usize {
+        0 => format!("{currency} {minor}"),
+        width => format!("{currency} {}.{:0width$}", minor / unit, minor % unit),
+    }
 }
 
 #[derive(Deserialize)]
