@@ -125,6 +125,9 @@ async fn reserve_and_go(request: super::Reserve, attempt: &str) -> Result<(), Ap
         Ok(viewer) => reserve_for(&*orders, &viewer, request, attempt).await,
         // Who they are is asked after what they want, and before any clock runs.
         Err(_) if context::posted_by_form() => {
+            if let Err(error) = request.count() {
+                return context::refuse("reserve", in_one_sentence(error), &[]);
+            }
             let choice = Choice {
                 reserve: request,
                 attempt: attempt.to_owned(),

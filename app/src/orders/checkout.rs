@@ -2,7 +2,7 @@
 //! address and name alone. Nothing is held before that.
 
 use super::{
-    Choice, Reserve, TICKETS_PER_ORDER_MAX, api, in_minutes,
+    Choice, Reserve, api, in_minutes,
     pages::{count, from_whom},
 };
 use crate::{
@@ -32,14 +32,7 @@ struct Chosen {
 
 /// Errors: `NotFound`; `Invalid` for more than an order can hold.
 async fn look(reserve: &Reserve) -> AppResult<Chosen> {
-    let many = match reserve {
-        Reserve::Any(any) => usize::try_from(any.quantity).unwrap_or_default(),
-        Reserve::Named(named) => named.ticket_ids.len(),
-    };
-    if !(1..=TICKETS_PER_ORDER_MAX).contains(&many) {
-        let message = format!("An order is for 1 to {TICKETS_PER_ORDER_MAX} tickets.");
-        return Err(AppError::invalid("", message));
-    }
+    let many = reserve.count()?;
     let (events, tickets) = (
         context::port::<dyn Events>()?,
         context::port::<dyn Tickets>()?,
@@ -95,6 +88,7 @@ pub fn CheckoutPage() -> impl IntoView {
         let what = format!("{}{whose}{total}", chosen.what);
         let chosen_is = event_strip(&chosen.event, Some(&what));
         let flash = flash.as_ref();
+        let refused = Form::new("reserve", flash).was_refused();
         // On a small phone, a guest sees the whole form at once.
         let (first, then) = match viewer {
             Some(_) => (chosen_is.into_any(), reserve(&choice, &chosen, flash)),
@@ -109,10 +103,12 @@ pub fn CheckoutPage() -> impl IntoView {
                 {problem_at_top(&Form::new("reserve", flash))}
                 {first}
                 {then}
-                <p class="quiet">
-                    "Next, the tickets are held for you for " {held} " while you pay. "
-                    <a href=format!("/events/{}", chosen.event.id)>"Choose others"</a>
-                </p>
+                {(!refused).then(|| view! {
+                    <p class="quiet">
+                        "Next, the tickets are held for you for " {held} " while you pay. "
+                        <a href=others(&chosen)>"Choose others"</a>
+                    </p>
+                })}
             </section>
         }
         .into_any())
@@ -122,20 +118,27 @@ pub fn CheckoutPage() -> impl IntoView {
 /// Whoever is signed in, or has just done so, is asked for nothing more.
 fn reserve(choice: &Choice, chosen: &Chosen, flash: Option<&Flash>) -> AnyView {
     // A guest whose tickets went meanwhile is signed in by now.
-    let again = Form::new("reserve", flash).was_refused();
-    let label = if again {
-        "Try again".to_owned()
+    let (first, class, label) = if Form::new("reserve", flash).was_refused() {
+        let first = view! { <a class="button" href=others(chosen)>"See what is left"</a> };
+        (Some(first), "button button-quiet", "Try again".to_owned())
     } else {
-        format!("Reserve {} and pay", count(chosen.tickets))
+        let label = format!("Reserve {} and pay", count(chosen.tickets));
+        (None, "button", label)
     };
     post_to::<api::ReserveChosen>(
-        "",
+        "row",
         view! {
             {hidden("choice", choice.text())}
-            <button class="button" type="submit">{label}</button>
+            {first}
+            <button class=class type="submit">{label}</button>
         },
     )
     .into_any()
+}
+
+/// Where others can be chosen.
+fn others(chosen: &Chosen) -> String {
+    format!("/events/{}#tickets", chosen.event.id)
 }
 
 fn who_are_you(choice: &Choice, flash: Option<&Flash>) -> AnyView {

@@ -1,6 +1,7 @@
 //! Orders, as the browser sees them.
 
 use crate::{
+    error::{AppError, AppResult},
     ids::{EventId, OrderId, PaymentId, TicketId, UserId},
     money::{Currency, Money},
     tickets::Ticket,
@@ -143,6 +144,21 @@ pub enum Reserve {
     Named(ReserveNamed),
     /// Any so many of an event, cheapest first.
     Any(ReserveAny),
+}
+
+impl Reserve {
+    /// How many tickets. Errors: `Invalid`, if no order can be for so many.
+    pub fn count(&self) -> AppResult<usize> {
+        let many = match self {
+            Self::Any(any) => usize::try_from(any.quantity).unwrap_or_default(),
+            Self::Named(named) => named.ticket_ids.len(),
+        };
+        if (1..=TICKETS_PER_ORDER_MAX).contains(&many) {
+            return Ok(many);
+        }
+        let message = format!("An order is for 1 to {TICKETS_PER_ORDER_MAX} tickets.");
+        Err(AppError::invalid("", message))
+    }
 }
 
 /// Reserve exactly these tickets.

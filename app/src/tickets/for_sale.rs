@@ -30,14 +30,17 @@ pub fn for_sale(
 ) -> AppResult<AnyView> {
     let form = Form::new("reserve", flash);
     let sell = format!("/sell?event={}", event.id);
-    let held = in_minutes(context::site()?.hold_seconds);
+    let minutes = in_minutes(context::site()?.hold_seconds);
+    let held = (offers.available > 0).then(|| {
+        view! { <p class="quiet">"Held for you for " {minutes} " while you pay."</p> }
+    });
     let filter = narrow.form(event, &offers);
     Ok(view! {
         <section class="sale" aria-labelledby="tickets">
             {problem_at_top(&form)}
             <div class="sale-head">
                 <h2 class="section-title" id="tickets" tabindex="-1">"Tickets"</h2>
-                <p class="quiet">"Held for you for " {held} " while you pay."</p>
+                {held}
             </div>
             {filter}
             <LiveSale event_id=event.id.to_string()/>
