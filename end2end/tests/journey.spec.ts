@@ -127,6 +127,7 @@ test('reserving no seat is refused in words', async ({ someone }) => {
   await buyer.page.goto(`/events/${event.id}`);
   await buyer.page.getByRole('button', { name: 'Reserve these seats' }).click();
   await expect(buyer.page.getByRole('alert')).toHaveText('Tick the seats that you want.');
+  await expect(buyer.page.getByRole('alert')).toBeInViewport({ ratio: 1 });
   await expect(buyer.page).toHaveURL(new RegExp(`/events/${event.id}$`));
 });
 

@@ -234,8 +234,7 @@ fn state(
             open(order, pay, status, flash)?
         }
         OrderStatus::Complete | OrderStatus::Refunded => {
-            let holder = &viewer.user.name;
-            paid(order, event, refunds, passes, holder)
+            paid(order, event, refunds, passes, &viewer.user)
         }
         OrderStatus::Expired => ran_out(found, flash),
         OrderStatus::Cancelled => {
@@ -290,17 +289,6 @@ fn summary(found: &Found) -> impl IntoView + use<> {
                 }
                 .into_any(),
             }}
-            {order.is_open().then(|| view! {
-                <p class="quiet">
-                    "A sale is final. If a seller cannot keep their word, your money goes back to your card. "
-                    <a href="/help#refunds">"How refunds work"</a>
-                </p>
-                <p class="quiet">
-                    "By paying you buy from the seller named above, by our "
-                    <a href="/help#terms">"terms of sale"</a> ". "
-                    <a href="/help">"Questions?"</a>
-                </p>
-            })}
         </aside>
     }
 }
@@ -357,7 +345,24 @@ fn open(
             })}
         }
     });
-    Ok(view! { {countdown} {pay} {cancel} }.into_any())
+    Ok(view! { {countdown} {pay} {terms()} {cancel} }.into_any())
+}
+
+/// What paying means; at the button, so that a phone shows the clock and the card first.
+fn terms() -> impl IntoView {
+    view! {
+        <div>
+            <p class="quiet">
+                "A sale is final. If a seller cannot keep their word, your money goes back to your card. "
+                <a href="/help#refunds">"How refunds work"</a>
+            </p>
+            <p class="quiet">
+                "By paying you buy from the sellers named with the tickets, by our "
+                <a href="/help#terms">"terms of sale"</a> ". "
+                <a href="/help">"Questions?"</a>
+            </p>
+        </div>
+    }
 }
 
 /// In the last part of the hold; the countdown offers it where there is JavaScript.

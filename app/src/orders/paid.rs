@@ -2,6 +2,7 @@
 
 use super::{Order, OrderStatus};
 use crate::{
+    accounts::User,
     events::{Event, when, when_in_full},
     ids::TicketId,
     money::Money,
@@ -45,14 +46,14 @@ fn standing(refunds: &[Refund], ticket: TicketId) -> Option<RefundStatus> {
     refunds.iter().rfind(of_ticket).map(|refund| refund.status)
 }
 
-/// Says first how the order stands, then shows its tickets: those that are still the buyer's
-/// before those that no longer are, with the passes of the former.
+/// Says first how the order stands, then shows the tickets that are still the buyer's, with what
+/// lets them in; what may be looked up later comes after, and the tickets that have ended last.
 pub fn paid(
     order: &Order,
     event: &Event,
     refunds: &[Refund],
     passes: &[Pass],
-    holder: &str,
+    buyer: &User,
 ) -> AnyView {
     let tickets = order
         .tickets
@@ -66,11 +67,11 @@ pub fn paid(
             .map(|(ticket, refund)| {
                 let pass = passes.iter().find(|pass| pass.ticket == ticket.id);
                 let pass = pass.map(pass_to_scan).map(IntoAny::into_any);
-                stub(owned(ticket, event), holder, refund, pass)
+                stub(owned(ticket, event), &buyer.name, refund, pass)
             })
             .collect_view()
     };
-    let headline = headline(order, GoneBack::of(refunds), theirs.len());
+    let headline = headline(order, GoneBack::of(refunds), theirs.len(), &buyer.email);
     let theirs = (!theirs.is_empty()).then(|| {
         view! {
             <h2 class="section-title">"Your tickets"</h2>
@@ -85,7 +86,7 @@ pub fn paid(
             <ul class="stubs">{stubs(ended)}</ul>
         }
     });
-    view! { {headline} {confirmation} {theirs} {ended} }.into_any()
+    view! { {headline} {theirs} {confirmation} {ended} }.into_any()
 }
 
 /// What a buyer may want to look up later, and what to do if something is wrong.
@@ -154,7 +155,7 @@ fn owned(ticket: &Ticket, event: &Event) -> OwnedTicket {
     }
 }
 
-fn headline(order: &Order, back: GoneBack, theirs: usize) -> AnyView {
+fn headline(order: &Order, back: GoneBack, theirs: usize, email: &str) -> AnyView {
     let refunded = Money::new(back.refunded, order.currency);
     let on_its_way = Money::new(back.on_its_way, order.currency);
     if order.status == OrderStatus::Refunded || theirs == 0 {
@@ -185,7 +186,9 @@ fn headline(order: &Order, back: GoneBack, theirs: usize) -> AnyView {
     view! {
         <div class="notice notice-good" role="status">
             <strong>"Paid. The tickets are yours."</strong>
-            " You find them under "
+            " We mail them to "
+            <strong>{email.to_owned()}</strong>
+            ", and you find them under "
             <a href="/tickets">"Tickets"</a>
             " whenever you need them."
         </div>

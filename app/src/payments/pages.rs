@@ -47,7 +47,7 @@ fn card(site: &Site, order: &Order, declined: bool, flash: Option<&Flash>) -> An
     // A refusal that has just happened says more than the fact that there was one.
     let declined = (declined && !form.was_refused()).then(|| {
         view! {
-            <p class="notice notice-bad" role="alert">
+            <p class="notice notice-bad" role="alert" tabindex="-1" autofocus=true>
                 "The last card was not charged: it was declined, or your bank did not confirm it. "
                 "Your tickets are still held. Try again or use another card."
             </p>

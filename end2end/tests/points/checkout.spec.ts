@@ -144,13 +144,14 @@ test('44 Help and legal: help is at the same place on every page, and who sells 
   await reserve(page).click();
   const summary = page.getByRole('complementary', { name: 'What you are buying' });
   await expect(summary.getByRole('listitem')).toContainText('from Sally');
-  await expect(summary.getByText('If a seller cannot keep their word, your money goes back to your card.')).toBeVisible();
-  await expect(summary.getByRole('link', { name: 'Questions?' })).toHaveAttribute('href', '/help');
+  const main = page.getByRole('main');
+  await expect(main.getByText('If a seller cannot keep their word, your money goes back to your card.')).toBeVisible();
+  await expect(main.getByRole('link', { name: 'Questions?' })).toHaveAttribute('href', '/help');
   const order = page.url();
-  await summary.getByRole('link', { name: 'How refunds work' }).click();
+  await main.getByRole('link', { name: 'How refunds work' }).click();
   await expect(page.getByRole('region', { name: 'Refunds' })).toContainText('A sale is final for the buyer.');
   await page.goto(order);
-  await summary.getByRole('link', { name: 'terms of sale' }).click();
+  await main.getByRole('link', { name: 'terms of sale' }).click();
   await expect(page.getByRole('region', { name: 'Terms of sale' })).toContainText('A ticket is sold by whoever is named beside it');
 });
 
