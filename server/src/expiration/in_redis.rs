@@ -171,14 +171,20 @@ static FORGET: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Takes out what is handed out without data, over which workers would stumble for ever. Keys:
-/// active, data; argument: how many to look at. Returns how many it took out.
+/// Takes out what is handed out without data, over which workers would stumble for ever: what waits,
+/// and what a worker had that ended over it, and would give back. Keys: active, data, the workers;
+/// arguments: how many to look at, the names of what workers have. Returns how many it took out.
 static UNPOISON: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local taken = 0 \
          for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, ARGV[1])) do \
          if redis.call('HEXISTS', KEYS[2], id) == 0 then \
          taken = taken + redis.call('LREM', KEYS[1], 0, id) end end \
+         for _, worker in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do \
+         local has = ARGV[2] .. ':' .. worker \
+         for _, id in ipairs(redis.call('SMEMBERS', has)) do \
+         if redis.call('HEXISTS', KEYS[2], id) == 0 then \
+         taken = taken + redis.call('SREM', has, id) end end end \
          return taken",
     )
 });
@@ -234,7 +240,9 @@ async fn tidy(
     let poisoned: u64 = UNPOISON
         .key(key("active"))
         .key(&data)
+        .key(key("workers"))
         .arg(LOOKED_AT)
+        .arg(key("inflight"))
         .invoke_async(connection)
         .await?;
     if poisoned > 0 {

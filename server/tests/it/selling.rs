@@ -319,14 +319,15 @@ on_both_engines! {
         }
         let other = [("event_id", id(&event)), ("quantity", "3"), ("price", "24"), ("attempt", "once")];
         let answer = seller.form("/fn/tickets/put_on_sale", &check, &other).await;
-        assert_ne!(answer.header("location"), step("&step=done"), "another wish under the same name");
+        assert_eq!(answer.header("location"), step("&step=done"), "who goes back and changes it wants that too");
 
         let done = seller.page(&step("&step=done")).await.text;
-        for words in ["Your tickets for Late Show: 3 on sale.", "Share this link", "List another"] {
+        for words in ["Your tickets for Late Show: 6 on sale.", "Share this link", "List another"] {
             assert!(done.contains(words), "{words}: {done}");
         }
         let nothing = app.user("new").await.page(&step("&step=done")).await;
-        assert_eq!(nothing.header("location"), step("&step=tickets&quantity=1"));
+        let at_first = step("&step=tickets&quantity=1&attempt=");
+        assert!(nothing.header("location").starts_with(&at_first), "{}", nothing.header("location"));
     }
 
     async fn many_listings_are_changed_by_a_form(app) {
