@@ -6,7 +6,7 @@
 #   scripts/test.sh rust [ARGS]  only the Rust tests; ARGS go to `cargo test`
 #   scripts/test.sh e2e [ARGS]   only the browser tests; ARGS go to `playwright test`
 #
-# On 2 cores about 50 minutes from nothing (tools, dependencies in four profiles), about 10 after that.
+# On 2 cores about an hour from nothing (tools, dependencies in four profiles), about 35 minutes after that.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
