@@ -88,10 +88,11 @@ pub fn CheckoutPage() -> impl IntoView {
         let what = format!("{}{whose}{total}", chosen.what);
         let chosen_is = event_strip(&chosen.event, Some(&what));
         let flash = flash.as_ref();
-        let refused = Form::new("reserve", flash).was_refused();
+        let form = Form::new("reserve", flash);
+        let refused = form.was_refused();
         // On a small phone, a guest sees the whole form at once.
         let (first, then) = match viewer {
-            Some(_) => (chosen_is.into_any(), reserve(&choice, &chosen, flash)),
+            Some(_) => (chosen_is.into_any(), reserve(&choice, &chosen, refused)),
             None => (who_are_you(&choice, flash), chosen_is.into_any()),
         };
         Ok(view! {
@@ -100,7 +101,7 @@ pub fn CheckoutPage() -> impl IntoView {
                 {steps(&["Choose", "Pay", "Tickets"], Some(1))}
                 <h1 class="section-title">{count(chosen.tickets)} {total}</h1>
                 {flash_message(flash)}
-                {problem_at_top(&Form::new("reserve", flash))}
+                {problem_at_top(&form)}
                 {first}
                 {then}
                 {(!refused).then(|| view! {
@@ -116,9 +117,9 @@ pub fn CheckoutPage() -> impl IntoView {
 }
 
 /// Whoever is signed in, or has just done so, is asked for nothing more.
-fn reserve(choice: &Choice, chosen: &Chosen, flash: Option<&Flash>) -> AnyView {
+fn reserve(choice: &Choice, chosen: &Chosen, refused: bool) -> AnyView {
     // A guest whose tickets went meanwhile is signed in by now.
-    let (first, class, label) = if Form::new("reserve", flash).was_refused() {
+    let (first, class, label) = if refused {
         let first = view! { <a class="button" href=others(chosen)>"See what is left"</a> };
         (Some(first), "button button-quiet", "Try again".to_owned())
     } else {
