@@ -3,6 +3,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { checkBackup } from "./backup.mjs";
 import { checkCompose } from "./compose.mjs";
 import { checkDockerfile } from "./dockerfile.mjs";
 import { Checked, run } from "./files.mjs";
@@ -12,9 +13,11 @@ import { checkSystemd } from "./systemd.mjs";
 
 const K8S = "deploy/kubernetes";
 const OBS = "deploy/observability";
+const BACKUP = "deploy/systemd/stagedoor-backup";
 const kubectl = run("kubectl", ["version", "--client"]) ?? run("kustomize", ["version"]);
 const promtool = run("promtool", ["--version"]);
 const systemd = run("systemd-analyze", ["--version"]);
+const sqlite = run("sqlite3", ["--version"]);
 
 // [check, file, what stands there, what it is made into, what must be said of it]
 const BREAKS = [
@@ -80,6 +83,14 @@ const BREAKS = [
   [checkSystemd, "deploy/systemd/stagedoor-backup.service", "bin/stagedoor-backup", "bin/stagedoor-copy", /not there/],
   systemd && [checkSystemd, "deploy/systemd/stagedoor.service", "ProtectHome=", "ProtectHomes=", /ProtectHomes/],
   systemd && [checkSystemd, "deploy/systemd/stagedoor-audit.timer", "04:10:00", "25:10:00", /./],
+
+  sqlite && [checkBackup, BACKUP, "  [1-9] | [1-9][0-9]", "  [0-9] | [1-9][0-9]", /does not refuse KEEP="0"/],
+  sqlite && [checkBackup, BACKUP, "${KEEP-14}", "${KEEP:-14}", /does not refuse KEEP=""/],
+  sqlite && [checkBackup, BACKUP, "trap remove_unfinished EXIT", ":", /after a full disk there is/],
+  sqlite && [checkBackup, BACKUP, '"$unfinished-journal" ', "", /after sqlite3 died there is/],
+  sqlite && [checkBackup, BACKUP, '[ "$tables" -gt 0 ]', ":", /copies what is no shop's database/],
+  sqlite && [checkBackup, BACKUP, "$((keep + 1))", "$((keep + 2))", /with KEEP=2 keeps/],
+  sqlite && [checkBackup, BACKUP, "-name '[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T", "-name '*' -o -name '", /not its own/],
 
   [checkObservability, `${OBS}/alerts.yaml`, "stagedoor_http_seconds", "stagedoor_http_second", /no figure stagedoor_http_second/],
   [checkObservability, `${OBS}/alerts.yaml`, "#stagedoorslow", "#stagedoorfast", /no section stagedoorfast/],
