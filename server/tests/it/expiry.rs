@@ -1,7 +1,7 @@
 //! Holds end by themselves, by the machine's clock, whatever becomes of the queue: in the process,
 //! in Redis, and with a Redis that never starts, dies or forgets.
 
-use crate::support::{App, Client, Jobs, SHORT_HOLD_SECONDS, database::Database, path};
+use crate::support::{App, Client, Jobs, SHORT_HOLD_SECONDS, database::Database};
 use serde_json::Value;
 use std::{
     net::TcpListener,
@@ -12,6 +12,9 @@ use std::{
 /// A job does it sooner than this after the hold's end; the sweep may take ten seconds more.
 const BY_JOB: Duration = Duration::from_secs(4);
 pub const BY_SWEEP: Duration = Duration::from_secs(20);
+const UP_WITHIN: Duration = Duration::from_mins(1);
+/// On a busy machine a hold may be over before anybody else has asked for the ticket.
+const TRIES: usize = 10;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A Redis of the test's own, ended with it.
@@ -45,7 +48,7 @@ impl Redis {
         };
         let began = Instant::now();
         while redis.ask("PING").await.is_err() {
-            assert!(began.elapsed() < BY_SWEEP, "Redis does not answer");
+            assert!(began.elapsed() < UP_WITHIN, "Redis does not answer");
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         redis
@@ -79,7 +82,9 @@ pub struct Story {
     pub bob: Client,
     pub ticket: Value,
     order: Value,
-    held_until: Instant,
+    /// The hold ends at some moment between these two: it began while Ann's request was under way.
+    ends_from: Instant,
+    ended_by: Instant,
 }
 
 /// Ann holds a ticket, and Bob wants it.
@@ -90,21 +95,30 @@ pub async fn held(database: Database, jobs: Jobs) -> Story {
         app.user("ann").await,
         app.user("bob").await,
     );
-    let ticket = seller.ticket(&seller.event().await, 2500).await;
-    let order = ann.reserve(&[&ticket]).await.expect(201);
+    let event = seller.event().await;
     let hold = Duration::from_secs(u64::try_from(SHORT_HOLD_SECONDS).unwrap());
-    let held_until = Instant::now() + hold;
-    bob.reserve(&[&ticket])
-        .await
-        .refused(409, "ticket_reserved");
-    Story {
-        app,
-        ann,
-        bob,
-        ticket,
-        order,
-        held_until,
+    for _ in 0..TRIES {
+        let ticket = seller.ticket(&event, 2500).await;
+        let before = Instant::now();
+        let order = ann.reserve(&[&ticket]).await.expect(201);
+        let (ends_from, ended_by) = (before + hold, Instant::now() + hold);
+        let refused = bob.reserve(&[&ticket]).await;
+        if refused.status == 201 {
+            assert!(Instant::now() >= ends_from, "the hold was not over");
+            continue;
+        }
+        refused.refused(409, "ticket_reserved");
+        return Story {
+            app,
+            ann,
+            bob,
+            ticket,
+            order,
+            ends_from,
+            ended_by,
+        };
     }
+    panic!("{TRIES} holds were over before anybody asked");
 }
 
 impl Story {
@@ -114,40 +128,34 @@ impl Story {
             |events: Vec<(String, i64)>| events.iter().any(|(kind, _)| kind == "OrderExpired");
         while !told(self.app.events_of(&self.order).await) {
             assert!(
-                Instant::now() < self.held_until + limit,
+                Instant::now() < self.ended_by + limit,
                 "nobody has expired the order"
             );
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        assert!(
-            Instant::now() + LOOK_AGAIN >= self.held_until,
-            "not before its time"
-        );
+        assert!(Instant::now() >= self.ends_from, "not before its time");
         assert_eq!(self.ann.order(&self.order).await["status"], "expired");
         self.app.assert_versions_without_gaps().await;
     }
 
     /// At the hold's end, and not before, the ticket is for sale: Bob gets it.
     pub async fn sellable_at_the_holds_end(&self) {
+        // However long an answer takes: it is true of some moment between the question and itself.
         loop {
+            let asked = Instant::now();
             let now = self.bob.ticket_now(&self.ticket).await;
             if now["status"] == "available" {
+                assert!(Instant::now() >= self.ends_from, "{now}");
                 break;
             }
-            assert!(
-                Instant::now() < self.held_until + Duration::from_secs(1),
-                "{now}"
-            );
+            assert!(asked < self.ended_by, "{now}");
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         self.bob.reserve(&[&self.ticket]).await.expect(201);
         assert_eq!(self.ann.order(&self.order).await["status"], "expired");
-        let seen = self
-            .ann
-            .get(&path("tickets", &self.ticket))
-            .await
-            .expect(200);
-        assert_eq!(seen["status"], "reserved", "for Bob");
+        let seen = self.bob.get("/api/orders").await.expect(200);
+        let bobs = &seen["orders"][0]["tickets"][0];
+        assert_eq!(bobs["id"], self.ticket["id"], "it is Bob's order now");
         self.app.assert_sound().await;
     }
 }

@@ -22,9 +22,11 @@ use std::{
 const CARD: &str = "pm_card_visa";
 const CAREFUL: &str = "pm_card_threeDSecure2Required";
 const HOUR: i64 = 3600;
-/// A call to Stripe is given up after eight seconds, and a buyer told after ten.
-const TOLD_WITHIN: Duration = Duration::from_secs(11);
-const AT_ONCE: Duration = Duration::from_secs(3);
+/// A buyer is told after ten seconds; a busy machine may add to that. Any other limit on an answer is
+/// thirty.
+const TOLD_WITHIN: Duration = Duration::from_secs(20);
+/// A call to Stripe is given up after eight seconds.
+const WITHOUT_STRIPE: Duration = Duration::from_secs(7);
 /// So often a line breaks, and then no more: work gets done however slow the machine is.
 const BREAKS: u32 = 20;
 
@@ -110,7 +112,7 @@ async fn a_silent_stripe_delays_payments_and_holds_no_ticket_for_longer() {
     app.clock.advance(361);
     let began = Instant::now();
     let bobs = bob.reserve(&[&first]).await.expect(201);
-    assert!(began.elapsed() < AT_ONCE, "nobody waited for Stripe");
+    assert!(began.elapsed() < WITHOUT_STRIPE, "nobody waited for Stripe");
     assert_eq!(ann.order(&anns).await["status"], "expired");
 
     line.set(Line::Passes);
@@ -151,7 +153,7 @@ async fn a_postgresql_whose_connections_break_in_a_rush_leaves_no_half_orders() 
     seller.batch(&event, 500, 2500).await;
     let mut buyers = Vec::new();
     for _ in 0..10 {
-        buyers.push(app.user("buyer").await);
+        buyers.push(app.user("buyer").await.impatient());
     }
     let rush = join_all(buyers.iter().map(async |buyer| {
         let mut told = Vec::new();
@@ -174,7 +176,7 @@ async fn a_postgresql_whose_connections_break_in_a_rush_leaves_no_half_orders() 
         buyers[0].reserve_any(&event, 1).await,
         buyers[0].get("/api/events").await,
         buyers[0].get("/api/orders").await,
-        app.anonymous().get("/api/tickets").await,
+        app.anonymous().impatient().get("/api/tickets").await,
     ] {
         answer.refused(503, "unavailable");
     }
@@ -222,7 +224,7 @@ async fn a_lock_that_is_not_let_go_of_is_a_clean_503() {
     let buyer = app.user("buyer").await;
     let mut rival = rival(&app).await;
     lock(&mut rival, &ticket).await;
-    let answer = buyer.reserve(&[&ticket]).await;
+    let answer = buyer.impatient().reserve(&[&ticket]).await;
     assert_eq!(answer.header("retry-after"), "1");
     answer.refused(503, "unavailable");
     rival.execute("ROLLBACK").await.unwrap();

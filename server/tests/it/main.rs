@@ -30,6 +30,7 @@ mod more_time;
 mod moving;
 mod nats;
 mod passes;
+mod patience;
 mod pictures;
 mod plans;
 mod races;

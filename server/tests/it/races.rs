@@ -202,13 +202,18 @@ async fn paying_beside_webhooks(database: Database) {
     seller.batch(&event, 40, 2500).await;
     let buyers = buyers(&app, 4).await;
     for _ in 0..10 {
-        let paying = buyers.iter().map(|buyer| async {
-            let order = buyer.reserve_any(&event, 1).await.expect(201);
-            buyer.pay(&order, "pm_card_visa").await.expect(201)["status"].clone()
+        let paying = buyers.iter().map(async |buyer| {
+            loop {
+                let order = buyer.reserve_any(&event, 1).await.expect(201);
+                let paid = buyer.pay(&order, "pm_card_visa").await;
+                if paid.status != 409 {
+                    break buyer.until_paid(paid).await;
+                }
+                // Holds are short here, and the machine may be busy.
+                paid.refused(409, "order_expired");
+            }
         });
-        for status in join_all(paying).await {
-            assert_eq!(status, "captured");
-        }
+        join_all(paying).await;
     }
     assert_eq!(app.captured_minor(), 100_000);
     webhooks.abort();

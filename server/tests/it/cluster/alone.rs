@@ -31,7 +31,7 @@ async fn one_process_on_sqlite_works_with_redis_with_nats_and_with_both() {
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let buyer = Client::sign_up(&shop.base, "buyer").await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
-        buyer.pay(&order, "pm_card_visa").await.expect(201);
+        buyer.pay_to_the_end(&order).await;
     }
     // What happened while there was no NATS is told as well.
     let tables = shop.tables().await;

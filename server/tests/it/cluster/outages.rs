@@ -31,24 +31,28 @@ const PAID_MEANWHILE: usize = 6;
 const LEAVES_EVERY: Duration = Duration::from_millis(250);
 /// A worker of before counts as dead after a quarter of a minute.
 const QUEUE_WORKS_WITHIN: Duration = Duration::from_mins(1);
-/// How much later than the hold's end a ticket may be seen to be for sale, on busy cores.
-const FREE_WITHIN: Duration = Duration::from_secs(3);
+/// `secondsLeft` is rounded up.
+const ROUNDED: Duration = Duration::from_secs(1);
 
 /// Somebody reserves a ticket and walks away: at the hold's end, and not before, it is for sale.
 async fn a_hold_ends_on_time(set: &Set) {
     let seller = Client::sign_up(&set.webs[0].base, "seller").await;
     let ticket = seller.ticket(&seller.event().await, 2500).await;
     let buyer = Client::sign_up(&set.webs[1].base, "buyer").await;
+    let before = Instant::now();
     let order = buyer.reserve(&[&ticket]).await.expect(201);
     let hold = Duration::from_secs(order["secondsLeft"].as_u64().unwrap());
-    let held_until = Instant::now() + hold;
-    while buyer.ticket_now(&ticket).await["status"] != "available" {
-        let late = Instant::now().saturating_duration_since(held_until);
-        assert!(late < FREE_WITHIN, "the hold is over");
+    let (ends_from, ended_by) = (before + hold - ROUNDED, Instant::now() + hold);
+    // However long an answer takes: it is true of some moment between the question and itself.
+    loop {
+        let asked = Instant::now();
+        if buyer.ticket_now(&ticket).await["status"] == "available" {
+            assert!(Instant::now() >= ends_from, "the hold is not over");
+            break;
+        }
+        assert!(asked < ended_by, "the hold is over");
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    let early = held_until.saturating_duration_since(Instant::now());
-    assert!(early < Duration::from_secs(1), "the hold is not over");
     let next = Client::sign_up(&set.webs[0].base, "next").await;
     next.reserve(&[&ticket]).await.expect(201);
 }
@@ -214,7 +218,9 @@ struct Reader {
 impl Reader {
     async fn begin(set: &Set, crowd: &Crowd) -> (Arc<Self>, tokio::task::JoinHandle<()>) {
         let reader = Arc::new(Self {
-            client: Client::sign_up(&set.webs[0].base, "reader").await,
+            client: Client::sign_up(&set.webs[0].base, "reader")
+                .await
+                .impatient(),
             event: crowd.event.clone(),
             goes_on: true.into(),
             seen: 0.into(),
@@ -236,7 +242,7 @@ impl Reader {
             }
             let here = self.client.at(base);
             // Signing in ends the session that the browser had, and may get no further than that.
-            let elsewhere = Client::new(base);
+            let elsewhere = Client::new(base).impatient();
             let answers = [
                 here.page(&format!("/events/{id}")).await,
                 here.page("/orders").await,
@@ -268,7 +274,6 @@ async fn a_postgresql_that_restarts_in_a_rush_means_only_clean_503s() {
     let buyers = crowd.buyers(BUYERS, &mut random).await;
     let (reader, reading) = Reader::begin(&set, &crowd).await;
     more_are_paid(&crowd, PAID_MEANWHILE).await;
-    crowd.may_have_to_wait.store(true, Ordering::SeqCst);
     for how in [Stop::Fast, Stop::Immediate, Stop::Fast] {
         set.postgres.as_mut().unwrap().stop(how).await;
         for replica in set.webs.iter().chain(&set.workers) {
@@ -281,7 +286,6 @@ async fn a_postgresql_that_restarts_in_a_rush_means_only_clean_503s() {
         }
         more_are_paid(&crowd, PAID_MEANWHILE).await;
     }
-    crowd.may_have_to_wait.store(false, Ordering::SeqCst);
     more_are_paid(&crowd, PAID_MEANWHILE).await;
     reader.goes_on.store(false, Ordering::SeqCst);
     reading.await.unwrap();

@@ -54,7 +54,7 @@ pub struct Answered {
     pub orders: BTreeMap<String, Told>,
     /// Requests that came to nothing because the server was dying or dead.
     pub cut_off: usize,
-    /// Requests that were answered 503, where that may be.
+    /// Requests that were answered 503, with the time after which to come again.
     pub told_to_wait: usize,
     /// Attempts that were repeated with their key, and got an order.
     pub repeated: usize,
@@ -92,8 +92,6 @@ pub struct Crowd {
     pub bank: Client,
     pub answered: Mutex<Answered>,
     pub has_enough: AtomicBool,
-    /// Whether 503 may be an answer.
-    pub may_have_to_wait: AtomicBool,
 }
 
 impl Crowd {
@@ -109,7 +107,6 @@ impl Crowd {
             bank: Client::new(bank),
             answered: Mutex::default(),
             has_enough: false.into(),
-            may_have_to_wait: false.into(),
         })
     }
 
@@ -146,7 +143,7 @@ impl Crowd {
         };
         for door in self.doors.in_turn() {
             let at = client.at(&door);
-            match at.try_send(method, path, &all, body.clone()).await {
+            match at.send_once(method, path, &all, body.clone()).await {
                 Ok(answer) => return self.unless_to_wait(answer),
                 Err(error) if error.is_connect() => {}
                 Err(_) => break,
@@ -156,12 +153,12 @@ impl Crowd {
         Err(CutOff)
     }
 
+    /// A 503 that says when to come again may be the answer at any time: on a busy machine, or
+    /// while the database is away. Whether the request was carried out is not known then.
     fn unless_to_wait(&self, answer: Answer) -> Result<Answer, CutOff> {
-        if answer.status != 503 || !self.may_have_to_wait.load(Ordering::SeqCst) {
+        if answer.asks_to_wait().is_none() {
             return Ok(answer);
         }
-        let seconds: u64 = answer.header("retry-after").parse().unwrap();
-        assert!(seconds > 0, "{}", answer.text);
         answer.refused(503, "unavailable");
         self.answered.lock().unwrap().told_to_wait += 1;
         Err(CutOff)
@@ -177,7 +174,7 @@ struct Buyer {
     unanswered: Option<(String, Value)>,
 }
 
-/// The server was away, or went away over it.
+/// The server was away, went away over it, or was too busy.
 struct CutOff;
 
 impl Buyer {
@@ -338,7 +335,7 @@ impl Buyer {
     }
 }
 
-/// A success, or one of these refusals: a server that dies answers nothing, but never that
+/// A success, or one of these refusals. A server that dies answers nothing; it never answers that
 /// something went wrong.
 fn allowed(answer: Answer, statuses: &[u16]) -> Value {
     let Answer { status, text, .. } = &answer;

@@ -2,6 +2,10 @@
 
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// How long a client goes on asking a server that says that it is busy.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An answer, read whole.
 #[derive(Debug, Clone)]
@@ -69,6 +73,16 @@ impl Answer {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     }
+
+    /// Whether the server was too busy to do it, and how long to wait before the next try. A server
+    /// that says so keeps its promise: no test may count that as a failure.
+    pub fn asks_to_wait(&self) -> Option<Duration> {
+        if self.status != 503 || self.body["code"] != "unavailable" {
+            return None;
+        }
+        let seconds = self.header("retry-after").parse().ok();
+        seconds.filter(|s| *s > 0).map(Duration::from_secs)
+    }
 }
 
 /// One user.
@@ -76,6 +90,7 @@ impl Answer {
 pub struct Client {
     http: reqwest::Client,
     base: String,
+    patience: Duration,
     pub id: String,
     pub email: String,
 }
@@ -92,6 +107,7 @@ impl Client {
         Self {
             http,
             base: base.to_owned(),
+            patience: PATIENCE,
             id: String::new(),
             email: String::new(),
         }
@@ -114,30 +130,60 @@ impl Client {
         }
     }
 
-    /// Any request; `body` is sent as it is.
+    /// The same user, who looks at each answer of a busy server instead of asking again.
+    pub fn impatient(&self) -> Self {
+        Self {
+            patience: Duration::ZERO,
+            ..self.clone()
+        }
+    }
+
+    /// Any request; `body` is sent as it is. Sent again while the server says that it is busy and
+    /// when to come again, as every client may.
     pub async fn send(
         &self,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: impl Into<reqwest::Body>,
+        body: impl Into<Vec<u8>>,
     ) -> Answer {
         self.try_send(method, path, headers, body).await.unwrap()
     }
 
-    /// Any request, to a server that may not be there, or die over it.
+    /// As [`Client::send`], to a server that may not be there, or die over it.
     pub async fn try_send(
         &self,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: impl Into<reqwest::Body>,
+        body: impl Into<Vec<u8>>,
     ) -> reqwest::Result<Answer> {
-        let method: Method = method.parse().unwrap();
+        let body = body.into();
+        let began = Instant::now();
+        loop {
+            let answer = self.send_once(method, path, headers, body.clone()).await?;
+            match answer.asks_to_wait() {
+                Some(wait) if began.elapsed() + wait < self.patience => {
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return Ok(answer),
+            }
+        }
+    }
+
+    /// As [`Client::try_send`], without a second try.
+    pub async fn send_once(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> reqwest::Result<Answer> {
+        let parsed: Method = method.parse().unwrap();
         let mut request = self
             .http
-            .request(method, format!("{}{path}", self.base))
-            .body(body);
+            .request(parsed, format!("{}{path}", self.base))
+            .body(body.into());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -236,6 +282,29 @@ impl Client {
             json!({"orderId": order["id"], "token": token}),
         )
         .await
+    }
+
+    /// Pays by a good card. Where the answer is that Stripe takes its time, asks until it is known
+    /// how that ended.
+    pub async fn pay_to_the_end(&self, order: &Value) -> Value {
+        let answer = self.pay(order, "pm_card_visa").await;
+        self.until_paid(answer).await
+    }
+
+    /// The payment once its money is taken, which may be after its answer.
+    pub async fn until_paid(&self, answer: Answer) -> Value {
+        let mut payment = match answer.status {
+            202 => answer.expect(202),
+            _ => answer.expect(201),
+        };
+        let began = Instant::now();
+        while payment["status"] == "processing" {
+            assert!(began.elapsed() < PATIENCE, "it does not end: {payment}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            payment = self.get(&path("payments", &payment)).await.expect(200);
+        }
+        assert_eq!(payment["status"], "captured", "{payment}");
+        payment
     }
 
     pub async fn refund(&self, tickets: &[&Value]) -> Answer {
