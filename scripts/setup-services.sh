@@ -13,7 +13,11 @@ missing=()
 redis_server >/dev/null || missing+=(redis-server)
 nats_server >/dev/null || missing+=(nats-server)
 chromium_path >/dev/null || missing+=(chromium)
-[ ${#missing[@]} -eq 0 ] && exit 0
+# What was there before is asked for its version too: the system's own may be years old.
+if [ ${#missing[@]} -eq 0 ]; then
+  check_chromium "$(chromium_path)" || fail "the browser tests have no Chromium that they can use: see above."
+  exit 0
+fi
 
 as_root=
 if [ "$(id -u)" != 0 ]; then
@@ -37,3 +41,4 @@ log=$CACHE/apt.log
   fail "PostgreSQL $POSTGRES_MIN or newer is needed for the tests, and this system's package is older."
 redis_server >/dev/null && nats_server >/dev/null && chromium_path >/dev/null ||
   fail "${missing[*]} were installed but are not found."
+check_chromium "$(chromium_path)" || fail "the browser tests have no Chromium that they can use: see above."

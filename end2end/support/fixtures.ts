@@ -32,10 +32,7 @@ export const test = base.extend<Fixtures & { complaints: Complaints }>({
 
   complaints: async ({ javaScriptEnabled }, use) => {
     const complaints = new Complaints();
-    // The way to a page that is not the shop's, the bank's for one, does not fade, and Chromium says so.
-    complaints.allowed.push(/^exception: InvalidStateError: .*ViewTransition opt-in disabled/);
-    // Nor does one that was shown before its fade was ready, on a busy machine.
-    complaints.allowed.push(/^exception: InvalidStateError: .*Page already revealed/);
+    complaints.allowed.push(...FADES_LEFT_OUT);
     // A browser without JavaScript loads no script, and gives this as the reason.
     if (!javaScriptEnabled) complaints.allowed.push(/^request: GET \S+\.js csp$/);
     await use(complaints);
@@ -104,6 +101,19 @@ export async function holdBack(page: Page, addresses: string): Promise<() => voi
   });
   return release;
 }
+
+/**
+ * From page to page the shop asks for a fade in its CSS alone. Where the browser leaves it out, it rejects
+ * a promise that no script has, and reports that as an error of the page, without a line of any script.
+ */
+export const FADES_LEFT_OUT = [
+  // The way to a page that is not the shop's, the bank's for one.
+  /^exception: InvalidStateError: .*ViewTransition opt-in disabled/,
+  // A page that was shown before its fade was ready, on a busy machine.
+  /^exception: InvalidStateError: .*Page already revealed/,
+  // A page that was left, resized or hidden while it faded (Chromium 148, perhaps with a reason behind it).
+  /^exception: AbortError: Transition was skipped(\.[^\n(]*)? \([^\n]*\)$/,
+];
 
 /** Everything that would be red in the browser's developer tools. */
 class Complaints {

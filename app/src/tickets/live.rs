@@ -146,6 +146,9 @@ mod browser {
         fn on_open(self: &Rc<Self>) {
             if self.opened.replace(true) {
                 self.soon(Duration::ZERO);
+            } else if self.doing.get() == Doing::Nothing {
+                // The page may have been read while the first connection was still on its way.
+                self.set_away.set(false);
             }
         }
 

@@ -73,9 +73,12 @@ test('43 Not found and offline: a page with its code and a way back; no answer i
   const field = page.getByRole('searchbox', { name: 'Search events' });
   await page.waitForSelector('html[data-hydrated]', { state: 'attached' });
   await page.context().setOffline(true);
+  const notAnswered = page.waitForEvent('requestfailed', (request) => request.url().includes('q=lamplighter'));
   await field.fill('lamplighter');
+  await notAnswered;
   await expect(page.getByText('The search did not answer. Press Enter to try again.')).toBeAttached();
   await page.context().setOffline(false);
   await field.press('Enter');
+  await page.waitForURL(/q=lamplighter/);
   await expect(page.getByRole('link', { name: 'The Lamplighter' })).toBeVisible();
 });

@@ -1,4 +1,5 @@
 // Points of the live event page and of tickets to carry along.
+import type { Response } from '@playwright/test';
 import { expect, test } from '../../support/fixtures.ts';
 import { mailTo } from '../../support/mail.ts';
 import type { Event, Order, Person } from '../../support/people.ts';
@@ -123,11 +124,18 @@ test('43 Offline: a page that has lost the server says that it connects again, a
   const [seller, buyer, { page }] = [await someone('Sally'), await someone('Bea'), await visitor()];
   const event = await seller.createEvent();
   const ticket = await seller.listTicket(event, 2500, { section: 'Stalls' });
+  const isStream = (response: Response) => response.url().includes(`/api/events/${event.id}/stream`);
+  const listens = page.waitForResponse(isStream);
   await page.goto(`/events/${event.id}`);
+  await listens;
   await page.context().setOffline(true);
   await expect(page.getByText('Reconnecting…')).toBeVisible();
   await buyer.reserve(ticket);
+  // The page reads itself again once it listens. On a busy machine it leaves more time between two
+  // readings than an expectation waits, so this waits for the readings, as long as the test may take.
+  const listensAgain = page.waitForResponse(isStream);
   await page.context().setOffline(false);
-  await expect(page.getByText('Reconnecting…')).toBeHidden();
-  await expect(page.getByRole('button', { name: /^Reserve/ })).toBeHidden();
+  await listensAgain;
+  await expect(page.getByRole('button', { name: /^Reserve/ })).toBeHidden({ timeout: 0 });
+  await expect(page.getByText('Reconnecting…')).toBeHidden({ timeout: 0 });
 });
