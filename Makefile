@@ -1,12 +1,12 @@
 # Stagedoor's commands. `make help` lists them; what each does, step by step, is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster watch bin test setup fmt lint unit e2e soak deny clean distclean
+.PHONY: help run cluster watch bin test test-fast setup fmt lint unit e2e soak deny clean distclean
 # One goal at a time: they share a build folder and a screen.
 .NOTPARALLEL:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: ## build if needed, then serve a demo shop on http://127.0.0.1:3000 (PORT=4000 make run)
 	@exec scripts/run.sh
@@ -22,6 +22,9 @@ bin: ## build if needed and print the path of the finished binary
 
 test: ## everything that CI checks: format, lints, unit, integration and browser tests
 	@exec scripts/test.sh
+
+test-fast: ## the quick half of it, before each commit: format, lints, unit tests, integration tests on SQLite
+	@exec scripts/test.sh fast
 
 setup: ## install the tools that the others need, once (they do it by themselves)
 	@exec scripts/setup.sh --test

@@ -49,7 +49,7 @@ async fn while_it_breaks<T>(line: &Proxy, millis: Range<u64>, work: impl Future<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_line_to_stripe_that_breaks_charges_each_order_once() {
+async fn a_slow_line_to_stripe_that_breaks_charges_each_order_once_on_postgres() {
     let line = Proxy::start().await;
     let app = App::start_behind(Database::postgres().await, Jobs::None, Some(&line)).await;
     let seller = app.user("seller").await;
@@ -217,7 +217,7 @@ const WAITING: &str = "SELECT COUNT(*) AS n FROM pg_stat_activity \
      WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_that_is_not_let_go_of_is_a_clean_503() {
+async fn a_lock_of_postgres_that_is_not_let_go_of_is_a_clean_503() {
     let app = App::on_postgres().await;
     let seller = app.user("seller").await;
     let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -234,7 +234,7 @@ async fn a_lock_that_is_not_let_go_of_is_a_clean_503() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reservation_that_is_broken_out_of_a_circle_is_tried_again() {
+async fn a_reservation_that_postgres_breaks_out_of_a_circle_is_tried_again() {
     let app = App::on_postgres().await;
     let seller = app.user("seller").await;
     let event = seller.event().await;

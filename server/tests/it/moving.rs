@@ -159,7 +159,7 @@ async fn a_shop_on_postgresql_is_the_same_on_sqlite() {
 
 /// The binary, killed after every batch and started again, until there is nothing left to move.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_that_is_killed_after_any_batch_goes_on_where_it_was() {
+async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let target = Database::postgres().await;
@@ -319,7 +319,7 @@ fn only_in(one: &[Table], other: &[Table]) -> BTreeSet<String> {
 
 /// Nothing that a migration makes is left behind, but for what an engine fills by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_table_of_the_migrations_is_moved() {
+async fn every_table_of_the_migrations_is_moved_to_postgres() {
     let (sqlite, postgres) = (Database::sqlite(), Database::postgres().await);
     let (one, other) = (
         Db::open(&sqlite.url).await.unwrap(),
