@@ -107,7 +107,8 @@ enum Command {
         settings: Settings,
     },
     /// Checks everything that must hold, here and at the payment provider; changes nothing. Exits
-    /// with 0 if all of it holds, 1 if something is broken, 2 if it could not be checked
+    /// with 0 if all of it holds, 1 if something is broken, 2 if it could not be checked, 3 if
+    /// calls to the provider are under way and it must be run again
     Audit(Box<Audit>),
     /// Moves a whole shop to an empty database, SQLite or PostgreSQL, while no server runs; cut off, it
     /// goes on where it was. Exits with 0 if everything arrived and holds, 1 if something differs or

@@ -13,13 +13,21 @@ use anyhow::{Context, ensure};
 use futures::StreamExt;
 use serde::Serialize;
 use sqlx::{Row, query};
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 use stripe_double::{Double, JournalLine};
 
 /// Something is broken.
 const BROKEN: u8 = 1;
 /// It could not be checked: not the same as broken, and not good either.
 const UNCHECKED: u8 = 2;
+/// Nothing is broken, but calls to the provider are under way: audit again.
+const UNSETTLED: u8 = 3;
+/// How long it waits before it looks again at what was under way.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const HOUR_MICROS: i64 = 3600 * 1_000_000;
 const DAY_MICROS: i64 = 24 * HOUR_MICROS;
 
@@ -32,12 +40,16 @@ pub struct Audit {
     /// Asks Stripe about so many days only [default: since our oldest payment]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=36_500))]
     since: Option<i64>,
+    /// Looks again for so many seconds while calls to Stripe are under way
+    #[arg(long, value_name = "SECONDS", default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    wait: u64,
     #[command(flatten)]
     settings: Settings,
 }
 
 /// Audits, prints what was found, and says with which code to exit: 0 if everything holds, 1 if
-/// something is broken, 2 if it could not be checked.
+/// something is broken, 2 if it could not be checked, 3 if it depends on calls that are under way.
 pub async fn run(args: Audit) -> ExitCode {
     let json = args.json;
     conclude(
@@ -91,15 +103,21 @@ impl Verdict {
             Self::Holds | Self::ByTests => ExitCode::SUCCESS,
             Self::Broken => ExitCode::from(BROKEN),
             Self::Unchecked => ExitCode::from(UNCHECKED),
+            Self::Unsettled => ExitCode::from(UNSETTLED),
         }
     }
 }
 
 async fn look(args: Audit) -> anyhow::Result<Report> {
+    let (since_days, wait) = (args.since, Duration::from_secs(args.wait));
     let config = args.settings.check()?;
     telemetry::start_log(config.log);
     let url = &config.database_url;
     let db = Db::connect_existing(url)
+        .await
+        .with_context(|| format!("DATABASE_URL ({})", without_password(url)))?;
+    // A part of a shop may well contradict nothing.
+    db.assert_whole()
         .await
         .with_context(|| format!("DATABASE_URL ({})", without_password(url)))?;
     let (applied, known) = applied_and_known(&db)
@@ -109,11 +127,29 @@ async fn look(args: Audit) -> anyhow::Result<Report> {
         applied == known,
         "the database is at migration {applied} and this binary at {known}: `stagedoor migrate`"
     );
-    let now = SystemClock.now_micros();
-    let provider = provider(&config, &db, args.since.map(|days| now - days * DAY_MICROS)).await?;
-    let report = audit(&db, provider, now).await?;
+    let report = look_until_settled(&config, &db, since_days, wait).await?;
     db.close().await;
     Ok(report)
+}
+
+/// Audits, and again after a pause while nothing but what is under way differs.
+async fn look_until_settled(
+    config: &Config,
+    db: &Db,
+    since_days: Option<i64>,
+    wait: Duration,
+) -> anyhow::Result<Report> {
+    let began = Instant::now();
+    loop {
+        let now = SystemClock.now_micros();
+        let since = since_days.map(|days| now - days * DAY_MICROS);
+        let provider = provider(config, db, since).await?;
+        let report = audit(db, provider, now).await?;
+        if report.verdict != Verdict::Unsettled || began.elapsed() + LOOK_AGAIN > wait {
+            return Ok(report);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Whom the settings say to ask about money, since then or since our oldest payment.
@@ -152,9 +188,13 @@ fn read_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
     }
 }
 
-/// Stripe: from `since_micros`, or from our oldest payment, on.
+/// Stripe: from `since_micros` on, or from our oldest payment; without any, from our oldest account,
+/// since a copy from before the first sale knows of no payment either.
 async fn live(keys: &StripeKeys, db: &Db, since_micros: Option<i64>) -> anyhow::Result<Provider> {
-    let (_, oldest) = oldest(db).await?;
+    let oldest = match oldest(db).await? {
+        (_, Some(oldest)) => Some(oldest),
+        (_, None) => oldest_account(db).await?,
+    };
     // An hour more: their clock is not ours.
     let Some(since_micros) = since_micros.or(oldest.map(|oldest| oldest - HOUR_MICROS)) else {
         return Ok(Provider::Journal(Vec::new()));
@@ -172,4 +212,11 @@ async fn oldest(db: &Db) -> Result<(i64, Option<i64>), sqlx::Error> {
         .fetch_one(db.reads())
         .await?;
     Ok((row.try_get("intents")?, row.try_get("oldest")?))
+}
+
+async fn oldest_account(db: &Db) -> Result<Option<i64>, sqlx::Error> {
+    let row = query("SELECT MIN(created_at) AS oldest FROM users")
+        .fetch_one(db.reads())
+        .await?;
+    row.try_get("oldest")
 }

@@ -14,9 +14,12 @@ use std::{
 use stripe_double::JournalLine;
 use uuid::Uuid;
 
-/// For so long a difference may be one of time: calls, webhooks and refunds have come through by
-/// then, or are still written down as under way.
+/// For so long a second intent of one payment may be one whose call was repeated under another key
+/// and which is about to be given up.
 const QUIET_MICROS: i64 = 10 * 60 * 1_000_000;
+/// For so long money that was booked may be missing from what the provider listed: it was asked
+/// before the snapshot was taken.
+const BOOKED_MEANWHILE_MICROS: i64 = 60 * 1_000_000;
 /// The same for an authorisation of an order that has ended: it is void within seconds.
 const VOIDED_WITHIN_MICROS: i64 = 2 * 60 * 1_000_000;
 /// The invariants that are checked here.
@@ -179,6 +182,7 @@ pub(super) async fn compare(
     let mut comparison = Comparison {
         lines: Lines::new(&listed.lines),
         known: vec![false; listed.lines.len()],
+        ours: HashSet::new(),
         moving,
         since_micros: listed.since_micros,
         now_micros,
@@ -213,8 +217,10 @@ pub(super) async fn compare(
     Ok(())
 }
 
-/// Payments that somebody is at: a call, a refund or a webhook of theirs is under way, or the void
-/// of a second intent that names them, or money has just moved.
+/// Payments that the database itself says are under way: a call, a refund or a webhook of theirs, or
+/// the void of a second intent that names them, or money that was booked after the provider was
+/// asked. Nothing else explains a difference: whatever we ask of the provider is written down
+/// before, and the provider was asked before the snapshot was taken.
 async fn in_motion(conn: &mut Conn, now_micros: i64) -> Result<HashSet<Uuid>, sqlx::Error> {
     let mut rows = query(
         "SELECT payment_id FROM payment_effects WHERE state = 'pending' \
@@ -226,7 +232,7 @@ async fn in_motion(conn: &mut Conn, now_micros: i64) -> Result<HashSet<Uuid>, sq
          UNION SELECT p.id FROM stripe_inbox i JOIN payments p ON p.stripe_id = i.stripe_id \
            WHERE i.processed_at IS NULL",
     )
-    .bind(now_micros - QUIET_MICROS)
+    .bind(now_micros - BOOKED_MEANWHILE_MICROS)
     .fetch(conn);
     let mut moving = HashSet::new();
     while let Some(row) = rows.try_next().await? {
@@ -239,6 +245,8 @@ struct Comparison<'a> {
     lines: Lines<'a>,
     /// Which lines are the intent of a payment of ours.
     known: Vec<bool>,
+    /// All payments of ours.
+    ours: HashSet<Uuid>,
     moving: HashSet<Uuid>,
     since_micros: i64,
     now_micros: i64,
@@ -247,6 +255,7 @@ struct Comparison<'a> {
 
 impl Comparison<'_> {
     fn payment(&mut self, ours: &Ours) {
+        self.ours.insert(ours.id);
         let mut theirs: Vec<usize> = self.lines.naming(ours.id).collect();
         let own = match &ours.intent {
             Some(intent) => self.lines.by_intent.get(intent.as_str()).copied(),
@@ -277,7 +286,7 @@ impl Comparison<'_> {
             None if ours.received == 0 || ours.created_at < self.since_micros => return,
             None => format!("has {}, and the provider does not know it", ours.net),
         };
-        let quiet = self.quiet(ours, QUIET_MICROS);
+        let quiet = !self.moving.contains(&ours.id);
         self.tell(4, quiet, about_payment(ours, what));
     }
 
@@ -318,7 +327,9 @@ impl Comparison<'_> {
         }
     }
 
-    /// I4: no money that we don't know of.
+    /// I4: no money that we don't know of. A payment is written down before the provider is asked
+    /// for it, so an intent of a payment that is not in the database is never one under way: it is
+    /// what a restored copy has forgotten, or somebody else's.
     fn the_rest(&mut self) {
         let strange = (0..)
             .zip(self.lines.all)
@@ -329,8 +340,16 @@ impl Comparison<'_> {
                 "has taken {} and paid back {}, and is of no payment of ours",
                 line.received, line.refunded
             );
-            if let Some(payment) = line.payment {
-                what = format!("{what}; it names {payment}");
+            let named = line.payment.filter(|payment| self.ours.contains(payment));
+            match line.payment {
+                Some(payment) if named.is_some() => what = format!("{what}; it names {payment}"),
+                Some(payment) => {
+                    what = format!(
+                        "{what}; it names {payment}, which is not in the database: was an older \
+                         copy put back?"
+                    );
+                }
+                None => {}
             }
             let finding = Finding {
                 about: "intent",
@@ -340,10 +359,8 @@ impl Comparison<'_> {
             let young = line
                 .created_micros
                 .is_some_and(|created| created > self.now_micros - QUIET_MICROS);
-            let moving = line
-                .payment
-                .is_some_and(|payment| self.moving.contains(&payment));
-            self.tell(4, !young && !moving, finding);
+            let under_way = named.is_some_and(|payment| young || self.moving.contains(&payment));
+            self.tell(4, !under_way, finding);
         }
     }
 

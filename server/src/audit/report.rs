@@ -36,6 +36,8 @@ pub enum Verdict {
     Holds,
     /// It does not.
     Broken,
+    /// Something differs that the database says is under way: not broken, and not certain yet.
+    Unsettled,
     /// Nobody could say.
     Unchecked,
     /// No data can show it; the tests that crash the server do.
@@ -86,7 +88,7 @@ pub struct Invariant {
     pub looked_at: i64,
     /// What breaks it.
     pub broken: Findings,
-    /// What differs because somebody is at it; it is looked at again by the next audit.
+    /// What differs because a call of ours is under way; the next audit looks at it again.
     pub in_motion: Findings,
     /// Why it, or a part of it, could not be checked.
     pub unchecked_because: Option<String>,
@@ -206,18 +208,18 @@ impl Book {
                 Verdict::Broken
             } else if invariant.unchecked_because.is_some() {
                 Verdict::Unchecked
+            } else if invariant.in_motion.count > 0 {
+                Verdict::Unsettled
             } else {
                 Verdict::Holds
             };
         }
-        let some = |verdict| self.invariants.iter().any(|one| one.verdict == verdict);
-        let verdict = if some(Verdict::Broken) {
-            Verdict::Broken
-        } else if some(Verdict::Unchecked) {
-            Verdict::Unchecked
-        } else {
-            Verdict::Holds
-        };
+        let some = |verdict: &Verdict| self.invariants.iter().any(|one| one.verdict == *verdict);
+        // The worst of them is that of all.
+        let verdict = [Verdict::Broken, Verdict::Unchecked, Verdict::Unsettled]
+            .into_iter()
+            .find(some)
+            .unwrap_or(Verdict::Holds);
         Report {
             at: from_micros(at_micros),
             engine,
@@ -280,6 +282,15 @@ impl Report {
                 "NOT CHECKED: {} of the invariants; what could be checked holds.",
                 count(Verdict::Unchecked)
             ),
+            Verdict::Unsettled => {
+                let moving = self.invariants.iter().map(|one| one.in_motion.count);
+                format!(
+                    "NOT SETTLED YET: nothing is broken, but {} of the differences are of calls \
+                     that are under way. Audit again once they have ended, which they do only \
+                     while Stagedoor runs.",
+                    moving.sum::<u64>()
+                )
+            }
             Verdict::Holds | Verdict::ByTests => "Everything holds.".to_owned(),
         }
     }
@@ -297,6 +308,7 @@ impl Display for Invariant {
         let mark = match self.verdict {
             Verdict::Holds | Verdict::ByTests => "ok",
             Verdict::Broken => "BROKEN",
+            Verdict::Unsettled => "waits",
             Verdict::Unchecked => "unknown",
         };
         let (rows, millis) = (self.looked_at, self.millis);

@@ -80,12 +80,20 @@ impl Db {
     /// has only a part of a shop.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let db = Self::connect(url).await?;
-        let tables = tables(&mut *db.reads().acquire().await?).await?;
+        db.assert_whole().await?;
+        db.migrate().await?;
+        Ok(db)
+    }
+
+    /// Asserts that no `stagedoor move` into this database was begun and not finished.
+    ///
+    /// Errors: [`OpenError::HalfMoved`], or the database fails.
+    pub async fn assert_whole(&self) -> Result<(), OpenError> {
+        let tables = tables(&mut *self.reads().acquire().await?).await?;
         if tables.iter().any(|table| table.name == MOVE_PROGRESS) {
             return Err(OpenError::HalfMoved);
         }
-        db.migrate().await?;
-        Ok(db)
+        Ok(())
     }
 
     /// Connects without migrating.

@@ -2,6 +2,7 @@
 //! can't fail proves nothing.
 
 use crate::support::{App, Client, on_both_engines};
+use futures::StreamExt;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, query};
 use stagedoor::{
@@ -9,8 +10,10 @@ use stagedoor::{
     clock::Clock,
     db::Engine,
     incidents,
+    payments::stripe_list::Listed,
 };
 use stripe_double::JournalLine;
+use uuid::Uuid;
 
 /// A small shop that has seen most things, and now stands still.
 pub struct Shop<'a> {
@@ -182,6 +185,24 @@ fn id(of: &Value) -> &str {
     of["id"].as_str().unwrap()
 }
 
+/// Stripe lists what the journal says, and this.
+fn beside(journal: &[JournalLine], more: Listed) -> Provider {
+    let of_line = |line: &JournalLine| Listed {
+        id: line.id.clone(),
+        status: line.status.clone(),
+        received_minor: line.amount_received,
+        refunded_minor: line.amount_refunded,
+        payment_id: line.metadata.get("payment_id").cloned(),
+        created: more.created - 3600,
+    };
+    let mut page: Vec<Listed> = journal.iter().map(of_line).collect();
+    page.push(more);
+    Provider::Intents {
+        since_micros: 0,
+        pages: futures::stream::iter([Ok(page)]).boxed(),
+    }
+}
+
 fn broken(report: &Report) -> Vec<&str> {
     let broken = report
         .invariants
@@ -293,7 +314,7 @@ on_both_engines! {
         );
         shop.sql(&effect("pending")).await;
         let report = shop.audit_beside(Provider::Journal(journal)).await;
-        assert_eq!((report.verdict, moving(&report, "I4")), (Verdict::Holds, 1), "{report}");
+        assert_eq!((report.verdict, moving(&report, "I4")), (Verdict::Unsettled, 1), "{report}");
         shop.sql(&effect("done")).await;
         let mut journal = shop.journal.clone();
         journal.remove(line);
@@ -303,6 +324,40 @@ on_both_engines! {
         "pi_strange".clone_into(&mut strange.id);
         strange.metadata.clear();
         journal.push(strange);
+        shop.finds_beside("I4", journal).await;
+    }
+
+    async fn money_that_a_restored_copy_has_forgotten_is_found_at_once(app) {
+        let shop = Shop::open(app).await;
+        let paid: Uuid = shop.payment_of(&shop.bought).await.parse().unwrap();
+        let line = shop.line_of(&shop.bought).await;
+        // Charged this very second, for a payment that the database does not have.
+        let forgotten = |payment: Option<Uuid>| Listed {
+            id: "pi_forgotten".to_owned(),
+            status: "succeeded".to_owned(),
+            received_minor: 2500,
+            refunded_minor: 0,
+            payment_id: payment.map(|payment| payment.to_string()),
+            created: app.clock_seconds(),
+        };
+        for payment in [Some(Uuid::now_v7()), None] {
+            let report = shop.audit_beside(beside(&shop.journal, forgotten(payment))).await;
+            assert_eq!(broken(&report), ["I4"], "{report}");
+            assert_eq!(report.to_string().contains("an older copy"), payment.is_some(), "{report}");
+        }
+        // A second intent of a payment that we have may come of a call that was repeated.
+        let report = shop.audit_beside(beside(&shop.journal, forgotten(Some(paid)))).await;
+        assert_eq!((broken(&report), moving(&report, "I4")), (vec!["I10"], 1), "{report}");
+        // A payment that the copy still has as unpaid, and the provider as paid a moment ago.
+        let declined = shop.payment_of(&shop.declined).await;
+        let mut journal = shop.journal.clone();
+        let names = |line: &JournalLine| line.metadata["payment_id"] == declined;
+        let of_declined = journal.iter().position(names).unwrap();
+        journal[of_declined].amount_received = journal[of_declined].amount;
+        shop.finds_beside("I4", journal).await;
+        // And one that was paid back since.
+        let mut journal = shop.journal.clone();
+        journal[line].amount_refunded = 2500;
         shop.finds_beside("I4", journal).await;
     }
 
@@ -372,7 +427,7 @@ on_both_engines! {
         );
         shop.sql(&effect("pending")).await;
         let report = shop.audit_beside(Provider::Journal(journal)).await;
-        assert_eq!((report.verdict, moving(&report, "I7")), (Verdict::Holds, 1), "{report}");
+        assert_eq!((report.verdict, moving(&report, "I7")), (Verdict::Unsettled, 1), "{report}");
     }
 
     async fn an_order_that_is_overdue_is_found(app) {
@@ -446,7 +501,8 @@ on_both_engines! {
         let intent = |payment: &str| shop.journal.iter()
             .find(|line| line.metadata["payment_id"] == payment).unwrap().id.clone();
         let is = |intent: &str| format!("UPDATE payments SET stripe_id = '{intent}' WHERE id = '{new}'");
-        shop.finds("I10", &is(&intent(&paid)), &is(&intent(&new))).await;
+        let voided = shop.payment_of(&shop.voided).await;
+        shop.finds("I10", &is(&intent(&voided)), &is(&intent(&new))).await;
         let key = |key: &str| format!(
             "UPDATE payment_effects SET idem_key = '{key}' WHERE payment_id = '{new}'"
         );

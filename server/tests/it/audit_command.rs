@@ -1,5 +1,9 @@
 //! `stagedoor audit` as it is run: what it prints, what it exits with, and how it asks Stripe.
 
+use crate::{
+    audit::Shop,
+    support::{App, on_both_engines},
+};
 use axum::{Json, Router, extract::RawQuery, routing::get};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
@@ -9,6 +13,7 @@ use std::{
     path::Path,
     process::{Command, Output},
 };
+use stripe_double::JournalLine;
 use tokio::net::TcpListener;
 
 /// The command, with the settings of `folder` and no others.
@@ -97,19 +102,41 @@ async fn where_there_is_no_shop_nothing_can_be_checked() {
     );
 }
 
+/// An intent as Stripe lists it.
+fn intent(id: &str, payment: &str, received: i64, status: &str, charge: &Value) -> Value {
+    json!({
+        "id": id, "object": "payment_intent", "amount": 2500, "amount_capturable": 0,
+        "amount_received": received, "capture_method": "manual", "created": 1_700_000_000,
+        "confirmation_method": "automatic", "currency": "gbp", "livemode": false,
+        "status": status, "metadata": {"payment_id": payment},
+        "payment_method_types": ["card"], "latest_charge": charge,
+    })
+}
+
+async fn listen_with(router: Router) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
 /// A Stripe that lists three intents, two a page. Returns its address.
 async fn stripe() -> String {
     async fn list(RawQuery(query): RawQuery) -> Json<Value> {
         let query = query.unwrap_or_default();
         let intent = |id: &str, received: i64, charge: Value| {
-            json!({
-                "id": id, "object": "payment_intent", "amount": 2500, "amount_capturable": 0,
-                "amount_received": received, "capture_method": "manual", "created": 1_700_000_000,
-                "confirmation_method": "automatic", "currency": "gbp", "livemode": false,
-                "status": if received > 0 { "succeeded" } else { "requires_capture" },
-                "metadata": {"payment_id": "0193a000-0000-7000-8000-000000000001"},
-                "payment_method_types": ["card"], "latest_charge": charge,
-            })
+            let status = if received > 0 {
+                "succeeded"
+            } else {
+                "requires_capture"
+            };
+            intent(
+                id,
+                "0193a000-0000-7000-8000-000000000001",
+                received,
+                status,
+                &charge,
+            )
         };
         let charge = json!({
             "id": "ch_1", "object": "charge", "amount": 2500, "amount_captured": 2500,
@@ -131,11 +158,68 @@ async fn stripe() -> String {
             "object": "list", "url": "/v1/payment_intents", "has_more": more, "data": data,
         }))
     }
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().route("/v1/payment_intents", get(list));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    address
+    listen_with(Router::new().route("/v1/payment_intents", get(list))).await
+}
+
+/// A Stripe that lists what a shop's journal says, with `more` received for its first paid intent.
+async fn stripe_of(journal: &[JournalLine], more: i64) -> String {
+    let mut more = Some(more);
+    let lines = journal.iter().map(|line| {
+        let mut received = line.amount_received;
+        if received > line.amount_refunded {
+            received += more.take().unwrap_or_default();
+        }
+        let charge = json!({
+            "id": "ch_1", "object": "charge", "amount": line.amount,
+            "amount_captured": received, "amount_refunded": line.amount_refunded,
+            "billing_details": {}, "captured": true, "created": 1, "currency": "gbp",
+            "disputed": false, "livemode": false, "metadata": {}, "paid": true,
+            "refunded": false, "status": "succeeded",
+        });
+        intent(
+            &line.id,
+            &line.metadata["payment_id"],
+            received,
+            &line.status,
+            &charge,
+        )
+    });
+    let data: Vec<Value> = lines.collect();
+    let list = move || async move {
+        Json(json!({
+            "object": "list", "url": "/v1/payment_intents", "has_more": false, "data": data,
+        }))
+    };
+    listen_with(Router::new().route("/v1/payment_intents", get(list))).await
+}
+
+on_both_engines! {
+    async fn what_is_under_way_is_not_called_sound(app) {
+        let shop = Shop::open(app).await;
+        let folder = tempfile::tempdir().unwrap();
+        let audited = async |url: String| {
+            let mut command = stagedoor(folder.path(), &["audit", "--json", "--wait", "0"]);
+            command
+                .env("DATABASE_URL", &app.database.url)
+                .env("STRIPE_SECRET_KEY", "sk_test_of_the_tests")
+                .env("STRIPE_WEBHOOK_SECRET", "whsec_of_the_tests")
+                .env("STRIPE_API_URL", url);
+            let told = run(command).await;
+            let report = parsed(&told);
+            (code(&told), report["verdict"].clone(), format!("{report:#}"))
+        };
+        app.sales_were_days_ago(1).await;
+        let (code, verdict, report) = audited(stripe_of(&shop.journal, 0).await).await;
+        assert_eq!((code, verdict), (0, json!("holds")), "{report}");
+        // Stripe has taken another amount, and a call of ours is written down as under way.
+        app.run_sql("UPDATE payment_effects SET state = 'pending' WHERE kind = 'capture'").await;
+        let (code, verdict, report) = audited(stripe_of(&shop.journal, 100).await).await;
+        assert_eq!((code, verdict), (3, json!("unsettled")), "{report}");
+        // None is.
+        app.run_sql("UPDATE payment_effects SET state = 'done'").await;
+        let (code, verdict, report) = audited(stripe_of(&shop.journal, 100).await).await;
+        assert_eq!((code, verdict), (1, json!("broken")), "{report}");
+    }
 }
 
 #[tokio::test]
