@@ -23,7 +23,7 @@ struct Queue {
     sql: &'static str,
 }
 
-const QUEUES: [Queue; 4] = [
+const QUEUES: [Queue; 5] = [
     Queue {
         waiting: "stagedoor_holds_overdue",
         oldest: "stagedoor_holds_overdue_seconds",
@@ -33,8 +33,10 @@ const QUEUES: [Queue; 4] = [
     Queue {
         waiting: "stagedoor_effects_waiting",
         oldest: "stagedoor_effects_oldest_seconds",
-        sql: "SELECT COUNT(*) AS rows, MIN(next_at) AS since FROM payment_effects \
-              WHERE state = 'pending' AND next_at < $1",
+        // Since it was written down: each try puts `next_at` off, so by that a call which is tried
+        // in vain for hours would never be old.
+        sql: "SELECT COUNT(*) AS rows, MIN(created_at) AS since FROM payment_effects \
+              WHERE state = 'pending' AND created_at < $1",
     },
     Queue {
         waiting: "stagedoor_inbox_waiting",
@@ -48,6 +50,12 @@ const QUEUES: [Queue; 4] = [
         sql: "SELECT COUNT(*) AS rows, MIN(next_at) AS since FROM mails \
               WHERE state = 'pending' AND next_at < $1",
     },
+    Queue {
+        waiting: "stagedoor_incidents_open",
+        oldest: "stagedoor_incidents_oldest_seconds",
+        sql: "SELECT COUNT(*) AS rows, MIN(found_at) AS since FROM incidents \
+              WHERE settled_at IS NULL AND found_at <= $1",
+    },
 ];
 
 /// Notes how the process itself stands, without asking the database.
@@ -57,6 +65,8 @@ pub async fn gather_own(db: &Db, redis: Option<&Redis>, nats: Option<&Nats>) {
     let used = pool.size().saturating_sub(idle);
     metrics::gauge!("stagedoor_db_pool_connections", "state" => "idle").set(f64::from(idle));
     metrics::gauge!("stagedoor_db_pool_connections", "state" => "used").set(f64::from(used));
+    let most = pool.options().get_max_connections();
+    metrics::gauge!("stagedoor_db_pool_connections", "state" => "most").set(f64::from(most));
     if let Some(redis) = redis {
         let up = if redis.answers().await { 1.0 } else { 0.0 };
         metrics::gauge!("stagedoor_redis_up").set(up);

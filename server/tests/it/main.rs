@@ -30,6 +30,7 @@ mod model;
 mod more_time;
 mod moving;
 mod nats;
+mod outages;
 mod passes;
 mod patience;
 mod pictures;
