@@ -48,6 +48,12 @@ pub enum Conflict {
     NotEnoughTickets,
     /// Nobody need wait for tickets of which there are enough.
     TicketsForSale,
+    /// The buyer holds as many unpaid tickets for the event as one buyer may.
+    HoldLimit,
+    /// As many unpaid tickets for the event are held from the buyer's network address as may be.
+    NetworkHoldLimit,
+    /// The buyer has let several orders for the event go unpaid and has to wait a little.
+    HoldPause,
     /// Sellers cannot buy from themselves.
     OwnTicket,
     /// The event has begun; it neither lists nor sells.
@@ -97,6 +103,7 @@ impl Conflict {
             Self::TicketWithdrawn => "ticket_withdrawn",
             Self::NotEnoughTickets => "not_enough_tickets",
             Self::TicketsForSale => "tickets_for_sale",
+            Self::HoldLimit | Self::NetworkHoldLimit | Self::HoldPause => "hold_limit",
             Self::OwnTicket => "own_ticket",
             Self::EventOver => "event_over",
             Self::VersionConflict => "version_conflict",
@@ -130,6 +137,15 @@ impl Conflict {
             Self::NotEnoughTickets => "There aren't that many tickets on sale.",
             Self::TicketsForSale => {
                 "There are tickets for sale right now: you need not wait for one."
+            }
+            Self::HoldLimit => {
+                "You already hold as many tickets for this event as one person can hold at a time. Pay for them or cancel an order, then try again."
+            }
+            Self::NetworkHoldLimit => {
+                "Too many tickets for this event are being held from your network without being paid for. Try again in a few minutes."
+            }
+            Self::HoldPause => {
+                "Your last orders for this event were not paid in time, so there is a short wait before you can reserve again."
             }
             Self::OwnTicket => "You are selling this ticket, so you can't buy it.",
             Self::EventOver => "This event has begun, so its tickets are no longer traded.",

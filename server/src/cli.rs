@@ -41,6 +41,8 @@ Settings (environment; flags of the same name win; .env is read):
   NATS_URL                      none               nats://… or tls://…; where domain events go
   STAGEDOOR_HOLD_SECONDS        900                how long a reservation holds its tickets
   STAGEDOOR_HOLD_GRACE_SECONDS  60                 added once a payment has begun
+  STAGEDOOR_HOLDS_PER_BUYER     8                  unpaid tickets that a buyer may hold of an event
+  STAGEDOOR_HOLDS_PER_ADDRESS   64                 and all buyers at one network address; 0: any number
   STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET
                                 none               unset: demo mode, no money moves
   STRIPE_API_URL                Stripe's           where the Stripe client sends its calls

@@ -5,7 +5,12 @@ mod traces;
 
 pub use traces::TracesConfig;
 
-use crate::{crash, mail, orders::Holds, outbox, payments::WebhookSecrets};
+use crate::{
+    crash, mail,
+    orders::{HoldLimits, Holds},
+    outbox,
+    payments::WebhookSecrets,
+};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use leptos::config::{LeptosOptions, errors::LeptosConfigError};
@@ -67,6 +72,23 @@ pub struct Settings {
         alias = "stagedoor-hold-grace-seconds"
     )]
     hold_grace_seconds: String,
+    /// How many unpaid tickets of one event one buyer may hold at a time
+    #[arg(
+        long,
+        env = "STAGEDOOR_HOLDS_PER_BUYER",
+        default_value = "8",
+        alias = "stagedoor-holds-per-buyer"
+    )]
+    holds_per_buyer: String,
+    /// How many unpaid tickets of one event may be held from one network address (a /64 of IPv6) at
+    /// a time; 0: any number
+    #[arg(
+        long,
+        env = "STAGEDOOR_HOLDS_PER_ADDRESS",
+        default_value = "64",
+        alias = "stagedoor-holds-per-address"
+    )]
+    holds_per_address: String,
     /// Stripe's three keys; without them payments go to the built-in double, and no money moves
     #[arg(long, env = "STRIPE_SECRET_KEY", hide_env_values = true)]
     stripe_secret_key: Option<String>,
@@ -174,6 +196,8 @@ pub struct Config {
     pub nats_url: Option<SecretString>,
     /// How long tickets are held.
     pub holds: Holds,
+    /// How many of them may be held unpaid.
+    pub hold_limits: HoldLimits,
     /// Who charges cards.
     pub stripe: StripeConfig,
     /// How mails leave.
@@ -271,6 +295,7 @@ impl Settings {
                 hold_seconds,
                 grace_seconds,
             },
+            hold_limits: check_hold_limits(&self.holds_per_buyer, &self.holds_per_address)?,
             stripe,
             rate_limits,
             trusted_proxies: check_proxies(given(self.trusted_proxies).as_deref())?,
@@ -346,6 +371,29 @@ fn seconds(name: &'static str, text: &str, least: i64) -> Result<i64, ConfigErro
                 format!("\"{text}\" is no number of seconds from {least} to {DAY}"),
             )
         })
+}
+
+fn check_hold_limits(per_buyer: &str, per_address: &str) -> Result<HoldLimits, ConfigError> {
+    const MOST: i64 = 1_000_000;
+    let read = |name, text: &str, least: i64| {
+        let number: Option<i64> = text.trim().parse().ok();
+        let number = number.filter(|number| (least..=MOST).contains(number));
+        number.ok_or_else(|| {
+            let reason = format!("\"{text}\" is not a number from {least} to {MOST}");
+            wrong(name, reason)
+        })
+    };
+    let tickets_per_buyer = read("STAGEDOOR_HOLDS_PER_BUYER", per_buyer, 1)?;
+    let per_address = read("STAGEDOOR_HOLDS_PER_ADDRESS", per_address, 0)?;
+    if (1..tickets_per_buyer).contains(&per_address) {
+        let reason =
+            format!("{per_address} is less than STAGEDOOR_HOLDS_PER_BUYER, {tickets_per_buyer}");
+        return Err(wrong("STAGEDOOR_HOLDS_PER_ADDRESS", reason));
+    }
+    Ok(HoldLimits {
+        tickets_per_buyer,
+        tickets_per_network: (per_address > 0).then_some(per_address),
+    })
 }
 
 fn check_proxies(text: Option<&str>) -> Result<Vec<IpNet>, ConfigError> {

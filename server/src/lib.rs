@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod limits;
 pub mod mail;
 pub mod moving;
+pub mod network;
 pub mod orders;
 pub mod outbox;
 pub mod passes;

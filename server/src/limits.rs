@@ -122,9 +122,14 @@ impl Limits {
         self.on.store(on, Ordering::SeqCst);
     }
 
+    /// Whether limits are enforced.
+    pub fn are_on(&self) -> bool {
+        self.on.load(Ordering::SeqCst)
+    }
+
     /// Whether `key` has tries left. Errors: `TooManyRequests`.
     pub async fn check(&self, key: &Key) -> Result<(), AppError> {
-        if !self.on.load(Ordering::SeqCst) {
+        if !self.are_on() {
             return Ok(());
         }
         if let Some(redis) = &self.redis
@@ -149,7 +154,7 @@ impl Limits {
     /// Counts one try of `key`, and judges by that count: of many at once, through whichever
     /// processes, no more pass than may. Errors: `TooManyRequests`.
     pub async fn take(&self, key: Key) -> Result<(), AppError> {
-        if !self.on.load(Ordering::SeqCst) {
+        if !self.are_on() {
             return Ok(());
         }
         let mut before = self.count(key.clone()).await;

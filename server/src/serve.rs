@@ -59,6 +59,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         gateway: paying.gateway,
         webhook_secrets: paying.webhook_secrets,
         holds: config.holds,
+        hold_limits: config.hold_limits,
         public_url: config.public_url.clone(),
         pay_wait: PAY_WAIT,
         calls_at_once: CALLS_AT_ONCE,

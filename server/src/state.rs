@@ -10,7 +10,7 @@ use crate::{
     fault::{Fault, FaultResult},
     limits::Limits,
     mail::{Letterhead, Mailer, Transport},
-    orders::{Holds, OrdersService},
+    orders::{HoldLimits, Holds, OrdersService},
     outbox::{Live, Nats, Relay},
     passes::PassesService,
     payments::{Engine, Gateway, PaymentsService, Reconciler, WebhookSecrets, Webhooks},
@@ -40,6 +40,8 @@ pub struct Parts {
     pub webhook_secrets: WebhookSecrets,
     /// How long tickets are held.
     pub holds: Holds,
+    /// How many of them may be held unpaid.
+    pub hold_limits: HoldLimits,
     /// The shop's own origin, without a trailing slash.
     pub public_url: String,
     /// How long a buyer waits for a payment that somebody else is driving.
@@ -112,6 +114,8 @@ impl Shop {
             db.clone(),
             clock.clone(),
             holds,
+            parts.hold_limits,
+            limits.clone(),
             expiry.clone(),
             calls_wait.clone(),
         );
@@ -200,6 +204,7 @@ impl Shop {
         jobs.spawn(clean(
             self.db.clone(),
             self.clock.clone(),
+            self.orders.clone(),
             self.waiting,
             self.webhooks,
         ));
@@ -221,9 +226,15 @@ impl Shop {
     }
 }
 
-/// Deletes sessions, idempotency keys, links to new passwords, webhooks and entries of the waiting list
-/// whose time is over, every hour.
-async fn clean(db: Db, clock: SharedClock, waiting: WaitingService, inbox: Webhooks) {
+/// Every hour, deletes sessions, idempotency keys, links to new passwords, webhooks and entries of the
+/// waiting list whose time is over, and releases ended orders that still count as unpaid.
+async fn clean(
+    db: Db,
+    clock: SharedClock,
+    orders: OrdersService,
+    waiting: WaitingService,
+    inbox: Webhooks,
+) {
     let kept = Kept {
         db: db.clone(),
         clock: clock.clone(),
@@ -238,6 +249,14 @@ async fn clean(db: Db, clock: SharedClock, waiting: WaitingService, inbox: Webho
             .write(move |conn| Box::pin(resets::resets_delete_expired(conn, now)))
             .await;
         let webhooks = inbox.forget_old().await;
+        match orders.release_ended().await {
+            Ok(0) => {}
+            Ok(orders) => tracing::info!(orders, "released ended orders from hold limits"),
+            Err(fault) => tracing::warn!(
+                error = crate::fault::chain(&fault),
+                "ended orders were not released from hold limits"
+            ),
+        }
         match waiting.forget_old().await {
             Ok(entries) => tracing::debug!(entries, "old entries of the waiting list deleted"),
             Err(fault) => tracing::warn!(

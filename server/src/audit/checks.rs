@@ -363,6 +363,33 @@ const CHECKS: &[Check] = &[
         "SELECT idem_key AS id, CAST(COUNT(*) AS TEXT) || ' rows' AS detail \
          FROM payment_effects GROUP BY idem_key HAVING COUNT(*) > 1",
     ),
+    check(
+        13,
+        "event",
+        "has holders whose unpaid tickets are counted wrongly",
+        "SELECT COALESCE(u.event_id, c.event_id) AS id, COALESCE(u.kind, c.kind) || ' counted ' || \
+         CAST(COALESCE(u.tickets, 0) AS TEXT) || ' in ' || CAST(COALESCE(u.orders, 0) AS TEXT) || \
+         ' orders, and has ' || CAST(COALESCE(c.tickets, 0) AS TEXT) || ' in ' || \
+         CAST(COALESCE(c.orders, 0) AS TEXT) AS detail \
+         FROM hold_usage u FULL JOIN (SELECT event_id, 'buyer' AS kind, buyer_id AS holder, \
+           CAST(SUM(counted_tickets) AS BIGINT) AS tickets, COUNT(*) AS orders FROM orders \
+           WHERE counted_tickets > 0 GROUP BY event_id, buyer_id \
+         UNION ALL SELECT event_id, 'network', network, CAST(SUM(counted_tickets) AS BIGINT), \
+           COUNT(*) FROM orders WHERE counted_tickets > 0 AND network IS NOT NULL \
+           GROUP BY event_id, network) c \
+         ON c.event_id = u.event_id AND c.kind = u.kind AND c.holder = u.holder \
+         WHERE COALESCE(u.tickets, 0) <> COALESCE(c.tickets, 0) \
+         OR COALESCE(u.orders, 0) <> COALESCE(c.orders, 0)",
+    ),
+    check(
+        13,
+        "order",
+        "is counted as unpaid otherwise than it is",
+        "SELECT o.id AS id, o.status || ', counted ' || CAST(o.counted_tickets AS TEXT) AS detail \
+         FROM orders o WHERE o.counted_tickets <> CASE \
+         WHEN o.status IN ('created', 'awaiting_payment', 'capturing') \
+         THEN (SELECT COUNT(*) FROM order_lines l WHERE l.order_id = o.id) ELSE 0 END",
+    ),
 ];
 
 /// What takes long, and breaks nothing. Of no invariant, so its number is 0.

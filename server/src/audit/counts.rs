@@ -86,6 +86,7 @@ pub(super) fn tell(counts: &Counts, book: &mut Book) {
         (9, orders + counts.rows("liveLines")),
         (10, payments + counts.rows("effects")),
         (12, counts.rows("orderVersions")),
+        (13, orders),
     ] {
         book.looked_at(number, rows);
     }

@@ -4,8 +4,10 @@
 use super::{
     rules::{self, State},
     store::{self, NewOrder, OrderRow},
+    usage::{self, Claim, Denied, HoldLimits},
 };
 use crate::{
+    clock::SharedClock,
     db::Conn,
     fault::{Fault, FaultResult},
     outbox::{self, EventType},
@@ -17,7 +19,7 @@ use crate::{
 use app::{
     error::{AppError, Conflict},
     ids::{EventId, OrderId, TicketId, UserId},
-    orders::Reserve,
+    orders::{Reserve, ReserveAny},
 };
 use sha2::{Digest, Sha256};
 use sqlx::{Row, query};
@@ -25,19 +27,26 @@ use uuid::Uuid;
 
 /// The most lapsed orders that one reservation tidies up on its way.
 const LAPSED_MAX: i64 = 64;
-/// How an attempt to reserve ended.
-pub(super) enum Attempt {
-    /// With an order: a new one, or the one that this attempt had made before.
-    Done(Box<OrderRow>),
-    /// Orders whose time is over stand in the way: expire them, then try again.
-    Lapsed(Vec<OrderId>),
-}
+/// How much later than the start of its transaction an attempt may get its tickets until its hold
+/// is counted from then.
+const LATE_MICROS: i64 = 250_000;
 
 /// Why an attempt's transaction wrote nothing.
 pub(super) enum Stop {
-    /// There is enough, but rivals have their hands on it: what becomes of them decides.
+    /// There is enough, but concurrent transactions have locked it: their outcome decides.
     Contended,
+    /// Orders whose time is over stand in the way: expire them, then try again.
+    Lapsed(Vec<OrderId>),
     Fault(Fault),
+}
+
+impl From<Denied> for Stop {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Lapsed(orders) => Self::Lapsed(orders),
+            Denied::Fault(fault) => Self::Fault(fault),
+        }
+    }
 }
 
 impl From<Fault> for Stop {
@@ -58,8 +67,13 @@ pub(super) struct Attempted {
     pub request: Reserve,
     pub key: Option<String>,
     pub hash: String,
-    pub now: i64,
-    pub expires_at: i64,
+    /// `None`: limits are off.
+    pub limits: Option<HoldLimits>,
+    /// Where the request comes from, as far as it is limited.
+    pub network: Option<String>,
+    /// Read inside the transaction, since it may wait for locks.
+    pub clock: SharedClock,
+    pub hold_micros: i64,
     pub rivals: Rivals,
 }
 
@@ -75,21 +89,22 @@ pub(super) fn hash(request: &Reserve) -> String {
         })
 }
 
-/// The transaction: take the tickets, or say why not.
+/// The transaction: take the tickets, or say why not. Returns the new order, or the one that an
+/// attempt with the same key has made before.
 pub(super) async fn attempt_reserve(
     conn: &mut Conn,
     attempted: Attempted,
-) -> Result<Attempt, Stop> {
+) -> Result<Box<OrderRow>, Stop> {
     if let Some(key) = &attempted.key
         && let Some(row) = store::order_find_by_key(conn, attempted.buyer, key).await?
     {
         if row.request_hash.as_deref() != Some(attempted.hash.as_str()) {
             return Err(Fault::from(Conflict::IdempotencyMismatch).into());
         }
-        return Ok(Attempt::Done(Box::new(row)));
+        return Ok(Box::new(row));
     }
     let order = OrderId(Uuid::now_v7());
-    let taken = match &attempted.request {
+    let tickets = match &attempted.request {
         Reserve::Named(named) => take_named(conn, &attempted, order, &named.ticket_ids).await?,
         Reserve::Any(any) => {
             if any
@@ -99,32 +114,44 @@ pub(super) async fn attempt_reserve(
             {
                 return Err(Fault::from(Conflict::OwnTicket).into());
             }
-            let wanted = Wanted {
-                event: any.event_id,
-                buyer: attempted.buyer,
-                section: any.section.clone(),
-                max_price_minor: any.max_price_minor,
-                offer: any.offer.clone(),
-                quantity: any.quantity,
-            };
-            take_any(conn, &attempted, order, &wanted).await?
+            take_any(conn, &attempted, order, any).await?
         }
     };
-    match taken {
-        Taken::Lapsed(orders) => Ok(Attempt::Lapsed(orders)),
-        Taken::Contended => Err(Stop::Contended),
-        Taken::Tickets(tickets) => {
-            let row = write_order(conn, &attempted, order, &tickets).await?;
-            Ok(Attempt::Done(Box::new(row)))
-        }
-    }
+    let row = write_order(conn, &attempted, order, tickets).await?;
+    Ok(Box::new(row))
 }
 
-enum Taken {
-    Tickets(Vec<TicketRow>),
-    Lapsed(Vec<OrderId>),
-    /// Some or none of them; the rest is in the hands of rivals.
-    Contended,
+/// Tickets that were taken, when, and until when they are held, in microseconds.
+struct Taken {
+    tickets: Vec<TicketRow>,
+    at: i64,
+    until: i64,
+}
+
+/// Counts the attempt against its limits, before any ticket is locked.
+async fn claim(
+    conn: &mut Conn,
+    attempted: &Attempted,
+    event: EventId,
+    tickets: i64,
+) -> Result<(), Stop> {
+    if let Some(limits) = attempted.limits
+        && tickets > limits.tickets_per_buyer
+    {
+        let most = limits.tickets_per_buyer;
+        let message = format!("You can hold at most {most} tickets for one event at a time.");
+        let field = rules::field_of_size(&attempted.request);
+        return Err(Fault::from(AppError::invalid(field, message)).into());
+    }
+    let claim = Claim {
+        event,
+        buyer: attempted.buyer,
+        network: attempted.network.clone(),
+        tickets,
+        limits: attempted.limits,
+        now: attempted.clock.now_micros(),
+    };
+    Ok(usage::take(conn, &claim).await?)
 }
 
 async fn take_named(
@@ -132,53 +159,62 @@ async fn take_named(
     attempted: &Attempted,
     order: OrderId,
     ids: &[TicketId],
-) -> FaultResult<Taken> {
+) -> Result<Taken, Stop> {
+    let event = holds::event_of(conn, ids).await?;
+    let event = event.ok_or(Fault::Refused(AppError::NotFound))?;
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    claim(conn, attempted, event, count).await?;
     let found = holds::tickets_lock(conn, ids).await?;
-    let event = match found.first() {
-        Some(first) if found.len() == ids.len() => first.event_id,
-        _ => return Err(AppError::NotFound.into()),
-    };
+    let now = attempted.clock.now_micros();
+    if found.len() != ids.len() {
+        return Err(Fault::Refused(AppError::NotFound).into());
+    }
     if found.iter().any(|ticket| ticket.event_id != event) {
         let message = "An order is for tickets of one event.";
-        return Err(AppError::invalid("ticketIds", message).into());
+        return Err(Fault::from(AppError::invalid("ticketIds", message)).into());
     }
-    refuse_past_event(conn, event, attempted.now).await?;
+    refuse_past_event(conn, event, now).await?;
     let mut lapsed = Vec::new();
     for ticket in &found {
-        if let Some(holder) = standing(ticket, attempted)? {
+        if let Some(holder) = standing(ticket, attempted.buyer, now)? {
             lapsed.push(holder);
         }
     }
     if !lapsed.is_empty() {
         lapsed.sort_unstable();
         lapsed.dedup();
-        return Ok(Taken::Lapsed(lapsed));
+        return Err(Stop::Lapsed(lapsed));
     }
-    let taken = holds::tickets_hold(conn, ids, order, attempted.expires_at).await?;
+    let until = now + attempted.hold_micros;
+    let taken = holds::tickets_hold(conn, ids, order, until).await?;
     if taken.len() == ids.len() {
-        Ok(Taken::Tickets(taken))
+        Ok(Taken {
+            tickets: taken,
+            at: now,
+            until,
+        })
     } else {
         // The rows were locked and free a statement ago; this is the last line of defence.
-        Err(Conflict::TicketReserved.into())
+        Err(Fault::from(Conflict::TicketReserved).into())
     }
 }
 
 /// Whether this ticket can be taken: `Ok(None)` if it can, the lapsed order that must be
 /// expired first, or why not.
-fn standing(ticket: &TicketRow, attempted: &Attempted) -> FaultResult<Option<OrderId>> {
+fn standing(ticket: &TicketRow, buyer: UserId, now: i64) -> FaultResult<Option<OrderId>> {
     match ticket.state.as_str() {
         "sold" => return Err(Conflict::TicketSold.into()),
         "withdrawn" => return Err(Conflict::TicketWithdrawn.into()),
         _ => {}
     }
-    if ticket.seller_id == attempted.buyer {
+    if ticket.seller_id == buyer {
         return Err(Conflict::OwnTicket.into());
     }
-    if ticket.held_until > attempted.now {
+    if ticket.held_until > now {
         return Err(AppError::Conflict {
             conflict: Conflict::TicketReserved,
             // While the money is being taken the end is seconds away, whichever it is.
-            retry_after_seconds: Some(ticket.reserved_seconds_left(attempted.now).unwrap_or(5)),
+            retry_after_seconds: Some(ticket.reserved_seconds_left(now).unwrap_or(5)),
         }
         .into());
     }
@@ -195,31 +231,46 @@ async fn take_any(
     conn: &mut Conn,
     attempted: &Attempted,
     order: OrderId,
-    wanted: &Wanted,
-) -> FaultResult<Taken> {
-    let lapsed = holds::lapsed_holders(conn, wanted.event, attempted.now, LAPSED_MAX).await?;
+    any: &ReserveAny,
+) -> Result<Taken, Stop> {
+    let wanted = Wanted {
+        event: any.event_id,
+        buyer: attempted.buyer,
+        section: any.section.clone(),
+        max_price_minor: any.max_price_minor,
+        offer: any.offer.clone(),
+        quantity: any.quantity,
+    };
+    claim(conn, attempted, wanted.event, wanted.quantity).await?;
+    let began = attempted.clock.now_micros();
+    let lapsed = holds::lapsed_holders(conn, wanted.event, began, LAPSED_MAX).await?;
     if !lapsed.is_empty() {
-        return Ok(Taken::Lapsed(lapsed));
+        return Err(Stop::Lapsed(lapsed));
     }
-    let taken = holds::tickets_hold_cheapest(
-        conn,
-        wanted,
-        attempted.rivals,
-        order,
-        attempted.expires_at,
-        attempted.now,
-    )
-    .await?;
-    let count = i64::try_from(taken.len()).unwrap_or(i64::MAX);
-    if count == wanted.quantity {
-        return Ok(Taken::Tickets(taken));
+    let mut until = began + attempted.hold_micros;
+    let tickets =
+        holds::tickets_hold_cheapest(conn, &wanted, attempted.rivals, order, until, began).await?;
+    let now = attempted.clock.now_micros();
+    let count = i64::try_from(tickets.len()).unwrap_or(i64::MAX);
+    if count != wanted.quantity {
+        refuse_past_event(conn, wanted.event, now).await?;
+        // A concurrent transaction may yet roll back: "not enough" is said only where it is true.
+        if count + holds::tickets_free(conn, &wanted).await? >= wanted.quantity {
+            return Err(Stop::Contended);
+        }
+        return Err(Fault::from(Conflict::NotEnoughTickets).into());
     }
-    refuse_past_event(conn, wanted.event, attempted.now).await?;
-    // A rival may yet let go: "not enough" is said only where it is true.
-    if count + holds::tickets_free(conn, wanted).await? >= wanted.quantity {
-        return Ok(Taken::Contended);
+    if now - began > LATE_MICROS {
+        // It waited for a lock, and the buyer is owed the whole hold.
+        refuse_past_event(conn, wanted.event, now).await?;
+        until = now + attempted.hold_micros;
+        holds::tickets_hold_until(conn, order, until).await?;
     }
-    Err(Conflict::NotEnoughTickets.into())
+    Ok(Taken {
+        tickets,
+        at: now,
+        until,
+    })
 }
 
 /// Errors: `NotFound`, `EventOver`.
@@ -239,8 +290,9 @@ async fn write_order(
     conn: &mut Conn,
     attempted: &Attempted,
     id: OrderId,
-    tickets: &[TicketRow],
+    taken: Taken,
 ) -> FaultResult<OrderRow> {
+    let Taken { tickets, at, until } = taken;
     let (Some(first), Some(total_minor)) = (
         tickets.first(),
         tickets
@@ -261,27 +313,24 @@ async fn write_order(
             state: State::Created,
             total_minor,
             currency: first.currency,
-            expires_at: attempted.expires_at,
-            hold_until: attempted.expires_at,
+            expires_at: until,
+            hold_until: until,
             extended: false,
             version: 1,
             request_hash: Some(attempted.hash.clone()),
             payment: None,
         },
+        network: attempted.network.clone(),
         request_key: attempted.key.clone(),
     };
-    store::order_insert(conn, &order, tickets, attempted.now).await?;
+    store::order_insert(conn, &order, &tickets, at).await?;
     let ids: Vec<TicketId> = tickets.iter().map(|ticket| ticket.id).collect();
-    let mut events = vec![
-        order
-            .row
-            .event(EventType::OrderCreated, &ids, attempted.now),
-    ];
+    let mut events = vec![order.row.event(EventType::OrderCreated, &ids, at)];
     events.extend(
         tickets
             .iter()
-            .map(|ticket| ticket.event(EventType::TicketUpdated, attempted.now)),
+            .map(|ticket| ticket.event(EventType::TicketUpdated, at)),
     );
-    outbox::append(conn, attempted.now, &events).await?;
+    outbox::append(conn, at, &events).await?;
     Ok(order.row)
 }

@@ -172,13 +172,18 @@ pub fn check_total(
     if total_minor <= PRICE_MINOR_MAX {
         return Ok(());
     }
-    let field = match request {
-        Reserve::Named(_) => "ticketIds",
-        Reserve::Any(_) => "quantity",
-    };
+    let field = field_of_size(request);
     let most = Money::new(PRICE_MINOR_MAX, currency);
     let message = format!("No card can be charged more than {most} at once. Take fewer tickets.");
     Err(AppError::invalid(field, message))
+}
+
+/// The field that says how many tickets are asked for.
+pub fn field_of_size(request: &Reserve) -> &'static str {
+    match request {
+        Reserve::Named(_) => "ticketIds",
+        Reserve::Any(_) => "quantity",
+    }
 }
 
 fn max_per_order() -> i64 {

@@ -1,16 +1,20 @@
 //! Reserving, reading and cancelling orders.
 
 use super::{
-    reserve::{Attempt, Attempted, Stop, attempt_reserve, hash},
+    reserve::{Attempted, Stop, attempt_reserve, hash},
     rules::{self, State},
     store::{self, OrderRow},
     timeline, transitions,
+    usage::{self, HoldLimits},
 };
 use crate::{
     clock::SharedClock,
     crash,
     db::{Db, is_overtaken},
     fault::{Fault, FaultResult},
+    limits::Limits,
+    network::network_of,
+    request,
     tickets::holds::Rivals,
 };
 use app::{
@@ -71,17 +75,21 @@ pub struct OrdersService {
     db: Db,
     clock: SharedClock,
     holds: Holds,
+    hold_limits: HoldLimits,
+    limits: Arc<Limits>,
     expiry: Arc<dyn ExpirySchedule>,
     calls_wait: Arc<Notify>,
 }
 
 impl OrdersService {
-    /// Orders over `db`, holding tickets for `holds`. `calls_wait` is notified when an order
-    /// leaves a call to Stripe behind.
+    /// Orders over `db`, holding tickets for `holds`, as many of them as `hold_limits` allow while
+    /// `limits` are on. `calls_wait` is notified when an order leaves a call to Stripe behind.
     pub fn new(
         db: Db,
         clock: SharedClock,
         holds: Holds,
+        hold_limits: HoldLimits,
+        limits: Arc<Limits>,
         expiry: Arc<dyn ExpirySchedule>,
         calls_wait: Arc<Notify>,
     ) -> Self {
@@ -89,6 +97,8 @@ impl OrdersService {
             db,
             clock,
             holds,
+            hold_limits,
+            limits,
             expiry,
             calls_wait,
         }
@@ -102,16 +112,22 @@ impl OrdersService {
     ) -> FaultResult<Order> {
         let request = rules::check(request)?;
         let hash = hash(&request);
+        let limits = self.limits.are_on().then_some(self.hold_limits);
+        let network = limits
+            .and_then(|limits| limits.tickets_per_network)
+            .and_then(|_| network_of(request::address()))
+            .map(|network| network.to_string());
         let mut rivals = Rivals::PassOver;
         for _ in 0..TRIES_MAX {
-            let now = self.clock.now_micros();
             let attempted = Attempted {
                 buyer,
                 request: request.clone(),
                 key: key.map(str::to_owned),
                 hash: hash.clone(),
-                now,
-                expires_at: now + self.holds.hold_seconds * 1_000_000,
+                limits,
+                network: network.clone(),
+                clock: self.clock.clone(),
+                hold_micros: self.holds.hold_seconds * 1_000_000,
                 rivals,
             };
             let attempt = self
@@ -119,12 +135,12 @@ impl OrdersService {
                 .write(|conn| Box::pin(async move { attempt_reserve(conn, attempted).await }))
                 .await;
             match attempt {
-                Ok(Attempt::Done(row)) => {
+                Ok(row) => {
                     crash::point("reserved").await;
                     self.expiry.schedule(row.id, row.hold_until);
-                    return self.dress(*row, now).await;
+                    return self.dress(*row, self.clock.now_micros()).await;
                 }
-                Ok(Attempt::Lapsed(orders)) => self.expire_all(orders).await?,
+                Err(Stop::Lapsed(orders)) => self.expire_all(orders).await?,
                 // Waiting and passing over in turns: who waited in vain, because a rival took
                 // just that ticket, looks at all the others before waiting again.
                 Err(Stop::Contended) => {
@@ -175,6 +191,11 @@ impl OrdersService {
             expired += usize::from(self.expire(order).await?);
         }
         Ok(expired)
+    }
+
+    /// Releases ended orders that still count as unpaid. Returns how many it were.
+    pub async fn release_ended(&self) -> FaultResult<usize> {
+        usage::release_ended(&self.db).await
     }
 
     /// Adds the tickets to an order's row.

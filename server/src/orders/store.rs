@@ -253,6 +253,8 @@ pub async fn live_orders_of(
 pub struct NewOrder {
     /// Its row.
     pub row: OrderRow,
+    /// The network address that it counts for, beside its buyer.
+    pub network: Option<String>,
     /// The attempt's name.
     pub request_key: Option<String>,
 }
@@ -268,8 +270,8 @@ pub async fn order_insert(
     let row = &order.row;
     query(
         "INSERT INTO orders (id, buyer_id, event_id, status, total_minor, currency, expires_at, \
-         hold_until, attention, request_key, request_hash, version, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12)",
+         hold_until, attention, request_key, request_hash, version, created_at, counted_tickets, \
+         network) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13, $14)",
     )
     .bind(row.id.to_string())
     .bind(row.buyer.to_string())
@@ -283,6 +285,8 @@ pub async fn order_insert(
     .bind(row.request_hash.clone())
     .bind(row.version)
     .bind(now_micros)
+    .bind(i64::try_from(tickets.len()).unwrap_or(i64::MAX))
+    .bind(order.network.clone())
     .execute(&mut *conn)
     .await?;
     let sql = format!(

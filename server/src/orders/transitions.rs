@@ -1,11 +1,14 @@
 //! The moves of an order that change when its hold ends: more time, expiry and cancellation.
 //!
-//! Each runs in the caller's transaction, locks the order's tickets first, and is decided by one
+//! Each runs in the caller's transaction, locks the order's usage rows and tickets first, and is decided by one
 //! conditional UPDATE of the order. Jobs, the sweeper and rivals all call [`order_expire`]; it is
 //! keyed by the order, so a stale timer cannot touch another's lock, and calling it again is
 //! harmless.
 
-use super::store::{COLUMNS, OrderRow, order_lines_end, order_ticket_ids};
+use super::{
+    store::{COLUMNS, OrderRow, order_lines_end, order_ticket_ids},
+    usage::{self, Ended},
+};
 use crate::{
     db::Conn,
     mail,
@@ -23,7 +26,7 @@ pub async fn order_expire(
     order: OrderId,
     now_micros: i64,
 ) -> Result<bool, sqlx::Error> {
-    holds::order_tickets_lock(conn, order).await?;
+    usage::order_lock(conn, order).await?;
     let sql = format!(
         "UPDATE orders SET status = 'expired', version = version + 1 WHERE id = $1 \
          AND status IN ('created', 'awaiting_payment') AND hold_until <= $2 RETURNING {COLUMNS}"
@@ -54,7 +57,7 @@ pub async fn order_cancel(
     expected_version: Option<i64>,
     now_micros: i64,
 ) -> Result<bool, sqlx::Error> {
-    holds::order_tickets_lock(conn, order).await?;
+    usage::order_lock(conn, order).await?;
     let sql = format!(
         "UPDATE orders SET status = 'cancelled', version = version + 1 \
          WHERE id = $1 AND buyer_id = $2 AND hold_until > $3 AND ($4 IS NULL OR version = $4) \
@@ -120,6 +123,11 @@ async fn give_back(
     kind: EventType,
     now_micros: i64,
 ) -> Result<(), sqlx::Error> {
+    let ended = match kind {
+        EventType::OrderExpired => Ended::Unpaid,
+        _ => Ended::Cancelled,
+    };
+    usage::release(conn, order.id, ended).await?;
     order_lines_end(conn, order.id).await?;
     holds::tickets_release(conn, order.id, now_micros).await?;
     let was_paying = payments::store::payment_void(conn, order.id, now_micros).await?;

@@ -16,7 +16,10 @@ use crate::{
     incidents,
     ledger::{self, Account, Entry, Happened, Share},
     mail,
-    orders::store::{self as orders, OrderRow},
+    orders::{
+        store::{self as orders, OrderRow},
+        usage::{self, Ended},
+    },
     outbox::{self, EventType},
     refunds,
     tickets::holds,
@@ -34,7 +37,7 @@ pub(super) async fn lock(conn: &mut Conn, payment: PaymentId) -> FaultResult<Opt
     let Some(row) = store::payment_find(&mut *conn, payment).await? else {
         return Ok(None);
     };
-    holds::order_tickets_lock(conn, row.order).await?;
+    usage::order_lock(conn, row.order).await?;
     Ok(store::payment_find(&mut *conn, payment).await?)
 }
 
@@ -238,6 +241,7 @@ async fn revive(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool
     let order = OrderRow::read(&revived)?;
     holds::tickets_take_back(conn, order.id, now).await?;
     orders::order_lines_revive(conn, order.id).await?;
+    usage::take_back(conn, order.id).await?;
     effects::effects_drop_voids(conn, row.id).await?;
     tell_order(conn, order, now).await?;
     Ok(true)
@@ -287,6 +291,7 @@ async fn succeeded(
     .bind(intent.received_minor)
     .execute(&mut *conn)
     .await?;
+    usage::release(conn, order.id, Ended::Paid).await?;
     let sold = holds::tickets_sell(conn, order.id, order.buyer, now).await?;
     let lines = orders::order_ticket_ids(conn, order.id).await?;
     if sold != lines.len() {

@@ -37,6 +37,20 @@ pub async fn tickets_lock(
         .collect()
 }
 
+/// The event of the first of these tickets, without locking it; a ticket's event never changes.
+pub async fn event_of(conn: &mut Conn, ids: &[TicketId]) -> Result<Option<EventId>, sqlx::Error> {
+    let Some(first) = ids.first() else {
+        return Ok(None);
+    };
+    let row = query("SELECT event_id FROM tickets WHERE id = $1")
+        .bind(first.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref()
+        .map(|row| crate::db::parse(row, "event_id"))
+        .transpose()
+}
+
 /// Locks the tickets of an order before anything else of it is touched: who takes tickets locks
 /// them first too, so nobody waits in a circle.
 pub async fn order_tickets_lock(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {

@@ -21,6 +21,7 @@ mod faults;
 mod finding;
 mod forms;
 mod guests;
+mod hold_limits;
 mod lanes;
 mod late_and_lost;
 mod linked_orders;

@@ -21,7 +21,7 @@ use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::{
     clock::{Clock, ManualClock},
     db::Db,
-    orders::Holds,
+    orders::{HoldLimits, Holds},
     payments::{StripeGateway, WebhookSecrets},
     rest::Api,
     state::{Parts, Shop},
@@ -85,6 +85,7 @@ impl World {
                 live: false,
             },
             holds: Holds::default(),
+            hold_limits: HoldLimits::default(),
             public_url: "http://shop.test".to_owned(),
             // Nobody else moves while one actor waits.
             pay_wait: std::time::Duration::ZERO,

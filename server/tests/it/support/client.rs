@@ -2,7 +2,10 @@
 
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 /// How long a client goes on asking a server that says that it is busy.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -99,9 +102,15 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 impl Client {
     pub fn new(base: &str) -> Self {
+        Self::new_from(base, None)
+    }
+
+    /// One whose requests come from this address of the machine.
+    fn new_from(base: &str, address: Option<IpAddr>) -> Self {
         let http = reqwest::Client::builder()
             .cookie_store(true)
             .redirect(reqwest::redirect::Policy::none())
+            .local_address(address)
             .build()
             .unwrap();
         Self {
@@ -114,7 +123,17 @@ impl Client {
     }
 
     pub async fn sign_up(base: &str, name: &str) -> Self {
-        let mut client = Self::new(base);
+        Self::new(base).signed_up(name).await
+    }
+
+    /// Signed up from `address`, from which all their requests come.
+    pub async fn sign_up_from(base: &str, name: &str, address: &str) -> Self {
+        let address = address.parse().unwrap();
+        Self::new_from(base, Some(address)).signed_up(name).await
+    }
+
+    async fn signed_up(self, name: &str) -> Self {
+        let mut client = self;
         client.email = format!("{name}-{}@example.com", uuid::Uuid::now_v7().simple());
         let body = json!({"email": client.email, "password": PASSWORD, "name": name});
         let user = client.post("/api/user/signup", body).await.expect(201);

@@ -19,7 +19,7 @@ use stagedoor::{
     files::Files,
     health::Health,
     limits::Limits,
-    orders::{Holds, OrdersService},
+    orders::{HoldLimits, Holds, OrdersService},
     payments::{
         CALLS_AT_ONCE, Engine, Gateway, PAY_WAIT, Reconciler, StripeGateway, WebhookSecrets,
         gateway::Create,
@@ -169,6 +169,7 @@ impl App {
             gateway: gateway.clone(),
             webhook_secrets: webhook_secrets(),
             holds,
+            hold_limits: HoldLimits::default(),
             public_url: base.clone(),
             pay_wait: PAY_WAIT,
             calls_at_once: CALLS_AT_ONCE,
@@ -247,6 +248,11 @@ impl App {
 
     pub async fn sweep(&self) -> usize {
         self.sweeper.sweep().await.unwrap()
+    }
+
+    /// Releases ended orders from hold limits, as is done every hour.
+    pub async fn release_ended(&self) -> usize {
+        self.orders.release_ended().await.unwrap()
     }
 
     /// Lets every lease and back-off run out, and every call be made, until nothing is left.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use stripe_double::JournalLine;
 
 /// What must not be found once payments have come to rest, and how it is looked for.
-pub const UNSOUND: [(&str, &str); 8] = [
+pub const UNSOUND: [(&str, &str); 9] = [
     (
         "a ticket is live in two orders",
         "SELECT COUNT(*) AS n FROM (SELECT ticket_id FROM order_lines WHERE live = 1 \
@@ -52,6 +52,13 @@ pub const UNSOUND: [(&str, &str); 8] = [
         "SELECT COUNT(*) AS n FROM payments p WHERE p.received_minor - p.refunded_minor <> \
          (SELECT COALESCE(SUM(g.amount_minor), 0) FROM ledger g \
          WHERE g.payment_id = p.id AND g.account = 'provider')",
+    ),
+    (
+        "unpaid tickets are counted otherwise than they are held",
+        "SELECT COUNT(*) AS n FROM hold_usage u WHERE u.kind = 'buyer' AND u.tickets <> \
+         (SELECT COUNT(*) FROM orders o JOIN order_lines l ON l.order_id = o.id \
+         WHERE o.event_id = u.event_id AND o.buyer_id = u.holder \
+         AND o.status IN ('created', 'awaiting_payment', 'capturing'))",
     ),
 ];
 

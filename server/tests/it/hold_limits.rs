@@ -1,0 +1,236 @@
+//! What one buyer and one network address may hold without paying, with limits on.
+
+use crate::support::{Answer, App, Client, on_both_engines};
+use futures::future::join_all;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+const CARD: &str = "pm_card_visa";
+
+/// The seconds that a refusal by a hold limit says to wait.
+#[track_caller]
+fn limited(answer: Answer) -> i64 {
+    let body = answer.refused(409, "hold_limit");
+    let seconds = body["retryAfterSeconds"].as_i64().unwrap();
+    assert!(seconds > 0, "{body}");
+    seconds
+}
+
+fn tickets_held(answers: &[Answer]) -> usize {
+    let held = answers.iter().filter(|answer| answer.status == 201);
+    held.map(|answer| answer.body["tickets"].as_array().unwrap().len())
+        .sum()
+}
+
+async fn shop_with(app: &App, tickets: i64) -> Value {
+    let seller = app.user("seller").await;
+    let event = seller.event().await;
+    seller.batch(&event, tickets, 2500).await;
+    app.limits_on();
+    event
+}
+
+/// Signs up with limits on, from one address of the loopback network.
+async fn users_at(app: &App, address: &str, count: usize) -> Vec<Client> {
+    let mut users = Vec::with_capacity(count);
+    for _ in 0..count {
+        users.push(Client::sign_up_from(&app.base, "buyer", address).await);
+    }
+    users
+}
+
+on_both_engines! {
+    async fn one_buyer_holds_eight_tickets_of_an_event_and_no_more(app) {
+        let event = shop_with(app, 40).await;
+        let other = app.user("other").await.event().await;
+        let buyer = app.user("buyer").await;
+        let first = buyer.reserve_any(&event, 6).await.expect(201);
+        app.clock.advance(100);
+        // The first hold to end makes room.
+        assert_eq!(limited(buyer.reserve_any(&event, 3).await), 800);
+        buyer.reserve_any(&event, 2).await.expect(201);
+        limited(buyer.reserve_any(&event, 1).await);
+        // Another event is another matter.
+        buyer.reserve_any(&other, 1).await.refused(409, "not_enough_tickets");
+        buyer.cancel(&first).await.expect(204);
+        buyer.reserve_any(&event, 6).await.expect(201);
+        app.assert_sound().await;
+    }
+
+    async fn one_buyer_has_three_open_orders_of_an_event_and_no_more(app) {
+        let event = shop_with(app, 40).await;
+        let buyer = app.user("buyer").await;
+        for _ in 0..3 {
+            buyer.reserve_any(&event, 1).await.expect(201);
+        }
+        limited(buyer.reserve_any(&event, 1).await);
+        app.assert_sound().await;
+    }
+
+    async fn tickets_that_are_named_count_as_well(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let mut tickets = Vec::new();
+        for _ in 0..9 {
+            tickets.push(seller.ticket(&event, 2500).await);
+        }
+        app.limits_on();
+        let buyer = app.user("buyer").await;
+        let eight: Vec<&Value> = tickets[..8].iter().collect();
+        buyer.reserve(&eight).await.expect(201);
+        limited(buyer.reserve(&[&tickets[8]]).await);
+        assert_eq!(buyer.ticket_now(&tickets[8]).await["status"], "available");
+        app.assert_sound().await;
+    }
+
+    /// The losing side: of many requests at once, no more pass than may.
+    async fn of_many_requests_at_once_no_more_pass_than_may(app) {
+        let event = shop_with(app, 200).await;
+        let buyer = app.user("buyer").await;
+        let answers = join_all((0..20).map(|_| buyer.reserve_any(&event, 4))).await;
+        assert_eq!(tickets_held(&answers), 8);
+        for refused in answers.into_iter().filter(|answer| answer.status != 201) {
+            limited(refused);
+        }
+        app.assert_sound().await;
+    }
+
+    async fn paid_tickets_do_not_count(app) {
+        let event = shop_with(app, 40).await;
+        let buyer = app.user("buyer").await;
+        for _ in 0..4 {
+            let order = buyer.reserve_any(&event, 8).await.expect(201);
+            buyer.pay(&order, CARD).await.expect(201);
+        }
+        buyer.reserve_any(&event, 8).await.expect(201);
+        app.assert_sound().await;
+    }
+
+    /// A hold that has run out does not count, though no job has noticed.
+    async fn a_hold_that_has_run_out_makes_room_at_once(app) {
+        let event = shop_with(app, 40).await;
+        let buyer = app.user("buyer").await;
+        buyer.reserve_any(&event, 8).await.expect(201);
+        limited(buyer.reserve_any(&event, 8).await);
+        app.clock.advance(901);
+        buyer.reserve_any(&event, 8).await.expect(201);
+        app.assert_sound().await;
+    }
+
+    async fn from_the_second_unpaid_expiry_on_the_next_hold_has_to_wait(app) {
+        let event = shop_with(app, 40).await;
+        let buyer = app.user("buyer").await;
+        buyer.reserve_any(&event, 1).await.expect(201);
+        app.clock.advance(901);
+        app.sweep().await;
+        buyer.reserve_any(&event, 1).await.expect(201);
+        app.clock.advance(901);
+        app.sweep().await;
+        assert_eq!(limited(buyer.reserve_any(&event, 1).await), 299);
+        app.clock.advance(299);
+        let order = buyer.reserve_any(&event, 1).await.expect(201);
+        app.clock.advance(900);
+        assert_eq!(limited(buyer.reserve_any(&event, 1).await), 600, "twice as long");
+        // Somebody else does not wait, and who pays begins anew.
+        app.user("somebody").await.reserve_any(&event, 8).await.expect(201);
+        app.clock.advance(600);
+        assert_eq!(buyer.order(&order).await["status"], "expired");
+        let order = buyer.reserve_any(&event, 1).await.expect(201);
+        buyer.pay(&order, CARD).await.expect(201);
+        buyer.reserve_any(&event, 1).await.expect(201);
+        app.clock.advance(901);
+        buyer.reserve_any(&event, 1).await.expect(201);
+        app.assert_sound().await;
+    }
+
+    async fn an_order_that_is_cancelled_is_no_unpaid_expiry(app) {
+        let event = shop_with(app, 40).await;
+        let buyer = app.user("buyer").await;
+        for _ in 0..5 {
+            let order = buyer.reserve_any(&event, 1).await.expect(201);
+            buyer.cancel(&order).await.expect(204);
+        }
+        app.assert_sound().await;
+    }
+
+    /// Many accounts behind one address hold a bounded part of an event; another address does not
+    /// notice.
+    async fn one_network_address_holds_sixty_four_tickets_and_no_more(app) {
+        let event = shop_with(app, 200).await;
+        let crowd = users_at(app, "127.0.0.2", 12).await;
+        let answers = join_all(crowd.iter().map(|buyer| buyer.reserve_any(&event, 8))).await;
+        assert_eq!(tickets_held(&answers), 64);
+        for refused in answers.into_iter().filter(|answer| answer.status != 201) {
+            limited(refused);
+        }
+        let elsewhere = users_at(app, "127.0.0.3", 1).await;
+        elsewhere[0].reserve_any(&event, 8).await.expect(201);
+        // Addresses are kept only while an order is open.
+        app.clock.advance(901);
+        app.sweep().await;
+        let kept = "SELECT COUNT(*) AS n FROM orders WHERE network IS NOT NULL";
+        assert_eq!(app.number(kept).await, 0);
+        app.assert_sound().await;
+    }
+
+    async fn thirty_buyers_behind_one_address_with_two_tickets_each_are_not_refused(app) {
+        let event = shop_with(app, 100).await;
+        let school = users_at(app, "127.0.0.4", 30).await;
+        let answers = join_all(school.iter().map(|buyer| buyer.reserve_any(&event, 2))).await;
+        assert_eq!(tickets_held(&answers), 60);
+        app.assert_sound().await;
+    }
+
+    async fn with_limits_off_nobody_is_refused(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        seller.batch(&event, 100, 2500).await;
+        let buyer = app.user("buyer").await;
+        for _ in 0..10 {
+            buyer.reserve_any(&event, 8).await.expect(201);
+        }
+        app.assert_sound().await;
+    }
+
+    /// What another version of the server left behind.
+    async fn an_ended_order_that_still_counts_is_released(app) {
+        let event = shop_with(app, 40).await;
+        let buyer = app.user("buyer").await;
+        buyer.reserve_any(&event, 8).await.expect(201);
+        app.run_sql("UPDATE tickets SET held_by = NULL, held_until = 0").await;
+        app.run_sql("UPDATE order_lines SET live = 0").await;
+        app.run_sql("UPDATE orders SET status = 'expired'").await;
+        limited(buyer.reserve_any(&event, 8).await);
+        assert_eq!(app.release_ended().await, 1);
+        assert_eq!(app.release_ended().await, 0);
+        buyer.reserve_any(&event, 8).await.expect(201);
+    }
+
+    /// The hold is counted from when the tickets were got, not from when they were asked for.
+    async fn a_reservation_that_waited_for_a_lock_has_its_whole_hold(app) {
+        let seller = app.user("seller").await;
+        let ticket = seller.ticket(&seller.event().await, 2500).await;
+        let buyer = app.user("buyer").await;
+        let (locked, is_locked) = oneshot::channel();
+        let (release, released) = oneshot::channel::<()>();
+        let rival = app.db.write(move |conn| Box::pin(async move {
+            sqlx::query("UPDATE tickets SET version = version").execute(conn).await?;
+            locked.send(()).unwrap();
+            released.await.unwrap();
+            Err::<(), _>(sqlx::Error::RowNotFound)
+        }));
+        let reserving = async {
+            is_locked.await.unwrap();
+            let wanted = [&ticket];
+            let mut reserving = std::pin::pin!(buyer.reserve(&wanted));
+            let early = tokio::time::timeout(std::time::Duration::from_millis(300), &mut reserving);
+            assert!(early.await.is_err(), "answered while the row was locked");
+            app.clock.advance(1000);
+            release.send(()).unwrap();
+            reserving.await.expect(201)
+        };
+        let (order, _) = futures::join!(reserving, rival);
+        assert_eq!((order["status"].as_str(), order["secondsLeft"].as_i64()), (Some("created"), Some(900)));
+        app.assert_sound().await;
+    }
+}
