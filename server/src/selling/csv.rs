@@ -42,16 +42,26 @@ fn seconds(moment: jiff::Timestamp) -> String {
     moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A text as one cell. What a spreadsheet would take for a formula is made a text by an
-/// apostrophe; what would end the cell is quoted.
+/// Characters with which spreadsheets begin a formula, also in their full-width forms.
+const FORMULA_SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+/// Characters at which a program may split a line that was not told to split it at commas.
+const OTHER_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
+
+/// A text as one cell. Wherever a spreadsheet could begin a cell with a formula, an apostrophe makes
+/// it a text: at the start, and behind characters that some programs split at. What would end the
+/// cell is quoted.
 fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let guarded = if formula {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    if guarded.contains(['"', ',', '\r', '\n']) {
+    let mut guarded = String::with_capacity(text.len());
+    let mut begins_cell = true;
+    for sign in text.chars() {
+        if begins_cell && FORMULA_SIGNS.contains(&sign) {
+            guarded.push('\'');
+        }
+        guarded.push(sign);
+        begins_cell = OTHER_SEPARATORS.contains(&sign)
+            || (begins_cell && (sign.is_whitespace() || sign == '"'));
+    }
+    if guarded.contains(['"', ',', ';', '\t', '\r', '\n']) {
         format!("\"{}\"", guarded.replace('"', "\"\""))
     } else {
         guarded
@@ -68,6 +78,28 @@ mod tests {
         assert_eq!(HEAD.trim_end().split(',').count(), 12);
     }
 
+    /// Whatever a program splits lines at, with or without regard to quotes.
+    #[test]
+    fn no_cell_begins_a_formula_whatever_lines_are_split_at() {
+        for text in [
+            "Show;=1+1;",
+            "=1",
+            "a\t＝1;+1",
+            "a;\"@b\"",
+            "a\n-b",
+            ";;  \" =c",
+        ] {
+            let line = format!("id,{},Stalls", cell(text));
+            for part in line.split([';', '\t', '\n', ',']) {
+                let begins = part.trim_start_matches(['"', ' ']);
+                assert!(
+                    !begins.starts_with(super::FORMULA_SIGNS),
+                    "{text:?} gives {part:?}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn a_text_stays_one_cell_and_no_formula() {
         for (text, written) in [
@@ -80,7 +112,14 @@ mod tests {
             ("+44", "'+44"),
             ("-A", "'-A"),
             ("@SUM(A1)", "'@SUM(A1)"),
-            ("\tA", "'\tA"),
+            ("\t=A", "\"\t'=A\""),
+            ("＝1+1", "'＝1+1"),
+            ("＠A", "'＠A"),
+            ("Show;=1+1;", "\"Show;'=1+1;\""),
+            ("Show\t-1", "\"Show\t'-1\""),
+            ("Show; =1+1", "\"Show; '=1+1\""),
+            ("Show;\"=1+1\"", "\"Show;\"\"'=1+1\"\"\""),
+            ("Strings, -Brass", "\"Strings, -Brass\""),
             (
                 "=HYPERLINK(\"a\",\"b\")",
                 "\"'=HYPERLINK(\"\"a\"\",\"\"b\"\")\"",
