@@ -1,4 +1,5 @@
-//! Countries for the form of a new event: ISO 3166-1 alpha-2 and the everyday English name.
+//! Countries for the form of a new event: the everyday English name and the
+//! code that the server takes.
 
 /// By name.
 pub const COUNTRIES: &[(&str, &str)] = &[
@@ -119,6 +120,7 @@ pub const COUNTRIES: &[(&str, &str)] = &[
     ("KZ", "Kazakhstan"),
     ("KE", "Kenya"),
     ("KI", "Kiribati"),
+    ("XK", "Kosovo"),
     ("KW", "Kuwait"),
     ("KG", "Kyrgyzstan"),
     ("LA", "Laos"),

@@ -13,7 +13,8 @@ const VENUE_MAX: usize = 120;
 const CITY_MAX: usize = 80;
 const DESCRIPTION_MAX: usize = 5000;
 
-/// ISO 3166-1 alpha-2.
+/// ISO 3166-1 alpha-2, and XK for Kosovo: assigned by its users, as ISO 3166-1 allows, among them the
+/// European Union and the card networks.
 const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI \
     BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY \
     CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN \
@@ -22,7 +23,10 @@ const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB B
     MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL \
     PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV \
     SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN \
-    VU WF WS YE YT ZA ZM ZW";
+    VU WF WS XK YE YT ZA ZM ZW";
+
+/// Names in the database of time zones that stand for no place's time.
+const NOT_PLACES: [&str; 2] = ["Factory", "Etc/Unknown"];
 
 /// An event that may be written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,12 +179,17 @@ fn future(errors: &mut Vec<FieldError>, starts_at: Timestamp, now: Timestamp) ->
 
 fn time_zone(errors: &mut Vec<FieldError>, value: &str) -> String {
     let value = value.trim();
-    let known = !value.is_empty() && TimeZone::get(value).is_ok();
-    if !known {
+    // As the database of time zones spells it.
+    let known = TimeZone::get(value)
+        .ok()
+        .filter(|zone| !zone.is_unknown())
+        .and_then(|zone| zone.iana_name().map(str::to_owned))
+        .filter(|name| !NOT_PLACES.contains(&name.as_str()));
+    known.unwrap_or_else(|| {
         let message = "Use a time zone's name, such as Europe/London.";
         errors.push(FieldError::new("timeZone", message));
-    }
-    value.to_owned()
+        value.to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -214,6 +223,47 @@ mod tests {
         );
         assert_eq!(checked.search_text(), "late show old hall leeds");
         assert_eq!(checked.utc_offset_micros(), 3_600_000_000);
+    }
+
+    #[test]
+    fn a_time_zone_is_one_that_exists_and_is_spelt_as_it_is_known() {
+        let zone = |name: &str| {
+            let request = CreateEvent {
+                time_zone: name.to_owned(),
+                ..request()
+            };
+            check(request, now()).map(|checked| checked.time_zone).ok()
+        };
+        assert_eq!(zone("europe/belgrade").as_deref(), Some("Europe/Belgrade"));
+        assert_eq!(zone("utc").as_deref(), Some("UTC"));
+        for name in [
+            "",
+            "CET+1",
+            "Europe/Atlantis",
+            "GMT+25",
+            "Etc/Unknown",
+            "Factory",
+            "localtime",
+            "../UTC",
+            "+01:00",
+            "Europe/London ",
+        ] {
+            let known = zone(name);
+            assert_eq!(
+                known.is_some(),
+                name.trim() == "Europe/London",
+                "{name}: {known:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn kosovo_is_a_country() {
+        let request = CreateEvent {
+            country: "xk".to_owned(),
+            ..request()
+        };
+        assert_eq!(check(request, now()).unwrap().country, "XK");
     }
 
     #[test]
