@@ -11,7 +11,7 @@ use crate::{
     error::AppError,
     events::{EditEventPage, EventPage, HomePage},
     help::HelpPage,
-    orders::{CheckoutPage, OrderPage, OrdersPage},
+    orders::{CheckoutPage, OrderPage, OrdersPage, held_strip},
     passes::{LinkedOrderPage, PrintPage},
     refunds::RefundPage,
     selling::SellingPage,
@@ -74,6 +74,7 @@ pub fn App() -> impl IntoView {
         <Router>
             <a class="skip" href="#main">"Skip to the page"</a>
             <Header/>
+            {held_strip()}
             <main id="main" class="wrap" tabindex="-1">
                 <Routes fallback=|| problem(&AppError::NotFound)>
                     <Route path=path!("/") view=HomePage ssr=SsrMode::Async/>

@@ -151,3 +151,45 @@ test('the card form says so when its script cannot be loaded', { tag: '@with-jav
   await expect(alert(page)).toContainText('The card form could not be loaded.');
   await expect(page.getByRole('button', { name: 'Pay £25.00' })).toBeHidden();
 });
+
+test('tickets that are held are shown on their event and on other pages, with the way to pay', async ({ someone }) => {
+  const { buyer: { page }, order } = await anOpenOrder(someone);
+  const strip = page.getByRole('complementary', { name: 'Tickets held for you' });
+  await expect(strip).toBeHidden();
+  await page.goto('/');
+  await expect(strip).toContainText(/1 ticket for .* held for you: 1[45]:\d\d left/);
+  await page.goto(eventOf(order));
+  await expect(strip).toBeHidden();
+  await expect(page.getByText('1 ticket held for you')).toBeVisible();
+  await page.getByRole('link', { name: 'Continue to payment' }).click();
+  await expect(page).toHaveURL(new RegExp(`/orders/${order.id}$`));
+  await page.getByRole('button', { name: 'Cancel and give the tickets back' }).click();
+  await page.goto('/');
+  await expect(strip).toBeHidden();
+});
+
+test('the bar of the countdown moves with its clock', { tag: '@with-javascript' }, async ({ someone }) => {
+  const { buyer: { page } } = await anOpenOrder(someone);
+  const bar = page.locator('.countdown-bar');
+  const before = await bar.evaluate((element: HTMLProgressElement) => element.value);
+  await expect.poll(() => bar.evaluate((element: HTMLProgressElement) => element.value)).toBeLessThan(before);
+});
+
+test('the countdown runs on when a translator has wrapped the words around it', { tag: '@with-javascript' }, async ({ someone }) => {
+  const { buyer: { page } } = await anOpenOrder(someone);
+  // As the translation of a page does it: text becomes elements, except where translating is off.
+  await page.evaluate(() => {
+    const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const found: Text[] = [];
+    while (words.nextNode()) found.push(words.currentNode as Text);
+    for (const text of found) {
+      if (text.parentElement?.closest('[translate=no], script, style') || !text.data.trim()) continue;
+      const wrapper = document.createElement('font');
+      wrapper.textContent = text.data;
+      text.replaceWith(wrapper);
+    }
+  });
+  const clock = page.getByRole('timer');
+  const before = await clock.textContent();
+  await expect(clock).not.toHaveText(before ?? '');
+});

@@ -5,6 +5,7 @@ use crate::{
     context,
     error::{AppError, AppResult},
     ids::EventId,
+    orders::{Orders, held_here},
     tickets::{Narrow, Tickets, for_sale},
     ui::{Icon, ShareButton, flash_message, icon, page},
     waiting::{WaitingList, tell_me},
@@ -20,9 +21,10 @@ pub fn EventPage() -> impl IntoView {
     let narrow = Narrow::read();
     page(async move {
         let flash = context::take_flash();
-        let (events, tickets, list) = (
+        let (events, tickets, orders, list) = (
             context::port::<dyn Events>()?,
             context::port::<dyn Tickets>()?,
+            context::port::<dyn Orders>()?,
             context::port::<dyn WaitingList>()?,
         );
         let viewer = context::viewer();
@@ -45,6 +47,10 @@ pub fn EventPage() -> impl IntoView {
                 Some(viewer) => list.own(viewer, event.id).await?,
                 None => None,
             };
+            let held = match &viewer {
+                Some(viewer) => held_here(&orders.open(viewer).await?, event.id),
+                None => None,
+            };
             let otherwise = tell_me(&event, own.as_ref(), viewer.as_ref(), flash.as_ref());
             for_sale(
                 &event,
@@ -52,6 +58,7 @@ pub fn EventPage() -> impl IntoView {
                 &narrow,
                 viewer.as_ref(),
                 flash.as_ref(),
+                held,
                 otherwise,
             )?
         };

@@ -35,9 +35,10 @@ pub fn Countdown(
         <div class="countdown" class:urgent=urgent>
             <p class="countdown-text">
                 <span>"Your tickets are held for "</span>
-                <strong class="countdown-clock" role="timer">{clock}</strong>
+                // A translator that wraps the text would stop the clock.
+                <strong class="countdown-clock" role="timer" translate="no">{clock}</strong>
             </p>
-            <progress class="countdown-bar" max=of prop:value=move || left.get() value=seconds_left aria-hidden="true"></progress>
+            <progress class="countdown-bar" max=of prop:value=move || to_f64(left.get()) value=seconds_left aria-hidden="true"></progress>
             <p class="sr-only" aria-live="polite">{move || said(left.get())}</p>
         </div>
         {(more_seconds > 0).then(|| more_time(order_id, more_seconds, left, ends_at))}
@@ -122,10 +123,26 @@ pub fn countdown_text(seconds: i64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
+/// The time that is left of a hold, on a page that goes on without it.
+#[island]
+pub fn HoldClock(
+    /// Seconds left when the server rendered this.
+    seconds_left: i64,
+) -> impl IntoView {
+    let (left, set_left) = signal(seconds_left);
+    let ends_at = StoredValue::new(0.0);
+    Effect::new(move || {
+        ends_at.set_value(end_of(seconds_left));
+        tick_down(ends_at, set_left, || {});
+    });
+    view! {
+        <strong class="hold-clock" role="timer" translate="no">{move || countdown_text(left.get())}</strong>
+    }
+}
+
 /// Ticks until the end, then asks the server.
 fn run(seconds_left: i64, ends_at: StoredValue<f64>, set_left: WriteSignal<i64>) {
-    let end = seconds_since_answer_began().map(|since| now() - since + to_f64(seconds_left));
-    ends_at.set_value(end.unwrap_or_else(|| now() + to_f64(seconds_left)));
+    ends_at.set_value(end_of(seconds_left));
     // A payment that began in time has a grace: until that is over the page is asked for calmly.
     let not_before = if ends_at.get_value() > now() {
         0.0
@@ -133,14 +150,31 @@ fn run(seconds_left: i64, ends_at: StoredValue<f64>, set_left: WriteSignal<i64>)
         now() + ASK_AGAIN_SECONDS
     };
     let asked = StoredValue::new(false);
-    let tick = move || {
-        let end = ends_at.get_value();
-        set_left.set(to_i64((end - now()).ceil()));
+    tick_down(ends_at, set_left, move || {
         // Once: on a slow line the next page takes longer than the next tick.
-        if now() >= end.max(not_before) && !asked.get_value() && !is_being_paid() {
+        if now() >= ends_at.get_value().max(not_before) && !asked.get_value() && !is_being_paid() {
             asked.set_value(true);
             load_anew();
         }
+    });
+}
+
+/// When a hold ends on [this page's clock](now), of which the server saw so many seconds left when it
+/// answered.
+fn end_of(seconds_left: i64) -> f64 {
+    let end = seconds_since_answer_began().map(|since| now() - since + to_f64(seconds_left));
+    end.unwrap_or_else(|| now() + to_f64(seconds_left))
+}
+
+/// Keeps `set_left` at the seconds until `ends_at`, and calls `each_time`, four times a second.
+fn tick_down(
+    ends_at: StoredValue<f64>,
+    set_left: WriteSignal<i64>,
+    each_time: impl Fn() + 'static,
+) {
+    let tick = move || {
+        set_left.set(to_i64((ends_at.get_value() - now()).ceil()));
+        each_time();
     };
     tick();
     if let Ok(handle) = set_interval_with_handle(tick, std::time::Duration::from_millis(250)) {

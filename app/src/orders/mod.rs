@@ -11,6 +11,8 @@ mod checkout;
 #[cfg(feature = "ssr")]
 mod choice;
 #[cfg(feature = "ssr")]
+mod held;
+#[cfg(feature = "ssr")]
 mod pages;
 #[cfg(feature = "ssr")]
 mod paid;
@@ -24,8 +26,10 @@ pub use checkout::CheckoutPage;
 #[cfg(feature = "ssr")]
 pub use choice::Choice;
 #[cfg(feature = "ssr")]
+pub use held::{held_here, held_strip};
+#[cfg(feature = "ssr")]
 pub use islands::in_minutes;
-pub use islands::{Countdown, Wait, countdown_text};
+pub use islands::{Countdown, HoldClock, Wait, countdown_text};
 #[cfg(feature = "ssr")]
 pub use pages::{OrderPage, OrdersPage, being_paid};
 #[cfg(feature = "ssr")]

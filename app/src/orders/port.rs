@@ -1,6 +1,6 @@
 //! What a browser can ask of orders.
 
-use super::{Order, OrderList, OrderQuery, Reserve, Timeline};
+use super::{OpenOrder, Order, OrderList, OrderQuery, Reserve, Timeline};
 use crate::{accounts::Viewer, error::AppResult, ids::OrderId};
 use async_trait::async_trait;
 
@@ -23,6 +23,9 @@ pub trait Orders: Send + Sync {
 
     /// Own orders, newest first. Errors: `Invalid` at `cursor` or `limit`.
     async fn list(&self, viewer: &Viewer, query: OrderQuery) -> AppResult<OrderList>;
+
+    /// The viewer's orders that can still be paid, the first to end first; at most ten.
+    async fn open(&self, viewer: &Viewer) -> AppResult<Vec<OpenOrder>>;
 
     /// One order. Errors: `NotFound`.
     async fn get(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order>;

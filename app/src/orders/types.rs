@@ -227,3 +227,28 @@ pub struct OrderQuery {
     #[serde(default)]
     pub limit: Option<i64>,
 }
+
+/// An order that its buyer can still pay, in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenOrder {
+    /// Its id.
+    pub id: OrderId,
+    /// The event that its tickets are for.
+    pub event_id: EventId,
+    /// The event's title.
+    pub event_title: String,
+    /// How many tickets it holds.
+    pub tickets: i64,
+    /// Seconds until the hold ends by the server's clock, rounded up; at least 1.
+    pub seconds_left: i64,
+}
+
+impl OpenOrder {
+    /// `1 ticket`, `3 tickets`.
+    pub fn how_many(&self) -> String {
+        match self.tickets {
+            1 => "1 ticket".to_owned(),
+            more => format!("{more} tickets"),
+        }
+    }
+}

@@ -19,19 +19,20 @@ use crate::{
 use leptos::prelude::*;
 
 /// All that is for sale, or why nothing is; and then what is `otherwise` there to do, which is shown
-/// as long as nothing is.
+/// as long as nothing is. `held` is what the viewer holds already.
 pub fn for_sale(
     event: &Event,
     offers: Offers,
     narrow: &Narrow,
     viewer: Option<&Viewer>,
     flash: Option<&Flash>,
+    held: Option<AnyView>,
     otherwise: AnyView,
 ) -> AppResult<AnyView> {
     let form = Form::new("reserve", flash);
     let sell = format!("/sell?event={}", event.id);
     let minutes = in_minutes(context::site()?.hold_seconds);
-    let held = (offers.available > 0).then(|| {
+    let how_long = (offers.available > 0).then(|| {
         view! { <p class="quiet">"Held for you for " {minutes} " while you pay."</p> }
     });
     let filter = narrow.form(event, &offers);
@@ -40,8 +41,9 @@ pub fn for_sale(
             {problem_at_top(&form)}
             <div class="sale-head">
                 <h2 class="section-title" id="tickets" tabindex="-1">"Tickets"</h2>
-                {held}
+                {how_long}
             </div>
+            {held}
             {filter}
             <LiveSale event_id=event.id.to_string()/>
             {kept_true(event, offers, narrow, viewer)}

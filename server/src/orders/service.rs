@@ -22,7 +22,7 @@ use app::{
     error::{AppError, AppResult, Conflict},
     ids::{OrderId, UserId},
     orders::{
-        OfferOf, Order, OrderList, OrderQuery, OrderStatus, Orders, Reserve, ReserveAny,
+        OfferOf, OpenOrder, Order, OrderList, OrderQuery, OrderStatus, Orders, Reserve, ReserveAny,
         ReserveNamed, Timeline,
     },
     tickets::Ticket,
@@ -68,6 +68,8 @@ const TRIES_MAX: usize = 16;
 /// Orders on a page.
 const LIMIT_DEFAULT: i64 = 20;
 const LIMIT_MAX: i64 = 100;
+/// Open orders that a viewer is shown beside other pages.
+const OPEN_MAX: i64 = 10;
 
 /// The rules of orders.
 #[derive(Clone)]
@@ -408,6 +410,12 @@ impl Orders for OrdersService {
     async fn get(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order> {
         let row = self.find_own(viewer.user.id, id).await?;
         Ok(self.dress(row, self.clock.now_micros()).await?)
+    }
+
+    async fn open(&self, viewer: &Viewer) -> AppResult<Vec<OpenOrder>> {
+        let now = self.clock.now_micros();
+        let open = store::orders_open(self.db.reads(), viewer.user.id, now, OPEN_MAX).await;
+        Ok(open.map_err(Fault::from)?)
     }
 
     async fn timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline> {

@@ -10,7 +10,7 @@ use crate::{
 use app::{
     ids::{EventId, OrderId, PaymentId, TicketId, UserId},
     money::Currency,
-    orders::Order,
+    orders::{OpenOrder, Order},
     tickets::Ticket,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
@@ -160,6 +160,37 @@ pub async fn orders_page<'e>(
         .fetch_all(on)
         .await?;
     rows.iter().map(OrderRow::read).collect()
+}
+
+/// A buyer's orders that can still be paid, the first to end first.
+pub async fn orders_open<'e>(
+    on: impl AnyExecutor<'e>,
+    buyer: UserId,
+    now_micros: i64,
+    limit: i64,
+) -> Result<Vec<OpenOrder>, sqlx::Error> {
+    let rows = query(
+        "SELECT o.id, o.event_id, e.title, o.counted_tickets, o.expires_at FROM orders o \
+         JOIN events e ON e.id = o.event_id WHERE o.buyer_id = $1 AND o.counted_tickets > 0 \
+         AND o.status IN ('created', 'awaiting_payment') AND o.expires_at > $2 \
+         ORDER BY o.expires_at LIMIT $3",
+    )
+    .bind(buyer.to_string())
+    .bind(now_micros)
+    .bind(limit)
+    .fetch_all(on)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(OpenOrder {
+                id: parse(row, "id")?,
+                event_id: parse(row, "event_id")?,
+                event_title: row.try_get("title")?,
+                tickets: row.try_get("counted_tickets")?,
+                seconds_left: seconds_until(row.try_get("expires_at")?, now_micros),
+            })
+        })
+        .collect()
 }
 
 /// The tickets of these orders, each at the price it was reserved at, by section, row and seat.
