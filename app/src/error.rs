@@ -235,8 +235,11 @@ pub enum AppError {
         /// The request's id.
         incident: String,
     },
-    /// The request never became a call: the network, or a malformed form.
+    /// The request never became a call: it was malformed.
     Transport(String),
+    /// The browser got no answer that it can read: whether the server acted is not known. Never sent by
+    /// the server itself.
+    AnswerLost,
 }
 
 impl AppError {
@@ -258,7 +261,7 @@ impl AppError {
             Self::PaymentDeclined { .. } => S::PAYMENT_REQUIRED,
             Self::TooLarge => S::PAYLOAD_TOO_LARGE,
             Self::TooManyRequests { .. } => S::TOO_MANY_REQUESTS,
-            Self::Unavailable => S::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::AnswerLost => S::SERVICE_UNAVAILABLE,
             Self::Internal { .. } => S::INTERNAL_SERVER_ERROR,
         }
     }
@@ -276,7 +279,7 @@ impl AppError {
             Self::PaymentDeclined { .. } => "card_declined",
             Self::TooLarge => "too_large",
             Self::TooManyRequests { .. } => "too_many_requests",
-            Self::Unavailable => "unavailable",
+            Self::Unavailable | Self::AnswerLost => "unavailable",
             Self::Internal { .. } => "internal",
         }
     }
@@ -343,6 +346,9 @@ impl fmt::Display for AppError {
                 "Something went wrong on our side. Nothing was lost. If you write to us, mention {incident}."
             ),
             Self::Transport(_) => f.write_str("The request could not be understood. Try again."),
+            Self::AnswerLost => f.write_str(
+                "The connection was lost before an answer came. Check that you are online, and load the page again to see whether it was done.",
+            ),
         }
     }
 }
@@ -351,6 +357,11 @@ impl FromServerFnError for AppError {
     type Encoder = JsonEncoding;
 
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
-        Self::Transport(error.to_string())
+        match error {
+            ServerFnErrorErr::Request(_)
+            | ServerFnErrorErr::Response(_)
+            | ServerFnErrorErr::Deserialization(_) => Self::AnswerLost,
+            other => Self::Transport(other.to_string()),
+        }
     }
 }

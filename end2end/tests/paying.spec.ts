@@ -152,6 +152,33 @@ test('the card form says so when its script cannot be loaded', { tag: '@with-jav
   await expect(page.getByRole('button', { name: 'Pay £25.00' })).toBeHidden();
 });
 
+test('when the answer to a payment is lost, the page finds out that it was paid', { tag: '@with-javascript' }, async ({ someone, payWith, allow }) => {
+  allow(/net::ERR_CONNECTION_RESET/);
+  const { buyer: { page } } = await anOpenOrder(someone);
+  await page.route('**/fn/payments/pay', async (route) => {
+    await route.fetch();
+    await route.abort('connectionreset');
+  });
+  await payWith(page, CARDS.good);
+  await expectPaid(page);
+});
+
+test('when a payment never arrives, the page says that nothing was charged, and another try pays', { tag: '@with-javascript' }, async ({ someone, payWith, allow }) => {
+  allow(/net::ERR_(INTERNET_DISCONNECTED|CONNECTION_RESET)/);
+  const { buyer: { page } } = await anOpenOrder(someone);
+  let checks = 0;
+  await page.route('**/fn/payments/pay', (route) => route.abort('connectionreset'), { times: 1 });
+  await page.route('**/fn/payments/newest', async (route) => {
+    checks += 1;
+    await (checks === 1 ? route.abort('internetdisconnected') : route.continue());
+  });
+  await payWith(page, CARDS.good);
+  await expect(alert(page)).toContainText('your card was not charged');
+  expect(checks).toBe(2);
+  await payWith(page, CARDS.good);
+  await expectPaid(page);
+});
+
 test('tickets that are held are shown on their event and on other pages, with the way to pay', async ({ someone }) => {
   const { buyer: { page }, order } = await anOpenOrder(someone);
   const strip = page.getByRole('complementary', { name: 'Tickets held for you' });

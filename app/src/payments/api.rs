@@ -47,6 +47,22 @@ pub async fn pay(
     }
 }
 
+/// The newest payment of an order, if there is one: for a browser that lost the answer to [`pay`].
+#[server(prefix = "/fn", endpoint = "payments/newest")]
+pub async fn newest(#[server(default)] order_id: String) -> Result<Option<Payment>, AppError> {
+    use crate::{context, orders::Orders, payments::Payments};
+    let (orders, payments) = (
+        context::port::<dyn Orders>()?,
+        context::port::<dyn Payments>()?,
+    );
+    let viewer = context::require_viewer()?;
+    let order = order_id.parse().map_err(|_| AppError::NotFound)?;
+    match orders.get(&viewer, order).await?.payment_id {
+        Some(payment) => Ok(Some(payments.get(&viewer, payment).await?)),
+        None => Ok(None),
+    }
+}
+
 /// Leads on to the bank's page of a payment that waits for it: the way without JavaScript.
 #[server(prefix = "/fn", endpoint = "payments/to_bank")]
 pub async fn to_bank(#[server(default)] payment_id: String) -> Result<(), AppError> {

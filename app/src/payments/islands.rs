@@ -4,6 +4,7 @@
 use crate::ui::load_anew;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Where Stripe.js (or its stand-in) is, and what it must know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,9 +34,21 @@ enum Doing {
     Paying,
     /// The buyer's bank is asking.
     AtBank,
+    /// The answer was lost: asking whether the payment arrived.
+    Checking,
     /// The script did not load.
     Broken,
 }
+
+impl Doing {
+    /// Whether a payment may be on its way, so that the page must not be left.
+    fn is_under_way(self) -> bool {
+        matches!(self, Self::Paying | Self::AtBank | Self::Checking)
+    }
+}
+
+/// How long the form waits between two questions for a payment whose answer was lost.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 /// Takes a card and pays with it.
 #[island]
@@ -64,10 +77,11 @@ pub fn CardForm(
     let words = move || match doing.get() {
         Doing::Paying => "Paying…".to_owned(),
         Doing::AtBank => "Your bank is asking…".to_owned(),
+        Doing::Checking => "Checking your payment…".to_owned(),
         _ => format!("Pay {amount}"),
     };
     view! {
-        <form class="card-form stack" on:submit=submit data-paying=move || matches!(doing.get(), Doing::Paying | Doing::AtBank).then_some("")>
+        <form class="card-form stack" on:submit=submit data-paying=move || doing.get().is_under_way().then_some("")>
             <div id="card" node_ref=host></div>
             <p class="quiet" class:hidden=move || doing.get() != Doing::Starting>"Loading the card form…"</p>
             <p class="notice notice-bad" role="alert" class:hidden=move || problem.get().is_none()>
@@ -153,7 +167,12 @@ fn pay(setup: CardSetup, set_doing: WriteSignal<Doing>, set_problem: WriteSignal
         match attempt(&setup, set_doing).await {
             // The server renders what has become of it.
             Ok(()) => load_anew(),
-            Err(error) => {
+            Err(NotPaid::AnswerLost) => {
+                set_problem.set(Some(LOST.to_owned()));
+                set_doing.set(Doing::Checking);
+                check(setup.order_id, set_doing, set_problem);
+            }
+            Err(NotPaid::Because(error)) => {
                 set_problem.set(Some(error));
                 set_doing.set(Doing::Ready);
             }
@@ -161,8 +180,57 @@ fn pay(setup: CardSetup, set_doing: WriteSignal<Doing>, set_problem: WriteSignal
     });
 }
 
-/// Token, payment, and the bank if it asks. Errors: a sentence for the buyer.
-async fn attempt(setup: &CardSetup, set_doing: WriteSignal<Doing>) -> Result<(), String> {
+const LOST: &str = "The connection was lost while you were paying. We are checking whether your \
+     payment arrived; you will be charged once at most. Keep this page open.";
+const NOT_ARRIVED: &str = "The connection was lost before your payment reached us, and your card was \
+     not charged. Your tickets are still held: try again.";
+
+const NOT_ARRIVED_OR_DECLINED: &str = "The connection was lost while you were paying, and your card \
+     was not charged. Your tickets are still held: try again or use another card.";
+
+/// Asks the server, until it answers, what has become of a payment whose answer was lost.
+fn check(
+    order_id: String,
+    set_doing: WriteSignal<Doing>,
+    set_problem: WriteSignal<Option<String>>,
+) {
+    use super::{PaymentStatus, api};
+    use crate::error::AppError;
+    leptos::task::spawn_local(async move {
+        match api::newest(order_id.clone()).await {
+            Err(AppError::AnswerLost | AppError::Unavailable) => {
+                set_timeout(move || check(order_id, set_doing, set_problem), CHECK_EVERY);
+            }
+            Ok(None) => {
+                set_problem.set(Some(NOT_ARRIVED.to_owned()));
+                set_doing.set(Doing::Ready);
+            }
+            Ok(Some(payment)) if payment.status == PaymentStatus::Declined => {
+                set_problem.set(Some(NOT_ARRIVED_OR_DECLINED.to_owned()));
+                set_doing.set(Doing::Ready);
+            }
+            // It arrived, or the order has moved on: its page says how it stands.
+            Ok(Some(_)) | Err(_) => load_anew(),
+        }
+    });
+}
+
+/// Why an attempt to pay did not end on the order's page.
+enum NotPaid {
+    /// A sentence for the buyer.
+    Because(String),
+    /// The server may have the payment, and its answer did not arrive.
+    AnswerLost,
+}
+
+impl From<String> for NotPaid {
+    fn from(reason: String) -> Self {
+        Self::Because(reason)
+    }
+}
+
+/// Token, payment, and the bank if it asks.
+async fn attempt(setup: &CardSetup, set_doing: WriteSignal<Doing>) -> Result<(), NotPaid> {
     use super::{PaymentStatus, api};
     use crate::error::AppError;
     let token = stripe::token().await?;
@@ -172,7 +240,10 @@ async fn attempt(setup: &CardSetup, set_doing: WriteSignal<Doing>) -> Result<(),
         Err(AppError::Conflict { .. } | AppError::NotFound | AppError::SignInRequired) => {
             return Ok(());
         }
-        Err(error) => return Err(error.to_string()),
+        Err(AppError::AnswerLost | AppError::Unavailable | AppError::Internal { .. }) => {
+            return Err(NotPaid::AnswerLost);
+        }
+        Err(error) => return Err(error.to_string().into()),
     };
     match payment {
         Some(payment) if payment.status == PaymentStatus::RequiresAction => {
