@@ -286,7 +286,7 @@ pub async fn release(conn: &mut Conn, order: OrderId, ended: Ended) -> Result<()
 
 /// A third of a hold after the second unpaid expiry in a row, then twice as long each time.
 fn wait_micros(lapses: i64, hold_micros: i64) -> i64 {
-    let doublings = u32::try_from(lapses - LAPSES_FREE - 1).unwrap_or(0).min(16);
+    let doublings = u32::try_from((lapses - LAPSES_FREE - 1).clamp(0, 16)).unwrap_or(0);
     (hold_micros / 3)
         .saturating_mul(1 << doublings)
         .min(hold_micros.saturating_mul(WAIT_HOLDS_MAX))
