@@ -7,6 +7,7 @@ mod operator;
 
 use crate::{
     audit::{self, Audit},
+    backfills,
     clock::{Clock, SystemClock},
     config::{self, Config, Settings, StripeConfig},
     db::Db,
@@ -267,11 +268,13 @@ async fn say(db: Db, said: anyhow::Result<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connects and migrates.
+/// Connects, migrates, and fills what migrations have added.
 pub async fn open(config: &Config) -> anyhow::Result<Db> {
-    Db::open(&config.database_url)
+    let db = Db::open(&config.database_url)
         .await
-        .with_context(|| format!("DATABASE_URL ({})", without_password(&config.database_url)))
+        .with_context(|| format!("DATABASE_URL ({})", without_password(&config.database_url)))?;
+    backfills::run(&db, &SystemClock).await?;
+    Ok(db)
 }
 
 /// A database's address, fit to be shown: a password may also stand behind the question mark.

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod backfills;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -23,6 +24,7 @@ pub mod ledger;
 pub mod limits;
 pub mod mail;
 pub mod moving;
+pub mod names;
 pub mod network;
 pub mod orders;
 pub mod outbox;

@@ -80,6 +80,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261128000018 "hot_paths",
     20261128000019 "old_webhooks",
     20261130000020 "hold_limits",
+    20261130000026 "backfills",
 ];
 
 fn migrator(engine: Engine) -> Migrator {

@@ -1,6 +1,7 @@
 //! What an event must be like. Pure: text in, cleaned text or errors at fields out.
 
 use super::words;
+use crate::names;
 use app::{
     error::FieldError,
     events::{Category, CreateEvent, UpdateEvent},
@@ -54,7 +55,7 @@ pub struct Checked {
 impl Checked {
     /// The words that the search looks for.
     pub fn search_text(&self) -> String {
-        words::fold(&format!("{} {} {}", self.title, self.venue, self.city))
+        words::index(&format!("{} {} {}", self.title, self.venue, self.city))
     }
 
     /// How far the venue's clocks are ahead of UTC when it begins, in microseconds.
@@ -66,7 +67,7 @@ impl Checked {
 
     /// What the city filter compares.
     pub fn city_key(&self) -> String {
-        self.city.to_lowercase()
+        names::key(&self.city)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     clock::SharedClock,
     db::Db,
     fault::{Fault, FaultResult},
+    names,
     outbox::{self, EventType},
 };
 use app::{
@@ -171,11 +172,11 @@ fn why_not_updated(row: &EventRow, version: i64) -> Fault {
 
 /// What the query asks for, but for its page; nothing if nothing can be found by it.
 fn filter(asked: EventQuery, now_micros: i64) -> Option<Filter> {
-    let given = |text: Option<String>| {
-        text.map(|text| text.trim().to_lowercase())
-            .filter(|text| !text.is_empty())
-    };
-    let (q, city_key) = (given(asked.q), given(asked.city));
+    let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    let (q, city_key) = (
+        given(asked.q),
+        given(asked.city).map(|city| names::key(&city)),
+    );
     let words = q.as_deref().map(words::sought);
     let findable = words.as_ref().is_none_or(|words| !words.is_empty())
         && !city_key.iter().any(|city| city.contains(char::is_control));

@@ -33,6 +33,43 @@ pub fn fold(text: &str) -> String {
     words
 }
 
+/// The words of a text by which it is found: those of [`fold`], and behind them how else the same words
+/// are typed: `zuerich` for Zürich, `kobenhavn` and `koebenhavn` for København, `zurich` for Zuerich.
+pub fn index(text: &str) -> String {
+    let mut words = fold(text);
+    let plain = words.clone();
+    let spelt_out = fold(&text.nfc().map(spell_out).collect::<String>());
+    for (word, other) in plain.split(' ').zip(spelt_out.split(' ')) {
+        let contracted = contract(word);
+        for variant in [other, contracted.as_str()] {
+            if variant != word && !words.split(' ').any(|known| known == variant) {
+                words.push(' ');
+                words.push_str(variant);
+            }
+        }
+    }
+    words
+}
+
+/// Letters that people without them on their keyboard type as two.
+fn spell_out(sign: char) -> std::borrow::Cow<'static, str> {
+    match sign {
+        'ä' | 'Ä' => "ae".into(),
+        'ö' | 'Ö' | 'ø' | 'Ø' => "oe".into(),
+        'ü' | 'Ü' => "ue".into(),
+        'å' | 'Å' => "aa".into(),
+        other => other.to_string().into(),
+    }
+}
+
+/// The word as it is found by whoever types the letter for which it has two.
+fn contract(word: &str) -> String {
+    word.replace("ae", "a")
+        .replace("oe", "o")
+        .replace("ue", "u")
+        .replace("aa", "a")
+}
+
 /// The words of a search, each to be found as the beginning of a word. None of them where nothing
 /// but signs was typed.
 pub fn sought(q: &str) -> Vec<String> {
@@ -93,6 +130,22 @@ mod tests {
             ("🎭 \u{0} -- * \"", ""),
         ] {
             assert_eq!(fold(text), words);
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_by_other_spellings_of_its_words() {
+        for (text, words) in [
+            ("Zürich", "zurich zuerich"),
+            ("Zu\u{308}rich", "zurich zuerich"),
+            ("Zuerich", "zuerich zurich"),
+            ("København Århus", "kobenhavn arhus koebenhavn aarhus"),
+            ("Straße", "strasse"),
+            ("Late Show", "late show"),
+            ("東京 Öl", "東 京 ol oel"),
+            ("", ""),
+        ] {
+            assert_eq!(index(text), words);
         }
     }
 
