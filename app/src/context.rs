@@ -238,7 +238,7 @@ pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) 
         form: form.to_owned(),
         message: error.to_string(),
         good: false,
-        fields: error.fields().to_vec(),
+        fields: error.fields().into_owned(),
         values: values
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

@@ -9,7 +9,7 @@ use leptos::{
     server_fn::codec::JsonEncoding,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// The result of everything that a browser can cause.
 pub type AppResult<T> = Result<T, AppError>;
@@ -56,6 +56,8 @@ pub enum Conflict {
     HoldPause,
     /// Sellers cannot buy from themselves.
     OwnTicket,
+    /// The seat is listed for this event, by whomever, or has been sold.
+    SeatListed,
     /// The event has begun; it neither lists nor sells.
     EventOver,
     /// It was changed since it was read.
@@ -105,6 +107,7 @@ impl Conflict {
             Self::TicketsForSale => "tickets_for_sale",
             Self::HoldLimit | Self::NetworkHoldLimit | Self::HoldPause => "hold_limit",
             Self::OwnTicket => "own_ticket",
+            Self::SeatListed => "seat_listed",
             Self::EventOver => "event_over",
             Self::VersionConflict => "version_conflict",
             Self::PaymentInProgress => "payment_in_progress",
@@ -123,6 +126,14 @@ impl Conflict {
             Self::AccountMoneyOwed => "account_money_owed",
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::IdempotencyInProgress => "idempotency_in_progress",
+        }
+    }
+
+    /// The field that it is about, in the REST API's words.
+    pub fn field(self) -> Option<&'static str> {
+        match self {
+            Self::SeatListed => Some("seat"),
+            _ => None,
         }
     }
 
@@ -148,6 +159,9 @@ impl Conflict {
                 "Your last orders for this event were not paid in time, so there is a short wait before you can reserve again."
             }
             Self::OwnTicket => "You are selling this ticket, so you can't buy it.",
+            Self::SeatListed => {
+                "This seat is already listed for this event. If it is yours, the shop can take the other listing off sale: see Help."
+            }
             Self::EventOver => "This event has begun, so its tickets are no longer traded.",
             Self::VersionConflict => {
                 "This was changed in the meantime. Look at the newest version and try again."
@@ -285,10 +299,15 @@ impl AppError {
     }
 
     /// The errors at fields, if there are any.
-    pub fn fields(&self) -> &[FieldError] {
+    pub fn fields(&self) -> Cow<'_, [FieldError]> {
         match self {
-            Self::Invalid(fields) => fields,
-            _ => &[],
+            Self::Invalid(fields) => fields.into(),
+            Self::Conflict { conflict, .. } => {
+                let field = conflict.field();
+                let at = field.map(|field| FieldError::new(field, conflict.message()));
+                at.into_iter().collect::<Vec<_>>().into()
+            }
+            _ => Cow::Borrowed(&[]),
         }
     }
 

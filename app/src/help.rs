@@ -120,6 +120,11 @@ fn selling() -> impl IntoView {
                 "change it or take the ticket off sale as long as nobody holds it. Once it is paid, the "
                 "ticket is the buyer's."
             </p>
+            <p>
+                "A numbered seat can be listed once for an event. If somebody else has listed a seat that is "
+                "yours, answer any mail that you had from us with a copy of your ticket: a person checks it "
+                "and takes the other listing off sale."
+            </p>
             <p><a href="/sell">"Sell a ticket"</a></p>
         </section>
     }

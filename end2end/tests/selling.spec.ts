@@ -166,7 +166,7 @@ test('the same seat is not listed twice by one seller', async ({ someone }) => {
   await page.getByLabel(/^Row/).fill('C');
   await page.getByLabel(/^Seat/).fill('7');
   await page.getByRole('button', { name: 'Go on to the price' }).click();
-  await expect(page.getByLabel(/^Seat/)).toHaveAccessibleDescription('You have listed this seat already.');
+  await expect(page.getByLabel(/^Seat/)).toHaveAccessibleDescription('This seat is already listed for this event. If it is yours, the shop can take the other listing off sale: see Help.');
   await expect(page.getByLabel(/^Row/)).toHaveValue('C');
 });
 

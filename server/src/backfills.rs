@@ -9,6 +9,7 @@ use crate::{
     db::{Conn, Db},
     events,
     fault::FaultResult,
+    tickets,
 };
 use futures::future::BoxFuture;
 use sqlx::{Row, query};
@@ -21,6 +22,11 @@ type Step =
 const BACKFILLS: &[(&str, Step)] = &[
     ("events_search_keys", |conn, after, _| {
         Box::pin(events::store::events_fill_search_keys(conn, after))
+    }),
+    ("tickets_seat_keys", |conn, after, now_micros| {
+        Box::pin(tickets::store::tickets_fill_seat_keys(
+            conn, after, now_micros,
+        ))
     }),
 ];
 

@@ -38,6 +38,8 @@ pub enum Kind {
     MissingAtProvider,
     /// The provider's amounts differ from ours.
     AmountsDiffer,
+    /// Two listings are of one seat: the later one came before seats were listed once.
+    SeatListedTwice,
 }
 
 impl Kind {

@@ -136,7 +136,7 @@ impl IntoResponse for ApiError {
 
 /// An error's answer, with a status of its own: 405 and the like have no `AppError`.
 pub fn problem(status: StatusCode, error: &AppError) -> Response {
-    let errors = match error.fields() {
+    let errors = match &*error.fields() {
         [] => vec![ProblemDetail {
             message: error.to_string(),
             field: None,

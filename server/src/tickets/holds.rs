@@ -7,6 +7,7 @@
 use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow};
 use crate::{
     db::{Conn, engine_of, placeholders},
+    incidents,
     outbox::{self, DomainEvent, EventType},
 };
 use app::{
@@ -375,7 +376,8 @@ pub async fn tickets_return(
 }
 
 /// The tickets of a refund that came to nothing are the buyer's again, if nobody has touched them
-/// since. Returns how many it were.
+/// since. A seat that somebody has listed meanwhile is the buyer's all the same, and an incident tells
+/// of the other listing. Returns how many it were.
 pub async fn tickets_restore(
     conn: &mut Conn,
     order: OrderId,
@@ -384,7 +386,9 @@ pub async fn tickets_restore(
     now_micros: i64,
 ) -> Result<usize, sqlx::Error> {
     let sql = format!(
-        "UPDATE tickets SET state = 'sold', owner_id = $2, version = version + 1 \
+        "UPDATE tickets SET state = 'sold', owner_id = $2, version = version + 1, \
+         seat_key = CASE WHEN EXISTS (SELECT 1 FROM tickets o WHERE o.event_id = tickets.event_id \
+           AND o.seat_key = tickets.seat_key AND o.state <> 'withdrawn') THEN NULL ELSE seat_key END \
          WHERE state = 'withdrawn' AND id IN (SELECT r.ticket_id FROM refund_lines r \
          WHERE r.refund_id = $1 AND r.ticket_version = tickets.version) RETURNING {COLUMNS}"
     );
@@ -392,6 +396,7 @@ pub async fn tickets_restore(
         .bind(refund.to_string())
         .bind(buyer.to_string());
     let restored = tell(conn, update, now_micros).await?;
+    note_seats_listed_twice(conn, refund, now_micros).await?;
     query(
         "UPDATE order_lines SET live = 1 WHERE order_id = $1 AND ticket_id IN \
          (SELECT ticket_id FROM refund_lines WHERE refund_id = $2)",
@@ -401,4 +406,31 @@ pub async fn tickets_restore(
     .execute(conn)
     .await?;
     Ok(restored)
+}
+
+/// Opens an incident for each ticket of a refund whose seat has another listing.
+async fn note_seats_listed_twice(
+    conn: &mut Conn,
+    refund: RefundId,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tickets WHERE state = 'sold' AND seat IS NOT NULL \
+         AND seat_key IS NULL AND id IN (SELECT ticket_id FROM refund_lines WHERE refund_id = $1)"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(refund.to_string())
+        .fetch_all(&mut *conn)
+        .await?;
+    for row in &rows {
+        let ticket = TicketRow::read(row)?;
+        let detail = format!(
+            "{} of event {} is its buyer's again after a refund failed, and was listed meanwhile",
+            ticket.label(),
+            ticket.event_id
+        );
+        let kind = incidents::Kind::SeatListedTwice;
+        incidents::open(conn, kind, ticket.id, None, &detail, now_micros).await?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! A ticket's row, and what the outside sees of it at a given moment.
 
+use super::rules::Place;
 use crate::{
     clock::seconds_until,
     db::parse,
@@ -93,6 +94,24 @@ impl TicketRow {
             .then(|| seconds_until(self.held_until, now_micros))
     }
 
+    /// Where it admits to.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            section: self.section.clone(),
+            row: self.row.clone(),
+            seat: self.seat.clone(),
+        }
+    }
+
+    /// `Stalls, row C, seat 12`
+    pub fn label(&self) -> String {
+        label(
+            self.section.as_deref(),
+            self.row.as_deref(),
+            self.seat.as_deref(),
+        )
+    }
+
     /// As the outside sees it at `now`.
     pub fn ticket(&self, now_micros: i64) -> Ticket {
         Ticket {
@@ -102,11 +121,7 @@ impl TicketRow {
             section: self.section.clone(),
             row: self.row.clone(),
             seat: self.seat.clone(),
-            label: label(
-                self.section.as_deref(),
-                self.row.as_deref(),
-                self.seat.as_deref(),
-            ),
+            label: self.label(),
             price_minor: self.price_minor,
             face_value_minor: self.face_value_minor,
             currency: self.currency,

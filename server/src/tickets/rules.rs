@@ -1,5 +1,6 @@
 //! What a listing must be like. Pure: what was asked in, cleaned values or errors at fields out.
 
+use crate::names;
 use app::{
     error::FieldError,
     money::{PRICE_MINOR_MAX, PRICE_MINOR_MIN},
@@ -27,6 +28,39 @@ impl Place {
     /// Whether it names one certain seat.
     pub fn is_numbered(&self) -> bool {
         self.row.is_some() || self.seat.is_some()
+    }
+
+    /// What is the same for every way of writing the same seat: `Stalls`, `Row C`, `Seat 07` and
+    /// `stalls`, `c`, `7`. `None` without a seat.
+    pub fn seat_key(&self) -> Option<String> {
+        let seat = self.seat.as_deref()?;
+        let part = |text: Option<&str>, names: &[&str]| {
+            let text = names::key(text.unwrap_or_default());
+            let bare = names.iter().find_map(|name| {
+                let rest = text.strip_prefix(name)?;
+                rest.starts_with([' ', '.', ':', '#']).then_some(rest)
+            });
+            let bare = bare
+                .unwrap_or(&text)
+                .trim_start_matches(['.', ':', '#', ' ']);
+            // Spaces count for nothing, nor do zeros in front of a number.
+            let bare: String = bare.split_whitespace().collect();
+            match bare.trim_start_matches('0') {
+                "" if !bare.is_empty() => "0".to_owned(),
+                number if number.bytes().all(|byte| byte.is_ascii_digit()) => number.to_owned(),
+                _ => bare,
+            }
+        };
+        let section = names::key(self.section.as_deref().unwrap_or_default());
+        let row = part(
+            self.row.as_deref(),
+            &["row", "reihe", "rang", "rangée", "fila"],
+        );
+        let seat = part(
+            Some(seat),
+            &["seat", "sitz", "platz", "place", "asiento", "no", "nr"],
+        );
+        Some(format!("{section}\n{row}\n{seat}"))
     }
 }
 
@@ -172,6 +206,43 @@ mod tests {
         );
         assert!(check(&listing(1, "Stalls", ""), BATCH_MAX).is_ok());
         assert!(check(&listing(1, "Stalls", ""), BATCH_MAX + 1).is_err());
+    }
+
+    #[test]
+    fn a_seat_is_the_same_however_it_is_written() {
+        let key = |section: &str, row: &str, seat: &str| {
+            let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            Place {
+                section: some(section),
+                row: some(row),
+                seat: some(seat),
+            }
+            .seat_key()
+        };
+        let first = key("Stalls", "C", "12");
+        for (section, row, seat) in [
+            ("stalls", "c", "12"),
+            ("STALLS ", "Row C", "Seat 12"),
+            ("Stalls", "row  c", "012"),
+            ("Ｓｔａｌｌｓ", "Ｃ", "１２"),
+            ("Stalls", "Reihe C", "Nr. 12"),
+            ("Stalls", "C", "#12"),
+        ] {
+            assert_eq!(key(section, row, seat), first, "{section}, {row}, {seat}");
+        }
+        for (section, row, seat) in [
+            ("Balcony", "C", "12"),
+            ("Stalls", "CC", "12"),
+            ("Stalls", "C", "1"),
+            ("Stalls", "C1", "2"),
+            ("Stalls", "", "C12"),
+            ("Stalls", "C", "12a"),
+            ("Stalls", "C", "120"),
+        ] {
+            assert_ne!(key(section, row, seat), first, "{section}, {row}, {seat}");
+        }
+        assert_eq!(key("Zu\u{308}rich", "1", "0"), key("Zürich", "01", "00"));
+        assert_eq!(key("Stalls", "C", ""), None);
     }
 
     #[test]

@@ -207,9 +207,10 @@ impl TicketsService {
         Ok(row.ticket(now))
     }
 
-    async fn withdraw_own(
+    /// Takes a listing off sale: the seller's own, or for an operator anybody's.
+    async fn withdraw_listing(
         &self,
-        seller: UserId,
+        asker: UserId,
         id: TicketId,
         expected: Option<i64>,
     ) -> FaultResult<()> {
@@ -217,6 +218,7 @@ impl TicketsService {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
+                    let seller = whose_listing(conn, asker, id).await?;
                     let row = store::ticket_withdraw(conn, id, seller, expected, now).await?;
                     let Some(row) = row else {
                         let found = store::ticket_find(&mut *conn, id).await?;
@@ -233,7 +235,7 @@ impl TicketsService {
     }
 }
 
-/// The event, if this can be listed for it. Errors: `NotFound`, `EventOver`, `Invalid` at `seat`.
+/// The event, if this can be listed for it. Errors: `NotFound`, `EventOver`, `SeatListed`.
 async fn find_event(
     conn: &mut Conn,
     seller: UserId,
@@ -246,8 +248,8 @@ async fn find_event(
     if event.what.starts_at.as_microsecond() <= now {
         return Err(Conflict::EventOver.into());
     }
-    if place.is_numbered() && store::seat_is_listed(conn, event.id, seller, place, None).await? {
-        return Err(AppError::invalid("seat", "You have listed this seat already.").into());
+    if store::seat_is_listed(conn, event.id, seller, place, None).await? {
+        return Err(Conflict::SeatListed.into());
     }
     Ok(event)
 }
@@ -315,7 +317,9 @@ async fn insert_listings(conn: &mut Conn, listing: Listing, now: i64) -> FaultRe
             version: 1,
         })
         .collect();
-    store::tickets_insert(conn, &rows, now).await?;
+    store::tickets_insert(conn, &rows, now)
+        .await
+        .map_err(or_seat_listed)?;
     let told: Vec<DomainEvent> = rows
         .iter()
         .map(|row| row.event(EventType::TicketCreated, now))
@@ -335,17 +339,10 @@ async fn edit_listing(
     let before = before
         .filter(|before| before.seller_id == seller)
         .ok_or(AppError::NotFound)?;
-    let place = Place {
-        section: before.section.clone(),
-        row: before.row.clone(),
-        seat: before.seat.clone(),
-    };
-    let (price_minor, place) =
-        rules::check_edit((before.price_minor, place), request).map_err(AppError::Invalid)?;
-    if place.is_numbered()
-        && store::seat_is_listed(conn, before.event_id, seller, &place, Some(id)).await?
-    {
-        return Err(AppError::invalid("seat", "You have listed this seat already.").into());
+    let (price_minor, place) = rules::check_edit((before.price_minor, before.place()), request)
+        .map_err(AppError::Invalid)?;
+    if store::seat_is_listed(conn, before.event_id, seller, &place, Some(id)).await? {
+        return Err(Conflict::SeatListed.into());
     }
     let edit = Edit {
         id,
@@ -354,7 +351,8 @@ async fn edit_listing(
         price_minor,
         place,
     };
-    let Some(row) = store::ticket_edit(conn, &edit, now).await? else {
+    let edited = store::ticket_edit(conn, &edit, now).await;
+    let Some(row) = edited.map_err(or_seat_listed)? else {
         let found = store::ticket_find(&mut *conn, id).await?;
         let version = request.version;
         return Err(why_not(found.clone(), seller, now, || {
@@ -367,6 +365,30 @@ async fn edit_listing(
     };
     outbox::append(conn, now, &[row.event(EventType::TicketUpdated, now)]).await?;
     Ok(row)
+}
+
+/// In whose name `asker` changes this listing: an operator in its seller's, everybody else in their own.
+async fn whose_listing(conn: &mut Conn, asker: UserId, id: TicketId) -> FaultResult<UserId> {
+    let listed_by = store::ticket_find(&mut *conn, id).await?;
+    let listed_by = listed_by.map_or(asker, |row| row.seller_id);
+    if listed_by == asker || !accounts::is_operator(&mut *conn, asker).await? {
+        return Ok(asker);
+    }
+    tracing::info!(operator = %asker, seller = %listed_by, ticket = %id, "an operator withdraws a listing");
+    Ok(listed_by)
+}
+
+/// The losing side of two who list one seat at the same moment: the unique index of seats refuses the
+/// second. No other value that is written with a listing could break a unique index.
+fn or_seat_listed(error: sqlx::Error) -> Fault {
+    let unique = error
+        .as_database_error()
+        .is_some_and(|error| error.is_unique_violation());
+    if unique {
+        Conflict::SeatListed.into()
+    } else {
+        error.into()
+    }
 }
 
 /// The losing side of a change to a listing: the first reason that holds, or `otherwise`.
@@ -450,6 +472,6 @@ impl Tickets for TicketsService {
         id: TicketId,
         expected: Option<i64>,
     ) -> AppResult<()> {
-        Ok(self.withdraw_own(viewer.user.id, id, expected).await?)
+        Ok(self.withdraw_listing(viewer.user.id, id, expected).await?)
     }
 }

@@ -2,7 +2,10 @@
 //! own SQL is in `holds.rs`.
 
 use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, rules::Place};
-use crate::db::{Conn, parse, rows};
+use crate::{
+    db::{Conn, parse, rows},
+    incidents,
+};
 use app::{
     ids::{EventId, TicketId, UserId},
     tickets::{NO_SECTION, Offer, OfferFilter, TicketStatus},
@@ -34,8 +37,8 @@ pub async fn tickets_insert(
     for chunk in tickets.chunks(ROWS_MAX) {
         let sql = format!(
             "INSERT INTO tickets (id, event_id, seller_id, section, row_label, seat, price_minor, \
-             face_value_minor, currency, state, version, created_at) VALUES {}",
-            rows(chunk.len(), 12)
+             face_value_minor, currency, state, version, created_at, seat_key) VALUES {}",
+            rows(chunk.len(), 13)
         );
         let mut insert = query(AssertSqlSafe(sql));
         for ticket in chunk {
@@ -51,7 +54,8 @@ pub async fn tickets_insert(
                 .bind(ticket.currency.code())
                 .bind("listed")
                 .bind(ticket.version)
-                .bind(now_micros);
+                .bind(now_micros)
+                .bind(ticket.place().seat_key());
         }
         insert.execute(&mut *conn).await?;
     }
@@ -82,7 +86,7 @@ pub async fn ticket_edit(
 ) -> Result<Option<TicketRow>, sqlx::Error> {
     let sql = format!(
         "UPDATE tickets SET price_minor = $4, section = $5, row_label = $6, seat = $7, \
-         version = version + 1 WHERE id = $1 AND seller_id = $2 AND version = $3 \
+         seat_key = $9, version = version + 1 WHERE id = $1 AND seller_id = $2 AND version = $3 \
          AND state = 'listed' AND held_until <= $8 AND EXISTS \
          (SELECT 1 FROM events e WHERE e.id = tickets.event_id AND e.starts_at > $8) \
          RETURNING {COLUMNS}"
@@ -96,6 +100,7 @@ pub async fn ticket_edit(
         .bind(edit.place.row.clone())
         .bind(edit.place.seat.clone())
         .bind(now_micros)
+        .bind(edit.place.seat_key())
         .fetch_optional(conn)
         .await?;
     row.as_ref().map(TicketRow::read).transpose()
@@ -401,7 +406,8 @@ pub struct Beside {
     pub time_zone: String,
 }
 
-/// Whether this seller has this very seat of the event on sale or sold already.
+/// Whether this seat of the event is on sale or sold already, whoever lists it and however it is
+/// written. A row without a seat is one place for its seller alone.
 pub async fn seat_is_listed(
     conn: &mut Conn,
     event: EventId,
@@ -409,20 +415,76 @@ pub async fn seat_is_listed(
     place: &Place,
     but: Option<TicketId>,
 ) -> Result<bool, sqlx::Error> {
-    let row = query(
-        "SELECT id FROM tickets WHERE event_id = $1 AND seller_id = $2 AND state <> 'withdrawn' \
-         AND COALESCE(section, '') = $3 AND COALESCE(row_label, '') = $4 \
-         AND COALESCE(seat, '') = $5 AND id <> $6 LIMIT 1",
-    )
-    .bind(event.to_string())
-    .bind(seller.to_string())
-    .bind(place.section.clone().unwrap_or_default())
-    .bind(place.row.clone().unwrap_or_default())
-    .bind(place.seat.clone().unwrap_or_default())
-    .bind(but.map(|id| id.to_string()).unwrap_or_default())
-    .fetch_optional(conn)
-    .await?;
+    if !place.is_numbered() {
+        return Ok(false);
+    }
+    let but = but.map(|id| id.to_string()).unwrap_or_default();
+    let select = match place.seat_key() {
+        Some(seat_key) => query(
+            "SELECT id FROM tickets WHERE event_id = $1 AND seat_key = $2 \
+             AND state <> 'withdrawn' AND id <> $3 LIMIT 1",
+        )
+        .bind(event.to_string())
+        .bind(seat_key)
+        .bind(but),
+        None => query(
+            "SELECT id FROM tickets WHERE event_id = $1 AND seller_id = $2 AND state <> 'withdrawn' \
+             AND COALESCE(section, '') = $3 AND row_label = $4 AND seat IS NULL AND id <> $5 LIMIT 1",
+        )
+        .bind(event.to_string())
+        .bind(seller.to_string())
+        .bind(place.section.clone().unwrap_or_default())
+        .bind(place.row.clone())
+        .bind(but),
+    };
+    let row = select.fetch_optional(conn).await?;
     row.map(|row| parse::<TicketId>(&row, "id"))
         .transpose()
         .map(|found| found.is_some())
+}
+
+/// Rows that [`tickets_fill_seat_keys`] fills at a time.
+const FILL_ROWS: i64 = 200;
+
+/// Computes the seat keys of the tickets behind this id. Of two listings of one seat the older has the
+/// key, and an incident tells of the other, which stays as it is. Returns the last id that is done, or
+/// `None` if there was none.
+pub async fn tickets_fill_seat_keys(
+    conn: &mut Conn,
+    after: String,
+    now_micros: i64,
+) -> Result<Option<String>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tickets WHERE id > $1 AND seat IS NOT NULL ORDER BY id LIMIT $2"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(after)
+        .bind(FILL_ROWS)
+        .fetch_all(&mut *conn)
+        .await?;
+    let mut last = None;
+    for row in &rows {
+        let ticket = TicketRow::read(row)?;
+        let set = query(
+            "UPDATE tickets SET seat_key = $2 WHERE id = $1 AND (state = 'withdrawn' OR NOT EXISTS \
+             (SELECT 1 FROM tickets o WHERE o.event_id = $3 AND o.seat_key = $2 \
+               AND o.state <> 'withdrawn' AND o.id <> $1))",
+        )
+        .bind(ticket.id.to_string())
+        .bind(ticket.place().seat_key())
+        .bind(ticket.event_id.to_string())
+        .execute(&mut *conn)
+        .await?;
+        if set.rows_affected() == 0 {
+            let detail = format!(
+                "{} of event {} was listed by somebody before",
+                ticket.label(),
+                ticket.event_id
+            );
+            let kind = incidents::Kind::SeatListedTwice;
+            incidents::open(conn, kind, ticket.id, None, &detail, now_micros).await?;
+        }
+        last = Some(ticket.id.to_string());
+    }
+    Ok(last)
 }

@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_said_at_once() {
         let refused = check(None, &ask(Some("nonsense"), Some(9))).unwrap_err();
-        let fields: Vec<&str> = refused.fields().iter().map(|e| e.field.as_str()).collect();
+        let fields = refused.fields();
+        let fields: Vec<&str> = fields.iter().map(|e| e.field.as_str()).collect();
         assert_eq!(fields, ["email", "quantity"]);
         assert!(check(None, &ask(None, None)).is_err());
         assert!(check(None, &ask(Some("a@example.com"), Some(0))).is_err());

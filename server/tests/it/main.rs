@@ -40,6 +40,7 @@ mod races;
 mod refunds;
 mod replicas;
 mod scenarios;
+mod seats;
 mod selling;
 mod simulator;
 mod states;

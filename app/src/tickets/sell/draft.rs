@@ -202,7 +202,7 @@ fn said(error: &AppError) -> Flash {
     Flash {
         form: FORM.to_owned(),
         message: error.to_string(),
-        fields: error.fields().to_vec(),
+        fields: error.fields().into_owned(),
         ..Flash::default()
     }
 }

@@ -1,0 +1,129 @@
+//! A numbered seat of an event is listed once, whoever lists it and however it is written.
+
+use crate::support::{App, Client, on_both_engines, path};
+use futures::future::join_all;
+use serde_json::{Value, json};
+use stagedoor::{backfills, clock::Clock};
+
+async fn list(
+    seller: &Client,
+    event: &Value,
+    section: &str,
+    row: &str,
+    seat: &str,
+) -> crate::support::Answer {
+    let body = json!({"eventId": event["id"], "priceMinor": 2500, "section": section, "row": row, "seat": seat});
+    seller.post("/api/tickets", body).await
+}
+
+#[track_caller]
+fn listed_before(answer: crate::support::Answer) {
+    let body = answer.refused(409, "seat_listed");
+    assert_eq!(body["errors"][0]["field"], "seat", "{body}");
+}
+
+on_both_engines! {
+    async fn a_seat_is_listed_once_across_sellers_and_spellings(app) {
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        let (event, other) = (ann.event().await, ann.event().await);
+        list(&ann, &event, "Stalls", "C", "12").await.expect(201);
+        listed_before(list(&ann, &event, "Stalls", "C", "12").await);
+        for (section, row, seat) in [
+            ("Stalls", "C", "12"), ("stalls", "c", "12"), ("STALLS", "Row C", "012"), ("Stalls", "C", "Seat 12"),
+        ] {
+            listed_before(list(&bob, &event, section, row, seat).await);
+        }
+        list(&bob, &event, "Balcony", "C", "12").await.expect(201);
+        list(&bob, &event, "Stalls", "C", "13").await.expect(201);
+        list(&bob, &other, "Stalls", "C", "12").await.expect(201);
+        app.assert_sound().await;
+    }
+
+    async fn a_seat_that_is_held_or_sold_is_listed_and_one_that_was_withdrawn_is_not(app) {
+        let (ann, bob, buyer) = (app.user("ann").await, app.user("bob").await, app.user("buyer").await);
+        let event = ann.event().await;
+        let withdrawn = list(&ann, &event, "Stalls", "C", "1").await.expect(201);
+        ann.delete(&path("tickets", &withdrawn)).await.expect(204);
+        list(&bob, &event, "Stalls", "C", "1").await.expect(201);
+        let sold = list(&ann, &event, "Stalls", "C", "2").await.expect(201);
+        let order = buyer.reserve(&[&sold]).await.expect(201);
+        listed_before(list(&bob, &event, "Stalls", "C", "2").await);
+        buyer.pay(&order, "pm_card_visa").await.expect(201);
+        listed_before(list(&bob, &event, "Stalls", "C", "2").await);
+        app.assert_sound().await;
+    }
+
+    async fn a_listing_cannot_be_moved_to_a_seat_that_is_listed(app) {
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        let event = ann.event().await;
+        list(&ann, &event, "Stalls", "C", "1").await.expect(201);
+        let moved = list(&bob, &event, "Stalls", "C", "2").await.expect(201);
+        listed_before(bob.put(&path("tickets", &moved), json!({"seat": "01", "version": 1})).await);
+        assert_eq!(bob.ticket_now(&moved).await["seat"], "2");
+        bob.put(&path("tickets", &moved), json!({"priceMinor": 3000, "version": 1})).await.expect(200);
+        let free = bob.put(&path("tickets", &moved), json!({"seat": "3", "version": 2})).await;
+        free.expect(200);
+        list(&ann, &event, "Stalls", "C", "2").await.expect(201);
+        app.assert_sound().await;
+    }
+
+    /// The losing side, decided by the unique index.
+    async fn of_many_who_list_one_seat_at_once_one_does(app) {
+        let event = app.user("organiser").await.event().await;
+        let mut sellers = Vec::new();
+        for number in 0..8 {
+            sellers.push(app.user(&format!("seller{number}")).await);
+        }
+        for seat in ["1", "2", "3"] {
+            let answers = join_all(sellers.iter().map(|seller| list(seller, &event, "Stalls", "C", seat))).await;
+            assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+            for lost in answers.into_iter().filter(|answer| answer.status != 201) {
+                listed_before(lost);
+            }
+        }
+        app.assert_sound().await;
+    }
+
+    async fn an_operator_takes_a_wrong_listing_off_sale_and_nobody_else_does(app) {
+        let (ann, bob, operator) = (app.user("ann").await, app.user("bob").await, app.user("operator").await);
+        let event = ann.event().await;
+        let wrong = list(&ann, &event, "Stalls", "C", "1").await.expect(201);
+        bob.delete(&path("tickets", &wrong)).await.refused(404, "not_found");
+        app.make_operator(&operator).await;
+        operator.delete(&path("tickets", &wrong)).await.expect(204);
+        assert_eq!(ann.ticket_now(&wrong).await["status"], "withdrawn");
+        list(&bob, &event, "Stalls", "C", "1").await.expect(201);
+        app.assert_sound().await;
+    }
+
+    /// Rows of an earlier version, which let two sellers list one seat.
+    async fn existing_seats_get_their_keys_and_the_later_of_two_listings_an_incident(app) {
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        let event = ann.event().await;
+        list(&ann, &event, "Stalls", "C", "1").await.expect(201);
+        let later = list(&bob, &event, "Stalls", "C", "2").await.expect(201);
+        app.run_sql("UPDATE tickets SET seat_key = NULL").await;
+        app.run_sql("UPDATE tickets SET seat = 'Seat 1' WHERE seat = '2'").await;
+        backfills::run(&app.db, app.clock.as_ref() as &dyn Clock).await.unwrap();
+        assert_eq!(app.incidents().await, ["seat_listed_twice"]);
+        let keys = "SELECT COUNT(*) AS n FROM tickets WHERE seat_key IS NOT NULL";
+        assert_eq!(app.number(keys).await, 1);
+        assert_eq!(bob.ticket_now(&later).await["status"], "available", "it stays as it is");
+        listed_before(list(&bob, &event, "Stalls", "C", "1").await);
+    }
+
+    async fn a_refund_that_fails_gives_the_seat_back_though_somebody_has_listed_it(app) {
+        let (ann, bob, buyer) = (app.user("ann").await, app.user("bob").await, app.user("buyer").await);
+        let event = ann.event().await;
+        let seat = list(&ann, &event, "Stalls", "C", "1").await.expect(201);
+        let order = buyer.reserve(&[&seat]).await.expect(201);
+        buyer.pay(&order, "pm_card_refundFail").await.expect(201);
+        ann.refund(&[&seat]).await.expect_2xx();
+        list(&bob, &event, "Stalls", "C", "1").await.expect(201);
+        app.clock.advance(3 * 24 * 3600);
+        app.webhooks_arrive().await;
+        assert_eq!(buyer.ticket_now(&seat).await["status"], "sold");
+        assert!(app.incidents().await.contains(&"seat_listed_twice".to_owned()));
+        app.assert_sound().await;
+    }
+}
