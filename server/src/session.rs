@@ -126,7 +126,8 @@ pub fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSe
         .with_expiry(Expiry::OnInactivity(time::Duration::days(IDLE_DAYS)))
 }
 
-fn cookie_name(secure: bool) -> &'static str {
+/// What the session's cookie is called.
+pub fn cookie_name(secure: bool) -> &'static str {
     if secure { "__Host-sid" } else { "sid" }
 }
 

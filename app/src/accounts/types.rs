@@ -58,11 +58,14 @@ impl fmt::Debug for ResetToken {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SignUp {
     /// An address nobody else has signed up with.
+    #[cfg_attr(feature = "ssr", schema(min_length = 3, max_length = 254))]
     pub email: String,
-    /// At least 8 characters.
+    /// 8 to 256 characters.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, max_length = 256))]
     pub password: Password,
-    /// What others see; the part of the address before the @ if missing.
+    /// What others see, up to 80 characters; the part of the address before the @ if missing.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 80))]
     pub name: Option<String>,
 }
 
@@ -102,8 +105,10 @@ pub struct CameIn {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SignIn {
     /// The address of the account.
+    #[cfg_attr(feature = "ssr", schema(min_length = 1, max_length = 254))]
     pub email: String,
     /// Its password.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, max_length = 256))]
     pub password: Password,
 }
 
@@ -113,8 +118,10 @@ pub struct SignIn {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChangePassword {
     /// The one that it replaces; empty for who has none.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, max_length = 256))]
     pub current_password: Password,
-    /// At least 8 characters.
+    /// 8 to 256 characters.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, max_length = 256))]
     pub new_password: Password,
 }
 
@@ -124,6 +131,7 @@ pub struct ChangePassword {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Forgot {
     /// The address of the account.
+    #[cfg_attr(feature = "ssr", schema(min_length = 3, max_length = 254))]
     pub email: String,
 }
 
@@ -133,8 +141,10 @@ pub struct Forgot {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResetPassword {
     /// From the link in the mail. It works once, for 30 minutes.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 1, max_length = 256))]
     pub token: ResetToken,
-    /// At least 8 characters.
+    /// 8 to 256 characters.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, max_length = 256))]
     pub password: Password,
 }
 
@@ -144,6 +154,7 @@ pub struct ResetPassword {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeleteAccount {
     /// Its password; empty if it has none.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, max_length = 256))]
     pub password: Password,
 }
 

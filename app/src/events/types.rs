@@ -180,22 +180,37 @@ pub struct Event {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateEvent {
     /// 1 to 120 characters.
+    #[cfg_attr(
+        feature = "ssr",
+        schema(min_length = 1, max_length = 120, pattern = r"\S")
+    )]
     pub title: String,
     /// 1 to 120 characters.
+    #[cfg_attr(
+        feature = "ssr",
+        schema(min_length = 1, max_length = 120, pattern = r"\S")
+    )]
     pub venue: String,
     /// 1 to 80 characters.
+    #[cfg_attr(
+        feature = "ssr",
+        schema(min_length = 1, max_length = 80, pattern = r"\S")
+    )]
     pub city: String,
     /// ISO 3166-1 alpha-2.
+    #[cfg_attr(feature = "ssr", schema(min_length = 2, max_length = 2))]
     pub country: String,
     /// In the future, UTC.
     #[cfg_attr(feature = "ssr", schema(value_type = String, format = DateTime))]
     pub starts_at: Timestamp,
     /// IANA time zone.
+    #[cfg_attr(feature = "ssr", schema(min_length = 1, max_length = 64))]
     pub time_zone: String,
     /// One of the currencies that tickets can be priced in.
     pub currency: Currency,
     /// Up to 5000 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 5000))]
     pub description: Option<String>,
     /// What kind of evening it is; `other` if missing.
     #[serde(default)]
@@ -242,15 +257,28 @@ pub struct Facts {
 pub struct UpdateEvent {
     /// 1 to 120 characters.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(min_length = 1, max_length = 120, pattern = r"\S")
+    )]
     pub title: Option<String>,
     /// 1 to 120 characters.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(min_length = 1, max_length = 120, pattern = r"\S")
+    )]
     pub venue: Option<String>,
     /// 1 to 80 characters.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "ssr",
+        schema(min_length = 1, max_length = 80, pattern = r"\S")
+    )]
     pub city: Option<String>,
     /// ISO 3166-1 alpha-2.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(min_length = 2, max_length = 2))]
     pub country: Option<String>,
     /// In the future, UTC.
     #[serde(default)]
@@ -258,17 +286,20 @@ pub struct UpdateEvent {
     pub starts_at: Option<Timestamp>,
     /// IANA time zone.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(min_length = 1, max_length = 64))]
     pub time_zone: Option<String>,
     /// Can change only while the event has no tickets.
     #[serde(default)]
     pub currency: Option<Currency>,
     /// Up to 5000 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 5000))]
     pub description: Option<String>,
     /// What kind of evening it is.
     #[serde(default)]
     pub category: Option<Category>,
     /// The version that was read.
+    #[cfg_attr(feature = "ssr", schema(minimum = 1))]
     pub version: i64,
 }
 
@@ -312,6 +343,7 @@ pub struct EventQuery {
     pub cursor: Option<String>,
     /// 1 to 100; 20 if missing.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", param(minimum = 1, maximum = 100))]
     pub limit: Option<i64>,
 }
 

@@ -166,7 +166,8 @@ impl Reserve {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReserveNamed {
-    /// 1 to 8 tickets of one event.
+    /// 1 to 8 tickets of one event, each once.
+    #[cfg_attr(feature = "ssr", schema(min_items = 1, max_items = 8))]
     pub ticket_ids: Vec<TicketId>,
 }
 
@@ -225,6 +226,7 @@ pub struct OrderQuery {
     pub cursor: Option<String>,
     /// 1 to 100; 20 if missing.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", param(minimum = 1, maximum = 100))]
     pub limit: Option<i64>,
 }
 

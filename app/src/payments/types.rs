@@ -54,5 +54,9 @@ pub struct Pay {
     /// The order.
     pub order_id: OrderId,
     /// A Stripe ConfirmationToken (`ctoken_…`) or PaymentMethod (`pm_…`).
+    #[cfg_attr(
+        feature = "ssr",
+        schema(min_length = 1, max_length = 255, pattern = "^[A-Za-z0-9_]+$")
+    )]
     pub token: String,
 }

@@ -81,6 +81,7 @@ impl TicketRefund {
 pub struct AskRefund {
     /// 1 to 8 sold tickets of one order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ssr", schema(min_items = 1, max_items = 8))]
     pub ticket_ids: Option<Vec<TicketId>>,
     /// All tickets of this order that have not been refunded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -83,7 +83,7 @@ pub struct GroupQuery {
     pub status: Option<TicketStatus>,
     /// From 1.
     #[serde(default)]
-    #[schema(minimum = 1)]
+    #[param(minimum = 1, maximum = 10_000)]
     pub page: Option<i64>,
 }
 

@@ -94,12 +94,15 @@ pub struct ListTicket {
     pub face_value_minor: Option<i64>,
     /// Up to 40 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 40))]
     pub section: Option<String>,
     /// Up to 10 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 10))]
     pub row: Option<String>,
     /// Up to 10 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 10))]
     pub seat: Option<String>,
 }
 
@@ -122,6 +125,7 @@ pub struct ListBatch {
     pub face_value_minor: Option<i64>,
     /// Up to 40 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 40))]
     pub section: Option<String>,
 }
 
@@ -147,14 +151,18 @@ pub struct EditTicket {
     pub price_minor: Option<i64>,
     /// Up to 40 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 40))]
     pub section: Option<String>,
     /// Up to 10 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 10))]
     pub row: Option<String>,
     /// Up to 10 characters.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 10))]
     pub seat: Option<String>,
     /// The version that was read.
+    #[cfg_attr(feature = "ssr", schema(minimum = 1))]
     pub version: i64,
 }
 
@@ -171,12 +179,17 @@ pub struct TicketQuery {
     pub status: Option<TicketStatus>,
     /// A seller's id, or `me`.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "ssr",
+        param(pattern = "^(me|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$")
+    )]
     pub seller_id: Option<String>,
     /// `next` of the page before.
     #[serde(default)]
     pub cursor: Option<String>,
     /// 1 to 100; 20 if missing.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", param(minimum = 1, maximum = 100))]
     pub limit: Option<i64>,
 }
 

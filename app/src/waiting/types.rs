@@ -24,9 +24,11 @@ impl fmt::Debug for WaitingToken {
 pub struct JoinWaitingList {
     /// Where to write to; who is signed in may leave it out, and is then written to at their own.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(max_length = 254))]
     pub email: Option<String>,
     /// How many tickets there should be: 1 to 8; 1 if missing.
     #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 8))]
     pub quantity: Option<i64>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Gathered through the ports, so it says what the pages say and nothing of anybody else.
 
-use crate::rest::{Api, ApiError, Problem, SignedIn};
+use crate::rest::{Api, ApiError, SignedIn};
 use app::{
     accounts::{SignedInAt, User, Viewer},
     error::AppResult,
@@ -47,7 +47,8 @@ struct Data {
 
 /// What the shop knows of the viewer, as a file.
 #[utoipa::path(get, path = "/account/data.json", tag = "Accounts",
-    responses((status = 200, body = serde_json::Value), (status = 401, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = serde_json::Value)))]
 pub(super) async fn data(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,

@@ -34,7 +34,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 /// Makes an account and signs it in.
 #[utoipa::path(post, path = "/api/user/signup", tag = "Accounts", request_body = SignUp,
-    responses((status = 201, body = User), (status = 400, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 201, body = User)))]
 async fn sign_up(
     State(api): State<Api>,
     JsonBody(request): JsonBody<SignUp>,
@@ -44,7 +44,8 @@ async fn sign_up(
 
 /// Signs in, under a new session.
 #[utoipa::path(post, path = "/api/user/signin", tag = "Accounts", request_body = SignIn,
-    responses((status = 200, body = User), (status = 401, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = User),
+        (status = 401, description = "No account has this address and password.")))]
 async fn sign_in(
     State(api): State<Api>,
     JsonBody(request): JsonBody<SignIn>,
@@ -69,6 +70,7 @@ struct CurrentUser {
 
 /// Says who is signed in.
 #[utoipa::path(get, path = "/api/user/currentuser", tag = "Accounts",
+    security((), ("session" = [])),
     responses((status = 200, body = CurrentUser)))]
 async fn current_user(viewer: Option<Extension<Viewer>>) -> Json<CurrentUser> {
     Json(CurrentUser {
@@ -79,8 +81,8 @@ async fn current_user(viewer: Option<Extension<Viewer>>) -> Json<CurrentUser> {
 /// Sets a new password and ends all other sessions. Who bought as a guest and has none yet sends an
 /// empty one as the current.
 #[utoipa::path(put, path = "/api/user/password", tag = "Accounts", request_body = ChangePassword,
-    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 429, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 204)))]
 async fn change_password(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -92,7 +94,8 @@ async fn change_password(
 
 /// Where one is signed in.
 #[utoipa::path(get, path = "/api/user/sessions", tag = "Accounts",
-    responses((status = 200, body = SignedInList), (status = 401, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = SignedInList)))]
 async fn sessions(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -103,7 +106,8 @@ async fn sessions(
 
 /// Signs out everywhere else.
 #[utoipa::path(delete, path = "/api/user/sessions", tag = "Accounts",
-    responses((status = 204), (status = 401, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 204)))]
 async fn end_other_sessions(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -115,7 +119,8 @@ async fn end_other_sessions(
 /// Signs out in one place.
 #[utoipa::path(delete, path = "/api/user/sessions/{id}", tag = "Accounts",
     params(("id" = String, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 204)))]
 async fn end_session(
     State(api): State<Api>,
     PathId(id): PathId<SessionId>,
@@ -128,7 +133,7 @@ async fn end_session(
 /// Mails the link to a new password, if there is an account with this address. The answer is the
 /// same if there is none.
 #[utoipa::path(post, path = "/api/user/forgot", tag = "Accounts", request_body = Forgot,
-    responses((status = 204), (status = 400, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 204)))]
 async fn forgot(
     State(api): State<Api>,
     JsonBody(request): JsonBody<Forgot>,
@@ -139,7 +144,7 @@ async fn forgot(
 
 /// Sets a forgotten password by the token of the mailed link, ends all sessions, and signs in.
 #[utoipa::path(post, path = "/api/user/reset", tag = "Accounts", request_body = ResetPassword,
-    responses((status = 200, body = User), (status = 400, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 200, body = User)))]
 async fn reset(
     State(api): State<Api>,
     JsonBody(request): JsonBody<ResetPassword>,
@@ -149,8 +154,8 @@ async fn reset(
 
 /// Deletes one's account; guests send an empty password. Orders, payments and books stay, without name and address.
 #[utoipa::path(delete, path = "/api/user", tag = "Accounts", request_body = DeleteAccount,
-    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 409, body = Problem), (status = 429, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 204), (status = 409, body = Problem)))]
 async fn delete_account(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,

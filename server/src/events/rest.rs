@@ -28,7 +28,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 /// Upcoming events, soonest first.
 #[utoipa::path(get, path = "/api/events", tag = "Events", params(EventQuery),
-    responses((status = 200, body = EventList), (status = 400, body = Problem)))]
+    responses((status = 200, body = EventList)))]
 async fn list(
     State(api): State<Api>,
     QueryOf(query): QueryOf<EventQuery>,
@@ -38,7 +38,8 @@ async fn list(
 
 /// Creates an event.
 #[utoipa::path(post, path = "/api/events", tag = "Events", request_body = CreateEvent,
-    responses((status = 201, body = Event), (status = 400, body = Problem), (status = 401, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 201, body = Event)))]
 async fn create(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -51,7 +52,7 @@ async fn create(
 
 /// One event.
 #[utoipa::path(get, path = "/api/events/{id}", tag = "Events", params(("id" = String, Path)),
-    responses((status = 200, body = Event), (status = 404, body = Problem)))]
+    responses((status = 200, body = Event)))]
 async fn get(
     State(api): State<Api>,
     PathId(id): PathId<EventId>,
@@ -60,8 +61,9 @@ async fn get(
 }
 
 /// Changes an event. Only its creator can.
-#[utoipa::path(put, path = "/api/events/{id}", tag = "Events", params(("id" = String, Path)),
+#[utoipa::path(put, path = "/api/events/{id}", tag = "Events", params(("id" = String, Path), IfMatch),
     request_body = UpdateEvent,
+    security(("session" = [])),
     responses((status = 200, body = Event), (status = 403, body = Problem), (status = 409, body = Problem)))]
 async fn update(
     State(api): State<Api>,
@@ -82,11 +84,10 @@ async fn update(
 /// Gives an event a picture: JPEG, PNG or WebP, of up to 8 MiB and 40 megapixels, at least 480 by
 /// 300. It is turned upright, cut to 8 by 5 around its middle and kept without whatever else is in
 /// the file. Only the event's creator can, and while it is still to come.
-#[utoipa::path(put, path = "/api/events/{id}/picture", tag = "Events", params(("id" = String, Path)),
+#[utoipa::path(put, path = "/api/events/{id}/picture", tag = "Events", params(("id" = String, Path), IfMatch),
     request_body(content = [u8], content_type = "image/*"),
-    responses((status = 200, body = Event), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 412, body = Problem),
-        (status = 413, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = Event), (status = 409, body = Problem)))]
 async fn put_picture(
     State(api): State<Api>,
     PathId(id): PathId<EventId>,
@@ -110,9 +111,9 @@ async fn put_picture(
 }
 
 /// Takes an event's picture away. Only its creator can.
-#[utoipa::path(delete, path = "/api/events/{id}/picture", tag = "Events", params(("id" = String, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 412, body = Problem)))]
+#[utoipa::path(delete, path = "/api/events/{id}/picture", tag = "Events", params(("id" = String, Path), IfMatch),
+    security(("session" = [])),
+    responses((status = 204), (status = 409, body = Problem)))]
 async fn remove_picture(
     State(api): State<Api>,
     PathId(id): PathId<EventId>,

@@ -1,6 +1,6 @@
 //! `/api/events/{id}/stream`: what happens to an event's tickets, as server-sent events.
 
-use crate::rest::{Api, ApiError, PathId, Problem, QueryOf};
+use crate::rest::{Api, ApiError, PathId, QueryOf};
 use app::ids::EventId;
 use axum::{
     extract::State,
@@ -30,8 +30,7 @@ pub struct StreamQuery {
 /// `{id,status,priceMinor,version}`. `Last-Event-ID` replays what was missed.
 #[utoipa::path(get, path = "/api/events/{id}/stream", tag = "Events",
     params(("id" = EventId, Path), StreamQuery),
-    responses((status = 200, content_type = "text/event-stream", body = String),
-        (status = 404, body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String)))]
 pub async fn stream_event(
     State(api): State<Api>,
     PathId(id): PathId<EventId>,

@@ -68,7 +68,8 @@ impl TryFrom<Body> for Reserve {
 
 /// Own orders, newest first.
 #[utoipa::path(get, path = "/api/orders", tag = "Orders", params(OrderQuery),
-    responses((status = 200, body = OrderList), (status = 401, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = OrderList)))]
 async fn list(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -79,8 +80,8 @@ async fn list(
 
 /// Reserves tickets, all or nothing.
 #[utoipa::path(post, path = "/api/orders", tag = "Orders", request_body = Reserve,
-    responses((status = 201, body = Order), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 409, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 201, body = Order), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn reserve(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -94,7 +95,8 @@ async fn reserve(
 
 /// One's own order.
 #[utoipa::path(get, path = "/api/orders/{id}", tag = "Orders", params(("id" = String, Path)),
-    responses((status = 200, body = Order), (status = 404, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = Order)))]
 async fn get(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,
@@ -106,7 +108,8 @@ async fn get(
 /// What has happened to one's own order, oldest first.
 #[utoipa::path(get, path = "/api/orders/{id}/timeline", tag = "Orders",
     params(("id" = String, Path)),
-    responses((status = 200, body = Timeline), (status = 404, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = Timeline)))]
 async fn timeline(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,
@@ -116,8 +119,9 @@ async fn timeline(
 }
 
 /// Gives the tickets back.
-#[utoipa::path(delete, path = "/api/orders/{id}", tag = "Orders", params(("id" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(delete, path = "/api/orders/{id}", tag = "Orders", params(("id" = String, Path), IfMatch),
+    security(("session" = [])),
+    responses((status = 204), (status = 409, body = Problem)))]
 async fn cancel(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,
@@ -131,8 +135,8 @@ async fn cancel(
 /// Holds the tickets for `moreTimeSeconds` longer: once, in the last so many seconds of the hold.
 #[utoipa::path(post, path = "/api/orders/{id}/more-time", tag = "Orders",
     params(("id" = String, Path)),
-    responses((status = 200, body = Order), (status = 404, body = Problem),
-        (status = 409, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = Order), (status = 409, body = Problem)))]
 async fn more_time(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,

@@ -18,7 +18,8 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 /// The passes of one's own paid order: those of tickets that are still one's own.
 #[utoipa::path(get, path = "/api/orders/{id}/passes", tag = "Passes", params(("id" = String, Path)),
-    responses((status = 200, body = OrderPasses), (status = 404, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = OrderPasses)))]
 async fn of_order(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,
@@ -45,8 +46,8 @@ async fn keys(State(api): State<Api>) -> Result<Json<PassKeys>, ApiError> {
 /// How a pass stands this moment: for the ticket's seller, the event's creator and operators.
 /// Checking a pass changes nothing.
 #[utoipa::path(post, path = "/api/passes/check", tag = "Passes", request_body = CheckPass,
-    responses((status = 200, body = CheckedPass), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 403, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = CheckedPass), (status = 403, body = Problem)))]
 async fn check(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,

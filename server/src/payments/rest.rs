@@ -23,8 +23,9 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 /// Charges an order to a card.
 #[utoipa::path(post, path = "/api/payments", tag = "Payments", request_body = Pay,
+    security(("session" = [])),
     responses((status = 201, body = Payment), (status = 202, body = Payment),
-        (status = 402, body = Problem), (status = 409, body = Problem)))]
+        (status = 402, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn pay(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -40,7 +41,8 @@ async fn pay(
 
 /// One's own payment.
 #[utoipa::path(get, path = "/api/payments/{id}", tag = "Payments", params(("id" = String, Path)),
-    responses((status = 200, body = Payment), (status = 404, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = Payment)))]
 async fn get(
     State(api): State<Api>,
     PathId(id): PathId<PaymentId>,
@@ -51,7 +53,7 @@ async fn get(
 
 /// What Stripe sends: its raw body, signed.
 #[utoipa::path(post, path = "/api/webhooks/stripe", tag = "Payments", request_body = String,
-    responses((status = 200), (status = 400, body = Problem)))]
+    responses((status = 200)))]
 async fn webhook(
     State(api): State<Api>,
     headers: HeaderMap,

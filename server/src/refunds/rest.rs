@@ -20,8 +20,8 @@ pub fn routes() -> OpenApiRouter<Api> {
 /// Pays sold tickets back: for their seller, or an operator. It may still be `pending` in the
 /// answer; ask `GET /api/refunds/{id}`.
 #[utoipa::path(post, path = "/api/refunds", tag = "Refunds", request_body = AskRefund,
-    responses((status = 201, body = Refund), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 201, body = Refund), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn ask(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -32,7 +32,8 @@ async fn ask(
 
 /// One refund, for its buyer and for who may refund.
 #[utoipa::path(get, path = "/api/refunds/{id}", tag = "Refunds", params(("id" = String, Path)),
-    responses((status = 200, body = Refund), (status = 404, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = Refund)))]
 async fn get(
     State(api): State<Api>,
     PathId(id): PathId<RefundId>,
@@ -43,7 +44,8 @@ async fn get(
 
 /// The refunds of one's own order, oldest first.
 #[utoipa::path(get, path = "/api/orders/{id}/refunds", tag = "Refunds", params(("id" = String, Path)),
-    responses((status = 200, body = RefundList), (status = 404, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = RefundList)))]
 async fn of_order(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,
@@ -55,7 +57,8 @@ async fn of_order(
 
 /// What one is owed for what one has sold.
 #[utoipa::path(get, path = "/api/user/owed", tag = "Refunds",
-    responses((status = 200, body = OwedList), (status = 401, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = OwedList)))]
 async fn owed(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,

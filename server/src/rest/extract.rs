@@ -11,6 +11,13 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError};
 use serde::de::DeserializeOwned;
 use std::{error::Error as StdError, str::FromStr};
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder, Required, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
 
 /// A JSON body of a known shape.
 pub struct JsonBody<T>(pub T);
@@ -151,6 +158,24 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
         let path = error.path().to_string();
         explain(&path, &error.into_inner().to_string())
     })
+}
+
+/// The header of that name.
+pub const IF_MATCH: &str = "If-Match";
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let tag = ObjectBuilder::new().schema_type(Type::String);
+        let parameter = ParameterBuilder::new()
+            .name(IF_MATCH)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "The `ETag` of the version to act on, such as `\"3\"`; `*` for any.",
+            ))
+            .schema(Some(tag));
+        vec![parameter.build()]
+    }
 }
 
 /// The version in `If-Match`, if there is one. `*` asks for any.

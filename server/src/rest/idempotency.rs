@@ -29,7 +29,8 @@ use sqlx::{Row, query};
 use std::{convert::Infallible, fmt::Write, panic::resume_unwind};
 use tracing::Instrument;
 
-const KEY_CHARS_MAX: usize = 255;
+/// The longest key.
+pub const KEY_CHARS_MAX: usize = 255;
 const KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
 const CLAIM_MICROS: i64 = 60 * 1_000_000;
 
@@ -76,7 +77,7 @@ pub async fn once(State(kept): State<Kept>, mut request: Request, next: Next) ->
         Err(error) => return ApiError(error).into_response(),
     };
     let viewer = request.extensions().get::<Viewer>().cloned();
-    let Some(viewer) = viewer.filter(|_| !is_about_the_session(request.uri().path())) else {
+    let Some(viewer) = viewer.filter(|_| keeps(request.uri().path())) else {
         return next.run(request).await;
     };
     let (parts, body) = request.into_parts();
@@ -114,10 +115,10 @@ pub async fn once(State(kept): State<Kept>, mut request: Request, next: Next) ->
     }
 }
 
-/// Whether the call is about who is signed in. Its effect is a cookie, which no stored answer has;
-/// made twice, it does no harm.
-fn is_about_the_session(path: &str) -> bool {
-    matches!(
+/// Whether the answers of this POST are kept. Those about who is signed in are not: their effect is a
+/// cookie, which no stored answer has; made twice, it does no harm.
+pub fn keeps(path: &str) -> bool {
+    !matches!(
         path,
         "/api/user/signin" | "/api/user/signout" | "/api/user/signup"
     )

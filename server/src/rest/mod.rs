@@ -1,6 +1,7 @@
 //! What the REST routes have in common: the error shape, reading bodies, paths and queries, and
 //! the document that describes them. The routes themselves are in each feature's `rest.rs`.
 
+mod document;
 mod extract;
 pub mod idempotency;
 
@@ -74,13 +75,14 @@ pub struct Api {
     title = "Stagedoor",
     description = "Tickets: list them, hold them while their buyer pays, sell each once. \
         Sign in first: the session cookie is the authentication. Every POST takes an \
-        Idempotency-Key."
+        Idempotency-Key. A value of a query that is empty counts as missing. Texts are kept without \
+        white space around them, and their lengths are counted without it."
 ))]
 struct Document;
 
 /// All routes under `/api`, and their description.
 pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let described = OpenApiRouter::with_openapi(Document::openapi())
         .merge(crate::accounts::rest::routes())
         .merge(crate::events::rest::routes())
         .merge(crate::tickets::rest::routes())
@@ -89,8 +91,10 @@ pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(crate::payments::rest::routes())
         .merge(crate::refunds::rest::routes())
         .merge(crate::selling::rest::routes())
-        .merge(crate::waiting::rest::routes())
-        .split_for_parts()
+        .merge(crate::waiting::rest::routes());
+    let (routes, mut document) = described.split_for_parts();
+    document::complete(&mut document);
+    (routes, document)
 }
 
 /// One thing that is wrong.

@@ -36,8 +36,8 @@ pub fn downloads() -> Router<Api> {
 
 /// One's own listings and sales by event, ten at a time.
 #[utoipa::path(get, path = "/api/selling", tag = "Selling", params(GroupQuery),
-    responses((status = 200, body = SaleGroups), (status = 400, body = Problem),
-        (status = 401, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = SaleGroups)))]
 async fn groups(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -48,7 +48,8 @@ async fn groups(
 
 /// What one sold on each of the last 30 days of UTC, without what was refunded since.
 #[utoipa::path(get, path = "/api/selling/days", tag = "Selling",
-    responses((status = 200, body = SalesByDay), (status = 401, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = SalesByDay)))]
 async fn by_day(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -58,8 +59,8 @@ async fn by_day(
 
 /// Changes the price of all one's unsold tickets for an event that nobody holds.
 #[utoipa::path(post, path = "/api/selling/reprice", tag = "Selling", request_body = Reprice,
-    responses((status = 200, body = Changed), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn reprice(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -70,8 +71,8 @@ async fn reprice(
 
 /// Takes all one's unsold tickets for an event off sale that nobody holds.
 #[utoipa::path(post, path = "/api/selling/withdraw", tag = "Selling", request_body = TakeBack,
-    responses((status = 200, body = Changed), (status = 401, body = Problem),
-        (status = 404, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = Changed), (status = 404, body = Problem)))]
 async fn take_back(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -82,7 +83,8 @@ async fn take_back(
 
 /// All one's sales, oldest first, as CSV in UTF-8.
 #[utoipa::path(get, path = "/api/tickets/sales.csv", tag = "Selling",
-    responses((status = 200, body = String, content_type = "text/csv"), (status = 401, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = String, content_type = "text/csv")))]
 async fn sales_csv(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,

@@ -23,7 +23,9 @@ pub fn routes() -> OpenApiRouter<Api> {
 
 /// Tickets: of an event cheapest first, otherwise newest first.
 #[utoipa::path(get, path = "/api/tickets", tag = "Tickets", params(TicketQuery),
-    responses((status = 200, body = TicketList), (status = 400, body = Problem)))]
+    security((), ("session" = [])),
+    responses((status = 200, body = TicketList),
+        (status = 401, description = "Who is not signed in has no tickets for sale: `sellerId` is `me`.")))]
 async fn list(
     State(api): State<Api>,
     viewer: Option<Extension<Viewer>>,
@@ -35,8 +37,8 @@ async fn list(
 
 /// Lists one ticket.
 #[utoipa::path(post, path = "/api/tickets", tag = "Tickets", request_body = ListTicket,
-    responses((status = 201, body = Ticket), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 409, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 201, body = Ticket), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn create(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -52,8 +54,8 @@ async fn create(
 
 /// Lists up to 10 000 tickets that are alike, all or nothing.
 #[utoipa::path(post, path = "/api/tickets/batch", tag = "Tickets", request_body = ListBatch,
-    responses((status = 201, body = Listed), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 409, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 201, body = Listed), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn create_batch(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
@@ -77,7 +79,7 @@ async fn create_batch(
 
 /// One ticket.
 #[utoipa::path(get, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path)),
-    responses((status = 200, body = Ticket), (status = 404, body = Problem)))]
+    responses((status = 200, body = Ticket)))]
 async fn get(
     State(api): State<Api>,
     PathId(id): PathId<TicketId>,
@@ -86,9 +88,10 @@ async fn get(
 }
 
 /// Changes price or seat, while nobody holds the ticket.
-#[utoipa::path(put, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path)),
+#[utoipa::path(put, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path), IfMatch),
     request_body = EditTicket,
-    responses((status = 200, body = Ticket), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 200, body = Ticket), (status = 409, body = Problem)))]
 async fn edit(
     State(api): State<Api>,
     PathId(id): PathId<TicketId>,
@@ -106,8 +109,9 @@ async fn edit(
 }
 
 /// Takes the listing back, while nobody holds the ticket.
-#[utoipa::path(delete, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(delete, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path), IfMatch),
+    security(("session" = [])),
+    responses((status = 204), (status = 409, body = Problem)))]
 async fn withdraw(
     State(api): State<Api>,
     PathId(id): PathId<TicketId>,

@@ -22,8 +22,8 @@ pub fn routes() -> OpenApiRouter<Api> {
 /// not told.
 #[utoipa::path(post, path = "/api/events/{id}/waiting-list", tag = "Waiting list",
     params(("id" = String, Path)), request_body = JoinWaitingList,
-    responses((status = 202, body = Joined), (status = 400, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 429, body = Problem)))]
+    security((), ("session" = [])),
+    responses((status = 202, body = Joined), (status = 409, body = Problem)))]
 async fn join(
     State(api): State<Api>,
     PathId(event): PathId<EventId>,
@@ -38,7 +38,8 @@ async fn join(
 /// Takes one's own address off the list of an event.
 #[utoipa::path(delete, path = "/api/events/{id}/waiting-list", tag = "Waiting list",
     params(("id" = String, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    security(("session" = [])),
+    responses((status = 204)))]
 async fn leave(
     State(api): State<Api>,
     PathId(event): PathId<EventId>,
@@ -51,7 +52,7 @@ async fn leave(
 /// Confirms an address by the token of the link that was mailed to it, or puts it on the list once
 /// more after it was told.
 #[utoipa::path(post, path = "/api/waiting-list/confirm", tag = "Waiting list", request_body = ByLink,
-    responses((status = 200, body = Waiting), (status = 400, body = Problem)))]
+    responses((status = 200, body = Waiting)))]
 async fn confirm(
     State(api): State<Api>,
     JsonBody(request): JsonBody<ByLink>,
@@ -61,7 +62,7 @@ async fn confirm(
 
 /// Takes an address off the list by the token of a mailed link. Twice is fine.
 #[utoipa::path(post, path = "/api/waiting-list/leave", tag = "Waiting list", request_body = ByLink,
-    responses((status = 204), (status = 400, body = Problem)))]
+    responses((status = 204)))]
 async fn leave_by_link(
     State(api): State<Api>,
     JsonBody(request): JsonBody<ByLink>,

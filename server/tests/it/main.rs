@@ -9,6 +9,7 @@
 mod account_care;
 mod accounts;
 mod ancestor;
+mod api_document;
 mod audit;
 mod audit_command;
 mod bad_input;

@@ -1,5 +1,6 @@
 //! A user without a browser: keeps cookies, speaks JSON, and asserts as it goes.
 
+use super::described::assert_described;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use std::{
@@ -206,7 +207,9 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        read(request.send().await?).await
+        let answer = read(request.send().await?).await?;
+        assert_described(method, path, &answer);
+        Ok(answer)
     }
 
     pub async fn get(&self, path: &str) -> Answer {

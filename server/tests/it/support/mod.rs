@@ -4,6 +4,7 @@
 pub mod broker;
 pub mod client;
 pub mod database;
+pub mod described;
 mod faults;
 pub mod proxy;
 pub mod sound;
