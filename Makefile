@@ -20,7 +20,7 @@ watch: ## cargo leptos watch: rebuild and reload while you edit
 bin: ## build if needed and print the path of the finished binary
 	@exec scripts/build.sh
 
-test: ## everything that CI checks: format, lints, unit, integration and browser tests
+test: ## everything that CI checks: format, lints, unit, integration and browser tests, the API's description
 	@exec scripts/test.sh
 
 test-fast: ## the quick half of it, before each commit: format, lints, unit tests, integration tests on SQLite
@@ -41,7 +41,7 @@ unit: ## Rust tests on SQLite and on a private PostgreSQL, Redis and NATS (ARGS=
 e2e: ## browser tests against the finished binary (ARGS='--project desktop buy')
 	@exec scripts/test.sh e2e $(ARGS)
 
-soak: ## the long tests: kills under paying buyers, simulated histories, for MINUTES=10 (STAGEDOOR_TEST_SEED repeats)
+soak: ## the long tests: kills under paying buyers, simulated histories, the API, for MINUTES=10 (STAGEDOOR_TEST_SEED repeats)
 	@exec scripts/soak.sh
 
 deny: ## licences, bans and advisories of all dependencies (needs cargo-deny)

@@ -47,6 +47,10 @@ checksum() {
   if have sha256sum; then cat "$@" | sha256sum; else cat "$@" | shasum -a 256; fi | cut -d' ' -f1
 }
 
+# Where Schemathesis is, or is to be: a folder for each set of versions.
+schemathesis_home() { echo "$TOOLS/schemathesis-$(checksum "$ROOT/scripts/schemathesis.txt" | cut -c1-12)"; }
+schemathesis_version() { sed -n 's/^schemathesis==//p' "$ROOT/scripts/schemathesis.txt"; }
+
 # in_line COMMAND... : run it while nobody else sets up or builds with this cache. The lock is not
 # inherited by the command's children (-o), so a server that outlives the build does not keep it.
 in_line() {

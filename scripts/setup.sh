@@ -18,4 +18,5 @@ in_line scripts/setup-node.sh
 if [ "${1:-}" = --test ]; then
   in_line scripts/setup-services.sh
   in_line scripts/setup-promtool.sh
+  in_line scripts/setup-schemathesis.sh
 fi

@@ -136,6 +136,9 @@ browser_tests_run() {
   if [ "${counts#* }" -gt 1 ]; then failed=$((failed + ${counts#* } - 1)); fi
   return "$code"
 }
+# So long the API is asked, half of the time with a session; always the same, by the seed.
+API_SECONDS=90
+API_SEED=7
 browser_tests() {
   phase "release build" build_product || finish
   phase "size of the WASM" node scripts/wasm-size.mjs || true
@@ -165,6 +168,7 @@ case "${1:-all}" in
     lints
     rust_tests
     browser_tests
+    phase "the API against its description" scripts/check-api.sh "$API_SECONDS" "$API_SEED" || true
     ;;
   fast)
     scripts/setup-rust.sh
