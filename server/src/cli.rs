@@ -1,15 +1,17 @@
 //! The commands of the binary, and what each does. What an operator asks for on the command line
 //! is in `cli/`.
 
+pub mod checks;
 mod health;
 mod incidents;
 mod operator;
+mod provider;
 
 use crate::{
     audit::{self, Audit},
     backfills,
     clock::{Clock, SystemClock},
-    config::{self, Config, Settings, StripeConfig},
+    config::{self, Config, Settings},
     db::Db,
     files::Files,
     moving::{self, Move},
@@ -109,6 +111,15 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Says with which payment provider the shop's payments are made: demo, double, test or live.
+    /// A shop does not start with another one
+    Provider {
+        /// Declares that the payments made so far are reached in this mode
+        #[arg(long, value_enum, value_name = "MODE")]
+        set: Option<provider::Settable>,
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Checks everything that must hold, here and at the payment provider; changes nothing. Exits
     /// with 0 if all of it holds, 1 if something is broken, 2 if it could not be checked, 3 if
     /// calls to the provider are under way and it must be run again
@@ -195,12 +206,7 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
         Command::Seed { settings } => {
             let config = settings.check()?;
             telemetry::start_log(config.log);
-            if matches!(config.stripe, StripeConfig::Live(_)) {
-                anyhow::bail!(
-                    "demo log-ins do not belong in a shop that charges real cards: unset STRIPE_SECRET_KEY to seed"
-                );
-            }
-            let db = open(&config).await?;
+            let db = checks::open_for_seeding(&config).await?;
             let sown = seed::seed(&db, Arc::new(SystemClock)).await?;
             say(db, Ok(sown)).await
         }
@@ -220,6 +226,11 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
         } => {
             let db = open_quietly(settings).await?;
             let said = incidents::run(&db, settle.as_deref(), json).await;
+            say(db, said).await
+        }
+        Command::Provider { set, settings } => {
+            let db = open_quietly(settings).await?;
+            let said = provider::run(&db, set).await;
             say(db, said).await
         }
         Command::Health { addr } => health::run(addr).await,

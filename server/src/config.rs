@@ -9,7 +9,7 @@ use crate::{
     crash, mail,
     orders::{HoldLimits, Holds},
     outbox,
-    payments::WebhookSecrets,
+    payments::{ProviderMode, WebhookSecrets},
 };
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -155,6 +155,16 @@ pub enum StripeConfig {
     Demo,
     /// Stripe, or something that speaks like it.
     Live(StripeKeys),
+}
+
+impl StripeConfig {
+    /// Which provider that is.
+    pub fn mode(&self) -> ProviderMode {
+        match self {
+            Self::Demo => ProviderMode::Demo,
+            Self::Live(keys) => ProviderMode::of_key(&keys.secret, keys.api_url.is_some()),
+        }
+    }
 }
 
 /// Stripe's keys.

@@ -6,7 +6,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Settings, StripeConfig, StripeKeys},
     db::{Db, applied_and_known},
-    payments::stripe_list::StripeList,
+    payments::{provider::{OtherProvider, recorded}, stripe_list::StripeList},
     telemetry,
 };
 use anyhow::{Context, ensure};
@@ -158,6 +158,16 @@ pub async fn provider(
     db: &Db,
     since_micros: Option<i64>,
 ) -> anyhow::Result<Provider> {
+    let configured = config.stripe.mode();
+    if let Some(recorded) = recorded(db.reads()).await?
+        && recorded != configured
+    {
+        let other = OtherProvider {
+            recorded,
+            configured,
+        };
+        return Ok(Provider::None(other.to_string()));
+    }
     match &config.stripe {
         StripeConfig::Demo => demo(config, db).await,
         StripeConfig::Live(keys) => live(keys, db, since_micros).await,

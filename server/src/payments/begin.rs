@@ -2,8 +2,10 @@
 //! in the same transaction.
 
 use super::{
+    ProviderMode,
     effects::{self, EffectKind},
     gateway::{Confirm, Create},
+    provider,
     store::{self, NewPayment, PaymentRow, State},
     transitions::tell_order,
 };
@@ -31,6 +33,8 @@ pub(super) struct Begin {
     pub return_url: String,
     pub grace_micros: i64,
     pub now: i64,
+    /// Which provider this process calls.
+    pub provider: ProviderMode,
 }
 
 /// A payment that has begun.
@@ -51,6 +55,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         .await?
         .filter(|row| row.buyer == begin.buyer)
         .ok_or(AppError::NotFound)?;
+    provider::claim(conn, begin.provider, begin.now).await?;
     if let Some(order) = order_begin_payment(conn, &begin).await? {
         holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
         let payment = insert_payment(conn, &begin, &order, 1).await?;

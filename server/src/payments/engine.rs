@@ -6,10 +6,11 @@
 //! effect are harmless.
 
 use super::{
+    ProviderMode,
     calls::{Outcome, is_end, read},
     effects::{self, EffectKind, EffectRow},
     gateway::{Gateway, GatewayError, GivingBack, Intent},
-    inbox,
+    inbox, provider,
     store::{self, PaymentRow},
     transitions,
 };
@@ -93,6 +94,11 @@ impl Engine {
         drop(self.calls_out.write().await);
     }
 
+    /// Which provider is called.
+    pub(super) fn provider(&self) -> ProviderMode {
+        self.gateway.mode()
+    }
+
     /// Asks whoever drains to do so now.
     pub fn wake(&self) {
         self.wake.notify_one();
@@ -137,9 +143,11 @@ impl Engine {
     }
 
     async fn claim(&self, payment: PaymentId, now: i64) -> FaultResult<Option<EffectRow>> {
+        let mode = self.provider();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
+                    provider::assert_recorded(conn, mode).await?;
                     Ok(effects::effect_claim(conn, payment, now, now + LEASE_MICROS).await?)
                 })
             })

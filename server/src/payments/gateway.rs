@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows how a call travels; `stripe.rs` does.
 
+use super::ProviderMode;
 use app::ids::{OrderId, PaymentId, RefundId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -161,6 +162,9 @@ pub enum GatewayError {
 /// The payment provider.
 #[async_trait]
 pub trait Gateway: Send + Sync {
+    /// Which provider it calls, and in which mode.
+    fn mode(&self) -> ProviderMode;
+
     /// Makes and confirms an intent that is captured by hand.
     async fn create(&self, key: &str, create: &Create) -> Result<Intent, GatewayError>;
 

@@ -1,6 +1,6 @@
 //! Payments: charging an order to a card, so that nobody is charged without their tickets.
 //!
-//! Owns the tables `payments`, `payment_effects` and `stripe_inbox`. Every call to Stripe is an
+//! Owns the tables `payments`, `payment_effects`, `payment_provider` and `stripe_inbox`. Every call to Stripe is an
 //! effect: a row committed before the call, with its own idempotency key, repeated with the same
 //! key until its outcome is known (`engine.rs`). Money is taken only behind the order's fence
 //! (`transitions.rs`). Webhooks (`webhook.rs`) are hints to ask Stripe for the present state, and
@@ -13,6 +13,7 @@ pub mod effects;
 mod engine;
 pub mod gateway;
 mod inbox;
+pub mod provider;
 mod reconcile;
 pub mod rest;
 mod service;
@@ -24,6 +25,7 @@ mod webhook;
 
 pub use engine::{CALLS_AT_ONCE, Engine};
 pub use gateway::Gateway;
+pub use provider::ProviderMode;
 pub use reconcile::{Found, Reconciler};
 pub use service::{PAY_WAIT, PaymentsService};
 pub use stripe::StripeGateway;

@@ -8,6 +8,7 @@
 
 use super::{
     Engine, Gateway, effects,
+    provider,
     gateway::{Intent, IntentStatus},
     store::{self, PaymentRow, State},
 };
@@ -90,6 +91,7 @@ impl Reconciler {
     /// Compares once. Errors: the provider does not answer, or the database fails; what was found
     /// by then stays written down.
     pub async fn reconcile(&self) -> FaultResult<Found> {
+        provider::assert_recorded(self.db.reads(), self.gateway.mode()).await?;
         let since = self.clock.now().as_second() - DAYS * DAY_SECONDS;
         let mut found = Found::default();
         let mut listed = HashSet::new();

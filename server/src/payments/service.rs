@@ -79,6 +79,7 @@ impl PaymentsService {
             return_url: format!("{}/orders/{}", self.public_url, request.order_id),
             grace_micros: self.holds.grace_seconds * 1_000_000,
             now: self.clock.now_micros(),
+            provider: self.engine.provider(),
         };
         let begun = self
             .db

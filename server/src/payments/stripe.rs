@@ -7,6 +7,7 @@ use super::gateway::{
     Confirm, Create, Gateway, GatewayError, GivenBack, GivingBack, Intent, IntentStatus, Intents,
     Refunded,
 };
+use super::ProviderMode;
 use crate::telemetry::spans;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -37,6 +38,7 @@ const METADATA_REFUND: &str = "refund_id";
 /// Stripe, or its double.
 pub struct StripeGateway {
     client: Client,
+    mode: ProviderMode,
 }
 
 impl StripeGateway {
@@ -50,7 +52,17 @@ impl StripeGateway {
         }
         Ok(Self {
             client: builder.build()?,
+            mode: ProviderMode::of_key(key, api_url.is_some()),
         })
+    }
+
+    /// As the client of the double inside this process.
+    #[must_use]
+    pub fn for_demo(self) -> Self {
+        Self {
+            mode: ProviderMode::Demo,
+            ..self
+        }
     }
 
     /// One attempt, under our key if it changes something, within our own time limit.
@@ -90,6 +102,10 @@ impl StripeGateway {
 
 #[async_trait]
 impl Gateway for StripeGateway {
+    fn mode(&self) -> ProviderMode {
+        self.mode
+    }
+
     async fn create(&self, key: &str, create: &Create) -> Result<Intent, GatewayError> {
         let currency: Currency = create
             .currency

@@ -127,10 +127,9 @@ async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Pay
     tokio::spawn(async move { axum::serve(listener, api).await });
     tokio::spawn(double.clone().run_webhooks());
     Ok(Paying {
-        gateway: Arc::new(StripeGateway::new(
-            &"sk_test_double".to_owned().into(),
-            Some(&api_url),
-        )?),
+        gateway: Arc::new(
+            StripeGateway::new(&"sk_test_double".to_owned().into(), Some(&api_url))?.for_demo(),
+        ),
         webhook_secrets: WebhookSecrets {
             secrets: vec![secret.into()],
             live: false,

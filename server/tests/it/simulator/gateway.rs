@@ -3,7 +3,7 @@
 use super::Dice;
 use async_trait::async_trait;
 use stagedoor::payments::{
-    Gateway, StripeGateway,
+    Gateway, ProviderMode, StripeGateway,
     gateway::{Confirm, Create, GatewayError, GivingBack, Intent, Intents, Refunded},
 };
 use std::sync::{
@@ -69,6 +69,10 @@ impl BadLine {
 
 #[async_trait]
 impl Gateway for BadLine {
+    fn mode(&self) -> ProviderMode {
+        self.stripe.mode()
+    }
+
     async fn create(&self, key: &str, create: &Create) -> Result<Intent, GatewayError> {
         self.through(self.stripe.create(key, create)).await
     }

@@ -1,0 +1,45 @@
+//! What must hold between the settings and the database before a shop is served or seeded. Changes
+//! nothing but the record of the payment provider.
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    db::Db,
+    payments::{ProviderMode, provider},
+};
+use anyhow::{Context, bail};
+use std::{collections::HashSet, io, path::Path};
+use stripe_double::Double;
+
+/// Refuses to go on with another payment provider than the shop's payments were made with.
+pub async fn same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
+    let demo_intents = demo_intents(&config.data_dir)
+        .context("STAGEDOOR_DATA_DIR: the journal of the Stripe double cannot be read")?;
+    let now = SystemClock.now_micros();
+    provider::assert_same(db, config.stripe.mode(), &demo_intents, now).await?;
+    Ok(())
+}
+
+/// Opens the database to put accounts with a public password into it. Errors: the settings or the
+/// payments so far are not those of a demo.
+pub(super) async fn open_for_seeding(config: &Config) -> anyhow::Result<Db> {
+    if config.stripe.mode() != ProviderMode::Demo {
+        bail!(
+            "demo log-ins do not belong in a shop that charges real cards: unset STRIPE_SECRET_KEY to seed"
+        );
+    }
+    let db = super::open(config).await?;
+    same_provider(config, &db)
+        .await
+        .context("demo log-ins do not belong in this shop")?;
+    Ok(db)
+}
+
+/// The intents that the double in the data folder knows; none where there is no double.
+fn demo_intents(data_dir: &Path) -> io::Result<HashSet<String>> {
+    match Double::read_journal(data_dir) {
+        Ok(journal) => Ok(journal.into_iter().map(|line| line.id).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashSet::new()),
+        Err(error) => Err(error),
+    }
+}
