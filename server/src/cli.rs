@@ -48,6 +48,7 @@ Settings (environment; flags of the same name win; .env is read):
   STAGEDOOR_HOLDS_PER_ADDRESS   64                 and all buyers at one network address; 0: any number
   STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET
                                 none               unset: demo mode, no money moves
+  STAGEDOOR_DEMO                none               1: demo mode also at a public URL
   STRIPE_API_URL                Stripe's           where the Stripe client sends its calls
   SMTP_URL                      none               smtps://user:password@host, or smtp://…:587 with
                                                    STARTTLS (in the clear to this machine only);
@@ -86,6 +87,9 @@ enum Command {
     },
     /// Puts demo events, sellers and tickets in; a second time changes nothing
     Seed {
+        /// Removes the demo accounts and their listings again, before the shop takes real money
+        #[arg(long)]
+        remove: bool,
         #[command(flatten)]
         settings: Settings,
     },
@@ -203,7 +207,18 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             let said = format!("the database is at migration {applied}\n");
             say(db, Ok(said)).await
         }
-        Command::Seed { settings } => {
+        Command::Seed {
+            remove: true,
+            settings,
+        } => {
+            let db = open_quietly(settings).await?;
+            let removed = seed::remove(&db, Arc::new(SystemClock)).await;
+            say(db, removed.map_err(Into::into)).await
+        }
+        Command::Seed {
+            remove: false,
+            settings,
+        } => {
             let config = settings.check()?;
             telemetry::start_log(config.log);
             let db = checks::open_for_seeding(&config).await?;
@@ -253,6 +268,7 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
 /// Serves, with all that is to be heard of it.
 async fn run_shop(settings: Settings, role: Role, files: Option<Files>) -> anyhow::Result<()> {
     let config = settings.check()?;
+    config.assert_demo_is_meant()?;
     let fatal = config::arm_crash_point()?;
     let traces = telemetry::start(config.log, config.traces.clone(), role.name());
     if let Some(at) = fatal {

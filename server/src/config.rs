@@ -1,15 +1,16 @@
 //! The settings: read from flags and the environment, checked before anything starts. What makes
 //! no sense ends the start with one sentence that names the setting.
 
+mod stripe;
 mod traces;
 
+pub use stripe::{StripeConfig, StripeKeys};
 pub use traces::TracesConfig;
 
 use crate::{
     crash, mail,
     orders::{HoldLimits, Holds},
     outbox,
-    payments::{ProviderMode, WebhookSecrets},
 };
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -22,6 +23,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use stripe::{check_demo, check_stripe};
 
 /// Settings as they are given.
 #[derive(Debug, Args)]
@@ -98,6 +100,9 @@ pub struct Settings {
     /// What Stripe signs its webhooks with; two, with a comma between, while one replaces the other
     #[arg(long, env = "STRIPE_WEBHOOK_SECRET", hide_env_values = true)]
     stripe_webhook_secret: Option<String>,
+    /// `1`: a shop without Stripe's keys, whose tickets cost nothing, may be served at a public URL
+    #[arg(long, env = "STAGEDOOR_DEMO", alias = "stagedoor-demo")]
+    demo: Option<String>,
     /// Where the Stripe client sends its calls [default: Stripe's]
     #[arg(long, env = "STRIPE_API_URL")]
     stripe_api_url: Option<String>,
@@ -148,38 +153,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Who charges cards.
-#[derive(Debug, Clone)]
-pub enum StripeConfig {
-    /// The built-in double: no money moves.
-    Demo,
-    /// Stripe, or something that speaks like it.
-    Live(StripeKeys),
-}
-
-impl StripeConfig {
-    /// Which provider that is.
-    pub fn mode(&self) -> ProviderMode {
-        match self {
-            Self::Demo => ProviderMode::Demo,
-            Self::Live(keys) => ProviderMode::of_key(&keys.secret, keys.api_url.is_some()),
-        }
-    }
-}
-
-/// Stripe's keys.
-#[derive(Debug, Clone)]
-pub struct StripeKeys {
-    /// `sk_…`
-    pub secret: SecretString,
-    /// `pk_…`
-    pub publishable: String,
-    /// What webhooks are signed with, and whether they tell of real money.
-    pub webhooks: WebhookSecrets,
-    /// Stripe's own, if missing.
-    pub api_url: Option<String>,
-}
-
 /// How mails leave.
 #[derive(Debug, Clone)]
 pub struct MailConfig {
@@ -210,6 +183,8 @@ pub struct Config {
     pub hold_limits: HoldLimits,
     /// Who charges cards.
     pub stripe: StripeConfig,
+    /// Whether it may be a demo at a public URL.
+    pub demo: bool,
     /// How mails leave.
     pub mail: MailConfig,
     /// Whether tries are counted.
@@ -239,6 +214,22 @@ fn wrong(name: &'static str, reason: impl Into<String>) -> ConfigError {
     }
 }
 
+impl Config {
+    /// Refuses to serve a shop in which tickets cost nothing at a public URL, unless it is meant to
+    /// be one.
+    pub fn assert_demo_is_meant(&self) -> Result<(), ConfigError> {
+        let is_demo = matches!(self.stripe, StripeConfig::Demo);
+        if !is_demo || self.demo || is_loopback(&self.public_url) {
+            return Ok(());
+        }
+        let reason = format!(
+            "{} is a public address, and without Stripe's keys everybody there would get tickets for nothing: set STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRET, or STAGEDOOR_DEMO=1 for a demo",
+            self.public_url
+        );
+        Err(wrong("STAGEDOOR_PUBLIC_URL", reason))
+    }
+}
+
 impl Settings {
     /// Checks the settings and makes the data folder.
     ///
@@ -257,6 +248,7 @@ impl Settings {
             given(self.stripe_webhook_secret).as_deref(),
             given(self.stripe_api_url),
         )?;
+        let demo = check_demo(given(self.demo).as_deref(), &stripe)?;
         let hold_seconds = seconds("STAGEDOOR_HOLD_SECONDS", &self.hold_seconds, 1)?;
         let grace_seconds = seconds("STAGEDOOR_HOLD_GRACE_SECONDS", &self.hold_grace_seconds, 0)?;
         let drain_seconds = seconds("STAGEDOOR_DRAIN_SECONDS", &self.drain_seconds, 0)?;
@@ -307,6 +299,7 @@ impl Settings {
             },
             hold_limits: check_hold_limits(&self.holds_per_buyer, &self.holds_per_address)?,
             stripe,
+            demo,
             rate_limits,
             trusted_proxies: check_proxies(given(self.trusted_proxies).as_deref())?,
             drain: Duration::from_secs(drain_seconds.unsigned_abs()),
@@ -465,85 +458,18 @@ fn check_nats(url: Option<String>) -> Result<Option<SecretString>, ConfigError> 
         .ok_or_else(|| wrong("NATS_URL", reason))
 }
 
-fn check_stripe(
-    secret: Option<String>,
-    publishable: Option<String>,
-    webhook: Option<&str>,
-    api_url: Option<String>,
-) -> Result<StripeConfig, ConfigError> {
-    let Some(secret) = secret else {
-        for (name, set) in [
-            ("STRIPE_PUBLISHABLE_KEY", publishable.is_some()),
-            ("STRIPE_WEBHOOK_SECRET", webhook.is_some()),
-            ("STRIPE_API_URL", api_url.is_some()),
-        ] {
-            if set {
-                return Err(wrong(
-                    name,
-                    "it is set, but STRIPE_SECRET_KEY is not; set all of them, or none for demo mode",
-                ));
-            }
-        }
-        return Ok(StripeConfig::Demo);
-    };
-    if !secret.starts_with("sk_") && !secret.starts_with("rk_") {
-        return Err(wrong(
-            "STRIPE_SECRET_KEY",
-            "it does not begin with sk_ or rk_",
-        ));
-    }
-    let secrets: Vec<SecretString> = webhook
-        .iter()
-        .flat_map(|secrets| secrets.split(','))
-        .map(str::trim)
-        .filter(|secret| !secret.is_empty())
-        .map(SecretString::from)
-        .collect();
-    if secrets.is_empty() {
-        return Err(wrong(
-            "STRIPE_WEBHOOK_SECRET",
-            "it must be set where STRIPE_SECRET_KEY is",
-        ));
-    }
-    if let Some(url) = &api_url
-        && !url.starts_with("http://")
-        && !url.starts_with("https://")
-    {
-        return Err(wrong(
-            "STRIPE_API_URL",
-            format!("\"{url}\" is no http address"),
-        ));
-    }
-    let publishable = check_publishable(publishable, &secret, api_url.is_some())?;
-    let live = api_url.is_none() && secret.contains("_live_");
-    Ok(StripeConfig::Live(StripeKeys {
-        secret: secret.into(),
-        publishable,
-        webhooks: WebhookSecrets { secrets, live },
-        api_url,
-    }))
-}
-
-/// The browser's key. What answers `elsewhere` than Stripe asks for none.
-fn check_publishable(
-    key: Option<String>,
-    secret: &str,
-    elsewhere: bool,
-) -> Result<String, ConfigError> {
-    let refuse = |reason| Err(wrong("STRIPE_PUBLISHABLE_KEY", reason));
-    let differ = |key: &str| {
-        let is = |one: &str, other: &str| secret.contains(one) && key.contains(other);
-        is("_live_", "_test_") || is("_test_", "_live_")
-    };
-    match key {
-        None if elsewhere => Ok("pk_test_double".to_owned()),
-        None => refuse("it must be set where STRIPE_SECRET_KEY is"),
-        Some(key) if !key.starts_with("pk_") => refuse("it does not begin with pk_"),
-        Some(key) if !elsewhere && differ(&key) => {
-            refuse("one of it and STRIPE_SECRET_KEY is for tests, and the other is not")
-        }
-        Some(key) => Ok(key),
-    }
+/// Whether an origin is reached from this machine only.
+fn is_loopback(origin: &str) -> bool {
+    let host = origin
+        .parse::<http::Uri>()
+        .ok()
+        .and_then(|uri| uri.host().map(str::to_ascii_lowercase));
+    host.is_some_and(|host| {
+        let host = host.trim_matches(['[', ']']).trim_end_matches('.');
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    })
 }
 
 fn check_mail(

@@ -1,11 +1,11 @@
 //! A demo shop that looks like a real one: sellers, events, tickets, and two log-ins for whoever
 //! tries it. Everything goes through the services, so nothing is here that could not be listed by
-//! hand; a second run adds only what is missing.
+//! hand; a second run adds only what is missing. It also takes the accounts out again.
 
 mod catalogue;
 
 use crate::{
-    accounts::AccountsService,
+    accounts::{AccountsService, Removal, email_key, store::user_find_by_email},
     clock::SharedClock,
     db::Db,
     events::EventsService,
@@ -44,11 +44,60 @@ pub fn accounts() -> Vec<DemoAccount> {
     ]
 }
 
-/// Fills the shop. Returns what to print. Errors: the database fails.
-pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
+/// The addresses of all demo accounts.
+fn addresses() -> impl Iterator<Item = &'static str> {
+    SELLERS
+        .iter()
+        .map(|(email, _)| *email)
+        .chain([BUYER_EMAIL])
+}
+
+/// The demo accounts that can still be signed in to with a password.
+pub async fn open_accounts(db: &Db) -> FaultResult<Vec<&'static str>> {
+    let mut open = Vec::new();
+    for email in addresses() {
+        let found = user_find_by_email(db.reads(), &email_key(email)).await?;
+        if found.is_some_and(|found| found.has_password()) {
+            open.push(email);
+        }
+    }
+    Ok(open)
+}
+
+/// Takes the demo accounts out of the shop, with their listings. Returns what to print: who is gone,
+/// who could only be locked out, and what stays. Errors: the database fails.
+pub async fn remove(db: &Db, clock: SharedClock) -> FaultResult<String> {
+    let accounts = accounts_of(db, clock)?;
+    let mut words = String::new();
+    for email in addresses() {
+        let said = match accounts.remove_or_lock_out(email).await? {
+            Removal::NotThere => continue,
+            Removal::Removed => "removed, with its listings".to_owned(),
+            Removal::LockedOut(why) => format!(
+                "kept without a password, its listings withdrawn; it cannot be removed yet: {}",
+                why.message()
+            ),
+        };
+        let _ = writeln!(words, "{email}: {said}");
+    }
+    if words.is_empty() {
+        return Ok("there are no demo accounts\n".to_owned());
+    }
+    words.push_str(
+        "Their events stay, without these listings, until their dates, and so do orders and payments.\n",
+    );
+    Ok(words)
+}
+
+fn accounts_of(db: &Db, clock: SharedClock) -> FaultResult<AccountsService> {
     let limits = Arc::new(Limits::new(clock.clone(), false, None));
     let sessions = Arc::new(DbSessions::new(db.clone(), clock.clone()));
-    let accounts_service = AccountsService::new(db.clone(), clock.clone(), limits, sessions)?;
+    AccountsService::new(db.clone(), clock, limits, sessions)
+}
+
+/// Fills the shop. Returns what to print. Errors: the database fails.
+pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
+    let accounts_service = accounts_of(db, clock.clone())?;
     let events = EventsService::new(db.clone(), clock.clone());
     let tickets = TicketsService::new(db.clone(), clock.clone());
     person(&accounts_service, BUYER_EMAIL, "Billie Booker").await?;

@@ -46,6 +46,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     let figures = telemetry::start_figures().context("the figures could not be started")?;
     let listener = bind(config.addr)?;
     let db = cli::open(&config).await?;
+    cli::checks::no_demo_accounts(&config, &db).await?;
     cli::checks::same_provider(&config, &db).await?;
     let clock: SharedClock = Arc::new(SystemClock);
     let paying = Paying::open(&config, clock.clone()).await?;

@@ -40,6 +40,55 @@ impl AccountsService {
     }
 }
 
+/// What became of an account that was to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// There is none of this address.
+    NotThere,
+    /// It is deleted.
+    Removed,
+    /// Something is under way, for this reason: it stays, its listings withdrawn, and no password
+    /// opens it any more.
+    LockedOut(Conflict),
+}
+
+impl AccountsService {
+    /// Deletes the account of an address without asking its owner; where something is under way,
+    /// takes its password away instead. Errors: the database fails.
+    pub async fn remove_or_lock_out(&self, email: &str) -> FaultResult<Removal> {
+        let key = rules::email_key(email);
+        let Some(found) = store::user_find_by_email(self.db.reads(), &key).await? else {
+            return Ok(Removal::NotThere);
+        };
+        let (id, now) = (found.user.id, self.clock.now_micros());
+        let deleted = self
+            .db
+            .write(move |conn| Box::pin(async move { delete(conn, &found, now).await }))
+            .await;
+        let (removal, epoch) = match deleted {
+            Ok(epoch) => (Removal::Removed, epoch),
+            Err(Fault::Refused(AppError::Conflict { conflict, .. })) => {
+                let epoch = self
+                    .db
+                    .write(move |conn| Box::pin(async move { lock_out(conn, id, now).await }))
+                    .await?;
+                (Removal::LockedOut(conflict), epoch)
+            }
+            Err(fault) => return Err(fault),
+        };
+        self.tidy(id, epoch).await;
+        Ok(removal)
+    }
+}
+
+/// Returns the epoch that no session is of.
+async fn lock_out(conn: &mut Conn, id: UserId, now: i64) -> FaultResult<i64> {
+    tickets::holds::listings_withdraw(conn, id, now).await?;
+    resets::resets_end(conn, id).await?;
+    let locked = store::password_set(conn, id, None, "").await?;
+    Ok(locked.ok_or(AppError::NotFound)?.epoch)
+}
+
 /// Returns the epoch that no session is of.
 async fn delete(conn: &mut Conn, found: &Locked, now: i64) -> FaultResult<i64> {
     let id = found.user.id;

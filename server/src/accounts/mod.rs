@@ -14,6 +14,7 @@ mod rules;
 mod service;
 pub mod store;
 
+pub use leaving::Removal;
 pub use rules::{check_email, email_key};
 pub use service::AccountsService;
 pub use store::user_is_operator as is_operator;

@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     db::Db,
     payments::{ProviderMode, provider},
+    seed,
 };
 use anyhow::{Context, bail};
 use std::{collections::HashSet, io, path::Path};
@@ -17,6 +18,21 @@ pub async fn same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
         .context("STAGEDOOR_DATA_DIR: the journal of the Stripe double cannot be read")?;
     let now = SystemClock.now_micros();
     provider::assert_same(db, config.stripe.mode(), &demo_intents, now).await?;
+    Ok(())
+}
+
+/// Refuses to charge real cards in a shop whose demo accounts have a password that everybody knows.
+pub async fn no_demo_accounts(config: &Config, db: &Db) -> anyhow::Result<()> {
+    if config.stripe.mode() != ProviderMode::Live {
+        return Ok(());
+    }
+    let open = seed::open_accounts(db).await?;
+    if !open.is_empty() {
+        bail!(
+            "the Stripe keys are live, and this database has demo accounts with a public password ({}): use a new database (DATABASE_URL or STAGEDOOR_DATA_DIR), or remove them first: `stagedoor seed --remove`",
+            open.join(", ")
+        );
+    }
     Ok(())
 }
 

@@ -41,12 +41,26 @@ fn what_makes_no_sense_is_named() {
         ),
         (
             "STRIPE_PUBLISHABLE_KEY",
-            check_stripe(text("sk_1"), None, Some("whsec_1"), None).err(),
+            check_stripe(text("sk_test_1"), None, Some("whsec_1"), None).err(),
         ),
         (
             "STRIPE_PUBLISHABLE_KEY",
             check_stripe(text("sk_live_1"), text("pk_test_1"), Some("whsec_1"), None).err(),
         ),
+        (
+            "STRIPE_PUBLISHABLE_KEY",
+            check_stripe(text("rk_test_1"), text("pk_live_1"), Some("whsec_1"), text("http://x"))
+                .err(),
+        ),
+        (
+            "STRIPE_PUBLISHABLE_KEY",
+            check_stripe(text("sk_live_1"), None, Some("whsec_1"), text("http://x")).err(),
+        ),
+        (
+            "STRIPE_SECRET_KEY",
+            check_stripe(text("sk_Live_1"), text("pk_live_1"), Some("whsec_1"), None).err(),
+        ),
+        ("STAGEDOOR_DEMO", check_demo(Some("yes"), &StripeConfig::Demo).err()),
         (
             "STRIPE_API_URL",
             check_stripe(None, None, None, text("http://x")).err(),
@@ -71,11 +85,11 @@ fn without_keys_it_is_a_demo() {
         check_stripe(None, None, None, None),
         Ok(StripeConfig::Demo)
     ));
-    let keys = check_stripe(text("sk_1"), text("pk_1"), Some("whsec_1"), None);
+    let keys = check_stripe(text("sk_test_1"), text("pk_test_1"), Some("whsec_1"), None);
     assert!(matches!(keys, Ok(StripeConfig::Live(_))));
     let rotating = check_stripe(
         text("sk_live_1"),
-        text("pk_1"),
+        text("pk_live_1"),
         Some("whsec_1, whsec_2,"),
         None,
     );
@@ -110,6 +124,39 @@ fn an_origin_loses_its_slash() {
         reachable(([0, 0, 0, 0], 80).into()),
         ([127, 0, 0, 1], 80).into()
     );
+}
+
+#[test]
+fn a_demo_at_a_public_address_must_be_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = |url: &str, more: &[(&str, &str)]| {
+        let given: Vec<_> = [("public-url", url)].iter().chain(more).copied().collect();
+        alone(folder.path(), &given).unwrap().assert_demo_is_meant()
+    };
+    for url in [
+        "http://127.0.0.1:3000",
+        "http://localhost:3000",
+        "http://shop.localhost",
+        "http://[::1]:3000",
+    ] {
+        assert!(served(url, &[]).is_ok(), "{url}");
+    }
+    for url in [
+        "https://tickets.example",
+        "http://192.168.1.5:3000",
+        "http://127.0.0.1.example",
+        "http://localhost.example",
+    ] {
+        let sentence = served(url, &[]).unwrap_err().to_string();
+        assert!(sentence.contains("STAGEDOOR_DEMO=1"), "{sentence}");
+        assert!(served(url, &[("demo", "1")]).is_ok(), "{url}");
+    }
+    let keys = [
+        ("stripe-secret-key", "sk_test_1"),
+        ("stripe-publishable-key", "pk_test_1"),
+        ("stripe-webhook-secret", "whsec_1"),
+    ];
+    assert!(served("https://tickets.example", &keys).is_ok());
 }
 
 /// Settings without a command around them.
