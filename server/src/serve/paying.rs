@@ -15,15 +15,19 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{StatusCode, Uri},
+    http::{
+        StatusCode, Uri,
+        header::{AUTHORIZATION, COOKIE, HOST},
+    },
     response::{IntoResponse, Response},
+    routing::on,
 };
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use std::sync::Arc;
-use stripe_double::{Double, WebhookTarget};
+use stripe_double::{BROWSER_ROUTES, Double, WebhookTarget};
 
 const STRIPE_SCRIPT: &str = "https://js.stripe.com/clover/stripe.js";
 /// The double's stand-in for it.
@@ -139,13 +143,36 @@ async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Pay
     })
 }
 
-/// Passes what browsers ask of a double on to where it runs.
+/// Passes what browsers ask of a double on to where it runs, and nothing else: its API, journal and
+/// faults are for programs that reach the double itself.
 fn passing_on(double: &str) -> Router {
     let there = Elsewhere {
         url: double.trim_end_matches('/').into(),
         client: Client::builder(TokioExecutor::new()).build_http(),
     };
-    Router::new().fallback(pass_on).with_state(there)
+    BROWSER_ROUTES
+        .iter()
+        .fold(Router::new(), |router, (path, method)| {
+            router.route(path, on(*method, pass_on))
+        })
+        .method_not_allowed_fallback(not_found)
+        .with_state(there)
+}
+
+async fn not_found() -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
+/// Whether every part of a path is a plain name. An encoded or relative part could lead to another
+/// path at the double than the one that was matched here.
+fn is_plain(path: &str) -> bool {
+    path.split('/').skip(1).all(|part| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    })
 }
 
 #[derive(Clone)]
@@ -155,6 +182,9 @@ struct Elsewhere {
 }
 
 async fn pass_on(State(there): State<Elsewhere>, mut request: Request) -> Response {
+    if !is_plain(request.uri().path()) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     let path = request
         .uri()
         .path_and_query()
@@ -163,13 +193,37 @@ async fn pass_on(State(there): State<Elsewhere>, mut request: Request) -> Respon
         return StatusCode::NOT_FOUND.into_response();
     };
     *request.uri_mut() = uri;
-    // That of the shop: the double's is put in by who connects.
-    request.headers_mut().remove(axum::http::header::HOST);
+    // The host is the shop's: the double's is put in by who connects. What proves who somebody is
+    // at the shop is none of the double's business.
+    for name in [HOST, COOKIE, AUTHORIZATION] {
+        request.headers_mut().remove(name);
+    }
     match there.client.request(request).await {
         Ok(answer) => answer.map(Body::new).into_response(),
         Err(error) => {
             tracing::warn!(%error, "the Stripe double does not answer");
             StatusCode::BAD_GATEWAY.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_not_plain() {
+        for plain in ["/stripe.js", "/bank/pi_1", "/intents/pi_1-2"] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for other in [
+            "/bank/..%2Fdouble%2Fjournal",
+            "/bank/..",
+            "/bank//x",
+            "/bank/%70i",
+            "/bank/",
+        ] {
+            assert!(!is_plain(other), "{other}");
         }
     }
 }

@@ -6,18 +6,37 @@ use axum::{
     extract::{Path, Query, State as Shared},
     http::{StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
-    routing::{get, post},
+    routing::{MethodFilter, get, post},
 };
 use serde::Deserialize;
 use serde_json::json;
 
+/// What a browser may ask for: each path with its methods. Who passes requests on to a double in
+/// another process passes on these and nothing else.
+pub const BROWSER_ROUTES: [(&str, MethodFilter); 6] = [
+    ("/stripe.js", MethodFilter::GET),
+    ("/bank.css", MethodFilter::GET),
+    ("/confirmation_tokens", MethodFilter::POST),
+    ("/intents/{id}", MethodFilter::GET),
+    ("/bank/{id}", MethodFilter::GET),
+    ("/bank/{id}", MethodFilter::POST),
+];
+
 pub fn router(double: Double) -> Router {
-    Router::new()
-        .route("/stripe.js", get(script))
-        .route("/bank.css", get(style))
-        .route("/confirmation_tokens", post(create_token))
-        .route("/intents/{id}", get(show_intent))
-        .route("/bank/{id}", get(bank_page).post(bank_answer))
+    let handlers = [
+        get(script),
+        get(style),
+        post(create_token),
+        get(show_intent),
+        get(bank_page),
+        post(bank_answer),
+    ];
+    BROWSER_ROUTES
+        .iter()
+        .zip(handlers)
+        .fold(Router::new(), |router, ((path, _), handler)| {
+            router.route(path, handler)
+        })
         .with_state(double)
 }
 

@@ -48,6 +48,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
+pub use browser::BROWSER_ROUTES;
 pub use faults::{Fault, FaultKind};
 pub use model::JournalLine;
 pub use webhooks::signature;

@@ -44,6 +44,7 @@ mod scenarios;
 mod seats;
 mod selling;
 mod simulator;
+mod starts;
 mod states;
 mod support;
 mod telemetry;

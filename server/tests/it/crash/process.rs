@@ -145,6 +145,11 @@ impl Shop {
         self.server.as_mut()?.try_wait().unwrap()
     }
 
+    /// Where the shop's database is.
+    pub fn database_url(&self) -> String {
+        self.database.url.clone()
+    }
+
     /// A look into the shop's database, past the server.
     pub async fn tables(&self) -> AnyPool {
         sqlx::any::install_default_drivers();
