@@ -1,6 +1,7 @@
 //! The settings: read from flags and the environment, checked before anything starts. What makes
 //! no sense ends the start with one sentence that names the setting.
 
+mod names;
 mod stripe;
 mod traces;
 
@@ -18,6 +19,7 @@ use leptos::config::{LeptosOptions, errors::LeptosConfigError};
 use lettre::message::Mailbox;
 use secrecy::SecretString;
 use std::{
+    borrow::Cow,
     io::IsTerminal,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -203,13 +205,13 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {reason}")]
 pub struct ConfigError {
-    name: &'static str,
+    name: Cow<'static, str>,
     reason: String,
 }
 
-fn wrong(name: &'static str, reason: impl Into<String>) -> ConfigError {
+fn wrong(name: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> ConfigError {
     ConfigError {
-        name,
+        name: name.into(),
         reason: reason.into(),
     }
 }
@@ -233,8 +235,9 @@ impl Config {
 impl Settings {
     /// Checks the settings and makes the data folder.
     ///
-    /// Errors: the first setting that makes no sense, named.
+    /// Errors: the first setting that makes no sense, or is none, named.
     pub fn check(self) -> Result<Config, ConfigError> {
+        names::check()?;
         let addr: SocketAddr = self.addr.parse().map_err(|_| {
             let reason = format!(
                 "\"{}\" is no address and port like 127.0.0.1:3000",

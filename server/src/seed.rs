@@ -46,10 +46,7 @@ pub fn accounts() -> Vec<DemoAccount> {
 
 /// The addresses of all demo accounts.
 fn addresses() -> impl Iterator<Item = &'static str> {
-    SELLERS
-        .iter()
-        .map(|(email, _)| *email)
-        .chain([BUYER_EMAIL])
+    SELLERS.iter().map(|(email, _)| *email).chain([BUYER_EMAIL])
 }
 
 /// The demo accounts that can still be signed in to with a password.

@@ -6,7 +6,10 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Settings, StripeConfig, StripeKeys},
     db::{Db, applied_and_known},
-    payments::{provider::{OtherProvider, recorded}, stripe_list::StripeList},
+    payments::{
+        provider::{OtherProvider, recorded},
+        stripe_list::StripeList,
+    },
     telemetry,
 };
 use anyhow::{Context, ensure};

@@ -49,8 +49,13 @@ fn what_makes_no_sense_is_named() {
         ),
         (
             "STRIPE_PUBLISHABLE_KEY",
-            check_stripe(text("rk_test_1"), text("pk_live_1"), Some("whsec_1"), text("http://x"))
-                .err(),
+            check_stripe(
+                text("rk_test_1"),
+                text("pk_live_1"),
+                Some("whsec_1"),
+                text("http://x"),
+            )
+            .err(),
         ),
         (
             "STRIPE_PUBLISHABLE_KEY",
@@ -60,7 +65,10 @@ fn what_makes_no_sense_is_named() {
             "STRIPE_SECRET_KEY",
             check_stripe(text("sk_Live_1"), text("pk_live_1"), Some("whsec_1"), None).err(),
         ),
-        ("STAGEDOOR_DEMO", check_demo(Some("yes"), &StripeConfig::Demo).err()),
+        (
+            "STAGEDOOR_DEMO",
+            check_demo(Some("yes"), &StripeConfig::Demo).err(),
+        ),
         (
             "STRIPE_API_URL",
             check_stripe(None, None, None, text("http://x")).err(),

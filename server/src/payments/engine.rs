@@ -147,7 +147,7 @@ impl Engine {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    provider::assert_recorded(conn, mode).await?;
+                    provider::assert_recorded(&mut *conn, mode).await?;
                     Ok(effects::effect_claim(conn, payment, now, now + LEASE_MICROS).await?)
                 })
             })

@@ -249,10 +249,11 @@ pub async fn replace(db: &Db, mode: ProviderMode) -> Result<bool, sqlx::Error> {
     let word: &'static str = mode.into();
     db.write(move |conn| {
         Box::pin(async move {
-            let done = query("UPDATE payment_provider SET mode = $1 WHERE id = 1 AND mode <> 'demo'")
-                .bind(word)
-                .execute(conn)
-                .await?;
+            let done =
+                query("UPDATE payment_provider SET mode = $1 WHERE id = 1 AND mode <> 'demo'")
+                    .bind(word)
+                    .execute(conn)
+                    .await?;
             Ok(done.rows_affected() == 1)
         })
     })

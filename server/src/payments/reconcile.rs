@@ -8,8 +8,8 @@
 
 use super::{
     Engine, Gateway, effects,
-    provider,
     gateway::{Intent, IntentStatus},
+    provider,
     store::{self, PaymentRow, State},
 };
 use crate::{

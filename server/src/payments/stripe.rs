@@ -3,11 +3,11 @@
 //! One attempt a call, with our stored key and a time limit of our own: async-stripe's own
 //! retries would use keys that nobody has written down.
 
+use super::ProviderMode;
 use super::gateway::{
     Confirm, Create, Gateway, GatewayError, GivenBack, GivingBack, Intent, IntentStatus, Intents,
     Refunded,
 };
-use super::ProviderMode;
 use crate::telemetry::spans;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};

@@ -50,6 +50,13 @@ pub fn start(format: LogFormat, traces: Option<TracesConfig>, role: &str) -> Opt
     Some(traces)
 }
 
+/// Errors: `RUST_LOG` cannot be set to `levels`, for this reason.
+pub fn check_levels(levels: &str) -> Result<(), String> {
+    EnvFilter::try_new(levels)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
 fn levels() -> EnvFilter {
     EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LEVELS))
 }

@@ -281,9 +281,7 @@ async fn only_what_a_browser_needs_of_a_double_is_reached_through_the_shop() {
         "//double/journal",
     ] {
         for method in ["GET", "POST", "PUT", "DELETE"] {
-            let answer = visitor
-                .send(method, &through(path), &[], "{}")
-                .await;
+            let answer = visitor.send(method, &through(path), &[], "{}").await;
             assert_eq!(answer.status, 404, "{method} {path}");
         }
     }
@@ -293,9 +291,7 @@ async fn only_what_a_browser_needs_of_a_double_is_reached_through_the_shop() {
         ("DELETE", "/bank/pi_1"),
         ("POST", "/intents/pi_1"),
     ] {
-        let answer = visitor
-                .send(method, &through(path), &[], "{}")
-                .await;
+        let answer = visitor.send(method, &through(path), &[], "{}").await;
         assert_eq!(answer.status, 404, "{method} {path}");
     }
     shop.kill().await;
