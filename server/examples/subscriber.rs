@@ -20,6 +20,7 @@ use stagedoor::{
     clock::{Clock, SystemClock},
     db::Db,
     outbox::{Nats, STREAM},
+    trust::Trust,
 };
 use std::{
     collections::BTreeMap,
@@ -118,7 +119,7 @@ async fn main() -> ExitCode {
 
 /// Reads for ever, or until all is read. Returns what is wrong with it.
 async fn follow(args: &Args) -> Result<Vec<String>> {
-    let nats = Nats::connect(&args.nats_url).await.context("--nats-url")?;
+    let nats = Nats::connect(&args.nats_url, &Trust::default()).await.context("--nats-url")?;
     let kept = args.state.as_ref().filter(|file| file.exists());
     let mut model = match kept {
         Some(file) => serde_json::from_slice(&std::fs::read(file)?).context("--state")?,

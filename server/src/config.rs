@@ -2,6 +2,7 @@
 //! no sense ends the start with one sentence that names the setting.
 
 mod names;
+mod services;
 mod stripe;
 mod traces;
 
@@ -9,9 +10,10 @@ pub use stripe::{StripeConfig, StripeKeys};
 pub use traces::TracesConfig;
 
 use crate::{
-    crash, mail,
+    crash,
     orders::{HoldLimits, Holds},
-    outbox,
+    payments::ProviderMode,
+    trust::{Trust, is_this_machine},
 };
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -25,6 +27,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use services::{check_database, check_http, check_mail, check_nats, check_redis, check_trust};
 use stripe::{check_demo, check_stripe};
 
 /// Settings as they are given.
@@ -50,10 +53,11 @@ pub struct Settings {
         alias = "stagedoor-data-dir"
     )]
     data_dir: PathBuf,
-    /// `sqlite://…` or `postgres://…` [default: SQLite in the data folder]
+    /// `sqlite://…`, or `postgres://…` with `?sslmode=verify-full` across a network [default: SQLite in the data folder]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// What processes share: the expiry jobs' queue, limits, sessions in use, live pages
+    /// What processes share: the expiry jobs' queue, limits, sessions in use, live pages;
+    /// `redis://…`, or `rediss://…` by TLS
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
     /// The NATS that domain events go to, `nats://…` or `tls://…`, several with commas between;
@@ -111,6 +115,18 @@ pub struct Settings {
     /// The mail server, `smtps://user:password@host`; without it mails are files in the data folder
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
     smtp_url: Option<String>,
+    /// A PEM file with authorities of one's own, which the servers of mail, database, Redis, NATS and
+    /// traces may have their certificates from
+    #[arg(long, env = "STAGEDOOR_CA_FILE", alias = "stagedoor-ca-file")]
+    ca_file: Option<String>,
+    /// Hosts that passwords may be sent to without TLS, with commas between: those of a network that
+    /// nobody else is on. This machine is always one
+    #[arg(
+        long,
+        env = "STAGEDOOR_CLEARTEXT_HOSTS",
+        alias = "stagedoor-cleartext-hosts"
+    )]
+    cleartext_hosts: Option<String>,
     /// Whom mails are from [default: `Stagedoor <tickets@HOST>`, of its own origin]
     #[arg(long, env = "STAGEDOOR_MAIL_FROM", alias = "stagedoor-mail-from")]
     mail_from: Option<String>,
@@ -199,6 +215,8 @@ pub struct Config {
     pub log: LogFormat,
     /// Where traces go, if anywhere.
     pub traces: Option<TracesConfig>,
+    /// How far the ways to other servers are trusted.
+    pub trust: Trust,
 }
 
 /// A setting that makes no sense.
@@ -279,22 +297,32 @@ impl Settings {
         };
         let public_url =
             given(self.public_url).unwrap_or_else(|| format!("http://{}", reachable(addr)));
-        let redis_url = given(self.redis_url);
-        if let Some(url) = &redis_url
-            && redis::Client::open(url.as_str()).is_err()
+        let ca_file = given(self.ca_file);
+        let trust = check_trust(ca_file.as_deref(), given(self.cleartext_hosts).as_deref())?;
+        if let StripeConfig::Live(keys) = &stripe
+            && let Some(url) = &keys.api_url
+            && stripe.mode() == ProviderMode::Live
         {
-            return Err(wrong(
-                "REDIS_URL",
-                "this is no address like redis://127.0.0.1:6379",
-            ));
+            check_http("STRIPE_API_URL", url, &trust)?;
         }
+        let database_url = check_database(
+            given(self.database_url),
+            &self.data_dir,
+            &trust,
+            ca_file.as_deref(),
+        )?;
         let public_url = check_origin(&public_url)?;
         Ok(Config {
             addr,
-            mail: check_mail(given(self.smtp_url), given(self.mail_from), &public_url)?,
+            mail: check_mail(
+                given(self.smtp_url),
+                given(self.mail_from),
+                &public_url,
+                &trust,
+            )?,
             public_url,
-            database_url: check_database(given(self.database_url), &self.data_dir)?,
-            redis_url,
+            database_url,
+            redis_url: check_redis(given(self.redis_url), &trust)?,
             nats_url: check_nats(given(self.nats_url))?,
             holds: Holds {
                 hold_seconds,
@@ -307,7 +335,8 @@ impl Settings {
             trusted_proxies: check_proxies(given(self.trusted_proxies).as_deref())?,
             drain: Duration::from_secs(drain_seconds.unsigned_abs()),
             log,
-            traces: self.traces.check()?,
+            traces: self.traces.check(&trust)?,
+            trust,
             data_dir: self.data_dir,
         })
     }
@@ -436,72 +465,12 @@ fn check_origin(url: &str) -> Result<String, ConfigError> {
     Err(wrong("STAGEDOOR_PUBLIC_URL", reason))
 }
 
-fn check_database(url: Option<String>, data_dir: &Path) -> Result<String, ConfigError> {
-    std::fs::create_dir_all(data_dir).map_err(|error| {
-        wrong(
-            "STAGEDOOR_DATA_DIR",
-            format!("{} cannot be made: {error}", data_dir.display()),
-        )
-    })?;
-    let url =
-        url.unwrap_or_else(|| format!("sqlite://{}", data_dir.join("stagedoor.db").display()));
-    if crate::db::Engine::of(&url).is_none() {
-        return Err(wrong(
-            "DATABASE_URL",
-            "it must begin with sqlite:// or postgres://",
-        ));
-    }
-    Ok(url)
-}
-
-fn check_nats(url: Option<String>) -> Result<Option<SecretString>, ConfigError> {
-    let fine = url.as_deref().is_none_or(outbox::names_nats);
-    let reason = "this is no address like nats://user:password@127.0.0.1:4222 or tls://…";
-    fine.then(|| url.map(Into::into))
-        .ok_or_else(|| wrong("NATS_URL", reason))
-}
-
 /// Whether an origin is reached from this machine only.
 fn is_loopback(origin: &str) -> bool {
-    let host = origin
-        .parse::<http::Uri>()
-        .ok()
-        .and_then(|uri| uri.host().map(str::to_ascii_lowercase));
-    host.is_some_and(|host| {
-        let host = host.trim_matches(['[', ']']).trim_end_matches('.');
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-    })
-}
-
-fn check_mail(
-    smtp_url: Option<String>,
-    from: Option<String>,
-    public_url: &str,
-) -> Result<MailConfig, ConfigError> {
-    let from = match from {
-        Some(text) => mail::sender(&text).ok_or_else(|| {
-            let reason =
-                format!("\"{text}\" is no sender like Stagedoor <tickets@tickets.example>");
-            wrong("STAGEDOOR_MAIL_FROM", reason)
-        })?,
-        None => mail::default_sender(public_url).ok_or_else(|| {
-            wrong(
-                "STAGEDOOR_MAIL_FROM",
-                "it must be set, for the host of STAGEDOOR_PUBLIC_URL can have no mail",
-            )
-        })?,
-    };
-    if let Some(url) = &smtp_url {
-        let head = mail::Letterhead::new(from.clone(), public_url);
-        mail::Smtp::new(url, head.domain())
-            .map_err(|error| wrong("SMTP_URL", error.to_string()))?;
-    }
-    Ok(MailConfig {
-        smtp_url: smtp_url.map(Into::into),
-        from,
-    })
+    let uri: Option<http::Uri> = origin.parse().ok();
+    uri.as_ref()
+        .and_then(http::Uri::host)
+        .is_some_and(is_this_machine)
 }
 
 #[cfg(test)]

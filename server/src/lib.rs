@@ -44,4 +44,5 @@ pub mod session;
 pub mod state;
 pub mod telemetry;
 pub mod tickets;
+pub mod trust;
 pub mod waiting;

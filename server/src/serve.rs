@@ -52,7 +52,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     let paying = Paying::open(&config, clock.clone()).await?;
     announce(&config, role);
     paying.announce(role);
-    let redis = config.redis_url.as_deref().map(Redis::new).transpose()?;
+    let redis = redis(&config)?;
     let nats = nats(&config).await?;
     let site = Arc::new(paying.site(&config));
     let shop = Shop::new(Parts {
@@ -81,6 +81,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         draining: draining.clone(),
         metrics: Some(figures),
     };
+    let queue = health.redis.as_ref().map(|redis| redis.client().clone());
     let app = if role == Role::Worker {
         crate::health::routes(health)
     } else {
@@ -99,7 +100,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         )
     };
     let (live, engine, mailer) = (shop.live.clone(), shop.engine.clone(), shop.mailer.clone());
-    let jobs = shop.start_jobs(config.redis_url.clone(), role != Role::Web);
+    let jobs = shop.start_jobs(queue, role != Role::Web);
     let stopping = Stopping {
         draining,
         live,
@@ -196,13 +197,20 @@ pub async fn asked_to_stop() {
     }
 }
 
+/// What processes share, if they do.
+fn redis(config: &Config) -> anyhow::Result<Option<Redis>> {
+    let url = config.redis_url.as_deref();
+    let redis = url.map(|url| Redis::new(url, &config.trust)).transpose();
+    redis.context("REDIS_URL")
+}
+
 /// Where domain events go, if they do.
 async fn nats(config: &Config) -> anyhow::Result<Option<Nats>> {
     let Some(url) = &config.nats_url else {
         return Ok(None);
     };
     Ok(Some(
-        Nats::connect(url.expose_secret())
+        Nats::connect(url.expose_secret(), &config.trust)
             .await
             .context("NATS_URL")?,
     ))
@@ -212,7 +220,9 @@ async fn nats(config: &Config) -> anyhow::Result<Option<Nats>> {
 fn mail(config: &Config) -> anyhow::Result<(Arc<dyn Transport>, Letterhead)> {
     let head = Letterhead::new(config.mail.from.clone(), &config.public_url);
     let transport: Arc<dyn Transport> = match &config.mail.smtp_url {
-        Some(url) => Arc::new(Smtp::new(url.expose_secret(), head.domain()).context("SMTP_URL")?),
+        Some(url) => Arc::new(
+            Smtp::new(url.expose_secret(), head.domain(), &config.trust).context("SMTP_URL")?,
+        ),
         None => Arc::new(Folder::new(config.data_dir.join("mail"))),
     };
     Ok((transport, head))

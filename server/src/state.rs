@@ -192,7 +192,7 @@ impl Shop {
     /// expiry jobs, the waiting list, the mails and the events for NATS where `works` says so. They
     /// end when the set is dropped; whatever they leave undone is found in the database by the next
     /// start.
-    pub fn start_jobs(self, redis_url: Option<String>, works: bool) -> JoinSet<()> {
+    pub fn start_jobs(self, redis: Option<redis::Client>, works: bool) -> JoinSet<()> {
         let mut jobs = JoinSet::new();
         jobs.spawn(self.sweeper.run());
         jobs.spawn(self.live.run());
@@ -220,7 +220,7 @@ impl Shop {
         };
         jobs.spawn(
             self.workers
-                .run(self.db, self.clock, desk, redis_url, works),
+                .run(self.db, self.clock, desk, redis, works),
         );
         jobs
     }

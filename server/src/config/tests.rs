@@ -7,6 +7,10 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
+fn mail(smtp_url: Option<String>, from: Option<String>) -> Result<MailConfig, ConfigError> {
+    check_mail(smtp_url, from, "https://x.example", &Trust::default())
+}
+
 #[test]
 fn what_makes_no_sense_is_named() {
     for (name, result) in [
@@ -75,11 +79,11 @@ fn what_makes_no_sense_is_named() {
         ),
         (
             "SMTP_URL",
-            check_mail(text("mail.example:25"), None, "https://x.example").err(),
+            mail(text("mail.example:25"), None).err(),
         ),
         (
             "STAGEDOOR_MAIL_FROM",
-            check_mail(None, text("the box office"), "https://x.example").err(),
+            mail(None, text("the box office")).err(),
         ),
     ] {
         let sentence = result.unwrap().to_string();
@@ -109,15 +113,10 @@ fn without_keys_it_is_a_demo() {
 
 #[test]
 fn mails_are_from_the_shops_own_host() {
-    let mail = check_mail(None, None, "https://x.example").unwrap();
+    let mail = mail(None, None).unwrap();
     assert_eq!(mail.from.to_string(), "Stagedoor <tickets@x.example>");
     let smtp = text("smtps://user:secret@mail.example");
-    let mail = check_mail(
-        smtp,
-        text("Box Office <box@y.example>"),
-        "https://x.example",
-    );
-    let mail = mail.unwrap();
+    let mail = mail(smtp, text("Box Office <box@y.example>")).unwrap();
     assert_eq!(mail.from.email.to_string(), "box@y.example");
     assert!(!format!("{mail:?}").contains("secret"));
 }
@@ -218,4 +217,83 @@ fn a_service_at_no_address_is_named() {
         let sentence = refused.to_string();
         assert!(sentence.starts_with(name), "{sentence}");
     }
+}
+
+#[test]
+fn no_password_crosses_a_network_in_the_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let host_named = ("cleartext-hosts", "db, 10.1.2.3,collector");
+    for (flag, name, url, is_refused) in [
+        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop", true),
+        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop?sslmode=prefer", true),
+        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop?SSLMODE=require", true),
+        ("database-url", "DATABASE_URL", "postgres://db/shop?user=ann&password=pw", true),
+        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop?sslmode=require", false),
+        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop?sslmode=verify-full", false),
+        ("database-url", "DATABASE_URL", "postgres://ann@db/shop", false),
+        ("database-url", "DATABASE_URL", "postgres://ann:pw@127.0.0.1/shop", false),
+        ("database-url", "DATABASE_URL", "postgres://ann:pw@localhost/shop?host=/run", false),
+        ("redis-url", "REDIS_URL", "redis://:pw@10.1.2.3:6379", true),
+        ("redis-url", "REDIS_URL", "redis://10.1.2.3:6379", false),
+        ("redis-url", "REDIS_URL", "redis://:pw@[::1]:6379", false),
+        ("redis-url", "REDIS_URL", "rediss://:pw@10.1.2.3:6379", false),
+        ("smtp-url", "SMTP_URL", "smtp://ann:pw@db?tls=opportunistic", true),
+        ("smtp-url", "SMTP_URL", "smtp://ann:pw@db?TLS=required", false),
+    ] {
+        let across = alone(folder.path(), &[(flag, url)]);
+        if is_refused {
+            let sentence = across.unwrap_err().to_string();
+            assert!(sentence.starts_with(name), "{sentence}");
+            assert!(sentence.contains("STAGEDOOR_CLEARTEXT_HOSTS"), "{sentence}");
+            assert!(!sentence.contains("pw@"), "{sentence}");
+        } else {
+            assert!(across.is_ok(), "{url}: {across:?}");
+        }
+        let named = alone(folder.path(), &[(flag, url), host_named]);
+        assert!(named.is_ok(), "{url}: {named:?}");
+    }
+    let insecure = alone(folder.path(), &[("redis-url", "rediss://r.example/#insecure")]);
+    assert!(insecure.unwrap_err().to_string().starts_with("REDIS_URL"));
+    for (endpoint, is_refused) in [
+        ("http://collector:4318", true),
+        ("https://collector:4318", false),
+        ("http://127.0.0.1:4318", false),
+    ] {
+        let given = [
+            ("otel-exporter-otlp-endpoint", endpoint),
+            ("otel-exporter-otlp-headers", "api-key=pw"),
+        ];
+        assert_eq!(alone(folder.path(), &given).is_err(), is_refused, "{endpoint}");
+        let named = [given[0], given[1], host_named];
+        assert!(alone(folder.path(), &named).is_ok(), "{endpoint}");
+    }
+    let live = [
+        ("stripe-secret-key", "sk_live_1"),
+        ("stripe-publishable-key", "pk_live_1"),
+        ("stripe-webhook-secret", "whsec_1"),
+    ];
+    for (url, is_refused) in [("http://10.1.2.3", true), ("https://10.1.2.3", false)] {
+        let given: Vec<_> = live.into_iter().chain([("stripe-api-url", url)]).collect();
+        assert_eq!(alone(folder.path(), &given).is_err(), is_refused, "{url}");
+    }
+}
+
+#[test]
+fn authorities_of_ones_own_are_read_from_a_file_that_has_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    let file = path.to_str().unwrap();
+    let refused = || alone(folder.path(), &[("ca-file", file)]).unwrap_err().to_string();
+    assert!(refused().starts_with("STAGEDOOR_CA_FILE"), "{}", refused());
+    for text in [
+        "",
+        "no certificate",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ] {
+        std::fs::write(&path, text).unwrap();
+        assert!(refused().contains("ca.pem"), "{}", refused());
+    }
+    let hosts = alone(folder.path(), &[("cleartext-hosts", "redis://redis:6379")]);
+    let sentence = hosts.unwrap_err().to_string();
+    assert!(sentence.starts_with("STAGEDOOR_CLEARTEXT_HOSTS"), "{sentence}");
 }

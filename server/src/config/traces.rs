@@ -1,8 +1,11 @@
 //! The settings of traces, under the names that OpenTelemetry gives them. Without a collector's
 //! address nothing else is looked at, and there are no traces.
 
-use super::{ConfigError, given, wrong};
-use crate::telemetry::{NotASampler, Sampler};
+use super::{ConfigError, given, services::check_http, wrong};
+use crate::{
+    telemetry::{NotASampler, Sampler},
+    trust::Trust,
+};
 use clap::Args;
 use http::{HeaderName, HeaderValue, Uri};
 use secrecy::{ExposeSecret, SecretString};
@@ -57,6 +60,8 @@ pub struct TracesConfig {
     pub url: Uri,
     /// What is sent along. The values are marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whom a collector by TLS must have its certificate from.
+    pub trust: Trust,
     /// Which are recorded.
     pub sampler: Sampler,
     /// What is said of this process; what it is called, among it.
@@ -65,7 +70,7 @@ pub struct TracesConfig {
 
 impl TraceSettings {
     /// Checks them. None: nobody collects traces.
-    pub(super) fn check(self) -> Result<Option<TracesConfig>, ConfigError> {
+    pub(super) fn check(self, trust: &Trust) -> Result<Option<TracesConfig>, ConfigError> {
         let disabled = given(self.disabled);
         if disabled.is_some_and(|text| text.eq_ignore_ascii_case("true")) {
             return Ok(None);
@@ -82,9 +87,14 @@ impl TraceSettings {
             ));
         }
         let headers = self.collector_headers;
+        let headers = check_headers(headers.as_ref().map_or("", ExposeSecret::expose_secret))?;
+        if !headers.is_empty() {
+            check_http("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint, trust)?;
+        }
         Ok(Some(TracesConfig {
             url: check_endpoint(&endpoint)?,
-            headers: check_headers(headers.as_ref().map_or("", ExposeSecret::expose_secret))?,
+            headers,
+            trust: trust.clone(),
             sampler: check_sampler(
                 given(self.sampler).as_deref(),
                 given(self.sampler_arg).as_deref(),
@@ -220,12 +230,12 @@ mod tests {
             sampler: some("sometimes"),
             ..settings("")
         };
-        assert!(wrong_and_unread.check().unwrap().is_none());
+        assert!(wrong_and_unread.check(&Trust::default()).unwrap().is_none());
         let switched_off = TraceSettings {
             disabled: some("true"),
             ..settings("http://collector:4318")
         };
-        assert!(switched_off.check().unwrap().is_none());
+        assert!(switched_off.check(&Trust::default()).unwrap().is_none());
     }
 
     #[test]
@@ -236,7 +246,7 @@ mod tests {
             service_name: some("shop"),
             ..settings("https://collector.example/otlp/")
         };
-        let config = config.check().unwrap().unwrap();
+        let config = config.check(&Trust::default()).unwrap().unwrap();
         assert_eq!(config.url, "https://collector.example/otlp/v1/traces");
         assert_eq!(config.headers[0].1, "a,b");
         assert_eq!(config.headers[1].1, "box office");
@@ -293,7 +303,7 @@ mod tests {
                 },
             ),
         ] {
-            let sentence = settings.check().unwrap_err().to_string();
+            let sentence = settings.check(&Trust::default()).unwrap_err().to_string();
             assert!(sentence.starts_with(name), "{sentence}");
             assert!(!sentence.contains("secret"), "{sentence}");
         }

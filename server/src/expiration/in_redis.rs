@@ -40,16 +40,16 @@ const LOOKED_AT: i64 = 1_000;
 /// Pushes what is waiting; beside it, if there is a desk, works and tidies.
 pub(super) async fn run(
     mut waiting: mpsc::Receiver<(OrderId, i64)>,
-    url: String,
+    redis: redis::Client,
     desk: Option<Desk>,
 ) {
     // Ends with this task, also when it is aborted.
     let mut beside = JoinSet::new();
     if let Some(desk) = desk {
-        let work_url = url.clone();
+        let work_redis = redis.clone();
         beside.spawn(async move {
             loop {
-                let ended = work(&work_url, desk.clone()).await;
+                let ended = work(&work_redis, desk.clone()).await;
                 metrics::gauge!("stagedoor_worker_up").set(0.0);
                 if let Err(error) = ended {
                     tracing::warn!(error, "the expiry worker lost Redis; it starts again");
@@ -57,11 +57,11 @@ pub(super) async fn run(
                 tokio::time::sleep(RESTART_AFTER).await;
             }
         });
-        beside.spawn(tidy_for_ever(url.clone()));
+        beside.spawn(tidy_for_ever(redis.clone()));
     }
     let mut storage = None;
     while let Some((order, at)) = waiting.recv().await {
-        if push(&mut storage, &url, order, at).await.is_err() {
+        if push(&mut storage, &redis, order, at).await.is_err() {
             metrics::counter!("stagedoor_jobs_dropped_total").increment(1);
             storage = None;
             // What comes meanwhile is the sweep's.
@@ -82,12 +82,12 @@ pub(super) async fn run(
 
 async fn push(
     storage: &mut Option<RedisStorage<ExpireOrder>>,
-    url: &str,
+    redis: &redis::Client,
     order: OrderId,
     at: i64,
 ) -> Result<(), ()> {
     if storage.is_none() {
-        let opened = connect(url).await;
+        let opened = connect(redis).await;
         *storage = opened
             .inspect_err(|error| {
                 tracing::warn!(error, "Redis does not answer; the sweep expires orders");
@@ -110,25 +110,25 @@ fn due_at(at_micros: i64) -> SystemTime {
 }
 
 /// A connection that waits as long as a worker can.
-async fn patient(url: &str) -> Result<ConnectionManager, redis::RedisError> {
+async fn patient(redis: &redis::Client) -> Result<ConnectionManager, redis::RedisError> {
     let patience = redis::aio::ConnectionManagerConfig::new()
         .set_connection_timeout(Some(REDIS_TIMEOUT))
         .set_response_timeout(Some(REDIS_TIMEOUT))
         .set_number_of_retries(1);
-    ConnectionManager::new_with_config(redis::Client::open(url)?, patience).await
+    ConnectionManager::new_with_config(redis.clone(), patience).await
 }
 
-async fn connect(url: &str) -> Result<RedisStorage<ExpireOrder>, BoxDynError> {
+async fn connect(redis: &redis::Client) -> Result<RedisStorage<ExpireOrder>, BoxDynError> {
     let config = Config::default()
         .queue(QUEUE)
         .heartbeat_interval(Duration::from_secs(5))
         .missed_heartbeats(3)
         .batch_size(100);
-    Ok(RedisStorage::new(patient(url).await?).with_config(config))
+    Ok(RedisStorage::new(patient(redis).await?).with_config(config))
 }
 
-async fn work(url: &str, desk: Desk) -> Result<(), BoxDynError> {
-    let storage = connect(url).await?.poll_with_interval(POLL_EVERY);
+async fn work(redis: &redis::Client, desk: Desk) -> Result<(), BoxDynError> {
+    let storage = connect(redis).await?.poll_with_interval(POLL_EVERY);
     let worker = WorkerBuilder::new(worker_name())
         .backend(storage)
         .data(desk)
@@ -190,13 +190,13 @@ static UNPOISON: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Every worker tidies; each step is atomic, so that any number of them get along.
-async fn tidy_for_ever(url: String) {
+async fn tidy_for_ever(redis: redis::Client) {
     let mut tick = tokio::time::interval(TIDY_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut connection = None;
     loop {
         tick.tick().await;
-        if let Err(error) = tidy(&mut connection, &url).await {
+        if let Err(error) = tidy(&mut connection, &redis).await {
             tracing::debug!(%error, "the queue was not tidied");
             connection = None;
         }
@@ -205,11 +205,11 @@ async fn tidy_for_ever(url: String) {
 
 async fn tidy(
     connection: &mut Option<ConnectionManager>,
-    url: &str,
+    redis: &redis::Client,
 ) -> Result<(), redis::RedisError> {
     let connection = match connection {
         Some(connection) => connection,
-        None => connection.insert(patient(url).await?),
+        None => connection.insert(patient(redis).await?),
     };
     let key = |name: &str| format!("{QUEUE}:{name}");
     let (scheduled, data, meta) = (key("scheduled"), key("data"), key("meta"));

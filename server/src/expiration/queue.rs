@@ -85,18 +85,18 @@ impl Queue {
 }
 
 impl Workers {
-    /// Runs the jobs for ever: in Redis if `redis_url` says where it is, else in this process.
+    /// Runs the jobs for ever: in Redis if there is one, else in this process.
     /// Without `works` it only hands them to Redis, for the workers of other processes.
     pub async fn run(
         self,
         db: Db,
         clock: SharedClock,
         desk: Desk,
-        redis_url: Option<String>,
+        redis: Option<redis::Client>,
         works: bool,
     ) {
-        match redis_url {
-            Some(url) => in_redis::run(self.waiting, url, works.then_some(desk)).await,
+        match redis {
+            Some(redis) => in_redis::run(self.waiting, redis, works.then_some(desk)).await,
             None if works => run_embedded(self.waiting, db, clock, desk).await,
             None => {}
         }

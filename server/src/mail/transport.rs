@@ -3,18 +3,26 @@
 //! Both take a finished message and say whether it is out. Trying again is the mailer's business.
 
 use super::compose::Outgoing;
+use crate::trust::{Trust, is_this_machine};
 use async_trait::async_trait;
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Tokio1Executor, transport::smtp::extension::ClientId,
+    AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
+    transport::smtp::{
+        SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT,
+        authentication::Credentials,
+        client::{Certificate, Tls, TlsParameters},
+        extension::ClientId,
+    },
 };
+use percent_encoding::percent_decode_str;
 use std::{
     error::Error as StdError,
     fs::{self, File},
     io::{self, Write},
-    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
+use url::Url;
 use uuid::Uuid;
 
 /// How long the mail server may take for each command.
@@ -39,12 +47,87 @@ pub trait Transport: Send + Sync {
     async fn send(&self, mail: &Outgoing) -> Result<(), SendError>;
 }
 
-/// Not the address of a mail server.
+/// Mails cannot leave by this address.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "this is no address like smtps://user:password@mail.example or smtp://user:password@mail.example:587"
-)]
-pub struct NoSmtpAddress;
+pub enum NoSmtpAddress {
+    /// It is not that of a mail server.
+    #[error(
+        "this is no address like smtps://user:password@mail.example or smtp://user:password@mail.example:587"
+    )]
+    Unreadable,
+    /// What stands behind the question mark is not known.
+    #[error("behind the question mark only tls=required or tls=opportunistic may stand, once")]
+    Parameters,
+    /// A password would be sent without TLS.
+    #[error(
+        "the password would cross the network to {0} in the clear if it offers no TLS: leave tls=opportunistic out, or name the host in STAGEDOOR_CLEARTEXT_HOSTS if nobody else is on the way to it"
+    )]
+    Clear(String),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] lettre::transport::smtp::Error),
+}
+
+/// How far TLS is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// From the first byte.
+    Wrapped,
+    /// By STARTTLS, or nothing is said.
+    Required,
+    /// By STARTTLS, if it is offered.
+    Opportunistic,
+    /// Not at all.
+    Never,
+}
+
+impl Asked {
+    /// As the scheme and what stands behind the question mark say. Without a word `smtp://` is
+    /// raised to TLS, but for what stays on this machine.
+    fn of(url: &Url, host: &str) -> Result<Self, NoSmtpAddress> {
+        let mut parameters = url.query_pairs();
+        let parameter = match (parameters.next(), parameters.next()) {
+            (Some((name, value)), None) if name.eq_ignore_ascii_case("tls") => {
+                Some(value.to_ascii_lowercase())
+            }
+            (None, _) => None,
+            _ => return Err(NoSmtpAddress::Parameters),
+        };
+        match (url.scheme(), parameter.as_deref()) {
+            ("smtps", None | Some("required")) => Ok(Self::Wrapped),
+            ("smtp", Some("required")) => Ok(Self::Required),
+            ("smtp", Some("opportunistic")) => Ok(Self::Opportunistic),
+            ("smtp", None) if is_this_machine(host) => Ok(Self::Never),
+            ("smtp", None) => Ok(Self::Required),
+            ("smtp" | "smtps", Some(_)) => Err(NoSmtpAddress::Parameters),
+            _ => Err(NoSmtpAddress::Unreadable),
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Self::Wrapped => SUBMISSIONS_PORT,
+            Self::Required | Self::Opportunistic => SUBMISSION_PORT,
+            Self::Never => SMTP_PORT,
+        }
+    }
+
+    fn tls(self, host: &str, trust: &Trust) -> Result<Tls, NoSmtpAddress> {
+        if self == Self::Never {
+            return Ok(Tls::None);
+        }
+        let mut parameters = TlsParameters::builder(host.to_owned());
+        for authority in trust.besides_public() {
+            parameters = parameters.add_root_certificate(Certificate::from_der(authority.to_vec())?);
+        }
+        let parameters = parameters.build()?;
+        Ok(match self {
+            Self::Wrapped => Tls::Wrapper(parameters),
+            Self::Required => Tls::Required(parameters),
+            Self::Opportunistic | Self::Never => Tls::Opportunistic(parameters),
+        })
+    }
+}
 
 /// A mail server.
 pub struct Smtp {
@@ -56,24 +139,35 @@ impl Smtp {
     ///
     /// `smtps://` is TLS from the first byte. `smtp://` begins in the clear and must be raised to
     /// TLS before anything is said, except to this machine; `?tls=opportunistic` takes TLS only if
-    /// it is offered.
-    pub fn new(url: &str, domain: &str) -> Result<Self, NoSmtpAddress> {
-        let uri: http::Uri = url.parse().map_err(|_| NoSmtpAddress)?;
-        let host = uri.host().filter(|host| !host.is_empty());
-        let host = host.ok_or(NoSmtpAddress)?;
-        let named = |uri: &http::Uri| uri.path().trim_matches('/').is_empty();
-        // lettre's own meaning of smtp:// is a password in the clear.
-        let must_rise = uri.scheme_str() == Some("smtp") && uri.query().is_none();
-        let url = if must_rise && !is_this_machine(host) {
-            format!("{url}?tls=required")
-        } else {
-            url.to_owned()
+    /// it is offered, and so is refused together with a password. The certificate must be from an
+    /// authority of `trust`.
+    pub fn new(url: &str, domain: &str, trust: &Trust) -> Result<Self, NoSmtpAddress> {
+        // Stricter than what follows: no spaces, no missing host.
+        let plain: http::Uri = url.parse().map_err(|_| NoSmtpAddress::Unreadable)?;
+        let host = plain.host().unwrap_or_default().trim_matches(['[', ']']);
+        if host.is_empty() {
+            return Err(NoSmtpAddress::Unreadable);
+        }
+        let url = Url::parse(url).map_err(|_| NoSmtpAddress::Unreadable)?;
+        let asked = Asked::of(&url, host)?;
+        let may_be_clear = matches!(asked, Asked::Opportunistic | Asked::Never);
+        if url.password().is_some() && may_be_clear && !trust.allows_cleartext(host) {
+            return Err(NoSmtpAddress::Clear(host.to_owned()));
+        }
+        let name = match url.path().trim_matches('/') {
+            "" => domain,
+            name => name,
         };
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url)
-            .map_err(|_| NoSmtpAddress)?
-            .timeout(Some(ANSWER_WITHIN));
-        if named(&uri) {
-            builder = builder.hello_name(ClientId::Domain(domain.to_owned()));
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+            .port(url.port().unwrap_or(asked.port()))
+            .tls(asked.tls(host, trust)?)
+            .timeout(Some(ANSWER_WITHIN))
+            .hello_name(ClientId::Domain(name.to_owned()));
+        if let Some(password) = url.password() {
+            builder = builder.credentials(Credentials::new(
+                decoded(url.username())?,
+                decoded(password)?,
+            ));
         }
         Ok(Self {
             server: builder.build(),
@@ -81,9 +175,11 @@ impl Smtp {
     }
 }
 
-fn is_this_machine(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+fn decoded(text: &str) -> Result<String, NoSmtpAddress> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .map(String::from)
+        .map_err(|_| NoSmtpAddress::Unreadable)
 }
 
 #[async_trait]
@@ -162,8 +258,14 @@ mod tests {
             "smtp://",
             "smtps://user:pass word@mail.example",
             "smtp://mail.example?tls=perhaps",
+            "smtp://mail.example?TLS=none",
+            "smtp://mail.example?starttls=true",
+            "smtp://mail.example?tls=opportunistic&TLS=required",
+            "smtps://mail.example?tls=opportunistic",
+            "smtp://user:pass@mail.example?tls=opportunistic",
+            "smtp://user:pass@mail.example?Tls=Opportunistic",
         ] {
-            assert!(Smtp::new(bad, "tickets.example").is_err(), "{bad}");
+            assert!(Smtp::new(bad, "tickets.example", &Trust::default()).is_err(), "{bad}");
         }
         for good in [
             "smtp://127.0.0.1:1025",
@@ -172,7 +274,7 @@ mod tests {
             "smtp://mail.example?tls=opportunistic",
             "smtps://mail.example/shop.example",
         ] {
-            assert!(Smtp::new(good, "tickets.example").is_ok(), "{good}");
+            assert!(Smtp::new(good, "tickets.example", &Trust::default()).is_ok(), "{good}");
         }
     }
 
@@ -185,8 +287,12 @@ mod tests {
             ("smtp://localhost", "None"),
             ("smtp://127.0.0.1:1025", "None"),
             ("smtp://127.0.0.1:1025?tls=required", "Required"),
+            ("smtp://user:pass@mail.example:2587?TLS=required", "Required"),
+            ("smtp://user:pass@mail.example:2587?Tls=REQUIRED", "Required"),
+            ("smtp://user:pass@[::1]:1025", "None"),
+            ("smtp://user:pass@localhost?tls=opportunistic", "Opportunistic"),
         ] {
-            let smtp = Smtp::new(url, "tickets.example").unwrap();
+            let smtp = Smtp::new(url, "tickets.example", &Trust::default()).unwrap();
             let shown = format!("{:?}", smtp.server);
             assert!(shown.contains(&format!("tls: {tls}")), "{url}: {shown}");
         }

@@ -2,6 +2,7 @@
 //! go to, and one event sent and confirmed. What is sent, and in which order, `relay.rs` decides.
 
 use super::relay::Waiting;
+use crate::trust::Trust;
 use async_nats::{
     Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, HeaderMap, ServerAddr,
     connection::State,
@@ -11,7 +12,6 @@ use async_nats::{
         context::{ContextBuilder, CreateStreamError, PublishError, PublishErrorKind},
         stream::{Config, DiscardPolicy, StorageType},
     },
-    rustls::{ClientConfig, RootCertStore},
 };
 use percent_encoding::percent_decode_str;
 use std::{
@@ -93,8 +93,9 @@ fn servers(url: &str) -> Option<(Vec<ServerAddr>, Option<Credentials>)> {
 }
 
 impl Nats {
-    /// Connects, now or whenever it is there. Errors: `url` names no NATS.
-    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+    /// Connects, now or whenever it is there. A password goes by TLS, or not at all, unless it stays
+    /// where `trust` allows it in the clear. Errors: `url` names no NATS.
+    pub async fn connect(url: &str, trust: &Trust) -> Result<Self, ConnectError> {
         let (servers, credentials) =
             servers(url).ok_or_else(|| ConnectError::new(ConnectErrorKind::ServerParse))?;
         let mut options = ConnectOptions::new()
@@ -102,7 +103,8 @@ impl Nats {
             .retry_on_initial_connect()
             .connection_timeout(PATIENCE)
             .ping_interval(PING_EVERY)
-            .tls_client_config(trusting())
+            .tls_client_config(trust.client_config())
+            .require_tls(credentials.is_some() && !all_in_cleartext(&servers, trust))
             .event_callback(log());
         options = match credentials {
             None => options,
@@ -173,13 +175,11 @@ impl Nats {
     }
 }
 
-/// Trusts what this machine trusts, and the public authorities also where it says nothing.
-fn trusting() -> ClientConfig {
-    let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth()
+/// Whether each server may be told a password without TLS.
+fn all_in_cleartext(servers: &[ServerAddr], trust: &Trust) -> bool {
+    servers
+        .iter()
+        .all(|server| trust.allows_cleartext(server.host()))
 }
 
 /// Says that NATS came and went, and why it does not come, once for each reason.

@@ -10,6 +10,7 @@ mod fanout;
 mod limits;
 mod sessions;
 
+use crate::trust::Trust;
 use redis::{
     Client, Cmd, FromRedisValue, RedisError,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -61,8 +62,8 @@ pub enum Away {
 
 impl Redis {
     /// Connects with the first question. Errors: `url` is none of Redis.
-    pub fn new(url: &str) -> Result<Self, RedisError> {
-        let client = Client::open(url)?;
+    pub fn new(url: &str, trust: &Trust) -> Result<Self, RedisError> {
+        let client = trust.redis(url)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))

@@ -55,7 +55,7 @@ impl Traces {
     pub(super) fn start(config: TracesConfig, role: &str) -> (Self, mpsc::Sender<Told>) {
         let (told, queue) = mpsc::channel(QUEUE_MAX);
         let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
+            .with_tls_config(config.trust.client_config())
             .https_or_http()
             .enable_http1()
             .build();

@@ -13,6 +13,7 @@ use stagedoor::{
     db::Db,
     incidents,
     mail::{self, Folder, Kind, Letterhead, Mailer, Outgoing, SendError, Smtp, Transport},
+    trust::Trust,
 };
 use std::{collections::HashMap, path::Path, process::Command, sync::Arc};
 use tokio::sync::Notify;
@@ -405,7 +406,7 @@ on_both_engines! {
         let (buyer, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
         let (port, heard) = mail_server("AUTH PLAIN").await;
-        let smtp = Smtp::new(&format!("smtp://shop:pass%40word@127.0.0.1:{port}"), "tickets.example").unwrap();
+        let smtp = Smtp::new(&format!("smtp://shop:pass%40word@127.0.0.1:{port}"), "tickets.example", &Trust::default()).unwrap();
         assert_eq!(mailer(app, Arc::new(smtp)).send_due().await.unwrap(), 1);
         let (commands, message) = heard.await.unwrap();
         assert_eq!(commands[0], "EHLO tickets.example");
@@ -423,7 +424,7 @@ on_both_engines! {
         queue(app, Kind::OrderComplete, id(&order)).await;
         let (port, heard) = mail_server("AUTH PLAIN").await;
         let url = format!("smtp://shop:password@127.0.0.1:{port}?tls=required");
-        let smtp = Smtp::new(&url, "tickets.example").unwrap();
+        let smtp = Smtp::new(&url, "tickets.example", &Trust::default()).unwrap();
         assert_eq!(mailer(app, Arc::new(smtp)).send_due().await.unwrap(), 0);
         let (commands, _) = heard.await.unwrap();
         assert!(commands.iter().all(|command| !command.starts_with("AUTH") && !command.starts_with("MAIL")), "{commands:?}");

@@ -9,7 +9,10 @@ use async_nats::jetstream::{
 };
 use futures::StreamExt;
 use serde_json::Value;
-use stagedoor::outbox::{Nats, STREAM};
+use stagedoor::{
+    outbox::{Nats, STREAM},
+    trust::Trust,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -99,7 +102,7 @@ impl Broker {
     }
 
     pub async fn nats(&self) -> Nats {
-        Nats::connect(&self.url()).await.unwrap()
+        Nats::connect(&self.url(), &Trust::default()).await.unwrap()
     }
 
     pub async fn jetstream(&self) -> jetstream::Context {

@@ -30,6 +30,7 @@ use stagedoor::{
     router::{Web, router},
     serve,
     state::{Parts, Shop},
+    trust::Trust,
 };
 use std::{net::SocketAddr, sync::Arc};
 use stripe_double::{Double, JournalLine, WebhookTarget};
@@ -71,7 +72,7 @@ pub enum Jobs {
 impl Jobs {
     fn redis(&self) -> Option<Redis> {
         match self {
-            Self::InRedis(url) => Some(Redis::new(url).unwrap()),
+            Self::InRedis(url) => Some(Redis::new(url, &Trust::default()).unwrap()),
             Self::None | Self::InProcess => None,
         }
     }
@@ -189,7 +190,10 @@ impl App {
         let jobs = match jobs {
             Jobs::None => JoinSet::new(),
             Jobs::InProcess => shop.start_jobs(None, true),
-            Jobs::InRedis(url) => shop.start_jobs(Some(url), true),
+            Jobs::InRedis(_) => {
+                let client = jobs.redis().map(|redis| redis.client().clone());
+                shop.start_jobs(client, true)
+            }
         };
         Self {
             base,

@@ -1,0 +1,194 @@
+//! The settings of other servers: database, Redis, NATS, mail server, and whom they are trusted by.
+//!
+//! Owns the rule that no password crosses a network in the clear: where one is set, the connection
+//! is by TLS or within this machine, or its host is named in `STAGEDOOR_CLEARTEXT_HOSTS`.
+
+use super::{ConfigError, MailConfig, wrong};
+use crate::{db::Engine, mail, outbox, trust::Trust};
+use secrecy::SecretString;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use std::{fs, net::IpAddr, path::Path, str::FromStr};
+use url::Url;
+
+/// What is added to refusals.
+const OR_NAME_IT: &str =
+    "or name the host in STAGEDOOR_CLEARTEXT_HOSTS if nobody else is on the way to it";
+
+/// Whom to trust besides the public authorities, and with which hosts to speak without TLS.
+pub(super) fn check_trust(
+    ca_file: Option<&str>,
+    cleartext_hosts: Option<&str>,
+) -> Result<Trust, ConfigError> {
+    let hosts = cleartext_hosts.unwrap_or_default().split(',').map(str::trim);
+    let hosts = hosts
+        .filter(|host| !host.is_empty())
+        .map(|host| {
+            let is_address = host.parse::<IpAddr>().is_ok();
+            let is_name = host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+            if is_address || is_name {
+                Ok(host.to_ascii_lowercase())
+            } else {
+                let reason = format!(
+                    "\"{host}\" is no host like redis or 10.1.2.3, without scheme and port"
+                );
+                Err(wrong("STAGEDOOR_CLEARTEXT_HOSTS", reason))
+            }
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Trust::new(ca_file.map(Path::new), hosts)
+        .map_err(|error| wrong("STAGEDOOR_CA_FILE", error.to_string()))
+}
+
+/// Makes the data folder, and returns where the database is. Its certificate must come from the
+/// authorities in `ca_file`, if there are any and the address names no others.
+pub(super) fn check_database(
+    url: Option<String>,
+    data_dir: &Path,
+    trust: &Trust,
+    ca_file: Option<&str>,
+) -> Result<String, ConfigError> {
+    const NAME: &str = "DATABASE_URL";
+    fs::create_dir_all(data_dir).map_err(|error| {
+        wrong(
+            "STAGEDOOR_DATA_DIR",
+            format!("{} cannot be made: {error}", data_dir.display()),
+        )
+    })?;
+    let url =
+        url.unwrap_or_else(|| format!("sqlite://{}", data_dir.join("stagedoor.db").display()));
+    match Engine::of(&url) {
+        None => Err(wrong(NAME, "it must begin with sqlite:// or postgres://")),
+        Some(Engine::Sqlite) => Ok(url),
+        Some(Engine::Postgres) => check_postgres(url, trust, ca_file),
+    }
+}
+
+fn check_postgres(
+    url: String,
+    trust: &Trust,
+    ca_file: Option<&str>,
+) -> Result<String, ConfigError> {
+    const NAME: &str = "DATABASE_URL";
+    let no_address = |_| {
+        let reason = "this is no address like postgres://user:password@db.example/stagedoor?sslmode=verify-full";
+        wrong(NAME, reason)
+    };
+    let parsed = Url::parse(&url).map_err(|error| no_address(error.to_string()))?;
+    let options =
+        PgConnectOptions::from_str(&url).map_err(|error| no_address(error.to_string()))?;
+    let by_tls = matches!(
+        options.get_ssl_mode(),
+        PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
+    );
+    let has_password =
+        parsed.password().is_some() || parsed.query_pairs().any(|(name, _)| name == "password");
+    let host = options.get_host();
+    let is_socket = options.get_socket().is_some() || host.starts_with('/');
+    if has_password && !by_tls && !is_socket && !trust.allows_cleartext(host) {
+        let reason = format!(
+            "without sslmode=verify-full (or require) the password may cross the network to {host} in the clear: add it, {OR_NAME_IT}"
+        );
+        return Err(wrong(NAME, reason));
+    }
+    let names_authority = parsed
+        .query_pairs()
+        .any(|(name, _)| matches!(&*name, "sslrootcert" | "ssl-root-cert" | "ssl-ca"));
+    match ca_file.filter(|_| by_tls && !names_authority) {
+        None => Ok(url),
+        Some(ca_file) => {
+            let mut parsed = parsed;
+            parsed.query_pairs_mut().append_pair("sslrootcert", ca_file);
+            Ok(parsed.into())
+        }
+    }
+}
+
+/// The address of Redis, if it is one.
+pub(super) fn check_redis(
+    url: Option<String>,
+    trust: &Trust,
+) -> Result<Option<String>, ConfigError> {
+    const NAME: &str = "REDIS_URL";
+    let Some(url) = url else {
+        return Ok(None);
+    };
+    let client = trust.redis(&url).map_err(|_| {
+        let reason = "this is no address like redis://127.0.0.1:6379 or rediss://:password@redis.example";
+        wrong(NAME, reason)
+    })?;
+    let info = client.get_connection_info();
+    match info.addr() {
+        redis::ConnectionAddr::Tcp(host, _)
+            if info.redis_settings().password().is_some() && !trust.allows_cleartext(host) =>
+        {
+            let reason = format!(
+                "the password would cross the network to {host} in the clear: write rediss://, {OR_NAME_IT}"
+            );
+            Err(wrong(NAME, reason))
+        }
+        redis::ConnectionAddr::TcpTls { insecure: true, .. } => {
+            let reason = "with #insecure anybody could pass for it: leave that out, and name its authority in STAGEDOOR_CA_FILE";
+            Err(wrong(NAME, reason))
+        }
+        _ => Ok(Some(url)),
+    }
+}
+
+/// The address of NATS, if it is one. That its password goes by TLS is the connection's business.
+pub(super) fn check_nats(url: Option<String>) -> Result<Option<SecretString>, ConfigError> {
+    let fine = url.as_deref().is_none_or(outbox::names_nats);
+    let reason = "this is no address like nats://user:password@127.0.0.1:4222 or tls://…";
+    fine.then(|| url.map(Into::into))
+        .ok_or_else(|| wrong("NATS_URL", reason))
+}
+
+/// How mails leave, and whom they are from.
+pub(super) fn check_mail(
+    smtp_url: Option<String>,
+    from: Option<String>,
+    public_url: &str,
+    trust: &Trust,
+) -> Result<MailConfig, ConfigError> {
+    let from = match from {
+        Some(text) => mail::sender(&text).ok_or_else(|| {
+            let reason =
+                format!("\"{text}\" is no sender like Stagedoor <tickets@tickets.example>");
+            wrong("STAGEDOOR_MAIL_FROM", reason)
+        })?,
+        None => mail::default_sender(public_url).ok_or_else(|| {
+            wrong(
+                "STAGEDOOR_MAIL_FROM",
+                "it must be set, for the host of STAGEDOOR_PUBLIC_URL can have no mail",
+            )
+        })?,
+    };
+    if let Some(url) = &smtp_url {
+        let head = mail::Letterhead::new(from.clone(), public_url);
+        mail::Smtp::new(url, head.domain(), trust)
+            .map_err(|error| wrong("SMTP_URL", error.to_string()))?;
+    }
+    Ok(MailConfig {
+        smtp_url: smtp_url.map(Into::into),
+        from,
+    })
+}
+
+/// Refuses to send what proves who we are to an `http://` address across a network.
+pub(super) fn check_http(
+    name: &'static str,
+    url: &str,
+    trust: &Trust,
+) -> Result<(), ConfigError> {
+    let parsed = Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let by_tls = parsed.as_ref().is_some_and(|url| url.scheme() == "https");
+    if by_tls || trust.allows_cleartext(host) {
+        return Ok(());
+    }
+    let reason = format!(
+        "keys would cross the network to {host} in the clear: write https://, {OR_NAME_IT}"
+    );
+    Err(wrong(name, reason))
+}
