@@ -12,15 +12,26 @@ use crate::{
     backfills,
     clock::{Clock, SystemClock},
     config::{self, Config, Settings},
-    db::Db,
+    db::{Db, Serving},
+    fault::chain,
     files::Files,
     moving::{self, Move},
     seed, serve, telemetry,
 };
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use stripe_double::{Double, WebhookTarget};
+
+/// How often it is looked whether a database is there that was not, and how often that is said.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -202,7 +213,9 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
         Command::Move(args) => return Ok(moving::run(*args).await),
         Command::Serve { role, settings } => run_shop(settings, role, files).await,
         Command::Migrate { settings } => {
-            let db = open_quietly(settings).await?;
+            let config = settings.check()?;
+            telemetry::start_log(config.log);
+            let db = open_patiently(&config).await?;
             let (applied, _) = crate::db::applied_and_known(&db).await?;
             let said = format!("the database is at migration {applied}\n");
             say(db, Ok(said)).await
@@ -281,11 +294,11 @@ async fn run_shop(settings: Settings, role: Role, files: Option<Files>) -> anyho
     served
 }
 
-/// The database of a command that says something and ends.
+/// The database of a command that says something about a shop, and ends. Errors: there is none.
 async fn open_quietly(settings: Settings) -> anyhow::Result<Db> {
     let config = settings.check()?;
     telemetry::start_log(config.log);
-    open(&config).await
+    open_existing(&config).await
 }
 
 /// Ends such a command with what it found, or why it failed.
@@ -295,13 +308,59 @@ async fn say(db: Db, said: anyhow::Result<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connects, migrates, and fills what migrations have added.
+/// Connects, migrates, and fills what migrations have added; makes what is missing of a database in
+/// a file, and its folder.
 pub async fn open(config: &Config) -> anyhow::Result<Db> {
-    let db = Db::open(&config.database_url)
-        .await
-        .with_context(|| format!("DATABASE_URL ({})", without_password(&config.database_url)))?;
+    config.make_data_dir()?;
+    let opened = Db::open(&config.database_url).await;
+    filled(opened.with_context(|| named(&config.database_url))?).await
+}
+
+async fn filled(db: Db) -> anyhow::Result<Db> {
     backfills::run(&db, &SystemClock).await?;
     Ok(db)
+}
+
+/// As [`open`], and waits for a database that does not answer yet, for as long as is set.
+pub async fn open_patiently(config: &Config) -> anyhow::Result<Db> {
+    config.make_data_dir()?;
+    let began = Instant::now();
+    let mut told: Option<Instant> = None;
+    loop {
+        let error = match Db::open(&config.database_url).await {
+            Ok(db) => return filled(db).await,
+            Err(error) => error,
+        };
+        let left = config.database_wait.saturating_sub(began.elapsed());
+        if !error.is_passing() || left.is_zero() {
+            return Err(error).with_context(|| named(&config.database_url));
+        }
+        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            told = Some(Instant::now());
+            tracing::warn!(
+                error = chain(&error),
+                "the database is not there yet; it is waited for, {} s at most",
+                left.as_secs()
+            );
+        }
+        tokio::time::sleep(LOOK_AGAIN.min(left)).await;
+    }
+}
+
+/// Connects to a shop that is there, and of this version.
+pub async fn open_existing(config: &Config) -> anyhow::Result<Db> {
+    let opened = Db::open_existing(&config.database_url).await;
+    opened.with_context(|| named(&config.database_url))
+}
+
+/// Claims the database for the one server that may run on a file.
+pub fn serving(config: &Config) -> anyhow::Result<Serving> {
+    config.make_data_dir()?;
+    Serving::claim(&config.database_url).with_context(|| named(&config.database_url))
+}
+
+fn named(database_url: &str) -> String {
+    format!("DATABASE_URL ({})", without_password(database_url))
 }
 
 /// A database's address, fit to be shown: a password may also stand behind the question mark.

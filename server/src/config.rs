@@ -13,6 +13,7 @@ use crate::{
     crash,
     orders::{HoldLimits, Holds},
     payments::ProviderMode,
+    private,
     trust::{Trust, is_this_machine},
 };
 use clap::{Args, ValueEnum};
@@ -56,6 +57,14 @@ pub struct Settings {
     /// `sqlite://…`, or `postgres://…` with `?sslmode=verify-full` across a network [default: SQLite in the data folder]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+    /// How long `serve` and `migrate` wait for a database that does not answer yet
+    #[arg(
+        long,
+        env = "STAGEDOOR_DATABASE_WAIT_SECONDS",
+        default_value = "60",
+        alias = "stagedoor-database-wait-seconds"
+    )]
+    database_wait_seconds: String,
     /// What processes share: the expiry jobs' queue, limits, sessions in use, live pages;
     /// `redis://…`, or `rediss://…` by TLS
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
@@ -187,10 +196,12 @@ pub struct Config {
     pub addr: SocketAddr,
     /// Its own origin, without a trailing slash.
     pub public_url: String,
-    /// Where files are kept. It exists.
+    /// Where files are kept; [`Config::make_data_dir`] makes it.
     pub data_dir: PathBuf,
     /// Where everything else is kept.
     pub database_url: String,
+    /// How long a start waits for it.
+    pub database_wait: Duration,
     /// Where the expiry jobs wait.
     pub redis_url: Option<String>,
     /// Where domain events go.
@@ -235,6 +246,21 @@ fn wrong(name: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Confi
 }
 
 impl Config {
+    /// Makes the data folder, for no other user to look into; says so where others may look into one
+    /// that is there.
+    pub fn make_data_dir(&self) -> Result<(), ConfigError> {
+        let folder = &self.data_dir;
+        private::make_folder(folder).map_err(|error| {
+            let reason = format!("{} cannot be made: {error}", folder.display());
+            wrong("STAGEDOOR_DATA_DIR", reason)
+        })?;
+        if private::is_loose(folder) {
+            let folder = folder.display();
+            tracing::warn!("other users of this machine may look into {folder}: chmod 700 it");
+        }
+        Ok(())
+    }
+
     /// Refuses to serve a shop in which tickets cost nothing at a public URL, unless it is meant to
     /// be one.
     pub fn assert_demo_is_meant(&self) -> Result<(), ConfigError> {
@@ -251,7 +277,7 @@ impl Config {
 }
 
 impl Settings {
-    /// Checks the settings and makes the data folder.
+    /// Checks the settings. Makes nothing.
     ///
     /// Errors: the first setting that makes no sense, or is none, named.
     pub fn check(self) -> Result<Config, ConfigError> {
@@ -272,6 +298,11 @@ impl Settings {
         let demo = check_demo(given(self.demo).as_deref(), &stripe)?;
         let hold_seconds = seconds("STAGEDOOR_HOLD_SECONDS", &self.hold_seconds, 1)?;
         let grace_seconds = seconds("STAGEDOOR_HOLD_GRACE_SECONDS", &self.hold_grace_seconds, 0)?;
+        let wait_seconds = seconds(
+            "STAGEDOOR_DATABASE_WAIT_SECONDS",
+            &self.database_wait_seconds,
+            0,
+        )?;
         let drain_seconds = seconds("STAGEDOOR_DRAIN_SECONDS", &self.drain_seconds, 0)?;
         let rate_limits = match self.rate_limits.as_str() {
             "on" => true,
@@ -322,6 +353,7 @@ impl Settings {
             )?,
             public_url,
             database_url,
+            database_wait: Duration::from_secs(wait_seconds.unsigned_abs()),
             redis_url: check_redis(given(self.redis_url), &trust)?,
             nats_url: check_nats(given(self.nats_url))?,
             holds: Holds {

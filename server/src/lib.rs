@@ -30,6 +30,7 @@ pub mod orders;
 pub mod outbox;
 pub mod passes;
 pub mod payments;
+pub mod private;
 pub mod refunds;
 pub mod replicas;
 pub mod request;

@@ -2,17 +2,17 @@
 
 use super::{Provider, Report, Verdict, audit};
 use crate::{
-    cli::without_password,
+    cli,
     clock::{Clock, SystemClock},
     config::{Config, Settings, StripeConfig, StripeKeys},
-    db::{Db, applied_and_known},
+    db::Db,
     payments::{
         provider::{OtherProvider, recorded},
         stripe_list::StripeList,
     },
     telemetry,
 };
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use futures::StreamExt;
 use serde::Serialize;
 use sqlx::{Row, query};
@@ -115,21 +115,7 @@ async fn look(args: Audit) -> anyhow::Result<Report> {
     let (since_days, wait) = (args.since, Duration::from_secs(args.wait));
     let config = args.settings.check()?;
     telemetry::start_log(config.log);
-    let url = &config.database_url;
-    let db = Db::connect_existing(url)
-        .await
-        .with_context(|| format!("DATABASE_URL ({})", without_password(url)))?;
-    // A part of a shop may well contradict nothing.
-    db.assert_whole()
-        .await
-        .with_context(|| format!("DATABASE_URL ({})", without_password(url)))?;
-    let (applied, known) = applied_and_known(&db)
-        .await
-        .context("this database has never been migrated")?;
-    ensure!(
-        applied == known,
-        "the database is at migration {applied} and this binary at {known}: `stagedoor migrate`"
-    );
+    let db = cli::open_existing(&config).await?;
     let report = look_until_settled(&config, &db, since_days, wait).await?;
     db.close().await;
     Ok(report)

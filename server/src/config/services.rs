@@ -7,7 +7,7 @@ use super::{ConfigError, MailConfig, wrong};
 use crate::{db::Engine, mail, outbox, trust::Trust};
 use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use std::{fs, net::IpAddr, path::Path, str::FromStr};
+use std::{net::IpAddr, path::Path, str::FromStr};
 use url::Url;
 
 /// What is added to refusals.
@@ -41,7 +41,7 @@ pub(super) fn check_trust(
         .map_err(|error| wrong("STAGEDOOR_CA_FILE", error.to_string()))
 }
 
-/// Makes the data folder, and returns where the database is. Its certificate must come from the
+/// Where the database is. Its certificate must come from the
 /// authorities in `ca_file`, if there are any and the address names no others.
 pub(super) fn check_database(
     url: Option<String>,
@@ -50,12 +50,6 @@ pub(super) fn check_database(
     ca_file: Option<&str>,
 ) -> Result<String, ConfigError> {
     const NAME: &str = "DATABASE_URL";
-    fs::create_dir_all(data_dir).map_err(|error| {
-        wrong(
-            "STAGEDOOR_DATA_DIR",
-            format!("{} cannot be made: {error}", data_dir.display()),
-        )
-    })?;
     let url =
         url.unwrap_or_else(|| format!("sqlite://{}", data_dir.join("stagedoor.db").display()));
     match Engine::of(&url) {

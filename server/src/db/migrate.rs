@@ -120,6 +120,20 @@ pub async fn versions<'e>(
     Ok((applied, i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)))
 }
 
+/// The newest migration that the database has, none if it has never been migrated, and the newest
+/// that this binary knows.
+pub(super) async fn newest(conn: &mut Conn) -> Result<(Option<i64>, i64), sqlx::Error> {
+    let known = MIGRATIONS.last().map_or(0, |newest| newest.version);
+    let there = super::tables(conn).await?;
+    if !there.iter().any(|table| table.name == "_sqlx_migrations") {
+        return Ok((None, known));
+    }
+    let applied = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
+        .fetch_one(conn)
+        .await?;
+    Ok((applied, known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Carried, MIGRATIONS};

@@ -7,12 +7,14 @@
 mod engine;
 mod migrate;
 mod schema;
+mod serving;
 mod writer;
 
 use crate::telemetry::spans;
 use futures::future::BoxFuture;
 use sqlx::{AnyConnection, AnyPool, Connection, Executor, Row, any::AnyPoolOptions};
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +24,7 @@ use tracing::Instrument;
 pub use engine::{Engine, engine_of, is_overtaken, is_passing, is_unstorable};
 pub use migrate::{applied_and_known, versions};
 pub use schema::{Column, Kind, MOVE_PROGRESS, Table, tables};
+pub use serving::Serving;
 
 /// What a transaction may run statements on.
 pub type Conn = AnyConnection;
@@ -55,12 +58,53 @@ pub enum OpenError {
     /// `stagedoor move` has not come to its end.
     #[error("a move into it was begun and is not finished: run the same `stagedoor move` again")]
     HalfMoved,
-    /// It was last used by a newer Stagedoor, or migrating it failed.
+    /// There is no such file.
+    #[error("there is no shop: {0} does not exist")]
+    Missing(PathBuf),
+    /// There is a database, and no shop in it.
+    #[error("there is no shop in this database: it has never been migrated")]
+    Empty,
+    /// An older Stagedoor made it.
+    #[error(
+        "the database is of an older version, at migration {applied}, and this binary is at {known}: run `stagedoor migrate` first"
+    )]
+    Older {
+        /// The newest of the database.
+        applied: i64,
+        /// The newest of this binary.
+        known: i64,
+    },
+    /// A newer Stagedoor has migrated it.
+    #[error(
+        "the database is of a newer version, at migration {applied}, and this binary knows only those up to {known}: run the newer binary, or restore a copy from before the upgrade"
+    )]
+    Newer {
+        /// The newest of the database.
+        applied: i64,
+        /// The newest of this binary.
+        known: i64,
+    },
+    /// Migrating it failed.
     #[error("the database could not be brought to this version")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A server runs on the SQLite file.
+    #[error(
+        "another server runs on this file: stop it first, or use PostgreSQL for more than one process"
+    )]
+    Served,
+    /// The lock of the one server cannot be written.
+    #[error("the lock beside the database cannot be held: {0}")]
+    Lock(#[source] std::io::Error),
     /// It did not answer.
     #[error("the database did not answer")]
     Database(#[from] sqlx::Error),
+}
+
+impl OpenError {
+    /// Whether the same may well succeed a little later: the database is away, or starting.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Database(error) if is_passing(error))
+    }
 }
 
 /// A handle on the database. Cheap to clone.
@@ -81,14 +125,43 @@ impl Db {
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let db = Self::connect(url).await?;
         db.assert_whole().await?;
+        let mut conn = db.reads().acquire().await?;
+        if let (Some(applied), known) = migrate::newest(&mut conn).await?
+            && applied > known
+        {
+            return Err(OpenError::Newer { applied, known });
+        }
+        drop(conn);
         db.migrate().await?;
         Ok(db)
+    }
+
+    /// Connects to a shop that is there already and of this very version. Errors: see [`OpenError`];
+    /// nothing is made, and nothing changed.
+    pub async fn open_existing(url: &str) -> Result<Self, OpenError> {
+        if let Some(path) = serving::sqlite_file(url)
+            && !path.exists()
+        {
+            return Err(OpenError::Missing(path));
+        }
+        let db = Self::connect_existing(url).await?;
+        db.assert_whole().await?;
+        let mut conn = db.reads().acquire().await?;
+        match migrate::newest(&mut conn).await? {
+            (None, _) => Err(OpenError::Empty),
+            (Some(applied), known) if applied > known => Err(OpenError::Newer { applied, known }),
+            (Some(applied), known) if applied < known => Err(OpenError::Older { applied, known }),
+            _ => {
+                drop(conn);
+                Ok(db)
+            }
+        }
     }
 
     /// Asserts that no `stagedoor move` into this database was begun and not finished.
     ///
     /// Errors: [`OpenError::HalfMoved`], or the database fails.
-    pub async fn assert_whole(&self) -> Result<(), OpenError> {
+    async fn assert_whole(&self) -> Result<(), OpenError> {
         let tables = tables(&mut *self.reads().acquire().await?).await?;
         if tables.iter().any(|table| table.name == MOVE_PROGRESS) {
             return Err(OpenError::HalfMoved);
@@ -129,7 +202,14 @@ impl Db {
             Engine::Sqlite => SQLITE_READERS,
             Engine::Postgres => POSTGRES_CONNECTIONS,
         };
-        // SQLite's file, and its journal mode, are made by the first writing connection.
+        serving::keep_private(url);
+        // A pool says only that it waited in vain; one connection says why.
+        if engine == Engine::Postgres {
+            let first = timeout(ACQUIRE_TIMEOUT, Conn::connect(url)).await;
+            let first = first.map_err(|_| sqlx::Error::PoolTimedOut)?;
+            first?.close().await?;
+        }
+        // SQLite's journal mode is set by the first writing connection.
         let writer = match engine {
             Engine::Sqlite => Some(writer::spawn(engine, url).await?),
             Engine::Postgres => None,

@@ -3,7 +3,10 @@
 //! Both take a finished message and say whether it is out. Trying again is the mailer's business.
 
 use super::compose::Outgoing;
-use crate::trust::{Trust, is_this_machine};
+use crate::{
+    private,
+    trust::{Trust, is_this_machine},
+};
 use async_trait::async_trait;
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
@@ -17,7 +20,7 @@ use lettre::{
 use percent_encoding::percent_decode_str;
 use std::{
     error::Error as StdError,
-    fs::{self, File},
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
@@ -228,7 +231,8 @@ fn file_name(mail: &Outgoing) -> String {
 
 /// Whoever lists the folder sees the whole file or none.
 fn write(folder: &Path, name: &str, content: &[u8]) -> io::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
+    private::make_folder(folder)?;
+    private::tighten(folder)?;
     let unfinished = folder.join(format!(".{}.unfinished", Uuid::new_v4().simple()));
     let path = folder.join(name);
     let done = write_through(&unfinished, content).and_then(|()| fs::rename(&unfinished, &path));
@@ -240,7 +244,7 @@ fn write(folder: &Path, name: &str, content: &[u8]) -> io::Result<PathBuf> {
 }
 
 fn write_through(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+    let mut file = private::create_new(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

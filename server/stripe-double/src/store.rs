@@ -38,10 +38,12 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), 0, false),
             Err(error) => return Err(error),
         };
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(folder.join(FILE))?;
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        // Client secrets are in it.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(folder.join(FILE))?;
         if is_torn {
             file.set_len(length)?;
         }

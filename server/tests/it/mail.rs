@@ -452,6 +452,7 @@ fn stagedoor(folder: &Path, arguments: &[&str]) -> Result<String, String> {
 async fn operators_and_incidents_are_looked_after_on_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| stagedoor(folder.path(), arguments);
+    run(&["migrate"]).unwrap();
     assert!(run(&["operator"]).unwrap().contains("no operators"));
     let error = run(&["operator", "buyer@stagedoor.example"]).unwrap_err();
     assert!(

@@ -32,6 +32,7 @@ mod model;
 mod more_time;
 mod moving;
 mod nats;
+mod one_shop;
 mod outages;
 mod passes;
 mod patience;

@@ -1,0 +1,104 @@
+//! Files and folders that nobody but the user of this process reads, whatever the umask says: the
+//! database, mails, what a lock is held on. Owns their permissions, and nothing of what is in them.
+//! On systems without such permissions these are ordinary files.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind},
+    path::Path,
+};
+
+/// Makes a folder, and those above it that are missing. Errors: it cannot be made, or something
+/// else has its name.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Makes a new file and opens it for writing. Errors: there is one already, among others.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    options().create_new(true).open(path)
+}
+
+/// Opens a file for appending, and makes it if it is missing.
+pub fn open_or_create(path: &Path) -> io::Result<File> {
+    let file = options().create(true).append(true).open(path)?;
+    tighten(path)?;
+    Ok(file)
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Takes a file or folder away from all other users. One that is missing is none to be taken away.
+pub fn tighten(path: &Path) -> io::Result<()> {
+    match loose_mode(path) {
+        Ok(None) => Ok(()),
+        Ok(Some(mode)) => restrict(path, mode),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether others may read or write there.
+pub fn is_loose(path: &Path) -> bool {
+    loose_mode(path).is_ok_and(|mode| mode.is_some())
+}
+
+/// The permissions of a path that others have some of.
+#[cfg(unix)]
+fn loose_mode(path: &Path) -> io::Result<Option<u32>> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path)?.permissions());
+    Ok(Some(mode).filter(|mode| mode & 0o077 != 0))
+}
+
+#[cfg(unix)]
+fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode & 0o700);
+    fs::set_permissions(path, permissions)
+}
+
+#[cfg(not(unix))]
+fn loose_mode(_: &Path) -> io::Result<Option<u32>> {
+    Ok(None)
+}
+
+#[cfg(not(unix))]
+fn restrict(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_made_here_is_for_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        make_folder(&inner).unwrap();
+        assert_eq!((mode(&folder.path().join("a")), mode(&inner)), (0o700, 0o700));
+        let file = inner.join("file");
+        create_new(&file).unwrap();
+        assert_eq!(mode(&file), 0o600);
+        assert!(create_new(&file).is_err());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+        assert!(is_loose(&file));
+        open_or_create(&file).unwrap();
+        assert_eq!(mode(&file), 0o600);
+        tighten(&inner.join("missing")).unwrap();
+    }
+}
