@@ -51,6 +51,11 @@ const BREAKS = [
   [checkCompose, "deploy/compose.yaml", "    SMTP_URL:", "    SMPT_URL:", /no setting SMPT_URL/],
   [checkCompose, "deploy/compose.yaml", "stop_grace_period: 45s", "stop_grace_period: 26s", /seconds to stop/],
   [checkCompose, "deploy/.env.example", "STRIPE_SECRET_KEY=", "STRIPE_KEY=", /does not say STRIPE_SECRET_KEY/],
+  [checkCompose, "deploy/compose.yaml", "redis://:${REDIS_PASSWORD:?set it in deploy/.env}@redis", "redis://redis", /REDIS_URL has no password/],
+  [checkCompose, "deploy/compose.yaml", "${GRAFANA_PASSWORD:?set it in deploy/.env}", "${GRAFANA_PASSWORD:-}", /may be empty/],
+  [checkCompose, "deploy/compose.yaml", "      POSTGRES_PASSWORD:", "      POSTGRES_USER: stagedoor\n      POSTGRES_PASSWORD:", /is a superuser/],
+  [checkCompose, "deploy/compose/make-database.sh", "NOSUPERUSER", "SUPERUSER", /makes a superuser/],
+  [checkCompose, `${K8S}/overlays/development/make-database.sh`, "NOCREATEDB", "CREATEDB", /is not the same/],
 
   [checkKubernetes, `${K8S}/base/web.yaml`, "readinessProbe", "readinesProbe", /readinesProbe is no field/],
   [checkKubernetes, `${K8S}/base/web.yaml`, "replicas: 2", 'replicas: "2"', /replicas type/],

@@ -28,6 +28,25 @@ export function checkCompose(checked) {
     if (service.image?.includes("STAGEDOOR_IMAGE")) ours(checked, name, service);
   }
   variables(checked);
+  passwords(checked, compose);
+}
+
+const MAKE_DATABASE = ["deploy/compose/make-database.sh", "deploy/kubernetes/overlays/development/make-database.sh"];
+
+// Who signs in to a service has a password and no more rights than needed.
+function passwords(checked, compose) {
+  const wrong = (sentence) => checked.wrong(FILE, sentence);
+  for (const [name, service] of Object.entries(compose.services)) {
+    for (const [setting, value] of Object.entries(service.environment ?? {})) {
+      const isAddress = ["DATABASE_URL", "REDIS_URL", "NATS_URL"].includes(setting);
+      if (isAddress && !/:\$\{[A-Z_]+:\?[^}]*\}@/.test(value)) wrong(`${name}: ${setting} has no password`);
+      if (/PASSWORD/.test(setting) && !/^\$\{[A-Z_]+:\?/.test(value)) wrong(`${name}: ${setting} may be empty`);
+    }
+  }
+  if (compose.services.postgres.environment.POSTGRES_USER === "stagedoor") wrong("postgres: stagedoor is a superuser");
+  const [here, there] = MAKE_DATABASE.map((file) => checked.read(file));
+  if (here !== there) checked.wrong(MAKE_DATABASE[1], `is not the same as ${MAKE_DATABASE[0]}`);
+  if (!/CREATE ROLE stagedoor LOGIN NOSUPERUSER /.test(here)) checked.wrong(MAKE_DATABASE[0], "makes a superuser");
 }
 
 function services(checked, compose, name, service) {

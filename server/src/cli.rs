@@ -49,8 +49,12 @@ Settings (environment; flags of the same name win; .env is read):
   STAGEDOOR_ADDR                127.0.0.1:3000     where it listens
   STAGEDOOR_PUBLIC_URL          http://ADDR        its own origin, for links, cookies, the origin check
   STAGEDOOR_DATA_DIR            ./data             where the SQLite file and the mails are
-  DATABASE_URL                  SQLite in the data folder; sqlite://… or postgres://…
-  REDIS_URL                     none               what several processes share: the expiry jobs' queue,
+  DATABASE_URL                  SQLite in the data folder; sqlite://…, or postgres://…?sslmode=verify-full
+  STAGEDOOR_DATABASE_WAIT_SECONDS
+                                60                 how long a start waits for a database that is away
+  STAGEDOOR_CA_FILE             none               PEM: authorities that other servers' certificates are from
+  STAGEDOOR_CLEARTEXT_HOSTS     none               redis,db,…: passwords may go there without TLS
+  REDIS_URL                     none               redis://… or rediss://…; what several processes share: the expiry jobs' queue,
                                                    sessions, rate limits, changes on open pages
   NATS_URL                      none               nats://… or tls://…; where domain events go
   STAGEDOOR_HOLD_SECONDS        900                how long a reservation holds its tickets

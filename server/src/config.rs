@@ -254,7 +254,9 @@ impl Config {
             let reason = format!("{} cannot be made: {error}", folder.display());
             wrong("STAGEDOOR_DATA_DIR", reason)
         })?;
-        if private::is_loose(folder) {
+        // Where everything is elsewhere, nothing is kept here that is worth reading.
+        let keeps = self.database_url.starts_with("sqlite") || self.mail.smtp_url.is_none();
+        if keeps && private::is_loose(folder) {
             let folder = folder.display();
             tracing::warn!("other users of this machine may look into {folder}: chmod 700 it");
         }

@@ -176,7 +176,6 @@ mod tests {
             ("STAGEDOOR_RATE_LIMIT", "STAGEDOOR_RATE_LIMITS"),
             ("STRIPE_SECRET_KEYS", "STRIPE_SECRET_KEY"),
             ("STRIPE_SECRETKEY", "STRIPE_SECRET_KEY"),
-            ("stagedoor_addr", "STAGEDOOR_ADDR"),
             ("STAGEDOOR_PORT", "STAGEDOOR_ADDR"),
             ("STRIPE_API_KEY", "STRIPE_SECRET_KEY"),
         ] {
@@ -187,6 +186,7 @@ mod tests {
             );
         }
         assert!(check_name("STAGEDOOR_COLOUR", "red", &known).is_err());
+        assert!(check_name(&"STAGEDOOR_ADDR".to_lowercase(), "x", &known).is_err());
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
             }
         }
         // A name that the test of check-deploy.sh breaks on purpose.
-        const WRONG_ON_PURPOSE: &str = "STAGEDOOR_LOGS";
+        let wrong_on_purpose = format!("{}LOGS", PREFIXES[0]);
         let known = known();
         let mut names = BTreeSet::new();
         for folder in ["scripts", "end2end", "deploy"] {
@@ -274,7 +274,7 @@ mod tests {
             let is_known = check_name(&name, "", &known).is_ok();
             let is_prefix = OTHER_PREFIXES.contains(&format!("{name}_").as_str());
             assert!(
-                is_known || is_prefix || name == WRONG_ON_PURPOSE,
+                is_known || is_prefix || name == wrong_on_purpose,
                 "{name} is not known"
             );
         }
