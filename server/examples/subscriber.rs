@@ -119,7 +119,9 @@ async fn main() -> ExitCode {
 
 /// Reads for ever, or until all is read. Returns what is wrong with it.
 async fn follow(args: &Args) -> Result<Vec<String>> {
-    let nats = Nats::connect(&args.nats_url, &Trust::default()).await.context("--nats-url")?;
+    let nats = Nats::connect(&args.nats_url, &Trust::default())
+        .await
+        .context("--nats-url")?;
     let kept = args.state.as_ref().filter(|file| file.exists());
     let mut model = match kept {
         Some(file) => serde_json::from_slice(&std::fs::read(file)?).context("--state")?,

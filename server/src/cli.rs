@@ -358,9 +358,10 @@ pub async fn open_existing(config: &Config) -> anyhow::Result<Db> {
 }
 
 /// Claims the database for the one server that may run on a file.
-pub fn serving(config: &Config) -> anyhow::Result<Serving> {
+pub async fn serving(config: &Config) -> anyhow::Result<Serving> {
     config.make_data_dir()?;
-    Serving::claim(&config.database_url).with_context(|| named(&config.database_url))
+    let claimed = Serving::claim(&config.database_url).await;
+    claimed.with_context(|| named(&config.database_url))
 }
 
 fn named(database_url: &str) -> String {

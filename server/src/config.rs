@@ -21,14 +21,14 @@ use ipnet::IpNet;
 use leptos::config::{LeptosOptions, errors::LeptosConfigError};
 use lettre::message::Mailbox;
 use secrecy::SecretString;
+use services::{check_database, check_http, check_mail, check_nats, check_redis, check_trust};
 use std::{
     borrow::Cow,
     io::IsTerminal,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
-use services::{check_database, check_http, check_mail, check_nats, check_redis, check_trust};
 use stripe::{check_demo, check_stripe};
 
 /// Settings as they are given.

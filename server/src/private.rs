@@ -90,7 +90,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("a/b");
         make_folder(&inner).unwrap();
-        assert_eq!((mode(&folder.path().join("a")), mode(&inner)), (0o700, 0o700));
+        assert_eq!(
+            (mode(&folder.path().join("a")), mode(&inner)),
+            (0o700, 0o700)
+        );
         let file = inner.join("file");
         create_new(&file).unwrap();
         assert_eq!(mode(&file), 0o600);

@@ -45,7 +45,7 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::Result<()> {
     let figures = telemetry::start_figures().context("the figures could not be started")?;
     let listener = bind(config.addr)?;
-    let _serving = cli::serving(&config)?;
+    let _serving = cli::serving(&config).await?;
     let db = cli::open_patiently(&config).await?;
     cli::checks::no_demo_accounts(&config, &db).await?;
     cli::checks::same_provider(&config, &db).await?;

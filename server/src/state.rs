@@ -218,10 +218,7 @@ impl Shop {
             orders: self.orders,
             engine: self.engine,
         };
-        jobs.spawn(
-            self.workers
-                .run(self.db, self.clock, desk, redis, works),
-        );
+        jobs.spawn(self.workers.run(self.db, self.clock, desk, redis, works));
         jobs
     }
 }

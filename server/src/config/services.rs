@@ -19,7 +19,10 @@ pub(super) fn check_trust(
     ca_file: Option<&str>,
     cleartext_hosts: Option<&str>,
 ) -> Result<Trust, ConfigError> {
-    let hosts = cleartext_hosts.unwrap_or_default().split(',').map(str::trim);
+    let hosts = cleartext_hosts
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim);
     let hosts = hosts
         .filter(|host| !host.is_empty())
         .map(|host| {
@@ -109,7 +112,8 @@ pub(super) fn check_redis(
         return Ok(None);
     };
     let client = trust.redis(&url).map_err(|_| {
-        let reason = "this is no address like redis://127.0.0.1:6379 or rediss://:password@redis.example";
+        let reason =
+            "this is no address like redis://127.0.0.1:6379 or rediss://:password@redis.example";
         wrong(NAME, reason)
     })?;
     let info = client.get_connection_info();
@@ -170,11 +174,7 @@ pub(super) fn check_mail(
 }
 
 /// Refuses to send what proves who we are to an `http://` address across a network.
-pub(super) fn check_http(
-    name: &'static str,
-    url: &str,
-    trust: &Trust,
-) -> Result<(), ConfigError> {
+pub(super) fn check_http(name: &'static str, url: &str, trust: &Trust) -> Result<(), ConfigError> {
     let parsed = Url::parse(url).ok();
     let host = parsed.as_ref().and_then(Url::host_str).unwrap_or_default();
     let by_tls = parsed.as_ref().is_some_and(|url| url.scheme() == "https");

@@ -1,13 +1,14 @@
 //! That settings which make no sense are named, and the others read.
 
 use super::*;
+use std::path::Path;
 
 #[expect(clippy::unnecessary_wraps, reason = "settings may be missing")]
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn mail(smtp_url: Option<String>, from: Option<String>) -> Result<MailConfig, ConfigError> {
+fn mail_by(smtp_url: Option<String>, from: Option<String>) -> Result<MailConfig, ConfigError> {
     check_mail(smtp_url, from, "https://x.example", &Trust::default())
 }
 
@@ -41,7 +42,7 @@ fn what_makes_no_sense_is_named() {
         ),
         (
             "STRIPE_WEBHOOK_SECRET",
-            check_stripe(text("sk_1"), text("pk_1"), None, None).err(),
+            check_stripe(text("sk_test_1"), text("pk_test_1"), None, None).err(),
         ),
         (
             "STRIPE_PUBLISHABLE_KEY",
@@ -77,13 +78,10 @@ fn what_makes_no_sense_is_named() {
             "STRIPE_API_URL",
             check_stripe(None, None, None, text("http://x")).err(),
         ),
-        (
-            "SMTP_URL",
-            mail(text("mail.example:25"), None).err(),
-        ),
+        ("SMTP_URL", mail_by(text("mail.example:25"), None).err()),
         (
             "STAGEDOOR_MAIL_FROM",
-            mail(None, text("the box office")).err(),
+            mail_by(None, text("the box office")).err(),
         ),
     ] {
         let sentence = result.unwrap().to_string();
@@ -113,10 +111,10 @@ fn without_keys_it_is_a_demo() {
 
 #[test]
 fn mails_are_from_the_shops_own_host() {
-    let mail = mail(None, None).unwrap();
+    let mail = mail_by(None, None).unwrap();
     assert_eq!(mail.from.to_string(), "Stagedoor <tickets@x.example>");
     let smtp = text("smtps://user:secret@mail.example");
-    let mail = mail(smtp, text("Box Office <box@y.example>")).unwrap();
+    let mail = mail_by(smtp, text("Box Office <box@y.example>")).unwrap();
     assert_eq!(mail.from.email.to_string(), "box@y.example");
     assert!(!format!("{mail:?}").contains("secret"));
 }
@@ -224,21 +222,81 @@ fn no_password_crosses_a_network_in_the_clear() {
     let folder = tempfile::tempdir().unwrap();
     let host_named = ("cleartext-hosts", "db, 10.1.2.3,collector");
     for (flag, name, url, is_refused) in [
-        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop", true),
-        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop?sslmode=prefer", true),
-        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop?SSLMODE=require", true),
-        ("database-url", "DATABASE_URL", "postgres://db/shop?user=ann&password=pw", true),
-        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop?sslmode=require", false),
-        ("database-url", "DATABASE_URL", "postgres://ann:pw@db/shop?sslmode=verify-full", false),
-        ("database-url", "DATABASE_URL", "postgres://ann@db/shop", false),
-        ("database-url", "DATABASE_URL", "postgres://ann:pw@127.0.0.1/shop", false),
-        ("database-url", "DATABASE_URL", "postgres://ann:pw@localhost/shop?host=/run", false),
+        (
+            "database-url",
+            "DATABASE_URL",
+            "postgres://ann:pw@db/shop",
+            true,
+        ),
+        (
+            "database-url",
+            "DATABASE_URL",
+            "postgres://ann:pw@db/shop?sslmode=prefer",
+            true,
+        ),
+        (
+            "database-url",
+            "DATABASE_URL",
+            "postgres://ann:pw@db/shop?SSLMODE=require",
+            true,
+        ),
+        (
+            "database-url",
+            "DATABASE_URL",
+            "postgres://db/shop?user=ann&password=pw",
+            true,
+        ),
+        (
+            "database-url",
+            "DATABASE_URL",
+            "postgres://ann:pw@db/shop?sslmode=require",
+            false,
+        ),
+        (
+            "database-url",
+            "DATABASE_URL",
+            "postgres://ann:pw@db/shop?sslmode=verify-full",
+            false,
+        ),
+        (
+            "database-url",
+            "DATABASE_URL",
+            "postgres://ann@db/shop",
+            false,
+        ),
+        (
+            "database-url",
+            "DATABASE_URL",
+            "postgres://ann:pw@127.0.0.1/shop",
+            false,
+        ),
+        (
+            "database-url",
+            "DATABASE_URL",
+            "postgres://ann:pw@localhost/shop?host=/run",
+            false,
+        ),
         ("redis-url", "REDIS_URL", "redis://:pw@10.1.2.3:6379", true),
         ("redis-url", "REDIS_URL", "redis://10.1.2.3:6379", false),
         ("redis-url", "REDIS_URL", "redis://:pw@[::1]:6379", false),
-        ("redis-url", "REDIS_URL", "rediss://:pw@10.1.2.3:6379", false),
-        ("smtp-url", "SMTP_URL", "smtp://ann:pw@db?tls=opportunistic", true),
-        ("smtp-url", "SMTP_URL", "smtp://ann:pw@db?TLS=required", false),
+        (
+            "redis-url",
+            "REDIS_URL",
+            "rediss://:pw@10.1.2.3:6379",
+            false,
+        ),
+        (
+            "smtp-url",
+            "SMTP_URL",
+            "smtp://ann:pw@db?tls=opportunistic",
+            true,
+        ),
+        (
+            "smtp-url",
+            "SMTP_URL",
+            "smtp://ann:pw@db?TLS=required",
+            false,
+        ),
     ] {
         let across = alone(folder.path(), &[(flag, url)]);
         if is_refused {
@@ -252,7 +310,10 @@ fn no_password_crosses_a_network_in_the_clear() {
         let named = alone(folder.path(), &[(flag, url), host_named]);
         assert!(named.is_ok(), "{url}: {named:?}");
     }
-    let insecure = alone(folder.path(), &[("redis-url", "rediss://r.example/#insecure")]);
+    let insecure = alone(
+        folder.path(),
+        &[("redis-url", "rediss://r.example/#insecure")],
+    );
     assert!(insecure.unwrap_err().to_string().starts_with("REDIS_URL"));
     for (endpoint, is_refused) in [
         ("http://collector:4318", true),
@@ -263,7 +324,11 @@ fn no_password_crosses_a_network_in_the_clear() {
             ("otel-exporter-otlp-endpoint", endpoint),
             ("otel-exporter-otlp-headers", "api-key=pw"),
         ];
-        assert_eq!(alone(folder.path(), &given).is_err(), is_refused, "{endpoint}");
+        assert_eq!(
+            alone(folder.path(), &given).is_err(),
+            is_refused,
+            "{endpoint}"
+        );
         let named = [given[0], given[1], host_named];
         assert!(alone(folder.path(), &named).is_ok(), "{endpoint}");
     }
@@ -283,7 +348,11 @@ fn authorities_of_ones_own_are_read_from_a_file_that_has_some() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     let file = path.to_str().unwrap();
-    let refused = || alone(folder.path(), &[("ca-file", file)]).unwrap_err().to_string();
+    let refused = || {
+        alone(folder.path(), &[("ca-file", file)])
+            .unwrap_err()
+            .to_string()
+    };
     assert!(refused().starts_with("STAGEDOOR_CA_FILE"), "{}", refused());
     for text in [
         "",
@@ -295,5 +364,8 @@ fn authorities_of_ones_own_are_read_from_a_file_that_has_some() {
     }
     let hosts = alone(folder.path(), &[("cleartext-hosts", "redis://redis:6379")]);
     let sentence = hosts.unwrap_err().to_string();
-    assert!(sentence.starts_with("STAGEDOOR_CLEARTEXT_HOSTS"), "{sentence}");
+    assert!(
+        sentence.starts_with("STAGEDOOR_CLEARTEXT_HOSTS"),
+        "{sentence}"
+    );
 }

@@ -14,6 +14,7 @@ use crate::telemetry::spans;
 use futures::future::BoxFuture;
 use sqlx::{AnyConnection, AnyPool, Connection, Executor, Row, any::AnyPoolOptions};
 use std::{
+    io::ErrorKind,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -103,7 +104,12 @@ pub enum OpenError {
 impl OpenError {
     /// Whether the same may well succeed a little later: the database is away, or starting.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Database(error) if is_passing(error))
+        match self {
+            // TLS says so of a certificate that does not count.
+            Self::Database(sqlx::Error::Io(error)) => error.kind() != ErrorKind::InvalidData,
+            Self::Database(error) => is_passing(error),
+            _ => false,
+        }
     }
 }
 
@@ -139,11 +145,7 @@ impl Db {
     /// Connects to a shop that is there already and of this very version. Errors: see [`OpenError`];
     /// nothing is made, and nothing changed.
     pub async fn open_existing(url: &str) -> Result<Self, OpenError> {
-        if let Some(path) = serving::sqlite_file(url)
-            && !path.exists()
-        {
-            return Err(OpenError::Missing(path));
-        }
+        assert_file(url)?;
         let db = Self::connect_existing(url).await?;
         db.assert_whole().await?;
         let mut conn = db.reads().acquire().await?;
@@ -186,6 +188,7 @@ impl Db {
     /// uses. On SQLite nobody can, until it is closed. Errors: somebody does.
     pub async fn claim(url: &str) -> Result<Conn, OpenError> {
         let engine = Engine::of(url).ok_or(OpenError::UnknownEngine)?;
+        assert_file(url)?;
         claim(engine, &engine.existing_url(url)).await
     }
 
@@ -324,6 +327,14 @@ fn pool_of(engine: Engine, connections: u32) -> AnyPoolOptions {
                 }
             })
         })
+}
+
+/// Errors: the file of a SQLite database is missing.
+fn assert_file(url: &str) -> Result<(), OpenError> {
+    match serving::sqlite_file(url) {
+        Some(path) if !path.exists() => Err(OpenError::Missing(path)),
+        _ => Ok(()),
+    }
 }
 
 async fn claim(engine: Engine, url: &str) -> Result<Conn, OpenError> {

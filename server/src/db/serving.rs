@@ -12,10 +12,15 @@ use std::{
     io,
     path::{Path, PathBuf},
     str::FromStr,
+    time::{Duration, Instant},
 };
 
 /// What is behind the database's own name.
 const LOCK_SUFFIX: &str = "-serve.lock";
+
+/// How long a process that was killed takes to be gone, and how often that is looked for.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Held by a process that serves. Dropping it lets another one serve.
 #[derive(Debug)]
@@ -24,17 +29,24 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Claims the database at `url` for this server. Any number of servers may share one of
-    /// PostgreSQL. Errors: another server runs on the file, or the lock cannot be written.
-    pub fn claim(url: &str) -> Result<Self, OpenError> {
+    /// Claims the database at `url` for this server, once one that is just being killed is gone. Any
+    /// number of servers may share one of PostgreSQL. Errors: another server runs on the file, or the
+    /// lock cannot be written.
+    pub async fn claim(url: &str) -> Result<Self, OpenError> {
         let Some(path) = sqlite_file(url) else {
             return Ok(Self { _lock: None });
         };
         let lock = lock_of(&path).map_err(OpenError::Lock)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: Some(lock) }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Served),
-            Err(TryLockError::Error(error)) => Err(OpenError::Lock(error)),
+        let began = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { _lock: Some(lock) }),
+                Err(TryLockError::WouldBlock) if began.elapsed() < GONE_WITHIN => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                Err(TryLockError::WouldBlock) => return Err(OpenError::Served),
+                Err(TryLockError::Error(error)) => return Err(OpenError::Lock(error)),
+            }
         }
     }
 }
@@ -44,7 +56,9 @@ fn lock_of(path: &Path) -> io::Result<File> {
     let real = match path.canonicalize() {
         Ok(real) => real,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let folder = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
             let folder = folder.unwrap_or(Path::new(".")).canonicalize()?;
             folder.join(path.file_name().unwrap_or_default())
         }
@@ -89,36 +103,42 @@ pub(super) fn keep_private(url: &str) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn of_two_servers_on_one_file_one_is_refused() {
+    #[tokio::test]
+    async fn of_two_servers_on_one_file_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let url = |name: &str| format!("sqlite://{}", folder.path().join(name).display());
-        let first = Serving::claim(&url("a.db")).unwrap();
+        let first = Serving::claim(&url("a.db")).await.unwrap();
         let detour = format!("sqlite://{}/./a.db?mode=rwc", folder.path().display());
         for again in [url("a.db"), detour] {
-            assert!(matches!(Serving::claim(&again), Err(OpenError::Served)), "{again}");
+            assert!(
+                matches!(Serving::claim(&again).await, Err(OpenError::Served)),
+                "{again}"
+            );
         }
-        let _other = Serving::claim(&url("b.db")).unwrap();
+        let _other = Serving::claim(&url("b.db")).await.unwrap();
         drop(first);
-        Serving::claim(&url("a.db")).unwrap();
+        Serving::claim(&url("a.db")).await.unwrap();
     }
 
-    #[test]
-    fn a_server_by_a_link_is_one_on_the_same_file() {
+    #[tokio::test]
+    async fn a_server_by_a_link_is_one_on_the_same_file() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("a.db"), folder.path().join("link.db"));
         std::fs::write(&file, "").unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let url = |path: &Path| format!("sqlite://{}", path.display());
-        let _first = Serving::claim(&url(&file)).unwrap();
-        assert!(matches!(Serving::claim(&url(&link)), Err(OpenError::Served)));
+        let _first = Serving::claim(&url(&file)).await.unwrap();
+        assert!(matches!(
+            Serving::claim(&url(&link)).await,
+            Err(OpenError::Served)
+        ));
     }
 
-    #[test]
-    fn servers_may_share_postgres() {
+    #[tokio::test]
+    async fn servers_may_share_postgres() {
         let url = "postgres://db.example/shop";
-        let _first = Serving::claim(url).unwrap();
-        Serving::claim(url).unwrap();
+        let _first = Serving::claim(url).await.unwrap();
+        Serving::claim(url).await.unwrap();
     }
 }

@@ -121,7 +121,8 @@ impl Asked {
         }
         let mut parameters = TlsParameters::builder(host.to_owned());
         for authority in trust.besides_public() {
-            parameters = parameters.add_root_certificate(Certificate::from_der(authority.to_vec())?);
+            parameters =
+                parameters.add_root_certificate(Certificate::from_der(authority.to_vec())?);
         }
         let parameters = parameters.build()?;
         Ok(match self {
@@ -269,7 +270,10 @@ mod tests {
             "smtp://user:pass@mail.example?tls=opportunistic",
             "smtp://user:pass@mail.example?Tls=Opportunistic",
         ] {
-            assert!(Smtp::new(bad, "tickets.example", &Trust::default()).is_err(), "{bad}");
+            assert!(
+                Smtp::new(bad, "tickets.example", &Trust::default()).is_err(),
+                "{bad}"
+            );
         }
         for good in [
             "smtp://127.0.0.1:1025",
@@ -278,7 +282,10 @@ mod tests {
             "smtp://mail.example?tls=opportunistic",
             "smtps://mail.example/shop.example",
         ] {
-            assert!(Smtp::new(good, "tickets.example", &Trust::default()).is_ok(), "{good}");
+            assert!(
+                Smtp::new(good, "tickets.example", &Trust::default()).is_ok(),
+                "{good}"
+            );
         }
     }
 
@@ -291,10 +298,19 @@ mod tests {
             ("smtp://localhost", "None"),
             ("smtp://127.0.0.1:1025", "None"),
             ("smtp://127.0.0.1:1025?tls=required", "Required"),
-            ("smtp://user:pass@mail.example:2587?TLS=required", "Required"),
-            ("smtp://user:pass@mail.example:2587?Tls=REQUIRED", "Required"),
+            (
+                "smtp://user:pass@mail.example:2587?TLS=required",
+                "Required",
+            ),
+            (
+                "smtp://user:pass@mail.example:2587?Tls=REQUIRED",
+                "Required",
+            ),
             ("smtp://user:pass@[::1]:1025", "None"),
-            ("smtp://user:pass@localhost?tls=opportunistic", "Opportunistic"),
+            (
+                "smtp://user:pass@localhost?tls=opportunistic",
+                "Opportunistic",
+            ),
         ] {
             let smtp = Smtp::new(url, "tickets.example", &Trust::default()).unwrap();
             let shown = format!("{:?}", smtp.server);

@@ -49,4 +49,5 @@ mod starts;
 mod states;
 mod support;
 mod telemetry;
+mod tls;
 mod waiting;

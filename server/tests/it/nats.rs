@@ -331,7 +331,9 @@ async fn who_signs_in_to_nats_is_let_in() {
     let broker = Broker::start_with("authorization { user: ann, password: \"p@ss:word\" }").await;
     let app = App::on_sqlite().await;
     let url = broker.url().replace("//", "//ann:p%40ss%3Aword@");
-    let nats = stagedoor::outbox::Nats::connect(&url, &Trust::default()).await.unwrap();
+    let nats = stagedoor::outbox::Nats::connect(&url, &Trust::default())
+        .await
+        .unwrap();
     let relay = tokio::spawn(Relay::new(app.db.clone(), app.clock.clone(), nats).run());
     write(&app, made_up(1, 1)).await;
     all_are_sent(&app).await;

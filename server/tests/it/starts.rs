@@ -297,3 +297,50 @@ async fn only_what_a_browser_needs_of_a_double_is_reached_through_the_shop() {
     shop.kill().await;
     shop.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_that_is_none_ends_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["serve"][..],
+        &["migrate"],
+        &["seed"],
+        &["audit"],
+        &["operator"],
+    ] {
+        for (name, meant) in [
+            ("STAGEDOOR_HOLD_SECOND", "STAGEDOOR_HOLD_SECONDS"),
+            ("STRIPE_SECRET_KEYS", "STRIPE_SECRET_KEY"),
+        ] {
+            let mut command = stagedoor(folder.path(), arguments);
+            command.env(name, "60");
+            let said = refused(command).await;
+            let sentence = format!("{name}: there is no such setting; did you mean {meant}?");
+            assert!(said.contains(&sentence), "{said}");
+        }
+    }
+    for line in [
+        "STAGEDOOR_ADDRESS=127.0.0.1:0",
+        "DATABASE_URI=postgres://db.example/shop",
+    ] {
+        std::fs::write(folder.path().join(".env"), line).unwrap();
+        let said = refused(stagedoor(folder.path(), &["migrate"])).await;
+        assert!(said.contains("did you mean"), "{said}");
+    }
+    std::fs::write(folder.path().join(".env"), "POSTGRES_PASSWORD=x\n").unwrap();
+    let mut command = stagedoor(folder.path(), &["migrate"]);
+    command.env("RUST_LOG", "stagedoor=loud");
+    let said = refused(command).await;
+    assert!(said.contains("RUST_LOG"), "{said}");
+    // What scripts of the project set for whatever they run.
+    let mut command = stagedoor(folder.path(), &["migrate"]);
+    for name in [
+        "STAGEDOOR_CACHE",
+        "STAGEDOOR_BIN",
+        "STAGEDOOR_E2E_JSON",
+        "STAGEDOOR_TEST_SEED",
+    ] {
+        command.env(name, "1");
+    }
+    assert_eq!(code(&run(command).await), 0);
+}
