@@ -231,7 +231,7 @@ async fn a_database_that_is_down_is_named_with_the_cause() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_waits_for_a_database_that_comes_up_after_it() {
+async fn a_server_waits_for_a_postgres_that_comes_up_after_it() {
     let database = Database::postgres().await;
     let folder = tempfile::tempdir().unwrap();
     let (front, address) = (free_port(), format!("127.0.0.1:{}", free_port()));
