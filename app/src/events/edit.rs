@@ -46,7 +46,7 @@ pub fn EditEventPage() -> impl IntoView {
             <section class="narrow">
                 <div class="sale-head">
                     <h1 class="display">"Edit your event"</h1>
-                    <p><a href=back>{event.title.clone()}</a></p>
+                    <p><a dir="auto" href=back>{event.title.clone()}</a></p>
                 </div>
                 {flash_message(flash.as_ref())}
                 {picture(&event, over, flash.as_ref())}

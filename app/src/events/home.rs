@@ -356,7 +356,7 @@ fn card(place: usize, event: &Event) -> impl IntoView + use<> {
                     </span>
                 </div>
                 <div class="card-body">
-                    <h3 class="card-title">{event.title.clone()}</h3>
+                    <h3 class="card-title" dir="auto">{event.title.clone()}</h3>
                     <p class="quiet">{when(event.starts_at, &event.time_zone)}</p>
                     <p class="quiet">{event.venue.clone()} ", " {event.city.clone()}</p>
                     {from_price(event)}

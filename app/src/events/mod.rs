@@ -29,6 +29,8 @@ mod pages;
 #[cfg(feature = "ssr")]
 mod port;
 #[cfg(feature = "ssr")]
+mod prose;
+#[cfg(feature = "ssr")]
 mod strip;
 #[cfg(feature = "ssr")]
 mod when;

@@ -1,6 +1,6 @@
 //! `/events/:id`.
 
-use super::{Event, Events, Spot, begins, cover, head::head};
+use super::{Event, Events, Spot, begins, cover, head::head, prose::prose};
 use crate::{
     context,
     error::{AppError, AppResult},
@@ -66,32 +66,41 @@ pub fn EventPage() -> impl IntoView {
             Some(viewer) if !over => events.is_creator(viewer, event.id).await?,
             _ => false,
         };
-        let edit = own.then(|| edit_link(event.id));
+        let edit = own.then(|| edit_link(event.id).into_any());
         let address = format!("{}/events/{}", site.public_url, event.id);
         Ok(view! {
             {head}
             {flash_message(flash.as_ref())}
             <article class="event">
-                <header class="event-head">
-                    <div class="event-art">{cover(&event, Spot::Head)}</div>
-                    <div class="event-facts">
-                        <h1 class="display">{event.title.clone()}</h1>
-                        <p class="fact">
-                            {icon(Icon::Clock)} {begins(&event)}
-                        </p>
-                        <p class="fact">
-                            {icon(Icon::Place)} {event.venue.clone()} ", " {event.city.clone()}
-                        </p>
-                        <ShareButton title=event.title.clone() address=address/>
-                        {edit}
-                        <div class="prose">{paragraphs(&event.description)}</div>
-                    </div>
-                </header>
+                {heading(&event, address, edit)}
                 {sale}
             </article>
         }
         .into_any())
     })
+}
+
+/// What is on, when and where.
+fn heading(event: &Event, address: String, edit: Option<AnyView>) -> AnyView {
+    view! {
+        <header class="event-head">
+            <div class="event-art">{cover(event, Spot::Head)}</div>
+            <div class="event-facts">
+                <h1 class="display" dir="auto">{event.title.clone()}</h1>
+                <p class="fact">
+                    {icon(Icon::Clock)} {begins(event)}
+                </p>
+                <p class="fact">
+                    {icon(Icon::Place)}
+                    <bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi>
+                </p>
+                <ShareButton title=event.title.clone() address=address/>
+                {edit}
+                <div class="prose">{prose(&event.description)}</div>
+            </div>
+        </header>
+    }
+    .into_any()
 }
 
 /// For whoever created the event.
@@ -109,12 +118,4 @@ fn edit_link(id: EventId) -> impl IntoView {
 pub async fn find(events: &Arc<dyn Events>, id: &str) -> AppResult<Event> {
     let id: EventId = id.parse().map_err(|_| AppError::NotFound)?;
     events.get(id).await
-}
-
-fn paragraphs(text: &str) -> impl IntoView + use<> {
-    text.split("\n\n")
-        .map(str::trim)
-        .filter(|paragraph| !paragraph.is_empty())
-        .map(|paragraph| view! { <p>{paragraph.to_owned()}</p> })
-        .collect_view()
 }

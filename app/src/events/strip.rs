@@ -10,7 +10,7 @@ pub fn event_strip(event: &Event, what: Option<&str>) -> impl IntoView + use<> {
         <div class="panel event-strip">
             <div class="strip-art">{cover(event, Spot::Strip)}</div>
             <p>
-                <strong><a href=format!("/events/{}", event.id)>{event.title.clone()}</a></strong>
+                <strong><a dir="auto" href=format!("/events/{}", event.id)>{event.title.clone()}</a></strong>
                 <br/>
                 {what}
                 <span class="quiet">

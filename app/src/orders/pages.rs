@@ -273,7 +273,7 @@ fn summary(found: &Found) -> impl IntoView + use<> {
         <aside class="order-summary panel" aria-label="What you are buying">
             <div class="order-art">{cover(event, Spot::Order)}</div>
             <h1 class="title">
-                <a href=format!("/events/{}", event.id)>{event.title.clone()}</a>
+                <a dir="auto" href=format!("/events/{}", event.id)>{event.title.clone()}</a>
             </h1>
             <p class="fact">{icon(Icon::Clock)} {begins(event)}</p>
             <p class="fact">{icon(Icon::Place)} {event.venue.clone()} ", " {event.city.clone()}</p>

@@ -104,7 +104,7 @@ pub(super) fn sheet(pass: &Pass, event: &Event, holder: &str) -> impl IntoView +
     };
     view! {
         <li class="sheet" id=format!("ticket-{}", pass.ticket)>
-            <h2 class="title">{event.title.clone()}</h2>
+            <h2 class="title" dir="auto">{event.title.clone()}</h2>
             <p>{when_in_full(event.starts_at, &event.time_zone)}</p>
             <p>{event.venue.clone()} ", " {event.city.clone()}</p>
             {pass_to_scan(pass)}

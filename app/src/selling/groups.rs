@@ -72,7 +72,7 @@ pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
     view! {
         <article class="panel group" aria-labelledby=id.clone()>
             <h3 class="title" id=id.clone()>
-                <a href=format!("/events/{}", group.event_id)>{group.title.clone()}</a>
+                <a dir="auto" href=format!("/events/{}", group.event_id)>{group.title.clone()}</a>
             </h3>
             <p class="quiet">
                 {when(group.starts_at, &group.time_zone)} " · " {group.place.clone()} {edit}
@@ -106,7 +106,7 @@ pub fn summary(totals: Counts, groups: Vec<SaleGroup>) -> impl IntoView {
                 <li>
                     <a class="order-row" href=format!("/selling?event={}", group.event_id)>
                         <span>
-                            <strong>{group.title.clone()}</strong>
+                            <strong dir="auto">{group.title.clone()}</strong>
                             <br/>
                             <span class="quiet">{counted(group.counts)}</span>
                         </span>

@@ -113,7 +113,7 @@ fn refunded_row(owned: OwnedTicket, refund: &TicketRefund) -> impl IntoView + us
             <div class="listing-head">
                 <span>
                     <strong>
-                        <a href=format!("/orders/{}", refund.order_id)>{owned.event_title}</a>
+                        <a dir="auto" href=format!("/orders/{}", refund.order_id)>{owned.event_title}</a>
                     </strong>
                     <br/>
                     <span class="quiet">{owned.ticket.label} " · " {owned.event_when}</span>

@@ -23,7 +23,7 @@ pub fn stub(
         <li class=if ended { "stub stub-ended" } else { "stub" }>
             <div class="stub-main">
                 <p class="stub-event">
-                    <a href=format!("/events/{}", ticket.event_id)>{owned.event_title}</a>
+                    <a dir="auto" href=format!("/events/{}", ticket.event_id)>{owned.event_title}</a>
                 </p>
                 <p>{owned.event_when}</p>
                 <p>{owned.event_place}</p>

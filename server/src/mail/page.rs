@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 const BODY: &str = "margin:0;padding:24px 16px;\
      font-family:-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;\
-     font-size:16px;line-height:1.5";
+     font-size:16px;line-height:1.5;overflow-wrap:anywhere;word-break:break-word";
 const BUTTON: &str = "display:inline-block;padding:10px 18px;border-radius:6px;\
      background-color:#a11d33;color:#ffffff;text-decoration:none;font-weight:bold";
 
@@ -120,11 +120,15 @@ fn html_block(html: &mut String, block: &Block) {
     let _ = match block {
         Block::Heading(words) => writeln!(
             html,
-            "<h1 style=\"margin:0 0 16px;font-size:22px;line-height:1.25\">{}</h1>",
+            "<h1 dir=\"auto\" style=\"margin:0 0 16px;font-size:22px;line-height:1.25\">{}</h1>",
             escape(words)
         ),
         Block::Text(words) => {
-            writeln!(html, "<p style=\"margin:0 0 16px\">{}</p>", escape(words))
+            writeln!(
+                html,
+                "<p dir=\"auto\" style=\"margin:0 0 16px\">{}</p>",
+                escape(words)
+            )
         }
         Block::Footnote { label, url } => writeln!(
             html,
@@ -154,7 +158,7 @@ fn html_rows(html: &mut String, rows: &[(String, String)]) -> std::fmt::Result {
             "<tr>\n<td valign=\"top\" style=\"padding:6px 16px 6px 0;\
              border-bottom:1px solid #998877\">{}</td>\n\
              <td valign=\"top\" align=\"right\" style=\"padding:6px 0;\
-             border-bottom:1px solid #998877\"><strong>{}</strong></td>\n</tr>",
+             border-bottom:1px solid #998877\"><strong dir=\"auto\">{}</strong></td>\n</tr>",
             escape(what),
             escape(value)
         )?;

@@ -383,7 +383,7 @@ async fn whose_listing(conn: &mut Conn, asker: UserId, id: TicketId) -> FaultRes
 fn or_seat_listed(error: sqlx::Error) -> Fault {
     let unique = error
         .as_database_error()
-        .is_some_and(|error| error.is_unique_violation());
+        .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
     if unique {
         Conflict::SeatListed.into()
     } else {

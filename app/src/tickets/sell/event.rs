@@ -75,7 +75,7 @@ fn event_rows(title: &'static str, events: Vec<Event>) -> Option<AnyView> {
                 <li>
                     <a class="order-row" href=format!("/sell?event={}", event.id)>
                         <span>
-                            <strong>{event.title.clone()}</strong>
+                            <strong dir="auto">{event.title.clone()}</strong>
                             <br/>
                             <span class="quiet">
                                 {when(event.starts_at, &event.time_zone)} " · " {event.venue} ", " {event.city}
