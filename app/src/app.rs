@@ -69,8 +69,9 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
+    let refused = context::mark_refusals();
     view! {
-        <Title formatter=document_title/>
+        <Title formatter=move |title: String| document_title(&title, refused.is_marked())/>
         <Router>
             <a class="skip" href="#main">"Skip to the page"</a>
             <Header/>
@@ -107,19 +108,16 @@ pub fn App() -> impl IntoView {
 
 /// What a page is called. `leptos_meta` writes it into the document as it is, so that it is escaped
 /// here: titles are made of what people type.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the shape that Title asks for"
-)]
-fn document_title(title: String) -> String {
+fn document_title(title: &str, refused: bool) -> String {
     let title = title
         .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;");
+    let error = if refused { "Error: " } else { "" };
     if title.is_empty() {
-        "Stagedoor".to_owned()
+        format!("{error}Stagedoor")
     } else {
-        format!("{title} · Stagedoor")
+        format!("{error}{title} · Stagedoor")
     }
 }
 

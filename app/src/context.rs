@@ -17,7 +17,13 @@ use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
 use miniz_oxide::{deflate::compress_to_vec, inflate::decompress_to_vec_with_limit};
 use serde::{Deserialize, Serialize};
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// What every page may need to know about this installation.
 #[derive(Debug, Clone)]
@@ -160,6 +166,31 @@ pub fn redirect_back(otherwise: &str) {
     match came_from() {
         Some(path) => redirect(&path),
         None => redirect(otherwise),
+    }
+}
+
+/// Whether the page being rendered shows that a form was refused.
+#[derive(Debug, Clone, Default)]
+pub struct Refusals(Arc<AtomicBool>);
+
+impl Refusals {
+    /// Whether it does.
+    pub fn is_marked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// From here on, [`mark_refusal`] is noted for the page being rendered.
+pub fn mark_refusals() -> Refusals {
+    let refusals = Refusals::default();
+    provide_context(refusals.clone());
+    refusals
+}
+
+/// Notes that the page shows that a form was refused: its title says so, for those who hear it first.
+pub fn mark_refusal() {
+    if let Some(refusals) = use_context::<Refusals>() {
+        refusals.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -2,7 +2,7 @@
 //! server refused it.
 
 use super::ShowPassword;
-use crate::context::Flash;
+use crate::context::{self, Flash};
 use leptos::{prelude::*, server_fn::ServerFn};
 
 /// One form of a page, and what the server said of it the last time.
@@ -59,6 +59,7 @@ impl Form {
 /// with a link to each field that is wrong.
 pub fn problem_at_top(form: &Form) -> Option<AnyView> {
     let flash = form.flash.clone()?;
+    context::mark_refusal();
     let message = form
         .message()
         .unwrap_or_else(|| "Please look at this again:".to_owned());
@@ -314,6 +315,7 @@ pub fn flash_message(flash: Option<&Flash>) -> Option<AnyView> {
     let (class, role) = if flash.good {
         ("notice notice-good", "status")
     } else {
+        context::mark_refusal();
         ("notice notice-bad", "alert")
     };
     Some(view! { <p class=class role=role>{flash.message.clone()}</p> }.into_any())

@@ -27,6 +27,7 @@ async fn refused_at(client: &Client, answer: &Answer, page: &str) -> String {
         "nothing is said: {}",
         shown.text
     );
+    assert!(shown.text.contains("<title>Error: "), "{}", shown.text);
     shown.text
 }
 
@@ -50,7 +51,7 @@ on_both_engines! {
         assert!(page.contains("ann@example.com") && page.contains("Ann &lt;b&gt;"), "{page}");
         assert!(!page.contains("\"short\""), "a password is never sent back");
         let again = ann.page("/signup?next=/sell").await.text;
-        assert!(!again.contains("role=\"alert\""), "said once");
+        assert!(!again.contains("role=\"alert\"") && !again.contains("Error: "), "said once");
 
         let fields = [("email", "ann@example.com"), ("password", PASSWORD), ("next", "/sell")];
         let answer = ann.form("/fn/accounts/sign_up", "/signup", &fields).await;
@@ -417,6 +418,19 @@ on_both_engines! {
         assert!(shown.contains("your own") && !shown.contains("/fn/orders/reserve"), "{shown}");
         let shown = buyer.page(&page).await.text;
         assert!(!shown.contains("your own") && shown.contains("/fn/orders/reserve"), "{shown}");
+    }
+
+    async fn a_description_keeps_its_lines_and_links_its_addresses(app) {
+        let seller = app.user("seller").await;
+        let text = "Doors at 7.\r\nSee https://a.example/x?y=1&z=2.\n\n<b>Bring</b> a coat.";
+        let event = seller.event_with(json!({"description": text})).await;
+        let page = seller.page(&path("events", &event)[4..]).await.text;
+        for shown in [
+            "Doors at 7.", "<br>", "href=\"https://a.example/x?y=1&amp;z=2\"", "rel=\"nofollow ugc noopener\"",
+            "&lt;b>Bring&lt;/b> a coat.",
+        ] {
+            assert!(page.contains(shown), "{shown}: {page}");
+        }
     }
 
     async fn nothing_that_people_type_leads_out_of_the_documents_title(app) {
