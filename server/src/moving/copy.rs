@@ -215,11 +215,16 @@ async fn go_on(conn: &mut Conn, name: String, before: i64, after: i64, key: Stri
     Ok(())
 }
 
-/// Lets the target's planner know what it has.
-pub(super) async fn analyze(to: &Db) -> Result<()> {
-    to.write(|conn| {
+/// Lets the target's planner know what it has. Each table by its name: of all, PostgreSQL would go
+/// through its own as well, and warn of those that their owner alone may look at.
+pub(super) async fn analyze(to: &Db, shared: &[Shared]) -> Result<()> {
+    let names: Vec<String> = shared.iter().map(|table| table.name.clone()).collect();
+    to.write(move |conn| {
         Box::pin(async move {
-            conn.execute("ANALYZE").await?;
+            for name in names {
+                conn.execute(AssertSqlSafe(format!("ANALYZE {name}")))
+                    .await?;
+            }
             Ok(())
         })
     })

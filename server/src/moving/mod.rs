@@ -33,8 +33,8 @@ pub type Tell<'t> = &'t mut (dyn FnMut(&str, i64, i64) + Send);
 /// time, at most `batch` rows at once; then compares. `Comparison::alike` says whether every row
 /// arrived; only then the target counts as a shop.
 ///
-/// Errors: somebody uses one of them, they are of different versions, the target has rows of
-/// another shop, or a database fails.
+/// Errors: somebody uses one of them, they are of different versions, the target has tables of
+/// something else or rows of another shop, or a database fails.
 pub async fn move_shop(
     source: &str,
     target: &str,
@@ -55,8 +55,11 @@ pub async fn move_shop(
     );
     Db::assert_unused(target).await.context("--to")?;
     let to = Db::connect(target).await.context("--to")?;
+    let ours = tables(&mut from).await?;
+    // Before anything is written there.
+    plan::assert_only_ours(&ours, &target_tables(&to).await?).context("--to")?;
     to.migrate().await.context("--to")?;
-    let shared = plan::shared(tables(&mut from).await?, &target_tables(&to).await?)?;
+    let shared = plan::shared(ours, &target_tables(&to).await?)?;
     copy::begin(&to, &shared).await.context("--to")?;
     for table in &shared {
         copy_all(&mut from, &to, table, batch, tell)
@@ -68,7 +71,7 @@ pub async fn move_shop(
     there.close().await?;
     from.close().await?;
     if comparison.alike() {
-        copy::analyze(&to).await?;
+        copy::analyze(&to, &shared).await?;
     }
     Ok((to, comparison))
 }

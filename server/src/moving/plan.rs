@@ -89,6 +89,23 @@ pub(super) fn shared(source: Vec<Table>, target: &[Table]) -> Result<Vec<Shared>
     Ok(placed)
 }
 
+/// Asserts that a target has no tables but those of a shop: what else is there would go on being
+/// written by somebody else, and be taken for a part of the shop by backups.
+pub(super) fn assert_only_ours(source: &[Table], target: &[Table]) -> Result<()> {
+    let foreign: Vec<&str> = target
+        .iter()
+        .map(|table| table.name.as_str())
+        .filter(|name| *name != MIGRATIONS && *name != MOVE_PROGRESS)
+        .filter(|name| !source.iter().any(|table| table.name == *name))
+        .collect();
+    ensure!(
+        foreign.is_empty(),
+        "there are tables of something else ({}): a shop needs a database of its own",
+        foreign.join(", ")
+    );
+    Ok(())
+}
+
 fn in_common(table: Table, other: &Table) -> Result<Shared> {
     let Table { name, columns, .. } = table;
     let mut shared = Vec::new();

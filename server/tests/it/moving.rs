@@ -240,6 +240,40 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
     target.drop().await;
 }
 
+/// As most are: the owner of the database, and not of the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_by_an_ordinary_role_warns_of_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert_eq!(code(&run(stagedoor(folder, &["seed"])).await), 0);
+    let source = format!("sqlite://{}", folder.join("data/stagedoor.db").display());
+    let target = Database::postgres().await;
+    let (server, name) = target.url.rsplit_once('/').unwrap();
+    let role = format!("mover_{name}");
+    let superuser = Db::connect(&target.url).await.unwrap();
+    for sql in [
+        format!("CREATE ROLE {role} LOGIN"),
+        format!("ALTER DATABASE {name} OWNER TO {role}"),
+    ] {
+        sqlx::query(AssertSqlSafe(sql))
+            .execute(superuser.reads())
+            .await
+            .unwrap();
+    }
+    superuser.close().await;
+    let (_, host) = server.rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}@{host}/{name}");
+    let told = run(stagedoor(
+        folder,
+        &["move", "--from", &source, "--to", &url],
+    ))
+    .await;
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert_eq!(code(&told), 0, "{said}");
+    assert!(!said.contains("skipping"), "{said}");
+    target.drop().await;
+}
+
 on_both_engines! {
     async fn a_database_in_use_is_neither_moved_nor_moved_to(app) {
         app.user("ann").await;
@@ -261,6 +295,19 @@ on_both_engines! {
         assert!(told.contains("it must be empty"), "{told}");
         let db = Db::open(&app.database.url).await.unwrap();
         assert_eq!(count(&db, "users").await, 1);
+        db.close().await;
+    }
+
+    async fn a_target_with_tables_of_something_else_is_refused_and_left_as_it_was(app) {
+        app.run_sql("CREATE TABLE strangers (id TEXT PRIMARY KEY)").await;
+        app.db.close().await;
+        let other = Database::sqlite();
+        Db::open(&other.url).await.unwrap().close().await;
+        let told = refused(&other.url, &app.database.url).await;
+        assert!(told.contains("tables of something else (strangers)"), "{told}");
+        let db = Db::connect(&app.database.url).await.unwrap();
+        let left = tables(&mut db.reads().acquire().await.unwrap()).await.unwrap();
+        assert!(left.iter().all(|table| table.name != MOVE_PROGRESS), "{left:?}");
         db.close().await;
     }
 
