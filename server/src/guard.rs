@@ -3,10 +3,12 @@
 //! a browser how little to trust.
 
 use crate::{
+    accounts::known,
     clock::SharedClock,
     events::pictures,
     limits::{Key, Limits},
-    request, rest,
+    request::{self, DeviceCookie},
+    rest,
     session::{self, Sessions, viewer},
     telemetry::spans,
 };
@@ -96,11 +98,13 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = route(&request);
     let span = spans::request(&id, known(&method), &route, request.headers());
+    let device = DeviceCookie::new(known::sent(request.headers(), guard.secure));
     let current = request::Request {
         id: id.clone(),
         address,
         agent: request.headers().get(header::USER_AGENT).cloned(),
         session: None,
+        device: device.clone(),
     };
     let answering = request::scope(current, answer(&guard, &method, &uri, request, next));
     let mut response = answering.instrument(span.clone()).await;
@@ -112,6 +116,12 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
+    }
+    if let Some(cookie) = device
+        .to_set()
+        .and_then(|set| known::cookie(&set, guard.secure))
+    {
+        headers.append(header::SET_COOKIE, cookie);
     }
     dress(headers, &guard, &nonce.0, &uri);
     if guard.draining.load(Ordering::Relaxed) {
@@ -370,7 +380,7 @@ pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -
     };
     if let Some(Viewer { user }) = &viewer
         && !request.method().is_safe()
-        && let Err(error) = guard.limits.take(Key::WriteOf(user.id.to_string())).await
+        && let Err(error) = guard.limits.take(&Key::WriteOf(user.id.to_string())).await
     {
         return refuse(request.uri(), &error);
     }
@@ -379,13 +389,10 @@ pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -
         prolonged = session::prolong(session, &*guard.sessions, &guard.clock).await;
         request.extensions_mut().insert(viewer);
     }
-    let current = request::Request {
-        id: request::id(),
-        address: request::address(),
-        agent: request.headers().get(header::USER_AGENT).cloned(),
-        session: session.clone(),
+    let mut response = match request::with_session(session.clone()) {
+        Some(current) => request::scope(current, next.run(request)).await,
+        None => next.run(request).await,
     };
-    let mut response = request::scope(current, next.run(request)).await;
     if let (Some(session), Some(id)) = (session, prolonged)
         && let Some(cookie) = session::cookie_again(&session, id, guard.secure)
     {

@@ -1,8 +1,10 @@
-//! How often somebody may try something: counted per key over ten minutes or so, by all processes
-//! together where there is Redis, otherwise (and while it is away) in this one's memory.
+//! How often something may be tried: counted per key over a fixed time, by all processes together
+//! where there is Redis, otherwise (and while it is away) in this process's memory.
 //!
-//! Guards against guessing and flooding, not against load. Bounded: keys whose time is over are
-//! forgotten, and beyond [`KEYS_MAX`] the oldest go first.
+//! Guards against guessing and flooding, not against load. A try is counted before what it tries is
+//! done, so that many at once cannot pass a limit; what turns out not to count is given back. Memory
+//! is bounded: keys are kept as hashes, those whose time is over are dropped every minute, and beyond
+//! [`KEYS_MAX`] the oldest go first. It does not know what an account or a password is.
 
 use crate::{
     clock::SharedClock,
@@ -10,10 +12,10 @@ use crate::{
     session::hex,
 };
 use app::error::AppError;
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -22,26 +24,41 @@ use std::{
 };
 
 const KEYS_MAX: usize = 100_000;
+/// How often keys whose time is over are dropped.
+const FORGET_EVERY_MICROS: i64 = 60 * 1_000_000;
 
-/// What is counted.
+/// What is counted. Accounts are named by the key of their address, networks as
+/// [`crate::request::network`] does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// Sign-ins that failed, by the account's address in small letters.
-    FailedSignInOf(String),
-    /// Sign-ins that failed, by where they came from.
-    FailedSignInFrom(IpAddr),
+    /// Wrong passwords for an account, from one network.
+    WrongPasswordOfFrom(String, IpNet),
+    /// Wrong passwords from one network, for any account.
+    WrongPasswordFrom(IpNet),
+    /// Wrong passwords for an account, from anywhere.
+    WrongPasswordOf(String),
+    /// Passwords tried for an account beyond that limit: they are slowed down.
+    SlowPasswordOf(String),
+    /// Wrong passwords for an account on a device that it knows.
+    WrongPasswordOn(String),
+    /// Sign-ins to an account from one network, whether or not they succeed.
+    SignInOfFrom(String, IpNet),
+    /// Wrong passwords typed in one session to prove who its owner is.
+    WrongProofIn(String),
     /// Sign-ups, by where they came from.
-    SignUpFrom(IpAddr),
-    /// Links to a new password asked for, by the account's address in small letters.
+    SignUpFrom(IpNet),
+    /// Links to a new password asked for, by the account's address.
     ForgotOf(String),
-    /// The same, by where they came from.
-    ForgotFrom(IpAddr),
+    /// The same, from one network.
+    ForgotOfFrom(String, IpNet),
+    /// The same for any account, by where they came from.
+    ForgotFrom(IpNet),
     /// Tries to set a new password by a link, by where they came from.
-    ResetFrom(IpAddr),
-    /// Asking to be told of tickets, by the address to be told, in small letters: each may be mailed.
+    ResetFrom(IpNet),
+    /// Asking to be told of tickets, by the address to be told: each may be mailed.
     WaitingOf(String),
     /// The same, by where it came from.
-    WaitingFrom(IpAddr),
+    WaitingFrom(IpNet),
     /// Other writes, by user.
     WriteOf(String),
 }
@@ -50,59 +67,51 @@ impl Key {
     /// How many, in how many seconds.
     fn limit(&self) -> (u32, u64) {
         match self {
-            Self::FailedSignInOf(_) => (10, 600),
-            Self::FailedSignInFrom(_) => (60, 600),
+            Self::WrongPasswordOfFrom(..) | Self::WrongPasswordOn(_) | Self::WrongProofIn(_) => {
+                (10, 600)
+            }
+            Self::WrongPasswordFrom(_) | Self::SignInOfFrom(..) => (60, 600),
+            Self::WrongPasswordOf(_) => (100, 3600),
+            Self::SlowPasswordOf(_) => (1, 15),
             Self::SignUpFrom(_) => (120, 600),
-            Self::ForgotOf(_) => (5, 600),
+            Self::ForgotOf(_) | Self::ForgotOfFrom(..) => (5, 600),
             Self::ForgotFrom(_) | Self::ResetFrom(_) | Self::WaitingFrom(_) => (30, 600),
             Self::WaitingOf(_) => (10, 24 * 3600),
             Self::WriteOf(_) => (600, 60),
         }
     }
 
-    /// The key as others may see it: whose it is cannot be read from it.
-    fn name(&self) -> String {
-        hex(&Sha256::digest(format!("{self:?}")))
+    fn window(&self) -> Duration {
+        Duration::from_secs(self.limit().1)
     }
 
-    /// Errors: `TooManyRequests`, if this is more than may be.
-    fn judge(&self, tries: Tries) -> Result<(), AppError> {
-        if tries.count < self.limit().0 || tries.ends_in.is_zero() {
-            return Ok(());
-        }
-        Err(AppError::TooManyRequests {
-            retry_after_seconds: i64::try_from(tries.ends_in.as_millis().div_ceil(1000))
-                .unwrap_or(i64::MAX),
-        })
+    /// The key as it is kept, here and in Redis: short, and whose it is cannot be read from it.
+    fn digest(&self) -> Digested {
+        Sha256::digest(format!("{self:?}")).into()
     }
 }
+
+type Digested = [u8; 32];
 
 #[derive(Debug, Clone, Copy)]
 struct Window {
-    began_micros: i64,
+    ends_micros: i64,
     count: u32,
 }
 
-impl Window {
-    fn ends_micros(&self, key: &Key) -> i64 {
-        let micros = i64::try_from(key.limit().1 * 1_000_000).unwrap_or(i64::MAX);
-        self.began_micros.saturating_add(micros)
-    }
-
-    fn stands(&self, key: &Key, now_micros: i64) -> Tries {
-        let left = u64::try_from(self.ends_micros(key) - now_micros).unwrap_or(0);
-        Tries {
-            count: self.count,
-            ends_in: Duration::from_micros(left),
-        }
-    }
+/// The windows in this process's memory.
+#[derive(Debug, Default)]
+struct Windows {
+    of: HashMap<Digested, Window>,
+    /// When those that are over are dropped next, in microseconds.
+    forget_at: i64,
 }
 
 /// Counts tries.
 pub struct Limits {
     clock: SharedClock,
     on: AtomicBool,
-    windows: Mutex<HashMap<Key, Window>>,
+    windows: Mutex<Windows>,
     redis: Option<Redis>,
 }
 
@@ -122,81 +131,102 @@ impl Limits {
         self.on.store(on, Ordering::SeqCst);
     }
 
-    /// Whether limits are enforced.
+    /// Whether tries are counted.
     pub fn are_on(&self) -> bool {
         self.on.load(Ordering::SeqCst)
     }
 
-    /// Whether `key` has tries left. Errors: `TooManyRequests`.
-    pub async fn check(&self, key: &Key) -> Result<(), AppError> {
+    /// Counts one try of `key` if it has one left: of many at once, through whichever processes, no
+    /// more pass than may. Errors: `TooManyRequests`, and nothing is counted.
+    pub async fn take(&self, key: &Key) -> Result<(), AppError> {
         if !self.are_on() {
             return Ok(());
         }
-        if let Some(redis) = &self.redis
-            && let Ok(tries) = redis.tries(&key.name()).await
-        {
-            return key.judge(tries);
-        }
-        key.judge(self.tries_here(key))
-    }
-
-    /// Counts one try of `key`. Returns how it stands with that.
-    pub async fn count(&self, key: Key) -> Tries {
-        let window = Duration::from_secs(key.limit().1);
-        if let Some(redis) = &self.redis
-            && let Ok(tries) = redis.count_try(&key.name(), window).await
-        {
-            return tries;
-        }
-        self.count_here(&key)
-    }
-
-    /// Counts one try of `key`, and judges by that count: of many at once, through whichever
-    /// processes, no more pass than may. Errors: `TooManyRequests`.
-    pub async fn take(&self, key: Key) -> Result<(), AppError> {
-        if !self.are_on() {
+        let (most, digest) = (key.limit().0, key.digest());
+        let tries = match &self.redis {
+            Some(redis) => redis.take_try(&hex(&digest), most, key.window()).await.ok(),
+            None => None,
+        };
+        let tries = tries.unwrap_or_else(|| self.take_here(digest, most, key.window()));
+        if tries.taken {
             return Ok(());
         }
-        let mut before = self.count(key.clone()).await;
-        before.count = before.count.saturating_sub(1);
-        key.judge(before)
+        let seconds = tries.ends_in.as_millis().div_ceil(1000).max(1);
+        Err(AppError::TooManyRequests {
+            retry_after_seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
+        })
     }
 
-    fn tries_here(&self, key: &Key) -> Tries {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now_micros();
-        windows
-            .get(key)
-            .map_or_else(Tries::default, |window| window.stands(key, now))
+    /// Counts one try of each, or of none. Errors: `TooManyRequests`, of the first that has none left.
+    pub async fn take_all(&self, keys: &[Key]) -> Result<(), AppError> {
+        for (index, key) in keys.iter().enumerate() {
+            if let Err(refused) = self.take(key).await {
+                self.give_back(&keys[..index]).await;
+                return Err(refused);
+            }
+        }
+        Ok(())
     }
 
-    fn count_here(&self, key: &Key) -> Tries {
+    /// Takes back what was counted by a try of each that turned out not to count.
+    pub async fn give_back(&self, keys: &[Key]) {
+        if !self.are_on() {
+            return;
+        }
+        for key in keys {
+            let digest = key.digest();
+            let given = match &self.redis {
+                Some(redis) => redis.give_try_back(&hex(&digest)).await.is_ok(),
+                None => false,
+            };
+            if !given {
+                self.give_back_here(digest);
+            }
+        }
+    }
+
+    fn take_here(&self, key: Digested, most: u32, window: Duration) -> Tries {
         let now = self.clock.now_micros();
         let fresh = Window {
-            began_micros: now,
+            ends_micros: now.saturating_add(i64::try_from(window.as_micros()).unwrap_or(i64::MAX)),
             count: 0,
         };
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.len() >= KEYS_MAX && !windows.contains_key(key) {
-            forget(&mut windows, now);
-        }
-        let window = windows.entry(key.clone()).or_insert(fresh);
-        if now >= window.ends_micros(key) {
+        windows.make_room(&key, now);
+        let window = windows.of.entry(key).or_insert(fresh);
+        if now >= window.ends_micros {
             *window = fresh;
         }
-        window.count = window.count.saturating_add(1);
-        window.stands(key, now)
+        let taken = window.count < most;
+        window.count += u32::from(taken);
+        Tries {
+            taken,
+            ends_in: Duration::from_micros(u64::try_from(window.ends_micros - now).unwrap_or(0)),
+        }
+    }
+
+    fn give_back_here(&self, key: Digested) {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(window) = windows.of.get_mut(&key) {
+            window.count = window.count.saturating_sub(1);
+        }
     }
 }
 
-/// Drops what is over; if that is too little, the older half.
-fn forget(windows: &mut HashMap<Key, Window>, now: i64) {
-    windows.retain(|key, window| now < window.ends_micros(key));
-    if windows.len() >= KEYS_MAX {
-        let mut began: Vec<i64> = windows.values().map(|window| window.began_micros).collect();
-        began.sort_unstable();
-        let middle = began.get(began.len() / 2).copied().unwrap_or(now);
-        windows.retain(|_, window| window.began_micros > middle);
+impl Windows {
+    /// Drops what is over, once a minute; where that leaves no room for a new key, the older half.
+    fn make_room(&mut self, key: &Digested, now: i64) {
+        let full = |of: &HashMap<_, _>| of.len() >= KEYS_MAX && !of.contains_key(key);
+        if now >= self.forget_at || full(&self.of) {
+            self.of.retain(|_, window| now < window.ends_micros);
+            self.forget_at = now.saturating_add(FORGET_EVERY_MICROS);
+        }
+        if full(&self.of) {
+            let mut ends: Vec<i64> = self.of.values().map(|window| window.ends_micros).collect();
+            ends.sort_unstable();
+            let middle = ends.get(ends.len() / 2).copied().unwrap_or(now);
+            self.of.retain(|_, window| window.ends_micros > middle);
+        }
     }
 }
 
@@ -205,28 +235,64 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
 
+    fn ann() -> Key {
+        Key::ForgotOf("ann@example.com".to_owned())
+    }
+
     #[tokio::test]
     async fn tries_run_out_and_come_back() {
         let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
         let limits = Limits::new(clock.clone(), true, None);
-        let ann = || Key::FailedSignInOf("ann@example.com".to_owned());
-        for _ in 0..10 {
-            limits.take(ann()).await.unwrap();
+        for _ in 0..5 {
+            limits.take(&ann()).await.unwrap();
         }
         clock.advance(599);
-        let limited = limits.take(ann()).await.unwrap_err();
+        let limited = limits.take(&ann()).await.unwrap_err();
         assert_eq!(
             limited,
             AppError::TooManyRequests {
                 retry_after_seconds: 1
             }
         );
-        limits
-            .take(Key::FailedSignInOf("bob@example.com".to_owned()))
-            .await
-            .unwrap();
+        let bob = Key::ForgotOf("bob@example.com".to_owned());
+        limits.take(&bob).await.unwrap();
         clock.advance(1);
-        limits.take(ann()).await.unwrap();
+        limits.take(&ann()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_given_back_can_be_taken_again_and_a_refusal_counts_nothing() {
+        let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let limits = Limits::new(clock, true, None);
+        let bob = Key::ForgotOf("bob@example.com".to_owned());
+        for _ in 0..20 {
+            limits.take(&ann()).await.unwrap();
+            limits.give_back(&[ann()]).await;
+        }
+        for _ in 0..5 {
+            limits.take(&ann()).await.unwrap();
+        }
+        for _ in 0..20 {
+            limits.take_all(&[bob.clone(), ann()]).await.unwrap_err();
+        }
+        for _ in 0..5 {
+            limits.take(&bob).await.unwrap();
+        }
+        limits.take(&bob).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn keys_are_kept_short_and_no_longer_than_their_time() {
+        let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let limits = Limits::new(clock.clone(), true, None);
+        for number in 0..1000 {
+            let long = format!("{number}{}", "x".repeat(10_000));
+            limits.take(&Key::ForgotOf(long)).await.unwrap();
+        }
+        assert_eq!(limits.windows.lock().unwrap().of.len(), 1000);
+        clock.advance(661);
+        limits.take(&ann()).await.unwrap();
+        assert_eq!(limits.windows.lock().unwrap().of.len(), 1);
     }
 
     #[tokio::test]
@@ -234,7 +300,7 @@ mod tests {
         let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
         let limits = Limits::new(clock, false, None);
         for _ in 0..1000 {
-            limits.take(Key::WriteOf("ann".to_owned())).await.unwrap();
+            limits.take(&Key::WriteOf("ann".to_owned())).await.unwrap();
         }
     }
 }

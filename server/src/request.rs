@@ -1,10 +1,16 @@
-//! What belongs to the request being answered: its id, where it comes from, its session.
+//! What belongs to the request being answered: its id, where it comes from, its session, and the
+//! cookie that says which accounts its browser has signed in to before.
 //!
 //! Set once by the router and carried by the task, so that services behind the ports find it
 //! whether a page, a server function or a REST route called them.
 
+use crate::network::network_of;
 use axum::http::HeaderValue;
-use std::net::{IpAddr, Ipv4Addr};
+use ipnet::IpNet;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex, PoisonError},
+};
 use tower_sessions::Session;
 
 tokio::task_local! {
@@ -22,6 +28,32 @@ pub struct Request {
     pub agent: Option<HeaderValue>,
     /// Its session, which may be empty.
     pub session: Option<Session>,
+    /// Which accounts its browser has signed in to before.
+    pub device: DeviceCookie,
+}
+
+/// The cookie that says which accounts a browser has signed in to before: what came with the
+/// request, and what goes back with the answer. `accounts/known.rs` writes and reads its content.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceCookie {
+    sent: Option<String>,
+    to_set: Arc<Mutex<Option<String>>>,
+}
+
+impl DeviceCookie {
+    /// With what the request sent.
+    pub fn new(sent: Option<String>) -> Self {
+        Self {
+            sent,
+            to_set: Arc::default(),
+        }
+    }
+
+    /// What the answer sets it to, if it does.
+    pub fn to_set(&self) -> Option<String> {
+        let to_set = self.to_set.lock();
+        to_set.unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Runs `work` as part of answering `request`.
@@ -52,6 +84,35 @@ pub fn address() -> IpAddr {
     CURRENT
         .try_with(|request| request.address)
         .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// The network that the request comes from, which limits are counted by; outside of one, the
+/// unspecified address.
+pub fn network() -> IpNet {
+    let address = address();
+    network_of(address).unwrap_or_else(|| address.into())
+}
+
+/// The content of the device cookie that came with the request.
+pub fn device_cookie() -> Option<String> {
+    CURRENT
+        .try_with(|request| request.device.sent.clone())
+        .ok()
+        .flatten()
+}
+
+/// Has the answer set the device cookie. Outside of a request nothing happens.
+pub fn set_device_cookie(content: String) {
+    let _ = CURRENT.try_with(|request| {
+        let to_set = request.device.to_set.lock();
+        *to_set.unwrap_or_else(PoisonError::into_inner) = Some(content);
+    });
+}
+
+/// The request being answered, with its session. None outside of one.
+pub fn with_session(session: Option<Session>) -> Option<Request> {
+    let current = CURRENT.try_with(Request::clone).ok()?;
+    Some(Request { session, ..current })
 }
 
 /// What the sender of the request calls itself; empty if it does not say.

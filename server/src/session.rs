@@ -6,7 +6,8 @@
 //!
 //! A session counts only while it is of its user's epoch, which a new password or signing out
 //! everywhere moves on; so all others end in the transaction that means them to, wherever they are
-//! kept. [`Sessions`] is what a store can do beyond tower-sessions' own: list, end, prolong.
+//! kept. It ends by itself once it was not used for 30 days, and 90 days after the sign-in, used or
+//! not. [`Sessions`] is what a store can do beyond tower-sessions' own: list, end, prolong.
 
 use crate::{
     clock::{SharedClock, from_micros},
@@ -39,10 +40,15 @@ use uuid::Uuid;
 const SIGNED_IN: &str = "signed_in";
 /// The signed-in user, as the store found them on loading.
 const USER: &str = "user";
+/// When its user signed in, in microseconds, as the store found it on loading.
+const BEGUN_AT: &str = "begun_at";
 /// When the session was last used, in microseconds, as the store found it on loading.
 const SEEN_AT: &str = "seen_at";
 /// How long a session lives without being used.
 const IDLE_DAYS: i64 = 30;
+/// How long it lives after signing in, however much it is used.
+const LASTS_MICROS: i64 = 90 * DAY_MICROS;
+const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 /// That a session is used is written down at most once in this time: not every request writes.
 const SEEN_EVERY_MICROS: i64 = 3_600 * 1_000_000;
 /// How many places are listed: somebody who signs in by script has more than they read.
@@ -169,6 +175,12 @@ pub async fn bind(
     session.insert(SIGNED_IN, signed_in).await
 }
 
+/// When the user of this session signed in, in microseconds, if that is known.
+pub async fn begun_at(session: &Session) -> Option<i64> {
+    let begun: Option<i64> = session.get(BEGUN_AT).await.ok().flatten();
+    begun.filter(|begun| *begun > 0)
+}
+
 /// The session's name in [`Place`], if there is one.
 pub fn name(session: &Session) -> Option<SessionId> {
     session.id().map(|id| named(&digest(&id)))
@@ -188,7 +200,7 @@ pub async fn prolong(
     if now - seen_at < SEEN_EVERY_MICROS {
         return None;
     }
-    let expires_at = now + IDLE_DAYS * 24 * 3_600 * 1_000_000;
+    let expires_at = now + IDLE_DAYS * DAY_MICROS;
     if let Err(fault) = sessions.seen(id, now, expires_at).await {
         tracing::warn!(error = chain(&fault), "a session could not be prolonged");
         return None;
@@ -268,7 +280,7 @@ fn backend(error: &sqlx::Error) -> Error {
 /// loading adds.
 fn record(session: &Record) -> Result<String> {
     let mut data = session.data.clone();
-    for added in [SIGNED_IN, USER, SEEN_AT] {
+    for added in [SIGNED_IN, USER, BEGUN_AT, SEEN_AT] {
         data.remove(added);
     }
     serde_json::to_string(&data).map_err(|error| Error::Encode(error.to_string()))
@@ -293,17 +305,25 @@ impl New {
     fn of(session: &Record) -> Result<Self> {
         let signed_in = session.data.get(SIGNED_IN).cloned();
         let signed_in = signed_in
-            .map(serde_json::from_value)
+            .map(serde_json::from_value::<SignedIn>)
             .transpose()
             .map_err(|error| Error::Encode(error.to_string()))?;
+        let expires_at = expires_at(session);
+        let ends_at = signed_in.as_ref().map(|of| of.begun_at + LASTS_MICROS);
         Ok(Self {
             id_hash: hash(&session.id),
             record: record(session)?,
-            expires_at: expires_at(session),
+            expires_at: ends_at.map_or(expires_at, |ends_at| ends_at.min(expires_at)),
             signed_in,
         })
     }
 }
+
+// A session that is used lives until `$2`, but no longer than `$3` from its sign-in.
+const SAVE: &str = "UPDATE sessions SET record = $4, expires_at = CASE WHEN user_id IS NOT NULL \
+     AND begun_at + $3 < $2 THEN begun_at + $3 ELSE $2 END WHERE id_hash = $1";
+const SEEN: &str = "UPDATE sessions SET seen_at = $4, expires_at = CASE WHEN user_id IS NOT NULL \
+     AND begun_at + $3 < $2 THEN begun_at + $3 ELSE $2 END WHERE id_hash = $1 AND seen_at < $4";
 
 /// Writes a session if there is none of this id. Returns whether it did.
 async fn session_insert(conn: &mut Conn, new: New) -> std::result::Result<bool, sqlx::Error> {
@@ -337,8 +357,10 @@ fn read(row: &AnyRow, id: &Id) -> std::result::Result<Record, sqlx::Error> {
             version: row.try_get("version")?,
         };
         data.insert(USER.to_owned(), serde_json::to_value(user).map_err(decode)?);
-        let seen_at: i64 = row.try_get("seen_at")?;
-        data.insert(SEEN_AT.to_owned(), seen_at.into());
+        for name in [BEGUN_AT, SEEN_AT] {
+            let at: i64 = row.try_get(name)?;
+            data.insert(name.to_owned(), at.into());
+        }
     }
     let expires_at: i64 = row.try_get("expires_at")?;
     let expiry_date = time::OffsetDateTime::from_unix_timestamp(expires_at / 1_000_000)
@@ -374,10 +396,11 @@ impl SessionStore for DbSessions {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    query("UPDATE sessions SET record = $2, expires_at = $3 WHERE id_hash = $1")
+                    query(SAVE)
                         .bind(id_hash)
-                        .bind(record)
                         .bind(expires_at)
+                        .bind(LASTS_MICROS)
+                        .bind(record)
                         .execute(conn)
                         .await
                         .map(|_| ())
@@ -389,13 +412,14 @@ impl SessionStore for DbSessions {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let row = query(
-            "SELECT s.record, s.expires_at, s.user_id, s.seen_at, u.email, u.name, u.version \
-             FROM sessions s LEFT JOIN users u ON u.id = s.user_id \
+            "SELECT s.record, s.expires_at, s.user_id, s.begun_at, s.seen_at, u.email, u.name, \
+             u.version FROM sessions s LEFT JOIN users u ON u.id = s.user_id \
              WHERE s.id_hash = $1 AND s.expires_at > $2 \
-             AND (s.user_id IS NULL OR s.epoch = u.session_epoch)",
+             AND (s.user_id IS NULL OR (s.epoch = u.session_epoch AND s.begun_at > $3))",
         )
         .bind(hash(id))
         .bind(self.clock.now_micros())
+        .bind(self.clock.now_micros() - LASTS_MICROS)
         .fetch_optional(self.db.reads())
         .await
         .map_err(|error| backend(&error))?;
@@ -427,12 +451,13 @@ impl Sessions for DbSessions {
         let rows = query(
             "SELECT s.id_hash, s.begun_at, s.seen_at, s.device FROM sessions s \
              JOIN users u ON u.id = s.user_id AND u.session_epoch = s.epoch \
-             WHERE s.user_id = $1 AND s.expires_at > $2 \
+             WHERE s.user_id = $1 AND s.expires_at > $2 AND s.begun_at > $4 \
              ORDER BY s.seen_at DESC, s.begun_at DESC, s.id_hash LIMIT $3",
         )
         .bind(user.to_string())
         .bind(self.clock.now_micros())
         .bind(LISTED_MAX)
+        .bind(self.clock.now_micros() - LASTS_MICROS)
         .fetch_all(self.db.reads())
         .await?;
         Ok(rows
@@ -481,15 +506,13 @@ impl Sessions for DbSessions {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    query(
-                        "UPDATE sessions SET seen_at = $2, expires_at = $3 \
-                         WHERE id_hash = $1 AND seen_at < $2",
-                    )
-                    .bind(id_hash)
-                    .bind(seen_at)
-                    .bind(expires_at)
-                    .execute(conn)
-                    .await?;
+                    query(SEEN)
+                        .bind(id_hash)
+                        .bind(expires_at)
+                        .bind(LASTS_MICROS)
+                        .bind(seen_at)
+                        .execute(conn)
+                        .await?;
                     Ok(())
                 })
             })

@@ -4,7 +4,7 @@
 //! `session.rs`), so that no crash leaves a session behind, and a sign-in that has just checked the
 //! password of before comes too late. Deleting the rows afterwards is tidying.
 
-use super::{AccountsService, resets, rules, store, store::Locked};
+use super::{AccountsService, resets, rules, store, store::Locked, tries::Purpose};
 use crate::{
     db::Conn,
     fault::{Fault, FaultResult, chain},
@@ -22,6 +22,9 @@ use app::{
 };
 use async_trait::async_trait;
 use uuid::Uuid;
+
+/// Where a mailed link leads on to is kept up to this length; a choice of tickets fits.
+const NEXT_BYTES_MAX: usize = 2048;
 
 impl AccountsService {
     /// The viewer's account as it is now.
@@ -43,8 +46,8 @@ impl AccountsService {
             return Ok(found);
         }
         rules::check_given(field, &password)?;
-        let key = rules::email_key(&found.user.email);
-        if self.knows(&key, password, Some(&found)).await? {
+        let purpose = Purpose::Proof(found.user.id);
+        if self.knows(purpose, password, Some(&found)).await? {
             Ok(found)
         } else {
             Err(rules::wrong_password(field).into())
@@ -52,10 +55,11 @@ impl AccountsService {
     }
 
     async fn replace_password(&self, viewer: &Viewer, request: ChangePassword) -> FaultResult<()> {
-        rules::check_change(&request, self.own(viewer).await?.has_password())?;
+        let own = self.own(viewer).await?;
+        rules::check_change(&request, own.has_password(), &own.user)?;
         let field = "currentPassword";
         let found = self.proved(viewer, request.current_password, field).await?;
-        let hash = self.passwords.hash(request.new_password.0).await?;
+        let hash = self.hash(request.new_password).await?;
         let now = self.clock.now_micros();
         let id = found.user.id;
         let changed = self
@@ -112,17 +116,27 @@ impl AccountsService {
             .db
             .write(move |conn| Box::pin(async move { store::epoch_begin(conn, id).await }))
             .await?;
-        self.stay_alone(id, epoch.ok_or(AppError::SignInRequired)?)
-            .await
+        let epoch = epoch.ok_or(AppError::SignInRequired)?;
+        let begun_at = match request::session() {
+            Some(session) => session::begun_at(&session).await,
+            None => None,
+        };
+        let begun_at = begun_at.unwrap_or_else(|| self.clock.now_micros());
+        let bound = self.bind_session_since(id, epoch, begun_at).await;
+        self.tidy(id, epoch).await;
+        bound
     }
 
     async fn queue_reset(&self, request: Forgot, next: Option<String>) -> FaultResult<()> {
         rules::check_email(&request.email)?;
-        let key = rules::email_key(&request.email);
-        self.limits
-            .take(Key::ForgotFrom(request::address()))
-            .await?;
-        self.limits.take(Key::ForgotOf(key.clone())).await?;
+        let (key, from) = (rules::email_key(&request.email), request::network());
+        let here = [Key::ForgotFrom(from), Key::ForgotOfFrom(key.clone(), from)];
+        self.limits.take_all(&here).await?;
+        // Others have asked for this account: enough mails with a link are on their way.
+        if self.limits.take(&Key::ForgotOf(key.clone())).await.is_err() {
+            return Ok(());
+        }
+        let next = next.filter(|next| next.len() <= NEXT_BYTES_MAX);
         let now = self.clock.now_micros();
         self.db
             .write(move |conn| {
@@ -139,13 +153,15 @@ impl AccountsService {
     }
 
     async fn reset_by(&self, request: ResetPassword) -> FaultResult<CameIn> {
-        self.limits.take(Key::ResetFrom(request::address())).await?;
+        self.limits
+            .take(&Key::ResetFrom(request::network()))
+            .await?;
         let now = self.clock.now_micros();
         // Looked at first, so that what is no link costs no hashing.
-        let link = resets::reset_find(self.db.reads(), &request.token, now).await?;
-        link.ok_or_else(rules::dead_token)?;
-        rules::check_password("password", &request.password)?;
-        let hash = self.passwords.hash(request.password.0).await?;
+        let owner = resets::reset_owner(self.db.reads(), &request.token, now).await?;
+        let owner = owner.ok_or_else(rules::dead_token)?;
+        rules::check_password("password", &request.password, &owner.user)?;
+        let hash = self.hash(request.password).await?;
         let token = request.token;
         let (changed, next) = self
             .db
@@ -206,8 +222,11 @@ impl AccountCare for AccountsService {
 
     async fn link(&self, token: &ResetToken) -> AppResult<Option<LinkToAccount>> {
         let now = self.clock.now_micros();
-        let found = resets::reset_find(self.db.reads(), token, now).await;
-        Ok(found.map_err(Fault::from)?)
+        let owner = resets::reset_owner(self.db.reads(), token, now).await;
+        let owner = owner.map_err(Fault::from)?;
+        Ok(owner.map(|owner| LinkToAccount {
+            has_password: owner.has_password(),
+        }))
     }
 
     async fn reset(&self, request: ResetPassword) -> AppResult<CameIn> {

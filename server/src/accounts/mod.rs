@@ -6,6 +6,8 @@
 mod care;
 mod device;
 mod export;
+mod guessable;
+pub mod known;
 mod leaving;
 mod password;
 pub mod resets;
@@ -13,6 +15,8 @@ pub mod rest;
 mod rules;
 mod service;
 pub mod store;
+mod tries;
+mod turns;
 
 pub use leaving::Removal;
 pub use rules::{check_email, email_key};

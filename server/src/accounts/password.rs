@@ -1,25 +1,31 @@
-//! Hashing passwords: slow on purpose, so never on the threads that answer requests, and only a
-//! few at once.
+//! Hashing passwords: slow on purpose, so never on the threads that answer requests, and only in a
+//! turn (`turns.rs`). It counts no tries and keeps no hash.
 
+use super::turns::{Share, Turn, Turns};
 use crate::fault::{Fault, FaultResult};
-use app::error::AppError;
 use argon2::{
-    Argon2,
+    ARGON2ID_IDENT, Argon2, Params,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use std::{sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
-
-/// How long somebody waits for their turn before they are told that we are busy.
-const TURN_WAIT: Duration = Duration::from_secs(5);
+use ipnet::IpNet;
+use std::sync::Arc;
 
 /// Hashes and verifies, a bounded number at a time.
 #[derive(Clone)]
 pub struct Passwords {
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     /// The hash of nobody's password: verified where there is no account, so that an unknown
     /// address costs what a wrong password does.
     nobody: Arc<str>,
+}
+
+/// What came of comparing a password with a hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Whether it is the one that was hashed.
+    pub right: bool,
+    /// Its hash by the present parameters, if it is right and the one before was made by others.
+    pub renewed: Option<String>,
 }
 
 impl Passwords {
@@ -27,42 +33,67 @@ impl Passwords {
     pub fn new() -> FaultResult<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let nobody = hash("nobody's password")?;
-        let turns = Semaphore::new(cores.saturating_sub(1).max(1));
         Ok(Self {
-            turns: Arc::new(turns),
+            turns: Turns::new(cores.saturating_sub(1).max(1)),
             nobody: nobody.into(),
         })
     }
 
-    /// The hash to keep. Errors: `Unavailable` when too many wait.
-    pub async fn hash(&self, password: String) -> FaultResult<String> {
-        self.in_turn(move || hash(&password)).await?
+    /// Waits for a turn to hash something for `network`. Errors: as [`Turns::take`].
+    pub async fn turn(&self, network: IpNet, share: Share) -> FaultResult<Turn> {
+        Ok(self.turns.take(network, share).await?)
     }
 
-    /// Whether `password` is the one that was hashed; false, after the same work, if there is
-    /// no hash.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> FaultResult<bool> {
-        let nobody = Arc::clone(&self.nobody);
-        self.in_turn(move || {
-            let known = hash.is_some();
-            let hash = hash.unwrap_or_else(|| nobody.to_string());
-            known & matches(&password, &hash)
-        })
-        .await
+    /// The hash to keep.
+    pub async fn hash(&self, turn: Turn, password: String) -> FaultResult<String> {
+        in_turn(turn, move || hash(&password)).await?
     }
 
-    async fn in_turn<T: Send + 'static>(
+    /// Compares `password` with `hash`; where there is none it is wrong, after the same work.
+    pub async fn verify(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> FaultResult<T> {
-        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(AppError::Unavailable.into());
-        };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| Fault::unexpected("hashing panicked", error))
+        turn: Turn,
+        password: String,
+        hash: Option<String>,
+    ) -> FaultResult<Verified> {
+        let nobody = Arc::clone(&self.nobody);
+        in_turn(turn, move || match hash {
+            Some(hash) => verified(&password, &hash),
+            None => {
+                matches(&password, &nobody);
+                Ok(Verified {
+                    right: false,
+                    renewed: None,
+                })
+            }
+        })
+        .await?
     }
+}
+
+/// The turn ends with the work, even if nobody waits for that any more.
+async fn in_turn<T: Send + 'static>(
+    turn: Turn,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> FaultResult<T> {
+    let working = move || {
+        let done = work();
+        drop(turn);
+        done
+    };
+    tokio::task::spawn_blocking(working)
+        .await
+        .map_err(|error| Fault::unexpected("hashing panicked", error))
+}
+
+fn verified(password: &str, kept: &str) -> FaultResult<Verified> {
+    let right = matches(password, kept);
+    let renewed = if right && is_outdated(kept) {
+        Some(hash(password)?)
+    } else {
+        None
+    };
+    Ok(Verified { right, renewed })
 }
 
 fn hash(password: &str) -> FaultResult<String> {
@@ -80,37 +111,58 @@ fn matches(password: &str, hash: &str) -> bool {
     })
 }
 
+/// Whether a hash was made by other parameters than those that [`hash`] uses.
+fn is_outdated(hash: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else {
+        return true;
+    };
+    let present = Params::default();
+    let same = Params::try_from(&hash).is_ok_and(|params| {
+        (params.m_cost(), params.t_cost(), params.p_cost())
+            == (present.m_cost(), present.t_cost(), present.p_cost())
+    });
+    hash.algorithm.as_str() != ARGON2ID_IDENT.as_str() || !same
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use argon2::{Algorithm, Version};
+
+    fn nowhere() -> IpNet {
+        IpNet::from(std::net::IpAddr::from([192, 0, 2, 1]))
+    }
+
+    async fn verify(password: &str, hash: Option<&str>) -> Verified {
+        let passwords = Passwords::new().unwrap();
+        let turn = passwords.turn(nowhere(), Share::LIMITED).await.unwrap();
+        let (password, hash) = (password.to_owned(), hash.map(str::to_owned));
+        passwords.verify(turn, password, hash).await.unwrap()
+    }
 
     #[tokio::test]
     async fn the_right_password_and_no_other() {
-        let passwords = Passwords::new().unwrap();
-        let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
+        let hash = hash("correct horse").unwrap();
         assert!(hash.starts_with("$argon2id$"));
-        assert!(
-            passwords
-                .verify("correct horse".to_owned(), Some(hash.clone()))
-                .await
-                .unwrap()
-        );
-        assert!(
-            !passwords
-                .verify("Correct horse".to_owned(), Some(hash))
-                .await
-                .unwrap()
-        );
+        let right = verify("correct horse", Some(&hash)).await;
+        assert_eq!((right.right, right.renewed), (true, None));
+        assert!(!verify("Correct horse", Some(&hash)).await.right);
     }
 
     #[tokio::test]
     async fn nobody_has_no_password() {
-        let passwords = Passwords::new().unwrap();
-        assert!(
-            !passwords
-                .verify("nobody's password".to_owned(), None)
-                .await
-                .unwrap()
-        );
+        assert!(!verify("nobody's password", None).await.right);
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_other_parameters_is_made_anew_where_the_password_is_right() {
+        let params = Params::new(8 * 1024, 1, 1, None).unwrap();
+        let before = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let before = before.hash_password(b"correct horse").unwrap().to_string();
+        let right = verify("correct horse", Some(&before)).await;
+        let renewed = right.renewed.unwrap();
+        assert!(right.right && renewed != before);
+        assert_eq!(verify("correct horse", Some(&renewed)).await.renewed, None);
+        assert_eq!(verify("another horse", Some(&before)).await.renewed, None);
     }
 }

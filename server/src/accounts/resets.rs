@@ -8,10 +8,7 @@ use crate::{
     db::{Conn, parse},
     session::hex,
 };
-use app::{
-    accounts::{LinkToAccount, ResetToken},
-    ids::UserId,
-};
+use app::{accounts::ResetToken, ids::UserId};
 use sha2::{Digest, Sha256};
 use sqlx::{AnyExecutor, Row, query};
 use uuid::Uuid;
@@ -73,27 +70,22 @@ pub async fn reset_arm(
     }
 }
 
-/// What a link with this token is to. None: it does not work.
-pub async fn reset_find<'e>(
+/// Whose account a link with this token is to. None: it does not work.
+pub async fn reset_owner<'e>(
     on: impl AnyExecutor<'e>,
     token: &ResetToken,
     now_micros: i64,
-) -> Result<Option<LinkToAccount>, sqlx::Error> {
+) -> Result<Option<Locked>, sqlx::Error> {
     let row = query(
-        "SELECT u.password_hash FROM password_resets r JOIN users u ON u.id = r.user_id \
+        "SELECT u.id, u.email, u.name, u.version, u.password_hash, u.session_epoch \
+         FROM password_resets r JOIN users u ON u.id = r.user_id \
          WHERE r.token_hash = $1 AND r.expires_at > $2 AND u.deleted_at IS NULL",
     )
     .bind(hash(token))
     .bind(now_micros)
     .fetch_optional(on)
     .await?;
-    row.map(|row| {
-        let password_hash: String = row.try_get("password_hash")?;
-        Ok(LinkToAccount {
-            has_password: !password_hash.is_empty(),
-        })
-    })
-    .transpose()
+    row.as_ref().map(Locked::read).transpose()
 }
 
 /// A link that was used up.

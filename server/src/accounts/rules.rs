@@ -1,7 +1,8 @@
 //! What an account must be like. Pure.
 
+use super::guessable::{Guessable, guessable};
 use app::{
-    accounts::{BuyAsGuest, ChangePassword, Password, SignIn, SignUp},
+    accounts::{BuyAsGuest, ChangePassword, Password, SignIn, SignUp, User},
     error::{AppError, FieldError},
 };
 use email_address::{EmailAddress, Options};
@@ -31,7 +32,12 @@ pub fn check(request: &SignUp) -> Result<Checked, AppError> {
     let mut errors = Vec::new();
     let email = request.email.trim();
     errors.extend(email_error(email));
-    errors.extend(password_error("password", &request.password));
+    let given = request.name.as_deref().unwrap_or_default();
+    errors.extend(password_error(
+        "password",
+        &request.password,
+        &[email, given],
+    ));
     let asked = request
         .name
         .as_deref()
@@ -68,14 +74,17 @@ pub fn check_name(name: &str) -> Result<String, AppError> {
     Ok(name.to_owned())
 }
 
-/// Checks that both parts of a sign-in are there.
+/// Checks that both parts of a sign-in are there, and no longer than any account's.
 pub fn check_sign_in(request: &SignIn) -> Result<(), AppError> {
     let mut errors = Vec::new();
     let email = request.email.trim();
     if email.is_empty() || email.contains(char::is_control) {
         errors.push(FieldError::new("email", "Enter your address."));
+    } else if email.len() > EMAIL_MAX {
+        let message = format!("Use at most {EMAIL_MAX} characters.");
+        errors.push(FieldError::new("email", message));
     }
-    errors.extend(empty_error("password", &request.password));
+    errors.extend(given_error("password", &request.password));
     said(errors)
 }
 
@@ -84,22 +93,24 @@ pub fn check_email(email: &str) -> Result<(), AppError> {
     said(email_error(email.trim()).into_iter().collect())
 }
 
-/// Checks a new password; the error is at `field`.
-pub fn check_password(field: &str, password: &Password) -> Result<(), AppError> {
-    said(password_error(field, password).into_iter().collect())
+/// Checks a new password of `user`'s; the error is at `field`.
+pub fn check_password(field: &str, password: &Password, user: &User) -> Result<(), AppError> {
+    let own = [user.email.as_str(), user.name.as_str()];
+    said(password_error(field, password, &own).into_iter().collect())
 }
 
-/// Checks a change of password, as far as that goes without knowing the one before, or a first
-/// password, if `has_one` is false.
-pub fn check_change(request: &ChangePassword, has_one: bool) -> Result<(), AppError> {
-    let current = empty_error("currentPassword", &request.current_password).filter(|_| has_one);
-    let new = password_error("newPassword", &request.new_password);
+/// Checks a change of password of `user`'s, as far as that goes without knowing the one before, or a
+/// first password, if `has_one` is false.
+pub fn check_change(request: &ChangePassword, has_one: bool, user: &User) -> Result<(), AppError> {
+    let own = [user.email.as_str(), user.name.as_str()];
+    let current = given_error("currentPassword", &request.current_password).filter(|_| has_one);
+    let new = password_error("newPassword", &request.new_password, &own);
     said(current.into_iter().chain(new).collect())
 }
 
-/// Checks that a password was given at all.
+/// Checks that a password was given at all, and is no longer than any account's.
 pub fn check_given(field: &str, password: &Password) -> Result<(), AppError> {
-    said(empty_error(field, password).into_iter().collect())
+    said(given_error(field, password).into_iter().collect())
 }
 
 /// The password that proves who somebody is, is not the right one.
@@ -128,24 +139,38 @@ fn email_error(email: &str) -> Option<FieldError> {
         .then(|| FieldError::new("email", "Enter an address like name@example.com."))
 }
 
-/// Its length, and nothing else: what it is made of is its owner's business.
-fn password_error(field: &str, password: &Password) -> Option<FieldError> {
+/// What is wrong with a new password. What it is made of is its owner's business, unless others
+/// would try it first; `own` is what they know of the account.
+fn password_error(field: &str, password: &Password, own: &[&str]) -> Option<FieldError> {
     let length = password.0.chars().count();
     let message = if length < PASSWORD_MIN {
         format!("Use at least {PASSWORD_MIN} characters.")
     } else if length > PASSWORD_MAX {
-        format!("Use at most {PASSWORD_MAX} characters.")
+        too_long()
     } else {
-        return None;
+        match guessable(&password.0, own)? {
+            Guessable::Known => "Many people use this password, so it is guessed first. Choose \
+                                 another, for example three words that have nothing in common."
+                .to_owned(),
+            Guessable::Own => "Choose a password that is not your name or address, nor this \
+                               shop's."
+                .to_owned(),
+        }
     };
     Some(FieldError::new(field, message))
 }
 
-fn empty_error(field: &str, password: &Password) -> Option<FieldError> {
-    password
-        .0
-        .is_empty()
-        .then(|| FieldError::new(field, "Enter your password."))
+fn too_long() -> String {
+    format!("Use at most {PASSWORD_MAX} characters.")
+}
+
+/// What is wrong with a password that should be an account's.
+fn given_error(field: &str, password: &Password) -> Option<FieldError> {
+    if password.0.is_empty() {
+        return Some(FieldError::new(field, "Enter your password."));
+    }
+    let long = password.0.chars().count() > PASSWORD_MAX;
+    long.then(|| FieldError::new(field, too_long()))
 }
 
 fn given_name_error(name: &str) -> Option<FieldError> {
@@ -193,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_name_is_the_addresss_first_part_if_none_is_given() {
-        let checked = sign_up(" ann@example.com ", "12345678", Some("  ")).unwrap();
+        let checked = sign_up(" ann@example.com ", "correct horse", Some("  ")).unwrap();
         assert_eq!(
             (checked.email.as_str(), checked.name.as_str()),
             ("ann@example.com", "ann")
@@ -210,7 +235,7 @@ mod tests {
             "a b@example.com",
             "a@b@example.com",
         ] {
-            assert!(sign_up(email, "12345678", None).is_err(), "{email}");
+            assert!(sign_up(email, "correct horse", None).is_err(), "{email}");
         }
     }
 
@@ -218,6 +243,33 @@ mod tests {
     fn a_password_counts_characters_not_bytes() {
         assert!(sign_up("a@example.com", "пароль77", None).is_ok());
         assert!(sign_up("a@example.com", "пароль7", None).is_err());
-        assert!(sign_up("a@example.com", &"x".repeat(257), None).is_err());
+        let long: String = ('a'..='z').cycle().step_by(3).take(257).collect();
+        assert!(sign_up("a@example.com", &long[..256], None).is_ok());
+        assert!(sign_up("a@example.com", &long, None).is_err());
+    }
+
+    #[test]
+    fn a_password_that_is_guessed_first_is_refused_at_its_field() {
+        for (password, name) in [
+            ("Password1", None),
+            ("ann.archer1", None),
+            ("AnnArcher", Some("Ann Archer")),
+        ] {
+            let refused = sign_up("ann.archer@example.com", password, name).unwrap_err();
+            assert_eq!(refused.fields()[0].field, "password", "{password}");
+        }
+    }
+
+    #[test]
+    fn no_sign_in_is_longer_than_an_account_can_be() {
+        let sign_in = |email: &str, password: &str| {
+            check_sign_in(&SignIn {
+                email: email.to_owned(),
+                password: Password(password.to_owned()),
+            })
+        };
+        assert!(sign_in("a@example.com", "x").is_ok());
+        assert!(sign_in(&"a".repeat(250_000), "x").is_err());
+        assert!(sign_in("a@example.com", &"x".repeat(257)).is_err());
     }
 }

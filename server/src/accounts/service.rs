@@ -6,6 +6,7 @@ use super::{
     resets,
     rules::{self, Checked},
     store::{self, Lock, Locked},
+    tries::Purpose,
 };
 use crate::{
     clock::SharedClock,
@@ -18,8 +19,7 @@ use crate::{
 };
 use app::{
     accounts::{
-        ADDRESS_IN_USE, Accounts, BuyAsGuest, CameIn, Password, ResetToken, SignIn, SignUp, User,
-        Viewer,
+        ADDRESS_IN_USE, Accounts, BuyAsGuest, CameIn, ResetToken, SignIn, SignUp, User, Viewer,
     },
     error::{AppError, AppResult},
     ids::UserId,
@@ -63,7 +63,7 @@ impl AccountsService {
     /// Makes an account, without signing anybody in.
     pub async fn create(&self, request: SignUp) -> FaultResult<User> {
         let checked = rules::check(&request)?;
-        let hash = self.passwords.hash(request.password.0).await?;
+        let hash = self.hash(request.password).await?;
         self.open(checked, Lock::Password(hash)).await
     }
 
@@ -102,7 +102,9 @@ impl AccountsService {
     /// Ends all other sessions of a guest's account and signs in to it, by a mailed link that works
     /// once. Errors: `Invalid` at `token`, also where there is a password to be asked for.
     async fn enter_by(&self, token: ResetToken) -> FaultResult<CameIn> {
-        self.limits.take(Key::ResetFrom(request::address())).await?;
+        self.limits
+            .take(&Key::ResetFrom(request::network()))
+            .await?;
         let now = self.clock.now_micros();
         let (guest, next) = self
             .db
@@ -134,50 +136,43 @@ impl AccountsService {
         rules::check_sign_in(&request)?;
         let key = rules::email_key(&request.email);
         let found = store::user_find_by_email(self.db.reads(), &key).await?;
-        if self.knows(&key, request.password, found.as_ref()).await?
-            && let Some(found) = found
-        {
-            return Ok(found);
+        let right = self
+            .knows(Purpose::SignIn(key), request.password, found.as_ref())
+            .await?;
+        match found.filter(|_| right) {
+            Some(found) => Ok(found),
+            None => Err(AppError::BadCredentials.into()),
         }
-        Err(AppError::BadCredentials.into())
     }
 
-    /// Whether `password` is the account's. What is wrong counts as a failed sign-in of the address
-    /// `key`, and where it came from. Errors: `TooManyRequests`.
-    pub(super) async fn knows(
-        &self,
-        key: &str,
-        password: Password,
-        found: Option<&Locked>,
-    ) -> FaultResult<bool> {
-        let of = Key::FailedSignInOf(key.to_owned());
-        let from = Key::FailedSignInFrom(request::address());
-        self.limits.check(&of).await?;
-        self.limits.check(&from).await?;
-        let with_password = found.filter(|found| found.has_password());
-        let hash = with_password.map(|found| found.password_hash.clone());
-        let right = self.passwords.verify(password.0, hash).await?;
-        if !right {
-            self.limits.count(of).await;
-            self.limits.count(from).await;
-        }
-        Ok(right)
-    }
-
-    /// Binds the request's session to the user, of this epoch of theirs.
+    /// Binds the request's session to the user, of this epoch of theirs, who has proved who they are.
     pub(super) async fn bind_session(&self, user: UserId, epoch: i64) -> FaultResult<()> {
+        self.bind_session_since(user, epoch, self.clock.now_micros())
+            .await
+    }
+
+    /// The same for a user who proved it at `begun_at`, in microseconds: a session lasts only so long
+    /// after that.
+    pub(super) async fn bind_session_since(
+        &self,
+        user: UserId,
+        epoch: i64,
+        begun_at: i64,
+    ) -> FaultResult<()> {
         let Some(session) = request::session() else {
             return Ok(());
         };
         let signed_in = SignedIn {
             user_id: user,
             epoch,
-            begun_at: self.clock.now_micros(),
+            begun_at,
             device: device(&request::agent()),
         };
         session::bind(&session, &signed_in)
             .await
-            .map_err(|error| session::failed("a session could not be written", error))
+            .map_err(|error| session::failed("a session could not be written", error))?;
+        self.remember_device(user, epoch).await;
+        Ok(())
     }
 
     async fn rename_user(&self, id: UserId, name: &str) -> FaultResult<User> {
@@ -204,7 +199,7 @@ impl AccountsService {
 impl Accounts for AccountsService {
     async fn sign_up(&self, request: SignUp) -> AppResult<User> {
         self.limits
-            .take(Key::SignUpFrom(request::address()))
+            .take(&Key::SignUpFrom(request::network()))
             .await?;
         let user = self.create(request).await?;
         self.bind_session(user.id, 0).await?;
@@ -213,7 +208,7 @@ impl Accounts for AccountsService {
 
     async fn buy_as_guest(&self, request: BuyAsGuest) -> AppResult<User> {
         self.limits
-            .take(Key::SignUpFrom(request::address()))
+            .take(&Key::SignUpFrom(request::network()))
             .await?;
         let checked = rules::check_guest(&request)?;
         let form = request.form.map(|form| hex(&Sha256::digest(form)));

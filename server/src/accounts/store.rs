@@ -64,7 +64,8 @@ impl Locked {
         !self.password_hash.is_empty()
     }
 
-    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
+    /// Reads a row that has all of an account's columns.
+    pub(super) fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             user: read(row)?,
             password_hash: row.try_get("password_hash")?,
@@ -144,6 +145,23 @@ pub async fn password_set(
     .fetch_optional(conn)
     .await?;
     row.as_ref().map(Locked::read).transpose()
+}
+
+/// Replaces the hash of a password by another of the same password; sessions stay. False: the
+/// password was changed meanwhile.
+pub async fn hash_renew(
+    conn: &mut Conn,
+    id: UserId,
+    before: &str,
+    renewed: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+        .bind(id.to_string())
+        .bind(before.to_owned())
+        .bind(renewed.to_owned())
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Ends all sessions of an account. Returns the epoch that begins, if it is not deleted.

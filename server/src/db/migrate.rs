@@ -83,6 +83,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261130000021 "payment_provider",
     20261130000026 "backfills",
     20261130000027 "seat_keys",
+    20261130000040 "session_lifetime",
 ];
 
 fn migrator(engine: Engine) -> Migrator {

@@ -6,7 +6,7 @@
 //!
 //! `pass.rs` is the text and its signature, `keys.rs` whose signature it is, `booklet.rs` all that is
 //! said of an order's tickets on paper, which `pdf.rs` and `calendar.rs` write, `link.rs` the address
-//! in a mail that shows them.
+//! in a mail that shows them, `sealed.rs` what else is signed with the same key.
 
 mod booklet;
 mod calendar;
@@ -16,6 +16,7 @@ mod pass;
 mod pdf;
 mod qr;
 pub mod rest;
+pub mod sealed;
 mod service;
 mod store;
 mod typeset;

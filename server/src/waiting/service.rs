@@ -49,13 +49,13 @@ impl WaitingService {
         let now = self.clock.now_micros();
         self.look_at(event, asked.quantity, now).await?;
         // Counted whether or not a mail comes of it, so that the answer tells nobody which it was.
-        self.limits
-            .take(Key::WaitingFrom(request::address()))
-            .await?;
-        self.limits
-            .take(Key::WaitingOf(asked.email_key.clone()))
-            .await?;
         let own = viewer.filter(|_| asked.own).map(|viewer| viewer.user.id);
+        let mut counted = vec![Key::WaitingFrom(request::network())];
+        // What strangers ask for an address does not keep its owner from asking.
+        if own.is_none() {
+            counted.push(Key::WaitingOf(asked.email_key.clone()));
+        }
+        self.limits.take_all(&counted).await?;
         self.db
             .write(move |conn| {
                 Box::pin(async move {

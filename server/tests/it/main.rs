@@ -44,6 +44,7 @@ mod replicas;
 mod scenarios;
 mod seats;
 mod selling;
+mod sign_in_limits;
 mod simulator;
 mod starts;
 mod states;

@@ -107,7 +107,7 @@ impl Client {
     }
 
     /// One whose requests come from this address of the machine.
-    fn new_from(base: &str, address: Option<IpAddr>) -> Self {
+    pub fn new_from(base: &str, address: Option<IpAddr>) -> Self {
         let http = reqwest::Client::builder()
             .cookie_store(true)
             .redirect(reqwest::redirect::Policy::none())

@@ -1,0 +1,165 @@
+//! Passwords that are guessed first. Owns the list of them, which is part of the binary: nothing is
+//! asked of the network. How long a password must be is said in `rules.rs`. Pure.
+//!
+//! A password is compared whole and without the digits and signs at its end, since those who guess add
+//! them too. What it is made of is not prescribed.
+
+use std::{collections::HashSet, sync::LazyLock};
+use unicode_normalization::UnicodeNormalization;
+
+/// One a line, in small letters; lines that begin with # say where they are from.
+const LIST: &str = include_str!("guessable.txt");
+/// What this shop is called, in small letters.
+const SITE: &str = "stagedoor";
+/// Shorter texts are in too many good passwords.
+const OWN_WORDS_MIN: usize = 4;
+/// A password that repeats so few characters is no better than they are.
+const REPEATED_MAX: usize = 4;
+
+static GUESSED_FIRST: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    let lines = LIST.lines().filter(|line| !line.starts_with('#'));
+    lines.collect()
+});
+
+/// Why others would try this password first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guessable {
+    /// Many people use it, or it is a row of characters.
+    Known,
+    /// It is the account's own address or name, or the shop's.
+    Own,
+}
+
+/// Whether others would try this password first; `own` is what they know of the account.
+pub fn guessable(password: &str, own: &[&str]) -> Option<Guessable> {
+    let password = folded(password);
+    let bare = stem(&password);
+    if own_words(own).any(|word| word == password || word == bare) {
+        return Some(Guessable::Own);
+    }
+    let known = GUESSED_FIRST.contains(password.as_str())
+        || GUESSED_FIRST.contains(bare)
+        || GUESSED_FIRST.contains(without_signs(&password).as_str())
+        || is_row(&password);
+    known.then_some(Guessable::Known)
+}
+
+/// In small letters, and one text however it was typed.
+fn folded(text: &str) -> String {
+    text.trim().nfkc().flat_map(char::to_lowercase).collect()
+}
+
+/// Without the digits and signs at its end.
+fn stem(password: &str) -> &str {
+    password.trim_end_matches(|c: char| !c.is_alphabetic())
+}
+
+/// With the letters that signs and digits are put in place of: `p@ssw0rd`.
+fn without_signs(password: &str) -> String {
+    let stem = password.trim_end_matches(|c: char| !c.is_alphanumeric());
+    let letter = |c| match c {
+        '@' | '4' => 'a',
+        '0' => 'o',
+        '1' | '!' => 'i',
+        '3' => 'e',
+        '$' | '5' => 's',
+        '7' => 't',
+        other => other,
+    };
+    stem.chars().map(letter).collect()
+}
+
+fn own_words(own: &[&str]) -> impl Iterator<Item = String> {
+    let words = own.iter().flat_map(|word| {
+        let before_at = word.split('@').next().unwrap_or_default();
+        let close: String = word.split_whitespace().collect();
+        [folded(word), folded(before_at), folded(&close)]
+    });
+    words
+        .chain([SITE.to_owned()])
+        .filter(|word| word.chars().count() >= OWN_WORDS_MIN)
+}
+
+/// `aaaaaaaa`, `12341234`, `23456789`, `hgfedcba`.
+fn is_row(password: &str) -> bool {
+    let characters: Vec<u32> = password.chars().map(u32::from).collect();
+    let repeats = |length: usize| {
+        let pairs = characters.iter().zip(characters.iter().skip(length));
+        characters.len() > length && pairs.into_iter().all(|(one, other)| one == other)
+    };
+    let pairs = || characters.iter().zip(characters.iter().skip(1));
+    let up = pairs().all(|(one, next)| *next == one.wrapping_add(1));
+    let down = pairs().all(|(one, next)| one == &next.wrapping_add(1));
+    (1..=REPEATED_MAX).any(repeats) || up || down
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: [&str; 2] = ["ann.archer@example.com", "Ann Archer"];
+
+    #[test]
+    fn what_many_people_use_is_guessed_first() {
+        for password in [
+            "password",
+            "Password1",
+            "PASSWORD123!",
+            "P@ssw0rd",
+            "12345678",
+            "qwertyuiop",
+            "iloveyou",
+            "letmein1",
+            "Summer2024!",
+            "michelle",
+            "admin123",
+            "aaaaaaaa",
+            "12341234",
+            "abcdefgh",
+            "87654321",
+            "abcabcabc",
+            "ｐａｓｓｗｏｒｄ",
+            "trustno1",
+            "baseball!",
+        ] {
+            assert_eq!(
+                guessable(password, &OWN),
+                Some(Guessable::Known),
+                "{password}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_an_account_is_guessed_first() {
+        for password in [
+            "ann.archer@example.com",
+            "Ann.Archer",
+            "ann archer",
+            "AnnArcher1",
+            "Stagedoor",
+            "stagedoor2026",
+        ] {
+            assert_eq!(
+                guessable(password, &OWN),
+                Some(Guessable::Own),
+                "{password}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_passwords_are_their_owners_business() {
+        for password in [
+            "correct horse battery staple",
+            "stagedoor-demo",
+            "a rather better one",
+            "пароль77",
+            "wrong wrong wrong",
+            "kq7-tumble",
+            "zwei Esel im Regen",
+        ] {
+            assert_eq!(guessable(password, &OWN), None, "{password}");
+        }
+    }
+}

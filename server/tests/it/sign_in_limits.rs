@@ -1,0 +1,237 @@
+//! Guessing passwords, and what it does to whom they belong to: limits that many at once cannot pass
+//! and that nobody can turn against an owner, hashing that one address cannot take from others, and
+//! how long a session and a hash last.
+
+use crate::support::{Answer, App, Client, client::PASSWORD, on_both_engines};
+use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
+use serde_json::json;
+use sqlx::Row;
+use std::time::{Duration, Instant};
+
+const ELSEWHERE: [u8; 4] = [127, 0, 9, 9];
+const THIRD: [u8; 4] = [127, 0, 9, 10];
+const NEW: &str = "a rather better one";
+
+async fn sign_in(client: &Client, email: &str, password: &str) -> Answer {
+    let body = json!({"email": email, "password": password});
+    client.post("/api/user/signin", body).await
+}
+
+/// Ten wrong guesses, as many as one address may make at one account.
+async fn guess(app: &App, from: [u8; 4], email: &str) {
+    for _ in 0..10 {
+        let guessed = sign_in(&app.anonymous_from(from), email, "not this one").await;
+        guessed.refused(401, "bad_credentials");
+    }
+    let guessed = sign_in(&app.anonymous_from(from), email, "not this one").await;
+    guessed.refused(429, "too_many_requests");
+}
+
+async fn statuses(app: &App, times: usize, email: &str, password: &str) -> Vec<u16> {
+    let clients: Vec<Client> = (0..times).map(|_| app.anonymous()).collect();
+    let tries = clients
+        .iter()
+        .map(|client| sign_in(client, email, password));
+    let answers = futures::future::join_all(tries).await;
+    answers
+        .iter()
+        .map(|answer| {
+            let waits = answer
+                .header("retry-after")
+                .parse::<i64>()
+                .is_ok_and(|seconds| seconds > 0);
+            assert!(answer.status < 429 || waits, "{}", answer.text);
+            answer.status
+        })
+        .collect()
+}
+
+async fn hash_of(app: &App, user: &Client) -> String {
+    let row = sqlx::query("SELECT password_hash FROM users WHERE id = $1")
+        .bind(user.id.clone())
+        .fetch_one(app.db.reads())
+        .await
+        .unwrap();
+    row.get("password_hash")
+}
+
+on_both_engines! {
+    async fn many_guesses_at_once_pass_no_limit(app) {
+        app.limits_on();
+        let ann = app.user("ann").await;
+        let statuses = statuses(app, 150, &ann.email, "not this one").await;
+        let guesses = statuses.iter().filter(|status| **status == 401).count();
+        assert!((1..=10).contains(&guesses), "{guesses} of 150 were compared");
+        assert!(statuses.iter().all(|status| [401, 429, 503].contains(status)), "{statuses:?}");
+    }
+
+    async fn guesses_from_elsewhere_lock_no_owner_out(app) {
+        app.limits_on();
+        let ann = app.user("ann").await;
+        guess(app, ELSEWHERE, &ann.email).await;
+        sign_in(&app.anonymous_from(ELSEWHERE), &ann.email, PASSWORD).await.refused(429, "too_many_requests");
+        sign_in(&app.anonymous(), &ann.email, PASSWORD).await.expect(200);
+        sign_in(&app.anonymous_from(THIRD), &ann.email, PASSWORD).await.expect(200);
+        let body = json!({"currentPassword": PASSWORD, "newPassword": NEW});
+        assert_eq!(ann.json("PUT", "/api/user/password", &[], body).await.status, 204);
+    }
+
+    async fn a_known_device_signs_in_whoever_guesses_at_its_own_address(app) {
+        app.limits_on();
+        let ann = app.user("ann").await;
+        ann.post("/api/user/signout", json!({})).await.expect_2xx();
+        guess(app, [127, 0, 0, 1], &ann.email).await;
+        sign_in(&app.anonymous(), &ann.email, PASSWORD).await.refused(429, "too_many_requests");
+        sign_in(&ann, &ann.email, PASSWORD).await.expect(200);
+        // To another account this browser is like any other.
+        let bob = app.user("bob").await;
+        guess(app, [127, 0, 0, 1], &bob.email).await;
+        sign_in(&ann, &bob.email, PASSWORD).await.refused(429, "too_many_requests");
+        // And it may not guess without end either.
+        for _ in 0..10 {
+            sign_in(&ann, &ann.email, "not this one").await.refused(401, "bad_credentials");
+        }
+        sign_in(&ann, &ann.email, PASSWORD).await.refused(429, "too_many_requests");
+    }
+
+    async fn a_device_is_known_no_longer_once_all_sessions_were_ended(app) {
+        app.limits_on();
+        let ann = app.user("ann").await;
+        let other = app.anonymous_from(THIRD);
+        sign_in(&other, &ann.email, PASSWORD).await.expect(200);
+        assert_eq!(other.delete("/api/user/sessions").await.status, 204);
+        guess(app, [127, 0, 0, 1], &ann.email).await;
+        sign_in(&ann, &ann.email, PASSWORD).await.refused(429, "too_many_requests");
+        guess(app, THIRD, &ann.email).await;
+        sign_in(&other, &ann.email, PASSWORD).await.expect(200);
+    }
+
+    async fn an_account_that_is_guessed_at_from_everywhere_is_slowed_down_and_not_locked(app) {
+        app.limits_on();
+        let ann = app.user("ann").await;
+        for last in 1..=10 {
+            guess(app, [127, 0, 7, last], &ann.email).await;
+        }
+        sign_in(&app.anonymous_from([127, 0, 7, 11]), &ann.email, "not this one").await
+            .refused(401, "bad_credentials");
+        let slowed = sign_in(&app.anonymous_from(ELSEWHERE), &ann.email, PASSWORD).await;
+        let seconds: i64 = slowed.header("retry-after").parse().unwrap();
+        assert!((1..=15).contains(&seconds), "{seconds}");
+        slowed.refused(429, "too_many_requests");
+        app.clock.advance(seconds);
+        sign_in(&app.anonymous_from(ELSEWHERE), &ann.email, PASSWORD).await.expect(200);
+    }
+
+    async fn wrong_current_passwords_are_counted_by_session(app) {
+        app.limits_on();
+        let ann = app.user("ann").await;
+        let other = app.anonymous();
+        sign_in(&other, &ann.email, PASSWORD).await.expect(200);
+        let change = |client: &Client, current: &str| {
+            let (client, body) = (client.clone(), json!({"currentPassword": current, "newPassword": NEW}));
+            async move { client.json("PUT", "/api/user/password", &[], body).await }
+        };
+        for _ in 0..10 {
+            change(&other, "not this one").await.invalid("currentPassword");
+        }
+        change(&other, PASSWORD).await.refused(429, "too_many_requests");
+        assert_eq!(change(&ann, PASSWORD).await.status, 204);
+    }
+
+    async fn signing_in_without_end_from_one_address_delays_nobody_elsewhere(app) {
+        app.limits_on();
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        let crowd = statuses(app, 200, &ann.email, PASSWORD);
+        let other = async {
+            let began = Instant::now();
+            sign_in(&app.anonymous_from(ELSEWHERE), &bob.email, PASSWORD).await.expect(200);
+            began.elapsed()
+        };
+        let (crowd, took) = futures::join!(crowd, other);
+        let right = crowd.iter().filter(|status| **status == 200).count();
+        assert!((1..=60).contains(&right), "{right} of 200");
+        assert!(crowd.iter().all(|status| [200, 429, 503].contains(status)), "{crowd:?}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+
+    async fn no_long_text_is_hashed_or_kept(app) {
+        app.limits_on();
+        let (long, ann) = ("x".repeat(200_000), app.user("ann").await);
+        sign_in(&app.anonymous(), &format!("{long}@example.com"), PASSWORD).await.invalid("email");
+        sign_in(&app.anonymous(), &ann.email, &long).await.invalid("password");
+        let body = json!({"email": format!("{long}@example.com")});
+        app.anonymous().post("/api/user/forgot", body).await.invalid("email");
+        let body = json!({"email": "new@example.com", "password": long});
+        app.anonymous().post("/api/user/signup", body).await.invalid("password");
+        let body = json!({"currentPassword": long, "newPassword": NEW});
+        ann.json("PUT", "/api/user/password", &[], body).await.invalid("currentPassword");
+        ann.json("DELETE", "/api/user", &[], json!({"password": long})).await.invalid("password");
+        let next = format!("/events/{long}");
+        let fields = [("email", ann.email.as_str()), ("next", next.as_str())];
+        app.anonymous().form("/fn/accounts/forgot", "/forgot", &fields).await;
+        assert_eq!(app.number("SELECT COUNT(*) AS n FROM password_resets WHERE next IS NULL").await, 1);
+    }
+
+    async fn who_is_asked_for_links_by_others_can_still_ask_for_one(app) {
+        app.limits_on();
+        let ann = app.user("ann").await;
+        let forgot = |from: [u8; 4]| {
+            let (client, body) = (app.anonymous_from(from), json!({"email": ann.email}));
+            async move { client.post("/api/user/forgot", body).await }
+        };
+        for _ in 0..5 {
+            assert_eq!(forgot(ELSEWHERE).await.status, 204);
+        }
+        forgot(ELSEWHERE).await.refused(429, "too_many_requests");
+        assert_eq!(forgot(THIRD).await.status, 204, "a link is on its way, and no more are made");
+        assert_eq!(app.count("password_resets").await, 5);
+    }
+
+    async fn what_is_guessed_first_is_no_password_and_says_so_at_its_field(app) {
+        for (email, name, password) in [
+            ("ann@example.com", "Ann", "password"),
+            ("ann@example.com", "Ann", "Password123!"),
+            ("ann@example.com", "Ann", "qwertyuiop"),
+            ("ann@example.com", "Ann", "11111111"),
+            ("ann@example.com", "Ann", "ann@example.com"),
+            ("ann@example.com", "Ann Archer", "annarcher"),
+            ("ann@example.com", "Ann", "Stagedoor1"),
+        ] {
+            let body = json!({"email": email, "password": password, "name": name});
+            app.anonymous().post("/api/user/signup", body).await.invalid("password");
+        }
+        assert_eq!(app.count("users").await, 0);
+    }
+
+    async fn who_has_such_a_password_already_is_not_locked_out_and_an_old_hash_is_renewed(app) {
+        let ann = app.user("ann").await;
+        let params = Params::new(8 * 1024, 1, 1, None).unwrap();
+        let old = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let old = old.hash_password(b"password").unwrap().to_string();
+        app.set_password_hash(&ann, &old).await;
+        sign_in(&app.anonymous(), &ann.email, "not this one").await.refused(401, "bad_credentials");
+        assert_eq!(hash_of(app, &ann).await, old);
+        sign_in(&app.anonymous(), &ann.email, "password").await.expect(200);
+        let renewed = hash_of(app, &ann).await;
+        assert!(renewed.contains("m=19456,t=2,p=1"), "{renewed}");
+        sign_in(&app.anonymous(), &ann.email, "password").await.expect(200);
+        assert_eq!(hash_of(app, &ann).await, renewed);
+        ann.get("/api/orders").await.expect(200);
+    }
+
+    async fn a_session_ends_ninety_days_after_its_sign_in_however_much_it_is_used(app) {
+        let ann = app.user("ann").await;
+        // Used a day ago, and begun so long before.
+        let day = 24 * 3600 * 1_000_000_i64;
+        let now = app.clock_seconds() * 1_000_000;
+        app.sessions_began(now - 89 * day, now - day).await;
+        ann.get("/api/orders").await.expect(200);
+        let ends = app.number("SELECT MAX(expires_at) AS n FROM sessions").await;
+        assert_eq!(ends, now + day, "using it prolongs it by a day, not by thirty");
+        // Signing out everywhere else does not begin it anew.
+        assert_eq!(ann.delete("/api/user/sessions").await.status, 204);
+        ann.get("/api/orders").await.expect(200);
+        app.sessions_began(now - 91 * day, now - day).await;
+        ann.get("/api/orders").await.refused(401, "sign_in_required");
+    }
+}
