@@ -5,7 +5,8 @@
 
 use crate::{
     accounts::{
-        AccountPage, ForgotPage, LeavePage, ResetPage, SignInPage, SignUpPage, api::SignOut,
+        AccountPage, ForgotPage, LeavePage, ResetPage, SignInPage, SignUpPage, VerifyPage,
+        api::SignOut,
     },
     context,
     error::AppError,
@@ -95,6 +96,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/signin") view=SignInPage ssr=SsrMode::Async/>
                     <Route path=path!("/forgot") view=ForgotPage ssr=SsrMode::Async/>
                     <Route path=path!("/reset") view=ResetPage ssr=SsrMode::Async/>
+                    <Route path=path!("/verify") view=VerifyPage ssr=SsrMode::Async/>
                     <Route path=path!("/help") view=HelpPage ssr=SsrMode::Async/>
                     <Route path=path!("/ui") view=GalleryPage ssr=SsrMode::Async/>
                     <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>

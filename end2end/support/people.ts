@@ -2,6 +2,7 @@
 // journey that are not its subject go by REST, which shares the browser's cookies.
 import { randomUUID } from 'node:crypto';
 import { expect, type Page } from '@playwright/test';
+import { mailTo } from './mail.ts';
 
 export const PASSWORD = 'correct horse battery staple';
 
@@ -43,6 +44,12 @@ export class Person {
   async signUpByRest(name: string): Promise<void> {
     this.name = name;
     await this.post('/api/user/signup', { email: this.email, password: PASSWORD, name }, 201);
+  }
+
+  /** Follows the link that signing up mails: the address is known to be theirs then. */
+  async confirmAddress(): Promise<void> {
+    const token = /\/verify\?token=([0-9a-f]+)/.exec(await mailTo(this.email, 'Confirm your address'))?.[1];
+    await this.post('/api/user/verify', { token }, 200);
   }
 
   /** An event a year from now, that only this test knows. */

@@ -107,6 +107,7 @@ export const TOUR: Stop[] = [
     open: async ({ someone }) => {
       const waiting = await someone('Ann');
       const event = await waiting.createEvent(longTitle());
+      await waiting.confirmAddress();
       await waiting.waitFor(event);
       return seen(waiting, `/events/${event.id}`);
     },

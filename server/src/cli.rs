@@ -6,8 +6,10 @@ mod health;
 mod incidents;
 mod operator;
 mod provider;
+mod sessions;
 
 use crate::{
+    accounts,
     audit::{self, Audit},
     backfills,
     clock::{Clock, SystemClock},
@@ -40,6 +42,7 @@ Examples:
   DATABASE_URL=postgres://… stagedoor serve       on PostgreSQL
   stagedoor serve --role worker                   only the jobs, beside `--role web` elsewhere
   stagedoor operator ann@example.com              Ann may refund, and is told what goes wrong
+  stagedoor sessions end ann@example.com          Ann is signed out everywhere
   stagedoor audit --json                          does everything hold? for a cron job
   stagedoor move --from sqlite://data/stagedoor.db --to postgres://…   from one machine to many
 ";
@@ -119,6 +122,11 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Sessions of the people who use the shop
+    Sessions {
+        #[command(subcommand)]
+        action: SessionsAction,
+    },
     /// Lists what a person should look at
     Incidents {
         /// As JSON
@@ -175,6 +183,18 @@ enum Command {
         /// Where a browser finds the bank's page, if not here: `SHOP/stripe-double`
         #[arg(long)]
         browser_url: Option<String>,
+    },
+}
+
+/// What is done about sessions.
+#[derive(Debug, Subcommand)]
+enum SessionsAction {
+    /// Signs somebody out everywhere; the devices that their account knows are forgotten
+    End {
+        /// The address that they sign in with
+        email: String,
+        #[command(flatten)]
+        settings: Box<Settings>,
     },
 }
 
@@ -251,6 +271,15 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             let said = operator::run(&db, email.as_deref(), revoke).await;
             say(db, said).await
         }
+        Command::Sessions {
+            action: SessionsAction::End { email, settings },
+        } => {
+            let config = settings.check()?;
+            telemetry::start_log(config.log);
+            let db = open_existing(&config).await?;
+            let said = sessions::end(&db, &config, &email).await;
+            say(db, said).await
+        }
         Command::Incidents {
             json,
             settle,
@@ -322,6 +351,9 @@ pub async fn open(config: &Config) -> anyhow::Result<Db> {
 
 async fn filled(db: Db) -> anyhow::Result<Db> {
     backfills::run(&db, &SystemClock).await?;
+    accounts::rekey_addresses(&db, SystemClock.now_micros())
+        .await
+        .context("the keys of addresses could not be brought to this version")?;
     Ok(db)
 }
 

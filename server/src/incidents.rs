@@ -40,6 +40,8 @@ pub enum Kind {
     AmountsDiffer,
     /// Two listings are of one seat: the later one came before seats were listed once.
     SeatListedTwice,
+    /// Two accounts have one address, written differently.
+    SameAddress,
 }
 
 impl Kind {

@@ -55,6 +55,8 @@ pub enum Key {
     ForgotFrom(IpNet),
     /// Tries to set a new password by a link, by where they came from.
     ResetFrom(IpNet),
+    /// Links that prove an address asked for, by where they came from.
+    ProofFrom(IpNet),
     /// Asking to be told of tickets, by the address to be told: each may be mailed.
     WaitingOf(String),
     /// The same, by where it came from.
@@ -75,7 +77,10 @@ impl Key {
             Self::SlowPasswordOf(_) => (1, 15),
             Self::SignUpFrom(_) => (120, 600),
             Self::ForgotOf(_) | Self::ForgotOfFrom(..) => (5, 600),
-            Self::ForgotFrom(_) | Self::ResetFrom(_) | Self::WaitingFrom(_) => (30, 600),
+            Self::ForgotFrom(_)
+            | Self::ResetFrom(_)
+            | Self::ProofFrom(_)
+            | Self::WaitingFrom(_) => (30, 600),
             Self::WaitingOf(_) => (10, 24 * 3600),
             Self::WriteOf(_) => (600, 60),
         }

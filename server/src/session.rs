@@ -354,6 +354,9 @@ fn read(row: &AnyRow, id: &Id) -> std::result::Result<Record, sqlx::Error> {
             id: parse(row, "user_id")?,
             email: row.try_get("email")?,
             name: row.try_get("name")?,
+            email_verified: row
+                .try_get::<Option<i64>, _>("email_verified_at")?
+                .is_some(),
             version: row.try_get("version")?,
         };
         data.insert(USER.to_owned(), serde_json::to_value(user).map_err(decode)?);
@@ -413,7 +416,7 @@ impl SessionStore for DbSessions {
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let row = query(
             "SELECT s.record, s.expires_at, s.user_id, s.begun_at, s.seen_at, u.email, u.name, \
-             u.version FROM sessions s LEFT JOIN users u ON u.id = s.user_id \
+             u.email_verified_at, u.version FROM sessions s LEFT JOIN users u ON u.id = s.user_id \
              WHERE s.id_hash = $1 AND s.expires_at > $2 \
              AND (s.user_id IS NULL OR (s.epoch = u.session_epoch AND s.begun_at > $3))",
         )

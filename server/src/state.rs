@@ -2,14 +2,14 @@
 //! between the real thing and a test is a parameter here and nowhere else.
 
 use crate::{
-    accounts::{AccountsService, resets},
+    accounts::{AccountsService, proofs, resets},
     clock::SharedClock,
     db::Db,
     events::EventsService,
     expiration::{Desk, Queue, Sweeper, Workers},
     fault::{Fault, FaultResult},
     limits::Limits,
-    mail::{Letterhead, Mailer, Transport},
+    mail::{self, Letterhead, Mailer, Transport},
     orders::{HoldLimits, Holds, OrdersService},
     outbox::{Live, Nats, Relay},
     passes::PassesService,
@@ -243,7 +243,13 @@ async fn clean(
         let keys = kept.forget_old().await;
         let now = clock.now_micros();
         let links: Result<u64, sqlx::Error> = db
-            .write(move |conn| Box::pin(resets::resets_delete_expired(conn, now)))
+            .write(move |conn| {
+                Box::pin(async move {
+                    mail::forget_turns(conn, now).await?;
+                    let proofs = proofs::proofs_delete_expired(conn, now).await?;
+                    Ok(proofs + resets::resets_delete_expired(conn, now).await?)
+                })
+            })
             .await;
         let webhooks = inbox.forget_old().await;
         match orders.release_ended().await {

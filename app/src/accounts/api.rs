@@ -228,6 +228,78 @@ pub async fn enter(#[server(default)] token: ResetToken) -> Result<(), AppError>
     }
 }
 
+/// Mails the link that proves the viewer's address once more.
+#[server(prefix = "/fn", endpoint = "accounts/send_proof")]
+pub async fn send_proof() -> Result<(), AppError> {
+    use crate::{accounts::AccountCare, context};
+    let care = context::port::<dyn AccountCare>()?;
+    let sent = match context::require_viewer() {
+        Ok(viewer) => care.send_proof(&viewer).await,
+        Err(error) => Err(error),
+    };
+    match sent {
+        Ok(()) => {
+            context::notice(
+                "A mail with a link is on its way to your address. It is sent once an hour at most. \
+                 Nothing there? Look among the spam, or correct the address below.",
+            );
+            context::redirect("/account");
+            Ok(())
+        }
+        Err(error) => context::refuse("address", error, &[]),
+    }
+}
+
+/// Mails a link to another address, which becomes the viewer's once the link is followed.
+#[server(prefix = "/fn", endpoint = "accounts/change_email")]
+pub async fn change_email(
+    #[server(default)] email: String,
+    #[server(default)] password: Password,
+) -> Result<(), AppError> {
+    use crate::{
+        accounts::{AccountCare, ChangeEmail},
+        context,
+    };
+    const FORM: &str = "address";
+    let care = context::port::<dyn AccountCare>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse(FORM, error, &[]),
+    };
+    let request = ChangeEmail {
+        email: email.clone(),
+        password,
+    };
+    match care.change_email(&viewer, request).await {
+        Ok(()) => {
+            context::notice(format!(
+                "We have mailed a link to {}. Once you have followed it, that is your address.",
+                email.trim()
+            ));
+            context::redirect("/account");
+            Ok(())
+        }
+        Err(error) => context::refuse(FORM, error, &[("email", &email)]),
+    }
+}
+
+/// Takes an address as proved by the link that was mailed to it.
+#[server(prefix = "/fn", endpoint = "accounts/verify")]
+pub async fn verify(#[server(default)] token: ResetToken) -> Result<(), AppError> {
+    use crate::{accounts::AccountCare, context};
+    let care = context::port::<dyn AccountCare>()?;
+    match care.verify_email(token).await {
+        Ok(user) => {
+            context::notice(format!("{} is confirmed. Thank you.", user.email));
+            let signed_in = context::viewer().is_some_and(|viewer| viewer.user.id == user.id);
+            context::redirect(if signed_in { "/account" } else { "/signin" });
+            Ok(())
+        }
+        // The link's end concerns no field that is seen.
+        Err(error) => context::refuse("verify", context::at_fields(error, &[("token", "")]), &[]),
+    }
+}
+
 /// Deletes the viewer's account.
 #[server(prefix = "/fn", endpoint = "accounts/delete")]
 pub async fn delete(#[server(default)] password: Password) -> Result<(), AppError> {

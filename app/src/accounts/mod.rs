@@ -22,5 +22,5 @@ pub use pages::{SignInPage, SignUpPage};
 #[cfg(feature = "ssr")]
 pub use port::{AccountCare, Accounts};
 #[cfg(feature = "ssr")]
-pub use reset_pages::{ForgotPage, ResetPage};
+pub use reset_pages::{ForgotPage, ResetPage, VerifyPage};
 pub use types::*;

@@ -3,6 +3,8 @@
 use super::{AccountCare, Accounts, SignedInAt, User, api};
 use crate::{
     context::{self, Flash},
+    passes::Passes,
+    tickets::{OwnedTicket, Tickets},
     ui::{Form, Input, field, flash_message, hidden, page_for, post_to, problem_at_top, username},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -32,6 +34,7 @@ pub fn AccountPage() -> impl IntoView {
                     <a href="/selling">"What you sell"</a>
                 </p>
                 {profile(&viewer.user, flash)}
+                {address(&viewer.user, has_password, flash)}
                 {password(&viewer.user, has_password, flash)}
                 {sessions(places, now, flash)}
                 {data_and_end()}
@@ -43,14 +46,10 @@ pub fn AccountPage() -> impl IntoView {
 
 fn profile(user: &User, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("rename", flash);
-    let (email, name) = (user.email.clone(), user.name.clone());
+    let name = user.name.clone();
     view! {
         <section class="panel stack" aria-labelledby="profile">
             <h2 class="title" id="profile">"Profile"</h2>
-            <div>
-                <p class="label">"E-mail"</p>
-                <p>{email}</p>
-            </div>
             {post_to::<api::Rename>("stack", view! {
                 {problem_at_top(&form)}
                 {field(&form, Input {
@@ -59,6 +58,48 @@ fn profile(user: &User, flash: Option<&Flash>) -> AnyView {
                     ..Input::default()
                 })}
                 <button class="button" type="submit">"Save"</button>
+            })}
+        </section>
+    }
+    .into_any()
+}
+
+/// The address, whether it is confirmed, and the way to another.
+fn address(user: &User, has_password: bool, flash: Option<&Flash>) -> AnyView {
+    let form = Form::new("address", flash);
+    let email = user.email.clone();
+    let confirm = (!user.email_verified).then(|| {
+        post_to::<api::SendProof>(
+            "stack",
+            view! {
+                <p>
+                    "Not confirmed yet. Follow the link that we mail to it: until then you get few mails,                      and have to confirm each waiting list by mail."
+                </p>
+                <button class="button button-quiet" type="submit">"Mail me the link"</button>
+            },
+        )
+    });
+    view! {
+        <section class="panel stack" aria-labelledby="address">
+            <h2 class="title" id="address">"E-mail"</h2>
+            <p>
+                <strong>{email}</strong>
+                {user.email_verified.then(|| view! { " " <span class="badge badge-good">"Confirmed"</span> })}
+            </p>
+            {confirm}
+            {post_to::<api::ChangeEmail>("stack", view! {
+                {problem_at_top(&form)}
+                {field(&form, Input {
+                    name: "email", label: "Another address", kind: "email", autocomplete: "email",
+                    max: Some(254),
+                    hint: Some("We mail a link there. It is yours once you have followed it.".to_owned()),
+                    ..Input::default()
+                })}
+                {has_password.then(|| field(&form, Input {
+                    name: "password", label: "Password", kind: "password",
+                    autocomplete: "current-password", ..Input::default()
+                }))}
+                <button class="button button-quiet" type="submit">"Change the address"</button>
             })}
         </section>
     }
@@ -193,48 +234,123 @@ fn data_and_end() -> impl IntoView {
     }
 }
 
-/// What leaving means, and the password that it takes, if there is one.
+/// What leaving means, what goes with the account, and the proof that it takes.
 #[component]
 pub fn LeavePage() -> impl IntoView {
     page_for(|viewer| async move {
         let accounts = context::port::<dyn Accounts>()?;
-        let form = Form::new("delete", context::take_flash().as_ref());
+        let (tickets, passes) = (
+            context::port::<dyn Tickets>()?,
+            context::port::<dyn Passes>()?,
+        );
+        let flash = context::take_flash();
+        let form = Form::new("delete", flash.as_ref());
         let has_password = accounts.has_password(&viewer).await?;
+        let proved = has_password || accounts.signed_in_lately().await?;
+        let passes = passes.of_buyer(&viewer).await?;
+        let mut coming = tickets.bought_by(&viewer).await?;
+        coming.retain(|owned| passes.iter().any(|pass| pass.ticket == owned.ticket.id));
+        let email = viewer.user.email;
+        let act = if proved {
+            delete_form(&form, email, has_password).into_any()
+        } else {
+            prove_first(email).into_any()
+        };
         Ok(view! {
             <Title text="Delete the account"/>
             <section class="narrow">
                 <h1 class="display">"Delete the account"</h1>
-                {post_to::<api::Delete>("panel stack", view! {
-                    {problem_at_top(&form)}
-                    <ul class="bullets">
-                        <li>"Your name, address and password are removed, and you are signed out everywhere."</li>
-                        <li>"What you have for sale is withdrawn."</li>
-                        <li>"Tickets that you bought go with the account: you can't open them here any more."</li>
-                        <li>"Events that you created stay, with their pictures. Remove a picture first if it should go."</li>
-                        <li>"Orders and payments stay in the books, without your name: others see a former member."</li>
-                        <li>"The address is free: you can sign up with it again, and begin anew."</li>
-                    </ul>
-                    <p>
-                        "You may want to "
-                        <a href="/account/data.json" download="stagedoor-data.json">"download your data"</a>
-                        " first. This cannot be undone."
-                    </p>
-                    {username(viewer.user.email)}
-                    {has_password.then(|| field(&form, Input {
-                        name: "password", label: "Password", kind: "password",
-                        autocomplete: "current-password",
-                        hint: Some("To be sure that it is you.".to_owned()),
-                        ..Input::default()
-                    }))}
-                    <div class="row">
-                        <button class="button" type="submit">"Delete my account for good"</button>
-                        <a class="button button-quiet" href="/account">"Back, and keep it"</a>
-                    </div>
-                })}
+                {lost_tickets(&coming)}
+                <div class="panel stack">
+                    {what_goes()}
+                    {act}
+                </div>
             </section>
         }
         .into_any())
     })
+}
+
+/// The tickets for events to come that nobody can open any more once the account is gone.
+fn lost_tickets(coming: &[OwnedTicket]) -> Option<AnyView> {
+    let count = match coming.len() {
+        0 => return None,
+        1 => "1 ticket".to_owned(),
+        many => format!("{many} tickets"),
+    };
+    let lines = coming
+        .iter()
+        .map(|owned| {
+            let (title, when) = (owned.event_title.clone(), owned.event_when.clone());
+            view! { <li>{title} ", " {when}</li> }
+        })
+        .collect_view();
+    let view = view! {
+        <div class="notice" role="alert">
+            <strong>"You have " {count} " for events to come."</strong>
+            " Without the account you can't open them here any more. Download or print them first."
+            <ul class="bullets">{lines}</ul>
+            <p><a href="/tickets">"See your tickets"</a></p>
+        </div>
+    };
+    Some(view.into_any())
+}
+
+fn what_goes() -> impl IntoView {
+    view! {
+        <ul class="bullets">
+            <li>"Your name, address and password are removed, and you are signed out everywhere."</li>
+            <li>"What you have for sale is withdrawn."</li>
+            <li>"Tickets that you bought go with the account: you can't open them here any more."</li>
+            <li>"Events that you created stay, with their pictures. Remove a picture first if it should go."</li>
+            <li>"Orders and payments stay in the books, without your name: others see a former member."</li>
+            <li>"The address is free: you can sign up with it again, and begin anew."</li>
+        </ul>
+        <p>
+            "You may want to "
+            <a href="/account/data.json" download="stagedoor-data.json">"download your data"</a>
+            " first. This cannot be undone."
+        </p>
+    }
+}
+
+fn delete_form(form: &Form, email: String, has_password: bool) -> impl IntoView + use<> {
+    post_to::<api::Delete>(
+        "stack",
+        view! {
+            {problem_at_top(form)}
+            {username(email)}
+            {has_password.then(|| field(form, Input {
+                name: "password", label: "Password", kind: "password",
+                autocomplete: "current-password",
+                hint: Some("To be sure that it is you.".to_owned()),
+                ..Input::default()
+            }))}
+            <div class="row">
+                <button class="button" type="submit">"Delete my account for good"</button>
+                <a class="button button-quiet" href="/account">"Back, and keep it"</a>
+            </div>
+        },
+    )
+}
+
+/// Who has no password proves who they are by a link that is mailed to them and leads back here.
+fn prove_first(email: String) -> impl IntoView + use<> {
+    post_to::<api::Forgot>(
+        "stack",
+        view! {
+            <p>
+                "To be sure that it is you, we mail a link to " <strong>{email.clone()}</strong>
+                ". It leads back to this page."
+            </p>
+            {hidden("email", email)}
+            {hidden("next", "/account/delete")}
+            <div class="row">
+                <button class="button" type="submit">"Mail me the link"</button>
+                <a class="button button-quiet" href="/account">"Back, and keep it"</a>
+            </div>
+        },
+    )
 }
 
 #[cfg(test)]

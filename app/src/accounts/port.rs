@@ -1,12 +1,13 @@
 //! What a browser can ask of accounts.
 
 use super::{
-    BuyAsGuest, CameIn, ChangePassword, DeleteAccount, Forgot, LinkToAccount, ResetPassword,
-    ResetToken, SignIn, SignUp, SignedInAt, User, Viewer,
+    BuyAsGuest, CameIn, ChangeEmail, ChangePassword, DeleteAccount, EmailProof, Forgot,
+    LinkToAccount, ResetPassword, ResetToken, SignIn, SignUp, SignedInAt, User, Viewer,
 };
 use crate::{
     error::AppResult,
     ids::{SessionId, UserId},
+    passes::OrderLink,
 };
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -44,6 +45,10 @@ pub trait Accounts: Send + Sync {
     ///
     /// Errors: `Invalid` at `name`.
     async fn rename(&self, viewer: &Viewer, name: String) -> AppResult<User>;
+
+    /// Whether this session was signed in within the last half hour, which proves who somebody is who
+    /// has no password.
+    async fn signed_in_lately(&self) -> AppResult<bool>;
 
     /// Whether a password opens the viewer's account; guests have none.
     async fn has_password(&self, viewer: &Viewer) -> AppResult<bool>;
@@ -83,10 +88,35 @@ pub trait AccountCare: Send + Sync {
     /// Errors: `Invalid` at `token` (used, or its time is over) or `password`; `TooManyRequests`.
     async fn reset(&self, request: ResetPassword) -> AppResult<CameIn>;
 
+    /// Mails the link that proves the viewer's address once more; at most one an hour.
+    ///
+    /// Errors: `TooManyRequests`.
+    async fn send_proof(&self, viewer: &Viewer) -> AppResult<()>;
+
+    /// Mails a link to another address, which becomes the viewer's once the link is followed.
+    ///
+    /// Errors: `Invalid` at `email` (malformed, in use) or `password`; `TooManyRequests`.
+    async fn change_email(&self, viewer: &Viewer, request: ChangeEmail) -> AppResult<()>;
+
+    /// What a link that proves an address leads to, if it still works. Uses nothing up.
+    async fn proof(&self, token: &ResetToken) -> AppResult<Option<EmailProof>>;
+
+    /// Takes an address as proved by the link that was mailed there, which works once. Signs nobody
+    /// in. The address before, if there was another, is told.
+    ///
+    /// Errors: `Invalid` at `token` (used, its time is over, or the address is another account's by
+    /// now); `TooManyRequests`.
+    async fn verify_email(&self, token: ResetToken) -> AppResult<User>;
+
+    /// Takes the viewer's address as proved if the link, which is in the mail about a paid order, is to
+    /// an order of theirs; otherwise nothing happens.
+    async fn verify_by_link(&self, viewer: &Viewer, link: &OrderLink) -> AppResult<()>;
+
     /// Deletes the viewer's account: their listings are withdrawn, name, address and password are
     /// gone, all sessions end. What others hold on to stays: orders, payments, books.
     ///
-    /// Errors: `Invalid` at `password`; `AccountOrderOpen`, `AccountRefundOpen`, `AccountSaleOpen`,
+    /// Errors: `Invalid` at `password`, also where there is none and the session is older than half an
+    /// hour; `AccountOrderOpen`, `AccountRefundOpen`, `AccountSaleOpen`,
     /// `AccountTicketsSold`, `AccountMoneyOwed`, and nothing is changed; `TooManyRequests`.
     async fn delete(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()>;
 }

@@ -1,6 +1,7 @@
-//! `/forgot` and `/reset`: the way back in without the password.
+//! `/forgot` and `/reset`, the way back in without the password, and `/verify`, where the link that
+//! proves an address leads.
 
-use super::{AccountCare, LinkToAccount, ResetToken, api, pages::next};
+use super::{AccountCare, EmailProof, LinkToAccount, ResetToken, api, pages::next};
 use crate::{
     context,
     ui::{Form, Input, field, flash_message, hidden, page, post_to, problem_at_top},
@@ -63,6 +64,55 @@ pub fn ResetPage() -> impl IntoView {
         }
         .into_any())
     })
+}
+
+/// Where the link leads that proves an address. Looking proves nothing, since mail programs look at
+/// links as well.
+#[component]
+pub fn VerifyPage() -> impl IntoView {
+    let token = use_query_map().with_untracked(|query| query.get("token").unwrap_or_default());
+    page(async move {
+        let care = context::port::<dyn AccountCare>()?;
+        let form = Form::new("verify", context::take_flash().as_ref());
+        let token = ResetToken(token);
+        let content = match care.proof(&token).await? {
+            Some(proof) => confirm(&form, &proof, token).into_any(),
+            None => view! {
+                <div class="panel stack">
+                    <p>"This link has been used, or its three days are over."</p>
+                    <p><a class="button" href="/account">"See your account"</a></p>
+                </div>
+            }
+            .into_any(),
+        };
+        Ok(view! {
+            <Title text="Confirm your address"/>
+            <section class="narrow">
+                <h1 class="display">"Confirm your address"</h1>
+                {content}
+            </section>
+        }
+        .into_any())
+    })
+}
+
+fn confirm(form: &Form, proof: &EmailProof, token: ResetToken) -> impl IntoView + use<> {
+    let email = proof.email.clone();
+    let then = if proof.is_new {
+        "It then takes the place of your account's address, and your tickets are mailed to it."
+    } else {
+        "Confirm it only if you made the account yourself."
+    };
+    post_to::<api::Verify>(
+        "panel stack",
+        view! {
+            {problem_at_top(form)}
+            {hidden("token", token.0)}
+            <p>"Is " <strong>{email}</strong> " your address?"</p>
+            <p class="quiet">{then}</p>
+            <button class="button" type="submit">"Yes, confirm it"</button>
+        },
+    )
 }
 
 /// A guest needs no password, and may set one.

@@ -17,6 +17,9 @@ pub struct User {
     pub email: String,
     /// What sellers and buyers see of them.
     pub name: String,
+    /// Whether somebody has proved that the address is theirs, by a link that was mailed there.
+    #[serde(default)]
+    pub email_verified: bool,
     /// Counts changes, from 1.
     pub version: i64,
 }
@@ -146,6 +149,39 @@ pub struct ResetPassword {
     /// 8 to 256 characters.
     #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, max_length = 256))]
     pub password: Password,
+}
+
+/// What another address takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChangeEmail {
+    /// Where a link is mailed to; once it is followed, this is the account's address.
+    #[cfg_attr(feature = "ssr", schema(min_length = 3, max_length = 254))]
+    pub email: String,
+    /// The account's password; empty for who has none.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, max_length = 256))]
+    pub password: Password,
+}
+
+/// What proving an address takes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VerifyEmail {
+    /// From the link in the mail. It works once, for three days.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, min_length = 1, max_length = 256))]
+    pub token: ResetToken,
+}
+
+/// What a link that proves an address leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmailProof {
+    /// The address.
+    pub email: String,
+    /// Whether it is to replace the account's.
+    pub is_new: bool,
 }
 
 /// What deleting one's account takes.

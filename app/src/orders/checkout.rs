@@ -3,7 +3,7 @@
 
 use super::{
     Choice, Reserve, api, in_minutes,
-    pages::{count, from_whom},
+    pages::{count, from_whom, goes_to},
 };
 use crate::{
     accounts::{ADDRESS_IN_USE, Accounts, api::Forgot},
@@ -92,7 +92,11 @@ pub fn CheckoutPage() -> impl IntoView {
         let refused = form.was_refused();
         // On a small phone, a guest sees the whole form at once.
         let (first, then) = match viewer {
-            Some(_) => (chosen_is.into_any(), reserve(&choice, &chosen, refused)),
+            Some(viewer) => {
+                let form = reserve(&choice, &chosen, refused);
+                let to = goes_to(&viewer.user.email);
+                (chosen_is.into_any(), view! { {form} {to} }.into_any())
+            }
             None => (who_are_you(&choice, flash), chosen_is.into_any()),
         };
         Ok(view! {

@@ -183,7 +183,7 @@ pub fn OrderPage() -> impl IntoView {
             <Title text=format!("Order: {}", event.title)/>
             {flash_message(flash.as_ref())}
             <div class=if order.is_open() { "order order-open" } else { "order order-done" }>
-                {summary(&found)}
+                {summary(&found, &viewer)}
                 <div class="order-main stack">
                     {steps(&["Choose", "Pay", "Tickets"], step)}
                     {state} {timeline(order, event, &found.moments)}
@@ -248,7 +248,7 @@ fn state(
 }
 
 /// What is bought and what it costs, line by line.
-fn summary(found: &Found) -> impl IntoView + use<> {
+fn summary(found: &Found, viewer: &Viewer) -> impl IntoView + use<> {
     let Found {
         order,
         event,
@@ -289,7 +289,19 @@ fn summary(found: &Found) -> impl IntoView + use<> {
                 }
                 .into_any(),
             }}
+            {(order.is_open() || order.status == OrderStatus::Complete)
+                .then(|| goes_to(&viewer.user.email))}
         </aside>
+    }
+}
+
+/// Where the tickets are mailed, so that a mistyped address is noticed, and the way to correct it.
+pub(super) fn goes_to(email: &str) -> impl IntoView + use<> {
+    view! {
+        <p class="quiet">
+            "The tickets are mailed to " <strong>{email.to_owned()}</strong> ". "
+            <a href="/account#address">"Not your address?"</a>
+        </p>
     }
 }
 

@@ -2,7 +2,7 @@
 //! without signing in. Only shows; looking uses nothing up, since mail programs look at links as well.
 
 use super::{LinkedOrder, OrderLink, Passes, pages::sheet};
-use crate::{context, error::AppError, events::event_strip, ui::page};
+use crate::{accounts::AccountCare, context, error::AppError, events::event_strip, ui::page};
 use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
 use leptos_router::hooks::use_query_map;
@@ -13,8 +13,15 @@ pub fn LinkedOrderPage() -> impl IntoView {
     let link = use_query_map().with_untracked(|query| query.get("link").unwrap_or_default());
     context::keep_secret();
     page(async move {
-        let passes = context::port::<dyn Passes>()?;
+        let (passes, care) = (
+            context::port::<dyn Passes>()?,
+            context::port::<dyn AccountCare>()?,
+        );
         let link = OrderLink(link);
+        // The link was mailed to the buyer's address: who has it and is the buyer reads mail there.
+        if let Some(viewer) = context::viewer().filter(|viewer| !viewer.user.email_verified) {
+            care.verify_by_link(&viewer, &link).await?;
+        }
         let content = match passes.by_link(&link).await {
             Ok(order) => tickets(order, &link),
             Err(AppError::NotFound) => dead_link(),

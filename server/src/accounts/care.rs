@@ -4,21 +4,23 @@
 //! `session.rs`), so that no crash leaves a session behind, and a sign-in that has just checked the
 //! password of before comes too late. Deleting the rows afterwards is tidying.
 
-use super::{AccountsService, resets, rules, store, store::Locked, tries::Purpose};
+use super::{AccountsService, addresses, resets, rules, store, store::Locked, tries::Purpose};
 use crate::{
-    db::Conn,
+    db::{Conn, Db},
     fault::{Fault, FaultResult, chain},
     limits::Key,
     mail::{self, Kind},
-    request, session,
+    request,
+    session::{self, Sessions},
 };
 use app::{
     accounts::{
-        AccountCare, Accounts, CameIn, ChangePassword, DeleteAccount, Forgot, LinkToAccount,
-        Password, ResetPassword, ResetToken, SignedInAt, Viewer,
+        AccountCare, Accounts, CameIn, ChangeEmail, ChangePassword, DeleteAccount, EmailProof,
+        Forgot, LinkToAccount, Password, ResetPassword, ResetToken, SignedInAt, User, Viewer,
     },
     error::{AppError, AppResult},
     ids::{SessionId, UserId},
+    passes::OrderLink,
 };
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -130,8 +132,10 @@ impl AccountsService {
     async fn queue_reset(&self, request: Forgot, next: Option<String>) -> FaultResult<()> {
         rules::check_email(&request.email)?;
         let (key, from) = (rules::email_key(&request.email), request::network());
-        let here = [Key::ForgotFrom(from), Key::ForgotOfFrom(key.clone(), from)];
-        self.limits.take_all(&here).await?;
+        self.limits.take(&Key::ForgotFrom(from)).await?;
+        self.limits
+            .take(&Key::ForgotOfFrom(key.clone(), from))
+            .await?;
         // Others have asked for this account: enough mails with a link are on their way.
         if self.limits.take(&Key::ForgotOf(key.clone())).await.is_err() {
             return Ok(());
@@ -146,7 +150,8 @@ impl AccountsService {
                     };
                     let id = Uuid::now_v7();
                     resets::reset_insert(conn, id, found.user.id, next, now).await?;
-                    Ok(mail::queue(conn, Kind::PasswordReset, id, now).await?)
+                    mail::queue_rarely(conn, Kind::PasswordReset, id, &key, now).await?;
+                    Ok(())
                 })
             })
             .await
@@ -163,7 +168,7 @@ impl AccountsService {
         rules::check_password("password", &request.password, &owner.user)?;
         let hash = self.hash(request.password).await?;
         let token = request.token;
-        let (changed, next) = self
+        let (user, epoch, next) = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
@@ -172,23 +177,45 @@ impl AccountsService {
                     let changed = store::password_set(conn, taken.user, None, &hash).await?;
                     let changed = changed.ok_or_else(rules::dead_token)?;
                     resets::resets_end(conn, taken.user).await?;
+                    let user = addresses::take_as_proved(conn, changed.user.clone(), now).await?;
                     tell_of_password(conn, &changed, now).await?;
-                    Ok::<_, Fault>((changed, taken.next))
+                    Ok::<_, Fault>((user, changed.epoch, taken.next))
                 })
             })
             .await?;
-        self.stay_alone(changed.user.id, changed.epoch).await?;
-        Ok(CameIn {
-            user: changed.user,
-            next,
-        })
+        self.stay_alone(user.id, epoch).await?;
+        Ok(CameIn { user, next })
     }
+}
+
+/// Ends every session of the account with this address, on the word of an operator. Returns the
+/// account. None: there is none.
+pub async fn end_sessions_of(
+    db: &Db,
+    sessions: &dyn Sessions,
+    email: &str,
+) -> FaultResult<Option<User>> {
+    let found = store::user_find_by_email(db.reads(), &rules::email_key(email)).await?;
+    let Some(Locked { user, .. }) = found else {
+        return Ok(None);
+    };
+    let id = user.id;
+    let epoch: Option<i64> = db
+        .write(move |conn| Box::pin(async move { store::epoch_begin(conn, id).await }))
+        .await?;
+    if let Some(epoch) = epoch {
+        sessions.end_before(id, epoch).await?;
+    }
+    Ok(epoch.map(|_| user))
 }
 
 /// Has the owner told that their password is a new one: if it was not them, they should know.
 async fn tell_of_password(conn: &mut Conn, changed: &Locked, now: i64) -> Result<(), sqlx::Error> {
     let subject = mail::password_changed(changed.user.id, changed.epoch);
-    mail::queue(conn, Kind::PasswordChanged, subject, now).await
+    let key = rules::email_key(&changed.user.email);
+    mail::queue_rarely(conn, Kind::PasswordChanged, subject, &key, now)
+        .await
+        .map(drop)
 }
 
 #[async_trait]
@@ -231,6 +258,30 @@ impl AccountCare for AccountsService {
 
     async fn reset(&self, request: ResetPassword) -> AppResult<CameIn> {
         Ok(self.reset_by(request).await?)
+    }
+
+    async fn send_proof(&self, viewer: &Viewer) -> AppResult<()> {
+        Ok(self.send_own_proof(viewer).await?)
+    }
+
+    async fn change_email(&self, viewer: &Viewer, request: ChangeEmail) -> AppResult<()> {
+        Ok(self.ask_for_change(viewer, request).await?)
+    }
+
+    async fn proof(&self, token: &ResetToken) -> AppResult<Option<EmailProof>> {
+        let linked = self.linked_proof(token).await?;
+        Ok(linked.map(|(proof, user)| EmailProof {
+            is_new: rules::email_key(&proof.email) != rules::email_key(&user.email),
+            email: proof.email,
+        }))
+    }
+
+    async fn verify_email(&self, token: ResetToken) -> AppResult<User> {
+        Ok(self.prove(token).await?)
+    }
+
+    async fn verify_by_link(&self, viewer: &Viewer, link: &OrderLink) -> AppResult<()> {
+        Ok(self.prove_by_order(viewer, link).await?)
     }
 
     async fn delete(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()> {

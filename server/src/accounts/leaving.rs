@@ -4,7 +4,7 @@
 //! refer to it; they stay as well. All of it is one transaction.
 
 use super::{
-    AccountsService, resets, rules,
+    AccountsService, proofs, resets, rules,
     store::{self, FORMER_MEMBER, Locked},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     outbox::{self, EventType},
     request,
     rest::idempotency,
-    tickets, waiting,
+    session, tickets, waiting,
 };
 use app::{
     accounts::{DeleteAccount, Viewer},
@@ -23,9 +23,24 @@ use app::{
 };
 use sqlx::query;
 
+/// How long after signing in somebody without a password may delete the account.
+const LATELY_MICROS: i64 = 30 * 60 * 1_000_000;
+
 impl AccountsService {
+    /// Whether the session of this request was signed in a short while ago.
+    pub(super) async fn signed_in_lately(&self) -> bool {
+        let Some(session) = request::session() else {
+            return false;
+        };
+        let begun_at = session::begun_at(&session).await.unwrap_or(0);
+        begun_at > self.clock.now_micros() - LATELY_MICROS
+    }
+
     pub(super) async fn leave(&self, viewer: &Viewer, request: DeleteAccount) -> FaultResult<()> {
         let found = self.proved(viewer, request.password, "password").await?;
+        if !found.has_password() && !self.signed_in_lately().await {
+            return Err(rules::sign_in_anew("password").into());
+        }
         let (id, now) = (found.user.id, self.clock.now_micros());
         let epoch = self
             .db
@@ -105,8 +120,14 @@ async fn delete(conn: &mut Conn, found: &Locked, now: i64) -> FaultResult<i64> {
         .ok_or(AppError::SignInRequired)?;
     // The mails know their reader by the links that they carry.
     mail::drop_all_to(conn, id).await?;
-    waiting::forget_all_of(conn, id, &found.user.email).await?;
+    // Of an address that nobody has proved, others may have entries.
+    let email = found
+        .user
+        .email_verified
+        .then_some(found.user.email.as_str());
+    waiting::forget_all_of(conn, id, email).await?;
     resets::resets_end(conn, id).await?;
+    proofs::proofs_end(conn, id, None).await?;
     idempotency::forget_all_of(conn, id).await?;
     outbox::forget_person(conn, id, FORMER_MEMBER).await?;
     outbox::append(conn, now, &[store::told(EventType::UserUpdated, &gone)]).await?;

@@ -1,8 +1,9 @@
 //! Accounts: signing up, in and out; a new password, where one is signed in, and leaving.
 //!
-//! Owns the tables `users` and `password_resets`, and the passwords' hashes. Who a request comes
+//! Owns the tables `users`, `password_resets` and `email_proofs`, and the passwords' hashes. Who a request comes
 //! from is `session.rs`'s business; what a user may do with a ticket or an order, those features'.
 
+mod addresses;
 mod care;
 mod device;
 mod export;
@@ -10,6 +11,8 @@ mod guessable;
 pub mod known;
 mod leaving;
 mod password;
+pub mod proofs;
+mod rekeying;
 pub mod resets;
 pub mod rest;
 mod rules;
@@ -18,7 +21,9 @@ pub mod store;
 mod tries;
 mod turns;
 
+pub use care::end_sessions_of;
 pub use leaving::Removal;
-pub use rules::{check_email, email_key};
+pub use rekeying::rekey_addresses;
+pub use rules::{check_email, email_for_mail, email_key};
 pub use service::AccountsService;
 pub use store::user_is_operator as is_operator;

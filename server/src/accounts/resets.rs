@@ -77,7 +77,7 @@ pub async fn reset_owner<'e>(
     now_micros: i64,
 ) -> Result<Option<Locked>, sqlx::Error> {
     let row = query(
-        "SELECT u.id, u.email, u.name, u.version, u.password_hash, u.session_epoch \
+        "SELECT u.id, u.email, u.name, u.email_verified_at, u.version, u.password_hash, u.session_epoch \
          FROM password_resets r JOIN users u ON u.id = r.user_id \
          WHERE r.token_hash = $1 AND r.expires_at > $2 AND u.deleted_at IS NULL",
     )

@@ -6,8 +6,8 @@ use crate::rest::{
 };
 use app::{
     accounts::{
-        ChangePassword, DeleteAccount, Forgot, ResetPassword, SignIn, SignUp, SignedInList, User,
-        Viewer,
+        ChangeEmail, ChangePassword, DeleteAccount, Forgot, ResetPassword, SignIn, SignUp,
+        SignedInList, User, VerifyEmail, Viewer,
     },
     ids::SessionId,
 };
@@ -29,6 +29,9 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(end_session))
         .routes(routes!(forgot))
         .routes(routes!(reset))
+        .routes(routes!(change_email))
+        .routes(routes!(send_proof))
+        .routes(routes!(verify_email))
         .routes(routes!(data))
 }
 
@@ -152,7 +155,41 @@ async fn reset(
     Ok(Json(api.account_care.reset(request).await?.user))
 }
 
-/// Deletes one's account; guests send an empty password. Orders, payments and books stay, without name and address.
+/// Mails a link to another address, which becomes the account's once the link is followed. Who bought
+/// as a guest sends no password.
+#[utoipa::path(put, path = "/api/user/email", tag = "Accounts", request_body = ChangeEmail,
+    security(("session" = [])), responses((status = 204)))]
+async fn change_email(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<ChangeEmail>,
+) -> Result<NoContent, ApiError> {
+    api.account_care.change_email(&viewer, request).await?;
+    Ok(NoContent)
+}
+
+/// Mails the link that proves one's address once more, at most once an hour.
+#[utoipa::path(post, path = "/api/user/verification", tag = "Accounts",
+    security(("session" = [])), responses((status = 204)))]
+async fn send_proof(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+) -> Result<NoContent, ApiError> {
+    api.account_care.send_proof(&viewer).await?;
+    Ok(NoContent)
+}
+
+/// Takes an address as proved by the token of the link that was mailed to it. Signs nobody in.
+#[utoipa::path(post, path = "/api/user/verify", tag = "Accounts", request_body = VerifyEmail,
+    responses((status = 200, body = User)))]
+async fn verify_email(
+    State(api): State<Api>,
+    JsonBody(request): JsonBody<VerifyEmail>,
+) -> Result<Json<User>, ApiError> {
+    Ok(Json(api.account_care.verify_email(request.token).await?))
+}
+
+/// Deletes one's account; guests send an empty password, within half an hour of signing in. Orders, payments and books stay, without name and address.
 #[utoipa::path(delete, path = "/api/user", tag = "Accounts", request_body = DeleteAccount,
     security(("session" = [])),
     responses((status = 204), (status = 409, body = Problem)))]

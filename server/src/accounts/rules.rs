@@ -6,6 +6,7 @@ use app::{
     error::{AppError, FieldError},
 };
 use email_address::{EmailAddress, Options};
+use unicode_normalization::UnicodeNormalization;
 
 const EMAIL_MAX: usize = 254;
 const PASSWORD_MIN: usize = 8;
@@ -22,9 +23,37 @@ pub struct Checked {
     pub name: String,
 }
 
-/// By which an address is found: in small letters.
+/// By which an address is found: in small letters, its domain in the form that mail servers use.
+/// `Ann@München.example` and `ann@xn--mnchen-3ya.example` are one address.
 pub fn email_key(email: &str) -> String {
-    email.trim().to_lowercase()
+    let (local, domain) = parts(email);
+    let local: String = local.nfc().flat_map(char::to_lowercase).collect();
+    match domain {
+        Some(domain) => format!("{local}@{domain}"),
+        None => local,
+    }
+}
+
+/// The address as every mail server takes it: its domain without signs beyond ASCII.
+pub fn email_for_mail(email: &str) -> String {
+    let (local, domain) = parts(email);
+    match domain {
+        Some(domain) => format!("{local}@{domain}"),
+        None => local.to_owned(),
+    }
+}
+
+/// What is before the last @, and the domain after it in ASCII. A domain that has no such form is left
+/// as it is, in small letters.
+fn parts(email: &str) -> (&str, Option<String>) {
+    let email = email.trim();
+    match email.rsplit_once('@') {
+        Some((local, domain)) => {
+            let ascii = idna::domain_to_ascii(domain);
+            (local, Some(ascii.unwrap_or_else(|_| domain.to_lowercase())))
+        }
+        None => (email, None),
+    }
 }
 
 /// Checks a sign-up; all that is wrong is said at once.
@@ -118,11 +147,27 @@ pub fn wrong_password(field: &str) -> AppError {
     AppError::invalid(field, "That is not your password.")
 }
 
+/// Somebody without a password has been signed in for too long to delete the account by that alone.
+pub fn sign_in_anew(field: &str) -> AppError {
+    AppError::invalid(
+        field,
+        "You signed in a while ago. Have a link mailed, follow it, and delete the account then.",
+    )
+}
+
 /// The link's time is over, it was used, or it never was one.
 pub fn dead_token() -> AppError {
     AppError::invalid(
         "token",
         "This link has been used, or its 30 minutes are over. Ask for a new one.",
+    )
+}
+
+/// The link that proves an address does so no more.
+pub fn dead_proof() -> AppError {
+    AppError::invalid(
+        "token",
+        "This link has been used, or its three days are over. Your account's page sends a new one.",
     )
 }
 
@@ -223,6 +268,26 @@ mod tests {
             (checked.email.as_str(), checked.name.as_str()),
             ("ann@example.com", "ann")
         );
+    }
+
+    #[test]
+    fn a_domain_is_the_same_however_it_is_written() {
+        let key = "ann@xn--mnchen-3ya.example";
+        for email in [
+            "ann@münchen.example",
+            " Ann@MÜNCHEN.Example ",
+            "ann@mu\u{308}nchen.example",
+            "ann@xn--mnchen-3ya.example",
+            "ANN@XN--MNCHEN-3YA.EXAMPLE",
+        ] {
+            assert_eq!(email_key(email), key, "{email}");
+        }
+        assert_eq!(
+            email_for_mail("Ann@münchen.example"),
+            "Ann@xn--mnchen-3ya.example"
+        );
+        assert_eq!(email_for_mail("Ann@Example.com"), "Ann@example.com");
+        assert_eq!(email_key("Ann"), "ann");
     }
 
     #[test]

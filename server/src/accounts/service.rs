@@ -1,6 +1,7 @@
 //! Signing up, in and out, buying as a guest, and changing one's name.
 
 use super::{
+    addresses,
     device::device,
     password::Passwords,
     resets,
@@ -33,6 +34,15 @@ use uuid::Uuid;
 /// lost answer, and no longer.
 const GUEST_FORM_MICROS: i64 = 10 * 60 * 1_000_000;
 
+/// What is done about an address that a new account is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// Its owner is mailed a link to prove it.
+    ToProve,
+    /// Nothing for now.
+    Given,
+}
+
 /// The rules of accounts.
 #[derive(Clone)]
 pub struct AccountsService {
@@ -60,20 +70,36 @@ impl AccountsService {
         })
     }
 
-    /// Makes an account, without signing anybody in.
+    /// Makes an account of an address that needs no proof, without signing anybody in.
     pub async fn create(&self, request: SignUp) -> FaultResult<User> {
+        let user = self.make(request, Claim::Given).await?;
+        self.vouch(user).await
+    }
+
+    /// Takes an account's address as proved, on the word of whoever set the shop up.
+    pub async fn vouch(&self, user: User) -> FaultResult<User> {
+        let now = self.clock.now_micros();
+        self.db
+            .write(move |conn| {
+                Box::pin(async move { addresses::take_as_proved(conn, user, now).await })
+            })
+            .await
+    }
+
+    async fn make(&self, request: SignUp, claim: Claim) -> FaultResult<User> {
         let checked = rules::check(&request)?;
         let hash = self.hash(request.password).await?;
-        self.open(checked, Lock::Password(hash)).await
+        self.open(checked, Lock::Password(hash), claim).await
     }
 
     /// Makes an account that this lock is on. A guest's form that made it before, a short while ago,
     /// gets the same.
-    pub(super) async fn open(&self, checked: Checked, lock: Lock) -> FaultResult<User> {
+    async fn open(&self, checked: Checked, lock: Lock, claim: Claim) -> FaultResult<User> {
         let user = User {
             id: UserId(Uuid::now_v7()),
             email: checked.email,
             name: checked.name,
+            email_verified: false,
             version: 1,
         };
         let now = self.clock.now_micros();
@@ -84,6 +110,9 @@ impl AccountsService {
                     if store::user_insert(conn, &user, &key, &lock, now).await? {
                         let told = [store::told(EventType::UserCreated, &user)];
                         outbox::append(conn, now, &told).await?;
+                        if claim == Claim::ToProve {
+                            addresses::ask_for_proof(conn, &user, now).await?;
+                        }
                         return Ok::<_, Fault>(user);
                     }
                     let before = match lock {
@@ -106,7 +135,7 @@ impl AccountsService {
             .take(&Key::ResetFrom(request::network()))
             .await?;
         let now = self.clock.now_micros();
-        let (guest, next) = self
+        let (user, epoch, next) = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
@@ -115,15 +144,13 @@ impl AccountsService {
                     let guest = store::guest_epoch_begin(conn, taken.user).await?;
                     let guest = guest.ok_or_else(rules::dead_token)?;
                     resets::resets_end(conn, taken.user).await?;
-                    Ok::<_, Fault>((guest, taken.next))
+                    let user = addresses::take_as_proved(conn, guest.user, now).await?;
+                    Ok::<_, Fault>((user, guest.epoch, taken.next))
                 })
             })
             .await?;
-        self.stay_alone(guest.user.id, guest.epoch).await?;
-        Ok(CameIn {
-            user: guest.user,
-            next,
-        })
+        self.stay_alone(user.id, epoch).await?;
+        Ok(CameIn { user, next })
     }
 
     /// The account of this address, if there is one.
@@ -201,7 +228,7 @@ impl Accounts for AccountsService {
         self.limits
             .take(&Key::SignUpFrom(request::network()))
             .await?;
-        let user = self.create(request).await?;
+        let user = self.make(request, Claim::ToProve).await?;
         self.bind_session(user.id, 0).await?;
         Ok(user)
     }
@@ -212,7 +239,7 @@ impl Accounts for AccountsService {
             .await?;
         let checked = rules::check_guest(&request)?;
         let form = request.form.map(|form| hex(&Sha256::digest(form)));
-        let user = self.open(checked, Lock::Guest(form)).await?;
+        let user = self.open(checked, Lock::Guest(form), Claim::Given).await?;
         self.bind_session(user.id, 0).await?;
         Ok(user)
     }
@@ -237,6 +264,10 @@ impl Accounts for AccountsService {
 
     async fn rename(&self, viewer: &Viewer, name: String) -> AppResult<User> {
         Ok(self.rename_user(viewer.user.id, &name).await?)
+    }
+
+    async fn signed_in_lately(&self) -> AppResult<bool> {
+        Ok(AccountsService::signed_in_lately(self).await)
     }
 
     async fn has_password(&self, viewer: &Viewer) -> AppResult<bool> {

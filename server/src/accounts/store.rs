@@ -91,7 +91,7 @@ pub async fn guest_find(
     after_micros: i64,
 ) -> Result<Option<User>, sqlx::Error> {
     let row = query(
-        "SELECT id, email, name, version FROM users WHERE email_key = $1 AND guest_key = $2 \
+        "SELECT id, email, name, email_verified_at, version FROM users WHERE email_key = $1 AND guest_key = $2 \
          AND created_at > $3 AND password_hash = '' AND session_epoch = 0 AND deleted_at IS NULL",
     )
     .bind(email_key.to_owned())
@@ -116,7 +116,7 @@ async fn find_locked<'e>(
     value: String,
 ) -> Result<Option<Locked>, sqlx::Error> {
     let sql = format!(
-        "SELECT id, email, name, version, password_hash, session_epoch FROM users \
+        "SELECT id, email, name, email_verified_at, version, password_hash, session_epoch FROM users \
          WHERE {column} = $1 AND deleted_at IS NULL"
     );
     let row = query(AssertSqlSafe(sql))
@@ -137,7 +137,7 @@ pub async fn password_set(
     let row = query(
         "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL AND ($3 IS NULL OR password_hash = $3) \
-         RETURNING id, email, name, version, password_hash, session_epoch",
+         RETURNING id, email, name, email_verified_at, version, password_hash, session_epoch",
     )
     .bind(id.to_string())
     .bind(password_hash.to_owned())
@@ -181,7 +181,7 @@ pub async fn guest_epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<Loc
     let row = query(
         "UPDATE users SET session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL AND password_hash = '' \
-         RETURNING id, email, name, version, password_hash, session_epoch",
+         RETURNING id, email, name, email_verified_at, version, password_hash, session_epoch",
     )
     .bind(id.to_string())
     .fetch_optional(conn)
@@ -223,9 +223,10 @@ pub async fn user_anonymise(
     // An id is no address, so the key can never be somebody's.
     let row = query(
         "UPDATE users SET email = '', email_key = id, name = $2, password_hash = '', \
+         email_verified_at = NULL, \
          guest_key = NULL, is_operator = 0, session_epoch = session_epoch + 1, version = version + 1, \
          deleted_at = $3 WHERE id = $1 AND deleted_at IS NULL \
-         RETURNING id, email, name, version, session_epoch",
+         RETURNING id, email, name, email_verified_at, version, session_epoch",
     )
     .bind(id.to_string())
     .bind(FORMER_MEMBER)
@@ -242,7 +243,7 @@ pub async fn user_find<'e>(
     id: UserId,
 ) -> Result<Option<User>, sqlx::Error> {
     let row =
-        query("SELECT id, email, name, version FROM users WHERE id = $1 AND deleted_at IS NULL")
+        query("SELECT id, email, name, email_verified_at, version FROM users WHERE id = $1 AND deleted_at IS NULL")
             .bind(id.to_string())
             .fetch_optional(on)
             .await?;
@@ -274,25 +275,73 @@ pub async fn user_names<'e>(
 /// The operators, by address.
 pub async fn operators<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<User>, sqlx::Error> {
     let rows = query(
-        "SELECT id, email, name, version FROM users WHERE is_operator = 1 ORDER BY email_key",
+        "SELECT id, email, name, email_verified_at, version FROM users WHERE is_operator = 1 ORDER BY email_key",
     )
     .fetch_all(on)
     .await?;
     rows.iter().map(read).collect()
 }
 
-/// Makes the account of an address an operator's, or no longer. Others see nothing of it, so its
-/// version stays. None: there is no such account.
+/// Makes the account of an address an operator's, if somebody has proved the address or it is one
+/// already, or makes it no longer one. Others see nothing of it, so its version stays. None: there is
+/// no such account, or nobody has proved its address.
 pub async fn operator_set(
     conn: &mut Conn,
     email_key: &str,
     is_operator: bool,
 ) -> Result<Option<User>, sqlx::Error> {
     let row = query(
-        "UPDATE users SET is_operator = $2 WHERE email_key = $1 RETURNING id, email, name, version",
+        "UPDATE users SET is_operator = $2 WHERE email_key = $1 AND deleted_at IS NULL \
+         AND ($2 = 0 OR is_operator = 1 OR email_verified_at IS NOT NULL) \
+         RETURNING id, email, name, email_verified_at, version",
     )
     .bind(email_key.to_owned())
     .bind(i64::from(is_operator))
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Takes the account's address as proved, if it still is this one and was not before. None: it is
+/// another, or was.
+pub async fn email_prove(
+    conn: &mut Conn,
+    id: UserId,
+    email: &str,
+    now_micros: i64,
+) -> Result<Option<User>, sqlx::Error> {
+    let row = query(
+        "UPDATE users SET email_verified_at = $3, version = version + 1 \
+         WHERE id = $1 AND email = $2 AND email_verified_at IS NULL AND deleted_at IS NULL \
+         RETURNING id, email, name, email_verified_at, version",
+    )
+    .bind(id.to_string())
+    .bind(email.to_owned())
+    .bind(now_micros)
+    .fetch_optional(conn)
+    .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Gives an account another address, which has been proved, unless another account has it. None:
+/// another has, or the account is deleted.
+pub async fn email_replace(
+    conn: &mut Conn,
+    id: UserId,
+    email: &str,
+    email_key: &str,
+    now_micros: i64,
+) -> Result<Option<User>, sqlx::Error> {
+    let row = query(
+        "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4, guest_key = NULL, \
+         version = version + 1 WHERE id = $1 AND deleted_at IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM users o WHERE o.email_key = $3 AND o.id <> $1) \
+         RETURNING id, email, name, email_verified_at, version",
+    )
+    .bind(id.to_string())
+    .bind(email.to_owned())
+    .bind(email_key.to_owned())
+    .bind(now_micros)
     .fetch_optional(conn)
     .await?;
     row.as_ref().map(read).transpose()
@@ -303,6 +352,9 @@ fn read(row: &AnyRow) -> Result<User, sqlx::Error> {
         id: parse(row, "id")?,
         email: row.try_get("email")?,
         name: row.try_get("name")?,
+        email_verified: row
+            .try_get::<Option<i64>, _>("email_verified_at")?
+            .is_some(),
         version: row.try_get("version")?,
     })
 }
@@ -315,7 +367,7 @@ pub async fn user_rename(
 ) -> Result<Option<User>, sqlx::Error> {
     let row = query(
         "UPDATE users SET name = $2, version = version + 1 \
-         WHERE id = $1 AND deleted_at IS NULL RETURNING id, email, name, version",
+         WHERE id = $1 AND deleted_at IS NULL RETURNING id, email, name, email_verified_at, version",
     )
     .bind(id.to_string())
     .bind(name.to_owned())

@@ -26,15 +26,31 @@ async fn set(db: &Db, email: &str, is_operator: bool) -> anyhow::Result<String> 
         })
         .await
         .context("the database failed")?;
-    let user = found.with_context(|| {
-        format!("nobody has signed up as {email}: make the account in the shop first")
-    })?;
+    let Some(user) = found else {
+        return Err(why_not(db, email).await?);
+    };
     let now = if is_operator {
         "an operator"
     } else {
         "no operator"
     };
     Ok(format!("{} ({}) is {now} now\n", user.name, user.email))
+}
+
+/// Why an account could not be made an operator's.
+async fn why_not(db: &Db, email: &str) -> anyhow::Result<anyhow::Error> {
+    let found = store::user_find_by_email(db.reads(), &email_key(email))
+        .await
+        .context("the database failed")?;
+    Ok(match found {
+        Some(_) => anyhow::anyhow!(
+            "{email} is not confirmed: whoever signed up with it may not be its owner. Sign in with it, \
+             open /account, have the link mailed and follow it, then run this again"
+        ),
+        None => {
+            anyhow::anyhow!("nobody has signed up as {email}: make the account in the shop first")
+        }
+    })
 }
 
 async fn list(db: &Db) -> anyhow::Result<String> {

@@ -84,6 +84,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261130000026 "backfills",
     20261130000027 "seat_keys",
     20261130000040 "session_lifetime",
+    20261130000041 "verified_addresses",
 ];
 
 fn migrator(engine: Engine) -> Migrator {

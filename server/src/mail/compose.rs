@@ -164,6 +164,14 @@ pub async fn compose(
         Kind::Attention => attention(db, head, &mail.subject).await?,
         Kind::PasswordReset => account::reset_letter(db, head, &mail.subject, now_micros).await?,
         Kind::PasswordChanged => account::changed_letter(db, head, &mail.subject).await?,
+        Kind::EmailProof | Kind::EmailChanged => {
+            let (letter, email) = account::email_letter(db, head, mail, now_micros).await?;
+            let to = Reader {
+                name: None,
+                email: &email,
+            };
+            return address(head, mail, &letter, to, Vec::new());
+        }
         Kind::WaitingConfirm | Kind::WaitingJoined | Kind::TicketsFree => {
             let (letter, email) = waiting::letter(db, head, mail, now_micros).await?;
             let to = Reader {
@@ -241,7 +249,12 @@ async fn order_expired(
         // A late authorisation may still make the order whole, so "not charged" may be untrue.
         return Err(NoLetter::NotYet("the order's payment is not settled"));
     }
-    Ok((letters::order_expired(&head.public_url, &facts), buyer))
+    let letter = if buyer.email_verified {
+        letters::order_expired(&head.public_url, &facts)
+    } else {
+        letters::unknown_order_expired(&head.public_url, order)
+    };
+    Ok((letter, buyer))
 }
 
 async fn refund(db: &Db, head: &Letterhead, mail: &MailRow) -> Result<(Letter, User), NoLetter> {
@@ -348,7 +361,8 @@ struct Reader<'a> {
 impl<'a> From<&'a User> for Reader<'a> {
     fn from(user: &'a User) -> Self {
         Self {
-            name: Some(&user.name),
+            // Whoever made the account chose the name, not whoever reads this.
+            name: user.email_verified.then_some(user.name.as_str()),
             email: &user.email,
         }
     }
@@ -362,8 +376,7 @@ fn address(
     to: Reader<'_>,
     enclosed: Vec<SinglePart>,
 ) -> Result<Outgoing, NoLetter> {
-    let address: Address = to
-        .email
+    let address: Address = accounts::email_for_mail(to.email)
         .parse()
         .map_err(|_| gone("the address cannot be written to"))?;
     // Not taken from the header, where a name stands beside the address.
@@ -418,6 +431,7 @@ mod tests {
             id: UserId(Uuid::nil()),
             email: email.to_owned(),
             name: name.to_owned(),
+            email_verified: true,
             version: 1,
         };
         let letter = Letter::new(subject).say("Hello");
@@ -455,6 +469,19 @@ mod tests {
             assert!(header.contains(&line.to_owned()), "{line}: {header:?}");
         }
         assert!(message.contains("text/plain") && message.contains("text/html"));
+    }
+
+    #[test]
+    fn an_international_domain_is_written_as_every_mail_server_takes_it() {
+        let message = message("Ann", "ann@münchen.example", "Your ticket").unwrap();
+        let to: Vec<String> = message
+            .envelope()
+            .to()
+            .iter()
+            .map(Address::to_string)
+            .collect();
+        assert_eq!(to, ["ann@xn--mnchen-3ya.example"]);
+        assert!(formatted(&message).contains("<ann@xn--mnchen-3ya.example>"));
     }
 
     #[test]

@@ -145,6 +145,21 @@ pub fn order_expired(public_url: &str, facts: &OrderFacts) -> Letter {
     .with(order_line(public_url, facts.order))
 }
 
+/// The same to an address that nobody has proved: nothing in it was chosen by a stranger.
+pub fn unknown_order_expired(public_url: &str, order: OrderId) -> Letter {
+    Letter::new("You have not been charged")
+        .with(Block::Heading("You have not been charged".to_owned()))
+        .say(
+            "Somebody gave this address for an order. The time to pay for it ran out before a payment \
+             was through. The order has expired, and nothing was charged.",
+        )
+        .say(
+            "If it was you and your bank shows a pending authorisation, it is not a charge: it will \
+             vanish by itself, in a few days at most banks. If it was not you, there is nothing to do.",
+        )
+        .with(order_line(public_url, order))
+}
+
 /// Money is back.
 pub fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
     let letter = Letter::new(&format!(
@@ -249,6 +264,7 @@ fn in_words(kind: &str) -> String {
         "unknown_intent" => "an intent at Stripe names a payment that is not known",
         "missing_at_provider" => "a payment is not known at Stripe",
         "amounts_differ" => "Stripe's amounts differ from ours",
+        "same_address" => "two accounts have one address, written differently",
         other => return other.replace('_', " "),
     }
     .to_owned()

@@ -1,6 +1,6 @@
 //! Mails: who is told what, and when.
 //!
-//! Owns the table `mails`. A mail is a row written in the transaction that it tells of; it is
+//! Owns the tables `mails` and `mail_turns`. A mail is a row written in the transaction that it tells of; it is
 //! composed and sent afterwards, again and again until it is taken, so that a crash loses none.
 //! What a mail tells of is decided elsewhere.
 //!
@@ -17,17 +17,23 @@ mod store;
 mod transport;
 mod waiting;
 
-use crate::db::Conn;
-use sqlx::query;
+use crate::{accounts, db::Conn};
+use app::ids::UserId;
 use std::fmt::Display;
 use strum::{EnumString, IntoStaticStr};
-use uuid::Uuid;
 
 pub use account::password_changed;
 pub use compose::{Letterhead, Outgoing, default_sender, sender};
 pub use mailer::{MAIL_EVERY, Mailer};
-pub use store::mails_drop_to as drop_all_to;
+pub use store::{
+    mails_drop_to as drop_all_to, tickets_send_again as queue_tickets_again,
+    turns_delete_old as forget_turns,
+};
 pub use transport::{Folder, NoSmtpAddress, SendError, Smtp, Transport};
+
+/// An address that nobody has proved gets one mail of a kind in so long, but for those about what was
+/// paid.
+pub const RARELY_MICROS: i64 = 3600 * 1_000_000;
 
 /// What a mail tells of; its subject is the id of the thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
@@ -48,6 +54,10 @@ pub enum Kind {
     PasswordReset,
     /// To an account's owner: there is a new password. Subject: see [`password_changed`].
     PasswordChanged,
+    /// To an address that is to be proved an account's. Subject: the row of `email_proofs`.
+    EmailProof,
+    /// To the address that an account had before. Subject: the row of `email_proofs`.
+    EmailChanged,
     /// To an address that is to be confirmed. Subject: see `waiting::store::mail_insert`, as of the
     /// next two.
     WaitingConfirm,
@@ -64,22 +74,62 @@ impl Kind {
     }
 }
 
-/// Writes a mail down to be sent, once for each kind and subject.
+/// Writes a mail down to be sent, once for each kind and subject. For mails about what was paid, and to
+/// addresses that are proved; others are sent rarely ([`queue_rarely`]).
 pub async fn queue(
     conn: &mut Conn,
     kind: Kind,
     subject: impl Display,
     now_micros: i64,
 ) -> Result<(), sqlx::Error> {
-    query(
-        "INSERT INTO mails (id, kind, subject, state, next_at, created_at) \
-         VALUES ($1, $2, $3, 'pending', $4, $4) ON CONFLICT (kind, subject) DO NOTHING",
-    )
-    .bind(Uuid::now_v7().to_string())
-    .bind(kind.name())
-    .bind(subject.to_string())
-    .bind(now_micros)
-    .execute(conn)
-    .await?;
+    store::mail_insert(conn, kind, &subject.to_string(), now_micros, now_micros).await
+}
+
+/// The same for the address with this key. If nobody has proved it, it gets one mail of a kind an
+/// hour. Returns false if it has had that.
+pub async fn queue_rarely(
+    conn: &mut Conn,
+    kind: Kind,
+    subject: impl Display,
+    email_key: &str,
+    now_micros: i64,
+) -> Result<bool, sqlx::Error> {
+    if !store::is_proved(conn, email_key).await?
+        && !store::turn_take(conn, email_key, kind, now_micros).await?
+    {
+        return Ok(false);
+    }
+    queue(conn, kind, subject, now_micros).await?;
+    Ok(true)
+}
+
+/// As [`queue_rarely`], for the address of this user. Nothing happens if they have left.
+pub async fn queue_rarely_to(
+    conn: &mut Conn,
+    kind: Kind,
+    subject: impl Display,
+    user: UserId,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    if let Some(user) = accounts::store::user_find(&mut *conn, user).await? {
+        let key = accounts::email_key(&user.email);
+        queue_rarely(conn, kind, subject, &key, now_micros).await?;
+    }
     Ok(())
+}
+
+/// As [`queue_rarely`], but a mail that comes too early is sent later, and none is left out.
+pub async fn queue_in_turn(
+    conn: &mut Conn,
+    kind: Kind,
+    subject: impl Display,
+    email_key: &str,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let due_at = if store::is_proved(conn, email_key).await? {
+        now_micros
+    } else {
+        store::turn_wait(conn, email_key, kind, now_micros).await?
+    };
+    store::mail_insert(conn, kind, &subject.to_string(), now_micros, due_at).await
 }

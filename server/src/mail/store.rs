@@ -1,14 +1,19 @@
 //! The SQL of mails, and of what letters list. Functions that take a `Conn` run in the caller's
 //! transaction.
 
-use super::{Kind, letters::Seat};
-use crate::db::{Conn, parse};
+use super::{Kind, RARELY_MICROS, letters::Seat};
+use crate::{
+    db::{Conn, parse},
+    session::hex,
+};
 use app::{
     ids::{OrderId, RefundId, UserId},
     money::{Currency, Money},
     tickets::label,
 };
+use sha2::{Digest, Sha256};
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use uuid::Uuid;
 
 /// A mail that is to be sent.
 #[derive(Debug, Clone)]
@@ -23,6 +28,116 @@ pub struct MailRow {
     pub tries: i64,
     /// When it was written down, in microseconds.
     pub created_at: i64,
+}
+
+/// Writes a mail down that is to be sent from `due_micros` on, once for each kind and subject.
+pub async fn mail_insert(
+    conn: &mut Conn,
+    kind: Kind,
+    subject: &str,
+    now_micros: i64,
+    due_micros: i64,
+) -> Result<(), sqlx::Error> {
+    query(
+        "INSERT INTO mails (id, kind, subject, state, next_at, created_at) \
+         VALUES ($1, $2, $3, 'pending', $5, $4) ON CONFLICT (kind, subject) DO NOTHING",
+    )
+    .bind(Uuid::now_v7().to_string())
+    .bind(kind.name())
+    .bind(subject.to_owned())
+    .bind(now_micros)
+    .bind(due_micros)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whether the owner of an account has proved that the address with this key is theirs.
+pub async fn is_proved(conn: &mut Conn, email_key: &str) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT 1 FROM users WHERE email_key = $1 AND email_verified_at IS NOT NULL";
+    let row = query(sql)
+        .bind(email_key.to_owned())
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// As turns are kept: whose they are cannot be read from them.
+fn hashed(email_key: &str) -> String {
+    hex(&Sha256::digest(email_key))
+}
+
+/// Takes an address's turn to get a mail of this kind. False: it has had one within
+/// [`RARELY_MICROS`].
+pub async fn turn_take(
+    conn: &mut Conn,
+    email_key: &str,
+    kind: Kind,
+    now_micros: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "INSERT INTO mail_turns (address_hash, kind, due_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (address_hash, kind) DO UPDATE SET due_at = $3 \
+         WHERE mail_turns.due_at <= $4",
+    )
+    .bind(hashed(email_key))
+    .bind(kind.name())
+    .bind(now_micros)
+    .bind(now_micros - RARELY_MICROS)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes an address's next turn to get a mail of this kind. Returns when that is, in microseconds.
+pub async fn turn_wait(
+    conn: &mut Conn,
+    email_key: &str,
+    kind: Kind,
+    now_micros: i64,
+) -> Result<i64, sqlx::Error> {
+    let row = query(
+        "INSERT INTO mail_turns (address_hash, kind, due_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (address_hash, kind) DO UPDATE SET due_at = \
+         CASE WHEN mail_turns.due_at + $4 > $3 THEN mail_turns.due_at + $4 ELSE $3 END \
+         RETURNING due_at",
+    )
+    .bind(hashed(email_key))
+    .bind(kind.name())
+    .bind(now_micros)
+    .bind(RARELY_MICROS)
+    .fetch_one(conn)
+    .await?;
+    row.try_get("due_at")
+}
+
+/// Forgets turns that hold up no mail any more. Returns how many.
+pub async fn turns_delete_old(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
+    let done = query("DELETE FROM mail_turns WHERE due_at <= $1")
+        .bind(now_micros - RARELY_MICROS)
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Sends the tickets of this user's paid orders again, to the address that they have now, for events
+/// to come.
+pub async fn tickets_send_again(
+    conn: &mut Conn,
+    user: UserId,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE mails SET state = 'pending', tries = 0, next_at = $2, last_error = NULL \
+         WHERE kind = 'order_complete' AND state <> 'pending' AND subject IN \
+         (SELECT o.id FROM orders o JOIN events e ON e.id = o.event_id WHERE o.buyer_id = $1 \
+         AND o.status IN ('complete', 'refunding') AND e.starts_at > $2)",
+    )
+    .bind(user.to_string())
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Mails that are due, longest first.
@@ -126,6 +241,8 @@ pub async fn mails_drop_to(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Er
          JOIN orders o ON o.id = r.order_id WHERE o.buyer_id = $1)) \
          OR (kind = 'password_reset' AND subject IN \
          (SELECT p.id FROM password_resets p WHERE p.user_id = $1)) \
+         OR (kind IN ('email_proof', 'email_changed') AND subject IN \
+         (SELECT p.id FROM email_proofs p WHERE p.user_id = $1)) \
          OR (kind IN ('password_changed', 'attention') AND subject LIKE '%' || $1 || '%')";
     for sql in [
         format!("DELETE FROM mails WHERE state = 'pending' AND ({TO_THEM})"),

@@ -43,7 +43,7 @@ pub(super) async fn letter(
         .await?;
     let (entry, event) = found.map_err(NoLetter::Moot)?;
     let letter = match kind {
-        Kind::WaitingConfirm => confirm_words(&event, url),
+        Kind::WaitingConfirm => confirm_words(url),
         Kind::WaitingJoined => joined_words(shop, &event, &entry.waiting.wanted(), url),
         _ => free_words(shop, &event, url),
     };
@@ -85,18 +85,18 @@ async fn find(
     Ok(Ok((entry, event.event(stock))))
 }
 
-fn confirm_words(event: &Event, url: String) -> Letter {
-    Letter::new(&format!("Please confirm: tickets for {}", short(event)))
+/// Its reader has not said yet that the address is theirs, so nothing in it was chosen by a stranger:
+/// what the event is called stands behind the link.
+fn confirm_words(url: String) -> Letter {
+    Letter::new("Please confirm: tickets for an event")
         .with(Block::Heading("Tell you when there is a ticket?".to_owned()))
-        .say(format!(
+        .say(
             "Somebody, you we hope, asked Stagedoor to mail this address once when there are tickets \
-             for {}. If that was you, follow the link and confirm with the button there, within two \
-             days.",
-            event.title
-        ))
-        .with(Block::Rows(occasion(event)))
+             for an event that has none. If that was you, follow the link, which shows the event, and \
+             confirm with the button there, within two days.",
+        )
         .with(Block::Link {
-            label: "Confirm the address",
+            label: "See the event and confirm the address",
             url: url.clone(),
         })
         .say(
@@ -189,7 +189,6 @@ mod tests {
     fn every_letter_has_the_event_and_a_way_off_the_list() {
         let event = event();
         for letter in [
-            confirm_words(&event, LINK.to_owned()),
             joined_words(SHOP, &event, "there are 2 tickets", LINK.to_owned()),
             free_words(SHOP, &event, LINK.to_owned()),
         ] {
@@ -199,6 +198,18 @@ mod tests {
                     assert!(said.contains(words), "{words}: {said}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_address_that_has_not_said_yes_reads_nothing_that_a_stranger_chose() {
+        let letter = confirm_words(LINK.to_owned());
+        for said in [letter.text(), letter.html()] {
+            assert!(
+                said.contains(LINK) && said.contains("If it was not you"),
+                "{said}"
+            );
+            assert!(!said.contains("Late Show"), "{said}");
         }
     }
 

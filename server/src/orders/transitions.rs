@@ -132,7 +132,8 @@ async fn give_back(
     holds::tickets_release(conn, order.id, now_micros).await?;
     let was_paying = payments::store::payment_void(conn, order.id, now_micros).await?;
     if was_paying && kind == EventType::OrderExpired {
-        mail::queue(conn, mail::Kind::OrderExpired, order.id, now_micros).await?;
+        let kind = mail::Kind::OrderExpired;
+        mail::queue_rarely_to(conn, kind, order.id, order.buyer, now_micros).await?;
     }
     let tickets = order_ticket_ids(conn, order.id).await?;
     outbox::append(conn, now_micros, &[order.event(kind, &tickets, now_micros)]).await

@@ -29,7 +29,7 @@ pub struct Checked {
     pub email_key: String,
     /// So many tickets.
     pub quantity: i64,
-    /// Whether the address is the viewer's own.
+    /// Whether the address is the viewer's own, and they have proved that.
     pub own: bool,
 }
 
@@ -55,9 +55,10 @@ pub fn check(viewer: Option<&Viewer>, request: &JoinWaitingList) -> Result<Check
         return Err(AppError::Invalid(errors));
     }
     let key = email_key(email);
+    let proved = viewer.is_some_and(|viewer| viewer.user.email_verified);
     Ok(Checked {
         email: email.to_owned(),
-        own: own.is_some_and(|own| email_key(own) == key),
+        own: proved && own.is_some_and(|own| email_key(own) == key),
         email_key: key,
         quantity,
     })
@@ -117,6 +118,7 @@ mod tests {
                 id: UserId(Uuid::nil()),
                 email: "Ann@example.com".to_owned(),
                 name: "Ann".to_owned(),
+                email_verified: true,
                 version: 1,
             },
         }
@@ -139,6 +141,9 @@ mod tests {
                 ("ann@example.com", 1)
             );
         }
+        let mut claimed = ann();
+        claimed.user.email_verified = false;
+        assert!(!check(Some(&claimed), &ask(None, None)).unwrap().own);
         let other = check(Some(&ann()), &ask(Some("bob@example.com"), Some(8))).unwrap();
         assert_eq!((other.own, other.quantity), (false, 8));
         assert!(

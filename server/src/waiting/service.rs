@@ -50,12 +50,15 @@ impl WaitingService {
         self.look_at(event, asked.quantity, now).await?;
         // Counted whether or not a mail comes of it, so that the answer tells nobody which it was.
         let own = viewer.filter(|_| asked.own).map(|viewer| viewer.user.id);
-        let mut counted = vec![Key::WaitingFrom(request::network())];
+        self.limits
+            .take(&Key::WaitingFrom(request::network()))
+            .await?;
         // What strangers ask for an address does not keep its owner from asking.
         if own.is_none() {
-            counted.push(Key::WaitingOf(asked.email_key.clone()));
+            self.limits
+                .take(&Key::WaitingOf(asked.email_key.clone()))
+                .await?;
         }
-        self.limits.take_all(&counted).await?;
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -159,14 +162,19 @@ async fn ask_to_confirm(
     let due = store::entry_ask(conn, event, asked, now, now - APART_MICROS).await?;
     if let Some(entry) = due {
         let subject = store::mail_insert(conn, &entry, now).await?;
-        mail::queue(conn, Kind::WaitingConfirm, subject, now).await?;
+        mail::queue_in_turn(conn, Kind::WaitingConfirm, subject, &asked.email_key, now).await?;
     }
     Ok(())
 }
 
-/// Nothing is left of somebody who leaves: neither under their account nor under their address.
-pub async fn forget_all_of(conn: &mut Conn, user: UserId, email: &str) -> Result<(), sqlx::Error> {
-    let email_key = accounts::email_key(email);
+/// Nothing is left of somebody who leaves: neither under their account nor under `email`, if that is
+/// theirs beyond doubt.
+pub async fn forget_all_of(
+    conn: &mut Conn,
+    user: UserId,
+    email: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    let email_key = email.map(accounts::email_key);
     store::entries_delete(conn, Which::AllOf(user, email_key)).await?;
     Ok(())
 }

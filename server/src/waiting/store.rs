@@ -143,7 +143,9 @@ pub async fn entry_confirm(
 ) -> Result<Option<EntryRow>, sqlx::Error> {
     let update = format!(
         "UPDATE waiting SET since = CASE WHEN state = 'waiting' THEN since ELSE $2 END, \
-         state = 'waiting' WHERE id IN (SELECT w.id FROM {LINKED}) RETURNING id"
+         state = 'waiting', user_id = COALESCE(user_id, (SELECT u.id FROM users u \
+         WHERE u.email_key = waiting.email_key AND u.email_verified_at IS NOT NULL)) \
+         WHERE id IN (SELECT w.id FROM {LINKED}) RETURNING id"
     );
     let row = of_link(&update, token, now_micros)
         .fetch_optional(&mut *conn)
@@ -152,6 +154,23 @@ pub async fn entry_confirm(
         return Ok(None);
     }
     entry_linked(conn, token, now_micros).await
+}
+
+/// The entries of an address that a user has proved to be theirs are theirs.
+pub async fn entries_claim(
+    conn: &mut Conn,
+    user: UserId,
+    email_key: &str,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE waiting SET user_id = $1 \
+         WHERE email_key = $2 AND user_id IS NULL AND state <> 'asked'",
+    )
+    .bind(user.to_string())
+    .bind(email_key.to_owned())
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// The entry that the link `$1` leads to at the time `$2`; `$3` is how long ago it may have asked.
@@ -207,8 +226,8 @@ pub enum Which {
     Linked(WaitingToken),
     /// A user's own, of this event.
     Own(UserId, EventId),
-    /// All of a user's, and all of this address, in small letters.
-    AllOf(UserId, String),
+    /// All of a user's, and all of the address with this key.
+    AllOf(UserId, Option<String>),
     /// What nobody needs at this time: not confirmed in time, or of events that are over.
     Old(i64),
 }
@@ -224,10 +243,11 @@ pub async fn entries_delete(conn: &mut Conn, which: Which) -> Result<Vec<EventId
             "user_id = $1 AND event_id = $2",
             vec![user.to_string(), event.to_string()],
         ),
-        Which::AllOf(user, email_key) => (
+        Which::AllOf(user, Some(email_key)) => (
             "(user_id = $1 OR email_key = $2)",
             vec![user.to_string(), email_key],
         ),
+        Which::AllOf(user, None) => ("user_id = $1", vec![user.to_string()]),
         Which::Old(now) => (
             "((state = 'asked' AND since <= CAST($1 AS BIGINT)) OR event_id IN \
              (SELECT e.id FROM events e WHERE e.starts_at <= CAST($2 AS BIGINT)))",

@@ -94,6 +94,7 @@ fn viewer(of: &Client) -> Viewer {
         id: UserId::from_str(&of.id).unwrap(),
         email: String::new(),
         name: String::new(),
+        email_verified: false,
         version: 1,
     };
     Viewer { user }

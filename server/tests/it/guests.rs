@@ -348,6 +348,21 @@ on_both_engines! {
         assert!(letters(app).await.iter().any(|letter| letter.text.contains("password of your account")));
     }
 
+    async fn a_guest_who_signed_in_long_ago_proves_who_they_are_before_they_leave(app) {
+        let event = event(app, 8).await;
+        let (gus, order) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
+        gus.delete(&order.replace("/orders/", "/api/orders/")).await.expect_2xx();
+        let now = app.clock_seconds() * 1_000_000;
+        app.sessions_began(now - 31 * 60 * 1_000_000, now).await;
+        let page = gus.page("/account/delete").await.text;
+        assert!(page.contains("Mail me the link") && !page.contains("for good"), "{page}");
+        gus.json("DELETE", "/api/user", &[], json!({"password": ""})).await.invalid("password");
+        assert!(is_in(&gus).await);
+        app.sessions_began(now - 29 * 60 * 1_000_000, now).await;
+        let gone = gus.json("DELETE", "/api/user", &[], json!({"password": ""})).await;
+        assert_eq!(gone.status, 204);
+    }
+
     async fn a_guest_leaves_without_a_trace(app) {
         let event = event(app, 8).await;
         let (gus, order) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;

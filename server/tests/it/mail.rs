@@ -469,11 +469,29 @@ async fn operators_and_incidents_are_looked_after_on_the_command_line() {
     run(&["operator", "buyer@stagedoor.example", "--revoke"]).unwrap();
     assert!(run(&["operator"]).unwrap().contains("no operators"));
 
+    let ended = run(&["sessions", "end", "Buyer@stagedoor.example"]).unwrap();
+    assert_eq!(ended, "buyer@stagedoor.example is signed out everywhere\n");
+    assert!(run(&["sessions", "end", "nobody@stagedoor.example"]).is_err());
+
     assert_eq!(run(&["incidents"]).unwrap(), "nothing is open\n");
     let file = folder.path().join("data/stagedoor.db");
     let db = Db::open(&format!("sqlite://{}", file.display()))
         .await
         .unwrap();
+    // Whoever signs up with an address first may not be its owner; who is an operator stays one.
+    run(&["operator", "buyer@stagedoor.example"]).unwrap();
+    let unproved = sqlx::query("UPDATE users SET email_verified_at = NULL");
+    db.write(|conn| Box::pin(async move { unproved.execute(conn).await.map(|_| ()) }))
+        .await
+        .unwrap();
+    let error = run(&["operator", "seller@stagedoor.example"]).unwrap_err();
+    assert!(
+        error.contains("is not confirmed") && error.contains("/account"),
+        "{error}"
+    );
+    run(&["operator", "buyer@stagedoor.example"]).unwrap();
+    run(&["operator", "buyer@stagedoor.example", "--revoke"]).unwrap();
+
     incident(&db, "payment 1".to_owned(), 1_935_000_000_000_000).await;
     db.close().await;
     let open = run(&["incidents"]).unwrap();

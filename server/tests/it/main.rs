@@ -51,4 +51,5 @@ mod states;
 mod support;
 mod telemetry;
 mod tls;
+mod verified;
 mod waiting;

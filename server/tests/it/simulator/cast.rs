@@ -16,6 +16,7 @@ pub async fn person(db: &Db, name: &'static str) -> Viewer {
         id,
         email: email.clone(),
         name: name.to_owned(),
+        email_verified: false,
         version: 1,
     };
     let written = db.write(move |conn| {

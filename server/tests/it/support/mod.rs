@@ -224,11 +224,6 @@ impl App {
         self.database.drop().await;
     }
 
-    /// Somebody who has just signed up.
-    pub async fn user(&self, name: &str) -> Client {
-        Client::sign_up(&self.base, name).await
-    }
-
     /// Somebody who has not.
     pub fn anonymous(&self) -> Client {
         Client::new(&self.base)

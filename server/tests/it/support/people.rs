@@ -3,6 +3,41 @@
 use super::{App, Client};
 
 impl App {
+    /// Somebody who signed up and confirmed their address, long ago as far as mails go.
+    pub async fn user(&self, name: &str) -> Client {
+        let user = self.newcomer(name).await;
+        let id = user.id.clone();
+        for sql in [
+            "UPDATE users SET email_verified_at = created_at WHERE id = $1",
+            "DELETE FROM mails WHERE kind = 'email_proof' AND subject IN \
+             (SELECT p.id FROM email_proofs p WHERE p.user_id = $1)",
+            "DELETE FROM email_proofs WHERE user_id = $1",
+        ] {
+            self.write_sql(sql, id.clone()).await;
+        }
+        user
+    }
+
+    /// Somebody who has just signed up, and has proved nothing.
+    pub async fn newcomer(&self, name: &str) -> Client {
+        Client::sign_up(&self.base, name).await
+    }
+
+    /// As if this user had signed up with this address, which a version of before found by `key`.
+    pub async fn set_email(&self, user: &Client, email: &str, key: &str) {
+        let (id, email, key) = (user.id.clone(), email.to_owned(), key.to_owned());
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let update = "UPDATE users SET email = $2, email_key = $3 WHERE id = $1";
+                    let update = sqlx::query(update).bind(id).bind(email).bind(key);
+                    update.execute(conn).await.map(|_| ())
+                })
+            })
+            .await
+            .unwrap();
+    }
+
     /// Somebody who has not signed up, from another address: `127.0.9.9` for one.
     pub fn anonymous_from(&self, address: [u8; 4]) -> Client {
         Client::new_from(&self.base, Some(address.into()))

@@ -1,0 +1,195 @@
+//! Whose an address is: proving it, and replacing one that was mistyped.
+//!
+//! Invariant: an address counts as proved only after somebody has followed a link that was mailed to
+//! it, and an account gets another address only then. The letters are `mail/account.rs`; what an
+//! address that nobody has proved may not do is said where it would be done.
+
+use super::{AccountsService, proofs, proofs::Proof, resets, rules, store};
+use crate::{
+    db::Conn,
+    fault::{Fault, FaultResult},
+    limits::Key,
+    mail::{self, Kind},
+    orders,
+    outbox::{self, EventType},
+    passes, request, waiting,
+};
+use app::{
+    accounts::{ADDRESS_IN_USE, ChangeEmail, ResetToken, User, Viewer},
+    error::AppError,
+    passes::OrderLink,
+};
+
+impl AccountsService {
+    pub(super) async fn send_own_proof(&self, viewer: &Viewer) -> FaultResult<()> {
+        let own = self.own(viewer).await?.user;
+        if own.email_verified {
+            return Ok(());
+        }
+        self.limits
+            .take(&Key::ProofFrom(request::network()))
+            .await?;
+        let now = self.clock.now_micros();
+        self.db
+            .write(move |conn| Box::pin(async move { Ok(ask_for_proof(conn, &own, now).await?) }))
+            .await
+    }
+
+    pub(super) async fn ask_for_change(
+        &self,
+        viewer: &Viewer,
+        request: ChangeEmail,
+    ) -> FaultResult<()> {
+        rules::check_email(&request.email)?;
+        let email = request.email.trim().to_owned();
+        let own = self
+            .proved(viewer, request.password, "password")
+            .await?
+            .user;
+        if rules::email_key(&email) == rules::email_key(&own.email) {
+            return Err(AppError::invalid("email", "This is the address that you have.").into());
+        }
+        self.limits
+            .take(&Key::ProofFrom(request::network()))
+            .await?;
+        let key = rules::email_key(&email);
+        let (user, now) = (own.id, self.clock.now_micros());
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    if store::user_find_by_email(&mut *conn, &key).await?.is_some() {
+                        return Err(in_use("email").into());
+                    }
+                    let id = proofs::proof_insert(conn, user, &email, now).await?;
+                    let kind = Kind::EmailProof;
+                    let queued = mail::queue_rarely(conn, kind, id, &key, now).await?;
+                    if queued {
+                        return Ok(());
+                    }
+                    let wait = AppError::TooManyRequests {
+                        retry_after_seconds: mail::RARELY_MICROS / 1_000_000,
+                    };
+                    Err::<_, Fault>(wait.into())
+                })
+            })
+            .await
+    }
+
+    pub(super) async fn linked_proof(
+        &self,
+        token: &ResetToken,
+    ) -> FaultResult<Option<(Proof, User)>> {
+        let now = self.clock.now_micros();
+        let Some(proof) = proofs::proof_linked(self.db.reads(), token, now).await? else {
+            return Ok(None);
+        };
+        let user = store::user_find(self.db.reads(), proof.user).await?;
+        Ok(user.map(|user| (proof, user)))
+    }
+
+    /// Only who is signed in as the buyer proves anything: somebody else may have bought in the name of
+    /// this address.
+    pub(super) async fn prove_by_order(
+        &self,
+        viewer: &Viewer,
+        link: &OrderLink,
+    ) -> FaultResult<()> {
+        let Some(order) = passes::link::order_of(&self.db, link).await? else {
+            return Ok(());
+        };
+        let order = orders::store::order_find(self.db.reads(), order).await?;
+        let own = self.own(viewer).await?.user;
+        if order.is_none_or(|order| order.buyer != own.id) {
+            return Ok(());
+        }
+        self.vouch(own).await?;
+        self.sessions.user_changed(viewer.user.id).await;
+        Ok(())
+    }
+
+    pub(super) async fn prove(&self, token: ResetToken) -> FaultResult<User> {
+        self.limits
+            .take(&Key::ResetFrom(request::network()))
+            .await?;
+        let now = self.clock.now_micros();
+        let user = self
+            .db
+            .write(move |conn| {
+                Box::pin(async move {
+                    let proof = proofs::proof_take(conn, &token, now).await?;
+                    let proof = proof.ok_or_else(rules::dead_proof)?;
+                    let user = store::user_find(&mut *conn, proof.user).await?;
+                    let user = user.ok_or_else(rules::dead_proof)?;
+                    if rules::email_key(&proof.email) == rules::email_key(&user.email) {
+                        return take_as_proved(conn, user, now).await;
+                    }
+                    replace(conn, &user, &proof, now).await
+                })
+            })
+            .await?;
+        self.sessions.user_changed(user.id).await;
+        Ok(user)
+    }
+}
+
+fn in_use(field: &str) -> AppError {
+    AppError::invalid(field, ADDRESS_IN_USE)
+}
+
+/// Has the link that proves an account's address mailed, unless that was done within the last hour.
+pub(super) async fn ask_for_proof(
+    conn: &mut Conn,
+    user: &User,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let id = proofs::proof_insert(conn, user.id, &user.email, now).await?;
+    let key = rules::email_key(&user.email);
+    mail::queue_rarely(conn, Kind::EmailProof, id, &key, now)
+        .await
+        .map(drop)
+}
+
+/// The owner of this account has followed a link that was mailed to its address. Returns the account
+/// as it is then.
+pub(super) async fn take_as_proved(conn: &mut Conn, user: User, now: i64) -> FaultResult<User> {
+    let proved = store::email_prove(conn, user.id, &user.email, now).await?;
+    let Some(proved) = proved else {
+        return Ok(user);
+    };
+    settle(conn, &proved, now).await?;
+    Ok(proved)
+}
+
+async fn replace(conn: &mut Conn, user: &User, proof: &Proof, now: i64) -> FaultResult<User> {
+    let key = rules::email_key(&proof.email);
+    let replaced = match store::email_replace(conn, user.id, &proof.email, &key, now).await {
+        Ok(replaced) => replaced.ok_or_else(|| in_use("token"))?,
+        // Another account got it at the same moment.
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            return Err(in_use("token").into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Links that were mailed to the address before.
+    resets::resets_end(conn, user.id).await?;
+    proofs::proofs_end(conn, user.id, Some(&proof.id)).await?;
+    proofs::proof_note_replaced(conn, &proof.id, &user.email).await?;
+    if user.email_verified {
+        mail::queue(conn, Kind::EmailChanged, &proof.id, now).await?;
+    } else {
+        let before = rules::email_key(&user.email);
+        mail::queue_rarely(conn, Kind::EmailChanged, &proof.id, &before, now).await?;
+    }
+    // Who mistyped their address has never got their tickets.
+    mail::queue_tickets_again(conn, user.id, now).await?;
+    settle(conn, &replaced, now).await?;
+    Ok(replaced)
+}
+
+/// What follows from an address being proved: its entries of the waiting list are the account's, and
+/// the change is told.
+async fn settle(conn: &mut Conn, user: &User, now: i64) -> Result<(), sqlx::Error> {
+    let key = rules::email_key(&user.email);
+    waiting::store::entries_claim(conn, user.id, &key).await?;
+    outbox::append(conn, now, &[store::told(EventType::UserUpdated, user)]).await
+}

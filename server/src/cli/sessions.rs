@@ -1,0 +1,23 @@
+//! `stagedoor sessions end`: signs somebody out everywhere, for an operator who was told that an account
+//! is in wrong hands. It changes no password and asks nobody: whoever may run it has the database.
+
+use crate::{
+    accounts::end_sessions_of,
+    clock::SystemClock,
+    config::Config,
+    db::Db,
+    replicas::{KeptSessions, Redis},
+};
+use anyhow::Context;
+use std::sync::Arc;
+
+/// Ends all sessions of the account of `email`. Returns what to print.
+pub async fn end(db: &Db, config: &Config, email: &str) -> anyhow::Result<String> {
+    let redis = config.redis_url.as_deref();
+    let redis = redis.map(|url| Redis::new(url, &config.trust)).transpose();
+    let redis = redis.context("REDIS_URL")?;
+    let sessions = KeptSessions::new(db.clone(), Arc::new(SystemClock), redis);
+    let ended = end_sessions_of(db, &sessions, email).await?;
+    let user = ended.with_context(|| format!("nobody has signed up as {email}"))?;
+    Ok(format!("{} is signed out everywhere\n", user.email))
+}
