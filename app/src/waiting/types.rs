@@ -48,6 +48,7 @@ pub struct Joined {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ByLink {
     /// From the link.
+    #[cfg_attr(feature = "ssr", schema(value_type = String, max_length = 256))]
     pub token: WaitingToken,
 }
 

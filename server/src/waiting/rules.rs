@@ -5,7 +5,7 @@ use app::{
     accounts::Viewer,
     error::{AppError, FieldError},
     orders::TICKETS_PER_ORDER_MAX,
-    waiting::JoinWaitingList,
+    waiting::{JoinWaitingList, WaitingToken},
 };
 
 const HOUR_MICROS: i64 = 3600 * 1_000_000;
@@ -19,6 +19,8 @@ pub const APART_MICROS: i64 = HOUR_MICROS;
 pub const CONFIRM_WITHIN_MICROS: i64 = 2 * DAY_MICROS;
 /// How long after its event has begun an entry is kept.
 pub const KEPT_MICROS: i64 = 3 * DAY_MICROS;
+/// Ours have 64.
+const TOKEN_CHARS_MAX: usize = 256;
 
 /// What may be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +64,15 @@ pub fn check(viewer: Option<&Viewer>, request: &JoinWaitingList) -> Result<Check
         email_key: key,
         quantity,
     })
+}
+
+/// Refuses what is too long for the token of a link, before anything is looked up.
+pub fn check_token(token: &WaitingToken) -> Result<(), AppError> {
+    if token.0.chars().count() <= TOKEN_CHARS_MAX {
+        Ok(())
+    } else {
+        Err(dead_link())
+    }
 }
 
 /// The link leads to nothing, or to nothing any more.

@@ -210,10 +210,12 @@ impl WaitingList for WaitingService {
     }
 
     async fn confirm(&self, token: &WaitingToken) -> AppResult<Waiting> {
+        rules::check_token(token)?;
         Ok(self.say_yes(token).await?)
     }
 
     async fn leave_by_link(&self, token: &WaitingToken) -> AppResult<Option<EventId>> {
+        rules::check_token(token)?;
         Ok(self.delete(Which::Linked(token.clone())).await?)
     }
 }

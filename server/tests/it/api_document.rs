@@ -308,6 +308,20 @@ async fn bodies(app: &App) -> Vec<Body> {
         ),
         body(
             &buyer,
+            "POST",
+            "/api/waiting-list/leave",
+            &none,
+            json!({"token": "x"}),
+        ),
+        body(
+            &buyer,
+            "POST",
+            "/api/waiting-list/confirm",
+            &none,
+            json!({"token": "x"}),
+        ),
+        body(
+            &buyer,
             "PUT",
             "/api/user/password",
             &none,
