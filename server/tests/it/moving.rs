@@ -242,7 +242,7 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
 
 /// As most are: the owner of the database, and not of the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_by_an_ordinary_role_warns_of_nothing() {
+async fn a_move_to_postgres_by_an_ordinary_role_warns_of_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert_eq!(code(&run(stagedoor(folder, &["seed"])).await), 0);
