@@ -7,6 +7,7 @@ mod incidents;
 mod operator;
 mod provider;
 mod sessions;
+mod story;
 
 use crate::{
     accounts,
@@ -43,6 +44,7 @@ Examples:
   stagedoor serve --role worker                   only the jobs, beside `--role web` elsewhere
   stagedoor operator ann@example.com              Ann may refund, and is told what goes wrong
   stagedoor sessions end ann@example.com          Ann is signed out everywhere
+  stagedoor story ann@example.com                 what happened to Ann's orders, cards and mails
   stagedoor audit --json                          does everything hold? for a cron job
   stagedoor move --from sqlite://data/stagedoor.db --to postgres://…   from one machine to many
 ";
@@ -135,6 +137,14 @@ enum Command {
         /// Marks one as looked after
         #[arg(long, value_name = "ID")]
         settle: Option<String>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Tells what happened to an order and its payment, or to the orders of an address: refused cards
+    /// with their codes, calls to Stripe, refunds, mails, incidents. Changes nothing
+    Story {
+        /// An e-mail address, or the id of an order, a payment or a refund (Stripe's too)
+        about: String,
         #[command(flatten)]
         settings: Settings,
     },
@@ -287,6 +297,11 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
         } => {
             let db = open_quietly(settings).await?;
             let said = incidents::run(&db, settle.as_deref(), json).await;
+            say(db, said).await
+        }
+        Command::Story { about, settings } => {
+            let db = open_quietly(settings).await?;
+            let said = story::run(&db, &about).await;
             say(db, said).await
         }
         Command::Provider { set, settings } => {

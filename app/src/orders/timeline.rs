@@ -33,7 +33,7 @@ pub fn timeline(order: &Order, event: &Event, moments: &[Moment]) -> impl IntoVi
 fn class(what: Happening) -> &'static str {
     match what {
         Happening::Paid | Happening::Refunded => "moment moment-good",
-        Happening::RefundFailed => "moment moment-bad",
+        Happening::Declined | Happening::RefundFailed => "moment moment-bad",
         Happening::Reserved
         | Happening::MoreTime
         | Happening::PaymentBegun
@@ -54,6 +54,10 @@ fn words(moment: &Moment, order: &Order) -> String {
         Happening::Reserved => format!("You reserved {}.", count(order.tickets.len())),
         Happening::MoreTime => "You took more time to pay.".to_owned(),
         Happening::PaymentBegun => "You began to pay.".to_owned(),
+        Happening::Declined => match &moment.reason {
+            Some(reason) => format!("A card was declined: {reason}. Nothing was charged."),
+            None => "A card was declined. Nothing was charged.".to_owned(),
+        },
         Happening::Paid => format!("You paid {amount}, and the tickets became yours."),
         Happening::Expired => "The time to pay was over.".to_owned(),
         Happening::Cancelled => "You gave the tickets back.".to_owned(),
@@ -87,6 +91,7 @@ mod tests {
             at,
             what,
             amount_minor,
+            reason: None,
         };
         words(&moment, &order)
     }

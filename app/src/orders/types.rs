@@ -97,6 +97,8 @@ pub struct Moment {
     pub what: Happening,
     /// The money that it is about, in minor units of the order's currency.
     pub amount_minor: Option<i64>,
+    /// Why, where the buyer may be told.
+    pub reason: Option<String>,
 }
 
 /// What can happen to an order, as its buyer is told.
@@ -110,6 +112,8 @@ pub enum Happening {
     MoreTime,
     /// A payment began.
     PaymentBegun,
+    /// A card was declined; another may be tried.
+    Declined,
     /// It is paid, and the tickets are the buyer's.
     Paid,
     /// The time ran out.

@@ -10,7 +10,7 @@ pub mod rest;
 pub mod rules;
 mod service;
 pub mod store;
-mod timeline;
+pub mod timeline;
 pub mod transitions;
 pub mod usage;
 

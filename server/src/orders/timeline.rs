@@ -1,7 +1,8 @@
-//! What has happened to an order, told from its domain events and its refunds.
+//! What has happened to an order, told from its domain events, its refused cards and its refunds.
 
 use crate::{
     clock::from_micros,
+    payments::declines,
     refunds::store::{self as refunds, RefundRow, State},
 };
 use app::{
@@ -27,6 +28,14 @@ pub async fn moments(reads: &AnyPool, order: OrderId) -> Result<Vec<Moment>, sql
     let mut moments = of_events(&told);
     for refund in refunds::refunds_of_order(reads, order).await? {
         moments.extend(of_refund(&refund));
+    }
+    for decline in declines::declines_of_order(reads, order).await? {
+        moments.push(Moment {
+            at: from_micros(decline.at),
+            what: Happening::Declined,
+            amount_minor: None,
+            reason: declines::reason(&decline.code).map(str::to_owned),
+        });
     }
     moments.sort_by_key(|moment| moment.at);
     Ok(moments)
@@ -62,6 +71,7 @@ fn of_events(told: &[(i64, String, String)]) -> Vec<Moment> {
                 at: from_micros(*at),
                 what,
                 amount_minor: data["totalMinor"].as_i64().filter(|_| money),
+                reason: None,
             });
         }
         before = status;
@@ -74,6 +84,7 @@ fn of_refund(refund: &RefundRow) -> Vec<Moment> {
         at: from_micros(at),
         what,
         amount_minor: Some(refund.amount_minor),
+        reason: None,
     };
     let end = match refund.state {
         State::Succeeded => Some(Happening::Refunded),

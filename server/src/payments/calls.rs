@@ -47,7 +47,10 @@ impl Outcome {
     /// For the log.
     pub(super) fn in_short(&self) -> String {
         match self {
-            Self::Known(intent) => format!("{:?}", intent.status),
+            Self::Known(intent) => match &intent.decline_code {
+                Some(code) => format!("{:?}: {code}", intent.status),
+                None => format!("{:?}", intent.status),
+            },
             Self::GivenBack(refund) => format!("{:?}", refund.status),
             Self::Refused { error, .. } => format!("refused: {error}"),
             Self::NeverMade => "not needed".to_owned(),

@@ -320,7 +320,12 @@ impl Engine {
 /// One line for each call: what was asked of Stripe for which order, and what came of it.
 fn note(row: &PaymentRow, effect: &EffectRow, outcome: &Outcome) {
     let (order, call, tries) = (row.order, effect.kind.name(), effect.tries);
-    tracing::info!(%order, call, tries, outcome = outcome.in_short(), "Stripe was called");
+    let short = outcome.in_short();
+    if matches!(outcome, Outcome::Later(_)) {
+        tracing::warn!(%order, call, tries, outcome = short, "Stripe was called in vain");
+    } else {
+        tracing::info!(%order, call, tries, outcome = short, "Stripe was called");
+    }
 }
 
 /// Writes an incident for each payment whose money has been on its way for too long.

@@ -43,6 +43,8 @@ pub struct Intent {
     pub client_secret: Option<String>,
     /// Why the last card was refused, for the buyer to read.
     pub declined: Option<String>,
+    /// Why, in the code of its bank or of Stripe: `insufficient_funds`, for one.
+    pub decline_code: Option<String>,
     /// Where the buyer's bank wants to see the buyer.
     pub bank_url: Option<String>,
     /// The payment that we made it for, from its metadata.

@@ -9,6 +9,7 @@
 
 mod begin;
 mod calls;
+pub mod declines;
 pub mod effects;
 mod engine;
 pub mod gateway;

@@ -195,7 +195,6 @@ impl PaymentsService {
 }
 
 fn declined(row: PaymentRow) -> Fault {
-    metrics::counter!("stagedoor_payments_total", "result" => "declined").increment(1);
     let why = row
         .declined
         .unwrap_or_else(|| "The card was declined.".to_owned());

@@ -272,6 +272,10 @@ fn read(intent: &PaymentIntent) -> Intent {
             .last_payment_error
             .as_ref()
             .and_then(|error| error.message.clone()),
+        decline_code: intent.last_payment_error.as_ref().and_then(|error| {
+            let code = error.code.as_ref().map(ToString::to_string);
+            error.decline_code.clone().or(code)
+        }),
         bank_url,
         payment: intent
             .metadata

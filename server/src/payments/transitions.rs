@@ -6,6 +6,7 @@
 //! the payment, as everywhere.
 
 use super::{
+    declines,
     effects::{self, EffectKind},
     gateway::{Intent, IntentStatus},
     store::{self, PaymentRow, State},
@@ -82,10 +83,16 @@ pub(super) async fn apply_locked(
             if row.state == State::Capturing {
                 return capture_declined(conn, row, intent, now).await;
             }
-            wait_for_buyer(conn, payment, "open", intent).await
+            let waits = wait_for_buyer(conn, payment, "open", intent).await?;
+            if waits && intent.declined.is_some() {
+                let code = intent.decline_code.as_deref();
+                declines::decline_insert(conn, payment, row.order, code, now).await?;
+            }
+            Ok(())
         }
         IntentStatus::RequiresAction => {
-            wait_for_buyer(conn, payment, "requires_action", intent).await
+            wait_for_buyer(conn, payment, "requires_action", intent).await?;
+            Ok(())
         }
         IntentStatus::Processing => Ok(()),
         IntentStatus::RequiresCapture => authorised(conn, row, intent, now).await,
@@ -122,14 +129,14 @@ async fn stray(
 }
 
 /// The buyer has to do something: try another card, or see their bank. Not while a call that may
-/// change this very state is under way.
+/// change this very state is under way: then it is false.
 async fn wait_for_buyer(
     conn: &mut Conn,
     payment: PaymentId,
     state: &'static str,
     intent: &Intent,
-) -> FaultResult<()> {
-    query(
+) -> FaultResult<bool> {
+    let done = query(
         "UPDATE payments SET state = $2, declined = $3, client_secret = $4, bank_url = $5 \
          WHERE id = $1 AND state IN ('intended', 'open', 'requires_action') AND NOT EXISTS \
          (SELECT 1 FROM payment_effects e WHERE e.payment_id = $1 AND e.state = 'pending')",
@@ -141,7 +148,7 @@ async fn wait_for_buyer(
     .bind(intent.bank_url.clone())
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// The card is authorised: the fence decides whether its money is taken or given back.
@@ -425,6 +432,8 @@ async fn capture_declined(
     if moved.rows_affected() == 0 {
         return Ok(());
     }
+    let code = intent.decline_code.as_deref();
+    declines::decline_insert(conn, row.id, row.order, code, now).await?;
     unfence(conn, row).await?;
     effects::void_insert(conn, row.id, now).await?;
     Ok(())
@@ -474,6 +483,9 @@ pub(super) async fn refused(
         .bind(declined.map(str::to_owned))
         .execute(&mut *conn)
         .await?;
+    if declined.is_some() {
+        declines::decline_insert(conn, payment, row.order, None, now).await?;
+    }
     if kind == EffectKind::Create {
         never_made(conn, payment).await?;
     }

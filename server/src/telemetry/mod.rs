@@ -21,7 +21,9 @@ use tracing_subscriber::{
 };
 
 /// What is logged where `RUST_LOG` says nothing.
-const LEVELS: &str = "info,sqlx=warn,tower_sessions=warn,leptos=warn,async_nats=warn";
+/// The Stripe client warns twice of each declined card; what comes of a call we log ourselves.
+const LEVELS: &str =
+    "info,sqlx=warn,tower_sessions=warn,leptos=warn,async_nats=warn,stripe::hyper=error";
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];

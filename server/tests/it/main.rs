@@ -17,6 +17,7 @@ mod cluster;
 mod contract;
 mod crash;
 mod cut_off;
+mod declines;
 mod expiry;
 mod faults;
 mod finding;

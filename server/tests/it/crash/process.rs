@@ -37,7 +37,7 @@ pub struct Shop {
     pub stripe: String,
     address: String,
     holds: Holds,
-    /// What the server logs, as `RUST_LOG` says it.
+    /// What the server logs, as `RUST_LOG` says it; empty: `RUST_LOG` is not set.
     log: &'static str,
     server: Option<Child>,
     double: Child,
@@ -76,8 +76,11 @@ impl Shop {
     /// A command of the binary with this shop's settings and no others.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = binary(self.folder.path(), arguments);
+        command.env("RUST_LOG", self.log);
+        if self.log.is_empty() {
+            command.env_remove("RUST_LOG");
+        }
         command
-            .env("RUST_LOG", self.log)
             .env("STAGEDOOR_ADDR", &self.address)
             .env("STAGEDOOR_DATA_DIR", self.folder.path().join("data"))
             .env("DATABASE_URL", &self.database.url)
