@@ -284,13 +284,7 @@ impl Settings {
     /// Errors: the first setting that makes no sense, or is none, named.
     pub fn check(self) -> Result<Config, ConfigError> {
         names::check()?;
-        let addr: SocketAddr = self.addr.parse().map_err(|_| {
-            let reason = format!(
-                "\"{}\" is no address and port like 127.0.0.1:3000",
-                self.addr
-            );
-            wrong("STAGEDOOR_ADDR", reason)
-        })?;
+        let addr = check_addr(&self.addr)?;
         let stripe = check_stripe(
             given(self.stripe_secret_key),
             given(self.stripe_publishable_key),
@@ -306,28 +300,6 @@ impl Settings {
             0,
         )?;
         let drain_seconds = seconds("STAGEDOOR_DRAIN_SECONDS", &self.drain_seconds, 0)?;
-        let rate_limits = match self.rate_limits.as_str() {
-            "on" => true,
-            "off" => false,
-            other => {
-                return Err(wrong(
-                    "STAGEDOOR_RATE_LIMITS",
-                    format!("\"{other}\" is neither on nor off"),
-                ));
-            }
-        };
-        let log = match given(self.log).as_deref() {
-            Some("pretty") => LogFormat::Pretty,
-            Some("json") => LogFormat::Json,
-            None if std::io::stderr().is_terminal() => LogFormat::Pretty,
-            None => LogFormat::Json,
-            Some(other) => {
-                return Err(wrong(
-                    "STAGEDOOR_LOG",
-                    format!("\"{other}\" is neither pretty nor json"),
-                ));
-            }
-        };
         let public_url =
             given(self.public_url).unwrap_or_else(|| format!("http://{}", reachable(addr)));
         let ca_file = given(self.ca_file);
@@ -365,14 +337,45 @@ impl Settings {
             hold_limits: check_hold_limits(&self.holds_per_buyer, &self.holds_per_address)?,
             stripe,
             demo,
-            rate_limits,
+            rate_limits: check_rate_limits(&self.rate_limits)?,
             trusted_proxies: check_proxies(given(self.trusted_proxies).as_deref())?,
             drain: Duration::from_secs(drain_seconds.unsigned_abs()),
-            log,
+            log: check_log(given(self.log).as_deref())?,
             traces: self.traces.check(&trust)?,
             trust,
             data_dir: self.data_dir,
         })
+    }
+}
+
+fn check_addr(text: &str) -> Result<SocketAddr, ConfigError> {
+    text.parse().map_err(|_| {
+        let reason = format!("\"{text}\" is no address and port like 127.0.0.1:3000");
+        wrong("STAGEDOOR_ADDR", reason)
+    })
+}
+
+fn check_rate_limits(text: &str) -> Result<bool, ConfigError> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => {
+            let reason = format!("\"{other}\" is neither on nor off");
+            Err(wrong("STAGEDOOR_RATE_LIMITS", reason))
+        }
+    }
+}
+
+fn check_log(text: Option<&str>) -> Result<LogFormat, ConfigError> {
+    match text {
+        Some("pretty") => Ok(LogFormat::Pretty),
+        Some("json") => Ok(LogFormat::Json),
+        None if std::io::stderr().is_terminal() => Ok(LogFormat::Pretty),
+        None => Ok(LogFormat::Json),
+        Some(other) => {
+            let reason = format!("\"{other}\" is neither pretty nor json");
+            Err(wrong("STAGEDOOR_LOG", reason))
+        }
     }
 }
 

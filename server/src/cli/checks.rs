@@ -13,7 +13,7 @@ use std::{collections::HashSet, io, path::Path};
 use stripe_double::Double;
 
 /// Refuses to go on with another payment provider than the shop's payments were made with.
-pub async fn same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
+async fn same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
     let demo_intents = demo_intents(&config.data_dir)
         .context("STAGEDOOR_DATA_DIR: the journal of the Stripe double cannot be read")?;
     let now = SystemClock.now_micros();
@@ -22,7 +22,7 @@ pub async fn same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
 }
 
 /// Refuses to charge real cards in a shop whose demo accounts have a password that everybody knows.
-pub async fn no_demo_accounts(config: &Config, db: &Db) -> anyhow::Result<()> {
+async fn no_demo_accounts(config: &Config, db: &Db) -> anyhow::Result<()> {
     if config.stripe.mode() != ProviderMode::Live {
         return Ok(());
     }
@@ -34,6 +34,14 @@ pub async fn no_demo_accounts(config: &Config, db: &Db) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Opens the database to serve it. Errors: it does not fit the settings, among others.
+pub async fn open_for_serving(config: &Config) -> anyhow::Result<Db> {
+    let db = super::open_patiently(config).await?;
+    no_demo_accounts(config, &db).await?;
+    same_provider(config, &db).await?;
+    Ok(db)
 }
 
 /// Opens the database to put accounts with a public password into it. Errors: the settings or the

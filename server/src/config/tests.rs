@@ -13,6 +13,7 @@ fn mail_by(smtp_url: Option<String>, from: Option<String>) -> Result<MailConfig,
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a list")]
 fn what_makes_no_sense_is_named() {
     for (name, result) in [
         (
@@ -218,6 +219,7 @@ fn a_service_at_no_address_is_named() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a list")]
 fn no_password_crosses_a_network_in_the_clear() {
     let folder = tempfile::tempdir().unwrap();
     let host_named = ("cleartext-hosts", "db, 10.1.2.3,collector");
