@@ -46,6 +46,30 @@ rule "the environment is read in server/src/config.rs and cli.rs only" \
   "$(found '\benv::(var|vars|var_os)\b' app/src frontend/src server/src server/stripe-double/src | grep -vE '^server/src/(config|cli)(\.rs|/)' || true)"
 rule "inner_html takes a constant in capitals, never data" \
   "$(found 'inner_html' app/src | grep -vE 'inner_html=\{?[A-Z][A-Z0-9_:]*\b' || true)"
+# Leptos writes the content of these elements as it is (app/src/ui/raw.rs).
+opens='(^|view! \{) *'
+rule "a <textarea> is written by area() in app/src/ui/form.rs only, whose text text_area() escapes" \
+  "$(
+    found '<textarea|\btextarea\(' app/src | grep -v '^app/src/ui/form.rs:' || true
+    [ "$(found "$opens<textarea\\b" app/src | wc -l)" -eq "$(found '\{text_area\(' app/src | wc -l)" ] ||
+      found "$opens<textarea\\b" app/src
+  )"
+rule "<script>, <style> and <Script> contain a constant in capitals, or what json_script() returns" \
+  "$(
+    found "$opens<(script|style|Style|iframe|template|xmp)\\b" app/src | grep -vE 'inner_html=[A-Z]' || true
+    found '<Script\b' app/src | grep -vE '>\{data\}</Script>' || true
+    for file in $(found '<Script\b' app/src | cut -d: -f1 | sort -u); do
+      found 'let data = ' "$file" | grep -vE 'let data = json_script\(' || true
+    done
+  )"
+rule "<noscript> contains elements, in which Leptos escapes text, and no values of its own" \
+  "$(grep -rl --include='*.rs' '<noscript>' app/src | while read -r file; do
+    awk -v file="$file" '
+      /<noscript>/ { inside = 1; match($0, / */); indent = RLENGTH; sub(/.*<noscript>/, ""); if (/^ *\{/) print file ":" NR ":" $0; next }
+      /<\/noscript>/ { inside = 0 }
+      inside { match($0, / */); if (RLENGTH <= indent + 4 && /^ *\{/) print file ":" NR ":" $0 }
+    ' "$file"
+  done)"
 rule "Leptos.toml says what Cargo.toml says" \
   "$(grep -E '^[a-z-]+ *=' Leptos.toml | grep -vxFf <(sed -n '/^\[\[workspace.metadata.leptos\]\]/,$p' Cargo.toml) || true)"
 

@@ -17,7 +17,7 @@ use crate::{
     refunds::RefundPage,
     selling::SellingPage,
     tickets::{SellPage, TicketsPage},
-    ui::{GalleryPage, Icon, ThemeSwitch, icon, post_to, problem},
+    ui::{GalleryPage, Icon, ThemeSwitch, escape_text, icon, post_to, problem},
     waiting::WaitingListPage,
 };
 use leptos::{config::LeptosOptions, prelude::*};
@@ -111,10 +111,7 @@ pub fn App() -> impl IntoView {
 /// What a page is called. `leptos_meta` writes it into the document as it is, so that it is escaped
 /// here: titles are made of what people type.
 fn document_title(title: &str, refused: bool) -> String {
-    let title = title
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
+    let title = escape_text(title);
     let error = if refused { "Error: " } else { "" };
     if title.is_empty() {
         format!("{error}Stagedoor")

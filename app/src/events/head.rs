@@ -5,6 +5,7 @@ use super::{Event, when};
 use crate::{
     money::Money,
     tickets::{NO_SECTION, Offers},
+    ui::json_script,
 };
 use jiff::tz::TimeZone;
 use leptos::prelude::*;
@@ -33,7 +34,7 @@ pub fn head(event: &Event, offers: &Offers, site: &str) -> impl IntoView + use<>
             <Meta property="og:image:height" content=height/>
         }
     });
-    let data = for_script(&structured(event, offers, &address, &image));
+    let data = json_script(&structured(event, offers, &address, &image));
     view! {
         <Title text=title.clone()/>
         <Link rel="canonical" href=address.clone()/>
@@ -152,27 +153,4 @@ fn on_offer(event: &Event, offers: &Offers, address: &str) -> Value {
         "availability": in_stock,
         "offers": each,
     })
-}
-
-/// JSON that nothing in it can lead out of a `<script>`.
-fn for_script(data: &Value) -> String {
-    data.to_string()
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_title_ends_the_script() {
-        let data = json!({"name": "</script><script>alert(1)</script> & <!--"});
-        let text = for_script(&data);
-        assert!(!text.contains(['<', '>', '&']), "{text}");
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), data);
-    }
 }

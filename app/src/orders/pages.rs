@@ -344,7 +344,7 @@ fn open(
             />
             <noscript>
                 <p class="quiet">"Load the page again to see how much time is left."</p>
-                {nearly_over}
+                <div>{nearly_over}</div>
             </noscript>
         }
     });

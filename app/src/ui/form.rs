@@ -1,7 +1,7 @@
 //! Forms: fields with their labels, hints and errors, filled again with what was typed when the
 //! server refused it.
 
-use super::ShowPassword;
+use super::{ShowPassword, raw::text_area};
 use crate::context::{self, Flash};
 use leptos::{prelude::*, server_fn::ServerFn};
 
@@ -209,7 +209,7 @@ pub fn area(form: &Form, input: Input) -> impl IntoView + use<> {
                 aria-invalid=error.is_some().then_some("true")
                 aria-describedby=described
             >
-                {form.value(input.name, input.value)}
+                {text_area(&form.value(input.name, input.value))}
             </textarea>
             {error_below(&id, error)}
         </div>
@@ -352,6 +352,24 @@ mod tests {
             assert!(box_.contains(part), "{part}: {box_}");
         }
         assert!(!box_.contains("Nothing was saved"));
+    }
+
+    #[test]
+    fn several_lines_of_text_stay_text() {
+        let typed = "\n</textarea><script>alert(1)</script> &lt;A&gt; \"b\"";
+        let input = Input {
+            name: "description",
+            value: typed.to_owned(),
+            ..Input::default()
+        };
+        let html = area(&Form::new("event", None), input).to_html();
+        let (_, behind) = html.split_once("<textarea").unwrap();
+        let (_, content) = behind.split_once('>').unwrap();
+        let (content, rest) = content.split_once("</textarea>").unwrap();
+        assert!(!rest.contains("script"), "{html}");
+        let shown = content.strip_prefix('\n').unwrap();
+        let shown = shown.replace("&lt;", "<").replace("&gt;", ">");
+        assert_eq!(shown.replace("&amp;", "&"), typed, "{html}");
     }
 
     #[test]

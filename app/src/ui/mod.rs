@@ -13,6 +13,8 @@ mod morph;
 mod page;
 #[cfg(feature = "ssr")]
 mod poster;
+#[cfg(feature = "ssr")]
+mod raw;
 mod reveal;
 mod share;
 #[cfg(feature = "ssr")]
@@ -38,6 +40,8 @@ pub use morph::morph;
 pub use page::{page, page_for, problem};
 #[cfg(feature = "ssr")]
 pub use poster::{hash, poster};
+#[cfg(feature = "ssr")]
+pub use raw::{escape_text, json_script};
 pub use reveal::ShowPassword;
 pub use share::ShareButton;
 #[cfg(feature = "ssr")]

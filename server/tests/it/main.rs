@@ -29,6 +29,7 @@ mod late_and_lost;
 mod linked_orders;
 mod live;
 mod mail;
+mod markup;
 mod model;
 mod more_time;
 mod moving;
