@@ -44,6 +44,7 @@ pub mod serve;
 pub mod session;
 pub mod state;
 pub mod telemetry;
+pub mod text;
 pub mod tickets;
 pub mod trust;
 pub mod waiting;

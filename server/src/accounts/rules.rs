@@ -1,6 +1,7 @@
 //! What an account must be like. Pure.
 
 use super::guessable::{Guessable, guessable};
+use crate::text::line_error;
 use app::{
     accounts::{BuyAsGuest, ChangePassword, Password, SignIn, SignUp, User},
     error::{AppError, FieldError},
@@ -231,13 +232,8 @@ fn name_error(name: &str) -> Option<FieldError> {
             "name",
             format!("Use at most {NAME_MAX} characters."),
         ))
-    } else if name.chars().any(char::is_control) {
-        Some(FieldError::new(
-            "name",
-            "Use letters, digits and signs on one line.",
-        ))
     } else {
-        None
+        line_error(name).map(|wrong| FieldError::new("name", wrong))
     }
 }
 

@@ -1,7 +1,10 @@
 //! What an event must be like. Pure: text in, cleaned text or errors at fields out.
 
 use super::words;
-use crate::names;
+use crate::{
+    names,
+    text::{line_error, lines_error},
+};
 use app::{
     error::FieldError,
     events::{Category, CreateEvent, UpdateEvent},
@@ -135,11 +138,8 @@ fn line(
             field,
             format!("Use at most {max} characters."),
         ));
-    } else if value.chars().any(char::is_control) {
-        errors.push(FieldError::new(
-            field,
-            "Use letters, digits and signs on one line.",
-        ));
+    } else if let Some(wrong) = line_error(value) {
+        errors.push(FieldError::new(field, wrong));
     }
     value.to_owned()
 }
@@ -149,14 +149,8 @@ fn text(errors: &mut Vec<FieldError>, value: &str) -> String {
     if value.chars().count() > DESCRIPTION_MAX {
         let message = format!("Use at most {DESCRIPTION_MAX} characters.");
         errors.push(FieldError::new("description", message));
-    } else if value
-        .chars()
-        .any(|c| c.is_control() && c != '\n' && c != '\t')
-    {
-        errors.push(FieldError::new(
-            "description",
-            "Use letters, digits and signs.",
-        ));
+    } else if let Some(wrong) = lines_error(&value) {
+        errors.push(FieldError::new("description", wrong));
     }
     value
 }

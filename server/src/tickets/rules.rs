@@ -1,6 +1,6 @@
 //! What a listing must be like. Pure: what was asked in, cleaned values or errors at fields out.
 
-use crate::names;
+use crate::{names, text::line_error};
 use app::{
     error::FieldError,
     money::{PRICE_MINOR_MAX, PRICE_MINOR_MIN},
@@ -142,13 +142,12 @@ pub fn price_is_possible(field: &'static str, minor: i64) -> Result<(), FieldErr
 /// Checks the section by which tickets are asked for, which need not be one that there is.
 pub fn check_section(section: Option<&str>) -> Result<(), FieldError> {
     match section {
-        Some(section) if section.contains(char::is_control) => Err(not_on_one_line("section")),
+        Some(section) if section.contains(char::is_control) => {
+            let message = "Use letters, digits and signs on one line.";
+            Err(FieldError::new("section", message))
+        }
         _ => Ok(()),
     }
-}
-
-fn not_on_one_line(field: &'static str) -> FieldError {
-    FieldError::new(field, "Use letters, digits and signs on one line.")
 }
 
 fn name(
@@ -166,8 +165,8 @@ fn name(
             field,
             format!("Use at most {max} characters."),
         ));
-    } else if value.chars().any(char::is_control) {
-        errors.push(not_on_one_line(field));
+    } else if let Some(wrong) = line_error(value) {
+        errors.push(FieldError::new(field, wrong));
     }
     Some(value.to_owned())
 }
