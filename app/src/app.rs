@@ -37,6 +37,34 @@ const PREFETCH: &str = r#"{"prefetch":[{"where":{"or":[{"href_matches":"/"},{"hr
 pub const FADE: &str =
     "@media (prefers-reduced-motion:no-preference){@view-transition{navigation:auto}}";
 
+/// How the paths of pages begin.
+const PAGES: [&str; 16] = [
+    "",
+    "account",
+    "checkout",
+    "events",
+    "forgot",
+    "help",
+    "order",
+    "orders",
+    "reset",
+    "sell",
+    "selling",
+    "signin",
+    "signup",
+    "tickets",
+    "ui",
+    "waiting-list",
+];
+
+/// Whether a page can be at this path. What else is there are files, answers for programs, and what
+/// forms are sent to.
+pub fn is_page(path: &str) -> bool {
+    let mut parts = path.split('/').skip(1);
+    let first = parts.next().unwrap_or_default();
+    PAGES.contains(&first) && path.starts_with('/') && !path.contains("//") && !path.contains('.')
+}
+
 /// The document.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     view! {
@@ -51,7 +79,9 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                     content="Tickets from people and houses, held for you while you pay, sold once."
                 />
                 <style inner_html=FADE></style>
+                <link rel="icon" href="/favicon.ico" sizes="32x32"/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
+                <link rel="apple-touch-icon" href="/apple-touch-icon.png"/>
                 <link rel="stylesheet" href="/pkg/stagedoor.css"/>
                 <AutoReload options=options.clone()/>
                 <HydrationScripts options islands=true/>
@@ -170,7 +200,7 @@ fn Header() -> impl IntoView {
                 <nav class="nav" aria-label="Main">
                     {link("/sell", Icon::Tag, "Sell")}
                     {account}
-                    <ThemeSwitch/>
+                    <ThemeSwitch secure=context::is_secure()/>
                 </nav>
             </div>
         </header>
@@ -203,5 +233,32 @@ fn Footer() -> impl IntoView {
                 <p class="row"><a href="/help">"Help"</a> <a href="/api/docs">"API"</a></p>
             </div>
         </footer>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PAGES, is_page};
+
+    #[test]
+    fn every_route_is_a_page() {
+        let routes: Vec<&str> = include_str!("app.rs")
+            .split("path!(\"")
+            .skip(1)
+            .filter_map(|behind| behind.split_once("\") view=").map(|(path, _)| path))
+            .collect();
+        assert!(routes.len() > 20, "{routes:?}");
+        for path in &routes {
+            assert!(is_page(path), "{path}");
+        }
+        for first in PAGES {
+            let begins = format!("/{first}");
+            assert!(
+                routes
+                    .iter()
+                    .any(|path| *path == begins || path.starts_with(&format!("{begins}/"))),
+                "{begins} is no page"
+            );
+        }
     }
 }

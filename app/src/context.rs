@@ -9,8 +9,8 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{
-    HeaderName, HeaderValue,
-    header::{ACCEPT, CACHE_CONTROL, COOKIE, REFERER, REFERRER_POLICY, SET_COOKIE},
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT, CACHE_CONTROL, COOKIE, HOST, REFERER, REFERRER_POLICY, SET_COOKIE},
     request::Parts,
 };
 use leptos::prelude::*;
@@ -98,9 +98,30 @@ pub fn require_viewer() -> AppResult<Viewer> {
     viewer().ok_or(AppError::SignInRequired)
 }
 
+/// Whether browsers reach this site over TLS.
+pub fn is_secure() -> bool {
+    site().is_ok_and(|site| site.public_url.starts_with("https://"))
+}
+
+/// What a cookie is called. Over TLS its prefix makes browsers take it from this host alone, for all
+/// of its paths: neither a neighbouring host nor somebody on the line can plant it.
+fn cookie_name(name: &str) -> String {
+    prefixed(name, is_secure())
+}
+
+fn prefixed(name: &str, secure: bool) -> String {
+    if secure {
+        format!("__Host-{name}")
+    } else {
+        name.to_owned()
+    }
+}
+
 /// The light that the viewer has chosen: `light`, `dark`, or nothing for the system's setting.
 pub fn theme() -> Option<&'static str> {
-    match cookie("theme")?.as_str() {
+    // Chosen before the cookie had its prefix.
+    let chosen = cookie(&cookie_name("theme")).or_else(|| cookie("theme"));
+    match chosen?.as_str() {
         "light" => Some("light"),
         "dark" => Some("dark"),
         _ => None,
@@ -238,6 +259,7 @@ pub struct Flash {
 }
 
 const FLASH_COOKIE: &str = "flash";
+const FLASH_SECONDS: u32 = 60;
 /// Browsers keep about 4096 bytes a cookie. A long text fits because it is deflated; where that is
 /// not enough, the longest is left out, and said to be.
 const FLASH_BYTES_MAX: usize = 3800;
@@ -308,9 +330,19 @@ pub fn at_fields(error: AppError, names: &[(&str, &str)]) -> AppError {
 /// Path and query of the page that the request came from, if it says so.
 fn came_from() -> Option<String> {
     let parts = use_context::<Parts>()?;
-    let referer = parts.headers.get(REFERER)?.to_str().ok()?;
-    let uri: http::Uri = referer.parse().ok()?;
-    local_path(uri.path_and_query()?.as_str())
+    own_page(&parts.headers, &site().ok()?.public_url)
+}
+
+/// Path and query of the page of this site that these headers say their request came from: no other
+/// site's, and nothing of this one that is no page.
+pub fn own_page(headers: &HeaderMap, public_url: &str) -> Option<String> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let uri: http::Uri = text(REFERER)?.parse().ok()?;
+    let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
+    // Reached by another of its own names: localhost for 127.0.0.1, for one.
+    let is_own = format!("{scheme}://{authority}") == public_url || text(HOST) == Some(authority);
+    let is_page = is_own && crate::app::is_page(uri.path());
+    is_page.then(|| local_path(uri.path_and_query()?.as_str()))?
 }
 
 /// `path`, if a browser would take it as a path of this site and nothing else.
@@ -328,10 +360,8 @@ pub fn take_flash() -> Option<Flash> {
     if !posted_by_form() {
         return None;
     }
-    let flash = cookie(FLASH_COOKIE).and_then(|value| read_flash(&value))?;
-    append_cookie(&format!(
-        "{FLASH_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
-    ));
+    let flash = cookie(&cookie_name(FLASH_COOKIE)).and_then(|value| read_flash(&value))?;
+    append_cookie("", 0);
     Some(flash)
 }
 
@@ -349,10 +379,7 @@ fn cookie(name: &str) -> Option<String> {
 }
 
 fn set_flash(flash: &Flash) {
-    let value = write_flash(flash.clone());
-    append_cookie(&format!(
-        "{FLASH_COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
-    ));
+    append_cookie(&write_flash(flash.clone()), FLASH_SECONDS);
 }
 
 fn write_flash(mut flash: Flash) -> String {
@@ -378,19 +405,41 @@ fn read_flash(value: &str) -> Option<Flash> {
     serde_json::from_slice(&json).ok()
 }
 
-fn append_cookie(cookie: &str) {
-    let (Some(response), Ok(value)) = (
-        use_context::<ResponseOptions>(),
-        HeaderValue::from_str(cookie),
-    ) else {
-        return;
+/// The cookie of a refusal that no server function has seen: for whoever answers in its place.
+pub fn refusal_cookie(form: &str, wrong: FieldError, secure: bool) -> Option<HeaderValue> {
+    let flash = Flash {
+        form: form.to_owned(),
+        message: wrong.message.clone(),
+        fields: vec![wrong],
+        ..Flash::default()
     };
-    response.append_header(SET_COOKIE, value);
+    flash_cookie(&write_flash(flash), FLASH_SECONDS, secure)
+}
+
+fn flash_cookie(flash: &str, seconds: u32, secure: bool) -> Option<HeaderValue> {
+    let (name, end) = (
+        prefixed(FLASH_COOKIE, secure),
+        if secure { "; Secure" } else { "" },
+    );
+    let cookie = format!("{name}={flash}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{end}");
+    HeaderValue::from_str(&cookie).ok()
+}
+
+/// Sets the flash's cookie, for so many seconds.
+fn append_cookie(flash: &str, seconds: u32) {
+    let response = use_context::<ResponseOptions>();
+    if let (Some(response), Some(cookie)) = (response, flash_cookie(flash, seconds, is_secure())) {
+        response.append_header(SET_COOKIE, cookie);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FLASH_BYTES_MAX, Flash, local_path, read_flash, write_flash};
+    use super::{FLASH_BYTES_MAX, Flash, local_path, own_page, read_flash, write_flash};
+    use http::{
+        HeaderMap, HeaderValue,
+        header::{HOST, REFERER},
+    };
 
     fn typed(description: String) -> Flash {
         Flash {
@@ -423,6 +472,45 @@ mod tests {
         assert_eq!(kept.values[1].1, "");
         assert_eq!(kept.fields[0].field, "description");
         assert_eq!(read_flash("nonsense"), None);
+    }
+
+    #[test]
+    fn only_pages_of_this_site_are_gone_back_to() {
+        let own = "https://tickets.example";
+        let came_from = |referer: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REFERER, HeaderValue::from_str(referer).unwrap());
+            headers.insert(HOST, HeaderValue::from_static("127.0.0.1:3000"));
+            own_page(&headers, own)
+        };
+        for (referer, page) in [
+            ("https://tickets.example/", "/"),
+            ("https://tickets.example/?q=a", "/?q=a"),
+            ("http://127.0.0.1:3000/sell?event=1", "/sell?event=1"),
+            ("https://tickets.example/events/1/edit", "/events/1/edit"),
+        ] {
+            assert_eq!(came_from(referer).as_deref(), Some(page));
+        }
+        for elsewhere in [
+            "https://evil.example/",
+            "https://evil.example/sell",
+            "http://tickets.example/sell",
+            "https://tickets.example.evil.example/sell",
+            "https://tickets.example@evil.example/sell",
+            "https://tickets.example:444/sell",
+            "https://tickets.example//evil.example/sell",
+            "https://tickets.example/fn/accounts/sign_out",
+            "https://tickets.example/api/events",
+            "https://tickets.example/pkg/stagedoor.js",
+            "https://tickets.example/stripe-double/bank/1",
+            "https://tickets.example/orders/1/tickets.pdf",
+            "https://tickets.example/healthz",
+            "/sell",
+            "nonsense",
+        ] {
+            assert_eq!(came_from(elsewhere), None, "{elsewhere}");
+        }
+        assert_eq!(own_page(&HeaderMap::new(), own), None);
     }
 
     #[test]

@@ -289,10 +289,10 @@ fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
     let is_html = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    // Swagger UI's page brings its own scripts and styles, inline.
+    // Swagger UI's page brings its own scripts and styles, as files.
     let policy = if uri.path().starts_with("/api/docs") {
-        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
-         img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+         form-action 'none'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
             .to_owned()
     } else {
         policy(nonce, guard)

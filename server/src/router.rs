@@ -16,7 +16,7 @@ use crate::{
 use app::{
     accounts::Viewer,
     app::{App, shell},
-    context::{PageClock, SECRET, Site, percent_encode},
+    context::{PageClock, SECRET, Site, own_page, percent_encode},
     error::AppError,
     events::api::PutPicture,
     ids::OrderId,
@@ -24,7 +24,7 @@ use app::{
 };
 use axum::{
     Router,
-    body::Body,
+    body::{Body, to_bytes},
     extract::{FromRef, Path, Query, Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
@@ -38,7 +38,7 @@ use leptos::{
     context::provide_context,
     nonce::Nonce,
     prelude::use_context,
-    server_fn::{self, ServerFn},
+    server_fn::{self, ServerFn, error::SERVER_FN_ERROR_HEADER},
 };
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
 use serde::Deserialize;
@@ -46,6 +46,9 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_swagger_ui::SwaggerUi;
+
+/// More than any error of a server function.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
 
 /// What the pages are rendered with.
 #[derive(Clone)]
@@ -227,9 +230,32 @@ async fn server_function(State(pages): State<Pages>, request: Request) -> Respon
     if server_fn::axum::get_server_fn_service(path, method).is_none() {
         return file_or_nothing(State(pages), request).await;
     }
-    leptos_axum::handle_server_fns_with_context(move || provide(&pages), request)
-        .await
-        .into_response()
+    // Where an argument is missing, Leptos leads a browser back to whatever this header names.
+    if own_page(request.headers(), &pages.site.public_url).is_none() {
+        request.headers_mut().remove(header::REFERER);
+    }
+    let answered = leptos_axum::handle_server_fns_with_context(move || provide(&pages), request);
+    with_own_status(answered.await.into_response()).await
+}
+
+/// Where the arguments of a server function cannot be read, Leptos answers with 500 as if that were
+/// our fault. The error says what it is.
+async fn with_own_status(response: Response) -> Response {
+    let failed = response.status() == StatusCode::INTERNAL_SERVER_ERROR
+        && response.headers().contains_key(SERVER_FN_ERROR_HEADER);
+    if !failed {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let error = to_bytes(body, ERROR_BYTES_MAX).await.unwrap_or_default();
+    if let Ok(error) = serde_json::from_slice::<AppError>(&error) {
+        // What this server could not read is no answer that was lost.
+        parts.status = match error {
+            AppError::AnswerLost | AppError::Transport(_) => StatusCode::BAD_REQUEST,
+            other => other.status(),
+        };
+    }
+    Response::from_parts(parts, Body::from(error))
 }
 
 /// What reads a form with a file in it takes for granted that its parts are set apart.

@@ -6,7 +6,10 @@ use leptos::prelude::*;
 /// A button that turns the lights on or off. Without JavaScript there is none, and the system's
 /// setting holds.
 #[island]
-pub fn ThemeSwitch() -> impl IntoView {
+pub fn ThemeSwitch(
+    /// Whether the site is reached over TLS, and its cookies have a name for that.
+    secure: bool,
+) -> impl IntoView {
     let (alive, set_alive) = signal(false);
     Effect::new(move || set_alive.set(true));
     view! {
@@ -15,7 +18,7 @@ pub fn ThemeSwitch() -> impl IntoView {
             class="icon-button"
             class:invisible=move || !alive.get()
             aria-label="Switch between light and dark"
-            on:click=move |_| switch()
+            on:click=move |_| switch(secure)
         >
             <svg class="icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.75" aria-hidden="true">
                 <circle cx="12" cy="12" r="8"></circle>
@@ -25,7 +28,9 @@ pub fn ThemeSwitch() -> impl IntoView {
     }
 }
 
-fn switch() {
+fn switch(secure: bool) {
+    #[cfg(not(target_arch = "wasm32"))]
+    let _ = secure;
     #[cfg(target_arch = "wasm32")]
     {
         use wasm_bindgen::JsCast;
@@ -44,8 +49,13 @@ fn switch() {
         let theme = if dark { "light" } else { "dark" };
         let _ = root.set_attribute("data-theme", theme);
         if let Ok(page) = document().dyn_into::<web_sys::HtmlDocument>() {
+            let (prefix, end) = if secure {
+                ("__Host-", "; Secure")
+            } else {
+                ("", "")
+            };
             let _ = page.set_cookie(&format!(
-                "theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax"
+                "{prefix}theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax{end}"
             ));
         }
     }

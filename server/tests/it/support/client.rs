@@ -142,6 +142,11 @@ impl Client {
         client
     }
 
+    /// Where a path of the shop is.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
     /// The same user, with the same cookies, asking another process.
     pub fn at(&self, base: &str) -> Self {
         Self {
