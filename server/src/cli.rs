@@ -76,6 +76,12 @@ Settings (environment; flags of the same name win; .env is read):
   STAGEDOOR_MAIL_FROM           Stagedoor <tickets@HOST>, of the public URL; whom mails are from
   STAGEDOOR_RATE_LIMITS         on                 off for tests and rehearsals
   STAGEDOOR_TRUSTED_PROXIES     none               10.0.0.0/8,…; whose X-Forwarded-For is believed
+  STAGEDOOR_CONNECTIONS         10000              how many connections it takes at once
+  STAGEDOOR_CONNECTIONS_PER_ADDRESS
+                                1000               how many of them from one address, proxies aside
+  STAGEDOOR_STREAMS_PER_ADDRESS 500                how many pages of one address are kept up to date
+  STAGEDOOR_UPLOADS_PER_ADDRESS 4                  how many pictures come from one address at once
+  STAGEDOOR_HSTS                max-age=31536000   Strict-Transport-Security over https, or off
   STAGEDOOR_DRAIN_SECONDS       0                  how long it takes requests once asked to stop
   STAGEDOOR_LOG                 pretty on a terminal, else json; RUST_LOG says how much
   OTEL_EXPORTER_OTLP_ENDPOINT   none               http://collector:4318, which traces go to; the other

@@ -1,11 +1,13 @@
 //! The settings: read from flags and the environment, checked before anything starts. What makes
 //! no sense ends the start with one sentence that names the setting.
 
+mod edge;
 mod names;
 mod services;
 mod stripe;
 mod traces;
 
+pub use edge::EdgeConfig;
 pub use stripe::{StripeConfig, StripeKeys};
 pub use traces::TracesConfig;
 
@@ -168,6 +170,8 @@ pub struct Settings {
     #[arg(long, env = "STAGEDOOR_LOG", alias = "stagedoor-log")]
     log: Option<String>,
     #[command(flatten)]
+    edge: edge::EdgeSettings,
+    #[command(flatten)]
     traces: traces::TraceSettings,
 }
 
@@ -220,6 +224,8 @@ pub struct Config {
     pub rate_limits: bool,
     /// Whose word on where a request comes from is taken.
     pub trusted_proxies: Vec<IpNet>,
+    /// How the shop meets the network.
+    pub edge: EdgeConfig,
     /// How long requests are taken once the process is asked to stop.
     pub drain: Duration,
     /// How the log is written.
@@ -339,6 +345,7 @@ impl Settings {
             demo,
             rate_limits: check_rate_limits(&self.rate_limits)?,
             trusted_proxies: check_proxies(given(self.trusted_proxies).as_deref())?,
+            edge: self.edge.check()?,
             drain: Duration::from_secs(drain_seconds.unsigned_abs()),
             log: check_log(given(self.log).as_deref())?,
             traces: self.traces.check(&trust)?,

@@ -5,14 +5,23 @@
 use crate::{
     accounts::known,
     clock::SharedClock,
-    events::pictures,
+    events::{
+        Uploads,
+        pictures::{self, UploadForm, refuse_upload},
+    },
     limits::{Key, Limits},
     request::{self, DeviceCookie},
     rest,
     session::{self, Sessions, viewer},
     telemetry::spans,
 };
-use app::{accounts::Viewer, error::AppError};
+use app::{
+    accounts::{
+        Viewer,
+        api::{Delete, SignOut},
+    },
+    error::AppError,
+};
 use axum::{
     body::{Body, HttpBody},
     extract::{ConnectInfo, MatchedPath, Request, State},
@@ -23,7 +32,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Limited;
 use ipnet::IpNet;
-use leptos::server_fn;
+use leptos::server_fn::{self, ServerFn};
 use sha2::{Digest, Sha256};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -33,19 +42,22 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
 use tower_sessions::Session;
 use tracing::Instrument;
 use uuid::Uuid;
 
 /// The largest body that is read, but for pictures.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
-/// How many pictures are taken in at once, each with up to 8 MiB in memory.
-pub const PICTURES_AT_ONCE: usize = 8;
 /// How long an answer may take: longer than Stripe may (10 s), shorter than patience.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The same where a picture is sent, from a phone on a slow line.
 const PICTURE_WITHIN: Duration = Duration::from_mins(2);
+/// Who signs out or deletes their account, by the API or a form.
+const ENDS_SESSION: [&str; 3] = [
+    "/api/user/signout",
+    <SignOut as ServerFn>::PATH,
+    <Delete as ServerFn>::PATH,
+];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the guard goes by.
@@ -55,6 +67,8 @@ pub struct Guard {
     pub public_url: Arc<str>,
     /// Whether it is served over TLS.
     pub secure: bool,
+    /// `Strict-Transport-Security`.
+    pub transport_security: Option<HeaderValue>,
     /// Where else scripts, frames and calls may go: Stripe's hosts, or nowhere in demo mode.
     pub stripe_hosts: bool,
     /// Whether pages listen for `cargo leptos watch`, on a port of its own.
@@ -68,7 +82,7 @@ pub struct Guard {
     /// Whose word on where a request comes from is taken.
     pub trusted_proxies: Arc<[IpNet]>,
     /// Places for pictures that come in.
-    pub pictures: Arc<Semaphore>,
+    pub uploads: Arc<Uploads>,
     /// Set once the process has been asked to stop.
     pub draining: Arc<AtomicBool>,
 }
@@ -184,7 +198,8 @@ fn address_of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     address.to_canonical()
 }
 
-fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+/// Whether this is one of the proxies whose word is taken.
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|network| network.contains(&address))
 }
@@ -209,10 +224,8 @@ async fn answer(
     let picture = (!method.is_safe())
         .then(|| pictures::body_bytes_max(uri.path()))
         .flatten();
-    let place = picture.map(|_| guard.pictures.try_acquire());
-    if let Some(Err(_)) = place {
-        return refuse(uri, &AppError::Unavailable);
-    }
+    let form = UploadForm::new(uri.path(), request.headers(), &guard.public_url);
+    let refuse = |error: AppError| refuse_upload(&form, uri, &error);
     let bytes_max = picture.unwrap_or(BODY_BYTES_MAX);
     let within = picture.map_or(ANSWER_WITHIN, |_| PICTURE_WITHIN);
     let declared = request
@@ -220,17 +233,17 @@ async fn answer(
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > bytes_max) {
-        return refuse(uri, &AppError::TooLarge);
+        return refuse(AppError::TooLarge);
     }
     let request = request.map(|body| Body::new(Limited::new(body, bytes_max)));
     match tokio::time::timeout(within, next.run(request)).await {
         // The session layer says no more than this where the database does not take a session.
         Ok(response) if is_bare_failure(&response) => {
             tracing::error!(request = request::id(), "a request ended without an answer");
-            refuse(uri, &AppError::Unavailable)
+            refuse(AppError::Unavailable)
         }
         Ok(response) => response,
-        Err(_) => refuse(uri, &AppError::Unavailable),
+        Err(_) => refuse(AppError::Unavailable),
     }
 }
 
@@ -313,12 +326,13 @@ fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
         HeaderName::from_static("permissions-policy"),
         powers,
     );
-    if guard.secure {
-        set(
-            headers,
-            header::STRICT_TRANSPORT_SECURITY,
-            "max-age=31536000",
-        );
+    if let Some(value) = &guard.transport_security {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
+    }
+    if ENDS_SESSION.contains(&uri.path()) {
+        // What pages have kept in the browser is not for who uses it next.
+        let name = HeaderName::from_static("clear-site-data");
+        set(headers, name, "\"cache\", \"storage\"");
     }
     if is_html || uri.path().starts_with("/api/") || uri.path().starts_with("/fn/") {
         set(headers, header::CACHE_CONTROL, "no-store");
@@ -383,6 +397,15 @@ pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -
         && let Err(error) = guard.limits.take(&Key::WriteOf(user.id.to_string())).await
     {
         return refuse(request.uri(), &error);
+    }
+    let path = request.uri().path();
+    let brings_picture = matches!(*request.method(), Method::POST | Method::PUT)
+        && pictures::body_bytes_max(path).is_some();
+    let user = viewer.as_ref().map(|viewer| viewer.user.id);
+    let place = brings_picture.then(|| guard.uploads.enter(user, request::address()));
+    if let Some(Err(error)) = &place {
+        let form = UploadForm::new(path, request.headers(), &guard.public_url);
+        return refuse_upload(&form, request.uri(), error);
     }
     let mut prolonged = None;
     if let (Some(session), Some(viewer)) = (&session, viewer) {

@@ -42,6 +42,7 @@ pub mod seed;
 pub mod selling;
 pub mod serve;
 pub mod session;
+pub mod shares;
 pub mod state;
 pub mod telemetry;
 pub mod text;

@@ -4,9 +4,9 @@
 use crate::{
     clock::SharedClock,
     config,
-    events::pictures,
+    events::{Uploads, pictures},
     files::Files,
-    guard::{self, CspNonce, Guard, PICTURES_AT_ONCE},
+    guard::{self, CspNonce, Guard},
     health::{self, Health},
     rest::{self, Api, idempotency},
     robots::{self, Robots},
@@ -43,7 +43,6 @@ use leptos::{
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
 use serde::Deserialize;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -89,6 +88,10 @@ pub struct Web {
     pub double: Option<Router>,
     /// Whose word on where a request comes from is taken.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// How many pictures may be on their way in from one network address.
+    pub uploads_per_address: usize,
+    /// `Strict-Transport-Security`, where the shop is served over TLS and says so.
+    pub transport_security: Option<HeaderValue>,
 }
 
 /// Everything that answers.
@@ -97,13 +100,18 @@ pub fn router(shop: &Shop, web: Web) -> Router {
     let guard = Guard {
         public_url: web.site.public_url.as_str().into(),
         secure,
+        transport_security: web.transport_security.filter(|_| secure),
         stripe_hosts: web.site.demo.is_none(),
         watched: config::is_watched(),
         clock: shop.clock.clone(),
         limits: shop.limits.clone(),
         sessions: Arc::new(shop.sessions.clone()),
+        uploads: Arc::new(Uploads::new(
+            web.uploads_per_address,
+            web.trusted_proxies.clone(),
+            shop.limits.clone(),
+        )),
         trusted_proxies: web.trusted_proxies,
-        pictures: Arc::new(Semaphore::new(PICTURES_AT_ONCE)),
         draining: web.health.draining.clone(),
     };
     let sessions = session::layer(shop.sessions.clone(), secure);
@@ -225,7 +233,7 @@ fn provide(pages: &Pages) {
     }
 }
 
-async fn server_function(State(pages): State<Pages>, request: Request) -> Response {
+async fn server_function(State(pages): State<Pages>, mut request: Request) -> Response {
     let (path, method) = (request.uri().path(), request.method().clone());
     if server_fn::axum::get_server_fn_service(path, method).is_none() {
         return file_or_nothing(State(pages), request).await;

@@ -1,6 +1,7 @@
 //! `stagedoor serve`: puts the shop on the network and takes it off again without losing anybody.
 //! Who charges cards there is in `serve/paying.rs`.
 
+mod connections;
 mod paying;
 
 use crate::{
@@ -23,7 +24,7 @@ use anyhow::Context;
 use app::context::{Demo, Site};
 use axum::Router;
 use axum_server::Handle;
-use hyper_util::rt::TokioTimer;
+use connections::Bounds;
 use paying::Paying;
 use secrecy::ExposeSecret;
 use std::{
@@ -38,8 +39,6 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long what is under way may take once no new requests are taken.
 const DRAIN: Duration = Duration::from_secs(20);
-/// How long a client may take to send a request's head.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Serves until asked to stop.
 pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::Result<()> {
@@ -65,6 +64,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         pay_wait: PAY_WAIT,
         calls_at_once: CALLS_AT_ONCE,
         rate_limits: config.rate_limits,
+        listeners: listeners(&config, bounds.total),
         redis: redis.clone(),
         nats: nats.clone(),
         mail: Some(mail(&config)?),
@@ -84,28 +84,18 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     let app = if role == Role::Worker {
         crate::health::routes(health)
     } else {
-        let options = leptos_options(config.addr)?;
-        let files = files.unwrap_or_else(|| Files::Folder(options.site_root.to_string()));
-        router(
-            &shop,
-            Web {
-                options,
-                files,
-                site,
-                health,
-                double: paying.browser,
-                trusted_proxies: config.trusted_proxies.clone().into(),
-            },
-        )
+        let web = web(&config, files, site, health, paying.browser)?;
+        router(&shop, web)
     };
     let (live, engine, mailer) = (shop.live.clone(), shop.engine.clone(), shop.mailer.clone());
     let jobs = shop.start_jobs(queue, role != Role::Web);
+    let drain = config.drain;
     let stopping = Stopping {
         draining,
         live,
-        drain: config.drain,
+        drain,
     };
-    let until = listen(listener, app, stopping).await?;
+    let until = listen(listener, app, bounds, stopping).await?;
     settle(&engine, mailer.as_deref(), until).await;
     drop(jobs);
     if timeout_at(until, db.close()).await.is_err() {
@@ -149,7 +139,12 @@ struct Stopping {
 /// Serves `app` until SIGTERM or SIGINT; then says that it will stop, takes what still comes for a
 /// while, refuses new connections, and lets what is under way come to its end. Returns until when
 /// whatever else is under way may do so.
-async fn listen(listener: TcpListener, app: Router, stopping: Stopping) -> anyhow::Result<Instant> {
+async fn listen(
+    listener: TcpListener,
+    app: Router,
+    bounds: Bounds,
+    stopping: Stopping,
+) -> anyhow::Result<Instant> {
     let handle = Handle::new();
     let stopper = handle.clone();
     let stopped = tokio::spawn(async move {
@@ -161,17 +156,29 @@ async fn listen(listener: TcpListener, app: Router, stopping: Stopping) -> anyho
         stopper.graceful_shutdown(Some(DRAIN));
         Instant::now() + DRAIN
     });
-    let mut server = axum_server::from_tcp(listener)?.handle(handle);
-    server
-        .http_builder()
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN);
-    server
+    connections::server(listener, bounds)?
+        .handle(handle)
         .serve(app.into_make_service_with_connect_info::<SocketAddr>())
         .await
         .context("the server failed")?;
     stopped.await.context("nobody has asked the server to stop")
+}
+
+/// What bounds the connections of this process. Rehearsals come from one address, with limits off.
+fn bounds(config: &Config) -> Bounds {
+    let edge = &config.edge;
+    let per_address = config.rate_limits.then_some(edge.connections_per_address);
+    let total = connections::room_for(edge.connections);
+    Bounds::new(total, per_address, config.trusted_proxies.clone().into())
+}
+
+/// A quarter of the connections is left to everything that is no stream.
+fn listeners(config: &Config, connections: usize) -> ListenersMax {
+    ListenersMax {
+        total: connections / 4 * 3,
+        per_network: config.edge.streams_per_address,
+        trusted_proxies: config.trusted_proxies.clone().into(),
+    }
 }
 
 /// Returns once the process is asked to stop.

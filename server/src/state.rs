@@ -5,7 +5,7 @@ use crate::{
     accounts::{AccountsService, proofs, resets},
     clock::SharedClock,
     db::Db,
-    events::EventsService,
+    events::{EventsService, Listeners, ListenersMax},
     expiration::{Desk, Queue, Sweeper, Workers},
     fault::{Fault, FaultResult},
     limits::Limits,
@@ -50,6 +50,8 @@ pub struct Parts {
     pub calls_at_once: usize,
     /// Whether tries are counted.
     pub rate_limits: bool,
+    /// How many may listen to what happens.
+    pub listeners: ListenersMax,
     /// What the processes of the shop share besides the database.
     pub redis: Option<Redis>,
     /// Where domain events go.
@@ -84,6 +86,7 @@ pub struct Shop {
     pub reconciler: Reconciler,
     /// Tells browsers what happens.
     pub live: Arc<Live>,
+    listeners: Arc<Listeners>,
     passes: PassesService,
     payments: PaymentsService,
     refunds: RefundsService,
@@ -157,6 +160,7 @@ impl Shop {
             sweeper: Arc::new(Sweeper::new(orders.clone(), engine.clone())),
             reconciler,
             live: Arc::new(Live::new(db.clone(), redis.map(Fanout::new))),
+            listeners: Arc::new(Listeners::new(parts.listeners, limits.clone())),
             orders,
             engine,
             workers,
@@ -184,6 +188,7 @@ impl Shop {
             selling: Arc::new(self.selling.clone()),
             waiting: Arc::new(self.waiting.clone()),
             live: self.live.clone(),
+            listeners: self.listeners.clone(),
             webhooks: Arc::new(self.webhooks.clone()),
         }
     }

@@ -205,9 +205,16 @@ pub async fn remove_picture(#[server(default)] event: String) -> Result<(), AppE
 #[cfg(feature = "ssr")]
 pub(crate) const FACTS_FORM: &str = "event";
 
+/// What to do about a picture that has too many bytes.
+#[cfg(feature = "ssr")]
+pub fn too_large() -> String {
+    let most = crate::events::PICTURE_BYTES_MAX / 1024 / 1024;
+    format!("This file is too large. Use one of at most {most} MB.")
+}
+
 /// The form of an event's picture.
 #[cfg(feature = "ssr")]
-pub(super) const PICTURE_FORM: &str = "event-picture";
+pub const PICTURE_FORM: &str = "event-picture";
 
 /// Which event, and the bytes of the file. All of the form is read, so that whoever sent it hears
 /// what is wrong with it, but no more is kept than a picture may have.
@@ -216,7 +223,7 @@ async fn read_picture(form: MultipartData) -> AppResult<(String, Vec<u8>)> {
     use crate::events::PICTURE_BYTES_MAX;
     let broken = || AppError::invalid("picture", "The file did not arrive whole. Send it again.");
     let mut form = form.into_inner().ok_or_else(broken)?;
-    let (mut event, mut picture, mut too_large) = (Vec::new(), Vec::new(), false);
+    let (mut event, mut picture, mut is_too_large) = (Vec::new(), Vec::new(), false);
     while let Some(mut part) = form.next_field().await.map_err(|_| broken())? {
         let (into, most) = match part.name() {
             Some("event") => (&mut event, 64),
@@ -227,14 +234,12 @@ async fn read_picture(form: MultipartData) -> AppResult<(String, Vec<u8>)> {
             if into.len() + chunk.len() <= most {
                 into.extend_from_slice(&chunk);
             } else {
-                too_large = true;
+                is_too_large = true;
             }
         }
     }
-    if too_large {
-        let most = PICTURE_BYTES_MAX / 1024 / 1024;
-        let message = format!("This file is too large. Use one of at most {most} MB.");
-        return Err(AppError::invalid("picture", message));
+    if is_too_large {
+        return Err(AppError::invalid("picture", too_large()));
     }
     if picture.is_empty() {
         return Err(AppError::invalid("picture", "Choose a picture first."));

@@ -137,7 +137,10 @@ mod browser {
                     .unchecked_into::<js_sys::Function>()
             };
             let happened = hear(|sale| sale.soon(GATHER));
-            let _ = source.add_event_listener_with_callback("ticket", &happened);
+            // `reread`: more than is told one by one.
+            for kind in ["ticket", "reread"] {
+                let _ = source.add_event_listener_with_callback(kind, &happened);
+            }
             source.set_onopen(Some(&hear(Self::on_open)));
             source.set_onerror(Some(&hear(Self::on_error)));
             self.source.replace(Some(source));

@@ -4,6 +4,7 @@
 //! from the tickets, whose own business it is to change.
 
 mod develop;
+mod listeners;
 pub mod listing;
 pub mod pictures;
 pub mod rest;
@@ -11,6 +12,9 @@ mod rules;
 mod service;
 pub mod store;
 mod stream;
+mod uploads;
 mod words;
 
+pub use listeners::{Listeners, ListenersMax};
 pub use service::EventsService;
+pub use uploads::Uploads;

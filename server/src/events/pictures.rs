@@ -16,8 +16,12 @@ use crate::{
 };
 use app::{
     accounts::Viewer,
-    error::{AppError, AppResult, Conflict},
-    events::{Event, Events, PICTURE_BYTES_MAX, Picture, Pictures, api::PutPicture},
+    context,
+    error::{AppError, AppResult, Conflict, FieldError},
+    events::{
+        Event, Events, PICTURE_BYTES_MAX, Picture, Pictures,
+        api::{PICTURE_FORM, PutPicture, too_large},
+    },
     ids::{EventId, UserId},
 };
 use async_trait::async_trait;
@@ -25,13 +29,14 @@ use axum::{
     Router,
     extract::State,
     http::{HeaderMap, HeaderValue, Uri, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use leptos::server_fn::ServerFn;
 
-/// A form is read to its end, so that its sender can be told kindly that a picture is too large.
-const FORM_BYTES_MAX: usize = 4 * PICTURE_BYTES_MAX;
+/// A form is read to its end, so that its sender can be told at the field that a picture is too large.
+/// No more is kept of it than a picture may have.
+const FORM_BYTES_MAX: usize = 64 * PICTURE_BYTES_MAX;
 /// Unchanging for a year, which is as long as "for ever" gets.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
@@ -42,6 +47,53 @@ pub fn body_bytes_max(path: &str) -> Option<usize> {
     }
     let event = path.strip_prefix("/api/events/")?;
     event.ends_with("/picture").then_some(PICTURE_BYTES_MAX)
+}
+
+/// Refuses a picture that was not read to its end. Who sent it by a form goes back to the form's page
+/// and finds the reason at its field.
+pub fn refuse_upload(from: &UploadForm, uri: &Uri, error: &AppError) -> Response {
+    let cookie = || {
+        let page = from.page.as_deref()?;
+        let wrong = FieldError::new("picture", in_words(error));
+        let cookie = context::refusal_cookie(PICTURE_FORM, wrong, from.secure)?;
+        let headers = [(header::SET_COOKIE, cookie)];
+        Some((headers, Redirect::to(page)).into_response())
+    };
+    cookie().unwrap_or_else(|| refuse(uri, error))
+}
+
+/// Where a picture was sent from.
+#[derive(Debug, Clone, Default)]
+pub struct UploadForm {
+    page: Option<String>,
+    secure: bool,
+}
+
+impl UploadForm {
+    /// By these headers of a request to `path`.
+    pub fn new(path: &str, headers: &HeaderMap, public_url: &str) -> Self {
+        let is_form = path == <PutPicture as ServerFn>::PATH;
+        let accepts = headers.get(header::ACCEPT);
+        let shows = accepts.is_some_and(|kinds| {
+            let kinds = kinds.to_str().unwrap_or_default();
+            kinds.contains("text/html")
+        });
+        Self {
+            page: context::own_page(headers, public_url).filter(|_| is_form && shows),
+            secure: public_url.starts_with("https://"),
+        }
+    }
+}
+
+fn in_words(error: &AppError) -> String {
+    match error {
+        AppError::TooLarge => too_large(),
+        AppError::TooManyRequests { .. } => {
+            "Other pictures of yours are still on their way. Send this one once they are there."
+                .into()
+        }
+        _ => "The file did not arrive in time. Send it again, or use a smaller one.".into(),
+    }
 }
 
 /// `/pictures/…`. Asks for no session.

@@ -1,6 +1,10 @@
 //! `/api/events/{id}/stream`: what happens to an event's tickets, as server-sent events.
 
-use crate::rest::{Api, ApiError, PathId, QueryOf};
+use crate::{
+    outbox::{Missed, TicketChange},
+    request,
+    rest::{Api, ApiError, PathId, QueryOf},
+};
 use app::ids::EventId;
 use axum::{
     extract::State,
@@ -9,8 +13,8 @@ use axum::{
 };
 use futures::{Stream, StreamExt, stream};
 use serde::Deserialize;
-use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
-use tokio_stream::wrappers::BroadcastStream;
+use std::{collections::HashSet, convert::Infallible, time::Duration};
+use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 use utoipa::IntoParams;
 
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
@@ -27,7 +31,9 @@ pub struct StreamQuery {
 }
 
 /// Tells of every change of the event's tickets within a second: messages of type `ticket` with
-/// `{id,status,priceMinor,version}`. `Last-Event-ID` replays what was missed.
+/// `{id,status,priceMinor,version}`. `Last-Event-ID` replays what was missed. Who has missed too much,
+/// or comes back after minutes or with an id that is not known, gets a message of type `reread`
+/// instead: read the event's tickets again.
 #[utoipa::path(get, path = "/api/events/{id}/stream", tag = "Events",
     params(("id" = EventId, Path), StreamQuery),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
@@ -37,39 +43,55 @@ pub async fn stream_event(
     QueryOf(asked): QueryOf<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let place = api.listeners.enter(request::address())?;
     api.events.get(id).await?;
     let event_id = id.to_string();
     // Listening begins before the replay, so nothing falls between the two.
     let listening = api.live.listen();
-    let last = headers
-        .get("last-event-id")
-        .and_then(|last| last.to_str().ok());
-    let missed = match (last, asked.since_seconds) {
-        (Some(last), _) => api.live.since(last, &event_id).await,
+    let missed = match (headers.get("last-event-id"), asked.since_seconds) {
+        (Some(last), _) => {
+            let last = last.to_str().unwrap_or_default();
+            api.live.since(last, &event_id).await
+        }
         (None, Some(seconds)) => api.live.of_late(seconds, &event_id).await,
-        (None, None) => Ok(Vec::new()),
+        (None, None) => Missed::Changes(Vec::new()),
     };
-    let missed = missed.unwrap_or_else(|error| {
-        tracing::warn!(%error, "what a listener missed could not be read");
-        Vec::new()
-    });
     let mut closing = api.live.closing();
-    let told: HashSet<String> = missed.iter().map(|change| change.id.clone()).collect();
+    let (missed, told): (Vec<Event>, HashSet<String>) = match missed {
+        Missed::Changes(changes) => (
+            changes.iter().map(message).collect(),
+            changes.into_iter().map(|change| change.id).collect(),
+        ),
+        Missed::Everything => (vec![reread()], HashSet::new()),
+    };
     let changes = BroadcastStream::new(listening).filter_map(move |change| {
-        // A listener that is too slow has missed some: the next change of each ticket comes.
-        let change = change
-            .ok()
-            .filter(|change| change.event_id == event_id && !told.contains(&change.id));
-        std::future::ready(change)
+        let message = match change {
+            Ok(change) if change.event_id == event_id && !told.contains(&change.id) => {
+                Some(message(&change))
+            }
+            Ok(_) => None,
+            Err(BroadcastStreamRecvError::Lagged(_)) => Some(reread()),
+        };
+        std::future::ready(message)
     });
-    let messages = stream::iter(missed.into_iter().map(Arc::new))
+    let messages = stream::iter(missed)
         .chain(changes)
-        .map(|change| {
-            Ok(Event::default()
-                .id(&change.id)
-                .event("ticket")
-                .data(&change.message))
+        .map(move |message| {
+            let _until_closed = &place;
+            Ok(message)
         })
         .take_until(async move { drop(closing.wait_for(|closed| *closed).await) });
     Ok(Sse::new(messages).keep_alive(KeepAlive::new().interval(COMMENT_EVERY).text("still here")))
+}
+
+fn message(change: &TicketChange) -> Event {
+    Event::default()
+        .id(&change.id)
+        .event("ticket")
+        .data(&change.message)
+}
+
+/// Without an id: who loses the connection before the next change is told so once more.
+fn reread() -> Event {
+    Event::default().event("reread").data("{}")
 }

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{Semaphore, broadcast, watch},
     time::timeout,
 };
 use uuid::Uuid;
@@ -34,8 +34,13 @@ const OVERLAP: Duration = Duration::from_secs(5);
 const ROWS_MAX: i64 = 5_000;
 /// Changes that a slow listener may be behind before it misses some.
 const BEHIND_MAX: usize = 4_096;
-/// What a reconnecting listener is told again at most.
+/// What a reconnecting listener is told again at most. Who has missed more reads everything again.
 const REPLAY_MAX: i64 = 1_000;
+/// How long a listener may have been away to be told what it has missed.
+const REPLAY_BACK: Duration = Duration::from_mins(5);
+/// For how many listeners at once it is read what they have missed, and how long others wait for that.
+const REPLAYS_AT_ONCE: usize = 4;
+const REPLAY_WITHIN: Duration = Duration::from_secs(2);
 /// How far back a new listener is told of.
 const OF_LATE_MAX: Duration = Duration::from_mins(1);
 
@@ -50,6 +55,15 @@ pub struct TicketChange {
     pub message: String,
 }
 
+/// What a listener has missed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missed {
+    /// These changes, and no others.
+    Changes(Vec<TicketChange>),
+    /// Too much, or it cannot be known: it must read everything again.
+    Everything,
+}
+
 /// The changes, for whoever listens.
 pub struct Live {
     db: Db,
@@ -58,6 +72,7 @@ pub struct Live {
     /// What was told of late, and when.
     told: Mutex<HashMap<String, Instant>>,
     closed: watch::Sender<bool>,
+    replays: Semaphore,
 }
 
 impl Live {
@@ -70,6 +85,7 @@ impl Live {
             told: Mutex::default(),
             changes: broadcast::Sender::new(BEHIND_MAX),
             closed: watch::Sender::new(false),
+            replays: Semaphore::new(REPLAYS_AT_ONCE),
         }
     }
 
@@ -88,31 +104,50 @@ impl Live {
         self.closed.send_replace(true);
     }
 
-    /// What happened to this event's tickets after the change named `last`.
-    pub async fn since(
-        &self,
-        last: &str,
-        event_id: &str,
-    ) -> Result<Vec<TicketChange>, sqlx::Error> {
-        // What is no id of ours would be compared as text: nothing is replayed for it.
-        if Uuid::try_parse(last).is_err() {
-            return Ok(Vec::new());
+    /// What happened to this event's tickets after the change named `last`: told of only if there is
+    /// such a change, and it is recent. A name that somebody made up costs one look by its key at most.
+    pub async fn since(&self, last: &str, event_id: &str) -> Missed {
+        let is_recent = Uuid::try_parse(last).is_ok_and(|id| id.to_string() == last)
+            && *last > *id_of_before(REPLAY_BACK);
+        if !is_recent {
+            return Missed::Everything;
         }
-        let changes = self.read(last, REPLAY_MAX).await?;
-        Ok(changes
-            .into_iter()
-            .filter(|change| change.event_id == event_id)
-            .collect())
+        self.replay(last, true, event_id).await
     }
 
     /// What happened to this event's tickets in the last seconds, 60 at most.
-    pub async fn of_late(
-        &self,
-        seconds: u64,
-        event_id: &str,
-    ) -> Result<Vec<TicketChange>, sqlx::Error> {
+    pub async fn of_late(&self, seconds: u64, event_id: &str) -> Missed {
         let back = Duration::from_secs(seconds).min(OF_LATE_MAX);
-        self.since(&id_of_before(back), event_id).await
+        self.replay(&id_of_before(back), false, event_id).await
+    }
+
+    /// The changes after `after`, which itself must be one of them if `known`.
+    async fn replay(&self, after: &str, known: bool, event_id: &str) -> Missed {
+        let read = async {
+            let _turn = self.replays.acquire().await.ok()?;
+            if known && !self.has(after).await.ok()? {
+                return None;
+            }
+            self.read(after, REPLAY_MAX + 1).await.ok()
+        };
+        let read = timeout(REPLAY_WITHIN, read).await.ok().flatten();
+        match read {
+            Some(changes) if i64::try_from(changes.len()).is_ok_and(|all| all <= REPLAY_MAX) => {
+                let of_event = changes
+                    .into_iter()
+                    .filter(|change| change.event_id == event_id);
+                Missed::Changes(of_event.collect())
+            }
+            _ => Missed::Everything,
+        }
+    }
+
+    async fn has(&self, id: &str) -> Result<bool, sqlx::Error> {
+        let found = query("SELECT 1 FROM outbox WHERE id = $1 AND aggregate_type = 'ticket'")
+            .bind(id.to_owned())
+            .fetch_optional(self.db.reads())
+            .await?;
+        Ok(found.is_some())
     }
 
     /// Follows the outbox for ever.

@@ -16,7 +16,7 @@ use sqlx::{AssertSqlSafe, Row, query};
 use std::fmt::Display;
 use uuid::Uuid;
 
-pub use live::{Live, TicketChange};
+pub use live::{Live, Missed, TicketChange};
 pub use nats::{Nats, STREAM, names_nats};
 pub use relay::{Relay, waiting};
 

@@ -5,7 +5,7 @@ mod document;
 mod extract;
 pub mod idempotency;
 
-use crate::{outbox::Live, request};
+use crate::{events::Listeners, outbox::Live, request};
 use app::{
     accounts::{AccountCare, Accounts, User, Viewer},
     error::AppError,
@@ -66,6 +66,8 @@ pub struct Api {
     pub waiting: Arc<dyn WaitingList>,
     /// What happens to tickets, as it happens.
     pub live: Arc<Live>,
+    /// Who listens to it.
+    pub listeners: Arc<Listeners>,
     /// What Stripe sends.
     pub webhooks: Arc<dyn StripeWebhooks>,
 }

@@ -1,6 +1,8 @@
 //! What happens to an event's tickets reaches whoever listens, as it happens.
 
-use crate::support::{Answer, App, Client, Jobs, database::Database};
+use crate::support::{
+    Answer, App, Client, Jobs, LISTENERS_PER_NETWORK, database::Database, on_both_engines,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -118,4 +120,73 @@ async fn sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres() {
     story(Database::postgres().await).await;
+}
+
+/// A stream's status, its headers and how it begins.
+async fn begins(base: &str, event: &Value, last: Option<&str>) -> (u16, String, String) {
+    // Nothing is told to whoever does not say since when.
+    let within = Duration::from_millis(if last.is_some() { 10_000 } else { 500 });
+    let url = format!("{base}/api/events/{}/stream", event["id"].as_str().unwrap());
+    let mut request = reqwest::Client::new().get(url);
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let mut answer = request.send().await.unwrap();
+    let retry = answer.headers().get("retry-after");
+    let retry = retry.map_or_else(String::new, |after| after.to_str().unwrap().to_owned());
+    let first = tokio::time::timeout(within, answer.chunk()).await;
+    let first = first.map(|chunk| chunk.unwrap().unwrap_or_default());
+    let text = String::from_utf8(first.unwrap_or_default().to_vec()).unwrap();
+    (answer.status().as_u16(), retry, text)
+}
+
+on_both_engines! {
+    /// What was missed is told only to who has been away for a short while, and had it from here.
+    async fn whoever_has_missed_too_much_is_told_to_read_again(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        for _ in 0..3 {
+            seller.batch(&event, 400, 2500).await;
+        }
+        let ids = sqlx::query("SELECT id FROM outbox WHERE aggregate_type = 'ticket' ORDER BY id");
+        let ids = ids.fetch_all(app.db.reads()).await.unwrap();
+        let id = |at: usize| sqlx::Row::get::<String, _>(&ids[at], "id");
+        let recent = uuid::Uuid::now_v7().to_string();
+        for last in [
+            "00000000-0000-0000-0000-000000000000",
+            "00000000-0000-7000-8000-000000000000",
+            "0",
+            "",
+            "' OR 1=1 --",
+            "ffffffff-ffff-7fff-bfff-ffffffffffff",
+            recent.as_str(),
+            id(0).as_str(),
+            id(0).to_uppercase().as_str(),
+        ] {
+            let (status, _, text) = begins(&app.base, &event, Some(last)).await;
+            assert_eq!(status, 200, "{last}");
+            assert_eq!(text, "event: reread\ndata: {}\n\n", "{last}");
+        }
+        let (_, _, told) = begins(&app.base, &event, Some(&id(1198))).await;
+        assert_eq!(told.matches("event: ticket").count(), 1, "{told}");
+        let (_, _, nothing) = begins(&app.base, &event, None).await;
+        assert_eq!(nothing, "");
+    }
+
+    async fn one_address_listens_only_so_often(app) {
+        let event = app.user("seller").await.event().await;
+        app.limits_on();
+        let mut open = Vec::new();
+        for _ in 0..LISTENERS_PER_NETWORK {
+            open.push(Listener::open(&app.base, &event, None).await);
+        }
+        let (status, retry, text) = begins(&app.base, &event, None).await;
+        assert_eq!((status, retry.as_str()), (429, "30"), "{text}");
+        assert!(text.contains("too_many_requests"), "{text}");
+        open.pop();
+        let began = std::time::Instant::now();
+        while begins(&app.base, &event, None).await.0 != 200 {
+            assert!(began.elapsed() < Duration::from_secs(10), "a place is given back");
+        }
+    }
 }

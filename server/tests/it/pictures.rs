@@ -94,7 +94,7 @@ async fn form(client: &Client, event: &Value, file: &[u8]) -> Answer {
     body.extend_from_slice(file);
     body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let kind = format!("multipart/form-data; boundary={boundary}");
-    let from = format!("http://shop.example{}", edit(event));
+    let from = client.url(&edit(event));
     let headers = [
         ("accept", "text/html"),
         ("content-type", kind.as_str()),
@@ -466,6 +466,7 @@ on_both_engines! {
             (Vec::new(), "Choose a picture first."),
             (b"words".to_vec(), "Use a picture in the format JPEG, PNG or WebP."),
             (vec![0xff; 9 * 1024 * 1024], "This file is too large. Use one of at most 8 MB."),
+            (vec![0xff; 70 * 1024 * 1024], "This file is too large. Use one of at most 8 MB."),
             (jpeg(479, 400), "This picture is too small."),
         ] {
             let answer = form(&creator, &event, &sent).await;
@@ -477,7 +478,7 @@ on_both_engines! {
         let answer = form(&other, &event, &jpeg(480, 300)).await;
         assert_eq!(answer.header("location"), page);
         assert!(form(&app.anonymous(), &event, b"").await.header("location").starts_with("/signin"));
-        let huge = raw(app, "POST", "/fn/events/put_picture", "content-length: 34603008", &[]).await;
+        let huge = raw(app, "POST", "/fn/events/put_picture", "content-length: 600000000", &[]).await;
         assert!(huge.starts_with("HTTP/1.1 413"), "{huge}");
         let bare = [("content-type", "multipart/form-data"), ("accept", "text/html")];
         assert_eq!(creator.send("POST", "/fn/events/put_picture", &bare, "x").await.status, 400);

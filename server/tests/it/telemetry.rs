@@ -3,7 +3,7 @@
 
 use crate::{
     crash::process::{binary, free_port},
-    support::{Client, database::Database, listen},
+    support::{Client, client, database::Database, listen},
 };
 use axum::{Json, Router, routing::post};
 use serde_json::{Value, json};
@@ -426,5 +426,75 @@ async fn a_purchase_can_be_followed_through_the_log() {
     let odd = [("x-request-id", "no id")];
     let answer = stranger.send("GET", "/api/nothing", &odd, "").await;
     assert_ne!(answer.header("x-request-id"), "no id");
+    assert!(shop.stop().await.0.success());
+}
+
+/// Sends bodies that break off, which is no error of the shop's.
+async fn break_off(shop: &Served) {
+    let host = shop.base.trim_start_matches("http://");
+    for path in [
+        "/fn/accounts/sign_in",
+        "/api/user/signin",
+        "/fn/events/put_picture",
+    ] {
+        let mut line = tokio::net::TcpStream::connect(host).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 99\r\n\
+             content-type: application/x-www-form-urlencoded\r\n\r\nemail="
+        );
+        let sent = tokio::io::AsyncWriteExt::write_all(&mut line, head.as_bytes()).await;
+        sent.unwrap();
+    }
+}
+
+/// What a line of the security log says: the event, its outcome, whose it was.
+fn told(line: &Value) -> [&str; 3] {
+    ["event", "outcome", "user"].map(|field| line["fields"][field].as_str().unwrap_or("nobody"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_cookies_are_for_this_host_alone_and_browsers_are_told_of_tls() {
+    let transport = "max-age=63072000; includeSubDomains";
+    let settings = [
+        ("STAGEDOOR_PUBLIC_URL", "https://tickets.example"),
+        ("STAGEDOOR_DEMO", "1"),
+        ("STAGEDOOR_HSTS", transport),
+    ];
+    let shop = Served::start(Database::sqlite(), &settings).await;
+    let visitor = Client::new(&shop.base);
+    let fields = [("email", "nobody"), ("password", "short")];
+    let refused = visitor
+        .form("/fn/accounts/sign_up", "/signup", &fields)
+        .await;
+    let fields = [("email", "ann@example.com"), ("password", client::PASSWORD)];
+    let signed_up = visitor
+        .form("/fn/accounts/sign_up", "/signup", &fields)
+        .await;
+    let mut names = Vec::new();
+    for answer in [&refused, &signed_up] {
+        assert_eq!(answer.header("strict-transport-security"), transport);
+        for cookie in answer.headers.get_all("set-cookie") {
+            let cookie = cookie.to_str().unwrap();
+            assert!(cookie.starts_with("__Host-"), "{cookie}");
+            assert!(
+                cookie.contains("; Secure") && cookie.contains("Path=/"),
+                "{cookie}"
+            );
+            assert!(!cookie.contains("Domain"), "{cookie}");
+            names.extend(cookie.split('=').next().map(str::to_owned));
+        }
+    }
+    for name in ["__Host-flash", "__Host-sid"] {
+        assert!(names.iter().any(|found| found == name), "{names:?}");
+    }
+    // Somebody on the line may plant a cookie without the prefix: it says nothing.
+    let planted = refused.header("set-cookie").replace("__Host-", "");
+    let planted = planted.split(';').next().unwrap();
+    let headers = [("accept", "text/html"), ("cookie", planted)];
+    let page = visitor.send("GET", "/signup", &headers, "").await.text;
+    assert!(!page.contains("role=\"alert\""), "{page}");
+    let chosen = [("accept", "text/html"), ("cookie", "__Host-theme=dark")];
+    let page = visitor.send("GET", "/help", &chosen, "").await.text;
+    assert!(page.contains("data-theme=\"dark\""), "{page}");
     assert!(shop.stop().await.0.success());
 }

@@ -21,6 +21,7 @@ use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::{
     clock::{Clock, ManualClock},
     db::Db,
+    events::ListenersMax,
     orders::{HoldLimits, Holds},
     payments::{StripeGateway, WebhookSecrets},
     rest::Api,
@@ -92,6 +93,7 @@ impl World {
             // One after the other, or a seed would not be a history.
             calls_at_once: 1,
             rate_limits: false,
+            listeners: ListenersMax::default(),
             redis: None,
             nats: None,
             mail: None,

@@ -17,6 +17,7 @@ use sqlx::Row;
 use stagedoor::{
     clock::{Clock, ManualClock, SharedClock, SystemClock},
     db::Db,
+    events::ListenersMax,
     expiration::Sweeper,
     files::Files,
     health::Health,
@@ -40,6 +41,8 @@ use tokio::{net::TcpListener, task::JoinSet};
 pub use client::{Answer, Client, path};
 
 pub const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
+/// How many may listen from one address, once limits are on.
+pub const LISTENERS_PER_NETWORK: usize = 20;
 
 /// A running shop.
 pub struct App {
@@ -177,6 +180,10 @@ impl App {
             pay_wait: PAY_WAIT,
             calls_at_once: CALLS_AT_ONCE,
             rate_limits: false,
+            listeners: ListenersMax {
+                per_network: LISTENERS_PER_NETWORK,
+                ..ListenersMax::default()
+            },
             redis: redis.clone(),
             nats: None,
             mail: None,
@@ -541,6 +548,8 @@ fn web(base: &str, holds: Holds, shop: &Shop, redis: Option<Redis>, double: &Dou
         },
         double: Some(double.browser_router()),
         trusted_proxies: Arc::default(),
+        uploads_per_address: 4,
+        transport_security: None,
     }
 }
 

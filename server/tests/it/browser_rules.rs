@@ -1,0 +1,99 @@
+//! What browsers are told by headers, and what strangers are not told at all.
+
+use crate::support::{App, on_both_engines};
+
+on_both_engines! {
+    async fn the_description_of_the_api_runs_no_inline_script(app) {
+        let visitor = app.anonymous();
+        let docs = visitor.page("/api/docs/").await;
+        assert_eq!(docs.status, 200);
+        let policy = docs.header("content-security-policy");
+        assert!(policy.contains("script-src 'self';"), "{policy}");
+        assert!(policy.contains("style-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        // It has nothing inline that the policy would keep from running.
+        for inline in ["<script>", "<style", "style=\"", "onload="] {
+            assert!(!docs.text.contains(inline), "{inline}: {}", docs.text);
+        }
+    }
+
+    async fn a_malformed_form_leads_back_to_pages_of_this_shop_only(app) {
+        let visitor = app.anonymous();
+        let send = |referer: String| {
+            let visitor = visitor.clone();
+            async move {
+                let headers = [
+                    ("accept", "text/html"),
+                    ("content-type", "application/x-www-form-urlencoded"),
+                    ("referer", referer.as_str()),
+                ];
+                let answer = visitor.send("POST", "/fn/accounts/sign_up", &headers, "%%%=").await;
+                answer.header("location").to_owned()
+            }
+        };
+        for elsewhere in [
+            "https://evil.example/".to_owned(),
+            "https://evil.example/signup".to_owned(),
+            visitor.url("/fn/accounts/sign_out"),
+            visitor.url("/api/docs/"),
+            visitor.url("//evil.example/signup"),
+            "nonsense".to_owned(),
+        ] {
+            let location = send(elsewhere.clone()).await;
+            let path = location.split('?').next().unwrap();
+            assert!(path == "/" || path == "/signup" || path.is_empty(), "{elsewhere}: {location}");
+            assert!(!location.contains("evil") && !location.contains("/fn/"), "{location}");
+        }
+    }
+
+    async fn a_refused_form_leads_back_to_pages_of_this_shop_only(app) {
+        let visitor = app.anonymous();
+        for (referer, location) in [
+            (visitor.url("/signup?next=/sell"), "/signup?next=/sell"),
+            ("https://evil.example/signup".to_owned(), "/"),
+            (visitor.url("/fn/accounts/sign_out"), "/"),
+            (visitor.url("/api/user/signout"), "/"),
+        ] {
+            let headers = [
+                ("accept", "text/html"),
+                ("content-type", "application/x-www-form-urlencoded"),
+                ("referer", referer.as_str()),
+            ];
+            let fields = "email=nobody&password=short";
+            let answer = visitor.send("POST", "/fn/accounts/sign_up", &headers, fields).await;
+            assert_eq!(answer.header("location"), location, "{referer}");
+        }
+    }
+
+    async fn signing_out_clears_what_pages_have_kept(app) {
+        let by_api = app.user("ann").await;
+        let answer = by_api.post("/api/user/signout", serde_json::Value::Null).await;
+        assert_eq!(answer.header("clear-site-data"), "\"cache\", \"storage\"");
+        let by_form = app.user("bob").await;
+        let answer = by_form.form("/fn/accounts/sign_out", "/account", &[]).await;
+        assert_eq!(answer.header("clear-site-data"), "\"cache\", \"storage\"");
+        assert_eq!(by_form.page("/").await.header("clear-site-data"), "");
+    }
+
+    async fn only_this_machine_is_told_what_is_amiss(app) {
+        let visitor = app.anonymous();
+        assert_eq!(visitor.get("/readyz").await.expect(200)["database"], "ok");
+        for through in [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "127.0.0.1")] {
+            let told = visitor.send("GET", "/readyz", &[through], "").await.expect(200);
+            assert_eq!(told, serde_json::json!({"ready": true}));
+        }
+    }
+
+    async fn browsers_find_an_icon_where_they_look_for_it(app) {
+        let visitor = app.anonymous();
+        let home = visitor.page("/").await.text;
+        assert!(home.contains("rel=\"apple-touch-icon\""), "{home}");
+    }
+
+    async fn what_a_script_sends_badly_is_its_own_fault(app) {
+        let visitor = app.anonymous();
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let answer = visitor.send("POST", "/fn/accounts/sign_up", &headers, "email=%ff%fe").await;
+        assert!((400..500).contains(&answer.status), "{} {}", answer.status, answer.text);
+    }
+}
