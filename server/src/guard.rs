@@ -12,6 +12,7 @@ use crate::{
     limits::{Key, Limits},
     request::{self, DeviceCookie},
     rest,
+    security::{self, Event, Outcome},
     session::{self, Sessions, viewer},
     telemetry::spans,
 };
@@ -219,6 +220,7 @@ async fn answer(
     next: Next,
 ) -> Response {
     if !method.is_safe() && is_from_elsewhere(request.headers(), &guard.public_url) {
+        security::note(Event::OtherSite, Outcome::Refused, None, "");
         return refuse(uri, &AppError::Forbidden);
     }
     let picture = (!method.is_safe())
@@ -412,10 +414,14 @@ pub async fn who(State(guard): State<Guard>, mut request: Request, next: Next) -
         prolonged = session::prolong(session, &*guard.sessions, &guard.clock).await;
         request.extensions_mut().insert(viewer);
     }
+    let route = route(&request);
     let mut response = match request::with_session(session.clone()) {
         Some(current) => request::scope(current, next.run(request)).await,
         None => next.run(request).await,
     };
+    if response.status() == StatusCode::FORBIDDEN {
+        security::note(Event::Forbidden, Outcome::Refused, user, &route);
+    }
     if let (Some(session), Some(id)) = (session, prolonged)
         && let Some(cookie) = session::cookie_again(&session, id, guard.secure)
     {

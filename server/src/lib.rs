@@ -38,6 +38,7 @@ pub mod rest;
 pub mod robots;
 pub mod rounds;
 pub mod router;
+pub mod security;
 pub mod seed;
 pub mod selling;
 pub mod serve;

@@ -9,6 +9,7 @@
 use crate::{
     clock::SharedClock,
     replicas::{Redis, Tries},
+    security::{self, Event, Outcome},
     session::hex,
 };
 use app::error::AppError;
@@ -22,6 +23,7 @@ use std::{
     },
     time::Duration,
 };
+use strum::IntoStaticStr;
 
 const KEYS_MAX: usize = 100_000;
 /// How often keys whose time is over are dropped.
@@ -29,7 +31,8 @@ const FORGET_EVERY_MICROS: i64 = 60 * 1_000_000;
 
 /// What is counted. Accounts are named by the key of their address, networks as
 /// [`crate::request::network`] does.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Key {
     /// Wrong passwords for an account, from one network.
     WrongPasswordOfFrom(String, IpNet),
@@ -156,6 +159,7 @@ impl Limits {
         if tries.taken {
             return Ok(());
         }
+        security::note(Event::Limit, Outcome::Refused, None, key.into());
         let seconds = tries.ends_in.as_millis().div_ceil(1000).max(1);
         Err(AppError::TooManyRequests {
             retry_after_seconds: i64::try_from(seconds).unwrap_or(i64::MAX),

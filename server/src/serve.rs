@@ -8,15 +8,18 @@ use crate::{
     cli::{self, Role},
     clock::{SharedClock, SystemClock},
     config::{Config, leptos_options},
+    db::Db,
+    events::ListenersMax,
     files::Files,
     health::Health,
     mail::{Folder, Letterhead, Mailer, Smtp, Transport},
     orders::Holds,
     outbox::{Live, Nats},
+    passes,
     payments::{CALLS_AT_ONCE, Engine, PAY_WAIT},
     replicas::Redis,
     router::{Web, router},
-    seed,
+    security, seed,
     state::{Parts, Shop},
     telemetry,
 };
@@ -50,6 +53,8 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     let paying = Paying::open(&config, clock.clone()).await?;
     announce(&config, role);
     paying.announce(role);
+    hash_addresses(&db, &clock).await?;
+    let bounds = bounds(&config);
     let redis = redis(&config)?;
     let nats = nats(&config).await?;
     let site = Arc::new(paying.site(&config));
@@ -102,6 +107,35 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         tracing::warn!("the database does not answer; leaving all the same");
     }
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// What the router of a process that serves pages needs.
+fn web(
+    config: &Config,
+    files: Option<Files>,
+    site: Arc<Site>,
+    health: Health,
+    double: Option<Router>,
+) -> anyhow::Result<Web> {
+    let options = leptos_options(config.addr)?;
+    let files = files.unwrap_or_else(|| Files::Folder(options.site_root.to_string()));
+    Ok(Web {
+        options,
+        files,
+        site,
+        health,
+        double,
+        trusted_proxies: config.trusted_proxies.clone().into(),
+        uploads_per_address: config.edge.uploads_per_address,
+        transport_security: config.edge.transport_security.clone(),
+    })
+}
+
+/// All processes of a shop name an address alike in the security log.
+async fn hash_addresses(db: &Db, clock: &SharedClock) -> anyhow::Result<()> {
+    let secret = passes::shared_secret(db, clock.now_micros()).await?;
+    security::hash_by(secret.expose_secret().as_bytes());
     Ok(())
 }
 

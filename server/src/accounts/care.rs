@@ -11,6 +11,7 @@ use crate::{
     limits::Key,
     mail::{self, Kind},
     request,
+    security::{self, Event, Outcome},
     session::{self, Sessions},
 };
 use app::{
@@ -52,6 +53,12 @@ impl AccountsService {
         if self.knows(purpose, password, Some(&found)).await? {
             Ok(found)
         } else {
+            security::note(
+                Event::PasswordProof,
+                Outcome::Failed,
+                Some(viewer.user.id),
+                "",
+            );
             Err(rules::wrong_password(field).into())
         }
     }
@@ -221,7 +228,9 @@ async fn tell_of_password(conn: &mut Conn, changed: &Locked, now: i64) -> Result
 #[async_trait]
 impl AccountCare for AccountsService {
     async fn change_password(&self, viewer: &Viewer, request: ChangePassword) -> AppResult<()> {
-        Ok(self.replace_password(viewer, request).await?)
+        let changed = self.replace_password(viewer, request).await;
+        let changed = changed.map_err(AppError::from);
+        security::noted(Event::PasswordChange, changed, |()| Some(viewer.user.id))
     }
 
     async fn sessions(&self, viewer: &Viewer) -> AppResult<Vec<SignedInAt>> {
@@ -233,6 +242,7 @@ impl AccountCare for AccountsService {
             return self.sign_out().await;
         }
         if self.sessions.end(viewer.user.id, id).await? {
+            security::note(Event::SessionEnd, Outcome::Done, Some(viewer.user.id), "");
             Ok(())
         } else {
             Err(AppError::NotFound)
@@ -240,11 +250,15 @@ impl AccountCare for AccountsService {
     }
 
     async fn end_other_sessions(&self, viewer: &Viewer) -> AppResult<()> {
-        Ok(self.be_alone(viewer).await?)
+        let alone = self.be_alone(viewer).await.map_err(AppError::from);
+        security::noted(Event::OtherSessionsEnd, alone, |()| Some(viewer.user.id))
     }
 
     async fn forgot(&self, request: Forgot, next: Option<String>) -> AppResult<()> {
-        Ok(self.queue_reset(request, next).await?)
+        let queued = self.queue_reset(request, next).await;
+        security::noted(Event::PasswordLink, queued.map_err(AppError::from), |()| {
+            None
+        })
     }
 
     async fn link(&self, token: &ResetToken) -> AppResult<Option<LinkToAccount>> {
@@ -257,7 +271,8 @@ impl AccountCare for AccountsService {
     }
 
     async fn reset(&self, request: ResetPassword) -> AppResult<CameIn> {
-        Ok(self.reset_by(request).await?)
+        let reset = self.reset_by(request).await.map_err(AppError::from);
+        security::noted(Event::PasswordReset, reset, |came| Some(came.user.id))
     }
 
     async fn send_proof(&self, viewer: &Viewer) -> AppResult<()> {
@@ -285,6 +300,7 @@ impl AccountCare for AccountsService {
     }
 
     async fn delete(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()> {
-        Ok(self.leave(viewer, request).await?)
+        let left = self.leave(viewer, request).await.map_err(AppError::from);
+        security::noted(Event::AccountDeletion, left, |()| Some(viewer.user.id))
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     limits::{Key, Limits},
     outbox::{self, EventType},
     request,
+    security::{self, Event, Outcome},
     session::{self, Sessions, SignedIn, hex},
 };
 use app::{
@@ -163,12 +164,16 @@ impl AccountsService {
         rules::check_sign_in(&request)?;
         let key = rules::email_key(&request.email);
         let found = store::user_find_by_email(self.db.reads(), &key).await?;
+        let tried = found.as_ref().map(|found| found.user.id);
         let right = self
             .knows(Purpose::SignIn(key), request.password, found.as_ref())
             .await?;
         match found.filter(|_| right) {
             Some(found) => Ok(found),
-            None => Err(AppError::BadCredentials.into()),
+            None => {
+                security::note(Event::SignIn, Outcome::Failed, tried, "");
+                Err(AppError::BadCredentials.into())
+            }
         }
     }
 
@@ -230,6 +235,7 @@ impl Accounts for AccountsService {
             .await?;
         let user = self.make(request, Claim::ToProve).await?;
         self.bind_session(user.id, 0).await?;
+        security::note(Event::SignUp, Outcome::Done, Some(user.id), "");
         Ok(user)
     }
 
@@ -241,25 +247,31 @@ impl Accounts for AccountsService {
         let form = request.form.map(|form| hex(&Sha256::digest(form)));
         let user = self.open(checked, Lock::Guest(form), Claim::Given).await?;
         self.bind_session(user.id, 0).await?;
+        security::note(Event::GuestCheckout, Outcome::Done, Some(user.id), "");
         Ok(user)
     }
 
     async fn sign_in(&self, request: SignIn) -> AppResult<User> {
         let found = self.identify(request).await?;
         self.bind_session(found.user.id, found.epoch).await?;
+        security::note(Event::SignIn, Outcome::Done, Some(found.user.id), "");
         Ok(found.user)
     }
 
     async fn sign_out(&self) -> AppResult<()> {
         if let Some(session) = request::session() {
             let failed = |error| session::failed("a session could not be ended", error);
+            let user = session::viewer(&session).await.ok().flatten();
             session.flush().await.map_err(failed)?;
+            let user = user.map(|viewer| viewer.user.id);
+            security::note(Event::SignOut, Outcome::Done, user, "");
         }
         Ok(())
     }
 
     async fn enter(&self, token: ResetToken) -> AppResult<CameIn> {
-        Ok(self.enter_by(token).await?)
+        let entered = self.enter_by(token).await.map_err(AppError::from);
+        security::noted(Event::SignInByLink, entered, |came| Some(came.user.id))
     }
 
     async fn rename(&self, viewer: &Viewer, name: String) -> AppResult<User> {

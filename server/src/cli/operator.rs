@@ -4,6 +4,7 @@
 use crate::{
     accounts::{email_key, store},
     db::Db,
+    security::{self, Event, Outcome},
 };
 use anyhow::Context;
 use app::accounts::User;
@@ -29,6 +30,12 @@ async fn set(db: &Db, email: &str, is_operator: bool) -> anyhow::Result<String> 
     let Some(user) = found else {
         return Err(why_not(db, email).await?);
     };
+    let what = if is_operator {
+        "made operator"
+    } else {
+        "no operator any more"
+    };
+    security::note(Event::OperatorCommand, Outcome::Done, Some(user.id), what);
     let now = if is_operator {
         "an operator"
     } else {

@@ -5,6 +5,7 @@ use crate::{
     guard::is_trusted,
     limits::Limits,
     network::network_of,
+    security::{self, Event, Outcome},
     shares::{Share, Shares},
 };
 use app::error::AppError;
@@ -66,6 +67,7 @@ impl Listeners {
         let network = network_of(address).filter(|_| counts);
         let full = |bound| {
             metrics::counter!("stagedoor_streams_refused_total", "bound" => bound).increment(1);
+            security::note(Event::Limit, Outcome::Refused, None, "streams");
             AppError::TooManyRequests {
                 retry_after_seconds: AGAIN_AFTER_SECONDS,
             }

@@ -6,6 +6,7 @@ use crate::{
     guard::is_trusted,
     limits::Limits,
     network::network_of,
+    security::{self, Event, Outcome},
     shares::{Share, Shares},
 };
 use app::{error::AppError, ids::UserId};
@@ -74,6 +75,7 @@ impl Uploads {
 }
 
 fn too_many() -> AppError {
+    security::note(Event::Limit, Outcome::Refused, None, "uploads");
     AppError::TooManyRequests {
         retry_after_seconds: AGAIN_AFTER_SECONDS,
     }

@@ -11,6 +11,7 @@ use crate::{
 };
 use app::passes::{PassKey, PassKeys};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use secrecy::SecretString;
 
 /// The key that signs. Errors: the database or the system's randomness fails, or what is stored is
 /// no key.
@@ -26,6 +27,15 @@ pub async fn signer(db: &Db, now_micros: i64) -> FaultResult<Signer> {
     let pkcs8 = BASE64.decode(key);
     let pkcs8 = pkcs8.map_err(|error| Fault::unexpected("a stored key is not base64", error))?;
     Signer::new(&pkcs8).map_err(|error| Fault::unexpected("no pass can be signed", error))
+}
+
+/// The key as text, for other secrets to be derived from: all processes of a shop have it, and it
+/// stays in the database. Errors: as [`signer`].
+pub async fn shared_secret(db: &Db, now_micros: i64) -> FaultResult<SecretString> {
+    signer(db, now_micros).await?;
+    let key = store::key_signing(db.reads()).await?;
+    let key = key.ok_or_else(|| Fault::unexpected("no key signs passes", "just made"))?;
+    Ok(key.into())
 }
 
 async fn make(db: &Db, now_micros: i64) -> FaultResult<()> {

@@ -23,5 +23,6 @@ mod typeset;
 
 pub use booklet::Booklet;
 pub use calendar::calendar;
+pub use keys::shared_secret;
 pub use pdf::pdf;
 pub use service::PassesService;

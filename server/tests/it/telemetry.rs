@@ -453,6 +453,75 @@ fn told(line: &Value) -> [&str; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_security_log_says_what_was_tried_and_names_nobody() {
+    const WRONG: &str = "a wrong passphrase 4711";
+    const NEW: &str = "quite another passphrase 0815";
+    const FROM: (&str, &str) = ("x-forwarded-for", "203.0.113.77");
+    let settings = [("STAGEDOOR_TRUSTED_PROXIES", "127.0.0.1")];
+    let shop = Served::start(Database::sqlite(), &settings).await;
+    let ann = Client::sign_up(&shop.base, "ann").await;
+    let sign_in = |password| json!({"email": ann.email, "password": password});
+    let post = async |path, body| ann.json("POST", path, &[FROM], body).await;
+    post("/api/user/signin", sign_in(WRONG)).await.expect(401);
+    let signed_in = post("/api/user/signin", sign_in(client::PASSWORD)).await;
+    let cookie = signed_in.header("set-cookie").split(['=', ';']).nth(1);
+    let cookie = cookie.unwrap().to_owned();
+    let change = json!({"currentPassword": client::PASSWORD, "newPassword": NEW});
+    let changed = ann.json("PUT", "/api/user/password", &[FROM], change);
+    changed.await.expect_2xx();
+    let other_site = [FROM, ("sec-fetch-site", "cross-site")];
+    let refused = ann.send("POST", "/api/user/signout", &other_site, "").await;
+    assert_eq!(refused.status, 403);
+    let signed_out = ann.send("POST", "/api/user/signout", &[FROM], "");
+    signed_out.await.expect_2xx();
+    break_off(&shop).await;
+    let ended =
+        |line: &Value| line["target"] == "security" && line["fields"]["event"] == "sign_out";
+    shop.lines(ended).await;
+    let noted = shop.lines(|line| line["target"] == "security").await;
+    let (status, log) = shop.stop().await;
+    assert!(status.success(), "{log}");
+
+    let told: Vec<[&str; 3]> = noted.iter().map(told).collect();
+    let id = ann.id.as_str();
+    assert_eq!(
+        told,
+        [
+            ["sign_up", "done", id],
+            ["sign_in", "failed", id],
+            ["sign_in", "done", id],
+            ["password_change", "done", id],
+            ["other_site", "refused", "nobody"],
+            ["sign_out", "done", id],
+        ]
+    );
+    let address = noted[1]["fields"]["address"].as_str().unwrap();
+    assert!(
+        address.len() == 16 && noted[0]["fields"]["address"] != address,
+        "{noted:#?}"
+    );
+    for line in &noted[1..] {
+        assert_eq!(line["fields"]["address"], address);
+        assert!(
+            line["fields"]["request"]
+                .as_str()
+                .is_some_and(|id| id.len() == 36)
+        );
+    }
+    for secret in [
+        WRONG,
+        NEW,
+        client::PASSWORD,
+        cookie.as_str(),
+        ann.email.as_str(),
+        FROM.1,
+    ] {
+        assert!(!log.contains(secret), "{secret} is in the log: {log}");
+    }
+    assert!(!log.contains("\"level\":\"ERROR\""), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_tls_cookies_are_for_this_host_alone_and_browsers_are_told_of_tls() {
     let transport = "max-age=63072000; includeSubDomains";
     let settings = [
