@@ -252,32 +252,8 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => return Ok(audit::run(*args).await),
         Command::Move(args) => return Ok(moving::run(*args).await),
         Command::Serve { role, settings } => run_shop(settings, role, files).await,
-        Command::Migrate { settings } => {
-            let config = settings.check()?;
-            telemetry::start_log(config.log);
-            let db = open_patiently(&config).await?;
-            let (applied, _) = crate::db::applied_and_known(&db).await?;
-            let said = format!("the database is at migration {applied}\n");
-            say(db, Ok(said)).await
-        }
-        Command::Seed {
-            remove: true,
-            settings,
-        } => {
-            let db = open_quietly(settings).await?;
-            let removed = seed::remove(&db, Arc::new(SystemClock)).await;
-            say(db, removed.map_err(Into::into)).await
-        }
-        Command::Seed {
-            remove: false,
-            settings,
-        } => {
-            let config = settings.check()?;
-            telemetry::start_log(config.log);
-            let db = checks::open_for_seeding(&config).await?;
-            let sown = seed::seed(&db, Arc::new(SystemClock)).await?;
-            say(db, Ok(sown)).await
-        }
+        Command::Migrate { settings } => migrate(settings).await,
+        Command::Seed { remove, settings } => run_seed(settings, remove).await,
         Command::Operator {
             email,
             revoke,
@@ -330,6 +306,29 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
         }
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Brings the database to this version, and says which that is.
+async fn migrate(settings: Settings) -> anyhow::Result<()> {
+    let config = settings.check()?;
+    telemetry::start_log(config.log);
+    let db = open_patiently(&config).await?;
+    let (applied, _) = crate::db::applied_and_known(&db).await?;
+    say(db, Ok(format!("the database is at migration {applied}\n"))).await
+}
+
+/// Fills the shop with demo data, or removes it again.
+async fn run_seed(settings: Settings, remove: bool) -> anyhow::Result<()> {
+    if remove {
+        let db = open_quietly(settings).await?;
+        let removed = seed::remove(&db, Arc::new(SystemClock)).await;
+        return say(db, removed.map_err(Into::into)).await;
+    }
+    let config = settings.check()?;
+    telemetry::start_log(config.log);
+    let db = checks::open_for_seeding(&config).await?;
+    let sown = seed::seed(&db, Arc::new(SystemClock)).await?;
+    say(db, Ok(sown)).await
 }
 
 /// Serves, with all that is to be heard of it.

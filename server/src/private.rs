@@ -78,6 +78,8 @@ fn restrict(_: &Path, _: u32) -> io::Result<()> {
 
 #[cfg(all(test, unix))]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 

@@ -9,7 +9,7 @@ use crate::{
     seed,
 };
 use anyhow::{Context, bail};
-use std::{collections::HashSet, io, path::Path};
+use std::{collections::BTreeSet, io, path::Path};
 use stripe_double::Double;
 
 /// Refuses to go on with another payment provider than the shop's payments were made with.
@@ -60,10 +60,10 @@ pub(super) async fn open_for_seeding(config: &Config) -> anyhow::Result<Db> {
 }
 
 /// The intents that the double in the data folder knows; none where there is no double.
-fn demo_intents(data_dir: &Path) -> io::Result<HashSet<String>> {
+fn demo_intents(data_dir: &Path) -> io::Result<BTreeSet<String>> {
     match Double::read_journal(data_dir) {
         Ok(journal) => Ok(journal.into_iter().map(|line| line.id).collect()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashSet::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
         Err(error) => Err(error),
     }
 }

@@ -31,9 +31,9 @@ pub struct Uploads {
 
 /// A picture's place, until it is dropped.
 pub struct Uploading {
-    _one_of_all: Share<()>,
-    _one_of_account: Option<Share<UserId>>,
-    _one_of_network: Option<Share<IpNet>>,
+    _total: Share<()>,
+    _account: Option<Share<UserId>>,
+    _network: Option<Share<IpNet>>,
 }
 
 impl Uploads {
@@ -67,9 +67,9 @@ impl Uploads {
             .transpose()?;
         let of_all = self.all.take((), TOTAL).ok_or(AppError::Unavailable)?;
         Ok(Uploading {
-            _one_of_all: of_all,
-            _one_of_account: of_account,
-            _one_of_network: of_network,
+            _total: of_all,
+            _account: of_account,
+            _network: of_network,
         })
     }
 }

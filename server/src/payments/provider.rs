@@ -10,7 +10,7 @@ use crate::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Any, Executor, Row, query};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use strum::{Display, EnumString, IntoStaticStr};
 
 /// A payment provider, and the mode in which it is used.
@@ -81,7 +81,7 @@ pub struct OtherProvider {
 }
 
 impl OtherProvider {
-    fn advice(&self) -> &'static str {
+    fn advice(self) -> &'static str {
         match (self.recorded, self.configured) {
             (ProviderMode::Demo, _) => {
                 "tickets that were bought in the demo are not paid for, so use these keys with a new database (DATABASE_URL or STAGEDOOR_DATA_DIR)"
@@ -173,7 +173,7 @@ async fn record_first(conn: &mut Conn, mode: ProviderMode, now: i64) -> Result<(
 pub async fn assert_same(
     db: &Db,
     mode: ProviderMode,
-    demo_intents: &HashSet<String>,
+    demo_intents: &BTreeSet<String>,
     now: i64,
 ) -> Result<(), NotTheSame> {
     let found = match recorded(db.reads()).await? {
@@ -202,7 +202,7 @@ pub async fn assert_same(
 async fn mode_of_old_payments(
     db: &Db,
     mode: ProviderMode,
-    demo_intents: &HashSet<String>,
+    demo_intents: &BTreeSet<String>,
 ) -> Result<Option<ProviderMode>, sqlx::Error> {
     let rows = query("SELECT stripe_id FROM payments WHERE stripe_id IS NOT NULL")
         .fetch_all(db.reads())

@@ -37,7 +37,7 @@ use tower::Service;
 /// from the end of the answer before: idle connections are closed after it, too.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a client may take to read the next piece of an answer.
-const WRITE_WITHIN: Duration = Duration::from_secs(60);
+const WRITE_WITHIN: Duration = Duration::from_mins(1);
 /// The most files that are left to other things than connections: databases, Redis, mails, pages.
 const OTHER_FILES_MAX: usize = 256;
 /// Sent to a connection that is refused, in place of the answer to what it will ask.

@@ -233,6 +233,10 @@ impl Body {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one entry for each call that takes a body"
+)]
 async fn bodies(app: &App) -> Vec<Body> {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let event = seller.event().await;

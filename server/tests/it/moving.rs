@@ -158,6 +158,7 @@ async fn a_shop_on_postgresql_is_the_same_on_sqlite() {
 }
 
 /// The binary, killed after every batch and started again, until there is nothing left to move.
+#[expect(clippy::too_many_lines, reason = "one story")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,8 @@
 //! What the figures say while something is really away, and that the alerts of `deploy/` go off by
 //! it: the outage happens, the clock moves, and the figures are read as a scrape reads them.
 
+#![expect(clippy::float_cmp, reason = "counts are whole numbers")]
+
 use crate::support::{App, on_both_engines};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use stagedoor::{clock::SharedClock, figures};

@@ -78,7 +78,7 @@ async fn closed(stream: &mut TcpStream) -> Duration {
         match timeout(LONG, stream.read(&mut buffer)).await {
             Ok(Ok(0) | Err(_)) => return began.elapsed(),
             Ok(Ok(_)) => {}
-            Err(_) => panic!("the connection is still open"),
+            Err(elapsed) => panic!("the connection is still open: {elapsed}"),
         }
     }
 }

@@ -140,6 +140,7 @@ impl App {
     }
 
     /// As [`App::start_with`], with Stripe at the other end of this proxy.
+    #[expect(clippy::too_many_lines, reason = "puts a whole shop together")]
     pub async fn start_behind(database: Database, jobs: Jobs, line: Option<&Proxy>) -> Self {
         let clock = ManualClock::starting_at(SystemClock.now());
         let (shared, hold_seconds): (SharedClock, i64) = match jobs {
