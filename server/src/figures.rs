@@ -47,8 +47,11 @@ const QUEUES: [Queue; 5] = [
     Queue {
         waiting: "stagedoor_mails_waiting",
         oldest: "stagedoor_mails_oldest_seconds",
-        sql: "SELECT COUNT(*) AS rows, MIN(next_at) AS since FROM mails \
-              WHERE state = 'pending' AND next_at < $1",
+        // One that was tried waits for its next try, and has since it was written. One that was not
+        // tried may be meant for later.
+        sql: "SELECT COUNT(*) AS rows, \
+              MIN(CASE WHEN tries > 0 THEN created_at ELSE next_at END) AS since FROM mails \
+              WHERE state = 'pending' AND (tries > 0 OR next_at < $1)",
     },
     Queue {
         waiting: "stagedoor_incidents_open",

@@ -42,6 +42,8 @@ pub enum Kind {
     SeatListedTwice,
     /// Two accounts have one address, written differently.
     SameAddress,
+    /// A mail about a paid order could not be delivered.
+    MailUndelivered,
 }
 
 impl Kind {
@@ -93,7 +95,7 @@ pub async fn open(
             .execute(&mut *conn)
             .await?;
     }
-    mail::queue(conn, mail::Kind::Attention, id, now_micros).await
+    mail::queue_attention(conn, id, now_micros).await
 }
 
 /// Writes down that the provider knew better and our side has caught up: nothing is left to do.

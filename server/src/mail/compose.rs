@@ -38,8 +38,10 @@ use lettre::{
 };
 use std::{net::IpAddr, str::FromStr, time::SystemTime};
 
-/// Between the incident and the operator in the subject of an operator's own mail.
+/// Between the incidents and the operator in the subject of an operator's own mail.
 const FOR: char = ':';
+/// Between the first and the last incident, where it tells of several.
+const UP_TO: char = '~';
 
 /// What all mails of a shop have in common.
 #[derive(Debug, Clone)]
@@ -142,9 +144,13 @@ pub fn unaddressed(mail: &MailRow) -> Option<&str> {
     (mail.kind == Kind::Attention && !mail.subject.contains(FOR)).then_some(mail.subject.as_str())
 }
 
-/// The subject of one operator's mail about an incident.
-pub fn addressed(incident: &str, operator: UserId) -> String {
-    format!("{incident}{FOR}{operator}")
+/// The subject of one operator's mail about incidents, whose ids are in order. None: there are none.
+pub fn addressed(incidents: &[String], operator: UserId) -> Option<String> {
+    match incidents {
+        [] => None,
+        [only] => Some(format!("{only}{FOR}{operator}")),
+        [first, .., last] => Some(format!("{first}{UP_TO}{last}{FOR}{operator}")),
+    }
 }
 
 /// Composes the message that a mail is now.
@@ -286,17 +292,33 @@ async fn refund(db: &Db, head: &Letterhead, mail: &MailRow) -> Result<(Letter, U
 }
 
 async fn attention(db: &Db, head: &Letterhead, subject: &str) -> Result<(Letter, User), NoLetter> {
-    let (incident, operator) = subject
+    let (which, operator) = subject
         .split_once(FOR)
         .ok_or_else(|| gone("it names no operator"))?;
-    let open = incidents::open_ones(db.reads()).await?;
-    let found = open.into_iter().find(|found| found.id == incident);
-    let found = found.ok_or_else(|| gone("the incident is settled, or not there"))?;
+    let (first, last) = which.split_once(UP_TO).unwrap_or((which, which));
+    let mut found: Vec<IncidentFacts> = incidents::open_ones(db.reads())
+        .await?
+        .into_iter()
+        .filter(|open| (first..=last).contains(&open.id.as_str()))
+        .map(incident_facts)
+        .collect();
     let operator: UserId = id(operator)?;
     let operators = accounts::store::operators(db.reads()).await?;
     let to = operators.into_iter().find(|user| user.id == operator);
-    let to = to.ok_or_else(|| gone("they are no operator now"))?;
-    let facts = IncidentFacts {
+    let to = to.ok_or(NoLetter::Moot("they are no operator now"))?;
+    let letter = match (found.pop(), found.is_empty()) {
+        (None, _) => return Err(NoLetter::Moot("all of it is settled, or not there")),
+        (Some(only), true) => letters::attention(&head.public_url, &only),
+        (Some(last), false) => {
+            found.push(last);
+            letters::attentions(&head.public_url, &found)
+        }
+    };
+    Ok((letter, to))
+}
+
+fn incident_facts(found: incidents::Incident) -> IncidentFacts {
+    IncidentFacts {
         id: found.id,
         kind: found.kind,
         subject: found.subject,
@@ -305,8 +327,7 @@ async fn attention(db: &Db, head: &Letterhead, subject: &str) -> Result<(Letter,
         found_at: from_micros(found.found_at)
             .strftime("%Y-%m-%d %H:%M:%S UTC")
             .to_string(),
-    };
-    Ok((letters::attention(&head.public_url, &facts), to))
+    }
 }
 
 async fn order_facts(db: &Db, id: OrderId) -> Result<(State, OrderFacts, User), NoLetter> {

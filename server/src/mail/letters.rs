@@ -251,6 +251,46 @@ pub fn attention(public_url: &str, facts: &IncidentFacts) -> Letter {
         })
 }
 
+/// How many incidents a mail about several describes one by one.
+const DESCRIBED: usize = 10;
+
+/// Several things that a person should look at, oldest first: how many of each kind, and the first
+/// few.
+pub fn attentions(public_url: &str, all: &[IncidentFacts]) -> Letter {
+    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    for facts in all {
+        match kinds.iter_mut().find(|(kind, _)| *kind == facts.kind) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((&facts.kind, 1)),
+        }
+    }
+    let counted = kinds
+        .iter()
+        .map(|(kind, count)| row(&in_words(kind), count.to_string()))
+        .collect();
+    let described = all.iter().take(DESCRIBED).map(|facts| {
+        let about = format!("{}: {}", facts.subject, facts.detail);
+        row(&facts.id, about)
+    });
+    let title = format!("Attention: {} things to look at", all.len());
+    let mut letter = Letter::new(&title)
+        .with(Block::Heading(title.clone()))
+        .with(Block::Rows(counted));
+    if all.len() > DESCRIBED {
+        letter = letter.say(format!("The first {DESCRIBED} of them:"));
+    }
+    letter
+        .with(Block::Rows(described.collect()))
+        .say(
+            "On the server, stagedoor incidents lists all that is open, and stagedoor incidents \
+             --settle ID ends one of them.",
+        )
+        .with(Block::Footnote {
+            label: "You get this as an operator of",
+            url: public_url.to_owned(),
+        })
+}
+
 /// A kind of incident as a subject says it. Kinds that are not known here are named as they are.
 fn in_words(kind: &str) -> String {
     match kind {
@@ -259,6 +299,7 @@ fn in_words(kind: &str) -> String {
         "call_refused" => "Stripe refused a call as invalid",
         "capture_slow" => "money has been on its way for too long",
         "refund_failed" => "a refund did not reach its buyer",
+        "mail_undelivered" => "a mail about a paid order could not be delivered",
         "refund_elsewhere" => "a refund was made outside of the shop",
         "stray_intent" => "a payment has a second intent at Stripe",
         "unknown_intent" => "an intent at Stripe names a payment that is not known",

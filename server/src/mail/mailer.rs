@@ -9,13 +9,14 @@ use super::{
     compose::{self, Letterhead, NoLetter, Outgoing},
     queue,
     store::{self, MailRow},
-    transport::{SendError, Transport},
+    transport::{Blame, SendError, Transport},
 };
 use crate::{
     accounts,
     clock::SharedClock,
-    db::Db,
+    db::{Conn, Db},
     fault::{Fault, FaultResult, chain},
+    incidents,
     rounds::Round,
     telemetry::spans,
 };
@@ -41,6 +42,8 @@ const AT_ONCE: usize = 4;
 /// How long one mail may take: shorter than its lease, so that no other sends it meanwhile.
 const SEND_WITHIN: Duration = Duration::from_mins(1);
 const LEASE_MICROS: i64 = 120 * 1_000_000;
+/// How often operators are told of incidents at most.
+const ATTENTION_EVERY_MICROS: i64 = 10 * 60 * 1_000_000;
 /// When a mail whose words are not certain yet is looked at again, and after how long that ends.
 const NOT_YET_MICROS: i64 = 30 * 1_000_000;
 const NOT_YET_AT_MOST_MICROS: i64 = 24 * 3_600 * 1_000_000;
@@ -73,6 +76,11 @@ impl Mailer {
         transport: Arc<dyn Transport>,
         head: Letterhead,
     ) -> Self {
+        // From the start, so that the first of each is seen as one more.
+        for result in ["sent", "retried", "failed", "dropped"] {
+            metrics::counter!("stagedoor_mails_total", "result" => result).increment(0);
+        }
+        metrics::gauge!("stagedoor_mail_up").set(1.0);
         Self {
             db,
             clock,
@@ -162,7 +170,7 @@ impl Mailer {
                 Ok(false)
             }
             Err(NoLetter::Gone(why)) => {
-                self.give_up(mail, why).await?;
+                self.give_up(mail, why, false).await?;
                 Ok(false)
             }
             Err(NoLetter::Fault(fault)) => {
@@ -175,8 +183,19 @@ impl Mailer {
     async fn send(&self, mail: MailRow, out: Outgoing) -> FaultResult<bool> {
         let tried = tokio::time::timeout(SEND_WITHIN, self.transport.send(&out)).await;
         let done = tried.unwrap_or_else(|late| Err(SendError::new(late)));
+        let blame = done.as_ref().err().map(|error| error.blame);
+        let up = if blame == Some(Blame::Server) {
+            0.0
+        } else {
+            1.0
+        };
+        metrics::gauge!("stagedoor_mail_up").set(up);
         if let Err(error) = done {
-            self.try_again(mail, chain(&error)).await?;
+            let why = without_addresses(&chain(&error));
+            match error.blame {
+                Blame::MailForGood => self.give_up(mail, why, true).await?,
+                Blame::Server | Blame::Mail => self.try_again(mail, why).await?,
+            }
             return Ok(false);
         }
         count("sent");
@@ -188,29 +207,38 @@ impl Mailer {
         Ok(true)
     }
 
-    /// Makes of an incident's mail one for each operator, so that an address that takes no mail
-    /// keeps nobody else from theirs, and nobody gets theirs again for it.
+    /// Makes of all incidents that nobody was told of yet one mail for each operator, so that an
+    /// address that takes no mail keeps nobody else from theirs. The next such mail comes ten minutes
+    /// later at the earliest: what goes wrong at once is often hundreds of one kind.
     async fn fan_out(&self, mail: MailRow) -> FaultResult<()> {
         let now = self.clock.now_micros();
-        let incident = mail.subject.clone();
-        let told: usize = self
+        let told: Option<(usize, usize)> = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
+                    let last = store::attention_told_at(&mut *conn).await?;
+                    if let Some(next) = last.map(|last| last + ATTENTION_EVERY_MICROS)
+                        && now < next
+                    {
+                        let (tries, why) = (mail.tries - 1, "waits for other incidents");
+                        store::mail_postpone(conn, &mail, tries, next, why).await?;
+                        return Ok(None);
+                    }
+                    let incidents = store::attention_take(&mut *conn).await?;
                     let operators = accounts::store::operators(&mut *conn).await?;
                     for operator in &operators {
-                        let subject = compose::addressed(&mail.subject, operator.id);
-                        queue(&mut *conn, Kind::Attention, subject, now).await?;
+                        if let Some(subject) = compose::addressed(&incidents, operator.id) {
+                            queue(&mut *conn, Kind::Attention, subject, now).await?;
+                        }
                     }
-                    store::mail_sent(conn, &mail.id).await?;
-                    Ok::<_, Fault>(operators.len())
+                    Ok::<_, Fault>(Some((incidents.len(), operators.len())))
                 })
             })
             .await?;
-        if told == 0 {
+        if let Some((incidents @ 1.., 0)) = told {
             tracing::warn!(
-                incident,
-                "there is no operator to tell of this incident: `stagedoor operator EMAIL` makes one"
+                incidents,
+                "there is no operator to tell of incidents: `stagedoor operator EMAIL` makes one"
             );
         }
         Ok(())
@@ -218,10 +246,10 @@ impl Mailer {
 
     async fn try_again(&self, mail: MailRow, error: String) -> FaultResult<()> {
         let Some(wait) = wait_after(mail.tries) else {
-            return self.give_up(mail, error).await;
+            return self.give_up(mail, error, true).await;
         };
         count("retried");
-        tracing::info!(
+        tracing::warn!(
             kind = mail.kind.name(),
             subject = mail.subject,
             tries = mail.tries,
@@ -235,7 +263,7 @@ impl Mailer {
     /// Waiting for what the letter is to say is not a try.
     async fn wait_for_certainty(&self, mail: MailRow, why: &'static str) -> FaultResult<()> {
         if self.clock.now_micros() - mail.created_at >= NOT_YET_AT_MOST_MICROS {
-            return self.give_up(mail, why.to_owned()).await;
+            return self.give_up(mail, why.to_owned(), true).await;
         }
         let tries = mail.tries - 1;
         self.postpone(mail, tries, NOT_YET_MICROS, why.to_owned())
@@ -275,7 +303,9 @@ impl Mailer {
         Ok(())
     }
 
-    async fn give_up(&self, mail: MailRow, why: String) -> FaultResult<()> {
+    /// It is not tried any more. If it was to be sent, whoever paid and is not told so is a person's
+    /// business; a letter about what has gone is missed by nobody.
+    async fn give_up(&self, mail: MailRow, why: String, undelivered: bool) -> FaultResult<()> {
         count("failed");
         tracing::warn!(
             kind = mail.kind.name(),
@@ -284,11 +314,49 @@ impl Mailer {
             error = why,
             "a mail was given up"
         );
+        let now = self.clock.now_micros();
         self.db
-            .write(move |conn| Box::pin(async move { store::mail_fail(conn, &mail, &why).await }))
-            .await?;
-        Ok(())
+            .write(move |conn| {
+                Box::pin(async move {
+                    if store::mail_fail(&mut *conn, &mail, &why).await? && undelivered {
+                        report(conn, &mail, &why, now).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
     }
+}
+
+/// Opens an incident for a mail about money that was taken or given back. Other mails anybody can
+/// have sent to an address that does not exist, and one to an operator would lead to the next.
+async fn report(conn: &mut Conn, mail: &MailRow, why: &str, now: i64) -> FaultResult<()> {
+    let order = match mail.kind {
+        Kind::OrderComplete => mail.subject.parse().ok(),
+        Kind::OrderRefunded | Kind::RefundFailed => match mail.subject.parse() {
+            Ok(refund) => store::refund_find(&mut *conn, refund)
+                .await?
+                .map(|row| row.order),
+            Err(_) => None,
+        },
+        _ => return Ok(()),
+    };
+    let detail = format!(
+        "the mail `{}` was given up: {why}. Ask the buyer for another address; their page has the \
+         tickets.",
+        mail.kind.name()
+    );
+    let kind = incidents::Kind::MailUndelivered;
+    incidents::open(conn, kind, &mail.id, order, &detail, now).await?;
+    Ok(())
+}
+
+/// A mail server's words without the addresses in them, which do not belong in a log.
+fn without_addresses(words: &str) -> String {
+    let shown = words
+        .split(' ')
+        .map(|word| if word.contains('@') { "…" } else { word });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 fn count(result: &'static str) {
@@ -298,6 +366,13 @@ fn count(result: &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mail_servers_words_name_no_address() {
+        let said = "permanent error (550): 5.1.1 <ann@tickets.example>: no such user";
+        let shown = "permanent error (550): 5.1.1 … no such user";
+        assert_eq!(without_addresses(said), shown);
+    }
 
     #[test]
     fn waits_grow_and_end_within_three_days() {

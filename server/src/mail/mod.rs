@@ -29,7 +29,7 @@ pub use store::{
     mails_drop_to as drop_all_to, tickets_send_again as queue_tickets_again,
     turns_delete_old as forget_turns,
 };
-pub use transport::{Folder, NoSmtpAddress, SendError, Smtp, Transport};
+pub use transport::{Blame, Folder, NoSmtpAddress, SendError, Smtp, Transport};
 
 /// An address that nobody has proved gets one mail of a kind in so long, but for those about what was
 /// paid.
@@ -47,8 +47,8 @@ pub enum Kind {
     OrderRefunded,
     /// To the buyer: a refund did not get through. Subject: the refund.
     RefundFailed,
-    /// To the operators. Subject: the incident; of the mail that each operator gets, the incident
-    /// and the operator.
+    /// To the operators. Subject: the incident; of the mail that each operator gets, the first and
+    /// the last incident that it tells of, and the operator.
     Attention,
     /// To an account's owner: the link to a new password. Subject: the request for it.
     PasswordReset,
@@ -85,7 +85,21 @@ pub async fn queue(
     store::mail_insert(conn, kind, &subject.to_string(), now_micros, now_micros).await
 }
 
-/// The same for the address with this key. If nobody has proved it, it gets one mail of a kind an
+/// For so long an incident waits for others to be told of in the same mail.
+const ATTENTION_WAITS_MICROS: i64 = 30 * 1_000_000;
+
+/// Writes down that the operators are to be told of an incident, together with others that are
+/// opened within half a minute.
+pub async fn queue_attention(
+    conn: &mut Conn,
+    incident: impl Display,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    let (kind, due_at) = (Kind::Attention, now_micros + ATTENTION_WAITS_MICROS);
+    store::mail_insert(conn, kind, &incident.to_string(), now_micros, due_at).await
+}
+
+/// As [`queue`] for the address with this key. If nobody has proved it, it gets one mail of a kind an
 /// hour. Returns false if it has had that.
 pub async fn queue_rarely(
     conn: &mut Conn,

@@ -218,9 +218,9 @@ pub async fn mail_postpone(
     Ok(())
 }
 
-/// The mail will not be sent. Nothing happens if another has claimed it since.
-pub async fn mail_fail(conn: &mut Conn, mail: &MailRow, why: &str) -> Result<(), sqlx::Error> {
-    query(
+/// The mail will not be sent. False: another has claimed it since, and nothing happened.
+pub async fn mail_fail(conn: &mut Conn, mail: &MailRow, why: &str) -> Result<bool, sqlx::Error> {
+    let done = query(
         "UPDATE mails SET state = 'failed', last_error = $3 \
          WHERE id = $1 AND state = 'pending' AND tries = $2",
     )
@@ -229,7 +229,36 @@ pub async fn mail_fail(conn: &mut Conn, mail: &MailRow, why: &str) -> Result<(),
     .bind(why.to_owned())
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
+}
+
+/// When the operators were last told of an incident, in microseconds.
+pub async fn attention_told_at(conn: &mut Conn) -> Result<Option<i64>, sqlx::Error> {
+    // Subjects begin with the incident's id, which grows with time.
+    let row = query(
+        "SELECT created_at FROM mails WHERE kind = 'attention' AND subject LIKE '%:%' \
+         ORDER BY subject DESC LIMIT 1",
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| row.try_get("created_at")).transpose()
+}
+
+/// Takes all incidents that the operators have not been told of, oldest first. Whoever asks at the
+/// same time gets none of them.
+pub async fn attention_take(conn: &mut Conn) -> Result<Vec<String>, sqlx::Error> {
+    let rows = query(
+        "UPDATE mails SET state = 'sent', last_error = NULL WHERE kind = 'attention' \
+         AND state = 'pending' AND subject NOT LIKE '%:%' RETURNING subject",
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut incidents: Vec<String> = rows
+        .iter()
+        .map(|row| row.try_get("subject"))
+        .collect::<Result<_, _>>()?;
+    incidents.sort_unstable();
+    Ok(incidents)
 }
 
 /// Mails to this user that wait are not sent, and what mail servers said of others is forgotten:

@@ -4,6 +4,7 @@
 
 use super::compose::Outgoing;
 use crate::{
+    fault::chain,
     private,
     trust::{Trust, is_this_machine},
 };
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
     transport::smtp::{
-        SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT,
+        self, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT,
         authentication::Credentials,
         client::{Certificate, Tls, TlsParameters},
         extension::ClientId,
@@ -31,15 +32,39 @@ use uuid::Uuid;
 /// How long the mail server may take for each command.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
+/// What kept a mail from getting out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The mail server, the way to it, or what we sign in with: any mail would have failed.
+    Server,
+    /// This mail, for now: the server is well and refused it with 4xx.
+    Mail,
+    /// This mail, however often it is tried: the server is well and refused it with 5xx.
+    MailForGood,
+}
+
 /// A mail did not get out.
 #[derive(Debug, thiserror::Error)]
 #[error("the mail was not taken")]
-pub struct SendError(#[source] Box<dyn StdError + Send + Sync>);
+pub struct SendError {
+    /// What kept it from getting out.
+    pub blame: Blame,
+    #[source]
+    cause: Box<dyn StdError + Send + Sync>,
+}
 
 impl SendError {
-    /// With its cause.
+    /// The server or the way to it is at fault, with its cause.
     pub fn new(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self(cause.into())
+        Self::of(Blame::Server, cause)
+    }
+
+    /// With what is at fault and its cause.
+    pub fn of(blame: Blame, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            blame,
+            cause: cause.into(),
+        }
     }
 }
 
@@ -186,14 +211,57 @@ fn decoded(text: &str) -> Result<String, NoSmtpAddress> {
         .map_err(|_| NoSmtpAddress::Unreadable)
 }
 
+impl Smtp {
+    /// Whether a refusal is of this mail or would be of any. A server that refuses our password or
+    /// our address (535, or 554 in place of a greeting) answers 5xx as well, so it is asked again
+    /// without a mail: only if it takes us then, the refusal was of the mail.
+    async fn blame(&self, error: &smtp::Error) -> Blame {
+        let Some(code) = error.status() else {
+            return Blame::Server;
+        };
+        if is_about_us(code.into(), &chain(error))
+            || !matches!(self.server.test_connection().await, Ok(true))
+        {
+            Blame::Server
+        } else if error.is_permanent() {
+            Blame::MailForGood
+        } else {
+            Blame::Mail
+        }
+    }
+}
+
+/// Whether a reply is about who sends rather than about this mail: signing in, TLS, a command that
+/// the server does not know, its own state; or, by the enhanced code (RFC 3463), the sender's address
+/// (`5.1.7`, `5.1.8`) or a policy (`x.7.x`, which is where blocklists and relaying are).
+fn is_about_us(code: u16, reply: &str) -> bool {
+    if matches!(code, 421 | 454 | 500..=504 | 530 | 534 | 535 | 538) {
+        return true;
+    }
+    let enhanced = reply.split([' ', '-']).find_map(enhanced_code);
+    matches!(enhanced, Some((_, 7, _) | (_, 1, 7 | 8)))
+}
+
+/// `5.1.1` as its three numbers.
+fn enhanced_code(word: &str) -> Option<(u16, u16, u16)> {
+    let mut parts = word.split('.').map(str::parse::<u16>);
+    match (parts.next()?, parts.next()?, parts.next()?, parts.next()) {
+        (Ok(class @ (4 | 5)), Ok(subject), Ok(detail), None) => Some((class, subject, detail)),
+        _ => None,
+    }
+}
+
 #[async_trait]
 impl Transport for Smtp {
     async fn send(&self, mail: &Outgoing) -> Result<(), SendError> {
-        self.server
+        let sent = self
+            .server
             .send_raw(mail.message.envelope(), &mail.message.formatted())
-            .await
-            .map(drop)
-            .map_err(SendError::new)
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => Err(SendError::of(self.blame(&error).await, error)),
+        }
     }
 }
 
@@ -286,6 +354,37 @@ mod tests {
                 Smtp::new(good, "tickets.example", &Trust::default()).is_ok(),
                 "{good}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_about_us_is_told_from_what_is_about_the_mail() {
+        for (code, reply) in [
+            (421, "4.3.2 shutting down"),
+            (454, "4.7.0 TLS is not there"),
+            (530, "5.7.0 authentication required"),
+            (535, "5.7.8 bad credentials"),
+            (550, "permanent error (550): 5.7.1 relaying denied"),
+            (550, "5.7.26 unauthenticated sender"),
+            (553, "5.1.8 the sender's domain is not there"),
+            (554, "5.7.1 blocked, see https://list.example"),
+        ] {
+            assert!(is_about_us(code, reply), "{code} {reply}");
+        }
+        for (code, reply) in [
+            (450, "4.2.0 greylisted, come again in 5 minutes"),
+            (550, "no such user"),
+            (550, "5.1.1 no such user 1.2.3.4"),
+            (
+                550,
+                "permanent error (550): 5.1.1 <a@b.example>: no such user",
+            ),
+            (552, "5.2.2 mailbox full"),
+            (553, "mailbox name not allowed"),
+            (554, "5.4.14 too many hops"),
+            (556, "5.1.10 the domain takes no mail"),
+        ] {
+            assert!(!is_about_us(code, reply), "{code} {reply}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! told, a mail program, and a mail server.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use stagedoor::mail::{Outgoing, SendError, Transport};
+use stagedoor::mail::{Outgoing, SendError, Smtp, Transport};
 use std::{
     collections::HashMap,
     sync::{
@@ -203,4 +203,96 @@ async fn converse(stream: TcpStream, offers: &str) -> (Vec<String>, String) {
         }
     }
     (commands, message)
+}
+
+/// A mail server for any number of connections, which answers as it is told.
+pub struct MailServer {
+    port: u16,
+    told: Arc<Told>,
+    _serving: tokio::task::JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// By a command's first word; the greeting has none.
+    answers: Mutex<HashMap<String, String>>,
+    heard: Mutex<Vec<String>>,
+}
+
+impl MailServer {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let told = Arc::new(Told::default());
+        let mut serving = tokio::task::JoinSet::new();
+        let shared = told.clone();
+        serving.spawn(async move {
+            let mut open = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                open.spawn(answer(stream, shared.clone()));
+            }
+        });
+        Self {
+            port,
+            told,
+            _serving: serving,
+        }
+    }
+
+    /// How the shop sends to it.
+    pub fn smtp(&self) -> Smtp {
+        Smtp::new(
+            &format!("smtp://127.0.0.1:{}", self.port),
+            "tickets.example",
+        )
+        .unwrap()
+    }
+
+    /// What it answers to a command from now on; the command of no letters is the greeting.
+    pub fn answers(&self, command: &str, reply: &str) {
+        let mut answers = self.told.answers.lock().unwrap();
+        answers.insert(command.to_owned(), reply.to_owned());
+    }
+
+    /// How often it has heard a command.
+    pub fn heard(&self, command: &str) -> usize {
+        let heard = self.told.heard.lock().unwrap();
+        heard.iter().filter(|word| *word == command).count()
+    }
+}
+
+impl Told {
+    fn reply(&self, command: &str) -> String {
+        self.heard.lock().unwrap().push(command.to_owned());
+        let told = self.answers.lock().unwrap().get(command).cloned();
+        let usual = match command {
+            "" => "220 mail.example",
+            "EHLO" => "250-mail.example\r\n250 8BITMIME",
+            "DATA" => "354 go on",
+            "QUIT" => "221 bye",
+            _ => "250 fine",
+        };
+        told.unwrap_or_else(|| usual.to_owned()) + "\r\n"
+    }
+}
+
+async fn answer(stream: TcpStream, told: Arc<Told>) {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    let mut in_message = false;
+    let _ = write.write_all(told.reply("").as_bytes()).await;
+    while let Ok(Some(line)) = lines.next_line().await {
+        if in_message && line != "." {
+            continue;
+        }
+        in_message = line == "DATA";
+        let command = line.split([' ', ':']).next().unwrap();
+        if write
+            .write_all(told.reply(command).as_bytes())
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
 }
