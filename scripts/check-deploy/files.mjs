@@ -87,3 +87,13 @@ export function stopSeconds(checked, settings) {
   const more = Number(settings.STAGEDOOR_DRAIN_SECONDS ?? 0);
   return more + constant("server/src/serve.rs", "DRAIN") + constant("server/src/telemetry/export.rs", "FINISH_WITHIN");
 }
+
+// Networks among those whose X-Forwarded-For is believed in which more than proxies may be: whoever has
+// an address there could name itself as it likes.
+export function tooWide(setting) {
+  return (setting ?? "").split(",").filter((network) => {
+    const [address, length] = network.trim().split("/");
+    const least = address.includes(":") ? 48 : 17;
+    return address !== "" && length !== undefined && Number(length) < least;
+  });
+}

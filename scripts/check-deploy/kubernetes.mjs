@@ -2,7 +2,7 @@
 // what belongs together fits together.
 import { dirname, join, relative } from "node:path";
 import { parseAllDocuments } from "yaml";
-import { commands, run, serverSources, stopSeconds } from "./files.mjs";
+import { commands, run, serverSources, stopSeconds, tooWide } from "./files.mjs";
 import { schemaFindings } from "./schemas.mjs";
 
 const FOLDER = "deploy/kubernetes";
@@ -36,6 +36,11 @@ function gathered(checked, file) {
 function kustomization(checked, file) {
   const [said] = checked.documents(file);
   if (said === undefined) return;
+  if (file.includes("/production/")) {
+    for (const { name, digest } of said.images ?? []) {
+      if (!/^sha256:[0-9a-f]{64}$/.test(digest ?? "")) checked.wrong(file, `the image ${name} is not named by its digest`);
+    }
+  }
   const folder = dirname(file);
   const named = said.resources ?? [];
   for (const name of named) {
@@ -52,6 +57,9 @@ function kustomization(checked, file) {
     if (name !== "kustomization.yaml" && !name.includes("/") && !named.includes(name)) {
       checked.wrong(file, `does not name ${name}, which is beside it`);
     }
+  }
+  for (const name of (said.configMapGenerator ?? []).flatMap(({ files }) => files ?? [])) {
+    if (!checked.exists(join(folder, name))) checked.wrong(file, `makes a ConfigMap of ${name}, which is not there`);
   }
   const resources = gathered(checked, file);
   for (const { target, patch } of said.patches ?? []) {
@@ -89,7 +97,9 @@ function render(checked, file) {
 function together(checked, file, resources) {
   const wrong = (resource, sentence) => checked.wrong(file, `${nameOf(resource)}: ${sentence}`);
   const kind = (...kinds) => resources.filter((resource) => kinds.includes(resource.kind));
-  const workloads = kind("Deployment", "StatefulSet", "Job");
+  // A CronJob as the Job that it makes.
+  const jobs = kind("CronJob").map((cron) => ({ ...cron, spec: cron.spec.jobTemplate.spec }));
+  const workloads = kind("Deployment", "StatefulSet", "Job").concat(jobs);
   const pods = workloads.map(({ spec }) => spec.template);
   const services = kind("Service");
   for (const secret of kind("Secret")) wrong(secret, "secrets do not belong in the repository");
@@ -132,6 +142,11 @@ function together(checked, file, resources) {
       }
     }
   }
+  for (const policy of kind("NetworkPolicy")) narrow(policy, wrong);
+  for (const task of ["audit", "backup"]) {
+    const runs = kind("CronJob").some(({ metadata }) => metadata.labels?.["app.kubernetes.io/component"] === task);
+    if (!runs) checked.wrong(file, `no CronJob does the ${task}`);
+  }
   for (const workload of workloads) restricted(workload, wrong);
   for (const workload of workloads.filter(isStagedoor)) ours(checked, workload, resources, wrong);
 }
@@ -159,18 +174,39 @@ function matches(selector, pod) {
 const portNames = (pod) => pod.spec.containers.flatMap(({ ports }) => (ports ?? []).map(({ name }) => name));
 const isStagedoor = ({ metadata }) => metadata.name.startsWith("stagedoor-");
 
+// Where something inside or on the same network could be reached, an address says which. All of the
+// internet is open for HTTPS alone, without private addresses.
+const PRIVATE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"];
+function narrow(policy, wrong) {
+  for (const { to, ports } of policy.spec.egress ?? []) {
+    for (const { ipBlock } of to ?? []) {
+      if (ipBlock === undefined || !/^(0\.0\.0\.0|::)\/0$/.test(ipBlock.cidr)) continue;
+      const https = (ports ?? []).length > 0 && ports.every(({ port }) => port === 443);
+      if (!https || !PRIVATE.every((range) => ipBlock.except?.includes(range))) {
+        wrong(policy, `lets out to ${ipBlock.cidr}, beyond HTTPS on the internet`);
+      }
+    }
+  }
+}
+
 // What the namespace's policy `restricted` asks for, and a bound on what a pod may use.
 function restricted(workload, wrong) {
   const { spec } = workload.spec.template;
   if (spec.securityContext?.runAsNonRoot !== true) wrong(workload, "may run as root");
   if (spec.securityContext?.seccompProfile?.type !== "RuntimeDefault") wrong(workload, "has no seccomp profile");
   if (spec.automountServiceAccountToken !== false) wrong(workload, "is given a token of the API server's");
+  for (const { name, emptyDir } of spec.volumes ?? []) {
+    if (emptyDir && !emptyDir.sizeLimit) wrong(workload, `its volume ${name} may fill its node's disk`);
+  }
   for (const { name, securityContext, resources } of spec.containers) {
     if (securityContext?.allowPrivilegeEscalation !== false) wrong(workload, `${name} may gain privileges`);
     if (!securityContext?.capabilities?.drop?.includes("ALL")) wrong(workload, `${name} keeps capabilities`);
     if (securityContext?.readOnlyRootFilesystem !== true) wrong(workload, `${name} may write to its image`);
     if (!resources?.requests?.cpu || !resources?.requests?.memory || !resources?.limits?.memory) {
       wrong(workload, `${name} says not how much it needs`);
+    }
+    if (!resources?.requests?.["ephemeral-storage"] || !resources?.limits?.["ephemeral-storage"]) {
+      wrong(workload, `${name} may fill its node's disk`);
     }
   }
 }
@@ -191,7 +227,14 @@ function ours(checked, workload, resources, wrong) {
   for (const name of Object.keys(settings)) {
     if (!sources.includes(`"${name}"`)) wrong(workload, `stagedoor has no setting ${name}`);
   }
+  const proxies = tooWide(settings.STAGEDOOR_TRUSTED_PROXIES);
+  if (proxies.length > 0) wrong(workload, `believes whole private networks: ${proxies}`);
   if (workload.kind !== "Deployment") return;
+  if (!(workload.spec.minReadySeconds > 0)) wrong(workload, "counts as ready at its first answer");
+  const spread = spec.topologySpreadConstraints ?? [];
+  if (!spread.some((one) => one.topologyKey === "kubernetes.io/hostname" && one.whenUnsatisfiable === "DoNotSchedule")) {
+    wrong(workload, "may be on one node with all of its kind");
+  }
   for (const [probe, path] of [
     ["startupProbe", "/healthz"],
     ["livenessProbe", "/healthz"],

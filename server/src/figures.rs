@@ -10,8 +10,10 @@ use crate::{
     fault::chain,
     outbox::{self, Nats},
     replicas::Redis,
+    task_runs,
 };
 use sqlx::{Row, query};
+use std::path::Path;
 
 /// Something that waits for somebody to see to it.
 struct Queue {
@@ -96,6 +98,10 @@ pub async fn read(db: &Db, clock: &SharedClock, nats: Option<&Nats>) {
             }
         }
     }
+    if let Err(error) = read_task_runs(db, now).await {
+        let error = chain(&error);
+        tracing::warn!(error, "stagedoor_task_age_seconds could not be read");
+    }
     for queue in QUEUES {
         match standing(db, queue.sql, now).await {
             Ok((rows, seconds)) => {
@@ -107,6 +113,30 @@ pub async fn read(db: &Db, clock: &SharedClock, nats: Option<&Nats>) {
                 tracing::warn!(error, "{} could not be read", queue.waiting);
             }
         }
+    }
+}
+
+/// Tells when the audit and the backup last went well. What has never run has no figure.
+async fn read_task_runs(db: &Db, now: i64) -> Result<(), sqlx::Error> {
+    for run in task_runs::runs(db.lookouts()).await? {
+        let failed = if run.succeeded { 0.0 } else { 1.0 };
+        metrics::gauge!("stagedoor_task_failed", "task" => run.task.clone()).set(failed);
+        if run.succeeded_at.is_some() {
+            metrics::gauge!("stagedoor_task_age_seconds", "task" => run.task)
+                .set(seconds(run.succeeded_at, now));
+        }
+    }
+    Ok(())
+}
+
+/// How much room there is where this process keeps its data.
+pub fn gather_disk(data_dir: &Path) {
+    // A folder that is not there yet has no room to tell of.
+    if let Ok(disk) = rustix::fs::statvfs(data_dir) {
+        #[expect(clippy::cast_precision_loss, reason = "a figure is a double")]
+        let bytes = |blocks: u64| (blocks * disk.f_frsize) as f64;
+        metrics::gauge!("stagedoor_disk_bytes", "state" => "free").set(bytes(disk.f_bavail));
+        metrics::gauge!("stagedoor_disk_bytes", "state" => "total").set(bytes(disk.f_blocks));
     }
 }
 

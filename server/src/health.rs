@@ -8,6 +8,7 @@ use crate::{
     outbox::Nats,
     replicas::Redis,
     request,
+    write_probe::WriteProbe,
 };
 use axum::{
     Json, Router,
@@ -19,6 +20,7 @@ use axum::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -48,8 +50,12 @@ pub struct Health {
     pub worker: bool,
     /// When this process last swept the database.
     pub swept: Swept,
+    /// Whether the database takes writes.
+    pub probe: Arc<WriteProbe>,
     /// Set once the process has been asked to stop.
     pub draining: Arc<AtomicBool>,
+    /// Where this process keeps its data.
+    pub data_dir: PathBuf,
     /// Where the figures are, if they are collected.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -63,7 +69,7 @@ pub fn routes(health: Health) -> Router {
         .with_state(health)
 }
 
-/// Ready means: the database answers and is of this version or a newer one, which every version can
+/// Ready means: the database answers, takes writes and is of this version or a newer one, which every version can
 /// be run beside, and nobody has asked us to stop; a process that is for jobs alone must also have
 /// done some lately. A queue or a broker that is away is named but is no reason to send buyers
 /// elsewhere: holds end by the clock, the sweep does what the jobs would, and events wait.
@@ -86,11 +92,19 @@ async fn stand(health: &Health) -> (bool, Value) {
         Some(_) => "away",
     };
     let jobs = if health.swept.lately() { "ok" } else { "late" };
-    let fine =
-        !draining && database == "ok" && migrations == "ok" && (jobs == "ok" || !health.worker);
+    let writes = if health.probe.is_taken() {
+        "ok"
+    } else {
+        "refused"
+    };
+    let fine = !draining
+        && database == "ok"
+        && writes == "ok"
+        && migrations == "ok"
+        && (jobs == "ok" || !health.worker);
     let body = json!({
         "ready": fine, "draining": draining,
-        "database": database, "migrations": migrations, "queue": queue, "jobs": jobs,
+        "database": database, "writes": writes, "migrations": migrations, "queue": queue, "jobs": jobs,
         "events": events,
     });
     (fine, body)
@@ -117,13 +131,22 @@ async fn ready(State(health): State<Health>, headers: HeaderMap) -> Response {
     (status, Json(body)).into_response()
 }
 
-async fn show_figures(State(health): State<Health>) -> Response {
+/// What a proxy adds to a request that it passes on.
+const PASSED_ON: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
+
+/// For those inside, who ask each process itself: what a proxy passes on comes from outside, even
+/// where nobody has told the proxy to keep this path to itself.
+async fn show_figures(State(health): State<Health>, headers: HeaderMap) -> Response {
+    if PASSED_ON.iter().any(|name| headers.contains_key(*name)) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     match &health.metrics {
         Some(metrics) => {
             let (fine, stands) = stand(&health).await;
             metrics::gauge!("stagedoor_ready").set(if fine { 1.0 } else { 0.0 });
             let (redis, nats) = (health.redis.as_ref(), health.nats.as_ref());
             figures::gather_own(&health.db, redis, nats).await;
+            figures::gather_disk(&health.data_dir);
             // A scraper does not wait for a database that is away, and wants to hear of the rest.
             if stands["database"] == "ok" {
                 let read = figures::read(&health.db, &health.clock, nats);

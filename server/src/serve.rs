@@ -22,6 +22,7 @@ use crate::{
     security, seed,
     state::{Parts, Shop},
     telemetry,
+    write_probe::WriteProbe,
 };
 use anyhow::Context;
 use app::context::{Demo, Site};
@@ -75,14 +76,17 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         mail: Some(mail(&config)?),
     })?;
     let draining = Arc::new(AtomicBool::new(false));
+    let probe = WriteProbe::new();
     let health = Health {
         db: db.clone(),
         redis,
         nats,
-        clock,
+        clock: clock.clone(),
+        probe: probe.clone(),
         worker: role == Role::Worker,
         swept: shop.sweeper.swept(),
         draining: draining.clone(),
+        data_dir: config.data_dir.clone(),
         metrics: Some(figures),
     };
     let queue = health.redis.as_ref().map(|redis| redis.client().clone());
@@ -93,7 +97,8 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         router(&shop, web)
     };
     let (live, engine, mailer) = (shop.live.clone(), shop.engine.clone(), shop.mailer.clone());
-    let jobs = shop.start_jobs(queue, role != Role::Web);
+    let mut jobs = shop.start_jobs(queue, role != Role::Web);
+    jobs.spawn(probe.run(db.clone(), clock));
     let drain = config.drain;
     let stopping = Stopping {
         draining,

@@ -10,7 +10,7 @@ use crate::{
         provider::{OtherProvider, recorded},
         stripe_list::StripeList,
     },
-    telemetry,
+    serve, task_runs, telemetry,
 };
 use anyhow::Context;
 use futures::StreamExt;
@@ -40,6 +40,18 @@ pub struct Audit {
     /// Prints JSON, for programs
     #[arg(long)]
     json: bool,
+    /// Audits again and again, every so many hours, until it is asked to stop
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=8_760))]
+    every: Option<u64>,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How it is looked.
+#[derive(Debug, clap::Args)]
+struct How {
     /// Asks Stripe about so many days only [default: since our oldest payment]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=36_500))]
     since: Option<i64>,
@@ -47,20 +59,39 @@ pub struct Audit {
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
         value_parser = clap::value_parser!(u64).range(0..=86_400))]
     wait: u64,
-    #[command(flatten)]
-    settings: Settings,
+    /// Notes in the database that it has run and how it came out, for /metrics and its alerts
+    #[arg(long)]
+    record: bool,
 }
 
 /// Audits, prints what was found, and says with which code to exit: 0 if everything holds, 1 if
 /// something is broken, 2 if it could not be checked, 3 if it depends on calls that are under way.
 pub async fn run(args: Audit) -> ExitCode {
-    let json = args.json;
-    conclude(
-        look(args).await,
-        json,
-        "it could not be checked",
-        |report| (report.to_string(), report.verdict),
-    )
+    let tell = |report: anyhow::Result<Report>| {
+        conclude(report, args.json, "it could not be checked", |report| {
+            (report.to_string(), report.verdict)
+        })
+    };
+    let config = match args.settings.check() {
+        Ok(config) => config,
+        Err(error) => return tell(Err(error.into())),
+    };
+    telemetry::start_log(config.log);
+    let Some(every) = args.every.map(Duration::from_hours) else {
+        return tell(look(&config, &args.how).await);
+    };
+    let stopped = serve::asked_to_stop();
+    tokio::pin!(stopped);
+    loop {
+        let round = async {
+            tell(look(&config, &args.how).await);
+            tokio::time::sleep(every).await;
+        };
+        tokio::select! {
+            () = round => {}
+            () = &mut stopped => return ExitCode::SUCCESS,
+        }
+    }
 }
 
 /// Prints what a command came to, for programs if `json`, and says with which code to exit. Where it
@@ -111,27 +142,27 @@ impl Verdict {
     }
 }
 
-async fn look(args: Audit) -> anyhow::Result<Report> {
-    let (since_days, wait) = (args.since, Duration::from_secs(args.wait));
-    let config = args.settings.check()?;
-    telemetry::start_log(config.log);
-    let db = cli::open_existing(&config).await?;
-    let report = look_until_settled(&config, &db, since_days, wait).await?;
+async fn look(config: &Config, how: &How) -> anyhow::Result<Report> {
+    let db = cli::open_existing(config).await?;
+    let looked = look_until_settled(config, &db, how).await;
+    if how.record {
+        let held = looked
+            .as_ref()
+            .is_ok_and(|report| report.verdict == Verdict::Holds);
+        task_runs::run_note(&db, task_runs::AUDIT, held, SystemClock.now_micros())
+            .await
+            .context("the run could not be noted")?;
+    }
     db.close().await;
-    Ok(report)
+    looked
 }
 
 /// Audits, and again after a pause while nothing but what is under way differs.
-async fn look_until_settled(
-    config: &Config,
-    db: &Db,
-    since_days: Option<i64>,
-    wait: Duration,
-) -> anyhow::Result<Report> {
-    let began = Instant::now();
+async fn look_until_settled(config: &Config, db: &Db, how: &How) -> anyhow::Result<Report> {
+    let (began, wait) = (Instant::now(), Duration::from_secs(how.wait));
     loop {
         let now = SystemClock.now_micros();
-        let since = since_days.map(|days| now - days * DAY_MICROS);
+        let since = how.since.map(|days| now - days * DAY_MICROS);
         let provider = provider(config, db, since).await?;
         let report = audit(db, provider, now).await?;
         if report.verdict != Verdict::Unsettled || began.elapsed() + LOOK_AGAIN > wait {

@@ -298,6 +298,14 @@ pub fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether there is no room on PostgreSQL's disk. [`is_passing`] holds as well; but whoever asks
+/// whether the database takes writes is to know at once.
+pub fn is_disk_full(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some("53100"))
+}
+
 /// Whether another transaction was quicker, or in the way in a circle, so that this one has to look
 /// again: a unique index, a serialization failure, a deadlock.
 pub fn is_overtaken(error: &sqlx::Error) -> bool {

@@ -81,6 +81,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261128000019 "old_webhooks",
     20261130000020 "hold_limits",
     20261130000021 "payment_provider",
+    20261130000023 "operations",
     20261130000024 "declines",
     20261130000026 "backfills",
     20261130000027 "seat_keys",

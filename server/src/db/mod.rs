@@ -22,7 +22,7 @@ use std::{
 use tokio::{sync::Notify, time::timeout};
 use tracing::Instrument;
 
-pub use engine::{Engine, engine_of, is_overtaken, is_passing, is_unstorable};
+pub use engine::{Engine, engine_of, is_disk_full, is_overtaken, is_passing, is_unstorable};
 pub use migrate::{applied_and_known, versions};
 pub use schema::{Column, Kind, MOVE_PROGRESS, Table, tables};
 pub use serving::Serving;

@@ -7,7 +7,7 @@ use crate::{
 use axum::{Json, Router, extract::RawQuery, routing::get};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
-use sqlx::{AnyConnection, Connection, query};
+use sqlx::{AnyConnection, Connection, Row, query};
 use stagedoor::payments::stripe_list::StripeList;
 use std::{
     path::Path,
@@ -81,13 +81,37 @@ async fn a_seeded_shop_is_sound_and_a_broken_one_is_not() {
         .await
         .unwrap();
     conn.close().await.unwrap();
-    let told = run(stagedoor(folder, &["audit", "--json"])).await;
+    assert_eq!(noted(&url).await, None, "only if asked to");
+    let told = run(stagedoor(folder, &["audit", "--json", "--record"])).await;
     let report = parsed(&told);
     assert_eq!((code(&told), &report["verdict"]), (1, &json!("broken")));
+    assert_eq!(noted(&url).await, Some((0, false)));
     let broken = &report["invariants"][5]["broken"];
     assert_eq!(broken["count"], report["counts"]["tickets"]["listed"]);
     assert_eq!(broken["first"].as_array().unwrap().len(), 10);
     assert_eq!(broken["first"][0]["about"], "ticket");
+
+    let mut conn = AnyConnection::connect(&url).await.unwrap();
+    query("UPDATE tickets SET version = version - 1")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    conn.close().await.unwrap();
+    let told = run(stagedoor(folder, &["audit", "--record"])).await;
+    assert_eq!(code(&told), 0, "{}", text(&told));
+    assert_eq!(noted(&url).await, Some((1, true)));
+}
+
+/// What the database knows of the last audit: whether it held, and whether one ever did.
+async fn noted(url: &str) -> Option<(i64, bool)> {
+    let mut conn = AnyConnection::connect(url).await.unwrap();
+    let sql = "SELECT succeeded, succeeded_at FROM task_runs WHERE task = 'audit'";
+    let row = query(sql).fetch_optional(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    row.map(|row| {
+        let at: Option<i64> = row.get("succeeded_at");
+        (row.get("succeeded"), at.is_some())
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

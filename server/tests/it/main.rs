@@ -12,6 +12,7 @@ mod ancestor;
 mod api_document;
 mod audit;
 mod audit_command;
+mod backups;
 mod bad_input;
 mod browser_rules;
 mod cluster;

@@ -422,6 +422,19 @@ async fn a_purchase_can_be_followed_through_the_log() {
     let mailed = shop.lines(mailed).await;
     assert_eq!(mailed[0]["spans"][0]["name"], "mail");
 
+    // Whatever a proxy passes on comes from outside.
+    let outsider = Client::new(&shop.base);
+    for header in ["x-forwarded-for", "forwarded", "x-real-ip", "via"] {
+        let passed_on = [(header, "192.0.2.1")];
+        let answer = outsider.send("GET", "/metrics", &passed_on, "").await;
+        assert_eq!((answer.status, answer.text.as_str()), (404, ""), "{header}");
+    }
+    assert!(
+        shop.figures()
+            .await
+            .contains("stagedoor_disk_bytes{state=\"free\"}")
+    );
+
     let stranger = Client::new(&shop.base);
     let odd = [("x-request-id", "no id")];
     let answer = stranger.send("GET", "/api/nothing", &odd, "").await;

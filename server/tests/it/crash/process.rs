@@ -107,6 +107,31 @@ impl Shop {
     pub async fn start_with(&mut self, more: &[(&str, &str)]) {
         let mut command = self.command(&["serve"]);
         command.envs(more.iter().copied());
+        self.spawn(command).await;
+    }
+
+    /// Starts it so that a file which may not grow any more is an error to it, as on a full disk, and
+    /// not its end. Returns its process id, for `prlimit`.
+    pub async fn start_for_a_full_disk(&mut self) -> u32 {
+        let serve = self.command(&["serve"]);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "trap '' XFSZ; exec \"$0\" serve"])
+            .arg(serve.get_program())
+            .env_clear()
+            .envs(
+                serve
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        self.spawn(command).await;
+        self.server.as_ref().unwrap().id()
+    }
+
+    async fn spawn(&mut self, mut command: Command) {
         let log = log(self.folder.path(), "server");
         self.server = Some(command.stderr(log).spawn().unwrap());
         let ready = format!("{}/readyz", self.base);

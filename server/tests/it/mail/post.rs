@@ -2,7 +2,10 @@
 //! told, a mail program, and a mail server.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use stagedoor::mail::{Outgoing, SendError, Smtp, Transport};
+use stagedoor::{
+    mail::{Outgoing, SendError, Smtp, Transport},
+    trust::Trust,
+};
 use std::{
     collections::HashMap,
     sync::{
@@ -241,11 +244,8 @@ impl MailServer {
 
     /// How the shop sends to it.
     pub fn smtp(&self) -> Smtp {
-        Smtp::new(
-            &format!("smtp://127.0.0.1:{}", self.port),
-            "tickets.example",
-        )
-        .unwrap()
+        let url = format!("smtp://127.0.0.1:{}", self.port);
+        Smtp::new(&url, "tickets.example", &Trust::default()).unwrap()
     }
 
     /// What it answers to a command from now on; the command of no letters is the greeting.

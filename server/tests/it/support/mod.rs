@@ -33,6 +33,7 @@ use stagedoor::{
     serve,
     state::{Parts, Shop},
     trust::Trust,
+    write_probe::WriteProbe,
 };
 use std::{net::SocketAddr, sync::Arc};
 use stripe_double::{Double, JournalLine, WebhookTarget};
@@ -58,6 +59,8 @@ pub struct App {
     gateway: Arc<StripeGateway>,
     sweeper: Arc<Sweeper>,
     pub reconciler: Reconciler,
+    /// What `/readyz` knows of writing.
+    pub probe: Arc<WriteProbe>,
     pub database: Database,
     _servers: JoinSet<()>,
     _jobs: JoinSet<()>,
@@ -190,7 +193,8 @@ impl App {
             mail: None,
         })
         .unwrap();
-        let web = web(&base, holds, &shop, redis, &double);
+        let probe = WriteProbe::new();
+        let web = web(&base, holds, &shop, redis, &double, &probe);
         let service = router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
         servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
         let (limits, orders, api) = (shop.limits.clone(), shop.orders.clone(), shop.api());
@@ -215,6 +219,7 @@ impl App {
             gateway,
             sweeper,
             reconciler,
+            probe,
             db,
             database,
             _servers: servers,
@@ -532,7 +537,14 @@ impl App {
     }
 }
 
-fn web(base: &str, holds: Holds, shop: &Shop, redis: Option<Redis>, double: &Double) -> Web {
+fn web(
+    base: &str,
+    holds: Holds,
+    shop: &Shop,
+    redis: Option<Redis>,
+    double: &Double,
+    probe: &Arc<WriteProbe>,
+) -> Web {
     Web {
         options: stagedoor::config::leptos_options(([127, 0, 0, 1], 0).into()).unwrap(),
         files: Files::Folder("../target/site".to_owned()),
@@ -544,7 +556,9 @@ fn web(base: &str, holds: Holds, shop: &Shop, redis: Option<Redis>, double: &Dou
             clock: shop.clock.clone(),
             worker: false,
             swept: shop.sweeper.swept(),
+            probe: probe.clone(),
             draining: Arc::default(),
+            data_dir: ".".into(),
             metrics: None,
         },
         double: Some(double.browser_router()),

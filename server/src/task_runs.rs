@@ -1,0 +1,64 @@
+//! When what is to run every night has last run, and whether it went well: the audit and the backup.
+//!
+//! Owns the table `task_runs`. The audit's runs are noted by `stagedoor audit --record`, the backup's
+//! by the scripts in `deploy/`, which have no Stagedoor at hand. Nothing here runs them.
+
+use crate::db::Db;
+use sqlx::{AnyExecutor, Row, query};
+
+/// As the audit is called in the table.
+pub const AUDIT: &str = "audit";
+
+/// The last run of a task.
+#[derive(Debug, Clone)]
+pub struct TaskRun {
+    /// Which: `audit` or `backup`.
+    pub task: String,
+    /// Whether it went well.
+    pub succeeded: bool,
+    /// When one last went well, in microseconds.
+    pub succeeded_at: Option<i64>,
+}
+
+/// Notes that a task has run. Errors: the database fails.
+pub async fn run_note(
+    db: &Db,
+    task: &'static str,
+    succeeded: bool,
+    now_micros: i64,
+) -> Result<(), sqlx::Error> {
+    db.write(move |conn| {
+        Box::pin(async move {
+            query(
+                "INSERT INTO task_runs (task, ended_at, succeeded, succeeded_at) \
+                 VALUES ($1, $2, $3, $4) ON CONFLICT (task) DO UPDATE SET \
+                 ended_at = excluded.ended_at, succeeded = excluded.succeeded, \
+                 succeeded_at = COALESCE(excluded.succeeded_at, task_runs.succeeded_at)",
+            )
+            .bind(task)
+            .bind(now_micros)
+            .bind(i64::from(succeeded))
+            .bind(succeeded.then_some(now_micros))
+            .execute(conn)
+            .await
+            .map(drop)
+        })
+    })
+    .await
+}
+
+/// The last run of each task that has run.
+pub async fn runs<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<TaskRun>, sqlx::Error> {
+    let rows = query("SELECT task, succeeded, succeeded_at FROM task_runs ORDER BY task")
+        .fetch_all(on)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(TaskRun {
+                task: row.try_get("task")?,
+                succeeded: row.try_get::<i64, _>("succeeded")? == 1,
+                succeeded_at: row.try_get("succeeded_at")?,
+            })
+        })
+        .collect()
+}
