@@ -565,7 +565,12 @@ mod tests {
             created_at: 0,
         };
         assert_eq!(unaddressed(&mail), Some("i-1"));
-        mail.subject = addressed("i-1", UserId(Uuid::nil()));
-        assert_eq!(unaddressed(&mail), None);
+        for incidents in [
+            vec!["i-1".to_owned()],
+            vec!["i-1".to_owned(), "i-2".to_owned()],
+        ] {
+            mail.subject = addressed(&incidents, UserId(Uuid::nil())).unwrap();
+            assert_eq!(unaddressed(&mail), None);
+        }
     }
 }

@@ -427,7 +427,7 @@ on_both_engines! {
         let page = seller.page(&path("events", &event)[4..]).await.text;
         for shown in [
             "Doors at 7.", "<br>", "href=\"https://a.example/x?y=1&amp;z=2\"", "rel=\"nofollow ugc noopener\"",
-            "&lt;b>Bring&lt;/b> a coat.",
+            "&lt;b&gt;Bring&lt;/b&gt; a coat.",
         ] {
             assert!(page.contains(shown), "{shown}: {page}");
         }
