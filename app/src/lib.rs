@@ -7,6 +7,7 @@
 pub mod accounts;
 #[cfg(feature = "ssr")]
 pub mod app;
+pub mod charges;
 #[cfg(feature = "ssr")]
 pub mod context;
 pub mod error;

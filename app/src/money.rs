@@ -1,7 +1,8 @@
 //! Money: integer minor units beside a currency. No floats, no arithmetic across currencies.
 //!
-//! Owns the table of currencies that Stagedoor trades in, parsing what a seller types (`amount.rs`), and
-//! printing what a buyer reads. Every amount printed is the whole price.
+//! Owns the table of currencies that Stagedoor trades or has traded in, parsing what a seller types
+//! (`amount.rs`), and printing what a buyer reads. Every amount printed is the whole price. What a card can
+//! be charged is in `charges.rs`.
 
 mod amount;
 
@@ -9,11 +10,6 @@ pub use amount::AmountError;
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
-
-/// The smallest price a ticket can have, in minor units.
-pub const PRICE_MINOR_MIN: i64 = 1;
-/// The largest price a ticket can have, in minor units: the card networks' eight digits.
-pub const PRICE_MINOR_MAX: i64 = 99_999_999;
 
 /// Code, digits after the decimal point, and the sign written before the amount (empty: the
 /// code is written instead).
@@ -91,7 +87,7 @@ impl Currency {
         self.0.2
     }
 
-    /// All of them, by code.
+    /// All of them, by code, with those that are no longer accepted.
     pub fn all() -> impl Iterator<Item = Self> {
         CURRENCIES.iter().map(Self)
     }

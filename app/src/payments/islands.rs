@@ -15,8 +15,8 @@ pub struct CardSetup {
     pub publishable_key: String,
     /// The order to pay.
     pub order_id: String,
-    /// What is charged, in minor units.
-    pub amount_minor: i64,
+    /// What is charged, in Stripe's minor units.
+    pub provider_amount: i64,
     /// ISO code.
     pub currency: String,
     /// The amount as the button says it.
@@ -343,7 +343,7 @@ mod stripe {
         let stripe = LOADED.with_borrow(|loaded| loaded.as_ref().map(|(stripe, _)| stripe.clone()));
         let stripe = stripe.ok_or(AWAY)?;
         #[expect(clippy::cast_precision_loss, reason = "eight digits at most")]
-        let amount = setup.amount_minor as f64;
+        let amount = setup.provider_amount as f64;
         let options = object(&[
             ("mode", "payment".into()),
             ("amount", amount.into()),

@@ -2,6 +2,7 @@
 
 use super::{BankButton, CardForm, CardSetup, Payment, PaymentStatus, api};
 use crate::{
+    charges::to_provider,
     context::{self, Flash, Site},
     error::AppResult,
     orders::{Order, being_paid},
@@ -57,7 +58,8 @@ fn card(site: &Site, order: &Order, declined: bool, flash: Option<&Flash>) -> An
         script_url: site.stripe_script_url.clone(),
         publishable_key: site.stripe_publishable_key.clone(),
         order_id: order.id.to_string(),
-        amount_minor: order.total_minor,
+        provider_amount: to_provider(order.currency.code(), order.total_minor)
+            .unwrap_or(order.total_minor),
         currency: order.currency.to_string(),
         amount_text: order.total().to_string(),
     };

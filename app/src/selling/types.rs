@@ -117,7 +117,7 @@ pub struct Reprice {
     #[serde(default)]
     pub section: Option<String>,
     /// The new whole price.
-    #[schema(minimum = 1, maximum = 99_999_999)]
+    #[schema(exclusive_minimum = 0)]
     pub price_minor: i64,
 }
 

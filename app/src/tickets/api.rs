@@ -99,23 +99,27 @@ pub(crate) fn price_in(
     field: &str,
     text: &str,
 ) -> Result<i64, crate::error::FieldError> {
-    use crate::{
-        error::FieldError,
-        money::{Money, PRICE_MINOR_MAX, PRICE_MINOR_MIN},
-    };
+    use crate::{error::FieldError, money::Money};
     let price =
         Money::parse(text, currency).map_err(|error| FieldError::new(field, error.to_string()))?;
-    if (PRICE_MINOR_MIN..=PRICE_MINOR_MAX).contains(&price.minor) {
-        return Ok(price.minor);
-    }
-    let (least, most) = (
-        Money::new(PRICE_MINOR_MIN, currency),
-        Money::new(PRICE_MINOR_MAX, currency),
-    );
-    Err(FieldError::new(
-        field,
-        format!("A ticket can cost from {least} to {most}."),
-    ))
+    price
+        .check_chargeable()
+        .map_err(|wrong| FieldError::new(field, wrong.of_a_ticket()))?;
+    Ok(price.minor)
+}
+
+/// What was first paid for a ticket, as it is typed at `field`, in minor units. It need not be an
+/// amount that a card can be charged.
+#[cfg(feature = "ssr")]
+pub(crate) fn face_value_in(
+    currency: crate::money::Currency,
+    field: &str,
+    text: &str,
+) -> Result<i64, crate::error::FieldError> {
+    use crate::{error::FieldError, money::Money};
+    Money::parse(text, currency)
+        .map(|face_value| face_value.minor)
+        .map_err(|error| FieldError::new(field, error.to_string()))
 }
 
 /// How many, as it is typed; one where nothing is.
@@ -137,11 +141,10 @@ fn read_amounts(
     price: &str,
     face_value: &str,
 ) -> Result<(i64, i64, Option<i64>), AppError> {
-    let amount = |field: &str, text: &str| price_in(currency, field, text);
     let quantity = quantity_in(quantity);
-    let price = amount("price", price);
+    let price = price_in(currency, "price", price);
     let face_value = given(face_value)
-        .map(|text| amount("face_value", &text))
+        .map(|text| face_value_in(currency, "face_value", &text))
         .transpose();
     match (quantity, price, face_value) {
         (Ok(quantity), Ok(price), Ok(face_value)) => Ok((quantity, price, face_value)),
@@ -185,12 +188,16 @@ pub async fn edit(
     let (Ok(id), Ok(version)) = (ticket_id.parse::<TicketId>(), version.parse()) else {
         return refuse(AppError::NotFound);
     };
-    let currency = match tickets.get(id).await {
-        Ok(ticket) => ticket.currency,
+    let ticket = match tickets.get(id).await {
+        Ok(ticket) => ticket,
         Err(error) => return refuse(error),
     };
-    let price_minor = match price_in(currency, "price", &price) {
+    // A listing from before today's rules keeps the price that it has.
+    let is_unchanged = crate::money::Money::parse(&price, ticket.currency)
+        .is_ok_and(|typed| typed.minor == ticket.price_minor);
+    let price_minor = match price_in(ticket.currency, "price", &price) {
         Ok(price_minor) => price_minor,
+        Err(_) if is_unchanged => ticket.price_minor,
         Err(error) => return refuse(AppError::Invalid(vec![error])),
     };
     let request = EditTicket {

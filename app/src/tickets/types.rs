@@ -85,12 +85,13 @@ pub fn label(section: Option<&str>, row: Option<&str>, seat: Option<&str>) -> St
 pub struct ListTicket {
     /// An event that has not begun.
     pub event_id: EventId,
-    /// 1 to 99 999 999 minor units: all that the buyer pays.
-    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    /// In minor units, all that the buyer pays: an amount that a card can be charged in the
+    /// event's currency. Where the currency has three decimals, it ends in 0.
+    #[cfg_attr(feature = "ssr", schema(exclusive_minimum = 0))]
     pub price_minor: i64,
     /// What was first paid for it.
     #[serde(default)]
-    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 999_999_999_999_i64))]
     pub face_value_minor: Option<i64>,
     /// Up to 40 characters.
     #[serde(default)]
@@ -116,12 +117,13 @@ pub struct ListBatch {
     /// 1 to 10 000.
     #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 10_000))]
     pub quantity: i64,
-    /// 1 to 99 999 999 minor units: all that the buyer pays.
-    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    /// In minor units, all that the buyer pays: an amount that a card can be charged in the
+    /// event's currency. Where the currency has three decimals, it ends in 0.
+    #[cfg_attr(feature = "ssr", schema(exclusive_minimum = 0))]
     pub price_minor: i64,
     /// What was first paid for each.
     #[serde(default)]
-    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 999_999_999_999_i64))]
     pub face_value_minor: Option<i64>,
     /// Up to 40 characters.
     #[serde(default)]
@@ -147,7 +149,7 @@ pub struct Listed {
 pub struct EditTicket {
     /// The new whole price.
     #[serde(default)]
-    #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 99_999_999))]
+    #[cfg_attr(feature = "ssr", schema(exclusive_minimum = 0))]
     pub price_minor: Option<i64>,
     /// Up to 40 characters.
     #[serde(default)]

@@ -5,6 +5,7 @@ use crate::{
     db::Conn,
     payments::{gateway::GatewayError, stripe_list::Listed as ListedIntent},
 };
+use app::charges::from_provider;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use sqlx::{Row, query};
 use std::{
@@ -59,8 +60,8 @@ impl Line {
             payment: payment.and_then(|id| id.parse().ok()),
             authorised: line.status == "requires_capture",
             canceled: line.status == "canceled",
-            received: line.amount_received,
-            refunded: line.amount_refunded,
+            received: from_provider(&line.currency, line.amount_received),
+            refunded: from_provider(&line.currency, line.amount_refunded),
             created_micros: None,
         }
     }

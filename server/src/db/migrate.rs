@@ -85,13 +85,16 @@ const MIGRATIONS: &[Carried] = migrations![
     20261130000024 "declines",
     20261130000026 "backfills",
     20261130000027 "seat_keys",
+    20261130000030 "amounts" and_by_engine,
+    20261130000031 "attempts",
     20261130000040 "session_lifetime",
     20261130000041 "verified_addresses",
 ];
 
-fn migrator(engine: Engine) -> Migrator {
+fn migrator(engine: Engine, last: i64) -> Migrator {
     let migrations = MIGRATIONS
         .iter()
+        .filter(|carried| carried.version <= last)
         .map(|carried| {
             Migration::new(
                 carried.version,
@@ -105,8 +108,9 @@ fn migrator(engine: Engine) -> Migrator {
     Migrator::with_migrations(migrations)
 }
 
-pub(super) async fn run(conn: &mut Conn) -> Result<(), MigrateError> {
-    migrator(engine_of(conn)).run(conn).await
+/// Applies those up to the version `last`.
+pub(super) async fn run(conn: &mut Conn, last: i64) -> Result<(), MigrateError> {
+    migrator(engine_of(conn), last).run(conn).await
 }
 
 /// How many migrations the database has, and how many this binary knows: equal when it is ready.

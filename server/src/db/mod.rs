@@ -231,9 +231,15 @@ impl Db {
 
     /// Brings the schema to this version.
     pub async fn migrate(&self) -> Result<(), OpenError> {
+        self.migrate_to(i64::MAX).await
+    }
+
+    /// Brings the schema to what it was after the migration `last`, for tests of the later ones on a
+    /// populated database.
+    pub async fn migrate_to(&self, last: i64) -> Result<(), OpenError> {
         let mut conn = self.pool.acquire().await?.detach();
         self.engine.prepare_to_migrate(&mut conn).await?;
-        migrate::run(&mut conn).await?;
+        migrate::run(&mut conn, last).await?;
         conn.close().await?;
         Ok(())
     }

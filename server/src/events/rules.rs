@@ -76,7 +76,20 @@ impl Checked {
 
 /// Checks a new event; all that is wrong is said at once.
 pub fn check(request: CreateEvent, now: Timestamp) -> Result<Checked, Vec<FieldError>> {
+    check_after(request, None, now)
+}
+
+/// `before` is the currency that the event has so far: it may keep one that is no longer accepted.
+fn check_after(
+    request: CreateEvent,
+    before: Option<Currency>,
+    now: Timestamp,
+) -> Result<Checked, Vec<FieldError>> {
     let mut errors = Vec::new();
+    if !request.currency.is_accepted() && before != Some(request.currency) {
+        let message = format!("Cards can no longer be charged in {}.", request.currency);
+        errors.push(FieldError::new("currency", message));
+    }
     let checked = Checked {
         title: line(&mut errors, "title", &request.title, 1, TITLE_MAX),
         venue: line(&mut errors, "venue", &request.venue, 1, VENUE_MAX),
@@ -119,7 +132,7 @@ pub fn check_update(
         ),
         category: request.category.unwrap_or(before.category),
     };
-    check(merged, now)
+    check_after(merged, Some(before.currency), now)
 }
 
 fn line(

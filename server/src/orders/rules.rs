@@ -2,9 +2,10 @@
 
 use crate::tickets::check_section;
 use app::{
+    charges::NotChargeable,
     error::{AppError, Conflict, FieldError},
     ids::TicketId,
-    money::{Currency, Money, PRICE_MINOR_MAX},
+    money::{Currency, Money},
     orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
 };
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
@@ -163,18 +164,32 @@ pub fn check(request: Reserve) -> Result<Reserve, AppError> {
     }
 }
 
-/// Checks what an order comes to; the error is at the field by which it was made so large.
+/// Checks that a card can be charged what an order comes to; the error is at the field by which it
+/// was made so large or so small.
 pub fn check_total(
     request: &Reserve,
     total_minor: i64,
     currency: Currency,
 ) -> Result<(), AppError> {
-    if total_minor <= PRICE_MINOR_MAX {
+    let total = Money::new(total_minor, currency);
+    let Err(wrong) = total.check_chargeable() else {
         return Ok(());
-    }
+    };
     let field = field_of_size(request);
-    let most = Money::new(PRICE_MINOR_MAX, currency);
-    let message = format!("No card can be charged more than {most} at once. Take fewer tickets.");
+    let message = match wrong {
+        NotChargeable::OutOfRange(least, _) if total.minor < least.minor => format!(
+            "No card can be charged less than {least}, and these come to {total}. Take more tickets."
+        ),
+        NotChargeable::OutOfRange(_, most) => {
+            format!("No card can be charged more than {most} at once. Take fewer tickets.")
+        }
+        NotChargeable::BetweenSteps(..) => {
+            format!("No card can be charged {total}: the last digit must be 0. Take other tickets.")
+        }
+        NotChargeable::Currency(currency) => {
+            format!("Cards can no longer be charged in {currency}, so this cannot be bought.")
+        }
+    };
     Err(AppError::invalid(field, message))
 }
 
@@ -253,11 +268,24 @@ mod tests {
     #[test]
     fn an_order_comes_to_no_more_than_a_card_can_be_charged() {
         let pounds: Currency = "GBP".parse().unwrap();
-        assert!(check_total(&any_so_many(2), PRICE_MINOR_MAX, pounds).is_ok());
-        let wrong = check_total(&any_so_many(2), PRICE_MINOR_MAX + 1, pounds).unwrap_err();
+        assert!(check_total(&any_so_many(2), 99_999_999, pounds).is_ok());
+        let wrong = check_total(&any_so_many(2), 100_000_000, pounds).unwrap_err();
         assert_eq!(wrong.fields()[0].field, "quantity");
-        let wrong = check_total(&named(vec![1]), PRICE_MINOR_MAX + 1, pounds).unwrap_err();
+        let wrong = check_total(&named(vec![1]), 100_000_000, pounds).unwrap_err();
         assert_eq!(wrong.fields()[0].field, "ticketIds");
+    }
+
+    #[test]
+    fn an_order_of_old_listings_comes_to_an_amount_that_can_be_charged() {
+        let wrong = |code: &str, total| {
+            let refused = check_total(&any_so_many(1), total, code.parse().unwrap()).unwrap_err();
+            refused.fields()[0].message.clone()
+        };
+        let euros = "EUR".parse().unwrap();
+        assert!(check_total(&any_so_many(2), 50, euros).is_ok());
+        assert!(wrong("EUR", 25).contains("less than €0.50"));
+        assert!(wrong("KWD", 1_005).contains("must be 0"));
+        assert!(wrong("BGN", 2_500).contains("no longer"));
     }
 
     #[test]

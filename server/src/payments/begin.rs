@@ -38,9 +38,13 @@ pub(super) struct Begin {
 }
 
 /// A payment that has begun.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Begun {
     pub payment: PaymentId,
+    /// The call that charges the card.
+    pub attempt: String,
+    /// How many further cards had been tried for the payment by then, this one included.
+    pub confirmations: i64,
     /// When the tickets come free now, in microseconds, if that has moved.
     pub hold_until: Option<i64>,
 }
@@ -58,7 +62,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
     provider::claim(conn, begin.provider, begin.now).await?;
     if let Some(order) = order_begin_payment(conn, &begin).await? {
         holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
-        let payment = insert_payment(conn, &begin, &order, 1).await?;
+        let (payment, attempt) = insert_payment(conn, &begin, &order, 1).await?;
         let hold_until = Some(order.hold_until);
         tell_order(
             conn,
@@ -71,6 +75,8 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         .await?;
         return Ok(Begun {
             payment,
+            attempt,
+            confirmations: 0,
             hold_until,
         });
     }
@@ -87,10 +93,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         let status = row.state.seen(late);
         return Err(rules::refusal(status).into());
     }
-    Ok(Begun {
-        payment: again(conn, &begin, &row).await?,
-        hold_until: None,
-    })
+    again(conn, &begin, &row).await
 }
 
 /// O2: the order waits for its first payment, and its tickets for the grace.
@@ -114,7 +117,7 @@ async fn order_begin_payment(
 }
 
 /// A further card: for the intent that is open, or a new intent if there is none.
-async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<PaymentId> {
+async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<Begun> {
     let newest = store::payment_newest(&mut *conn, order.id).await?;
     let Some(newest) = newest else {
         return Err(Fault::unexpected(
@@ -124,7 +127,7 @@ async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<
     };
     match newest.state {
         State::Voided | State::Failed | State::Refunded => {
-            let payment = insert_payment(conn, begin, order, newest.attempt + 1).await?;
+            let (payment, attempt) = insert_payment(conn, begin, order, newest.attempt + 1).await?;
             // The order shows another payment than before.
             let row = query(AssertSqlSafe(format!(
                 "UPDATE orders SET version = version + 1 WHERE id = $1 RETURNING {}",
@@ -134,17 +137,18 @@ async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<
             .fetch_one(&mut *conn)
             .await?;
             tell_order(conn, OrderRow::read(&row)?, begin.now).await?;
-            Ok(payment)
+            Ok(Begun {
+                payment,
+                attempt,
+                confirmations: 0,
+                hold_until: None,
+            })
         }
         _ => confirm_again(conn, begin, &newest).await,
     }
 }
 
-async fn confirm_again(
-    conn: &mut Conn,
-    begin: &Begin,
-    payment: &PaymentRow,
-) -> FaultResult<PaymentId> {
+async fn confirm_again(conn: &mut Conn, begin: &Begin, payment: &PaymentRow) -> FaultResult<Begun> {
     let moved = query(
         "UPDATE payments SET state = 'intended', declined = NULL, \
          confirmations = confirmations + 1 \
@@ -161,10 +165,11 @@ async fn confirm_again(
         token: begin.token.clone(),
         return_url: begin.return_url.clone(),
     };
-    let key = format!("conf:{}:{}", payment.id, payment.confirmations + 1);
+    let confirmations = payment.confirmations + 1;
+    let key = format!("conf:{}:{confirmations}", payment.id);
     let params = serde_json::to_string(&params)
         .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
-    effects::effect_insert(
+    let attempt = effects::effect_insert(
         conn,
         payment.id,
         EffectKind::Confirm,
@@ -173,15 +178,22 @@ async fn confirm_again(
         begin.now,
     )
     .await?;
-    Ok(payment.id)
+    Ok(Begun {
+        payment: payment.id,
+        attempt,
+        confirmations,
+        hold_until: None,
+    })
 }
+
+/// Writes a payment down, and the call that makes it: both ids.
 
 async fn insert_payment(
     conn: &mut Conn,
     begin: &Begin,
     order: &OrderRow,
     attempt: i64,
-) -> FaultResult<PaymentId> {
+) -> FaultResult<(PaymentId, String)> {
     let payment = NewPayment {
         id: PaymentId(Uuid::now_v7()),
         order: order.id,
@@ -202,7 +214,7 @@ async fn insert_payment(
     let params = serde_json::to_string(&params)
         .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
     let key = format!("pi:{}:{attempt}", order.id);
-    effects::effect_insert(
+    let call = effects::effect_insert(
         conn,
         payment.id,
         EffectKind::Create,
@@ -211,5 +223,5 @@ async fn insert_payment(
         begin.now,
     )
     .await?;
-    Ok(payment.id)
+    Ok((payment.id, call))
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Engine,
-    effects::{self, EffectKind, EffectRow},
+    effects::{self, Came, EffectKind, EffectRow},
     gateway::{Confirm, Create, GatewayError, GivingBack, Intent, IntentStatus, Refunded},
     store::{PaymentRow, State},
 };
@@ -32,18 +32,44 @@ pub(super) enum Outcome {
     /// How far the refund has come.
     GivenBack(Refunded),
     /// The call changed nothing and never will, for what it said.
-    Refused {
-        token: bool,
-        declined: Option<String>,
-        error: String,
-    },
+    Refused { why: Why, error: String },
     /// There was nothing to call for: Stripe never heard of the payment.
     NeverMade,
     /// Unknown: again later.
     Later(String),
 }
 
+/// Why a call was refused for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The card was declined, for this reason.
+    Declined(String),
+    /// What the buyer pays with is not something to pay with.
+    BadToken,
+    /// Stripe takes no such call: the shop's fault.
+    Invalid,
+}
+
 impl Outcome {
+    /// What came of a call that charges a card, as it is written down with it.
+    pub(super) fn came(&self) -> Option<Came> {
+        match self {
+            Self::Known(intent)
+                if intent.status == IntentStatus::RequiresPaymentMethod
+                    && intent.declined.is_some() =>
+            {
+                Some(Came::Declined)
+            }
+            Self::Known(_) | Self::GivenBack(_) => Some(Came::Made),
+            Self::Refused { why, .. } => Some(match why {
+                Why::Declined(_) => Came::Declined,
+                Why::BadToken => Came::BadToken,
+                Why::Invalid => Came::Refused,
+            }),
+            Self::NeverMade | Self::Later(_) => None,
+        }
+    }
+
     /// For the log.
     pub(super) fn in_short(&self) -> String {
         match self {
@@ -209,8 +235,7 @@ impl Engine {
                 Look::NotDone if failed => {}
                 Look::NotDone => {
                     return Outcome::Refused {
-                        token: false,
-                        declined: None,
+                        why: Why::Invalid,
                         error: message,
                     };
                 }
@@ -274,9 +299,8 @@ impl Engine {
             }) => match known {
                 Some(known) => self.ask(known).await,
                 None => Outcome::Refused {
-                    token: false,
                     error: message.clone(),
-                    declined: Some(message),
+                    why: Why::Declined(message),
                 },
             },
             Err(GatewayError::Moved) => match known {
@@ -285,12 +309,14 @@ impl Engine {
             },
             Err(GatewayError::Invalid { param, message }) => {
                 tracing::warn!(param, message, "Stripe refused a call as invalid");
+                let why = match param.as_str() {
+                    "payment_method" | "confirmation_token" | "payment_method_data" => {
+                        Why::BadToken
+                    }
+                    _ => Why::Invalid,
+                };
                 Outcome::Refused {
-                    token: matches!(
-                        param.as_str(),
-                        "payment_method" | "confirmation_token" | "payment_method_data"
-                    ),
-                    declined: None,
+                    why,
                     error: message,
                 }
             }
@@ -321,8 +347,7 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
 
 fn broken(error: &serde_json::Error) -> Outcome {
     Outcome::Refused {
-        token: false,
-        declined: None,
+        why: Why::Invalid,
         error: format!("stored parameters do not read: {error}"),
     }
 }

@@ -29,6 +29,29 @@ impl EffectKind {
     }
 }
 
+/// What came of a call that has been settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Came {
+    /// Stripe did what was asked.
+    Made,
+    /// The card was declined.
+    Declined,
+    /// What the buyer pays with was refused as it is written.
+    BadToken,
+    /// Stripe refused the call as invalid: the shop's fault.
+    Refused,
+}
+
+/// How a call that a buyer waits for stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Somebody is making it for the first time.
+    pub in_flight: bool,
+    /// What came of it, once it is settled; none also where nobody wrote it down.
+    pub came: Option<Came>,
+}
+
 /// A call to Stripe that is to be made.
 #[derive(Debug, Clone)]
 pub struct EffectRow {
@@ -44,7 +67,7 @@ pub struct EffectRow {
     pub tries: i64,
 }
 
-/// Writes a call down; it is due at once.
+/// Writes a call down; it is due at once. Returns its id.
 pub async fn effect_insert(
     conn: &mut Conn,
     payment: PaymentId,
@@ -52,12 +75,13 @@ pub async fn effect_insert(
     key: &str,
     params: &str,
     now_micros: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<String, sqlx::Error> {
+    let id = Uuid::now_v7().to_string();
     query(
         "INSERT INTO payment_effects (id, payment_id, kind, idem_key, params, state, next_at, \
          created_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $6)",
     )
-    .bind(Uuid::now_v7().to_string())
+    .bind(id.clone())
     .bind(payment.to_string())
     .bind(kind.name())
     .bind(key.to_owned())
@@ -65,7 +89,7 @@ pub async fn effect_insert(
     .bind(now_micros)
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(id)
 }
 
 /// Takes the payment's oldest pending call, if it is due, and leases it until `lease_micros`:
@@ -98,18 +122,21 @@ pub async fn effect_claim(
     .transpose()
 }
 
-/// The call's outcome is known. False: another had settled it.
+/// The call's outcome is known; none: it was not needed. False: another had settled it.
 pub async fn effect_settle(
     conn: &mut Conn,
     effect: &str,
+    came: Option<Came>,
     failed: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
-        "UPDATE payment_effects SET state = $2, last_error = $3 WHERE id = $1 AND state = 'pending'",
+        "UPDATE payment_effects SET state = $2, last_error = $3, outcome = $4 \
+         WHERE id = $1 AND state = 'pending'",
     )
     .bind(effect.to_owned())
     .bind(if failed.is_some() { "failed" } else { "done" })
     .bind(failed.map(str::to_owned))
+    .bind(came.map(<&str>::from))
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -171,7 +198,8 @@ pub async fn void_insert(
 ) -> Result<(), sqlx::Error> {
     let number = effects_count(conn, payment, EffectKind::Void).await?;
     let key = format!("void:{payment}:{number}");
-    effect_insert(conn, payment, EffectKind::Void, &key, "{}", now_micros).await
+    effect_insert(conn, payment, EffectKind::Void, &key, "{}", now_micros).await?;
+    Ok(())
 }
 
 /// Writes the call down that takes the money.
@@ -182,7 +210,8 @@ pub async fn capture_insert(
 ) -> Result<(), sqlx::Error> {
     let number = effects_count(conn, payment, EffectKind::Capture).await?;
     let key = format!("cap:{payment}:{number}");
-    effect_insert(conn, payment, EffectKind::Capture, &key, "{}", now_micros).await
+    effect_insert(conn, payment, EffectKind::Capture, &key, "{}", now_micros).await?;
+    Ok(())
 }
 
 /// How many calls of a kind there have been for a payment: the next one's number.
@@ -198,6 +227,23 @@ async fn effects_count(
             .fetch_one(conn)
             .await?;
     row.try_get("calls")
+}
+
+/// How this call stands.
+pub async fn attempt_find<'e>(
+    on: impl AnyExecutor<'e>,
+    effect: &str,
+) -> Result<Attempt, sqlx::Error> {
+    let row = query("SELECT state, last_error, outcome FROM payment_effects WHERE id = $1")
+        .bind(effect.to_owned())
+        .fetch_one(on)
+        .await?;
+    let came: Option<String> = row.try_get("outcome")?;
+    let failed: Option<String> = row.try_get("last_error")?;
+    Ok(Attempt {
+        in_flight: row.try_get::<String, _>("state")? == "pending" && failed.is_none(),
+        came: came.map(|_| parse(&row, "outcome")).transpose()?,
+    })
 }
 
 /// Whether a call for this payment is being made this moment: it waits for nothing but its answer.

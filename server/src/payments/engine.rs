@@ -45,15 +45,6 @@ pub const CALLS_AT_ONCE: usize = 8;
 /// Money that is on its way for longer than this is looked at by a person.
 const SLOW_AFTER_MICROS: i64 = 10 * 60 * 1_000_000;
 
-/// What a buyer is told about the call that they caused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
-    /// Nothing beyond the payment's state.
-    Nothing,
-    /// What they pay with was refused as it is written.
-    BadToken,
-}
-
 /// Drives payments forward.
 pub struct Engine {
     pub(super) db: Db,
@@ -110,36 +101,32 @@ impl Engine {
     }
 
     /// Makes the calls of this payment that are due, one after the other.
-    pub async fn drive(&self, payment: PaymentId) -> FaultResult<Told> {
+    pub async fn drive(&self, payment: PaymentId) -> FaultResult<()> {
         let calling = self.make_calls(payment);
         calling.instrument(spans::payment(payment)).await
     }
 
-    async fn make_calls(&self, payment: PaymentId) -> FaultResult<Told> {
-        let mut told = Told::Nothing;
+    async fn make_calls(&self, payment: PaymentId) -> FaultResult<()> {
         for _ in 0..CALLS_MAX {
             let _out = self.calls_out.read().await;
             if self.closed.load(Ordering::SeqCst) {
-                return Ok(told);
+                return Ok(());
             }
             let now = self.clock.now_micros();
             let Some(effect) = self.claim(payment, now).await? else {
-                return Ok(told);
+                return Ok(());
             };
             let Some(row) = store::payment_find(self.db.reads(), payment).await? else {
-                return Ok(told);
+                return Ok(());
             };
             crash::point("effect_claimed").await;
             let outcome = self.call(&row, &effect).await;
             crash::point("call_answered").await;
             note(&row, &effect, &outcome);
-            if let Outcome::Refused { token: true, .. } = outcome {
-                told = Told::BadToken;
-            }
             self.settle(payment, effect, outcome).await?;
             crash::point("settled").await;
         }
-        Ok(told)
+        Ok(())
     }
 
     async fn claim(&self, payment: PaymentId, now: i64) -> FaultResult<Option<EffectRow>> {
@@ -224,7 +211,7 @@ impl Engine {
         let due = effects::payments_due(self.db.reads(), now, BATCH).await?;
         let driven = stream::iter(due)
             .map(|payment| {
-                let driving = async move { counted(self.make_calls(payment).await.map(|_| true)) };
+                let driving = async move { counted(self.make_calls(payment).await.map(|()| true)) };
                 driving.instrument(spans::payment(payment))
             })
             .buffer_unordered(self.calls_at_once)
@@ -364,6 +351,7 @@ async fn settle_in_txn(
     let Some(row) = transitions::lock(conn, payment).await? else {
         return Ok(());
     };
+    let came = outcome.came();
     match outcome {
         // Cancelled in vain: Stripe is at it. The intent is not given up until it says so.
         Outcome::Known(intent) if effect.kind == EffectKind::Void && !is_end(&intent) => {
@@ -372,28 +360,26 @@ async fn settle_in_txn(
         }
         Outcome::Known(intent) => {
             // Who comes second knows nothing newer.
-            if !effects::effect_settle(conn, &effect.id, None).await? {
+            if !effects::effect_settle(conn, &effect.id, came, None).await? {
                 return Ok(());
             }
             transitions::apply_locked(conn, &row, &intent, now).await
         }
         Outcome::GivenBack(refund) => {
-            effects::effect_settle(conn, &effect.id, None).await?;
+            effects::effect_settle(conn, &effect.id, came, None).await?;
             refunds::transitions::apply(conn, &row, &refund, now).await
         }
-        Outcome::Refused {
-            declined, error, ..
-        } => {
-            if !effects::effect_settle(conn, &effect.id, Some(&error)).await? {
+        Outcome::Refused { why, error } => {
+            if !effects::effect_settle(conn, &effect.id, came, Some(&error)).await? {
                 return Ok(());
             }
             if let Some(refund) = refund_of(effect) {
                 return refunds::transitions::refused(conn, &row, refund, &error, now).await;
             }
-            transitions::refused(conn, &row, effect.kind, declined.as_deref(), &error, now).await
+            transitions::refused(conn, &row, effect.kind, &why, &error, now).await
         }
         Outcome::NeverMade => {
-            effects::effect_settle(conn, &effect.id, None).await?;
+            effects::effect_settle(conn, &effect.id, None, None).await?;
             transitions::never_made(conn, payment).await
         }
         Outcome::Later(error) => postpone(conn, effect, &error, now).await,

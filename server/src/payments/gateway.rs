@@ -90,6 +90,10 @@ pub struct GivingBack {
     pub order: OrderId,
     /// In minor units.
     pub amount_minor: i64,
+    /// ISO code. Calls that were stored before it was kept have none, and Stripe then counts as the
+    /// shop does.
+    #[serde(default)]
+    pub currency: String,
 }
 
 /// How far a refund has come.

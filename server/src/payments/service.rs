@@ -2,10 +2,10 @@
 
 use super::{
     Engine,
-    begin::{self, Begin},
-    effects,
-    engine::Told,
+    begin::{self, Begin, Begun},
+    effects::{self, Attempt, Came},
     store::{self, PaymentRow, State},
+    transitions::BAD_TOKEN,
 };
 use crate::{
     clock::SharedClock,
@@ -96,33 +96,51 @@ impl PaymentsService {
         if let Some(hold_until) = begun.hold_until {
             self.expiry.schedule(request.order_id, hold_until);
         }
-        let payment = begun.payment;
         let until = Instant::now() + self.pay_wait;
-        let told = self.drive(payment, PAY_WAIT).await?;
-        let row = self.await_others(payment, until).await?;
-        self.answer(row, told).await
+        self.drive(begun.payment, PAY_WAIT).await?;
+        let (row, attempt) = self.await_attempt(&begun, until).await?;
+        self.answer(&begun, row, attempt).await
     }
 
     /// Drives the payment for at most `wait`. It goes on by itself after that, and also if the
     /// buyer's browser goes away.
-    async fn drive(&self, payment: PaymentId, wait: Duration) -> FaultResult<Told> {
+    async fn drive(&self, payment: PaymentId, wait: Duration) -> FaultResult<()> {
         let engine = self.engine.clone();
         let driving = tokio::spawn(async move { engine.drive(payment).await }.in_current_span());
         match tokio::time::timeout(wait, driving).await {
-            Ok(Ok(told)) => told,
+            Ok(Ok(driven)) => driven,
             Ok(Err(panic)) => Err(Fault::unexpected("driving a payment panicked", panic)),
-            Err(_) => Ok(Told::Nothing),
+            Err(_) => Ok(()),
         }
     }
 
-    /// What the buyer is told of a card that they just tried.
-    async fn answer(&self, row: PaymentRow, told: Told) -> FaultResult<Payment> {
+    /// What the buyer is told of a card that they just tried: what came of it, or that another
+    /// attempt has taken its place.
+    async fn answer(
+        &self,
+        begun: &Begun,
+        row: PaymentRow,
+        attempt: Attempt,
+    ) -> FaultResult<Payment> {
+        match attempt.came {
+            Some(Came::BadToken) => return Err(AppError::invalid("token", BAD_TOKEN).into()),
+            Some(Came::Refused) => return Err(not_taken(&row)),
+            Some(Came::Declined) => {
+                let order = orders::order_find(self.db.reads(), row.order).await?;
+                let paid = order.is_some_and(|order| order.state == rules::State::Complete);
+                return Err(if paid {
+                    Conflict::OrderComplete.into()
+                } else {
+                    declined(row)
+                });
+            }
+            Some(Came::Made) | None => {}
+        }
+        let is_replaced = row.confirmations != begun.confirmations;
         match row.state {
-            _ if told == Told::BadToken => Err(AppError::invalid(
-                "token",
-                "This card could not be used. Enter it again, or try another.",
-            )
-            .into()),
+            State::Captured if is_replaced => Err(Conflict::OrderComplete.into()),
+            _ if is_replaced => Err(Conflict::PaymentInProgress.into()),
+            State::Open | State::Failed if row.declined.is_none() => Err(not_taken(&row)),
             State::Open | State::Failed => Err(declined(row)),
             // The card gave way behind the fence; the order waits for another.
             State::Voiding | State::Voided if row.declined.is_some() => Err(declined(row)),
@@ -137,20 +155,30 @@ impl PaymentsService {
         }
     }
 
-    /// The payment, once nobody else is calling Stripe for it: a webhook or the sweep may have
-    /// been quicker with the next call than the buyer's own request, perhaps in another process.
-    async fn await_others(&self, payment: PaymentId, until: Instant) -> FaultResult<PaymentRow> {
+    /// The payment and this attempt, once the attempt has its result and nobody else is making the
+    /// calls that follow from it: a webhook or the sweep may have been quicker with the next call than
+    /// the buyer's own request, perhaps in another process.
+    async fn await_attempt(
+        &self,
+        begun: &Begun,
+        until: Instant,
+    ) -> FaultResult<(PaymentRow, Attempt)> {
         loop {
-            let row = self.find(payment).await?;
-            let under_way = matches!(
+            let attempt = effects::attempt_find(self.db.reads(), &begun.attempt).await?;
+            let row = self.find(begun.payment).await?;
+            let is_settled = !attempt.in_flight && attempt.came != Some(Came::Made);
+            let is_replaced = row.confirmations != begun.confirmations;
+            let follows = matches!(
                 row.state,
                 State::Intended | State::Capturing | State::Voiding
             );
-            if !under_way
-                || Instant::now() >= until
-                || !effects::effect_in_flight(self.db.reads(), payment).await?
-            {
-                return self.find(payment).await;
+            let done = is_settled
+                || !attempt.in_flight
+                    && (is_replaced
+                        || !follows
+                        || !effects::effect_in_flight(self.db.reads(), begun.payment).await?);
+            if done || Instant::now() >= until {
+                return Ok((self.find(begun.payment).await?, attempt));
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -192,6 +220,13 @@ impl PaymentsService {
             Err(AppError::NotFound.into())
         }
     }
+}
+
+/// The provider refused the call as invalid, whatever the card.
+fn not_taken(row: &PaymentRow) -> Fault {
+    metrics::counter!("stagedoor_payments_total", "result" => "refused").increment(1);
+    let payment = format!("payment {} of order {}", row.id, row.order);
+    Fault::unexpected("the provider refused a payment as invalid", payment)
 }
 
 fn declined(row: PaymentRow) -> Fault {

@@ -118,10 +118,11 @@ impl PaymentRow {
     pub fn payment(&self) -> Payment {
         let status = match self.state {
             State::Intended | State::Capturing => PaymentStatus::Processing,
-            State::Open | State::Failed => PaymentStatus::Declined,
+            State::Open | State::Failed if self.declined.is_some() => PaymentStatus::Declined,
             State::RequiresAction => PaymentStatus::RequiresAction,
             State::Captured => PaymentStatus::Captured,
-            State::Voiding | State::Voided => PaymentStatus::Voided,
+            // Nothing was charged, and it was not the card's doing.
+            State::Open | State::Failed | State::Voiding | State::Voided => PaymentStatus::Voided,
             State::Refunding | State::Refunded => PaymentStatus::Refunded,
         };
         let acting = self.state == State::RequiresAction;

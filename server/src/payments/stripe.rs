@@ -1,4 +1,6 @@
-//! The gateway as async-stripe calls it. The only file that knows async-stripe's types.
+//! The gateway as async-stripe calls it. The only file that knows async-stripe's types, besides
+//! `stripe_list.rs`. Amounts are the shop's minor units on this side and Stripe's on the other: no
+//! other code converts them.
 //!
 //! One attempt a call, with our stored key and a time limit of our own: async-stripe's own
 //! retries would use keys that nobody has written down.
@@ -9,6 +11,7 @@ use super::gateway::{
     Refunded,
 };
 use crate::telemetry::spans;
+use app::charges::{from_provider, to_provider};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -117,7 +120,8 @@ impl Gateway for StripeGateway {
             ("payment_id".to_owned(), create.payment.to_string()),
             ("attempt".to_owned(), create.attempt.to_string()),
         ];
-        let request = CreatePaymentIntent::new(create.amount_minor, currency)
+        let amount = amount_for(&create.currency, create.amount_minor)?;
+        let request = CreatePaymentIntent::new(amount, currency)
             .capture_method(PaymentIntentCaptureMethod::Manual)
             .allowed_payment_method_types(vec![PaymentIntentAllowedPaymentMethodTypes::Card])
             .confirm(true)
@@ -202,7 +206,7 @@ impl Gateway for StripeGateway {
         ];
         let request = CreateRefund::new()
             .payment_intent(intent)
-            .amount(giving.amount_minor)
+            .amount(amount_for(&giving.currency, giving.amount_minor)?)
             .metadata(std::collections::HashMap::from(metadata));
         let refund = self.call(Some(key), request).await?;
         Ok(read_refund(&refund))
@@ -225,6 +229,14 @@ impl Gateway for StripeGateway {
     }
 }
 
+/// An amount in Stripe's minor units.
+fn amount_for(currency: &str, minor: i64) -> Result<i64, GatewayError> {
+    to_provider(currency, minor).ok_or_else(|| GatewayError::Invalid {
+        param: "amount".to_owned(),
+        message: format!("{minor} {currency} cannot be held in Stripe's minor units"),
+    })
+}
+
 fn read_refund(refund: &Refund) -> Refunded {
     let status = match refund.status.as_deref() {
         Some("succeeded") => GivenBack::Succeeded,
@@ -235,7 +247,7 @@ fn read_refund(refund: &Refund) -> Refunded {
     Refunded {
         id: refund.id.to_string(),
         status,
-        amount_minor: refund.amount,
+        amount_minor: from_provider(&refund.currency.to_string(), refund.amount),
         failure: refund.failure_reason.clone(),
         refund: refund
             .metadata
@@ -261,12 +273,13 @@ fn read(intent: &PaymentIntent) -> Intent {
         .as_ref()
         .and_then(|next| next.redirect_to_url.as_ref())
         .and_then(|redirect| redirect.url.clone());
+    let currency = intent.currency.to_string();
     Intent {
         id: intent.id.to_string(),
         status,
-        amount_minor: intent.amount,
-        received_minor: intent.amount_received,
-        currency: intent.currency.to_string(),
+        amount_minor: from_provider(&currency, intent.amount),
+        received_minor: from_provider(&currency, intent.amount_received),
+        currency,
         client_secret: intent.client_secret.clone(),
         declined: intent
             .last_payment_error

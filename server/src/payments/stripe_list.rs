@@ -4,6 +4,7 @@
 //! types it shows none.
 
 use super::gateway::GatewayError;
+use app::charges::from_provider;
 use futures::{Stream, stream};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -106,8 +107,10 @@ async fn page(
 
 /// Errors: what was paid back cannot be seen, though something was taken.
 fn listed(intent: &PaymentIntent) -> Result<Listed, GatewayError> {
+    let currency = intent.currency.to_string();
+    let ours = |amount| from_provider(&currency, amount);
     let refunded_minor = match &intent.latest_charge {
-        Some(Expandable::Object(charge)) => charge.amount_refunded,
+        Some(Expandable::Object(charge)) => ours(charge.amount_refunded),
         Some(Expandable::Id(charge)) if intent.amount_received > 0 => {
             let message = format!("the charge {charge} was named, but not shown");
             return Err(GatewayError::Unknown(message));
@@ -117,7 +120,7 @@ fn listed(intent: &PaymentIntent) -> Result<Listed, GatewayError> {
     Ok(Listed {
         id: intent.id.to_string(),
         status: intent.status.as_str().to_owned(),
-        received_minor: intent.amount_received,
+        received_minor: ours(intent.amount_received),
         refunded_minor,
         payment_id: intent.metadata.get("payment_id").cloned(),
         created: intent.created,

@@ -6,6 +6,7 @@
 //! the payment, as everywhere.
 
 use super::{
+    calls::Why,
     declines,
     effects::{self, EffectKind},
     gateway::{Intent, IntentStatus},
@@ -29,6 +30,8 @@ use app::ids::PaymentId;
 use sqlx::{AssertSqlSafe, query};
 use uuid::Uuid;
 
+/// What a buyer is told of something that is no card.
+pub(super) const BAD_TOKEN: &str = "This card could not be used. Enter it again, or try another.";
 /// An authorisation older than this is not taken any more, however free the tickets are.
 const REVIVE_WITHIN_MICROS: i64 = 24 * 3600 * 1_000_000;
 
@@ -458,32 +461,37 @@ async fn unfence(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
 }
 
 /// The call was refused for what it said, and always would be: the payment never came to be, or
-/// is open for another card.
+/// is open for another card. If that is not the buyer's doing, a person is told.
 pub(super) async fn refused(
     conn: &mut Conn,
     row: &PaymentRow,
     kind: EffectKind,
-    declined: Option<&str>,
+    why: &Why,
     error: &str,
     now: i64,
 ) -> FaultResult<()> {
     let payment = row.id;
+    if *why == Why::Invalid {
+        let kind = incidents::Kind::CallRefused;
+        incidents::open(conn, kind, payment, Some(row.order), error, now).await?;
+    }
     let state = match kind {
         EffectKind::Create => "failed",
         EffectKind::Confirm => "open",
-        EffectKind::Capture | EffectKind::Void | EffectKind::Refund => {
-            let kind = incidents::Kind::CallRefused;
-            incidents::open(conn, kind, payment, Some(row.order), error, now).await?;
-            return Ok(());
-        }
+        EffectKind::Capture | EffectKind::Void | EffectKind::Refund => return Ok(()),
+    };
+    let declined = match why {
+        Why::Declined(reason) => Some(reason.clone()),
+        Why::BadToken => Some(BAD_TOKEN.to_owned()),
+        Why::Invalid => None,
     };
     query("UPDATE payments SET state = $2, declined = $3 WHERE id = $1 AND state = 'intended'")
         .bind(payment.to_string())
         .bind(state)
-        .bind(declined.map(str::to_owned))
+        .bind(declined)
         .execute(&mut *conn)
         .await?;
-    if declined.is_some() {
+    if matches!(why, Why::Declined(_)) {
         declines::decline_insert(conn, payment, row.order, None, now).await?;
     }
     if kind == EffectKind::Create {

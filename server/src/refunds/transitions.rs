@@ -94,6 +94,7 @@ async fn write_down(conn: &mut Conn, refund: &NewRefund, now: i64) -> FaultResul
         payment: refund.payment,
         order: refund.order,
         amount_minor: refund.amount_minor,
+        currency: refund.currency.code().to_owned(),
     };
     let params = serde_json::to_string(&params)
         .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;

@@ -11,7 +11,7 @@ use crate::{
     tickets::{
         TicketRow,
         bulk::{self, Lot},
-        check_section, price_is_possible,
+        check_section, price_is_positive, price_is_possible,
     },
 };
 use app::{
@@ -86,15 +86,16 @@ impl SellingService {
     }
 
     async fn reprice_lot(&self, lot: Lot, price_minor: i64) -> FaultResult<Changed> {
-        price_is_possible("priceMinor", price_minor)
-            .map_err(|wrong| Fault::Refused(AppError::Invalid(vec![wrong])))?;
+        let invalid = |wrong| Fault::Refused(AppError::Invalid(vec![wrong]));
+        price_is_positive(price_minor).map_err(invalid)?;
         let now = self.clock.now_micros();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
                     let event = known_event(conn, &lot).await?;
+                    price_is_possible(price_minor, event.what.currency).map_err(invalid)?;
                     let rows = bulk::lot_reprice(conn, &lot, price_minor, now).await?;
-                    if rows.is_empty() && event.as_microsecond() <= now {
+                    if rows.is_empty() && event.what.starts_at.as_microsecond() <= now {
                         return Err(Conflict::EventOver.into());
                     }
                     let held = bulk::lot_held(conn, &lot, Some(price_minor), now).await?;
@@ -166,13 +167,13 @@ fn read_day(row: &AnyRow) -> Result<DaySales, sqlx::Error> {
     })
 }
 
-/// When the event begins. Errors: `NotFound` where the seller has listed nothing for it.
-async fn known_event(conn: &mut Conn, lot: &Lot) -> FaultResult<Timestamp> {
+/// The event of a lot. Errors: `NotFound` where the seller has listed nothing for it.
+async fn known_event(conn: &mut Conn, lot: &Lot) -> FaultResult<events::store::EventRow> {
     if !store::has_listed(conn, lot.seller, lot.event).await? {
         return Err(AppError::NotFound.into());
     }
     let event = events::store::event_find(&mut *conn, lot.event).await?;
-    Ok(event.ok_or(AppError::NotFound)?.what.starts_at)
+    Ok(event.ok_or(AppError::NotFound)?)
 }
 
 /// Writes down what was changed.

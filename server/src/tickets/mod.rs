@@ -15,5 +15,5 @@ mod service;
 pub mod store;
 
 pub use row::{COLUMNS, HELD_FOR_CAPTURE, TicketRow};
-pub use rules::{check_section, price_is_possible};
+pub use rules::{check_section, price_is_positive, price_is_possible};
 pub use service::TicketsService;

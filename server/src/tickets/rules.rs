@@ -3,12 +3,14 @@
 use crate::{names, text::line_error};
 use app::{
     error::FieldError,
-    money::{PRICE_MINOR_MAX, PRICE_MINOR_MIN},
+    money::{Currency, Money},
     tickets::{EditTicket, ListTicket},
 };
 
 /// The most tickets that are listed at once.
 pub const BATCH_MAX: i64 = 10_000;
+/// The largest face value, in minor units: twelve digits, as Stripe's largest amounts have.
+const FACE_VALUE_MINOR_MAX: i64 = 999_999_999_999;
 const SECTION_MAX: usize = 40;
 const ROW_MAX: usize = 10;
 const SEAT_MAX: usize = 10;
@@ -64,12 +66,24 @@ impl Place {
     }
 }
 
-/// Checks a new listing of `quantity` tickets; all that is wrong is said at once.
-pub fn check(request: &ListTicket, quantity: i64) -> Result<Place, Vec<FieldError>> {
+/// Checks a new listing of `quantity` tickets; all that is wrong is said at once. `currency` is the
+/// event's, none if there is no such event.
+pub fn check(
+    request: &ListTicket,
+    quantity: i64,
+    currency: Option<Currency>,
+) -> Result<Place, Vec<FieldError>> {
     let mut errors = Vec::new();
-    price(&mut errors, "priceMinor", request.price_minor);
-    if let Some(face_value) = request.face_value_minor {
-        price(&mut errors, "faceValueMinor", face_value);
+    let price = match currency {
+        Some(currency) => price_is_possible(request.price_minor, currency),
+        None => price_is_positive(request.price_minor),
+    };
+    errors.extend(price.err());
+    if let Some(face_value) = request.face_value_minor
+        && !(1..=FACE_VALUE_MINOR_MAX).contains(&face_value)
+    {
+        let message = format!("Must be 1 to {FACE_VALUE_MINOR_MAX} minor units.");
+        errors.push(FieldError::new("faceValueMinor", message));
     }
     if !(1..=BATCH_MAX).contains(&quantity) {
         errors.push(FieldError::new(
@@ -101,7 +115,8 @@ pub fn check(request: &ListTicket, quantity: i64) -> Result<Place, Vec<FieldErro
     }
 }
 
-/// The price and place after an edit. What is missing stays; an empty text clears.
+/// The price and place after an edit. What is missing stays; an empty text clears. Whether a card can
+/// be charged the price is for [`price_is_possible`] to say.
 pub fn check_edit(
     before: (i64, Place),
     request: &EditTicket,
@@ -109,7 +124,7 @@ pub fn check_edit(
     let mut errors = Vec::new();
     let (price_before, place) = before;
     let price_minor = request.price_minor.unwrap_or(price_before);
-    price(&mut errors, "priceMinor", price_minor);
+    errors.extend(price_is_positive(price_minor).err());
     let mut edited = |field, asked: &Option<String>, before: Option<String>, max| match asked {
         Some(asked) => name(&mut errors, field, Some(asked), max),
         None => before,
@@ -126,17 +141,23 @@ pub fn check_edit(
     }
 }
 
-fn price(errors: &mut Vec<FieldError>, field: &'static str, minor: i64) {
-    errors.extend(price_is_possible(field, minor).err());
+/// Whether a ticket can cost this: an amount that a card can be charged. The error is at
+/// `priceMinor`.
+pub fn price_is_possible(minor: i64, currency: Currency) -> Result<(), FieldError> {
+    Money::new(minor, currency)
+        .check_chargeable()
+        .map_err(|wrong| FieldError::new("priceMinor", wrong.of_a_ticket()))
 }
 
-/// Whether a ticket can cost this.
-pub fn price_is_possible(field: &'static str, minor: i64) -> Result<(), FieldError> {
-    if (PRICE_MINOR_MIN..=PRICE_MINOR_MAX).contains(&minor) {
+/// Whether a ticket could cost this in some currency. The error is at `priceMinor`.
+pub fn price_is_positive(minor: i64) -> Result<(), FieldError> {
+    if minor > 0 {
         return Ok(());
     }
-    let message = format!("Must be {PRICE_MINOR_MIN} to {PRICE_MINOR_MAX} minor units.");
-    Err(FieldError::new(field, message))
+    Err(FieldError::new(
+        "priceMinor",
+        "Must be 1 minor unit or more.",
+    ))
 }
 
 /// Checks the section by which tickets are asked for, which need not be one that there is.
@@ -178,6 +199,10 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
+    fn pounds() -> Option<Currency> {
+        Some("GBP".parse().unwrap())
+    }
+
     fn listing(price_minor: i64, section: &str, seat: &str) -> ListTicket {
         ListTicket {
             event_id: EventId(Uuid::nil()),
@@ -191,20 +216,24 @@ mod tests {
 
     #[test]
     fn empty_names_are_no_names() {
-        let place = check(&listing(1, "  ", ""), 1).unwrap();
+        let place = check(&listing(100, "  ", ""), 1, pounds()).unwrap();
         assert_eq!(place, Place::default());
         assert!(!place.is_numbered());
     }
 
     #[test]
     fn a_numbered_seat_is_one_ticket() {
-        assert!(check(&listing(1, "Stalls", "12"), 1).unwrap().is_numbered());
+        assert!(
+            check(&listing(100, "Stalls", "12"), 1, pounds())
+                .unwrap()
+                .is_numbered()
+        );
         assert_eq!(
-            check(&listing(1, "Stalls", "12"), 2).unwrap_err()[0].field,
+            check(&listing(100, "Stalls", "12"), 2, pounds()).unwrap_err()[0].field,
             "seat"
         );
-        assert!(check(&listing(1, "Stalls", ""), BATCH_MAX).is_ok());
-        assert!(check(&listing(1, "Stalls", ""), BATCH_MAX + 1).is_err());
+        assert!(check(&listing(100, "Stalls", ""), BATCH_MAX, pounds()).is_ok());
+        assert!(check(&listing(100, "Stalls", ""), BATCH_MAX + 1, pounds()).is_err());
     }
 
     #[test]
@@ -269,8 +298,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_price_is_taken_exactly_if_it_is_in_range(minor in any::<i64>()) {
-            let taken = check(&listing(minor, "", ""), 1).is_ok();
-            prop_assert_eq!(taken, (1..=99_999_999).contains(&minor));
+            let taken = check(&listing(minor, "", ""), 1, pounds()).is_ok();
+            prop_assert_eq!(taken, (30..=99_999_999).contains(&minor));
+            let taken = check(&listing(minor, "", ""), 1, None).is_ok();
+            prop_assert_eq!(taken, minor > 0);
         }
     }
 }

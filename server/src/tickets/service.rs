@@ -159,11 +159,17 @@ impl TicketsService {
         request: &ListTicket,
         quantity: i64,
     ) -> FaultResult<()> {
-        let place = rules::check(request, quantity).map_err(AppError::Invalid)?;
+        let place = self.check_listing(request, quantity).await?;
         let now = self.clock.now_micros();
         let mut conn = self.db.reads().acquire().await?;
-        find_event(&mut conn, seller, request.event_id, &place, now).await?;
+        find_event(&mut conn, seller, request, &place, now).await?;
         Ok(())
+    }
+
+    async fn check_listing(&self, request: &ListTicket, quantity: i64) -> FaultResult<Place> {
+        let event = events::store::event_find(self.db.reads(), request.event_id).await?;
+        let currency = event.map(|event| event.what.currency);
+        Ok(rules::check(request, quantity, currency).map_err(AppError::Invalid)?)
     }
 
     async fn sell(
@@ -173,7 +179,7 @@ impl TicketsService {
         quantity: i64,
         attempt: Option<String>,
     ) -> FaultResult<Listed> {
-        let place = rules::check(&request, quantity).map_err(AppError::Invalid)?;
+        let place = self.check_listing(&request, quantity).await?;
         let now = self.clock.now_micros();
         let ticket_ids = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
         let listing = Listing {
@@ -235,16 +241,19 @@ impl TicketsService {
     }
 }
 
-/// The event, if this can be listed for it. Errors: `NotFound`, `EventOver`, `SeatListed`.
+/// The event, if this can be listed for it. Errors: `NotFound`, `EventOver`, `SeatListed`, or `Invalid`
+/// at `priceMinor` if the event's currency has changed since the price was checked.
 async fn find_event(
     conn: &mut Conn,
     seller: UserId,
-    event: EventId,
+    request: &ListTicket,
     place: &Place,
     now: i64,
 ) -> FaultResult<events::store::EventRow> {
-    let event = events::store::event_find(&mut *conn, event).await?;
+    let event = events::store::event_find(&mut *conn, request.event_id).await?;
     let event = event.ok_or(AppError::NotFound)?;
+    rules::price_is_possible(request.price_minor, event.what.currency)
+        .map_err(|wrong| AppError::Invalid(vec![wrong]))?;
     if event.what.starts_at.as_microsecond() <= now {
         return Err(Conflict::EventOver.into());
     }
@@ -296,7 +305,7 @@ async fn insert_listings(conn: &mut Conn, listing: Listing, now: i64) -> FaultRe
         listed,
         ..
     } = listing;
-    let event = find_event(conn, seller, request.event_id, &place, now).await?;
+    let event = find_event(conn, seller, &request, &place, now).await?;
     let rows: Vec<TicketRow> = listed
         .ticket_ids
         .iter()
@@ -341,6 +350,12 @@ async fn edit_listing(
         .ok_or(AppError::NotFound)?;
     let (price_minor, place) = rules::check_edit((before.price_minor, before.place()), request)
         .map_err(AppError::Invalid)?;
+    // A listing from before today's rules keeps the price that it has; and who may not change it at
+    // all hears that first.
+    if price_minor != before.price_minor && before.status(now) == TicketStatus::Available {
+        rules::price_is_possible(price_minor, before.currency)
+            .map_err(|wrong| AppError::Invalid(vec![wrong]))?;
+    }
     if store::seat_is_listed(conn, before.event_id, seller, &place, Some(id)).await? {
         return Err(Conflict::SeatListed.into());
     }

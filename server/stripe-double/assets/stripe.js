@@ -110,7 +110,9 @@
       title.textContent = "Is this you?";
       const text = document.createElement("p");
       const money = new Intl.NumberFormat("en-GB", { style: "currency", currency: intent.currency });
-      const amount = money.format(intent.amount / 10 ** money.resolvedOptions().maximumFractionDigits);
+      const wholeOnly = ["isk", "ugx"].includes(intent.currency.toLowerCase());
+      const decimals = wholeOnly ? 2 : money.resolvedOptions().maximumFractionDigits;
+      const amount = money.format(intent.amount / 10 ** decimals);
       text.textContent = `A shop asks to charge ${amount} to your card.`;
       const actions = document.createElement("div");
       actions.className = "test-bank-actions";

@@ -275,6 +275,11 @@ async fn before(fault: Option<FaultKind>) -> Option<Response> {
             "invalid_request_error",
             "Too many requests.",
         ))),
+        FaultKind::Invalid => Some(answer(error(
+            400,
+            "invalid_request_error",
+            "This call is refused for what it says.",
+        ))),
         FaultKind::Slow => {
             tokio::time::sleep(SLOW).await;
             None

@@ -18,6 +18,7 @@
 //! | `reset_before` | no | a broken answer | is new |
 //! | `reset_after` | yes | a broken answer | replays the answer |
 //! | `rate_limited` | no | 429 | is new |
+//! | `invalid` | no | 400: refused for what it says | is new |
 //! | `slow` | yes | the answer, 1.5 s late | is in use until then: 409 |
 //! | `declined` | yes | 402: the card is refused, whichever it is | replays the 402 |
 //! | `requires_action` | yes | 3-D Secure, whichever card it is | replays the answer |
@@ -41,7 +42,7 @@ use serde::{Deserialize, Serialize};
 /// The name under which faults of deliveries are set.
 pub const WEBHOOKS: &str = "webhooks";
 
-/// What goes wrong. The first eleven are for calls, the last four for webhooks.
+/// What goes wrong. The first twelve are for calls, the last four for webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
@@ -61,6 +62,8 @@ pub enum FaultKind {
     ResetAfter,
     /// 429, and nothing done.
     RateLimited,
+    /// 400, and nothing done: the call is refused for what it says.
+    Invalid,
     /// Done, but a second and a half late. Its key is in use until then.
     Slow,
     /// The card is refused, whichever it is.
@@ -90,7 +93,11 @@ impl FaultKind {
     pub fn stops_the_call(self) -> bool {
         matches!(
             self,
-            Self::TimeoutBefore | Self::ErrorBefore | Self::ResetBefore | Self::RateLimited
+            Self::TimeoutBefore
+                | Self::ErrorBefore
+                | Self::ResetBefore
+                | Self::RateLimited
+                | Self::Invalid
         )
     }
 

@@ -14,6 +14,11 @@
 //! written by one append before anybody hears of it, so `kill -9` leaves all of it or nothing.
 //! [`Double::read_journal`] reads what is written while another process writes it.
 //!
+//! # Currencies
+//!
+//! Charges and refunds keep Stripe's rules for amounts (`currencies.rs`): `amount_too_small`,
+//! `amount_too_large`, steps of 100 for ISK and UGX, a last digit of 0 where there are three decimals.
+//!
 //! # Refunds
 //!
 //! Most cards take a refund at once. `pm_card_pendingRefund` (4000 0000 0000 7726) takes two seconds
@@ -26,7 +31,7 @@
 //!
 //! - `GET /double/journal`: `{"payments": [ … ]}`, each a [`JournalLine`].
 //! - `POST /double/faults`: what goes wrong next with calls (`timeout_before`, `timeout_after`,
-//!   `error_before`, `error_after`, `reset_before`, `reset_after`, `rate_limited`, `slow`,
+//!   `error_before`, `error_after`, `reset_before`, `reset_after`, `rate_limited`, `invalid`, `slow`,
 //!   `declined`, `requires_action`) or, under the call name `webhooks`, with deliveries
 //!   (`duplicate`, `reorder`, `drop`, `bad_signature`): [`FaultKind`] says what each does, and the
 //!   top of `faults.rs` what a key replays afterwards. `DELETE /double/faults` ends them.
@@ -34,6 +39,7 @@
 mod api;
 mod browser;
 mod cards;
+mod currencies;
 mod faults;
 mod model;
 mod state;

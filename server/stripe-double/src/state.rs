@@ -28,8 +28,8 @@ pub use idempotency::Standing;
 pub use intents::FORCED;
 pub use objects::recorded_journal;
 
-/// The largest amount that Stripe takes.
-const AMOUNT_MAX: i64 = 99_999_999;
+/// The largest amount that Stripe takes in any currency.
+const AMOUNT_MAX: i64 = 999_999_999_999;
 
 pub struct State {
     store: Store,

@@ -136,7 +136,7 @@ on_both_engines! {
     async fn an_order_that_no_card_could_pay_is_refused(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
-        let dear = [seller.ticket(&event, 99_999_999).await, seller.ticket(&event, 1).await];
+        let dear = [seller.ticket(&event, 99_999_999).await, seller.ticket(&event, 30).await];
         buyer.reserve(&[&dear[0], &dear[1]]).await.invalid("ticketIds");
         buyer.reserve_any(&event, 2).await.invalid("quantity");
         assert_eq!(buyer.ticket_now(&dear[1]).await["status"], "available");

@@ -8,8 +8,10 @@
 
 mod account_care;
 mod accounts;
+mod amounts;
 mod ancestor;
 mod api_document;
+mod attempts;
 mod audit;
 mod audit_command;
 mod backups;
@@ -32,6 +34,7 @@ mod linked_orders;
 mod live;
 mod mail;
 mod markup;
+mod migration;
 mod model;
 mod more_time;
 mod moving;

@@ -6,10 +6,9 @@ use crate::{
     error::{AppError, AppResult, FieldError},
     events::Event,
     ids::EventId,
-    money::PRICE_MINOR_MIN,
     tickets::{
         ListTicket,
-        api::{NAMES, given, price_in, quantity_in},
+        api::{NAMES, face_value_in, given, price_in, quantity_in},
     },
     ui::Form,
 };
@@ -171,12 +170,15 @@ pub async fn judge(
 async fn wrong_with_tickets(desk: &Desk, event: &Event, draft: &Draft) -> AppResult<Option<Flash>> {
     let quantity = quantity_in(&draft.quantity);
     let face_value = given(&draft.face_value)
-        .map(|text| price_in(event.currency, "face_value", &text))
+        .map(|text| face_value_in(event.currency, "face_value", &text))
         .transpose();
     let request = ListTicket {
         event_id: event.id,
-        // The price is not asked for yet, and any will do.
-        price_minor: PRICE_MINOR_MIN,
+        // The price is not asked for yet, and any that can be charged will do.
+        price_minor: event
+            .currency
+            .charge_range()
+            .map_or(1, |(least, _)| least.minor),
         face_value_minor: face_value.clone().ok().flatten(),
         section: given(&draft.section),
         row: given(&draft.row),

@@ -92,6 +92,7 @@ fn event_rows(title: &'static str, events: Vec<Event>) -> Option<AnyView> {
 
 fn event_form(form: &Form) -> AnyView {
     let currencies = Currency::all()
+        .filter(|currency| currency.is_accepted())
         .map(|code| Choice::new(code.code(), code.code()))
         .collect();
     let currency = Input {

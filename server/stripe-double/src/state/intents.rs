@@ -4,6 +4,7 @@ use super::{Answer, Params, Reply, State, amount_of, invalid, metadata_of, missi
 use super::{no_such, page};
 use crate::{
     cards::{self, Outcome, RefundPath, Refusal},
+    currencies,
     model::{Card, Intent, Record, Status, card_error},
 };
 use serde_json::json;
@@ -13,10 +14,14 @@ impl State {
         let amount = amount_of(params, "amount")?
             .ok_or_else(|| invalid("amount", "Missing required param: amount."))?;
         let currency = match params.get("currency").map(|code| code.to_lowercase()) {
-            Some(code) if code.len() == 3 && code.bytes().all(|b| b.is_ascii_lowercase()) => code,
-            Some(_) => return Err(invalid("currency", "Invalid currency.")),
+            Some(code) if currencies::is_supported(&code) => code,
+            Some(code) => {
+                let message = format!("Invalid currency: {code}.");
+                return Err(invalid("currency", &message));
+            }
             None => return Err(invalid("currency", "Missing required param: currency.")),
         };
+        currencies::check_charge(&currency, amount)?;
         let mut intent = Intent {
             id: new_id("pi_"),
             secret: new_id(""),

@@ -5,6 +5,7 @@
 use super::{Answer, Params, Reply, State, amount_of, invalid, metadata_of, missing, new_id, page};
 use crate::{
     cards::RefundPath,
+    currencies,
     model::{Ending, Intent, Record, Refund, RefundStatus},
 };
 use serde_json::json;
@@ -33,8 +34,12 @@ impl State {
         if reason.as_deref().is_some_and(|it| !reasons.contains(&it)) {
             return Err(invalid("reason", "Invalid reason."));
         }
+        let amount = amount_of(params, "amount")?;
+        if let Some(amount) = amount {
+            currencies::check_steps(&intent.currency, amount)?;
+        }
         let wanted = Wanted {
-            amount: amount_of(params, "amount")?,
+            amount,
             reason,
             metadata: metadata_of(params),
         };

@@ -131,7 +131,7 @@ fn a_confirmation_token_serves_one_intent() {
     ];
     let token = id(&answered(state.create_card("ctoken_", &params(&card), NOW)));
     let given = [
-        ("amount", "5"),
+        ("amount", "50"),
         ("currency", "jpy"),
         ("confirm", "true"),
         ("confirmation_token", token.as_str()),

@@ -18,6 +18,11 @@ impl App {
         self.fault(call, FaultKind::ResetBefore, times);
     }
 
+    /// The next call of this kind is refused for what it says.
+    pub fn call_is_refused(&self, call: &str) {
+        self.fault(call, FaultKind::Invalid, 1);
+    }
+
     /// The next call of this kind takes a second and a half.
     pub fn next_call_is_slow(&self, call: &str) {
         self.fault(call, FaultKind::Slow, 1);

@@ -307,10 +307,7 @@ impl App {
     }
 
     pub fn captured_minor(&self) -> i64 {
-        self.journal()
-            .iter()
-            .map(|line| line.amount_received - line.amount_refunded)
-            .sum()
+        self.journal().iter().map(sound::left_minor).sum()
     }
 
     pub fn approve_at_bank(&self, payment: &Value) {

@@ -1,6 +1,7 @@
 //! What must hold of any shop's tables, whatever has happened to it, and what a bank must show
 //! beside them. Reads and asserts, changes nothing; knows no running shop.
 
+use app::charges::from_provider;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
 use std::collections::BTreeMap;
 use stripe_double::JournalLine;
@@ -111,7 +112,7 @@ pub async fn assert_bank(db: &AnyPool, journal: &[JournalLine]) {
     let mut taken: BTreeMap<String, i64> = BTreeMap::new();
     for line in journal {
         let order = line.metadata.get("order_id").cloned().unwrap_or_default();
-        *taken.entry(order).or_default() += line.amount_received - line.amount_refunded;
+        *taken.entry(order).or_default() += left_minor(line);
     }
     taken.retain(|_, amount| *amount != 0);
     for (order, amount) in &taken {
@@ -131,6 +132,11 @@ pub async fn assert_bank(db: &AnyPool, journal: &[JournalLine]) {
         number(db, booked).await,
         "the bank and the books agree"
     );
+}
+
+/// What the bank has of a payment, in the shop's minor units.
+pub fn left_minor(line: &JournalLine) -> i64 {
+    from_provider(&line.currency, line.amount_received - line.amount_refunded)
 }
 
 /// The one number `n` that the statement finds.

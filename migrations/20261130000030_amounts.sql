@@ -1,0 +1,3 @@
+-- What an amount may be is said in one place, the code: it depends on the currency. The database keeps
+-- what holds for all of them, that a price, a total and what is paid back are not below zero; see the
+-- engine's own part. Rows that today's rules would refuse stay as they are.
