@@ -152,6 +152,7 @@ impl Shop {
                 expiry,
                 parts.pay_wait,
                 parts.public_url,
+                limits.clone(),
             ),
             refunds: RefundsService::new(db.clone(), clock.clone(), engine.clone()),
             selling: SellingService::new(db.clone(), clock.clone()),

@@ -8,6 +8,7 @@ use super::{
     provider,
     store::{self, NewPayment, PaymentRow, State},
     transitions::tell_order,
+    trials::{self, Trial},
 };
 use crate::{
     db::Conn,
@@ -23,6 +24,7 @@ use app::{
     ids::{OrderId, PaymentId, UserId},
 };
 use sqlx::{AssertSqlSafe, query};
+use std::net::IpAddr;
 use uuid::Uuid;
 
 /// Paying, as its transaction needs it.
@@ -32,6 +34,8 @@ pub(super) struct Begin {
     pub token: String,
     pub return_url: String,
     pub grace_micros: i64,
+    /// Where the request comes from, if cards are counted.
+    pub counted_from: Option<IpAddr>,
     pub now: i64,
     /// Which provider this process calls.
     pub provider: ProviderMode,
@@ -45,6 +49,8 @@ pub(super) struct Begun {
     pub attempt: String,
     /// How many further cards had been tried for the payment by then, this one included.
     pub confirmations: i64,
+    /// When the order's hold ends, in microseconds.
+    pub order_ends: i64,
     /// When the tickets come free now, in microseconds, if that has moved.
     pub hold_until: Option<i64>,
 }
@@ -52,8 +58,27 @@ pub(super) struct Begun {
 /// Begins a payment, or another card for the one that was declined; the call to Stripe is
 /// written down with it.
 ///
-/// Errors: `NotFound`, `PaymentInProgress`, `OrderExpired` and the other ends.
+/// Errors: `NotFound`, `PaymentInProgress`, `OrderExpired` and the other ends; `TooManyRequests` where
+/// too many cards were tried.
 pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
+    let (order, buyer, from, now) = (begin.order, begin.buyer, begin.counted_from, begin.now);
+    // Counted last, so that what is refused for another reason is told that reason; and behind the
+    // locks of the order's tickets.
+    let begun = write_down(conn, begin).await?;
+    if let Some(address) = from {
+        let trial = Trial {
+            buyer,
+            address,
+            order,
+            order_ends: begun.order_ends,
+        };
+        let counted = trials::trial_begin(conn, trial, &begun.attempt, now).await??;
+        trials::trial_note(conn, &begun.attempt, &counted).await?;
+    }
+    Ok(begun)
+}
+
+async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
     holds::order_tickets_lock(conn, begin.order).await?;
     let row = orders::order_find(&mut *conn, begin.order)
         .await?
@@ -64,6 +89,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
         let (payment, attempt) = insert_payment(conn, &begin, &order, 1).await?;
         let hold_until = Some(order.hold_until);
+        let order_ends = order.hold_until;
         tell_order(
             conn,
             OrderRow {
@@ -77,6 +103,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
             payment,
             attempt,
             confirmations: 0,
+            order_ends,
             hold_until,
         });
     }
@@ -141,14 +168,20 @@ async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<
                 payment,
                 attempt,
                 confirmations: 0,
+                order_ends: order.hold_until,
                 hold_until: None,
             })
         }
-        _ => confirm_again(conn, begin, &newest).await,
+        _ => confirm_again(conn, begin, order, &newest).await,
     }
 }
 
-async fn confirm_again(conn: &mut Conn, begin: &Begin, payment: &PaymentRow) -> FaultResult<Begun> {
+async fn confirm_again(
+    conn: &mut Conn,
+    begin: &Begin,
+    order: &OrderRow,
+    payment: &PaymentRow,
+) -> FaultResult<Begun> {
     let moved = query(
         "UPDATE payments SET state = 'intended', declined = NULL, \
          confirmations = confirmations + 1 \
@@ -182,6 +215,7 @@ async fn confirm_again(conn: &mut Conn, begin: &Begin, payment: &PaymentRow) -> 
         payment: payment.id,
         attempt,
         confirmations,
+        order_ends: order.hold_until,
         hold_until: None,
     })
 }

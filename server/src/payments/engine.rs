@@ -8,11 +8,11 @@
 use super::{
     ProviderMode,
     calls::{Outcome, is_end, read},
-    effects::{self, EffectKind, EffectRow},
+    effects::{self, Came, EffectKind, EffectRow},
     gateway::{Gateway, GatewayError, GivingBack, Intent},
     inbox, provider,
     store::{self, PaymentRow},
-    transitions,
+    transitions, trials,
 };
 use crate::{
     clock::SharedClock,
@@ -352,6 +352,9 @@ async fn settle_in_txn(
         return Ok(());
     };
     let came = outcome.came();
+    if came != Some(Came::Declined) && !matches!(outcome, Outcome::Later(_)) {
+        trials::trial_give_back(conn, &effect.id).await?;
+    }
     match outcome {
         // Cancelled in vain: Stripe is at it. The intent is not given up until it says so.
         Outcome::Known(intent) if effect.kind == EffectKind::Void && !is_end(&intent) => {

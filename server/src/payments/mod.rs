@@ -1,6 +1,7 @@
 //! Payments: charging an order to a card, so that nobody is charged without their tickets.
 //!
-//! Owns the tables `payments`, `payment_effects`, `payment_provider` and `stripe_inbox`. Every call to Stripe is an
+//! Owns the tables `payments`, `payment_effects`, `payment_provider`, `stripe_inbox`, `card_trials` and
+//! `disputes`. Every call to Stripe is an
 //! effect: a row committed before the call, with its own idempotency key, repeated with the same
 //! key until its outcome is known (`engine.rs`). Money is taken only behind the order's fence
 //! (`transitions.rs`). Webhooks (`webhook.rs`) are hints to ask Stripe for the present state, and
@@ -14,6 +15,7 @@ pub mod effects;
 mod engine;
 pub mod gateway;
 mod inbox;
+mod looks;
 pub mod provider;
 mod reconcile;
 pub mod rest;
@@ -22,6 +24,7 @@ pub mod store;
 mod stripe;
 pub mod stripe_list;
 mod transitions;
+mod trials;
 mod webhook;
 
 pub use engine::{CALLS_AT_ONCE, Engine};

@@ -4,6 +4,7 @@ use super::{
     Engine,
     begin::{self, Begin, Begun},
     effects::{self, Attempt, Came},
+    looks::Looks,
     store::{self, PaymentRow, State},
     transitions::BAD_TOKEN,
 };
@@ -12,7 +13,9 @@ use crate::{
     crash,
     db::Db,
     fault::{Fault, FaultResult},
+    limits::Limits,
     orders::{ExpirySchedule, Holds, rules, store as orders},
+    request,
 };
 use app::{
     accounts::Viewer,
@@ -45,11 +48,13 @@ pub struct PaymentsService {
     expiry: Arc<dyn ExpirySchedule>,
     pay_wait: Duration,
     public_url: String,
+    limits: Arc<Limits>,
+    looks: Looks,
 }
 
 impl PaymentsService {
     /// Payments driven by `engine`, for which buyers wait `pay_wait` at most; banks lead buyers back
-    /// to `public_url`.
+    /// to `public_url`. Cards are counted while `limits` are on.
     pub fn new(
         db: Db,
         clock: SharedClock,
@@ -58,7 +63,9 @@ impl PaymentsService {
         expiry: Arc<dyn ExpirySchedule>,
         pay_wait: Duration,
         public_url: String,
+        limits: Arc<Limits>,
     ) -> Self {
+        let looks = Looks::new(db.clone(), clock.clone());
         Self {
             db,
             clock,
@@ -67,17 +74,20 @@ impl PaymentsService {
             expiry,
             pay_wait,
             public_url,
+            limits,
+            looks,
         }
     }
 
-    async fn pay_order(&self, buyer: UserId, request: Pay) -> FaultResult<Payment> {
-        let token = check_token(&request.token)?;
+    async fn pay_order(&self, buyer: UserId, pay: Pay) -> FaultResult<Payment> {
+        let token = check_token(&pay.token)?;
         let begin = Begin {
-            order: request.order_id,
+            order: pay.order_id,
             buyer,
             token,
-            return_url: format!("{}/orders/{}", self.public_url, request.order_id),
+            return_url: format!("{}/orders/{}", self.public_url, pay.order_id),
             grace_micros: self.holds.grace_seconds * 1_000_000,
+            counted_from: self.limits.are_on().then(request::address),
             now: self.clock.now_micros(),
             provider: self.engine.provider(),
         };
@@ -94,7 +104,7 @@ impl PaymentsService {
         };
         crash::point("payment_begun").await;
         if let Some(hold_until) = begun.hold_until {
-            self.expiry.schedule(request.order_id, hold_until);
+            self.expiry.schedule(pay.order_id, hold_until);
         }
         let until = Instant::now() + self.pay_wait;
         self.drive(begun.payment, PAY_WAIT).await?;
@@ -131,7 +141,7 @@ impl PaymentsService {
                 return Err(if paid {
                     Conflict::OrderComplete.into()
                 } else {
-                    declined(row)
+                    declined()
                 });
             }
             Some(Came::Made) | None => {}
@@ -141,9 +151,9 @@ impl PaymentsService {
             State::Captured if is_replaced => Err(Conflict::OrderComplete.into()),
             _ if is_replaced => Err(Conflict::PaymentInProgress.into()),
             State::Open | State::Failed if row.declined.is_none() => Err(not_taken(&row)),
-            State::Open | State::Failed => Err(declined(row)),
+            State::Open | State::Failed => Err(declined()),
             // The card gave way behind the fence; the order waits for another.
-            State::Voiding | State::Voided if row.declined.is_some() => Err(declined(row)),
+            State::Voiding | State::Voided if row.declined.is_some() => Err(declined()),
             State::Voiding | State::Voided => {
                 let order = orders::order_find(self.db.reads(), row.order)
                     .await?
@@ -189,7 +199,7 @@ impl PaymentsService {
         found.ok_or(Fault::Refused(AppError::NotFound))
     }
 
-    /// The payment as it stands now: asks Stripe if it is not at an end.
+    /// The payment as it stands now: asks Stripe if it is not at an end, and nobody has just asked.
     async fn refreshed(&self, row: PaymentRow) -> FaultResult<PaymentRow> {
         let settled = matches!(
             row.state,
@@ -205,10 +215,9 @@ impl PaymentsService {
         }
         let engine = self.engine.clone();
         let payment = row.id;
-        let looking = tokio::spawn(async move { engine.look(payment).await }.in_current_span());
-        if let Ok(Ok(looked)) = tokio::time::timeout(LOOK_WAIT, looking).await {
-            looked?;
-        }
+        let look = async move { engine.look(payment).await.map(|_| ()) }.in_current_span();
+        let key = (payment, row.confirmations);
+        self.looks.share(key, LOOK_WAIT, look).await?;
         self.find(payment).await
     }
 
@@ -229,13 +238,12 @@ fn not_taken(row: &PaymentRow) -> Fault {
     Fault::unexpected("the provider refused a payment as invalid", payment)
 }
 
-fn declined(row: PaymentRow) -> Fault {
-    let why = row
-        .declined
-        .unwrap_or_else(|| "The card was declined.".to_owned());
-    let message = format!(
-        "{why} Nothing was charged, and your tickets are still held: try again or use another card."
-    );
+fn declined() -> Fault {
+    // The same whatever the bank's reason is: to a thief with a list of cards it would be an answer.
+    let message =
+        "Your card was declined. Nothing was charged, and your tickets are still held: check \
+         what you typed, use another card, or ask your bank."
+            .to_owned();
     AppError::PaymentDeclined { message }.into()
 }
 

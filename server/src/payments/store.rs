@@ -235,6 +235,25 @@ pub async fn payment_newest<'e>(
     row.as_ref().map(PaymentRow::read).transpose()
 }
 
+/// Claims the look at where a payment stands, if the last one was `apart_micros` ago or longer. False:
+/// another has looked since.
+pub async fn payment_look_claim(
+    conn: &mut Conn,
+    payment: PaymentId,
+    now_micros: i64,
+    apart_micros: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "UPDATE payments SET looked_at = $2 WHERE id = $1 AND (looked_at <= $3 OR looked_at > $2)",
+    )
+    .bind(payment.to_string())
+    .bind(now_micros)
+    .bind(now_micros - apart_micros)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// A new attempt to pay an order.
 #[derive(Debug)]
 pub struct NewPayment {

@@ -4,6 +4,7 @@
 use super::{
     Engine,
     inbox::{self, InboxEvent},
+    trials,
 };
 use crate::{
     clock::SharedClock,
@@ -48,11 +49,17 @@ impl Webhooks {
         }
     }
 
-    /// Deletes what was acted on long ago. Returns how many deliveries it were.
+    /// Deletes what was acted on long ago, and counts of cards that have run out. Returns how many rows
+    /// it were.
     pub async fn forget_old(&self) -> Result<u64, sqlx::Error> {
         let now = self.clock.now_micros();
         self.db
-            .write(move |conn| Box::pin(inbox::inbox_delete_old(conn, now)))
+            .write(move |conn| {
+                Box::pin(async move {
+                    let webhooks = inbox::inbox_delete_old(conn, now).await?;
+                    Ok(webhooks + trials::trials_delete_old(conn, now).await?)
+                })
+            })
             .await
     }
 

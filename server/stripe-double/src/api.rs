@@ -213,7 +213,10 @@ impl Drop for InFlight {
 
 async fn serve(double: Double, mut request: Request) -> Response {
     let name = request.call.name();
-    let begun = double.step(|state, _| state.begin(name, request.key.as_deref(), &request.print));
+    let begun = double.step(|state, _| {
+        *state.calls.entry(name).or_default() += 1;
+        state.begin(name, request.key.as_deref(), &request.print)
+    });
     let Some(begun) = begun else {
         return answer(something_went_wrong());
     };

@@ -153,6 +153,11 @@ impl Double {
         state::recorded_journal(data_dir)
     }
 
+    /// How often this call has come in since the double was opened, by its name among the faults.
+    pub fn calls_made(&self, call: &str) -> u64 {
+        self.state().calls.get(call).copied().unwrap_or(0)
+    }
+
     /// Lets something go wrong.
     pub fn add_fault(&self, fault: Fault) {
         self.state().faults.add(fault);

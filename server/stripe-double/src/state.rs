@@ -43,6 +43,8 @@ pub struct State {
     has_news: bool,
     /// Idempotency keys of the calls that are being made.
     in_flight: HashSet<String>,
+    /// How often each call came in, replays included.
+    pub calls: HashMap<&'static str, u64>,
     /// How events are delivered that have been sent, or held back, before.
     manners: HashMap<String, Manner>,
 }
@@ -69,6 +71,7 @@ impl State {
             unwritten: Vec::new(),
             has_news: false,
             in_flight: HashSet::new(),
+            calls: HashMap::new(),
             manners: HashMap::new(),
         })
     }

@@ -17,6 +17,7 @@ mod audit_command;
 mod backups;
 mod bad_input;
 mod browser_rules;
+mod card_trials;
 mod cluster;
 mod contract;
 mod crash;

@@ -211,6 +211,12 @@ impl Seen {
             }
             Move::Look { order } => {
                 let (buyer, payment) = self.payment(*order).await;
+                // As if nobody had looked for two seconds.
+                self.app
+                    .engine
+                    .look(payment.parse().unwrap())
+                    .await
+                    .unwrap();
                 buyer.get(&format!("/api/payments/{payment}")).await
             }
             Move::Cancel { order, who } => self.users[*who].cancel(&self.orders[order]).await,

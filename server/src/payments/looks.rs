@@ -1,0 +1,108 @@
+//! One look at the provider for all who ask how a payment stands within two seconds.
+//!
+//! Buyers' browsers ask often, and each look is a call that counts towards the shop's quota. Whoever asks
+//! while a look is under way waits for its end; whoever asks within two seconds of its beginning is
+//! answered from the database. `payments.looked_at` has other processes keep to the same. What the
+//! provider tells by itself, by a webhook, does not wait for any of this.
+
+use super::store;
+use crate::{clock::SharedClock, db::Db, fault::FaultResult};
+use app::ids::PaymentId;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// How long a look's result is used.
+const KEPT_MICROS: i64 = 2_000_000;
+
+/// A payment, and how many further cards had been tried for it: a new card is looked at anew.
+pub(super) type Key = (PaymentId, i64);
+
+/// The looks of this process.
+#[derive(Clone)]
+pub(super) struct Looks {
+    db: Db,
+    clock: SharedClock,
+    begun: Arc<Mutex<HashMap<Key, Begun>>>,
+}
+
+struct Begun {
+    /// In microseconds.
+    at: i64,
+    /// True once the look has ended; closed if it was cut short.
+    ended: watch::Receiver<bool>,
+}
+
+impl Looks {
+    /// No look has begun yet.
+    pub fn new(db: Db, clock: SharedClock) -> Self {
+        Self {
+            db,
+            clock,
+            begun: Arc::default(),
+        }
+    }
+
+    /// Has `look` made, on a task of its own, unless this or another process has made one in the last
+    /// two seconds. Returns once the look has ended, or after `wait` at most.
+    pub async fn share<F>(&self, key: Key, wait: Duration, look: F) -> FaultResult<()>
+    where
+        F: Future<Output = FaultResult<()>> + Send + 'static,
+    {
+        let now = self.clock.now_micros();
+        match self.join(key, now) {
+            Joined::Another(mut ended) => {
+                let _ = tokio::time::timeout(wait, ended.wait_for(|ended| *ended)).await;
+                Ok(())
+            }
+            Joined::First(end) => {
+                let db = self.db.clone();
+                let looking = tokio::spawn(async move {
+                    let done = if claim(&db, key.0, now).await? {
+                        look.await
+                    } else {
+                        Ok(())
+                    };
+                    let _ = end.send(true);
+                    done
+                });
+                match tokio::time::timeout(wait, looking).await {
+                    Ok(Ok(looked)) => looked,
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn join(&self, key: Key, now: i64) -> Joined {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        // A look that has not ended yet still has its sender.
+        begun.retain(|_, begun| {
+            (0..KEPT_MICROS).contains(&(now - begun.at)) || begun.ended.has_changed().is_ok()
+        });
+        if let Some(begun) = begun.get(&key) {
+            return Joined::Another(begun.ended.clone());
+        }
+        let (end, ended) = watch::channel(false);
+        begun.insert(key, Begun { at: now, ended });
+        Joined::First(end)
+    }
+}
+
+enum Joined {
+    First(watch::Sender<bool>),
+    Another(watch::Receiver<bool>),
+}
+
+/// Whether no process has looked in the last two seconds; this one has then.
+async fn claim(db: &Db, payment: PaymentId, now: i64) -> FaultResult<bool> {
+    db.write(move |conn| {
+        Box::pin(
+            async move { Ok(store::payment_look_claim(conn, payment, now, KEPT_MICROS).await?) },
+        )
+    })
+    .await
+}
