@@ -80,6 +80,10 @@ pub enum Conflict {
     NotSold,
     /// The ticket's price is on its way back already.
     RefundInProgress,
+    /// A part of the payment was paid back at the payment provider, by hand: there is not enough left.
+    RefundedElsewhere,
+    /// The cardholder has asked their bank for the money back: it is not the shop's to give.
+    PaymentDisputed,
     /// The account cannot be deleted: an order of its owner's is open, or being paid.
     AccountOrderOpen,
     /// The account cannot be deleted: money is on its way back to its owner or their buyers.
@@ -119,6 +123,8 @@ impl Conflict {
             Self::NoMoreTime => "no_more_time",
             Self::NotSold => "not_sold",
             Self::RefundInProgress => "refund_in_progress",
+            Self::RefundedElsewhere => "refunded_elsewhere",
+            Self::PaymentDisputed => "payment_disputed",
             Self::AccountOrderOpen => "account_order_open",
             Self::AccountRefundOpen => "account_refund_open",
             Self::AccountSaleOpen => "account_sale_open",
@@ -183,6 +189,12 @@ impl Conflict {
             }
             Self::NotSold => "This ticket is not sold, so there is nothing to refund.",
             Self::RefundInProgress => "This ticket is being refunded already.",
+            Self::RefundedElsewhere => {
+                "A part of this payment was already paid back by hand, so its tickets can't be refunded here. An operator of the shop can pay back the rest."
+            }
+            Self::PaymentDisputed => {
+                "The buyer has disputed this payment with their bank, so it can't be refunded. The bank decides."
+            }
             Self::AccountOrderOpen => {
                 "You have an order that is not finished. Pay it, cancel it or let its time run out, then delete the account."
             }

@@ -30,6 +30,12 @@ pub enum Kind {
     RefundFailed,
     /// A refund was made at the provider by somebody else.
     RefundElsewhere,
+    /// A refund came back, and its ticket is somebody else's by then.
+    TicketMovedOn,
+    /// A cardholder has asked their bank for the money back; the tickets are frozen.
+    DisputeOpened,
+    /// The cardholder's bank has given them the money back.
+    DisputeLost,
     /// The provider has a second intent for one of our payments; it is given up.
     StrayIntent,
     /// The provider has an intent that names a payment of ours, and we have no such payment.

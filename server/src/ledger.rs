@@ -146,6 +146,72 @@ fn lines(entry: &Entry<'_>) -> FaultResult<Vec<(Account, i64)>> {
     Ok(lines)
 }
 
+/// Between whom the books move what is owed, without money moving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reallocation {
+    /// What was paid back for nobody was paid back for these sellers.
+    ToSellers,
+    /// It was not, after all.
+    FromSellers,
+}
+
+/// Writes down whose money it was that was paid back. `number` tells reallocations by one refund apart.
+pub async fn reallocate(
+    conn: &mut Conn,
+    entry: &Entry<'_>,
+    number: i64,
+    how: Reallocation,
+) -> FaultResult<()> {
+    let Some(refund) = entry.happened.refund() else {
+        return Err(Fault::unexpected(
+            "a reallocation without a refund",
+            "the books",
+        ));
+    };
+    let (sign, kind) = match how {
+        Reallocation::ToSellers => (1, "refund"),
+        Reallocation::FromSellers => (-1, "refund_failed"),
+    };
+    let total: i64 = entry.shares.iter().map(|share| share.amount_minor).sum();
+    let sellers = entry
+        .shares
+        .iter()
+        .map(|share| (share.account, sign * share.amount_minor));
+    let lines = std::iter::once((Account::Unallocated, -sign * total)).chain(sellers);
+    for (line, (account, amount_minor)) in (0_i64..).zip(lines) {
+        let seller = match account {
+            Account::Seller(seller) => Some(seller.to_string()),
+            _ => None,
+        };
+        query(
+            "INSERT INTO ledger (entry_id, line, kind, payment_id, refund_id, account, seller_id, \
+             amount_minor, currency, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(format!("reallocation:{refund}:{number}"))
+        .bind(line)
+        .bind(kind)
+        .bind(entry.payment.to_string())
+        .bind(refund.to_string())
+        .bind(account.name())
+        .bind(seller)
+        .bind(amount_minor)
+        .bind(entry.currency.code())
+        .bind(entry.at_micros)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// How often the books have been reallocated by this refund.
+pub async fn reallocations(conn: &mut Conn, refund: RefundId) -> Result<i64, sqlx::Error> {
+    query("SELECT COUNT(*) AS n FROM ledger WHERE entry_id LIKE $1 AND line = 0")
+        .bind(format!("reallocation:{refund}:%"))
+        .fetch_one(conn)
+        .await?
+        .try_get("n")
+}
+
 /// What each seller gets of an order, or of these tickets of it, in the order of their ids.
 pub async fn shares_of_order(
     conn: &mut Conn,

@@ -6,7 +6,7 @@ use crate::{
     events::{Event, when, when_in_full},
     ids::TicketId,
     money::Money,
-    passes::{Pass, pass_to_scan},
+    passes::{Pass, frozen_notice, pass_to_scan},
     refunds::{Refund, RefundStatus},
     tickets::{OwnedTicket, Ticket, stub},
 };
@@ -61,12 +61,14 @@ pub fn paid(
         .map(|ticket| (ticket, standing(refunds, ticket.id)));
     let (ended, theirs): (Vec<_>, Vec<_>) =
         tickets.partition(|(_, refund)| *refund == Some(RefundStatus::Succeeded));
-    let stubs = |tickets: Vec<(&Ticket, Option<RefundStatus>)>| {
+    // A ticket that is theirs and has no pass is frozen.
+    let stubs = |tickets: Vec<(&Ticket, Option<RefundStatus>)>, are_theirs: bool| {
         let stubs = tickets.into_iter();
         stubs
             .map(|(ticket, refund)| {
                 let pass = passes.iter().find(|pass| pass.ticket == ticket.id);
                 let pass = pass.map(pass_to_scan).map(IntoAny::into_any);
+                let pass = pass.or_else(|| are_theirs.then(frozen_notice));
                 stub(owned(ticket, event), &buyer.name, refund, pass)
             })
             .collect_view()
@@ -76,14 +78,14 @@ pub fn paid(
         view! {
             <h2 class="section-title">"Your tickets"</h2>
             {papers(order, passes)}
-            <ul class="stubs">{stubs(theirs)}</ul>
+            <ul class="stubs">{stubs(theirs, true)}</ul>
         }
     });
     let confirmation = confirmation(order, event, passes);
     let ended = (!ended.is_empty()).then(|| {
         view! {
             <h2 class="section-title">"No longer yours"</h2>
-            <ul class="stubs">{stubs(ended)}</ul>
+            <ul class="stubs">{stubs(ended, false)}</ul>
         }
     });
     view! { {headline} {theirs} {confirmation} {ended} }.into_any()

@@ -1,7 +1,10 @@
 //! `/order?link=…`: an order's tickets for whoever has the link in the buyer's mail, in any browser and
 //! without signing in. Only shows; looking uses nothing up, since mail programs look at links as well.
 
-use super::{LinkedOrder, OrderLink, Passes, pages::sheet};
+use super::{
+    LinkedOrder, OrderLink, Passes,
+    pages::{frozen_notice, sheet},
+};
 use crate::{accounts::AccountCare, context, error::AppError, events::event_strip, ui::page};
 use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
@@ -37,6 +40,7 @@ fn tickets(order: LinkedOrder, link: &OrderLink) -> AnyView {
         holder,
         passes,
         refunded,
+        frozen,
         ..
     } = order;
     let link = context::percent_encode(&link.0);
@@ -57,7 +61,8 @@ fn tickets(order: LinkedOrder, link: &OrderLink) -> AnyView {
         <div class="stack">
             <h1 class="display">"Your tickets"</h1>
             {event_strip(&event, None)}
-            {gone(refunded, passes.len())}
+            {(frozen > 0).then(frozen_notice)}
+            {gone(refunded, passes.len() + frozen)}
             {papers}
             <ul class="sheets">{sheets}</ul>
             <p class="quiet">

@@ -31,6 +31,17 @@ fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {
     }
 }
 
+/// Instead of the pass of a frozen ticket.
+pub fn frozen_notice() -> AnyView {
+    view! {
+        <p class="notice notice-bad">
+            "This ticket is frozen, because the card's holder has disputed the payment with their bank. It "
+            "lets nobody in until the bank has decided. Write to us if you know nothing of this."
+        </p>
+    }
+    .into_any()
+}
+
 /// The code of a pass, and under it what can be read out.
 pub fn pass_to_scan(pass: &Pass) -> impl IntoView + use<> {
     let code = pass.ticket.code();

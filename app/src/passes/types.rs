@@ -71,6 +71,8 @@ pub struct LinkedOrder {
     pub passes: Vec<Pass>,
     /// How many tickets have been refunded.
     pub refunded: usize,
+    /// How many tickets are frozen, and have no pass while they are.
+    pub frozen: usize,
 }
 
 /// A pass, for a script.
@@ -134,6 +136,8 @@ pub enum PassStatus {
     Valid,
     /// The ticket was refunded, and may be somebody else's by now.
     Refunded,
+    /// Its payment is disputed: it lets nobody in until that is settled.
+    Frozen,
     /// It was not made here, or has been changed.
     Unknown,
 }

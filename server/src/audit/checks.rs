@@ -200,7 +200,25 @@ const CHECKS: &[Check] = &[
            OR t.owner_id IS NULL OR t.owner_id <> o.buyer_id) \
          AND NOT EXISTS (SELECT 1 FROM refund_lines b JOIN refunds r ON r.id = b.refund_id \
            WHERE b.order_id = o.id AND b.ticket_id = t.id AND b.live = 1 \
-           AND r.state = 'succeeded')",
+           AND r.state = 'succeeded') \
+         AND NOT EXISTS (SELECT 1 FROM incidents i WHERE i.order_id = o.id \
+           AND i.kind = 'ticket_moved_on')",
+    ),
+    check(
+        5,
+        "ticket",
+        "is frozen otherwise than its payment is disputed",
+        "SELECT t.id AS id, 'frozen ' || CAST(t.frozen AS TEXT) || ', order ' || o.id AS detail \
+         FROM orders o JOIN order_lines l ON l.order_id = o.id AND l.live = 1 \
+         JOIN tickets t ON t.id = l.ticket_id WHERE o.status IN ('complete', 'refunding') \
+         AND (t.frozen = 1) <> EXISTS (SELECT 1 FROM disputes d WHERE d.order_id = o.id \
+           AND d.state IN ('open', 'lost'))",
+    ),
+    check(
+        5,
+        "ticket",
+        "is frozen, and not sold",
+        "SELECT id, state AS detail FROM tickets WHERE frozen = 1 AND state <> 'sold'",
     ),
     check(
         5,

@@ -88,6 +88,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261130000030 "amounts" and_by_engine,
     20261130000031 "attempts",
     20261130000032 "card_trials",
+    20261130000033 "disputes",
     20261130000040 "session_lifetime",
     20261130000041 "verified_addresses",
 ];

@@ -282,6 +282,7 @@ async fn refund(db: &Db, head: &Letterhead, mail: &MailRow) -> Result<(Letter, U
         event,
         tickets: store::refund_seats(db.reads(), refund).await?,
         amount: row.amount,
+        by_hand: row.by_hand,
     };
     let letter = if failed {
         letters::refund_failed(&head.public_url, &facts)

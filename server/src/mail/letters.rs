@@ -51,6 +51,8 @@ pub struct RefundFacts {
     pub tickets: Vec<Seat>,
     /// What goes back.
     pub amount: Money,
+    /// Whether it was made at the provider, by hand.
+    pub by_hand: bool,
 }
 
 /// What there is to say of an incident.
@@ -168,7 +170,13 @@ pub fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
         short(&facts.event)
     ))
     .with(Block::Heading(format!("We have refunded {}", facts.amount)));
-    let letter = if facts.tickets.is_empty() {
+    let letter = if facts.tickets.is_empty() && facts.by_hand {
+        letter.say(format!(
+            "Hello {}, {} of what you paid went back to the card that you paid with. Your tickets stay \
+             yours, and let you in as before.",
+            facts.name, facts.amount
+        ))
+    } else if facts.tickets.is_empty() {
         letter.say(format!(
             "Hello {}, your card was charged {} that no tickets of this order stand for. We have \
              sent all of it back.",
@@ -204,9 +212,8 @@ pub fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
     ))
     .with(Block::Heading("Your refund did not get through".to_owned()))
     .say(format!(
-        "Hello {}, your bank did not take back the {} that we refunded: most often because the \
-         card's account is closed. The money is not lost. It is with us, and we still owe it to \
-         you.",
+        "Hello {}, the refund of {} did not reach the card that you paid with: most often because the \
+         card's account is closed. The money is not lost: we still owe it to you.",
         facts.name, facts.amount
     ))
     .say(
@@ -400,6 +407,7 @@ mod tests {
 
     fn refund(tickets: Vec<Seat>) -> RefundFacts {
         RefundFacts {
+            by_hand: false,
             name: "Ann".to_owned(),
             order: OrderId(Uuid::from_u128(9)),
             event: event("Candlelight Strings"),

@@ -343,6 +343,8 @@ pub struct RefundRow {
     pub amount: Money,
     /// As it is written down.
     pub state: String,
+    /// Whether it was made at the provider, by hand.
+    pub by_hand: bool,
 }
 
 /// One refund.
@@ -350,10 +352,11 @@ pub async fn refund_find<'e>(
     on: impl AnyExecutor<'e>,
     id: RefundId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
-    let row = query("SELECT order_id, amount_minor, currency, state FROM refunds WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(on)
-        .await?;
+    let row =
+        query("SELECT order_id, amount_minor, currency, state, reason FROM refunds WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(on)
+            .await?;
     row.map(|row| {
         Ok(RefundRow {
             order: parse(&row, "order_id")?,
@@ -362,6 +365,7 @@ pub async fn refund_find<'e>(
                 parse::<Currency>(&row, "currency")?,
             ),
             state: row.try_get("state")?,
+            by_hand: row.try_get::<String, _>("reason")? == "provider",
         })
     })
     .transpose()

@@ -86,12 +86,13 @@ impl PassesService {
             return Err(AppError::NotFound.into());
         }
         let passes = booklet::of_order(&self.db, id, self.clock.now_micros()).await?;
-        let bought = usize::try_from(store::bought(reads, id).await?).unwrap_or_default();
+        let (ended, frozen) = store::without_pass(reads, id).await?;
         Ok(LinkedOrder {
             order: id,
             event,
             holder: holder.name,
-            refunded: bought.saturating_sub(passes.len()),
+            refunded: usize::try_from(ended).unwrap_or_default(),
+            frozen: usize::try_from(frozen).unwrap_or_default(),
             passes,
         })
     }
@@ -135,10 +136,10 @@ impl PassesService {
             return Err(AppError::Forbidden.into());
         }
         Ok(CheckedPass {
-            status: if found.held {
-                PassStatus::Valid
-            } else {
-                PassStatus::Refunded
+            status: match (found.held, found.frozen) {
+                (true, false) => PassStatus::Valid,
+                (true, true) => PassStatus::Frozen,
+                (false, _) => PassStatus::Refunded,
             },
             ticket_id: Some(claims.ticket),
             event_id: Some(claims.event),

@@ -83,7 +83,7 @@ pub enum Whose {
     Buyer(UserId, i64),
 }
 
-/// Tickets that are paid and still their buyer's, at the price that was paid: soonest event first,
+/// Tickets that are paid, still their buyer's and not frozen, at the price that was paid: soonest event first,
 /// then by section, row and seat.
 pub async fn held<'e>(
     on: impl AnyExecutor<'e>,
@@ -98,7 +98,7 @@ pub async fn held<'e>(
         "SELECT t.id AS ticket_id, t.event_id, o.id AS order_id, t.version, t.section, \
          t.row_label, t.seat, l.price_minor, t.currency, u.name AS seller_name FROM orders o \
          JOIN order_lines l ON l.order_id = o.id AND l.live = 1 \
-         JOIN tickets t ON t.id = l.ticket_id AND t.state = 'sold' \
+         JOIN tickets t ON t.id = l.ticket_id AND t.state = 'sold' AND t.frozen = 0 \
          JOIN events e ON e.id = t.event_id JOIN users u ON u.id = t.seller_id \
          WHERE {which} AND o.status IN ('complete', 'refunding') AND e.starts_at > $2 \
          ORDER BY e.starts_at, t.section, LENGTH(t.row_label), t.row_label, LENGTH(t.seat), t.seat, t.id LIMIT $3"
@@ -133,13 +133,20 @@ fn read_held(row: &AnyRow) -> Result<HeldRow, sqlx::Error> {
     })
 }
 
-/// How many tickets an order was for.
-pub async fn bought<'e>(on: impl AnyExecutor<'e>, order: OrderId) -> Result<i64, sqlx::Error> {
-    let row = query("SELECT COUNT(*) AS n FROM order_lines WHERE order_id = $1")
-        .bind(order.to_string())
-        .fetch_one(on)
-        .await?;
-    row.try_get("n")
+/// How many tickets of an order are not its buyer's any more, and how many are frozen.
+pub async fn without_pass<'e>(
+    on: impl AnyExecutor<'e>,
+    order: OrderId,
+) -> Result<(i64, i64), sqlx::Error> {
+    let row = query(
+        "SELECT COUNT(CASE WHEN l.live = 0 THEN 1 END) AS ended, \
+         COUNT(CASE WHEN l.live = 1 AND t.frozen = 1 THEN 1 END) AS frozen \
+         FROM order_lines l JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id = $1",
+    )
+    .bind(order.to_string())
+    .fetch_one(on)
+    .await?;
+    Ok((row.try_get("ended")?, row.try_get("frozen")?))
 }
 
 /// What a pass is checked against.
@@ -153,6 +160,8 @@ pub struct Checkable {
     pub label: String,
     /// Whether the ticket is still the order's buyer's.
     pub held: bool,
+    /// Whether its payment is disputed.
+    pub frozen: bool,
 }
 
 /// How the ticket of a pass stands. None: there is no such ticket in such an order.
@@ -161,7 +170,7 @@ pub async fn checkable<'e>(
     claims: &Claims,
 ) -> Result<Option<Checkable>, sqlx::Error> {
     let row = query(
-        "SELECT t.seller_id, e.creator_id, t.section, t.row_label, t.seat, \
+        "SELECT t.seller_id, e.creator_id, t.section, t.row_label, t.seat, t.frozen, \
          CAST(CASE WHEN l.live = 1 AND t.state = 'sold' THEN 1 ELSE 0 END AS BIGINT) AS held \
          FROM order_lines l JOIN tickets t ON t.id = l.ticket_id \
          JOIN events e ON e.id = t.event_id WHERE l.order_id = $1 AND t.id = $2 AND e.id = $3",
@@ -177,6 +186,7 @@ pub async fn checkable<'e>(
             creator: parse(&row, "creator_id")?,
             label: seat_label(&row)?,
             held: row.try_get::<i64, _>("held")? == 1,
+            frozen: row.try_get::<i64, _>("frozen")? == 1,
         })
     })
     .transpose()

@@ -8,8 +8,9 @@
 use super::{
     ProviderMode,
     calls::{Outcome, is_end, read},
+    disputes,
     effects::{self, Came, EffectKind, EffectRow},
-    gateway::{Gateway, GatewayError, GivingBack, Intent},
+    gateway::{DisputesOf, Gateway, GatewayError, GivingBack, Intent},
     inbox, provider,
     store::{self, PaymentRow},
     transitions, trials,
@@ -195,6 +196,30 @@ impl Engine {
         }
     }
 
+    /// Asks Stripe whether the payment of an intent is disputed. False: Stripe did not answer.
+    pub async fn look_at_disputes(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
+        let found = match self.gateway.disputes(DisputesOf::Intent(intent)).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%payment, %error, "Stripe did not say whether a payment is disputed");
+                return Ok(false);
+            }
+        };
+        let now = self.clock.now_micros();
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    if let Some(row) = transitions::lock(conn, payment).await? {
+                        for said in found.iter().rev() {
+                            disputes::apply(conn, &row, said, now).await?;
+                        }
+                    }
+                    Ok(true)
+                })
+            })
+            .await
+    }
+
     /// Makes every call that is due, acts on every webhook that waits, and looks at what should
     /// have moved. Returns how many it looked after; what fails is logged and left for later.
     pub async fn drain(&self) -> FaultResult<usize> {
@@ -263,7 +288,9 @@ impl Engine {
             if let Some(payment) = payment {
                 let heard = self.look_at(payment, intent).await?
                     && (!waiting.is_about_refunds()
-                        || self.look_at_refunds(payment, intent).await?);
+                        || self.look_at_refunds(payment, intent).await?)
+                    && (!waiting.is_about_disputes()
+                        || self.look_at_disputes(payment, intent).await?);
                 if !heard {
                     return Ok(false);
                 }

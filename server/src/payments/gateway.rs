@@ -122,6 +122,42 @@ pub struct Refunded {
     pub refund: Option<RefundId>,
 }
 
+/// How a dispute stands for the shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Standing {
+    /// The cardholder's bank has not decided yet.
+    Open,
+    /// The shop keeps the money.
+    Won,
+    /// The cardholder has it back.
+    Lost,
+}
+
+/// What Stripe says of a dispute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disputed {
+    /// `dp_…`
+    pub id: String,
+    /// The intent whose payment is disputed.
+    pub intent: Option<String>,
+    /// How it stands.
+    pub standing: Standing,
+    /// In minor units.
+    pub amount_minor: i64,
+    /// Why, in Stripe's word for it.
+    pub reason: String,
+}
+
+/// Which disputes.
+#[derive(Debug, Clone, Copy)]
+pub enum DisputesOf<'a> {
+    /// Of this intent.
+    Intent(&'a str),
+    /// Opened at or after this moment, in seconds since 1970.
+    Since(i64),
+}
+
 /// A page of a list of intents, newest first.
 #[derive(Debug)]
 pub struct Intents {
@@ -205,4 +241,7 @@ pub trait Gateway: Send + Sync {
 
     /// All refunds of an intent, whoever made them.
     async fn refunds(&self, intent: &str) -> Result<Vec<Refunded>, GatewayError>;
+
+    /// Disputes, the newest first.
+    async fn disputes(&self, of: DisputesOf<'_>) -> Result<Vec<Disputed>, GatewayError>;
 }

@@ -53,6 +53,11 @@ impl Waiting {
     pub fn is_about_refunds(&self) -> bool {
         self.kind.starts_with("refund.") || self.kind.starts_with("charge.refund")
     }
+
+    /// Whether it says something of a dispute.
+    pub fn is_about_disputes(&self) -> bool {
+        self.kind.starts_with("charge.dispute.")
+    }
 }
 
 /// Webhooks that nobody has acted on yet, oldest first.

@@ -11,6 +11,7 @@
 mod begin;
 mod calls;
 pub mod declines;
+pub mod disputes;
 pub mod effects;
 mod engine;
 pub mod gateway;

@@ -7,8 +7,8 @@
 //! is not a difference.
 
 use super::{
-    Engine, Gateway, effects,
-    gateway::{Intent, IntentStatus},
+    Engine, Gateway, disputes, effects,
+    gateway::{DisputesOf, Intent, IntentStatus},
     provider,
     store::{self, PaymentRow, State},
 };
@@ -112,6 +112,7 @@ impl Reconciler {
         for row in store::payments_with_refunds_under_way(self.db.reads()).await? {
             self.compare_refunds(&row, &mut found).await?;
         }
+        self.compare_disputes(since, &mut found).await?;
         let before = self.clock.now_micros() - UNDER_WAY_MICROS;
         // A day of margin: the provider's list begins by its own clock.
         let from = (since + DAY_SECONDS) * 1_000_000;
@@ -189,6 +190,28 @@ impl Reconciler {
         if states(&before) != states(&after) {
             found.mended += 1;
             let detail = format!("{intent}: its refunds had moved on");
+            self.note(row.id, row.order, detail).await?;
+        }
+        Ok(())
+    }
+
+    /// Disputes that no webhook told of: a payment may be disputed months after it was made.
+    async fn compare_disputes(&self, since: i64, found: &mut Found) -> FaultResult<()> {
+        for said in self.gateway.disputes(DisputesOf::Since(since)).await? {
+            let Some(intent) = said.intent.as_deref() else {
+                continue;
+            };
+            let Some(row) = store::payment_find_by_intent(self.db.reads(), intent).await? else {
+                continue;
+            };
+            let state: &str = said.standing.into();
+            let ours = disputes::dispute_state(self.db.reads(), &said.id).await?;
+            if ours.is_some_and(|ours| ours == state) {
+                continue;
+            }
+            self.engine.look_at_disputes(row.id, intent).await?;
+            found.mended += 1;
+            let detail = format!("{intent}: {} is {state}", said.id);
             self.note(row.id, row.order, detail).await?;
         }
         Ok(())

@@ -7,8 +7,8 @@
 
 use super::ProviderMode;
 use super::gateway::{
-    Confirm, Create, Gateway, GatewayError, GivenBack, GivingBack, Intent, IntentStatus, Intents,
-    Refunded,
+    Confirm, Create, Disputed, DisputesOf, Gateway, GatewayError, GivenBack, GivingBack, Intent,
+    IntentStatus, Intents, Refunded, Standing,
 };
 use crate::telemetry::spans;
 use app::charges::{from_provider, to_provider};
@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 use stripe::{Client, ClientBuilder, IdempotencyKey, RequestStrategy, StripeError, StripeRequest};
 use stripe_core::{
+    dispute::ListDispute,
     payment_intent::{
         CancelPaymentIntent, CapturePaymentIntent, ConfirmPaymentIntent, CreatePaymentIntent,
         ListPaymentIntent, RetrievePaymentIntent,
@@ -24,10 +25,10 @@ use stripe_core::{
     refund::{CreateRefund, ListRefund},
 };
 use stripe_shared::{
-    PaymentIntent, PaymentIntentAllowedPaymentMethodTypes, PaymentIntentCaptureMethod,
-    PaymentIntentId, PaymentIntentStatus, Refund,
+    Dispute, DisputeStatus, PaymentIntent, PaymentIntentAllowedPaymentMethodTypes,
+    PaymentIntentCaptureMethod, PaymentIntentId, PaymentIntentStatus, Refund,
 };
-use stripe_types::{Currency, RangeQueryTs};
+use stripe_types::{Currency, Expandable, RangeQueryTs};
 use tracing::Instrument;
 
 /// How long one call may take before its outcome counts as unknown.
@@ -226,6 +227,48 @@ impl Gateway for StripeGateway {
                 return Ok(refunds);
             }
         }
+    }
+
+    async fn disputes(&self, of: DisputesOf<'_>) -> Result<Vec<Disputed>, GatewayError> {
+        let mut disputes: Vec<Disputed> = Vec::new();
+        loop {
+            let request = ListDispute::new().limit(LIST_PAGE);
+            let request = match of {
+                DisputesOf::Intent(intent) => request.payment_intent(intent),
+                DisputesOf::Since(since) => request.created(RangeQueryTs::gte(since)),
+            };
+            let request = match disputes.last() {
+                Some(last) => request.starting_after(last.id.as_str()),
+                None => request,
+            };
+            let page = self.call(None, request).await?;
+            disputes.extend(page.data.iter().map(read_dispute));
+            if !page.has_more {
+                return Ok(disputes);
+            }
+        }
+    }
+}
+
+fn read_dispute(dispute: &Dispute) -> Disputed {
+    let standing = match dispute.status {
+        DisputeStatus::Won | DisputeStatus::WarningClosed | DisputeStatus::Prevented => {
+            Standing::Won
+        }
+        DisputeStatus::Lost => Standing::Lost,
+        // What Stripe adds later is not an end.
+        _ => Standing::Open,
+    };
+    let intent = dispute.payment_intent.as_ref().map(|intent| match intent {
+        Expandable::Id(id) => id.to_string(),
+        Expandable::Object(intent) => intent.id.to_string(),
+    });
+    Disputed {
+        id: dispute.id.to_string(),
+        intent,
+        standing,
+        amount_minor: from_provider(&dispute.currency.to_string(), dispute.amount),
+        reason: dispute.reason.clone(),
     }
 }
 

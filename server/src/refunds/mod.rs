@@ -5,6 +5,7 @@
 //! tickets and books (`transitions.rs`). The call itself is an effect like all others
 //! (`payments/engine.rs`).
 
+mod elsewhere;
 pub mod rest;
 mod service;
 pub mod store;

@@ -181,6 +181,13 @@ async fn begin_in_txn(
     let payment = payments::payment_captured(conn, order)
         .await?
         .ok_or_else(|| Fault::unexpected("a sold ticket that nobody paid", order.to_string()))?;
+    if chosen.iter().any(|found| found.frozen) {
+        return Err(Conflict::PaymentDisputed.into());
+    }
+    let wanted: i64 = chosen.iter().map(|found| found.price_minor).sum();
+    if wanted > store::left_to_refund(conn, payment.id).await? {
+        return Err(Conflict::RefundedElsewhere.into());
+    }
     let lines = chosen
         .iter()
         .map(|found| (found.ticket, found.price_minor))

@@ -59,7 +59,7 @@ pub enum Reason {
 
 const COLUMNS: &str = "refunds.id, refunds.payment_id, refunds.order_id, refunds.amount_minor, \
      refunds.currency, refunds.asked_by, refunds.stripe_id, refunds.state, refunds.created_at, \
-     refunds.settled_at";
+     refunds.settled_at, refunds.reason";
 
 /// What the database says of a refund.
 #[derive(Debug, Clone)]
@@ -84,6 +84,8 @@ pub struct RefundRow {
     pub created_at: i64,
     /// When it ended, in microseconds.
     pub settled_at: Option<i64>,
+    /// Whether it was made at the provider, by hand.
+    pub by_provider: bool,
 }
 
 impl RefundRow {
@@ -100,6 +102,7 @@ impl RefundRow {
             state: parse(row, "state")?,
             created_at: row.try_get("created_at")?,
             settled_at: row.try_get("settled_at")?,
+            by_provider: row.try_get::<String, _>("reason")? == <&str>::from(Reason::Provider),
         })
     }
 
@@ -162,18 +165,28 @@ pub async fn refund_insert(
     .bind(now_micros)
     .execute(&mut *conn)
     .await?;
-    if refund.lines.is_empty() {
+    refund_lines_insert(conn, refund.id, refund.order, &refund.lines).await
+}
+
+/// Writes down which tickets a refund pays back, each with its price.
+pub async fn refund_lines_insert(
+    conn: &mut Conn,
+    refund: RefundId,
+    order: OrderId,
+    lines: &[(TicketId, i64)],
+) -> Result<(), sqlx::Error> {
+    if lines.is_empty() {
         return Ok(());
     }
     let sql = format!(
         "INSERT INTO refund_lines (refund_id, order_id, ticket_id, amount_minor, live) VALUES {}",
-        rows(refund.lines.len(), 5)
+        rows(lines.len(), 5)
     );
     let mut insert = query(AssertSqlSafe(sql));
-    for (ticket, amount_minor) in &refund.lines {
+    for (ticket, amount_minor) in lines {
         insert = insert
-            .bind(refund.id.to_string())
-            .bind(refund.order.to_string())
+            .bind(refund.to_string())
+            .bind(order.to_string())
             .bind(ticket.to_string())
             .bind(*amount_minor)
             .bind(1_i64);
@@ -206,6 +219,110 @@ pub async fn refund_find_by_stripe(
         .fetch_optional(conn)
         .await?;
     row.as_ref().map(RefundRow::read).transpose()
+}
+
+/// The newest refund of a payment that was made at the provider and has succeeded.
+pub async fn refund_by_provider(
+    conn: &mut Conn,
+    payment: PaymentId,
+) -> Result<Option<RefundRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM refunds WHERE payment_id = $1 AND reason = 'provider' \
+         AND state = 'succeeded' ORDER BY id DESC LIMIT 1"
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(payment.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(RefundRow::read).transpose()
+}
+
+/// The refund that was made at the provider and by which tickets were taken back, if there is one.
+pub async fn refund_with_tickets_by_provider(
+    conn: &mut Conn,
+    payment: PaymentId,
+) -> Result<Option<RefundRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM refunds WHERE payment_id = $1 AND reason = 'provider' AND EXISTS \
+         (SELECT 1 FROM refund_lines l WHERE l.refund_id = refunds.id AND l.live = 1) \
+         ORDER BY id DESC LIMIT 1"
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(payment.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(RefundRow::read).transpose()
+}
+
+/// The tickets of an order that no refund has paid back, each with its price.
+pub async fn lines_not_paid_back(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<Vec<(TicketId, i64)>, sqlx::Error> {
+    let rows = query(
+        "SELECT l.ticket_id, l.price_minor FROM order_lines l WHERE l.order_id = $1 AND NOT EXISTS \
+         (SELECT 1 FROM refund_lines b JOIN refunds r ON r.id = b.refund_id \
+         WHERE b.order_id = l.order_id AND b.ticket_id = l.ticket_id AND b.live = 1 \
+         AND r.state = 'succeeded') ORDER BY l.ticket_id",
+    )
+    .bind(order.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((parse(row, "ticket_id")?, row.try_get("price_minor")?)))
+        .collect()
+}
+
+/// Ends the claims that refunds have on these tickets of an order: another has paid them back.
+pub async fn lines_give_way(
+    conn: &mut Conn,
+    order: OrderId,
+    tickets: &[TicketId],
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "UPDATE refund_lines SET live = 0 WHERE order_id = $1 AND live = 1 AND ticket_id IN ({})",
+        placeholders(2, tickets.len())
+    );
+    let mut update = query(AssertSqlSafe(sql)).bind(order.to_string());
+    for ticket in tickets {
+        update = update.bind(ticket.to_string());
+    }
+    update.execute(conn).await?;
+    Ok(())
+}
+
+/// The tickets that a refund still claims.
+pub async fn live_tickets(conn: &mut Conn, refund: RefundId) -> Result<Vec<TicketId>, sqlx::Error> {
+    let rows = query(
+        "SELECT ticket_id FROM refund_lines WHERE refund_id = $1 AND live = 1 ORDER BY ticket_id",
+    )
+    .bind(refund.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| parse(row, "ticket_id")).collect()
+}
+
+/// What of a payment has not gone back.
+pub async fn not_paid_back(conn: &mut Conn, payment: PaymentId) -> Result<i64, sqlx::Error> {
+    query("SELECT received_minor - refunded_minor AS amount FROM payments WHERE id = $1")
+        .bind(payment.to_string())
+        .fetch_one(conn)
+        .await?
+        .try_get("amount")
+}
+
+/// What of a payment can still be asked to be paid back: less what has gone back, and what is on its
+/// way.
+pub async fn left_to_refund(conn: &mut Conn, payment: PaymentId) -> Result<i64, sqlx::Error> {
+    query(
+        "SELECT CAST(p.received_minor - p.refunded_minor - COALESCE((SELECT SUM(r.amount_minor) \
+         FROM refunds r WHERE r.payment_id = p.id AND r.state IN ('intended', 'pending')), 0) \
+         AS BIGINT) AS amount FROM payments p WHERE p.id = $1",
+    )
+    .bind(payment.to_string())
+    .fetch_one(conn)
+    .await?
+    .try_get("amount")
 }
 
 /// The refunds of an order, oldest first.
@@ -391,7 +508,7 @@ pub async fn payment_refunded_add(
         "UPDATE payments SET refunded_minor = refunded_minor + $2, \
          state = CASE WHEN refunded_minor + $2 = received_minor THEN 'refunded' \
            WHEN state = 'refunded' AND EXISTS (SELECT 1 FROM ledger l WHERE l.payment_id = payments.id \
-             AND l.account = 'unallocated') THEN 'refunding' \
+             AND l.account = 'unallocated' AND l.kind = 'capture') THEN 'refunding' \
            WHEN state = 'refunded' THEN 'captured' ELSE state END \
          WHERE id = $1 AND state IN ('captured', 'refunding', 'refunded') \
          AND refunded_minor + $2 BETWEEN 0 AND received_minor",

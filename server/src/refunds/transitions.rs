@@ -5,7 +5,10 @@
 //! everywhere, the tickets are locked first, by the caller, and each move is one conditional
 //! UPDATE.
 
-use super::store::{self, NewRefund, Reason, RefundRow, State};
+use super::{
+    elsewhere,
+    store::{self, NewRefund, Reason, RefundRow, State},
+};
 use crate::{
     db::Conn,
     fault::{Fault, FaultResult},
@@ -15,6 +18,7 @@ use crate::{
     orders::store::{self as orders, OrderRow},
     outbox::{self, EventType},
     payments::{
+        disputes,
         effects::{self, EffectKind},
         gateway::{GivenBack, GivingBack, Refunded},
         store::PaymentRow,
@@ -164,14 +168,15 @@ pub async fn refused(
     failed(conn, payment, &refund, refund.state, error, now).await
 }
 
-/// A refund that was made at the provider, by hand: it goes into the books, and a person decides
-/// what becomes of the tickets.
+/// A refund that was made at the provider, by hand: it goes into the books, and a person is told.
+/// What becomes of the tickets is in `elsewhere.rs`.
 async fn made_elsewhere(
     conn: &mut Conn,
     payment: &PaymentRow,
     said: &Refunded,
     now: i64,
 ) -> FaultResult<RefundRow> {
+    let is_all = said.amount_minor == store::not_paid_back(conn, payment.id).await?;
     let id = RefundId(Uuid::now_v7());
     let refund = NewRefund {
         id,
@@ -186,11 +191,14 @@ async fn made_elsewhere(
     };
     store::refund_insert(conn, &refund, now).await?;
     let detail = format!(
-        "{} of {} {} was made at the provider; the tickets are still their buyer's",
+        "{} of {} {} was made at the provider. A part leaves the tickets their buyer's; once all has \
+         gone back, they are their sellers' again.",
         said.id, said.amount_minor, payment.currency
     );
-    let kind = incidents::Kind::RefundElsewhere;
-    incidents::open(conn, kind, id, Some(payment.order), &detail, now).await?;
+    if !is_all {
+        let kind = incidents::Kind::RefundElsewhere;
+        incidents::open(conn, kind, id, Some(payment.order), &detail, now).await?;
+    }
     store::refund_find(conn, id)
         .await?
         .ok_or_else(|| Fault::unexpected("a refund vanished", "just written"))
@@ -206,9 +214,9 @@ async fn succeeded(
     book(conn, payment, refund, Happened::Refunded(refund.id), now).await?;
     mail::queue(conn, mail::Kind::OrderRefunded, refund.id, now).await?;
     metrics::counter!("stagedoor_refunds_total", "result" => "succeeded").increment(1);
-    let lines = lines(conn, refund.id).await?;
+    let lines = store::live_tickets(conn, refund.id).await?;
     if lines.is_empty() {
-        return Ok(());
+        return elsewhere::take_tickets_back(conn, payment, now).await;
     }
     let returned = holds::tickets_return(conn, refund.order, refund.id, now).await?;
     if returned != lines.len() {
@@ -223,7 +231,8 @@ async fn succeeded(
          version = version + 1 WHERE id = $1 AND status IN ('complete', 'refunding') RETURNING {}",
         orders::COLUMNS
     );
-    tell_of_change(conn, sql, refund.order, now).await
+    tell_of_change(conn, sql, refund.order, now).await?;
+    elsewhere::take_tickets_back(conn, payment, now).await
 }
 
 /// The money did not get back: what was paid for stays bought, and a person is asked.
@@ -235,6 +244,13 @@ async fn failed(
     why: &str,
     now: i64,
 ) -> FaultResult<()> {
+    let asked_for = lines(conn, refund.id).await?;
+    let claims = store::live_tickets(conn, refund.id).await?;
+    if before != State::Succeeded && !asked_for.is_empty() && claims.is_empty() {
+        // Its tickets were paid back at the provider meanwhile: the buyer has the money.
+        tracing::info!(refund = %refund.id, why, "a refund had nothing left to pay back");
+        return Ok(());
+    }
     let detail = format!(
         "a refund of {} {}: {why}",
         refund.amount_minor, refund.currency
@@ -244,11 +260,21 @@ async fn failed(
     mail::queue(conn, mail::Kind::RefundFailed, refund.id, now).await?;
     metrics::counter!("stagedoor_refunds_total", "result" => "failed").increment(1);
     if before == State::Succeeded {
-        take_back_in(conn, payment, refund, now).await?;
+        let happened = Happened::RefundFailed(refund.id);
+        book(conn, payment, refund, happened, now).await?;
+        if refund.by_provider {
+            return elsewhere::give_tickets_back(conn, payment, now).await;
+        }
+        let restored =
+            holds::tickets_restore(conn, refund.order, refund.id, payment.buyer, now).await?;
+        if restored < claims.len() {
+            let missing = claims.len() - restored;
+            elsewhere::moved_on(conn, payment, refund, missing, now).await?;
+        }
+        disputes::freeze_or_thaw(conn, refund.order).await?;
     }
-    let has_lines = !lines(conn, refund.id).await?.is_empty();
     store::refund_lines_end(conn, refund.id).await?;
-    if !has_lines {
+    if claims.is_empty() {
         return Ok(());
     }
     let sql = format!(
@@ -257,33 +283,6 @@ async fn failed(
         orders::COLUMNS
     );
     tell_of_change(conn, sql, refund.order, now).await
-}
-
-/// A refund that had succeeded came back: the books turn round, and the tickets are the buyer's
-/// again.
-async fn take_back_in(
-    conn: &mut Conn,
-    payment: &PaymentRow,
-    refund: &RefundRow,
-    now: i64,
-) -> FaultResult<()> {
-    book(
-        conn,
-        payment,
-        refund,
-        Happened::RefundFailed(refund.id),
-        now,
-    )
-    .await?;
-    let restored =
-        holds::tickets_restore(conn, refund.order, refund.id, payment.buyer, now).await?;
-    if restored != lines(conn, refund.id).await?.len() {
-        return Err(Fault::unexpected(
-            "a refunded ticket has moved on",
-            refund.id.to_string(),
-        ));
-    }
-    Ok(())
 }
 
 /// The money of a refund goes into the books: out, or, if it failed after all, in again.
@@ -323,7 +322,7 @@ async fn lines(conn: &mut Conn, refund: RefundId) -> Result<Vec<TicketId>, sqlx:
 /// Who stands for the money of a refund: the sellers of its tickets, or nobody.
 async fn shares(conn: &mut Conn, refund: &RefundRow) -> Result<Vec<Share>, sqlx::Error> {
     let tickets = lines(conn, refund.id).await?;
-    if tickets.is_empty() {
+    if tickets.is_empty() || refund.by_provider {
         return Ok(vec![Share {
             account: Account::Unallocated,
             amount_minor: refund.amount_minor,
@@ -332,7 +331,12 @@ async fn shares(conn: &mut Conn, refund: &RefundRow) -> Result<Vec<Share>, sqlx:
     ledger::shares_of_order(conn, refund.order, Some(&tickets)).await
 }
 
-async fn tell_of_change(conn: &mut Conn, sql: String, order: OrderId, now: i64) -> FaultResult<()> {
+pub(super) async fn tell_of_change(
+    conn: &mut Conn,
+    sql: String,
+    order: OrderId,
+    now: i64,
+) -> FaultResult<()> {
     let row = query(AssertSqlSafe(sql))
         .bind(order.to_string())
         .fetch_optional(&mut *conn)
@@ -357,7 +361,7 @@ pub(super) async fn refundable(
     order: OrderId,
 ) -> Result<Vec<Refundable>, sqlx::Error> {
     let rows = query(
-        "SELECT l.ticket_id, l.price_minor, t.seller_id FROM order_lines l \
+        "SELECT l.ticket_id, l.price_minor, t.seller_id, t.frozen FROM order_lines l \
          JOIN tickets t ON t.id = l.ticket_id JOIN orders o ON o.id = l.order_id \
          WHERE l.order_id = $1 AND l.live = 1 AND o.status = 'complete' AND t.state = 'sold' \
          AND NOT EXISTS (SELECT 1 FROM refund_lines r WHERE r.order_id = l.order_id \
@@ -372,6 +376,7 @@ pub(super) async fn refundable(
                 ticket: crate::db::parse(row, "ticket_id")?,
                 price_minor: row.try_get("price_minor")?,
                 seller: crate::db::parse(row, "seller_id")?,
+                frozen: row.try_get::<i64, _>("frozen")? == 1,
             })
         })
         .collect()
@@ -382,4 +387,6 @@ pub(super) struct Refundable {
     pub ticket: TicketId,
     pub price_minor: i64,
     pub seller: UserId,
+    /// The payment is disputed: its money is not the shop's to give.
+    pub frozen: bool,
 }

@@ -350,7 +350,7 @@ pub async fn tickets_return(
     now_micros: i64,
 ) -> Result<usize, sqlx::Error> {
     let sql = format!(
-        "UPDATE tickets SET state = 'withdrawn', owner_id = NULL, version = version + 1 \
+        "UPDATE tickets SET state = 'withdrawn', owner_id = NULL, frozen = 0, version = version + 1 \
          WHERE state = 'sold' AND id IN (SELECT r.ticket_id FROM refund_lines r \
          JOIN order_lines l ON l.order_id = r.order_id AND l.ticket_id = r.ticket_id AND l.live = 1 \
          WHERE r.refund_id = $1 AND r.live = 1) RETURNING {COLUMNS}"
@@ -358,8 +358,9 @@ pub async fn tickets_return(
     let update = query(AssertSqlSafe(sql)).bind(refund.to_string());
     let returned = tell(conn, update, now_micros).await?;
     query(
-        "UPDATE refund_lines SET ticket_version = (SELECT t.version FROM tickets t \
-         WHERE t.id = refund_lines.ticket_id) WHERE refund_id = $1",
+        "UPDATE refund_lines SET ticket_version = COALESCE((SELECT t.version FROM tickets t \
+         JOIN order_lines l ON l.ticket_id = t.id WHERE t.id = refund_lines.ticket_id \
+         AND l.order_id = refund_lines.order_id AND l.live = 1), 0) WHERE refund_id = $1",
     )
     .bind(refund.to_string())
     .execute(&mut *conn)
@@ -390,16 +391,19 @@ pub async fn tickets_restore(
          seat_key = CASE WHEN EXISTS (SELECT 1 FROM tickets o WHERE o.event_id = tickets.event_id \
            AND o.seat_key = tickets.seat_key AND o.state <> 'withdrawn') THEN NULL ELSE seat_key END \
          WHERE state = 'withdrawn' AND id IN (SELECT r.ticket_id FROM refund_lines r \
-         WHERE r.refund_id = $1 AND r.ticket_version = tickets.version) RETURNING {COLUMNS}"
+         WHERE r.refund_id = $1 AND r.live = 1 AND r.ticket_version = tickets.version) RETURNING {COLUMNS}"
     );
     let update = query(AssertSqlSafe(sql))
         .bind(refund.to_string())
         .bind(buyer.to_string());
     let restored = tell(conn, update, now_micros).await?;
     note_seats_listed_twice(conn, refund, now_micros).await?;
+    // A ticket that has moved on has a later version.
     query(
         "UPDATE order_lines SET live = 1 WHERE order_id = $1 AND ticket_id IN \
-         (SELECT ticket_id FROM refund_lines WHERE refund_id = $2)",
+         (SELECT r.ticket_id FROM refund_lines r JOIN tickets t ON t.id = r.ticket_id \
+         WHERE r.refund_id = $2 AND r.live = 1 AND t.state = 'sold' \
+         AND t.version = r.ticket_version + 1)",
     )
     .bind(order.to_string())
     .bind(refund.to_string())

@@ -5,6 +5,7 @@
 
 use crate::{
     Double, Fault, FaultKind,
+    model::DisputeStatus,
     state::{Answer, FORCED, Params, Reply, Standing, State},
 };
 use axum::{
@@ -30,6 +31,8 @@ pub fn router(double: Double) -> Router {
         .route("/v1/{*path}", any(call))
         .route("/double/journal", get(journal))
         .route("/double/faults", post(set_faults).delete(clear_faults))
+        .route("/double/disputes", post(open_dispute))
+        .route("/double/disputes/{id}", post(decide_dispute))
         .with_state(double)
 }
 
@@ -59,6 +62,50 @@ async fn set_faults(Shared(double): Shared<Double>, Json(faults): Json<Faults>) 
     StatusCode::NO_CONTENT.into_response()
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenDispute {
+    payment_intent: String,
+    #[serde(default = "fraudulent")]
+    reason: String,
+}
+
+fn fraudulent() -> String {
+    "fraudulent".to_owned()
+}
+
+async fn open_dispute(Shared(double): Shared<Double>, Json(asked): Json<OpenDispute>) -> Response {
+    match double.open_dispute(&asked.payment_intent, &asked.reason) {
+        Some(id) => Json(json!({"id": id})).into_response(),
+        None => answer(error(
+            400,
+            "invalid_request_error",
+            "There is no money of it to dispute, or it is disputed already.",
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecideDispute {
+    status: DisputeStatus,
+}
+
+async fn decide_dispute(
+    Shared(double): Shared<Double>,
+    Path(id): Path<String>,
+    Json(asked): Json<DecideDispute>,
+) -> Response {
+    if double.decide_dispute(&id, asked.status) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    answer(error(
+        404,
+        "invalid_request_error",
+        "There is no such dispute.",
+    ))
+}
+
 async fn clear_faults(Shared(double): Shared<Double>) -> StatusCode {
     double.clear_faults();
     StatusCode::NO_CONTENT
@@ -75,6 +122,8 @@ enum Call {
     CreateRefund,
     ListRefunds,
     ShowRefund(String),
+    ListDisputes,
+    ShowDispute(String),
     CreateCard(&'static str),
 }
 
@@ -93,6 +142,8 @@ impl Call {
             ["refunds"] if post => Self::CreateRefund,
             ["refunds"] if get => Self::ListRefunds,
             ["refunds", id] if get => Self::ShowRefund((*id).to_owned()),
+            ["disputes"] if get => Self::ListDisputes,
+            ["disputes", id] if get => Self::ShowDispute((*id).to_owned()),
             ["payment_methods"] if post => Self::CreateCard("pm_"),
             ["test_helpers", "confirmation_tokens"] if post => Self::CreateCard("ctoken_"),
             _ => return None,
@@ -111,6 +162,8 @@ impl Call {
             Self::CreateRefund => "refunds.create",
             Self::ListRefunds => "refunds.list",
             Self::ShowRefund(_) => "refunds.retrieve",
+            Self::ListDisputes => "disputes.list",
+            Self::ShowDispute(_) => "disputes.retrieve",
             Self::CreateCard(_) => "payment_methods.create",
         }
     }
@@ -126,6 +179,8 @@ impl Call {
             Self::CreateRefund => state.create_refund(params, now),
             Self::ListRefunds => state.list_refunds(params),
             Self::ShowRefund(id) => state.show_refund(id),
+            Self::ListDisputes => state.list_disputes(params),
+            Self::ShowDispute(id) => state.show_dispute(id),
             Self::CreateCard(prefix) => state.create_card(prefix, params, now),
         }
     }

@@ -5,8 +5,8 @@
 //! is used up first. Faults are kept in memory: a restart ends them.
 //!
 //! For calls; `call` is one of `payment_intents.create`, `.list`, `.retrieve`, `.confirm`,
-//! `.capture`, `.cancel`, `refunds.create`, `.list`, `.retrieve`, `payment_methods.create`, or `*`
-//! for all of them:
+//! `.capture`, `.cancel`, `refunds.create`, `.list`, `.retrieve`, `disputes.list`, `.retrieve`,
+//! `payment_methods.create`, or `*` for all of them:
 //!
 //! | `fault` | done? | the caller gets | the same key afterwards |
 //! |---|---|---|---|

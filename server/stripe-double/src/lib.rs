@@ -30,6 +30,9 @@
 //! # On top of Stripe
 //!
 //! - `GET /double/journal`: `{"payments": [ … ]}`, each a [`JournalLine`].
+//! - `POST /double/disputes` with `{"payment_intent", "reason"?}` has the cardholder dispute a payment, and
+//!   is answered with its `id`; `POST /double/disputes/{id}` with `{"status"}` (`under_review`, `won`,
+//!   `lost`) has the bank decide it.
 //! - `POST /double/faults`: what goes wrong next with calls (`timeout_before`, `timeout_after`,
 //!   `error_before`, `error_after`, `reset_before`, `reset_after`, `rate_limited`, `invalid`, `slow`,
 //!   `declined`, `requires_action`) or, under the call name `webhooks`, with deliveries
@@ -56,7 +59,7 @@ use tokio::sync::Notify;
 
 pub use browser::BROWSER_ROUTES;
 pub use faults::{Fault, FaultKind};
-pub use model::JournalLine;
+pub use model::{DisputeStatus, JournalLine};
 pub use webhooks::signature;
 
 /// Tells the time, in seconds since 1970.
@@ -188,6 +191,19 @@ impl Double {
     pub fn refund_at_dashboard(&self, intent: &str, amount: i64) -> Option<String> {
         self.step(|state, now| state.refund_at_dashboard(intent, amount, now))
             .flatten()
+    }
+
+    /// A cardholder disputes what is left of a payment, for this reason. The dispute's id; or nothing, if
+    /// nothing is left, or a dispute is under way.
+    pub fn open_dispute(&self, intent: &str, reason: &str) -> Option<String> {
+        self.step(|state, now| state.dispute(intent, reason, now))
+            .flatten()
+    }
+
+    /// The bank decides a dispute, or goes on deciding. False: there is no such dispute.
+    pub fn decide_dispute(&self, dispute: &str, status: DisputeStatus) -> bool {
+        self.step(|state, now| state.decide_dispute(dispute, status, now))
+            .unwrap_or(false)
     }
 
     /// Somebody presses Capture in Stripe's Dashboard. False: the intent is not in

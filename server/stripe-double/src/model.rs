@@ -240,6 +240,57 @@ impl Refund {
     }
 }
 
+/// Where a dispute stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisputeStatus {
+    /// The shop has not answered it yet.
+    NeedsResponse,
+    /// The bank decides.
+    UnderReview,
+    /// The shop keeps the money.
+    Won,
+    /// The cardholder has it back.
+    Lost,
+}
+
+/// A dispute.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Dispute {
+    pub id: String,
+    pub intent: String,
+    pub charge: Option<String>,
+    pub amount: i64,
+    pub currency: String,
+    pub created: i64,
+    pub reason: String,
+    pub status: DisputeStatus,
+}
+
+impl Dispute {
+    /// Whether it is not decided.
+    pub fn is_open(&self) -> bool {
+        matches!(
+            self.status,
+            DisputeStatus::NeedsResponse | DisputeStatus::UnderReview
+        )
+    }
+
+    /// Stripe's shape.
+    pub fn json(&self) -> Value {
+        json!({
+            "id": self.id, "object": "dispute", "amount": self.amount, "balance_transactions": [],
+            "charge": self.charge, "created": self.created, "currency": self.currency,
+            "enhanced_eligibility_types": [],
+            "evidence": {"enhanced_evidence": {}},
+            "evidence_details": {"due_by": null, "enhanced_eligibility": {}, "has_evidence": false,
+                "past_due": false, "submission_count": 0},
+            "is_charge_refundable": false, "livemode": false, "metadata": {},
+            "payment_intent": self.intent, "reason": self.reason, "status": self.status,
+        })
+    }
+}
+
 /// What an idempotency key stands for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Answered {
@@ -265,6 +316,7 @@ pub enum Record {
     Intent(Box<Intent>),
     Card(Card),
     Refund(Refund),
+    Dispute(Dispute),
     Answered(Answered),
     Event(Event),
 }

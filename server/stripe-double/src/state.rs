@@ -5,6 +5,7 @@
 //! by [`State::commit`], before anybody is told of it. `Double::step` sees to the latter.
 
 mod dashboard;
+mod disputes;
 mod events;
 mod idempotency;
 mod intents;

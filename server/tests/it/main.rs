@@ -23,6 +23,7 @@ mod contract;
 mod crash;
 mod cut_off;
 mod declines;
+mod elsewhere;
 mod expiry;
 mod faults;
 mod finding;

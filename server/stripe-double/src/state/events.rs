@@ -4,7 +4,7 @@
 use super::{State, new_id};
 use crate::{
     faults::FaultKind,
-    model::{Event, Intent, Record, Refund},
+    model::{Dispute, Event, Intent, Record, Refund},
 };
 use serde_json::{Value, json};
 
@@ -127,6 +127,13 @@ impl State {
             let object = refunds
                 .find(|refund| refund.intent == intent)
                 .map_or_else(|| about("refund", intent), Refund::json);
+            return event_json(event, kind, &object, at);
+        }
+        if kind.starts_with("charge.dispute.") {
+            let mut disputes = self.objects.disputes.newest_first();
+            let object = disputes
+                .find(|dispute| dispute.intent == intent)
+                .map_or_else(|| about("dispute", intent), Dispute::json);
             return event_json(event, kind, &object, at);
         }
         if kind.starts_with("charge.") {

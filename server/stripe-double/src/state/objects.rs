@@ -3,7 +3,7 @@
 
 use crate::{
     JournalLine,
-    model::{Answered, Card, Event, Intent, Record, Refund},
+    model::{Answered, Card, Dispute, Event, Intent, Record, Refund},
     store,
 };
 use serde_json::json;
@@ -13,6 +13,7 @@ use std::{collections::HashMap, path::Path};
 pub struct Objects {
     pub intents: InOrder<Intent>,
     pub refunds: InOrder<Refund>,
+    pub disputes: InOrder<Dispute>,
     pub cards: HashMap<String, Card>,
     pub answered: HashMap<String, Answered>,
     /// Those that have not been taken, oldest first.
@@ -44,6 +45,7 @@ impl Objects {
                 }
                 self.refunds.put(refund.id.clone(), refund);
             }
+            Record::Dispute(dispute) => self.disputes.put(dispute.id.clone(), dispute),
             Record::Answered(answered) => {
                 self.answered.insert(answered.key.clone(), answered);
             }

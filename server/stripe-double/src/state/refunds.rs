@@ -90,6 +90,11 @@ impl State {
                 "message": "There is nothing left to refund."});
             return Err((400, json!({"error": error})));
         }
+        if self.open_dispute(&intent.id) {
+            let error = json!({"type": "invalid_request_error", "code": "charge_disputed",
+                "message": "The charge is disputed, so it cannot be refunded."});
+            return Err((400, json!({"error": error})));
+        }
         let amount = wanted.amount.unwrap_or(left);
         if !(1..=left).contains(&amount) {
             let message = "The refund is greater than what is left of the charge.";

@@ -4,7 +4,9 @@ use super::Dice;
 use async_trait::async_trait;
 use stagedoor::payments::{
     Gateway, ProviderMode, StripeGateway,
-    gateway::{Confirm, Create, GatewayError, GivingBack, Intent, Intents, Refunded},
+    gateway::{
+        Confirm, Create, Disputed, DisputesOf, GatewayError, GivingBack, Intent, Intents, Refunded,
+    },
 };
 use std::sync::{
     Mutex,
@@ -114,5 +116,9 @@ impl Gateway for BadLine {
 
     async fn refunds(&self, intent: &str) -> Result<Vec<Refunded>, GatewayError> {
         self.through(self.stripe.refunds(intent)).await
+    }
+
+    async fn disputes(&self, of: DisputesOf<'_>) -> Result<Vec<Disputed>, GatewayError> {
+        self.through(self.stripe.disputes(of)).await
     }
 }

@@ -398,6 +398,13 @@ impl App {
         self.gateway.refund(&key, &intent, &giving).await.unwrap();
     }
 
+    /// Stripe's id of the refund that was asked for last.
+    pub async fn newest_refund_at_stripe(&self) -> String {
+        let sql = "SELECT stripe_id FROM refunds ORDER BY id DESC LIMIT 1";
+        let row = sqlx::query(sql).fetch_one(self.db.reads()).await.unwrap();
+        row.get("stripe_id")
+    }
+
     /// The order's payments, by attempt: which attempt, and where it stands.
     pub async fn payments_of(&self, order: &Value) -> Vec<(i64, String)> {
         let rows =

@@ -1,0 +1,146 @@
+//! What becomes of an order whose money was paid back at the provider, by hand.
+//!
+//! A part that goes back leaves the tickets their buyer's: nobody knows which of them it is for, so it is
+//! booked as owed by nobody, and a person is told. Once all of a payment has gone back, its tickets are
+//! their sellers' again, off sale, and the books say whose money it was. Does not decide what a refund of
+//! tickets does (`transitions.rs`).
+
+use super::{
+    store::{self, RefundRow},
+    transitions::tell_of_change,
+};
+use crate::{
+    db::Conn,
+    fault::FaultResult,
+    incidents,
+    ledger::{self, Entry, Happened, Reallocation},
+    orders::{rules, store as orders},
+    payments::{
+        disputes,
+        store::{self as payments, PaymentRow, State},
+    },
+    tickets::holds,
+};
+use app::ids::TicketId;
+
+/// Takes back what a payment bought, if all of its money has gone back and some of that was paid back at
+/// the provider. The caller has locked the order's tickets.
+pub(super) async fn take_tickets_back(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    now: i64,
+) -> FaultResult<()> {
+    let stands = payments::payment_find(&mut *conn, payment.id).await?;
+    if stands.is_none_or(|stands| stands.state != State::Refunded) {
+        return Ok(());
+    }
+    let paid = orders::order_find(&mut *conn, payment.order)
+        .await?
+        .is_some_and(|order| {
+            matches!(
+                order.state,
+                rules::State::Complete | rules::State::Refunding
+            )
+        });
+    let Some(refund) = store::refund_by_provider(conn, payment.id).await? else {
+        return Ok(());
+    };
+    let left = store::lines_not_paid_back(conn, payment.order).await?;
+    if !paid || left.is_empty() {
+        return Ok(());
+    }
+    let tickets: Vec<TicketId> = left.iter().map(|(ticket, _)| *ticket).collect();
+    // What is still asked for of these tickets has nothing left to pay back.
+    store::lines_give_way(conn, payment.order, &tickets).await?;
+    store::refund_lines_insert(conn, refund.id, payment.order, &left).await?;
+    reallocate(
+        conn,
+        payment,
+        &refund,
+        &tickets,
+        Reallocation::ToSellers,
+        now,
+    )
+    .await?;
+    holds::tickets_return(conn, payment.order, refund.id, now).await?;
+    let sql = format!(
+        "UPDATE orders SET status = 'refunded', version = version + 1 \
+         WHERE id = $1 AND status IN ('complete', 'refunding') RETURNING {}",
+        orders::COLUMNS
+    );
+    tell_of_change(conn, sql, payment.order, now).await
+}
+
+/// Gives the tickets back that [`take_tickets_back`] had taken, since money of this payment has come in
+/// again. The caller has locked the order's tickets, and written the money down.
+pub(super) async fn give_tickets_back(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    now: i64,
+) -> FaultResult<()> {
+    let Some(refund) = store::refund_with_tickets_by_provider(conn, payment.id).await? else {
+        return Ok(());
+    };
+    let tickets = store::live_tickets(conn, refund.id).await?;
+    let restored =
+        holds::tickets_restore(conn, payment.order, refund.id, payment.buyer, now).await?;
+    disputes::freeze_or_thaw(conn, payment.order).await?;
+    store::refund_lines_end(conn, refund.id).await?;
+    reallocate(
+        conn,
+        payment,
+        &refund,
+        &tickets,
+        Reallocation::FromSellers,
+        now,
+    )
+    .await?;
+    if restored < tickets.len() {
+        moved_on(conn, payment, &refund, tickets.len() - restored, now).await?;
+    }
+    let sql = format!(
+        "UPDATE orders SET status = 'complete', version = version + 1 \
+         WHERE id = $1 AND status IN ('complete', 'refunding', 'refunded') RETURNING {}",
+        orders::COLUMNS
+    );
+    tell_of_change(conn, sql, payment.order, now).await
+}
+
+/// The money is here again, and tickets that it paid for are not: their seller, or another, has sold or
+/// listed them since. A person has to find a way.
+pub(super) async fn moved_on(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    refund: &RefundRow,
+    tickets: usize,
+    now: i64,
+) -> FaultResult<()> {
+    let detail = format!(
+        "a refund of {} {} came back, and {tickets} of its tickets are somebody else's by now: the \
+         buyer has paid and has nothing. Pay it back at Stripe, or in another way.",
+        refund.amount_minor, refund.currency
+    );
+    let kind = incidents::Kind::TicketMovedOn;
+    incidents::open(conn, kind, refund.id, Some(payment.order), &detail, now).await?;
+    Ok(())
+}
+
+async fn reallocate(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    refund: &RefundRow,
+    tickets: &[TicketId],
+    how: Reallocation,
+    now: i64,
+) -> FaultResult<()> {
+    let shares = ledger::shares_of_order(conn, payment.order, Some(tickets)).await?;
+    let number = ledger::reallocations(conn, refund.id).await?;
+    let entry = Entry {
+        happened: Happened::Refunded(refund.id),
+        payment: payment.id,
+        currency: refund.currency,
+        shares: &shares,
+        at_micros: now,
+    };
+    ledger::reallocate(conn, &entry, number, how).await
+}

@@ -1,0 +1,332 @@
+//! Money that moves at the provider, by other hands than the shop's: refunds made in Stripe's Dashboard,
+//! and disputes. Tickets, passes, books, mails and the audit go on telling one story.
+
+use crate::support::{App, Client, on_both_engines, path};
+use serde_json::{Value, json};
+use stagedoor::{
+    audit::{Provider, Verdict, audit},
+    clock::Clock,
+};
+use stripe_double::DisputeStatus;
+
+/// What somebody has bought, at 25.00 a ticket.
+struct Bought {
+    seller: Client,
+    buyer: Client,
+    order: Value,
+    tickets: Vec<Value>,
+    intent: String,
+    /// The passes' texts.
+    passes: Vec<String>,
+}
+
+async fn bought(app: &App, count: usize, card: &str) -> Bought {
+    let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+    let event = seller.event().await;
+    let mut tickets = Vec::new();
+    for _ in 0..count {
+        tickets.push(seller.ticket(&event, 2500).await);
+    }
+    let wanted: Vec<&Value> = tickets.iter().collect();
+    let order = buyer.reserve(&wanted).await.expect(201);
+    let payment = buyer.pay(&order, card).await.expect(201);
+    app.webhooks_arrive().await;
+    let passes = passes_of(&buyer, &order).await;
+    assert_eq!(passes.len(), count);
+    Bought {
+        seller,
+        buyer,
+        order,
+        tickets,
+        intent: payment["stripeId"].as_str().unwrap().to_owned(),
+        passes,
+    }
+}
+
+async fn passes_of(buyer: &Client, order: &Value) -> Vec<String> {
+    let found = buyer
+        .get(&format!("{}/passes", path("orders", order)))
+        .await;
+    let passes = found.expect(200)["passes"].as_array().unwrap().clone();
+    passes
+        .iter()
+        .map(|pass| pass["pass"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+impl Bought {
+    async fn pass_is(&self, number: usize) -> Value {
+        let body = json!({"pass": self.passes[number]});
+        self.seller
+            .post("/api/passes/check", body)
+            .await
+            .expect(200)["status"]
+            .clone()
+    }
+
+    async fn owed(&self) -> i64 {
+        let owed = self.seller.get("/api/user/owed").await.expect(200)["owed"].clone();
+        owed[0]["amountMinor"].as_i64().unwrap()
+    }
+
+    /// The order is over: every ticket is the seller's again, off sale, and nothing is owed.
+    async fn is_paid_back(&self, app: &App) {
+        assert_eq!(self.buyer.order(&self.order).await["status"], "refunded");
+        for (number, ticket) in self.tickets.iter().enumerate() {
+            assert_eq!(self.buyer.ticket_now(ticket).await["status"], "withdrawn");
+            assert_eq!(self.pass_is(number).await, "refunded");
+        }
+        assert!(passes_of(&self.buyer, &self.order).await.is_empty());
+        assert_eq!((self.owed().await, app.captured_minor()), (0, 0));
+        let tickets: Vec<&Value> = self.tickets.iter().collect();
+        self.seller.refund(&tickets).await.refused(409, "not_sold");
+        self.seller
+            .refund_order(&self.order)
+            .await
+            .refused(409, "not_sold");
+        let at = format!("/orders/{}", self.order["id"].as_str().unwrap());
+        let page = self.buyer.page(&at).await.text;
+        assert!(
+            page.contains("No longer yours") && !page.contains("Your tickets</h2>"),
+            "{page}"
+        );
+        is_whole(app).await;
+    }
+}
+
+/// As `stagedoor audit` sees it, ten minutes later.
+async fn is_whole(app: &App) {
+    app.assert_sound().await;
+    audit_holds(app).await;
+}
+
+async fn audit_holds(app: &App) {
+    app.clock.advance(15 * 60);
+    let journal = Provider::Journal(app.journal());
+    let report = audit(&app.db, journal, app.clock.now_micros())
+        .await
+        .unwrap();
+    assert_eq!(report.verdict, Verdict::Holds, "{report}");
+}
+
+on_both_engines! {
+    async fn a_payment_that_is_paid_back_at_the_dashboard_ends_its_order(app) {
+        let shop = bought(app, 2, "pm_card_visa").await;
+        app.double.refund_at_dashboard(&shop.intent, 5000).unwrap();
+        app.webhooks_arrive().await;
+        shop.is_paid_back(app).await;
+        assert_eq!(app.incidents().await, [""; 0]);
+        assert_eq!(app.mails().await, ["order_complete", "order_refunded"]);
+        // Told again, and late.
+        let payment = json!({"stripeId": shop.intent});
+        for event in ["charge.refunded#2", "refund.created#2", "refund.updated#2"] {
+            app.webhook(event, &payment, app.clock_seconds()).await.expect(200);
+        }
+        app.settle().await;
+        assert_eq!(app.count("refunds").await, 1);
+        // Its seller can list the seat anew.
+        shop.seller.ticket(&json!({"id": shop.tickets[0]["eventId"]}), 2500).await;
+        shop.is_paid_back(app).await;
+    }
+
+    async fn a_webhook_that_never_comes_is_made_up_for_by_the_comparison(app) {
+        let shop = bought(app, 1, "pm_card_visa").await;
+        app.webhooks_go_wrong("drop");
+        app.webhooks_go_wrong("drop");
+        app.double.refund_at_dashboard(&shop.intent, 2500).unwrap();
+        app.webhooks_arrive().await;
+        assert_eq!(shop.buyer.order(&shop.order).await["status"], "complete");
+        app.clock.advance(120);
+        app.reconciler.reconcile().await.unwrap();
+        shop.is_paid_back(app).await;
+    }
+
+    async fn a_part_leaves_the_tickets_valid_and_is_not_paid_back_twice(app) {
+        let shop = bought(app, 2, "pm_card_visa").await;
+        app.double.refund_at_dashboard(&shop.intent, 1000).unwrap();
+        app.webhooks_arrive().await;
+        assert_eq!(app.incidents().await, ["refund_elsewhere"]);
+        assert_eq!((shop.pass_is(0).await, shop.pass_is(1).await), (json!("valid"), json!("valid")));
+        assert_eq!(shop.buyer.order(&shop.order).await["status"], "complete");
+        audit_holds(app).await;
+        // There is enough left for one of them.
+        shop.seller.refund_order(&shop.order).await.refused(409, "refunded_elsewhere");
+        shop.seller.refund(&[&shop.tickets[0]]).await.expect(201);
+        shop.seller.refund(&[&shop.tickets[1]]).await.refused(409, "refunded_elsewhere");
+        assert_eq!(shop.pass_is(1).await, "valid");
+        audit_holds(app).await;
+        // The rest, by the same hand: all is back now.
+        app.double.refund_at_dashboard(&shop.intent, 1500).unwrap();
+        app.webhooks_arrive().await;
+        shop.is_paid_back(app).await;
+    }
+
+    async fn parts_that_come_to_all_of_it_end_the_order(app) {
+        let shop = bought(app, 2, "pm_card_visa").await;
+        for part in [1, 2500, 2499] {
+            app.double.refund_at_dashboard(&shop.intent, part).unwrap();
+            app.webhooks_arrive().await;
+        }
+        shop.is_paid_back(app).await;
+    }
+
+    async fn the_rest_is_paid_back_at_the_dashboard_after_a_refund_of_ours(app) {
+        let shop = bought(app, 2, "pm_card_visa").await;
+        shop.seller.refund(&[&shop.tickets[0]]).await.expect(201);
+        app.double.refund_at_dashboard(&shop.intent, 2500).unwrap();
+        app.webhooks_arrive().await;
+        shop.is_paid_back(app).await;
+        assert_eq!(app.incidents().await, [""; 0]);
+    }
+
+    /// Our refund takes its time at the bank; the rest goes back by hand meanwhile.
+    async fn the_rest_is_paid_back_at_the_dashboard_while_a_refund_of_ours_is_under_way(app) {
+        let shop = bought(app, 2, "pm_card_pendingRefund").await;
+        let ours = shop.seller.refund(&[&shop.tickets[0]]).await.expect(201);
+        assert_eq!(ours["status"], "pending");
+        app.double.refund_at_dashboard(&shop.intent, 2500).unwrap();
+        app.clock.advance(10);
+        app.webhooks_arrive().await;
+        app.settle().await;
+        shop.is_paid_back(app).await;
+    }
+
+    /// Everything goes back by hand before our call gets through: it has nothing left to pay back, and
+    /// nobody reads that a bank has failed.
+    async fn a_refund_of_ours_that_comes_too_late_is_quiet(app) {
+        let shop = bought(app, 1, "pm_card_visa").await;
+        app.questions_are_lost("refunds.create", 1);
+        let ours = shop.seller.refund_order(&shop.order).await.expect(201);
+        assert_eq!(ours["status"], "pending");
+        app.double.refund_at_dashboard(&shop.intent, 2500).unwrap();
+        app.webhooks_arrive().await;
+        app.settle().await;
+        assert_eq!(shop.buyer.get(&path("refunds", &ours)).await.expect(200)["status"], "failed");
+        assert_eq!(app.mails().await, ["order_complete", "order_refunded"]);
+        assert_eq!(app.incidents().await, [""; 0]);
+        shop.is_paid_back(app).await;
+    }
+
+    /// Days later the bank sends back what was paid back by hand: the tickets are the buyer's again.
+    async fn a_refund_at_the_dashboard_that_fails_gives_the_tickets_back(app) {
+        let shop = bought(app, 2, "pm_card_visa").await;
+        let part = app.double.refund_at_dashboard(&shop.intent, 1000).unwrap();
+        app.webhooks_arrive().await;
+        let rest = app.double.refund_at_dashboard(&shop.intent, 4000).unwrap();
+        app.webhooks_arrive().await;
+        assert_eq!(shop.buyer.order(&shop.order).await["status"], "refunded");
+        assert!(app.double.settle_refund(&rest, false));
+        app.webhooks_arrive().await;
+        assert_eq!(shop.buyer.order(&shop.order).await["status"], "complete");
+        for ticket in &shop.tickets {
+            assert_eq!(shop.buyer.ticket_now(ticket).await["status"], "sold");
+        }
+        assert_eq!((app.captured_minor(), shop.owed().await), (4000, 5000));
+        assert_eq!(app.incidents().await, ["refund_elsewhere", "refund_failed"]);
+        audit_holds(app).await;
+        // And once more, the other way round.
+        app.double.refund_at_dashboard(&shop.intent, 4000).unwrap();
+        app.webhooks_arrive().await;
+        assert_eq!(shop.buyer.order(&shop.order).await["status"], "refunded");
+        assert!(app.double.settle_refund(&part, false));
+        app.webhooks_arrive().await;
+        assert_eq!(shop.buyer.order(&shop.order).await["status"], "complete");
+        audit_holds(app).await;
+    }
+
+    /// Somebody has listed the seat by then, or the ticket is somebody else's: a person is told, and
+    /// nothing else stops.
+    async fn a_refund_that_fails_once_its_seat_is_taken_opens_an_incident(app) {
+        for (by_hand, gone) in [(false, false), (true, false), (false, true), (true, true)] {
+            let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+            let event = seller.event().await;
+            let seat = json!({"eventId": event["id"], "priceMinor": 2500, "section": "Stalls", "row": "C", "seat": "12"});
+            let ticket = seller.post("/api/tickets", seat.clone()).await.expect(201);
+            let order = buyer.reserve(&[&ticket]).await.expect(201);
+            let payment = buyer.pay(&order, "pm_card_visa").await.expect(201);
+            let intent = payment["stripeId"].as_str().unwrap().to_owned();
+            let refund = if by_hand {
+                app.double.refund_at_dashboard(&intent, 2500).unwrap()
+            } else {
+                seller.refund_order(&order).await.expect(201);
+                app.newest_refund_at_stripe().await
+            };
+            app.webhooks_arrive().await;
+            if gone {
+                app.run_sql("UPDATE refund_lines SET ticket_version = 0").await;
+            } else {
+                seller.post("/api/tickets", seat).await.expect(201);
+            }
+            assert!(app.double.settle_refund(&refund, false));
+            app.webhooks_arrive().await;
+            assert_eq!(app.number("SELECT COUNT(*) AS n FROM stripe_inbox WHERE processed_at IS NULL").await, 0);
+            let (told, status) = if gone { ("ticket_moved_on", "withdrawn") } else { ("seat_listed_twice", "sold") };
+            assert!(app.incidents().await.contains(&told.to_owned()), "{:?}", app.incidents().await);
+            assert_eq!(buyer.ticket_now(&ticket).await["status"], status);
+            audit_holds(app).await;
+            // A person pays it back at Stripe.
+            app.double.refund_at_dashboard(&intent, 2500).unwrap();
+            app.webhooks_arrive().await;
+            assert_eq!(buyer.order(&order).await["status"], "refunded");
+            audit_holds(app).await;
+        }
+    }
+
+    async fn a_dispute_freezes_the_tickets_until_it_is_won(app) {
+        let shop = bought(app, 2, "pm_card_visa").await;
+        let dispute = app.double.open_dispute(&shop.intent, "fraudulent").unwrap();
+        app.webhooks_arrive().await;
+        assert_eq!(app.incidents().await, ["dispute_opened"]);
+        assert_eq!((shop.pass_is(0).await, shop.pass_is(1).await), (json!("frozen"), json!("frozen")));
+        assert!(passes_of(&shop.buyer, &shop.order).await.is_empty());
+        assert_eq!(shop.buyer.ticket_now(&shop.tickets[0]).await["status"], "sold");
+        assert_eq!(shop.buyer.order(&shop.order).await["status"], "complete");
+        let page = format!("/orders/{}", shop.order["id"].as_str().unwrap());
+        assert!(shop.buyer.page(&page).await.text.contains("This ticket is frozen"));
+        shop.seller.refund_order(&shop.order).await.refused(409, "payment_disputed");
+        audit_holds(app).await;
+        assert!(app.double.decide_dispute(&dispute, DisputeStatus::UnderReview));
+        app.webhooks_arrive().await;
+        assert_eq!(shop.pass_is(0).await, "frozen");
+        assert!(app.double.decide_dispute(&dispute, DisputeStatus::Won));
+        app.webhooks_arrive().await;
+        assert_eq!(shop.pass_is(0).await, "valid");
+        assert_eq!(passes_of(&shop.buyer, &shop.order).await, shop.passes);
+        // An older event that comes late says nothing newer.
+        let payment = json!({"stripeId": shop.intent});
+        app.webhook("charge.dispute.created#late", &payment, app.clock_seconds()).await.expect(200);
+        app.settle().await;
+        assert_eq!(shop.pass_is(0).await, "valid");
+        shop.seller.refund_order(&shop.order).await.expect(201);
+        shop.is_paid_back(app).await;
+    }
+
+    async fn a_dispute_that_is_lost_leaves_the_tickets_frozen(app) {
+        let shop = bought(app, 1, "pm_card_visa").await;
+        app.webhooks_go_wrong("duplicate");
+        let dispute = app.double.open_dispute(&shop.intent, "product_not_received").unwrap();
+        app.webhooks_arrive().await;
+        app.webhooks_go_wrong("drop");
+        assert!(app.double.decide_dispute(&dispute, DisputeStatus::Lost));
+        app.webhooks_arrive().await;
+        assert_eq!(app.count_where("disputes", "state", "open").await, 1, "nobody has told us");
+        app.reconciler.reconcile().await.unwrap();
+        assert_eq!(app.count_where("disputes", "state", "lost").await, 1);
+        assert_eq!(app.incidents().await, ["dispute_opened", "dispute_lost"]);
+        assert_eq!(shop.pass_is(0).await, "frozen");
+        shop.seller.refund(&[&shop.tickets[0]]).await.refused(409, "payment_disputed");
+        audit_holds(app).await;
+    }
+
+    async fn a_dispute_that_no_webhook_told_of_is_found(app) {
+        let shop = bought(app, 1, "pm_card_visa").await;
+        app.webhooks_go_wrong("drop");
+        app.double.open_dispute(&shop.intent, "fraudulent").unwrap();
+        app.webhooks_arrive().await;
+        assert_eq!(shop.pass_is(0).await, "valid");
+        app.reconciler.reconcile().await.unwrap();
+        assert_eq!(shop.pass_is(0).await, "frozen");
+        assert_eq!(app.incidents().await, ["dispute_opened"]);
+        assert_eq!(app.reconciler.reconcile().await.unwrap().mended, 0, "once");
+    }
+}
