@@ -38,7 +38,7 @@ pub const FADE: &str =
     "@media (prefers-reduced-motion:no-preference){@view-transition{navigation:auto}}";
 
 /// How the paths of pages begin.
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 17] = [
     "",
     "account",
     "checkout",
@@ -54,6 +54,7 @@ const PAGES: [&str; 16] = [
     "signup",
     "tickets",
     "ui",
+    "verify",
     "waiting-list",
 ];
 

@@ -50,7 +50,7 @@ const BREAKS = [
   [checkCompose, "deploy/compose.yaml", "command: [serve, --role, web]", "command: [server]", /no command server/],
   [checkCompose, "deploy/compose.yaml", "    SMTP_URL:", "    SMPT_URL:", /no setting SMPT_URL/],
   [checkCompose, "deploy/compose.yaml", "stop_grace_period: 45s", "stop_grace_period: 26s", /seconds to stop/],
-  [checkCompose, "deploy/compose.yaml", "172.28.5.2\n    STAGEDOOR_DRAIN", "172.16.0.0/12\n    STAGEDOOR_DRAIN", /whole private networks/],
+  [checkCompose, "deploy/compose.yaml", "172.28.5.2\n    STAGEDOOR_DRAIN_SECONDS", "172.16.0.0/12\n    STAGEDOOR_DRAIN_SECONDS", /whole private networks/],
   [checkCompose, "deploy/compose.yaml", "command: [audit, --record,", "command: [audit,", /no service audits/],
   [checkCompose, "deploy/compose.yaml", "./kubernetes/base/backup-postgres", "./backup-postgres", /mounts \.\/backup-postgres/],
   [checkCompose, "deploy/.env.example", "STRIPE_SECRET_KEY=", "STRIPE_KEY=", /does not say STRIPE_SECRET_KEY/],

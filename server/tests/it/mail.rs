@@ -1,6 +1,7 @@
 //! Mails that people get: what is written down in a transaction reaches them once, whatever fails
 //! in between, and says what is true when it is sent.
 
+mod commands;
 pub mod post;
 
 use crate::support::{App, Client, on_both_engines};
@@ -15,7 +16,7 @@ use stagedoor::{
     mail::{self, Folder, Kind, Letterhead, Mailer, Outgoing, SendError, Smtp, Transport},
     trust::Trust,
 };
-use std::{collections::HashMap, path::Path, process::Command, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -518,98 +519,4 @@ on_both_engines! {
         assert!(commands.iter().all(|command| !command.starts_with("AUTH") && !command.starts_with("MAIL")), "{commands:?}");
         assert_eq!(row(app, Kind::OrderComplete, id(&order)).await.0, "pending");
     }
-}
-
-/// Runs the binary on the shop in this folder; what it printed, or why it failed.
-fn stagedoor(folder: &Path, arguments: &[&str]) -> Result<String, String> {
-    let done = Command::new(env!("CARGO_BIN_EXE_stagedoor"))
-        .args(arguments)
-        .env_clear()
-        .env("RUST_LOG", "off")
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    if done.status.success() {
-        Ok(String::from_utf8(done.stdout).unwrap())
-    } else {
-        Err(String::from_utf8(done.stderr).unwrap())
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operators_and_incidents_are_looked_after_on_the_command_line() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = |arguments: &[&str]| stagedoor(folder.path(), arguments);
-    run(&["migrate"]).unwrap();
-    assert!(run(&["operator"]).unwrap().contains("no operators"));
-    let error = run(&["operator", "buyer@stagedoor.example"]).unwrap_err();
-    assert!(
-        error.contains("nobody has signed up as buyer@stagedoor.example"),
-        "{error}"
-    );
-    run(&["seed"]).unwrap();
-    let made = run(&["operator", " Buyer@Stagedoor.example"]).unwrap();
-    assert!(made.contains("an operator now"), "{made}");
-    assert_eq!(
-        run(&["operator"]).unwrap(),
-        "buyer@stagedoor.example  Billie Booker\n"
-    );
-    run(&["operator", "buyer@stagedoor.example", "--revoke"]).unwrap();
-    assert!(run(&["operator"]).unwrap().contains("no operators"));
-
-    let ended = run(&["sessions", "end", "Buyer@stagedoor.example"]).unwrap();
-    assert_eq!(ended, "buyer@stagedoor.example is signed out everywhere\n");
-    assert!(run(&["sessions", "end", "nobody@stagedoor.example"]).is_err());
-
-    assert_eq!(run(&["incidents"]).unwrap(), "nothing is open\n");
-    let file = folder.path().join("data/stagedoor.db");
-    let db = Db::open(&format!("sqlite://{}", file.display()))
-        .await
-        .unwrap();
-    // Whoever signs up with an address first may not be its owner; who is an operator stays one.
-    run(&["operator", "buyer@stagedoor.example"]).unwrap();
-    let unproved = sqlx::query("UPDATE users SET email_verified_at = NULL");
-    db.write(|conn| Box::pin(async move { unproved.execute(conn).await.map(|_| ()) }))
-        .await
-        .unwrap();
-    let error = run(&["operator", "seller@stagedoor.example"]).unwrap_err();
-    assert!(
-        error.contains("is not confirmed") && error.contains("/account"),
-        "{error}"
-    );
-    run(&["operator", "buyer@stagedoor.example"]).unwrap();
-    run(&["operator", "buyer@stagedoor.example", "--revoke"]).unwrap();
-
-    incident(&db, "payment 1".to_owned(), 1_935_000_000_000_000).await;
-    db.close().await;
-    let open = run(&["incidents"]).unwrap();
-    assert!(
-        open.contains("2031-04-26 20:00:00 UTC  capture_slow"),
-        "{open}"
-    );
-    assert!(open.contains("about payment 1") && open.contains("Stripe has not <answered>"));
-    let open: Value = serde_json::from_str(&run(&["incidents", "--json"]).unwrap()).unwrap();
-    assert_eq!(
-        (open[0]["kind"].as_str(), open[0]["subject"].as_str()),
-        (Some("capture_slow"), Some("payment 1"))
-    );
-    let incident = open[0]["id"].as_str().unwrap();
-    assert_eq!(
-        run(&["incidents", "--settle", incident]).unwrap(),
-        format!("{incident} is settled\n")
-    );
-    let error = run(&["incidents", "--settle", incident]).unwrap_err();
-    assert!(error.contains("is open"), "{error}");
-    assert_eq!(run(&["incidents"]).unwrap(), "nothing is open\n");
-}
-
-#[test]
-fn a_mail_server_that_makes_no_sense_ends_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let error = stagedoor(folder.path(), &["migrate", "--smtp-url", "mail.example"]).unwrap_err();
-    assert!(
-        error.starts_with("error: SMTP_URL: this is no address like smtps://"),
-        "{error}"
-    );
-    assert_eq!(error.lines().count(), 1, "{error}");
 }
