@@ -144,6 +144,7 @@ impl Conflict {
     }
 
     /// What a person is told.
+    #[expect(clippy::too_many_lines, reason = "one sentence for each reason")]
     pub fn message(self) -> &'static str {
         match self {
             Self::TicketReserved => {
@@ -393,6 +394,24 @@ impl FromServerFnError for AppError {
             | ServerFnErrorErr::Response(_)
             | ServerFnErrorErr::Deserialization(_) => Self::AnswerLost,
             other => Self::Transport(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_read_back_as_it_was_sent() {
+        for error in [
+            AppError::AnswerLost,
+            AppError::Transport("x".to_owned()),
+            AppError::invalid("seat", "x"),
+            Conflict::SeatListed.into(),
+        ] {
+            let sent = serde_json::to_vec(&error).unwrap();
+            assert_eq!(serde_json::from_slice::<AppError>(&sent).unwrap(), error);
         }
     }
 }

@@ -38,7 +38,7 @@ use leptos::{
     context::provide_context,
     nonce::Nonce,
     prelude::use_context,
-    server_fn::{self, ServerFn, error::SERVER_FN_ERROR_HEADER},
+    server_fn::{ServerFn, error::SERVER_FN_ERROR_HEADER},
 };
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
 use serde::Deserialize;
@@ -197,7 +197,6 @@ fn page_routes(pages: Pages) -> Router {
     });
     let options = pages.options.clone();
     Router::new()
-        .route("/fn/{*name}", any(server_function))
         .merge(papers(Paper::Tickets, "tickets.pdf"))
         .merge(papers(Paper::Calendar, "calendar.ics"))
         .leptos_routes_with_context(
@@ -208,6 +207,7 @@ fn page_routes(pages: Pages) -> Router {
         )
         .fallback(file_or_nothing)
         .layer(from_fn(forms_have_parts))
+        .layer(from_fn_with_state(pages.clone(), around_server_functions))
         .with_state(pages)
 }
 
@@ -233,17 +233,20 @@ fn provide(pages: &Pages) {
     }
 }
 
-async fn server_function(State(pages): State<Pages>, mut request: Request) -> Response {
-    let (path, method) = (request.uri().path(), request.method().clone());
-    if server_fn::axum::get_server_fn_service(path, method).is_none() {
-        return file_or_nothing(State(pages), request).await;
+/// What Leptos, which has routes of its own for server functions, gets and gives for them.
+async fn around_server_functions(
+    State(pages): State<Pages>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if !request.uri().path().starts_with("/fn/") {
+        return next.run(request).await;
     }
     // Where an argument is missing, Leptos leads a browser back to whatever this header names.
     if own_page(request.headers(), &pages.site.public_url).is_none() {
         request.headers_mut().remove(header::REFERER);
     }
-    let answered = leptos_axum::handle_server_fns_with_context(move || provide(&pages), request);
-    with_own_status(answered.await.into_response()).await
+    with_own_status(next.run(request).await).await
 }
 
 /// Where the arguments of a server function cannot be read, Leptos answers with 500 as if that were

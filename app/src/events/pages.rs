@@ -92,7 +92,7 @@ fn heading(event: &Event, address: String, edit: Option<AnyView>) -> AnyView {
                 </p>
                 <p class="fact">
                     {icon(Icon::Place)}
-                    <bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi>
+                    <span><bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi></span>
                 </p>
                 <ShareButton title=event.title.clone() address=address/>
                 {edit}

@@ -221,7 +221,6 @@ async fn confirm_again(
 }
 
 /// Writes a payment down, and the call that makes it: both ids.
-
 async fn insert_payment(
     conn: &mut Conn,
     begin: &Begin,

@@ -55,6 +55,10 @@ pub struct PaymentsService {
 impl PaymentsService {
     /// Payments driven by `engine`, for which buyers wait `pay_wait` at most; banks lead buyers back
     /// to `public_url`. Cards are counted while `limits` are on.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "named where the shop is put together"
+    )]
     pub fn new(
         db: Db,
         clock: SharedClock,

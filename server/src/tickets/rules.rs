@@ -199,6 +199,7 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape that the check takes")]
     fn pounds() -> Option<Currency> {
         Some("GBP".parse().unwrap())
     }

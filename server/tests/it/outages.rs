@@ -1,8 +1,6 @@
 //! What the figures say while something is really away, and that the alerts of `deploy/` go off by
 //! it: the outage happens, the clock moves, and the figures are read as a scrape reads them.
 
-#![expect(clippy::float_cmp, reason = "counts are whole numbers")]
-
 use crate::{
     crash::process::{Holds, LOOK_AGAIN, Shop, UP_WITHIN, answers},
     mail::{mailer, post::MailServer},

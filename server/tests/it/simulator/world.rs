@@ -410,7 +410,7 @@ impl World {
                 if look {
                     outcome_of(shop.engine.look(payment).await.map(|_| ()))
                 } else {
-                    outcome_of(shop.engine.drive(payment).await.map(|_| ()))
+                    outcome_of(shop.engine.drive(payment).await)
                 }
             },
         )
