@@ -139,7 +139,7 @@ fn key() -> Parameter {
         .schema_type(Type::String)
         .min_length(Some(1))
         .max_length(Some(KEY_CHARS_MAX))
-        .pattern(Some("^[!-~]([ -~]*[!-~])?$"));
+        .pattern(Some("[!-~]"));
     ParameterBuilder::new()
         .name(IDEMPOTENCY_KEY)
         .parameter_in(ParameterIn::Header)

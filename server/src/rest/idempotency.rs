@@ -126,7 +126,9 @@ pub fn keeps(path: &str) -> bool {
 
 fn check_key(key: &HeaderValue) -> Result<String, AppError> {
     let text = key.to_str().unwrap_or_default();
-    if text.is_empty() || text.len() > KEY_CHARS_MAX {
+    // A tab is no sign that is printed, and passes for a text in a header.
+    let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if text.is_empty() || text.len() > KEY_CHARS_MAX || !printable {
         let message = format!("Use 1 to {KEY_CHARS_MAX} printable characters.");
         return Err(AppError::invalid("Idempotency-Key", message));
     }
