@@ -56,6 +56,10 @@ pub enum Conflict {
     HoldPause,
     /// Sellers cannot buy from themselves.
     OwnTicket,
+    /// The seller has listed as many tickets today as one seller may.
+    ListingLimit,
+    /// An earlier batch of the same seller's is still being listed.
+    ListingInProgress,
     /// The seat is listed for this event, by whomever, or has been sold.
     SeatListed,
     /// The event has begun; it neither lists nor sells.
@@ -111,6 +115,8 @@ impl Conflict {
             Self::TicketsForSale => "tickets_for_sale",
             Self::HoldLimit | Self::NetworkHoldLimit | Self::HoldPause => "hold_limit",
             Self::OwnTicket => "own_ticket",
+            Self::ListingLimit => "listing_limit",
+            Self::ListingInProgress => "listing_in_progress",
             Self::SeatListed => "seat_listed",
             Self::EventOver => "event_over",
             Self::VersionConflict => "version_conflict",
@@ -166,6 +172,12 @@ impl Conflict {
                 "Your last orders for this event were not paid in time, so there is a short wait before you can reserve again."
             }
             Self::OwnTicket => "You are selling this ticket, so you can't buy it.",
+            Self::ListingLimit => {
+                "With these you would list more tickets today than one seller can. List fewer, go on tomorrow, or ask the shop to raise the limit."
+            }
+            Self::ListingInProgress => {
+                "Your tickets from before are still being listed. Try again in a few seconds."
+            }
             Self::SeatListed => {
                 "This seat is already listed for this event. If it is yours, the shop can take the other listing off sale: see Help."
             }

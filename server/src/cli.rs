@@ -66,6 +66,7 @@ Settings (environment; flags of the same name win; .env is read):
   STAGEDOOR_HOLD_GRACE_SECONDS  60                 added once a payment has begun
   STAGEDOOR_HOLDS_PER_BUYER     8                  unpaid tickets that a buyer may hold of an event
   STAGEDOOR_HOLDS_PER_ADDRESS   64                 and all buyers at one network address; 0: any number
+  STAGEDOOR_LISTINGS_PER_DAY    100000             tickets that a seller may list from midnight to midnight UTC
   STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET
                                 none               unset: demo mode, no money moves
   STAGEDOOR_DEMO                none               1: demo mode also at a public URL

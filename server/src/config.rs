@@ -108,6 +108,14 @@ pub struct Settings {
         alias = "stagedoor-holds-per-address"
     )]
     holds_per_address: String,
+    /// How many tickets one seller may list a day, counted from midnight UTC
+    #[arg(
+        long,
+        env = "STAGEDOOR_LISTINGS_PER_DAY",
+        default_value = "100000",
+        alias = "stagedoor-listings-per-day"
+    )]
+    listings_per_day: String,
     /// Stripe's three keys; without them payments go to the built-in double, and no money moves
     #[arg(long, env = "STRIPE_SECRET_KEY", hide_env_values = true)]
     stripe_secret_key: Option<String>,
@@ -214,6 +222,8 @@ pub struct Config {
     pub holds: Holds,
     /// How many of them may be held unpaid.
     pub hold_limits: HoldLimits,
+    /// How many tickets one seller may list a day.
+    pub listings_per_day: i64,
     /// Who charges cards.
     pub stripe: StripeConfig,
     /// Whether it may be a demo at a public URL.
@@ -341,6 +351,7 @@ impl Settings {
                 grace_seconds,
             },
             hold_limits: check_hold_limits(&self.holds_per_buyer, &self.holds_per_address)?,
+            listings_per_day: number("STAGEDOOR_LISTINGS_PER_DAY", &self.listings_per_day, 1)?,
             stripe,
             demo,
             rate_limits: check_rate_limits(&self.rate_limits)?,
@@ -452,18 +463,19 @@ fn seconds(name: &'static str, text: &str, least: i64) -> Result<i64, ConfigErro
         })
 }
 
+fn number(name: &'static str, text: &str, least: i64) -> Result<i64, ConfigError> {
+    const MOST: i64 = 1_000_000_000;
+    let number: Option<i64> = text.trim().parse().ok();
+    let number = number.filter(|number| (least..=MOST).contains(number));
+    number.ok_or_else(|| {
+        let reason = format!("\"{text}\" is not a number from {least} to {MOST}");
+        wrong(name, reason)
+    })
+}
+
 fn check_hold_limits(per_buyer: &str, per_address: &str) -> Result<HoldLimits, ConfigError> {
-    const MOST: i64 = 1_000_000;
-    let read = |name, text: &str, least: i64| {
-        let number: Option<i64> = text.trim().parse().ok();
-        let number = number.filter(|number| (least..=MOST).contains(number));
-        number.ok_or_else(|| {
-            let reason = format!("\"{text}\" is not a number from {least} to {MOST}");
-            wrong(name, reason)
-        })
-    };
-    let tickets_per_buyer = read("STAGEDOOR_HOLDS_PER_BUYER", per_buyer, 1)?;
-    let per_address = read("STAGEDOOR_HOLDS_PER_ADDRESS", per_address, 0)?;
+    let tickets_per_buyer = number("STAGEDOOR_HOLDS_PER_BUYER", per_buyer, 1)?;
+    let per_address = number("STAGEDOOR_HOLDS_PER_ADDRESS", per_address, 0)?;
     if (1..tickets_per_buyer).contains(&per_address) {
         let reason =
             format!("{per_address} is less than STAGEDOOR_HOLDS_PER_BUYER, {tickets_per_buyer}");

@@ -12,7 +12,7 @@ use crate::{
     fault::{Fault, FaultResult},
     limits::Limits,
     session::DbSessions,
-    tickets::TicketsService,
+    tickets::{LISTINGS_PER_DAY, TicketsService},
 };
 use app::{
     accounts::{Password, SignUp, Viewer},
@@ -86,8 +86,12 @@ pub async fn remove(db: &Db, clock: SharedClock) -> FaultResult<String> {
     Ok(words)
 }
 
+fn no_limits(clock: &SharedClock) -> Arc<Limits> {
+    Arc::new(Limits::new(clock.clone(), false, None))
+}
+
 fn accounts_of(db: &Db, clock: SharedClock) -> FaultResult<AccountsService> {
-    let limits = Arc::new(Limits::new(clock.clone(), false, None));
+    let limits = no_limits(&clock);
     let sessions = Arc::new(DbSessions::new(db.clone(), clock.clone()));
     AccountsService::new(db.clone(), clock, limits, sessions)
 }
@@ -96,7 +100,12 @@ fn accounts_of(db: &Db, clock: SharedClock) -> FaultResult<AccountsService> {
 pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
     let accounts_service = accounts_of(db, clock.clone())?;
     let events = EventsService::new(db.clone(), clock.clone());
-    let tickets = TicketsService::new(db.clone(), clock.clone());
+    let tickets = TicketsService::new(
+        db.clone(),
+        clock.clone(),
+        no_limits(&clock),
+        LISTINGS_PER_DAY,
+    );
     person(&accounts_service, BUYER_EMAIL, "Billie Booker").await?;
     let mut sellers = Vec::new();
     for (email, name) in SELLERS {

@@ -66,6 +66,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         webhook_secrets: paying.webhook_secrets,
         holds: config.holds,
         hold_limits: config.hold_limits,
+        listings_per_day: config.listings_per_day,
         public_url: config.public_url.clone(),
         pay_wait: PAY_WAIT,
         calls_at_once: CALLS_AT_ONCE,

@@ -42,6 +42,8 @@ pub struct Parts {
     pub holds: Holds,
     /// How many of them may be held unpaid.
     pub hold_limits: HoldLimits,
+    /// How many tickets one seller may list a day.
+    pub listings_per_day: i64,
     /// The shop's own origin, without a trailing slash.
     pub public_url: String,
     /// How long a buyer waits for a payment that somebody else is driving.
@@ -101,6 +103,7 @@ pub struct Shop {
 
 impl Shop {
     /// Puts the parts together. Errors: the system's randomness fails.
+    #[expect(clippy::too_many_lines, reason = "puts a whole shop together")]
     pub fn new(parts: Parts) -> FaultResult<Self> {
         let Parts {
             db,
@@ -142,7 +145,12 @@ impl Shop {
                 Arc::new(sessions.clone()),
             )?,
             events: EventsService::new(db.clone(), clock.clone()),
-            tickets: TicketsService::new(db.clone(), clock.clone()),
+            tickets: TicketsService::new(
+                db.clone(),
+                clock.clone(),
+                limits.clone(),
+                parts.listings_per_day,
+            ),
             passes: PassesService::new(db.clone(), clock.clone(), parts.public_url.clone()),
             payments: PaymentsService::new(
                 db.clone(),
@@ -206,11 +214,13 @@ impl Shop {
             jobs.spawn(Arc::new(self.reconciler).run());
             let rounds = Rounds::new(self.db.clone(), self.clock.clone());
             jobs.spawn(Arc::new(rounds).run());
+            jobs.spawn(self.tickets.clone().delete_abandoned_for_ever());
         }
         jobs.spawn(clean(
             self.db.clone(),
             self.clock.clone(),
             self.orders.clone(),
+            self.tickets,
             self.waiting,
             self.webhooks,
         ));
@@ -235,6 +245,7 @@ async fn clean(
     db: Db,
     clock: SharedClock,
     orders: OrdersService,
+    tickets: TicketsService,
     waiting: WaitingService,
     inbox: Webhooks,
 ) {
@@ -265,6 +276,12 @@ async fn clean(
                 error = crate::fault::chain(&fault),
                 "ended orders were not released from hold limits"
             ),
+        }
+        if let Err(error) = tickets.forget_old_listings().await {
+            tracing::warn!(
+                error = crate::fault::chain(&error),
+                "old counts of listings were not deleted"
+            );
         }
         match waiting.forget_old().await {
             Ok(entries) => tracing::debug!(entries, "old entries of the waiting list deleted"),

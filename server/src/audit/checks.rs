@@ -408,6 +408,24 @@ const CHECKS: &[Check] = &[
          WHEN o.status IN ('created', 'awaiting_payment', 'capturing') \
          THEN (SELECT COUNT(*) FROM order_lines l WHERE l.order_id = o.id) ELSE 0 END",
     ),
+    check(
+        14,
+        "ticket",
+        "is of a batch that is not published, and was changed",
+        "SELECT t.id AS id, t.state || ', version ' || CAST(t.version AS TEXT) AS detail \
+         FROM listing_batches b JOIN tickets t ON t.id >= b.first_ticket \
+         AND t.id <= b.last_ticket AND t.batch_id = b.id WHERE b.publication IS NULL \
+         AND (t.state <> 'listed' OR t.held_by IS NOT NULL OR t.version <> 1)",
+    ),
+    check(
+        14,
+        "batch",
+        "has another number of tickets than was staged, or was published before it had all",
+        "SELECT b.id AS id, CAST(b.staged AS TEXT) || ' of ' || CAST(b.quantity AS TEXT) AS detail \
+         FROM listing_batches b WHERE b.abandoned_at IS NULL AND (b.staged <> \
+         (SELECT COUNT(*) FROM tickets t WHERE t.id >= b.first_ticket AND t.id <= b.last_ticket \
+         AND t.batch_id = b.id) OR (b.publication IS NOT NULL AND b.staged <> b.quantity))",
+    ),
 ];
 
 /// What takes long, and breaks nothing. Of no invariant, so its number is 0.

@@ -87,6 +87,7 @@ pub(super) fn tell(counts: &Counts, book: &mut Book) {
         (10, payments + counts.rows("effects")),
         (12, counts.rows("orderVersions")),
         (13, orders),
+        (14, tickets),
     ] {
         book.looked_at(number, rows);
     }

@@ -13,7 +13,7 @@ use std::{
 const NAMED: usize = 10;
 
 /// The invariants by number; I1 is the first.
-const INVARIANTS: [&str; 13] = [
+const INVARIANTS: [&str; 14] = [
     "A ticket is in one live order at most, and whoever holds it is that order.",
     "Money is taken only for an order that was behind the fence, by a capture of ours.",
     "The books balance, and agree with every payment and every refund.",
@@ -27,6 +27,7 @@ const INVARIANTS: [&str; 13] = [
     "A crash at any moment leaves nothing half done.",
     "An order that has come to its end stays there.",
     "What counts towards the limits of unpaid holds is what is held unpaid.",
+    "A batch of listings is for sale as a whole or not at all.",
 ];
 
 /// How an invariant, or all of them together, came out.

@@ -91,6 +91,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261130000033 "disputes",
     20261130000040 "session_lifetime",
     20261130000041 "verified_addresses",
+    20261130000050 "listing_batches",
 ];
 
 fn migrator(engine: Engine, last: i64) -> Migrator {

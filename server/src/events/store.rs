@@ -6,6 +6,7 @@ use crate::{
     db::{Conn, Db, parse, placeholders},
     names,
     outbox::{DomainEvent, EventType},
+    tickets::batches::PUBLISHED,
 };
 use app::{
     events::{City, Event, Picture},
@@ -173,7 +174,8 @@ pub async fn events_stock<'e>(
     }
     let sql = format!(
         "SELECT event_id, COUNT(*) AS available, MIN(price_minor) AS from_minor FROM tickets \
-         WHERE state = 'listed' AND held_until <= $1 AND event_id IN ({}) GROUP BY event_id",
+         WHERE state = 'listed' AND held_until <= $1 AND {PUBLISHED} AND event_id IN ({}) \
+         GROUP BY event_id",
         placeholders(2, events.len())
     );
     let mut select = query(AssertSqlSafe(sql)).bind(now_micros);

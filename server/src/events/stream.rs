@@ -31,9 +31,10 @@ pub struct StreamQuery {
 }
 
 /// Tells of every change of the event's tickets within a second: messages of type `ticket` with
-/// `{id,status,priceMinor,version}`. `Last-Event-ID` replays what was missed. Who has missed too much,
-/// or comes back after minutes or with an id that is not known, gets a message of type `reread`
-/// instead: read the event's tickets again.
+/// `{id,status,priceMinor,version}`. `Last-Event-ID` replays what was missed. A listener gets a message
+/// of type `reread` instead, and should read the event's tickets again, if it has missed too much,
+/// comes back after minutes or with an id that is not known, or if more than 100 tickets were listed
+/// at once.
 #[utoipa::path(get, path = "/api/events/{id}/stream", tag = "Events",
     params(("id" = EventId, Path), StreamQuery),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
@@ -85,10 +86,13 @@ pub async fn stream_event(
 }
 
 fn message(change: &TicketChange) -> Event {
-    Event::default()
-        .id(&change.id)
-        .event("ticket")
-        .data(&change.message)
+    match &change.message {
+        Some(message) => Event::default()
+            .id(&change.id)
+            .event("ticket")
+            .data(message),
+        None => reread(),
+    }
 }
 
 /// Without an id: who loses the connection before the next change is told so once more.

@@ -44,15 +44,15 @@ const REPLAY_WITHIN: Duration = Duration::from_secs(2);
 /// How far back a new listener is told of.
 const OF_LATE_MAX: Duration = Duration::from_mins(1);
 
-/// A ticket has changed.
+/// A ticket has changed, or a large batch of tickets has been listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketChange {
-    /// The outbox row: a listener comes back with it.
+    /// The outbox row, with which a listener comes back; or the batch's publication.
     pub id: String,
     /// The event that the ticket is of.
     pub event_id: String,
-    /// `{id,status,priceMinor,version}`
-    pub message: String,
+    /// `{id,status,priceMinor,version}`; `None` for a batch, whose tickets are read instead.
+    pub message: Option<String>,
 }
 
 /// What a listener has missed.
@@ -128,6 +128,9 @@ impl Live {
             if known && !self.has(after).await.ok()? {
                 return None;
             }
+            if self.has_batch(after, event_id).await.ok()? {
+                return None;
+            }
             self.read(after, REPLAY_MAX + 1).await.ok()
         };
         let read = timeout(REPLAY_WITHIN, read).await.ok().flatten();
@@ -147,6 +150,20 @@ impl Live {
             .bind(id.to_owned())
             .fetch_optional(self.db.reads())
             .await?;
+        Ok(found.is_some())
+    }
+
+    /// Whether a batch of this event's tickets was published after this change, or shortly before.
+    async fn has_batch(&self, after: &str, event_id: &str) -> Result<bool, sqlx::Error> {
+        let after = Uuid::try_parse(after)
+            .map(|id| earlier(id, OVERLAP))
+            .unwrap_or_default();
+        let found =
+            query("SELECT 1 FROM listing_batches WHERE publication > $1 AND event_id = $2 LIMIT 1")
+                .bind(after)
+                .bind(event_id.to_owned())
+                .fetch_optional(self.db.reads())
+                .await?;
         Ok(found.is_some())
     }
 
@@ -186,7 +203,12 @@ impl Live {
 
     async fn look(&self) {
         let after = id_of_before(OVERLAP);
-        match timeout(LOOK_WITHIN, self.read(&after, ROWS_MAX)).await {
+        let read = async {
+            let mut changes = self.read(&after, ROWS_MAX).await?;
+            changes.extend(self.read_batches(&after).await?);
+            Ok::<_, sqlx::Error>(changes)
+        };
+        match timeout(LOOK_WITHIN, read).await {
             Ok(Ok(changes)) => {
                 let new = self.tell_new(changes);
                 if let Some(fanout) = &self.fanout {
@@ -218,7 +240,7 @@ impl Live {
     async fn read(&self, after: &str, limit: i64) -> Result<Vec<TicketChange>, sqlx::Error> {
         let rows = query(
             "SELECT id, data FROM outbox WHERE id > $1 AND aggregate_type = 'ticket' \
-             ORDER BY id DESC LIMIT $2",
+             AND batch_id IS NULL ORDER BY id DESC LIMIT $2",
         )
         .bind(after.to_owned())
         .bind(limit)
@@ -230,6 +252,24 @@ impl Live {
             changes.extend(change(row.try_get("id")?, &data));
         }
         Ok(changes)
+    }
+
+    /// The batches that were published after this change.
+    async fn read_batches(&self, after: &str) -> Result<Vec<TicketChange>, sqlx::Error> {
+        let rows =
+            query("SELECT publication, event_id FROM listing_batches WHERE publication > $1")
+                .bind(after.to_owned())
+                .fetch_all(self.db.reads())
+                .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TicketChange {
+                    id: row.try_get("publication")?,
+                    event_id: row.try_get("event_id")?,
+                    message: None,
+                })
+            })
+            .collect()
     }
 }
 
@@ -245,19 +285,20 @@ fn change(id: String, data: &str) -> Option<TicketChange> {
     Some(TicketChange {
         id,
         event_id,
-        message: message.to_string(),
+        message: Some(message.to_string()),
     })
 }
 
 /// Smaller than every id that was made since: ids begin with the time.
-fn id_of_before(back: Duration) -> String {
-    let (seconds, nanos) = Uuid::now_v7()
-        .get_timestamp()
-        .map(|made| made.to_unix())
-        .unwrap_or_default();
-    let millis = seconds * 1000 + u64::from(nanos / 1_000_000);
-    let back = u64::try_from(back.as_millis()).unwrap_or_default();
-    let first = u128::from(millis.saturating_sub(back)) << 80;
+pub fn id_of_before(back: Duration) -> String {
+    earlier(Uuid::now_v7(), back)
+}
+
+/// Smaller than every id that was made less than `back` before this one.
+fn earlier(id: Uuid, back: Duration) -> String {
+    // The first 48 bits are milliseconds since 1970.
+    let millis = id.as_u128() >> 80;
+    let first = millis.saturating_sub(back.as_millis()) << 80;
     Uuid::from_u128(first).to_string()
 }
 
@@ -269,6 +310,10 @@ mod tests {
     fn recent_ids_are_greater_and_old_ones_are_not() {
         assert!(Uuid::now_v7().to_string() > id_of_before(OVERLAP));
         assert!("01900000-0000-7000-8000-000000000000" < id_of_before(OVERLAP).as_str());
+        let id = Uuid::now_v7();
+        let before = Uuid::try_parse(&earlier(id, OVERLAP)).unwrap();
+        assert!(before < id);
+        assert!(earlier(before, OVERLAP) < before.to_string());
     }
 
     #[test]
@@ -276,7 +321,7 @@ mod tests {
         let data = r#"{"id":"t","eventId":"e","sellerId":"s","status":"reserved","priceMinor":5,"version":3}"#;
         let change = change("1".to_owned(), data).unwrap();
         assert_eq!(change.event_id, "e");
-        let message: Value = serde_json::from_str(&change.message).unwrap();
+        let message: Value = serde_json::from_str(&change.message.unwrap()).unwrap();
         assert_eq!(
             message,
             json!({"id": "t", "status": "reserved", "priceMinor": 5, "version": 3})

@@ -9,14 +9,14 @@ mod live;
 mod nats;
 mod relay;
 
-use crate::db::Conn;
+use crate::db::{Conn, placeholders};
 use app::ids::UserId;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row, query};
 use std::fmt::Display;
 use uuid::Uuid;
 
-pub use live::{Live, Missed, TicketChange};
+pub use live::{Live, Missed, TicketChange, id_of_before};
 pub use nats::{Nats, STREAM, names_nats};
 pub use relay::{Relay, waiting};
 
@@ -107,9 +107,14 @@ impl DomainEvent {
     }
 }
 
+/// A condition on rows with a `batch_id`, which tickets and their domain events have: they are in no
+/// batch of listings, or their batch is published.
+pub const PUBLISHED: &str = "(batch_id IS NULL OR batch_id NOT IN \
+     (SELECT b.id FROM listing_batches b WHERE b.publication IS NULL))";
+
 /// Rows in one INSERT: keeps the number of parameters below what the engines take.
 const ROWS_MAX: usize = 500;
-const COLUMNS: usize = 7;
+const COLUMNS: usize = 8;
 
 /// Writes `events` down, in the caller's transaction.
 pub async fn append(
@@ -117,9 +122,29 @@ pub async fn append(
     now_micros: i64,
     events: &[DomainEvent],
 ) -> Result<(), sqlx::Error> {
+    append_in(conn, now_micros, None, events).await
+}
+
+/// Writes `events` down as part of a batch of listings: they are sent once it is published.
+pub async fn append_staged(
+    conn: &mut Conn,
+    now_micros: i64,
+    batch_id: &str,
+    events: &[DomainEvent],
+) -> Result<(), sqlx::Error> {
+    append_in(conn, now_micros, Some(batch_id), events).await
+}
+
+async fn append_in(
+    conn: &mut Conn,
+    now_micros: i64,
+    batch_id: Option<&str>,
+    events: &[DomainEvent],
+) -> Result<(), sqlx::Error> {
     for chunk in events.chunks(ROWS_MAX) {
         let sql = format!(
-            "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, occurred_at, data) \
+            "INSERT INTO outbox \
+             (id, type, aggregate_type, aggregate_id, version, occurred_at, data, batch_id) \
              VALUES {}",
             crate::db::rows(chunk.len(), COLUMNS)
         );
@@ -133,10 +158,26 @@ pub async fn append(
                 .bind(event.aggregate_id.clone())
                 .bind(event.version)
                 .bind(now_micros)
-                .bind(event.data.clone());
+                .bind(event.data.clone())
+                .bind(batch_id.map(str::to_owned));
         }
         insert.execute(&mut *conn).await?;
     }
+    Ok(())
+}
+
+/// Deletes the first event of each of these aggregates, which were deleted before anything was told of
+/// them.
+pub async fn delete_created(conn: &mut Conn, aggregate_ids: &[String]) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "DELETE FROM outbox WHERE version = 1 AND aggregate_id IN ({})",
+        placeholders(1, aggregate_ids.len())
+    );
+    let mut delete = query(AssertSqlSafe(sql));
+    for id in aggregate_ids {
+        delete = delete.bind(id.clone());
+    }
+    delete.execute(conn).await?;
     Ok(())
 }
 

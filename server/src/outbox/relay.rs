@@ -7,6 +7,7 @@
 //! drops it by its version.
 
 use super::{
+    PUBLISHED,
     lease::Lease,
     nats::{Nats, Unsent},
 };
@@ -226,7 +227,7 @@ impl Relay {
         let sql = format!(
             "SELECT w.*, earlier.published_at AS earlier_at FROM \
              (SELECT id, type, aggregate_type, aggregate_id, version, occurred_at, data \
-              FROM outbox WHERE published_at IS NULL {which}) w \
+              FROM outbox WHERE published_at IS NULL AND {PUBLISHED} {which}) w \
              LEFT JOIN outbox earlier ON earlier.aggregate_id = w.aggregate_id \
              AND earlier.version = w.version - 1 ORDER BY w.id"
         );
@@ -345,13 +346,21 @@ fn in_order(rows: Vec<Waiting>) -> (Vec<Vec<Waiting>>, Vec<String>) {
 /// How many events wait to be sent, a million at most, and since when the first does, in
 /// microseconds.
 pub async fn waiting(db: &Db) -> Result<(i64, Option<i64>), sqlx::Error> {
-    let count = "SELECT COUNT(*) AS n FROM \
-         (SELECT 1 AS one FROM outbox WHERE published_at IS NULL LIMIT 1000000) w";
-    let rows = query(count).fetch_one(db.lookouts()).await?.try_get("n")?;
-    let first =
-        query("SELECT occurred_at FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 1")
-            .fetch_optional(db.lookouts())
-            .await?;
+    let count = format!(
+        "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM outbox \
+         WHERE published_at IS NULL AND {PUBLISHED} LIMIT 1000000) w"
+    );
+    let rows = query(AssertSqlSafe(count))
+        .fetch_one(db.lookouts())
+        .await?
+        .try_get("n")?;
+    let first = format!(
+        "SELECT occurred_at FROM outbox WHERE published_at IS NULL AND {PUBLISHED} \
+         ORDER BY id LIMIT 1"
+    );
+    let first = query(AssertSqlSafe(first))
+        .fetch_optional(db.lookouts())
+        .await?;
     let since = first.map(|row| row.try_get("occurred_at")).transpose()?;
     Ok((rows, since))
 }

@@ -257,12 +257,27 @@ pub async fn once_in(
     if kept.rows_affected() == 1 {
         return Ok(None);
     }
+    read_once(conn, user, attempt, hash).await
+}
+
+/// What an attempt became, if it has been made.
+///
+/// Errors: `IdempotencyMismatch`, if something else was asked for under this name.
+pub async fn read_once(
+    conn: &mut Conn,
+    user: UserId,
+    attempt: &str,
+    hash: &str,
+) -> FaultResult<Option<String>> {
     let row =
         query("SELECT request_hash, body FROM idempotency_keys WHERE user_id = $1 AND key = $2")
             .bind(user.to_string())
             .bind(attempt.to_owned())
-            .fetch_one(conn)
+            .fetch_optional(conn)
             .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
     if row.try_get::<String, _>("request_hash")? != hash {
         return Err(Conflict::IdempotencyMismatch.into());
     }

@@ -3,7 +3,7 @@
 use crate::{
     clock::from_micros,
     db::{Conn, parse},
-    tickets::store::TALLY,
+    tickets::{batches::PUBLISHED, store::TALLY},
 };
 use app::{
     ids::{EventId, UserId},
@@ -29,7 +29,7 @@ pub async fn seller_counts<'e>(
     seller: UserId,
     now_micros: i64,
 ) -> Result<Counts, sqlx::Error> {
-    let sql = format!("SELECT {TALLY} FROM tickets WHERE seller_id = $1");
+    let sql = format!("SELECT {TALLY} FROM tickets WHERE seller_id = $1 AND {PUBLISHED}");
     let row = query(AssertSqlSafe(sql))
         .bind(seller.to_string())
         .bind(now_micros)
@@ -75,7 +75,8 @@ pub async fn groups<'e>(
          g.available, g.reserved, g.sold, g.withdrawn, g.revenue \
          FROM (SELECT event_id, {TALLY}, \
            COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN price_minor ELSE 0 END) AS BIGINT), 0) \
-           AS revenue FROM tickets WHERE seller_id = $1 AND {of_event} GROUP BY event_id) g \
+           AS revenue FROM tickets WHERE seller_id = $1 AND {of_event} AND {PUBLISHED} \
+           GROUP BY event_id) g \
          JOIN events e ON e.id = g.event_id WHERE {standing} \
          ORDER BY CASE WHEN e.starts_at > $2 THEN 0 ELSE 1 END, ABS(e.starts_at - $2), e.id \
          LIMIT $4 OFFSET $5"
@@ -127,16 +128,17 @@ pub async fn unsold<'e>(
     event: EventId,
     limit: i64,
 ) -> Result<Vec<UnsoldSection>, sqlx::Error> {
-    let rows = query(
+    let sql = format!(
         "SELECT COALESCE(section, '') AS name, COUNT(*) AS unsold FROM tickets \
-         WHERE seller_id = $1 AND event_id = $2 AND state = 'listed' \
-         GROUP BY COALESCE(section, '') ORDER BY COALESCE(section, '') LIMIT $3",
-    )
-    .bind(seller.to_string())
-    .bind(event.to_string())
-    .bind(limit)
-    .fetch_all(on)
-    .await?;
+         WHERE seller_id = $1 AND event_id = $2 AND state = 'listed' AND {PUBLISHED} \
+         GROUP BY COALESCE(section, '') ORDER BY COALESCE(section, '') LIMIT $3"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(seller.to_string())
+        .bind(event.to_string())
+        .bind(limit)
+        .fetch_all(on)
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(UnsoldSection {
@@ -155,19 +157,20 @@ pub async fn comparable<'e>(
     section: &str,
     now_micros: i64,
 ) -> Result<Comparable, sqlx::Error> {
-    let row = query(
+    let sql = format!(
         "SELECT COUNT(*) AS available, MIN(price_minor) AS cheapest, \
          MIN(CASE WHEN LOWER(COALESCE(section, '')) = LOWER($3) THEN price_minor END) \
          AS cheapest_in_section \
          FROM tickets WHERE event_id = $1 AND seller_id <> $2 AND state = 'listed' \
-         AND held_until <= $4",
-    )
-    .bind(event.to_string())
-    .bind(seller.to_string())
-    .bind(section.to_owned())
-    .bind(now_micros)
-    .fetch_one(on)
-    .await?;
+         AND held_until <= $4 AND {PUBLISHED}"
+    );
+    let row = query(AssertSqlSafe(sql))
+        .bind(event.to_string())
+        .bind(seller.to_string())
+        .bind(section.to_owned())
+        .bind(now_micros)
+        .fetch_one(on)
+        .await?;
     Ok(Comparable {
         available: row.try_get("available")?,
         cheapest_minor: row.try_get("cheapest")?,

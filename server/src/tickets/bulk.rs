@@ -2,7 +2,7 @@
 //! what somebody holds stays as it is, and the number of rows says how many were changed. The
 //! caller tells of them.
 
-use super::{COLUMNS, TicketRow};
+use super::{COLUMNS, TicketRow, batches::PUBLISHED};
 use crate::db::{Conn, engine_of};
 use app::ids::{EventId, UserId};
 use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
@@ -41,8 +41,9 @@ async fn lot_lock(conn: &mut Conn, lot: &Lot, now_micros: i64) -> Result<(), sql
     if lock.is_empty() {
         return Ok(());
     }
-    let sql =
-        format!("SELECT id FROM tickets WHERE {UNSOLD} AND held_until <= $4 ORDER BY id{lock}");
+    let sql = format!(
+        "SELECT id FROM tickets WHERE {UNSOLD} AND {PUBLISHED} AND held_until <= $4 ORDER BY id{lock}"
+    );
     lot.bind(query(AssertSqlSafe(sql)))
         .bind(now_micros)
         .fetch_all(conn)
@@ -59,7 +60,7 @@ pub async fn lot_reprice(
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
     lot_lock(conn, lot, now_micros).await?;
     let sql = format!(
-        "UPDATE tickets SET price_minor = $4, version = version + 1 WHERE {UNSOLD} \
+        "UPDATE tickets SET price_minor = $4, version = version + 1 WHERE {UNSOLD} AND {PUBLISHED} \
          AND held_until <= $5 AND price_minor <> $4 AND EXISTS \
          (SELECT 1 FROM events e WHERE e.id = $2 AND e.starts_at > $5) RETURNING {COLUMNS}"
     );
@@ -81,7 +82,7 @@ pub async fn lot_withdraw(
     lot_lock(conn, lot, now_micros).await?;
     let sql = format!(
         "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
-         version = version + 1 WHERE {UNSOLD} AND held_until <= $4 RETURNING {COLUMNS}"
+         version = version + 1 WHERE {UNSOLD} AND {PUBLISHED} AND held_until <= $4 RETURNING {COLUMNS}"
     );
     let rows = lot
         .bind(query(AssertSqlSafe(sql)))
@@ -99,7 +100,7 @@ pub async fn lot_held(
     now_micros: i64,
 ) -> Result<i64, sqlx::Error> {
     let sql = format!(
-        "SELECT COUNT(*) AS held FROM tickets WHERE {UNSOLD} AND held_until > $4 \
+        "SELECT COUNT(*) AS held FROM tickets WHERE {UNSOLD} AND {PUBLISHED} AND held_until > $4 \
          AND price_minor <> $5"
     );
     let row = lot

@@ -4,7 +4,7 @@
 //! decides; each writes the `TicketUpdated` that tells of it. Rows are locked in the order of
 //! their ids, here and everywhere, so that orders that cross each other never deadlock.
 
-use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow};
+use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, batches::PUBLISHED};
 use crate::{
     db::{Conn, engine_of, placeholders},
     incidents,
@@ -94,11 +94,13 @@ const WANTED: &str = "event_id = $1 AND held_until = 0 AND state = 'listed' \
      AND seller_id <> $2 AND ($3 IS NULL OR section = $3) AND price_minor <= $4 \
      AND ($5 IS NULL OR (seller_id = $5 AND price_minor = $6 AND row_label IS NULL \
      AND seat IS NULL AND COALESCE(section, '') = COALESCE($3, '') \
-     AND COALESCE(face_value_minor, 0) = $7)) \
-     ORDER BY price_minor, id LIMIT $8";
+     AND COALESCE(face_value_minor, 0) = $7))";
+
+/// In which order, and how many.
+const CHEAPEST: &str = "ORDER BY price_minor, id LIMIT $8";
 
 impl Wanted {
-    /// Binds $1 to $8 of [`WANTED`].
+    /// Binds $1 to $8 of [`WANTED`] and [`CHEAPEST`].
     fn bind<'q>(&self, query: AnyQuery<'q>) -> AnyQuery<'q> {
         let offer = self.offer.as_ref();
         query
@@ -137,11 +139,11 @@ pub async fn tickets_hold_cheapest(
     // Materialized, or PostgreSQL may run it more than once and lock more than it returns.
     let picked = match rivals {
         Rivals::PassOver => format!(
-            "WITH picked AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED}{})",
+            "WITH picked AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}{})",
             engine.for_update_skip_locked()
         ),
         Rivals::WaitFor => format!(
-            "WITH cheapest AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED}), \
+            "WITH cheapest AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}), \
              picked AS MATERIALIZED (SELECT id FROM tickets WHERE id IN (SELECT id FROM cheapest) \
              AND held_until = 0 AND state = 'listed' ORDER BY id{})",
             engine.for_update()
@@ -166,8 +168,9 @@ pub async fn tickets_hold_cheapest(
 /// How many tickets nobody holds of those wanted, up to the quantity: committed ones, also where
 /// another transaction has its hands on them.
 pub async fn tickets_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx::Error> {
-    let sql =
-        format!("SELECT COUNT(*) AS free FROM (SELECT id FROM tickets WHERE {WANTED}) matching");
+    let sql = format!(
+        "SELECT COUNT(*) AS free FROM (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}) matching"
+    );
     wanted
         .bind(query(AssertSqlSafe(sql)))
         .fetch_one(conn)
@@ -206,7 +209,8 @@ pub async fn tickets_hold(
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
     let sql = format!(
         "UPDATE tickets SET held_by = $1, held_until = $2, version = version + 1 \
-         WHERE id IN ({}) AND state = 'listed' AND held_until = 0 RETURNING {COLUMNS}",
+         WHERE id IN ({}) AND state = 'listed' AND held_until = 0 AND {PUBLISHED} \
+         RETURNING {COLUMNS}",
         placeholders(3, ids.len())
     );
     let mut update = query(AssertSqlSafe(sql))
@@ -323,7 +327,8 @@ pub async fn listings_withdraw(
     let lock = engine_of(conn).for_update();
     if !lock.is_empty() {
         let sql = format!(
-            "SELECT id FROM tickets WHERE seller_id = $1 AND state = 'listed' ORDER BY id{lock}"
+            "SELECT id FROM tickets WHERE seller_id = $1 AND state = 'listed' AND {PUBLISHED} \
+             ORDER BY id{lock}"
         );
         query(AssertSqlSafe(sql))
             .bind(seller.to_string())
@@ -333,7 +338,7 @@ pub async fn listings_withdraw(
     let sql = format!(
         "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
          version = version + 1 WHERE seller_id = $1 AND state = 'listed' AND held_until <= $2 \
-         RETURNING {COLUMNS}"
+         AND {PUBLISHED} RETURNING {COLUMNS}"
     );
     let update = query(AssertSqlSafe(sql))
         .bind(seller.to_string())

@@ -4,16 +4,19 @@
 //! holds the ticket (all of an event at once: `bulk.rs`); the hold (`holds.rs`) is the orders'. Whatever changes a ticket bumps its
 //! version and writes a domain event in the same transaction.
 
+pub mod batches;
 pub mod bulk;
 mod choosing;
 mod coalesce;
 pub mod holds;
+mod listing;
 pub mod rest;
 mod row;
 mod rules;
 mod service;
 pub mod store;
 
+pub use listing::LISTINGS_PER_DAY;
 pub use row::{COLUMNS, HELD_FOR_CAPTURE, TicketRow};
 pub use rules::{check_section, price_is_positive, price_is_possible};
 pub use service::TicketsService;

@@ -1,20 +1,19 @@
-//! Listing, browsing, editing and withdrawing tickets.
+//! Browsing, editing and withdrawing tickets. Listing them is in `listing.rs`.
 
 use super::{
     TicketRow, choosing,
     coalesce::Coalesce,
-    rules::{self, Place},
+    listing::{Staging, or_seat_listed},
+    rules,
     store::{self, Edit, Filter, Shelf},
 };
 use crate::{
     accounts,
     clock::{SharedClock, from_micros, seconds_until},
     db::{Conn, Db},
-    events,
     fault::{Fault, FaultResult},
-    outbox::{self, DomainEvent, EventType},
-    rest::idempotency::once_in,
-    session::hex,
+    limits::Limits,
+    outbox::{self, EventType},
 };
 use app::{
     accounts::Viewer,
@@ -27,9 +26,7 @@ use app::{
     },
 };
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use uuid::Uuid;
 
 const LIMIT_DEFAULT: i64 = 20;
 const LIMIT_MAX: i64 = 100;
@@ -42,17 +39,23 @@ const SHELF_MAX: i64 = 200;
 /// The rules of listings.
 #[derive(Clone)]
 pub struct TicketsService {
-    db: Db,
-    clock: SharedClock,
+    pub(super) db: Db,
+    pub(super) clock: SharedClock,
+    pub(super) staging: Arc<Staging>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) listings_per_day: i64,
     looks: Arc<Coalesce<(EventId, OfferFilter), AppResult<Offers>>>,
 }
 
 impl TicketsService {
-    /// Tickets over `db`.
-    pub fn new(db: Db, clock: SharedClock) -> Self {
+    /// Tickets over `db`, of which each seller may list so many a day while `limits` are on.
+    pub fn new(db: Db, clock: SharedClock, limits: Arc<Limits>, listings_per_day: i64) -> Self {
         Self {
             db,
             clock,
+            staging: Arc::default(),
+            limits,
+            listings_per_day,
             looks: Arc::default(),
         }
     }
@@ -153,50 +156,6 @@ impl TicketsService {
             .collect())
     }
 
-    async fn look_over(
-        &self,
-        seller: UserId,
-        request: &ListTicket,
-        quantity: i64,
-    ) -> FaultResult<()> {
-        let place = self.check_listing(request, quantity).await?;
-        let now = self.clock.now_micros();
-        let mut conn = self.db.reads().acquire().await?;
-        find_event(&mut conn, seller, request, &place, now).await?;
-        Ok(())
-    }
-
-    async fn check_listing(&self, request: &ListTicket, quantity: i64) -> FaultResult<Place> {
-        let event = events::store::event_find(self.db.reads(), request.event_id).await?;
-        let currency = event.map(|event| event.what.currency);
-        Ok(rules::check(request, quantity, currency).map_err(AppError::Invalid)?)
-    }
-
-    async fn sell(
-        &self,
-        seller: UserId,
-        request: ListTicket,
-        quantity: i64,
-        attempt: Option<String>,
-    ) -> FaultResult<Listed> {
-        let place = self.check_listing(&request, quantity).await?;
-        let now = self.clock.now_micros();
-        let ticket_ids = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
-        let listing = Listing {
-            seller,
-            request,
-            place,
-            attempt,
-            listed: Listed {
-                created: quantity,
-                ticket_ids,
-            },
-        };
-        self.db
-            .write(move |conn| Box::pin(insert_listings(conn, listing, now)))
-            .await
-    }
-
     async fn edit_own(
         &self,
         seller: UserId,
@@ -239,102 +198,6 @@ impl TicketsService {
             })
             .await
     }
-}
-
-/// The event, if this can be listed for it. Errors: `NotFound`, `EventOver`, `SeatListed`, or `Invalid`
-/// at `priceMinor` if the event's currency has changed since the price was checked.
-async fn find_event(
-    conn: &mut Conn,
-    seller: UserId,
-    request: &ListTicket,
-    place: &Place,
-    now: i64,
-) -> FaultResult<events::store::EventRow> {
-    let event = events::store::event_find(&mut *conn, request.event_id).await?;
-    let event = event.ok_or(AppError::NotFound)?;
-    rules::price_is_possible(request.price_minor, event.what.currency)
-        .map_err(|wrong| AppError::Invalid(vec![wrong]))?;
-    if event.what.starts_at.as_microsecond() <= now {
-        return Err(Conflict::EventOver.into());
-    }
-    if store::seat_is_listed(conn, event.id, seller, place, None).await? {
-        return Err(Conflict::SeatListed.into());
-    }
-    Ok(event)
-}
-
-/// Tickets alike before they are listed.
-struct Listing {
-    seller: UserId,
-    request: ListTicket,
-    place: Place,
-    attempt: Option<String>,
-    listed: Listed,
-}
-
-impl Listing {
-    /// What this attempt listed before. Errors: it was an attempt at something else.
-    async fn done_before(&self, conn: &mut Conn, now: i64) -> FaultResult<Option<Listed>> {
-        let Some(attempt) = &self.attempt else {
-            return Ok(None);
-        };
-        let asked = serde_json::json!([self.request, self.listed.created]).to_string();
-        let hash = hex(&Sha256::digest(asked));
-        let becomes = serde_json::json!(self.listed).to_string();
-        // A name apart from that of a request's answer, which may carry the same key.
-        let name = format!("listing:{attempt}");
-        let before = once_in(conn, self.seller, &name, &hash, &becomes, now).await?;
-        let read = before.map(|before| serde_json::from_str(&before));
-        Ok(read
-            .transpose()
-            .map_err(|error| sqlx::Error::Decode(error.into()))?)
-    }
-}
-
-async fn insert_listings(conn: &mut Conn, listing: Listing, now: i64) -> FaultResult<Listed> {
-    if !accounts::store::user_lock(conn, listing.seller, None).await? {
-        return Err(AppError::SignInRequired.into());
-    }
-    if let Some(before) = listing.done_before(conn, now).await? {
-        return Ok(before);
-    }
-    let Listing {
-        seller,
-        request,
-        place,
-        listed,
-        ..
-    } = listing;
-    let event = find_event(conn, seller, &request, &place, now).await?;
-    let rows: Vec<TicketRow> = listed
-        .ticket_ids
-        .iter()
-        .map(|id| TicketRow {
-            id: *id,
-            event_id: event.id,
-            seller_id: seller,
-            owner_id: None,
-            section: place.section.clone(),
-            row: place.row.clone(),
-            seat: place.seat.clone(),
-            price_minor: request.price_minor,
-            face_value_minor: request.face_value_minor,
-            currency: event.what.currency,
-            state: "listed".to_owned(),
-            held_by: None,
-            held_until: 0,
-            version: 1,
-        })
-        .collect();
-    store::tickets_insert(conn, &rows, now)
-        .await
-        .map_err(or_seat_listed)?;
-    let told: Vec<DomainEvent> = rows
-        .iter()
-        .map(|row| row.event(EventType::TicketCreated, now))
-        .collect();
-    outbox::append(conn, now, &told).await?;
-    Ok(listed)
 }
 
 async fn edit_listing(
@@ -391,19 +254,6 @@ async fn whose_listing(conn: &mut Conn, asker: UserId, id: TicketId) -> FaultRes
     }
     tracing::info!(operator = %asker, seller = %listed_by, ticket = %id, "an operator withdraws a listing");
     Ok(listed_by)
-}
-
-/// The losing side of two who list one seat at the same moment: the unique index of seats refuses the
-/// second. No other value that is written with a listing could break a unique index.
-fn or_seat_listed(error: sqlx::Error) -> Fault {
-    let unique = error
-        .as_database_error()
-        .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
-    if unique {
-        Conflict::SeatListed.into()
-    } else {
-        error.into()
-    }
 }
 
 /// The losing side of a change to a listing: the first reason that holds, or `otherwise`.

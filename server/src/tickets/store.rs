@@ -1,7 +1,7 @@
 //! The SQL of listings. Functions that take a `Conn` run in the caller's transaction. The lock's
 //! own SQL is in `holds.rs`.
 
-use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, rules::Place};
+use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, batches::PUBLISHED, rules::Place};
 use crate::{
     db::{Conn, parse, rows},
     incidents,
@@ -28,17 +28,18 @@ pub async fn ticket_find<'e>(
     row.as_ref().map(TicketRow::read).transpose()
 }
 
-/// Writes new listings down.
+/// Writes new listings down, as part of a batch if one is named.
 pub async fn tickets_insert(
     conn: &mut Conn,
     tickets: &[TicketRow],
+    batch_id: Option<&str>,
     now_micros: i64,
 ) -> Result<(), sqlx::Error> {
     for chunk in tickets.chunks(ROWS_MAX) {
         let sql = format!(
             "INSERT INTO tickets (id, event_id, seller_id, section, row_label, seat, price_minor, \
-             face_value_minor, currency, state, version, created_at, seat_key) VALUES {}",
-            rows(chunk.len(), 13)
+             face_value_minor, currency, state, version, created_at, seat_key, batch_id) VALUES {}",
+            rows(chunk.len(), 14)
         );
         let mut insert = query(AssertSqlSafe(sql));
         for ticket in chunk {
@@ -55,7 +56,8 @@ pub async fn tickets_insert(
                 .bind("listed")
                 .bind(ticket.version)
                 .bind(now_micros)
-                .bind(ticket.place().seat_key());
+                .bind(ticket.place().seat_key())
+                .bind(batch_id.map(str::to_owned));
         }
         insert.execute(&mut *conn).await?;
     }
@@ -177,7 +179,8 @@ pub async fn tickets_page<'e>(
         (None, None) => "$1 IS NULL AND $2 IS NULL",
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM tickets WHERE {whose} AND $3 > 0 AND {status} AND {order} LIMIT $6"
+        "SELECT {COLUMNS} FROM tickets WHERE {whose} AND $3 > 0 AND {status} AND {PUBLISHED} \
+         AND {order} LIMIT $6"
     );
     // No id begins with a `g`: each comes before it.
     let (price, id) = match (filter.behind, filter.event) {
@@ -207,27 +210,28 @@ pub async fn offers_grouped<'e>(
     now_micros: i64,
     limit: i64,
 ) -> Result<Vec<Offer>, sqlx::Error> {
-    let rows = query(
+    let sql = format!(
         "SELECT t.section AS section, t.price_minor AS price_minor, \
          t.face_value_minor AS face_value_minor, t.seller_id AS seller_id, MIN(u.name) AS seller_name, \
          CAST(SUM(CASE WHEN t.held_until <= $2 THEN 1 ELSE 0 END) AS BIGINT) AS available, \
          CAST(SUM(CASE WHEN t.held_until > $2 THEN 1 ELSE 0 END) AS BIGINT) AS reserved \
          FROM tickets t JOIN users u ON u.id = t.seller_id \
          WHERE t.event_id = $1 AND t.state = 'listed' AND t.row_label IS NULL AND t.seat IS NULL \
-         AND ($4 IS NULL OR COALESCE(t.section, $5) = $4) AND t.price_minor <= $6 \
+         AND {PUBLISHED} AND ($4 IS NULL OR COALESCE(t.section, $5) = $4) AND t.price_minor <= $6 \
          GROUP BY t.section, t.price_minor, t.face_value_minor, t.seller_id \
          HAVING SUM(CASE WHEN t.held_until <= $2 THEN 1 ELSE 0 END) >= $7 \
-         ORDER BY t.price_minor, t.section LIMIT $3",
-    )
-    .bind(event.to_string())
-    .bind(now_micros)
-    .bind(limit)
-    .bind(filter.section.clone())
-    .bind(NO_SECTION)
-    .bind(filter.max_price_minor.unwrap_or(i64::MAX))
-    .bind(filter.together.unwrap_or(0))
-    .fetch_all(on)
-    .await?;
+         ORDER BY t.price_minor, t.section LIMIT $3"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(event.to_string())
+        .bind(now_micros)
+        .bind(limit)
+        .bind(filter.section.clone())
+        .bind(NO_SECTION)
+        .bind(filter.max_price_minor.unwrap_or(i64::MAX))
+        .bind(filter.together.unwrap_or(0))
+        .fetch_all(on)
+        .await?;
     rows.iter().map(read_offer).collect()
 }
 
@@ -277,15 +281,16 @@ pub async fn sections_on_sale<'e>(
     event: EventId,
     limit: i64,
 ) -> Result<Vec<String>, sqlx::Error> {
-    let rows = query(
+    let sql = format!(
         "SELECT section, MIN(price_minor) AS from_minor FROM tickets \
-         WHERE event_id = $1 AND state = 'listed' GROUP BY section \
-         ORDER BY from_minor, section LIMIT $2",
-    )
-    .bind(event.to_string())
-    .bind(limit)
-    .fetch_all(on)
-    .await?;
+         WHERE event_id = $1 AND state = 'listed' AND {PUBLISHED} GROUP BY section \
+         ORDER BY from_minor, section LIMIT $2"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(event.to_string())
+        .bind(limit)
+        .fetch_all(on)
+        .await?;
     rows.iter()
         .map(|row| {
             let section: Option<String> = row.try_get("section")?;
@@ -322,7 +327,7 @@ pub async fn event_counts<'e>(
 ) -> Result<Counts, sqlx::Error> {
     let sql = format!(
         "SELECT {TALLY}, MIN(CASE WHEN state = 'listed' AND held_until > $2 AND held_until < $3 \
-         THEN held_until END) AS first_hold_ends FROM tickets WHERE event_id = $1"
+         THEN held_until END) AS first_hold_ends FROM tickets WHERE event_id = $1 AND {PUBLISHED}"
     );
     let row = query(AssertSqlSafe(sql))
         .bind(event.to_string())

@@ -5,6 +5,7 @@ use crate::{
     clock::from_micros,
     db::{Conn, engine_of, parse},
     session::hex,
+    tickets::batches::PUBLISHED,
 };
 use app::{
     ids::{EventId, UserId},
@@ -344,18 +345,20 @@ pub async fn events_awaited<'e>(
     on: impl AnyExecutor<'e>,
     now_micros: i64,
 ) -> Result<Vec<Awaited>, sqlx::Error> {
-    let rows = query(
+    let sql = format!(
         "SELECT * FROM (SELECT e.id AS event_id, (SELECT COUNT(*) FROM tickets t \
-         WHERE t.event_id = e.id AND t.state = 'listed' AND t.held_until <= $1) AS free, \
+         WHERE t.event_id = e.id AND t.state = 'listed' AND t.held_until <= $1 \
+         AND {PUBLISHED}) AS free, \
          COALESCE(r.told_of, 0) AS told_of, COALESCE(r.told_at, 0) AS told_at, \
          COALESCE(r.version, 0) AS version \
          FROM events e LEFT JOIN waiting_rounds r ON r.event_id = e.id WHERE e.starts_at > $1 \
          AND e.id IN (SELECT w.event_id FROM waiting w WHERE w.state = 'waiting')) AS awaited \
-         WHERE free > 0 OR told_of > 0 ORDER BY event_id",
-    )
-    .bind(now_micros)
-    .fetch_all(on)
-    .await?;
+         WHERE free > 0 OR told_of > 0 ORDER BY event_id"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(now_micros)
+        .fetch_all(on)
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(Awaited {

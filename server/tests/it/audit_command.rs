@@ -65,7 +65,7 @@ async fn a_seeded_shop_is_sound_and_a_broken_one_is_not() {
     assert_eq!(report["engine"], "SQLite");
     assert!(report["counts"]["tickets"]["listed"].as_i64().unwrap() > 100);
     let invariants = report["invariants"].as_array().unwrap();
-    assert_eq!(invariants.len(), 13);
+    assert_eq!(invariants.len(), 14);
     for (number, invariant) in (1..).zip(invariants) {
         assert_eq!(invariant["id"], format!("I{number}"));
         let verdict = if number == 11 { "by_tests" } else { "holds" };

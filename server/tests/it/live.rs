@@ -67,6 +67,25 @@ impl Listener {
             .expect("a message comes")
     }
 
+    /// Reads on until it is told to read everything again.
+    pub async fn until_reread(&mut self) {
+        const REREAD: &str = "event: reread\ndata: {}\n\n";
+        let read = async {
+            loop {
+                if let Some((_, rest)) = self.text.split_once(REREAD) {
+                    self.text = rest.to_string();
+                    return;
+                }
+                let chunk = self.answer.chunk().await.unwrap();
+                let chunk = chunk.expect("the stream goes on");
+                self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+            }
+        };
+        tokio::time::timeout(COMES_WITHIN, read)
+            .await
+            .expect("a message comes");
+    }
+
     /// The next message about this ticket with this status.
     pub async fn until(&mut self, ticket: &Value, status: &str) -> (String, Value) {
         loop {
@@ -145,8 +164,9 @@ on_both_engines! {
     async fn whoever_has_missed_too_much_is_told_to_read_again(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
-        for _ in 0..3 {
-            seller.batch(&event, 400, 2500).await;
+        // Larger batches are not told ticket by ticket.
+        for _ in 0..12 {
+            seller.batch(&event, 100, 2500).await;
         }
         let ids = sqlx::query("SELECT id FROM outbox WHERE aggregate_type = 'ticket' ORDER BY id");
         let ids = ids.fetch_all(app.db.reads()).await.unwrap();

@@ -33,6 +33,7 @@ mod hold_limits;
 mod lanes;
 mod late_and_lost;
 mod linked_orders;
+mod listings;
 mod live;
 mod mail;
 mod markup;

@@ -55,7 +55,7 @@ const FATAL: [(&str, u32, End); 14] = [
 ];
 
 /// Where a purchase never comes by: `moving.rs` dies there.
-const FATAL_ELSEWHERE: [&str; 1] = ["batch_moved"];
+const FATAL_ELSEWHERE: [&str; 2] = ["batch_moved", "listing_staged"];
 
 /// So many stories at a time, each with two processes.
 const STORIES_AT_ONCE: usize = 4;

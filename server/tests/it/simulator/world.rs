@@ -26,6 +26,7 @@ use stagedoor::{
     payments::{StripeGateway, WebhookSecrets},
     rest::Api,
     state::{Parts, Shop},
+    tickets::LISTINGS_PER_DAY,
 };
 use std::sync::Arc;
 use stripe_double::Double;
@@ -87,6 +88,7 @@ impl World {
             },
             holds: Holds::default(),
             hold_limits: HoldLimits::default(),
+            listings_per_day: LISTINGS_PER_DAY,
             public_url: "http://shop.test".to_owned(),
             // Nobody else moves while one actor waits.
             pay_wait: std::time::Duration::ZERO,

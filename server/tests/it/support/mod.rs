@@ -32,6 +32,7 @@ use stagedoor::{
     router::{Web, router},
     serve,
     state::{Parts, Shop},
+    tickets::{LISTINGS_PER_DAY, TicketsService},
     trust::Trust,
     write_probe::WriteProbe,
 };
@@ -53,6 +54,7 @@ pub struct App {
     pub double: Double,
     limits: Arc<Limits>,
     orders: OrdersService,
+    pub tickets: TicketsService,
     pub engine: Arc<Engine>,
     /// What pages and routes call.
     pub api: Api,
@@ -180,6 +182,7 @@ impl App {
             webhook_secrets: webhook_secrets(),
             holds,
             hold_limits: HoldLimits::default(),
+            listings_per_day: LISTINGS_PER_DAY,
             public_url: base.clone(),
             pay_wait: PAY_WAIT,
             calls_at_once: CALLS_AT_ONCE,
@@ -198,6 +201,7 @@ impl App {
         let service = router(&shop, web).into_make_service_with_connect_info::<SocketAddr>();
         servers.spawn(async move { axum::serve(listener, service).await.unwrap() });
         let (limits, orders, api) = (shop.limits.clone(), shop.orders.clone(), shop.api());
+        let tickets = shop.tickets.clone();
         let (engine, sweeper) = (shop.engine.clone(), shop.sweeper.clone());
         let reconciler = Reconciler::new(db.clone(), shared, gateway.clone(), engine.clone());
         let jobs = match jobs {
@@ -214,6 +218,7 @@ impl App {
             double,
             limits,
             orders,
+            tickets,
             engine,
             api,
             gateway,
@@ -465,7 +470,7 @@ impl App {
     }
 
     /// The same, about one thing.
-    async fn write_sql(&self, sql: &'static str, id: String) {
+    pub async fn write_sql(&self, sql: &'static str, id: String) {
         self.db
             .write(move |conn| {
                 Box::pin(async move { sqlx::query(sql).bind(id).execute(conn).await.map(|_| ()) })

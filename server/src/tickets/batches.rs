@@ -1,0 +1,259 @@
+//! Large listings, whose tickets are inserted in several short transactions and published together,
+//! and how many tickets a seller may list a day.
+//!
+//! Owns the tables `listing_batches` and `listing_usage`, and the column `batch_id` of tickets. A
+//! batch is open while its tickets are staged; then it is either published or abandoned, and the row
+//! count of one UPDATE decides which. Tickets of a batch that is not published are neither shown,
+//! counted nor sold: queries over tickets add [`PUBLISHED`]. What may be listed is decided in
+//! `listing.rs`.
+
+use crate::{
+    db::{Conn, placeholders},
+    outbox,
+};
+use app::ids::{EventId, TicketId, UserId};
+use sqlx::{AnyExecutor, AssertSqlSafe, Row, query};
+use std::time::Duration;
+use uuid::Uuid;
+
+pub use outbox::PUBLISHED;
+
+/// A batch that stages nothing for this long is abandoned, in microseconds: its process has ended.
+const STALLED_MICROS: i64 = 60 * 1_000_000;
+/// Tickets of abandoned batches that are deleted in one transaction.
+const DELETE_ROWS: i64 = 200;
+/// How long published batches are kept. Live streams look back five minutes.
+const KEPT: Duration = Duration::from_hours(1);
+/// How many days of usage are kept.
+const USAGE_DAYS: i64 = 2;
+const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
+
+/// A batch before its first ticket is staged.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// A version 7 UUID.
+    pub id: String,
+    /// Who lists.
+    pub seller: UserId,
+    /// The event.
+    pub event: EventId,
+    /// How many tickets it will have.
+    pub quantity: i64,
+    /// The smallest and the largest of the tickets' ids.
+    pub span: (TicketId, TicketId),
+}
+
+/// Opens a batch. False: the seller has an open one.
+pub async fn open(conn: &mut Conn, batch: &Batch, now_micros: i64) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "INSERT INTO listing_batches \
+         (id, seller_id, event_id, quantity, staged_at, first_ticket, last_ticket) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+    )
+    .bind(batch.id.clone())
+    .bind(batch.seller.to_string())
+    .bind(batch.event.to_string())
+    .bind(batch.quantity)
+    .bind(now_micros)
+    .bind(batch.span.0.to_string())
+    .bind(batch.span.1.to_string())
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether this seller has an open batch.
+pub async fn is_open<'e>(on: impl AnyExecutor<'e>, seller: UserId) -> Result<bool, sqlx::Error> {
+    let row = query(
+        "SELECT 1 FROM listing_batches \
+         WHERE seller_id = $1 AND publication IS NULL AND abandoned_at IS NULL",
+    )
+    .bind(seller.to_string())
+    .fetch_optional(on)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Counts `tickets` as staged in the transaction that inserts them. False: the batch has been
+/// abandoned, and nothing may be inserted.
+pub async fn stage(
+    conn: &mut Conn,
+    id: &str,
+    tickets: i64,
+    now_micros: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "UPDATE listing_batches SET staged = staged + $2, staged_at = $3 \
+         WHERE id = $1 AND publication IS NULL AND abandoned_at IS NULL",
+    )
+    .bind(id.to_owned())
+    .bind(tickets)
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Makes all tickets of a batch visible. False: it has been abandoned, or some are missing.
+pub async fn publish(conn: &mut Conn, id: &str) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "UPDATE listing_batches SET publication = $2 WHERE id = $1 AND publication IS NULL \
+         AND abandoned_at IS NULL AND staged = quantity",
+    )
+    .bind(id.to_owned())
+    .bind(Uuid::now_v7().to_string())
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives up a batch that is open. False: it has been published or abandoned.
+pub async fn abandon(conn: &mut Conn, id: &str, now_micros: i64) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "UPDATE listing_batches SET abandoned_at = $2 \
+         WHERE id = $1 AND publication IS NULL AND abandoned_at IS NULL",
+    )
+    .bind(id.to_owned())
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives up all batches whose process has stopped staging. Returns how many.
+pub async fn abandon_stalled(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
+    let done = query(
+        "UPDATE listing_batches SET abandoned_at = $1 \
+         WHERE publication IS NULL AND abandoned_at IS NULL AND staged_at < $2",
+    )
+    .bind(now_micros)
+    .bind(now_micros - STALLED_MICROS)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Deletes some tickets of one abandoned batch with their domain events, or the batch itself once none
+/// is left. Returns false when there is no abandoned batch.
+pub async fn delete_some_abandoned(conn: &mut Conn) -> Result<bool, sqlx::Error> {
+    let batch = query(
+        "SELECT id, first_ticket, last_ticket FROM listing_batches \
+         WHERE abandoned_at IS NOT NULL ORDER BY id LIMIT 1",
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(batch) = batch else {
+        return Ok(false);
+    };
+    let id: String = batch.try_get("id")?;
+    let (first, last): (String, String) = (
+        batch.try_get("first_ticket")?,
+        batch.try_get("last_ticket")?,
+    );
+    let rows = query(
+        "SELECT id FROM tickets WHERE id >= $1 AND id <= $2 AND batch_id = $3 \
+         AND state = 'listed' AND held_by IS NULL AND version = 1 ORDER BY id LIMIT $4",
+    )
+    .bind(first.clone())
+    .bind(last.clone())
+    .bind(id.clone())
+    .bind(DELETE_ROWS)
+    .fetch_all(&mut *conn)
+    .await?;
+    if rows.is_empty() {
+        close_abandoned(conn, id, first, last).await?;
+        return Ok(true);
+    }
+    let tickets = rows
+        .iter()
+        .map(|row| row.try_get("id"))
+        .collect::<Result<Vec<String>, _>>()?;
+    let sql = format!(
+        "DELETE FROM tickets WHERE id IN ({})",
+        placeholders(1, tickets.len())
+    );
+    let mut delete = query(AssertSqlSafe(sql));
+    for ticket in &tickets {
+        delete = delete.bind(ticket.clone());
+    }
+    delete.execute(&mut *conn).await?;
+    outbox::delete_created(conn, &tickets).await?;
+    Ok(true)
+}
+
+/// Deletes an abandoned batch. Tickets of it that are left were reserved through a process of a
+/// version that does not know batches: they become ordinary listings.
+async fn close_abandoned(
+    conn: &mut Conn,
+    id: String,
+    first: String,
+    last: String,
+) -> Result<(), sqlx::Error> {
+    query("UPDATE tickets SET batch_id = NULL WHERE id >= $1 AND id <= $2 AND batch_id = $3")
+        .bind(first)
+        .bind(last)
+        .bind(id.clone())
+        .execute(&mut *conn)
+        .await?;
+    query("DELETE FROM listing_batches WHERE id = $1 AND abandoned_at IS NOT NULL")
+        .bind(id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Forgets published batches and usage that are no longer needed.
+pub async fn forget_old(conn: &mut Conn, now_micros: i64) -> Result<(), sqlx::Error> {
+    query("DELETE FROM listing_batches WHERE publication < $1")
+        .bind(outbox::id_of_before(KEPT))
+        .execute(&mut *conn)
+        .await?;
+    query("DELETE FROM listing_usage WHERE day < $1")
+        .bind(now_micros / DAY_MICROS - USAGE_DAYS)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Counts `tickets` as listed today. False: that would be more than `max` since midnight, UTC; the
+/// transaction must be rolled back if it has written anything else.
+pub async fn use_quota(
+    conn: &mut Conn,
+    seller: UserId,
+    tickets: i64,
+    max: i64,
+    now_micros: i64,
+) -> Result<bool, sqlx::Error> {
+    if tickets > max {
+        return Ok(false);
+    }
+    let done = query(
+        "INSERT INTO listing_usage (seller_id, day, tickets) VALUES ($1, $2, $3) \
+         ON CONFLICT (seller_id, day) DO UPDATE SET \
+         tickets = listing_usage.tickets + excluded.tickets \
+         WHERE listing_usage.tickets + excluded.tickets <= $4",
+    )
+    .bind(seller.to_string())
+    .bind(now_micros / DAY_MICROS)
+    .bind(tickets)
+    .bind(max)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Seconds until the day's count begins again.
+pub fn seconds_to_midnight(now_micros: i64) -> i64 {
+    (DAY_MICROS - now_micros.rem_euclid(DAY_MICROS)) / 1_000_000 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_begins_again_at_midnight() {
+        assert_eq!(seconds_to_midnight(DAY_MICROS - 1_500_000), 2);
+        assert_eq!(seconds_to_midnight(3 * DAY_MICROS), 24 * 3600 + 1);
+    }
+}

@@ -1,0 +1,354 @@
+//! Large batches of listings: published as a whole or not at all, and bounded per seller and day.
+
+use crate::{
+    crash::process::{Holds, Shop},
+    live::Listener,
+    support::{App, Client, database::Database, on_both_engines},
+};
+use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection, Executor};
+use stagedoor::{
+    clock::Clock,
+    outbox::{self, DomainEvent, EventType},
+    tickets::{
+        TicketRow,
+        batches::{self, Batch},
+        store,
+    },
+};
+use std::time::Duration;
+use uuid::Uuid;
+
+const DAY_SECONDS: i64 = 24 * 3600;
+const ABORTS_WITHIN: Duration = Duration::from_mins(1);
+
+fn rows(event: &Value, seller: &Client, count: i64) -> Vec<TicketRow> {
+    (0..count)
+        .map(|_| TicketRow {
+            id: app::ids::TicketId(Uuid::now_v7()),
+            event_id: event["id"].as_str().unwrap().parse().unwrap(),
+            seller_id: seller.id.parse().unwrap(),
+            owner_id: None,
+            section: Some("Stalls".to_owned()),
+            row: None,
+            seat: None,
+            price_minor: 100,
+            face_value_minor: None,
+            currency: event["currency"].as_str().unwrap().parse().unwrap(),
+            state: "listed".to_owned(),
+            held_by: None,
+            held_until: 0,
+            version: 1,
+        })
+        .collect()
+}
+
+/// Opens a batch of `quantity` tickets and stages `staged` of them, cheaper than all others.
+async fn stage(app: &App, seller: &Client, event: &Value, quantity: i64, staged: i64) -> Batch {
+    let rows = rows(event, seller, staged);
+    let batch = Batch {
+        id: Uuid::now_v7().to_string(),
+        seller: seller.id.parse().unwrap(),
+        event: event["id"].as_str().unwrap().parse().unwrap(),
+        quantity,
+        span: (rows[0].id, rows[rows.len() - 1].id),
+    };
+    let (opened, now) = (batch.clone(), app.clock.now_micros());
+    let done: Result<bool, sqlx::Error> = app
+        .db
+        .write(move |conn| {
+            Box::pin(async move {
+                let open = batches::open(conn, &opened, now).await?
+                    && batches::stage(conn, &opened.id, staged, now).await?;
+                store::tickets_insert(conn, &rows, Some(&opened.id), now).await?;
+                let created: Vec<DomainEvent> = rows
+                    .iter()
+                    .map(|row| row.event(EventType::TicketCreated, now))
+                    .collect();
+                outbox::append_staged(conn, now, &opened.id, &created).await?;
+                Ok(open)
+            })
+        })
+        .await;
+    assert!(done.unwrap(), "a batch is opened");
+    batch
+}
+
+async fn publish(app: &App, batch: &Batch) -> bool {
+    let id = batch.id.clone();
+    let done: Result<bool, sqlx::Error> = app
+        .db
+        .write(move |conn| Box::pin(async move { batches::publish(conn, &id).await }))
+        .await;
+    done.unwrap()
+}
+
+async fn abandon(app: &App, batch: &Batch) -> bool {
+    let (id, now) = (batch.id.clone(), app.clock.now_micros());
+    let done: Result<bool, sqlx::Error> = app
+        .db
+        .write(move |conn| Box::pin(async move { batches::abandon(conn, &id, now).await }))
+        .await;
+    done.unwrap()
+}
+
+async fn listed_at(reader: &Client, event: &Value) -> usize {
+    let path = format!(
+        "/api/tickets?limit=100&eventId={}",
+        event["id"].as_str().unwrap()
+    );
+    let list = reader.get(&path).await.expect(200);
+    list["tickets"].as_array().unwrap().len()
+}
+
+async fn available(app: &App, event: &Value) -> i64 {
+    let event = event["id"].as_str().unwrap().parse().unwrap();
+    app.api.tickets.offers(event).await.unwrap().available
+}
+
+fn batch_of(event: &Value, quantity: i64) -> Value {
+    json!({"eventId": event["id"], "priceMinor": 2500, "quantity": quantity})
+}
+
+on_both_engines! {
+    async fn a_large_batch_is_for_sale_as_a_whole(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let ids = seller.batch(&event, 250, 2500).await;
+        assert_eq!(ids.len(), 250);
+        assert_eq!(available(app, &event).await, 250);
+        let order = buyer.reserve_any(&event, 4).await.expect(201);
+        buyer.pay_to_the_end(&order).await;
+        app.assert_sound().await;
+    }
+
+    async fn what_is_staged_is_neither_shown_nor_sold(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let batch = stage(app, &seller, &event, 3, 3).await;
+        assert_eq!(available(app, &event).await, 0);
+        assert_eq!(listed_at(&buyer, &event).await, 0);
+        buyer.reserve_any(&event, 1).await.refused(409, "not_enough_tickets");
+        let named = json!({"ticketIds": [batch.span.0]});
+        let named = buyer.post("/api/orders", named).await;
+        assert_eq!(named.status, 409, "{}", named.body);
+        let mine = seller.get("/api/tickets?sellerId=me").await.expect(200);
+        assert_eq!(mine["tickets"], json!([]));
+        let repriced = json!({"eventId": event["id"], "priceMinor": 9900});
+        seller.post("/api/selling/reprice", repriced).await;
+        let (waiting, _) = outbox::waiting(&app.db).await.unwrap();
+        app.assert_sound().await;
+
+        // What is dearer and for sale is sold, and the cheaper staged ones stay.
+        let shown = seller.ticket(&event, 2500).await;
+        let order = buyer.reserve_any(&event, 1).await.expect(201);
+        assert_eq!(order["tickets"][0]["id"], shown["id"]);
+        buyer.cancel(&order).await.expect(204);
+
+        assert!(publish(app, &batch).await);
+        assert!(!publish(app, &batch).await, "once");
+        assert_eq!(available(app, &event).await, 4);
+        assert_eq!(listed_at(&buyer, &event).await, 4);
+        let (all, _) = outbox::waiting(&app.db).await.unwrap();
+        assert!(all >= waiting + 3, "{all} events wait, and {waiting} before");
+        let order = buyer.reserve_any(&event, 3).await.expect(201);
+        let prices = order["tickets"].as_array().unwrap().iter();
+        assert!(prices.clone().all(|ticket| ticket["priceMinor"] == 100), "{order}");
+        app.assert_sound().await;
+    }
+
+    /// The losing side: a batch is published or abandoned, and never both.
+    async fn a_batch_that_was_abandoned_is_not_published(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let lost = stage(app, &seller, &event, 2, 2).await;
+        assert!(abandon(app, &lost).await);
+        assert!(!publish(app, &lost).await);
+        assert!(!abandon(app, &lost).await);
+        let short = stage(app, &seller, &event, 3, 2).await;
+        assert!(!publish(app, &short).await, "one ticket is missing");
+        assert!(abandon(app, &short).await);
+        let won = stage(app, &seller, &event, 2, 2).await;
+        assert!(publish(app, &won).await);
+        assert!(!abandon(app, &won).await);
+        app.tickets.delete_abandoned().await.unwrap();
+        assert_eq!(available(app, &event).await, 2);
+        assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 2);
+        assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 1);
+        app.assert_sound().await;
+    }
+
+    async fn a_batch_that_stalls_is_deleted_with_its_events(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let told = "SELECT COUNT(*) AS n FROM outbox WHERE aggregate_type = 'ticket'";
+        stage(app, &seller, &event, 500, 450).await;
+        app.clock.advance(50);
+        app.tickets.delete_abandoned().await.unwrap();
+        assert_eq!(app.number(told).await, 450, "it may still be going on");
+        app.clock.advance(11);
+        app.tickets.delete_abandoned().await.unwrap();
+        assert_eq!(app.number(told).await, 0);
+        assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 0);
+        assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 0);
+        seller.batch(&event, 150, 2500).await;
+        app.assert_sound().await;
+    }
+
+    async fn a_batch_has_at_most_one_open_beside_it(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let open = "SELECT COUNT(*) AS n FROM listing_batches \
+             WHERE publication IS NULL AND abandoned_at IS NULL";
+        let (one, other) = tokio::join!(
+            seller.post("/api/tickets/batch", batch_of(&event, 150)),
+            seller.post("/api/tickets/batch", batch_of(&event, 150)),
+        );
+        // The second waits for the first.
+        one.expect(201);
+        other.expect(201);
+        assert_eq!(available(app, &event).await, 300);
+        assert_eq!(app.number(open).await, 0);
+        app.assert_sound().await;
+    }
+
+    async fn a_batch_that_is_asked_for_twice_is_listed_once(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let body = batch_of(&event, 150);
+        let key = [("idempotency-key", "twice")];
+        let ask = || seller.json("POST", "/api/tickets/batch", &key, body.clone());
+        let first = ask().await.expect(201);
+        // As if the first answer had never been stored.
+        app.write_sql("DELETE FROM idempotency_keys WHERE key = $1", "twice".to_owned()).await;
+        assert_eq!(ask().await.expect(201), first);
+        assert_eq!(available(app, &event).await, 150);
+        assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 150);
+        app.assert_sound().await;
+    }
+
+    async fn a_seller_lists_so_many_tickets_a_day(app) {
+        let (seller, other) = (app.user("seller").await, app.user("other").await);
+        let event = seller.event().await;
+        seller.ticket(&event, 2500).await;
+        app.write_sql("UPDATE listing_usage SET tickets = 99990 WHERE seller_id = $1", seller.id.clone()).await;
+        app.limits_on();
+        for quantity in [11, 150] {
+            let refused = seller.post("/api/tickets/batch", batch_of(&event, quantity)).await;
+            let body = refused.refused(409, "listing_limit");
+            let wait = body["retryAfterSeconds"].as_i64().unwrap();
+            assert!((1..=DAY_SECONDS + 1).contains(&wait), "{body}");
+        }
+        seller.batch(&event, 10, 2500).await;
+        let one = json!({"eventId": event["id"], "priceMinor": 2500});
+        seller.post("/api/tickets", one.clone()).await.refused(409, "listing_limit");
+        other.post("/api/tickets", one.clone()).await.expect(201);
+        assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 12);
+        app.clock.advance(DAY_SECONDS);
+        seller.post("/api/tickets", one).await.expect(201);
+        app.assert_sound().await;
+    }
+
+    async fn an_event_that_begins_meanwhile_lists_nothing(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let begun = "UPDATE events SET starts_at = 1 WHERE id = $1";
+        app.write_sql(begun, event["id"].as_str().unwrap().to_owned()).await;
+        seller.post("/api/tickets/batch", batch_of(&event, 150)).await.refused(409, "event_over");
+        app.tickets.delete_abandoned().await.unwrap();
+        assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 0);
+        assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 0);
+    }
+}
+
+async fn streams_are_told(database: Database) {
+    let app = App::start_with(database, crate::support::Jobs::InProcess).await;
+    let seller = app.user("seller").await;
+    let event = seller.event().await;
+    let mut listener = Listener::open(&app.base, &event, None).await;
+    let first = seller.ticket(&event, 2500).await;
+    let (last, _) = listener.until(&first, "available").await;
+    seller.batch(&event, 150, 2500).await;
+    listener.until_reread().await;
+    let other = seller.ticket(&event, 2600).await;
+    listener.until(&other, "available").await;
+    // Who was away meanwhile is told as well.
+    let mut back = Listener::open(&app.base, &event, Some(&last)).await;
+    back.until_reread().await;
+    app.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_are_told_to_read_again_sqlite() {
+    streams_are_told(Database::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_are_told_to_read_again_postgres() {
+    streams_are_told(Database::postgres().await).await;
+}
+
+/// A server that dies in the middle of a batch leaves nothing that the next one sells.
+async fn dies_in_the_middle(database: Database) {
+    let holds = Holds {
+        seconds: 120,
+        grace_seconds: 1,
+    };
+    let mut shop = Shop::open(database, holds).await;
+    let seller = Client::sign_up(&shop.base, "seller").await;
+    let event = seller.event().await;
+    shop.kill().await;
+    shop.start(Some("listing_staged:2")).await;
+    let asked = seller
+        .try_send(
+            "POST",
+            "/api/tickets/batch",
+            &[("content-type", "application/json")],
+            batch_of(&event, 350).to_string(),
+        )
+        .await;
+    assert!(asked.is_err(), "the server dies before it answers");
+    shop.aborts_within(ABORTS_WITHIN).await;
+    let mut conn = AnyConnection::connect(&shop.database_url()).await.unwrap();
+    let left = count(&mut conn, "SELECT COUNT(*) AS n FROM tickets").await;
+    assert_eq!(left, 200);
+    // As if a minute had gone by.
+    conn.execute("UPDATE listing_batches SET staged_at = 0")
+        .await
+        .unwrap();
+    conn.close().await.unwrap();
+    shop.start(None).await;
+    assert_eq!(listed_at(&seller, &event).await, 0);
+    let mut conn = AnyConnection::connect(&shop.database_url()).await.unwrap();
+    let began = std::time::Instant::now();
+    while count(&mut conn, "SELECT COUNT(*) AS n FROM listing_batches").await > 0 {
+        assert!(
+            began.elapsed() < ABORTS_WITHIN,
+            "the rest of the batch stays"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        count(&mut conn, "SELECT COUNT(*) AS n FROM tickets").await,
+        0
+    );
+    conn.close().await.unwrap();
+    seller.batch(&event, 150, 2500).await;
+    assert_eq!(listed_at(&seller, &event).await, 100, "a page of them");
+    shop.close().await;
+}
+
+async fn count(conn: &mut AnyConnection, sql: &'static str) -> i64 {
+    let row = conn.fetch_one(sql).await.unwrap();
+    sqlx::Row::get(&row, "n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_dies_in_a_batch_sells_nothing_of_it_sqlite() {
+    dies_in_the_middle(Database::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_dies_in_a_batch_sells_nothing_of_it_postgres() {
+    dies_in_the_middle(Database::postgres().await).await;
+}
