@@ -12,31 +12,42 @@ use crate::{
     tickets,
 };
 use futures::future::BoxFuture;
-use sqlx::{Row, query};
+use sqlx::{AssertSqlSafe, Row, any::AnyRow, query};
 
-/// Fills the rows behind a key at this time, in microseconds, and returns the last key that is done;
-/// `None`: there was none.
-type Step =
-    for<'c> fn(&'c mut Conn, String, i64) -> BoxFuture<'c, Result<Option<String>, sqlx::Error>>;
+/// Rows that are filled at a time.
+const STEP_ROWS: i64 = 200;
 
-const BACKFILLS: &[(&str, Step)] = &[
-    ("events_search_keys", |conn, after, _| {
-        Box::pin(events::store::events_fill_search_keys(conn, after))
-    }),
-    ("tickets_seat_keys", |conn, after, now_micros| {
-        Box::pin(tickets::store::tickets_fill_seat_keys(
-            conn, after, now_micros,
-        ))
-    }),
+/// Fills one row at this time, in microseconds.
+type Fill = for<'c> fn(&'c mut Conn, AnyRow, i64) -> BoxFuture<'c, Result<(), sqlx::Error>>;
+
+#[derive(Clone, Copy)]
+struct Backfill {
+    name: &'static str,
+    /// Selects the rows behind the id `$1`, in the order of their ids, `$2` at the most.
+    rows: fn() -> String,
+    fill: Fill,
+}
+
+const BACKFILLS: [Backfill; 2] = [
+    Backfill {
+        name: "events_search_keys",
+        rows: events::store::rows_with_search_keys,
+        fill: |conn, row, _| Box::pin(events::store::event_fill_search_keys(conn, row)),
+    },
+    Backfill {
+        name: "tickets_seat_keys",
+        rows: tickets::store::rows_with_seats,
+        fill: |conn, row, now| Box::pin(tickets::store::ticket_fill_seat_key(conn, row, now)),
+    },
 ];
 
 /// Runs what has not been run to its end. Returns how many steps it took.
 pub async fn run(db: &Db, clock: &dyn Clock) -> FaultResult<usize> {
     let mut steps = 0;
-    for (name, step) in BACKFILLS {
-        while let Some(after) = position(db, name).await? {
+    for backfill in BACKFILLS {
+        while let Some(after) = position(db, backfill.name).await? {
             let now = clock.now_micros();
-            take_step(db, name, *step, after, now).await?;
+            take_step(db, backfill, after, now).await?;
             steps += 1;
         }
     }
@@ -65,11 +76,11 @@ async fn position(db: &Db, name: &str) -> Result<Option<String>, sqlx::Error> {
 /// One step behind `after`, unless another process has taken it.
 async fn take_step(
     db: &Db,
-    name: &'static str,
-    step: Step,
+    backfill: Backfill,
     after: String,
     now_micros: i64,
 ) -> Result<(), sqlx::Error> {
+    let name = backfill.name;
     db.write(move |conn| {
         Box::pin(async move {
             query("INSERT INTO backfills (name, after) VALUES ($1, '') ON CONFLICT DO NOTHING")
@@ -88,7 +99,7 @@ async fn take_step(
             if claimed.rows_affected() == 0 {
                 return Ok(());
             }
-            let (last, done_at) = match step(conn, after.clone(), now_micros).await? {
+            let (last, done_at) = match fill_rows(conn, backfill, &after, now_micros).await? {
                 Some(last) => (last, None),
                 None => (after, Some(now_micros)),
             };
@@ -102,4 +113,23 @@ async fn take_step(
         })
     })
     .await
+}
+
+/// Fills the rows behind this id. Returns the last that is done; `None`: there was none.
+async fn fill_rows(
+    conn: &mut Conn,
+    backfill: Backfill,
+    after: &str,
+    now_micros: i64,
+) -> Result<Option<String>, sqlx::Error> {
+    let rows = query(AssertSqlSafe((backfill.rows)()))
+        .bind(after.to_owned())
+        .bind(STEP_ROWS)
+        .fetch_all(&mut *conn)
+        .await?;
+    let last = rows.last().map(|row| row.try_get("id")).transpose()?;
+    for row in rows {
+        (backfill.fill)(&mut *conn, row, now_micros).await?;
+    }
+    Ok(last)
 }

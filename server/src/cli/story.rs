@@ -151,14 +151,18 @@ async fn moments(db: &Db, order: OrderId, currency: Currency) -> anyhow::Result<
     .collect()
 }
 
+/// What this finds of an order, whose id is `$1`.
+async fn rows_of(db: &Db, order: OrderId, sql: &'static str) -> Result<Vec<AnyRow>, sqlx::Error> {
+    query(sql)
+        .bind(order.to_string())
+        .fetch_all(db.reads())
+        .await
+}
+
 async fn payments(db: &Db, order: OrderId, currency: Currency) -> Result<Vec<Line>, sqlx::Error> {
-    let rows = query(
-        "SELECT id, stripe_id, state, amount_minor, received_minor, refunded_minor, created_at \
-         FROM payments WHERE order_id = $1",
-    )
-    .bind(order.to_string())
-    .fetch_all(db.reads())
-    .await?;
+    let sql = "SELECT id, stripe_id, state, amount_minor, received_minor, refunded_minor, created_at \
+               FROM payments WHERE order_id = $1";
+    let rows = rows_of(db, order, sql).await?;
     let money =
         |row: &AnyRow, column| Ok::<_, sqlx::Error>(Money::new(row.try_get(column)?, currency));
     let mut lines = Vec::new();
@@ -185,26 +189,18 @@ async fn payments(db: &Db, order: OrderId, currency: Currency) -> Result<Vec<Lin
 }
 
 async fn calls(db: &Db, order: OrderId) -> Result<Vec<Line>, sqlx::Error> {
-    let rows = query(
-        "SELECT e.kind, e.state, e.tries, e.last_error, e.created_at FROM payments p \
-         JOIN payment_effects e ON e.payment_id = p.id WHERE p.order_id = $1",
-    )
-    .bind(order.to_string())
-    .fetch_all(db.reads())
-    .await?;
+    let sql = "SELECT e.kind, e.state, e.tries, e.last_error, e.created_at FROM payments p \
+               JOIN payment_effects e ON e.payment_id = p.id WHERE p.order_id = $1";
+    let rows = rows_of(db, order, sql).await?;
     rows.iter()
         .map(|row| tried(row, "call to Stripe:"))
         .collect()
 }
 
 async fn mails(db: &Db, order: OrderId) -> Result<Vec<Line>, sqlx::Error> {
-    let rows = query(
-        "SELECT kind, state, tries, last_error, created_at FROM mails WHERE subject = $1 \
-         OR subject IN (SELECT id FROM refunds WHERE order_id = $1)",
-    )
-    .bind(order.to_string())
-    .fetch_all(db.reads())
-    .await?;
+    let sql = "SELECT kind, state, tries, last_error, created_at FROM mails WHERE subject = $1 \
+               OR subject IN (SELECT id FROM refunds WHERE order_id = $1)";
+    let rows = rows_of(db, order, sql).await?;
     rows.iter().map(|row| tried(row, "mail")).collect()
 }
 
@@ -219,13 +215,9 @@ fn tried(row: &AnyRow, what: &str) -> Result<Line, sqlx::Error> {
 }
 
 async fn incidents(db: &Db, order: OrderId) -> Result<Vec<Line>, sqlx::Error> {
-    let rows = query(
-        "SELECT id, kind, detail, found_at, settled_at FROM incidents WHERE order_id = $1 \
-         OR subject IN (SELECT id FROM payments WHERE order_id = $1)",
-    )
-    .bind(order.to_string())
-    .fetch_all(db.reads())
-    .await?;
+    let sql = "SELECT id, kind, detail, found_at, settled_at FROM incidents WHERE order_id = $1 \
+               OR subject IN (SELECT id FROM payments WHERE order_id = $1)";
+    let rows = rows_of(db, order, sql).await?;
     rows.iter()
         .map(|row| {
             let (id, kind): (String, String) = (row.try_get("id")?, row.try_get("kind")?);

@@ -355,39 +355,26 @@ pub async fn picture_bytes<'e>(
     row.map(|row| row.try_get("bytes")).transpose()
 }
 
-/// Rows that [`events_fill_search_keys`] fills at a time.
-const FILL_ROWS: i64 = 200;
+/// Selects the rows behind the id `$1` for [`event_fill_search_keys`], `$2` at the most.
+pub fn rows_with_search_keys() -> String {
+    "SELECT id, title, venue, city, search_text, city_key FROM events WHERE id > $1 \
+     ORDER BY id LIMIT $2"
+        .to_owned()
+}
 
-/// Computes the search's words and the city's key of the events behind this id anew. Returns the last
-/// id that is done, or `None` if there was none.
-pub async fn events_fill_search_keys(
-    conn: &mut Conn,
-    after: String,
-) -> Result<Option<String>, sqlx::Error> {
-    let rows = query(
-        "SELECT id, title, venue, city, search_text, city_key FROM events WHERE id > $1 \
-         ORDER BY id LIMIT $2",
-    )
-    .bind(after)
-    .bind(FILL_ROWS)
-    .fetch_all(&mut *conn)
-    .await?;
-    let mut last = None;
-    for row in &rows {
-        let id: String = row.try_get("id")?;
-        let text = |column| row.try_get::<String, _>(column);
-        let (title, venue, city) = (text("title")?, text("venue")?, text("city")?);
-        let search_text = words::index(&format!("{title} {venue} {city}"));
-        let city_key = names::key(&city);
-        if search_text != text("search_text")? || city_key != text("city_key")? {
-            query("UPDATE events SET search_text = $2, city_key = $3 WHERE id = $1")
-                .bind(id.clone())
-                .bind(search_text)
-                .bind(city_key)
-                .execute(&mut *conn)
-                .await?;
-        }
-        last = Some(id);
+/// Computes the search's words and the city's key of an event anew.
+pub async fn event_fill_search_keys(conn: &mut Conn, row: AnyRow) -> Result<(), sqlx::Error> {
+    let text = |column| row.try_get::<String, _>(column);
+    let (title, venue, city) = (text("title")?, text("venue")?, text("city")?);
+    let search_text = words::index(&format!("{title} {venue} {city}"));
+    let city_key = names::key(&city);
+    if search_text != text("search_text")? || city_key != text("city_key")? {
+        query("UPDATE events SET search_text = $2, city_key = $3 WHERE id = $1")
+            .bind(text("id")?)
+            .bind(search_text)
+            .bind(city_key)
+            .execute(conn)
+            .await?;
     }
-    Ok(last)
+    Ok(())
 }

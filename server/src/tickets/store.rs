@@ -448,48 +448,37 @@ pub async fn seat_is_listed(
         .map(|found| found.is_some())
 }
 
-/// Rows that [`tickets_fill_seat_keys`] fills at a time.
-const FILL_ROWS: i64 = 200;
+/// Selects the rows behind the id `$1` for [`ticket_fill_seat_key`], `$2` at the most.
+pub fn rows_with_seats() -> String {
+    format!("SELECT {COLUMNS} FROM tickets WHERE id > $1 AND seat IS NOT NULL ORDER BY id LIMIT $2")
+}
 
-/// Computes the seat keys of the tickets behind this id. Of two listings of one seat the older has the
-/// key, and an incident tells of the other, which stays as it is. Returns the last id that is done, or
-/// `None` if there was none.
-pub async fn tickets_fill_seat_keys(
+/// Computes the seat key of a ticket. Of two listings of one seat the older has the key, and an incident
+/// tells of the other, which stays as it is.
+pub async fn ticket_fill_seat_key(
     conn: &mut Conn,
-    after: String,
+    row: AnyRow,
     now_micros: i64,
-) -> Result<Option<String>, sqlx::Error> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM tickets WHERE id > $1 AND seat IS NOT NULL ORDER BY id LIMIT $2"
-    );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(after)
-        .bind(FILL_ROWS)
-        .fetch_all(&mut *conn)
-        .await?;
-    let mut last = None;
-    for row in &rows {
-        let ticket = TicketRow::read(row)?;
-        let set = query(
-            "UPDATE tickets SET seat_key = $2 WHERE id = $1 AND (state = 'withdrawn' OR NOT EXISTS \
-             (SELECT 1 FROM tickets o WHERE o.event_id = $3 AND o.seat_key = $2 \
-               AND o.state <> 'withdrawn' AND o.id <> $1))",
-        )
-        .bind(ticket.id.to_string())
-        .bind(ticket.place().seat_key())
-        .bind(ticket.event_id.to_string())
-        .execute(&mut *conn)
-        .await?;
-        if set.rows_affected() == 0 {
-            let detail = format!(
-                "{} of event {} was listed by somebody before",
-                ticket.label(),
-                ticket.event_id
-            );
-            let kind = incidents::Kind::SeatListedTwice;
-            incidents::open(conn, kind, ticket.id, None, &detail, now_micros).await?;
-        }
-        last = Some(ticket.id.to_string());
+) -> Result<(), sqlx::Error> {
+    let ticket = TicketRow::read(&row)?;
+    let set = query(
+        "UPDATE tickets SET seat_key = $2 WHERE id = $1 AND (state = 'withdrawn' OR NOT EXISTS \
+         (SELECT 1 FROM tickets o WHERE o.event_id = $3 AND o.seat_key = $2 \
+           AND o.state <> 'withdrawn' AND o.id <> $1))",
+    )
+    .bind(ticket.id.to_string())
+    .bind(ticket.place().seat_key())
+    .bind(ticket.event_id.to_string())
+    .execute(&mut *conn)
+    .await?;
+    if set.rows_affected() == 0 {
+        let detail = format!(
+            "{} of event {} was listed by somebody before",
+            ticket.label(),
+            ticket.event_id
+        );
+        let kind = incidents::Kind::SeatListedTwice;
+        incidents::open(conn, kind, ticket.id, None, &detail, now_micros).await?;
     }
-    Ok(last)
+    Ok(())
 }

@@ -1,7 +1,10 @@
 //! Money that moves at the provider, by other hands than the shop's: refunds made in Stripe's Dashboard,
 //! and disputes. Tickets, passes, books, mails and the audit go on telling one story.
 
-use crate::support::{App, Client, on_both_engines, path};
+use crate::{
+    refunds,
+    support::{App, Client, on_both_engines, path},
+};
 use serde_json::{Value, json};
 use stagedoor::{
     audit::{Provider, Verdict, audit},
@@ -21,16 +24,13 @@ struct Bought {
 }
 
 async fn bought(app: &App, count: usize, card: &str) -> Bought {
-    let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
-    let event = seller.event().await;
-    let mut tickets = Vec::new();
-    for _ in 0..count {
-        tickets.push(seller.ticket(&event, 2500).await);
-    }
-    let wanted: Vec<&Value> = tickets.iter().collect();
-    let order = buyer.reserve(&wanted).await.expect(201);
-    let payment = buyer.pay(&order, card).await.expect(201);
+    let (seller, buyer, order, tickets) = refunds::bought(app, count, card).await;
     app.webhooks_arrive().await;
+    let id = buyer.order(&order).await["paymentId"].clone();
+    let payment = buyer
+        .get(&path("payments", &json!({"id": id})))
+        .await
+        .expect(200);
     let passes = passes_of(&buyer, &order).await;
     assert_eq!(passes.len(), count);
     Bought {

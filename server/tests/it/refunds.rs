@@ -4,7 +4,7 @@ use crate::support::{App, Client, on_both_engines, path};
 use serde_json::{Value, json};
 
 /// A seller and a buyer who has bought so many of the seller's tickets, at 25.00 each.
-async fn bought(app: &App, count: usize, card: &str) -> (Client, Client, Value, Vec<Value>) {
+pub async fn bought(app: &App, count: usize, card: &str) -> (Client, Client, Value, Vec<Value>) {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let event = seller.event().await;
     let mut tickets = Vec::new();
