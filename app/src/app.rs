@@ -10,7 +10,7 @@ use crate::{
     },
     context,
     error::AppError,
-    events::{EditEventPage, EventPage, HomePage},
+    events::{EditEventPage, EventPage, EventPicturePage, HomePage},
     help::HelpPage,
     orders::{CheckoutPage, OrderPage, OrdersPage, held_strip},
     passes::{LinkedOrderPage, PrintPage},
@@ -75,10 +75,6 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
                 <meta name="color-scheme" content="light dark"/>
-                <meta
-                    name="description"
-                    content="Tickets from people and houses, held for you while you pay, sold once."
-                />
                 <style inner_html=FADE></style>
                 <link rel="icon" href="/favicon.ico" sizes="32x32"/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
@@ -102,17 +98,21 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 pub fn App() -> impl IntoView {
     provide_meta_context();
     let refused = context::mark_refusals();
+    let frame = !is_sheet(&context::here());
     view! {
         <Title formatter=move |title: String| document_title(&title, refused.is_marked())/>
         <Router>
-            <a class="skip" href="#main">"Skip to the page"</a>
-            <Header/>
-            {held_strip()}
+            {frame.then(|| view! {
+                <a class="skip" href="#main">"Skip to the page"</a>
+                <Header/>
+                {held_strip()}
+            })}
             <main id="main" class="wrap" tabindex="-1">
                 <Routes fallback=|| problem(&AppError::NotFound)>
                     <Route path=path!("/") view=HomePage ssr=SsrMode::Async/>
                     <Route path=path!("/events/:id") view=EventPage ssr=SsrMode::Async/>
                     <Route path=path!("/events/:id/edit") view=EditEventPage ssr=SsrMode::Async/>
+                    <Route path=path!("/events/:id/picture") view=EventPicturePage ssr=SsrMode::Async/>
                     <Route path=path!("/sell") view=SellPage ssr=SsrMode::Async/>
                     <Route path=path!("/selling") view=SellingPage ssr=SsrMode::Async/>
                     <Route path=path!("/waiting-list") view=WaitingListPage ssr=SsrMode::Async/>
@@ -134,9 +134,15 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/account/delete") view=LeavePage ssr=SsrMode::Async/>
                 </Routes>
             </main>
-            <Footer/>
+            {frame.then(|| view! { <Footer/> })}
         </Router>
     }
+}
+
+/// Whether the page is tickets to show or to print, and nothing beside them.
+fn is_sheet(here: &str) -> bool {
+    let path = here.split('?').next().unwrap_or_default();
+    path.starts_with("/orders/") && path.ends_with("/tickets")
 }
 
 /// What a page is called. `leptos_meta` writes it into the document as it is, so that it is escaped
@@ -198,7 +204,19 @@ fn Header() -> impl IntoView {
                     <span class="brand-name">"Stagedoor"</span>
                 </a>
                 {(!at_home).then(search)}
-                <nav class="nav" aria-label="Main">
+                // On a phone the links are a popover, so that the header is one row.
+                <button class="button button-quiet button-small menu-button" type="button" popovertarget="menu">
+                    "Menu"
+                </button>
+                <nav class="nav" id="menu" popover="auto" aria-label="Main">
+                    <button
+                        class="button button-quiet button-small menu-button"
+                        type="button"
+                        popovertarget="menu"
+                        popovertargetaction="hide"
+                    >
+                        "Close"
+                    </button>
                     {link("/sell", Icon::Tag, "Sell")}
                     {account}
                     <ThemeSwitch secure=context::is_secure()/>
@@ -230,7 +248,7 @@ fn Footer() -> impl IntoView {
     view! {
         <footer class="site-footer">
             <div class="wrap footer-row">
-                <p>"Every price is the whole price. Tickets are held for you while you pay."</p>
+                <p>"Every price is the full price. Tickets are held for you while you pay."</p>
                 <p class="row"><a href="/help">"Help"</a> <a href="/api/docs">"API"</a></p>
             </div>
         </footer>
@@ -239,7 +257,20 @@ fn Footer() -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
-    use super::{PAGES, is_page};
+    use super::{PAGES, is_page, is_sheet};
+
+    #[test]
+    fn only_tickets_to_print_stand_without_header_and_footer() {
+        for (here, alone) in [
+            ("/orders/1/tickets", true),
+            ("/orders/1/tickets?a=b", true),
+            ("/orders/1", false),
+            ("/tickets", false),
+            ("/orders?a=/tickets", false),
+        ] {
+            assert_eq!(is_sheet(here), alone, "{here}");
+        }
+    }
 
     #[test]
     fn every_route_is_a_page() {

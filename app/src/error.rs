@@ -154,7 +154,7 @@ impl Conflict {
     pub fn message(self) -> &'static str {
         match self {
             Self::TicketReserved => {
-                "Somebody is paying for this ticket right now. If they don't finish, it goes back on sale."
+                "Another buyer is paying for this ticket right now. If they don't finish, it goes back on sale."
             }
             Self::TicketSold => "This ticket has been sold.",
             Self::TicketWithdrawn => "The seller has taken this ticket off sale.",
@@ -195,11 +195,9 @@ impl Conflict {
             Self::OrderComplete => "This order is already paid.",
             Self::OrderRefunded => "This order was refunded.",
             Self::TooEarlyForMoreTime => {
-                "There is time enough. You can ask for more when it is nearly over."
+                "There is enough time left. You can take more when it is nearly over."
             }
-            Self::NoMoreTime => {
-                "You have had more time already. Others are waiting for these tickets."
-            }
+            Self::NoMoreTime => "You have already taken more time for this order.",
             Self::NotSold => "This ticket is not sold, so there is nothing to refund.",
             Self::RefundInProgress => "This ticket is being refunded already.",
             Self::RefundedElsewhere => {
@@ -215,7 +213,7 @@ impl Conflict {
                 "A refund of yours is still on its way. Delete the account once the money has arrived."
             }
             Self::AccountSaleOpen => {
-                "Somebody is buying a ticket from you right now. Try again in a few minutes."
+                "A buyer is paying for one of your tickets right now. Try again in a few minutes."
             }
             Self::AccountTicketsSold => {
                 "You have sold tickets to an event that is still to come, and its buyers may need you. Delete the account after the event, or refund the buyers first."
@@ -370,18 +368,18 @@ impl fmt::Display for AppError {
             Self::NotFound => f.write_str("There is nothing here, or it isn't yours."),
             Self::Invalid(fields) => match fields.as_slice() {
                 [only] => f.write_str(&only.message),
-                _ => f.write_str("Some of what you entered needs another look."),
+                _ => f.write_str("Some of what you entered is not valid."),
             },
             Self::Conflict { conflict, .. } => f.write_str(conflict.message()),
             Self::PreconditionFailed => f.write_str(Conflict::VersionConflict.message()),
             Self::PaymentDeclined { message } => f.write_str(message),
-            Self::TooLarge => f.write_str("That is more than this server reads at once."),
+            Self::TooLarge => f.write_str("The request is too large."),
             Self::TooManyRequests {
                 retry_after_seconds,
             } => {
                 write!(
                     f,
-                    "That was too often. Try again in {retry_after_seconds} seconds."
+                    "Too many attempts. Try again in {retry_after_seconds} seconds."
                 )
             }
             Self::Unavailable => f.write_str("The server is busy just now. Try again in a moment."),

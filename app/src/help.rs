@@ -4,10 +4,9 @@
 use crate::{
     context,
     orders::{TICKETS_PER_ORDER_MAX, in_minutes},
-    ui::page,
+    ui::{LinkPreview, link_preview, page},
 };
 use leptos::prelude::*;
-use leptos_meta::Title;
 
 /// The page.
 #[component]
@@ -16,7 +15,12 @@ pub fn HelpPage() -> impl IntoView {
         let site = context::site()?;
         let (held, more) = (in_minutes(site.hold_seconds), in_minutes(site.more_seconds));
         Ok(view! {
-            <Title text="Help"/>
+            {link_preview(LinkPreview {
+                title: "Help".to_owned(),
+                text: "How buying, paying, refunds and selling work, and the terms of sale.".to_owned(),
+                path: "/help".to_owned(),
+                image: None,
+            })}
             <article class="narrow help">
                 <h1 class="display">"Help"</h1>
                 {buying(&held, &more)}
@@ -27,8 +31,8 @@ pub fn HelpPage() -> impl IntoView {
                 <section class="panel stack" aria-labelledby="people">
                     <h2 class="title" id="people">"Something else?"</h2>
                     <p>
-                        "Answer any mail that you had from us. Tell us the order's number, which is in "
-                        "the mail and on the order's page, and a person will look."
+                        "Reply to any mail from us with the order's number, which is in the mail and on "
+                        "the order's page. We will look into it."
                     </p>
                 </section>
             </article>
@@ -42,18 +46,18 @@ fn terms() -> impl IntoView {
         <section class="panel stack" aria-labelledby="terms">
             <h2 class="title" id="terms">"Terms of sale"</h2>
             <p>
-                "A ticket is sold by whoever is named beside it, at the price that they set. This shop "
-                "holds it for you, takes the payment and keeps the books. With your payment the sale is "
-                "made, and it is final, but for what is said under Refunds."
+                "A ticket is sold by the person named beside it, at the price that they set. This shop "
+                "holds it for you and takes the payment. The sale is made with your payment and is final, "
+                "except as described under Refunds."
             </p>
             <p>
-                "A ticket lets one person in, once. Whoever shows its code first is that person: pass it "
-                "on only to whom you trust."
+                "A ticket admits one person, once: the first who shows its code. Share the code only with "
+                "people you trust."
             </p>
             <p>
-                "We keep your name and address to bring you your tickets, until you delete your account; "
-                "the books stay, without them. You need no password to buy: as a guest, your address "
-                "and name are enough."
+                "We keep your name and e-mail address, to send you your tickets, until you delete your "
+                "account; records of payments stay without them. You can buy without a password: a guest "
+                "gives only an address and a name."
             </p>
         </section>
     }
@@ -62,15 +66,15 @@ fn terms() -> impl IntoView {
 fn buying(held: &str, more: &str) -> impl IntoView + use<> {
     let held = format!(
         "When you reserve, the tickets are yours alone for {held}. Nobody else can take them, and \
-         their price cannot change. Nearly out of time? Take {more} more, once."
+         their price cannot change. If that is not enough, you can take {more} more, once."
     );
     view! {
         <section class="panel stack" aria-labelledby="buying">
             <h2 class="title" id="buying">"Buying"</h2>
             <p>{held}</p>
             <p>
-                "What is not paid in time goes back on sale, and you are not charged. The price that you "
-                "see is all you pay: no fees come later. One order holds up to "
+                "Tickets that are not paid for in time go back on sale, and you are not charged. The price "
+                "you see is all you pay: no fees are added. One order holds up to "
                 {TICKETS_PER_ORDER_MAX} " tickets."
             </p>
         </section>
@@ -88,7 +92,7 @@ fn paying() -> impl IntoView {
             <p>
                 "Your bank may ask you to confirm, in its app or by a code: that is 3-D Secure, and it "
                 "protects you. If a card is declined, nothing was charged and your tickets are still "
-                "held: try again, try another card, or ask your bank, which alone knows why."
+                "held: try again, try another card, or ask your bank for the reason."
             </p>
         </section>
     }
@@ -99,13 +103,13 @@ fn refunds() -> impl IntoView {
         <section class="panel stack" aria-labelledby="refunds">
             <h2 class="title" id="refunds">"Refunds"</h2>
             <p>
-                "A sale is final for the buyer. The seller of a ticket, or we, can give your money back: "
-                "when an event is called off, or a ticket turns out not to be what was promised. It goes "
-                "to the card that paid, in 5 to 10 days, and the ticket is yours no longer."
+                "A sale is final for the buyer. The seller of a ticket, or we, can refund you, for example "
+                "if an event is cancelled or a ticket is not as described. The money goes back to the card "
+                "that paid, in 5 to 10 days, and the ticket is no longer valid."
             </p>
             <p>
-                "Should your card ever be charged without your getting the tickets, the money goes back "
-                "by itself. Your order's page always says what has happened."
+                "If your card is charged and you do not get the tickets, the money is refunded "
+                "automatically. Your order's page always shows what has happened."
             </p>
         </section>
     }
@@ -116,14 +120,14 @@ fn selling() -> impl IntoView {
         <section class="panel stack" aria-labelledby="selling">
             <h2 class="title" id="selling">"Selling"</h2>
             <p>
-                "Anybody can sell a ticket to an event that has not begun. You choose the price, and can "
-                "change it or take the ticket off sale as long as nobody holds it. Once it is paid, the "
-                "ticket is the buyer's."
+                "Anyone can sell a ticket to an event that has not begun. You choose the price, and can "
+                "change it or take the ticket off sale as long as no buyer is paying for it. Once it is "
+                "paid for, the ticket belongs to the buyer."
             </p>
             <p>
-                "A numbered seat can be listed once for an event. If somebody else has listed a seat that is "
-                "yours, answer any mail that you had from us with a copy of your ticket: a person checks it "
-                "and takes the other listing off sale."
+                "A numbered seat can be listed once for an event. If another seller has listed your seat, "
+                "reply to any mail from us with a copy of your ticket. We check it and take the other "
+                "listing off sale."
             </p>
             <p><a href="/sell">"Sell a ticket"</a></p>
         </section>

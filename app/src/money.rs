@@ -5,6 +5,8 @@
 //! be charged is in `charges.rs`.
 
 mod amount;
+#[cfg(feature = "ssr")]
+mod names;
 
 pub use amount::AmountError;
 

@@ -77,6 +77,13 @@ export const TOUR: Stop[] = [
     },
   },
   {
+    name: 'the picture of a new event',
+    open: async ({ someone }) => {
+      const creator = await someone('Ann');
+      return seen(creator, `/events/${(await creator.createEvent(longTitle())).id}/picture`);
+    },
+  },
+  {
     name: 'the edit of an event that was changed meanwhile',
     open: async ({ someone }) => {
       const creator = await someone('Ann');
@@ -134,7 +141,7 @@ export const TOUR: Stop[] = [
     name: 'the form of an event, refused',
     open: async ({ someone }) => {
       const page = await seen(await someone('Sally'), '/sell');
-      await page.getByText('It is not here yet: create the event').click();
+      await page.getByText('Not listed yet? Create the event').click();
       for (const label of ['Title', 'Venue', 'City']) await page.getByLabel(label, { exact: true }).fill(' ');
       await page.getByLabel('Date').fill('2031-02-02');
       await page.getByRole('button', { name: 'Create the event' }).click();

@@ -1,6 +1,7 @@
 // What is on, and how it is found.
 import type { Page } from '@playwright/test';
 import { expect, holdBack, hydrated, test } from '../support/fixtures.ts';
+import { filters } from '../support/menu.ts';
 import { unique } from '../support/people.ts';
 
 const cards = (page: Page) => page.getByRole('main').getByRole('listitem').filter({ has: page.getByRole('heading', { level: 3 }) });
@@ -18,6 +19,18 @@ test('the demo shop opens with a dozen events or more, the next one first', asyn
   await expect(cards(page).first()).toContainText('The Small Hours Comedy Club');
   await expect(cards(page).filter({ hasText: 'The Lamplighter' })).toContainText('Northgate Playhouse, Leeds');
   await expect(cards(page).filter({ hasText: 'Paper Cranes' })).toContainText('from ¥6,500');
+});
+
+test('covers of events without a picture differ from each other', { tag: '@desktop' }, async ({ page }) => {
+  await page.goto('/');
+  const covers = await page.locator('.card svg.poster').evaluateAll((all) =>
+    all.map((cover) => [...cover.querySelectorAll('path')].map((path) => [path.getAttribute('fill'), path.getAttribute('d')!.replace(/[\d .-]+/g, '')] as const)),
+  );
+  expect(covers.length).toBeGreaterThanOrEqual(12);
+  const papers = covers.map((cover) => cover[0]![0]);
+  for (const paper of papers) expect(papers.filter((other) => other === paper).length, `covers on ${paper}`).toBeLessThanOrEqual(2);
+  const drawings = covers.map((cover) => JSON.stringify(cover));
+  expect(new Set(drawings).size, 'no two are alike').toBe(covers.length);
 });
 
 test('a card leads to its event with tickets for sale', async ({ page }) => {
@@ -57,11 +70,12 @@ test('what was searched is shown as it was typed and never as markup', async ({ 
 
 test('the chip of a city shows its events alone, and Everywhere shows all again', async ({ page }) => {
   await page.goto('/');
-  const cities = page.getByRole('navigation', { name: 'Cities' });
+  let cities = await filters(page, 'Cities');
   await expect(cities.getByRole('link', { name: 'Everywhere' })).toHaveAttribute('aria-current', 'true');
   await cities.getByRole('link', { name: /^Berlin 2$/ }).click();
   await expect(page.getByRole('heading', { name: 'What is on in Berlin' })).toBeVisible();
   await expect(cards(page)).toHaveText([/Die Uhrmacherin[^]*Berlin/, /Nachtzug[^]*Berlin/]);
+  cities = await filters(page, 'Cities');
   await expect(cities.getByRole('link', { name: 'Berlin' })).toHaveAttribute('aria-current', 'true');
   await expect(cities.getByRole('link', { name: 'Everywhere' })).not.toHaveAttribute('aria-current');
   await cities.getByRole('link', { name: 'Everywhere' }).click();
@@ -70,7 +84,7 @@ test('the chip of a city shows its events alone, and Everywhere shows all again'
 
 test('the chip of a city narrows a search and keeps its words', async ({ page }) => {
   await page.goto('/?q=the');
-  await page.getByRole('navigation', { name: 'Cities' }).getByRole('link', { name: /^Bristol/ }).click();
+  await (await filters(page, 'Cities')).getByRole('link', { name: /^Bristol/ }).click();
   await expect(page.getByRole('heading', { name: '“the” in Bristol' })).toBeVisible();
   await expect(page.getByRole('searchbox', { name: 'Search events' })).toHaveValue('the');
   await expect(cards(page)).toHaveText([/Tidewater: A Folk Opera/]);
@@ -78,19 +92,19 @@ test('the chip of a city narrows a search and keeps its words', async ({ page })
 
 test('days, categories, cities and words narrow each other, and stand in the address', async ({ page }) => {
   await page.goto('/');
-  const chip = (row: string, name: string | RegExp) => page.getByRole('navigation', { name: row }).getByRole('link', { name });
-  await chip('Categories', 'Comedy').click();
+  const chip = async (row: 'Days' | 'Categories' | 'Cities', name: string | RegExp) => (await filters(page, row)).getByRole('link', { name });
+  await (await chip('Categories', 'Comedy')).click();
   await expect(page.getByRole('heading', { name: 'Comedy', exact: true })).toBeVisible();
   await expect(cards(page)).toHaveText([/Small Hours/, /Midnight Radio/, /Understudy/]);
-  await chip('Cities', /^London/).click();
+  await (await chip('Cities', /^London/)).click();
   await expect(cards(page)).toHaveText([/Small Hours/, /Midnight Radio/]);
-  await chip('Days', 'Next 7 days').click();
+  await (await chip('Days', 'Next 7 days')).click();
   await expect(page.getByRole('heading', { name: 'Comedy in London in the next 7 days' })).toBeVisible();
-  await expect(chip('Days', 'Next 7 days')).toHaveAttribute('aria-current', 'true');
+  await expect(await chip('Days', 'Next 7 days')).toHaveAttribute('aria-current', 'true');
   await search(page, 'rad');
   await expect(page).toHaveURL('/?q=rad&city=London&category=comedy&when=week');
   await expect(cards(page)).toHaveText([/Midnight Radio/]);
-  await chip('Days', 'Dates').click();
+  await (await chip('Days', 'Dates')).click();
   await page.getByLabel('From', { exact: true }).fill('2031-05-01');
   await page.getByLabel('To', { exact: true }).fill('2031-05-02');
   await page.getByRole('button', { name: 'Show these days' }).click();
@@ -120,7 +134,7 @@ test('results follow what is typed, and the address with them', { tag: '@with-ja
   await field.fill('');
   await expect(page).toHaveURL('/?category=theatre');
   await expect(cards(page).filter({ hasText: 'Die Uhrmacherin' })).toBeVisible();
-  await page.getByRole('navigation', { name: 'Categories' }).getByRole('link', { name: 'Everything' }).click();
+  await (await filters(page, 'Categories')).getByRole('link', { name: 'Everything' }).click();
   await expect(page).toHaveURL('/');
 });
 

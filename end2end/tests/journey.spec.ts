@@ -1,5 +1,6 @@
 // A ticket's whole way, from the person who has it to the person who wants it.
 import { expect, test } from '../support/fixtures.ts';
+import { goByMenu, summary } from '../support/menu.ts';
 import { CARDS, expectPaid, secondsLeft } from '../support/paying.ts';
 import { PASSWORD, unique } from '../support/people.ts';
 
@@ -11,7 +12,7 @@ test('a ticket goes from its seller to its buyer, found by the search and paid b
 
   await test.step('the seller signs up', async () => {
     await seller.goto('/');
-    await seller.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Sign up' }).click();
+    await goByMenu(seller, 'Sign up');
     await seller.getByLabel('E-mail').fill(email);
     await seller.getByLabel('Password').fill(PASSWORD);
     await seller.getByLabel('Name').fill('Sally Seller');
@@ -20,9 +21,9 @@ test('a ticket goes from its seller to its buyer, found by the search and paid b
   });
 
   await test.step('and creates the event', async () => {
-    await seller.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Sell' }).click();
+    await goByMenu(seller, 'Sell');
     await expect(seller.getByRole('heading', { name: 'Sell tickets', level: 1 })).toBeVisible();
-    await seller.getByText('It is not here yet: create the event').click();
+    await seller.getByText('Not listed yet? Create the event').click();
     await seller.getByLabel('Title').fill(title);
     await seller.getByLabel('Venue', { exact: true }).fill('Old Hall');
     await seller.getByLabel('City', { exact: true }).fill('Leeds');
@@ -31,7 +32,8 @@ test('a ticket goes from its seller to its buyer, found by the search and paid b
     await seller.getByLabel('Begins at').fill('20:30');
     await seller.getByLabel('What to expect').fill('One lantern.\n\nNo interval.');
     await seller.getByRole('button', { name: 'Create the event' }).click();
-    await expect(seller.getByRole('status')).toHaveText(`${title} is on. Now list your tickets for it.`);
+    await expect(seller.getByRole('status')).toHaveText(`${title} is created. You can add a picture, and then list your tickets.`);
+    await seller.getByRole('link', { name: 'Go on without a picture' }).click();
   });
 
   await test.step('and lists two tickets for it', async () => {
@@ -67,8 +69,8 @@ test('a ticket goes from its seller to its buyer, found by the search and paid b
     await buyer.getByLabel('How many, Stalls').selectOption('1 for £42.50');
     await buyer.getByRole('button', { name: 'Reserve Stalls at £42.50' }).click();
     await expect(buyer).toHaveURL(ORDER);
-    const summary = buyer.getByRole('complementary', { name: 'What you are buying' });
-    for (const words of [title, 'Stalls', 'Old Hall, Leeds', 'Total£42.50']) await expect(summary).toContainText(words);
+    const bought = await summary(buyer);
+    for (const words of [title, 'Stalls', 'Old Hall, Leeds', 'Total£42.50']) await expect(bought).toContainText(words);
     const left = await secondsLeft(buyer);
     expect(left).toBeGreaterThan(14 * 60);
     expect(left).toBeLessThanOrEqual(15 * 60);
@@ -84,9 +86,9 @@ test('a ticket goes from its seller to its buyer, found by the search and paid b
   });
 
   await test.step('on the order, under Tickets and under Orders', async () => {
-    await buyer.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Tickets' }).click();
+    await goByMenu(buyer, 'Tickets');
     await expect(buyer.getByRole('region', { name: 'Yours to use' }).getByRole('listitem')).toContainText([title]);
-    await buyer.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Orders' }).click();
+    await goByMenu(buyer, 'Orders');
     await expect(buyer.getByRole('link', { name: title })).toContainText('Paid');
     await buyer.getByRole('link', { name: title }).click();
     await expectPaid(buyer);
@@ -111,7 +113,7 @@ test('single seats are reserved together, and the others stay', async ({ someone
   await buyer.page.getByRole('checkbox', { name: 'Stalls, Row F, Seat 13' }).check();
   await buyer.page.getByRole('button', { name: 'Reserve these seats' }).click();
   await expect(buyer.page).toHaveURL(ORDER);
-  const lines = buyer.page.getByRole('complementary', { name: 'What you are buying' }).getByRole('listitem');
+  const lines = (await summary(buyer.page)).getByRole('listitem');
   await expect(lines).toHaveText([/Row F, Seat 11 from Sally\s*£38\.00/, /Row F, Seat 13 from Sally\s*£38\.00/]);
   await expect(buyer.page.getByText('Total£76.00')).toBeVisible();
 
@@ -145,7 +147,7 @@ test('of two people who want the last ticket one gets it and the other is told w
     await expect(second.page.getByText('Seat 1 has just been taken.')).toBeAttached();
   } else {
     await second.page.getByRole('button', { name: 'Reserve these seats' }).click();
-    await expect(second.page.getByRole('alert')).toContainText('Somebody is paying for this ticket right now.');
+    await expect(second.page.getByRole('alert')).toContainText('Another buyer is paying for this ticket right now.');
   }
   await second.page.goto('/orders');
   await expect(second.page.getByText('You have not ordered anything yet.')).toBeVisible();
@@ -158,7 +160,7 @@ test('general admission that was chosen is not swapped for a cheaper section', a
   await seller.listTickets(event, 2, 1000, 'Behind a pillar');
   await buyer.page.goto(`/events/${event.id}`);
   await buyer.page.getByRole('button', { name: 'Reserve General admission at £50.00' }).click();
-  const lines = buyer.page.getByRole('complementary', { name: 'What you are buying' }).getByRole('listitem');
+  const lines = (await summary(buyer.page)).getByRole('listitem');
   await expect(lines).toHaveText([/General admission from Sally\s*£50\.00/]);
 });
 
@@ -170,7 +172,7 @@ test('two tickets from one offer are two of that offer, not somebody else\'s sin
   await buyer.page.goto(`/events/${event.id}`);
   await buyer.page.getByLabel('How many, Stalls').selectOption('2 for £84.00');
   await buyer.page.getByRole('button', { name: 'Reserve Stalls at £42.00' }).click();
-  const lines = buyer.page.getByRole('complementary', { name: 'What you are buying' }).getByRole('listitem');
+  const lines = (await summary(buyer.page)).getByRole('listitem');
   await expect(lines).toHaveText([/^Stalls from Sally\s*£42\.00$/, /^Stalls from Sally\s*£42\.00$/]);
 });
 

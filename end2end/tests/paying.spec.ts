@@ -82,7 +82,7 @@ test('who left while the bank was asking finds the way back to it', async ({ som
   const { buyer: { page }, buyer, order } = await anOpenOrder(someone);
   await buyer.payAndWaitForTheBank(order);
   await page.goto(`/orders/${order.id}`);
-  await expect(page.getByRole('heading', { name: 'Your bank wants to hear from you' })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Your bank asks you to confirm' })).toBeVisible();
   await page.getByRole('button', { name: 'Continue to your bank' }).click();
   await expectTheBankToAsk(page, javaScriptEnabled);
   await page.getByRole('button', { name: 'Yes, it is me' }).click();

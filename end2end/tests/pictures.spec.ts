@@ -1,6 +1,8 @@
 // What the creator of an event changes about it: what it looks like, and what is said of it.
+import { writeFile } from 'node:fs/promises';
 import type { Locator, Page } from '@playwright/test';
-import { expect, test } from '../support/fixtures.ts';
+import { expect, hydrated, test } from '../support/fixtures.ts';
+import { unique } from '../support/people.ts';
 import { picture } from '../support/picture.ts';
 
 const upload = async (page: Page, verb: string, buffer: Buffer, name = 'evening.png') => {
@@ -27,9 +29,9 @@ test('the creator of an event gives it a picture, and visitors see it', async ({
   const { page } = creator;
   await page.goto(`/events/${event.id}`);
   await page.getByRole('link', { name: 'Edit this event' }).click();
-  await expect(page.getByText('It has none yet.')).toBeVisible();
+  await expect(page.getByText('There is no picture yet.')).toBeVisible();
   await upload(page, 'Upload the picture', picture());
-  await expect(page.getByRole('status').filter({ hasText: 'The picture is in place' })).toBeVisible();
+  await expect(page.getByRole('status').filter({ hasText: 'The picture is saved' })).toBeVisible();
   await expectPicture(page.getByRole('region', { name: 'Picture' }).locator('img'));
   const first = await page.locator('.picture-now img').getAttribute('src');
 
@@ -43,8 +45,48 @@ test('the creator of an event gives it a picture, and visitors see it', async ({
   await expect(page.locator('.picture-now img')).not.toHaveAttribute('src', first!);
   await expectPicture(page.locator('.picture-now img'));
   await page.getByRole('button', { name: 'Remove the picture' }).click();
-  await expect(page.getByText('The picture is gone.')).toBeVisible();
+  await expect(page.getByText('The picture is removed.')).toBeVisible();
   await expect(page.locator('.picture-now svg')).toBeVisible();
+});
+
+test('an event that has just been created is offered a picture, and one that fails loses nothing', async ({ someone, javaScriptEnabled }, testInfo) => {
+  const { page } = await someone('Sally');
+  const title = unique('The Red Poster');
+  await page.goto('/sell');
+  await page.getByText('Not listed yet? Create the event').click();
+  const typed = { Title: title, Date: '2031-05-01', 'Begins at': '20:30' };
+  for (const [field, value] of Object.entries(typed)) await page.getByLabel(field).fill(value);
+  await page.getByLabel('Venue', { exact: true }).fill('Old Hall');
+  await page.getByLabel('City', { exact: true }).fill('Leeds');
+  await page.getByRole('button', { name: 'Create the event' }).click();
+  await expect(page.getByRole('heading', { name: 'Add a picture', level: 1 })).toBeVisible();
+  if (javaScriptEnabled) await hydrated(page);
+
+  const large = testInfo.outputPath('large.png');
+  await writeFile(large, Buffer.alloc(70 * 1024 * 1024));
+  const field = page.getByLabel('A picture of your own');
+  await field.setInputFiles(large);
+  if (javaScriptEnabled) await expect(page.getByRole('alert').filter({ hasText: 'This file is too large.' })).toBeVisible();
+  await page.getByLabel('Visible part').selectOption('start');
+  await page.getByRole('button', { name: 'Upload the picture' }).click();
+  await expect(field).toHaveAccessibleDescription(/This file is too large\. Use one of at most 8 MB\./);
+  await expect(page.getByRole('link', { name: title })).toBeVisible();
+  if (javaScriptEnabled) await hydrated(page);
+
+  await field.setInputFiles({ name: 'poster.png', mimeType: 'image/png', buffer: picture(1000, 1000) });
+  if (javaScriptEnabled) {
+    const preview = page.getByRole('img', { name: 'Preview of your picture' });
+    await expect(preview).toBeVisible();
+    await expect(preview, 'a square picture is shown whole').toHaveCSS('object-fit', 'contain');
+    await page.getByLabel('Visible part').selectOption('end');
+    await expect(preview).toHaveCSS('object-fit', 'cover');
+    await expect(preview).toHaveCSS('object-position', '100% 100%');
+    await page.getByLabel('Visible part').selectOption('auto');
+  }
+  await page.getByRole('button', { name: 'Upload the picture' }).click();
+  await expect(page.getByRole('status')).toHaveText('The picture is saved. Now list your tickets.');
+  await expect(page.getByLabel('How many alike')).toBeVisible();
+  await expect(page.locator('.strip-art img')).toHaveAttribute('srcset', /^\/pictures\//);
 });
 
 test('what is no picture is refused at the field, and the picture before stays', async ({ someone }) => {

@@ -74,7 +74,7 @@ test('a ticket is sold in five steps, and the price says what is paid', async ({
     await page.getByLabel('Price of each').pressSequentially('24');
     await expect(payout).toHaveText('You are paid £24.00 for each ticket, £48.00 for all.');
     await page.getByLabel('Price of each').fill('cheap');
-    await expect(payout).toHaveText('You are told what you are paid before anything goes on sale.');
+    await expect(payout).toHaveText('You see what you will be paid before anything goes on sale.');
   }
   await page.getByLabel('Price of each').fill('24.5');
   await page.getByRole('button', { name: 'Go on to the check' }).click();
@@ -114,7 +114,7 @@ test('a price that is typed before the page is alive counts as well', { tag: '@w
   const release = await holdBack(page, '**/*.wasm');
   await page.getByRole('button', { name: 'Go on to the price' }).click();
   await page.getByLabel('Price of each').fill('24');
-  await expect(page.getByText('You are told what you are paid before anything goes on sale.')).toBeVisible();
+  await expect(page.getByText('You see what you will be paid before anything goes on sale.')).toBeVisible();
   release();
   await expect(page.getByText('You are paid £24.00 for each ticket, £48.00 for all.')).toBeVisible();
 });
@@ -186,7 +186,7 @@ test('all unsold tickets of an event are changed at once, but those that are hel
   await page.getByLabel('New price of each').fill('31');
   await page.getByRole('button', { name: 'Change the price' }).click();
   await expect(page.getByRole('status')).toHaveText(
-    '4 tickets now cost £31.00. 1 is held by somebody who is paying, and keeps its price.',
+    '4 tickets now cost £31.00. 1 is held by a buyer who is paying, and keeps its price.',
   );
   await expect(listings(seller).filter({ hasText: '£31.00' })).toHaveCount(4);
   await expect(listings(seller).filter({ hasText: '£20.00' })).toHaveCount(1);
@@ -242,7 +242,7 @@ test('an event that is wrong says at the field what is wrong and keeps what was 
   const { page } = await someone('Sally');
   const title = unique('Yesterday');
   await page.goto('/sell');
-  await page.getByText('It is not here yet: create the event').click();
+  await page.getByText('Not listed yet? Create the event').click();
   await page.getByLabel('Title').fill(title);
   await page.getByLabel('Venue', { exact: true }).fill('Old Hall');
   await page.getByLabel('City', { exact: true }).fill('Lyon');
@@ -262,11 +262,12 @@ test('an event that is wrong says at the field what is wrong and keeps what was 
   await expect(page.getByLabel('Currency of its tickets')).toHaveValue('EUR');
   await page.getByLabel('Date').fill('2031-02-02');
   await page.getByRole('button', { name: 'Create the event' }).click();
-  await expect(page.getByRole('status')).toContainText(`${title} is on.`);
+  await expect(page.getByRole('status')).toContainText(`${title} is created.`);
+  await page.getByRole('link', { name: 'Go on without a picture' }).click();
   await expect(page.getByText('Sun 2 Feb 2031, 8:15 pm')).toBeVisible();
 
-  await page.goBack();
-  await page.getByText('It is not here yet: create the event').click();
+  await page.goto('/sell');
+  await page.getByText('Not listed yet? Create the event').click();
   const again = { Title: title, Date: '2031-02-02', 'Begins at': '20:15' };
   for (const [field, value] of Object.entries(again)) await page.getByLabel(field).fill(value);
   await page.getByLabel('Venue', { exact: true }).fill('Old Hall');
@@ -302,7 +303,7 @@ test('a ticket that somebody is paying for shows it and cannot be changed', asyn
   await buyer.reserve(ticket);
   await seller.page.getByLabel('Price', { exact: true }).fill('99');
   await seller.page.getByRole('button', { name: 'Save' }).click();
-  await expect(seller.page.getByRole('alert')).toContainText('Somebody is paying for this ticket right now.');
+  await expect(seller.page.getByRole('alert')).toContainText('Another buyer is paying for this ticket right now.');
 
   await seller.page.goto('/selling');
   await expect(listings(seller).getByText(/^Held for 1[45]:\d\d$/)).toBeVisible();
@@ -316,7 +317,7 @@ test('a ticket that somebody is paying for cannot be taken off sale', async ({ s
   await changing(seller, 'Stalls');
   const order = await buyer.reserve(ticket);
   await seller.page.getByRole('button', { name: /^Take it off sale/ }).click();
-  await expect(seller.page.getByRole('alert')).toContainText('Somebody is paying for this ticket right now.');
+  await expect(seller.page.getByRole('alert')).toContainText('Another buyer is paying for this ticket right now.');
   await buyer.pay(order);
   await seller.page.goto('/selling');
   await expect(listings(seller).getByText('Sold', { exact: true })).toBeVisible();

@@ -357,7 +357,7 @@ fn policy(nonce: &str, guard: &Guard) -> String {
     let fade = FADE_HASH.as_str();
     format!(
         "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'{scripts}; \
-         style-src 'self' 'nonce-{nonce}' 'sha256-{fade}'; img-src 'self' data:; font-src 'self'; \
+         style-src 'self' 'nonce-{nonce}' 'sha256-{fade}'; img-src 'self' data: blob:; font-src 'self'; \
          connect-src 'self'{calls}{watch}; frame-src {frames}; manifest-src 'self'; form-action 'self'{forms}; \
          base-uri 'none'; frame-ancestors 'none'"
     )

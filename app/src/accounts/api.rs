@@ -181,8 +181,8 @@ pub async fn forgot(
         Ok(()) => {
             context::notice(
                 "If there is an account with that address, a mail with a link is on its way. The \
-                 link works for 30 minutes. Nothing there? Look among the spam, or check the \
-                 address.",
+                 link works for 30 minutes. If it does not arrive, check your spam folder and \
+                 the address.",
             );
             context::redirect(&context::on_the_way("/forgot", &next));
             Ok(())
@@ -241,7 +241,7 @@ pub async fn send_proof() -> Result<(), AppError> {
         Ok(()) => {
             context::notice(
                 "A mail with a link is on its way to your address. It is sent once an hour at most. \
-                 Nothing there? Look among the spam, or correct the address below.",
+                 If it does not arrive, check your spam folder, or correct the address below.",
             );
             context::redirect("/account");
             Ok(())
@@ -314,7 +314,7 @@ pub async fn delete(#[server(default)] password: Password) -> Result<(), AppErro
     };
     match deleted {
         Ok(()) => {
-            context::notice("Your account is deleted. Thank you for having been here.");
+            context::notice("Your account is deleted.");
             context::redirect("/");
             Ok(())
         }

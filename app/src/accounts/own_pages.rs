@@ -120,7 +120,7 @@ fn password(user: &User, has_one: bool, flash: Option<&Flash>) -> AnyView {
             {(!has_one).then(|| view! {
                 <p>
                     "You bought as a guest. With a password you can sign in anywhere; without one, a "
-                    "mailed link lets you in."
+                    "mailed link signs you in."
                 </p>
             })}
             {post_to::<api::ChangePassword>("stack", view! {
@@ -304,7 +304,7 @@ fn what_goes() -> impl IntoView {
             <li>"Tickets that you bought go with the account: you can't open them here any more."</li>
             <li>"Events that you created stay, with their pictures. Remove a picture first if it should go."</li>
             <li>"Orders and payments stay in the books, without your name: others see a former member."</li>
-            <li>"The address is free: you can sign up with it again, and begin anew."</li>
+            <li>"You can sign up with the same address again."</li>
         </ul>
         <p>
             "You may want to "
@@ -328,7 +328,7 @@ fn delete_form(form: &Form, email: String, has_password: bool) -> impl IntoView 
             }))}
             <div class="row">
                 <button class="button" type="submit">"Delete my account for good"</button>
-                <a class="button button-quiet" href="/account">"Back, and keep it"</a>
+                <a class="button button-quiet" href="/account">"Back, keep my account"</a>
             </div>
         },
     )
@@ -347,7 +347,7 @@ fn prove_first(email: String) -> impl IntoView + use<> {
             {hidden("next", "/account/delete")}
             <div class="row">
                 <button class="button" type="submit">"Mail me the link"</button>
-                <a class="button button-quiet" href="/account">"Back, and keep it"</a>
+                <a class="button button-quiet" href="/account">"Back, keep my account"</a>
             </div>
         },
     )

@@ -3,10 +3,12 @@
 use super::api;
 use crate::{
     context::{self, DemoAccount, on_the_way},
-    ui::{Form, Input, field, flash_message, hidden, post_to, problem_at_top},
+    ui::{
+        Form, Input, LinkPreview, field, flash_message, hidden, link_preview, post_to,
+        problem_at_top,
+    },
 };
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 /// Where one was going, as far as that is on this site.
@@ -22,7 +24,12 @@ pub fn SignUpPage() -> impl IntoView {
     let form = Form::new("sign-up", flash.as_ref());
     let next = next();
     view! {
-        <Title text="Sign up"/>
+        {link_preview(LinkPreview {
+            title: "Sign up".to_owned(),
+            text: "Open an account to buy and to sell tickets.".to_owned(),
+            path: "/signup".to_owned(),
+            image: None,
+        })}
         <section class="narrow">
             <h1 class="display">"Sign up"</h1>
             <p class="lead">"One account to buy and to sell."</p>
@@ -45,7 +52,7 @@ pub fn SignUpPage() -> impl IntoView {
                 {hidden("next", next.clone())}
                 <button class="button" type="submit">"Sign up"</button>
             })}
-            <p>"You have an account? " <a href=on_the_way("/signin", &next)>"Sign in"</a></p>
+            <p>"Do you have an account? " <a href=on_the_way("/signin", &next)>"Sign in"</a></p>
         </section>
     }
 }
@@ -59,11 +66,16 @@ pub fn SignInPage() -> impl IntoView {
     let demo = context::site().ok().and_then(|site| site.demo.clone());
     let demo = demo.map(|demo| demo_accounts(demo.accounts, &next));
     view! {
-        <Title text="Sign in"/>
+        {link_preview(LinkPreview {
+            title: "Sign in".to_owned(),
+            text: "Sign in to buy and sell tickets, and to find those that you have bought.".to_owned(),
+            path: "/signin".to_owned(),
+            image: None,
+        })}
         <section class="narrow">
             <h1 class="display">"Sign in"</h1>
             {flash_message(flash.as_ref())}
-            {(!next.is_empty()).then(|| view! { <p class="lead">"Then you go on where you were."</p> })}
+            {(!next.is_empty()).then(|| view! { <p class="lead">"After that you continue where you were."</p> })}
             {post_to::<api::SignIn>("panel stack", view! {
                 {problem_at_top(&form)}
                 {field(&form, Input {
@@ -79,7 +91,7 @@ pub fn SignInPage() -> impl IntoView {
                 <p><a href=on_the_way("/forgot", &next)>"Forgotten your password?"</a></p>
             })}
             {demo}
-            <p>"You are new here? " <a href=on_the_way("/signup", &next)>"Sign up"</a></p>
+            <p>"Are you new here? " <a href=on_the_way("/signup", &next)>"Sign up"</a></p>
         </section>
     }
 }

@@ -4,7 +4,10 @@
 use super::{AccountCare, EmailProof, LinkToAccount, ResetToken, api, pages::next};
 use crate::{
     context,
-    ui::{Form, Input, field, flash_message, hidden, page, post_to, problem_at_top},
+    ui::{
+        Form, Input, LinkPreview, field, flash_message, hidden, link_preview, page, post_to,
+        problem_at_top,
+    },
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -17,7 +20,12 @@ pub fn ForgotPage() -> impl IntoView {
     let form = Form::new("forgot", flash.as_ref());
     let next = next();
     view! {
-        <Title text="Forgotten password"/>
+        {link_preview(LinkPreview {
+            title: "Forgotten password".to_owned(),
+            text: "Ask for a link that sets a new password.".to_owned(),
+            path: "/forgot".to_owned(),
+            image: None,
+        })}
         <section class="narrow">
             <h1 class="display">"Forgotten your password?"</h1>
             {flash_message(flash.as_ref())}
@@ -35,7 +43,7 @@ pub fn ForgotPage() -> impl IntoView {
                 {hidden("next", next.clone())}
                 <button class="button" type="submit">"Mail me a link"</button>
             })}
-            <p>"You know it after all? " <a href=context::on_the_way("/signin", &next)>"Sign in"</a></p>
+            <p>"Do you remember it? " <a href=context::on_the_way("/signin", &next)>"Sign in"</a></p>
         </section>
     }
 }
@@ -120,7 +128,7 @@ fn guest(form: &Form, token: ResetToken) -> impl IntoView + use<> {
     view! {
         {post_to::<api::Enter>("panel stack", view! {
             {hidden("token", token.0.clone())}
-            <p>"You bought as a guest. Go on without a password: a link like this one always lets you in."</p>
+            <p>"You bought as a guest. You can continue without a password: a link like this one signs you in."</p>
             <p><button class="button" type="submit">"Sign in"</button></p>
         })}
         <h2 class="section-title">"Or set a password"</h2>

@@ -24,7 +24,7 @@ fn category_in(text: &str) -> Result<Category, FieldError> {
     text.parse().map_err(unknown)
 }
 
-/// Creates an event from the words of a form, and goes on to listing tickets for it.
+/// Creates an event from the words of a form, and goes on to its picture.
 #[server(prefix = "/fn", endpoint = "events/create")]
 pub async fn create(
     #[server(flatten)] facts: Facts,
@@ -79,10 +79,10 @@ pub async fn create(
     match events.create(&viewer, request).await {
         Ok(event) => {
             context::notice(format!(
-                "{} is on. Now list your tickets for it.",
+                "{} is created. You can add a picture, and then list your tickets.",
                 event.title
             ));
-            context::redirect(&format!("/sell?event={}", event.id));
+            context::redirect(&format!("/events/{}/picture", event.id));
             Ok(())
         }
         Err(error) => refuse(error),
@@ -150,10 +150,13 @@ pub async fn update(
     }
 }
 
-/// Puts the picture of a form in the place of an event's, and goes back to the form.
+/// Puts the picture of a form in the place of an event's, and goes on to where the form says.
 #[server(prefix = "/fn", endpoint = "events/put_picture", input = MultipartFormData)]
 pub async fn put_picture(form: MultipartData) -> Result<(), AppError> {
-    use crate::{context, events::Pictures};
+    use crate::{
+        context,
+        events::{Pictures, picture_form::After},
+    };
     let pictures = context::port::<dyn Pictures>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
@@ -163,18 +166,38 @@ pub async fn put_picture(form: MultipartData) -> Result<(), AppError> {
         Ok(sent) => sent,
         Err(error) => return context::refuse(PICTURE_FORM, error, &[]),
     };
-    let (event, bytes) = sent;
-    let done = match event.parse() {
-        Ok(id) => pictures.put(&viewer, id, bytes, None).await,
+    let done = match sent.event.parse() {
+        Ok(id) => {
+            pictures
+                .put(
+                    &viewer,
+                    id,
+                    sent.bytes,
+                    sent.fit.parse().unwrap_or_default(),
+                    None,
+                )
+                .await
+        }
         Err(_) => Err(AppError::NotFound),
     };
+    let values = [("fit", sent.fit.as_str())];
     match done {
         Ok(event) => {
-            context::notice("The picture is in place, and visitors see it.");
-            context::redirect(&format!("/events/{}/edit", event.id));
+            let (notice, page) = match After::read(&sent.after) {
+                After::Edit => (
+                    "The picture is saved, and visitors see it.",
+                    format!("/events/{}/edit", event.id),
+                ),
+                After::Sell => (
+                    "The picture is saved. Now list your tickets.",
+                    format!("/sell?event={}", event.id),
+                ),
+            };
+            context::notice(notice);
+            context::redirect(&page);
             Ok(())
         }
-        Err(error) => context::refuse(PICTURE_FORM, error, &[]),
+        Err(error) => context::refuse(PICTURE_FORM, error, &values),
     }
 }
 
@@ -193,8 +216,8 @@ pub async fn remove_picture(#[server(default)] event: String) -> Result<(), AppE
     };
     match done {
         Ok(event) => {
-            context::notice("The picture is gone.");
-            context::redirect(&format!("/events/{}/edit", event.id));
+            context::notice("The picture is removed.");
+            context::redirect_back(&format!("/events/{}/edit", event.id));
             Ok(())
         }
         Err(error) => context::refuse(PICTURE_FORM, error, &[]),
@@ -216,17 +239,35 @@ pub fn too_large() -> String {
 #[cfg(feature = "ssr")]
 pub const PICTURE_FORM: &str = "event-picture";
 
-/// Which event, and the bytes of the file. All of the form is read, so that whoever sent it hears
-/// what is wrong with it, but no more is kept than a picture may have.
+/// What the form of a picture sends.
 #[cfg(feature = "ssr")]
-async fn read_picture(form: MultipartData) -> AppResult<(String, Vec<u8>)> {
+struct SentPicture {
+    event: String,
+    fit: String,
+    after: String,
+    bytes: Vec<u8>,
+}
+
+/// All of the form is read, so that whoever sent it hears what is wrong with it, but no more is kept
+/// than a picture may have.
+#[cfg(feature = "ssr")]
+async fn read_picture(form: MultipartData) -> AppResult<SentPicture> {
     use crate::events::PICTURE_BYTES_MAX;
-    let broken = || AppError::invalid("picture", "The file did not arrive whole. Send it again.");
+    const TEXT_BYTES_MAX: usize = 64;
+    let broken = || {
+        AppError::invalid(
+            "picture",
+            "The file did not arrive completely. Send it again.",
+        )
+    };
     let mut form = form.into_inner().ok_or_else(broken)?;
-    let (mut event, mut picture, mut is_too_large) = (Vec::new(), Vec::new(), false);
+    let (mut event, mut fit, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut picture, mut is_too_large) = (Vec::new(), false);
     while let Some(mut part) = form.next_field().await.map_err(|_| broken())? {
         let (into, most) = match part.name() {
-            Some("event") => (&mut event, 64),
+            Some("event") => (&mut event, TEXT_BYTES_MAX),
+            Some("fit") => (&mut fit, TEXT_BYTES_MAX),
+            Some("after") => (&mut after, TEXT_BYTES_MAX),
             Some("picture") => (&mut picture, PICTURE_BYTES_MAX),
             _ => continue,
         };
@@ -244,5 +285,11 @@ async fn read_picture(form: MultipartData) -> AppResult<(String, Vec<u8>)> {
     if picture.is_empty() {
         return Err(AppError::invalid("picture", "Choose a picture first."));
     }
-    Ok((String::from_utf8(event).unwrap_or_default(), picture))
+    let text = |bytes| String::from_utf8(bytes).unwrap_or_default();
+    Ok(SentPicture {
+        event: text(event),
+        fit: text(fit),
+        after: text(after),
+        bytes: picture,
+    })
 }

@@ -1,16 +1,15 @@
 //! `/events/:id/edit`, for whoever created the event: its picture, and all that is said of it.
 
 use super::{
-    Category, Event, Events, Facts, PICTURE_BYTES_MAX, Spot,
-    api::{FACTS_FORM, PICTURE_FORM, PutPicture, RemovePicture, Update},
-    cover, event_fields, find, is_unchanged,
+    Category, Event, Events, Facts,
+    api::{FACTS_FORM, Update},
+    event_fields, find, is_unchanged,
+    picture_form::{After, picture_panel},
 };
 use crate::{
     context::{self, Flash},
     error::AppError,
-    ui::{
-        Form, Input, field, flash_message, hidden, page_for, post_file_to, post_to, problem_at_top,
-    },
+    ui::{Form, flash_message, hidden, page_for, post_to, problem_at_top},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -34,7 +33,7 @@ pub fn EditEventPage() -> impl IntoView {
         let title = format!("Edit: {}", event.title);
         let facts = if over {
             view! {
-                <p class="notice">"This event has begun. What is said of it can't be changed any more."</p>
+                <p class="notice">"This event has begun. Its details can no longer be changed."</p>
             }
             .into_any()
         } else {
@@ -49,64 +48,12 @@ pub fn EditEventPage() -> impl IntoView {
                     <p><a dir="auto" href=back>{event.title.clone()}</a></p>
                 </div>
                 {flash_message(flash.as_ref())}
-                {picture(&event, over, flash.as_ref())}
+                {picture_panel(&event, over, After::Edit, flash.as_ref())}
                 {facts}
             </section>
         }
         .into_any())
     })
-}
-
-fn picture(event: &Event, over: bool, flash: Option<&Flash>) -> AnyView {
-    let form = Form::new(PICTURE_FORM, flash);
-    let id = event.id.to_string();
-    let has_one = event.picture.is_some();
-    let (shown, verb) = if has_one {
-        ("This is how visitors see it.", "Replace the picture")
-    } else {
-        (
-            "It has none yet. Visitors see this cover, drawn from its title.",
-            "Upload the picture",
-        )
-    };
-    let upload = (!over).then(|| {
-        let hint = format!(
-            "JPEG, PNG or WebP of up to {} MB, at least 480 by 300 pixels. Its middle is shown, \
-             in the shape of the picture above.",
-            PICTURE_BYTES_MAX / 1024 / 1024
-        );
-        post_file_to::<PutPicture>(
-            "stack",
-            view! {
-                {problem_at_top(&form)}
-                {hidden("event", id.clone())}
-                {field(&form, Input {
-                    name: "picture", label: "A picture of your own", kind: "file",
-                    accept: "image/jpeg,image/png,image/webp", hint: Some(hint), ..Input::default()
-                })}
-                <button class="button" type="submit">{verb}</button>
-            },
-        )
-    });
-    let remove = has_one.then(|| {
-        post_to::<RemovePicture>(
-            "",
-            view! {
-                {hidden("event", id.clone())}
-                <button class="button button-quiet" type="submit">"Remove the picture"</button>
-            },
-        )
-    });
-    view! {
-        <section class="panel stack" aria-labelledby="picture">
-            <h2 class="title" id="picture">"Picture"</h2>
-            <div class="picture-now">{cover(event, Spot::Head)}</div>
-            <p class="quiet">{shown}</p>
-            {upload}
-            {remove}
-        </section>
-    }
-    .into_any()
 }
 
 fn facts(event: &Event, flash: Option<Flash>) -> AnyView {
@@ -171,7 +118,7 @@ fn in_short(name: &str, text: &str) -> String {
 fn tell(changes: Vec<(&'static str, String)>) -> AnyView {
     if changes.is_empty() {
         return view! {
-            <p class="notice">"Only the picture was changed meanwhile. Save again, and this is in place."</p>
+            <p class="notice">"Only the picture was changed in the meantime. Save again to keep your changes."</p>
         }
         .into_any();
     }

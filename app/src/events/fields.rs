@@ -1,7 +1,7 @@
 //! What a form says of an event, for one that is new and for one that changes.
 
 use super::{COUNTRIES, Category, Event, Facts, date_and_time};
-use crate::ui::{Choice, Form, Input, area, choose, field, hash};
+use crate::ui::{Choice, Form, Input, area, choose, choose_grouped, field, hash};
 use leptos::prelude::*;
 
 /// The names of the fields, and what they are called on the page.
@@ -117,10 +117,10 @@ pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> An
     let categories = Category::ALL
         .map(|category| Choice::new(category.code(), category.label()))
         .into();
-    let zone = choose(form, input("time_zone", None), zones(&facts.time_zone));
+    let zone = choose_grouped(form, input("time_zone", None), zones(&facts.time_zone));
     let zone = match currency {
         Some(currency) => view! { <div class="columns">{zone} {currency}</div> }.into_any(),
-        None => zone.into_any(),
+        None => zone,
     };
     let (date, time) = (input("date", None), input("time", None));
     let description = Input {
@@ -145,16 +145,88 @@ pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> An
     .into_any()
 }
 
-/// The zones that are named after places, and the one that is used.
-fn zones(used: &str) -> Vec<Choice> {
-    let named = |zone: &String| {
-        zone == used
-            || zone.contains('/') && !zone.starts_with("Etc/") && !zone.starts_with("SystemV/")
-    };
-    jiff::tz::db()
+/// Zones of many events.
+const OFTEN: [&str; 16] = [
+    "Europe/London",
+    "Europe/Dublin",
+    "Europe/Paris",
+    "Europe/Berlin",
+    "Europe/Madrid",
+    "Europe/Rome",
+    "Europe/Amsterdam",
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Los_Angeles",
+    "America/Toronto",
+    "Asia/Tokyo",
+    "Asia/Singapore",
+    "Asia/Kolkata",
+    "Australia/Sydney",
+];
+
+/// Parts of the world after which zones are named. Names that begin otherwise are older ones of the
+/// same zones.
+const REGIONS: [&str; 10] = [
+    "Africa",
+    "America",
+    "Antarctica",
+    "Arctic",
+    "Asia",
+    "Atlantic",
+    "Australia",
+    "Europe",
+    "Indian",
+    "Pacific",
+];
+
+/// The zones under headings: those of many events, then all by parts of the world. One that is used
+/// and is none of them comes first.
+fn zones(used: &str) -> Vec<(&'static str, Vec<Choice>)> {
+    let known: Vec<String> = jiff::tz::db()
         .available()
         .map(|zone| zone.as_str().to_owned())
-        .filter(named)
-        .map(|zone| Choice::new(zone.clone(), zone.replace('_', " ")))
-        .collect()
+        .collect();
+    let of = |region: &'static str| {
+        let choices = known.iter().filter_map(|zone| {
+            let place = zone.strip_prefix(region)?.strip_prefix('/')?;
+            Some(Choice::new(zone.clone(), place.replace('_', " ")))
+        });
+        (region, choices.collect::<Vec<_>>())
+    };
+    let often = OFTEN
+        .iter()
+        .filter(|zone| known.iter().any(|known| known == *zone))
+        .map(|zone| Choice::new(*zone, zone.replace('_', " ")))
+        .collect();
+    let mut groups = vec![("Often used", often)];
+    groups.extend(REGIONS.map(of));
+    groups.retain(|(_, choices): &(_, Vec<Choice>)| !choices.is_empty());
+    let is_listed = groups
+        .iter()
+        .any(|(_, choices)| choices.iter().any(|choice| choice.value == used));
+    if !is_listed {
+        groups.insert(0, ("", vec![Choice::new(used, used.replace('_', " "))]));
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn likely_zones_come_first_and_the_one_in_use_is_always_there() {
+        let groups = zones("Europe/London");
+        assert_eq!(groups[0].0, "Often used");
+        assert_eq!(groups[0].1[0].value, "Europe/London");
+        let named: Vec<&str> = groups.iter().map(|(heading, _)| *heading).collect();
+        assert!(
+            named.contains(&"Europe") && named.contains(&"Pacific"),
+            "{named:?}"
+        );
+        let all = groups.iter().flat_map(|(_, choices)| choices);
+        assert!(all.filter(|choice| choice.label == "Paris").count() == 1);
+        assert_eq!(zones("US/Pacific")[0].1[0].value, "US/Pacific");
+    }
 }

@@ -5,11 +5,11 @@ use super::{Event, when};
 use crate::{
     money::Money,
     tickets::{NO_SECTION, Offers},
-    ui::json_script,
+    ui::{LinkPreview, json_script, link_preview},
 };
 use jiff::tz::TimeZone;
 use leptos::prelude::*;
-use leptos_meta::{Link, Meta, Script, Title};
+use leptos_meta::Script;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -21,31 +21,19 @@ const OFFERS_MAX: usize = 50;
 /// The head of an event's page. `site` is the shop's own origin, without a trailing slash.
 pub fn head(event: &Event, offers: &Offers, site: &str) -> impl IntoView + use<> {
     let address = format!("{site}/events/{}", event.id);
-    let title = event.title.clone();
-    let text = preview(event);
-    let image = match &event.picture {
-        Some(picture) => format!("{site}{picture}"),
-        None => format!("{site}/share.png"),
-    };
-    let sizes = event.picture.as_ref().map(|picture| {
-        let (width, height) = (picture.width().to_string(), picture.height().to_string());
-        view! {
-            <Meta property="og:image:width" content=width/>
-            <Meta property="og:image:height" content=height/>
-        }
-    });
+    let picture = event.picture.as_ref();
+    let image = picture.map_or_else(
+        || format!("{site}/share.png"),
+        |picture| format!("{site}{picture}"),
+    );
     let data = json_script(&structured(event, offers, &address, &image));
     view! {
-        <Title text=title.clone()/>
-        <Link rel="canonical" href=address.clone()/>
-        <Meta property="og:type" content="website"/>
-        <Meta property="og:site_name" content="Stagedoor"/>
-        <Meta property="og:title" content=title/>
-        <Meta property="og:description" content=text/>
-        <Meta property="og:url" content=address/>
-        <Meta property="og:image" content=image/>
-        {sizes}
-        <Meta name="twitter:card" content="summary_large_image"/>
+        {link_preview(LinkPreview {
+            title: event.title.clone(),
+            text: preview(event),
+            path: format!("/events/{}", event.id),
+            image: picture.map(|picture| (picture.to_string(), picture.width(), picture.height())),
+        })}
         <Script type_="application/ld+json">{data}</Script>
     }
 }

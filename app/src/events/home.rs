@@ -9,12 +9,16 @@ use crate::{
     error::{AppError, AppResult},
     money::Money,
     orders::in_minutes,
-    ui::{Icon, flash_message, hidden, icon, page},
+    ui::{Icon, LinkPreview, flash_message, hidden, icon, link_preview, page},
 };
 use jiff::civil::Date;
 use leptos::prelude::*;
-use leptos_meta::{Link, Meta, Title};
+use leptos_meta::Meta;
 use std::sync::Arc;
+
+/// What the shop is, for search engines and shared links.
+const ABOUT: &str = "Tickets for theatre, music, comedy and more. They are held for you while you pay, and the price \
+     you see is the price you pay.";
 
 /// Cities that are offered, besides the one that is chosen.
 const CITIES_SHOWN: usize = 10;
@@ -42,17 +46,20 @@ pub fn HomePage() -> impl IntoView {
         } else {
             asked.heading()
         };
+        let text = if title.is_empty() {
+            ABOUT.to_owned()
+        } else {
+            format!("{title}. {ABOUT}")
+        };
         // One address for each kind and city; other filters and later pages are views of those.
         let proper = Asked {
             city: asked.city.clone(),
             category: asked.category,
             ..Asked::default()
         };
-        let canonical = format!("{}{}", site.public_url, proper.href());
         let of_the_moment = proper != asked.first_page();
         Ok(view! {
-            <Title text=title/>
-            <Link rel="canonical" href=canonical/>
+            {link_preview(LinkPreview { title, text, path: proper.href(), image: None })}
             {of_the_moment.then(|| view! { <Meta name="robots" content="noindex"/> })}
             {flash_message(flash.as_ref())}
             {hero(&asked, &in_minutes(site.hold_seconds))}
@@ -104,7 +111,7 @@ fn hero(asked: &Asked, held: &str) -> AnyView {
         <section class="hero">
             <h1 class="display hero-title">"Tonight could be the good one."</h1>
             <p class="lead">
-                "What you choose is " {held} " while you pay. The price you see is the price you pay."
+                "Tickets are " {held} " while you pay. The price you see is the price you pay."
             </p>
             <form class="find" role="search" action="/" method="get">
                 <div class="search find-field">
@@ -146,10 +153,9 @@ fn results(
     view! {
         <section class="results" id="results" aria-labelledby="what-is-on">
             <div class="filters">
-                {day_chips(&first)}
-                {dates(&first)}
-                {category_chips(&first)}
-                {city_chips(&first, cities)}
+                {filter("Days", days_words(&first), view! { {day_chips(&first)} {dates(&first)} })}
+                {filter("Categories", category_words(&first), category_chips(&first))}
+                {filter("Cities", city_words(&first), city_chips(&first, cities))}
             </div>
             <div class="results-head">
                 <h2 class="section-title" id="what-is-on">{asked.heading()}</h2>
@@ -178,6 +184,40 @@ fn chip(to: &Asked, chosen: bool, text: String, count: Option<i64>) -> impl Into
     let count = count.map(|count| view! { " " <span class="chip-count">{count}</span> });
     view! {
         <a class="chip" href=to.href() aria-current=chosen.then_some("true")>{text} {count}</a>
+    }
+}
+
+/// A row of chips. On a phone it is one line that says what is chosen, and opens.
+fn filter(name: &'static str, chosen: String, chips: impl IntoView) -> impl IntoView {
+    view! {
+        <details class="filter" name="filter">
+            <summary class="chip">
+                <span class="sr-only">{name} ": "</span>
+                <span class="filter-chosen">{chosen}</span>
+            </summary>
+            {chips}
+        </details>
+    }
+}
+
+fn days_words(asked: &Asked) -> String {
+    match asked.when {
+        _ if asked.has_dates() => "Dates".to_owned(),
+        Some(when) => when.label().to_owned(),
+        None => "Any day".to_owned(),
+    }
+}
+
+fn category_words(asked: &Asked) -> String {
+    let chosen = asked.category.map(|category| category.label().to_owned());
+    chosen.unwrap_or_else(|| "Everything".to_owned())
+}
+
+fn city_words(asked: &Asked) -> String {
+    if asked.city.is_empty() {
+        "Everywhere".to_owned()
+    } else {
+        asked.city.clone()
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod api;
 mod picture;
+mod preview;
 mod search;
 mod types;
 
@@ -26,6 +27,8 @@ mod head;
 mod home;
 #[cfg(feature = "ssr")]
 mod pages;
+#[cfg(feature = "ssr")]
+mod picture_form;
 #[cfg(feature = "ssr")]
 mod port;
 #[cfg(feature = "ssr")]
@@ -51,9 +54,12 @@ use fields::is_unchanged;
 pub use home::HomePage;
 #[cfg(feature = "ssr")]
 pub use pages::{EventPage, find};
-pub use picture::{PICTURE_BYTES_MAX, PICTURE_WIDTHS, Picture};
+pub use picture::{Fit, PICTURE_BYTES_MAX, PICTURE_WIDTHS, Picture, PictureQuery};
+#[cfg(feature = "ssr")]
+pub use picture_form::EventPicturePage;
 #[cfg(feature = "ssr")]
 pub use port::{COUNTED_MAX, Events, Pictures};
+pub use preview::PicturePreview;
 pub use search::SearchField;
 #[cfg(feature = "ssr")]
 pub use strip::event_strip;

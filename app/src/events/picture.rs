@@ -11,10 +11,81 @@ pub const PICTURE_WIDTHS: [u32; 3] = [480, 960, 1600];
 /// The largest file that is taken.
 pub const PICTURE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Which part of a picture is kept, in the shape of 8 by 5.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// All of a picture that is square or upright, the middle of a wide one.
+    #[default]
+    Auto,
+    /// All of it, on a blurred copy of itself.
+    Whole,
+    /// The middle.
+    Middle,
+    /// The top, or the left of a wide one.
+    Start,
+    /// The bottom, or the right of a wide one.
+    End,
+}
+
+impl Fit {
+    /// All of them, in the order in which they are offered.
+    pub const ALL: [Self; 5] = [
+        Self::Auto,
+        Self::Whole,
+        Self::Middle,
+        Self::Start,
+        Self::End,
+    ];
+
+    /// As it is on the wire.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Whole => "whole",
+            Self::Middle => "middle",
+            Self::Start => "start",
+            Self::End => "end",
+        }
+    }
+
+    /// As people read it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Auto => "All of a square or upright picture, the middle of a wide one",
+            Self::Whole => "All of it, on a blurred background",
+            Self::Middle => "The middle",
+            Self::Start => "The top, or the left of a wide picture",
+            Self::End => "The bottom, or the right of a wide picture",
+        }
+    }
+}
+
+impl FromStr for Fit {
+    type Err = UnknownChoice;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|one| one.code() == text);
+        named.ok_or(UnknownChoice)
+    }
+}
+
+/// How a picture that is sent is to be kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema, utoipa::IntoParams), into_params(parameter_in = Query))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PictureQuery {
+    /// Which part is shown. Default: `auto`.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", param(inline))]
+    pub fit: Option<Fit>,
+}
+
 /// Digits of its name.
 const DIGEST_CHARS: usize = 32;
 
-/// A picture, cut to 8 by 5. As a text it is the address of its widest form:
+/// A picture of 8 by 5. As a text it is the address of its widest form:
 /// `/pictures/<digest>/1600.jpg`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]

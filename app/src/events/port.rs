@@ -1,6 +1,6 @@
 //! What a browser can ask of events.
 
-use super::{City, CreateEvent, Event, EventList, EventQuery, UpdateEvent};
+use super::{City, CreateEvent, Event, EventList, EventQuery, Fit, UpdateEvent};
 use crate::{accounts::Viewer, error::AppResult, ids::EventId};
 use async_trait::async_trait;
 
@@ -40,8 +40,8 @@ pub trait Events: Send + Sync {
 /// Pictures of events. Only its creator gives an event one: to others there is no such event.
 #[async_trait]
 pub trait Pictures: Send + Sync {
-    /// Makes a picture of these bytes of whatever kind, and puts it in the place of the one before.
-    /// `expected` is the version that the event must have, if that matters. Errors: `NotFound`,
+    /// Makes a picture of these bytes of whatever kind, of which `fit` is shown, and puts it in the place
+    /// of the one before. `expected` is the version that the event must have, if that matters. Errors: `NotFound`,
     /// `EventOver`, `Invalid` at `picture`, `PreconditionFailed`; `VersionConflict` if the event
     /// is changed meanwhile.
     async fn put(
@@ -49,6 +49,7 @@ pub trait Pictures: Send + Sync {
         viewer: &Viewer,
         id: EventId,
         bytes: Vec<u8>,
+        fit: Fit,
         expected: Option<i64>,
     ) -> AppResult<Event>;
 

@@ -3,7 +3,7 @@
 
 use super::{
     Choice, Reserve, api, in_minutes,
-    pages::{count, from_whom, goes_to},
+    pages::{STEPS, count, from_whom, goes_to},
 };
 use crate::{
     accounts::{ADDRESS_IN_USE, Accounts, api::Forgot},
@@ -90,23 +90,22 @@ pub fn CheckoutPage() -> impl IntoView {
         let flash = flash.as_ref();
         let form = Form::new("reserve", flash);
         let refused = form.was_refused();
-        // On a small phone, a guest sees the whole form at once.
-        let (first, then) = match viewer {
+        let then = match viewer {
             Some(viewer) => {
                 let form = reserve(&choice, &chosen, refused);
                 let to = goes_to(&viewer.user.email);
-                (chosen_is.into_any(), view! { {form} {to} }.into_any())
+                view! { {to} {form} }.into_any()
             }
-            None => (who_are_you(&choice, flash), chosen_is.into_any()),
+            None => who_are_you(&choice, flash),
         };
         Ok(view! {
             <Title text=format!("Checkout: {}", chosen.event.title)/>
             <section class="narrow">
-                {steps(&["Choose", "Pay", "Tickets"], Some(1))}
+                {steps(&STEPS, Some(1))}
                 <h1 class="section-title">{count(chosen.tickets)} {total}</h1>
                 {flash_message(flash)}
                 {problem_at_top(&form)}
-                {first}
+                <div class="checkout-strip">{chosen_is}</div>
                 {then}
                 {(!refused).then(|| view! {
                     <p class="quiet">

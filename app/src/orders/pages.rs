@@ -179,13 +179,17 @@ pub fn OrderPage() -> impl IntoView {
         let state = state(&found, payment, &viewer, flash.as_ref())?;
         let step = step(&found.order);
         let Found { order, event, .. } = &found;
+        let heading = order.is_open().then(|| {
+            view! { <h1 class="sr-only">{format!("Pay for {}", event.title)}</h1> }
+        });
         Ok(view! {
             <Title text=format!("Order: {}", event.title)/>
             {flash_message(flash.as_ref())}
+            {heading}
             <div class=if order.is_open() { "order order-open" } else { "order order-done" }>
-                {summary(&found, &viewer)}
+                {summary(&found, &viewer.user.email)}
                 <div class="order-main stack">
-                    {steps(&["Choose", "Pay", "Tickets"], step)}
+                    {steps(&STEPS, step)}
                     {state} {timeline(order, event, &found.moments)}
                 </div>
             </div>
@@ -194,11 +198,14 @@ pub fn OrderPage() -> impl IntoView {
     })
 }
 
-/// How far the buyer has come: 1 while they pay, 2 once the tickets are theirs.
+/// From choosing to holding tickets.
+pub(super) const STEPS: [&str; 4] = ["Choose", "Your details", "Pay", "Tickets"];
+
+/// How far the buyer has come: 2 while they pay, 3 once the tickets are theirs.
 fn step(order: &Order) -> Option<usize> {
     match order.status {
-        OrderStatus::Created | OrderStatus::AwaitingPayment => Some(1),
-        OrderStatus::Complete => Some(2),
+        OrderStatus::Created | OrderStatus::AwaitingPayment => Some(2),
+        OrderStatus::Complete => Some(3),
         OrderStatus::Expired | OrderStatus::Cancelled | OrderStatus::Refunded => None,
     }
 }
@@ -231,7 +238,7 @@ fn state(
         }
         OrderStatus::Created | OrderStatus::AwaitingPayment => {
             let pay = to_pay(order, payment, flash)?;
-            open(order, pay, status, flash)?
+            open(order, pay, status, &viewer.user.email, flash)?
         }
         OrderStatus::Complete | OrderStatus::Refunded => {
             paid(order, event, refunds, passes, &viewer.user)
@@ -247,8 +254,49 @@ fn state(
     })
 }
 
-/// What is bought and what it costs, line by line.
-fn summary(found: &Found, viewer: &Viewer) -> impl IntoView + use<> {
+/// What is bought and what it costs, line by line. While it is to be paid, a phone shows one line of it
+/// that opens, so that the card stands on the first screen.
+fn summary(found: &Found, email: &str) -> AnyView {
+    let Found { order, event, .. } = found;
+    let link = view! {
+        <a dir="auto" href=format!("/events/{}", event.id)>{event.title.clone()}</a>
+    };
+    if !order.is_open() {
+        return view! {
+            <aside class="order-summary panel order-facts" aria-label="What you are buying">
+                <div class="order-art">{cover(event, Spot::Order)}</div>
+                <h1 class="title">{link}</h1>
+                {facts(found)}
+                {(order.status == OrderStatus::Complete).then(|| goes_to(email))}
+            </aside>
+        }
+        .into_any();
+    }
+    let day = when(event.starts_at, &event.time_zone);
+    let what = format!("{day} · {}", count(order.tickets.len()));
+    view! {
+        <aside class="order-summary" aria-label="What you are buying">
+            <details class="panel order-fold">
+                <summary>
+                    <span class="order-line">
+                        <bdi class="title">{event.title.clone()}</bdi>
+                        <span class="quiet">{what}</span>
+                    </span>
+                    <strong>{order.total().to_string()}</strong>
+                </summary>
+                <div class="order-facts">
+                    <div class="order-art">{cover(event, Spot::Order)}</div>
+                    <p class="title">{link}</p>
+                    {facts(found)}
+                </div>
+            </details>
+        </aside>
+    }
+    .into_any()
+}
+
+/// When, where, each ticket and the total.
+fn facts(found: &Found) -> AnyView {
     let Found {
         order,
         event,
@@ -270,29 +318,22 @@ fn summary(found: &Found, viewer: &Viewer) -> impl IntoView + use<> {
         })
         .collect_view();
     view! {
-        <aside class="order-summary panel" aria-label="What you are buying">
-            <div class="order-art">{cover(event, Spot::Order)}</div>
-            <h1 class="title">
-                <a dir="auto" href=format!("/events/{}", event.id)>{event.title.clone()}</a>
-            </h1>
-            <p class="fact">{icon(Icon::Clock)} {begins(event)}</p>
-            <p class="fact">{icon(Icon::Place)} {event.venue.clone()} ", " {event.city.clone()}</p>
-            <ul class="lines">{lines}</ul>
-            <p class="line total">
-                <span>"Total"</span>
-                <strong>{order.total().to_string()}</strong>
-            </p>
-            {match what_remains(order, refunds) {
-                Some(remains) => remains,
-                None => view! {
-                    <p class="quiet">"This is all you pay: no fees are added."</p>
-                }
-                .into_any(),
-            }}
-            {(order.is_open() || order.status == OrderStatus::Complete)
-                .then(|| goes_to(&viewer.user.email))}
-        </aside>
+        <p class="fact">{icon(Icon::Clock)} {begins(event)}</p>
+        <p class="fact">{icon(Icon::Place)} {event.venue.clone()} ", " {event.city.clone()}</p>
+        <ul class="lines">{lines}</ul>
+        <p class="line total">
+            <span>"Total"</span>
+            <strong>{order.total().to_string()}</strong>
+        </p>
+        {match what_remains(order, refunds) {
+            Some(remains) => remains,
+            None => view! {
+                <p class="quiet">"This is all you pay: no fees are added."</p>
+            }
+            .into_any(),
+        }}
     }
+    .into_any()
 }
 
 /// Where the tickets are mailed, so that a mistyped address is noticed, and the way to correct it.
@@ -325,6 +366,7 @@ fn open(
     order: &Order,
     pay: AnyView,
     payment: Option<PaymentStatus>,
+    email: &str,
     flash: Option<&context::Flash>,
 ) -> AppResult<AnyView> {
     let form = Form::new("order", flash);
@@ -357,19 +399,20 @@ fn open(
             })}
         }
     });
-    Ok(view! { {countdown} {pay} {terms()} {cancel} }.into_any())
+    let to = goes_to(email);
+    Ok(view! { {countdown} {to} {pay} {terms()} {cancel} }.into_any())
 }
 
-/// What paying means; at the button, so that a phone shows the clock and the card first.
+/// What paying means; below the button, so that a phone shows the clock and the card first.
 fn terms() -> impl IntoView {
     view! {
         <div>
             <p class="quiet">
-                "A sale is final. If a seller cannot keep their word, your money goes back to your card. "
+                "A sale is final. If a seller cannot provide the tickets, your money goes back to your card. "
                 <a href="/help#refunds">"How refunds work"</a>
             </p>
             <p class="quiet">
-                "By paying you buy from the sellers named with the tickets, by our "
+                "By paying you buy from the sellers named with the tickets, under our "
                 <a href="/help#terms">"terms of sale"</a> ". "
                 <a href="/help">"Questions?"</a>
             </p>
@@ -441,13 +484,13 @@ pub fn being_paid() -> AnyView {
         <div class="panel stack" role="status">
             <h2 class="title">"Your payment is under way"</h2>
             <p>
-                "Your tickets stay yours until it ends, one way or the other. You are charged once "
-                "or not at all. You can leave this page: it goes on without you."
+                "Your tickets are held until the payment has ended. You are charged once or not at all. "
+                "You can leave this page: the payment continues."
             </p>
             <Wait/>
             <noscript>
                 <meta http-equiv="refresh" content="3"/>
-                <p class="quiet">"This page looks again every three seconds."</p>
+                <p class="quiet">"This page reloads every three seconds."</p>
             </noscript>
         </div>
     }

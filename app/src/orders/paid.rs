@@ -76,9 +76,9 @@ pub fn paid(
     let headline = headline(order, GoneBack::of(refunds), theirs.len(), &buyer.email);
     let theirs = (!theirs.is_empty()).then(|| {
         view! {
-            <h2 class="section-title">"Your tickets"</h2>
-            {papers(order, passes)}
+            <h2 class="sr-only">"Your tickets"</h2>
             <ul class="stubs">{stubs(theirs, true)}</ul>
+            {papers(order, passes)}
         }
     });
     let confirmation = confirmation(order, event, passes);
@@ -102,9 +102,9 @@ fn confirmation(order: &Order, event: &Event, passes: &[Pass]) -> impl IntoView 
         view! {
             <p class="quiet">
                 <strong>"Something wrong? "</strong>
-                "Paid tickets are not taken back, but their seller or this shop can refund them. The "
-                "money then goes back to the card that paid, and the ticket ends. Name order "
-                {code.clone()} " when you ask. " <a href="/help">"How to get help"</a>
+                "Paid tickets cannot be returned, but their seller or this shop can refund them. The "
+                "money then goes back to the card that paid, and the ticket is no longer valid. Quote "
+                "order " {code.clone()} " when you ask. " <a href="/help">"How to get help"</a>
             </p>
         }
     });
@@ -168,8 +168,8 @@ fn headline(order: &Order, back: GoneBack, theirs: usize, email: &str) -> AnyVie
     }
     if back.total() >= order.total_minor && back.on_its_way > 0 {
         let text = format!(
-            " {on_its_way} is on its way back to the card that paid. The tickets end when it is \
-             there."
+            " {on_its_way} is on its way back to the card that paid. The tickets stay valid until \
+             it has arrived."
         );
         return notice("This order is being refunded.", text);
     }
@@ -188,11 +188,11 @@ fn headline(order: &Order, back: GoneBack, theirs: usize, email: &str) -> AnyVie
     view! {
         <div class="notice notice-good" role="status">
             <strong>"Paid. The tickets are yours."</strong>
-            " We mail them to "
+            " They are mailed to "
             <strong>{email.to_owned()}</strong>
-            ", and you find them under "
+            " and stay under "
             <a href="/tickets">"Tickets"</a>
-            " whenever you need them."
+            "."
         </div>
     }
     .into_any()

@@ -66,8 +66,8 @@ fn tickets(order: LinkedOrder, link: &OrderLink) -> AnyView {
             {papers}
             <ul class="sheets">{sheets}</ul>
             <p class="quiet">
-                "Whoever has the address of this page has these tickets: pass it on only to who goes with "
-                "you. What was paid, and all your orders, are in " <a href="/orders">"your account"</a> "."
+                "Anyone who has the address of this page can use these tickets: share it only with the "
+                "people who come with you. What was paid, and all your orders, are in " <a href="/orders">"your account"</a> "."
             </p>
         </div>
     }
@@ -78,10 +78,10 @@ fn tickets(order: LinkedOrder, link: &OrderLink) -> AnyView {
 fn gone(refunded: usize, left: usize) -> Option<AnyView> {
     let words = match (refunded, left) {
         (0, _) => return None,
-        (_, 0) => "This order was refunded. Its tickets let nobody in any more.".to_owned(),
-        (1, _) => "1 ticket of this order was refunded, and lets nobody in any more.".to_owned(),
+        (_, 0) => "This order was refunded. Its tickets are no longer valid.".to_owned(),
+        (1, _) => "1 ticket of this order was refunded and is no longer valid.".to_owned(),
         (many, _) => {
-            format!("{many} tickets of this order were refunded, and let nobody in any more.")
+            format!("{many} tickets of this order were refunded and are no longer valid.")
         }
     };
     Some(view! { <p class="notice" role="status">{words}</p> }.into_any())
@@ -95,8 +95,8 @@ fn dead_link() -> AnyView {
             <p class="empty-code">{AppError::NotFound.status().as_u16()}</p>
             <h1 class="display">"This link shows no tickets"</h1>
             <p>
-                "It works until 30 days after the event, and only whole: open it from the mail rather "
-                "than typing it. Your orders are also in your account."
+                "A link works until 30 days after the event. Open it from the mail rather than typing it, "
+                "so that it is complete. Your orders are also in your account."
             </p>
             <p><a class="button" href="/orders">"Your orders"</a></p>
         </section>

@@ -8,7 +8,7 @@ use crate::{
     events::{Event, Events, when_in_full},
     ids::OrderId,
     orders::Orders,
-    ui::page_for,
+    ui::{PrintButton, page_for},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -36,7 +36,7 @@ pub fn frozen_notice() -> AnyView {
     view! {
         <p class="notice notice-bad">
             "This ticket is frozen, because the card's holder has disputed the payment with their bank. It "
-            "lets nobody in until the bank has decided. Write to us if you know nothing of this."
+            "is not valid until the bank has decided. Contact us if you did not expect this."
         </p>
     }
     .into_any()
@@ -53,14 +53,14 @@ pub fn pass_to_scan(pass: &Pass) -> impl IntoView + use<> {
     }
 }
 
-/// The same folded away, with the ways to take it along.
-pub fn pass_to_unfold(pass: &Pass) -> impl IntoView + use<> {
+/// The same in a box that opens, with the ways to take it along.
+pub fn pass_to_unfold(pass: &Pass, open: bool) -> impl IntoView + use<> {
     let order = format!("/orders/{}", pass.order);
     let code = pass.ticket.code();
     let of = move |what: &str| format!("{what} of the ticket {code}");
     view! {
-        <details class="unfold">
-            <summary aria-label=of("Show QR code")>"Show QR code"</summary>
+        <details class=if open { "unfold unfold-next" } else { "unfold" } open=open>
+            <summary aria-label=of("QR code")>"QR code"</summary>
             {pass_to_scan(pass)}
         </details>
         <p class="stub-links">
@@ -96,12 +96,16 @@ pub fn PrintPage() -> impl IntoView {
         Ok(view! {
             <Title text=format!("Tickets: {}", event.title)/>
             <h1 class="sr-only">{format!("Your tickets for {}", event.title)}</h1>
-            <p class="row">
+            <div class="row on-screen">
                 <a class="button button-quiet" href=format!("/orders/{id}")>"Back to the order"</a>
+                <PrintButton/>
                 <a class="button button-quiet" href=format!("/orders/{id}/tickets.pdf")>
                     "Download as PDF"
                 </a>
-            </p>
+            </div>
+            <noscript>
+                <p class="hint on-screen">"To print, use your browser's menu. One ticket goes on each page."</p>
+            </noscript>
             <ul class="sheets">{sheets}</ul>
         }
         .into_any())

@@ -117,7 +117,7 @@ fn bank(site: &Site, payment: &Payment, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("pay", flash);
     view! {
         <section class="panel stack" aria-labelledby="bank">
-            <h2 class="title" id="bank">"Your bank wants to hear from you"</h2>
+            <h2 class="title" id="bank">"Your bank asks you to confirm"</h2>
             <p>"Confirm the payment with your bank. Nothing is charged before that."</p>
             {problem_at_top(&form)}
             {post_to::<api::ToBank>("", view! {

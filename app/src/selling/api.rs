@@ -107,8 +107,8 @@ fn repriced(done: super::Changed, price: crate::money::Money) -> String {
     };
     let held = match done.held {
         0 => return changed,
-        1 => "1 is held by somebody who is paying, and keeps its price.".to_owned(),
-        many => format!("{many} are held by people who are paying, and keep their price."),
+        1 => "1 is held by a buyer who is paying, and keeps its price.".to_owned(),
+        many => format!("{many} are held by buyers who are paying, and keep their price."),
     };
     format!("{changed} {held}")
 }
@@ -122,8 +122,8 @@ fn taken_back(done: super::Changed) -> String {
     };
     let held = match done.held {
         0 => return changed,
-        1 => "1 is held by somebody who is paying, and stays.".to_owned(),
-        many => format!("{many} are held by people who are paying, and stay."),
+        1 => "1 is held by a buyer who is paying, and stays.".to_owned(),
+        many => format!("{many} are held by buyers who are paying, and stay."),
     };
     format!("{changed} {held}")
 }
@@ -140,12 +140,12 @@ mod tests {
         assert_eq!(repriced(done(12, 0), price), "12 tickets now cost £30.00.");
         assert_eq!(
             repriced(done(1, 2), price),
-            "1 ticket now costs £30.00. 2 are held by people who are paying, and keep their price."
+            "1 ticket now costs £30.00. 2 are held by buyers who are paying, and keep their price."
         );
         assert_eq!(repriced(done(0, 0), price), "No price was changed.");
         assert_eq!(
             taken_back(done(0, 1)),
-            "No ticket was taken off sale. 1 is held by somebody who is paying, and stays."
+            "No ticket was taken off sale. 1 is held by a buyer who is paying, and stays."
         );
         assert_eq!(taken_back(done(2, 0)), "2 tickets are off sale.");
     }

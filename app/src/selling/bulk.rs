@@ -33,7 +33,7 @@ pub fn bulk_forms(
                 <summary aria-label=format!("Change all unsold: {}", group.title)>
                     "Change all unsold"
                 </summary>
-                <p class="hint">"Tickets that somebody is paying for stay as they are."</p>
+                <p class="hint">"Tickets that a buyer is paying for are not changed."</p>
                 {post_to::<Reprice>("stack", view! {
                     {problem_at_top(&reprice)}
                     {hidden("event_id", id.clone())}
@@ -41,7 +41,7 @@ pub fn bulk_forms(
                         {which(&reprice, sections)}
                         {field(&reprice, Input {
                             name: "price", label: "New price of each", inputmode: "decimal",
-                            max: Some(14), hint: Some(format!("In {currency}: {example}, for one.")),
+                            max: Some(14), hint: Some(format!("In {currency}, for example {example}.")),
                             ..Input::default()
                         })}
                     </div>

@@ -86,7 +86,7 @@ pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
             </dl>
             {bulk}
             <ul class="rows" class:hidden=none>{rows}</ul>
-            {none.then(|| view! { <p class="quiet">"No ticket stands so any more."</p> })}
+            {none.then(|| view! { <p class="quiet">"No ticket has this status any more."</p> })}
             {others}
         </article>
     }

@@ -26,7 +26,7 @@ pub fn PayoutWhileTyping(
             .ok()
             .and_then(|price| payout_words(price, quantity))
             .unwrap_or_else(|| {
-                "You are told what you are paid before anything goes on sale.".to_owned()
+                "You see what you will be paid before anything goes on sale.".to_owned()
             })
     };
     let around = NodeRef::<leptos::html::Div>::new();

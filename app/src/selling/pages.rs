@@ -260,7 +260,7 @@ fn status_chips(asked: &Asked, counts: Counts) -> impl IntoView + use<> {
 
 fn empty(totals: Counts) -> AnyView {
     if totals.all() > 0 {
-        return view! { <p class="quiet" role="status">"No tickets stand so right now."</p> }
+        return view! { <p class="quiet" role="status">"No tickets have this status right now."</p> }
             .into_any();
     }
     view! {

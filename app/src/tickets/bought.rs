@@ -41,6 +41,7 @@ fn to_use(
     refunds: &[TicketRefund],
     holder: &str,
 ) -> impl IntoView + use<> {
+    let mut is_next = true;
     let stubs: Vec<(AnyView, bool)> = bought
         .into_iter()
         .map(|owned| {
@@ -48,7 +49,10 @@ fn to_use(
             // Whose ticket it is again has bought it once more.
             let refund = refund.filter(|status| *status != RefundStatus::Succeeded);
             let pass = passes.iter().find(|pass| pass.ticket == owned.ticket.id);
-            let shown = pass.map(pass_to_unfold).map(IntoAny::into_any);
+            // Soonest first: the code of the next ticket is shown at once.
+            let open = is_next && pass.is_some();
+            is_next &= pass.is_none();
+            let shown = pass.map(|pass| pass_to_unfold(pass, open).into_any());
             (
                 stub(owned, holder, refund, shown).into_any(),
                 pass.is_some(),
@@ -66,7 +70,7 @@ fn to_use(
             <ul class="stubs" class:hidden=nothing>{shown(coming)}</ul>
             {nothing.then(|| view! {
                 <div class="empty">
-                    <p>{if had == 0 { "You have no tickets yet." } else { "You have no tickets for what is to come." }}</p>
+                    <p>{if had == 0 { "You have no tickets yet." } else { "You have no tickets for upcoming events." }}</p>
                     <p><a class="button" href="/">"See what is on"</a></p>
                 </div>
             })}

@@ -49,7 +49,7 @@ pub fn for_sale(
             {kept_true(event, offers, narrow, viewer)}
             {otherwise}
             <p class="quiet">
-                "You have tickets to spare? " <a href=sell>"Sell them here"</a>
+                "Do you have tickets to sell? " <a href=sell>"Sell them here"</a>
             </p>
         </section>
     }
@@ -106,13 +106,13 @@ fn nothing(offers: &Offers, filtered: bool) -> Option<AnyView> {
             "Nothing that is for sale matches. Try another section, a higher price or fewer together."
         }
         Offers { reserved: 1.., .. } => {
-            "Nothing is for sale right now. Tickets come back when somebody does not finish paying, \
-             and then they show up here."
+            "Nothing is for sale right now. Tickets that are not paid for in time go back on sale and \
+             are shown here."
         }
-        Offers { sold: 1.., .. } => {
-            "Sold out. Should somebody sell a ticket again, it shows up here."
+        Offers { sold: 1.., .. } => "Sold out. If a ticket is offered again, it is shown here.",
+        _ => {
+            "Nothing is for sale right now. New tickets are shown here as soon as they are offered."
         }
-        _ => "Nothing is for sale right now. As soon as somebody sells a ticket, it shows up here.",
     };
     Some(view! { <p class="notice" id="nothing-for-sale">{text}</p> }.into_any())
 }

@@ -13,11 +13,10 @@ use crate::{
     error::{AppError, AppResult},
     events::{Event, Events, event_strip, find},
     selling::Selling,
-    ui::{flash_message, page_for},
+    ui::{LinkPreview, flash_message, link_preview, page_for},
 };
 use draft::{Draft, Step, judge};
 use leptos::prelude::*;
-use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 use std::sync::Arc;
 
@@ -109,7 +108,14 @@ fn frame(
     );
     let strip = of.map(|(event, _)| event_strip(event, None));
     view! {
-        <Title text=title/>
+        {link_preview(LinkPreview {
+            title,
+            text: "List tickets for an event at your own price. You see what you will be paid before \
+                they go on sale."
+                .to_owned(),
+            path: "/sell".to_owned(),
+            image: None,
+        })}
         <section class="narrow">
             <div class="sale-head">
                 <h1 class="display">"Sell tickets"</h1>

@@ -236,18 +236,40 @@ impl Choice {
 }
 
 /// Label, hint, select, error. `input.value` is chosen at first.
-pub fn choose(form: &Form, input: Input, choices: Vec<Choice>) -> impl IntoView + use<> {
+pub fn choose(form: &Form, input: Input, choices: Vec<Choice>) -> AnyView {
+    choose_grouped(form, input, vec![("", choices)])
+}
+
+/// The same with the choices under headings; those of a heading without words stand alone. A choice
+/// that stands under several is chosen under the first.
+pub fn choose_grouped(
+    form: &Form,
+    input: Input,
+    groups: Vec<(&'static str, Vec<Choice>)>,
+) -> AnyView {
     let id = form.id(input.name);
     let error = form.error(input.name);
     let described = described_by(&id, input.hint.is_some(), error.is_some());
     let chosen = form.value(input.name, input.value);
-    let options = choices
+    let mut is_open = true;
+    let options: Vec<AnyView> = groups
         .into_iter()
-        .map(|choice| {
-            let selected = choice.value == chosen;
-            view! { <option value=choice.value selected=selected>{choice.label}</option> }
+        .map(|(heading, choices)| {
+            let options: Vec<_> = choices
+                .into_iter()
+                .map(|choice| {
+                    let selected = is_open && choice.value == chosen;
+                    is_open &= !selected;
+                    view! { <option value=choice.value selected=selected>{choice.label}</option> }
+                })
+                .collect();
+            if heading.is_empty() {
+                options.into_any()
+            } else {
+                view! { <optgroup label=heading>{options}</optgroup> }.into_any()
+            }
         })
-        .collect_view();
+        .collect();
     view! {
         <div class="field">
             {label(&id, input.label, input.optional)}
@@ -264,6 +286,7 @@ pub fn choose(form: &Form, input: Input, choices: Vec<Choice>) -> impl IntoView 
             {error_below(&id, error)}
         </div>
     }
+    .into_any()
 }
 
 /// Whose password a form is about, for the password manager of the browser. Not sent, not seen.
@@ -370,6 +393,28 @@ mod tests {
         let shown = content.strip_prefix('\n').unwrap();
         let shown = shown.replace("&lt;", "<").replace("&gt;", ">");
         assert_eq!(shown.replace("&amp;", "&"), typed, "{html}");
+    }
+
+    #[test]
+    fn a_choice_under_several_headings_is_chosen_once() {
+        let choices = |values: &[&str]| {
+            values
+                .iter()
+                .map(|value| Choice::new(*value, *value))
+                .collect()
+        };
+        let input = Input {
+            name: "zone",
+            value: "b".to_owned(),
+            ..Input::default()
+        };
+        let groups = vec![
+            ("Often", choices(&["a", "b"])),
+            ("All", choices(&["a", "b"])),
+        ];
+        let html = choose_grouped(&Form::new("event", None), input, groups).to_html();
+        assert_eq!(html.matches("selected").count(), 1, "{html}");
+        assert_eq!(html.matches("<optgroup").count(), 2, "{html}");
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod form;
 mod gallery;
 #[cfg(feature = "ssr")]
 mod icons;
+#[cfg(feature = "ssr")]
+mod link_preview;
 mod location;
 #[cfg(target_arch = "wasm32")]
 mod morph;
@@ -13,6 +15,7 @@ mod morph;
 mod page;
 #[cfg(feature = "ssr")]
 mod poster;
+mod print;
 #[cfg(feature = "ssr")]
 mod raw;
 mod reveal;
@@ -24,13 +27,15 @@ mod typed;
 
 #[cfg(feature = "ssr")]
 pub use form::{
-    Choice, Form, Input, area, choose, field, flash_message, hidden, post_file_to, post_to,
-    problem_at_top, username,
+    Choice, Form, Input, area, choose, choose_grouped, field, flash_message, hidden, post_file_to,
+    post_to, problem_at_top, username,
 };
 #[cfg(feature = "ssr")]
 pub use gallery::GalleryPage;
 #[cfg(feature = "ssr")]
 pub use icons::{Icon, icon};
+#[cfg(feature = "ssr")]
+pub use link_preview::{LinkPreview, link_preview};
 pub use location::load_anew;
 #[cfg(target_arch = "wasm32")]
 pub use location::page_at;
@@ -40,6 +45,7 @@ pub use morph::morph;
 pub use page::{page, page_for, problem};
 #[cfg(feature = "ssr")]
 pub use poster::{hash, poster};
+pub use print::PrintButton;
 #[cfg(feature = "ssr")]
 pub use raw::{escape_text, json_script};
 pub use reveal::ShowPassword;

@@ -36,7 +36,7 @@ pub fn problem(error: &AppError) -> AnyView {
     let (title, text) = match error {
         AppError::NotFound => (
             "There is nothing here",
-            "The page may have moved, or it belongs to somebody else.".to_owned(),
+            "The page may have moved, or you may not have access to it.".to_owned(),
         ),
         AppError::Internal { .. } | AppError::Unavailable => {
             ("That is our fault", error.to_string())

@@ -38,9 +38,9 @@ pub async fn join(
         }
         Ok(_) => {
             context::notice(
-                "Nearly there: open the mail that is on its way to you, and confirm with the button \
-                 behind its link. Nothing there? Look among the spam. Who is on the list already \
-                 gets no mail, nor does anybody get two within an hour.",
+                "Please confirm: open the mail that we have sent you, follow its link and press the button \
+                 there. If it does not arrive, check your spam folder. An address that is on the list \
+                 already gets no mail, and none gets two within an hour.",
             );
             context::redirect(&format!("/events/{event}"));
             Ok(())

@@ -69,8 +69,8 @@ fn join_form(event: &Event, form: &Form, viewer: Option<&Viewer>) -> impl IntoVi
             <h3 class="title" id="waiting-list">"Tell me when there is a ticket"</h3>
             {problem_at_top(form)}
             <p>
-                "When tickets come free, we mail you once. Those who have waited longest hear first. "
-                "None is kept for you: whoever buys first gets it."
+                "When tickets come free, we mail you once. Those who have waited longest are told first. "
+                "None is reserved for you: the first buyer gets it."
             </p>
             {hidden("event_id", event.id.to_string())}
             <div class="waiting-fields">
@@ -81,7 +81,7 @@ fn join_form(event: &Event, form: &Form, viewer: Option<&Viewer>) -> impl IntoVi
                 })}
                 {choose(form, Input {
                     name: "quantity", label: "How many", value: "1".to_owned(),
-                    hint: Some("We wait until there are so many.".to_owned()),
+                    hint: Some("We write once there are that many.".to_owned()),
                     ..Input::default()
                 }, choices)}
             </div>
@@ -135,8 +135,8 @@ fn entry_of(event: &Event, entry: &Waiting, token: &WaitingToken) -> AnyView {
     let (said, yes, no) = match entry.state {
         WaitingState::Asked => (
             format!(
-                "We then mail {email} once, when {wanted} for sale. Nothing is kept for you: whoever \
-                 buys first gets it."
+                "We then mail {email} once, when {wanted} for sale. Nothing is reserved for you: \
+                 the first buyer gets it."
             ),
             Some("Yes, tell me"),
             "No, forget my address",
@@ -144,7 +144,7 @@ fn entry_of(event: &Event, entry: &Waiting, token: &WaitingToken) -> AnyView {
         WaitingState::Waiting => (
             format!(
                 "We mail {email} once, when {wanted} for sale and those who have waited longer have \
-                 been told. Nothing is kept for you: whoever buys first gets it."
+                 been told. Nothing is reserved for you: the first buyer gets it."
             ),
             None,
             "Leave the list",
@@ -182,8 +182,8 @@ fn nothing() -> AnyView {
     view! {
         <div class="panel stack">
             <p>
-                "This link leads to nothing any more: you have left the list, did not confirm within "
-                "two days, or the event has begun. We do not write to you about it."
+                "This link no longer works: you have left the list, did not confirm within "
+                "two days, or the event has begun. We will not write to you about it again."
             </p>
             <p><a class="button" href="/">"See what is on"</a></p>
         </div>

@@ -1,6 +1,7 @@
 // From choosing to paying: few steps, few questions, nothing twice.
 import type { Page } from '@playwright/test';
 import { expect, test } from '../../support/fixtures.ts';
+import { summary } from '../../support/menu.ts';
 import { CARDS, expectPaid, payButton } from '../../support/paying.ts';
 import { PASSWORD, type Person } from '../../support/people.ts';
 
@@ -142,17 +143,16 @@ test('44 Help and legal: help is at the same place on every page, and who sells 
   await page.goto(`/events/${event}`);
   await expect(page.getByText('from Sally')).toBeVisible();
   await reserve(page).click();
-  const summary = page.getByRole('complementary', { name: 'What you are buying' });
-  await expect(summary.getByRole('listitem')).toContainText('from Sally');
+  await expect((await summary(page)).getByRole('listitem')).toContainText('from Sally');
   const main = page.getByRole('main');
-  await expect(main.getByText('If a seller cannot keep their word, your money goes back to your card.')).toBeVisible();
+  await expect(main.getByText('If a seller cannot provide the tickets, your money goes back to your card.')).toBeVisible();
   await expect(main.getByRole('link', { name: 'Questions?' })).toHaveAttribute('href', '/help');
   const order = page.url();
   await main.getByRole('link', { name: 'How refunds work' }).click();
   await expect(page.getByRole('region', { name: 'Refunds' })).toContainText('A sale is final for the buyer.');
   await page.goto(order);
   await main.getByRole('link', { name: 'terms of sale' }).click();
-  await expect(page.getByRole('region', { name: 'Terms of sale' })).toContainText('A ticket is sold by whoever is named beside it');
+  await expect(page.getByRole('region', { name: 'Terms of sale' })).toContainText('A ticket is sold by the person named beside it');
 });
 
 test('45 No redundant entry: whoever is signed in is asked for nothing that is known', { tag: ['@mobile', '@without-javascript'] }, async ({ someone }) => {

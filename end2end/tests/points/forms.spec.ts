@@ -1,6 +1,7 @@
 // Forms: what is wrong is said where it is, in words; browsers and password managers are helped.
 import type { Page } from '@playwright/test';
 import { expect, test } from '../../support/fixtures.ts';
+import { expectInMenu } from '../../support/menu.ts';
 import { type Person, PASSWORD } from '../../support/people.ts';
 
 /** Forms that refuse to be sent empty: where each is, and its button. */
@@ -89,5 +90,5 @@ test('30 Password rules: eight characters of any kind, pasted or shown as one li
   await expect(password).toHaveAttribute('type', 'text');
   await address.fill(email);
   await page.getByRole('button', { name: 'Sign up' }).click();
-  await expect(page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Account' })).toBeVisible();
+  await expectInMenu(page, 'Account');
 });

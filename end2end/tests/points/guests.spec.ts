@@ -2,6 +2,7 @@
 import type { Page } from '@playwright/test';
 import { expect, test } from '../../support/fixtures.ts';
 import { mailTo, ticketsLink } from '../../support/mail.ts';
+import { expectInMenu } from '../../support/menu.ts';
 import { CARDS, expectPaid } from '../../support/paying.ts';
 import { type Event, type Person, unique } from '../../support/people.ts';
 
@@ -82,7 +83,7 @@ test('an address with an account asks to sign in, or mails a link that leads bac
   await choose(page, event);
   await goOn(page, before.email, unique('Gus'));
   await expect(page.getByLabel('E-mail')).toHaveAccessibleDescription(/There is an account with this address\./);
-  await expect(page.getByRole('navigation').getByRole('link', { name: 'Sign in' })).toBeVisible();
+  await expectInMenu(page, 'Sign in');
   await page.getByRole('button', { name: 'Mail me a link' }).click();
   await expect(page.getByRole('status')).toContainText('a mail with a link is on its way');
   const [link] = /\/reset\?token=\w+/.exec(await mailTo(before.email, 'Your link to sign in')) ?? [];

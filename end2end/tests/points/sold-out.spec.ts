@@ -23,7 +23,7 @@ test('18 Sold-out path: the waiting list is there, confirms by e-mail, tells onc
   const [{ seller, event }, { page, email }] = [await aSoldOutEvent(someone), await visitor()];
   await page.goto(`/events/${event.id}`);
   const list = page.getByRole('region', { name: 'Tell me when there is a ticket' });
-  await expect(list).toContainText('None is kept for you');
+  await expect(list).toContainText('None is reserved for you');
   await list.getByLabel('E-mail').fill('no address');
   await list.getByRole('button', { name: 'Tell me' }).click();
   await expect(list.getByRole('alert')).toBeFocused();
@@ -32,7 +32,7 @@ test('18 Sold-out path: the waiting list is there, confirms by e-mail, tells onc
   await expect(field).toHaveValue('no address');
   await field.fill(email);
   await list.getByRole('button', { name: 'Tell me' }).click();
-  await expect(page.getByRole('status').filter({ hasText: 'Nearly there' })).toBeVisible();
+  await expect(page.getByRole('status').filter({ hasText: 'Please confirm' })).toBeVisible();
 
   const confirm = linkIn(await mailTo(email, 'Please confirm: tickets for'));
   await page.goto(confirm);

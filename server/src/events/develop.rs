@@ -1,11 +1,11 @@
 //! Makes the picture that the shop keeps out of whatever bytes somebody sent. Pure.
 //!
-//! Nothing of these bytes is handed on: what is kept is drawn anew, upright, cut to one shape, in a
-//! few widths, and carries no word of where it was taken or by whom.
+//! Nothing of these bytes is handed on: what is kept is drawn anew, upright, in one shape, in a few
+//! widths, and carries no word of where it was taken or by whom.
 
 use app::{
     error::FieldError,
-    events::{PICTURE_WIDTHS, Picture},
+    events::{Fit, PICTURE_WIDTHS, Picture},
 };
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage, imageops,
@@ -22,6 +22,10 @@ const PIXELS_MAX: u64 = 40_000_000;
 const OPENED_BYTES_MAX: u64 = PIXELS_MAX * 4;
 /// How wide the shape is, and how high.
 const SHAPE: (u32, u32) = (8, 5);
+/// Of a blurred background: so few pixels that nothing in it can be recognised.
+const BLURRED: (u32, u32) = (16, 10);
+/// How much light a blurred background keeps, of 100: the picture on it stands out.
+const BLURRED_LIGHT: u16 = 70;
 /// JPEG's, of 100: where a closer look shows no difference yet.
 const QUALITY: u8 = 80;
 
@@ -48,15 +52,24 @@ fn wrong(message: &str) -> NotDeveloped {
     NotDeveloped::Wrong(FieldError::new("picture", message))
 }
 
-/// The picture that these bytes show.
-pub fn develop(bytes: &[u8]) -> Result<Developed, NotDeveloped> {
+/// The picture that these bytes show, or the part of it that `fit` says.
+pub fn develop(bytes: &[u8], fit: Fit) -> Result<Developed, NotDeveloped> {
     let (image, upright, profile) = open(bytes)?;
-    let image = cut(&without_alpha(image), upright)?;
-    let (across, _) = sides(&image, upright);
-    let widest = across.min(PICTURE_WIDTHS[PICTURE_WIDTHS.len() - 1]);
-    let mut image = scaled(image, widest, upright);
-    image.apply_orientation(upright);
+    let image = without_alpha(image);
+    let (across, down) = sides(&image, upright);
+    let narrowest = PICTURE_WIDTHS[0];
+    if across < narrowest || down < Picture::height_of(narrowest) {
+        return Err(wrong(
+            "This picture is too small. Use one of at least 480 by 300 pixels.",
+        ));
+    }
+    let image = if fit == Fit::Whole || fit == Fit::Auto && down >= across {
+        whole(image, upright)
+    } else {
+        part(&image, upright, fit)
+    };
     let image = in_srgb(image.into_rgb8(), profile.as_deref());
+    let widest = image.width();
 
     let mut digest = Sha256::new();
     let mut forms = Vec::new();
@@ -186,37 +199,77 @@ fn sides(image: &DynamicImage, upright: Orientation) -> (u32, u32) {
     }
 }
 
-/// The middle of it, as large as the shape allows.
-fn cut(image: &DynamicImage, upright: Orientation) -> Result<DynamicImage, NotDeveloped> {
+/// The largest part in the shape, upright and no wider than needed.
+fn part(image: &DynamicImage, upright: Orientation, fit: Fit) -> DynamicImage {
     let (across, down) = SHAPE;
     let (width, height) = sides(image, upright);
-    let (width, height) = if width * down > height * across {
+    let (wide, high) = if width * down > height * across {
         (height * across / down, height)
     } else {
         (width, width * down / across)
     };
-    let narrowest = PICTURE_WIDTHS[0];
-    if width < narrowest || height < Picture::height_of(narrowest) {
-        return Err(wrong(
-            "This picture is too small. Use one of at least 480 by 300 pixels.",
-        ));
-    }
-    let (width, height) = if is_turned(upright) {
-        (height, width)
-    } else {
-        (width, height)
+    let spare = (width - wide, height - high);
+    let (left, top) = match fit {
+        Fit::Start => (0, 0),
+        Fit::End => spare,
+        Fit::Auto | Fit::Middle | Fit::Whole => (spare.0 / 2, spare.1 / 2),
     };
-    let (left, top) = ((image.width() - width) / 2, (image.height() - height) / 2);
-    Ok(image.crop_imm(left, top, width, height))
+    let (left, top, wide, high) = as_stored(image, upright, (left, top, wide, high));
+    let image = image.crop_imm(left, top, wide, high);
+    let (width, _) = sides(&image, upright);
+    let width = width.min(PICTURE_WIDTHS[PICTURE_WIDTHS.len() - 1]);
+    scaled(image, (width, Picture::height_of(width)), upright)
 }
 
-/// So wide once it is upright.
-fn scaled(image: DynamicImage, width: u32, upright: Orientation) -> DynamicImage {
-    let height = Picture::height_of(width);
+/// Where a rectangle of the upright picture is in the picture as it is stored: left, top, width, height.
+fn as_stored(
+    image: &DynamicImage,
+    upright: Orientation,
+    (x, y, wide, high): (u32, u32, u32, u32),
+) -> (u32, u32, u32, u32) {
+    let (width, height) = (image.width(), image.height());
+    match upright {
+        Orientation::NoTransforms => (x, y, wide, high),
+        Orientation::FlipHorizontal => (width - x - wide, y, wide, high),
+        Orientation::FlipVertical => (x, height - y - high, wide, high),
+        Orientation::Rotate180 => (width - x - wide, height - y - high, wide, high),
+        Orientation::Rotate90 => (y, height - x - wide, high, wide),
+        Orientation::Rotate270 => (width - y - high, x, high, wide),
+        Orientation::Rotate90FlipH => (y, x, high, wide),
+        Orientation::Rotate270FlipH => (width - y - high, height - x - wide, high, wide),
+    }
+}
+
+/// All of it, upright, on a blurred copy of itself that fills the shape.
+fn whole(image: DynamicImage, upright: Orientation) -> DynamicImage {
+    let (across, down) = SHAPE;
+    let (width, height) = sides(&image, upright);
+    let full = width.max((height * across).div_ceil(down));
+    let wide = full.min(PICTURE_WIDTHS[PICTURE_WIDTHS.len() - 1]);
+    let high = Picture::height_of(wide);
+    let shrunk = |side: u32, most: u32| (side * wide / full).clamp(1, most);
+    let size = (shrunk(width, wide), shrunk(height, high));
+    let image = scaled(image, size, upright).into_rgb8();
+    let (few_across, few_down) = BLURRED;
+    let mut ground = DynamicImage::from(image.clone())
+        .thumbnail_exact(few_across, few_down)
+        .resize_exact(wide, high, imageops::FilterType::CatmullRom)
+        .into_rgb8();
+    for colour in ground.iter_mut() {
+        let dimmed = u16::from(*colour) * BLURRED_LIGHT / 100;
+        *colour = u8::try_from(dimmed).unwrap_or(u8::MAX);
+    }
+    let (left, top) = ((wide - image.width()) / 2, (high - image.height()) / 2);
+    imageops::replace(&mut ground, &image, i64::from(left), i64::from(top));
+    DynamicImage::from(ground)
+}
+
+/// Turned upright, with this width and height then.
+fn scaled(image: DynamicImage, size: (u32, u32), upright: Orientation) -> DynamicImage {
     let (width, height) = if is_turned(upright) {
-        (height, width)
+        (size.1, size.0)
     } else {
-        (width, height)
+        size
     };
     // Averages are quick, and good enough for what is far larger than it will be.
     let image = if image.width() > 2 * width {
@@ -224,7 +277,9 @@ fn scaled(image: DynamicImage, width: u32, upright: Orientation) -> DynamicImage
     } else {
         image
     };
-    image.resize_exact(width, height, imageops::FilterType::CatmullRom)
+    let mut image = image.resize_exact(width, height, imageops::FilterType::CatmullRom);
+    image.apply_orientation(upright);
+    image
 }
 
 /// In the colours that are meant where nothing else is said. A profile that cannot be read is
@@ -274,7 +329,7 @@ mod tests {
         encoder
             .write_image(&image, 480, 300, ExtendedColorType::Rgb8)
             .unwrap();
-        let developed = develop(&png).unwrap_or_else(|error| panic!("{error}"));
+        let developed = develop(&png, Fit::Auto).unwrap_or_else(|error| panic!("{error}"));
         let (width, jpeg) = &developed.forms[0];
         assert_eq!(*width, 480);
         let drawn = image::load_from_memory(jpeg).unwrap().into_rgb8();
@@ -294,6 +349,77 @@ mod tests {
         let wide = ColorProfile::new_display_p3().encode().unwrap();
         is_near(green(Some(wide)), [89, 202, 85]);
         is_near(green(Some(b"no profile".to_vec())), [120, 200, 100]);
+    }
+
+    /// Every pixel another.
+    fn patchwork(width: u32, height: u32) -> DynamicImage {
+        let image = RgbImage::from_fn(width, height, |x, y| {
+            Rgb([x, y, x ^ y].map(|value| u8::try_from(value % 256).unwrap_or_default()))
+        });
+        DynamicImage::from(image)
+    }
+
+    #[test]
+    fn a_part_is_the_same_however_the_picture_is_stored() {
+        for upright in [
+            Orientation::NoTransforms,
+            Orientation::FlipHorizontal,
+            Orientation::FlipVertical,
+            Orientation::Rotate90,
+            Orientation::Rotate180,
+            Orientation::Rotate270,
+            Orientation::Rotate90FlipH,
+            Orientation::Rotate270FlipH,
+        ] {
+            let stored = patchwork(70, 50);
+            let mut turned = stored.clone();
+            turned.apply_orientation(upright);
+            let wanted = turned.crop_imm(3, 8, 20, 11);
+            let (left, top, wide, high) = as_stored(&stored, upright, (3, 8, 20, 11));
+            let mut found = stored.crop_imm(left, top, wide, high);
+            found.apply_orientation(upright);
+            assert!(found == wanted, "{upright:?}");
+        }
+    }
+
+    /// The red, green and blue of the picture's middle at the top, in the middle and at the bottom.
+    fn down_the_middle(fit: Fit, width: u32, height: u32) -> [[u8; 3]; 3] {
+        // Red above, green in the middle, blue below.
+        let image = RgbImage::from_fn(width, height, |_, y| match y * 3 / height {
+            0 => Rgb([220, 30, 30]),
+            1 => Rgb([30, 200, 30]),
+            _ => Rgb([30, 30, 220]),
+        });
+        let mut png = Vec::new();
+        PngEncoder::new(&mut png)
+            .write_image(&image, width, height, ExtendedColorType::Rgb8)
+            .unwrap();
+        let developed = develop(&png, fit).unwrap_or_else(|error| panic!("{error}"));
+        let (wide, jpeg) = developed.forms.last().unwrap();
+        let drawn = image::load_from_memory(jpeg).unwrap().into_rgb8();
+        assert_eq!(drawn.height(), wide * 5 / 8);
+        [4, drawn.height() / 2, drawn.height() - 4].map(|y| drawn.get_pixel(wide / 2, y).0)
+    }
+
+    #[test]
+    fn a_square_poster_keeps_its_head_and_its_feet() {
+        let strongest = |[red, green, blue]: [u8; 3]| match red.max(green).max(blue) {
+            most if most == red => 'r',
+            most if most == green => 'g',
+            _ => 'b',
+        };
+        let seen = |fit, width, height| down_the_middle(fit, width, height).map(strongest);
+        for (fit, expected) in [
+            (Fit::Auto, ['r', 'g', 'b']),
+            (Fit::Whole, ['r', 'g', 'b']),
+            (Fit::Start, ['r', 'r', 'g']),
+            (Fit::End, ['g', 'b', 'b']),
+        ] {
+            assert_eq!(seen(fit, 1000, 1000), expected, "{fit:?}");
+        }
+        assert_eq!(seen(Fit::Middle, 1000, 3000), ['g', 'g', 'g']);
+        assert_eq!(seen(Fit::Auto, 1000, 3000), ['r', 'g', 'b']);
+        assert_eq!(seen(Fit::Whole, 2000, 500), ['r', 'g', 'b']);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use app::{
     context,
     error::{AppError, AppResult, Conflict, FieldError},
     events::{
-        Event, Events, PICTURE_BYTES_MAX, Picture, Pictures,
+        Event, Events, Fit, PICTURE_BYTES_MAX, Picture, Pictures,
         api::{PICTURE_FORM, PutPicture, too_large},
     },
     ids::{EventId, UserId},
@@ -89,7 +89,7 @@ fn in_words(error: &AppError) -> String {
     match error {
         AppError::TooLarge => too_large(),
         AppError::TooManyRequests { .. } => {
-            "Other pictures of yours are still on their way. Send this one once they are there."
+            "Other pictures of yours are still being uploaded. Upload this one once they are done."
                 .into()
         }
         _ => "The file did not arrive in time. Send it again, or use a smaller one.".into(),
@@ -130,13 +130,14 @@ impl EventsService {
         viewer: UserId,
         id: EventId,
         bytes: Vec<u8>,
+        fit: Fit,
         expected: Option<i64>,
     ) -> FaultResult<Event> {
         let row = self.own_event(viewer, id, expected).await?;
         if row.what.starts_at <= self.clock.now() {
             return Err(Conflict::EventOver.into());
         }
-        let developed = self.developed(bytes).await?;
+        let developed = self.developed(bytes, fit).await?;
         self.replace_picture(row, Some(developed), expected).await
     }
 
@@ -171,7 +172,7 @@ impl EventsService {
 
     /// One at a time, and away from what answers requests: opening a picture takes much memory and
     /// most of a second.
-    async fn developed(&self, bytes: Vec<u8>) -> FaultResult<Developed> {
+    async fn developed(&self, bytes: Vec<u8>, fit: Fit) -> FaultResult<Developed> {
         let closed = |error| Fault::unexpected("pictures are no longer developed", error);
         let turn = self
             .darkroom
@@ -181,7 +182,7 @@ impl EventsService {
             .map_err(closed)?;
         let work = tokio::task::spawn_blocking(move || {
             let _until_done = turn;
-            develop(&bytes)
+            develop(&bytes, fit)
         });
         match work.await {
             Ok(Ok(developed)) => Ok(developed),
@@ -241,10 +242,11 @@ impl Pictures for EventsService {
         viewer: &Viewer,
         id: EventId,
         bytes: Vec<u8>,
+        fit: Fit,
         expected: Option<i64>,
     ) -> AppResult<Event> {
         Ok(self
-            .put_picture(viewer.user.id, id, bytes, expected)
+            .put_picture(viewer.user.id, id, bytes, fit, expected)
             .await?)
     }
 

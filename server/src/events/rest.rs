@@ -6,7 +6,7 @@ use crate::rest::{
 };
 use app::{
     error::AppError,
-    events::{CreateEvent, Event, EventList, EventQuery, UpdateEvent},
+    events::{CreateEvent, Event, EventList, EventQuery, PictureQuery, UpdateEvent},
     ids::EventId,
 };
 use axum::{
@@ -82,9 +82,10 @@ async fn update(
 }
 
 /// Gives an event a picture: JPEG, PNG or WebP, of up to 8 MiB and 40 megapixels, at least 480 by
-/// 300. It is turned upright, cut to 8 by 5 around its middle and kept without whatever else is in
-/// the file. Only the event's creator can, and while it is still to come.
-#[utoipa::path(put, path = "/api/events/{id}/picture", tag = "Events", params(("id" = String, Path), IfMatch),
+/// 300. It is turned upright, cut to 8 by 5 as `fit` says and kept without whatever else is in the
+/// file. Only the event's creator can, and while it is still to come.
+#[utoipa::path(put, path = "/api/events/{id}/picture", tag = "Events",
+    params(("id" = String, Path), PictureQuery, IfMatch),
     request_body(content = [u8], content_type = "image/*"),
     security(("session" = [])),
     responses((status = 200, body = Event), (status = 409, body = Problem)))]
@@ -92,6 +93,7 @@ async fn put_picture(
     State(api): State<Api>,
     PathId(id): PathId<EventId>,
     SignedIn(viewer): SignedIn,
+    QueryOf(query): QueryOf<PictureQuery>,
     IfMatch(expected): IfMatch,
     headers: HeaderMap,
     body: Body,
@@ -105,9 +107,9 @@ async fn put_picture(
         return Err(AppError::invalid("", message).into());
     }
     let bytes = read_all(body).await?;
-    Ok(Versioned(
-        api.pictures.put(&viewer, id, bytes, expected).await?,
-    ))
+    let fit = query.fit.unwrap_or_default();
+    let event = api.pictures.put(&viewer, id, bytes, fit, expected).await?;
+    Ok(Versioned(event))
 }
 
 /// Takes an event's picture away. Only its creator can.

@@ -375,6 +375,42 @@ on_both_engines! {
         assert!(robots.text.ends_with(&format!("Sitemap: {}/sitemap.xml\n", app.base)), "{}", robots.text);
     }
 
+    async fn every_public_page_describes_itself_to_search_engines_and_shared_links(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event_with(json!({"title": "Late <Show> \"&\" more"})).await;
+        let event_page = path("events", &event).replace("/api", "");
+        let anonymous = app.anonymous();
+        let mut descriptions = Vec::new();
+        for (page, by_whom) in [
+            ("/", &anonymous), ("/?category=music", &anonymous), (event_page.as_str(), &anonymous),
+            ("/help", &anonymous), ("/signin", &anonymous), ("/signup", &anonymous),
+            ("/forgot", &anonymous), ("/sell", &seller),
+        ] {
+            let html = by_whom.page(page).await.text;
+            let content = |name: &str| {
+                let found: Vec<&str> = html
+                    .split("<meta ")
+                    .skip(1)
+                    .map(|tag| tag.split('>').next().unwrap())
+                    .filter(|tag| tag.contains(&format!("=\"{name}\"")))
+                    .collect();
+                assert_eq!(found.len(), 1, "{page} {name}: {found:?}");
+                let content = found[0].split("content=\"").nth(1).unwrap();
+                content.split('"').next().unwrap().to_owned()
+            };
+            descriptions.push(content("description"));
+            assert_eq!(content("og:description"), content("description"));
+            assert!(!content("og:title").is_empty());
+            assert_eq!(content("og:url"), format!("{}{page}", app.base));
+            assert_eq!(content("og:image"), format!("{}/share.png", app.base));
+            assert!(html.contains(&format!("<link href=\"{}{page}\" rel=\"canonical\">", app.base)), "{html}");
+        }
+        descriptions.sort();
+        descriptions.dedup();
+        assert_eq!(descriptions.len(), 8, "{descriptions:?}");
+        assert!(descriptions.iter().all(|text| text.len() > 30), "{descriptions:?}");
+    }
+
     async fn the_home_page_keeps_its_filters_and_names_itself(app) {
         let seller = app.user("seller").await;
         for night in 1..=26 {

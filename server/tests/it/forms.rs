@@ -143,8 +143,11 @@ on_both_engines! {
         }
         assert_eq!(app.count("events").await, 0);
         let answer = seller.form("/fn/events/create", "/sell", &good).await;
-        let sell = leads_to(&answer);
-        let event = sell.strip_prefix("/sell?event=").unwrap();
+        let picture = leads_to(&answer);
+        let event = picture.strip_prefix("/events/").unwrap().strip_suffix("/picture").unwrap();
+        let sell = format!("/sell?event={event}");
+        let offered = seller.page(&picture).await.text;
+        assert!(offered.contains("A picture of your own") && offered.contains(&sell), "{offered}");
         let made = seller.get(&format!("/api/events/{event}")).await.expect(200);
         assert_eq!(made["startsAt"], "2031-05-01T19:30:00Z");
 

@@ -46,6 +46,7 @@ mod one_shop;
 mod outages;
 mod passes;
 mod patience;
+mod picture_fit;
 mod pictures;
 mod plans;
 mod races;

@@ -13,21 +13,21 @@ use tokio::{
     net::TcpStream,
 };
 
-const JPEG: [(&str, &str); 1] = [("content-type", "image/jpeg")];
-const RED: [u8; 3] = [200, 30, 40];
+pub const JPEG: [(&str, &str); 1] = [("content-type", "image/jpeg")];
+pub const RED: [u8; 3] = [200, 30, 40];
 const BLUE: [u8; 3] = [20, 40, 190];
 
 /// A cover that is drawn.
 const DRAWN: &str = "viewBox=\"0 0 320 200\"";
 
 /// Red on the left half, blue on the right.
-fn halves(width: u32, height: u32) -> RgbImage {
+pub fn halves(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, _| {
         image::Rgb(if x < width / 2 { RED } else { BLUE })
     })
 }
 
-fn file(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
+pub fn file(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
@@ -48,7 +48,7 @@ fn by_phone(encoder: &mut dyn FnMut(Vec<u8>) -> Vec<u8>, orientation: u8) -> Vec
     encoder(exif)
 }
 
-fn is_near(pixel: image::Rgba<u8>, colour: [u8; 3]) -> bool {
+pub fn is_near(pixel: image::Rgba<u8>, colour: [u8; 3]) -> bool {
     let mut apart = pixel.0.iter().zip(colour);
     apart.all(|(one, other)| one.abs_diff(other) < 24)
 }
@@ -63,7 +63,7 @@ async fn fetched(app: &App, address: &str) -> (Answer, Vec<u8>) {
     (answer, bytes)
 }
 
-async fn shown(app: &App, event: &Value) -> DynamicImage {
+pub async fn shown(app: &App, event: &Value) -> DynamicImage {
     let (answer, bytes) = fetched(app, event["pictureUrl"].as_str().unwrap()).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), "image/jpeg");
@@ -83,18 +83,33 @@ async fn remove(client: &Client, event: &Value) -> Answer {
 
 /// Posts a picture as the form of the edit page does.
 async fn form(client: &Client, event: &Value, file: &[u8]) -> Answer {
+    form_at(client, event, &edit(event), &[("after", "edit")], file).await
+}
+
+/// The same from this page, with these fields beside it.
+pub async fn form_at(
+    client: &Client,
+    event: &Value,
+    page: &str,
+    fields: &[(&str, &str)],
+    file: &[u8],
+) -> Answer {
     let boundary = "----of-the-tests";
-    let mut body = format!(
-        "--{boundary}\r\ncontent-disposition: form-data; name=\"event\"\r\n\r\n{}\r\n--{boundary}\r\n\
-         content-disposition: form-data; name=\"picture\"; filename=\"a.jpg\"\r\n\
-         content-type: image/jpeg\r\n\r\n",
-        id(event)
-    )
-    .into_bytes();
+    let mut body = String::new();
+    for (name, value) in [("event", id(event))].iter().chain(fields) {
+        body += &format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+        );
+    }
+    body += &format!(
+        "--{boundary}\r\ncontent-disposition: form-data; name=\"picture\"; filename=\"a.jpg\"\r\n\
+         content-type: image/jpeg\r\n\r\n"
+    );
+    let mut body = body.into_bytes();
     body.extend_from_slice(file);
     body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let kind = format!("multipart/form-data; boundary={boundary}");
-    let from = client.url(&edit(event));
+    let from = client.url(page);
     let headers = [
         ("accept", "text/html"),
         ("content-type", kind.as_str()),
@@ -120,7 +135,7 @@ async fn raw(app: &App, method: &str, path: &str, headers: &str, body: &[u8]) ->
     answer
 }
 
-fn id(of: &Value) -> &str {
+pub fn id(of: &Value) -> &str {
     of["id"].as_str().unwrap()
 }
 
@@ -486,12 +501,12 @@ on_both_engines! {
 
         assert_eq!(form(&creator, &event, &jpeg(480, 300)).await.header("location"), page);
         let shown = creator.page(&page).await.text;
-        assert!(shown.contains("The picture is in place") && shown.contains("Replace the picture"));
+        assert!(shown.contains("The picture is saved") && shown.contains("Replace the picture"));
         assert!(shown.contains("/480.jpg"));
         let answer = creator.form("/fn/events/remove_picture", &page, &[("event", id(&event))]).await;
         assert_eq!(answer.header("location"), page);
         let shown = creator.page(&page).await.text;
-        assert!(shown.contains("The picture is gone.") && !shown.contains("/480.jpg"));
+        assert!(shown.contains("The picture is removed.") && !shown.contains("/480.jpg"));
         app.assert_versions_without_gaps().await;
     }
 

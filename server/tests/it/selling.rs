@@ -345,7 +345,7 @@ on_both_engines! {
         let answer = seller.form("/fn/selling/reprice", &page, &right).await;
         assert_eq!(answer.header("location"), page);
         let shown = seller.page(&page).await.text;
-        assert!(shown.contains("2 tickets now cost £30.00. 1 is held by somebody who is paying"), "{shown}");
+        assert!(shown.contains("2 tickets now cost £30.00. 1 is held by a buyer who is paying"), "{shown}");
         let answer = seller.form("/fn/selling/take_back", &page, &[("event_id", id(&event)), ("which", "=")]).await;
         assert_eq!(answer.header("location"), page);
         assert!(seller.page(&page).await.text.contains("2 tickets are off sale."));

@@ -10,10 +10,13 @@ use crate::{
         event_fields, when,
     },
     money::Currency,
-    ui::{Choice, Form, Input, choose, post_to, problem_at_top},
+    ui::{Choice, Form, Input, choose_grouped, post_to, problem_at_top},
 };
 use leptos::prelude::*;
 use std::sync::Arc;
+
+/// Currencies of many events, in the order in which they are offered.
+const OFTEN: [&str; 6] = ["GBP", "EUR", "USD", "CAD", "AUD", "JPY"];
 
 /// The search, what it found, one's own events, and the form of a new one.
 pub async fn choose_event(
@@ -57,7 +60,7 @@ pub async fn choose_event(
             {event_rows("Your events", own)}
         </section>
         <details class="panel" open=form.was_refused() || none>
-            <summary class="title">"It is not here yet: create the event"</summary>
+            <summary class="title">"Not listed yet? Create the event"</summary>
             {event_form(&form)}
         </details>
     }
@@ -91,17 +94,24 @@ fn event_rows(title: &'static str, events: Vec<Event>) -> Option<AnyView> {
 }
 
 fn event_form(form: &Form) -> AnyView {
-    let currencies = Currency::all()
+    let named = |currency: Currency| {
+        let label = format!("{} ({})", currency.name(), currency.code());
+        Choice::new(currency.code(), label)
+    };
+    let (mut often, mut others): (Vec<Currency>, Vec<Currency>) = Currency::all()
         .filter(|currency| currency.is_accepted())
-        .map(|code| Choice::new(code.code(), code.code()))
-        .collect();
+        .partition(|currency| OFTEN.contains(&currency.code()));
+    often.sort_by_key(|currency| OFTEN.iter().position(|code| *code == currency.code()));
+    others.sort_by_key(|currency| currency.name());
+    let currencies = [("Often used", often), ("Others", others)]
+        .map(|(heading, group)| (heading, group.into_iter().map(named).collect()));
     let currency = Input {
         name: "currency",
         label: "Currency of its tickets",
         value: "GBP".to_owned(),
         ..Input::default()
     };
-    let currency = choose(form, currency, currencies).into_any();
+    let currency = choose_grouped(form, currency, currencies.into());
     view! {
         {post_to::<Create>("stack", view! {
             {problem_at_top(form)}

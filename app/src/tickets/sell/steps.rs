@@ -124,7 +124,7 @@ pub fn price(
         >
             {field(&form, Input {
                 name: "price", label: "Price of each", value: price, inputmode: "decimal", max: Some(14),
-                hint: Some(format!("In {currency}, all that the buyer pays: {example}, for one.")),
+                hint: Some(format!("In {currency}, all that the buyer pays, for example {example}.")),
                 ..Input::default()
             })}
         </PayoutWhileTyping>
@@ -155,7 +155,7 @@ fn others(event: &Event, draft: &Draft, found: Comparable) -> AnyView {
         .and_then(|text| Money::parse(&text, event.currency).ok())
         .map(|face| fact("Your face value".to_owned(), face.to_string()));
     let text = match found.available {
-        0 => "Nobody else sells tickets for this event right now.".to_owned(),
+        0 => "No other seller has tickets for this event right now.".to_owned(),
         1 => "1 ticket of another seller is on sale.".to_owned(),
         many => format!("{many} tickets of other sellers are on sale."),
     };
@@ -225,7 +225,7 @@ pub fn check(event: &Event, draft: &Draft, said: Option<&Flash>) -> AnyView {
                 {back(event, draft, Step::Price)}
             </div>
             <p class="hint">
-                "You can change price and seat, or take a ticket back, whenever nobody is paying for it."
+                "You can change price and seat, or take a ticket back, as long as no buyer is paying for it."
             </p>
         })}
     }

@@ -54,7 +54,7 @@ pub fn type_scale() -> AnyView {
             <p class="title">"Title: your tickets are held for you"</p>
             <p class="lead">"Lead: what a page is about, in one or two quiet lines below its title."</p>
             <p>
-                "Body: every price is the whole price, and a ticket is sold once. "
+                "Body: every price is the full price, and a ticket is sold once. "
                 <a href="#type">"A link"</a> " stands in the text like this."
             </p>
             <p class="quiet">"Quiet: Thu 12 March 2026, 19:30 · Theatre Royal, Leeds"</p>
@@ -75,7 +75,7 @@ pub fn notices() -> AnyView {
         <p class="notice">"This event has begun. Its tickets are no longer traded."</p>
         <p class="notice notice-good">"Your ticket is for sale."</p>
         <p class="notice notice-bad">
-            "Somebody was quicker. " <a href="#notices">"See what else there is"</a>
+            "Another buyer was faster. " <a href="#notices">"See what else there is"</a>
         </p>
         <p class="refund refund-open">"£42.00 are on their way back to you."</p>
         <p class="refund refund-good">"£42.00 were refunded."</p>

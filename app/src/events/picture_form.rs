@@ -1,0 +1,145 @@
+//! The form of an event's picture: on the page on which the event is edited, and at
+//! `/events/:id/picture`, where an event that has just been created is offered one. It is a form of its
+//! own: what goes wrong with a picture loses neither the event nor what was typed about it.
+
+use super::{
+    Event, Events, Fit, PICTURE_BYTES_MAX, PicturePreview, Spot,
+    api::{PICTURE_FORM, PutPicture, RemovePicture},
+    cover, find,
+};
+use crate::{
+    context::{self, Flash},
+    error::AppError,
+    ui::{
+        Choice, Form, Input, choose, field, flash_message, hidden, page_for, post_file_to, post_to,
+        problem_at_top,
+    },
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_params_map;
+
+/// Where one goes on once the picture is in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// Back to the page on which the event is edited.
+    Edit,
+    /// On to listing tickets.
+    Sell,
+}
+
+impl After {
+    /// As the form carries it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Edit => "edit",
+            Self::Sell => "sell",
+        }
+    }
+
+    /// What [`After::code`] said; the edit for anything else.
+    pub fn read(text: &str) -> Self {
+        if text == Self::Sell.code() {
+            Self::Sell
+        } else {
+            Self::Edit
+        }
+    }
+}
+
+/// Offers a picture to an event that has just been created.
+#[component]
+pub fn EventPicturePage() -> impl IntoView {
+    let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
+    page_for(|viewer| async move {
+        let events = context::port::<dyn Events>()?;
+        let event = find(&events, &id).await?;
+        if !events.is_creator(&viewer, event.id).await? {
+            return Err(AppError::NotFound);
+        }
+        let flash = context::take_flash();
+        let over = event.starts_at <= context::now();
+        let on = if event.picture.is_some() {
+            "Go on to your tickets"
+        } else {
+            "Go on without a picture"
+        };
+        Ok(view! {
+            <Title text=format!("Picture: {}", event.title)/>
+            <section class="narrow">
+                <div class="sale-head">
+                    <h1 class="display">"Add a picture"</h1>
+                    <p><a dir="auto" href=format!("/events/{}", event.id)>{event.title.clone()}</a></p>
+                </div>
+                {flash_message(flash.as_ref())}
+                {picture_panel(&event, over, After::Sell, flash.as_ref())}
+                <p><a class="button button-quiet" href=format!("/sell?event={}", event.id)>{on}</a></p>
+            </section>
+        }
+        .into_any())
+    })
+}
+
+/// The picture as it is, and the forms that replace or remove it.
+pub fn picture_panel(event: &Event, over: bool, after: After, flash: Option<&Flash>) -> AnyView {
+    let form = Form::new(PICTURE_FORM, flash);
+    let id = event.id.to_string();
+    let has_one = event.picture.is_some();
+    let (shown, verb) = if has_one {
+        ("This is how visitors see it.", "Replace the picture")
+    } else {
+        (
+            "There is no picture yet. Visitors see this cover, drawn from the title.",
+            "Upload the picture",
+        )
+    };
+    let upload = (!over).then(|| upload(&form, id.clone(), verb, after));
+    let remove = has_one.then(|| {
+        post_to::<RemovePicture>(
+            "",
+            view! {
+                {hidden("event", id.clone())}
+                <button class="button button-quiet" type="submit">"Remove the picture"</button>
+            },
+        )
+    });
+    view! {
+        <section class="panel stack" aria-labelledby="picture">
+            <h2 class="title" id="picture">"Picture"</h2>
+            <div class="picture-now">{cover(event, Spot::Head)}</div>
+            <p class="quiet">{shown}</p>
+            {upload}
+            {remove}
+        </section>
+    }
+    .into_any()
+}
+
+fn upload(form: &Form, event: String, verb: &'static str, after: After) -> AnyView {
+    let hint = format!(
+        "JPEG, PNG or WebP of up to {} MB, at least 480 by 300 pixels.",
+        PICTURE_BYTES_MAX / 1024 / 1024
+    );
+    let parts = Fit::ALL
+        .map(|fit| Choice::new(fit.code(), fit.label()))
+        .into();
+    post_file_to::<PutPicture>(
+        "stack",
+        view! {
+            {problem_at_top(form)}
+            {hidden("event", event)}
+            {hidden("after", after.code())}
+            {field(form, Input {
+                name: "picture", label: "A picture of your own", kind: "file",
+                accept: "image/jpeg,image/png,image/webp", hint: Some(hint), ..Input::default()
+            })}
+            {choose(form, Input {
+                name: "fit", label: "Visible part", value: Fit::default().code().to_owned(),
+                hint: Some("Pictures are shown 8 wide and 5 high.".to_owned()), ..Input::default()
+            }, parts)}
+            <PicturePreview field=format!("{PICTURE_FORM}-picture")/>
+            <button class="button" type="submit">{verb}</button>
+        },
+    )
+    .into_any()
+}

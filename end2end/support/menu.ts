@@ -1,0 +1,38 @@
+// The parts of a page that a phone folds away.
+import { expect, type Locator, type Page } from '@playwright/test';
+
+/** The main menu, folded away or not. */
+const menu = (page: Page): Locator => page.locator('#menu');
+
+/** Whether the menu has this link, folded away or not. */
+export async function expectInMenu(page: Page, name: string, is = true): Promise<void> {
+  await expect(menu(page).locator('a', { hasText: new RegExp(`^\\s*${name}\\s*$`) })).toHaveCount(is ? 1 : 0);
+}
+
+/** Follows a link of the main menu, which a phone opens first. */
+export async function goByMenu(page: Page, name: string): Promise<void> {
+  const opener = page.getByRole('button', { name: 'Menu', exact: true });
+  if (await opener.isVisible()) await opener.click();
+  await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name }).click();
+}
+
+/** A row of filters on the home page, opened where a phone shows it in one line. */
+export async function filters(page: Page, name: 'Days' | 'Categories' | 'Cities'): Promise<Locator> {
+  const line = page.locator('.filter > summary').filter({ hasText: `${name}:` });
+  const row = page.getByRole('navigation', { name });
+  if (await line.isVisible()) {
+    // What was open before may close as this one opens.
+    if (!(await line.evaluate((summary) => (summary.parentElement as HTMLDetailsElement).open))) await line.click();
+  }
+  await expect(row).toBeVisible();
+  return row;
+}
+
+/** What an open order is for: a phone shows it in one line that opens. */
+export async function summary(page: Page): Promise<Locator> {
+  const aside = page.getByRole('complementary', { name: 'What you are buying' });
+  const line = aside.locator('summary');
+  await expect(aside).toBeVisible();
+  if (await line.isVisible()) await line.click();
+  return aside;
+}

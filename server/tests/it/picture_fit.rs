@@ -1,0 +1,57 @@
+//! Which part of a picture visitors see, and the picture of an event that has just been created.
+
+use crate::{
+    pictures::{JPEG, RED, file, form_at, halves, id, is_near, shown},
+    support::{App, on_both_engines, path},
+};
+use image::{DynamicImage, GenericImageView, ImageFormat, imageops};
+
+on_both_engines! {
+    async fn the_visible_part_is_chosen_and_a_square_poster_is_shown_whole(app) {
+        let creator = app.user("creator").await;
+        let event = creator.event().await;
+        // Red above, blue below.
+        let poster = imageops::rotate90(&halves(1000, 1000));
+        let poster = file(&poster, ImageFormat::Png);
+        let path_ = format!("{}/picture", path("events", &event));
+        let ends = |image: &DynamicImage| {
+            let (width, height) = image.dimensions();
+            assert_eq!(height, width * 5 / 8);
+            [10, height - 11].map(|y| is_near(image.get_pixel(width / 2, y), RED))
+        };
+        for (fit, expected) in [
+            ("", [true, false]), ("?fit=auto", [true, false]), ("?fit=whole", [true, false]),
+            ("?fit=start", [true, false]), ("?fit=end", [true, false]), ("?fit=middle", [true, false]),
+        ] {
+            let answer = creator.send("PUT", &format!("{path_}{fit}"), &JPEG, poster.clone()).await;
+            assert_eq!(ends(&shown(app, &answer.expect(200)).await), expected, "{fit}");
+        }
+        // Of a picture twice as high as wide, neither half shows the other.
+        let tall = file(&imageops::rotate90(&halves(2000, 1000)), ImageFormat::Png);
+        for (fit, expected) in [("start", [true, true]), ("end", [false, false]), ("auto", [true, false])] {
+            let fields = [("fit", fit), ("after", "sell")];
+            let page = format!("/events/{}/picture", id(&event));
+            let answer = form_at(&creator, &event, &page, &fields, &tall).await;
+            assert_eq!(answer.header("location"), format!("/sell?event={}", id(&event)));
+            let event = creator.get(&path("events", &event)).await.expect(200);
+            assert_eq!(ends(&shown(app, &event).await), expected, "{fit}");
+        }
+        creator.send("PUT", &format!("{path_}?fit=upside"), &JPEG, poster).await.invalid("fit");
+        app.assert_sound().await;
+    }
+
+    async fn a_picture_that_fails_leaves_the_new_event_as_it_is(app) {
+        let creator = app.user("creator").await;
+        let event = creator.event().await;
+        let page = format!("/events/{}/picture", id(&event));
+        for sent in [b"words".to_vec(), vec![0xff; 70 * 1024 * 1024]] {
+            let answer = form_at(&creator, &event, &page, &[("fit", "start"), ("after", "sell")], &sent).await;
+            assert_eq!(answer.header("location"), page);
+            let shown = creator.page(&page).await.text;
+            assert!(shown.contains("event-picture-picture-error"), "{shown}");
+        }
+        assert_eq!(creator.get(&path("events", &event)).await.expect(200), event);
+        let other = app.user("other").await;
+        assert_eq!(other.page(&page).await.status, 404);
+    }
+}
