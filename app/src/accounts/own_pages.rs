@@ -282,7 +282,7 @@ fn lost_tickets(coming: &[OwnedTicket]) -> Option<AnyView> {
         .iter()
         .map(|owned| {
             let (title, when) = (owned.event_title.clone(), owned.event_when.clone());
-            view! { <li>{title} ", " {when}</li> }
+            view! { <li><bdi>{title}</bdi> ", " {when}</li> }
         })
         .collect_view();
     let view = view! {

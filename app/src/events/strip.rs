@@ -5,7 +5,7 @@ use leptos::prelude::*;
 
 /// Poster, title, time and place; `what` names the ticket that it is about.
 pub fn event_strip(event: &Event, what: Option<&str>) -> impl IntoView + use<> {
-    let what = what.map(|what| view! { <span>{what.to_owned()}</span> <br/> });
+    let what = what.map(|what| view! { <span dir="auto">{what.to_owned()}</span> <br/> });
     view! {
         <div class="panel event-strip">
             <div class="strip-art">{cover(event, Spot::Strip)}</div>
@@ -14,7 +14,8 @@ pub fn event_strip(event: &Event, what: Option<&str>) -> impl IntoView + use<> {
                 <br/>
                 {what}
                 <span class="quiet">
-                    {when(event.starts_at, &event.time_zone)} " · " {event.venue.clone()} ", " {event.city.clone()}
+                    {when(event.starts_at, &event.time_zone)} " · " <bdi>{event.venue.clone()}</bdi> ", "
+                    <bdi>{event.city.clone()}</bdi>
                 </span>
             </p>
         </div>

@@ -85,7 +85,7 @@ fn row(order: &Order, event: Option<Event>) -> impl IntoView + use<> {
         <li>
             <a class="order-row" href=format!("/orders/{}", order.id)>
                 <span>
-                    <strong>{title}</strong>
+                    <strong dir="auto">{title}</strong>
                     <br/>
                     <span class="quiet">{begins} " · " {count(order.tickets.len())}</span>
                 </span>
@@ -311,7 +311,7 @@ fn facts(found: &Found) -> AnyView {
             let whose = from_whom(&[ticket.seller_id], sellers);
             view! {
                 <li class="line">
-                    <span>{ticket.label.clone()} <span class="quiet">{whose}</span></span>
+                    <span><bdi>{ticket.label.clone()}</bdi> <span class="quiet">{whose}</span></span>
                     <span>{ticket.price().to_string()}</span>
                 </li>
             }

@@ -95,7 +95,7 @@ pub fn paid(
 fn confirmation(order: &Order, event: &Event, passes: &[Pass]) -> impl IntoView + use<> {
     let code = order.id.code();
     let fact = |name: &'static str, value: String| {
-        view! { <div><dt>{name}</dt> <dd>{value}</dd></div> }
+        view! { <div><dt>{name}</dt> <dd dir="auto">{value}</dd></div> }
     };
     let sellers = sellers(passes);
     let help = (!passes.is_empty()).then(|| {

@@ -115,13 +115,13 @@ pub fn PrintPage() -> impl IntoView {
 /// A ticket on a page of its own.
 pub(super) fn sheet(pass: &Pass, event: &Event, holder: &str) -> impl IntoView + use<> {
     let fact = |name: &'static str, value: String| {
-        view! { <div><dt>{name}</dt> <dd>{value}</dd></div> }
+        view! { <div><dt>{name}</dt> <dd dir="auto">{value}</dd></div> }
     };
     view! {
         <li class="sheet" id=format!("ticket-{}", pass.ticket)>
             <h2 class="title" dir="auto">{event.title.clone()}</h2>
             <p>{when_in_full(event.starts_at, &event.time_zone)}</p>
-            <p>{event.venue.clone()} ", " {event.city.clone()}</p>
+            <p><bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi></p>
             {pass_to_scan(pass)}
             <dl class="facts">
                 {fact("Seat", pass.label.clone())}

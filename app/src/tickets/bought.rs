@@ -120,7 +120,7 @@ fn refunded_row(owned: OwnedTicket, refund: &TicketRefund) -> impl IntoView + us
                         <a dir="auto" href=format!("/orders/{}", refund.order_id)>{owned.event_title}</a>
                     </strong>
                     <br/>
-                    <span class="quiet">{owned.ticket.label} " · " {owned.event_when}</span>
+                    <span class="quiet"><bdi>{owned.ticket.label}</bdi> " · " {owned.event_when}</span>
                 </span>
             </div>
             {told_to_buyer(refund.status, refund.amount())}

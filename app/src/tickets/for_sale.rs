@@ -246,7 +246,7 @@ fn seat_form(event: &Event, seats: Vec<(Ticket, String)>, viewer: Option<&Viewer
                             disabled=own || held
                         />
                         <span class="seat-what">
-                            <span class="offer-section">{ticket.label.clone()}</span>
+                            <span class="offer-section" dir="auto">{ticket.label.clone()}</span>
                             <span class="quiet">{whose}</span>
                         </span>
                         <span class="offer-price"><strong class="price">{price}</strong> {face}</span>

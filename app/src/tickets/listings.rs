@@ -40,7 +40,7 @@ pub fn listing(
     view! {
         <li class="listing">
             <div class="listing-head">
-                <strong>{ticket.label.clone()}</strong>
+                <strong dir="auto">{ticket.label.clone()}</strong>
                 <span class="order-row-end">
                     <span class=class>{status}</span>
                     <strong>{price}</strong>

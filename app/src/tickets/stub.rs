@@ -26,11 +26,11 @@ pub fn stub(
                     <a dir="auto" href=format!("/events/{}", ticket.event_id)>{owned.event_title}</a>
                 </p>
                 <p>{owned.event_when}</p>
-                <p>{owned.event_place}</p>
+                <p dir="auto">{owned.event_place}</p>
             </div>
             <div class="stub-end">
-                <p class="stub-seat">{ticket.label}</p>
-                <p class="quiet">{holder.to_owned()}</p>
+                <p class="stub-seat" dir="auto">{ticket.label}</p>
+                <p class="quiet" dir="auto">{holder.to_owned()}</p>
                 {number}
             </div>
             {pass.map(|pass| view! { <div class="stub-pass">{pass}</div> })}

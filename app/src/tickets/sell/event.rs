@@ -81,7 +81,8 @@ fn event_rows(title: &'static str, events: Vec<Event>) -> Option<AnyView> {
                             <strong dir="auto">{event.title.clone()}</strong>
                             <br/>
                             <span class="quiet">
-                                {when(event.starts_at, &event.time_zone)} " · " {event.venue} ", " {event.city}
+                                {when(event.starts_at, &event.time_zone)} " · " <bdi>{event.venue}</bdi> ", "
+                                <bdi>{event.city}</bdi>
                             </span>
                         </span>
                         <span class="button button-quiet button-small" aria-hidden="true">"Choose"</span>
