@@ -7,7 +7,7 @@
 use super::{
     Kind,
     compose::{Letterhead, NoLetter, gone, id},
-    page::{Block, Letter},
+    page::{Block, Letter, isolated},
     store::MailRow,
 };
 use crate::{
@@ -104,7 +104,7 @@ pub(super) async fn email_letter(
 /// it.
 fn greeting(user: &User) -> String {
     if user.email_verified {
-        format!("Hello {},", user.name)
+        format!("Hello {},", isolated(&user.name))
     } else {
         "Hello,".to_owned()
     }

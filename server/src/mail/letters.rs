@@ -1,6 +1,6 @@
 //! What people are told, in words. Pure: whoever composes a letter has looked everything up.
 
-use super::page::{Block, Letter};
+use super::page::{Block, Letter, isolated};
 use app::{
     events::{Event, day_and_month, when_in_full},
     ids::OrderId,
@@ -85,13 +85,13 @@ pub fn order_complete(public_url: &str, facts: &OrderFacts, tickets: &str) -> Le
     let mut letter = Letter::new(&format!("Your {named} for {}", short(&facts.event)))
         .with(Block::Heading(format!(
             "Your {named} for {}",
-            facts.event.title
+            isolated(&facts.event.title)
         )))
         .say(format!(
             "Hello {}, your order is paid and complete.",
-            facts.name
+            isolated(&facts.name)
         ))
-        .with(Block::Rows(occasion(&facts.event)))
+        .with(Block::Event(occasion(&facts.event)))
         .with(Block::Rows(rows));
     if facts.refunded > 0 {
         letter = letter.say(match facts.refunded {
@@ -131,9 +131,9 @@ pub fn order_expired(public_url: &str, facts: &OrderFacts) -> Letter {
     .say(format!(
         "Hello {}, the time to pay for your tickets ran out before your payment was through. The \
          order has expired, its tickets are for sale again, and nothing was charged.",
-        facts.name
+        isolated(&facts.name)
     ))
-    .with(Block::Rows(occasion(&facts.event)))
+    .with(Block::Event(occasion(&facts.event)))
     .with(Block::Rows(seats(&facts.tickets)))
     .say(format!(
         "If your bank shows a pending authorisation of {}, it is not a charge: it will vanish by \
@@ -174,13 +174,15 @@ pub fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
         letter.say(format!(
             "Hello {}, {} of what you paid went back to the card that you paid with. Your tickets stay \
              yours, and let you in as before.",
-            facts.name, facts.amount
+            isolated(&facts.name),
+            facts.amount
         ))
     } else if facts.tickets.is_empty() {
         letter.say(format!(
             "Hello {}, your card was charged {} that no tickets of this order stand for. We have \
              sent all of it back.",
-            facts.name, facts.amount
+            isolated(&facts.name),
+            facts.amount
         ))
     } else {
         let (these, are) = match facts.tickets.len() {
@@ -191,12 +193,13 @@ pub fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
             .say(format!(
                 "Hello {}, {} went back to the card that you paid with. {these} {are} no longer \
                  yours and will not let you in.",
-                facts.name, facts.amount
+                isolated(&facts.name),
+                facts.amount
             ))
             .with(Block::Rows(seats(&facts.tickets)))
     };
     letter
-        .with(Block::Rows(occasion(&facts.event)))
+        .with(Block::Event(occasion(&facts.event)))
         .say("Banks take 5–10 days to show a refund on the card's statement.")
         .with(Block::Link {
             label: "Show the order",
@@ -214,7 +217,8 @@ pub fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
     .say(format!(
         "Hello {}, the refund of {} did not reach the card that you paid with: most often because the \
          card's account is closed. The money is not lost: we still owe it to you.",
-        facts.name, facts.amount
+        isolated(&facts.name),
+            facts.amount
     ))
     .say(
         "A person is looking after it and will be in touch to find another way. There is nothing \
@@ -224,7 +228,7 @@ pub fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
         letter = letter.with(Block::Rows(seats(&facts.tickets)));
     }
     letter
-        .with(Block::Rows(occasion(&facts.event)))
+        .with(Block::Event(occasion(&facts.event)))
         .with(Block::Link {
             label: "Show the order",
             url: format!("{public_url}/orders/{}", facts.order),
@@ -352,7 +356,7 @@ pub(super) fn short(event: &Event) -> String {
         title.truncate(title.trim_end().len());
         title.push('…');
     }
-    format!("{title}, {day} {month}")
+    format!("{}, {day} {month}", isolated(&title))
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@
 //!
 //! `mailer.rs` takes the rows that are due, `compose.rs` looks up what each tells of, `letters.rs`
 //! has the words (`account.rs` both, for the letters about an account, `waiting.rs` for those about the waiting
-//! list), `page.rs` makes text and HTML of them, `transport.rs` brings them away.
+//! list), `page.rs` makes text of them and `html.rs` HTML, `transport.rs` brings them away.
 
 mod account;
 mod compose;
+mod html;
 mod letters;
 mod mailer;
 mod page;

@@ -1,17 +1,10 @@
-//! How a letter looks: the same few blocks as plain text and as HTML.
+//! What a letter is made of: the same few blocks as plain text and as HTML (`html.rs`).
 //!
-//! All that a letter says passes through here as text, and is escaped here, so that nothing which
-//! people typed can become markup or a header. The HTML sets no ground and no colour of text: each
-//! client's own are readable, by day and in the dark, and old ones have less to get wrong. What is
-//! said is `letters.rs`'s business.
+//! All that a letter says passes through here as text, so that nothing which people typed can become
+//! markup or a header. What is said is `letters.rs`'s business.
 
-use std::fmt::Write;
-
-const BODY: &str = "margin:0;padding:24px 16px;\
-     font-family:-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;\
-     font-size:16px;line-height:1.5;overflow-wrap:anywhere;word-break:break-word";
-const BUTTON: &str = "display:inline-block;padding:10px 18px;border-radius:6px;\
-     background-color:#a11d33;color:#ffffff;text-decoration:none;font-weight:bold";
+use super::html;
+use std::{borrow::Cow, fmt::Write};
 
 /// A part of a letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +15,8 @@ pub enum Block {
     Text(String),
     /// What and its value, one a line: an event's place, a ticket's price.
     Rows(Vec<(String, String)>),
+    /// An event as rows, of which the first three are its title, when and where it is.
+    Event(Vec<(String, String)>),
     /// What to do next.
     Link {
         /// What is there.
@@ -79,9 +74,11 @@ impl Letter {
                 Block::Heading(words) | Block::Text(words) => {
                     writeln!(text, "{}", one_line(words))
                 }
-                Block::Rows(rows) => rows.iter().try_for_each(|(what, value)| {
-                    writeln!(text, "  {}: {}", one_line(what), one_line(value))
-                }),
+                Block::Rows(rows) | Block::Event(rows) => {
+                    rows.iter().try_for_each(|(what, value)| {
+                        writeln!(text, "  {}: {}", one_line(what), one_line(value))
+                    })
+                }
                 Block::Link { label, url } | Block::Footnote { label, url } => {
                     writeln!(text, "{label}:\n{url}")
                 }
@@ -94,76 +91,22 @@ impl Letter {
 
     /// For everybody else.
     pub fn html(&self) -> String {
-        let mut html = format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <meta name=\"supported-color-schemes\" content=\"light dark\">\n\
-             <title>{}</title>\n</head>\n<body style=\"{BODY}\">\n\
-             <table role=\"presentation\" align=\"center\" cellpadding=\"0\" cellspacing=\"0\" \
-             border=\"0\" width=\"100%\" style=\"max-width:560px\">\n<tr><td>\n",
-            escape(&self.subject)
-        );
-        for block in &self.blocks {
-            html_block(&mut html, block);
-        }
-        html.push_str(
-            "<p style=\"margin:32px 0 0;font-size:14px\">Stagedoor</p>\n\
-             </td></tr>\n</table>\n</body>\n</html>\n",
-        );
-        html
+        html::letter(&self.subject, &self.blocks)
     }
 }
 
-fn html_block(html: &mut String, block: &Block) {
-    // Writing to a String does not fail.
-    let _ = match block {
-        Block::Heading(words) => writeln!(
-            html,
-            "<h1 dir=\"auto\" style=\"margin:0 0 16px;font-size:22px;line-height:1.25\">{}</h1>",
-            escape(words)
-        ),
-        Block::Text(words) => {
-            writeln!(
-                html,
-                "<p dir=\"auto\" style=\"margin:0 0 16px\">{}</p>",
-                escape(words)
-            )
-        }
-        Block::Footnote { label, url } => writeln!(
-            html,
-            "<p style=\"margin:0 0 16px;font-size:14px\">{label}:<br>\n\
-             <a href=\"{0}\" style=\"color:inherit\">{0}</a></p>",
-            escape(url)
-        ),
-        Block::Link { label, url } => writeln!(
-            html,
-            "<p style=\"margin:24px 0\"><a href=\"{}\" style=\"{BUTTON}\">{}</a></p>",
-            escape(url),
-            escape(label)
-        ),
-        Block::Rows(rows) => html_rows(html, rows),
+/// A name or a title inside of a sentence: one that runs from right to left keeps the words around it
+/// where they are.
+pub fn isolated(text: &str) -> Cow<'_, str> {
+    let from_right = |c: char| {
+        matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'
+            | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
     };
-}
-
-fn html_rows(html: &mut String, rows: &[(String, String)]) -> std::fmt::Result {
-    writeln!(
-        html,
-        "<table cellpadding=\"0\" cellspacing=\"0\" border=\"0\" width=\"100%\" \
-         style=\"margin:0 0 16px;border-top:1px solid #998877\">"
-    )?;
-    for (what, value) in rows {
-        writeln!(
-            html,
-            "<tr>\n<td valign=\"top\" style=\"padding:6px 16px 6px 0;\
-             border-bottom:1px solid #998877\">{}</td>\n\
-             <td valign=\"top\" align=\"right\" style=\"padding:6px 0;\
-             border-bottom:1px solid #998877\"><strong dir=\"auto\">{}</strong></td>\n</tr>",
-            escape(what),
-            escape(value)
-        )?;
+    if text.contains(from_right) {
+        Cow::Owned(format!("\u{2068}{text}\u{2069}"))
+    } else {
+        Cow::Borrowed(text)
     }
-    writeln!(html, "</table>")
 }
 
 /// The same on one line: whatever ends a line or hides in one becomes a space.
@@ -179,21 +122,6 @@ pub fn one_line(text: &str) -> String {
     // Only what a browser would make one space of as well; a price keeps its own.
     let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
     words.join(" ")
-}
-
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len() + 16);
-    for c in one_line(text).chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]
@@ -229,9 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn html_brings_no_colours_of_its_own_but_the_buttons() {
-        let html = Letter::new("x").say("y").html();
-        assert!(html.contains("color-scheme\" content=\"light dark\""));
-        assert!(!html.contains("color:#"), "{html}");
+    fn a_name_from_right_to_left_is_kept_apart_in_a_sentence() {
+        assert_eq!(isolated("Ann"), "Ann");
+        assert_eq!(isolated("日本"), "日本");
+        assert_eq!(isolated("דני 2"), "\u{2068}דני 2\u{2069}");
+        assert_eq!(isolated("محمد"), "\u{2068}محمد\u{2069}");
     }
 }

@@ -8,7 +8,7 @@ use super::{
     Kind,
     compose::{Letterhead, NoLetter},
     letters::{occasion, row, short},
-    page::{Block, Letter},
+    page::{Block, Letter, isolated},
     store::MailRow,
 };
 use crate::{
@@ -115,7 +115,7 @@ fn joined_words(public_url: &str, event: &Event, wanted: &str, url: String) -> L
         .say(format!(
             "We mail you once, when {wanted} for sale and those who have waited longer have been told."
         ))
-        .with(Block::Rows(occasion(event)))
+        .with(Block::Event(occasion(event)))
         .say(
             "Nothing is kept for you: everybody can buy what is for sale, and whoever is first gets \
              it. The list ends when the event begins.",
@@ -139,10 +139,10 @@ fn free_words(public_url: &str, event: &Event, url: String) -> Letter {
     Letter::new(&format!("There are tickets for {}", short(event)))
         .with(Block::Heading(format!(
             "There are tickets for {}",
-            event.title
+            isolated(&event.title)
         )))
         .say("You asked us to tell you. This is how things stand as we write:")
-        .with(Block::Rows(rows))
+        .with(Block::Event(rows))
         .with(Block::Link {
             label: "See the tickets",
             url: format!("{public_url}/events/{}", event.id),
