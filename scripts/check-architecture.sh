@@ -37,6 +37,9 @@ rule "the browser's part has nothing of the server in it" \
 rule "stripe-double knows nothing of Stagedoor" \
   "$(crates stripe-double | grep -xE 'app|server|frontend|leptos.*|sqlx.*' || true)"
 
+rule "ticket-pdf knows nothing of Stagedoor" \
+  "$(crates ticket-pdf | grep -xE 'app|server|frontend|leptos.*|sqlx.*' || true)"
+
 # What has one place.
 rule "transactions begin in server/src/db and nowhere else (Db::write)" \
   "$(found '\.begin(_with)?\(|"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b[^:]' server/src | grep -v '^server/src/db/' || true)"

@@ -19,7 +19,6 @@ pub mod rest;
 pub mod sealed;
 mod service;
 mod store;
-mod typeset;
 
 pub use booklet::Booklet;
 pub use calendar::calendar;

@@ -1,9 +1,17 @@
 //! Passes: who has one, what it is worth, and what is made of it on paper and in calendars.
 
-use crate::support::{App, Client, on_both_engines, path};
+#[path = "../../ticket-pdf/tests/reading/mod.rs"]
+mod reading;
+
+use crate::{
+    mail::{mailer, post::Letter},
+    support::{App, Client, on_both_engines, path},
+};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
+use stagedoor::mail::Folder;
+use std::sync::Arc;
 
 /// A seller, a buyer, and an order of two tickets that is paid by this card.
 async fn bought(app: &App, card: &str) -> (Client, Client, Value) {
@@ -174,6 +182,35 @@ on_both_engines! {
         assert!(value("DESCRIPTION").contains("Stalls\\, Row C\\, Seat 12"));
         assert!(value("URL").ends_with(&path("orders", &order)["/api".len()..]));
         app.assert_sound().await;
+    }
+
+    async fn words_in_any_script_are_on_paper_and_in_the_mail(app) {
+        let (seller, buyer) = (app.user("Sally").await, app.user("山田 太郎").await);
+        let title = "東京 राष्ट्रीय โรงละคร น้ำ 🎻 שלום";
+        let event = seller.event_with(json!({"title": title, "country": "JP", "venue": "دار"})).await;
+        let seat = json!({"eventId": event["id"], "priceMinor": 2500, "section": "楼座", "seat": "12"});
+        let seat = seller.post("/api/tickets", seat).await.expect(201);
+        let order = buyer.reserve(&[&seat]).await.expect(201);
+        buyer.pay(&order, "pm_card_visa").await.expect(201);
+
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("mail");
+        mailer(app, Arc::new(Folder::new(folder.clone()))).send_due().await.unwrap();
+        let files = std::fs::read_dir(&folder).unwrap();
+        let letters = files.map(|file| Letter::read(&std::fs::read(file.unwrap().path()).unwrap()));
+        let letter = letters.into_iter().find(|letter| !letter.enclosed.is_empty()).unwrap();
+        assert!(letter.text.contains(title) && letter.html.contains(title), "{}", letter.html);
+        assert!(letter.html.contains(&format!(">{title}</p>")), "{}", letter.html);
+
+        let pages = reading::pages(&letter.enclosed[0].1);
+        assert_eq!(pages.len(), 1);
+        let letters = pages[0].letters();
+        // From right to left, letters come as they stand.
+        for words in ["東京राष्ट्रीयโรงละครน้ำ🎻", "םולש", "راد", "楼座", "山田太郎", "Sally"] {
+            assert!(letters.contains(words), "{words}: {letters}");
+        }
+        let code = pages[0].code.unwrap();
+        assert!(code[0] > 0.0 && code[1] > 0.0 && code[2] < 595.0 && code[3] < 842.0, "{code:?}");
     }
 
     async fn the_pages_show_what_lets_in(app) {
