@@ -16,6 +16,15 @@ export async function goByMenu(page: Page, name: string): Promise<void> {
   await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name }).click();
 }
 
+/** Turns the lights on or off. */
+export async function switchLight(page: Page): Promise<void> {
+  const opener = page.getByRole('button', { name: 'Menu', exact: true });
+  const isFolded = await opener.isVisible();
+  if (isFolded) await opener.click();
+  await page.getByRole('button', { name: 'Switch between light and dark' }).click();
+  if (isFolded) await page.getByRole('button', { name: 'Close', exact: true }).click();
+}
+
 /** A row of filters on the home page, opened where a phone shows it in one line. */
 export async function filters(page: Page, name: 'Days' | 'Categories' | 'Cities'): Promise<Locator> {
   const line = page.locator('.filter > summary').filter({ hasText: `${name}:` });

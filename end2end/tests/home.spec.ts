@@ -1,7 +1,7 @@
 // What is on, and how it is found.
 import type { Page } from '@playwright/test';
 import { expect, holdBack, hydrated, test } from '../support/fixtures.ts';
-import { filters } from '../support/menu.ts';
+import { filters, switchLight } from '../support/menu.ts';
 import { unique } from '../support/people.ts';
 
 const cards = (page: Page) => page.getByRole('main').getByRole('listitem').filter({ has: page.getByRole('heading', { level: 3 }) });
@@ -207,14 +207,14 @@ test('the switch between light and dark is remembered', { tag: '@with-javascript
   await page.emulateMedia({ colorScheme: 'light' });
   await page.goto('/');
   const light = await ground();
-  await page.getByRole('button', { name: 'Switch between light and dark' }).click();
+  await switchLight(page);
   await expect.poll(ground).not.toBe(light);
   const dark = await ground();
   await page.reload();
   expect(await ground(), 'dark from the first byte').toBe(dark);
   await page.goto('/signin');
   expect(await ground()).toBe(dark);
-  await page.getByRole('button', { name: 'Switch between light and dark' }).click();
+  await switchLight(page);
   await expect.poll(ground).toBe(light);
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.reload();
