@@ -3,7 +3,9 @@
 //! Owns the table `ledger`. Double entry: the lines of an entry sum to zero, an entry is written
 //! once, in the transaction that it tells of, and never changed. What was taken is at the
 //! provider; what is owed for it, to its sellers or (where no order stands for it) back to the
-//! buyer, stands against it below zero. Paying sellers out is not done here.
+//! buyer, stands against it below zero. What went back without a known seller to bear it (a part that was
+//! refunded by hand, a lost dispute) is unallocated above zero, until a person decides who bears it.
+//! Paying sellers out is not done here.
 
 use crate::{
     db::{Conn, parse, rows},
@@ -23,7 +25,8 @@ pub enum Account {
     Provider,
     /// Owed to this seller.
     Seller(UserId),
-    /// Taken without an order that stands for it: owed back to who paid.
+    /// Below zero: taken without an order that stands for it, owed back to who paid. Above zero: gone
+    /// back, and not yet allocated to a seller or the shop.
     Unallocated,
 }
 
@@ -210,6 +213,74 @@ pub async fn reallocations(conn: &mut Conn, refund: RefundId) -> Result<i64, sql
         .fetch_one(conn)
         .await?
         .try_get("n")
+}
+
+/// What a dispute has taken from a payment, by what the bank has decided.
+#[derive(Debug)]
+pub struct Disputed<'a> {
+    /// Stripe's name for the dispute.
+    pub dispute: &'a str,
+    /// Of this payment.
+    pub payment: PaymentId,
+    /// In this currency.
+    pub currency: Currency,
+    /// In minor units; 0 unless the dispute is lost.
+    pub lost_minor: i64,
+    /// When.
+    pub at_micros: i64,
+}
+
+/// Writes the difference between what a dispute has taken and what the books have of it, if there is one.
+/// So it may be called again with the same or with newer facts.
+pub async fn record_dispute(conn: &mut Conn, said: &Disputed<'_>) -> Result<(), sqlx::Error> {
+    let booked = lost_to_dispute(&mut *conn, said.payment, said.dispute).await?;
+    let moved = booked - said.lost_minor;
+    if moved == 0 {
+        return Ok(());
+    }
+    let entries: i64 =
+        query("SELECT COUNT(*) AS n FROM ledger WHERE entry_id LIKE $1 AND line = 0")
+            .bind(format!("dispute:{}:%", said.dispute))
+            .fetch_one(&mut *conn)
+            .await?
+            .try_get("n")?;
+    // Booked like a refund, or like one that failed.
+    let kind = if moved < 0 { "refund" } else { "refund_failed" };
+    let lines = [(Account::Provider, moved), (Account::Unallocated, -moved)];
+    for (line, (account, amount_minor)) in (0_i64..).zip(lines) {
+        query(
+            "INSERT INTO ledger (entry_id, line, kind, payment_id, account, amount_minor, currency, \
+             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(format!("dispute:{}:{entries}", said.dispute))
+        .bind(line)
+        .bind(kind)
+        .bind(said.payment.to_string())
+        .bind(account.name())
+        .bind(amount_minor)
+        .bind(said.currency.code())
+        .bind(said.at_micros)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// What a dispute has taken of a payment, as the books have it.
+pub async fn lost_to_dispute<'e>(
+    on: impl AnyExecutor<'e>,
+    payment: PaymentId,
+    dispute: &str,
+) -> Result<i64, sqlx::Error> {
+    query(
+        "SELECT CAST(COALESCE(-SUM(amount_minor), 0) AS BIGINT) AS lost FROM ledger \
+         WHERE payment_id = $1 AND account = 'provider' AND entry_id LIKE $2",
+    )
+    .bind(payment.to_string())
+    .bind(format!("dispute:{dispute}:%"))
+    .fetch_one(on)
+    .await?
+    .try_get("lost")
 }
 
 /// What each seller gets of an order, or of these tickets of it, in the order of their ids.

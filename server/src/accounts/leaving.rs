@@ -178,7 +178,7 @@ const UNDER_WAY: [(Conflict, &str); 7] = [
         "SELECT 1 FROM orders o WHERE o.buyer_id = $1 AND $2 > 0 AND (o.attention = 1 OR EXISTS \
          (SELECT 1 FROM payments p JOIN ledger g ON g.payment_id = p.id \
          AND g.account = 'unallocated' WHERE p.order_id = o.id \
-         GROUP BY p.id HAVING SUM(g.amount_minor) <> 0)) LIMIT 1",
+         GROUP BY p.id HAVING SUM(g.amount_minor) < 0)) LIMIT 1",
     ),
 ];
 

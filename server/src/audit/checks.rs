@@ -92,8 +92,8 @@ const CHECKS: &[Check] = &[
          WHERE p.state IN ('captured', 'refunding', 'refunded') AND p.received_minor > 0 \
          AND NOT EXISTS (SELECT 1 FROM payment_effects e \
            WHERE e.payment_id = p.id AND e.kind = 'capture') \
-         AND NOT EXISTS (SELECT 1 FROM ledger g \
-           WHERE g.payment_id = p.id AND g.account = 'unallocated')",
+         AND NOT EXISTS (SELECT 1 FROM ledger g WHERE g.payment_id = p.id \
+           AND g.account = 'unallocated' AND g.kind = 'capture')",
     ),
     // Behind the fence, or back in front of it without a penny taken.
     check(
@@ -107,8 +107,8 @@ const CHECKS: &[Check] = &[
          AND o.status NOT IN ('capturing', 'complete', 'refunding', 'refunded') \
          AND NOT (p.received_minor = 0 \
            AND p.state IN ('intended', 'open', 'requires_action', 'voiding', 'voided')) \
-         AND NOT EXISTS (SELECT 1 FROM ledger g \
-           WHERE g.payment_id = p.id AND g.account = 'unallocated')",
+         AND NOT EXISTS (SELECT 1 FROM ledger g WHERE g.payment_id = p.id \
+           AND g.account = 'unallocated' AND g.kind = 'capture')",
     ),
     check(
         2,
@@ -130,11 +130,16 @@ const CHECKS: &[Check] = &[
         3,
         "payment",
         "is not in the books as it is",
-        "SELECT p.id AS id, CAST(p.received_minor - p.refunded_minor AS TEXT) || ', and ' || \
+        "SELECT p.id AS id, CAST(p.received_minor - p.refunded_minor AS TEXT) || ', ' || \
+         CAST(COALESCE(d.lost, 0) AS TEXT) || ' lost to disputes, and ' || \
          CAST(COALESCE(g.at_provider, 0) AS TEXT) || ' in the books' AS detail \
          FROM payments p LEFT JOIN (SELECT payment_id, SUM(amount_minor) AS at_provider \
            FROM ledger WHERE account = 'provider' GROUP BY payment_id) g ON g.payment_id = p.id \
-         WHERE p.received_minor - p.refunded_minor <> COALESCE(g.at_provider, 0)",
+         LEFT JOIN (SELECT payment_id, currency, SUM(amount_minor) AS lost FROM disputes \
+           WHERE state = 'lost' GROUP BY payment_id, currency) d \
+           ON d.payment_id = p.id AND d.currency = p.currency \
+         WHERE p.received_minor - p.refunded_minor - COALESCE(d.lost, 0) \
+           <> COALESCE(g.at_provider, 0)",
     ),
     check(
         3,
@@ -170,7 +175,8 @@ const CHECKS: &[Check] = &[
              JOIN order_lines l ON l.order_id = p.order_id JOIN tickets t ON t.id = l.ticket_id \
              WHERE p.state IN ('captured', 'refunded') AND p.received_minor > 0) shares \
          WHERE NOT EXISTS (SELECT 1 FROM ledger u \
-           WHERE u.payment_id = shares.payment_id AND u.account = 'unallocated') \
+           WHERE u.payment_id = shares.payment_id AND u.account = 'unallocated' \
+           AND u.kind = 'capture') \
          GROUP BY payment_id, seller_id HAVING SUM(amount) <> 0",
     ),
     check(

@@ -16,7 +16,7 @@ const NAMED: usize = 10;
 const INVARIANTS: [&str; 14] = [
     "A ticket is in one live order at most, and whoever holds it is that order.",
     "Money is taken only for an order that was behind the fence, by a capture of ours.",
-    "The books balance, and agree with every payment and every refund.",
+    "The books balance, and agree with every payment, every refund and every lost dispute.",
     "The provider has taken and paid back what our payments say, and nothing else.",
     "An order is paid once and in full if and only if its tickets are its buyer's.",
     "The versions of everything run 1, 2, 3 … in the outbox, up to what the rows say.",

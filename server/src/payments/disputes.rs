@@ -2,7 +2,9 @@
 //!
 //! Owns the table `disputes` and the flag `tickets.frozen`. [`apply`] takes whatever Stripe says of a
 //! dispute, in any order and any number of times. A person is told when one is opened and when one is
-//! lost; what becomes of its money is decided at Stripe, and is not booked here.
+//! lost. An open dispute is not booked, although Stripe withholds its money. A lost one is: the money leaves
+//! the provider's account and is unallocated. Whether the sellers or the shop bear it is not decided here;
+//! what the sellers are owed does not change.
 
 use super::{
     gateway::{Disputed, Standing},
@@ -12,6 +14,7 @@ use crate::{
     db::Conn,
     fault::FaultResult,
     incidents::{self, Kind},
+    ledger,
 };
 use app::ids::OrderId;
 use sqlx::{AnyExecutor, Row, query};
@@ -26,6 +29,8 @@ pub async fn apply(
 ) -> FaultResult<()> {
     let before = dispute_state(&mut *conn, &said.id).await?;
     let state: &'static str = said.standing.into();
+    // Before the early return: an earlier version of the server recorded lost disputes without booking them.
+    book(conn, payment, said, now).await?;
     if before.as_deref() == Some(state) {
         return Ok(());
     }
@@ -40,7 +45,7 @@ pub async fn apply(
     .bind(payment.order.to_string())
     .bind(state)
     .bind(said.amount_minor)
-    .bind(payment.currency.code())
+    .bind(said.currency.clone())
     .bind(said.reason.clone())
     .bind(now)
     .bind(settled_at)
@@ -54,10 +59,48 @@ pub async fn apply(
     };
     let detail = format!(
         "{} of {} {} ({}): the tickets are frozen. Answer it at Stripe.",
-        said.id, said.amount_minor, payment.currency, said.reason
+        said.id, said.amount_minor, said.currency, said.reason
     );
     incidents::open(conn, kind, &said.id, Some(payment.order), &detail, now).await?;
     Ok(())
+}
+
+/// Writes down that a dispute has taken its money, or has not after all.
+async fn book(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    said: &Disputed,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let dispute = ledger::Disputed {
+        dispute: &said.id,
+        payment: payment.id,
+        currency: payment.currency,
+        lost_minor: lost_minor(payment, said),
+        at_micros: now,
+    };
+    ledger::record_dispute(conn, &dispute).await
+}
+
+/// What a dispute has taken of a payment. What a bank takes in another currency than the payment's is
+/// not booked: only a person can say what it was worth.
+fn lost_minor(payment: &PaymentRow, said: &Disputed) -> i64 {
+    let is_lost = said.standing == Standing::Lost;
+    if is_lost && said.currency == payment.currency.code() {
+        said.amount_minor
+    } else {
+        0
+    }
+}
+
+/// Whether the books have what this dispute has taken.
+pub(super) async fn is_booked<'e>(
+    on: impl AnyExecutor<'e>,
+    payment: &PaymentRow,
+    said: &Disputed,
+) -> Result<bool, sqlx::Error> {
+    let booked = ledger::lost_to_dispute(on, payment.id, &said.id).await?;
+    Ok(booked == lost_minor(payment, said))
 }
 
 /// Freezes what of an order's tickets is sold, if a dispute of it is open or lost; otherwise they are

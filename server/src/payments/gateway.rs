@@ -145,6 +145,8 @@ pub struct Disputed {
     pub standing: Standing,
     /// In minor units.
     pub amount_minor: i64,
+    /// Of this currency: its ISO code, in capitals.
+    pub currency: String,
     /// Why, in Stripe's word for it.
     pub reason: String,
 }

@@ -206,7 +206,9 @@ impl Reconciler {
             };
             let state: &str = said.standing.into();
             let ours = disputes::dispute_state(self.db.reads(), &said.id).await?;
-            if ours.is_some_and(|ours| ours == state) {
+            if ours.is_some_and(|ours| ours == state)
+                && disputes::is_booked(self.db.reads(), &row, &said).await?
+            {
                 continue;
             }
             self.engine.look_at_disputes(row.id, intent).await?;

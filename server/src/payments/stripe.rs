@@ -268,6 +268,7 @@ fn read_dispute(dispute: &Dispute) -> Disputed {
         intent,
         standing,
         amount_minor: from_provider(&dispute.currency.to_string(), dispute.amount),
+        currency: dispute.currency.to_string().to_ascii_uppercase(),
         reason: dispute.reason.clone(),
     }
 }

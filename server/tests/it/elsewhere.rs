@@ -3,7 +3,7 @@
 
 use crate::{
     refunds,
-    support::{App, Client, on_both_engines, path},
+    support::{App, Client, client::PASSWORD, on_both_engines, path},
 };
 use serde_json::{Value, json};
 use stagedoor::{
@@ -92,6 +92,21 @@ impl Bought {
         );
         is_whole(app).await;
     }
+}
+
+/// What the ledger says, over all payments: at the provider, owed to sellers, and unallocated.
+async fn books(app: &App) -> (i64, i64, i64) {
+    let of = async |account: &str| {
+        let sql = format!(
+            "SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS n FROM ledger WHERE account = '{account}'"
+        );
+        app.number(&sql).await
+    };
+    (
+        of("provider").await,
+        -of("seller").await,
+        of("unallocated").await,
+    )
 }
 
 /// As `stagedoor audit` sees it, ten minutes later.
@@ -315,7 +330,65 @@ on_both_engines! {
         assert_eq!(app.incidents().await, ["dispute_opened", "dispute_lost"]);
         assert_eq!(shop.pass_is(0).await, "frozen");
         shop.seller.refund(&[&shop.tickets[0]]).await.refused(409, "payment_disputed");
+        // The money has left the provider; what the seller is owed has not changed.
+        assert_eq!(books(app).await, (0, 2500, 2500));
+        assert_eq!(shop.owed().await, 2500);
         audit_holds(app).await;
+        // Told again, nothing is booked twice.
+        let payment = json!({"stripeId": shop.intent});
+        app.webhook("charge.dispute.closed#2", &payment, app.clock_seconds()).await.expect(200);
+        app.settle().await;
+        assert_eq!(books(app).await, (0, 2500, 2500));
+        assert_eq!(app.double.refund_at_dashboard(&shop.intent, 1), None, "nothing is left to pay back");
+    }
+
+    async fn a_lost_dispute_that_is_won_later_is_booked_back(app) {
+        let shop = bought(app, 2, "pm_card_visa").await;
+        app.double.refund_at_dashboard(&shop.intent, 1000).unwrap();
+        let dispute = app.double.open_dispute(&shop.intent, "fraudulent").unwrap();
+        app.webhooks_arrive().await;
+        assert_eq!(books(app).await, (4000, 5000, 1000), "an open dispute is not booked");
+        for _ in 0..2 {
+            assert!(app.double.decide_dispute(&dispute, DisputeStatus::Lost));
+            app.webhooks_arrive().await;
+            assert_eq!(books(app).await, (0, 5000, 5000));
+            audit_holds(app).await;
+            assert!(app.double.decide_dispute(&dispute, DisputeStatus::Won));
+            app.webhooks_arrive().await;
+            assert_eq!(books(app).await, (4000, 5000, 1000));
+            assert_eq!(shop.pass_is(0).await, "valid");
+            audit_holds(app).await;
+        }
+    }
+
+    /// An earlier version of the server recorded lost disputes without booking them.
+    async fn an_unbooked_lost_dispute_is_found_and_booked(app) {
+        let shop = bought(app, 1, "pm_card_visa").await;
+        let dispute = app.double.open_dispute(&shop.intent, "fraudulent").unwrap();
+        assert!(app.double.decide_dispute(&dispute, DisputeStatus::Lost));
+        app.webhooks_arrive().await;
+        app.run_sql("DELETE FROM ledger WHERE entry_id LIKE 'dispute:%'").await;
+        app.clock.advance(15 * 60);
+        let journal = Provider::Journal(app.journal());
+        let report = audit(&app.db, journal, app.clock.now_micros()).await.unwrap();
+        assert_eq!(report.verdict, Verdict::Broken, "{report}");
+        app.reconciler.reconcile().await.unwrap();
+        assert_eq!(books(app).await, (0, 2500, 2500));
+        audit_holds(app).await;
+        assert_eq!(app.reconciler.reconcile().await.unwrap().mended, 0, "once");
+    }
+
+    async fn a_partial_refund_and_a_lost_dispute_do_not_keep_the_buyer_from_leaving(app) {
+        let shop = bought(app, 1, "pm_card_visa").await;
+        app.double.refund_at_dashboard(&shop.intent, 1000).unwrap();
+        let dispute = app.double.open_dispute(&shop.intent, "fraudulent").unwrap();
+        assert!(app.double.decide_dispute(&dispute, DisputeStatus::Lost));
+        app.webhooks_arrive().await;
+        app.run_sql("UPDATE events SET starts_at = 0").await;
+        let password = json!({"password": PASSWORD});
+        let answer = shop.buyer.json("DELETE", "/api/user", &[], password).await;
+        assert_eq!(answer.status, 204, "{}", answer.text);
+        app.assert_sound().await;
     }
 
     async fn a_dispute_that_no_webhook_told_of_is_found(app) {

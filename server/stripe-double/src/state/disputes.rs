@@ -6,11 +6,11 @@ use crate::model::{Dispute, DisputeStatus, Record};
 
 impl State {
     /// Somebody disputes a payment, all of what is left of it. Returns the dispute's id; none if no money
-    /// of it is here, or one is under way.
+    /// of it is here, one is under way, or one has taken it.
     pub fn dispute(&mut self, intent: &str, reason: &str, now: i64) -> Option<String> {
         let intent = self.objects.intents.get(intent)?.clone();
         let amount = intent.amount_received - intent.amount_refunded;
-        if amount == 0 || self.open_dispute(&intent.id) {
+        if amount == 0 || self.is_charged_back(&intent.id) {
             return None;
         }
         let dispute = Dispute {
@@ -45,10 +45,10 @@ impl State {
         true
     }
 
-    /// Whether a dispute of this intent is under way: nothing of it can be refunded then.
-    pub fn open_dispute(&self, intent: &str) -> bool {
+    /// Whether a dispute of this intent is under way or was lost: nothing of it can be refunded then.
+    pub fn is_charged_back(&self, intent: &str) -> bool {
         let mut disputes = self.objects.disputes.oldest_first();
-        disputes.any(|dispute| dispute.intent == intent && dispute.is_open())
+        disputes.any(|dispute| dispute.intent == intent && dispute.status != DisputeStatus::Won)
     }
 
     pub fn show_dispute(&self, id: &str) -> Answer {

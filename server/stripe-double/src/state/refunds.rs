@@ -90,9 +90,9 @@ impl State {
                 "message": "There is nothing left to refund."});
             return Err((400, json!({"error": error})));
         }
-        if self.open_dispute(&intent.id) {
+        if self.is_charged_back(&intent.id) {
             let error = json!({"type": "invalid_request_error", "code": "charge_disputed",
-                "message": "The charge is disputed, so it cannot be refunded."});
+                "message": "The charge has been charged back, so it cannot be refunded."});
             return Err((400, json!({"error": error})));
         }
         let amount = wanted.amount.unwrap_or(left);

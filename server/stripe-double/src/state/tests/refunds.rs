@@ -1,6 +1,7 @@
 //! Money back: at once, later, not after all, and never too much.
 
 use super::*;
+use crate::model::DisputeStatus;
 
 fn refund(state: &mut State, intent: &str, amount: &str) -> Reply {
     let given = [
@@ -186,4 +187,28 @@ fn refunds_are_listed_newest_first_and_by_the_page() {
             .list_refunds(&params(&[("starting_after", "re_none")]))
             .is_err()
     );
+}
+
+#[test]
+fn what_is_disputed_or_was_lost_is_not_refunded() {
+    let mut state = told();
+    let made = paid(&mut state, "pm_card_visa");
+    let dispute = state.dispute(&made, "fraudulent", NOW).unwrap();
+    for status in [
+        DisputeStatus::NeedsResponse,
+        DisputeStatus::UnderReview,
+        DisputeStatus::Lost,
+    ] {
+        assert!(state.decide_dispute(&dispute, status, NOW));
+        let (status, body) =
+            answered(state.create_refund(&params(&[("payment_intent", &made)]), NOW));
+        assert_eq!(
+            (status, &body["error"]["code"]),
+            (400, &json!("charge_disputed"))
+        );
+        assert!(state.dispute(&made, "fraudulent", NOW).is_none());
+    }
+    assert!(state.decide_dispute(&dispute, DisputeStatus::Won, NOW));
+    let refund = answered(state.create_refund(&params(&[("payment_intent", &made)]), NOW));
+    assert_eq!(refund.1["status"], "succeeded");
 }
