@@ -354,7 +354,7 @@ pub async fn orders_due<'e>(
 ) -> Result<Vec<OrderId>, sqlx::Error> {
     let rows = query(
         "SELECT id FROM orders WHERE status IN ('created', 'awaiting_payment') \
-         AND hold_until <= $1 ORDER BY hold_until LIMIT $2",
+         AND hold_until <= $1 ORDER BY hold_until, id LIMIT $2",
     )
     .bind(now_micros)
     .bind(limit)

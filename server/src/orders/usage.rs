@@ -190,7 +190,7 @@ async fn open_orders(
 ) -> Result<OpenOrders, sqlx::Error> {
     let sql = format!(
         "SELECT id, status, hold_until FROM orders WHERE event_id = $1 AND {column} = $2 \
-         AND counted_tickets > 0 ORDER BY hold_until LIMIT $3"
+         AND counted_tickets > 0 ORDER BY hold_until, id LIMIT $3"
     );
     let rows = query(AssertSqlSafe(sql))
         .bind(claim.event.to_string())

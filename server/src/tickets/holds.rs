@@ -187,7 +187,7 @@ pub async fn lapsed_holders(
 ) -> Result<Vec<OrderId>, sqlx::Error> {
     let rows = query(
         "SELECT DISTINCT held_by FROM tickets WHERE event_id = $1 AND state = 'listed' \
-         AND held_until > 0 AND held_until <= $2 LIMIT $3",
+         AND held_until > 0 AND held_until <= $2 ORDER BY held_by LIMIT $3",
     )
     .bind(event.to_string())
     .bind(now_micros)
