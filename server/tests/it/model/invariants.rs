@@ -29,8 +29,10 @@ pub enum Invariant {
     /// No payment has more calls in a row than the engine makes in one go.
     FewCallsWait,
     /// At rest: what the bank took for an order and kept is its total if it is complete, else
-    /// nothing; unless the bank refused a refund, and a person was asked.
+    /// nothing; unless a refund failed or was refused, and a person was asked.
     BankAgrees,
+    /// At rest: the tickets of a payment are frozen if and only if a dispute of it is open or lost.
+    FrozenWhileDisputed,
     /// At rest: no order that came to nothing keeps an authorisation.
     NoAuthorisationIsLeft,
     /// At rest: every order has come to an end, and no call waits.
@@ -74,7 +76,8 @@ impl Model {
         let captured = payment.stage == Paying::Captured;
         require(complete == captured, Invariant::CompleteIsPaid)?;
         if complete {
-            let paid = payment.intent == Intent::Taken && payment.refund != Refund::Done;
+            let back = payment.refund == Refund::Done && !payment.by_hand;
+            let paid = payment.intent == Intent::Taken && !back;
             require(paid, Invariant::CompleteIsPaid)?;
         }
         let owns = complete || row.stage == Stage::Refunding;
@@ -102,7 +105,10 @@ pub fn check_rest(s: &State) -> Result<(), Invariant> {
         let payment = &row.payment;
         let complete = row.stage == Stage::Complete;
         let kept = payment.intent == Intent::Taken && payment.refund != Refund::Done;
-        let known_failure = row.attention && payment.refund == Refund::Failed;
+        // A refund failed, or was refused since the payment was disputed then: a person pays it back.
+        let known_failure = row.attention;
+        let frozen = payment.heard.freezes() == payment.dispute.freezes();
+        require(frozen, Invariant::FrozenWhileDisputed)?;
         require(kept == complete || known_failure, Invariant::BankAgrees)?;
         let reserved = payment.intent == Intent::Authorised;
         require(!reserved, Invariant::NoAuthorisationIsLeft)?;
@@ -130,7 +136,8 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Invariant> {
                         Stage::Created | Stage::AwaitingPayment,
                         Stage::Expired | Stage::Cancelled
                     )
-                    | (Stage::Complete, Stage::Refunding)
+                    // The second of these where the money went back by hand.
+                    | (Stage::Complete, Stage::Refunding | Stage::Refunded)
                     | (Stage::Refunding, Stage::Refunded | Stage::Complete)
             );
         require(allowed, Invariant::OrdersMoveByTheTable)?;

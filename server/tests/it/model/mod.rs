@@ -13,8 +13,10 @@
 //! for each order two payments, one after the other, and two cards for each intent. Requests and
 //! answers are lost, late or doubled; webhooks come in any order, twice or never; every process
 //! may crash between any two steps, or read its clock too early at the fence. Time is the four
-//! ages of an order: in time, in its grace, lapsed, and too old to revive. Not in it: amounts and
-//! currencies that differ, calls that Stripe refuses for our mistakes, and errors that it replays.
+//! ages of an order: in time, in its grace, lapsed, and too old to revive. Money that goes
+//! back at Stripe, and disputes, have a world of their own. Not in it: amounts and currencies that differ
+//! (a part that goes back by hand among them), calls that Stripe refuses for our mistakes, and errors
+//! that it replays.
 //!
 //! From every state it also follows what happens by itself once nobody does anything new: all
 //! ways come to rest, with webhooks and if none ever comes, and at rest the bank agrees with us.
@@ -45,6 +47,8 @@ pub struct World {
     refunds: bool,
     /// Stripe takes its time over a card, and people capture and cancel at its Dashboard.
     unruly: bool,
+    /// People refund at Stripe's Dashboard, and cardholders dispute what they paid.
+    elsewhere: bool,
 }
 
 /// A rule that is broken on purpose.
@@ -76,6 +80,10 @@ pub enum Mutation {
     BelieveLateDecline,
     /// After a declined capture another card is tried on the same intent.
     KeepRefusedIntent,
+    /// A refund that no call of ours made is passed over.
+    IgnoreRefundsElsewhere,
+    /// The tickets of a lost dispute are valid again.
+    ThawLostDispute,
 }
 
 /// The protocol in a world.
@@ -93,6 +101,7 @@ const ONE_TICKET: World = World {
     seller: true,
     refunds: true,
     unruly: true,
+    elsewhere: false,
 };
 
 /// One buyer has nobody to race with.
@@ -107,6 +116,7 @@ const TWO_TICKETS: World = World {
     seller: true,
     refunds: true,
     unruly: false,
+    elsewhere: false,
 };
 
 /// The same, with somebody at Stripe's Dashboard instead of the seller.
@@ -114,6 +124,13 @@ const TWO_TICKETS_UNRULY: World = World {
     seller: false,
     unruly: true,
     ..TWO_TICKETS
+};
+
+/// A buyer, a rival and the seller, with refunds and disputes at Stripe.
+const MONEY_ELSEWHERE: World = World {
+    unruly: false,
+    elsewhere: true,
+    ..ONE_TICKET
 };
 
 /// More moves than it takes to come to rest from anywhere.
@@ -177,6 +194,16 @@ fn no_order_of_events_breaks_an_invariant_with_two_tickets_and_their_seller() {
 #[test]
 fn no_order_of_events_breaks_an_invariant_with_two_tickets_and_money_taken_elsewhere() {
     nothing_breaks(TWO_TICKETS_UNRULY);
+}
+
+#[test]
+fn no_order_of_events_breaks_an_invariant_with_refunds_and_disputes_at_stripe() {
+    nothing_breaks(MONEY_ELSEWHERE);
+    // Also with what was captured there: it is on its way back when the next one comes.
+    nothing_breaks(World {
+        elsewhere: true,
+        ..ONE_BUYER
+    });
 }
 
 /// The short cut of the searches above: what they take for equal is.
@@ -304,4 +331,16 @@ fn a_decline_that_is_told_late_and_undoes_the_fence_is_found() {
 fn another_card_for_an_intent_whose_capture_failed_is_found() {
     let mutation = Mutation::KeepRefusedIntent;
     breaks(ONE_TICKET, mutation, Invariant::CaptureBehindFence);
+}
+
+#[test]
+fn a_refund_at_the_dashboard_that_is_passed_over_is_found() {
+    let mutation = Mutation::IgnoreRefundsElsewhere;
+    breaks(MONEY_ELSEWHERE, mutation, Invariant::BankAgrees);
+}
+
+#[test]
+fn tickets_that_are_valid_after_a_lost_dispute_are_found() {
+    let mutation = Mutation::ThawLostDispute;
+    breaks(MONEY_ELSEWHERE, mutation, Invariant::FrozenWhileDisputed);
 }

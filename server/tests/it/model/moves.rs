@@ -6,8 +6,8 @@ use super::{
     Model,
     invariants::Invariant,
     protocol::{Clock, Done, claim, pay, refund},
-    stripe::{CARD, arrive_late, refund_ends},
-    world::{AGE_OLD, Answer, GHOST_CAPTURE, GHOST_VOID, Intent, Refund, Stage, State},
+    stripe::{CARD, arrive_late, dispute_moves, refund_by_hand, refund_ends},
+    world::{AGE_OLD, Answer, Dispute, GHOST_CAPTURE, GHOST_VOID, Intent, Refund, Stage, State},
 };
 
 /// One thing that happens. Numbers are orders, or tickets where it says so.
@@ -33,6 +33,10 @@ pub enum Move {
     Hear(usize, Intent, Clock),
     IntentMoves(usize, Intent),
     RefundEnds(usize, Refund),
+    RefundByHand(usize),
+    DisputeMoves(usize, Dispute),
+    /// What went on at Stripe is heard of: by a webhook or, if none comes, within the hour.
+    HearElsewhere(usize),
 }
 
 impl Move {
@@ -50,7 +54,7 @@ impl Move {
             Self::Settle(_, Clock::Right) | Self::LookFirst(_, Clock::Right) => Some(1),
             Self::RequestArrives(..) => Some(2),
             Self::Claim(_) => Some(3),
-            Self::RefundEnds(..) => Some(4),
+            Self::RefundEnds(..) | Self::HearElsewhere(_) => Some(4),
             Self::Expire(_) => Some(5),
             Self::TimePasses(_) => Some(6),
             _ => None,
@@ -179,6 +183,18 @@ impl Model {
         for to in CARD.into_iter().chain(ends) {
             let turn = |s: &mut State| self.moves_by_itself(s, order, to);
             self.try_plain(s, steps, Move::IntentMoves(order, to), turn);
+        }
+        if self.world.elsewhere {
+            self.try_plain(s, steps, Move::RefundByHand(order), |s| {
+                refund_by_hand(s, order)
+            });
+            for to in [Dispute::Open, Dispute::Won, Dispute::Lost] {
+                let turn = |s: &mut State| dispute_moves(s, order, to);
+                self.try_plain(s, steps, Move::DisputeMoves(order, to), turn);
+            }
+            self.try_plain(s, steps, Move::HearElsewhere(order), |s| {
+                self.hear_elsewhere(s, order)
+            });
         }
         for end in [Refund::Done, Refund::Failed] {
             let ends = |s: &mut State| refund_ends(s, order, end);

@@ -9,9 +9,9 @@ use super::{
     Model, Mutation,
     invariants::Invariant,
     world::{
-        AGE_IN_TIME, AGE_LAPSED, AGE_OLD, Answer, CALLS, Call, GHOST_CAPTURE, GHOST_VOID, Intent,
-        Kind, NO_CALL, NO_PAYMENT, NOBODY, Order, Paying, Progress, Refund, Sale, Stage, State,
-        Until,
+        AGE_IN_TIME, AGE_LAPSED, AGE_OLD, Answer, CALLS, Call, Dispute, GHOST_CAPTURE, GHOST_VOID,
+        Intent, Kind, NO_CALL, NO_PAYMENT, NOBODY, Order, Paying, Progress, Refund, Sale, Stage,
+        State, Until,
     },
 };
 
@@ -299,17 +299,59 @@ impl Model {
         s.orders[order].payment.stage = paying;
     }
 
+    fn take_tickets_back(self, s: &mut State, order: usize) {
+        let row = &mut s.orders[order];
+        row.payment.stage = Paying::Refunded;
+        row.stage = Stage::Refunded;
+        for ticket in self.lines(order) {
+            s.tickets[ticket].sale = Sale::Withdrawn;
+            s.tickets[ticket].holder = NOBODY;
+        }
+    }
+
+    /// A webhook, or the comparison with Stripe's books, made somebody ask for refunds and disputes of
+    /// a payment. False: there is nothing new.
+    pub fn hear_elsewhere(self, s: &mut State, order: usize) -> bool {
+        let row = &mut s.orders[order];
+        let payment = &mut row.payment;
+        let before = *payment;
+        payment.heard = payment.dispute;
+        if self.is(Mutation::ThawLostDispute) && payment.heard == Dispute::Lost {
+            payment.heard = Dispute::Won;
+        }
+        let is_back =
+            payment.by_hand && matches!(payment.stage, Paying::Captured | Paying::Refunding);
+        let news = before != *payment;
+        if !is_back || self.is(Mutation::IgnoreRefundsElsewhere) {
+            return news;
+        }
+        match row.stage {
+            Stage::Complete | Stage::Refunding => self.take_tickets_back(s, order),
+            _ => payment.stage = Paying::Refunded,
+        }
+        true
+    }
+
+    /// Stripe has nothing to pay back, or it is disputed: what was paid for stays bought, unless it was
+    /// heard meanwhile that all has gone back by hand.
+    fn refund_refused(s: &mut State, order: usize) {
+        let row = &mut s.orders[order];
+        if row.payment.stage != Paying::Refunding {
+            return;
+        }
+        row.attention = true;
+        if row.stage == Stage::Refunding {
+            row.stage = Stage::Complete;
+            row.payment.stage = Paying::Captured;
+        }
+    }
+
     fn refund_stands(self, s: &mut State, order: usize) {
         let row = &mut s.orders[order];
         match (row.payment.refund, row.stage) {
-            (Refund::Done, Stage::Refunding) => {
-                row.payment.stage = Paying::Refunded;
-                row.stage = Stage::Refunded;
-                for ticket in self.lines(order) {
-                    s.tickets[ticket].sale = Sale::Withdrawn;
-                    s.tickets[ticket].holder = NOBODY;
-                }
-            }
+            // Of what was made by hand only a look at the refunds tells.
+            (Refund::Done, _) if row.payment.by_hand => {}
+            (Refund::Done, Stage::Refunding) => self.take_tickets_back(s, order),
             (Refund::Done, _) => row.payment.stage = Paying::Refunded,
             (Refund::Failed, Stage::Refunding) => {
                 row.stage = Stage::Complete;
@@ -350,6 +392,10 @@ impl Model {
             {
                 write_down(s, order, Kind::Void)?;
                 self.apply(s, order, payment.intent, clock)
+            }
+            Answer::Refused if kind == Kind::Refund => {
+                Self::refund_refused(s, order);
+                Ok(true)
             }
             // It has moved on: Stripe is asked where to.
             Answer::Refused => self.apply(s, order, payment.intent, clock),
@@ -417,7 +463,10 @@ pub fn pay(s: &mut State, order: usize) -> Done {
 /// The seller or a person of ours gives the money of a complete order back, once.
 pub fn refund(s: &mut State, order: usize) -> Done {
     let row = &mut s.orders[order];
-    if row.stage != Stage::Complete || row.payment.refund != Refund::None {
+    let payment = &row.payment;
+    // What was refused is not asked for again, to keep the world small.
+    let asked = payment.refund != Refund::None && !payment.by_hand || row.attention;
+    if row.stage != Stage::Complete || asked || payment.heard.freezes() {
         return Ok(false);
     }
     row.stage = Stage::Refunding;

@@ -8,8 +8,8 @@ use super::{
     Model, Mutation,
     invariants::Invariant,
     world::{
-        Answer, GHOST_CAPTURE, GHOST_VOID, Intent, Kind, Paying, Payment, Progress, Refund, Stage,
-        State,
+        Answer, Dispute, GHOST_CAPTURE, GHOST_VOID, Intent, Kind, Paying, Payment, Progress,
+        Refund, Stage, State,
     },
 };
 
@@ -99,6 +99,36 @@ pub fn arrive_late(s: &mut State, order: usize, ghost: u8) -> Option<Result<(), 
     Some(Ok(()))
 }
 
+/// Somebody pays the money back at the Dashboard.
+pub fn refund_by_hand(s: &mut State, order: usize) -> bool {
+    let payment = &mut s.orders[order].payment;
+    let possible = payment.intent == Intent::Taken
+        && payment.refund == Refund::None
+        && !payment.dispute.freezes();
+    if possible {
+        payment.refund = Refund::Done;
+        payment.by_hand = true;
+    }
+    possible
+}
+
+/// A cardholder asks their bank for the money back, or the bank decides.
+pub fn dispute_moves(s: &mut State, order: usize, to: Dispute) -> bool {
+    let payment = &mut s.orders[order].payment;
+    let possible = match (payment.dispute, to) {
+        (Dispute::None, Dispute::Open) => {
+            let back = matches!(payment.refund, Refund::Pending | Refund::Done);
+            payment.intent == Intent::Taken && !back
+        }
+        (Dispute::Open, Dispute::Won | Dispute::Lost) => true,
+        _ => false,
+    };
+    if possible {
+        payment.dispute = to;
+    }
+    possible
+}
+
 /// The bank takes the refund, or sends it back.
 pub fn refund_ends(s: &mut State, order: usize, end: Refund) -> bool {
     let refund = &mut s.orders[order].payment.refund;
@@ -114,6 +144,11 @@ fn is_fenced(s: &State, order: usize) -> bool {
     row.stage == Stage::Capturing && row.payment.stage == Paying::Capturing
 }
 
+/// Whether there is nothing to pay back, or it is disputed.
+fn is_refund_refused(payment: &Payment) -> bool {
+    payment.by_hand || payment.dispute.freezes()
+}
+
 /// Whether a request that arrives now can end so.
 fn can_end_as(payment: &Payment, kind: Kind, wanted: Answer) -> bool {
     let open = matches!(payment.intent, Intent::Declined | Intent::Asks);
@@ -127,7 +162,10 @@ fn can_end_as(payment: &Payment, kind: Kind, wanted: Answer) -> bool {
         (Kind::Capture, Answer::Refused) => !authorised,
         (Kind::Void, Answer::Stands(Intent::Gone)) => open || authorised,
         (Kind::Void, Answer::Refused) => !open && !authorised,
-        (Kind::Refund, Answer::Stands(Intent::Taken)) => payment.intent == Intent::Taken,
+        (Kind::Refund, Answer::Stands(Intent::Taken)) => {
+            payment.intent == Intent::Taken && !is_refund_refused(payment)
+        }
+        (Kind::Refund, Answer::Refused) => is_refund_refused(payment),
         _ => false,
     }
 }

@@ -114,6 +114,23 @@ pub enum Refund {
     Failed,
 }
 
+/// How a dispute of a payment stands. There is one at most, to keep the world small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Dispute {
+    None,
+    Open,
+    Won,
+    Lost,
+}
+
+impl Dispute {
+    /// Whether the money is not the shop's to give, and the tickets let nobody in.
+    pub fn freezes(self) -> bool {
+        matches!(self, Self::Open | Self::Lost)
+    }
+}
+
 /// Which call an effect stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -180,6 +197,12 @@ pub struct Payment {
     /// Statuses that an answer which is still on its way may name.
     pub seen: u8,
     pub refund: Refund,
+    /// The refund was made at Stripe's Dashboard, and not by a call of ours.
+    pub by_hand: bool,
+    /// As Stripe knows it.
+    pub dispute: Dispute,
+    /// As we know it.
+    pub heard: Dispute,
     /// Stripe was made to keep a second object for one effect.
     pub doubled: bool,
 }
@@ -192,6 +215,9 @@ pub const NO_PAYMENT: Payment = Payment {
     intent: Intent::None,
     seen: 0,
     refund: Refund::None,
+    by_hand: false,
+    dispute: Dispute::None,
+    heard: Dispute::None,
     doubled: false,
 };
 
@@ -380,6 +406,9 @@ impl Order {
         key.push(payment.intent as u8, 3);
         key.push(payment.seen, 3);
         key.push(payment.refund as u8, 2);
+        key.push(u8::from(payment.by_hand), 1);
+        key.push(payment.dispute as u8, 2);
+        key.push(payment.heard as u8, 2);
         key.push(u8::from(payment.doubled), 1);
     }
 }
