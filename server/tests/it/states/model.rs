@@ -1,8 +1,13 @@
 //! The promise, small enough to be read: what becomes of tickets, orders and money, step by step.
 //!
 //! Owns the state that the shop must agree with. It knows no HTTP, no database and no versions;
-//! time is whole seconds since the case began. What of it can be asked for is in `promise.rs`.
+//! time is whole seconds since the case began. What of it can be asked for is in `promise.rs`, what is
+//! counted against limits in `limits.rs`, and what goes on at Stripe by itself in `elsewhere.rs`.
 
+use super::{
+    elsewhere::{Books, Elsewhere},
+    limits::Limits,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const BUYERS: usize = 3;
@@ -21,6 +26,10 @@ pub struct Rules {
     pub grace: i64,
     /// How old a payment may be whose late authorisation is still taken.
     pub late: i64,
+    /// How many unpaid orders a buyer may have.
+    pub open_orders: usize,
+    /// Whether the books say that what was lost to a dispute is gone.
+    pub losses_are_booked: bool,
 }
 
 /// The number of a ticket: in the order in which they were listed.
@@ -49,11 +58,15 @@ pub struct Order {
     pub buyer: usize,
     pub lines: Vec<Line>,
     pub state: State,
+    pub created_at: i64,
     pub expires_at: i64,
     pub hold_until: i64,
     /// Whether the buyer has had more time.
     pub extended: bool,
     pub payment: Option<Payment>,
+    /// Cards that were tried, and those of them that were declined at once.
+    pub tried: u32,
+    pub declined: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -84,7 +97,11 @@ pub struct Payment {
     /// As Stripe knows it.
     pub intent: Intent,
     pub received: i64,
+    /// What has gone back, as Stripe knows it.
     pub refunded: i64,
+    /// The same, as the shop knows it.
+    pub booked: i64,
+    pub elsewhere: Elsewhere,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,18 +145,25 @@ pub struct World {
     pub orders: BTreeMap<Attempt, Order>,
     /// In the order in which their payments began, as Stripe lists them.
     pub paid: Vec<Attempt>,
+    pub limits: Limits,
+    pub books: Books,
+    /// What a person is asked to look at.
+    pub incidents: Vec<&'static str>,
     /// Rare things that have happened, for a test of the moves themselves.
     pub marks: BTreeSet<&'static str>,
 }
 
 impl World {
-    pub fn new(rules: Rules, prices: &[i64]) -> Self {
+    pub fn new(rules: Rules, prices: &[i64], limits_on: bool) -> Self {
         let mut world = Self {
             rules,
             now: 0,
             tickets: Vec::new(),
             orders: BTreeMap::new(),
             paid: Vec::new(),
+            limits: Limits::new(limits_on),
+            books: Books::default(),
+            incidents: Vec::new(),
             marks: BTreeSet::new(),
         };
         for price in prices {
@@ -228,10 +252,13 @@ impl World {
             buyer,
             lines,
             state: State::Created,
+            created_at: self.now,
             expires_at,
             hold_until: expires_at,
             extended: false,
             payment: None,
+            tried: 0,
+            declined: 0,
         };
         self.orders.insert(attempt, order);
     }
@@ -240,6 +267,7 @@ impl World {
     pub fn expire(&mut self, order: Attempt) -> bool {
         let due = self.order(order).is_open() && self.order(order).hold_until <= self.now;
         if due {
+            self.lapsed_unpaid(order);
             self.give_back(order, State::Expired);
         }
         due
@@ -273,6 +301,9 @@ impl World {
         payment.paying = Paying::Captured;
         payment.intent = Intent::Succeeded;
         payment.received = total;
+        self.books.at_stripe += total;
+        self.books.owed_to_seller += total;
+        self.paid_in_time(order);
         for ticket in bought {
             self.tickets[ticket].place = Place::Sold(order);
             self.tickets[ticket].changes += 1;
@@ -362,7 +393,9 @@ impl World {
                 self.hear(order);
             }
         }
-        let all: Vec<Attempt> = self.orders.keys().copied().collect();
+        let mut all: Vec<Attempt> = self.orders.keys().copied().collect();
+        // What ended first first: it makes a difference to how long their buyer waits.
+        all.sort_by_key(|order| (self.order(*order).hold_until, *order));
         let expired = all.into_iter().filter(|order| self.expire(*order)).count();
         self.paid
             .clone()
@@ -373,10 +406,10 @@ impl World {
 
     /// Every webhook arrives, so the shop asks about every payment.
     pub fn webhooks(&mut self) {
-        self.paid
-            .clone()
-            .into_iter()
-            .for_each(|order| self.hear(order));
+        for order in self.paid.clone() {
+            self.hear(order);
+            self.hear_from_elsewhere(order);
+        }
     }
 
     /// What Stripe has taken and not given back.

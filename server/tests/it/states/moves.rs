@@ -5,11 +5,13 @@
 //! away changes the meaning of nothing that it leaves.
 
 use super::{
+    elsewhere::Standing,
     model::{
-        Attempt, BUYERS, DAY, Intent, Paying, Place, Rules, SELLER, STARTS_AT, TicketNo, World,
+        Attempt, BUYERS, DAY, Intent, Paying, Payment, Place, Rules, SELLER, STARTS_AT, TicketNo,
+        World,
     },
     promise::Model,
-    words::{Card, Move, Wanted},
+    words::{Amount, Card, Move, Wanted},
 };
 use proptest::{prelude::*, sample, strategy::Union};
 use proptest_state_machine::ReferenceStateMachine;
@@ -19,6 +21,8 @@ use std::marker::PhantomData;
 const TICKETS_MAX: usize = 7;
 /// Few prices: two tickets often cost the same.
 const PRICES: [i64; 4] = [900, 2500, 2501, 12_000];
+/// What goes back at Stripe: less than a ticket, and what is left when another is paid back.
+const PARTS: [i64; 3] = [1, 900, 2500];
 
 /// What somebody believes was promised.
 pub trait Belief: 'static {
@@ -33,6 +37,8 @@ impl Belief for TheTruth {
         hold: 900,
         grace: 60,
         late: DAY,
+        open_orders: 3,
+        losses_are_booked: true,
     };
 }
 
@@ -45,8 +51,8 @@ impl<B: Belief> ReferenceStateMachine for Promise<B> {
 
     fn init_state() -> BoxedStrategy<Model> {
         let prices = prop::collection::vec(sample::select(&PRICES[..]), 4..=5);
-        prices
-            .prop_map(|prices| Model::new(World::new(B::RULES, &prices)))
+        (prices, prop::bool::ANY)
+            .prop_map(|(prices, limits_on)| Model::new(World::new(B::RULES, &prices, limits_on)))
             .boxed()
     }
 
@@ -74,6 +80,7 @@ impl<B: Belief> ReferenceStateMachine for Promise<B> {
         moves.extend(of_orders(world));
         moves.extend(of_payments(world));
         moves.extend(refunds(world));
+        moves.extend(at_stripe(world));
         Union::new_weighted(moves).boxed()
     }
 
@@ -208,6 +215,10 @@ fn of_orders(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
             mostly(by(order)).prop_map(move |who| Move::Pay { order, who, card })
         });
         let by = owner.clone();
+        let bad_cards = orders.clone().prop_flat_map(move |order| {
+            mostly(by(order)).prop_map(move |who| Move::PayBadCards { order, who })
+        });
+        let by = owner.clone();
         let cancel = orders.clone().prop_flat_map(move |order| {
             mostly(by(order)).prop_map(move |who| Move::Cancel { order, who })
         });
@@ -217,6 +228,9 @@ fn of_orders(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
         });
         moves.push((weight.div_ceil(4), more_time.boxed()));
         moves.push((weight * 2, pay.boxed()));
+        if world.limits.on {
+            moves.push((weight.div_ceil(4), bad_cards.boxed()));
+        }
         moves.push((weight.div_ceil(4), cancel.boxed()));
         moves.push((
             weight.div_ceil(2),
@@ -285,6 +299,40 @@ fn refunds(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
         let refund =
             (mostly(SELLER), orders).prop_map(|(who, order)| Move::RefundOrder { who, order });
         moves.push((1, refund.boxed()));
+    }
+    moves
+}
+
+/// What people do at Stripe with money that was taken, and banks with disputes.
+fn at_stripe(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
+    let of = |wanted: fn(&Payment) -> bool| {
+        let paid = world.paid.iter().copied();
+        some_of(paid.filter(|order| world.payment(*order).is_some_and(wanted)))
+    };
+    let mut moves = Vec::new();
+    let disputed = |payment: &Payment| {
+        let mut disputes = payment.elsewhere.disputes.iter();
+        disputes.any(|dispute| dispute.at_stripe == Standing::Open)
+    };
+    if let Some(orders) = of(disputed) {
+        let close = (orders, prop::bool::ANY);
+        let close = close.prop_map(|(order, won)| Move::CloseDispute { order, won });
+        moves.push((6, close.boxed()));
+    }
+    for (weight, orders) in [
+        (2, of(|payment| payment.refunded < payment.received)),
+        (1, some_of(world.paid.iter().copied())),
+    ] {
+        let Some(orders) = orders else { continue };
+        let amount = prop_oneof![
+            2 => Just(Amount::All),
+            2 => sample::select(&PARTS[..]).prop_map(Amount::Part),
+        ];
+        let refund = (orders.clone(), amount)
+            .prop_map(|(order, amount)| Move::RefundAtStripe { order, amount });
+        moves.push((weight, refund.boxed()));
+        let dispute = orders.prop_map(|order| Move::Dispute { order });
+        moves.push((weight, dispute.boxed()));
     }
     moves
 }

@@ -3,8 +3,10 @@
 //! Owns who may do what, and the kept answers; what becomes of tickets and orders is `model.rs`.
 
 use super::{
+    elsewhere::Elsewhere,
+    limits::Denied,
     model::{Attempt, DAY, Intent, Line, Paying, Payment, Place, SELLER, State, TicketNo, World},
-    words::{Answer, Card, Move, Wanted, name},
+    words::{Answer, BAD_CARDS, Card, Move, Wanted, name},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,7 +41,8 @@ impl fmt::Debug for Model {
             .iter()
             .map(|ticket| ticket.price)
             .collect();
-        write!(f, "tickets at {prices:?}")
+        let limits = if self.world.limits.on { "on" } else { "off" };
+        write!(f, "tickets at {prices:?}, limits {limits}")
     }
 }
 
@@ -90,8 +93,13 @@ impl Model {
                 !named && !self.attempts.contains_key(attempt)
             }
             Move::Repeat { attempt, .. } => self.attempts.contains_key(attempt),
-            Move::AtBank { order, .. } | Move::Look { order } => paying(order),
+            Move::AtBank { order, .. }
+            | Move::Look { order }
+            | Move::RefundAtStripe { order, .. }
+            | Move::Dispute { order }
+            | Move::CloseDispute { order, .. } => paying(order),
             Move::Pay { order: id, .. }
+            | Move::PayBadCards { order: id, .. }
             | Move::Cancel { order: id, .. }
             | Move::MoreTime { order: id, .. }
             | Move::Timer { order: id }
@@ -113,6 +121,20 @@ impl Model {
                 self.attempt(*attempt, self.attempts[attempt].who, wanted)
             }
             Move::Pay { order, who, card } => self.pay(*order, *who, *card),
+            Move::PayBadCards { order, who } => {
+                let mut last = Answer::Silence;
+                for _ in 0..BAD_CARDS {
+                    last = self.pay(*order, *who, Card::Declined);
+                }
+                last
+            }
+            Move::RefundAtStripe { order, amount } => {
+                Answer::Did(self.world.refund_at_stripe(*order, *amount))
+            }
+            Move::Dispute { order } => Answer::Did(self.world.dispute(*order)),
+            Move::CloseDispute { order, won } => {
+                Answer::Did(self.world.close_dispute(*order, *won))
+            }
             Move::AtBank { order, approves } => Answer::Did(self.at_bank(*order, *approves)),
             Move::Look { order } => self.look(*order),
             Move::Cancel { order, who } => self.cancel(*order, *who),
@@ -191,51 +213,70 @@ impl Model {
     }
 
     fn reserve(&mut self, attempt: Attempt, who: usize, wanted: &Wanted) -> Answer {
-        let taken = match wanted {
+        loop {
+            match self.take(who, wanted) {
+                Ok(tickets) => {
+                    self.world.hold(attempt, who, &tickets);
+                    self.made_for.insert(attempt, wanted.sorted());
+                    return self.order_answer(201, attempt);
+                }
+                Err(Denied::Refused(refusal)) => return refusal,
+                // Whoever comes first tidies up after what ran out, and begins anew: it may have been
+                // their own, and count against them now.
+                Err(Denied::Lapsed(orders)) => {
+                    self.world.mark("a rival expired it");
+                    for order in orders {
+                        self.world.expire(order);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, who: usize, wanted: &Wanted) -> Result<Vec<TicketNo>, Denied> {
+        let count = match wanted {
+            Wanted::Named(named) => named.len(),
+            Wanted::Any(quantity) => *quantity,
+        };
+        self.world.grant(who, count)?;
+        match wanted {
             Wanted::Named(named) => self.named(who, named),
             Wanted::Any(quantity) => self.cheapest(who, *quantity),
-        };
-        match taken {
-            Ok(tickets) => {
-                self.world.hold(attempt, who, &tickets);
-                self.made_for.insert(attempt, wanted.sorted());
-                self.order_answer(201, attempt)
-            }
-            Err(refusal) => refusal,
         }
     }
 
     /// All of these or none; the first that stands in the way says why.
-    fn named(&mut self, who: usize, named: &[TicketNo]) -> Result<Vec<TicketNo>, Answer> {
+    fn named(&self, who: usize, named: &[TicketNo]) -> Result<Vec<TicketNo>, Denied> {
         if self.world.is_over() {
-            return Err(conflict("event_over"));
+            return Err(Denied::Refused(conflict("event_over")));
         }
         let mut wanted = named.to_vec();
         wanted.sort_unstable();
         for &ticket in &wanted {
-            match self.world.tickets[ticket].place {
-                Place::Sold(_) => return Err(conflict("ticket_sold")),
-                Place::Withdrawn => return Err(conflict("ticket_withdrawn")),
-                Place::Listed(_) if who == SELLER => return Err(conflict("own_ticket")),
-                Place::Listed(_) => {}
-            }
-            if let Some(left) = self.world.held_for(ticket) {
-                return Err(Answer::Refused {
+            let refusal = match self.world.tickets[ticket].place {
+                Place::Sold(_) => Some(conflict("ticket_sold")),
+                Place::Withdrawn => Some(conflict("ticket_withdrawn")),
+                Place::Listed(_) if who == SELLER => Some(conflict("own_ticket")),
+                Place::Listed(_) => self.world.held_for(ticket).map(|left| Answer::Refused {
                     http: 409,
                     code: "ticket_reserved",
                     retry_after: Some(left),
-                });
+                }),
+            };
+            if let Some(refusal) = refusal {
+                return Err(Denied::Refused(refusal));
             }
         }
-        self.expire_lapsed(&wanted);
+        self.unless_lapsed(&wanted)?;
         Ok(wanted)
     }
 
-    fn cheapest(&mut self, who: usize, quantity: usize) -> Result<Vec<TicketNo>, Answer> {
+    fn cheapest(&self, who: usize, quantity: usize) -> Result<Vec<TicketNo>, Denied> {
         let all: Vec<TicketNo> = (0..self.world.tickets.len()).collect();
-        self.expire_lapsed(&all);
+        self.unless_lapsed(&all)?;
+        let refused = |code| Err(Denied::Refused(conflict(code)));
         if self.world.is_over() {
-            return Err(conflict("event_over"));
+            return refused("event_over");
         }
         let is_free = |ticket: &TicketNo| {
             who != SELLER && self.world.tickets[*ticket].place == Place::Listed(None)
@@ -243,20 +284,22 @@ impl Model {
         let mut free: Vec<TicketNo> = all.into_iter().filter(is_free).collect();
         free.sort_by_key(|ticket| (self.world.tickets[*ticket].price, *ticket));
         if free.len() < quantity {
-            return Err(conflict("not_enough_tickets"));
+            return refused("not_enough_tickets");
         }
         free.truncate(quantity);
         Ok(free)
     }
 
-    /// Who takes a ticket first tidies up after the order whose hold on it ran out.
-    fn expire_lapsed(&mut self, tickets: &[TicketNo]) {
-        for &ticket in tickets {
-            if let Some(holder) = self.world.lapsed_holder(ticket) {
-                self.world.mark("a rival expired it");
-                self.world.expire(holder);
-            }
+    /// Refuses while orders whose time is over stand in the way of these tickets.
+    fn unless_lapsed(&self, tickets: &[TicketNo]) -> Result<(), Denied> {
+        let holders = tickets
+            .iter()
+            .filter_map(|ticket| self.world.lapsed_holder(*ticket));
+        let lapsed: BTreeSet<Attempt> = holders.collect();
+        if lapsed.is_empty() {
+            return Ok(());
         }
+        Err(Denied::Lapsed(lapsed.into_iter().collect()))
     }
 
     fn pay(&mut self, order: Attempt, who: usize, card: Card) -> Answer {
@@ -281,6 +324,11 @@ impl Model {
             }
             return at_its_end(State::Expired);
         }
+        if let Some(refusal) = self.world.card_refused(order) {
+            return refusal;
+        }
+        let of = self.world.order_mut(order);
+        of.tried += 1;
         if of.payment.is_none() {
             of.state = State::AwaitingPayment;
             of.hold_until = of.expires_at + grace;
@@ -290,6 +338,8 @@ impl Model {
                 intent: Intent::RequiresPaymentMethod,
                 received: 0,
                 refunded: 0,
+                booked: 0,
+                elsewhere: Elsewhere::default(),
             });
             self.world.paid.push(order);
         }
@@ -318,6 +368,7 @@ impl Model {
             Card::Declined => {
                 payment.paying = Paying::Open;
                 payment.intent = Intent::RequiresPaymentMethod;
+                self.world.card_declined(order);
                 refused(402, "card_declined")
             }
             Card::AsksTheBank => {
@@ -481,15 +532,31 @@ impl Model {
     }
 
     fn pay_back(&mut self, order: Attempt, tickets: &[TicketNo]) -> Answer {
+        let is_chosen = |line: &Line| tickets.contains(&line.ticket);
+        let chosen = self.world.order(order).lines.iter();
+        let amount: i64 = chosen
+            .filter(|line| is_chosen(line))
+            .map(|line| line.price)
+            .sum();
+        if self.world.order_is_frozen(order) {
+            return conflict("payment_disputed");
+        }
+        let payment = self.world.payment_mut(order);
+        if amount > payment.received - payment.booked {
+            return conflict("refunded_elsewhere");
+        }
+        // Something has gone on at Stripe of which nobody here has heard.
+        if self.world.stripe_refuses(order, amount) {
+            self.world.incidents.push("refund_failed");
+            self.world.mark("a refund that Stripe refused");
+            return Answer::Refund {
+                status: "failed",
+                amount,
+            };
+        }
         let of = self.world.order_mut(order);
-        let mut amount = 0;
-        for line in of
-            .lines
-            .iter_mut()
-            .filter(|line| tickets.contains(&line.ticket))
-        {
+        for line in of.lines.iter_mut().filter(|line| is_chosen(line)) {
             line.live = false;
-            amount += line.price;
         }
         let all = of.lines.iter().all(|line| !line.live);
         if all {
@@ -497,15 +564,23 @@ impl Model {
         }
         let payment = self.world.payment_mut(order);
         payment.refunded += amount;
-        if all {
+        payment.booked += amount;
+        if payment.booked == payment.received {
             payment.paying = Paying::Refunded;
-        } else {
+        }
+        self.world.books.at_stripe -= amount;
+        self.world.books.owed_to_seller -= amount;
+        if !all {
             self.world.mark("refunded in part");
         }
         for &ticket in tickets {
             self.world.tickets[ticket].place = Place::Withdrawn;
             self.world.tickets[ticket].changes += 1;
         }
-        Answer::Refund { amount }
+        self.world.take_back(order);
+        Answer::Refund {
+            status: "succeeded",
+            amount,
+        }
     }
 }

@@ -4,19 +4,22 @@
 //! to moves and never to what an earlier case left behind.
 
 use super::{
+    limits::{TICKETS_PER_BUYER, TICKETS_PER_NETWORK},
     model::{Attempt, Intent, Place, SELLER, STARTS_AT, World},
     moves::{Belief, Promise},
     promise::Model,
-    words::{Card, Move, Wanted, name},
+    tables,
+    words::{Amount, BAD_CARDS, Card, Move, Wanted, name},
 };
-use crate::support::{self, App, Client, path};
+use crate::support::{self, App, Client, Jobs, database::Database, path};
 use proptest_state_machine::StateMachineTest;
 use serde_json::{Value, json};
-use stagedoor::clock::Clock;
+use stagedoor::{clock::Clock, orders::HoldLimits};
 use std::{
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
 };
+use stripe_double::DisputeStatus;
 use tokio::runtime::Runtime;
 
 /// Where the shop keeps its things.
@@ -28,15 +31,22 @@ pub struct Sqlite;
 
 impl Engine for Sqlite {
     fn open() -> impl Future<Output = App> {
-        App::on_sqlite()
+        App::start_limited(Database::sqlite(), Jobs::None, None, limits())
     }
 }
 
 pub struct Postgres;
 
 impl Engine for Postgres {
-    fn open() -> impl Future<Output = App> {
-        App::on_postgres()
+    async fn open() -> App {
+        App::start_limited(Database::postgres().await, Jobs::None, None, limits()).await
+    }
+}
+
+fn limits() -> HoldLimits {
+    HoldLimits {
+        tickets_per_buyer: i64::try_from(TICKETS_PER_BUYER).unwrap(),
+        tickets_per_network: i64::try_from(TICKETS_PER_NETWORK).ok(),
     }
 }
 
@@ -88,10 +98,15 @@ impl<E: Engine, B: Belief> StateMachineTest for Beside<E, B> {
             assert_eq!(seen.app.sweep().await, world.sweep(), "the last sweep");
             seen.agrees_with(world).await;
             seen.app.assert_sound().await;
+            tables::assert_audited(&seen.app).await;
             assert_eq!(seen.app.captured_minor(), world.money());
+            let mut asked = seen.app.incidents().await;
+            asked.sort_unstable();
+            world.incidents.sort_unstable();
             assert!(
-                seen.app.incidents().await.is_empty(),
-                "a person was asked for help"
+                asked == world.incidents,
+                "a person was asked to look at {asked:?}, promised was {:?}",
+                world.incidents
             );
         });
     }
@@ -126,6 +141,8 @@ struct Seen {
     users: Vec<Client>,
     tickets: Vec<Value>,
     orders: BTreeMap<Attempt, Value>,
+    /// Disputes that no bank has decided.
+    disputes: BTreeMap<Attempt, String>,
     /// Whose attempt it was.
     buyers: BTreeMap<Attempt, usize>,
 }
@@ -154,12 +171,16 @@ impl Seen {
         for ticket in &world.tickets {
             tickets.push(users[SELLER].ticket(&event, ticket.price).await);
         }
+        if world.limits.on {
+            app.limits_on();
+        }
         Self {
             app,
             event,
             users,
             tickets,
             orders: BTreeMap::new(),
+            disputes: BTreeMap::new(),
             buyers: BTreeMap::new(),
         }
     }
@@ -170,6 +191,31 @@ impl Seen {
         }
         let app = &self.app;
         match next {
+            Move::RefundAtStripe { order, amount } => {
+                let intent = self.intent(*order).await;
+                let amount = match amount {
+                    Amount::All => self.left_at_stripe(&intent),
+                    Amount::Part(part) => *part,
+                };
+                Heard::Did(app.double.refund_at_dashboard(&intent, amount).is_some())
+            }
+            Move::Dispute { order } => {
+                let intent = self.intent(*order).await;
+                let opened = self.app.double.open_dispute(&intent, "fraudulent");
+                let did = opened.is_some();
+                self.disputes
+                    .extend(opened.map(|dispute| (*order, dispute)));
+                Heard::Did(did)
+            }
+            Move::CloseDispute { order, won } => {
+                let status = if *won {
+                    DisputeStatus::Won
+                } else {
+                    DisputeStatus::Lost
+                };
+                let dispute = self.disputes.remove(order);
+                Heard::Did(dispute.is_some_and(|id| self.app.double.decide_dispute(&id, status)))
+            }
             Move::AtBank { order, approves } => {
                 let intent = self.intent(*order).await;
                 Heard::Did(app.double.answer_at_bank(&intent, *approves))
@@ -208,6 +254,14 @@ impl Seen {
                     Card::AsksTheBank => "pm_card_threeDSecure2Required",
                 };
                 self.users[*who].pay(&self.orders[order], token).await
+            }
+            Move::PayBadCards { order, who } => {
+                let mut last = None;
+                for _ in 0..BAD_CARDS {
+                    let order = &self.orders[order];
+                    last = Some(self.users[*who].pay(order, "pm_card_chargeDeclined").await);
+                }
+                return last;
             }
             Move::Look { order } => {
                 let (buyer, payment) = self.payment(*order).await;
@@ -276,6 +330,13 @@ impl Seen {
         let buyer = &self.users[self.buyers[&order]];
         let now = buyer.order(&self.orders[&order]).await;
         (buyer, now["paymentId"].as_str().unwrap().to_owned())
+    }
+
+    /// What of a payment Stripe could pay back, in its minor units.
+    fn left_at_stripe(&self, intent: &str) -> i64 {
+        let journal = self.app.journal();
+        let line = journal.iter().find(|line| line.id == intent);
+        line.map_or(0, |line| line.amount_received - line.amount_refunded)
     }
 
     /// Stripe's name for the order's payment.
@@ -382,6 +443,7 @@ impl Seen {
             );
         }
         same("payment of order", self.journal_seen(), journal_of(world));
+        tables::agree(&self.app, &self.tickets, world).await;
     }
 
     fn tickets_seen(&self, body: &Value) -> BTreeMap<usize, String> {

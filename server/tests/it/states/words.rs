@@ -65,6 +65,35 @@ pub enum Move {
         who: usize,
         order: Attempt,
     },
+    /// Somebody with a list of cards: five that are declined, one after the other.
+    PayBadCards {
+        order: Attempt,
+        who: usize,
+    },
+    /// In Stripe's Dashboard.
+    RefundAtStripe {
+        order: Attempt,
+        amount: Amount,
+    },
+    /// The cardholder asks their bank for the money back.
+    Dispute {
+        order: Attempt,
+    },
+    /// The bank decides.
+    CloseDispute {
+        order: Attempt,
+        won: bool,
+    },
+}
+
+/// How many cards [`Move::PayBadCards`] tries.
+pub const BAD_CARDS: usize = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// All that is left.
+    All,
+    Part(i64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +143,7 @@ pub enum Answer {
         retry_after: Option<i64>,
     },
     Refund {
+        status: &'static str,
         amount: i64,
     },
     /// A ticket at this price.
@@ -155,7 +185,7 @@ impl fmt::Display for Answer {
             } => {
                 write!(f, "{http} {code} {seconds}")
             }
-            Self::Refund { amount } => write!(f, "201 refund succeeded {amount}"),
+            Self::Refund { status, amount } => write!(f, "201 refund {status} {amount}"),
             Self::Ticket { http, price } => write!(f, "{http} ticket {price}"),
             Self::Gone => f.write_str("204"),
             Self::Did(did) => write!(f, "did {did}"),

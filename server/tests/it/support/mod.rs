@@ -145,8 +145,18 @@ impl App {
     }
 
     /// As [`App::start_with`], with Stripe at the other end of this proxy.
-    #[expect(clippy::too_many_lines, reason = "puts a whole shop together")]
     pub async fn start_behind(database: Database, jobs: Jobs, line: Option<&Proxy>) -> Self {
+        Self::start_limited(database, jobs, line, HoldLimits::default()).await
+    }
+
+    /// With other limits of unpaid holds, which count once limits are on.
+    #[expect(clippy::too_many_lines, reason = "puts a whole shop together")]
+    pub async fn start_limited(
+        database: Database,
+        jobs: Jobs,
+        line: Option<&Proxy>,
+        hold_limits: HoldLimits,
+    ) -> Self {
         let clock = ManualClock::starting_at(SystemClock.now());
         let (shared, hold_seconds): (SharedClock, i64) = match jobs {
             Jobs::None => (clock.clone(), 900),
@@ -181,7 +191,7 @@ impl App {
             gateway: gateway.clone(),
             webhook_secrets: webhook_secrets(),
             holds,
-            hold_limits: HoldLimits::default(),
+            hold_limits,
             listings_per_day: LISTINGS_PER_DAY,
             public_url: base.clone(),
             pay_wait: PAY_WAIT,
@@ -436,13 +446,6 @@ impl App {
             .await
             .unwrap();
         rows.iter().map(|row| row.get("kind")).collect()
-    }
-
-    /// Somebody with a shell has made this user an operator.
-    pub async fn make_operator(&self, user: &Client) {
-        let id = user.id.clone();
-        self.write_sql("UPDATE users SET is_operator = 1 WHERE id = $1", id)
-            .await;
     }
 
     /// A clock that is moved by weeks would end the sessions, which live by the machine's.

@@ -18,6 +18,13 @@ impl App {
         user
     }
 
+    /// Somebody with a shell has made this user an operator.
+    pub async fn make_operator(&self, user: &Client) {
+        let id = user.id.clone();
+        self.write_sql("UPDATE users SET is_operator = 1 WHERE id = $1", id)
+            .await;
+    }
+
     /// Somebody who has just signed up, and has proved nothing.
     pub async fn newcomer(&self, name: &str) -> Client {
         Client::sign_up(&self.base, name).await
