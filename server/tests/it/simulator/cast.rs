@@ -28,6 +28,14 @@ pub async fn person(db: &Db, name: &'static str) -> Viewer {
             .bind(id.to_string())
             .bind(email)
             .bind(name)
+            .execute(&mut *conn)
+            .await?;
+            // As signing up tells it.
+            query(
+                "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, occurred_at, data) \
+                 VALUES ($1, 'UserCreated', 'user', $1, 1, 0, '{}')",
+            )
+            .bind(id.to_string())
             .execute(conn)
             .await
             .map(|_| ())

@@ -1,5 +1,7 @@
 //! The world of one history: three buyers, a seller, a few tickets, Stripe behind a bad line, a
-//! clock, and what can be done in it.
+//! clock, and what can be done in it. What people do at Stripe itself is in `world/elsewhere.rs`.
+
+mod elsewhere;
 
 use super::{
     Dice,
@@ -7,7 +9,12 @@ use super::{
     cast::{late_show, person},
     gateway::BadLine,
 };
-use crate::support::{WEBHOOK_SECRET, database::Database, listen, sound::UNSOUND};
+use crate::support::{
+    WEBHOOK_SECRET,
+    database::Database,
+    listen,
+    sound::{OWED, UNSOUND},
+};
 use app::{
     accounts::Viewer,
     error::AppError,
@@ -19,6 +26,7 @@ use app::{
 };
 use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::{
+    audit::{Provider, Verdict, audit},
     clock::{Clock, ManualClock},
     db::Db,
     events::ListenersMax,
@@ -41,6 +49,8 @@ const CARDS: [&str; 5] = [
 ];
 /// Of a hundred calls to Stripe, so many are lost, and as many answers.
 const LOST_PERCENT: usize = 8;
+/// In histories with limits, so few unpaid tickets of a buyer that they come to it.
+const TICKETS_PER_BUYER: i64 = 3;
 /// Actors at once.
 const ACTORS_MAX: usize = 4;
 
@@ -59,6 +69,8 @@ pub struct World {
     tickets: Vec<TicketId>,
     actors: Vec<Actor>,
     trace: Vec<String>,
+    /// Those that were opened, by whomever they are decided.
+    disputes: Vec<String>,
     _servers: JoinSet<()>,
 }
 
@@ -87,14 +99,17 @@ impl World {
                 live: false,
             },
             holds: Holds::default(),
-            hold_limits: HoldLimits::default(),
+            hold_limits: HoldLimits {
+                tickets_per_buyer: TICKETS_PER_BUYER,
+                ..HoldLimits::default()
+            },
             listings_per_day: LISTINGS_PER_DAY,
             public_url: "http://shop.test".to_owned(),
             // Nobody else moves while one actor waits.
             pay_wait: std::time::Duration::ZERO,
             // One after the other, or a seed would not be a history.
             calls_at_once: 1,
-            rate_limits: false,
+            rate_limits: seed.is_multiple_of(2),
             listeners: ListenersMax::default(),
             redis: None,
             nats: None,
@@ -123,6 +138,7 @@ impl World {
             tickets: Vec::new(),
             actors: Vec::new(),
             trace: Vec::new(),
+            disputes: Vec::new(),
             _servers: servers,
         };
         world.list_tickets().await;
@@ -330,17 +346,6 @@ impl World {
         ));
     }
 
-    fn at_stripes_own_pages(&mut self) {
-        let intents = self.intents();
-        if !self.dice.percent(25) || intents.is_empty() {
-            return;
-        }
-        let at = self.dice.below(intents.len());
-        let done = self.double.capture_at_dashboard(&intents[at]);
-        self.trace
-            .push(format!("somebody captures intent {at} by hand: {done}"));
-    }
-
     fn intents(&self) -> Vec<String> {
         self.double
             .journal()
@@ -356,6 +361,8 @@ impl World {
             "payment_intent.succeeded",
             "payment_intent.canceled",
             "charge.refunded",
+            "refund.updated",
+            "charge.dispute.closed",
         ];
         let kind = kinds[self.dice.below(kinds.len())];
         let Some(intent) = self.dice.pick(&intents).cloned() else {
@@ -508,19 +515,22 @@ impl World {
             .iter()
             .map(|line| line.amount_received - line.amount_refunded)
             .sum();
-        let owed = "SELECT CAST(COALESCE(SUM(l.price_minor), 0) AS BIGINT) AS n FROM orders o \
-             JOIN order_lines l ON l.order_id = o.id AND l.live = 1 WHERE o.status = 'complete'";
-        let owed = self.number(owed).await;
+        let owed = format!("SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) AS n FROM ({OWED}) AS owed");
+        let owed = self.number(&owed).await;
         if kept != owed {
             return Err(format!("the bank and the orders differ: {kept} and {owed}"));
         }
-        match journal
-            .iter()
-            .find(|line| line.status == "requires_capture")
-        {
-            Some(line) => Err(format!("{} keeps an authorisation", line.id)),
-            None => Ok(()),
+        let mut lines = journal.iter();
+        if let Some(line) = lines.find(|line| line.status == "requires_capture") {
+            return Err(format!("{} keeps an authorisation", line.id));
         }
+        let now = self.clock.now_micros();
+        let report = audit(&self.db, Provider::Journal(journal), now).await;
+        let report = report.unwrap();
+        if report.verdict == Verdict::Holds {
+            return Ok(());
+        }
+        Err(format!("the audit: {report}"))
     }
 
     /// Behind the shop's back.
