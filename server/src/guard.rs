@@ -15,6 +15,7 @@ use crate::{
     security::{self, Event, Outcome},
     session::{self, Sessions, viewer},
     telemetry::spans,
+    unguessable::unguessable,
 };
 use app::{
     accounts::{
@@ -108,7 +109,7 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
     let id = given_id(request.headers())
         .filter(|_| is_trusted(peer, &guard.trusted_proxies))
         .unwrap_or_else(|| Uuid::now_v7().to_string());
-    let nonce = CspNonce(Uuid::new_v4().simple().to_string());
+    let nonce = CspNonce(unguessable::<16>());
     request.extensions_mut().insert(nonce.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = route(&request);

@@ -50,5 +50,6 @@ pub mod telemetry;
 pub mod text;
 pub mod tickets;
 pub mod trust;
+pub mod unguessable;
 pub mod waiting;
 pub mod write_probe;

@@ -7,6 +7,7 @@ use super::store::{self, Locked};
 use crate::{
     db::{Conn, parse},
     session::hex,
+    unguessable::unguessable,
 };
 use app::{accounts::ResetToken, ids::UserId};
 use sha2::{Digest, Sha256};
@@ -18,10 +19,9 @@ pub const WORKS_MICROS: i64 = 30 * 60 * 1_000_000;
 /// A mail that is written later than this after it was asked for is not worth sending.
 const WRITTEN_WITHIN_MICROS: i64 = 30 * 60 * 1_000_000;
 
-/// What the next link carries: 244 random bits.
+/// What the next link carries: 256 random bits.
 pub fn new_token() -> ResetToken {
-    let half = || Uuid::new_v4().simple();
-    ResetToken(format!("{}{}", half(), half()))
+    ResetToken(unguessable::<32>())
 }
 
 fn hash(token: &ResetToken) -> String {

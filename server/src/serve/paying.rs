@@ -8,6 +8,7 @@ use crate::{
     clock::SharedClock,
     config::{Config, StripeConfig, StripeKeys, reachable},
     payments::{Gateway, StripeGateway, WebhookSecrets},
+    unguessable::unguessable,
 };
 use anyhow::Context;
 use app::context::Site;
@@ -122,7 +123,7 @@ async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Pay
     double.set_browser_url(&format!("{}/stripe-double", config.public_url));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let api_url = format!("http://{}", listener.local_addr()?);
-    let secret = format!("whsec_{}", uuid::Uuid::new_v4().simple());
+    let secret = format!("whsec_{}", unguessable::<32>());
     double.set_webhooks(WebhookTarget {
         url: format!("http://{}/api/webhooks/stripe", reachable(config.addr)),
         secret: secret.clone(),

@@ -6,6 +6,7 @@ use crate::{
     db::{Conn, engine_of, parse},
     session::hex,
     tickets::batches::PUBLISHED,
+    unguessable::unguessable,
 };
 use app::{
     ids::{EventId, UserId},
@@ -23,10 +24,9 @@ use uuid::Uuid;
 /// Mails that tell of the list, as they are written down.
 const KINDS: &str = "('waiting_confirm', 'waiting_joined', 'tickets_free')";
 
-/// What the next link carries: 244 random bits.
+/// What the next link carries: 256 random bits.
 pub fn new_token() -> WaitingToken {
-    let half = || Uuid::new_v4().simple();
-    WaitingToken(format!("{}{}", half(), half()))
+    WaitingToken(unguessable::<32>())
 }
 
 fn hash(token: &WaitingToken) -> String {
