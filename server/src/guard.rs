@@ -302,9 +302,14 @@ fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
             headers.insert(name, value);
         }
     };
-    let is_html = headers
+    let kind = headers
         .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    let is_html = kind.starts_with("text/html");
+    if let Some(kind) = with_charset(kind) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
     // Swagger UI's page brings its own scripts and styles, as files.
     let policy = if uri.path().starts_with("/api/docs") {
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -320,6 +325,12 @@ fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
     set(
         headers,
         HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    // Pictures of events may be shown elsewhere, and say otherwise themselves.
+    set(
+        headers,
+        HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     );
     let powers =
@@ -340,6 +351,17 @@ fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
     if is_html || uri.path().starts_with("/api/") || uri.path().starts_with("/fn/") {
         set(headers, header::CACHE_CONTROL, "no-store");
     }
+}
+
+/// The content type with a charset, if it is a text type without one. All text is UTF-8. An event stream
+/// is UTF-8 by definition.
+fn with_charset(kind: &str) -> Option<HeaderValue> {
+    let plain = kind.trim().to_ascii_lowercase();
+    let is_text = plain.starts_with("text/") || plain.ends_with("+xml") || plain.ends_with("/xml");
+    let is_bare = is_text && !plain.contains(';') && plain != "text/event-stream";
+    is_bare
+        .then(|| HeaderValue::from_str(&format!("{plain}; charset=utf-8")).ok())
+        .flatten()
 }
 
 fn policy(nonce: &str, guard: &Guard) -> String {
@@ -500,6 +522,27 @@ mod tests {
             ],
         ] {
             assert!(is_from_elsewhere(&headers(&bad), own), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn text_types_get_a_charset() {
+        for (kind, with) in [
+            ("text/css", "text/css; charset=utf-8"),
+            ("image/svg+xml", "image/svg+xml; charset=utf-8"),
+            ("application/xml", "application/xml; charset=utf-8"),
+        ] {
+            assert_eq!(with_charset(kind).unwrap(), with);
+        }
+        for kind in [
+            "text/html; charset=utf-8",
+            "text/event-stream",
+            "application/json",
+            "application/wasm",
+            "image/jpeg",
+            "",
+        ] {
+            assert_eq!(with_charset(kind), None, "{kind}");
         }
     }
 

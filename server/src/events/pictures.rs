@@ -113,6 +113,9 @@ async fn show(State(db): State<Db>, uri: Uri) -> Response {
         Ok(Some(bytes)) => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
             headers.insert(header::CACHE_CONTROL, FOR_EVER);
+            // Anybody may show what an event looks like.
+            let anybody = HeaderValue::from_static("cross-origin");
+            headers.insert("cross-origin-resource-policy", anybody);
             (headers, bytes).into_response()
         }
         other => {

@@ -17,6 +17,40 @@ on_both_engines! {
         }
     }
 
+    async fn text_answers_have_a_charset_and_may_not_be_embedded(app) {
+        let visitor = app.anonymous();
+        for path in ["/", "/api/events", "/robots.txt", "/sitemap.xml", "/healthz", "/api/docs/", "/nothing", "/fn/nothing"] {
+            let answer = visitor.page(path).await;
+            let kind = answer.header("content-type");
+            assert!(!kind.is_empty(), "{path}");
+            let is_text = kind.starts_with("text/") || kind.contains("xml");
+            assert!(!is_text || kind.ends_with("charset=utf-8"), "{path}: {kind}");
+            assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin", "{path}");
+            assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin", "{path}");
+        }
+    }
+
+    async fn trace_requests_are_refused_and_not_echoed(app) {
+        let visitor = app.anonymous();
+        for path in ["/", "/events", "/api/events", "/api/user/currentuser", "/healthz", "/nothing"] {
+            let answer = visitor.send("TRACE", path, &[("x-told", "a secret of mine")], "").await;
+            assert!(answer.status >= 400, "{path}: {}", answer.status);
+            assert!(!answer.text.contains("a secret of mine"), "{path}: {}", answer.text);
+        }
+    }
+
+    async fn each_page_has_a_nonce_of_its_own(app) {
+        let visitor = app.anonymous();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..5 {
+            let page = visitor.page("/").await;
+            let policy = page.header("content-security-policy").to_owned();
+            let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+            assert!(nonce.len() == 32 && page.text.contains(&format!("nonce=\"{nonce}\"")), "{policy}");
+            assert!(seen.insert(nonce));
+        }
+    }
+
     async fn a_malformed_form_leads_back_to_pages_of_this_shop_only(app) {
         let visitor = app.anonymous();
         let send = |referer: String| {

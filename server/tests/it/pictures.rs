@@ -204,6 +204,7 @@ on_both_engines! {
                 assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
                 assert_eq!(answer.header("x-content-type-options"), "nosniff");
                 assert_eq!(answer.header("content-type"), "image/jpeg");
+                assert_eq!(answer.header("cross-origin-resource-policy"), "cross-origin");
                 let image = image::load_from_memory_with_format(&bytes, ImageFormat::Jpeg).unwrap();
                 assert_eq!(image.dimensions(), (width, height));
                 assert!(is_near(image.get_pixel(10, height / 2), RED));
