@@ -152,7 +152,10 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
             }
             _ => value.into(),
         };
-        fields.insert(name, value);
+        // Whether the first or the last counts would depend on the reader.
+        if fields.insert(name.clone(), value).is_some() {
+            return Err(AppError::invalid(name, "This is given twice.").into());
+        }
     }
     serde_path_to_error::deserialize(serde_json::Value::Object(fields)).map_err(|error| {
         let path = error.path().to_string();
@@ -249,5 +252,13 @@ mod tests {
         assert_eq!((query.q, query.limit), (None, None));
         assert!(parse_query::<Query>("limit=x").is_err());
         assert!(parse_query::<Query>("other=x").is_err());
+    }
+
+    #[test]
+    fn what_is_given_twice_is_refused() {
+        let twice = parse_query::<Query>("q=1&limit=2&q=3").unwrap_err();
+        assert_eq!(twice.0.fields()[0].field, "q");
+        let body = r#"{"priceMinor": 1, "priceMinor": 2}"#;
+        assert!(parse::<Body>(body.as_bytes()).is_err());
     }
 }
