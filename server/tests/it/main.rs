@@ -54,6 +54,7 @@ mod refunds;
 mod replicas;
 mod scenarios;
 mod seats;
+mod security_claims;
 mod selling;
 mod sign_in_limits;
 mod simulator;
