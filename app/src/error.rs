@@ -62,7 +62,7 @@ pub enum Conflict {
     ListingInProgress,
     /// The seat is listed for this event, by whomever, or has been sold.
     SeatListed,
-    /// The event has begun; it neither lists nor sells.
+    /// Sales for the event have ended, or it is over: it neither lists nor sells.
     EventOver,
     /// It was changed since it was read.
     VersionConflict,
@@ -181,7 +181,9 @@ impl Conflict {
             Self::SeatListed => {
                 "This seat is already listed for this event. If it is yours, the shop can take the other listing off sale: see Help."
             }
-            Self::EventOver => "This event has begun, so its tickets are no longer traded.",
+            Self::EventOver => {
+                "Sales for this event have ended, so its tickets are no longer traded."
+            }
             Self::VersionConflict => {
                 "This was changed in the meantime. Look at the newest version and try again."
             }

@@ -120,7 +120,7 @@ fn selling() -> impl IntoView {
         <section class="panel stack" aria-labelledby="selling">
             <h2 class="title" id="selling">"Selling"</h2>
             <p>
-                "Anyone can sell a ticket to an event that has not begun. You choose the price, and can "
+                "Anyone can sell a ticket to an event until its sales end. You choose the price, and can "
                 "change it or take the ticket off sale as long as no buyer is paying for it. Once it is "
                 "paid for, the ticket belongs to the buyer."
             </p>

@@ -171,6 +171,8 @@ async fn announce(
         city: show.city.to_owned(),
         country: show.country.to_owned(),
         starts_at: starts_at(show, now)?,
+        ends_at: ends_at(show, now)?,
+        sales_until: ends_at(show, now)?,
         time_zone: show.time_zone.to_owned(),
         currency: show
             .currency
@@ -184,14 +186,24 @@ async fn announce(
 
 /// So many days from now, at the hour that the house opens its curtain.
 fn starts_at(show: &Show, now: Timestamp) -> FaultResult<Timestamp> {
+    moment(show, now, show.in_days, show.at)
+}
+
+/// The end of what lasts several days, up to which it is also sold.
+fn ends_at(show: &Show, now: Timestamp) -> FaultResult<Option<Timestamp>> {
+    let end = |(days, at)| moment(show, now, show.in_days + days, at);
+    show.until.map(end).transpose()
+}
+
+fn moment(show: &Show, now: Timestamp, in_days: i64, at: (i8, i8)) -> FaultResult<Timestamp> {
     let failed = |error: jiff::Error| Fault::unexpected("a demo event's time", error);
     let zone = TimeZone::get(show.time_zone).map_err(failed)?;
     let day = now
         .to_zoned(zone.clone())
         .date()
-        .checked_add(show.in_days.days())
+        .checked_add(in_days.days())
         .map_err(failed)?;
-    let (hour, minute) = show.at;
+    let (hour, minute) = at;
     let zoned = day
         .to_datetime(civil::time(hour, minute, 0, 0))
         .to_zoned(zone)
@@ -238,7 +250,10 @@ mod tests {
     fn every_demo_event_has_a_time_a_currency_and_tickets() {
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         for show in SHOWS {
-            assert!(starts_at(show, now).unwrap() > now, "{}", show.title);
+            let starts = starts_at(show, now).unwrap();
+            assert!(starts > now, "{}", show.title);
+            let ends = ends_at(show, now).unwrap();
+            assert!(ends.is_none_or(|ends| ends > starts), "{}", show.title);
             assert!(
                 show.currency.parse::<app::money::Currency>().is_ok(),
                 "{}",

@@ -5,7 +5,10 @@ use crate::{
     accounts::{AccountsService, proofs, resets},
     clock::SharedClock,
     db::Db,
-    events::{EventsService, Listeners, ListenersMax},
+    events::{
+        EventsService, Listeners, ListenersMax,
+        changes::{Changes, changes_delete_old},
+    },
     expiration::{Desk, Queue, Sweeper, Workers},
     fault::{Fault, FaultResult},
     limits::Limits,
@@ -203,7 +206,7 @@ impl Shop {
     }
 
     /// Starts what time brings: the sweep, the cleaning and the live changes in every process, the
-    /// expiry jobs, the waiting list, the mails and the events for NATS where `works` says so. They
+    /// expiry jobs, the waiting list, the mails about changed events, all mails and the events for NATS where `works` says so. They
     /// end when the set is dropped; whatever they leave undone is found in the database by the next
     /// start.
     pub fn start_jobs(self, redis: Option<redis::Client>, works: bool) -> JoinSet<()> {
@@ -215,6 +218,8 @@ impl Shop {
             let rounds = Rounds::new(self.db.clone(), self.clock.clone());
             jobs.spawn(Arc::new(rounds).run());
             jobs.spawn(self.tickets.clone().delete_abandoned_for_ever());
+            let changes = Changes::new(self.db.clone(), self.clock.clone());
+            jobs.spawn(Arc::new(changes).run());
         }
         jobs.spawn(clean(
             self.db.clone(),
@@ -239,8 +244,8 @@ impl Shop {
     }
 }
 
-/// Every hour, deletes sessions, idempotency keys, links to new passwords, webhooks and entries of the
-/// waiting list whose time is over, and releases ended orders that still count as unpaid.
+/// Every hour, deletes sessions, idempotency keys, links to new passwords, webhooks, told changes of
+/// events and entries of the waiting list whose time is over, and releases ended orders that still count as unpaid.
 async fn clean(
     db: Db,
     clock: SharedClock,
@@ -263,6 +268,7 @@ async fn clean(
             .write(move |conn| {
                 Box::pin(async move {
                     mail::forget_turns(conn, now).await?;
+                    changes_delete_old(conn, now).await?;
                     let proofs = proofs::proofs_delete_expired(conn, now).await?;
                     Ok(proofs + resets::resets_delete_expired(conn, now).await?)
                 })

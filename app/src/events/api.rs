@@ -5,15 +5,60 @@ use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
     error::{AppResult, FieldError},
-    events::Category,
+    events::{Category, is_unchanged, moment_if_given, starts_at},
 };
+#[cfg(feature = "ssr")]
+use jiff::Timestamp;
 use leptos::{
     server,
     server_fn::codec::{MultipartData, MultipartFormData},
 };
 
 #[cfg(feature = "ssr")]
-const NAMES: &[(&str, &str)] = &[("startsAt", "date"), ("timeZone", "time_zone")];
+const NAMES: &[(&str, &str)] = &[
+    ("startsAt", "date"),
+    ("endsAt", "end_time"),
+    ("salesUntil", "sales_time"),
+    ("timeZone", "time_zone"),
+];
+
+#[cfg(feature = "ssr")]
+impl Facts {
+    fn starts_at(&self) -> Result<Timestamp, FieldError> {
+        starts_at(&self.date, &self.time, &self.time_zone)
+    }
+
+    fn ends_at(&self) -> Result<Option<Timestamp>, FieldError> {
+        let fields = [("end_date", &*self.end_date), ("end_time", &*self.end_time)];
+        moment_if_given(fields, &self.date, &self.time_zone)
+    }
+
+    fn sales_until(&self) -> Result<Option<Timestamp>, FieldError> {
+        let fields = [
+            ("sales_date", &*self.sales_date),
+            ("sales_time", &*self.sales_time),
+        ];
+        moment_if_given(fields, &self.date, &self.time_zone)
+    }
+
+    /// Whether one of these fields says something else than when the form was shown.
+    fn is_changed(&self, marks: &str, names: &[&str]) -> bool {
+        self.each()
+            .any(|(name, _, text)| names.contains(&name) && !is_unchanged(marks, name, text))
+    }
+}
+
+/// What is wrong with any of several fields, each once.
+#[cfg(feature = "ssr")]
+fn all_wrong<const N: usize>(wrong: [Option<FieldError>; N]) -> AppError {
+    let mut errors: Vec<FieldError> = Vec::new();
+    for error in wrong.into_iter().flatten() {
+        if errors.iter().all(|known| known.field != error.field) {
+            errors.push(error);
+        }
+    }
+    AppError::Invalid(errors)
+}
 
 #[cfg(feature = "ssr")]
 fn category_in(text: &str) -> Result<Category, FieldError> {
@@ -32,7 +77,7 @@ pub async fn create(
 ) -> Result<(), AppError> {
     use crate::{
         context,
-        events::{CreateEvent, Events, starts_at},
+        events::{CreateEvent, Events},
     };
     let events = context::port::<dyn Events>()?;
     let refuse = |error| {
@@ -43,28 +88,29 @@ pub async fn create(
         Ok(viewer) => viewer,
         Err(error) => return refuse(error),
     };
-    let when = starts_at(&facts.date, &facts.time, &facts.time_zone);
+    let (when, end, sales) = (facts.starts_at(), facts.ends_at(), facts.sales_until());
     let money = currency
         .parse()
         .map_err(|_| FieldError::new("currency", "Choose one of the currencies."));
     let kind = category_in(&facts.category);
-    let (starts_at, currency, category) = match (when, money, kind) {
-        (Ok(when), Ok(money), Ok(kind)) => (when, money, kind),
-        (when, money, kind) => {
-            let wrong = [when.err(), money.err(), kind.err()];
-            return refuse(AppError::Invalid(wrong.into_iter().flatten().collect()));
-        }
+    let (Ok(starts_at), Ok(ends_at), Ok(sales_until), Ok(currency), Ok(category)) =
+        (&when, &end, &sales, &money, &kind)
+    else {
+        let wrong = [when.err(), end.err(), sales.err(), money.err(), kind.err()];
+        return refuse(all_wrong(wrong));
     };
     let request = CreateEvent {
         title: facts.title.clone(),
         venue: facts.venue.clone(),
         city: facts.city.clone(),
         country: facts.country.clone(),
-        starts_at,
+        starts_at: *starts_at,
+        ends_at: *ends_at,
+        sales_until: *sales_until,
         time_zone: facts.time_zone.clone(),
-        currency,
+        currency: *currency,
         description: Some(facts.description.clone()),
-        category,
+        category: *category,
     };
     // Whoever comes back to the form and sends it again wants no second one.
     let own = match events.created_by(&viewer).await {
@@ -100,7 +146,7 @@ pub async fn update(
 ) -> Result<(), AppError> {
     use crate::{
         context,
-        events::{Events, UpdateEvent, is_unchanged, starts_at},
+        events::{Events, UpdateEvent},
     };
     let events = context::port::<dyn Events>()?;
     let refuse = |error| {
@@ -111,29 +157,31 @@ pub async fn update(
         Ok(viewer) => viewer,
         Err(error) => return refuse(error),
     };
-    // The fields know no seconds: a start that nobody has touched stays as it is.
-    let (date, time, time_zone) = (&facts.date, &facts.time, &facts.time_zone);
-    let moves = [("date", date), ("time", time), ("time_zone", time_zone)]
-        .iter()
-        .any(|(name, text)| !is_unchanged(&marks, name, text));
-    let when = moves.then(|| starts_at(date, time, time_zone)).transpose();
-    let (starts_at, category) = match (when, category_in(&facts.category)) {
-        (Ok(when), Ok(kind)) => (when, kind),
-        (when, kind) => {
-            let wrong = [when.err(), kind.err()].into_iter().flatten().collect();
-            return refuse(AppError::Invalid(wrong));
-        }
+    // The fields know no seconds: a time that nobody has touched stays as it is.
+    let moves = |names: &[&str]| facts.is_changed(&marks, names);
+    let when = moves(&["date", "time", "time_zone"]).then(|| facts.starts_at());
+    // Without a day of its own, the end is on the day of the start.
+    let end = moves(&["date", "end_date", "end_time", "time_zone"]).then(|| facts.ends_at());
+    let sales =
+        moves(&["date", "sales_date", "sales_time", "time_zone"]).then(|| facts.sales_until());
+    let (when, end, sales) = (when.transpose(), end.transpose(), sales.transpose());
+    let kind = category_in(&facts.category);
+    let (Ok(starts_at), Ok(ends_at), Ok(sales_until), Ok(category)) = (&when, &end, &sales, &kind)
+    else {
+        return refuse(all_wrong([when.err(), end.err(), sales.err(), kind.err()]));
     };
     let request = UpdateEvent {
         title: Some(facts.title.clone()),
         venue: Some(facts.venue.clone()),
         city: Some(facts.city.clone()),
         country: Some(facts.country.clone()),
-        starts_at,
+        starts_at: *starts_at,
+        ends_at: *ends_at,
+        sales_until: *sales_until,
         time_zone: Some(facts.time_zone.clone()),
         currency: None,
         description: Some(facts.description.clone()),
-        category: Some(category),
+        category: Some(*category),
         // No event has this version: who does not say which one they read has read none.
         version: version.parse().unwrap_or(0),
     };
@@ -142,7 +190,22 @@ pub async fn update(
     };
     match events.update(&viewer, id, request).await {
         Ok(event) => {
-            context::notice("Your changes are saved, and visitors see them.");
+            let told = [
+                "title",
+                "venue",
+                "city",
+                "country",
+                "date",
+                "time",
+                "time_zone",
+                "end_date",
+                "end_time",
+            ];
+            context::notice(if facts.is_changed(&marks, &told) {
+                "Your changes are saved, and visitors see them. Everybody who has bought a ticket gets a mail about it in a few minutes."
+            } else {
+                "Your changes are saved, and visitors see them."
+            });
             context::redirect(&format!("/events/{}", event.id));
             Ok(())
         }

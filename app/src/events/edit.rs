@@ -29,11 +29,16 @@ pub fn EditEventPage() -> impl IntoView {
             return Err(AppError::NotFound);
         }
         let flash = context::take_flash();
-        let over = event.starts_at <= context::now();
+        let over = event.span().is_over(context::now());
         let title = format!("Edit: {}", event.title);
+        let gone = if event.ends_at.is_some() {
+            "This event is over."
+        } else {
+            "This event has begun."
+        };
         let facts = if over {
             view! {
-                <p class="notice">"This event has begun. Its details can no longer be changed."</p>
+                <p class="notice">{gone} " Its details can no longer be changed."</p>
             }
             .into_any()
         } else {
@@ -73,6 +78,10 @@ fn facts(event: &Event, flash: Option<Flash>) -> AnyView {
             {hidden("version", event.version.to_string())}
             {hidden("marks", now.marks())}
             {event_fields(&form, &now, None)}
+            <p class="quiet">
+                "If you change the title, the time or the place, everybody who has bought a ticket gets a "
+                "mail about it, a few minutes after your last change."
+            </p>
             <button class="button" type="submit">"Save the changes"</button>
         })}
     }
@@ -152,6 +161,8 @@ mod tests {
             city: city.to_owned(),
             country: "GB".to_owned(),
             starts_at: "2031-05-01T19:30:00Z".parse().unwrap(),
+            ends_at: None,
+            sales_until: None,
             time_zone: "Europe/London".to_owned(),
             currency: "GBP".parse().unwrap(),
             tickets_available: 0,

@@ -5,7 +5,7 @@ use crate::ui::{Choice, Form, Input, area, choose, choose_grouped, field, hash};
 use leptos::prelude::*;
 
 /// The names of the fields, and what they are called on the page.
-const FIELDS: [(&str, &str); 9] = [
+const FIELDS: [(&str, &str); 13] = [
     ("title", "Title"),
     ("category", "Category"),
     ("venue", "Venue"),
@@ -15,6 +15,10 @@ const FIELDS: [(&str, &str); 9] = [
     ("time", "Begins at"),
     ("time_zone", "Time zone of the venue"),
     ("description", "What to expect"),
+    ("end_date", "Last day"),
+    ("end_time", "Ends at"),
+    ("sales_date", "Last day of sales"),
+    ("sales_time", "Sales end at"),
 ];
 
 impl Facts {
@@ -29,13 +33,16 @@ impl Facts {
             date: String::new(),
             time: "19:30".to_owned(),
             time_zone: "Europe/London".to_owned(),
-            description: String::new(),
+            ..Self::default()
         }
     }
 
     /// Of an event as it is.
     pub fn of(event: &Event) -> Self {
-        let (date, time) = date_and_time(event.starts_at, &event.time_zone);
+        let fields = |moment| date_and_time(moment, &event.time_zone);
+        let (date, time) = fields(event.starts_at);
+        let (end_date, end_time) = event.ends_at.map(fields).unwrap_or_default();
+        let (sales_date, sales_time) = event.sales_until.map(fields).unwrap_or_default();
         Self {
             title: event.title.clone(),
             category: event.category.code().to_owned(),
@@ -46,6 +53,10 @@ impl Facts {
             time,
             time_zone: event.time_zone.clone(),
             description: event.description.clone(),
+            end_date,
+            end_time,
+            sales_date,
+            sales_time,
         }
     }
 
@@ -61,6 +72,10 @@ impl Facts {
             &self.time,
             &self.time_zone,
             &self.description,
+            &self.end_date,
+            &self.end_time,
+            &self.sales_date,
+            &self.sales_time,
         ];
         FIELDS
             .into_iter()
@@ -122,7 +137,34 @@ pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> An
         Some(currency) => view! { <div class="columns">{zone} {currency}</div> }.into_any(),
         None => zone,
     };
-    let (date, time) = (input("date", None), input("time", None));
+    let day = |name| Input {
+        kind: "date",
+        ..input(name, None)
+    };
+    let clock = |name| Input {
+        kind: "time",
+        ..input(name, None)
+    };
+    let end_date = Input {
+        hint: Some("Leave it empty if that is the day of the start.".to_owned()),
+        optional: true,
+        ..day("end_date")
+    };
+    let end_time = Input {
+        hint: Some("Tickets are shown until then; without it, for 12 hours.".to_owned()),
+        optional: true,
+        ..clock("end_time")
+    };
+    let sales_date = Input {
+        hint: Some("For those who may come later than the start.".to_owned()),
+        optional: true,
+        ..day("sales_date")
+    };
+    let sales_time = Input {
+        hint: Some("Without it, sales end at the start.".to_owned()),
+        optional: true,
+        ..clock("sales_time")
+    };
     let description = Input {
         optional: true,
         ..input("description", Some(5000))
@@ -136,8 +178,16 @@ pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> An
             {choose(form, input("country", None), countries)}
         </div>
         <div class="columns">
-            {field(form, Input { kind: "date", ..date })}
-            {field(form, Input { kind: "time", ..time })}
+            {field(form, day("date"))}
+            {field(form, clock("time"))}
+        </div>
+        <div class="columns">
+            {field(form, end_date)}
+            {field(form, end_time)}
+        </div>
+        <div class="columns">
+            {field(form, sales_date)}
+            {field(form, sales_time)}
         </div>
         {zone}
         {area(form, description)}

@@ -1,13 +1,13 @@
 //! What an event's page tells those who do not look at it: search engines, and whoever shows a link
 //! to it. Prices here are the whole prices, as on the page.
 
-use super::{Event, when};
+use super::Event;
 use crate::{
     money::Money,
     tickets::{NO_SECTION, Offers},
     ui::{LinkPreview, json_script, link_preview},
 };
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use leptos::prelude::*;
 use leptos_meta::Script;
 use serde_json::{Value, json};
@@ -40,12 +40,7 @@ pub fn head(event: &Event, offers: &Offers, site: &str) -> impl IntoView + use<>
 
 /// When and where, from how much, and how its description begins.
 fn preview(event: &Event) -> String {
-    let mut text = format!(
-        "{} · {}, {}",
-        when(event.starts_at, &event.time_zone),
-        event.venue,
-        event.city
-    );
+    let mut text = format!("{} · {}, {}", event.when(), event.venue, event.city);
     if let Some(minor) = event.price_from_minor {
         let _ = write!(text, " · from {}", Money::new(minor, event.currency));
     }
@@ -63,15 +58,13 @@ fn preview(event: &Event) -> String {
 
 /// The event in the words of schema.org.
 fn structured(event: &Event, offers: &Offers, address: &str, image: &str) -> Value {
-    let zone = TimeZone::get(&event.time_zone).unwrap_or(TimeZone::UTC);
-    let begins = event.starts_at.to_zoned(zone);
     let mut data = json!({
         "@context": "https://schema.org",
         "@type": "Event",
         "name": event.title,
         "url": address,
         "image": [image],
-        "startDate": begins.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        "startDate": with_offset(event.starts_at, event),
         "eventStatus": "https://schema.org/EventScheduled",
         "eventAttendanceMode": "https://schema.org/OfflineEventAttendanceMode",
         "location": {
@@ -85,10 +78,20 @@ fn structured(event: &Event, offers: &Offers, address: &str, image: &str) -> Val
         },
         "offers": on_offer(event, offers, address),
     });
+    if let Some(end) = event.ends_at {
+        data["endDate"] = with_offset(end, event).into();
+    }
     if !event.description.is_empty() {
         data["description"] = event.description.clone().into();
     }
     data
+}
+
+/// By the clocks of the venue, with their distance from UTC.
+fn with_offset(moment: Timestamp, event: &Event) -> String {
+    let zone = TimeZone::get(&event.time_zone).unwrap_or(TimeZone::UTC);
+    let local = moment.to_zoned(zone);
+    local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 fn on_offer(event: &Event, offers: &Offers, address: &str) -> Value {

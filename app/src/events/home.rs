@@ -2,7 +2,7 @@
 
 use super::{
     COUNTED_MAX, Category, City, Event, EventList, Events, SearchField, Spot, When, asked::Asked,
-    cover, day_and_month, when,
+    cover, day_and_month,
 };
 use crate::{
     context,
@@ -397,7 +397,7 @@ fn card(place: usize, event: &Event) -> impl IntoView + use<> {
                 </div>
                 <div class="card-body">
                     <h3 class="card-title" dir="auto">{event.title.clone()}</h3>
-                    <p class="quiet">{when(event.starts_at, &event.time_zone)}</p>
+                    <p class="quiet">{event.when()}</p>
                     <p class="quiet">{event.venue.clone()} ", " {event.city.clone()}</p>
                     {from_price(event)}
                 </div>

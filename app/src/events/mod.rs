@@ -34,6 +34,8 @@ mod port;
 #[cfg(feature = "ssr")]
 mod prose;
 #[cfg(feature = "ssr")]
+mod span;
+#[cfg(feature = "ssr")]
 mod strip;
 #[cfg(feature = "ssr")]
 mod when;
@@ -62,7 +64,11 @@ pub use port::{COUNTED_MAX, Events, Pictures};
 pub use preview::PicturePreview;
 pub use search::SearchField;
 #[cfg(feature = "ssr")]
+pub use span::Span;
+#[cfg(feature = "ssr")]
 pub use strip::event_strip;
 pub use types::*;
 #[cfg(feature = "ssr")]
-pub use when::{date_and_time, day_and_month, starts_at, when, when_in_full};
+pub use when::{
+    date_and_time, day_and_month, moment_if_given, starts_at, when, when_until, when_until_in_full,
+};

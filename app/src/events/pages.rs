@@ -1,6 +1,6 @@
 //! `/events/:id`.
 
-use super::{Event, Events, Spot, begins, cover, head::head, prose::prose};
+use super::{Event, Events, Spot, begins, cover, head::head, prose::prose, when::when_in_full};
 use crate::{
     context,
     error::{AppError, AppResult},
@@ -33,12 +33,20 @@ pub fn EventPage() -> impl IntoView {
         let offers = tickets.offers_like(event.id, filter).await?;
         let site = context::site()?;
         let head = head(&event, &offers, &site.public_url);
-        let over = event.starts_at <= context::now();
-        let sale = if over {
+        let span = event.span();
+        let (on_sale, over) = (
+            span.is_on_sale(context::now()),
+            span.is_over(context::now()),
+        );
+        let sale = if !on_sale {
             // The name of what is kept true while tickets are for sale: it ends with them.
             view! {
                 <p class="notice" id="for-sale">
-                    "This event has begun. Its tickets are no longer traded."
+                    {if over && event.ends_at.is_some() {
+                        "This event is over. Its tickets are no longer traded."
+                    } else {
+                        "This event has begun. Its tickets are no longer traded."
+                    }}
                 </p>
             }
             .into_any()
@@ -90,6 +98,7 @@ fn heading(event: &Event, address: String, edit: Option<AnyView>) -> AnyView {
                 <p class="fact">
                     {icon(Icon::Clock)} {begins(event)}
                 </p>
+                {sold_until(event)}
                 <p class="fact">
                     {icon(Icon::Place)}
                     <span><bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi></span>
@@ -101,6 +110,18 @@ fn heading(event: &Event, address: String, edit: Option<AnyView>) -> AnyView {
         </header>
     }
     .into_any()
+}
+
+/// Of an event whose tickets are sold after it has begun.
+fn sold_until(event: &Event) -> Option<AnyView> {
+    let until = event
+        .sales_until
+        .filter(|_| event.span().is_on_sale(context::now()))?;
+    let until = when_in_full(until, &event.time_zone);
+    Some(
+        view! { <p class="fact">{icon(Icon::Ticket)} <span>"On sale until " {until}</span></p> }
+            .into_any(),
+    )
 }
 
 /// For whoever created the event.

@@ -1,6 +1,6 @@
 //! An event in one line with its poster, at the top of a form that is about it.
 
-use super::{Event, Spot, cover, when};
+use super::{Event, Spot, cover};
 use leptos::prelude::*;
 
 /// Poster, title, time and place; `what` names the ticket that it is about.
@@ -14,7 +14,7 @@ pub fn event_strip(event: &Event, what: Option<&str>) -> impl IntoView + use<> {
                 <br/>
                 {what}
                 <span class="quiet">
-                    {when(event.starts_at, &event.time_zone)} " · " <bdi>{event.venue.clone()}</bdi> ", "
+                    {event.when()} " · " <bdi>{event.venue.clone()}</bdi> ", "
                     <bdi>{event.city.clone()}</bdi>
                 </span>
             </p>

@@ -3,7 +3,7 @@
 use super::Picture;
 use crate::{ids::EventId, money::Currency};
 use jiff::{Timestamp, civil::Date};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::str::FromStr;
 
 /// What kind of evening it is.
@@ -158,6 +158,13 @@ pub struct Event {
     /// When it begins, UTC.
     #[cfg_attr(feature = "ssr", schema(value_type = String, format = DateTime))]
     pub starts_at: Timestamp,
+    /// When it ends, UTC; null if that is not known. Tickets are shown until then, or until 12 hours
+    /// after the start.
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    pub ends_at: Option<Timestamp>,
+    /// Until when tickets are sold, UTC; null: until the start.
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    pub sales_until: Option<Timestamp>,
     /// IANA time zone of the venue.
     pub time_zone: String,
     /// What its tickets are priced in.
@@ -203,6 +210,15 @@ pub struct CreateEvent {
     /// In the future, UTC.
     #[cfg_attr(feature = "ssr", schema(value_type = String, format = DateTime))]
     pub starts_at: Timestamp,
+    /// After the start, by 366 days at most; UTC.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    pub ends_at: Option<Timestamp>,
+    /// Until when tickets are sold, UTC: after the start, and no later than the end, or than 12 hours
+    /// after the start if there is no end. Until the start if missing.
+    #[serde(default)]
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    pub sales_until: Option<Timestamp>,
     /// IANA time zone.
     #[cfg_attr(feature = "ssr", schema(min_length = 1, max_length = 64))]
     pub time_zone: String,
@@ -230,8 +246,9 @@ impl Event {
         let description = asked.description.as_deref().unwrap_or_default();
         texts.iter().all(|(is, asked)| *is == asked.trim())
             && self.description == description.trim()
-            && (self.starts_at, self.currency, self.category)
-                == (asked.starts_at, asked.currency, asked.category)
+            && (self.starts_at, self.ends_at, self.sales_until)
+                == (asked.starts_at, asked.ends_at, asked.sales_until)
+            && (self.currency, self.category) == (asked.currency, asked.category)
     }
 }
 
@@ -248,6 +265,10 @@ pub struct Facts {
     pub(super) time: String,
     pub(super) time_zone: String,
     pub(super) description: String,
+    pub(super) end_date: String,
+    pub(super) end_time: String,
+    pub(super) sales_date: String,
+    pub(super) sales_time: String,
 }
 
 /// What changing an event takes. What is missing stays as it is.
@@ -284,6 +305,22 @@ pub struct UpdateEvent {
     #[serde(default)]
     #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
     pub starts_at: Option<Timestamp>,
+    /// As for a new event; null: it has no end any more.
+    #[serde(
+        default,
+        deserialize_with = "named",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    pub ends_at: Option<Option<Timestamp>>,
+    /// As for a new event; null: sales end at the start.
+    #[serde(
+        default,
+        deserialize_with = "named",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    pub sales_until: Option<Option<Timestamp>>,
     /// IANA time zone.
     #[serde(default)]
     #[cfg_attr(feature = "ssr", schema(min_length = 1, max_length = 64))]
@@ -301,6 +338,11 @@ pub struct UpdateEvent {
     /// The version that was read.
     #[cfg_attr(feature = "ssr", schema(minimum = 1))]
     pub version: i64,
+}
+
+/// What is named, null included: it is missing only where its name is.
+fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// Which events to list. All of it may be missing: then, everything upcoming.

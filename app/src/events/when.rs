@@ -1,8 +1,9 @@
-//! When an event begins, as its visitors read it: by the clocks of the venue's town.
+//! When an event begins and ends, as its visitors read it: by the clocks of the venue's town.
 
+use super::Event;
 use crate::error::FieldError;
 use jiff::{
-    Timestamp, Zoned, civil,
+    SignedDuration, Timestamp, Zoned, civil,
     tz::{AmbiguousOffset, TimeZone},
 };
 
@@ -26,6 +27,66 @@ pub fn when_in_full(starts_at: Timestamp, time_zone: &str) -> String {
         clock_time(&local),
         clocks(&local)
     )
+}
+
+/// An event that is over sooner is of one day, even where it ends after midnight.
+const SEVERAL_DAYS: SignedDuration = SignedDuration::from_hours(12);
+
+/// As [`when`]; of an event of several days with the last one: `Thu 1 May, 8:30 pm – Sat 3 May 2031`.
+pub fn when_until(starts_at: Timestamp, ends_at: Option<Timestamp>, time_zone: &str) -> String {
+    let begins = local(starts_at, time_zone);
+    let ends = ends_at
+        .filter(|end| end.duration_since(starts_at) >= SEVERAL_DAYS)
+        .map(|end| local(end, time_zone))
+        .filter(|end| end.date() != begins.date());
+    let Some(ends) = ends else {
+        return when(starts_at, time_zone);
+    };
+    let first = if begins.year() == ends.year() {
+        begins.strftime("%a %-d %b")
+    } else {
+        begins.strftime("%a %-d %b %Y")
+    };
+    let (first, last) = (first.to_string(), ends.strftime("%a %-d %b %Y"));
+    format!("{first}, {} – {last}", clock_time(&begins))
+}
+
+/// As [`when_in_full`], with the end: `Thursday 1 May 2031, 8:30 pm – 11:00 pm BST`, or
+/// `Thursday 1 May 2031, 8:30 pm – Saturday 3 May 2031, 6:00 pm BST`.
+pub fn when_until_in_full(
+    starts_at: Timestamp,
+    ends_at: Option<Timestamp>,
+    time_zone: &str,
+) -> String {
+    let Some(ends_at) = ends_at.filter(|end| *end > starts_at) else {
+        return when_in_full(starts_at, time_zone);
+    };
+    let (begins, ends) = (local(starts_at, time_zone), local(ends_at, time_zone));
+    let first = if begins.offset() == ends.offset() {
+        let day = begins.strftime("%A %-d %B %Y");
+        format!("{day}, {}", clock_time(&begins))
+    } else {
+        // The clocks change meanwhile.
+        when_in_full(starts_at, time_zone)
+    };
+    let last = if begins.date() == ends.date() {
+        format!("{} {}", clock_time(&ends), clocks(&ends))
+    } else {
+        when_in_full(ends_at, time_zone)
+    };
+    format!("{first} – {last}")
+}
+
+impl Event {
+    /// When it is, for a list.
+    pub fn when(&self) -> String {
+        when_until(self.starts_at, self.ends_at, &self.time_zone)
+    }
+
+    /// When it begins and ends, with days and clocks in full.
+    pub fn when_in_full(&self) -> String {
+        when_until_in_full(self.starts_at, self.ends_at, &self.time_zone)
+    }
 }
 
 /// Whose time it is: `BST`, or how far from UTC where a zone has no letters of its own.
@@ -59,10 +120,21 @@ fn clock_time(local: &Zoned) -> String {
     local.strftime("%-I:%M %p").to_string().to_lowercase()
 }
 
-/// The moment that a form's date and time name, by the clocks of `time_zone`.
+/// The moment at which an event begins, as a form's fields `date` and `time` name it, by the clocks of
+/// `time_zone`.
 ///
 /// Errors: at `date`, `time` or `time_zone`.
 pub fn starts_at(date: &str, time: &str, time_zone: &str) -> Result<Timestamp, FieldError> {
+    moment([("date", date), ("time", time)], time_zone)
+}
+
+/// The moment that two fields of a form name, a date and a time, by the clocks of `time_zone`.
+///
+/// Errors: at one of them, or at `time_zone`.
+pub fn moment(
+    [(date_field, date), (time_field, time)]: [(&'static str, &str); 2],
+    time_zone: &str,
+) -> Result<Timestamp, FieldError> {
     let zone = TimeZone::get(time_zone.trim()).map_err(|_| {
         FieldError::new(
             "time_zone",
@@ -72,20 +144,35 @@ pub fn starts_at(date: &str, time: &str, time_zone: &str) -> Result<Timestamp, F
     let day: civil::Date = date
         .trim()
         .parse()
-        .map_err(|_| FieldError::new("date", "Choose the day, like 2031-05-01."))?;
+        .map_err(|_| FieldError::new(date_field, "Choose the day, like 2031-05-01."))?;
     let hour: civil::Time = time
         .trim()
         .parse()
-        .map_err(|_| FieldError::new("time", "Choose when it begins, like 19:30."))?;
+        .map_err(|_| FieldError::new(time_field, "Choose the time, like 19:30."))?;
     let local = zone.into_ambiguous_zoned(day.to_datetime(hour));
     if matches!(local.offset(), AmbiguousOffset::Gap { .. }) {
         let message = "The clocks go forward then, and skip this time.";
-        return Err(FieldError::new("time", message));
+        return Err(FieldError::new(time_field, message));
     }
     local
         .compatible()
         .map(|zoned| zoned.timestamp())
-        .map_err(|_| FieldError::new("date", "That day is too far away."))
+        .map_err(|_| FieldError::new(date_field, "That day is too far away."))
+}
+
+/// As [`moment`], or `None` where both fields are empty. Where only the date is, it is `on`: the day of
+/// the start.
+pub fn moment_if_given(
+    [(date_field, date), (time_field, time)]: [(&'static str, &str); 2],
+    on: &str,
+    time_zone: &str,
+) -> Result<Option<Timestamp>, FieldError> {
+    let day = match (date.trim(), time.trim()) {
+        ("", "") => return Ok(None),
+        ("", _) => ("date", on),
+        (date, _) => (date_field, date),
+    };
+    moment([day, (time_field, time)], time_zone).map(Some)
 }
 
 #[cfg(test)]
@@ -142,5 +229,64 @@ mod tests {
             starts_at("2031-05-01", "20:30", "Leeds").unwrap_err().field,
             "time_zone"
         );
+    }
+
+    fn spans(starts_at: &str, ends_at: &str) -> (String, String) {
+        let (starts_at, ends_at) = (starts_at.parse().unwrap(), ends_at.parse().unwrap());
+        let zone = "Europe/London";
+        (
+            when_until(starts_at, Some(ends_at), zone),
+            when_until_in_full(starts_at, Some(ends_at), zone),
+        )
+    }
+
+    #[test]
+    fn an_evening_names_its_day_once() {
+        let (short, full) = spans("2031-05-01T19:30:00Z", "2031-05-01T22:00:00Z");
+        assert_eq!(short, "Thu 1 May 2031, 8:30 pm");
+        assert_eq!(full, "Thursday 1 May 2031, 8:30 pm – 11:00 pm BST");
+        let (short, full) = spans("2031-05-01T19:30:00Z", "2031-05-02T00:30:00Z");
+        assert_eq!(short, "Thu 1 May 2031, 8:30 pm");
+        assert_eq!(
+            full,
+            "Thursday 1 May 2031, 8:30 pm – Friday 2 May 2031, 1:30 am BST"
+        );
+    }
+
+    #[test]
+    fn several_days_are_named_with_the_first_and_the_last() {
+        let (short, full) = spans("2031-05-01T19:30:00Z", "2031-05-03T17:00:00Z");
+        assert_eq!(short, "Thu 1 May, 8:30 pm – Sat 3 May 2031");
+        assert_eq!(
+            full,
+            "Thursday 1 May 2031, 8:30 pm – Saturday 3 May 2031, 6:00 pm BST"
+        );
+        let (short, _) = spans("2031-12-31T19:30:00Z", "2032-01-01T17:00:00Z");
+        assert_eq!(short, "Wed 31 Dec 2031, 7:30 pm – Thu 1 Jan 2032");
+    }
+
+    #[test]
+    fn where_the_clocks_change_meanwhile_both_are_named() {
+        let (_, full) = spans("2027-10-30T19:00:00Z", "2027-10-31T02:30:00Z");
+        assert_eq!(
+            full,
+            "Saturday 30 October 2027, 8:00 pm BST – Sunday 31 October 2027, 2:30 am GMT"
+        );
+    }
+
+    #[test]
+    fn an_end_may_be_left_out_and_is_on_the_day_of_the_start_if_it_names_none() {
+        let end = |date, time| {
+            let fields = [("end_date", date), ("end_time", time)];
+            moment_if_given(fields, "2031-05-01", "Europe/London")
+        };
+        assert_eq!(end("", " "), Ok(None));
+        assert_eq!(end("", "23:00"), Ok("2031-05-01T22:00:00Z".parse().ok()));
+        assert_eq!(
+            end("2031-05-03", "18:00"),
+            Ok("2031-05-03T17:00:00Z".parse().ok())
+        );
+        assert_eq!(end("2031-05-03", "").unwrap_err().field, "end_time");
+        assert_eq!(end("2027-03-28", "01:30").unwrap_err().field, "end_time");
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     accounts::{Accounts, Viewer},
     context,
     error::{AppError, AppResult},
-    events::{Event, Events, Spot, begins, cover, when},
+    events::{Event, Events, Spot, begins, cover},
     ids::{OrderId, UserId},
     passes::{Pass, Passes},
     payments::{Payment, PaymentStatus, Payments, to_pay},
@@ -80,7 +80,7 @@ fn row(order: &Order, event: Option<Event>) -> impl IntoView + use<> {
     let title = event
         .as_ref()
         .map_or_else(|| "Order".to_owned(), |event| event.title.clone());
-    let begins = event.map(|event| when(event.starts_at, &event.time_zone));
+    let begins = event.as_ref().map(Event::when);
     view! {
         <li>
             <a class="order-row" href=format!("/orders/{}", order.id)>
@@ -272,7 +272,7 @@ fn summary(found: &Found, email: &str) -> AnyView {
         }
         .into_any();
     }
-    let day = when(event.starts_at, &event.time_zone);
+    let day = event.when();
     let what = format!("{day} · {}", count(order.tickets.len()));
     view! {
         <aside class="order-summary" aria-label="What you are buying">
@@ -449,7 +449,7 @@ fn over(
 ) -> AnyView {
     let Found { order, event, .. } = found;
     let form = Form::new("again", flash);
-    let again = (event.starts_at > context::now()).then(|| {
+    let again = event.span().is_on_sale(context::now()).then(|| {
         post_to::<api::ReserveAgain>(
             "",
             view! {

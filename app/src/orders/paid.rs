@@ -3,7 +3,7 @@
 use super::{Order, OrderStatus};
 use crate::{
     accounts::User,
-    events::{Event, when, when_in_full},
+    events::Event,
     ids::TicketId,
     money::Money,
     passes::{Pass, frozen_notice, pass_to_scan},
@@ -113,7 +113,7 @@ fn confirmation(order: &Order, event: &Event, passes: &[Pass]) -> impl IntoView 
             <h2 class="title" id="confirmation">"Your order"</h2>
             <dl class="facts">
                 {fact("Order", code)}
-                {fact("When", when_in_full(event.starts_at, &event.time_zone))}
+                {fact("When", event.when_in_full())}
                 {fact("Total", order.total().to_string())}
                 {(!sellers.is_empty()).then(|| fact("Sold by", sellers))}
             </dl>
@@ -153,7 +153,7 @@ fn owned(ticket: &Ticket, event: &Event) -> OwnedTicket {
         ticket: ticket.clone(),
         event_title: event.title.clone(),
         event_place: format!("{}, {}", event.venue, event.city),
-        event_when: when(event.starts_at, &event.time_zone),
+        event_when: event.when(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::{Pass, Passes, Qr};
 use crate::{
     context,
     error::AppError,
-    events::{Event, Events, when_in_full},
+    events::{Event, Events},
     ids::OrderId,
     orders::Orders,
     ui::{PrintButton, page_for},
@@ -120,7 +120,7 @@ pub(super) fn sheet(pass: &Pass, event: &Event, holder: &str) -> impl IntoView +
     view! {
         <li class="sheet" id=format!("ticket-{}", pass.ticket)>
             <h2 class="title" dir="auto">{event.title.clone()}</h2>
-            <p>{when_in_full(event.starts_at, &event.time_zone)}</p>
+            <p>{event.when_in_full()}</p>
             <p><bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi></p>
             {pass_to_scan(pass)}
             <dl class="facts">

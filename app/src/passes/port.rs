@@ -15,7 +15,7 @@ pub trait Passes: Send + Sync {
     /// most 200.
     async fn of_buyer(&self, viewer: &Viewer) -> AppResult<Vec<Pass>>;
 
-    /// The order that a mailed link is to, until 30 days after its event has begun. Uses nothing up.
+    /// The order that a mailed link is to, until 30 days after the end of its event, or after the start where no end is known. Uses nothing up.
     /// Errors: `NotFound`.
     async fn by_link(&self, link: &OrderLink) -> AppResult<LinkedOrder>;
 

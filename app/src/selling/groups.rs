@@ -3,7 +3,7 @@
 use super::{Counts, SaleGroup, UnsoldSection, bulk::bulk_forms};
 use crate::{
     context::Flash,
-    events::when,
+    events::when_until,
     ids::{OrderId, TicketId},
     refunds::TicketRefund,
     tickets::{Ticket, listing},
@@ -75,7 +75,7 @@ pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
                 <a dir="auto" href=format!("/events/{}", group.event_id)>{group.title.clone()}</a>
             </h3>
             <p class="quiet">
-                {when(group.starts_at, &group.time_zone)} " · " {group.place.clone()} {edit}
+                {when_until(group.starts_at, group.ends_at, &group.time_zone)} " · " {group.place.clone()} {edit}
             </p>
             <dl class="figures">
                 {figure("On sale", group.counts.available.to_string())}

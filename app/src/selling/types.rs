@@ -54,6 +54,9 @@ pub struct SaleGroup {
     /// When it begins, UTC.
     #[schema(value_type = String, format = DateTime)]
     pub starts_at: Timestamp,
+    /// When it ends, UTC; null if that is not known.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ends_at: Option<Timestamp>,
     /// IANA time zone of the venue.
     pub time_zone: String,
     /// Whether the seller created the event, and so may change it.

@@ -83,7 +83,7 @@ pub fn label(section: Option<&str>, row: Option<&str>, seat: Option<&str>) -> St
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListTicket {
-    /// An event that has not begun.
+    /// An event whose sales have not ended.
     pub event_id: EventId,
     /// In minor units, all that the buyer pays: an amount that a card can be charged in the
     /// event's currency. Where the currency has three decimals, it ends in 0.
@@ -112,7 +112,7 @@ pub struct ListTicket {
 #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListBatch {
-    /// An event that has not begun.
+    /// An event whose sales have not ended.
     pub event_id: EventId,
     /// 1 to 10 000.
     #[cfg_attr(feature = "ssr", schema(minimum = 1, maximum = 10_000))]

@@ -183,7 +183,7 @@ fn nothing() -> AnyView {
         <div class="panel stack">
             <p>
                 "This link no longer works: you have left the list, did not confirm within "
-                "two days, or the event has begun. We will not write to you about it again."
+                "two days, or sales for the event have ended. We will not write to you about it again."
             </p>
             <p><a class="button" href="/">"See what is on"</a></p>
         </div>

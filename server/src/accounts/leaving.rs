@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     db::Conn,
+    events::span::not_over,
     fault::{Fault, FaultResult},
     mail,
     outbox::{self, EventType},
@@ -162,8 +163,12 @@ const UNDER_WAY: [(Conflict, &str); 7] = [
     ),
     (
         Conflict::AccountTicketsSold,
-        "SELECT 1 FROM tickets t JOIN events e ON e.id = t.event_id WHERE t.seller_id = $1 \
-         AND t.state = 'sold' AND e.starts_at > $2 LIMIT 1",
+        concat!(
+            "SELECT 1 FROM tickets t JOIN events e ON e.id = t.event_id WHERE t.seller_id = $1 \
+             AND t.state = 'sold' AND ",
+            not_over!("e", "$2"),
+            " LIMIT 1"
+        ),
     ),
     // Owed to them as a seller, or by them.
     (

@@ -92,6 +92,8 @@ const MIGRATIONS: &[Carried] = migrations![
     20261130000040 "session_lifetime",
     20261130000041 "verified_addresses",
     20261130000050 "listing_batches",
+    20261130000053 "event_ends",
+    20261130000054 "event_changes",
 ];
 
 fn migrator(engine: Engine, last: i64) -> Migrator {

@@ -1,6 +1,7 @@
 //! Which events a list shows, as SQL: only what was asked for stands in the statement, so that
 //! each question is answered by the index made for it.
 
+use super::rules::LASTS_MAX;
 use crate::db::Engine;
 use app::{
     events::{Category, When},
@@ -8,9 +9,10 @@ use app::{
 };
 use jiff::civil::Date;
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
-use std::fmt::Write;
 
 const DAY_MICROS: i64 = 86_400_000_000;
+/// How long before now an event may have begun that is still on sale.
+const LASTS_MAX_MICROS: i64 = LASTS_MAX.as_secs() * 1_000_000;
 
 /// Which events.
 #[derive(Debug, Clone, Default)]
@@ -23,9 +25,9 @@ pub struct Filter {
     pub category: Option<Category>,
     /// By this creator.
     pub creator: Option<UserId>,
-    /// Beginning after this moment, in microseconds: now.
+    /// Beginning after this moment, in microseconds, or still on sale: now.
     pub after_micros: i64,
-    /// Beginning at this moment or later.
+    /// Beginning at this moment or later, or still on sale then.
     pub from_micros: Option<i64>,
     /// Beginning before this moment.
     pub to_micros: Option<i64>,
@@ -42,7 +44,7 @@ pub struct Filter {
 }
 
 /// A statement and what is bound to it, in turn.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Statement {
     /// Its text.
     pub sql: String,
@@ -79,102 +81,153 @@ impl Statement {
 }
 
 impl Filter {
-    /// Selects `columns` of a page of events, soonest first.
+    /// Selects `columns` of a page of events, soonest first: those that begin when asked for, and those
+    /// that have begun before and are on sale then. Each is answered by an index of its own.
     pub fn page(&self, engine: Engine, columns: &str) -> Statement {
-        let mut statement = self.matching(engine, columns);
+        let mut statement = Statement::default();
+        let beginning = format!("{columns}, starts_at AS page_start, id AS page_id");
+        let [first, running] = self.matching(&mut statement, engine, &beginning);
         let limit = statement.number(self.limit);
-        let _ = write!(statement.sql, " ORDER BY starts_at, id LIMIT {limit}");
+        let part = |select: String, name: &str| {
+            format!(
+                "SELECT * FROM ({select} ORDER BY starts_at, events.id LIMIT {limit}) AS {name}"
+            )
+        };
+        statement.sql = format!(
+            "SELECT {columns} FROM ({} UNION ALL {}) AS page ORDER BY page_start, page_id LIMIT {limit}",
+            part(first, "beginning"),
+            part(running, "running"),
+        );
         statement
     }
 
     /// Counts the events, as many as `limit` at most.
     pub fn count(&self, engine: Engine) -> Statement {
-        let mut statement = self.matching(engine, "1");
+        let mut statement = Statement::default();
+        let [first, running] = self.matching(&mut statement, engine, "1");
         let limit = statement.number(self.limit);
         statement.sql = format!(
-            "SELECT COUNT(*) AS events FROM ({} LIMIT {limit}) AS found",
-            statement.sql
+            "SELECT COUNT(*) AS events FROM ({first} UNION ALL {running} LIMIT {limit}) AS found"
         );
         statement
     }
 
-    fn matching(&self, engine: Engine, columns: &str) -> Statement {
-        let mut statement = Statement {
-            sql: String::new(),
-            bound: Vec::new(),
-        };
-        let now = statement.number(self.after_micros);
-        let mut wanted = vec![format!("starts_at > {now}")];
+    /// Those that begin when asked for, and those that began earlier and are still on sale then.
+    fn matching(&self, statement: &mut Statement, engine: Engine, columns: &str) -> [String; 2] {
+        let mut both = Vec::new();
         let mut from = "events".to_owned();
         if !self.words.is_empty() {
             let bound = statement.text(engine.words_sought(&self.words));
             let (tables, condition) = engine.with_words("events", &bound);
             from = tables;
-            wanted.push(condition);
+            both.push(condition);
         }
         if let Some(city) = &self.city_key {
-            wanted.push(format!("city_key = {}", statement.text(city)));
+            both.push(format!("city_key = {}", statement.text(city)));
         }
         if let Some(category) = self.category {
-            wanted.push(format!("category = {}", statement.text(category.code())));
+            both.push(format!("category = {}", statement.text(category.code())));
         }
         if let Some(creator) = self.creator {
             let creator = statement.text(creator.to_string());
-            wanted.push(format!("creator_id = {creator}"));
+            both.push(format!("creator_id = {creator}"));
         }
-        self.in_time(&mut statement, &now, &mut wanted);
         if let Some((start, id)) = self.behind {
             let (start, id) = (statement.number(start), statement.text(id.to_string()));
-            wanted.push(format!("(starts_at, id) > ({start}, {id})"));
+            both.push(format!("(starts_at, events.id) > ({start}, {id})"));
         }
-        statement.sql = format!(
-            "SELECT {columns} FROM {from} WHERE {}",
-            wanted.join(" AND ")
+        let bounds = self.bounds(statement, &mut both);
+        let starts: Vec<&str> = bounds.iter().map(|bound| bound.starts.as_str()).collect();
+        let lasts: Vec<&str> = bounds.iter().map(|bound| bound.lasts.as_str()).collect();
+        let starts = starts.join(" AND ");
+        let longest = statement.number(self.after_micros - LASTS_MAX_MICROS);
+        let earlier = format!(
+            "sales_until IS NOT NULL AND starts_at > {longest} AND NOT ({starts}) AND {}",
+            lasts.join(" AND ")
         );
-        statement
+        [starts, earlier].map(|which| {
+            let wanted: Vec<&str> = std::iter::once(which.as_str())
+                .chain(both.iter().map(String::as_str))
+                .collect();
+            format!(
+                "SELECT {columns} FROM {from} WHERE {}",
+                wanted.join(" AND ")
+            )
+        })
     }
 
-    /// By the moment, and by the day of the venue. The bounds of `starts_at` beside a day are
-    /// there for the index: wide enough for every clock on earth.
-    fn in_time(&self, statement: &mut Statement, now: &str, wanted: &mut Vec<String>) {
+    /// The moments and days that an event must not end before; those that it must begin before go to
+    /// `both`. What bounds `starts_at` beside a day of the venue is there for the index: wide enough
+    /// for every clock on earth.
+    fn bounds(&self, statement: &mut Statement, both: &mut Vec<String>) -> Vec<NotBefore> {
+        let now = statement.number(self.after_micros);
+        let mut bounds = vec![NotBefore::new(|time| format!("{time} > {now}"))];
         if let Some(from) = self.from_micros {
-            wanted.push(format!("starts_at >= {}", statement.number(from)));
+            let from = statement.number(from);
+            bounds.push(NotBefore::new(|time| format!("{time} >= {from}")));
         }
         if let Some(to) = self.to_micros {
-            wanted.push(format!("starts_at < {}", statement.number(to)));
+            both.push(format!("starts_at < {}", statement.number(to)));
         }
-        let day = format!("(starts_at + utc_offset) / {DAY_MICROS}");
         if let Some(when) = self.when {
-            let (days, bound) = on_days(when, &day, now);
+            let (first, last, bound) = on_days(when, &now);
             let end = self.after_micros.saturating_add(bound * DAY_MICROS);
-            wanted.push(format!("starts_at < {}", statement.number(end)));
-            wanted.push(days);
+            both.push(format!("starts_at < {}", statement.number(end)));
+            both.push(format!("{} <= {last}", day_of("starts_at")));
+            bounds.push(NotBefore::new(|time| {
+                format!("{} >= {first}", day_of(time))
+            }));
         }
         if let Some(first) = self.first_day.map(day_number) {
             let start = statement.number((first - 1) * DAY_MICROS);
-            wanted.push(format!("starts_at >= {start}"));
-            wanted.push(format!("{day} >= {}", statement.number(first)));
+            let first = statement.number(first);
+            bounds.push(NotBefore::new(|time| {
+                format!("{time} >= {start} AND {} >= {first}", day_of(time))
+            }));
         }
         if let Some(last) = self.last_day.map(day_number) {
             let end = statement.number((last + 2) * DAY_MICROS);
-            wanted.push(format!("starts_at < {end}"));
-            wanted.push(format!("{day} <= {}", statement.number(last)));
+            both.push(format!("starts_at < {end}"));
+            let last = statement.number(last);
+            both.push(format!("{} <= {last}", day_of("starts_at")));
+        }
+        bounds
+    }
+}
+
+/// A bound that an event meets by its start, or by still being on sale.
+struct NotBefore {
+    starts: String,
+    lasts: String,
+}
+
+impl NotBefore {
+    fn new(condition: impl Fn(&str) -> String) -> Self {
+        Self {
+            starts: condition("starts_at"),
+            lasts: condition("sales_until"),
         }
     }
 }
 
-/// The condition on the event's day, and within how many days from now it must begin.
-fn on_days(when: When, day: &str, now: &str) -> (String, i64) {
-    let today = format!("({now} + utc_offset) / {DAY_MICROS}");
+/// The venue's day of a moment, counted from 1970.
+fn day_of(time: &str) -> String {
+    format!("({time} + utc_offset) / {DAY_MICROS}")
+}
+
+/// The first and the last of the days, counted as by [`day_of`], and within how many days from now the
+/// last one ends.
+fn on_days(when: When, now: &str) -> (String, String, i64) {
+    let today = day_of(now);
     match when {
-        When::Today => (format!("{day} = {today}"), 1),
-        When::Week => (format!("{day} < {today} + 7"), 7),
-        When::Month => (format!("{day} < {today} + 30"), 30),
+        When::Today => (today.clone(), today, 1),
+        When::Week => (today.clone(), format!("{today} + 6"), 7),
+        When::Month => (today.clone(), format!("{today} + 29"), 30),
         // Day 0 was a Thursday: by this the days since Monday are (day + 3) % 7.
-        When::Weekend => (
-            format!("{day} - {today} BETWEEN 4 - ({today} + 3) % 7 AND 6 - ({today} + 3) % 7"),
-            7,
-        ),
+        When::Weekend => {
+            let monday = format!("{today} - ({today} + 3) % 7");
+            (format!("{monday} + 4"), format!("{monday} + 6"), 7)
+        }
     }
 }
 
@@ -204,7 +257,12 @@ mod tests {
         .page(Engine::Postgres, "id");
         assert_eq!(
             everything.sql,
-            "SELECT id FROM events WHERE starts_at > $1 ORDER BY starts_at, id LIMIT $2"
+            "SELECT id FROM (SELECT * FROM (SELECT id, starts_at AS page_start, id AS page_id \
+             FROM events WHERE starts_at > $1 ORDER BY starts_at, events.id LIMIT $3) AS beginning \
+             UNION ALL SELECT * FROM (SELECT id, starts_at AS page_start, id AS page_id \
+             FROM events WHERE sales_until IS NOT NULL AND starts_at > $2 AND NOT (starts_at > $1) \
+             AND sales_until > $1 ORDER BY starts_at, events.id LIMIT $3) AS running) AS page \
+             ORDER BY page_start, page_id LIMIT $3"
         );
     }
 }

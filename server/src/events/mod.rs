@@ -1,8 +1,9 @@
 //! Events: what is on, where and when.
 //!
-//! Owns the tables `events` and `pictures`, the search and the versions. What is for sale at an event is counted
+//! Owns the tables `events`, `event_changes` and `pictures`, the search and the versions. What is for sale at an event is counted
 //! from the tickets, whose own business it is to change.
 
+pub mod changes;
 mod develop;
 mod listeners;
 pub mod listing;
@@ -10,6 +11,7 @@ pub mod pictures;
 pub mod rest;
 mod rules;
 mod service;
+pub mod span;
 pub mod store;
 mod stream;
 mod uploads;

@@ -137,7 +137,7 @@ impl EventsService {
         expected: Option<i64>,
     ) -> FaultResult<Event> {
         let row = self.own_event(viewer, id, expected).await?;
-        if row.what.starts_at <= self.clock.now() {
+        if row.what.span().is_over(self.clock.now()) {
             return Err(Conflict::EventOver.into());
         }
         let developed = self.developed(bytes, fit).await?;
@@ -230,7 +230,7 @@ impl EventsService {
     }
 }
 
-/// The event was changed, or has begun, while the picture was made.
+/// The event was changed, or is over, while the picture was made.
 fn lost(expected: Option<i64>) -> Fault {
     match expected {
         Some(_) => AppError::PreconditionFailed.into(),

@@ -60,7 +60,8 @@ async fn get(
     Ok(Versioned(api.events.get(id).await?))
 }
 
-/// Changes an event. Only its creator can.
+/// Changes an event. Only its creator can, until it is over. Where its title, time or place changes, the
+/// buyers of its tickets are mailed a few minutes later.
 #[utoipa::path(put, path = "/api/events/{id}", tag = "Events", params(("id" = String, Path), IfMatch),
     request_body = UpdateEvent,
     security(("session" = [])),
@@ -83,7 +84,7 @@ async fn update(
 
 /// Gives an event a picture: JPEG, PNG or WebP, of up to 8 MiB and 40 megapixels, at least 480 by
 /// 300. It is turned upright, cut to 8 by 5 as `fit` says and kept without whatever else is in the
-/// file. Only the event's creator can, and while it is still to come.
+/// file. Only the event's creator can, and until it is over.
 #[utoipa::path(put, path = "/api/events/{id}/picture", tag = "Events",
     params(("id" = String, Path), PictureQuery, IfMatch),
     request_body(content = [u8], content_type = "image/*"),

@@ -7,15 +7,17 @@ use crate::{
 };
 use app::{
     error::FieldError,
-    events::{Category, CreateEvent, UpdateEvent},
+    events::{Category, CreateEvent, Span, UpdateEvent},
     money::Currency,
 };
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 const TITLE_MAX: usize = 120;
 const VENUE_MAX: usize = 120;
 const CITY_MAX: usize = 80;
 const DESCRIPTION_MAX: usize = 5000;
+/// How long an event lasts at most. A list of what is on looks back so far (`listing.rs`).
+pub(super) const LASTS_MAX: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// ISO 3166-1 alpha-2, and XK for Kosovo: assigned by its users, as ISO 3166-1 allows, among them the
 /// European Union and the card networks.
@@ -47,6 +49,10 @@ pub struct Checked {
     pub country: String,
     /// When it begins.
     pub starts_at: Timestamp,
+    /// When it ends, if that is known.
+    pub ends_at: Option<Timestamp>,
+    /// Until when tickets are sold, if that is after the start.
+    pub sales_until: Option<Timestamp>,
     /// An IANA time zone that exists.
     pub time_zone: String,
     /// What its tickets are priced in.
@@ -68,6 +74,20 @@ impl Checked {
         })
     }
 
+    /// Its times.
+    pub fn span(&self) -> Span {
+        Span {
+            starts_at: self.starts_at,
+            ends_at: self.ends_at,
+            sales_until: self.sales_until,
+        }
+    }
+
+    /// Whether its tickets are traded at this moment.
+    pub fn is_on_sale(&self, now_micros: i64) -> bool {
+        self.span().sale_ends().as_microsecond() > now_micros
+    }
+
     /// What the city filter compares.
     pub fn city_key(&self) -> String {
         names::key(&self.city)
@@ -79,23 +99,38 @@ pub fn check(request: CreateEvent, now: Timestamp) -> Result<Checked, Vec<FieldE
     check_after(request, None, now)
 }
 
-/// `before` is the currency that the event has so far: it may keep one that is no longer accepted.
+/// `before` is the event so far: it may keep a currency that is no longer accepted, and times that have
+/// passed.
 fn check_after(
     request: CreateEvent,
-    before: Option<Currency>,
+    before: Option<&Checked>,
     now: Timestamp,
 ) -> Result<Checked, Vec<FieldError>> {
     let mut errors = Vec::new();
-    if !request.currency.is_accepted() && before != Some(request.currency) {
+    let kept = before.map(|before| before.currency);
+    if !request.currency.is_accepted() && kept != Some(request.currency) {
         let message = format!("Cards can no longer be charged in {}.", request.currency);
         errors.push(FieldError::new("currency", message));
     }
+    let span = Span {
+        starts_at: request.starts_at,
+        ends_at: request.ends_at,
+        sales_until: request.sales_until,
+    };
+    // In the order of the form's fields.
+    let title = line(&mut errors, "title", &request.title, 1, TITLE_MAX);
+    let venue = line(&mut errors, "venue", &request.venue, 1, VENUE_MAX);
+    let city = line(&mut errors, "city", &request.city, 1, CITY_MAX);
+    let country = country(&mut errors, &request.country);
+    let span = times(&mut errors, span, before.map(Checked::span), now);
     let checked = Checked {
-        title: line(&mut errors, "title", &request.title, 1, TITLE_MAX),
-        venue: line(&mut errors, "venue", &request.venue, 1, VENUE_MAX),
-        city: line(&mut errors, "city", &request.city, 1, CITY_MAX),
-        country: country(&mut errors, &request.country),
-        starts_at: future(&mut errors, request.starts_at, now),
+        title,
+        venue,
+        city,
+        country,
+        starts_at: span.starts_at,
+        ends_at: span.ends_at,
+        sales_until: span.sales_until,
         time_zone: time_zone(&mut errors, &request.time_zone),
         currency: request.currency,
         description: text(&mut errors, &request.description.unwrap_or_default()),
@@ -108,8 +143,8 @@ fn check_after(
     }
 }
 
-/// The event as it would be after `request`, checked as a new one is; a start that does not
-/// change may be as it was.
+/// The event as it would be after `request`, checked as a new one is; times that do not change may be
+/// in the past.
 pub fn check_update(
     before: &Checked,
     request: UpdateEvent,
@@ -121,6 +156,8 @@ pub fn check_update(
         city: request.city.unwrap_or_else(|| before.city.clone()),
         country: request.country.unwrap_or_else(|| before.country.clone()),
         starts_at: request.starts_at.unwrap_or(before.starts_at),
+        ends_at: request.ends_at.unwrap_or(before.ends_at),
+        sales_until: request.sales_until.unwrap_or(before.sales_until),
         time_zone: request
             .time_zone
             .unwrap_or_else(|| before.time_zone.clone()),
@@ -132,7 +169,7 @@ pub fn check_update(
         ),
         category: request.category.unwrap_or(before.category),
     };
-    check_after(merged, Some(before.currency), now)
+    check_after(merged, Some(before), now)
 }
 
 fn line(
@@ -177,12 +214,55 @@ fn country(errors: &mut Vec<FieldError>, value: &str) -> String {
     value
 }
 
-/// As exact as it is kept: in microseconds.
-fn future(errors: &mut Vec<FieldError>, starts_at: Timestamp, now: Timestamp) -> Timestamp {
-    if starts_at <= now {
-        errors.push(FieldError::new("startsAt", "Choose a time in the future."));
+/// As exact as a time is kept: in microseconds.
+fn kept(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
+/// What is wrong with the times of an event. One that was so `before` may have passed.
+fn times(errors: &mut Vec<FieldError>, span: Span, before: Option<Span>, now: Timestamp) -> Span {
+    let span = Span {
+        starts_at: kept(span.starts_at),
+        ends_at: span.ends_at.map(kept),
+        sales_until: span.sales_until.map(kept),
+    };
+    let has_passed = |time: Option<Timestamp>, of: fn(Span) -> Option<Timestamp>| {
+        time.is_some_and(|time| time <= now) && time != before.and_then(of)
+    };
+    let in_future = "Choose a time in the future.";
+    if has_passed(Some(span.starts_at), |span| Some(span.starts_at)) {
+        errors.push(FieldError::new("startsAt", in_future));
     }
-    Timestamp::from_microsecond(starts_at.as_microsecond()).unwrap_or(starts_at)
+    if let Some(end) = span.ends_at {
+        if end <= span.starts_at {
+            let message =
+                "The end must be after the start. If it is after midnight, give the day too.";
+            errors.push(FieldError::new("endsAt", message));
+        } else if end.duration_since(span.starts_at) > LASTS_MAX {
+            errors.push(FieldError::new(
+                "endsAt",
+                "An event lasts at most 366 days.",
+            ));
+        } else if has_passed(span.ends_at, |span| span.ends_at) {
+            errors.push(FieldError::new("endsAt", in_future));
+        }
+    }
+    if let Some(until) = span.sales_until {
+        if until <= span.starts_at {
+            let message = "Sales end at the start unless this is later. Choose a later time, or leave it out.";
+            errors.push(FieldError::new("salesUntil", message));
+        } else if until > span.tickets_until() {
+            let message = if span.ends_at.is_some() {
+                "Sales must end before the event does."
+            } else {
+                "Sales end at most 12 hours after the start of an event without an end."
+            };
+            errors.push(FieldError::new("salesUntil", message));
+        } else if has_passed(span.sales_until, |span| span.sales_until) {
+            errors.push(FieldError::new("salesUntil", in_future));
+        }
+    }
+    span
 }
 
 fn time_zone(errors: &mut Vec<FieldError>, value: &str) -> String {
@@ -215,6 +295,8 @@ mod tests {
             city: "Leeds".to_owned(),
             country: "gb".to_owned(),
             starts_at: "2031-05-01T19:30:00Z".parse().unwrap(),
+            ends_at: None,
+            sales_until: None,
             time_zone: "Europe/London".to_owned(),
             currency: "GBP".parse().unwrap(),
             description: None,
@@ -299,5 +381,77 @@ mod tests {
             "description",
         ];
         assert_eq!(fields, expected);
+    }
+
+    fn wrong_times(starts: &str, ends: Option<&str>, sales: Option<&str>) -> Vec<String> {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        let request = CreateEvent {
+            starts_at: time(starts),
+            ends_at: ends.map(time),
+            sales_until: sales.map(time),
+            ..request()
+        };
+        let errors = check(request, now()).err().unwrap_or_default();
+        errors.into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn an_end_is_after_the_start_and_sales_end_between_them() {
+        let (start, end) = ("2031-05-01T10:00:00Z", Some("2031-05-03T18:00:00Z"));
+        let none: [&str; 0] = [];
+        assert_eq!(wrong_times(start, end, None), none);
+        assert_eq!(wrong_times(start, end, end), none);
+        assert_eq!(wrong_times(start, None, Some("2031-05-01T22:00:00Z")), none);
+        assert_eq!(wrong_times(start, Some("2032-05-01T10:00:00Z"), None), none);
+        for end in [
+            start,
+            "2031-05-01T09:00:00Z",
+            "2032-05-02T10:00:01Z",
+            "2020-01-01T00:00:00Z",
+        ] {
+            assert_eq!(wrong_times(start, Some(end), None), ["endsAt"], "{end}");
+        }
+        for sales in [start, "2031-05-01T09:00:00Z", "2031-05-03T18:00:01Z"] {
+            assert_eq!(
+                wrong_times(start, end, Some(sales)),
+                ["salesUntil"],
+                "{sales}"
+            );
+        }
+        let late = Some("2031-05-01T22:00:01Z");
+        assert_eq!(wrong_times(start, None, late), ["salesUntil"]);
+    }
+
+    #[test]
+    fn while_an_event_runs_its_end_can_change_and_its_start_stay() {
+        let before = Checked {
+            starts_at: "2026-11-22T10:00:00Z".parse().unwrap(),
+            ends_at: "2026-11-24T18:00:00Z".parse().ok(),
+            ..check(request(), now()).unwrap()
+        };
+        let update = |body: &str| {
+            let request: UpdateEvent = serde_json::from_str(body).unwrap();
+            let errors =
+                check_update(&before, request, now()).map_err(|errors| errors[0].field.clone());
+            errors.map(|checked| checked.ends_at.map(|end| end.to_string()))
+        };
+        let end = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!(
+            update(r#"{"version":1,"title":"Later"}"#),
+            end("2026-11-24T18:00:00Z")
+        );
+        assert_eq!(
+            update(r#"{"version":1,"endsAt":"2026-11-25T18:00:00Z"}"#),
+            end("2026-11-25T18:00:00Z")
+        );
+        assert_eq!(update(r#"{"version":1,"endsAt":null}"#), Ok(None));
+        assert_eq!(
+            update(r#"{"version":1,"endsAt":"2026-11-23T09:00:00Z"}"#),
+            Err("endsAt".to_owned())
+        );
+        assert_eq!(
+            update(r#"{"version":1,"startsAt":"2026-11-22T11:00:00Z"}"#),
+            Err("startsAt".to_owned())
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Listing, creating and changing events.
 
 use super::{
+    changes,
     listing::Filter,
     rules,
     store::{self, EventRow},
@@ -79,7 +80,7 @@ impl EventsService {
     async fn dress(&self, rows: Vec<EventRow>, now: i64) -> FaultResult<Vec<Event>> {
         let ids: Vec<EventId> = rows
             .iter()
-            .filter(|row| row.what.starts_at.as_microsecond() > now)
+            .filter(|row| row.what.is_on_sale(now))
             .map(|row| row.id)
             .collect();
         let stock = store::events_stock(self.db.reads(), &ids, now).await?;
@@ -136,7 +137,7 @@ impl EventsService {
                     if row.creator != viewer {
                         return Err(AppError::Forbidden.into());
                     }
-                    if row.what.starts_at <= now {
+                    if row.what.span().is_over(now) {
                         return Err(Conflict::EventOver.into());
                     }
                     let version = request.version;
@@ -146,13 +147,14 @@ impl EventsService {
                     if !store::event_update(conn, id, viewer, version, &what, now).await? {
                         return Err(why_not_updated(&row, version));
                     }
-                    let row = EventRow {
+                    let after = EventRow {
                         what,
                         version: version + 1,
-                        ..row
+                        ..row.clone()
                     };
-                    let told = [row.told(EventType::EventUpdated)];
+                    let told = [after.told(EventType::EventUpdated)];
                     outbox::append(conn, now, &told).await?;
+                    changes::change_note(conn, &row, &after, now).await?;
                     Ok(())
                 })
             })

@@ -1,6 +1,6 @@
 //! The SQL of events. Functions that take a `Conn` run in the caller's transaction.
 
-use super::{listing::Filter, rules::Checked, words};
+use super::{listing::Filter, rules::Checked, span::not_over, words};
 use crate::{
     clock::from_micros,
     db::{Conn, Db, parse, placeholders},
@@ -13,11 +13,12 @@ use app::{
     ids::{EventId, UserId},
     money::Currency,
 };
+use jiff::Timestamp;
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::collections::HashMap;
 
 const COLUMNS: &str = "id, creator_id, title, description, venue, city, country, starts_at, \
-     time_zone, currency, category, picture, version";
+     ends_at, sales_until, time_zone, currency, category, picture, version";
 
 /// What the database says of an event.
 #[derive(Debug, Clone)]
@@ -56,6 +57,10 @@ impl EventRow {
                 city: row.try_get("city")?,
                 country: row.try_get("country")?,
                 starts_at: from_micros(row.try_get("starts_at")?),
+                ends_at: row.try_get::<Option<i64>, _>("ends_at")?.map(from_micros),
+                sales_until: row
+                    .try_get::<Option<i64>, _>("sales_until")?
+                    .map(from_micros),
                 time_zone: row.try_get("time_zone")?,
                 currency: parse::<Currency>(row, "currency")?,
                 category: parse(row, "category")?,
@@ -77,6 +82,8 @@ impl EventRow {
             city: what.city,
             country: what.country,
             starts_at: what.starts_at,
+            ends_at: what.ends_at,
+            sales_until: what.sales_until,
             time_zone: what.time_zone,
             currency: what.currency,
             tickets_available: stock.available,
@@ -98,6 +105,8 @@ impl EventRow {
             "city": what.city,
             "country": what.country,
             "startsAt": what.starts_at,
+            "endsAt": what.ends_at,
+            "salesUntil": what.sales_until,
             "timeZone": what.time_zone,
             "currency": what.currency,
             "category": what.category,
@@ -149,13 +158,22 @@ pub async fn events_count(db: &Db, filter: &Filter) -> Result<i64, sqlx::Error> 
     row.try_get("events")
 }
 
-/// Ids of the next events, soonest first.
+/// The events that have begun before `$1` and are on sale then. They last no longer than 366 days
+/// (`rules.rs`), so that the index of those that are sold after their start bounds what is looked at.
+const RUNNING: &str = "sales_until > $1 AND starts_at <= $1 AND starts_at > $1 - 31622400000000";
+
+/// Ids of the next events on sale, soonest first.
 pub async fn events_next<'e>(
     on: impl AnyExecutor<'e>,
     now_micros: i64,
     limit: i64,
 ) -> Result<Vec<EventId>, sqlx::Error> {
-    let rows = query("SELECT id FROM events WHERE starts_at > $1 ORDER BY starts_at, id LIMIT $2")
+    let sql = format!(
+        "SELECT id FROM (SELECT id, starts_at FROM events WHERE starts_at > $1 \
+         UNION ALL SELECT id, starts_at FROM events WHERE {RUNNING}) AS sold \
+         ORDER BY starts_at, id LIMIT $2"
+    );
+    let rows = query(AssertSqlSafe(sql))
         .bind(now_micros)
         .bind(limit)
         .fetch_all(on)
@@ -194,23 +212,27 @@ pub async fn events_stock<'e>(
         .collect()
 }
 
-/// Cities with events to come, busiest first.
+/// Cities with events on sale, busiest first.
 pub async fn cities_upcoming<'e>(
     on: impl AnyExecutor<'e>,
     now_micros: i64,
     limit: i64,
 ) -> Result<Vec<City>, sqlx::Error> {
-    let rows = query(
-        // Counted by the index alone; a name is looked up only for those that are shown.
+    // Counted by the index alone; a name is looked up only for those that are shown.
+    let sql = format!(
         "SELECT (SELECT MIN(city) FROM events WHERE city_key = c.city_key AND starts_at = c.first) \
-         AS name, c.events FROM (SELECT city_key, COUNT(*) AS events, MIN(starts_at) AS first \
+         AS name, c.events FROM (SELECT city_key, CAST(SUM(events) AS BIGINT) AS events, \
+         MIN(first) AS first FROM (SELECT city_key, COUNT(*) AS events, MIN(starts_at) AS first \
          FROM events WHERE starts_at > $1 GROUP BY city_key \
-         ORDER BY events DESC, city_key LIMIT $2) AS c ORDER BY c.events DESC, c.city_key",
-    )
-    .bind(now_micros)
-    .bind(limit)
-    .fetch_all(on)
-    .await?;
+         UNION ALL SELECT city_key, 1 AS events, starts_at AS first FROM events WHERE {RUNNING}) AS b \
+         GROUP BY city_key ORDER BY events DESC, city_key LIMIT $2) AS c \
+         ORDER BY c.events DESC, c.city_key"
+    );
+    let rows = query(AssertSqlSafe(sql))
+        .bind(now_micros)
+        .bind(limit)
+        .fetch_all(on)
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(City {
@@ -230,8 +252,9 @@ pub async fn event_insert(
     let what = &event.what;
     query(
         "INSERT INTO events (id, creator_id, title, description, venue, city, country, starts_at, \
-         time_zone, currency, search_text, city_key, version, created_at, category, utc_offset) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         time_zone, currency, search_text, city_key, version, created_at, category, utc_offset, \
+         ends_at, sales_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+         $15, $16, $17, $18)",
     )
     .bind(event.id.to_string())
     .bind(event.creator.to_string())
@@ -249,12 +272,14 @@ pub async fn event_insert(
     .bind(now_micros)
     .bind(what.category.code())
     .bind(what.utc_offset_micros())
+    .bind(what.ends_at.map(Timestamp::as_microsecond))
+    .bind(what.sales_until.map(Timestamp::as_microsecond))
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Changes an event that is still to come, if it is as it was read; its currency only while it
+/// Changes an event that is not over, if it is as it was read; its currency only while it
 /// has no tickets. False: the race was lost, or one of these does not hold.
 pub async fn event_update(
     conn: &mut Conn,
@@ -264,13 +289,14 @@ pub async fn event_update(
     what: &Checked,
     now_micros: i64,
 ) -> Result<bool, sqlx::Error> {
-    let done = query(
+    let done = query(concat!(
         "UPDATE events SET title = $4, description = $5, venue = $6, city = $7, country = $8, \
          starts_at = $9, time_zone = $10, currency = $11, search_text = $12, city_key = $13, \
-         category = $15, utc_offset = $16, version = version + 1 \
-         WHERE id = $1 AND creator_id = $2 AND version = $3 AND starts_at > $14 \
-         AND (currency = $11 OR NOT EXISTS (SELECT 1 FROM tickets t WHERE t.event_id = events.id))",
-    )
+         category = $15, utc_offset = $16, ends_at = $17, sales_until = $18, version = version + 1 \
+         WHERE id = $1 AND creator_id = $2 AND version = $3 AND ",
+        not_over!("events", "$14"),
+        " AND (currency = $11 OR NOT EXISTS (SELECT 1 FROM tickets t WHERE t.event_id = events.id))"
+    ))
     .bind(id.to_string())
     .bind(creator.to_string())
     .bind(version)
@@ -287,28 +313,31 @@ pub async fn event_update(
     .bind(now_micros)
     .bind(what.category.code())
     .bind(what.utc_offset_micros())
+    .bind(what.ends_at.map(Timestamp::as_microsecond))
+    .bind(what.sales_until.map(Timestamp::as_microsecond))
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Says what an event looks like, if it is still as `event` was read; a new picture only while the
-/// event is still to come. False: the race was lost.
+/// event is not over. False: the race was lost.
 pub async fn event_set_picture(
     conn: &mut Conn,
     event: &EventRow,
     now_micros: i64,
 ) -> Result<bool, sqlx::Error> {
-    let begins_after = event.picture.as_ref().map_or(i64::MIN, |_| now_micros);
-    let done = query(
+    let not_over_at = event.picture.as_ref().map_or(i64::MIN, |_| now_micros);
+    let done = query(concat!(
         "UPDATE events SET picture = $4, version = version + 1 \
-         WHERE id = $1 AND creator_id = $2 AND version = $3 AND starts_at > $5",
-    )
+         WHERE id = $1 AND creator_id = $2 AND version = $3 AND ",
+        not_over!("events", "$5")
+    ))
     .bind(event.id.to_string())
     .bind(event.creator.to_string())
     .bind(event.version)
     .bind(event.picture.as_ref().map(Picture::to_string))
-    .bind(begins_after)
+    .bind(not_over_at)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -5,7 +5,7 @@
 //! else, is not sent. It owns no words (`letters.rs`) and sends nothing (`mailer.rs`).
 
 use super::{
-    Kind, account,
+    Kind, account, changed,
     letters::{self, IncidentFacts, OrderFacts, RefundFacts},
     page::{Letter, one_line},
     store::{self, MailRow},
@@ -165,6 +165,10 @@ pub async fn compose(
             let (letter, to, enclosed) = order_complete(db, head, mail).await?;
             return address(head, mail, &letter, Reader::from(&to), enclosed);
         }
+        Kind::EventChanged => {
+            let (letter, to, enclosed) = changed::letter(db, head, mail).await?;
+            return address(head, mail, &letter, Reader::from(&to), enclosed);
+        }
         Kind::OrderExpired => order_expired(db, head, &mail.subject).await?,
         Kind::OrderRefunded | Kind::RefundFailed => refund(db, head, mail).await?,
         Kind::Attention => attention(db, head, &mail.subject).await?,
@@ -216,7 +220,7 @@ async fn order_complete(
 }
 
 /// The tickets for paper, and their event for a calendar.
-fn enclosed(
+pub(super) fn enclosed(
     head: &Letterhead,
     mail: &MailRow,
     booklet: &Booklet,
@@ -349,7 +353,10 @@ async fn order_facts(db: &Db, id: OrderId) -> Result<(State, OrderFacts, User), 
     Ok((order.state, facts, buyer))
 }
 
-async fn order(db: &Db, id: OrderId) -> Result<(orders::store::OrderRow, Event, User), NoLetter> {
+pub(super) async fn order(
+    db: &Db,
+    id: OrderId,
+) -> Result<(orders::store::OrderRow, Event, User), NoLetter> {
     let order = orders::store::order_find(db.reads(), id)
         .await?
         .ok_or_else(|| gone("the order is not there"))?;

@@ -2,7 +2,7 @@
 
 use super::page::{Block, Letter, isolated};
 use app::{
-    events::{Event, day_and_month, when_in_full},
+    events::{Event, day_and_month},
     ids::OrderId,
     money::Money,
 };
@@ -329,7 +329,7 @@ pub(super) fn row(what: &str, value: impl Into<String>) -> (String, String) {
 pub(super) fn occasion(event: &Event) -> Vec<(String, String)> {
     vec![
         row("Event", &event.title),
-        row("When", when_in_full(event.starts_at, &event.time_zone)),
+        row("When", event.when_in_full()),
         row("Where", format!("{}, {}", event.venue, event.city)),
     ]
 }
@@ -341,7 +341,7 @@ fn seats(tickets: &[Seat]) -> Vec<(String, String)> {
         .collect()
 }
 
-fn order_line(public_url: &str, order: OrderId) -> Block {
+pub(super) fn order_line(public_url: &str, order: OrderId) -> Block {
     Block::Footnote {
         label: "Your order",
         url: format!("{public_url}/orders/{order}"),
@@ -377,6 +377,8 @@ mod tests {
             city: "Leeds".to_owned(),
             country: "GB".to_owned(),
             starts_at: "2031-12-12T19:30:00Z".parse().unwrap(),
+            ends_at: None,
+            sales_until: None,
             time_zone: "Europe/London".to_owned(),
             currency: "GBP".parse().unwrap(),
             tickets_available: 0,

@@ -15,6 +15,7 @@ use crate::{
     accounts,
     clock::SharedClock,
     db::{Conn, Db},
+    events::changes::read_subject,
     fault::{Fault, FaultResult, chain},
     incidents,
     rounds::Round,
@@ -328,11 +329,12 @@ impl Mailer {
     }
 }
 
-/// Opens an incident for a mail about money that was taken or given back. Other mails anybody can
+/// Opens an incident for a mail about a paid order or money that was given back. Other mails anybody can
 /// have sent to an address that does not exist, and one to an operator would lead to the next.
 async fn report(conn: &mut Conn, mail: &MailRow, why: &str, now: i64) -> FaultResult<()> {
     let order = match mail.kind {
         Kind::OrderComplete => mail.subject.parse().ok(),
+        Kind::EventChanged => read_subject(&mail.subject).map(|(order, _)| order),
         Kind::OrderRefunded | Kind::RefundFailed => match mail.subject.parse() {
             Ok(refund) => store::refund_find(&mut *conn, refund)
                 .await?

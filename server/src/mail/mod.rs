@@ -6,9 +6,11 @@
 //!
 //! `mailer.rs` takes the rows that are due, `compose.rs` looks up what each tells of, `letters.rs`
 //! has the words (`account.rs` both, for the letters about an account, `waiting.rs` for those about the waiting
-//! list), `page.rs` makes text of them and `html.rs` HTML, `transport.rs` brings them away.
+//! list, `changed.rs` for those about a changed event), `page.rs` makes text of them and `html.rs` HTML,
+//! `transport.rs` brings them away.
 
 mod account;
+mod changed;
 mod compose;
 mod html;
 mod letters;
@@ -42,6 +44,9 @@ pub const RARELY_MICROS: i64 = 3600 * 1_000_000;
 pub enum Kind {
     /// To the buyer: an order is paid, and here are the tickets. Subject: the order.
     OrderComplete,
+    /// To the buyer: the event of their order has another title, time or place. Subject: the order and
+    /// the set of changes, see `events::changes`.
+    EventChanged,
     /// To the buyer: the time ran out while they paid; nothing was charged. Subject: the order.
     OrderExpired,
     /// To the buyer: money is back. Subject: the refund.

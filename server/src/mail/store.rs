@@ -4,6 +4,7 @@
 use super::{Kind, RARELY_MICROS, letters::Seat};
 use crate::{
     db::{Conn, parse},
+    events::span::tickets_until,
     session::hex,
 };
 use app::{
@@ -121,18 +122,20 @@ pub async fn turns_delete_old(conn: &mut Conn, now_micros: i64) -> Result<u64, s
 }
 
 /// Sends the tickets of this user's paid orders again, to the address that they have now, for events
-/// to come.
+/// whose tickets are still shown.
 pub async fn tickets_send_again(
     conn: &mut Conn,
     user: UserId,
     now_micros: i64,
 ) -> Result<(), sqlx::Error> {
-    query(
+    query(concat!(
         "UPDATE mails SET state = 'pending', tries = 0, next_at = $2, last_error = NULL \
          WHERE kind = 'order_complete' AND state <> 'pending' AND subject IN \
          (SELECT o.id FROM orders o JOIN events e ON e.id = o.event_id WHERE o.buyer_id = $1 \
-         AND o.status IN ('complete', 'refunding') AND e.starts_at > $2)",
-    )
+         AND o.status IN ('complete', 'refunding') AND ",
+        tickets_until!("e"),
+        " > $2)"
+    ))
     .bind(user.to_string())
     .bind(now_micros)
     .execute(conn)
@@ -266,6 +269,8 @@ pub async fn attention_take(conn: &mut Conn) -> Result<Vec<String>, sqlx::Error>
 pub async fn mails_drop_to(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
     const TO_THEM: &str = "(kind IN ('order_complete', 'order_expired') \
          AND subject IN (SELECT o.id FROM orders o WHERE o.buyer_id = $1)) \
+         OR (kind = 'event_changed' AND subject IN (SELECT o.id || ':' || c.id FROM orders o \
+         JOIN event_changes c ON c.event_id = o.event_id WHERE o.buyer_id = $1)) \
          OR (kind IN ('order_refunded', 'refund_failed') AND subject IN (SELECT r.id FROM refunds r \
          JOIN orders o ON o.id = r.order_id WHERE o.buyer_id = $1)) \
          OR (kind = 'password_reset' AND subject IN \

@@ -72,9 +72,8 @@ async fn find(
     }
     let id = entry.waiting.event_id;
     let event = store::event_find(&mut *conn, id).await?;
-    let Some(event) = event.filter(|event| event.what.starts_at.as_microsecond() > now_micros)
-    else {
-        return Ok(Err("the event has begun"));
+    let Some(event) = event.filter(|event| event.what.is_on_sale(now_micros)) else {
+        return Ok(Err("sales for the event have ended"));
     };
     let stock = store::events_stock(&mut *conn, &[id], now_micros).await?;
     let stock = stock.get(&id).copied().unwrap_or_default();
@@ -118,7 +117,7 @@ fn joined_words(public_url: &str, event: &Event, wanted: &str, url: String) -> L
         .with(Block::Event(occasion(event)))
         .say(
             "Nothing is kept for you: everybody can buy what is for sale, and whoever is first gets \
-             it. The list ends when the event begins.",
+             it. The list ends when sales for the event end.",
         )
         .with(Block::Link {
             label: "See the event",
@@ -176,6 +175,8 @@ mod tests {
             city: "Leeds".to_owned(),
             country: "GB".to_owned(),
             starts_at: "2031-05-01T19:30:00Z".parse().unwrap(),
+            ends_at: None,
+            sales_until: None,
             time_zone: "Europe/London".to_owned(),
             currency: "GBP".parse().unwrap(),
             tickets_available: 2,

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     db::Conn,
+    events::span::on_sale,
     fault::{Fault, FaultResult},
     outbox::{self, EventType},
     tickets::{
@@ -275,12 +276,18 @@ async fn take_any(
 
 /// Errors: `NotFound`, `EventOver`.
 async fn refuse_past_event(conn: &mut Conn, event: EventId, now: i64) -> FaultResult<()> {
-    let row = query("SELECT starts_at FROM events WHERE id = $1")
+    let sql = concat!(
+        "SELECT CAST(CASE WHEN ",
+        on_sale!("e", "$2"),
+        " THEN 1 ELSE 0 END AS BIGINT) AS on_sale FROM events e WHERE e.id = $1"
+    );
+    let row = query(sql)
         .bind(event.to_string())
+        .bind(now)
         .fetch_optional(conn)
         .await?
         .ok_or(AppError::NotFound)?;
-    if row.try_get::<i64, _>("starts_at")? <= now {
+    if row.try_get::<i64, _>("on_sale")? == 0 {
         return Err(Conflict::EventOver.into());
     }
     Ok(())

@@ -118,6 +118,8 @@ pub mod tests {
                 city: "Leeds".to_owned(),
                 country: "GB".to_owned(),
                 starts_at: "2031-12-12T19:30:00Z".parse().unwrap(),
+                ends_at: None,
+                sales_until: None,
                 time_zone: "Europe/London".to_owned(),
                 currency: "GBP".parse().unwrap(),
                 tickets_available: 0,

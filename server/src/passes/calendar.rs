@@ -1,11 +1,10 @@
-//! An order's event for a calendar: RFC 5545, one VEVENT. When an event ends is not known here, so
-//! two hours are assumed, and the entry says so.
+//! An order's event for a calendar: RFC 5545, one VEVENT. Where no end is known, two hours are assumed,
+//! and the entry says so.
 
 use super::Booklet;
-use app::events::when_in_full;
 use jiff::{SignedDuration, Timestamp};
 
-/// How long an event is assumed to last.
+/// How long an event without an end is assumed to last.
 const LASTS: SignedDuration = SignedDuration::from_hours(2);
 /// The most bytes of a line, its end left out.
 const LINE_BYTES: usize = 75;
@@ -21,15 +20,21 @@ pub fn calendar(booklet: &Booklet, public_url: &str, now: Timestamp) -> String {
         .iter()
         .map(|pass| pass.label.as_str())
         .collect();
-    let begins = when_in_full(event.starts_at, &event.time_zone);
     let page = format!("{public_url}/orders/{}", booklet.order);
+    let when = match event.ends_at {
+        Some(_) => format!("{}.", event.when_in_full()),
+        None => format!(
+            "Begins {}. The end is not known; two hours are assumed.",
+            event.when_in_full()
+        ),
+    };
     let description = format!(
-        "Begins {begins}. The end is not known; two hours are assumed.\n\
-         Tickets: {}.\nOrder {}: {page}",
+        "{when}\nTickets: {}.\nOrder {}: {page}",
         seats.join("; "),
         booklet.order.code(),
     );
-    let ends = event.starts_at.checked_add(LASTS);
+    let ends = event.ends_at.filter(|end| *end > event.starts_at);
+    let ends = ends.or_else(|| event.starts_at.checked_add(LASTS).ok());
     let lines = [
         "BEGIN:VCALENDAR".to_owned(),
         "VERSION:2.0".to_owned(),

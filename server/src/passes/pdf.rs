@@ -3,7 +3,7 @@
 
 use super::{Booklet, qr::squares};
 use crate::fault::{Fault, FaultResult};
-use app::{events::when_in_full, passes::Pass};
+use app::passes::Pass;
 use ticket_pdf::{Code, Document, Ticket};
 
 /// The PDF of these tickets. Errors: one cannot be set.
@@ -50,7 +50,7 @@ fn ticket(booklet: &Booklet, number: usize, pass: &Pass) -> FaultResult<Ticket> 
     ];
     Ok(Ticket {
         title: event.title.clone(),
-        when: when_in_full(event.starts_at, &event.time_zone),
+        when: event.when_in_full(),
         place: format!("{}, {}", event.venue, event.city),
         facts: facts
             .into_iter()

@@ -1,7 +1,10 @@
 //! The SQL of passes. Functions that take a `Conn` run in the caller's transaction.
 
 use super::pass::Claims;
-use crate::db::{Conn, parse};
+use crate::{
+    db::{Conn, parse},
+    events::span::tickets_until,
+};
 use app::{
     ids::{EventId, OrderId, TicketId, UserId},
     money::{Currency, Money},
@@ -79,7 +82,7 @@ pub struct HeldRow {
 pub enum Whose {
     /// Of this order.
     Order(OrderId),
-    /// Of this buyer, for events that begin after this moment, in microseconds.
+    /// Of this buyer, for events whose tickets are shown at this moment, in microseconds.
     Buyer(UserId, i64),
 }
 
@@ -100,8 +103,9 @@ pub async fn held<'e>(
          JOIN order_lines l ON l.order_id = o.id AND l.live = 1 \
          JOIN tickets t ON t.id = l.ticket_id AND t.state = 'sold' AND t.frozen = 0 \
          JOIN events e ON e.id = t.event_id JOIN users u ON u.id = t.seller_id \
-         WHERE {which} AND o.status IN ('complete', 'refunding') AND e.starts_at > $2 \
-         ORDER BY e.starts_at, t.section, LENGTH(t.row_label), t.row_label, LENGTH(t.seat), t.seat, t.id LIMIT $3"
+         WHERE {which} AND o.status IN ('complete', 'refunding') AND {until} > $2 \
+         ORDER BY e.starts_at, t.section, LENGTH(t.row_label), t.row_label, LENGTH(t.seat), t.seat, t.id LIMIT $3",
+        until = tickets_until!("e")
     );
     let rows = query(AssertSqlSafe(sql))
         .bind(id)

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     db::Conn,
+    events::span::on_sale,
     fault::{Fault, FaultResult},
     incidents,
     ledger::{self, Account, Entry, Happened, Share},
@@ -231,11 +232,12 @@ async fn revive(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool
         "UPDATE orders SET status = 'capturing', version = version + 1 WHERE id = $1 \
          AND (status = 'expired' OR (status = 'awaiting_payment' AND hold_until <= $2)) \
          AND total_minor = $3 AND currency = $4 \
-         AND EXISTS (SELECT 1 FROM events e WHERE e.id = orders.event_id AND e.starts_at > $2) \
+         AND EXISTS (SELECT 1 FROM events e WHERE e.id = orders.event_id AND {}) \
          AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN tickets t ON t.id = l.ticket_id \
            WHERE l.order_id = orders.id AND NOT (t.state = 'listed' AND \
              ((t.held_by = orders.id AND t.version = l.ticket_version) OR \
               (t.held_by IS NULL AND t.version = l.ticket_version + 1)))) RETURNING {}",
+        on_sale!("e", "$2"),
         orders::COLUMNS
     );
     let revived = query(AssertSqlSafe(sql))

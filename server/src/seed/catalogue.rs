@@ -27,6 +27,8 @@ pub struct Show {
     pub in_days: i64,
     /// Hour and minute, by the clocks of the house.
     pub at: (i8, i8),
+    /// For one of several days: how many days later it ends, and when; sales end with it.
+    pub until: Option<(i64, (i8, i8))>,
     pub seller: usize,
     pub description: &'static str,
     pub lots: &'static [Lot],
@@ -81,6 +83,7 @@ pub const SHOWS: &[Show] = &[
         currency: "GBP",
         in_days: 12,
         at: (19, 30),
+        until: None,
         seller: HOUSE,
         description: "The last man to light a city's streets by hand keeps a secret in every lamp. \
             A new play in two acts, told by eight actors and four hundred flames.\n\n\
@@ -103,6 +106,7 @@ pub const SHOWS: &[Show] = &[
         currency: "GBP",
         in_days: 19,
         at: (19, 0),
+        until: None,
         seller: HOUSE,
         description: "Fiddles, accordion and a choir of forty on the harbour's edge. \
             The audience stands where the water used to be.",
@@ -121,6 +125,7 @@ pub const SHOWS: &[Show] = &[
         currency: "GBP",
         in_days: 5,
         at: (22, 30),
+        until: None,
         seller: OLIVIA,
         description: "A live radio play with no rehearsal, a foley table full of kitchenware and \
             one very patient double bass. A different script every night.",
@@ -136,6 +141,7 @@ pub const SHOWS: &[Show] = &[
         currency: "GBP",
         in_days: 47,
         at: (20, 0),
+        until: None,
         seller: HOUSE,
         description: "The only northern date of the tour. Doors at 18:30, support from Paper Moth.",
         lots: &[
@@ -154,6 +160,7 @@ pub const SHOWS: &[Show] = &[
         currency: "EUR",
         in_days: 9,
         at: (20, 0),
+        until: None,
         seller: HOUSE,
         description: "A clockmaker repairs the hours that people have lost. In German with English \
             surtitles.",
@@ -173,6 +180,7 @@ pub const SHOWS: &[Show] = &[
         currency: "EUR",
         in_days: 26,
         at: (23, 0),
+        until: None,
         seller: SASKIA,
         description: "Four hours of modular synthesis in an old turbine hall. No phones on the floor.",
         lots: &[lot(SASKIA, "", 2800, 2800, Unnumbered(55))],
@@ -187,6 +195,7 @@ pub const SHOWS: &[Show] = &[
         currency: "EUR",
         in_days: 15,
         at: (20, 30),
+        until: None,
         seller: HOUSE,
         description: "A string quartet, a dancer and the light of one window, from dusk to dawn in \
             ninety minutes.",
@@ -205,6 +214,7 @@ pub const SHOWS: &[Show] = &[
         currency: "EUR",
         in_days: 8,
         at: (18, 30),
+        until: None,
         seller: SASKIA,
         description: "Headphones, comfortable shoes, and a singer on every bridge. Goes ahead in rain.",
         lots: &[lot(SASKIA, "", 2150, 2150, Unnumbered(24))],
@@ -219,6 +229,7 @@ pub const SHOWS: &[Show] = &[
         currency: "SEK",
         in_days: 33,
         at: (19, 0),
+        until: None,
         seller: HOUSE,
         description: "Circus on a dark stage, lit only by what the performers carry.",
         lots: &[
@@ -236,6 +247,7 @@ pub const SHOWS: &[Show] = &[
         currency: "USD",
         in_days: 21,
         at: (19, 30),
+        until: None,
         seller: MATEO,
         description: "A century of songs from one street, with a nine-piece band and no microphone.",
         lots: &[
@@ -254,6 +266,7 @@ pub const SHOWS: &[Show] = &[
         currency: "USD",
         in_days: 30,
         at: (20, 0),
+        until: None,
         seller: HOUSE,
         description: "Every night a different actor is handed the lead at the door. A comedy about \
             being ready.",
@@ -272,6 +285,7 @@ pub const SHOWS: &[Show] = &[
         currency: "JPY",
         in_days: 40,
         at: (18, 0),
+        until: None,
         seller: HOUSE,
         description: "Shadow puppetry and shamisen: a thousand wishes folded, one by one.",
         lots: &[
@@ -289,6 +303,7 @@ pub const SHOWS: &[Show] = &[
         currency: "AUD",
         in_days: 52,
         at: (18, 45),
+        until: None,
         seller: MATEO,
         description: "Prospero's island, eleven storeys up. Bring a jacket: the storm is not always \
             in the script.",
@@ -304,12 +319,29 @@ pub const SHOWS: &[Show] = &[
         currency: "CLP",
         in_days: 61,
         at: (20, 0),
+        until: None,
         seller: MATEO,
         description: "Contemporary dance for fourteen bodies and one mountain of salt.",
         lots: &[
             lot(MATEO, "Platea", 24_000, 24_000, Unnumbered(40)),
             lot(MATEO, "Galería", 14_000, 14_000, Unnumbered(30)),
         ],
+    },
+    Show {
+        title: "Three Days of Silent Film",
+        category: Family,
+        venue: "Lichtspielhaus am Kanal",
+        city: "Hamburg",
+        country: "DE",
+        time_zone: "Europe/Berlin",
+        currency: "EUR",
+        in_days: 33,
+        at: (17, 0),
+        until: Some((2, (22, 30))),
+        seller: SASKIA,
+        description: "Nineteen films, one piano, and an organ for the chases. A ticket is good for all \
+            three days; come and go as you like.",
+        lots: &[lot(SASKIA, "", 3900, 3900, Unnumbered(30))],
     },
     Show {
         title: "The Small Hours Comedy Club",
@@ -321,6 +353,7 @@ pub const SHOWS: &[Show] = &[
         currency: "GBP",
         in_days: 3,
         at: (21, 0),
+        until: None,
         seller: OLIVIA,
         description: "Five new acts, one kind host, and a bell for anybody who says \u{201c}so, airports\u{201d}.",
         lots: &[lot(OLIVIA, "", 1200, 1200, Unnumbered(6))],

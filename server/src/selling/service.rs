@@ -95,7 +95,7 @@ impl SellingService {
                     let event = known_event(conn, &lot).await?;
                     price_is_possible(price_minor, event.what.currency).map_err(invalid)?;
                     let rows = bulk::lot_reprice(conn, &lot, price_minor, now).await?;
-                    if rows.is_empty() && event.what.starts_at.as_microsecond() <= now {
+                    if rows.is_empty() && !event.what.is_on_sale(now) {
                         return Err(Conflict::EventOver.into());
                     }
                     let held = bulk::lot_held(conn, &lot, Some(price_minor), now).await?;

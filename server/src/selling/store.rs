@@ -3,6 +3,7 @@
 use crate::{
     clock::from_micros,
     db::{Conn, parse},
+    events::span::on_sale,
     tickets::{batches::PUBLISHED, store::TALLY},
 };
 use app::{
@@ -70,7 +71,7 @@ pub async fn groups<'e>(
         Some(TicketStatus::Withdrawn) => "g.withdrawn > 0",
     };
     let sql = format!(
-        "SELECT e.id, e.title, e.venue, e.city, e.starts_at, e.time_zone, e.currency, \
+        "SELECT e.id, e.title, e.venue, e.city, e.starts_at, e.ends_at, e.time_zone, e.currency, \
          CAST(CASE WHEN e.creator_id = $1 THEN 1 ELSE 0 END AS BIGINT) AS created, \
          g.available, g.reserved, g.sold, g.withdrawn, g.revenue \
          FROM (SELECT event_id, {TALLY}, \
@@ -78,8 +79,9 @@ pub async fn groups<'e>(
            AS revenue FROM tickets WHERE seller_id = $1 AND {of_event} AND {PUBLISHED} \
            GROUP BY event_id) g \
          JOIN events e ON e.id = g.event_id WHERE {standing} \
-         ORDER BY CASE WHEN e.starts_at > $2 THEN 0 ELSE 1 END, ABS(e.starts_at - $2), e.id \
-         LIMIT $4 OFFSET $5"
+         ORDER BY CASE WHEN {} THEN 0 ELSE 1 END, ABS(e.starts_at - $2), e.id \
+         LIMIT $4 OFFSET $5",
+        on_sale!("e", "$2")
     );
     let rows = query(AssertSqlSafe(sql))
         .bind(seller.to_string())
@@ -99,6 +101,7 @@ fn read_group(row: &AnyRow) -> Result<SaleGroup, sqlx::Error> {
         title: row.try_get("title")?,
         place: format!("{venue}, {city}"),
         starts_at: from_micros(row.try_get("starts_at")?),
+        ends_at: row.try_get::<Option<i64>, _>("ends_at")?.map(from_micros),
         time_zone: row.try_get("time_zone")?,
         created: row.try_get::<i64, _>("created")? == 1,
         counts: read_counts(row)?,

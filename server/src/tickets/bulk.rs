@@ -3,7 +3,10 @@
 //! caller tells of them.
 
 use super::{COLUMNS, TicketRow, batches::PUBLISHED};
-use crate::db::{Conn, engine_of};
+use crate::{
+    db::{Conn, engine_of},
+    events::span::on_sale,
+};
 use app::ids::{EventId, UserId};
 use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
 
@@ -51,7 +54,7 @@ async fn lot_lock(conn: &mut Conn, lot: &Lot, now_micros: i64) -> Result<(), sql
     Ok(())
 }
 
-/// Gives what nobody holds this price, if the event has not begun.
+/// Gives what nobody holds this price, if the event is still on sale.
 pub async fn lot_reprice(
     conn: &mut Conn,
     lot: &Lot,
@@ -62,7 +65,8 @@ pub async fn lot_reprice(
     let sql = format!(
         "UPDATE tickets SET price_minor = $4, version = version + 1 WHERE {UNSOLD} AND {PUBLISHED} \
          AND held_until <= $5 AND price_minor <> $4 AND EXISTS \
-         (SELECT 1 FROM events e WHERE e.id = $2 AND e.starts_at > $5) RETURNING {COLUMNS}"
+         (SELECT 1 FROM events e WHERE e.id = $2 AND {}) RETURNING {COLUMNS}",
+        on_sale!("e", "$5")
     );
     let rows = lot
         .bind(query(AssertSqlSafe(sql)))

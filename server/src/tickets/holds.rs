@@ -7,6 +7,7 @@
 use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, batches::PUBLISHED};
 use crate::{
     db::{Conn, engine_of, placeholders},
+    events::span::on_sale,
     incidents,
     outbox::{self, DomainEvent, EventType},
 };
@@ -125,7 +126,7 @@ pub enum Rivals {
 }
 
 /// Takes the lock on the cheapest tickets that nobody holds, up to the quantity wanted, if the
-/// event has not begun. Fewer rows than wanted: there weren't enough, or rivals had their hands
+/// event is still on sale. Fewer rows than wanted: there weren't enough, or rivals had their hands
 /// on them (see [`tickets_free`]). The caller tells of them.
 pub async fn tickets_hold_cheapest(
     conn: &mut Conn,
@@ -152,8 +153,9 @@ pub async fn tickets_hold_cheapest(
     let sql = format!(
         "{picked} UPDATE tickets SET held_by = $9, held_until = $10, version = version + 1 \
          WHERE id IN (SELECT id FROM picked) \
-         AND EXISTS (SELECT 1 FROM events e WHERE e.id = $1 AND e.starts_at > $11) \
-         RETURNING {COLUMNS}"
+         AND EXISTS (SELECT 1 FROM events e WHERE e.id = $1 AND {}) \
+         RETURNING {COLUMNS}",
+        on_sale!("e", "$11")
     );
     let rows = wanted
         .bind(query(AssertSqlSafe(sql)))

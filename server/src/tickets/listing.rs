@@ -476,7 +476,7 @@ async fn find_event(
     let event = event.ok_or(AppError::NotFound)?;
     rules::price_is_possible(request.price_minor, event.what.currency)
         .map_err(|wrong| AppError::Invalid(vec![wrong]))?;
-    if event.what.starts_at.as_microsecond() <= now {
+    if !event.what.is_on_sale(now) {
         return Err(Conflict::EventOver.into());
     }
     if store::seat_is_listed(conn, event.id, seller, place, None).await? {

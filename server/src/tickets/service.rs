@@ -18,7 +18,7 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    events::when,
+    events::when_until,
     ids::{EventId, TicketId, UserId},
     tickets::{
         EditTicket, ListTicket, Listed, OfferFilter, Offers, OwnedTicket, Ticket, TicketList,
@@ -151,7 +151,11 @@ impl TicketsService {
                 ticket: row.ticket(now),
                 event_title: event.title,
                 event_place: format!("{}, {}", event.venue, event.city),
-                event_when: when(from_micros(event.starts_at), &event.time_zone),
+                event_when: when_until(
+                    from_micros(event.starts_at),
+                    event.ends_at.map(from_micros),
+                    &event.time_zone,
+                ),
             })
             .collect())
     }

@@ -4,6 +4,7 @@
 use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, batches::PUBLISHED, rules::Place};
 use crate::{
     db::{Conn, parse, rows},
+    events::span::on_sale,
     incidents,
 };
 use app::{
@@ -90,8 +91,8 @@ pub async fn ticket_edit(
         "UPDATE tickets SET price_minor = $4, section = $5, row_label = $6, seat = $7, \
          seat_key = $9, version = version + 1 WHERE id = $1 AND seller_id = $2 AND version = $3 \
          AND state = 'listed' AND held_until <= $8 AND EXISTS \
-         (SELECT 1 FROM events e WHERE e.id = tickets.event_id AND e.starts_at > $8) \
-         RETURNING {COLUMNS}"
+         (SELECT 1 FROM events e WHERE e.id = tickets.event_id AND {}) RETURNING {COLUMNS}",
+        on_sale!("e", "$8")
     );
     let row = query(AssertSqlSafe(sql))
         .bind(edit.id.to_string())
@@ -373,7 +374,7 @@ pub async fn shelf<'e>(
         ),
     };
     let sql = format!(
-        "SELECT {}, e.title, e.venue, e.city, e.starts_at, e.time_zone FROM tickets t \
+        "SELECT {}, e.title, e.venue, e.city, e.starts_at, e.ends_at, e.time_zone FROM tickets t \
          JOIN events e ON e.id = t.event_id WHERE {whose} ORDER BY {order} LIMIT $2",
         columns.join(", ")
     );
@@ -389,6 +390,7 @@ pub async fn shelf<'e>(
                 venue: row.try_get("venue")?,
                 city: row.try_get("city")?,
                 starts_at: row.try_get("starts_at")?,
+                ends_at: row.try_get("ends_at")?,
                 time_zone: row.try_get("time_zone")?,
             };
             Ok((TicketRow::read(row)?, beside))
@@ -407,6 +409,8 @@ pub struct Beside {
     pub city: String,
     /// When it begins, in microseconds.
     pub starts_at: i64,
+    /// When it ends, if that is known.
+    pub ends_at: Option<i64>,
     /// The venue's zone.
     pub time_zone: String,
 }

@@ -17,7 +17,7 @@ const DAY_MICROS: i64 = 24 * HOUR_MICROS;
 pub const APART_MICROS: i64 = HOUR_MICROS;
 /// How long an address can be confirmed.
 pub const CONFIRM_WITHIN_MICROS: i64 = 2 * DAY_MICROS;
-/// How long after its event has begun an entry is kept.
+/// How long after the sales for its event have ended an entry is kept.
 pub const KEPT_MICROS: i64 = 3 * DAY_MICROS;
 /// Ours have 64.
 const TOKEN_CHARS_MAX: usize = 256;

@@ -78,7 +78,7 @@ impl WaitingService {
     async fn look_at(&self, event: EventId, quantity: i64, now: i64) -> FaultResult<()> {
         let found = events::store::event_find(self.db.reads(), event).await?;
         let found = found.ok_or(AppError::NotFound)?;
-        if found.what.starts_at.as_microsecond() <= now {
+        if !found.what.is_on_sale(now) {
             return Err(Conflict::EventOver.into());
         }
         let stock = events::store::events_stock(self.db.reads(), &[event], now).await?;

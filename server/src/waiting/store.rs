@@ -4,6 +4,7 @@ use super::rules::{CONFIRM_WITHIN_MICROS, Checked, KEPT_MICROS, Stand};
 use crate::{
     clock::from_micros,
     db::{Conn, engine_of, parse},
+    events::span::{on_sale, sale_ended},
     session::hex,
     tickets::batches::PUBLISHED,
     unguessable::unguessable,
@@ -175,9 +176,12 @@ pub async fn entries_claim(
 }
 
 /// The entry that the link `$1` leads to at the time `$2`; `$3` is how long ago it may have asked.
-const LINKED: &str = "waiting w JOIN waiting_mails m ON m.waiting_id = w.id \
-     JOIN events e ON e.id = w.event_id WHERE m.token_hash = $1 AND e.starts_at > $2 \
-     AND (w.state <> 'asked' OR w.since > $3)";
+const LINKED: &str = concat!(
+    "waiting w JOIN waiting_mails m ON m.waiting_id = w.id \
+     JOIN events e ON e.id = w.event_id WHERE m.token_hash = $1 AND ",
+    on_sale!("e", "$2"),
+    " AND (w.state <> 'asked' OR w.since > $3)"
+);
 
 fn of_link<'q>(sql: &str, token: &WaitingToken, now_micros: i64) -> Query<'q, Any, AnyArguments> {
     query(AssertSqlSafe(sql.to_owned()))
@@ -197,7 +201,7 @@ pub async fn entry_linked<'e>(
     row.as_ref().map(EntryRow::read).transpose()
 }
 
-/// A user's own entries of events to come, by when these begin; of one event, if one is named.
+/// A user's own entries of events on sale, by when these begin; of one event, if one is named.
 pub async fn entries_own<'e>(
     on: impl AnyExecutor<'e>,
     user: UserId,
@@ -207,8 +211,9 @@ pub async fn entries_own<'e>(
 ) -> Result<Vec<EntryRow>, sqlx::Error> {
     let sql = format!(
         "SELECT {COLUMNS} FROM waiting w JOIN events b ON b.id = w.event_id WHERE w.user_id = $1 \
-         AND ($2 IS NULL OR w.event_id = $2) AND b.starts_at > $3 \
-         ORDER BY b.starts_at, w.id LIMIT $4"
+         AND ($2 IS NULL OR w.event_id = $2) AND {} \
+         ORDER BY b.starts_at, w.id LIMIT $4",
+        on_sale!("b", "$3")
     );
     let rows = query(AssertSqlSafe(sql))
         .bind(user.to_string())
@@ -250,8 +255,12 @@ pub async fn entries_delete(conn: &mut Conn, which: Which) -> Result<Vec<EventId
         ),
         Which::AllOf(user, None) => ("user_id = $1", vec![user.to_string()]),
         Which::Old(now) => (
-            "((state = 'asked' AND since <= CAST($1 AS BIGINT)) OR event_id IN \
-             (SELECT e.id FROM events e WHERE e.starts_at <= CAST($2 AS BIGINT)))",
+            concat!(
+                "((state = 'asked' AND since <= CAST($1 AS BIGINT)) OR EXISTS \
+                 (SELECT 1 FROM events e WHERE e.id = waiting.event_id AND ",
+                sale_ended!("e", "CAST($2 AS BIGINT)"),
+                "))"
+            ),
             vec![
                 (now - CONFIRM_WITHIN_MICROS).to_string(),
                 (now - KEPT_MICROS).to_string(),
@@ -276,10 +285,14 @@ pub async fn entries_delete(conn: &mut Conn, which: Which) -> Result<Vec<EventId
 
 /// Forgets the rounds of events that are over.
 pub async fn rounds_delete_old(conn: &mut Conn, now_micros: i64) -> Result<(), sqlx::Error> {
-    query("DELETE FROM waiting_rounds WHERE event_id IN (SELECT e.id FROM events e WHERE e.starts_at <= $1)")
-        .bind(now_micros)
-        .execute(conn)
-        .await?;
+    query(concat!(
+        "DELETE FROM waiting_rounds WHERE event_id IN (SELECT e.id FROM events e WHERE ",
+        sale_ended!("e", "$1"),
+        ")"
+    ))
+    .bind(now_micros)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -339,7 +352,7 @@ pub struct Awaited {
     pub version: i64,
 }
 
-/// The events to come that somebody waits for and that have tickets for sale, or of whose tickets
+/// The events on sale that somebody waits for and that have tickets for sale, or of whose tickets
 /// people were told.
 pub async fn events_awaited<'e>(
     on: impl AnyExecutor<'e>,
@@ -351,9 +364,10 @@ pub async fn events_awaited<'e>(
          AND {PUBLISHED}) AS free, \
          COALESCE(r.told_of, 0) AS told_of, COALESCE(r.told_at, 0) AS told_at, \
          COALESCE(r.version, 0) AS version \
-         FROM events e LEFT JOIN waiting_rounds r ON r.event_id = e.id WHERE e.starts_at > $1 \
+         FROM events e LEFT JOIN waiting_rounds r ON r.event_id = e.id WHERE {} \
          AND e.id IN (SELECT w.event_id FROM waiting w WHERE w.state = 'waiting')) AS awaited \
-         WHERE free > 0 OR told_of > 0 ORDER BY event_id"
+         WHERE free > 0 OR told_of > 0 ORDER BY event_id",
+        on_sale!("e", "$1")
     );
     let rows = query(AssertSqlSafe(sql))
         .bind(now_micros)

@@ -32,7 +32,7 @@ on_both_engines! {
         let payment = buyer.pay(&order, "pm_card_visa").await.expect(201);
         let order = buyer.order(&order).await;
         for (of, fields) in [
-            (&event, "id title category description venue city country startsAt timeZone currency ticketsAvailable priceFromMinor pictureUrl version"),
+            (&event, "id title category description venue city country startsAt endsAt salesUntil timeZone currency ticketsAvailable priceFromMinor pictureUrl version"),
             (&ticket, "id eventId sellerId section row seat label priceMinor faceValueMinor currency status reservedSecondsLeft version"),
             (&order, "id status expiresAt secondsLeft moreTimeSeconds totalMinor currency tickets paymentId version"),
             (&payment, "id orderId stripeId status amountMinor currency clientSecret"),

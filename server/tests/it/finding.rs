@@ -323,6 +323,7 @@ async fn found_after_the_upgrade(database: Database) {
     for folder in ["../migrations", folder] {
         run(std::fs::read_to_string(format!("{folder}/{BEFORE}_finding.sql")).unwrap()).await;
     }
+    run(std::fs::read_to_string("../migrations/20261130000053_event_ends.sql").unwrap()).await;
     for (words, found) in [
         ("belas grosses", 1),
         ("bartok lodz", 1),

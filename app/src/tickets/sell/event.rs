@@ -7,7 +7,7 @@ use crate::{
     events::{
         Event, EventQuery, Events, Facts,
         api::{Create, FACTS_FORM},
-        event_fields, when,
+        event_fields,
     },
     money::Currency,
     ui::{Choice, Form, Input, choose_grouped, post_to, problem_at_top},
@@ -81,7 +81,7 @@ fn event_rows(title: &'static str, events: Vec<Event>) -> Option<AnyView> {
                             <strong dir="auto">{event.title.clone()}</strong>
                             <br/>
                             <span class="quiet">
-                                {when(event.starts_at, &event.time_zone)} " · " <bdi>{event.venue}</bdi> ", "
+                                {event.when()} " · " <bdi>{event.venue}</bdi> ", "
                                 <bdi>{event.city}</bdi>
                             </span>
                         </span>

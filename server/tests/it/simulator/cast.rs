@@ -52,6 +52,8 @@ pub fn late_show() -> CreateEvent {
         city: "Leeds".to_owned(),
         country: "GB".to_owned(),
         starts_at: "2031-05-01T19:30:00Z".parse().unwrap(),
+        ends_at: None,
+        sales_until: None,
         time_zone: "Europe/London".to_owned(),
         currency: "GBP".parse().unwrap(),
         description: None,

@@ -1,0 +1,308 @@
+//! Events that last: until when their tickets are sold and shown, and what pages and files say of it.
+
+use crate::support::{App, Client, on_both_engines, path};
+use app::events::{EventQuery, When};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use stagedoor::{clock::Clock, events::listing::Filter, limits::Limits, waiting::WaitingService};
+use std::sync::Arc;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+fn id(of: &Value) -> &str {
+    of["id"].as_str().unwrap()
+}
+
+/// So many seconds from now, as it is written.
+fn at(app: &App, seconds: i64) -> String {
+    let now = app.clock_seconds();
+    Timestamp::from_second(now + seconds).unwrap().to_string()
+}
+
+/// Begins in an hour, ends 50 hours later, and is sold for the first 40 of them.
+async fn festival(app: &App, creator: &Client) -> Value {
+    let times = json!({"title": "Festival", "startsAt": at(app, HOUR), "endsAt": at(app, 51 * HOUR),
+        "salesUntil": at(app, 41 * HOUR)});
+    creator.event_with(times).await
+}
+
+async fn titles(anyone: &Client, query: &str) -> Vec<String> {
+    let found = anyone
+        .get(&format!("/api/events?{query}"))
+        .await
+        .expect(200);
+    let events = found["events"].as_array().unwrap();
+    events
+        .iter()
+        .map(|event| event["title"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn codes(page: &str) -> usize {
+    page.matches("class=\"qr\"").count()
+}
+
+on_both_engines! {
+    async fn an_event_of_three_days_is_sold_and_its_tickets_shown_as_long_as_it_says(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = festival(app, &seller).await;
+        assert!(event["endsAt"].is_string() && event["salesUntil"].is_string(), "{event}");
+        let first = buyer.reserve(&[&seller.ticket(&event, 2500).await]).await.expect(201);
+        buyer.pay(&first, "pm_card_visa").await.expect(201);
+
+        // The second day.
+        app.clock.advance(30 * HOUR);
+        let ticket = seller.ticket(&event, 2500).await;
+        let edited = json!({"priceMinor": 2600, "version": 1});
+        seller.put(&path("tickets", &ticket), edited).await.expect(200);
+        assert_eq!(titles(&buyer, "").await, ["Festival"]);
+        assert_eq!(titles(&buyer, "q=fest&city=leeds&category=other").await, ["Festival"]);
+        let now = buyer.get(&path("events", &event)).await.expect(200);
+        assert_eq!(now["ticketsAvailable"], 1);
+        let page = buyer.page(&format!("/events/{}", id(&event))).await.text;
+        assert!(page.contains("On sale until") && !page.contains("no longer traded"), "{page}");
+        assert!(app.anonymous().page("/").await.text.contains("Festival"));
+        assert!(app.anonymous().get("/sitemap.xml").await.text.contains(id(&event)));
+        let late = buyer.reserve_any(&event, 1).await.expect(201);
+        buyer.pay(&late, "pm_card_visa").await.expect(201);
+        assert_eq!(codes(&buyer.page("/tickets").await.text), 2);
+        let body = json!({"password": crate::support::client::PASSWORD});
+        seller.json("DELETE", "/api/user", &[], body).await.refused(409, "account_tickets_sold");
+
+        // Sales are over, the festival is not.
+        let rest = seller.ticket(&event, 2500).await;
+        app.clock.advance(11 * HOUR);
+        buyer.reserve(&[&rest]).await.refused(409, "event_over");
+        buyer.reserve_any(&event, 1).await.refused(409, "event_over");
+        let listed = json!({"eventId": event["id"], "priceMinor": 2500});
+        seller.post("/api/tickets", listed).await.refused(409, "event_over");
+        let edited = json!({"priceMinor": 2700, "version": 1});
+        seller.put(&path("tickets", &rest), edited).await.refused(409, "event_over");
+        assert!(titles(&buyer, "").await.is_empty());
+        assert!(!app.anonymous().get("/sitemap.xml").await.text.contains(id(&event)));
+        let page = buyer.page(&format!("/events/{}", id(&event))).await.text;
+        assert!(page.contains("This event has begun. Its tickets are no longer traded."), "{page}");
+        assert_eq!(codes(&buyer.page("/tickets").await.text), 2);
+
+        // Its last second, and over.
+        app.clock.advance(10 * HOUR - 1);
+        assert_eq!(codes(&buyer.page("/tickets").await.text), 2);
+        app.clock.advance(1);
+        let tickets = buyer.page("/tickets").await.text;
+        assert!(codes(&tickets) == 0 && tickets.contains("Past (2)"), "{tickets}");
+        let page = buyer.page(&format!("/events/{}", id(&event))).await.text;
+        assert!(page.contains("This event is over. Its tickets are no longer traded."), "{page}");
+        app.assert_sound().await;
+    }
+
+    async fn an_event_without_an_end_is_sold_until_its_start(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event_with(json!({"startsAt": at(app, HOUR)})).await;
+        assert_eq!((&event["endsAt"], &event["salesUntil"]), (&Value::Null, &Value::Null));
+        let ticket = seller.ticket(&event, 2500).await;
+        app.clock.advance(HOUR);
+        buyer.reserve(&[&ticket]).await.refused(409, "event_over");
+        assert!(titles(&buyer, "").await.is_empty());
+        let change = json!({"title": "Later", "version": 1});
+        seller.put(&path("events", &event), change).await.refused(409, "event_over");
+    }
+
+    async fn a_card_that_is_authorised_on_the_second_day_still_buys(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = festival(app, &seller).await;
+        let ticket = seller.ticket(&event, 2500).await;
+        app.clock.advance(30 * HOUR);
+        let order = buyer.reserve(&[&ticket]).await.expect(201);
+        let payment = buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
+        app.clock.advance(2 * HOUR);
+        assert!(app.expire(&order).await);
+        app.approve_at_bank(&payment);
+        app.webhooks_arrive().await;
+        app.settle().await;
+        assert_eq!(buyer.order(&order).await["status"], "complete");
+        app.assert_sound().await;
+    }
+
+    async fn times_that_make_no_sense_are_refused_at_their_field(app) {
+        let seller = app.user("seller").await;
+        let with = |over: Value| {
+            let mut body = json!({"startsAt": "2031-05-01T10:00:00Z"});
+            crate::support::client::merge(&mut body, over);
+            crate::support::client::event_body(body)
+        };
+        for (field, over) in [
+            ("endsAt", json!({"endsAt": "2031-05-01T10:00:00Z"})),
+            ("endsAt", json!({"endsAt": "2031-04-30T10:00:00Z"})),
+            ("endsAt", json!({"endsAt": "2032-06-01T10:00:00Z"})),
+            ("endsAt", json!({"endsAt": "soon"})),
+            ("salesUntil", json!({"salesUntil": "2031-05-01T10:00:00Z"})),
+            ("salesUntil", json!({"salesUntil": "2031-05-01T22:00:01Z"})),
+            ("salesUntil", json!({"endsAt": "2031-05-01T12:00:00Z", "salesUntil": "2031-05-01T12:00:01Z"})),
+        ] {
+            seller.post("/api/events", with(over)).await.invalid(field);
+        }
+        let event = seller.event_with(json!({"startsAt": "2031-05-01T10:00:00Z",
+            "endsAt": "2031-05-03T18:00:00Z", "salesUntil": "2031-05-03T12:00:00Z"})).await;
+        let event_path = path("events", &event);
+        let moved = json!({"version": 1, "startsAt": "2031-05-04T10:00:00Z"});
+        seller.put(&event_path, moved).await.invalid("endsAt");
+        let kept = seller.put(&event_path, json!({"version": 1, "title": "Later"})).await.expect(200);
+        assert_eq!(kept["endsAt"], "2031-05-03T18:00:00Z");
+        let cleared = json!({"version": 2, "endsAt": null, "salesUntil": null});
+        let cleared = seller.put(&event_path, cleared).await.expect(200);
+        assert_eq!((&cleared["endsAt"], &cleared["salesUntil"]), (&Value::Null, &Value::Null));
+        app.assert_versions_without_gaps().await;
+    }
+
+    async fn while_it_runs_its_end_can_be_put_off_and_its_start_not(app) {
+        let seller = app.user("seller").await;
+        let event = festival(app, &seller).await;
+        app.clock.advance(30 * HOUR);
+        let event_path = path("events", &event);
+        let longer = json!({"version": 1, "endsAt": at(app, 60 * HOUR), "salesUntil": at(app, 50 * HOUR)});
+        let longer = seller.put(&event_path, longer).await.expect(200);
+        assert_eq!(longer["startsAt"], event["startsAt"]);
+        let earlier = json!({"version": 2, "startsAt": at(app, -HOUR)});
+        seller.put(&event_path, earlier).await.invalid("startsAt");
+        let past = json!({"version": 2, "endsAt": at(app, -HOUR), "salesUntil": null});
+        seller.put(&event_path, past).await.invalid("endsAt");
+        app.clock.advance(60 * HOUR);
+        let late = json!({"version": 2, "endsAt": at(app, HOUR)});
+        seller.put(&event_path, late).await.refused(409, "event_over");
+    }
+
+    async fn the_forms_have_an_end_and_forget_it_again(app) {
+        let seller = app.user("seller").await;
+        let form = |over: &[(&'static str, &'static str)]| {
+            let mut fields = vec![("title", "Festival"), ("venue", "Old Hall"), ("city", "Leeds"),
+                ("country", "GB"), ("date", "2031-05-01"), ("time", "11:00"), ("time_zone", "Europe/London"),
+                ("currency", "GBP"), ("description", "")];
+            fields.extend_from_slice(over);
+            fields
+        };
+        for (field, over) in [
+            ("end_time", &[("end_date", "2031-05-03")][..]),
+            ("end_date", &[("end_date", "soon"), ("end_time", "18:00")]),
+            ("end_time", &[("end_time", "10:00")]),
+            ("sales_time", &[("sales_date", "2031-05-02")]),
+            ("sales_time", &[("sales_date", "2031-05-02"), ("sales_time", "12:00")]),
+            ("end_time", &[("end_date", "2032-03-28"), ("end_time", "01:30")]),
+        ] {
+            let answer = seller.form("/fn/events/create", "/sell", &form(over)).await;
+            let page = seller.page(answer.header("location")).await.text;
+            assert!(page.contains(&format!("id=\"event-{field}-error\"")), "{field}: {page}");
+            assert!(page.contains(&format!("value=\"{}\"", over[0].1)), "what was typed is kept");
+        }
+        let over = [("end_date", "2031-05-03"), ("end_time", "18:00"), ("sales_date", "2031-05-03"), ("sales_time", "12:30")];
+        let answer = seller.form("/fn/events/create", "/sell", &form(&over)).await;
+        let event = answer.header("location").strip_prefix("/sell?event=").unwrap().to_owned();
+        let event = seller.get(&format!("/api/events/{event}")).await.expect(200);
+        assert_eq!(event["endsAt"], "2031-05-03T17:00:00Z");
+        assert_eq!(event["salesUntil"], "2031-05-03T11:30:00Z");
+        let page = seller.page(&format!("/events/{}", id(&event))).await.text;
+        for said in ["Thursday 1 May 2031, 11:00 am – Saturday 3 May 2031, 6:00 pm BST",
+            "Saturday 3 May 2031, 12:30 pm BST", "\"endDate\":\"2031-05-03T18:00:00+01:00\"",
+            "data-end=\"2031-05-03T17:00:00Z\""]
+        {
+            assert!(page.contains(said), "{said}: {page}");
+        }
+        assert!(seller.page("/").await.text.contains("Thu 1 May, 11:00 am – Sat 3 May 2031"));
+
+        let edit = format!("/events/{}/edit", id(&event));
+        let shown = seller.page(&edit).await.text;
+        assert!(shown.contains("value=\"2031-05-03\"") && shown.contains("value=\"18:00\""), "{shown}");
+        let hidden = |name: &str| {
+            let from = shown.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap();
+            from.split('"').next().unwrap().to_owned()
+        };
+        let (version, marks) = (hidden("version"), hidden("marks"));
+        let mut fields = form(&[("end_date", ""), ("end_time", ""), ("sales_date", ""), ("sales_time", "")]);
+        fields.extend([("event", id(&event)), ("version", &version), ("marks", &marks)]);
+        seller.form("/fn/events/update", &edit, &fields).await;
+        let now = seller.get(&path("events", &event)).await.expect(200);
+        assert_eq!((&now["endsAt"], &now["salesUntil"]), (&Value::Null, &Value::Null), "{now}");
+        assert_eq!(now["startsAt"], event["startsAt"]);
+        let page = seller.page(&format!("/events/{}", id(&event))).await.text;
+        assert!(page.contains("Everybody who has bought a ticket gets a mail about it in a few minutes."), "{page}");
+    }
+
+    async fn lists_go_from_what_runs_to_what_is_to_come(app) {
+        let (seller, anybody) = (app.user("seller").await, app.anonymous());
+        for (title, starts, sales) in [("one", HOUR, Some(80 * HOUR)), ("two", 2 * HOUR, Some(30 * HOUR)),
+            ("gone", 3 * HOUR, None), ("three", 60 * HOUR, Some(90 * HOUR)), ("four", 61 * HOUR, None)]
+        {
+            let mut times = json!({"title": title, "startsAt": at(app, starts), "city": "Ulm"});
+            if let Some(sales) = sales {
+                times["endsAt"] = json!(at(app, sales));
+                times["salesUntil"] = json!(at(app, sales));
+            }
+            seller.event_with(times).await;
+        }
+        app.clock.advance(10 * HOUR);
+        assert_eq!(titles(&anybody, "").await, ["one", "two", "three", "four"]);
+        let mut cursor = String::new();
+        for title in ["one", "two", "three", "four"] {
+            let page = anybody.get(&format!("/api/events?limit=1{cursor}")).await.expect(200);
+            assert_eq!(page["events"][0]["title"], title);
+            cursor = page["next"].as_str().map(|next| format!("&cursor={next}")).unwrap_or_default();
+        }
+        assert!(cursor.is_empty());
+        let home = anybody.page("/?city=Ulm").await.text;
+        assert!(home.contains("4 events") && home.contains("Ulm"), "{home}");
+        // On sale at that moment, and no longer.
+        assert_eq!(titles(&anybody, &format!("from={}", at(app, 25 * HOUR))).await, ["one", "three", "four"]);
+        assert_eq!(titles(&anybody, &format!("to={}", at(app, 25 * HOUR))).await, ["one", "two"]);
+        app.clock.advance(25 * HOUR);
+        let found = app.api.events.list(EventQuery { when: Some(When::Today), ..EventQuery::default() });
+        let found = found.await.unwrap().events;
+        assert!(found.iter().any(|event| event.title == "one"), "it runs today");
+        assert!(found.iter().all(|event| event.title != "two"), "its sale is over");
+    }
+
+    async fn a_list_looks_at_no_more_than_what_runs(app) {
+        let filter = Filter { after_micros: app.clock.now_micros(), limit: 5, ..Filter::default() };
+        let mut page = filter.page(app.db.engine(), "id");
+        let explain = match app.db.engine() {
+            stagedoor::db::Engine::Sqlite => "EXPLAIN QUERY PLAN ",
+            stagedoor::db::Engine::Postgres => "EXPLAIN ",
+        };
+        page.sql.insert_str(0, explain);
+        let rows = page.query().fetch_all(app.db.reads()).await.unwrap();
+        let column = if explain == "EXPLAIN " { "QUERY PLAN" } else { "detail" };
+        let plan: String = rows.iter().map(|row| sqlx::Row::get::<String, _>(row, column) + "\n").collect();
+        assert!(plan.contains("events_sold_on"), "{plan}");
+    }
+
+    async fn the_waiting_list_ends_with_the_sale(app) {
+        let (seller, ann) = (app.user("seller").await, app.user("ann").await);
+        let event = festival(app, &seller).await;
+        app.clock.advance(30 * HOUR);
+        let list = format!("/api/events/{}/waiting-list", id(&event));
+        ann.post(&list, json!({})).await.expect_2xx();
+        let rounds = stagedoor::waiting::Rounds::new(app.db.clone(), app.clock.clone());
+        seller.ticket(&event, 2500).await;
+        assert_eq!(rounds.tell_due().await.unwrap(), 1);
+        app.clock.advance(11 * HOUR);
+        let bob = app.user("bob").await;
+        bob.post(&list, json!({})).await.refused(409, "event_over");
+        let limits = Arc::new(Limits::new(app.clock.clone(), false, None));
+        let waiting = WaitingService::new(app.db.clone(), app.clock.clone(), limits);
+        app.clock.advance(3 * DAY - HOUR);
+        assert_eq!(waiting.forget_old().await.unwrap(), 0);
+        app.clock.advance(HOUR);
+        assert_eq!(waiting.forget_old().await.unwrap(), 1);
+    }
+
+    async fn the_calendar_has_the_end(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event_with(json!({"startsAt": "2031-05-01T10:00:00Z", "endsAt": "2031-05-03T17:00:00Z"})).await;
+        let order = buyer.reserve(&[&seller.ticket(&event, 2500).await]).await.expect(201);
+        buyer.pay(&order, "pm_card_visa").await.expect(201);
+        let file = buyer.get(&format!("/orders/{}/calendar.ics", id(&order))).await.text;
+        assert!(file.contains("DTSTART:20310501T100000Z\r\nDTEND:20310503T170000Z\r\n"), "{file}");
+        assert!(!file.contains("assumed"), "{file}");
+        let page = buyer.page(&format!("/orders/{}/tickets", id(&order))).await.text;
+        assert!(page.contains("Thursday 1 May 2031, 11:00 am – Saturday 3 May 2031, 6:00 pm BST"), "{page}");
+    }
+}
