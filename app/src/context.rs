@@ -292,13 +292,35 @@ pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) 
         message: error.to_string(),
         good: false,
         fields: error.fields().into_owned(),
-        values: values
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
+        values: owned(values),
     });
     redirect_back("/");
     Ok(T::default())
+}
+
+/// Goes back to a form that can be sent as it is, so that these fields are checked first. Only for a
+/// browser that posted it natively.
+pub fn ask<T: Default>(
+    form: &str,
+    message: &str,
+    fields: Vec<FieldError>,
+    values: &[(&str, &str)],
+) -> AppResult<T> {
+    set_flash(&Flash {
+        form: form.to_owned(),
+        message: message.to_owned(),
+        good: true,
+        fields,
+        values: owned(values),
+    });
+    redirect_back("/");
+    Ok(T::default())
+}
+
+fn owned(values: &[(&str, &str)]) -> Vec<(String, String)> {
+    let each = values.iter();
+    each.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 /// Whether the browser itself, and no script, will show the answer to this request.

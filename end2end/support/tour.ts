@@ -143,9 +143,25 @@ export const TOUR: Stop[] = [
       const page = await seen(await someone('Sally'), '/sell');
       await page.getByText('Not listed yet? Create the event').click();
       for (const label of ['Title', 'Venue', 'City']) await page.getByLabel(label, { exact: true }).fill(' ');
+      await page.getByLabel('Country').selectOption('United Kingdom');
+      await page.getByLabel('Time zone of the venue').selectOption('Europe/London');
+      await page.getByLabel('Currency of its tickets').selectOption('GBP');
       await page.getByLabel('Date').fill('2031-02-02');
       await page.getByRole('button', { name: 'Create the event' }).click();
       await expect(page.getByRole('alert')).toBeVisible();
+      return page;
+    },
+  },
+  {
+    name: 'the form of an event, to be checked',
+    open: async ({ someone }) => {
+      const page = await seen(await someone('Sally'), '/sell');
+      await page.getByText('It is not here yet: create the event').click();
+      for (const label of ['Title', 'Venue', 'City']) await page.getByLabel(label, { exact: true }).fill('Berlin');
+      await page.getByLabel('Currency of its tickets').selectOption('GBP');
+      await page.getByLabel('Date').fill('2031-02-02');
+      await page.getByRole('button', { name: 'Create the event' }).click();
+      await expect(page.getByRole('status')).toContainText('Prices in Germany');
       return page;
     },
   },

@@ -32,6 +32,10 @@ test('a ticket goes from its seller to its buyer, found by the search and paid b
     await seller.getByLabel('Begins at').fill('20:30');
     await seller.getByLabel('What to expect').fill('One lantern.\n\nNo interval.');
     await seller.getByRole('button', { name: 'Create the event' }).click();
+    await expect(seller.getByRole('status')).toContainText('Check these fields, and press the button again');
+    await expect(seller.getByLabel('Time zone of the venue')).toHaveValue('Europe/London');
+    await expect(seller.getByLabel('Currency of its tickets')).toHaveValue('GBP');
+    await seller.getByRole('button', { name: 'Create the event' }).click();
     await expect(seller.getByRole('status')).toHaveText(`${title} is created. You can add a picture, and then list your tickets.`);
     await seller.getByRole('link', { name: 'Go on without a picture' }).click();
   });

@@ -22,7 +22,7 @@ test('an event of three days is created, read and shortened by its forms', async
   await page.getByLabel(/^Last day of sales/).fill('2031-05-02');
   await page.getByLabel('Sales end at').fill('18:30');
   await page.getByRole('button', { name: 'Create the event' }).click();
-  await expect(page.getByRole('status')).toContainText(`${title} is on.`);
+  await expect(page.getByRole('status')).toContainText(`${title} is created.`);
   await page.getByRole('link', { name: title }).first().click();
   const facts = page.getByRole('main').locator('.event-facts');
   await expect(facts).toContainText('Thursday 1 May 2031, 11:00 am – Saturday 3 May 2031, 10:00 am BST');

@@ -5,7 +5,8 @@ use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
     error::{AppResult, FieldError},
-    events::{Category, is_unchanged, moment_if_given, starts_at},
+    events::{Category, CreateEvent, PlaceAsked, is_unchanged, moment_if_given, starts_at},
+    money::Currency,
 };
 #[cfg(feature = "ssr")]
 use jiff::Timestamp;
@@ -21,6 +22,13 @@ const NAMES: &[(&str, &str)] = &[
     ("salesUntil", "sales_time"),
     ("timeZone", "time_zone"),
 ];
+
+/// Above the fields that follow from the place, or are unusual there.
+#[cfg(feature = "ssr")]
+const CHECK_NEW: &str = "The event is not created yet. Check these fields, and press the button again if they are right:";
+#[cfg(feature = "ssr")]
+const CHECK_CHANGED: &str =
+    "Nothing is saved yet. Check these fields, and press the button again if they are right:";
 
 #[cfg(feature = "ssr")]
 impl Facts {
@@ -41,6 +49,77 @@ impl Facts {
         moment_if_given(fields, &self.date, &self.time_zone)
     }
 
+    /// The new event that the fields describe.
+    fn new_event(&self, currency: &str) -> Result<CreateEvent, AppError> {
+        let country = if self.country.is_empty() {
+            let message = "Choose the country: it does not follow from the city.";
+            Err(FieldError::new("country", message))
+        } else {
+            Ok(self.country.clone())
+        };
+        let zone = if self.time_zone.is_empty() && country.is_ok() {
+            let message = "Choose the time zone: this country has several.";
+            Err(FieldError::new("time_zone", message))
+        } else {
+            Ok(())
+        };
+        let (when, end, sales) = (self.starts_at(), self.ends_at(), self.sales_until());
+        let unknown = |_| FieldError::new("currency", "Choose one of the currencies.");
+        let money: Result<Currency, _> = currency.parse().map_err(unknown);
+        let kind = category_in(&self.category);
+        if let (
+            Ok(country),
+            Ok(starts_at),
+            Ok(ends_at),
+            Ok(sales_until),
+            Ok(currency),
+            Ok(category),
+        ) = (&country, &when, &end, &sales, &money, &kind)
+        {
+            return Ok(CreateEvent {
+                title: self.title.clone(),
+                venue: self.venue.clone(),
+                city: self.city.clone(),
+                country: country.clone(),
+                starts_at: *starts_at,
+                ends_at: *ends_at,
+                sales_until: *sales_until,
+                time_zone: self.time_zone.clone(),
+                currency: *currency,
+                description: Some(self.description.clone()),
+                category: *category,
+            });
+        }
+        let times = [zone.err(), when.err(), end.err(), sales.err()];
+        let others = [country.err(), money.err(), kind.err()];
+        Err(all_wrong(others.into_iter().chain(times)))
+    }
+
+    /// What the fields say of where the event is.
+    fn place(&self, currency: &str) -> PlaceAsked {
+        PlaceAsked {
+            city: self.city.clone(),
+            country: self.country.clone(),
+            time_zone: self.time_zone.clone(),
+            currency: currency.to_owned(),
+        }
+    }
+
+    /// The same fields, and the currency, with what was left empty filled in.
+    fn in_place(self, place: &PlaceAsked) -> (Self, String) {
+        let facts = Self {
+            country: place.country.clone(),
+            time_zone: place.time_zone.clone(),
+            ..self
+        };
+        (facts, place.currency.clone())
+    }
+
+    /// What somebody has said yes to who sends the form again.
+    fn asked_about(&self, currency: &str) -> String {
+        format!("{} {} {currency}", self.country, self.time_zone)
+    }
+
     /// Whether one of these fields says something else than when the form was shown.
     fn is_changed(&self, marks: &str, names: &[&str]) -> bool {
         self.each()
@@ -50,7 +129,7 @@ impl Facts {
 
 /// What is wrong with any of several fields, each once.
 #[cfg(feature = "ssr")]
-fn all_wrong<const N: usize>(wrong: [Option<FieldError>; N]) -> AppError {
+fn all_wrong(wrong: impl IntoIterator<Item = Option<FieldError>>) -> AppError {
     let mut errors: Vec<FieldError> = Vec::new();
     for error in wrong.into_iter().flatten() {
         if errors.iter().all(|known| known.field != error.field) {
@@ -74,44 +153,29 @@ fn category_in(text: &str) -> Result<Category, FieldError> {
 pub async fn create(
     #[server(flatten)] facts: Facts,
     #[server(default)] currency: String,
+    #[server(default)] sure: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        context,
-        events::{CreateEvent, Events},
-    };
+    use crate::{context, events::Events};
     let events = context::port::<dyn Events>()?;
+    let found = events.place(facts.place(&currency));
+    let (facts, currency) = facts.in_place(&found.place);
     let refuse = |error| {
-        let values = facts.typed([("currency", currency.as_str())]);
+        let values = facts.typed([("currency", currency.as_str()), ("sure", &sure)]);
         context::refuse(FACTS_FORM, context::at_fields(error, NAMES), &values)
     };
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
         Err(error) => return refuse(error),
     };
-    let (when, end, sales) = (facts.starts_at(), facts.ends_at(), facts.sales_until());
-    let money = currency
-        .parse()
-        .map_err(|_| FieldError::new("currency", "Choose one of the currencies."));
-    let kind = category_in(&facts.category);
-    let (Ok(starts_at), Ok(ends_at), Ok(sales_until), Ok(currency), Ok(category)) =
-        (&when, &end, &sales, &money, &kind)
-    else {
-        let wrong = [when.err(), end.err(), sales.err(), money.err(), kind.err()];
-        return refuse(all_wrong(wrong));
+    let request = match facts.new_event(&currency) {
+        Ok(request) => request,
+        Err(error) => return refuse(error),
     };
-    let request = CreateEvent {
-        title: facts.title.clone(),
-        venue: facts.venue.clone(),
-        city: facts.city.clone(),
-        country: facts.country.clone(),
-        starts_at: *starts_at,
-        ends_at: *ends_at,
-        sales_until: *sales_until,
-        time_zone: facts.time_zone.clone(),
-        currency: *currency,
-        description: Some(facts.description.clone()),
-        category: *category,
-    };
+    let asked = facts.asked_about(&currency);
+    if context::posted_by_form() && sure != asked && found.has_questions() {
+        let values = facts.typed([("currency", currency.as_str()), ("sure", asked.as_str())]);
+        return context::ask(FACTS_FORM, CHECK_NEW, found.questions(), &values);
+    }
     // Whoever comes back to the form and sends it again wants no second one.
     let own = match events.created_by(&viewer).await {
         Ok(own) => own,
@@ -142,6 +206,7 @@ pub async fn update(
     #[server(default)] event: String,
     #[server(default)] version: String,
     #[server(default)] marks: String,
+    #[server(default)] sure: String,
     #[server(flatten)] facts: Facts,
 ) -> Result<(), AppError> {
     use crate::{
@@ -150,7 +215,11 @@ pub async fn update(
     };
     let events = context::port::<dyn Events>()?;
     let refuse = |error| {
-        let values = facts.typed([("version", version.as_str()), ("marks", &marks)]);
+        let values = facts.typed([
+            ("version", version.as_str()),
+            ("marks", &marks),
+            ("sure", &sure),
+        ]);
         context::refuse(FACTS_FORM, context::at_fields(error, NAMES), &values)
     };
     let viewer = match context::require_viewer() {
@@ -188,6 +257,19 @@ pub async fn update(
     let Ok(id) = event.parse() else {
         return refuse(AppError::NotFound);
     };
+    let (unusual, asked) = (events.place(facts.place("")).unusual, facts.asked_about(""));
+    if context::posted_by_form()
+        && sure != asked
+        && moves(&["country", "time_zone"])
+        && !unusual.is_empty()
+    {
+        let before = [
+            ("version", version.as_str()),
+            ("marks", &marks),
+            ("sure", &asked),
+        ];
+        return context::ask(FACTS_FORM, CHECK_CHANGED, unusual, &facts.typed(before));
+    }
     match events.update(&viewer, id, request).await {
         Ok(event) => {
             let told = [

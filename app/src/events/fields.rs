@@ -1,7 +1,7 @@
 //! What a form says of an event, for one that is new and for one that changes.
 
 use super::{COUNTRIES, Category, Event, Facts, date_and_time};
-use crate::ui::{Choice, Form, Input, area, choose, choose_grouped, field, hash};
+use crate::ui::{Choice, Form, Input, area, choose, choose_grouped, field, hash, hidden};
 use leptos::prelude::*;
 
 /// The names of the fields, and what they are called on the page.
@@ -25,14 +25,8 @@ impl Facts {
     /// Of an event that is yet to be described.
     pub fn blank() -> Self {
         Self {
-            title: String::new(),
             category: Category::default().code().to_owned(),
-            venue: String::new(),
-            city: String::new(),
-            country: "GB".to_owned(),
-            date: String::new(),
             time: "19:30".to_owned(),
-            time_zone: "Europe/London".to_owned(),
             ..Self::default()
         }
     }
@@ -113,84 +107,92 @@ pub fn is_unchanged(marks: &str, name: &str, text: &str) -> bool {
 
 /// The fields. `currency` is one more, of a new event.
 pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> AnyView {
-    let input = |name: &'static str, max| {
-        let mut each = facts.each();
-        let found = each.find(|(known, ..)| *known == name);
-        let (_, label, value) = found.unwrap_or_default();
-        Input {
-            name,
-            label,
-            value: value.to_owned(),
-            max,
-            ..Input::default()
-        }
+    let text = |name, max| Input {
+        max,
+        ..input(facts, name)
     };
-    let countries = COUNTRIES
+    let from_place = |words: &str| currency.is_some().then(|| Choice::new("", words));
+    let named = COUNTRIES
         .iter()
-        .map(|(code, name)| Choice::new(*code, *name))
-        .collect();
-    let categories = Category::ALL
-        .map(|category| Choice::new(category.code(), category.label()))
-        .into();
-    let zone = choose_grouped(form, input("time_zone", None), zones(&facts.time_zone));
+        .map(|(code, name)| Choice::new(*code, *name));
+    let countries = from_place("Follows from the city").into_iter();
+    let countries = countries.chain(named).collect();
+    let mut zones = zones(&facts.time_zone);
+    if let Some(follows) = from_place("Follows from city and country") {
+        zones.insert(0, ("", vec![follows]));
+    }
+    let zone = choose_grouped(form, input(facts, "time_zone"), zones);
     let zone = match currency {
         Some(currency) => view! { <div class="columns">{zone} {currency}</div> }.into_any(),
         None => zone,
     };
-    let day = |name| Input {
-        kind: "date",
-        ..input(name, None)
-    };
-    let clock = |name| Input {
-        kind: "time",
-        ..input(name, None)
-    };
-    let end_date = Input {
-        hint: Some("Leave it empty if that is the day of the start.".to_owned()),
-        optional: true,
-        ..day("end_date")
-    };
-    let end_time = Input {
-        hint: Some("Tickets are shown until then; without it, for 12 hours.".to_owned()),
-        optional: true,
-        ..clock("end_time")
-    };
-    let sales_date = Input {
-        hint: Some("For those who may come later than the start.".to_owned()),
-        optional: true,
-        ..day("sales_date")
-    };
-    let sales_time = Input {
-        hint: Some("Without it, sales end at the start.".to_owned()),
-        optional: true,
-        ..clock("sales_time")
-    };
+    let categories = Category::ALL
+        .map(|category| Choice::new(category.code(), category.label()))
+        .into();
+    // Which place was asked about, for whoever sends the form again to say yes.
+    let sure = form.value("sure", "");
+    let sure = (!sure.is_empty()).then(|| hidden("sure", sure));
     let description = Input {
         optional: true,
-        ..input("description", Some(5000))
+        ..text("description", Some(5000))
     };
     view! {
-        {field(form, input("title", Some(120)))}
-        {choose(form, input("category", None), categories)}
-        {field(form, input("venue", Some(120)))}
+        {sure}
+        {field(form, text("title", Some(120)))}
+        {choose(form, input(facts, "category"), categories)}
+        {field(form, text("venue", Some(120)))}
         <div class="columns">
-            {field(form, input("city", Some(80)))}
-            {choose(form, input("country", None), countries)}
+            {field(form, text("city", Some(80)))}
+            {choose(form, input(facts, "country"), countries)}
         </div>
-        <div class="columns">
-            {field(form, day("date"))}
-            {field(form, clock("time"))}
-        </div>
-        <div class="columns">
-            {field(form, end_date)}
-            {field(form, end_time)}
-        </div>
-        <div class="columns">
-            {field(form, sales_date)}
-            {field(form, sales_time)}
-        </div>
+        {times(form, facts)}
         {zone}
         {area(form, description)}
+    }
+    .into_any()
+}
+
+fn input(facts: &Facts, name: &'static str) -> Input {
+    let mut each = facts.each();
+    let found = each.find(|(known, ..)| *known == name);
+    let (_, label, value) = found.unwrap_or_default();
+    Input {
+        name,
+        label,
+        value: value.to_owned(),
+        ..Input::default()
+    }
+}
+
+/// When it begins and ends, and until when it is sold: a day and a time of each.
+fn times(form: &Form, facts: &Facts) -> AnyView {
+    let pair = |date, time, hints: Option<[&str; 2]>| {
+        let of = |name, kind, hint: Option<&str>| Input {
+            kind,
+            hint: hint.map(str::to_owned),
+            optional: hint.is_some(),
+            ..input(facts, name)
+        };
+        let [date_hint, time_hint] = hints.map_or([None; 2], |hints| hints.map(Some));
+        view! {
+            <div class="columns">
+                {field(form, of(date, "date", date_hint))}
+                {field(form, of(time, "time", time_hint))}
+            </div>
+        }
+    };
+    let end = [
+        "Leave it empty if that is the day of the start.",
+        "Tickets are shown until then; without it, for 12 hours.",
+    ];
+    let sales = [
+        "For those who may come later than the start.",
+        "Without it, sales end when the event begins.",
+    ];
+    view! {
+        {pair("date", "time", None)}
+        {pair("end_date", "end_time", Some(end))}
+        {pair("sales_date", "sales_time", Some(sales))}
     }
     .into_any()
 }
@@ -255,7 +257,7 @@ fn zones(used: &str) -> Vec<(&'static str, Vec<Choice>)> {
     let is_listed = groups
         .iter()
         .any(|(_, choices)| choices.iter().any(|choice| choice.value == used));
-    if !is_listed {
+    if !is_listed && !used.is_empty() {
         groups.insert(0, ("", vec![Choice::new(used, used.replace('_', " "))]));
     }
     groups

@@ -30,6 +30,8 @@ mod pages;
 #[cfg(feature = "ssr")]
 mod picture_form;
 #[cfg(feature = "ssr")]
+mod place;
+#[cfg(feature = "ssr")]
 mod port;
 #[cfg(feature = "ssr")]
 mod prose;
@@ -59,6 +61,8 @@ pub use pages::{EventPage, find};
 pub use picture::{Fit, PICTURE_BYTES_MAX, PICTURE_WIDTHS, Picture, PictureQuery};
 #[cfg(feature = "ssr")]
 pub use picture_form::EventPicturePage;
+#[cfg(feature = "ssr")]
+pub use place::{PlaceAsked, PlaceProposed};
 #[cfg(feature = "ssr")]
 pub use port::{COUNTED_MAX, Events, Pictures};
 pub use preview::PicturePreview;

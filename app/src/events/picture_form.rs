@@ -58,7 +58,7 @@ pub fn EventPicturePage() -> impl IntoView {
             return Err(AppError::NotFound);
         }
         let flash = context::take_flash();
-        let over = event.starts_at <= context::now();
+        let over = event.span().is_over(context::now());
         let on = if event.picture.is_some() {
             "Go on to your tickets"
         } else {

@@ -1,6 +1,8 @@
 //! What a browser can ask of events.
 
-use super::{City, CreateEvent, Event, EventList, EventQuery, Fit, UpdateEvent};
+use super::{
+    City, CreateEvent, Event, EventList, EventQuery, Fit, PlaceAsked, PlaceProposed, UpdateEvent,
+};
 use crate::{accounts::Viewer, error::AppResult, ids::EventId};
 use async_trait::async_trait;
 
@@ -28,6 +30,9 @@ pub trait Events: Send + Sync {
 
     /// Events that the viewer created and that are still to come, soonest first.
     async fn created_by(&self, viewer: &Viewer) -> AppResult<Vec<Event>>;
+
+    /// What follows from where an event is: proposals for what was left empty, and what is unusual.
+    fn place(&self, asked: PlaceAsked) -> PlaceProposed;
 
     /// Creates an event. Errors: `Invalid` at the field.
     async fn create(&self, viewer: &Viewer, request: CreateEvent) -> AppResult<Event>;

@@ -36,7 +36,8 @@ impl Form {
 
     /// What is wrong at this field.
     pub fn error(&self, field: &str) -> Option<String> {
-        let fields = self.flash.iter().flat_map(|flash| &flash.fields);
+        let wrong = self.flash.iter().filter(|flash| !flash.good);
+        let fields = wrong.flat_map(|flash| &flash.fields);
         fields
             .into_iter()
             .find(|wrong| wrong.field == field)
@@ -47,7 +48,7 @@ impl Form {
     fn message(&self) -> Option<String> {
         let flash = self.flash.as_ref()?;
         let at_a_field = flash.fields.iter().any(|wrong| !wrong.field.is_empty());
-        (!at_a_field).then(|| flash.message.clone())
+        (!at_a_field || flash.good).then(|| flash.message.clone())
     }
 
     fn id(&self, field: &str) -> String {
@@ -56,10 +57,15 @@ impl Form {
 }
 
 /// What the server said of the form as a whole: a box that gets the focus when the page is shown,
-/// with a link to each field that is wrong.
+/// with a link to each field that is wrong, or to be checked.
 pub fn problem_at_top(form: &Form) -> Option<AnyView> {
     let flash = form.flash.clone()?;
-    context::mark_refusal();
+    let (class, role) = if flash.good {
+        ("notice", "status")
+    } else {
+        context::mark_refusal();
+        ("notice notice-bad", "alert")
+    };
     let message = form
         .message()
         .unwrap_or_else(|| "Please look at this again:".to_owned());
@@ -74,7 +80,7 @@ pub fn problem_at_top(form: &Form) -> Option<AnyView> {
         .collect();
     let links = (!links.is_empty()).then(|| view! { <ul class="problems">{links}</ul> });
     let said = view! {
-        <div class="notice notice-bad" role="alert" tabindex="-1" autofocus=true>
+        <div class=class role=role tabindex="-1" autofocus=true>
             <p>{message}</p>
             {links}
         </div>

@@ -8,6 +8,7 @@ mod develop;
 mod listeners;
 pub mod listing;
 pub mod pictures;
+mod places;
 pub mod rest;
 mod rules;
 mod service;

@@ -3,7 +3,7 @@
 use super::{
     changes,
     listing::Filter,
-    rules,
+    places, rules,
     store::{self, EventRow},
     words,
 };
@@ -17,7 +17,10 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    events::{COUNTED_MAX, City, CreateEvent, Event, EventList, EventQuery, Events, UpdateEvent},
+    events::{
+        COUNTED_MAX, City, CreateEvent, Event, EventList, EventQuery, Events, PlaceAsked,
+        PlaceProposed, UpdateEvent,
+    },
     ids::{EventId, UserId},
 };
 use async_trait::async_trait;
@@ -253,6 +256,10 @@ impl Events for EventsService {
             .await
             .map_err(Fault::from)?;
         Ok(self.dress(rows, now).await?)
+    }
+
+    fn place(&self, asked: PlaceAsked) -> PlaceProposed {
+        places::propose(asked)
     }
 
     async fn create(&self, viewer: &Viewer, request: CreateEvent) -> AppResult<Event> {

@@ -131,7 +131,7 @@ on_both_engines! {
             ("date", "2031-05-01"), ("time", "20:30"), ("time_zone", "Europe/London"),
             ("currency", "GBP"), ("description", "")];
         for (field, wrong) in [("title", ""), ("date", "soon"), ("time", ""), ("date", "2020-01-01"),
-            ("time_zone", "Leeds"), ("currency", ""), ("country", "Wessex")]
+            ("time_zone", "Leeds"), ("currency", "Pounds"), ("country", "Wessex")]
         {
             let fields: Vec<(&str, &str)> = good.iter()
                 .map(|(name, value)| (*name, if *name == field { wrong } else { *value }))
@@ -175,6 +175,65 @@ on_both_engines! {
         let selling = seller.page("/selling").await.text;
         assert!(selling.contains("Stalls") && selling.contains("£25.50"), "{selling}");
         assert!(seller.page("/tickets").await.text.contains("3 on sale"));
+    }
+
+    async fn the_place_gives_country_zone_and_currency_of_a_new_event(app) {
+        let seller = app.user("seller").await;
+        let send = async |over: &[(&'static str, &str)]| {
+            let mut fields = vec![("title", "Late Show"), ("venue", "Halle"), ("city", "Berlin"), ("country", ""),
+                ("date", "2031-05-01"), ("time", "20:30"), ("time_zone", ""), ("currency", "")];
+            for (name, value) in over {
+                fields.retain(|(known, _)| known != name);
+                fields.push((name, value));
+            }
+            seller.form("/fn/events/create", "/sell", &fields).await
+        };
+        let chosen = |page: &str| -> Vec<String> {
+            let chosen = page.split("<option value=\"").filter(|option| {
+                let tag = option.split('>').next().unwrap_or_default();
+                tag.contains("selected")
+            });
+            chosen.map(|option| option.split('"').next().unwrap().to_owned()).collect()
+        };
+        let sure = |page: &str| page.split("name=\"sure\" value=\"").nth(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+
+        // From the city alone; shown first, and created by the second press.
+        assert_eq!(send(&[]).await.header("location"), "/sell");
+        let page = seller.page("/sell").await.text;
+        assert!(page.contains("Check these fields, and press the button again") && !page.contains("role=\"alert\""), "{page}");
+        assert_eq!(chosen(&page), ["DE", "Europe/Berlin", "EUR"], "{page}");
+        assert_eq!(app.count("events").await, 0);
+        let filled = [("country", "DE"), ("time_zone", "Europe/Berlin"), ("currency", "EUR")];
+        let confirmed = sure(&page).unwrap();
+        assert!(leads_to(&send(&[&filled[..], &[("sure", &confirmed)]].concat()).await).ends_with("/picture"));
+        assert_eq!(app.count("events").await, 1);
+
+        // Unusual, and possible all the same.
+        let unusual = [("title", "Later Show"), ("country", "DE"), ("time_zone", "Europe/London"), ("currency", "GBP")];
+        assert_eq!(send(&unusual).await.header("location"), "/sell");
+        let page = seller.page("/sell").await.text;
+        for said in ["Europe/London is not a time zone of Germany.", "Prices in Germany are usually in EUR, not in GBP."] {
+            assert!(page.contains(said), "{said}: {page}");
+        }
+        let confirmed = sure(&page).unwrap();
+        // A yes is to what was asked about.
+        let other = [&unusual[..3], &[("currency", "USD"), ("sure", &*confirmed)]].concat();
+        assert_eq!(send(&other).await.header("location"), "/sell");
+        seller.page("/sell").await;
+        let created = leads_to(&send(&[&unusual[..], &[("sure", &*confirmed)]].concat()).await);
+        let event = created.strip_prefix("/events/").unwrap().strip_suffix("/picture").unwrap();
+        let made = seller.get(&format!("/api/events/{event}")).await.expect(200);
+        assert_eq!((&made["timeZone"], &made["currency"]), (&json!("Europe/London"), &json!("GBP")));
+
+        for (field, over) in [
+            ("country", [("city", "Chipping Norton"), ("country", "")]),
+            ("time_zone", [("city", "Springfield"), ("country", "US")]),
+        ] {
+            let answer = send(&over).await;
+            let page = refused_at(&seller, &answer, "/sell").await;
+            assert!(page.contains(&format!("id=\"event-{field}-error\"")), "{field}: {page}");
+        }
+        assert_eq!(app.count("events").await, 2);
     }
 
     async fn editing_and_withdrawing_a_listing(app) {

@@ -104,15 +104,16 @@ fn event_form(form: &Form) -> AnyView {
         .partition(|currency| OFTEN.contains(&currency.code()));
     often.sort_by_key(|currency| OFTEN.iter().position(|code| *code == currency.code()));
     others.sort_by_key(|currency| currency.name());
-    let currencies = [("Often used", often), ("Others", others)]
+    let groups = [("Often used", often), ("Others", others)]
         .map(|(heading, group)| (heading, group.into_iter().map(named).collect()));
+    let mut currencies = vec![("", vec![Choice::new("", "Follows from the country")])];
+    currencies.extend(groups);
     let currency = Input {
         name: "currency",
         label: "Currency of its tickets",
-        value: "GBP".to_owned(),
         ..Input::default()
     };
-    let currency = choose_grouped(form, currency, currencies.into());
+    let currency = choose_grouped(form, currency, currencies);
     view! {
         {post_to::<Create>("stack", view! {
             {problem_at_top(form)}
