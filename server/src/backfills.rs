@@ -5,6 +5,7 @@
 //! moment and goes on at the next start, two processes do not do the same step, and it runs once.
 
 use crate::{
+    accounts,
     clock::Clock,
     db::{Conn, Db},
     events,
@@ -28,7 +29,7 @@ struct Backfill {
     fill: Fill,
 }
 
-const BACKFILLS: [Backfill; 2] = [
+const BACKFILLS: [Backfill; 4] = [
     Backfill {
         name: "events_search_keys",
         rows: events::store::rows_with_search_keys,
@@ -38,6 +39,16 @@ const BACKFILLS: [Backfill; 2] = [
         name: "tickets_seat_keys",
         rows: tickets::store::rows_with_seats,
         fill: |conn, row, now| Box::pin(tickets::store::ticket_fill_seat_key(conn, row, now)),
+    },
+    Backfill {
+        name: "users_email_keys",
+        rows: accounts::users_with_foreign_domains,
+        fill: |conn, row, now| Box::pin(accounts::user_fill_email_key(conn, row, now)),
+    },
+    Backfill {
+        name: "waiting_email_keys",
+        rows: accounts::waiting_with_foreign_domains,
+        fill: |conn, row, _| Box::pin(accounts::waiting_fill_email_key(conn, row)),
     },
 ];
 

@@ -10,7 +10,6 @@ mod sessions;
 mod story;
 
 use crate::{
-    accounts,
     audit::{self, Audit},
     backfills,
     clock::{Clock, SystemClock},
@@ -372,9 +371,6 @@ pub async fn open(config: &Config) -> anyhow::Result<Db> {
 
 async fn filled(db: Db) -> anyhow::Result<Db> {
     backfills::run(&db, &SystemClock).await?;
-    accounts::rekey_addresses(&db, SystemClock.now_micros())
-        .await
-        .context("the keys of addresses could not be brought to this version")?;
     Ok(db)
 }
 

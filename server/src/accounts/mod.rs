@@ -23,7 +23,10 @@ mod turns;
 
 pub use care::end_sessions_of;
 pub use leaving::Removal;
-pub use rekeying::rekey_addresses;
+pub use rekeying::{
+    user_fill_email_key, users_with_foreign_domains, waiting_fill_email_key,
+    waiting_with_foreign_domains,
+};
 pub use rules::{check_email, email_for_mail, email_key};
 pub use service::AccountsService;
 pub use store::user_is_operator as is_operator;

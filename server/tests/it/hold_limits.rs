@@ -1,8 +1,10 @@
 //! What one buyer and one network address may hold without paying, with limits on.
 
 use crate::support::{Answer, App, Client, on_both_engines};
+use app::ids::OrderId;
 use futures::future::join_all;
 use serde_json::Value;
+use stagedoor::orders::usage::{self, Ended};
 use tokio::sync::oneshot;
 
 const CARD: &str = "pm_card_visa";
@@ -231,6 +233,58 @@ on_both_engines! {
         };
         let (order, _) = futures::join!(reserving, rival);
         assert_eq!((order["status"].as_str(), order["secondsLeft"].as_i64()), (Some("created"), Some(900)));
+        app.assert_sound().await;
+    }
+
+    /// What ends an order at the same moment takes it off its holders' rows once, whichever ends come
+    /// together: the loser finds nothing that counts.
+    async fn two_ends_of_one_order_release_it_once(app) {
+        let event = shop_with(app, 8).await;
+        let buyer = app.user("buyer").await;
+        let kept = buyer.reserve_any(&event, 1).await.expect(201);
+        let ends = [Ended::Unpaid, Ended::Cancelled, Ended::Paid];
+        for (one, two) in [(0, 0), (0, 1), (1, 2), (2, 0)] {
+            let order = buyer.reserve_any(&event, 3).await.expect(201);
+            let release = |ended: Ended| {
+                let id: OrderId = order["id"].as_str().unwrap().parse().unwrap();
+                app.db.write(move |conn| {
+                    Box::pin(async move {
+                        usage::order_lock(conn, id).await?;
+                        usage::release(conn, id, ended).await
+                    })
+                })
+            };
+            let (first, second): (Result<(), sqlx::Error>, Result<(), sqlx::Error>) =
+                tokio::join!(release(ends[one]), release(ends[two]));
+            first.unwrap();
+            second.unwrap();
+            let used = |column: &str| {
+                let sql = format!("SELECT CAST(SUM({column}) AS BIGINT) FROM hold_usage");
+                async move { app.number(&sql).await }
+            };
+            // The buyer's row and the network's have the other order still.
+            assert_eq!((used("tickets").await, used("orders").await), (2, 2), "{one} {two}");
+            assert!(used("lapses").await <= 1, "{one} {two}");
+            app.run_sql("UPDATE hold_usage SET lapses = 0, wait_until = 0").await;
+            buyer.cancel(&order).await.expect(204);
+            assert_eq!((used("tickets").await, used("orders").await), (2, 2), "nothing is left to release");
+        }
+        buyer.cancel(&kept).await.expect(204);
+        app.assert_sound().await;
+    }
+
+    async fn an_order_that_is_cancelled_while_it_expires_is_released_once(app) {
+        let event = shop_with(app, 8).await;
+        let buyer = app.user("buyer").await;
+        for _ in 0..4 {
+            let order = buyer.reserve_any(&event, 2).await.expect(201);
+            app.clock.advance(901);
+            let (cancelled, _) = tokio::join!(buyer.cancel(&order), app.expire(&order));
+            assert!([204, 409].contains(&cancelled.status), "{}", cancelled.text);
+            let left = "SELECT CAST(SUM(ABS(tickets) + ABS(orders)) AS BIGINT) FROM hold_usage";
+            assert_eq!(app.number(left).await, 0);
+            app.run_sql("UPDATE hold_usage SET lapses = 0, wait_until = 0").await;
+        }
         app.assert_sound().await;
     }
 }
