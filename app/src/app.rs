@@ -5,8 +5,8 @@
 
 use crate::{
     accounts::{
-        AccountPage, ForgotPage, LeavePage, ResetPage, SignInPage, SignUpPage, VerifyPage,
-        api::SignOut,
+        AccountPage, CodePage, ForgotPage, LeavePage, ResetPage, SecondFactorPage, SignInPage,
+        SignUpPage, VerifyPage, api::SignOut,
     },
     context,
     error::AppError,
@@ -125,12 +125,14 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/tickets/:id/refund") view=RefundPage ssr=SsrMode::Async/>
                     <Route path=path!("/signup") view=SignUpPage ssr=SsrMode::Async/>
                     <Route path=path!("/signin") view=SignInPage ssr=SsrMode::Async/>
+                    <Route path=path!("/signin/code") view=CodePage ssr=SsrMode::Async/>
                     <Route path=path!("/forgot") view=ForgotPage ssr=SsrMode::Async/>
                     <Route path=path!("/reset") view=ResetPage ssr=SsrMode::Async/>
                     <Route path=path!("/verify") view=VerifyPage ssr=SsrMode::Async/>
                     <Route path=path!("/help") view=HelpPage ssr=SsrMode::Async/>
                     <Route path=path!("/ui") view=GalleryPage ssr=SsrMode::Async/>
                     <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>
+                    <Route path=path!("/account/second-factor") view=SecondFactorPage ssr=SsrMode::Async/>
                     <Route path=path!("/account/delete") view=LeavePage ssr=SsrMode::Async/>
                 </Routes>
             </main>

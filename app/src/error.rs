@@ -98,6 +98,10 @@ pub enum Conflict {
     AccountTicketsSold,
     /// The account cannot be deleted: somebody owes money to its owner.
     AccountMoneyOwed,
+    /// The account has a second factor already.
+    SecondFactorOn,
+    /// The account has no second factor.
+    SecondFactorOff,
     /// The same idempotency key came with another body.
     IdempotencyMismatch,
     /// The first request with this idempotency key has not been answered yet.
@@ -136,6 +140,8 @@ impl Conflict {
             Self::AccountSaleOpen => "account_sale_open",
             Self::AccountTicketsSold => "account_tickets_sold",
             Self::AccountMoneyOwed => "account_money_owed",
+            Self::SecondFactorOn => "second_factor_on",
+            Self::SecondFactorOff => "second_factor_off",
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::IdempotencyInProgress => "idempotency_in_progress",
         }
@@ -223,6 +229,10 @@ impl Conflict {
             Self::AccountMoneyOwed => {
                 "Money from your sales or orders has not been settled with you yet. Delete the account once it has."
             }
+            Self::SecondFactorOn => {
+                "Your account has a second factor already. Turn it off first to set up another."
+            }
+            Self::SecondFactorOff => "Your account has no second factor.",
             Self::IdempotencyMismatch => {
                 "This Idempotency-Key was used before with a different body."
             }
@@ -233,6 +243,10 @@ impl Conflict {
     }
 }
 
+/// Said of a code that is not right.
+pub const WRONG_CODE: &str =
+    "That code is not right, or was used already. Wait for the next one, or use a recovery code.";
+
 /// Everything that a request can be refused with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum AppError {
@@ -240,6 +254,13 @@ pub enum AppError {
     SignInRequired,
     /// Unknown e-mail and wrong password alike.
     BadCredentials,
+    /// The password is right, and the account asks for a code besides.
+    SecondFactorRequired {
+        /// Whether one was sent that is wrong, was used or is over.
+        wrong: bool,
+    },
+    /// Operators of this shop need a second factor, and this one has none yet.
+    SecondFactorSetupRequired,
     /// Signed in, but this isn't theirs to do.
     Forbidden,
     /// Unknown, or somebody else's.
@@ -291,8 +312,10 @@ impl AppError {
     pub fn status(&self) -> http::StatusCode {
         use http::StatusCode as S;
         match self {
-            Self::SignInRequired | Self::BadCredentials => S::UNAUTHORIZED,
-            Self::Forbidden => S::FORBIDDEN,
+            Self::SignInRequired | Self::BadCredentials | Self::SecondFactorRequired { .. } => {
+                S::UNAUTHORIZED
+            }
+            Self::Forbidden | Self::SecondFactorSetupRequired => S::FORBIDDEN,
             Self::NotFound => S::NOT_FOUND,
             Self::Invalid(_) | Self::Transport(_) => S::BAD_REQUEST,
             Self::Conflict { .. } => S::CONFLICT,
@@ -310,6 +333,8 @@ impl AppError {
         match self {
             Self::SignInRequired => "sign_in_required",
             Self::BadCredentials => "bad_credentials",
+            Self::SecondFactorRequired { .. } => "second_factor_required",
+            Self::SecondFactorSetupRequired => "second_factor_setup_required",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::Invalid(_) | Self::Transport(_) => "invalid",
@@ -331,6 +356,9 @@ impl AppError {
                 let field = conflict.field();
                 let at = field.map(|field| FieldError::new(field, conflict.message()));
                 at.into_iter().collect::<Vec<_>>().into()
+            }
+            Self::SecondFactorRequired { .. } => {
+                vec![FieldError::new("code", self.to_string())].into()
             }
             _ => Cow::Borrowed(&[]),
         }
@@ -366,6 +394,13 @@ impl fmt::Display for AppError {
         match self {
             Self::SignInRequired => f.write_str("Sign in to do this."),
             Self::BadCredentials => f.write_str("That e-mail and password don't match an account."),
+            Self::SecondFactorRequired { wrong: false } => {
+                f.write_str("Enter the code that your authenticator app shows.")
+            }
+            Self::SecondFactorRequired { wrong: true } => f.write_str(WRONG_CODE),
+            Self::SecondFactorSetupRequired => f.write_str(
+                "Operators of this shop sign in with a second factor. Set it up on your account's page, then try again.",
+            ),
             Self::Forbidden => f.write_str("You are not allowed to do this."),
             Self::NotFound => f.write_str("There is nothing here, or it isn't yours."),
             Self::Invalid(fields) => match fields.as_slice() {

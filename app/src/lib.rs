@@ -13,12 +13,16 @@ pub mod context;
 pub mod error;
 pub mod events;
 #[cfg(feature = "ssr")]
+mod flash;
+#[cfg(feature = "ssr")]
 mod help;
 pub mod ids;
 pub mod money;
 pub mod orders;
 #[cfg(feature = "ssr")]
 pub mod passes;
+#[cfg(feature = "ssr")]
+mod paths;
 pub mod payments;
 pub mod refunds;
 pub mod selling;

@@ -42,6 +42,7 @@ Examples:
   DATABASE_URL=postgres://… stagedoor serve       on PostgreSQL
   stagedoor serve --role worker                   only the jobs, beside `--role web` elsewhere
   stagedoor operator ann@example.com              Ann may refund, and is told what goes wrong
+  stagedoor operator ann@example.com --reset-second-factor   Ann has lost app and recovery codes
   stagedoor sessions end ann@example.com          Ann is signed out everywhere
   stagedoor story ann@example.com                 what happened to Ann's orders, cards and mails
   stagedoor audit --json                          does everything hold? for a cron job
@@ -75,6 +76,8 @@ Settings (environment; flags of the same name win; .env is read):
                                                    unset: mails are files in DATA_DIR/mail
   STAGEDOOR_MAIL_FROM           Stagedoor <tickets@HOST>, of the public URL; whom mails are from
   STAGEDOOR_RATE_LIMITS         on                 off for tests and rehearsals
+  STAGEDOOR_OPERATOR_TWO_FACTOR required with Stripe's live keys, else optional: an operator without a
+                                                   second factor may do nothing as one
   STAGEDOOR_TRUSTED_PROXIES     none               10.0.0.0/8,…; whose X-Forwarded-For is believed
   STAGEDOOR_CONNECTIONS         10000              how many connections it takes at once
   STAGEDOOR_CONNECTIONS_PER_ADDRESS
@@ -127,6 +130,10 @@ enum Command {
         /// Makes them an operator no longer
         #[arg(long, requires = "email")]
         revoke: bool,
+        /// Turns off the second factor of this account, an operator's or not, and ends its sessions: for
+        /// who has lost both app and recovery codes
+        #[arg(long, requires = "email", conflicts_with = "revoke")]
+        reset_second_factor: bool,
         #[command(flatten)]
         settings: Settings,
     },
@@ -257,10 +264,16 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
         Command::Operator {
             email,
             revoke,
+            reset_second_factor,
             settings,
         } => {
-            let db = open_quietly(settings).await?;
-            let said = operator::run(&db, email.as_deref(), revoke).await;
+            let config = settings.check()?;
+            telemetry::start_log(config.log);
+            let db = open_existing(&config).await?;
+            let said = match email.as_deref().filter(|_| reset_second_factor) {
+                Some(email) => operator::reset_second_factor(&db, &config, email).await,
+                None => operator::run(&db, &config, email.as_deref(), revoke).await,
+            };
             say(db, said).await
         }
         Command::Sessions {

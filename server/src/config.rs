@@ -12,6 +12,7 @@ pub use stripe::{StripeConfig, StripeKeys};
 pub use traces::TracesConfig;
 
 use crate::{
+    accounts::Operators,
     crash,
     orders::{HoldLimits, Holds},
     payments::ProviderMode,
@@ -157,6 +158,14 @@ pub struct Settings {
         alias = "stagedoor-rate-limits"
     )]
     rate_limits: String,
+    /// Whether operators need a second factor, `required` or `optional` [default: required with Stripe's
+    /// live keys, else optional]
+    #[arg(
+        long,
+        env = "STAGEDOOR_OPERATOR_TWO_FACTOR",
+        alias = "stagedoor-operator-two-factor"
+    )]
+    operator_two_factor: Option<String>,
     /// Proxies whose word on where a request comes from is taken (`X-Forwarded-For`): addresses and
     /// networks like 10.0.0.0/8, with commas between
     #[arg(
@@ -232,6 +241,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// Whether tries are counted.
     pub rate_limits: bool,
+    /// How operators are recognised.
+    pub operators: Operators,
     /// Whose word on where a request comes from is taken.
     pub trusted_proxies: Vec<IpNet>,
     /// How the shop meets the network.
@@ -308,6 +319,7 @@ impl Settings {
             given(self.stripe_api_url),
         )?;
         let demo = check_demo(given(self.demo).as_deref(), &stripe)?;
+        let operators = check_operators(given(self.operator_two_factor).as_deref(), &stripe)?;
         let hold_seconds = seconds("STAGEDOOR_HOLD_SECONDS", &self.hold_seconds, 1)?;
         let grace_seconds = seconds("STAGEDOOR_HOLD_GRACE_SECONDS", &self.hold_grace_seconds, 0)?;
         let wait_seconds = seconds(
@@ -355,6 +367,7 @@ impl Settings {
             stripe,
             demo,
             rate_limits: check_rate_limits(&self.rate_limits)?,
+            operators,
             trusted_proxies: check_proxies(given(self.trusted_proxies).as_deref())?,
             edge: self.edge.check()?,
             drain: Duration::from_secs(drain_seconds.unsigned_abs()),
@@ -382,6 +395,20 @@ fn check_rate_limits(text: &str) -> Result<bool, ConfigError> {
             Err(wrong("STAGEDOOR_RATE_LIMITS", reason))
         }
     }
+}
+
+/// Where money is real, a password alone pays none of it back.
+fn check_operators(text: Option<&str>, stripe: &StripeConfig) -> Result<Operators, ConfigError> {
+    let need_second_factor = match text {
+        Some("required") => true,
+        Some("optional") => false,
+        None => stripe.mode() == ProviderMode::Live,
+        Some(other) => {
+            let reason = format!("\"{other}\" is neither required nor optional");
+            return Err(wrong("STAGEDOOR_OPERATOR_TWO_FACTOR", reason));
+        }
+    };
+    Ok(Operators { need_second_factor })
 }
 
 fn check_log(text: Option<&str>) -> Result<LogFormat, ConfigError> {

@@ -17,13 +17,7 @@ use crate::{
     telemetry::spans,
     unguessable::unguessable,
 };
-use app::{
-    accounts::{
-        Viewer,
-        api::{Delete, SignOut},
-    },
-    error::AppError,
-};
+use app::{accounts::Viewer, context::page_in, error::AppError};
 use axum::{
     body::{Body, HttpBody},
     extract::{ConnectInfo, MatchedPath, Request, State},
@@ -34,7 +28,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Limited;
 use ipnet::IpNet;
-use leptos::server_fn::{self, ServerFn};
+use leptos::server_fn;
 use sha2::{Digest, Sha256};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -54,12 +48,9 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The same where a picture is sent, from a phone on a slow line.
 const PICTURE_WITHIN: Duration = Duration::from_mins(2);
-/// Who signs out or deletes their account, by the API or a form.
-const ENDS_SESSION: [&str; 3] = [
-    "/api/user/signout",
-    <SignOut as ServerFn>::PATH,
-    <Delete as ServerFn>::PATH,
-];
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+/// Not cookies: the one that the answer sets says what was done, and known devices stay known.
+const CLEARED: &str = "\"cache\", \"storage\"";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the guard goes by.
@@ -111,16 +102,19 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
         .unwrap_or_else(|| Uuid::now_v7().to_string());
     let nonce = CspNonce(unguessable::<16>());
     request.extensions_mut().insert(nonce.clone());
+    name_page(&mut request, &guard.public_url);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = route(&request);
     let span = spans::request(&id, known(&method), &route, request.headers());
     let device = DeviceCookie::new(known::sent(request.headers(), guard.secure));
+    let ended = Arc::new(AtomicBool::new(false));
     let current = request::Request {
         id: id.clone(),
         address,
         agent: request.headers().get(header::USER_AGENT).cloned(),
         session: None,
         device: device.clone(),
+        ended: Arc::clone(&ended),
     };
     let answering = request::scope(current, answer(&guard, &method, &uri, request, next));
     let mut response = answering.instrument(span.clone()).await;
@@ -139,6 +133,10 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
     {
         headers.append(header::SET_COOKIE, cookie);
     }
+    if ended.load(Ordering::Relaxed) {
+        // What pages have kept in the browser is not for who uses it next.
+        headers.insert(CLEAR_SITE_DATA, HeaderValue::from_static(CLEARED));
+    }
     dress(headers, &guard, &nonce.0, &uri);
     if guard.draining.load(Ordering::Relaxed) {
         // Else a request may be on its way on this connection when it is closed.
@@ -146,6 +144,20 @@ pub async fn outer(State(guard): State<Guard>, mut request: Request, next: Next)
     }
     span.in_scope(|| note(&method, &uri, route, response.status(), began.elapsed()));
     response
+}
+
+/// Where a browser does not say which page a form was on, the form's address does. Everything behind this
+/// looks at one header.
+fn name_page(request: &mut Request, public_url: &str) {
+    if !request.uri().path().starts_with("/fn/") || request.headers().contains_key(header::REFERER)
+    {
+        return;
+    }
+    let page = request.uri().query().and_then(page_in);
+    let page = page.and_then(|page| HeaderValue::from_str(&format!("{public_url}{page}")).ok());
+    if let Some(page) = page {
+        request.headers_mut().insert(header::REFERER, page);
+    }
 }
 
 /// Which of our addresses this is, with names in the place of ids: fit to count by. Files, and what
@@ -280,6 +292,11 @@ fn is_from_elsewhere(headers: &HeaderMap, public_url: &str) -> bool {
     if site.is_some_and(|site| site != "same-origin" && site != "none") {
         return true;
     }
+    // Who hides where they come from hides it here, too; that it was no other site, only the browser
+    // itself can say in the header before.
+    if site == Some("same-origin") && text(header::ORIGIN) == Some("null") {
+        return false;
+    }
     let Some(origin) = headers.get(header::ORIGIN) else {
         return false;
     };
@@ -342,11 +359,6 @@ fn dress(headers: &mut HeaderMap, guard: &Guard, nonce: &str, uri: &Uri) {
     );
     if let Some(value) = &guard.transport_security {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, value.clone());
-    }
-    if ENDS_SESSION.contains(&uri.path()) {
-        // What pages have kept in the browser is not for who uses it next.
-        let name = HeaderName::from_static("clear-site-data");
-        set(headers, name, "\"cache\", \"storage\"");
     }
     if is_html || uri.path().starts_with("/api/") || uri.path().starts_with("/fn/") {
         set(headers, header::CACHE_CONTROL, "no-store");
@@ -501,6 +513,7 @@ mod tests {
             vec![("origin", own)],
             vec![("origin", own), ("sec-fetch-site", "same-origin")],
             vec![("sec-fetch-site", "none")],
+            vec![("origin", "null"), ("sec-fetch-site", "same-origin")],
             vec![
                 ("origin", "http://localhost:3000"),
                 ("host", "localhost:3000"),
@@ -514,6 +527,7 @@ mod tests {
                 ("host", "tickets.example"),
             ],
             vec![("origin", "null"), ("host", "null")],
+            vec![("origin", "null"), ("sec-fetch-site", "none")],
             vec![("origin", own), ("sec-fetch-site", "cross-site")],
             vec![("sec-fetch-site", "same-site")],
             vec![

@@ -44,6 +44,8 @@ pub enum Key {
     SlowPasswordOf(String),
     /// Wrong passwords for an account on a device that it knows.
     WrongPasswordOn(String),
+    /// Wrong codes of an account's second factor, from anywhere.
+    WrongCodeOf(String),
     /// Sign-ins to an account from one network, whether or not they succeed.
     SignInOfFrom(String, IpNet),
     /// Wrong passwords typed in one session to prove who its owner is.
@@ -77,6 +79,7 @@ impl Key {
             }
             Self::WrongPasswordFrom(_) | Self::SignInOfFrom(..) => (60, 600),
             Self::WrongPasswordOf(_) => (100, 3600),
+            Self::WrongCodeOf(_) => (20, 3600),
             Self::SlowPasswordOf(_) => (1, 15),
             Self::SignUpFrom(_) => (120, 600),
             Self::ForgotOf(_) | Self::ForgotOfFrom(..) => (5, 600),

@@ -23,9 +23,34 @@ pub fn network_of(address: IpAddr) -> Option<IpNet> {
     }
 }
 
+/// The network of `address` as its owner is shown it, and as it is kept beside a session: without the
+/// part that names a machine or a household, a /24 of IPv4 or a /48 of IPv6. `None` if the address is
+/// not known.
+pub fn network_prefix(address: IpAddr) -> Option<String> {
+    let address = address.to_canonical();
+    if address.is_unspecified() {
+        return None;
+    }
+    let bits = if address.is_ipv4() { 24 } else { 48 };
+    let network = IpNet::new(address, bits).ok()?;
+    Some(network.trunc().to_string())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::network_of;
+    use super::{network_of, network_prefix};
+
+    #[test]
+    fn a_shown_network_names_no_machine() {
+        let shown = |address: &str| network_prefix(address.parse().unwrap());
+        assert_eq!(shown("192.0.2.7").as_deref(), Some("192.0.2.0/24"));
+        assert_eq!(shown("::ffff:192.0.2.7").as_deref(), Some("192.0.2.0/24"));
+        assert_eq!(
+            shown("2001:db8:1:2:3:4:5:6").as_deref(),
+            Some("2001:db8:1::/48")
+        );
+        assert_eq!(shown("0.0.0.0"), None);
+    }
 
     fn named(address: &str) -> Option<String> {
         network_of(address.parse().unwrap()).map(|network| network.to_string())

@@ -9,7 +9,10 @@ use axum::http::HeaderValue;
 use ipnet::IpNet;
 use std::{
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tower_sessions::Session;
 
@@ -30,6 +33,8 @@ pub struct Request {
     pub session: Option<Session>,
     /// Which accounts its browser has signed in to before.
     pub device: DeviceCookie,
+    /// Whether answering it has ended its session.
+    pub ended: Arc<AtomicBool>,
 }
 
 /// The cookie that says which accounts a browser has signed in to before: what came with the
@@ -107,6 +112,12 @@ pub fn set_device_cookie(content: String) {
         let to_set = request.device.to_set.lock();
         *to_set.unwrap_or_else(PoisonError::into_inner) = Some(content);
     });
+}
+
+/// Notes that the session of the request has ended: its browser is to forget what pages have kept.
+/// Outside of a request nothing happens.
+pub fn session_ended() {
+    let _ = CURRENT.try_with(|request| request.ended.store(true, Ordering::Relaxed));
 }
 
 /// The request being answered, with its session. None outside of one.

@@ -215,6 +215,7 @@ fn page_routes(pages: Pages) -> Router {
 fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.accounts));
     provide_context(Arc::clone(&pages.api.account_care));
+    provide_context(Arc::clone(&pages.api.second_factor));
     provide_context(Arc::clone(&pages.api.events));
     provide_context(Arc::clone(&pages.api.pictures));
     provide_context(Arc::clone(&pages.api.tickets));

@@ -3,7 +3,7 @@
 //! addresses, what operators do.
 //!
 //! A line names an account by its id, and a network address by a hash that only the shop's own key can
-//! make (docs/security.md). It never has an address, a name, a password or a token in it: what is noted
+//! make (docs/deploy.md). It never has an address, a name, a password or a token in it: what is noted
 //! are the words of [`Event`] and [`Outcome`], not what somebody sent. It decides nothing.
 
 use crate::{network::network_of, request, session::hex};
@@ -27,7 +27,7 @@ pub enum Event {
     SignUp,
     /// A guest began to buy.
     GuestCheckout,
-    /// Somebody signed in with their password.
+    /// Somebody signed in with their password, and their second factor if they have one.
     SignIn,
     /// A guest signed in by a mailed link.
     SignInByLink,
@@ -35,6 +35,22 @@ pub enum Event {
     SignOut,
     /// A signed-in person proved that they know their password.
     PasswordProof,
+    /// A code of a second factor was asked for, and a wrong one was typed.
+    SecondFactorProof,
+    /// The second factor was turned on by its owner.
+    SecondFactorOn,
+    /// The second factor was turned off by its owner.
+    SecondFactorOff,
+    /// The second factor was deleted by an operator's command.
+    SecondFactorReset,
+    /// The recovery codes were replaced by their owner.
+    RecoveryCodes,
+    /// A link that confirms an address was asked for.
+    EmailLink,
+    /// An address was confirmed by a mailed link.
+    EmailConfirmation,
+    /// The address of an account was replaced by another, which was confirmed.
+    EmailChange,
     /// A link to a new password was asked for.
     PasswordLink,
     /// The password was changed by its owner.
@@ -47,6 +63,8 @@ pub enum Event {
     SessionEnd,
     /// All sessions but one were ended by their owner.
     OtherSessionsEnd,
+    /// All sessions of an account were ended by an operator.
+    OperatorSessionsEnd,
     /// A limit of tries was reached.
     Limit,
     /// A request that another site had a browser send.

@@ -5,7 +5,7 @@
 mod catalogue;
 
 use crate::{
-    accounts::{AccountsService, Removal, email_key, store::user_find_by_email},
+    accounts::{AccountsService, Operators, Removal, email_key, store::user_find_by_email},
     clock::SharedClock,
     db::Db,
     events::EventsService,
@@ -90,10 +90,15 @@ fn no_limits(clock: &SharedClock) -> Arc<Limits> {
     Arc::new(Limits::new(clock.clone(), false, None))
 }
 
+/// Nobody acts as an operator while a shop is filled.
+const NO_OPERATORS: Operators = Operators {
+    need_second_factor: true,
+};
+
 fn accounts_of(db: &Db, clock: SharedClock) -> FaultResult<AccountsService> {
     let limits = no_limits(&clock);
     let sessions = Arc::new(DbSessions::new(db.clone(), clock.clone()));
-    AccountsService::new(db.clone(), clock, limits, sessions)
+    AccountsService::new(db.clone(), clock, limits, sessions, NO_OPERATORS, "")
 }
 
 /// Fills the shop. Returns what to print. Errors: the database fails.
@@ -105,6 +110,7 @@ pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
         clock.clone(),
         no_limits(&clock),
         LISTINGS_PER_DAY,
+        NO_OPERATORS,
     );
     person(&accounts_service, BUYER_EMAIL, "Billie Booker").await?;
     let mut sellers = Vec::new();

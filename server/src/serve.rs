@@ -71,6 +71,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         pay_wait: PAY_WAIT,
         calls_at_once: CALLS_AT_ONCE,
         rate_limits: config.rate_limits,
+        operators: config.operators,
         listeners: listeners(&config, bounds.total),
         redis: redis.clone(),
         nats: nats.clone(),

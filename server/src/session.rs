@@ -13,7 +13,9 @@ use crate::{
     clock::{SharedClock, from_micros},
     db::{Conn, Db, parse},
     fault::{Fault, FaultResult, chain},
+    network::network_prefix,
     replicas::KeptSessions,
+    request,
 };
 use app::{
     accounts::{User, Viewer},
@@ -65,6 +67,9 @@ pub struct SignedIn {
     pub begun_at: i64,
     /// Browser and system, as a person knows them.
     pub device: String,
+    /// The network that they signed in from, without its last part.
+    #[serde(default)]
+    pub network: Option<String>,
 }
 
 /// One place where somebody is signed in.
@@ -78,6 +83,19 @@ pub struct Place {
     pub seen_at: Option<Timestamp>,
     /// Browser and system, if that is known.
     pub device: Option<String>,
+    /// The network that it was last used from, without its last part, if that is known.
+    pub network: Option<String>,
+}
+
+/// That a session is in use.
+#[derive(Debug, Clone)]
+pub struct Use {
+    /// When, in microseconds.
+    pub at: i64,
+    /// Until when it lives, in microseconds.
+    pub expires_at: i64,
+    /// The network that it is used from, without its last part, if that is known.
+    pub network: Option<String>,
 }
 
 /// What a store of sessions can do beyond keeping them.
@@ -95,9 +113,8 @@ pub trait Sessions: Send + Sync {
     /// The user is not as a session may have been told: their name, or which sessions count.
     async fn user_changed(&self, user: UserId);
 
-    /// The session was used at `seen_at` and lives until `expires_at`, in microseconds. One that has
-    /// ended stays so.
-    async fn seen(&self, id: Id, seen_at: i64, expires_at: i64) -> FaultResult<()>;
+    /// The session was used, and lives on. One that has ended stays so.
+    async fn seen(&self, id: Id, seen: Use) -> FaultResult<()>;
 }
 
 /// Sessions in the database.
@@ -200,8 +217,12 @@ pub async fn prolong(
     if now - seen_at < SEEN_EVERY_MICROS {
         return None;
     }
-    let expires_at = now + IDLE_DAYS * DAY_MICROS;
-    if let Err(fault) = sessions.seen(id, now, expires_at).await {
+    let seen = Use {
+        at: now,
+        expires_at: now + IDLE_DAYS * DAY_MICROS,
+        network: network_prefix(request::address()),
+    };
+    if let Err(fault) = sessions.seen(id, seen).await {
         tracing::warn!(error = chain(&fault), "a session could not be prolonged");
         return None;
     }
@@ -322,7 +343,7 @@ impl New {
 // A session that is used lives until `$2`, but no longer than `$3` from its sign-in.
 const SAVE: &str = "UPDATE sessions SET record = $4, expires_at = CASE WHEN user_id IS NOT NULL \
      AND begun_at + $3 < $2 THEN begun_at + $3 ELSE $2 END WHERE id_hash = $1";
-const SEEN: &str = "UPDATE sessions SET seen_at = $4, expires_at = CASE WHEN user_id IS NOT NULL \
+const SEEN: &str = "UPDATE sessions SET seen_at = $4, network = COALESCE($5, network), expires_at = CASE WHEN user_id IS NOT NULL \
      AND begun_at + $3 < $2 THEN begun_at + $3 ELSE $2 END WHERE id_hash = $1 AND seen_at < $4";
 
 /// Writes a session if there is none of this id. Returns whether it did.
@@ -331,7 +352,7 @@ async fn session_insert(conn: &mut Conn, new: New) -> std::result::Result<bool, 
     let begun_at = of.as_ref().map_or(0, |of| of.begun_at);
     let done = query(
         "INSERT INTO sessions (id_hash, user_id, record, expires_at, epoch, begun_at, seen_at, \
-         device) VALUES ($1, $2, $3, $4, $5, $6, $6, $7) ON CONFLICT (id_hash) DO NOTHING",
+         device, network) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8) ON CONFLICT (id_hash) DO NOTHING",
     )
     .bind(new.id_hash)
     .bind(of.as_ref().map(|of| of.user_id.to_string()))
@@ -339,7 +360,8 @@ async fn session_insert(conn: &mut Conn, new: New) -> std::result::Result<bool, 
     .bind(new.expires_at)
     .bind(of.as_ref().map_or(0, |of| of.epoch))
     .bind(begun_at)
-    .bind(of.map(|of| of.device))
+    .bind(of.as_ref().map(|of| of.device.clone()))
+    .bind(of.and_then(|of| of.network))
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -452,7 +474,7 @@ impl SessionStore for DbSessions {
 impl Sessions for DbSessions {
     async fn of_user(&self, user: UserId) -> FaultResult<Vec<Place>> {
         let rows = query(
-            "SELECT s.id_hash, s.begun_at, s.seen_at, s.device FROM sessions s \
+            "SELECT s.id_hash, s.begun_at, s.seen_at, s.device, s.network FROM sessions s \
              JOIN users u ON u.id = s.user_id AND u.session_epoch = s.epoch \
              WHERE s.user_id = $1 AND s.expires_at > $2 AND s.begun_at > $4 \
              ORDER BY s.seen_at DESC, s.begun_at DESC, s.id_hash LIMIT $3",
@@ -504,16 +526,17 @@ impl Sessions for DbSessions {
     /// The database is asked with every request: there is nothing to forget.
     async fn user_changed(&self, _: UserId) {}
 
-    async fn seen(&self, id: Id, seen_at: i64, expires_at: i64) -> FaultResult<()> {
+    async fn seen(&self, id: Id, seen: Use) -> FaultResult<()> {
         let id_hash = hash(&id);
         self.db
             .write(move |conn| {
                 Box::pin(async move {
                     query(SEEN)
                         .bind(id_hash)
-                        .bind(expires_at)
+                        .bind(seen.expires_at)
                         .bind(LASTS_MICROS)
-                        .bind(seen_at)
+                        .bind(seen.at)
+                        .bind(seen.network)
                         .execute(conn)
                         .await?;
                     Ok(())
@@ -533,5 +556,6 @@ fn place(row: &AnyRow) -> std::result::Result<Place, sqlx::Error> {
         begun_at: known(row.try_get("begun_at")?),
         seen_at: known(row.try_get("seen_at")?),
         device: row.try_get("device")?,
+        network: row.try_get("network")?,
     })
 }

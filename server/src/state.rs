@@ -2,7 +2,7 @@
 //! between the real thing and a test is a parameter here and nowhere else.
 
 use crate::{
-    accounts::{AccountsService, proofs, resets},
+    accounts::{AccountsService, Operators, proofs, resets},
     clock::SharedClock,
     db::Db,
     events::{
@@ -55,6 +55,8 @@ pub struct Parts {
     pub calls_at_once: usize,
     /// Whether tries are counted.
     pub rate_limits: bool,
+    /// How operators are recognised.
+    pub operators: Operators,
     /// How many may listen to what happens.
     pub listeners: ListenersMax,
     /// What the processes of the shop share besides the database.
@@ -116,6 +118,7 @@ impl Shop {
             ..
         } = parts;
         let (redis, secrets) = (parts.redis, parts.webhook_secrets);
+        let operators = parts.operators;
         let limits = Arc::new(Limits::new(clock.clone(), parts.rate_limits, redis.clone()));
         let (queue, workers) = Queue::new();
         let (expiry, calls_wait) = (Arc::new(queue), Arc::new(Notify::new()));
@@ -146,6 +149,8 @@ impl Shop {
                 clock.clone(),
                 limits.clone(),
                 Arc::new(sessions.clone()),
+                operators,
+                &parts.public_url,
             )?,
             events: EventsService::new(db.clone(), clock.clone()),
             tickets: TicketsService::new(
@@ -153,8 +158,14 @@ impl Shop {
                 clock.clone(),
                 limits.clone(),
                 parts.listings_per_day,
+                operators,
             ),
-            passes: PassesService::new(db.clone(), clock.clone(), parts.public_url.clone()),
+            passes: PassesService::new(
+                db.clone(),
+                clock.clone(),
+                parts.public_url.clone(),
+                operators,
+            ),
             payments: PaymentsService::new(
                 db.clone(),
                 clock.clone(),
@@ -165,7 +176,7 @@ impl Shop {
                 parts.public_url,
                 limits.clone(),
             ),
-            refunds: RefundsService::new(db.clone(), clock.clone(), engine.clone()),
+            refunds: RefundsService::new(db.clone(), clock.clone(), engine.clone(), operators),
             selling: SellingService::new(db.clone(), clock.clone()),
             waiting: WaitingService::new(db.clone(), clock.clone(), limits.clone()),
             webhooks: Webhooks::new(db.clone(), clock.clone(), engine.clone(), secrets),
@@ -190,6 +201,7 @@ impl Shop {
         Api {
             accounts: Arc::new(self.accounts.clone()),
             account_care: Arc::new(self.accounts.clone()),
+            second_factor: Arc::new(self.accounts.clone()),
             events: Arc::new(self.events.clone()),
             pictures: Arc::new(self.events.clone()),
             tickets: Arc::new(self.tickets.clone()),

@@ -16,6 +16,9 @@ pub async fn sign_up(
         accounts::{Accounts, SignUp},
         context,
     };
+    if context::lacks_cookies() {
+        return Ok(());
+    }
     let accounts = context::port::<dyn Accounts>()?;
     let request = SignUp {
         email: email.clone(),
@@ -40,20 +43,32 @@ pub async fn sign_in(
     #[server(default)] next: String,
 ) -> Result<(), AppError> {
     use crate::{
-        accounts::{Accounts, SignIn},
+        accounts::{SecondFactor, SignIn, SignInStep, factor_api::CODE},
         context,
     };
-    let accounts = context::port::<dyn Accounts>()?;
-    match accounts
-        .sign_in(SignIn {
-            email: email.clone(),
-            password,
-        })
-        .await
-    {
-        Ok(_) => {
-            context::redirect(&context::local_path(&next).unwrap_or_else(|| "/".to_owned()));
+    if context::lacks_cookies() {
+        return Ok(());
+    }
+    let factor = context::port::<dyn SecondFactor>()?;
+    let next = context::local_path(&next).unwrap_or_default();
+    let request = SignIn {
+        email: email.clone(),
+        password,
+        code: None,
+    };
+    match factor.begin_sign_in(request).await {
+        Ok(SignInStep::Done(_)) => {
+            context::redirect(if next.is_empty() { "/" } else { &next });
             Ok(())
+        }
+        Ok(SignInStep::Code(pending)) if context::posted_by_form() => {
+            context::hand_over(CODE, &[("pending", &pending.0)]);
+            context::redirect(&context::on_the_way("/signin/code", &next));
+            Ok(())
+        }
+        Ok(SignInStep::Code(_)) => {
+            let error = AppError::SecondFactorRequired { wrong: false };
+            context::refuse("sign-in", error, &[])
         }
         Err(error) => context::refuse("sign-in", error, &[("email", &email)]),
     }
@@ -76,7 +91,7 @@ pub async fn rename(#[server(default)] name: String) -> Result<(), AppError> {
     let accounts = context::port::<dyn Accounts>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
-        Err(error) => return context::refuse("rename", error, &[]),
+        Err(error) => return context::refuse("rename", error, &[("name", &name)]),
     };
     match accounts.rename(&viewer, name.clone()).await {
         Ok(user) => {
@@ -173,6 +188,9 @@ pub async fn forgot(
         accounts::{AccountCare, Forgot},
         context,
     };
+    if context::lacks_cookies() {
+        return Ok(());
+    }
     let care = context::port::<dyn AccountCare>()?;
     let request = Forgot {
         email: email.clone(),
@@ -196,13 +214,22 @@ pub async fn forgot(
 pub async fn reset(
     #[server(default)] token: ResetToken,
     #[server(default)] password: Password,
+    #[server(default)] code: String,
 ) -> Result<(), AppError> {
     use crate::{
         accounts::{AccountCare, ResetPassword},
         context,
     };
+    if context::lacks_cookies() {
+        return Ok(());
+    }
     let care = context::port::<dyn AccountCare>()?;
-    match care.reset(ResetPassword { token, password }).await {
+    let request = ResetPassword {
+        token,
+        password,
+        code: Some(code),
+    };
+    match care.reset(request).await {
         Ok(came_in) => {
             context::notice("Your new password is set, and you are signed in.");
             context::redirect(came_in.next.as_deref().unwrap_or("/account"));
@@ -217,6 +244,9 @@ pub async fn reset(
 #[server(prefix = "/fn", endpoint = "accounts/enter")]
 pub async fn enter(#[server(default)] token: ResetToken) -> Result<(), AppError> {
     use crate::{accounts::Accounts, context};
+    if context::lacks_cookies() {
+        return Ok(());
+    }
     let accounts = context::port::<dyn Accounts>()?;
     match accounts.enter(token).await {
         Ok(came_in) => {
@@ -264,7 +294,7 @@ pub async fn change_email(
     let care = context::port::<dyn AccountCare>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
-        Err(error) => return context::refuse(FORM, error, &[]),
+        Err(error) => return context::refuse(FORM, error, &[("email", &email)]),
     };
     let request = ChangeEmail {
         email: email.clone(),
@@ -287,6 +317,9 @@ pub async fn change_email(
 #[server(prefix = "/fn", endpoint = "accounts/verify")]
 pub async fn verify(#[server(default)] token: ResetToken) -> Result<(), AppError> {
     use crate::{accounts::AccountCare, context};
+    if context::lacks_cookies() {
+        return Ok(());
+    }
     let care = context::port::<dyn AccountCare>()?;
     match care.verify_email(token).await {
         Ok(user) => {

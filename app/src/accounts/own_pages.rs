@@ -1,6 +1,8 @@
 //! `/account`, and leaving it.
 
-use super::{AccountCare, Accounts, SignedInAt, User, api};
+use super::{
+    AccountCare, Accounts, SecondFactor, SecondFactorState, SignedInAt, User, api, factor_api,
+};
 use crate::{
     context::{self, Flash},
     passes::Passes,
@@ -10,6 +12,9 @@ use crate::{
 use jiff::{Timestamp, tz::TimeZone};
 use leptos::prelude::*;
 use leptos_meta::Title;
+
+/// From fewer recovery codes on, the account's page says so.
+const FEW_CODES: i64 = 3;
 
 /// One's own account.
 #[component]
@@ -22,6 +27,8 @@ pub fn AccountPage() -> impl IntoView {
         let (flash, now) = (context::take_flash(), context::now());
         let places = care.sessions(&viewer).await?;
         let has_password = accounts.has_password(&viewer).await?;
+        let factor = context::port::<dyn SecondFactor>()?.state(&viewer).await?;
+        let is_operator = care.is_operator(&viewer).await?;
         let flash = flash.as_ref();
         Ok(view! {
             <Title text="Account"/>
@@ -36,7 +43,9 @@ pub fn AccountPage() -> impl IntoView {
                 {profile(&viewer.user, flash)}
                 {address(&viewer.user, has_password, flash)}
                 {password(&viewer.user, has_password, flash)}
+                {second_factor(&factor)}
                 {sessions(places, now, flash)}
+                {is_operator.then(|| for_operators(flash))}
                 {data_and_end()}
             </section>
         }
@@ -67,7 +76,7 @@ fn profile(user: &User, flash: Option<&Flash>) -> AnyView {
 /// The address, whether it is confirmed, and the way to another.
 fn address(user: &User, has_password: bool, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("address", flash);
-    let email = user.email.clone();
+    let (email, own) = (user.email.clone(), user.email.clone());
     let confirm = (!user.email_verified).then(|| {
         post_to::<api::SendProof>(
             "stack",
@@ -95,10 +104,13 @@ fn address(user: &User, has_password: bool, flash: Option<&Flash>) -> AnyView {
                     hint: Some("We mail a link there. It is yours once you have followed it.".to_owned()),
                     ..Input::default()
                 })}
-                {has_password.then(|| field(&form, Input {
-                    name: "password", label: "Password", kind: "password",
-                    autocomplete: "current-password", ..Input::default()
-                }))}
+                {has_password.then(|| view! {
+                    {username(own)}
+                    {field(&form, Input {
+                        name: "password", label: "Password", kind: "password",
+                        autocomplete: "current-password", ..Input::default()
+                    })}
+                })}
                 <button class="button button-quiet" type="submit">"Change the address"</button>
             })}
         </section>
@@ -145,6 +157,53 @@ fn password(user: &User, has_one: bool, flash: Option<&Flash>) -> AnyView {
     .into_any()
 }
 
+fn second_factor(state: &SecondFactorState) -> AnyView {
+    let (badge, label) = match state.enabled_at {
+        Some(_) => ("On", "Recovery codes, or turn it off…"),
+        None => ("Off", "Set it up…"),
+    };
+    let is_on = state.enabled_at.is_some();
+    let few = is_on && state.recovery_codes_left < FEW_CODES;
+    let left = state.recovery_codes_left;
+    view! {
+        <section class="panel stack" aria-labelledby="second-factor">
+            <h2 class="title" id="second-factor">"Two-step sign-in"</h2>
+            <p>
+                <span class="badge" class:badge-good=is_on>{badge}</span>
+                " A code from your phone is asked for besides the password."
+            </p>
+            {few.then(|| view! {
+                <p class="notice">"Only " {left} " of your recovery codes are left. Make new ones."</p>
+            })}
+            {(state.required && !is_on).then(|| view! {
+                <p class="notice">"Operators of this shop need it. Until it is on, you can do nothing as one."</p>
+            })}
+            <p><a class="button button-quiet" href="/account/second-factor">{label}</a></p>
+        </section>
+    }
+    .into_any()
+}
+
+/// What only operators see.
+fn for_operators(flash: Option<&Flash>) -> AnyView {
+    let form = Form::new("operator", flash);
+    view! {
+        <section class="panel stack" aria-labelledby="operator">
+            <h2 class="title" id="operator">"Sign somebody out"</h2>
+            <p>"You are an operator. If an account is in the wrong hands, end all of its sessions here; its password stays."</p>
+            {post_to::<factor_api::EndSessionsOf>("stack", view! {
+                {problem_at_top(&form)}
+                {field(&form, Input {
+                    name: "email", label: "E-mail of the account", kind: "email", autocomplete: "off",
+                    max: Some(254), ..Input::default()
+                })}
+                <button class="button button-quiet" type="submit">"Sign them out everywhere"</button>
+            })}
+        </section>
+    }
+    .into_any()
+}
+
 fn sessions(places: Vec<SignedInAt>, now: Timestamp, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("sessions", flash);
     let others = places.iter().any(|place| !place.current);
@@ -182,6 +241,7 @@ fn session(place: SignedInAt, now: Timestamp) -> impl IntoView {
     let since = place
         .begun_at
         .map(|begun| format!(", signed in on {}", day(begun)));
+    let network = place.network.map(|network| format!(", from {network}"));
     let (device, current) = (place.device, place.current);
     let label = format!("Sign out on {device}");
     view! {
@@ -190,7 +250,7 @@ fn session(place: SignedInAt, now: Timestamp) -> impl IntoView {
                 <strong>{device}</strong>
                 {current.then(|| view! { " " <span class="badge badge-good">"This browser"</span> })}
                 <br/>
-                <span class="quiet">{used} {since}</span>
+                <span class="quiet">{used} {network} {since}</span>
             </div>
             {(!current).then(|| post_to::<api::EndSession>("", view! {
                 {hidden("session_id", place.id.to_string())}

@@ -23,6 +23,7 @@ pub fn SignUpPage() -> impl IntoView {
     let flash = context::take_flash();
     let form = Form::new("sign-up", flash.as_ref());
     let next = next();
+    context::expect_cookies();
     view! {
         {link_preview(LinkPreview {
             title: "Sign up".to_owned(),
@@ -32,6 +33,7 @@ pub fn SignUpPage() -> impl IntoView {
         })}
         <section class="narrow">
             <h1 class="display">"Sign up"</h1>
+            {flash_message(flash.as_ref())}
             <p class="lead">"One account to buy and to sell."</p>
             {post_to::<api::SignUp>("panel stack", view! {
                 {problem_at_top(&form)}
@@ -63,6 +65,7 @@ pub fn SignInPage() -> impl IntoView {
     let flash = context::take_flash();
     let form = Form::new("sign-in", flash.as_ref());
     let next = next();
+    context::expect_cookies();
     let demo = context::site().ok().and_then(|site| site.demo.clone());
     let demo = demo.map(|demo| demo_accounts(demo.accounts, &next));
     view! {

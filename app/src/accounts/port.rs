@@ -1,13 +1,17 @@
 //! What a browser can ask of accounts.
 
+#[cfg(doc)]
+use super::GUEST_CAME_BACK;
 use super::{
-    BuyAsGuest, CameIn, ChangeEmail, ChangePassword, DeleteAccount, EmailProof, Forgot,
-    LinkToAccount, ResetPassword, ResetToken, SignIn, SignUp, SignedInAt, User, Viewer,
+    BuyAsGuest, CameIn, ChangeEmail, ChangePassword, DeleteAccount, EmailProof, EnableSecondFactor,
+    EndSessionsOf, Forgot, LinkToAccount, PendingSignIn, ProveSecondFactor, RecoveryCodes,
+    ResetPassword, ResetToken, SecondFactorSetup, SecondFactorState, SignIn, SignInStep, SignUp,
+    SignedInAt, User, Viewer,
 };
 use crate::{
     error::AppResult,
     ids::{SessionId, UserId},
-    passes::OrderLink,
+    passes::{OrderLink, Qr},
 };
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -22,7 +26,8 @@ pub trait Accounts: Send + Sync {
     async fn sign_up(&self, request: SignUp) -> AppResult<User>;
 
     /// Makes an account without a password and signs it in. The same form sent again within ten
-    /// minutes is the same guest; any other account is out of reach.
+    /// minutes is the same guest; any other account is out of reach. A guest who comes back is mailed
+    /// a link that signs in and leads on, and is told so at `email` ([`GUEST_CAME_BACK`]).
     ///
     /// Errors: `Invalid` at `email` (malformed, in use) or `name`; `TooManyRequests`.
     async fn buy_as_guest(&self, request: BuyAsGuest) -> AppResult<User>;
@@ -30,7 +35,8 @@ pub trait Accounts: Send + Sync {
     /// Signs in, under a new session id.
     ///
     /// Errors: `BadCredentials`, one and the same for an unknown address and a wrong password;
-    /// `Invalid` at what is empty; `TooManyRequests`.
+    /// `SecondFactorRequired`, where the code is missing or wrong; `Invalid` at what is empty;
+    /// `TooManyRequests`.
     async fn sign_in(&self, request: SignIn) -> AppResult<User>;
 
     /// Signs a guest in by the token of a mailed link, which works once; all other sessions end.
@@ -74,6 +80,14 @@ pub trait AccountCare: Send + Sync {
     /// Ends all sessions of the viewer's but this one, which gets a new id.
     async fn end_other_sessions(&self, viewer: &Viewer) -> AppResult<()>;
 
+    /// Ends all sessions of the account with this address, on the word of the viewer, an operator.
+    ///
+    /// Errors: `Forbidden`, `SecondFactorSetupRequired`; `Invalid` at `email`, if there is no such account.
+    async fn end_sessions_of(&self, viewer: &Viewer, request: EndSessionsOf) -> AppResult<()>;
+
+    /// Whether the viewer is an operator, with or without the second factor that operators may need.
+    async fn is_operator(&self, viewer: &Viewer) -> AppResult<bool>;
+
     /// Has the link to a new password mailed, if there is an account with this address; whether
     /// there is, is not told. Whoever follows it goes on at `next`, a path of this site.
     ///
@@ -85,7 +99,8 @@ pub trait AccountCare: Send + Sync {
 
     /// Sets the password that was forgotten, ends all sessions, and signs in. A token works once.
     ///
-    /// Errors: `Invalid` at `token` (used, or its time is over) or `password`; `TooManyRequests`.
+    /// Errors: `Invalid` at `token` (used, or its time is over) or `password`; `SecondFactorRequired`,
+    /// and the link still works; `TooManyRequests`.
     async fn reset(&self, request: ResetPassword) -> AppResult<CameIn>;
 
     /// Mails the link that proves the viewer's address once more; at most one an hour.
@@ -119,4 +134,56 @@ pub trait AccountCare: Send + Sync {
     /// hour; `AccountOrderOpen`, `AccountRefundOpen`, `AccountSaleOpen`,
     /// `AccountTicketsSold`, `AccountMoneyOwed`, and nothing is changed; `TooManyRequests`.
     async fn delete(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()>;
+}
+
+/// The second factor, and signing in with it.
+#[async_trait]
+pub trait SecondFactor: Send + Sync {
+    /// Checks the password, and signs in unless the account asks for a code besides.
+    ///
+    /// Errors: as [`Accounts::sign_in`], without `SecondFactorRequired`.
+    async fn begin_sign_in(&self, request: SignIn) -> AppResult<SignInStep>;
+
+    /// Whose sign-in this is, while it may go on: their address.
+    async fn pending(&self, pending: &PendingSignIn) -> AppResult<Option<String>>;
+
+    /// Signs in by the code that a right password has made possible.
+    ///
+    /// Errors: `SignInRequired`, if it was too long ago or the password was changed since;
+    /// `SecondFactorRequired`; `TooManyRequests`.
+    async fn finish_sign_in(&self, pending: PendingSignIn, code: String) -> AppResult<User>;
+
+    /// Whether the viewer has one.
+    async fn state(&self, viewer: &Viewer) -> AppResult<SecondFactorState>;
+
+    /// What an app is set up with: the setup of this name again, if it still can be used, or a new one.
+    /// Nothing is written.
+    async fn begin_setup(
+        &self,
+        viewer: &Viewer,
+        before: Option<String>,
+    ) -> AppResult<(SecondFactorSetup, Qr)>;
+
+    /// Turns it on, ends all other sessions, and returns the recovery codes.
+    ///
+    /// Errors: `Invalid` at `password`, `code` or `setup`; `SecondFactorOn`; `TooManyRequests`.
+    async fn enable(
+        &self,
+        viewer: &Viewer,
+        request: EnableSecondFactor,
+    ) -> AppResult<RecoveryCodes>;
+
+    /// Replaces the recovery codes, used or not.
+    ///
+    /// Errors: `Invalid` at `password` or `code`; `SecondFactorOff`; `TooManyRequests`.
+    async fn renew_codes(
+        &self,
+        viewer: &Viewer,
+        request: ProveSecondFactor,
+    ) -> AppResult<RecoveryCodes>;
+
+    /// Turns it off.
+    ///
+    /// Errors: as [`Self::renew_codes`].
+    async fn disable(&self, viewer: &Viewer, request: ProveSecondFactor) -> AppResult<()>;
 }

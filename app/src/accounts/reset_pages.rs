@@ -6,7 +6,7 @@ use crate::{
     context,
     ui::{
         Form, Input, LinkPreview, field, flash_message, hidden, link_preview, page, post_to,
-        problem_at_top,
+        problem_at_top, username,
     },
 };
 use leptos::prelude::*;
@@ -18,6 +18,7 @@ use leptos_router::hooks::use_query_map;
 pub fn ForgotPage() -> impl IntoView {
     let flash = context::take_flash();
     let form = Form::new("forgot", flash.as_ref());
+    context::expect_cookies();
     let next = next();
     view! {
         {link_preview(LinkPreview {
@@ -54,19 +55,25 @@ pub fn ResetPage() -> impl IntoView {
     let token = use_query_map().with_untracked(|query| query.get("token").unwrap_or_default());
     page(async move {
         let care = context::port::<dyn AccountCare>()?;
-        let form = Form::new("reset", context::take_flash().as_ref());
+        let flash = context::take_flash();
+        let form = Form::new("reset", flash.as_ref());
         let token = ResetToken(token);
+        context::expect_cookies();
         let (title, content) = match care.link(&token).await? {
-            Some(LinkToAccount {
-                has_password: false,
-            }) => ("Welcome back", guest(&form, token).into_any()),
-            Some(_) => ("Set a new password", new_password(&form, token).into_any()),
+            Some(link) if !link.has_password && !link.second_factor => {
+                ("Welcome back", guest(&form, token, &link).into_any())
+            }
+            Some(link) => {
+                let content = new_password(&form, token, &link);
+                ("Set a new password", content.into_any())
+            }
             None => ("Set a new password", dead_link().into_any()),
         };
         Ok(view! {
             <Title text=title/>
             <section class="narrow">
                 <h1 class="display">{title}</h1>
+                {flash_message(flash.as_ref())}
                 {content}
             </section>
         }
@@ -81,7 +88,9 @@ pub fn VerifyPage() -> impl IntoView {
     let token = use_query_map().with_untracked(|query| query.get("token").unwrap_or_default());
     page(async move {
         let care = context::port::<dyn AccountCare>()?;
-        let form = Form::new("verify", context::take_flash().as_ref());
+        let flash = context::take_flash();
+        let form = Form::new("verify", flash.as_ref());
+        context::expect_cookies();
         let token = ResetToken(token);
         let content = match care.proof(&token).await? {
             Some(proof) => confirm(&form, &proof, token).into_any(),
@@ -97,6 +106,7 @@ pub fn VerifyPage() -> impl IntoView {
             <Title text="Confirm your address"/>
             <section class="narrow">
                 <h1 class="display">"Confirm your address"</h1>
+                {flash_message(flash.as_ref())}
                 {content}
             </section>
         }
@@ -124,7 +134,7 @@ fn confirm(form: &Form, proof: &EmailProof, token: ResetToken) -> impl IntoView 
 }
 
 /// A guest needs no password, and may set one.
-fn guest(form: &Form, token: ResetToken) -> impl IntoView + use<> {
+fn guest(form: &Form, token: ResetToken, link: &LinkToAccount) -> impl IntoView + use<> {
     view! {
         {post_to::<api::Enter>("panel stack", view! {
             {hidden("token", token.0.clone())}
@@ -132,21 +142,34 @@ fn guest(form: &Form, token: ResetToken) -> impl IntoView + use<> {
             <p><button class="button" type="submit">"Sign in"</button></p>
         })}
         <h2 class="section-title">"Or set a password"</h2>
-        {new_password(form, token)}
+        {new_password(form, token, link)}
     }
 }
 
-fn new_password(form: &Form, token: ResetToken) -> impl IntoView + use<> {
+fn new_password(form: &Form, token: ResetToken, link: &LinkToAccount) -> impl IntoView + use<> {
+    let code = link.second_factor.then(|| {
+        let input = Input {
+            name: "code",
+            label: "Code",
+            autocomplete: "one-time-code",
+            max: Some(64),
+            hint: Some("What your authenticator app shows, or a recovery code.".to_owned()),
+            ..Input::default()
+        };
+        field(form, input)
+    });
     post_to::<api::Reset>(
         "panel stack",
         view! {
             {problem_at_top(form)}
+            {username(link.email.clone())}
             {hidden("token", token.0)}
             {field(form, Input {
                 name: "password", label: "New password", kind: "password",
                 autocomplete: "new-password", hint: Some("At least 8 characters.".to_owned()),
                 ..Input::default()
             })}
+            {code}
             <p class="quiet">"You are then signed in here, and signed out everywhere else."</p>
             <button class="button" type="submit">"Set the password"</button>
         },

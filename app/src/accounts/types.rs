@@ -81,16 +81,26 @@ pub struct BuyAsGuest {
     pub name: String,
     /// Names the form that was sent, and is known to nobody else: sent twice, it is one guest.
     pub form: Option<Uuid>,
+    /// Where somebody who has bought with this address before is led by a mailed link, a path of this
+    /// site.
+    pub next: String,
 }
 
 /// Said at an address that somebody wants to make an account of, and that has one.
 pub const ADDRESS_IN_USE: &str = "There is an account with this address. Sign in instead.";
 
+/// Said at an address that a guest has bought with before: a link has been mailed to it.
+pub const GUEST_CAME_BACK: &str = "You have bought with this address before. To go on, follow the link that we have just mailed to it.";
+
 /// What the link in a mail leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkToAccount {
+    /// The account's address.
+    pub email: String,
     /// Whether a password opens the account; guests have none, and may go on without.
     pub has_password: bool,
+    /// Whether a code is asked for besides.
+    pub second_factor: bool,
 }
 
 /// Somebody who came in by the link in a mail.
@@ -113,6 +123,10 @@ pub struct SignIn {
     /// Its password.
     #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 1, max_length = 256))]
     pub password: Password,
+    /// What its authenticator app shows, or a recovery code, if it has a second factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ssr", schema(max_length = 64))]
+    pub code: Option<String>,
 }
 
 /// What a new password takes.
@@ -149,6 +163,10 @@ pub struct ResetPassword {
     /// 8 to 256 characters.
     #[cfg_attr(feature = "ssr", schema(value_type = String, format = Password, min_length = 8, max_length = 256))]
     pub password: Password,
+    /// What the authenticator app shows, or a recovery code, if the account has a second factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "ssr", schema(max_length = 64))]
+    pub code: Option<String>,
 }
 
 /// What another address takes.
@@ -203,6 +221,10 @@ pub struct SignedInAt {
     pub id: SessionId,
     /// Browser and system, like `Firefox on Windows`.
     pub device: String,
+    /// The network that it was last used from, without its last part, like `192.0.2.0/24`; null if that
+    /// is not known.
+    #[cfg_attr(feature = "ssr", schema(value_type = Option<String>))]
+    pub network: Option<String>,
     /// Since when; null if that is not known.
     #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
     pub begun_at: Option<Timestamp>,
@@ -211,6 +233,16 @@ pub struct SignedInAt {
     pub seen_at: Option<Timestamp>,
     /// Whether it is the one that asks.
     pub current: bool,
+}
+
+/// What signing somebody out everywhere takes, on the word of an operator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EndSessionsOf {
+    /// The address of the account.
+    #[cfg_attr(feature = "ssr", schema(min_length = 3, max_length = 254))]
+    pub email: String,
 }
 
 /// Where the viewer is signed in.

@@ -5,11 +5,11 @@ use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
     error::{AppResult, FieldError},
-    events::{Category, CreateEvent, PlaceAsked, is_unchanged, moment_if_given, starts_at},
+    events::{Category, CreateEvent, Events, PlaceAsked, is_unchanged, moment_if_given, starts_at},
     money::Currency,
 };
 #[cfg(feature = "ssr")]
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use leptos::{
     server,
     server_fn::codec::{MultipartData, MultipartFormData},
@@ -32,16 +32,16 @@ const CHECK_CHANGED: &str =
 
 #[cfg(feature = "ssr")]
 impl Facts {
-    fn starts_at(&self) -> Result<Timestamp, FieldError> {
+    fn starts_at(&self) -> Result<Timestamp, Vec<FieldError>> {
         starts_at(&self.date, &self.time, &self.time_zone)
     }
 
-    fn ends_at(&self) -> Result<Option<Timestamp>, FieldError> {
+    fn ends_at(&self) -> Result<Option<Timestamp>, Vec<FieldError>> {
         let fields = [("end_date", &*self.end_date), ("end_time", &*self.end_time)];
         moment_if_given(fields, &self.date, &self.time_zone)
     }
 
-    fn sales_until(&self) -> Result<Option<Timestamp>, FieldError> {
+    fn sales_until(&self) -> Result<Option<Timestamp>, Vec<FieldError>> {
         let fields = [
             ("sales_date", &*self.sales_date),
             ("sales_time", &*self.sales_time),
@@ -49,50 +49,91 @@ impl Facts {
         moment_if_given(fields, &self.date, &self.time_zone)
     }
 
-    /// The new event that the fields describe.
-    fn new_event(&self, currency: &str) -> Result<CreateEvent, AppError> {
+    /// The new event that the fields describe. Errors: all that is wrong with them.
+    async fn new_event(
+        &self,
+        events: &dyn Events,
+        currency: &str,
+    ) -> Result<CreateEvent, AppError> {
         let country = if self.country.is_empty() {
             let message = "Choose the country: it does not follow from the city.";
-            Err(FieldError::new("country", message))
+            Err(vec![FieldError::new("country", message)])
         } else {
-            Ok(self.country.clone())
+            Ok(())
         };
         let zone = if self.time_zone.is_empty() && country.is_ok() {
             let message = "Choose the time zone: this country has several.";
-            Err(FieldError::new("time_zone", message))
+            Err(vec![FieldError::new("time_zone", message)])
         } else {
             Ok(())
         };
         let (when, end, sales) = (self.starts_at(), self.ends_at(), self.sales_until());
-        let unknown = |_| FieldError::new("currency", "Choose one of the currencies.");
+        let unknown = |_| vec![FieldError::new("currency", "Choose one of the currencies.")];
         let money: Result<Currency, _> = currency.parse().map_err(unknown);
         let kind = category_in(&self.category);
-        if let (
-            Ok(country),
-            Ok(starts_at),
-            Ok(ends_at),
-            Ok(sales_until),
-            Ok(currency),
-            Ok(category),
-        ) = (&country, &when, &end, &sales, &money, &kind)
+        if let (Ok(()), Ok(starts_at), Ok(ends_at), Ok(sales_until), Ok(currency), Ok(category)) =
+            (&country, &when, &end, &sales, &money, &kind)
         {
             return Ok(CreateEvent {
-                title: self.title.clone(),
-                venue: self.venue.clone(),
-                city: self.city.clone(),
-                country: country.clone(),
-                starts_at: *starts_at,
                 ends_at: *ends_at,
                 sales_until: *sales_until,
-                time_zone: self.time_zone.clone(),
-                currency: *currency,
-                description: Some(self.description.clone()),
                 category: *category,
+                ..self.event_at(*starts_at, *currency)
             });
         }
+        let starts_at = when.as_ref().ok().copied();
+        let others = [
+            country.err(),
+            money.err(),
+            kind.err().map(|wrong| vec![wrong]),
+        ];
         let times = [zone.err(), when.err(), end.err(), sales.err()];
-        let others = [country.err(), money.err(), kind.err()];
-        Err(all_wrong(others.into_iter().chain(times)))
+        Err(self
+            .all_wrong(events, others.into_iter().chain(times), starts_at)
+            .await)
+    }
+
+    /// An event of the fields that need no reading.
+    fn event_at(&self, starts_at: Timestamp, currency: Currency) -> CreateEvent {
+        CreateEvent {
+            title: self.title.clone(),
+            venue: self.venue.clone(),
+            city: self.city.clone(),
+            country: self.country.clone(),
+            starts_at,
+            ends_at: None,
+            sales_until: None,
+            time_zone: self.time_zone.clone(),
+            currency,
+            description: Some(self.description.clone()),
+            category: Category::Other,
+        }
+    }
+
+    /// What could not be read, and what is wrong with the other fields, at once. What could not be read
+    /// is replaced by what is always right, so that the rest can be checked.
+    async fn all_wrong(
+        &self,
+        events: &dyn Events,
+        unread: impl IntoIterator<Item = Option<Vec<FieldError>>>,
+        starts_at: Option<Timestamp>,
+    ) -> AppError {
+        let mut wrong: Vec<FieldError> = Vec::new();
+        for error in unread.into_iter().flatten().flatten() {
+            if wrong.iter().all(|known| known.field != error.field) {
+                wrong.push(error);
+            }
+        }
+        let tomorrow = || crate::context::now().checked_add(SignedDuration::from_hours(24));
+        let starts_at = starts_at.or_else(|| tomorrow().ok());
+        let currency = Currency::all().find(|currency| currency.is_accepted());
+        let others = match (starts_at, currency) {
+            (Some(starts_at), Some(currency)) => {
+                events.check(self.event_at(starts_at, currency)).await
+            }
+            _ => Ok(()),
+        };
+        crate::context::all_wrong(wrong, others, NAMES)
     }
 
     /// What the fields say of where the event is.
@@ -127,18 +168,6 @@ impl Facts {
     }
 }
 
-/// What is wrong with any of several fields, each once.
-#[cfg(feature = "ssr")]
-fn all_wrong(wrong: impl IntoIterator<Item = Option<FieldError>>) -> AppError {
-    let mut errors: Vec<FieldError> = Vec::new();
-    for error in wrong.into_iter().flatten() {
-        if errors.iter().all(|known| known.field != error.field) {
-            errors.push(error);
-        }
-    }
-    AppError::Invalid(errors)
-}
-
 #[cfg(feature = "ssr")]
 fn category_in(text: &str) -> Result<Category, FieldError> {
     if text.is_empty() {
@@ -155,7 +184,7 @@ pub async fn create(
     #[server(default)] currency: String,
     #[server(default)] sure: String,
 ) -> Result<(), AppError> {
-    use crate::{context, events::Events};
+    use crate::context;
     let events = context::port::<dyn Events>()?;
     let found = events.place(facts.place(&currency));
     let (facts, currency) = facts.in_place(&found.place);
@@ -167,7 +196,7 @@ pub async fn create(
         Ok(viewer) => viewer,
         Err(error) => return refuse(error),
     };
-    let request = match facts.new_event(&currency) {
+    let request = match facts.new_event(&*events, &currency).await {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
@@ -209,10 +238,7 @@ pub async fn update(
     #[server(default)] sure: String,
     #[server(flatten)] facts: Facts,
 ) -> Result<(), AppError> {
-    use crate::{
-        context,
-        events::{Events, UpdateEvent},
-    };
+    use crate::{context, events::UpdateEvent};
     let events = context::port::<dyn Events>()?;
     let refuse = |error| {
         let values = facts.typed([
@@ -237,7 +263,14 @@ pub async fn update(
     let kind = category_in(&facts.category);
     let (Ok(starts_at), Ok(ends_at), Ok(sales_until), Ok(category)) = (&when, &end, &sales, &kind)
     else {
-        return refuse(all_wrong([when.err(), end.err(), sales.err(), kind.err()]));
+        let starts_at = when.as_ref().ok().copied().flatten();
+        let wrong = [
+            when.err(),
+            end.err(),
+            sales.err(),
+            kind.err().map(|wrong| vec![wrong]),
+        ];
+        return refuse(facts.all_wrong(&*events, wrong, starts_at).await);
     };
     let request = UpdateEvent {
         title: Some(facts.title.clone()),

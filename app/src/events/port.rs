@@ -34,6 +34,9 @@ pub trait Events: Send + Sync {
     /// What follows from where an event is: proposals for what was left empty, and what is unusual.
     fn place(&self, asked: PlaceAsked) -> PlaceProposed;
 
+    /// Whether [`Self::create`] would take this, without doing it. Errors: the same.
+    async fn check(&self, request: CreateEvent) -> AppResult<()>;
+
     /// Creates an event. Errors: `Invalid` at the field.
     async fn create(&self, viewer: &Viewer, request: CreateEvent) -> AppResult<Event>;
 

@@ -123,41 +123,48 @@ fn clock_time(local: &Zoned) -> String {
 /// The moment at which an event begins, as a form's fields `date` and `time` name it, by the clocks of
 /// `time_zone`.
 ///
-/// Errors: at `date`, `time` or `time_zone`.
-pub fn starts_at(date: &str, time: &str, time_zone: &str) -> Result<Timestamp, FieldError> {
+/// Errors: at `date`, `time` and `time_zone`, all that are wrong.
+pub fn starts_at(date: &str, time: &str, time_zone: &str) -> Result<Timestamp, Vec<FieldError>> {
     moment([("date", date), ("time", time)], time_zone)
 }
 
 /// The moment that two fields of a form name, a date and a time, by the clocks of `time_zone`.
 ///
-/// Errors: at one of them, or at `time_zone`.
+/// Errors: at these and at `time_zone`, all that are wrong.
 pub fn moment(
     [(date_field, date), (time_field, time)]: [(&'static str, &str); 2],
     time_zone: &str,
-) -> Result<Timestamp, FieldError> {
+) -> Result<Timestamp, Vec<FieldError>> {
     let zone = TimeZone::get(time_zone.trim()).map_err(|_| {
         FieldError::new(
             "time_zone",
             "Choose the time zone of the venue, like Europe/London.",
         )
-    })?;
-    let day: civil::Date = date
+    });
+    let day: Result<civil::Date, _> = date
         .trim()
         .parse()
-        .map_err(|_| FieldError::new(date_field, "Choose the day, like 2031-05-01."))?;
-    let hour: civil::Time = time
+        .map_err(|_| FieldError::new(date_field, "Choose the day, like 2031-05-01."));
+    let hour: Result<civil::Time, _> = time
         .trim()
         .parse()
-        .map_err(|_| FieldError::new(time_field, "Choose the time, like 19:30."))?;
+        .map_err(|_| FieldError::new(time_field, "Choose the time, like 19:30."));
+    let (zone, day, hour) = match (zone, day, hour) {
+        (Ok(zone), Ok(day), Ok(hour)) => (zone, day, hour),
+        (zone, day, hour) => {
+            let wrong = [day.err(), hour.err(), zone.err()];
+            return Err(wrong.into_iter().flatten().collect());
+        }
+    };
     let local = zone.into_ambiguous_zoned(day.to_datetime(hour));
     if matches!(local.offset(), AmbiguousOffset::Gap { .. }) {
         let message = "The clocks go forward then, and skip this time.";
-        return Err(FieldError::new(time_field, message));
+        return Err(vec![FieldError::new(time_field, message)]);
     }
     local
         .compatible()
         .map(|zoned| zoned.timestamp())
-        .map_err(|_| FieldError::new(date_field, "That day is too far away."))
+        .map_err(|_| vec![FieldError::new(date_field, "That day is too far away.")])
 }
 
 /// As [`moment`], or `None` where both fields are empty. Where only the date is, it is `on`: the day of
@@ -166,7 +173,7 @@ pub fn moment_if_given(
     [(date_field, date), (time_field, time)]: [(&'static str, &str); 2],
     on: &str,
     time_zone: &str,
-) -> Result<Option<Timestamp>, FieldError> {
+) -> Result<Option<Timestamp>, Vec<FieldError>> {
     let day = match (date.trim(), time.trim()) {
         ("", "") => return Ok(None),
         ("", _) => ("date", on),
@@ -210,25 +217,16 @@ mod tests {
     fn a_form_means_the_venues_clocks() {
         let begins = starts_at("2031-05-01", "20:30", "Europe/London").unwrap();
         assert_eq!(begins, "2031-05-01T19:30:00Z".parse().unwrap());
-        let skipped = starts_at("2027-03-28", "01:30", "Europe/London");
-        assert_eq!(skipped.unwrap_err().field, "time");
+        let wrong = |date, time, zone| {
+            let wrong = starts_at(date, time, zone).unwrap_err().into_iter();
+            wrong.map(|wrong| wrong.field).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong("2027-03-28", "01:30", "Europe/London"), ["time"]);
         assert!(starts_at("2027-10-31", "01:30", "Europe/London").is_ok());
-        assert_eq!(
-            starts_at("1 May", "20:30", "Europe/London")
-                .unwrap_err()
-                .field,
-            "date"
-        );
-        assert_eq!(
-            starts_at("2031-05-01", "late", "Europe/London")
-                .unwrap_err()
-                .field,
-            "time"
-        );
-        assert_eq!(
-            starts_at("2031-05-01", "20:30", "Leeds").unwrap_err().field,
-            "time_zone"
-        );
+        assert_eq!(wrong("1 May", "20:30", "Europe/London"), ["date"]);
+        assert_eq!(wrong("2031-05-01", "late", "Europe/London"), ["time"]);
+        assert_eq!(wrong("2031-05-01", "20:30", "Leeds"), ["time_zone"]);
+        assert_eq!(wrong("", "", ""), ["date", "time", "time_zone"]);
     }
 
     fn spans(starts_at: &str, ends_at: &str) -> (String, String) {
@@ -286,7 +284,7 @@ mod tests {
             end("2031-05-03", "18:00"),
             Ok("2031-05-03T17:00:00Z".parse().ok())
         );
-        assert_eq!(end("2031-05-03", "").unwrap_err().field, "end_time");
-        assert_eq!(end("2027-03-28", "01:30").unwrap_err().field, "end_time");
+        assert_eq!(end("2031-05-03", "").unwrap_err()[0].field, "end_time");
+        assert_eq!(end("2027-03-28", "01:30").unwrap_err()[0].field, "end_time");
     }
 }

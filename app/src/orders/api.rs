@@ -93,9 +93,14 @@ pub async fn buy_as_guest(
         context::port::<dyn Accounts>()?,
         context::port::<dyn Orders>()?,
     );
-    let Some(Choice { reserve, attempt }) = Choice::read(&choice) else {
+    let Some(chosen) = Choice::read(&choice) else {
         return choose_again();
     };
+    let next = chosen.page();
+    let Choice { reserve, attempt } = chosen;
+    if context::lacks_cookies() {
+        return Ok(());
+    }
     if let Some(viewer) = context::viewer() {
         return reserve_for(&*orders, &viewer, reserve, &attempt).await;
     }
@@ -103,6 +108,7 @@ pub async fn buy_as_guest(
         email: email.clone(),
         name: name.clone(),
         form: once.parse().ok(),
+        next,
     };
     match accounts.buy_as_guest(guest).await {
         Ok(user) => reserve_for(&*orders, &Viewer { user }, reserve, &attempt).await,

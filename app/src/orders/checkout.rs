@@ -6,7 +6,7 @@ use super::{
     pages::{STEPS, count, from_whom, goes_to},
 };
 use crate::{
-    accounts::{ADDRESS_IN_USE, Accounts, api::Forgot},
+    accounts::{ADDRESS_IN_USE, Accounts, GUEST_CAME_BACK, api::Forgot},
     context::{self, Flash, on_the_way},
     error::{AppError, AppResult},
     events::{Event, Events, event_strip},
@@ -145,10 +145,40 @@ fn others(chosen: &Chosen) -> String {
     format!("/events/{}#tickets", chosen.event.id)
 }
 
+/// To a guest who has bought before: the link is on its way.
+fn came_back(email: String, next: String) -> AnyView {
+    let other = next.clone();
+    view! {
+        <section class="panel stack" aria-labelledby="guest">
+            <h2 class="title" id="guest">"Welcome back"</h2>
+            <div class="notice notice-good" role="status" tabindex="-1" autofocus=true>
+                <p>
+                    "You have bought with " <strong>{email.clone()}</strong> " before, so that its tickets are \
+                    to be had with this address. We have mailed a link to it: follow it, and go on to pay, \
+                    without a password. It works for 30 minutes."
+                </p>
+            </div>
+            {post_to::<Forgot>("stack", view! {
+                <p class="quiet">"Nothing there? Look among the spam, or have it sent once more."</p>
+                {hidden("email", email)}
+                {hidden("next", next)}
+                <button class="button button-quiet" type="submit">"Mail me another link"</button>
+            })}
+            <p><a href=other>"Use another address"</a></p>
+        </section>
+    }
+    .into_any()
+}
+
 fn who_are_you(choice: &Choice, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("guest", flash);
     let next = choice.page();
-    let known = (form.error("email").as_deref() == Some(ADDRESS_IN_USE)).then(|| {
+    context::expect_cookies();
+    let wrong = form.error("email");
+    if wrong.as_deref() == Some(GUEST_CAME_BACK) {
+        return came_back(form.value("email", ""), next);
+    }
+    let known = (wrong.as_deref() == Some(ADDRESS_IN_USE)).then(|| {
         let email = form.value("email", "");
         view! {
             {post_to::<Forgot>("stack", view! {

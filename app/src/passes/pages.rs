@@ -15,7 +15,7 @@ use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 
 /// A code, black on white in either light. `label` says to whoever does not see it what it is.
-fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {
+pub fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {
     let side = qr.side;
     view! {
         <svg

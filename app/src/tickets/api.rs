@@ -59,12 +59,7 @@ pub async fn put_on_sale(
         Ok(event) => event,
         Err(error) => return refuse(error),
     };
-    let amounts = read_amounts(event.currency, &quantity, &price, &face_value);
-    let (quantity, price_minor, face_value_minor) = match amounts {
-        Ok(amounts) => amounts,
-        Err(error) => return refuse(error),
-    };
-    let request = ListTicket {
+    let placed = |price_minor, face_value_minor| ListTicket {
         event_id,
         price_minor,
         face_value_minor,
@@ -72,6 +67,16 @@ pub async fn put_on_sale(
         row: given(&row),
         seat: given(&seat),
     };
+    let amounts = read_amounts(event.currency, &quantity, &price, &face_value);
+    let (quantity, price_minor, face_value_minor) = match amounts {
+        Ok(amounts) => amounts,
+        Err(wrong) => {
+            let many = quantity_in(&quantity).unwrap_or(1);
+            let others = tickets.check(&viewer, &placed(1, None), many).await;
+            return refuse(context::all_wrong(wrong, others, NAMES));
+        }
+    };
+    let request = placed(price_minor, face_value_minor);
     let listed = tickets.put_on_sale(&viewer, request, quantity, attempt.as_deref());
     match listed.await {
         Ok(listed) => {
@@ -140,7 +145,7 @@ fn read_amounts(
     quantity: &str,
     price: &str,
     face_value: &str,
-) -> Result<(i64, i64, Option<i64>), AppError> {
+) -> Result<(i64, i64, Option<i64>), Vec<crate::error::FieldError>> {
     let quantity = quantity_in(quantity);
     let price = price_in(currency, "price", price);
     let face_value = given(face_value)
@@ -148,12 +153,10 @@ fn read_amounts(
         .transpose();
     match (quantity, price, face_value) {
         (Ok(quantity), Ok(price), Ok(face_value)) => Ok((quantity, price, face_value)),
-        (quantity, price, face_value) => Err(AppError::Invalid(
-            [quantity.err(), price.err(), face_value.err()]
-                .into_iter()
-                .flatten()
-                .collect(),
-        )),
+        (quantity, price, face_value) => Err([quantity.err(), price.err(), face_value.err()]
+            .into_iter()
+            .flatten()
+            .collect()),
     }
 }
 

@@ -22,7 +22,7 @@ impl Form {
 
     /// Whether the server has just refused it.
     pub fn was_refused(&self) -> bool {
-        self.flash.is_some()
+        self.flash.as_ref().is_some_and(|flash| !flash.good)
     }
 
     /// What was typed at this field, or `otherwise`.
@@ -102,7 +102,12 @@ fn in_words(field: &str) -> String {
 /// wrong with it is the server's to say, all at once and in the same words everywhere.
 pub fn post_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl IntoView {
     view! {
-        <form action=F::url() method="post" class=given(class) novalidate=true>
+        <form
+            action=context::form_address(F::url())
+            method="post"
+            class=given(class)
+            novalidate=true
+        >
             {fields}
         </form>
     }
@@ -112,7 +117,7 @@ pub fn post_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl 
 pub fn post_file_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl IntoView {
     view! {
         <form
-            action=F::url()
+            action=context::form_address(F::url())
             method="post"
             enctype="multipart/form-data"
             class=given(class)

@@ -33,6 +33,9 @@ where
 /// The page that says what went wrong.
 pub fn problem(error: &AppError) -> AnyView {
     context::page_status(error.status());
+    if *error == AppError::SecondFactorSetupRequired {
+        return set_up_first(error).into_any();
+    }
     let (title, text) = match error {
         AppError::NotFound => (
             "There is nothing here",
@@ -53,4 +56,18 @@ pub fn problem(error: &AppError) -> AnyView {
         </section>
     }
     .into_any()
+}
+
+/// Where an operator finds what they have to do first, and the way back here.
+fn set_up_first(error: &AppError) -> impl IntoView + use<> {
+    let to = context::on_the_way("/account/second-factor", &context::here());
+    let text = error.to_string();
+    view! {
+        <Title text="Set up a second factor first"/>
+        <section class="empty">
+            <h1 class="display">"Set up a second factor first"</h1>
+            <p>{text}</p>
+            <p><a class="button" href=to>"Set it up"</a></p>
+        </section>
+    }
 }

@@ -17,6 +17,9 @@ pub async fn join(
 ) -> Result<(), AppError> {
     use super::{JoinWaitingList, WaitingList};
     use crate::{context, error::Conflict};
+    if context::lacks_cookies() {
+        return Ok(());
+    }
     let list = context::port::<dyn WaitingList>()?;
     let viewer = context::viewer();
     let typed = [("email", email.as_str()), ("quantity", quantity.as_str())];
@@ -87,6 +90,9 @@ pub async fn leave(#[server(default)] event_id: String) -> Result<(), AppError> 
 pub async fn confirm(#[server(default)] token: WaitingToken) -> Result<(), AppError> {
     use super::WaitingList;
     use crate::context;
+    if context::lacks_cookies() {
+        return Ok(());
+    }
     let list = context::port::<dyn WaitingList>()?;
     match list.confirm(&token).await {
         Ok(_) => {
@@ -104,6 +110,9 @@ pub async fn confirm(#[server(default)] token: WaitingToken) -> Result<(), AppEr
 pub async fn leave_by_link(#[server(default)] token: WaitingToken) -> Result<(), AppError> {
     use super::WaitingList;
     use crate::context;
+    if context::lacks_cookies() {
+        return Ok(());
+    }
     let list = context::port::<dyn WaitingList>()?;
     match list.leave_by_link(&token).await {
         Ok(event) => {

@@ -55,6 +55,7 @@ fn on_the_list(event: &Event, own: &Waiting) -> impl IntoView + use<> {
 }
 
 fn join_form(event: &Event, form: &Form, viewer: Option<&Viewer>) -> impl IntoView + use<> {
+    context::expect_cookies();
     let email = viewer.map_or_else(String::new, |viewer| viewer.user.email.clone());
     let confirm = match viewer {
         None => "We first mail you a link, to be sure that the address is yours.",
@@ -100,6 +101,7 @@ pub fn WaitingListPage() -> impl IntoView {
             context::port::<dyn Events>()?,
         );
         let flash = context::take_flash();
+        context::expect_cookies();
         let form = Form::new(FORM, flash.as_ref());
         let token = WaitingToken(token);
         let (title, content) = match list.linked(&token).await? {

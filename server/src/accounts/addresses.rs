@@ -12,7 +12,9 @@ use crate::{
     mail::{self, Kind},
     orders,
     outbox::{self, EventType},
-    passes, request, waiting,
+    passes, request,
+    security::{self, Event, Outcome},
+    waiting,
 };
 use app::{
     accounts::{ADDRESS_IN_USE, ChangeEmail, ResetToken, User, Viewer},
@@ -40,7 +42,8 @@ impl AccountsService {
         viewer: &Viewer,
         request: ChangeEmail,
     ) -> FaultResult<()> {
-        rules::check_email(&request.email)?;
+        let own = self.own(viewer).await?;
+        rules::check_new_email(&request, own.has_password())?;
         let email = request.email.trim().to_owned();
         let own = self
             .proved(viewer, request.password, "password")
@@ -102,17 +105,27 @@ impl AccountsService {
         if order.is_none_or(|order| order.buyer != own.id) {
             return Ok(());
         }
+        let news = !own.email_verified;
         self.vouch(own).await?;
         self.sessions.user_changed(viewer.user.id).await;
+        if news {
+            let user = Some(viewer.user.id);
+            security::note(
+                Event::EmailConfirmation,
+                Outcome::Done,
+                user,
+                "by an order's link",
+            );
+        }
         Ok(())
     }
 
-    pub(super) async fn prove(&self, token: ResetToken) -> FaultResult<User> {
+    pub(super) async fn prove(&self, token: ResetToken) -> FaultResult<Proved> {
         self.limits
             .take(&Key::ResetFrom(request::network()))
             .await?;
         let now = self.clock.now_micros();
-        let user = self
+        let proved = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
@@ -121,15 +134,31 @@ impl AccountsService {
                     let user = store::user_find(&mut *conn, proof.user).await?;
                     let user = user.ok_or_else(rules::dead_proof)?;
                     if rules::email_key(&proof.email) == rules::email_key(&user.email) {
-                        return take_as_proved(conn, user, now).await;
+                        let user = take_as_proved(conn, user, now).await?;
+                        return Ok(Proved {
+                            user,
+                            replaced: false,
+                        });
                     }
-                    replace(conn, &user, &proof, now).await
+                    let user = replace(conn, &user, &proof, now).await?;
+                    Ok::<_, Fault>(Proved {
+                        user,
+                        replaced: true,
+                    })
                 })
             })
             .await?;
-        self.sessions.user_changed(user.id).await;
-        Ok(user)
+        self.sessions.user_changed(proved.user.id).await;
+        Ok(proved)
     }
+}
+
+/// What following a link that proves an address has come to.
+pub(super) struct Proved {
+    /// The account as it is then.
+    pub user: User,
+    /// Whether the address is another than before.
+    pub replaced: bool,
 }
 
 fn in_use(field: &str) -> AppError {

@@ -4,7 +4,10 @@
 //! `session.rs`), so that no crash leaves a session behind, and a sign-in that has just checked the
 //! password of before comes too late. Deleting the rows afterwards is tidying.
 
-use super::{AccountsService, addresses, resets, rules, store, store::Locked, tries::Purpose};
+use super::{
+    AccountsService, Standing, addresses, factors, resets, rules, second_factor::proof_take, store,
+    store::Locked, tries::Purpose,
+};
 use crate::{
     db::{Conn, Db},
     fault::{Fault, FaultResult, chain},
@@ -17,7 +20,8 @@ use crate::{
 use app::{
     accounts::{
         AccountCare, Accounts, CameIn, ChangeEmail, ChangePassword, DeleteAccount, EmailProof,
-        Forgot, LinkToAccount, Password, ResetPassword, ResetToken, SignedInAt, User, Viewer,
+        EndSessionsOf, Forgot, LinkToAccount, Password, ResetPassword, ResetToken, SignedInAt,
+        User, Viewer,
     },
     error::{AppError, AppResult},
     ids::{SessionId, UserId},
@@ -110,6 +114,7 @@ impl AccountsService {
             .map(|place| SignedInAt {
                 id: place.id,
                 device: place.device.unwrap_or_else(|| super::device::device("")),
+                network: place.network,
                 begun_at: place.begun_at,
                 seen_at: place.seen_at,
                 current: this == Some(place.id),
@@ -136,7 +141,11 @@ impl AccountsService {
         bound
     }
 
-    async fn queue_reset(&self, request: Forgot, next: Option<String>) -> FaultResult<()> {
+    pub(super) async fn queue_reset(
+        &self,
+        request: Forgot,
+        next: Option<String>,
+    ) -> FaultResult<()> {
         rules::check_email(&request.email)?;
         let (key, from) = (rules::email_key(&request.email), request::network());
         self.limits.take(&Key::ForgotFrom(from)).await?;
@@ -173,14 +182,21 @@ impl AccountsService {
         let owner = resets::reset_owner(self.db.reads(), &request.token, now).await?;
         let owner = owner.ok_or_else(rules::dead_token)?;
         rules::check_password("password", &request.password, &owner.user)?;
+        let proof = self.code_for(&owner, request.code.as_deref()).await?;
         let hash = self.hash(request.password).await?;
         let token = request.token;
+        let (proof, tries) = proof.unzip();
         let (user, epoch, next) = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
                     let taken = resets::reset_take(conn, &token, now).await?;
                     let taken = taken.ok_or_else(rules::dead_token)?;
+                    if let Some(proof) = &proof
+                        && !proof_take(conn, proof, now).await?
+                    {
+                        return Err(AppError::SecondFactorRequired { wrong: true }.into());
+                    }
                     let changed = store::password_set(conn, taken.user, None, &hash).await?;
                     let changed = changed.ok_or_else(rules::dead_token)?;
                     resets::resets_end(conn, taken.user).await?;
@@ -190,8 +206,25 @@ impl AccountsService {
                 })
             })
             .await?;
+        if let Some(tries) = tries {
+            self.code_was_right(tries).await;
+        }
         self.stay_alone(user.id, epoch).await?;
         Ok(CameIn { user, next })
+    }
+
+    async fn end_for_operator(&self, viewer: &Viewer, email: &str) -> FaultResult<User> {
+        let operator = viewer.user.id;
+        let standing = self.operators.standing(self.db.reads(), operator).await?;
+        if !standing.may_act() {
+            return Err(standing.refusal(AppError::Forbidden).into());
+        }
+        rules::check_email(email)?;
+        let ended = end_sessions_of(&self.db, &*self.sessions, email).await?;
+        let ended =
+            ended.ok_or_else(|| AppError::invalid("email", "No account has this address."))?;
+        tracing::info!(%operator, user = %ended.id, "an operator signs somebody out everywhere");
+        Ok(ended)
     }
 }
 
@@ -211,6 +244,7 @@ pub async fn end_sessions_of(
         .write(move |conn| Box::pin(async move { store::epoch_begin(conn, id).await }))
         .await?;
     if let Some(epoch) = epoch {
+        security::note(Event::OperatorSessionsEnd, Outcome::Done, Some(id), "");
         sessions.end_before(id, epoch).await?;
     }
     Ok(epoch.map(|_| user))
@@ -254,6 +288,19 @@ impl AccountCare for AccountsService {
         security::noted(Event::OtherSessionsEnd, alone, |()| Some(viewer.user.id))
     }
 
+    async fn end_sessions_of(&self, viewer: &Viewer, request: EndSessionsOf) -> AppResult<()> {
+        Ok(self
+            .end_for_operator(viewer, &request.email)
+            .await
+            .map(drop)?)
+    }
+
+    async fn is_operator(&self, viewer: &Viewer) -> AppResult<bool> {
+        let standing = self.operators.standing(self.db.reads(), viewer.user.id);
+        let standing = standing.await.map_err(Fault::from)?;
+        Ok(standing != Standing::Member)
+    }
+
     async fn forgot(&self, request: Forgot, next: Option<String>) -> AppResult<()> {
         let queued = self.queue_reset(request, next).await;
         security::noted(Event::PasswordLink, queued.map_err(AppError::from), |()| {
@@ -264,9 +311,14 @@ impl AccountCare for AccountsService {
     async fn link(&self, token: &ResetToken) -> AppResult<Option<LinkToAccount>> {
         let now = self.clock.now_micros();
         let owner = resets::reset_owner(self.db.reads(), token, now).await;
-        let owner = owner.map_err(Fault::from)?;
-        Ok(owner.map(|owner| LinkToAccount {
+        let Some(owner) = owner.map_err(Fault::from)? else {
+            return Ok(None);
+        };
+        let factor = factors::factor_find(self.db.reads(), owner.user.id).await;
+        Ok(Some(LinkToAccount {
             has_password: owner.has_password(),
+            second_factor: factor.map_err(Fault::from)?.is_some(),
+            email: owner.user.email,
         }))
     }
 
@@ -276,11 +328,15 @@ impl AccountCare for AccountsService {
     }
 
     async fn send_proof(&self, viewer: &Viewer) -> AppResult<()> {
-        Ok(self.send_own_proof(viewer).await?)
+        let sent = self.send_own_proof(viewer).await.map_err(AppError::from);
+        security::noted(Event::EmailLink, sent, |()| Some(viewer.user.id))
     }
 
     async fn change_email(&self, viewer: &Viewer, request: ChangeEmail) -> AppResult<()> {
-        Ok(self.ask_for_change(viewer, request).await?)
+        let asked = self.ask_for_change(viewer, request).await;
+        security::noted(Event::EmailLink, asked.map_err(AppError::from), |()| {
+            Some(viewer.user.id)
+        })
     }
 
     async fn proof(&self, token: &ResetToken) -> AppResult<Option<EmailProof>> {
@@ -292,7 +348,18 @@ impl AccountCare for AccountsService {
     }
 
     async fn verify_email(&self, token: ResetToken) -> AppResult<User> {
-        Ok(self.prove(token).await?)
+        match self.prove(token).await {
+            Ok(proved) => {
+                let event = if proved.replaced {
+                    Event::EmailChange
+                } else {
+                    Event::EmailConfirmation
+                };
+                security::note(event, Outcome::Done, Some(proved.user.id), "");
+                Ok(proved.user)
+            }
+            Err(fault) => security::noted(Event::EmailConfirmation, Err(fault.into()), |_| None),
+        }
     }
 
     async fn verify_by_link(&self, viewer: &Viewer, link: &OrderLink) -> AppResult<()> {

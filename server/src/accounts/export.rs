@@ -4,7 +4,7 @@
 
 use crate::rest::{Api, ApiError, SignedIn};
 use app::{
-    accounts::{SignedInAt, User, Viewer},
+    accounts::{SecondFactorState, SignedInAt, User, Viewer},
     error::AppResult,
     events::Event,
     orders::{Order, OrderQuery},
@@ -30,6 +30,8 @@ const PAGE: i64 = 100;
 struct Data {
     user: User,
     sessions: Vec<SignedInAt>,
+    /// Whether there is one, not what it is.
+    second_factor: SecondFactorState,
     /// Events to come that they created.
     events: Vec<Event>,
     /// Newest first.
@@ -69,6 +71,7 @@ async fn gather(api: &Api, viewer: Viewer) -> AppResult<Data> {
     let (listings, all_listings) = listings(api, &viewer).await?;
     Ok(Data {
         sessions: api.account_care.sessions(&viewer).await?,
+        second_factor: api.second_factor.state(&viewer).await?,
         events: api.events.created_by(&viewer).await?,
         orders,
         listings,

@@ -4,7 +4,7 @@
 //! refer to it; they stay as well. All of it is one transaction.
 
 use super::{
-    AccountsService, proofs, resets, rules,
+    AccountsService, factors, proofs, resets, rules,
     store::{self, FORMER_MEMBER, Locked},
 };
 use crate::{
@@ -52,6 +52,7 @@ impl AccountsService {
             let failed = |error| Fault::unexpected("a session could not be ended", error);
             session.flush().await.map_err(failed)?;
         }
+        request::session_ended();
         Ok(())
     }
 }
@@ -127,6 +128,7 @@ async fn delete(conn: &mut Conn, found: &Locked, now: i64) -> FaultResult<i64> {
         .email_verified
         .then_some(found.user.email.as_str());
     waiting::forget_all_of(conn, id, email).await?;
+    factors::factor_delete(conn, id).await?;
     resets::resets_end(conn, id).await?;
     proofs::proofs_end(conn, id, None).await?;
     idempotency::forget_all_of(conn, id).await?;

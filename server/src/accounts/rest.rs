@@ -6,8 +6,9 @@ use crate::rest::{
 };
 use app::{
     accounts::{
-        ChangeEmail, ChangePassword, DeleteAccount, Forgot, ResetPassword, SignIn, SignUp,
-        SignedInList, User, VerifyEmail, Viewer,
+        ChangeEmail, ChangePassword, DeleteAccount, EnableSecondFactor, EndSessionsOf, Forgot,
+        ProveSecondFactor, RecoveryCodes, ResetPassword, SecondFactorSetup, SecondFactorState,
+        SignIn, SignUp, SignedInList, User, VerifyEmail, Viewer,
     },
     ids::SessionId,
 };
@@ -27,6 +28,14 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(change_password))
         .routes(routes!(sessions, end_other_sessions))
         .routes(routes!(end_session))
+        .routes(routes!(end_sessions_of))
+        .routes(routes!(
+            second_factor,
+            enable_second_factor,
+            disable_second_factor
+        ))
+        .routes(routes!(set_up_second_factor))
+        .routes(routes!(renew_recovery_codes))
         .routes(routes!(forgot))
         .routes(routes!(reset))
         .routes(routes!(change_email))
@@ -48,7 +57,9 @@ async fn sign_up(
 /// Signs in, under a new session.
 #[utoipa::path(post, path = "/api/user/signin", tag = "Accounts", request_body = SignIn,
     responses((status = 200, body = User),
-        (status = 401, description = "No account has this address and password.")))]
+        (status = 401, description = "No account has this address and password: code \
+            `bad_credentials`. Or the password is right and the account has a second factor, whose \
+            `code` is missing, wrong or used: code `second_factor_required`.")))]
 async fn sign_in(
     State(api): State<Api>,
     JsonBody(request): JsonBody<SignIn>,
@@ -133,6 +144,82 @@ async fn end_session(
     Ok(NoContent)
 }
 
+/// Signs somebody out everywhere. For operators.
+#[utoipa::path(post, path = "/api/user/sessions/end", tag = "Accounts", request_body = EndSessionsOf,
+    security(("session" = [])),
+    responses((status = 204), (status = 403, body = Problem, description = "Who asks is no operator, or \
+        has to set up a second factor first: code `second_factor_setup_required`.")))]
+async fn end_sessions_of(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<EndSessionsOf>,
+) -> Result<NoContent, ApiError> {
+    api.account_care.end_sessions_of(&viewer, request).await?;
+    Ok(NoContent)
+}
+
+/// Whether one has a second factor.
+#[utoipa::path(get, path = "/api/user/second-factor", tag = "Accounts",
+    security(("session" = [])),
+    responses((status = 200, body = SecondFactorState)))]
+async fn second_factor(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Json<SecondFactorState>, ApiError> {
+    Ok(Json(api.second_factor.state(&viewer).await?))
+}
+
+/// What an authenticator app is set up with. It counts once a code of the app is sent back, within the
+/// hour.
+#[utoipa::path(get, path = "/api/user/second-factor/setup", tag = "Accounts",
+    security(("session" = [])),
+    responses((status = 200, body = SecondFactorSetup)))]
+async fn set_up_second_factor(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Json<SecondFactorSetup>, ApiError> {
+    let (setup, _) = api.second_factor.begin_setup(&viewer, None).await?;
+    Ok(Json(setup))
+}
+
+/// Turns the second factor on, signs out everywhere else, and answers with the recovery codes, which are
+/// shown this once. An account without a password sets one first.
+#[utoipa::path(put, path = "/api/user/second-factor", tag = "Accounts",
+    request_body = EnableSecondFactor, security(("session" = [])),
+    responses((status = 200, body = RecoveryCodes), (status = 409, body = Problem)))]
+async fn enable_second_factor(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<EnableSecondFactor>,
+) -> Result<Json<RecoveryCodes>, ApiError> {
+    Ok(Json(api.second_factor.enable(&viewer, request).await?))
+}
+
+/// Turns the second factor off.
+#[utoipa::path(delete, path = "/api/user/second-factor", tag = "Accounts",
+    request_body = ProveSecondFactor, security(("session" = [])),
+    responses((status = 204), (status = 409, body = Problem)))]
+async fn disable_second_factor(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<ProveSecondFactor>,
+) -> Result<NoContent, ApiError> {
+    api.second_factor.disable(&viewer, request).await?;
+    Ok(NoContent)
+}
+
+/// Replaces the recovery codes, used or not, and answers with the new ones, which are shown this once.
+#[utoipa::path(put, path = "/api/user/second-factor/recovery-codes", tag = "Accounts",
+    request_body = ProveSecondFactor, security(("session" = [])),
+    responses((status = 200, body = RecoveryCodes), (status = 409, body = Problem)))]
+async fn renew_recovery_codes(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<ProveSecondFactor>,
+) -> Result<Json<RecoveryCodes>, ApiError> {
+    Ok(Json(api.second_factor.renew_codes(&viewer, request).await?))
+}
+
 /// Mails the link to a new password, if there is an account with this address. The answer is the
 /// same if there is none.
 #[utoipa::path(post, path = "/api/user/forgot", tag = "Accounts", request_body = Forgot,
@@ -147,7 +234,9 @@ async fn forgot(
 
 /// Sets a forgotten password by the token of the mailed link, ends all sessions, and signs in.
 #[utoipa::path(post, path = "/api/user/reset", tag = "Accounts", request_body = ResetPassword,
-    responses((status = 200, body = User)))]
+    responses((status = 200, body = User),
+        (status = 401, description = "The account has a second factor, whose `code` is missing, \
+            wrong or used: code `second_factor_required`. The link still works.")))]
 async fn reset(
     State(api): State<Api>,
     JsonBody(request): JsonBody<ResetPassword>,

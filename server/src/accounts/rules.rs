@@ -3,7 +3,7 @@
 use super::guessable::{Guessable, guessable};
 use crate::text::line_error;
 use app::{
-    accounts::{BuyAsGuest, ChangePassword, Password, SignIn, SignUp, User},
+    accounts::{BuyAsGuest, ChangeEmail, ChangePassword, Password, SignIn, SignUp, User},
     error::{AppError, FieldError},
 };
 use email_address::{EmailAddress, Options};
@@ -123,6 +123,13 @@ pub fn check_email(email: &str) -> Result<(), AppError> {
     said(email_error(email.trim()).into_iter().collect())
 }
 
+/// Checks another address, and that the password was given, if there is one.
+pub fn check_new_email(request: &ChangeEmail, has_password: bool) -> Result<(), AppError> {
+    let email = email_error(request.email.trim());
+    let password = given_error("password", &request.password).filter(|_| has_password);
+    said(email.into_iter().chain(password).collect())
+}
+
 /// Checks a new password of `user`'s; the error is at `field`.
 pub fn check_password(field: &str, password: &Password, user: &User) -> Result<(), AppError> {
     let own = [user.email.as_str(), user.name.as_str()];
@@ -141,6 +148,18 @@ pub fn check_change(request: &ChangePassword, has_one: bool, user: &User) -> Res
 /// Checks that a password was given at all, and is no longer than any account's.
 pub fn check_given(field: &str, password: &Password) -> Result<(), AppError> {
     said(given_error(field, password).into_iter().collect())
+}
+
+/// Checks that both proofs were given that a change of the second factor takes.
+pub fn check_second_factor(password: &Password, code: &str) -> Result<(), AppError> {
+    let mut errors: Vec<_> = given_error("password", password).into_iter().collect();
+    if code.trim().is_empty() {
+        errors.push(FieldError::new(
+            "code",
+            "Enter the code that your app shows.",
+        ));
+    }
+    said(errors)
 }
 
 /// The password that proves who somebody is, is not the right one.
@@ -327,6 +346,7 @@ mod tests {
             check_sign_in(&SignIn {
                 email: email.to_owned(),
                 password: Password(password.to_owned()),
+                code: None,
             })
         };
         assert!(sign_in("a@example.com", "x").is_ok());

@@ -1,7 +1,7 @@
 //! Signing up, in and out, buying as a guest, and changing one's name.
 
 use super::{
-    addresses,
+    Operators, addresses,
     device::device,
     password::Passwords,
     resets,
@@ -14,6 +14,7 @@ use crate::{
     db::Db,
     fault::{Fault, FaultResult},
     limits::{Key, Limits},
+    network::network_prefix,
     outbox::{self, EventType},
     request,
     security::{self, Event, Outcome},
@@ -21,7 +22,8 @@ use crate::{
 };
 use app::{
     accounts::{
-        ADDRESS_IN_USE, Accounts, BuyAsGuest, CameIn, ResetToken, SignIn, SignUp, User, Viewer,
+        ADDRESS_IN_USE, Accounts, BuyAsGuest, CameIn, Forgot, GUEST_CAME_BACK, ResetToken, SignIn,
+        SignUp, User, Viewer,
     },
     error::{AppError, AppResult},
     ids::UserId,
@@ -52,17 +54,24 @@ pub struct AccountsService {
     pub(super) limits: Arc<Limits>,
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) passwords: Passwords,
+    pub(super) operators: Operators,
+    /// The shop's own origin, which authenticator apps show.
+    pub(super) public_url: Arc<str>,
 }
 
 impl AccountsService {
-    /// Accounts over `db`, guarded by `limits`.
+    /// Accounts over `db` of the shop at `public_url`, guarded by `limits`.
     pub fn new(
         db: Db,
         clock: SharedClock,
         limits: Arc<Limits>,
         sessions: Arc<dyn Sessions>,
+        operators: Operators,
+        public_url: &str,
     ) -> FaultResult<Self> {
         Ok(Self {
+            operators,
+            public_url: public_url.into(),
             db,
             clock,
             limits,
@@ -129,6 +138,29 @@ impl AccountsService {
             .await
     }
 
+    /// Mails a guest who has bought with this address before the link that leads on, where that is why
+    /// no account was made. Returns what they are told.
+    async fn lead_back(&self, email: String, next: String, refused: Fault) -> Fault {
+        let in_use = AppError::invalid("email", ADDRESS_IN_USE);
+        if !matches!(&refused, Fault::Refused(error) if *error == in_use) {
+            return refused;
+        }
+        let key = rules::email_key(&email);
+        let found = match store::user_find_by_email(self.db.reads(), &key).await {
+            Ok(found) => found,
+            Err(error) => return error.into(),
+        };
+        if found.is_none_or(|found| found.has_password()) {
+            return refused;
+        }
+        match self.queue_reset(Forgot { email }, Some(next)).await {
+            Ok(()) => AppError::invalid("email", GUEST_CAME_BACK).into(),
+            // Links enough are on their way: the page offers another.
+            Err(Fault::Refused(_)) => refused,
+            Err(fault) => fault,
+        }
+    }
+
     /// Ends all other sessions of a guest's account and signs in to it, by a mailed link that works
     /// once. Errors: `Invalid` at `token`, also where there is a password to be asked for.
     async fn enter_by(&self, token: ResetToken) -> FaultResult<CameIn> {
@@ -160,7 +192,8 @@ impl AccountsService {
         Ok(found.map(|found| found.user))
     }
 
-    async fn identify(&self, request: SignIn) -> FaultResult<Locked> {
+    /// The account whose address and password these are.
+    pub(super) async fn identify(&self, request: SignIn) -> FaultResult<Locked> {
         rules::check_sign_in(&request)?;
         let key = rules::email_key(&request.email);
         let found = store::user_find_by_email(self.db.reads(), &key).await?;
@@ -199,6 +232,7 @@ impl AccountsService {
             epoch,
             begun_at,
             device: device(&request::agent()),
+            network: network_prefix(request::address()),
         };
         session::bind(&session, &signed_in)
             .await
@@ -245,14 +279,20 @@ impl Accounts for AccountsService {
             .await?;
         let checked = rules::check_guest(&request)?;
         let form = request.form.map(|form| hex(&Sha256::digest(form)));
-        let user = self.open(checked, Lock::Guest(form), Claim::Given).await?;
+        let email = checked.email.clone();
+        let user = match self.open(checked, Lock::Guest(form), Claim::Given).await {
+            Ok(user) => user,
+            Err(fault) => return Err(self.lead_back(email, request.next, fault).await.into()),
+        };
         self.bind_session(user.id, 0).await?;
         security::note(Event::GuestCheckout, Outcome::Done, Some(user.id), "");
         Ok(user)
     }
 
     async fn sign_in(&self, request: SignIn) -> AppResult<User> {
+        let code = request.code.clone();
         let found = self.identify(request).await?;
+        self.pass_second_factor(&found, code.as_deref()).await?;
         self.bind_session(found.user.id, found.epoch).await?;
         security::note(Event::SignIn, Outcome::Done, Some(found.user.id), "");
         Ok(found.user)
@@ -263,6 +303,7 @@ impl Accounts for AccountsService {
             let failed = |error| session::failed("a session could not be ended", error);
             let user = session::viewer(&session).await.ok().flatten();
             session.flush().await.map_err(failed)?;
+            request::session_ended();
             let user = user.map(|viewer| viewer.user.id);
             security::note(Event::SignOut, Outcome::Done, user, "");
         }

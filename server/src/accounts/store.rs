@@ -176,11 +176,13 @@ pub async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sql
     row.map(|row| row.try_get("session_epoch")).transpose()
 }
 
-/// Ends all sessions of an account that has no password. None: it has one, or is deleted.
+/// Ends all sessions of an account that has neither a password nor a second factor. None: it has one,
+/// or is deleted.
 pub async fn guest_epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<Locked>, sqlx::Error> {
     let row = query(
         "UPDATE users SET session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL AND password_hash = '' \
+         AND NOT EXISTS (SELECT 1 FROM second_factors f WHERE f.user_id = users.id) \
          RETURNING id, email, name, email_verified_at, version, password_hash, session_epoch",
     )
     .bind(id.to_string())
@@ -376,16 +378,20 @@ pub async fn user_rename(
     row.as_ref().map(read).transpose()
 }
 
-/// Whether this user may refund any order.
-pub async fn user_is_operator<'e>(
+/// Whether this operator has a second factor. None: they are no operator.
+pub(super) async fn operator_find<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
-) -> Result<bool, sqlx::Error> {
-    let row = query("SELECT 1 FROM users WHERE id = $1 AND is_operator = 1")
-        .bind(id.to_string())
-        .fetch_optional(on)
-        .await?;
-    Ok(row.is_some())
+) -> Result<Option<bool>, sqlx::Error> {
+    let row = query(
+        "SELECT (SELECT COUNT(*) FROM second_factors f WHERE f.user_id = u.id) AS factors \
+         FROM users u WHERE u.id = $1 AND u.is_operator = 1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(on)
+    .await?;
+    row.map(|row| Ok(row.try_get::<i64, _>("factors")? > 0))
+        .transpose()
 }
 
 /// The domain event that tells of a user as they are after a change.

@@ -7,6 +7,7 @@
 
 use super::{
     AccountsService, known,
+    rules::email_key,
     store::{self, Locked},
     turns::{Share, Turn},
 };
@@ -65,7 +66,11 @@ impl AccountsService {
     }
 
     /// Counts a try. Returns what it was counted against.
-    async fn count_try(&self, purpose: Purpose, found: Option<&Locked>) -> FaultResult<Vec<Key>> {
+    pub(super) async fn count_try(
+        &self,
+        purpose: Purpose,
+        found: Option<&Locked>,
+    ) -> FaultResult<Vec<Key>> {
         let network = request::network();
         let account = match purpose {
             Purpose::Proof(user) => {
@@ -94,6 +99,22 @@ impl AccountsService {
             }
         }
         Ok(counted)
+    }
+
+    /// Counts a code tried after a password that was right, against what wrong passwords are counted by.
+    /// There is one limit for the account from anywhere, which refuses: whoever comes to it knows the
+    /// password, and six digits stand up to fewer guesses than a password. Its owner's devices are exempt.
+    pub(super) async fn count_code(&self, found: &Locked) -> FaultResult<Vec<Key>> {
+        if let Some(device) = self.known_device(Some(found)).await? {
+            return self.count_all(vec![Key::WrongPasswordOn(device)]).await;
+        }
+        let (account, network) = (email_key(&found.user.email), request::network());
+        let keys = vec![
+            Key::WrongPasswordFrom(network),
+            Key::WrongPasswordOfFrom(account.clone(), network),
+            Key::WrongCodeOf(account),
+        ];
+        self.count_all(keys).await
     }
 
     async fn count_all(&self, keys: Vec<Key>) -> FaultResult<Vec<Key>> {

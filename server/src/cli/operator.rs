@@ -1,25 +1,46 @@
 //! `stagedoor operator`: who may refund any order, and is told what goes wrong. Whoever may run it
 //! has the database already, so it asks nobody.
 
+use super::sessions;
 use crate::{
-    accounts::{email_key, store},
+    accounts::{Standing, email_key, reset_second_factor_of, store},
+    clock::SystemClock,
+    config::Config,
     db::Db,
     security::{self, Event, Outcome},
 };
 use anyhow::Context;
-use app::accounts::User;
+use app::{accounts::User, ids::UserId};
 use std::fmt::Write;
 
 /// Makes the account of `email` an operator's, or with `revoke` no longer; without one, lists the
 /// operators. Returns what to print.
-pub async fn run(db: &Db, email: Option<&str>, revoke: bool) -> anyhow::Result<String> {
+pub async fn run(
+    db: &Db,
+    config: &Config,
+    email: Option<&str>,
+    revoke: bool,
+) -> anyhow::Result<String> {
     match email {
-        Some(email) => set(db, email, !revoke).await,
-        None => list(db).await,
+        Some(email) => set(db, config, email, !revoke).await,
+        None => list(db, config).await,
     }
 }
 
-async fn set(db: &Db, email: &str, is_operator: bool) -> anyhow::Result<String> {
+/// Turns off the second factor of the account of `email`. Returns what to print.
+pub async fn reset_second_factor(db: &Db, config: &Config, email: &str) -> anyhow::Result<String> {
+    let sessions = sessions::kept(db, config)?;
+    let reset = reset_second_factor_of(db, &SystemClock, &sessions, email).await?;
+    let (user, had_one) = reset.with_context(|| format!("nobody has signed up as {email}"))?;
+    let email = user.email;
+    Ok(if had_one {
+        format!("{email} has no second factor any more, and is signed out everywhere\n")
+    } else {
+        format!("{email} had no second factor\n")
+    })
+}
+
+async fn set(db: &Db, config: &Config, email: &str, is_operator: bool) -> anyhow::Result<String> {
     let key = email_key(email);
     let found: Option<User> = db
         .write(move |conn| {
@@ -41,7 +62,24 @@ async fn set(db: &Db, email: &str, is_operator: bool) -> anyhow::Result<String> 
     } else {
         "no operator"
     };
-    Ok(format!("{} ({}) is {now} now\n", user.name, user.email))
+    let first = if needs_setup(db, config, user.id).await? {
+        format!(
+            "Before they can act as one they set up a second factor at {}/account/second-factor\n",
+            config.public_url
+        )
+    } else {
+        String::new()
+    };
+    Ok(format!(
+        "{} ({}) is {now} now\n{first}",
+        user.name, user.email
+    ))
+}
+
+/// Whether this operator cannot act as one yet.
+async fn needs_setup(db: &Db, config: &Config, user: UserId) -> anyhow::Result<bool> {
+    let standing = config.operators.standing(db.reads(), user).await;
+    Ok(standing.context("the database failed")? == Standing::SetUpFirst)
 }
 
 /// Why an account could not be made an operator's.
@@ -60,7 +98,7 @@ async fn why_not(db: &Db, email: &str) -> anyhow::Result<anyhow::Error> {
     })
 }
 
-async fn list(db: &Db) -> anyhow::Result<String> {
+async fn list(db: &Db, config: &Config) -> anyhow::Result<String> {
     let operators = store::operators(db.reads())
         .await
         .context("the database failed")?;
@@ -69,7 +107,12 @@ async fn list(db: &Db) -> anyhow::Result<String> {
     }
     let mut words = String::new();
     for user in operators {
-        writeln!(words, "{}  {}", user.email, user.name)?;
+        let missing = if needs_setup(db, config, user.id).await? {
+            "  (second factor not set up yet)"
+        } else {
+            ""
+        };
+        writeln!(words, "{}  {}{missing}", user.email, user.name)?;
     }
     Ok(words)
 }

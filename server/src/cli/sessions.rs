@@ -11,12 +11,17 @@ use crate::{
 use anyhow::Context;
 use std::sync::Arc;
 
-/// Ends all sessions of the account of `email`. Returns what to print.
-pub async fn end(db: &Db, config: &Config, email: &str) -> anyhow::Result<String> {
+/// The sessions of the shop that runs with these settings.
+pub fn kept(db: &Db, config: &Config) -> anyhow::Result<KeptSessions> {
     let redis = config.redis_url.as_deref();
     let redis = redis.map(|url| Redis::new(url, &config.trust)).transpose();
     let redis = redis.context("REDIS_URL")?;
-    let sessions = KeptSessions::new(db.clone(), Arc::new(SystemClock), redis);
+    Ok(KeptSessions::new(db.clone(), Arc::new(SystemClock), redis))
+}
+
+/// Ends all sessions of the account of `email`. Returns what to print.
+pub async fn end(db: &Db, config: &Config, email: &str) -> anyhow::Result<String> {
+    let sessions = kept(db, config)?;
     let ended = end_sessions_of(db, &sessions, email).await?;
     let user = ended.with_context(|| format!("nobody has signed up as {email}"))?;
     Ok(format!("{} is signed out everywhere\n", user.email))

@@ -72,6 +72,10 @@ fn what_makes_no_sense_is_named() {
             check_stripe(text("sk_Live_1"), text("pk_live_1"), Some("whsec_1"), None).err(),
         ),
         (
+            "STAGEDOOR_OPERATOR_TWO_FACTOR",
+            check_operators(Some("on"), &StripeConfig::Demo).err(),
+        ),
+        (
             "STAGEDOOR_DEMO",
             check_demo(Some("yes"), &StripeConfig::Demo).err(),
         ),
@@ -370,4 +374,23 @@ fn authorities_of_ones_own_are_read_from_a_file_that_has_some() {
         sentence.starts_with("STAGEDOOR_CLEARTEXT_HOSTS"),
         "{sentence}"
     );
+}
+
+#[test]
+fn operators_need_a_second_factor_where_money_is_real_unless_it_is_said() {
+    let stripe = |key: &str, publishable: &str| {
+        check_stripe(text(key), text(publishable), Some("whsec_1"), None).unwrap()
+    };
+    let needed = |said, stripe: &StripeConfig| {
+        let operators = check_operators(said, stripe).unwrap();
+        operators.need_second_factor
+    };
+    let (live, test) = (
+        stripe("sk_live_1", "pk_live_1"),
+        stripe("sk_test_1", "pk_test_1"),
+    );
+    assert!(needed(None, &live));
+    assert!(!needed(None, &test) && !needed(None, &StripeConfig::Demo));
+    assert!(!needed(Some("optional"), &live));
+    assert!(needed(Some("required"), &StripeConfig::Demo));
 }

@@ -94,6 +94,8 @@ const MIGRATIONS: &[Carried] = migrations![
     20261130000050 "listing_batches",
     20261130000053 "event_ends",
     20261130000054 "event_changes",
+    20261130000056 "second_factors",
+    20261130000057 "session_networks",
 ];
 
 fn migrator(engine: Engine, last: i64) -> Migrator {

@@ -262,6 +262,11 @@ impl Events for EventsService {
         places::propose(asked)
     }
 
+    async fn check(&self, request: CreateEvent) -> AppResult<()> {
+        let checked = rules::check(request, self.clock.now());
+        checked.map(drop).map_err(AppError::Invalid)
+    }
+
     async fn create(&self, viewer: &Viewer, request: CreateEvent) -> AppResult<Event> {
         Ok(self.create_event(viewer.user.id, request).await?)
     }

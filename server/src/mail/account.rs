@@ -102,7 +102,7 @@ pub(super) async fn email_letter(
 
 /// Whoever made the account chose its name: an address that nobody has proved is not written to with
 /// it.
-fn greeting(user: &User) -> String {
+pub(super) fn greeting(user: &User) -> String {
     if user.email_verified {
         format!("Hello {},", isolated(&user.name))
     } else {

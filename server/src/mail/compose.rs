@@ -5,7 +5,7 @@
 //! else, is not sent. It owns no words (`letters.rs`) and sends nothing (`mailer.rs`).
 
 use super::{
-    Kind, account, changed,
+    Kind, account, changed, factor,
     letters::{self, IncidentFacts, OrderFacts, RefundFacts},
     page::{Letter, one_line},
     store::{self, MailRow},
@@ -174,6 +174,7 @@ pub async fn compose(
         Kind::Attention => attention(db, head, &mail.subject).await?,
         Kind::PasswordReset => account::reset_letter(db, head, &mail.subject, now_micros).await?,
         Kind::PasswordChanged => account::changed_letter(db, head, &mail.subject).await?,
+        Kind::SecondFactorChanged => factor::letter(db, head, &mail.subject).await?,
         Kind::EmailProof | Kind::EmailChanged => {
             let (letter, email) = account::email_letter(db, head, mail, now_micros).await?;
             let to = Reader {

@@ -5,13 +5,14 @@
 //! What a mail tells of is decided elsewhere.
 //!
 //! `mailer.rs` takes the rows that are due, `compose.rs` looks up what each tells of, `letters.rs`
-//! has the words (`account.rs` both, for the letters about an account, `waiting.rs` for those about the waiting
-//! list, `changed.rs` for those about a changed event), `page.rs` makes text of them and `html.rs` HTML,
-//! `transport.rs` brings them away.
+//! has the words (`account.rs` and `factor.rs` both, for the letters about an account, `waiting.rs` for those
+//! about the waiting list, `changed.rs` for those about a changed event), `page.rs` makes text of them and
+//! `html.rs` HTML, `transport.rs` brings them away.
 
 mod account;
 mod changed;
 mod compose;
+mod factor;
 mod html;
 mod letters;
 mod mailer;
@@ -27,6 +28,7 @@ use strum::{EnumString, IntoStaticStr};
 
 pub use account::password_changed;
 pub use compose::{Letterhead, Outgoing, default_sender, sender};
+pub use factor::{FactorChange, factor_changed};
 pub use mailer::{MAIL_EVERY, Mailer};
 pub use store::{
     mails_drop_to as drop_all_to, tickets_send_again as queue_tickets_again,
@@ -60,6 +62,9 @@ pub enum Kind {
     PasswordReset,
     /// To an account's owner: there is a new password. Subject: see [`password_changed`].
     PasswordChanged,
+    /// To an account's owner: something about their second factor has changed. Subject: see
+    /// [`factor_changed`].
+    SecondFactorChanged,
     /// To an address that is to be proved an account's. Subject: the row of `email_proofs`.
     EmailProof,
     /// To the address that an account had before. Subject: the row of `email_proofs`.

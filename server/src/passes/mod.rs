@@ -6,10 +6,12 @@
 //!
 //! `pass.rs` is the text and its signature, `keys.rs` whose signature it is, `booklet.rs` all that is
 //! said of an order's tickets on paper, which `pdf.rs` and `calendar.rs` write, `link.rs` the address
-//! in a mail that shows them, `sealed.rs` what else is signed with the same key.
+//! in a mail that shows them, `sealed.rs` what else is signed with the same key, `encrypted.rs` what is
+//! kept secret with it.
 
 mod booklet;
 mod calendar;
+pub mod encrypted;
 mod keys;
 pub mod link;
 mod pass;
@@ -24,4 +26,5 @@ pub use booklet::Booklet;
 pub use calendar::calendar;
 pub use keys::shared_secret;
 pub use pdf::pdf;
+pub use qr::qr;
 pub use service::PassesService;

@@ -7,7 +7,7 @@ use super::{
     store::{self, Whose},
 };
 use crate::{
-    accounts,
+    accounts::{self, Operators},
     clock::SharedClock,
     db::Db,
     events,
@@ -34,15 +34,17 @@ pub struct PassesService {
     db: Db,
     clock: SharedClock,
     public_url: String,
+    operators: Operators,
 }
 
 impl PassesService {
     /// Passes over `db`, of the shop at `public_url`.
-    pub fn new(db: Db, clock: SharedClock, public_url: String) -> Self {
+    pub fn new(db: Db, clock: SharedClock, public_url: String, operators: Operators) -> Self {
         Self {
             db,
             clock,
             public_url,
+            operators,
         }
     }
 
@@ -126,11 +128,11 @@ impl PassesService {
         let Some(found) = store::checkable(reads, &claims).await? else {
             return Ok(CheckedPass::UNKNOWN);
         };
-        let may = found.seller == checker
-            || found.creator == checker
-            || accounts::is_operator(reads, checker).await?;
-        if !may {
-            return Err(AppError::Forbidden.into());
+        if found.seller != checker && found.creator != checker {
+            let standing = self.operators.standing(reads, checker).await?;
+            if !standing.may_act() {
+                return Err(standing.refusal(AppError::Forbidden).into());
+            }
         }
         Ok(CheckedPass {
             status: match (found.held, found.frozen) {

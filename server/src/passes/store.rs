@@ -30,6 +30,18 @@ pub async fn key_signing<'e>(on: impl AnyExecutor<'e>) -> Result<Option<String>,
     row.map(|row| row.try_get("private_key")).transpose()
 }
 
+/// The private half of the key of this name, whether or not it signs.
+pub async fn key_private<'e>(
+    on: impl AnyExecutor<'e>,
+    id: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    let row = query("SELECT private_key FROM pass_keys WHERE id = $1")
+        .bind(id.to_owned())
+        .fetch_optional(on)
+        .await?;
+    row.map(|row| row.try_get("private_key")).transpose()
+}
+
 /// Name and public half of every key, the one that signs first.
 pub async fn keys_public<'e>(
     on: impl AnyExecutor<'e>,

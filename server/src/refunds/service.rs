@@ -5,7 +5,7 @@ use super::{
     transitions::{self, Begin, Refundable},
 };
 use crate::{
-    accounts,
+    accounts::{Operators, Standing},
     clock::SharedClock,
     crash,
     db::{Conn, Db},
@@ -38,6 +38,7 @@ pub struct RefundsService {
     db: Db,
     clock: SharedClock,
     engine: Arc<Engine>,
+    operators: Operators,
 }
 
 /// What is to be paid back.
@@ -48,16 +49,33 @@ enum Which {
 
 impl RefundsService {
     /// Refunds whose calls `engine` makes.
-    pub fn new(db: Db, clock: SharedClock, engine: Arc<Engine>) -> Self {
-        Self { db, clock, engine }
+    pub fn new(db: Db, clock: SharedClock, engine: Arc<Engine>, operators: Operators) -> Self {
+        Self {
+            db,
+            clock,
+            engine,
+            operators,
+        }
     }
 
     async fn begin_refund(&self, asker: UserId, request: AskRefund) -> FaultResult<Refund> {
         let which = check(request)?;
-        let now = self.clock.now_micros();
+        let (now, operators) = (self.clock.now_micros(), self.operators);
         let begun = self
             .db
-            .write(move |conn| Box::pin(async move { begin_in_txn(conn, asker, which, now).await }))
+            .write(move |conn| {
+                Box::pin(async move {
+                    let standing = operators.standing(&mut *conn, asker).await?;
+                    let begun = begin_in_txn(conn, asker, standing, which, now).await;
+                    begun.map_err(|fault| match fault {
+                        // What is not theirs to refund as a seller, they might as an operator.
+                        Fault::Refused(error @ (AppError::NotFound | AppError::Forbidden)) => {
+                            standing.refusal(error).into()
+                        }
+                        other => other,
+                    })
+                })
+            })
             .await;
         let refund = match begun {
             // Another asked for the same between our look and our write.
@@ -102,11 +120,11 @@ impl RefundsService {
             .await?
             .ok_or(AppError::NotFound)?;
         let order = orders::order_find(self.db.reads(), row.order).await?;
-        let seen = row.asked_by == Some(viewer)
-            || order.is_some_and(|order| order.buyer == viewer)
-            || accounts::is_operator(self.db.reads(), viewer).await?;
-        if !seen {
-            return Err(AppError::NotFound.into());
+        if row.asked_by != Some(viewer) && order.is_none_or(|order| order.buyer != viewer) {
+            let standing = self.operators.standing(self.db.reads(), viewer).await?;
+            if !standing.may_act() {
+                return Err(AppError::NotFound.into());
+            }
         }
         self.show(id).await
     }
@@ -148,10 +166,11 @@ fn check(request: AskRefund) -> Result<Which, AppError> {
 async fn begin_in_txn(
     conn: &mut Conn,
     asker: UserId,
+    standing: Standing,
     which: Which,
     now: i64,
 ) -> FaultResult<RefundId> {
-    let operator = accounts::is_operator(&mut *conn, asker).await?;
+    let operator = standing.may_act();
     let order = match &which {
         Which::Order(order) => *order,
         Which::Tickets(tickets) => order_of(conn, asker, operator, tickets).await?,

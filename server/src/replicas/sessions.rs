@@ -11,7 +11,7 @@ use crate::{
     clock::SharedClock,
     db::Db,
     fault::{FaultResult, chain},
-    session::{self, DbSessions, Place, Sessions},
+    session::{self, DbSessions, Place, Sessions, Use},
 };
 use app::ids::{SessionId, UserId};
 use async_trait::async_trait;
@@ -213,8 +213,8 @@ impl Sessions for KeptSessions {
         ended
     }
 
-    async fn seen(&self, id: Id, seen_at: i64, expires_at: i64) -> FaultResult<()> {
-        let seen = self.all.seen(id, seen_at, expires_at).await;
+    async fn seen(&self, id: Id, seen: Use) -> FaultResult<()> {
+        let seen = self.all.seen(id, seen).await;
         self.session_changed(&session::hash(&id)).await;
         seen
     }

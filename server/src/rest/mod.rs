@@ -7,7 +7,7 @@ pub mod idempotency;
 
 use crate::{events::Listeners, outbox::Live, request};
 use app::{
-    accounts::{AccountCare, Accounts, User, Viewer},
+    accounts::{AccountCare, Accounts, SecondFactor, User, Viewer},
     error::AppError,
     events::{Event, Events, Pictures},
     orders::{Order, Orders},
@@ -46,6 +46,8 @@ pub struct Api {
     pub accounts: Arc<dyn Accounts>,
     /// A new password, where one is signed in, leaving.
     pub account_care: Arc<dyn AccountCare>,
+    /// A code besides the password.
+    pub second_factor: Arc<dyn SecondFactor>,
     /// What is on.
     pub events: Arc<dyn Events>,
     /// What that looks like.

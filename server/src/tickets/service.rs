@@ -8,7 +8,7 @@ use super::{
     store::{self, Edit, Filter, Shelf},
 };
 use crate::{
-    accounts,
+    accounts::{Operators, Standing},
     clock::{SharedClock, from_micros, seconds_until},
     db::{Conn, Db},
     fault::{Fault, FaultResult},
@@ -45,17 +45,25 @@ pub struct TicketsService {
     pub(super) limits: Arc<Limits>,
     pub(super) listings_per_day: i64,
     looks: Arc<Coalesce<(EventId, OfferFilter), AppResult<Offers>>>,
+    operators: Operators,
 }
 
 impl TicketsService {
     /// Tickets over `db`, of which each seller may list so many a day while `limits` are on.
-    pub fn new(db: Db, clock: SharedClock, limits: Arc<Limits>, listings_per_day: i64) -> Self {
+    pub fn new(
+        db: Db,
+        clock: SharedClock,
+        limits: Arc<Limits>,
+        listings_per_day: i64,
+        operators: Operators,
+    ) -> Self {
         Self {
             db,
             clock,
             staging: Arc::default(),
             limits,
             listings_per_day,
+            operators,
             looks: Arc::default(),
         }
     }
@@ -183,11 +191,11 @@ impl TicketsService {
         id: TicketId,
         expected: Option<i64>,
     ) -> FaultResult<()> {
-        let now = self.clock.now_micros();
+        let (now, operators) = (self.clock.now_micros(), self.operators);
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let seller = whose_listing(conn, asker, id).await?;
+                    let seller = whose_listing(conn, operators, asker, id).await?;
                     let row = store::ticket_withdraw(conn, id, seller, expected, now).await?;
                     let Some(row) = row else {
                         let found = store::ticket_find(&mut *conn, id).await?;
@@ -250,11 +258,21 @@ async fn edit_listing(
 }
 
 /// In whose name `asker` changes this listing: an operator in its seller's, everybody else in their own.
-async fn whose_listing(conn: &mut Conn, asker: UserId, id: TicketId) -> FaultResult<UserId> {
+async fn whose_listing(
+    conn: &mut Conn,
+    operators: Operators,
+    asker: UserId,
+    id: TicketId,
+) -> FaultResult<UserId> {
     let listed_by = store::ticket_find(&mut *conn, id).await?;
     let listed_by = listed_by.map_or(asker, |row| row.seller_id);
-    if listed_by == asker || !accounts::is_operator(&mut *conn, asker).await? {
+    if listed_by == asker {
         return Ok(asker);
+    }
+    match operators.standing(&mut *conn, asker).await? {
+        Standing::Operator => {}
+        Standing::Member => return Ok(asker),
+        Standing::SetUpFirst => return Err(AppError::SecondFactorSetupRequired.into()),
     }
     tracing::info!(operator = %asker, seller = %listed_by, ticket = %id, "an operator withdraws a listing");
     Ok(listed_by)

@@ -259,7 +259,7 @@ on_both_engines! {
             first.unwrap();
             second.unwrap();
             let used = |column: &str| {
-                let sql = format!("SELECT CAST(SUM({column}) AS BIGINT) FROM hold_usage");
+                let sql = format!("SELECT CAST(SUM({column}) AS BIGINT) AS n FROM hold_usage");
                 async move { app.number(&sql).await }
             };
             // The buyer's row and the network's have the other order still.
@@ -281,7 +281,7 @@ on_both_engines! {
             app.clock.advance(901);
             let (cancelled, _) = tokio::join!(buyer.cancel(&order), app.expire(&order));
             assert!([204, 409].contains(&cancelled.status), "{}", cancelled.text);
-            let left = "SELECT CAST(SUM(ABS(tickets) + ABS(orders)) AS BIGINT) FROM hold_usage";
+            let left = "SELECT CAST(SUM(ABS(tickets) + ABS(orders)) AS BIGINT) AS n FROM hold_usage";
             assert_eq!(app.number(left).await, 0);
             app.run_sql("UPDATE hold_usage SET lapses = 0, wait_until = 0").await;
         }

@@ -26,6 +26,7 @@ use app::{
 };
 use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::{
+    accounts::Operators,
     audit::{Provider, Verdict, audit},
     clock::{Clock, ManualClock},
     db::Db,
@@ -110,6 +111,7 @@ impl World {
             // One after the other, or a seed would not be a history.
             calls_at_once: 1,
             rate_limits: seed.is_multiple_of(2),
+            operators: Operators::default(),
             listeners: ListenersMax::default(),
             redis: None,
             nats: None,

@@ -15,6 +15,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use sqlx::Row;
 use stagedoor::{
+    accounts::Operators,
     clock::{Clock, ManualClock, SharedClock, SystemClock},
     db::Db,
     events::ListenersMax,
@@ -150,12 +151,22 @@ impl App {
     }
 
     /// With other limits of unpaid holds, which count once limits are on.
-    #[expect(clippy::too_many_lines, reason = "puts a whole shop together")]
     pub async fn start_limited(
         database: Database,
         jobs: Jobs,
         line: Option<&Proxy>,
         hold_limits: HoldLimits,
+    ) -> Self {
+        Self::start_as(database, jobs, line, hold_limits, Operators::default()).await
+    }
+
+    #[expect(clippy::too_many_lines, reason = "puts a whole shop together")]
+    async fn start_as(
+        database: Database,
+        jobs: Jobs,
+        line: Option<&Proxy>,
+        hold_limits: HoldLimits,
+        operators: Operators,
     ) -> Self {
         let clock = ManualClock::starting_at(SystemClock.now());
         let (shared, hold_seconds): (SharedClock, i64) = match jobs {
@@ -197,6 +208,7 @@ impl App {
             pay_wait: PAY_WAIT,
             calls_at_once: CALLS_AT_ONCE,
             rate_limits: false,
+            operators,
             listeners: ListenersMax {
                 per_network: LISTENERS_PER_NETWORK,
                 ..ListenersMax::default()
@@ -446,14 +458,6 @@ impl App {
             .await
             .unwrap();
         rows.iter().map(|row| row.get("kind")).collect()
-    }
-
-    /// A clock that is moved by weeks would end the sessions, which live by the machine's.
-    pub async fn refunds_were_days_ago(&self, days: i64) {
-        let earlier = days * 24 * 3600 * 1_000_000;
-        let update = "UPDATE refunds SET created_at = created_at - CAST($1 AS BIGINT), \
-             settled_at = settled_at - CAST($1 AS BIGINT)";
-        self.write_sql(update, earlier.to_string()).await;
     }
 
     pub async fn sales_were_days_ago(&self, days: i64) {

@@ -1,6 +1,7 @@
 //! Who uses the shop, and what their accounts are made to look like behind its back.
 
-use super::{App, Client};
+use super::{App, Client, Jobs};
+use stagedoor::{accounts::Operators, orders::HoldLimits};
 
 impl App {
     /// Somebody who signed up and confirmed their address, long ago as far as mails go.
@@ -16,13 +17,6 @@ impl App {
             self.write_sql(sql, id.clone()).await;
         }
         user
-    }
-
-    /// Somebody with a shell has made this user an operator.
-    pub async fn make_operator(&self, user: &Client) {
-        let id = user.id.clone();
-        self.write_sql("UPDATE users SET is_operator = 1 WHERE id = $1", id)
-            .await;
     }
 
     /// Somebody who has just signed up, and has proved nothing.
@@ -43,6 +37,70 @@ impl App {
             })
             .await
             .unwrap();
+    }
+
+    /// Somebody with a shell has made this user an operator.
+    pub async fn make_operator(&self, user: &Client) {
+        let id = user.id.clone();
+        self.write_sql("UPDATE users SET is_operator = 1 WHERE id = $1", id)
+            .await;
+    }
+
+    /// Another process of the same shop, which asks operators for a second factor.
+    pub async fn strict(&self) -> Self {
+        let operators = Operators {
+            need_second_factor: true,
+        };
+        Self::start_as(
+            self.database.shared(),
+            Jobs::None,
+            None,
+            HoldLimits::default(),
+            operators,
+        )
+        .await
+    }
+
+    /// A clock that is moved by weeks would end the sessions, which live by the machine's.
+    pub async fn refunds_were_days_ago(&self, days: i64) {
+        let earlier = days * 24 * 3600 * 1_000_000;
+        let update = "UPDATE refunds SET created_at = created_at - CAST($1 AS BIGINT), \
+             settled_at = settled_at - CAST($1 AS BIGINT)";
+        self.write_sql(update, earlier.to_string()).await;
+    }
+
+    /// Somebody who buys as a guest, without having bought anything yet.
+    pub async fn guest(&self, email: &str) -> Client {
+        let mut guest = self.anonymous();
+        let event = self.newcomer("host").await.event().await;
+        let fields = [
+            ("event_id", event["id"].as_str().unwrap()),
+            ("quantity", "1"),
+        ];
+        let chosen = guest.form("/fn/orders/reserve", "/", &fields).await;
+        let choice = chosen
+            .header("location")
+            .split('=')
+            .nth(1)
+            .unwrap()
+            .to_owned();
+        let fields = [
+            ("choice", choice.as_str()),
+            ("email", email),
+            ("name", "Gus"),
+        ];
+        guest.form("/fn/orders/buy_as_guest", "/", &fields).await;
+        let now = guest.get("/api/user/currentuser").await.expect(200);
+        guest.id = now["currentUser"]["id"].as_str().unwrap().to_owned();
+        guest.email = email.to_owned();
+        guest
+    }
+
+    /// What a statement finds in its column `t`.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()));
+        let rows = rows.fetch_all(self.db.reads()).await.unwrap();
+        rows.iter().map(|row| sqlx::Row::get(row, "t")).collect()
     }
 
     /// Somebody who has not signed up, from another address: `127.0.9.9` for one.

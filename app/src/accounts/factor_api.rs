@@ -1,0 +1,182 @@
+//! Server functions of the second factor.
+
+use super::Password;
+use crate::error::AppError;
+use leptos::server;
+
+/// The forms of `/account/second-factor`, and of `/signin/code`.
+#[cfg(feature = "ssr")]
+pub(super) const ENABLE: &str = "enable";
+#[cfg(feature = "ssr")]
+pub(super) const DISABLE: &str = "disable";
+#[cfg(feature = "ssr")]
+pub(super) const RENEW: &str = "renew";
+#[cfg(feature = "ssr")]
+pub(super) const CODE: &str = "code";
+#[cfg(feature = "ssr")]
+pub(super) const RECOVERY: &str = "recovery";
+/// Where recovery codes are shown once.
+#[cfg(feature = "ssr")]
+pub(super) const NEW_CODES: &str = "new-codes";
+
+#[cfg(feature = "ssr")]
+const PAGE: &str = "/account/second-factor";
+
+/// Signs in by the code that a right password has made possible, and goes on to `next`. `recovery` says
+/// by which of the page's two forms.
+#[server(prefix = "/fn", endpoint = "accounts/finish_sign_in")]
+pub async fn finish_sign_in(
+    #[server(default)] pending: String,
+    #[server(default)] code: String,
+    #[server(default)] next: String,
+    #[server(default)] recovery: bool,
+) -> Result<(), AppError> {
+    use super::{PendingSignIn, SecondFactor};
+    use crate::context;
+    if context::lacks_cookies() {
+        return Ok(());
+    }
+    let factor = context::port::<dyn SecondFactor>()?;
+    let form = if recovery { RECOVERY } else { CODE };
+    match factor
+        .finish_sign_in(PendingSignIn(pending.clone()), code)
+        .await
+    {
+        Ok(_) => {
+            context::redirect(&context::local_path(&next).unwrap_or_else(|| "/".to_owned()));
+            Ok(())
+        }
+        Err(AppError::SignInRequired) if context::posted_by_form() => {
+            let error = AppError::invalid("", "That took too long. Sign in once more.");
+            context::refuse_at(
+                &context::on_the_way("/signin", &next),
+                "sign-in",
+                &error,
+                &[],
+            );
+            Ok(())
+        }
+        Err(error) => context::refuse(form, error, &[("pending", &pending)]),
+    }
+}
+
+/// Turns the second factor on, and shows the recovery codes.
+#[server(prefix = "/fn", endpoint = "accounts/enable_second_factor")]
+pub async fn enable_second_factor(
+    #[server(default)] setup: String,
+    #[server(default)] password: Password,
+    #[server(default)] code: String,
+    #[server(default)] next: String,
+) -> Result<(), AppError> {
+    use super::{EnableSecondFactor, SecondFactor};
+    use crate::context;
+    let factor = context::port::<dyn SecondFactor>()?;
+    let typed = [("setup", setup.as_str())];
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse(ENABLE, error, &[]),
+    };
+    let request = EnableSecondFactor {
+        setup: setup.clone(),
+        password,
+        code,
+    };
+    match factor.enable(&viewer, request).await {
+        Ok(codes) => {
+            show_codes(&codes, &next);
+            Ok(())
+        }
+        // A setup that is too old is replaced by the page, and is no field that is seen.
+        Err(error) => context::refuse(ENABLE, context::at_fields(error, &[("setup", "")]), &typed),
+    }
+}
+
+/// Turns the second factor off.
+#[server(prefix = "/fn", endpoint = "accounts/disable_second_factor")]
+pub async fn disable_second_factor(
+    #[server(default)] password: Password,
+    #[server(default)] code: String,
+) -> Result<(), AppError> {
+    use super::{ProveSecondFactor, SecondFactor};
+    use crate::context;
+    let factor = context::port::<dyn SecondFactor>()?;
+    let off = match context::require_viewer() {
+        Ok(viewer) => {
+            let request = ProveSecondFactor { password, code };
+            factor.disable(&viewer, request).await
+        }
+        Err(error) => Err(error),
+    };
+    match off {
+        Ok(()) => {
+            context::notice("Two-step sign-in is off. Your password alone signs you in.");
+            context::redirect("/account");
+            Ok(())
+        }
+        Err(error) => context::refuse(DISABLE, error, &[]),
+    }
+}
+
+/// Replaces the recovery codes, and shows the new ones.
+#[server(prefix = "/fn", endpoint = "accounts/renew_recovery_codes")]
+pub async fn renew_recovery_codes(
+    #[server(default)] password: Password,
+    #[server(default)] code: String,
+) -> Result<(), AppError> {
+    use super::{ProveSecondFactor, SecondFactor};
+    use crate::context;
+    let factor = context::port::<dyn SecondFactor>()?;
+    let renewed = match context::require_viewer() {
+        Ok(viewer) => {
+            let request = ProveSecondFactor { password, code };
+            factor.renew_codes(&viewer, request).await
+        }
+        Err(error) => Err(error),
+    };
+    match renewed {
+        Ok(codes) => {
+            show_codes(&codes, "");
+            Ok(())
+        }
+        Err(error) => context::refuse(RENEW, error, &[]),
+    }
+}
+
+/// Leads to the page that shows the codes, once: only the browser that asked for them has them.
+#[cfg(feature = "ssr")]
+fn show_codes(codes: &super::RecoveryCodes, next: &str) {
+    use crate::context;
+    let values: Vec<(&str, &str)> = codes
+        .recovery_codes
+        .iter()
+        .map(|code| ("code", code.as_str()))
+        .collect();
+    context::hand_over(NEW_CODES, &values);
+    let next = context::local_path(next).unwrap_or_default();
+    context::redirect(&context::on_the_way(PAGE, &next));
+}
+
+/// Signs somebody out everywhere, on the word of an operator.
+#[server(prefix = "/fn", endpoint = "accounts/end_sessions_of")]
+pub async fn end_sessions_of(#[server(default)] email: String) -> Result<(), AppError> {
+    use super::{AccountCare, EndSessionsOf};
+    use crate::context;
+    const FORM: &str = "operator";
+    let care = context::port::<dyn AccountCare>()?;
+    let typed = [("email", email.as_str())];
+    let request = EndSessionsOf {
+        email: email.clone(),
+    };
+    let ended = match context::require_viewer() {
+        Ok(viewer) => care.end_sessions_of(&viewer, request).await,
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(()) => {
+            context::notice(format!("{} is signed out everywhere.", email.trim()));
+            context::redirect("/account");
+            Ok(())
+        }
+        Err(error) => context::refuse(FORM, error, &typed),
+    }
+}

@@ -1,0 +1,150 @@
+//! The codes of second factors: what an app is set up with, which code is right at which time, and
+//! recovery codes. Pure, but for the randomness of what is new.
+
+use crate::session::hex;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::{Digest, Sha256};
+use totp_rs::{Builder, Secret, Totp, TotpError};
+
+/// 160 bits, as RFC 4226 recommends.
+const SECRET_BYTES: usize = 20;
+/// How many recovery codes there are.
+const RECOVERY_CODES: usize = 10;
+/// Characters of a recovery code, 80 bits, and how many are written together.
+const RECOVERY_CHARS: usize = 16;
+const RECOVERY_GROUP: usize = 4;
+/// Crockford's Base32: without letters that are taken for digits.
+const RECOVERY_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const ISSUER: &str = "Stagedoor";
+
+/// What an app and the shop share.
+pub(super) type Shared = [u8; SECRET_BYTES];
+
+/// A new secret.
+pub(super) fn new_secret() -> Shared {
+    rand::random()
+}
+
+fn totp(secret: Shared) -> Result<Totp, TotpError> {
+    Builder::new()
+        .with_secret(Secret::new_stack(secret))
+        .build()
+}
+
+/// The secret as it is typed into an app.
+pub(super) fn base32(secret: Shared) -> String {
+    Secret::new_stack(secret).to_base32()
+}
+
+/// The address that sets an app up for the account of `email` at the shop at `public_url`.
+pub(super) fn uri(secret: Shared, email: &str, public_url: &str) -> String {
+    // A colon sets the issuer apart from the account.
+    let part =
+        |text: &str| utf8_percent_encode(&text.replace(':', " "), NON_ALPHANUMERIC).to_string();
+    let host = public_url
+        .split_once("://")
+        .map_or(public_url, |(_, host)| host);
+    let (issuer, account) = (part(&format!("{ISSUER} {host}")), part(email));
+    let secret = base32(secret);
+    format!("otpauth://totp/{issuer}:{account}?secret={secret}&issuer={issuer}")
+}
+
+/// Whose 30 seconds this code is of: those of now, the ones before or the ones after. None: it is
+/// wrong, or no code of an app.
+pub(super) fn step(secret: Shared, code: &str, now_micros: i64) -> Option<i64> {
+    let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    let seconds = u64::try_from(now_micros / 1_000_000).ok()?;
+    let step = totp(secret).ok()?.check(&code, seconds)?;
+    i64::try_from(step).ok()
+}
+
+/// New recovery codes, like `8f3k-q0zx-2m7d-v5ta`.
+pub(super) fn new_recovery_codes() -> Vec<String> {
+    let one = |_| {
+        let bytes: [u8; RECOVERY_CHARS] = rand::random();
+        let mut code = String::with_capacity(RECOVERY_CHARS + RECOVERY_CHARS / RECOVERY_GROUP);
+        for (position, byte) in bytes.into_iter().enumerate() {
+            if position > 0 && position % RECOVERY_GROUP == 0 {
+                code.push('-');
+            }
+            // 256 is a multiple of 32: each is as likely.
+            code.push(char::from(RECOVERY_ALPHABET[usize::from(byte % 32)]));
+        }
+        code
+    };
+    (0..RECOVERY_CODES).map(one).collect()
+}
+
+/// The hash of a recovery code, however it is typed. None: it is none.
+pub(super) fn recovery_hash(code: &str) -> Option<String> {
+    let typed: String = code
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .map(|c| match c.to_ascii_lowercase() {
+            'o' => '0',
+            'i' | 'l' => '1',
+            other => other,
+        })
+        .collect();
+    (typed.len() == RECOVERY_CHARS).then(|| hex(&Sha256::digest(typed)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// The secret of RFC 6238's test vectors.
+    const SECRET: Shared = *b"12345678901234567890";
+
+    #[test]
+    fn codes_are_those_of_rfc_6238() {
+        // The last six digits of the eight that the RFC lists.
+        for (seconds, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_234_567_890, "005924"),
+            (20_000_000_000, "353130"),
+        ] {
+            let now = seconds * 1_000_000;
+            assert_eq!(step(SECRET, code, now), Some(seconds / 30), "{seconds}");
+            assert!(step(SECRET, code, now + 31_000_000).is_some());
+            assert_eq!(step(SECRET, code, now + 90_000_000), None);
+            assert_eq!(step(SECRET, code, now - 90_000_000), None);
+        }
+        assert_eq!(step(SECRET, " 287 082 ", 59_000_000), Some(1));
+        for wrong in ["", "28708", "2870822", "287083", "+87082", "８7082"] {
+            assert_eq!(step(SECRET, wrong, 59_000_000), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_app_is_told_the_shop_and_the_account() {
+        assert_eq!(
+            uri(SECRET, "ann@example.com", "https://tickets.example:8443"),
+            "otpauth://totp/Stagedoor%20tickets%2Eexample%208443:ann%40example%2Ecom\
+             ?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\
+             &issuer=Stagedoor%20tickets%2Eexample%208443"
+        );
+    }
+
+    #[test]
+    fn a_recovery_code_is_the_same_however_it_is_typed_and_no_two_are_alike() {
+        let codes = new_recovery_codes();
+        let hashes: HashSet<_> = codes
+            .iter()
+            .map(|code| recovery_hash(code).unwrap())
+            .collect();
+        assert_eq!(hashes.len(), RECOVERY_CODES);
+        let hash = recovery_hash("0f3k-q1zx-2m7d-v5ta");
+        assert!(hash.is_some());
+        for typed in [
+            "0F3KQ1ZX2M7DV5TA",
+            " of3k qizx 2m7d v5ta ",
+            "OF3K-QLZX-2M7D-V5TA",
+        ] {
+            assert_eq!(recovery_hash(typed), hash, "{typed}");
+        }
+        assert_eq!(recovery_hash("287082"), None);
+    }
+}
