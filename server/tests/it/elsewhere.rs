@@ -385,6 +385,8 @@ on_both_engines! {
         assert!(app.double.decide_dispute(&dispute, DisputeStatus::Lost));
         app.webhooks_arrive().await;
         app.run_sql("UPDATE events SET starts_at = 0").await;
+        // Until an operator has settled the incidents the account stays.
+        app.run_sql("UPDATE orders SET attention = 0").await;
         let password = json!({"password": PASSWORD});
         let answer = shop.buyer.json("DELETE", "/api/user", &[], password).await;
         assert_eq!(answer.status, 204, "{}", answer.text);
