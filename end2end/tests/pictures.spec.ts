@@ -32,7 +32,7 @@ test('the creator of an event gives it a picture, and visitors see it', async ({
   await expect(page.getByText('There is no picture yet.')).toBeVisible();
   await upload(page, 'Upload the picture', picture());
   await expect(page.getByRole('status').filter({ hasText: 'The picture is saved' })).toBeVisible();
-  await expectPicture(page.getByRole('region', { name: 'Picture' }).locator('img'));
+  await expectPicture(page.locator('.picture-now img'));
   const first = await page.locator('.picture-now img').getAttribute('src');
 
   await guest.page.goto(`/events/${event.id}`);

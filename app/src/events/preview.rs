@@ -44,23 +44,21 @@ pub fn PicturePreview(
         <p class="error" role="alert" class:hidden=move || !is_large.get()>
             {move || is_large.get().then(|| format!("This file is too large. Use one of at most {most} MB."))}
         </p>
-        <figure
-            class="picture-preview"
-            class:picture-tall=move || is_tall.get()
-            class:hidden=move || shown.get().is_none()
-        >
-            <div class="picture-now">
-                <img class="poster picture-behind" alt="" src=move || shown.get()/>
-                <img
-                    class="poster picture-part"
-                    alt="Preview of your picture"
-                    src=move || shown.get()
-                    on:load=measure
-                    on:error=move |_| set_shown.set(None)
-                />
-            </div>
-            <figcaption class="quiet">"Preview: this is what visitors will see."</figcaption>
-        </figure>
+        {move || shown.get().map(|address| view! {
+            <figure class="picture-preview" class:picture-tall=move || is_tall.get()>
+                <div class="picture-frame">
+                    <img class="poster picture-behind" alt="" src=address.clone()/>
+                    <img
+                        class="poster picture-part"
+                        alt="Preview of your picture"
+                        src=address
+                        on:load=measure
+                        on:error=move |_| set_shown.set(None)
+                    />
+                </div>
+                <figcaption class="quiet">"Preview: this is what visitors will see."</figcaption>
+            </figure>
+        })}
     }
 }
 

@@ -103,9 +103,9 @@ pub fn PrintPage() -> impl IntoView {
                     "Download as PDF"
                 </a>
             </div>
-            <noscript>
-                <p class="hint on-screen">"To print, use your browser's menu. One ticket goes on each page."</p>
-            </noscript>
+            <p class="hint on-screen without-script">
+                "To print, use your browser's menu. One ticket goes on each page."
+            </p>
             <ul class="sheets">{sheets}</ul>
         }
         .into_any())
