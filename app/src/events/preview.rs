@@ -73,9 +73,8 @@ fn input(id: &str) -> Option<web_sys::HtmlInputElement> {
 fn chosen(input: &web_sys::HtmlInputElement) -> Option<(String, bool)> {
     let file = input.files()?.get(0)?;
     let address = web_sys::Url::create_object_url_with_blob(&file).ok()?;
-    #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
-    let most = PICTURE_BYTES_MAX as f64;
-    Some((address, file.size() > most))
+    let most = u32::try_from(PICTURE_BYTES_MAX).unwrap_or(u32::MAX);
+    Some((address, file.size() > f64::from(most)))
 }
 
 #[cfg(target_arch = "wasm32")]
