@@ -12,6 +12,9 @@ use unicode_bidi::{BidiInfo, Level, ParagraphInfo};
 /// What stands for the rest of a text that is cut.
 const ELLIPSIS: &str = "…";
 
+/// How many letters of a text are looked at: far more than fit on a ticket.
+const LONGEST: usize = 400;
+
 /// How a text is set.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting<'a> {
@@ -87,19 +90,31 @@ pub struct Glyph {
 /// The lines of `text`. Whatever separates words or lines in it is one space.
 pub fn paragraph(text: &str, setting: &Setting) -> Paragraph {
     let text = one_line(text);
-    let mut paragraph = whole(&text, setting);
     let mut kept: Vec<Range<usize>> = clusters(&text);
+    let mut paragraph = if kept.len() > LONGEST {
+        kept.truncate(LONGEST);
+        cut(&text, &kept, setting)
+    } else {
+        whole(&text, setting)
+    };
     while paragraph.lines.len() > setting.lines.max(1) && !kept.is_empty() {
         // Far too long texts lose more at a time.
         let surplus = kept.len() * (paragraph.lines.len() - setting.lines.max(1));
         let surplus = surplus / paragraph.lines.len() / 2;
         kept.truncate(kept.len().saturating_sub(surplus.max(1)));
-        let end = kept.last().map_or(0, |cluster| cluster.end);
-        let shorter = format!("{}{ELLIPSIS}", text[..end].trim_end());
-        paragraph = whole(&shorter, setting);
-        paragraph.is_cut = true;
+        paragraph = cut(&text, &kept, setting);
     }
     paragraph
+}
+
+/// The lines of those clusters of a text that are kept.
+fn cut(text: &str, kept: &[Range<usize>], setting: &Setting) -> Paragraph {
+    let end = kept.last().map_or(0, |cluster| cluster.end);
+    let shorter = format!("{}{ELLIPSIS}", text[..end].trim_end());
+    Paragraph {
+        is_cut: true,
+        ..whole(&shorter, setting)
+    }
 }
 
 fn one_line(text: &str) -> String {
@@ -202,8 +217,14 @@ impl Typed<'_> {
             .map(|(cluster, _)| cluster.end)
             .filter(|end| (word.start + 1..=word.end).contains(end))
             .collect();
-        let fitting =
-            ends.partition_point(|end| self.width(word.start..*end) <= self.setting.width);
+        let fits = |end: &usize| self.width(word.start..*end) <= self.setting.width;
+        // Few letters fit on a line, so that not all of a long word is looked at.
+        let mut tried = 16;
+        while ends.get(tried).is_some_and(fits) {
+            tried *= 2;
+        }
+        let near = ends.get(..tried).unwrap_or(&ends);
+        let fitting = near.partition_point(fits);
         let last = ends.get(fitting.saturating_sub(1));
         last.copied().unwrap_or(word.end)
     }
@@ -491,6 +512,8 @@ mod tests {
         let set = paragraph(&"one two three ".repeat(20), &setting);
         assert_eq!(set.lines.len(), 2);
         assert!(set.is_cut && seen(&set).concat().ends_with('…'));
+        let set = paragraph(&"W".repeat(100_000), &SETTING);
+        assert!(set.is_cut && seen(&set).concat().matches('W').count() == LONGEST);
         let set = paragraph("one two", &setting);
         assert!(!set.is_cut);
         assert_eq!(seen(&set), ["one two"]);

@@ -59,7 +59,7 @@ fn all_words_of_a_ticket_can_be_copied() {
     for line in [
         "Stagedoor",
         "Candlelight Strings",
-        "Friday 12 December 2031, 7:30 pm",
+        "Friday 12 December 2031, 7:30 pm GMT",
         "Old Hall, Leeds",
         "Stalls, Row C, Seat 12",
         "Ann Ash",

@@ -114,7 +114,8 @@ fn tokens(content: &[u8]) -> Vec<Token> {
                 tokens.push(Token::Text(text));
                 at = end;
             }
-            b'<' if content[at + 1] != b'<' => {
+            b'<' if content[at + 1] == b'<' => at += 2,
+            b'<' => {
                 let end = at + content[at..].iter().position(|c| *c == b'>').unwrap();
                 let hex = std::str::from_utf8(&content[at + 1..end]).unwrap();
                 let bytes = (0..hex.len() / 2).map(|n| &hex[2 * n..2 * n + 2]);
@@ -122,7 +123,7 @@ fn tokens(content: &[u8]) -> Vec<Token> {
                 tokens.push(Token::Text(bytes.collect()));
                 at = end + 1;
             }
-            b'[' | b']' | b'<' | b'>' => at += 1,
+            b'[' | b']' | b'>' => at += 1,
             c if c.is_ascii_whitespace() => at += 1,
             _ => {
                 let rest = &content[at + 1..];
