@@ -13,7 +13,7 @@ use unicode_bidi::{BidiInfo, Level, ParagraphInfo};
 const ELLIPSIS: &str = "…";
 
 /// How many letters of a text are looked at: far more than fit on a ticket.
-const LONGEST: usize = 400;
+const LONGEST: usize = 250;
 
 /// How a text is set.
 #[derive(Debug, Clone, Copy)]
@@ -98,10 +98,9 @@ pub fn paragraph(text: &str, setting: &Setting) -> Paragraph {
         whole(&text, setting)
     };
     while paragraph.lines.len() > setting.lines.max(1) && !kept.is_empty() {
-        // Far too long texts lose more at a time.
-        let surplus = kept.len() * (paragraph.lines.len() - setting.lines.max(1));
-        let surplus = surplus / paragraph.lines.len() / 2;
-        kept.truncate(kept.len().saturating_sub(surplus.max(1)));
+        // As many as should fit, and one less at the least.
+        let fitting = kept.len() * setting.lines.max(1) / paragraph.lines.len();
+        kept.truncate(fitting.min(kept.len() - 1));
         paragraph = cut(&text, &kept, setting);
     }
     paragraph

@@ -130,7 +130,11 @@ impl Writer<'_> {
     /// As large as they fit.
     fn words(&self, shop: &str, ticket: &Ticket) -> Words {
         let mut words = self.words_at(shop, ticket, TRIES[0]);
-        for size in TRIES.into_iter().skip(1) {
+        let needed = (words.bottom - WORDS.y) / WORDS.height;
+        // Half as large takes a quarter of the room, a little more or less.
+        let hopeless =
+            |(scale, lines): &(f32, usize)| *lines == usize::MAX && needed * scale * scale > 1.5;
+        for size in TRIES.into_iter().skip(1).filter(|size| !hopeless(size)) {
             if words.bottom <= WORDS.bottom() {
                 return words;
             }
