@@ -108,7 +108,7 @@ pub fn post_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl 
             class=given(class)
             novalidate=true
         >
-            {fields}
+            {fields.into_any()}
         </form>
     }
 }
@@ -123,7 +123,7 @@ pub fn post_file_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> 
             class=given(class)
             novalidate=true
         >
-            {fields}
+            {fields.into_any()}
         </form>
     }
 }
