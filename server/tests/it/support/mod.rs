@@ -460,12 +460,6 @@ impl App {
         rows.iter().map(|row| row.get("kind")).collect()
     }
 
-    pub async fn sales_were_days_ago(&self, days: i64) {
-        let earlier = days * 24 * 3600 * 1_000_000;
-        let update = "UPDATE ledger SET created_at = created_at - CAST($1 AS BIGINT)";
-        self.write_sql(update, earlier.to_string()).await;
-    }
-
     /// Behind the shop's back.
     pub async fn run_sql(&self, sql: &'static str) {
         self.db

@@ -69,6 +69,12 @@ impl App {
         self.write_sql(update, earlier.to_string()).await;
     }
 
+    pub async fn sales_were_days_ago(&self, days: i64) {
+        let earlier = days * 24 * 3600 * 1_000_000;
+        let update = "UPDATE ledger SET created_at = created_at - CAST($1 AS BIGINT)";
+        self.write_sql(update, earlier.to_string()).await;
+    }
+
     /// Somebody who buys as a guest, without having bought anything yet.
     pub async fn guest(&self, email: &str) -> Client {
         let mut guest = self.anonymous();
