@@ -6,7 +6,7 @@ pub mod clients;
 pub mod doors;
 pub mod process;
 
-use crate::support::{Answer, Client, database::Database, path, seeded, sound};
+use crate::support::{Answer, Client, database::Database, path, seeded};
 use clients::{Answered, Crowd, Refund};
 use doors::Doors;
 use futures::{StreamExt, stream};
@@ -30,25 +30,10 @@ enum End {
     Complete,
     /// The seller has paid it back.
     Refunded,
-    /// Somebody has paid it back in Stripe's Dashboard.
-    RefundedAtStripe,
-    /// The buyer has paid, and asks their bank for the money back.
-    Disputed,
-}
-
-impl End {
-    /// Where the order stands then.
-    fn status(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Complete | Self::Disputed => "complete",
-            Self::Refunded | Self::RefundedAtStripe => "refunded",
-        }
-    }
 }
 
 /// Each point, at which time it is fatal, what that interrupts, and how it ends all the same.
-const FATAL: [(&str, u32, End); 16] = [
+const FATAL: [(&str, u32, End); 14] = [
     // The order is there; no job for its expiry, and the buyer was not told.
     ("reserved", 1, End::Expired),
     ("payment_begun", 1, End::Complete),
@@ -64,9 +49,6 @@ const FATAL: [(&str, u32, End); 16] = [
     ("settled", 2, End::Complete),
     ("settled", 3, End::Refunded),
     ("webhook_stored", 1, End::Complete),
-    // A purchase is told of three times; the next is the first word of what went on at Stripe.
-    ("webhook_stored", 4, End::RefundedAtStripe),
-    ("webhook_stored", 4, End::Disputed),
     // The tickets are free, and what is reserved on the card is not yet given back.
     ("expired", 1, End::Expired),
     ("refund_begun", 1, End::Refunded),
@@ -153,7 +135,7 @@ async fn die_at(database: Database, (point, nth, end): (&str, u32, End)) {
     shop.start(Some(&fatal)).await;
     let warned = format!("STAGEDOOR_CRASH_AT={fatal}: THIS PROCESS WILL ABORT ITSELF THERE");
     assert!(shop.server_log().contains(&warned));
-    let told = purchase(&buyer, &seller, &event, end, &shop.stripe).await;
+    let told = purchase(&buyer, &seller, &event, end).await;
     shop.aborts_within(DIES_WITHIN).await;
 
     let tables = shop.tables().await;
@@ -168,15 +150,12 @@ async fn die_at(database: Database, (point, nth, end): (&str, u32, End)) {
     let mine = mine["orders"].as_array().unwrap();
     assert_eq!(mine.len(), 1, "{fatal}");
     let order = mine[0]["id"].as_str().unwrap();
-    let status = checks::status_of(&tables, order).await;
-    assert_eq!(status, end.status(), "{fatal}");
-    let frozen = sound::number(
-        &tables,
-        "SELECT COUNT(*) AS n FROM tickets WHERE frozen = 1",
-    )
-    .await;
-    let disputed = matches!(end, End::Disputed);
-    assert_eq!(frozen, if disputed { 2 } else { 0 }, "{fatal}");
+    let status = match end {
+        End::Expired => "expired",
+        End::Complete => "complete",
+        End::Refunded => "refunded",
+    };
+    assert_eq!(checks::status_of(&tables, order).await, status, "{fatal}");
     assert!(told.orders.keys().all(|known| known == order), "{fatal}");
     checks::assert_answers_stand(&tables, &told).await;
     checks::assert_sound(&shop.stripe, shop.audit(), &tables).await;
@@ -188,13 +167,7 @@ async fn die_at(database: Database, (point, nth, end): (&str, u32, End)) {
 }
 
 /// Two tickets are reserved, paid and paid back, as far as the server lives.
-async fn purchase(
-    buyer: &Client,
-    seller: &Client,
-    event: &Value,
-    end: End,
-    stripe: &str,
-) -> Answered {
+async fn purchase(buyer: &Client, seller: &Client, event: &Value, end: End) -> Answered {
     let mut answered = Answered::default();
     let json = [("content-type", "application/json")];
     let post = async |client: &Client, path: &str, body: Value| {
@@ -229,30 +202,7 @@ async fn purchase(
             told.refund = Refund::Succeeded;
         }
     }
-    let intent = payment["stripeId"].as_str().unwrap_or_default();
-    if matches!(end, End::RefundedAtStripe) {
-        told.refund = Refund::Asked;
-        refund_at_stripe(stripe, intent).await;
-    }
-    if matches!(end, End::Disputed) {
-        let body = json!({"payment_intent": intent});
-        let bank = Client::new(stripe);
-        bank.post("/double/disputes", body).await.expect(200);
-    }
     answered
-}
-
-/// As somebody does who presses Refund there.
-async fn refund_at_stripe(stripe: &str, intent: &str) {
-    let headers = [
-        ("authorization", "Bearer sk_test_x"),
-        ("content-type", "application/x-www-form-urlencoded"),
-    ];
-    let body = format!("payment_intent={intent}");
-    let bank = Client::new(stripe);
-    bank.send("POST", "/v1/refunds", &headers, body)
-        .await
-        .expect(200);
 }
 
 /// The payment of this answer once it is known how it ended, or that its buyer is to act; nothing if
