@@ -366,7 +366,7 @@ on_both_engines! {
         let event = seller.event().await;
         app.clock.advance(3601);
         let map = app.anonymous().page("/sitemap.xml").await;
-        assert_eq!((map.status, map.header("content-type")), (200, "application/xml"));
+        assert_eq!((map.status, map.header("content-type")), (200, "application/xml; charset=utf-8"));
         let address = |event: &Value| format!("<loc>{}/events/{}</loc>", app.base, event["id"].as_str().unwrap());
         assert!(map.text.contains(&format!("<loc>{}/</loc>", app.base)), "{}", map.text);
         assert!(map.text.contains(&address(&event)) && !map.text.contains(&address(&over)), "{}", map.text);
