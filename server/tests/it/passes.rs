@@ -185,7 +185,9 @@ on_both_engines! {
     }
 
     async fn words_in_any_script_are_on_paper_and_in_the_mail(app) {
-        let (seller, buyer) = (app.user("Sally").await, app.user("山田 太郎").await);
+        let (seller, buyer) = (app.user("Sally").await, app.user("buyer").await);
+        let name = "UPDATE users SET name = '山田 太郎' WHERE id = $1";
+        app.write_sql(name, buyer.id.clone()).await;
         let title = "東京 राष्ट्रीय โรงละคร น้ำ 🎻 שלום";
         let event = seller.event_with(json!({"title": title, "country": "JP", "venue": "دار"})).await;
         let seat = json!({"eventId": event["id"], "priceMinor": 2500, "section": "楼座", "seat": "12"});
