@@ -362,12 +362,7 @@ fn take_draft() -> Option<Flash> {
 
 /// Goes back to a form that can be sent as it is, so that these fields are checked first. Only for a
 /// browser that posted it natively.
-pub fn ask<T: Default>(
-    form: &str,
-    message: &str,
-    fields: Vec<FieldError>,
-    values: &[(&str, &str)],
-) -> AppResult<T> {
+pub fn ask(form: &str, message: &str, fields: Vec<FieldError>, values: &[(&str, &str)]) {
     set_flash(&Flash {
         form: form.to_owned(),
         message: message.to_owned(),
@@ -377,7 +372,6 @@ pub fn ask<T: Default>(
         ..Flash::default()
     });
     redirect_back("/");
-    Ok(T::default())
 }
 
 /// Whether the browser itself, and no script, will show the answer to this request.

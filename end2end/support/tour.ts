@@ -156,7 +156,7 @@ export const TOUR: Stop[] = [
     name: 'the form of an event, to be checked',
     open: async ({ someone }) => {
       const page = await seen(await someone('Sally'), '/sell');
-      await page.getByText('It is not here yet: create the event').click();
+      await page.getByText('Not listed yet? Create the event').click();
       for (const label of ['Title', 'Venue', 'City']) await page.getByLabel(label, { exact: true }).fill('Berlin');
       await page.getByLabel('Currency of its tickets').selectOption('GBP');
       await page.getByLabel('Date').fill('2031-02-02');

@@ -77,7 +77,7 @@ test('a code of an app is asked for from the day that it is set up', async ({ so
 test('what was typed is there again after signing in anew', async ({ someone }) => {
   const { page, email } = await someone('Ann');
   await page.goto('/sell');
-  await page.getByText('It is not here yet').click();
+  await page.getByText('Not listed yet').click();
   await page.getByLabel('Title').fill('The Long Night');
   await page.getByLabel('Venue').fill('Old Hall');
   await page.context().clearCookies();
@@ -92,7 +92,7 @@ test('what was typed is there again after signing in anew', async ({ someone }) 
 test('an event that is not filled in at all is refused in one round', async ({ someone }) => {
   const { page } = await someone('Ann');
   await page.goto('/sell');
-  await page.getByText('It is not here yet').click();
+  await page.getByText('Not listed yet').click();
   await page.getByRole('button', { name: 'Create the event' }).click();
   const wrong = page.getByRole('alert').getByRole('link');
   for (const field of ['Title', 'Venue', 'City', 'Date', 'Time']) {

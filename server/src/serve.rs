@@ -45,6 +45,7 @@ use tokio::time::{Instant, timeout_at};
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// Serves until asked to stop.
+#[expect(clippy::too_many_lines, reason = "puts a whole process together")]
 pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::Result<()> {
     let figures = telemetry::start_figures().context("the figures could not be started")?;
     let listener = bind(config.addr)?;

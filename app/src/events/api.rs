@@ -5,7 +5,10 @@ use crate::error::AppError;
 #[cfg(feature = "ssr")]
 use crate::{
     error::{AppResult, FieldError},
-    events::{Category, CreateEvent, Events, PlaceAsked, is_unchanged, moment_if_given, starts_at},
+    events::{
+        Category, CreateEvent, Events, PlaceAsked, UpdateEvent, is_unchanged, moment_if_given,
+        starts_at,
+    },
     money::Currency,
 };
 #[cfg(feature = "ssr")]
@@ -91,6 +94,48 @@ impl Facts {
         Err(self
             .all_wrong(events, others.into_iter().chain(times), starts_at)
             .await)
+    }
+
+    /// The change that the fields describe to an event that was at `version` when they were shown, with
+    /// these `marks`. Errors: all that is wrong with them.
+    async fn change(
+        &self,
+        events: &dyn Events,
+        marks: &str,
+        version: &str,
+    ) -> Result<UpdateEvent, AppError> {
+        // The fields know no seconds: a time that nobody has touched stays as it is.
+        let moves = |names: &[&str]| self.is_changed(marks, names);
+        let when = moves(&["date", "time", "time_zone"]).then(|| self.starts_at());
+        // Without a day of its own, the end is on the day of the start.
+        let end = moves(&["date", "end_date", "end_time", "time_zone"]).then(|| self.ends_at());
+        let sales =
+            moves(&["date", "sales_date", "sales_time", "time_zone"]).then(|| self.sales_until());
+        let (when, end, sales) = (when.transpose(), end.transpose(), sales.transpose());
+        let kind = category_in(&self.category);
+        let (Ok(starts_at), Ok(ends_at), Ok(sales_until), Ok(category)) =
+            (&when, &end, &sales, &kind)
+        else {
+            let starts_at = when.as_ref().ok().copied().flatten();
+            let kind = kind.err().map(|wrong| vec![wrong]);
+            let wrong = [when.err(), end.err(), sales.err(), kind];
+            return Err(self.all_wrong(events, wrong, starts_at).await);
+        };
+        Ok(UpdateEvent {
+            title: Some(self.title.clone()),
+            venue: Some(self.venue.clone()),
+            city: Some(self.city.clone()),
+            country: Some(self.country.clone()),
+            starts_at: *starts_at,
+            ends_at: *ends_at,
+            sales_until: *sales_until,
+            time_zone: Some(self.time_zone.clone()),
+            currency: None,
+            description: Some(self.description.clone()),
+            category: Some(*category),
+            // No event has this version: who does not say which one they read has read none.
+            version: version.parse().unwrap_or(0),
+        })
     }
 
     /// An event of the fields that need no reading.
@@ -203,7 +248,8 @@ pub async fn create(
     let asked = facts.asked_about(&currency);
     if context::posted_by_form() && sure != asked && found.has_questions() {
         let values = facts.typed([("currency", currency.as_str()), ("sure", asked.as_str())]);
-        return context::ask(FACTS_FORM, CHECK_NEW, found.questions(), &values);
+        context::ask(FACTS_FORM, CHECK_NEW, found.questions(), &values);
+        return Ok(());
     }
     // Whoever comes back to the form and sends it again wants no second one.
     let own = match events.created_by(&viewer).await {
@@ -238,7 +284,7 @@ pub async fn update(
     #[server(default)] sure: String,
     #[server(flatten)] facts: Facts,
 ) -> Result<(), AppError> {
-    use crate::{context, events::UpdateEvent};
+    use crate::context;
     let events = context::port::<dyn Events>()?;
     let refuse = |error| {
         let values = facts.typed([
@@ -252,40 +298,9 @@ pub async fn update(
         Ok(viewer) => viewer,
         Err(error) => return refuse(error),
     };
-    // The fields know no seconds: a time that nobody has touched stays as it is.
-    let moves = |names: &[&str]| facts.is_changed(&marks, names);
-    let when = moves(&["date", "time", "time_zone"]).then(|| facts.starts_at());
-    // Without a day of its own, the end is on the day of the start.
-    let end = moves(&["date", "end_date", "end_time", "time_zone"]).then(|| facts.ends_at());
-    let sales =
-        moves(&["date", "sales_date", "sales_time", "time_zone"]).then(|| facts.sales_until());
-    let (when, end, sales) = (when.transpose(), end.transpose(), sales.transpose());
-    let kind = category_in(&facts.category);
-    let (Ok(starts_at), Ok(ends_at), Ok(sales_until), Ok(category)) = (&when, &end, &sales, &kind)
-    else {
-        let starts_at = when.as_ref().ok().copied().flatten();
-        let wrong = [
-            when.err(),
-            end.err(),
-            sales.err(),
-            kind.err().map(|wrong| vec![wrong]),
-        ];
-        return refuse(facts.all_wrong(&*events, wrong, starts_at).await);
-    };
-    let request = UpdateEvent {
-        title: Some(facts.title.clone()),
-        venue: Some(facts.venue.clone()),
-        city: Some(facts.city.clone()),
-        country: Some(facts.country.clone()),
-        starts_at: *starts_at,
-        ends_at: *ends_at,
-        sales_until: *sales_until,
-        time_zone: Some(facts.time_zone.clone()),
-        currency: None,
-        description: Some(facts.description.clone()),
-        category: Some(*category),
-        // No event has this version: who does not say which one they read has read none.
-        version: version.parse().unwrap_or(0),
+    let request = match facts.change(&*events, &marks, &version).await {
+        Ok(request) => request,
+        Err(error) => return refuse(error),
     };
     let Ok(id) = event.parse() else {
         return refuse(AppError::NotFound);
@@ -293,7 +308,7 @@ pub async fn update(
     let (unusual, asked) = (events.place(facts.place("")).unusual, facts.asked_about(""));
     if context::posted_by_form()
         && sure != asked
-        && moves(&["country", "time_zone"])
+        && facts.is_changed(&marks, &["country", "time_zone"])
         && !unusual.is_empty()
     {
         let before = [
@@ -301,7 +316,8 @@ pub async fn update(
             ("marks", &marks),
             ("sure", &asked),
         ];
-        return context::ask(FACTS_FORM, CHECK_CHANGED, unusual, &facts.typed(before));
+        context::ask(FACTS_FORM, CHECK_CHANGED, unusual, &facts.typed(before));
+        return Ok(());
     }
     match events.update(&viewer, id, request).await {
         Ok(event) => {

@@ -34,11 +34,11 @@ pub fn EventPage() -> impl IntoView {
         let site = context::site()?;
         let head = head(&event, &offers, &site.public_url);
         let span = event.span();
-        let (on_sale, over) = (
-            span.is_on_sale(context::now()),
+        let (ended, over) = (
+            !span.is_on_sale(context::now()),
             span.is_over(context::now()),
         );
-        let sale = if !on_sale {
+        let sale = if ended {
             // The name of what is kept true while tickets are for sale: it ends with them.
             view! {
                 <p class="notice" id="for-sale">

@@ -312,6 +312,7 @@ pub struct UpdateEvent {
         skip_serializing_if = "Option::is_none"
     )]
     #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    #[expect(clippy::option_option, reason = "left out, null, or a time")]
     pub ends_at: Option<Option<Timestamp>>,
     /// As for a new event; null: sales end at the start.
     #[serde(
@@ -320,6 +321,7 @@ pub struct UpdateEvent {
         skip_serializing_if = "Option::is_none"
     )]
     #[cfg_attr(feature = "ssr", schema(value_type = Option<String>, format = DateTime))]
+    #[expect(clippy::option_option, reason = "left out, null, or a time")]
     pub sales_until: Option<Option<Timestamp>>,
     /// IANA time zone.
     #[serde(default)]

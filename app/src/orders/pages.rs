@@ -51,7 +51,7 @@ pub fn OrdersPage() -> impl IntoView {
                 Some(event) => events.get(event).await.ok(),
                 None => None,
             };
-            rows.push(row(&order, event));
+            rows.push(row(&order, event.as_ref()));
         }
         let nothing = rows.is_empty();
         let more = list
@@ -76,11 +76,9 @@ pub fn OrdersPage() -> impl IntoView {
     })
 }
 
-fn row(order: &Order, event: Option<Event>) -> impl IntoView + use<> {
-    let title = event
-        .as_ref()
-        .map_or_else(|| "Order".to_owned(), |event| event.title.clone());
-    let begins = event.as_ref().map(Event::when);
+fn row(order: &Order, event: Option<&Event>) -> impl IntoView + use<> {
+    let title = event.map_or_else(|| "Order".to_owned(), |event| event.title.clone());
+    let begins = event.map(Event::when);
     view! {
         <li>
             <a class="order-row" href=format!("/orders/{}", order.id)>

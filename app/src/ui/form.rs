@@ -20,9 +20,15 @@ impl Form {
         Self { name, flash }
     }
 
-    /// Whether the server has just refused it.
+    /// Whether the server has just sent it back: something is wrong, or to be checked.
     pub fn was_refused(&self) -> bool {
-        self.flash.as_ref().is_some_and(|flash| !flash.good)
+        self.sent_back().is_some()
+    }
+
+    fn sent_back(&self) -> Option<&Flash> {
+        // Without a message, values were handed over, and nothing was said.
+        let flash = self.flash.as_ref();
+        flash.filter(|flash| !flash.good || !flash.message.is_empty())
     }
 
     /// What was typed at this field, or `otherwise`.
@@ -59,7 +65,7 @@ impl Form {
 /// What the server said of the form as a whole: a box that gets the focus when the page is shown,
 /// with a link to each field that is wrong, or to be checked.
 pub fn problem_at_top(form: &Form) -> Option<AnyView> {
-    let flash = form.flash.clone()?;
+    let flash = form.sent_back().cloned()?;
     let (class, role) = if flash.good {
         ("notice", "status")
     } else {

@@ -62,7 +62,7 @@ impl Country {
     fn currencies(&self) -> impl Iterator<Item = &'static str> {
         self.currencies.iter().copied().filter(|code| {
             let known = code.parse::<Currency>();
-            known.is_ok_and(|currency| currency.is_accepted())
+            known.is_ok_and(Currency::is_accepted)
         })
     }
 }
@@ -136,7 +136,9 @@ fn unusual(country: &Country, likely: Option<&str>, place: &PlaceAsked) -> Vec<F
             country.name()
         );
         if let Some(likely) = likely {
-            message.push_str(&format!(" Most likely it is {}.", likely.replace('_', " ")));
+            message += " Most likely it is ";
+            message += &likely.replace('_', " ");
+            message.push('.');
         }
         unusual.push(FieldError::new("time_zone", message));
     }

@@ -168,9 +168,10 @@ impl<'a> Sheet<'a> {
     /// A quarter of a circle, which leaves its beginning to the side or upwards or downwards.
     fn quarter(&mut self, from: (f32, f32), to: (f32, f32), sideways: bool) {
         let (across, up) = ((to.0 - from.0) * ROUND, (to.1 - from.1) * ROUND);
-        let (first, second) = match sideways {
-            true => ((from.0 + across, from.1), (to.0, to.1 - up)),
-            false => ((from.0, from.1 + up), (to.0 - across, to.1)),
+        let (first, second) = if sideways {
+            ((from.0 + across, from.1), (to.0, to.1 - up))
+        } else {
+            ((from.0, from.1 + up), (to.0 - across, to.1))
         };
         self.content
             .cubic_to(first.0, first.1, second.0, second.1, to.0, to.1);
@@ -185,7 +186,7 @@ impl<'a> Sheet<'a> {
             let at = |x_: f32, y_: f32| (x + x_ * side / 32.0, HEIGHT - y - y_ * side / 32.0);
             let foot = at(left, 30.0);
             let (before, after) = (at(left, shoulder), at(right, shoulder));
-            let top = at((left + right) / 2.0, shoulder - radius);
+            let top = at(f32::midpoint(left, right), shoulder - radius);
             self.colour(colour);
             self.content.move_to(foot.0, foot.1);
             self.content.line_to(before.0, before.1);

@@ -262,9 +262,10 @@ fn embed(
     let map = (!face.is_cff).then(&mut *id);
     let mut cid_font = pdf.cid_font(cid);
     cid_font
-        .subtype(match face.is_cff {
-            true => CidFontType::Type0,
-            false => CidFontType::Type2,
+        .subtype(if face.is_cff {
+            CidFontType::Type0
+        } else {
+            CidFontType::Type2
         })
         .base_font(name)
         .system_info(IDENTITY)

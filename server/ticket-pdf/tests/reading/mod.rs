@@ -189,7 +189,7 @@ fn page(content: &[u8], fonts: &HashMap<String, HashMap<u16, String>>) -> Page {
                 Token::Text(_) => None,
             })
             .collect();
-        let texts = operands.iter().filter_map(|operand| match operand {
+        let mut texts = operands.iter().filter_map(|operand| match operand {
             Token::Text(text) => Some(text),
             Token::Word(_) => None,
         });
@@ -214,7 +214,7 @@ fn page(content: &[u8], fonts: &HashMap<String, HashMap<u16, String>>) -> Page {
             }
             "BDC" => {
                 covered = true;
-                let bytes = texts.last().unwrap();
+                let bytes = texts.next_back().unwrap();
                 let text = match bytes.strip_prefix(&[0xfe, 0xff]) {
                     None => String::from_utf8(bytes.clone()).unwrap(),
                     Some(units) => {
