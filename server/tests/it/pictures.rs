@@ -7,6 +7,7 @@ use image::{
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
 };
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::io::Cursor;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -97,11 +98,13 @@ pub async fn form_at(
     let boundary = "----of-the-tests";
     let mut body = String::new();
     for (name, value) in [("event", id(event))].iter().chain(fields) {
-        body += &format!(
+        let _ = write!(
+            body,
             "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
         );
     }
-    body += &format!(
+    let _ = write!(
+        body,
         "--{boundary}\r\ncontent-disposition: form-data; name=\"picture\"; filename=\"a.jpg\"\r\n\
          content-type: image/jpeg\r\n\r\n"
     );

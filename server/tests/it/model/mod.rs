@@ -38,6 +38,10 @@ use world::{Paying, Stage};
 
 /// What a world has in it.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a liberty of its own"
+)]
 pub struct World {
     /// For each order, its tickets: one bit each. None: there is no such order.
     wants: [u8; 2],

@@ -235,6 +235,7 @@ impl Seen {
     }
 
     /// The answer to what somebody asks of the shop; none if the move is not theirs.
+    #[expect(clippy::too_many_lines, reason = "one arm for each move")]
     async fn ask(&mut self, next: &Move) -> Option<support::Answer> {
         let seller = &self.users[SELLER];
         Some(match next {

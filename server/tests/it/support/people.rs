@@ -97,7 +97,7 @@ impl App {
         ];
         guest.form("/fn/orders/buy_as_guest", "/", &fields).await;
         let now = guest.get("/api/user/currentuser").await.expect(200);
-        guest.id = now["currentUser"]["id"].as_str().unwrap().to_owned();
+        guest.id = now["currentUser"]["id"].as_str().unwrap().to_string();
         guest.email = email.to_owned();
         guest
     }
