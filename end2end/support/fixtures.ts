@@ -33,6 +33,8 @@ export const test = base.extend<Fixtures & { complaints: Complaints }>({
   complaints: async ({ javaScriptEnabled }, use) => {
     const complaints = new Complaints();
     complaints.allowed.push(...FADES_LEFT_OUT);
+    // The recorder of traces fetches what a page shows of a chosen file, which the page's policy forbids.
+    complaints.allowed.push(/^console: Connecting to 'blob:/);
     // A browser without JavaScript loads no script, and gives this as the reason.
     if (!javaScriptEnabled) complaints.allowed.push(/^request: GET \S+\.js csp$/);
     await use(complaints);

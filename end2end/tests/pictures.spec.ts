@@ -58,6 +58,8 @@ test('an event that has just been created is offered a picture, and one that fai
   for (const [field, value] of Object.entries(typed)) await page.getByLabel(field).fill(value);
   await page.getByLabel('Venue', { exact: true }).fill('Old Hall');
   await page.getByLabel('City', { exact: true }).fill('Leeds');
+  const place = { Country: 'United Kingdom', 'Time zone of the venue': 'Europe/London', 'Currency of its tickets': 'GBP' };
+  for (const [field, option] of Object.entries(place)) await page.getByLabel(field).selectOption(option);
   await page.getByRole('button', { name: 'Create the event' }).click();
   await expect(page.getByRole('heading', { name: 'Add a picture', level: 1 })).toBeVisible();
   if (javaScriptEnabled) await hydrated(page);

@@ -79,14 +79,14 @@ test('what was typed is there again after signing in anew', async ({ someone }) 
   await page.goto('/sell');
   await page.getByText('Not listed yet').click();
   await page.getByLabel('Title').fill('The Long Night');
-  await page.getByLabel('Venue').fill('Old Hall');
+  await page.getByLabel('Venue', { exact: true }).fill('Old Hall');
   await page.context().clearCookies();
   await page.getByRole('button', { name: 'Create the event' }).click();
   await expect(page.getByRole('heading', { name: 'Sign in', level: 1 })).toBeVisible();
   await signIn(page, email);
   await expect(page.getByRole('alert')).toContainText('You had to sign in first, so nothing was saved.');
   await expect(page.getByLabel('Title')).toHaveValue('The Long Night');
-  await expect(page.getByLabel('Venue')).toHaveValue('Old Hall');
+  await expect(page.getByLabel('Venue', { exact: true })).toHaveValue('Old Hall');
 });
 
 test('an event that is not filled in at all is refused in one round', async ({ someone }) => {
