@@ -69,7 +69,7 @@ test('a ticket is sold in five steps, and the price says what is paid', async ({
   for (const words of ['Cheapest now, Stalls£18.00', 'Cheapest now£15.00', 'Your face value£20.00']) {
     await expect(page.getByRole('main')).toContainText(words);
   }
-  const payout = page.getByText(/^You are (paid|told)/);
+  const payout = page.getByText(/^You (are paid|see)/);
   if (javaScriptEnabled) {
     await page.getByLabel('Price of each').pressSequentially('24');
     await expect(payout).toHaveText('You are paid £24.00 for each ticket, £48.00 for all.');
