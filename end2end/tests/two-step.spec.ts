@@ -95,7 +95,7 @@ test('an event that is not filled in at all is refused in one round', async ({ s
   await page.getByText('Not listed yet').click();
   await page.getByRole('button', { name: 'Create the event' }).click();
   const wrong = page.getByRole('alert').getByRole('link');
-  for (const field of ['Title', 'Venue', 'City', 'Date', 'Time']) {
+  for (const field of ['Title', 'Venue', 'City', 'Country', 'Date', 'Currency']) {
     await expect(wrong.filter({ hasText: new RegExp(`^${field}:`) })).toHaveCount(1);
   }
 });
