@@ -212,7 +212,7 @@ enum Command {
 /// What is done about sessions.
 #[derive(Debug, Subcommand)]
 enum SessionsAction {
-    /// Signs somebody out everywhere; the devices that their account knows are forgotten
+    /// Ends all sessions of an account; the devices that it knows are forgotten
     End {
         /// The address that they sign in with
         email: String,

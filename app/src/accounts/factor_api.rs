@@ -156,7 +156,7 @@ fn show_codes(codes: &super::RecoveryCodes, next: &str) {
     context::redirect(&context::on_the_way(PAGE, &next));
 }
 
-/// Signs somebody out everywhere, on the word of an operator.
+/// Ends all sessions of an account. For operators.
 #[server(prefix = "/fn", endpoint = "accounts/end_sessions_of")]
 pub async fn end_sessions_of(#[server(default)] email: String) -> Result<(), AppError> {
     use super::{AccountCare, EndSessionsOf};

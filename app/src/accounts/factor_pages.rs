@@ -78,7 +78,7 @@ pub fn CodePage() -> impl IntoView {
                     {instead}
                     <p class="quiet">"You have no recovery code either? Write to the shop: see " <a href="/help">"Help"</a> "."</p>
                 </details>
-                <p><a href=on_the_way("/signin", &next)>"Sign in as somebody else"</a></p>
+                <p><a href=on_the_way("/signin", &next)>"Sign in with another account"</a></p>
             </section>
         }
         .into_any())
@@ -140,8 +140,8 @@ pub fn SecondFactorPage() -> impl IntoView {
                     </p>
                 })}
                 <p class="lead">
-                    "With a code from your phone besides the password, nobody who only knows your password "
-                    "gets in."
+                    "A code from your phone is required besides your password. Your password alone is then "
+                    "not enough to sign in."
                 </p>
                 {content}
                 <p><a href="/account">"Back to your account"</a></p>

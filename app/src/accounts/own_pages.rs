@@ -189,7 +189,7 @@ fn for_operators(flash: Option<&Flash>) -> AnyView {
     let form = Form::new("operator", flash);
     view! {
         <section class="panel stack" aria-labelledby="operator">
-            <h2 class="title" id="operator">"Sign somebody out"</h2>
+            <h2 class="title" id="operator">"End all sessions of an account"</h2>
             <p>"You are an operator. If an account is in the wrong hands, end all of its sessions here; its password stays."</p>
             {post_to::<factor_api::EndSessionsOf>("stack", view! {
                 {problem_at_top(&form)}

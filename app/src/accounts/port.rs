@@ -26,8 +26,8 @@ pub trait Accounts: Send + Sync {
     async fn sign_up(&self, request: SignUp) -> AppResult<User>;
 
     /// Makes an account without a password and signs it in. The same form sent again within ten
-    /// minutes is the same guest; any other account is out of reach. A guest who comes back is mailed
-    /// a link that signs in and leads on, and is told so at `email` ([`GUEST_CAME_BACK`]).
+    /// minutes is the same guest; any other account is out of reach. A returning guest is mailed a link
+    /// that signs in and continues the purchase; the form shows [`GUEST_CAME_BACK`] at `email`.
     ///
     /// Errors: `Invalid` at `email` (malformed, in use) or `name`; `TooManyRequests`.
     async fn buy_as_guest(&self, request: BuyAsGuest) -> AppResult<User>;

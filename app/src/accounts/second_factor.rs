@@ -20,7 +20,7 @@ impl fmt::Debug for PendingSignIn {
 /// How far a sign-in has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignInStep {
-    /// Somebody is signed in.
+    /// The sign-in is complete.
     Done(User),
     /// A code is asked for.
     Code(PendingSignIn),

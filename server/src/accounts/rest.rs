@@ -144,7 +144,7 @@ async fn end_session(
     Ok(NoContent)
 }
 
-/// Signs somebody out everywhere. For operators.
+/// Ends all sessions of an account. For operators.
 #[utoipa::path(post, path = "/api/user/sessions/end", tag = "Accounts", request_body = EndSessionsOf,
     security(("session" = [])),
     responses((status = 204), (status = 403, body = Problem, description = "Who asks is no operator, or \
