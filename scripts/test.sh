@@ -131,7 +131,7 @@ browser_tests_run() {
   PLAYWRIGHT_CHROMIUM=$(chromium_path) STAGEDOOR_E2E_JSON=$work/e2e.json \
     within 3000 playwright test --config end2end "$@" </dev/null || code=$?
   # A retried test that passed is counted as passed, and said to be flaky.
-  counts=$(node scripts/playwright-counts.mjs "$work/e2e.json")
+  counts=$(node scripts/playwright-counts.mjs "$work/e2e.json" "$work/failed")
   passed=$((passed + ${counts% *}))
   if [ "${counts#* }" -gt 1 ]; then failed=$((failed + ${counts#* } - 1)); fi
   return "$code"
