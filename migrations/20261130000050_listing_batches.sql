@@ -5,6 +5,8 @@ CREATE TABLE listing_batches (
     seller_id    TEXT   NOT NULL REFERENCES users (id),
     event_id     TEXT   NOT NULL REFERENCES events (id),
     quantity     BIGINT NOT NULL,
+    -- The day whose usage it counts for.
+    day          BIGINT NOT NULL,
     -- How many of them have been inserted, and when the last were.
     staged       BIGINT NOT NULL DEFAULT 0,
     staged_at    BIGINT NOT NULL,

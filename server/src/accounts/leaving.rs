@@ -161,7 +161,8 @@ const UNDER_WAY: [(Conflict, &str); 7] = [
     (
         Conflict::AccountSaleOpen,
         "SELECT 1 FROM tickets t WHERE t.seller_id = $1 AND t.state = 'listed' AND $2 > 0 \
-         AND (t.batch_id IS NULL OR t.held_by IS NOT NULL) LIMIT 1",
+         AND (t.held_by IS NOT NULL OR NOT EXISTS (SELECT 1 FROM listing_batches b \
+         WHERE b.id = t.batch_id AND b.publication IS NULL)) LIMIT 1",
     ),
     (
         Conflict::AccountTicketsSold,

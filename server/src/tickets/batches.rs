@@ -12,7 +12,7 @@ use crate::{
     outbox,
 };
 use app::ids::{EventId, TicketId, UserId};
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, query};
+use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ pub use outbox::PUBLISHED;
 /// A batch that stages nothing for this long is abandoned, in microseconds: its process has ended.
 const STALLED_MICROS: i64 = 60 * 1_000_000;
 /// Tickets of abandoned batches that are deleted in one transaction.
-const DELETE_ROWS: i64 = 200;
+const DELETE_ROWS: i64 = 40;
 /// How long published batches are kept. Live streams look back five minutes.
 const KEPT: Duration = Duration::from_hours(1);
 /// How many days of usage are kept.
@@ -47,13 +47,14 @@ pub struct Batch {
 pub async fn open(conn: &mut Conn, batch: &Batch, now_micros: i64) -> Result<bool, sqlx::Error> {
     let done = query(
         "INSERT INTO listing_batches \
-         (id, seller_id, event_id, quantity, staged_at, first_ticket, last_ticket) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+         (id, seller_id, event_id, quantity, day, staged_at, first_ticket, last_ticket) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
     )
     .bind(batch.id.clone())
     .bind(batch.seller.to_string())
     .bind(batch.event.to_string())
     .bind(batch.quantity)
+    .bind(now_micros / DAY_MICROS)
     .bind(now_micros)
     .bind(batch.span.0.to_string())
     .bind(batch.span.1.to_string())
@@ -107,30 +108,51 @@ pub async fn publish(conn: &mut Conn, id: &str) -> Result<bool, sqlx::Error> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives up a batch that is open. False: it has been published or abandoned.
+/// Gives up a batch that is open, and counts its tickets no more. False: it has been published or
+/// abandoned.
 pub async fn abandon(conn: &mut Conn, id: &str, now_micros: i64) -> Result<bool, sqlx::Error> {
-    let done = query(
+    let abandoned = query(
         "UPDATE listing_batches SET abandoned_at = $2 \
-         WHERE id = $1 AND publication IS NULL AND abandoned_at IS NULL",
+         WHERE id = $1 AND publication IS NULL AND abandoned_at IS NULL \
+         RETURNING seller_id, day, quantity",
     )
     .bind(id.to_owned())
     .bind(now_micros)
-    .execute(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    return_quotas(conn, &abandoned).await?;
+    Ok(!abandoned.is_empty())
 }
 
 /// Gives up all batches whose process has stopped staging. Returns how many.
-pub async fn abandon_stalled(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
-    let done = query(
+pub async fn abandon_stalled(conn: &mut Conn, now_micros: i64) -> Result<usize, sqlx::Error> {
+    let abandoned = query(
         "UPDATE listing_batches SET abandoned_at = $1 \
-         WHERE publication IS NULL AND abandoned_at IS NULL AND staged_at < $2",
+         WHERE publication IS NULL AND abandoned_at IS NULL AND staged_at < $2 \
+         RETURNING seller_id, day, quantity",
     )
     .bind(now_micros)
     .bind(now_micros - STALLED_MICROS)
-    .execute(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(done.rows_affected())
+    return_quotas(conn, &abandoned).await?;
+    Ok(abandoned.len())
+}
+
+/// Takes abandoned batches off what their sellers have listed on the day of each.
+async fn return_quotas(conn: &mut Conn, abandoned: &[AnyRow]) -> Result<(), sqlx::Error> {
+    for batch in abandoned {
+        query(
+            "UPDATE listing_usage SET tickets = tickets - $3 \
+             WHERE seller_id = $1 AND day = $2 AND tickets >= $3",
+        )
+        .bind(batch.try_get::<String, _>("seller_id")?)
+        .bind(batch.try_get::<i64, _>("day")?)
+        .bind(batch.try_get::<i64, _>("quantity")?)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
 }
 
 /// Deletes some tickets of one abandoned batch with their domain events, or the batch itself once none

@@ -36,8 +36,10 @@ use tokio::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-/// Tickets that one transaction inserts.
-const ROWS_AT_ONCE: usize = 100;
+/// The most tickets that are listed in one transaction. More are a batch.
+const LISTED_AT_ONCE: usize = 100;
+/// Tickets of a batch that one transaction inserts: few, because a reservation waits for it.
+const STAGED_AT_ONCE: usize = 40;
 /// The longest pause after a transaction of a batch. Batches pause for as long as they have written,
 /// so that they use at most half of the writer's time.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
@@ -124,7 +126,7 @@ impl TicketsService {
     ) -> FaultResult<Listed> {
         let place = self.check_listing(&request, quantity).await?;
         let ticket_ids: Vec<TicketId> = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
-        let is_batch = ticket_ids.len() > ROWS_AT_ONCE;
+        let is_batch = ticket_ids.len() > LISTED_AT_ONCE;
         let listing = Listing {
             seller,
             request,
@@ -218,7 +220,7 @@ impl TicketsService {
         batch: &Batch,
         currency: Currency,
     ) -> FaultResult<()> {
-        for ids in listing.listed.ticket_ids.chunks(ROWS_AT_ONCE) {
+        for ids in listing.listed.ticket_ids.chunks(STAGED_AT_ONCE) {
             let _turn = self
                 .staging
                 .turn
@@ -234,7 +236,7 @@ impl TicketsService {
                 })
                 .await?;
             crash::point("listing_staged").await;
-            tokio::time::sleep(began.elapsed().min(PAUSE_MAX)).await;
+            pause_after(began).await;
         }
         Ok(())
     }
@@ -312,7 +314,7 @@ impl TicketsService {
     /// Abandons batches whose process has ended, and deletes their tickets.
     pub async fn delete_abandoned(&self) -> FaultResult<()> {
         let now = self.clock.now_micros();
-        let stalled: u64 = self
+        let stalled: usize = self
             .db
             .write(move |conn| Box::pin(batches::abandon_stalled(conn, now)))
             .await
@@ -324,6 +326,7 @@ impl TicketsService {
             );
         }
         loop {
+            let began = Instant::now();
             let more: Result<bool, sqlx::Error> = self
                 .db
                 .write(|conn| Box::pin(batches::delete_some_abandoned(conn)))
@@ -331,6 +334,7 @@ impl TicketsService {
             if !more.map_err(Fault::Database)? {
                 return Ok(());
             }
+            pause_after(began).await;
         }
     }
 
@@ -372,6 +376,11 @@ impl Listing {
         let asked = serde_json::json!([self.request, self.listed.created]).to_string();
         Some((format!("listing:{attempt}"), hex(&Sha256::digest(asked))))
     }
+}
+
+/// Leaves the writer to others for as long as it was used.
+async fn pause_after(began: Instant) {
+    tokio::time::sleep(began.elapsed().min(PAUSE_MAX)).await;
 }
 
 fn read_listed(kept: Option<String>) -> FaultResult<Option<Listed>> {

@@ -3,93 +3,56 @@
 use crate::{
     crash::process::{Holds, Shop},
     live::Listener,
-    support::{App, Client, database::Database, on_both_engines},
+    support::{
+        App, Client,
+        client::PASSWORD,
+        database::Database,
+        on_both_engines,
+        staging::{self, Offer, Staging},
+    },
 };
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection, Executor};
-use stagedoor::{
-    clock::Clock,
-    outbox::{self, DomainEvent, EventType},
-    tickets::{
-        TicketRow,
-        batches::{self, Batch},
-        store,
-    },
-};
+use stagedoor::{clock::Clock, outbox};
 use std::time::Duration;
-use uuid::Uuid;
 
 const DAY_SECONDS: i64 = 24 * 3600;
 const ABORTS_WITHIN: Duration = Duration::from_mins(1);
 
-fn rows(event: &Value, seller: &Client, count: i64) -> Vec<TicketRow> {
-    (0..count)
-        .map(|_| TicketRow {
-            id: app::ids::TicketId(Uuid::now_v7()),
-            event_id: event["id"].as_str().unwrap().parse().unwrap(),
-            seller_id: seller.id.parse().unwrap(),
-            owner_id: None,
-            section: Some("Stalls".to_owned()),
-            row: None,
-            seat: None,
-            price_minor: 100,
-            face_value_minor: None,
-            currency: event["currency"].as_str().unwrap().parse().unwrap(),
-            state: "listed".to_owned(),
-            held_by: None,
-            held_until: 0,
-            version: 1,
-        })
-        .collect()
-}
-
-/// Opens a batch of `quantity` tickets and stages `staged` of them, cheaper than all others.
-async fn stage(app: &App, seller: &Client, event: &Value, quantity: i64, staged: i64) -> Batch {
-    let rows = rows(event, seller, staged);
-    let batch = Batch {
-        id: Uuid::now_v7().to_string(),
+/// Cheaper than all other tickets of the test.
+fn offer(seller: &Client, event: &Value) -> Offer {
+    Offer {
         seller: seller.id.parse().unwrap(),
         event: event["id"].as_str().unwrap().parse().unwrap(),
+        currency: event["currency"].as_str().unwrap().parse().unwrap(),
+        price_minor: 100,
+    }
+}
+
+async fn open(app: &App, seller: &Client, event: &Value, quantity: i64) -> Option<Staging> {
+    staging::open(
+        &app.db,
+        offer(seller, event),
         quantity,
-        span: (rows[0].id, rows[rows.len() - 1].id),
-    };
-    let (opened, now) = (batch.clone(), app.clock.now_micros());
-    let done: Result<bool, sqlx::Error> = app
-        .db
-        .write(move |conn| {
-            Box::pin(async move {
-                let open = batches::open(conn, &opened, now).await?
-                    && batches::stage(conn, &opened.id, staged, now).await?;
-                store::tickets_insert(conn, &rows, Some(&opened.id), now).await?;
-                let created: Vec<DomainEvent> = rows
-                    .iter()
-                    .map(|row| row.event(EventType::TicketCreated, now))
-                    .collect();
-                outbox::append_staged(conn, now, &opened.id, &created).await?;
-                Ok(open)
-            })
-        })
-        .await;
-    assert!(done.unwrap(), "a batch is opened");
+        app.clock.now_micros(),
+    )
+    .await
+}
+
+/// Opens a batch of `quantity` tickets and stages `staged` of them.
+async fn stage(app: &App, seller: &Client, event: &Value, quantity: i64, staged: usize) -> Staging {
+    let batch = open(app, seller, event, quantity).await;
+    let mut batch = batch.expect("the seller has no open batch");
+    assert!(batch.stage(&app.db, staged, app.clock.now_micros()).await);
     batch
 }
 
-async fn publish(app: &App, batch: &Batch) -> bool {
-    let id = batch.id.clone();
-    let done: Result<bool, sqlx::Error> = app
-        .db
-        .write(move |conn| Box::pin(async move { batches::publish(conn, &id).await }))
-        .await;
-    done.unwrap()
+async fn publish(app: &App, staging: &Staging) -> bool {
+    staging.publish(&app.db).await
 }
 
-async fn abandon(app: &App, batch: &Batch) -> bool {
-    let (id, now) = (batch.id.clone(), app.clock.now_micros());
-    let done: Result<bool, sqlx::Error> = app
-        .db
-        .write(move |conn| Box::pin(async move { batches::abandon(conn, &id, now).await }))
-        .await;
-    done.unwrap()
+async fn abandon(app: &App, staging: &Staging) -> bool {
+    staging.abandon(&app.db, app.clock.now_micros()).await
 }
 
 async fn listed_at(reader: &Client, event: &Value) -> usize {
@@ -129,7 +92,7 @@ on_both_engines! {
         assert_eq!(available(app, &event).await, 0);
         assert_eq!(listed_at(&buyer, &event).await, 0);
         buyer.reserve_any(&event, 1).await.refused(409, "not_enough_tickets");
-        let named = json!({"ticketIds": [batch.span.0]});
+        let named = json!({"ticketIds": [batch.batch.span.0]});
         let named = buyer.post("/api/orders", named).await;
         assert_eq!(named.status, 409, "{}", named.body);
         let mine = seller.get("/api/tickets?sellerId=me").await.expect(200);
@@ -165,9 +128,10 @@ on_both_engines! {
         assert!(abandon(app, &lost).await);
         assert!(!publish(app, &lost).await);
         assert!(!abandon(app, &lost).await);
-        let short = stage(app, &seller, &event, 3, 2).await;
+        let mut short = stage(app, &seller, &event, 3, 2).await;
         assert!(!publish(app, &short).await, "one ticket is missing");
         assert!(abandon(app, &short).await);
+        assert!(!short.stage(&app.db, 1, app.clock.now_micros()).await, "into an abandoned batch");
         let won = stage(app, &seller, &event, 2, 2).await;
         assert!(publish(app, &won).await);
         assert!(!abandon(app, &won).await);
@@ -175,6 +139,21 @@ on_both_engines! {
         assert_eq!(available(app, &event).await, 2);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 2);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 1);
+        app.assert_sound().await;
+    }
+
+    /// The losing side of two batches that are opened at the same moment, which each has seen none open.
+    async fn a_second_batch_of_a_seller_is_not_opened(app) {
+        let (seller, other) = (app.user("seller").await, app.user("other").await);
+        let event = seller.event().await;
+        let first = open(app, &seller, &event, 2).await.unwrap();
+        assert!(open(app, &seller, &event, 2).await.is_none());
+        assert!(open(app, &other, &event, 2).await.is_some(), "another seller's");
+        let asked = seller.post("/api/tickets/batch", batch_of(&event, 150)).await;
+        let refused = asked.refused(409, "listing_in_progress");
+        assert_eq!(refused["retryAfterSeconds"], 5, "after 20 seconds");
+        assert!(abandon(app, &first).await);
+        seller.batch(&event, 150, 2500).await;
         app.assert_sound().await;
     }
 
@@ -249,7 +228,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn an_event_that_begins_meanwhile_lists_nothing(app) {
+    async fn an_event_that_has_begun_lists_nothing(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let begun = "UPDATE events SET starts_at = 1 WHERE id = $1";
@@ -258,6 +237,24 @@ on_both_engines! {
         app.tickets.delete_abandoned().await.unwrap();
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 0);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 0);
+    }
+
+    async fn a_batch_that_is_given_up_does_not_count(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        seller.batch(&event, 150, 2500).await;
+        let used = "SELECT CAST(SUM(tickets) AS BIGINT) AS n FROM listing_usage";
+        assert_eq!(app.number(used).await, 150);
+        app.write_sql("UPDATE listing_usage SET tickets = tickets + 10 WHERE seller_id = $1", seller.id.clone()).await;
+        let lost = open(app, &seller, &event, 10).await.unwrap();
+        assert!(abandon(app, &lost).await);
+        assert!(!abandon(app, &lost).await, "counted back once");
+        assert_eq!(app.number(used).await, 150);
+        app.write_sql("UPDATE listing_usage SET tickets = tickets + 10 WHERE seller_id = $1", seller.id.clone()).await;
+        open(app, &seller, &event, 10).await.unwrap();
+        app.clock.advance(61);
+        app.tickets.delete_abandoned().await.unwrap();
+        assert_eq!(app.number(used).await, 150);
     }
 }
 
@@ -311,7 +308,7 @@ async fn dies_in_the_middle(database: Database) {
     shop.aborts_within(ABORTS_WITHIN).await;
     let mut conn = AnyConnection::connect(&shop.database_url()).await.unwrap();
     let left = count(&mut conn, "SELECT COUNT(*) AS n FROM tickets").await;
-    assert_eq!(left, 200);
+    assert_eq!(left, 80, "two transactions of 40");
     // As if a minute had gone by.
     conn.execute("UPDATE listing_batches SET staged_at = 0")
         .await
@@ -351,4 +348,39 @@ async fn a_server_that_dies_in_a_batch_sells_nothing_of_it_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_dies_in_a_batch_sells_nothing_of_it_postgres() {
     dies_in_the_middle(Database::postgres().await).await;
+}
+
+/// The losing side of deleting an account whose last batch is published at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_not_deleted_under_a_batch_that_is_just_published_postgres() {
+    let app = App::on_postgres().await;
+    let seller = app.user("seller").await;
+    let event = seller.event().await;
+    let batch = stage(&app, &seller, &event, 2, 2).await;
+    let mut publishing = AnyConnection::connect(&app.database.url).await.unwrap();
+    publishing.execute("BEGIN").await.unwrap();
+    for sql in [
+        format!("SELECT id FROM users WHERE id = '{}' FOR UPDATE", seller.id),
+        format!(
+            "UPDATE listing_batches SET publication = id WHERE id = '{}'",
+            batch.batch.id
+        ),
+    ] {
+        publishing.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    }
+    let leaving = tokio::spawn({
+        let seller = seller.clone();
+        let body = json!({"password": PASSWORD});
+        async move { seller.json("DELETE", "/api/user", &[], body).await }
+    });
+    // Its listings have been withdrawn by then, and it waits for the account.
+    let waiting = "SELECT COUNT(*) AS n FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while app.number(waiting).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    publishing.execute("COMMIT").await.unwrap();
+    leaving.await.unwrap().refused(409, "account_sale_open");
+    assert_eq!(available(&app, &event).await, 2);
+    app.close().await;
 }

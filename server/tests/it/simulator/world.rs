@@ -1,6 +1,8 @@
 //! The world of one history: three buyers, a seller, a few tickets, Stripe behind a bad line, a
-//! clock, and what can be done in it. What people do at Stripe itself is in `world/elsewhere.rs`.
+//! clock, and what can be done in it. What people do at Stripe itself is in `world/elsewhere.rs`, how
+//! the seller lists in batches in `world/batches.rs`.
 
+mod batches;
 mod elsewhere;
 
 use super::{
@@ -14,6 +16,7 @@ use crate::support::{
     database::Database,
     listen,
     sound::{OWED, UNSOUND},
+    staging::Staging,
 };
 use app::{
     accounts::Viewer,
@@ -72,6 +75,8 @@ pub struct World {
     trace: Vec<String>,
     /// Those that were opened, by whomever they are decided.
     disputes: Vec<String>,
+    /// The seller's open batch.
+    batch: Option<Staging>,
     _servers: JoinSet<()>,
 }
 
@@ -141,6 +146,7 @@ impl World {
             actors: Vec::new(),
             trace: Vec::new(),
             disputes: Vec::new(),
+            batch: None,
             _servers: servers,
         };
         world.list_tickets().await;
@@ -177,7 +183,7 @@ impl World {
             }
             return;
         }
-        match self.dice.below(20) {
+        match self.dice.below(21) {
             0..5 => self.reserve().await,
             5..9 => self.pay().await,
             9 => self.cancel().await,
@@ -190,6 +196,7 @@ impl World {
             16 => self.drive().await,
             17 => self.at_stripes_own_pages(),
             18 => self.process_dies(),
+            19 => self.batch().await,
             _ => self.time_passes(),
         }
     }
@@ -322,7 +329,11 @@ impl World {
 
     async fn reprice(&mut self) {
         let ticket = self.tickets[self.dice.below(self.tickets.len())];
-        let found = self.api.tickets.get(ticket).await.unwrap();
+        let Ok(found) = self.api.tickets.get(ticket).await else {
+            self.trace
+                .push("the seller finds no such ticket".to_owned());
+            return;
+        };
         let edit = EditTicket {
             version: found.version,
             price_minor: Some(found.price_minor + 100),
@@ -434,6 +445,8 @@ impl World {
                 .push(format!("{} is cut off with its process", actor.name));
             actor.cut_off();
         }
+        // It stays open until it has stalled.
+        self.batch = None;
     }
 
     fn time_passes(&mut self) {
@@ -473,6 +486,7 @@ impl World {
             self.shop.sweeper.sweep().await.unwrap();
             self.shop.reconciler.reconcile().await.unwrap();
         }
+        self.abandoned_batches_are_deleted().await;
         let rows =
             query("SELECT status, COUNT(*) AS n FROM orders GROUP BY status ORDER BY status")
                 .fetch_all(self.db.reads())

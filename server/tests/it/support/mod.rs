@@ -9,6 +9,7 @@ mod faults;
 mod people;
 pub mod proxy;
 pub mod sound;
+pub mod staging;
 
 use crate::support::{database::Database, proxy::Proxy};
 use rand::{SeedableRng, rngs::StdRng};

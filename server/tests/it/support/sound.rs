@@ -7,7 +7,12 @@ use std::collections::BTreeMap;
 use stripe_double::JournalLine;
 
 /// What must not be found once payments have come to rest, and how it is looked for.
-pub const UNSOUND: [(&str, &str); 9] = [
+pub const UNSOUND: [(&str, &str); 10] = [
+    (
+        "a ticket of an unpublished batch is held or sold",
+        "SELECT COUNT(*) AS n FROM tickets t JOIN listing_batches b ON b.id = t.batch_id \
+         WHERE b.publication IS NULL AND (t.state <> 'listed' OR t.held_by IS NOT NULL)",
+    ),
     (
         "a ticket is live in two orders",
         "SELECT COUNT(*) AS n FROM (SELECT ticket_id FROM order_lines WHERE live = 1 \

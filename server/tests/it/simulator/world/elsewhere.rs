@@ -27,13 +27,13 @@ impl World {
                     "somebody pays {amount} of intent {at} back by hand: {done}"
                 ));
             }
-            2 => {
+            2 | 3 => {
                 let opened = self.double.open_dispute(intent, "fraudulent");
                 self.trace
                     .push(format!("intent {at} is disputed: {}", opened.is_some()));
                 self.disputes.extend(opened);
             }
-            3 | 4 => self.bank_decides(),
+            4..=6 => self.bank_decides(),
             _ => {}
         }
     }
