@@ -76,8 +76,8 @@ Settings (environment; flags of the same name win; .env is read):
                                                    unset: mails are files in DATA_DIR/mail
   STAGEDOOR_MAIL_FROM           Stagedoor <tickets@HOST>, of the public URL; whom mails are from
   STAGEDOOR_RATE_LIMITS         on                 off for tests and rehearsals
-  STAGEDOOR_OPERATOR_TWO_FACTOR required with Stripe's live keys, else optional: an operator without a
-                                                   second factor may do nothing as one
+  STAGEDOOR_OPERATOR_TWO_FACTOR required with Stripe's live keys, else optional: operators without
+                                                   a second factor cannot use operator functions
   STAGEDOOR_TRUSTED_PROXIES     none               10.0.0.0/8,…; whose X-Forwarded-For is believed
   STAGEDOOR_CONNECTIONS         10000              how many connections it takes at once
   STAGEDOOR_CONNECTIONS_PER_ADDRESS
@@ -131,7 +131,7 @@ enum Command {
         #[arg(long, requires = "email")]
         revoke: bool,
         /// Turns off the second factor of this account, an operator's or not, and ends its sessions: for
-        /// who has lost both app and recovery codes
+        /// someone who has lost both the app and the recovery codes
         #[arg(long, requires = "email", conflicts_with = "revoke")]
         reset_second_factor: bool,
         #[command(flatten)]

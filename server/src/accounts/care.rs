@@ -5,8 +5,11 @@
 //! password of before comes too late. Deleting the rows afterwards is tidying.
 
 use super::{
-    AccountsService, Standing, addresses, factors, resets, rules, second_factor::proof_take, store,
-    store::Locked, tries::Purpose,
+    AccountsService, Standing, addresses, factors, resets, rules,
+    second_factor::{self, proof_take},
+    store,
+    store::Locked,
+    tries::Purpose,
 };
 use crate::{
     db::{Conn, Db},
@@ -195,7 +198,7 @@ impl AccountsService {
                     if let Some(proof) = &proof
                         && !proof_take(conn, proof, now).await?
                     {
-                        return Err(AppError::SecondFactorRequired { wrong: true }.into());
+                        return Err(second_factor::refused(taken.user));
                     }
                     let changed = store::password_set(conn, taken.user, None, &hash).await?;
                     let changed = changed.ok_or_else(rules::dead_token)?;

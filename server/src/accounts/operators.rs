@@ -44,7 +44,8 @@ impl Standing {
         self == Self::Operator
     }
 
-    /// What somebody is told who may not: `otherwise`, unless a second factor is all that is missing.
+    /// The error for someone who may not act: `SecondFactorSetupRequired` if only the second factor is
+    /// missing, else `otherwise`.
     pub fn refusal(self, otherwise: AppError) -> AppError {
         match self {
             Self::SetUpFirst => AppError::SecondFactorSetupRequired,

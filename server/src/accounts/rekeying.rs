@@ -70,9 +70,9 @@ async fn rekey_account(
         .await?;
     let other: Option<String> = other.map(|other| other.try_get("id")).transpose()?;
     if let Some(other) = other {
-        let detail = "Two accounts have one address, since its domain was written in two \
-                      ways. The older one is found by it now. Look after the other: its \
-                      owner cannot sign in with the address.";
+        let detail = "Two accounts have the same address because its domain was written in two ways. \
+                      Signing in with the address now opens the older account. The owner of the other \
+                      account cannot sign in; please contact them.";
         let about = format!("{id} {other}");
         incidents::open(
             &mut *conn,

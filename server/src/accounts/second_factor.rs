@@ -66,23 +66,25 @@ fn purpose_setup(user: UserId) -> String {
     format!("setup of a second factor of {user}")
 }
 
-/// A moment and what else is said, as a text that is kept by a browser has them.
+/// Prefixes a content with the moment in which it expires, for a token that the browser keeps.
 fn until(said: &[u8], ends_at: i64) -> Vec<u8> {
     [ends_at.to_be_bytes().as_slice(), said].concat()
 }
 
-/// What is said, if its moment has not come.
+/// The content of such a token, if it has not expired.
 fn still(text: &[u8], now: i64) -> Option<&[u8]> {
     let (ends_at, said) = text.split_first_chunk::<8>()?;
     (i64::from_be_bytes(*ends_at) > now).then_some(said)
 }
 
-fn wrong_code() -> AppError {
+fn wrong_code(user: UserId) -> AppError {
+    security::note(Event::SecondFactorProof, Outcome::Failed, Some(user), "");
     AppError::invalid("code", WRONG_CODE)
 }
 
 impl AccountsService {
-    /// Which code this is of the account's. None: of none. Whether it was used is not looked at.
+    /// Identifies which of the account's codes this is; none if it matches none. Whether it was used before
+    /// is decided when it is taken.
     async fn recognise(
         &self,
         user: UserId,
@@ -229,7 +231,7 @@ impl AccountsService {
         let (user, now) = (viewer.user.id, self.clock.now_micros());
         let own = self.own(viewer).await?;
         if !own.has_password() {
-            let message = "Set a password first: the code is asked for besides it.";
+            let message = "Set a password first. Two-step sign-in asks for a code in addition to the password.";
             return Err(AppError::invalid("password", message).into());
         }
         rules::check_second_factor(&request.password, &request.code)?;
@@ -238,7 +240,7 @@ impl AccountsService {
             return Err(AppError::invalid("setup", message).into());
         };
         let found = self.proved(viewer, request.password, "password").await?;
-        let step = totp::step(secret, &request.code, now).ok_or_else(wrong_code)?;
+        let step = totp::step(secret, &request.code, now).ok_or_else(|| wrong_code(user))?;
         let sealed = encrypted::encrypt(&self.db, &purpose_kept(user), &secret, now).await?;
         let (codes, hashes) = new_codes();
         let epoch = self
@@ -273,8 +275,7 @@ impl AccountsService {
         let found = self.proved(viewer, request.password, "password").await?;
         let counted = self.count_try(Purpose::Proof(user), None).await?;
         let Some(proof) = self.recognise(user, &factor, &request.code).await? else {
-            security::note(Event::SecondFactorProof, Outcome::Failed, Some(user), "");
-            return Err(wrong_code().into());
+            return Err(wrong_code(user).into());
         };
         let (password_hash, tries) = (found.password_hash, Tries(counted));
         Ok(Both {
@@ -355,13 +356,13 @@ impl Both {
             return Err(rules::wrong_password("password").into());
         }
         if !proof_take(conn, &self.proof, now).await? {
-            return Err(wrong_code().into());
+            return Err(wrong_code(self.proof.user).into());
         }
         Ok(())
     }
 }
 
-fn refused(user: UserId) -> Fault {
+pub(super) fn refused(user: UserId) -> Fault {
     security::note(Event::SecondFactorProof, Outcome::Failed, Some(user), "");
     AppError::SecondFactorRequired { wrong: true }.into()
 }

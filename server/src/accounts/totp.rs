@@ -49,8 +49,8 @@ pub(super) fn uri(secret: Shared, email: &str, public_url: &str) -> String {
     format!("otpauth://totp/{issuer}:{account}?secret={secret}&issuer={issuer}")
 }
 
-/// Whose 30 seconds this code is of: those of now, the ones before or the ones after. None: it is
-/// wrong, or no code of an app.
+/// The 30-second step that this code belongs to: the current, the previous or the next one. None if the
+/// code is wrong or not of an app.
 pub(super) fn step(secret: Shared, code: &str, now_micros: i64) -> Option<i64> {
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
     let seconds = u64::try_from(now_micros / 1_000_000).ok()?;

@@ -101,9 +101,9 @@ impl AccountsService {
         Ok(counted)
     }
 
-    /// Counts a code tried after a password that was right, against what wrong passwords are counted by.
-    /// There is one limit for the account from anywhere, which refuses: whoever comes to it knows the
-    /// password, and six digits stand up to fewer guesses than a password. Its owner's devices are exempt.
+    /// Counts a second-factor code before it is compared. Besides the limits for wrong passwords there is one
+    /// limit per account over all networks, because a six-digit code needs far fewer guesses than a
+    /// password. Known devices have a limit of their own.
     pub(super) async fn count_code(&self, found: &Locked) -> FaultResult<Vec<Key>> {
         if let Some(device) = self.known_device(Some(found)).await? {
             return self.count_all(vec![Key::WrongPasswordOn(device)]).await;

@@ -64,7 +64,7 @@ async fn set(db: &Db, config: &Config, email: &str, is_operator: bool) -> anyhow
     };
     let first = if needs_setup(db, config, user.id).await? {
         format!(
-            "Before they can act as one they set up a second factor at {}/account/second-factor\n",
+            "They must set up a second factor at {}/account/second-factor before they can act as an operator.\n",
             config.public_url
         )
     } else {

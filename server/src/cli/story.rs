@@ -199,6 +199,7 @@ async fn calls(db: &Db, order: OrderId) -> Result<Vec<Line>, sqlx::Error> {
 
 async fn mails(db: &Db, order: OrderId) -> Result<Vec<Line>, sqlx::Error> {
     let sql = "SELECT kind, state, tries, last_error, created_at FROM mails WHERE subject = $1 \
+               OR (kind = 'event_changed' AND subject LIKE $1 || ':%') \
                OR subject IN (SELECT id FROM refunds WHERE order_id = $1)";
     let rows = rows_of(db, order, sql).await?;
     rows.iter().map(|row| tried(row, "mail")).collect()

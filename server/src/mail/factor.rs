@@ -50,47 +50,57 @@ fn words(public_url: &str, hello: &str, change: FactorChange) -> Letter {
     let (title, said) = match change {
         FactorChange::On => (
             "Two-step sign-in is on",
-            "from now on a code of your authenticator app is asked for when you sign in. You are signed \
-             out wherever else you were signed in. Keep your recovery codes where you find them without \
-             your phone.",
+            "from now on you are asked for a code of your authenticator app when you sign in. You are signed \
+             out everywhere else. Keep your recovery codes in a place that you can reach without your phone.",
         ),
         FactorChange::Off => (
             "Two-step sign-in is off",
-            "your account's second factor was turned off. Your password alone signs you in again.",
+            "two-step sign-in was turned off for your account. You can sign in with your password alone.",
         ),
         FactorChange::Reset => (
             "Two-step sign-in was reset",
-            "an operator of the shop has turned off your account's second factor, and you are signed out \
-             everywhere. Your password alone signs you in again; you can set up a new second factor on \
-             your account's page.",
+            "an operator of the shop has turned off two-step sign-in for your account, and you are signed \
+             out everywhere. You can sign in with your password alone, and set up two-step sign-in again on \
+             your account page.",
         ),
         FactorChange::Codes => (
             "You have new recovery codes",
-            "the recovery codes of your account were replaced. Those of before work no longer.",
+            "the recovery codes of your account were replaced. The old codes no longer work.",
         ),
         FactorChange::CodeUsed => (
             "A recovery code was used",
             "one of your account's recovery codes was used in place of your authenticator app. It does \
-             not work again; your account's page says how many are left, and makes new ones.",
+             not work again. On your account page you can see how many are left and create new ones.",
         ),
     };
-    Letter::new(title)
+    let letter = Letter::new(title)
         .with(Block::Heading(title.to_owned()))
-        .say(format!(
-            "{hello} {said} If you did that, there is nothing more to do."
-        ))
-        .say(
-            "If it was not you, somebody else has your password. Set a new one at once, look at your \
-             account's page, and look after the password of your mailbox as well.",
-        )
-        .with(Block::Link {
-            label: "Set a new password",
-            url: format!("{public_url}/forgot"),
-        })
-        .with(Block::Footnote {
-            label: "You get this as a member of",
-            url: public_url.to_owned(),
-        })
+        .say(format!("{hello} {said}"));
+    let letter = match change {
+        FactorChange::Reset => letter.say(
+            "If you asked the shop for this, there is nothing more to do. If you did not, reply to this mail.",
+        ),
+        // A new password would not help: signing in now needs the other person's app.
+        FactorChange::On => letter.say(
+            "If you did this, there is nothing more to do. If it was not you, someone else knows your \
+             password and has locked you out. Reply to this mail: the shop can turn two-step sign-in off \
+             again. Change the password of your mailbox as well.",
+        ),
+        FactorChange::Off | FactorChange::Codes | FactorChange::CodeUsed => letter
+            .say(
+                "If you did this, there is nothing more to do. If it was not you, someone else knows your \
+                 password. Set a new one now, check your account page, and change the password of your \
+                 mailbox as well.",
+            )
+            .with(Block::Link {
+                label: "Set a new password",
+                url: format!("{public_url}/forgot"),
+            }),
+    };
+    letter.with(Block::Footnote {
+        label: "You get this as a member of",
+        url: public_url.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -98,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_change_is_told_with_what_to_do_if_it_was_not_them() {
+    fn each_mail_says_what_to_do_if_it_was_someone_else() {
         for change in [
             FactorChange::On,
             FactorChange::Off,
@@ -108,8 +118,15 @@ mod tests {
         ] {
             let letter = words("https://tickets.example", "Hello Ann,", change);
             for said in [letter.text(), letter.html()] {
-                assert!(said.contains("If it was not you"), "{said}");
-                assert!(said.contains("https://tickets.example/forgot"), "{said}");
+                // A new password helps only where it is enough to sign in.
+                let by_password = !matches!(change, FactorChange::On | FactorChange::Reset);
+                let help = if by_password {
+                    "https://tickets.example/forgot"
+                } else {
+                    "eply to this mail"
+                };
+                assert!(said.contains(help), "{said}");
+                assert_eq!(said.contains("/forgot"), by_password, "{said}");
             }
             let subject = factor_changed(UserId(uuid::Uuid::nil()), change, 7);
             let named = subject.split(':').nth(1).unwrap();

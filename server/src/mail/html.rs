@@ -49,6 +49,8 @@ const ON_ACCENT: Colour = Colour {
 
 const BODY: &str = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;\
      font-size:16px;line-height:1.5;overflow-wrap:anywhere;word-break:break-word";
+/// The attributes of a table that only arranges what is in it.
+const LAYOUT: &str = "role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"";
 const DISPLAY: &str =
     "font-family:'Iowan Old Style','Palatino Linotype',Palatino,Georgia,serif;font-weight:bold";
 
@@ -77,11 +79,9 @@ fn write_letter(html: &mut String, subject: &str, blocks: &[Block]) -> Result {
     writeln!(
         html,
         "<body class=\"paper\" style=\"margin:0;padding:0;background-color:{paper};color:{ink};{BODY}\">\n\
-         <table role=\"presentation\" class=\"paper\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" \
-         border=\"0\" bgcolor=\"{paper}\" style=\"background-color:{paper}\">\n\
+         <table {LAYOUT} class=\"paper\" width=\"100%\" bgcolor=\"{paper}\" style=\"background-color:{paper}\">\n\
          <tr><td align=\"center\" style=\"padding:24px 12px 32px\">\n\
-         <table role=\"presentation\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
-         style=\"max-width:560px;table-layout:fixed\">",
+         <table {LAYOUT} width=\"100%\" style=\"max-width:560px;table-layout:fixed\">",
         paper = PAPER.day,
         ink = INK.day
     )?;
@@ -141,7 +141,7 @@ fn write_head(html: &mut String) -> Result {
     writeln!(
         html,
         "<tr><td align=\"left\" style=\"padding:0 24px 16px\">\n\
-         <table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"><tr>\n\
+         <table {LAYOUT}><tr>\n\
          <td class=\"door\" width=\"10\" height=\"20\" bgcolor=\"#fcf0d9\" style=\"width:10px;height:18px;\
          padding:0;border:6px solid {accent};border-bottom-width:0;border-radius:11px 11px 0 0;\
          background-color:#fcf0d9;font-size:0;line-height:0\">&nbsp;</td>\n\
@@ -182,8 +182,7 @@ fn write_block(html: &mut String, block: &Block) -> Result {
 fn write_button(html: &mut String, label: &str, url: &str) -> Result {
     writeln!(
         html,
-        "<table role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\" \
-         style=\"margin:8px 0 24px\"><tr>\n\
+        "<table {LAYOUT} style=\"margin:8px 0 24px\"><tr>\n\
          <td class=\"button\" align=\"center\" bgcolor=\"{accent}\" style=\"border-radius:999px;\
          background-color:{accent}\">\n\
          <a class=\"button\" href=\"{}\" style=\"display:inline-block;padding:11px 22px;\
@@ -200,8 +199,7 @@ fn write_button(html: &mut String, label: &str, url: &str) -> Result {
 fn write_event(html: &mut String, rows: &[(String, String)]) -> Result {
     writeln!(
         html,
-        "<table role=\"presentation\" class=\"sunken\" width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" \
-         border=\"0\" bgcolor=\"{sunken}\" style=\"margin:0 0 20px;table-layout:fixed;border-radius:10px;\
+        "<table {LAYOUT} class=\"sunken\" width=\"100%\" bgcolor=\"{sunken}\" style=\"margin:0 0 20px;table-layout:fixed;border-radius:10px;\
          background-color:{sunken}\">\n\
          <tr><td class=\"strip ink\" style=\"padding:14px 16px;border-left:6px solid {accent};\
          border-radius:10px;color:{ink}\">",

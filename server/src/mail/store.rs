@@ -277,7 +277,8 @@ pub async fn mails_drop_to(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Er
          (SELECT p.id FROM password_resets p WHERE p.user_id = $1)) \
          OR (kind IN ('email_proof', 'email_changed') AND subject IN \
          (SELECT p.id FROM email_proofs p WHERE p.user_id = $1)) \
-         OR (kind IN ('password_changed', 'attention') AND subject LIKE '%' || $1 || '%')";
+         OR (kind IN ('password_changed', 'second_factor_changed', 'attention') \
+         AND subject LIKE '%' || $1 || '%')";
     for sql in [
         format!("DELETE FROM mails WHERE state = 'pending' AND ({TO_THEM})"),
         format!("UPDATE mails SET last_error = NULL WHERE last_error IS NOT NULL AND ({TO_THEM})"),

@@ -123,7 +123,7 @@ impl RefundsService {
         if row.asked_by != Some(viewer) && order.is_none_or(|order| order.buyer != viewer) {
             let standing = self.operators.standing(self.db.reads(), viewer).await?;
             if !standing.may_act() {
-                return Err(AppError::NotFound.into());
+                return Err(standing.refusal(AppError::NotFound).into());
             }
         }
         self.show(id).await

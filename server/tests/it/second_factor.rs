@@ -1,10 +1,7 @@
 //! The second factor: turning it on and off, signing in with it, recovery codes, and operators who need it.
 
 use crate::{
-    mail::{
-        mailer,
-        post::{Letter, Postbox},
-    },
+    mail::letters,
     support::{Answer, App, Client, client::PASSWORD, on_both_engines},
 };
 use serde_json::{Value, json};
@@ -69,12 +66,6 @@ async fn is_in(client: &Client) -> bool {
 
 async fn state(client: &Client) -> Value {
     client.get(PATH).await.expect(200)
-}
-
-async fn letters(app: &App) -> Vec<Letter> {
-    let postbox = Postbox::failing(0);
-    mailer(app, postbox.clone()).send_due().await.unwrap();
-    postbox.letters()
 }
 
 #[track_caller]
@@ -279,8 +270,7 @@ on_both_engines! {
         let forgot = json!({"email": ann.email});
         app.anonymous().post("/api/user/forgot", forgot).await.expect_2xx();
         let told = letters(app).await;
-        let link = told.iter().find_map(|letter| letter.text.split("/reset?token=").nth(1));
-        let token = link.unwrap().split_whitespace().next().unwrap().to_owned();
+        let token = told.iter().find_map(|letter| letter.token("/reset")).unwrap();
         let fox = app.anonymous();
         let page = fox.page(&format!("/reset?token={token}")).await.text;
         for part in ["name=\"code\"", "autocomplete=\"username\"", ann.email.as_str()] {
@@ -298,6 +288,18 @@ on_both_engines! {
         reset(Some(code_of(app, &secret))).await.expect(200);
         assert!(is_in(&fox).await);
         sign_in(&app.anonymous(), &ann.email, None).await.refused(401, "bad_credentials");
+    }
+
+    async fn a_deleted_account_leaves_no_mail_about_its_factor(app) {
+        let ann = app.user("ann").await;
+        with_factor(app, &ann).await;
+        let failed = "UPDATE mails SET state = 'sent', last_error = 'no mailbox of that name: ann' \
+             WHERE kind = 'second_factor_changed'";
+        app.run_sql(failed).await;
+        let code = json!({"password": PASSWORD});
+        ann.json("DELETE", "/api/user", &[], code).await.expect(204);
+        let left = app.texts("SELECT COALESCE(last_error, '') AS t FROM mails").await;
+        assert_eq!(left.join(""), "");
     }
 
     async fn signing_in_by_forms_takes_two_steps(app) {
