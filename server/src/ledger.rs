@@ -206,13 +206,20 @@ pub async fn reallocate(
     Ok(())
 }
 
-/// How often the books have been reallocated by this refund.
-pub async fn reallocations(conn: &mut Conn, refund: RefundId) -> Result<i64, sqlx::Error> {
-    query("SELECT COUNT(*) AS n FROM ledger WHERE entry_id LIKE $1 AND line = 0")
-        .bind(format!("reallocation:{refund}:%"))
-        .fetch_one(conn)
-        .await?
-        .try_get("n")
+/// How often the books of this payment have been reallocated by this refund.
+pub async fn reallocations(
+    conn: &mut Conn,
+    payment: PaymentId,
+    refund: RefundId,
+) -> Result<i64, sqlx::Error> {
+    query(
+        "SELECT COUNT(*) AS n FROM ledger WHERE payment_id = $1 AND entry_id LIKE $2 AND line = 0",
+    )
+    .bind(payment.to_string())
+    .bind(format!("reallocation:{refund}:%"))
+    .fetch_one(conn)
+    .await?
+    .try_get("n")
 }
 
 /// What a dispute has taken from a payment, by what the bank has decided.
@@ -238,12 +245,14 @@ pub async fn record_dispute(conn: &mut Conn, said: &Disputed<'_>) -> Result<(), 
     if moved == 0 {
         return Ok(());
     }
-    let entries: i64 =
-        query("SELECT COUNT(*) AS n FROM ledger WHERE entry_id LIKE $1 AND line = 0")
-            .bind(format!("dispute:{}:%", said.dispute))
-            .fetch_one(&mut *conn)
-            .await?
-            .try_get("n")?;
+    let entries: i64 = query(
+        "SELECT COUNT(*) AS n FROM ledger WHERE payment_id = $1 AND entry_id LIKE $2 AND line = 0",
+    )
+    .bind(said.payment.to_string())
+    .bind(format!("dispute:{}:%", said.dispute))
+    .fetch_one(&mut *conn)
+    .await?
+    .try_get("n")?;
     // Booked like a refund, or like one that failed.
     let kind = if moved < 0 { "refund" } else { "refund_failed" };
     let lines = [(Account::Provider, moved), (Account::Unallocated, -moved)];

@@ -29,16 +29,14 @@ pub async fn apply(
 ) -> FaultResult<()> {
     let before = dispute_state(&mut *conn, &said.id).await?;
     let state: &'static str = said.standing.into();
-    // Before the early return: an earlier version of the server recorded lost disputes without booking them.
+    // Also of a state that is known: an earlier version of the server did not book lost disputes.
     book(conn, payment, said, now).await?;
-    if before.as_deref() == Some(state) {
-        return Ok(());
-    }
     let settled_at = (said.standing != Standing::Open).then_some(now);
     query(
         "INSERT INTO disputes (id, payment_id, order_id, state, amount_minor, currency, reason, \
          found_at, settled_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-         ON CONFLICT (id) DO UPDATE SET state = $4, settled_at = $9",
+         ON CONFLICT (id) DO UPDATE SET state = $4, amount_minor = $5, currency = $6, \
+         settled_at = COALESCE(disputes.settled_at, $9)",
     )
     .bind(said.id.clone())
     .bind(payment.id.to_string())
@@ -51,6 +49,9 @@ pub async fn apply(
     .bind(settled_at)
     .execute(&mut *conn)
     .await?;
+    if before.as_deref() == Some(state) {
+        return Ok(());
+    }
     freeze_or_thaw(conn, payment.order).await?;
     let kind = match said.standing {
         Standing::Open => Kind::DisputeOpened,

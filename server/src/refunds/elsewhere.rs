@@ -134,7 +134,7 @@ async fn reallocate(
     now: i64,
 ) -> FaultResult<()> {
     let shares = ledger::shares_of_order(conn, payment.order, Some(tickets)).await?;
-    let number = ledger::reallocations(conn, refund.id).await?;
+    let number = ledger::reallocations(conn, payment.id, refund.id).await?;
     let entry = Entry {
         happened: Happened::Refunded(refund.id),
         payment: payment.id,

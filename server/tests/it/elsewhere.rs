@@ -321,6 +321,8 @@ on_both_engines! {
         app.webhooks_go_wrong("duplicate");
         let dispute = app.double.open_dispute(&shop.intent, "product_not_received").unwrap();
         app.webhooks_arrive().await;
+        // As if the cardholder had disputed less at first.
+        app.run_sql("UPDATE disputes SET amount_minor = amount_minor - 1").await;
         app.webhooks_go_wrong("drop");
         assert!(app.double.decide_dispute(&dispute, DisputeStatus::Lost));
         app.webhooks_arrive().await;
