@@ -59,13 +59,13 @@ impl Facts {
         currency: &str,
     ) -> Result<CreateEvent, AppError> {
         let country = if self.country.is_empty() {
-            let message = "Choose the country: it does not follow from the city.";
+            let message = "Choose a country. We could not find it from the city.";
             Err(vec![FieldError::new("country", message)])
         } else {
             Ok(())
         };
         let zone = if self.time_zone.is_empty() && country.is_ok() {
-            let message = "Choose the time zone: this country has several.";
+            let message = "Choose a time zone. This country has several.";
             Err(vec![FieldError::new("time_zone", message)])
         } else {
             Ok(())
@@ -232,8 +232,11 @@ pub async fn create(
     use crate::context;
     let events = context::port::<dyn Events>()?;
     let found = events.place(facts.place(&currency));
+    // A form that is refused says what was typed: what would follow from the place is shown when it is asked about.
+    let typed = (facts.clone(), currency.clone());
     let (facts, currency) = facts.in_place(&found.place);
     let refuse = |error| {
+        let (facts, currency) = &typed;
         let values = facts.typed([("currency", currency.as_str()), ("sure", &sure)]);
         context::refuse(FACTS_FORM, context::at_fields(error, NAMES), &values)
     };
@@ -356,23 +359,14 @@ pub async fn put_picture(form: MultipartData) -> Result<(), AppError> {
         Ok(viewer) => viewer,
         Err(error) => return context::refuse(PICTURE_FORM, error, &[]),
     };
-    let sent = match read_picture(form).await {
-        Ok(sent) => sent,
-        Err(error) => return context::refuse(PICTURE_FORM, error, &[]),
-    };
-    let done = match sent.event.parse() {
-        Ok(id) => {
-            pictures
-                .put(
-                    &viewer,
-                    id,
-                    sent.bytes,
-                    sent.fit.parse().unwrap_or_default(),
-                    None,
-                )
-                .await
+    let sent = read_picture(form).await;
+    let done = match (sent.event.parse(), sent.picture) {
+        (_, Err(error)) => Err(error),
+        (Err(_), _) => Err(AppError::NotFound),
+        (Ok(id), Ok(bytes)) => {
+            let fit = sent.fit.parse().unwrap_or_default();
+            pictures.put(&viewer, id, bytes, fit, None).await
         }
-        Err(_) => Err(AppError::NotFound),
     };
     let values = [("fit", sent.fit.as_str())];
     match done {
@@ -439,13 +433,31 @@ struct SentPicture {
     event: String,
     fit: String,
     after: String,
-    bytes: Vec<u8>,
+    picture: AppResult<Vec<u8>>,
 }
 
-/// All of the form is read, so that whoever sent it hears what is wrong with it, but no more is kept
-/// than a picture may have.
+/// All of the form is read, so that the browser shows the answer, but no more is kept than a picture may
+/// have.
 #[cfg(feature = "ssr")]
-async fn read_picture(form: MultipartData) -> AppResult<SentPicture> {
+async fn read_picture(form: MultipartData) -> SentPicture {
+    let (mut event, mut fit, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    let picture = read_parts(form, &mut event, &mut fit, &mut after).await;
+    let text = |bytes| String::from_utf8(bytes).unwrap_or_default();
+    SentPicture {
+        event: text(event),
+        fit: text(fit),
+        after: text(after),
+        picture,
+    }
+}
+
+#[cfg(feature = "ssr")]
+async fn read_parts(
+    form: MultipartData,
+    event: &mut Vec<u8>,
+    fit: &mut Vec<u8>,
+    after: &mut Vec<u8>,
+) -> AppResult<Vec<u8>> {
     use crate::events::PICTURE_BYTES_MAX;
     const TEXT_BYTES_MAX: usize = 64;
     let broken = || {
@@ -455,13 +467,12 @@ async fn read_picture(form: MultipartData) -> AppResult<SentPicture> {
         )
     };
     let mut form = form.into_inner().ok_or_else(broken)?;
-    let (mut event, mut fit, mut after) = (Vec::new(), Vec::new(), Vec::new());
     let (mut picture, mut is_too_large) = (Vec::new(), false);
     while let Some(mut part) = form.next_field().await.map_err(|_| broken())? {
         let (into, most) = match part.name() {
-            Some("event") => (&mut event, TEXT_BYTES_MAX),
-            Some("fit") => (&mut fit, TEXT_BYTES_MAX),
-            Some("after") => (&mut after, TEXT_BYTES_MAX),
+            Some("event") => (&mut *event, TEXT_BYTES_MAX),
+            Some("fit") => (&mut *fit, TEXT_BYTES_MAX),
+            Some("after") => (&mut *after, TEXT_BYTES_MAX),
             Some("picture") => (&mut picture, PICTURE_BYTES_MAX),
             _ => continue,
         };
@@ -479,11 +490,5 @@ async fn read_picture(form: MultipartData) -> AppResult<SentPicture> {
     if picture.is_empty() {
         return Err(AppError::invalid("picture", "Choose a picture first."));
     }
-    let text = |bytes| String::from_utf8(bytes).unwrap_or_default();
-    Ok(SentPicture {
-        event: text(event),
-        fit: text(fit),
-        after: text(after),
-        bytes: picture,
-    })
+    Ok(picture)
 }

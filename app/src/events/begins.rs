@@ -7,7 +7,7 @@ use super::Event;
 use leptos::{nonce::use_nonce, prelude::*};
 
 /// Adds the viewer's time to the `<time>` that stands before it. The day is named where it is another.
-const YOUR_TIME: &str = r#"(()=>{const t=document.currentScript.previousElementSibling,at=new Date(t.dateTime),end=t.dataset.end&&new Date(t.dataset.end),f=(of,o,timeZone)=>new Intl.DateTimeFormat("en-GB",{...o,timeZone}).format(of).replace(/\s/g," "),day={weekday:"short",day:"numeric",month:"short"},clock={hour:"numeric",minute:"2-digit",hour12:true},venue=t.dataset.zone,named=(of,other)=>(other?f(of,day)+", ":"")+f(of,clock);try{const other=d=>f(d,day)!==f(d,day,venue);if(other(at)||f(at,clock)!==f(at,clock,venue))t.append(" · "+named(at,other(at))+(end?" – "+named(end,other(end)||f(end,day)!==f(at,day)):"")+" your time")}catch{}})()"#;
+const YOUR_TIME: &str = r#"(()=>{const t=document.currentScript.previousElementSibling,at=new Date(t.dateTime),end=t.dataset.end&&new Date(t.dataset.end),f=(of,o,timeZone)=>new Intl.DateTimeFormat("en-GB",{...o,timeZone}).format(of).replace(/\s/g," "),day={weekday:"short",day:"numeric",month:"short"},clock={hour:"numeric",minute:"2-digit",hour12:true},venue=t.dataset.zone,named=(of,other)=>(other?f(of,day)+", ":"")+f(of,clock);try{const other=d=>f(d,day)!==f(d,day,venue);if([at,end].some(d=>d&&(other(d)||f(d,clock)!==f(d,clock,venue))))t.append(" · "+named(at,other(at))+(end?" – "+named(end,other(end)||f(end,day)!==f(at,day)):"")+" your time")}catch{}})()"#;
 
 /// `Thursday 1 May 2031, 8:30 pm BST`, with the end if it is known, and for a viewer in Berlin ` · 9:30 pm your time`.
 pub fn begins(event: &Event) -> AnyView {

@@ -1,14 +1,13 @@
 //! `/events/:id/edit`, for whoever created the event: its picture, and all that is said of it.
 
 use super::{
-    Category, Event, Events, Facts,
+    Category, Event, FIELDS, Facts,
     api::{FACTS_FORM, Update},
-    event_fields, find, is_unchanged,
+    event_fields, find_own, is_unchanged,
     picture_form::{After, picture_panel},
 };
 use crate::{
     context::{self, Flash},
-    error::AppError,
     ui::{Form, flash_message, hidden, page_for, post_to, problem_at_top},
 };
 use leptos::prelude::*;
@@ -23,11 +22,7 @@ const SHOWN_CHARS: usize = 120;
 pub fn EditEventPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
     page_for(|viewer| async move {
-        let events = context::port::<dyn Events>()?;
-        let event = find(&events, &id).await?;
-        if !events.is_creator(&viewer, event.id).await? {
-            return Err(AppError::NotFound);
-        }
+        let event = find_own(&viewer, &id).await?;
         let flash = context::take_flash();
         let over = event.span().is_over(context::now());
         let title = format!("Edit: {}", event.title);
@@ -68,7 +63,7 @@ fn facts(event: &Event, flash: Option<Flash>) -> AnyView {
         .as_mut()
         .filter(|flash| typed(flash, "version") != Some(&event.version.to_string()))
         .map(|flash| meanwhile(flash, &now));
-    let form = Form::new(FACTS_FORM, flash.as_ref());
+    let form = Form::new(FACTS_FORM, flash.as_ref()).labelled(&FIELDS);
     view! {
         {post_to::<Update>("panel stack", view! {
             <h2 class="title" id="facts">"Details"</h2>

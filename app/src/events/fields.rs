@@ -5,7 +5,7 @@ use crate::ui::{Choice, Form, Input, area, choose, choose_grouped, field, hash, 
 use leptos::prelude::*;
 
 /// The names of the fields, and what they are called on the page.
-const FIELDS: [(&str, &str); 13] = [
+pub const FIELDS: [(&str, &str); 13] = [
     ("title", "Title"),
     ("category", "Category"),
     ("venue", "Venue"),
@@ -35,8 +35,21 @@ impl Facts {
     pub fn of(event: &Event) -> Self {
         let fields = |moment| date_and_time(moment, &event.time_zone);
         let (date, time) = fields(event.starts_at);
-        let (end_date, end_time) = event.ends_at.map(fields).unwrap_or_default();
-        let (sales_date, sales_time) = event.sales_until.map(fields).unwrap_or_default();
+        // On the day of the start, so that they move with it.
+        let same_day_empty = |(day, clock): (String, String)| {
+            let day = if day == date { String::new() } else { day };
+            (day, clock)
+        };
+        let (end_date, end_time) = event
+            .ends_at
+            .map(fields)
+            .map(same_day_empty)
+            .unwrap_or_default();
+        let (sales_date, sales_time) = event
+            .sales_until
+            .map(fields)
+            .map(same_day_empty)
+            .unwrap_or_default();
         Self {
             title: event.title.clone(),
             category: event.category.code().to_owned(),
@@ -115,10 +128,10 @@ pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> An
     let named = COUNTRIES
         .iter()
         .map(|(code, name)| Choice::new(*code, *name));
-    let countries = from_place("Follows from the city").into_iter();
+    let countries = from_place("Choose automatically from the city").into_iter();
     let countries = countries.chain(named).collect();
     let mut zones = zones(&facts.time_zone);
-    if let Some(follows) = from_place("Follows from city and country") {
+    if let Some(follows) = from_place("Choose automatically from city and country") {
         zones.insert(0, ("", vec![follows]));
     }
     let zone = choose_grouped(form, input(facts, "time_zone"), zones);
@@ -183,11 +196,11 @@ fn times(form: &Form, facts: &Facts) -> AnyView {
     };
     let end = [
         "Leave it empty if that is the day of the start.",
-        "Tickets are shown until then; without it, for 12 hours.",
+        "Buyers see their tickets until this time. If empty: until 12 hours after the start.",
     ];
     let sales = [
-        "For those who may come later than the start.",
-        "Without it, sales end when the event begins.",
+        "Only if tickets should still be sold after the start.",
+        "If empty, sales end when the event begins.",
     ];
     view! {
         {pair("date", "time", None)}

@@ -193,7 +193,7 @@ fn filter(name: &'static str, chosen: String, chips: impl IntoView) -> impl Into
         <details class="filter" name="filter">
             <summary class="chip">
                 <span class="sr-only">{name} ": "</span>
-                <span class="filter-chosen">{chosen}</span>
+                <bdi class="filter-chosen">{chosen}</bdi>
             </summary>
             {chips}
         </details>
@@ -398,7 +398,7 @@ fn card(place: usize, event: &Event) -> impl IntoView + use<> {
                 <div class="card-body">
                     <h3 class="card-title" dir="auto">{event.title.clone()}</h3>
                     <p class="quiet">{event.when()}</p>
-                    <p class="quiet">{event.venue.clone()} ", " {event.city.clone()}</p>
+                    <p class="quiet"><bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi></p>
                     {from_price(event)}
                 </div>
             </a>

@@ -51,11 +51,13 @@ pub use cover::{Spot, cover};
 #[cfg(feature = "ssr")]
 pub use edit::EditEventPage;
 #[cfg(feature = "ssr")]
-pub use fields::event_fields;
-#[cfg(feature = "ssr")]
 use fields::is_unchanged;
 #[cfg(feature = "ssr")]
+pub use fields::{FIELDS, event_fields};
+#[cfg(feature = "ssr")]
 pub use home::HomePage;
+#[cfg(feature = "ssr")]
+use pages::find_own;
 #[cfg(feature = "ssr")]
 pub use pages::{EventPage, find};
 pub use picture::{Fit, PICTURE_BYTES_MAX, PICTURE_WIDTHS, Picture, PictureQuery};

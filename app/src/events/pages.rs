@@ -2,6 +2,7 @@
 
 use super::{Event, Events, Spot, begins, cover, head::head, prose::prose, when::when_in_full};
 use crate::{
+    accounts::Viewer,
     context,
     error::{AppError, AppResult},
     ids::EventId,
@@ -139,4 +140,15 @@ fn edit_link(id: EventId) -> impl IntoView {
 pub async fn find(events: &Arc<dyn Events>, id: &str) -> AppResult<Event> {
     let id: EventId = id.parse().map_err(|_| AppError::NotFound)?;
     events.get(id).await
+}
+
+/// The event that a path names. Errors: `NotFound`, also if it is not the viewer's own.
+pub async fn find_own(viewer: &Viewer, id: &str) -> AppResult<Event> {
+    let events = context::port::<dyn Events>()?;
+    let event = find(&events, id).await?;
+    if events.is_creator(viewer, event.id).await? {
+        Ok(event)
+    } else {
+        Err(AppError::NotFound)
+    }
 }

@@ -3,13 +3,12 @@
 //! own: what goes wrong with a picture loses neither the event nor what was typed about it.
 
 use super::{
-    Event, Events, Fit, PICTURE_BYTES_MAX, PicturePreview, Spot,
+    Event, Fit, PICTURE_BYTES_MAX, PicturePreview, Spot,
     api::{PICTURE_FORM, PutPicture, RemovePicture},
-    cover, find,
+    cover, find_own,
 };
 use crate::{
     context::{self, Flash},
-    error::AppError,
     ui::{
         Choice, Form, Input, choose, field, flash_message, hidden, page_for, post_file_to, post_to,
         problem_at_top,
@@ -52,11 +51,7 @@ impl After {
 pub fn EventPicturePage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
     page_for(|viewer| async move {
-        let events = context::port::<dyn Events>()?;
-        let event = find(&events, &id).await?;
-        if !events.is_creator(&viewer, event.id).await? {
-            return Err(AppError::NotFound);
-        }
+        let event = find_own(&viewer, &id).await?;
         let flash = context::take_flash();
         let over = event.span().is_over(context::now());
         let on = if event.picture.is_some() {
@@ -135,7 +130,7 @@ fn upload(form: &Form, event: String, verb: &'static str, after: After) -> AnyVi
             })}
             {choose(form, Input {
                 name: "fit", label: "Visible part", value: Fit::default().code().to_owned(),
-                hint: Some("Pictures are shown 8 wide and 5 high.".to_owned()), ..Input::default()
+                hint: Some("Pictures are shown in landscape format, 8 to 5.".to_owned()), ..Input::default()
             }, parts)}
             <PicturePreview field=format!("{PICTURE_FORM}-picture")/>
             <button class="button" type="submit">{verb}</button>

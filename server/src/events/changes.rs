@@ -27,6 +27,9 @@ const MINUTE_MICROS: i64 = 60 * 1_000_000;
 /// A set of changes waits so long for others after its last one, and so long after its first at most.
 const QUIET_MICROS: i64 = 5 * MINUTE_MICROS;
 const WAITS_MAX_MICROS: i64 = 30 * MINUTE_MICROS;
+/// Buyers are also told who reserved up to this long after the last change: their reservation may have
+/// been under way, or their process's clock may be ahead. A mail too many does no harm.
+const RESERVED_WITHIN_MICROS: i64 = MINUTE_MICROS;
 /// How long a set is kept that was told: longer than a mail about it is tried.
 const KEPT_MICROS: i64 = 30 * 24 * 60 * MINUTE_MICROS;
 
@@ -312,7 +315,7 @@ async fn orders_after(conn: &mut Conn, set: &Telling) -> Result<Vec<OrderId>, sq
     )
     .bind(set.event.to_string())
     .bind(set.reached.clone())
-    .bind(set.last_at)
+    .bind(set.last_at + RESERVED_WITHIN_MICROS)
     .bind(ORDERS_PER_PAGE)
     .fetch_all(conn)
     .await?;

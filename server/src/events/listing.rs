@@ -156,9 +156,9 @@ impl Filter {
         })
     }
 
-    /// The moments and days that an event must not end before; those that it must begin before go to
-    /// `both`. What bounds `starts_at` beside a day of the venue is there for the index: wide enough
-    /// for every clock on earth.
+    /// The lower bounds, which an event meets by its start or by still being on sale. Upper bounds, which
+    /// are for its start only, go to `both`. Days are those of the venue; the bounds of `starts_at` beside
+    /// them only let the index be used, and allow for every time zone.
     fn bounds(&self, statement: &mut Statement, both: &mut Vec<String>) -> Vec<NotBefore> {
         let now = statement.number(self.after_micros);
         let mut bounds = vec![NotBefore::new(|time| format!("{time} > {now}"))];

@@ -235,8 +235,7 @@ fn times(errors: &mut Vec<FieldError>, span: Span, before: Option<Span>, now: Ti
     }
     if let Some(end) = span.ends_at {
         if end <= span.starts_at {
-            let message =
-                "The end must be after the start. If it is after midnight, give the day too.";
+            let message = "The end must be after the start. If the event ends after midnight, enter the date as well.";
             errors.push(FieldError::new("endsAt", message));
         } else if end.duration_since(span.starts_at) > LASTS_MAX {
             errors.push(FieldError::new(
@@ -249,7 +248,7 @@ fn times(errors: &mut Vec<FieldError>, span: Span, before: Option<Span>, now: Ti
     }
     if let Some(until) = span.sales_until {
         if until <= span.starts_at {
-            let message = "Sales end at the start unless this is later. Choose a later time, or leave it out.";
+            let message = "Sales end when the event starts unless you choose a later time. Choose a time after the start, or leave this empty.";
             errors.push(FieldError::new("salesUntil", message));
         } else if until > span.tickets_until() {
             let message = if span.ends_at.is_some() {
@@ -261,6 +260,16 @@ fn times(errors: &mut Vec<FieldError>, span: Span, before: Option<Span>, now: Ti
         } else if has_passed(span.sales_until, |span| span.sales_until) {
             errors.push(FieldError::new("salesUntil", in_future));
         }
+    }
+    if errors.is_empty() && before.is_some() && span.is_over(now) {
+        let field = if span.ends_at == before.and_then(|before| before.ends_at) {
+            "salesUntil"
+        } else {
+            "endsAt"
+        };
+        let message = "The event would be over at once, and could not be changed again. Choose a time in \
+                       the future.";
+        errors.push(FieldError::new(field, message));
     }
     span
 }

@@ -2,10 +2,7 @@
 //! changes within a few minutes.
 
 use crate::{
-    mail::{
-        mailer,
-        post::{Letter, Postbox},
-    },
+    mail::{self, post::Letter},
     support::{App, Client, client::PASSWORD, on_both_engines, path},
 };
 use serde_json::{Value, json};
@@ -40,9 +37,7 @@ fn changes(app: &App) -> Changes {
 
 /// The letters about changes that are sent now.
 async fn letters(app: &App) -> Vec<Letter> {
-    let postbox = Postbox::failing(0);
-    mailer(app, postbox.clone()).send_due().await.unwrap();
-    let mut letters = postbox.letters();
+    let mut letters = mail::letters(app).await;
     letters.retain(|letter| letter.headers["subject"].starts_with("Changed: "));
     letters
 }
@@ -144,7 +139,7 @@ on_both_engines! {
         let dropped = cat.reserve(&[&seller.ticket(&event, 2500).await]).await.expect(201);
         change(&seller, &event, json!({"city": "York"})).await;
         seller.refund_order(&refunded).await.expect(201);
-        app.clock.advance(1);
+        app.clock.advance(MINUTE + 1);
         bought(&seller, &dan, &event).await;
         app.clock.advance(5 * MINUTE);
         assert!(told(app).await.is_empty(), "refunded, not paid, and bought after the change");
@@ -154,6 +149,16 @@ on_both_engines! {
         let letters = told(app).await;
         assert_eq!(letters.len(), 1, "{letters:?}");
         assert!(letters[0].headers["to"].contains(&bob.email), "{letters:?}");
+    }
+
+    async fn a_buyer_whose_reservation_was_under_way_is_told(app) {
+        let (seller, ann) = (app.user("seller").await, app.user("ann").await);
+        let event = seller.event().await;
+        change(&seller, &event, json!({"city": "York"})).await;
+        app.clock.advance(1);
+        bought(&seller, &ann, &event).await;
+        app.clock.advance(5 * MINUTE);
+        assert_eq!(told(app).await.len(), 1);
     }
 
     async fn of_rounds_at_once_each_buyer_hears_from_one(app) {

@@ -167,6 +167,14 @@ on_both_engines! {
         seller.put(&event_path, earlier).await.invalid("startsAt");
         let past = json!({"version": 2, "endsAt": at(app, -HOUR), "salesUntil": null});
         seller.put(&event_path, past).await.invalid("endsAt");
+        // What would end it at once is no slip of the finger that can be undone.
+        let none = json!({"version": 2, "endsAt": null, "salesUntil": null});
+        seller.put(&event_path, none).await.invalid("endsAt");
+        let sold_late = json!({"endsAt": null, "startsAt": at(app, HOUR), "salesUntil": at(app, 3 * HOUR)});
+        let sold_late = seller.event_with(sold_late).await;
+        app.clock.advance(2 * HOUR);
+        let none = json!({"version": 1, "salesUntil": null});
+        seller.put(&path("events", &sold_late), none).await.invalid("salesUntil");
         app.clock.advance(60 * HOUR);
         let late = json!({"version": 2, "endsAt": at(app, HOUR)});
         seller.put(&event_path, late).await.refused(409, "event_over");

@@ -5,7 +5,7 @@ use crate::{
     context::Flash,
     error::AppResult,
     events::{
-        Event, EventQuery, Events, Facts,
+        Event, EventQuery, Events, FIELDS, Facts,
         api::{Create, FACTS_FORM},
         event_fields,
     },
@@ -36,7 +36,7 @@ pub async fn choose_event(
         };
         events.list(query).await?.events
     };
-    let form = Form::new(FACTS_FORM, flash);
+    let form = Form::new(FACTS_FORM, flash).labelled(&FIELDS);
     let none = !q.is_empty() && found.is_empty();
     let q = q.to_owned();
     Ok(view! {
@@ -106,7 +106,10 @@ fn event_form(form: &Form) -> AnyView {
     others.sort_by_key(|currency| currency.name());
     let groups = [("Often used", often), ("Others", others)]
         .map(|(heading, group)| (heading, group.into_iter().map(named).collect()));
-    let mut currencies = vec![("", vec![Choice::new("", "Follows from the country")])];
+    let mut currencies = vec![(
+        "",
+        vec![Choice::new("", "Choose automatically from the country")],
+    )];
     currencies.extend(groups);
     let currency = Input {
         name: "currency",
