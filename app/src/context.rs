@@ -11,7 +11,8 @@ pub use crate::{
 use crate::{
     accounts::Viewer,
     error::{AppError, AppResult, FieldError},
-    paths::from_page,
+    paths::{from_page, shown_to_in},
+    ui::hash,
 };
 use http::{
     HeaderName, HeaderValue,
@@ -73,7 +74,13 @@ pub fn now() -> jiff::Timestamp {
 
 /// The address of a form's server function, for a form of this page.
 pub fn form_address(path: &str) -> String {
-    from_page(path, &here())
+    let viewer = viewer().map(|viewer| mark_of(&viewer));
+    from_page(path, &here(), viewer.as_deref())
+}
+
+/// Tells users apart. Not secret, and no proof of anything.
+fn mark_of(viewer: &Viewer) -> String {
+    format!("{:016x}", hash(&viewer.user.id.to_string()))
 }
 
 /// One of the feature ports that the server provided.
@@ -272,10 +279,9 @@ pub fn expect_cookies() {
     }
 }
 
-/// Whether the browser that posted a form has sent no cookie back, though the form's page sets one
-/// ([`expect_cookies`]). Then it is led back to the page, which says so. Nothing must have been done
-/// yet: nobody could be signed in, and what would be reserved could not be paid. Asked of browsers alone:
-/// programs may begin without a cookie.
+/// True if a browser posted the form without any cookie, although the form's page sets one
+/// ([`expect_cookies`]). Redirects to that page, which explains it. Call it before anything is done: nobody
+/// could be signed in, and what would be reserved could not be paid. Programs may begin without a cookie.
 pub fn lacks_cookies() -> bool {
     let Some(parts) = use_context::<Parts>() else {
         return false;
@@ -306,15 +312,15 @@ pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) 
     }
     let page = came_from();
     let first = match error {
-        AppError::SignInRequired => Some("/signin"),
-        AppError::SecondFactorSetupRequired => Some("/account/second-factor"),
+        AppError::SignInRequired => Some(("/signin", SIGNED_OUT)),
+        AppError::SecondFactorSetupRequired => Some(("/account/second-factor", SET_UP_FIRST)),
         _ => None,
     };
-    if let Some(first) = first {
+    if let Some((first, why)) = first {
         let page = page.unwrap_or_else(|| "/".to_owned());
         redirect(&on_the_way(first, &page));
         if !values.is_empty() {
-            keep_draft(form, values, page);
+            keep_draft(form, values, page, why);
         }
         return Ok(T::default());
     }
@@ -334,30 +340,43 @@ pub fn refuse_at(path: &str, form: &str, error: &AppError, values: &[(&str, &str
     redirect(path);
 }
 
-fn keep_draft(form: &str, values: &[(&str, &str)], page: String) {
+const SIGNED_OUT: &str = "You were signed out, so nothing was saved. Your entries are below: check them and \
+     send the form again.";
+const SET_UP_FIRST: &str = "You had to set up two-step sign-in first, so nothing was saved. Your entries are \
+     below: check them and send the form again.";
+
+fn keep_draft(form: &str, values: &[(&str, &str)], page: String, why: &str) {
+    let query = use_context::<Parts>().and_then(|parts| parts.uri.query().map(str::to_owned));
     let draft = Flash {
         form: form.to_owned(),
-        message:
-            "You had to sign in first, so nothing was saved. Here is what you typed: look it over, \
-                  and send it again."
-                .to_owned(),
+        message: why.to_owned(),
         good: false,
         fields: Vec::new(),
         values: owned(values),
         page,
+        typed_by: query
+            .and_then(|query| shown_to_in(&query))
+            .unwrap_or_default(),
     };
     append_cookie(DRAFT_COOKIE, &draft.write(), DRAFT_SECONDS);
 }
 
-/// What was typed on this page by somebody who has signed in since, once.
+/// Deletes what the form of a page has left for after a sign-in.
+pub fn drop_draft() {
+    append_cookie(DRAFT_COOKIE, "", 0);
+}
+
+/// What was typed on this page before signing in, once. Of a form that was shown to another user, nothing:
+/// several people may share a browser.
 fn take_draft() -> Option<Flash> {
-    viewer()?;
+    let viewer = viewer()?;
     let draft = Flash::read(&cookie(&cookie_name(DRAFT_COOKIE))?)?;
     if draft.page != here() {
         return None;
     }
-    append_cookie(DRAFT_COOKIE, "", 0);
-    Some(draft)
+    drop_draft();
+    let is_own = draft.typed_by.is_empty() || draft.typed_by == mark_of(&viewer);
+    is_own.then_some(draft)
 }
 
 /// Goes back to a form that can be sent as it is, so that these fields are checked first. Only for a
@@ -400,9 +419,9 @@ pub fn at_fields(error: AppError, names: &[(&str, &str)]) -> AppError {
     AppError::Invalid(fields.into_iter().map(rename).collect())
 }
 
-/// What is wrong with a form at once: what could not be read, and what `others` says of the rest, which
-/// stood in for it. Each field is named once. Errors that `others` has at no field are left out: they may
-/// come of what stood in.
+/// Joins the errors of fields that could not be parsed with the errors of the other fields, which were
+/// checked with placeholders. Each field is named once. Errors of `others` without a field are left out:
+/// they may be caused by the placeholders.
 pub fn all_wrong(
     mut wrong: Vec<FieldError>,
     others: AppResult<()>,
@@ -453,9 +472,8 @@ pub fn take_flash() -> Option<Flash> {
 fn no_cookies() -> Option<Flash> {
     let has_none = use_context::<Parts>().is_some_and(|parts| !parts.headers.contains_key(COOKIE));
     (has_none && here().contains(NO_COOKIES)).then(|| Flash {
-        message: "Your browser keeps no cookies for this site, and without one you can't be signed in. \
-                  Nothing was sent on, held or charged. Allow cookies for this site, load this page \
-                  again, and send the form once more."
+        message: "Your browser does not store cookies for this site, so you cannot be signed in. Nothing was \
+                  reserved or charged. Allow cookies for this site, reload this page and send the form again."
             .to_owned(),
         ..Flash::default()
     })

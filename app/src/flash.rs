@@ -22,6 +22,9 @@ pub struct Flash {
     /// The page that it is for: path and query. Empty for the next one, whichever that is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub page: String,
+    /// A mark of the user whom the form was shown to. Empty: to nobody in particular.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub typed_by: String,
 }
 
 impl Flash {
@@ -33,10 +36,12 @@ impl Flash {
             let longest = self.values.iter_mut().max_by_key(|(_, text)| text.len());
             match longest {
                 Some((field, text)) if value.len() > BYTES_MAX && !text.is_empty() => {
-                    let message = "This text was too long to be kept here. Enter it once more.";
+                    let message = "This text was too long to restore. Please enter it again.";
                     let error = FieldError::new(field.as_str(), message);
                     text.clear();
                     self.fields.push(error);
+                    // The form can't be sent as it is.
+                    self.good = false;
                 }
                 _ => return value,
             }
@@ -86,12 +91,17 @@ mod tests {
         assert_eq!(Flash::read(&flash.clone().write()), Some(flash));
 
         let noise = (0..5000u32).map(|i| char::from_u32(0x4e00 + i * 7919 % 20000));
-        let cookie = typed(noise.flatten().collect()).write();
+        let to_be_checked = Flash {
+            good: true,
+            ..typed(noise.flatten().collect())
+        };
+        let cookie = to_be_checked.write();
         assert!(cookie.len() <= BYTES_MAX);
         let kept = Flash::read(&cookie).unwrap();
         assert_eq!(kept.values[0].1, "Late Show");
         assert_eq!(kept.values[1].1, "");
         assert_eq!(kept.fields[0].field, "description");
+        assert!(!kept.good, "it must not be sent without the text");
         assert_eq!(Flash::read("nonsense"), None);
     }
 }

@@ -9,17 +9,30 @@ use std::fmt::Write;
 
 /// What a form's address has in its query: the page that it is on, for browsers that do not say which
 /// (no `Referer`).
-const FROM: &str = "?from=";
+const FROM: &str = "from=";
+const SHOWN_TO: &str = "to=";
 
-/// The address of a form on `page` that is sent to `path`.
-pub fn from_page(path: &str, page: &str) -> String {
-    format!("{path}{FROM}{}", percent_encode(page))
+/// The address of a form on `page` that is sent to `path`. `shown_to` names the user whom the form is shown
+/// to, if there is one.
+pub fn from_page(path: &str, page: &str, shown_to: Option<&str>) -> String {
+    let page = percent_encode(page);
+    let shown_to = shown_to.map(|user| format!("&{SHOWN_TO}{}", percent_encode(user)));
+    format!("{path}?{FROM}{page}{}", shown_to.unwrap_or_default())
 }
 
 /// The page that the query of a form's address names.
 pub fn page_in(query: &str) -> Option<String> {
-    let page = query.strip_prefix(&FROM[1..])?;
-    percent_decode(page).and_then(|page| local_path(&page))
+    local_path(&value_in(query, FROM)?)
+}
+
+/// The user that the query of a form's address names.
+pub fn shown_to_in(query: &str) -> Option<String> {
+    value_in(query, SHOWN_TO)
+}
+
+fn value_in(query: &str, name: &str) -> Option<String> {
+    let mut parts = query.split('&');
+    percent_decode(parts.find_map(|part| part.strip_prefix(name))?)
 }
 
 /// `path`, from where one goes on at `next`, if that is anywhere.
@@ -128,13 +141,14 @@ mod tests {
 
     #[test]
     fn a_forms_address_names_its_page() {
-        let query = |page: &str| from_page("", page)[1..].to_owned();
+        let query = |page: &str| from_page("", page, Some("7&8"))[1..].to_owned();
         for page in [
             "/",
             "/signin?next=/checkout%3Fchoice%3Da",
             "/sell?event=1&step=2",
         ] {
             assert_eq!(page_in(&query(page)).as_deref(), Some(page));
+            assert_eq!(shown_to_in(&query(page)).as_deref(), Some("7&8"));
         }
         for other in ["//evil.example", "https://evil.example/", "/a\u{e9}", ""] {
             assert_eq!(page_in(&query(other)), None, "{other}");

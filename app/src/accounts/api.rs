@@ -79,6 +79,7 @@ pub async fn sign_in(
 pub async fn sign_out() -> Result<(), AppError> {
     use crate::{accounts::Accounts, context};
     context::port::<dyn Accounts>()?.sign_out().await?;
+    context::drop_draft();
     context::notice("You are signed out.");
     context::redirect("/");
     Ok(())

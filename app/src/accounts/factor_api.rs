@@ -74,7 +74,7 @@ pub async fn enable_second_factor(
     let typed = [("setup", setup.as_str())];
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
-        Err(error) => return context::refuse(ENABLE, error, &[]),
+        Err(error) => return context::refuse(ENABLE, error, &typed),
     };
     let request = EnableSecondFactor {
         setup: setup.clone(),

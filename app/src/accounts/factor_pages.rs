@@ -4,6 +4,7 @@
 use super::{
     Accounts, PendingSignIn, SecondFactor, SecondFactorState,
     factor_api::{self as api, CODE, DISABLE, ENABLE, NEW_CODES, RECOVERY, RENEW},
+    own_pages::day,
     pages::next,
 };
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
         username,
     },
 };
-use jiff::{Timestamp, tz::TimeZone};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -122,7 +122,7 @@ pub fn SecondFactorPage() -> impl IntoView {
         } else {
             view! {
                 <div class="panel stack">
-                    <p>"You bought as a guest and have no password yet. The code is asked for besides it, so set one first."</p>
+                    <p>"You bought as a guest and have no password yet. Two-step sign-in needs one, so set a password first."</p>
                     <p><a class="button" href="/account#new-password">"Set a password"</a></p>
                 </div>
             }
@@ -135,13 +135,13 @@ pub fn SecondFactorPage() -> impl IntoView {
                 {flash_message(flash)}
                 {(state.required && state.enabled_at.is_none()).then(|| view! {
                     <p class="notice">
-                        "Operators of this shop sign in with a second factor. Until you have set it up, you "
-                        "can do what everybody can, and nothing else."
+                        "Operators must use two-step sign-in. Until you set it up, you cannot use operator "
+                        "functions."
                     </p>
                 })}
                 <p class="lead">
-                    "A code from your phone is required besides your password. Your password alone is then "
-                    "not enough to sign in."
+                    "You sign in with your password and a code from your phone. Someone who finds out your "
+                    "password still cannot sign in."
                 </p>
                 {content}
                 <p><a href="/account">"Back to your account"</a></p>
@@ -174,11 +174,7 @@ fn enabled(state: &SecondFactorState, email: &str, flash: Option<&Flash>, next: 
     let (renew, disable) = (Form::new(RENEW, flash), Form::new(DISABLE, flash));
     let hint = "What your app shows, or a recovery code.";
     let since = state.enabled_at.map(day);
-    let left = match state.recovery_codes_left {
-        0 => "You have no recovery codes left.".to_owned(),
-        1 => "You have 1 recovery code left.".to_owned(),
-        many => format!("You have {many} recovery codes left."),
-    };
+    let left = codes_left(state.recovery_codes_left);
     view! {
         {codes}
         <div class="panel stack">
@@ -190,7 +186,7 @@ fn enabled(state: &SecondFactorState, email: &str, flash: Option<&Flash>, next: 
             {username(email.to_owned())}
             {password(&renew)}
             {code(&renew, hint)}
-            <p class="quiet">"Those that you have work no longer then."</p>
+            <p class="quiet">"Your current recovery codes will stop working."</p>
             <button class="button button-quiet" type="submit">"Make new codes"</button>
         })}
         {post_to::<api::DisableSecondFactor>("panel stack", view! {
@@ -200,12 +196,21 @@ fn enabled(state: &SecondFactorState, email: &str, flash: Option<&Flash>, next: 
             {password(&disable)}
             {code(&disable, hint)}
             {state.required.then(|| view! {
-                <p class="notice">"You then can do nothing as an operator until you set it up again."</p>
+                <p class="notice">"You cannot use operator functions until you set it up again."</p>
             })}
             <button class="button button-quiet" type="submit">"Turn it off"</button>
         })}
     }
     .into_any()
+}
+
+/// How many recovery codes are left, in a sentence.
+pub(super) fn codes_left(count: i64) -> String {
+    match count {
+        0 => "You have no recovery codes left.".to_owned(),
+        1 => "You have 1 recovery code left.".to_owned(),
+        many => format!("You have {many} recovery codes left."),
+    }
 }
 
 /// The codes, the only time that they are seen.
@@ -217,14 +222,14 @@ fn new_codes(flash: &Flash, next: &str) -> AnyView {
         .collect_view();
     let go_on = (!next.is_empty()).then(|| {
         let to = next.to_owned();
-        view! { <p><a class="button" href=to>"I have kept them: go on"</a></p> }
+        view! { <p><a class="button" href=to>"I have saved the codes. Continue"</a></p> }
     });
     view! {
         <section class="panel stack" aria-labelledby="codes">
             <h2 class="title" id="codes">"Your recovery codes"</h2>
             <p>
-                "Keep them where you find them without your phone, on paper or in a password manager. Each "
-                "signs you in once, in place of the app. They are shown only now."
+                "Store these codes where you can reach them without your phone, on paper or in a password "
+                "manager. Each works once instead of a code from the app. They will not be shown again."
             </p>
             <ul class="codes">{codes}</ul>
             {go_on}
@@ -244,7 +249,7 @@ fn password(form: &Form) -> AnyView {
     field(form, input)
 }
 
-fn code(form: &Form, hint: &str) -> AnyView {
+pub(super) fn code(form: &Form, hint: &str) -> AnyView {
     let input = Input {
         name: "code",
         label: "Code",
@@ -261,11 +266,6 @@ fn in_groups(key: &str) -> String {
     let letters: Vec<char> = key.chars().collect();
     let groups: Vec<String> = letters.chunks(4).map(String::from_iter).collect();
     groups.join(" ")
-}
-
-fn day(moment: Timestamp) -> String {
-    let local = moment.to_zoned(TimeZone::UTC);
-    local.strftime("%-d %b %Y").to_string()
 }
 
 #[cfg(test)]

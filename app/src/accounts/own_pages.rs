@@ -2,6 +2,7 @@
 
 use super::{
     AccountCare, Accounts, SecondFactor, SecondFactorState, SignedInAt, User, api, factor_api,
+    factor_pages::codes_left,
 };
 use crate::{
     context::{self, Flash},
@@ -101,7 +102,7 @@ fn address(user: &User, has_password: bool, flash: Option<&Flash>) -> AnyView {
                 {field(&form, Input {
                     name: "email", label: "Another address", kind: "email", autocomplete: "email",
                     max: Some(254),
-                    hint: Some("We mail a link there. It is yours once you have followed it.".to_owned()),
+                    hint: Some("We send a link to the new address. It becomes your address when you open the link.".to_owned()),
                     ..Input::default()
                 })}
                 {has_password.then(|| view! {
@@ -170,13 +171,13 @@ fn second_factor(state: &SecondFactorState) -> AnyView {
             <h2 class="title" id="second-factor">"Two-step sign-in"</h2>
             <p>
                 <span class="badge" class:badge-good=is_on>{badge}</span>
-                " A code from your phone is asked for besides the password."
+                " You sign in with your password and a code from your phone."
             </p>
             {few.then(|| view! {
-                <p class="notice">"Only " {left} " of your recovery codes are left. Make new ones."</p>
+                <p class="notice">{codes_left(left)} " Make new ones."</p>
             })}
             {(state.required && !is_on).then(|| view! {
-                <p class="notice">"Operators of this shop need it. Until it is on, you can do nothing as one."</p>
+                <p class="notice">"Operators must turn this on. Until then you cannot use operator functions."</p>
             })}
             <p><a class="button button-quiet" href="/account/second-factor">{label}</a></p>
         </section>
@@ -274,7 +275,8 @@ fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-fn day(moment: Timestamp) -> String {
+/// A day in UTC.
+pub(super) fn day(moment: Timestamp) -> String {
     let local = moment.to_zoned(TimeZone::UTC);
     local.strftime("%-d %b %Y").to_string()
 }

@@ -1,7 +1,9 @@
 //! `/forgot` and `/reset`, the way back in without the password, and `/verify`, where the link that
 //! proves an address leads.
 
-use super::{AccountCare, EmailProof, LinkToAccount, ResetToken, api, pages::next};
+use super::{
+    AccountCare, EmailProof, LinkToAccount, ResetToken, api, factor_pages::code, pages::next,
+};
 use crate::{
     context,
     ui::{
@@ -148,15 +150,10 @@ fn guest(form: &Form, token: ResetToken, link: &LinkToAccount) -> impl IntoView 
 
 fn new_password(form: &Form, token: ResetToken, link: &LinkToAccount) -> impl IntoView + use<> {
     let code = link.second_factor.then(|| {
-        let input = Input {
-            name: "code",
-            label: "Code",
-            autocomplete: "one-time-code",
-            max: Some(64),
-            hint: Some("What your authenticator app shows, or a recovery code.".to_owned()),
-            ..Input::default()
-        };
-        field(form, input)
+        code(
+            form,
+            "What your authenticator app shows, or a recovery code.",
+        )
     });
     post_to::<api::Reset>(
         "panel stack",

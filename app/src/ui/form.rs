@@ -10,6 +10,7 @@ use leptos::{prelude::*, server_fn::ServerFn};
 pub struct Form {
     name: String,
     flash: Option<Flash>,
+    labels: &'static [(&'static str, &'static str)],
 }
 
 impl Form {
@@ -17,7 +18,11 @@ impl Form {
     pub fn new(name: impl Into<String>, flash: Option<&Flash>) -> Self {
         let name = name.into();
         let flash = flash.filter(|flash| flash.form == name).cloned();
-        Self { name, flash }
+        Self {
+            name,
+            flash,
+            labels: &[],
+        }
     }
 
     /// Whether the server has just sent it back: something is wrong, or to be checked.
@@ -50,11 +55,30 @@ impl Form {
             .map(|wrong| wrong.message.clone())
     }
 
-    /// What concerns no field of it.
+    /// What concerns no field of it, or says why fields are to be checked.
     fn message(&self) -> Option<String> {
         let flash = self.flash.as_ref()?;
         let at_a_field = flash.fields.iter().any(|wrong| !wrong.field.is_empty());
-        (!at_a_field || flash.good).then(|| flash.message.clone())
+        let is_draft = !flash.page.is_empty();
+        (!at_a_field || flash.good || is_draft).then(|| flash.message.clone())
+    }
+
+    /// Names fields in [`problem_at_top`] as their labels do: each name with its label.
+    pub fn labelled(self, labels: &'static [(&'static str, &'static str)]) -> Self {
+        Self { labels, ..self }
+    }
+
+    /// A field's name as a person reads it: its label, or `face_value` as Face value.
+    fn in_words(&self, field: &str) -> String {
+        if let Some((_, label)) = self.labels.iter().find(|(name, _)| *name == field) {
+            return (*label).to_owned();
+        }
+        if field == "email" {
+            return "E-mail".to_owned();
+        }
+        let mut letters = field.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(letters).collect::<String>().replace('_', " ")
     }
 
     fn id(&self, field: &str) -> String {
@@ -80,7 +104,7 @@ pub fn problem_at_top(form: &Form) -> Option<AnyView> {
         .into_iter()
         .filter(|wrong| !wrong.field.is_empty())
         .map(|wrong| {
-            let text = format!("{}: {}", in_words(&wrong.field), wrong.message);
+            let text = format!("{}: {}", form.in_words(&wrong.field), wrong.message);
             view! { <li><a href=format!("#{}", form.id(&wrong.field))>{text}</a></li> }
         })
         .collect();
@@ -92,16 +116,6 @@ pub fn problem_at_top(form: &Form) -> Option<AnyView> {
         </div>
     };
     Some(said.into_any())
-}
-
-/// A field's name as a person reads it: `face_value` is Face value.
-fn in_words(field: &str) -> String {
-    if field == "email" {
-        return "E-mail".to_owned();
-    }
-    let mut letters = field.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(letters).collect::<String>().replace('_', " ")
 }
 
 /// A form that the browser itself posts to a server function, with or without JavaScript. What is

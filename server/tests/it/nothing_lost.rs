@@ -2,8 +2,8 @@
 //! when a guest comes back; and all that is wrong with a form is said at once.
 
 use crate::{
-    mail::{mailer, post::Postbox},
-    support::{Answer, App, Client, on_both_engines},
+    mail::letters,
+    support::{Answer, App, Client, client::PASSWORD, on_both_engines},
 };
 use serde_json::{Value, json};
 
@@ -30,7 +30,8 @@ fn form_address(page: &str, of: &str) -> String {
     let begins = format!("action=\"{of}");
     let behind = page.split(&begins).nth(1);
     let behind = behind.unwrap_or_else(|| panic!("{of}: {page}"));
-    format!("{of}{}", behind.split('"').next().unwrap())
+    let address = format!("{of}{}", behind.split('"').next().unwrap());
+    address.replace("&amp;", "&")
 }
 
 /// Posts a form as a browser that sends these headers.
@@ -83,7 +84,8 @@ on_both_engines! {
         // Where an argument cannot be read, too.
         let seller = app.user("seller").await;
         let account = seller.page("/account").await.text;
-        assert_eq!(form_address(&account, "/fn/accounts/rename"), "/fn/accounts/rename?from=/account");
+        let rename = form_address(&account, "/fn/accounts/rename");
+        assert!(rename.starts_with("/fn/accounts/rename?from=/account&to="), "{rename}");
         let address = "/fn/accounts/end_session?from=/account";
         let location = leads_to(&post(&seller, address, &BROWSER, "session_id=nonsense").await);
         assert!(location.contains("/account"), "{location}");
@@ -107,11 +109,11 @@ on_both_engines! {
             assert_eq!(leads_to(&answer), format!("{from}{sign}cookies=off"));
             assert_eq!(answer.header("set-cookie"), "");
             let said = app.anonymous().page(&leads_to(&answer)).await.text;
-            assert!(said.contains("Your browser keeps no cookies for this site"), "{said}");
+            assert!(said.contains("Your browser does not store cookies for this site"), "{said}");
             // Who keeps them after all is told nothing more, and goes on.
             let back = app.anonymous();
             back.page(from).await;
-            assert!(!back.page(&leads_to(&answer)).await.text.contains("keeps no cookies"));
+            assert!(!back.page(&leads_to(&answer)).await.text.contains("does not store cookies"));
         }
         assert_eq!((app.count("users").await, app.count("orders").await), (users, 0));
         let kept = app.anonymous();
@@ -125,7 +127,7 @@ on_both_engines! {
 
     async fn what_was_typed_outlives_the_session(app) {
         let ann = app.user("ann").await;
-        let body = json!({"email": ann.email, "password": crate::support::client::PASSWORD});
+        let body = json!({"email": ann.email, "password": PASSWORD});
         for (path, from, fields, kept) in [
             ("/fn/accounts/rename", "/account", vec![("name", "Ann Other")], "Ann Other"),
             ("/fn/accounts/change_email", "/account", vec![("email", "new@example.com")], "new@example.com"),
@@ -140,11 +142,36 @@ on_both_engines! {
             ann.post("/api/user/signin", body.clone()).await.expect(200);
             assert!(!ann.page("/help").await.text.contains(kept));
             let shown = ann.page(from).await.text;
-            for words in [kept, "You had to sign in first, so nothing was saved."] {
+            for words in [kept, "You were signed out, so nothing was saved."] {
                 assert!(shown.contains(words), "{path}: {words}: {shown}");
             }
             assert!(!ann.page(from).await.text.contains("nothing was saved"), "said once");
         }
+    }
+
+    async fn what_was_typed_is_shown_to_nobody_else(app) {
+        let (ann, bob) = (app.user("ann").await, app.user("bob").await);
+        let page = "/account";
+        let address = form_address(&ann.page(page).await.text, "/fn/accounts/change_email");
+        let fields = "email=annas.other%40example.com&password=x";
+        let sign_in = async |who: &Client| {
+            let body = json!({"email": who.email, "password": PASSWORD});
+            ann.post("/api/user/signin", body).await.expect(200);
+        };
+        for (next, shows) in [(&bob, false), (&ann, true)] {
+            ann.post("/api/user/signout", Value::Null).await.expect_2xx();
+            leads_to(&post(&ann, &address, &BROWSER, fields).await);
+            sign_in(next).await;
+            assert_eq!(ann.page(page).await.text.contains("annas.other@example.com"), shows);
+            sign_in(&ann).await;
+        }
+        // Nor is it after signing out.
+        ann.post("/api/user/signout", Value::Null).await.expect_2xx();
+        leads_to(&post(&ann, &address, &BROWSER, fields).await);
+        sign_in(&ann).await;
+        ann.form("/fn/accounts/sign_out", "/", &[]).await;
+        sign_in(&ann).await;
+        assert!(!ann.page(page).await.text.contains("annas.other@example.com"));
     }
 
     async fn a_guest_who_comes_back_is_mailed_the_way_on(app) {
@@ -165,11 +192,9 @@ on_both_engines! {
         }
         assert!(!said.contains("Sign in instead"), "there is no password: {said}");
         assert_eq!(app.count("orders").await, 1, "nothing is held yet");
-        let postbox = Postbox::failing(0);
-        mailer(app, postbox.clone()).send_due().await.unwrap();
-        let letters = postbox.letters();
-        let link = letters.iter().find_map(|letter| letter.text.split("/reset?token=").nth(1));
-        let token = link.unwrap().split_whitespace().next().unwrap();
+        let letters = letters(app).await;
+        let token = letters.iter().find_map(|letter| letter.token("/reset")).unwrap();
+        let token = token.as_str();
         let entered = other.form("/fn/accounts/enter", &format!("/reset?token={token}"), &[("token", token)]).await;
         assert_eq!(leads_to(&entered), page, "back to the tickets");
         let bought = other.form("/fn/orders/reserve_chosen", &page, &[("choice", &choice)]).await;
