@@ -1,10 +1,7 @@
 //! A new password, where one is signed in, a forgotten password, and leaving.
 
 use crate::{
-    mail::{
-        mailer,
-        post::{Letter, Postbox},
-    },
+    mail::letters,
     support::{Answer, App, Client, client::PASSWORD, on_both_engines, path},
 };
 use serde_json::{Value, json};
@@ -44,12 +41,6 @@ async fn leave(client: &Client, password: &str) -> Answer {
     client.json("DELETE", "/api/user", &[], body).await
 }
 
-async fn letters(app: &App) -> Vec<Letter> {
-    let postbox = Postbox::failing(0);
-    mailer(app, postbox.clone()).send_due().await.unwrap();
-    postbox.letters()
-}
-
 /// Asks for a link and reads it in the mail.
 async fn token(app: &App, email: &str) -> String {
     assert_eq!(forgot(app, email).await.status, 204);
@@ -57,12 +48,12 @@ async fn token(app: &App, email: &str) -> String {
     // Mails of one moment go out in any order.
     let with_link = letters
         .iter()
-        .rfind(|letter| letter.text.contains("/reset?token="));
-    let letter = with_link.expect("a mail with a link");
+        .rev()
+        .find_map(|letter| Some((letter, letter.token("/reset")?)));
+    let (letter, token) = with_link.expect("a mail with a link");
     assert!(letter.headers["to"].contains(email), "{letter:?}");
     letter.says(&["If it was not you", "30 minutes"]);
-    let link = letter.text.split("/reset?token=").nth(1).unwrap();
-    link.split_whitespace().next().unwrap().to_owned()
+    token
 }
 
 async fn is_in(client: &Client) -> bool {

@@ -2,10 +2,7 @@
 //! own, comes back by mail, and can become a member or leave.
 
 use crate::{
-    mail::{
-        mailer,
-        post::{Letter, Postbox},
-    },
+    mail::{letters, post::Letter},
     support::{Answer, App, Client, client::PASSWORD, on_both_engines},
 };
 use serde_json::{Value, json};
@@ -106,12 +103,6 @@ async fn event(app: &App, tickets: i64) -> Value {
     event
 }
 
-async fn letters(app: &App) -> Vec<Letter> {
-    let postbox = Postbox::failing(0);
-    mailer(app, postbox.clone()).send_due().await.unwrap();
-    postbox.letters()
-}
-
 /// Asks for a link on the way to `next`, and reads the token in the mail.
 async fn link(app: &App, email: &str, next: &str) -> (Letter, String) {
     let fields = [("email", email), ("next", next)];
@@ -121,13 +112,10 @@ async fn link(app: &App, email: &str, next: &str) -> (Letter, String) {
         .await;
     assert!(leads_to(&asked).starts_with("/forgot"));
     let letters = letters(app).await;
-    let with_link = letters
-        .iter()
-        .rfind(|letter| letter.text.contains("/reset?token="));
-    let letter = with_link.expect("a mail with a link").clone();
-    let token = letter.text.split("/reset?token=").nth(1).unwrap();
-    let token = token.split_whitespace().next().unwrap().to_owned();
-    (letter, token)
+    let mut newest_first = letters.into_iter().rev();
+    let with_link =
+        newest_first.find_map(|letter| letter.token("/reset").map(|token| (letter, token)));
+    with_link.expect("a mail with a link")
 }
 
 async fn signs_in(app: &App, email: &str, password: &str) -> Answer {

@@ -32,6 +32,13 @@ pub fn mailer(app: &App, transport: Arc<dyn Transport>) -> Mailer {
     Mailer::new(app.db.clone(), app.clock.clone(), transport, head())
 }
 
+/// All mails that are due, as they are read.
+pub async fn letters(app: &App) -> Vec<Letter> {
+    let postbox = Postbox::failing(0);
+    mailer(app, postbox.clone()).send_due().await.unwrap();
+    postbox.letters()
+}
+
 async fn queue(app: &App, kind: Kind, subject: &str) {
     let (subject, now) = (subject.to_owned(), app.clock.now_micros());
     app.db

@@ -2,10 +2,7 @@
 //! address that nobody has proved neither gets nor gives.
 
 use crate::{
-    mail::{
-        mailer,
-        post::{Letter, Postbox},
-    },
+    mail::{letters, post::Letter},
     support::{Answer, App, Client, client::PASSWORD, on_both_engines},
 };
 use serde_json::{Value, json};
@@ -13,20 +10,19 @@ use stagedoor::backfills;
 
 const HOUR: i64 = 3600;
 
-async fn letters(app: &App) -> Vec<Letter> {
-    let postbox = Postbox::failing(0);
-    mailer(app, postbox.clone()).send_due().await.unwrap();
-    postbox.letters()
+/// The token of the link to `path` that was mailed to this address.
+#[track_caller]
+fn token_to(letters: &[Letter], email: &str, path: &str) -> String {
+    let mut to = letters
+        .iter()
+        .filter(|letter| letter.headers["to"].contains(email));
+    to.find_map(|letter| letter.token(path))
+        .expect("a mail with a link")
 }
 
 #[track_caller]
 fn token_in(letters: &[Letter], email: &str) -> String {
-    let found = letters.iter().find(|letter| {
-        letter.headers["to"].contains(email) && letter.text.contains("/verify?token=")
-    });
-    let text = &found.expect("a mail with a link").text;
-    let after = text.split("/verify?token=").nth(1).unwrap();
-    after.split_whitespace().next().unwrap().to_owned()
+    token_to(letters, email, "/verify")
 }
 
 async fn verify(client: &Client, token: &str) -> Answer {
@@ -60,13 +56,7 @@ async fn waits(app: &App, event: &Value, email: &str) {
         .await
         .expect(202);
     let letters = letters(app).await;
-    let link = "/waiting-list?token=";
-    let letter = letters
-        .iter()
-        .find(|letter| letter.headers["to"].contains(email) && letter.text.contains(link))
-        .unwrap();
-    let after = letter.text.split("/waiting-list?token=").nth(1).unwrap();
-    let token = after.split_whitespace().next().unwrap();
+    let token = token_to(&letters, email, "/waiting-list");
     let body = json!({"token": token});
     app.anonymous()
         .post("/api/waiting-list/confirm", body)
@@ -103,9 +93,7 @@ on_both_engines! {
         let body = json!({"email": ann.email});
         assert_eq!(app.anonymous().post("/api/user/forgot", body).await.status, 204);
         let letters = letters(app).await;
-        let letter = letters.iter().find(|letter| letter.text.contains("/reset?token=")).unwrap();
-        let after = letter.text.split("/reset?token=").nth(1).unwrap();
-        let token = after.split_whitespace().next().unwrap();
+        let token = token_to(&letters, &ann.email, "/reset");
         let owner = app.anonymous();
         let body = json!({"token": token, "password": "a rather better one"});
         assert_eq!(owner.post("/api/user/reset", body).await.expect(200)["emailVerified"], true);

@@ -3,7 +3,7 @@
 
 use crate::{
     mail::{
-        mailer,
+        letters, mailer,
         post::{Letter, Postbox},
     },
     support::{Answer, App, Client, client::PASSWORD, on_both_engines},
@@ -45,13 +45,6 @@ async fn forget_old(app: &App) -> usize {
     list.forget_old().await.unwrap()
 }
 
-/// All mails that are due, as they are read.
-async fn letters(app: &App) -> Vec<Letter> {
-    let postbox = Postbox::failing(0);
-    mailer(app, postbox.clone()).send_due().await.unwrap();
-    postbox.letters()
-}
-
 /// The only mail that is due, which is for this address.
 #[track_caller]
 fn only_to<'l>(letters: &'l [Letter], email: &str) -> &'l Letter {
@@ -61,8 +54,7 @@ fn only_to<'l>(letters: &'l [Letter], email: &str) -> &'l Letter {
 }
 
 fn token(letter: &Letter) -> String {
-    let link = letter.text.split("/waiting-list?token=").nth(1).unwrap();
-    link.split_whitespace().next().unwrap().to_owned()
+    letter.token("/waiting-list").unwrap()
 }
 
 fn page_of(token: &str) -> String {

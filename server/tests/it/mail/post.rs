@@ -79,6 +79,12 @@ pub struct Letter {
 }
 
 impl Letter {
+    /// The token of its link to the page at `path`, if it has one.
+    pub fn token(&self, path: &str) -> Option<String> {
+        let behind = self.text.split(&format!("{path}?token=")).nth(1)?;
+        behind.split_whitespace().next().map(str::to_owned)
+    }
+
     pub fn read(bytes: &[u8]) -> Self {
         let message = std::str::from_utf8(bytes).unwrap();
         assert!(message.is_ascii(), "any mail server takes it");
