@@ -12,8 +12,9 @@ export async function expectInMenu(page: Page, name: string, is = true): Promise
 /** Follows a link of the main menu, which a phone opens first. */
 export async function goByMenu(page: Page, name: string): Promise<void> {
   const opener = page.getByRole('button', { name: 'Menu', exact: true });
-  if (await opener.isVisible()) await opener.click();
-  await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name }).click();
+  const link = page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name });
+  if ((await opener.isVisible()) && !(await link.isVisible())) await opener.click();
+  await link.click();
 }
 
 /** Turns the lights on or off. */
@@ -25,13 +26,16 @@ export async function switchLight(page: Page): Promise<void> {
   if (isFolded) await page.getByRole('button', { name: 'Close', exact: true }).click();
 }
 
+const isOpen = (summary: Locator): Promise<boolean> =>
+  summary.evaluate((summary) => (summary.parentElement as HTMLDetailsElement).open);
+
 /** A row of filters on the home page, opened where a phone shows it in one line. */
 export async function filters(page: Page, name: 'Days' | 'Categories' | 'Cities'): Promise<Locator> {
   const line = page.locator('.filter > summary').filter({ hasText: `${name}:` });
   const row = page.getByRole('navigation', { name });
   if (await line.isVisible()) {
     // What was open before may close as this one opens.
-    if (!(await line.evaluate((summary) => (summary.parentElement as HTMLDetailsElement).open))) await line.click();
+    if (!(await isOpen(line))) await line.click();
   }
   await expect(row).toBeVisible();
   return row;
@@ -42,6 +46,6 @@ export async function summary(page: Page): Promise<Locator> {
   const aside = page.getByRole('complementary', { name: 'What you are buying' });
   const line = aside.locator('summary');
   await expect(aside).toBeVisible();
-  if (await line.isVisible()) await line.click();
+  if ((await line.isVisible()) && !(await isOpen(line))) await line.click();
   return aside;
 }
