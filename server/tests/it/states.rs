@@ -111,7 +111,7 @@ fn same_moves_each_time(config: Config) -> TestRunner {
 /// How many moves were left after shrinking so often, and in what shop and belief then differ.
 fn found_out<B: Belief>(shrink: u32) -> (usize, String) {
     let config = Config {
-        cases: 128,
+        cases: 1024,
         max_shrink_iters: shrink,
         failure_persistence: None,
         ..Config::default()
