@@ -160,7 +160,7 @@ impl Conflict {
     pub fn message(self) -> &'static str {
         match self {
             Self::TicketReserved => {
-                "Another buyer is paying for this ticket right now. If they don't finish, it goes back on sale."
+                "A buyer is paying for this ticket right now. If they don't finish, it goes back on sale."
             }
             Self::TicketSold => "This ticket has been sold.",
             Self::TicketWithdrawn => "The seller has taken this ticket off sale.",
@@ -179,7 +179,7 @@ impl Conflict {
             }
             Self::OwnTicket => "You are selling this ticket, so you can't buy it.",
             Self::ListingLimit => {
-                "With these you would list more tickets today than one seller can. List fewer, go on tomorrow, or ask the shop to raise the limit."
+                "You have reached the number of tickets that one seller can list per day. List fewer, continue tomorrow, or ask the shop to raise the limit."
             }
             Self::ListingInProgress => {
                 "Your tickets from before are still being listed. Try again in a few seconds."
@@ -230,9 +230,9 @@ impl Conflict {
                 "Money from your sales or orders has not been settled with you yet. Delete the account once it has."
             }
             Self::SecondFactorOn => {
-                "Your account has a second factor already. Turn it off first to set up another."
+                "Two-step sign-in is already on. Turn it off first to set up another app."
             }
-            Self::SecondFactorOff => "Your account has no second factor.",
+            Self::SecondFactorOff => "Two-step sign-in is not on.",
             Self::IdempotencyMismatch => {
                 "This Idempotency-Key was used before with a different body."
             }
@@ -399,7 +399,7 @@ impl fmt::Display for AppError {
             }
             Self::SecondFactorRequired { wrong: true } => f.write_str(WRONG_CODE),
             Self::SecondFactorSetupRequired => f.write_str(
-                "Operators of this shop sign in with a second factor. Set it up on your account's page, then try again.",
+                "Operators must use two-step sign-in. Set it up on your account page, then try again.",
             ),
             Self::Forbidden => f.write_str("You are not allowed to do this."),
             Self::NotFound => f.write_str("There is nothing here, or it isn't yours."),

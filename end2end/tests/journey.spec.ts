@@ -151,7 +151,7 @@ test('of two people who want the last ticket one gets it and the other is told w
     await expect(second.page.getByText('Seat 1 has just been taken.')).toBeAttached();
   } else {
     await second.page.getByRole('button', { name: 'Reserve these seats' }).click();
-    await expect(second.page.getByRole('alert')).toContainText('Another buyer is paying for this ticket right now.');
+    await expect(second.page.getByRole('alert')).toContainText('A buyer is paying for this ticket right now.');
   }
   await second.page.goto('/orders');
   await expect(second.page.getByText('You have not ordered anything yet.')).toBeVisible();

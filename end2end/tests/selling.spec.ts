@@ -303,7 +303,7 @@ test('a ticket that somebody is paying for shows it and cannot be changed', asyn
   await buyer.reserve(ticket);
   await seller.page.getByLabel('Price', { exact: true }).fill('99');
   await seller.page.getByRole('button', { name: 'Save' }).click();
-  await expect(seller.page.getByRole('alert')).toContainText('Another buyer is paying for this ticket right now.');
+  await expect(seller.page.getByRole('alert')).toContainText('A buyer is paying for this ticket right now.');
 
   await seller.page.goto('/selling');
   await expect(listings(seller).getByText(/^Held for 1[45]:\d\d$/)).toBeVisible();
@@ -317,7 +317,7 @@ test('a ticket that somebody is paying for cannot be taken off sale', async ({ s
   await changing(seller, 'Stalls');
   const order = await buyer.reserve(ticket);
   await seller.page.getByRole('button', { name: /^Take it off sale/ }).click();
-  await expect(seller.page.getByRole('alert')).toContainText('Another buyer is paying for this ticket right now.');
+  await expect(seller.page.getByRole('alert')).toContainText('A buyer is paying for this ticket right now.');
   await buyer.pay(order);
   await seller.page.goto('/selling');
   await expect(listings(seller).getByText('Sold', { exact: true })).toBeVisible();

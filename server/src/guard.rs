@@ -292,8 +292,8 @@ fn is_from_elsewhere(headers: &HeaderMap, public_url: &str) -> bool {
     if site.is_some_and(|site| site != "same-origin" && site != "none") {
         return true;
     }
-    // Who hides where they come from hides it here, too; that it was no other site, only the browser
-    // itself can say in the header before.
+    // A strict referrer policy makes browsers send `Origin: null`. `Sec-Fetch-Site: same-origin` still shows
+    // that the request is from this site, because only the browser can set it.
     if site == Some("same-origin") && text(header::ORIGIN) == Some("null") {
         return false;
     }

@@ -147,24 +147,22 @@ fn others(chosen: &Chosen) -> String {
 
 /// To a guest who has bought before: the link is on its way.
 fn came_back(email: String, next: String) -> AnyView {
-    let other = next.clone();
     view! {
-        <section class="panel stack" aria-labelledby="guest">
-            <h2 class="title" id="guest">"Welcome back"</h2>
+        <section class="panel stack" aria-labelledby="welcome">
+            <h2 class="title" id="welcome">"Welcome back"</h2>
             <div class="notice notice-good" role="status" tabindex="-1" autofocus=true>
                 <p>
-                    "You have bought with " <strong>{email.clone()}</strong> " before, so that its tickets are \
-                    to be had with this address. We have mailed a link to it: follow it, and go on to pay, \
-                    without a password. It works for 30 minutes."
+                    "You have already bought tickets with " <strong>{email.clone()}</strong> ". We have sent a \
+                    link to that address. Open it to continue to payment without a password. The link works \
+                    for 30 minutes."
                 </p>
             </div>
             {post_to::<Forgot>("stack", view! {
-                <p class="quiet">"Nothing there? Look among the spam, or have it sent once more."</p>
+                <p class="quiet">"If it does not arrive, check your spam folder or request another link."</p>
                 {hidden("email", email)}
                 {hidden("next", next)}
                 <button class="button button-quiet" type="submit">"Mail me another link"</button>
             })}
-            <p><a href=other>"Use another address"</a></p>
         </section>
     }
     .into_any()
@@ -175,9 +173,13 @@ fn who_are_you(choice: &Choice, flash: Option<&Flash>) -> AnyView {
     let next = choice.page();
     context::expect_cookies();
     let wrong = form.error("email");
-    if wrong.as_deref() == Some(GUEST_CAME_BACK) {
-        return came_back(form.value("email", ""), next);
-    }
+    let returning = wrong.as_deref() == Some(GUEST_CAME_BACK);
+    let welcome = returning.then(|| came_back(form.value("email", ""), next.clone()));
+    let heading = if returning {
+        "Or use another address"
+    } else {
+        "Buy as a guest"
+    };
     let known = (wrong.as_deref() == Some(ADDRESS_IN_USE)).then(|| {
         let email = form.value("email", "");
         view! {
@@ -193,10 +195,11 @@ fn who_are_you(choice: &Choice, flash: Option<&Flash>) -> AnyView {
         }
     });
     view! {
+        {welcome}
         <section class="panel stack" aria-labelledby="guest">
-            <h2 class="title" id="guest">"Buy as a guest"</h2>
+            <h2 class="title" id="guest">{heading}</h2>
             {post_to::<api::BuyAsGuest>("stack", view! {
-                {problem_at_top(&form)}
+                {(!returning).then(|| problem_at_top(&form))}
                 {field(&form, Input {
                     name: "email", label: "E-mail", kind: "email", autocomplete: "email",
                     max: Some(254), hint: Some("Your tickets are sent there.".to_owned()),

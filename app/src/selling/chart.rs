@@ -184,7 +184,7 @@ fn table(sales: &SalesByDay) -> impl IntoView + use<> {
                 </thead>
                 <tbody>{rows}</tbody>
             </table>
-            <p class="hint">"Days are in UTC. What has been refunded since is left out."</p>
+            <p class="hint">"Days are in UTC. Refunded tickets are not counted."</p>
         </details>
     }
 }

@@ -75,7 +75,7 @@ pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
                 <a dir="auto" href=format!("/events/{}", group.event_id)>{group.title.clone()}</a>
             </h3>
             <p class="quiet">
-                {when_until(group.starts_at, group.ends_at, &group.time_zone)} " · " {group.place.clone()} {edit}
+                {when_until(group.starts_at, group.ends_at, &group.time_zone)} " · " <bdi>{group.place.clone()}</bdi> {edit}
             </p>
             <dl class="figures">
                 {figure("On sale", group.counts.available.to_string())}

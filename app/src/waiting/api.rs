@@ -42,8 +42,8 @@ pub async fn join(
         Ok(_) => {
             context::notice(
                 "Please confirm: open the mail that we have sent you, follow its link and press the button \
-                 there. If it does not arrive, check your spam folder. An address that is on the list \
-                 already gets no mail, and none gets two within an hour.",
+                 there. If it does not arrive, check your spam folder. We send no mail to an address \
+                 that is already on the list, and at most one mail per hour.",
             );
             context::redirect(&format!("/events/{event}"));
             Ok(())

@@ -82,7 +82,7 @@ fn join_form(event: &Event, form: &Form, viewer: Option<&Viewer>) -> impl IntoVi
                 })}
                 {choose(form, Input {
                     name: "quantity", label: "How many", value: "1".to_owned(),
-                    hint: Some("We write once there are that many.".to_owned()),
+                    hint: Some("We mail you when at least this many tickets are for sale.".to_owned()),
                     ..Input::default()
                 }, choices)}
             </div>

@@ -60,12 +60,13 @@ fn ticket(booklet: &Booklet, number: usize, pass: &Pass) -> FaultResult<Ticket> 
         number: pass.ticket.code(),
         count: format!("Ticket {number} of {of}"),
         notes: vec![
-            "Show this code at the door, on paper or on a screen. It lets one person in, once. A \
-             refund ends it."
+            "Show this code at the door, on paper or on a screen. It admits one person, once. A \
+             refund makes it invalid."
                 .to_owned(),
-            "Whoever has a copy of the code can show it first, so keep it to yourself.".to_owned(),
+            "Anyone who has a copy of this code can use it before you, so keep it private."
+                .to_owned(),
             format!(
-                "Something wrong? Answer the mail that these tickets came with, and name order {order}."
+                "Problem with your ticket? Reply to the e-mail that it came with and give order number {order}."
             ),
         ],
     })

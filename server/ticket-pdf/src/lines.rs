@@ -370,9 +370,9 @@ fn by_text(text: &str, mut glyphs: Vec<(usize, Glyph)>, face: &Face, rtl: bool) 
     }
 }
 
-/// Readers turn around what runs from right to left, code by code. Some of them turn the letters of
-/// one code around as well, so each letter of a ligature gets a code: the last one the glyph, which
-/// stands to the left, and the others nothing that is seen.
+/// PDF readers reverse right-to-left text glyph by glyph, and some also reverse the letters of one glyph.
+/// So each letter of a ligature gets its own code: the last letter gets the glyph, the others an
+/// invisible one.
 fn one_by_one(cluster: Cluster, face: &Face) -> Vec<Cluster> {
     let (Some(blank), 1) = (face.blank, cluster.glyphs.len()) else {
         return vec![cluster];

@@ -161,7 +161,7 @@ pub fn paying() -> AnyView {
         .into_any()
     };
     let order = view! {
-        {steps(&["Choose", "Your details", "Pay", "Tickets"], Some(1))}
+        {steps(&["Choose", "Your details", "Pay", "Tickets"], Some(2))}
         <div class="gallery-pair">
             <div class="stack">
                 {countdown("countdown", "7:12", "432")}
