@@ -453,7 +453,11 @@ mod tests {
             update(r#"{"version":1,"endsAt":"2026-11-25T18:00:00Z"}"#),
             end("2026-11-25T18:00:00Z")
         );
-        assert_eq!(update(r#"{"version":1,"endsAt":null}"#), Ok(None));
+        // It would be over at once.
+        assert_eq!(
+            update(r#"{"version":1,"endsAt":null}"#),
+            Err("endsAt".to_owned())
+        );
         assert_eq!(
             update(r#"{"version":1,"endsAt":"2026-11-23T09:00:00Z"}"#),
             Err("endsAt".to_owned())
