@@ -408,7 +408,7 @@ on_both_engines! {
         let form = [("ticket_id", ticket["id"].as_str().unwrap())];
         let answer = there.form("/fn/refunds/ask", "/selling", &form).await;
         assert_eq!(leads_to(&answer), "/account/second-factor?next=/selling");
-        assert!(there.page("/account").await.text.contains("Operators of this shop need it"));
+        assert!(there.page("/account").await.text.contains("Operators must turn this on"));
 
         with_factor(&strict, &there).await;
         there.refund(&[&ticket]).await.expect(201);
@@ -456,7 +456,7 @@ on_both_engines! {
     async fn a_guest_sets_a_password_first(app) {
         let gus = app.guest("gus@example.com").await;
         let page = gus.page("/account/second-factor").await.text;
-        assert!(page.contains("set one first"), "{page}");
+        assert!(page.contains("set a password first"), "{page}");
         let setup = setup(&gus).await;
         let code = code_of(app, setup["secret"].as_str().unwrap());
         enable(&gus, &setup, "anything at all", &code).await.invalid("password");
