@@ -183,7 +183,7 @@ impl World {
             }
             return;
         }
-        match self.dice.below(21) {
+        match self.dice.below(24) {
             0..5 => self.reserve().await,
             5..9 => self.pay().await,
             9 => self.cancel().await,
@@ -194,9 +194,9 @@ impl World {
             14 => self.timer().await,
             15 => self.sweep().await,
             16 => self.drive().await,
-            17 => self.at_stripes_own_pages(),
-            18 => self.process_dies(),
-            19 => self.batch().await,
+            17 | 18 => self.at_stripes_own_pages(),
+            19 => self.process_dies(),
+            20..23 => self.batch().await,
             _ => self.time_passes(),
         }
     }
@@ -445,8 +445,10 @@ impl World {
                 .push(format!("{} is cut off with its process", actor.name));
             actor.cut_off();
         }
-        // It stays open until it has stalled.
-        self.batch = None;
+        if self.dice.percent(30) {
+            // It stays open until it has stalled.
+            self.batch = None;
+        }
     }
 
     fn time_passes(&mut self) {

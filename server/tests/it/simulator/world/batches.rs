@@ -42,6 +42,10 @@ impl World {
         let opened = staging::open(&self.db, offer, 2, now).await;
         self.trace
             .push(format!("a batch is opened: {}", opened.is_some()));
+        if opened.is_none() {
+            // The one before has been left by its process.
+            self.abandoned_batches_are_deleted().await;
+        }
         self.batch = opened;
     }
 
