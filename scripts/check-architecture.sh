@@ -76,6 +76,15 @@ rule "<noscript> contains elements, in which Leptos escapes text, and no values 
 rule "Leptos.toml says what Cargo.toml says" \
   "$(grep -E '^[a-z-]+ *=' Leptos.toml | grep -vxFf <(sed -n '/^\[\[workspace.metadata.leptos\]\]/,$p' Cargo.toml) || true)"
 
+# Each table is written by one feature.
+writes() { found "(INSERT INTO|UPDATE|DELETE FROM) $1\b" server/src | grep -vE "^server/src/($2|seed|moving|db)/" || true; }
+rule "orders and order_lines are written by orders/ only" \
+  "$(writes 'orders' orders; writes 'order_lines' orders)"
+rule "tickets are written by tickets/ only" "$(writes tickets tickets)"
+rule "payments are written by payments/ only" "$(writes payments payments)"
+rule "refunds and refund_lines are written by refunds/ only" \
+  "$(writes refunds refunds; writes refund_lines refunds)"
+
 # Habits.
 sources=$(find app frontend server -name '*.rs' -not -path '*/target/*')
 rule "no module is called utils, helpers, manager, common or misc" \

@@ -1,15 +1,16 @@
 //! What a person should look at: money or calls that did not go as they should.
 //!
-//! Owns the table `incidents` and the flag `orders.attention`. An incident never changes what is
+//! Owns the table `incidents`. An incident never changes what is
 //! sold or charged; it tells an operator, by mail, by `stagedoor audit` and by
 //! `stagedoor incidents`. The same thing is open once, however often it is seen.
 
 use crate::{
     db::{Conn, Db, parse},
     mail,
+    orders::store as orders,
 };
 use app::ids::{OrderId, PaymentId};
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, query};
+use sqlx::{AnyExecutor, Row, query};
 use std::fmt::Display;
 use strum::IntoStaticStr;
 use uuid::Uuid;
@@ -96,10 +97,7 @@ pub async fn open(
     );
     metrics::counter!("stagedoor_attention_total").increment(1);
     if let Some(order) = order {
-        query("UPDATE orders SET attention = 1 WHERE id = $1")
-            .bind(order.to_string())
-            .execute(&mut *conn)
-            .await?;
+        orders::attention_set(conn, order).await?;
     }
     mail::queue_attention(conn, id, now_micros).await
 }
@@ -146,30 +144,12 @@ pub struct Incident {
 
 /// What nobody has settled yet, oldest first.
 pub async fn open_ones<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<Incident>, sqlx::Error> {
-    find(on, "settled_at IS NULL", None).await
-}
-
-/// One incident, settled or not.
-pub async fn incident_find<'e>(
-    on: impl AnyExecutor<'e>,
-    id: &str,
-) -> Result<Option<Incident>, sqlx::Error> {
-    Ok(find(on, "id = $1", Some(id)).await?.pop())
-}
-
-async fn find<'e>(
-    on: impl AnyExecutor<'e>,
-    which: &'static str,
-    id: Option<&str>,
-) -> Result<Vec<Incident>, sqlx::Error> {
-    let sql = format!(
-        "SELECT id, kind, subject, order_id, detail, found_at FROM incidents WHERE {which} ORDER BY id"
-    );
-    let mut select = query(AssertSqlSafe(sql));
-    if let Some(id) = id {
-        select = select.bind(id.to_owned());
-    }
-    let rows = select.fetch_all(on).await?;
+    let rows = query(
+        "SELECT id, kind, subject, order_id, detail, found_at FROM incidents \
+         WHERE settled_at IS NULL ORDER BY id",
+    )
+    .fetch_all(on)
+    .await?;
     rows.iter()
         .map(|row| {
             let order: Option<String> = row.try_get("order_id")?;
@@ -196,14 +176,7 @@ pub async fn settle(db: &Db, id: &str, now_micros: i64) -> Result<bool, sqlx::Er
                     .bind(now_micros)
                     .execute(&mut *conn)
                     .await?;
-            query(
-                "UPDATE orders SET attention = 0 WHERE attention = 1 \
-                 AND id = (SELECT order_id FROM incidents WHERE id = $1) AND NOT EXISTS \
-                 (SELECT 1 FROM incidents i WHERE i.order_id = orders.id AND i.settled_at IS NULL)",
-            )
-            .bind(id)
-            .execute(&mut *conn)
-            .await?;
+            orders::attention_clear(conn, &id).await?;
             Ok(done.rows_affected() == 1)
         })
     })

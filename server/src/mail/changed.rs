@@ -12,7 +12,7 @@ use crate::{
         changes::{self, Announced, Difference},
         store,
     },
-    orders::rules::State,
+    orders::State,
     passes::{Booklet, link},
 };
 use app::{accounts::User, events::Event, ids::OrderId};

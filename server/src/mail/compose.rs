@@ -18,7 +18,7 @@ use crate::{
     events,
     fault::Fault,
     incidents, orders,
-    orders::rules::State,
+    orders::State,
     passes::{Booklet, calendar, link, pdf},
 };
 use app::{

@@ -1,18 +1,20 @@
 //! Orders: tickets held while their buyer pays, all or nothing.
 //!
-//! Owns the tables `orders`, `order_lines` and `hold_usage`, the state machine (`rules.rs`), reserving
-//! (`reserve.rs`), the limits of what is held unpaid (`usage.rs`), more time, cancelling
-//! (`service.rs`) and the one way an order expires (`transitions.rs`). What becomes of a card is the payments' business; that a hold ends is
-//! `expiration`'s to notice.
+//! Owns the tables `orders`, `order_lines` and `hold_usage`: the states and which transitions lead from one
+//! to another (`state.rs`), the transitions themselves, which payments and refunds call as well
+//! (`transitions.rs`), reserving (`reserve.rs`), and the limits of what is held unpaid (`usage.rs`).
+//! Payments decide what becomes of a card, and `expiration` calls when a hold ends.
 
 mod reserve;
 pub mod rest;
 pub mod rules;
 mod service;
+pub mod state;
 pub mod store;
 pub mod timeline;
 pub mod transitions;
 pub mod usage;
 
 pub use service::{ExpirySchedule, Holds, OrdersService};
+pub use state::{State, Transition};
 pub use usage::HoldLimits;

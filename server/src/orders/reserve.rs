@@ -2,7 +2,8 @@
 //! in the way. How often it is tried is the service's to say.
 
 use super::{
-    rules::{self, State},
+    rules,
+    state::State,
     store::{self, NewOrder, OrderRow},
     usage::{self, Claim, Denied, HoldLimits},
 };

@@ -1,4 +1,4 @@
-//! What an order may ask for, and which moves its state machine has. Pure.
+//! What an order may ask for, and why one that is there refuses. Pure.
 
 use crate::tickets::check_section;
 use app::{
@@ -8,120 +8,6 @@ use app::{
     money::{Currency, Money},
     orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
 };
-use strum::{Display, EnumString, IntoStaticStr, VariantArray};
-
-/// Where an order stands inside. The outside sees [`OrderStatus`].
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, Display, VariantArray,
-)]
-#[strum(serialize_all = "snake_case")]
-pub enum State {
-    /// The tickets are held.
-    Created,
-    /// A payment has begun.
-    AwaitingPayment,
-    /// Behind the fence: the money is being taken and the tickets cannot lapse.
-    Capturing,
-    /// Paid.
-    Complete,
-    /// Not paid in time.
-    Expired,
-    /// Given up.
-    Cancelled,
-    /// The money is on its way back.
-    Refunding,
-    /// The money is back.
-    Refunded,
-}
-
-impl State {
-    /// As the database has it.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-
-    /// Whether its tickets are its own: held or bought.
-    pub fn is_live(self) -> bool {
-        matches!(
-            self,
-            Self::Created | Self::AwaitingPayment | Self::Capturing | Self::Complete
-        )
-    }
-
-    /// What happens next. `None`: not from here; the order stays as it is.
-    pub fn after(self, move_: Move) -> Option<Self> {
-        match (self, move_) {
-            (Self::Created, Move::BeginPayment { in_time: true }) => Some(Self::AwaitingPayment),
-            (Self::AwaitingPayment, Move::Fence { held: true, .. })
-            | (
-                Self::AwaitingPayment | Self::Expired,
-                Move::Fence {
-                    tickets_free: true, ..
-                },
-            ) => Some(Self::Capturing),
-            (Self::Capturing, Move::Captured) => Some(Self::Complete),
-            (Self::Capturing, Move::CaptureRefused) => Some(Self::AwaitingPayment),
-            (Self::Created | Self::AwaitingPayment, Move::Lapse { due: true }) => {
-                Some(Self::Expired)
-            }
-            (Self::Created | Self::AwaitingPayment, Move::Cancel) => Some(Self::Cancelled),
-            (Self::Complete, Move::Refund) => Some(Self::Refunding),
-            // From `Complete` where it was paid back at the provider, by hand.
-            (Self::Complete | Self::Refunding, Move::Refunded) => Some(Self::Refunded),
-            (Self::Refunding | Self::Refunded, Move::RefundFailed) => Some(Self::Complete),
-            _ => None,
-        }
-    }
-
-    /// As the outside sees it when the hold's end has passed (`lapsed`) or not: an order that
-    /// nobody has tidied up yet is expired all the same.
-    pub fn seen(self, lapsed: bool) -> OrderStatus {
-        match self {
-            Self::Created | Self::AwaitingPayment if lapsed => OrderStatus::Expired,
-            Self::Created => OrderStatus::Created,
-            Self::AwaitingPayment | Self::Capturing => OrderStatus::AwaitingPayment,
-            Self::Complete | Self::Refunding => OrderStatus::Complete,
-            Self::Expired => OrderStatus::Expired,
-            Self::Cancelled => OrderStatus::Cancelled,
-            Self::Refunded => OrderStatus::Refunded,
-        }
-    }
-}
-
-/// What can happen to an order. The flags are what the database finds true in the same
-/// statement that makes the move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Move {
-    /// The buyer pays; `in_time`: before `expires_at`.
-    BeginPayment {
-        /// Before `expires_at`.
-        in_time: bool,
-    },
-    /// The card is authorised.
-    Fence {
-        /// The hold still stands.
-        held: bool,
-        /// It has run out, but all tickets are still free and unchanged.
-        tickets_free: bool,
-    },
-    /// The money is taken.
-    Captured,
-    /// The money will not be taken.
-    CaptureRefused,
-    /// Time has passed; `due`: `hold_until` has come.
-    Lapse {
-        /// `hold_until` has come.
-        due: bool,
-    },
-    /// The buyer gives up.
-    Cancel,
-    /// The money goes back.
-    Refund,
-    /// The money is back.
-    Refunded,
-    /// It did not get there, or came in again.
-    RefundFailed,
-}
 
 /// Why an order in this state cannot be paid or cancelled.
 pub fn refusal(status: OrderStatus) -> Conflict {
@@ -230,7 +116,6 @@ mod tests {
         ids::EventId,
         orders::{ReserveAny, ReserveNamed},
     };
-    use proptest::prelude::*;
     use uuid::Uuid;
 
     fn named(ids: Vec<u128>) -> Reserve {
@@ -297,75 +182,5 @@ mod tests {
         let section = Some("Stalls\u{0}".to_owned());
         let wrong = check(Reserve::Any(ReserveAny { section, ..any })).unwrap_err();
         assert_eq!(wrong.fields()[0].field, "section");
-    }
-
-    fn moves() -> impl Strategy<Value = Move> {
-        let flag = any::<bool>;
-        prop_oneof![
-            flag().prop_map(|in_time| Move::BeginPayment { in_time }),
-            (flag(), flag()).prop_map(|(held, tickets_free)| Move::Fence { held, tickets_free }),
-            Just(Move::Captured),
-            Just(Move::CaptureRefused),
-            flag().prop_map(|due| Move::Lapse { due }),
-            Just(Move::Cancel),
-            Just(Move::Refund),
-            Just(Move::Refunded),
-            Just(Move::RefundFailed),
-        ]
-    }
-
-    proptest! {
-        /// Whatever happens in whatever order: nothing is complete without having been behind
-        /// the fence, money is taken at most once, and an end stays an end but for a late card
-        /// that finds its tickets free, for a refund, and for one that fails.
-        #[test]
-        fn no_history_breaks_the_state_machine(history in prop::collection::vec(moves(), 0..60)) {
-            let mut state = State::Created;
-            let mut fenced = 0;
-            let mut captured = 0;
-            for step in history {
-                let Some(next) = state.after(step) else { continue };
-                match next {
-                    State::Capturing => {
-                        fenced += 1;
-                        let authorised = matches!(step, Move::Fence { .. });
-                        prop_assert!(authorised);
-                    }
-                    State::Complete => {
-                        captured += i32::from(step == Move::Captured);
-                        prop_assert!(state == State::Capturing || step == Move::RefundFailed);
-                        prop_assert!(fenced > 0);
-                    }
-                    _ => {}
-                }
-                match state {
-                    State::Complete => {
-                        prop_assert!(matches!(next, State::Refunding | State::Refunded));
-                    }
-                    State::Expired => prop_assert_eq!(next, State::Capturing),
-                    State::Refunded => prop_assert_eq!(step, Move::RefundFailed),
-                    State::Cancelled => prop_assert!(false, "an end was left"),
-                    _ => {}
-                }
-                state = next;
-            }
-            prop_assert!(captured <= 1);
-        }
-
-        #[test]
-        fn a_lapsed_hold_is_seen_as_expired_unless_the_money_is_being_taken(index in 0..8_usize) {
-            let state = State::VARIANTS[index];
-            let seen = state.seen(true);
-            prop_assert_eq!(seen == OrderStatus::Expired, matches!(
-                state, State::Created | State::AwaitingPayment | State::Expired
-            ));
-        }
-    }
-
-    #[test]
-    fn every_state_has_a_name_that_reads_back() {
-        for state in State::VARIANTS.iter().copied() {
-            assert_eq!(state.name().parse::<State>().unwrap(), state);
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     reserve::{Attempted, Stop, attempt_reserve, hash},
-    rules::{self, State},
+    rules,
+    state::State,
     store::{self, OrderRow},
     timeline, transitions,
     usage::{self, HoldLimits},
@@ -178,7 +179,7 @@ impl OrdersService {
         let expired = self
             .db
             .write(move |conn| {
-                Box::pin(async move { Ok(transitions::order_expire(conn, order, now).await?) })
+                Box::pin(async move { Ok(transitions::expire(conn, order, now).await?) })
             })
             .await;
         crash::point("expired").await;
@@ -256,7 +257,7 @@ impl OrdersService {
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let taken = transitions::order_more_time(conn, id, buyer, more, now).await?;
+                    let taken = transitions::extend(conn, id, buyer, more, now).await?;
                     if let Some(row) = taken {
                         return Ok(row);
                     }
@@ -340,7 +341,7 @@ impl OrdersService {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    if transitions::order_cancel(conn, id, buyer, expected, now).await? {
+                    if transitions::cancel(conn, id, buyer, expected, now).await? {
                         return Ok(());
                     }
                     let row = store::order_find(conn, id)

@@ -1,6 +1,6 @@
 //! The SQL of orders. Functions that take a `Conn` run in the caller's transaction.
 
-use super::rules::State;
+use super::state::State;
 use crate::{
     clock::{from_micros, seconds_until},
     db::{Conn, parse, placeholders, rows},
@@ -8,7 +8,7 @@ use crate::{
     tickets::{COLUMNS as TICKET_COLUMNS, TicketRow},
 };
 use app::{
-    ids::{EventId, OrderId, PaymentId, TicketId, UserId},
+    ids::{EventId, OrderId, PaymentId, RefundId, TicketId, UserId},
     money::Currency,
     orders::{OpenOrder, Order},
     tickets::Ticket,
@@ -386,6 +386,65 @@ pub async fn order_lines_revive(conn: &mut Conn, order: OrderId) -> Result<(), s
          WHERE t.id = order_lines.ticket_id) WHERE order_id = $1",
     )
     .bind(order.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The order no longer owns the tickets of a refund.
+pub async fn order_lines_end_refunded(
+    conn: &mut Conn,
+    order: OrderId,
+    refund: RefundId,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1 AND ticket_id IN \
+         (SELECT ticket_id FROM refund_lines WHERE refund_id = $2)",
+    )
+    .bind(order.to_string())
+    .bind(refund.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The order owns the tickets of a refund again that are its buyer's again. A ticket that somebody else
+/// has changed meanwhile has a later version.
+pub async fn order_lines_restore(
+    conn: &mut Conn,
+    order: OrderId,
+    refund: RefundId,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE order_lines SET live = 1 WHERE order_id = $1 AND ticket_id IN \
+         (SELECT r.ticket_id FROM refund_lines r JOIN tickets t ON t.id = r.ticket_id \
+         WHERE r.refund_id = $2 AND r.live = 1 AND t.state = 'sold' \
+         AND t.version = r.ticket_version + 1)",
+    )
+    .bind(order.to_string())
+    .bind(refund.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Flags an order that an operator should look at.
+pub async fn attention_set(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+    query("UPDATE orders SET attention = 1 WHERE id = $1")
+        .bind(order.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Removes the flag of the order of this incident, if no other incident of it is open.
+pub async fn attention_clear(conn: &mut Conn, incident: &str) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE orders SET attention = 0 WHERE attention = 1 \
+         AND id = (SELECT order_id FROM incidents WHERE id = $1) AND NOT EXISTS \
+         (SELECT 1 FROM incidents i WHERE i.order_id = orders.id AND i.settled_at IS NULL)",
+    )
+    .bind(incident.to_owned())
     .execute(conn)
     .await?;
     Ok(())

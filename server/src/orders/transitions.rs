@@ -1,96 +1,342 @@
-//! The moves of an order that change when its hold ends: more time, expiry and cancellation.
+//! The transitions of orders: each is one conditional UPDATE, and what changes with it.
 //!
-//! Each runs in the caller's transaction, locks the order's usage rows and tickets first, and is decided by one
-//! conditional UPDATE of the order. Jobs, the sweeper and rivals all call [`order_expire`]; it is
-//! keyed by the order, so a stale timer cannot touch another's lock, and calling it again is
-//! harmless.
+//! Owns the columns `status`, `expires_at`, `hold_until` and `extended` of `orders` once an order exists;
+//! `state.rs` has the table of states and transitions that the UPDATEs are made from. Every function
+//! runs in the caller's transaction. Payments and refunds call these functions; what becomes of a card
+//! or of money is theirs.
+//!
+//! An order that the UPDATE does not return has lost a race or does not qualify: the caller reads it
+//! again and refuses. Calling a transition a second time changes nothing.
+//!
+//! Locks, on PostgreSQL: usage rows and tickets before the order. Callers of functions that say so
+//! have taken them with [`usage::order_lock`].
 
 use super::{
-    store::{COLUMNS, OrderRow, order_lines_end, order_ticket_ids},
+    state::{State, Transition},
+    store::{self, COLUMNS, OrderRow, order_lines_end, order_ticket_ids},
     usage::{self, Ended},
 };
 use crate::{
-    db::Conn,
+    db::{Conn, placeholders},
+    events::span::on_sale,
+    fault::{Fault, FaultResult},
     mail,
     outbox::{self, EventType},
     payments,
     tickets::holds,
 };
-use app::ids::{OrderId, UserId};
+use app::{
+    ids::{OrderId, UserId},
+    money::Money,
+};
 use sqlx::{AssertSqlSafe, query};
 
-/// Expires the order if its hold has run out and it is neither paid nor being paid. Returns
-/// whether this call did it.
-pub async fn order_expire(
+/// The conditional UPDATE of a transition: what it needs beside the states, and what else it sets.
+/// Values are $1 and on.
+struct Update<'a> {
+    transition: Transition,
+    /// Follows `SET status = …`.
+    set: &'a str,
+    /// Must be true of an order that is moved.
+    guard: &'a str,
+    values: Vec<Value>,
+}
+
+#[derive(Clone)]
+enum Value {
+    Number(Option<i64>),
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl<T: ToString> From<&T> for Value {
+    fn from(text: &T) -> Self {
+        Self::Text(text.to_string())
+    }
+}
+
+/// A change that readers of the order can see.
+const NEXT_VERSION: &str = ", version = version + 1";
+
+/// While true of a complete order, a refund leaves it complete: some tickets stay the buyer's.
+const A_TICKET_IS_NOT_BEING_REFUNDED: &str = "EXISTS (SELECT 1 FROM order_lines l \
+     WHERE l.order_id = orders.id AND l.live = 1 AND NOT EXISTS (SELECT 1 FROM refund_lines r \
+     WHERE r.order_id = orders.id AND r.ticket_id = l.ticket_id AND r.live = 1))";
+const A_TICKET_IS_NOT_REFUNDED: &str =
+    "EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = orders.id AND l.live = 1)";
+
+impl Transition {
+    /// The state that follows, as SQL.
+    fn next(self) -> String {
+        let to = self.edges()[0].1.name();
+        let unless = match self {
+            Self::BeginRefund => A_TICKET_IS_NOT_BEING_REFUNDED,
+            Self::Refund => A_TICKET_IS_NOT_REFUNDED,
+            _ => return format!("'{to}'"),
+        };
+        format!("CASE WHEN {unless} THEN status ELSE '{to}' END")
+    }
+
+    /// The states that it leads from, as SQL.
+    fn from(self) -> String {
+        let mut from: Vec<&str> = self.edges().iter().map(|(from, _)| from.name()).collect();
+        from.sort_unstable();
+        from.dedup();
+        format!("'{}'", from.join("', '"))
+    }
+}
+
+impl Update<'_> {
+    /// Moves those of these orders that qualify. Returns them as they are then.
+    async fn apply(
+        self,
+        conn: &mut Conn,
+        orders: &[OrderId],
+    ) -> Result<Vec<OrderRow>, sqlx::Error> {
+        let Self {
+            transition,
+            set,
+            guard,
+            values,
+        } = self;
+        if orders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "UPDATE orders SET status = {}{set} WHERE id IN ({}) AND status IN ({}) AND {guard} \
+             RETURNING {COLUMNS}",
+            transition.next(),
+            placeholders(values.len() + 1, orders.len()),
+            transition.from(),
+        );
+        let mut update = query(AssertSqlSafe(sql));
+        for value in values {
+            update = match value {
+                Value::Number(number) => update.bind(number),
+                Value::Text(text) => update.bind(text),
+            };
+        }
+        for order in orders {
+            update = update.bind(order.to_string());
+        }
+        let rows = update.fetch_all(conn).await?;
+        rows.iter().map(OrderRow::read).collect()
+    }
+
+    async fn apply_to(
+        self,
+        conn: &mut Conn,
+        order: OrderId,
+    ) -> Result<Option<OrderRow>, sqlx::Error> {
+        Ok(self.apply(conn, &[order]).await?.pop())
+    }
+}
+
+/// The order waits for its first payment, and its tickets are held for `grace_micros` after the buyer's
+/// time. The caller has locked the tickets, and announces the order once it has a payment.
+pub async fn begin_payment(
     conn: &mut Conn,
     order: OrderId,
-    now_micros: i64,
-) -> Result<bool, sqlx::Error> {
-    usage::order_lock(conn, order).await?;
-    let sql = format!(
-        "UPDATE orders SET status = 'expired', version = version + 1 WHERE id = $1 \
-         AND status IN ('created', 'awaiting_payment') AND hold_until <= $2 RETURNING {COLUMNS}"
-    );
+    grace_micros: i64,
+    now: i64,
+) -> Result<Option<OrderRow>, sqlx::Error> {
+    let update = Update {
+        transition: Transition::BeginPayment,
+        set: ", hold_until = expires_at + $2, version = version + 1",
+        guard: "expires_at > $1",
+        values: vec![now.into(), grace_micros.into()],
+    };
+    let Some(row) = update.apply_to(conn, order).await? else {
+        return Ok(None);
+    };
+    holds::tickets_hold_until(conn, order, row.hold_until).await?;
+    Ok(Some(row))
+}
+
+/// Counts a change of an order that shows another payment than before. The caller has locked the
+/// tickets, and announces the order.
+pub async fn replace_payment(conn: &mut Conn, order: OrderId) -> Result<OrderRow, sqlx::Error> {
+    let sql = format!("UPDATE orders SET version = version + 1 WHERE id = $1 RETURNING {COLUMNS}");
     let row = query(AssertSqlSafe(sql))
         .bind(order.to_string())
-        .bind(now_micros)
-        .fetch_optional(&mut *conn)
+        .fetch_one(conn)
         .await?;
-    let Some(row) = row else { return Ok(false) };
-    give_back(
-        conn,
-        &OrderRow::read(&row)?,
-        EventType::OrderExpired,
-        now_micros,
-    )
-    .await?;
+    OrderRow::read(&row)
+}
+
+/// From here on the hold cannot end until the money is captured or refused. Returns whether the hold
+/// stands, by the clock and by the tickets: a process whose clock is wrong may have changed one.
+pub async fn fence(
+    conn: &mut Conn,
+    order: OrderId,
+    authorised: Money,
+    now: i64,
+) -> Result<bool, sqlx::Error> {
+    let update = Update {
+        transition: Transition::Fence,
+        set: "",
+        guard: "hold_until > $1 AND total_minor = $2 AND currency = $3 \
+             AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN tickets t ON t.id = l.ticket_id \
+               WHERE l.order_id = orders.id AND NOT (t.state = 'listed' AND t.held_by = orders.id \
+                 AND t.version = l.ticket_version))",
+        values: vec![
+            now.into(),
+            authorised.minor.into(),
+            (&authorised.currency).into(),
+        ],
+    };
+    if update.apply_to(conn, order).await?.is_none() {
+        return Ok(false);
+    }
+    holds::tickets_hold_for_capture(conn, order).await?;
+    Ok(true)
+}
+
+/// As [`fence`], after the hold has ended, if every ticket is still free and exactly as it was. The
+/// caller announces the order.
+pub async fn revive(
+    conn: &mut Conn,
+    order: OrderId,
+    authorised: Money,
+    now: i64,
+) -> Result<Option<OrderRow>, sqlx::Error> {
+    // A ticket that this order's expiry released and nobody has touched is exactly one version further.
+    let guard = format!(
+        "(status = '{}' OR hold_until <= $1) AND total_minor = $2 AND currency = $3 \
+         AND EXISTS (SELECT 1 FROM events e WHERE e.id = orders.event_id AND {}) \
+         AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN tickets t ON t.id = l.ticket_id \
+           WHERE l.order_id = orders.id AND NOT (t.state = 'listed' AND \
+             ((t.held_by = orders.id AND t.version = l.ticket_version) OR \
+              (t.held_by IS NULL AND t.version = l.ticket_version + 1))))",
+        State::Expired.name(),
+        on_sale!("e", "$1"),
+    );
+    let update = Update {
+        transition: Transition::Revive,
+        set: NEXT_VERSION,
+        guard: &guard,
+        values: vec![
+            now.into(),
+            authorised.minor.into(),
+            (&authorised.currency).into(),
+        ],
+    };
+    let Some(row) = update.apply_to(conn, order).await? else {
+        return Ok(None);
+    };
+    holds::tickets_take_back(conn, order, now).await?;
+    store::order_lines_revive(conn, order).await?;
+    usage::take_back(conn, order).await?;
+    Ok(Some(row))
+}
+
+/// The tickets are the buyer's, if just the order's total was captured. The caller has locked them, and
+/// announces the order. Errors: an unexpected fault if the order does not hold all its tickets.
+pub async fn complete(
+    conn: &mut Conn,
+    order: OrderId,
+    captured_minor: i64,
+    now: i64,
+) -> FaultResult<Option<OrderRow>> {
+    let update = Update {
+        transition: Transition::Complete,
+        set: NEXT_VERSION,
+        guard: "total_minor = $1",
+        values: vec![captured_minor.into()],
+    };
+    let Some(row) = update.apply_to(conn, order).await? else {
+        return Ok(None);
+    };
+    usage::release(conn, order, Ended::Paid).await?;
+    let sold = holds::tickets_sell(conn, order, row.buyer, now).await?;
+    if sold != order_ticket_ids(conn, order).await?.len() {
+        let what = "paid for tickets that it does not hold";
+        return Err(Fault::unexpected(what, order.to_string()));
+    }
+    Ok(Some(row))
+}
+
+/// The money was not captured: the hold has its old end again.
+pub async fn unfence(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+    let update = Update {
+        transition: Transition::Unfence,
+        set: "",
+        guard: "1 = 1",
+        values: Vec::new(),
+    };
+    if let Some(row) = update.apply_to(conn, order).await? {
+        holds::tickets_hold_until(conn, order, row.hold_until).await?;
+    }
+    Ok(())
+}
+
+/// Expires the order if its hold has ended and its money is not being captured. Returns whether this call
+/// did it. Timers, the sweep and competing buyers call it; a late timer cannot free another order's tickets.
+pub async fn expire(conn: &mut Conn, order: OrderId, now: i64) -> Result<bool, sqlx::Error> {
+    usage::order_lock(conn, order).await?;
+    let update = Update {
+        transition: Transition::Expire,
+        set: NEXT_VERSION,
+        guard: "hold_until <= $1",
+        values: vec![now.into()],
+    };
+    let Some(row) = update.apply_to(conn, order).await? else {
+        return Ok(false);
+    };
+    if end_hold(conn, &row, Ended::Unpaid, now).await? {
+        let kind = mail::Kind::OrderExpired;
+        mail::queue_rarely_to(conn, kind, order, row.buyer, now).await?;
+    }
+    announce_as(conn, EventType::OrderExpired, row, now).await?;
     metrics::counter!("stagedoor_orders_expired_total").increment(1);
     Ok(true)
 }
 
-/// Cancels the buyer's order if its hold still stands and no call to Stripe is under way.
-/// Returns whether this call did it.
-pub async fn order_cancel(
+/// Cancels the buyer's order if its hold stands, no call to the provider is under way, and its version is
+/// the expected one. Returns whether this call did it.
+pub async fn cancel(
     conn: &mut Conn,
     order: OrderId,
     buyer: UserId,
     expected_version: Option<i64>,
-    now_micros: i64,
+    now: i64,
 ) -> Result<bool, sqlx::Error> {
     usage::order_lock(conn, order).await?;
-    let sql = format!(
-        "UPDATE orders SET status = 'cancelled', version = version + 1 \
-         WHERE id = $1 AND buyer_id = $2 AND hold_until > $3 AND ($4 IS NULL OR version = $4) \
-         AND (status = 'created' OR (status = 'awaiting_payment' AND NOT EXISTS \
-         (SELECT 1 FROM payments p WHERE p.order_id = orders.id AND p.state = 'intended'))) \
-         RETURNING {COLUMNS}"
-    );
-    let row = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
-        .bind(buyer.to_string())
-        .bind(now_micros)
-        .bind(expected_version)
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some(row) = row else { return Ok(false) };
-    give_back(
-        conn,
-        &OrderRow::read(&row)?,
-        EventType::OrderCancelled,
-        now_micros,
-    )
-    .await?;
+    let update = Update {
+        transition: Transition::Cancel,
+        set: NEXT_VERSION,
+        guard: "hold_until > $1 AND buyer_id = $2 AND ($3 IS NULL OR version = $3) \
+             AND NOT EXISTS (SELECT 1 FROM payments p \
+               WHERE p.order_id = orders.id AND p.state = 'intended')",
+        values: vec![now.into(), (&buyer).into(), expected_version.into()],
+    };
+    let Some(row) = update.apply_to(conn, order).await? else {
+        return Ok(false);
+    };
+    end_hold(conn, &row, Ended::Cancelled, now).await?;
+    announce_as(conn, EventType::OrderCancelled, row, now).await?;
     Ok(true)
 }
 
-/// Gives the buyer `more_micros` more, if they have not had them and no more than so much is left.
-/// Returns the order as it is then; `None`: nothing has changed.
-pub async fn order_more_time(
+/// Gives the buyer `more_micros` more, once, if no more than that is left. The state stays. Returns
+/// the order as it is then; `None`: nothing has changed.
+pub async fn extend(
     conn: &mut Conn,
     order: OrderId,
     buyer: UserId,
     more_micros: i64,
-    now_micros: i64,
+    now: i64,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
     holds::order_tickets_lock(conn, order).await?;
     let sql = format!(
@@ -102,39 +348,78 @@ pub async fn order_more_time(
     let row = query(AssertSqlSafe(sql))
         .bind(order.to_string())
         .bind(buyer.to_string())
-        .bind(now_micros)
+        .bind(now)
         .bind(more_micros)
         .fetch_optional(&mut *conn)
         .await?;
     let Some(row) = row else { return Ok(None) };
     let row = OrderRow::read(&row)?;
     holds::tickets_hold_until(conn, order, row.hold_until).await?;
-    let tickets = order_ticket_ids(conn, order).await?;
-    let told = row.event(EventType::OrderUpdated, &tickets, now_micros);
-    outbox::append(conn, now_micros, &[told]).await?;
+    announce(conn, row.clone(), now).await?;
     Ok(Some(row))
 }
 
-/// What both ends have in common: the lines no longer live, the tickets are free, an
-/// authorisation is to be voided, and the world is told.
-async fn give_back(
+/// Refunds of this order's tickets have begun; it is `refunding` once none is left that is not being
+/// refunded. The caller has locked the tickets. Errors: an unexpected fault if the order is not complete.
+pub async fn begin_refund(conn: &mut Conn, order: OrderId, now: i64) -> FaultResult<()> {
+    of_paid(conn, Transition::BeginRefund, order, now).await
+}
+
+/// Money of this order is back; it is `refunded` once none of its tickets is left. The caller has taken
+/// the tickets back. Errors: an unexpected fault if the order is not paid.
+pub async fn refund(conn: &mut Conn, order: OrderId, now: i64) -> FaultResult<()> {
+    of_paid(conn, Transition::Refund, order, now).await
+}
+
+/// A refund of this order failed, or its money came in again. Errors: an unexpected fault if the order
+/// was never paid.
+pub async fn restore(conn: &mut Conn, order: OrderId, now: i64) -> FaultResult<()> {
+    of_paid(conn, Transition::Restore, order, now).await
+}
+
+async fn of_paid(
+    conn: &mut Conn,
+    transition: Transition,
+    order: OrderId,
+    now: i64,
+) -> FaultResult<()> {
+    let update = Update {
+        transition,
+        set: NEXT_VERSION,
+        guard: "1 = 1",
+        values: Vec::new(),
+    };
+    let Some(row) = update.apply_to(conn, order).await? else {
+        let what = "a refund of an order that is not paid";
+        return Err(Fault::unexpected(what, order.to_string()));
+    };
+    Ok(announce(conn, row, now).await?)
+}
+
+/// Frees what an order held, and has its authorisation voided. Returns whether a payment was under way.
+async fn end_hold(
     conn: &mut Conn,
     order: &OrderRow,
-    kind: EventType,
-    now_micros: i64,
-) -> Result<(), sqlx::Error> {
-    let ended = match kind {
-        EventType::OrderExpired => Ended::Unpaid,
-        _ => Ended::Cancelled,
-    };
+    ended: Ended,
+    now: i64,
+) -> Result<bool, sqlx::Error> {
     usage::release(conn, order.id, ended).await?;
     order_lines_end(conn, order.id).await?;
-    holds::tickets_release(conn, order.id, now_micros).await?;
-    let was_paying = payments::store::payment_void(conn, order.id, now_micros).await?;
-    if was_paying && kind == EventType::OrderExpired {
-        let kind = mail::Kind::OrderExpired;
-        mail::queue_rarely_to(conn, kind, order.id, order.buyer, now_micros).await?;
-    }
+    holds::tickets_release(conn, order.id, now).await?;
+    payments::store::payment_void(conn, order.id, now).await
+}
+
+/// Writes the domain event of an order that has changed.
+pub async fn announce(conn: &mut Conn, order: OrderRow, now: i64) -> Result<(), sqlx::Error> {
+    announce_as(conn, EventType::OrderUpdated, order, now).await
+}
+
+async fn announce_as(
+    conn: &mut Conn,
+    kind: EventType,
+    order: OrderRow,
+    now: i64,
+) -> Result<(), sqlx::Error> {
     let tickets = order_ticket_ids(conn, order.id).await?;
-    outbox::append(conn, now_micros, &[order.event(kind, &tickets, now_micros)]).await
+    outbox::append(conn, now, &[order.event(kind, &tickets, now)]).await
 }

@@ -12,7 +12,7 @@ use crate::{
     db::Db,
     events,
     fault::{Fault, FaultResult},
-    orders::{self, rules::State},
+    orders::{self, State},
 };
 use app::{
     accounts::Viewer,

@@ -7,15 +7,15 @@ use super::{
     gateway::{Confirm, Create},
     provider,
     store::{self, NewPayment, PaymentRow, State},
-    transitions::tell_order,
     trials::{self, Trial},
 };
 use crate::{
     db::Conn,
     fault::{Fault, FaultResult},
     orders::{
-        rules,
+        State as OrderState, rules,
         store::{self as orders, OrderRow},
+        transitions as order,
     },
     tickets::holds,
 };
@@ -23,7 +23,7 @@ use app::{
     error::{AppError, Conflict},
     ids::{OrderId, PaymentId, UserId},
 };
-use sqlx::{AssertSqlSafe, query};
+use sqlx::query;
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -85,20 +85,16 @@ async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         .filter(|row| row.buyer == begin.buyer)
         .ok_or(AppError::NotFound)?;
     provider::claim(conn, begin.provider, begin.now).await?;
-    if let Some(order) = order_begin_payment(conn, &begin).await? {
-        holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
+    let begun = order::begin_payment(conn, begin.order, begin.grace_micros, begin.now).await?;
+    if let Some(order) = begun {
         let (payment, attempt) = insert_payment(conn, &begin, &order, 1).await?;
         let hold_until = Some(order.hold_until);
         let order_ends = order.hold_until;
-        tell_order(
-            conn,
-            OrderRow {
-                payment: Some(payment),
-                ..order
-            },
-            begin.now,
-        )
-        .await?;
+        let order = OrderRow {
+            payment: Some(payment),
+            ..order
+        };
+        order::announce(conn, order, begin.now).await?;
         return Ok(Begun {
             payment,
             attempt,
@@ -108,14 +104,14 @@ async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         });
     }
     let in_time = row.expires_at > begin.now;
-    if row.state == rules::State::AwaitingPayment && !in_time && row.hold_until > begin.now {
+    if row.state == OrderState::AwaitingPayment && !in_time && row.hold_until > begin.now {
         // The tickets are held for a payment that may yet succeed: nothing has run out for it.
         let newest = store::payment_newest(&mut *conn, row.id).await?;
         if newest.is_some_and(|newest| newest.state.is_under_way()) {
             return Err(Conflict::PaymentInProgress.into());
         }
     }
-    if row.state != rules::State::AwaitingPayment || !in_time {
+    if row.state != OrderState::AwaitingPayment || !in_time {
         let late = !in_time && row.state.seen(true) == app::orders::OrderStatus::Expired;
         let status = row.state.seen(late);
         return Err(rules::refusal(status).into());
@@ -123,29 +119,9 @@ async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
     again(conn, &begin, &row).await
 }
 
-/// O2: the order waits for its first payment, and its tickets for the grace.
-async fn order_begin_payment(
-    conn: &mut Conn,
-    begin: &Begin,
-) -> Result<Option<OrderRow>, sqlx::Error> {
-    let sql = format!(
-        "UPDATE orders SET status = 'awaiting_payment', hold_until = expires_at + $3, \
-         version = version + 1 WHERE id = $1 AND status = 'created' AND expires_at > $2 \
-         RETURNING {}",
-        orders::COLUMNS
-    );
-    let row = query(AssertSqlSafe(sql))
-        .bind(begin.order.to_string())
-        .bind(begin.now)
-        .bind(begin.grace_micros)
-        .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(OrderRow::read).transpose()
-}
-
 /// A further card: for the intent that is open, or a new intent if there is none.
-async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<Begun> {
-    let newest = store::payment_newest(&mut *conn, order.id).await?;
+async fn again(conn: &mut Conn, begin: &Begin, row: &OrderRow) -> FaultResult<Begun> {
+    let newest = store::payment_newest(&mut *conn, row.id).await?;
     let Some(newest) = newest else {
         return Err(Fault::unexpected(
             "awaiting a payment that does not exist",
@@ -154,25 +130,19 @@ async fn again(conn: &mut Conn, begin: &Begin, order: &OrderRow) -> FaultResult<
     };
     match newest.state {
         State::Voided | State::Failed | State::Refunded => {
-            let (payment, attempt) = insert_payment(conn, begin, order, newest.attempt + 1).await?;
+            let (payment, attempt) = insert_payment(conn, begin, row, newest.attempt + 1).await?;
             // The order shows another payment than before.
-            let row = query(AssertSqlSafe(format!(
-                "UPDATE orders SET version = version + 1 WHERE id = $1 RETURNING {}",
-                orders::COLUMNS
-            )))
-            .bind(order.id.to_string())
-            .fetch_one(&mut *conn)
-            .await?;
-            tell_order(conn, OrderRow::read(&row)?, begin.now).await?;
+            let replaced = order::replace_payment(conn, row.id).await?;
+            order::announce(conn, replaced, begin.now).await?;
             Ok(Begun {
                 payment,
                 attempt,
                 confirmations: 0,
-                order_ends: order.hold_until,
+                order_ends: row.hold_until,
                 hold_until: None,
             })
         }
-        _ => confirm_again(conn, begin, order, &newest).await,
+        _ => confirm_again(conn, begin, row, &newest).await,
     }
 }
 

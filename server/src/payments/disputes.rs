@@ -1,6 +1,6 @@
 //! Disputes: a cardholder has asked their bank for the money back.
 //!
-//! Owns the table `disputes` and the flag `tickets.frozen`. [`apply`] takes whatever Stripe says of a
+//! Owns the table `disputes`. [`apply`] takes whatever Stripe says of a
 //! dispute, in any order and any number of times. A person is told when one is opened and when one is
 //! lost. An open dispute is not booked, although Stripe withholds its money. A lost one is: the money leaves
 //! the provider's account and is unallocated. Whether the sellers or the shop bear it is not decided here;
@@ -15,8 +15,8 @@ use crate::{
     fault::FaultResult,
     incidents::{self, Kind},
     ledger,
+    tickets::holds,
 };
-use app::ids::OrderId;
 use sqlx::{AnyExecutor, Row, query};
 
 /// Brings our side up to what Stripe says of a dispute of this payment. The caller has locked the
@@ -52,7 +52,7 @@ pub async fn apply(
     if before.as_deref() == Some(state) {
         return Ok(());
     }
-    freeze_or_thaw(conn, payment.order).await?;
+    holds::tickets_freeze_if_disputed(conn, payment.order).await?;
     let kind = match said.standing {
         Standing::Open => Kind::DisputeOpened,
         Standing::Lost => Kind::DisputeLost,
@@ -102,21 +102,6 @@ pub(super) async fn is_booked<'e>(
 ) -> Result<bool, sqlx::Error> {
     let booked = ledger::lost_to_dispute(on, payment.id, &said.id).await?;
     Ok(booked == lost_minor(payment, said))
-}
-
-/// Freezes what of an order's tickets is sold, if a dispute of it is open or lost; otherwise they are
-/// free again.
-pub async fn freeze_or_thaw(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
-    query(
-        "UPDATE tickets SET frozen = (SELECT CASE WHEN COUNT(*) > 0 THEN 1 ELSE 0 END FROM disputes d \
-         WHERE d.order_id = $1 AND d.state IN ('open', 'lost')) \
-         WHERE state = 'sold' AND id IN (SELECT l.ticket_id FROM order_lines l \
-         WHERE l.order_id = $1 AND l.live = 1)",
-    )
-    .bind(order.to_string())
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 /// How a dispute stands here; none if we have not heard of it.

@@ -14,7 +14,7 @@ use crate::{
     db::Db,
     fault::{Fault, FaultResult},
     limits::Limits,
-    orders::{ExpirySchedule, Holds, rules, store as orders},
+    orders::{ExpirySchedule, Holds, State as OrderState, rules, store as orders},
     request,
 };
 use app::{
@@ -141,7 +141,7 @@ impl PaymentsService {
             Some(Came::Refused) => return Err(not_taken(&row)),
             Some(Came::Declined) => {
                 let order = orders::order_find(self.db.reads(), row.order).await?;
-                let paid = order.is_some_and(|order| order.state == rules::State::Complete);
+                let paid = order.is_some_and(|order| order.state == OrderState::Complete);
                 return Err(if paid {
                     Conflict::OrderComplete.into()
                 } else {

@@ -379,3 +379,26 @@ pub async fn payment_void(
     }
     Ok(row.is_some())
 }
+
+/// Adds to (or, below zero, takes from) what of a payment has gone back. False: it would be
+/// more than was taken, or less than nothing.
+pub async fn payment_refunded_add(
+    conn: &mut Conn,
+    payment: PaymentId,
+    amount_minor: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = query(
+        "UPDATE payments SET refunded_minor = refunded_minor + $2, \
+         state = CASE WHEN refunded_minor + $2 = received_minor THEN 'refunded' \
+           WHEN state = 'refunded' AND EXISTS (SELECT 1 FROM ledger l WHERE l.payment_id = payments.id \
+             AND l.account = 'unallocated' AND l.kind = 'capture') THEN 'refunding' \
+           WHEN state = 'refunded' THEN 'captured' ELSE state END \
+         WHERE id = $1 AND state IN ('captured', 'refunding', 'refunded') \
+         AND refunded_minor + $2 BETWEEN 0 AND received_minor",
+    )
+    .bind(payment.to_string())
+    .bind(amount_minor)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

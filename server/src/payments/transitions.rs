@@ -1,9 +1,9 @@
 //! What an intent's present state does to our payment, order and tickets.
 //!
 //! [`apply`] takes whatever Stripe says of a payment, from a call's answer, a webhook or a look, in
-//! any order and any number of times. Each move is one conditional UPDATE; what lost the race does
-//! nothing. The tickets are locked first, then the order, then
-//! the payment, as everywhere.
+//! any order and any number of times. Each transition of a payment is one conditional UPDATE; what lost
+//! the race does nothing. Those of its order are in `orders/transitions.rs`. The tickets are locked
+//! first, then the order, then the payment, as everywhere.
 
 use super::{
     calls::Why,
@@ -14,21 +14,15 @@ use super::{
 };
 use crate::{
     db::Conn,
-    events::span::on_sale,
     fault::{Fault, FaultResult},
     incidents,
     ledger::{self, Account, Entry, Happened, Share},
     mail,
-    orders::{
-        store::{self as orders, OrderRow},
-        usage::{self, Ended},
-    },
-    outbox::{self, EventType},
-    refunds,
-    tickets::holds,
+    orders::{store::OrderRow, transitions as order, usage},
+    outbox, refunds,
 };
-use app::ids::PaymentId;
-use sqlx::{AssertSqlSafe, query};
+use app::{ids::PaymentId, money::Money};
+use sqlx::query;
 use uuid::Uuid;
 
 /// What a buyer is told of something that is no card.
@@ -179,8 +173,7 @@ async fn authorised(
         incidents::open(conn, kind, row.id, Some(row.order), &detail, now).await?;
     }
     let wanted = right_amount && !row.is_stray();
-    let fenced = wanted && (fence(conn, row, now).await? || revive(conn, row, now).await?);
-    if fenced {
+    if wanted && fence_or_revive(conn, row, now).await? {
         return capture(conn, row, now).await;
     }
     let moved = query(
@@ -196,66 +189,20 @@ async fn authorised(
     Ok(())
 }
 
-/// O3, the fence: the hold still stands, so the tickets cannot lapse any more. By the clock and by
-/// the tickets: who reads another clock may have changed one that seemed free.
-async fn fence(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool> {
-    if row.state == State::Voiding {
-        return Ok(false);
+/// Lets the order's money be captured, if the hold stands or all its tickets are still free.
+async fn fence_or_revive(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool> {
+    let authorised = Money::new(row.amount_minor, row.currency);
+    if row.state != State::Voiding && order::fence(conn, row.order, authorised, now).await? {
+        return Ok(true);
     }
-    let moved = query(
-        "UPDATE orders SET status = 'capturing' WHERE id = $1 AND status = 'awaiting_payment' \
-         AND hold_until > $2 AND total_minor = $3 AND currency = $4 \
-         AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN tickets t ON t.id = l.ticket_id \
-           WHERE l.order_id = orders.id AND NOT (t.state = 'listed' AND t.held_by = orders.id \
-             AND t.version = l.ticket_version))",
-    )
-    .bind(row.order.to_string())
-    .bind(now)
-    .bind(row.amount_minor)
-    .bind(row.currency.code())
-    .execute(&mut *conn)
-    .await?;
-    if moved.rows_affected() == 0 {
-        return Ok(false);
-    }
-    holds::tickets_hold_for_capture(conn, row.order).await?;
-    Ok(true)
-}
-
-/// O3': the authorisation came late, but every ticket is still free and exactly as it was.
-async fn revive(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool> {
     if row.created_at < now - REVIVE_WITHIN_MICROS {
         return Ok(false);
     }
-    // Released by this order's expiry and untouched since: exactly one version further.
-    let sql = format!(
-        "UPDATE orders SET status = 'capturing', version = version + 1 WHERE id = $1 \
-         AND (status = 'expired' OR (status = 'awaiting_payment' AND hold_until <= $2)) \
-         AND total_minor = $3 AND currency = $4 \
-         AND EXISTS (SELECT 1 FROM events e WHERE e.id = orders.event_id AND {}) \
-         AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN tickets t ON t.id = l.ticket_id \
-           WHERE l.order_id = orders.id AND NOT (t.state = 'listed' AND \
-             ((t.held_by = orders.id AND t.version = l.ticket_version) OR \
-              (t.held_by IS NULL AND t.version = l.ticket_version + 1)))) RETURNING {}",
-        on_sale!("e", "$2"),
-        orders::COLUMNS
-    );
-    let revived = query(AssertSqlSafe(sql))
-        .bind(row.order.to_string())
-        .bind(now)
-        .bind(row.amount_minor)
-        .bind(row.currency.code())
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some(revived) = revived else {
+    let Some(revived) = order::revive(conn, row.order, authorised, now).await? else {
         return Ok(false);
     };
-    let order = OrderRow::read(&revived)?;
-    holds::tickets_take_back(conn, order.id, now).await?;
-    orders::order_lines_revive(conn, order.id).await?;
-    usage::take_back(conn, order.id).await?;
     effects::effects_drop_voids(conn, row.id).await?;
-    tell_order(conn, order, now).await?;
+    order::announce(conn, revived, now).await?;
     Ok(true)
 }
 
@@ -292,7 +239,7 @@ async fn succeeded(
     ) {
         return Ok(());
     }
-    let Some(order) = order_complete(conn, row, intent).await? else {
+    let Some(order) = complete(conn, row, intent, now).await? else {
         return unexpected_capture(conn, row, intent, now).await;
     };
     query(
@@ -303,15 +250,6 @@ async fn succeeded(
     .bind(intent.received_minor)
     .execute(&mut *conn)
     .await?;
-    usage::release(conn, order.id, Ended::Paid).await?;
-    let sold = holds::tickets_sell(conn, order.id, order.buyer, now).await?;
-    let lines = orders::order_ticket_ids(conn, order.id).await?;
-    if sold != lines.len() {
-        return Err(Fault::unexpected(
-            "paid for tickets that it does not hold",
-            "tickets",
-        ));
-    }
     let shares = ledger::shares_of_order(conn, order.id, None).await?;
     book_capture(conn, row, &shares, now).await?;
     let paid = PaymentRow {
@@ -321,31 +259,23 @@ async fn succeeded(
     };
     outbox::append(conn, now, &[paid.created_event(now)]).await?;
     mail::queue(conn, mail::Kind::OrderComplete, order.id, now).await?;
-    tell_order(conn, order, now).await?;
+    order::announce(conn, order, now).await?;
     metrics::counter!("stagedoor_payments_total", "result" => "captured").increment(1);
     Ok(())
 }
 
-/// Completes the order that this payment was fenced for, if just its total was taken.
-async fn order_complete(
+/// Completes the order that this payment was fenced for, if just its total was captured.
+async fn complete(
     conn: &mut Conn,
     row: &PaymentRow,
     intent: &Intent,
+    now: i64,
 ) -> FaultResult<Option<OrderRow>> {
-    if row.state != State::Capturing {
-        return Ok(None);
+    if row.state == State::Capturing {
+        order::complete(conn, row.order, intent.received_minor, now).await
+    } else {
+        Ok(None)
     }
-    let sql = format!(
-        "UPDATE orders SET status = 'complete', version = version + 1 \
-         WHERE id = $1 AND status = 'capturing' AND total_minor = $2 RETURNING {}",
-        orders::COLUMNS
-    );
-    let completed = query(AssertSqlSafe(sql))
-        .bind(row.order.to_string())
-        .bind(intent.received_minor)
-        .fetch_optional(&mut *conn)
-        .await?;
-    Ok(completed.as_ref().map(OrderRow::read).transpose()?)
 }
 
 async fn book_capture(
@@ -373,7 +303,7 @@ async fn unexpected_capture(
     now: i64,
 ) -> FaultResult<()> {
     if row.state == State::Capturing {
-        unfence(conn, row).await?;
+        order::unfence(conn, row.order).await?;
     }
     query(
         "UPDATE payments SET state = 'refunding', received_minor = $2, client_secret = NULL, \
@@ -402,7 +332,7 @@ async fn unexpected_capture(
 /// Nothing can be taken from this intent any more.
 async fn canceled(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
     if row.state == State::Capturing {
-        unfence(conn, row).await?;
+        order::unfence(conn, row.order).await?;
     }
     query(
         "UPDATE payments SET state = 'voided', client_secret = NULL, bank_url = NULL \
@@ -439,26 +369,8 @@ async fn capture_declined(
     }
     let code = intent.decline_code.as_deref();
     declines::decline_insert(conn, row.id, row.order, code, now).await?;
-    unfence(conn, row).await?;
+    order::unfence(conn, row.order).await?;
     effects::void_insert(conn, row.id, now).await?;
-    Ok(())
-}
-
-/// Takes the order back from behind the fence: its hold has its old end again.
-async fn unfence(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
-    let sql = format!(
-        "UPDATE orders SET status = 'awaiting_payment' WHERE id = $1 AND status = 'capturing' \
-         RETURNING {}",
-        orders::COLUMNS
-    );
-    let back = query(AssertSqlSafe(sql))
-        .bind(row.order.to_string())
-        .fetch_optional(&mut *conn)
-        .await?;
-    if let Some(back) = back {
-        let order = OrderRow::read(&back)?;
-        holds::tickets_hold_until(conn, order.id, order.hold_until).await?;
-    }
     Ok(())
 }
 
@@ -509,16 +421,5 @@ pub(super) async fn never_made(conn: &mut Conn, payment: PaymentId) -> FaultResu
         .execute(&mut *conn)
         .await?;
     effects::effects_drop_voids(conn, payment).await?;
-    Ok(())
-}
-
-pub(super) async fn tell_order(conn: &mut Conn, order: OrderRow, now: i64) -> FaultResult<()> {
-    let tickets = orders::order_ticket_ids(conn, order.id).await?;
-    outbox::append(
-        conn,
-        now,
-        &[order.event(EventType::OrderUpdated, &tickets, now)],
-    )
-    .await?;
     Ok(())
 }

@@ -7,19 +7,15 @@
 
 use super::{
     store::{self, RefundRow},
-    transitions::tell_of_change,
+    transitions::{give_tickets, take_tickets},
 };
 use crate::{
     db::Conn,
     fault::FaultResult,
     incidents,
     ledger::{self, Entry, Happened, Reallocation},
-    orders::{rules, store as orders},
-    payments::{
-        disputes,
-        store::{self as payments, PaymentRow, State},
-    },
-    tickets::holds,
+    orders::{State as OrderState, store as orders, transitions as order},
+    payments::store::{self as payments, PaymentRow, State},
 };
 use app::ids::TicketId;
 
@@ -36,12 +32,7 @@ pub(super) async fn take_tickets_back(
     }
     let paid = orders::order_find(&mut *conn, payment.order)
         .await?
-        .is_some_and(|order| {
-            matches!(
-                order.state,
-                rules::State::Complete | rules::State::Refunding
-            )
-        });
+        .is_some_and(|order| matches!(order.state, OrderState::Complete | OrderState::Refunding));
     let Some(refund) = store::refund_by_provider(conn, payment.id).await? else {
         return Ok(());
     };
@@ -62,13 +53,8 @@ pub(super) async fn take_tickets_back(
         now,
     )
     .await?;
-    holds::tickets_return(conn, payment.order, refund.id, now).await?;
-    let sql = format!(
-        "UPDATE orders SET status = 'refunded', version = version + 1 \
-         WHERE id = $1 AND status IN ('complete', 'refunding') RETURNING {}",
-        orders::COLUMNS
-    );
-    tell_of_change(conn, sql, payment.order, now).await
+    take_tickets(conn, payment.order, refund.id, now).await?;
+    order::refund(conn, payment.order, now).await
 }
 
 /// Gives the tickets back that [`take_tickets_back`] had taken, since money of this payment has come in
@@ -82,9 +68,7 @@ pub(super) async fn give_tickets_back(
         return Ok(());
     };
     let tickets = store::live_tickets(conn, refund.id).await?;
-    let restored =
-        holds::tickets_restore(conn, payment.order, refund.id, payment.buyer, now).await?;
-    disputes::freeze_or_thaw(conn, payment.order).await?;
+    let restored = give_tickets(conn, payment, refund.id, now).await?;
     store::refund_lines_end(conn, refund.id).await?;
     reallocate(
         conn,
@@ -98,12 +82,7 @@ pub(super) async fn give_tickets_back(
     if restored < tickets.len() {
         moved_on(conn, payment, &refund, tickets.len() - restored, now).await?;
     }
-    let sql = format!(
-        "UPDATE orders SET status = 'complete', version = version + 1 \
-         WHERE id = $1 AND status IN ('complete', 'refunding', 'refunded') RETURNING {}",
-        orders::COLUMNS
-    );
-    tell_of_change(conn, sql, payment.order, now).await
+    order::restore(conn, payment.order, now).await
 }
 
 /// The money is here again, and tickets that it paid for are not: their seller, or another, has sold or

@@ -423,20 +423,6 @@ fn read_ticket_refund(row: &AnyRow) -> Result<TicketRefund, sqlx::Error> {
     })
 }
 
-/// Whether a payment has refunds that are not at an end.
-pub async fn refunds_under_way<'e>(
-    on: impl AnyExecutor<'e>,
-    payment: PaymentId,
-) -> Result<bool, sqlx::Error> {
-    let row = query(
-        "SELECT 1 FROM refunds WHERE payment_id = $1 AND state IN ('intended', 'pending') LIMIT 1",
-    )
-    .bind(payment.to_string())
-    .fetch_optional(on)
-    .await?;
-    Ok(row.is_some())
-}
-
 /// The tickets of these refunds.
 pub async fn refunds_tickets<'e>(
     on: impl AnyExecutor<'e>,
@@ -497,25 +483,19 @@ pub async fn refund_lines_end(conn: &mut Conn, refund: RefundId) -> Result<(), s
     Ok(())
 }
 
-/// Adds to (or, below zero, takes from) what of a payment has gone back. False: it would be
-/// more than was taken, or less than nothing.
-pub async fn payment_refunded_add(
+/// Notes in which version a refund's tickets left the order that they are still live in: if the money
+/// comes in again, the buyer gets back those that have not changed since.
+pub async fn refund_lines_note_versions(
     conn: &mut Conn,
-    payment: PaymentId,
-    amount_minor: i64,
-) -> Result<bool, sqlx::Error> {
-    let done = query(
-        "UPDATE payments SET refunded_minor = refunded_minor + $2, \
-         state = CASE WHEN refunded_minor + $2 = received_minor THEN 'refunded' \
-           WHEN state = 'refunded' AND EXISTS (SELECT 1 FROM ledger l WHERE l.payment_id = payments.id \
-             AND l.account = 'unallocated' AND l.kind = 'capture') THEN 'refunding' \
-           WHEN state = 'refunded' THEN 'captured' ELSE state END \
-         WHERE id = $1 AND state IN ('captured', 'refunding', 'refunded') \
-         AND refunded_minor + $2 BETWEEN 0 AND received_minor",
+    refund: RefundId,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE refund_lines SET ticket_version = COALESCE((SELECT t.version FROM tickets t \
+         JOIN order_lines l ON l.ticket_id = t.id WHERE t.id = refund_lines.ticket_id \
+         AND l.order_id = refund_lines.order_id AND l.live = 1), 0) WHERE refund_id = $1",
     )
-    .bind(payment.to_string())
-    .bind(amount_minor)
+    .bind(refund.to_string())
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }

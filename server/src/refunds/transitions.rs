@@ -15,18 +15,16 @@ use crate::{
     incidents,
     ledger::{self, Account, Entry, Happened, Share},
     mail,
-    orders::store::{self as orders, OrderRow},
-    outbox::{self, EventType},
+    orders::{store as orders, transitions as order},
     payments::{
-        disputes,
         effects::{self, EffectKind},
         gateway::{GivenBack, GivingBack, Refunded},
-        store::PaymentRow,
+        store::{self as payments, PaymentRow},
     },
     tickets::holds,
 };
 use app::ids::{OrderId, RefundId, TicketId, UserId};
-use sqlx::{AssertSqlSafe, Row, query};
+use sqlx::{Row, query};
 use uuid::Uuid;
 
 /// A refund of sold tickets, as its transaction needs it.
@@ -58,15 +56,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<RefundId
         lines: begin.lines,
     };
     write_down(conn, &refund, begin.now).await?;
-    let sql = format!(
-        "UPDATE orders SET status = CASE WHEN NOT EXISTS (SELECT 1 FROM order_lines l \
-         WHERE l.order_id = orders.id AND l.live = 1 AND NOT EXISTS (SELECT 1 FROM refund_lines r \
-         WHERE r.order_id = orders.id AND r.ticket_id = l.ticket_id AND r.live = 1)) \
-         THEN 'refunding' ELSE status END, version = version + 1 \
-         WHERE id = $1 AND status = 'complete' RETURNING {}",
-        orders::COLUMNS
-    );
-    tell_of_change(conn, sql, refund.order, begin.now).await?;
+    order::begin_refund(conn, refund.order, begin.now).await?;
     Ok(refund.id)
 }
 
@@ -218,20 +208,14 @@ async fn succeeded(
     if lines.is_empty() {
         return elsewhere::take_tickets_back(conn, payment, now).await;
     }
-    let returned = holds::tickets_return(conn, refund.order, refund.id, now).await?;
+    let returned = take_tickets(conn, refund.order, refund.id, now).await?;
     if returned != lines.len() {
         return Err(Fault::unexpected(
             "refunded tickets that its order does not own",
             refund.id.to_string(),
         ));
     }
-    let sql = format!(
-        "UPDATE orders SET status = CASE WHEN EXISTS (SELECT 1 FROM order_lines l \
-         WHERE l.order_id = orders.id AND l.live = 1) THEN status ELSE 'refunded' END, \
-         version = version + 1 WHERE id = $1 AND status IN ('complete', 'refunding') RETURNING {}",
-        orders::COLUMNS
-    );
-    tell_of_change(conn, sql, refund.order, now).await?;
+    order::refund(conn, refund.order, now).await?;
     elsewhere::take_tickets_back(conn, payment, now).await
 }
 
@@ -265,24 +249,44 @@ async fn failed(
         if refund.by_provider {
             return elsewhere::give_tickets_back(conn, payment, now).await;
         }
-        let restored =
-            holds::tickets_restore(conn, refund.order, refund.id, payment.buyer, now).await?;
+        let restored = give_tickets(conn, payment, refund.id, now).await?;
         if restored < claims.len() {
             let missing = claims.len() - restored;
             elsewhere::moved_on(conn, payment, refund, missing, now).await?;
         }
-        disputes::freeze_or_thaw(conn, refund.order).await?;
     }
     store::refund_lines_end(conn, refund.id).await?;
     if claims.is_empty() {
         return Ok(());
     }
-    let sql = format!(
-        "UPDATE orders SET status = 'complete', version = version + 1 \
-         WHERE id = $1 AND status IN ('complete', 'refunding', 'refunded') RETURNING {}",
-        orders::COLUMNS
-    );
-    tell_of_change(conn, sql, refund.order, now).await
+    order::restore(conn, refund.order, now).await
+}
+
+/// Takes the tickets of a refund from their buyer. Returns how many. The caller has locked them.
+pub(super) async fn take_tickets(
+    conn: &mut Conn,
+    order: OrderId,
+    refund: RefundId,
+    now: i64,
+) -> Result<usize, sqlx::Error> {
+    let returned = holds::tickets_return(conn, refund, now).await?;
+    store::refund_lines_note_versions(conn, refund).await?;
+    orders::order_lines_end_refunded(conn, order, refund).await?;
+    Ok(returned)
+}
+
+/// Gives the tickets of a refund that failed back to their buyer, if nobody has changed them since.
+/// Returns how many. The caller has locked them.
+pub(super) async fn give_tickets(
+    conn: &mut Conn,
+    payment: &PaymentRow,
+    refund: RefundId,
+    now: i64,
+) -> Result<usize, sqlx::Error> {
+    let restored = holds::tickets_restore(conn, refund, payment.buyer, now).await?;
+    orders::order_lines_restore(conn, payment.order, refund).await?;
+    holds::tickets_freeze_if_disputed(conn, payment.order).await?;
+    Ok(restored)
 }
 
 /// The money of a refund goes into the books: out, or, if it failed after all, in again.
@@ -297,7 +301,7 @@ async fn book(
         Happened::RefundFailed(_) => -refund.amount_minor,
         _ => refund.amount_minor,
     };
-    if !store::payment_refunded_add(conn, payment.id, refunded).await? {
+    if !payments::payment_refunded_add(conn, payment.id, refunded).await? {
         return Err(Fault::unexpected(
             "more goes back than was taken, or comes back than went",
             refund.id.to_string(),
@@ -329,29 +333,6 @@ async fn shares(conn: &mut Conn, refund: &RefundRow) -> Result<Vec<Share>, sqlx:
         }]);
     }
     ledger::shares_of_order(conn, refund.order, Some(&tickets)).await
-}
-
-pub(super) async fn tell_of_change(
-    conn: &mut Conn,
-    sql: String,
-    order: OrderId,
-    now: i64,
-) -> FaultResult<()> {
-    let row = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some(row) = row else {
-        return Err(Fault::unexpected(
-            "a refund of an order that is not paid",
-            order.to_string(),
-        ));
-    };
-    let order = OrderRow::read(&row)?;
-    let tickets = orders::order_ticket_ids(conn, order.id).await?;
-    let told = order.event(EventType::OrderUpdated, &tickets, now);
-    outbox::append(conn, now, &[told]).await?;
-    Ok(())
 }
 
 /// What of an order can be refunded: the tickets that are its buyer's and not on their way back,

@@ -348,11 +348,10 @@ pub async fn listings_withdraw(
     tell(conn, update, now_micros).await
 }
 
-/// The tickets of a refund are their sellers' again, off sale; the order's lines on them end.
-/// Returns how many it were.
+/// The tickets of a refund that its order owns are their sellers' again, withdrawn from sale. Returns
+/// how many.
 pub async fn tickets_return(
     conn: &mut Conn,
-    order: OrderId,
     refund: RefundId,
     now_micros: i64,
 ) -> Result<usize, sqlx::Error> {
@@ -363,32 +362,14 @@ pub async fn tickets_return(
          WHERE r.refund_id = $1 AND r.live = 1) RETURNING {COLUMNS}"
     );
     let update = query(AssertSqlSafe(sql)).bind(refund.to_string());
-    let returned = tell(conn, update, now_micros).await?;
-    query(
-        "UPDATE refund_lines SET ticket_version = COALESCE((SELECT t.version FROM tickets t \
-         JOIN order_lines l ON l.ticket_id = t.id WHERE t.id = refund_lines.ticket_id \
-         AND l.order_id = refund_lines.order_id AND l.live = 1), 0) WHERE refund_id = $1",
-    )
-    .bind(refund.to_string())
-    .execute(&mut *conn)
-    .await?;
-    query(
-        "UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1 AND ticket_id IN \
-         (SELECT ticket_id FROM refund_lines WHERE refund_id = $2)",
-    )
-    .bind(order.to_string())
-    .bind(refund.to_string())
-    .execute(conn)
-    .await?;
-    Ok(returned)
+    tell(conn, update, now_micros).await
 }
 
-/// The tickets of a refund that came to nothing are the buyer's again, if nobody has touched them
-/// since. A seat that somebody has listed meanwhile is the buyer's all the same, and an incident tells
-/// of the other listing. Returns how many it were.
+/// The tickets of a refund that failed are the buyer's again, if nobody has changed them since. A seat
+/// that has been listed meanwhile is the buyer's all the same, and an incident names the other listing.
+/// Returns how many.
 pub async fn tickets_restore(
     conn: &mut Conn,
-    order: OrderId,
     refund: RefundId,
     buyer: UserId,
     now_micros: i64,
@@ -405,18 +386,24 @@ pub async fn tickets_restore(
         .bind(buyer.to_string());
     let restored = tell(conn, update, now_micros).await?;
     note_seats_listed_twice(conn, refund, now_micros).await?;
-    // A ticket that has moved on has a later version.
+    Ok(restored)
+}
+
+/// Freezes the sold tickets of an order if a dispute of it is open or lost; otherwise they are free again.
+pub async fn tickets_freeze_if_disputed(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<(), sqlx::Error> {
     query(
-        "UPDATE order_lines SET live = 1 WHERE order_id = $1 AND ticket_id IN \
-         (SELECT r.ticket_id FROM refund_lines r JOIN tickets t ON t.id = r.ticket_id \
-         WHERE r.refund_id = $2 AND r.live = 1 AND t.state = 'sold' \
-         AND t.version = r.ticket_version + 1)",
+        "UPDATE tickets SET frozen = (SELECT CASE WHEN COUNT(*) > 0 THEN 1 ELSE 0 END FROM disputes d \
+         WHERE d.order_id = $1 AND d.state IN ('open', 'lost')) \
+         WHERE state = 'sold' AND id IN (SELECT l.ticket_id FROM order_lines l \
+         WHERE l.order_id = $1 AND l.live = 1)",
     )
     .bind(order.to_string())
-    .bind(refund.to_string())
     .execute(conn)
     .await?;
-    Ok(restored)
+    Ok(())
 }
 
 /// Opens an incident for each ticket of a refund whose seat has another listing.

@@ -45,6 +45,7 @@ mod moving;
 mod nats;
 mod nothing_lost;
 mod one_shop;
+mod order_transitions;
 mod outages;
 mod passes;
 mod patience;

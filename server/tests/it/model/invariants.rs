@@ -5,6 +5,7 @@ use super::{
     Model,
     world::{Intent, Kind, Paying, Progress, Refund, Sale, Stage, State, Until},
 };
+use stagedoor::orders::state::{State as OrderState, is_reachable};
 
 /// What can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub enum Invariant {
     PriceStandsUnderHold,
     /// One effect makes one object at Stripe.
     OneObjectPerEffect,
-    /// Orders move as the table of `orders/rules.rs` says, or back from a refund that failed; so
-    /// they leave an end only by a revival or a refund.
+    /// Orders move as the table of `orders/state.rs` says; so they leave an end only by a revival, a refund
+    /// or a refund that failed.
     OrdersMoveByTheTable,
     /// No payment has more calls in a row than the engine makes in one go.
     FewCallsWait,
@@ -126,20 +127,11 @@ pub fn check_rest(s: &State) -> Result<(), Invariant> {
 pub fn check_step(before: &State, after: &State) -> Result<(), Invariant> {
     for (was, is) in before.orders.iter().zip(&after.orders) {
         let allowed = was.stage == is.stage
-            || matches!(
-                (was.stage, is.stage),
-                (Stage::Absent, Stage::Created)
-                    | (Stage::Created, Stage::AwaitingPayment)
-                    | (Stage::AwaitingPayment | Stage::Expired, Stage::Capturing)
-                    | (Stage::Capturing, Stage::Complete | Stage::AwaitingPayment)
-                    | (
-                        Stage::Created | Stage::AwaitingPayment,
-                        Stage::Expired | Stage::Cancelled
-                    )
-                    // The second of these where the money went back by hand.
-                    | (Stage::Complete, Stage::Refunding | Stage::Refunded)
-                    | (Stage::Refunding, Stage::Refunded | Stage::Complete)
-            );
+            || match (was.stage.in_shop(), is.stage.in_shop()) {
+                (None, Some(first)) => first == OrderState::Created,
+                (Some(was), Some(is)) => is_reachable(was, is),
+                (_, None) => false,
+            };
         require(allowed, Invariant::OrdersMoveByTheTable)?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The money protocol as a pure state machine, and a search of everything that can happen in it.
 //!
-//! Owns a model of orders, tickets, payments and Stripe that needs nothing but `std`, and the
-//! tests that search it. It runs no code of the server: it mirrors the transactions of
+//! Owns a model of orders, tickets, payments and Stripe, and the tests that search it. It runs no code of
+//! the server, and only the table of transitions that orders may make is the server's: it mirrors the transactions of
 //! `orders/transitions.rs`, `tickets/holds.rs`, `payments/transitions.rs` and
 //! `payments/engine.rs`, one step a commit, and each step of Stripe's for itself. Whoever changes
 //! a rule there changes it here, and is told by the shortest trace what the change allows.

@@ -6,6 +6,8 @@
 //! may crash at any moment, so an answer that was given may be read now, later, twice or never:
 //! [`Payment::seen`] keeps every status that the intent ever had, and each may still be on its way.
 
+use stagedoor::orders::State as OrderState;
+
 /// How an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -22,6 +24,21 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// The same in the shop. None: there is no order yet.
+    pub fn in_shop(self) -> Option<OrderState> {
+        Some(match self {
+            Self::Absent => return None,
+            Self::Created => OrderState::Created,
+            Self::AwaitingPayment => OrderState::AwaitingPayment,
+            Self::Capturing => OrderState::Capturing,
+            Self::Complete => OrderState::Complete,
+            Self::Expired => OrderState::Expired,
+            Self::Cancelled => OrderState::Cancelled,
+            Self::Refunding => OrderState::Refunding,
+            Self::Refunded => OrderState::Refunded,
+        })
+    }
+
     /// Whether its tickets are its own by right: held, or bought.
     pub fn is_live(self) -> bool {
         matches!(

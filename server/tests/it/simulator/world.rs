@@ -14,7 +14,7 @@ use super::{
 use crate::support::{
     WEBHOOK_SECRET,
     database::Database,
-    listen,
+    listen, order_steps,
     sound::{OWED, UNSOUND},
     staging::Staging,
 };
@@ -85,6 +85,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let database = Database::sqlite();
         let db = Db::open(&database.url).await.unwrap();
+        order_steps::watch(&db).await;
         let clock = ManualClock::starting_at("2031-01-01T12:00:00Z".parse().unwrap());
         let double_clock = clock.clone();
         let double = Double::open(None, Arc::new(move || double_clock.now().as_second())).unwrap();
@@ -507,7 +508,9 @@ impl World {
                 return Err(broken.to_owned());
             }
         }
-        Ok(())
+        order_steps::find_illegal(&self.db)
+            .await
+            .map_or(Ok(()), Err)
     }
 
     /// What holds once nothing moves any more.

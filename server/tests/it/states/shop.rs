@@ -11,7 +11,7 @@ use super::{
     tables,
     words::{Amount, BAD_CARDS, Card, Move, Wanted, name},
 };
-use crate::support::{self, App, Client, Jobs, database::Database, path};
+use crate::support::{self, App, Client, Jobs, database::Database, order_steps, path};
 use proptest_state_machine::StateMachineTest;
 use serde_json::{Value, json};
 use stagedoor::{clock::Clock, orders::HoldLimits};
@@ -30,8 +30,10 @@ pub trait Engine: 'static {
 pub struct Sqlite;
 
 impl Engine for Sqlite {
-    fn open() -> impl Future<Output = App> {
-        App::start_limited(Database::sqlite(), Jobs::None, None, limits())
+    async fn open() -> App {
+        let app = App::start_limited(Database::sqlite(), Jobs::None, None, limits()).await;
+        order_steps::watch(&app.db).await;
+        app
     }
 }
 
@@ -98,6 +100,7 @@ impl<E: Engine, B: Belief> StateMachineTest for Beside<E, B> {
             assert_eq!(seen.app.sweep().await, world.sweep(), "the last sweep");
             seen.agrees_with(world).await;
             seen.app.assert_sound().await;
+            assert_eq!(order_steps::find_illegal(&seen.app.db).await, None);
             tables::assert_audited(&seen.app).await;
             assert_eq!(seen.app.captured_minor(), world.money());
             let mut asked = seen.app.incidents().await;

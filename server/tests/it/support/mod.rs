@@ -6,6 +6,7 @@ pub mod client;
 pub mod database;
 pub mod described;
 mod faults;
+pub mod order_steps;
 mod people;
 pub mod proxy;
 pub mod sound;

@@ -1,0 +1,180 @@
+//! Where an order stands, and which transitions lead from state to state. Pure: the UPDATE of each
+//! transition is in `transitions.rs`.
+
+use app::orders::OrderStatus;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+/// Where an order stands. Buyers see [`OrderStatus`].
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, Display, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum State {
+    /// The tickets are held.
+    Created,
+    /// A payment has begun.
+    AwaitingPayment,
+    /// The money is being captured; the hold cannot end meanwhile.
+    Capturing,
+    /// Paid.
+    Complete,
+    /// Not paid in time.
+    Expired,
+    /// Cancelled by the buyer.
+    Cancelled,
+    /// Refunds of all its tickets are under way.
+    Refunding,
+    /// All money is back.
+    Refunded,
+}
+
+impl State {
+    /// As the database has it.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// As its buyer sees it. An order whose hold has ended (`lapsed`) is expired, although no
+    /// transaction has expired it yet.
+    pub fn seen(self, lapsed: bool) -> OrderStatus {
+        match self {
+            Self::Created | Self::AwaitingPayment if lapsed => OrderStatus::Expired,
+            Self::Created => OrderStatus::Created,
+            Self::AwaitingPayment | Self::Capturing => OrderStatus::AwaitingPayment,
+            Self::Complete | Self::Refunding => OrderStatus::Complete,
+            Self::Expired => OrderStatus::Expired,
+            Self::Cancelled => OrderStatus::Cancelled,
+            Self::Refunded => OrderStatus::Refunded,
+        }
+    }
+}
+
+/// A change of an order's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray)]
+pub enum Transition {
+    /// The first payment begins before the buyer's time is over.
+    BeginPayment,
+    /// The card is authorised and the hold stands: the money may be captured.
+    Fence,
+    /// The card is authorised after the hold ended, and all tickets are still free and unchanged.
+    Revive,
+    /// The money was captured.
+    Complete,
+    /// The money will not be captured.
+    Unfence,
+    /// The hold has ended.
+    Expire,
+    /// The buyer cancels.
+    Cancel,
+    /// Refunds of some tickets, or of all that are left, begin.
+    BeginRefund,
+    /// The money of some tickets, or of all that are left, is back.
+    Refund,
+    /// A refund failed, or its money came in again.
+    Restore,
+}
+
+impl Transition {
+    /// The states that it leads from, each with the state that it leads to. Where a state leads to itself
+    /// as well, the order's tickets decide.
+    pub const fn edges(self) -> &'static [(State, State)] {
+        use State::{
+            AwaitingPayment, Cancelled, Capturing, Complete, Created, Expired, Refunded, Refunding,
+        };
+        match self {
+            Self::BeginPayment => &[(Created, AwaitingPayment)],
+            Self::Fence => &[(AwaitingPayment, Capturing)],
+            Self::Revive => &[(AwaitingPayment, Capturing), (Expired, Capturing)],
+            Self::Complete => &[(Capturing, Complete)],
+            Self::Unfence => &[(Capturing, AwaitingPayment)],
+            Self::Expire => &[(Created, Expired), (AwaitingPayment, Expired)],
+            Self::Cancel => &[(Created, Cancelled), (AwaitingPayment, Cancelled)],
+            Self::BeginRefund => &[(Complete, Refunding), (Complete, Complete)],
+            // From Complete to Refunded: the money was paid back at the provider.
+            Self::Refund => &[
+                (Complete, Refunded),
+                (Refunding, Refunded),
+                (Complete, Complete),
+                (Refunding, Refunding),
+            ],
+            Self::Restore => &[
+                (Refunding, Complete),
+                (Refunded, Complete),
+                (Complete, Complete),
+            ],
+        }
+    }
+
+    /// Whether this transition leads from one state to the other.
+    pub fn leads(self, from: State, to: State) -> bool {
+        self.edges().contains(&(from, to))
+    }
+}
+
+/// Whether any transition leads from one state to the other.
+pub fn is_reachable(from: State, to: State) -> bool {
+    Transition::VARIANTS
+        .iter()
+        .any(|transition| transition.leads(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use State::{
+        AwaitingPayment, Cancelled, Capturing, Complete, Created, Expired, Refunded, Refunding,
+    };
+
+    /// The states that one transition leads to from `from`, other than itself.
+    fn after(from: State) -> Vec<State> {
+        let all = State::VARIANTS.iter().copied();
+        all.filter(|to| *to != from && is_reachable(from, *to))
+            .collect()
+    }
+
+    #[test]
+    fn each_state_leads_where_the_documentation_says() {
+        for (from, to) in [
+            (Created, vec![AwaitingPayment, Expired, Cancelled]),
+            (AwaitingPayment, vec![Capturing, Expired, Cancelled]),
+            (Capturing, vec![AwaitingPayment, Complete]),
+            (Complete, vec![Refunding, Refunded]),
+            (Expired, vec![Capturing]),
+            (Cancelled, vec![]),
+            (Refunding, vec![Complete, Refunded]),
+            (Refunded, vec![Complete]),
+        ] {
+            assert_eq!(after(from), to, "{from}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_complete_only_after_a_capture_or_a_failed_refund() {
+        for transition in Transition::VARIANTS {
+            for (from, to) in transition.edges() {
+                if *to == Complete && *from != Complete {
+                    let captured = *transition == Transition::Complete && *from == Capturing;
+                    assert!(captured || *transition == Transition::Restore);
+                }
+                if *to == Capturing {
+                    assert!(matches!(transition, Transition::Fence | Transition::Revive));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_ended_hold_is_seen_as_expired_unless_the_money_is_being_captured() {
+        for state in State::VARIANTS {
+            let expired = matches!(state, Created | AwaitingPayment | Expired);
+            assert_eq!(state.seen(true) == OrderStatus::Expired, expired, "{state}");
+        }
+    }
+
+    #[test]
+    fn every_state_has_a_name_that_reads_back() {
+        for state in State::VARIANTS {
+            assert_eq!(state.name().parse::<State>().unwrap(), *state);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Each transition of orders, tried from each state: it moves exactly the orders that the table of
+//! transitions names, and changes nothing of others.
+
+use crate::support::{App, Client, on_both_engines};
+use app::{ids::OrderId, money::Money};
+use serde_json::Value;
+use stagedoor::{
+    clock::Clock,
+    db::Conn,
+    fault::FaultResult,
+    orders::{
+        state::{State, Transition},
+        transitions, usage,
+    },
+};
+use strum::VariantArray;
+
+const HOUR_MICROS: i64 = 3600 * 1_000_000;
+
+/// What a transition is tried with.
+#[derive(Clone, Copy)]
+struct Tried {
+    order: OrderId,
+    buyer: app::ids::UserId,
+    total: Money,
+    now: i64,
+}
+
+/// Calls the function of a transition. Returns whether it says that it moved the order.
+async fn make(conn: &mut Conn, transition: Transition, tried: Tried) -> FaultResult<bool> {
+    let Tried {
+        order,
+        buyer,
+        total,
+        now,
+    } = tried;
+    let moved = match transition {
+        Transition::BeginPayment => {
+            let row = transitions::begin_payment(conn, order, HOUR_MICROS, now).await?;
+            row.is_some()
+        }
+        Transition::Fence => transitions::fence(conn, order, total, now).await?,
+        Transition::Revive => transitions::revive(conn, order, total, now)
+            .await?
+            .is_some(),
+        Transition::Complete => {
+            let row = transitions::complete(conn, order, total.minor, now).await?;
+            row.is_some()
+        }
+        Transition::Unfence => {
+            transitions::unfence(conn, order).await?;
+            true
+        }
+        Transition::Expire => transitions::expire(conn, order, now).await?,
+        Transition::Cancel => transitions::cancel(conn, order, buyer, None, now).await?,
+        Transition::BeginRefund => transitions::begin_refund(conn, order, now).await.is_ok(),
+        Transition::Refund => transitions::refund(conn, order, now).await.is_ok(),
+        Transition::Restore => transitions::restore(conn, order, now).await.is_ok(),
+    };
+    Ok(moved)
+}
+
+/// Whether a transition is for orders whose hold has ended.
+fn needs_ended_hold(transition: Transition) -> bool {
+    matches!(transition, Transition::Revive | Transition::Expire)
+}
+
+/// An order of one ticket in this state, which qualifies for the transition in everything else.
+async fn order_in(
+    app: &App,
+    buyer: &Client,
+    event: &Value,
+    from: State,
+    transition: Transition,
+) -> Tried {
+    let reserved = buyer.reserve_any(event, 1).await.expect(201);
+    let id = reserved["id"].as_str().unwrap().to_owned();
+    let now = app.clock.now_micros();
+    let ends = if needs_ended_hold(transition) {
+        now
+    } else {
+        now + HOUR_MICROS
+    };
+    let sql = format!(
+        "UPDATE orders SET status = '{from}', hold_until = {ends}, expires_at = {ends} WHERE id = $1"
+    );
+    app.write_sql(sql.leak(), id.clone()).await;
+    let currency = reserved["currency"].as_str().unwrap().parse().unwrap();
+    Tried {
+        order: id.parse().unwrap(),
+        buyer: buyer.id.parse().unwrap(),
+        total: Money::new(reserved["totalMinor"].as_i64().unwrap(), currency),
+        now,
+    }
+}
+
+/// Tries a transition in a transaction of its own. Returns whether it says that it moved the order.
+async fn attempt(app: &App, transition: Transition, tried: Tried) -> bool {
+    let moved: FaultResult<bool> = app
+        .db
+        .write(move |conn| {
+            Box::pin(async move {
+                usage::order_lock(conn, tried.order).await?;
+                make(conn, transition, tried).await
+            })
+        })
+        .await;
+    moved.unwrap()
+}
+
+async fn read(app: &App, order: OrderId) -> (State, i64) {
+    let sql = format!("SELECT status || ' ' || version AS t FROM orders WHERE id = '{order}'");
+    let read = app.texts(&sql).await.remove(0);
+    let (state, version) = read.split_once(' ').unwrap();
+    (state.parse().unwrap(), version.parse().unwrap())
+}
+
+on_both_engines! {
+    async fn each_transition_moves_the_states_of_the_table_and_no_other(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        let all = Transition::VARIANTS.len() * State::VARIANTS.len();
+        seller.batch(&event, all.try_into().unwrap(), 2500).await;
+        for transition in Transition::VARIANTS.iter().copied() {
+            for from in State::VARIANTS.iter().copied() {
+                let tried = order_in(app, &buyer, &event, from, transition).await;
+                let before = read(app, tried.order).await;
+                let said = attempt(app, transition, tried).await;
+                let after = read(app, tried.order).await;
+                let context = format!("{transition:?} from {from}: {after:?}");
+                if transition.edges().iter().any(|(start, _)| *start == from) {
+                    assert!(said, "{context}");
+                    assert!(transition.leads(from, after.0), "{context}");
+                } else {
+                    assert!(!said || transition == Transition::Unfence, "{context}");
+                    assert_eq!(after, before, "{context}");
+                }
+            }
+        }
+    }
+
+    /// The losing side: of two processes that decide about one order at the same moment, one moves it.
+    async fn one_of_two_transitions_wins(app) {
+        let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
+        let event = seller.event().await;
+        seller.batch(&event, 20, 2500).await;
+        for (from, one, other) in [
+            (State::AwaitingPayment, Transition::Fence, Transition::Cancel),
+            (State::Created, Transition::BeginPayment, Transition::BeginPayment),
+            (State::Created, Transition::Cancel, Transition::Cancel),
+            (State::Created, Transition::Expire, Transition::Expire),
+            (State::AwaitingPayment, Transition::Revive, Transition::Revive),
+            (State::Capturing, Transition::Complete, Transition::Complete),
+        ] {
+            let tried = order_in(app, &buyer, &event, from, one).await;
+            let (first, second) = tokio::join!(attempt(app, one, tried), attempt(app, other, tried));
+            let (state, _) = read(app, tried.order).await;
+            assert!(first != second, "{one:?} {first}, {other:?} {second}: {state}");
+            let winner = if first { one } else { other };
+            assert!(winner.leads(from, state), "{winner:?}: {state}");
+        }
+    }
+}

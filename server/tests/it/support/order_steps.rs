@@ -1,0 +1,45 @@
+//! Writes down every change of an order's state, and holds it against the table of transitions.
+//!
+//! Only on SQLite, by a trigger: nothing that the server does escapes it.
+
+use sqlx::{AssertSqlSafe, Row};
+use stagedoor::{
+    db::{Db, Engine},
+    orders::state::{State, is_reachable},
+};
+
+/// From now on all changes are written down.
+pub async fn watch(db: &Db) {
+    for sql in [
+        "CREATE TABLE IF NOT EXISTS order_steps (was TEXT NOT NULL, became TEXT NOT NULL)",
+        "CREATE TRIGGER IF NOT EXISTS order_steps AFTER UPDATE OF status ON orders \
+         WHEN OLD.status <> NEW.status \
+         BEGIN INSERT INTO order_steps VALUES (OLD.status, NEW.status); END",
+    ] {
+        let done = db.write(move |conn| {
+            Box::pin(async move {
+                sqlx::query(AssertSqlSafe(sql))
+                    .execute(conn)
+                    .await
+                    .map(|_| ())
+            })
+        });
+        done.await.unwrap();
+    }
+}
+
+/// The first change that no transition makes. None: there is none, or nothing was watched.
+pub async fn find_illegal(db: &Db) -> Option<String> {
+    if db.engine() != Engine::Sqlite {
+        return None;
+    }
+    let rows = sqlx::query("SELECT DISTINCT was, became FROM order_steps")
+        .fetch_all(db.reads())
+        .await
+        .unwrap();
+    rows.iter().find_map(|row| {
+        let state = |column: &str| row.get::<String, _>(column).parse::<State>().unwrap();
+        let (was, became) = (state("was"), state("became"));
+        (!is_reachable(was, became)).then(|| format!("an order went from {was} to {became}"))
+    })
+}
