@@ -64,6 +64,7 @@ impl Form {
     }
 
     /// Names fields in [`problem_at_top`] as their labels do: each name with its label.
+    #[must_use]
     pub fn labelled(self, labels: &'static [(&'static str, &'static str)]) -> Self {
         Self { labels, ..self }
     }

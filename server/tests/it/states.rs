@@ -158,7 +158,10 @@ fn found_out<B: Belief>(shrink: u32) -> (usize, String) {
     });
     match found {
         Err(TestError::Fail(why, (_, moves, _))) => (moves.len(), why.message().to_owned()),
-        other => panic!("{} was not found out: {other:?}", std::any::type_name::<B>()),
+        other => panic!(
+            "{} was not found out: {other:?}",
+            std::any::type_name::<B>()
+        ),
     }
 }
 
