@@ -6,8 +6,8 @@ use crate::error::AppError;
 use crate::{
     error::{AppResult, FieldError},
     events::{
-        Category, CreateEvent, Events, PlaceAsked, UpdateEvent, is_unchanged, moment_if_given,
-        starts_at,
+        Category, CreateEvent, Events, FIELDS, PlaceAsked, UpdateEvent, is_unchanged,
+        moment_if_given, starts_at,
     },
     money::Currency,
 };
@@ -178,7 +178,13 @@ impl Facts {
             }
             _ => Ok(()),
         };
-        crate::context::all_wrong(wrong, others, NAMES)
+        let mut error = crate::context::all_wrong(wrong, others, NAMES);
+        if let AppError::Invalid(fields) = &mut error {
+            // As they stand in the form.
+            let place = |name: &str| FIELDS.iter().position(|(field, _)| *field == name);
+            fields.sort_by_key(|wrong| place(&wrong.field).unwrap_or(FIELDS.len()));
+        }
+        error
     }
 
     /// What the fields say of where the event is.

@@ -128,10 +128,10 @@ pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> An
     let named = COUNTRIES
         .iter()
         .map(|(code, name)| Choice::new(*code, *name));
-    let countries = from_place("Choose automatically from the city").into_iter();
+    let countries = from_place("From the city").into_iter();
     let countries = countries.chain(named).collect();
     let mut zones = zones(&facts.time_zone);
-    if let Some(follows) = from_place("Choose automatically from city and country") {
+    if let Some(follows) = from_place("From city and country") {
         zones.insert(0, ("", vec![follows]));
     }
     let zone = choose_grouped(form, input(facts, "time_zone"), zones);
@@ -196,7 +196,7 @@ fn times(form: &Form, facts: &Facts) -> AnyView {
     };
     let end = [
         "Leave it empty if that is the day of the start.",
-        "Buyers see their tickets until this time. If empty: until 12 hours after the start.",
+        "Buyers see their tickets until then. If empty: for 12 hours.",
     ];
     let sales = [
         "Only if tickets should still be sold after the start.",

@@ -317,7 +317,7 @@ fn facts(found: &Found) -> AnyView {
         .collect_view();
     view! {
         <p class="fact">{icon(Icon::Clock)} {begins(event)}</p>
-        <p class="fact">{icon(Icon::Place)} <bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi></p>
+        <p class="fact">{icon(Icon::Place)} <span><bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi></span></p>
         <ul class="lines">{lines}</ul>
         <p class="line total">
             <span>"Total"</span>

@@ -106,10 +106,7 @@ fn event_form(form: &Form) -> AnyView {
     others.sort_by_key(|currency| currency.name());
     let groups = [("Often used", often), ("Others", others)]
         .map(|(heading, group)| (heading, group.into_iter().map(named).collect()));
-    let mut currencies = vec![(
-        "",
-        vec![Choice::new("", "Choose automatically from the country")],
-    )];
+    let mut currencies = vec![("", vec![Choice::new("", "From the country")])];
     currencies.extend(groups);
     let currency = Input {
         name: "currency",
