@@ -82,7 +82,7 @@ test('a guest who comes back is mailed a link that leads on to what they chose',
   // The same guest in another browser.
   await choose(page, event);
   await goOn(page, before.email, unique('Gus'));
-  await expect(page.getByRole('status')).toContainText('We have mailed a link to it');
+  await expect(page.getByRole('status')).toContainText('We have sent a link to that address');
   await expectInMenu(page, 'Sign in');
   const [link] = /\/reset\?token=\w+/.exec(await mailTo(before.email, 'Your link to sign in')) ?? [];
   await page.goto(link!);
