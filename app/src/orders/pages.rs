@@ -129,7 +129,7 @@ struct Found {
 }
 
 /// Errors: `NotFound`.
-async fn look(viewer: &Viewer, id: OrderId) -> AppResult<Found> {
+async fn look(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<Found> {
     let (orders, payments) = (
         context::port::<dyn Orders>()?,
         context::port::<dyn Payments>()?,
@@ -143,7 +143,7 @@ async fn look(viewer: &Viewer, id: OrderId) -> AppResult<Found> {
         context::port::<dyn Refunds>()?,
     );
     // Asks Stripe first if a payment is under way: the order shown is the order after that.
-    let payment = payments.of_order(viewer, id).await?;
+    let payment = payments.of_order(viewer, id, from_bank).await?;
     let order = orders.get(viewer, id).await?;
     let event = order.event_id().ok_or(AppError::NotFound)?;
     let sellers: Vec<UserId> = order.tickets.iter().map(|sold| sold.seller_id).collect();
@@ -166,7 +166,7 @@ pub fn OrderPage() -> impl IntoView {
     let from_bank = use_query_map().with_untracked(|query| query.get("payment_intent").is_some());
     page_for(|viewer| async move {
         let id: OrderId = id.parse().map_err(|_| AppError::NotFound)?;
-        let mut found = look(&viewer, id).await?;
+        let mut found = look(&viewer, id, from_bank).await?;
         if from_bank {
             // Stripe's additions to the address have done their work, and one of them is a secret.
             context::redirect(&format!("/orders/{id}"));

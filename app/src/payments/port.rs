@@ -21,9 +21,15 @@ pub trait Payments: Send + Sync {
     /// One payment, after asking Stripe if it is still open. Errors: `NotFound`.
     async fn get(&self, viewer: &Viewer, id: PaymentId) -> AppResult<Payment>;
 
-    /// The order's newest payment, after asking Stripe if it is still open; the way back from
-    /// a bank's page.
-    async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Option<Payment>>;
+    /// The order's newest payment, after asking Stripe if it is still open. Requests share what Stripe
+    /// said within two seconds. A buyer who comes `from_bank` waits until Stripe can be asked again: what
+    /// was said before they went there is out of date.
+    async fn of_order(
+        &self,
+        viewer: &Viewer,
+        order: OrderId,
+        from_bank: bool,
+    ) -> AppResult<Option<Payment>>;
 
     /// The bank's page for a payment that requires action, for buyers without JavaScript; it
     /// leads back to the order's page.

@@ -77,6 +77,17 @@ impl Looks {
         }
     }
 
+    /// Waits until the next look of this payment can be made: two seconds at most.
+    pub async fn wait_for_next(&self, payment: PaymentId) -> FaultResult<()> {
+        let looked_at = store::payment_looked_at(self.db.reads(), payment).await?;
+        let left = looked_at + KEPT_MICROS - self.clock.now_micros();
+        let left = u64::try_from(left.clamp(0, KEPT_MICROS)).unwrap_or_default();
+        if left > 0 {
+            tokio::time::sleep(Duration::from_micros(left)).await;
+        }
+        Ok(())
+    }
+
     fn join(&self, key: Key, now: i64) -> Joined {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         // A look that has not ended yet still has its sender.

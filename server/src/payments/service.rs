@@ -277,12 +277,22 @@ impl Payments for PaymentsService {
         Ok(self.refreshed(row).await?.payment())
     }
 
-    async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Option<Payment>> {
+    async fn of_order(
+        &self,
+        viewer: &Viewer,
+        order: OrderId,
+        from_bank: bool,
+    ) -> AppResult<Option<Payment>> {
         let newest = store::payment_newest(self.db.reads(), order)
             .await
             .map_err(Fault::from)?;
         match newest.filter(|row| row.buyer == viewer.user.id) {
-            Some(row) => Ok(Some(self.refreshed(row).await?.payment())),
+            Some(row) => {
+                if from_bank {
+                    self.looks.wait_for_next(row.id).await?;
+                }
+                Ok(Some(self.refreshed(row).await?.payment()))
+            }
             None => Ok(None),
         }
     }

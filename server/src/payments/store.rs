@@ -235,6 +235,18 @@ pub async fn payment_newest<'e>(
     row.as_ref().map(PaymentRow::read).transpose()
 }
 
+/// When the provider was last asked about this payment, in microseconds.
+pub async fn payment_looked_at<'e>(
+    on: impl AnyExecutor<'e>,
+    payment: PaymentId,
+) -> Result<i64, sqlx::Error> {
+    query("SELECT looked_at FROM payments WHERE id = $1")
+        .bind(payment.to_string())
+        .fetch_one(on)
+        .await?
+        .try_get("looked_at")
+}
+
 /// Claims the look at where a payment stands, if the last one was `apart_micros` ago or longer. False:
 /// another has looked since.
 pub async fn payment_look_claim(
