@@ -111,6 +111,8 @@ export async function holdBack(page: Page, addresses: string): Promise<() => voi
 export const FADES_LEFT_OUT = [
   // The way to a page that is not the shop's, the bank's for one.
   /^exception: InvalidStateError: .*ViewTransition opt-in disabled/,
+  // A test that changes the size of the window while a page fades in.
+  /^exception: InvalidStateError: Transition was aborted because of invalid state\. Viewport size changed/,
   // A page that was shown before its fade was ready, on a busy machine.
   /^exception: InvalidStateError: .*Page already revealed/,
   // A page that was left, resized or hidden while it faded (Chromium 148, perhaps with a reason behind it).
