@@ -280,8 +280,8 @@ pub fn expect_cookies() {
 }
 
 /// True if a browser posted the form without any cookie, although the form's page sets one
-/// ([`expect_cookies`]). Redirects to that page, which explains it. Call it before anything is done: nobody
-/// could be signed in, and what would be reserved could not be paid. Programs may begin without a cookie.
+/// ([`expect_cookies`]). Redirects to that page, which explains it. Call it before anything is done: without
+/// a cookie the user cannot be signed in, and a reservation could not be paid. Programs may begin without a cookie.
 pub fn lacks_cookies() -> bool {
     let Some(parts) = use_context::<Parts>() else {
         return false;

@@ -22,7 +22,7 @@ pub struct Flash {
     /// The page that it is for: path and query. Empty for the next one, whichever that is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub page: String,
-    /// A mark of the user whom the form was shown to. Empty: to nobody in particular.
+    /// Identifies the user to whom the form was shown. Empty if the visitor was not signed in.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub typed_by: String,
 }

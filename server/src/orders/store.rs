@@ -408,8 +408,8 @@ pub async fn order_lines_end_refunded(
     Ok(())
 }
 
-/// The order owns the tickets of a refund again that are its buyer's again. A ticket that somebody else
-/// has changed meanwhile has a later version.
+/// Makes lines live again whose tickets [`tickets_restore`](crate::tickets::holds::tickets_restore) gave back
+/// to the buyer. A ticket that was changed meanwhile has a later version and is left out.
 pub async fn order_lines_restore(
     conn: &mut Conn,
     order: OrderId,

@@ -211,7 +211,8 @@ pub async fn revive(
     authorised: Money,
     now: i64,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
-    // A ticket that this order's expiry released and nobody has touched is exactly one version further.
+    // A ticket that this order's expiry released and that was not changed since is exactly one version
+    // further.
     let guard = format!(
         "(status = '{}' OR hold_until <= $1) AND total_minor = $2 AND currency = $3 \
          AND EXISTS (SELECT 1 FROM events e WHERE e.id = orders.event_id AND {}) \

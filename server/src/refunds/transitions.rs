@@ -275,7 +275,7 @@ pub(super) async fn take_tickets(
     Ok(returned)
 }
 
-/// Gives the tickets of a refund that failed back to their buyer, if nobody has changed them since.
+/// Gives the tickets of a failed refund back to their buyer, unless they were changed since.
 /// Returns how many. The caller has locked them.
 pub(super) async fn give_tickets(
     conn: &mut Conn,

@@ -365,7 +365,7 @@ pub async fn tickets_return(
     tell(conn, update, now_micros).await
 }
 
-/// The tickets of a refund that failed are the buyer's again, if nobody has changed them since. A seat
+/// Makes the tickets of a failed refund the buyer's again, unless they were changed since. A seat
 /// that has been listed meanwhile is the buyer's all the same, and an incident names the other listing.
 /// Returns how many.
 pub async fn tickets_restore(

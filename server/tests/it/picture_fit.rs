@@ -8,7 +8,7 @@ use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage};
 
 const GREEN: [u8; 3] = [30, 160, 60];
 
-/// Red, with a green band at the top and one at the bottom: whoever sees both sees all of it.
+/// Red, with a green band at the top and one at the bottom. If both are visible, all of it is.
 fn banded(width: u32, height: u32) -> RgbImage {
     let band = height / 8;
     RgbImage::from_fn(width, height, |_, y| {

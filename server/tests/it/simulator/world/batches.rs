@@ -36,7 +36,7 @@ impl World {
             seller: self.seller.user.id,
             event: self.event,
             currency: "GBP".parse().unwrap(),
-            // The cheapest: whoever takes any ticket would take one of these, if they were on sale.
+            // The cheapest, so that a reservation of any ticket would take one if it were visible.
             price_minor: 900,
         };
         let opened = staging::open(&self.db, offer, 2, now).await;
