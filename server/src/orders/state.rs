@@ -112,7 +112,7 @@ impl Transition {
 }
 
 /// Whether any transition leads from one state to the other.
-pub fn is_reachable(from: State, to: State) -> bool {
+pub fn has_transition(from: State, to: State) -> bool {
     Transition::VARIANTS
         .iter()
         .any(|transition| transition.leads(from, to))
@@ -128,7 +128,7 @@ mod tests {
     /// The states that one transition leads to from `from`, other than itself.
     fn after(from: State) -> Vec<State> {
         let all = State::VARIANTS.iter().copied();
-        all.filter(|to| *to != from && is_reachable(from, *to))
+        all.filter(|to| *to != from && has_transition(from, *to))
             .collect()
     }
 

@@ -5,7 +5,7 @@ use super::{
     Model,
     world::{Intent, Kind, Paying, Progress, Refund, Sale, Stage, State, Until},
 };
-use stagedoor::orders::state::{State as OrderState, is_reachable};
+use stagedoor::orders::state::{State as OrderState, has_transition};
 
 /// What can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub fn check_step(before: &State, after: &State) -> Result<(), Invariant> {
         let allowed = was.stage == is.stage
             || match (was.stage.in_shop(), is.stage.in_shop()) {
                 (None, Some(first)) => first == OrderState::Created,
-                (Some(was), Some(is)) => is_reachable(was, is),
+                (Some(was), Some(is)) => has_transition(was, is),
                 (_, None) => false,
             };
         require(allowed, Invariant::OrdersMoveByTheTable)?;

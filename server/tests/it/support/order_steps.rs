@@ -5,7 +5,7 @@
 use sqlx::{AssertSqlSafe, Row};
 use stagedoor::{
     db::{Db, Engine},
-    orders::state::{State, is_reachable},
+    orders::state::{State, has_transition},
 };
 
 /// From now on all changes are written down.
@@ -40,6 +40,6 @@ pub async fn find_illegal(db: &Db) -> Option<String> {
     rows.iter().find_map(|row| {
         let state = |column: &str| row.get::<String, _>(column).parse::<State>().unwrap();
         let (was, became) = (state("was"), state("became"));
-        (!is_reachable(was, became)).then(|| format!("an order went from {was} to {became}"))
+        (!has_transition(was, became)).then(|| format!("an order went from {was} to {became}"))
     })
 }
