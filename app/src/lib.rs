@@ -7,7 +7,6 @@
 pub mod accounts;
 #[cfg(feature = "ssr")]
 pub mod app;
-pub mod charges;
 #[cfg(feature = "ssr")]
 pub mod context;
 pub mod error;
@@ -16,8 +15,6 @@ pub mod events;
 mod flash;
 #[cfg(feature = "ssr")]
 mod help;
-pub mod ids;
-pub mod money;
 pub mod orders;
 #[cfg(feature = "ssr")]
 pub mod passes;

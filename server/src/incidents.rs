@@ -9,7 +9,7 @@ use crate::{
     mail,
     orders::store as orders,
 };
-use app::ids::{OrderId, PaymentId};
+use model::ids::{OrderId, PaymentId};
 use sqlx::{AnyExecutor, Row, query};
 use std::fmt::Display;
 use strum::IntoStaticStr;

@@ -11,10 +11,10 @@ use crate::{
     db::{Conn, parse, rows},
     fault::{Fault, FaultResult},
 };
-use app::{
+use app::refunds::Owed;
+use model::{
     ids::{OrderId, PaymentId, RefundId, TicketId, UserId},
     money::Currency,
-    refunds::Owed,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, query};
 

@@ -19,7 +19,6 @@ use app::{
     context::{PageClock, SECRET, Site, own_page, percent_encode},
     error::AppError,
     events::api::PutPicture,
-    ids::OrderId,
     passes::{OrderLink, TicketsOf},
 };
 use axum::{
@@ -41,6 +40,7 @@ use leptos::{
     server_fn::{ServerFn, error::SERVER_FN_ERROR_HEADER},
 };
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
+use model::ids::OrderId;
 use serde::Deserialize;
 use std::sync::Arc;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};

@@ -261,7 +261,7 @@ mod tests {
             let ends = ends_at(show, now).unwrap();
             assert!(ends.is_none_or(|ends| ends > starts), "{}", show.title);
             assert!(
-                show.currency.parse::<app::money::Currency>().is_ok(),
+                show.currency.parse::<model::money::Currency>().is_ok(),
                 "{}",
                 show.title
             );

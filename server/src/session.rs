@@ -20,11 +20,11 @@ use crate::{
 use app::{
     accounts::{User, Viewer},
     error::{AppError, AppResult},
-    ids::{SessionId, UserId},
 };
 use async_trait::async_trait;
 use axum::http::HeaderValue;
 use jiff::Timestamp;
+use model::ids::{SessionId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};

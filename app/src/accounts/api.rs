@@ -1,8 +1,9 @@
 //! Server functions of accounts.
 
 use super::{Password, ResetToken};
-use crate::{error::AppError, ids::SessionId};
+use crate::error::AppError;
 use leptos::server;
+use model::ids::SessionId;
 
 /// Makes an account, signs it in, and goes on to `next`.
 #[server(prefix = "/fn", endpoint = "accounts/sign_up")]

@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     error::AppResult,
-    ids::{SessionId, UserId},
     passes::{OrderLink, Qr},
 };
 use async_trait::async_trait;
+use model::ids::{SessionId, UserId};
 use std::collections::HashMap;
 
 /// Accounts and the session of this request. The session is the request's own: the

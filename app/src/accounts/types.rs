@@ -1,7 +1,7 @@
 //! Accounts, as the browser sees them.
 
-use crate::ids::{SessionId, UserId};
 use jiff::Timestamp;
+use model::ids::{SessionId, UserId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;

@@ -9,7 +9,6 @@ use crate::{
         Category, CreateEvent, Events, FIELDS, PlaceAsked, UpdateEvent, is_unchanged,
         moment_if_given, starts_at,
     },
-    money::Currency,
 };
 #[cfg(feature = "ssr")]
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +16,7 @@ use leptos::{
     server,
     server_fn::codec::{MultipartData, MultipartFormData},
 };
+use model::money::Currency;
 
 #[cfg(feature = "ssr")]
 const NAMES: &[(&str, &str)] = &[

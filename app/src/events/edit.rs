@@ -143,7 +143,7 @@ fn tell(changes: Vec<(&'static str, String)>) -> AnyView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::EventId;
+    use model::ids::EventId;
     use uuid::Uuid;
 
     fn event(title: &str, city: &str) -> Event {

@@ -3,13 +3,13 @@
 
 use super::Event;
 use crate::{
-    money::Money,
     tickets::{NO_SECTION, Offers},
     ui::{LinkPreview, json_script, link_preview},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use leptos::prelude::*;
 use leptos_meta::Script;
+use model::money::Money;
 use serde_json::{Value, json};
 use std::fmt::Write;
 

@@ -7,13 +7,13 @@ use super::{
 use crate::{
     context,
     error::{AppError, AppResult},
-    money::Money,
     orders::in_minutes,
     ui::{Icon, LinkPreview, flash_message, hidden, icon, link_preview, page},
 };
 use jiff::civil::Date;
 use leptos::prelude::*;
 use leptos_meta::Meta;
+use model::money::Money;
 use std::sync::Arc;
 
 /// What the shop is, for search engines and shared links.

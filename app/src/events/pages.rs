@@ -5,7 +5,6 @@ use crate::{
     accounts::Viewer,
     context,
     error::{AppError, AppResult},
-    ids::EventId,
     orders::{Orders, held_here},
     tickets::{Narrow, Tickets, for_sale},
     ui::{Icon, ShareButton, flash_message, icon, page},
@@ -13,6 +12,7 @@ use crate::{
 };
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
+use model::ids::EventId;
 use std::sync::Arc;
 
 /// One event and what is for sale.

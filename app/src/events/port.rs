@@ -3,8 +3,9 @@
 use super::{
     City, CreateEvent, Event, EventList, EventQuery, Fit, PlaceAsked, PlaceProposed, UpdateEvent,
 };
-use crate::{accounts::Viewer, error::AppResult, ids::EventId};
+use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
+use model::ids::EventId;
 
 /// Where counting ends.
 pub const COUNTED_MAX: i64 = 1000;

@@ -1,8 +1,8 @@
 //! Events, as the browser sees them.
 
 use super::Picture;
-use crate::{ids::EventId, money::Currency};
 use jiff::{Timestamp, civil::Date};
+use model::{ids::EventId, money::Currency};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::str::FromStr;
 

@@ -191,7 +191,7 @@ fn asked(
 ) -> AppResult<(
     std::sync::Arc<dyn super::Orders>,
     crate::accounts::Viewer,
-    crate::ids::OrderId,
+    model::ids::OrderId,
 )> {
     use crate::context;
     let orders = context::port()?;

@@ -10,14 +10,13 @@ use crate::{
     context::{self, Flash, on_the_way},
     error::{AppError, AppResult},
     events::{Event, Events, event_strip},
-    ids::UserId,
-    money::Money,
     tickets::{NO_SECTION, Tickets},
     ui::{Form, Input, field, flash_message, hidden, page, post_to, problem_at_top, steps},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
+use model::{ids::UserId, money::Money};
 
 /// What was chosen, as far as it can be said before it is reserved.
 struct Chosen {

@@ -43,19 +43,19 @@ mod tests {
     fn a_choice_comes_back_as_it_went() {
         let id = Uuid::from_u128;
         let any = ReserveAny {
-            event_id: crate::ids::EventId(id(1)),
+            event_id: model::ids::EventId(id(1)),
             quantity: 2,
             section: Some("Große Loge & Balkon".to_owned()),
             max_price_minor: Some(2500),
             offer: Some(OfferOf {
-                seller_id: crate::ids::UserId(id(2)),
+                seller_id: model::ids::UserId(id(2)),
                 price_minor: 2500,
                 face_value_minor: None,
             }),
         };
         let named = ReserveNamed {
             ticket_ids: (1..9)
-                .map(|ticket| crate::ids::TicketId(id(ticket)))
+                .map(|ticket| model::ids::TicketId(id(ticket)))
                 .collect(),
         };
         for reserve in [Reserve::Any(any), Reserve::Named(named)] {

@@ -4,10 +4,10 @@
 use super::{HoldClock, OpenOrder, Orders};
 use crate::{
     context,
-    ids::EventId,
     ui::{Icon, icon},
 };
 use leptos::prelude::*;
+use model::ids::EventId;
 
 /// Below the header of every page, except those that show the same order themselves.
 pub fn held_strip() -> Option<AnyView> {
@@ -74,7 +74,7 @@ fn notice(order: &OpenOrder) -> AnyView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::OrderId;
+    use model::ids::OrderId;
     use uuid::Uuid;
 
     #[test]

@@ -11,7 +11,6 @@ use crate::{
     context,
     error::{AppError, AppResult},
     events::{Event, Events, Spot, begins, cover},
-    ids::{OrderId, UserId},
     passes::{Pass, Passes},
     payments::{Payment, PaymentStatus, Payments, to_pay},
     refunds::{Refund, Refunds},
@@ -20,6 +19,7 @@ use crate::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
+use model::ids::{OrderId, UserId};
 use std::collections::HashMap;
 
 /// One's own orders.

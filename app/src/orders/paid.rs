@@ -4,13 +4,12 @@ use super::{Order, OrderStatus};
 use crate::{
     accounts::User,
     events::Event,
-    ids::TicketId,
-    money::Money,
     passes::{Pass, frozen_notice, pass_to_scan},
     refunds::{Refund, RefundStatus},
     tickets::{OwnedTicket, Ticket, stub},
 };
 use leptos::prelude::*;
+use model::{ids::TicketId, money::Money};
 
 /// What went back of an order's money, or is on its way, in minor units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! What a browser can ask of orders.
 
 use super::{OpenOrder, Order, OrderList, OrderQuery, Reserve, Timeline};
-use crate::{accounts::Viewer, error::AppResult, ids::OrderId};
+use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
+use model::ids::OrderId;
 
 /// A buyer's own orders. Another's order is `NotFound`.
 #[async_trait]

@@ -1,11 +1,9 @@
 //! What has happened to an order, in plain words, at the foot of its page.
 
 use super::{Happening, Moment, Order, pages::count};
-use crate::{
-    events::{Event, when},
-    money::Money,
-};
+use crate::events::{Event, when};
 use leptos::prelude::*;
+use model::money::Money;
 
 /// All moments, oldest first; times by the clocks of the venue's town, as everywhere.
 pub fn timeline(order: &Order, event: &Event, moments: &[Moment]) -> impl IntoView + use<> {

@@ -2,11 +2,13 @@
 
 use crate::{
     error::{AppError, AppResult},
-    ids::{EventId, OrderId, PaymentId, TicketId, UserId},
-    money::{Currency, Money},
     tickets::Ticket,
 };
 use jiff::Timestamp;
+use model::{
+    ids::{EventId, OrderId, PaymentId, TicketId, UserId},
+    money::{Currency, Money},
+};
 use serde::{Deserialize, Serialize};
 
 /// The most tickets that one order can hold.

@@ -6,13 +6,13 @@ use crate::{
     context,
     error::AppError,
     events::{Event, Events},
-    ids::OrderId,
     orders::Orders,
     ui::{PrintButton, page_for},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
+use model::ids::OrderId;
 
 /// A code, black on white in either light. `label` says to whoever does not see it what it is.
 pub fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {

@@ -1,8 +1,9 @@
 //! What a browser can ask of passes.
 
 use super::{CheckedPass, LinkedOrder, OrderLink, Pass, PassKeys, TicketsOf};
-use crate::{accounts::Viewer, error::AppResult, ids::OrderId};
+use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
+use model::ids::OrderId;
 
 /// The passes of paid tickets. A ticket that is not the viewer's any more has none.
 #[async_trait]

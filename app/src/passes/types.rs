@@ -1,8 +1,7 @@
 //! Passes, as pages and programs see them.
 
-use crate::{
-    accounts::Viewer,
-    events::Event,
+use crate::{accounts::Viewer, events::Event};
+use model::{
     ids::{EventId, OrderId, TicketId},
     money::Money,
 };

@@ -2,13 +2,13 @@
 
 use super::{BankButton, CardForm, CardSetup, Payment, PaymentStatus, api};
 use crate::{
-    charges::to_provider,
     context::{self, Flash, Site},
     error::AppResult,
     orders::{Order, being_paid},
     ui::{Choice, Form, Icon, Input, choose, hidden, icon, post_to, problem_at_top},
 };
 use leptos::prelude::*;
+use model::charges::to_provider;
 
 /// Test cards of the demo: what they come to, and Stripe's name for them.
 const DEMO_CARDS: &[(&str, &str)] = &[

@@ -1,12 +1,9 @@
 //! What a browser can ask of payments.
 
 use super::{Pay, Payment};
-use crate::{
-    accounts::Viewer,
-    error::AppResult,
-    ids::{OrderId, PaymentId},
-};
+use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
+use model::ids::{OrderId, PaymentId};
 
 /// Paying for one's own orders. Another's payment is `NotFound`.
 #[async_trait]

@@ -1,6 +1,6 @@
 //! Payments, as the browser sees them.
 
-use crate::{
+use model::{
     ids::{OrderId, PaymentId},
     money::Currency,
 };

@@ -5,8 +5,6 @@ use crate::{
     context,
     error::AppError,
     events::{Events, event_strip},
-    ids::TicketId,
-    money::Money,
     selling::Selling,
     tickets::{Ticket, TicketStatus, Tickets},
     ui::{Form, hidden, page_for, post_to, problem_at_top},
@@ -14,6 +12,7 @@ use crate::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
+use model::{ids::TicketId, money::Money};
 
 /// Which ticket, how much goes back, what it means; for the ticket's seller alone.
 #[component]

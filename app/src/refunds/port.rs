@@ -1,12 +1,9 @@
 //! What a browser can ask of refunds.
 
 use super::{AskRefund, Owed, Refund, TicketRefund};
-use crate::{
-    accounts::Viewer,
-    error::AppResult,
-    ids::{OrderId, RefundId, TicketId},
-};
+use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
+use model::ids::{OrderId, RefundId, TicketId};
 
 /// Paying back what was sold. A ticket's seller may, and an operator may for any ticket; for
 /// everybody else there is `NotFound`.

@@ -1,10 +1,10 @@
 //! Refunds, as the browser sees them.
 
-use crate::{
+use jiff::Timestamp;
+use model::{
     ids::{OrderId, RefundId, TicketId},
     money::{Currency, Money},
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Where a refund stands.

@@ -24,11 +24,10 @@ pub async fn reprice(
 ) -> Result<(), AppError> {
     use crate::{
         context,
-        ids::EventId,
-        money::Money,
         selling::{Reprice, Selling},
         tickets::api::price_in,
     };
+    use model::{ids::EventId, money::Money};
     let form = form_of("reprice", &event_id);
     let values = [("which", which.as_str()), ("price", &price)];
     let names = [("priceMinor", "price")];
@@ -99,7 +98,7 @@ pub async fn take_back(
 }
 
 #[cfg(feature = "ssr")]
-fn repriced(done: super::Changed, price: crate::money::Money) -> String {
+fn repriced(done: super::Changed, price: model::money::Money) -> String {
     let changed = match done.changed {
         0 => "No price was changed.".to_owned(),
         1 => format!("1 ticket now costs {price}."),
@@ -131,7 +130,8 @@ fn taken_back(done: super::Changed) -> String {
 #[cfg(all(test, feature = "ssr"))]
 mod tests {
     use super::*;
-    use crate::{money::Money, selling::Changed};
+    use crate::selling::Changed;
+    use model::money::Money;
 
     #[test]
     fn a_seller_is_told_how_many_were_changed_and_how_many_stay() {

@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     context::Flash,
-    money::Money,
     ui::{Choice, Form, Input, choose, field, hidden, post_to, problem_at_top},
 };
 use leptos::prelude::*;
+use model::money::Money;
 
 /// New price for all unsold, or all unsold off sale; of one section, where there are several.
 /// Nothing where nothing is unsold.

@@ -4,11 +4,11 @@ use super::{Counts, SaleGroup, UnsoldSection, bulk::bulk_forms};
 use crate::{
     context::Flash,
     events::when_until,
-    ids::{OrderId, TicketId},
     refunds::TicketRefund,
     tickets::{Ticket, listing},
 };
 use leptos::prelude::*;
+use model::ids::{OrderId, TicketId};
 use std::collections::HashMap;
 
 /// `3 on sale · 1 held now · 2 sold · 1 withdrawn`, without those that are none.

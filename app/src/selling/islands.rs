@@ -1,11 +1,9 @@
 //! What moves while one sells: what one is paid, as the price is typed.
 
 use super::payout_words;
-use crate::{
-    money::{Currency, Money},
-    ui::already_typed,
-};
+use crate::ui::already_typed;
 use leptos::prelude::*;
+use model::money::{Currency, Money};
 
 /// Around the field of a price: says below it what the seller is paid, while they type. What it
 /// says at first, the server knows.

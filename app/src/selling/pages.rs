@@ -9,7 +9,6 @@ use crate::{
     accounts::Viewer,
     context::{self, Flash},
     error::{AppError, AppResult},
-    ids::EventId,
     refunds::{Refunds, owed_line},
     tickets::{TicketQuery, TicketStatus, Tickets},
     ui::{flash_message, page_for},
@@ -17,6 +16,7 @@ use crate::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
+use model::ids::EventId;
 use std::sync::Arc;
 
 /// So many tickets of an event are shown among the other events.

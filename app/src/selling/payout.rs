@@ -1,6 +1,6 @@
 //! What a seller is paid for a ticket. The one place that knows; browser and server both ask it.
 
-use crate::money::Money;
+use model::money::Money;
 
 /// What the seller of a ticket is paid when somebody buys it at this price: all of it, since there
 /// are no fees. A fee would be taken off here, and in the books (`ledger` of the server).

@@ -4,13 +4,9 @@ use super::{
     Changed, Comparable, Counts, GroupQuery, Reprice, Sale, SaleGroup, SaleGroups, SalesByDay,
     TakeBack, UnsoldSection,
 };
-use crate::{
-    accounts::Viewer,
-    error::AppResult,
-    ids::{EventId, OrderId, TicketId},
-    tickets::Ticket,
-};
+use crate::{accounts::Viewer, error::AppResult, tickets::Ticket};
 use async_trait::async_trait;
+use model::ids::{EventId, OrderId, TicketId};
 use std::collections::HashMap;
 
 /// A seller's own tickets and sales.

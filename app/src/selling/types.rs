@@ -1,11 +1,11 @@
 //! What a seller has listed and sold. Server only: it reaches the browser as pages, or as JSON.
 
-use crate::{
+use crate::tickets::TicketStatus;
+use jiff::{Timestamp, civil::Date};
+use model::{
     ids::{EventId, OrderId, TicketId},
     money::{Currency, Money},
-    tickets::TicketStatus,
 };
-use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

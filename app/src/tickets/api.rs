@@ -100,11 +100,12 @@ pub(crate) fn given(text: &str) -> Option<String> {
 /// What a ticket can cost, as it is typed at `field`, in minor units.
 #[cfg(feature = "ssr")]
 pub(crate) fn price_in(
-    currency: crate::money::Currency,
+    currency: model::money::Currency,
     field: &str,
     text: &str,
 ) -> Result<i64, crate::error::FieldError> {
-    use crate::{error::FieldError, money::Money};
+    use crate::error::FieldError;
+    use model::money::Money;
     let price =
         Money::parse(text, currency).map_err(|error| FieldError::new(field, error.to_string()))?;
     price
@@ -117,11 +118,12 @@ pub(crate) fn price_in(
 /// amount that a card can be charged.
 #[cfg(feature = "ssr")]
 pub(crate) fn face_value_in(
-    currency: crate::money::Currency,
+    currency: model::money::Currency,
     field: &str,
     text: &str,
 ) -> Result<i64, crate::error::FieldError> {
-    use crate::{error::FieldError, money::Money};
+    use crate::error::FieldError;
+    use model::money::Money;
     Money::parse(text, currency)
         .map(|face_value| face_value.minor)
         .map_err(|error| FieldError::new(field, error.to_string()))
@@ -141,7 +143,7 @@ pub(crate) fn quantity_in(text: &str) -> Result<i64, crate::error::FieldError> {
 /// Quantity, price and face value. Errors: every field that is no number.
 #[cfg(feature = "ssr")]
 fn read_amounts(
-    currency: crate::money::Currency,
+    currency: model::money::Currency,
     quantity: &str,
     price: &str,
     face_value: &str,
@@ -172,9 +174,9 @@ pub async fn edit(
 ) -> Result<(), AppError> {
     use crate::{
         context,
-        ids::TicketId,
         tickets::{EditTicket, Tickets, form_of},
     };
+    use model::ids::TicketId;
     let values = [
         ("price", price.as_str()),
         ("section", &section),
@@ -196,7 +198,7 @@ pub async fn edit(
         Err(error) => return refuse(error),
     };
     // A listing from before today's rules keeps the price that it has.
-    let is_unchanged = crate::money::Money::parse(&price, ticket.currency)
+    let is_unchanged = model::money::Money::parse(&price, ticket.currency)
         .is_ok_and(|typed| typed.minor == ticket.price_minor);
     let price_minor = match price_in(ticket.currency, "price", &price) {
         Ok(price_minor) => price_minor,

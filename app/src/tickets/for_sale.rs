@@ -7,8 +7,6 @@ use crate::{
     context::{self, Flash},
     error::AppResult,
     events::Event,
-    ids::UserId,
-    money::Money,
     orders::{
         TICKETS_PER_ORDER_MAX,
         api::{Reserve, ReserveSeats},
@@ -17,6 +15,7 @@ use crate::{
     ui::{Form, Icon, hidden, icon, post_to, problem_at_top},
 };
 use leptos::prelude::*;
+use model::{ids::UserId, money::Money};
 
 /// All that is for sale, or why nothing is; and then what is `otherwise` there to do, which is shown
 /// as long as nothing is. `held` is what the viewer holds already.

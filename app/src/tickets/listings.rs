@@ -4,12 +4,12 @@
 use super::{Ticket, TicketStatus, api, form_of};
 use crate::{
     context::Flash,
-    ids::OrderId,
     orders::countdown_text,
     refunds::{RefundStatus, TicketRefund, told_to_seller},
     ui::{Form, Input, field, hidden, post_to, problem_at_top},
 };
 use leptos::prelude::*;
+use model::ids::OrderId;
 
 /// One listing: where it stands, what it costs, in which order it was sold, and what can be done
 /// about it.

@@ -5,12 +5,12 @@ use crate::{
     context::Flash,
     error::FieldError,
     events::Event,
-    money::{Currency, Money},
     orders::TICKETS_PER_ORDER_MAX,
     ui::{Choice, Form, Input, choose, field},
 };
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
+use model::money::{Currency, Money};
 
 /// With no more lines than this there is nothing to look through.
 const FEW: usize = 5;

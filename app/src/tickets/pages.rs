@@ -3,13 +3,13 @@
 use super::bought::bought;
 use crate::{
     context,
-    ids::TicketId,
     refunds::{Owed, Refunds, TicketRefund, owed_line},
     selling::{Counts, GroupQuery, SaleGroups, Selling, summary},
     ui::{flash_message, page_for},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
+use model::ids::TicketId;
 
 /// What one has bought, and what one sells.
 #[component]

@@ -4,12 +4,9 @@ use super::{
     EditTicket, ListTicket, Listed, OfferFilter, Offers, OwnedTicket, Ticket, TicketList,
     TicketQuery,
 };
-use crate::{
-    accounts::Viewer,
-    error::AppResult,
-    ids::{EventId, TicketId},
-};
+use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
+use model::ids::{EventId, TicketId};
 
 /// Listings. Anybody reads them; only the seller changes one, and only while nobody holds it.
 #[async_trait]

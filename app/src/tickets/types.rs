@@ -1,6 +1,6 @@
 //! Tickets, as the browser sees them.
 
-use crate::{
+use model::{
     ids::{EventId, TicketId, UserId},
     money::{Currency, Money},
 };

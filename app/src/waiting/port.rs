@@ -1,8 +1,9 @@
 //! What a browser can ask of the waiting list.
 
 use super::{JoinWaitingList, Joined, Waiting, WaitingToken};
-use crate::{accounts::Viewer, error::AppResult, ids::EventId};
+use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
+use model::ids::EventId;
 
 /// Waiting for tickets to an event that has not enough of them for sale. Who waits is mailed once
 /// when there are, in the order in which they came; nothing is kept for them.

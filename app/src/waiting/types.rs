@@ -1,7 +1,7 @@
 //! The waiting list, as the browser sees it.
 
-use crate::ids::EventId;
 use jiff::Timestamp;
+use model::ids::EventId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -27,10 +27,10 @@ use app::{
         User, Viewer,
     },
     error::{AppError, AppResult},
-    ids::{SessionId, UserId},
     passes::OrderLink,
 };
 use async_trait::async_trait;
+use model::ids::{SessionId, UserId};
 use uuid::Uuid;
 
 /// Where a mailed link leads on to is kept up to this length; a choice of tickets fits.

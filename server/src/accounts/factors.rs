@@ -5,7 +5,7 @@
 //! the same moment, one is refused.
 
 use crate::db::Conn;
-use app::ids::UserId;
+use model::ids::UserId;
 use sqlx::{AnyExecutor, Row, query};
 
 /// The second factor of an account.

@@ -6,8 +6,8 @@
 //! account's epoch ends: with a new password, or after signing out everywhere.
 
 use crate::{db::Db, fault::FaultResult, passes::sealed};
-use app::ids::UserId;
 use axum::http::{HeaderMap, HeaderValue, header};
+use model::ids::UserId;
 use tower_sessions::cookie::{Cookie, SameSite};
 use uuid::Uuid;
 

@@ -20,8 +20,8 @@ use crate::{
 use app::{
     accounts::{DeleteAccount, Viewer},
     error::{AppError, Conflict},
-    ids::UserId,
 };
+use model::ids::UserId;
 use sqlx::query;
 
 /// How long after signing in somebody without a password may delete the account.

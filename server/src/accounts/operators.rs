@@ -2,7 +2,8 @@
 //! each feature asks here before it does what only operators may.
 
 use super::store;
-use app::{error::AppError, ids::UserId};
+use app::error::AppError;
+use model::ids::UserId;
 use sqlx::AnyExecutor;
 
 /// How operators are recognised in this shop.

@@ -8,7 +8,8 @@ use crate::{
     db::{Conn, parse},
     session::hex,
 };
-use app::{accounts::ResetToken, ids::UserId};
+use app::accounts::ResetToken;
+use model::ids::UserId;
 use sha2::{Digest, Sha256};
 use sqlx::{AnyExecutor, Row, any::AnyRow, query};
 use uuid::Uuid;

@@ -9,7 +9,8 @@ use crate::{
     session::hex,
     unguessable::unguessable,
 };
-use app::{accounts::ResetToken, ids::UserId};
+use app::accounts::ResetToken;
+use model::ids::UserId;
 use sha2::{Digest, Sha256};
 use sqlx::{AnyExecutor, Row, query};
 use uuid::Uuid;

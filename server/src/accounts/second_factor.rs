@@ -28,10 +28,10 @@ use app::{
         SecondFactorSetup, SecondFactorState, SignIn, SignInStep, User, Viewer,
     },
     error::{AppError, AppResult, Conflict, WRONG_CODE},
-    ids::UserId,
     passes::Qr,
 };
 use async_trait::async_trait;
+use model::ids::UserId;
 use uuid::Uuid;
 
 /// How long a sign-in waits for its code.

@@ -26,9 +26,9 @@ use app::{
         SignUp, User, Viewer,
     },
     error::{AppError, AppResult},
-    ids::UserId,
 };
 use async_trait::async_trait;
+use model::ids::UserId;
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;

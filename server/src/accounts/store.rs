@@ -4,7 +4,8 @@ use crate::{
     db::{Conn, engine_of, parse, placeholders},
     outbox::{DomainEvent, EventType},
 };
-use app::{accounts::User, ids::UserId};
+use app::accounts::User;
+use model::ids::UserId;
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::collections::HashMap;
 

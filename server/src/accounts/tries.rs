@@ -16,7 +16,8 @@ use crate::{
     limits::Key,
     request, session,
 };
-use app::{accounts::Password, error::AppResult, ids::UserId};
+use app::{accounts::Password, error::AppResult};
+use model::ids::UserId;
 
 /// What a password is for.
 #[derive(Debug, Clone)]

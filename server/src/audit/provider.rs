@@ -5,8 +5,8 @@ use crate::{
     db::Conn,
     payments::{gateway::GatewayError, stripe_list::Listed as ListedIntent},
 };
-use app::charges::from_provider;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use model::charges::from_provider;
 use sqlx::{Row, query};
 use std::{
     collections::{HashMap, HashSet},

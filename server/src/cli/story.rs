@@ -5,10 +5,10 @@ use crate::{
     accounts::email_key, clock::from_micros, db::Db, orders::timeline, payments::declines,
 };
 use anyhow::{Context, bail};
-use app::{
+use app::orders::Happening;
+use model::{
     ids::OrderId,
     money::{Currency, Money},
-    orders::Happening,
 };
 use sqlx::{Row, any::AnyRow, query};
 use std::fmt::Write;

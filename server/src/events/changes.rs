@@ -13,11 +13,9 @@ use crate::{
     mail::{self, Kind},
     rounds::Round,
 };
-use app::{
-    events::when_until_in_full,
-    ids::{EventId, OrderId},
-};
+use app::events::when_until_in_full;
 use jiff::Timestamp;
+use model::ids::{EventId, OrderId};
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyExecutor, Row, query};
 use std::{sync::Arc, time::Duration};

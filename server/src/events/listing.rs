@@ -3,11 +3,9 @@
 
 use super::rules::LASTS_MAX;
 use crate::db::Engine;
-use app::{
-    events::{Category, When},
-    ids::{EventId, UserId},
-};
+use app::events::{Category, When};
 use jiff::civil::Date;
+use model::ids::{EventId, UserId};
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
 
 const DAY_MICROS: i64 = 86_400_000_000;

@@ -22,7 +22,6 @@ use app::{
         Event, Events, Fit, PICTURE_BYTES_MAX, Picture, Pictures,
         api::{PICTURE_FORM, PutPicture, too_large},
     },
-    ids::{EventId, UserId},
 };
 use async_trait::async_trait;
 use axum::{
@@ -33,6 +32,7 @@ use axum::{
     routing::get,
 };
 use leptos::server_fn::ServerFn;
+use model::ids::{EventId, UserId};
 
 /// A form is read to its end, so that its sender can be told at the field that a picture is too large.
 /// No more is kept of it than a picture may have.

@@ -7,8 +7,8 @@ use super::words;
 use app::{
     error::FieldError,
     events::{COUNTRIES, PlaceAsked, PlaceProposed},
-    money::Currency,
 };
+use model::money::Currency;
 use std::sync::LazyLock;
 
 const NOTHING: &str = "-";

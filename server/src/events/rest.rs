@@ -7,7 +7,6 @@ use crate::rest::{
 use app::{
     error::AppError,
     events::{CreateEvent, Event, EventList, EventQuery, PictureQuery, UpdateEvent},
-    ids::EventId,
 };
 use axum::{
     Json,
@@ -15,6 +14,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, header},
 };
+use model::ids::EventId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of events.

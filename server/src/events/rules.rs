@@ -8,9 +8,9 @@ use crate::{
 use app::{
     error::FieldError,
     events::{Category, CreateEvent, Span, UpdateEvent},
-    money::Currency,
 };
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use model::money::Currency;
 
 const TITLE_MAX: usize = 120;
 const VENUE_MAX: usize = 120;

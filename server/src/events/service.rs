@@ -21,10 +21,10 @@ use app::{
         COUNTED_MAX, City, CreateEvent, Event, EventList, EventQuery, Events, PlaceAsked,
         PlaceProposed, UpdateEvent,
     },
-    ids::{EventId, UserId},
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
+use model::ids::{EventId, UserId};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use uuid::Uuid;

@@ -8,12 +8,12 @@ use crate::{
     outbox::{DomainEvent, EventType},
     tickets::batches::PUBLISHED,
 };
-use app::{
-    events::{City, Event, Picture},
+use app::events::{City, Event, Picture};
+use jiff::Timestamp;
+use model::{
     ids::{EventId, UserId},
     money::Currency,
 };
-use jiff::Timestamp;
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::collections::HashMap;
 

@@ -5,13 +5,13 @@ use crate::{
     request,
     rest::{Api, ApiError, PathId, QueryOf},
 };
-use app::ids::EventId;
 use axum::{
     extract::State,
     http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures::{Stream, StreamExt, stream};
+use model::ids::EventId;
 use serde::Deserialize;
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};

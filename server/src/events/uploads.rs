@@ -9,8 +9,9 @@ use crate::{
     security::{self, Event, Outcome},
     shares::{Share, Shares},
 };
-use app::{error::AppError, ids::UserId};
+use app::error::AppError;
 use ipnet::IpNet;
+use model::ids::UserId;
 use std::{net::IpAddr, sync::Arc};
 
 /// At once, each with up to 8 MiB in memory.

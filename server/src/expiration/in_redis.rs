@@ -6,7 +6,7 @@ use super::queue::{Desk, ExpireOrder, expire_order, worker_name};
 use crate::clock::seconds_until;
 use apalis::prelude::{BackendExt, BoxDynError, TaskBuilder, TaskSink, WorkerBuilder};
 use apalis_redis::{Config, ConnectionManager, RedisStorage};
-use app::ids::OrderId;
+use model::ids::OrderId;
 use redis::Script;
 use std::{
     sync::LazyLock,

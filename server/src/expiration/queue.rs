@@ -16,8 +16,8 @@ use crate::{
 };
 use apalis::prelude::{BoxDynError, Data, MemoryStorage, Task, TaskBuilder, WorkerBuilder};
 use apalis_core::backend::memory::{MemorySink, MemoryStorageError};
-use app::ids::OrderId;
 use futures::{SinkExt, StreamExt};
+use model::ids::OrderId;
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;

@@ -19,7 +19,8 @@ use crate::{
     },
     db::Db,
 };
-use app::{accounts::User, ids::UserId};
+use app::accounts::User;
+use model::ids::UserId;
 
 /// Between a user and the epoch that their new password began, in the subject of a mail.
 const SINCE: char = ':';

@@ -15,8 +15,9 @@ use crate::{
     orders::State,
     passes::{Booklet, link},
 };
-use app::{accounts::User, events::Event, ids::OrderId};
+use app::{accounts::User, events::Event};
 use lettre::message::SinglePart;
+use model::ids::OrderId;
 
 /// The letter that a mail is now, its reader, and the tickets and calendar file that go with it.
 pub(super) async fn letter(
@@ -94,7 +95,7 @@ fn words(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::ids::EventId;
+    use model::ids::EventId;
     use uuid::Uuid;
 
     #[test]

@@ -21,12 +21,7 @@ use crate::{
     orders::State,
     passes::{Booklet, calendar, link, pdf},
 };
-use app::{
-    accounts::User,
-    events::Event,
-    ids::{EventId, OrderId, RefundId, UserId},
-    money::Money,
-};
+use app::{accounts::User, events::Event};
 use jiff::Timestamp;
 use lettre::{
     Address, Message,
@@ -35,6 +30,10 @@ use lettre::{
         Attachment, Mailbox, MultiPart, SinglePart,
         header::{ContentType, HeaderName, HeaderValue},
     },
+};
+use model::{
+    ids::{EventId, OrderId, RefundId, UserId},
+    money::Money,
 };
 use std::{net::IpAddr, str::FromStr, time::SystemTime};
 

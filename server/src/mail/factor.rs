@@ -7,7 +7,8 @@ use super::{
     page::{Block, Letter},
 };
 use crate::{accounts::store, db::Db};
-use app::{accounts::User, ids::UserId};
+use app::accounts::User;
+use model::ids::UserId;
 use strum::{EnumString, IntoStaticStr};
 
 /// What has changed about a second factor.

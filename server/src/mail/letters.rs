@@ -1,11 +1,8 @@
 //! What people are told, in words. Pure: whoever composes a letter has looked everything up.
 
 use super::page::{Block, Letter, isolated};
-use app::{
-    events::{Event, day_and_month},
-    ids::OrderId,
-    money::Money,
-};
+use app::events::{Event, day_and_month};
+use model::{ids::OrderId, money::Money};
 
 /// How much of a title goes into a subject, in characters.
 const TITLE_IN_SUBJECT: usize = 60;
@@ -362,7 +359,7 @@ pub(super) fn short(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::ids::EventId;
+    use model::ids::EventId;
     use uuid::Uuid;
 
     const SHOP: &str = "https://tickets.example";

@@ -22,7 +22,7 @@ mod transport;
 mod waiting;
 
 use crate::{accounts, db::Conn};
-use app::ids::UserId;
+use model::ids::UserId;
 use std::fmt::Display;
 use strum::{EnumString, IntoStaticStr};
 

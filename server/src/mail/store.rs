@@ -7,10 +7,10 @@ use crate::{
     events::span::tickets_until,
     session::hex,
 };
-use app::{
+use app::tickets::label;
+use model::{
     ids::{OrderId, RefundId, UserId},
     money::{Currency, Money},
-    tickets::label,
 };
 use sha2::{Digest, Sha256};
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};

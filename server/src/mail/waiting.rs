@@ -18,9 +18,9 @@ use crate::{
 };
 use app::{
     events::Event,
-    money::Money,
     waiting::{WaitingState, WaitingToken},
 };
+use model::money::Money;
 
 /// What a letter tells of, or why there is none.
 type Found = Result<(EntryRow, Event), &'static str>;
@@ -159,7 +159,7 @@ fn free_words(public_url: &str, event: &Event, url: String) -> Letter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::ids::EventId;
+    use model::ids::EventId;
     use uuid::Uuid;
 
     const SHOP: &str = "https://tickets.example";

@@ -20,9 +20,9 @@ use crate::{
 };
 use app::{
     error::{AppError, Conflict},
-    ids::{EventId, OrderId, TicketId, UserId},
     orders::{Reserve, ReserveAny},
 };
+use model::ids::{EventId, OrderId, TicketId, UserId};
 use sha2::{Digest, Sha256};
 use sqlx::{Row, query};
 use uuid::Uuid;

@@ -6,10 +6,10 @@ use crate::rest::{
 };
 use app::{
     error::{AppError, FieldError},
-    ids::{EventId, OrderId, TicketId},
     orders::{Order, OrderList, OrderQuery, Reserve, ReserveAny, ReserveNamed, Timeline},
 };
 use axum::{Json, extract::State};
+use model::ids::{EventId, OrderId, TicketId};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

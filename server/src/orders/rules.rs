@@ -2,11 +2,13 @@
 
 use crate::tickets::check_section;
 use app::{
-    charges::NotChargeable,
     error::{AppError, Conflict, FieldError},
+    orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
+};
+use model::charges::NotChargeable;
+use model::{
     ids::TicketId,
     money::{Currency, Money},
-    orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
 };
 
 /// Why an order in this state cannot be paid or cancelled.
@@ -112,10 +114,8 @@ fn check_ids(mut ids: Vec<TicketId>) -> Result<Vec<TicketId>, AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::{
-        ids::EventId,
-        orders::{ReserveAny, ReserveNamed},
-    };
+    use app::orders::{ReserveAny, ReserveNamed};
+    use model::ids::EventId;
     use uuid::Uuid;
 
     fn named(ids: Vec<u128>) -> Reserve {

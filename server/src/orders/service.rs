@@ -21,7 +21,6 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    ids::{OrderId, UserId},
     orders::{
         OfferOf, OpenOrder, Order, OrderList, OrderQuery, OrderStatus, Orders, Reserve, ReserveAny,
         ReserveNamed, Timeline,
@@ -29,6 +28,7 @@ use app::{
     tickets::Ticket,
 };
 use async_trait::async_trait;
+use model::ids::{OrderId, UserId};
 use std::sync::Arc;
 use tokio::sync::Notify;
 

@@ -8,10 +8,12 @@ use crate::{
     tickets::{COLUMNS as TICKET_COLUMNS, TicketRow},
 };
 use app::{
-    ids::{EventId, OrderId, PaymentId, RefundId, TicketId, UserId},
-    money::Currency,
     orders::{OpenOrder, Order},
     tickets::Ticket,
+};
+use model::{
+    ids::{EventId, OrderId, PaymentId, RefundId, TicketId, UserId},
+    money::Currency,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::collections::HashMap;

@@ -5,10 +5,8 @@ use crate::{
     payments::declines,
     refunds::store::{self as refunds, RefundRow, State},
 };
-use app::{
-    ids::OrderId,
-    orders::{Happening, Moment},
-};
+use app::orders::{Happening, Moment};
+use model::ids::OrderId;
 use sqlx::{AnyPool, Row, query};
 
 /// The moments of an order, oldest first.

@@ -25,7 +25,7 @@ use crate::{
     payments,
     tickets::holds,
 };
-use app::{
+use model::{
     ids::{OrderId, UserId},
     money::Money,
 };

@@ -14,10 +14,8 @@ use crate::{
     fault::{Fault, FaultResult},
     tickets::holds,
 };
-use app::{
-    error::{AppError, Conflict},
-    ids::{EventId, OrderId, UserId},
-};
+use app::error::{AppError, Conflict};
+use model::ids::{EventId, OrderId, UserId};
 use sqlx::{AssertSqlSafe, Row, query};
 
 /// Open orders that one buyer may have for one event.

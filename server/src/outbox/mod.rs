@@ -10,7 +10,7 @@ mod nats;
 mod relay;
 
 use crate::db::{Conn, placeholders};
-use app::ids::UserId;
+use model::ids::UserId;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row, query};
 use std::fmt::Display;

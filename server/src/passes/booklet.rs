@@ -14,7 +14,8 @@ use crate::{
     fault::{Fault, FaultResult},
     orders,
 };
-use app::{events::Event, ids::OrderId, orders::TICKETS_PER_ORDER_MAX, passes::Pass};
+use app::{events::Event, orders::TICKETS_PER_ORDER_MAX, passes::Pass};
+use model::ids::OrderId;
 
 /// The tickets of an order that are paid and still its buyer's: at least one.
 #[derive(Debug, Clone)]
@@ -89,7 +90,7 @@ fn pass(signer: &Signer, row: HeldRow) -> FaultResult<Pass> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use app::{
+    use model::{
         ids::{EventId, TicketId},
         money::Money,
     };

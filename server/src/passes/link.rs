@@ -7,7 +7,8 @@
 
 use super::{keys, pass::Signer, sealed};
 use crate::{db::Db, fault::FaultResult};
-use app::{ids::OrderId, passes::OrderLink};
+use app::passes::OrderLink;
+use model::ids::OrderId;
 use uuid::Uuid;
 
 /// What every link of this format begins with.
@@ -44,7 +45,7 @@ mod tests {
         super::{pass::Claims, sealed::Sealed},
         *,
     };
-    use app::ids::{EventId, TicketId};
+    use model::ids::{EventId, TicketId};
 
     fn signer() -> Signer {
         Signer::new(&Signer::generate().unwrap()).unwrap()

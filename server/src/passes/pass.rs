@@ -1,8 +1,8 @@
 //! A pass as text: `SD1.` and, in base64url, 56 bytes of who and what, then their signature. The
 //! format is a promise to whoever checks passes away from here: docs/passes.md describes it.
 
-use app::ids::{EventId, OrderId, TicketId};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use model::ids::{EventId, OrderId, TicketId};
 use ring::{
     rand::SystemRandom,
     signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},

@@ -1,11 +1,9 @@
 //! `/api/passes`.
 
 use crate::rest::{Api, ApiError, JsonBody, PathId, Problem, SignedIn};
-use app::{
-    ids::OrderId,
-    passes::{CheckPass, CheckedPass, OrderPass, OrderPasses, PassKeys},
-};
+use app::passes::{CheckPass, CheckedPass, OrderPass, OrderPasses, PassKeys};
 use axum::{Json, extract::State};
+use model::ids::OrderId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of passes.

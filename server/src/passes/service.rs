@@ -17,11 +17,11 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult},
-    ids::{OrderId, UserId},
     passes::{CheckedPass, LinkedOrder, OrderLink, Pass, PassKeys, PassStatus, Passes, TicketsOf},
 };
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use model::ids::{OrderId, UserId};
 
 /// The most passes on one page.
 const PASSES_MAX: i64 = 200;

@@ -5,10 +5,10 @@ use crate::{
     db::{Conn, parse},
     events::span::tickets_until,
 };
-use app::{
+use app::tickets::label;
+use model::{
     ids::{EventId, OrderId, TicketId, UserId},
     money::{Currency, Money},
-    tickets::label,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 

@@ -19,10 +19,8 @@ use crate::{
     },
     tickets::holds,
 };
-use app::{
-    error::{AppError, Conflict},
-    ids::{OrderId, PaymentId, UserId},
-};
+use app::error::{AppError, Conflict};
+use model::ids::{OrderId, PaymentId, UserId};
 use sqlx::query;
 use std::net::IpAddr;
 use uuid::Uuid;

@@ -4,7 +4,7 @@
 //! codes are Stripe's own (<https://docs.stripe.com/declines/codes>): no personal data.
 
 use crate::db::{Conn, parse};
-use app::ids::{OrderId, PaymentId};
+use model::ids::{OrderId, PaymentId};
 use sqlx::{AnyExecutor, Row, query};
 
 /// What stands for a code where Stripe gave none.

@@ -2,7 +2,7 @@
 //! `Conn` run in the caller's transaction.
 
 use crate::db::{Conn, parse};
-use app::ids::PaymentId;
+use model::ids::PaymentId;
 use sqlx::{AnyExecutor, Row, query};
 use strum::{EnumString, IntoStaticStr};
 use uuid::Uuid;

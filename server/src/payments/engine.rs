@@ -23,8 +23,8 @@ use crate::{
     incidents, refunds,
     telemetry::spans,
 };
-use app::ids::{OrderId, PaymentId, RefundId};
 use futures::{StreamExt, stream};
+use model::ids::{OrderId, PaymentId, RefundId};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},

@@ -3,8 +3,8 @@
 //! Nothing here knows how a call travels; `stripe.rs` does.
 
 use super::ProviderMode;
-use app::ids::{OrderId, PaymentId, RefundId};
 use async_trait::async_trait;
+use model::ids::{OrderId, PaymentId, RefundId};
 use serde::{Deserialize, Serialize};
 
 /// Where a PaymentIntent stands at Stripe.

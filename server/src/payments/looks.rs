@@ -7,7 +7,7 @@
 
 use super::store;
 use crate::{clock::SharedClock, db::Db, fault::FaultResult};
-use app::ids::PaymentId;
+use model::ids::PaymentId;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},

@@ -21,7 +21,7 @@ use crate::{
     rounds::Round,
     telemetry::spans,
 };
-use app::ids::{OrderId, PaymentId};
+use model::ids::{OrderId, PaymentId};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tracing::Instrument;
 

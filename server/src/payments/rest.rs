@@ -3,7 +3,6 @@
 use crate::rest::{Api, ApiError, JsonBody, PathId, Problem, SignedIn};
 use app::{
     error::AppError,
-    ids::PaymentId,
     payments::{Pay, Payment, PaymentStatus},
 };
 use axum::{
@@ -11,6 +10,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
+use model::ids::PaymentId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of payments.

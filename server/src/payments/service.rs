@@ -20,10 +20,10 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    ids::{OrderId, PaymentId, UserId},
     payments::{Pay, Payment, Payments},
 };
 use async_trait::async_trait;
+use model::ids::{OrderId, PaymentId, UserId};
 use std::{
     sync::Arc,
     time::{Duration, Instant},

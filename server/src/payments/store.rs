@@ -6,10 +6,10 @@ use crate::{
     db::{Conn, parse},
     outbox::{DomainEvent, EventType},
 };
-use app::{
+use app::payments::{Payment, PaymentStatus};
+use model::{
     ids::{OrderId, PaymentId, UserId},
     money::Currency,
-    payments::{Payment, PaymentStatus},
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use strum::EnumString;

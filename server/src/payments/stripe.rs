@@ -11,8 +11,8 @@ use super::gateway::{
     IntentStatus, Intents, Refunded, Standing,
 };
 use crate::telemetry::spans;
-use app::charges::{from_provider, to_provider};
 use async_trait::async_trait;
+use model::charges::{from_provider, to_provider};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 use stripe::{Client, ClientBuilder, IdempotencyKey, RequestStrategy, StripeError, StripeRequest};

@@ -4,8 +4,8 @@
 //! types it shows none.
 
 use super::gateway::GatewayError;
-use app::charges::from_provider;
 use futures::{Stream, stream};
+use model::charges::from_provider;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 use stripe::{Client, ClientBuilder, RequestStrategy, StripeError, StripeRequest};

@@ -21,7 +21,7 @@ use crate::{
     orders::{store::OrderRow, transitions as order, usage},
     outbox, refunds,
 };
-use app::{ids::PaymentId, money::Money};
+use model::{ids::PaymentId, money::Money};
 use sqlx::query;
 use uuid::Uuid;
 

@@ -7,10 +7,8 @@
 //! accounts behind many addresses defeat it.
 
 use crate::{db::Conn, session::hex};
-use app::{
-    error::AppError,
-    ids::{OrderId, UserId},
-};
+use app::error::AppError;
+use model::ids::{OrderId, UserId};
 use sha2::{Digest, Sha256};
 use sqlx::{Row, query};
 use std::net::{IpAddr, Ipv6Addr};

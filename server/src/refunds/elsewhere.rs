@@ -17,7 +17,7 @@ use crate::{
     orders::{State as OrderState, store as orders, transitions as order},
     payments::store::{self as payments, PaymentRow, State},
 };
-use app::ids::TicketId;
+use model::ids::TicketId;
 
 /// Takes back what a payment bought, if all of its money has gone back and some of that was paid back at
 /// the provider. The caller has locked the order's tickets.

@@ -18,11 +18,11 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    ids::{OrderId, RefundId, TicketId, UserId},
     orders::TICKETS_PER_ORDER_MAX,
     refunds::{AskRefund, Owed, Refund, Refunds, TicketRefund},
 };
 use async_trait::async_trait;
+use model::ids::{OrderId, RefundId, TicketId, UserId};
 use std::{sync::Arc, time::Duration};
 use tracing::Instrument;
 

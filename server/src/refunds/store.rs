@@ -4,10 +4,10 @@ use crate::{
     clock::from_micros,
     db::{Conn, parse, placeholders, rows},
 };
-use app::{
+use app::refunds::{Refund, RefundStatus, TicketRefund};
+use model::{
     ids::{OrderId, PaymentId, RefundId, TicketId, UserId},
     money::Currency,
-    refunds::{Refund, RefundStatus, TicketRefund},
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::collections::HashMap;

@@ -23,7 +23,7 @@ use crate::{
     },
     tickets::holds,
 };
-use app::ids::{OrderId, RefundId, TicketId, UserId};
+use model::ids::{OrderId, RefundId, TicketId, UserId};
 use sqlx::{Row, query};
 use uuid::Uuid;
 

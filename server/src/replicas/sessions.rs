@@ -13,8 +13,8 @@ use crate::{
     fault::{FaultResult, chain},
     session::{self, DbSessions, Place, Sessions, Use},
 };
-use app::ids::{SessionId, UserId};
 use async_trait::async_trait;
+use model::ids::{SessionId, UserId};
 use redis::Script;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -7,7 +7,7 @@ use super::{
     idempotency::{self, KEY_CHARS_MAX},
 };
 use crate::session;
-use app::money::Currency;
+use model::money::Currency;
 use utoipa::openapi::{
     Content, Header, KnownFormat, Object, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response,
     Schema, SchemaFormat, SecurityRequirement, Type,

@@ -15,7 +15,6 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, Conflict},
-    ids::UserId,
 };
 use axum::{
     body::Body,
@@ -24,6 +23,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use model::ids::UserId;
 use sha2::{Digest, Sha256};
 use sqlx::{Row, query};
 use std::{convert::Infallible, fmt::Write, panic::resume_unwind};

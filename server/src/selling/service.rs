@@ -17,7 +17,6 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    ids::{EventId, OrderId, TicketId, UserId},
     selling::{
         Changed, Comparable, Counts, DaySales, GroupQuery, Reprice, Sale, SaleGroup, SaleGroups,
         SalesByDay, Selling, TakeBack, UnsoldSection,
@@ -26,6 +25,7 @@ use app::{
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use model::ids::{EventId, OrderId, TicketId, UserId};
 use sqlx::{Row, any::AnyRow};
 use std::collections::HashMap;
 

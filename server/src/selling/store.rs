@@ -7,11 +7,13 @@ use crate::{
     tickets::{batches::PUBLISHED, store::TALLY},
 };
 use app::{
-    ids::{EventId, UserId},
-    money::Money,
     refunds::RefundStatus,
     selling::{Comparable, Counts, Sale, SaleGroup, SaleStatus, UnsoldSection, payout},
     tickets::TicketStatus,
+};
+use model::{
+    ids::{EventId, UserId},
+    money::Money,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 

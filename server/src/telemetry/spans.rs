@@ -5,8 +5,8 @@
 //! took are there while somebody collects traces, and cost nothing else.
 
 use super::Context;
-use app::ids::{OrderId, PaymentId};
 use axum::http::{HeaderMap, HeaderName};
+use model::ids::{OrderId, PaymentId};
 use tracing::{Span, debug_span, error_span, field::Empty};
 
 /// The target of all of them.

@@ -11,7 +11,7 @@ use crate::{
     db::{Conn, placeholders},
     outbox,
 };
-use app::ids::{EventId, TicketId, UserId};
+use model::ids::{EventId, TicketId, UserId};
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 use std::time::Duration;
 use uuid::Uuid;

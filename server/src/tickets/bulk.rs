@@ -7,7 +7,7 @@ use crate::{
     db::{Conn, engine_of},
     events::span::on_sale,
 };
-use app::ids::{EventId, UserId};
+use model::ids::{EventId, UserId};
 use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
 
 /// Unsold tickets that are changed together.

@@ -68,7 +68,7 @@ fn number(ticket: &Ticket) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::ids::{EventId, TicketId, UserId};
+    use model::ids::{EventId, TicketId, UserId};
     use uuid::Uuid;
 
     fn seat(row: &str, seat: &str, status: TicketStatus) -> (Ticket, String) {

@@ -11,10 +11,8 @@ use crate::{
     incidents,
     outbox::{self, DomainEvent, EventType},
 };
-use app::{
-    ids::{EventId, OrderId, RefundId, TicketId, UserId},
-    orders::OfferOf,
-};
+use app::orders::OfferOf;
+use model::ids::{EventId, OrderId, RefundId, TicketId, UserId};
 use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
 
 /// Reads and locks these tickets, in the order of their ids; those that don't exist are missing.

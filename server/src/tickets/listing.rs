@@ -23,9 +23,11 @@ use crate::{
 };
 use app::{
     error::{AppError, Conflict},
+    tickets::{ListTicket, Listed},
+};
+use model::{
     ids::{TicketId, UserId},
     money::Currency,
-    tickets::{ListTicket, Listed},
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;

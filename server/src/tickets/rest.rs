@@ -7,10 +7,10 @@ use crate::rest::{
 use app::{
     accounts::Viewer,
     error::AppError,
-    ids::TicketId,
     tickets::{EditTicket, ListBatch, ListTicket, Listed, Ticket, TicketList, TicketQuery},
 };
 use axum::{Extension, Json, extract::State};
+use model::ids::TicketId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of tickets.

@@ -6,10 +6,10 @@ use crate::{
     db::parse,
     outbox::{DomainEvent, EventType},
 };
-use app::{
+use app::tickets::{Ticket, TicketStatus, label};
+use model::{
     ids::{EventId, TicketId, UserId},
     money::Currency,
-    tickets::{Ticket, TicketStatus, label},
 };
 use sqlx::{Row, any::AnyRow};
 

@@ -3,9 +3,9 @@
 use crate::{names, text::line_error};
 use app::{
     error::FieldError,
-    money::{Currency, Money},
     tickets::{EditTicket, ListTicket},
 };
+use model::money::{Currency, Money};
 
 /// The most tickets that are listed at once.
 pub const BATCH_MAX: i64 = 10_000;
@@ -195,7 +195,7 @@ fn name(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::ids::EventId;
+    use model::ids::EventId;
     use proptest::prelude::*;
     use uuid::Uuid;
 

@@ -19,13 +19,13 @@ use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
     events::when_until,
-    ids::{EventId, TicketId, UserId},
     tickets::{
         EditTicket, ListTicket, Listed, OfferFilter, Offers, OwnedTicket, Ticket, TicketList,
         TicketQuery, TicketStatus, Tickets,
     },
 };
 use async_trait::async_trait;
+use model::ids::{EventId, TicketId, UserId};
 use std::sync::Arc;
 
 const LIMIT_DEFAULT: i64 = 20;

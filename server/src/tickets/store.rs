@@ -7,10 +7,8 @@ use crate::{
     events::span::on_sale,
     incidents,
 };
-use app::{
-    ids::{EventId, TicketId, UserId},
-    tickets::{NO_SECTION, Offer, OfferFilter, TicketStatus},
-};
+use app::tickets::{NO_SECTION, Offer, OfferFilter, TicketStatus};
+use model::ids::{EventId, TicketId, UserId};
 use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
 
 /// Rows in one INSERT: keeps the number of parameters below what the engines take.

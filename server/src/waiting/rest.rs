@@ -3,10 +3,10 @@
 use crate::rest::{Api, ApiError, JsonBody, NoContent, PathId, Problem, SignedIn};
 use app::{
     accounts::Viewer,
-    ids::EventId,
     waiting::{ByLink, JoinWaitingList, Joined, Waiting},
 };
 use axum::{Extension, Json, extract::State, http::StatusCode};
+use model::ids::EventId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of the waiting list.

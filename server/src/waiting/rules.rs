@@ -120,7 +120,8 @@ pub fn suited<T: Copy>(line: &[(T, i64)], fresh: i64) -> (Vec<T>, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::{accounts::User, ids::UserId};
+    use app::accounts::User;
+    use model::ids::UserId;
     use uuid::Uuid;
 
     fn ann() -> Viewer {

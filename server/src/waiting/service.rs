@@ -17,10 +17,10 @@ use crate::{
 use app::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    ids::{EventId, UserId},
     waiting::{JoinWaitingList, Joined, Waiting, WaitingList, WaitingToken},
 };
 use async_trait::async_trait;
+use model::ids::{EventId, UserId};
 use std::sync::Arc;
 
 const OWN_MAX: i64 = 200;

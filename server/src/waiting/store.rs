@@ -9,10 +9,8 @@ use crate::{
     tickets::batches::PUBLISHED,
     unguessable::unguessable,
 };
-use app::{
-    ids::{EventId, UserId},
-    waiting::{Waiting, WaitingState, WaitingToken},
-};
+use app::waiting::{Waiting, WaitingState, WaitingToken};
+use model::ids::{EventId, UserId};
 use sha2::{Digest, Sha256};
 use sqlx::{
     Any, AnyExecutor, AssertSqlSafe, Row,

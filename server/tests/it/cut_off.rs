@@ -6,11 +6,11 @@
 use crate::support::{App, Client, on_both_engines};
 use app::{
     accounts::{User, Viewer},
-    ids::{OrderId, PaymentId, UserId},
     orders::{Reserve, ReserveNamed},
     payments::Pay,
     refunds::AskRefund,
 };
+use model::ids::{OrderId, PaymentId, UserId};
 use serde_json::Value;
 use std::{future::poll_fn, pin::pin, str::FromStr, task::Poll};
 

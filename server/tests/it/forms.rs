@@ -2,7 +2,7 @@
 //! back to the page it was sent from, with what was typed.
 
 use crate::support::{Answer, App, Client, client::PASSWORD, on_both_engines, path};
-use app::ids::OrderId;
+use model::ids::OrderId;
 use serde_json::{Value, json};
 
 /// Where a form's answer leads.

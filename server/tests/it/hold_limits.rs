@@ -1,8 +1,8 @@
 //! What one buyer and one network address may hold without paying, with limits on.
 
 use crate::support::{Answer, App, Client, on_both_engines};
-use app::ids::OrderId;
 use futures::future::join_all;
+use model::ids::OrderId;
 use serde_json::Value;
 use stagedoor::orders::usage::{self, Ended};
 use tokio::sync::oneshot;

@@ -2,7 +2,7 @@
 //! transitions names, and changes nothing of others.
 
 use crate::support::{App, Client, on_both_engines};
-use app::{ids::OrderId, money::Money};
+use model::{ids::OrderId, money::Money};
 use serde_json::Value;
 use stagedoor::{
     clock::Clock,
@@ -21,7 +21,7 @@ const HOUR_MICROS: i64 = 3600 * 1_000_000;
 #[derive(Clone, Copy)]
 struct Tried {
     order: OrderId,
-    buyer: app::ids::UserId,
+    buyer: model::ids::UserId,
     total: Money,
     now: i64,
 }

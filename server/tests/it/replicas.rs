@@ -7,7 +7,7 @@ use crate::{
 };
 use apalis::prelude::{TaskBuilder, TaskSink};
 use apalis_redis::{Config, RedisStorage};
-use app::ids::OrderId;
+use model::ids::OrderId;
 use serde_json::{Value, json};
 use stagedoor::expiration::ExpireOrder;
 use std::time::{Duration, Instant, UNIX_EPOCH};

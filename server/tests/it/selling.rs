@@ -2,8 +2,8 @@
 //! of sales, and the steps of selling.
 
 use crate::support::{App, Client, on_both_engines};
-use app::ids::OrderId;
 use futures::future::join_all;
+use model::ids::OrderId;
 use serde_json::{Value, json};
 
 fn id(of: &Value) -> &str {

@@ -5,13 +5,13 @@ use crate::{
     context::{self, Flash, percent_encode},
     error::{AppError, AppResult, FieldError},
     events::Event,
-    ids::EventId,
     tickets::{
         ListTicket,
         api::{NAMES, face_value_in, given, price_in, quantity_in},
     },
     ui::Form,
 };
+use model::ids::EventId;
 use std::fmt::Write;
 
 /// The name of the form, whichever of its steps.

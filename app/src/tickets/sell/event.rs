@@ -9,10 +9,10 @@ use crate::{
         api::{Create, FACTS_FORM},
         event_fields,
     },
-    money::Currency,
     ui::{Choice, Form, Input, choose_grouped, post_to, problem_at_top},
 };
 use leptos::prelude::*;
+use model::money::Currency;
 use std::sync::Arc;
 
 /// Currencies of many events, in the order in which they are offered.

@@ -5,7 +5,6 @@ use crate::{
     context::{self, Flash},
     error::AppResult,
     events::Event,
-    money::Money,
     selling::{Comparable, PayoutWhileTyping, SaleGroup, counted, payout_words},
     tickets::{
         api::{PutOnSale, given},
@@ -14,6 +13,7 @@ use crate::{
     ui::{Form, Input, field, hidden, post_to, problem_at_top},
 };
 use leptos::prelude::*;
+use model::money::Money;
 
 /// Where one is among the steps; those behind can be gone back to.
 pub fn progress(step: Step, of: Option<(&Event, &Draft)>) -> impl IntoView + use<> {

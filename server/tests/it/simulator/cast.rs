@@ -3,8 +3,8 @@
 use app::{
     accounts::{User, Viewer},
     events::{Category, CreateEvent},
-    ids::UserId,
 };
+use model::ids::UserId;
 use sqlx::query;
 use stagedoor::db::Db;
 use uuid::Uuid;

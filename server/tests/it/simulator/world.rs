@@ -21,12 +21,12 @@ use crate::support::{
 use app::{
     accounts::Viewer,
     error::AppError,
-    ids::{EventId, OrderId, PaymentId, TicketId},
     orders::{Reserve, ReserveAny, ReserveNamed},
     payments::Pay,
     refunds::AskRefund,
     tickets::{EditTicket, ListTicket},
 };
+use model::ids::{EventId, OrderId, PaymentId, TicketId};
 use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::{
     accounts::Operators,

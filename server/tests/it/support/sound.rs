@@ -1,7 +1,7 @@
 //! What must hold of any shop's tables, whatever has happened to it, and what a bank must show
 //! beside them. Reads and asserts, changes nothing; knows no running shop.
 
-use app::charges::from_provider;
+use model::charges::from_provider;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
 use std::collections::BTreeMap;
 use stripe_double::JournalLine;

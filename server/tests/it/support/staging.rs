@@ -1,6 +1,6 @@
 //! Batches of listings step by step. The service takes the same steps within one request.
 
-use app::{
+use model::{
     ids::{EventId, TicketId, UserId},
     money::Currency,
 };

@@ -11,7 +11,7 @@ macro_rules! id {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "ssr", derive(utoipa::ToSchema), schema(value_type = Uuid))]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = Uuid))]
         #[serde(transparent)]
         pub struct $name(pub Uuid);
 
@@ -36,6 +36,9 @@ macro_rules! id {
                 Uuid::try_parse(text).map(Self)
             }
         }
+
+        #[cfg(feature = "sqlx")]
+        crate::text_columns!($name);
     )+};
 }
 

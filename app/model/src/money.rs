@@ -5,10 +5,11 @@
 //! be charged is in `charges.rs`.
 
 mod amount;
-#[cfg(feature = "ssr")]
+mod minor_units;
 mod names;
 
 pub use amount::AmountError;
+pub use minor_units::MinorUnits;
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -69,7 +70,7 @@ const CURRENCIES: &[(&str, u8, &str)] = &[
 
 /// A currency that Stagedoor trades in, by its ISO 4217 code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(utoipa::ToSchema), schema(value_type = String, example = "GBP"))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, example = "GBP"))]
 #[serde(try_from = "String", into = "&'static str")]
 pub struct Currency(&'static (&'static str, u8, &'static str));
 
@@ -124,6 +125,9 @@ impl From<Currency> for &'static str {
         currency.code()
     }
 }
+
+#[cfg(feature = "sqlx")]
+crate::text_columns!(Currency);
 
 impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
