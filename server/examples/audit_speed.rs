@@ -35,7 +35,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let now = SystemClock.now_micros();
+    let now = SystemClock.now();
     let db = Db::open(&args.database_url).await?;
     let mut conn = AnyConnection::connect(&args.database_url).await?;
     let filled: i64 = conn
@@ -44,7 +44,7 @@ async fn main() -> Result<()> {
         .try_get("n")?;
     if filled == 0 {
         let began = Instant::now();
-        fill(&mut conn, args.tickets, now).await?;
+        fill(&mut conn, args.tickets, now.micros()).await?;
         eprintln!("filled in {:.1} s", began.elapsed().as_secs_f64());
     }
     // What autovacuum, or weeks of `PRAGMA optimize`, would have done by now.

@@ -317,7 +317,7 @@ fn seen(status: String) -> String {
 
 /// Names and numbers out of the database; `$1` is the time.
 async fn numbers(db: &Db, sql: &'static str) -> Result<BTreeMap<String, i64>> {
-    let now = SystemClock.now_micros();
+    let now = SystemClock.now();
     let rows = query(sql).bind(now).fetch_all(db.reads()).await?;
     let numbers = rows
         .iter()

@@ -13,13 +13,14 @@ use crate::{
     tickets,
 };
 use futures::future::BoxFuture;
-use sqlx::{AssertSqlSafe, Row, any::AnyRow, query};
+use model::Moment;
+use sqlx::{AssertSqlSafe, Row, any::AnyRow, query, query_as};
 
 /// Rows that are filled at a time.
 const STEP_ROWS: i64 = 200;
 
-/// Fills one row at this time, in microseconds.
-type Fill = for<'c> fn(&'c mut Conn, AnyRow, i64) -> BoxFuture<'c, Result<(), sqlx::Error>>;
+/// Fills one row at this time.
+type Fill = for<'c> fn(&'c mut Conn, AnyRow, Moment) -> BoxFuture<'c, Result<(), sqlx::Error>>;
 
 #[derive(Clone, Copy)]
 struct Backfill {
@@ -57,7 +58,7 @@ pub async fn run(db: &Db, clock: &dyn Clock) -> FaultResult<usize> {
     let mut steps = 0;
     for backfill in BACKFILLS {
         while let Some(after) = position(db, backfill.name).await? {
-            let now = clock.now_micros();
+            let now = clock.now();
             take_step(db, backfill, after, now).await?;
             steps += 1;
         }
@@ -70,17 +71,15 @@ pub async fn run(db: &Db, clock: &dyn Clock) -> FaultResult<usize> {
 
 /// The last key that is done; `None`: all are.
 async fn position(db: &Db, name: &str) -> Result<Option<String>, sqlx::Error> {
-    let row = query("SELECT after, done_at FROM backfills WHERE name = $1")
-        .bind(name.to_owned())
-        .fetch_optional(db.reads())
-        .await?;
-    let Some(row) = row else {
-        return Ok(Some(String::new()));
-    };
-    let done_at: Option<i64> = row.try_get("done_at")?;
-    Ok(match done_at {
-        Some(_) => None,
-        None => Some(row.try_get("after")?),
+    let found: Option<(String, Option<Moment>)> =
+        query_as("SELECT after, done_at FROM backfills WHERE name = $1")
+            .bind(name.to_owned())
+            .fetch_optional(db.reads())
+            .await?;
+    Ok(match found {
+        None => Some(String::new()),
+        Some((after, None)) => Some(after),
+        Some((_, Some(_))) => None,
     })
 }
 
@@ -89,7 +88,7 @@ async fn take_step(
     db: &Db,
     backfill: Backfill,
     after: String,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let name = backfill.name;
     db.write(move |conn| {
@@ -110,9 +109,9 @@ async fn take_step(
             if claimed.rows_affected() == 0 {
                 return Ok(());
             }
-            let (last, done_at) = match fill_rows(conn, backfill, &after, now_micros).await? {
+            let (last, done_at) = match fill_rows(conn, backfill, &after, now).await? {
                 Some(last) => (last, None),
-                None => (after, Some(now_micros)),
+                None => (after, Some(now)),
             };
             query("UPDATE backfills SET after = $2, done_at = $3 WHERE name = $1")
                 .bind(name)
@@ -131,7 +130,7 @@ async fn fill_rows(
     conn: &mut Conn,
     backfill: Backfill,
     after: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<String>, sqlx::Error> {
     let rows = query(AssertSqlSafe((backfill.rows)()))
         .bind(after.to_owned())
@@ -140,7 +139,7 @@ async fn fill_rows(
         .await?;
     let last = rows.last().map(|row| row.try_get("id")).transpose()?;
     for row in rows {
-        (backfill.fill)(&mut *conn, row, now_micros).await?;
+        (backfill.fill)(&mut *conn, row, now).await?;
     }
     Ok(last)
 }

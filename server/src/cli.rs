@@ -445,7 +445,7 @@ async fn run_double(
     webhooks: Option<WebhookTarget>,
     browser_url: Option<String>,
 ) -> anyhow::Result<()> {
-    let double = Double::open(data, Arc::new(|| SystemClock.now().as_second()))
+    let double = Double::open(data, Arc::new(|| SystemClock.now().seconds()))
         .context("--data cannot be used")?;
     let here = format!("http://{}", crate::config::reachable(addr));
     double.set_browser_url(&browser_url.unwrap_or(here));

@@ -2,6 +2,7 @@
 //! tests can move it: a hold's fifteen minutes pass without waiting.
 
 use jiff::Timestamp;
+use model::Moment;
 use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
@@ -10,12 +11,7 @@ use std::sync::{
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
     /// The present moment.
-    fn now(&self) -> Timestamp;
-
-    /// The present moment as the database keeps it: microseconds since 1970, UTC.
-    fn now_micros(&self) -> i64 {
-        self.now().as_microsecond()
-    }
+    fn now(&self) -> Moment;
 }
 
 /// The clock that services are handed.
@@ -30,8 +26,8 @@ impl Clock for SystemClock {
         clippy::disallowed_methods,
         reason = "the one place that asks the system"
     )]
-    fn now(&self) -> Timestamp {
-        Timestamp::now()
+    fn now(&self) -> Moment {
+        Timestamp::now().into()
     }
 }
 
@@ -41,8 +37,8 @@ pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
     /// A clock that shows `start`.
-    pub fn starting_at(start: Timestamp) -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(start.as_microsecond())))
+    pub fn starting_at(start: Moment) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(start.micros())))
     }
 
     /// Moves it by `seconds`, back if negative.
@@ -52,23 +48,7 @@ impl ManualClock {
 }
 
 impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).unwrap_or(Timestamp::MAX)
-    }
-}
-
-/// A stored moment. What the database holds was written from a `Timestamp`, so it is in range;
-/// should it not be, it is as far away as can be.
-pub fn from_micros(micros: i64) -> Timestamp {
-    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
-}
-
-/// Whole seconds from `now` until `until`, rounded up; 0 when it has passed.
-pub fn seconds_until(until_micros: i64, now_micros: i64) -> i64 {
-    let left = until_micros.saturating_sub(now_micros);
-    if left <= 0 {
-        0
-    } else {
-        (left - 1) / 1_000_000 + 1
+    fn now(&self) -> Moment {
+        Moment::from_micros(self.0.load(Ordering::SeqCst))
     }
 }

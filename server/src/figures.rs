@@ -12,7 +12,8 @@ use crate::{
     replicas::Redis,
     task_runs,
 };
-use sqlx::{Row, query};
+use model::Moment;
+use sqlx::query_as;
 use std::path::Path;
 
 /// Something that waits for somebody to see to it.
@@ -21,7 +22,7 @@ struct Queue {
     waiting: &'static str,
     /// The figure of how long the first of them has waited, in seconds.
     oldest: &'static str,
-    /// How many `rows` there are, and `since` when in microseconds; `$1` is the time.
+    /// How many `rows` there are, and `since` when; `$1` is the time.
     sql: &'static str,
 }
 
@@ -84,7 +85,7 @@ pub async fn gather_own(db: &Db, redis: Option<&Redis>, nats: Option<&Nats>) {
 
 /// Reads how much waits. What cannot be read keeps its last value.
 pub async fn read(db: &Db, clock: &SharedClock, nats: Option<&Nats>) {
-    let now = clock.now_micros();
+    let now = clock.now();
     if nats.is_some() {
         match outbox::waiting(db).await {
             Ok((rows, since)) => {
@@ -117,7 +118,7 @@ pub async fn read(db: &Db, clock: &SharedClock, nats: Option<&Nats>) {
 }
 
 /// Tells when the audit and the backup last went well. What has never run has no figure.
-async fn read_task_runs(db: &Db, now: i64) -> Result<(), sqlx::Error> {
+async fn read_task_runs(db: &Db, now: Moment) -> Result<(), sqlx::Error> {
     for run in task_runs::runs(db.lookouts()).await? {
         let failed = if run.succeeded { 0.0 } else { 1.0 };
         metrics::gauge!("stagedoor_task_failed", "task" => run.task.clone()).set(failed);
@@ -140,15 +141,16 @@ pub fn gather_disk(data_dir: &Path) {
     }
 }
 
-async fn standing(db: &Db, sql: &'static str, now: i64) -> Result<(u32, f64), sqlx::Error> {
-    let row = query(sql).bind(now).fetch_one(db.lookouts()).await?;
-    let rows: i64 = row.try_get("rows")?;
-    let since: Option<i64> = row.try_get("since")?;
+async fn standing(db: &Db, sql: &'static str, now: Moment) -> Result<(u32, f64), sqlx::Error> {
+    let (rows, since) = query_as::<_, (i64, Option<Moment>)>(sql)
+        .bind(now)
+        .fetch_one(db.lookouts())
+        .await?;
     Ok((u32::try_from(rows).unwrap_or(u32::MAX), seconds(since, now)))
 }
 
-/// How long ago, from microseconds.
-fn seconds(since: Option<i64>, now: i64) -> f64 {
-    let millis = since.map_or(0, |since| (now - since) / 1000);
+/// How long ago.
+fn seconds(since: Option<Moment>, now: Moment) -> f64 {
+    let millis = since.map_or(0, |since| now.since(since).as_millis());
     f64::from(i32::try_from(millis).unwrap_or(i32::MAX)) / 1000.0
 }

@@ -5,18 +5,33 @@
 //! `stagedoor incidents`. The same thing is open once, however often it is seen.
 
 use crate::{
-    db::{Conn, Db, parse},
+    db::{Conn, Db},
     mail,
     orders::store as orders,
 };
-use model::ids::{OrderId, PaymentId};
-use sqlx::{AnyExecutor, Row, query};
+use model::{
+    Moment,
+    ids::{IncidentId, OrderId, PaymentId},
+};
+use serde::{Serialize, Serializer};
+use sqlx::{AnyExecutor, query, query_as};
+use sqlx_macros::FromRow;
 use std::fmt::Display;
-use strum::IntoStaticStr;
 use uuid::Uuid;
 
 /// What kind of thing went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// Money was taken that no order stood for; it goes back by itself.
@@ -51,14 +66,11 @@ pub enum Kind {
     SameAddress,
     /// A mail about a paid order could not be delivered.
     MailUndelivered,
+    /// The provider knew better and our side has caught up: settled from the first.
+    Mended,
 }
 
-impl Kind {
-    /// As it is written down.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-}
+model::text_columns!(Kind);
 
 /// Writes an incident down, flags its order, and has the operator told. Nothing happens if the
 /// same is open already.
@@ -68,28 +80,28 @@ pub async fn open(
     subject: impl Display,
     order: Option<OrderId>,
     detail: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let id = Uuid::now_v7();
+    let id = IncidentId(Uuid::now_v7());
     let subject = subject.to_string();
     let done = query(
         "INSERT INTO incidents (id, kind, subject, order_id, detail, found_at) \
          VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (kind, subject) WHERE settled_at IS NULL DO NOTHING",
     )
-    .bind(id.to_string())
-    .bind(kind.name())
+    .bind(id)
+    .bind(kind)
     .bind(subject.clone())
-    .bind(order.map(|order| order.to_string()))
+    .bind(order)
     .bind(detail.to_owned())
-    .bind(now_micros)
+    .bind(now)
     .execute(&mut *conn)
     .await?;
     if done.rows_affected() == 0 {
         return Ok(());
     }
     tracing::error!(
-        kind = kind.name(),
+        kind = <&str>::from(kind),
         subject,
         order = order.map(tracing::field::display),
         detail,
@@ -99,7 +111,7 @@ pub async fn open(
     if let Some(order) = order {
         orders::attention_set(conn, order).await?;
     }
-    mail::queue_attention(conn, id, now_micros).await
+    mail::queue_attention(conn, id, now).await
 }
 
 /// Writes down that the provider knew better and our side has caught up: nothing is left to do.
@@ -108,75 +120,67 @@ pub async fn note_mended(
     payment: PaymentId,
     order: OrderId,
     detail: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO incidents (id, kind, subject, order_id, detail, found_at, settled_at) \
          VALUES ($1, 'mended', $2, $3, $4, $5, $5)",
     )
-    .bind(Uuid::now_v7().to_string())
-    .bind(payment.to_string())
-    .bind(order.to_string())
+    .bind(IncidentId(Uuid::now_v7()))
+    .bind(payment)
+    .bind(order)
     .bind(detail.to_owned())
-    .bind(now_micros)
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(())
 }
 
 /// One incident, as an operator reads it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 pub struct Incident {
     /// Its id.
-    pub id: String,
+    pub id: IncidentId,
     /// What kind it is.
-    pub kind: String,
+    pub kind: Kind,
     /// What it is about.
     pub subject: String,
     /// The order that it concerns.
     pub order_id: Option<OrderId>,
     /// In words.
     pub detail: String,
-    /// When, in microseconds.
-    pub found_at: i64,
+    /// When; in JSON, in microseconds.
+    #[serde(serialize_with = "write_micros")]
+    pub found_at: Moment,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn write_micros<S: Serializer>(moment: &Moment, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(moment.micros())
 }
 
 /// What nobody has settled yet, oldest first.
 pub async fn open_ones<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<Incident>, sqlx::Error> {
-    let rows = query(
+    query_as(
         "SELECT id, kind, subject, order_id, detail, found_at FROM incidents \
          WHERE settled_at IS NULL ORDER BY id",
     )
     .fetch_all(on)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let order: Option<String> = row.try_get("order_id")?;
-            Ok(Incident {
-                id: row.try_get("id")?,
-                kind: row.try_get("kind")?,
-                subject: row.try_get("subject")?,
-                order_id: order.map(|_| parse(row, "order_id")).transpose()?,
-                detail: row.try_get("detail")?,
-                found_at: row.try_get("found_at")?,
-            })
-        })
-        .collect()
+    .await
 }
 
 /// Marks an incident as looked after, and its order with its last one. False: it was not open.
-pub async fn settle(db: &Db, id: &str, now_micros: i64) -> Result<bool, sqlx::Error> {
-    let id = id.to_owned();
+pub async fn settle(db: &Db, id: IncidentId, now: Moment) -> Result<bool, sqlx::Error> {
     db.write(move |conn| {
         Box::pin(async move {
             let done =
                 query("UPDATE incidents SET settled_at = $2 WHERE id = $1 AND settled_at IS NULL")
-                    .bind(id.clone())
-                    .bind(now_micros)
+                    .bind(id)
+                    .bind(now)
                     .execute(&mut *conn)
                     .await?;
-            orders::attention_clear(conn, &id).await?;
+            orders::attention_clear(conn, id).await?;
             Ok(done.rows_affected() == 1)
         })
     })

@@ -8,18 +8,24 @@
 //! Paying sellers out is not done here.
 
 use crate::{
-    db::{Conn, parse, rows},
+    db::{Conn, Statement},
     fault::{Fault, FaultResult},
 };
 use app::refunds::Owed;
 use model::{
+    Moment,
     ids::{OrderId, PaymentId, RefundId, TicketId, UserId},
-    money::Currency,
+    money::{Currency, MinorUnits},
 };
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, query};
+use sqlx::{AnyExecutor, query_as, query_scalar};
 
 /// Where money is, or to whom it is owed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(AccountKind),
+    derive(strum::Display, strum::EnumString),
+    strum(serialize_all = "snake_case")
+)]
 pub enum Account {
     /// With the payment provider, for us.
     Provider,
@@ -30,15 +36,27 @@ pub enum Account {
     Unallocated,
 }
 
+model::text_columns!(AccountKind);
+
 impl Account {
-    fn name(self) -> &'static str {
+    fn seller(self) -> Option<UserId> {
         match self {
-            Self::Provider => "provider",
-            Self::Seller(_) => "seller",
-            Self::Unallocated => "unallocated",
+            Self::Seller(seller) => Some(seller),
+            Self::Provider | Self::Unallocated => None,
         }
     }
 }
+
+/// Which way the money of an entry went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+enum EntryKind {
+    Capture,
+    Refund,
+    RefundFailed,
+}
+
+model::text_columns!(EntryKind);
 
 /// What an entry tells of. Each happens once, so it names the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +70,11 @@ pub enum Happened {
 }
 
 impl Happened {
-    fn kind(self) -> &'static str {
+    fn kind(self) -> EntryKind {
         match self {
-            Self::Captured => "capture",
-            Self::Refunded(_) => "refund",
-            Self::RefundFailed(_) => "refund_failed",
+            Self::Captured => EntryKind::Capture,
+            Self::Refunded(_) => EntryKind::Refund,
+            Self::RefundFailed(_) => EntryKind::RefundFailed,
         }
     }
 
@@ -73,8 +91,8 @@ impl Happened {
 pub struct Share {
     /// Whose.
     pub account: Account,
-    /// In minor units, above zero.
-    pub amount_minor: i64,
+    /// Above zero.
+    pub amount_minor: MinorUnits,
 }
 
 /// An entry before it is written.
@@ -89,62 +107,87 @@ pub struct Entry<'a> {
     /// Whose the money is; all of it, since the provider's line is their sum.
     pub shares: &'a [Share],
     /// When.
-    pub at_micros: i64,
+    pub at: Moment,
+}
+
+/// What the lines of an entry have in common.
+struct NewEntry {
+    id: String,
+    kind: EntryKind,
+    payment: PaymentId,
+    refund: Option<RefundId>,
+    currency: Currency,
+    at: Moment,
+}
+
+async fn insert(
+    conn: &mut Conn,
+    entry: &NewEntry,
+    lines: impl IntoIterator<Item = (Account, MinorUnits)>,
+) -> Result<(), sqlx::Error> {
+    let mut insert = Statement::new(
+        "INSERT INTO ledger (entry_id, line, kind, payment_id, refund_id, account, seller_id, \
+         amount_minor, currency, created_at) VALUES ",
+    );
+    insert.bind_rows(
+        (0_i64..).zip(lines),
+        |row, (number, (account, amount_minor))| {
+            row.bind(entry.id.clone())
+                .bind(number)
+                .bind(entry.kind)
+                .bind(entry.payment)
+                .bind(entry.refund)
+                .bind(AccountKind::from(account))
+                .bind(account.seller())
+                .bind(amount_minor)
+                .bind(entry.currency)
+                .bind(entry.at);
+        },
+    );
+    insert.query()?.execute(conn).await?;
+    Ok(())
 }
 
 /// Writes an entry: what was taken in, the shares are owed; what went back, they no longer are.
 /// A second entry of the same name breaks the primary key, and with it the transaction.
 pub async fn record(conn: &mut Conn, entry: &Entry<'_>) -> FaultResult<()> {
-    const COLUMNS: usize = 10;
     let lines = lines(entry)?;
-    let id = match entry.happened.refund() {
-        None => format!("capture:{}", entry.payment),
-        Some(refund) => format!("{}:{refund}", entry.happened.kind()),
+    let (kind, refund) = (entry.happened.kind(), entry.happened.refund());
+    let id = match refund {
+        None => format!("{kind}:{}", entry.payment),
+        Some(refund) => format!("{kind}:{refund}"),
     };
-    let sql = format!(
-        "INSERT INTO ledger (entry_id, line, kind, payment_id, refund_id, account, seller_id, \
-         amount_minor, currency, created_at) VALUES {}",
-        rows(lines.len(), COLUMNS)
-    );
-    let mut insert = query(AssertSqlSafe(sql));
-    for (number, (account, amount_minor)) in (0_i64..).zip(&lines) {
-        insert = insert
-            .bind(id.clone())
-            .bind(number)
-            .bind(entry.happened.kind())
-            .bind(entry.payment.to_string())
-            .bind(entry.happened.refund().map(|refund| refund.to_string()))
-            .bind(account.name())
-            .bind(match account {
-                Account::Seller(seller) => Some(seller.to_string()),
-                _ => None,
-            })
-            .bind(*amount_minor)
-            .bind(entry.currency.code())
-            .bind(entry.at_micros);
-    }
-    insert.execute(conn).await?;
-    Ok(())
+    let entry = NewEntry {
+        id,
+        kind,
+        payment: entry.payment,
+        refund,
+        currency: entry.currency,
+        at: entry.at,
+    };
+    Ok(insert(conn, &entry, lines).await?)
 }
 
-fn lines(entry: &Entry<'_>) -> FaultResult<Vec<(Account, i64)>> {
+fn lines(entry: &Entry<'_>) -> FaultResult<Vec<(Account, MinorUnits)>> {
     let out_of_range = || Fault::unexpected("an entry's sum is out of range", "the books");
     let total = entry
         .shares
         .iter()
-        .try_fold(0_i64, |sum, share| sum.checked_add(share.amount_minor))
-        .filter(|total| *total > 0)
+        .try_fold(MinorUnits::ZERO, |sum, share| {
+            sum.checked_add(share.amount_minor)
+        })
+        .filter(|total| total.is_positive())
         .ok_or_else(out_of_range)?;
-    let sign = match entry.happened {
-        Happened::Captured | Happened::RefundFailed(_) => 1,
-        Happened::Refunded(_) => -1,
+    let signed = |amount: MinorUnits| match entry.happened {
+        Happened::Captured | Happened::RefundFailed(_) => amount,
+        Happened::Refunded(_) => -amount,
     };
-    let mut lines = vec![(Account::Provider, sign * total)];
+    let mut lines = vec![(Account::Provider, signed(total))];
     lines.extend(
         entry
             .shares
             .iter()
-            .map(|share| (share.account, -sign * share.amount_minor)),
+            .map(|share| (share.account, -signed(share.amount_minor))),
     );
     Ok(lines)
 }
@@ -171,39 +214,29 @@ pub async fn reallocate(
             "the books",
         ));
     };
-    let (sign, kind) = match how {
-        Reallocation::ToSellers => (1, "refund"),
-        Reallocation::FromSellers => (-1, "refund_failed"),
+    let kind = match how {
+        Reallocation::ToSellers => EntryKind::Refund,
+        Reallocation::FromSellers => EntryKind::RefundFailed,
     };
-    let total: i64 = entry.shares.iter().map(|share| share.amount_minor).sum();
+    let signed = |amount: MinorUnits| match how {
+        Reallocation::ToSellers => amount,
+        Reallocation::FromSellers => -amount,
+    };
+    let total: MinorUnits = entry.shares.iter().map(|share| share.amount_minor).sum();
     let sellers = entry
         .shares
         .iter()
-        .map(|share| (share.account, sign * share.amount_minor));
-    let lines = std::iter::once((Account::Unallocated, -sign * total)).chain(sellers);
-    for (line, (account, amount_minor)) in (0_i64..).zip(lines) {
-        let seller = match account {
-            Account::Seller(seller) => Some(seller.to_string()),
-            _ => None,
-        };
-        query(
-            "INSERT INTO ledger (entry_id, line, kind, payment_id, refund_id, account, seller_id, \
-             amount_minor, currency, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(format!("reallocation:{refund}:{number}"))
-        .bind(line)
-        .bind(kind)
-        .bind(entry.payment.to_string())
-        .bind(refund.to_string())
-        .bind(account.name())
-        .bind(seller)
-        .bind(amount_minor)
-        .bind(entry.currency.code())
-        .bind(entry.at_micros)
-        .execute(&mut *conn)
-        .await?;
-    }
-    Ok(())
+        .map(|share| (share.account, signed(share.amount_minor)));
+    let lines = std::iter::once((Account::Unallocated, -signed(total))).chain(sellers);
+    let entry = NewEntry {
+        id: format!("reallocation:{refund}:{number}"),
+        kind,
+        payment: entry.payment,
+        refund: Some(refund),
+        currency: entry.currency,
+        at: entry.at,
+    };
+    Ok(insert(conn, &entry, lines).await?)
 }
 
 /// How often the books of this payment have been reallocated by this refund.
@@ -212,14 +245,22 @@ pub async fn reallocations(
     payment: PaymentId,
     refund: RefundId,
 ) -> Result<i64, sqlx::Error> {
-    query(
-        "SELECT COUNT(*) AS n FROM ledger WHERE payment_id = $1 AND entry_id LIKE $2 AND line = 0",
+    entries_count(conn, payment, format!("reallocation:{refund}:%")).await
+}
+
+/// How many entries of a payment have an id like this.
+async fn entries_count(
+    conn: &mut Conn,
+    payment: PaymentId,
+    id_like: String,
+) -> Result<i64, sqlx::Error> {
+    query_scalar(
+        "SELECT COUNT(*) FROM ledger WHERE payment_id = $1 AND entry_id LIKE $2 AND line = 0",
     )
-    .bind(payment.to_string())
-    .bind(format!("reallocation:{refund}:%"))
+    .bind(payment)
+    .bind(id_like)
     .fetch_one(conn)
-    .await?
-    .try_get("n")
+    .await
 }
 
 /// What a dispute has taken from a payment, by what the bank has decided.
@@ -231,10 +272,10 @@ pub struct Disputed<'a> {
     pub payment: PaymentId,
     /// In this currency.
     pub currency: Currency,
-    /// In minor units; 0 unless the dispute is lost.
-    pub lost_minor: i64,
+    /// 0 unless the dispute is lost.
+    pub lost_minor: MinorUnits,
     /// When.
-    pub at_micros: i64,
+    pub at: Moment,
 }
 
 /// Writes the difference between what a dispute has taken and what the books have of it, if there is one.
@@ -242,37 +283,26 @@ pub struct Disputed<'a> {
 pub async fn record_dispute(conn: &mut Conn, said: &Disputed<'_>) -> Result<(), sqlx::Error> {
     let booked = lost_to_dispute(&mut *conn, said.payment, said.dispute).await?;
     let moved = booked - said.lost_minor;
-    if moved == 0 {
+    if moved == MinorUnits::ZERO {
         return Ok(());
     }
-    let entries: i64 = query(
-        "SELECT COUNT(*) AS n FROM ledger WHERE payment_id = $1 AND entry_id LIKE $2 AND line = 0",
-    )
-    .bind(said.payment.to_string())
-    .bind(format!("dispute:{}:%", said.dispute))
-    .fetch_one(&mut *conn)
-    .await?
-    .try_get("n")?;
-    // Booked like a refund, or like one that failed.
-    let kind = if moved < 0 { "refund" } else { "refund_failed" };
+    let like = format!("dispute:{}:%", said.dispute);
+    let entries = entries_count(conn, said.payment, like).await?;
+    let entry = NewEntry {
+        id: format!("dispute:{}:{entries}", said.dispute),
+        // Booked like a refund, or like one that failed.
+        kind: if moved < MinorUnits::ZERO {
+            EntryKind::Refund
+        } else {
+            EntryKind::RefundFailed
+        },
+        payment: said.payment,
+        refund: None,
+        currency: said.currency,
+        at: said.at,
+    };
     let lines = [(Account::Provider, moved), (Account::Unallocated, -moved)];
-    for (line, (account, amount_minor)) in (0_i64..).zip(lines) {
-        query(
-            "INSERT INTO ledger (entry_id, line, kind, payment_id, account, amount_minor, currency, \
-             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(format!("dispute:{}:{entries}", said.dispute))
-        .bind(line)
-        .bind(kind)
-        .bind(said.payment.to_string())
-        .bind(account.name())
-        .bind(amount_minor)
-        .bind(said.currency.code())
-        .bind(said.at_micros)
-        .execute(&mut *conn)
-        .await?;
-    }
-    Ok(())
+    insert(conn, &entry, lines).await
 }
 
 /// What a dispute has taken of a payment, as the books have it.
@@ -280,16 +310,15 @@ pub async fn lost_to_dispute<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
     dispute: &str,
-) -> Result<i64, sqlx::Error> {
-    query(
+) -> Result<MinorUnits, sqlx::Error> {
+    query_scalar(
         "SELECT CAST(COALESCE(-SUM(amount_minor), 0) AS BIGINT) AS lost FROM ledger \
          WHERE payment_id = $1 AND account = 'provider' AND entry_id LIKE $2",
     )
-    .bind(payment.to_string())
+    .bind(payment)
     .bind(format!("dispute:{dispute}:%"))
     .fetch_one(on)
-    .await?
-    .try_get("lost")
+    .await
 }
 
 /// What each seller gets of an order, or of these tickets of it, in the order of their ids.
@@ -298,21 +327,19 @@ pub async fn shares_of_order(
     order: OrderId,
     only: Option<&[TicketId]>,
 ) -> Result<Vec<Share>, sqlx::Error> {
-    let found = query(
+    let found = query_as::<_, (TicketId, MinorUnits, UserId)>(
         "SELECT l.ticket_id, l.price_minor, t.seller_id FROM order_lines l \
          JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id = $1 ORDER BY t.seller_id",
     )
-    .bind(order.to_string())
+    .bind(order)
     .fetch_all(conn)
     .await?;
     let mut shares: Vec<Share> = Vec::new();
-    for row in &found {
-        let ticket: TicketId = parse(row, "ticket_id")?;
+    for (ticket, price_minor, seller) in found {
         if only.is_some_and(|only| !only.contains(&ticket)) {
             continue;
         }
-        let account = Account::Seller(parse(row, "seller_id")?);
-        let price_minor: i64 = row.try_get("price_minor")?;
+        let account = Account::Seller(seller);
         match shares.last_mut() {
             Some(last) if last.account == account => last.amount_minor += price_minor,
             _ => shares.push(Share {
@@ -326,21 +353,18 @@ pub async fn shares_of_order(
 
 /// What this seller is owed, by currency.
 pub async fn owed<'e>(on: impl AnyExecutor<'e>, seller: UserId) -> Result<Vec<Owed>, sqlx::Error> {
-    let rows = query(
+    let owed = query_as::<_, (Currency, MinorUnits)>(
         "SELECT currency, CAST(-SUM(amount_minor) AS BIGINT) AS owed FROM ledger \
          WHERE seller_id = $1 GROUP BY currency ORDER BY currency",
     )
-    .bind(seller.to_string())
+    .bind(seller)
     .fetch_all(on)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Owed {
-                amount_minor: row.try_get("owed")?,
-                currency: parse(row, "currency")?,
-            })
-        })
-        .collect()
+    let owed = owed.into_iter().map(|(currency, owed)| Owed {
+        amount_minor: owed.get(),
+        currency,
+    });
+    Ok(owed.collect())
 }
 
 #[cfg(test)]
@@ -348,13 +372,13 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn entry(happened: Happened, shares: &[Share]) -> FaultResult<Vec<(Account, i64)>> {
+    fn entry(happened: Happened, shares: &[Share]) -> FaultResult<Vec<(Account, MinorUnits)>> {
         lines(&Entry {
             happened,
             payment: PaymentId(Uuid::nil()),
             currency: "GBP".parse().unwrap(),
             shares,
-            at_micros: 0,
+            at: Moment::EPOCH,
         })
     }
 
@@ -364,11 +388,11 @@ mod tests {
         let shares = [
             Share {
                 account: seller,
-                amount_minor: 2500,
+                amount_minor: MinorUnits::new(2500),
             },
             Share {
                 account: Account::Unallocated,
-                amount_minor: 1,
+                amount_minor: MinorUnits::new(1),
             },
         ];
         let refund = RefundId(Uuid::nil());
@@ -378,12 +402,13 @@ mod tests {
             Happened::RefundFailed(refund),
         ] {
             let lines = entry(happened, &shares).unwrap();
-            assert_eq!(lines.iter().map(|(_, amount)| amount).sum::<i64>(), 0);
+            let sum: MinorUnits = lines.iter().map(|(_, amount)| *amount).sum();
+            assert_eq!(sum, MinorUnits::ZERO);
         }
         let taken = entry(Happened::Captured, &shares).unwrap();
         let back = entry(Happened::Refunded(refund), &shares).unwrap();
-        assert_eq!(taken[0], (Account::Provider, 2501));
-        assert_eq!(taken[1], (seller, -2500));
+        assert_eq!(taken[0], (Account::Provider, MinorUnits::new(2501)));
+        assert_eq!(taken[1], (seller, MinorUnits::new(-2500)));
         for (one, other) in taken.iter().zip(&back) {
             assert_eq!((one.0, one.1), (other.0, -other.1));
         }

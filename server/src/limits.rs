@@ -14,6 +14,7 @@ use crate::{
 };
 use app::error::AppError;
 use ipnet::IpNet;
+use model::Moment;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
@@ -27,7 +28,7 @@ use strum::IntoStaticStr;
 
 const KEYS_MAX: usize = 100_000;
 /// How often keys whose time is over are dropped.
-const FORGET_EVERY_MICROS: i64 = 60 * 1_000_000;
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 
 /// What is counted. Accounts are named by the key of their address, networks as
 /// [`crate::request::network`] does.
@@ -106,16 +107,16 @@ type Digested = [u8; 32];
 
 #[derive(Debug, Clone, Copy)]
 struct Window {
-    ends_micros: i64,
+    ends: Moment,
     count: u32,
 }
 
 /// The windows in this process's memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Windows {
     of: HashMap<Digested, Window>,
-    /// When those that are over are dropped next, in microseconds.
-    forget_at: i64,
+    /// When those that are over are dropped next.
+    forget_at: Moment,
 }
 
 /// Counts tries.
@@ -132,7 +133,10 @@ impl Limits {
         Self {
             clock,
             on: AtomicBool::new(on),
-            windows: Mutex::default(),
+            windows: Mutex::new(Windows {
+                of: HashMap::new(),
+                forget_at: Moment::EPOCH,
+            }),
             redis,
         }
     }
@@ -198,22 +202,22 @@ impl Limits {
     }
 
     fn take_here(&self, key: Digested, most: u32, window: Duration) -> Tries {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let fresh = Window {
-            ends_micros: now.saturating_add(i64::try_from(window.as_micros()).unwrap_or(i64::MAX)),
+            ends: now + window,
             count: 0,
         };
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.make_room(&key, now);
         let window = windows.of.entry(key).or_insert(fresh);
-        if now >= window.ends_micros {
+        if now >= window.ends {
             *window = fresh;
         }
         let taken = window.count < most;
         window.count += u32::from(taken);
         Tries {
             taken,
-            ends_in: Duration::from_micros(u64::try_from(window.ends_micros - now).unwrap_or(0)),
+            ends_in: window.ends.since(now),
         }
     }
 
@@ -227,17 +231,17 @@ impl Limits {
 
 impl Windows {
     /// Drops what is over, once a minute; where that leaves no room for a new key, the older half.
-    fn make_room(&mut self, key: &Digested, now: i64) {
+    fn make_room(&mut self, key: &Digested, now: Moment) {
         let full = |of: &HashMap<_, _>| of.len() >= KEYS_MAX && !of.contains_key(key);
         if now >= self.forget_at || full(&self.of) {
-            self.of.retain(|_, window| now < window.ends_micros);
-            self.forget_at = now.saturating_add(FORGET_EVERY_MICROS);
+            self.of.retain(|_, window| now < window.ends);
+            self.forget_at = now + FORGET_EVERY;
         }
         if full(&self.of) {
-            let mut ends: Vec<i64> = self.of.values().map(|window| window.ends_micros).collect();
+            let mut ends: Vec<Moment> = self.of.values().map(|window| window.ends).collect();
             ends.sort_unstable();
             let middle = ends.get(ends.len() / 2).copied().unwrap_or(now);
-            self.of.retain(|_, window| window.ends_micros > middle);
+            self.of.retain(|_, window| window.ends > middle);
         }
     }
 }
@@ -253,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn tries_run_out_and_come_back() {
-        let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let clock = ManualClock::starting_at(Moment::EPOCH);
         let limits = Limits::new(clock.clone(), true, None);
         for _ in 0..5 {
             limits.take(&ann()).await.unwrap();
@@ -274,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_given_back_can_be_taken_again_and_a_refusal_counts_nothing() {
-        let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let clock = ManualClock::starting_at(Moment::EPOCH);
         let limits = Limits::new(clock, true, None);
         let bob = Key::ForgotOf("bob@example.com".to_owned());
         for _ in 0..20 {
@@ -295,7 +299,7 @@ mod tests {
 
     #[tokio::test]
     async fn keys_are_kept_short_and_no_longer_than_their_time() {
-        let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let clock = ManualClock::starting_at(Moment::EPOCH);
         let limits = Limits::new(clock.clone(), true, None);
         for number in 0..1000 {
             let long = format!("{number}{}", "x".repeat(10_000));
@@ -309,7 +313,7 @@ mod tests {
 
     #[tokio::test]
     async fn switched_off_nothing_is_refused() {
-        let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let clock = ManualClock::starting_at(Moment::EPOCH);
         let limits = Limits::new(clock, false, None);
         for _ in 0..1000 {
             limits.take(&Key::WriteOf("ann".to_owned())).await.unwrap();

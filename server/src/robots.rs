@@ -41,7 +41,7 @@ async fn rules(State(robots): State<Robots>) -> String {
 }
 
 async fn map(State(robots): State<Robots>) -> Response {
-    let now = robots.clock.now_micros();
+    let now = robots.clock.now();
     let events = match store::events_next(robots.db.reads(), now, EVENTS_MAX).await {
         Ok(events) => events,
         Err(error) => {

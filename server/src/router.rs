@@ -64,7 +64,7 @@ struct SameClock(SharedClock);
 
 impl PageClock for SameClock {
     fn now(&self) -> Timestamp {
-        self.0.now()
+        self.0.now().timestamp()
     }
 }
 

@@ -127,7 +127,13 @@ pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
             Some(event) => event.clone(),
             None => {
                 new_events += 1;
-                announce(&events, &sellers[show.seller], show, clock.now()).await?
+                announce(
+                    &events,
+                    &sellers[show.seller],
+                    show,
+                    clock.now().timestamp(),
+                )
+                .await?
             }
         };
         let offers = tickets.offers(event.id).await?;

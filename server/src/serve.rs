@@ -142,7 +142,7 @@ fn web(
 
 /// All processes of a shop name an address alike in the security log.
 async fn hash_addresses(db: &Db, clock: &SharedClock) -> anyhow::Result<()> {
-    let secret = passes::shared_secret(db, clock.now_micros()).await?;
+    let secret = passes::shared_secret(db, clock.now()).await?;
     security::hash_by(secret.expose_secret().as_bytes());
     Ok(())
 }

@@ -10,8 +10,8 @@
 //! not. [`Sessions`] is what a store can do beyond tower-sessions' own: list, end, prolong.
 
 use crate::{
-    clock::{SharedClock, from_micros},
-    db::{Conn, Db, parse},
+    clock::SharedClock,
+    db::{Conn, Db},
     fault::{Fault, FaultResult, chain},
     network::network_prefix,
     replicas::KeptSessions,
@@ -23,13 +23,17 @@ use app::{
 };
 use async_trait::async_trait;
 use axum::http::HeaderValue;
-use jiff::Timestamp;
-use model::ids::{SessionId, UserId};
+use model::{
+    Moment,
+    ids::{SessionId, UserId},
+    micros,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::{Row, any::AnyRow, query};
-use std::collections::HashMap;
+use sqlx::{query, query_as};
+use sqlx_macros::FromRow;
+use std::{collections::HashMap, time::Duration};
 use tower_sessions::{
     Expiry, Session, SessionManagerLayer,
     cookie::{Cookie, SameSite},
@@ -47,12 +51,11 @@ const BEGUN_AT: &str = "begun_at";
 /// When the session was last used, in microseconds, as the store found it on loading.
 const SEEN_AT: &str = "seen_at";
 /// How long a session lives without being used.
-const IDLE_DAYS: i64 = 30;
+const IDLE: time::Duration = time::Duration::days(30);
 /// How long it lives after signing in, however much it is used.
-const LASTS_MICROS: i64 = 90 * DAY_MICROS;
-const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
+const LASTS: Duration = Duration::from_hours(90 * 24);
 /// That a session is used is written down at most once in this time: not every request writes.
-const SEEN_EVERY_MICROS: i64 = 3_600 * 1_000_000;
+const SEEN_EVERY: Duration = Duration::from_hours(1);
 /// How many places are listed: somebody who signs in by script has more than they read.
 const LISTED_MAX: i64 = 100;
 
@@ -63,8 +66,8 @@ pub struct SignedIn {
     pub user_id: UserId,
     /// The user's epoch when their password was checked.
     pub epoch: i64,
-    /// When, in microseconds.
-    pub begun_at: i64,
+    /// When.
+    pub begun_at: Moment,
     /// Browser and system, as a person knows them.
     pub device: String,
     /// The network that they signed in from, without its last part.
@@ -78,9 +81,9 @@ pub struct Place {
     /// Names it.
     pub id: SessionId,
     /// Since when, if that is known.
-    pub begun_at: Option<Timestamp>,
+    pub begun_at: Option<Moment>,
     /// When it was last used, to the hour, if that is known.
-    pub seen_at: Option<Timestamp>,
+    pub seen_at: Option<Moment>,
     /// Browser and system, if that is known.
     pub device: Option<String>,
     /// The network that it was last used from, without its last part, if that is known.
@@ -90,10 +93,10 @@ pub struct Place {
 /// That a session is in use.
 #[derive(Debug, Clone)]
 pub struct Use {
-    /// When, in microseconds.
-    pub at: i64,
-    /// Until when it lives, in microseconds.
-    pub expires_at: i64,
+    /// When.
+    pub at: Moment,
+    /// Until when it lives.
+    pub expires_at: Moment,
     /// The network that it is used from, without its last part, if that is known.
     pub network: Option<String>,
 }
@@ -146,7 +149,7 @@ pub fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSe
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
         .with_path("/")
-        .with_expiry(Expiry::OnInactivity(time::Duration::days(IDLE_DAYS)))
+        .with_expiry(Expiry::OnInactivity(IDLE))
 }
 
 /// What the session's cookie is called.
@@ -192,10 +195,10 @@ pub async fn bind(
     session.insert(SIGNED_IN, signed_in).await
 }
 
-/// When the user of this session signed in, in microseconds, if that is known.
-pub async fn begun_at(session: &Session) -> Option<i64> {
+/// When the user of this session signed in, if that is known.
+pub async fn begun_at(session: &Session) -> Option<Moment> {
     let begun: Option<i64> = session.get(BEGUN_AT).await.ok().flatten();
-    begun.filter(|begun| *begun > 0)
+    known(Moment::from_micros(begun?))
 }
 
 /// The session's name in [`Place`], if there is one.
@@ -212,14 +215,14 @@ pub async fn prolong(
     clock: &SharedClock,
 ) -> Option<Id> {
     let id = session.id()?;
-    let now = clock.now_micros();
+    let now = clock.now();
     let seen_at: i64 = session.get(SEEN_AT).await.ok().flatten().unwrap_or(0);
-    if now - seen_at < SEEN_EVERY_MICROS {
+    if now.since(Moment::from_micros(seen_at)) < SEEN_EVERY {
         return None;
     }
     let seen = Use {
         at: now,
-        expires_at: now + IDLE_DAYS * DAY_MICROS,
+        expires_at: now + IDLE.unsigned_abs(),
         network: network_prefix(request::address()),
     };
     if let Err(fault) = sessions.seen(id, seen).await {
@@ -240,7 +243,7 @@ pub fn cookie_again(session: &Session, id: Id, secure: bool) -> Option<HeaderVal
         .same_site(SameSite::Lax)
         .secure(secure)
         .path("/")
-        .max_age(time::Duration::days(IDLE_DAYS));
+        .max_age(IDLE);
     HeaderValue::from_str(&cookie.to_string()).ok()
 }
 
@@ -249,7 +252,7 @@ pub async fn sessions_delete_expired(
     db: &Db,
     clock: &SharedClock,
 ) -> std::result::Result<u64, sqlx::Error> {
-    let now = clock.now_micros();
+    let now = clock.now();
     db.write(move |conn| {
         Box::pin(async move {
             let done = query("DELETE FROM sessions WHERE expires_at <= $1")
@@ -272,8 +275,8 @@ pub fn hash(id: &Id) -> String {
 }
 
 /// Whose session this is, if anybody's, as the store found it on loading.
-pub fn user_id(session: &Record) -> Option<String> {
-    Some(session.data.get(USER)?.get("id")?.as_str()?.to_owned())
+pub fn user_id(session: &Record) -> Option<UserId> {
+    session.data.get(USER)?.get("id")?.as_str()?.parse().ok()
 }
 
 /// Bytes as the database has them: two small hexadecimal digits each.
@@ -307,18 +310,20 @@ fn record(session: &Record) -> Result<String> {
     serde_json::to_string(&data).map_err(|error| Error::Encode(error.to_string()))
 }
 
-fn expires_at(session: &Record) -> i64 {
-    session
-        .expiry_date
-        .unix_timestamp()
-        .saturating_mul(1_000_000)
+fn expires_at(session: &Record) -> Moment {
+    Moment::from_seconds(session.expiry_date.unix_timestamp())
+}
+
+/// Columns of before have 0 where a time is not known.
+fn known(at: Moment) -> Option<Moment> {
+    Some(at).filter(|at| *at > Moment::EPOCH)
 }
 
 /// A session before it has a row.
 struct New {
     id_hash: String,
     record: String,
-    expires_at: i64,
+    expires_at: Moment,
     signed_in: Option<SignedIn>,
 }
 
@@ -330,7 +335,7 @@ impl New {
             .transpose()
             .map_err(|error| Error::Encode(error.to_string()))?;
         let expires_at = expires_at(session);
-        let ends_at = signed_in.as_ref().map(|of| of.begun_at + LASTS_MICROS);
+        let ends_at = signed_in.as_ref().map(|of| of.begun_at + LASTS);
         Ok(Self {
             id_hash: hash(&session.id),
             record: record(session)?,
@@ -349,13 +354,13 @@ const SEEN: &str = "UPDATE sessions SET seen_at = $4, network = COALESCE($5, net
 /// Writes a session if there is none of this id. Returns whether it did.
 async fn session_insert(conn: &mut Conn, new: New) -> std::result::Result<bool, sqlx::Error> {
     let of = new.signed_in;
-    let begun_at = of.as_ref().map_or(0, |of| of.begun_at);
+    let begun_at = of.as_ref().map_or(Moment::EPOCH, |of| of.begun_at);
     let done = query(
         "INSERT INTO sessions (id_hash, user_id, record, expires_at, epoch, begun_at, seen_at, \
          device, network) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8) ON CONFLICT (id_hash) DO NOTHING",
     )
     .bind(new.id_hash)
-    .bind(of.as_ref().map(|of| of.user_id.to_string()))
+    .bind(of.as_ref().map(|of| of.user_id))
     .bind(new.record)
     .bind(new.expires_at)
     .bind(of.as_ref().map_or(0, |of| of.epoch))
@@ -367,34 +372,52 @@ async fn session_insert(conn: &mut Conn, new: New) -> std::result::Result<bool, 
     Ok(done.rows_affected() == 1)
 }
 
-fn read(row: &AnyRow, id: &Id) -> std::result::Result<Record, sqlx::Error> {
-    let decode = |error: serde_json::Error| sqlx::Error::Decode(error.into());
-    let data: String = row.try_get("record")?;
-    let mut data: HashMap<String, Value> = serde_json::from_str(&data).map_err(decode)?;
-    if row.try_get::<Option<String>, _>("user_id")?.is_some() {
-        let user = User {
-            id: parse(row, "user_id")?,
-            email: row.try_get("email")?,
-            name: row.try_get("name")?,
-            email_verified: row
-                .try_get::<Option<i64>, _>("email_verified_at")?
-                .is_some(),
-            version: row.try_get("version")?,
-        };
-        data.insert(USER.to_owned(), serde_json::to_value(user).map_err(decode)?);
-        for name in [BEGUN_AT, SEEN_AT] {
-            let at: i64 = row.try_get(name)?;
-            data.insert(name.to_owned(), at.into());
+/// A session, and the account of who is signed in.
+#[derive(FromRow)]
+struct SessionRow {
+    record: String,
+    expires_at: Moment,
+    begun_at: Moment,
+    seen_at: Moment,
+    user_id: Option<UserId>,
+    email: Option<String>,
+    name: Option<String>,
+    email_verified_at: Option<Moment>,
+    version: Option<i64>,
+}
+
+impl SessionRow {
+    /// The record of the session with this id. Errors: the row cannot be read.
+    fn into_record(self, id: Id) -> std::result::Result<Record, sqlx::Error> {
+        let decode = |error: serde_json::Error| sqlx::Error::Decode(error.into());
+        let mut data: HashMap<String, Value> =
+            serde_json::from_str(&self.record).map_err(decode)?;
+        let seconds = self.expires_at.seconds();
+        let expiry_date = time::OffsetDateTime::from_unix_timestamp(seconds)
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let times = [(BEGUN_AT, self.begun_at), (SEEN_AT, self.seen_at)];
+        if let Some(user) = self.user() {
+            data.insert(USER.to_owned(), serde_json::to_value(user).map_err(decode)?);
+            for (name, at) in times {
+                data.insert(name.to_owned(), at.micros().into());
+            }
         }
+        Ok(Record {
+            id,
+            data,
+            expiry_date,
+        })
     }
-    let expires_at: i64 = row.try_get("expires_at")?;
-    let expiry_date = time::OffsetDateTime::from_unix_timestamp(expires_at / 1_000_000)
-        .map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(Record {
-        id: *id,
-        data,
-        expiry_date,
-    })
+
+    fn user(self) -> Option<User> {
+        Some(User {
+            id: self.user_id?,
+            email: self.email?,
+            name: self.name?,
+            email_verified: self.email_verified_at.is_some(),
+            version: self.version?,
+        })
+    }
 }
 
 #[async_trait]
@@ -424,7 +447,7 @@ impl SessionStore for DbSessions {
                     query(SAVE)
                         .bind(id_hash)
                         .bind(expires_at)
-                        .bind(LASTS_MICROS)
+                        .bind(micros(LASTS))
                         .bind(record)
                         .execute(conn)
                         .await
@@ -436,19 +459,19 @@ impl SessionStore for DbSessions {
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        let row = query(
+        let row = query_as::<_, SessionRow>(
             "SELECT s.record, s.expires_at, s.user_id, s.begun_at, s.seen_at, u.email, u.name, \
              u.email_verified_at, u.version FROM sessions s LEFT JOIN users u ON u.id = s.user_id \
              WHERE s.id_hash = $1 AND s.expires_at > $2 \
              AND (s.user_id IS NULL OR (s.epoch = u.session_epoch AND s.begun_at > $3))",
         )
         .bind(hash(id))
-        .bind(self.clock.now_micros())
-        .bind(self.clock.now_micros() - LASTS_MICROS)
+        .bind(self.clock.now())
+        .bind(self.clock.now() - LASTS)
         .fetch_optional(self.db.reads())
         .await
         .map_err(|error| backend(&error))?;
-        row.map(|row| read(&row, id))
+        row.map(|row| row.into_record(*id))
             .transpose()
             .map_err(|error| backend(&error))
     }
@@ -473,21 +496,21 @@ impl SessionStore for DbSessions {
 #[async_trait]
 impl Sessions for DbSessions {
     async fn of_user(&self, user: UserId) -> FaultResult<Vec<Place>> {
-        let rows = query(
+        let rows = query_as::<_, PlaceRow>(
             "SELECT s.id_hash, s.begun_at, s.seen_at, s.device, s.network FROM sessions s \
              JOIN users u ON u.id = s.user_id AND u.session_epoch = s.epoch \
              WHERE s.user_id = $1 AND s.expires_at > $2 AND s.begun_at > $4 \
              ORDER BY s.seen_at DESC, s.begun_at DESC, s.id_hash LIMIT $3",
         )
-        .bind(user.to_string())
-        .bind(self.clock.now_micros())
+        .bind(user)
+        .bind(self.clock.now())
         .bind(LISTED_MAX)
-        .bind(self.clock.now_micros() - LASTS_MICROS)
+        .bind(self.clock.now() - LASTS)
         .fetch_all(self.db.reads())
         .await?;
         Ok(rows
-            .iter()
-            .map(place)
+            .into_iter()
+            .map(Place::try_from)
             .collect::<std::result::Result<_, _>>()?)
     }
 
@@ -498,7 +521,7 @@ impl Sessions for DbSessions {
                     let done = query(
                         "DELETE FROM sessions WHERE user_id = $1 AND substr(id_hash, 1, 32) = $2",
                     )
-                    .bind(user.to_string())
+                    .bind(user)
                     .bind(id.0.simple().to_string())
                     .execute(conn)
                     .await?;
@@ -513,7 +536,7 @@ impl Sessions for DbSessions {
             .write(move |conn| {
                 Box::pin(async move {
                     query("DELETE FROM sessions WHERE user_id = $1 AND epoch < $2")
-                        .bind(user.to_string())
+                        .bind(user)
                         .bind(epoch)
                         .execute(conn)
                         .await?;
@@ -534,7 +557,7 @@ impl Sessions for DbSessions {
                     query(SEEN)
                         .bind(id_hash)
                         .bind(seen.expires_at)
-                        .bind(LASTS_MICROS)
+                        .bind(micros(LASTS))
                         .bind(seen.at)
                         .bind(seen.network)
                         .execute(conn)
@@ -546,16 +569,27 @@ impl Sessions for DbSessions {
     }
 }
 
-fn place(row: &AnyRow) -> std::result::Result<Place, sqlx::Error> {
-    let id_hash: String = row.try_get("id_hash")?;
-    let half = id_hash.get(..32).unwrap_or_default();
-    let id = Uuid::try_parse(half).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    let known = |micros: i64| (micros > 0).then(|| from_micros(micros));
-    Ok(Place {
-        id: SessionId(id),
-        begun_at: known(row.try_get("begun_at")?),
-        seen_at: known(row.try_get("seen_at")?),
-        device: row.try_get("device")?,
-        network: row.try_get("network")?,
-    })
+#[derive(FromRow)]
+struct PlaceRow {
+    id_hash: String,
+    begun_at: Moment,
+    seen_at: Moment,
+    device: Option<String>,
+    network: Option<String>,
+}
+
+impl TryFrom<PlaceRow> for Place {
+    type Error = sqlx::Error;
+
+    fn try_from(row: PlaceRow) -> std::result::Result<Self, sqlx::Error> {
+        let half = row.id_hash.get(..32).unwrap_or_default();
+        let id = Uuid::try_parse(half).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(Self {
+            id: SessionId(id),
+            begun_at: known(row.begun_at),
+            seen_at: known(row.seen_at),
+            device: row.device,
+            network: row.network,
+        })
+    }
 }

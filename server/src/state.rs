@@ -275,7 +275,7 @@ async fn clean(
         tick.tick().await;
         let sessions = session::sessions_delete_expired(&db, &clock).await;
         let keys = kept.forget_old().await;
-        let now = clock.now_micros();
+        let now = clock.now();
         let links: Result<u64, sqlx::Error> = db
             .write(move |conn| {
                 Box::pin(async move {

@@ -3,8 +3,9 @@
 //! Owns the table `task_runs`. The audit's runs are noted by `stagedoor audit --record`, the backup's
 //! by the scripts in `deploy/`, which have no Stagedoor at hand. Nothing here runs them.
 
-use crate::db::Db;
-use sqlx::{AnyExecutor, Row, query};
+use crate::db::{Db, Flag};
+use model::Moment;
+use sqlx::{AnyExecutor, query, query_as};
 
 /// As the audit is called in the table.
 pub const AUDIT: &str = "audit";
@@ -16,8 +17,8 @@ pub struct TaskRun {
     pub task: String,
     /// Whether it went well.
     pub succeeded: bool,
-    /// When one last went well, in microseconds.
-    pub succeeded_at: Option<i64>,
+    /// When one last went well.
+    pub succeeded_at: Option<Moment>,
 }
 
 /// Notes that a task has run. Errors: the database fails.
@@ -25,7 +26,7 @@ pub async fn run_note(
     db: &Db,
     task: &'static str,
     succeeded: bool,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     db.write(move |conn| {
         Box::pin(async move {
@@ -36,9 +37,9 @@ pub async fn run_note(
                  succeeded_at = COALESCE(excluded.succeeded_at, task_runs.succeeded_at)",
             )
             .bind(task)
-            .bind(now_micros)
-            .bind(i64::from(succeeded))
-            .bind(succeeded.then_some(now_micros))
+            .bind(now)
+            .bind(Flag(succeeded))
+            .bind(succeeded.then_some(now))
             .execute(conn)
             .await
             .map(drop)
@@ -49,16 +50,16 @@ pub async fn run_note(
 
 /// The last run of each task that has run.
 pub async fn runs<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<TaskRun>, sqlx::Error> {
-    let rows = query("SELECT task, succeeded, succeeded_at FROM task_runs ORDER BY task")
-        .fetch_all(on)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(TaskRun {
-                task: row.try_get("task")?,
-                succeeded: row.try_get::<i64, _>("succeeded")? == 1,
-                succeeded_at: row.try_get("succeeded_at")?,
-            })
+    let rows: Vec<(String, Flag, Option<Moment>)> =
+        query_as("SELECT task, succeeded, succeeded_at FROM task_runs ORDER BY task")
+            .fetch_all(on)
+            .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(task, Flag(succeeded), succeeded_at)| TaskRun {
+            task,
+            succeeded,
+            succeeded_at,
         })
-        .collect()
+        .collect())
 }

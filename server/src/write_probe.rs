@@ -9,6 +9,7 @@ use crate::{
     db::{Conn, Db, is_disk_full, is_passing},
     fault::chain,
 };
+use model::Moment;
 use sqlx::query;
 use std::{
     sync::{
@@ -28,7 +29,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// holds writes up for a while is no reason to send visitors elsewhere.
 const HELD_UP_MAX: u32 = 4;
 /// Rows of processes that have been gone for so long are deleted.
-const KEPT_MICROS: i64 = 3600 * 1_000_000;
+const KEPT: Duration = Duration::from_hours(1);
 
 /// What the last tries came to.
 #[derive(Debug, Default)]
@@ -69,7 +70,7 @@ impl WriteProbe {
 
     /// Tries once, after `held_up` tries in a row that were held up; returns how many it is now.
     pub async fn try_once(&self, db: &Db, clock: &SharedClock, process: &str, held_up: u32) -> u32 {
-        let (refused, held_up) = match attempt(db, clock.now_micros(), process).await {
+        let (refused, held_up) = match attempt(db, clock.now(), process).await {
             Tried::Written => (None, 0),
             Tried::Refused(why) => (Some(why), 0),
             Tried::HeldUp if held_up + 1 < HELD_UP_MAX => return held_up + 1,
@@ -90,7 +91,7 @@ impl WriteProbe {
     }
 }
 
-async fn attempt(db: &Db, now: i64, process: &str) -> Tried {
+async fn attempt(db: &Db, now: Moment, process: &str) -> Tried {
     let process = process.to_owned();
     let writing = db.write(move |conn| Box::pin(async move { write(conn, process, now).await }));
     match timeout(WITHIN, writing).await {
@@ -106,7 +107,7 @@ async fn attempt(db: &Db, now: i64, process: &str) -> Tried {
     }
 }
 
-async fn write(conn: &mut Conn, process: String, now: i64) -> Result<(), sqlx::Error> {
+async fn write(conn: &mut Conn, process: String, now: Moment) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO write_probes (process, written_at) VALUES ($1, $2) \
          ON CONFLICT (process) DO UPDATE SET written_at = excluded.written_at",
@@ -116,7 +117,7 @@ async fn write(conn: &mut Conn, process: String, now: i64) -> Result<(), sqlx::E
     .execute(&mut *conn)
     .await?;
     query("DELETE FROM write_probes WHERE written_at < $1")
-        .bind(now - KEPT_MICROS)
+        .bind(now - KEPT)
         .execute(conn)
         .await?;
     Ok(())

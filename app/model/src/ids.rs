@@ -57,4 +57,22 @@ id!(
     RefundId,
     /// A place where somebody is signed in. Names the session; nobody can use it as one.
     SessionId,
+    /// A batch of tickets that is being listed.
+    BatchId,
+    /// A place on a waiting list.
+    WaitingId,
+    /// A change of an event that buyers are told about.
+    EventChangeId,
+    /// A call of the payment provider.
+    EffectId,
+    /// A link that proves an address, or sets a password.
+    ProofId,
+    /// A mail in the queue.
+    MailId,
+    /// A domain event in the outbox.
+    OutboxId,
+    /// Something that an operator has to look at.
+    IncidentId,
+    /// A mail about a place on a waiting list.
+    WaitingMailId,
 );

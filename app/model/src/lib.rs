@@ -10,4 +10,4 @@ pub mod money;
 #[cfg(feature = "sqlx")]
 pub mod sql;
 
-pub use moment::Moment;
+pub use moment::{Moment, micros};

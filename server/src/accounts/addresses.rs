@@ -21,6 +21,7 @@ use app::{
     error::AppError,
     passes::OrderLink,
 };
+use model::{Moment, micros};
 
 impl AccountsService {
     pub(super) async fn send_own_proof(&self, viewer: &Viewer) -> FaultResult<()> {
@@ -31,7 +32,7 @@ impl AccountsService {
         self.limits
             .take(&Key::ProofFrom(request::network()))
             .await?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| Box::pin(async move { Ok(ask_for_proof(conn, &own, now).await?) }))
             .await
@@ -56,7 +57,7 @@ impl AccountsService {
             .take(&Key::ProofFrom(request::network()))
             .await?;
         let key = rules::email_key(&email);
-        let (user, now) = (own.id, self.clock.now_micros());
+        let (user, now) = (own.id, self.clock.now());
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -70,7 +71,7 @@ impl AccountsService {
                         return Ok(());
                     }
                     let wait = AppError::TooManyRequests {
-                        retry_after_seconds: mail::RARELY_MICROS / 1_000_000,
+                        retry_after_seconds: micros(mail::RARELY) / 1_000_000,
                     };
                     Err::<_, Fault>(wait.into())
                 })
@@ -82,7 +83,7 @@ impl AccountsService {
         &self,
         token: &ResetToken,
     ) -> FaultResult<Option<(Proof, User)>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let Some(proof) = proofs::proof_linked(self.db.reads(), token, now).await? else {
             return Ok(None);
         };
@@ -124,7 +125,7 @@ impl AccountsService {
         self.limits
             .take(&Key::ResetFrom(request::network()))
             .await?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let proved = self
             .db
             .write(move |conn| {
@@ -169,7 +170,7 @@ fn in_use(field: &str) -> AppError {
 pub(super) async fn ask_for_proof(
     conn: &mut Conn,
     user: &User,
-    now: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let id = proofs::proof_insert(conn, user.id, &user.email, now).await?;
     let key = rules::email_key(&user.email);
@@ -180,7 +181,7 @@ pub(super) async fn ask_for_proof(
 
 /// The owner of this account has followed a link that was mailed to its address. Returns the account
 /// as it is then.
-pub(super) async fn take_as_proved(conn: &mut Conn, user: User, now: i64) -> FaultResult<User> {
+pub(super) async fn take_as_proved(conn: &mut Conn, user: User, now: Moment) -> FaultResult<User> {
     let proved = store::email_prove(conn, user.id, &user.email, now).await?;
     let Some(proved) = proved else {
         return Ok(user);
@@ -189,7 +190,7 @@ pub(super) async fn take_as_proved(conn: &mut Conn, user: User, now: i64) -> Fau
     Ok(proved)
 }
 
-async fn replace(conn: &mut Conn, user: &User, proof: &Proof, now: i64) -> FaultResult<User> {
+async fn replace(conn: &mut Conn, user: &User, proof: &Proof, now: Moment) -> FaultResult<User> {
     let key = rules::email_key(&proof.email);
     let replaced = match store::email_replace(conn, user.id, &proof.email, &key, now).await {
         Ok(replaced) => replaced.ok_or_else(|| in_use("token"))?,
@@ -201,13 +202,13 @@ async fn replace(conn: &mut Conn, user: &User, proof: &Proof, now: i64) -> Fault
     };
     // Links that were mailed to the address before.
     resets::resets_end(conn, user.id).await?;
-    proofs::proofs_end(conn, user.id, Some(&proof.id)).await?;
-    proofs::proof_note_replaced(conn, &proof.id, &user.email).await?;
+    proofs::proofs_end(conn, user.id, Some(proof.id)).await?;
+    proofs::proof_note_replaced(conn, proof.id, &user.email).await?;
     if user.email_verified {
-        mail::queue(conn, Kind::EmailChanged, &proof.id, now).await?;
+        mail::queue(conn, Kind::EmailChanged, proof.id, now).await?;
     } else {
         let before = rules::email_key(&user.email);
-        mail::queue_rarely(conn, Kind::EmailChanged, &proof.id, &before, now).await?;
+        mail::queue_rarely(conn, Kind::EmailChanged, proof.id, &before, now).await?;
     }
     // Who mistyped their address has never got their tickets.
     mail::queue_tickets_again(conn, user.id, now).await?;
@@ -217,7 +218,7 @@ async fn replace(conn: &mut Conn, user: &User, proof: &Proof, now: i64) -> Fault
 
 /// What follows from an address being proved: its entries of the waiting list are the account's, and
 /// the change is told.
-async fn settle(conn: &mut Conn, user: &User, now: i64) -> Result<(), sqlx::Error> {
+async fn settle(conn: &mut Conn, user: &User, now: Moment) -> Result<(), sqlx::Error> {
     let key = rules::email_key(&user.email);
     waiting::store::entries_claim(conn, user.id, &key).await?;
     outbox::append(conn, now, &[store::told(EventType::UserUpdated, user)]).await

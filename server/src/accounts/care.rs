@@ -30,7 +30,10 @@ use app::{
     passes::OrderLink,
 };
 use async_trait::async_trait;
-use model::ids::{SessionId, UserId};
+use model::{
+    Moment,
+    ids::{ProofId, SessionId, UserId},
+};
 use uuid::Uuid;
 
 /// Where a mailed link leads on to is kept up to this length; a choice of tickets fits.
@@ -76,7 +79,7 @@ impl AccountsService {
         let field = "currentPassword";
         let found = self.proved(viewer, request.current_password, field).await?;
         let hash = self.hash(request.new_password).await?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let id = found.user.id;
         let changed = self
             .db
@@ -118,8 +121,8 @@ impl AccountsService {
                 id: place.id,
                 device: place.device.unwrap_or_else(|| super::device::device("")),
                 network: place.network,
-                begun_at: place.begun_at,
-                seen_at: place.seen_at,
+                begun_at: place.begun_at.map(Moment::timestamp),
+                seen_at: place.seen_at.map(Moment::timestamp),
                 current: this == Some(place.id),
             })
             .collect();
@@ -138,7 +141,7 @@ impl AccountsService {
             Some(session) => session::begun_at(&session).await,
             None => None,
         };
-        let begun_at = begun_at.unwrap_or_else(|| self.clock.now_micros());
+        let begun_at = begun_at.unwrap_or_else(|| self.clock.now());
         let bound = self.bind_session_since(id, epoch, begun_at).await;
         self.tidy(id, epoch).await;
         bound
@@ -160,14 +163,14 @@ impl AccountsService {
             return Ok(());
         }
         let next = next.filter(|next| next.len() <= NEXT_BYTES_MAX);
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
                     let Some(found) = store::user_find_by_email(&mut *conn, &key).await? else {
                         return Ok(());
                     };
-                    let id = Uuid::now_v7();
+                    let id = ProofId(Uuid::now_v7());
                     resets::reset_insert(conn, id, found.user.id, next, now).await?;
                     mail::queue_rarely(conn, Kind::PasswordReset, id, &key, now).await?;
                     Ok(())
@@ -180,7 +183,7 @@ impl AccountsService {
         self.limits
             .take(&Key::ResetFrom(request::network()))
             .await?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         // Looked at first, so that what is no link costs no hashing.
         let owner = resets::reset_owner(self.db.reads(), &request.token, now).await?;
         let owner = owner.ok_or_else(rules::dead_token)?;
@@ -254,7 +257,11 @@ pub async fn end_sessions_of(
 }
 
 /// Has the owner told that their password is a new one: if it was not them, they should know.
-async fn tell_of_password(conn: &mut Conn, changed: &Locked, now: i64) -> Result<(), sqlx::Error> {
+async fn tell_of_password(
+    conn: &mut Conn,
+    changed: &Locked,
+    now: Moment,
+) -> Result<(), sqlx::Error> {
     let subject = mail::password_changed(changed.user.id, changed.epoch);
     let key = rules::email_key(&changed.user.email);
     mail::queue_rarely(conn, Kind::PasswordChanged, subject, &key, now)
@@ -312,7 +319,7 @@ impl AccountCare for AccountsService {
     }
 
     async fn link(&self, token: &ResetToken) -> AppResult<Option<LinkToAccount>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let owner = resets::reset_owner(self.db.reads(), token, now).await;
         let Some(owner) = owner.map_err(Fault::from)? else {
             return Ok(None);

@@ -5,16 +5,17 @@
 //! the same moment, one is refused.
 
 use crate::db::Conn;
-use model::ids::UserId;
-use sqlx::{AnyExecutor, Row, query};
+use model::{Moment, ids::UserId};
+use sqlx::{AnyExecutor, query, query_as};
+use sqlx_macros::FromRow;
 
 /// The second factor of an account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub(super) struct Factor {
     /// What app and shop share, encrypted. A new setup has another.
     pub secret: String,
-    /// Since when, in microseconds.
-    pub enabled_at: i64,
+    /// Since when.
+    pub enabled_at: Moment,
     /// How many recovery codes have not been used.
     pub codes_left: i64,
 }
@@ -24,22 +25,14 @@ pub(super) async fn factor_find<'e>(
     on: impl AnyExecutor<'e>,
     user: UserId,
 ) -> Result<Option<Factor>, sqlx::Error> {
-    let row = query(
+    query_as(
         "SELECT f.secret, f.enabled_at, (SELECT COUNT(*) FROM recovery_codes c \
          WHERE c.user_id = f.user_id AND c.used_at IS NULL) AS codes_left \
          FROM second_factors f WHERE f.user_id = $1",
     )
-    .bind(user.to_string())
+    .bind(user)
     .fetch_optional(on)
-    .await?;
-    row.map(|row| {
-        Ok(Factor {
-            secret: row.try_get("secret")?,
-            enabled_at: row.try_get("enabled_at")?,
-            codes_left: row.try_get("codes_left")?,
-        })
-    })
-    .transpose()
+    .await
 }
 
 /// Writes a second factor down, whose code of `step` was used to prove it. False: the account has one.
@@ -48,15 +41,15 @@ pub(super) async fn factor_insert(
     user: UserId,
     secret: &str,
     step: i64,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
         "INSERT INTO second_factors (user_id, secret, enabled_at, last_step) \
          VALUES ($1, $2, $3, $4) ON CONFLICT (user_id) DO NOTHING",
     )
-    .bind(user.to_string())
+    .bind(user)
     .bind(secret.to_owned())
-    .bind(now_micros)
+    .bind(now)
     .bind(step)
     .execute(conn)
     .await?;
@@ -74,7 +67,7 @@ pub(super) async fn step_take(
         "UPDATE second_factors SET last_step = $3 \
          WHERE user_id = $1 AND secret = $2 AND last_step < $3",
     )
-    .bind(user.to_string())
+    .bind(user)
     .bind(secret.to_owned())
     .bind(step)
     .execute(conn)
@@ -87,15 +80,15 @@ pub(super) async fn recovery_take(
     conn: &mut Conn,
     user: UserId,
     code_hash: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE recovery_codes SET used_at = $3 \
          WHERE user_id = $1 AND code_hash = $2 AND used_at IS NULL",
     )
-    .bind(user.to_string())
+    .bind(user)
     .bind(code_hash.to_owned())
-    .bind(now_micros)
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -110,7 +103,7 @@ pub(super) async fn recovery_replace(
     recovery_delete(conn, user).await?;
     for code_hash in code_hashes {
         query("INSERT INTO recovery_codes (user_id, code_hash) VALUES ($1, $2)")
-            .bind(user.to_string())
+            .bind(user)
             .bind(code_hash.clone())
             .execute(&mut *conn)
             .await?;
@@ -120,7 +113,7 @@ pub(super) async fn recovery_replace(
 
 async fn recovery_delete(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
     query("DELETE FROM recovery_codes WHERE user_id = $1")
-        .bind(user.to_string())
+        .bind(user)
         .execute(conn)
         .await?;
     Ok(())
@@ -130,7 +123,7 @@ async fn recovery_delete(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Erro
 pub(super) async fn factor_delete(conn: &mut Conn, user: UserId) -> Result<bool, sqlx::Error> {
     recovery_delete(conn, user).await?;
     let done = query("DELETE FROM second_factors WHERE user_id = $1")
-        .bind(user.to_string())
+        .bind(user)
         .execute(conn)
         .await?;
     Ok(done.rows_affected() == 1)

@@ -7,7 +7,7 @@
 
 use crate::{db::Db, fault::FaultResult, passes::sealed};
 use axum::http::{HeaderMap, HeaderValue, header};
-use model::ids::UserId;
+use model::{Moment, ids::UserId};
 use tower_sessions::cookie::{Cookie, SameSite};
 use uuid::Uuid;
 
@@ -104,14 +104,14 @@ pub async fn content(
     before: Option<&str>,
     user: UserId,
     epoch: i64,
-    now_micros: i64,
+    now: Moment,
 ) -> FaultResult<String> {
     let entry = Entry {
         user,
         epoch,
         device: Uuid::new_v4(),
     };
-    let mut entries = vec![sealed::seal(db, FORMAT, &entry.said(), now_micros).await?];
+    let mut entries = vec![sealed::seal(db, FORMAT, &entry.said(), now).await?];
     for text in before.unwrap_or_default().split(BETWEEN) {
         if entries.len() == ACCOUNTS_MAX {
             break;

@@ -21,11 +21,12 @@ use app::{
     accounts::{DeleteAccount, Viewer},
     error::{AppError, Conflict},
 };
-use model::ids::UserId;
+use model::{Moment, ids::UserId};
 use sqlx::query;
+use std::time::Duration;
 
 /// How long after signing in somebody without a password may delete the account.
-const LATELY_MICROS: i64 = 30 * 60 * 1_000_000;
+const LATELY: Duration = Duration::from_mins(30);
 
 impl AccountsService {
     /// Whether the session of this request was signed in a short while ago.
@@ -33,8 +34,8 @@ impl AccountsService {
         let Some(session) = request::session() else {
             return false;
         };
-        let begun_at = session::begun_at(&session).await.unwrap_or(0);
-        begun_at > self.clock.now_micros() - LATELY_MICROS
+        let begun_at = session::begun_at(&session).await;
+        begun_at.unwrap_or(Moment::EPOCH) > self.clock.now() - LATELY
     }
 
     pub(super) async fn leave(&self, viewer: &Viewer, request: DeleteAccount) -> FaultResult<()> {
@@ -42,7 +43,7 @@ impl AccountsService {
         if !found.has_password() && !self.signed_in_lately().await {
             return Err(rules::sign_in_anew("password").into());
         }
-        let (id, now) = (found.user.id, self.clock.now_micros());
+        let (id, now) = (found.user.id, self.clock.now());
         let epoch = self
             .db
             .write(move |conn| Box::pin(async move { delete(conn, &found, now).await }))
@@ -77,7 +78,7 @@ impl AccountsService {
         let Some(found) = store::user_find_by_email(self.db.reads(), &key).await? else {
             return Ok(Removal::NotThere);
         };
-        let (id, now) = (found.user.id, self.clock.now_micros());
+        let (id, now) = (found.user.id, self.clock.now());
         let deleted = self
             .db
             .write(move |conn| Box::pin(async move { delete(conn, &found, now).await }))
@@ -99,7 +100,7 @@ impl AccountsService {
 }
 
 /// Returns the epoch that no session is of.
-async fn lock_out(conn: &mut Conn, id: UserId, now: i64) -> FaultResult<i64> {
+async fn lock_out(conn: &mut Conn, id: UserId, now: Moment) -> FaultResult<i64> {
     tickets::holds::listings_withdraw(conn, id, now).await?;
     resets::resets_end(conn, id).await?;
     let locked = store::password_set(conn, id, None, "").await?;
@@ -107,7 +108,7 @@ async fn lock_out(conn: &mut Conn, id: UserId, now: i64) -> FaultResult<i64> {
 }
 
 /// Returns the epoch that no session is of.
-async fn delete(conn: &mut Conn, found: &Locked, now: i64) -> FaultResult<i64> {
+async fn delete(conn: &mut Conn, found: &Locked, now: Moment) -> FaultResult<i64> {
     let id = found.user.id;
     // Tickets first, as everywhere; then the account, behind which nothing new is listed.
     tickets::holds::listings_withdraw(conn, id, now).await?;
@@ -193,11 +194,11 @@ const UNDER_WAY: [(Conflict, &str); 7] = [
 async fn what_is_under_way(
     conn: &mut Conn,
     user: UserId,
-    now: i64,
+    now: Moment,
 ) -> Result<Option<Conflict>, sqlx::Error> {
     for (conflict, sql) in UNDER_WAY {
         let found = query(sql)
-            .bind(user.to_string())
+            .bind(user)
             .bind(now)
             .fetch_optional(&mut *conn)
             .await?;

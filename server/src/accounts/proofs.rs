@@ -4,29 +4,32 @@
 //! What a link carries is made when its mail is written, and kept only as a hash. Following it works
 //! once; looking at it uses nothing up.
 
-use crate::{
-    db::{Conn, parse},
-    session::hex,
-};
+use crate::{db::Conn, session::hex};
 use app::accounts::ResetToken;
-use model::ids::UserId;
+use model::{
+    Moment,
+    ids::{ProofId, UserId},
+};
 use sha2::{Digest, Sha256};
-use sqlx::{AnyExecutor, Row, any::AnyRow, query};
+use sqlx::{AnyExecutor, query, query_as};
+use sqlx_macros::FromRow;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a link works, from when its mail is written: over a weekend.
-pub const WORKS_MICROS: i64 = 3 * 24 * 3600 * 1_000_000;
+pub const WORKS: Duration = Duration::from_hours(3 * 24);
 
 fn hash(token: &ResetToken) -> String {
     hex(&Sha256::digest(token.0.as_bytes()))
 }
 
 /// A link that proves an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Proof {
     /// Its id, which is the mail's subject.
-    pub id: String,
+    pub id: ProofId,
     /// Whose account it is about.
+    #[sqlx(rename = "user_id")]
     pub user: UserId,
     /// The address that it proves.
     pub email: String,
@@ -34,30 +37,19 @@ pub struct Proof {
     pub replaced: Option<String>,
 }
 
-impl Proof {
-    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            user: parse(row, "user_id")?,
-            email: row.try_get("email")?,
-            replaced: row.try_get("replaced")?,
-        })
-    }
-}
-
 /// Writes down that an address is to be proved. Returns the mail's subject.
 pub async fn proof_insert(
     conn: &mut Conn,
     user: UserId,
     email: &str,
-    now_micros: i64,
-) -> Result<Uuid, sqlx::Error> {
-    let id = Uuid::now_v7();
+    now: Moment,
+) -> Result<ProofId, sqlx::Error> {
+    let id = ProofId(Uuid::now_v7());
     query("INSERT INTO email_proofs (id, user_id, email, asked_at) VALUES ($1, $2, $3, $4)")
-        .bind(id.to_string())
-        .bind(user.to_string())
+        .bind(id)
+        .bind(user)
         .bind(email.to_owned())
-        .bind(now_micros)
+        .bind(now)
         .execute(conn)
         .await?;
     Ok(id)
@@ -67,76 +59,72 @@ pub async fn proof_insert(
 /// link is not wanted any more.
 pub async fn proof_arm(
     conn: &mut Conn,
-    id: &str,
+    id: ProofId,
     token: &ResetToken,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<Proof>, sqlx::Error> {
-    let row = query(
+    query_as(
         "UPDATE email_proofs SET token_hash = $2, expires_at = $3 \
          WHERE id = $1 AND replaced IS NULL RETURNING id, user_id, email, replaced",
     )
-    .bind(id.to_owned())
+    .bind(id)
     .bind(hash(token))
-    .bind(now_micros + WORKS_MICROS)
+    .bind(now + WORKS)
     .fetch_optional(conn)
-    .await?;
-    row.as_ref().map(Proof::read).transpose()
+    .await
 }
 
 /// One link, whether or not it still works.
 pub async fn proof_find<'e>(
     on: impl AnyExecutor<'e>,
-    id: &str,
+    id: ProofId,
 ) -> Result<Option<Proof>, sqlx::Error> {
-    let row = query("SELECT id, user_id, email, replaced FROM email_proofs WHERE id = $1")
-        .bind(id.to_owned())
+    query_as("SELECT id, user_id, email, replaced FROM email_proofs WHERE id = $1")
+        .bind(id)
         .fetch_optional(on)
-        .await?;
-    row.as_ref().map(Proof::read).transpose()
+        .await
 }
 
 /// The link with this token, if it works.
 pub async fn proof_linked<'e>(
     on: impl AnyExecutor<'e>,
     token: &ResetToken,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<Proof>, sqlx::Error> {
-    let row = query(
+    query_as(
         "SELECT id, user_id, email, replaced FROM email_proofs \
          WHERE token_hash = $1 AND expires_at > $2",
     )
     .bind(hash(token))
-    .bind(now_micros)
+    .bind(now)
     .fetch_optional(on)
-    .await?;
-    row.as_ref().map(Proof::read).transpose()
+    .await
 }
 
 /// Uses a link up. None: it does not work, or another was quicker.
 pub async fn proof_take(
     conn: &mut Conn,
     token: &ResetToken,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<Proof>, sqlx::Error> {
-    let row = query(
+    query_as(
         "UPDATE email_proofs SET token_hash = NULL WHERE token_hash = $1 AND expires_at > $2 \
          RETURNING id, user_id, email, replaced",
     )
     .bind(hash(token))
-    .bind(now_micros)
+    .bind(now)
     .fetch_optional(conn)
-    .await?;
-    row.as_ref().map(Proof::read).transpose()
+    .await
 }
 
 /// Notes which address the link's has replaced.
 pub async fn proof_note_replaced(
     conn: &mut Conn,
-    id: &str,
+    id: ProofId,
     replaced: &str,
 ) -> Result<(), sqlx::Error> {
     query("UPDATE email_proofs SET replaced = $2 WHERE id = $1")
-        .bind(id.to_owned())
+        .bind(id)
         .bind(replaced.to_owned())
         .execute(conn)
         .await?;
@@ -148,21 +136,21 @@ pub async fn proof_note_replaced(
 pub async fn proofs_end(
     conn: &mut Conn,
     user: UserId,
-    but: Option<&str>,
+    but: Option<ProofId>,
 ) -> Result<(), sqlx::Error> {
     query("DELETE FROM email_proofs WHERE user_id = $1 AND ($2 IS NULL OR id <> $2)")
-        .bind(user.to_string())
-        .bind(but.map(str::to_owned))
+        .bind(user)
+        .bind(but)
         .execute(conn)
         .await?;
     Ok(())
 }
 
 /// Deletes links that cannot work any more. Returns how many.
-pub async fn proofs_delete_expired(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
+pub async fn proofs_delete_expired(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     // A mail may be tried for three days before its link begins to work.
     let done = query("DELETE FROM email_proofs WHERE asked_at <= $1")
-        .bind(now_micros - 2 * WORKS_MICROS)
+        .bind(now - 2 * WORKS)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())

@@ -3,7 +3,12 @@
 
 use super::rules::email_key;
 use crate::{db::Conn, incidents};
-use sqlx::{Row, any::AnyRow, query};
+use model::{
+    Moment,
+    ids::{UserId, WaitingId},
+};
+use sqlx::{FromRow as _, any::AnyRow, query, query_scalar};
+use sqlx_macros::FromRow;
 
 /// Accounts whose address has a key beyond ASCII.
 pub fn users_with_foreign_domains() -> String {
@@ -22,34 +27,49 @@ fn beyond_ascii(table: &str) -> String {
     )
 }
 
+#[derive(FromRow)]
+struct AccountRow {
+    id: UserId,
+    email: String,
+    email_key: String,
+}
+
+#[derive(FromRow)]
+struct EntryRow {
+    id: WaitingId,
+    email: String,
+    email_key: String,
+}
+
 /// Rewrites the key of an account that is not what [`email_key`] makes of its address. Of two accounts
 /// with one address the older one gets the key, no address leads to the other, and an incident is
 /// opened.
 pub async fn user_fill_email_key(
     conn: &mut Conn,
     row: AnyRow,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let (id, before): (String, String) = (row.try_get("id")?, row.try_get("email_key")?);
-    let key = email_key(&row.try_get::<String, _>("email")?);
-    if key == before {
+    let account = AccountRow::from_row(&row)?;
+    let key = email_key(&account.email);
+    if key == account.email_key {
         return Ok(());
     }
-    rekey_account(conn, id, before, key, now_micros).await
+    rekey_account(conn, account.id, account.email_key, key, now).await
 }
 
 /// The same for an entry of the waiting list. Where the address has another entry for the event, that
 /// one stays, and both are told.
 pub async fn waiting_fill_email_key(conn: &mut Conn, row: AnyRow) -> Result<(), sqlx::Error> {
-    let key = email_key(&row.try_get::<String, _>("email")?);
-    if key == row.try_get::<String, _>("email_key")? {
+    let entry = EntryRow::from_row(&row)?;
+    let key = email_key(&entry.email);
+    if key == entry.email_key {
         return Ok(());
     }
     query(
         "UPDATE waiting SET email_key = $2 WHERE id = $1 AND NOT EXISTS (SELECT 1 \
          FROM waiting o WHERE o.event_id = waiting.event_id AND o.email_key = $2)",
     )
-    .bind(row.try_get::<String, _>("id")?)
+    .bind(entry.id)
     .bind(key)
     .execute(conn)
     .await?;
@@ -58,17 +78,16 @@ pub async fn waiting_fill_email_key(conn: &mut Conn, row: AnyRow) -> Result<(), 
 
 async fn rekey_account(
     conn: &mut Conn,
-    id: String,
+    id: UserId,
     before: String,
     key: String,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     // An account that has the key already is the older one if its id is smaller: ids are given by time.
-    let other = query("SELECT id FROM users WHERE email_key = $1")
+    let other = query_scalar::<_, UserId>("SELECT id FROM users WHERE email_key = $1")
         .bind(key.clone())
         .fetch_optional(&mut *conn)
         .await?;
-    let other: Option<String> = other.map(|other| other.try_get("id")).transpose()?;
     if let Some(other) = other {
         let detail = "Two accounts have the same address because its domain was written in two ways. \
                       Signing in with the address now opens the older account. The owner of the other \
@@ -80,7 +99,7 @@ async fn rekey_account(
             about,
             None,
             detail,
-            now_micros,
+            now,
         )
         .await?;
         if other < id {

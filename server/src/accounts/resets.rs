@@ -4,21 +4,21 @@
 //! table can set nobody's password.
 
 use super::store::{self, Locked};
-use crate::{
-    db::{Conn, parse},
-    session::hex,
-    unguessable::unguessable,
-};
+use crate::{db::Conn, session::hex, unguessable::unguessable};
 use app::accounts::ResetToken;
-use model::ids::UserId;
+use model::{
+    Moment,
+    ids::{ProofId, UserId},
+};
 use sha2::{Digest, Sha256};
-use sqlx::{AnyExecutor, Row, query};
-use uuid::Uuid;
+use sqlx::{AnyExecutor, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
+use std::time::Duration;
 
 /// How long a link works, from when its mail is written.
-pub const WORKS_MICROS: i64 = 30 * 60 * 1_000_000;
+pub const WORKS: Duration = Duration::from_mins(30);
 /// A mail that is written later than this after it was asked for is not worth sending.
-const WRITTEN_WITHIN_MICROS: i64 = 30 * 60 * 1_000_000;
+const WRITTEN_WITHIN: Duration = Duration::from_mins(30);
 
 /// What the next link carries: 256 random bits.
 pub fn new_token() -> ResetToken {
@@ -32,16 +32,16 @@ fn hash(token: &ResetToken) -> String {
 /// Writes down that somebody asked for a link, and where they were going.
 pub async fn reset_insert(
     conn: &mut Conn,
-    id: Uuid,
+    id: ProofId,
     user: UserId,
     next: Option<String>,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     query("INSERT INTO password_resets (id, user_id, next, asked_at) VALUES ($1, $2, $3, $4)")
-        .bind(id.to_string())
-        .bind(user.to_string())
+        .bind(id)
+        .bind(user)
         .bind(next)
-        .bind(now_micros)
+        .bind(now)
         .execute(conn)
         .await?;
     Ok(())
@@ -51,22 +51,22 @@ pub async fn reset_insert(
 /// link is not wanted any more.
 pub async fn reset_arm(
     conn: &mut Conn,
-    id: &str,
+    id: ProofId,
     token: &ResetToken,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<Locked>, sqlx::Error> {
-    let row = query(
+    let user = query_scalar(
         "UPDATE password_resets SET token_hash = $2, expires_at = $3 \
          WHERE id = $1 AND asked_at > $4 RETURNING user_id",
     )
-    .bind(id.to_owned())
+    .bind(id)
     .bind(hash(token))
-    .bind(now_micros + WORKS_MICROS)
-    .bind(now_micros - WRITTEN_WITHIN_MICROS)
+    .bind(now + WORKS)
+    .bind(now - WRITTEN_WITHIN)
     .fetch_optional(&mut *conn)
     .await?;
-    match row {
-        Some(row) => store::user_find_locked(conn, parse(&row, "user_id")?).await,
+    match user {
+        Some(user) => store::user_find_locked(conn, user).await,
         None => Ok(None),
     }
 }
@@ -75,23 +75,24 @@ pub async fn reset_arm(
 pub async fn reset_owner<'e>(
     on: impl AnyExecutor<'e>,
     token: &ResetToken,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<Locked>, sqlx::Error> {
-    let row = query(
+    query_as(
         "SELECT u.id, u.email, u.name, u.email_verified_at, u.version, u.password_hash, u.session_epoch \
          FROM password_resets r JOIN users u ON u.id = r.user_id \
          WHERE r.token_hash = $1 AND r.expires_at > $2 AND u.deleted_at IS NULL",
     )
     .bind(hash(token))
-    .bind(now_micros)
+    .bind(now)
     .fetch_optional(on)
-    .await?;
-    row.as_ref().map(Locked::read).transpose()
+    .await
 }
 
 /// A link that was used up.
+#[derive(FromRow)]
 pub struct Taken {
     /// Whose account it was to.
+    #[sqlx(rename = "user_id")]
     pub user: UserId,
     /// Where they were going when they asked for it.
     pub next: Option<String>,
@@ -101,38 +102,31 @@ pub struct Taken {
 pub async fn reset_take(
     conn: &mut Conn,
     token: &ResetToken,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<Taken>, sqlx::Error> {
-    let row = query(
+    query_as(
         "DELETE FROM password_resets WHERE token_hash = $1 AND expires_at > $2 \
          RETURNING user_id, next",
     )
     .bind(hash(token))
-    .bind(now_micros)
+    .bind(now)
     .fetch_optional(conn)
-    .await?;
-    row.map(|row| {
-        Ok(Taken {
-            user: parse(&row, "user_id")?,
-            next: row.try_get("next")?,
-        })
-    })
-    .transpose()
+    .await
 }
 
 /// No link to this account works any more.
 pub async fn resets_end(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
     query("DELETE FROM password_resets WHERE user_id = $1")
-        .bind(user.to_string())
+        .bind(user)
         .execute(conn)
         .await?;
     Ok(())
 }
 
 /// Deletes links that cannot work any more. Returns how many.
-pub async fn resets_delete_expired(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
+pub async fn resets_delete_expired(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM password_resets WHERE asked_at <= $1")
-        .bind(now_micros - WRITTEN_WITHIN_MICROS - WORKS_MICROS)
+        .bind(now - WRITTEN_WITHIN - WORKS)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())

@@ -14,7 +14,7 @@ use super::{
     tries::Purpose,
 };
 use crate::{
-    clock::{Clock, from_micros},
+    clock::Clock,
     db::{Conn, Db},
     fault::{Fault, FaultResult},
     mail::{self, FactorChange, Kind},
@@ -31,13 +31,14 @@ use app::{
     passes::Qr,
 };
 use async_trait::async_trait;
-use model::ids::UserId;
+use model::{Moment, ids::UserId};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a sign-in waits for its code.
-const PENDING_MICROS: i64 = 10 * 60 * 1_000_000;
+const PENDING: Duration = Duration::from_mins(10);
 /// How long a setup can be used.
-const SETUP_MICROS: i64 = 3_600 * 1_000_000;
+const SETUP: Duration = Duration::from_hours(1);
 /// What the texts of sign-ins that wait for a code begin with.
 const PENDING_FORMAT: &str = "SDS1";
 
@@ -67,14 +68,14 @@ fn purpose_setup(user: UserId) -> String {
 }
 
 /// Prefixes a content with the moment in which it expires, for a token that the browser keeps.
-fn until(said: &[u8], ends_at: i64) -> Vec<u8> {
-    [ends_at.to_be_bytes().as_slice(), said].concat()
+fn until(said: &[u8], ends_at: Moment) -> Vec<u8> {
+    [ends_at.micros().to_be_bytes().as_slice(), said].concat()
 }
 
 /// The content of such a token, if it has not expired.
-fn still(text: &[u8], now: i64) -> Option<&[u8]> {
+fn still(text: &[u8], now: Moment) -> Option<&[u8]> {
     let (ends_at, said) = text.split_first_chunk::<8>()?;
-    (i64::from_be_bytes(*ends_at) > now).then_some(said)
+    (Moment::from_micros(i64::from_be_bytes(*ends_at)) > now).then_some(said)
 }
 
 fn wrong_code(user: UserId) -> AppError {
@@ -100,7 +101,7 @@ impl AccountsService {
                 // Its key was deleted. Recovery codes still work, and an operator can reset it.
                 tracing::error!(%user, "a second factor cannot be decrypted");
             }
-            let now = self.clock.now_micros();
+            let now = self.clock.now();
             secret
                 .and_then(|secret| totp::step(secret, code, now))
                 .map(Given::Step)
@@ -149,7 +150,7 @@ impl AccountsService {
         let Some((proof, tries)) = self.code_for(found, code).await? else {
             return Ok(());
         };
-        let (user, now) = (found.user.id, self.clock.now_micros());
+        let (user, now) = (found.user.id, self.clock.now());
         let taken: Result<bool, sqlx::Error> = self
             .db
             .write(move |conn| Box::pin(async move { proof_take(conn, &proof, now).await }))
@@ -163,7 +164,7 @@ impl AccountsService {
 
     async fn sign_in_pending(&self, pending: &PendingSignIn) -> FaultResult<Option<Locked>> {
         let said = sealed::opened(&self.db, PENDING_FORMAT, &pending.0).await?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let named = said.as_deref().and_then(|said| still(said, now));
         let named = named.and_then(|said| {
             let (user, epoch) = said.split_first_chunk::<16>()?;
@@ -179,14 +180,14 @@ impl AccountsService {
 
     async fn begin_in_two_steps(&self, request: SignIn) -> FaultResult<SignInStep> {
         let found = self.identify(request).await?;
-        let (user, now) = (found.user.id, self.clock.now_micros());
+        let (user, now) = (found.user.id, self.clock.now());
         if factors::factor_find(self.db.reads(), user).await?.is_none() {
             self.bind_session(user, found.epoch).await?;
             security::note(Event::SignIn, Outcome::Done, Some(user), "");
             return Ok(SignInStep::Done(found.user));
         }
         let said = [user.0.as_bytes().as_slice(), &found.epoch.to_be_bytes()].concat();
-        let said = until(&said, now + PENDING_MICROS);
+        let said = until(&said, now + PENDING);
         let pending = sealed::seal(&self.db, PENDING_FORMAT, &said, now).await?;
         Ok(SignInStep::Code(PendingSignIn(pending)))
     }
@@ -196,7 +197,7 @@ impl AccountsService {
         viewer: &Viewer,
         before: Option<String>,
     ) -> FaultResult<(SecondFactorSetup, Qr)> {
-        let (user, now) = (viewer.user.id, self.clock.now_micros());
+        let (user, now) = (viewer.user.id, self.clock.now());
         let kept = match before {
             Some(text) => self.opened_setup(user, &text).await?.zip(Some(text)),
             None => None,
@@ -205,7 +206,7 @@ impl AccountsService {
             Some(kept) => kept,
             None => {
                 let secret = totp::new_secret();
-                let said = until(&secret, now + SETUP_MICROS);
+                let said = until(&secret, now + SETUP);
                 let setup = encrypted::encrypt(&self.db, &purpose_setup(user), &said, now).await?;
                 (secret, setup)
             }
@@ -218,7 +219,7 @@ impl AccountsService {
 
     async fn opened_setup(&self, user: UserId, text: &str) -> FaultResult<Option<Shared>> {
         let said = encrypted::decrypt(&self.db, &purpose_setup(user), text).await?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let secret = said.as_deref().and_then(|said| still(said, now));
         Ok(secret.and_then(|secret| secret.try_into().ok()))
     }
@@ -228,7 +229,7 @@ impl AccountsService {
         viewer: &Viewer,
         request: EnableSecondFactor,
     ) -> FaultResult<RecoveryCodes> {
-        let (user, now) = (viewer.user.id, self.clock.now_micros());
+        let (user, now) = (viewer.user.id, self.clock.now());
         let own = self.own(viewer).await?;
         if !own.has_password() {
             let message = "Set a password first. Two-step sign-in asks for a code in addition to the password.";
@@ -291,7 +292,7 @@ impl AccountsService {
         request: ProveSecondFactor,
     ) -> FaultResult<RecoveryCodes> {
         let both = self.proved_both(viewer, request).await?;
-        let (user, now) = (viewer.user.id, self.clock.now_micros());
+        let (user, now) = (viewer.user.id, self.clock.now());
         let (codes, hashes) = new_codes();
         let tries = both.tries.clone();
         self.db
@@ -309,7 +310,7 @@ impl AccountsService {
 
     async fn turn_off(&self, viewer: &Viewer, request: ProveSecondFactor) -> FaultResult<()> {
         let both = self.proved_both(viewer, request).await?;
-        let (user, now) = (viewer.user.id, self.clock.now_micros());
+        let (user, now) = (viewer.user.id, self.clock.now());
         let tries = both.tries.clone();
         self.db
             .write(move |conn| {
@@ -331,7 +332,7 @@ impl AccountsService {
         let factor = factors::factor_find(self.db.reads(), user).await?;
         let standing = self.operators.standing(self.db.reads(), user).await?;
         Ok(SecondFactorState {
-            enabled_at: factor.as_ref().map(|factor| from_micros(factor.enabled_at)),
+            enabled_at: factor.as_ref().map(|factor| factor.enabled_at.timestamp()),
             recovery_codes_left: factor.map_or(0, |factor| factor.codes_left),
             required: self.operators.need_second_factor && standing != Standing::Member,
         })
@@ -351,7 +352,7 @@ struct Both {
 
 impl Both {
     /// Asserts that they still are, and uses the code up.
-    async fn take(&self, conn: &mut Conn, now: i64) -> FaultResult<()> {
+    async fn take(&self, conn: &mut Conn, now: Moment) -> FaultResult<()> {
         if !store::user_lock(conn, self.proof.user, Some(&self.password_hash)).await? {
             return Err(rules::wrong_password("password").into());
         }
@@ -383,7 +384,7 @@ fn new_codes() -> (RecoveryCodes, Vec<String>) {
 pub(super) async fn proof_take(
     conn: &mut Conn,
     proof: &Proof,
-    now: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     match &proof.given {
         Given::Step(step) => factors::step_take(conn, proof.user, &proof.secret, *step).await,
@@ -402,7 +403,7 @@ async fn tell(
     conn: &mut Conn,
     user: UserId,
     change: FactorChange,
-    now: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let subject = mail::factor_changed(user, change, now);
     mail::queue_rarely_to(conn, Kind::SecondFactorChanged, subject, user, now).await
@@ -420,7 +421,7 @@ pub async fn reset_second_factor_of(
     let Some(Locked { user, .. }) = found else {
         return Ok(None);
     };
-    let (id, now) = (user.id, clock.now_micros());
+    let (id, now) = (user.id, clock.now());
     let epoch: Option<i64> = db
         .write(move |conn| {
             Box::pin(async move {

@@ -28,14 +28,14 @@ use app::{
     error::{AppError, AppResult},
 };
 use async_trait::async_trait;
-use model::ids::UserId;
+use model::{Moment, ids::UserId};
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// How long a guest's form that is sent again is the same guest: long enough for a second click or a
 /// lost answer, and no longer.
-const GUEST_FORM_MICROS: i64 = 10 * 60 * 1_000_000;
+const GUEST_FORM: Duration = Duration::from_mins(10);
 
 /// What is done about an address that a new account is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl AccountsService {
 
     /// Takes an account's address as proved, on the word of whoever set the shop up.
     pub async fn vouch(&self, user: User) -> FaultResult<User> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move { addresses::take_as_proved(conn, user, now).await })
@@ -112,7 +112,7 @@ impl AccountsService {
             email_verified: false,
             version: 1,
         };
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -127,7 +127,7 @@ impl AccountsService {
                     }
                     let before = match lock {
                         Lock::Guest(Some(form)) => {
-                            let after = now - GUEST_FORM_MICROS;
+                            let after = now - GUEST_FORM;
                             store::guest_find(conn, &key, &form, after).await?
                         }
                         Lock::Guest(None) | Lock::Password(_) => None,
@@ -167,7 +167,7 @@ impl AccountsService {
         self.limits
             .take(&Key::ResetFrom(request::network()))
             .await?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let (user, epoch, next) = self
             .db
             .write(move |conn| {
@@ -212,17 +212,16 @@ impl AccountsService {
 
     /// Binds the request's session to the user, of this epoch of theirs, who has proved who they are.
     pub(super) async fn bind_session(&self, user: UserId, epoch: i64) -> FaultResult<()> {
-        self.bind_session_since(user, epoch, self.clock.now_micros())
-            .await
+        self.bind_session_since(user, epoch, self.clock.now()).await
     }
 
-    /// The same for a user who proved it at `begun_at`, in microseconds: a session lasts only so long
+    /// The same for a user who proved it at `begun_at`: a session lasts only so long
     /// after that.
     pub(super) async fn bind_session_since(
         &self,
         user: UserId,
         epoch: i64,
-        begun_at: i64,
+        begun_at: Moment,
     ) -> FaultResult<()> {
         let Some(session) = request::session() else {
             return Ok(());
@@ -243,7 +242,7 @@ impl AccountsService {
 
     async fn rename_user(&self, id: UserId, name: &str) -> FaultResult<User> {
         let name = rules::check_name(name)?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let renamed = self
             .db
             .write(move |conn| {

@@ -1,12 +1,16 @@
 //! The SQL of accounts. Functions that take a `Conn` run in the caller's transaction.
 
 use crate::{
-    db::{Conn, engine_of, parse, placeholders},
+    db::{Conn, Flag, Statement, engine_of},
     outbox::{DomainEvent, EventType},
 };
 use app::accounts::User;
-use model::ids::UserId;
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use model::{Moment, ids::UserId};
+use sqlx::{
+    Any, AnyExecutor, AssertSqlSafe, Encode, FromRow, Row, Type, any::AnyRow, query, query_as,
+    query_scalar,
+};
+use sqlx_macros::FromRow;
 use std::collections::HashMap;
 
 /// What proves that somebody is a new account's owner.
@@ -25,7 +29,7 @@ pub async fn user_insert(
     user: &User,
     email_key: &str,
     lock: &Lock,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     let (password_hash, guest_key) = match lock {
         Lock::Password(hash) => (hash.clone(), None),
@@ -35,17 +39,39 @@ pub async fn user_insert(
         "INSERT INTO users (id, email, email_key, name, password_hash, version, created_at, \
          guest_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (email_key) DO NOTHING",
     )
-    .bind(user.id.to_string())
+    .bind(user.id)
     .bind(user.email.clone())
     .bind(email_key.to_owned())
     .bind(user.name.clone())
     .bind(password_hash)
     .bind(user.version)
-    .bind(now_micros)
+    .bind(now)
     .bind(guest_key)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// The columns of an account that make a [`User`].
+#[derive(FromRow)]
+struct UserRow {
+    id: UserId,
+    email: String,
+    name: String,
+    email_verified_at: Option<Moment>,
+    version: i64,
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        Self {
+            id: row.id,
+            email: row.email,
+            name: row.name,
+            email_verified: row.email_verified_at.is_some(),
+            version: row.version,
+        }
+    }
 }
 
 /// An account with what proves that somebody is its owner.
@@ -59,19 +85,20 @@ pub struct Locked {
     pub epoch: i64,
 }
 
+impl FromRow<'_, AnyRow> for Locked {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            user: UserRow::from_row(row)?.into(),
+            password_hash: row.try_get("password_hash")?,
+            epoch: row.try_get("session_epoch")?,
+        })
+    }
+}
+
 impl Locked {
     /// Whether there is a password that opens the account. Guests have none.
     pub fn has_password(&self) -> bool {
         !self.password_hash.is_empty()
-    }
-
-    /// Reads a row that has all of an account's columns.
-    pub(super) fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            user: read(row)?,
-            password_hash: row.try_get("password_hash")?,
-            epoch: row.try_get("session_epoch")?,
-        })
     }
 }
 
@@ -83,24 +110,24 @@ pub async fn user_find_by_email<'e>(
     find_locked(on, "email_key", email_key.to_owned()).await
 }
 
-/// The guest's account of an address that this form made after `after_micros`, if it still is as it
+/// The guest's account of an address that this form made after `after`, if it still is as it
 /// was made: it has no password, and nobody has ended its sessions.
 pub async fn guest_find(
     conn: &mut Conn,
     email_key: &str,
     guest_key: &str,
-    after_micros: i64,
+    after: Moment,
 ) -> Result<Option<User>, sqlx::Error> {
-    let row = query(
+    let row = query_as::<_, UserRow>(
         "SELECT id, email, name, email_verified_at, version FROM users WHERE email_key = $1 AND guest_key = $2 \
          AND created_at > $3 AND password_hash = '' AND session_epoch = 0 AND deleted_at IS NULL",
     )
     .bind(email_key.to_owned())
     .bind(guest_key.to_owned())
-    .bind(after_micros)
+    .bind(after)
     .fetch_optional(conn)
     .await?;
-    row.as_ref().map(read).transpose()
+    Ok(row.map(User::from))
 }
 
 /// One account that has not been deleted, with its lock.
@@ -108,23 +135,21 @@ pub async fn user_find_locked<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
 ) -> Result<Option<Locked>, sqlx::Error> {
-    find_locked(on, "id", id.to_string()).await
+    find_locked(on, "id", id).await
 }
 
 async fn find_locked<'e>(
     on: impl AnyExecutor<'e>,
     column: &'static str,
-    value: String,
+    value: impl Encode<'static, Any> + Type<Any>,
 ) -> Result<Option<Locked>, sqlx::Error> {
-    let sql = format!(
-        "SELECT id, email, name, email_verified_at, version, password_hash, session_epoch FROM users \
-         WHERE {column} = $1 AND deleted_at IS NULL"
+    let mut select = Statement::new(
+        "SELECT id, email, name, email_verified_at, version, password_hash, session_epoch \
+         FROM users WHERE ",
     );
-    let row = query(AssertSqlSafe(sql))
-        .bind(value)
-        .fetch_optional(on)
-        .await?;
-    row.as_ref().map(Locked::read).transpose()
+    select.push(column).push(" = ").bind(value);
+    select.push(" AND deleted_at IS NULL");
+    select.query_as::<Locked>()?.fetch_optional(on).await
 }
 
 /// Sets a password if the account still has the one that `before` hashes, or whatever it has if
@@ -135,17 +160,16 @@ pub async fn password_set(
     before: Option<&str>,
     password_hash: &str,
 ) -> Result<Option<Locked>, sqlx::Error> {
-    let row = query(
+    query_as(
         "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL AND ($3 IS NULL OR password_hash = $3) \
          RETURNING id, email, name, email_verified_at, version, password_hash, session_epoch",
     )
-    .bind(id.to_string())
+    .bind(id)
     .bind(password_hash.to_owned())
     .bind(before.map(str::to_owned))
     .fetch_optional(conn)
-    .await?;
-    row.as_ref().map(Locked::read).transpose()
+    .await
 }
 
 /// Replaces the hash of a password by another of the same password; sessions stay. False: the
@@ -157,7 +181,7 @@ pub async fn hash_renew(
     renewed: &str,
 ) -> Result<bool, sqlx::Error> {
     let done = query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
-        .bind(id.to_string())
+        .bind(id)
         .bind(before.to_owned())
         .bind(renewed.to_owned())
         .execute(conn)
@@ -167,29 +191,27 @@ pub async fn hash_renew(
 
 /// Ends all sessions of an account. Returns the epoch that begins, if it is not deleted.
 pub async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sqlx::Error> {
-    let row = query(
+    query_scalar(
         "UPDATE users SET session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL RETURNING session_epoch",
     )
-    .bind(id.to_string())
+    .bind(id)
     .fetch_optional(conn)
-    .await?;
-    row.map(|row| row.try_get("session_epoch")).transpose()
+    .await
 }
 
 /// Ends all sessions of an account that has neither a password nor a second factor. None: it has one,
 /// or is deleted.
 pub async fn guest_epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<Locked>, sqlx::Error> {
-    let row = query(
+    query_as(
         "UPDATE users SET session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL AND password_hash = '' \
          AND NOT EXISTS (SELECT 1 FROM second_factors f WHERE f.user_id = users.id) \
          RETURNING id, email, name, email_verified_at, version, password_hash, session_epoch",
     )
-    .bind(id.to_string())
+    .bind(id)
     .fetch_optional(conn)
-    .await?;
-    row.as_ref().map(Locked::read).transpose()
+    .await
 }
 
 /// What others see in place of somebody who has left.
@@ -209,11 +231,18 @@ pub async fn user_lock(
         engine_of(conn).for_update()
     );
     let row = query(AssertSqlSafe(sql))
-        .bind(id.to_string())
+        .bind(id)
         .bind(password_hash.map(str::to_owned))
         .fetch_optional(conn)
         .await?;
     Ok(row.is_some())
+}
+
+#[derive(FromRow)]
+struct Anonymised {
+    #[sqlx(flatten)]
+    user: UserRow,
+    session_epoch: i64,
 }
 
 /// Takes everything personal out of an account and ends it; its address is free again. Returns
@@ -221,23 +250,22 @@ pub async fn user_lock(
 pub async fn user_anonymise(
     conn: &mut Conn,
     id: UserId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<(User, i64)>, sqlx::Error> {
     // An id is no address, so the key can never be somebody's.
-    let row = query(
+    let row = query_as::<_, Anonymised>(
         "UPDATE users SET email = '', email_key = id, name = $2, password_hash = '', \
          email_verified_at = NULL, \
          guest_key = NULL, is_operator = 0, session_epoch = session_epoch + 1, version = version + 1, \
          deleted_at = $3 WHERE id = $1 AND deleted_at IS NULL \
          RETURNING id, email, name, email_verified_at, version, session_epoch",
     )
-    .bind(id.to_string())
+    .bind(id)
     .bind(FORMER_MEMBER)
-    .bind(now_micros)
+    .bind(now)
     .fetch_optional(conn)
     .await?;
-    row.map(|row| Ok((read(&row)?, row.try_get("session_epoch")?)))
-        .transpose()
+    Ok(row.map(|left| (left.user.into(), left.session_epoch)))
 }
 
 /// One account that has not been deleted.
@@ -245,12 +273,14 @@ pub async fn user_find<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
 ) -> Result<Option<User>, sqlx::Error> {
-    let row =
-        query("SELECT id, email, name, email_verified_at, version FROM users WHERE id = $1 AND deleted_at IS NULL")
-            .bind(id.to_string())
-            .fetch_optional(on)
-            .await?;
-    row.as_ref().map(read).transpose()
+    let row = query_as::<_, UserRow>(
+        "SELECT id, email, name, email_verified_at, version FROM users \
+         WHERE id = $1 AND deleted_at IS NULL",
+    )
+    .bind(id)
+    .fetch_optional(on)
+    .await?;
+    Ok(row.map(User::from))
 }
 
 /// What others see of these users; those that don't exist are missing.
@@ -261,28 +291,20 @@ pub async fn user_names<'e>(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = format!(
-        "SELECT id, name FROM users WHERE id IN ({})",
-        placeholders(1, ids.len())
-    );
-    let mut select = query(AssertSqlSafe(sql));
-    for id in ids {
-        select = select.bind(id.to_string());
-    }
-    let rows = select.fetch_all(on).await?;
-    rows.iter()
-        .map(|row| Ok((parse(row, "id")?, row.try_get("name")?)))
-        .collect()
+    let mut select = Statement::new("SELECT id, name FROM users WHERE id IN (");
+    select.bind_list(ids.iter().copied()).push(")");
+    let names = select.query_as()?.fetch_all(on).await?;
+    Ok(names.into_iter().collect())
 }
 
 /// The operators, by address.
 pub async fn operators<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<User>, sqlx::Error> {
-    let rows = query(
+    let rows = query_as::<_, UserRow>(
         "SELECT id, email, name, email_verified_at, version FROM users WHERE is_operator = 1 ORDER BY email_key",
     )
     .fetch_all(on)
     .await?;
-    rows.iter().map(read).collect()
+    Ok(rows.into_iter().map(User::from).collect())
 }
 
 /// Makes the account of an address an operator's, if somebody has proved the address or it is one
@@ -293,16 +315,16 @@ pub async fn operator_set(
     email_key: &str,
     is_operator: bool,
 ) -> Result<Option<User>, sqlx::Error> {
-    let row = query(
+    let row = query_as::<_, UserRow>(
         "UPDATE users SET is_operator = $2 WHERE email_key = $1 AND deleted_at IS NULL \
          AND ($2 = 0 OR is_operator = 1 OR email_verified_at IS NOT NULL) \
          RETURNING id, email, name, email_verified_at, version",
     )
     .bind(email_key.to_owned())
-    .bind(i64::from(is_operator))
+    .bind(Flag(is_operator))
     .fetch_optional(conn)
     .await?;
-    row.as_ref().map(read).transpose()
+    Ok(row.map(User::from))
 }
 
 /// Takes the account's address as proved, if it still is this one and was not before. None: it is
@@ -311,19 +333,19 @@ pub async fn email_prove(
     conn: &mut Conn,
     id: UserId,
     email: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<User>, sqlx::Error> {
-    let row = query(
+    let row = query_as::<_, UserRow>(
         "UPDATE users SET email_verified_at = $3, version = version + 1 \
          WHERE id = $1 AND email = $2 AND email_verified_at IS NULL AND deleted_at IS NULL \
          RETURNING id, email, name, email_verified_at, version",
     )
-    .bind(id.to_string())
+    .bind(id)
     .bind(email.to_owned())
-    .bind(now_micros)
+    .bind(now)
     .fetch_optional(conn)
     .await?;
-    row.as_ref().map(read).transpose()
+    Ok(row.map(User::from))
 }
 
 /// Gives an account another address, which has been proved, unless another account has it. None:
@@ -333,33 +355,21 @@ pub async fn email_replace(
     id: UserId,
     email: &str,
     email_key: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<User>, sqlx::Error> {
-    let row = query(
+    let row = query_as::<_, UserRow>(
         "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4, guest_key = NULL, \
          version = version + 1 WHERE id = $1 AND deleted_at IS NULL \
          AND NOT EXISTS (SELECT 1 FROM users o WHERE o.email_key = $3 AND o.id <> $1) \
          RETURNING id, email, name, email_verified_at, version",
     )
-    .bind(id.to_string())
+    .bind(id)
     .bind(email.to_owned())
     .bind(email_key.to_owned())
-    .bind(now_micros)
+    .bind(now)
     .fetch_optional(conn)
     .await?;
-    row.as_ref().map(read).transpose()
-}
-
-fn read(row: &AnyRow) -> Result<User, sqlx::Error> {
-    Ok(User {
-        id: parse(row, "id")?,
-        email: row.try_get("email")?,
-        name: row.try_get("name")?,
-        email_verified: row
-            .try_get::<Option<i64>, _>("email_verified_at")?
-            .is_some(),
-        version: row.try_get("version")?,
-    })
+    Ok(row.map(User::from))
 }
 
 /// Changes what others see of a user.
@@ -368,15 +378,15 @@ pub async fn user_rename(
     id: UserId,
     name: &str,
 ) -> Result<Option<User>, sqlx::Error> {
-    let row = query(
+    let row = query_as::<_, UserRow>(
         "UPDATE users SET name = $2, version = version + 1 \
          WHERE id = $1 AND deleted_at IS NULL RETURNING id, email, name, email_verified_at, version",
     )
-    .bind(id.to_string())
+    .bind(id)
     .bind(name.to_owned())
     .fetch_optional(conn)
     .await?;
-    row.as_ref().map(read).transpose()
+    Ok(row.map(User::from))
 }
 
 /// Whether this operator has a second factor. None: they are no operator.
@@ -384,15 +394,14 @@ pub(super) async fn operator_find<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
 ) -> Result<Option<bool>, sqlx::Error> {
-    let row = query(
+    let factors = query_scalar::<_, i64>(
         "SELECT (SELECT COUNT(*) FROM second_factors f WHERE f.user_id = u.id) AS factors \
          FROM users u WHERE u.id = $1 AND u.is_operator = 1",
     )
-    .bind(id.to_string())
+    .bind(id)
     .fetch_optional(on)
     .await?;
-    row.map(|row| Ok(row.try_get::<i64, _>("factors")? > 0))
-        .transpose()
+    Ok(factors.map(|factors| factors > 0))
 }
 
 /// The domain event that tells of a user as they are after a change.

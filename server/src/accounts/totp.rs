@@ -2,6 +2,7 @@
 //! recovery codes. Pure, but for the randomness of what is new.
 
 use crate::session::hex;
+use model::Moment;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use totp_rs::{Builder, Secret, Totp, TotpError};
@@ -51,9 +52,9 @@ pub(super) fn uri(secret: Shared, email: &str, public_url: &str) -> String {
 
 /// The 30-second step that this code belongs to: the current, the previous or the next one. None if the
 /// code is wrong or not of an app.
-pub(super) fn step(secret: Shared, code: &str, now_micros: i64) -> Option<i64> {
+pub(super) fn step(secret: Shared, code: &str, now: Moment) -> Option<i64> {
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
-    let seconds = u64::try_from(now_micros / 1_000_000).ok()?;
+    let seconds = u64::try_from(now.seconds()).ok()?;
     let step = totp(secret).ok()?.check(&code, seconds)?;
     i64::try_from(step).ok()
 }
@@ -92,7 +93,7 @@ pub(super) fn recovery_hash(code: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use std::{collections::HashSet, time::Duration};
 
     /// The secret of RFC 6238's test vectors.
     const SECRET: Shared = *b"12345678901234567890";
@@ -106,15 +107,19 @@ mod tests {
             (1_234_567_890, "005924"),
             (20_000_000_000, "353130"),
         ] {
-            let now = seconds * 1_000_000;
+            let now = Moment::from_seconds(seconds);
             assert_eq!(step(SECRET, code, now), Some(seconds / 30), "{seconds}");
-            assert!(step(SECRET, code, now + 30_000_000).is_some());
-            assert_eq!(step(SECRET, code, now + 90_000_000), None);
-            assert_eq!(step(SECRET, code, now - 90_000_000), None);
+            assert!(step(SECRET, code, now + Duration::from_secs(30)).is_some());
+            assert_eq!(step(SECRET, code, now + Duration::from_secs(90)), None);
+            assert_eq!(step(SECRET, code, now - Duration::from_secs(90)), None);
         }
-        assert_eq!(step(SECRET, " 287 082 ", 59_000_000), Some(1));
+        assert_eq!(step(SECRET, " 287 082 ", Moment::from_seconds(59)), Some(1));
         for wrong in ["", "28708", "2870822", "287083", "+87082", "８7082"] {
-            assert_eq!(step(SECRET, wrong, 59_000_000), None, "{wrong}");
+            assert_eq!(
+                step(SECRET, wrong, Moment::from_seconds(59)),
+                None,
+                "{wrong}"
+            );
         }
     }
 

@@ -150,7 +150,7 @@ impl AccountsService {
             return;
         }
         let before = request::device_cookie();
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         match known::content(&self.db, before.as_deref(), user, epoch, now).await {
             Ok(content) => request::set_device_cookie(content),
             Err(fault) => {

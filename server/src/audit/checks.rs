@@ -7,10 +7,9 @@
 use super::report::{Book, Finding};
 use crate::db::Conn;
 use futures::TryStreamExt;
-use sqlx::{Row, query};
-use std::time::Instant;
-
-const MINUTE: i64 = 60 * 1_000_000;
+use model::Moment;
+use sqlx::query_as;
+use std::time::{Duration, Instant};
 
 /// A way in which an invariant can be broken.
 #[derive(Clone, Copy)]
@@ -23,8 +22,8 @@ struct Check {
     wrong: &'static str,
     /// Finds it.
     sql: &'static str,
-    /// `$1` is so many minutes ago.
-    minutes: Option<i64>,
+    /// `$1` is so long ago.
+    ago: Option<Duration>,
 }
 
 const fn check(
@@ -38,13 +37,13 @@ const fn check(
         about,
         wrong,
         sql,
-        minutes: None,
+        ago: None,
     }
 }
 
-const fn since(minutes: i64, check: Check) -> Check {
+const fn since(minutes: u64, check: Check) -> Check {
     Check {
-        minutes: Some(minutes),
+        ago: Some(Duration::from_mins(minutes)),
         ..check
     }
 }
@@ -476,27 +475,22 @@ const WARNINGS: &[Check] = &[
 ];
 
 /// Runs all of them.
-pub(super) async fn run(
-    conn: &mut Conn,
-    now_micros: i64,
-    book: &mut Book,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn run(conn: &mut Conn, now: Moment, book: &mut Book) -> Result<(), sqlx::Error> {
     for check in CHECKS.iter().chain(WARNINGS) {
         let began = Instant::now();
-        let mut select = query(check.sql);
-        if let Some(minutes) = check.minutes {
-            select = select.bind(now_micros - minutes * MINUTE);
+        let mut select = query_as::<_, (String, String)>(check.sql);
+        if let Some(ago) = check.ago {
+            select = select.bind(now - ago);
         }
         let mut rows = select.fetch(&mut *conn);
-        while let Some(row) = rows.try_next().await? {
-            let detail: String = row.try_get("detail")?;
+        while let Some((id, detail)) = rows.try_next().await? {
             let what = match detail.as_str() {
                 "" => check.wrong.to_owned(),
                 detail => format!("{}: {detail}", check.wrong),
             };
             let finding = Finding {
                 about: check.about,
-                id: row.try_get("id")?,
+                id,
                 what,
             };
             match check.number {

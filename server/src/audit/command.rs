@@ -14,8 +14,9 @@ use crate::{
 };
 use anyhow::Context;
 use futures::StreamExt;
+use model::Moment;
 use serde::Serialize;
-use sqlx::{Row, query};
+use sqlx::{query_as, query_scalar};
 use std::{
     path::Path,
     process::ExitCode,
@@ -31,8 +32,8 @@ const UNCHECKED: u8 = 2;
 const UNSETTLED: u8 = 3;
 /// How long it waits before it looks again at what was under way.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-const HOUR_MICROS: i64 = 3600 * 1_000_000;
-const DAY_MICROS: i64 = 24 * HOUR_MICROS;
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// What the audit is asked for.
 #[derive(Debug, clap::Args)]
@@ -53,8 +54,8 @@ pub struct Audit {
 #[derive(Debug, clap::Args)]
 struct How {
     /// Asks Stripe about so many days only [default: since our oldest payment]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=36_500))]
-    since: Option<i64>,
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    since: Option<u32>,
     /// Looks again for so many seconds while calls to Stripe are under way
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
         value_parser = clap::value_parser!(u64).range(0..=86_400))]
@@ -149,7 +150,7 @@ async fn look(config: &Config, how: &How) -> anyhow::Result<Report> {
         let held = looked
             .as_ref()
             .is_ok_and(|report| report.verdict == Verdict::Holds);
-        task_runs::run_note(&db, task_runs::AUDIT, held, SystemClock.now_micros())
+        task_runs::run_note(&db, task_runs::AUDIT, held, SystemClock.now())
             .await
             .context("the run could not be noted")?;
     }
@@ -161,8 +162,8 @@ async fn look(config: &Config, how: &How) -> anyhow::Result<Report> {
 async fn look_until_settled(config: &Config, db: &Db, how: &How) -> anyhow::Result<Report> {
     let (began, wait) = (Instant::now(), Duration::from_secs(how.wait));
     loop {
-        let now = SystemClock.now_micros();
-        let since = how.since.map(|days| now - days * DAY_MICROS);
+        let now = SystemClock.now();
+        let since = how.since.map(|days| now - DAY * days);
         let provider = provider(config, db, since).await?;
         let report = audit(db, provider, now).await?;
         if report.verdict != Verdict::Unsettled || began.elapsed() + LOOK_AGAIN > wait {
@@ -173,11 +174,7 @@ async fn look_until_settled(config: &Config, db: &Db, how: &How) -> anyhow::Resu
 }
 
 /// Whom the settings say to ask about money, since then or since our oldest payment.
-pub async fn provider(
-    config: &Config,
-    db: &Db,
-    since_micros: Option<i64>,
-) -> anyhow::Result<Provider> {
+pub async fn provider(config: &Config, db: &Db, since: Option<Moment>) -> anyhow::Result<Provider> {
     let configured = config.stripe.mode();
     if let Some(recorded) = recorded(db.reads()).await?
         && recorded != configured
@@ -190,7 +187,7 @@ pub async fn provider(
     }
     match &config.stripe {
         StripeConfig::Demo => demo(config, db).await,
-        StripeConfig::Live(keys) => live(keys, db, since_micros).await,
+        StripeConfig::Live(keys) => live(keys, db, since).await,
     }
 }
 
@@ -218,35 +215,33 @@ fn read_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
     }
 }
 
-/// Stripe: from `since_micros` on, or from our oldest payment; without any, from our oldest account,
+/// Stripe: from `since` on, or from our oldest payment; without any, from our oldest account,
 /// since a copy from before the first sale knows of no payment either.
-async fn live(keys: &StripeKeys, db: &Db, since_micros: Option<i64>) -> anyhow::Result<Provider> {
+async fn live(keys: &StripeKeys, db: &Db, since: Option<Moment>) -> anyhow::Result<Provider> {
     let oldest = match oldest(db).await? {
         (_, Some(oldest)) => Some(oldest),
         (_, None) => oldest_account(db).await?,
     };
     // An hour more: their clock is not ours.
-    let Some(since_micros) = since_micros.or(oldest.map(|oldest| oldest - HOUR_MICROS)) else {
+    let Some(since) = since.or(oldest.map(|oldest| oldest - HOUR)) else {
         return Ok(Provider::Journal(Vec::new()));
     };
     let list = StripeList::new(&keys.secret, keys.api_url.as_deref())?;
     Ok(Provider::Intents {
-        since_micros,
-        pages: list.intents_since(since_micros / 1_000_000).boxed(),
+        since,
+        pages: list.intents_since(since.seconds()).boxed(),
     })
 }
 
 /// How many payments have an intent, and when the oldest payment began.
-async fn oldest(db: &Db) -> Result<(i64, Option<i64>), sqlx::Error> {
-    let row = query("SELECT COUNT(stripe_id) AS intents, MIN(created_at) AS oldest FROM payments")
+async fn oldest(db: &Db) -> Result<(i64, Option<Moment>), sqlx::Error> {
+    query_as("SELECT COUNT(stripe_id) AS intents, MIN(created_at) AS oldest FROM payments")
         .fetch_one(db.reads())
-        .await?;
-    Ok((row.try_get("intents")?, row.try_get("oldest")?))
+        .await
 }
 
-async fn oldest_account(db: &Db) -> Result<Option<i64>, sqlx::Error> {
-    let row = query("SELECT MIN(created_at) AS oldest FROM users")
+async fn oldest_account(db: &Db) -> Result<Option<Moment>, sqlx::Error> {
+    query_scalar("SELECT MIN(created_at) AS oldest FROM users")
         .fetch_one(db.reads())
-        .await?;
-    row.try_get("oldest")
+        .await
 }

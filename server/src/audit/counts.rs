@@ -2,7 +2,8 @@
 
 use super::report::{Book, Counts};
 use crate::db::Conn;
-use sqlx::{Row, query};
+use model::Moment;
+use sqlx::{query_as, query_scalar};
 
 /// Tables and parts of tables whose rows are counted.
 const ROWS: [(&str, &str); 9] = [
@@ -23,46 +24,32 @@ const ROWS: [(&str, &str); 9] = [
     ),
 ];
 
-pub(super) async fn read(conn: &mut Conn, now_micros: i64) -> Result<Counts, sqlx::Error> {
+pub(super) async fn read(conn: &mut Conn, now: Moment) -> Result<Counts, sqlx::Error> {
     let mut counts = Counts::default();
-    let tickets = query(
+    let tickets = query_as::<_, (String, i64, i64)>(
         "SELECT state, COUNT(*) AS n, \
          CAST(SUM(CASE WHEN held_until > $1 THEN 1 ELSE 0 END) AS BIGINT) AS held \
          FROM tickets GROUP BY state",
     )
-    .bind(now_micros)
+    .bind(now)
     .fetch_all(&mut *conn)
     .await?;
     for state in ["listed", "held", "sold", "withdrawn"] {
         counts.tickets.insert(state.to_owned(), 0);
     }
-    for row in &tickets {
-        counts
-            .tickets
-            .insert(row.try_get("state")?, row.try_get("n")?);
+    for (state, count, held_of_it) in tickets {
+        counts.tickets.insert(state, count);
         if let Some(held) = counts.tickets.get_mut("held") {
-            *held += row.try_get::<i64, _>("held")?;
+            *held += held_of_it;
         }
     }
-    for row in query("SELECT status, COUNT(*) AS n FROM orders GROUP BY status")
-        .fetch_all(&mut *conn)
-        .await?
-    {
-        counts
-            .orders
-            .insert(row.try_get("status")?, row.try_get("n")?);
-    }
-    for row in query("SELECT state, COUNT(*) AS n FROM payments GROUP BY state")
-        .fetch_all(&mut *conn)
-        .await?
-    {
-        counts
-            .payments
-            .insert(row.try_get("state")?, row.try_get("n")?);
-    }
+    let orders = query_as("SELECT status, COUNT(*) AS n FROM orders GROUP BY status");
+    counts.orders = orders.fetch_all(&mut *conn).await?.into_iter().collect();
+    let payments = query_as("SELECT state, COUNT(*) AS n FROM payments GROUP BY state");
+    counts.payments = payments.fetch_all(&mut *conn).await?.into_iter().collect();
     for (name, sql) in ROWS {
-        let row = query(sql).fetch_one(&mut *conn).await?;
-        counts.rows.insert(name, row.try_get("n")?);
+        let rows = query_scalar(sql).fetch_one(&mut *conn).await?;
+        counts.rows.insert(name, rows);
     }
     Ok(counts)
 }

@@ -7,7 +7,8 @@ use app::orders::OrderStatus::{
     self, AwaitingPayment, Cancelled, Complete, Created, Expired, Refunded,
 };
 use futures::TryStreamExt;
-use sqlx::{AssertSqlSafe, Row, query};
+use sqlx::{AssertSqlSafe, query_as};
+use sqlx_macros::FromRow;
 use std::time::Instant;
 
 const ALL: [(OrderStatus, &str); 6] = [
@@ -48,6 +49,15 @@ fn allowed() -> String {
     steps.chain([first]).collect::<Vec<_>>().join(" OR ")
 }
 
+/// A step of an order that may not be.
+#[derive(FromRow)]
+struct Step {
+    aggregate_id: String,
+    version: i64,
+    before: String,
+    after: String,
+}
+
 /// Goes through all that was told of orders.
 pub(super) async fn check(conn: &mut Conn, book: &mut Book) -> Result<(), sqlx::Error> {
     let began = Instant::now();
@@ -60,11 +70,14 @@ pub(super) async fn check(conn: &mut Conn, book: &mut Book) -> Result<(), sqlx::
         engine_of(conn).json_text("data", "status"),
         allowed()
     );
-    let mut rows = query(AssertSqlSafe(sql)).fetch(conn);
-    while let Some(row) = rows.try_next().await? {
-        let version: i64 = row.try_get("version")?;
-        let before: String = row.try_get("before")?;
-        let after: String = row.try_get("after")?;
+    let mut steps = query_as::<_, Step>(AssertSqlSafe(sql)).fetch(conn);
+    while let Some(step) = steps.try_next().await? {
+        let Step {
+            aggregate_id,
+            version,
+            before,
+            after,
+        } = step;
         let what = if before.is_empty() {
             format!("began as {after}, at version {version}")
         } else {
@@ -72,7 +85,7 @@ pub(super) async fn check(conn: &mut Conn, book: &mut Book) -> Result<(), sqlx::
         };
         let finding = Finding {
             about: "order",
-            id: row.try_get("aggregate_id")?,
+            id: aggregate_id,
             what,
         };
         book.broken(12, finding);

@@ -18,22 +18,23 @@ pub use provider::Provider;
 pub use report::{Counts, Finding, Findings, Invariant, Report, Verdict};
 
 use crate::{db::Db, incidents};
+use model::Moment;
 use report::Book;
 use sqlx::Connection;
 
 /// Checks everything. Errors: the database fails; a provider that does is told in the report.
-pub async fn audit(db: &Db, provider: Provider, now_micros: i64) -> Result<Report, sqlx::Error> {
+pub async fn audit(db: &Db, provider: Provider, now: Moment) -> Result<Report, sqlx::Error> {
     let mut book = Book::new();
     // The provider first: whatever it has done by then, we had written down before we asked for
     // it, so the snapshot shows it done or under way.
     let listed = provider.list().await;
     let mut conn = db.snapshot().await?;
-    let counts = counts::read(&mut conn, now_micros).await?;
+    let counts = counts::read(&mut conn, now).await?;
     counts::tell(&counts, &mut book);
-    checks::run(&mut conn, now_micros, &mut book).await?;
+    checks::run(&mut conn, now, &mut book).await?;
     history::check(&mut conn, &mut book).await?;
-    provider::compare(&mut conn, &listed, now_micros, &mut book).await?;
+    provider::compare(&mut conn, &listed, now, &mut book).await?;
     let open = incidents::open_ones(&mut conn).await?;
     conn.close().await?;
-    Ok(book.close(db.engine().name(), now_micros, counts, open))
+    Ok(book.close(db.engine().name(), now, counts, open))
 }

@@ -3,26 +3,32 @@
 use super::report::{Book, Finding};
 use crate::{
     db::Conn,
+    orders::State as OrderState,
     payments::{gateway::GatewayError, stripe_list::Listed as ListedIntent},
 };
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
-use model::charges::from_provider;
-use sqlx::{Row, query};
+use model::{
+    Moment,
+    charges::from_provider,
+    ids::{OrderId, PaymentId},
+    money::MinorUnits,
+};
+use sqlx::{query_as, query_scalar};
+use sqlx_macros::FromRow;
 use std::{
     collections::{HashMap, HashSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use stripe_double::JournalLine;
-use uuid::Uuid;
 
 /// For so long a second intent of one payment may be one whose call was repeated under another key
 /// and which is about to be given up.
-const QUIET_MICROS: i64 = 10 * 60 * 1_000_000;
+const QUIET: Duration = Duration::from_mins(10);
 /// For so long money that was booked may be missing from what the provider listed: it was asked
 /// before the snapshot was taken.
-const BOOKED_MEANWHILE_MICROS: i64 = 60 * 1_000_000;
+const BOOKED_MEANWHILE: Duration = Duration::from_mins(1);
 /// The same for an authorisation of an order that has ended: it is void within seconds.
-const VOIDED_WITHIN_MICROS: i64 = 2 * 60 * 1_000_000;
+const VOIDED_WITHIN: Duration = Duration::from_mins(2);
 /// The invariants that are checked here.
 const NUMBERS: [usize; 3] = [4, 7, 10];
 
@@ -32,8 +38,8 @@ pub enum Provider {
     Journal(Vec<JournalLine>),
     /// Stripe: every intent since a moment, page by page.
     Intents {
-        /// The moment, in microseconds.
-        since_micros: i64,
+        /// The moment.
+        since: Moment,
         /// The pages.
         pages: BoxStream<'static, Result<Vec<ListedIntent>, GatewayError>>,
     },
@@ -44,12 +50,12 @@ pub enum Provider {
 /// What the provider says of one intent, as small as can be: a shop has many.
 struct Line {
     id: Box<str>,
-    payment: Option<Uuid>,
+    payment: Option<PaymentId>,
     authorised: bool,
     canceled: bool,
-    received: i64,
-    refunded: i64,
-    created_micros: Option<i64>,
+    received: MinorUnits,
+    refunded: MinorUnits,
+    created: Option<Moment>,
 }
 
 impl Line {
@@ -60,9 +66,9 @@ impl Line {
             payment: payment.and_then(|id| id.parse().ok()),
             authorised: line.status == "requires_capture",
             canceled: line.status == "canceled",
-            received: from_provider(&line.currency, line.amount_received),
-            refunded: from_provider(&line.currency, line.amount_refunded),
-            created_micros: None,
+            received: from_provider(&line.currency, line.amount_received).into(),
+            refunded: from_provider(&line.currency, line.amount_refunded).into(),
+            created: None,
         }
     }
 
@@ -75,7 +81,7 @@ impl Line {
             canceled: intent.status == "canceled",
             received: intent.received_minor,
             refunded: intent.refunded_minor,
-            created_micros: Some(intent.created.saturating_mul(1_000_000)),
+            created: Some(Moment::from_seconds(intent.created)),
         }
     }
 }
@@ -83,7 +89,7 @@ impl Line {
 /// All that the provider says.
 pub(super) struct Listed {
     lines: Vec<Line>,
-    since_micros: i64,
+    since: Moment,
     /// Why there is nothing to compare with.
     absent: Option<String>,
 }
@@ -93,17 +99,14 @@ impl Provider {
     pub(super) async fn list(self) -> Listed {
         let mut listed = Listed {
             lines: Vec::new(),
-            since_micros: 0,
+            since: Moment::EPOCH,
             absent: None,
         };
         match self {
             Self::None(reason) => listed.absent = Some(reason),
             Self::Journal(lines) => listed.lines = lines.iter().map(Line::of_journal).collect(),
-            Self::Intents {
-                since_micros,
-                mut pages,
-            } => {
-                listed.since_micros = since_micros;
+            Self::Intents { since, mut pages } => {
+                listed.since = since;
                 while let Some(page) = pages.next().await {
                     match page {
                         Ok(page) => listed.lines.extend(page.iter().map(Line::of_intent)),
@@ -124,12 +127,12 @@ struct Lines<'a> {
     all: &'a [Line],
     by_intent: HashMap<&'a str, usize>,
     /// In the order of payments: those of one stand side by side.
-    by_payment: Vec<(Uuid, usize)>,
+    by_payment: Vec<(PaymentId, usize)>,
 }
 
 impl<'a> Lines<'a> {
     fn new(all: &'a [Line]) -> Self {
-        let mut by_payment: Vec<(Uuid, usize)> = (0..)
+        let mut by_payment: Vec<(PaymentId, usize)> = (0..)
             .zip(all)
             .filter_map(|(index, line)| line.payment.map(|payment| (payment, index)))
             .collect();
@@ -142,7 +145,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    fn naming(&self, payment: Uuid) -> impl Iterator<Item = usize> {
+    fn naming(&self, payment: PaymentId) -> impl Iterator<Item = usize> {
         let first = self.by_payment.partition_point(|(id, _)| *id < payment);
         self.by_payment
             .iter()
@@ -153,23 +156,35 @@ impl<'a> Lines<'a> {
 }
 
 /// A payment of ours, and what it is to be compared by.
+#[derive(FromRow)]
 struct Ours {
-    id: Uuid,
+    id: PaymentId,
+    #[sqlx(rename = "stripe_id")]
     intent: Option<String>,
-    net: i64,
-    received: i64,
-    created_at: i64,
-    order: String,
-    order_status: String,
+    #[sqlx(rename = "received_minor")]
+    received: MinorUnits,
+    #[sqlx(rename = "refunded_minor")]
+    refunded: MinorUnits,
+    created_at: Moment,
+    #[sqlx(rename = "order_id")]
+    order: OrderId,
+    #[sqlx(rename = "status")]
+    order_status: OrderState,
     /// When the order's hold ended, or ends.
-    hold_until: i64,
+    hold_until: Moment,
+}
+
+impl Ours {
+    fn net(&self) -> MinorUnits {
+        self.received - self.refunded
+    }
 }
 
 /// Compares, one payment of ours after the other; then looks at what the provider has beside.
 pub(super) async fn compare(
     conn: &mut Conn,
     listed: &Listed,
-    now_micros: i64,
+    now: Moment,
     book: &mut Book,
 ) -> Result<(), sqlx::Error> {
     if let Some(reason) = &listed.absent {
@@ -179,35 +194,25 @@ pub(super) async fn compare(
         return Ok(());
     }
     let began = Instant::now();
-    let moving = in_motion(conn, now_micros).await?;
+    let moving = in_motion(conn, now).await?;
     let mut comparison = Comparison {
         lines: Lines::new(&listed.lines),
         known: vec![false; listed.lines.len()],
         ours: HashSet::new(),
         moving,
-        since_micros: listed.since_micros,
-        now_micros,
+        since: listed.since,
+        now,
         book,
     };
-    let mut rows = query(
+    let mut rows = query_as::<_, Ours>(
         "SELECT p.id, p.stripe_id, p.received_minor, p.refunded_minor, p.created_at, p.order_id, \
          o.status, o.hold_until FROM payments p JOIN orders o ON o.id = p.order_id",
     )
     .fetch(conn);
     let mut count = 0;
-    while let Some(row) = rows.try_next().await? {
+    while let Some(ours) = rows.try_next().await? {
         count += 1;
-        let received: i64 = row.try_get("received_minor")?;
-        comparison.payment(&Ours {
-            id: crate::db::parse(&row, "id")?,
-            intent: row.try_get("stripe_id")?,
-            net: received - row.try_get::<i64, _>("refunded_minor")?,
-            received,
-            created_at: row.try_get("created_at")?,
-            order: row.try_get("order_id")?,
-            order_status: row.try_get("status")?,
-            hold_until: row.try_get("hold_until")?,
-        });
+        comparison.payment(&ours);
     }
     comparison.the_rest();
     let lines = i64::try_from(listed.lines.len()).unwrap_or(i64::MAX);
@@ -222,8 +227,8 @@ pub(super) async fn compare(
 /// the void of a second intent that names them, or money that was booked after the provider was
 /// asked. Nothing else explains a difference: whatever we ask of the provider is written down
 /// before, and the provider was asked before the snapshot was taken.
-async fn in_motion(conn: &mut Conn, now_micros: i64) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let mut rows = query(
+async fn in_motion(conn: &mut Conn, now: Moment) -> Result<HashSet<PaymentId>, sqlx::Error> {
+    query_scalar::<_, PaymentId>(
         "SELECT payment_id FROM payment_effects WHERE state = 'pending' \
          UNION SELECT p.id FROM payment_effects e JOIN payments stray ON stray.id = e.payment_id \
            AND stray.attempt < 1 JOIN payments p ON p.order_id = stray.order_id \
@@ -233,13 +238,10 @@ async fn in_motion(conn: &mut Conn, now_micros: i64) -> Result<HashSet<Uuid>, sq
          UNION SELECT p.id FROM stripe_inbox i JOIN payments p ON p.stripe_id = i.stripe_id \
            WHERE i.processed_at IS NULL",
     )
-    .bind(now_micros - BOOKED_MEANWHILE_MICROS)
-    .fetch(conn);
-    let mut moving = HashSet::new();
-    while let Some(row) = rows.try_next().await? {
-        moving.insert(crate::db::parse(&row, "payment_id")?);
-    }
-    Ok(moving)
+    .bind(now - BOOKED_MEANWHILE)
+    .fetch(conn)
+    .try_collect()
+    .await
 }
 
 struct Comparison<'a> {
@@ -247,10 +249,10 @@ struct Comparison<'a> {
     /// Which lines are the intent of a payment of ours.
     known: Vec<bool>,
     /// All payments of ours.
-    ours: HashSet<Uuid>,
-    moving: HashSet<Uuid>,
-    since_micros: i64,
-    now_micros: i64,
+    ours: HashSet<PaymentId>,
+    moving: HashSet<PaymentId>,
+    since: Moment,
+    now: Moment,
     book: &'a mut Book,
 }
 
@@ -277,15 +279,15 @@ impl Comparison<'_> {
     /// I4: the same money on both sides.
     fn money(&mut self, ours: &Ours, own: Option<usize>) {
         let what = match own.and_then(|own| self.lines.all.get(own)) {
-            Some(line) if line.received - line.refunded == ours.net => return,
+            Some(line) if line.received - line.refunded == ours.net() => return,
             Some(line) => format!(
                 "has {}, and the provider {} (intent {})",
-                ours.net,
+                ours.net(),
                 line.received - line.refunded,
                 line.id
             ),
-            None if ours.received == 0 || ours.created_at < self.since_micros => return,
-            None => format!("has {}, and the provider does not know it", ours.net),
+            None if ours.received == MinorUnits::ZERO || ours.created_at < self.since => return,
+            None => format!("has {}, and the provider does not know it", ours.net()),
         };
         let quiet = !self.moving.contains(&ours.id);
         self.tell(4, quiet, about_payment(ours, what));
@@ -293,7 +295,10 @@ impl Comparison<'_> {
 
     /// I7: nothing stays reserved on a card for an order that has ended.
     fn authorisation(&mut self, ours: &Ours, theirs: &[usize]) {
-        if !matches!(ours.order_status.as_str(), "expired" | "cancelled") {
+        if !matches!(
+            ours.order_status,
+            OrderState::Expired | OrderState::Cancelled
+        ) {
             return;
         }
         let all = self.lines.all;
@@ -302,12 +307,12 @@ impl Comparison<'_> {
                 let what = format!("is {}, and {} is authorised", ours.order_status, line.id);
                 let finding = Finding {
                     about: "order",
-                    id: ours.order.clone(),
+                    id: ours.order.to_string(),
                     what,
                 };
                 // It may have ended after the provider was asked, and be void by now.
-                let quiet = self.quiet(ours, VOIDED_WITHIN_MICROS)
-                    && ours.hold_until <= self.now_micros - VOIDED_WITHIN_MICROS;
+                let quiet =
+                    self.quiet(ours, VOIDED_WITHIN) && ours.hold_until <= self.now - VOIDED_WITHIN;
                 self.tell(7, quiet, finding);
             }
         }
@@ -323,7 +328,7 @@ impl Comparison<'_> {
             .collect();
         if going.len() > 1 {
             let what = format!("is more than one intent: {}", going.join(", "));
-            let quiet = self.quiet(ours, QUIET_MICROS);
+            let quiet = self.quiet(ours, QUIET);
             self.tell(10, quiet, about_payment(ours, what));
         }
     }
@@ -334,7 +339,7 @@ impl Comparison<'_> {
     fn the_rest(&mut self) {
         let strange = (0..)
             .zip(self.lines.all)
-            .filter(|(index, line)| !self.known[*index] && line.received > 0)
+            .filter(|(index, line)| !self.known[*index] && line.received.is_positive())
             .map(|(_, line)| line);
         for line in strange.collect::<Vec<_>>() {
             let mut what = format!(
@@ -358,16 +363,16 @@ impl Comparison<'_> {
                 what,
             };
             let young = line
-                .created_micros
-                .is_some_and(|created| created > self.now_micros - QUIET_MICROS);
+                .created
+                .is_some_and(|created| created > self.now - QUIET);
             let under_way = named.is_some_and(|payment| young || self.moving.contains(&payment));
             self.tell(4, !under_way, finding);
         }
     }
 
     /// Whether nobody is at it, and has not been for so long.
-    fn quiet(&self, ours: &Ours, for_micros: i64) -> bool {
-        !self.moving.contains(&ours.id) && ours.created_at <= self.now_micros - for_micros
+    fn quiet(&self, ours: &Ours, time: Duration) -> bool {
+        !self.moving.contains(&ours.id) && ours.created_at <= self.now - time
     }
 
     fn tell(&mut self, number: usize, quiet: bool, finding: Finding) {

@@ -1,7 +1,8 @@
 //! What an audit found, and how it is told: to people, and as JSON to programs.
 
-use crate::{clock::from_micros, incidents::Incident};
+use crate::incidents::Incident;
 use jiff::Timestamp;
+use model::Moment;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -199,7 +200,7 @@ impl Book {
     pub fn close(
         mut self,
         engine: &'static str,
-        at_micros: i64,
+        at: Moment,
         counts: Counts,
         open_incidents: Vec<Incident>,
     ) -> Report {
@@ -223,7 +224,7 @@ impl Book {
             .find(some)
             .unwrap_or(Verdict::Holds);
         Report {
-            at: from_micros(at_micros),
+            at: at.timestamp(),
             engine,
             verdict,
             invariants: self.invariants,

@@ -16,7 +16,7 @@ use stripe_double::Double;
 async fn same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
     let demo_intents = demo_intents(&config.data_dir)
         .context("STAGEDOOR_DATA_DIR: the journal of the Stripe double cannot be read")?;
-    let now = SystemClock.now_micros();
+    let now = SystemClock.now();
     provider::assert_same(db, config.stripe.mode(), &demo_intents, now).await?;
     Ok(())
 }

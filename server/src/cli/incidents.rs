@@ -1,11 +1,12 @@
 //! `stagedoor incidents`: what a person should look at, and that somebody has.
 
 use crate::{
-    clock::{Clock, SystemClock, from_micros},
+    clock::{Clock, SystemClock},
     db::Db,
     incidents,
 };
 use anyhow::{Context, bail};
+use model::ids::IncidentId;
 use std::fmt::Write;
 
 /// Marks `settle` as looked after; without one, lists what is open, oldest first. Returns what to
@@ -29,7 +30,10 @@ async fn list(db: &Db, json: bool) -> anyhow::Result<String> {
     }
     let mut words = String::new();
     for incident in open {
-        let found_at = from_micros(incident.found_at).strftime("%Y-%m-%d %H:%M:%S UTC");
+        let found_at = incident
+            .found_at
+            .timestamp()
+            .strftime("%Y-%m-%d %H:%M:%S UTC");
         writeln!(words, "{}  {found_at}  {}", incident.id, incident.kind)?;
         write!(words, "    about {}", incident.subject)?;
         if let Some(order) = incident.order_id {
@@ -41,9 +45,12 @@ async fn list(db: &Db, json: bool) -> anyhow::Result<String> {
 }
 
 async fn end(db: &Db, id: &str) -> anyhow::Result<String> {
-    let settled = incidents::settle(db, id, SystemClock.now_micros())
-        .await
-        .context("the database failed")?;
+    let settled = match id.parse::<IncidentId>() {
+        Ok(id) => incidents::settle(db, id, SystemClock.now())
+            .await
+            .context("the database failed")?,
+        Err(_) => false,
+    };
     if !settled {
         bail!("no incident {id} is open: `stagedoor incidents` lists those that are");
     }

@@ -1,7 +1,7 @@
 //! Where SQLite and PostgreSQL differ. Nothing outside this file asks which one it is.
 
 use super::{Conn, OpenError};
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::{AssertSqlSafe, Executor};
 
 /// SQLite before this can corrupt its journal when it is reset.
 const SQLITE_VERSION_MIN: &str = "3.51.3";
@@ -350,10 +350,7 @@ pub fn engine_of(conn: &Conn) -> Engine {
 }
 
 async fn text(conn: &mut Conn, sql: String) -> Result<String, sqlx::Error> {
-    sqlx::query(AssertSqlSafe(sql))
-        .fetch_one(conn)
-        .await?
-        .try_get(0)
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(conn).await
 }
 
 async fn assert_sqlite(conn: &mut Conn) -> Result<(), OpenError> {

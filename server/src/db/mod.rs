@@ -5,14 +5,16 @@
 //! a writing transaction. Holds no SQL of any feature.
 
 mod engine;
+mod flag;
 mod migrate;
 mod schema;
 mod serving;
+mod statement;
 mod writer;
 
 use crate::telemetry::spans;
 use futures::future::BoxFuture;
-use sqlx::{AnyConnection, AnyPool, Connection, Executor, Row, any::AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor, any::AnyPoolOptions, query_scalar};
 use std::{
     io::ErrorKind,
     path::PathBuf,
@@ -23,9 +25,11 @@ use tokio::{sync::Notify, time::timeout};
 use tracing::Instrument;
 
 pub use engine::{Engine, engine_of, is_disk_full, is_overtaken, is_passing, is_unstorable};
+pub use flag::Flag;
 pub use migrate::{applied_and_known, versions};
 pub use schema::{Column, Kind, MOVE_PROGRESS, Table, tables};
 pub use serving::Serving;
+pub use statement::{RowValues, Statement};
 
 /// What a transaction may run statements on.
 pub type Conn = AnyConnection;
@@ -360,50 +364,11 @@ async fn claim(engine: Engine, url: &str) -> Result<Conn, OpenError> {
         for statement in engine.look_anew() {
             conn.execute(*statement).await?;
         }
-        let row = conn.fetch_one(engine.others()).await?;
-        match row.try_get::<Option<String>, _>("names")? {
+        let others = query_scalar::<_, Option<String>>(engine.others());
+        match others.fetch_one(&mut conn).await? {
             None => return Ok(conn),
             Some(names) if began.elapsed() > LEAVE_TIMEOUT => return Err(OpenError::InUse(names)),
             Some(_) => tokio::time::sleep(LEAVE_LOOK).await,
         }
     }
-}
-
-/// The VALUES of an INSERT of `rows` rows: `($1, $2), ($3, $4)`.
-pub fn rows(rows: usize, columns: usize) -> String {
-    let mut sql = String::with_capacity(rows * columns * 6);
-    for row in 0..rows {
-        sql.push_str(if row == 0 { "(" } else { ", (" });
-        sql.push_str(&placeholders(row * columns + 1, columns));
-        sql.push(')');
-    }
-    sql
-}
-
-/// `count` placeholders from `$first`: `$3, $4, $5`.
-pub fn placeholders(first: usize, count: usize) -> String {
-    let mut sql = String::with_capacity(count * 5);
-    for number in first..first + count {
-        if number > first {
-            sql.push_str(", ");
-        }
-        sql.push('$');
-        sql.push_str(&number.to_string());
-    }
-    sql
-}
-
-/// A text column read as an id, a currency or the like.
-pub fn parse<T>(row: &sqlx::any::AnyRow, column: &str) -> Result<T, sqlx::Error>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    use sqlx::Row;
-    let text: String = row.try_get(column)?;
-    text.parse()
-        .map_err(|error: T::Err| sqlx::Error::ColumnDecode {
-            index: column.to_owned(),
-            source: error.into(),
-        })
 }

@@ -2,7 +2,8 @@
 //! being named anywhere. Changes nothing.
 
 use super::{Conn, engine_of};
-use sqlx::{Executor, Row};
+use sqlx::query_as;
+use sqlx_macros::FromRow;
 use std::collections::BTreeSet;
 
 /// How far `stagedoor move` has come, in the database that it fills; gone once that is done.
@@ -57,16 +58,25 @@ impl Kind {
     }
 }
 
+#[derive(FromRow)]
+struct ColumnRow {
+    table_name: String,
+    column_name: String,
+    kind: String,
+    key_place: i64,
+}
+
 /// All tables but those that the engine fills by itself, in the order of their names.
 pub async fn tables(conn: &mut Conn) -> Result<Vec<Table>, sqlx::Error> {
     let engine = engine_of(conn);
     let mut tables: Vec<Table> = Vec::new();
-    for row in conn.fetch_all(engine.columns()).await? {
-        let name: String = row.try_get("table_name")?;
+    let columns = query_as::<_, ColumnRow>(engine.columns());
+    for row in columns.fetch_all(&mut *conn).await? {
+        let name = row.table_name;
         let column = Column {
-            name: row.try_get("column_name")?,
-            kind: Kind::of(row.try_get("kind")?),
-            key_place: row.try_get("key_place")?,
+            name: row.column_name,
+            kind: Kind::of(row.kind),
+            key_place: row.key_place,
         };
         match tables.last_mut() {
             Some(last) if last.name == name => last.columns.push(column),
@@ -77,9 +87,8 @@ pub async fn tables(conn: &mut Conn) -> Result<Vec<Table>, sqlx::Error> {
             }),
         }
     }
-    for row in conn.fetch_all(engine.references()).await? {
-        let (name, refers_to): (String, String) =
-            (row.try_get("table_name")?, row.try_get("refers_to")?);
+    let references = query_as::<_, (String, String)>(engine.references());
+    for (name, refers_to) in references.fetch_all(conn).await? {
         if let Some(table) = tables.iter_mut().find(|table| table.name == name) {
             table.refers_to.insert(refers_to);
         }

@@ -8,28 +8,32 @@
 use super::store::{self, EventRow};
 use crate::{
     clock::SharedClock,
-    db::{Conn, Db, parse},
+    db::{Conn, Db},
     fault::{Fault, FaultResult},
     mail::{self, Kind},
     rounds::Round,
 };
 use app::events::when_until_in_full;
 use jiff::Timestamp;
-use model::ids::{EventId, OrderId};
+use model::{
+    Moment,
+    ids::{EventChangeId, EventId, OrderId},
+    micros,
+};
 use serde::{Deserialize, Serialize};
-use sqlx::{AnyExecutor, Row, query};
+use sqlx::{AnyExecutor, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
-const MINUTE_MICROS: i64 = 60 * 1_000_000;
 /// A set of changes waits so long for others after its last one, and so long after its first at most.
-const QUIET_MICROS: i64 = 5 * MINUTE_MICROS;
-const WAITS_MAX_MICROS: i64 = 30 * MINUTE_MICROS;
+const QUIET: Duration = Duration::from_mins(5);
+const WAITS_MAX: Duration = Duration::from_mins(30);
 /// Buyers are also told who reserved up to this long after the last change: their reservation may have
 /// been under way, or their process's clock may be ahead. A mail too many does no harm.
-const RESERVED_WITHIN_MICROS: i64 = MINUTE_MICROS;
+const RESERVED_WITHIN: Duration = Duration::from_mins(1);
 /// How long a set is kept that was told: longer than a mail about it is tried.
-const KEPT_MICROS: i64 = 30 * 24 * 60 * MINUTE_MICROS;
+const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// How often it is looked, and how long a round may take.
 const ROUND_EVERY: Duration = Duration::from_secs(10);
@@ -71,8 +75,8 @@ impl Announced {
             venue: what.venue.clone(),
             city: what.city.clone(),
             country: what.country.clone(),
-            starts_at: what.starts_at,
-            ends_at: what.ends_at,
+            starts_at: what.starts_at.timestamp(),
+            ends_at: what.ends_at.map(Moment::timestamp),
             time_zone: what.time_zone.clone(),
         }
     }
@@ -107,7 +111,7 @@ pub async fn change_note(
     conn: &mut Conn,
     before: &EventRow,
     after: &EventRow,
-    now_micros: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let was = Announced::of(before);
     if was.differences(&Announced::of(after)).is_empty() {
@@ -122,12 +126,12 @@ pub async fn change_note(
          due_at = CASE WHEN event_changes.first_at + $6 < $5 THEN event_changes.first_at + $6 \
          ELSE $5 END",
     )
-    .bind(Uuid::now_v7().to_string())
-    .bind(before.id.to_string())
+    .bind(EventChangeId(Uuid::now_v7()))
+    .bind(before.id)
     .bind(was)
-    .bind(now_micros)
-    .bind(now_micros + QUIET_MICROS)
-    .bind(WAITS_MAX_MICROS)
+    .bind(now)
+    .bind(now + QUIET)
+    .bind(micros(WAITS_MAX))
     .execute(conn)
     .await?;
     Ok(())
@@ -136,35 +140,37 @@ pub async fn change_note(
 /// What the event of a set of changes was like before. None: the set was forgotten.
 pub async fn change_find<'e>(
     on: impl AnyExecutor<'e>,
-    change: Uuid,
+    change: EventChangeId,
 ) -> FaultResult<Option<Announced>> {
-    let row = query("SELECT was FROM event_changes WHERE id = $1")
-        .bind(change.to_string())
+    let was = query_scalar::<_, String>("SELECT was FROM event_changes WHERE id = $1")
+        .bind(change)
         .fetch_optional(on)
         .await?;
-    row.map(|row| {
-        serde_json::from_str(row.try_get("was")?)
-            .map_err(|error| Fault::unexpected("a change cannot be read", error))
-    })
-    .transpose()
+    was.as_deref().map(read_announced).transpose()
+}
+
+fn read_announced(text: &str) -> FaultResult<Announced> {
+    serde_json::from_str(text).map_err(|error| Fault::unexpected("a change cannot be read", error))
 }
 
 /// Forgets sets that were told long ago. Returns how many.
-pub async fn changes_delete_old(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
+pub async fn changes_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM event_changes WHERE state = 'told' AND last_at <= $1")
-        .bind(now_micros - KEPT_MICROS)
+        .bind(now - KEPT)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())
 }
 
 /// A set of changes whose buyers are being told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 struct Telling {
-    id: Uuid,
+    id: EventChangeId,
+    #[sqlx(rename = "event_id")]
     event: EventId,
     was: String,
-    last_at: i64,
+    last_at: Moment,
+    /// The last order whose buyer was told; empty at first.
     reached: String,
 }
 
@@ -196,7 +202,7 @@ impl Changes {
 
     /// One round. Returns how many mails were queued by this call.
     pub async fn tell_due(&self) -> FaultResult<usize> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let mut told = 0;
         for change in due(self.db.reads(), now).await? {
             let begun: bool = self
@@ -214,7 +220,7 @@ impl Changes {
     }
 
     /// Tells the next buyers of a set. Returns how many; nothing once all are told.
-    async fn page(&self, change: Uuid, now: i64) -> FaultResult<Option<usize>> {
+    async fn page(&self, change: EventChangeId, now: Moment) -> FaultResult<Option<usize>> {
         self.db
             .write(move |conn| Box::pin(async move { tell_page(conn, change, now).await }))
             .await
@@ -222,59 +228,50 @@ impl Changes {
 }
 
 /// The sets whose buyers are to be told, or are being told.
-async fn due<'e>(on: impl AnyExecutor<'e>, now_micros: i64) -> FaultResult<Vec<Uuid>> {
-    let rows = query(
+async fn due<'e>(on: impl AnyExecutor<'e>, now: Moment) -> Result<Vec<EventChangeId>, sqlx::Error> {
+    query_scalar(
         "SELECT id FROM event_changes WHERE state <> 'told' AND due_at <= $1 \
          ORDER BY due_at, id LIMIT $2",
     )
-    .bind(now_micros)
+    .bind(now)
     .bind(SETS_MAX)
     .fetch_all(on)
-    .await?;
-    let ids: Result<Vec<Uuid>, sqlx::Error> = rows.iter().map(|row| parse(row, "id")).collect();
-    Ok(ids?)
+    .await
 }
 
 /// Closes a set to further changes. True also if that was done before: whoever did it may have died.
 /// False: another change has joined it meanwhile, or all are told.
-async fn begin(conn: &mut Conn, change: Uuid, now_micros: i64) -> Result<bool, sqlx::Error> {
+async fn begin(conn: &mut Conn, change: EventChangeId, now: Moment) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE event_changes SET state = 'telling' WHERE id = $1 AND (state = 'telling' \
          OR (state = 'waiting' AND due_at <= $2))",
     )
-    .bind(change.to_string())
-    .bind(now_micros)
+    .bind(change)
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-async fn telling(conn: &mut Conn, change: Uuid) -> Result<Option<Telling>, sqlx::Error> {
-    let row = query(
-        "SELECT event_id, was, last_at, reached FROM event_changes \
+async fn telling(conn: &mut Conn, change: EventChangeId) -> Result<Option<Telling>, sqlx::Error> {
+    query_as(
+        "SELECT id, event_id, was, last_at, reached FROM event_changes \
          WHERE id = $1 AND state = 'telling'",
     )
-    .bind(change.to_string())
+    .bind(change)
     .fetch_optional(conn)
-    .await?;
-    row.map(|row| {
-        Ok(Telling {
-            id: change,
-            event: parse(&row, "event_id")?,
-            was: row.try_get("was")?,
-            last_at: row.try_get("last_at")?,
-            reached: row.try_get("reached")?,
-        })
-    })
-    .transpose()
+    .await
 }
 
-async fn tell_page(conn: &mut Conn, change: Uuid, now: i64) -> FaultResult<Option<usize>> {
+async fn tell_page(
+    conn: &mut Conn,
+    change: EventChangeId,
+    now: Moment,
+) -> FaultResult<Option<usize>> {
     let Some(set) = telling(conn, change).await? else {
         return Ok(None);
     };
-    let was: Announced = serde_json::from_str(&set.was)
-        .map_err(|error| Fault::unexpected("a change cannot be read", error))?;
+    let was = read_announced(&set.was)?;
     let event = store::event_find(&mut *conn, set.event).await?;
     let differs = event.is_some_and(|event| !was.differences(&Announced::of(&event)).is_empty());
     let orders = if differs {
@@ -282,8 +279,8 @@ async fn tell_page(conn: &mut Conn, change: Uuid, now: i64) -> FaultResult<Optio
     } else {
         Vec::new()
     };
-    let reached = orders.last().map(ToString::to_string);
-    if !reach(conn, &set, reached.as_deref()).await? {
+    let reached = orders.last().copied();
+    if !reach(conn, &set, reached).await? {
         // Another round has told these buyers.
         return Ok(None);
     }
@@ -294,42 +291,41 @@ async fn tell_page(conn: &mut Conn, change: Uuid, now: i64) -> FaultResult<Optio
 }
 
 /// The subject of the mail to an order's buyer about a set of changes.
-fn subject(order: OrderId, change: Uuid) -> String {
+fn subject(order: OrderId, change: EventChangeId) -> String {
     format!("{order}:{change}")
 }
 
 /// What such a mail is about.
-pub fn read_subject(subject: &str) -> Option<(OrderId, Uuid)> {
+pub fn read_subject(subject: &str) -> Option<(OrderId, EventChangeId)> {
     let (order, change) = subject.split_once(':')?;
     Some((order.parse().ok()?, change.parse().ok()?))
 }
 
 /// The next orders that were made before the last change and are paid, or may yet be.
 async fn orders_after(conn: &mut Conn, set: &Telling) -> Result<Vec<OrderId>, sqlx::Error> {
-    let rows = query(
+    query_scalar(
         "SELECT id FROM orders WHERE event_id = $1 AND id > $2 AND created_at <= $3 AND status IN \
          ('created', 'awaiting_payment', 'capturing', 'complete', 'refunding') \
          ORDER BY id LIMIT $4",
     )
-    .bind(set.event.to_string())
+    .bind(set.event)
     .bind(set.reached.clone())
-    .bind(set.last_at + RESERVED_WITHIN_MICROS)
+    .bind(set.last_at + RESERVED_WITHIN)
     .bind(ORDERS_PER_PAGE)
     .fetch_all(conn)
-    .await?;
-    rows.iter().map(|row| parse(row, "id")).collect()
+    .await
 }
 
 /// Notes how far the telling has come; `None`: to its end. False: another round was faster.
-async fn reach(conn: &mut Conn, set: &Telling, to: Option<&str>) -> Result<bool, sqlx::Error> {
+async fn reach(conn: &mut Conn, set: &Telling, to: Option<OrderId>) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE event_changes SET reached = COALESCE($3, reached), \
          state = CASE WHEN $3 IS NULL THEN 'told' ELSE 'telling' END \
          WHERE id = $1 AND reached = $2 AND state = 'telling'",
     )
-    .bind(set.id.to_string())
+    .bind(set.id)
     .bind(set.reached.clone())
-    .bind(to.map(str::to_owned))
+    .bind(to)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -381,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_subject_names_order_and_change() {
-        let (order, change) = (OrderId(Uuid::now_v7()), Uuid::now_v7());
+        let (order, change) = (OrderId(Uuid::now_v7()), EventChangeId(Uuid::now_v7()));
         assert_eq!(read_subject(&subject(order, change)), Some((order, change)));
         assert_eq!(read_subject("nonsense"), None);
     }

@@ -93,7 +93,7 @@ mod tests {
     use crate::clock::ManualClock;
 
     fn listeners(on: bool) -> Listeners {
-        let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let clock = ManualClock::starting_at(model::Moment::EPOCH);
         let most = ListenersMax {
             total: 5,
             per_network: 2,

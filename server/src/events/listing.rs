@@ -5,15 +5,18 @@ use super::rules::LASTS_MAX;
 use crate::db::Engine;
 use app::events::{Category, When};
 use jiff::civil::Date;
-use model::ids::{EventId, UserId};
+use model::{
+    Moment,
+    ids::{EventId, UserId},
+    micros,
+};
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
+use std::{fmt::Display, time::Duration};
 
-const DAY_MICROS: i64 = 86_400_000_000;
-/// How long before now an event may have begun that is still on sale.
-const LASTS_MAX_MICROS: i64 = LASTS_MAX.as_secs() * 1_000_000;
+const DAY: Duration = Duration::from_hours(24);
 
 /// Which events.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Filter {
     /// Each of them begins a word of title, venue or city. See `words::sought`.
     pub words: Vec<String>,
@@ -23,22 +26,41 @@ pub struct Filter {
     pub category: Option<Category>,
     /// By this creator.
     pub creator: Option<UserId>,
-    /// Beginning after this moment, in microseconds, or still on sale: now.
-    pub after_micros: i64,
+    /// Beginning after this moment, or still on sale: now.
+    pub after: Moment,
     /// Beginning at this moment or later, or still on sale then.
-    pub from_micros: Option<i64>,
+    pub from: Option<Moment>,
     /// Beginning before this moment.
-    pub to_micros: Option<i64>,
-    /// On these days, counted from `after_micros`.
+    pub to: Option<Moment>,
+    /// On these days, counted from `after`.
     pub when: Option<When>,
     /// Not before this day of the venue.
     pub first_day: Option<Date>,
     /// Not after this day of the venue.
     pub last_day: Option<Date>,
     /// Behind this one in the order of start and id.
-    pub behind: Option<(i64, EventId)>,
+    pub behind: Option<(Moment, EventId)>,
     /// At most so many.
     pub limit: i64,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self {
+            words: Vec::new(),
+            city_key: None,
+            category: None,
+            creator: None,
+            after: Moment::EPOCH,
+            from: None,
+            to: None,
+            when: None,
+            first_day: None,
+            last_day: None,
+            behind: None,
+            limit: 0,
+        }
+    }
 }
 
 /// A statement and what is bound to it, in turn.
@@ -66,14 +88,14 @@ impl Statement {
     }
 
     /// The placeholder of one more text.
-    fn text(&mut self, text: impl Into<String>) -> String {
-        self.bound.push(Bound::Text(text.into()));
+    fn text(&mut self, text: impl Display) -> String {
+        self.bound.push(Bound::Text(text.to_string()));
         format!("${}", self.bound.len())
     }
 
     /// The placeholder of one more number.
-    fn number(&mut self, number: i64) -> String {
-        self.bound.push(Bound::Number(number));
+    fn number(&mut self, number: impl Into<i64>) -> String {
+        self.bound.push(Bound::Number(number.into()));
         format!("${}", self.bound.len())
     }
 }
@@ -127,18 +149,17 @@ impl Filter {
             both.push(format!("category = {}", statement.text(category.code())));
         }
         if let Some(creator) = self.creator {
-            let creator = statement.text(creator.to_string());
-            both.push(format!("creator_id = {creator}"));
+            both.push(format!("creator_id = {}", statement.text(creator)));
         }
         if let Some((start, id)) = self.behind {
-            let (start, id) = (statement.number(start), statement.text(id.to_string()));
+            let (start, id) = (statement.number(start), statement.text(id));
             both.push(format!("(starts_at, events.id) > ({start}, {id})"));
         }
         let bounds = self.bounds(statement, &mut both);
         let starts: Vec<&str> = bounds.iter().map(|bound| bound.starts.as_str()).collect();
         let lasts: Vec<&str> = bounds.iter().map(|bound| bound.lasts.as_str()).collect();
         let starts = starts.join(" AND ");
-        let longest = statement.number(self.after_micros - LASTS_MAX_MICROS);
+        let longest = statement.number(self.after - LASTS_MAX);
         let earlier = format!(
             "sales_until IS NOT NULL AND starts_at > {longest} AND NOT ({starts}) AND {}",
             lasts.join(" AND ")
@@ -158,33 +179,33 @@ impl Filter {
     /// are for its start only, go to `both`. Days are those of the venue; the bounds of `starts_at` beside
     /// them only let the index be used, and allow for every time zone.
     fn bounds(&self, statement: &mut Statement, both: &mut Vec<String>) -> Vec<NotBefore> {
-        let now = statement.number(self.after_micros);
+        let now = statement.number(self.after);
         let mut bounds = vec![NotBefore::new(|time| format!("{time} > {now}"))];
-        if let Some(from) = self.from_micros {
+        if let Some(from) = self.from {
             let from = statement.number(from);
             bounds.push(NotBefore::new(|time| format!("{time} >= {from}")));
         }
-        if let Some(to) = self.to_micros {
+        if let Some(to) = self.to {
             both.push(format!("starts_at < {}", statement.number(to)));
         }
         if let Some(when) = self.when {
             let (first, last, bound) = on_days(when, &now);
-            let end = self.after_micros.saturating_add(bound * DAY_MICROS);
-            both.push(format!("starts_at < {}", statement.number(end)));
+            let end = statement.number(self.after + bound * DAY);
+            both.push(format!("starts_at < {end}"));
             both.push(format!("{} <= {last}", day_of("starts_at")));
             bounds.push(NotBefore::new(|time| {
                 format!("{} >= {first}", day_of(time))
             }));
         }
         if let Some(first) = self.first_day.map(day_number) {
-            let start = statement.number((first - 1) * DAY_MICROS);
+            let start = statement.number(midnight(first - 1));
             let first = statement.number(first);
             bounds.push(NotBefore::new(|time| {
                 format!("{time} >= {start} AND {} >= {first}", day_of(time))
             }));
         }
         if let Some(last) = self.last_day.map(day_number) {
-            let end = statement.number((last + 2) * DAY_MICROS);
+            let end = statement.number(midnight(last + 2));
             both.push(format!("starts_at < {end}"));
             let last = statement.number(last);
             both.push(format!("{} <= {last}", day_of("starts_at")));
@@ -210,12 +231,12 @@ impl NotBefore {
 
 /// The venue's day of a moment, counted from 1970.
 fn day_of(time: &str) -> String {
-    format!("({time} + utc_offset) / {DAY_MICROS}")
+    format!("({time} + utc_offset) / {}", micros(DAY))
 }
 
 /// The first and the last of the days, counted as by [`day_of`], and within how many days from now the
 /// last one ends.
-fn on_days(when: When, now: &str) -> (String, String, i64) {
+fn on_days(when: When, now: &str) -> (String, String, u32) {
     let today = day_of(now);
     match when {
         When::Today => (today.clone(), today, 1),
@@ -227,6 +248,11 @@ fn on_days(when: When, now: &str) -> (String, String, i64) {
             (format!("{monday} + 4"), format!("{monday} + 6"), 7)
         }
     }
+}
+
+/// The beginning of a day in UTC, which is counted as by [`day_number`].
+fn midnight(day: i64) -> Moment {
+    Moment::from_seconds(day * 86_400)
 }
 
 /// Days since the beginning of 1970.

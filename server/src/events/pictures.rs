@@ -137,7 +137,7 @@ impl EventsService {
         expected: Option<i64>,
     ) -> FaultResult<Event> {
         let row = self.own_event(viewer, id, expected).await?;
-        if row.what.span().is_over(self.clock.now()) {
+        if row.what.span().is_over(self.clock.now().timestamp()) {
             return Err(Conflict::EventOver.into());
         }
         let developed = self.developed(bytes, fit).await?;
@@ -201,7 +201,7 @@ impl EventsService {
         developed: Option<Developed>,
         expected: Option<i64>,
     ) -> FaultResult<Event> {
-        let (id, now) = (before.id, self.clock.now_micros());
+        let (id, now) = (before.id, self.clock.now());
         self.db
             .write(move |conn| {
                 Box::pin(async move {

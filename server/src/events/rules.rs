@@ -9,15 +9,16 @@ use app::{
     error::FieldError,
     events::{Category, CreateEvent, Span, UpdateEvent},
 };
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use model::money::Currency;
+use jiff::{Timestamp, tz::TimeZone};
+use model::{Moment, money::Currency};
+use std::time::Duration;
 
 const TITLE_MAX: usize = 120;
 const VENUE_MAX: usize = 120;
 const CITY_MAX: usize = 80;
 const DESCRIPTION_MAX: usize = 5000;
 /// How long an event lasts at most. A list of what is on looks back so far (`listing.rs`).
-pub(super) const LASTS_MAX: SignedDuration = SignedDuration::from_hours(366 * 24);
+pub(super) const LASTS_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// ISO 3166-1 alpha-2, and XK for Kosovo: assigned by its users, as ISO 3166-1 allows, among them the
 /// European Union and the card networks.
@@ -48,11 +49,11 @@ pub struct Checked {
     /// ISO 3166-1 alpha-2, capitals.
     pub country: String,
     /// When it begins.
-    pub starts_at: Timestamp,
+    pub starts_at: Moment,
     /// When it ends, if that is known.
-    pub ends_at: Option<Timestamp>,
+    pub ends_at: Option<Moment>,
     /// Until when tickets are sold, if that is after the start.
-    pub sales_until: Option<Timestamp>,
+    pub sales_until: Option<Moment>,
     /// An IANA time zone that exists.
     pub time_zone: String,
     /// What its tickets are priced in.
@@ -70,22 +71,22 @@ impl Checked {
     /// How far the venue's clocks are ahead of UTC when it begins, in microseconds.
     pub fn utc_offset_micros(&self) -> i64 {
         TimeZone::get(&self.time_zone).map_or(0, |zone| {
-            i64::from(zone.to_offset(self.starts_at).seconds()) * 1_000_000
+            i64::from(zone.to_offset(self.starts_at.timestamp()).seconds()) * 1_000_000
         })
     }
 
     /// Its times.
     pub fn span(&self) -> Span {
         Span {
-            starts_at: self.starts_at,
-            ends_at: self.ends_at,
-            sales_until: self.sales_until,
+            starts_at: self.starts_at.timestamp(),
+            ends_at: self.ends_at.map(Moment::timestamp),
+            sales_until: self.sales_until.map(Moment::timestamp),
         }
     }
 
     /// Whether its tickets are traded at this moment.
-    pub fn is_on_sale(&self, now_micros: i64) -> bool {
-        self.span().sale_ends().as_microsecond() > now_micros
+    pub fn is_on_sale(&self, now: Moment) -> bool {
+        self.span().is_on_sale(now.timestamp())
     }
 
     /// What the city filter compares.
@@ -128,9 +129,9 @@ fn check_after(
         venue,
         city,
         country,
-        starts_at: span.starts_at,
-        ends_at: span.ends_at,
-        sales_until: span.sales_until,
+        starts_at: span.starts_at.into(),
+        ends_at: span.ends_at.map(Moment::from),
+        sales_until: span.sales_until.map(Moment::from),
         time_zone: time_zone(&mut errors, &request.time_zone),
         currency: request.currency,
         description: text(&mut errors, &request.description.unwrap_or_default()),
@@ -150,14 +151,15 @@ pub fn check_update(
     request: UpdateEvent,
     now: Timestamp,
 ) -> Result<Checked, Vec<FieldError>> {
+    let span = before.span();
     let merged = CreateEvent {
         title: request.title.unwrap_or_else(|| before.title.clone()),
         venue: request.venue.unwrap_or_else(|| before.venue.clone()),
         city: request.city.unwrap_or_else(|| before.city.clone()),
         country: request.country.unwrap_or_else(|| before.country.clone()),
-        starts_at: request.starts_at.unwrap_or(before.starts_at),
-        ends_at: request.ends_at.unwrap_or(before.ends_at),
-        sales_until: request.sales_until.unwrap_or(before.sales_until),
+        starts_at: request.starts_at.unwrap_or(span.starts_at),
+        ends_at: request.ends_at.unwrap_or(span.ends_at),
+        sales_until: request.sales_until.unwrap_or(span.sales_until),
         time_zone: request
             .time_zone
             .unwrap_or_else(|| before.time_zone.clone()),
@@ -216,7 +218,7 @@ fn country(errors: &mut Vec<FieldError>, value: &str) -> String {
 
 /// As exact as a time is kept: in microseconds.
 fn kept(time: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+    Moment::from(time).timestamp()
 }
 
 /// What is wrong with the times of an event. One that was so `before` may have passed.
@@ -237,7 +239,7 @@ fn times(errors: &mut Vec<FieldError>, span: Span, before: Option<Span>, now: Ti
         if end <= span.starts_at {
             let message = "The end must be after the start. If the event ends after midnight, enter the date as well.";
             errors.push(FieldError::new("endsAt", message));
-        } else if end.duration_since(span.starts_at) > LASTS_MAX {
+        } else if Moment::from(end).since(span.starts_at.into()) > LASTS_MAX {
             errors.push(FieldError::new(
                 "endsAt",
                 "An event lasts at most 366 days.",
@@ -392,8 +394,11 @@ mod tests {
         assert_eq!(fields, expected);
     }
 
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
     fn wrong_times(starts: &str, ends: Option<&str>, sales: Option<&str>) -> Vec<String> {
-        let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let request = CreateEvent {
             starts_at: time(starts),
             ends_at: ends.map(time),
@@ -434,15 +439,15 @@ mod tests {
     #[test]
     fn while_an_event_runs_its_end_can_change_and_its_start_stay() {
         let before = Checked {
-            starts_at: "2026-11-22T10:00:00Z".parse().unwrap(),
-            ends_at: "2026-11-24T18:00:00Z".parse().ok(),
+            starts_at: time("2026-11-22T10:00:00Z").into(),
+            ends_at: Some(time("2026-11-24T18:00:00Z").into()),
             ..check(request(), now()).unwrap()
         };
         let update = |body: &str| {
             let request: UpdateEvent = serde_json::from_str(body).unwrap();
             let errors =
                 check_update(&before, request, now()).map_err(|errors| errors[0].field.clone());
-            errors.map(|checked| checked.ends_at.map(|end| end.to_string()))
+            errors.map(|checked| checked.ends_at.map(|end| end.timestamp().to_string()))
         };
         let end = |text: &str| Ok(Some(text.to_owned()));
         assert_eq!(

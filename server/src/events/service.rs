@@ -23,8 +23,10 @@ use app::{
     },
 };
 use async_trait::async_trait;
-use jiff::Timestamp;
-use model::ids::{EventId, UserId};
+use model::{
+    Moment,
+    ids::{EventId, UserId},
+};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -57,7 +59,7 @@ impl EventsService {
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
         }
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let behind = asked.cursor.as_deref().map(read_cursor).transpose()?;
         let Some(filter) = filter(asked, now) else {
             return Ok(EventList::default());
@@ -80,7 +82,7 @@ impl EventsService {
     }
 
     /// Adds what is for sale.
-    async fn dress(&self, rows: Vec<EventRow>, now: i64) -> FaultResult<Vec<Event>> {
+    async fn dress(&self, rows: Vec<EventRow>, now: Moment) -> FaultResult<Vec<Event>> {
         let ids: Vec<EventId> = rows
             .iter()
             .filter(|row| row.what.is_on_sale(now))
@@ -96,13 +98,13 @@ impl EventsService {
     async fn one(&self, id: EventId) -> FaultResult<Event> {
         let row = store::event_find(self.db.reads(), id).await?;
         let row = row.ok_or(Fault::Refused(AppError::NotFound))?;
-        let mut dressed = self.dress(vec![row], self.clock.now_micros()).await?;
+        let mut dressed = self.dress(vec![row], self.clock.now()).await?;
         dressed.pop().ok_or(Fault::Refused(AppError::NotFound))
     }
 
     async fn create_event(&self, creator: UserId, request: CreateEvent) -> FaultResult<Event> {
         let now = self.clock.now();
-        let what = rules::check(request, now).map_err(AppError::Invalid)?;
+        let what = rules::check(request, now.timestamp()).map_err(AppError::Invalid)?;
         let row = EventRow {
             id: EventId(Uuid::now_v7()),
             creator,
@@ -111,7 +113,6 @@ impl EventsService {
             version: 1,
         };
         let written = row.clone();
-        let now = now.as_microsecond();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -140,13 +141,12 @@ impl EventsService {
                     if row.creator != viewer {
                         return Err(AppError::Forbidden.into());
                     }
-                    if row.what.span().is_over(now) {
+                    if row.what.span().is_over(now.timestamp()) {
                         return Err(Conflict::EventOver.into());
                     }
                     let version = request.version;
-                    let what =
-                        rules::check_update(&row.what, request, now).map_err(AppError::Invalid)?;
-                    let now = now.as_microsecond();
+                    let what = rules::check_update(&row.what, request, now.timestamp())
+                        .map_err(AppError::Invalid)?;
                     if !store::event_update(conn, id, viewer, version, &what, now).await? {
                         return Err(why_not_updated(&row, version));
                     }
@@ -176,7 +176,7 @@ fn why_not_updated(row: &EventRow, version: i64) -> Fault {
 }
 
 /// What the query asks for, but for its page; nothing if nothing can be found by it.
-fn filter(asked: EventQuery, now_micros: i64) -> Option<Filter> {
+fn filter(asked: EventQuery, now: Moment) -> Option<Filter> {
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (q, city_key) = (
         given(asked.q),
@@ -189,9 +189,9 @@ fn filter(asked: EventQuery, now_micros: i64) -> Option<Filter> {
         words: words.unwrap_or_default(),
         city_key,
         category: asked.category,
-        after_micros: now_micros,
-        from_micros: asked.from.map(Timestamp::as_microsecond),
-        to_micros: asked.to.map(Timestamp::as_microsecond),
+        after: now,
+        from: asked.from.map(Moment::from),
+        to: asked.to.map(Moment::from),
         when: asked.when,
         first_day: asked.first_day,
         last_day: asked.last_day,
@@ -201,13 +201,16 @@ fn filter(asked: EventQuery, now_micros: i64) -> Option<Filter> {
 
 /// `starts_at` in microseconds and the id: where a page ended.
 fn write_cursor(row: &EventRow) -> String {
-    format!("{}_{}", row.what.starts_at.as_microsecond(), row.id)
+    format!("{}_{}", row.what.starts_at.micros(), row.id)
 }
 
-fn read_cursor(cursor: &str) -> Result<(i64, EventId), AppError> {
+fn read_cursor(cursor: &str) -> Result<(Moment, EventId), AppError> {
     cursor
         .split_once('_')
-        .and_then(|(start, id)| Some((start.parse().ok()?, id.parse().ok()?)))
+        .and_then(|(start, id)| {
+            let start = start.parse().map(Moment::from_micros);
+            Some((start.ok()?, id.parse().ok()?))
+        })
         .ok_or_else(|| AppError::invalid("cursor", "This isn't a cursor from here."))
 }
 
@@ -218,7 +221,7 @@ impl Events for EventsService {
     }
 
     async fn count(&self, query: EventQuery) -> AppResult<i64> {
-        let Some(filter) = filter(query, self.clock.now_micros()) else {
+        let Some(filter) = filter(query, self.clock.now()) else {
             return Ok(0);
         };
         let filter = Filter {
@@ -230,7 +233,7 @@ impl Events for EventsService {
     }
 
     async fn cities(&self) -> AppResult<Vec<City>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let cities = store::cities_upcoming(self.db.reads(), now, CITIES_MAX).await;
         Ok(cities.map_err(Fault::from)?)
     }
@@ -245,10 +248,10 @@ impl Events for EventsService {
     }
 
     async fn created_by(&self, viewer: &Viewer) -> AppResult<Vec<Event>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let filter = Filter {
             creator: Some(viewer.user.id),
-            after_micros: now,
+            after: now,
             limit: LIMIT_MAX,
             ..Filter::default()
         };
@@ -263,7 +266,7 @@ impl Events for EventsService {
     }
 
     async fn check(&self, request: CreateEvent) -> AppResult<()> {
-        let checked = rules::check(request, self.clock.now());
+        let checked = rules::check(request, self.clock.now().timestamp());
         checked.map(drop).map_err(AppError::Invalid)
     }
 

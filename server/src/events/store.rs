@@ -2,19 +2,19 @@
 
 use super::{listing::Filter, rules::Checked, span::not_over, words};
 use crate::{
-    clock::from_micros,
-    db::{Conn, Db, parse, placeholders},
+    db::{Conn, Db, Statement},
     names,
     outbox::{DomainEvent, EventType},
     tickets::batches::PUBLISHED,
 };
-use app::events::{City, Event, Picture};
-use jiff::Timestamp;
+use app::events::{City, Event, Picture, UnknownChoice};
 use model::{
+    Moment,
     ids::{EventId, UserId},
-    money::Currency,
+    money::{Currency, MinorUnits},
 };
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use sqlx::{AnyExecutor, AssertSqlSafe, FromRow, any::AnyRow, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
 use std::collections::HashMap;
 
 const COLUMNS: &str = "id, creator_id, title, description, venue, city, country, starts_at, \
@@ -41,35 +41,63 @@ pub struct Stock {
     /// How many.
     pub available: i64,
     /// The cheapest, in minor units.
-    pub from_minor: Option<i64>,
+    pub from_minor: Option<MinorUnits>,
+}
+
+/// An event as it is stored.
+#[derive(FromRow)]
+struct EventColumns {
+    id: EventId,
+    creator_id: UserId,
+    title: String,
+    description: String,
+    venue: String,
+    city: String,
+    country: String,
+    starts_at: Moment,
+    ends_at: Option<Moment>,
+    sales_until: Option<Moment>,
+    time_zone: String,
+    currency: Currency,
+    category: String,
+    picture: Option<String>,
+    version: i64,
+}
+
+impl TryFrom<EventColumns> for EventRow {
+    type Error = UnknownChoice;
+
+    fn try_from(columns: EventColumns) -> Result<Self, Self::Error> {
+        Ok(Self {
+            id: columns.id,
+            creator: columns.creator_id,
+            what: Checked {
+                title: columns.title,
+                description: columns.description,
+                venue: columns.venue,
+                city: columns.city,
+                country: columns.country,
+                starts_at: columns.starts_at,
+                ends_at: columns.ends_at,
+                sales_until: columns.sales_until,
+                time_zone: columns.time_zone,
+                currency: columns.currency,
+                category: columns.category.parse()?,
+            },
+            picture: columns.picture.map(Picture::try_from).transpose()?,
+            version: columns.version,
+        })
+    }
+}
+
+impl FromRow<'_, AnyRow> for EventRow {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let columns = EventColumns::from_row(row)?;
+        Self::try_from(columns).map_err(|error| sqlx::Error::Decode(error.into()))
+    }
 }
 
 impl EventRow {
-    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        let picture: Option<String> = row.try_get("picture")?;
-        Ok(Self {
-            id: parse(row, "id")?,
-            creator: parse(row, "creator_id")?,
-            what: Checked {
-                title: row.try_get("title")?,
-                description: row.try_get("description")?,
-                venue: row.try_get("venue")?,
-                city: row.try_get("city")?,
-                country: row.try_get("country")?,
-                starts_at: from_micros(row.try_get("starts_at")?),
-                ends_at: row.try_get::<Option<i64>, _>("ends_at")?.map(from_micros),
-                sales_until: row
-                    .try_get::<Option<i64>, _>("sales_until")?
-                    .map(from_micros),
-                time_zone: row.try_get("time_zone")?,
-                currency: parse::<Currency>(row, "currency")?,
-                category: parse(row, "category")?,
-            },
-            picture: picture.map(|_| parse(row, "picture")).transpose()?,
-            version: row.try_get("version")?,
-        })
-    }
-
     /// As everybody sees it, with what is for sale.
     pub fn event(&self, stock: Stock) -> Event {
         let what = self.what.clone();
@@ -81,13 +109,13 @@ impl EventRow {
             venue: what.venue,
             city: what.city,
             country: what.country,
-            starts_at: what.starts_at,
-            ends_at: what.ends_at,
-            sales_until: what.sales_until,
+            starts_at: what.starts_at.timestamp(),
+            ends_at: what.ends_at.map(Moment::timestamp),
+            sales_until: what.sales_until.map(Moment::timestamp),
             time_zone: what.time_zone,
             currency: what.currency,
             tickets_available: stock.available,
-            price_from_minor: stock.from_minor,
+            price_from_minor: stock.from_minor.map(MinorUnits::get),
             picture: self.picture.clone(),
             version: self.version,
         }
@@ -123,11 +151,10 @@ pub async fn event_find<'e>(
     id: EventId,
 ) -> Result<Option<EventRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM events WHERE id = $1");
-    let row = query(AssertSqlSafe(sql))
-        .bind(id.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(id)
         .fetch_optional(on)
-        .await?;
-    row.as_ref().map(EventRow::read).transpose()
+        .await
 }
 
 /// Whether this user created this event.
@@ -137,8 +164,8 @@ pub async fn event_is_of<'e>(
     creator: UserId,
 ) -> Result<bool, sqlx::Error> {
     let found = query("SELECT 1 FROM events WHERE id = $1 AND creator_id = $2")
-        .bind(id.to_string())
-        .bind(creator.to_string())
+        .bind(id)
+        .bind(creator)
         .fetch_optional(on)
         .await?;
     Ok(found.is_some())
@@ -147,15 +174,16 @@ pub async fn event_is_of<'e>(
 /// A page of events, soonest first.
 pub async fn events_page(db: &Db, filter: &Filter) -> Result<Vec<EventRow>, sqlx::Error> {
     let page = filter.page(db.engine(), COLUMNS);
-    let rows = page.query().fetch_all(db.reads()).await?;
-    rows.iter().map(EventRow::read).collect()
+    let rows = page.query().try_map(|row| EventRow::from_row(&row));
+    rows.fetch_all(db.reads()).await
 }
 
 /// How many events there are, as many as the filter's limit at most.
 pub async fn events_count(db: &Db, filter: &Filter) -> Result<i64, sqlx::Error> {
     let count = filter.count(db.engine());
-    let row = count.query().fetch_one(db.reads()).await?;
-    row.try_get("events")
+    let counted = count.query().try_map(|row| <(i64,)>::from_row(&row));
+    let (events,) = counted.fetch_one(db.reads()).await?;
+    Ok(events)
 }
 
 /// The events that have begun before `$1` and are on sale then. They last no longer than 366 days
@@ -165,7 +193,7 @@ const RUNNING: &str = "sales_until > $1 AND starts_at <= $1 AND starts_at > $1 -
 /// Ids of the next events on sale, soonest first.
 pub async fn events_next<'e>(
     on: impl AnyExecutor<'e>,
-    now_micros: i64,
+    now: Moment,
     limit: i64,
 ) -> Result<Vec<EventId>, sqlx::Error> {
     let sql = format!(
@@ -173,49 +201,48 @@ pub async fn events_next<'e>(
          UNION ALL SELECT id, starts_at FROM events WHERE {RUNNING}) AS sold \
          ORDER BY starts_at, id LIMIT $2"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(now_micros)
+    query_scalar(AssertSqlSafe(sql))
+        .bind(now)
         .bind(limit)
         .fetch_all(on)
-        .await?;
-    rows.iter().map(|row| parse(row, "id")).collect()
+        .await
 }
 
 /// What is for sale at these events this moment.
 pub async fn events_stock<'e>(
     on: impl AnyExecutor<'e>,
     events: &[EventId],
-    now_micros: i64,
+    now: Moment,
 ) -> Result<HashMap<EventId, Stock>, sqlx::Error> {
     if events.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = format!(
+    let mut select = Statement::new(
         "SELECT event_id, COUNT(*) AS available, MIN(price_minor) AS from_minor FROM tickets \
-         WHERE state = 'listed' AND held_until <= $1 AND {PUBLISHED} AND event_id IN ({}) \
-         GROUP BY event_id",
-        placeholders(2, events.len())
+         WHERE state = 'listed' AND held_until <= ",
     );
-    let mut select = query(AssertSqlSafe(sql)).bind(now_micros);
-    for event in events {
-        select = select.bind(event.to_string());
-    }
-    let rows = select.fetch_all(on).await?;
-    rows.iter()
-        .map(|row| {
-            let stock = Stock {
-                available: row.try_get("available")?,
-                from_minor: row.try_get("from_minor")?,
-            };
-            Ok((parse(row, "event_id")?, stock))
-        })
-        .collect()
+    select.bind(now).push(" AND ").push(PUBLISHED);
+    select.push(" AND event_id IN (");
+    select.bind_list(events.iter().copied());
+    select.push(") GROUP BY event_id");
+    let rows = select
+        .query_as::<(EventId, i64, Option<MinorUnits>)>()?
+        .fetch_all(on)
+        .await?;
+    let stocks = rows.into_iter().map(|(event, available, from_minor)| {
+        let stock = Stock {
+            available,
+            from_minor,
+        };
+        (event, stock)
+    });
+    Ok(stocks.collect())
 }
 
 /// Cities with events on sale, busiest first.
 pub async fn cities_upcoming<'e>(
     on: impl AnyExecutor<'e>,
-    now_micros: i64,
+    now: Moment,
     limit: i64,
 ) -> Result<Vec<City>, sqlx::Error> {
     // Counted by the index alone; a name is looked up only for those that are shown.
@@ -228,26 +255,20 @@ pub async fn cities_upcoming<'e>(
          GROUP BY city_key ORDER BY events DESC, city_key LIMIT $2) AS c \
          ORDER BY c.events DESC, c.city_key"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(now_micros)
+    let rows = query_as::<_, (String, i64)>(AssertSqlSafe(sql))
+        .bind(now)
         .bind(limit)
         .fetch_all(on)
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(City {
-                name: row.try_get("name")?,
-                events: row.try_get("events")?,
-            })
-        })
-        .collect()
+    let cities = rows.into_iter().map(|(name, events)| City { name, events });
+    Ok(cities.collect())
 }
 
 /// Writes a new event down.
 pub async fn event_insert(
     conn: &mut Conn,
     event: &EventRow,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let what = &event.what;
     query(
@@ -256,24 +277,24 @@ pub async fn event_insert(
          ends_at, sales_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
          $15, $16, $17, $18)",
     )
-    .bind(event.id.to_string())
-    .bind(event.creator.to_string())
+    .bind(event.id)
+    .bind(event.creator)
     .bind(what.title.clone())
     .bind(what.description.clone())
     .bind(what.venue.clone())
     .bind(what.city.clone())
     .bind(what.country.clone())
-    .bind(what.starts_at.as_microsecond())
+    .bind(what.starts_at)
     .bind(what.time_zone.clone())
-    .bind(what.currency.code())
+    .bind(what.currency)
     .bind(what.search_text())
     .bind(what.city_key())
     .bind(event.version)
-    .bind(now_micros)
+    .bind(now)
     .bind(what.category.code())
     .bind(what.utc_offset_micros())
-    .bind(what.ends_at.map(Timestamp::as_microsecond))
-    .bind(what.sales_until.map(Timestamp::as_microsecond))
+    .bind(what.ends_at)
+    .bind(what.sales_until)
     .execute(conn)
     .await?;
     Ok(())
@@ -287,7 +308,7 @@ pub async fn event_update(
     creator: UserId,
     version: i64,
     what: &Checked,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     let done = query(concat!(
         "UPDATE events SET title = $4, description = $5, venue = $6, city = $7, country = $8, \
@@ -297,24 +318,24 @@ pub async fn event_update(
         not_over!("events", "$14"),
         " AND (currency = $11 OR NOT EXISTS (SELECT 1 FROM tickets t WHERE t.event_id = events.id))"
     ))
-    .bind(id.to_string())
-    .bind(creator.to_string())
+    .bind(id)
+    .bind(creator)
     .bind(version)
     .bind(what.title.clone())
     .bind(what.description.clone())
     .bind(what.venue.clone())
     .bind(what.city.clone())
     .bind(what.country.clone())
-    .bind(what.starts_at.as_microsecond())
+    .bind(what.starts_at)
     .bind(what.time_zone.clone())
-    .bind(what.currency.code())
+    .bind(what.currency)
     .bind(what.search_text())
     .bind(what.city_key())
-    .bind(now_micros)
+    .bind(now)
     .bind(what.category.code())
     .bind(what.utc_offset_micros())
-    .bind(what.ends_at.map(Timestamp::as_microsecond))
-    .bind(what.sales_until.map(Timestamp::as_microsecond))
+    .bind(what.ends_at)
+    .bind(what.sales_until)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -325,16 +346,16 @@ pub async fn event_update(
 pub async fn event_set_picture(
     conn: &mut Conn,
     event: &EventRow,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
-    let not_over_at = event.picture.as_ref().map_or(i64::MIN, |_| now_micros);
+    let not_over_at = event.picture.as_ref().map_or(Moment::MIN, |_| now);
     let done = query(concat!(
         "UPDATE events SET picture = $4, version = version + 1 \
          WHERE id = $1 AND creator_id = $2 AND version = $3 AND ",
         not_over!("events", "$5")
     ))
-    .bind(event.id.to_string())
-    .bind(event.creator.to_string())
+    .bind(event.id)
+    .bind(event.creator)
     .bind(event.version)
     .bind(event.picture.as_ref().map(Picture::to_string))
     .bind(not_over_at)
@@ -352,7 +373,7 @@ pub async fn picture_insert(
     jpeg: &[u8],
 ) -> Result<(), sqlx::Error> {
     query("INSERT INTO pictures (event_id, width, digest, bytes) VALUES ($1, $2, $3, $4)")
-        .bind(event.to_string())
+        .bind(event)
         .bind(i64::from(width))
         .bind(digest.to_owned())
         .bind(jpeg.to_owned())
@@ -364,7 +385,7 @@ pub async fn picture_insert(
 /// Takes all forms of an event's picture away.
 pub async fn pictures_delete(conn: &mut Conn, event: EventId) -> Result<(), sqlx::Error> {
     query("DELETE FROM pictures WHERE event_id = $1")
-        .bind(event.to_string())
+        .bind(event)
         .execute(conn)
         .await?;
     Ok(())
@@ -376,12 +397,11 @@ pub async fn picture_bytes<'e>(
     form: &Picture,
 ) -> Result<Option<Vec<u8>>, sqlx::Error> {
     // The same picture may be of several events.
-    let row = query("SELECT bytes FROM pictures WHERE digest = $1 AND width = $2 LIMIT 1")
+    query_scalar("SELECT bytes FROM pictures WHERE digest = $1 AND width = $2 LIMIT 1")
         .bind(form.digest().to_owned())
         .bind(i64::from(form.width()))
         .fetch_optional(on)
-        .await?;
-    row.map(|row| row.try_get("bytes")).transpose()
+        .await
 }
 
 /// Selects the rows behind the id `$1` for [`event_fill_search_keys`], `$2` at the most.
@@ -391,15 +411,25 @@ pub fn rows_with_search_keys() -> String {
         .to_owned()
 }
 
+/// An event with what it is found by.
+#[derive(FromRow)]
+struct SearchKeysRow {
+    id: EventId,
+    title: String,
+    venue: String,
+    city: String,
+    search_text: String,
+    city_key: String,
+}
+
 /// Computes the search's words and the city's key of an event anew.
 pub async fn event_fill_search_keys(conn: &mut Conn, row: AnyRow) -> Result<(), sqlx::Error> {
-    let text = |column| row.try_get::<String, _>(column);
-    let (title, venue, city) = (text("title")?, text("venue")?, text("city")?);
-    let search_text = words::index(&format!("{title} {venue} {city}"));
-    let city_key = names::key(&city);
-    if search_text != text("search_text")? || city_key != text("city_key")? {
+    let row = SearchKeysRow::from_row(&row)?;
+    let search_text = words::index(&format!("{} {} {}", row.title, row.venue, row.city));
+    let city_key = names::key(&row.city);
+    if search_text != row.search_text || city_key != row.city_key {
         query("UPDATE events SET search_text = $2, city_key = $3 WHERE id = $1")
-            .bind(text("id")?)
+            .bind(row.id)
             .bind(search_text)
             .bind(city_key)
             .execute(conn)

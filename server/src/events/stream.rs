@@ -11,7 +11,7 @@ use axum::{
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures::{Stream, StreamExt, stream};
-use model::ids::EventId;
+use model::ids::{EventId, OutboxId};
 use serde::Deserialize;
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
@@ -46,19 +46,18 @@ pub async fn stream_event(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let place = api.listeners.enter(request::address())?;
     api.events.get(id).await?;
-    let event_id = id.to_string();
     // Listening begins before the replay, so nothing falls between the two.
     let listening = api.live.listen();
     let missed = match (headers.get("last-event-id"), asked.since_seconds) {
         (Some(last), _) => {
             let last = last.to_str().unwrap_or_default();
-            api.live.since(last, &event_id).await
+            api.live.since(last, id).await
         }
-        (None, Some(seconds)) => api.live.of_late(seconds, &event_id).await,
+        (None, Some(seconds)) => api.live.of_late(seconds, id).await,
         (None, None) => Missed::Changes(Vec::new()),
     };
     let mut closing = api.live.closing();
-    let (missed, told): (Vec<Event>, HashSet<String>) = match missed {
+    let (missed, told): (Vec<Event>, HashSet<OutboxId>) = match missed {
         Missed::Changes(changes) => (
             changes.iter().map(message).collect(),
             changes.into_iter().map(|change| change.id).collect(),
@@ -67,7 +66,7 @@ pub async fn stream_event(
     };
     let changes = BroadcastStream::new(listening).filter_map(move |change| {
         let message = match change {
-            Ok(change) if change.event_id == event_id && !told.contains(&change.id) => {
+            Ok(change) if change.event_id == id && !told.contains(&change.id) => {
                 Some(message(&change))
             }
             Ok(_) => None,
@@ -88,7 +87,7 @@ pub async fn stream_event(
 fn message(change: &TicketChange) -> Event {
     match &change.message {
         Some(message) => Event::default()
-            .id(&change.id)
+            .id(change.id.to_string())
             .event("ticket")
             .data(message),
         None => reread(),

@@ -89,7 +89,7 @@ mod tests {
     use uuid::Uuid;
 
     fn uploads(on: bool) -> Uploads {
-        let clock = ManualClock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let clock = ManualClock::starting_at(model::Moment::EPOCH);
         let proxies: Arc<[IpNet]> = ["10.0.0.0/8".parse().unwrap()].into();
         Uploads::new(4, proxies, Arc::new(Limits::new(clock, on, None)))
     }

@@ -3,10 +3,9 @@
 //! for what is done. Redis may be flushed, restarted or away: the sweep does what no job does.
 
 use super::queue::{Desk, ExpireOrder, expire_order, worker_name};
-use crate::clock::seconds_until;
 use apalis::prelude::{BackendExt, BoxDynError, TaskBuilder, TaskSink, WorkerBuilder};
 use apalis_redis::{Config, ConnectionManager, RedisStorage};
-use model::ids::OrderId;
+use model::{Moment, ids::OrderId};
 use redis::Script;
 use std::{
     sync::LazyLock,
@@ -39,7 +38,7 @@ const LOOKED_AT: i64 = 1_000;
 
 /// Pushes what is waiting; beside it, if there is a desk, works and tidies.
 pub(super) async fn run(
-    mut waiting: mpsc::Receiver<(OrderId, i64)>,
+    mut waiting: mpsc::Receiver<(OrderId, Moment)>,
     redis: redis::Client,
     desk: Option<Desk>,
 ) {
@@ -84,7 +83,7 @@ async fn push(
     storage: &mut Option<RedisStorage<ExpireOrder>>,
     redis: &redis::Client,
     order: OrderId,
-    at: i64,
+    at: Moment,
 ) -> Result<(), ()> {
     if storage.is_none() {
         let opened = connect(redis).await;
@@ -103,9 +102,9 @@ async fn push(
     })
 }
 
-fn due_at(at_micros: i64) -> SystemTime {
+fn due_at(at: Moment) -> SystemTime {
     // Redis keeps whole seconds: the next one, so that the job finds the hold over.
-    let seconds = seconds_until(at_micros, 0) + 1;
+    let seconds = at.seconds_left(Moment::EPOCH) + 1;
     UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
@@ -299,5 +298,5 @@ async fn count(
 /// Redis and apalis count by the system's clock, whatever the shop counts by.
 fn seconds_now() -> i64 {
     use crate::clock::{Clock, SystemClock};
-    SystemClock.now().as_second()
+    SystemClock.now().seconds()
 }

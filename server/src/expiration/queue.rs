@@ -17,7 +17,7 @@ use crate::{
 use apalis::prelude::{BoxDynError, Data, MemoryStorage, Task, TaskBuilder, WorkerBuilder};
 use apalis_core::backend::memory::{MemorySink, MemoryStorageError};
 use futures::{SinkExt, StreamExt};
-use model::ids::OrderId;
+use model::{Moment, ids::OrderId};
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -60,12 +60,12 @@ pub(super) async fn expire_order(job: ExpireOrder, desk: Data<Desk>) -> Result<(
 /// Takes orders in to be expired when their hold ends.
 #[derive(Clone)]
 pub struct Queue {
-    waiting: mpsc::Sender<(OrderId, i64)>,
+    waiting: mpsc::Sender<(OrderId, Moment)>,
 }
 
 impl ExpirySchedule for Queue {
-    fn schedule(&self, order: OrderId, hold_until_micros: i64) {
-        if self.waiting.try_send((order, hold_until_micros)).is_err() {
+    fn schedule(&self, order: OrderId, hold_until: Moment) {
+        if self.waiting.try_send((order, hold_until)).is_err() {
             metrics::counter!("stagedoor_jobs_dropped_total").increment(1);
         }
     }
@@ -73,7 +73,7 @@ impl ExpirySchedule for Queue {
 
 /// The receiving end of a [`Queue`], before its workers run.
 pub struct Workers {
-    waiting: mpsc::Receiver<(OrderId, i64)>,
+    waiting: mpsc::Receiver<(OrderId, Moment)>,
 }
 
 impl Queue {
@@ -106,7 +106,7 @@ impl Workers {
 /// In this process: a heap of what is to come, a timer for the first of it, and an apalis worker
 /// that is handed what is due. Orders of before the last start are read back from the database.
 async fn run_embedded(
-    mut waiting: mpsc::Receiver<(OrderId, i64)>,
+    mut waiting: mpsc::Receiver<(OrderId, Moment)>,
     db: Db,
     clock: SharedClock,
     desk: Desk,
@@ -133,14 +133,14 @@ async fn run_embedded(
     };
     loop {
         let first = due.peek().map(|Reverse((at, _))| *at);
-        let pause = first.map(|at| pause_until(at, clock.now_micros()));
+        let pause = first.map(|at| pause_until(at, clock.now()));
         tokio::select! {
             taken = waiting.recv() => match taken {
                 Some((order, at)) => due.push(Reverse((at, order))),
                 None => return,
             },
             () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
-                let now = clock.now_micros();
+                let now = clock.now();
                 while let Some(Reverse((at, order))) = due.peek().copied()
                     && at <= now
                 {
@@ -167,7 +167,7 @@ fn memory_storage() -> (MemorySink<ExpireOrder>, MemoryStorage<ExpireOrder>) {
     )
 }
 
-async fn remembered(db: &Db) -> FaultResult<BinaryHeap<Reverse<(i64, OrderId)>>> {
+async fn remembered(db: &Db) -> FaultResult<BinaryHeap<Reverse<(Moment, OrderId)>>> {
     let waiting = store::orders_waiting(db.reads()).await?;
     Ok(waiting
         .into_iter()
@@ -176,9 +176,8 @@ async fn remembered(db: &Db) -> FaultResult<BinaryHeap<Reverse<(i64, OrderId)>>>
 }
 
 /// A little past the end of the hold, so that the job finds it over.
-fn pause_until(at_micros: i64, now_micros: i64) -> Duration {
-    let left = at_micros.saturating_sub(now_micros).max(0);
-    Duration::from_micros(u64::try_from(left).unwrap_or_default()) + Duration::from_millis(2)
+fn pause_until(at: Moment, now: Moment) -> Duration {
+    at.since(now) + Duration::from_millis(2)
 }
 
 pub(super) fn worker_name() -> String {

@@ -20,7 +20,10 @@ use crate::{
     db::Db,
 };
 use app::accounts::User;
-use model::ids::UserId;
+use model::{
+    Moment,
+    ids::{ProofId, UserId},
+};
 
 /// Between a user and the epoch that their new password began, in the subject of a mail.
 const SINCE: char = ':';
@@ -35,13 +38,13 @@ pub(super) async fn reset_letter(
     db: &Db,
     head: &Letterhead,
     subject: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(Letter, User), NoLetter> {
     let token = resets::new_token();
-    let (request, carried) = (subject.to_owned(), token.clone());
+    let (request, carried): (ProofId, _) = (id(subject)?, token.clone());
     let found: Option<Locked> = db
         .write(move |conn| {
-            Box::pin(async move { resets::reset_arm(conn, &request, &carried, now_micros).await })
+            Box::pin(async move { resets::reset_arm(conn, request, &carried, now).await })
         })
         .await?;
     let found = found.ok_or_else(|| gone("the link is not wanted any more"))?;
@@ -75,19 +78,20 @@ pub(super) async fn email_letter(
     db: &Db,
     head: &Letterhead,
     mail: &MailRow,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(Letter, String), NoLetter> {
+    let link: ProofId = id(&mail.subject)?;
     if mail.kind == Kind::EmailChanged {
-        let proof = proofs::proof_find(db.reads(), &mail.subject).await?;
+        let proof = proofs::proof_find(db.reads(), link).await?;
         let before = proof.and_then(|proof| proof.replaced);
         let before = before.ok_or_else(|| gone("no address was replaced"))?;
         return Ok((replaced_words(head.public_url()), before));
     }
     let token = resets::new_token();
-    let (subject, carried) = (mail.subject.clone(), token.clone());
+    let carried = token.clone();
     let armed: Option<Proof> = db
         .write(move |conn| {
-            Box::pin(async move { proofs::proof_arm(conn, &subject, &carried, now_micros).await })
+            Box::pin(async move { proofs::proof_arm(conn, link, &carried, now).await })
         })
         .await?;
     let proof = armed.ok_or_else(|| gone("the link is not wanted any more"))?;

@@ -13,13 +13,13 @@ use super::{
 };
 use crate::{
     accounts,
-    clock::from_micros,
     db::Db,
     events,
     fault::Fault,
     incidents, orders,
     orders::State,
     passes::{Booklet, calendar, link, pdf},
+    refunds::store as refunds,
 };
 use app::{accounts::User, events::Event};
 use jiff::Timestamp;
@@ -32,8 +32,8 @@ use lettre::{
     },
 };
 use model::{
-    ids::{EventId, OrderId, RefundId, UserId},
-    money::Money,
+    Moment,
+    ids::{EventId, IncidentId, MailId, OrderId, RefundId, UserId},
 };
 use std::{net::IpAddr, str::FromStr, time::SystemTime};
 
@@ -102,7 +102,7 @@ fn domain(public_url: &str) -> String {
 #[derive(Debug)]
 pub struct Outgoing {
     /// The id of its row.
-    pub id: String,
+    pub id: MailId,
     /// What it tells of.
     pub kind: Kind,
     /// When its row was written.
@@ -144,7 +144,7 @@ pub fn unaddressed(mail: &MailRow) -> Option<&str> {
 }
 
 /// The subject of one operator's mail about incidents, whose ids are in order. None: there are none.
-pub fn addressed(incidents: &[String], operator: UserId) -> Option<String> {
+pub fn addressed(incidents: &[IncidentId], operator: UserId) -> Option<String> {
     match incidents {
         [] => None,
         [only] => Some(format!("{only}{FOR}{operator}")),
@@ -157,7 +157,7 @@ pub async fn compose(
     db: &Db,
     head: &Letterhead,
     mail: &MailRow,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Outgoing, NoLetter> {
     let (letter, to) = match mail.kind {
         Kind::OrderComplete => {
@@ -171,11 +171,11 @@ pub async fn compose(
         Kind::OrderExpired => order_expired(db, head, &mail.subject).await?,
         Kind::OrderRefunded | Kind::RefundFailed => refund(db, head, mail).await?,
         Kind::Attention => attention(db, head, &mail.subject).await?,
-        Kind::PasswordReset => account::reset_letter(db, head, &mail.subject, now_micros).await?,
+        Kind::PasswordReset => account::reset_letter(db, head, &mail.subject, now).await?,
         Kind::PasswordChanged => account::changed_letter(db, head, &mail.subject).await?,
         Kind::SecondFactorChanged => factor::letter(db, head, &mail.subject).await?,
         Kind::EmailProof | Kind::EmailChanged => {
-            let (letter, email) = account::email_letter(db, head, mail, now_micros).await?;
+            let (letter, email) = account::email_letter(db, head, mail, now).await?;
             let to = Reader {
                 name: None,
                 email: &email,
@@ -183,7 +183,7 @@ pub async fn compose(
             return address(head, mail, &letter, to, Vec::new());
         }
         Kind::WaitingConfirm | Kind::WaitingJoined | Kind::TicketsFree => {
-            let (letter, email) = waiting::letter(db, head, mail, now_micros).await?;
+            let (letter, email) = waiting::letter(db, head, mail, now).await?;
             let to = Reader {
                 name: None,
                 email: &email,
@@ -202,7 +202,7 @@ async fn order_complete(
     let (state, mut facts, buyer) = order_facts(db, id(&mail.subject)?).await?;
     // While one ticket is on its way back, the others are the buyer's all the same.
     if !matches!(state, State::Complete | State::Refunding) {
-        return Err(gone(format!("the order is {} now", state.name())));
+        return Err(gone(format!("the order is {state} now")));
     }
     if facts.tickets.is_empty() {
         return Err(gone("all tickets of the order have been refunded"));
@@ -230,7 +230,7 @@ pub(super) fn enclosed(
             .map_err(|error| Fault::unexpected("an attachment was not made", error))
     };
     let code = booklet.order.code();
-    let written_at = from_micros(mail.created_at);
+    let written_at = mail.created_at.timestamp();
     let event = calendar(booklet, &head.public_url, written_at);
     Ok(vec![
         Attachment::new(format!("tickets-{code}.pdf"))
@@ -250,7 +250,7 @@ async fn order_expired(
     let charged = store::order_charged(db.reads(), order).await?;
     let (state, facts, buyer) = order_facts(db, order).await?;
     if state != State::Expired {
-        return Err(gone(format!("the order is {} now", state.name())));
+        return Err(gone(format!("the order is {state} now")));
     }
     if charged.taken > 0 {
         return Err(gone("money was taken after all"));
@@ -273,10 +273,10 @@ async fn refund(db: &Db, head: &Letterhead, mail: &MailRow) -> Result<(Letter, U
         .await?
         .ok_or_else(|| gone("the refund is not there"))?;
     let failed = mail.kind == Kind::RefundFailed;
-    if failed != (row.state == "failed") {
+    if failed != (row.state == refunds::State::Failed) {
         return Err(gone(format!("the refund is {} now", row.state)));
     }
-    if row.state == "intended" {
+    if row.state == refunds::State::Intended {
         return Err(NoLetter::NotYet("the refund has not been made"));
     }
     let (order, event, buyer) = order(db, row.order).await?;
@@ -285,8 +285,8 @@ async fn refund(db: &Db, head: &Letterhead, mail: &MailRow) -> Result<(Letter, U
         order: order.id,
         event,
         tickets: store::refund_seats(db.reads(), refund).await?,
-        amount: row.amount,
-        by_hand: row.by_hand,
+        amount: row.amount_minor.of(row.currency),
+        by_hand: row.reason == refunds::Reason::Provider,
     };
     let letter = if failed {
         letters::refund_failed(&head.public_url, &facts)
@@ -301,10 +301,11 @@ async fn attention(db: &Db, head: &Letterhead, subject: &str) -> Result<(Letter,
         .split_once(FOR)
         .ok_or_else(|| gone("it names no operator"))?;
     let (first, last) = which.split_once(UP_TO).unwrap_or((which, which));
+    let (first, last): (IncidentId, IncidentId) = (id(first)?, id(last)?);
     let mut found: Vec<IncidentFacts> = incidents::open_ones(db.reads())
         .await?
         .into_iter()
-        .filter(|open| (first..=last).contains(&open.id.as_str()))
+        .filter(|open| (first..=last).contains(&open.id))
         .map(incident_facts)
         .collect();
     let operator: UserId = id(operator)?;
@@ -329,7 +330,9 @@ fn incident_facts(found: incidents::Incident) -> IncidentFacts {
         subject: found.subject,
         order: found.order_id,
         detail: found.detail,
-        found_at: from_micros(found.found_at)
+        found_at: found
+            .found_at
+            .timestamp()
             .strftime("%Y-%m-%d %H:%M:%S UTC")
             .to_string(),
     }
@@ -347,7 +350,7 @@ async fn order_facts(db: &Db, id: OrderId) -> Result<(State, OrderFacts, User), 
         event,
         tickets: kept.into_iter().map(|(seat, _)| seat).collect(),
         refunded: back.len(),
-        total: Money::new(order.total_minor, order.currency),
+        total: order.total_minor.of(order.currency),
         sellers: Vec::new(),
     };
     Ok((order.state, facts, buyer))
@@ -411,7 +414,7 @@ fn address(
     // Not taken from the header, where a name stands beside the address.
     let envelope = Envelope::new(Some(head.from.email.clone()), vec![address.clone()])
         .map_err(|error| Fault::unexpected("an envelope was not made", error))?;
-    let written_at = from_micros(mail.created_at);
+    let written_at = mail.created_at.timestamp();
     // Nobody's holiday notice should answer a machine.
     let automatic = HeaderValue::new(
         HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -435,7 +438,7 @@ fn address(
         .multipart(body)
         .map_err(|error| Fault::unexpected("a message was not made", error))?;
     Ok(Outgoing {
-        id: mail.id.clone(),
+        id: mail.id,
         kind: mail.kind,
         written_at,
         message,
@@ -450,11 +453,11 @@ mod tests {
     fn from(url: &str, name: &str, email: &str, subject: &str) -> Result<Message, NoLetter> {
         let head = Letterhead::new(default_sender(url).unwrap(), url);
         let mail = MailRow {
-            id: "m-1".to_owned(),
+            id: MailId(Uuid::nil()),
             kind: Kind::OrderComplete,
             subject: String::new(),
             tries: 1,
-            created_at: 1_935_000_000_000_000,
+            created_at: Moment::from_seconds(1_935_000_000),
         };
         let to = User {
             id: UserId(Uuid::nil()),
@@ -490,7 +493,7 @@ mod tests {
             "From: Stagedoor <tickets@tickets.example>",
             "To: Ann <ann@example.com>",
             "Subject: Your ticket",
-            "Message-ID: <m-1@tickets.example>",
+            "Message-ID: <00000000-0000-0000-0000-000000000000@tickets.example>",
             "Date: Sat, 26 Apr 2031 20:00:00 +0000",
             "Auto-Submitted: auto-generated",
             "MIME-Version: 1.0",
@@ -566,16 +569,19 @@ mod tests {
     #[test]
     fn an_operators_mail_names_the_incident_and_the_operator() {
         let mut mail = MailRow {
-            id: String::new(),
+            id: MailId(Uuid::nil()),
             kind: Kind::Attention,
             subject: "i-1".to_owned(),
             tries: 1,
-            created_at: 0,
+            created_at: Moment::EPOCH,
         };
         assert_eq!(unaddressed(&mail), Some("i-1"));
         for incidents in [
-            vec!["i-1".to_owned()],
-            vec!["i-1".to_owned(), "i-2".to_owned()],
+            vec![IncidentId(Uuid::from_u128(1))],
+            vec![
+                IncidentId(Uuid::from_u128(1)),
+                IncidentId(Uuid::from_u128(2)),
+            ],
         ] {
             mail.subject = addressed(&incidents, UserId(Uuid::nil())).unwrap();
             assert_eq!(unaddressed(&mail), None);

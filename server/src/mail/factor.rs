@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{accounts::store, db::Db};
 use app::accounts::User;
-use model::ids::UserId;
+use model::{Moment, ids::UserId};
 use strum::{EnumString, IntoStaticStr};
 
 /// What has changed about a second factor.
@@ -27,10 +27,10 @@ pub enum FactorChange {
     CodeUsed,
 }
 
-/// The subject of the mail about this change at this moment, in microseconds.
-pub fn factor_changed(user: UserId, change: FactorChange, at: i64) -> String {
+/// The subject of the mail about this change at this moment.
+pub fn factor_changed(user: UserId, change: FactorChange, at: Moment) -> String {
     let change: &str = change.into();
-    format!("{user}:{change}:{at}")
+    format!("{user}:{change}:{}", at.micros())
 }
 
 pub(super) async fn letter(
@@ -129,7 +129,7 @@ mod tests {
                 assert!(said.contains(help), "{said}");
                 assert_eq!(said.contains("/forgot"), by_password, "{said}");
             }
-            let subject = factor_changed(UserId(uuid::Uuid::nil()), change, 7);
+            let subject = factor_changed(UserId(uuid::Uuid::nil()), change, Moment::EPOCH);
             let named = subject.split(':').nth(1).unwrap();
             assert_eq!(named.parse(), Ok(change));
         }

@@ -1,8 +1,12 @@
 //! What people are told, in words. Pure: whoever composes a letter has looked everything up.
 
 use super::page::{Block, Letter, isolated};
+use crate::incidents::Kind;
 use app::events::{Event, day_and_month};
-use model::{ids::OrderId, money::Money};
+use model::{
+    ids::{IncidentId, OrderId},
+    money::Money,
+};
 
 /// How much of a title goes into a subject, in characters.
 const TITLE_IN_SUBJECT: usize = 60;
@@ -56,9 +60,9 @@ pub struct RefundFacts {
 #[derive(Debug, Clone)]
 pub struct IncidentFacts {
     /// Its id.
-    pub id: String,
-    /// What kind it is, as written down.
-    pub kind: String,
+    pub id: IncidentId,
+    /// What kind it is.
+    pub kind: Kind,
     /// What it is about.
     pub subject: String,
     /// The order that it concerns.
@@ -234,16 +238,16 @@ pub fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
 
 /// Something that a person should look at.
 pub fn attention(public_url: &str, facts: &IncidentFacts) -> Letter {
-    let what = in_words(&facts.kind);
+    let what = in_words(facts.kind);
     let mut rows = vec![
-        row("Kind", &facts.kind),
+        row("Kind", facts.kind.to_string()),
         row("About", &facts.subject),
         row("Found", &facts.found_at),
     ];
     if let Some(order) = facts.order {
         rows.push(row("Order", order.to_string()));
     }
-    rows.push(row("Incident", &facts.id));
+    rows.push(row("Incident", facts.id.to_string()));
     Letter::new(&format!("Attention: {what}"))
         .with(Block::Heading(format!("Attention: {what}")))
         .say(facts.detail.clone())
@@ -265,20 +269,20 @@ const DESCRIBED: usize = 10;
 /// Several things that a person should look at, oldest first: how many of each kind, and the first
 /// few.
 pub fn attentions(public_url: &str, all: &[IncidentFacts]) -> Letter {
-    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    let mut kinds: Vec<(Kind, usize)> = Vec::new();
     for facts in all {
         match kinds.iter_mut().find(|(kind, _)| *kind == facts.kind) {
             Some((_, count)) => *count += 1,
-            None => kinds.push((&facts.kind, 1)),
+            None => kinds.push((facts.kind, 1)),
         }
     }
     let counted = kinds
         .iter()
-        .map(|(kind, count)| row(&in_words(kind), count.to_string()))
+        .map(|(kind, count)| row(&in_words(*kind), count.to_string()))
         .collect();
     let described = all.iter().take(DESCRIBED).map(|facts| {
         let about = format!("{}: {}", facts.subject, facts.detail);
-        row(&facts.id, about)
+        row(&facts.id.to_string(), about)
     });
     let title = format!("Attention: {} things to look at", all.len());
     let mut letter = Letter::new(&title)
@@ -299,22 +303,22 @@ pub fn attentions(public_url: &str, all: &[IncidentFacts]) -> Letter {
         })
 }
 
-/// A kind of incident as a subject says it. Kinds that are not known here are named as they are.
-fn in_words(kind: &str) -> String {
+/// A kind of incident as a subject says it. Kinds that have no words here are named as they are.
+fn in_words(kind: Kind) -> String {
     match kind {
-        "unexpected_capture" => "money was taken that no order stood for",
-        "wrong_amount" => "a card was authorised for a wrong amount",
-        "call_refused" => "Stripe refused a call as invalid",
-        "capture_slow" => "money has been on its way for too long",
-        "refund_failed" => "a refund did not reach its buyer",
-        "mail_undelivered" => "a mail about a paid order could not be delivered",
-        "refund_elsewhere" => "a refund was made outside of the shop",
-        "stray_intent" => "a payment has a second intent at Stripe",
-        "unknown_intent" => "an intent at Stripe names a payment that is not known",
-        "missing_at_provider" => "a payment is not known at Stripe",
-        "amounts_differ" => "Stripe's amounts differ from ours",
-        "same_address" => "two accounts have one address, written differently",
-        other => return other.replace('_', " "),
+        Kind::UnexpectedCapture => "money was taken that no order stood for",
+        Kind::WrongAmount => "a card was authorised for a wrong amount",
+        Kind::CallRefused => "Stripe refused a call as invalid",
+        Kind::CaptureSlow => "money has been on its way for too long",
+        Kind::RefundFailed => "a refund did not reach its buyer",
+        Kind::MailUndelivered => "a mail about a paid order could not be delivered",
+        Kind::RefundElsewhere => "a refund was made outside of the shop",
+        Kind::StrayIntent => "a payment has a second intent at Stripe",
+        Kind::UnknownIntent => "an intent at Stripe names a payment that is not known",
+        Kind::MissingAtProvider => "a payment is not known at Stripe",
+        Kind::AmountsDiffer => "Stripe's amounts differ from ours",
+        Kind::SameAddress => "two accounts have one address, written differently",
+        other => return other.to_string().replace('_', " "),
     }
     .to_owned()
 }
@@ -536,8 +540,8 @@ mod tests {
     #[test]
     fn operators_read_what_to_look_at_and_how_to_end_it() {
         let facts = IncidentFacts {
-            id: "i-1".to_owned(),
-            kind: "capture_slow".to_owned(),
+            id: IncidentId(Uuid::from_u128(1)),
+            kind: Kind::CaptureSlow,
             subject: "p-1".to_owned(),
             order: Some(OrderId(Uuid::from_u128(9))),
             detail: "Stripe has not answered <since> noon".to_owned(),
@@ -550,17 +554,22 @@ mod tests {
         );
         assert_says(
             &letter,
-            &["p-1", "stagedoor incidents", "--settle i-1", "2031-12-12"],
+            &[
+                "p-1",
+                "stagedoor incidents",
+                "--settle 00000000-0000-0000-0000-000000000001",
+                "2031-12-12",
+            ],
         );
         assert!(letter.html().contains("&lt;since&gt;"));
-        let unheard = attention(
+        let without_words = attention(
             SHOP,
             &IncidentFacts {
-                kind: "moon_fell".to_owned(),
+                kind: Kind::TicketMovedOn,
                 ..facts
             },
         );
-        assert_eq!(unheard.subject(), "Attention: moon fell");
+        assert_eq!(without_words.subject(), "Attention: ticket moved on");
     }
 
     #[test]

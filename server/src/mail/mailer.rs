@@ -22,6 +22,7 @@ use crate::{
     telemetry::spans,
 };
 use futures::StreamExt;
+use model::{Moment, ids::MailId};
 use std::{
     sync::{
         Arc,
@@ -42,20 +43,23 @@ const BATCH: i64 = 100;
 const AT_ONCE: usize = 4;
 /// How long one mail may take: shorter than its lease, so that no other sends it meanwhile.
 const SEND_WITHIN: Duration = Duration::from_mins(1);
-const LEASE_MICROS: i64 = 120 * 1_000_000;
+const LEASE: Duration = Duration::from_mins(2);
 /// How often operators are told of incidents at most.
-const ATTENTION_EVERY_MICROS: i64 = 10 * 60 * 1_000_000;
+const ATTENTION_EVERY: Duration = Duration::from_mins(10);
 /// When a mail whose words are not certain yet is looked at again, and after how long that ends.
-const NOT_YET_MICROS: i64 = 30 * 1_000_000;
-const NOT_YET_AT_MOST_MICROS: i64 = 24 * 3_600 * 1_000_000;
+const NOT_YET: Duration = Duration::from_secs(30);
+const NOT_YET_AT_MOST: Duration = Duration::from_hours(24);
 
 /// The waits after the first, second … failed try: not quite three days in all.
-const WAITS_MINUTES: [i64; 8] = [1, 5, 30, 2 * 60, 6 * 60, 12 * 60, 24 * 60, 24 * 60];
+const WAITS_MINUTES: [u64; 8] = [1, 5, 30, 2 * 60, 6 * 60, 12 * 60, 24 * 60, 24 * 60];
 
-/// How long after this many failed tries the next one comes, in microseconds. None: never.
-fn wait_after(tries: i64) -> Option<i64> {
+/// How long after this many failed tries the next one comes. None: never.
+fn wait_after(tries: i64) -> Option<Duration> {
     let position = usize::try_from(tries.checked_sub(1)?).ok()?;
-    Some(WAITS_MINUTES.get(position)? * 60 * 1_000_000)
+    WAITS_MINUTES
+        .get(position)
+        .copied()
+        .map(Duration::from_mins)
 }
 
 /// Sends mails.
@@ -120,7 +124,7 @@ impl Mailer {
             if self.closed.load(Ordering::SeqCst) {
                 return Ok(sent);
             }
-            let now = self.clock.now_micros();
+            let now = self.clock.now();
             let due = store::mails_due(self.db.reads(), now, BATCH).await?;
             if due.is_empty() {
                 return Ok(sent);
@@ -128,7 +132,7 @@ impl Mailer {
             // All are tried before an error is told: one row keeps no other from its turn.
             let outcomes: Vec<FaultResult<bool>> = futures::stream::iter(due)
                 .map(|id| {
-                    let span = spans::mail(&id);
+                    let span = spans::mail(id);
                     self.try_one(id).instrument(span)
                 })
                 .buffer_unordered(AT_ONCE)
@@ -141,16 +145,16 @@ impl Mailer {
     }
 
     /// Tries one mail, if it can be had. True: it is out.
-    async fn try_one(&self, id: String) -> FaultResult<bool> {
+    async fn try_one(&self, id: MailId) -> FaultResult<bool> {
         let _out = self.mails_out.read().await;
         if self.closed.load(Ordering::SeqCst) {
             return Ok(false);
         }
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let claimed = self
             .db
             .write(move |conn| {
-                Box::pin(async move { store::mail_claim(conn, &id, now, now + LEASE_MICROS).await })
+                Box::pin(async move { store::mail_claim(conn, id, now, now + LEASE).await })
             })
             .await?;
         let Some(mail) = claimed else {
@@ -202,7 +206,7 @@ impl Mailer {
         count("sent");
         let (kind, subject) = (mail.kind.name(), mail.subject.clone());
         self.db
-            .write(move |conn| Box::pin(async move { store::mail_sent(conn, &mail.id).await }))
+            .write(move |conn| Box::pin(async move { store::mail_sent(conn, mail.id).await }))
             .await?;
         tracing::info!(kind, subject, "mail sent");
         Ok(true)
@@ -212,13 +216,13 @@ impl Mailer {
     /// address that takes no mail keeps nobody else from theirs. The next such mail comes ten minutes
     /// later at the earliest: what goes wrong at once is often hundreds of one kind.
     async fn fan_out(&self, mail: MailRow) -> FaultResult<()> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let told: Option<(usize, usize)> = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
                     let last = store::attention_told_at(&mut *conn).await?;
-                    if let Some(next) = last.map(|last| last + ATTENTION_EVERY_MICROS)
+                    if let Some(next) = last.map(|last| last + ATTENTION_EVERY)
                         && now < next
                     {
                         let (tries, why) = (mail.tries - 1, "waits for other incidents");
@@ -263,22 +267,21 @@ impl Mailer {
 
     /// Waiting for what the letter is to say is not a try.
     async fn wait_for_certainty(&self, mail: MailRow, why: &'static str) -> FaultResult<()> {
-        if self.clock.now_micros() - mail.created_at >= NOT_YET_AT_MOST_MICROS {
+        if self.clock.now().since(mail.created_at) >= NOT_YET_AT_MOST {
             return self.give_up(mail, why.to_owned(), true).await;
         }
         let tries = mail.tries - 1;
-        self.postpone(mail, tries, NOT_YET_MICROS, why.to_owned())
-            .await
+        self.postpone(mail, tries, NOT_YET, why.to_owned()).await
     }
 
     async fn postpone(
         &self,
         mail: MailRow,
         tries: i64,
-        wait_micros: i64,
+        wait: Duration,
         error: String,
     ) -> FaultResult<()> {
-        let next_at = self.clock.now_micros() + wait_micros;
+        let next_at = self.clock.now() + wait;
         self.db
             .write(move |conn| {
                 Box::pin(
@@ -294,7 +297,7 @@ impl Mailer {
         count("dropped");
         tracing::debug!(
             kind = mail.kind.name(),
-            id = mail.id,
+            id = mail.id.to_string(),
             why,
             "a mail is not needed"
         );
@@ -315,7 +318,7 @@ impl Mailer {
             error = why,
             "a mail was given up"
         );
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -331,7 +334,7 @@ impl Mailer {
 
 /// Opens an incident for a mail about a paid order or money that was given back. Other mails anybody can
 /// have sent to an address that does not exist, and one to an operator would lead to the next.
-async fn report(conn: &mut Conn, mail: &MailRow, why: &str, now: i64) -> FaultResult<()> {
+async fn report(conn: &mut Conn, mail: &MailRow, why: &str, now: Moment) -> FaultResult<()> {
     let order = match mail.kind {
         Kind::OrderComplete => mail.subject.parse().ok(),
         Kind::EventChanged => read_subject(&mail.subject).map(|(order, _)| order),
@@ -349,7 +352,7 @@ async fn report(conn: &mut Conn, mail: &MailRow, why: &str, now: i64) -> FaultRe
         mail.kind.name()
     );
     let kind = incidents::Kind::MailUndelivered;
-    incidents::open(conn, kind, &mail.id, order, &detail, now).await?;
+    incidents::open(conn, kind, mail.id, order, &detail, now).await?;
     Ok(())
 }
 
@@ -378,11 +381,14 @@ mod tests {
 
     #[test]
     fn waits_grow_and_end_within_three_days() {
-        let minute = 60 * 1_000_000;
-        let waits: Vec<i64> = (1..).map_while(wait_after).collect();
-        assert_eq!(waits[..4], [minute, 5 * minute, 30 * minute, 120 * minute]);
+        let minute = Duration::from_mins(1);
+        let waits: Vec<Duration> = (1..).map_while(wait_after).collect();
+        assert_eq!(
+            waits[..4],
+            [1_u32, 5, 30, 120].map(|minutes| minutes * minute)
+        );
         assert!(waits.is_sorted());
-        let all: i64 = waits.iter().sum();
+        let all: Duration = waits.iter().sum();
         assert!((60 * 60 * minute..=72 * 60 * minute).contains(&all));
         assert_eq!(wait_after(0), None);
     }

@@ -22,8 +22,11 @@ mod transport;
 mod waiting;
 
 use crate::{accounts, db::Conn};
-use model::ids::UserId;
-use std::fmt::Display;
+use model::{
+    Moment,
+    ids::{IncidentId, UserId},
+};
+use std::{fmt::Display, time::Duration};
 use strum::{EnumString, IntoStaticStr};
 
 pub use account::password_changed;
@@ -38,10 +41,10 @@ pub use transport::{Blame, Folder, NoSmtpAddress, SendError, Smtp, Transport};
 
 /// An address that nobody has proved gets one mail of a kind in so long, but for those about what was
 /// paid.
-pub const RARELY_MICROS: i64 = 3600 * 1_000_000;
+pub const RARELY: Duration = Duration::from_hours(1);
 
 /// What a mail tells of; its subject is the id of the thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// To the buyer: an order is paid, and here are the tickets. Subject: the order.
@@ -78,6 +81,8 @@ pub enum Kind {
     TicketsFree,
 }
 
+model::text_columns!(Kind);
+
 impl Kind {
     /// As it is written down.
     pub fn name(self) -> &'static str {
@@ -91,23 +96,23 @@ pub async fn queue(
     conn: &mut Conn,
     kind: Kind,
     subject: impl Display,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
-    store::mail_insert(conn, kind, &subject.to_string(), now_micros, now_micros).await
+    store::mail_insert(conn, kind, &subject.to_string(), now, now).await
 }
 
 /// For so long an incident waits for others to be told of in the same mail.
-const ATTENTION_WAITS_MICROS: i64 = 30 * 1_000_000;
+const ATTENTION_WAITS: Duration = Duration::from_secs(30);
 
 /// Writes down that the operators are to be told of an incident, together with others that are
 /// opened within half a minute.
 pub async fn queue_attention(
     conn: &mut Conn,
-    incident: impl Display,
-    now_micros: i64,
+    incident: IncidentId,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let (kind, due_at) = (Kind::Attention, now_micros + ATTENTION_WAITS_MICROS);
-    store::mail_insert(conn, kind, &incident.to_string(), now_micros, due_at).await
+    let (kind, due_at) = (Kind::Attention, now + ATTENTION_WAITS);
+    store::mail_insert(conn, kind, &incident.to_string(), now, due_at).await
 }
 
 /// As [`queue`] for the address with this key. If nobody has proved it, it gets one mail of a kind an
@@ -117,14 +122,14 @@ pub async fn queue_rarely(
     kind: Kind,
     subject: impl Display,
     email_key: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     if !store::is_proved(conn, email_key).await?
-        && !store::turn_take(conn, email_key, kind, now_micros).await?
+        && !store::turn_take(conn, email_key, kind, now).await?
     {
         return Ok(false);
     }
-    queue(conn, kind, subject, now_micros).await?;
+    queue(conn, kind, subject, now).await?;
     Ok(true)
 }
 
@@ -134,11 +139,11 @@ pub async fn queue_rarely_to(
     kind: Kind,
     subject: impl Display,
     user: UserId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     if let Some(user) = accounts::store::user_find(&mut *conn, user).await? {
         let key = accounts::email_key(&user.email);
-        queue_rarely(conn, kind, subject, &key, now_micros).await?;
+        queue_rarely(conn, kind, subject, &key, now).await?;
     }
     Ok(())
 }
@@ -149,12 +154,12 @@ pub async fn queue_in_turn(
     kind: Kind,
     subject: impl Display,
     email_key: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let due_at = if store::is_proved(conn, email_key).await? {
-        now_micros
+        now
     } else {
-        store::turn_wait(conn, email_key, kind, now_micros).await?
+        store::turn_wait(conn, email_key, kind, now).await?
     };
-    store::mail_insert(conn, kind, &subject.to_string(), now_micros, due_at).await
+    store::mail_insert(conn, kind, &subject.to_string(), now, due_at).await
 }

@@ -1,53 +1,57 @@
 //! The SQL of mails, and of what letters list. Functions that take a `Conn` run in the caller's
 //! transaction.
 
-use super::{Kind, RARELY_MICROS, letters::Seat};
+use super::{Kind, RARELY, letters::Seat};
 use crate::{
-    db::{Conn, parse},
+    db::Conn,
     events::span::tickets_until,
+    refunds::store::{Reason, State},
     session::hex,
 };
 use app::tickets::label;
 use model::{
-    ids::{OrderId, RefundId, UserId},
-    money::{Currency, Money},
+    Moment,
+    ids::{IncidentId, MailId, OrderId, RefundId, UserId},
+    micros,
+    money::{Currency, MinorUnits},
 };
 use sha2::{Digest, Sha256};
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 /// A mail that is to be sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct MailRow {
     /// Its id, which is also the message's.
-    pub id: String,
+    pub id: MailId,
     /// What it tells of.
     pub kind: Kind,
     /// The thing itself.
     pub subject: String,
     /// How often it was tried, this time included.
     pub tries: i64,
-    /// When it was written down, in microseconds.
-    pub created_at: i64,
+    /// When it was written down.
+    pub created_at: Moment,
 }
 
-/// Writes a mail down that is to be sent from `due_micros` on, once for each kind and subject.
+/// Writes a mail down that is to be sent from `due` on, once for each kind and subject.
 pub async fn mail_insert(
     conn: &mut Conn,
     kind: Kind,
     subject: &str,
-    now_micros: i64,
-    due_micros: i64,
+    now: Moment,
+    due: Moment,
 ) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO mails (id, kind, subject, state, next_at, created_at) \
          VALUES ($1, $2, $3, 'pending', $5, $4) ON CONFLICT (kind, subject) DO NOTHING",
     )
-    .bind(Uuid::now_v7().to_string())
-    .bind(kind.name())
-    .bind(subject.to_owned())
-    .bind(now_micros)
-    .bind(due_micros)
+    .bind(MailId(Uuid::now_v7()))
+    .bind(kind)
+    .bind(subject)
+    .bind(now)
+    .bind(due)
     .execute(conn)
     .await?;
     Ok(())
@@ -56,10 +60,7 @@ pub async fn mail_insert(
 /// Whether the owner of an account has proved that the address with this key is theirs.
 pub async fn is_proved(conn: &mut Conn, email_key: &str) -> Result<bool, sqlx::Error> {
     let sql = "SELECT 1 FROM users WHERE email_key = $1 AND email_verified_at IS NOT NULL";
-    let row = query(sql)
-        .bind(email_key.to_owned())
-        .fetch_optional(conn)
-        .await?;
+    let row = query(sql).bind(email_key).fetch_optional(conn).await?;
     Ok(row.is_some())
 }
 
@@ -69,12 +70,12 @@ fn hashed(email_key: &str) -> String {
 }
 
 /// Takes an address's turn to get a mail of this kind. False: it has had one within
-/// [`RARELY_MICROS`].
+/// [`RARELY`].
 pub async fn turn_take(
     conn: &mut Conn,
     email_key: &str,
     kind: Kind,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
         "INSERT INTO mail_turns (address_hash, kind, due_at) VALUES ($1, $2, $3) \
@@ -82,40 +83,39 @@ pub async fn turn_take(
          WHERE mail_turns.due_at <= $4",
     )
     .bind(hashed(email_key))
-    .bind(kind.name())
-    .bind(now_micros)
-    .bind(now_micros - RARELY_MICROS)
+    .bind(kind)
+    .bind(now)
+    .bind(now - RARELY)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Takes an address's next turn to get a mail of this kind. Returns when that is, in microseconds.
+/// Takes an address's next turn to get a mail of this kind. Returns when that is.
 pub async fn turn_wait(
     conn: &mut Conn,
     email_key: &str,
     kind: Kind,
-    now_micros: i64,
-) -> Result<i64, sqlx::Error> {
-    let row = query(
+    now: Moment,
+) -> Result<Moment, sqlx::Error> {
+    query_scalar(
         "INSERT INTO mail_turns (address_hash, kind, due_at) VALUES ($1, $2, $3) \
          ON CONFLICT (address_hash, kind) DO UPDATE SET due_at = \
          CASE WHEN mail_turns.due_at + $4 > $3 THEN mail_turns.due_at + $4 ELSE $3 END \
          RETURNING due_at",
     )
     .bind(hashed(email_key))
-    .bind(kind.name())
-    .bind(now_micros)
-    .bind(RARELY_MICROS)
+    .bind(kind)
+    .bind(now)
+    .bind(micros(RARELY))
     .fetch_one(conn)
-    .await?;
-    row.try_get("due_at")
+    .await
 }
 
 /// Forgets turns that hold up no mail any more. Returns how many.
-pub async fn turns_delete_old(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
+pub async fn turns_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM mail_turns WHERE due_at <= $1")
-        .bind(now_micros - RARELY_MICROS)
+        .bind(now - RARELY)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())
@@ -126,7 +126,7 @@ pub async fn turns_delete_old(conn: &mut Conn, now_micros: i64) -> Result<u64, s
 pub async fn tickets_send_again(
     conn: &mut Conn,
     user: UserId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     query(concat!(
         "UPDATE mails SET state = 'pending', tries = 0, next_at = $2, last_error = NULL \
@@ -136,8 +136,8 @@ pub async fn tickets_send_again(
         tickets_until!("e"),
         " > $2)"
     ))
-    .bind(user.to_string())
-    .bind(now_micros)
+    .bind(user)
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(())
@@ -146,53 +146,42 @@ pub async fn tickets_send_again(
 /// Mails that are due, longest first.
 pub async fn mails_due<'e>(
     on: impl AnyExecutor<'e>,
-    now_micros: i64,
+    now: Moment,
     limit: i64,
-) -> Result<Vec<String>, sqlx::Error> {
-    let rows = query(
+) -> Result<Vec<MailId>, sqlx::Error> {
+    query_scalar(
         "SELECT id FROM mails WHERE state = 'pending' AND next_at <= $1 \
          ORDER BY next_at, id LIMIT $2",
     )
-    .bind(now_micros)
+    .bind(now)
     .bind(limit)
     .fetch_all(on)
-    .await?;
-    rows.iter().map(|row| row.try_get("id")).collect()
+    .await
 }
 
-/// Takes a mail if it is still due, and leases it until `lease_micros`: whoever else looks
+/// Takes a mail if it is still due, and leases it until `leased_until`: whoever else looks
 /// meanwhile finds it not due. A crash with it in hand counts as a try.
 pub async fn mail_claim(
     conn: &mut Conn,
-    id: &str,
-    now_micros: i64,
-    lease_micros: i64,
+    id: MailId,
+    now: Moment,
+    leased_until: Moment,
 ) -> Result<Option<MailRow>, sqlx::Error> {
-    let row = query(
+    query_as(
         "UPDATE mails SET tries = tries + 1, next_at = $3 WHERE id = $1 AND state = 'pending' \
          AND next_at <= $2 RETURNING id, kind, subject, tries, created_at",
     )
-    .bind(id.to_owned())
-    .bind(now_micros)
-    .bind(lease_micros)
+    .bind(id)
+    .bind(now)
+    .bind(leased_until)
     .fetch_optional(conn)
-    .await?;
-    row.map(|row| {
-        Ok(MailRow {
-            id: row.try_get("id")?,
-            kind: parse(&row, "kind")?,
-            subject: row.try_get("subject")?,
-            tries: row.try_get("tries")?,
-            created_at: row.try_get("created_at")?,
-        })
-    })
-    .transpose()
+    .await
 }
 
 /// The mail is out, whoever else may be trying it by now.
-pub async fn mail_sent(conn: &mut Conn, id: &str) -> Result<(), sqlx::Error> {
+pub async fn mail_sent(conn: &mut Conn, id: MailId) -> Result<(), sqlx::Error> {
     query("UPDATE mails SET state = 'sent', last_error = NULL WHERE id = $1 AND state = 'pending'")
-        .bind(id.to_owned())
+        .bind(id)
         .execute(conn)
         .await?;
     Ok(())
@@ -204,18 +193,18 @@ pub async fn mail_postpone(
     conn: &mut Conn,
     mail: &MailRow,
     tries: i64,
-    next_at_micros: i64,
+    next_at: Moment,
     error: &str,
 ) -> Result<(), sqlx::Error> {
     query(
         "UPDATE mails SET tries = $3, next_at = $4, last_error = $5 \
          WHERE id = $1 AND state = 'pending' AND tries = $2",
     )
-    .bind(mail.id.clone())
+    .bind(mail.id)
     .bind(mail.tries)
     .bind(tries)
-    .bind(next_at_micros)
-    .bind(error.to_owned())
+    .bind(next_at)
+    .bind(error)
     .execute(conn)
     .await?;
     Ok(())
@@ -227,39 +216,34 @@ pub async fn mail_fail(conn: &mut Conn, mail: &MailRow, why: &str) -> Result<boo
         "UPDATE mails SET state = 'failed', last_error = $3 \
          WHERE id = $1 AND state = 'pending' AND tries = $2",
     )
-    .bind(mail.id.clone())
+    .bind(mail.id)
     .bind(mail.tries)
-    .bind(why.to_owned())
+    .bind(why)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// When the operators were last told of an incident, in microseconds.
-pub async fn attention_told_at(conn: &mut Conn) -> Result<Option<i64>, sqlx::Error> {
+/// When the operators were last told of an incident.
+pub async fn attention_told_at(conn: &mut Conn) -> Result<Option<Moment>, sqlx::Error> {
     // Subjects begin with the incident's id, which grows with time.
-    let row = query(
+    query_scalar(
         "SELECT created_at FROM mails WHERE kind = 'attention' AND subject LIKE '%:%' \
          ORDER BY subject DESC LIMIT 1",
     )
     .fetch_optional(conn)
-    .await?;
-    row.map(|row| row.try_get("created_at")).transpose()
+    .await
 }
 
 /// Takes all incidents that the operators have not been told of, oldest first. Whoever asks at the
 /// same time gets none of them.
-pub async fn attention_take(conn: &mut Conn) -> Result<Vec<String>, sqlx::Error> {
-    let rows = query(
+pub async fn attention_take(conn: &mut Conn) -> Result<Vec<IncidentId>, sqlx::Error> {
+    let mut incidents: Vec<IncidentId> = query_scalar(
         "UPDATE mails SET state = 'sent', last_error = NULL WHERE kind = 'attention' \
          AND state = 'pending' AND subject NOT LIKE '%:%' RETURNING subject",
     )
     .fetch_all(conn)
     .await?;
-    let mut incidents: Vec<String> = rows
-        .iter()
-        .map(|row| row.try_get("subject"))
-        .collect::<Result<_, _>>()?;
     incidents.sort_unstable();
     Ok(incidents)
 }
@@ -284,11 +268,40 @@ pub async fn mails_drop_to(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Er
         format!("UPDATE mails SET last_error = NULL WHERE last_error IS NOT NULL AND ({TO_THEM})"),
     ] {
         query(AssertSqlSafe(sql))
-            .bind(user.to_string())
+            .bind(user)
             .execute(&mut *conn)
             .await?;
     }
     Ok(())
+}
+
+#[derive(FromRow)]
+struct SeatRow {
+    section: Option<String>,
+    row_label: Option<String>,
+    seat: Option<String>,
+    amount_minor: MinorUnits,
+    currency: Currency,
+}
+
+impl From<SeatRow> for Seat {
+    fn from(row: SeatRow) -> Self {
+        Self {
+            label: label(
+                row.section.as_deref(),
+                row.row_label.as_deref(),
+                row.seat.as_deref(),
+            ),
+            price: row.amount_minor.of(row.currency),
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct OrderSeatRow {
+    #[sqlx(flatten)]
+    seat: SeatRow,
+    refunds: i64,
 }
 
 /// The tickets of an order at the price that was paid, by section, row and seat; true: it has
@@ -297,19 +310,20 @@ pub async fn order_seats<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Vec<(Seat, bool)>, sqlx::Error> {
-    let rows = query(
+    let rows: Vec<OrderSeatRow> = query_as(
         "SELECT t.section, t.row_label, t.seat, l.price_minor AS amount_minor, t.currency, \
          (SELECT COUNT(*) FROM refund_lines r WHERE r.order_id = l.order_id \
          AND r.ticket_id = l.ticket_id AND r.live = 1) AS refunds \
          FROM order_lines l JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id = $1 \
          ORDER BY t.section, t.row_label, t.seat, t.id",
     )
-    .bind(order.to_string())
+    .bind(order)
     .fetch_all(on)
     .await?;
-    rows.iter()
-        .map(|row| Ok((seat(row)?, row.try_get::<i64, _>("refunds")? > 0)))
-        .collect()
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.seat.into(), row.refunds > 0))
+        .collect())
 }
 
 /// The tickets that a refund pays back, or would have, each with its part of the money.
@@ -317,40 +331,31 @@ pub async fn refund_seats<'e>(
     on: impl AnyExecutor<'e>,
     refund: RefundId,
 ) -> Result<Vec<Seat>, sqlx::Error> {
-    let rows = query(
+    let rows: Vec<SeatRow> = query_as(
         "SELECT t.section, t.row_label, t.seat, r.amount_minor, t.currency \
          FROM refund_lines r JOIN tickets t ON t.id = r.ticket_id WHERE r.refund_id = $1 \
          ORDER BY t.section, t.row_label, t.seat, t.id",
     )
-    .bind(refund.to_string())
+    .bind(refund)
     .fetch_all(on)
     .await?;
-    rows.iter().map(seat).collect()
-}
-
-fn seat(row: &AnyRow) -> Result<Seat, sqlx::Error> {
-    let (section, line, seat): (Option<String>, Option<String>, Option<String>) = (
-        row.try_get("section")?,
-        row.try_get("row_label")?,
-        row.try_get("seat")?,
-    );
-    Ok(Seat {
-        label: label(section.as_deref(), line.as_deref(), seat.as_deref()),
-        price: Money::new(row.try_get("amount_minor")?, parse(row, "currency")?),
-    })
+    Ok(rows.into_iter().map(Seat::from).collect())
 }
 
 /// What a letter says of a refund.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct RefundRow {
     /// The order that was paid.
+    #[sqlx(rename = "order_id")]
     pub order: OrderId,
     /// What goes back.
-    pub amount: Money,
-    /// As it is written down.
-    pub state: String,
-    /// Whether it was made at the provider, by hand.
-    pub by_hand: bool,
+    pub amount_minor: MinorUnits,
+    /// The order's currency.
+    pub currency: Currency,
+    /// Where it stands.
+    pub state: State,
+    /// Why there is one.
+    pub reason: Reason,
 }
 
 /// One refund.
@@ -358,27 +363,14 @@ pub async fn refund_find<'e>(
     on: impl AnyExecutor<'e>,
     id: RefundId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
-    let row =
-        query("SELECT order_id, amount_minor, currency, state, reason FROM refunds WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_optional(on)
-            .await?;
-    row.map(|row| {
-        Ok(RefundRow {
-            order: parse(&row, "order_id")?,
-            amount: Money::new(
-                row.try_get("amount_minor")?,
-                parse::<Currency>(&row, "currency")?,
-            ),
-            state: row.try_get("state")?,
-            by_hand: row.try_get::<String, _>("reason")? == "provider",
-        })
-    })
-    .transpose()
+    query_as("SELECT order_id, amount_minor, currency, state, reason FROM refunds WHERE id = $1")
+        .bind(id)
+        .fetch_optional(on)
+        .await
 }
 
 /// What became of the cards that were tried for an order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, FromRow)]
 pub struct Charged {
     /// Payments whose money was taken, wherever it is now.
     pub taken: i64,
@@ -391,16 +383,12 @@ pub async fn order_charged<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Charged, sqlx::Error> {
-    let row = query(
+    query_as(
         "SELECT COUNT(CASE WHEN received_minor > 0 THEN 1 END) AS taken, \
          COUNT(CASE WHEN state NOT IN ('voided', 'failed') THEN 1 END) AS open \
          FROM payments WHERE order_id = $1",
     )
-    .bind(order.to_string())
+    .bind(order)
     .fetch_one(on)
-    .await?;
-    Ok(Charged {
-        taken: row.try_get("taken")?,
-        open: row.try_get("open")?,
-    })
+    .await
 }

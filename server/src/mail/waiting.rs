@@ -20,7 +20,7 @@ use app::{
     events::Event,
     waiting::{WaitingState, WaitingToken},
 };
-use model::money::Money;
+use model::{Moment, money::Money};
 
 /// What a letter tells of, or why there is none.
 type Found = Result<(EntryRow, Event), &'static str>;
@@ -30,16 +30,14 @@ pub(super) async fn letter(
     db: &Db,
     head: &Letterhead,
     mail: &MailRow,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(Letter, String), NoLetter> {
     let token = list::new_token();
     let (shop, kind) = (head.public_url(), mail.kind);
     let url = format!("{shop}/waiting-list?token={}", token.0);
     let subject = mail.subject.clone();
     let found: Found = db
-        .write(move |conn| {
-            Box::pin(async move { find(conn, kind, &subject, &token, now_micros).await })
-        })
+        .write(move |conn| Box::pin(async move { find(conn, kind, &subject, &token, now).await }))
         .await?;
     let (entry, event) = found.map_err(NoLetter::Moot)?;
     let letter = match kind {
@@ -57,7 +55,7 @@ async fn find(
     kind: Kind,
     subject: &str,
     token: &WaitingToken,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Found, sqlx::Error> {
     let Some((entry, queued_at)) = list::mail_arm(conn, subject, token).await? else {
         return Ok(Err("the address was taken off the list"));
@@ -72,13 +70,13 @@ async fn find(
     }
     let id = entry.waiting.event_id;
     let event = store::event_find(&mut *conn, id).await?;
-    let Some(event) = event.filter(|event| event.what.is_on_sale(now_micros)) else {
+    let Some(event) = event.filter(|event| event.what.is_on_sale(now)) else {
         return Ok(Err("sales for the event have ended"));
     };
-    let stock = store::events_stock(&mut *conn, &[id], now_micros).await?;
+    let stock = store::events_stock(&mut *conn, &[id], now).await?;
     let stock = stock.get(&id).copied().unwrap_or_default();
     if kind == Kind::TicketsFree && stock.available < entry.waiting.quantity {
-        list::entry_wait_on(conn, &entry.id).await?;
+        list::entry_wait_on(conn, entry.id).await?;
         return Ok(Err("the tickets are gone again"));
     }
     Ok(Ok((entry, event.event(stock))))

@@ -81,7 +81,7 @@ async fn work(args: Move) -> anyhow::Result<Outcome> {
         });
     }
     let provider = audit::provider_of(&config, &to, None).await?;
-    let report = audit(&to, provider, SystemClock.now_micros()).await?;
+    let report = audit(&to, provider, SystemClock.now()).await?;
     finish(&to).await?;
     to.close().await;
     // What is under way goes on, and ends, once a server runs on the new database.

@@ -8,7 +8,7 @@ use super::{
 use crate::db::{Conn, Kind};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, Executor, Row};
+use sqlx::{AssertSqlSafe, query_scalar};
 use std::fmt::{self, Display, Formatter};
 
 /// Rows read back at once.
@@ -161,7 +161,7 @@ fn hash(row: &[Value]) -> u128 {
 
 async fn sum(conn: &mut Conn, table: &str, column: &str) -> Result<i64, sqlx::Error> {
     let sql = format!("SELECT CAST(COALESCE(SUM({column}), 0) AS BIGINT) AS n FROM {table}");
-    conn.fetch_one(AssertSqlSafe(sql)).await?.try_get("n")
+    query_scalar(AssertSqlSafe(sql)).fetch_one(conn).await
 }
 
 #[cfg(test)]

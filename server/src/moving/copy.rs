@@ -2,14 +2,9 @@
 //! transaction with how far it has come.
 
 use super::plan::{MADE_BY_MIGRATIONS, Shared};
-use crate::db::{Conn, Db, Kind, MOVE_PROGRESS, placeholders, rows, tables};
+use crate::db::{Conn, Db, Kind, MOVE_PROGRESS, RowValues, Statement, tables};
 use anyhow::{Context, Result, bail, ensure};
-use sqlx::{
-    Any, AssertSqlSafe, Executor, Row,
-    any::{AnyArguments, AnyRow},
-    query,
-    query::Query,
-};
+use sqlx::{AssertSqlSafe, Executor, Row, any::AnyRow, query, query_as, query_scalar};
 
 /// What stands in one column of one row.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,13 +25,13 @@ impl Value {
         })
     }
 
-    fn bind(self, query: Query<'_, Any, AnyArguments>) -> Query<'_, Any, AnyArguments> {
+    fn bind(self, row: &mut RowValues<'_>) {
         match self {
-            Self::Text(text) => query.bind(text),
-            Self::Integer(number) => query.bind(number),
-            Self::Real(number) => query.bind(number),
-            Self::Blob(bytes) => query.bind(bytes),
-        }
+            Self::Text(text) => row.bind(text),
+            Self::Integer(number) => row.bind(number),
+            Self::Real(number) => row.bind(number),
+            Self::Blob(bytes) => row.bind(bytes),
+        };
     }
 
     /// A part of a key, as it is kept.
@@ -101,14 +96,13 @@ async fn begin_in_txn(conn: &mut Conn, names: &[String]) -> Result<()> {
 /// How far this table has come.
 pub(super) async fn progress(to: &Db, table: &Shared) -> Result<Progress> {
     let select = format!("SELECT rows_moved, last_key FROM {MOVE_PROGRESS} WHERE table_name = $1");
-    let row = query(AssertSqlSafe(select))
+    let (rows, last_key) = query_as::<_, (i64, Option<String>)>(AssertSqlSafe(select))
         .bind(table.name.clone())
         .fetch_optional(to.reads())
         .await?
         .context("another version began this move: empty --to, and begin anew")?;
-    let last_key: Option<String> = row.try_get("last_key")?;
     Ok(Progress {
-        rows: row.try_get("rows_moved")?,
+        rows,
         last_key: last_key.map(|key| key_of(table, &key)).transpose()?,
     })
 }
@@ -128,7 +122,7 @@ fn key_of(table: &Shared, kept: &str) -> Result<Vec<Value>> {
 /// How many rows a table has.
 pub(super) async fn count(conn: &mut Conn, table: &Shared) -> Result<i64, sqlx::Error> {
     let sql = format!("SELECT COUNT(*) AS n FROM {}", table.name);
-    conn.fetch_one(AssertSqlSafe(sql)).await?.try_get("n")
+    query_scalar(AssertSqlSafe(sql)).fetch_one(conn).await
 }
 
 /// The next rows, in the order of their keys.
@@ -139,17 +133,13 @@ pub(super) async fn read(
     limit: i64,
 ) -> Result<Vec<Vec<Value>>, sqlx::Error> {
     let (columns, key, name) = (table.column_list(), table.key_list(), &table.name);
-    let behind = if after.is_some() {
-        format!("WHERE ({key}) > ({}) ", placeholders(1, table.key.len()))
-    } else {
-        String::new()
-    };
-    let sql = format!("SELECT {columns} FROM {name} {behind}ORDER BY {key} LIMIT {limit}");
-    let mut select = query(AssertSqlSafe(sql));
-    for part in after.unwrap_or_default() {
-        select = part.clone().bind(select);
+    let mut select = Statement::new(format!("SELECT {columns} FROM {name} "));
+    if let Some(after) = after {
+        select.push(format_args!("WHERE ({key}) > "));
+        bind_rows(&mut select, [after.to_vec()]).push(" ");
     }
-    let found = select.fetch_all(conn).await?;
+    select.push(format_args!("ORDER BY {key} LIMIT {limit}"));
+    let found = select.query()?.fetch_all(conn).await?;
     let row = |row: &AnyRow| {
         let columns = table.columns.iter().enumerate();
         columns
@@ -157,6 +147,17 @@ pub(super) async fn read(
             .collect()
     };
     found.iter().map(row).collect()
+}
+
+fn bind_rows(
+    statement: &mut Statement,
+    rows: impl IntoIterator<Item = Vec<Value>>,
+) -> &mut Statement {
+    statement.bind_rows(rows, |row, values| {
+        for value in values {
+            value.bind(row);
+        }
+    })
 }
 
 /// Writes a batch and how far the table has come with it, in one transaction.
@@ -177,19 +178,13 @@ pub(super) async fn write(
     let key = after.last_key.iter().flatten().map(Value::json).collect();
     let key = serde_json::Value::Array(key).to_string();
     let (name, rows_after) = (table.name.clone(), after.rows);
-    let insert = format!(
-        "INSERT INTO {name} ({}) VALUES {}",
-        table.column_list(),
-        rows(batch.len(), table.columns.len())
-    );
+    let columns = table.column_list();
+    let mut insert = Statement::new(format!("INSERT INTO {name} ({columns}) VALUES "));
+    bind_rows(&mut insert, batch);
     to.write(move |conn| {
         Box::pin(async move {
             go_on(conn, name, before.rows, rows_after, key).await?;
-            let mut insert = query(AssertSqlSafe(insert));
-            for value in batch.into_iter().flatten() {
-                insert = value.bind(insert);
-            }
-            insert.execute(conn).await?;
+            insert.query()?.execute(conn).await?;
             anyhow::Ok(())
         })
     })

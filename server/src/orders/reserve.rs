@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    db::Conn,
+    db::{Conn, Flag},
     events::span::on_sale,
     fault::{Fault, FaultResult},
     outbox::{self, EventType},
     tickets::{
-        TicketRow,
+        State as TicketState, TicketRow,
         holds::{self, Rivals, Wanted},
     },
 };
@@ -22,16 +22,21 @@ use app::{
     error::{AppError, Conflict},
     orders::{Reserve, ReserveAny},
 };
-use model::ids::{EventId, OrderId, TicketId, UserId};
+use model::{
+    Moment,
+    ids::{EventId, OrderId, TicketId, UserId},
+    money::MinorUnits,
+};
 use sha2::{Digest, Sha256};
-use sqlx::{Row, query};
+use sqlx::query_scalar;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The most lapsed orders that one reservation tidies up on its way.
 const LAPSED_MAX: i64 = 64;
 /// How much later than the start of its transaction an attempt may get its tickets until its hold
 /// is counted from then.
-const LATE_MICROS: i64 = 250_000;
+const LATE: Duration = Duration::from_millis(250);
 
 /// Why an attempt's transaction wrote nothing.
 pub(super) enum Stop {
@@ -75,7 +80,7 @@ pub(super) struct Attempted {
     pub network: Option<String>,
     /// Read inside the transaction, since it may wait for locks.
     pub clock: SharedClock,
-    pub hold_micros: i64,
+    pub hold: Duration,
     pub rivals: Rivals,
 }
 
@@ -123,11 +128,11 @@ pub(super) async fn attempt_reserve(
     Ok(Box::new(row))
 }
 
-/// Tickets that were taken, when, and until when they are held, in microseconds.
+/// Tickets that were taken, when, and until when they are held.
 struct Taken {
     tickets: Vec<TicketRow>,
-    at: i64,
-    until: i64,
+    at: Moment,
+    until: Moment,
 }
 
 /// Counts the attempt against its limits, before any ticket is locked.
@@ -151,7 +156,7 @@ async fn claim(
         network: attempted.network.clone(),
         tickets,
         limits: attempted.limits,
-        now: attempted.clock.now_micros(),
+        now: attempted.clock.now(),
     };
     Ok(usage::take(conn, &claim).await?)
 }
@@ -167,7 +172,7 @@ async fn take_named(
     let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     claim(conn, attempted, event, count).await?;
     let found = holds::tickets_lock(conn, ids).await?;
-    let now = attempted.clock.now_micros();
+    let now = attempted.clock.now();
     if found.len() != ids.len() {
         return Err(Fault::Refused(AppError::NotFound).into());
     }
@@ -187,7 +192,7 @@ async fn take_named(
         lapsed.dedup();
         return Err(Stop::Lapsed(lapsed));
     }
-    let until = now + attempted.hold_micros;
+    let until = now + attempted.hold;
     let taken = holds::tickets_hold(conn, ids, order, until).await?;
     if taken.len() == ids.len() {
         Ok(Taken {
@@ -203,11 +208,11 @@ async fn take_named(
 
 /// Whether this ticket can be taken: `Ok(None)` if it can, the lapsed order that must be
 /// expired first, or why not.
-fn standing(ticket: &TicketRow, buyer: UserId, now: i64) -> FaultResult<Option<OrderId>> {
-    match ticket.state.as_str() {
-        "sold" => return Err(Conflict::TicketSold.into()),
-        "withdrawn" => return Err(Conflict::TicketWithdrawn.into()),
-        _ => {}
+fn standing(ticket: &TicketRow, buyer: UserId, now: Moment) -> FaultResult<Option<OrderId>> {
+    match ticket.state {
+        TicketState::Sold => return Err(Conflict::TicketSold.into()),
+        TicketState::Withdrawn => return Err(Conflict::TicketWithdrawn.into()),
+        TicketState::Listed => {}
     }
     if ticket.seller_id == buyer {
         return Err(Conflict::OwnTicket.into());
@@ -220,13 +225,7 @@ fn standing(ticket: &TicketRow, buyer: UserId, now: i64) -> FaultResult<Option<O
         }
         .into());
     }
-    let Some(holder) = &ticket.held_by else {
-        return Ok(None);
-    };
-    let holder: Result<OrderId, uuid::Error> = holder.parse();
-    holder
-        .map(Some)
-        .map_err(|error| Fault::unexpected("held_by is no id", error))
+    Ok(ticket.held_by)
 }
 
 async fn take_any(
@@ -239,20 +238,20 @@ async fn take_any(
         event: any.event_id,
         buyer: attempted.buyer,
         section: any.section.clone(),
-        max_price_minor: any.max_price_minor,
+        max_price_minor: any.max_price_minor.map(MinorUnits::new),
         offer: any.offer.clone(),
         quantity: any.quantity,
     };
     claim(conn, attempted, wanted.event, wanted.quantity).await?;
-    let began = attempted.clock.now_micros();
+    let began = attempted.clock.now();
     let lapsed = holds::lapsed_holders(conn, wanted.event, began, LAPSED_MAX).await?;
     if !lapsed.is_empty() {
         return Err(Stop::Lapsed(lapsed));
     }
-    let mut until = began + attempted.hold_micros;
+    let mut until = began + attempted.hold;
     let tickets =
         holds::tickets_hold_cheapest(conn, &wanted, attempted.rivals, order, until, began).await?;
-    let now = attempted.clock.now_micros();
+    let now = attempted.clock.now();
     let count = i64::try_from(tickets.len()).unwrap_or(i64::MAX);
     if count != wanted.quantity {
         refuse_past_event(conn, wanted.event, now).await?;
@@ -262,10 +261,10 @@ async fn take_any(
         }
         return Err(Fault::from(Conflict::NotEnoughTickets).into());
     }
-    if now - began > LATE_MICROS {
+    if now.since(began) > LATE {
         // It waited for a lock, and the buyer is owed the whole hold.
         refuse_past_event(conn, wanted.event, now).await?;
-        until = now + attempted.hold_micros;
+        until = now + attempted.hold;
         holds::tickets_hold_until(conn, order, until).await?;
     }
     Ok(Taken {
@@ -276,19 +275,19 @@ async fn take_any(
 }
 
 /// Errors: `NotFound`, `EventOver`.
-async fn refuse_past_event(conn: &mut Conn, event: EventId, now: i64) -> FaultResult<()> {
+async fn refuse_past_event(conn: &mut Conn, event: EventId, now: Moment) -> FaultResult<()> {
     let sql = concat!(
         "SELECT CAST(CASE WHEN ",
         on_sale!("e", "$2"),
         " THEN 1 ELSE 0 END AS BIGINT) AS on_sale FROM events e WHERE e.id = $1"
     );
-    let row = query(sql)
-        .bind(event.to_string())
+    let on_sale: Flag = query_scalar(sql)
+        .bind(event)
         .bind(now)
         .fetch_optional(conn)
         .await?
         .ok_or(AppError::NotFound)?;
-    if row.try_get::<i64, _>("on_sale")? == 0 {
+    if !on_sale.0 {
         return Err(Conflict::EventOver.into());
     }
     Ok(())
@@ -303,9 +302,9 @@ async fn write_order(
     let Taken { tickets, at, until } = taken;
     let (Some(first), Some(total_minor)) = (
         tickets.first(),
-        tickets
-            .iter()
-            .try_fold(0_i64, |sum, ticket| sum.checked_add(ticket.price_minor)),
+        tickets.iter().try_fold(MinorUnits::ZERO, |sum, ticket| {
+            sum.checked_add(ticket.price_minor)
+        }),
     ) else {
         return Err(Fault::unexpected(
             "an order without tickets",
@@ -323,7 +322,7 @@ async fn write_order(
             currency: first.currency,
             expires_at: until,
             hold_until: until,
-            extended: false,
+            extended: Flag(false),
             version: 1,
             request_hash: Some(attempted.hash.clone()),
             payment: None,

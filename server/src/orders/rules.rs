@@ -5,10 +5,10 @@ use app::{
     error::{AppError, Conflict, FieldError},
     orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
 };
-use model::charges::NotChargeable;
 use model::{
+    charges::NotChargeable,
     ids::TicketId,
-    money::{Currency, Money},
+    money::{Currency, MinorUnits},
 };
 
 /// Why an order in this state cannot be paid or cancelled.
@@ -57,10 +57,10 @@ pub fn check(request: Reserve) -> Result<Reserve, AppError> {
 /// was made so large or so small.
 pub fn check_total(
     request: &Reserve,
-    total_minor: i64,
+    total_minor: MinorUnits,
     currency: Currency,
 ) -> Result<(), AppError> {
-    let total = Money::new(total_minor, currency);
+    let total = total_minor.of(currency);
     let Err(wrong) = total.check_chargeable() else {
         return Ok(());
     };
@@ -154,21 +154,27 @@ mod tests {
     #[test]
     fn an_order_comes_to_no_more_than_a_card_can_be_charged() {
         let pounds: Currency = "GBP".parse().unwrap();
-        assert!(check_total(&any_so_many(2), 99_999_999, pounds).is_ok());
-        let wrong = check_total(&any_so_many(2), 100_000_000, pounds).unwrap_err();
+        let (most, too_much) = (MinorUnits::new(99_999_999), MinorUnits::new(100_000_000));
+        assert!(check_total(&any_so_many(2), most, pounds).is_ok());
+        let wrong = check_total(&any_so_many(2), too_much, pounds).unwrap_err();
         assert_eq!(wrong.fields()[0].field, "quantity");
-        let wrong = check_total(&named(vec![1]), 100_000_000, pounds).unwrap_err();
+        let wrong = check_total(&named(vec![1]), too_much, pounds).unwrap_err();
         assert_eq!(wrong.fields()[0].field, "ticketIds");
     }
 
     #[test]
     fn an_order_of_old_listings_comes_to_an_amount_that_can_be_charged() {
         let wrong = |code: &str, total| {
-            let refused = check_total(&any_so_many(1), total, code.parse().unwrap()).unwrap_err();
+            let refused = check_total(
+                &any_so_many(1),
+                MinorUnits::new(total),
+                code.parse().unwrap(),
+            )
+            .unwrap_err();
             refused.fields()[0].message.clone()
         };
         let euros = "EUR".parse().unwrap();
-        assert!(check_total(&any_so_many(2), 50, euros).is_ok());
+        assert!(check_total(&any_so_many(2), MinorUnits::new(50), euros).is_ok());
         assert!(wrong("EUR", 25).contains("less than €0.50"));
         assert!(wrong("KWD", 1_005).contains("must be 0"));
         assert!(wrong("BGN", 2_500).contains("no longer"));

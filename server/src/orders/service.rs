@@ -28,8 +28,11 @@ use app::{
     tickets::Ticket,
 };
 use async_trait::async_trait;
-use model::ids::{OrderId, UserId};
-use std::sync::Arc;
+use model::{
+    Moment,
+    ids::{OrderId, UserId},
+};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 /// How long tickets are held.
@@ -42,10 +45,24 @@ pub struct Holds {
 }
 
 impl Holds {
+    /// From reserving.
+    pub fn hold(self) -> Duration {
+        of_seconds(self.hold_seconds)
+    }
+
+    /// Added once a payment has begun.
+    pub fn grace(self) -> Duration {
+        of_seconds(self.grace_seconds)
+    }
+
     /// What a buyer may add to their time, once, and in how many last seconds of it: a third.
     pub fn more_seconds(self) -> i64 {
         (self.hold_seconds / 3).max(1)
     }
+}
+
+fn of_seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
 impl Default for Holds {
@@ -59,8 +76,8 @@ impl Default for Holds {
 
 /// Wakes somebody when an order's hold ends. Only ever a help: the hold ends by the clock.
 pub trait ExpirySchedule: Send + Sync {
-    /// `hold_until` in microseconds. Must not block and may forget.
-    fn schedule(&self, order: OrderId, hold_until_micros: i64);
+    /// Must not block and may forget.
+    fn schedule(&self, order: OrderId, hold_until: Moment);
 }
 
 /// How often a reservation starts again because a hold lapsed under its hands, or because rivals
@@ -130,7 +147,7 @@ impl OrdersService {
                 limits,
                 network: network.clone(),
                 clock: self.clock.clone(),
-                hold_micros: self.holds.hold_seconds * 1_000_000,
+                hold: self.holds.hold(),
                 rivals,
             };
             let attempt = self
@@ -141,7 +158,7 @@ impl OrdersService {
                 Ok(row) => {
                     crash::point("reserved").await;
                     self.expiry.schedule(row.id, row.hold_until);
-                    return self.dress(*row, self.clock.now_micros()).await;
+                    return self.dress(*row, self.clock.now()).await;
                 }
                 Err(Stop::Lapsed(orders)) => self.expire_all(orders).await?,
                 // Waiting and passing over in turns: who waited in vain, because a rival took
@@ -175,7 +192,7 @@ impl OrdersService {
 
     /// Expires one order if its time is over. Returns whether this call did it.
     pub async fn expire(&self, order: OrderId) -> FaultResult<bool> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let expired = self
             .db
             .write(move |conn| {
@@ -188,7 +205,7 @@ impl OrdersService {
 
     /// Expires what is due, at most `limit` orders. Returns how many it were.
     pub async fn expire_due(&self, limit: i64) -> FaultResult<usize> {
-        let due = store::orders_due(self.db.reads(), self.clock.now_micros(), limit).await?;
+        let due = store::orders_due(self.db.reads(), self.clock.now(), limit).await?;
         let mut expired = 0;
         for order in due {
             expired += usize::from(self.expire(order).await?);
@@ -202,7 +219,7 @@ impl OrdersService {
     }
 
     /// Adds the tickets to an order's row.
-    async fn dress(&self, row: OrderRow, now: i64) -> FaultResult<Order> {
+    async fn dress(&self, row: OrderRow, now: Moment) -> FaultResult<Order> {
         let mut tickets = store::orders_tickets(self.db.reads(), &[row.id], now).await?;
         Ok(row.order(
             tickets.remove(&row.id).unwrap_or_default(),
@@ -221,7 +238,7 @@ impl OrdersService {
             .map(|cursor| cursor.parse::<OrderId>())
             .transpose()
             .map_err(|_| AppError::invalid("cursor", "This isn't a cursor from here."))?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let mut rows = store::orders_page(self.db.reads(), buyer, before, limit + 1).await?;
         let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
         if more {
@@ -251,8 +268,8 @@ impl OrdersService {
     }
 
     async fn lengthen(&self, buyer: UserId, id: OrderId) -> FaultResult<Order> {
-        let now = self.clock.now_micros();
-        let more = self.holds.more_seconds() * 1_000_000;
+        let now = self.clock.now();
+        let more = of_seconds(self.holds.more_seconds());
         let row = self
             .db
             .write(move |conn| {
@@ -337,7 +354,7 @@ impl OrdersService {
         id: OrderId,
         expected: Option<i64>,
     ) -> FaultResult<()> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -356,7 +373,7 @@ impl OrdersService {
 }
 
 /// The losing side of asking for more time.
-fn why_no_more_time(row: &OrderRow, more_micros: i64, now: i64) -> Fault {
+fn why_no_more_time(row: &OrderRow, more: Duration, now: Moment) -> Fault {
     let open = matches!(row.state, State::Created | State::AwaitingPayment);
     if !open {
         return rules::refusal(row.state.seen(false)).into();
@@ -364,17 +381,17 @@ fn why_no_more_time(row: &OrderRow, more_micros: i64, now: i64) -> Fault {
     if row.expires_at <= now {
         return Conflict::OrderExpired.into();
     }
-    if row.extended {
+    if row.extended.0 {
         return Conflict::NoMoreTime.into();
     }
-    if row.expires_at - now > more_micros {
+    if row.expires_at.since(now) > more {
         return Conflict::TooEarlyForMoreTime.into();
     }
     Conflict::PaymentInProgress.into()
 }
 
 /// The losing side of a cancellation: says what came first.
-fn why_not_cancelled(row: &OrderRow, expected: Option<i64>, now: i64) -> FaultResult<()> {
+fn why_not_cancelled(row: &OrderRow, expected: Option<i64>, now: Moment) -> FaultResult<()> {
     if row.state == State::Cancelled {
         return Ok(());
     }
@@ -410,11 +427,11 @@ impl Orders for OrdersService {
 
     async fn get(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order> {
         let row = self.find_own(viewer.user.id, id).await?;
-        Ok(self.dress(row, self.clock.now_micros()).await?)
+        Ok(self.dress(row, self.clock.now()).await?)
     }
 
     async fn open(&self, viewer: &Viewer) -> AppResult<Vec<OpenOrder>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let open = store::orders_open(self.db.reads(), viewer.user.id, now, OPEN_MAX).await;
         Ok(open.map_err(Fault::from)?)
     }

@@ -28,12 +28,9 @@ pub enum State {
     Refunded,
 }
 
-impl State {
-    /// As the database has it.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
+model::text_columns!(State);
 
+impl State {
     /// As its buyer sees it. An order whose hold has ended (`lapsed`) is expired, although no
     /// transaction has expired it yet.
     pub fn seen(self, lapsed: bool) -> OrderStatus {
@@ -174,7 +171,7 @@ mod tests {
     #[test]
     fn every_state_has_a_name_that_reads_back() {
         for state in State::VARIANTS {
-            assert_eq!(state.name().parse::<State>().unwrap(), *state);
+            assert_eq!(state.to_string().parse::<State>().unwrap(), *state);
         }
     }
 }

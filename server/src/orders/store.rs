@@ -2,8 +2,7 @@
 
 use super::state::State;
 use crate::{
-    clock::{from_micros, seconds_until},
-    db::{Conn, parse, placeholders, rows},
+    db::{Conn, Flag, Statement},
     outbox::{DomainEvent, EventType},
     tickets::{COLUMNS as TICKET_COLUMNS, TicketRow},
 };
@@ -12,10 +11,12 @@ use app::{
     tickets::Ticket,
 };
 use model::{
-    ids::{EventId, OrderId, PaymentId, RefundId, TicketId, UserId},
-    money::Currency,
+    Moment,
+    ids::{EventId, IncidentId, OrderId, PaymentId, RefundId, TicketId, UserId},
+    money::{Currency, MinorUnits},
 };
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
 use std::collections::HashMap;
 
 /// The columns of [`OrderRow`].
@@ -25,71 +26,53 @@ pub const COLUMNS: &str = "id, buyer_id, event_id, status, total_minor, currency
      AS payment_id";
 
 /// What the database says of an order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct OrderRow {
     /// Its id.
     pub id: OrderId,
     /// Whose.
+    #[sqlx(rename = "buyer_id")]
     pub buyer: UserId,
     /// The event that all its tickets admit to.
+    #[sqlx(rename = "event_id")]
     pub event: EventId,
     /// Where it stands.
+    #[sqlx(rename = "status")]
     pub state: State,
-    /// What is paid in all, in minor units.
-    pub total_minor: i64,
+    /// What is paid in all.
+    pub total_minor: MinorUnits,
     /// The event's currency.
     pub currency: Currency,
-    /// When the buyer's time ends, in microseconds.
-    pub expires_at: i64,
-    /// When the tickets come free, in microseconds.
-    pub hold_until: i64,
+    /// When the buyer's time ends.
+    pub expires_at: Moment,
+    /// When the tickets come free.
+    pub hold_until: Moment,
     /// Whether the buyer has had more time.
-    pub extended: bool,
+    pub extended: Flag,
     /// Counts changes, from 1.
     pub version: i64,
     /// What the attempt asked for.
     pub request_hash: Option<String>,
     /// The newest payment.
+    #[sqlx(rename = "payment_id")]
     pub payment: Option<PaymentId>,
 }
 
 impl OrderRow {
-    /// Reads [`COLUMNS`].
-    pub fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        let payment: Option<String> = row.try_get("payment_id")?;
-        Ok(Self {
-            id: parse(row, "id")?,
-            buyer: parse(row, "buyer_id")?,
-            event: parse(row, "event_id")?,
-            state: parse(row, "status")?,
-            total_minor: row.try_get("total_minor")?,
-            currency: parse(row, "currency")?,
-            expires_at: row.try_get("expires_at")?,
-            hold_until: row.try_get("hold_until")?,
-            extended: row.try_get::<i64, _>("extended")? == 1,
-            version: row.try_get("version")?,
-            request_hash: row.try_get("request_hash")?,
-            payment: payment
-                .map(|id| id.parse())
-                .transpose()
-                .map_err(|error: uuid::Error| sqlx::Error::Decode(error.into()))?,
-        })
-    }
-
     /// As its buyer sees it at `now`; `more_time_seconds` can be asked for once.
-    pub fn order(&self, tickets: Vec<Ticket>, more_time_seconds: i64, now_micros: i64) -> Order {
+    pub fn order(&self, tickets: Vec<Ticket>, more_time_seconds: i64, now: Moment) -> Order {
         let seconds_left = match self.state {
-            State::Created | State::AwaitingPayment => seconds_until(self.expires_at, now_micros),
+            State::Created | State::AwaitingPayment => self.expires_at.seconds_left(now),
             _ => 0,
         };
-        let may_extend = seconds_left > 0 && !self.extended;
+        let may_extend = seconds_left > 0 && !self.extended.0;
         Order {
             id: self.id,
-            status: self.state.seen(self.hold_until <= now_micros),
-            expires_at: from_micros(self.expires_at),
+            status: self.state.seen(self.hold_until <= now),
+            expires_at: self.expires_at.timestamp(),
             seconds_left,
             more_time_seconds: if may_extend { more_time_seconds } else { 0 },
-            total_minor: self.total_minor,
+            total_minor: self.total_minor.get(),
             currency: self.currency,
             tickets,
             payment_id: self.payment,
@@ -98,19 +81,19 @@ impl OrderRow {
     }
 
     /// The domain event that tells of this row as it is after a change.
-    pub fn event(&self, kind: EventType, tickets: &[TicketId], now_micros: i64) -> DomainEvent {
+    pub fn event(&self, kind: EventType, tickets: &[TicketId], now: Moment) -> DomainEvent {
         let data = serde_json::json!({
             "id": self.id,
             "buyerId": self.buyer,
             "eventId": self.event,
             "status": self.state.seen(false),
-            "expiresAt": from_micros(self.expires_at),
+            "expiresAt": self.expires_at,
             "totalMinor": self.total_minor,
             "currency": self.currency,
             "ticketIds": tickets,
             "paymentId": self.payment,
             "version": self.version,
-            "at": from_micros(now_micros),
+            "at": now,
         });
         DomainEvent::new(kind, self.id, self.version, &data)
     }
@@ -122,11 +105,10 @@ pub async fn order_find<'e>(
     id: OrderId,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM orders WHERE id = $1");
-    let row = query(AssertSqlSafe(sql))
-        .bind(id.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(id)
         .fetch_optional(on)
-        .await?;
-    row.as_ref().map(OrderRow::read).transpose()
+        .await
 }
 
 /// The order that this buyer's attempt made before.
@@ -136,12 +118,11 @@ pub async fn order_find_by_key(
     key: &str,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM orders WHERE buyer_id = $1 AND request_key = $2");
-    let row = query(AssertSqlSafe(sql))
-        .bind(buyer.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(buyer)
         .bind(key.to_owned())
         .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(OrderRow::read).transpose()
+        .await
 }
 
 /// A buyer's orders before `before`, newest first.
@@ -155,51 +136,65 @@ pub async fn orders_page<'e>(
         "SELECT {COLUMNS} FROM orders WHERE buyer_id = $1 AND ($2 IS NULL OR id < $2) \
          ORDER BY id DESC LIMIT $3"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(buyer.to_string())
-        .bind(before.map(|id| id.to_string()))
+    query_as(AssertSqlSafe(sql))
+        .bind(buyer)
+        .bind(before)
         .bind(limit)
         .fetch_all(on)
-        .await?;
-    rows.iter().map(OrderRow::read).collect()
+        .await
+}
+
+#[derive(FromRow)]
+struct OpenRow {
+    id: OrderId,
+    event_id: EventId,
+    title: String,
+    counted_tickets: i64,
+    expires_at: Moment,
 }
 
 /// A buyer's orders that can still be paid, the first to end first.
 pub async fn orders_open<'e>(
     on: impl AnyExecutor<'e>,
     buyer: UserId,
-    now_micros: i64,
+    now: Moment,
     limit: i64,
 ) -> Result<Vec<OpenOrder>, sqlx::Error> {
-    let rows = query(
+    let rows: Vec<OpenRow> = query_as(
         "SELECT o.id, o.event_id, e.title, o.counted_tickets, o.expires_at FROM orders o \
          JOIN events e ON e.id = o.event_id WHERE o.buyer_id = $1 AND o.counted_tickets > 0 \
          AND o.status IN ('created', 'awaiting_payment') AND o.expires_at > $2 \
          ORDER BY o.expires_at LIMIT $3",
     )
-    .bind(buyer.to_string())
-    .bind(now_micros)
+    .bind(buyer)
+    .bind(now)
     .bind(limit)
     .fetch_all(on)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(OpenOrder {
-                id: parse(row, "id")?,
-                event_id: parse(row, "event_id")?,
-                event_title: row.try_get("title")?,
-                tickets: row.try_get("counted_tickets")?,
-                seconds_left: seconds_until(row.try_get("expires_at")?, now_micros),
-            })
-        })
-        .collect()
+    let open = rows.into_iter().map(|row| OpenOrder {
+        id: row.id,
+        event_id: row.event_id,
+        event_title: row.title,
+        tickets: row.counted_tickets,
+        seconds_left: row.expires_at.seconds_left(now),
+    });
+    Ok(open.collect())
+}
+
+/// A ticket of an order, at the price it was reserved at.
+#[derive(FromRow)]
+struct LineRow {
+    order_id: OrderId,
+    line_price_minor: MinorUnits,
+    #[sqlx(flatten)]
+    ticket: TicketRow,
 }
 
 /// The tickets of these orders, each at the price it was reserved at, by section, row and seat.
 pub async fn orders_tickets<'e>(
     on: impl AnyExecutor<'e>,
     orders: &[OrderId],
-    now_micros: i64,
+    now: Moment,
 ) -> Result<HashMap<OrderId, Vec<Ticket>>, sqlx::Error> {
     let mut tickets: HashMap<OrderId, Vec<Ticket>> = HashMap::new();
     if orders.is_empty() {
@@ -210,23 +205,17 @@ pub async fn orders_tickets<'e>(
         .map(|column| format!("t.{}", column.trim()))
         .collect::<Vec<_>>()
         .join(", ");
-    let sql = format!(
+    let mut select = Statement::new(format!(
         "SELECT l.order_id, l.price_minor AS line_price_minor, {ticket_columns} \
-         FROM order_lines l JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id IN ({}) \
-         ORDER BY t.section, LENGTH(t.row_label), t.row_label, LENGTH(t.seat), t.seat, t.id",
-        placeholders(1, orders.len())
+         FROM order_lines l JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id IN ("
+    ));
+    select.bind_list(orders).push(
+        ") ORDER BY t.section, LENGTH(t.row_label), t.row_label, LENGTH(t.seat), t.seat, t.id",
     );
-    let mut select = query(AssertSqlSafe(sql));
-    for id in orders {
-        select = select.bind(id.to_string());
-    }
-    for row in &select.fetch_all(on).await? {
-        let mut ticket = TicketRow::read(row)?.ticket(now_micros);
-        ticket.price_minor = row.try_get("line_price_minor")?;
-        tickets
-            .entry(parse(row, "order_id")?)
-            .or_default()
-            .push(ticket);
+    for line in select.query_as::<LineRow>()?.fetch_all(on).await? {
+        let mut ticket = line.ticket.ticket(now);
+        ticket.price_minor = line.line_price_minor.get();
+        tickets.entry(line.order_id).or_default().push(ticket);
     }
     Ok(tickets)
 }
@@ -236,21 +225,23 @@ pub async fn order_ticket_ids(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Vec<TicketId>, sqlx::Error> {
-    let rows = query("SELECT ticket_id FROM order_lines WHERE order_id = $1 ORDER BY ticket_id")
-        .bind(order.to_string())
+    query_scalar("SELECT ticket_id FROM order_lines WHERE order_id = $1 ORDER BY ticket_id")
+        .bind(order)
         .fetch_all(conn)
-        .await?;
-    rows.iter().map(|row| parse(row, "ticket_id")).collect()
+        .await
 }
 
 /// A ticket, who sells it, and the order that holds it or has bought it.
-#[derive(Debug)]
+#[derive(Debug, FromRow)]
 pub struct LiveOf {
     /// Which.
+    #[sqlx(rename = "id")]
     pub ticket: TicketId,
     /// Whose listing it is.
+    #[sqlx(rename = "seller_id")]
     pub seller: UserId,
     /// None: nobody holds it or has bought it.
+    #[sqlx(rename = "order_id")]
     pub order: Option<OrderId>,
 }
 
@@ -259,26 +250,12 @@ pub async fn live_orders_of(
     conn: &mut Conn,
     tickets: &[TicketId],
 ) -> Result<Vec<LiveOf>, sqlx::Error> {
-    let sql = format!(
+    let mut select = Statement::new(
         "SELECT t.id, t.seller_id, l.order_id FROM tickets t LEFT JOIN order_lines l \
-         ON l.ticket_id = t.id AND l.live = 1 WHERE t.id IN ({}) ORDER BY l.order_id",
-        placeholders(1, tickets.len())
+         ON l.ticket_id = t.id AND l.live = 1 WHERE t.id IN (",
     );
-    let mut select = query(AssertSqlSafe(sql));
-    for id in tickets {
-        select = select.bind(id.to_string());
-    }
-    let rows = select.fetch_all(conn).await?;
-    rows.iter()
-        .map(|row| {
-            let order: Option<String> = row.try_get("order_id")?;
-            Ok(LiveOf {
-                ticket: parse(row, "id")?,
-                seller: parse(row, "seller_id")?,
-                order: order.map(|_| parse(row, "order_id")).transpose()?,
-            })
-        })
-        .collect()
+    select.bind_list(tickets).push(") ORDER BY l.order_id");
+    select.query_as()?.fetch_all(conn).await
 }
 
 /// A new order, before it has a row.
@@ -298,7 +275,7 @@ pub async fn order_insert(
     conn: &mut Conn,
     order: &NewOrder,
     tickets: &[TicketRow],
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let row = &order.row;
     query(
@@ -306,43 +283,40 @@ pub async fn order_insert(
          hold_until, attention, request_key, request_hash, version, created_at, counted_tickets, \
          network) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13, $14)",
     )
-    .bind(row.id.to_string())
-    .bind(row.buyer.to_string())
-    .bind(row.event.to_string())
-    .bind(row.state.name())
+    .bind(row.id)
+    .bind(row.buyer)
+    .bind(row.event)
+    .bind(row.state)
     .bind(row.total_minor)
-    .bind(row.currency.code())
+    .bind(row.currency)
     .bind(row.expires_at)
     .bind(row.hold_until)
     .bind(order.request_key.clone())
     .bind(row.request_hash.clone())
     .bind(row.version)
-    .bind(now_micros)
+    .bind(now)
     .bind(i64::try_from(tickets.len()).unwrap_or(i64::MAX))
     .bind(order.network.clone())
     .execute(&mut *conn)
     .await?;
-    let sql = format!(
-        "INSERT INTO order_lines (order_id, ticket_id, price_minor, ticket_version, live) VALUES {}",
-        rows(tickets.len(), 5)
+    let mut insert = Statement::new(
+        "INSERT INTO order_lines (order_id, ticket_id, price_minor, ticket_version, live) VALUES ",
     );
-    let mut insert = query(AssertSqlSafe(sql));
-    for ticket in tickets {
-        insert = insert
-            .bind(row.id.to_string())
-            .bind(ticket.id.to_string())
+    insert.bind_rows(tickets, |line, ticket| {
+        line.bind(row.id)
+            .bind(ticket.id)
             .bind(ticket.price_minor)
             .bind(ticket.version)
-            .bind(1_i64);
-    }
-    insert.execute(conn).await?;
+            .bind(Flag(true));
+    });
+    insert.query()?.execute(conn).await?;
     Ok(())
 }
 
 /// Ends the order's claim on its tickets: the lines no longer live.
 pub async fn order_lines_end(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     query("UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1")
-        .bind(order.to_string())
+        .bind(order)
         .execute(conn)
         .await?;
     Ok(())
@@ -351,33 +325,29 @@ pub async fn order_lines_end(conn: &mut Conn, order: OrderId) -> Result<(), sqlx
 /// Orders whose hold has run out, longest first.
 pub async fn orders_due<'e>(
     on: impl AnyExecutor<'e>,
-    now_micros: i64,
+    now: Moment,
     limit: i64,
 ) -> Result<Vec<OrderId>, sqlx::Error> {
-    let rows = query(
+    query_scalar(
         "SELECT id FROM orders WHERE status IN ('created', 'awaiting_payment') \
          AND hold_until <= $1 ORDER BY hold_until, id LIMIT $2",
     )
-    .bind(now_micros)
+    .bind(now)
     .bind(limit)
     .fetch_all(on)
-    .await?;
-    rows.iter().map(|row| parse(row, "id")).collect()
+    .await
 }
 
-/// Orders that still wait for their hold to end, with when it does, in microseconds.
+/// Orders that still wait for their hold to end, with when it does.
 pub async fn orders_waiting<'e>(
     on: impl AnyExecutor<'e>,
-) -> Result<Vec<(OrderId, i64)>, sqlx::Error> {
-    let rows = query(
+) -> Result<Vec<(OrderId, Moment)>, sqlx::Error> {
+    query_as(
         "SELECT id, hold_until FROM orders WHERE status IN ('created', 'awaiting_payment') \
          ORDER BY hold_until",
     )
     .fetch_all(on)
-    .await?;
-    rows.iter()
-        .map(|row| Ok((parse(row, "id")?, row.try_get("hold_until")?)))
-        .collect()
+    .await
 }
 
 /// The order lives again, on its tickets as they are now. A line whose ticket another order
@@ -387,7 +357,7 @@ pub async fn order_lines_revive(conn: &mut Conn, order: OrderId) -> Result<(), s
         "UPDATE order_lines SET live = 1, ticket_version = (SELECT t.version FROM tickets t \
          WHERE t.id = order_lines.ticket_id) WHERE order_id = $1",
     )
-    .bind(order.to_string())
+    .bind(order)
     .execute(conn)
     .await?;
     Ok(())
@@ -403,8 +373,8 @@ pub async fn order_lines_end_refunded(
         "UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1 AND ticket_id IN \
          (SELECT ticket_id FROM refund_lines WHERE refund_id = $2)",
     )
-    .bind(order.to_string())
-    .bind(refund.to_string())
+    .bind(order)
+    .bind(refund)
     .execute(conn)
     .await?;
     Ok(())
@@ -423,8 +393,8 @@ pub async fn order_lines_restore(
          WHERE r.refund_id = $2 AND r.live = 1 AND t.state = 'sold' \
          AND t.version = r.ticket_version + 1)",
     )
-    .bind(order.to_string())
-    .bind(refund.to_string())
+    .bind(order)
+    .bind(refund)
     .execute(conn)
     .await?;
     Ok(())
@@ -433,20 +403,20 @@ pub async fn order_lines_restore(
 /// Flags an order that an operator should look at.
 pub async fn attention_set(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     query("UPDATE orders SET attention = 1 WHERE id = $1")
-        .bind(order.to_string())
+        .bind(order)
         .execute(conn)
         .await?;
     Ok(())
 }
 
 /// Removes the flag of the order of this incident, if no other incident of it is open.
-pub async fn attention_clear(conn: &mut Conn, incident: &str) -> Result<(), sqlx::Error> {
+pub async fn attention_clear(conn: &mut Conn, incident: IncidentId) -> Result<(), sqlx::Error> {
     query(
         "UPDATE orders SET attention = 0 WHERE attention = 1 \
          AND id = (SELECT order_id FROM incidents WHERE id = $1) AND NOT EXISTS \
          (SELECT 1 FROM incidents i WHERE i.order_id = orders.id AND i.settled_at IS NULL)",
     )
-    .bind(incident.to_owned())
+    .bind(incident)
     .execute(conn)
     .await?;
     Ok(())

@@ -1,35 +1,32 @@
 //! What has happened to an order, told from its domain events, its refused cards and its refunds.
 
 use crate::{
-    clock::from_micros,
+    outbox::EventType,
     payments::declines,
     refunds::store::{self as refunds, RefundRow, State},
 };
 use app::orders::{Happening, Moment};
 use model::ids::OrderId;
-use sqlx::{AnyPool, Row, query};
+use sqlx::{AnyPool, query_as};
+
+/// A domain event: when, which, and its data.
+type Told = (model::Moment, EventType, String);
 
 /// The moments of an order, oldest first.
 pub async fn moments(reads: &AnyPool, order: OrderId) -> Result<Vec<Moment>, sqlx::Error> {
-    let rows = query(
+    let told: Vec<Told> = query_as(
         "SELECT occurred_at, type, data FROM outbox WHERE aggregate_id = $1 ORDER BY version",
     )
-    .bind(order.to_string())
+    .bind(order)
     .fetch_all(reads)
     .await?;
-    let mut told = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let data: String = row.try_get("data")?;
-        let kind: String = row.try_get("type")?;
-        told.push((row.try_get("occurred_at")?, kind, data));
-    }
     let mut moments = of_events(&told);
     for refund in refunds::refunds_of_order(reads, order).await? {
         moments.extend(of_refund(&refund));
     }
     for decline in declines::declines_of_order(reads, order).await? {
         moments.push(Moment {
-            at: from_micros(decline.at),
+            at: decline.at.timestamp(),
             what: Happening::Declined,
             amount_minor: None,
             reason: declines::reason(&decline.code).map(str::to_owned),
@@ -40,7 +37,7 @@ pub async fn moments(reads: &AnyPool, order: OrderId) -> Result<Vec<Moment>, sql
 }
 
 /// Events say where the order stands after each change; a moment is a change of that.
-fn of_events(told: &[(i64, String, String)]) -> Vec<Moment> {
+fn of_events(told: &[Told]) -> Vec<Moment> {
     let mut before = String::new();
     let mut ends = serde_json::Value::Null;
     let mut moments = Vec::new();
@@ -50,11 +47,11 @@ fn of_events(told: &[(i64, String, String)]) -> Vec<Moment> {
         // Only asking for more time moves the end.
         let longer = !ends.is_null() && ends != data["expiresAt"];
         ends = data["expiresAt"].clone();
-        let what = match (kind.as_str(), status.as_str()) {
-            ("OrderCreated", _) => Some(Happening::Reserved),
+        let what = match (kind, status.as_str()) {
+            (EventType::OrderCreated, _) => Some(Happening::Reserved),
             _ if longer => Some(Happening::MoreTime),
-            ("OrderExpired", _) => Some(Happening::Expired),
-            ("OrderCancelled", _) => Some(Happening::Cancelled),
+            (EventType::OrderExpired, _) => Some(Happening::Expired),
+            (EventType::OrderCancelled, _) => Some(Happening::Cancelled),
             (_, "awaiting_payment") if before == "expired" => Some(Happening::Revived),
             (_, "awaiting_payment") if before == "created" => Some(Happening::PaymentBegun),
             // A refund that came back leaves a paid order behind; it has a moment of its own.
@@ -66,7 +63,7 @@ fn of_events(told: &[(i64, String, String)]) -> Vec<Moment> {
         if let Some(what) = what {
             let money = matches!(what, Happening::Paid);
             moments.push(Moment {
-                at: from_micros(*at),
+                at: at.timestamp(),
                 what,
                 amount_minor: data["totalMinor"].as_i64().filter(|_| money),
                 reason: None,
@@ -78,10 +75,10 @@ fn of_events(told: &[(i64, String, String)]) -> Vec<Moment> {
 }
 
 fn of_refund(refund: &RefundRow) -> Vec<Moment> {
-    let moment = |at, what| Moment {
-        at: from_micros(at),
+    let moment = |at: model::Moment, what| Moment {
+        at: at.timestamp(),
         what,
-        amount_minor: Some(refund.amount_minor),
+        amount_minor: Some(refund.amount_minor.get()),
         reason: None,
     };
     let end = match refund.state {
@@ -101,25 +98,25 @@ mod tests {
     use super::*;
     use Happening::{Expired, Paid, PaymentBegun, Reserved, Revived};
 
-    fn told(kind: &str, status: &str) -> (i64, String, String) {
+    fn told(kind: EventType, status: &str) -> Told {
         let data = format!(r#"{{"status":"{status}","totalMinor":2500}}"#);
-        (0, kind.to_owned(), data)
+        (model::Moment::EPOCH, kind, data)
     }
 
-    fn whats(events: &[(i64, String, String)]) -> Vec<Happening> {
+    fn whats(events: &[Told]) -> Vec<Happening> {
         of_events(events).iter().map(|moment| moment.what).collect()
     }
 
     #[test]
     fn a_purchase_is_told_in_three_moments() {
         let bought = [
-            told("OrderCreated", "created"),
-            told("OrderUpdated", "awaiting_payment"),
+            told(EventType::OrderCreated, "created"),
+            told(EventType::OrderUpdated, "awaiting_payment"),
             // Another card, or another attempt: nothing new to the buyer.
-            told("OrderUpdated", "awaiting_payment"),
-            told("OrderUpdated", "complete"),
+            told(EventType::OrderUpdated, "awaiting_payment"),
+            told(EventType::OrderUpdated, "complete"),
             // A part of it is refunded: the refund tells of that itself.
-            told("OrderUpdated", "complete"),
+            told(EventType::OrderUpdated, "complete"),
         ];
         let whats = whats(&bought);
         assert_eq!(whats, [Reserved, PaymentBegun, Paid]);
@@ -129,11 +126,11 @@ mod tests {
     #[test]
     fn a_late_payment_revives() {
         let late = [
-            told("OrderCreated", "created"),
-            told("OrderUpdated", "awaiting_payment"),
-            told("OrderExpired", "expired"),
-            told("OrderUpdated", "awaiting_payment"),
-            told("OrderUpdated", "complete"),
+            told(EventType::OrderCreated, "created"),
+            told(EventType::OrderUpdated, "awaiting_payment"),
+            told(EventType::OrderExpired, "expired"),
+            told(EventType::OrderUpdated, "awaiting_payment"),
+            told(EventType::OrderUpdated, "complete"),
         ];
         assert_eq!(
             whats(&late),

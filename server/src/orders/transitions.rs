@@ -17,7 +17,7 @@ use super::{
     usage::{self, Ended},
 };
 use crate::{
-    db::{Conn, placeholders},
+    db::{Conn, Statement},
     events::span::on_sale,
     fault::{Fault, FaultResult},
     mail,
@@ -26,44 +26,23 @@ use crate::{
     tickets::holds,
 };
 use model::{
+    Moment,
     ids::{OrderId, UserId},
-    money::Money,
+    micros,
+    money::{MinorUnits, Money},
 };
-use sqlx::{AssertSqlSafe, query};
+use sqlx::{AssertSqlSafe, query_as};
+use std::time::Duration;
 
 /// The conditional UPDATE of a transition: what it needs beside the states, and what else it sets.
-/// Values are $1 and on.
 struct Update<'a> {
     transition: Transition,
     /// Follows `SET status = …`.
     set: &'a str,
     /// Must be true of an order that is moved.
     guard: &'a str,
-    values: Vec<Value>,
-}
-
-#[derive(Clone)]
-enum Value {
-    Number(Option<i64>),
-    Text(String),
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Number(Some(number))
-    }
-}
-
-impl From<Option<i64>> for Value {
-    fn from(number: Option<i64>) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl<T: ToString> From<&T> for Value {
-    fn from(text: &T) -> Self {
-        Self::Text(text.to_string())
-    }
+    /// What the SQL of `set` and `guard` names as $1, $2 and on.
+    values: Statement,
 }
 
 /// A change that readers of the order can see.
@@ -79,7 +58,7 @@ const A_TICKET_IS_NOT_REFUNDED: &str =
 impl Transition {
     /// The state that follows, as SQL.
     fn next(self) -> String {
-        let to = self.edges()[0].1.name();
+        let to = self.edges()[0].1;
         let unless = match self {
             Self::BeginRefund => A_TICKET_IS_NOT_BEING_REFUNDED,
             Self::Refund => A_TICKET_IS_NOT_REFUNDED,
@@ -90,7 +69,7 @@ impl Transition {
 
     /// The states that it leads from, as SQL.
     fn from(self) -> String {
-        let mut from: Vec<&str> = self.edges().iter().map(|(from, _)| from.name()).collect();
+        let mut from: Vec<&str> = self.edges().iter().map(|(from, _)| from.into()).collect();
         from.sort_unstable();
         from.dedup();
         format!("'{}'", from.join("', '"))
@@ -108,30 +87,21 @@ impl Update<'_> {
             transition,
             set,
             guard,
-            values,
+            values: mut update,
         } = self;
         if orders.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = format!(
-            "UPDATE orders SET status = {}{set} WHERE id IN ({}) AND status IN ({}) AND {guard} \
-             RETURNING {COLUMNS}",
-            transition.next(),
-            placeholders(values.len() + 1, orders.len()),
-            transition.from(),
-        );
-        let mut update = query(AssertSqlSafe(sql));
-        for value in values {
-            update = match value {
-                Value::Number(number) => update.bind(number),
-                Value::Text(text) => update.bind(text),
-            };
-        }
-        for order in orders {
-            update = update.bind(order.to_string());
-        }
-        let rows = update.fetch_all(conn).await?;
-        rows.iter().map(OrderRow::read).collect()
+        let (next, from) = (transition.next(), transition.from());
+        update
+            .push(format_args!(
+                "UPDATE orders SET status = {next}{set} WHERE id IN ("
+            ))
+            .bind_list(orders)
+            .push(format_args!(
+                ") AND status IN ({from}) AND {guard} RETURNING {COLUMNS}"
+            ));
+        update.query_as()?.fetch_all(conn).await
     }
 
     async fn apply_to(
@@ -143,19 +113,19 @@ impl Update<'_> {
     }
 }
 
-/// The order waits for its first payment, and its tickets are held for `grace_micros` after the buyer's
+/// The order waits for its first payment, and its tickets are held for `grace` after the buyer's
 /// time. The caller has locked the tickets, and announces the order once it has a payment.
 pub async fn begin_payment(
     conn: &mut Conn,
     order: OrderId,
-    grace_micros: i64,
-    now: i64,
+    grace: Duration,
+    now: Moment,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
     let update = Update {
         transition: Transition::BeginPayment,
         set: ", hold_until = expires_at + $2, version = version + 1",
         guard: "expires_at > $1",
-        values: vec![now.into(), grace_micros.into()],
+        values: Statement::default().with(now).with(micros(grace)),
     };
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(None);
@@ -168,11 +138,10 @@ pub async fn begin_payment(
 /// tickets, and announces the order.
 pub async fn replace_payment(conn: &mut Conn, order: OrderId) -> Result<OrderRow, sqlx::Error> {
     let sql = format!("UPDATE orders SET version = version + 1 WHERE id = $1 RETURNING {COLUMNS}");
-    let row = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(order)
         .fetch_one(conn)
-        .await?;
-    OrderRow::read(&row)
+        .await
 }
 
 /// From here on the hold cannot end until the money is captured or refused. Returns whether the hold
@@ -181,7 +150,7 @@ pub async fn fence(
     conn: &mut Conn,
     order: OrderId,
     authorised: Money,
-    now: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     let update = Update {
         transition: Transition::Fence,
@@ -190,11 +159,10 @@ pub async fn fence(
              AND NOT EXISTS (SELECT 1 FROM order_lines l JOIN tickets t ON t.id = l.ticket_id \
                WHERE l.order_id = orders.id AND NOT (t.state = 'listed' AND t.held_by = orders.id \
                  AND t.version = l.ticket_version))",
-        values: vec![
-            now.into(),
-            authorised.minor.into(),
-            (&authorised.currency).into(),
-        ],
+        values: Statement::default()
+            .with(now)
+            .with(authorised.minor)
+            .with(authorised.currency),
     };
     if update.apply_to(conn, order).await?.is_none() {
         return Ok(false);
@@ -209,7 +177,7 @@ pub async fn revive(
     conn: &mut Conn,
     order: OrderId,
     authorised: Money,
-    now: i64,
+    now: Moment,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
     // A ticket that this order's expiry released and that was not changed since is exactly one version
     // further.
@@ -220,18 +188,17 @@ pub async fn revive(
            WHERE l.order_id = orders.id AND NOT (t.state = 'listed' AND \
              ((t.held_by = orders.id AND t.version = l.ticket_version) OR \
               (t.held_by IS NULL AND t.version = l.ticket_version + 1))))",
-        State::Expired.name(),
+        State::Expired,
         on_sale!("e", "$1"),
     );
     let update = Update {
         transition: Transition::Revive,
         set: NEXT_VERSION,
         guard: &guard,
-        values: vec![
-            now.into(),
-            authorised.minor.into(),
-            (&authorised.currency).into(),
-        ],
+        values: Statement::default()
+            .with(now)
+            .with(authorised.minor)
+            .with(authorised.currency),
     };
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(None);
@@ -247,14 +214,14 @@ pub async fn revive(
 pub async fn complete(
     conn: &mut Conn,
     order: OrderId,
-    captured_minor: i64,
-    now: i64,
+    captured_minor: MinorUnits,
+    now: Moment,
 ) -> FaultResult<Option<OrderRow>> {
     let update = Update {
         transition: Transition::Complete,
         set: NEXT_VERSION,
         guard: "total_minor = $1",
-        values: vec![captured_minor.into()],
+        values: Statement::default().with(captured_minor),
     };
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(None);
@@ -274,7 +241,7 @@ pub async fn unfence(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error>
         transition: Transition::Unfence,
         set: "",
         guard: "1 = 1",
-        values: Vec::new(),
+        values: Statement::default(),
     };
     if let Some(row) = update.apply_to(conn, order).await? {
         holds::tickets_hold_until(conn, order, row.hold_until).await?;
@@ -284,13 +251,13 @@ pub async fn unfence(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error>
 
 /// Expires the order if its hold has ended and its money is not being captured. Returns whether this call
 /// did it. Timers, the sweep and competing buyers call it; a late timer cannot free another order's tickets.
-pub async fn expire(conn: &mut Conn, order: OrderId, now: i64) -> Result<bool, sqlx::Error> {
+pub async fn expire(conn: &mut Conn, order: OrderId, now: Moment) -> Result<bool, sqlx::Error> {
     usage::order_lock(conn, order).await?;
     let update = Update {
         transition: Transition::Expire,
         set: NEXT_VERSION,
         guard: "hold_until <= $1",
-        values: vec![now.into()],
+        values: Statement::default().with(now),
     };
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(false);
@@ -311,7 +278,7 @@ pub async fn cancel(
     order: OrderId,
     buyer: UserId,
     expected_version: Option<i64>,
-    now: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     usage::order_lock(conn, order).await?;
     let update = Update {
@@ -320,7 +287,10 @@ pub async fn cancel(
         guard: "hold_until > $1 AND buyer_id = $2 AND ($3 IS NULL OR version = $3) \
              AND NOT EXISTS (SELECT 1 FROM payments p \
                WHERE p.order_id = orders.id AND p.state = 'intended')",
-        values: vec![now.into(), (&buyer).into(), expected_version.into()],
+        values: Statement::default()
+            .with(now)
+            .with(buyer)
+            .with(expected_version),
     };
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(false);
@@ -330,14 +300,14 @@ pub async fn cancel(
     Ok(true)
 }
 
-/// Gives the buyer `more_micros` more, once, if no more than that is left. The state stays. Returns
+/// Gives the buyer `more` time, once, if no more than that is left. The state stays. Returns
 /// the order as it is then; `None`: nothing has changed.
 pub async fn extend(
     conn: &mut Conn,
     order: OrderId,
     buyer: UserId,
-    more_micros: i64,
-    now: i64,
+    more: Duration,
+    now: Moment,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
     holds::order_tickets_lock(conn, order).await?;
     let sql = format!(
@@ -346,15 +316,14 @@ pub async fn extend(
          AND status IN ('created', 'awaiting_payment') AND extended = 0 \
          AND expires_at > $3 AND expires_at <= $3 + $4 RETURNING {COLUMNS}"
     );
-    let row = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
-        .bind(buyer.to_string())
+    let row: Option<OrderRow> = query_as(AssertSqlSafe(sql))
+        .bind(order)
+        .bind(buyer)
         .bind(now)
-        .bind(more_micros)
+        .bind(micros(more))
         .fetch_optional(&mut *conn)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let row = OrderRow::read(&row)?;
     holds::tickets_hold_until(conn, order, row.hold_until).await?;
     announce(conn, row.clone(), now).await?;
     Ok(Some(row))
@@ -362,19 +331,19 @@ pub async fn extend(
 
 /// Refunds of this order's tickets have begun; it is `refunding` once none is left that is not being
 /// refunded. The caller has locked the tickets. Errors: an unexpected fault if the order is not complete.
-pub async fn begin_refund(conn: &mut Conn, order: OrderId, now: i64) -> FaultResult<()> {
+pub async fn begin_refund(conn: &mut Conn, order: OrderId, now: Moment) -> FaultResult<()> {
     of_paid(conn, Transition::BeginRefund, order, now).await
 }
 
 /// Money of this order is back; it is `refunded` once none of its tickets is left. The caller has taken
 /// the tickets back. Errors: an unexpected fault if the order is not paid.
-pub async fn refund(conn: &mut Conn, order: OrderId, now: i64) -> FaultResult<()> {
+pub async fn refund(conn: &mut Conn, order: OrderId, now: Moment) -> FaultResult<()> {
     of_paid(conn, Transition::Refund, order, now).await
 }
 
 /// A refund of this order failed, or its money came in again. Errors: an unexpected fault if the order
 /// was never paid.
-pub async fn restore(conn: &mut Conn, order: OrderId, now: i64) -> FaultResult<()> {
+pub async fn restore(conn: &mut Conn, order: OrderId, now: Moment) -> FaultResult<()> {
     of_paid(conn, Transition::Restore, order, now).await
 }
 
@@ -382,13 +351,13 @@ async fn of_paid(
     conn: &mut Conn,
     transition: Transition,
     order: OrderId,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let update = Update {
         transition,
         set: NEXT_VERSION,
         guard: "1 = 1",
-        values: Vec::new(),
+        values: Statement::default(),
     };
     let Some(row) = update.apply_to(conn, order).await? else {
         let what = "a refund of an order that is not paid";
@@ -402,7 +371,7 @@ async fn end_hold(
     conn: &mut Conn,
     order: &OrderRow,
     ended: Ended,
-    now: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     usage::release(conn, order.id, ended).await?;
     order_lines_end(conn, order.id).await?;
@@ -411,7 +380,7 @@ async fn end_hold(
 }
 
 /// Writes the domain event of an order that has changed.
-pub async fn announce(conn: &mut Conn, order: OrderRow, now: i64) -> Result<(), sqlx::Error> {
+pub async fn announce(conn: &mut Conn, order: OrderRow, now: Moment) -> Result<(), sqlx::Error> {
     announce_as(conn, EventType::OrderUpdated, order, now).await
 }
 
@@ -419,7 +388,7 @@ async fn announce_as(
     conn: &mut Conn,
     kind: EventType,
     order: OrderRow,
-    now: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let tickets = order_ticket_ids(conn, order.id).await?;
     outbox::append(conn, now, &[order.event(kind, &tickets, now)]).await

@@ -8,22 +8,28 @@
 //! Lock order, on PostgreSQL: usage rows first (a buyer's before a network's), then tickets by id,
 //! then the order. [`order_lock`] keeps to it.
 
+use super::state::State;
 use crate::{
-    clock::seconds_until,
-    db::{Conn, Db, engine_of, parse},
+    db::{Conn, Db, engine_of},
     fault::{Fault, FaultResult},
     tickets::holds,
 };
 use app::error::{AppError, Conflict};
-use model::ids::{EventId, OrderId, UserId};
-use sqlx::{AssertSqlSafe, Row, query};
+use model::{
+    Moment,
+    ids::{EventId, OrderId, UserId},
+};
+use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
+use std::time::Duration;
+use strum::{Display, EnumString, IntoStaticStr};
 
 /// Open orders that one buyer may have for one event.
 const ORDERS_PER_BUYER: i64 = 3;
 /// From this many unpaid expiries in a row, a buyer waits before the next hold.
 const LAPSES_FREE: i64 = 1;
 /// The longest such wait, in holds.
-const WAIT_HOLDS_MAX: i64 = 4;
+const WAIT_HOLDS_MAX: u32 = 4;
 /// Ended orders released by one call of [`release_ended`].
 const RELEASE_BATCH: i64 = 500;
 /// Lapsed orders that one refused reservation expires before it tries again.
@@ -47,6 +53,16 @@ impl Default for HoldLimits {
     }
 }
 
+/// Whose unpaid tickets a row counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum Holder {
+    Buyer,
+    Network,
+}
+
+model::text_columns!(Holder);
+
 /// What a reservation asks for, as far as limits are concerned.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
@@ -56,7 +72,7 @@ pub(super) struct Claim {
     pub tickets: i64,
     /// `None`: the claim is counted, and nothing is refused.
     pub limits: Option<HoldLimits>,
-    pub now: i64,
+    pub now: Moment,
 }
 
 /// Why a claim was not granted.
@@ -101,30 +117,25 @@ pub(super) async fn take(conn: &mut Conn, claim: &Claim) -> Result<(), Denied> {
          RETURNING kind"
     );
     let enforced = claim.limits.is_some();
-    let mut upsert = query(AssertSqlSafe(sql))
-        .bind(claim.event.to_string())
-        .bind(claim.buyer.to_string())
+    let mut upsert = query_scalar::<_, Holder>(AssertSqlSafe(sql))
+        .bind(claim.event)
+        .bind(claim.buyer)
         .bind(claim.tickets)
         .bind(limits.tickets_per_buyer)
         .bind(if enforced { ORDERS_PER_BUYER } else { i64::MAX })
-        .bind(if enforced { claim.now } else { i64::MAX })
+        .bind(if enforced { claim.now } else { Moment::MAX })
         .bind(limits.tickets_per_network.unwrap_or(i64::MAX));
     if let Some(network) = &claim.network {
         upsert = upsert.bind(network.clone());
     }
-    let rows = upsert.fetch_all(&mut *conn).await?;
-    let mut granted = [false, claim.network.is_none()];
-    for row in &rows {
-        match row.try_get::<String, _>("kind")?.as_str() {
-            "buyer" => granted[0] = true,
-            _ => granted[1] = true,
-        }
+    let granted = upsert.fetch_all(&mut *conn).await?;
+    if !granted.contains(&Holder::Buyer) {
+        return Err(deny_buyer(conn, claim).await);
     }
-    match granted {
-        [true, true] => Ok(()),
-        [false, _] => Err(deny_buyer(conn, claim).await),
-        [true, false] => Err(deny_network(conn, claim).await),
+    if claim.network.is_some() && !granted.contains(&Holder::Network) {
+        return Err(deny_network(conn, claim).await);
     }
+    Ok(())
 }
 
 async fn deny_buyer(conn: &mut Conn, claim: &Claim) -> Denied {
@@ -136,19 +147,16 @@ async fn deny_buyer(conn: &mut Conn, claim: &Claim) -> Denied {
     if !open.lapsed.is_empty() {
         return Denied::Lapsed(open.lapsed);
     }
-    let row = query(
+    let wait_until = query_scalar::<_, Moment>(
         "SELECT wait_until FROM hold_usage \
          WHERE event_id = $1 AND kind = 'buyer' AND holder = $2",
     )
-    .bind(claim.event.to_string())
-    .bind(claim.buyer.to_string())
+    .bind(claim.event)
+    .bind(claim.buyer)
     .fetch_one(conn)
-    .await
-    .and_then(|row| row.try_get::<i64, _>("wait_until"));
-    match row {
-        Ok(wait_until) if wait_until > claim.now => {
-            refuse(Conflict::HoldPause, wait_until, claim.now)
-        }
+    .await;
+    match wait_until {
+        Ok(until) if until > claim.now => refuse(Conflict::HoldPause, until, claim.now),
         Ok(_) => refuse(Conflict::HoldLimit, open.first_ends, claim.now),
         Err(error) => error.into(),
     }
@@ -163,11 +171,11 @@ async fn deny_network(conn: &mut Conn, claim: &Claim) -> Denied {
     }
 }
 
-fn refuse(conflict: Conflict, until: i64, now: i64) -> Denied {
+fn refuse(conflict: Conflict, until: Moment, now: Moment) -> Denied {
     let refused = AppError::Conflict {
         conflict,
         // An order that is being charged ends in seconds, at a time that is not known.
-        retry_after_seconds: Some(seconds_until(until, now).max(1)),
+        retry_after_seconds: Some(until.seconds_left(now).max(1)),
     };
     Denied::Fault(refused.into())
 }
@@ -175,8 +183,8 @@ fn refuse(conflict: Conflict, until: i64, now: i64) -> Denied {
 struct OpenOrders {
     /// Those whose hold has ended and that nobody has expired yet.
     lapsed: Vec<OrderId>,
-    /// When the first of the others ends, in microseconds; 0 without any.
-    first_ends: i64,
+    /// When the first of the others ends; [`Moment::EPOCH`] without any.
+    first_ends: Moment,
 }
 
 /// The counted orders for the claim's event with `column` = `holder`, the first to end first.
@@ -190,22 +198,21 @@ async fn open_orders(
         "SELECT id, status, hold_until FROM orders WHERE event_id = $1 AND {column} = $2 \
          AND counted_tickets > 0 ORDER BY hold_until, id LIMIT $3"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(claim.event.to_string())
+    let rows: Vec<(OrderId, State, Moment)> = query_as(AssertSqlSafe(sql))
+        .bind(claim.event)
         .bind(holder)
         .bind(LAPSED_MAX)
         .fetch_all(conn)
         .await?;
     let mut open = OpenOrders {
         lapsed: Vec::new(),
-        first_ends: 0,
+        first_ends: Moment::EPOCH,
     };
-    for row in &rows {
-        let hold_until: i64 = row.try_get("hold_until")?;
-        let expires = row.try_get::<String, _>("status")? != "capturing";
+    for (order, state, hold_until) in rows {
+        let expires = state != State::Capturing;
         if expires && hold_until <= claim.now {
-            open.lapsed.push(parse(row, "id")?);
-        } else if expires && open.first_ends == 0 {
+            open.lapsed.push(order);
+        } else if expires && open.first_ends == Moment::EPOCH {
             open.first_ends = hold_until;
         }
     }
@@ -225,7 +232,7 @@ pub async fn order_lock(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Err
          WHERE o.id = $1 ORDER BY u.kind{lock} OF u"
     );
     query(AssertSqlSafe(sql))
-        .bind(order.to_string())
+        .bind(order)
         .fetch_all(&mut *conn)
         .await?;
     holds::order_tickets_lock(conn, order).await
@@ -258,15 +265,14 @@ pub async fn release(conn: &mut Conn, order: OrderId, ended: Ended) -> Result<()
          (SELECT 1 FROM orders o WHERE o.id = $1 AND o.counted_tickets > 0 \
            AND ((hold_usage.kind = 'buyer' AND hold_usage.holder = o.buyer_id) \
              OR (hold_usage.kind = 'network' AND hold_usage.holder = o.network))) \
-         RETURNING kind, lapses"
+         RETURNING lapses"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
+    let released: Vec<i64> = query_scalar(AssertSqlSafe(sql))
+        .bind(order)
         .fetch_all(&mut *conn)
         .await?;
     if ended == Ended::Unpaid {
-        for row in &rows {
-            let lapses: i64 = row.try_get("lapses")?;
+        for lapses in released {
             if lapses > LAPSES_FREE {
                 begin_wait(conn, order, lapses).await?;
             }
@@ -276,38 +282,45 @@ pub async fn release(conn: &mut Conn, order: OrderId, ended: Ended) -> Result<()
         "UPDATE orders SET counted_tickets = 0, network = NULL \
          WHERE id = $1 AND counted_tickets > 0",
     )
-    .bind(order.to_string())
+    .bind(order)
     .execute(conn)
     .await?;
     Ok(())
 }
 
 /// A third of a hold after the second unpaid expiry in a row, then twice as long each time.
-fn wait_micros(lapses: i64, hold_micros: i64) -> i64 {
+fn wait_after(lapses: i64, hold: Duration) -> Duration {
     let doublings = u32::try_from((lapses - LAPSES_FREE - 1).clamp(0, 16)).unwrap_or(0);
-    (hold_micros / 3)
+    (hold / 3)
         .saturating_mul(1 << doublings)
-        .min(hold_micros.saturating_mul(WAIT_HOLDS_MAX))
+        .min(hold.saturating_mul(WAIT_HOLDS_MAX))
+}
+
+#[derive(FromRow)]
+struct Lapsed {
+    event_id: EventId,
+    buyer_id: UserId,
+    hold_until: Moment,
+    expires_at: Moment,
+    created_at: Moment,
 }
 
 /// The order's buyer waits, from the end of its hold, before the next hold of this event.
 async fn begin_wait(conn: &mut Conn, order: OrderId, lapses: i64) -> Result<(), sqlx::Error> {
-    let row = query(
-        "SELECT event_id, buyer_id, hold_until, expires_at - created_at AS hold_micros \
-         FROM orders WHERE id = $1",
+    let lapsed: Lapsed = query_as(
+        "SELECT event_id, buyer_id, hold_until, expires_at, created_at FROM orders WHERE id = $1",
     )
-    .bind(order.to_string())
+    .bind(order)
     .fetch_one(&mut *conn)
     .await?;
-    let wait = wait_micros(lapses, row.try_get("hold_micros")?);
-    let wait_until = row.try_get::<i64, _>("hold_until")?.saturating_add(wait);
+    let hold = lapsed.expires_at.since(lapsed.created_at);
     query(
         "UPDATE hold_usage SET wait_until = $3 \
          WHERE event_id = $1 AND kind = 'buyer' AND holder = $2 AND wait_until < $3",
     )
-    .bind(row.try_get::<String, _>("event_id")?)
-    .bind(row.try_get::<String, _>("buyer_id")?)
-    .bind(wait_until)
+    .bind(lapsed.event_id)
+    .bind(lapsed.buyer_id)
+    .bind(lapsed.hold_until + wait_after(lapses, hold))
     .execute(conn)
     .await?;
     Ok(())
@@ -320,7 +333,7 @@ pub async fn take_back(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Erro
          (SELECT COUNT(*) FROM order_lines l WHERE l.order_id = orders.id) \
          WHERE id = $1 AND counted_tickets = 0",
     )
-    .bind(order.to_string())
+    .bind(order)
     .execute(&mut *conn)
     .await?;
     if counted.rows_affected() == 1 {
@@ -330,7 +343,7 @@ pub async fn take_back(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Erro
              ON CONFLICT (event_id, kind, holder) DO UPDATE SET \
              tickets = hold_usage.tickets + excluded.tickets, orders = hold_usage.orders + 1",
         )
-        .bind(order.to_string())
+        .bind(order)
         .execute(conn)
         .await?;
     }
@@ -340,15 +353,14 @@ pub async fn take_back(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Erro
 /// Releases orders that have ended and still count, which a process of an earlier version leaves
 /// behind, and deletes the rows of networks that hold nothing. Returns how many orders it were.
 pub async fn release_ended(db: &Db) -> FaultResult<usize> {
-    let rows = query(
+    let ended: Vec<OrderId> = query_scalar(
         "SELECT id FROM orders WHERE counted_tickets > 0 \
          AND status NOT IN ('created', 'awaiting_payment', 'capturing') LIMIT $1",
     )
     .bind(RELEASE_BATCH)
     .fetch_all(db.reads())
     .await?;
-    for row in &rows {
-        let order: OrderId = parse(row, "id")?;
+    for order in ended.iter().copied() {
         db.write(move |conn| {
             Box::pin(async move {
                 order_lock(conn, order).await?;
@@ -368,18 +380,19 @@ pub async fn release_ended(db: &Db) -> FaultResult<usize> {
         })
         .await;
     deleted?;
-    Ok(rows.len())
+    Ok(ended.len())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::wait_micros;
+    use super::*;
 
     #[test]
     fn the_wait_doubles_and_ends_at_four_holds() {
-        const HOLD: i64 = 900;
-        let waits: Vec<i64> = (2..9).map(|lapses| wait_micros(lapses, HOLD)).collect();
+        const HOLD: Duration = Duration::from_mins(15);
+        let wait = |lapses| wait_after(lapses, HOLD).as_secs();
+        let waits: Vec<u64> = (2..9).map(wait).collect();
         assert_eq!(waits, [300, 600, 1200, 2400, 3600, 3600, 3600]);
-        assert_eq!(wait_micros(i64::MAX, HOLD), 3600);
+        assert_eq!(wait(i64::MAX), 3600);
     }
 }

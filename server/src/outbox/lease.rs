@@ -47,8 +47,7 @@ impl Lease {
 
     async fn take(&self) -> Result<bool, sqlx::Error> {
         let (name, holder) = (self.name, self.holder.clone());
-        let now = self.clock.now_micros();
-        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -60,9 +59,9 @@ impl Lease {
                     )
                     .bind(name)
                     .bind(holder)
-                    .bind(now + micros(LASTS))
+                    .bind(now + LASTS)
                     .bind(now)
-                    .bind(now + micros(LASTS_AT_MOST))
+                    .bind(now + LASTS_AT_MOST)
                     .execute(conn)
                     .await?;
                     Ok(taken.rows_affected() == 1)

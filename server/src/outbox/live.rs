@@ -9,9 +9,10 @@
 //! reconnection; every message carries the ticket's version, so that is harmless.
 
 use crate::{db::Db, fault::chain, replicas::Fanout};
+use model::ids::{EventId, OutboxId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{Row, query};
+use sqlx::{query, query_as};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -48,9 +49,9 @@ const OF_LATE_MAX: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketChange {
     /// The outbox row, with which a listener comes back; or the batch's publication.
-    pub id: String,
+    pub id: OutboxId,
     /// The event that the ticket is of.
-    pub event_id: String,
+    pub event_id: EventId,
     /// `{id,status,priceMinor,version}`; `None` for a batch, whose tickets are read instead.
     pub message: Option<String>,
 }
@@ -70,7 +71,7 @@ pub struct Live {
     fanout: Option<Fanout>,
     changes: broadcast::Sender<Arc<TicketChange>>,
     /// What was told of late, and when.
-    told: Mutex<HashMap<String, Instant>>,
+    told: Mutex<HashMap<OutboxId, Instant>>,
     closed: watch::Sender<bool>,
     replays: Semaphore,
 }
@@ -106,23 +107,23 @@ impl Live {
 
     /// What happened to this event's tickets after the change named `last`: told of only if there is
     /// such a change, and it is recent. A name that somebody made up costs one look by its key at most.
-    pub async fn since(&self, last: &str, event_id: &str) -> Missed {
-        let is_recent = Uuid::try_parse(last).is_ok_and(|id| id.to_string() == last)
-            && *last > *id_of_before(REPLAY_BACK);
-        if !is_recent {
-            return Missed::Everything;
+    pub async fn since(&self, last: &str, event_id: EventId) -> Missed {
+        match last.parse::<OutboxId>() {
+            Ok(id) if id.to_string() == last && id > id_of_before(REPLAY_BACK) => {
+                self.replay(id, true, event_id).await
+            }
+            _ => Missed::Everything,
         }
-        self.replay(last, true, event_id).await
     }
 
     /// What happened to this event's tickets in the last seconds, 60 at most.
-    pub async fn of_late(&self, seconds: u64, event_id: &str) -> Missed {
+    pub async fn of_late(&self, seconds: u64, event_id: EventId) -> Missed {
         let back = Duration::from_secs(seconds).min(OF_LATE_MAX);
-        self.replay(&id_of_before(back), false, event_id).await
+        self.replay(id_of_before(back), false, event_id).await
     }
 
     /// The changes after `after`, which itself must be one of them if `known`.
-    async fn replay(&self, after: &str, known: bool, event_id: &str) -> Missed {
+    async fn replay(&self, after: OutboxId, known: bool, event_id: EventId) -> Missed {
         let read = async {
             let _turn = self.replays.acquire().await.ok()?;
             if known && !self.has(after).await.ok()? {
@@ -145,23 +146,20 @@ impl Live {
         }
     }
 
-    async fn has(&self, id: &str) -> Result<bool, sqlx::Error> {
+    async fn has(&self, id: OutboxId) -> Result<bool, sqlx::Error> {
         let found = query("SELECT 1 FROM outbox WHERE id = $1 AND aggregate_type = 'ticket'")
-            .bind(id.to_owned())
+            .bind(id)
             .fetch_optional(self.db.reads())
             .await?;
         Ok(found.is_some())
     }
 
     /// Whether a batch of this event's tickets was published after this change, or shortly before.
-    async fn has_batch(&self, after: &str, event_id: &str) -> Result<bool, sqlx::Error> {
-        let after = Uuid::try_parse(after)
-            .map(|id| earlier(id, OVERLAP))
-            .unwrap_or_default();
+    async fn has_batch(&self, after: OutboxId, event_id: EventId) -> Result<bool, sqlx::Error> {
         let found =
             query("SELECT 1 FROM listing_batches WHERE publication > $1 AND event_id = $2 LIMIT 1")
-                .bind(after)
-                .bind(event_id.to_owned())
+                .bind(earlier(after, OVERLAP))
+                .bind(event_id)
                 .fetch_optional(self.db.reads())
                 .await?;
         Ok(found.is_some())
@@ -204,8 +202,8 @@ impl Live {
     async fn look(&self) {
         let after = id_of_before(OVERLAP);
         let read = async {
-            let mut changes = self.read(&after, ROWS_MAX).await?;
-            changes.extend(self.read_batches(&after).await?);
+            let mut changes = self.read(after, ROWS_MAX).await?;
+            changes.extend(self.read_batches(after).await?);
             Ok::<_, sqlx::Error>(changes)
         };
         match timeout(LOOK_WITHIN, read).await {
@@ -227,7 +225,7 @@ impl Live {
         told.retain(|_, when| now.duration_since(*when) < 3 * OVERLAP);
         let mut new = Vec::new();
         for change in changes {
-            if told.insert(change.id.clone(), now).is_none() {
+            if told.insert(change.id, now).is_none() {
                 // Nobody listening any more is no error.
                 let _ = self.changes.send(Arc::new(change.clone()));
                 new.push(change);
@@ -237,43 +235,41 @@ impl Live {
     }
 
     /// The changes after this one, the latest ones if there are more.
-    async fn read(&self, after: &str, limit: i64) -> Result<Vec<TicketChange>, sqlx::Error> {
-        let rows = query(
+    async fn read(&self, after: OutboxId, limit: i64) -> Result<Vec<TicketChange>, sqlx::Error> {
+        let rows: Vec<(OutboxId, String)> = query_as(
             "SELECT id, data FROM outbox WHERE id > $1 AND aggregate_type = 'ticket' \
              AND batch_id IS NULL ORDER BY id DESC LIMIT $2",
         )
-        .bind(after.to_owned())
+        .bind(after)
         .bind(limit)
         .fetch_all(self.db.reads())
         .await?;
-        let mut changes = Vec::with_capacity(rows.len());
-        for row in rows.iter().rev() {
-            let data: String = row.try_get("data")?;
-            changes.extend(change(row.try_get("id")?, &data));
-        }
-        Ok(changes)
+        Ok(rows
+            .iter()
+            .rev()
+            .filter_map(|(id, data)| change(*id, data))
+            .collect())
     }
 
     /// The batches that were published after this change.
-    async fn read_batches(&self, after: &str) -> Result<Vec<TicketChange>, sqlx::Error> {
-        let rows =
-            query("SELECT publication, event_id FROM listing_batches WHERE publication > $1")
-                .bind(after.to_owned())
+    async fn read_batches(&self, after: OutboxId) -> Result<Vec<TicketChange>, sqlx::Error> {
+        let rows: Vec<(OutboxId, EventId)> =
+            query_as("SELECT publication, event_id FROM listing_batches WHERE publication > $1")
+                .bind(after)
                 .fetch_all(self.db.reads())
                 .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(TicketChange {
-                    id: row.try_get("publication")?,
-                    event_id: row.try_get("event_id")?,
-                    message: None,
-                })
+        Ok(rows
+            .into_iter()
+            .map(|(id, event_id)| TicketChange {
+                id,
+                event_id,
+                message: None,
             })
-            .collect()
+            .collect())
     }
 }
 
-fn change(id: String, data: &str) -> Option<TicketChange> {
+fn change(id: OutboxId, data: &str) -> Option<TicketChange> {
     let ticket: Value = serde_json::from_str(data).ok()?;
     let message = json!({
         "id": ticket["id"],
@@ -281,7 +277,7 @@ fn change(id: String, data: &str) -> Option<TicketChange> {
         "priceMinor": ticket["priceMinor"],
         "version": ticket["version"],
     });
-    let event_id = ticket["eventId"].as_str()?.to_owned();
+    let event_id = ticket["eventId"].as_str()?.parse().ok()?;
     Some(TicketChange {
         id,
         event_id,
@@ -290,16 +286,16 @@ fn change(id: String, data: &str) -> Option<TicketChange> {
 }
 
 /// Smaller than every id that was made since: ids begin with the time.
-pub fn id_of_before(back: Duration) -> String {
-    earlier(Uuid::now_v7(), back)
+pub fn id_of_before(back: Duration) -> OutboxId {
+    earlier(OutboxId(Uuid::now_v7()), back)
 }
 
 /// Smaller than every id that was made less than `back` before this one.
-fn earlier(id: Uuid, back: Duration) -> String {
+fn earlier(id: OutboxId, back: Duration) -> OutboxId {
     // The first 48 bits are milliseconds since 1970.
-    let millis = id.as_u128() >> 80;
+    let millis = id.0.as_u128() >> 80;
     let first = millis.saturating_sub(back.as_millis()) << 80;
-    Uuid::from_u128(first).to_string()
+    OutboxId(Uuid::from_u128(first))
 }
 
 #[cfg(test)]
@@ -308,19 +304,20 @@ mod tests {
 
     #[test]
     fn recent_ids_are_greater_and_old_ones_are_not() {
-        assert!(Uuid::now_v7().to_string() > id_of_before(OVERLAP));
-        assert!("01900000-0000-7000-8000-000000000000" < id_of_before(OVERLAP).as_str());
-        let id = Uuid::now_v7();
-        let before = Uuid::try_parse(&earlier(id, OVERLAP)).unwrap();
+        assert!(OutboxId(Uuid::now_v7()) > id_of_before(OVERLAP));
+        let old: OutboxId = "01900000-0000-7000-8000-000000000000".parse().unwrap();
+        assert!(old < id_of_before(OVERLAP));
+        let id = OutboxId(Uuid::now_v7());
+        let before = earlier(id, OVERLAP);
         assert!(before < id);
-        assert!(earlier(before, OVERLAP) < before.to_string());
+        assert!(earlier(before, OVERLAP) < before);
     }
 
     #[test]
     fn a_change_says_what_a_browser_needs_and_no_more() {
-        let data = r#"{"id":"t","eventId":"e","sellerId":"s","status":"reserved","priceMinor":5,"version":3}"#;
-        let change = change("1".to_owned(), data).unwrap();
-        assert_eq!(change.event_id, "e");
+        let data = r#"{"id":"t","eventId":"00000000-0000-0000-0000-000000000007","sellerId":"s","status":"reserved","priceMinor":5,"version":3}"#;
+        let change = change(OutboxId(Uuid::nil()), data).unwrap();
+        assert_eq!(change.event_id, EventId(Uuid::from_u128(7)));
         let message: Value = serde_json::from_str(&change.message.unwrap()).unwrap();
         assert_eq!(
             message,

@@ -9,10 +9,13 @@ mod live;
 mod nats;
 mod relay;
 
-use crate::db::{Conn, placeholders};
-use model::ids::UserId;
+use crate::db::{Conn, Statement};
+use model::{
+    Moment,
+    ids::{BatchId, OutboxId, TicketId, UserId},
+};
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, Row, query};
+use sqlx::{query, query_scalar};
 use std::fmt::Display;
 use uuid::Uuid;
 
@@ -21,7 +24,7 @@ pub use nats::{Nats, STREAM, names_nats};
 pub use relay::{Relay, waiting};
 
 /// The names of domain events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 pub enum EventType {
     /// Somebody signed up.
     UserCreated,
@@ -48,36 +51,32 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// As it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::UserCreated => "UserCreated",
-            Self::UserUpdated => "UserUpdated",
-            Self::EventCreated => "EventCreated",
-            Self::EventUpdated => "EventUpdated",
-            Self::TicketCreated => "TicketCreated",
-            Self::TicketUpdated => "TicketUpdated",
-            Self::OrderCreated => "OrderCreated",
-            Self::OrderUpdated => "OrderUpdated",
-            Self::OrderCancelled => "OrderCancelled",
-            Self::OrderExpired => "OrderExpired",
-            Self::PaymentCreated => "PaymentCreated",
-        }
-    }
-
     /// The kind of thing that it happened to.
-    pub fn aggregate(self) -> &'static str {
+    fn aggregate(self) -> Aggregate {
         match self {
-            Self::UserCreated | Self::UserUpdated => "user",
-            Self::EventCreated | Self::EventUpdated => "event",
-            Self::TicketCreated | Self::TicketUpdated => "ticket",
+            Self::UserCreated | Self::UserUpdated => Aggregate::User,
+            Self::EventCreated | Self::EventUpdated => Aggregate::Event,
+            Self::TicketCreated | Self::TicketUpdated => Aggregate::Ticket,
             Self::OrderCreated | Self::OrderUpdated | Self::OrderCancelled | Self::OrderExpired => {
-                "order"
+                Aggregate::Order
             }
-            Self::PaymentCreated => "payment",
+            Self::PaymentCreated => Aggregate::Payment,
         }
     }
 }
+
+/// The kinds of things that events happen to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+enum Aggregate {
+    User,
+    Event,
+    Ticket,
+    Order,
+    Payment,
+}
+
+model::text_columns!(EventType, Aggregate);
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -114,70 +113,60 @@ pub const PUBLISHED: &str = "(batch_id IS NULL OR batch_id NOT IN \
 
 /// Rows in one INSERT: keeps the number of parameters below what the engines take.
 const ROWS_MAX: usize = 500;
-const COLUMNS: usize = 8;
 
 /// Writes `events` down, in the caller's transaction.
 pub async fn append(
     conn: &mut Conn,
-    now_micros: i64,
+    now: Moment,
     events: &[DomainEvent],
 ) -> Result<(), sqlx::Error> {
-    append_in(conn, now_micros, None, events).await
+    append_in(conn, now, None, events).await
 }
 
 /// Writes `events` down as part of a batch of listings: they are sent once it is published.
 pub async fn append_staged(
     conn: &mut Conn,
-    now_micros: i64,
-    batch_id: &str,
+    now: Moment,
+    batch: BatchId,
     events: &[DomainEvent],
 ) -> Result<(), sqlx::Error> {
-    append_in(conn, now_micros, Some(batch_id), events).await
+    append_in(conn, now, Some(batch), events).await
 }
 
 async fn append_in(
     conn: &mut Conn,
-    now_micros: i64,
-    batch_id: Option<&str>,
+    now: Moment,
+    batch: Option<BatchId>,
     events: &[DomainEvent],
 ) -> Result<(), sqlx::Error> {
     for chunk in events.chunks(ROWS_MAX) {
-        let sql = format!(
+        let mut insert = Statement::new(
             "INSERT INTO outbox \
              (id, type, aggregate_type, aggregate_id, version, occurred_at, data, batch_id) \
-             VALUES {}",
-            crate::db::rows(chunk.len(), COLUMNS)
+             VALUES ",
         );
-        let mut insert = query(AssertSqlSafe(sql));
-        for event in chunk {
-            insert = insert
-                // Sorts by time: within this process later events have greater ids.
-                .bind(Uuid::now_v7().to_string())
-                .bind(event.kind.name())
+        insert.bind_rows(chunk, |row, event| {
+            // Sorts by time: within this process later events have greater ids.
+            row.bind(OutboxId(Uuid::now_v7()))
+                .bind(event.kind)
                 .bind(event.kind.aggregate())
-                .bind(event.aggregate_id.clone())
+                .bind(event.aggregate_id.as_str())
                 .bind(event.version)
-                .bind(now_micros)
-                .bind(event.data.clone())
-                .bind(batch_id.map(str::to_owned));
-        }
-        insert.execute(&mut *conn).await?;
+                .bind(now)
+                .bind(event.data.as_str())
+                .bind(batch);
+        });
+        insert.query()?.execute(&mut *conn).await?;
     }
     Ok(())
 }
 
-/// Deletes the first event of each of these aggregates, which were deleted before anything was told of
+/// Deletes the first event of each of these tickets, which were deleted before anything was told of
 /// them.
-pub async fn delete_created(conn: &mut Conn, aggregate_ids: &[String]) -> Result<(), sqlx::Error> {
-    let sql = format!(
-        "DELETE FROM outbox WHERE version = 1 AND aggregate_id IN ({})",
-        placeholders(1, aggregate_ids.len())
-    );
-    let mut delete = query(AssertSqlSafe(sql));
-    for id in aggregate_ids {
-        delete = delete.bind(id.clone());
-    }
-    delete.execute(conn).await?;
+pub async fn delete_created(conn: &mut Conn, tickets: &[TicketId]) -> Result<(), sqlx::Error> {
+    let mut delete = Statement::new("DELETE FROM outbox WHERE version = 1 AND aggregate_id IN (");
+    delete.bind_list(tickets.iter().copied()).push(")");
+    delete.query()?.execute(conn).await?;
     Ok(())
 }
 
@@ -185,15 +174,15 @@ pub async fn delete_created(conn: &mut Conn, aggregate_ids: &[String]) -> Result
 /// happened, and when, stays, or versions would have gaps.
 pub async fn forget_person(conn: &mut Conn, user: UserId, name: &str) -> Result<(), sqlx::Error> {
     let data = |version: i64| serde_json::json!({"id": user, "email": "", "name": name, "version": version});
-    let rows =
-        query("SELECT version FROM outbox WHERE aggregate_type = 'user' AND aggregate_id = $1")
-            .bind(user.to_string())
-            .fetch_all(&mut *conn)
-            .await?;
-    for row in rows {
-        let version: i64 = row.try_get("version")?;
+    let versions: Vec<i64> = query_scalar(
+        "SELECT version FROM outbox WHERE aggregate_type = 'user' AND aggregate_id = $1",
+    )
+    .bind(user)
+    .fetch_all(&mut *conn)
+    .await?;
+    for version in versions {
         query("UPDATE outbox SET data = $3 WHERE aggregate_id = $1 AND version = $2")
-            .bind(user.to_string())
+            .bind(user)
             .bind(version)
             .bind(data(version).to_string())
             .execute(&mut *conn)

@@ -13,6 +13,7 @@ use async_nats::{
         stream::{Config, DiscardPolicy, StorageType},
     },
 };
+use model::ids::OutboxId;
 use percent_encoding::percent_decode_str;
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -47,7 +48,7 @@ pub(super) enum Unsent {
     /// It does not take this one.
     #[error("NATS refuses the event {event}")]
     Refused {
-        event: String,
+        event: OutboxId,
         #[source]
         error: PublishError,
     },
@@ -152,7 +153,7 @@ impl Nats {
     pub(super) async fn send(&self, event: &Waiting) -> Result<(), Unsent> {
         let subject = format!("{SUBJECT}.{}.{}", event.aggregate, event.aggregate_id);
         let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, event.id.as_str());
+        headers.insert(NATS_MESSAGE_ID, event.id.to_string());
         let sent = async {
             let message = event.message().into();
             self.jetstream
@@ -167,7 +168,7 @@ impl Nats {
                 | PublishErrorKind::BrokenPipe
                 | PublishErrorKind::StreamNotFound => Unsent::Away(error),
                 _ => Unsent::Refused {
-                    event: event.id.clone(),
+                    event: event.id,
                     error,
                 },
             }),

@@ -7,19 +7,21 @@
 //! drops it by its version.
 
 use super::{
-    PUBLISHED,
+    Aggregate, EventType, PUBLISHED,
     lease::Lease,
     nats::{Nats, Unsent},
 };
 use crate::{
-    clock::{SharedClock, from_micros},
-    db::{Db, placeholders},
+    clock::SharedClock,
+    db::{Db, Statement},
     fault::chain,
 };
 use async_nats::jetstream::context::CreateStreamError;
 use futures::{StreamExt, stream};
+use model::{Moment, ids::OutboxId};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Row, any::AnyRow, query};
+use sqlx::{AssertSqlSafe, query_scalar};
+use sqlx_macros::FromRow;
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicBool, Ordering},
@@ -43,32 +45,25 @@ const ROUND_WITHIN: Duration = Duration::from_mins(1);
 const WAIT: Duration = Duration::from_secs(1);
 
 /// An event that NATS has not confirmed.
+#[derive(FromRow)]
 pub(super) struct Waiting {
-    pub(super) id: String,
-    pub(super) aggregate: String,
+    pub(super) id: OutboxId,
+    #[sqlx(rename = "aggregate_type")]
+    pub(super) aggregate: Aggregate,
     pub(super) aggregate_id: String,
     version: i64,
-    kind: String,
-    occurred_at: i64,
+    #[sqlx(rename = "type")]
+    kind: EventType,
+    occurred_at: Moment,
     data: String,
-    /// Whether the version before is confirmed.
-    is_next: bool,
+    /// When the version before was confirmed.
+    earlier_at: Option<Moment>,
 }
 
 impl Waiting {
-    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        let version = row.try_get("version")?;
-        let earlier_at: Option<i64> = row.try_get("earlier_at")?;
-        Ok(Self {
-            id: row.try_get("id")?,
-            aggregate: row.try_get("aggregate_type")?,
-            aggregate_id: row.try_get("aggregate_id")?,
-            version,
-            kind: row.try_get("type")?,
-            occurred_at: row.try_get("occurred_at")?,
-            data: row.try_get("data")?,
-            is_next: version == 1 || earlier_at.is_some(),
-        })
+    /// Whether the version before is confirmed.
+    fn is_next(&self) -> bool {
+        self.version == 1 || self.earlier_at.is_some()
     }
 
     /// What readers get.
@@ -77,11 +72,11 @@ impl Waiting {
         let data: Value = serde_json::from_str(&self.data).unwrap_or_default();
         json!({
             "id": self.id,
-            "type": self.kind,
-            "aggregateType": self.aggregate,
+            "type": self.kind.to_string(),
+            "aggregateType": self.aggregate.to_string(),
             "aggregateId": self.aggregate_id,
             "version": self.version,
-            "occurredAt": from_micros(self.occurred_at),
+            "occurredAt": self.occurred_at,
             "data": data,
         })
         .to_string()
@@ -91,7 +86,7 @@ impl Waiting {
 /// What became of a batch.
 #[derive(Default)]
 struct Sent {
-    confirmed: Vec<String>,
+    confirmed: Vec<OutboxId>,
     failure: Option<Unsent>,
 }
 
@@ -203,40 +198,45 @@ impl Relay {
     /// What may go now: of each aggregate the versions that follow the last confirmed one, and
     /// whether there may be more.
     async fn batch(&self) -> Result<(Vec<Vec<Waiting>>, bool), sqlx::Error> {
-        let first = format!("ORDER BY id LIMIT {BATCH}");
-        let rows = self.read(first, &[]).await?;
+        let rows = self
+            .read(|select| {
+                select.push(format_args!("ORDER BY id LIMIT {BATCH}"));
+            })
+            .await?;
         let more = rows.len() == BATCH;
         let (mut ready, mut behind) = in_order(rows);
         // Clocks differ: an earlier version may have a greater id than all that was read.
         behind.truncate(LOOKED_FOR);
         if !behind.is_empty() {
-            let theirs = format!(
-                "AND aggregate_id IN ({}) ORDER BY aggregate_id, version LIMIT {BATCH}",
-                placeholders(1, behind.len())
-            );
-            ready.extend(in_order(self.read(theirs, &behind).await?).0);
+            let theirs = self.read(|select| {
+                select
+                    .push("AND aggregate_id IN (")
+                    .bind_list(behind.iter().map(String::as_str))
+                    .push(format_args!(
+                        ") ORDER BY aggregate_id, version LIMIT {BATCH}"
+                    ));
+            });
+            ready.extend(in_order(theirs.await?).0);
         }
         Ok((ready, more))
     }
 
+    /// What waits, as far as `restrict` lets it.
     async fn read(
         &self,
-        which: String,
-        aggregates: &[String],
+        restrict: impl FnOnce(&mut Statement),
     ) -> Result<Vec<Waiting>, sqlx::Error> {
-        let sql = format!(
+        let mut select = Statement::new(format!(
             "SELECT w.*, earlier.published_at AS earlier_at FROM \
              (SELECT id, type, aggregate_type, aggregate_id, version, occurred_at, data \
-              FROM outbox WHERE published_at IS NULL AND {PUBLISHED} {which}) w \
-             LEFT JOIN outbox earlier ON earlier.aggregate_id = w.aggregate_id \
-             AND earlier.version = w.version - 1 ORDER BY w.id"
+              FROM outbox WHERE published_at IS NULL AND {PUBLISHED} "
+        ));
+        restrict(&mut select);
+        select.push(
+            ") w LEFT JOIN outbox earlier ON earlier.aggregate_id = w.aggregate_id \
+             AND earlier.version = w.version - 1 ORDER BY w.id",
         );
-        let mut select = query(AssertSqlSafe(sql));
-        for aggregate in aggregates {
-            select = select.bind(aggregate.clone());
-        }
-        let rows = select.fetch_all(self.db.reads()).await?;
-        rows.iter().map(Waiting::read).collect()
+        select.query_as()?.fetch_all(self.db.reads()).await
     }
 
     /// Sends the aggregates' events side by side, each one's in turn, until the lease ends.
@@ -255,25 +255,22 @@ impl Relay {
             .await
     }
 
-    async fn mark(&self, confirmed: Vec<String>) -> Result<(), sqlx::Error> {
+    async fn mark(&self, confirmed: Vec<OutboxId>) -> Result<(), sqlx::Error> {
         if confirmed.is_empty() {
             return Ok(());
         }
         let sent = u64::try_from(confirmed.len()).unwrap_or_default();
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let sql = format!(
-                        "UPDATE outbox SET published_at = $1 \
-                         WHERE published_at IS NULL AND id IN ({})",
-                        placeholders(2, confirmed.len())
-                    );
-                    let mut update = query(AssertSqlSafe(sql)).bind(now);
-                    for id in confirmed {
-                        update = update.bind(id);
-                    }
-                    update.execute(conn).await
+                    let mut update = Statement::new("UPDATE outbox SET published_at = ");
+                    update
+                        .bind(now)
+                        .push(" WHERE published_at IS NULL AND id IN (")
+                        .bind_list(confirmed)
+                        .push(")");
+                    update.query()?.execute(conn).await
                 })
             })
             .await?;
@@ -329,7 +326,7 @@ fn in_order(rows: Vec<Waiting>) -> (Vec<Vec<Waiting>>, Vec<String>) {
     let mut behind = Vec::new();
     all.retain_mut(|events| {
         events.sort_by_key(|event| event.version);
-        if let Some(first) = events.first().filter(|first| !first.is_next) {
+        if let Some(first) = events.first().filter(|first| !first.is_next()) {
             behind.push(first.aggregate_id.clone());
             return false;
         }
@@ -343,42 +340,40 @@ fn in_order(rows: Vec<Waiting>) -> (Vec<Vec<Waiting>>, Vec<String>) {
     (all, behind)
 }
 
-/// How many events wait to be sent, a million at most, and since when the first does, in
-/// microseconds.
-pub async fn waiting(db: &Db) -> Result<(i64, Option<i64>), sqlx::Error> {
+/// How many events wait to be sent, a million at most, and since when the first does.
+pub async fn waiting(db: &Db) -> Result<(i64, Option<Moment>), sqlx::Error> {
     let count = format!(
         "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM outbox \
          WHERE published_at IS NULL AND {PUBLISHED} LIMIT 1000000) w"
     );
-    let rows = query(AssertSqlSafe(count))
+    let rows = query_scalar(AssertSqlSafe(count))
         .fetch_one(db.lookouts())
-        .await?
-        .try_get("n")?;
+        .await?;
     let first = format!(
         "SELECT occurred_at FROM outbox WHERE published_at IS NULL AND {PUBLISHED} \
          ORDER BY id LIMIT 1"
     );
-    let first = query(AssertSqlSafe(first))
+    let since = query_scalar(AssertSqlSafe(first))
         .fetch_optional(db.lookouts())
         .await?;
-    let since = first.map(|row| row.try_get("occurred_at")).transpose()?;
     Ok((rows, since))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     fn waiting(aggregate: &str, version: i64, is_next: bool) -> Waiting {
         Waiting {
-            id: format!("{aggregate}{version}"),
-            aggregate: "ticket".to_owned(),
+            id: OutboxId(Uuid::nil()),
+            aggregate: Aggregate::Ticket,
             aggregate_id: aggregate.to_owned(),
             version,
-            kind: "TicketUpdated".to_owned(),
-            occurred_at: 1_764_348_145_123_456,
+            kind: EventType::TicketUpdated,
+            occurred_at: Moment::from_micros(1_764_348_145_123_456),
             data: r#"{"status":"sold"}"#.to_owned(),
-            is_next,
+            earlier_at: is_next.then_some(Moment::EPOCH),
         }
     }
 
@@ -393,11 +388,12 @@ mod tests {
             waiting("c", 6, false),
             waiting("b", 4, false),
         ]);
-        let ids: Vec<Vec<&str>> = ready
+        let name = |event: &Waiting| format!("{}{}", event.aggregate_id, event.version);
+        let names: Vec<Vec<String>> = ready
             .iter()
-            .map(|events| events.iter().map(|event| event.id.as_str()).collect())
+            .map(|events| events.iter().map(name).collect())
             .collect();
-        assert_eq!(ids, [vec!["b2", "b3", "b4"], vec!["a1"]]);
+        assert_eq!(names, [vec!["b2", "b3", "b4"], vec!["a1"]]);
         assert_eq!(behind, ["c"]);
     }
 
@@ -405,8 +401,9 @@ mod tests {
     fn a_message_says_what_is_promised() {
         let message: Value = serde_json::from_str(&waiting("a", 2, true).message()).unwrap();
         let promised = json!({
-            "id": "a2", "type": "TicketUpdated", "aggregateType": "ticket", "aggregateId": "a",
-            "version": 2, "occurredAt": "2025-11-28T16:42:25.123456Z", "data": {"status": "sold"},
+            "id": "00000000-0000-0000-0000-000000000000", "type": "TicketUpdated",
+            "aggregateType": "ticket", "aggregateId": "a", "version": 2,
+            "occurredAt": "2025-11-28T16:42:25.123456Z", "data": {"status": "sold"},
         });
         assert_eq!(message, promised);
     }

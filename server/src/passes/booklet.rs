@@ -15,7 +15,7 @@ use crate::{
     orders,
 };
 use app::{events::Event, orders::TICKETS_PER_ORDER_MAX, passes::Pass};
-use model::ids::OrderId;
+use model::{Moment, ids::OrderId};
 
 /// The tickets of an order that are paid and still its buyer's: at least one.
 #[derive(Debug, Clone)]
@@ -32,11 +32,11 @@ pub struct Booklet {
 
 impl Booklet {
     /// What there is of `order` this moment, whoever asks. None: no ticket of it is its buyer's.
-    pub async fn find(db: &Db, order: OrderId, now_micros: i64) -> FaultResult<Option<Self>> {
+    pub async fn find(db: &Db, order: OrderId, now: Moment) -> FaultResult<Option<Self>> {
         let Some(row) = orders::store::order_find(db.reads(), order).await? else {
             return Ok(None);
         };
-        let passes = of_order(db, order, now_micros).await?;
+        let passes = of_order(db, order, now).await?;
         let holder = accounts::store::user_find(db.reads(), row.buyer).await?;
         let event = events::store::event_find(db.reads(), row.event).await?;
         let (Some(holder), Some(event)) = (holder, event) else {
@@ -52,18 +52,18 @@ impl Booklet {
 }
 
 /// The passes of an order, whoever asks.
-pub async fn of_order(db: &Db, order: OrderId, now_micros: i64) -> FaultResult<Vec<Pass>> {
+pub async fn of_order(db: &Db, order: OrderId, now: Moment) -> FaultResult<Vec<Pass>> {
     let limit = i64::try_from(TICKETS_PER_ORDER_MAX).unwrap_or(i64::MAX);
     let rows = store::held(db.reads(), Whose::Order(order), limit).await?;
-    sign(db, rows, now_micros).await
+    sign(db, rows, now).await
 }
 
 /// A pass for each of these tickets.
-pub async fn sign(db: &Db, rows: Vec<HeldRow>, now_micros: i64) -> FaultResult<Vec<Pass>> {
+pub async fn sign(db: &Db, rows: Vec<HeldRow>, now: Moment) -> FaultResult<Vec<Pass>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let signer = keys::signer(db, now_micros).await?;
+    let signer = keys::signer(db, now).await?;
     rows.into_iter().map(|row| pass(&signer, row)).collect()
 }
 
@@ -79,8 +79,8 @@ fn pass(signer: &Signer, row: HeldRow) -> FaultResult<Pass> {
     Ok(Pass {
         ticket: row.ticket,
         order: row.order,
-        label: row.label,
-        price: row.price,
+        label: row.place.label(),
+        price: row.price_minor.of(row.currency),
         seller_name: row.seller_name,
         text,
         qr,

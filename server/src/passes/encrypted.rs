@@ -11,6 +11,7 @@ use crate::{
     fault::{Fault, FaultResult},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use model::Moment;
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hmac::{HMAC_SHA256, Key, sign},
@@ -21,13 +22,8 @@ const DERIVED_FOR: &[u8] = b"encrypted secrets";
 
 /// Encrypts `secret`. It can be decrypted for the same `purpose` only, which names what it is and whose.
 /// Errors: as [`keys::signer`].
-pub async fn encrypt(
-    db: &Db,
-    purpose: &str,
-    secret: &[u8],
-    now_micros: i64,
-) -> FaultResult<String> {
-    let id = keys::signer(db, now_micros).await?.id().text();
+pub async fn encrypt(db: &Db, purpose: &str, secret: &[u8], now: Moment) -> FaultResult<String> {
+    let id = keys::signer(db, now).await?.id().text();
     let private = store::key_private(db.reads(), &id).await?;
     let private = private.ok_or_else(|| Fault::unexpected("no key of passes", id.clone()))?;
     let nonce: [u8; NONCE_LEN] = rand::random();

@@ -11,15 +11,16 @@ use crate::{
 };
 use app::passes::{PassKey, PassKeys};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use model::Moment;
 use secrecy::SecretString;
 
 /// The key that signs. Errors: the database or the system's randomness fails, or what is stored is
 /// no key.
-pub async fn signer(db: &Db, now_micros: i64) -> FaultResult<Signer> {
+pub async fn signer(db: &Db, now: Moment) -> FaultResult<Signer> {
     let key = match store::key_signing(db.reads()).await? {
         Some(key) => key,
         None => {
-            make(db, now_micros).await?;
+            make(db, now).await?;
             let made = store::key_signing(db.reads()).await?;
             made.ok_or_else(|| Fault::unexpected("no key signs passes", "just written"))?
         }
@@ -31,14 +32,14 @@ pub async fn signer(db: &Db, now_micros: i64) -> FaultResult<Signer> {
 
 /// The key as text, for other secrets to be derived from: all processes of a shop have it, and it
 /// stays in the database. Errors: as [`signer`].
-pub async fn shared_secret(db: &Db, now_micros: i64) -> FaultResult<SecretString> {
-    signer(db, now_micros).await?;
+pub async fn shared_secret(db: &Db, now: Moment) -> FaultResult<SecretString> {
+    signer(db, now).await?;
     let key = store::key_signing(db.reads()).await?;
     let key = key.ok_or_else(|| Fault::unexpected("no key signs passes", "just made"))?;
     Ok(key.into())
 }
 
-async fn make(db: &Db, now_micros: i64) -> FaultResult<()> {
+async fn make(db: &Db, now: Moment) -> FaultResult<()> {
     let pkcs8 = Signer::generate()
         .map_err(|error| Fault::unexpected("no key for passes was made", error))?;
     let signer = Signer::new(&pkcs8)
@@ -49,15 +50,13 @@ async fn make(db: &Db, now_micros: i64) -> FaultResult<()> {
         private: BASE64.encode(&pkcs8),
     };
     tracing::info!(key = key.id, "made the key that signs passes");
-    db.write(move |conn| {
-        Box::pin(async move { Ok(store::key_insert(conn, key, now_micros).await?) })
-    })
-    .await
+    db.write(move |conn| Box::pin(async move { Ok(store::key_insert(conn, key, now).await?) }))
+        .await
 }
 
 /// The public halves of all keys; one is made first if there is none. Errors: as [`signer`].
-pub async fn public(db: &Db, now_micros: i64) -> FaultResult<PassKeys> {
-    signer(db, now_micros).await?;
+pub async fn public(db: &Db, now: Moment) -> FaultResult<PassKeys> {
+    signer(db, now).await?;
     let keys = store::keys_public(db.reads()).await?.into_iter();
     let keys = keys.map(|(kid, x)| PassKey {
         kty: "OKP",

@@ -8,7 +8,7 @@
 use super::{keys, pass::Signer, sealed};
 use crate::{db::Db, fault::FaultResult};
 use app::passes::OrderLink;
-use model::ids::OrderId;
+use model::{Moment, ids::OrderId};
 use uuid::Uuid;
 
 /// What every link of this format begins with.
@@ -19,9 +19,9 @@ pub async fn address(
     db: &Db,
     public_url: &str,
     order: OrderId,
-    now_micros: i64,
+    now: Moment,
 ) -> FaultResult<String> {
-    let OrderLink(link) = sign(&keys::signer(db, now_micros).await?, order);
+    let OrderLink(link) = sign(&keys::signer(db, now).await?, order);
     Ok(format!("{public_url}/order?link={link}"))
 }
 

@@ -5,11 +5,12 @@
 use super::{keys, pass::KeyId, store};
 use crate::{db::Db, fault::FaultResult};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use model::Moment;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
 /// Signs a text of this format. Errors: as [`keys::signer`].
-pub async fn seal(db: &Db, format: &str, said: &[u8], now_micros: i64) -> FaultResult<String> {
-    Ok(keys::signer(db, now_micros).await?.seal(format, said))
+pub async fn seal(db: &Db, format: &str, said: &[u8], now: Moment) -> FaultResult<String> {
+    Ok(keys::signer(db, now).await?.seal(format, said))
 }
 
 /// What a text of this format says, if this shop has signed it.

@@ -21,7 +21,10 @@ use app::{
 };
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use model::ids::{OrderId, UserId};
+use model::{
+    Moment,
+    ids::{OrderId, UserId},
+};
 
 /// The most passes on one page.
 const PASSES_MAX: i64 = 200;
@@ -58,7 +61,7 @@ impl PassesService {
 
     async fn own_booklet(&self, buyer: UserId, id: OrderId) -> FaultResult<Booklet> {
         self.own(buyer, id).await?;
-        let found = Booklet::find(&self.db, id, self.clock.now_micros()).await?;
+        let found = Booklet::find(&self.db, id, self.clock.now()).await?;
         found.ok_or(Fault::Refused(AppError::NotFound))
     }
 
@@ -76,15 +79,16 @@ impl PassesService {
             return Err(AppError::NotFound.into());
         };
         let event = event.event(events::store::Stock::default());
-        let (now, last) = (self.clock.now(), event.span().last_moment());
+        let now = self.clock.now();
+        let last = Moment::from(event.span().last_moment());
         let paid = matches!(
             order.state,
             State::Complete | State::Refunding | State::Refunded
         );
-        if !paid || now.as_second() > last.as_second() + LINK_AFTER_SECONDS {
+        if !paid || now.seconds() > last.seconds() + LINK_AFTER_SECONDS {
             return Err(AppError::NotFound.into());
         }
-        let passes = booklet::of_order(&self.db, id, self.clock.now_micros()).await?;
+        let passes = booklet::of_order(&self.db, id, now).await?;
         let (ended, frozen) = store::without_pass(reads, id).await?;
         Ok(LinkedOrder {
             order: id,
@@ -135,7 +139,7 @@ impl PassesService {
             }
         }
         Ok(CheckedPass {
-            status: match (found.held, found.frozen) {
+            status: match (found.held.0, found.frozen.0) {
                 (true, false) => PassStatus::Valid,
                 (true, true) => PassStatus::Frozen,
                 (false, _) => PassStatus::Refunded,
@@ -143,7 +147,7 @@ impl PassesService {
             ticket_id: Some(claims.ticket),
             event_id: Some(claims.event),
             order_id: Some(claims.order),
-            label: Some(found.label),
+            label: Some(found.place.label()),
         })
     }
 }
@@ -152,12 +156,12 @@ impl PassesService {
 impl Passes for PassesService {
     async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Pass>> {
         self.own(viewer.user.id, order).await?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         Ok(booklet::of_order(&self.db, order, now).await?)
     }
 
     async fn of_buyer(&self, viewer: &Viewer) -> AppResult<Vec<Pass>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let whose = Whose::Buyer(viewer.user.id, now);
         let rows = store::held(self.db.reads(), whose, PASSES_MAX)
             .await
@@ -175,11 +179,15 @@ impl Passes for PassesService {
 
     async fn calendar(&self, of: TicketsOf) -> AppResult<String> {
         let booklet = self.booklet(of).await?;
-        Ok(calendar(&booklet, &self.public_url, self.clock.now()))
+        Ok(calendar(
+            &booklet,
+            &self.public_url,
+            self.clock.now().timestamp(),
+        ))
     }
 
     async fn keys(&self) -> AppResult<PassKeys> {
-        Ok(keys::public(&self.db, self.clock.now_micros()).await?)
+        Ok(keys::public(&self.db, self.clock.now()).await?)
     }
 
     async fn check(&self, viewer: &Viewer, pass: &str) -> AppResult<CheckedPass> {

@@ -20,9 +20,12 @@ use crate::{
     tickets::holds,
 };
 use app::error::{AppError, Conflict};
-use model::ids::{OrderId, PaymentId, UserId};
+use model::{
+    Moment,
+    ids::{EffectId, OrderId, PaymentId, UserId},
+};
 use sqlx::query;
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 use uuid::Uuid;
 
 /// Paying, as its transaction needs it.
@@ -31,10 +34,10 @@ pub(super) struct Begin {
     pub buyer: UserId,
     pub token: String,
     pub return_url: String,
-    pub grace_micros: i64,
+    pub grace: Duration,
     /// Where the request comes from, if cards are counted.
     pub counted_from: Option<IpAddr>,
-    pub now: i64,
+    pub now: Moment,
     /// Which provider this process calls.
     pub provider: ProviderMode,
 }
@@ -44,13 +47,13 @@ pub(super) struct Begin {
 pub(super) struct Begun {
     pub payment: PaymentId,
     /// The call that charges the card.
-    pub attempt: String,
+    pub attempt: EffectId,
     /// How many further cards had been tried for the payment by then, this one included.
     pub confirmations: i64,
-    /// When the order's hold ends, in microseconds.
-    pub order_ends: i64,
-    /// When the tickets come free now, in microseconds, if that has moved.
-    pub hold_until: Option<i64>,
+    /// When the order's hold ends.
+    pub order_ends: Moment,
+    /// When the tickets come free now, if that has moved.
+    pub hold_until: Option<Moment>,
 }
 
 /// Begins a payment, or another card for the one that was declined; the call to Stripe is
@@ -70,8 +73,8 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
             order,
             order_ends: begun.order_ends,
         };
-        let counted = trials::trial_begin(conn, trial, &begun.attempt, now).await??;
-        trials::trial_note(conn, &begun.attempt, &counted).await?;
+        let counted = trials::trial_begin(conn, trial, begun.attempt, now).await??;
+        trials::trial_note(conn, begun.attempt, &counted).await?;
     }
     Ok(begun)
 }
@@ -83,7 +86,7 @@ async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         .filter(|row| row.buyer == begin.buyer)
         .ok_or(AppError::NotFound)?;
     provider::claim(conn, begin.provider, begin.now).await?;
-    let begun = order::begin_payment(conn, begin.order, begin.grace_micros, begin.now).await?;
+    let begun = order::begin_payment(conn, begin.order, begin.grace, begin.now).await?;
     if let Some(order) = begun {
         let (payment, attempt) = insert_payment(conn, &begin, &order, 1).await?;
         let hold_until = Some(order.hold_until);
@@ -155,7 +158,7 @@ async fn confirm_again(
          confirmations = confirmations + 1 \
          WHERE id = $1 AND confirmations = $2 AND state IN ('open', 'requires_action')",
     )
-    .bind(payment.id.to_string())
+    .bind(payment.id)
     .bind(payment.confirmations)
     .execute(&mut *conn)
     .await?;
@@ -194,7 +197,7 @@ async fn insert_payment(
     begin: &Begin,
     order: &OrderRow,
     attempt: i64,
-) -> FaultResult<(PaymentId, String)> {
+) -> FaultResult<(PaymentId, EffectId)> {
     let payment = NewPayment {
         id: PaymentId(Uuid::now_v7()),
         order: order.id,

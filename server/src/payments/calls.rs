@@ -7,9 +7,10 @@ use super::{
     gateway::{Confirm, Create, GatewayError, GivingBack, Intent, IntentStatus, Refunded},
     store::{PaymentRow, State},
 };
+use std::time::Duration;
 
 /// Our clock and Stripe's may differ by so much.
-const LIST_MARGIN_SECONDS: i64 = 300;
+const LIST_MARGIN: Duration = Duration::from_mins(5);
 /// From this try on, Stripe is asked where the intent stands before the call is repeated.
 const LOOK_FROM_TRY: i64 = 3;
 /// Under how many keys a refund is asked for in one try.
@@ -172,7 +173,7 @@ impl Engine {
 
     /// The intent that was made for this payment, among all that Stripe lists since it began.
     async fn find_intent(&self, row: &PaymentRow) -> Result<Option<Intent>, GatewayError> {
-        let since = row.created_at / 1_000_000 - LIST_MARGIN_SECONDS;
+        let since = (row.created_at - LIST_MARGIN).seconds();
         let mut after: Option<String> = None;
         loop {
             let page = self.gateway.list(since, after.as_deref()).await?;
@@ -275,7 +276,7 @@ impl Engine {
     }
 
     async fn still_voiding(&self, effect: &EffectRow) -> Result<bool, sqlx::Error> {
-        effects::effect_is_pending(self.db.reads(), &effect.id).await
+        effects::effect_is_pending(self.db.reads(), effect.id).await
     }
 
     /// From an answer to what is known.

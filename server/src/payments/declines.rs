@@ -3,25 +3,31 @@
 //! Owns the table `payment_declines`. What a decline does to a payment is in `transitions.rs`. The
 //! codes are Stripe's own (<https://docs.stripe.com/declines/codes>): no personal data.
 
-use crate::db::{Conn, parse};
-use model::ids::{OrderId, PaymentId};
-use sqlx::{AnyExecutor, Row, query};
+use crate::db::Conn;
+use model::{
+    Moment,
+    ids::{OrderId, PaymentId},
+};
+use sqlx::{AnyExecutor, query, query_as};
+use sqlx_macros::FromRow;
 
 /// What stands for a code where Stripe gave none.
 const NO_CODE: &str = "card_declined";
 const CODE_CHARS_MAX: usize = 64;
 
 /// One refused card.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct DeclineRow {
     /// The payment that it was tried for.
+    #[sqlx(rename = "payment_id")]
     pub payment: PaymentId,
     /// 1 for the first card.
     pub attempt: i64,
     /// Stripe's code.
     pub code: String,
-    /// In microseconds.
-    pub at: i64,
+    /// When it was refused.
+    #[sqlx(rename = "declined_at")]
+    pub at: Moment,
 }
 
 /// Writes down that the payment's present attempt was declined; the first time it is also logged and
@@ -31,7 +37,7 @@ pub async fn decline_insert(
     payment: PaymentId,
     order: OrderId,
     code: Option<&str>,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let code: String = code
         .unwrap_or(NO_CODE)
@@ -43,9 +49,9 @@ pub async fn decline_insert(
          SELECT id, confirmations, $2, $3 FROM payments WHERE id = $1 \
          ON CONFLICT (payment_id, attempt) DO NOTHING",
     )
-    .bind(payment.to_string())
+    .bind(payment)
     .bind(code.clone())
-    .bind(now_micros)
+    .bind(now)
     .execute(conn)
     .await?;
     if done.rows_affected() > 0 {
@@ -60,25 +66,14 @@ pub async fn declines_of_order<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Vec<DeclineRow>, sqlx::Error> {
-    let rows = query(
-        "SELECT d.payment_id, d.attempt, d.code, d.declined_at FROM payments p \
+    query_as(
+        "SELECT d.payment_id, d.attempt + 1 AS attempt, d.code, d.declined_at FROM payments p \
          JOIN payment_declines d ON d.payment_id = p.id WHERE p.order_id = $1 \
          ORDER BY d.declined_at, d.payment_id, d.attempt",
     )
-    .bind(order.to_string())
+    .bind(order)
     .fetch_all(on)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let before: i64 = row.try_get("attempt")?;
-            Ok(DeclineRow {
-                payment: parse(row, "payment_id")?,
-                attempt: before + 1,
-                code: row.try_get("code")?,
-                at: row.try_get("declined_at")?,
-            })
-        })
-        .collect()
+    .await
 }
 
 /// What a buyer may be told of a code, as the end of "A card was declined: …". None: its bank gives

@@ -17,7 +17,8 @@ use crate::{
     ledger,
     tickets::holds,
 };
-use sqlx::{AnyExecutor, Row, query};
+use model::{Moment, money::MinorUnits};
+use sqlx::{AnyExecutor, query, query_scalar};
 
 /// Brings our side up to what Stripe says of a dispute of this payment. The caller has locked the
 /// order's tickets.
@@ -25,10 +26,9 @@ pub async fn apply(
     conn: &mut Conn,
     payment: &PaymentRow,
     said: &Disputed,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let before = dispute_state(&mut *conn, &said.id).await?;
-    let state: &'static str = said.standing.into();
     // Also of a state that is known: an earlier version of the server did not book lost disputes.
     book(conn, payment, said, now).await?;
     let settled_at = (said.standing != Standing::Open).then_some(now);
@@ -39,9 +39,9 @@ pub async fn apply(
          settled_at = COALESCE(disputes.settled_at, $9)",
     )
     .bind(said.id.clone())
-    .bind(payment.id.to_string())
-    .bind(payment.order.to_string())
-    .bind(state)
+    .bind(payment.id)
+    .bind(payment.order)
+    .bind(said.standing)
     .bind(said.amount_minor)
     .bind(said.currency.clone())
     .bind(said.reason.clone())
@@ -49,7 +49,7 @@ pub async fn apply(
     .bind(settled_at)
     .execute(&mut *conn)
     .await?;
-    if before.as_deref() == Some(state) {
+    if before == Some(said.standing) {
         return Ok(());
     }
     holds::tickets_freeze_if_disputed(conn, payment.order).await?;
@@ -71,26 +71,26 @@ async fn book(
     conn: &mut Conn,
     payment: &PaymentRow,
     said: &Disputed,
-    now: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let dispute = ledger::Disputed {
         dispute: &said.id,
         payment: payment.id,
         currency: payment.currency,
         lost_minor: lost_minor(payment, said),
-        at_micros: now,
+        at: now,
     };
     ledger::record_dispute(conn, &dispute).await
 }
 
 /// What a dispute has taken of a payment. What a bank takes in another currency than the payment's is
 /// not booked: only a person can say what it was worth.
-fn lost_minor(payment: &PaymentRow, said: &Disputed) -> i64 {
+fn lost_minor(payment: &PaymentRow, said: &Disputed) -> MinorUnits {
     let is_lost = said.standing == Standing::Lost;
     if is_lost && said.currency == payment.currency.code() {
         said.amount_minor
     } else {
-        0
+        MinorUnits::ZERO
     }
 }
 
@@ -108,10 +108,9 @@ pub(super) async fn is_booked<'e>(
 pub async fn dispute_state<'e>(
     on: impl AnyExecutor<'e>,
     dispute: &str,
-) -> Result<Option<String>, sqlx::Error> {
-    let row = query("SELECT state FROM disputes WHERE id = $1")
+) -> Result<Option<Standing>, sqlx::Error> {
+    query_scalar("SELECT state FROM disputes WHERE id = $1")
         .bind(dispute.to_owned())
         .fetch_optional(on)
-        .await?;
-    row.map(|row| row.try_get("state")).transpose()
+        .await
 }

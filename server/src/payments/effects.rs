@@ -1,14 +1,18 @@
 //! The SQL of effects: calls to Stripe, each written down before it is made. Functions that take a
 //! `Conn` run in the caller's transaction.
 
-use crate::db::{Conn, parse};
-use model::ids::PaymentId;
-use sqlx::{AnyExecutor, Row, query};
-use strum::{EnumString, IntoStaticStr};
+use crate::db::Conn;
+use model::{
+    Moment,
+    ids::{EffectId, PaymentId},
+};
+use sqlx::{AnyExecutor, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
+use strum::{Display, EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 /// A kind of call to Stripe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum EffectKind {
     /// Make and confirm an intent.
@@ -23,14 +27,17 @@ pub enum EffectKind {
     Refund,
 }
 
-impl EffectKind {
-    pub(super) fn name(self) -> &'static str {
-        self.into()
-    }
+/// How far a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum EffectState {
+    Pending,
+    Done,
+    Failed,
 }
 
 /// What came of a call that has been settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Came {
     /// Stripe did what was asked.
@@ -43,6 +50,8 @@ pub enum Came {
     Refused,
 }
 
+model::text_columns!(EffectKind, EffectState, Came);
+
 /// How a call that a buyer waits for stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
@@ -53,13 +62,14 @@ pub struct Attempt {
 }
 
 /// A call to Stripe that is to be made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct EffectRow {
     /// Its id.
-    pub id: String,
+    pub id: EffectId,
     /// Which call.
     pub kind: EffectKind,
     /// Its idempotency key: for ever the same.
+    #[sqlx(rename = "idem_key")]
     pub key: String,
     /// Its parameters as JSON: for ever the same.
     pub params: String,
@@ -74,58 +84,48 @@ pub async fn effect_insert(
     kind: EffectKind,
     key: &str,
     params: &str,
-    now_micros: i64,
-) -> Result<String, sqlx::Error> {
-    let id = Uuid::now_v7().to_string();
+    now: Moment,
+) -> Result<EffectId, sqlx::Error> {
+    let id = EffectId(Uuid::now_v7());
     query(
         "INSERT INTO payment_effects (id, payment_id, kind, idem_key, params, state, next_at, \
          created_at) VALUES ($1, $2, $3, $4, $5, 'pending', $6, $6)",
     )
-    .bind(id.clone())
-    .bind(payment.to_string())
-    .bind(kind.name())
+    .bind(id)
+    .bind(payment)
+    .bind(kind)
     .bind(key.to_owned())
     .bind(params.to_owned())
-    .bind(now_micros)
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(id)
 }
 
-/// Takes the payment's oldest pending call, if it is due, and leases it until `lease_micros`:
+/// Takes the payment's oldest pending call, if it is due, and leases it until `leased_until`:
 /// whoever else looks meanwhile finds nothing due. A later call never overtakes an earlier one.
 pub async fn effect_claim(
     conn: &mut Conn,
     payment: PaymentId,
-    now_micros: i64,
-    lease_micros: i64,
+    now: Moment,
+    leased_until: Moment,
 ) -> Result<Option<EffectRow>, sqlx::Error> {
-    let row = query(
+    query_as(
         "UPDATE payment_effects SET tries = tries + 1, next_at = $3 WHERE id = (SELECT id FROM \
          payment_effects WHERE payment_id = $1 AND state = 'pending' ORDER BY id LIMIT 1) \
          AND state = 'pending' AND next_at <= $2 RETURNING id, kind, idem_key, params, tries",
     )
-    .bind(payment.to_string())
-    .bind(now_micros)
-    .bind(lease_micros)
+    .bind(payment)
+    .bind(now)
+    .bind(leased_until)
     .fetch_optional(conn)
-    .await?;
-    row.map(|row| {
-        Ok(EffectRow {
-            id: row.try_get("id")?,
-            kind: parse(&row, "kind")?,
-            key: row.try_get("idem_key")?,
-            params: row.try_get("params")?,
-            tries: row.try_get("tries")?,
-        })
-    })
-    .transpose()
+    .await
 }
 
 /// The call's outcome is known; none: it was not needed. False: another had settled it.
 pub async fn effect_settle(
     conn: &mut Conn,
-    effect: &str,
+    effect: EffectId,
     came: Option<Came>,
     failed: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
@@ -133,10 +133,14 @@ pub async fn effect_settle(
         "UPDATE payment_effects SET state = $2, last_error = $3, outcome = $4 \
          WHERE id = $1 AND state = 'pending'",
     )
-    .bind(effect.to_owned())
-    .bind(if failed.is_some() { "failed" } else { "done" })
+    .bind(effect)
+    .bind(if failed.is_some() {
+        EffectState::Failed
+    } else {
+        EffectState::Done
+    })
     .bind(failed.map(str::to_owned))
-    .bind(came.map(<&str>::from))
+    .bind(came)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -145,16 +149,16 @@ pub async fn effect_settle(
 /// The call's outcome is unknown: it is made again at `next_at`, with the same key.
 pub async fn effect_postpone(
     conn: &mut Conn,
-    effect: &str,
-    next_at_micros: i64,
+    effect: EffectId,
+    next_at: Moment,
     error: &str,
 ) -> Result<(), sqlx::Error> {
     query(
         "UPDATE payment_effects SET next_at = $2, last_error = $3 \
          WHERE id = $1 AND state = 'pending'",
     )
-    .bind(effect.to_owned())
-    .bind(next_at_micros)
+    .bind(effect)
+    .bind(next_at)
     .bind(error.to_owned())
     .execute(conn)
     .await?;
@@ -167,7 +171,7 @@ pub async fn effects_drop_voids(conn: &mut Conn, payment: PaymentId) -> Result<(
         "UPDATE payment_effects SET state = 'done', last_error = 'dropped: the order revived' \
          WHERE payment_id = $1 AND kind = 'void' AND state = 'pending'",
     )
-    .bind(payment.to_string())
+    .bind(payment)
     .execute(conn)
     .await?;
     Ok(())
@@ -176,29 +180,28 @@ pub async fn effects_drop_voids(conn: &mut Conn, payment: PaymentId) -> Result<(
 /// Payments with calls that are due.
 pub async fn payments_due<'e>(
     on: impl AnyExecutor<'e>,
-    now_micros: i64,
+    now: Moment,
     limit: i64,
 ) -> Result<Vec<PaymentId>, sqlx::Error> {
-    let rows = query(
+    query_scalar(
         "SELECT payment_id, MIN(next_at) AS due FROM payment_effects \
          WHERE state = 'pending' AND next_at <= $1 GROUP BY payment_id ORDER BY due LIMIT $2",
     )
-    .bind(now_micros)
+    .bind(now)
     .bind(limit)
     .fetch_all(on)
-    .await?;
-    rows.iter().map(|row| parse(row, "payment_id")).collect()
+    .await
 }
 
 /// Writes the call down that gives an authorisation back.
 pub async fn void_insert(
     conn: &mut Conn,
     payment: PaymentId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let number = effects_count(conn, payment, EffectKind::Void).await?;
     let key = format!("void:{payment}:{number}");
-    effect_insert(conn, payment, EffectKind::Void, &key, "{}", now_micros).await?;
+    effect_insert(conn, payment, EffectKind::Void, &key, "{}", now).await?;
     Ok(())
 }
 
@@ -206,11 +209,11 @@ pub async fn void_insert(
 pub async fn capture_insert(
     conn: &mut Conn,
     payment: PaymentId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let number = effects_count(conn, payment, EffectKind::Capture).await?;
     let key = format!("cap:{payment}:{number}");
-    effect_insert(conn, payment, EffectKind::Capture, &key, "{}", now_micros).await?;
+    effect_insert(conn, payment, EffectKind::Capture, &key, "{}", now).await?;
     Ok(())
 }
 
@@ -220,29 +223,27 @@ async fn effects_count(
     payment: PaymentId,
     kind: EffectKind,
 ) -> Result<i64, sqlx::Error> {
-    let row =
-        query("SELECT COUNT(*) AS calls FROM payment_effects WHERE payment_id = $1 AND kind = $2")
-            .bind(payment.to_string())
-            .bind(kind.name())
-            .fetch_one(conn)
-            .await?;
-    row.try_get("calls")
+    query_scalar("SELECT COUNT(*) FROM payment_effects WHERE payment_id = $1 AND kind = $2")
+        .bind(payment)
+        .bind(kind)
+        .fetch_one(conn)
+        .await
 }
 
 /// How this call stands.
 pub async fn attempt_find<'e>(
     on: impl AnyExecutor<'e>,
-    effect: &str,
+    effect: EffectId,
 ) -> Result<Attempt, sqlx::Error> {
-    let row = query("SELECT state, last_error, outcome FROM payment_effects WHERE id = $1")
-        .bind(effect.to_owned())
-        .fetch_one(on)
-        .await?;
-    let came: Option<String> = row.try_get("outcome")?;
-    let failed: Option<String> = row.try_get("last_error")?;
+    let (state, failed, came) = query_as::<_, (EffectState, Option<String>, Option<Came>)>(
+        "SELECT state, last_error, outcome FROM payment_effects WHERE id = $1",
+    )
+    .bind(effect)
+    .fetch_one(on)
+    .await?;
     Ok(Attempt {
-        in_flight: row.try_get::<String, _>("state")? == "pending" && failed.is_none(),
-        came: came.map(|_| parse(&row, "outcome")).transpose()?,
+        in_flight: state == EffectState::Pending && failed.is_none(),
+        came,
     })
 }
 
@@ -251,14 +252,14 @@ pub async fn effect_in_flight<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
 ) -> Result<bool, sqlx::Error> {
-    let row = query(
-        "SELECT COUNT(*) AS calls FROM payment_effects \
+    let calls: i64 = query_scalar(
+        "SELECT COUNT(*) FROM payment_effects \
          WHERE payment_id = $1 AND state = 'pending' AND last_error IS NULL",
     )
-    .bind(payment.to_string())
+    .bind(payment)
     .fetch_one(on)
     .await?;
-    Ok(row.try_get::<i64, _>("calls")? > 0)
+    Ok(calls > 0)
 }
 
 /// Whether any call for this payment has not come to its end.
@@ -267,7 +268,7 @@ pub async fn effect_is_waiting<'e>(
     payment: PaymentId,
 ) -> Result<bool, sqlx::Error> {
     let row = query("SELECT 1 FROM payment_effects WHERE payment_id = $1 AND state = 'pending'")
-        .bind(payment.to_string())
+        .bind(payment)
         .fetch_optional(on)
         .await?;
     Ok(row.is_some())
@@ -276,10 +277,10 @@ pub async fn effect_is_waiting<'e>(
 /// Whether the call is still to be made.
 pub async fn effect_is_pending<'e>(
     on: impl AnyExecutor<'e>,
-    effect: &str,
+    effect: EffectId,
 ) -> Result<bool, sqlx::Error> {
     let row = query("SELECT 1 FROM payment_effects WHERE id = $1 AND state = 'pending'")
-        .bind(effect.to_owned())
+        .bind(effect)
         .fetch_optional(on)
         .await?;
     Ok(row.is_some())

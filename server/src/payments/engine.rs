@@ -24,18 +24,24 @@ use crate::{
     telemetry::spans,
 };
 use futures::{StreamExt, stream};
-use model::ids::{OrderId, PaymentId, RefundId};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use model::{
+    Moment,
+    ids::{OrderId, PaymentId, RefundId},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 use tokio::sync::{Notify, RwLock};
 use tracing::Instrument;
 
 /// How long a claimed call is left to whoever claimed it: longer than a call can take.
-const LEASE_MICROS: i64 = 30 * 1_000_000;
+const LEASE: Duration = Duration::from_secs(30);
 /// The longest pause between two tries.
-const BACK_OFF_MAX_SECONDS: i64 = 60;
+const BACK_OFF_MAX: Duration = Duration::from_mins(1);
 /// Create, capture and a void: no payment has more calls in a row than this.
 const CALLS_MAX: usize = 8;
 /// What one round of draining takes on.
@@ -44,7 +50,7 @@ const BATCH: i64 = 100;
 pub const CALLS_AT_ONCE: usize = 8;
 
 /// Money that is on its way for longer than this is looked at by a person.
-const SLOW_AFTER_MICROS: i64 = 10 * 60 * 1_000_000;
+const SLOW_AFTER: Duration = Duration::from_mins(10);
 
 /// Drives payments forward.
 pub struct Engine {
@@ -113,7 +119,7 @@ impl Engine {
             if self.closed.load(Ordering::SeqCst) {
                 return Ok(());
             }
-            let now = self.clock.now_micros();
+            let now = self.clock.now();
             let Some(effect) = self.claim(payment, now).await? else {
                 return Ok(());
             };
@@ -130,13 +136,13 @@ impl Engine {
         Ok(())
     }
 
-    async fn claim(&self, payment: PaymentId, now: i64) -> FaultResult<Option<EffectRow>> {
+    async fn claim(&self, payment: PaymentId, now: Moment) -> FaultResult<Option<EffectRow>> {
         let mode = self.provider();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
                     provider::assert_recorded(&mut *conn, mode).await?;
-                    Ok(effects::effect_claim(conn, payment, now, now + LEASE_MICROS).await?)
+                    Ok(effects::effect_claim(conn, payment, now, now + LEASE).await?)
                 })
             })
             .await
@@ -174,7 +180,7 @@ impl Engine {
     pub async fn look_at_refunds(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
         match self.gateway.refunds(intent).await {
             Ok(found) => {
-                let now = self.clock.now_micros();
+                let now = self.clock.now();
                 self.db
                     .write(move |conn| {
                         Box::pin(async move {
@@ -205,7 +211,7 @@ impl Engine {
                 return Ok(false);
             }
         };
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -232,7 +238,7 @@ impl Engine {
             .buffer_unordered(self.calls_at_once)
             .fold(0, |done, acted| async move { done + acted })
             .await;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let due = effects::payments_due(self.db.reads(), now, BATCH).await?;
         let driven = stream::iter(due)
             .map(|payment| {
@@ -248,7 +254,7 @@ impl Engine {
     /// The last look at what is being paid while its hold ends, and at what should have moved by
     /// itself: it makes up for webhooks that never came.
     pub async fn look_after(&self) -> FaultResult<()> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let found = store::payments_to_look_at(self.db.reads(), now, BATCH).await?;
         stream::iter(found)
             .map(|payment| {
@@ -258,8 +264,7 @@ impl Engine {
             .buffer_unordered(self.calls_at_once)
             .for_each(|_| async {})
             .await;
-        let slow =
-            store::payments_capturing_since(self.db.reads(), now - SLOW_AFTER_MICROS).await?;
+        let slow = store::payments_capturing_since(self.db.reads(), now - SLOW_AFTER).await?;
         if slow.is_empty() {
             return Ok(());
         }
@@ -296,7 +301,7 @@ impl Engine {
                 }
             }
         }
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let event = waiting.event_id;
         self.db
             .write(move |conn| {
@@ -307,7 +312,7 @@ impl Engine {
     }
 
     pub(super) async fn apply(&self, payment: PaymentId, intent: Intent) -> FaultResult<()> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move { transitions::apply(conn, payment, &intent, now).await })
@@ -322,7 +327,7 @@ impl Engine {
         effect: EffectRow,
         outcome: Outcome,
     ) -> FaultResult<()> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move { settle_in_txn(conn, payment, &effect, outcome, now).await })
@@ -333,7 +338,8 @@ impl Engine {
 
 /// One line for each call: what was asked of Stripe for which order, and what came of it.
 fn note(row: &PaymentRow, effect: &EffectRow, outcome: &Outcome) {
-    let (order, call, tries) = (row.order, effect.kind.name(), effect.tries);
+    let (order, tries) = (row.order, effect.tries);
+    let call: &'static str = effect.kind.into();
     let short = outcome.in_short();
     if matches!(outcome, Outcome::Later(_)) {
         tracing::warn!(%order, call, tries, outcome = short, "Stripe was called in vain");
@@ -346,7 +352,7 @@ fn note(row: &PaymentRow, effect: &EffectRow, outcome: &Outcome) {
 async fn report_slow_captures(
     conn: &mut Conn,
     slow: Vec<(PaymentId, OrderId)>,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     for (payment, order) in slow {
         let detail = "the money has been on its way for more than ten minutes";
@@ -372,7 +378,7 @@ async fn settle_in_txn(
     payment: PaymentId,
     effect: &EffectRow,
     outcome: Outcome,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     // The tickets first, as everywhere.
     let Some(row) = transitions::lock(conn, payment).await? else {
@@ -380,7 +386,7 @@ async fn settle_in_txn(
     };
     let came = outcome.came();
     if came != Some(Came::Declined) && !matches!(outcome, Outcome::Later(_)) {
-        trials::trial_give_back(conn, &effect.id).await?;
+        trials::trial_give_back(conn, effect.id).await?;
     }
     match outcome {
         // Cancelled in vain: Stripe is at it. The intent is not given up until it says so.
@@ -390,17 +396,17 @@ async fn settle_in_txn(
         }
         Outcome::Known(intent) => {
             // Who comes second knows nothing newer.
-            if !effects::effect_settle(conn, &effect.id, came, None).await? {
+            if !effects::effect_settle(conn, effect.id, came, None).await? {
                 return Ok(());
             }
             transitions::apply_locked(conn, &row, &intent, now).await
         }
         Outcome::GivenBack(refund) => {
-            effects::effect_settle(conn, &effect.id, came, None).await?;
+            effects::effect_settle(conn, effect.id, came, None).await?;
             refunds::transitions::apply(conn, &row, &refund, now).await
         }
         Outcome::Refused { why, error } => {
-            if !effects::effect_settle(conn, &effect.id, came, Some(&error)).await? {
+            if !effects::effect_settle(conn, effect.id, came, Some(&error)).await? {
                 return Ok(());
             }
             if let Some(refund) = refund_of(effect) {
@@ -409,7 +415,7 @@ async fn settle_in_txn(
             transitions::refused(conn, &row, effect.kind, &why, &error, now).await
         }
         Outcome::NeverMade => {
-            effects::effect_settle(conn, &effect.id, None, None).await?;
+            effects::effect_settle(conn, effect.id, None, None).await?;
             transitions::never_made(conn, payment).await
         }
         Outcome::Later(error) => postpone(conn, effect, &error, now).await,
@@ -417,10 +423,9 @@ async fn settle_in_txn(
 }
 
 /// Again later, and later each time.
-async fn postpone(conn: &mut Conn, effect: &EffectRow, why: &str, now: i64) -> FaultResult<()> {
-    let pause = (1_i64 << effect.tries.clamp(1, 6)).min(BACK_OFF_MAX_SECONDS);
-    let next_at = now + pause * 1_000_000;
-    effects::effect_postpone(conn, &effect.id, next_at, why)
+async fn postpone(conn: &mut Conn, effect: &EffectRow, why: &str, now: Moment) -> FaultResult<()> {
+    let pause = Duration::from_secs(1 << effect.tries.clamp(1, 6)).min(BACK_OFF_MAX);
+    effects::effect_postpone(conn, effect.id, now + pause, why)
         .await
         .map_err(Fault::from)
 }

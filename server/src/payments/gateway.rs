@@ -4,7 +4,10 @@
 
 use super::ProviderMode;
 use async_trait::async_trait;
-use model::ids::{OrderId, PaymentId, RefundId};
+use model::{
+    ids::{OrderId, PaymentId, RefundId},
+    money::MinorUnits,
+};
 use serde::{Deserialize, Serialize};
 
 /// Where a PaymentIntent stands at Stripe.
@@ -33,10 +36,10 @@ pub struct Intent {
     pub id: String,
     /// Where it stands.
     pub status: IntentStatus,
-    /// What it is for, in minor units.
-    pub amount_minor: i64,
-    /// What was taken, in minor units.
-    pub received_minor: i64,
+    /// What it is for.
+    pub amount_minor: MinorUnits,
+    /// What was taken.
+    pub received_minor: MinorUnits,
     /// ISO code, small letters as Stripe writes it.
     pub currency: String,
     /// What the buyer's browser needs to go on.
@@ -54,8 +57,7 @@ pub struct Intent {
 /// A new PaymentIntent, confirmed in the same call. Stored before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Create {
-    /// In minor units.
-    pub amount_minor: i64,
+    pub amount_minor: MinorUnits,
     /// ISO code.
     pub currency: String,
     /// What the buyer pays with.
@@ -88,8 +90,7 @@ pub struct GivingBack {
     pub payment: PaymentId,
     /// For the metadata.
     pub order: OrderId,
-    /// In minor units.
-    pub amount_minor: i64,
+    pub amount_minor: MinorUnits,
     /// ISO code. Calls that were stored before it was kept have none, and Stripe then counts as the
     /// shop does.
     #[serde(default)]
@@ -114,8 +115,7 @@ pub struct Refunded {
     pub id: String,
     /// How far it has come.
     pub status: GivenBack,
-    /// In minor units.
-    pub amount_minor: i64,
+    pub amount_minor: MinorUnits,
     /// Why it failed, in Stripe's word for it.
     pub failure: Option<String>,
     /// The refund that we made it for, from its metadata; none if we did not make it.
@@ -123,7 +123,9 @@ pub struct Refunded {
 }
 
 /// How a dispute stands for the shop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Standing {
     /// The cardholder's bank has not decided yet.
@@ -134,6 +136,8 @@ pub enum Standing {
     Lost,
 }
 
+model::text_columns!(Standing);
+
 /// What Stripe says of a dispute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disputed {
@@ -143,8 +147,7 @@ pub struct Disputed {
     pub intent: Option<String>,
     /// How it stands.
     pub standing: Standing,
-    /// In minor units.
-    pub amount_minor: i64,
+    pub amount_minor: MinorUnits,
     /// Of this currency: its ISO code, in capitals.
     pub currency: String,
     /// Why, in Stripe's word for it.

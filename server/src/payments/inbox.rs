@@ -1,15 +1,18 @@
 //! The SQL of the inbox: webhooks, stored once each before anybody acts on them.
 
 use crate::db::Conn;
-use sqlx::{AnyExecutor, Row, query};
+use model::Moment;
+use sqlx::{AnyExecutor, query, query_as};
+use sqlx_macros::FromRow;
+use std::time::Duration;
 
-const KEPT_MICROS: i64 = 90 * 24 * 3600 * 1_000_000;
+const KEPT: Duration = Duration::from_hours(90 * 24);
 
 /// Stores a webhook, once. False: it was there already.
 pub async fn inbox_insert(
     conn: &mut Conn,
     event: &InboxEvent,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
         "INSERT INTO stripe_inbox (event_id, type, stripe_id, payload, received_at) \
@@ -19,7 +22,7 @@ pub async fn inbox_insert(
     .bind(event.kind.clone())
     .bind(event.stripe_id.clone())
     .bind(event.payload.clone())
-    .bind(now_micros)
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -39,12 +42,13 @@ pub struct InboxEvent {
 }
 
 /// A webhook that nobody has acted on yet.
-#[derive(Debug)]
+#[derive(Debug, FromRow)]
 pub struct Waiting {
     /// `evt_…`
     pub event_id: String,
     /// The PaymentIntent that it concerns.
     pub stripe_id: Option<String>,
+    #[sqlx(rename = "type")]
     kind: String,
 }
 
@@ -65,33 +69,24 @@ pub async fn inbox_waiting<'e>(
     on: impl AnyExecutor<'e>,
     limit: i64,
 ) -> Result<Vec<Waiting>, sqlx::Error> {
-    let rows = query(
+    query_as(
         "SELECT event_id, stripe_id, type FROM stripe_inbox WHERE processed_at IS NULL \
          ORDER BY received_at LIMIT $1",
     )
     .bind(limit)
     .fetch_all(on)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Waiting {
-                event_id: row.try_get("event_id")?,
-                stripe_id: row.try_get("stripe_id")?,
-                kind: row.try_get("type")?,
-            })
-        })
-        .collect()
+    .await
 }
 
 /// The webhook has been acted on.
 pub async fn inbox_processed(
     conn: &mut Conn,
     event_id: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     query("UPDATE stripe_inbox SET processed_at = $2 WHERE event_id = $1 AND processed_at IS NULL")
         .bind(event_id.to_owned())
-        .bind(now_micros)
+        .bind(now)
         .execute(conn)
         .await?;
     Ok(())
@@ -99,9 +94,9 @@ pub async fn inbox_processed(
 
 /// Deletes webhooks that were acted on 90 days ago or longer: Stripe sends none again for so long, and
 /// the books say what came of them. Returns how many.
-pub async fn inbox_delete_old(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
+pub async fn inbox_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM stripe_inbox WHERE processed_at <= $1")
-        .bind(now_micros - KEPT_MICROS)
+        .bind(now - KEPT)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())

@@ -7,7 +7,7 @@
 
 use super::store;
 use crate::{clock::SharedClock, db::Db, fault::FaultResult};
-use model::ids::PaymentId;
+use model::{Moment, ids::PaymentId};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::watch;
 
 /// How long a look's result is used.
-const KEPT_MICROS: i64 = 2_000_000;
+const KEPT: Duration = Duration::from_secs(2);
 
 /// A payment, and how many further cards had been tried for it: a new card is looked at anew.
 pub(super) type Key = (PaymentId, i64);
@@ -30,8 +30,7 @@ pub(super) struct Looks {
 }
 
 struct Begun {
-    /// In microseconds.
-    at: i64,
+    at: Moment,
     /// True once the look has ended; closed if it was cut short.
     ended: watch::Receiver<bool>,
 }
@@ -52,7 +51,7 @@ impl Looks {
     where
         F: Future<Output = FaultResult<()>> + Send + 'static,
     {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         match self.join(key, now) {
             Joined::Another(mut ended) => {
                 let _ = tokio::time::timeout(wait, ended.wait_for(|ended| *ended)).await;
@@ -80,19 +79,19 @@ impl Looks {
     /// Waits until the next look of this payment can be made: two seconds at most.
     pub async fn wait_for_next(&self, payment: PaymentId) -> FaultResult<()> {
         let looked_at = store::payment_looked_at(self.db.reads(), payment).await?;
-        let left = looked_at + KEPT_MICROS - self.clock.now_micros();
-        let left = u64::try_from(left.clamp(0, KEPT_MICROS)).unwrap_or_default();
-        if left > 0 {
-            tokio::time::sleep(Duration::from_micros(left)).await;
+        let left = (looked_at + KEPT).since(self.clock.now()).min(KEPT);
+        if !left.is_zero() {
+            tokio::time::sleep(left).await;
         }
         Ok(())
     }
 
-    fn join(&self, key: Key, now: i64) -> Joined {
+    fn join(&self, key: Key, now: Moment) -> Joined {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         // A look that has not ended yet still has its sender.
         begun.retain(|_, begun| {
-            (0..KEPT_MICROS).contains(&(now - begun.at)) || begun.ended.has_changed().is_ok()
+            let kept = begun.at <= now && now < begun.at + KEPT;
+            kept || begun.ended.has_changed().is_ok()
         });
         if let Some(begun) = begun.get(&key) {
             return Joined::Another(begun.ended.clone());
@@ -109,11 +108,9 @@ enum Joined {
 }
 
 /// Whether no process has looked in the last two seconds; this one has then.
-async fn claim(db: &Db, payment: PaymentId, now: i64) -> FaultResult<bool> {
+async fn claim(db: &Db, payment: PaymentId, now: Moment) -> FaultResult<bool> {
     db.write(move |conn| {
-        Box::pin(
-            async move { Ok(store::payment_look_claim(conn, payment, now, KEPT_MICROS).await?) },
-        )
+        Box::pin(async move { Ok(store::payment_look_claim(conn, payment, now, KEPT).await?) })
     })
     .await
 }

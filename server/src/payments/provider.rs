@@ -8,8 +8,9 @@ use crate::{
     db::{Conn, Db},
     fault::{Fault, FaultResult},
 };
+use model::Moment;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{Any, Executor, Row, query};
+use sqlx::{Any, Executor, query, query_scalar};
 use std::collections::BTreeSet;
 use strum::{Display, EnumString, IntoStaticStr};
 
@@ -26,6 +27,8 @@ pub enum ProviderMode {
     /// Stripe with live keys.
     Live,
 }
+
+model::text_columns!(ProviderMode);
 
 impl ProviderMode {
     /// The mode that Stripe's secret key is for; `elsewhere`: calls go to `STRIPE_API_URL`.
@@ -114,16 +117,13 @@ pub enum NotTheSame {
 pub async fn recorded<'e>(
     reads: impl Executor<'e, Database = Any>,
 ) -> Result<Option<ProviderMode>, sqlx::Error> {
-    let row = query("SELECT mode FROM payment_provider WHERE id = 1")
+    query_scalar("SELECT mode FROM payment_provider WHERE id = 1")
         .fetch_optional(reads)
-        .await?;
-    row.as_ref()
-        .map(|row| crate::db::parse(row, "mode"))
-        .transpose()
+        .await
 }
 
 /// Records `mode` with the first payment. Errors: another mode is recorded.
-pub(super) async fn claim(conn: &mut Conn, mode: ProviderMode, now: i64) -> FaultResult<()> {
+pub(super) async fn claim(conn: &mut Conn, mode: ProviderMode, now: Moment) -> FaultResult<()> {
     if recorded(&mut *conn).await?.is_none() {
         record_first(conn, mode, now).await?;
     }
@@ -151,13 +151,12 @@ pub(super) async fn assert_recorded<'e>(
 }
 
 /// Of two who come at once the first is recorded.
-async fn record_first(conn: &mut Conn, mode: ProviderMode, now: i64) -> Result<(), sqlx::Error> {
-    let word: &'static str = mode.into();
+async fn record_first(conn: &mut Conn, mode: ProviderMode, now: Moment) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO payment_provider (id, mode, since) VALUES (1, $1, $2) \
          ON CONFLICT (id) DO NOTHING",
     )
-    .bind(word)
+    .bind(mode)
     .bind(now)
     .execute(conn)
     .await
@@ -174,7 +173,7 @@ pub async fn assert_same(
     db: &Db,
     mode: ProviderMode,
     demo_intents: &BTreeSet<String>,
-    now: i64,
+    now: Moment,
 ) -> Result<(), NotTheSame> {
     let found = match recorded(db.reads()).await? {
         Some(found) => Some(found),
@@ -204,13 +203,10 @@ async fn mode_of_old_payments(
     mode: ProviderMode,
     demo_intents: &BTreeSet<String>,
 ) -> Result<Option<ProviderMode>, sqlx::Error> {
-    let rows = query("SELECT stripe_id FROM payments WHERE stripe_id IS NOT NULL")
-        .fetch_all(db.reads())
-        .await?;
-    let intents: Vec<String> = rows
-        .iter()
-        .map(|row| row.try_get("stripe_id"))
-        .collect::<Result<_, _>>()?;
+    let intents: Vec<String> =
+        query_scalar("SELECT stripe_id FROM payments WHERE stripe_id IS NOT NULL")
+            .fetch_all(db.reads())
+            .await?;
     if intents.is_empty() {
         return Ok(None);
     }
@@ -232,26 +228,23 @@ async fn mode_of_old_payments(
 
 /// What the newest webhook that is kept says of its mode.
 async fn newest_webhook_is_live(db: &Db) -> Result<Option<bool>, sqlx::Error> {
-    let row = query("SELECT payload FROM stripe_inbox ORDER BY received_at DESC LIMIT 1")
-        .fetch_optional(db.reads())
-        .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    let payload: String = row.try_get("payload")?;
-    let event: Option<serde_json::Value> = serde_json::from_str(&payload).ok();
+    let payload: Option<String> =
+        query_scalar("SELECT payload FROM stripe_inbox ORDER BY received_at DESC LIMIT 1")
+            .fetch_optional(db.reads())
+            .await?;
+    let event: Option<serde_json::Value> =
+        payload.and_then(|payload| serde_json::from_str(&payload).ok());
     Ok(event.and_then(|event| event["livemode"].as_bool()))
 }
 
 /// Records `mode` in the place of what is recorded. False: nothing is recorded, or it is the demo,
 /// whose tickets nobody has paid for.
 pub async fn replace(db: &Db, mode: ProviderMode) -> Result<bool, sqlx::Error> {
-    let word: &'static str = mode.into();
     db.write(move |conn| {
         Box::pin(async move {
             let done =
                 query("UPDATE payment_provider SET mode = $1 WHERE id = 1 AND mode <> 'demo'")
-                    .bind(word)
+                    .bind(mode)
                     .execute(conn)
                     .await?;
             Ok(done.rows_affected() == 1)

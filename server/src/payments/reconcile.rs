@@ -21,7 +21,10 @@ use crate::{
     rounds::Round,
     telemetry::spans,
 };
-use model::ids::{OrderId, PaymentId};
+use model::{
+    Moment,
+    ids::{OrderId, PaymentId},
+};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tracing::Instrument;
 
@@ -29,10 +32,10 @@ use tracing::Instrument;
 const EVERY: Duration = Duration::from_hours(1);
 const WITHIN: Duration = Duration::from_hours(2);
 /// How far back it is looked: an authorisation lives seven days.
-const DAYS: i64 = 8;
-const DAY_SECONDS: i64 = 24 * 3600;
+const LOOKED_BACK: Duration = Duration::from_hours(8 * 24);
+const DAY: Duration = Duration::from_hours(24);
 /// Payments younger than this are still under way.
-const UNDER_WAY_MICROS: i64 = 60 * 1_000_000;
+const UNDER_WAY: Duration = Duration::from_mins(1);
 
 /// Compares the provider's books with ours.
 pub struct Reconciler {
@@ -92,7 +95,7 @@ impl Reconciler {
     /// by then stays written down.
     pub async fn reconcile(&self) -> FaultResult<Found> {
         provider::assert_recorded(self.db.reads(), self.gateway.mode()).await?;
-        let since = self.clock.now().as_second() - DAYS * DAY_SECONDS;
+        let since = (self.clock.now() - LOOKED_BACK).seconds();
         let mut found = Found::default();
         let mut listed = HashSet::new();
         let mut after: Option<String> = None;
@@ -113,9 +116,9 @@ impl Reconciler {
             self.compare_refunds(&row, &mut found).await?;
         }
         self.compare_disputes(since, &mut found).await?;
-        let before = self.clock.now_micros() - UNDER_WAY_MICROS;
+        let before = self.clock.now() - UNDER_WAY;
         // A day of margin: the provider's list begins by its own clock.
-        let from = (since + DAY_SECONDS) * 1_000_000;
+        let from = Moment::from_seconds(since) + DAY;
         for row in store::payments_with_money(self.db.reads(), from, before).await? {
             if row.stripe_id.as_ref().is_none_or(|id| !listed.contains(id)) {
                 found.open += 1;
@@ -176,7 +179,11 @@ impl Reconciler {
 
     /// Refunds can end, or fail, or be made by hand, days after anybody last asked.
     async fn compare_refunds(&self, row: &PaymentRow, found: &mut Found) -> FaultResult<()> {
-        let Some(intent) = row.stripe_id.as_deref().filter(|_| row.received_minor > 0) else {
+        let Some(intent) = row
+            .stripe_id
+            .as_deref()
+            .filter(|_| row.received_minor.is_positive())
+        else {
             return Ok(());
         };
         let before = refunds::refunds_of_order(self.db.reads(), row.order).await?;
@@ -204,16 +211,15 @@ impl Reconciler {
             let Some(row) = store::payment_find_by_intent(self.db.reads(), intent).await? else {
                 continue;
             };
-            let state: &str = said.standing.into();
             let ours = disputes::dispute_state(self.db.reads(), &said.id).await?;
-            if ours.is_some_and(|ours| ours == state)
+            if ours == Some(said.standing)
                 && disputes::is_booked(self.db.reads(), &row, &said).await?
             {
                 continue;
             }
             self.engine.look_at_disputes(row.id, intent).await?;
             found.mended += 1;
-            let detail = format!("{intent}: {} is {state}", said.id);
+            let detail = format!("{intent}: {} is {}", said.id, said.standing);
             self.note(row.id, row.order, detail).await?;
         }
         Ok(())
@@ -221,7 +227,7 @@ impl Reconciler {
 
     /// A call is pending, or has been until a moment ago.
     async fn is_under_way(&self, row: &PaymentRow) -> FaultResult<bool> {
-        let young = row.created_at > self.clock.now_micros() - UNDER_WAY_MICROS;
+        let young = row.created_at > self.clock.now() - UNDER_WAY;
         Ok(young || effects::effect_is_waiting(self.db.reads(), row.id).await?)
     }
 
@@ -245,7 +251,7 @@ impl Reconciler {
         order: Option<OrderId>,
         detail: String,
     ) -> FaultResult<()> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -257,7 +263,7 @@ impl Reconciler {
 
     async fn note(&self, payment: PaymentId, order: OrderId, detail: String) -> FaultResult<()> {
         tracing::warn!(%payment, detail, "the provider knew better, and we have caught up");
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {

@@ -90,9 +90,9 @@ impl PaymentsService {
             buyer,
             token,
             return_url: format!("{}/orders/{}", self.public_url, pay.order_id),
-            grace_micros: self.holds.grace_seconds * 1_000_000,
+            grace: Duration::from_secs(self.holds.grace_seconds.unsigned_abs()),
             counted_from: self.limits.are_on().then(request::address),
-            now: self.clock.now_micros(),
+            now: self.clock.now(),
             provider: self.engine.provider(),
         };
         let begun = self
@@ -162,7 +162,7 @@ impl PaymentsService {
                 let order = orders::order_find(self.db.reads(), row.order)
                     .await?
                     .ok_or(AppError::NotFound)?;
-                let lapsed = order.hold_until <= self.clock.now_micros();
+                let lapsed = order.hold_until <= self.clock.now();
                 Err(rules::refusal(order.state.seen(lapsed)).into())
             }
             _ => Ok(row.payment()),
@@ -178,7 +178,7 @@ impl PaymentsService {
         until: Instant,
     ) -> FaultResult<(PaymentRow, Attempt)> {
         loop {
-            let attempt = effects::attempt_find(self.db.reads(), &begun.attempt).await?;
+            let attempt = effects::attempt_find(self.db.reads(), begun.attempt).await?;
             let row = self.find(begun.payment).await?;
             let is_settled = !attempt.in_flight && attempt.came != Some(Came::Made);
             let is_replaced = row.confirmations != begun.confirmations;

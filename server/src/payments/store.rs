@@ -2,20 +2,22 @@
 
 use super::{effects, gateway::Intent};
 use crate::{
-    clock::from_micros,
-    db::{Conn, parse},
+    db::Conn,
     outbox::{DomainEvent, EventType},
 };
 use app::payments::{Payment, PaymentStatus};
 use model::{
+    Moment,
     ids::{OrderId, PaymentId, UserId},
-    money::Currency,
+    money::{Currency, MinorUnits},
 };
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
-use strum::EnumString;
+use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
+use std::time::Duration;
+use strum::{Display, EnumString, IntoStaticStr};
 
 /// Where a payment stands inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
     /// A call that charges a card is under way.
@@ -40,6 +42,8 @@ pub enum State {
     Refunded,
 }
 
+model::text_columns!(State);
+
 impl State {
     /// Whether the buyer, their bank or Stripe may still make money of it.
     pub fn is_under_way(self) -> bool {
@@ -57,13 +61,15 @@ const COLUMNS: &str = "payments.id, payments.order_id, payments.attempt, payment
      AS buyer_id";
 
 /// What the database says of a payment.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct PaymentRow {
     /// Its id.
     pub id: PaymentId,
     /// What it is for.
+    #[sqlx(rename = "order_id")]
     pub order: OrderId,
     /// Whose order that is.
+    #[sqlx(rename = "buyer_id")]
     pub buyer: UserId,
     /// The order's first, second … attempt; below 1, one that nobody made ([`Self::is_stray`]).
     pub attempt: i64,
@@ -71,12 +77,12 @@ pub struct PaymentRow {
     pub stripe_id: Option<String>,
     /// Where it stands.
     pub state: State,
-    /// What is charged, in minor units.
-    pub amount_minor: i64,
+    /// What is charged.
+    pub amount_minor: MinorUnits,
     /// The order's currency.
     pub currency: Currency,
-    /// What was taken, in minor units.
-    pub received_minor: i64,
+    /// What was taken.
+    pub received_minor: MinorUnits,
     /// What the buyer's browser needs to go on.
     pub client_secret: Option<String>,
     /// Where the bank wants to see the buyer.
@@ -85,30 +91,11 @@ pub struct PaymentRow {
     pub declined: Option<String>,
     /// How many further cards were tried.
     pub confirmations: i64,
-    /// When it began, in microseconds.
-    pub created_at: i64,
+    /// When it began.
+    pub created_at: Moment,
 }
 
 impl PaymentRow {
-    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: parse(row, "id")?,
-            order: parse(row, "order_id")?,
-            buyer: parse(row, "buyer_id")?,
-            attempt: row.try_get("attempt")?,
-            stripe_id: row.try_get("stripe_id")?,
-            state: parse(row, "state")?,
-            amount_minor: row.try_get("amount_minor")?,
-            currency: parse(row, "currency")?,
-            received_minor: row.try_get("received_minor")?,
-            client_secret: row.try_get("client_secret")?,
-            bank_url: row.try_get("bank_url")?,
-            declined: row.try_get("declined")?,
-            confirmations: row.try_get("confirmations")?,
-            created_at: row.try_get("created_at")?,
-        })
-    }
-
     /// Whether nobody asked for it: a second intent that one of our calls has left at Stripe.
     pub fn is_stray(&self) -> bool {
         self.attempt < 1
@@ -131,14 +118,14 @@ impl PaymentRow {
             order_id: self.order,
             stripe_id: self.stripe_id.clone(),
             status,
-            amount_minor: self.amount_minor,
+            amount_minor: self.amount_minor.get(),
             currency: self.currency,
             client_secret: self.client_secret.clone().filter(|_| acting),
         }
     }
 
     /// The domain event that tells of money taken.
-    pub fn created_event(&self, now_micros: i64) -> DomainEvent {
+    pub fn created_event(&self, now: Moment) -> DomainEvent {
         let data = serde_json::json!({
             "id": self.id,
             "orderId": self.order,
@@ -146,7 +133,7 @@ impl PaymentRow {
             "stripeId": self.stripe_id,
             "amountMinor": self.received_minor,
             "currency": self.currency,
-            "at": from_micros(now_micros),
+            "at": now,
         });
         DomainEvent::new(EventType::PaymentCreated, self.id, 1, &data)
     }
@@ -158,11 +145,10 @@ pub async fn payment_find<'e>(
     id: PaymentId,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM payments WHERE id = $1");
-    let row = query(AssertSqlSafe(sql))
-        .bind(id.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(id)
         .fetch_optional(on)
-        .await?;
-    row.as_ref().map(PaymentRow::read).transpose()
+        .await
 }
 
 /// The payment that a PaymentIntent belongs to.
@@ -171,11 +157,10 @@ pub async fn payment_find_by_intent<'e>(
     stripe_id: &str,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM payments WHERE stripe_id = $1");
-    let row = query(AssertSqlSafe(sql))
+    query_as(AssertSqlSafe(sql))
         .bind(stripe_id.to_owned())
         .fetch_optional(on)
-        .await?;
-    row.as_ref().map(PaymentRow::read).transpose()
+        .await
 }
 
 /// The payment that an order was paid with.
@@ -184,11 +169,10 @@ pub async fn payment_captured(
     order: OrderId,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM payments WHERE order_id = $1 AND state = 'captured'");
-    let row = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(order)
         .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(PaymentRow::read).transpose()
+        .await
 }
 
 /// Payments with a refund that Stripe has not come to an end with.
@@ -199,26 +183,24 @@ pub async fn payments_with_refunds_under_way<'e>(
         "SELECT {COLUMNS} FROM payments WHERE id IN \
          (SELECT payment_id FROM refunds WHERE state IN ('intended', 'pending'))"
     );
-    let rows = query(AssertSqlSafe(sql)).fetch_all(on).await?;
-    rows.iter().map(PaymentRow::read).collect()
+    query_as(AssertSqlSafe(sql)).fetch_all(on).await
 }
 
 /// Payments begun between these moments that took money.
 pub async fn payments_with_money<'e>(
     on: impl AnyExecutor<'e>,
-    from_micros: i64,
-    before_micros: i64,
+    from: Moment,
+    before: Moment,
 ) -> Result<Vec<PaymentRow>, sqlx::Error> {
     let sql = format!(
         "SELECT {COLUMNS} FROM payments WHERE received_minor > 0 \
          AND created_at >= $1 AND created_at < $2"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(from_micros)
-        .bind(before_micros)
+    query_as(AssertSqlSafe(sql))
+        .bind(from)
+        .bind(before)
         .fetch_all(on)
-        .await?;
-    rows.iter().map(PaymentRow::read).collect()
+        .await
 }
 
 /// The newest payment of an order.
@@ -228,39 +210,37 @@ pub async fn payment_newest<'e>(
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
     let sql =
         format!("SELECT {COLUMNS} FROM payments WHERE order_id = $1 ORDER BY attempt DESC LIMIT 1");
-    let row = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(order)
         .fetch_optional(on)
-        .await?;
-    row.as_ref().map(PaymentRow::read).transpose()
+        .await
 }
 
-/// When the provider was last asked about this payment, in microseconds.
+/// When the provider was last asked about this payment.
 pub async fn payment_looked_at<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
-) -> Result<i64, sqlx::Error> {
-    query("SELECT looked_at FROM payments WHERE id = $1")
-        .bind(payment.to_string())
+) -> Result<Moment, sqlx::Error> {
+    query_scalar("SELECT looked_at FROM payments WHERE id = $1")
+        .bind(payment)
         .fetch_one(on)
-        .await?
-        .try_get("looked_at")
+        .await
 }
 
-/// Claims the look at where a payment stands, if the last one was `apart_micros` ago or longer. False:
+/// Claims the look at where a payment stands, if the last one was `apart` ago or longer. False:
 /// another has looked since.
 pub async fn payment_look_claim(
     conn: &mut Conn,
     payment: PaymentId,
-    now_micros: i64,
-    apart_micros: i64,
+    now: Moment,
+    apart: Duration,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE payments SET looked_at = $2 WHERE id = $1 AND (looked_at <= $3 OR looked_at > $2)",
     )
-    .bind(payment.to_string())
-    .bind(now_micros)
-    .bind(now_micros - apart_micros)
+    .bind(payment)
+    .bind(now)
+    .bind(now - apart)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -275,8 +255,8 @@ pub struct NewPayment {
     pub order: OrderId,
     /// The order's first, second … attempt.
     pub attempt: i64,
-    /// What is charged, in minor units.
-    pub amount_minor: i64,
+    /// What is charged.
+    pub amount_minor: MinorUnits,
     /// The order's currency.
     pub currency: Currency,
 }
@@ -286,18 +266,18 @@ pub struct NewPayment {
 pub async fn payment_insert(
     conn: &mut Conn,
     payment: &NewPayment,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO payments (id, order_id, attempt, state, amount_minor, currency, created_at) \
          VALUES ($1, $2, $3, 'intended', $4, $5, $6)",
     )
-    .bind(payment.id.to_string())
-    .bind(payment.order.to_string())
+    .bind(payment.id)
+    .bind(payment.order)
     .bind(payment.attempt)
     .bind(payment.amount_minor)
-    .bind(payment.currency.code())
-    .bind(now_micros)
+    .bind(payment.currency)
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(())
@@ -310,19 +290,19 @@ pub async fn payment_insert_stray(
     id: PaymentId,
     beside: &PaymentRow,
     intent: &Intent,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO payments (id, order_id, attempt, stripe_id, state, amount_minor, currency, \
          created_at) SELECT $1, $2, CASE WHEN MIN(attempt) < 1 THEN MIN(attempt) ELSE 1 END - 1, $3, 'voiding', $4, $5, $6 FROM payments \
          WHERE order_id = $2",
     )
-    .bind(id.to_string())
-    .bind(beside.order.to_string())
+    .bind(id)
+    .bind(beside.order)
     .bind(intent.id.clone())
     .bind(intent.amount_minor)
-    .bind(beside.currency.code())
-    .bind(now_micros)
+    .bind(beside.currency)
+    .bind(now)
     .execute(conn)
     .await?;
     Ok(())
@@ -335,10 +315,10 @@ pub async fn payment_insert_stray(
 /// list.
 pub async fn payments_to_look_at<'e>(
     on: impl AnyExecutor<'e>,
-    now_micros: i64,
+    now: Moment,
     limit: i64,
 ) -> Result<Vec<PaymentId>, sqlx::Error> {
-    let rows = query(
+    query_scalar(
         "SELECT p.id FROM payments p JOIN orders o ON o.id = p.order_id \
          WHERE p.state IN ('intended', 'open', 'requires_action', 'capturing', 'voiding', \
          'refunding') AND p.state <> 'refunding' AND NOT EXISTS (SELECT 1 FROM payment_effects e WHERE e.payment_id = p.id \
@@ -346,30 +326,26 @@ pub async fn payments_to_look_at<'e>(
          OR (o.status = 'awaiting_payment' AND o.expires_at <= $1 AND o.hold_until > $1)) \
          ORDER BY p.created_at LIMIT $2",
     )
-    .bind(now_micros)
+    .bind(now)
     .bind(limit)
     .fetch_all(on)
-    .await?;
-    rows.iter().map(|row| parse(row, "id")).collect()
+    .await
 }
 
-/// Payments whose money has been on its way since before `since_micros`, with their orders.
+/// Payments whose money has been on its way since before `since`, with their orders.
 pub async fn payments_capturing_since<'e>(
     on: impl AnyExecutor<'e>,
-    since_micros: i64,
+    since: Moment,
 ) -> Result<Vec<(PaymentId, OrderId)>, sqlx::Error> {
-    let rows = query(
+    query_as(
         "SELECT p.id, p.order_id FROM payments p WHERE p.state IN ('intended', 'open', \
          'requires_action', 'capturing', 'voiding', 'refunding') AND p.state = 'capturing' AND EXISTS \
          (SELECT 1 FROM payment_effects e WHERE e.payment_id = p.id AND e.kind = 'capture' \
          AND e.created_at < $1)",
     )
-    .bind(since_micros)
+    .bind(since)
     .fetch_all(on)
-    .await?;
-    rows.iter()
-        .map(|row| Ok((parse(row, "id")?, parse(row, "order_id")?)))
-        .collect()
+    .await
 }
 
 /// Marks the order's payment, if one is under way and not behind the fence, to be given back.
@@ -377,19 +353,20 @@ pub async fn payments_capturing_since<'e>(
 pub async fn payment_void(
     conn: &mut Conn,
     order: OrderId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
-    let row = query(
+    let payment = query_scalar(
         "UPDATE payments SET state = 'voiding' WHERE order_id = $1 \
          AND state IN ('intended', 'open', 'requires_action') RETURNING id",
     )
-    .bind(order.to_string())
+    .bind(order)
     .fetch_optional(&mut *conn)
     .await?;
-    if let Some(row) = &row {
-        effects::void_insert(conn, parse(row, "id")?, now_micros).await?;
-    }
-    Ok(row.is_some())
+    let Some(payment) = payment else {
+        return Ok(false);
+    };
+    effects::void_insert(conn, payment, now).await?;
+    Ok(true)
 }
 
 /// Adds to (or, below zero, takes from) what of a payment has gone back. False: it would be
@@ -397,7 +374,7 @@ pub async fn payment_void(
 pub async fn payment_refunded_add(
     conn: &mut Conn,
     payment: PaymentId,
-    amount_minor: i64,
+    amount_minor: MinorUnits,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE payments SET refunded_minor = refunded_minor + $2, \
@@ -408,7 +385,7 @@ pub async fn payment_refunded_add(
          WHERE id = $1 AND state IN ('captured', 'refunding', 'refunded') \
          AND refunded_minor + $2 BETWEEN 0 AND received_minor",
     )
-    .bind(payment.to_string())
+    .bind(payment)
     .bind(amount_minor)
     .execute(conn)
     .await?;

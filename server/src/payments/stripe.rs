@@ -12,7 +12,10 @@ use super::gateway::{
 };
 use crate::telemetry::spans;
 use async_trait::async_trait;
-use model::charges::{from_provider, to_provider};
+use model::{
+    charges::{from_provider, to_provider},
+    money::MinorUnits,
+};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 use stripe::{Client, ClientBuilder, IdempotencyKey, RequestStrategy, StripeError, StripeRequest};
@@ -267,18 +270,23 @@ fn read_dispute(dispute: &Dispute) -> Disputed {
         id: dispute.id.to_string(),
         intent,
         standing,
-        amount_minor: from_provider(&dispute.currency.to_string(), dispute.amount),
+        amount_minor: amount_from(&dispute.currency.to_string(), dispute.amount),
         currency: dispute.currency.to_string().to_ascii_uppercase(),
         reason: dispute.reason.clone(),
     }
 }
 
 /// An amount in Stripe's minor units.
-fn amount_for(currency: &str, minor: i64) -> Result<i64, GatewayError> {
-    to_provider(currency, minor).ok_or_else(|| GatewayError::Invalid {
+fn amount_for(currency: &str, minor: MinorUnits) -> Result<i64, GatewayError> {
+    to_provider(currency, minor.get()).ok_or_else(|| GatewayError::Invalid {
         param: "amount".to_owned(),
         message: format!("{minor} {currency} cannot be held in Stripe's minor units"),
     })
+}
+
+/// An amount of Stripe's minor units in the shop's.
+fn amount_from(currency: &str, amount: i64) -> MinorUnits {
+    MinorUnits::new(from_provider(currency, amount))
 }
 
 fn read_refund(refund: &Refund) -> Refunded {
@@ -291,7 +299,7 @@ fn read_refund(refund: &Refund) -> Refunded {
     Refunded {
         id: refund.id.to_string(),
         status,
-        amount_minor: from_provider(&refund.currency.to_string(), refund.amount),
+        amount_minor: amount_from(&refund.currency.to_string(), refund.amount),
         failure: refund.failure_reason.clone(),
         refund: refund
             .metadata
@@ -321,8 +329,8 @@ fn read(intent: &PaymentIntent) -> Intent {
     Intent {
         id: intent.id.to_string(),
         status,
-        amount_minor: from_provider(&currency, intent.amount),
-        received_minor: from_provider(&currency, intent.amount_received),
+        amount_minor: amount_from(&currency, intent.amount),
+        received_minor: amount_from(&currency, intent.amount_received),
         currency,
         client_secret: intent.client_secret.clone(),
         declined: intent

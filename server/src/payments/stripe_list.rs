@@ -5,7 +5,7 @@
 
 use super::gateway::GatewayError;
 use futures::{Stream, stream};
-use model::charges::from_provider;
+use model::{charges::from_provider, money::MinorUnits};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 use stripe::{Client, ClientBuilder, RequestStrategy, StripeError, StripeRequest};
@@ -27,10 +27,10 @@ pub struct Listed {
     pub id: String,
     /// Stripe's word for where it stands.
     pub status: String,
-    /// What was taken, in minor units.
-    pub received_minor: i64,
-    /// What was paid back, in minor units.
-    pub refunded_minor: i64,
+    /// What was taken.
+    pub received_minor: MinorUnits,
+    /// What was paid back.
+    pub refunded_minor: MinorUnits,
     /// The payment that it was made for, as its metadata names it.
     pub payment_id: Option<String>,
     /// When it was made, in seconds since 1970.
@@ -108,14 +108,14 @@ async fn page(
 /// Errors: what was paid back cannot be seen, though something was taken.
 fn listed(intent: &PaymentIntent) -> Result<Listed, GatewayError> {
     let currency = intent.currency.to_string();
-    let ours = |amount| from_provider(&currency, amount);
+    let ours = |amount| MinorUnits::new(from_provider(&currency, amount));
     let refunded_minor = match &intent.latest_charge {
         Some(Expandable::Object(charge)) => ours(charge.amount_refunded),
         Some(Expandable::Id(charge)) if intent.amount_received > 0 => {
             let message = format!("the charge {charge} was named, but not shown");
             return Err(GatewayError::Unknown(message));
         }
-        _ => 0,
+        _ => MinorUnits::ZERO,
     };
     Ok(Listed {
         id: intent.id.to_string(),

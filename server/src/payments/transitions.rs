@@ -21,14 +21,15 @@ use crate::{
     orders::{store::OrderRow, transitions as order, usage},
     outbox, refunds,
 };
-use model::{ids::PaymentId, money::Money};
+use model::{Moment, ids::PaymentId};
 use sqlx::query;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What a buyer is told of something that is no card.
 pub(super) const BAD_TOKEN: &str = "This card could not be used. Enter it again, or try another.";
 /// An authorisation older than this is not taken any more, however free the tickets are.
-const REVIVE_WITHIN_MICROS: i64 = 24 * 3600 * 1_000_000;
+const REVIVE_WITHIN: Duration = Duration::from_hours(24);
 
 /// Locks the tickets of the payment's order, and reads the payment behind that lock: what is
 /// decided by it is then not out of date.
@@ -45,7 +46,7 @@ pub(super) async fn apply(
     conn: &mut Conn,
     payment: PaymentId,
     intent: &Intent,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     match lock(conn, payment).await? {
         Some(row) => apply_locked(conn, &row, intent, now).await,
@@ -58,7 +59,7 @@ pub(super) async fn apply_locked(
     conn: &mut Conn,
     row: &PaymentRow,
     intent: &Intent,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let another = row.stripe_id.as_ref();
     let stray = if another.is_some_and(|known| *known != intent.id) {
@@ -72,7 +73,7 @@ pub(super) async fn apply_locked(
     let row = stray.as_ref().unwrap_or(row);
     let payment = row.id;
     query("UPDATE payments SET stripe_id = $2 WHERE id = $1 AND stripe_id IS NULL")
-        .bind(payment.to_string())
+        .bind(payment)
         .bind(intent.id.clone())
         .execute(&mut *conn)
         .await?;
@@ -81,7 +82,7 @@ pub(super) async fn apply_locked(
             if row.state == State::Capturing {
                 return capture_declined(conn, row, intent, now).await;
             }
-            let waits = wait_for_buyer(conn, payment, "open", intent).await?;
+            let waits = wait_for_buyer(conn, payment, State::Open, intent).await?;
             if waits && intent.declined.is_some() {
                 let code = intent.decline_code.as_deref();
                 declines::decline_insert(conn, payment, row.order, code, now).await?;
@@ -89,7 +90,7 @@ pub(super) async fn apply_locked(
             Ok(())
         }
         IntentStatus::RequiresAction => {
-            wait_for_buyer(conn, payment, "requires_action", intent).await?;
+            wait_for_buyer(conn, payment, State::RequiresAction, intent).await?;
             Ok(())
         }
         IntentStatus::Processing => Ok(()),
@@ -106,7 +107,7 @@ async fn stray(
     conn: &mut Conn,
     row: &PaymentRow,
     intent: &Intent,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<Option<PaymentRow>> {
     if let Some(known) = store::payment_find_by_intent(&mut *conn, &intent.id).await? {
         return Ok(Some(known));
@@ -131,7 +132,7 @@ async fn stray(
 async fn wait_for_buyer(
     conn: &mut Conn,
     payment: PaymentId,
-    state: &'static str,
+    state: State,
     intent: &Intent,
 ) -> FaultResult<bool> {
     let done = query(
@@ -139,9 +140,9 @@ async fn wait_for_buyer(
          WHERE id = $1 AND state IN ('intended', 'open', 'requires_action') AND NOT EXISTS \
          (SELECT 1 FROM payment_effects e WHERE e.payment_id = $1 AND e.state = 'pending')",
     )
-    .bind(payment.to_string())
+    .bind(payment)
     .bind(state)
-    .bind(intent.declined.clone().filter(|_| state == "open"))
+    .bind(intent.declined.clone().filter(|_| state == State::Open))
     .bind(intent.client_secret.clone())
     .bind(intent.bank_url.clone())
     .execute(conn)
@@ -154,7 +155,7 @@ async fn authorised(
     conn: &mut Conn,
     row: &PaymentRow,
     intent: &Intent,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     if !matches!(
         row.state,
@@ -180,7 +181,7 @@ async fn authorised(
         "UPDATE payments SET state = 'voiding' \
          WHERE id = $1 AND state IN ('intended', 'open', 'requires_action')",
     )
-    .bind(row.id.to_string())
+    .bind(row.id)
     .execute(&mut *conn)
     .await?;
     if moved.rows_affected() == 1 {
@@ -190,12 +191,12 @@ async fn authorised(
 }
 
 /// Lets the order's money be captured, if the hold stands or all its tickets are still free.
-async fn fence_or_revive(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<bool> {
-    let authorised = Money::new(row.amount_minor, row.currency);
+async fn fence_or_revive(conn: &mut Conn, row: &PaymentRow, now: Moment) -> FaultResult<bool> {
+    let authorised = row.amount_minor.of(row.currency);
     if row.state != State::Voiding && order::fence(conn, row.order, authorised, now).await? {
         return Ok(true);
     }
-    if row.created_at < now - REVIVE_WITHIN_MICROS {
+    if row.created_at < now - REVIVE_WITHIN {
         return Ok(false);
     }
     let Some(revived) = order::revive(conn, row.order, authorised, now).await? else {
@@ -207,13 +208,13 @@ async fn fence_or_revive(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultRe
 }
 
 /// Behind the fence: the call that takes the money is written down.
-async fn capture(conn: &mut Conn, row: &PaymentRow, now: i64) -> FaultResult<()> {
+async fn capture(conn: &mut Conn, row: &PaymentRow, now: Moment) -> FaultResult<()> {
     let moved = query(
         "UPDATE payments SET state = 'capturing', client_secret = NULL, bank_url = NULL, \
          declined = NULL \
          WHERE id = $1 AND state IN ('intended', 'open', 'requires_action', 'voiding')",
     )
-    .bind(row.id.to_string())
+    .bind(row.id)
     .execute(&mut *conn)
     .await?;
     if moved.rows_affected() == 0 {
@@ -231,7 +232,7 @@ async fn succeeded(
     conn: &mut Conn,
     row: &PaymentRow,
     intent: &Intent,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     if matches!(
         row.state,
@@ -246,7 +247,7 @@ async fn succeeded(
         "UPDATE payments SET state = 'captured', received_minor = $2 \
          WHERE id = $1 AND state = 'capturing'",
     )
-    .bind(row.id.to_string())
+    .bind(row.id)
     .bind(intent.received_minor)
     .execute(&mut *conn)
     .await?;
@@ -269,7 +270,7 @@ async fn complete(
     conn: &mut Conn,
     row: &PaymentRow,
     intent: &Intent,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<Option<OrderRow>> {
     if row.state == State::Capturing {
         order::complete(conn, row.order, intent.received_minor, now).await
@@ -282,14 +283,14 @@ async fn book_capture(
     conn: &mut Conn,
     row: &PaymentRow,
     shares: &[Share],
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let entry = Entry {
         happened: Happened::Captured,
         payment: row.id,
         currency: row.currency,
         shares,
-        at_micros: now,
+        at: now,
     };
     ledger::record(conn, &entry).await
 }
@@ -300,7 +301,7 @@ async fn unexpected_capture(
     conn: &mut Conn,
     row: &PaymentRow,
     intent: &Intent,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     if row.state == State::Capturing {
         order::unfence(conn, row.order).await?;
@@ -309,7 +310,7 @@ async fn unexpected_capture(
         "UPDATE payments SET state = 'refunding', received_minor = $2, client_secret = NULL, \
          bank_url = NULL WHERE id = $1",
     )
-    .bind(row.id.to_string())
+    .bind(row.id)
     .bind(intent.received_minor)
     .execute(&mut *conn)
     .await?;
@@ -338,7 +339,7 @@ async fn canceled(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
         "UPDATE payments SET state = 'voided', client_secret = NULL, bank_url = NULL \
          WHERE id = $1 AND state IN ('intended', 'open', 'requires_action', 'capturing', 'voiding')",
     )
-    .bind(row.id.to_string())
+    .bind(row.id)
     .execute(&mut *conn)
     .await?;
     metrics::counter!("stagedoor_payments_total", "result" => "voided").increment(1);
@@ -353,14 +354,14 @@ async fn capture_declined(
     conn: &mut Conn,
     row: &PaymentRow,
     intent: &Intent,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let moved = query(
         "UPDATE payments SET state = 'voiding', declined = $2 WHERE id = $1 \
          AND state = 'capturing' AND NOT EXISTS \
          (SELECT 1 FROM payment_effects e WHERE e.payment_id = $1 AND e.state = 'pending')",
     )
-    .bind(row.id.to_string())
+    .bind(row.id)
     .bind(intent.declined.clone())
     .execute(&mut *conn)
     .await?;
@@ -382,7 +383,7 @@ pub(super) async fn refused(
     kind: EffectKind,
     why: &Why,
     error: &str,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let payment = row.id;
     if *why == Why::Invalid {
@@ -390,8 +391,8 @@ pub(super) async fn refused(
         incidents::open(conn, kind, payment, Some(row.order), error, now).await?;
     }
     let state = match kind {
-        EffectKind::Create => "failed",
-        EffectKind::Confirm => "open",
+        EffectKind::Create => State::Failed,
+        EffectKind::Confirm => State::Open,
         EffectKind::Capture | EffectKind::Void | EffectKind::Refund => return Ok(()),
     };
     let declined = match why {
@@ -400,7 +401,7 @@ pub(super) async fn refused(
         Why::Invalid => None,
     };
     query("UPDATE payments SET state = $2, declined = $3 WHERE id = $1 AND state = 'intended'")
-        .bind(payment.to_string())
+        .bind(payment)
         .bind(state)
         .bind(declined)
         .execute(&mut *conn)
@@ -417,7 +418,7 @@ pub(super) async fn refused(
 /// Stripe never heard of it, so there is nothing to give back.
 pub(super) async fn never_made(conn: &mut Conn, payment: PaymentId) -> FaultResult<()> {
     query("UPDATE payments SET state = 'voided' WHERE id = $1 AND state = 'voiding'")
-        .bind(payment.to_string())
+        .bind(payment)
         .execute(&mut *conn)
         .await?;
     effects::effects_drop_voids(conn, payment).await?;

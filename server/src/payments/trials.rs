@@ -8,10 +8,16 @@
 
 use crate::{db::Conn, session::hex};
 use app::error::AppError;
-use model::ids::{OrderId, UserId};
+use model::{
+    Moment,
+    ids::{EffectId, OrderId, UserId},
+};
 use sha2::{Digest, Sha256};
-use sqlx::{Row, query};
-use std::net::{IpAddr, Ipv6Addr};
+use sqlx::{query, query_as, query_scalar};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 /// Declined cards of one order.
 const DECLINED_PER_ORDER: i64 = 5;
@@ -24,7 +30,7 @@ const DECLINED_PER_ACCOUNT: i64 = 10;
 const REPEATED_PER_ADDRESS: i64 = 10;
 /// And with them: no address has so many buyers that more than this is honest.
 const DECLINED_PER_ADDRESS: i64 = 100;
-const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
+const DAY: Duration = Duration::from_hours(24);
 
 /// Who tries a card, and for what.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +41,8 @@ pub struct Trial {
     pub address: IpAddr,
     /// What is to be paid.
     pub order: OrderId,
-    /// When the order's hold ends, in microseconds: then there is nothing to pay any more.
-    pub order_ends: i64,
+    /// When the order's hold ends: then there is nothing to pay any more.
+    pub order_ends: Moment,
 }
 
 /// Counts a card that is about to be tried by the call `effect`. Returns what it is counted in, for
@@ -46,17 +52,17 @@ pub struct Trial {
 pub async fn trial_begin(
     conn: &mut Conn,
     trial: Trial,
-    effect: &str,
-    now_micros: i64,
+    effect: EffectId,
+    now: Moment,
 ) -> Result<Result<String, AppError>, sqlx::Error> {
     let (declined, tried) = tried_for(conn, trial.order, effect).await?;
     if declined >= DECLINED_PER_ORDER || tried >= TRIED_PER_ORDER {
-        return Ok(Err(too_many(trial.order_ends, now_micros)));
+        return Ok(Err(too_many(trial.order_ends, now)));
     }
     let account = key("account", &trial.buyer.to_string());
-    let used = match take(conn, &account, DECLINED_PER_ACCOUNT, now_micros).await? {
+    let used = match take(conn, &account, DECLINED_PER_ACCOUNT, now).await? {
         Ok(used) => used,
-        Err(ends_at) => return Ok(Err(too_many(ends_at, now_micros))),
+        Err(ends_at) => return Ok(Err(too_many(ends_at, now))),
     };
     let network = network_of(trial.address);
     let mut counted = vec![account];
@@ -69,8 +75,8 @@ pub async fn trial_begin(
     // In the order of their keys, here and in `trial_end`: nobody waits in a circle.
     limits.sort_unstable();
     for (key, most) in limits {
-        if let Err(ends_at) = take(conn, &key, most, now_micros).await? {
-            return Ok(Err(too_many(ends_at, now_micros)));
+        if let Err(ends_at) = take(conn, &key, most, now).await? {
+            return Ok(Err(too_many(ends_at, now)));
         }
         counted.push(key);
     }
@@ -80,11 +86,11 @@ pub async fn trial_begin(
 /// Writes down what the call `effect` is counted in.
 pub async fn trial_note(
     conn: &mut Conn,
-    effect: &str,
+    effect: EffectId,
     counted_in: &str,
 ) -> Result<(), sqlx::Error> {
     query("UPDATE payment_effects SET counted_in = $2 WHERE id = $1")
-        .bind(effect.to_owned())
+        .bind(effect)
         .bind(counted_in.to_owned())
         .execute(conn)
         .await?;
@@ -92,20 +98,17 @@ pub async fn trial_note(
 }
 
 /// The call's card was not declined: it does not count.
-pub async fn trial_give_back(conn: &mut Conn, effect: &str) -> Result<(), sqlx::Error> {
-    let row = query("SELECT counted_in FROM payment_effects WHERE id = $1")
-        .bind(effect.to_owned())
-        .fetch_optional(&mut *conn)
-        .await?;
-    let counted: Option<String> = match row {
-        Some(row) => row.try_get("counted_in")?,
-        None => None,
-    };
-    let Some(counted) = counted else {
+pub async fn trial_give_back(conn: &mut Conn, effect: EffectId) -> Result<(), sqlx::Error> {
+    let counted: Option<Option<String>> =
+        query_scalar("SELECT counted_in FROM payment_effects WHERE id = $1")
+            .bind(effect)
+            .fetch_optional(&mut *conn)
+            .await?;
+    let Some(counted) = counted.flatten() else {
         return Ok(());
     };
     query("UPDATE payment_effects SET counted_in = NULL WHERE id = $1")
-        .bind(effect.to_owned())
+        .bind(effect)
         .execute(&mut *conn)
         .await?;
     // As they were taken: the account first, then the others in the order of their keys.
@@ -119,9 +122,9 @@ pub async fn trial_give_back(conn: &mut Conn, effect: &str) -> Result<(), sqlx::
 }
 
 /// Deletes counts that have run out. Returns how many.
-pub async fn trials_delete_old(conn: &mut Conn, now_micros: i64) -> Result<u64, sqlx::Error> {
+pub async fn trials_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM card_trials WHERE began_at <= $1")
-        .bind(now_micros - DAY_MICROS)
+        .bind(now - DAY)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())
@@ -132,20 +135,18 @@ pub async fn trials_delete_old(conn: &mut Conn, now_micros: i64) -> Result<u64, 
 async fn tried_for(
     conn: &mut Conn,
     order: OrderId,
-    effect: &str,
+    effect: EffectId,
 ) -> Result<(i64, i64), sqlx::Error> {
-    let row = query(
-        "SELECT COUNT(*) AS tried, \
-         COUNT(CASE WHEN e.outcome IS NULL OR e.outcome = 'declined' THEN 1 END) AS declined \
+    query_as(
+        "SELECT COUNT(CASE WHEN e.outcome IS NULL OR e.outcome = 'declined' THEN 1 END), COUNT(*) \
          FROM payments p JOIN payment_effects e ON e.payment_id = p.id \
          WHERE p.order_id = $1 AND e.kind IN ('create', 'confirm') \
          AND (e.outcome IS NULL OR e.outcome <> 'refused') AND e.id <> $2",
     )
-    .bind(order.to_string())
-    .bind(effect.to_owned())
+    .bind(order)
+    .bind(effect)
     .fetch_one(conn)
-    .await?;
-    Ok((row.try_get("declined")?, row.try_get("tried")?))
+    .await
 }
 
 /// Counts one more, if fewer than `most` count: how many do now; or else when they count anew.
@@ -153,9 +154,9 @@ async fn take(
     conn: &mut Conn,
     key: &str,
     most: i64,
-    now_micros: i64,
-) -> Result<Result<i64, i64>, sqlx::Error> {
-    let taken = query(
+    now: Moment,
+) -> Result<Result<i64, Moment>, sqlx::Error> {
+    let taken = query_scalar(
         "INSERT INTO card_trials (key, began_at, used) VALUES ($1, $2, 1) \
          ON CONFLICT (key) DO UPDATE SET \
          used = CASE WHEN card_trials.began_at <= $3 THEN 1 ELSE card_trials.used + 1 END, \
@@ -164,24 +165,25 @@ async fn take(
          WHERE card_trials.began_at <= $3 OR card_trials.used < $4 RETURNING used",
     )
     .bind(key.to_owned())
-    .bind(now_micros)
-    .bind(now_micros - DAY_MICROS)
+    .bind(now)
+    .bind(now - DAY)
     .bind(most)
     .fetch_optional(&mut *conn)
     .await?;
     if let Some(taken) = taken {
-        return Ok(Ok(taken.try_get("used")?));
+        return Ok(Ok(taken));
     }
-    let row = query("SELECT began_at FROM card_trials WHERE key = $1")
+    let began: Moment = query_scalar("SELECT began_at FROM card_trials WHERE key = $1")
         .bind(key.to_owned())
         .fetch_one(conn)
         .await?;
-    Ok(Err(row.try_get::<i64, _>("began_at")? + DAY_MICROS))
+    Ok(Err(began + DAY))
 }
 
-fn too_many(ends_at: i64, now_micros: i64) -> AppError {
+fn too_many(ends_at: Moment, now: Moment) -> AppError {
+    let seconds = i64::try_from(ends_at.since(now).as_secs()).unwrap_or(i64::MAX);
     AppError::TooManyRequests {
-        retry_after_seconds: ((ends_at - now_micros) / 1_000_000).max(1),
+        retry_after_seconds: seconds.max(1),
     }
 }
 

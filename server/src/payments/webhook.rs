@@ -15,6 +15,7 @@ use crate::{
 };
 use app::error::AppError;
 use async_trait::async_trait;
+use model::Moment;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ impl Webhooks {
     /// Deletes what was acted on long ago, and counts of cards that have run out. Returns how many rows
     /// it were.
     pub async fn forget_old(&self) -> Result<u64, sqlx::Error> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -73,7 +74,7 @@ impl Webhooks {
             .secrets
             .secrets
             .iter()
-            .any(|secret| is_authentic(payload, signature, secret, now.as_second()));
+            .any(|secret| is_authentic(payload, signature, secret, now));
         if !authentic {
             tracing::warn!("a webhook was refused: its signature is missing, wrong or too old");
             let message = "The signature is missing, wrong, or too old.";
@@ -95,7 +96,6 @@ impl Webhooks {
             };
             return Err(AppError::invalid("livemode", message).into());
         }
-        let now = now.as_microsecond();
         let fresh = self
             .db
             .write(move |conn| {
@@ -119,9 +119,13 @@ impl StripeWebhooks for Webhooks {
     }
 }
 
-fn is_authentic(payload: &str, signature: &str, secret: &SecretString, now: i64) -> bool {
-    let verified =
-        Webhook::construct_event_with_timestamp(payload, signature, secret.expose_secret(), now);
+fn is_authentic(payload: &str, signature: &str, secret: &SecretString, now: Moment) -> bool {
+    let verified = Webhook::construct_event_with_timestamp(
+        payload,
+        signature,
+        secret.expose_secret(),
+        now.seconds(),
+    );
     // Where signature and time are right and only the shape of the event is one that the library
     // doesn't know: nothing but its id, type, mode and intent is needed.
     matches!(verified, Ok(_) | Err(WebhookError::BadParse(_)))

@@ -17,14 +17,14 @@ use crate::{
     orders::{State as OrderState, store as orders, transitions as order},
     payments::store::{self as payments, PaymentRow, State},
 };
-use model::ids::TicketId;
+use model::{Moment, ids::TicketId};
 
 /// Takes back what a payment bought, if all of its money has gone back and some of that was paid back at
 /// the provider. The caller has locked the order's tickets.
 pub(super) async fn take_tickets_back(
     conn: &mut Conn,
     payment: &PaymentRow,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let stands = payments::payment_find(&mut *conn, payment.id).await?;
     if stands.is_none_or(|stands| stands.state != State::Refunded) {
@@ -62,7 +62,7 @@ pub(super) async fn take_tickets_back(
 pub(super) async fn give_tickets_back(
     conn: &mut Conn,
     payment: &PaymentRow,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let Some(refund) = store::refund_with_tickets_by_provider(conn, payment.id).await? else {
         return Ok(());
@@ -92,7 +92,7 @@ pub(super) async fn moved_on(
     payment: &PaymentRow,
     refund: &RefundRow,
     tickets: usize,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let detail = format!(
         "a refund of {} {} came back, and {tickets} of its tickets are somebody else's by now: the \
@@ -110,7 +110,7 @@ async fn reallocate(
     refund: &RefundRow,
     tickets: &[TicketId],
     how: Reallocation,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let shares = ledger::shares_of_order(conn, payment.order, Some(tickets)).await?;
     let number = ledger::reallocations(conn, payment.id, refund.id).await?;
@@ -119,7 +119,7 @@ async fn reallocate(
         payment: payment.id,
         currency: refund.currency,
         shares: &shares,
-        at_micros: now,
+        at: now,
     };
     ledger::reallocate(conn, &entry, number, how).await
 }

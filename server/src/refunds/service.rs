@@ -22,7 +22,11 @@ use app::{
     refunds::{AskRefund, Owed, Refund, Refunds, TicketRefund},
 };
 use async_trait::async_trait;
-use model::ids::{OrderId, RefundId, TicketId, UserId};
+use model::{
+    Moment,
+    ids::{OrderId, RefundId, TicketId, UserId},
+    money::MinorUnits,
+};
 use std::{sync::Arc, time::Duration};
 use tracing::Instrument;
 
@@ -60,7 +64,7 @@ impl RefundsService {
 
     async fn begin_refund(&self, asker: UserId, request: AskRefund) -> FaultResult<Refund> {
         let which = check(request)?;
-        let (now, operators) = (self.clock.now_micros(), self.operators);
+        let (now, operators) = (self.clock.now(), self.operators);
         let begun = self
             .db
             .write(move |conn| {
@@ -168,7 +172,7 @@ async fn begin_in_txn(
     asker: UserId,
     standing: Standing,
     which: Which,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<RefundId> {
     let operator = standing.may_act();
     let order = match &which {
@@ -200,10 +204,10 @@ async fn begin_in_txn(
     let payment = payments::payment_captured(conn, order)
         .await?
         .ok_or_else(|| Fault::unexpected("a sold ticket that nobody paid", order.to_string()))?;
-    if chosen.iter().any(|found| found.frozen) {
+    if chosen.iter().any(|found| found.frozen.0) {
         return Err(Conflict::PaymentDisputed.into());
     }
-    let wanted: i64 = chosen.iter().map(|found| found.price_minor).sum();
+    let wanted: MinorUnits = chosen.iter().map(|found| found.price_minor).sum();
     if wanted > store::left_to_refund(conn, payment.id).await? {
         return Err(Conflict::RefundedElsewhere.into());
     }

@@ -1,20 +1,19 @@
 //! The SQL of refunds. Functions that take a `Conn` run in the caller's transaction.
 
-use crate::{
-    clock::from_micros,
-    db::{Conn, parse, placeholders, rows},
-};
+use crate::db::{Conn, Flag, Statement};
 use app::refunds::{Refund, RefundStatus, TicketRefund};
 use model::{
+    Moment,
     ids::{OrderId, PaymentId, RefundId, TicketId, UserId},
-    money::Currency,
+    money::{Currency, MinorUnits},
 };
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
 use std::collections::HashMap;
-use strum::{EnumString, IntoStaticStr};
+use strum::{Display, EnumString};
 
 /// Where a refund stands inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
     /// Written down; Stripe has not said anything of it yet.
@@ -28,11 +27,6 @@ pub enum State {
 }
 
 impl State {
-    /// As the database has it.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-
     /// As the outside sees it.
     pub fn seen(self) -> RefundStatus {
         match self {
@@ -44,7 +38,7 @@ impl State {
 }
 
 /// Why there is a refund.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// A ticket's seller asked for it.
@@ -57,21 +51,25 @@ pub enum Reason {
     Provider,
 }
 
+model::text_columns!(State, Reason);
+
 const COLUMNS: &str = "refunds.id, refunds.payment_id, refunds.order_id, refunds.amount_minor, \
      refunds.currency, refunds.asked_by, refunds.stripe_id, refunds.state, refunds.created_at, \
      refunds.settled_at, refunds.reason";
 
 /// What the database says of a refund.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct RefundRow {
     /// Its id.
     pub id: RefundId,
     /// Of which payment.
+    #[sqlx(rename = "payment_id")]
     pub payment: PaymentId,
     /// Of which order.
+    #[sqlx(rename = "order_id")]
     pub order: OrderId,
-    /// What goes back, in minor units.
-    pub amount_minor: i64,
+    /// What goes back.
+    pub amount_minor: MinorUnits,
     /// The order's currency.
     pub currency: Currency,
     /// Who asked; nobody for what the shop or the provider did.
@@ -80,42 +78,25 @@ pub struct RefundRow {
     pub stripe_id: Option<String>,
     /// Where it stands.
     pub state: State,
-    /// When it was asked for, in microseconds.
-    pub created_at: i64,
-    /// When it ended, in microseconds.
-    pub settled_at: Option<i64>,
-    /// Whether it was made at the provider, by hand.
-    pub by_provider: bool,
+    /// When it was asked for.
+    pub created_at: Moment,
+    /// When it ended.
+    pub settled_at: Option<Moment>,
+    /// Why there is one.
+    pub reason: Reason,
 }
 
 impl RefundRow {
-    fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        let asked_by: Option<String> = row.try_get("asked_by")?;
-        Ok(Self {
-            id: parse(row, "id")?,
-            payment: parse(row, "payment_id")?,
-            order: parse(row, "order_id")?,
-            amount_minor: row.try_get("amount_minor")?,
-            currency: parse(row, "currency")?,
-            asked_by: asked_by.map(|_| parse(row, "asked_by")).transpose()?,
-            stripe_id: row.try_get("stripe_id")?,
-            state: parse(row, "state")?,
-            created_at: row.try_get("created_at")?,
-            settled_at: row.try_get("settled_at")?,
-            by_provider: row.try_get::<String, _>("reason")? == <&str>::from(Reason::Provider),
-        })
-    }
-
     /// As the browser sees it.
     pub fn refund(&self, ticket_ids: Vec<TicketId>) -> Refund {
         Refund {
             id: self.id,
             order_id: self.order,
             status: self.state.seen(),
-            amount_minor: self.amount_minor,
+            amount_minor: self.amount_minor.get(),
             currency: self.currency,
             ticket_ids,
-            created_at: from_micros(self.created_at),
+            created_at: self.created_at.timestamp(),
         }
     }
 }
@@ -129,8 +110,8 @@ pub struct NewRefund {
     pub payment: PaymentId,
     /// Of which order.
     pub order: OrderId,
-    /// What goes back, in minor units.
-    pub amount_minor: i64,
+    /// What goes back.
+    pub amount_minor: MinorUnits,
     /// The order's currency.
     pub currency: Currency,
     /// Why.
@@ -140,7 +121,7 @@ pub struct NewRefund {
     /// Stripe's, where it was made there first.
     pub stripe_id: Option<String>,
     /// The tickets that it pays back, each with its price.
-    pub lines: Vec<(TicketId, i64)>,
+    pub lines: Vec<(TicketId, MinorUnits)>,
 }
 
 /// Writes a refund down. A ticket that is being refunded, or was, breaks the unique index, and
@@ -148,21 +129,21 @@ pub struct NewRefund {
 pub async fn refund_insert(
     conn: &mut Conn,
     refund: &NewRefund,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO refunds (id, payment_id, order_id, amount_minor, currency, reason, asked_by, \
          stripe_id, state, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'intended', $9)",
     )
-    .bind(refund.id.to_string())
-    .bind(refund.payment.to_string())
-    .bind(refund.order.to_string())
+    .bind(refund.id)
+    .bind(refund.payment)
+    .bind(refund.order)
     .bind(refund.amount_minor)
-    .bind(refund.currency.code())
-    .bind(<&str>::from(refund.reason))
-    .bind(refund.asked_by.map(|user| user.to_string()))
+    .bind(refund.currency)
+    .bind(refund.reason)
+    .bind(refund.asked_by)
     .bind(refund.stripe_id.clone())
-    .bind(now_micros)
+    .bind(now)
     .execute(&mut *conn)
     .await?;
     refund_lines_insert(conn, refund.id, refund.order, &refund.lines).await
@@ -173,25 +154,22 @@ pub async fn refund_lines_insert(
     conn: &mut Conn,
     refund: RefundId,
     order: OrderId,
-    lines: &[(TicketId, i64)],
+    lines: &[(TicketId, MinorUnits)],
 ) -> Result<(), sqlx::Error> {
     if lines.is_empty() {
         return Ok(());
     }
-    let sql = format!(
-        "INSERT INTO refund_lines (refund_id, order_id, ticket_id, amount_minor, live) VALUES {}",
-        rows(lines.len(), 5)
+    let mut insert = Statement::new(
+        "INSERT INTO refund_lines (refund_id, order_id, ticket_id, amount_minor, live) VALUES ",
     );
-    let mut insert = query(AssertSqlSafe(sql));
-    for (ticket, amount_minor) in lines {
-        insert = insert
-            .bind(refund.to_string())
-            .bind(order.to_string())
-            .bind(ticket.to_string())
+    insert.bind_rows(lines, |row, (ticket, amount_minor)| {
+        row.bind(refund)
+            .bind(order)
+            .bind(*ticket)
             .bind(*amount_minor)
-            .bind(1_i64);
-    }
-    insert.execute(conn).await?;
+            .bind(Flag(true));
+    });
+    insert.query()?.execute(conn).await?;
     Ok(())
 }
 
@@ -201,11 +179,10 @@ pub async fn refund_find<'e>(
     id: RefundId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM refunds WHERE id = $1");
-    let row = query(AssertSqlSafe(sql))
-        .bind(id.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(id)
         .fetch_optional(on)
-        .await?;
-    row.as_ref().map(RefundRow::read).transpose()
+        .await
 }
 
 /// The refund that Stripe knows by this id.
@@ -214,11 +191,10 @@ pub async fn refund_find_by_stripe(
     stripe_id: &str,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM refunds WHERE stripe_id = $1");
-    let row = query(AssertSqlSafe(sql))
+    query_as(AssertSqlSafe(sql))
         .bind(stripe_id.to_owned())
         .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(RefundRow::read).transpose()
+        .await
 }
 
 /// The newest refund of a payment that was made at the provider and has succeeded.
@@ -230,11 +206,10 @@ pub async fn refund_by_provider(
         "SELECT {COLUMNS} FROM refunds WHERE payment_id = $1 AND reason = 'provider' \
          AND state = 'succeeded' ORDER BY id DESC LIMIT 1"
     );
-    let row = query(AssertSqlSafe(sql))
-        .bind(payment.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(payment)
         .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(RefundRow::read).transpose()
+        .await
 }
 
 /// The refund that was made at the provider and by which tickets were taken back, if there is one.
@@ -247,30 +222,26 @@ pub async fn refund_with_tickets_by_provider(
          (SELECT 1 FROM refund_lines l WHERE l.refund_id = refunds.id AND l.live = 1) \
          ORDER BY id DESC LIMIT 1"
     );
-    let row = query(AssertSqlSafe(sql))
-        .bind(payment.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(payment)
         .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(RefundRow::read).transpose()
+        .await
 }
 
 /// The tickets of an order that no refund has paid back, each with its price.
 pub async fn lines_not_paid_back(
     conn: &mut Conn,
     order: OrderId,
-) -> Result<Vec<(TicketId, i64)>, sqlx::Error> {
-    let rows = query(
+) -> Result<Vec<(TicketId, MinorUnits)>, sqlx::Error> {
+    query_as(
         "SELECT l.ticket_id, l.price_minor FROM order_lines l WHERE l.order_id = $1 AND NOT EXISTS \
          (SELECT 1 FROM refund_lines b JOIN refunds r ON r.id = b.refund_id \
          WHERE b.order_id = l.order_id AND b.ticket_id = l.ticket_id AND b.live = 1 \
          AND r.state = 'succeeded') ORDER BY l.ticket_id",
     )
-    .bind(order.to_string())
+    .bind(order)
     .fetch_all(conn)
-    .await?;
-    rows.iter()
-        .map(|row| Ok((parse(row, "ticket_id")?, row.try_get("price_minor")?)))
-        .collect()
+    .await
 }
 
 /// Ends the claims that refunds have on these tickets of an order: another has paid them back.
@@ -279,50 +250,45 @@ pub async fn lines_give_way(
     order: OrderId,
     tickets: &[TicketId],
 ) -> Result<(), sqlx::Error> {
-    let sql = format!(
-        "UPDATE refund_lines SET live = 0 WHERE order_id = $1 AND live = 1 AND ticket_id IN ({})",
-        placeholders(2, tickets.len())
-    );
-    let mut update = query(AssertSqlSafe(sql)).bind(order.to_string());
-    for ticket in tickets {
-        update = update.bind(ticket.to_string());
-    }
-    update.execute(conn).await?;
+    let mut update = Statement::new("UPDATE refund_lines SET live = 0 WHERE order_id = ");
+    update.bind(order).push(" AND live = 1 AND ticket_id IN (");
+    update.bind_list(tickets.iter().copied()).push(")");
+    update.query()?.execute(conn).await?;
     Ok(())
 }
 
 /// The tickets that a refund still claims.
 pub async fn live_tickets(conn: &mut Conn, refund: RefundId) -> Result<Vec<TicketId>, sqlx::Error> {
-    let rows = query(
+    query_scalar(
         "SELECT ticket_id FROM refund_lines WHERE refund_id = $1 AND live = 1 ORDER BY ticket_id",
     )
-    .bind(refund.to_string())
+    .bind(refund)
     .fetch_all(conn)
-    .await?;
-    rows.iter().map(|row| parse(row, "ticket_id")).collect()
+    .await
 }
 
 /// What of a payment has not gone back.
-pub async fn not_paid_back(conn: &mut Conn, payment: PaymentId) -> Result<i64, sqlx::Error> {
-    query("SELECT received_minor - refunded_minor AS amount FROM payments WHERE id = $1")
-        .bind(payment.to_string())
+pub async fn not_paid_back(conn: &mut Conn, payment: PaymentId) -> Result<MinorUnits, sqlx::Error> {
+    query_scalar("SELECT received_minor - refunded_minor AS amount FROM payments WHERE id = $1")
+        .bind(payment)
         .fetch_one(conn)
-        .await?
-        .try_get("amount")
+        .await
 }
 
 /// What of a payment can still be asked to be paid back: less what has gone back, and what is on its
 /// way.
-pub async fn left_to_refund(conn: &mut Conn, payment: PaymentId) -> Result<i64, sqlx::Error> {
-    query(
+pub async fn left_to_refund(
+    conn: &mut Conn,
+    payment: PaymentId,
+) -> Result<MinorUnits, sqlx::Error> {
+    query_scalar(
         "SELECT CAST(p.received_minor - p.refunded_minor - COALESCE((SELECT SUM(r.amount_minor) \
          FROM refunds r WHERE r.payment_id = p.id AND r.state IN ('intended', 'pending')), 0) \
          AS BIGINT) AS amount FROM payments p WHERE p.id = $1",
     )
-    .bind(payment.to_string())
+    .bind(payment)
     .fetch_one(conn)
-    .await?
-    .try_get("amount")
+    .await
 }
 
 /// The refunds of an order, oldest first.
@@ -331,11 +297,7 @@ pub async fn refunds_of_order<'e>(
     order: OrderId,
 ) -> Result<Vec<RefundRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM refunds WHERE order_id = $1 ORDER BY id");
-    let rows = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
-        .fetch_all(on)
-        .await?;
-    rows.iter().map(RefundRow::read).collect()
+    query_as(AssertSqlSafe(sql)).bind(order).fetch_all(on).await
 }
 
 /// Whose tickets' refunds.
@@ -370,12 +332,12 @@ pub async fn ticket_refunds<'e>(
          FROM refunds r JOIN refund_lines l ON l.refund_id = r.id WHERE {theirs} \
          ORDER BY r.id DESC, l.ticket_id LIMIT $2"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(user.to_string())
+    let rows = query_as::<_, TicketRefundRow>(AssertSqlSafe(sql))
+        .bind(user)
         .bind(limit)
         .fetch_all(on)
         .await?;
-    rows.iter().map(read_ticket_refund).collect()
+    Ok(rows.into_iter().map(TicketRefund::from).collect())
 }
 
 /// The newest refund of each of these tickets that this user sells.
@@ -387,20 +349,18 @@ pub async fn listings_refunds<'e>(
     if tickets.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!(
+    let mut select = Statement::new(
         "SELECT l.ticket_id, l.amount_minor, r.order_id, r.currency, r.state, r.created_at \
-         FROM refund_lines l JOIN refunds r ON r.id = l.refund_id \
-         WHERE l.ticket_id IN ({}) AND EXISTS (SELECT 1 FROM tickets t WHERE t.id = l.ticket_id \
-         AND t.seller_id = $1) ORDER BY r.id DESC, l.ticket_id",
-        placeholders(2, tickets.len())
+         FROM refund_lines l JOIN refunds r ON r.id = l.refund_id WHERE l.ticket_id IN (",
     );
-    let mut select = query(AssertSqlSafe(sql)).bind(seller.to_string());
-    for ticket in tickets {
-        select = select.bind(ticket.to_string());
-    }
+    select
+        .bind_list(tickets.iter().copied())
+        .push(") AND EXISTS (SELECT 1 FROM tickets t WHERE t.id = l.ticket_id AND t.seller_id = ")
+        .bind(seller)
+        .push(") ORDER BY r.id DESC, l.ticket_id");
+    let rows = select.query_as::<TicketRefundRow>()?.fetch_all(on).await?;
     let mut newest: Vec<TicketRefund> = Vec::new();
-    for row in &select.fetch_all(on).await? {
-        let refund = read_ticket_refund(row)?;
+    for refund in rows.into_iter().map(TicketRefund::from) {
         if !newest
             .iter()
             .any(|newer| newer.ticket_id == refund.ticket_id)
@@ -411,16 +371,27 @@ pub async fn listings_refunds<'e>(
     Ok(newest)
 }
 
-fn read_ticket_refund(row: &AnyRow) -> Result<TicketRefund, sqlx::Error> {
-    let state: State = parse(row, "state")?;
-    Ok(TicketRefund {
-        ticket_id: parse(row, "ticket_id")?,
-        order_id: parse(row, "order_id")?,
-        status: state.seen(),
-        amount_minor: row.try_get("amount_minor")?,
-        currency: parse(row, "currency")?,
-        created_at: from_micros(row.try_get("created_at")?),
-    })
+#[derive(FromRow)]
+struct TicketRefundRow {
+    ticket_id: TicketId,
+    amount_minor: MinorUnits,
+    order_id: OrderId,
+    currency: Currency,
+    state: State,
+    created_at: Moment,
+}
+
+impl From<TicketRefundRow> for TicketRefund {
+    fn from(row: TicketRefundRow) -> Self {
+        Self {
+            ticket_id: row.ticket_id,
+            order_id: row.order_id,
+            status: row.state.seen(),
+            amount_minor: row.amount_minor.get(),
+            currency: row.currency,
+            created_at: row.created_at.timestamp(),
+        }
+    }
 }
 
 /// The tickets of these refunds.
@@ -432,19 +403,14 @@ pub async fn refunds_tickets<'e>(
     if refunds.is_empty() {
         return Ok(tickets);
     }
-    let sql = format!(
-        "SELECT refund_id, ticket_id FROM refund_lines WHERE refund_id IN ({}) ORDER BY ticket_id",
-        placeholders(1, refunds.len())
-    );
-    let mut select = query(AssertSqlSafe(sql));
-    for id in refunds {
-        select = select.bind(id.to_string());
-    }
-    for row in &select.fetch_all(on).await? {
-        tickets
-            .entry(parse(row, "refund_id")?)
-            .or_default()
-            .push(parse(row, "ticket_id")?);
+    let mut select =
+        Statement::new("SELECT refund_id, ticket_id FROM refund_lines WHERE refund_id IN (");
+    select
+        .bind_list(refunds.iter().copied())
+        .push(") ORDER BY ticket_id");
+    let lines = select.query_as::<(RefundId, TicketId)>()?;
+    for (refund, ticket) in lines.fetch_all(on).await? {
+        tickets.entry(refund).or_default().push(ticket);
     }
     Ok(tickets)
 }
@@ -456,16 +422,16 @@ pub async fn refund_move(
     to: State,
     stripe_id: Option<&str>,
     failure: Option<&str>,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<bool, sqlx::Error> {
-    let settled_at = matches!(to, State::Succeeded | State::Failed).then_some(now_micros);
+    let settled_at = matches!(to, State::Succeeded | State::Failed).then_some(now);
     let done = query(
         "UPDATE refunds SET state = $3, stripe_id = COALESCE(stripe_id, $4), failure = $5, \
          settled_at = $6 WHERE id = $1 AND state = $2",
     )
-    .bind(refund.id.to_string())
-    .bind(refund.state.name())
-    .bind(to.name())
+    .bind(refund.id)
+    .bind(refund.state)
+    .bind(to)
     .bind(stripe_id.map(str::to_owned))
     .bind(failure.map(str::to_owned))
     .bind(settled_at)
@@ -477,7 +443,7 @@ pub async fn refund_move(
 /// Frees the tickets of a refund that failed, to be refunded in another way.
 pub async fn refund_lines_end(conn: &mut Conn, refund: RefundId) -> Result<(), sqlx::Error> {
     query("UPDATE refund_lines SET live = 0 WHERE refund_id = $1 AND live = 1")
-        .bind(refund.to_string())
+        .bind(refund)
         .execute(conn)
         .await?;
     Ok(())
@@ -494,7 +460,7 @@ pub async fn refund_lines_note_versions(
          JOIN order_lines l ON l.ticket_id = t.id WHERE t.id = refund_lines.ticket_id \
          AND l.order_id = refund_lines.order_id AND l.live = 1), 0) WHERE refund_id = $1",
     )
-    .bind(refund.to_string())
+    .bind(refund)
     .execute(conn)
     .await?;
     Ok(())

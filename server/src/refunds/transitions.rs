@@ -10,7 +10,7 @@ use super::{
     store::{self, NewRefund, Reason, RefundRow, State},
 };
 use crate::{
-    db::Conn,
+    db::{Conn, Flag},
     fault::{Fault, FaultResult},
     incidents,
     ledger::{self, Account, Entry, Happened, Share},
@@ -23,8 +23,13 @@ use crate::{
     },
     tickets::holds,
 };
-use model::ids::{OrderId, RefundId, TicketId, UserId};
-use sqlx::{Row, query};
+use model::{
+    Moment,
+    ids::{OrderId, RefundId, TicketId, UserId},
+    money::MinorUnits,
+};
+use sqlx::query_as;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 /// A refund of sold tickets, as its transaction needs it.
@@ -32,8 +37,8 @@ pub(super) struct Begin {
     pub payment: PaymentRow,
     pub reason: Reason,
     pub asked_by: UserId,
-    pub lines: Vec<(TicketId, i64)>,
-    pub now: i64,
+    pub lines: Vec<(TicketId, MinorUnits)>,
+    pub now: Moment,
 }
 
 /// Writes the refund and its call down. The order is `refunding` if none of its tickets is left
@@ -42,7 +47,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<RefundId
     let amount_minor = begin
         .lines
         .iter()
-        .try_fold(0_i64, |sum, (_, price)| sum.checked_add(*price))
+        .try_fold(MinorUnits::ZERO, |sum, (_, price)| sum.checked_add(*price))
         .ok_or_else(|| Fault::unexpected("a refund is out of range", "sum"))?;
     let refund = NewRefund {
         id: RefundId(Uuid::now_v7()),
@@ -64,8 +69,8 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<RefundId
 pub async fn begin_for_nothing(
     conn: &mut Conn,
     payment: &PaymentRow,
-    amount_minor: i64,
-    now: i64,
+    amount_minor: MinorUnits,
+    now: Moment,
 ) -> FaultResult<()> {
     let refund = NewRefund {
         id: RefundId(Uuid::now_v7()),
@@ -81,7 +86,7 @@ pub async fn begin_for_nothing(
     write_down(conn, &refund, now).await
 }
 
-async fn write_down(conn: &mut Conn, refund: &NewRefund, now: i64) -> FaultResult<()> {
+async fn write_down(conn: &mut Conn, refund: &NewRefund, now: Moment) -> FaultResult<()> {
     store::refund_insert(conn, refund, now).await?;
     let params = GivingBack {
         refund: refund.id,
@@ -102,7 +107,7 @@ pub async fn apply(
     conn: &mut Conn,
     payment: &PaymentRow,
     said: &Refunded,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let named = match said.refund {
         Some(id) => store::refund_find(&mut *conn, id).await?,
@@ -145,7 +150,7 @@ pub async fn refused(
     payment: &PaymentRow,
     refund: RefundId,
     error: &str,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let Some(refund) = store::refund_find(&mut *conn, refund).await? else {
         return Ok(());
@@ -164,7 +169,7 @@ async fn made_elsewhere(
     conn: &mut Conn,
     payment: &PaymentRow,
     said: &Refunded,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<RefundRow> {
     let is_all = said.amount_minor == store::not_paid_back(conn, payment.id).await?;
     let id = RefundId(Uuid::now_v7());
@@ -199,7 +204,7 @@ async fn succeeded(
     conn: &mut Conn,
     payment: &PaymentRow,
     refund: &RefundRow,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     book(conn, payment, refund, Happened::Refunded(refund.id), now).await?;
     mail::queue(conn, mail::Kind::OrderRefunded, refund.id, now).await?;
@@ -226,7 +231,7 @@ async fn failed(
     refund: &RefundRow,
     before: State,
     why: &str,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let asked_for = lines(conn, refund.id).await?;
     let claims = store::live_tickets(conn, refund.id).await?;
@@ -246,7 +251,7 @@ async fn failed(
     if before == State::Succeeded {
         let happened = Happened::RefundFailed(refund.id);
         book(conn, payment, refund, happened, now).await?;
-        if refund.by_provider {
+        if refund.reason == Reason::Provider {
             return elsewhere::give_tickets_back(conn, payment, now).await;
         }
         let restored = give_tickets(conn, payment, refund.id, now).await?;
@@ -267,7 +272,7 @@ pub(super) async fn take_tickets(
     conn: &mut Conn,
     order: OrderId,
     refund: RefundId,
-    now: i64,
+    now: Moment,
 ) -> Result<usize, sqlx::Error> {
     let returned = holds::tickets_return(conn, refund, now).await?;
     store::refund_lines_note_versions(conn, refund).await?;
@@ -281,7 +286,7 @@ pub(super) async fn give_tickets(
     conn: &mut Conn,
     payment: &PaymentRow,
     refund: RefundId,
-    now: i64,
+    now: Moment,
 ) -> Result<usize, sqlx::Error> {
     let restored = holds::tickets_restore(conn, refund, payment.buyer, now).await?;
     orders::order_lines_restore(conn, payment.order, refund).await?;
@@ -295,7 +300,7 @@ async fn book(
     payment: &PaymentRow,
     refund: &RefundRow,
     happened: Happened,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let refunded = match happened {
         Happened::RefundFailed(_) => -refund.amount_minor,
@@ -313,7 +318,7 @@ async fn book(
         payment: payment.id,
         currency: refund.currency,
         shares: &shares,
-        at_micros: now,
+        at: now,
     };
     ledger::record(conn, &entry).await
 }
@@ -326,7 +331,7 @@ async fn lines(conn: &mut Conn, refund: RefundId) -> Result<Vec<TicketId>, sqlx:
 /// Who stands for the money of a refund: the sellers of its tickets, or nobody.
 async fn shares(conn: &mut Conn, refund: &RefundRow) -> Result<Vec<Share>, sqlx::Error> {
     let tickets = lines(conn, refund.id).await?;
-    if tickets.is_empty() || refund.by_provider {
+    if tickets.is_empty() || refund.reason == Reason::Provider {
         return Ok(vec![Share {
             account: Account::Unallocated,
             amount_minor: refund.amount_minor,
@@ -341,33 +346,26 @@ pub(super) async fn refundable(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Vec<Refundable>, sqlx::Error> {
-    let rows = query(
+    query_as(
         "SELECT l.ticket_id, l.price_minor, t.seller_id, t.frozen FROM order_lines l \
          JOIN tickets t ON t.id = l.ticket_id JOIN orders o ON o.id = l.order_id \
          WHERE l.order_id = $1 AND l.live = 1 AND o.status = 'complete' AND t.state = 'sold' \
          AND NOT EXISTS (SELECT 1 FROM refund_lines r WHERE r.order_id = l.order_id \
          AND r.ticket_id = l.ticket_id AND r.live = 1) ORDER BY l.ticket_id",
     )
-    .bind(order.to_string())
+    .bind(order)
     .fetch_all(conn)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Refundable {
-                ticket: crate::db::parse(row, "ticket_id")?,
-                price_minor: row.try_get("price_minor")?,
-                seller: crate::db::parse(row, "seller_id")?,
-                frozen: row.try_get::<i64, _>("frozen")? == 1,
-            })
-        })
-        .collect()
+    .await
 }
 
 /// A ticket that can be refunded.
+#[derive(FromRow)]
 pub(super) struct Refundable {
+    #[sqlx(rename = "ticket_id")]
     pub ticket: TicketId,
-    pub price_minor: i64,
+    pub price_minor: MinorUnits,
+    #[sqlx(rename = "seller_id")]
     pub seller: UserId,
     /// The payment is disputed: its money is not the shop's to give.
-    pub frozen: bool,
+    pub frozen: Flag,
 }

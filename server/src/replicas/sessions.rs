@@ -108,7 +108,7 @@ impl KeptSessions {
         get.arg(place(&session::hash(id)));
         let text: Option<String> = redis.ask(&get).await.ok()?;
         let kept: Kept = serde_json::from_str(&text?).ok()?;
-        let lives = kept.expires_at > self.clock.now().as_second();
+        let lives = kept.expires_at > self.clock.now().seconds();
         let expiry_date = time::OffsetDateTime::from_unix_timestamp(kept.expires_at).ok()?;
         lives.then_some(Record {
             id: *id,
@@ -128,7 +128,7 @@ impl KeptSessions {
         let Ok(text) = serde_json::to_string(&kept) else {
             return;
         };
-        let user = session::user_id(record).unwrap_or_default();
+        let user = session::user_id(record).map_or_else(String::new, |user| user.to_string());
         let done: std::result::Result<i64, Away> = redis
             .with(|mut connection| async move {
                 KEEP.key(place(&session::hash(&record.id)))

@@ -23,16 +23,16 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use model::ids::UserId;
+use model::{Moment, ids::UserId};
 use sha2::{Digest, Sha256};
-use sqlx::{Row, query};
-use std::{convert::Infallible, fmt::Write, panic::resume_unwind};
+use sqlx::{query, query_as};
+use std::{convert::Infallible, fmt::Write, panic::resume_unwind, time::Duration};
 use tracing::Instrument;
 
 /// The longest key.
 pub const KEY_CHARS_MAX: usize = 255;
-const KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
-const CLAIM_MICROS: i64 = 60 * 1_000_000;
+const KEPT: Duration = Duration::from_hours(24);
+const CLAIM: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone)]
 struct AttemptKey(String);
@@ -91,10 +91,10 @@ pub async fn once(State(kept): State<Kept>, mut request: Request, next: Next) ->
         .path_and_query()
         .map_or("/", |asked| asked.as_str());
     let hash = hash(asked, &bytes);
-    let user = viewer.user.id.to_string();
+    let user = viewer.user.id;
     request = Request::from_parts(parts, Body::from(bytes));
     request.extensions_mut().insert(AttemptKey(key.clone()));
-    match kept.claim(&user, &key, &hash).await {
+    match kept.claim(user, &key, &hash).await {
         Err(fault) => ApiError(fault.into()).into_response(),
         Ok(Claim::Answered(status, body)) => replay(status, body),
         Ok(Claim::Won) => {
@@ -102,7 +102,7 @@ pub async fn once(State(kept): State<Kept>, mut request: Request, next: Next) ->
             // without its answer behind.
             let doing = async move {
                 let response = next.run(request).await;
-                kept.keep(&user, &key, response).await
+                kept.keep(user, &key, response).await
             };
             match tokio::spawn(carried(doing).in_current_span()).await {
                 Ok(response) => response,
@@ -167,24 +167,24 @@ fn replay(status: i64, body: String) -> Response {
 }
 
 impl Kept {
-    async fn claim(&self, user: &str, key: &str, hash: &str) -> FaultResult<Claim> {
-        let (user, key, hash) = (user.to_owned(), key.to_owned(), hash.to_owned());
-        let now = self.clock.now_micros();
+    async fn claim(&self, user: UserId, key: &str, hash: &str) -> FaultResult<Claim> {
+        let (key, hash) = (key.to_owned(), hash.to_owned());
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
-                Box::pin(async move { claim_in_txn(conn, &user, &key, &hash, now).await })
+                Box::pin(async move { claim_in_txn(conn, user, &key, &hash, now).await })
             })
             .await
     }
 
     /// Stores the answer and hands it on.
-    async fn keep(&self, user: &str, key: &str, response: Response) -> Response {
+    async fn keep(&self, user: UserId, key: &str, response: Response) -> Response {
         let status = response.status();
         let (parts, body) = response.into_parts();
         let bytes = extract::read(body).await.unwrap_or_default();
         let body = String::from_utf8(bytes.clone()).unwrap_or_default();
         let again = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-        let (user, key) = (user.to_owned(), key.to_owned());
+        let key = key.to_owned();
         let stored: Result<(), sqlx::Error> = self
             .db
             .write(move |conn| {
@@ -216,7 +216,7 @@ impl Kept {
 
     /// Forgets what is older than a day. Returns how many.
     pub async fn forget_old(&self) -> Result<u64, sqlx::Error> {
-        let before = self.clock.now_micros() - KEPT_MICROS;
+        let before = self.clock.now() - KEPT;
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -241,17 +241,17 @@ pub async fn once_in(
     attempt: &str,
     hash: &str,
     becomes: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> FaultResult<Option<String>> {
     let kept = query(
         "INSERT INTO idempotency_keys (user_id, key, request_hash, status, body, created_at) \
          VALUES ($1, $2, $3, 201, $4, $5) ON CONFLICT (user_id, key) DO NOTHING",
     )
-    .bind(user.to_string())
+    .bind(user)
     .bind(attempt.to_owned())
     .bind(hash.to_owned())
     .bind(becomes.to_owned())
-    .bind(now_micros)
+    .bind(now)
     .execute(&mut *conn)
     .await?;
     if kept.rows_affected() == 1 {
@@ -269,25 +269,23 @@ pub async fn read_once(
     attempt: &str,
     hash: &str,
 ) -> FaultResult<Option<String>> {
-    let row =
-        query("SELECT request_hash, body FROM idempotency_keys WHERE user_id = $1 AND key = $2")
-            .bind(user.to_string())
-            .bind(attempt.to_owned())
-            .fetch_optional(conn)
-            .await?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    if row.try_get::<String, _>("request_hash")? != hash {
-        return Err(Conflict::IdempotencyMismatch.into());
+    let made = query_as::<_, (String, Option<String>)>(
+        "SELECT request_hash, body FROM idempotency_keys WHERE user_id = $1 AND key = $2",
+    )
+    .bind(user)
+    .bind(attempt.to_owned())
+    .fetch_optional(conn)
+    .await?;
+    match made {
+        Some((made_hash, _)) if made_hash != hash => Err(Conflict::IdempotencyMismatch.into()),
+        made => Ok(made.and_then(|(_, body)| body)),
     }
-    row.try_get("body").map_err(Fault::from)
 }
 
 /// Forgets what a user was answered: it may say who they are.
 pub async fn forget_all_of(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
     query("DELETE FROM idempotency_keys WHERE user_id = $1")
-        .bind(user.to_string())
+        .bind(user)
         .execute(conn)
         .await?;
     Ok(())
@@ -296,10 +294,10 @@ pub async fn forget_all_of(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Er
 /// Claims a key that is new, a day old, or left behind by a crash.
 async fn claim_in_txn(
     conn: &mut Conn,
-    user: &str,
+    user: UserId,
     key: &str,
     hash: &str,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<Claim> {
     let claimed = query(
         "INSERT INTO idempotency_keys (user_id, key, request_hash, created_at) \
@@ -309,29 +307,27 @@ async fn claim_in_txn(
          WHERE idempotency_keys.created_at <= $5 OR (idempotency_keys.status IS NULL \
          AND idempotency_keys.request_hash = $3 AND idempotency_keys.created_at <= $6)",
     )
-    .bind(user.to_owned())
+    .bind(user)
     .bind(key.to_owned())
     .bind(hash.to_owned())
     .bind(now)
-    .bind(now - KEPT_MICROS)
-    .bind(now - CLAIM_MICROS)
+    .bind(now - KEPT)
+    .bind(now - CLAIM)
     .execute(&mut *conn)
     .await?;
     if claimed.rows_affected() == 1 {
         return Ok(Claim::Won);
     }
-    let row = query(
+    let (claimed_hash, status, body) = query_as::<_, (String, Option<i64>, Option<String>)>(
         "SELECT request_hash, status, body FROM idempotency_keys WHERE user_id = $1 AND key = $2",
     )
-    .bind(user.to_owned())
+    .bind(user)
     .bind(key.to_owned())
     .fetch_one(conn)
     .await?;
-    if row.try_get::<String, _>("request_hash")? != hash {
+    if claimed_hash != hash {
         return Err(Conflict::IdempotencyMismatch.into());
     }
-    let status: Option<i64> = row.try_get("status")?;
-    let body: Option<String> = row.try_get("body")?;
     match (status, body) {
         (Some(status), Some(body)) => Ok(Claim::Answered(status, body)),
         _ => Err(Fault::Refused(AppError::Conflict {

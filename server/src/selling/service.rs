@@ -1,9 +1,9 @@
 //! What a seller sees, and changes of many listings at once.
 
-use super::store::{self, Filter};
+use super::store::{self, DayRow, Filter};
 use crate::{
     clock::SharedClock,
-    db::{Conn, Db, parse},
+    db::{Conn, Db},
     events,
     fault::{Fault, FaultResult},
     orders::store::live_orders_of,
@@ -24,9 +24,12 @@ use app::{
     tickets::{Ticket, TicketStatus},
 };
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
-use model::ids::{EventId, OrderId, TicketId, UserId};
-use sqlx::{Row, any::AnyRow};
+use jiff::{SignedDuration, civil::Date, tz::TimeZone};
+use model::{
+    Moment,
+    ids::{EventId, OrderId, TicketId, UserId},
+    money::MinorUnits,
+};
 use std::collections::HashMap;
 
 /// Events on a page.
@@ -63,7 +66,7 @@ impl SellingService {
             limit: GROUPS_MAX + 1,
             offset: (page - 1) * GROUPS_MAX,
         };
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let mut groups = store::groups(self.db.reads(), seller, filter, now).await?;
         let more = i64::try_from(groups.len()).is_ok_and(|found| found > GROUPS_MAX);
         if more {
@@ -79,16 +82,16 @@ impl SellingService {
             limit: 1,
             offset: 0,
         };
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let groups = store::groups(self.db.reads(), seller, filter, now).await?;
         let group = groups.into_iter().next();
         group.ok_or(Fault::Refused(AppError::NotFound))
     }
 
-    async fn reprice_lot(&self, lot: Lot, price_minor: i64) -> FaultResult<Changed> {
+    async fn reprice_lot(&self, lot: Lot, price_minor: MinorUnits) -> FaultResult<Changed> {
         let invalid = |wrong| Fault::Refused(AppError::Invalid(vec![wrong]));
         price_is_positive(price_minor).map_err(invalid)?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -106,7 +109,7 @@ impl SellingService {
     }
 
     async fn withdraw_lot(&self, lot: Lot) -> FaultResult<Changed> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -146,25 +149,25 @@ impl SellingService {
             .to_zoned(TimeZone::UTC)
             .map_err(|error| Fault::unexpected("a day that is too far away", error))?
             .timestamp();
-        let rows = store::sales_by_day(self.db.reads(), seller, since.as_microsecond()).await?;
-        let days = rows.iter().map(read_day).collect::<Result<_, _>>()?;
+        let rows = store::sales_by_day(self.db.reads(), seller, since.into()).await?;
+        let days = rows.into_iter().map(DaySales::from).collect();
         Ok(SalesByDay { from, to, days })
     }
 }
 
-fn day_of(moment: Timestamp) -> Date {
-    moment.to_zoned(TimeZone::UTC).date()
+fn day_of(moment: Moment) -> Date {
+    moment.timestamp().to_zoned(TimeZone::UTC).date()
 }
 
-fn read_day(row: &AnyRow) -> Result<DaySales, sqlx::Error> {
-    let day: i64 = row.try_get("day")?;
-    let midnight = Timestamp::from_second(day.saturating_mul(24 * 3600));
-    Ok(DaySales {
-        day: day_of(midnight.unwrap_or(Timestamp::MAX)),
-        tickets: row.try_get("tickets")?,
-        revenue_minor: row.try_get("revenue")?,
-        currency: parse(row, "currency")?,
-    })
+impl From<DayRow> for DaySales {
+    fn from(row: DayRow) -> Self {
+        Self {
+            day: day_of(Moment::from_seconds(row.day.saturating_mul(24 * 3600))),
+            tickets: row.tickets,
+            revenue_minor: row.revenue.get(),
+            currency: row.currency,
+        }
+    }
 }
 
 /// The event of a lot. Errors: `NotFound` where the seller has listed nothing for it.
@@ -177,7 +180,7 @@ async fn known_event(conn: &mut Conn, lot: &Lot) -> FaultResult<events::store::E
 }
 
 /// Writes down what was changed.
-async fn tell(conn: &mut Conn, rows: &[TicketRow], held: i64, now: i64) -> FaultResult<Changed> {
+async fn tell(conn: &mut Conn, rows: &[TicketRow], held: i64, now: Moment) -> FaultResult<Changed> {
     let told: Vec<DomainEvent> = rows
         .iter()
         .map(|row| row.event(EventType::TicketUpdated, now))
@@ -190,7 +193,7 @@ async fn tell(conn: &mut Conn, rows: &[TicketRow], held: i64, now: i64) -> Fault
 #[async_trait]
 impl Selling for SellingService {
     async fn totals(&self, viewer: &Viewer) -> AppResult<Counts> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let counts = store::seller_counts(self.db.reads(), viewer.user.id, now).await;
         Ok(counts.map_err(Fault::from)?)
     }
@@ -214,7 +217,7 @@ impl Selling for SellingService {
         event: EventId,
         section: &str,
     ) -> AppResult<Comparable> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let seller = viewer.user.id;
         let found = store::comparable(self.db.reads(), seller, event, section, now).await;
         Ok(found.map_err(Fault::from)?)
@@ -222,7 +225,9 @@ impl Selling for SellingService {
 
     async fn reprice(&self, viewer: &Viewer, request: Reprice) -> AppResult<Changed> {
         let lot = lot_of(viewer, request.event_id, request.section)?;
-        Ok(self.reprice_lot(lot, request.price_minor).await?)
+        Ok(self
+            .reprice_lot(lot, MinorUnits::new(request.price_minor))
+            .await?)
     }
 
     async fn take_back(&self, viewer: &Viewer, request: TakeBack) -> AppResult<Changed> {

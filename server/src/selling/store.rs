@@ -1,9 +1,9 @@
 //! The SQL of what a seller sees.
 
 use crate::{
-    clock::from_micros,
-    db::{Conn, parse},
+    db::{Conn, Flag},
     events::span::on_sale,
+    refunds,
     tickets::{batches::PUBLISHED, store::TALLY},
 };
 use app::{
@@ -12,33 +12,46 @@ use app::{
     tickets::TicketStatus,
 };
 use model::{
-    ids::{EventId, UserId},
-    money::Money,
+    Moment,
+    ids::{EventId, OrderId, TicketId, UserId},
+    money::{Currency, MinorUnits},
 };
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as};
+use sqlx_macros::FromRow;
 
-fn read_counts(row: &AnyRow) -> Result<Counts, sqlx::Error> {
-    Ok(Counts {
-        available: row.try_get("available")?,
-        reserved: row.try_get("reserved")?,
-        sold: row.try_get("sold")?,
-        withdrawn: row.try_get("withdrawn")?,
-    })
+/// The columns of [`TALLY`].
+#[derive(FromRow)]
+struct CountsRow {
+    available: i64,
+    reserved: i64,
+    sold: i64,
+    withdrawn: i64,
+}
+
+impl From<CountsRow> for Counts {
+    fn from(row: CountsRow) -> Self {
+        Self {
+            available: row.available,
+            reserved: row.reserved,
+            sold: row.sold,
+            withdrawn: row.withdrawn,
+        }
+    }
 }
 
 /// How all tickets of a seller stand.
 pub async fn seller_counts<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Counts, sqlx::Error> {
     let sql = format!("SELECT {TALLY} FROM tickets WHERE seller_id = $1 AND {PUBLISHED}");
-    let row = query(AssertSqlSafe(sql))
-        .bind(seller.to_string())
-        .bind(now_micros)
+    let counts: CountsRow = query_as(AssertSqlSafe(sql))
+        .bind(seller)
+        .bind(now)
         .fetch_one(on)
         .await?;
-    read_counts(&row)
+    Ok(counts.into())
 }
 
 /// Which of a seller's events.
@@ -59,7 +72,7 @@ pub async fn groups<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     filter: Filter,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Vec<SaleGroup>, sqlx::Error> {
     let of_event = match filter.event {
         Some(_) => "event_id = $3",
@@ -85,31 +98,48 @@ pub async fn groups<'e>(
          LIMIT $4 OFFSET $5",
         on_sale!("e", "$2")
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(seller.to_string())
-        .bind(now_micros)
-        .bind(filter.event.map(|event| event.to_string()))
+    let groups: Vec<GroupRow> = query_as(AssertSqlSafe(sql))
+        .bind(seller)
+        .bind(now)
+        .bind(filter.event)
         .bind(filter.limit)
         .bind(filter.offset)
         .fetch_all(on)
         .await?;
-    rows.iter().map(read_group).collect()
+    Ok(groups.into_iter().map(SaleGroup::from).collect())
 }
 
-fn read_group(row: &AnyRow) -> Result<SaleGroup, sqlx::Error> {
-    let (venue, city): (String, String) = (row.try_get("venue")?, row.try_get("city")?);
-    Ok(SaleGroup {
-        event_id: parse(row, "id")?,
-        title: row.try_get("title")?,
-        place: format!("{venue}, {city}"),
-        starts_at: from_micros(row.try_get("starts_at")?),
-        ends_at: row.try_get::<Option<i64>, _>("ends_at")?.map(from_micros),
-        time_zone: row.try_get("time_zone")?,
-        created: row.try_get::<i64, _>("created")? == 1,
-        counts: read_counts(row)?,
-        revenue_minor: row.try_get("revenue")?,
-        currency: parse(row, "currency")?,
-    })
+#[derive(FromRow)]
+struct GroupRow {
+    id: EventId,
+    title: String,
+    venue: String,
+    city: String,
+    starts_at: Moment,
+    ends_at: Option<Moment>,
+    time_zone: String,
+    currency: Currency,
+    created: Flag,
+    #[sqlx(flatten)]
+    counts: CountsRow,
+    revenue: MinorUnits,
+}
+
+impl From<GroupRow> for SaleGroup {
+    fn from(row: GroupRow) -> Self {
+        Self {
+            event_id: row.id,
+            title: row.title,
+            place: format!("{}, {}", row.venue, row.city),
+            starts_at: row.starts_at.timestamp(),
+            ends_at: row.ends_at.map(Moment::timestamp),
+            time_zone: row.time_zone,
+            created: row.created.0,
+            counts: row.counts.into(),
+            revenue_minor: row.revenue.get(),
+            currency: row.currency,
+        }
+    }
 }
 
 /// Whether this seller has ever listed a ticket for this event.
@@ -119,8 +149,8 @@ pub async fn has_listed(
     event: EventId,
 ) -> Result<bool, sqlx::Error> {
     let row = query("SELECT 1 FROM tickets WHERE seller_id = $1 AND event_id = $2 LIMIT 1")
-        .bind(seller.to_string())
-        .bind(event.to_string())
+        .bind(seller)
+        .bind(event)
         .fetch_optional(conn)
         .await?;
     Ok(row.is_some())
@@ -138,20 +168,16 @@ pub async fn unsold<'e>(
          WHERE seller_id = $1 AND event_id = $2 AND state = 'listed' AND {PUBLISHED} \
          GROUP BY COALESCE(section, '') ORDER BY COALESCE(section, '') LIMIT $3"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(seller.to_string())
-        .bind(event.to_string())
+    let sections = query_as::<_, (String, i64)>(AssertSqlSafe(sql))
+        .bind(seller)
+        .bind(event)
         .bind(limit)
         .fetch_all(on)
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(UnsoldSection {
-                section: row.try_get("name")?,
-                unsold: row.try_get("unsold")?,
-            })
-        })
-        .collect()
+    Ok(sections
+        .into_iter()
+        .map(|(section, unsold)| UnsoldSection { section, unsold })
+        .collect())
 }
 
 /// What can be bought of an event from others than this seller, in all and in one section.
@@ -160,7 +186,7 @@ pub async fn comparable<'e>(
     seller: UserId,
     event: EventId,
     section: &str,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Comparable, sqlx::Error> {
     let sql = format!(
         "SELECT COUNT(*) AS available, MIN(price_minor) AS cheapest, \
@@ -169,17 +195,18 @@ pub async fn comparable<'e>(
          FROM tickets WHERE event_id = $1 AND seller_id <> $2 AND state = 'listed' \
          AND held_until <= $4 AND {PUBLISHED}"
     );
-    let row = query(AssertSqlSafe(sql))
-        .bind(event.to_string())
-        .bind(seller.to_string())
-        .bind(section.to_owned())
-        .bind(now_micros)
-        .fetch_one(on)
-        .await?;
+    let (available, cheapest, cheapest_in_section) =
+        query_as::<_, (i64, Option<MinorUnits>, Option<MinorUnits>)>(AssertSqlSafe(sql))
+            .bind(event)
+            .bind(seller)
+            .bind(section.to_owned())
+            .bind(now)
+            .fetch_one(on)
+            .await?;
     Ok(Comparable {
-        available: row.try_get("available")?,
-        cheapest_minor: row.try_get("cheapest")?,
-        cheapest_in_section_minor: row.try_get("cheapest_in_section")?,
+        available,
+        cheapest_minor: cheapest.map(MinorUnits::get),
+        cheapest_in_section_minor: cheapest_in_section.map(MinorUnits::get),
     })
 }
 
@@ -190,12 +217,25 @@ const SALES: &str = "FROM ledger b JOIN payments p ON p.id = b.payment_id \
      LEFT JOIN refund_lines x ON x.order_id = l.order_id AND x.ticket_id = l.ticket_id AND x.live = 1 \
      LEFT JOIN refunds r ON r.id = x.refund_id";
 
-/// What was sold on one day in one currency: the day since 1970, tickets, minor units, ISO code.
+/// What was sold on one day in one currency.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct DayRow {
+    /// The day, counted from 1970.
+    pub day: i64,
+    /// How many tickets.
+    pub tickets: i64,
+    /// What they cost.
+    pub revenue: MinorUnits,
+    /// Of the payments.
+    pub currency: Currency,
+}
+
+/// What a seller has sold since then, by day and currency.
 pub async fn sales_by_day<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
-    since_micros: i64,
-) -> Result<Vec<AnyRow>, sqlx::Error> {
+    since: Moment,
+) -> Result<Vec<DayRow>, sqlx::Error> {
     let sql = format!(
         "SELECT b.created_at / 86400000000 AS day, COUNT(*) AS tickets, \
          CAST(SUM(l.price_minor) AS BIGINT) AS revenue, b.currency AS currency {SALES} \
@@ -204,9 +244,9 @@ pub async fn sales_by_day<'e>(
          GROUP BY b.created_at / 86400000000, b.currency \
          ORDER BY b.created_at / 86400000000, b.currency"
     );
-    query(AssertSqlSafe(sql))
-        .bind(seller.to_string())
-        .bind(since_micros)
+    query_as(AssertSqlSafe(sql))
+        .bind(seller)
+        .bind(since)
         .fetch_all(on)
         .await
 }
@@ -226,53 +266,66 @@ pub async fn sales_after<'e>(
          AND (b.created_at > $2 OR (l.ticket_id > $3 OR (l.ticket_id = $3 AND l.order_id > $4))) \
          ORDER BY b.created_at, l.ticket_id, l.order_id LIMIT $5"
     );
-    let (at, ticket, order) = after.map_or((0, String::new(), String::new()), |sale| {
+    let start = (Moment::EPOCH, String::new(), String::new());
+    let (at, ticket, order) = after.map_or(start, |sale| {
         (
-            sale.sold_at.as_microsecond(),
+            sale.sold_at.into(),
             sale.ticket_id.to_string(),
             sale.order_id.to_string(),
         )
     });
-    let rows = query(AssertSqlSafe(sql))
-        .bind(seller.to_string())
+    let sales: Vec<SaleRow> = query_as(AssertSqlSafe(sql))
+        .bind(seller)
         .bind(at)
         .bind(ticket)
         .bind(order)
         .bind(limit)
         .fetch_all(on)
         .await?;
-    rows.iter().map(read_sale).collect()
+    Ok(sales.into_iter().map(Sale::from).collect())
 }
 
-fn read_sale(row: &AnyRow) -> Result<Sale, sqlx::Error> {
-    let refund: Option<String> = row.try_get("refund_state")?;
-    let refund = refund
-        .map(|_| parse::<crate::refunds::store::State>(row, "refund_state"))
-        .transpose()?
-        .map(crate::refunds::store::State::seen);
-    let status = match refund {
-        None | Some(RefundStatus::Failed) => SaleStatus::Sold,
-        Some(RefundStatus::Pending) => SaleStatus::Refunding,
-        Some(RefundStatus::Succeeded) => SaleStatus::Refunded,
-    };
-    let refunded = status == SaleStatus::Refunded;
-    let settled_at: Option<i64> = row.try_get("settled_at")?;
-    let price = Money::new(row.try_get("price_minor")?, parse(row, "currency")?);
-    Ok(Sale {
-        ticket_id: parse(row, "ticket_id")?,
-        order_id: parse(row, "order_id")?,
-        event: row.try_get("title")?,
-        section: row.try_get("section")?,
-        row: row.try_get("row_label")?,
-        seat: row.try_get("seat")?,
-        price,
-        status,
-        sold_at: from_micros(row.try_get("created_at")?),
-        refunded_at: settled_at.filter(|_| refunded).map(from_micros),
-        payout: if refunded {
-            Money::new(0, price.currency)
-        } else {
-            payout(price)
-        },
-    })
+#[derive(FromRow)]
+struct SaleRow {
+    ticket_id: TicketId,
+    order_id: OrderId,
+    price_minor: MinorUnits,
+    currency: Currency,
+    created_at: Moment,
+    section: Option<String>,
+    row_label: Option<String>,
+    seat: Option<String>,
+    refund_state: Option<refunds::store::State>,
+    settled_at: Option<Moment>,
+    title: String,
+}
+
+impl From<SaleRow> for Sale {
+    fn from(row: SaleRow) -> Self {
+        let status = match row.refund_state.map(refunds::store::State::seen) {
+            None | Some(RefundStatus::Failed) => SaleStatus::Sold,
+            Some(RefundStatus::Pending) => SaleStatus::Refunding,
+            Some(RefundStatus::Succeeded) => SaleStatus::Refunded,
+        };
+        let refunded = status == SaleStatus::Refunded;
+        let settled_at = row.settled_at.filter(|_| refunded);
+        let price = row.price_minor.of(row.currency);
+        Self {
+            ticket_id: row.ticket_id,
+            order_id: row.order_id,
+            event: row.title,
+            section: row.section,
+            row: row.row_label,
+            seat: row.seat,
+            price,
+            status,
+            sold_at: row.created_at.timestamp(),
+            refunded_at: settled_at.map(Moment::timestamp),
+            payout: if refunded {
+                MinorUnits::ZERO.of(row.currency)
+            } else {
+                payout(price)
+            },
+        }
+    }
 }

@@ -117,7 +117,7 @@ impl Paying {
 async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Paying> {
     let double = Double::open(
         Some(config.data_dir.clone()),
-        Arc::new(move || clock.now().as_second()),
+        Arc::new(move || clock.now().seconds()),
     )
     .context("STAGEDOOR_DATA_DIR: the Stripe double cannot keep its state there")?;
     double.set_browser_url(&format!("{}/stripe-double", config.public_url));

@@ -211,7 +211,7 @@ where
 
 /// Traces tell of the machine's time, whatever the shop counts by.
 fn now() -> i128 {
-    SystemClock.now().as_nanosecond()
+    i128::from(SystemClock.now().micros()) * 1_000
 }
 
 fn random_trace() -> u128 {

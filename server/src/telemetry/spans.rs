@@ -6,7 +6,7 @@
 
 use super::Context;
 use axum::http::{HeaderMap, HeaderName};
-use model::ids::{OrderId, PaymentId};
+use model::ids::{MailId, OrderId, PaymentId};
 use tracing::{Span, debug_span, error_span, field::Empty};
 
 /// The target of all of them.
@@ -48,8 +48,8 @@ pub fn expiry(order: OrderId) -> Span {
 }
 
 /// A try to send a mail.
-pub fn mail(id: &str) -> Span {
-    error_span!(target: TARGET, "mail", mail = id)
+pub fn mail(id: MailId) -> Span {
+    error_span!(target: TARGET, "mail", mail = id.to_string())
 }
 
 /// What comes round by itself.

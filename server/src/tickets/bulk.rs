@@ -7,8 +7,12 @@ use crate::{
     db::{Conn, engine_of},
     events::span::on_sale,
 };
-use model::ids::{EventId, UserId};
-use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
+use model::{
+    Moment,
+    ids::{EventId, TicketId, UserId},
+    money::MinorUnits,
+};
+use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::QueryAs, query_as};
 
 /// Unsold tickets that are changed together.
 #[derive(Debug, Clone)]
@@ -25,21 +29,21 @@ pub struct Lot {
 const UNSOLD: &str = "seller_id = $1 AND event_id = $2 AND state = 'listed' \
      AND ($3 IS NULL OR COALESCE(section, '') = $3)";
 
-type AnyQuery<'q> = Query<'q, Any, AnyArguments>;
+type AnyQueryAs<'q, T> = QueryAs<'q, Any, T, AnyArguments>;
 
 impl Lot {
     /// Binds $1 to $3 of [`UNSOLD`].
-    fn bind<'q>(&self, query: AnyQuery<'q>) -> AnyQuery<'q> {
+    fn bind<'q, T>(&self, query: AnyQueryAs<'q, T>) -> AnyQueryAs<'q, T> {
         query
-            .bind(self.seller.to_string())
-            .bind(self.event.to_string())
+            .bind(self.seller)
+            .bind(self.event)
             .bind(self.section.clone())
     }
 }
 
 /// Locks what nobody holds, in the order of the ids, as orders lock what they take: neither waits
 /// for the other in a circle.
-async fn lot_lock(conn: &mut Conn, lot: &Lot, now_micros: i64) -> Result<(), sqlx::Error> {
+async fn lot_lock(conn: &mut Conn, lot: &Lot, now: Moment) -> Result<(), sqlx::Error> {
     let lock = engine_of(conn).for_update();
     if lock.is_empty() {
         return Ok(());
@@ -47,8 +51,8 @@ async fn lot_lock(conn: &mut Conn, lot: &Lot, now_micros: i64) -> Result<(), sql
     let sql = format!(
         "SELECT id FROM tickets WHERE {UNSOLD} AND {PUBLISHED} AND held_until <= $4 ORDER BY id{lock}"
     );
-    lot.bind(query(AssertSqlSafe(sql)))
-        .bind(now_micros)
+    lot.bind(query_as::<_, (TicketId,)>(AssertSqlSafe(sql)))
+        .bind(now)
         .fetch_all(conn)
         .await?;
     Ok(())
@@ -58,60 +62,56 @@ async fn lot_lock(conn: &mut Conn, lot: &Lot, now_micros: i64) -> Result<(), sql
 pub async fn lot_reprice(
     conn: &mut Conn,
     lot: &Lot,
-    price_minor: i64,
-    now_micros: i64,
+    price_minor: MinorUnits,
+    now: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
-    lot_lock(conn, lot, now_micros).await?;
+    lot_lock(conn, lot, now).await?;
     let sql = format!(
         "UPDATE tickets SET price_minor = $4, version = version + 1 WHERE {UNSOLD} AND {PUBLISHED} \
          AND held_until <= $5 AND price_minor <> $4 AND EXISTS \
          (SELECT 1 FROM events e WHERE e.id = $2 AND {}) RETURNING {COLUMNS}",
         on_sale!("e", "$5")
     );
-    let rows = lot
-        .bind(query(AssertSqlSafe(sql)))
+    lot.bind(query_as(AssertSqlSafe(sql)))
         .bind(price_minor)
-        .bind(now_micros)
+        .bind(now)
         .fetch_all(conn)
-        .await?;
-    rows.iter().map(TicketRow::read).collect()
+        .await
 }
 
 /// Takes what nobody holds off sale; holds that have lapsed go with it.
 pub async fn lot_withdraw(
     conn: &mut Conn,
     lot: &Lot,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
-    lot_lock(conn, lot, now_micros).await?;
+    lot_lock(conn, lot, now).await?;
     let sql = format!(
         "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
          version = version + 1 WHERE {UNSOLD} AND {PUBLISHED} AND held_until <= $4 RETURNING {COLUMNS}"
     );
-    let rows = lot
-        .bind(query(AssertSqlSafe(sql)))
-        .bind(now_micros)
+    lot.bind(query_as(AssertSqlSafe(sql)))
+        .bind(now)
         .fetch_all(conn)
-        .await?;
-    rows.iter().map(TicketRow::read).collect()
+        .await
 }
 
 /// How many are held, but for those that cost this already.
 pub async fn lot_held(
     conn: &mut Conn,
     lot: &Lot,
-    but_price_minor: Option<i64>,
-    now_micros: i64,
+    but_price_minor: Option<MinorUnits>,
+    now: Moment,
 ) -> Result<i64, sqlx::Error> {
     let sql = format!(
         "SELECT COUNT(*) AS held FROM tickets WHERE {UNSOLD} AND {PUBLISHED} AND held_until > $4 \
          AND price_minor <> $5"
     );
-    let row = lot
-        .bind(query(AssertSqlSafe(sql)))
-        .bind(now_micros)
-        .bind(but_price_minor.unwrap_or(0))
+    let (held,) = lot
+        .bind(query_as(AssertSqlSafe(sql)))
+        .bind(now)
+        .bind(but_price_minor.unwrap_or(MinorUnits::ZERO))
         .fetch_one(conn)
         .await?;
-    row.try_get("held")
+    Ok(held)
 }

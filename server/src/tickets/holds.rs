@@ -6,35 +6,30 @@
 
 use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, batches::PUBLISHED};
 use crate::{
-    db::{Conn, engine_of, placeholders},
+    db::{Conn, Statement, engine_of},
     events::span::on_sale,
     incidents,
     outbox::{self, DomainEvent, EventType},
 };
 use app::orders::OfferOf;
-use model::ids::{EventId, OrderId, RefundId, TicketId, UserId};
-use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
+use model::{
+    Moment,
+    ids::{EventId, OrderId, RefundId, TicketId, UserId},
+    money::MinorUnits,
+};
+use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query, query::QueryAs, query_as, query_scalar};
 
 /// Reads and locks these tickets, in the order of their ids; those that don't exist are missing.
 pub async fn tickets_lock(
     conn: &mut Conn,
     ids: &[TicketId],
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM tickets WHERE id IN ({}) ORDER BY id{}",
-        placeholders(1, ids.len()),
-        engine_of(conn).for_update()
-    );
-    let mut select = query(AssertSqlSafe(sql));
-    for id in ids {
-        select = select.bind(id.to_string());
-    }
+    let mut select = Statement::new(format!("SELECT {COLUMNS} FROM tickets WHERE id IN ("));
     select
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(TicketRow::read)
-        .collect()
+        .bind_list(ids)
+        .push(") ORDER BY id")
+        .push(engine_of(conn).for_update());
+    select.query_as()?.fetch_all(conn).await
 }
 
 /// The event of the first of these tickets, without locking it; a ticket's event never changes.
@@ -42,13 +37,10 @@ pub async fn event_of(conn: &mut Conn, ids: &[TicketId]) -> Result<Option<EventI
     let Some(first) = ids.first() else {
         return Ok(None);
     };
-    let row = query("SELECT event_id FROM tickets WHERE id = $1")
-        .bind(first.to_string())
+    query_scalar("SELECT event_id FROM tickets WHERE id = $1")
+        .bind(first)
         .fetch_optional(conn)
-        .await?;
-    row.as_ref()
-        .map(|row| crate::db::parse(row, "event_id"))
-        .transpose()
+        .await
 }
 
 /// Locks the tickets of an order before anything else of it is touched: who takes tickets locks
@@ -63,13 +55,13 @@ pub async fn order_tickets_lock(conn: &mut Conn, order: OrderId) -> Result<(), s
          ORDER BY id{lock}"
     );
     query(AssertSqlSafe(sql))
-        .bind(order.to_string())
+        .bind(order)
         .fetch_all(conn)
         .await?;
     Ok(())
 }
 
-type AnyQuery<'q> = Query<'q, Any, AnyArguments>;
+type AnyQueryAs<'q, T> = QueryAs<'q, Any, T, AnyArguments>;
 
 /// What a buyer will take any of.
 #[derive(Debug, Clone)]
@@ -81,7 +73,7 @@ pub struct Wanted {
     /// Only in this section.
     pub section: Option<String>,
     /// None dearer.
-    pub max_price_minor: Option<i64>,
+    pub max_price_minor: Option<MinorUnits>,
     /// Only of this offer: its seller's unnumbered tickets of exactly this section and price.
     pub offer: Option<OfferOf>,
     /// So many.
@@ -100,14 +92,14 @@ const CHEAPEST: &str = "ORDER BY price_minor, id LIMIT $8";
 
 impl Wanted {
     /// Binds $1 to $8 of [`WANTED`] and [`CHEAPEST`].
-    fn bind<'q>(&self, query: AnyQuery<'q>) -> AnyQuery<'q> {
+    fn bind<'q, T>(&self, query: AnyQueryAs<'q, T>) -> AnyQueryAs<'q, T> {
         let offer = self.offer.as_ref();
         query
-            .bind(self.event.to_string())
-            .bind(self.buyer.to_string())
+            .bind(self.event)
+            .bind(self.buyer)
             .bind(self.section.clone())
-            .bind(self.max_price_minor.unwrap_or(i64::MAX))
-            .bind(offer.map(|offer| offer.seller_id.to_string()))
+            .bind(self.max_price_minor.unwrap_or(MinorUnits::new(i64::MAX)))
+            .bind(offer.map(|offer| offer.seller_id))
             .bind(offer.map_or(0, |offer| offer.price_minor))
             .bind(offer.and_then(|offer| offer.face_value_minor).unwrap_or(0))
             .bind(self.quantity)
@@ -131,8 +123,8 @@ pub async fn tickets_hold_cheapest(
     wanted: &Wanted,
     rivals: Rivals,
     order: OrderId,
-    until_micros: i64,
-    now_micros: i64,
+    until: Moment,
+    now: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
     let engine = engine_of(conn);
     // Materialized, or PostgreSQL may run it more than once and lock more than it returns.
@@ -155,14 +147,13 @@ pub async fn tickets_hold_cheapest(
          RETURNING {COLUMNS}",
         on_sale!("e", "$11")
     );
-    let rows = wanted
-        .bind(query(AssertSqlSafe(sql)))
-        .bind(order.to_string())
-        .bind(until_micros)
-        .bind(now_micros)
+    wanted
+        .bind(query_as(AssertSqlSafe(sql)))
+        .bind(order)
+        .bind(until)
+        .bind(now)
         .fetch_all(conn)
-        .await?;
-    rows.iter().map(TicketRow::read).collect()
+        .await
 }
 
 /// How many tickets nobody holds of those wanted, up to the quantity: committed ones, also where
@@ -171,32 +162,29 @@ pub async fn tickets_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx:
     let sql = format!(
         "SELECT COUNT(*) AS free FROM (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}) matching"
     );
-    wanted
-        .bind(query(AssertSqlSafe(sql)))
+    let (free,) = wanted
+        .bind(query_as(AssertSqlSafe(sql)))
         .fetch_one(conn)
-        .await?
-        .try_get("free")
+        .await?;
+    Ok(free)
 }
 
 /// Orders whose hold on tickets of this event has lapsed and that nobody has tidied up yet.
 pub async fn lapsed_holders(
     conn: &mut Conn,
     event: EventId,
-    now_micros: i64,
+    now: Moment,
     limit: i64,
 ) -> Result<Vec<OrderId>, sqlx::Error> {
-    let rows = query(
+    query_scalar(
         "SELECT DISTINCT held_by FROM tickets WHERE event_id = $1 AND state = 'listed' \
          AND held_until > 0 AND held_until <= $2 ORDER BY held_by LIMIT $3",
     )
-    .bind(event.to_string())
-    .bind(now_micros)
+    .bind(event)
+    .bind(now)
     .bind(limit)
     .fetch_all(conn)
-    .await?;
-    rows.iter()
-        .map(|row| crate::db::parse(row, "held_by"))
-        .collect()
+    .await
 }
 
 /// Takes the lock on those of these tickets that are for sale and that nobody has; fewer rows
@@ -205,26 +193,17 @@ pub async fn tickets_hold(
     conn: &mut Conn,
     ids: &[TicketId],
     order: OrderId,
-    until_micros: i64,
+    until: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
-    let sql = format!(
-        "UPDATE tickets SET held_by = $1, held_until = $2, version = version + 1 \
-         WHERE id IN ({}) AND state = 'listed' AND held_until = 0 AND {PUBLISHED} \
-         RETURNING {COLUMNS}",
-        placeholders(3, ids.len())
-    );
-    let mut update = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
-        .bind(until_micros);
-    for id in ids {
-        update = update.bind(id.to_string());
-    }
+    let mut update = Statement::new("UPDATE tickets SET held_by = ");
+    update.bind(order).push(", held_until = ").bind(until);
     update
-        .fetch_all(conn)
-        .await?
-        .iter()
-        .map(TicketRow::read)
-        .collect()
+        .push(", version = version + 1 WHERE id IN (")
+        .bind_list(ids)
+        .push(format_args!(
+            ") AND state = 'listed' AND held_until = 0 AND {PUBLISHED} RETURNING {COLUMNS}"
+        ));
+    update.query_as()?.fetch_all(conn).await
 }
 
 /// Moves the end of an order's hold. Nothing that a buyer sees of a ticket changes but the
@@ -232,11 +211,11 @@ pub async fn tickets_hold(
 pub async fn tickets_hold_until(
     conn: &mut Conn,
     order: OrderId,
-    until_micros: i64,
+    until: Moment,
 ) -> Result<u64, sqlx::Error> {
     let done = query("UPDATE tickets SET held_until = $2 WHERE held_by = $1 AND state = 'listed'")
-        .bind(order.to_string())
-        .bind(until_micros)
+        .bind(order)
+        .bind(until)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())
@@ -251,18 +230,13 @@ pub async fn tickets_hold_for_capture(conn: &mut Conn, order: OrderId) -> Result
 pub async fn tickets_release(
     conn: &mut Conn,
     order: OrderId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let sql = format!(
         "UPDATE tickets SET held_by = NULL, held_until = 0, version = version + 1 \
          WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
     );
-    tell(
-        conn,
-        query(AssertSqlSafe(sql)).bind(order.to_string()),
-        now_micros,
-    )
-    .await?;
+    tell(conn, query_as(AssertSqlSafe(sql)).bind(order), now).await?;
     Ok(())
 }
 
@@ -271,29 +245,28 @@ pub async fn tickets_sell(
     conn: &mut Conn,
     order: OrderId,
     buyer: UserId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<usize, sqlx::Error> {
     let sql = format!(
         "UPDATE tickets SET state = 'sold', owner_id = $2, held_by = NULL, held_until = 0, \
          version = version + 1 WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
     );
-    let update = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
-        .bind(buyer.to_string());
-    tell(conn, update, now_micros).await
+    let update = query_as(AssertSqlSafe(sql)).bind(order).bind(buyer);
+    tell(conn, update, now).await
 }
 
 async fn tell(
     conn: &mut Conn,
-    update: AnyQuery<'_>,
-    now_micros: i64,
+    update: AnyQueryAs<'_, TicketRow>,
+    now: Moment,
 ) -> Result<usize, sqlx::Error> {
-    let rows = update.fetch_all(&mut *conn).await?;
-    let events: Vec<DomainEvent> = rows
+    let events: Vec<DomainEvent> = update
+        .fetch_all(&mut *conn)
+        .await?
         .iter()
-        .map(|row| Ok(TicketRow::read(row)?.event(EventType::TicketUpdated, now_micros)))
-        .collect::<Result<_, sqlx::Error>>()?;
-    outbox::append(conn, now_micros, &events).await?;
+        .map(|row| row.event(EventType::TicketUpdated, now))
+        .collect();
+    outbox::append(conn, now, &events).await?;
     Ok(events.len())
 }
 
@@ -302,17 +275,17 @@ async fn tell(
 pub async fn tickets_take_back(
     conn: &mut Conn,
     order: OrderId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let sql = format!(
         "UPDATE tickets SET held_by = $1, held_until = $2, version = version + 1 \
          WHERE held_by IS NULL AND state = 'listed' AND id IN \
          (SELECT ticket_id FROM order_lines WHERE order_id = $1) RETURNING {COLUMNS}"
     );
-    let update = query(AssertSqlSafe(sql))
-        .bind(order.to_string())
+    let update = query_as(AssertSqlSafe(sql))
+        .bind(order)
         .bind(HELD_FOR_CAPTURE);
-    tell(conn, update, now_micros).await?;
+    tell(conn, update, now).await?;
     tickets_hold_for_capture(conn, order).await?;
     Ok(())
 }
@@ -322,7 +295,7 @@ pub async fn tickets_take_back(
 pub async fn listings_withdraw(
     conn: &mut Conn,
     seller: UserId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<usize, sqlx::Error> {
     let lock = engine_of(conn).for_update();
     if !lock.is_empty() {
@@ -331,7 +304,7 @@ pub async fn listings_withdraw(
              ORDER BY id{lock}"
         );
         query(AssertSqlSafe(sql))
-            .bind(seller.to_string())
+            .bind(seller)
             .fetch_all(&mut *conn)
             .await?;
     }
@@ -340,10 +313,8 @@ pub async fn listings_withdraw(
          version = version + 1 WHERE seller_id = $1 AND state = 'listed' AND held_until <= $2 \
          AND {PUBLISHED} RETURNING {COLUMNS}"
     );
-    let update = query(AssertSqlSafe(sql))
-        .bind(seller.to_string())
-        .bind(now_micros);
-    tell(conn, update, now_micros).await
+    let update = query_as(AssertSqlSafe(sql)).bind(seller).bind(now);
+    tell(conn, update, now).await
 }
 
 /// The tickets of a refund that its order owns are their sellers' again, withdrawn from sale. Returns
@@ -351,7 +322,7 @@ pub async fn listings_withdraw(
 pub async fn tickets_return(
     conn: &mut Conn,
     refund: RefundId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<usize, sqlx::Error> {
     let sql = format!(
         "UPDATE tickets SET state = 'withdrawn', owner_id = NULL, frozen = 0, version = version + 1 \
@@ -359,8 +330,8 @@ pub async fn tickets_return(
          JOIN order_lines l ON l.order_id = r.order_id AND l.ticket_id = r.ticket_id AND l.live = 1 \
          WHERE r.refund_id = $1 AND r.live = 1) RETURNING {COLUMNS}"
     );
-    let update = query(AssertSqlSafe(sql)).bind(refund.to_string());
-    tell(conn, update, now_micros).await
+    let update = query_as(AssertSqlSafe(sql)).bind(refund);
+    tell(conn, update, now).await
 }
 
 /// Makes the tickets of a failed refund the buyer's again, unless they were changed since. A seat
@@ -370,7 +341,7 @@ pub async fn tickets_restore(
     conn: &mut Conn,
     refund: RefundId,
     buyer: UserId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<usize, sqlx::Error> {
     let sql = format!(
         "UPDATE tickets SET state = 'sold', owner_id = $2, version = version + 1, \
@@ -379,11 +350,9 @@ pub async fn tickets_restore(
          WHERE state = 'withdrawn' AND id IN (SELECT r.ticket_id FROM refund_lines r \
          WHERE r.refund_id = $1 AND r.live = 1 AND r.ticket_version = tickets.version) RETURNING {COLUMNS}"
     );
-    let update = query(AssertSqlSafe(sql))
-        .bind(refund.to_string())
-        .bind(buyer.to_string());
-    let restored = tell(conn, update, now_micros).await?;
-    note_seats_listed_twice(conn, refund, now_micros).await?;
+    let update = query_as(AssertSqlSafe(sql)).bind(refund).bind(buyer);
+    let restored = tell(conn, update, now).await?;
+    note_seats_listed_twice(conn, refund, now).await?;
     Ok(restored)
 }
 
@@ -398,7 +367,7 @@ pub async fn tickets_freeze_if_disputed(
          WHERE state = 'sold' AND id IN (SELECT l.ticket_id FROM order_lines l \
          WHERE l.order_id = $1 AND l.live = 1)",
     )
-    .bind(order.to_string())
+    .bind(order)
     .execute(conn)
     .await?;
     Ok(())
@@ -408,25 +377,24 @@ pub async fn tickets_freeze_if_disputed(
 async fn note_seats_listed_twice(
     conn: &mut Conn,
     refund: RefundId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     let sql = format!(
         "SELECT {COLUMNS} FROM tickets WHERE state = 'sold' AND seat IS NOT NULL \
          AND seat_key IS NULL AND id IN (SELECT ticket_id FROM refund_lines WHERE refund_id = $1)"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(refund.to_string())
+    let tickets: Vec<TicketRow> = query_as(AssertSqlSafe(sql))
+        .bind(refund)
         .fetch_all(&mut *conn)
         .await?;
-    for row in &rows {
-        let ticket = TicketRow::read(row)?;
+    for ticket in tickets {
         let detail = format!(
             "{} of event {} is its buyer's again after a refund failed, and was listed meanwhile",
             ticket.label(),
             ticket.event_id
         );
         let kind = incidents::Kind::SeatListedTwice;
-        incidents::open(conn, kind, ticket.id, None, &detail, now_micros).await?;
+        incidents::open(conn, kind, ticket.id, None, &detail, now).await?;
     }
     Ok(())
 }

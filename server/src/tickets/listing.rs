@@ -5,7 +5,7 @@
 //! of tickets in `store.rs`.
 
 use super::{
-    TicketRow, TicketsService,
+    State, TicketRow, TicketsService,
     batches::{self, Batch},
     rules::{self, Place},
     store,
@@ -26,8 +26,9 @@ use app::{
     tickets::{ListTicket, Listed},
 };
 use model::{
-    ids::{TicketId, UserId},
-    money::Currency,
+    Moment,
+    ids::{BatchId, TicketId, UserId},
+    money::{Currency, MinorUnits},
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -106,7 +107,7 @@ impl TicketsService {
         quantity: i64,
     ) -> FaultResult<()> {
         let place = self.check_listing(request, quantity).await?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let mut conn = self.db.reads().acquire().await?;
         find_event(&mut conn, seller, request, &place, now).await?;
         Ok(())
@@ -148,7 +149,7 @@ impl TicketsService {
                 .await
                 .map_err(|error| Fault::unexpected("a batch of listings ended", error))?;
         }
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| Box::pin(insert_listings(conn, listing, now)))
             .await
@@ -160,7 +161,7 @@ impl TicketsService {
             return Ok(listing.listed);
         };
         let batch = Batch {
-            id: Uuid::now_v7().to_string(),
+            id: BatchId(Uuid::now_v7()),
             seller: listing.seller,
             event: listing.request.event_id,
             quantity: listing.listed.created,
@@ -177,7 +178,7 @@ impl TicketsService {
                 .into());
             }
         };
-        let id = batch.id.clone();
+        let id = batch.id;
         let published = match self.stage_all(&listing, &batch, currency).await {
             Ok(()) => self.publish_batch(listing, batch, currency).await,
             Err(fault) => Err(fault),
@@ -196,7 +197,7 @@ impl TicketsService {
             let ended = self.staging.ended.notified();
             if !batches::is_open(self.db.reads(), listing.seller).await? {
                 let (listing, batch) = (listing.clone(), batch.clone());
-                let now = self.clock.now_micros();
+                let now = self.clock.now();
                 let opened: FaultResult<Opened> = self
                     .db
                     .write(move |conn| {
@@ -230,11 +231,11 @@ impl TicketsService {
                 .await
                 .map_err(|error| Fault::unexpected("batches take turns", error))?;
             let rows = listing.rows(ids, currency);
-            let (id, now) = (batch.id.clone(), self.clock.now_micros());
+            let (id, now) = (batch.id, self.clock.now());
             let began = Instant::now();
             self.db
                 .write(move |conn| {
-                    Box::pin(async move { stage_in_txn(conn, &id, &rows, now).await })
+                    Box::pin(async move { stage_in_txn(conn, id, &rows, now).await })
                 })
                 .await?;
             crash::point("listing_staged").await;
@@ -249,12 +250,12 @@ impl TicketsService {
         batch: Batch,
         currency: Currency,
     ) -> FaultResult<Listed> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
                     if let Some(before) = begin(conn, &listing, now).await? {
-                        batches::abandon(conn, &batch.id, now).await?;
+                        batches::abandon(conn, batch.id, now).await?;
                         return Ok(before);
                     }
                     let Listing {
@@ -268,7 +269,7 @@ impl TicketsService {
                         let message = "The event's currency has changed. Check the price.";
                         return Err(AppError::invalid("priceMinor", message).into());
                     }
-                    if !batches::publish(conn, &batch.id).await? {
+                    if !batches::publish(conn, batch.id).await? {
                         return Err(AppError::Unavailable.into());
                     }
                     Ok(listing.listed)
@@ -278,11 +279,11 @@ impl TicketsService {
     }
 
     /// Gives up a batch that could not be published. A failure here leaves it to the periodic task.
-    async fn give_up(&self, id: String) {
-        let now = self.clock.now_micros();
+    async fn give_up(&self, id: BatchId) {
+        let now = self.clock.now();
         let done: Result<bool, sqlx::Error> = self
             .db
-            .write(move |conn| Box::pin(async move { batches::abandon(conn, &id, now).await }))
+            .write(move |conn| Box::pin(batches::abandon(conn, id, now)))
             .await;
         if let Err(error) = done {
             tracing::warn!(
@@ -315,7 +316,7 @@ impl TicketsService {
 
     /// Abandons batches whose process has ended, and deletes their tickets.
     pub async fn delete_abandoned(&self) -> FaultResult<()> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let stalled: usize = self
             .db
             .write(move |conn| Box::pin(batches::abandon_stalled(conn, now)))
@@ -342,7 +343,7 @@ impl TicketsService {
 
     /// Forgets batches and daily counts that are over.
     pub async fn forget_old_listings(&self) -> Result<(), sqlx::Error> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.db
             .write(move |conn| Box::pin(batches::forget_old(conn, now)))
             .await
@@ -360,12 +361,12 @@ impl Listing {
                 section: self.place.section.clone(),
                 row: self.place.row.clone(),
                 seat: self.place.seat.clone(),
-                price_minor: self.request.price_minor,
-                face_value_minor: self.request.face_value_minor,
+                price_minor: MinorUnits::new(self.request.price_minor),
+                face_value_minor: self.request.face_value_minor.map(MinorUnits::new),
                 currency,
-                state: "listed".to_owned(),
+                state: State::Listed,
                 held_by: None,
-                held_until: 0,
+                held_until: Moment::EPOCH,
                 version: 1,
             })
             .collect()
@@ -394,7 +395,7 @@ fn read_listed(kept: Option<String>) -> FaultResult<Option<Listed>> {
 
 /// Locks the seller and keeps what the attempt becomes. Returns what it became before. Errors: it was
 /// an attempt at something else, or the account is gone.
-async fn begin(conn: &mut Conn, listing: &Listing, now: i64) -> FaultResult<Option<Listed>> {
+async fn begin(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<Option<Listed>> {
     if !accounts::store::user_lock(conn, listing.seller, None).await? {
         return Err(AppError::SignInRequired.into());
     }
@@ -409,7 +410,7 @@ async fn open_in_txn(
     conn: &mut Conn,
     listing: &Listing,
     batch: &Batch,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<Opened> {
     if !accounts::store::user_lock(conn, listing.seller, None).await? {
         return Err(AppError::SignInRequired.into());
@@ -429,9 +430,9 @@ async fn open_in_txn(
 
 async fn stage_in_txn(
     conn: &mut Conn,
-    batch: &str,
+    batch: BatchId,
     rows: &[TicketRow],
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     let tickets = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     if !batches::stage(conn, batch, tickets, now).await? {
@@ -441,7 +442,7 @@ async fn stage_in_txn(
     Ok(outbox::append_staged(conn, now, batch, &created(rows, now)).await?)
 }
 
-async fn insert_listings(conn: &mut Conn, listing: Listing, now: i64) -> FaultResult<Listed> {
+async fn insert_listings(conn: &mut Conn, listing: Listing, now: Moment) -> FaultResult<Listed> {
     if let Some(before) = begin(conn, &listing, now).await? {
         return Ok(before);
     }
@@ -455,7 +456,7 @@ async fn insert_listings(conn: &mut Conn, listing: Listing, now: i64) -> FaultRe
     Ok(listing.listed)
 }
 
-async fn use_quota(conn: &mut Conn, listing: &Listing, now: i64) -> FaultResult<()> {
+async fn use_quota(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<()> {
     let max = listing.per_day.unwrap_or(i64::MAX);
     let tickets = listing.listed.created;
     if batches::use_quota(conn, listing.seller, tickets, max, now).await? {
@@ -468,7 +469,7 @@ async fn use_quota(conn: &mut Conn, listing: &Listing, now: i64) -> FaultResult<
     .into())
 }
 
-fn created(rows: &[TicketRow], now: i64) -> Vec<DomainEvent> {
+fn created(rows: &[TicketRow], now: Moment) -> Vec<DomainEvent> {
     rows.iter()
         .map(|row| row.event(EventType::TicketCreated, now))
         .collect()
@@ -481,11 +482,11 @@ async fn find_event(
     seller: UserId,
     request: &ListTicket,
     place: &Place,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<events::store::EventRow> {
     let event = events::store::event_find(&mut *conn, request.event_id).await?;
     let event = event.ok_or(AppError::NotFound)?;
-    rules::price_is_possible(request.price_minor, event.what.currency)
+    rules::price_is_possible(MinorUnits::new(request.price_minor), event.what.currency)
         .map_err(|wrong| AppError::Invalid(vec![wrong]))?;
     if !event.what.is_on_sale(now) {
         return Err(Conflict::EventOver.into());

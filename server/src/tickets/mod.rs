@@ -17,6 +17,6 @@ mod service;
 pub mod store;
 
 pub use listing::LISTINGS_PER_DAY;
-pub use row::{COLUMNS, HELD_FOR_CAPTURE, TicketRow};
+pub use row::{COLUMNS, HELD_FOR_CAPTURE, State, TicketRow};
 pub use rules::{check_section, price_is_positive, price_is_possible};
 pub use service::TicketsService;

@@ -1,24 +1,37 @@
 //! A ticket's row, and what the outside sees of it at a given moment.
 
 use super::rules::Place;
-use crate::{
-    clock::seconds_until,
-    db::parse,
-    outbox::{DomainEvent, EventType},
-};
+use crate::outbox::{DomainEvent, EventType};
 use app::tickets::{Ticket, TicketStatus, label};
 use model::{
-    ids::{EventId, TicketId, UserId},
-    money::Currency,
+    Moment,
+    ids::{EventId, OrderId, TicketId, UserId},
+    money::{Currency, MinorUnits},
 };
-use sqlx::{Row, any::AnyRow};
+use sqlx_macros::FromRow;
 
 /// The columns of [`TicketRow`], in its order.
 pub const COLUMNS: &str = "id, event_id, seller_id, owner_id, section, row_label, seat, \
      price_minor, face_value_minor, currency, state, held_by, held_until, version";
 
+/// What has become of a listing. Whether it is held is for `held_until` to say.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum State {
+    /// For sale, or held by an order.
+    Listed,
+    /// Bought.
+    Sold,
+    /// Taken off sale, or returned after a refund.
+    Withdrawn,
+}
+
+model::text_columns!(State);
+
 /// What the database says of a ticket.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, FromRow)]
 pub struct TicketRow {
     /// Its id.
     pub id: TicketId,
@@ -31,67 +44,44 @@ pub struct TicketRow {
     /// Stalls, Balcony.
     pub section: Option<String>,
     /// Row in the section.
+    #[sqlx(rename = "row_label")]
     pub row: Option<String>,
     /// Seat in the row.
     pub seat: Option<String>,
     /// The whole price, in minor units.
-    pub price_minor: i64,
+    pub price_minor: MinorUnits,
     /// What was first paid for it, in minor units.
-    pub face_value_minor: Option<i64>,
+    pub face_value_minor: Option<MinorUnits>,
     /// The event's currency.
     pub currency: Currency,
-    /// `listed`, `sold` or `withdrawn`.
-    pub state: String,
+    /// Listed, sold or withdrawn.
+    pub state: State,
     /// The order that holds it, or held it and has not been tidied up.
-    pub held_by: Option<String>,
-    /// Until when, in microseconds; 0 if nobody does.
-    pub held_until: i64,
+    pub held_by: Option<OrderId>,
+    /// Until when; [`Moment::EPOCH`] if nobody does.
+    pub held_until: Moment,
     /// Counts changes, from 1.
     pub version: i64,
 }
 
 /// `held_until` of a ticket whose money is being taken: it does not lapse.
-pub const HELD_FOR_CAPTURE: i64 = i64::MAX;
+pub const HELD_FOR_CAPTURE: Moment = Moment::MAX;
 
 impl TicketRow {
-    /// Reads [`COLUMNS`].
-    pub fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            id: parse(row, "id")?,
-            event_id: parse(row, "event_id")?,
-            seller_id: parse(row, "seller_id")?,
-            owner_id: row
-                .try_get::<Option<String>, _>("owner_id")?
-                .map(|id| id.parse())
-                .transpose()
-                .map_err(|error: uuid::Error| sqlx::Error::Decode(error.into()))?,
-            section: row.try_get("section")?,
-            row: row.try_get("row_label")?,
-            seat: row.try_get("seat")?,
-            price_minor: row.try_get("price_minor")?,
-            face_value_minor: row.try_get("face_value_minor")?,
-            currency: parse(row, "currency")?,
-            state: row.try_get("state")?,
-            held_by: row.try_get("held_by")?,
-            held_until: row.try_get("held_until")?,
-            version: row.try_get("version")?,
-        })
-    }
-
     /// Where it stands at `now`: "reserved" ends by the clock.
-    pub fn status(&self, now_micros: i64) -> TicketStatus {
-        match self.state.as_str() {
-            "sold" => TicketStatus::Sold,
-            "withdrawn" => TicketStatus::Withdrawn,
-            _ if self.held_until > now_micros => TicketStatus::Reserved,
-            _ => TicketStatus::Available,
+    pub fn status(&self, now: Moment) -> TicketStatus {
+        match self.state {
+            State::Sold => TicketStatus::Sold,
+            State::Withdrawn => TicketStatus::Withdrawn,
+            State::Listed if self.held_until > now => TicketStatus::Reserved,
+            State::Listed => TicketStatus::Available,
         }
     }
 
     /// Seconds until the hold ends; while the money is being taken, no end is known.
-    pub fn reserved_seconds_left(&self, now_micros: i64) -> Option<i64> {
-        (self.status(now_micros) == TicketStatus::Reserved && self.held_until != HELD_FOR_CAPTURE)
-            .then(|| seconds_until(self.held_until, now_micros))
+    pub fn reserved_seconds_left(&self, now: Moment) -> Option<i64> {
+        (self.status(now) == TicketStatus::Reserved && self.held_until != HELD_FOR_CAPTURE)
+            .then(|| self.held_until.seconds_left(now))
     }
 
     /// Where it admits to.
@@ -113,7 +103,7 @@ impl TicketRow {
     }
 
     /// As the outside sees it at `now`.
-    pub fn ticket(&self, now_micros: i64) -> Ticket {
+    pub fn ticket(&self, now: Moment) -> Ticket {
         Ticket {
             id: self.id,
             event_id: self.event_id,
@@ -122,17 +112,17 @@ impl TicketRow {
             row: self.row.clone(),
             seat: self.seat.clone(),
             label: self.label(),
-            price_minor: self.price_minor,
-            face_value_minor: self.face_value_minor,
+            price_minor: self.price_minor.get(),
+            face_value_minor: self.face_value_minor.map(MinorUnits::get),
             currency: self.currency,
-            status: self.status(now_micros),
-            reserved_seconds_left: self.reserved_seconds_left(now_micros),
+            status: self.status(now),
+            reserved_seconds_left: self.reserved_seconds_left(now),
             version: self.version,
         }
     }
 
     /// The domain event that tells of this row as it is after a change.
-    pub fn event(&self, kind: EventType, now_micros: i64) -> DomainEvent {
-        DomainEvent::new(kind, self.id, self.version, &self.ticket(now_micros))
+    pub fn event(&self, kind: EventType, now: Moment) -> DomainEvent {
+        DomainEvent::new(kind, self.id, self.version, &self.ticket(now))
     }
 }

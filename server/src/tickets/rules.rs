@@ -5,12 +5,12 @@ use app::{
     error::FieldError,
     tickets::{EditTicket, ListTicket},
 };
-use model::money::{Currency, Money};
+use model::money::{Currency, MinorUnits};
 
 /// The most tickets that are listed at once.
 pub const BATCH_MAX: i64 = 10_000;
 /// The largest face value, in minor units: twelve digits, as Stripe's largest amounts have.
-const FACE_VALUE_MINOR_MAX: i64 = 999_999_999_999;
+const FACE_VALUE_MINOR_MAX: MinorUnits = MinorUnits::new(999_999_999_999);
 const SECTION_MAX: usize = 40;
 const ROW_MAX: usize = 10;
 const SEAT_MAX: usize = 10;
@@ -74,13 +74,14 @@ pub fn check(
     currency: Option<Currency>,
 ) -> Result<Place, Vec<FieldError>> {
     let mut errors = Vec::new();
+    let price_minor = MinorUnits::new(request.price_minor);
     let price = match currency {
-        Some(currency) => price_is_possible(request.price_minor, currency),
-        None => price_is_positive(request.price_minor),
+        Some(currency) => price_is_possible(price_minor, currency),
+        None => price_is_positive(price_minor),
     };
     errors.extend(price.err());
     if let Some(face_value) = request.face_value_minor
-        && !(1..=FACE_VALUE_MINOR_MAX).contains(&face_value)
+        && !(MinorUnits::new(1)..=FACE_VALUE_MINOR_MAX).contains(&MinorUnits::new(face_value))
     {
         let message = format!("Must be 1 to {FACE_VALUE_MINOR_MAX} minor units.");
         errors.push(FieldError::new("faceValueMinor", message));
@@ -118,12 +119,12 @@ pub fn check(
 /// The price and place after an edit. What is missing stays; an empty text clears. Whether a card can
 /// be charged the price is for [`price_is_possible`] to say.
 pub fn check_edit(
-    before: (i64, Place),
+    before: (MinorUnits, Place),
     request: &EditTicket,
-) -> Result<(i64, Place), Vec<FieldError>> {
+) -> Result<(MinorUnits, Place), Vec<FieldError>> {
     let mut errors = Vec::new();
     let (price_before, place) = before;
-    let price_minor = request.price_minor.unwrap_or(price_before);
+    let price_minor = request.price_minor.map_or(price_before, MinorUnits::new);
     errors.extend(price_is_positive(price_minor).err());
     let mut edited = |field, asked: &Option<String>, before: Option<String>, max| match asked {
         Some(asked) => name(&mut errors, field, Some(asked), max),
@@ -143,15 +144,16 @@ pub fn check_edit(
 
 /// Whether a ticket can cost this: an amount that a card can be charged. The error is at
 /// `priceMinor`.
-pub fn price_is_possible(minor: i64, currency: Currency) -> Result<(), FieldError> {
-    Money::new(minor, currency)
+pub fn price_is_possible(minor: MinorUnits, currency: Currency) -> Result<(), FieldError> {
+    minor
+        .of(currency)
         .check_chargeable()
         .map_err(|wrong| FieldError::new("priceMinor", wrong.of_a_ticket()))
 }
 
 /// Whether a ticket could cost this in some currency. The error is at `priceMinor`.
-pub fn price_is_positive(minor: i64) -> Result<(), FieldError> {
-    if minor > 0 {
+pub fn price_is_positive(minor: MinorUnits) -> Result<(), FieldError> {
+    if minor.is_positive() {
         return Ok(());
     }
     Err(FieldError::new(
@@ -286,8 +288,8 @@ mod tests {
             seat: Some(" 7 ".to_owned()),
             ..EditTicket::default()
         };
-        let (price, place) = check_edit((2500, before), &edit).unwrap();
-        assert_eq!(price, 2500);
+        let (price, place) = check_edit((MinorUnits::new(2500), before), &edit).unwrap();
+        assert_eq!(price, MinorUnits::new(2500));
         let after = Place {
             section: Some("Stalls".to_owned()),
             row: None,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     accounts::{Operators, Standing},
-    clock::{SharedClock, from_micros, seconds_until},
+    clock::SharedClock,
     db::{Conn, Db},
     fault::{Fault, FaultResult},
     limits::Limits,
@@ -25,7 +25,11 @@ use app::{
     },
 };
 use async_trait::async_trait;
-use model::ids::{EventId, TicketId, UserId};
+use model::{
+    Moment,
+    ids::{EventId, TicketId, UserId},
+    money::MinorUnits,
+};
 use std::sync::Arc;
 
 const LIMIT_DEFAULT: i64 = 20;
@@ -97,7 +101,7 @@ impl TicketsService {
             behind: asked.cursor.as_deref().map(read_cursor).transpose()?,
             limit: limit + 1,
         };
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let mut rows = store::tickets_page(self.db.reads(), &filter, now).await?;
         let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
         if more {
@@ -114,13 +118,13 @@ impl TicketsService {
     }
 
     async fn on_sale(&self, event: EventId, filter: OfferFilter) -> FaultResult<Offers> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let reads = self.db.reads();
         let groups = store::offers_grouped(reads, event, &filter, now, GROUPS_MAX).await?;
         let seats = store::seats_on_sale(reads, event, &filter, SEATS_READ_MAX).await?;
         let seats = seats
             .into_iter()
-            .map(|(row, seller)| (row.ticket(now), seller))
+            .map(|seat| (seat.ticket.ticket(now), seat.seller_name))
             .collect();
         let mut seats = match filter.together {
             Some(together) => choosing::neighbours(seats, together),
@@ -140,29 +144,29 @@ impl TicketsService {
             sold: counts.sold,
             reserved_seconds_left: counts
                 .first_hold_ends
-                .map(|ends_at| seconds_until(ends_at, now)),
+                .map(|ends_at| ends_at.seconds_left(now)),
         })
     }
 
     async fn one(&self, id: TicketId) -> FaultResult<Ticket> {
         let row = store::ticket_find(self.db.reads(), id).await?;
         let row = row.ok_or(Fault::Refused(AppError::NotFound))?;
-        Ok(row.ticket(self.clock.now_micros()))
+        Ok(row.ticket(self.clock.now()))
     }
 
     async fn on_shelf(&self, shelf: Shelf) -> FaultResult<Vec<OwnedTicket>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let rows = store::shelf(self.db.reads(), shelf, SHELF_MAX).await?;
         Ok(rows
             .into_iter()
-            .map(|(row, event)| OwnedTicket {
-                ticket: row.ticket(now),
-                event_title: event.title,
-                event_place: format!("{}, {}", event.venue, event.city),
+            .map(|shelved| OwnedTicket {
+                ticket: shelved.ticket.ticket(now),
+                event_title: shelved.title,
+                event_place: format!("{}, {}", shelved.venue, shelved.city),
                 event_when: when_until(
-                    from_micros(event.starts_at),
-                    event.ends_at.map(from_micros),
-                    &event.time_zone,
+                    shelved.starts_at.timestamp(),
+                    shelved.ends_at.map(Moment::timestamp),
+                    &shelved.time_zone,
                 ),
             })
             .collect())
@@ -174,7 +178,7 @@ impl TicketsService {
         id: TicketId,
         request: EditTicket,
     ) -> FaultResult<Ticket> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let row = self
             .db
             .write(move |conn| {
@@ -191,7 +195,7 @@ impl TicketsService {
         id: TicketId,
         expected: Option<i64>,
     ) -> FaultResult<()> {
-        let (now, operators) = (self.clock.now_micros(), self.operators);
+        let (now, operators) = (self.clock.now(), self.operators);
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -217,7 +221,7 @@ async fn edit_listing(
     seller: UserId,
     id: TicketId,
     request: &EditTicket,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<TicketRow> {
     let before = store::ticket_find(&mut *conn, id).await?;
     let before = before
@@ -282,7 +286,7 @@ async fn whose_listing(
 fn why_not(
     found: Option<TicketRow>,
     seller: UserId,
-    now: i64,
+    now: Moment,
     otherwise: impl FnOnce() -> Fault,
 ) -> Fault {
     let Some(row) = found.filter(|row| row.seller_id == seller) else {
@@ -301,10 +305,10 @@ fn why_not(
 }
 
 /// Price and id: where a page ended.
-fn read_cursor(cursor: &str) -> Result<(i64, TicketId), AppError> {
+fn read_cursor(cursor: &str) -> Result<(MinorUnits, TicketId), AppError> {
     cursor
         .split_once('_')
-        .and_then(|(price, id)| Some((price.parse().ok()?, id.parse().ok()?)))
+        .and_then(|(price, id)| Some((MinorUnits::new(price.parse().ok()?), id.parse().ok()?)))
         .ok_or_else(|| AppError::invalid("cursor", "This isn't a cursor from here."))
 }
 

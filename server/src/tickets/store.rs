@@ -1,15 +1,20 @@
 //! The SQL of listings. Functions that take a `Conn` run in the caller's transaction. The lock's
 //! own SQL is in `holds.rs`.
 
-use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, batches::PUBLISHED, rules::Place};
+use super::{COLUMNS, HELD_FOR_CAPTURE, State, TicketRow, batches::PUBLISHED, rules::Place};
 use crate::{
-    db::{Conn, parse, rows},
+    db::{Conn, Statement},
     events::span::on_sale,
     incidents,
 };
 use app::tickets::{NO_SECTION, Offer, OfferFilter, TicketStatus};
-use model::ids::{EventId, TicketId, UserId};
-use sqlx::{AnyExecutor, AssertSqlSafe, Row, any::AnyRow, query};
+use model::{
+    Moment,
+    ids::{BatchId, EventId, TicketId, UserId},
+    money::MinorUnits,
+};
+use sqlx::{AnyExecutor, AssertSqlSafe, FromRow, any::AnyRow, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
 
 /// Rows in one INSERT: keeps the number of parameters below what the engines take.
 const ROWS_MAX: usize = 500;
@@ -20,45 +25,41 @@ pub async fn ticket_find<'e>(
     id: TicketId,
 ) -> Result<Option<TicketRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM tickets WHERE id = $1");
-    let row = query(AssertSqlSafe(sql))
-        .bind(id.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(id)
         .fetch_optional(on)
-        .await?;
-    row.as_ref().map(TicketRow::read).transpose()
+        .await
 }
 
 /// Writes new listings down, as part of a batch if one is named.
 pub async fn tickets_insert(
     conn: &mut Conn,
     tickets: &[TicketRow],
-    batch_id: Option<&str>,
-    now_micros: i64,
+    batch_id: Option<BatchId>,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
     for chunk in tickets.chunks(ROWS_MAX) {
-        let sql = format!(
+        let mut insert = Statement::new(
             "INSERT INTO tickets (id, event_id, seller_id, section, row_label, seat, price_minor, \
-             face_value_minor, currency, state, version, created_at, seat_key, batch_id) VALUES {}",
-            rows(chunk.len(), 14)
+             face_value_minor, currency, state, version, created_at, seat_key, batch_id) VALUES ",
         );
-        let mut insert = query(AssertSqlSafe(sql));
-        for ticket in chunk {
-            insert = insert
-                .bind(ticket.id.to_string())
-                .bind(ticket.event_id.to_string())
-                .bind(ticket.seller_id.to_string())
+        insert.bind_rows(chunk, |row, ticket| {
+            row.bind(ticket.id)
+                .bind(ticket.event_id)
+                .bind(ticket.seller_id)
                 .bind(ticket.section.clone())
                 .bind(ticket.row.clone())
                 .bind(ticket.seat.clone())
                 .bind(ticket.price_minor)
                 .bind(ticket.face_value_minor)
-                .bind(ticket.currency.code())
-                .bind("listed")
+                .bind(ticket.currency)
+                .bind(State::Listed)
                 .bind(ticket.version)
-                .bind(now_micros)
+                .bind(now)
                 .bind(ticket.place().seat_key())
-                .bind(batch_id.map(str::to_owned));
-        }
-        insert.execute(&mut *conn).await?;
+                .bind(batch_id);
+        });
+        insert.query()?.execute(&mut *conn).await?;
     }
     Ok(())
 }
@@ -73,7 +74,7 @@ pub struct Edit {
     /// The version that was read.
     pub version: i64,
     /// The new price, in minor units.
-    pub price_minor: i64,
+    pub price_minor: MinorUnits,
     /// The new place.
     pub place: Place,
 }
@@ -83,7 +84,7 @@ pub struct Edit {
 pub async fn ticket_edit(
     conn: &mut Conn,
     edit: &Edit,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<TicketRow>, sqlx::Error> {
     let sql = format!(
         "UPDATE tickets SET price_minor = $4, section = $5, row_label = $6, seat = $7, \
@@ -92,19 +93,18 @@ pub async fn ticket_edit(
          (SELECT 1 FROM events e WHERE e.id = tickets.event_id AND {}) RETURNING {COLUMNS}",
         on_sale!("e", "$8")
     );
-    let row = query(AssertSqlSafe(sql))
-        .bind(edit.id.to_string())
-        .bind(edit.seller.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(edit.id)
+        .bind(edit.seller)
         .bind(edit.version)
         .bind(edit.price_minor)
         .bind(edit.place.section.clone())
         .bind(edit.place.row.clone())
         .bind(edit.place.seat.clone())
-        .bind(now_micros)
+        .bind(now)
         .bind(edit.place.seat_key())
         .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(TicketRow::read).transpose()
+        .await
 }
 
 /// Takes a listing back if it is its seller's and nobody holds it; a hold that has lapsed goes
@@ -114,21 +114,20 @@ pub async fn ticket_withdraw(
     id: TicketId,
     seller: UserId,
     expected_version: Option<i64>,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Option<TicketRow>, sqlx::Error> {
     let sql = format!(
         "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
          version = version + 1 WHERE id = $1 AND seller_id = $2 AND state = 'listed' \
          AND held_until <= $3 AND ($4 IS NULL OR version = $4) RETURNING {COLUMNS}"
     );
-    let row = query(AssertSqlSafe(sql))
-        .bind(id.to_string())
-        .bind(seller.to_string())
-        .bind(now_micros)
+    query_as(AssertSqlSafe(sql))
+        .bind(id)
+        .bind(seller)
+        .bind(now)
         .bind(expected_version)
         .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(TicketRow::read).transpose()
+        .await
 }
 
 /// Which tickets a page shows.
@@ -143,7 +142,7 @@ pub struct Filter {
     /// Withdrawn ones too.
     pub withdrawn: bool,
     /// Behind this price and id.
-    pub behind: Option<(i64, TicketId)>,
+    pub behind: Option<(MinorUnits, TicketId)>,
     /// At most so many.
     pub limit: i64,
 }
@@ -152,7 +151,7 @@ pub struct Filter {
 pub async fn tickets_page<'e>(
     on: impl AnyExecutor<'e>,
     filter: &Filter,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
     let status = match filter.status {
         None if filter.withdrawn => "1 = 1",
@@ -182,22 +181,22 @@ pub async fn tickets_page<'e>(
          AND {order} LIMIT $6"
     );
     // No id begins with a `g`: each comes before it.
+    let no_price = MinorUnits::new(-1);
     let (price, id) = match (filter.behind, filter.event) {
         (Some((price, id)), Some(_)) => (price, id.to_string()),
-        (Some((_, id)), None) => (-1, id.to_string()),
-        (None, Some(_)) => (-1, String::new()),
-        (None, None) => (-1, "g".to_owned()),
+        (Some((_, id)), None) => (no_price, id.to_string()),
+        (None, Some(_)) => (no_price, String::new()),
+        (None, None) => (no_price, "g".to_owned()),
     };
-    let rows = query(AssertSqlSafe(sql))
-        .bind(filter.event.map(|event| event.to_string()))
-        .bind(filter.seller.map(|seller| seller.to_string()))
-        .bind(now_micros)
+    query_as(AssertSqlSafe(sql))
+        .bind(filter.event)
+        .bind(filter.seller)
+        .bind(now)
         .bind(price)
         .bind(id)
         .bind(filter.limit)
         .fetch_all(on)
-        .await?;
-    rows.iter().map(TicketRow::read).collect()
+        .await
 }
 
 /// Unnumbered tickets of an event that match the filter, grouped by what a buyer chooses by,
@@ -206,7 +205,7 @@ pub async fn offers_grouped<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     filter: &OfferFilter,
-    now_micros: i64,
+    now: Moment,
     limit: i64,
 ) -> Result<Vec<Offer>, sqlx::Error> {
     let sql = format!(
@@ -221,9 +220,9 @@ pub async fn offers_grouped<'e>(
          HAVING SUM(CASE WHEN t.held_until <= $2 THEN 1 ELSE 0 END) >= $7 \
          ORDER BY t.price_minor, t.section LIMIT $3"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(event.to_string())
-        .bind(now_micros)
+    let offers: Vec<OfferRow> = query_as(AssertSqlSafe(sql))
+        .bind(event)
+        .bind(now)
         .bind(limit)
         .bind(filter.section.clone())
         .bind(NO_SECTION)
@@ -231,19 +230,42 @@ pub async fn offers_grouped<'e>(
         .bind(filter.together.unwrap_or(0))
         .fetch_all(on)
         .await?;
-    rows.iter().map(read_offer).collect()
+    Ok(offers.into_iter().map(Offer::from).collect())
 }
 
-fn read_offer(row: &AnyRow) -> Result<Offer, sqlx::Error> {
-    Ok(Offer {
-        section: row.try_get("section")?,
-        price_minor: row.try_get("price_minor")?,
-        face_value_minor: row.try_get("face_value_minor")?,
-        seller_id: parse(row, "seller_id")?,
-        seller_name: row.try_get("seller_name")?,
-        available: row.try_get("available")?,
-        reserved: row.try_get("reserved")?,
-    })
+#[derive(FromRow)]
+struct OfferRow {
+    section: Option<String>,
+    price_minor: MinorUnits,
+    face_value_minor: Option<MinorUnits>,
+    seller_id: UserId,
+    seller_name: String,
+    available: i64,
+    reserved: i64,
+}
+
+impl From<OfferRow> for Offer {
+    fn from(row: OfferRow) -> Self {
+        Self {
+            section: row.section,
+            price_minor: row.price_minor.get(),
+            face_value_minor: row.face_value_minor.map(MinorUnits::get),
+            seller_id: row.seller_id,
+            seller_name: row.seller_name,
+            available: row.available,
+            reserved: row.reserved,
+        }
+    }
+}
+
+/// A numbered seat with its seller's name.
+#[derive(Debug, Clone, FromRow)]
+pub struct Seat {
+    /// The ticket.
+    #[sqlx(flatten)]
+    pub ticket: TicketRow,
+    /// Who sells it.
+    pub seller_name: String,
 }
 
 /// Numbered seats of an event that are for sale or held and match section and price of the filter,
@@ -253,7 +275,7 @@ pub async fn seats_on_sale<'e>(
     event: EventId,
     filter: &OfferFilter,
     limit: i64,
-) -> Result<Vec<(TicketRow, String)>, sqlx::Error> {
+) -> Result<Vec<Seat>, sqlx::Error> {
     let sql = format!(
         "SELECT {COLUMNS}, (SELECT u.name FROM users u WHERE u.id = tickets.seller_id) \
          AS seller_name FROM tickets WHERE event_id = $1 AND state = 'listed' \
@@ -261,17 +283,14 @@ pub async fn seats_on_sale<'e>(
          AND ($3 IS NULL OR COALESCE(section, $4) = $3) AND price_minor <= $5 \
          ORDER BY price_minor, section, LENGTH(row_label), row_label, LENGTH(seat), seat, id LIMIT $2"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(event.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(event)
         .bind(limit)
         .bind(filter.section.clone())
         .bind(NO_SECTION)
         .bind(filter.max_price_minor.unwrap_or(i64::MAX))
         .fetch_all(on)
-        .await?;
-    rows.iter()
-        .map(|row| Ok((TicketRow::read(row)?, row.try_get("seller_name")?)))
-        .collect()
+        .await
 }
 
 /// The sections of what is listed at an event, the cheapest first.
@@ -285,21 +304,19 @@ pub async fn sections_on_sale<'e>(
          WHERE event_id = $1 AND state = 'listed' AND {PUBLISHED} GROUP BY section \
          ORDER BY from_minor, section LIMIT $2"
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(event.to_string())
+    let sections = query_scalar::<_, Option<String>>(AssertSqlSafe(sql))
+        .bind(event)
         .bind(limit)
         .fetch_all(on)
         .await?;
-    rows.iter()
-        .map(|row| {
-            let section: Option<String> = row.try_get("section")?;
-            Ok(section.unwrap_or_else(|| NO_SECTION.to_owned()))
-        })
-        .collect()
+    Ok(sections
+        .into_iter()
+        .map(|section| section.unwrap_or_else(|| NO_SECTION.to_owned()))
+        .collect())
 }
 
 /// How an event's tickets stand.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, FromRow)]
 pub struct Counts {
     /// How many can be bought.
     pub available: i64,
@@ -307,8 +324,8 @@ pub struct Counts {
     pub reserved: i64,
     /// How many have been bought.
     pub sold: i64,
-    /// When the first of the holds ends by the clock, in microseconds.
-    pub first_hold_ends: Option<i64>,
+    /// When the first of the holds ends by the clock.
+    pub first_hold_ends: Option<Moment>,
 }
 
 /// Counts of tickets by how they stand at the time `$2`, as columns of those names.
@@ -322,24 +339,18 @@ pub const TALLY: &str = "\
 pub async fn event_counts<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<Counts, sqlx::Error> {
     let sql = format!(
         "SELECT {TALLY}, MIN(CASE WHEN state = 'listed' AND held_until > $2 AND held_until < $3 \
          THEN held_until END) AS first_hold_ends FROM tickets WHERE event_id = $1 AND {PUBLISHED}"
     );
-    let row = query(AssertSqlSafe(sql))
-        .bind(event.to_string())
-        .bind(now_micros)
+    query_as(AssertSqlSafe(sql))
+        .bind(event)
+        .bind(now)
         .bind(HELD_FOR_CAPTURE)
         .fetch_one(on)
-        .await?;
-    Ok(Counts {
-        available: row.try_get("available")?,
-        reserved: row.try_get("reserved")?,
-        sold: row.try_get("sold")?,
-        first_hold_ends: row.try_get("first_hold_ends")?,
-    })
+        .await
 }
 
 /// Whose tickets to show with their events.
@@ -356,7 +367,7 @@ pub async fn shelf<'e>(
     on: impl AnyExecutor<'e>,
     shelf: Shelf,
     limit: i64,
-) -> Result<Vec<(TicketRow, Beside)>, sqlx::Error> {
+) -> Result<Vec<Shelved>, sqlx::Error> {
     let columns: Vec<String> = COLUMNS
         .split(", ")
         .map(|column| format!("t.{}", column.trim()))
@@ -376,39 +387,29 @@ pub async fn shelf<'e>(
          JOIN events e ON e.id = t.event_id WHERE {whose} ORDER BY {order} LIMIT $2",
         columns.join(", ")
     );
-    let rows = query(AssertSqlSafe(sql))
-        .bind(user.to_string())
+    query_as(AssertSqlSafe(sql))
+        .bind(user)
         .bind(limit)
         .fetch_all(on)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let beside = Beside {
-                title: row.try_get("title")?,
-                venue: row.try_get("venue")?,
-                city: row.try_get("city")?,
-                starts_at: row.try_get("starts_at")?,
-                ends_at: row.try_get("ends_at")?,
-                time_zone: row.try_get("time_zone")?,
-            };
-            Ok((TicketRow::read(row)?, beside))
-        })
-        .collect()
+        .await
 }
 
-/// What is shown of an event beside its ticket.
-#[derive(Debug, Clone)]
-pub struct Beside {
-    /// Its title.
+/// A ticket, and what is shown of its event beside it.
+#[derive(Debug, Clone, FromRow)]
+pub struct Shelved {
+    /// The ticket.
+    #[sqlx(flatten)]
+    pub ticket: TicketRow,
+    /// The event's title.
     pub title: String,
     /// The house.
     pub venue: String,
     /// The town.
     pub city: String,
-    /// When it begins, in microseconds.
-    pub starts_at: i64,
+    /// When it begins.
+    pub starts_at: Moment,
     /// When it ends, if that is known.
-    pub ends_at: Option<i64>,
+    pub ends_at: Option<Moment>,
     /// The venue's zone.
     pub time_zone: String,
 }
@@ -431,23 +432,20 @@ pub async fn seat_is_listed(
             "SELECT id FROM tickets WHERE event_id = $1 AND seat_key = $2 \
              AND state <> 'withdrawn' AND id <> $3 LIMIT 1",
         )
-        .bind(event.to_string())
+        .bind(event)
         .bind(seat_key)
         .bind(but),
         None => query(
             "SELECT id FROM tickets WHERE event_id = $1 AND seller_id = $2 AND state <> 'withdrawn' \
              AND COALESCE(section, '') = $3 AND row_label = $4 AND seat IS NULL AND id <> $5 LIMIT 1",
         )
-        .bind(event.to_string())
-        .bind(seller.to_string())
+        .bind(event)
+        .bind(seller)
         .bind(place.section.clone().unwrap_or_default())
         .bind(place.row.clone())
         .bind(but),
     };
-    let row = select.fetch_optional(conn).await?;
-    row.map(|row| parse::<TicketId>(&row, "id"))
-        .transpose()
-        .map(|found| found.is_some())
+    Ok(select.fetch_optional(conn).await?.is_some())
 }
 
 /// Selects the rows behind the id `$1` for [`ticket_fill_seat_key`], `$2` at the most.
@@ -460,17 +458,17 @@ pub fn rows_with_seats() -> String {
 pub async fn ticket_fill_seat_key(
     conn: &mut Conn,
     row: AnyRow,
-    now_micros: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let ticket = TicketRow::read(&row)?;
+    let ticket = TicketRow::from_row(&row)?;
     let set = query(
         "UPDATE tickets SET seat_key = $2 WHERE id = $1 AND (state = 'withdrawn' OR NOT EXISTS \
          (SELECT 1 FROM tickets o WHERE o.event_id = $3 AND o.seat_key = $2 \
            AND o.state <> 'withdrawn' AND o.id <> $1))",
     )
-    .bind(ticket.id.to_string())
+    .bind(ticket.id)
     .bind(ticket.place().seat_key())
-    .bind(ticket.event_id.to_string())
+    .bind(ticket.event_id)
     .execute(&mut *conn)
     .await?;
     if set.rows_affected() == 0 {
@@ -480,7 +478,7 @@ pub async fn ticket_fill_seat_key(
             ticket.event_id
         );
         let kind = incidents::Kind::SeatListedTwice;
-        incidents::open(conn, kind, ticket.id, None, &detail, now_micros).await?;
+        incidents::open(conn, kind, ticket.id, None, &detail, now).await?;
     }
     Ok(())
 }

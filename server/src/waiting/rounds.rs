@@ -6,7 +6,7 @@
 //! anybody, and what is gone when the mail is written is not told (`mail/waiting.rs`).
 
 use super::{
-    rules::{self, APART_MICROS},
+    rules::{self, APART},
     store::{self, Awaited},
 };
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     mail::{self, Kind},
     rounds::Round,
 };
+use model::{Moment, ids::WaitingId};
 use std::{sync::Arc, time::Duration};
-use uuid::Uuid;
 
 /// How often it is looked, and how long a round may take.
 const ROUND_EVERY: Duration = Duration::from_secs(10);
@@ -63,17 +63,17 @@ impl Rounds {
 
     /// What a round goes by.
     pub async fn seen(&self) -> FaultResult<Vec<Awaited>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         Ok(store::events_awaited(self.db.reads(), now).await?)
     }
 
     /// One round of one event, as it was seen. Returns how many people are told by this call: none,
     /// if another round has begun since.
     pub async fn tell(&self, seen: Awaited) -> FaultResult<usize> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let before = rules::still_told_of(seen.stand, now);
         let fresh = seen.stand.free - before;
-        let told_before = now - APART_MICROS;
+        let told_before = now - APART;
         let reads = self.db.reads();
         let line = store::line(reads, seen.event, fresh, told_before, TOLD_MAX).await?;
         let (who, tickets) = rules::suited(&line, fresh);
@@ -103,11 +103,11 @@ impl Rounds {
 }
 
 /// Has one person mailed. False: they have left the line.
-async fn tell_one(conn: &mut Conn, entry: Uuid, now: i64) -> Result<bool, sqlx::Error> {
+async fn tell_one(conn: &mut Conn, entry: WaitingId, now: Moment) -> Result<bool, sqlx::Error> {
     if !store::entry_tell(conn, entry, now).await? {
         return Ok(false);
     }
-    let subject = store::mail_insert(conn, &entry.to_string(), now).await?;
+    let subject = store::mail_insert(conn, entry, now).await?;
     mail::queue(conn, Kind::TicketsFree, subject, now).await?;
     Ok(true)
 }

@@ -7,18 +7,18 @@ use app::{
     orders::TICKETS_PER_ORDER_MAX,
     waiting::{JoinWaitingList, WaitingToken},
 };
-
-const HOUR_MICROS: i64 = 3600 * 1_000_000;
-const DAY_MICROS: i64 = 24 * HOUR_MICROS;
+use model::Moment;
+use sqlx_macros::FromRow;
+use std::time::Duration;
 
 /// An address gets no second mail of its asking about the same event for so long, nor is it told of
 /// tickets twice; and for so long those who were told of tickets are given time before others are
 /// told of the same ones.
-pub const APART_MICROS: i64 = HOUR_MICROS;
+pub const APART: Duration = Duration::from_hours(1);
 /// How long an address can be confirmed.
-pub const CONFIRM_WITHIN_MICROS: i64 = 2 * DAY_MICROS;
+pub const CONFIRM_WITHIN: Duration = Duration::from_hours(48);
 /// How long after the sales for its event have ended an entry is kept.
-pub const KEPT_MICROS: i64 = 3 * DAY_MICROS;
+pub const KEPT: Duration = Duration::from_hours(72);
 /// Ours have 64.
 const TOKEN_CHARS_MAX: usize = 256;
 
@@ -84,20 +84,20 @@ pub fn dead_link() -> AppError {
 }
 
 /// How an event's tickets and the telling of them stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Stand {
     /// So many are for sale.
     pub free: i64,
     /// People were told of so many.
     pub told_of: i64,
-    /// When they last were, in microseconds.
-    pub told_at: i64,
+    /// When they last were.
+    pub told_at: Moment,
 }
 
 /// Of how many of the free tickets people have been told and may still be on their way to buy them.
 /// What has been sold since was theirs; what is left after an hour is for the next in line.
-pub fn still_told_of(stand: Stand, now_micros: i64) -> i64 {
-    if stand.told_at <= now_micros - APART_MICROS {
+pub fn still_told_of(stand: Stand, now: Moment) -> i64 {
+    if stand.told_at <= now - APART {
         return 0;
     }
     stand.told_of.min(stand.free)
@@ -180,12 +180,13 @@ mod tests {
         let stand = |free, told_at| Stand {
             free,
             told_of: 3,
-            told_at,
+            told_at: Moment::from_micros(told_at),
         };
-        assert_eq!(still_told_of(stand(5, 1), HOUR_MICROS), 3);
-        assert_eq!(still_told_of(stand(5, 0), HOUR_MICROS), 0);
-        assert_eq!(still_told_of(stand(2, 1), HOUR_MICROS), 2);
-        assert_eq!(still_told_of(stand(0, 1), HOUR_MICROS), 0);
+        let now = Moment::EPOCH + Duration::from_hours(1);
+        assert_eq!(still_told_of(stand(5, 1), now), 3);
+        assert_eq!(still_told_of(stand(5, 0), now), 0);
+        assert_eq!(still_told_of(stand(2, 1), now), 2);
+        assert_eq!(still_told_of(stand(0, 1), now), 0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Joining the list, confirming an address, leaving.
 
 use super::{
-    rules::{self, APART_MICROS, Checked},
+    rules::{self, APART, Checked},
     store::{self, EntryRow, Which},
 };
 use crate::{
@@ -20,7 +20,10 @@ use app::{
     waiting::{JoinWaitingList, Joined, Waiting, WaitingList, WaitingToken},
 };
 use async_trait::async_trait;
-use model::ids::{EventId, UserId};
+use model::{
+    Moment,
+    ids::{EventId, UserId},
+};
 use std::sync::Arc;
 
 const OWN_MAX: i64 = 200;
@@ -46,7 +49,7 @@ impl WaitingService {
         request: JoinWaitingList,
     ) -> FaultResult<Joined> {
         let asked = rules::check(viewer, &request)?;
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         self.look_at(event, asked.quantity, now).await?;
         // Counted whether or not a mail comes of it, so that the answer tells nobody which it was.
         let own = viewer.filter(|_| asked.own).map(|viewer| viewer.user.id);
@@ -75,7 +78,7 @@ impl WaitingService {
     }
 
     /// Whether there is anything to wait for.
-    async fn look_at(&self, event: EventId, quantity: i64, now: i64) -> FaultResult<()> {
+    async fn look_at(&self, event: EventId, quantity: i64, now: Moment) -> FaultResult<()> {
         let found = events::store::event_find(self.db.reads(), event).await?;
         let found = found.ok_or(AppError::NotFound)?;
         if !found.what.is_on_sale(now) {
@@ -92,14 +95,14 @@ impl WaitingService {
     }
 
     async fn own_ones(&self, viewer: &Viewer, event: Option<EventId>) -> FaultResult<Vec<Waiting>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let user = viewer.user.id;
         let rows = store::entries_own(self.db.reads(), user, event, now, OWN_MAX).await?;
         Ok(rows.into_iter().map(|row| row.waiting).collect())
     }
 
     async fn say_yes(&self, token: &WaitingToken) -> FaultResult<Waiting> {
-        let (token, now) = (token.clone(), self.clock.now_micros());
+        let (token, now) = (token.clone(), self.clock.now());
         let row: Option<EntryRow> = self
             .db
             .write(move |conn| {
@@ -120,7 +123,7 @@ impl WaitingService {
     /// Deletes entries that were not confirmed in time and those of events that were over days ago.
     /// Returns how many.
     pub async fn forget_old(&self) -> FaultResult<usize> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let gone: Vec<EventId> = self
             .db
             .write(move |conn| {
@@ -140,14 +143,14 @@ async fn join(
     event: EventId,
     user: UserId,
     asked: &Checked,
-    now: i64,
+    now: Moment,
 ) -> FaultResult<()> {
     if !accounts::store::user_lock(conn, user, None).await? {
         return Err(AppError::SignInRequired.into());
     }
     let due = store::entry_join(conn, event, user, asked, now).await?;
     if let Some(entry) = due {
-        let subject = store::mail_insert(conn, &entry, now).await?;
+        let subject = store::mail_insert(conn, entry, now).await?;
         mail::queue(conn, Kind::WaitingJoined, subject, now).await?;
     }
     Ok(())
@@ -157,11 +160,11 @@ async fn ask_to_confirm(
     conn: &mut Conn,
     event: EventId,
     asked: &Checked,
-    now: i64,
+    now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let due = store::entry_ask(conn, event, asked, now, now - APART_MICROS).await?;
+    let due = store::entry_ask(conn, event, asked, now, now - APART).await?;
     if let Some(entry) = due {
-        let subject = store::mail_insert(conn, &entry, now).await?;
+        let subject = store::mail_insert(conn, entry, now).await?;
         mail::queue_in_turn(conn, Kind::WaitingConfirm, subject, &asked.email_key, now).await?;
     }
     Ok(())
@@ -204,7 +207,7 @@ impl WaitingList for WaitingService {
     }
 
     async fn linked(&self, token: &WaitingToken) -> AppResult<Option<Waiting>> {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let row = store::entry_linked(self.db.reads(), token, now).await;
         Ok(row.map_err(Fault::from)?.map(|row| row.waiting))
     }

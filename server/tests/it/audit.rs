@@ -3,6 +3,7 @@
 
 use crate::support::{App, Client, on_both_engines};
 use futures::StreamExt;
+use model::{Moment, money::MinorUnits};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, query};
 use stagedoor::{
@@ -155,7 +156,7 @@ impl<'a> Shop<'a> {
     }
 
     async fn audit_beside(&self, provider: Provider) -> Report {
-        let now = self.app.clock.now_micros();
+        let now = self.app.clock.now();
         audit(&self.app.db, provider, now).await.unwrap()
     }
 
@@ -190,15 +191,15 @@ fn beside(journal: &[JournalLine], more: Listed) -> Provider {
     let of_line = |line: &JournalLine| Listed {
         id: line.id.clone(),
         status: line.status.clone(),
-        received_minor: line.amount_received,
-        refunded_minor: line.amount_refunded,
+        received_minor: MinorUnits::new(line.amount_received),
+        refunded_minor: MinorUnits::new(line.amount_refunded),
         payment_id: line.metadata.get("payment_id").cloned(),
         created: more.created - 3600,
     };
     let mut page: Vec<Listed> = journal.iter().map(of_line).collect();
     page.push(more);
     Provider::Intents {
-        since_micros: 0,
+        since: Moment::EPOCH,
         pages: futures::stream::iter([Ok(page)]).boxed(),
     }
 }
@@ -335,8 +336,8 @@ on_both_engines! {
         let forgotten = |payment: Option<Uuid>| Listed {
             id: "pi_forgotten".to_owned(),
             status: "succeeded".to_owned(),
-            received_minor: 2500,
-            refunded_minor: 0,
+            received_minor: MinorUnits::new(2500),
+            refunded_minor: MinorUnits::ZERO,
             payment_id: payment.map(|payment| payment.to_string()),
             created: app.clock_seconds(),
         };
@@ -435,7 +436,7 @@ on_both_engines! {
         let held = id(&shop.held);
         let until = |minutes: i64| format!(
             "UPDATE orders SET hold_until = {} WHERE id = '{held}'",
-            app.clock.now_micros() + minutes * 60_000_000
+            app.clock.now().micros() + minutes * 60_000_000
         );
         shop.sql(&until(-1)).await;
         shop.is_sound().await;
@@ -545,13 +546,13 @@ on_both_engines! {
     async fn incidents_and_delays_are_told_and_break_nothing(app) {
         let shop = Shop::open(app).await;
         app.db.write(|conn| Box::pin(async move {
-            incidents::open(conn, incidents::Kind::CallRefused, "x", None, "for the test", 1).await
+            incidents::open(conn, incidents::Kind::CallRefused, "x", None, "for the test", Moment::from_micros(1)).await
         })).await.unwrap();
         shop.sql("INSERT INTO stripe_inbox (event_id, type, payload, received_at) \
             VALUES ('evt_old', 'x', '', 1)").await;
         let report = shop.audit().await;
         assert_eq!(report.verdict, Verdict::Holds, "{report}");
-        assert_eq!(report.open_incidents[0].kind, "call_refused");
+        assert_eq!(report.open_incidents[0].kind, incidents::Kind::CallRefused);
         // The webhook, and the mail about the incident.
         assert_eq!(report.warnings.count, 2, "{report}");
     }

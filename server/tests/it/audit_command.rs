@@ -253,7 +253,10 @@ async fn every_page_of_stripe_is_read() {
     let pages: Vec<_> = list.intents_since(1).try_collect().await.unwrap();
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
     let first = &pages[0][0];
-    assert_eq!((first.received_minor, first.refunded_minor), (2500, 700));
+    assert_eq!(
+        (first.received_minor.get(), first.refunded_minor.get()),
+        (2500, 700)
+    );
     assert_eq!(
         first.payment_id.as_deref(),
         Some("0193a000-0000-7000-8000-000000000001")

@@ -118,9 +118,7 @@ async fn is_whole(app: &App) {
 async fn audit_holds(app: &App) {
     app.clock.advance(15 * 60);
     let journal = Provider::Journal(app.journal());
-    let report = audit(&app.db, journal, app.clock.now_micros())
-        .await
-        .unwrap();
+    let report = audit(&app.db, journal, app.clock.now()).await.unwrap();
     assert_eq!(report.verdict, Verdict::Holds, "{report}");
 }
 
@@ -372,7 +370,7 @@ on_both_engines! {
         app.run_sql("DELETE FROM ledger WHERE entry_id LIKE 'dispute:%'").await;
         app.clock.advance(15 * 60);
         let journal = Provider::Journal(app.journal());
-        let report = audit(&app.db, journal, app.clock.now_micros()).await.unwrap();
+        let report = audit(&app.db, journal, app.clock.now()).await.unwrap();
         assert_eq!(report.verdict, Verdict::Broken, "{report}");
         app.reconciler.reconcile().await.unwrap();
         assert_eq!(books(app).await, (0, 2500, 2500));

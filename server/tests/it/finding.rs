@@ -2,7 +2,8 @@
 
 use crate::support::{App, Client, database::Database, on_both_engines, path};
 use app::events::{Category, When};
-use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
+use model::Moment;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 use stagedoor::{
@@ -11,6 +12,7 @@ use stagedoor::{
     db::{Db, Engine},
     events::listing::Filter,
 };
+use std::time::Duration;
 
 async fn titles(anyone: &Client, query: &[(&str, &str)]) -> Vec<String> {
     let query = serde_urlencoded::to_string(query).unwrap();
@@ -34,7 +36,7 @@ async fn announce(seller: &Client, title: &str, venue: &str, city: &str, starts_
 /// Sets the clock forward to this moment.
 fn set_clock(app: &App, to: &str) {
     let to: Timestamp = to.parse().unwrap();
-    let forward = to.as_second() - app.clock.now().as_second();
+    let forward = to.as_second() - app.clock.now().seconds();
     assert!(forward > 0);
     app.clock.advance(forward);
 }
@@ -221,7 +223,7 @@ on_both_engines! {
         let seller = app.user("seller").await;
         let now = app.clock.now();
         fill(&app.db, &seller.id, now, 100_000).await;
-        let all = Filter { after_micros: now.as_microsecond(), limit: 25, ..Filter::default() };
+        let all = Filter { after: now, limit: 25, ..Filter::default() };
         for (what, filter) in [
             ("words", Filter { words: vec!["night77".to_owned(), "w1".to_owned()], ..all.clone() }),
             ("city", Filter { city_key: Some("town 13".to_owned()), ..all.clone() }),
@@ -254,7 +256,7 @@ async fn plan(db: &Db, filter: &Filter) -> String {
 }
 
 /// Events behind the shop's back, a minute apart.
-async fn fill(db: &Db, creator: &str, now: Timestamp, events: i64) {
+async fn fill(db: &Db, creator: &str, now: Moment, events: i64) {
     let insert = format!(
         "INSERT INTO events (id, creator_id, title, description, venue, city, country, starts_at, \
          time_zone, currency, search_text, city_key, version, created_at, category) \
@@ -263,7 +265,7 @@ async fn fill(db: &Db, creator: &str, now: Timestamp, events: i64) {
          'Night ' || CAST(i AS TEXT), '', 'Old Hall', 'Town', 'GB', {} + i * 60000000, 'Europe/London', \
          'GBP', 'night' || CAST(i AS TEXT) || ' w' || CAST(i * 7919 % 5000 AS TEXT) || ' the old hall', 'town ' || CAST(i % 500 AS TEXT), 1, 0, \
          CASE WHEN i % 200 = 0 THEN 'sport' ELSE 'other' END FROM n",
-        now.as_microsecond()
+        now.micros()
     );
     db.write(move |conn| {
         Box::pin(async move {
@@ -361,7 +363,7 @@ async fn what_was_there_before_the_search_is_found_on_postgres() {
 on_both_engines! {
     async fn search_engines_are_told_of_every_event_to_come(app) {
         let seller = app.user("seller").await;
-        let soon = (app.clock.now() + 1.hour()).to_string();
+        let soon = (app.clock.now() + Duration::from_hours(1)).timestamp().to_string();
         let over = seller.event_with(json!({"startsAt": soon})).await;
         let event = seller.event().await;
         app.clock.advance(3601);

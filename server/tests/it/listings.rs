@@ -30,20 +30,14 @@ fn offer(seller: &Client, event: &Value) -> Offer {
 }
 
 async fn open(app: &App, seller: &Client, event: &Value, quantity: i64) -> Option<Staging> {
-    staging::open(
-        &app.db,
-        offer(seller, event),
-        quantity,
-        app.clock.now_micros(),
-    )
-    .await
+    staging::open(&app.db, offer(seller, event), quantity, app.clock.now()).await
 }
 
 /// Opens a batch of `quantity` tickets and stages `staged` of them.
 async fn stage(app: &App, seller: &Client, event: &Value, quantity: i64, staged: usize) -> Staging {
     let batch = open(app, seller, event, quantity).await;
     let mut batch = batch.expect("the seller has no open batch");
-    assert!(batch.stage(&app.db, staged, app.clock.now_micros()).await);
+    assert!(batch.stage(&app.db, staged, app.clock.now()).await);
     batch
 }
 
@@ -52,7 +46,7 @@ async fn publish(app: &App, staging: &Staging) -> bool {
 }
 
 async fn abandon(app: &App, staging: &Staging) -> bool {
-    staging.abandon(&app.db, app.clock.now_micros()).await
+    staging.abandon(&app.db, app.clock.now()).await
 }
 
 async fn listed_at(reader: &Client, event: &Value) -> usize {
@@ -131,7 +125,7 @@ on_both_engines! {
         let mut short = stage(app, &seller, &event, 3, 2).await;
         assert!(!publish(app, &short).await, "one ticket is missing");
         assert!(abandon(app, &short).await);
-        assert!(!short.stage(&app.db, 1, app.clock.now_micros()).await, "into an abandoned batch");
+        assert!(!short.stage(&app.db, 1, app.clock.now()).await, "into an abandoned batch");
         let won = stage(app, &seller, &event, 2, 2).await;
         assert!(publish(app, &won).await);
         assert!(!abandon(app, &won).await);

@@ -6,6 +6,7 @@ pub mod post;
 
 use crate::support::{App, Client, on_both_engines};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use model::Moment;
 use post::{Letter, MailServer, Postbox, mail_server};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
@@ -40,7 +41,7 @@ pub async fn letters(app: &App) -> Vec<Letter> {
 }
 
 async fn queue(app: &App, kind: Kind, subject: &str) {
-    let (subject, now) = (subject.to_owned(), app.clock.now_micros());
+    let (subject, now) = (subject.to_owned(), app.clock.now());
     app.db
         .write(move |conn| Box::pin(async move { mail::queue(conn, kind, subject, now).await }))
         .await
@@ -91,7 +92,7 @@ async fn paid_order(app: &App, title: &str) -> (Client, Value) {
     (buyer, order)
 }
 
-async fn incident(db: &Db, about: String, now: i64) {
+async fn incident(db: &Db, about: String, now: Moment) {
     db.write(move |conn| {
         Box::pin(async move {
             let kind = incidents::Kind::CaptureSlow;
@@ -250,7 +251,7 @@ on_both_engines! {
         operator(app, &bob).await;
         app.user("nobody").await;
         for number in 0..10 {
-            incident(&app.db, format!("payment {number}"), app.clock.now_micros()).await;
+            incident(&app.db, format!("payment {number}"), app.clock.now()).await;
         }
         app.clock.advance(30);
         let post = Postbox::failing(0);
@@ -281,7 +282,7 @@ on_both_engines! {
         let mailer = mailer(app, post.clone());
         // As after a restore: hundreds, within half a minute.
         for number in 0..300 {
-            incident(&app.db, format!("payment {number}"), app.clock.now_micros()).await;
+            incident(&app.db, format!("payment {number}"), app.clock.now()).await;
             if number % 20 == 0 {
                 app.clock.advance(1);
                 assert_eq!(mailer.send_due().await.unwrap(), 0);
@@ -296,7 +297,7 @@ on_both_engines! {
 
         // What comes soon after waits, and is told of in one mail as well.
         for number in 300..303 {
-            incident(&app.db, format!("payment {number}"), app.clock.now_micros()).await;
+            incident(&app.db, format!("payment {number}"), app.clock.now()).await;
             app.clock.advance(60);
             assert_eq!(mailer.send_due().await.unwrap(), 0);
         }
@@ -306,7 +307,7 @@ on_both_engines! {
         assert_eq!(letters[1].headers["subject"], "Attention: 3 things to look at");
         // One alone is told of within a minute, once it has been quiet.
         app.clock.advance(11 * 60);
-        incident(&app.db, "payment 303".to_owned(), app.clock.now_micros()).await;
+        incident(&app.db, "payment 303".to_owned(), app.clock.now()).await;
         app.clock.advance(30);
         assert_eq!(mailer.send_due().await.unwrap(), 1);
         let subject = &post.letters()[2].headers["subject"];
@@ -364,7 +365,7 @@ on_both_engines! {
         operator(app, &ann).await;
         operator(app, &bob).await;
         run_sql(app, format!("UPDATE users SET email = 'not an address' WHERE id = '{}'", ann.id)).await;
-        incident(&app.db, "payment".to_owned(), app.clock.now_micros()).await;
+        incident(&app.db, "payment".to_owned(), app.clock.now()).await;
         app.clock.advance(30);
         let post = Postbox::failing(0);
         assert_eq!(mailer(app, post.clone()).send_due().await.unwrap(), 1);
@@ -375,7 +376,7 @@ on_both_engines! {
 
     async fn an_incident_without_operators_is_in_the_log_alone(app) {
         app.user("nobody").await;
-        incident(&app.db, "payment".to_owned(), app.clock.now_micros()).await;
+        incident(&app.db, "payment".to_owned(), app.clock.now()).await;
         app.clock.advance(30);
         let post = Postbox::failing(0);
         assert_eq!(mailer(app, post.clone()).send_due().await.unwrap(), 0);
@@ -385,10 +386,10 @@ on_both_engines! {
 
     async fn an_incident_that_is_settled_bothers_nobody(app) {
         operator(app, &app.user("ann").await).await;
-        incident(&app.db, "payment".to_owned(), app.clock.now_micros()).await;
+        incident(&app.db, "payment".to_owned(), app.clock.now()).await;
         app.clock.advance(30);
         let open = incidents::open_ones(app.db.reads()).await.unwrap();
-        assert!(incidents::settle(&app.db, &open[0].id, app.clock.now_micros()).await.unwrap());
+        assert!(incidents::settle(&app.db, open[0].id, app.clock.now()).await.unwrap());
         let post = Postbox::failing(0);
         assert_eq!(mailer(app, post.clone()).send_due().await.unwrap(), 0);
         assert_eq!(app.count_where("mails", "state", "failed").await, 1);
@@ -453,7 +454,7 @@ on_both_engines! {
 
     async fn a_refund_is_told_of_as_it_went(app) {
         let (_, order) = paid_order(app, "Late Show").await;
-        let now = app.clock.now_micros();
+        let now = app.clock.now().micros();
         let (back, failed) = (Uuid::now_v7(), Uuid::now_v7());
         let tickets: Vec<&str> = order["tickets"].as_array().unwrap().iter().map(id).collect();
         let payment = order["paymentId"].as_str().unwrap();

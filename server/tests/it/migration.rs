@@ -5,11 +5,11 @@ use crate::{
     audit::Shop,
     support::{App, Jobs, database::Database, on_both_engines},
 };
-use sqlx::{Any, AssertSqlSafe, Row, any::AnyArguments, query, query::Query};
+use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::{
     audit::{Provider, Verdict, audit},
     clock::Clock,
-    db::{Db, Kind, Table, placeholders, tables},
+    db::{Db, Kind, Statement, Table, tables},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -61,8 +61,7 @@ async fn copy(app: &App, to: &Db, table: &Table) {
     let select = format!("SELECT {columns} FROM {} ORDER BY 1", table.name);
     let found = query(AssertSqlSafe(select)).fetch_all(app.db.reads()).await;
     for row in found.unwrap() {
-        let values = placeholders(1, names.len());
-        let insert = format!("INSERT INTO {} ({columns}) VALUES ({values})", table.name);
+        let insert = format!("INSERT INTO {} ({columns}) VALUES (", table.name);
         let kinds: Vec<Kind> = table
             .columns
             .iter()
@@ -70,15 +69,19 @@ async fn copy(app: &App, to: &Db, table: &Table) {
             .collect();
         to.write(move |conn| {
             Box::pin(async move {
-                let mut insert: Query<'_, Any, AnyArguments> = query(AssertSqlSafe(insert));
+                let mut insert = Statement::new(insert);
                 for (index, kind) in kinds.iter().enumerate() {
-                    insert = match kind {
+                    if index > 0 {
+                        insert.push(", ");
+                    }
+                    match kind {
                         Kind::Integer => insert.bind(row.get::<Option<i64>, _>(index)),
                         Kind::Blob => insert.bind(row.get::<Option<Vec<u8>>, _>(index)),
                         _ => insert.bind(row.get::<Option<String>, _>(index)),
                     };
                 }
-                insert.execute(conn).await.map(|_| ())
+                insert.push(")");
+                insert.query()?.execute(conn).await.map(|_| ())
             })
         })
         .await
@@ -144,7 +147,7 @@ async fn survives(app: &App, target: Database) {
     }
     let db = Db::open(&target.url).await.unwrap();
     assert_whole(&db, &counts).await;
-    let now = app.clock.now_micros();
+    let now = app.clock.now();
     let provider = Provider::Journal(shop.journal.clone());
     let report = audit(&db, provider, now).await.unwrap();
     assert_eq!(report.verdict, Verdict::Holds, "{report}");

@@ -61,7 +61,7 @@ async fn is_the_same_shop(app: App, target: Database) {
     let shop = Shop::open(&app).await;
     and_the_rest(&shop, &app).await;
     let found = listed(&shop.buyer).await;
-    let now = app.clock.now_micros();
+    let now = app.clock.now();
     let (seller, buyer) = (shop.seller.clone(), shop.buyer.clone());
     let (bought, free, held, journal) = (shop.bought, shop.free, shop.held, shop.journal);
     app.db.close().await;

@@ -11,6 +11,7 @@ use crate::{
     },
 };
 use async_nats::jetstream::stream::{Config, StorageType};
+use model::Moment;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::{
@@ -114,7 +115,9 @@ async fn write(app: &App, events: Vec<DomainEvent>) {
     for some in events.chunks(1_000) {
         let some = some.to_vec();
         app.db
-            .write(move |conn| Box::pin(async move { append(conn, 1, &some).await }))
+            .write(move |conn| {
+                Box::pin(async move { append(conn, Moment::from_micros(1), &some).await })
+            })
             .await
             .unwrap();
     }
@@ -205,7 +208,7 @@ on_both_engines! {
     /// Whoever held it ran an hour ahead, and is gone: nobody waits for that hour.
     async fn a_lease_that_no_right_clock_gives_holds_nobody_up(app) {
         let broker = Broker::start().await;
-        let ahead = app.clock.now_micros() + 3600 * 1_000_000;
+        let ahead = (app.clock.now() + Duration::from_hours(1)).micros();
         let lease = format!("INSERT INTO leases (name, holder, held_until) VALUES ('events', 'gone', {ahead})");
         write_rows(app, vec![lease]).await;
         let sends = relay(app, &broker).await;

@@ -2,7 +2,11 @@
 //! transitions names, and changes nothing of others.
 
 use crate::support::{App, Client, on_both_engines};
-use model::{ids::OrderId, money::Money};
+use model::{
+    Moment,
+    ids::OrderId,
+    money::{MinorUnits, Money},
+};
 use serde_json::Value;
 use stagedoor::{
     clock::Clock,
@@ -13,9 +17,10 @@ use stagedoor::{
         transitions, usage,
     },
 };
+use std::time::Duration;
 use strum::VariantArray;
 
-const HOUR_MICROS: i64 = 3600 * 1_000_000;
+const HOUR: Duration = Duration::from_hours(1);
 
 /// What a transition is tried with.
 #[derive(Clone, Copy)]
@@ -23,7 +28,7 @@ struct Tried {
     order: OrderId,
     buyer: model::ids::UserId,
     total: Money,
-    now: i64,
+    now: Moment,
 }
 
 /// Calls the function of a transition. Returns whether it says that it moved the order.
@@ -36,7 +41,7 @@ async fn make(conn: &mut Conn, transition: Transition, tried: Tried) -> FaultRes
     } = tried;
     let moved = match transition {
         Transition::BeginPayment => {
-            let row = transitions::begin_payment(conn, order, HOUR_MICROS, now).await?;
+            let row = transitions::begin_payment(conn, order, HOUR, now).await?;
             row.is_some()
         }
         Transition::Fence => transitions::fence(conn, order, total, now).await?,
@@ -44,7 +49,7 @@ async fn make(conn: &mut Conn, transition: Transition, tried: Tried) -> FaultRes
             .await?
             .is_some(),
         Transition::Complete => {
-            let row = transitions::complete(conn, order, total.minor, now).await?;
+            let row = transitions::complete(conn, order, MinorUnits::new(total.minor), now).await?;
             row.is_some()
         }
         Transition::Unfence => {
@@ -75,14 +80,15 @@ async fn order_in(
 ) -> Tried {
     let reserved = buyer.reserve_any(event, 1).await.expect(201);
     let id = reserved["id"].as_str().unwrap().to_owned();
-    let now = app.clock.now_micros();
+    let now = app.clock.now();
     let ends = if needs_ended_hold(transition) {
         now
     } else {
-        now + HOUR_MICROS
+        now + HOUR
     };
     let sql = format!(
-        "UPDATE orders SET status = '{from}', hold_until = {ends}, expires_at = {ends} WHERE id = $1"
+        "UPDATE orders SET status = '{from}', hold_until = {ends}, expires_at = {ends} WHERE id = $1",
+        ends = ends.micros(),
     );
     app.write_sql(sql.leak(), id.clone()).await;
     let currency = reserved["currency"].as_str().unwrap().parse().unwrap();

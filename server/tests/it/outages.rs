@@ -182,7 +182,7 @@ on_both_engines! {
         );
         assert_eq!(figures_now(app).await.get(age), None, "none has run");
         let note = async |succeeded| {
-            task_runs::run_note(&app.db, task_runs::AUDIT, succeeded, app.clock.now_micros())
+            task_runs::run_note(&app.db, task_runs::AUDIT, succeeded, app.clock.now())
                 .await
                 .unwrap();
         };

@@ -269,7 +269,7 @@ on_both_engines! {
     }
 
     async fn a_list_looks_at_no_more_than_what_runs(app) {
-        let filter = Filter { after_micros: app.clock.now_micros(), limit: 5, ..Filter::default() };
+        let filter = Filter { after: app.clock.now(), limit: 5, ..Filter::default() };
         let mut page = filter.page(app.db.engine(), "id");
         let explain = match app.db.engine() {
             stagedoor::db::Engine::Sqlite => "EXPLAIN QUERY PLAN ",

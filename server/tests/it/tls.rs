@@ -7,6 +7,7 @@ use crate::{
     support::{broker::Broker, database::Database},
 };
 use lettre::Message;
+use model::ids::MailId;
 use stagedoor::{
     db::Db,
     mail::{Kind, Outgoing, Smtp, Transport},
@@ -208,7 +209,7 @@ fn mail() -> Outgoing {
         .body("Here they are.".to_owned())
         .unwrap();
     Outgoing {
-        id: "1".to_owned(),
+        id: MailId(uuid::Uuid::nil()),
         kind: Kind::OrderComplete,
         written_at: "2031-01-01T12:00:00Z".parse().unwrap(),
         message,

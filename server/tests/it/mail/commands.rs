@@ -1,6 +1,7 @@
 //! What an operator does and learns about mails by commands.
 
 use super::incident;
+use model::Moment;
 use serde_json::Value;
 use stagedoor::db::Db;
 use std::{path::Path, process::Command};
@@ -65,7 +66,12 @@ async fn operators_and_incidents_are_looked_after_on_the_command_line() {
     run(&["operator", "buyer@stagedoor.example"]).unwrap();
     run(&["operator", "buyer@stagedoor.example", "--revoke"]).unwrap();
 
-    incident(&db, "payment 1".to_owned(), 1_935_000_000_000_000).await;
+    incident(
+        &db,
+        "payment 1".to_owned(),
+        Moment::from_seconds(1_935_000_000),
+    )
+    .await;
     db.close().await;
     let open = run(&["incidents"]).unwrap();
     assert!(

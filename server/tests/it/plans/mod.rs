@@ -77,7 +77,7 @@ async fn no_statement_that_somebody_waits_for_scans_a_table_of_postgresql() {
 async fn nothing_is_scanned(database: Database) {
     let (url, began) = (database.url.clone(), Instant::now());
     Db::open(&url).await.unwrap().close().await;
-    fill::fill(&url, tickets(), SystemClock.now_micros()).await;
+    fill::fill(&url, tickets(), SystemClock.now().micros()).await;
     println!("{} tickets in {:?}", tickets(), began.elapsed());
 
     let holds = Holds {

@@ -26,7 +26,10 @@ use app::{
     refunds::AskRefund,
     tickets::{EditTicket, ListTicket},
 };
-use model::ids::{EventId, OrderId, PaymentId, TicketId};
+use model::{
+    Moment,
+    ids::{EventId, OrderId, PaymentId, TicketId},
+};
 use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::{
     accounts::Operators,
@@ -86,9 +89,9 @@ impl World {
         let database = Database::sqlite();
         let db = Db::open(&database.url).await.unwrap();
         order_steps::watch(&db).await;
-        let clock = ManualClock::starting_at("2031-01-01T12:00:00Z".parse().unwrap());
+        let clock = ManualClock::starting_at(Moment::from_seconds(1_925_035_200));
         let double_clock = clock.clone();
-        let double = Double::open(None, Arc::new(move || double_clock.now().as_second())).unwrap();
+        let double = Double::open(None, Arc::new(move || double_clock.now().seconds())).unwrap();
         let (stripe_url, listener) = listen().await;
         let router = double.api_router();
         let mut servers = JoinSet::new();
@@ -383,7 +386,7 @@ impl World {
             return;
         };
         let event = format!("{kind}#{}", self.dice.below(1000));
-        let now = self.clock.now().as_second();
+        let now = self.clock.now().seconds();
         let (signature, payload) = self.double.sign_event(&event, &intent, WEBHOOK_SECRET, now);
         let (api, shop) = (self.api.clone(), self.shop.clone());
         self.begin_actor(format!("Stripe tells {kind}"), async move {
@@ -545,7 +548,7 @@ impl World {
         if let Some(line) = lines.find(|line| line.status == "requires_capture") {
             return Err(format!("{} keeps an authorisation", line.id));
         }
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let report = audit(&self.db, Provider::Journal(journal), now).await;
         let report = report.unwrap();
         if report.verdict == Verdict::Holds {

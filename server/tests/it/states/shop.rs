@@ -18,6 +18,7 @@ use stagedoor::{clock::Clock, orders::HoldLimits};
 use std::{
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
+    time::Duration,
 };
 use stripe_double::DisputeStatus;
 use tokio::runtime::Runtime;
@@ -166,9 +167,9 @@ impl Seen {
         for name in ["ann", "bob", "cleo", "seller"] {
             users.push(app.user(name).await);
         }
-        let starts_at = app.clock.now() + jiff::SignedDuration::from_secs(STARTS_AT);
+        let starts_at = app.clock.now() + Duration::from_secs(STARTS_AT.unsigned_abs());
         let event = users[SELLER]
-            .event_with(json!({"startsAt": starts_at.to_string()}))
+            .event_with(json!({"startsAt": starts_at.timestamp().to_string()}))
             .await;
         let mut tickets = Vec::new();
         for ticket in &world.tickets {

@@ -71,8 +71,6 @@ pub async fn agree(app: &App, tickets: &[Value], world: &World) {
 /// As an operator would see it.
 pub async fn assert_audited(app: &App) {
     let journal = Provider::Journal(app.journal());
-    let report = audit(&app.db, journal, app.clock.now_micros())
-        .await
-        .unwrap();
+    let report = audit(&app.db, journal, app.clock.now()).await.unwrap();
     assert!(report.verdict == Verdict::Holds, "the audit says {report}");
 }

@@ -13,6 +13,7 @@ pub mod sound;
 pub mod staging;
 
 use crate::support::{database::Database, proxy::Proxy};
+use model::money::MinorUnits;
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use sqlx::Row;
@@ -179,7 +180,7 @@ impl App {
         let mut servers = JoinSet::new();
 
         let double_clock = shared.clone();
-        let double = Double::open(None, Arc::new(move || double_clock.now().as_second())).unwrap();
+        let double = Double::open(None, Arc::new(move || double_clock.now().seconds())).unwrap();
         let (stripe_url, stripe) = listen().await;
         let stripe_api = double.api_router();
         servers.spawn(async move { axum::serve(stripe, stripe_api).await.unwrap() });
@@ -272,7 +273,7 @@ impl App {
     }
 
     pub fn clock_seconds(&self) -> i64 {
-        self.clock.now().as_second()
+        self.clock.now().seconds()
     }
 
     pub fn limits_on(&self) {
@@ -405,7 +406,7 @@ impl App {
     /// intent's id.
     pub async fn reaches_stripe_after_all(&self, order: &Value, payment: &Value) -> String {
         let create = Create {
-            amount_minor: order["totalMinor"].as_i64().unwrap(),
+            amount_minor: MinorUnits::new(order["totalMinor"].as_i64().unwrap()),
             currency: order["currency"].as_str().unwrap().to_owned(),
             token: "pm_card_visa".to_owned(),
             order: order["id"].as_str().unwrap().parse().unwrap(),
@@ -451,7 +452,9 @@ impl App {
         let open = stagedoor::incidents::open_ones(self.db.reads())
             .await
             .unwrap();
-        open.into_iter().map(|incident| incident.kind).collect()
+        open.into_iter()
+            .map(|incident| incident.kind.to_string())
+            .collect()
     }
 
     pub async fn mails(&self) -> Vec<String> {

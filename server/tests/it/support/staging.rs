@@ -1,14 +1,15 @@
 //! Batches of listings step by step. The service takes the same steps within one request.
 
 use model::{
-    ids::{EventId, TicketId, UserId},
-    money::Currency,
+    Moment,
+    ids::{BatchId, EventId, TicketId, UserId},
+    money::{Currency, MinorUnits},
 };
 use stagedoor::{
     db::{Conn, Db},
     outbox::{self, DomainEvent, EventType},
     tickets::{
-        TicketRow,
+        State, TicketRow,
         batches::{self, Batch},
         store,
     },
@@ -43,10 +44,10 @@ where
 }
 
 /// Opens a batch. None: the seller has an open one.
-pub async fn open(db: &Db, offer: Offer, quantity: i64, now: i64) -> Option<Staging> {
+pub async fn open(db: &Db, offer: Offer, quantity: i64, now: Moment) -> Option<Staging> {
     let left: Vec<TicketId> = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
     let batch = Batch {
-        id: Uuid::now_v7().to_string(),
+        id: BatchId(Uuid::now_v7()),
         seller: offer.seller,
         event: offer.event,
         quantity,
@@ -61,22 +62,22 @@ pub async fn open(db: &Db, offer: Offer, quantity: i64, now: i64) -> Option<Stag
 
 impl Staging {
     /// Stages the next `count` tickets. False: the batch has been abandoned.
-    pub async fn stage(&mut self, db: &Db, count: usize, now: i64) -> bool {
+    pub async fn stage(&mut self, db: &Db, count: usize, now: Moment) -> bool {
         let ids = self.left.drain(..count);
         let rows: Vec<TicketRow> = ids.map(|id| self.offer.row(id)).collect();
         let created = rows
             .iter()
             .map(|row| row.event(EventType::TicketCreated, now));
         let created: Vec<DomainEvent> = created.collect();
-        let id = self.batch.id.clone();
+        let id = self.batch.id;
         write(db, move |conn| {
             Box::pin(async move {
                 let count = rows.len().try_into().unwrap();
-                if !batches::stage(conn, &id, count, now).await? {
+                if !batches::stage(conn, id, count, now).await? {
                     return Ok(false);
                 }
-                store::tickets_insert(conn, &rows, Some(&id), now).await?;
-                outbox::append_staged(conn, now, &id, &created).await?;
+                store::tickets_insert(conn, &rows, Some(id), now).await?;
+                outbox::append_staged(conn, now, id, &created).await?;
                 Ok(true)
             })
         })
@@ -89,17 +90,17 @@ impl Staging {
     }
 
     pub async fn publish(&self, db: &Db) -> bool {
-        let id = self.batch.id.clone();
+        let id = self.batch.id;
         write(db, move |conn| {
-            Box::pin(async move { batches::publish(conn, &id).await })
+            Box::pin(async move { batches::publish(conn, id).await })
         })
         .await
     }
 
-    pub async fn abandon(&self, db: &Db, now: i64) -> bool {
-        let id = self.batch.id.clone();
+    pub async fn abandon(&self, db: &Db, now: Moment) -> bool {
+        let id = self.batch.id;
         write(db, move |conn| {
-            Box::pin(async move { batches::abandon(conn, &id, now).await })
+            Box::pin(async move { batches::abandon(conn, id, now).await })
         })
         .await
     }
@@ -115,12 +116,12 @@ impl Offer {
             section: Some("Stalls".to_owned()),
             row: None,
             seat: None,
-            price_minor: self.price_minor,
+            price_minor: MinorUnits::new(self.price_minor),
             face_value_minor: None,
             currency: self.currency,
-            state: "listed".to_owned(),
+            state: State::Listed,
             held_by: None,
-            held_until: 0,
+            held_until: Moment::EPOCH,
             version: 1,
         }
     }

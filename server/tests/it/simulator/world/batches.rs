@@ -2,12 +2,13 @@
 
 use super::World;
 use crate::support::staging::{self, Offer};
+use model::Moment;
 use stagedoor::clock::Clock;
 
 impl World {
     /// The seller's batch comes one step further, or is given up.
     pub(super) async fn batch(&mut self) {
-        let now = self.clock.now_micros();
+        let now = self.clock.now();
         let Some(mut batch) = self.batch.take() else {
             return self.open_batch(now).await;
         };
@@ -31,7 +32,7 @@ impl World {
         }
     }
 
-    async fn open_batch(&mut self, now: i64) {
+    async fn open_batch(&mut self, now: Moment) {
         let offer = Offer {
             seller: self.seller.user.id,
             event: self.event,
