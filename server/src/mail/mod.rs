@@ -26,8 +26,8 @@ use model::{
     Moment,
     ids::{IncidentId, UserId},
 };
-use std::{fmt::Display, time::Duration};
-use strum::{EnumString, IntoStaticStr};
+use std::{fmt, time::Duration};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 pub use account::password_changed;
 pub use compose::{Letterhead, Outgoing, default_sender, sender};
@@ -44,7 +44,7 @@ pub use transport::{Blame, Folder, NoSmtpAddress, SendError, Smtp, Transport};
 pub const RARELY: Duration = Duration::from_hours(1);
 
 /// What a mail tells of; its subject is the id of the thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, EnumString, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// To the buyer: an order is paid, and here are the tickets. Subject: the order.
@@ -95,7 +95,7 @@ impl Kind {
 pub async fn queue(
     conn: &mut Conn,
     kind: Kind,
-    subject: impl Display,
+    subject: impl fmt::Display,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
     store::mail_insert(conn, kind, &subject.to_string(), now, now).await
@@ -120,7 +120,7 @@ pub async fn queue_attention(
 pub async fn queue_rarely(
     conn: &mut Conn,
     kind: Kind,
-    subject: impl Display,
+    subject: impl fmt::Display,
     email_key: &str,
     now: Moment,
 ) -> Result<bool, sqlx::Error> {
@@ -137,7 +137,7 @@ pub async fn queue_rarely(
 pub async fn queue_rarely_to(
     conn: &mut Conn,
     kind: Kind,
-    subject: impl Display,
+    subject: impl fmt::Display,
     user: UserId,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
@@ -152,7 +152,7 @@ pub async fn queue_rarely_to(
 pub async fn queue_in_turn(
     conn: &mut Conn,
     kind: Kind,
-    subject: impl Display,
+    subject: impl fmt::Display,
     email_key: &str,
     now: Moment,
 ) -> Result<(), sqlx::Error> {

@@ -7,7 +7,7 @@
 //! drops it by its version.
 
 use super::{
-    Aggregate, EventType, PUBLISHED,
+    PUBLISHED,
     lease::Lease,
     nats::{Nats, Unsent},
 };
@@ -48,12 +48,14 @@ const WAIT: Duration = Duration::from_secs(1);
 #[derive(FromRow)]
 pub(super) struct Waiting {
     pub(super) id: OutboxId,
+    // Text, not an enum: while versions are being exchanged, the relay of the older one also sends the
+    // events of the newer one.
     #[sqlx(rename = "aggregate_type")]
-    pub(super) aggregate: Aggregate,
+    pub(super) aggregate: String,
     pub(super) aggregate_id: String,
     version: i64,
     #[sqlx(rename = "type")]
-    kind: EventType,
+    kind: String,
     occurred_at: Moment,
     data: String,
     /// When the version before was confirmed.
@@ -72,8 +74,8 @@ impl Waiting {
         let data: Value = serde_json::from_str(&self.data).unwrap_or_default();
         json!({
             "id": self.id,
-            "type": self.kind.to_string(),
-            "aggregateType": self.aggregate.to_string(),
+            "type": self.kind,
+            "aggregateType": self.aggregate,
             "aggregateId": self.aggregate_id,
             "version": self.version,
             "occurredAt": self.occurred_at,
@@ -367,10 +369,10 @@ mod tests {
     fn waiting(aggregate: &str, version: i64, is_next: bool) -> Waiting {
         Waiting {
             id: OutboxId(Uuid::nil()),
-            aggregate: Aggregate::Ticket,
+            aggregate: "ticket".to_owned(),
             aggregate_id: aggregate.to_owned(),
             version,
-            kind: EventType::TicketUpdated,
+            kind: "TicketUpdated".to_owned(),
             occurred_at: Moment::from_micros(1_764_348_145_123_456),
             data: r#"{"status":"sold"}"#.to_owned(),
             earlier_at: is_next.then_some(Moment::EPOCH),
