@@ -31,7 +31,9 @@ crates() {
 # Who knows whom.
 server_only='sqlx.*|async-stripe.*|redis|argon2|apalis.*|lettre|async-nats|rustls|reqwest|server|stripe-double'
 rule "app knows no database, payment provider, queue or mail (its ports do)" \
-  "$(crates app --features ssr | grep -xE "$server_only" || true)"
+  "$(crates app | grep -xE "$server_only" || true)"
+rule "model knows no pages and no web server" \
+  "$(crates model --all-features | grep -xE 'leptos.*|axum.*|tower.*|hyper.*' || true)"
 rule "the browser's part has nothing of the server in it" \
   "$(crates frontend --target wasm32-unknown-unknown | grep -xE "$server_only|tokio|hyper|axum.*|leptos_axum|tower.*|utoipa.*" || true)"
 rule "stripe-double knows nothing of Stagedoor" \
@@ -43,30 +45,30 @@ rule "ticket-pdf knows nothing of Stagedoor" \
 # What has one place.
 rule "transactions begin in server/src/db and nowhere else (Db::write)" \
   "$(found '\.begin(_with)?\(|"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b[^:]' server/src | grep -v '^server/src/db/' || true)"
-rule "app/src/context.rs alone uses Leptos context" \
-  "$(found '\b(use_context|expect_context|provide_context|take_context)\b' app/src | grep -v '^app/src/context.rs:' || true)"
+rule "the crate context alone uses Leptos context" \
+  "$(found '\b(use_context|expect_context|provide_context|take_context)\b' app/src app/islands app/model)"
 rule "the environment is read in server/src/config.rs and cli.rs only" \
-  "$(found '\benv::(var|vars|var_os)\b' app/src frontend/src server/src server/stripe-double/src | grep -vE '^server/src/(config|cli)(\.rs|/)' || true)"
+  "$(found '\benv::(var|vars|var_os)\b' app frontend/src server/src server/stripe-double/src | grep -vE '^server/src/(config|cli)(\.rs|/)' || true)"
 rule "inner_html takes a constant in capitals, never data" \
-  "$(found 'inner_html' app/src | grep -vE 'inner_html=\{?[A-Z][A-Z0-9_:]*\b' || true)"
+  "$(found 'inner_html' app | grep -vE 'inner_html=\{?[A-Z][A-Z0-9_:]*\b' || true)"
 # Leptos writes the content of these elements as it is (app/src/ui/raw.rs).
 opens='(^|view! \{) *'
 rule "a <textarea> is written by area() in app/src/ui/form.rs only, whose text text_area() escapes" \
   "$(
-    found '<textarea|\btextarea\(' app/src | grep -v '^app/src/ui/form.rs:' || true
-    [ "$(found "$opens<textarea\\b" app/src | wc -l)" -eq "$(found '\{text_area\(' app/src | wc -l)" ] ||
-      found "$opens<textarea\\b" app/src
+    found '<textarea|\btextarea\(' app | grep -v '^app/src/ui/form.rs:' || true
+    [ "$(found "$opens<textarea\\b" app | wc -l)" -eq "$(found '\{text_area\(' app | wc -l)" ] ||
+      found "$opens<textarea\\b" app
   )"
 rule "<script>, <style> and <Script> contain a constant in capitals, or what json_script() returns" \
   "$(
-    found "$opens<(script|style|Style|iframe|template|xmp)\\b" app/src | grep -vE 'inner_html=[A-Z]' || true
-    found '<Script\b' app/src | grep -vE '>\{data\}</Script>' || true
-    for file in $(found '<Script\b' app/src | cut -d: -f1 | sort -u); do
+    found "$opens<(script|style|Style|iframe|template|xmp)\\b" app | grep -vE 'inner_html=[A-Z]' || true
+    found '<Script\b' app | grep -vE '>\{data\}</Script>' || true
+    for file in $(found '<Script\b' app | cut -d: -f1 | sort -u); do
       found 'let data = ' "$file" | grep -vE 'let data = json_script\(' || true
     done
   )"
 rule "<noscript> contains elements, in which Leptos escapes text, and no values of its own" \
-  "$(grep -rl --include='*.rs' '<noscript>' app/src | while read -r file; do
+  "$(grep -rl --include='*.rs' '<noscript>' app | while read -r file; do
     awk -v file="$file" '
       /<noscript>/ { inside = 1; match($0, / */); indent = RLENGTH; sub(/.*<noscript>/, ""); if (/^ *\{/) print file ":" NR ":" $0; next }
       /<\/noscript>/ { inside = 0 }

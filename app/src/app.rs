@@ -8,8 +8,6 @@ use crate::{
         AccountPage, CodePage, ForgotPage, LeavePage, ResetPage, SecondFactorPage, SignInPage,
         SignUpPage, VerifyPage, api::SignOut,
     },
-    context,
-    error::AppError,
     events::{EditEventPage, EventPage, EventPicturePage, HomePage},
     help::HelpPage,
     orders::{CheckoutPage, OrderPage, OrdersPage, held_strip},
@@ -17,9 +15,10 @@ use crate::{
     refunds::RefundPage,
     selling::SellingPage,
     tickets::{SellPage, TicketsPage},
-    ui::{GalleryPage, Icon, ThemeSwitch, escape_text, icon, post_to, problem},
+    ui::{GalleryPage, Icon, escape_text, icon, post_to, problem},
     waiting::WaitingListPage,
 };
+use islands::ThemeSwitch;
 use leptos::{config::LeptosOptions, prelude::*};
 use leptos_meta::{MetaTags, Title, provide_meta_context};
 use leptos_router::{
@@ -27,6 +26,7 @@ use leptos_router::{
     components::{Route, Router, Routes},
     path,
 };
+use model::error::AppError;
 
 /// Which pages a browser may ask for ahead of time.
 const PREFETCH: &str = r#"{"prefetch":[{"where":{"or":[{"href_matches":"/"},{"href_matches":"/events/*"}]},"eagerness":"conservative"}]}"#;
@@ -36,35 +36,6 @@ const PREFETCH: &str = r#"{"prefetch":[{"where":{"or":[{"href_matches":"/"},{"hr
 /// its hash: a page that an island fetches and takes apart has a nonce of its own.
 pub const FADE: &str =
     "@media (prefers-reduced-motion:no-preference){@view-transition{navigation:auto}}";
-
-/// How the paths of pages begin.
-const PAGES: [&str; 17] = [
-    "",
-    "account",
-    "checkout",
-    "events",
-    "forgot",
-    "help",
-    "order",
-    "orders",
-    "reset",
-    "sell",
-    "selling",
-    "signin",
-    "signup",
-    "tickets",
-    "ui",
-    "verify",
-    "waiting-list",
-];
-
-/// Whether a page can be at this path. What else is there are files, answers for programs, and what
-/// forms are sent to.
-pub fn is_page(path: &str) -> bool {
-    let mut parts = path.split('/').skip(1);
-    let first = parts.next().unwrap_or_default();
-    PAGES.contains(&first) && path.starts_with('/') && !path.contains("//") && !path.contains('.')
-}
 
 /// The document.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
@@ -259,7 +230,8 @@ fn Footer() -> impl IntoView {
 
 #[cfg(test)]
 mod tests {
-    use super::{PAGES, is_page, is_sheet};
+    use super::is_sheet;
+    use context::{PAGES, is_page};
 
     #[test]
     fn only_tickets_to_print_stand_without_header_and_footer() {

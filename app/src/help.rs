@@ -1,12 +1,10 @@
 //! `/help`: how buying, selling and refunds work here, in plain words. The numbers are those of this
 //! installation.
 
-use crate::{
-    context,
-    orders::{TICKETS_PER_ORDER_MAX, in_minutes},
-    ui::{LinkPreview, link_preview, page},
-};
+use crate::ui::{LinkPreview, link_preview, page};
+use islands::in_minutes;
 use leptos::prelude::*;
+use model::orders::TICKETS_PER_ORDER_MAX;
 
 /// The page.
 #[component]

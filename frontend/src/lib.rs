@@ -6,5 +6,5 @@
 pub fn hydrate() {
     console_error_panic_hook::set_once();
     leptos::mount::hydrate_islands();
-    app::hydrated();
+    islands::hydrated();
 }

@@ -8,7 +8,7 @@ use crate::{
     db::{is_passing, is_unstorable},
     payments::gateway::GatewayError,
 };
-use app::error::{AppError, Conflict};
+use model::error::{AppError, Conflict};
 use std::error::Error as StdError;
 
 /// The result of everything inside the server.

@@ -17,7 +17,6 @@ use crate::{
     telemetry::spans,
     unguessable::unguessable,
 };
-use app::{accounts::Viewer, context::page_in, error::AppError};
 use axum::{
     body::{Body, HttpBody},
     extract::{ConnectInfo, MatchedPath, Request, State},
@@ -26,9 +25,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use context::page_in;
 use http_body_util::Limited;
 use ipnet::IpNet;
 use leptos::server_fn;
+use model::{accounts::Viewer, error::AppError};
 use sha2::{Digest, Sha256};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

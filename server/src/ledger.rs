@@ -11,11 +11,11 @@ use crate::{
     db::{Conn, Statement},
     fault::{Fault, FaultResult},
 };
-use app::refunds::Owed;
 use model::{
     Moment,
     ids::{OrderId, PaymentId, RefundId, TicketId, UserId},
     money::{Currency, MinorUnits},
+    refunds::Owed,
 };
 use sqlx::{AnyExecutor, query_as, query_scalar};
 

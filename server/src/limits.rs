@@ -12,9 +12,8 @@ use crate::{
     security::{self, Event, Outcome},
     session::hex,
 };
-use app::error::AppError;
 use ipnet::IpNet;
-use model::Moment;
+use model::{Moment, error::AppError};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,

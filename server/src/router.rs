@@ -14,12 +14,8 @@ use crate::{
     state::Shop,
 };
 use app::{
-    accounts::Viewer,
     app::{App, shell},
-    context::{PageClock, SECRET, Site, own_page, percent_encode},
-    error::AppError,
     events::api::PutPicture,
-    passes::{OrderLink, TicketsOf},
 };
 use axum::{
     Router,
@@ -30,6 +26,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{any, get},
 };
+use context::{PageClock, SECRET, Site, own_page, percent_encode};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use leptos::{
@@ -40,7 +37,12 @@ use leptos::{
     server_fn::{ServerFn, error::SERVER_FN_ERROR_HEADER},
 };
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
-use model::ids::OrderId;
+use model::{
+    accounts::Viewer,
+    error::AppError,
+    ids::OrderId,
+    passes::{OrderLink, TicketsOf},
+};
 use serde::Deserialize;
 use std::sync::Arc;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};

@@ -7,8 +7,10 @@
 //! are the words of [`Event`] and [`Outcome`], not what somebody sent. It decides nothing.
 
 use crate::{network::network_of, request, session::hex};
-use app::error::{AppError, AppResult};
-use model::ids::UserId;
+use model::{
+    error::{AppError, AppResult},
+    ids::UserId,
+};
 use ring::hmac::{HMAC_SHA256, Key, sign};
 use std::{
     net::IpAddr,

@@ -14,14 +14,14 @@ use crate::{
     session::DbSessions,
     tickets::{LISTINGS_PER_DAY, TicketsService},
 };
-use app::{
+use catalogue::{Lot, SELLERS, SHOWS, Seats, Show};
+use context::DemoAccount;
+use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
+use model::{
     accounts::{Password, SignUp, Viewer},
-    context::DemoAccount,
     events::{CreateEvent, Event, Events},
     tickets::{ListTicket, Tickets},
 };
-use catalogue::{Lot, SELLERS, SHOWS, Seats, Show};
-use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
 use std::{fmt::Write, sync::Arc};
 
 const SELLER_EMAIL: &str = "seller@stagedoor.example";

@@ -25,10 +25,10 @@ use crate::{
     write_probe::WriteProbe,
 };
 use anyhow::Context;
-use app::context::{Demo, Site};
 use axum::Router;
 use axum_server::Handle;
 use connections::Bounds;
+use context::{Demo, Site};
 use paying::Paying;
 use secrecy::ExposeSecret;
 use std::{

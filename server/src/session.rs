@@ -17,14 +17,12 @@ use crate::{
     replicas::KeptSessions,
     request,
 };
-use app::{
-    accounts::{User, Viewer},
-    error::{AppError, AppResult},
-};
 use async_trait::async_trait;
 use axum::http::HeaderValue;
 use model::{
     Moment,
+    accounts::{User, Viewer},
+    error::{AppError, AppResult},
     ids::{SessionId, UserId},
     micros,
 };

@@ -178,19 +178,16 @@ impl Money {
 
 /// An amount of the shop's minor units in Stripe's. `code` may be written in small letters; a
 /// currency that is not in the table has the same units on both sides. None: it cannot be held.
-#[cfg(feature = "openapi")]
 pub fn to_provider(code: &str, minor: i64) -> Option<i64> {
     minor.checked_mul(provider_factor(code))
 }
 
 /// The same the other way round. Stripe's amounts are whole in the shop's units; were one not, the
 /// part of a unit is left out.
-#[cfg(feature = "openapi")]
 pub fn from_provider(code: &str, amount: i64) -> i64 {
     amount / provider_factor(code)
 }
 
-#[cfg(feature = "openapi")]
 fn provider_factor(code: &str) -> i64 {
     let code = code.to_uppercase();
     match (terms_of(&code), code.parse::<Currency>()) {

@@ -1,9 +1,11 @@
 //! Server functions of accounts.
 
-use super::{Password, ResetToken};
-use crate::error::AppError;
 use leptos::server;
-use model::ids::SessionId;
+use model::{
+    accounts::{Password, ResetToken},
+    error::AppError,
+    ids::SessionId,
+};
 
 /// Makes an account, signs it in, and goes on to `next`.
 #[server(prefix = "/fn", endpoint = "accounts/sign_up")]
@@ -13,10 +15,7 @@ pub async fn sign_up(
     #[server(default)] name: String,
     #[server(default)] next: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        accounts::{Accounts, SignUp},
-        context,
-    };
+    use model::accounts::{Accounts, SignUp};
     if context::lacks_cookies() {
         return Ok(());
     }
@@ -43,10 +42,8 @@ pub async fn sign_in(
     #[server(default)] password: Password,
     #[server(default)] next: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        accounts::{SecondFactor, SignIn, SignInStep, factor_api::CODE},
-        context,
-    };
+    use crate::accounts::factor_api::CODE;
+    use model::accounts::{SecondFactor, SignIn, SignInStep};
     if context::lacks_cookies() {
         return Ok(());
     }
@@ -78,7 +75,7 @@ pub async fn sign_in(
 /// Ends the session.
 #[server(prefix = "/fn", endpoint = "accounts/sign_out")]
 pub async fn sign_out() -> Result<(), AppError> {
-    use crate::{accounts::Accounts, context};
+    use model::accounts::Accounts;
     context::port::<dyn Accounts>()?.sign_out().await?;
     context::drop_draft();
     context::notice("You are signed out.");
@@ -89,7 +86,7 @@ pub async fn sign_out() -> Result<(), AppError> {
 /// Changes what others see of you.
 #[server(prefix = "/fn", endpoint = "accounts/rename")]
 pub async fn rename(#[server(default)] name: String) -> Result<(), AppError> {
-    use crate::{accounts::Accounts, context};
+    use model::accounts::Accounts;
     let accounts = context::port::<dyn Accounts>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
@@ -111,10 +108,7 @@ pub async fn change_password(
     #[server(default)] current_password: Password,
     #[server(default)] new_password: Password,
 ) -> Result<(), AppError> {
-    use crate::{
-        accounts::{AccountCare, ChangePassword},
-        context,
-    };
+    use model::accounts::{AccountCare, ChangePassword};
     const FORM: &str = "password";
     let care = context::port::<dyn AccountCare>()?;
     let viewer = match context::require_viewer() {
@@ -144,7 +138,7 @@ pub async fn change_password(
 /// Signs out in one place.
 #[server(prefix = "/fn", endpoint = "accounts/end_session")]
 pub async fn end_session(session_id: SessionId) -> Result<(), AppError> {
-    use crate::{accounts::AccountCare, context};
+    use model::accounts::AccountCare;
     let care = context::port::<dyn AccountCare>()?;
     let ended = match context::require_viewer() {
         Ok(viewer) => care.end_session(&viewer, session_id).await,
@@ -164,7 +158,7 @@ pub async fn end_session(session_id: SessionId) -> Result<(), AppError> {
 /// Signs out everywhere but here.
 #[server(prefix = "/fn", endpoint = "accounts/end_other_sessions")]
 pub async fn end_other_sessions() -> Result<(), AppError> {
-    use crate::{accounts::AccountCare, context};
+    use model::accounts::AccountCare;
     let care = context::port::<dyn AccountCare>()?;
     let ended = match context::require_viewer() {
         Ok(viewer) => care.end_other_sessions(&viewer).await,
@@ -186,10 +180,7 @@ pub async fn forgot(
     #[server(default)] email: String,
     #[server(default)] next: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        accounts::{AccountCare, Forgot},
-        context,
-    };
+    use model::accounts::{AccountCare, Forgot};
     if context::lacks_cookies() {
         return Ok(());
     }
@@ -218,10 +209,7 @@ pub async fn reset(
     #[server(default)] password: Password,
     #[server(default)] code: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        accounts::{AccountCare, ResetPassword},
-        context,
-    };
+    use model::accounts::{AccountCare, ResetPassword};
     if context::lacks_cookies() {
         return Ok(());
     }
@@ -245,7 +233,7 @@ pub async fn reset(
 /// Signs a guest in by the mailed link, without a password.
 #[server(prefix = "/fn", endpoint = "accounts/enter")]
 pub async fn enter(#[server(default)] token: ResetToken) -> Result<(), AppError> {
-    use crate::{accounts::Accounts, context};
+    use model::accounts::Accounts;
     if context::lacks_cookies() {
         return Ok(());
     }
@@ -263,7 +251,7 @@ pub async fn enter(#[server(default)] token: ResetToken) -> Result<(), AppError>
 /// Mails the link that proves the viewer's address once more.
 #[server(prefix = "/fn", endpoint = "accounts/send_proof")]
 pub async fn send_proof() -> Result<(), AppError> {
-    use crate::{accounts::AccountCare, context};
+    use model::accounts::AccountCare;
     let care = context::port::<dyn AccountCare>()?;
     let sent = match context::require_viewer() {
         Ok(viewer) => care.send_proof(&viewer).await,
@@ -288,10 +276,7 @@ pub async fn change_email(
     #[server(default)] email: String,
     #[server(default)] password: Password,
 ) -> Result<(), AppError> {
-    use crate::{
-        accounts::{AccountCare, ChangeEmail},
-        context,
-    };
+    use model::accounts::{AccountCare, ChangeEmail};
     const FORM: &str = "address";
     let care = context::port::<dyn AccountCare>()?;
     let viewer = match context::require_viewer() {
@@ -318,7 +303,7 @@ pub async fn change_email(
 /// Takes an address as proved by the link that was mailed to it.
 #[server(prefix = "/fn", endpoint = "accounts/verify")]
 pub async fn verify(#[server(default)] token: ResetToken) -> Result<(), AppError> {
-    use crate::{accounts::AccountCare, context};
+    use model::accounts::AccountCare;
     if context::lacks_cookies() {
         return Ok(());
     }
@@ -338,10 +323,7 @@ pub async fn verify(#[server(default)] token: ResetToken) -> Result<(), AppError
 /// Deletes the viewer's account.
 #[server(prefix = "/fn", endpoint = "accounts/delete")]
 pub async fn delete(#[server(default)] password: Password) -> Result<(), AppError> {
-    use crate::{
-        accounts::{AccountCare, DeleteAccount},
-        context,
-    };
+    use model::accounts::{AccountCare, DeleteAccount};
     let care = context::port::<dyn AccountCare>()?;
     let deleted = match context::require_viewer() {
         Ok(viewer) => care.delete(&viewer, DeleteAccount { password }).await,

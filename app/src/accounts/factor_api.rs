@@ -1,25 +1,17 @@
 //! Server functions of the second factor.
 
-use super::Password;
-use crate::error::AppError;
 use leptos::server;
+use model::{accounts::Password, error::AppError};
 
 /// The forms of `/account/second-factor`, and of `/signin/code`.
-#[cfg(feature = "ssr")]
 pub(super) const ENABLE: &str = "enable";
-#[cfg(feature = "ssr")]
 pub(super) const DISABLE: &str = "disable";
-#[cfg(feature = "ssr")]
 pub(super) const RENEW: &str = "renew";
-#[cfg(feature = "ssr")]
 pub(super) const CODE: &str = "code";
-#[cfg(feature = "ssr")]
 pub(super) const RECOVERY: &str = "recovery";
 /// Where recovery codes are shown once.
-#[cfg(feature = "ssr")]
 pub(super) const NEW_CODES: &str = "new-codes";
 
-#[cfg(feature = "ssr")]
 const PAGE: &str = "/account/second-factor";
 
 /// Signs in by the code that a right password has made possible, and goes on to `next`. `recovery` says
@@ -31,8 +23,7 @@ pub async fn finish_sign_in(
     #[server(default)] next: String,
     #[server(default)] recovery: bool,
 ) -> Result<(), AppError> {
-    use super::{PendingSignIn, SecondFactor};
-    use crate::context;
+    use model::accounts::{PendingSignIn, SecondFactor};
     if context::lacks_cookies() {
         return Ok(());
     }
@@ -68,8 +59,7 @@ pub async fn enable_second_factor(
     #[server(default)] code: String,
     #[server(default)] next: String,
 ) -> Result<(), AppError> {
-    use super::{EnableSecondFactor, SecondFactor};
-    use crate::context;
+    use model::accounts::{EnableSecondFactor, SecondFactor};
     let factor = context::port::<dyn SecondFactor>()?;
     let typed = [("setup", setup.as_str())];
     let viewer = match context::require_viewer() {
@@ -97,8 +87,7 @@ pub async fn disable_second_factor(
     #[server(default)] password: Password,
     #[server(default)] code: String,
 ) -> Result<(), AppError> {
-    use super::{ProveSecondFactor, SecondFactor};
-    use crate::context;
+    use model::accounts::{ProveSecondFactor, SecondFactor};
     let factor = context::port::<dyn SecondFactor>()?;
     let off = match context::require_viewer() {
         Ok(viewer) => {
@@ -123,8 +112,7 @@ pub async fn renew_recovery_codes(
     #[server(default)] password: Password,
     #[server(default)] code: String,
 ) -> Result<(), AppError> {
-    use super::{ProveSecondFactor, SecondFactor};
-    use crate::context;
+    use model::accounts::{ProveSecondFactor, SecondFactor};
     let factor = context::port::<dyn SecondFactor>()?;
     let renewed = match context::require_viewer() {
         Ok(viewer) => {
@@ -143,9 +131,7 @@ pub async fn renew_recovery_codes(
 }
 
 /// Leads to the page that shows the codes, once: only the browser that asked for them has them.
-#[cfg(feature = "ssr")]
-fn show_codes(codes: &super::RecoveryCodes, next: &str) {
-    use crate::context;
+fn show_codes(codes: &model::accounts::RecoveryCodes, next: &str) {
     let values: Vec<(&str, &str)> = codes
         .recovery_codes
         .iter()
@@ -159,8 +145,7 @@ fn show_codes(codes: &super::RecoveryCodes, next: &str) {
 /// Ends all sessions of an account. For operators.
 #[server(prefix = "/fn", endpoint = "accounts/end_sessions_of")]
 pub async fn end_sessions_of(#[server(default)] email: String) -> Result<(), AppError> {
-    use super::{AccountCare, EndSessionsOf};
-    use crate::context;
+    use model::accounts::{AccountCare, EndSessionsOf};
     const FORM: &str = "operator";
     let care = context::port::<dyn AccountCare>()?;
     let typed = [("email", email.as_str())];

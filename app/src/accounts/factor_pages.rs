@@ -2,21 +2,21 @@
 //! asked for.
 
 use super::{
-    Accounts, PendingSignIn, SecondFactor, SecondFactorState,
     factor_api::{self as api, CODE, DISABLE, ENABLE, NEW_CODES, RECOVERY, RENEW},
     own_pages::day,
     pages::next,
 };
 use crate::{
-    context::{self, Flash, on_the_way},
     passes::qr_code,
     ui::{
         Form, Input, field, flash_message, hidden, page, page_for, post_to, problem_at_top,
         username,
     },
 };
+use context::{self, Flash, on_the_way};
 use leptos::prelude::*;
 use leptos_meta::Title;
+use model::accounts::{Accounts, PendingSignIn, SecondFactor, SecondFactorState};
 
 /// Asks for the code, after the password was right.
 #[component]

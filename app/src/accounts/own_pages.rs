@@ -1,18 +1,18 @@
 //! `/account`, and leaving it.
 
-use super::{
-    AccountCare, Accounts, SecondFactor, SecondFactorState, SignedInAt, User, api, factor_api,
-    factor_pages::codes_left,
+use super::{api, factor_api, factor_pages::codes_left};
+use crate::ui::{
+    Form, Input, field, flash_message, hidden, page_for, post_to, problem_at_top, username,
 };
-use crate::{
-    context::{self, Flash},
-    passes::Passes,
-    tickets::{OwnedTicket, Tickets},
-    ui::{Form, Input, field, flash_message, hidden, page_for, post_to, problem_at_top, username},
-};
+use context::{self, Flash};
 use jiff::{Timestamp, tz::TimeZone};
 use leptos::prelude::*;
 use leptos_meta::Title;
+use model::{
+    accounts::{AccountCare, Accounts, SecondFactor, SecondFactorState, SignedInAt, User},
+    passes::Passes,
+    tickets::{OwnedTicket, Tickets},
+};
 
 /// From fewer recovery codes on, the account's page says so.
 const FEW_CODES: i64 = 3;

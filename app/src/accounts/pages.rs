@@ -1,13 +1,10 @@
 //! `/signup` and `/signin`.
 
 use super::api;
-use crate::{
-    context::{self, DemoAccount, on_the_way},
-    ui::{
-        Form, Input, LinkPreview, field, flash_message, hidden, link_preview, post_to,
-        problem_at_top,
-    },
+use crate::ui::{
+    Form, Input, LinkPreview, field, flash_message, hidden, link_preview, post_to, problem_at_top,
 };
+use context::{self, DemoAccount, on_the_way};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 

@@ -1,19 +1,15 @@
 //! `/forgot` and `/reset`, the way back in without the password, and `/verify`, where the link that
 //! proves an address leads.
 
-use super::{
-    AccountCare, EmailProof, LinkToAccount, ResetToken, api, factor_pages::code, pages::next,
-};
-use crate::{
-    context,
-    ui::{
-        Form, Input, LinkPreview, field, flash_message, hidden, link_preview, page, post_to,
-        problem_at_top, username,
-    },
+use super::{api, factor_pages::code, pages::next};
+use crate::ui::{
+    Form, Input, LinkPreview, field, flash_message, hidden, link_preview, page, post_to,
+    problem_at_top, username,
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
+use model::accounts::{AccountCare, EmailProof, LinkToAccount, ResetToken};
 
 /// Asks where to send the link.
 #[component]

@@ -1,24 +1,18 @@
 //! Server functions of events.
 
 use super::Facts;
-use crate::error::AppError;
-#[cfg(feature = "ssr")]
-use crate::{
-    error::{AppResult, FieldError},
-    events::{
-        Category, CreateEvent, Events, FIELDS, PlaceAsked, UpdateEvent, is_unchanged,
-        moment_if_given, starts_at,
-    },
-};
-#[cfg(feature = "ssr")]
+use crate::events::{FIELDS, is_unchanged};
 use jiff::{SignedDuration, Timestamp};
 use leptos::{
     server,
     server_fn::codec::{MultipartData, MultipartFormData},
 };
-use model::money::Currency;
+use model::{
+    error::{AppError, AppResult, FieldError},
+    events::{Category, CreateEvent, Events, PlaceAsked, UpdateEvent, moment_if_given, starts_at},
+    money::Currency,
+};
 
-#[cfg(feature = "ssr")]
 const NAMES: &[(&str, &str)] = &[
     ("startsAt", "date"),
     ("endsAt", "end_time"),
@@ -27,13 +21,10 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// Above the fields that follow from the place, or are unusual there.
-#[cfg(feature = "ssr")]
 const CHECK_NEW: &str = "The event is not created yet. Check these fields, and press the button again if they are right:";
-#[cfg(feature = "ssr")]
 const CHECK_CHANGED: &str =
     "Nothing is saved yet. Check these fields, and press the button again if they are right:";
 
-#[cfg(feature = "ssr")]
 impl Facts {
     fn starts_at(&self) -> Result<Timestamp, Vec<FieldError>> {
         starts_at(&self.date, &self.time, &self.time_zone)
@@ -169,7 +160,7 @@ impl Facts {
                 wrong.push(error);
             }
         }
-        let tomorrow = || crate::context::now().checked_add(SignedDuration::from_hours(24));
+        let tomorrow = || context::now().checked_add(SignedDuration::from_hours(24));
         let starts_at = starts_at.or_else(|| tomorrow().ok());
         let currency = Currency::all().find(|currency| currency.is_accepted());
         let others = match (starts_at, currency) {
@@ -178,7 +169,7 @@ impl Facts {
             }
             _ => Ok(()),
         };
-        let mut error = crate::context::all_wrong(wrong, others, NAMES);
+        let mut error = context::all_wrong(wrong, others, NAMES);
         if let AppError::Invalid(fields) = &mut error {
             // As they stand in the form.
             let place = |name: &str| FIELDS.iter().position(|(field, _)| *field == name);
@@ -219,7 +210,6 @@ impl Facts {
     }
 }
 
-#[cfg(feature = "ssr")]
 fn category_in(text: &str) -> Result<Category, FieldError> {
     if text.is_empty() {
         return Ok(Category::Other);
@@ -235,7 +225,6 @@ pub async fn create(
     #[server(default)] currency: String,
     #[server(default)] sure: String,
 ) -> Result<(), AppError> {
-    use crate::context;
     let events = context::port::<dyn Events>()?;
     let found = events.place(facts.place(&currency));
     // A form that is refused says what was typed: what would follow from the place is shown when it is asked about.
@@ -293,7 +282,6 @@ pub async fn update(
     #[server(default)] sure: String,
     #[server(flatten)] facts: Facts,
 ) -> Result<(), AppError> {
-    use crate::context;
     let events = context::port::<dyn Events>()?;
     let refuse = |error| {
         let values = facts.typed([
@@ -356,10 +344,8 @@ pub async fn update(
 /// Puts the picture of a form in the place of an event's, and goes on to where the form says.
 #[server(prefix = "/fn", endpoint = "events/put_picture", input = MultipartFormData)]
 pub async fn put_picture(form: MultipartData) -> Result<(), AppError> {
-    use crate::{
-        context,
-        events::{Pictures, picture_form::After},
-    };
+    use crate::events::picture_form::After;
+    use model::events::Pictures;
     let pictures = context::port::<dyn Pictures>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
@@ -398,7 +384,7 @@ pub async fn put_picture(form: MultipartData) -> Result<(), AppError> {
 /// Takes an event's picture away, and goes back to the form.
 #[server(prefix = "/fn", endpoint = "events/remove_picture")]
 pub async fn remove_picture(#[server(default)] event: String) -> Result<(), AppError> {
-    use crate::{context, events::Pictures};
+    use model::events::Pictures;
     let pictures = context::port::<dyn Pictures>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
@@ -419,22 +405,18 @@ pub async fn remove_picture(#[server(default)] event: String) -> Result<(), AppE
 }
 
 /// The form of what is said of an event.
-#[cfg(feature = "ssr")]
 pub(crate) const FACTS_FORM: &str = "event";
 
 /// What to do about a picture that has too many bytes.
-#[cfg(feature = "ssr")]
 pub fn too_large() -> String {
-    let most = crate::events::PICTURE_BYTES_MAX / 1024 / 1024;
+    let most = model::events::PICTURE_BYTES_MAX / 1024 / 1024;
     format!("This file is too large. Use one of at most {most} MB.")
 }
 
 /// The form of an event's picture.
-#[cfg(feature = "ssr")]
 pub const PICTURE_FORM: &str = "event-picture";
 
 /// What the form of a picture sends.
-#[cfg(feature = "ssr")]
 struct SentPicture {
     event: String,
     fit: String,
@@ -444,7 +426,6 @@ struct SentPicture {
 
 /// All of the form is read, so that the browser shows the answer, but no more is kept than a picture may
 /// have.
-#[cfg(feature = "ssr")]
 async fn read_picture(form: MultipartData) -> SentPicture {
     let (mut event, mut fit, mut after) = (Vec::new(), Vec::new(), Vec::new());
     let picture = read_parts(form, &mut event, &mut fit, &mut after).await;
@@ -457,14 +438,13 @@ async fn read_picture(form: MultipartData) -> SentPicture {
     }
 }
 
-#[cfg(feature = "ssr")]
 async fn read_parts(
     form: MultipartData,
     event: &mut Vec<u8>,
     fit: &mut Vec<u8>,
     after: &mut Vec<u8>,
 ) -> AppResult<Vec<u8>> {
-    use crate::events::PICTURE_BYTES_MAX;
+    use model::events::PICTURE_BYTES_MAX;
     const TEXT_BYTES_MAX: usize = 64;
     let broken = || {
         AppError::invalid(

@@ -1,11 +1,10 @@
 //! What the home page was asked for: its filters as they stand in its address. What makes no sense
 //! there is left out, for people keep addresses, and shorten them.
 
-use super::{Category, EventQuery, When};
-use crate::context;
 use jiff::civil::Date;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
+use model::events::{Category, EventQuery, When};
 
 /// Events on a page.
 const PAGE: i64 = 24;

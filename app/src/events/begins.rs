@@ -3,8 +3,8 @@
 //! page is read, so that nothing moves once it is seen. Without JavaScript the venue's time stands
 //! alone.
 
-use super::Event;
 use leptos::{nonce::use_nonce, prelude::*};
+use model::events::Event;
 
 /// Adds the viewer's time to the `<time>` that stands before it. The day is named where it is another.
 const YOUR_TIME: &str = r#"(()=>{const t=document.currentScript.previousElementSibling,at=new Date(t.dateTime),end=t.dataset.end&&new Date(t.dataset.end),f=(of,o,timeZone)=>new Intl.DateTimeFormat("en-GB",{...o,timeZone}).format(of).replace(/\s/g," "),day={weekday:"short",day:"numeric",month:"short"},clock={hour:"numeric",minute:"2-digit",hour12:true},venue=t.dataset.zone,named=(of,other)=>(other?f(of,day)+", ":"")+f(of,clock);try{const other=d=>f(d,day)!==f(d,day,venue);if([at,end].some(d=>d&&(other(d)||f(d,clock)!==f(d,clock,venue))))t.append(" · "+named(at,other(at))+(end?" – "+named(end,other(end)||f(end,day)!==f(at,day)):"")+" your time")}catch{}})()"#;

@@ -1,8 +1,8 @@
 //! What an event looks like: its picture, or where it has none, the poster that its title draws.
 
-use super::Event;
 use crate::ui::poster;
 use leptos::prelude::*;
+use model::events::Event;
 
 /// Where on a page it stands, which says how wide it is and how soon it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

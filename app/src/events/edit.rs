@@ -1,18 +1,18 @@
 //! `/events/:id/edit`, for whoever created the event: its picture, and all that is said of it.
 
+use super::Facts;
 use super::{
-    Category, Event, FIELDS, Facts,
+    FIELDS,
     api::{FACTS_FORM, Update},
     event_fields, find_own, is_unchanged,
     picture_form::{After, picture_panel},
 };
-use crate::{
-    context::{self, Flash},
-    ui::{Form, flash_message, hidden, page_for, post_to, problem_at_top},
-};
+use crate::ui::{Form, flash_message, hidden, page_for, post_to, problem_at_top};
+use context::{self, Flash};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
+use model::events::{Category, Event};
 
 /// Characters of a text that was changed meanwhile.
 const SHOWN_CHARS: usize = 120;

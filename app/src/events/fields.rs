@@ -1,8 +1,9 @@
 //! What a form says of an event, for one that is new and for one that changes.
 
-use super::{COUNTRIES, Category, Event, Facts, date_and_time};
+use super::Facts;
 use crate::ui::{Choice, Form, Input, area, choose, choose_grouped, field, hash, hidden};
 use leptos::prelude::*;
+use model::events::{COUNTRIES, Category, Event, date_and_time};
 
 /// The names of the fields, and what they are called on the page.
 pub const FIELDS: [(&str, &str); 13] = [

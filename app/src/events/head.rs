@@ -1,15 +1,15 @@
 //! What an event's page tells those who do not look at it: search engines, and whoever shows a link
 //! to it. Prices here are the whole prices, as on the page.
 
-use super::Event;
-use crate::{
-    tickets::{NO_SECTION, Offers},
-    ui::{LinkPreview, json_script, link_preview},
-};
+use crate::ui::{LinkPreview, json_script, link_preview};
 use jiff::{Timestamp, tz::TimeZone};
 use leptos::prelude::*;
 use leptos_meta::Script;
-use model::money::Money;
+use model::{
+    events::Event,
+    money::Money,
+    tickets::{NO_SECTION, Offers},
+};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -111,7 +111,7 @@ fn on_offer(event: &Event, offers: &Offers, address: &str) -> Value {
         (section, group.price_minor, group.available)
     });
     let seats = offers.seats.iter().map(|(seat, _)| {
-        let free = seat.status == crate::tickets::TicketStatus::Available;
+        let free = seat.status == model::tickets::TicketStatus::Available;
         (seat.label.as_str(), seat.price_minor, i64::from(free))
     });
     let each: Vec<(&str, i64, i64)> = groups

@@ -1,19 +1,16 @@
 //! `/`: what is on soon, and finding among it. All filters stand in the address.
 
-use super::{
-    COUNTED_MAX, Category, City, Event, EventList, Events, SearchField, Spot, When, asked::Asked,
-    cover, day_and_month,
-};
-use crate::{
-    context,
-    error::{AppError, AppResult},
-    orders::in_minutes,
-    ui::{Icon, LinkPreview, flash_message, hidden, icon, link_preview, page},
-};
+use super::{Spot, asked::Asked, cover};
+use crate::ui::{Icon, LinkPreview, flash_message, hidden, icon, link_preview, page};
+use islands::{SearchField, in_minutes};
 use jiff::civil::Date;
 use leptos::prelude::*;
 use leptos_meta::Meta;
-use model::money::Money;
+use model::{
+    error::{AppError, AppResult},
+    events::{COUNTED_MAX, Category, City, Event, EventList, Events, When, day_and_month},
+    money::Money,
+};
 use std::sync::Arc;
 
 /// What the shop is, for search engines and shared links.

@@ -1,18 +1,24 @@
 //! `/events/:id`.
 
-use super::{Event, Events, Spot, begins, cover, head::head, prose::prose, when::when_in_full};
+use super::{Spot, begins, cover, head::head, prose::prose};
 use crate::{
-    accounts::Viewer,
-    context,
-    error::{AppError, AppResult},
-    orders::{Orders, held_here},
-    tickets::{Narrow, Tickets, for_sale},
-    ui::{Icon, ShareButton, flash_message, icon, page},
-    waiting::{WaitingList, tell_me},
+    orders::held_here,
+    tickets::{Narrow, for_sale},
+    ui::{Icon, flash_message, icon, page},
+    waiting::tell_me,
 };
+use islands::ShareButton;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use model::ids::EventId;
+use model::{
+    accounts::Viewer,
+    error::{AppError, AppResult},
+    events::{Event, Events, when_in_full},
+    ids::EventId,
+    orders::Orders,
+    tickets::Tickets,
+    waiting::WaitingList,
+};
 use std::sync::Arc;
 
 /// One event and what is for sale.

@@ -3,20 +3,20 @@
 //! own: what goes wrong with a picture loses neither the event nor what was typed about it.
 
 use super::{
-    Event, Fit, PICTURE_BYTES_MAX, PicturePreview, Spot,
+    Spot,
     api::{PICTURE_FORM, PutPicture, RemovePicture},
     cover, find_own,
 };
-use crate::{
-    context::{self, Flash},
-    ui::{
-        Choice, Form, Input, choose, field, flash_message, hidden, page_for, post_file_to, post_to,
-        problem_at_top,
-    },
+use crate::ui::{
+    Choice, Form, Input, choose, field, flash_message, hidden, page_for, post_file_to, post_to,
+    problem_at_top,
 };
+use context::{self, Flash};
+use islands::PicturePreview;
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
+use model::events::{Event, Fit, PICTURE_BYTES_MAX};
 
 /// Where one goes on once the picture is in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! An event in one line with its poster, at the top of a form that is about it.
 
-use super::{Event, Spot, cover};
+use super::{Spot, cover};
 use leptos::prelude::*;
+use model::events::Event;
 
 /// Poster, title, time and place; `what` names the ticket that it is about.
 pub fn event_strip(event: &Event, what: Option<&str>) -> impl IntoView + use<> {

@@ -1,9 +1,7 @@
 //! Server functions of orders.
 
-use crate::error::AppError;
-#[cfg(feature = "ssr")]
-use crate::error::AppResult;
 use leptos::server;
+use model::error::{AppError, AppResult};
 
 /// Reserves so many tickets of one offer of an event's page (or of the event, cheapest first, where
 /// no offer is named), and goes on to paying.
@@ -17,10 +15,7 @@ pub async fn reserve(
     #[server(default)] seller_id: String,
     #[server(default)] attempt: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        context,
-        orders::{OfferOf, Reserve, ReserveAny},
-    };
+    use model::orders::{OfferOf, Reserve, ReserveAny};
     let Ok(event_id) = event_id.parse() else {
         return context::refuse("reserve", AppError::NotFound, &[]);
     };
@@ -50,10 +45,7 @@ pub async fn reserve_seats(
     #[server(default)] ticket_ids: Vec<String>,
     #[server(default)] attempt: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        context,
-        orders::{Reserve, ReserveNamed},
-    };
+    use model::orders::{Reserve, ReserveNamed};
     let ids: Result<Vec<_>, _> = ticket_ids.iter().map(|id| id.parse()).collect();
     let refusal = match ids {
         Ok(ids) if ids.is_empty() => AppError::invalid("", "Tick the seats that you want."),
@@ -84,10 +76,11 @@ pub async fn buy_as_guest(
     #[server(default)] name: String,
     #[server(default)] once: String,
 ) -> Result<(), AppError> {
-    use super::{Choice, Orders};
-    use crate::{
+    use super::Choice;
+
+    use model::{
         accounts::{Accounts, BuyAsGuest, Viewer},
-        context,
+        orders::Orders,
     };
     let (accounts, orders) = (
         context::port::<dyn Accounts>()?,
@@ -116,16 +109,15 @@ pub async fn buy_as_guest(
     }
 }
 
-#[cfg(feature = "ssr")]
 fn choose_again() -> Result<(), AppError> {
     let error = AppError::invalid("", "Please choose once more.");
-    crate::context::refuse("reserve", error, &[])
+    context::refuse("reserve", error, &[])
 }
 
-#[cfg(feature = "ssr")]
-async fn reserve_and_go(request: super::Reserve, attempt: &str) -> Result<(), AppError> {
-    use super::{Choice, Orders};
-    use crate::context;
+async fn reserve_and_go(request: model::orders::Reserve, attempt: &str) -> Result<(), AppError> {
+    use super::Choice;
+
+    use model::orders::Orders;
     let orders = context::port::<dyn Orders>()?;
     match context::require_viewer() {
         Ok(viewer) => reserve_for(&*orders, &viewer, request, attempt).await,
@@ -145,14 +137,13 @@ async fn reserve_and_go(request: super::Reserve, attempt: &str) -> Result<(), Ap
     }
 }
 
-#[cfg(feature = "ssr")]
 async fn reserve_for(
-    orders: &dyn super::Orders,
-    viewer: &crate::accounts::Viewer,
-    request: super::Reserve,
+    orders: &dyn model::orders::Orders,
+    viewer: &model::accounts::Viewer,
+    request: model::orders::Reserve,
     attempt: &str,
 ) -> Result<(), AppError> {
-    use crate::{context, error::Conflict};
+    use model::error::Conflict;
     let attempt = Some(attempt).filter(|attempt| !attempt.is_empty());
     match orders.reserve(viewer, request, attempt).await {
         Ok(order) => {
@@ -169,7 +160,6 @@ async fn reserve_for(
 }
 
 /// The forms of reserving have no fields to mark: what is wrong is said above them.
-#[cfg(feature = "ssr")]
 fn in_one_sentence(error: AppError) -> AppError {
     match error {
         AppError::Invalid(fields) => {
@@ -185,15 +175,13 @@ fn in_one_sentence(error: AppError) -> AppError {
 }
 
 /// Who asks for something to be done with which order.
-#[cfg(feature = "ssr")]
 fn asked(
     order_id: &str,
 ) -> AppResult<(
-    std::sync::Arc<dyn super::Orders>,
-    crate::accounts::Viewer,
+    std::sync::Arc<dyn model::orders::Orders>,
+    model::accounts::Viewer,
     model::ids::OrderId,
 )> {
-    use crate::context;
     let orders = context::port()?;
     let viewer = context::require_viewer()?;
     let id = order_id.parse().map_err(|_| AppError::NotFound)?;
@@ -203,7 +191,6 @@ fn asked(
 /// Gives the tickets back.
 #[server(prefix = "/fn", endpoint = "orders/cancel")]
 pub async fn cancel(#[server(default)] order_id: String) -> Result<(), AppError> {
-    use crate::context;
     let (orders, viewer, id) = match asked(&order_id) {
         Ok(asked) => asked,
         Err(error) => return context::refuse("order", error, &[]),
@@ -218,33 +205,12 @@ pub async fn cancel(#[server(default)] order_id: String) -> Result<(), AppError>
     }
 }
 
-/// Takes the more time that there is to have. Returns the seconds that are left then.
-#[server(prefix = "/fn", endpoint = "orders/more_time")]
-pub async fn more_time(#[server(default)] order_id: String) -> Result<i64, AppError> {
-    use crate::context;
-    let (orders, viewer, id) = match asked(&order_id) {
-        Ok(asked) => asked,
-        Err(error) => return context::refuse("order", error, &[]),
-    };
-    match orders.more_time(&viewer, id).await {
-        Ok(order) => {
-            if context::posted_by_form() {
-                context::notice("You have more time. There is no more after this.");
-                context::redirect(&format!("/orders/{id}"));
-            }
-            Ok(order.seconds_left)
-        }
-        Err(error) => context::refuse("order", error, &[]),
-    }
-}
-
 /// Reserves what an order that ran out was for, once more.
 #[server(prefix = "/fn", endpoint = "orders/reserve_again")]
 pub async fn reserve_again(
     #[server(default)] order_id: String,
     #[server(default)] attempt: String,
 ) -> Result<(), AppError> {
-    use crate::context;
     let (orders, viewer, id) = match asked(&order_id) {
         Ok(asked) => asked,
         Err(error) => return context::refuse("again", error, &[]),

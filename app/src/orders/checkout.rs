@@ -2,21 +2,28 @@
 //! address and name alone. Nothing is held before that.
 
 use super::{
-    Choice, Reserve, api, in_minutes,
+    Choice, api,
     pages::{STEPS, count, from_whom, goes_to},
 };
 use crate::{
-    accounts::{ADDRESS_IN_USE, Accounts, GUEST_CAME_BACK, api::Forgot},
-    context::{self, Flash, on_the_way},
-    error::{AppError, AppResult},
-    events::{Event, Events, event_strip},
-    tickets::{NO_SECTION, Tickets},
+    accounts::api::Forgot,
+    events::event_strip,
     ui::{Form, Input, field, flash_message, hidden, page, post_to, problem_at_top, steps},
 };
+use context::{self, Flash, on_the_way};
+use islands::in_minutes;
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
-use model::{ids::UserId, money::Money};
+use model::{
+    accounts::{ADDRESS_IN_USE, Accounts, GUEST_CAME_BACK},
+    error::{AppError, AppResult},
+    events::{Event, Events},
+    ids::UserId,
+    money::Money,
+    orders::Reserve,
+    tickets::{NO_SECTION, Tickets},
+};
 
 /// What was chosen, as far as it can be said before it is reserved.
 struct Chosen {

@@ -1,8 +1,8 @@
 //! What somebody has chosen and not reserved yet: it goes with them, in an address, while they say who
 //! they are. It promises nothing: what it can be had for, reserving says.
 
-use super::Reserve;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use model::orders::Reserve;
 use serde::{Deserialize, Serialize};
 
 /// Tickets that were chosen.
@@ -36,7 +36,7 @@ impl Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orders::{OfferOf, ReserveAny, ReserveNamed};
+    use model::orders::{OfferOf, ReserveAny, ReserveNamed};
     use uuid::Uuid;
 
     #[test]

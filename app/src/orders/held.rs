@@ -1,13 +1,13 @@
 //! What a viewer holds right now, on pages other than the order's own: the strip below the header
 //! and the notice on the event's page, each with the time that is left and the way to pay.
 
-use super::{HoldClock, OpenOrder, Orders};
-use crate::{
-    context,
-    ui::{Icon, icon},
-};
+use crate::ui::{Icon, icon};
+use islands::HoldClock;
 use leptos::prelude::*;
-use model::ids::EventId;
+use model::{
+    ids::EventId,
+    orders::{OpenOrder, Orders},
+};
 
 /// Below the header of every page, except those that show the same order themselves.
 pub fn held_strip() -> Option<AnyView> {

@@ -1,25 +1,29 @@
 //! `/orders` and `/orders/:id`.
 
 use super::{
-    Countdown, Moment, Order, OrderQuery, OrderStatus, Orders, Wait, api,
-    islands::in_minutes,
+    api,
     paid::{charged_in_vain, paid, what_remains},
     timeline::timeline,
 };
 use crate::{
-    accounts::{Accounts, Viewer},
-    context,
-    error::{AppError, AppResult},
-    events::{Event, Events, Spot, begins, cover},
-    passes::{Pass, Passes},
-    payments::{Payment, PaymentStatus, Payments, to_pay},
-    refunds::{Refund, Refunds},
+    events::{Spot, begins, cover},
+    payments::to_pay,
     ui::{Form, Icon, flash_message, hidden, icon, page_for, post_to, problem_at_top, steps},
 };
+use islands::{Countdown, Wait, in_minutes};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
-use model::ids::{OrderId, UserId};
+use model::{
+    accounts::{Accounts, Viewer},
+    error::{AppError, AppResult},
+    events::{Event, Events},
+    ids::{OrderId, UserId},
+    orders::{Moment, Order, OrderQuery, OrderStatus, Orders},
+    passes::{Pass, Passes},
+    payments::{Payment, PaymentStatus, Payments},
+    refunds::{Refund, Refunds},
+};
 use std::collections::HashMap;
 
 /// One's own orders.
@@ -421,7 +425,7 @@ fn terms() -> impl IntoView {
 /// In the last part of the hold; the countdown offers it where there is JavaScript.
 fn more_time_without_script(order: &Order) -> impl IntoView + use<> {
     let more = in_minutes(order.more_time_seconds);
-    post_to::<api::MoreTime>(
+    post_to::<islands::MoreTime>(
         "row",
         view! {
             {hidden("order_id", order.id.to_string())}

@@ -1,15 +1,20 @@
 //! A paid order: its tickets, and what of its money has gone back.
 
-use super::{Order, OrderStatus};
 use crate::{
-    accounts::User,
-    events::Event,
-    passes::{Pass, frozen_notice, pass_to_scan},
-    refunds::{Refund, RefundStatus},
-    tickets::{OwnedTicket, Ticket, stub},
+    passes::{frozen_notice, pass_to_scan},
+    tickets::stub,
 };
 use leptos::prelude::*;
-use model::{ids::TicketId, money::Money};
+use model::{
+    accounts::User,
+    events::Event,
+    ids::TicketId,
+    money::Money,
+    orders::{Order, OrderStatus},
+    passes::Pass,
+    refunds::{Refund, RefundStatus},
+    tickets::{OwnedTicket, Ticket},
+};
 
 /// What went back of an order's money, or is on its way, in minor units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

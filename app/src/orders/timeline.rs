@@ -1,9 +1,12 @@
 //! What has happened to an order, in plain words, at the foot of its page.
 
-use super::{Happening, Moment, Order, pages::count};
-use crate::events::{Event, when};
+use super::pages::count;
 use leptos::prelude::*;
-use model::money::Money;
+use model::{
+    events::{Event, when},
+    money::Money,
+    orders::{Happening, Moment, Order},
+};
 
 /// All moments, oldest first; times by the clocks of the venue's town, as everywhere.
 pub fn timeline(order: &Order, event: &Event, moments: &[Moment]) -> impl IntoView + use<> {

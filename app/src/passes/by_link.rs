@@ -1,14 +1,16 @@
 //! `/order?link=…`: an order's tickets for whoever has the link in the buyer's mail, in any browser and
 //! without signing in. Only shows; looking uses nothing up, since mail programs look at links as well.
 
-use super::{
-    LinkedOrder, OrderLink, Passes,
-    pages::{frozen_notice, sheet},
-};
-use crate::{accounts::AccountCare, context, error::AppError, events::event_strip, ui::page};
+use super::pages::{frozen_notice, sheet};
+use crate::{events::event_strip, ui::page};
 use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
 use leptos_router::hooks::use_query_map;
+use model::{
+    accounts::AccountCare,
+    error::AppError,
+    passes::{LinkedOrder, OrderLink, Passes},
+};
 
 /// The tickets, or why there are none.
 #[component]

@@ -6,10 +6,6 @@
 
 mod by_link;
 mod pages;
-mod port;
-mod types;
 
 pub use by_link::LinkedOrderPage;
 pub use pages::{PrintPage, frozen_notice, pass_to_scan, pass_to_unfold, qr_code};
-pub use port::Passes;
-pub use types::*;

@@ -1,18 +1,18 @@
 //! `/orders/:id/tickets`: an order's tickets, one a page, large enough for a scanner; and the code
 //! itself, wherever it is shown.
 
-use super::{Pass, Passes, Qr};
-use crate::{
-    context,
-    error::AppError,
-    events::{Event, Events},
-    orders::Orders,
-    ui::{PrintButton, page_for},
-};
+use crate::ui::page_for;
+use islands::PrintButton;
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
-use model::ids::OrderId;
+use model::{
+    error::AppError,
+    events::{Event, Events},
+    ids::OrderId,
+    orders::Orders,
+    passes::{Pass, Passes, Qr},
+};
 
 /// A code, black on white in either light. `label` says to whoever does not see it what it is.
 pub fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {

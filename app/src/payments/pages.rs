@@ -1,14 +1,19 @@
 //! The paying part of an order's page: card form, demo cards, bank.
 
-use super::{BankButton, CardForm, CardSetup, Payment, PaymentStatus, api};
+use super::api;
 use crate::{
-    context::{self, Flash, Site},
-    error::AppResult,
-    orders::{Order, being_paid},
+    orders::being_paid,
     ui::{Choice, Form, Icon, Input, choose, hidden, icon, post_to, problem_at_top},
 };
+use context::{self, Flash, Site};
+use islands::{BankButton, CardForm, CardSetup};
 use leptos::prelude::*;
-use model::charges::to_provider;
+use model::{
+    charges::to_provider,
+    error::AppResult,
+    orders::Order,
+    payments::{Payment, PaymentStatus},
+};
 
 /// Test cards of the demo: what they come to, and Stripe's name for them.
 const DEMO_CARDS: &[(&str, &str)] = &[
@@ -101,7 +106,7 @@ fn demo_cards(order: &Order, form: &Form) -> AnyView {
         .map(|(token, label)| Choice::new(*token, *label))
         .collect();
     view! {
-        {post_to::<api::Pay>("demo-cards stack", view! {
+        {post_to::<islands::Pay>("demo-cards stack", view! {
             {choose(form, Input {
                 name: "token", label: "Pay with a test card", value: "pm_card_visa".to_owned(),
                 hint: Some("No real card, no real money.".to_owned()), ..Input::default()

@@ -1,15 +1,12 @@
 //! Server functions of refunds.
 
-use crate::error::AppError;
 use leptos::server;
+use model::error::AppError;
 
 /// Pays the buyer of a ticket back.
 #[server(prefix = "/fn", endpoint = "refunds/ask")]
 pub async fn ask(#[server(default)] ticket_id: String) -> Result<(), AppError> {
-    use crate::{
-        context,
-        refunds::{AskRefund, RefundStatus, Refunds},
-    };
+    use model::refunds::{AskRefund, RefundStatus, Refunds};
     let refunds = context::port::<dyn Refunds>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,

@@ -1,18 +1,22 @@
 //! `/tickets/:id/refund`: a seller looks once more before the money goes back.
 
-use super::{RefundStatus, Refunds, TicketRefund, api, told_to_seller};
+use super::{api, told_to_seller};
 use crate::{
-    context,
-    error::AppError,
-    events::{Events, event_strip},
-    selling::Selling,
-    tickets::{Ticket, TicketStatus, Tickets},
+    events::event_strip,
     ui::{Form, hidden, page_for, post_to, problem_at_top},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
-use model::{ids::TicketId, money::Money};
+use model::{
+    error::AppError,
+    events::Events,
+    ids::TicketId,
+    money::Money,
+    refunds::{RefundStatus, Refunds, TicketRefund},
+    selling::Selling,
+    tickets::{Ticket, TicketStatus, Tickets},
+};
 
 /// Which ticket, how much goes back, what it means; for the ticket's seller alone.
 #[component]

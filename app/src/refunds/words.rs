@@ -1,8 +1,10 @@
 //! How a refund is told: to who bought the ticket, to who sold it, and what a seller is owed.
 
-use super::{Owed, RefundStatus};
 use leptos::prelude::*;
-use model::money::Money;
+use model::{
+    money::Money,
+    refunds::{Owed, RefundStatus},
+};
 
 /// How the refund of a ticket stands, to its buyer.
 pub fn told_to_buyer(status: RefundStatus, amount: Money) -> impl IntoView {

@@ -1,16 +1,14 @@
 //! Server functions of selling.
 
-use crate::error::AppError;
 use leptos::server;
+use model::error::AppError;
 
 /// The name of a form that changes many tickets of an event at once.
-#[cfg(feature = "ssr")]
 pub(super) fn form_of(what: &str, event_id: &str) -> String {
     format!("{what}-{event_id}")
 }
 
 /// The section that a form's choice names: all for nothing, one after `=`.
-#[cfg(feature = "ssr")]
 fn section_of(choice: &str) -> Option<String> {
     choice.strip_prefix('=').map(str::to_owned)
 }
@@ -22,12 +20,12 @@ pub async fn reprice(
     #[server(default)] which: String,
     #[server(default)] price: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        context,
+    use crate::tickets::api::price_in;
+    use model::{
+        ids::EventId,
+        money::Money,
         selling::{Reprice, Selling},
-        tickets::api::price_in,
     };
-    use model::{ids::EventId, money::Money};
     let form = form_of("reprice", &event_id);
     let values = [("which", which.as_str()), ("price", &price)];
     let names = [("priceMinor", "price")];
@@ -69,10 +67,7 @@ pub async fn take_back(
     #[server(default)] event_id: String,
     #[server(default)] which: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        context,
-        selling::{Selling, TakeBack},
-    };
+    use model::selling::{Selling, TakeBack};
     let form = form_of("take-back", &event_id);
     let values = [("which", which.as_str())];
     let selling = context::port::<dyn Selling>()?;
@@ -97,8 +92,7 @@ pub async fn take_back(
     }
 }
 
-#[cfg(feature = "ssr")]
-fn repriced(done: super::Changed, price: model::money::Money) -> String {
+fn repriced(done: model::selling::Changed, price: model::money::Money) -> String {
     let changed = match done.changed {
         0 => "No price was changed.".to_owned(),
         1 => format!("1 ticket now costs {price}."),
@@ -112,8 +106,7 @@ fn repriced(done: super::Changed, price: model::money::Money) -> String {
     format!("{changed} {held}")
 }
 
-#[cfg(feature = "ssr")]
-fn taken_back(done: super::Changed) -> String {
+fn taken_back(done: model::selling::Changed) -> String {
     let changed = match done.changed {
         0 => "No ticket was taken off sale.".to_owned(),
         1 => "1 ticket is off sale.".to_owned(),
@@ -127,11 +120,10 @@ fn taken_back(done: super::Changed) -> String {
     format!("{changed} {held}")
 }
 
-#[cfg(all(test, feature = "ssr"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::selling::Changed;
-    use model::money::Money;
+    use model::{money::Money, selling::Changed};
 
     #[test]
     fn a_seller_is_told_how_many_were_changed_and_how_many_stay() {

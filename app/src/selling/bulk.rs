@@ -1,15 +1,13 @@
 //! The forms that change all unsold tickets of an event at once.
 
-use super::{
-    SaleGroup, UnsoldSection,
-    api::{Reprice, TakeBack, form_of},
-};
-use crate::{
-    context::Flash,
-    ui::{Choice, Form, Input, choose, field, hidden, post_to, problem_at_top},
-};
+use super::api::{Reprice, TakeBack, form_of};
+use crate::ui::{Choice, Form, Input, choose, field, hidden, post_to, problem_at_top};
+use context::Flash;
 use leptos::prelude::*;
-use model::money::Money;
+use model::{
+    money::Money,
+    selling::{SaleGroup, UnsoldSection},
+};
 
 /// New price for all unsold, or all unsold off sale; of one section, where there are several.
 /// Nothing where nothing is unsold.

@@ -1,9 +1,11 @@
 //! Sales over time: bars for each day, in words for who cannot see them, and as a table behind.
 
-use super::{DaySales, SalesByDay};
 use jiff::{ToSpan, civil::Date};
 use leptos::prelude::*;
-use model::money::{Currency, Money};
+use model::{
+    money::{Currency, Money},
+    selling::{DaySales, SalesByDay},
+};
 
 /// The drawing's units; it is stretched to the page's width.
 const DAY_WIDTH: i64 = 10;

@@ -1,14 +1,16 @@
 //! A seller's tickets by event: counted, in a card of their own, and in short.
 
-use super::{Counts, SaleGroup, UnsoldSection, bulk::bulk_forms};
-use crate::{
-    context::Flash,
-    events::when_until,
-    refunds::TicketRefund,
-    tickets::{Ticket, listing},
-};
+use super::bulk::bulk_forms;
+use crate::tickets::listing;
+use context::Flash;
 use leptos::prelude::*;
-use model::ids::{OrderId, TicketId};
+use model::{
+    events::when_until,
+    ids::{OrderId, TicketId},
+    refunds::TicketRefund,
+    selling::{Counts, SaleGroup, UnsoldSection},
+    tickets::Ticket,
+};
 use std::collections::HashMap;
 
 /// `3 on sale · 1 held now · 2 sold · 1 withdrawn`, without those that are none.

@@ -1,22 +1,25 @@
 //! `/selling`: what one sells and has sold, by event; and with `event`, all one's tickets for one.
 
 use super::{
-    Counts, GroupQuery, SaleGroup, Selling,
     chart::sales_chart,
     groups::{Card, group_card},
 };
 use crate::{
-    accounts::Viewer,
-    context::{self, Flash},
-    error::{AppError, AppResult},
-    refunds::{Refunds, owed_line},
-    tickets::{TicketQuery, TicketStatus, Tickets},
+    refunds::owed_line,
     ui::{flash_message, page_for},
 };
+use context::{self, Flash};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
-use model::ids::EventId;
+use model::{
+    accounts::Viewer,
+    error::{AppError, AppResult},
+    ids::EventId,
+    refunds::Refunds,
+    selling::{Counts, GroupQuery, SaleGroup, Selling},
+    tickets::{TicketQuery, TicketStatus, Tickets},
+};
 use std::sync::Arc;
 
 /// So many tickets of an event are shown among the other events.

@@ -5,11 +5,10 @@
     reason = "a form's fields are its function's arguments"
 )]
 
-use crate::error::AppError;
 use leptos::server;
+use model::error::AppError;
 
 /// What the API calls a field, and what the forms call it.
-#[cfg(feature = "ssr")]
 pub(crate) const NAMES: &[(&str, &str)] =
     &[("priceMinor", "price"), ("faceValueMinor", "face_value")];
 
@@ -25,11 +24,10 @@ pub async fn put_on_sale(
     #[server(default)] seat: String,
     #[server(default)] attempt: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        context,
+    use crate::ui::hash;
+    use model::{
         events::Events,
         tickets::{ListTicket, Tickets},
-        ui::hash,
     };
     let values = [
         ("quantity", quantity.as_str()),
@@ -92,20 +90,17 @@ pub async fn put_on_sale(
     }
 }
 
-#[cfg(feature = "ssr")]
 pub(crate) fn given(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// What a ticket can cost, as it is typed at `field`, in minor units.
-#[cfg(feature = "ssr")]
 pub(crate) fn price_in(
     currency: model::money::Currency,
     field: &str,
     text: &str,
-) -> Result<i64, crate::error::FieldError> {
-    use crate::error::FieldError;
-    use model::money::Money;
+) -> Result<i64, model::error::FieldError> {
+    use model::{error::FieldError, money::Money};
     let price =
         Money::parse(text, currency).map_err(|error| FieldError::new(field, error.to_string()))?;
     price
@@ -116,38 +111,34 @@ pub(crate) fn price_in(
 
 /// What was first paid for a ticket, as it is typed at `field`, in minor units. It need not be an
 /// amount that a card can be charged.
-#[cfg(feature = "ssr")]
 pub(crate) fn face_value_in(
     currency: model::money::Currency,
     field: &str,
     text: &str,
-) -> Result<i64, crate::error::FieldError> {
-    use crate::error::FieldError;
-    use model::money::Money;
+) -> Result<i64, model::error::FieldError> {
+    use model::{error::FieldError, money::Money};
     Money::parse(text, currency)
         .map(|face_value| face_value.minor)
         .map_err(|error| FieldError::new(field, error.to_string()))
 }
 
 /// How many, as it is typed; one where nothing is.
-#[cfg(feature = "ssr")]
-pub(crate) fn quantity_in(text: &str) -> Result<i64, crate::error::FieldError> {
+pub(crate) fn quantity_in(text: &str) -> Result<i64, model::error::FieldError> {
     match text.trim() {
         "" => Ok(1),
         text => text
             .parse()
-            .map_err(|_| crate::error::FieldError::new("quantity", "Write a number, like 2.")),
+            .map_err(|_| model::error::FieldError::new("quantity", "Write a number, like 2.")),
     }
 }
 
 /// Quantity, price and face value. Errors: every field that is no number.
-#[cfg(feature = "ssr")]
 fn read_amounts(
     currency: model::money::Currency,
     quantity: &str,
     price: &str,
     face_value: &str,
-) -> Result<(i64, i64, Option<i64>), Vec<crate::error::FieldError>> {
+) -> Result<(i64, i64, Option<i64>), Vec<model::error::FieldError>> {
     let quantity = quantity_in(quantity);
     let price = price_in(currency, "price", price);
     let face_value = given(face_value)
@@ -172,11 +163,11 @@ pub async fn edit(
     #[server(default)] row: String,
     #[server(default)] seat: String,
 ) -> Result<(), AppError> {
-    use crate::{
-        context,
-        tickets::{EditTicket, Tickets, form_of},
+    use crate::tickets::form_of;
+    use model::{
+        ids::TicketId,
+        tickets::{EditTicket, Tickets},
     };
-    use model::ids::TicketId;
     let values = [
         ("price", price.as_str()),
         ("section", &section),
@@ -225,10 +216,8 @@ pub async fn edit(
 /// Takes a listing back.
 #[server(prefix = "/fn", endpoint = "tickets/withdraw")]
 pub async fn withdraw(#[server(default)] ticket_id: String) -> Result<(), AppError> {
-    use crate::{
-        context,
-        tickets::{Tickets, form_of},
-    };
+    use crate::tickets::form_of;
+    use model::tickets::Tickets;
     let form = form_of(&ticket_id);
     let tickets = context::port::<dyn Tickets>()?;
     let viewer = match context::require_viewer() {

@@ -1,16 +1,17 @@
 //! What one has bought, as `/tickets` shows it: what is to come first, soonest on top, what is past
 //! folded below, and for a while what was refunded.
 
-use super::{OwnedTicket, Tickets, pages::newest, stub};
-use crate::{
-    accounts::Viewer,
-    context,
-    error::AppResult,
-    passes::{Pass, Passes, pass_to_unfold},
-    refunds::{RefundStatus, Refunds, TicketRefund, told_to_buyer},
-};
+use super::{pages::newest, stub};
+use crate::{passes::pass_to_unfold, refunds::told_to_buyer};
 use jiff::{SignedDuration, Timestamp};
 use leptos::prelude::*;
+use model::{
+    accounts::Viewer,
+    error::AppResult,
+    passes::{Pass, Passes},
+    refunds::{RefundStatus, Refunds, TicketRefund},
+    tickets::{OwnedTicket, Tickets},
+};
 
 /// How long after it a refund is still shown beside the tickets, in days. The order always does.
 const REFUND_SHOWN_DAYS: i64 = 30;

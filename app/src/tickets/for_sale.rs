@@ -1,21 +1,23 @@
 //! What an event page offers: groups of tickets that are alike, and single seats. Each is a form
 //! that reserves; the price in it is all that the buyer pays.
 
-use super::{LiveSale, NO_SECTION, Narrow, Offer, Offers, Ticket, TicketStatus};
+use super::Narrow;
 use crate::{
-    accounts::Viewer,
-    context::{self, Flash},
-    error::AppResult,
-    events::Event,
-    orders::{
-        TICKETS_PER_ORDER_MAX,
-        api::{Reserve, ReserveSeats},
-        in_minutes,
-    },
+    orders::api::{Reserve, ReserveSeats},
     ui::{Form, Icon, hidden, icon, post_to, problem_at_top},
 };
+use context::{self, Flash};
+use islands::{LiveSale, in_minutes};
 use leptos::prelude::*;
-use model::{ids::UserId, money::Money};
+use model::{
+    accounts::Viewer,
+    error::AppResult,
+    events::Event,
+    ids::UserId,
+    money::Money,
+    orders::TICKETS_PER_ORDER_MAX,
+    tickets::{NO_SECTION, Offer, Offers, Ticket, TicketStatus},
+};
 
 /// All that is for sale, or why nothing is; and then what is `otherwise` there to do, which is shown
 /// as long as nothing is. `held` is what the viewer holds already.

@@ -1,15 +1,19 @@
 //! A listing as its seller sees it, with the forms that change it, take it back, or lead to its
 //! buyer's refund.
 
-use super::{Ticket, TicketStatus, api, form_of};
+use super::{api, form_of};
 use crate::{
-    context::Flash,
-    orders::countdown_text,
-    refunds::{RefundStatus, TicketRefund, told_to_seller},
+    refunds::told_to_seller,
     ui::{Form, Input, field, hidden, post_to, problem_at_top},
 };
+use context::Flash;
+use islands::countdown_text;
 use leptos::prelude::*;
-use model::ids::OrderId;
+use model::{
+    ids::OrderId,
+    refunds::{RefundStatus, TicketRefund},
+    tickets::{Ticket, TicketStatus},
+};
 
 /// One listing: where it stands, what it costs, in which order it was sold, and what can be done
 /// about it.

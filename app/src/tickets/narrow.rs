@@ -1,16 +1,16 @@
 //! The filter above what is for sale: it stands in the page's address, and is a plain form.
 
-use super::{OfferFilter, Offers};
-use crate::{
-    context::Flash,
-    error::FieldError,
-    events::Event,
-    orders::TICKETS_PER_ORDER_MAX,
-    ui::{Choice, Form, Input, choose, field},
-};
+use crate::ui::{Choice, Form, Input, choose, field};
+use context::Flash;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use model::money::{Currency, Money};
+use model::{
+    error::FieldError,
+    events::Event,
+    money::{Currency, Money},
+    orders::TICKETS_PER_ORDER_MAX,
+    tickets::{OfferFilter, Offers},
+};
 
 /// With no more lines than this there is nothing to look through.
 const FEW: usize = 5;

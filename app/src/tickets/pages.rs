@@ -2,14 +2,17 @@
 
 use super::bought::bought;
 use crate::{
-    context,
-    refunds::{Owed, Refunds, TicketRefund, owed_line},
-    selling::{Counts, GroupQuery, SaleGroups, Selling, summary},
+    refunds::owed_line,
+    selling::summary,
     ui::{flash_message, page_for},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
-use model::ids::TicketId;
+use model::{
+    ids::TicketId,
+    refunds::{Owed, Refunds, TicketRefund},
+    selling::{Counts, GroupQuery, SaleGroups, Selling},
+};
 
 /// What one has bought, and what one sells.
 #[component]

@@ -6,18 +6,21 @@ mod draft;
 mod event;
 mod steps;
 
-use super::Tickets;
 use crate::{
-    accounts::Viewer,
-    context::{self, Flash},
-    error::{AppError, AppResult},
-    events::{Event, Events, event_strip, find},
-    selling::Selling,
+    events::{event_strip, find},
     ui::{LinkPreview, flash_message, link_preview, page_for},
 };
+use context::{self, Flash};
 use draft::{Draft, Step, judge};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
+use model::{
+    accounts::Viewer,
+    error::{AppError, AppResult},
+    events::{Event, Events},
+    selling::Selling,
+    tickets::Tickets,
+};
 use std::sync::Arc;
 
 /// What all steps ask.

@@ -1,9 +1,9 @@
 //! A ticket as its buyer holds it, torn along the line. One that was paid back is marked, and has
 //! no number and no code any more.
 
-use super::OwnedTicket;
-use crate::refunds::{RefundStatus, told_to_buyer};
+use crate::refunds::told_to_buyer;
 use leptos::prelude::*;
+use model::{refunds::RefundStatus, tickets::OwnedTicket};
 
 /// The ticket, below it what lets its holder in, and how its refund stands, if there is one.
 pub fn stub(

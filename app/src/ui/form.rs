@@ -1,8 +1,9 @@
 //! Forms: fields with their labels, hints and errors, filled again with what was typed when the
 //! server refused it.
 
-use super::{ShowPassword, raw::text_area};
-use crate::context::{self, Flash};
+use super::raw::text_area;
+use context::{self, Flash};
+use islands::ShowPassword;
 use leptos::{prelude::*, server_fn::ServerFn};
 
 /// One form of a page, and what the server said of it the last time.
@@ -379,7 +380,7 @@ pub fn flash_message(flash: Option<&Flash>) -> Option<AnyView> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::FieldError;
+    use model::error::FieldError;
 
     fn shown(fields: &[(&str, &str)]) -> String {
         let flash = Flash {

@@ -1,6 +1,5 @@
 //! What a public page tells search engines, and whoever shows a link to it.
 
-use crate::context;
 use leptos::prelude::*;
 use leptos_meta::{Link, Meta, Title};
 

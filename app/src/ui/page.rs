@@ -1,13 +1,12 @@
 //! How a page is rendered: everything that it needs is asked for first, then it is sent whole.
 //! What goes wrong on the way becomes a page too, with its status.
 
-use crate::{
-    accounts::Viewer,
-    context,
-    error::{AppError, AppResult},
-};
 use leptos::prelude::*;
 use leptos_meta::Title;
+use model::{
+    accounts::Viewer,
+    error::{AppError, AppResult},
+};
 
 /// A page that anybody may see.
 pub fn page(content: impl Future<Output = AppResult<AnyView>> + Send + 'static) -> impl IntoView {

@@ -1,11 +1,9 @@
 //! Server functions of the waiting list.
 
-use super::WaitingToken;
-use crate::error::AppError;
 use leptos::server;
+use model::{error::AppError, waiting::WaitingToken};
 
 /// The name of the form on an event's page.
-#[cfg(feature = "ssr")]
 pub(super) const FORM: &str = "waiting-list";
 
 /// Asks to be told when an event has tickets. Says the same whether or not the address is known.
@@ -15,8 +13,10 @@ pub async fn join(
     #[server(default)] email: String,
     #[server(default)] quantity: String,
 ) -> Result<(), AppError> {
-    use super::{JoinWaitingList, WaitingList};
-    use crate::{context, error::Conflict};
+    use model::{
+        error::Conflict,
+        waiting::{JoinWaitingList, WaitingList},
+    };
     if context::lacks_cookies() {
         return Ok(());
     }
@@ -64,8 +64,7 @@ pub async fn join(
 /// Takes the viewer off the list of an event.
 #[server(prefix = "/fn", endpoint = "waiting/leave")]
 pub async fn leave(#[server(default)] event_id: String) -> Result<(), AppError> {
-    use super::WaitingList;
-    use crate::context;
+    use model::waiting::WaitingList;
     let list = context::port::<dyn WaitingList>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
@@ -88,8 +87,7 @@ pub async fn leave(#[server(default)] event_id: String) -> Result<(), AppError> 
 /// Puts the address that a link was mailed to on the list.
 #[server(prefix = "/fn", endpoint = "waiting/confirm")]
 pub async fn confirm(#[server(default)] token: WaitingToken) -> Result<(), AppError> {
-    use super::WaitingList;
-    use crate::context;
+    use model::waiting::WaitingList;
     if context::lacks_cookies() {
         return Ok(());
     }
@@ -108,8 +106,7 @@ pub async fn confirm(#[server(default)] token: WaitingToken) -> Result<(), AppEr
 /// Takes the address that a link was mailed to off the list.
 #[server(prefix = "/fn", endpoint = "waiting/leave_by_link")]
 pub async fn leave_by_link(#[server(default)] token: WaitingToken) -> Result<(), AppError> {
-    use super::WaitingList;
-    use crate::context;
+    use model::waiting::WaitingList;
     if context::lacks_cookies() {
         return Ok(());
     }

@@ -5,15 +5,7 @@
 //! its entry and nothing else.
 
 pub mod api;
-mod types;
 
-#[cfg(feature = "ssr")]
 mod pages;
-#[cfg(feature = "ssr")]
-mod port;
 
-#[cfg(feature = "ssr")]
 pub use pages::{WaitingListPage, tell_me};
-#[cfg(feature = "ssr")]
-pub use port::WaitingList;
-pub use types::*;

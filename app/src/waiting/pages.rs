@@ -1,21 +1,22 @@
 //! The form on an event's page, and `/waiting-list`, where the link of a mail leads.
 
-use super::{
-    Waiting, WaitingList, WaitingState, WaitingToken,
-    api::{self, FORM},
-};
+use super::api::{self, FORM};
 use crate::{
-    accounts::Viewer,
-    context::{self, Flash},
-    events::{Event, Events, event_strip},
-    orders::TICKETS_PER_ORDER_MAX,
+    events::event_strip,
     ui::{
         Choice, Form, Input, choose, field, flash_message, hidden, page, post_to, problem_at_top,
     },
 };
+use context::{self, Flash};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
+use model::{
+    accounts::Viewer,
+    events::{Event, Events},
+    orders::TICKETS_PER_ORDER_MAX,
+    waiting::{Waiting, WaitingList, WaitingState, WaitingToken},
+};
 
 /// What is shown while an event has nothing for sale: the form, or that the viewer is on the list.
 /// It is always in the page, which shows it by how the tickets stand.

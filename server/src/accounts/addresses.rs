@@ -16,12 +16,13 @@ use crate::{
     security::{self, Event, Outcome},
     waiting,
 };
-use app::{
+use model::{
+    Moment,
     accounts::{ADDRESS_IN_USE, ChangeEmail, ResetToken, User, Viewer},
     error::AppError,
+    micros,
     passes::OrderLink,
 };
-use model::{Moment, micros};
 
 impl AccountsService {
     pub(super) async fn send_own_proof(&self, viewer: &Viewer) -> FaultResult<()> {

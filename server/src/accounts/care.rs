@@ -20,19 +20,17 @@ use crate::{
     security::{self, Event, Outcome},
     session::{self, Sessions},
 };
-use app::{
+use async_trait::async_trait;
+use model::{
+    Moment,
     accounts::{
         AccountCare, Accounts, CameIn, ChangeEmail, ChangePassword, DeleteAccount, EmailProof,
         EndSessionsOf, Forgot, LinkToAccount, Password, ResetPassword, ResetToken, SignedInAt,
         User, Viewer,
     },
     error::{AppError, AppResult},
-    passes::OrderLink,
-};
-use async_trait::async_trait;
-use model::{
-    Moment,
     ids::{ProofId, SessionId, UserId},
+    passes::OrderLink,
 };
 use uuid::Uuid;
 

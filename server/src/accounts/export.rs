@@ -3,7 +3,13 @@
 //! Gathered through the ports, so it says what the pages say and nothing of anybody else.
 
 use crate::rest::{Api, ApiError, SignedIn};
-use app::{
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use model::{
     accounts::{SecondFactorState, SignedInAt, User, Viewer},
     error::AppResult,
     events::Event,
@@ -11,12 +17,6 @@ use app::{
     refunds::{Owed, TicketRefund},
     tickets::{Ticket, TicketQuery},
     waiting::Waiting,
-};
-use axum::{
-    Json,
-    extract::State,
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 

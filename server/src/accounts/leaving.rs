@@ -17,11 +17,12 @@ use crate::{
     rest::idempotency,
     session, tickets, waiting,
 };
-use app::{
+use model::{
+    Moment,
     accounts::{DeleteAccount, Viewer},
     error::{AppError, Conflict},
+    ids::UserId,
 };
-use model::{Moment, ids::UserId};
 use sqlx::query;
 use std::time::Duration;
 

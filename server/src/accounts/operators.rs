@@ -2,8 +2,7 @@
 //! each feature asks here before it does what only operators may.
 
 use super::store;
-use app::error::AppError;
-use model::ids::UserId;
+use model::{error::AppError, ids::UserId};
 use sqlx::AnyExecutor;
 
 /// How operators are recognised in this shop.

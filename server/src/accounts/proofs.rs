@@ -5,9 +5,9 @@
 //! once; looking at it uses nothing up.
 
 use crate::{db::Conn, session::hex};
-use app::accounts::ResetToken;
 use model::{
     Moment,
+    accounts::ResetToken,
     ids::{ProofId, UserId},
 };
 use sha2::{Digest, Sha256};

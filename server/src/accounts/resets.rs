@@ -5,9 +5,9 @@
 
 use super::store::{self, Locked};
 use crate::{db::Conn, session::hex, unguessable::unguessable};
-use app::accounts::ResetToken;
 use model::{
     Moment,
+    accounts::ResetToken,
     ids::{ProofId, UserId},
 };
 use sha2::{Digest, Sha256};

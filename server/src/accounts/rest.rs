@@ -4,13 +4,15 @@ use super::export::{__path_data, data};
 use crate::rest::{
     Api, ApiError, Created, JsonBody, NoContent, PathId, Problem, SignedIn, Versioned,
 };
-use app::accounts::{
-    ChangeEmail, ChangePassword, DeleteAccount, EnableSecondFactor, EndSessionsOf, Forgot,
-    ProveSecondFactor, RecoveryCodes, ResetPassword, SecondFactorSetup, SecondFactorState, SignIn,
-    SignUp, SignedInList, User, VerifyEmail, Viewer,
-};
 use axum::{Extension, Json, extract::State};
-use model::ids::SessionId;
+use model::{
+    accounts::{
+        ChangeEmail, ChangePassword, DeleteAccount, EnableSecondFactor, EndSessionsOf, Forgot,
+        ProveSecondFactor, RecoveryCodes, ResetPassword, SecondFactorSetup, SecondFactorState,
+        SignIn, SignUp, SignedInList, User, VerifyEmail, Viewer,
+    },
+    ids::SessionId,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

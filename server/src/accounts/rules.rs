@@ -2,11 +2,11 @@
 
 use super::guessable::{Guessable, guessable};
 use crate::text::line_error;
-use app::{
+use email_address::{EmailAddress, Options};
+use model::{
     accounts::{BuyAsGuest, ChangeEmail, ChangePassword, Password, SignIn, SignUp, User},
     error::{AppError, FieldError},
 };
-use email_address::{EmailAddress, Options};
 use unicode_normalization::UnicodeNormalization;
 
 const EMAIL_MAX: usize = 254;

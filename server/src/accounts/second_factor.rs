@@ -22,16 +22,17 @@ use crate::{
     security::{self, Event, Outcome},
     session::Sessions,
 };
-use app::{
+use async_trait::async_trait;
+use model::{
+    Moment,
     accounts::{
         EnableSecondFactor, PendingSignIn, ProveSecondFactor, RecoveryCodes, SecondFactor,
         SecondFactorSetup, SecondFactorState, SignIn, SignInStep, User, Viewer,
     },
     error::{AppError, AppResult, Conflict, WRONG_CODE},
+    ids::UserId,
     passes::Qr,
 };
-use async_trait::async_trait;
-use model::{Moment, ids::UserId};
 use std::time::Duration;
 use uuid::Uuid;
 

@@ -20,15 +20,16 @@ use crate::{
     security::{self, Event, Outcome},
     session::{self, Sessions, SignedIn, hex},
 };
-use app::{
+use async_trait::async_trait;
+use model::{
+    Moment,
     accounts::{
         ADDRESS_IN_USE, Accounts, BuyAsGuest, CameIn, Forgot, GUEST_CAME_BACK, ResetToken, SignIn,
         SignUp, User, Viewer,
     },
     error::{AppError, AppResult},
+    ids::UserId,
 };
-use async_trait::async_trait;
-use model::{Moment, ids::UserId};
 use sha2::{Digest, Sha256};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use uuid::Uuid;

@@ -4,8 +4,7 @@ use crate::{
     db::{Conn, Flag, Statement, engine_of},
     outbox::{DomainEvent, EventType},
 };
-use app::accounts::User;
-use model::{Moment, ids::UserId};
+use model::{Moment, accounts::User, ids::UserId};
 use sqlx::{
     Any, AnyExecutor, AssertSqlSafe, Encode, FromRow, Row, Type, any::AnyRow, query, query_as,
     query_scalar,

@@ -16,8 +16,7 @@ use crate::{
     limits::Key,
     request, session,
 };
-use app::{accounts::Password, error::AppResult};
-use model::ids::UserId;
+use model::{accounts::Password, error::AppResult, ids::UserId};
 
 /// What a password is for.
 #[derive(Debug, Clone)]

@@ -4,8 +4,8 @@
 //! Owns the lines of those who wait, in this process. What is done in a turn, and whether it may be
 //! tried at all, is decided elsewhere.
 
-use app::error::AppError;
 use ipnet::IpNet;
+use model::error::AppError;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -3,10 +3,10 @@
 
 use super::report::{Book, Finding};
 use crate::db::{Conn, engine_of};
-use app::orders::OrderStatus::{
+use futures::TryStreamExt;
+use model::orders::OrderStatus::{
     self, AwaitingPayment, Cancelled, Complete, Created, Expired, Refunded,
 };
-use futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, query_as};
 use sqlx_macros::FromRow;
 use std::time::Instant;

@@ -10,8 +10,7 @@ use crate::{
     security::{self, Event, Outcome},
 };
 use anyhow::Context;
-use app::accounts::User;
-use model::ids::UserId;
+use model::{accounts::User, ids::UserId};
 use std::fmt::Write;
 
 /// Makes the account of `email` an operator's, or with `revoke` no longer; without one, lists the

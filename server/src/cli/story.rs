@@ -9,11 +9,11 @@ use crate::{
     payments::{declines, store::State as PaymentState},
 };
 use anyhow::{Context, bail};
-use app::orders::Happening;
 use model::{
     Moment,
     ids::{IncidentId, OrderId, PaymentId, UserId},
     money::{Currency, MinorUnits},
+    orders::Happening,
 };
 use sqlx::{FromRow as FromAnyRow, any::AnyRow, query_as, query_scalar};
 use sqlx_macros::FromRow;

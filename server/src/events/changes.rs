@@ -13,10 +13,10 @@ use crate::{
     mail::{self, Kind},
     rounds::Round,
 };
-use app::events::when_until_in_full;
 use jiff::Timestamp;
 use model::{
     Moment,
+    events::when_until_in_full,
     ids::{EventChangeId, EventId, OrderId},
     micros,
 };

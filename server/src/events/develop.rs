@@ -3,15 +3,15 @@
 //! Nothing of these bytes is handed on: what is kept is drawn anew, upright, in one shape, in a few
 //! widths, and carries no word of where it was taken or by whom.
 
-use app::{
-    error::FieldError,
-    events::{Fit, PICTURE_WIDTHS, Picture},
-};
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage, imageops,
     metadata::Orientation,
 };
 use jpeg_encoder::{ColorType, Encoder, EncodingError};
+use model::{
+    error::FieldError,
+    events::{Fit, PICTURE_WIDTHS, Picture},
+};
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 use sha2::{Digest, Sha256};
 use std::{fmt::Write, io::Cursor};

@@ -8,8 +8,8 @@ use crate::{
     security::{self, Event, Outcome},
     shares::{Share, Shares},
 };
-use app::error::AppError;
 use ipnet::IpNet;
+use model::error::AppError;
 use std::{net::IpAddr, sync::Arc};
 
 /// When a listener that is refused may ask again, in seconds.

@@ -3,10 +3,10 @@
 
 use super::rules::LASTS_MAX;
 use crate::db::Engine;
-use app::events::{Category, When};
 use jiff::civil::Date;
 use model::{
     Moment,
+    events::{Category, When},
     ids::{EventId, UserId},
     micros,
 };

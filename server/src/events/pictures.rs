@@ -14,15 +14,7 @@ use crate::{
     guard::refuse,
     outbox::{self, EventType},
 };
-use app::{
-    accounts::Viewer,
-    context,
-    error::{AppError, AppResult, Conflict, FieldError},
-    events::{
-        Event, Events, Fit, PICTURE_BYTES_MAX, Picture, Pictures,
-        api::{PICTURE_FORM, PutPicture, too_large},
-    },
-};
+use app::events::api::{PICTURE_FORM, PutPicture, too_large};
 use async_trait::async_trait;
 use axum::{
     Router,
@@ -32,7 +24,12 @@ use axum::{
     routing::get,
 };
 use leptos::server_fn::ServerFn;
-use model::ids::{EventId, UserId};
+use model::{
+    accounts::Viewer,
+    error::{AppError, AppResult, Conflict, FieldError},
+    events::{Event, Events, Fit, PICTURE_BYTES_MAX, Picture, Pictures},
+    ids::{EventId, UserId},
+};
 
 /// A form is read to its end, so that its sender can be told at the field that a picture is too large.
 /// No more is kept of it than a picture may have.

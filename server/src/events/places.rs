@@ -4,11 +4,11 @@
 //! `places.txt` is written by `scripts/places.mjs`. Cities are those that time zones are named after.
 
 use super::words;
-use app::{
+use model::{
     error::FieldError,
     events::{COUNTRIES, PlaceAsked, PlaceProposed},
+    money::Currency,
 };
-use model::money::Currency;
 use std::sync::LazyLock;
 
 const NOTHING: &str = "-";

@@ -4,17 +4,17 @@ use crate::rest::{
     Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
     Versioned, read_all,
 };
-use app::{
-    error::AppError,
-    events::{CreateEvent, Event, EventList, EventQuery, PictureQuery, UpdateEvent},
-};
 use axum::{
     Json,
     body::Body,
     extract::State,
     http::{HeaderMap, header},
 };
-use model::ids::EventId;
+use model::{
+    error::AppError,
+    events::{CreateEvent, Event, EventList, EventQuery, PictureQuery, UpdateEvent},
+    ids::EventId,
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of events.

@@ -5,12 +5,13 @@ use crate::{
     names,
     text::{line_error, lines_error},
 };
-use app::{
+use jiff::{Timestamp, tz::TimeZone};
+use model::{
+    Moment,
     error::FieldError,
     events::{Category, CreateEvent, Span, UpdateEvent},
+    money::Currency,
 };
-use jiff::{Timestamp, tz::TimeZone};
-use model::{Moment, money::Currency};
 use std::time::Duration;
 
 const TITLE_MAX: usize = 120;

@@ -14,17 +14,15 @@ use crate::{
     names,
     outbox::{self, EventType},
 };
-use app::{
+use async_trait::async_trait;
+use model::{
+    Moment,
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
     events::{
         COUNTED_MAX, City, CreateEvent, Event, EventList, EventQuery, Events, PlaceAsked,
         PlaceProposed, UpdateEvent,
     },
-};
-use async_trait::async_trait;
-use model::{
-    Moment,
     ids::{EventId, UserId},
 };
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The rules of `app::events::Span` as SQL: of the event that a statement calls `$event`, at the moment
+//! The rules of `model::events::Span` as SQL: of the event that a statement calls `$event`, at the moment
 //! that is bound as `$now`, in microseconds. None of them is ever null.
 
 /// Whether its tickets are traded.

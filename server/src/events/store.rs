@@ -7,9 +7,9 @@ use crate::{
     outbox::{DomainEvent, EventType},
     tickets::batches::PUBLISHED,
 };
-use app::events::{City, Event, Picture, UnknownChoice};
 use model::{
     Moment,
+    events::{City, Event, Picture, UnknownChoice},
     ids::{EventId, UserId},
     money::{Currency, MinorUnits},
 };

@@ -9,9 +9,8 @@ use crate::{
     security::{self, Event, Outcome},
     shares::{Share, Shares},
 };
-use app::error::AppError;
 use ipnet::IpNet;
-use model::ids::UserId;
+use model::{error::AppError, ids::UserId};
 use std::{net::IpAddr, sync::Arc};
 
 /// At once, each with up to 8 MiB in memory.

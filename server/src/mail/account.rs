@@ -19,9 +19,9 @@ use crate::{
     },
     db::Db,
 };
-use app::accounts::User;
 use model::{
     Moment,
+    accounts::User,
     ids::{ProofId, UserId},
 };
 

@@ -15,9 +15,8 @@ use crate::{
     orders::State,
     passes::{Booklet, link},
 };
-use app::{accounts::User, events::Event};
 use lettre::message::SinglePart;
-use model::ids::OrderId;
+use model::{accounts::User, events::Event, ids::OrderId};
 
 /// The letter that a mail is now, its reader, and the tickets and calendar file that go with it.
 pub(super) async fn letter(

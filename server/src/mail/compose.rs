@@ -21,7 +21,6 @@ use crate::{
     passes::{Booklet, calendar, link, pdf},
     refunds::store as refunds,
 };
-use app::{accounts::User, events::Event};
 use jiff::Timestamp;
 use lettre::{
     Address, Message,
@@ -33,6 +32,8 @@ use lettre::{
 };
 use model::{
     Moment,
+    accounts::User,
+    events::Event,
     ids::{EventId, IncidentId, MailId, OrderId, RefundId, UserId},
 };
 use std::{net::IpAddr, str::FromStr, time::SystemTime};

@@ -7,8 +7,7 @@ use super::{
     page::{Block, Letter},
 };
 use crate::{accounts::store, db::Db};
-use app::accounts::User;
-use model::{Moment, ids::UserId};
+use model::{Moment, accounts::User, ids::UserId};
 use strum::{EnumString, IntoStaticStr};
 
 /// What has changed about a second factor.

@@ -2,8 +2,8 @@
 
 use super::page::{Block, Letter, isolated};
 use crate::incidents::Kind;
-use app::events::{Event, day_and_month};
 use model::{
+    events::{Event, day_and_month},
     ids::{IncidentId, OrderId},
     money::Money,
 };
@@ -372,7 +372,7 @@ mod tests {
         Event {
             id: EventId(Uuid::from_u128(7)),
             title: title.to_owned(),
-            category: app::events::Category::Theatre,
+            category: model::events::Category::Theatre,
             description: String::new(),
             venue: "Old Hall".to_owned(),
             city: "Leeds".to_owned(),

@@ -8,12 +8,12 @@ use crate::{
     refunds::store::{Reason, State},
     session::hex,
 };
-use app::tickets::label;
 use model::{
     Moment,
     ids::{IncidentId, MailId, OrderId, RefundId, UserId},
     micros,
     money::{Currency, MinorUnits},
+    tickets::label,
 };
 use sha2::{Digest, Sha256};
 use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};

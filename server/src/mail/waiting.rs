@@ -16,11 +16,12 @@ use crate::{
     events::store,
     waiting::store::{self as list, EntryRow},
 };
-use app::{
+use model::{
+    Moment,
     events::Event,
+    money::Money,
     waiting::{WaitingState, WaitingToken},
 };
-use model::{Moment, money::Money};
 
 /// What a letter tells of, or why there is none.
 type Found = Result<(EntryRow, Event), &'static str>;

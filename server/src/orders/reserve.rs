@@ -18,14 +18,12 @@ use crate::{
         holds::{self, Rivals, Wanted},
     },
 };
-use app::{
-    error::{AppError, Conflict},
-    orders::{Reserve, ReserveAny},
-};
 use model::{
     Moment,
+    error::{AppError, Conflict},
     ids::{EventId, OrderId, TicketId, UserId},
     money::MinorUnits,
+    orders::{Reserve, ReserveAny},
 };
 use sha2::{Digest, Sha256};
 use sqlx::query_scalar;

@@ -4,12 +4,12 @@ use crate::rest::{
     Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
     Versioned, idempotency::Attempt,
 };
-use app::{
+use axum::{Json, extract::State};
+use model::{
     error::{AppError, FieldError},
+    ids::{EventId, OrderId, TicketId},
     orders::{Order, OrderList, OrderQuery, Reserve, ReserveAny, ReserveNamed, Timeline},
 };
-use axum::{Json, extract::State};
-use model::ids::{EventId, OrderId, TicketId};
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -1,14 +1,12 @@
 //! What an order may ask for, and why one that is there refuses. Pure.
 
 use crate::tickets::check_section;
-use app::{
-    error::{AppError, Conflict, FieldError},
-    orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
-};
 use model::{
     charges::NotChargeable,
+    error::{AppError, Conflict, FieldError},
     ids::TicketId,
     money::{Currency, MinorUnits},
+    orders::{OrderStatus, Reserve, TICKETS_PER_ORDER_MAX},
 };
 
 /// Why an order in this state cannot be paid or cancelled.
@@ -114,8 +112,10 @@ fn check_ids(mut ids: Vec<TicketId>) -> Result<Vec<TicketId>, AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::orders::{ReserveAny, ReserveNamed};
-    use model::ids::EventId;
+    use model::{
+        ids::EventId,
+        orders::{ReserveAny, ReserveNamed},
+    };
     use uuid::Uuid;
 
     fn named(ids: Vec<u128>) -> Reserve {

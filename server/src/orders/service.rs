@@ -18,19 +18,17 @@ use crate::{
     request,
     tickets::holds::Rivals,
 };
-use app::{
+use async_trait::async_trait;
+use model::{
+    Moment,
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
+    ids::{OrderId, UserId},
     orders::{
         OfferOf, OpenOrder, Order, OrderList, OrderQuery, OrderStatus, Orders, Reserve, ReserveAny,
         ReserveNamed, Timeline,
     },
     tickets::Ticket,
-};
-use async_trait::async_trait;
-use model::{
-    Moment,
-    ids::{OrderId, UserId},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;

@@ -1,7 +1,7 @@
 //! Where an order stands, and which transitions lead from state to state. Pure: the UPDATE of each
 //! transition is in `transitions.rs`.
 
-use app::orders::OrderStatus;
+use model::orders::OrderStatus;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// Where an order stands. Buyers see [`OrderStatus`].

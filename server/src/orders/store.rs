@@ -6,14 +6,12 @@ use crate::{
     outbox::{DomainEvent, EventType},
     tickets::{COLUMNS as TICKET_COLUMNS, TicketRow},
 };
-use app::{
-    orders::{OpenOrder, Order},
-    tickets::Ticket,
-};
 use model::{
     Moment,
     ids::{EventId, IncidentId, OrderId, PaymentId, RefundId, TicketId, UserId},
     money::{Currency, MinorUnits},
+    orders::{OpenOrder, Order},
+    tickets::Ticket,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
 use sqlx_macros::FromRow;

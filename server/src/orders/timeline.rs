@@ -5,8 +5,10 @@ use crate::{
     payments::declines,
     refunds::store::{self as refunds, RefundRow, State},
 };
-use app::orders::{Happening, Moment};
-use model::ids::OrderId;
+use model::{
+    ids::OrderId,
+    orders::{Happening, Moment},
+};
 use sqlx::{AnyPool, query_as};
 
 /// A domain event: when, which, and its data.

@@ -14,9 +14,9 @@ use crate::{
     fault::{Fault, FaultResult},
     tickets::holds,
 };
-use app::error::{AppError, Conflict};
 use model::{
     Moment,
+    error::{AppError, Conflict},
     ids::{EventId, OrderId, UserId},
 };
 use sqlx::{AssertSqlSafe, query, query_as, query_scalar};

@@ -14,8 +14,7 @@ use crate::{
     fault::{Fault, FaultResult},
     orders,
 };
-use app::{events::Event, orders::TICKETS_PER_ORDER_MAX, passes::Pass};
-use model::{Moment, ids::OrderId};
+use model::{Moment, events::Event, ids::OrderId, orders::TICKETS_PER_ORDER_MAX, passes::Pass};
 
 /// The tickets of an order that are paid and still its buyer's: at least one.
 #[derive(Debug, Clone)]
@@ -114,7 +113,7 @@ pub mod tests {
                 id: EventId(Uuid::from_u128(7)),
                 title: title.to_owned(),
                 description: String::new(),
-                category: app::events::Category::default(),
+                category: model::events::Category::default(),
                 venue: "Old Hall".to_owned(),
                 city: "Leeds".to_owned(),
                 country: "GB".to_owned(),

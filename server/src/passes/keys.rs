@@ -9,9 +9,11 @@ use crate::{
     db::Db,
     fault::{Fault, FaultResult},
 };
-use app::passes::{PassKey, PassKeys};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use model::Moment;
+use model::{
+    Moment,
+    passes::{PassKey, PassKeys},
+};
 use secrecy::SecretString;
 
 /// The key that signs. Errors: the database or the system's randomness fails, or what is stored is

@@ -7,8 +7,7 @@
 
 use super::{keys, pass::Signer, sealed};
 use crate::{db::Db, fault::FaultResult};
-use app::passes::OrderLink;
-use model::{Moment, ids::OrderId};
+use model::{Moment, ids::OrderId, passes::OrderLink};
 use uuid::Uuid;
 
 /// What every link of this format begins with.

@@ -3,7 +3,7 @@
 
 use super::{Booklet, qr::squares};
 use crate::fault::{Fault, FaultResult};
-use app::passes::Pass;
+use model::passes::Pass;
 use ticket_pdf::{Code, Document, Ticket};
 
 /// The PDF of these tickets. Errors: one cannot be set.

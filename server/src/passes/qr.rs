@@ -1,6 +1,6 @@
 //! The QR code of a pass: which squares are black. How they are drawn is the drawer's business.
 
-use app::passes::Qr;
+use model::passes::Qr;
 use qrcode::{Color, EcLevel, QrCode, types::QrError};
 use std::fmt::Write;
 

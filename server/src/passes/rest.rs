@@ -1,9 +1,11 @@
 //! `/api/passes`.
 
 use crate::rest::{Api, ApiError, JsonBody, PathId, Problem, SignedIn};
-use app::passes::{CheckPass, CheckedPass, OrderPass, OrderPasses, PassKeys};
 use axum::{Json, extract::State};
-use model::ids::OrderId;
+use model::{
+    ids::OrderId,
+    passes::{CheckPass, CheckedPass, OrderPass, OrderPasses, PassKeys},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of passes.

@@ -14,16 +14,14 @@ use crate::{
     fault::{Fault, FaultResult},
     orders::{self, State},
 };
-use app::{
-    accounts::Viewer,
-    error::{AppError, AppResult},
-    passes::{CheckedPass, LinkedOrder, OrderLink, Pass, PassKeys, PassStatus, Passes, TicketsOf},
-};
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use model::{
     Moment,
+    accounts::Viewer,
+    error::{AppError, AppResult},
     ids::{OrderId, UserId},
+    passes::{CheckedPass, LinkedOrder, OrderLink, Pass, PassKeys, PassStatus, Passes, TicketsOf},
 };
 
 /// The most passes on one page.

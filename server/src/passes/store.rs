@@ -5,11 +5,11 @@ use crate::{
     db::{Conn, Flag, Statement},
     events::span::tickets_until,
 };
-use app::tickets::label;
 use model::{
     Moment,
     ids::{EventId, OrderId, TicketId, UserId},
     money::{Currency, MinorUnits},
+    tickets::label,
 };
 use sqlx::{AnyExecutor, query, query_as, query_scalar};
 use sqlx_macros::FromRow;

@@ -19,9 +19,9 @@ use crate::{
     },
     tickets::holds,
 };
-use app::error::{AppError, Conflict};
 use model::{
     Moment,
+    error::{AppError, Conflict},
     ids::{EffectId, OrderId, PaymentId, UserId},
 };
 use sqlx::query;
@@ -113,7 +113,7 @@ async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         }
     }
     if row.state != OrderState::AwaitingPayment || !in_time {
-        let late = !in_time && row.state.seen(true) == app::orders::OrderStatus::Expired;
+        let late = !in_time && row.state.seen(true) == model::orders::OrderStatus::Expired;
         let status = row.state.seen(late);
         return Err(rules::refusal(status).into());
     }

@@ -1,16 +1,16 @@
 //! `/api/payments`, and `/api/webhooks/stripe`.
 
 use crate::rest::{Api, ApiError, JsonBody, PathId, Problem, SignedIn};
-use app::{
-    error::AppError,
-    payments::{Pay, Payment, PaymentStatus},
-};
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use model::ids::PaymentId;
+use model::{
+    error::AppError,
+    ids::PaymentId,
+    payments::{Pay, Payment, PaymentStatus},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of payments.

@@ -17,13 +17,13 @@ use crate::{
     orders::{ExpirySchedule, Holds, State as OrderState, rules, store as orders},
     request,
 };
-use app::{
+use async_trait::async_trait;
+use model::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
+    ids::{OrderId, PaymentId, UserId},
     payments::{Pay, Payment, Payments},
 };
-use async_trait::async_trait;
-use model::ids::{OrderId, PaymentId, UserId};
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -5,11 +5,11 @@ use crate::{
     db::Conn,
     outbox::{DomainEvent, EventType},
 };
-use app::payments::{Payment, PaymentStatus};
 use model::{
     Moment,
     ids::{OrderId, PaymentId, UserId},
     money::{Currency, MinorUnits},
+    payments::{Payment, PaymentStatus},
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
 use sqlx_macros::FromRow;

@@ -7,9 +7,9 @@
 //! accounts behind many addresses defeat it.
 
 use crate::{db::Conn, session::hex};
-use app::error::AppError;
 use model::{
     Moment,
+    error::AppError,
     ids::{EffectId, OrderId, UserId},
 };
 use sha2::{Digest, Sha256};

@@ -13,9 +13,8 @@ use crate::{
     fault::{Fault, FaultResult},
     rest::StripeWebhooks,
 };
-use app::error::AppError;
 use async_trait::async_trait;
-use model::Moment;
+use model::{Moment, error::AppError};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::sync::Arc;

@@ -1,9 +1,11 @@
 //! `/api/refunds`, and what sellers are owed.
 
 use crate::rest::{Api, ApiError, Created, JsonBody, PathId, Problem, SignedIn};
-use app::refunds::{AskRefund, OwedList, Refund, RefundList};
 use axum::{Json, extract::State};
-use model::ids::{OrderId, RefundId};
+use model::{
+    ids::{OrderId, RefundId},
+    refunds::{AskRefund, OwedList, Refund, RefundList},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of refunds.

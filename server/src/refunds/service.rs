@@ -15,17 +15,15 @@ use crate::{
     payments::{Engine, store as payments},
     tickets::holds,
 };
-use app::{
-    accounts::Viewer,
-    error::{AppError, AppResult, Conflict},
-    orders::TICKETS_PER_ORDER_MAX,
-    refunds::{AskRefund, Owed, Refund, Refunds, TicketRefund},
-};
 use async_trait::async_trait;
 use model::{
     Moment,
+    accounts::Viewer,
+    error::{AppError, AppResult, Conflict},
     ids::{OrderId, RefundId, TicketId, UserId},
     money::MinorUnits,
+    orders::TICKETS_PER_ORDER_MAX,
+    refunds::{AskRefund, Owed, Refund, Refunds, TicketRefund},
 };
 use std::{sync::Arc, time::Duration};
 use tracing::Instrument;

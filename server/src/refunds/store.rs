@@ -1,11 +1,11 @@
 //! The SQL of refunds. Functions that take a `Conn` run in the caller's transaction.
 
 use crate::db::{Conn, Flag, Statement};
-use app::refunds::{Refund, RefundStatus, TicketRefund};
 use model::{
     Moment,
     ids::{OrderId, PaymentId, RefundId, TicketId, UserId},
     money::{Currency, MinorUnits},
+    refunds::{Refund, RefundStatus, TicketRefund},
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
 use sqlx_macros::FromRow;

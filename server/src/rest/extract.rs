@@ -2,13 +2,13 @@
 //! with the field named, which axum's own extractors do not.
 
 use super::ApiError;
-use app::error::AppError;
 use axum::{
     body::Body,
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{header, request::Parts},
 };
 use http_body_util::{BodyExt, LengthLimitError};
+use model::error::AppError;
 use serde::de::DeserializeOwned;
 use std::{error::Error as StdError, str::FromStr};
 use utoipa::{

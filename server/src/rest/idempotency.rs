@@ -12,10 +12,6 @@ use crate::{
     fault::{Fault, FaultResult},
     request::carried,
 };
-use app::{
-    accounts::Viewer,
-    error::{AppError, Conflict},
-};
 use axum::{
     body::Body,
     extract::{FromRequestParts, Request, State},
@@ -23,7 +19,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use model::{Moment, ids::UserId};
+use model::{
+    Moment,
+    accounts::Viewer,
+    error::{AppError, Conflict},
+    ids::UserId,
+};
 use sha2::{Digest, Sha256};
 use sqlx::{query, query_as};
 use std::{convert::Infallible, fmt::Write, panic::resume_unwind, time::Duration};

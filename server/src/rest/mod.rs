@@ -6,7 +6,14 @@ mod extract;
 pub mod idempotency;
 
 use crate::{events::Listeners, outbox::Live, request};
-use app::{
+use async_trait::async_trait;
+use axum::{
+    Json, Router,
+    extract::FromRequestParts,
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use model::{
     accounts::{AccountCare, Accounts, SecondFactor, User, Viewer},
     error::AppError,
     events::{Event, Events, Pictures},
@@ -17,13 +24,6 @@ use app::{
     selling::Selling,
     tickets::{Ticket, Tickets},
     waiting::WaitingList,
-};
-use async_trait::async_trait;
-use axum::{
-    Json, Router,
-    extract::FromRequestParts,
-    http::{HeaderValue, StatusCode, header, request::Parts},
-    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use std::sync::Arc;

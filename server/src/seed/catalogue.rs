@@ -1,6 +1,6 @@
 //! What is on in the demo shop. Invented houses and companies, real cities and currencies.
 
-use app::events::Category::{self, Comedy, Dance, Family, Music, Theatre};
+use model::events::Category::{self, Comedy, Dance, Family, Music, Theatre};
 
 /// Who sells: e-mail and name. The first is the demo log-in for sellers.
 pub const SELLERS: &[(&str, &str)] = &[

@@ -1,7 +1,7 @@
 //! Sales as a table that spreadsheets read: RFC 4180, UTF-8 with its mark at the start. No text of
 //! a person's becomes a formula.
 
-use app::selling::{Sale, SaleStatus};
+use model::selling::{Sale, SaleStatus};
 
 /// The mark by which spreadsheets know UTF-8, and the names of the columns.
 pub const HEAD: &str = "\u{feff}ticket,event,section,row,seat,price,currency,status,sold at,\

@@ -2,11 +2,6 @@
 
 use super::csv;
 use crate::rest::{Api, ApiError, JsonBody, Problem, QueryOf, SignedIn};
-use app::{
-    accounts::Viewer,
-    error::AppError,
-    selling::{Changed, GroupQuery, Reprice, Sale, SaleGroups, SalesByDay, Selling, TakeBack},
-};
 use axum::{
     Extension, Json, Router,
     body::Body,
@@ -16,6 +11,11 @@ use axum::{
     routing::get,
 };
 use futures::stream;
+use model::{
+    accounts::Viewer,
+    error::AppError,
+    selling::{Changed, GroupQuery, Reprice, Sale, SaleGroups, SalesByDay, Selling, TakeBack},
+};
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -14,21 +14,19 @@ use crate::{
         check_section, price_is_positive, price_is_possible,
     },
 };
-use app::{
+use async_trait::async_trait;
+use jiff::{SignedDuration, civil::Date, tz::TimeZone};
+use model::{
+    Moment,
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
+    ids::{EventId, OrderId, TicketId, UserId},
+    money::MinorUnits,
     selling::{
         Changed, Comparable, Counts, DaySales, GroupQuery, Reprice, Sale, SaleGroup, SaleGroups,
         SalesByDay, Selling, TakeBack, UnsoldSection,
     },
     tickets::{Ticket, TicketStatus},
-};
-use async_trait::async_trait;
-use jiff::{SignedDuration, civil::Date, tz::TimeZone};
-use model::{
-    Moment,
-    ids::{EventId, OrderId, TicketId, UserId},
-    money::MinorUnits,
 };
 use std::collections::HashMap;
 

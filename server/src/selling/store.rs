@@ -6,15 +6,13 @@ use crate::{
     refunds,
     tickets::{batches::PUBLISHED, store::TALLY},
 };
-use app::{
-    refunds::RefundStatus,
-    selling::{Comparable, Counts, Sale, SaleGroup, SaleStatus, UnsoldSection, payout},
-    tickets::TicketStatus,
-};
 use model::{
     Moment,
     ids::{EventId, OrderId, TicketId, UserId},
     money::{Currency, MinorUnits},
+    refunds::RefundStatus,
+    selling::{Comparable, Counts, Sale, SaleGroup, SaleStatus, UnsoldSection, payout},
+    tickets::TicketStatus,
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as};
 use sqlx_macros::FromRow;

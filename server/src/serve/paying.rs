@@ -11,7 +11,6 @@ use crate::{
     unguessable::unguessable,
 };
 use anyhow::Context;
-use app::context::Site;
 use axum::{
     Router,
     body::Body,
@@ -23,6 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::on,
 };
+use context::Site;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,

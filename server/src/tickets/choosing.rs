@@ -1,6 +1,6 @@
 //! In which order, and which of an event's tickets a buyer is shown. Pure.
 
-use app::tickets::{NO_SECTION, Offer, Ticket, TicketStatus};
+use model::tickets::{NO_SECTION, Offer, Ticket, TicketStatus};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Offers that are cheapest first, section by section: the section with the cheapest comes first.

@@ -11,11 +11,11 @@ use crate::{
     incidents,
     outbox::{self, DomainEvent, EventType},
 };
-use app::orders::OfferOf;
 use model::{
     Moment,
     ids::{EventId, OrderId, RefundId, TicketId, UserId},
     money::MinorUnits,
+    orders::OfferOf,
 };
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query, query::QueryAs, query_as, query_scalar};
 

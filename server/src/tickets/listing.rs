@@ -21,14 +21,12 @@ use crate::{
     rounds::Round,
     session::hex,
 };
-use app::{
-    error::{AppError, Conflict},
-    tickets::{ListTicket, Listed},
-};
 use model::{
     Moment,
+    error::{AppError, Conflict},
     ids::{BatchId, TicketId, UserId},
     money::{Currency, MinorUnits},
+    tickets::{ListTicket, Listed},
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;

@@ -4,13 +4,13 @@ use crate::rest::{
     Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
     Versioned, idempotency::Attempt,
 };
-use app::{
+use axum::{Extension, Json, extract::State};
+use model::{
     accounts::Viewer,
     error::AppError,
+    ids::TicketId,
     tickets::{EditTicket, ListBatch, ListTicket, Listed, Ticket, TicketList, TicketQuery},
 };
-use axum::{Extension, Json, extract::State};
-use model::ids::TicketId;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of tickets.

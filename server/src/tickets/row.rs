@@ -2,11 +2,11 @@
 
 use super::rules::Place;
 use crate::outbox::{DomainEvent, EventType};
-use app::tickets::{Ticket, TicketStatus, label};
 use model::{
     Moment,
     ids::{EventId, OrderId, TicketId, UserId},
     money::{Currency, MinorUnits},
+    tickets::{Ticket, TicketStatus, label},
 };
 use sqlx_macros::FromRow;
 

@@ -1,11 +1,11 @@
 //! What a listing must be like. Pure: what was asked in, cleaned values or errors at fields out.
 
 use crate::{names, text::line_error};
-use app::{
+use model::{
     error::FieldError,
+    money::{Currency, MinorUnits},
     tickets::{EditTicket, ListTicket},
 };
-use model::money::{Currency, MinorUnits};
 
 /// The most tickets that are listed at once.
 pub const BATCH_MAX: i64 = 10_000;

@@ -15,20 +15,18 @@ use crate::{
     limits::Limits,
     outbox::{self, EventType},
 };
-use app::{
+use async_trait::async_trait;
+use model::{
+    Moment,
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
     events::when_until,
+    ids::{EventId, TicketId, UserId},
+    money::MinorUnits,
     tickets::{
         EditTicket, ListTicket, Listed, OfferFilter, Offers, OwnedTicket, Ticket, TicketList,
         TicketQuery, TicketStatus, Tickets,
     },
-};
-use async_trait::async_trait;
-use model::{
-    Moment,
-    ids::{EventId, TicketId, UserId},
-    money::MinorUnits,
 };
 use std::sync::Arc;
 

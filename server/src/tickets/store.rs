@@ -7,11 +7,11 @@ use crate::{
     events::span::on_sale,
     incidents,
 };
-use app::tickets::{NO_SECTION, Offer, OfferFilter, TicketStatus};
 use model::{
     Moment,
     ids::{BatchId, EventId, TicketId, UserId},
     money::MinorUnits,
+    tickets::{NO_SECTION, Offer, OfferFilter, TicketStatus},
 };
 use sqlx::{AnyExecutor, AssertSqlSafe, FromRow, any::AnyRow, query, query_as, query_scalar};
 use sqlx_macros::FromRow;

@@ -1,13 +1,13 @@
 //! Who may wait for what, and who is told. Pure.
 
 use crate::accounts::{check_email, email_key};
-use app::{
+use model::{
+    Moment,
     accounts::Viewer,
     error::{AppError, FieldError},
     orders::TICKETS_PER_ORDER_MAX,
     waiting::{JoinWaitingList, WaitingToken},
 };
-use model::Moment;
 use sqlx_macros::FromRow;
 use std::time::Duration;
 
@@ -120,8 +120,7 @@ pub fn suited<T: Copy>(line: &[(T, i64)], fresh: i64) -> (Vec<T>, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app::accounts::User;
-    use model::ids::UserId;
+    use model::{accounts::User, ids::UserId};
     use uuid::Uuid;
 
     fn ann() -> Viewer {

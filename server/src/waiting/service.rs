@@ -14,15 +14,13 @@ use crate::{
     mail::{self, Kind},
     request,
 };
-use app::{
-    accounts::Viewer,
-    error::{AppError, AppResult, Conflict},
-    waiting::{JoinWaitingList, Joined, Waiting, WaitingList, WaitingToken},
-};
 use async_trait::async_trait;
 use model::{
     Moment,
+    accounts::Viewer,
+    error::{AppError, AppResult, Conflict},
     ids::{EventId, UserId},
+    waiting::{JoinWaitingList, Joined, Waiting, WaitingList, WaitingToken},
 };
 use std::sync::Arc;
 

@@ -8,10 +8,10 @@ use crate::{
     tickets::batches::PUBLISHED,
     unguessable::unguessable,
 };
-use app::waiting::{Waiting, WaitingState, WaitingToken};
 use model::{
     Moment,
     ids::{EventId, UserId, WaitingId, WaitingMailId},
+    waiting::{Waiting, WaitingState, WaitingToken},
 };
 use sha2::{Digest, Sha256};
 use sqlx::{

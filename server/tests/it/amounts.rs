@@ -160,8 +160,7 @@ on_both_engines! {
 /// their tables apart.
 #[tokio::test]
 async fn the_shop_and_the_double_agree_on_every_currency() {
-    use model::charges::to_provider;
-    use model::money::Currency;
+    use model::{charges::to_provider, money::Currency};
     let double = Double::open(None, Arc::new(|| 1_800_000_000)).unwrap();
     let (url, listener) = listen().await;
     let serving = tokio::spawn(async move { axum::serve(listener, double.api_router()).await });

@@ -4,13 +4,13 @@
 //! at last, at none. Then time passes, and nothing may be half done.
 
 use crate::support::{App, Client, on_both_engines};
-use app::{
+use model::{
     accounts::{User, Viewer},
+    ids::{OrderId, PaymentId, UserId},
     orders::{Reserve, ReserveNamed},
     payments::Pay,
     refunds::AskRefund,
 };
-use model::ids::{OrderId, PaymentId, UserId};
 use serde_json::Value;
 use std::{future::poll_fn, pin::pin, str::FromStr, task::Poll};
 

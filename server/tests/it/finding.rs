@@ -1,9 +1,11 @@
 //! How events are found: by their words, their category, their city and their days.
 
 use crate::support::{App, Client, database::Database, on_both_engines, path};
-use app::events::{Category, When};
 use jiff::{Timestamp, tz::TimeZone};
-use model::Moment;
+use model::{
+    Moment,
+    events::{Category, When},
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 use stagedoor::{

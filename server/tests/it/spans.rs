@@ -1,8 +1,8 @@
 //! Events that last: until when their tickets are sold and shown, and what pages and files say of it.
 
 use crate::support::{App, Client, on_both_engines, path};
-use app::events::{EventQuery, When};
 use jiff::Timestamp;
+use model::events::{EventQuery, When};
 use serde_json::{Value, json};
 use stagedoor::{clock::Clock, events::listing::Filter, limits::Limits, waiting::WaitingService};
 use std::sync::Arc;

@@ -2,16 +2,16 @@
 
 use super::Desk;
 use crate::{
-    context::{self, Flash, percent_encode},
-    error::{AppError, AppResult, FieldError},
-    events::Event,
-    tickets::{
-        ListTicket,
-        api::{NAMES, face_value_in, given, price_in, quantity_in},
-    },
+    tickets::api::{NAMES, face_value_in, given, price_in, quantity_in},
     ui::Form,
 };
-use model::ids::EventId;
+use context::{self, Flash, percent_encode};
+use model::{
+    error::{AppError, AppResult, FieldError},
+    events::Event,
+    ids::EventId,
+    tickets::ListTicket,
+};
 use std::fmt::Write;
 
 /// The name of the form, whichever of its steps.

@@ -1,18 +1,22 @@
 //! The first step: which event. Found, one's own, or created.
 
+use crate::events::Facts;
 use crate::{
-    accounts::Viewer,
-    context::Flash,
-    error::AppResult,
     events::{
-        Event, EventQuery, Events, FIELDS, Facts,
+        FIELDS,
         api::{Create, FACTS_FORM},
         event_fields,
     },
     ui::{Choice, Form, Input, choose_grouped, post_to, problem_at_top},
 };
+use context::Flash;
 use leptos::prelude::*;
-use model::money::Currency;
+use model::{
+    accounts::Viewer,
+    error::AppResult,
+    events::{Event, EventQuery, Events},
+    money::Currency,
+};
 use std::sync::Arc;
 
 /// Currencies of many events, in the order in which they are offered.

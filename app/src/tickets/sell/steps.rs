@@ -2,18 +2,20 @@
 
 use super::draft::{Draft, FORM, Step};
 use crate::{
-    context::{self, Flash},
-    error::AppResult,
-    events::Event,
-    selling::{Comparable, PayoutWhileTyping, SaleGroup, counted, payout_words},
-    tickets::{
-        api::{PutOnSale, given},
-        label,
-    },
+    selling::counted,
+    tickets::api::{PutOnSale, given},
     ui::{Form, Input, field, hidden, post_to, problem_at_top},
 };
+use context::{self, Flash};
+use islands::PayoutWhileTyping;
 use leptos::prelude::*;
-use model::money::Money;
+use model::{
+    error::AppResult,
+    events::Event,
+    money::Money,
+    selling::{Comparable, SaleGroup, payout_words},
+    tickets::label,
+};
 
 /// Where one is among the steps; those behind can be gone back to.
 pub fn progress(step: Step, of: Option<(&Event, &Draft)>) -> impl IntoView + use<> {

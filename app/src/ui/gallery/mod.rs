@@ -7,9 +7,10 @@ mod to_fill_in;
 mod words;
 
 use super::page;
-use crate::{context, error::AppError};
+
 use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
+use model::error::AppError;
 
 /// The page; 404 where the shop is not a demo.
 #[component]

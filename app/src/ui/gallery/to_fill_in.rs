@@ -1,12 +1,10 @@
 //! What is pressed and filled in. The fields stand outside of any form, so nothing can be sent.
 
 use super::part;
-use crate::{
-    context::Flash,
-    error::FieldError,
-    ui::{Choice, Form, Icon, Input, area, choose, field, icon, problem_at_top},
-};
+use crate::ui::{Choice, Form, Icon, Input, area, choose, field, icon, problem_at_top};
+use context::Flash;
 use leptos::prelude::*;
+use model::error::FieldError;
 
 /// Every kind of button, and how it looks while it may not be pressed.
 pub fn buttons() -> AnyView {

@@ -1,10 +1,10 @@
 //! Who is in a history, and what they meet for.
 
-use app::{
+use model::{
     accounts::{User, Viewer},
     events::{Category, CreateEvent},
+    ids::UserId,
 };
-use model::ids::UserId;
 use sqlx::query;
 use stagedoor::db::Db;
 use uuid::Uuid;

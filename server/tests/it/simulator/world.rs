@@ -18,17 +18,15 @@ use crate::support::{
     sound::{OWED, UNSOUND},
     staging::Staging,
 };
-use app::{
+use model::{
+    Moment,
     accounts::Viewer,
     error::AppError,
+    ids::{EventId, OrderId, PaymentId, TicketId},
     orders::{Reserve, ReserveAny, ReserveNamed},
     payments::Pay,
     refunds::AskRefund,
     tickets::{EditTicket, ListTicket},
-};
-use model::{
-    Moment,
-    ids::{EventId, OrderId, PaymentId, TicketId},
 };
 use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::{

@@ -1,0 +1,84 @@
+//! The server functions that islands call. Each also takes the plain form of a page without JavaScript.
+
+use leptos::server;
+use model::{error::AppError, payments::Payment};
+
+/// Charges an order to a card. The card form's island calls it with a ConfirmationToken; the demo
+/// cards' form posts it with a test PaymentMethod, and is led on to where the payment stands.
+#[server(prefix = "/fn", endpoint = "payments/pay")]
+pub async fn pay(
+    #[server(default)] order_id: String,
+    #[server(default)] token: String,
+) -> Result<Option<Payment>, AppError> {
+    use model::payments::{Pay, PaymentStatus, Payments};
+    let payments = context::port::<dyn Payments>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse("pay", error, &[]),
+    };
+    let Ok(order) = order_id.parse() else {
+        return context::refuse("pay", AppError::NotFound, &[]);
+    };
+    let by_form = context::posted_by_form();
+    match payments
+        .pay(
+            &viewer,
+            Pay {
+                order_id: order,
+                token,
+            },
+        )
+        .await
+    {
+        Ok(payment) if by_form => {
+            let bank = match payment.status {
+                PaymentStatus::RequiresAction => payments.bank_page(&viewer, payment.id).await?,
+                _ => None,
+            };
+            context::redirect(&bank.unwrap_or_else(|| format!("/orders/{order}")));
+            Ok(None)
+        }
+        Ok(payment) => Ok(Some(payment)),
+        Err(error) => context::refuse("pay", error, &[]),
+    }
+}
+
+/// The newest payment of an order, if there is one: for a browser that lost the answer to [`pay`].
+#[server(prefix = "/fn", endpoint = "payments/newest")]
+pub async fn newest(#[server(default)] order_id: String) -> Result<Option<Payment>, AppError> {
+    use model::{orders::Orders, payments::Payments};
+    let (orders, payments) = (
+        context::port::<dyn Orders>()?,
+        context::port::<dyn Payments>()?,
+    );
+    let viewer = context::require_viewer()?;
+    let order = order_id.parse().map_err(|_| AppError::NotFound)?;
+    match orders.get(&viewer, order).await?.payment_id {
+        Some(payment) => Ok(Some(payments.get(&viewer, payment).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Takes the more time that there is to have. Returns the seconds that are left then.
+#[server(prefix = "/fn", endpoint = "orders/more_time")]
+pub async fn more_time(#[server(default)] order_id: String) -> Result<i64, AppError> {
+    use model::orders::Orders;
+    let orders = context::port::<dyn Orders>()?;
+    let viewer = match context::require_viewer() {
+        Ok(viewer) => viewer,
+        Err(error) => return context::refuse("order", error, &[]),
+    };
+    let Ok(id) = order_id.parse() else {
+        return context::refuse("order", AppError::NotFound, &[]);
+    };
+    match orders.more_time(&viewer, id).await {
+        Ok(order) => {
+            if context::posted_by_form() {
+                context::notice("You have more time. There is no more after this.");
+                context::redirect(&format!("/orders/{id}"));
+            }
+            Ok(order.seconds_left)
+        }
+        Err(error) => context::refuse("order", error, &[]),
+    }
+}

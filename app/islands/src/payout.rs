@@ -1,0 +1,48 @@
+//! What moves while one sells: what one is paid, as the price is typed.
+
+use crate::typed::already_typed;
+use leptos::prelude::*;
+use model::{
+    money::{Currency, Money},
+    selling::payout_words,
+};
+
+/// Around the field of a price: says below it what the seller is paid, while they type. What it
+/// says at first, the server knows.
+#[island]
+pub fn PayoutWhileTyping(
+    /// What it is typed in.
+    currency: Currency,
+    /// For so many tickets.
+    quantity: i64,
+    /// The price as the field has it at first.
+    price: String,
+    /// The field.
+    children: Children,
+) -> impl IntoView {
+    let (price, set_price) = signal(price);
+    let words = move || {
+        Money::parse(&price.get(), currency)
+            .ok()
+            .and_then(|price| payout_words(price, quantity))
+            .unwrap_or_else(|| {
+                "You see what you will be paid before anything goes on sale.".to_owned()
+            })
+    };
+    let around = NodeRef::<leptos::html::Div>::new();
+    Effect::new(move || {
+        if let Some(typed) = around.get().and_then(|around| already_typed(&around)) {
+            set_price.set(typed);
+        }
+    });
+    view! {
+        <div
+            class="stack"
+            node_ref=around
+            on:input=move |event| set_price.set(event_target_value(&event))
+        >
+            {children()}
+            <p class="payout" aria-live="polite">{words}</p>
+        </div>
+    }
+}

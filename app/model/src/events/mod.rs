@@ -1,0 +1,20 @@
+//! Events: what they are, when and where, and what a browser can ask of them.
+
+mod countries;
+mod picture;
+mod place;
+mod port;
+mod span;
+mod types;
+mod when;
+
+pub use countries::COUNTRIES;
+pub use picture::{Fit, PICTURE_BYTES_MAX, PICTURE_WIDTHS, Picture, PictureQuery};
+pub use place::{PlaceAsked, PlaceProposed};
+pub use port::{COUNTED_MAX, Events, Pictures};
+pub use span::Span;
+pub use types::*;
+pub use when::{
+    date_and_time, day_and_month, moment_if_given, starts_at, when, when_in_full, when_until,
+    when_until_in_full,
+};

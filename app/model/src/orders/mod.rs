@@ -1,0 +1,7 @@
+//! Orders: holding tickets while their buyer pays.
+
+mod port;
+mod types;
+
+pub use port::Orders;
+pub use types::*;

@@ -1,0 +1,9 @@
+//! Selling: what sellers see of their listings and sales.
+
+mod payout;
+mod port;
+mod types;
+
+pub use payout::{payout, payout_words};
+pub use port::Selling;
+pub use types::*;

@@ -1,0 +1,96 @@
+//! The waiting list, as the browser sees it.
+
+use crate::ids::EventId;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What the link in a mail carries. Its `Debug` shows nothing.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
+#[serde(transparent)]
+pub struct WaitingToken(pub String);
+
+impl fmt::Debug for WaitingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WaitingToken(…)")
+    }
+}
+
+/// What waiting for tickets takes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JoinWaitingList {
+    /// Where to write to; who is signed in may leave it out, and is then written to at their own.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 254))]
+    pub email: Option<String>,
+    /// How many tickets there should be: 1 to 8; 1 if missing.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 8))]
+    pub quantity: Option<i64>,
+}
+
+/// What came of asking. Says nothing of whether the address was known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Joined {
+    /// True: it is one's own address, which is on the list. False: unless it is on the list already,
+    /// the address has to be confirmed first, by the link that is mailed to it.
+    pub confirmed: bool,
+}
+
+/// What the link in a mail is used for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ByLink {
+    /// From the link.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, max_length = 256))]
+    pub token: WaitingToken,
+}
+
+/// How somebody stands on the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum WaitingState {
+    /// The address has not been confirmed yet; nobody waits.
+    Asked,
+    /// They are in line.
+    Waiting,
+    /// They were told of tickets, and are not in line any more.
+    Told,
+}
+
+/// One entry of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// For tickets to this event.
+    pub event_id: EventId,
+    /// Which is called so.
+    pub event_title: String,
+    /// The address that is told.
+    pub email: String,
+    /// How many tickets there should be.
+    pub quantity: i64,
+    /// How it stands.
+    pub state: WaitingState,
+    /// Since when it has waited, or, where the address is not confirmed, asked.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub since: Timestamp,
+}
+
+impl Waiting {
+    /// What it waits for, in words: `there are 2 tickets`.
+    pub fn wanted(&self) -> String {
+        match self.quantity {
+            1 => "there is a ticket".to_owned(),
+            many => format!("there are {many} tickets"),
+        }
+    }
+}
