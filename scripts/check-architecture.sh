@@ -42,6 +42,9 @@ rule "stripe-double knows nothing of Stagedoor" \
 rule "ticket-pdf knows nothing of Stagedoor" \
   "$(crates ticket-pdf | grep -xE 'app|server|frontend|leptos.*|sqlx.*' || true)"
 
+rule "features know nothing of the jobs that call them: only serve.rs starts server/src/jobs" \
+  "$(found '\bjobs::' server/src | grep -vE '^server/src/(jobs/|serve\.rs:)' || true)"
+
 # What has one place.
 rule "transactions begin in server/src/db and nowhere else (Db::write)" \
   "$(found '\.begin(_with)?\(|"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b[^:]' server/src | grep -v '^server/src/db/' || true)"

@@ -1,7 +1,6 @@
 //! The commands of the binary, and what each does. What an operator asks for on the command line
 //! is in `cli/`.
 
-pub mod checks;
 mod health;
 mod incidents;
 mod operator;
@@ -11,29 +10,20 @@ mod story;
 
 use crate::{
     audit::{self, Audit},
-    backfills,
     clock::{Clock, SystemClock},
-    config::{self, Config, Settings},
-    db::{Db, Serving},
-    fault::chain,
+    config::{self, Settings},
+    db::Db,
     files::Files,
     moving::{self, Move},
-    seed, serve, telemetry,
+    opening::{open_existing, open_for_seeding, open_patiently},
+    seed,
+    serve::{self, Role},
+    shutdown, telemetry,
 };
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use clap::{Parser, Subcommand};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use stripe_double::{Double, WebhookTarget};
-
-/// How often it is looked whether a database is there that was not, and how often that is said.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-const TELL_EVERY: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -230,28 +220,6 @@ pub fn arguments() -> Cli {
     }
 }
 
-/// A part of the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    /// Pages, REST and jobs.
-    All,
-    /// Pages and REST.
-    Web,
-    /// Jobs.
-    Worker,
-}
-
-impl Role {
-    /// As the flag has it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Web => "web",
-            Self::Worker => "worker",
-        }
-    }
-}
-
 /// Runs the command that the arguments name, and says what to exit with. `files` are the pages'
 /// files inside the binary, if they are. Errors: one sentence, for the end of the log.
 pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
@@ -312,7 +280,7 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             webhook_secret,
             browser_url,
         } => {
-            telemetry::start_log(crate::config::LogFormat::Pretty);
+            telemetry::start_log(telemetry::LogFormat::Pretty);
             let target = webhook_url.zip(webhook_secret);
             let target = target.map(|(url, secret)| WebhookTarget { url, secret });
             run_double(addr, data, target, browser_url).await
@@ -339,7 +307,7 @@ async fn run_seed(settings: Settings, remove: bool) -> anyhow::Result<()> {
     }
     let config = settings.check()?;
     telemetry::start_log(config.log);
-    let db = checks::open_for_seeding(&config).await?;
+    let db = open_for_seeding(&config).await?;
     let sown = seed::seed(&db, Arc::new(SystemClock)).await?;
     say(db, Ok(sown)).await
 }
@@ -374,71 +342,6 @@ async fn say(db: Db, said: anyhow::Result<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connects, migrates, and fills what migrations have added; makes what is missing of a database in
-/// a file, and its folder.
-pub async fn open(config: &Config) -> anyhow::Result<Db> {
-    config.make_data_dir()?;
-    let opened = Db::open(&config.database_url).await;
-    filled(opened.with_context(|| named(&config.database_url))?).await
-}
-
-async fn filled(db: Db) -> anyhow::Result<Db> {
-    backfills::run(&db, &SystemClock).await?;
-    Ok(db)
-}
-
-/// As [`open`], and waits for a database that does not answer yet, for as long as is set.
-pub async fn open_patiently(config: &Config) -> anyhow::Result<Db> {
-    config.make_data_dir()?;
-    let began = Instant::now();
-    let mut told: Option<Instant> = None;
-    loop {
-        let error = match Db::open(&config.database_url).await {
-            Ok(db) => return filled(db).await,
-            Err(error) => error,
-        };
-        let left = config.database_wait.saturating_sub(began.elapsed());
-        if !error.is_passing() || left.is_zero() {
-            return Err(error).with_context(|| named(&config.database_url));
-        }
-        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            told = Some(Instant::now());
-            tracing::warn!(
-                error = chain(&error),
-                "the database is not there yet; it is waited for, {} s at most",
-                left.as_secs()
-            );
-        }
-        tokio::time::sleep(LOOK_AGAIN.min(left)).await;
-    }
-}
-
-/// Connects to a shop that is there, and of this version.
-pub async fn open_existing(config: &Config) -> anyhow::Result<Db> {
-    let opened = Db::open_existing(&config.database_url).await;
-    opened.with_context(|| named(&config.database_url))
-}
-
-/// Claims the database for the one server that may run on a file.
-pub async fn serving(config: &Config) -> anyhow::Result<Serving> {
-    config.make_data_dir()?;
-    let claimed = Serving::claim(&config.database_url).await;
-    claimed.with_context(|| named(&config.database_url))
-}
-
-fn named(database_url: &str) -> String {
-    format!("DATABASE_URL ({})", without_password(database_url))
-}
-
-/// A database's address, fit to be shown: a password may also stand behind the question mark.
-pub(crate) fn without_password(url: &str) -> String {
-    let url = url.split_once('?').map_or(url, |(address, _)| address);
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        _ => url.to_owned(),
-    }
-}
-
 async fn run_double(
     addr: SocketAddr,
     data: Option<PathBuf>,
@@ -459,7 +362,7 @@ async fn run_double(
     tracing::info!("the Stripe double listens on http://{addr}; no money moves");
     let app = double.api_router().merge(double.browser_router());
     axum::serve(listener, app)
-        .with_graceful_shutdown(serve::asked_to_stop())
+        .with_graceful_shutdown(shutdown::requested())
         .await?;
     deliveries.abort();
     Ok(())
@@ -473,14 +376,5 @@ mod tests {
     #[test]
     fn the_arguments_make_sense_together() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_password_is_not_shown() {
-        let shown = without_password("postgres://ann:secret@db.example/shop");
-        assert_eq!(shown, "postgres://…@db.example/shop");
-        assert_eq!(without_password("sqlite://data/x.db"), "sqlite://data/x.db");
-        let shown = without_password("postgres://db.example/shop?user=ann&password=s@cret");
-        assert_eq!(shown, "postgres://db.example/shop");
     }
 }

@@ -9,7 +9,6 @@ mod traces;
 
 pub use edge::EdgeConfig;
 pub use stripe::{StripeConfig, StripeKeys};
-pub use traces::TracesConfig;
 
 use crate::{
     accounts::Operators,
@@ -17,9 +16,10 @@ use crate::{
     orders::{HoldLimits, Holds},
     payments::ProviderMode,
     private,
+    telemetry::{LogFormat, TracesConfig},
     trust::{Trust, is_this_machine},
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ipnet::IpNet;
 use leptos::config::{LeptosOptions, errors::LeptosConfigError};
 use lettre::message::Mailbox;
@@ -190,15 +190,6 @@ pub struct Settings {
     edge: edge::EdgeSettings,
     #[command(flatten)]
     traces: traces::TraceSettings,
-}
-
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Pretty,
-    /// For machines: one object a line.
-    Json,
 }
 
 /// How mails leave.

@@ -4,10 +4,7 @@
 //! unexpected. The unexpected is logged here once, with its whole chain of causes and the
 //! request's id, and leaves as an `AppError` that carries nothing but that id.
 
-use crate::{
-    db::{is_passing, is_unstorable},
-    payments::gateway::GatewayError,
-};
+use crate::db::{is_passing, is_unstorable};
 use model::error::{AppError, Conflict};
 use std::error::Error as StdError;
 
@@ -41,12 +38,6 @@ impl Fault {
 impl From<Conflict> for Fault {
     fn from(conflict: Conflict) -> Self {
         Self::Refused(conflict.into())
-    }
-}
-
-impl From<GatewayError> for Fault {
-    fn from(error: GatewayError) -> Self {
-        Self::unexpected("the payment provider gave no answer", error)
     }
 }
 

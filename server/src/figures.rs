@@ -9,7 +9,7 @@ use crate::{
     db::Db,
     fault::chain,
     outbox::{self, Nats},
-    replicas::Redis,
+    redis_client::Redis,
     task_runs,
 };
 use model::Moment;

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
     response::IntoResponse,
 };
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 use tower::ServiceExt;
 use tower_http::services::ServeDir;
 
@@ -108,11 +108,7 @@ fn compressed(
 }
 
 fn etag(file: &File) -> HeaderValue {
-    let mut tag = String::from("\"");
-    for byte in &file.hash[..12] {
-        let _ = write!(tag, "{byte:02x}");
-    }
-    tag.push('"');
+    let tag = format!("\"{}\"", hex::encode(&file.hash[..12]));
     HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 

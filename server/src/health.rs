@@ -6,7 +6,7 @@ use crate::{
     expiration::Swept,
     figures,
     outbox::Nats,
-    replicas::Redis,
+    redis_client::Redis,
     request,
     write_probe::WriteProbe,
 };
@@ -113,7 +113,7 @@ async fn stand(health: &Health) -> (bool, Value) {
 /// What is amiss is for this machine and its operators to know, not for whoever comes through a proxy.
 async fn ready(State(health): State<Health>, headers: HeaderMap) -> Response {
     let (fine, stands) = stand(&health).await;
-    // A process for jobs alone has no guard, and does not know where requests come from: nobody but
+    // A process for jobs alone has no middleware, and does not know where requests come from: only
     // operators can reach it.
     let address = request::address();
     let is_near = (address.is_loopback() || address.is_unspecified())

@@ -7,7 +7,6 @@
 use crate::{
     db::{Conn, Db},
     mail,
-    orders::store as orders,
 };
 use model::{
     Moment,
@@ -72,7 +71,7 @@ pub enum Kind {
 
 model::text_columns!(Kind);
 
-/// Writes an incident down, flags its order, and has the operator told. Nothing happens if the
+/// Writes an incident down, and queues a mail to the operators about it. Nothing happens if the
 /// same is open already.
 pub async fn open(
     conn: &mut Conn,
@@ -105,12 +104,9 @@ pub async fn open(
         subject,
         order = order.map(tracing::field::display),
         detail,
-        "somebody should look at this"
+        "incident opened"
     );
     metrics::counter!("stagedoor_attention_total").increment(1);
-    if let Some(order) = order {
-        orders::attention_set(conn, order).await?;
-    }
     mail::queue_attention(conn, id, now).await
 }
 
@@ -170,7 +166,7 @@ pub async fn open_ones<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<Incident>, sq
     .await
 }
 
-/// Marks an incident as looked after, and its order with its last one. False: it was not open.
+/// Settles an incident. False: it was not open.
 pub async fn settle(db: &Db, id: IncidentId, now: Moment) -> Result<bool, sqlx::Error> {
     db.write(move |conn| {
         Box::pin(async move {
@@ -180,7 +176,6 @@ pub async fn settle(db: &Db, id: IncidentId, now: Moment) -> Result<bool, sqlx::
                     .bind(now)
                     .execute(&mut *conn)
                     .await?;
-            orders::attention_clear(conn, id).await?;
             Ok(done.rows_affected() == 1)
         })
     })

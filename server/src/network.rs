@@ -1,4 +1,4 @@
-//! The network that a request comes from, as limits count it.
+//! The network that a request comes from, as limits count it, and whether it is a trusted proxy's.
 
 use std::net::IpAddr;
 
@@ -34,6 +34,12 @@ pub fn network_prefix(address: IpAddr) -> Option<String> {
     let bits = if address.is_ipv4() { 24 } else { 48 };
     let network = IpNet::new(address, bits).ok()?;
     Some(network.trunc().to_string())
+}
+
+/// Whether `address` is one of the proxies in `trusted`, whose headers about the client are believed.
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|network| network.contains(&address))
 }
 
 #[cfg(test)]

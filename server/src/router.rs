@@ -1,16 +1,20 @@
 //! Which request goes where: pages, server functions, REST, health, robots, files; and in which order
-//! each passes the guard, the session and the idempotency keys.
+//! each passes the middleware, the session and the idempotency keys.
 
 use crate::{
     clock::SharedClock,
     config,
     events::{Uploads, pictures},
     files::Files,
-    guard::{self, CspNonce, Guard},
     health::{self, Health},
-    rest::{self, Api, idempotency},
+    idempotency::IdempotencyKeys,
+    middleware::{CspNonce, MiddlewareState, identify_viewer, refuse, wrap_every_request},
+    rest::{
+        self, Api, attempts,
+        order_files::{self, OrderFiles},
+    },
     robots::{self, Robots},
-    selling, session,
+    session,
     state::Shop,
 };
 use app::{
@@ -20,13 +24,13 @@ use app::{
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{FromRef, Path, Query, Request, State},
+    extract::{FromRef, Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::{IntoResponse, Redirect, Response},
-    routing::{any, get},
+    response::Response,
+    routing::any,
 };
-use context::{PageClock, SECRET, Site, own_page, percent_encode};
+use context::{PageClock, Site, own_page};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use leptos::{
@@ -37,13 +41,7 @@ use leptos::{
     server_fn::{ServerFn, error::SERVER_FN_ERROR_HEADER},
 };
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
-use model::{
-    accounts::Viewer,
-    error::AppError,
-    ids::OrderId,
-    passes::{OrderLink, TicketsOf},
-};
-use serde::Deserialize;
+use model::error::AppError;
 use std::sync::Arc;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_swagger_ui::SwaggerUi;
@@ -99,7 +97,7 @@ pub struct Web {
 /// Everything that answers.
 pub fn router(shop: &Shop, web: Web) -> Router {
     let secure = web.site.public_url.starts_with("https://");
-    let guard = Guard {
+    let state = MiddlewareState {
         public_url: web.site.public_url.as_str().into(),
         secure,
         transport_security: web.transport_security.filter(|_| secure),
@@ -117,7 +115,7 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         draining: web.health.draining.clone(),
     };
     let sessions = session::layer(shop.sessions.clone(), secure);
-    let kept = idempotency::Kept {
+    let keys = IdempotencyKeys {
         db: shop.db.clone(),
         clock: shop.clock.clone(),
     };
@@ -135,9 +133,9 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         clock: Arc::new(SameClock(shop.clock.clone())),
     };
 
-    let people = rest(api, kept)
+    let people = rest(api, keys)
         .merge(page_routes(pages))
-        .layer(from_fn_with_state(guard.clone(), guard::who))
+        .layer(from_fn_with_state(state.clone(), identify_viewer))
         .layer(sessions);
     let mut all = people
         .merge(health::routes(web.health))
@@ -148,7 +146,7 @@ pub fn router(shop: &Shop, web: Web) -> Router {
     }
     all.layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(guard, guard::outer))
+        .layer(from_fn_with_state(state, wrap_every_request))
 }
 
 /// A bug of ours: the caller gets the request's id, the log has the rest.
@@ -168,14 +166,14 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     rest::problem(error.status(), &error)
 }
 
-fn rest(api: Api, kept: idempotency::Kept) -> Router {
+fn rest(api: Api, keys: IdempotencyKeys) -> Router {
     let (routes, document) = rest::routes();
     let nowhere = || async { rest::problem(StatusCode::NOT_FOUND, &AppError::NotFound) };
     let described = SwaggerUi::new("/api/docs").url("/api/openapi.json", document);
     routes
         .method_not_allowed_fallback(not_that_way)
-        .layer(from_fn_with_state(kept, idempotency::once))
-        .merge(selling::rest::downloads())
+        .layer(from_fn_with_state(keys, attempts::answer_once))
+        .merge(rest::selling::downloads())
         .with_state(api)
         .merge(Router::from(described).method_not_allowed_fallback(not_that_way))
         .route("/api", any(nowhere))
@@ -198,9 +196,14 @@ fn page_routes(pages: Pages) -> Router {
         move || provide(&context)
     });
     let options = pages.options.clone();
+    let order_files = OrderFiles {
+        passes: Arc::clone(&pages.api.passes),
+        not_found: Router::new()
+            .fallback(file_or_nothing)
+            .with_state(pages.clone()),
+    };
     Router::new()
-        .merge(papers(Paper::Tickets, "tickets.pdf"))
-        .merge(papers(Paper::Calendar, "calendar.ics"))
+        .merge(order_files::routes(order_files))
         .leptos_routes_with_context(
             &pages,
             routes,
@@ -213,7 +216,7 @@ fn page_routes(pages: Pages) -> Router {
         .with_state(pages)
 }
 
-/// What pages and server functions find in their context; see `app::context`.
+/// What pages and server functions find in their context; see the crate `context`.
 fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.accounts));
     provide_context(Arc::clone(&pages.api.account_care));
@@ -222,6 +225,7 @@ fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.pictures));
     provide_context(Arc::clone(&pages.api.tickets));
     provide_context(Arc::clone(&pages.api.orders));
+    provide_context(Arc::clone(&pages.api.history));
     provide_context(Arc::clone(&pages.api.payments));
     provide_context(Arc::clone(&pages.api.passes));
     provide_context(Arc::clone(&pages.api.refunds));
@@ -280,105 +284,9 @@ async fn forms_have_parts(request: Request, next: Next) -> Response {
         .is_some_and(|kind| multer::parse_boundary(kind).is_ok());
     if !parted && request.uri().path() == <PutPicture as ServerFn>::PATH {
         let error = AppError::invalid("", "Send a form, as multipart/form-data.");
-        return guard::refuse(request.uri(), &error);
+        return refuse(request.uri(), &error);
     }
     next.run(request).await
-}
-
-/// A file that is made of an order.
-#[derive(Clone, Copy)]
-enum Paper {
-    /// Its tickets to print.
-    Tickets,
-    /// Its event for a calendar.
-    Calendar,
-}
-
-fn papers(paper: Paper, file: &str) -> Router<Pages> {
-    let own = move |pages, id, request| to_buyer(paper, pages, id, request);
-    let linked = move |pages, link, request| by_link(paper, pages, link, request);
-    Router::new()
-        .route(&format!("/orders/{{id}}/{file}"), get(own))
-        .route(&format!("/order/{file}"), get(linked))
-}
-
-/// To its buyer. Whoever is not signed in does that first, and to whom it does not belong, there is
-/// nothing here.
-async fn to_buyer(
-    paper: Paper,
-    State(pages): State<Pages>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
-    let Some(viewer) = request.extensions().get::<Viewer>().cloned() else {
-        let next = percent_encode(request.uri().path());
-        return Redirect::to(&format!("/signin?next={next}")).into_response();
-    };
-    let Ok(order) = id.parse::<OrderId>() else {
-        return file_or_nothing(State(pages), request).await;
-    };
-    let named = format!("-{}", order.code());
-    paper_of(
-        paper,
-        pages,
-        TicketsOf::Buyer(viewer, order),
-        &named,
-        request,
-    )
-    .await
-}
-
-#[derive(Deserialize)]
-struct ByLink {
-    link: OrderLink,
-}
-
-/// To whoever has the link in the buyer's mail.
-async fn by_link(
-    paper: Paper,
-    State(pages): State<Pages>,
-    Query(ByLink { link }): Query<ByLink>,
-    request: Request,
-) -> Response {
-    let mut response = paper_of(paper, pages, TicketsOf::Link(link), "", request).await;
-    for (name, value) in &SECRET {
-        response.headers_mut().insert(name, value.clone());
-    }
-    response
-}
-
-async fn paper_of(
-    paper: Paper,
-    pages: Pages,
-    of: TicketsOf,
-    named: &str,
-    request: Request,
-) -> Response {
-    let passes = &pages.api.passes;
-    let (made, kind, name) = match paper {
-        Paper::Tickets => {
-            let name = format!("tickets{named}.pdf");
-            (passes.pdf(of).await, "application/pdf", name)
-        }
-        Paper::Calendar => {
-            let name = format!("event{named}.ics");
-            let made = passes.calendar(of).await.map(String::into_bytes);
-            (made, "text/calendar; charset=utf-8", name)
-        }
-    };
-    let bytes = match made {
-        Ok(bytes) => bytes,
-        Err(AppError::NotFound) => return file_or_nothing(State(pages), request).await,
-        Err(error) => return rest::problem(error.status(), &error),
-    };
-    let mut response = bytes.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(shown) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
-        headers.insert(header::CONTENT_DISPOSITION, shown);
-    }
-    response
 }
 
 /// A file of the pages, or the page that says that there is nothing here.

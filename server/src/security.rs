@@ -6,7 +6,7 @@
 //! make (docs/deploy.md). It never has an address, a name, a password or a token in it: what is noted
 //! are the words of [`Event`] and [`Outcome`], not what somebody sent. It decides nothing.
 
-use crate::{network::network_of, request, session::hex};
+use crate::{network::network_of, request};
 use model::{
     error::{AppError, AppResult},
     ids::UserId,
@@ -176,7 +176,7 @@ fn hashed(address: IpAddr) -> String {
         return "none".to_owned();
     };
     let tag = sign(&Key::new(HMAC_SHA256, key), network.to_string().as_bytes());
-    hex(&tag.as_ref()[..8])
+    hex::encode(&tag.as_ref()[..8])
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 mod catalogue;
 
 use crate::{
-    accounts::{AccountsService, Operators, Removal, email_key, store::user_find_by_email},
+    account_care::{AccountCareService, Removal},
+    accounts::{AccountsService, Operators, email_key, store::user_find_by_email},
     clock::SharedClock,
     db::Db,
     events::EventsService,
@@ -64,10 +65,10 @@ pub async fn open_accounts(db: &Db) -> FaultResult<Vec<&'static str>> {
 /// Takes the demo accounts out of the shop, with their listings. Returns what to print: who is gone,
 /// who could only be locked out, and what stays. Errors: the database fails.
 pub async fn remove(db: &Db, clock: SharedClock) -> FaultResult<String> {
-    let accounts = accounts_of(db, clock)?;
+    let care = care_of(db, clock)?;
     let mut words = String::new();
     for email in addresses() {
-        let said = match accounts.remove_or_lock_out(email).await? {
+        let said = match care.remove_or_lock_out(email).await? {
             Removal::NotThere => continue,
             Removal::Removed => "removed, with its listings".to_owned(),
             Removal::LockedOut(why) => format!(
@@ -95,15 +96,29 @@ const NO_OPERATORS: Operators = Operators {
     need_second_factor: true,
 };
 
-fn accounts_of(db: &Db, clock: SharedClock) -> FaultResult<AccountsService> {
+fn care_of(db: &Db, clock: SharedClock) -> FaultResult<AccountCareService> {
     let limits = no_limits(&clock);
     let sessions = Arc::new(DbSessions::new(db.clone(), clock.clone()));
-    AccountsService::new(db.clone(), clock, limits, sessions, NO_OPERATORS, "")
+    let accounts = AccountsService::new(
+        db.clone(),
+        clock.clone(),
+        limits.clone(),
+        sessions.clone(),
+        NO_OPERATORS,
+        "",
+    )?;
+    Ok(AccountCareService::new(
+        accounts,
+        db.clone(),
+        clock,
+        limits,
+        sessions,
+    ))
 }
 
 /// Fills the shop. Returns what to print. Errors: the database fails.
 pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
-    let accounts_service = accounts_of(db, clock.clone())?;
+    let care = care_of(db, clock.clone())?;
     let events = EventsService::new(db.clone(), clock.clone());
     let tickets = TicketsService::new(
         db.clone(),
@@ -112,10 +127,10 @@ pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
         LISTINGS_PER_DAY,
         NO_OPERATORS,
     );
-    person(&accounts_service, BUYER_EMAIL, "Billie Booker").await?;
+    person(db, &care, BUYER_EMAIL, "Billie Booker").await?;
     let mut sellers = Vec::new();
     for (email, name) in SELLERS {
-        sellers.push(person(&accounts_service, email, name).await?);
+        sellers.push(person(db, &care, email, name).await?);
     }
     let mut shown = Vec::new();
     for seller in &sellers {
@@ -156,9 +171,14 @@ pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
 }
 
 /// The account, made if it is not there.
-async fn person(accounts: &AccountsService, email: &str, name: &str) -> FaultResult<Viewer> {
-    if let Some(user) = accounts.find(email).await? {
-        let user = accounts.vouch(user).await?;
+async fn person(
+    db: &Db,
+    care: &AccountCareService,
+    email: &str,
+    name: &str,
+) -> FaultResult<Viewer> {
+    if let Some(found) = user_find_by_email(db.reads(), &email_key(email)).await? {
+        let user = care.vouch(found.user).await?;
         return Ok(Viewer { user });
     }
     let request = SignUp {
@@ -167,7 +187,7 @@ async fn person(accounts: &AccountsService, email: &str, name: &str) -> FaultRes
         name: Some(name.to_owned()),
     };
     Ok(Viewer {
-        user: accounts.create(request).await?,
+        user: care.create(request).await?,
     })
 }
 

@@ -3,23 +3,27 @@
 
 mod connections;
 mod paying;
+mod role;
+
+pub use role::Role;
 
 use crate::{
-    cli::{self, Role},
     clock::{SharedClock, SystemClock},
     config::{Config, leptos_options},
     db::Db,
     events::ListenersMax,
     files::Files,
     health::Health,
-    mail::{Folder, Letterhead, Mailer, Smtp, Transport},
+    jobs,
+    letters::Mailer,
+    mail::{Folder, Letterhead, Smtp, Transport},
+    opening,
     orders::Holds,
     outbox::{Live, Nats},
-    passes,
     payments::{CALLS_AT_ONCE, Engine, PAY_WAIT},
-    replicas::Redis,
+    redis_client::Redis,
     router::{Web, router},
-    security, seed,
+    secrets, security, seed, shutdown,
     state::{Parts, Shop},
     telemetry,
     write_probe::WriteProbe,
@@ -49,8 +53,8 @@ const DRAIN: Duration = Duration::from_secs(20);
 pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::Result<()> {
     let figures = telemetry::start_figures().context("the figures could not be started")?;
     let listener = bind(config.addr)?;
-    let _serving = cli::serving(&config).await?;
-    let db = cli::checks::open_for_serving(&config).await?;
+    let _serving = opening::serving(&config).await?;
+    let db = opening::open_for_serving(&config).await?;
     let clock: SharedClock = Arc::new(SystemClock);
     let paying = Paying::open(&config, clock.clone()).await?;
     announce(&config, role);
@@ -84,7 +88,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         db: db.clone(),
         redis,
         nats,
-        clock: clock.clone(),
+        clock,
         probe: probe.clone(),
         worker: role == Role::Worker,
         swept: shop.sweeper.swept(),
@@ -100,8 +104,12 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         router(&shop, web)
     };
     let (live, engine, mailer) = (shop.live.clone(), shop.engine.clone(), shop.mailer.clone());
-    let mut jobs = shop.start_jobs(queue, role != Role::Web);
-    jobs.spawn(probe.run(db.clone(), clock));
+    let process = jobs::Process {
+        is_worker: role != Role::Web,
+        redis: queue,
+        probe: Some(probe),
+    };
+    let jobs = jobs::start(shop, process);
     let drain = config.drain;
     let stopping = Stopping {
         draining,
@@ -142,7 +150,7 @@ fn web(
 
 /// All processes of a shop name an address alike in the security log.
 async fn hash_addresses(db: &Db, clock: &SharedClock) -> anyhow::Result<()> {
-    let secret = passes::shared_secret(db, clock.now()).await?;
+    let secret = secrets::shared_secret(db, clock.now()).await?;
     security::hash_by(secret.expose_secret().as_bytes());
     Ok(())
 }
@@ -190,7 +198,7 @@ async fn listen(
     let handle = Handle::new();
     let stopper = handle.clone();
     let stopped = tokio::spawn(async move {
-        asked_to_stop().await;
+        shutdown::requested().await;
         tracing::info!("asked to stop: finishing what is under way");
         stopping.draining.store(true, Ordering::SeqCst);
         tokio::time::sleep(stopping.drain).await;
@@ -220,28 +228,6 @@ fn listeners(config: &Config, connections: usize) -> ListenersMax {
         total: connections / 4 * 3,
         per_network: config.edge.streams_per_address,
         trusted_proxies: config.trusted_proxies.clone().into(),
-    }
-}
-
-/// Returns once the process is asked to stop.
-pub async fn asked_to_stop() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
     }
 }
 

@@ -2,34 +2,31 @@
 //! between the real thing and a test is a parameter here and nowhere else.
 
 use crate::{
-    accounts::{AccountsService, Operators, proofs, resets},
+    account_care::AccountCareService,
+    accounts::{AccountsService, Operators},
     clock::SharedClock,
     db::Db,
-    events::{
-        EventsService, Listeners, ListenersMax,
-        changes::{Changes, changes_delete_old},
-    },
-    expiration::{Desk, Queue, Sweeper, Workers},
-    fault::{Fault, FaultResult},
+    events::{EventsService, Listeners, ListenersMax},
+    expiration::{Queue, Sweeper, Workers},
+    fault::FaultResult,
+    history::HistoryService,
+    letters::Mailer,
     limits::Limits,
-    mail::{self, Letterhead, Mailer, Transport},
+    mail::{Letterhead, Transport},
     orders::{HoldLimits, Holds, OrdersService},
-    outbox::{Live, Nats, Relay},
+    outbox::{Fanout, Live, Nats},
     passes::PassesService,
-    payments::{Engine, Gateway, PaymentsService, Reconciler, WebhookSecrets, Webhooks},
-    refunds::RefundsService,
-    replicas::{Fanout, KeptSessions, Redis},
-    rest::{Api, idempotency::Kept},
+    payments::{Engine, Gateway, PaymentsService, Reconciler, Voids, WebhookSecrets, Webhooks},
+    redis_client::Redis,
+    refunds::{AfterCalls, RefundsService},
+    rest::Api,
     selling::SellingService,
-    session,
+    session::KeptSessions,
     tickets::TicketsService,
-    waiting::{Rounds, WaitingService},
+    waiting::WaitingService,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::Notify, task::JoinSet};
-
-/// How often rows that nobody needs any more are deleted.
-const CLEAN_EVERY: Duration = Duration::from_hours(1);
+use tokio::sync::Notify;
 
 /// What a shop is made of.
 pub struct Parts {
@@ -77,8 +74,9 @@ pub struct Shop {
     pub limits: Arc<Limits>,
     /// Which sessions there are.
     pub sessions: KeptSessions,
-    /// Makes accounts.
+    /// Accounts, signing up, in and out.
     pub accounts: AccountsService,
+    account_care: AccountCareService,
     /// The catalogue.
     pub events: EventsService,
     /// Listings.
@@ -98,12 +96,12 @@ pub struct Shop {
     payments: PaymentsService,
     refunds: RefundsService,
     selling: SellingService,
-    waiting: WaitingService,
-    webhooks: Webhooks,
-    workers: Workers,
+    pub(crate) waiting: WaitingService,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) workers: Workers,
     /// Sends mails, if they leave.
     pub mailer: Option<Arc<Mailer>>,
-    nats: Option<Nats>,
+    pub(crate) nats: Option<Nats>,
 }
 
 impl Shop {
@@ -129,12 +127,13 @@ impl Shop {
             parts.hold_limits,
             limits.clone(),
             expiry.clone(),
-            calls_wait.clone(),
+            Arc::new(Voids::new(calls_wait.clone())),
         );
         let engine = Arc::new(Engine::new(
             db.clone(),
             clock.clone(),
             gateway.clone(),
+            Arc::new(AfterCalls),
             calls_wait,
             parts.calls_at_once,
         ));
@@ -143,15 +142,23 @@ impl Shop {
             Arc::new(Mailer::new(db.clone(), clock.clone(), transport, head))
         });
         let sessions = KeptSessions::new(db.clone(), clock.clone(), redis.clone());
+        let accounts = AccountsService::new(
+            db.clone(),
+            clock.clone(),
+            limits.clone(),
+            Arc::new(sessions.clone()),
+            operators,
+            &parts.public_url,
+        )?;
         Ok(Self {
-            accounts: AccountsService::new(
+            account_care: AccountCareService::new(
+                accounts.clone(),
                 db.clone(),
                 clock.clone(),
                 limits.clone(),
                 Arc::new(sessions.clone()),
-                operators,
-                &parts.public_url,
-            )?,
+            ),
+            accounts,
             events: EventsService::new(db.clone(), clock.clone()),
             tickets: TicketsService::new(
                 db.clone(),
@@ -200,12 +207,13 @@ impl Shop {
     pub fn api(&self) -> Api {
         Api {
             accounts: Arc::new(self.accounts.clone()),
-            account_care: Arc::new(self.accounts.clone()),
+            account_care: Arc::new(self.account_care.clone()),
             second_factor: Arc::new(self.accounts.clone()),
             events: Arc::new(self.events.clone()),
             pictures: Arc::new(self.events.clone()),
             tickets: Arc::new(self.tickets.clone()),
             orders: Arc::new(self.orders.clone()),
+            history: Arc::new(HistoryService::new(self.db.clone())),
             payments: Arc::new(self.payments.clone()),
             passes: Arc::new(self.passes.clone()),
             refunds: Arc::new(self.refunds.clone()),
@@ -214,111 +222,6 @@ impl Shop {
             live: self.live.clone(),
             listeners: self.listeners.clone(),
             webhooks: Arc::new(self.webhooks.clone()),
-        }
-    }
-
-    /// Starts what time brings: the sweep, the cleaning and the live changes in every process, the
-    /// expiry jobs, the waiting list, the mails about changed events, all mails and the events for NATS where `works` says so. They
-    /// end when the set is dropped; whatever they leave undone is found in the database by the next
-    /// start.
-    pub fn start_jobs(self, redis: Option<redis::Client>, works: bool) -> JoinSet<()> {
-        let mut jobs = JoinSet::new();
-        jobs.spawn(self.sweeper.run());
-        jobs.spawn(self.live.run());
-        if works {
-            jobs.spawn(Arc::new(self.reconciler).run());
-            let rounds = Rounds::new(self.db.clone(), self.clock.clone());
-            jobs.spawn(Arc::new(rounds).run());
-            jobs.spawn(self.tickets.clone().delete_abandoned_for_ever());
-            let changes = Changes::new(self.db.clone(), self.clock.clone());
-            jobs.spawn(Arc::new(changes).run());
-        }
-        jobs.spawn(clean(
-            self.db.clone(),
-            self.clock.clone(),
-            self.orders.clone(),
-            self.tickets,
-            self.waiting,
-            self.webhooks,
-        ));
-        if let Some(mailer) = self.mailer.filter(|_| works) {
-            jobs.spawn(mailer.run());
-        }
-        if let Some(nats) = self.nats.filter(|_| works) {
-            jobs.spawn(Relay::new(self.db.clone(), self.clock.clone(), nats).run());
-        }
-        let desk = Desk {
-            orders: self.orders,
-            engine: self.engine,
-        };
-        jobs.spawn(self.workers.run(self.db, self.clock, desk, redis, works));
-        jobs
-    }
-}
-
-/// Every hour, deletes sessions, idempotency keys, links to new passwords, webhooks, told changes of
-/// events and entries of the waiting list whose time is over, and releases ended orders that still count as unpaid.
-async fn clean(
-    db: Db,
-    clock: SharedClock,
-    orders: OrdersService,
-    tickets: TicketsService,
-    waiting: WaitingService,
-    inbox: Webhooks,
-) {
-    let kept = Kept {
-        db: db.clone(),
-        clock: clock.clone(),
-    };
-    let mut tick = tokio::time::interval(CLEAN_EVERY);
-    loop {
-        tick.tick().await;
-        let sessions = session::sessions_delete_expired(&db, &clock).await;
-        let keys = kept.forget_old().await;
-        let now = clock.now();
-        let links: Result<u64, sqlx::Error> = db
-            .write(move |conn| {
-                Box::pin(async move {
-                    mail::forget_turns(conn, now).await?;
-                    changes_delete_old(conn, now).await?;
-                    let proofs = proofs::proofs_delete_expired(conn, now).await?;
-                    Ok(proofs + resets::resets_delete_expired(conn, now).await?)
-                })
-            })
-            .await;
-        let webhooks = inbox.forget_old().await;
-        match orders.release_ended().await {
-            Ok(0) => {}
-            Ok(orders) => tracing::info!(orders, "released ended orders from hold limits"),
-            Err(fault) => tracing::warn!(
-                error = crate::fault::chain(&fault),
-                "ended orders were not released from hold limits"
-            ),
-        }
-        if let Err(error) = tickets.forget_old_listings().await {
-            tracing::warn!(
-                error = crate::fault::chain(&error),
-                "old counts of listings were not deleted"
-            );
-        }
-        match waiting.forget_old().await {
-            Ok(entries) => tracing::debug!(entries, "old entries of the waiting list deleted"),
-            Err(fault) => tracing::warn!(
-                error = crate::fault::chain(&fault),
-                "old entries of the waiting list were not deleted"
-            ),
-        }
-        match (sessions, keys, links, webhooks) {
-            (Ok(sessions), Ok(keys), Ok(links), Ok(webhooks)) => {
-                tracing::debug!(sessions, keys, links, webhooks, "old rows deleted");
-            }
-            (Err(error), ..) | (_, Err(error), ..) | (_, _, Err(error), _) | (.., Err(error)) => {
-                let fault = Fault::Database(error);
-                tracing::warn!(
-                    error = crate::fault::chain(&fault),
-                    "old rows were not deleted"
-                );
-            }
         }
     }
 }

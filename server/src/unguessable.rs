@@ -1,10 +1,8 @@
 //! Random texts for secrets: tokens of mailed links, nonces.
 
-use crate::session::hex;
-
 /// `BYTES` random bytes in hex, from a cryptographically secure generator seeded by the operating system.
 pub fn unguessable<const BYTES: usize>() -> String {
-    hex(&rand::random::<[u8; BYTES]>())
+    hex::encode(rand::random::<[u8; BYTES]>())
 }
 
 #[cfg(test)]

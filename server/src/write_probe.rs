@@ -19,10 +19,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::timeout;
-use uuid::Uuid;
 
-/// How often it is tried.
-const EVERY: Duration = Duration::from_secs(10);
 /// How long one try may take before it counts as one that did not get through.
 const WITHIN: Duration = Duration::from_secs(10);
 /// After so many tries in a row that were only held up, writing counts as impossible. A rush that
@@ -55,17 +52,6 @@ impl WriteProbe {
     /// Whether the database takes writes, as far as is known.
     pub fn is_taken(&self) -> bool {
         !self.refused.load(Ordering::Relaxed)
-    }
-
-    /// Tries for ever.
-    pub async fn run(self: Arc<Self>, db: Db, clock: SharedClock) {
-        let process = Uuid::now_v7().to_string();
-        let mut held_up = 0;
-        let mut tick = tokio::time::interval(EVERY);
-        loop {
-            tick.tick().await;
-            held_up = self.try_once(&db, &clock, &process, held_up).await;
-        }
     }
 
     /// Tries once, after `held_up` tries in a row that were held up; returns how many it is now.

@@ -1,5 +1,5 @@
 //! What a form leaves for the page that is shown next, and how a cookie carries it. Which cookie that is,
-//! and for how long, is `context.rs`'s business.
+//! and for how long, is decided in `lib.rs`.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use miniz_oxide::{deflate::compress_to_vec, inflate::decompress_to_vec_with_limit};

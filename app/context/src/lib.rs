@@ -12,8 +12,9 @@ pub use crate::{
 };
 
 use crate::paths::{from_page, shown_to_in};
+use cookie::{Cookie, SameSite, time::Duration};
 use http::{
-    HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
     header::{ACCEPT, CACHE_CONTROL, COOKIE, REFERRER_POLICY, SET_COOKIE},
     request::Parts,
 };
@@ -483,16 +484,18 @@ fn no_cookies() -> Option<Flash> {
 }
 
 fn cookie(name: &str) -> Option<String> {
-    let parts = use_context::<Parts>()?;
-    let cookies = parts
-        .headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|cookies| cookies.to_str().ok());
-    cookies
-        .flat_map(|cookies| cookies.split(';'))
-        .find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
-        .map(str::to_owned)
+    sent_cookie(&use_context::<Parts>()?.headers, name)
+}
+
+/// The content of the first cookie of this name in the headers of a request.
+pub fn sent_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lines = headers.get_all(COOKIE).iter();
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(Cookie::split_parse)
+        .flatten()
+        .find(|cookie| cookie.name() == name)
+        .map(|cookie| cookie.value().to_owned())
 }
 
 fn set_flash(flash: &Flash) {
@@ -517,11 +520,16 @@ fn own_cookie(
     seconds: Option<u32>,
     secure: bool,
 ) -> Option<HeaderValue> {
-    let name = prefixed(name, secure);
-    let lives = seconds.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
-    let end = if secure { "; Secure" } else { "" };
-    let cookie = format!("{name}={content}; Path=/{lives}; HttpOnly; SameSite=Lax{end}");
-    HeaderValue::from_str(&cookie).ok()
+    let cookie = Cookie::build((prefixed(name, secure), content))
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(secure)
+        .path("/");
+    let cookie = match seconds {
+        Some(seconds) => cookie.max_age(Duration::seconds(seconds.into())),
+        None => cookie,
+    };
+    HeaderValue::from_str(&cookie.to_string()).ok()
 }
 
 fn append_cookie(name: &str, content: &str, seconds: u32) {

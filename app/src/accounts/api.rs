@@ -233,12 +233,12 @@ pub async fn reset(
 /// Signs a guest in by the mailed link, without a password.
 #[server(prefix = "/fn", endpoint = "accounts/enter")]
 pub async fn enter(#[server(default)] token: ResetToken) -> Result<(), AppError> {
-    use model::accounts::Accounts;
+    use model::accounts::AccountCare;
     if context::lacks_cookies() {
         return Ok(());
     }
-    let accounts = context::port::<dyn Accounts>()?;
-    match accounts.enter(token).await {
+    let care = context::port::<dyn AccountCare>()?;
+    match care.enter(token).await {
         Ok(came_in) => {
             context::notice(format!("Welcome back, {}.", came_in.user.name));
             context::redirect(came_in.next.as_deref().unwrap_or("/tickets"));

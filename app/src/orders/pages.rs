@@ -19,7 +19,7 @@ use model::{
     error::{AppError, AppResult},
     events::{Event, Events},
     ids::{OrderId, UserId},
-    orders::{Moment, Order, OrderQuery, OrderStatus, Orders},
+    orders::{Order, OrderHistory, OrderQuery, OrderStatus, Orders, TimelineEntry},
     passes::{Pass, Passes},
     payments::{Payment, PaymentStatus, Payments},
     refunds::{Refund, Refunds},
@@ -128,16 +128,17 @@ struct Found {
     payment: Option<Payment>,
     refunds: Vec<Refund>,
     passes: Vec<Pass>,
-    moments: Vec<Moment>,
+    moments: Vec<TimelineEntry>,
     sellers: HashMap<UserId, String>,
 }
 
 /// Errors: `NotFound`.
 async fn look(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<Found> {
-    let (orders, payments) = (
+    let (orders, history) = (
         context::port::<dyn Orders>()?,
-        context::port::<dyn Payments>()?,
+        context::port::<dyn OrderHistory>()?,
     );
+    let payments = context::port::<dyn Payments>()?;
     let (accounts, passes) = (
         context::port::<dyn Accounts>()?,
         context::port::<dyn Passes>()?,
@@ -158,7 +159,7 @@ async fn look(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<Found>
         payment,
         refunds: refunds.of_order(viewer, id).await?,
         passes: passes.of_order(viewer, id).await?,
-        moments: orders.timeline(viewer, id).await?.moments,
+        moments: history.timeline(viewer, id).await?.moments,
     })
 }
 

@@ -5,11 +5,11 @@ use leptos::prelude::*;
 use model::{
     events::{Event, when},
     money::Money,
-    orders::{Happening, Moment, Order},
+    orders::{Happening, Order, TimelineEntry},
 };
 
 /// All moments, oldest first; times by the clocks of the venue's town, as everywhere.
-pub fn timeline(order: &Order, event: &Event, moments: &[Moment]) -> impl IntoView + use<> {
+pub fn timeline(order: &Order, event: &Event, moments: &[TimelineEntry]) -> impl IntoView + use<> {
     let moments = moments
         .iter()
         .map(|moment| {
@@ -45,7 +45,7 @@ fn class(what: Happening) -> &'static str {
     }
 }
 
-fn words(moment: &Moment, order: &Order) -> String {
+fn words(moment: &TimelineEntry, order: &Order) -> String {
     // Moments of money name it; without it they are still sentences.
     let amount = moment.amount_minor.map_or_else(
         || "the money".to_owned(),
@@ -88,7 +88,7 @@ mod tests {
         }))
         .unwrap();
         let at = "2031-05-01T19:30:00Z".parse().unwrap();
-        let moment = Moment {
+        let moment = TimelineEntry {
             at,
             what,
             amount_minor,

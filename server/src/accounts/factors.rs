@@ -11,7 +11,7 @@ use sqlx_macros::FromRow;
 
 /// The second factor of an account.
 #[derive(Debug, Clone, FromRow)]
-pub(super) struct Factor {
+pub(crate) struct Factor {
     /// What app and shop share, encrypted. A new setup has another.
     pub secret: String,
     /// Since when.
@@ -21,7 +21,7 @@ pub(super) struct Factor {
 }
 
 /// The second factor of this account, if it has one.
-pub(super) async fn factor_find<'e>(
+pub(crate) async fn factor_find<'e>(
     on: impl AnyExecutor<'e>,
     user: UserId,
 ) -> Result<Option<Factor>, sqlx::Error> {
@@ -36,7 +36,7 @@ pub(super) async fn factor_find<'e>(
 }
 
 /// Writes a second factor down, whose code of `step` was used to prove it. False: the account has one.
-pub(super) async fn factor_insert(
+pub(crate) async fn factor_insert(
     conn: &mut Conn,
     user: UserId,
     secret: &str,
@@ -57,7 +57,7 @@ pub(super) async fn factor_insert(
 }
 
 /// Uses up the code of `step`, and those before. False: it was used, or the factor is another by now.
-pub(super) async fn step_take(
+pub(crate) async fn step_take(
     conn: &mut Conn,
     user: UserId,
     secret: &str,
@@ -76,7 +76,7 @@ pub(super) async fn step_take(
 }
 
 /// Uses up a recovery code. False: it was used, or is none of this account's.
-pub(super) async fn recovery_take(
+pub(crate) async fn recovery_take(
     conn: &mut Conn,
     user: UserId,
     code_hash: &str,
@@ -95,7 +95,7 @@ pub(super) async fn recovery_take(
 }
 
 /// Puts these recovery codes in the place of those of before.
-pub(super) async fn recovery_replace(
+pub(crate) async fn recovery_replace(
     conn: &mut Conn,
     user: UserId,
     code_hashes: &[String],
@@ -120,7 +120,7 @@ async fn recovery_delete(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Erro
 }
 
 /// Deletes the second factor of an account, and its recovery codes. False: it had none.
-pub(super) async fn factor_delete(conn: &mut Conn, user: UserId) -> Result<bool, sqlx::Error> {
+pub(crate) async fn factor_delete(conn: &mut Conn, user: UserId) -> Result<bool, sqlx::Error> {
     recovery_delete(conn, user).await?;
     let done = query("DELETE FROM second_factors WHERE user_id = $1")
         .bind(user)

@@ -5,8 +5,8 @@
 //! only decides which limit a password is counted against (`tries.rs`). It stops counting when the
 //! account's epoch ends: with a new password, or after signing out everywhere.
 
-use crate::{db::Db, fault::FaultResult, passes::sealed};
-use axum::http::{HeaderMap, HeaderValue, header};
+use crate::{db::Db, fault::FaultResult, secrets::sealed};
+use axum::http::{HeaderMap, HeaderValue};
 use model::{Moment, ids::UserId};
 use tower_sessions::cookie::{Cookie, SameSite};
 use uuid::Uuid;
@@ -30,14 +30,7 @@ fn name(secure: bool) -> &'static str {
 
 /// The content of the cookie that a browser sent.
 pub fn sent(headers: &HeaderMap, secure: bool) -> Option<String> {
-    let name = name(secure);
-    let lines = headers.get_all(header::COOKIE).iter();
-    lines
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .find_map(|cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
-        .filter(|content| content.len() <= COOKIE_BYTES_MAX)
-        .map(str::to_owned)
+    context::sent_cookie(headers, name(secure)).filter(|content| content.len() <= COOKIE_BYTES_MAX)
 }
 
 /// The header that sets the cookie.
@@ -128,6 +121,7 @@ pub async fn content(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::header;
 
     #[test]
     fn an_entry_reads_as_it_was_written_and_nothing_else_is_one() {

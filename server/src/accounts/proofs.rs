@@ -4,7 +4,7 @@
 //! What a link carries is made when its mail is written, and kept only as a hash. Following it works
 //! once; looking at it uses nothing up.
 
-use crate::{db::Conn, session::hex};
+use crate::db::Conn;
 use model::{
     Moment,
     accounts::ResetToken,
@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub const WORKS: Duration = Duration::from_hours(3 * 24);
 
 fn hash(token: &ResetToken) -> String {
-    hex(&Sha256::digest(token.0.as_bytes()))
+    hex::encode(Sha256::digest(token.0.as_bytes()))
 }
 
 /// A link that proves an address.

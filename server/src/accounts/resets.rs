@@ -4,7 +4,7 @@
 //! table can set nobody's password.
 
 use super::store::{self, Locked};
-use crate::{db::Conn, session::hex, unguessable::unguessable};
+use crate::{db::Conn, unguessable::unguessable};
 use model::{
     Moment,
     accounts::ResetToken,
@@ -26,7 +26,7 @@ pub fn new_token() -> ResetToken {
 }
 
 fn hash(token: &ResetToken) -> String {
-    hex(&Sha256::digest(token.0.as_bytes()))
+    hex::encode(Sha256::digest(token.0.as_bytes()))
 }
 
 /// Writes down that somebody asked for a link, and where they were going.

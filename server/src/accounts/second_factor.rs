@@ -18,7 +18,8 @@ use crate::{
     db::{Conn, Db},
     fault::{Fault, FaultResult},
     mail::{self, FactorChange, Kind},
-    passes::{encrypted, qr, sealed},
+    qr::qr,
+    secrets::{encrypted, sealed},
     security::{self, Event, Outcome},
     session::Sessions,
 };
@@ -45,7 +46,7 @@ const PENDING_FORMAT: &str = "SDS1";
 
 /// A code that was right when it was looked at.
 #[derive(Debug, Clone)]
-pub(super) struct Proof {
+pub(crate) struct Proof {
     user: UserId,
     /// The factor that it is of.
     secret: String,
@@ -118,7 +119,7 @@ impl AccountsService {
     /// The caller uses it up ([`proof_take`]) and then calls [`Self::code_was_right`].
     ///
     /// Errors: `SecondFactorRequired`, `TooManyRequests`.
-    pub(super) async fn code_for(
+    pub(crate) async fn code_for(
         &self,
         found: &Locked,
         code: Option<&str>,
@@ -138,12 +139,12 @@ impl AccountsService {
     }
 
     /// Gives back what a code that was right was counted against.
-    pub(super) async fn code_was_right(&self, tries: Tries) {
+    pub(crate) async fn code_was_right(&self, tries: Tries) {
         self.limits.give_back(&tries.0).await;
     }
 
     /// Asks for a code, where the account has a second factor, and uses it up.
-    pub(super) async fn pass_second_factor(
+    pub(crate) async fn pass_second_factor(
         &self,
         found: &Locked,
         code: Option<&str>,
@@ -342,7 +343,7 @@ impl AccountsService {
 
 /// What a code was counted against.
 #[derive(Debug, Clone)]
-pub(super) struct Tries(Vec<crate::limits::Key>);
+pub(crate) struct Tries(Vec<crate::limits::Key>);
 
 /// A password and a code that were right when they were looked at.
 struct Both {
@@ -364,7 +365,7 @@ impl Both {
     }
 }
 
-pub(super) fn refused(user: UserId) -> Fault {
+pub(crate) fn refused(user: UserId) -> Fault {
     security::note(Event::SecondFactorProof, Outcome::Failed, Some(user), "");
     AppError::SecondFactorRequired { wrong: true }.into()
 }
@@ -382,7 +383,7 @@ fn new_codes() -> (RecoveryCodes, Vec<String>) {
 }
 
 /// Uses a code up. False: another was quicker, or the factor is another by now.
-pub(super) async fn proof_take(
+pub(crate) async fn proof_take(
     conn: &mut Conn,
     proof: &Proof,
     now: Moment,

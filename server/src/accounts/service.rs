@@ -1,10 +1,8 @@
 //! Signing up, in and out, buying as a guest, and changing one's name.
 
 use super::{
-    Operators, addresses,
-    device::device,
+    Operators, Standing, links,
     password::Passwords,
-    resets,
     rules::{self, Checked},
     store::{self, Lock, Locked},
     tries::Purpose,
@@ -14,18 +12,16 @@ use crate::{
     db::Db,
     fault::{Fault, FaultResult},
     limits::{Key, Limits},
-    network::network_prefix,
     outbox::{self, EventType},
     request,
     security::{self, Event, Outcome},
-    session::{self, Sessions, SignedIn, hex},
+    session::{self, Sessions},
 };
 use async_trait::async_trait;
 use model::{
-    Moment,
     accounts::{
-        ADDRESS_IN_USE, Accounts, BuyAsGuest, CameIn, Forgot, GUEST_CAME_BACK, ResetToken, SignIn,
-        SignUp, User, Viewer,
+        ADDRESS_IN_USE, Accounts, BuyAsGuest, Forgot, GUEST_CAME_BACK, Password, SignIn, SignUp,
+        User, Viewer,
     },
     error::{AppError, AppResult},
     ids::UserId,
@@ -81,20 +77,9 @@ impl AccountsService {
         })
     }
 
-    /// Makes an account of an address that needs no proof, without signing anybody in.
-    pub async fn create(&self, request: SignUp) -> FaultResult<User> {
-        let user = self.make(request, Claim::Given).await?;
-        self.vouch(user).await
-    }
-
-    /// Takes an account's address as proved, on the word of whoever set the shop up.
-    pub async fn vouch(&self, user: User) -> FaultResult<User> {
-        let now = self.clock.now();
-        self.db
-            .write(move |conn| {
-                Box::pin(async move { addresses::take_as_proved(conn, user, now).await })
-            })
-            .await
+    /// Makes an account without signing in and without mailing a link that proves its address.
+    pub(crate) async fn create(&self, request: SignUp) -> FaultResult<User> {
+        self.make(request, Claim::Given).await
     }
 
     async fn make(&self, request: SignUp, claim: Claim) -> FaultResult<User> {
@@ -122,7 +107,7 @@ impl AccountsService {
                         let told = [store::told(EventType::UserCreated, &user)];
                         outbox::append(conn, now, &told).await?;
                         if claim == Claim::ToProve {
-                            addresses::ask_for_proof(conn, &user, now).await?;
+                            links::ask_for_proof(conn, &user, now).await?;
                         }
                         return Ok::<_, Fault>(user);
                     }
@@ -162,37 +147,6 @@ impl AccountsService {
         }
     }
 
-    /// Ends all other sessions of a guest's account and signs in to it, by a mailed link that works
-    /// once. Errors: `Invalid` at `token`, also where there is a password to be asked for.
-    async fn enter_by(&self, token: ResetToken) -> FaultResult<CameIn> {
-        self.limits
-            .take(&Key::ResetFrom(request::network()))
-            .await?;
-        let now = self.clock.now();
-        let (user, epoch, next) = self
-            .db
-            .write(move |conn| {
-                Box::pin(async move {
-                    let taken = resets::reset_take(conn, &token, now).await?;
-                    let taken = taken.ok_or_else(rules::dead_token)?;
-                    let guest = store::guest_epoch_begin(conn, taken.user).await?;
-                    let guest = guest.ok_or_else(rules::dead_token)?;
-                    resets::resets_end(conn, taken.user).await?;
-                    let user = addresses::take_as_proved(conn, guest.user, now).await?;
-                    Ok::<_, Fault>((user, guest.epoch, taken.next))
-                })
-            })
-            .await?;
-        self.stay_alone(user.id, epoch).await?;
-        Ok(CameIn { user, next })
-    }
-
-    /// The account of this address, if there is one.
-    pub async fn find(&self, email: &str) -> FaultResult<Option<User>> {
-        let found = store::user_find_by_email(self.db.reads(), &rules::email_key(email)).await?;
-        Ok(found.map(|found| found.user))
-    }
-
     /// The account whose address and password these are.
     pub(super) async fn identify(&self, request: SignIn) -> FaultResult<Locked> {
         rules::check_sign_in(&request)?;
@@ -211,34 +165,45 @@ impl AccountsService {
         }
     }
 
-    /// Binds the request's session to the user, of this epoch of theirs, who has proved who they are.
-    pub(super) async fn bind_session(&self, user: UserId, epoch: i64) -> FaultResult<()> {
-        self.bind_session_since(user, epoch, self.clock.now()).await
+    /// The viewer's account as it is now.
+    pub(crate) async fn own(&self, viewer: &Viewer) -> FaultResult<Locked> {
+        let found = store::user_find_locked(self.db.reads(), viewer.user.id).await?;
+        Ok(found.ok_or(AppError::SignInRequired)?)
     }
 
-    /// The same for a user who proved it at `begun_at`: a session lasts only so long
-    /// after that.
-    pub(super) async fn bind_session_since(
+    /// The viewer's account, if `password` is its password. Of an account without a password, the session
+    /// is the only proof. Errors: `Invalid` at `field`.
+    pub(crate) async fn proved(
         &self,
-        user: UserId,
-        epoch: i64,
-        begun_at: Moment,
-    ) -> FaultResult<()> {
-        let Some(session) = request::session() else {
-            return Ok(());
-        };
-        let signed_in = SignedIn {
-            user_id: user,
-            epoch,
-            begun_at,
-            device: device(&request::agent()),
-            network: network_prefix(request::address()),
-        };
-        session::bind(&session, &signed_in)
-            .await
-            .map_err(|error| session::failed("a session could not be written", error))?;
-        self.remember_device(user, epoch).await;
-        Ok(())
+        viewer: &Viewer,
+        password: Password,
+        field: &str,
+    ) -> FaultResult<Locked> {
+        let found = self.own(viewer).await?;
+        if !found.has_password() {
+            return Ok(found);
+        }
+        rules::check_given(field, &password)?;
+        let purpose = Purpose::Proof(found.user.id);
+        if self.knows(purpose, password, Some(&found)).await? {
+            Ok(found)
+        } else {
+            security::note(
+                Event::PasswordProof,
+                Outcome::Failed,
+                Some(viewer.user.id),
+                "",
+            );
+            Err(rules::wrong_password(field).into())
+        }
+    }
+
+    /// How the viewer stands as an operator.
+    pub(crate) async fn standing(&self, viewer: &Viewer) -> FaultResult<Standing> {
+        Ok(self
+            .operators
+            .standing(self.db.reads(), viewer.user.id)
+            .await?)
     }
 
     async fn rename_user(&self, id: UserId, name: &str) -> FaultResult<User> {
@@ -278,7 +243,7 @@ impl Accounts for AccountsService {
             .take(&Key::SignUpFrom(request::network()))
             .await?;
         let checked = rules::check_guest(&request)?;
-        let form = request.form.map(|form| hex(&Sha256::digest(form)));
+        let form = request.form.map(|form| hex::encode(Sha256::digest(form)));
         let email = checked.email.clone();
         let user = match self.open(checked, Lock::Guest(form), Claim::Given).await {
             Ok(user) => user,
@@ -308,11 +273,6 @@ impl Accounts for AccountsService {
             security::note(Event::SignOut, Outcome::Done, user, "");
         }
         Ok(())
-    }
-
-    async fn enter(&self, token: ResetToken) -> AppResult<CameIn> {
-        let entered = self.enter_by(token).await.map_err(AppError::from);
-        security::noted(Event::SignInByLink, entered, |came| Some(came.user.id))
     }
 
     async fn rename(&self, viewer: &Viewer, name: String) -> AppResult<User> {

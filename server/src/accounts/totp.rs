@@ -1,7 +1,6 @@
 //! The codes of second factors: what an app is set up with, which code is right at which time, and
 //! recovery codes. Pure, but for the randomness of what is new.
 
-use crate::session::hex;
 use model::Moment;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
@@ -87,7 +86,7 @@ pub(super) fn recovery_hash(code: &str) -> Option<String> {
             other => other,
         })
         .collect();
-    (typed.len() == RECOVERY_CHARS).then(|| hex(&Sha256::digest(typed)))
+    (typed.len() == RECOVERY_CHARS).then(|| hex::encode(Sha256::digest(typed)))
 }
 
 #[cfg(test)]

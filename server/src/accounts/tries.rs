@@ -39,7 +39,7 @@ impl AccountsService {
     }
 
     /// The hash of a new password.
-    pub(super) async fn hash(&self, password: Password) -> FaultResult<String> {
+    pub(crate) async fn hash(&self, password: Password) -> FaultResult<String> {
         let turn = self.turn().await?;
         self.passwords.hash(turn, password.0).await
     }

@@ -2,15 +2,15 @@
 
 use super::{Provider, Report, Verdict, audit};
 use crate::{
-    cli,
     clock::{Clock, SystemClock},
     config::{Config, Settings, StripeConfig, StripeKeys},
     db::Db,
+    opening,
     payments::{
         provider::{OtherProvider, recorded},
         stripe_list::StripeList,
     },
-    serve, task_runs, telemetry,
+    shutdown, task_runs, telemetry,
 };
 use anyhow::Context;
 use futures::StreamExt;
@@ -81,7 +81,7 @@ pub async fn run(args: Audit) -> ExitCode {
     let Some(every) = args.every.map(Duration::from_hours) else {
         return tell(look(&config, &args.how).await);
     };
-    let stopped = serve::asked_to_stop();
+    let stopped = shutdown::requested();
     tokio::pin!(stopped);
     loop {
         let round = async {
@@ -144,7 +144,7 @@ impl Verdict {
 }
 
 async fn look(config: &Config, how: &How) -> anyhow::Result<Report> {
-    let db = cli::open_existing(config).await?;
+    let db = opening::open_existing(config).await?;
     let looked = look_until_settled(config, &db, how).await;
     if how.record {
         let held = looked

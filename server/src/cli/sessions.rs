@@ -2,11 +2,8 @@
 //! is in wrong hands. It changes no password and asks nobody: whoever may run it has the database.
 
 use crate::{
-    accounts::end_sessions_of,
-    clock::SystemClock,
-    config::Config,
-    db::Db,
-    replicas::{KeptSessions, Redis},
+    accounts::end_sessions_of, clock::SystemClock, config::Config, db::Db, redis_client::Redis,
+    session::KeptSessions,
 };
 use anyhow::Context;
 use std::sync::Arc;

@@ -3,9 +3,10 @@
 
 use crate::{
     accounts::email_key,
-    db::{Db, Flag},
+    db::Db,
+    history::timeline,
     incidents::Kind as IncidentKind,
-    orders::{State, timeline},
+    orders::State,
     payments::{declines, store::State as PaymentState},
 };
 use anyhow::{Context, bail};
@@ -112,7 +113,7 @@ struct OrderRow {
     total_minor: MinorUnits,
     currency: Currency,
     expires_at: Moment,
-    attention: Flag,
+    open_incidents: i64,
     title: String,
     starts_at: Moment,
     email: String,
@@ -121,9 +122,10 @@ struct OrderRow {
 
 async fn tell(db: &Db, order: OrderId, words: &mut String) -> anyhow::Result<()> {
     let row: OrderRow = query_as(
-        "SELECT o.status, o.total_minor, o.currency, o.expires_at, o.attention, e.title, \
+        "SELECT o.status, o.total_minor, o.currency, o.expires_at, e.title, \
          e.starts_at, u.email, (SELECT COUNT(*) FROM order_lines l WHERE l.order_id = o.id) \
-         AS tickets FROM orders o JOIN events e ON e.id = o.event_id \
+         AS tickets, (SELECT COUNT(*) FROM incidents i WHERE i.order_id = o.id AND i.settled_at IS NULL) \
+         AS open_incidents FROM orders o JOIN events e ON e.id = o.event_id \
          JOIN users u ON u.id = o.buyer_id WHERE o.id = $1",
     )
     .bind(order)
@@ -145,7 +147,7 @@ async fn tell(db: &Db, order: OrderId, words: &mut String) -> anyhow::Result<()>
         words,
         "  buyer: {email}; their time to pay ended or ends {ends}"
     )?;
-    if row.attention.0 {
+    if row.open_incidents > 0 {
         writeln!(
             words,
             "  a person should look at it: see its incidents below"
@@ -165,7 +167,7 @@ async fn tell(db: &Db, order: OrderId, words: &mut String) -> anyhow::Result<()>
 
 /// What the order's own page tells, but for refused cards.
 async fn moments(db: &Db, order: OrderId, currency: Currency) -> anyhow::Result<Vec<Line>> {
-    let moments = timeline::moments(db.reads(), order).await?;
+    let moments = timeline::entries(db.reads(), order).await?;
     let told = moments
         .into_iter()
         .filter(|moment| moment.what != Happening::Declined);

@@ -3,7 +3,7 @@
 
 use super::{ConfigError, given, services::check_http, wrong};
 use crate::{
-    telemetry::{NotASampler, Sampler},
+    telemetry::{NotASampler, Sampler, TracesConfig},
     trust::Trust,
 };
 use clap::Args;
@@ -51,21 +51,6 @@ pub struct TraceSettings {
     /// `true`: no traces, whatever else is set
     #[arg(long = "otel-sdk-disabled", env = "OTEL_SDK_DISABLED")]
     disabled: Option<String>,
-}
-
-/// Where traces go, and which.
-#[derive(Debug, Clone)]
-pub struct TracesConfig {
-    /// Where the collector takes them.
-    pub url: Uri,
-    /// What is sent along. The values are marked as sensitive.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whom a collector by TLS must have its certificate from.
-    pub trust: Trust,
-    /// Which are recorded.
-    pub sampler: Sampler,
-    /// What is said of this process; what it is called, among it.
-    pub resource: Vec<(String, String)>,
 }
 
 impl TraceSettings {

@@ -96,6 +96,7 @@ const MIGRATIONS: &[Carried] = migrations![
     20261130000054 "event_changes",
     20261130000056 "second_factors",
     20261130000057 "session_networks",
+    20261130000058 "incidents_by_order",
 ];
 
 fn migrator(engine: Engine, last: i64) -> Migrator {

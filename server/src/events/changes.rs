@@ -2,7 +2,7 @@
 //!
 //! A change opens a set of changes, and others within a few minutes join it. When the set is due, a
 //! round goes through the event's orders page by page and queues a mail for each; what the mail says is
-//! looked up when it is written (`mail/changed.rs`). Which round begins a set, and which has queued a
+//! looked up when it is written (`letters/changed.rs`). Which round begins a set, and which has queued a
 //! page, is decided by one conditional UPDATE.
 
 use super::store::{self, EventRow};
@@ -11,7 +11,6 @@ use crate::{
     db::{Conn, Db},
     fault::{Fault, FaultResult},
     mail::{self, Kind},
-    rounds::Round,
 };
 use jiff::Timestamp;
 use model::{
@@ -23,7 +22,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyExecutor, query, query_as, query_scalar};
 use sqlx_macros::FromRow;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A set of changes waits so long for others after its last one, and so long after its first at most.
@@ -35,9 +34,6 @@ const RESERVED_WITHIN: Duration = Duration::from_mins(1);
 /// How long a set is kept that was told: longer than a mail about it is tried.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
-/// How often it is looked, and how long a round may take.
-const ROUND_EVERY: Duration = Duration::from_secs(10);
-const ROUND_WITHIN: Duration = Duration::from_mins(5);
 /// How many sets a round takes on, and how many orders one transaction.
 const SETS_MAX: i64 = 20;
 const ORDERS_PER_PAGE: i64 = 200;
@@ -184,20 +180,6 @@ impl Changes {
     /// Rounds over `db`.
     pub fn new(db: Db, clock: SharedClock) -> Self {
         Self { db, clock }
-    }
-
-    /// Goes round for ever.
-    pub async fn run(self: Arc<Self>) {
-        let round = Round {
-            of: "changed events",
-            every: ROUND_EVERY,
-            within: ROUND_WITHIN,
-        };
-        let tell = || {
-            let changes = Arc::clone(&self);
-            async move { changes.tell_due().await.map(|_| ()) }
-        };
-        round.run(tell).await;
     }
 
     /// One round. Returns how many mails were queued by this call.

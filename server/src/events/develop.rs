@@ -14,7 +14,7 @@ use model::{
 };
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 use sha2::{Digest, Sha256};
-use std::{fmt::Write, io::Cursor};
+use std::io::Cursor;
 
 /// As many as a good camera's. Opening so many takes some 300 MB.
 const PIXELS_MAX: u64 = 40_000_000;
@@ -84,11 +84,7 @@ pub fn develop(bytes: &[u8], fit: Fit) -> Result<Developed, NotDeveloped> {
         digest.update(&jpeg);
         forms.push((width, jpeg));
     }
-    let digest = digest.finalize();
-    let name = digest[..16].iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let name = hex::encode(&digest.finalize()[..16]);
     Ok(Developed {
         picture: Picture::new(name, widest),
         forms,

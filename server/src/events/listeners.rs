@@ -2,9 +2,8 @@
 //! of listeners; what they hear is `outbox/live.rs`'s.
 
 use crate::{
-    guard::is_trusted,
     limits::Limits,
-    network::network_of,
+    network::{is_trusted, network_of},
     security::{self, Event, Outcome},
     shares::{Share, Shares},
 };

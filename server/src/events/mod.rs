@@ -9,15 +9,13 @@ mod listeners;
 pub mod listing;
 pub mod pictures;
 mod places;
-pub mod rest;
 mod rules;
 mod service;
 pub mod span;
 pub mod store;
-mod stream;
 mod uploads;
 mod words;
 
 pub use listeners::{Listeners, ListenersMax};
 pub use service::EventsService;
-pub use uploads::Uploads;
+pub use uploads::{Uploading, Uploads};

@@ -11,87 +11,25 @@ use super::{
 use crate::{
     db::Db,
     fault::{Fault, FaultResult},
-    guard::refuse,
     outbox::{self, EventType},
 };
-use app::events::api::{PICTURE_FORM, PutPicture, too_large};
 use async_trait::async_trait;
 use axum::{
     Router,
     extract::State,
     http::{HeaderMap, HeaderValue, Uri, header},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
     routing::get,
 };
-use leptos::server_fn::ServerFn;
 use model::{
     accounts::Viewer,
-    error::{AppError, AppResult, Conflict, FieldError},
-    events::{Event, Events, Fit, PICTURE_BYTES_MAX, Picture, Pictures},
+    error::{AppError, AppResult, Conflict},
+    events::{Event, Events, Fit, Picture, Pictures},
     ids::{EventId, UserId},
 };
 
-/// A form is read to its end, so that its sender can be told at the field that a picture is too large.
-/// No more is kept of it than a picture may have.
-const FORM_BYTES_MAX: usize = 64 * PICTURE_BYTES_MAX;
 /// Unchanging for a year, which is as long as "for ever" gets.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-
-/// How long a body may be that brings a picture to this path; nothing for other paths.
-pub fn body_bytes_max(path: &str) -> Option<usize> {
-    if path == <PutPicture as ServerFn>::PATH {
-        return Some(FORM_BYTES_MAX);
-    }
-    let event = path.strip_prefix("/api/events/")?;
-    event.ends_with("/picture").then_some(PICTURE_BYTES_MAX)
-}
-
-/// Refuses a picture that was not read to its end. Who sent it by a form goes back to the form's page
-/// and finds the reason at its field.
-pub fn refuse_upload(from: &UploadForm, uri: &Uri, error: &AppError) -> Response {
-    let cookie = || {
-        let page = from.page.as_deref()?;
-        let wrong = FieldError::new("picture", in_words(error));
-        let cookie = context::refusal_cookie(PICTURE_FORM, wrong, from.secure)?;
-        let headers = [(header::SET_COOKIE, cookie)];
-        Some((headers, Redirect::to(page)).into_response())
-    };
-    cookie().unwrap_or_else(|| refuse(uri, error))
-}
-
-/// Where a picture was sent from.
-#[derive(Debug, Clone, Default)]
-pub struct UploadForm {
-    page: Option<String>,
-    secure: bool,
-}
-
-impl UploadForm {
-    /// By these headers of a request to `path`.
-    pub fn new(path: &str, headers: &HeaderMap, public_url: &str) -> Self {
-        let is_form = path == <PutPicture as ServerFn>::PATH;
-        let accepts = headers.get(header::ACCEPT);
-        let shows = accepts.is_some_and(|kinds| {
-            let kinds = kinds.to_str().unwrap_or_default();
-            kinds.contains("text/html")
-        });
-        Self {
-            page: context::own_page(headers, public_url).filter(|_| is_form && shows),
-            secure: public_url.starts_with("https://"),
-        }
-    }
-}
-
-fn in_words(error: &AppError) -> String {
-    match error {
-        AppError::TooLarge => too_large(),
-        AppError::TooManyRequests { .. } => {
-            "Other pictures of yours are still being uploaded. Upload this one once they are done."
-                .into()
-        }
-        _ => "The file did not arrive in time. Send it again, or use a smaller one.".into(),
-    }
-}
 
 /// `/pictures/…`. Asks for no session.
 pub fn routes(db: Db) -> Router {
@@ -117,9 +55,9 @@ async fn show(State(db): State<Db>, uri: Uri) -> Response {
         }
         other => {
             let error = other.err().map(Fault::from).map(AppError::from);
+            let error = error.unwrap_or(AppError::NotFound);
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            let refused = refuse(&uri, &error.unwrap_or(AppError::NotFound));
-            (headers, refused).into_response()
+            (error.status(), headers, format!("{error}\n")).into_response()
         }
     }
 }

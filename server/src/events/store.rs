@@ -4,8 +4,7 @@ use super::{listing::Filter, rules::Checked, span::not_over, words};
 use crate::{
     db::{Conn, Db, Statement},
     names,
-    outbox::{DomainEvent, EventType},
-    tickets::batches::PUBLISHED,
+    outbox::{DomainEvent, EventType, PUBLISHED},
 };
 use model::{
     Moment,

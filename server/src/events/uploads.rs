@@ -3,9 +3,8 @@
 //! other people's out. Reading and opening them is `pictures.rs`'s and `develop.rs`'s.
 
 use crate::{
-    guard::is_trusted,
     limits::Limits,
-    network::network_of,
+    network::{is_trusted, network_of},
     security::{self, Event, Outcome},
     shares::{Share, Shares},
 };

@@ -1,6 +1,7 @@
 //! The expiry jobs in Redis, with what apalis-redis needs around it to run for years: workers that
-//! start again under a new name whenever they fail, a bound on what is due at once, and a cleaner
-//! for what is done. Redis may be flushed, restarted or away: the sweep does what no job does.
+//! start again under a new name whenever they fail, a bound on what is due at once, and the deletion
+//! of what is done ([`QueueTidier`]). Redis may be flushed, restarted or away: the sweep does what no
+//! job does.
 
 use super::queue::{Desk, ExpireOrder, expire_order, worker_name};
 use apalis::prelude::{BackendExt, BoxDynError, TaskBuilder, TaskSink, WorkerBuilder};
@@ -11,7 +12,10 @@ use std::{
     sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
 
 /// How long a worker rests before it is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -24,7 +28,6 @@ const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 const PUSH_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const QUEUE: &str = "stagedoor:expire-order";
 
-const TIDY_EVERY: Duration = Duration::from_secs(10);
 /// What may be due at once. apalis hands everything that is due to one Lua `unpack`, which fails
 /// at some 8 000, and would from then on for ever.
 const DUE_MAX: i64 = 4_000;
@@ -36,7 +39,7 @@ const DONE_KEPT: Duration = Duration::from_mins(10);
 /// Ids that one step of cleaning looks at.
 const LOOKED_AT: i64 = 1_000;
 
-/// Pushes what is waiting; beside it, if there is a desk, works and tidies.
+/// Pushes what is waiting; beside it, if there is a desk, works.
 pub(super) async fn run(
     mut waiting: mpsc::Receiver<(OrderId, Moment)>,
     redis: redis::Client,
@@ -56,7 +59,6 @@ pub(super) async fn run(
                 tokio::time::sleep(RESTART_AFTER).await;
             }
         });
-        beside.spawn(tidy_for_ever(redis.clone()));
     }
     let mut storage = None;
     while let Some((order, at)) = waiting.recv().await {
@@ -188,16 +190,28 @@ static UNPOISON: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Every worker tidies; each step is atomic, so that any number of them get along.
-async fn tidy_for_ever(redis: redis::Client) {
-    let mut tick = tokio::time::interval(TIDY_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut connection = None;
-    loop {
-        tick.tick().await;
-        if let Err(error) = tidy(&mut connection, &redis).await {
+/// Tidies the queue. Each step is atomic, so any number of processes may do it.
+pub struct QueueTidier {
+    redis: redis::Client,
+    connection: Mutex<Option<ConnectionManager>>,
+}
+
+impl QueueTidier {
+    /// Connects when it first tidies.
+    pub fn new(redis: redis::Client) -> Self {
+        Self {
+            redis,
+            connection: Mutex::new(None),
+        }
+    }
+
+    /// Deletes what is done, and what is due beyond what a worker can take; measures the rest. If
+    /// Redis fails, the next call connects again.
+    pub async fn tidy(&self) {
+        let mut connection = self.connection.lock().await;
+        if let Err(error) = tidy(&mut connection, &self.redis).await {
             tracing::debug!(%error, "the queue was not tidied");
-            connection = None;
+            *connection = None;
         }
     }
 }

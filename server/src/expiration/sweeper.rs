@@ -1,24 +1,14 @@
-//! The sweep of the database: finds what jobs have missed. Every process runs one; each step is
-//! a conditional UPDATE, so any number of them get along.
+//! The sweep of the database: finds what jobs have missed. Each step is a conditional UPDATE, so any
+//! number of processes may sweep at the same time.
 
-use crate::{
-    fault::FaultResult, orders::OrdersService, payments::Engine, rounds::Round, telemetry::spans,
-};
+use crate::{fault::FaultResult, orders::OrdersService, payments::Engine};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tracing::Instrument;
 
-/// How often the database is swept.
-pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// What one sweep takes on at a time; it goes on while there is more.
 const BATCH: i64 = 500;
-
-/// How long each half of a sweep may take. The next one goes on where it was cut short; a call to
-/// Stripe that is cut short is made again once its lease is over.
-const EXPIRY_WITHIN: Duration = Duration::from_mins(1);
-const CALLS_WITHIN: Duration = Duration::from_mins(10);
 
 /// How long a sweep may take, with the pause before it, until it counts as missing.
 const LATELY: Duration = Duration::from_mins(1);
@@ -65,7 +55,13 @@ impl Sweeper {
         self.swept.clone()
     }
 
-    /// Expires all that is due. Returns how many orders it were.
+    /// Expires the orders that are due, and notes when that succeeded. Returns how many there were.
+    pub async fn expire_due(&self) -> FaultResult<usize> {
+        let expired = self.expire().await?;
+        self.swept.note();
+        Ok(expired)
+    }
+
     async fn expire(&self) -> FaultResult<usize> {
         let mut expired = 0;
         loop {
@@ -80,52 +76,11 @@ impl Sweeper {
         Ok(expired)
     }
 
-    /// Looks at what lapses, makes the calls to Stripe that are due and acts on the webhooks that
-    /// wait.
-    async fn call(&self) -> FaultResult<()> {
-        self.engine.look_after().await?;
-        self.engine.drain().await?;
-        Ok(())
-    }
-
     /// All of it once, the last look first. Returns how many orders it expired.
     pub async fn sweep(&self) -> FaultResult<usize> {
         self.engine.look_after().await?;
         let expired = self.expire().await?;
         self.engine.drain().await?;
         Ok(expired)
-    }
-
-    /// Sweeps for ever: every ten seconds, and the calls at once when a webhook or an expiry asks
-    /// for it. Holds end on time however long Stripe takes to answer, since calls are made beside.
-    pub async fn run(self: Arc<Self>) {
-        let expiring = Round {
-            of: "expiry",
-            every: SWEEP_EVERY,
-            within: EXPIRY_WITHIN,
-        };
-        let expiring = expiring.run(|| {
-            let sweeper = Arc::clone(&self);
-            let expire = async move {
-                sweeper.expire().await?;
-                sweeper.swept.note();
-                Ok(())
-            };
-            expire.instrument(spans::round("expiry"))
-        });
-        let calling = Round {
-            of: "calls",
-            every: SWEEP_EVERY,
-            within: CALLS_WITHIN,
-        };
-        let calling = calling.run_or_sooner(
-            || self.engine.woken(),
-            || {
-                let sweeper = Arc::clone(&self);
-                let call = async move { sweeper.call().await };
-                call.instrument(spans::round("calls"))
-            },
-        );
-        tokio::join!(expiring, calling);
     }
 }

@@ -1,27 +1,17 @@
-//! Mails: who is told what, and when.
+//! The queue of mails, and how they leave.
 //!
-//! Owns the tables `mails` and `mail_turns`. A mail is a row written in the transaction that it tells of; it is
-//! composed and sent afterwards, again and again until it is taken, so that a crash loses none.
-//! What a mail tells of is decided elsewhere.
-//!
-//! `mailer.rs` takes the rows that are due, `compose.rs` looks up what each tells of, `letters.rs`
-//! has the words (`account.rs` and `factor.rs` both, for the letters about an account, `waiting.rs` for those
-//! about the waiting list, `changed.rs` for those about a changed event), `page.rs` makes text of them and
-//! `html.rs` HTML, `transport.rs` brings them away.
+//! Owns the tables `mails` and `mail_turns`, what all mails have in common (`letterhead.rs`) and the
+//! transports (`transport.rs`). A feature queues a mail in the transaction that the mail is about; the mail
+//! is composed and sent afterwards, and tried again until a mail server accepts it, so that a crash loses
+//! none. What mails say is in `letters`; each feature decides which mails it queues. This module uses no
+//! feature, so that every feature can use it.
 
-mod account;
-mod changed;
-mod compose;
-mod factor;
-mod html;
-mod letters;
-mod mailer;
-mod page;
-mod store;
+mod letterhead;
+pub mod store;
+pub mod subjects;
 mod transport;
-mod waiting;
 
-use crate::{accounts, db::Conn};
+use crate::db::Conn;
 use model::{
     Moment,
     ids::{IncidentId, UserId},
@@ -29,17 +19,14 @@ use model::{
 use std::{fmt, time::Duration};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-pub use account::password_changed;
-pub use compose::{Letterhead, Outgoing, default_sender, sender};
-pub use factor::{FactorChange, factor_changed};
-pub use mailer::{MAIL_EVERY, Mailer};
+pub use letterhead::{Letterhead, default_sender, sender};
 pub use store::{
-    mails_drop_to as drop_all_to, tickets_send_again as queue_tickets_again,
-    turns_delete_old as forget_turns,
+    mails_drop_to as drop_all_to, mails_send_again as queue_again, turns_delete_old as forget_turns,
 };
-pub use transport::{Blame, Folder, NoSmtpAddress, SendError, Smtp, Transport};
+pub use subjects::{FactorChange, factor_changed, password_changed};
+pub use transport::{Blame, Folder, NoSmtpAddress, Outgoing, SendError, Smtp, Transport};
 
-/// An address that nobody has proved gets one mail of a kind in so long, but for those about what was
+/// An unverified address gets at most one mail of each kind in this time, except mails about what was
 /// paid.
 pub const RARELY: Duration = Duration::from_hours(1);
 
@@ -101,11 +88,11 @@ pub async fn queue(
     store::mail_insert(conn, kind, &subject.to_string(), now, now).await
 }
 
-/// For so long an incident waits for others to be told of in the same mail.
+/// How long an incident waits for others, so that one mail is about all of them.
 const ATTENTION_WAITS: Duration = Duration::from_secs(30);
 
-/// Writes down that the operators are to be told of an incident, together with others that are
-/// opened within half a minute.
+/// Queues a mail to the operators about an incident, together with others that are opened within half a
+/// minute.
 pub async fn queue_attention(
     conn: &mut Conn,
     incident: IncidentId,
@@ -115,8 +102,8 @@ pub async fn queue_attention(
     store::mail_insert(conn, kind, &incident.to_string(), now, due_at).await
 }
 
-/// As [`queue`] for the address with this key. If nobody has proved it, it gets one mail of a kind an
-/// hour. Returns false if it has had that.
+/// As [`queue`] for the address with this key. An unverified address gets one mail of each kind an hour.
+/// Returns false if it has had that mail.
 pub async fn queue_rarely(
     conn: &mut Conn,
     kind: Kind,
@@ -141,8 +128,7 @@ pub async fn queue_rarely_to(
     user: UserId,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    if let Some(user) = accounts::store::user_find(&mut *conn, user).await? {
-        let key = accounts::email_key(&user.email);
+    if let Some(key) = store::email_key_of(&mut *conn, user).await? {
         queue_rarely(conn, kind, subject, &key, now).await?;
     }
     Ok(())

@@ -1,19 +1,11 @@
-//! The SQL of mails, and of what letters list. Functions that take a `Conn` run in the caller's
-//! transaction.
+//! The SQL of `mails` and `mail_turns`. Functions that take a `Conn` run in the caller's transaction.
 
-use super::{Kind, RARELY, letters::Seat};
-use crate::{
-    db::{Conn, Statement},
-    events::span::tickets_until,
-    refunds::store::{Reason, State},
-    session::hex,
-};
+use super::{Kind, RARELY};
+use crate::db::{Conn, Statement};
 use model::{
     Moment,
-    ids::{IncidentId, MailId, OrderId, RefundId, UserId},
+    ids::{IncidentId, MailId, UserId},
     micros,
-    money::{Currency, MinorUnits},
-    tickets::label,
 };
 use sha2::{Digest, Sha256};
 use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
@@ -65,9 +57,17 @@ pub async fn is_proved(conn: &mut Conn, email_key: &str) -> Result<bool, sqlx::E
     Ok(row.is_some())
 }
 
+/// The key of this user's address. None: the account is deleted.
+pub async fn email_key_of(conn: &mut Conn, user: UserId) -> Result<Option<String>, sqlx::Error> {
+    query_scalar("SELECT email_key FROM users WHERE id = $1 AND deleted_at IS NULL")
+        .bind(user)
+        .fetch_optional(conn)
+        .await
+}
+
 /// As turns are kept: whose they are cannot be read from them.
 fn hashed(email_key: &str) -> String {
-    hex(&Sha256::digest(email_key))
+    hex::encode(Sha256::digest(email_key))
 }
 
 /// Takes an address's turn to get a mail of this kind. False: it has had one within
@@ -122,25 +122,26 @@ pub async fn turns_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx:
     Ok(done.rows_affected())
 }
 
-/// Sends the tickets of this user's paid orders again, to the address that they have now, for events
-/// whose tickets are still shown.
-pub async fn tickets_send_again(
+/// Sends the mails of this kind about these subjects again.
+pub async fn mails_send_again(
     conn: &mut Conn,
-    user: UserId,
+    kind: Kind,
+    subjects: &[impl ToString],
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    query(concat!(
-        "UPDATE mails SET state = 'pending', tries = 0, next_at = $2, last_error = NULL \
-         WHERE kind = 'order_complete' AND state <> 'pending' AND subject IN \
-         (SELECT o.id FROM orders o JOIN events e ON e.id = o.event_id WHERE o.buyer_id = $1 \
-         AND o.status IN ('complete', 'refunding') AND ",
-        tickets_until!("e"),
-        " > $2)"
-    ))
-    .bind(user)
-    .bind(now)
-    .execute(conn)
-    .await?;
+    // PostgreSQL accepts no empty list.
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let mut update = Statement::new("UPDATE mails SET state = 'pending', tries = 0, next_at = ");
+    update
+        .bind(now)
+        .push(", last_error = NULL WHERE kind = ")
+        .bind(kind)
+        .push(" AND state <> 'pending' AND subject IN (")
+        .bind_list(subjects.iter().map(ToString::to_string))
+        .push(")");
+    update.query()?.execute(conn).await?;
     Ok(())
 }
 
@@ -161,8 +162,8 @@ pub async fn mails_due<'e>(
     select.query_scalar()?.fetch_all(on).await
 }
 
-/// Takes a mail if it is still due, and leases it until `leased_until`: whoever else looks
-/// meanwhile finds it not due. A crash with it in hand counts as a try.
+/// Takes a mail if it is still due, and leases it until `leased_until`: until then
+/// it is not due. A crash with it in hand counts as a try.
 pub async fn mail_claim(
     conn: &mut Conn,
     id: MailId,
@@ -180,7 +181,7 @@ pub async fn mail_claim(
     .await
 }
 
-/// The mail is out, whoever else may be trying it by now.
+/// The mail is sent, even if another process has claimed it since.
 pub async fn mail_sent(conn: &mut Conn, id: MailId) -> Result<(), sqlx::Error> {
     query("UPDATE mails SET state = 'sent', last_error = NULL WHERE id = $1 AND state = 'pending'")
         .bind(id)
@@ -226,7 +227,7 @@ pub async fn mail_fail(conn: &mut Conn, mail: &MailRow, why: &str) -> Result<boo
     Ok(done.rows_affected() == 1)
 }
 
-/// When the operators were last told of an incident.
+/// When a mail about incidents was last addressed to the operators.
 pub async fn attention_told_at(conn: &mut Conn) -> Result<Option<Moment>, sqlx::Error> {
     // Subjects begin with the incident's id, which grows with time.
     query_scalar(
@@ -237,8 +238,8 @@ pub async fn attention_told_at(conn: &mut Conn) -> Result<Option<Moment>, sqlx::
     .await
 }
 
-/// Takes all incidents that the operators have not been told of, oldest first. Whoever asks at the
-/// same time gets none of them.
+/// Takes all incidents that no operator has had a mail about, oldest first. A concurrent call gets none
+/// of them.
 pub async fn attention_take(conn: &mut Conn) -> Result<Vec<IncidentId>, sqlx::Error> {
     let mut incidents: Vec<IncidentId> = query_scalar(
         "UPDATE mails SET state = 'sent', last_error = NULL WHERE kind = 'attention' \
@@ -275,122 +276,4 @@ pub async fn mails_drop_to(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Er
             .await?;
     }
     Ok(())
-}
-
-#[derive(FromRow)]
-struct SeatRow {
-    section: Option<String>,
-    row_label: Option<String>,
-    seat: Option<String>,
-    amount_minor: MinorUnits,
-    currency: Currency,
-}
-
-impl From<SeatRow> for Seat {
-    fn from(row: SeatRow) -> Self {
-        Self {
-            label: label(
-                row.section.as_deref(),
-                row.row_label.as_deref(),
-                row.seat.as_deref(),
-            ),
-            price: row.amount_minor.of(row.currency),
-        }
-    }
-}
-
-#[derive(FromRow)]
-struct OrderSeatRow {
-    #[sqlx(flatten)]
-    seat: SeatRow,
-    refunds: i64,
-}
-
-/// The tickets of an order at the price that was paid, by section, row and seat; true: it has
-/// been paid back, or is about to be.
-pub async fn order_seats<'e>(
-    on: impl AnyExecutor<'e>,
-    order: OrderId,
-) -> Result<Vec<(Seat, bool)>, sqlx::Error> {
-    let rows: Vec<OrderSeatRow> = query_as(
-        "SELECT t.section, t.row_label, t.seat, l.price_minor AS amount_minor, t.currency, \
-         (SELECT COUNT(*) FROM refund_lines r WHERE r.order_id = l.order_id \
-         AND r.ticket_id = l.ticket_id AND r.live = 1) AS refunds \
-         FROM order_lines l JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id = $1 \
-         ORDER BY t.section, t.row_label, t.seat, t.id",
-    )
-    .bind(order)
-    .fetch_all(on)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.seat.into(), row.refunds > 0))
-        .collect())
-}
-
-/// The tickets that a refund pays back, or would have, each with its part of the money.
-pub async fn refund_seats<'e>(
-    on: impl AnyExecutor<'e>,
-    refund: RefundId,
-) -> Result<Vec<Seat>, sqlx::Error> {
-    let rows: Vec<SeatRow> = query_as(
-        "SELECT t.section, t.row_label, t.seat, r.amount_minor, t.currency \
-         FROM refund_lines r JOIN tickets t ON t.id = r.ticket_id WHERE r.refund_id = $1 \
-         ORDER BY t.section, t.row_label, t.seat, t.id",
-    )
-    .bind(refund)
-    .fetch_all(on)
-    .await?;
-    Ok(rows.into_iter().map(Seat::from).collect())
-}
-
-/// What a letter says of a refund.
-#[derive(Debug, Clone, FromRow)]
-pub struct RefundRow {
-    /// The order that was paid.
-    #[sqlx(rename = "order_id")]
-    pub order: OrderId,
-    /// What goes back.
-    pub amount_minor: MinorUnits,
-    /// The order's currency.
-    pub currency: Currency,
-    /// Where it stands.
-    pub state: State,
-    /// Why there is one.
-    pub reason: Reason,
-}
-
-/// One refund.
-pub async fn refund_find<'e>(
-    on: impl AnyExecutor<'e>,
-    id: RefundId,
-) -> Result<Option<RefundRow>, sqlx::Error> {
-    query_as("SELECT order_id, amount_minor, currency, state, reason FROM refunds WHERE id = $1")
-        .bind(id)
-        .fetch_optional(on)
-        .await
-}
-
-/// What became of the cards that were tried for an order.
-#[derive(Debug, Clone, Copy, FromRow)]
-pub struct Charged {
-    /// Payments whose money was taken, wherever it is now.
-    pub taken: i64,
-    /// Payments of which that is not yet certain.
-    pub open: i64,
-}
-
-/// Whether any card of the order was charged after all.
-pub async fn order_charged<'e>(
-    on: impl AnyExecutor<'e>,
-    order: OrderId,
-) -> Result<Charged, sqlx::Error> {
-    query_as(
-        "SELECT COUNT(CASE WHEN received_minor > 0 THEN 1 END) AS taken, \
-         COUNT(CASE WHEN state NOT IN ('voided', 'failed') THEN 1 END) AS open \
-         FROM payments WHERE order_id = $1",
-    )
-    .bind(order)
-    .fetch_one(on)
-    .await
 }

@@ -2,15 +2,16 @@
 //!
 //! Both take a finished message and say whether it is out. Trying again is the mailer's business.
 
-use super::compose::Outgoing;
+use super::Kind;
 use crate::{
     fault::chain,
     private,
     trust::{Trust, is_this_machine},
 };
 use async_trait::async_trait;
+use jiff::Timestamp;
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Tokio1Executor,
+    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     transport::smtp::{
         self, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT,
         authentication::Credentials,
@@ -18,6 +19,7 @@ use lettre::{
         extension::ClientId,
     },
 };
+use model::ids::MailId;
 use percent_encoding::percent_decode_str;
 use std::{
     error::Error as StdError,
@@ -31,6 +33,19 @@ use uuid::Uuid;
 
 /// How long the mail server may take for each command.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// A message, addressed and ready.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The id of its row.
+    pub id: MailId,
+    /// What it tells of.
+    pub kind: Kind,
+    /// When its row was written.
+    pub written_at: Timestamp,
+    /// All of it.
+    pub message: Message,
+}
 
 /// What kept a mail from getting out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +86,7 @@ impl SendError {
 /// Takes mails to where they are read.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Returns once the mail is in somebody else's hands. Errors: it may or may not be.
+    /// Returns once the mail has been accepted. Errors: it may or may not have been.
     async fn send(&self, mail: &Outgoing) -> Result<(), SendError>;
 }
 
@@ -164,7 +179,7 @@ pub struct Smtp {
 }
 
 impl Smtp {
-    /// The server at `url`, which is told that `domain` calls.
+    /// The server at `url`, to which this shop calls itself `domain`.
     ///
     /// `smtps://` is TLS from the first byte. `smtp://` begins in the clear and must be raised to
     /// TLS before anything is said, except to this machine; `?tls=opportunistic` takes TLS only if
@@ -298,7 +313,7 @@ fn file_name(mail: &Outgoing) -> String {
     format!("{time}-{}-{}.eml", mail.kind.name(), mail.id)
 }
 
-/// Whoever lists the folder sees the whole file or none.
+/// Writes under another name first, so that a file in the folder is always whole.
 fn write(folder: &Path, name: &str, content: &[u8]) -> io::Result<PathBuf> {
     private::make_folder(folder)?;
     private::tighten(folder)?;

@@ -3,9 +3,9 @@
 use super::{BATCH_MAX, Comparison, finish, move_shop};
 use crate::{
     audit::{self, Report, Verdict, audit},
-    cli::without_password,
     clock::{Clock, SystemClock},
     config::{self, Settings},
+    opening::without_password,
     telemetry,
 };
 use serde::Serialize;

@@ -6,12 +6,10 @@
 //! Payments decide what becomes of a card, and `expiration` calls when a hold ends.
 
 mod reserve;
-pub mod rest;
 pub mod rules;
 mod service;
 pub mod state;
 pub mod store;
-pub mod timeline;
 pub mod transitions;
 pub mod usage;
 

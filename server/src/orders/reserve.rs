@@ -85,13 +85,7 @@ pub(super) struct Attempted {
 /// What an attempt asks for, so that the same key cannot be used for something else.
 pub(super) fn hash(request: &Reserve) -> String {
     let text = serde_json::to_vec(request).unwrap_or_default();
-    Sha256::digest(text)
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            use std::fmt::Write;
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    hex::encode(Sha256::digest(text))
 }
 
 /// The transaction: take the tickets, or say why not. Returns the new order, or the one that an

@@ -5,7 +5,7 @@ use super::{
     rules,
     state::State,
     store::{self, OrderRow},
-    timeline, transitions,
+    transitions::{self, PaymentVoid},
     usage::{self, HoldLimits},
 };
 use crate::{
@@ -26,12 +26,11 @@ use model::{
     ids::{OrderId, UserId},
     orders::{
         OfferOf, OpenOrder, Order, OrderList, OrderQuery, OrderStatus, Orders, Reserve, ReserveAny,
-        ReserveNamed, Timeline,
+        ReserveNamed,
     },
     tickets::Ticket,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Notify;
 
 /// How long tickets are held.
 #[derive(Debug, Clone, Copy)]
@@ -96,12 +95,12 @@ pub struct OrdersService {
     hold_limits: HoldLimits,
     limits: Arc<Limits>,
     expiry: Arc<dyn ExpirySchedule>,
-    calls_wait: Arc<Notify>,
+    payments: Arc<dyn PaymentVoid>,
 }
 
 impl OrdersService {
     /// Orders over `db`, holding tickets for `holds`, as many of them as `hold_limits` allow while
-    /// `limits` are on. `calls_wait` is notified when an order leaves a call to Stripe behind.
+    /// `limits` are on. `payments` voids the payment of an order whose hold ends.
     pub fn new(
         db: Db,
         clock: SharedClock,
@@ -109,7 +108,7 @@ impl OrdersService {
         hold_limits: HoldLimits,
         limits: Arc<Limits>,
         expiry: Arc<dyn ExpirySchedule>,
-        calls_wait: Arc<Notify>,
+        payments: Arc<dyn PaymentVoid>,
     ) -> Self {
         Self {
             db,
@@ -118,7 +117,7 @@ impl OrdersService {
             hold_limits,
             limits,
             expiry,
-            calls_wait,
+            payments,
         }
     }
 
@@ -190,11 +189,13 @@ impl OrdersService {
 
     /// Expires one order if its time is over. Returns whether this call did it.
     pub async fn expire(&self, order: OrderId) -> FaultResult<bool> {
-        let now = self.clock.now();
+        let (payments, now) = (Arc::clone(&self.payments), self.clock.now());
         let expired = self
             .db
             .write(move |conn| {
-                Box::pin(async move { Ok(transitions::expire(conn, order, now).await?) })
+                Box::pin(
+                    async move { Ok(transitions::expire(conn, order, &*payments, now).await?) },
+                )
             })
             .await;
         crash::point("expired").await;
@@ -352,11 +353,11 @@ impl OrdersService {
         id: OrderId,
         expected: Option<i64>,
     ) -> FaultResult<()> {
-        let now = self.clock.now();
+        let (payments, now) = (Arc::clone(&self.payments), self.clock.now());
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    if transitions::cancel(conn, id, buyer, expected, now).await? {
+                    if transitions::cancel(conn, id, buyer, expected, &*payments, now).await? {
                         return Ok(());
                     }
                     let row = store::order_find(conn, id)
@@ -434,14 +435,6 @@ impl Orders for OrdersService {
         Ok(open.map_err(Fault::from)?)
     }
 
-    async fn timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline> {
-        self.find_own(viewer.user.id, id).await?;
-        let moments = timeline::moments(self.db.reads(), id).await;
-        Ok(Timeline {
-            moments: moments.map_err(Fault::from)?,
-        })
-    }
-
     async fn more_time(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order> {
         Ok(self.lengthen(viewer.user.id, id).await?)
     }
@@ -457,7 +450,7 @@ impl Orders for OrdersService {
 
     async fn cancel(&self, viewer: &Viewer, id: OrderId, expected: Option<i64>) -> AppResult<()> {
         self.cancel_own(viewer.user.id, id, expected).await?;
-        self.calls_wait.notify_one();
+        self.payments.send_soon();
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use model::{
     Moment,
-    ids::{EventId, IncidentId, OrderId, PaymentId, RefundId, TicketId, UserId},
+    ids::{EventId, OrderId, PaymentId, RefundId, TicketId, UserId},
     money::{Currency, MinorUnits},
     orders::{OpenOrder, Order},
     tickets::Ticket,
@@ -278,8 +278,8 @@ pub async fn order_insert(
     let row = &order.row;
     query(
         "INSERT INTO orders (id, buyer_id, event_id, status, total_minor, currency, expires_at, \
-         hold_until, attention, request_key, request_hash, version, created_at, counted_tickets, \
-         network) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11, $12, $13, $14)",
+         hold_until, request_key, request_hash, version, created_at, counted_tickets, \
+         network) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(row.id)
     .bind(row.buyer)
@@ -393,28 +393,6 @@ pub async fn order_lines_restore(
     )
     .bind(order)
     .bind(refund)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Flags an order that an operator should look at.
-pub async fn attention_set(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
-    query("UPDATE orders SET attention = 1 WHERE id = $1")
-        .bind(order)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Removes the flag of the order of this incident, if no other incident of it is open.
-pub async fn attention_clear(conn: &mut Conn, incident: IncidentId) -> Result<(), sqlx::Error> {
-    query(
-        "UPDATE orders SET attention = 0 WHERE attention = 1 \
-         AND id = (SELECT order_id FROM incidents WHERE id = $1) AND NOT EXISTS \
-         (SELECT 1 FROM incidents i WHERE i.order_id = orders.id AND i.settled_at IS NULL)",
-    )
-    .bind(incident)
     .execute(conn)
     .await?;
     Ok(())

@@ -22,9 +22,9 @@ use crate::{
     fault::{Fault, FaultResult},
     mail,
     outbox::{self, EventType},
-    payments,
     tickets::holds,
 };
+use async_trait::async_trait;
 use model::{
     Moment,
     ids::{OrderId, UserId},
@@ -43,6 +43,18 @@ struct Update<'a> {
     guard: &'a str,
     /// What the SQL of `set` and `guard` names as $1, $2 and on.
     values: Statement,
+}
+
+/// Voids the payment of an order whose hold ends. Implemented by payments, which orders do not know.
+#[async_trait]
+pub trait PaymentVoid: Send + Sync {
+    /// Writes down, in the transaction that ends the hold, that the authorisation is to be voided.
+    /// Returns whether a payment was under way.
+    async fn void(&self, conn: &mut Conn, order: OrderId, now: Moment)
+    -> Result<bool, sqlx::Error>;
+
+    /// Has the voids that are written down sent to the provider soon.
+    fn send_soon(&self);
 }
 
 /// A change that readers of the order can see.
@@ -251,7 +263,12 @@ pub async fn unfence(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error>
 
 /// Expires the order if its hold has ended and its money is not being captured. Returns whether this call
 /// did it. Timers, the sweep and competing buyers call it; a late timer cannot free another order's tickets.
-pub async fn expire(conn: &mut Conn, order: OrderId, now: Moment) -> Result<bool, sqlx::Error> {
+pub async fn expire(
+    conn: &mut Conn,
+    order: OrderId,
+    payments: &dyn PaymentVoid,
+    now: Moment,
+) -> Result<bool, sqlx::Error> {
     usage::order_lock(conn, order).await?;
     let update = Update {
         transition: Transition::Expire,
@@ -262,7 +279,8 @@ pub async fn expire(conn: &mut Conn, order: OrderId, now: Moment) -> Result<bool
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(false);
     };
-    if end_hold(conn, &row, Ended::Unpaid, now).await? {
+    end_hold(conn, &row, Ended::Unpaid, now).await?;
+    if payments.void(conn, order, now).await? {
         let kind = mail::Kind::OrderExpired;
         mail::queue_rarely_to(conn, kind, order, row.buyer, now).await?;
     }
@@ -278,6 +296,7 @@ pub async fn cancel(
     order: OrderId,
     buyer: UserId,
     expected_version: Option<i64>,
+    payments: &dyn PaymentVoid,
     now: Moment,
 ) -> Result<bool, sqlx::Error> {
     usage::order_lock(conn, order).await?;
@@ -296,6 +315,7 @@ pub async fn cancel(
         return Ok(false);
     };
     end_hold(conn, &row, Ended::Cancelled, now).await?;
+    payments.void(conn, order, now).await?;
     announce_as(conn, EventType::OrderCancelled, row, now).await?;
     Ok(true)
 }
@@ -372,11 +392,11 @@ async fn end_hold(
     order: &OrderRow,
     ended: Ended,
     now: Moment,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), sqlx::Error> {
     usage::release(conn, order.id, ended).await?;
     order_lines_end(conn, order.id).await?;
     holds::tickets_release(conn, order.id, now).await?;
-    payments::store::payment_void(conn, order.id, now).await
+    Ok(())
 }
 
 /// Writes the domain event of an order that has changed.

@@ -8,14 +8,18 @@
 //! the last five seconds are read again each time and what has been told is remembered. Listeners may miss or hear a change twice around a
 //! reconnection; every message carries the ticket's version, so that is harmless.
 
-use crate::{db::Db, fault::chain, replicas::Fanout};
+use super::Fanout;
+use crate::{db::Db, fault::chain};
 use model::ids::{EventId, OutboxId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{query, query_as};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -24,7 +28,6 @@ use tokio::{
 };
 use uuid::Uuid;
 
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long a look may take: a database that vanishes says nothing for ever.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
 /// How many looks may be left to another process before one looks for oneself.
@@ -69,6 +72,8 @@ pub enum Missed {
 pub struct Live {
     db: Db,
     fanout: Option<Fanout>,
+    /// How many looks in a row were left to other processes.
+    left_to_others: AtomicU32,
     changes: broadcast::Sender<Arc<TicketChange>>,
     /// What was told of late, and when.
     told: Mutex<HashMap<OutboxId, Instant>>,
@@ -77,12 +82,13 @@ pub struct Live {
 }
 
 impl Live {
-    /// Follows the outbox of `db` once [`Live::run`] runs, together with the processes at the other
-    /// ends of `fanout`.
+    /// Follows the outbox of `db`, together with the processes at the other ends of `fanout`, while
+    /// [`Live::look_if_needed`] is called and [`Live::hear_other_processes`] runs.
     pub fn new(db: Db, fanout: Option<Fanout>) -> Self {
         Self {
             db,
             fanout,
+            left_to_others: AtomicU32::new(0),
             told: Mutex::default(),
             changes: broadcast::Sender::new(BEHIND_MAX),
             closed: watch::Sender::new(false),
@@ -165,38 +171,32 @@ impl Live {
         Ok(found.is_some())
     }
 
-    /// Follows the outbox for ever.
-    pub async fn run(self: Arc<Self>) {
-        match &self.fanout {
-            None => self.look_for_ever().await,
-            Some(fanout) => {
-                let heard = |changes| {
-                    self.tell_new(changes);
-                };
-                tokio::join!(fanout.listen(heard), self.look_for_ever());
-            }
+    /// Passes on the changes that other processes have read, for ever; returns at once where
+    /// processes share nothing.
+    pub async fn hear_other_processes(self: Arc<Self>) {
+        if let Some(fanout) = &self.fanout {
+            let heard = |changes| {
+                self.tell_new(changes);
+            };
+            fanout.listen(heard).await;
         }
     }
 
-    async fn look_for_ever(&self) {
-        let mut tick = tokio::time::interval(LOOK_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut left = 0;
-        loop {
-            tick.tick().await;
-            if self.changes.receiver_count() == 0 {
-                continue;
-            }
-            if let Some(fanout) = &self.fanout
-                && fanout.somebody_else_looks(LOOK_EVERY).await
-                && left < LEFT_TO_OTHERS
-            {
-                left += 1;
-                continue;
-            }
-            left = 0;
-            self.look().await;
+    /// Reads the latest changes and passes them on, if there are listeners and no other process has
+    /// read within `turn`.
+    pub async fn look_if_needed(&self, turn: Duration) {
+        if self.changes.receiver_count() == 0 {
+            return;
         }
+        if let Some(fanout) = &self.fanout
+            && fanout.somebody_else_looks(turn).await
+            && self.left_to_others.load(Ordering::Relaxed) < LEFT_TO_OTHERS
+        {
+            self.left_to_others.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.left_to_others.store(0, Ordering::Relaxed);
+        self.look().await;
     }
 
     async fn look(&self) {

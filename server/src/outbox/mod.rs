@@ -4,6 +4,7 @@
 //! change; versions of one aggregate run 1, 2, 3 … without gaps, which the table's unique key
 //! proves and `stagedoor audit` checks. Nothing here decides what happens.
 
+mod fanout;
 mod lease;
 mod live;
 mod nats;
@@ -19,6 +20,7 @@ use sqlx::{query, query_scalar};
 use std::fmt::Display;
 use uuid::Uuid;
 
+pub use fanout::Fanout;
 pub use live::{Live, Missed, TicketChange, id_of_before};
 pub use nats::{Nats, STREAM, names_nats};
 pub use relay::{Relay, waiting};

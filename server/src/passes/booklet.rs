@@ -2,9 +2,7 @@
 //! calendar.
 
 use super::{
-    keys,
-    pass::{Claims, Signer},
-    qr::qr,
+    pass::{self, Claims},
     store::{self, HeldRow, Whose},
 };
 use crate::{
@@ -13,6 +11,8 @@ use crate::{
     events,
     fault::{Fault, FaultResult},
     orders,
+    qr::qr,
+    secrets::{Signer, keys},
 };
 use model::{Moment, events::Event, ids::OrderId, orders::TICKETS_PER_ORDER_MAX, passes::Pass};
 
@@ -67,13 +67,14 @@ pub async fn sign(db: &Db, rows: Vec<HeldRow>, now: Moment) -> FaultResult<Vec<P
 }
 
 fn pass(signer: &Signer, row: HeldRow) -> FaultResult<Pass> {
-    let text = signer.sign(&Claims {
+    let claims = Claims {
         ticket: row.ticket,
         event: row.event,
         order: row.order,
         version: u32::try_from(row.version)
             .map_err(|error| Fault::unexpected("a ticket has changed too often", error))?,
-    });
+    };
+    let text = pass::sign(signer, &claims);
     let qr = qr(&text).map_err(|error| Fault::unexpected("a code was not drawn", error))?;
     Ok(Pass {
         ticket: row.ticket,

@@ -1,5 +1,8 @@
-//! An order's event for a calendar: RFC 5545, one VEVENT. Where no end is known, two hours are assumed,
-//! and the entry says so.
+//! Writes the event of an order for calendars: RFC 5545, one VEVENT. An event without a known end is
+//! entered with two hours, and the description states that they are assumed. Does not read the order.
+//!
+//! Written here because the crate `icalendar` (0.17.17) can write lines of 76 bytes, and control
+//! characters as they are.
 
 use super::Booklet;
 use jiff::{SignedDuration, Timestamp};

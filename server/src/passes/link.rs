@@ -5,8 +5,11 @@
 //! A link says nothing of how long it is good, so none has to be made anew when an event is moved:
 //! whoever follows it asks the event.
 
-use super::{keys, pass::Signer, sealed};
-use crate::{db::Db, fault::FaultResult};
+use crate::{
+    db::Db,
+    fault::FaultResult,
+    secrets::{Signer, keys, sealed},
+};
 use model::{Moment, ids::OrderId, passes::OrderLink};
 use uuid::Uuid;
 
@@ -40,9 +43,10 @@ fn order(said: &[u8]) -> Option<OrderId> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{pass::Claims, sealed::Sealed},
-        *,
+    use super::*;
+    use crate::{
+        passes::pass::{self, Claims},
+        secrets::sealed::Sealed,
     };
     use model::ids::{EventId, TicketId};
 
@@ -76,12 +80,13 @@ mod tests {
     fn a_pass_is_no_link_even_by_another_name() {
         let signer = signer();
         let order = OrderId(Uuid::now_v7());
-        let pass = signer.sign(&Claims {
+        let claims = Claims {
             ticket: TicketId(Uuid::now_v7()),
             event: EventId(Uuid::now_v7()),
             order,
             version: 1,
-        });
+        };
+        let pass = pass::sign(&signer, &claims);
         let sealed = signer.seal("SD1", order.0.as_bytes());
         for other in [pass, sealed] {
             assert_eq!(verified(&other, &signer), None, "{other}");

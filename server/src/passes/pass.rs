@@ -1,40 +1,16 @@
 //! A pass as text: `SD1.` and, in base64url, 56 bytes of who and what, then their signature. The
 //! format is a promise to whoever checks passes away from here: docs/passes.md describes it.
 
+use crate::secrets::{KeyId, Signer};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use model::ids::{EventId, OrderId, TicketId};
-use ring::{
-    rand::SystemRandom,
-    signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey},
-};
-use sha2::{Digest, Sha256};
+use ring::signature::{ED25519, UnparsedPublicKey};
 use uuid::Uuid;
 
 /// What every pass of this format begins with.
 const FORMAT: &str = "SD1";
 /// Key, ticket, event, order, version.
 const PAYLOAD_BYTES: usize = 4 + 16 + 16 + 16 + 4;
-
-/// Names a key: the start of its public half's SHA-256.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyId([u8; 4]);
-
-impl KeyId {
-    /// As it was written.
-    pub fn read(bytes: [u8; 4]) -> Self {
-        Self(bytes)
-    }
-
-    fn of(public: &[u8]) -> Self {
-        let digest = Sha256::digest(public);
-        Self([digest[0], digest[1], digest[2], digest[3]])
-    }
-
-    /// In hex.
-    pub fn text(self) -> String {
-        format!("{:08x}", u32::from_be_bytes(self.0))
-    }
-}
 
 /// What a pass says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,64 +25,14 @@ pub struct Claims {
     pub version: u32,
 }
 
-/// Signs passes. It does not show itself, so that no log has it.
-pub struct Signer {
-    pair: Ed25519KeyPair,
-}
-
-/// Why there is no signer.
-#[derive(Debug, thiserror::Error)]
-pub enum NoSigner {
-    /// The system gives no random numbers.
-    #[error("the system's randomness fails")]
-    Randomness,
-    /// What is stored is no key.
-    #[error("the stored key cannot be read")]
-    Unreadable,
-}
-
-impl Signer {
-    /// A new key, as it is to be stored.
-    pub fn generate() -> Result<Vec<u8>, NoSigner> {
-        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
-        let document = document.map_err(|_| NoSigner::Randomness)?;
-        Ok(document.as_ref().to_vec())
+/// The pass that says this.
+pub fn sign(signer: &Signer, claims: &Claims) -> String {
+    let mut said = Vec::with_capacity(PAYLOAD_BYTES);
+    for id in [claims.ticket.0, claims.event.0, claims.order.0] {
+        said.extend_from_slice(id.as_bytes());
     }
-
-    /// A stored key.
-    pub fn new(pkcs8: &[u8]) -> Result<Self, NoSigner> {
-        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| NoSigner::Unreadable)?;
-        Ok(Self { pair })
-    }
-
-    /// Its public half.
-    pub fn public(&self) -> &[u8] {
-        self.pair.public_key().as_ref()
-    }
-
-    /// Its name.
-    pub fn id(&self) -> KeyId {
-        KeyId::of(self.public())
-    }
-
-    /// The pass that says this.
-    pub fn sign(&self, claims: &Claims) -> String {
-        let mut said = Vec::with_capacity(PAYLOAD_BYTES);
-        for id in [claims.ticket.0, claims.event.0, claims.order.0] {
-            said.extend_from_slice(id.as_bytes());
-        }
-        said.extend_from_slice(&claims.version.to_be_bytes());
-        self.seal(FORMAT, &said)
-    }
-
-    /// `FORMAT.payload.signature`: the payload is this key's id and what is said, and the signature
-    /// is over all that stands before it, so that nothing of one format passes for another.
-    pub fn seal(&self, format: &str, said: &[u8]) -> String {
-        let payload = [self.id().0.as_slice(), said].concat();
-        let signed = format!("{format}.{}", BASE64.encode(payload));
-        let signature = self.pair.sign(signed.as_bytes());
-        format!("{signed}.{}", BASE64.encode(signature))
-    }
+    said.extend_from_slice(&claims.version.to_be_bytes());
+    signer.seal(FORMAT, &said)
 }
 
 /// A pass whose signature nobody has looked at yet.
@@ -137,7 +63,7 @@ impl<'a> Unchecked<'a> {
             version: u32::from_be_bytes(*version),
         };
         Some(Self {
-            key: KeyId(*key),
+            key: KeyId::read(*key),
             claims,
             signed,
             signature: BASE64.decode(signature).ok()?,
@@ -156,16 +82,13 @@ impl<'a> Unchecked<'a> {
 mod tests {
     use super::*;
 
-    /// The first test key of RFC 8032, in everybody's hands.
+    /// The first test key of RFC 8032, which is public.
     fn signer() -> Signer {
-        let seed: [u8; 32] = [
+        Signer::of_seed(&[
             0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec,
             0x2c, 0xc4, 0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03,
             0x1c, 0xae, 0x7f, 0x60,
-        ];
-        Signer {
-            pair: Ed25519KeyPair::from_seed_unchecked(&seed).unwrap(),
-        }
+        ])
     }
 
     fn claims() -> Claims {
@@ -182,7 +105,7 @@ mod tests {
     fn the_document_says_what_is_done() {
         let document = include_str!("../../../docs/passes.md");
         let signer = signer();
-        let pass = signer.sign(&claims());
+        let pass = sign(&signer, &claims());
         let public = BASE64.encode(signer.public());
         for said in [
             pass.clone(),
@@ -200,7 +123,7 @@ mod tests {
     #[test]
     fn a_pass_says_what_was_signed() {
         let signer = signer();
-        let pass = signer.sign(&claims());
+        let pass = sign(&signer, &claims());
         let read = Unchecked::read(&pass).unwrap();
         assert_eq!(read.key, signer.id());
         assert_eq!(read.verify(signer.public()), Some(claims()));
@@ -209,7 +132,7 @@ mod tests {
     #[test]
     fn no_changed_letter_passes() {
         let signer = signer();
-        let pass = signer.sign(&claims());
+        let pass = sign(&signer, &claims());
         for position in 0..pass.len() {
             for other in ["A", "B", "."] {
                 let mut changed = pass.clone();
@@ -227,7 +150,7 @@ mod tests {
     #[test]
     fn another_key_is_no_key() {
         let other = Signer::new(&Signer::generate().unwrap()).unwrap();
-        let pass = other.sign(&claims());
+        let pass = sign(&other, &claims());
         let read = Unchecked::read(&pass).unwrap();
         assert_eq!(read.verify(signer().public()), None);
         assert_eq!(read.verify(other.public()), Some(claims()));

@@ -1,8 +1,9 @@
 //! An order's tickets on paper: what is said of them. How they look is the business of the crate
 //! `ticket-pdf`.
 
-use super::{Booklet, qr::squares};
+use super::Booklet;
 use crate::fault::{Fault, FaultResult};
+use crate::qr::squares;
 use model::passes::Pass;
 use ticket_pdf::{Code, Document, Ticket};
 

@@ -1,7 +1,7 @@
 //! Handing out passes, and checking them.
 
 use super::{
-    Booklet, booklet, calendar, keys, link,
+    Booklet, booklet, calendar, link,
     pass::Unchecked,
     pdf,
     store::{self, Whose},
@@ -13,6 +13,7 @@ use crate::{
     events,
     fault::{Fault, FaultResult},
     orders::{self, State},
+    secrets::{self, keys},
 };
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
@@ -21,7 +22,9 @@ use model::{
     accounts::Viewer,
     error::{AppError, AppResult},
     ids::{OrderId, UserId},
-    passes::{CheckedPass, LinkedOrder, OrderLink, Pass, PassKeys, PassStatus, Passes, TicketsOf},
+    passes::{
+        CheckedPass, LinkedOrder, OrderLink, Pass, PassKey, PassKeys, PassStatus, Passes, TicketsOf,
+    },
 };
 
 /// The most passes on one page.
@@ -120,7 +123,7 @@ impl PassesService {
         let unchecked = Unchecked::read(text.trim())
             .ok_or_else(|| AppError::invalid("pass", "This is no pass. One begins with SD1."))?;
         let named = unchecked.key.text();
-        let keys = store::keys_public(self.db.reads()).await?;
+        let keys = secrets::keys_public(self.db.reads()).await?;
         let key = keys.into_iter().find(|(id, _)| *id == named);
         let public = key.and_then(|(_, public)| BASE64.decode(public).ok());
         let Some(claims) = public.and_then(|public| unchecked.verify(&public)) else {
@@ -185,7 +188,18 @@ impl Passes for PassesService {
     }
 
     async fn keys(&self) -> AppResult<PassKeys> {
-        Ok(keys::public(&self.db, self.clock.now()).await?)
+        let keys = keys::public(&self.db, self.clock.now()).await?.into_iter();
+        let keys = keys.map(|(kid, x)| PassKey {
+            kty: "OKP",
+            crv: "Ed25519",
+            alg: "EdDSA",
+            usage: "sig",
+            kid,
+            x,
+        });
+        Ok(PassKeys {
+            keys: keys.collect(),
+        })
     }
 
     async fn check(&self, viewer: &Viewer, pass: &str) -> AppResult<CheckedPass> {

@@ -1,8 +1,8 @@
-//! The SQL of passes. Functions that take a `Conn` run in the caller's transaction.
+//! The SQL of passes.
 
 use super::pass::Claims;
 use crate::{
-    db::{Conn, Flag, Statement},
+    db::{Flag, Statement},
     events::span::tickets_until,
 };
 use model::{
@@ -11,60 +11,8 @@ use model::{
     money::{Currency, MinorUnits},
     tickets::label,
 };
-use sqlx::{AnyExecutor, query, query_as, query_scalar};
+use sqlx::{AnyExecutor, query_as, query_scalar};
 use sqlx_macros::FromRow;
-
-/// A key as it is stored. It does not show itself, so that no log has it.
-pub struct KeyRow {
-    /// Its name, in hex.
-    pub id: String,
-    /// Its public half, base64url.
-    pub public: String,
-    /// All of it, PKCS#8 in base64url.
-    pub private: String,
-}
-
-/// All of the key that signs, PKCS#8 in base64url.
-pub async fn key_signing<'e>(on: impl AnyExecutor<'e>) -> Result<Option<String>, sqlx::Error> {
-    query_scalar("SELECT private_key FROM pass_keys WHERE signs = 1")
-        .fetch_optional(on)
-        .await
-}
-
-/// The private half of the key of this name, whether or not it signs.
-pub async fn key_private<'e>(
-    on: impl AnyExecutor<'e>,
-    id: &str,
-) -> Result<Option<String>, sqlx::Error> {
-    query_scalar("SELECT private_key FROM pass_keys WHERE id = $1")
-        .bind(id.to_owned())
-        .fetch_optional(on)
-        .await
-}
-
-/// Name and public half of every key, the one that signs first.
-pub async fn keys_public<'e>(
-    on: impl AnyExecutor<'e>,
-) -> Result<Vec<(String, String)>, sqlx::Error> {
-    query_as("SELECT id, public_key FROM pass_keys ORDER BY signs DESC, created_at DESC, id")
-        .fetch_all(on)
-        .await
-}
-
-/// Writes a key down that is to sign from now on, unless there is one.
-pub async fn key_insert(conn: &mut Conn, key: KeyRow, now: Moment) -> Result<(), sqlx::Error> {
-    query(
-        "INSERT INTO pass_keys (id, public_key, private_key, signs, created_at) \
-         VALUES ($1, $2, $3, 1, $4) ON CONFLICT DO NOTHING",
-    )
-    .bind(key.id)
-    .bind(key.public)
-    .bind(key.private)
-    .bind(now)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
 
 /// A ticket that somebody has paid for, and still has.
 #[derive(Debug, Clone, FromRow)]
@@ -151,6 +99,24 @@ pub async fn held<'e>(
         )
         .bind(limit);
     select.query_as()?.fetch_all(on).await
+}
+
+/// The paid orders of a buyer for events whose tickets are still shown.
+pub async fn shown_orders<'e>(
+    on: impl AnyExecutor<'e>,
+    buyer: UserId,
+    now: Moment,
+) -> Result<Vec<OrderId>, sqlx::Error> {
+    query_scalar(concat!(
+        "SELECT o.id FROM orders o JOIN events e ON e.id = o.event_id WHERE o.buyer_id = $1 \
+         AND o.status IN ('complete', 'refunding') AND ",
+        tickets_until!("e"),
+        " > $2"
+    ))
+    .bind(buyer)
+    .bind(now)
+    .fetch_all(on)
+    .await
 }
 
 /// How many tickets of an order are not its buyer's any more, and how many are frozen.

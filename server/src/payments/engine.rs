@@ -12,6 +12,7 @@ use super::{
     effects::{self, Came, EffectKind, EffectRow},
     gateway::{DisputesOf, Gateway, GatewayError, GivingBack, Intent},
     inbox, provider,
+    refunding::Refunding,
     store::{self, PaymentRow},
     transitions, trials,
 };
@@ -20,7 +21,7 @@ use crate::{
     crash,
     db::{Conn, Db},
     fault::{Fault, FaultResult, chain},
-    incidents, refunds,
+    incidents,
     telemetry::spans,
 };
 use futures::{StreamExt, stream};
@@ -57,6 +58,7 @@ pub struct Engine {
     pub(super) db: Db,
     clock: SharedClock,
     pub(super) gateway: Arc<dyn Gateway>,
+    pub(super) refunds: Arc<dyn Refunding>,
     wake: Arc<Notify>,
     calls_at_once: usize,
     /// Read by whoever has a call out.
@@ -65,12 +67,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that calls `gateway`, for at most `calls_at_once` payments at a time where it
+    /// An engine that calls `gateway` and tells `refunds` what follows for them, for at most `calls_at_once` payments at a time where it
     /// drains, which it does when `wake` is notified.
     pub fn new(
         db: Db,
         clock: SharedClock,
         gateway: Arc<dyn Gateway>,
+        refunds: Arc<dyn Refunding>,
         wake: Arc<Notify>,
         calls_at_once: usize,
     ) -> Self {
@@ -78,6 +81,7 @@ impl Engine {
             db,
             clock,
             gateway,
+            refunds,
             wake,
             calls_at_once,
             calls_out: RwLock::new(()),
@@ -180,14 +184,14 @@ impl Engine {
     pub async fn look_at_refunds(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
         match self.gateway.refunds(intent).await {
             Ok(found) => {
-                let now = self.clock.now();
+                let (refunds, now) = (Arc::clone(&self.refunds), self.clock.now());
                 self.db
                     .write(move |conn| {
                         Box::pin(async move {
                             if let Some(row) = transitions::lock(conn, payment).await? {
                                 // Oldest first, as they happened.
                                 for said in found.iter().rev() {
-                                    refunds::transitions::apply(conn, &row, said, now).await?;
+                                    refunds.apply(conn, &row, said, now).await?;
                                 }
                             }
                             Ok(true)
@@ -312,10 +316,12 @@ impl Engine {
     }
 
     pub(super) async fn apply(&self, payment: PaymentId, intent: Intent) -> FaultResult<()> {
-        let now = self.clock.now();
+        let (refunds, now) = (Arc::clone(&self.refunds), self.clock.now());
         self.db
             .write(move |conn| {
-                Box::pin(async move { transitions::apply(conn, payment, &intent, now).await })
+                Box::pin(
+                    async move { transitions::apply(conn, &*refunds, payment, &intent, now).await },
+                )
             })
             .await
     }
@@ -327,10 +333,12 @@ impl Engine {
         effect: EffectRow,
         outcome: Outcome,
     ) -> FaultResult<()> {
-        let now = self.clock.now();
+        let (refunds, now) = (Arc::clone(&self.refunds), self.clock.now());
         self.db
             .write(move |conn| {
-                Box::pin(async move { settle_in_txn(conn, payment, &effect, outcome, now).await })
+                Box::pin(async move {
+                    settle_in_txn(conn, &*refunds, payment, &effect, outcome, now).await
+                })
             })
             .await
     }
@@ -375,6 +383,7 @@ fn counted(done: FaultResult<bool>) -> usize {
 
 async fn settle_in_txn(
     conn: &mut Conn,
+    refunds: &dyn Refunding,
     payment: PaymentId,
     effect: &EffectRow,
     outcome: Outcome,
@@ -391,7 +400,7 @@ async fn settle_in_txn(
     match outcome {
         // Cancelled in vain: Stripe is at it. The intent is not given up until it says so.
         Outcome::Known(intent) if effect.kind == EffectKind::Void && !is_end(&intent) => {
-            transitions::apply_locked(conn, &row, &intent, now).await?;
+            transitions::apply_locked(conn, refunds, &row, &intent, now).await?;
             postpone(conn, effect, &format!("it is {:?}", intent.status), now).await
         }
         Outcome::Known(intent) => {
@@ -399,18 +408,18 @@ async fn settle_in_txn(
             if !effects::effect_settle(conn, effect.id, came, None).await? {
                 return Ok(());
             }
-            transitions::apply_locked(conn, &row, &intent, now).await
+            transitions::apply_locked(conn, refunds, &row, &intent, now).await
         }
         Outcome::GivenBack(refund) => {
             effects::effect_settle(conn, effect.id, came, None).await?;
-            refunds::transitions::apply(conn, &row, &refund, now).await
+            refunds.apply(conn, &row, &refund, now).await
         }
         Outcome::Refused { why, error } => {
             if !effects::effect_settle(conn, effect.id, came, Some(&error)).await? {
                 return Ok(());
             }
             if let Some(refund) = refund_of(effect) {
-                return refunds::transitions::refused(conn, &row, refund, &error, now).await;
+                return refunds.refused(conn, &row, refund, &error, now).await;
             }
             transitions::refused(conn, &row, effect.kind, &why, &error, now).await
         }

@@ -3,6 +3,7 @@
 //! Nothing here knows how a call travels; `stripe.rs` does.
 
 use super::ProviderMode;
+use crate::fault::Fault;
 use async_trait::async_trait;
 use model::{
     ids::{OrderId, PaymentId, RefundId},
@@ -204,6 +205,12 @@ pub enum GatewayError {
     /// Nobody knows whether it happened, or still does: try again with the same key, or ask.
     #[error("no certain answer: {0}")]
     Unknown(String),
+}
+
+impl From<GatewayError> for Fault {
+    fn from(error: GatewayError) -> Self {
+        Self::unexpected("the payment provider gave no answer", error)
+    }
 }
 
 /// The payment provider.

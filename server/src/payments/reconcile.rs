@@ -17,20 +17,13 @@ use crate::{
     db::Db,
     fault::FaultResult,
     incidents::{self, Kind},
-    refunds::store as refunds,
-    rounds::Round,
-    telemetry::spans,
 };
 use model::{
     Moment,
     ids::{OrderId, PaymentId},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use tracing::Instrument;
 
-/// How often it is compared, and how long that may take.
-const EVERY: Duration = Duration::from_hours(1);
-const WITHIN: Duration = Duration::from_hours(2);
 /// How far back it is looked: an authorisation lives seven days.
 const LOOKED_BACK: Duration = Duration::from_hours(8 * 24);
 const DAY: Duration = Duration::from_hours(24);
@@ -65,30 +58,6 @@ impl Reconciler {
             gateway,
             engine,
         }
-    }
-
-    /// Compares for ever, every hour; the first time soon after the start.
-    pub async fn run(self: Arc<Self>) {
-        let round = Round {
-            of: "reconciliation",
-            every: EVERY,
-            within: WITHIN,
-        };
-        let compare = || {
-            let reconciler = Arc::clone(&self);
-            let compare = async move {
-                let found = reconciler.reconcile().await?;
-                tracing::info!(
-                    intents = found.intents,
-                    mended = found.mended,
-                    open = found.open,
-                    "compared with the provider's books"
-                );
-                Ok(())
-            };
-            compare.instrument(spans::round("reconciliation"))
-        };
-        round.run(compare).await;
     }
 
     /// Compares once. Errors: the provider does not answer, or the database fails; what was found
@@ -186,15 +155,11 @@ impl Reconciler {
         else {
             return Ok(());
         };
-        let before = refunds::refunds_of_order(self.db.reads(), row.order).await?;
+        let refunds = &self.engine.refunds;
+        let before = refunds.states(&self.db, row.order).await?;
         self.engine.look_at_refunds(row.id, intent).await?;
-        let after = refunds::refunds_of_order(self.db.reads(), row.order).await?;
-        let states = |rows: &[refunds::RefundRow]| -> Vec<_> {
-            rows.iter()
-                .map(|refund| (refund.id, refund.state))
-                .collect()
-        };
-        if states(&before) != states(&after) {
+        let after = refunds.states(&self.db, row.order).await?;
+        if before != after {
             found.mended += 1;
             let detail = format!("{intent}: its refunds had moved on");
             self.note(row.id, row.order, detail).await?;

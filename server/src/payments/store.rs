@@ -1,6 +1,6 @@
 //! The SQL of payments. Functions that take a `Conn` run in the caller's transaction.
 
-use super::{effects, gateway::Intent};
+use super::gateway::Intent;
 use crate::{
     db::Conn,
     outbox::{DomainEvent, EventType},
@@ -348,25 +348,18 @@ pub async fn payments_capturing_since<'e>(
     .await
 }
 
-/// Marks the order's payment, if one is under way and not behind the fence, to be given back.
-/// Returns whether there was one.
+/// Marks the order's payment as to be voided, if one is under way and not behind the fence. Returns it.
 pub async fn payment_void(
     conn: &mut Conn,
     order: OrderId,
-    now: Moment,
-) -> Result<bool, sqlx::Error> {
-    let payment = query_scalar(
+) -> Result<Option<PaymentId>, sqlx::Error> {
+    query_scalar(
         "UPDATE payments SET state = 'voiding' WHERE order_id = $1 \
          AND state IN ('intended', 'open', 'requires_action') RETURNING id",
     )
     .bind(order)
-    .fetch_optional(&mut *conn)
-    .await?;
-    let Some(payment) = payment else {
-        return Ok(false);
-    };
-    effects::void_insert(conn, payment, now).await?;
-    Ok(true)
+    .fetch_optional(conn)
+    .await
 }
 
 /// Adds to (or, below zero, takes from) what of a payment has gone back. False: it would be

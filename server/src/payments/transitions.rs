@@ -10,6 +10,7 @@ use super::{
     declines,
     effects::{self, EffectKind},
     gateway::{Intent, IntentStatus},
+    refunding::Refunding,
     store::{self, PaymentRow, State},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     ledger::{self, Account, Entry, Happened, Share},
     mail,
     orders::{store::OrderRow, transitions as order, usage},
-    outbox, refunds,
+    outbox,
 };
 use model::{Moment, ids::PaymentId};
 use sqlx::query;
@@ -44,12 +45,13 @@ pub(super) async fn lock(conn: &mut Conn, payment: PaymentId) -> FaultResult<Opt
 /// Brings our side up to what Stripe says of this payment's intent.
 pub(super) async fn apply(
     conn: &mut Conn,
+    refunds: &dyn Refunding,
     payment: PaymentId,
     intent: &Intent,
     now: Moment,
 ) -> FaultResult<()> {
     match lock(conn, payment).await? {
-        Some(row) => apply_locked(conn, &row, intent, now).await,
+        Some(row) => apply_locked(conn, refunds, &row, intent, now).await,
         None => Ok(()),
     }
 }
@@ -57,6 +59,7 @@ pub(super) async fn apply(
 /// As [`apply`], behind the [`lock`].
 pub(super) async fn apply_locked(
     conn: &mut Conn,
+    refunds: &dyn Refunding,
     row: &PaymentRow,
     intent: &Intent,
     now: Moment,
@@ -96,7 +99,7 @@ pub(super) async fn apply_locked(
         IntentStatus::Processing => Ok(()),
         IntentStatus::RequiresCapture => authorised(conn, row, intent, now).await,
         IntentStatus::Canceled => canceled(conn, row).await,
-        IntentStatus::Succeeded => succeeded(conn, row, intent, now).await,
+        IntentStatus::Succeeded => succeeded(conn, refunds, row, intent, now).await,
     }
 }
 
@@ -230,6 +233,7 @@ async fn capture(conn: &mut Conn, row: &PaymentRow, now: Moment) -> FaultResult<
 /// O4: the money is taken, and the tickets are the buyer's.
 async fn succeeded(
     conn: &mut Conn,
+    refunds: &dyn Refunding,
     row: &PaymentRow,
     intent: &Intent,
     now: Moment,
@@ -241,7 +245,7 @@ async fn succeeded(
         return Ok(());
     }
     let Some(order) = complete(conn, row, intent, now).await? else {
-        return unexpected_capture(conn, row, intent, now).await;
+        return unexpected_capture(conn, refunds, row, intent, now).await;
     };
     query(
         "UPDATE payments SET state = 'captured', received_minor = $2 \
@@ -299,6 +303,7 @@ async fn book_capture(
 /// amount. It goes back by itself, and a person is told.
 async fn unexpected_capture(
     conn: &mut Conn,
+    refunds: &dyn Refunding,
     row: &PaymentRow,
     intent: &Intent,
     now: Moment,
@@ -319,7 +324,9 @@ async fn unexpected_capture(
         amount_minor: intent.received_minor,
     };
     book_capture(conn, row, &[share], now).await?;
-    refunds::transitions::begin_for_nothing(conn, row, intent.received_minor, now).await?;
+    refunds
+        .begin_for_nothing(conn, row, intent.received_minor, now)
+        .await?;
     let detail = format!(
         "{} took {} {} that no order stands for; it is being refunded",
         intent.id, intent.received_minor, row.currency

@@ -6,7 +6,7 @@
 //! whichever processes, get no further than one after the other. It does not judge who somebody is: many
 //! accounts behind many addresses defeat it.
 
-use crate::{db::Conn, session::hex};
+use crate::db::Conn;
 use model::{
     Moment,
     error::AppError,
@@ -189,7 +189,7 @@ fn too_many(ends_at: Moment, now: Moment) -> AppError {
 
 /// The name under which something is counted: what it is cannot be read from it.
 fn key(kind: &str, of: &str) -> String {
-    hex(&Sha256::digest(format!("{kind}: {of}")))
+    hex::encode(Sha256::digest(format!("{kind}: {of}")))
 }
 
 /// Of an IPv6 address the network, since whoever has one address has all of its last 64 bits.

@@ -11,7 +11,6 @@ use crate::{
     crash,
     db::Db,
     fault::{Fault, FaultResult},
-    rest::StripeWebhooks,
 };
 use async_trait::async_trait;
 use model::{Moment, error::AppError};
@@ -19,6 +18,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::sync::Arc;
 use stripe_webhook::{Webhook, WebhookError};
+
+/// The port through which the REST route passes on Stripe's webhooks.
+#[async_trait]
+pub trait StripeWebhooks: Send + Sync {
+    /// Stores one delivery. Errors: `Invalid` for a wrong or old signature.
+    async fn receive(&self, signature: &str, payload: &str) -> Result<(), AppError>;
+}
 
 /// Receives Stripe's webhooks.
 #[derive(Clone)]

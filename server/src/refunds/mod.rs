@@ -5,10 +5,11 @@
 //! tickets and books (`transitions.rs`). The call itself is an effect like all others
 //! (`payments/engine.rs`).
 
+mod after_calls;
 mod elsewhere;
-pub mod rest;
 mod service;
 pub mod store;
 pub mod transitions;
 
+pub use after_calls::AfterCalls;
 pub use service::RefundsService;

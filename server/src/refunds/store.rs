@@ -10,10 +10,10 @@ use model::{
 use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
 use sqlx_macros::FromRow;
 use std::collections::HashMap;
-use strum::{Display, EnumString};
+use strum::{Display, EnumString, IntoStaticStr};
 
 /// Where a refund stands inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
     /// Written down; Stripe has not said anything of it yet.

@@ -1,10 +1,10 @@
 //! The document that describes the API, as far as it is the same for all operations: how a session
-//! is shown, and what every request passes on its way (guard, limits, idempotency, extractors) and
+//! is shown, and what every request passes on its way (middleware, limits, idempotency, extractors) and
 //! can be refused by there. What one operation takes and answers is said beside its handler.
 
 use super::{
+    attempts::{self, KEY_CHARS_MAX},
     extract::IF_MATCH,
-    idempotency::{self, KEY_CHARS_MAX},
 };
 use crate::session;
 use model::money::Currency;
@@ -105,7 +105,7 @@ fn parameters(path: &str, is_post: bool, operation: &mut Operation) {
             _ => {}
         }
     }
-    if is_post && idempotency::keeps(path) {
+    if is_post && attempts::stores_answers(path) {
         parameters.push(RefOr::T(key()));
     }
 }
@@ -169,7 +169,7 @@ fn errors(path: &str, is_safe: bool, is_post: bool, operation: &mut Operation) {
         (401, needs_session),
         (403, !is_safe),
         (404, has(ParameterIn::Path, None)),
-        (409, is_post && idempotency::keeps(path)),
+        (409, is_post && attempts::stores_answers(path)),
         (412, has(ParameterIn::Header, Some(IF_MATCH))),
         (413, true),
         (429, true),

@@ -1,12 +1,23 @@
 //! What the REST routes have in common: the error shape, reading bodies, paths and queries, and
-//! the document that describes them. The routes themselves are in each feature's `rest.rs`.
+//! the document that describes them. One file per feature has its routes.
 
+mod account_export;
+mod accounts;
+pub mod attempts;
 mod document;
+mod event_stream;
+mod events;
 mod extract;
-pub mod idempotency;
+pub mod order_files;
+mod orders;
+mod passes;
+mod payments;
+mod refunds;
+pub mod selling;
+mod tickets;
+mod waiting;
 
-use crate::{events::Listeners, outbox::Live, request};
-use async_trait::async_trait;
+use crate::{events::Listeners, outbox::Live, payments::StripeWebhooks, request};
 use axum::{
     Json, Router,
     extract::FromRequestParts,
@@ -17,7 +28,7 @@ use model::{
     accounts::{AccountCare, Accounts, SecondFactor, User, Viewer},
     error::AppError,
     events::{Event, Events, Pictures},
-    orders::{Order, Orders},
+    orders::{Order, OrderHistory, Orders},
     passes::Passes,
     payments::Payments,
     refunds::Refunds,
@@ -31,13 +42,6 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use extract::{IfMatch, JsonBody, PathId, QueryOf};
-
-/// Takes in what Stripe sends.
-#[async_trait]
-pub trait StripeWebhooks: Send + Sync {
-    /// Stores one delivery. Errors: `Invalid` for a wrong or old signature.
-    async fn receive(&self, signature: &str, payload: &str) -> Result<(), AppError>;
-}
 
 /// What the routes call: the same ports as the pages.
 #[derive(Clone)]
@@ -56,6 +60,8 @@ pub struct Api {
     pub tickets: Arc<dyn Tickets>,
     /// Reserving.
     pub orders: Arc<dyn Orders>,
+    /// What has happened to an order.
+    pub history: Arc<dyn OrderHistory>,
     /// Paying.
     pub payments: Arc<dyn Payments>,
     /// Letting in.
@@ -87,15 +93,16 @@ struct Document;
 /// All routes under `/api`, and their description.
 pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
     let described = OpenApiRouter::with_openapi(Document::openapi())
-        .merge(crate::accounts::rest::routes())
-        .merge(crate::events::rest::routes())
-        .merge(crate::tickets::rest::routes())
-        .merge(crate::orders::rest::routes())
-        .merge(crate::passes::rest::routes())
-        .merge(crate::payments::rest::routes())
-        .merge(crate::refunds::rest::routes())
-        .merge(crate::selling::rest::routes())
-        .merge(crate::waiting::rest::routes());
+        .merge(accounts::routes())
+        .merge(account_export::routes())
+        .merge(events::routes())
+        .merge(tickets::routes())
+        .merge(orders::routes())
+        .merge(passes::routes())
+        .merge(payments::routes())
+        .merge(refunds::routes())
+        .merge(selling::routes())
+        .merge(waiting::routes());
     let (routes, mut document) = described.split_for_parts();
     document::complete(&mut document);
     (routes, document)

@@ -1,56 +1,75 @@
-//! Sales as a table that spreadsheets read: RFC 4180, UTF-8 with its mark at the start. No text of
-//! a person's becomes a formula.
+//! Writes sales as CSV for spreadsheets: RFC 4180 in UTF-8 with a byte order mark, and no text of a user
+//! is read as a formula. Does not read the sales and does not send the file.
 
+use crate::fault::{Fault, FaultResult};
+use csv::{QuoteStyle, Terminator, WriterBuilder};
 use model::selling::{Sale, SaleStatus};
 
-/// The mark by which spreadsheets know UTF-8, and the names of the columns.
+/// The byte order mark by which spreadsheets recognise UTF-8, and the names of the columns.
 pub const HEAD: &str = "\u{feff}ticket,event,section,row,seat,price,currency,status,sold at,\
      refunded at,payout,order\r\n";
 
-/// A line for each sale.
-pub fn lines(sales: &[Sale]) -> String {
-    let mut csv = String::with_capacity(sales.len() * 160);
+/// Characters with which spreadsheets begin a formula, also in their full-width forms.
+const FORMULA_SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+/// Characters other than the comma at which a program may split a line.
+const OTHER_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
+
+/// One row for each sale.
+pub fn write_rows(sales: &[Sale]) -> FaultResult<Vec<u8>> {
+    let mut rows = Vec::with_capacity(sales.len() * 160);
     for sale in sales {
-        let status = match sale.status {
-            SaleStatus::Sold => "sold",
-            SaleStatus::Refunding => "refund under way",
-            SaleStatus::Refunded => "refunded",
-        };
-        let text = |text: &Option<String>| cell(text.as_deref().unwrap_or_default());
-        let refunded_at = sale.refunded_at.map(seconds).unwrap_or_default();
-        let cells = [
-            sale.ticket_id.to_string(),
-            cell(&sale.event),
-            text(&sale.section),
-            text(&sale.row),
-            text(&sale.seat),
-            sale.price.plain(),
-            sale.price.currency.to_string(),
-            status.to_owned(),
-            seconds(sale.sold_at),
-            refunded_at,
-            sale.payout.plain(),
-            sale.order_id.code(),
-        ];
-        csv.push_str(&cells.join(","));
-        csv.push_str("\r\n");
+        write_row(&mut rows, &cells(sale))
+            .map_err(|error| Fault::unexpected("a row of CSV was not written", error))?;
     }
-    csv
+    Ok(rows)
 }
 
-fn seconds(moment: jiff::Timestamp) -> String {
+fn cells(sale: &Sale) -> [String; 12] {
+    let status = match sale.status {
+        SaleStatus::Sold => "sold",
+        SaleStatus::Refunding => "refund under way",
+        SaleStatus::Refunded => "refunded",
+    };
+    let text = |text: &Option<String>| guard(text.as_deref().unwrap_or_default());
+    [
+        sale.ticket_id.to_string(),
+        guard(&sale.event),
+        text(&sale.section),
+        text(&sale.row),
+        text(&sale.seat),
+        sale.price.plain(),
+        sale.price.currency.to_string(),
+        status.to_owned(),
+        format_seconds(sale.sold_at),
+        sale.refunded_at.map(format_seconds).unwrap_or_default(),
+        sale.payout.plain(),
+        sale.order_id.code(),
+    ]
+}
+
+fn format_seconds(moment: jiff::Timestamp) -> String {
     moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Characters with which spreadsheets begin a formula, also in their full-width forms.
-const FORMULA_SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-/// Characters at which a program may split a line that was not told to split it at commas.
-const OTHER_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
+/// Appends a row. The crate would leave a cell with a semicolon or a tab unquoted, so a row with such
+/// a cell is quoted throughout.
+fn write_row(rows: &mut Vec<u8>, cells: &[String]) -> csv::Result<()> {
+    let style = if cells.iter().any(|cell| cell.contains(OTHER_SEPARATORS)) {
+        QuoteStyle::Always
+    } else {
+        QuoteStyle::Necessary
+    };
+    let mut writer = WriterBuilder::new()
+        .quote_style(style)
+        .terminator(Terminator::CRLF)
+        .from_writer(rows);
+    writer.write_record(cells)?;
+    Ok(writer.flush()?)
+}
 
-/// A text as one cell. Wherever a spreadsheet could begin a cell with a formula, an apostrophe makes
-/// it a text: at the start, and behind characters that some programs split at. What would end the
-/// cell is quoted.
-fn cell(text: &str) -> String {
+/// Puts an apostrophe, which makes a cell a text, wherever a spreadsheet could begin a cell with a
+/// formula: at the start, and after characters at which some programs split.
+fn guard(text: &str) -> String {
     let mut guarded = String::with_capacity(text.len());
     let mut begins_cell = true;
     for sign in text.chars() {
@@ -61,19 +80,22 @@ fn cell(text: &str) -> String {
         begins_cell = OTHER_SEPARATORS.contains(&sign)
             || (begins_cell && (sign.is_whitespace() || sign == '"'));
     }
-    if guarded.contains(['"', ',', ';', '\t', '\r', '\n']) {
-        format!("\"{}\"", guarded.replace('"', "\"\""))
-    } else {
-        guarded
-    }
+    guarded
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HEAD, cell};
+    use super::{HEAD, guard, write_row};
+
+    fn row(texts: &[&str]) -> String {
+        let cells: Vec<String> = texts.iter().map(|text| guard(text)).collect();
+        let mut row = Vec::new();
+        write_row(&mut row, &cells).unwrap();
+        String::from_utf8(row).unwrap()
+    }
 
     #[test]
-    fn spreadsheets_are_told_that_it_is_utf_8() {
+    fn the_file_begins_with_the_mark_of_utf_8() {
         assert!(HEAD.as_bytes().starts_with(&[0xEF, 0xBB, 0xBF]));
         assert_eq!(HEAD.trim_end().split(',').count(), 12);
     }
@@ -89,7 +111,7 @@ mod tests {
             "a\n-b",
             ";;  \" =c",
         ] {
-            let line = format!("id,{},Stalls", cell(text));
+            let line = row(&["id", text, "Stalls"]);
             for part in line.split([';', '\t', '\n', ',']) {
                 let begins = part.trim_start_matches(['"', ' ']);
                 assert!(
@@ -126,7 +148,10 @@ mod tests {
             ),
             ("a=b", "a=b"),
         ] {
-            assert_eq!(cell(text), written);
+            let row = row(&["", text]);
+            let cell = row.strip_suffix("\r\n").unwrap();
+            let cell = cell.trim_start_matches("\"\"").strip_prefix(',');
+            assert_eq!(cell, Some(written));
         }
     }
 }

@@ -3,8 +3,7 @@
 //! Owns no table. It reads tickets, order lines, refunds and the books, always of one seller; the
 //! writes are those of `tickets/bulk.rs`, told of in the outbox like any other.
 
-mod csv;
-pub mod rest;
+pub mod csv;
 mod service;
 mod store;
 

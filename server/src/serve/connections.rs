@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{guard::is_trusted, network::network_of};
+use crate::network::{is_trusted, network_of};
 use axum::body::{Body, Bytes, HttpBody};
 use axum_server::{Server, accept::Accept};
 use http::Response;

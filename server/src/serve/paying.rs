@@ -2,9 +2,9 @@
 //! that is a process of its own. With either double the shop is a demo, and browsers reach it under
 //! `/stripe-double`.
 
+use super::Role;
 use super::demo_site;
 use crate::{
-    cli::Role,
     clock::SharedClock,
     config::{Config, StripeConfig, StripeKeys, reachable},
     payments::{Gateway, StripeGateway, WebhookSecrets},

@@ -4,8 +4,8 @@
 //! and counted: a collector that is away costs a warning a minute. OpenTelemetry's own crates would
 //! be nine more, and send from a thread on which the HTTP client that is here already does not run.
 
+use super::TracesConfig;
 use super::otlp::{self, Recorded};
-use crate::{config::TracesConfig, fault::chain};
 use anyhow::bail;
 use axum::{
     body::Body,
@@ -136,7 +136,7 @@ impl Sending {
         let sent = tokio::time::timeout(ANSWER_WITHIN, self.post(spans)).await;
         let error = match sent {
             Ok(Ok(())) => return otlp::count("sent", spans.len()),
-            Ok(Err(error)) => chain(&*error),
+            Ok(Err(error)) => format!("{error:#}"),
             Err(_) => "it took too long".to_owned(),
         };
         otlp::count("lost", spans.len());

@@ -12,13 +12,39 @@ pub mod spans;
 pub use context::{Context, NotASampler, Sampler};
 pub use export::Traces;
 
-use crate::config::{LogFormat, TracesConfig};
+use crate::trust::Trust;
+use clap::ValueEnum;
+use http::{HeaderName, HeaderValue, Uri};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::time::Duration;
 use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer, fmt, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
 };
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines: one object a line.
+    Json,
+}
+
+/// Where traces go, and which.
+#[derive(Debug, Clone)]
+pub struct TracesConfig {
+    /// Where the collector takes them.
+    pub url: Uri,
+    /// What is sent along. The values are marked as sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whom a collector by TLS must have its certificate from.
+    pub trust: Trust,
+    /// Which are recorded.
+    pub sampler: Sampler,
+    /// What is said of this process; what it is called, among it.
+    pub resource: Vec<(String, String)>,
+}
 
 /// What is logged where `RUST_LOG` says nothing.
 /// The Stripe client warns twice of each declined card; what comes of a call we log ourselves.

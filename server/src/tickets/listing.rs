@@ -15,11 +15,9 @@ use crate::{
     db::Conn,
     events,
     fault::{Fault, FaultResult, chain},
+    idempotency::{read_outcome, store_once},
     outbox::{self, DomainEvent, EventType},
     request::carried,
-    rest::idempotency::{once_in, read_once},
-    rounds::Round,
-    session::hex,
 };
 use model::{
     Moment,
@@ -292,24 +290,9 @@ impl TicketsService {
         self.staging.given_up.notify_one();
     }
 
-    /// Deletes what abandoned batches have left, for as long as the process lives.
-    pub async fn delete_abandoned_for_ever(self) {
-        let round = Round {
-            of: "abandoned listings",
-            every: Duration::from_secs(15),
-            within: Duration::from_mins(5),
-        };
-        let staging = self.staging.clone();
-        let sooner = move || {
-            let staging = staging.clone();
-            async move { staging.given_up.notified().await }
-        };
-        round
-            .run_or_sooner(sooner, || {
-                let service = self.clone();
-                async move { service.delete_abandoned().await }
-            })
-            .await;
+    /// Waits until this process abandons a batch.
+    pub async fn batch_given_up(&self) {
+        self.staging.given_up.notified().await;
     }
 
     /// Abandons batches whose process has ended, and deletes their tickets.
@@ -375,7 +358,10 @@ impl Listing {
     fn kept_as(&self) -> Option<(String, String)> {
         let attempt = self.attempt.as_ref()?;
         let asked = serde_json::json!([self.request, self.listed.created]).to_string();
-        Some((format!("listing:{attempt}"), hex(&Sha256::digest(asked))))
+        Some((
+            format!("listing:{attempt}"),
+            hex::encode(Sha256::digest(asked)),
+        ))
     }
 }
 
@@ -401,7 +387,7 @@ async fn begin(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<O
         return Ok(None);
     };
     let becomes = serde_json::json!(listing.listed).to_string();
-    read_listed(once_in(conn, listing.seller, &name, &hash, &becomes, now).await?)
+    read_listed(store_once(conn, listing.seller, &name, &hash, &becomes, now).await?)
 }
 
 async fn open_in_txn(
@@ -414,7 +400,7 @@ async fn open_in_txn(
         return Err(AppError::SignInRequired.into());
     }
     if let Some((name, hash)) = listing.kept_as()
-        && let Some(before) = read_listed(read_once(conn, listing.seller, &name, &hash).await?)?
+        && let Some(before) = read_listed(read_outcome(conn, listing.seller, &name, &hash).await?)?
     {
         return Ok(Opened::Before(before));
     }

@@ -10,7 +10,6 @@ mod choosing;
 mod coalesce;
 pub mod holds;
 mod listing;
-pub mod rest;
 mod row;
 mod rules;
 mod service;

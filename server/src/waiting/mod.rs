@@ -2,10 +2,9 @@
 //!
 //! Owns the tables `waiting`, `waiting_mails` and `waiting_rounds`. An address is on the list once it
 //! has said yes (`service.rs`); those in line are told by `rounds.rs`, which keeps nothing for them;
-//! the letters are `mail/waiting.rs`. What a link carries is made when its mail is written, and kept
+//! the letters are `letters/waiting.rs`. What a link carries is made when its mail is written, and kept
 //! only as a hash.
 
-pub mod rest;
 mod rounds;
 mod rules;
 mod service;

@@ -3,7 +3,7 @@
 //! Nobody reports a free ticket here: every few seconds it is counted what is for sale at the events
 //! that somebody waits for. A round tells as many people as the tickets suit that nobody was told of
 //! yet, and is one conditional UPDATE's: of two that see the same, one tells. Nothing is kept for
-//! anybody, and what is gone when the mail is written is not told (`mail/waiting.rs`).
+//! anybody, and what is gone when the mail is written is not told (`letters/waiting.rs`).
 
 use super::{
     rules::{self, APART},
@@ -14,14 +14,9 @@ use crate::{
     db::{Conn, Db},
     fault::FaultResult,
     mail::{self, Kind},
-    rounds::Round,
 };
 use model::{Moment, ids::WaitingId};
-use std::{sync::Arc, time::Duration};
 
-/// How often it is looked, and how long a round may take.
-const ROUND_EVERY: Duration = Duration::from_secs(10);
-const ROUND_WITHIN: Duration = Duration::from_mins(5);
 /// How many people a round tells at most; the next one goes on.
 const TOLD_MAX: i64 = 200;
 
@@ -35,20 +30,6 @@ impl Rounds {
     /// Rounds over `db`.
     pub fn new(db: Db, clock: SharedClock) -> Self {
         Self { db, clock }
-    }
-
-    /// Goes round for ever.
-    pub async fn run(self: Arc<Self>) {
-        let round = Round {
-            of: "waiting list",
-            every: ROUND_EVERY,
-            within: ROUND_WITHIN,
-        };
-        let tell = || {
-            let rounds = Arc::clone(&self);
-            async move { rounds.tell_due().await.map(|_| ()) }
-        };
-        round.run(tell).await;
     }
 
     /// One round of every event. Returns how many people are told by this call.

@@ -4,8 +4,7 @@ use super::rules::{CONFIRM_WITHIN, Checked, KEPT, Stand};
 use crate::{
     db::{Conn, engine_of},
     events::span::{on_sale, sale_ended},
-    session::hex,
-    tickets::batches::PUBLISHED,
+    outbox::PUBLISHED,
     unguessable::unguessable,
 };
 use model::{
@@ -33,7 +32,7 @@ pub fn new_token() -> WaitingToken {
 }
 
 fn hash(token: &WaitingToken) -> String {
-    hex(&Sha256::digest(token.0.as_bytes()))
+    hex::encode(Sha256::digest(token.0.as_bytes()))
 }
 
 /// An entry with what names it inside.

@@ -20,7 +20,6 @@ use objects::Objects;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fmt::Write,
     path::PathBuf,
 };
 
@@ -162,8 +161,5 @@ fn missing(param: &str, id: &str) -> Reply {
 
 fn new_id(prefix: &str) -> String {
     let bytes: [u8; 12] = rand::random();
-    bytes.iter().fold(prefix.to_owned(), |mut id, byte| {
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
+    format!("{prefix}{}", hex::encode(bytes))
 }

@@ -10,7 +10,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::{
     collections::{HashMap, VecDeque},
-    fmt::Write,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -24,14 +23,14 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Stripe-Signature of `payload`, sent at `at`.
 pub fn signature(secret: &str, at: i64, payload: &str) -> String {
-    let mut hex = String::with_capacity(64);
     // HMAC takes keys of any length.
-    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) {
-        mac.update(format!("{at}.{payload}").as_bytes());
-        for byte in mac.finalize().into_bytes() {
-            let _ = write!(hex, "{byte:02x}");
-        }
-    }
+    let hex = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_or_else(
+        |_| String::new(),
+        |mut mac| {
+            mac.update(format!("{at}.{payload}").as_bytes());
+            hex::encode(mac.finalize().into_bytes())
+        },
+    );
     format!("t={at},v1={hex}")
 }
 

@@ -386,7 +386,7 @@ on_both_engines! {
         app.webhooks_arrive().await;
         app.run_sql("UPDATE events SET starts_at = 0").await;
         // Until an operator has settled the incidents the account stays.
-        app.run_sql("UPDATE orders SET attention = 0").await;
+        app.run_sql("UPDATE incidents SET settled_at = 1").await;
         let password = json!({"password": PASSWORD});
         let answer = shop.buyer.json("DELETE", "/api/user", &[], password).await;
         assert_eq!(answer.status, 204, "{}", answer.text);

@@ -14,7 +14,8 @@ use stagedoor::{
     clock::Clock,
     db::Db,
     incidents,
-    mail::{self, Folder, Kind, Letterhead, Mailer, Outgoing, SendError, Smtp, Transport},
+    letters::Mailer,
+    mail::{self, Folder, Kind, Letterhead, Outgoing, SendError, Smtp, Transport},
     trust::Trust,
 };
 use std::{collections::HashMap, path::Path, sync::Arc};

@@ -40,6 +40,7 @@ mod mail;
 mod markup;
 mod migration;
 mod model;
+mod module_cycles;
 mod more_time;
 mod moving;
 mod nats;

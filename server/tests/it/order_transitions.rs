@@ -16,9 +16,11 @@ use stagedoor::{
         state::{State, Transition},
         transitions, usage,
     },
+    payments::Voids,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use strum::VariantArray;
+use tokio::sync::Notify;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -29,6 +31,10 @@ struct Tried {
     buyer: model::ids::UserId,
     total: Money,
     now: Moment,
+}
+
+fn voids() -> Voids {
+    Voids::new(Arc::new(Notify::new()))
 }
 
 /// Calls the function of a transition. Returns whether it says that it moved the order.
@@ -56,8 +62,8 @@ async fn make(conn: &mut Conn, transition: Transition, tried: Tried) -> FaultRes
             transitions::unfence(conn, order).await?;
             true
         }
-        Transition::Expire => transitions::expire(conn, order, now).await?,
-        Transition::Cancel => transitions::cancel(conn, order, buyer, None, now).await?,
+        Transition::Expire => transitions::expire(conn, order, &voids(), now).await?,
+        Transition::Cancel => transitions::cancel(conn, order, buyer, None, &voids(), now).await?,
         Transition::BeginRefund => transitions::begin_refund(conn, order, now).await.is_ok(),
         Transition::Refund => transitions::refund(conn, order, now).await.is_ok(),
         Transition::Restore => transitions::restore(conn, order, now).await.is_ok(),

@@ -200,9 +200,9 @@ fn a_claim_that_cannot_be_looked_up_is_found() {
     let (document, functions) = (document(), functions());
     for (true_one, false_one, told) in [
         (
-            "`server/src/guard.rs`",
-            "`server/src/gard.rs`",
-            "there is no server/src/gard.rs",
+            "`server/src/middleware/csp.rs`",
+            "`server/src/middleware/cps.rs`",
+            "there is no server/src/middleware/cps.rs",
         ),
         (
             "`another_site_cannot_act_for_you`",

@@ -12,7 +12,7 @@ use stagedoor::{
     db::Db,
     mail::{Kind, Outgoing, Smtp, Transport},
     outbox::Nats,
-    replicas::Redis,
+    redis_client::Redis,
     trust::Trust,
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -39,11 +39,6 @@ pub trait Accounts: Send + Sync {
     /// `TooManyRequests`.
     async fn sign_in(&self, request: SignIn) -> AppResult<User>;
 
-    /// Signs a guest in by the token of a mailed link, which works once; all other sessions end.
-    ///
-    /// Errors: `Invalid` at `token` (used, over, or there is a password); `TooManyRequests`.
-    async fn enter(&self, token: ResetToken) -> AppResult<CameIn>;
-
     /// Ends the session on the server. Signing out twice is fine.
     async fn sign_out(&self) -> AppResult<()>;
 
@@ -102,6 +97,11 @@ pub trait AccountCare: Send + Sync {
     /// Errors: `Invalid` at `token` (used, or its time is over) or `password`; `SecondFactorRequired`,
     /// and the link still works; `TooManyRequests`.
     async fn reset(&self, request: ResetPassword) -> AppResult<CameIn>;
+
+    /// Signs a guest in by the token of a mailed link, which works once; all other sessions end.
+    ///
+    /// Errors: `Invalid` at `token` (used, over, or there is a password); `TooManyRequests`.
+    async fn enter(&self, token: ResetToken) -> AppResult<CameIn>;
 
     /// Mails the link that proves the viewer's address once more; at most one an hour.
     ///

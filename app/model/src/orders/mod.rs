@@ -3,5 +3,5 @@
 mod port;
 mod types;
 
-pub use port::Orders;
+pub use port::{OrderHistory, Orders};
 pub use types::*;

@@ -31,9 +31,6 @@ pub trait Orders: Send + Sync {
     /// One order. Errors: `NotFound`.
     async fn get(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order>;
 
-    /// What has happened to an order, oldest first. Errors: `NotFound`.
-    async fn timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline>;
-
     /// Holds the tickets for a while longer: `Order::more_time_seconds`, once, in the last so many
     /// seconds. Asking again after it was granted is refused, so that no tab and no script holds
     /// tickets for ever.
@@ -57,4 +54,11 @@ pub trait Orders: Send + Sync {
     /// of an `If-Match`. Errors: `NotFound`, `PaymentInProgress`, `OrderComplete`, `OrderExpired`,
     /// `OrderRefunded`.
     async fn cancel(&self, viewer: &Viewer, id: OrderId, expected: Option<i64>) -> AppResult<()>;
+}
+
+/// What has happened to a buyer's own orders. Another's order is `NotFound`.
+#[async_trait]
+pub trait OrderHistory: Send + Sync {
+    /// All of it, oldest first. Errors: `NotFound`.
+    async fn timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline>;
 }

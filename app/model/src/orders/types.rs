@@ -91,7 +91,7 @@ impl Order {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Moment {
+pub struct TimelineEntry {
     /// When, UTC.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
@@ -138,7 +138,7 @@ pub enum Happening {
 #[serde(rename_all = "camelCase")]
 pub struct Timeline {
     /// All of it.
-    pub moments: Vec<Moment>,
+    pub moments: Vec<TimelineEntry>,
 }
 
 /// Which tickets to reserve.

@@ -174,9 +174,7 @@ fn signature(body: &[u8]) -> String {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(format!("{START}.").as_bytes());
     mac.update(body);
-    let digest = mac.finalize().into_bytes();
-    let hex: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={START},v1={}", hex.concat())
+    format!("t={START},v1={}", hex::encode(mac.finalize().into_bytes()))
 }
 
 async fn serve(app: Router) -> String {

@@ -9,12 +9,12 @@ mod faults;
 pub mod order_steps;
 mod people;
 pub mod proxy;
+mod seed;
 pub mod sound;
 pub mod staging;
 
 use crate::support::{database::Database, proxy::Proxy};
 use model::money::MinorUnits;
-use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use sqlx::Row;
 use stagedoor::{
@@ -25,13 +25,14 @@ use stagedoor::{
     expiration::Sweeper,
     files::Files,
     health::Health,
+    jobs::{self, Process},
     limits::Limits,
     orders::{HoldLimits, Holds, OrdersService},
     payments::{
         CALLS_AT_ONCE, Engine, Gateway, PAY_WAIT, Reconciler, StripeGateway, WebhookSecrets,
         gateway::Create,
     },
-    replicas::Redis,
+    redis_client::Redis,
     rest::Api,
     router::{Web, router},
     serve,
@@ -45,6 +46,7 @@ use stripe_double::{Double, JournalLine, WebhookTarget};
 use tokio::{net::TcpListener, task::JoinSet};
 
 pub use client::{Answer, Client, path};
+pub use seed::seeded;
 
 pub const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
 /// How many may listen from one address, once limits are on.
@@ -231,10 +233,13 @@ impl App {
         let reconciler = Reconciler::new(db.clone(), shared, gateway.clone(), engine.clone());
         let jobs = match jobs {
             Jobs::None => JoinSet::new(),
-            Jobs::InProcess => shop.start_jobs(None, true),
-            Jobs::InRedis(_) => {
-                let client = jobs.redis().map(|redis| redis.client().clone());
-                shop.start_jobs(client, true)
+            Jobs::InProcess | Jobs::InRedis(_) => {
+                let process = Process {
+                    is_worker: true,
+                    redis: jobs.redis().map(|redis| redis.client().clone()),
+                    probe: None,
+                };
+                jobs::start(shop, process)
             }
         };
         Self {
@@ -581,17 +586,6 @@ fn web(
         uploads_per_address: 4,
         transport_security: None,
     }
-}
-
-/// Randomness by a seed that is printed; `STAGEDOOR_TEST_SEED` sets it, to repeat a run.
-pub fn seeded() -> StdRng {
-    let set = std::env::var("STAGEDOOR_TEST_SEED").unwrap_or_default();
-    let seed = match set.as_str() {
-        "" => rand::random(),
-        set => set.parse().expect("STAGEDOOR_TEST_SEED is a number"),
-    };
-    println!("STAGEDOOR_TEST_SEED={seed}");
-    StdRng::seed_from_u64(seed)
 }
 
 pub async fn listen() -> (String, TcpListener) {

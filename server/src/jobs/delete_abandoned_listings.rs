@@ -1,0 +1,21 @@
+//! Deletes the tickets of abandoned batches of listings. Also runs at once when this process abandons
+//! a batch.
+
+use super::periodic::PeriodicTask;
+use crate::tickets::TicketsService;
+use std::time::Duration;
+
+const TASK: PeriodicTask = PeriodicTask {
+    name: "abandoned listings",
+    period: Duration::from_secs(15),
+    time_limit: Duration::from_mins(5),
+};
+
+pub(super) async fn run(tickets: TicketsService) {
+    let run_once = || {
+        let tickets = tickets.clone();
+        async move { tickets.delete_abandoned().await }
+    };
+    TASK.run_or_when(|| tickets.batch_given_up(), run_once)
+        .await;
+}

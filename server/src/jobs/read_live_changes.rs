@@ -1,0 +1,23 @@
+//! Reads the outbox for browsers that follow an event's tickets, while there are any.
+
+use super::periodic::PeriodicTask;
+use crate::outbox::Live;
+use std::{sync::Arc, time::Duration};
+
+/// A read has a shorter time limit of its own, and logs when it exceeds it.
+const TASK: PeriodicTask = PeriodicTask {
+    name: "live changes",
+    period: Duration::from_millis(250),
+    time_limit: Duration::from_mins(1),
+};
+
+pub(super) async fn run(live: Arc<Live>) {
+    let run_once = || {
+        let live = Arc::clone(&live);
+        async move {
+            live.look_if_needed(TASK.period).await;
+            Ok(())
+        }
+    };
+    TASK.run(run_once).await;
+}

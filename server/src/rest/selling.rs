@@ -1,0 +1,131 @@
+//! `/api/selling`, and sales as a file: `/api/tickets/sales.csv`, `/selling/sales.csv`.
+
+use crate::rest::{Api, ApiError, JsonBody, Problem, QueryOf, SignedIn};
+use crate::selling::csv;
+use axum::{
+    Extension, Json, Router,
+    body::Body,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use futures::stream;
+use model::{
+    accounts::Viewer,
+    error::AppError,
+    selling::{Changed, GroupQuery, Reprice, Sale, SaleGroups, SalesByDay, Selling, TakeBack},
+};
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of selling.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(groups))
+        .routes(routes!(by_day))
+        .routes(routes!(reprice))
+        .routes(routes!(take_back))
+        .routes(routes!(sales_csv))
+}
+
+/// The same file beside the pages, where who is not signed in is led to signing in.
+pub fn downloads() -> Router<Api> {
+    Router::new().route("/selling/sales.csv", get(sales_page_csv))
+}
+
+/// One's own listings and sales by event, ten at a time.
+#[utoipa::path(get, path = "/api/selling", tag = "Selling", params(GroupQuery),
+    security(("session" = [])),
+    responses((status = 200, body = SaleGroups)))]
+async fn groups(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    QueryOf(query): QueryOf<GroupQuery>,
+) -> Result<Json<SaleGroups>, ApiError> {
+    Ok(Json(api.selling.groups(&viewer, query).await?))
+}
+
+/// What one sold on each of the last 30 days of UTC, without what was refunded since.
+#[utoipa::path(get, path = "/api/selling/days", tag = "Selling",
+    security(("session" = [])),
+    responses((status = 200, body = SalesByDay)))]
+async fn by_day(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Json<SalesByDay>, ApiError> {
+    Ok(Json(api.selling.by_day(&viewer).await?))
+}
+
+/// Changes the price of all one's unsold tickets for an event that nobody holds.
+#[utoipa::path(post, path = "/api/selling/reprice", tag = "Selling", request_body = Reprice,
+    security(("session" = [])),
+    responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn reprice(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<Reprice>,
+) -> Result<Json<Changed>, ApiError> {
+    Ok(Json(api.selling.reprice(&viewer, request).await?))
+}
+
+/// Takes all one's unsold tickets for an event off sale that nobody holds.
+#[utoipa::path(post, path = "/api/selling/withdraw", tag = "Selling", request_body = TakeBack,
+    security(("session" = [])),
+    responses((status = 200, body = Changed), (status = 404, body = Problem)))]
+async fn take_back(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    JsonBody(request): JsonBody<TakeBack>,
+) -> Result<Json<Changed>, ApiError> {
+    Ok(Json(api.selling.take_back(&viewer, request).await?))
+}
+
+/// All one's sales, oldest first, as CSV in UTF-8.
+#[utoipa::path(get, path = "/api/tickets/sales.csv", tag = "Selling",
+    security(("session" = [])),
+    responses((status = 200, body = String, content_type = "text/csv")))]
+async fn sales_csv(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+) -> Result<Response, ApiError> {
+    Ok(file(api.selling, viewer).await?)
+}
+
+async fn sales_page_csv(
+    State(api): State<Api>,
+    viewer: Option<Extension<Viewer>>,
+) -> Result<Response, ApiError> {
+    match viewer {
+        Some(Extension(viewer)) => Ok(file(api.selling, viewer).await?),
+        None => Ok(Redirect::to("/signin?next=/selling").into_response()),
+    }
+}
+
+/// The file, sent as it is read: a seller of a million tickets takes no more memory than of one.
+async fn file(selling: Arc<dyn Selling>, viewer: Viewer) -> Result<Response, AppError> {
+    // Before the answer begins, it can still say what is wrong.
+    let first = selling.sales(&viewer, None).await?;
+    let head = stream::iter([Ok::<Vec<u8>, AppError>(csv::HEAD.into())]);
+    let rest = stream::try_unfold(first, move |sales: Vec<Sale>| {
+        let (selling, viewer) = (Arc::clone(&selling), viewer.clone());
+        async move {
+            let Some(last) = sales.last() else {
+                return Ok(None);
+            };
+            let rows = csv::write_rows(&sales)?;
+            let next = selling.sales(&viewer, Some(last)).await?;
+            Ok(Some((rows, next)))
+        }
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"sales.csv\"",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    let body = Body::from_stream(futures::StreamExt::chain(head, rest));
+    Ok((headers, body).into_response())
+}

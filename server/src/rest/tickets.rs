@@ -1,0 +1,123 @@
+//! `/api/tickets`.
+
+use crate::rest::{
+    Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
+    Versioned, attempts::Attempt,
+};
+use axum::{Extension, Json, extract::State};
+use model::{
+    accounts::Viewer,
+    error::AppError,
+    ids::TicketId,
+    tickets::{EditTicket, ListBatch, ListTicket, Listed, Ticket, TicketList, TicketQuery},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of tickets.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(create_batch))
+        .routes(routes!(get, edit, withdraw))
+}
+
+/// Tickets: of an event cheapest first, otherwise newest first.
+#[utoipa::path(get, path = "/api/tickets", tag = "Tickets", params(TicketQuery),
+    security((), ("session" = [])),
+    responses((status = 200, body = TicketList),
+        (status = 401, description = "Who is not signed in has no tickets for sale: `sellerId` is `me`.")))]
+async fn list(
+    State(api): State<Api>,
+    viewer: Option<Extension<Viewer>>,
+    QueryOf(query): QueryOf<TicketQuery>,
+) -> Result<Json<TicketList>, ApiError> {
+    let viewer = viewer.map(|Extension(viewer)| viewer);
+    Ok(Json(api.tickets.list(viewer.as_ref(), query).await?))
+}
+
+/// Lists one ticket.
+#[utoipa::path(post, path = "/api/tickets", tag = "Tickets", request_body = ListTicket,
+    security(("session" = [])),
+    responses((status = 201, body = Ticket), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn create(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    Attempt(attempt): Attempt,
+    JsonBody(request): JsonBody<ListTicket>,
+) -> Result<Created<Versioned<Ticket>>, ApiError> {
+    let tickets = &api.tickets;
+    let listed = tickets.put_on_sale(&viewer, request, 1, attempt.as_deref());
+    let listed = listed.await?;
+    let id = *listed.ticket_ids.first().ok_or(AppError::NotFound)?;
+    Ok(Created(Versioned(api.tickets.get(id).await?)))
+}
+
+/// Lists up to 10 000 tickets that are alike, all or nothing.
+#[utoipa::path(post, path = "/api/tickets/batch", tag = "Tickets", request_body = ListBatch,
+    security(("session" = [])),
+    responses((status = 201, body = Listed), (status = 404, body = Problem), (status = 409, body = Problem)))]
+async fn create_batch(
+    State(api): State<Api>,
+    SignedIn(viewer): SignedIn,
+    Attempt(attempt): Attempt,
+    JsonBody(batch): JsonBody<ListBatch>,
+) -> Result<Created<Json<Listed>>, ApiError> {
+    let request = ListTicket {
+        event_id: batch.event_id,
+        price_minor: batch.price_minor,
+        face_value_minor: batch.face_value_minor,
+        section: batch.section,
+        row: None,
+        seat: None,
+    };
+    let listed = api
+        .tickets
+        .put_on_sale(&viewer, request, batch.quantity, attempt.as_deref())
+        .await?;
+    Ok(Created(Json(listed)))
+}
+
+/// One ticket.
+#[utoipa::path(get, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path)),
+    responses((status = 200, body = Ticket)))]
+async fn get(
+    State(api): State<Api>,
+    PathId(id): PathId<TicketId>,
+) -> Result<Versioned<Ticket>, ApiError> {
+    Ok(Versioned(api.tickets.get(id).await?))
+}
+
+/// Changes price or seat, while nobody holds the ticket.
+#[utoipa::path(put, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path), IfMatch),
+    request_body = EditTicket,
+    security(("session" = [])),
+    responses((status = 200, body = Ticket), (status = 409, body = Problem)))]
+async fn edit(
+    State(api): State<Api>,
+    PathId(id): PathId<TicketId>,
+    SignedIn(viewer): SignedIn,
+    IfMatch(expected): IfMatch,
+    JsonBody(request): JsonBody<EditTicket>,
+) -> Result<Versioned<Ticket>, ApiError> {
+    // What is asked for by the body's version is the service's to decide, and a conflict.
+    if let Some(expected) = expected
+        && api.tickets.get(id).await?.version != expected
+    {
+        return Err(AppError::PreconditionFailed.into());
+    }
+    Ok(Versioned(api.tickets.edit(&viewer, id, request).await?))
+}
+
+/// Takes the listing back, while nobody holds the ticket.
+#[utoipa::path(delete, path = "/api/tickets/{id}", tag = "Tickets", params(("id" = String, Path), IfMatch),
+    security(("session" = [])),
+    responses((status = 204), (status = 409, body = Problem)))]
+async fn withdraw(
+    State(api): State<Api>,
+    PathId(id): PathId<TicketId>,
+    SignedIn(viewer): SignedIn,
+    IfMatch(expected): IfMatch,
+) -> Result<NoContent, ApiError> {
+    api.tickets.withdraw(&viewer, id, expected).await?;
+    Ok(NoContent)
+}

@@ -1,0 +1,69 @@
+//! Small secrets that the shop keeps encrypted: `SDE1.KEY.CIPHERTEXT`, by AES-256-GCM under a key that
+//! is derived from the named key of passes. Owns how such a text is written and read; what is secret,
+//! and where it is kept, is its caller's business.
+//!
+//! The key is in the same database: encryption protects against reading a part of it, such as one table
+//! or a log of statements. With all of the database the secrets can be read.
+
+use super::{keys, store};
+use crate::{
+    db::Db,
+    fault::{Fault, FaultResult},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use model::Moment;
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac::{HMAC_SHA256, Key, sign},
+};
+
+const FORMAT: &str = "SDE1";
+const DERIVED_FOR: &[u8] = b"encrypted secrets";
+
+/// Encrypts `secret`. It can be decrypted for the same `purpose` only, which names what it is and whose.
+/// Errors: as [`keys::signer`].
+pub async fn encrypt(db: &Db, purpose: &str, secret: &[u8], now: Moment) -> FaultResult<String> {
+    let id = keys::signer(db, now).await?.id().text();
+    let private = store::key_private(db.reads(), &id).await?;
+    let private = private.ok_or_else(|| Fault::unexpected("no key of passes", id.clone()))?;
+    let nonce: [u8; NONCE_LEN] = rand::random();
+    let mut text = secret.to_vec();
+    key(&private)
+        .and_then(|key| {
+            let nonce = Nonce::assume_unique_for_key(nonce);
+            key.seal_in_place_append_tag(nonce, Aad::from(purpose.as_bytes()), &mut text)
+                .ok()
+        })
+        .ok_or_else(|| Fault::unexpected("a secret could not be encrypted", id.clone()))?;
+    let sealed = [nonce.as_slice(), &text].concat();
+    Ok(format!("{FORMAT}.{id}.{}", BASE64.encode(sealed)))
+}
+
+/// The secret, if it was encrypted by this shop for this purpose, and its key is still there.
+pub async fn decrypt(db: &Db, purpose: &str, text: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    let parts = text
+        .strip_prefix(FORMAT)
+        .and_then(|rest| rest.strip_prefix('.')?.split_once('.'));
+    let Some((id, sealed)) = parts else {
+        return Ok(None);
+    };
+    let private = store::key_private(db.reads(), id).await?;
+    Ok(private.and_then(|private| open(&private, purpose, sealed)))
+}
+
+fn open(private: &str, purpose: &str, sealed: &str) -> Option<Vec<u8>> {
+    let mut sealed = BASE64.decode(sealed).ok()?;
+    let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let opened = key(private)?
+        .open_in_place(nonce, Aad::from(purpose.as_bytes()), text)
+        .ok()?;
+    Some(opened.to_vec())
+}
+
+/// The key that is derived from a private key of passes.
+fn key(private: &str) -> Option<LessSafeKey> {
+    let derived = sign(&Key::new(HMAC_SHA256, private.as_bytes()), DERIVED_FOR);
+    let unbound = UnboundKey::new(&AES_256_GCM, derived.as_ref()).ok()?;
+    Some(LessSafeKey::new(unbound))
+}

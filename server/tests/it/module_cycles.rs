@@ -1,0 +1,125 @@
+//! Modules import each other in one direction: no chain of imports between the folders and files of a
+//! crate leads back to where it began. The compiler allows cycles within a crate.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+/// The first names of the paths after each `crate::`, also of those in braces.
+fn imported(source: &str) -> BTreeSet<String> {
+    let name = |text: &str| -> String {
+        let is_part = |letter: &char| letter.is_alphanumeric() || *letter == '_';
+        text.trim_start().chars().take_while(is_part).collect()
+    };
+    let mut names = BTreeSet::new();
+    for (at, _) in source.match_indices("crate::") {
+        let path = &source[at + "crate::".len()..];
+        let Some(list) = path.strip_prefix('{') else {
+            names.insert(name(path));
+            continue;
+        };
+        let mut depth = 0;
+        let mut begins = true;
+        for (at, letter) in list.char_indices() {
+            match letter {
+                '}' if depth == 0 => break,
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => begins = true,
+                _ if begins && !letter.is_whitespace() => {
+                    names.insert(name(&list[at..]));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+/// What a file compiles outside of its tests, without comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Which top-level modules of a crate import which.
+fn imports(sources: &Path) -> Imports {
+    let mut found = Vec::new();
+    files(sources, &mut found);
+    let module = |path: &Path| -> String {
+        let inside = path.strip_prefix(sources).unwrap();
+        let first = inside.iter().next().unwrap().to_str().unwrap();
+        first.trim_end_matches(".rs").to_owned()
+    };
+    let all: BTreeSet<String> = found.iter().map(|path| module(path)).collect();
+    let mut imports = Imports::new();
+    for path in &found {
+        let of = module(path);
+        let others = imported(&code(path)).into_iter();
+        let others = others.filter(|name| *name != of && all.contains(name));
+        imports.entry(of.clone()).or_default().extend(others);
+    }
+    imports
+}
+
+/// The modules that import themselves, through others.
+fn in_cycles(imports: &Imports) -> Vec<&String> {
+    let reaches_itself = |start: &String| {
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<&String> = imports[start].iter().collect();
+        while let Some(module) = next.pop() {
+            if module == start {
+                return true;
+            }
+            if seen.insert(module) {
+                next.extend(&imports[module]);
+            }
+        }
+        false
+    };
+    imports.keys().filter(|name| reaches_itself(name)).collect()
+}
+
+#[test]
+fn no_module_of_the_server_imports_itself_through_others() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let imports = imports(&sources);
+    assert!(imports["orders"].contains("tickets"), "{imports:?}");
+    let cycle = in_cycles(&imports);
+    assert!(cycle.is_empty(), "imports lead around: {cycle:?}");
+}
+
+#[test]
+fn a_cycle_is_found() {
+    let source =
+        "use crate::{\n    db::{Conn, Db},\n    fault,\n};\nfn f() { crate::clock::now() }";
+    let names: Vec<String> = imported(source).into_iter().collect();
+    assert_eq!(names, ["clock", "db", "fault"]);
+    let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let imports = Imports::from([
+        ("a".to_owned(), of(&["b"])),
+        ("b".to_owned(), of(&["c"])),
+        ("c".to_owned(), of(&["b"])),
+    ]);
+    assert_eq!(in_cycles(&imports), ["b", "c"]);
+}

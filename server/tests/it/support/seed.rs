@@ -1,0 +1,14 @@
+//! Randomness that can be repeated.
+
+use rand::{SeedableRng, rngs::StdRng};
+
+/// Randomness by a seed that is printed; `STAGEDOOR_TEST_SEED` sets it, to repeat a run.
+pub fn seeded() -> StdRng {
+    let set = std::env::var("STAGEDOOR_TEST_SEED").unwrap_or_default();
+    let seed = match set.as_str() {
+        "" => rand::random(),
+        set => set.parse().expect("STAGEDOOR_TEST_SEED is a number"),
+    };
+    println!("STAGEDOOR_TEST_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
