@@ -1,7 +1,7 @@
 //! The card form: the card goes from the buyer's browser straight to Stripe, and only a token of
 //! it comes to us. Island.
 
-use crate::location::load_anew;
+use crate::location::{load_anew, load_from_bank};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -127,7 +127,7 @@ pub fn BankButton(
             };
             set_problem.set(answered.err());
             set_busy.set(false);
-            load_anew();
+            load_from_bank();
         });
     };
     view! {
@@ -166,7 +166,7 @@ fn pay(setup: CardSetup, set_doing: WriteSignal<Doing>, set_problem: WriteSignal
     leptos::task::spawn_local(async move {
         match attempt(&setup, set_doing).await {
             // The server renders what has become of it.
-            Ok(()) => load_anew(),
+            Ok(load) => load(),
             Err(NotPaid::AnswerLost) => {
                 set_problem.set(Some(LOST.to_owned()));
                 set_doing.set(Doing::Checking);
@@ -229,8 +229,8 @@ impl From<String> for NotPaid {
     }
 }
 
-/// Token, payment, and the bank if it asks.
-async fn attempt(setup: &CardSetup, set_doing: WriteSignal<Doing>) -> Result<(), NotPaid> {
+/// Token, payment, and the bank if it asks. Returns how the order's page is then loaded.
+async fn attempt(setup: &CardSetup, set_doing: WriteSignal<Doing>) -> Result<fn(), NotPaid> {
     use crate::functions;
     use model::{error::AppError, payments::PaymentStatus};
     let token = stripe::token().await?;
@@ -238,7 +238,7 @@ async fn attempt(setup: &CardSetup, set_doing: WriteSignal<Doing>) -> Result<(),
         Ok(payment) => payment,
         // The order has moved on, in another tab or by the clock: its page says how it stands.
         Err(AppError::Conflict { .. } | AppError::NotFound | AppError::SignInRequired) => {
-            return Ok(());
+            return Ok(load_anew);
         }
         Err(AppError::AnswerLost | AppError::Unavailable | AppError::Internal { .. }) => {
             return Err(NotPaid::AnswerLost);
@@ -250,9 +250,9 @@ async fn attempt(setup: &CardSetup, set_doing: WriteSignal<Doing>) -> Result<(),
             set_doing.set(Doing::AtBank);
             // Approved or refused: the order's page asks Stripe and says how it stands.
             let _ = stripe::at_bank(&payment.client_secret.unwrap_or_default()).await;
-            Ok(())
+            Ok(load_from_bank)
         }
-        _ => Ok(()),
+        _ => Ok(load_anew),
     }
 }
 

@@ -3,14 +3,26 @@
 
 /// Loads the page anew, without the query or the form data of a page before.
 pub fn load_anew() {
-    #[cfg(target_arch = "wasm32")]
-    {
-        let location = leptos::prelude::window().location();
-        if let Ok(path) = location.pathname() {
-            let _ = location.replace(&path);
-        }
+    load_with("");
+}
+
+/// Loads the page of an order as a buyer comes back to it from their bank: the server asks Stripe even if
+/// it has asked within the last seconds, and leads on to the page's own address.
+pub fn load_from_bank() {
+    load_with("?payment_intent=");
+}
+
+#[cfg(target_arch = "wasm32")]
+fn load_with(query: &str) {
+    let location = leptos::prelude::window().location();
+    if let Ok(path) = location.pathname() {
+        let _ = location.replace(&(path + query));
     }
 }
+
+/// Nothing is loaded on the server.
+#[cfg(not(target_arch = "wasm32"))]
+fn load_with(_: &str) {}
 
 /// A page as the server renders it this moment. It is read, not gone to: what a form has left for
 /// the next page stays for that. Errors: no answer, or none with a page in it.
