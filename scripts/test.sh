@@ -59,8 +59,8 @@ within() {
 shellcheck_scripts() {
   if have shellcheck; then shellcheck scripts/*.sh .ci/run deploy/systemd/stagedoor-backup; else say "shellcheck is not installed: left out"; fi
 }
-# The browser's part is WASM only; on the host, app is linted as the server uses it.
-clippy_wasm() { cargo clippy --locked -p app -p frontend --target wasm32-unknown-unknown -- -D warnings; }
+# On WASM, the crates of the browser; on the host, islands is linted as the server uses it.
+clippy_wasm() { cargo clippy --locked -p islands -p frontend --target wasm32-unknown-unknown -- -D warnings; }
 clippy_host() { cargo clippy --locked --workspace --exclude frontend --all-targets -- -D warnings; }
 
 quick_lints() {
