@@ -120,9 +120,10 @@ pub async fn note_mended(
 ) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO incidents (id, kind, subject, order_id, detail, found_at, settled_at) \
-         VALUES ($1, 'mended', $2, $3, $4, $5, $5)",
+         VALUES ($1, $2, $3, $4, $5, $6, $6)",
     )
     .bind(IncidentId(Uuid::now_v7()))
+    .bind(Kind::Mended)
     .bind(payment)
     .bind(order)
     .bind(detail.to_owned())
@@ -138,8 +139,8 @@ pub async fn note_mended(
 pub struct Incident {
     /// Its id.
     pub id: IncidentId,
-    /// What kind it is.
-    pub kind: Kind,
+    /// A [`Kind`], or one that a newer version has added.
+    pub kind: String,
     /// What it is about.
     pub subject: String,
     /// The order that it concerns.

@@ -5,7 +5,6 @@ use crate::{
     accounts::email_key,
     db::Db,
     history::timeline,
-    incidents::Kind as IncidentKind,
     orders::State,
     payments::{declines, store::State as PaymentState},
 };
@@ -272,7 +271,7 @@ impl Tried {
 #[derive(FromRow)]
 struct IncidentRow {
     id: IncidentId,
-    kind: IncidentKind,
+    kind: String,
     detail: String,
     found_at: Moment,
     settled_at: Option<Moment>,

@@ -12,8 +12,9 @@ use model::{
 };
 use sqlx::{AnyPool, query_as};
 
-/// A domain event: when, which, and its data.
-type Row = (Moment, EventType, String);
+/// A domain event: when it occurred, its type and its data. The type is text: a newer version may have
+/// added one.
+type Row = (Moment, String, String);
 
 /// The entries of an order, oldest first.
 pub async fn entries(reads: &AnyPool, order: OrderId) -> Result<Vec<TimelineEntry>, sqlx::Error> {
@@ -50,11 +51,11 @@ fn of_events(rows: &[Row]) -> Vec<TimelineEntry> {
         // Only asking for more time moves the end.
         let longer = !ends.is_null() && ends != data["expiresAt"];
         ends = data["expiresAt"].clone();
-        let what = match (kind, status.as_str()) {
-            (EventType::OrderCreated, _) => Some(Happening::Reserved),
+        let what = match (kind.parse().ok(), status.as_str()) {
+            (Some(EventType::OrderCreated), _) => Some(Happening::Reserved),
             _ if longer => Some(Happening::MoreTime),
-            (EventType::OrderExpired, _) => Some(Happening::Expired),
-            (EventType::OrderCancelled, _) => Some(Happening::Cancelled),
+            (Some(EventType::OrderExpired), _) => Some(Happening::Expired),
+            (Some(EventType::OrderCancelled), _) => Some(Happening::Cancelled),
             (_, "awaiting_payment") if before == "expired" => Some(Happening::Revived),
             (_, "awaiting_payment") if before == "created" => Some(Happening::PaymentBegun),
             // A refund that came back leaves a paid order behind; it has an entry of its own.
@@ -101,7 +102,7 @@ mod tests {
 
     fn event(kind: EventType, status: &str) -> Row {
         let data = format!(r#"{{"status":"{status}","totalMinor":2500}}"#);
-        (Moment::EPOCH, kind, data)
+        (Moment::EPOCH, kind.to_string(), data)
     }
 
     fn whats(events: &[Row]) -> Vec<Happening> {

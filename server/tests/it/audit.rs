@@ -552,7 +552,7 @@ on_both_engines! {
             VALUES ('evt_old', 'x', '', 1)").await;
         let report = shop.audit().await;
         assert_eq!(report.verdict, Verdict::Holds, "{report}");
-        assert_eq!(report.open_incidents[0].kind, incidents::Kind::CallRefused);
+        assert_eq!(report.open_incidents[0].kind, "call_refused");
         // The webhook, and the mail about the incident.
         assert_eq!(report.warnings.count, 2, "{report}");
     }

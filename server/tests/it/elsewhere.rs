@@ -386,8 +386,10 @@ on_both_engines! {
         app.webhooks_arrive().await;
         app.run_sql("UPDATE events SET starts_at = 0").await;
         // Until an operator has settled the incidents the account stays.
-        app.run_sql("UPDATE incidents SET settled_at = 1").await;
         let password = json!({"password": PASSWORD});
+        let refused = shop.buyer.json("DELETE", "/api/user", &[], password.clone()).await;
+        refused.refused(409, "account_money_owed");
+        app.run_sql("UPDATE incidents SET settled_at = 1").await;
         let answer = shop.buyer.json("DELETE", "/api/user", &[], password).await;
         assert_eq!(answer.status, 204, "{}", answer.text);
         app.assert_sound().await;

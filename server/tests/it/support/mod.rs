@@ -457,9 +457,7 @@ impl App {
         let open = stagedoor::incidents::open_ones(self.db.reads())
             .await
             .unwrap();
-        open.into_iter()
-            .map(|incident| incident.kind.to_string())
-            .collect()
+        open.into_iter().map(|incident| incident.kind).collect()
     }
 
     pub async fn mails(&self) -> Vec<String> {
