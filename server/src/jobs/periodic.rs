@@ -5,7 +5,10 @@
 
 use crate::fault::{FaultResult, chain};
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
 /// A task that runs periodically.
 #[derive(Debug, Clone, Copy)]
@@ -43,13 +46,16 @@ impl PeriodicTask {
                 _ = tick.tick() => {}
                 () = woken() => {}
             }
-            match tokio::spawn(timeout(self.time_limit, run_once())).await {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(fault))) => {
+            // A set, since it aborts the run if this task is dropped.
+            let mut run = JoinSet::new();
+            run.spawn(timeout(self.time_limit, run_once()));
+            match run.join_next().await {
+                None | Some(Ok(Ok(Ok(())))) => {}
+                Some(Ok(Ok(Err(fault)))) => {
                     tracing::error!(of, error = chain(&fault), "a round failed");
                 }
-                Ok(Err(_)) => tracing::error!(of, "a round took too long and was cut short"),
-                Err(panic) => tracing::error!(of, error = %panic, "a round panicked"),
+                Some(Ok(Err(_))) => tracing::error!(of, "a round took too long and was cut short"),
+                Some(Err(panic)) => tracing::error!(of, error = %panic, "a round panicked"),
             }
         }
     }
@@ -116,6 +122,25 @@ mod tests {
             Ok(())
         };
         assert_eq!(run_starts(hangs, 3).await, [0, 60, 70]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_ends_with_its_task() {
+        let (alive, mut ended) = mpsc::channel::<()>(1);
+        let (starts, mut started) = mpsc::unbounded_channel();
+        let task = tokio::spawn(TASK.run(move || {
+            let alive = alive.clone();
+            starts.send(()).unwrap();
+            async move {
+                std::future::pending::<()>().await;
+                drop(alive);
+                Ok(())
+            }
+        }));
+        started.recv().await.unwrap();
+        task.abort();
+        // None: the run that held the sender is gone.
+        assert_eq!(ended.recv().await, None);
     }
 
     #[tokio::test(start_paused = true)]
