@@ -12,8 +12,9 @@ use crate::{
 use model::{
     Moment,
     accounts::{Forgot, User},
-    ids::ProofId,
+    ids::{ProofId, UserId},
 };
+use std::fmt;
 use uuid::Uuid;
 
 /// The longest path at which a mailed link continues; a selection of tickets fits.
@@ -52,6 +53,21 @@ impl AccountsService {
             })
             .await
     }
+}
+
+/// As [`mail::queue_rarely`], for the address of this user. Nothing is queued if the account is deleted.
+pub async fn queue_rarely_to(
+    conn: &mut Conn,
+    kind: Kind,
+    subject: impl fmt::Display,
+    user: UserId,
+    now: Moment,
+) -> Result<(), sqlx::Error> {
+    if let Some(user) = store::user_find(&mut *conn, user).await? {
+        let key = rules::email_key(&user.email);
+        mail::queue_rarely(conn, kind, subject, &key, now).await?;
+    }
+    Ok(())
 }
 
 /// Queues the link that proves an account's address, unless that was done within the last hour.

@@ -8,7 +8,7 @@
 use super::{
     AccountsService, Standing,
     factors::{self, Factor},
-    resets, rules, store,
+    links, resets, rules, store,
     store::Locked,
     totp::{self, Shared},
     tries::Purpose,
@@ -258,7 +258,7 @@ impl AccountsService {
                     }
                     factors::recovery_replace(conn, user, &hashes).await?;
                     resets::resets_end(conn, user).await?;
-                    tell(conn, user, FactorChange::On, now).await?;
+                    queue_notice(conn, user, FactorChange::On, now).await?;
                     let epoch = store::epoch_begin(conn, user).await?;
                     Ok::<_, Fault>(epoch.ok_or(AppError::SignInRequired)?)
                 })
@@ -302,7 +302,7 @@ impl AccountsService {
                 Box::pin(async move {
                     both.take(conn, now).await?;
                     factors::recovery_replace(conn, user, &hashes).await?;
-                    Ok::<_, Fault>(tell(conn, user, FactorChange::Codes, now).await?)
+                    Ok::<_, Fault>(queue_notice(conn, user, FactorChange::Codes, now).await?)
                 })
             })
             .await?;
@@ -321,7 +321,7 @@ impl AccountsService {
                     if !factors::factor_delete(conn, user).await? {
                         return Err(Conflict::SecondFactorOff.into());
                     }
-                    Ok::<_, Fault>(tell(conn, user, FactorChange::Off, now).await?)
+                    Ok::<_, Fault>(queue_notice(conn, user, FactorChange::Off, now).await?)
                 })
             })
             .await?;
@@ -393,22 +393,22 @@ pub(crate) async fn proof_take(
         Given::Recovery(hash) => {
             let taken = factors::recovery_take(conn, proof.user, hash, now).await?;
             if taken {
-                tell(conn, proof.user, FactorChange::CodeUsed, now).await?;
+                queue_notice(conn, proof.user, FactorChange::CodeUsed, now).await?;
             }
             Ok(taken)
         }
     }
 }
 
-/// Has the owner told: if it was not them, they should know.
-async fn tell(
+/// Queues the mail about the change, in case the owner did not make it.
+async fn queue_notice(
     conn: &mut Conn,
     user: UserId,
     change: FactorChange,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
     let subject = mail::factor_changed(user, change, now);
-    mail::queue_rarely_to(conn, Kind::SecondFactorChanged, subject, user, now).await
+    links::queue_rarely_to(conn, Kind::SecondFactorChanged, subject, user, now).await
 }
 
 /// Deletes the second factor of the account with this address and ends its sessions, on the word of
@@ -430,7 +430,7 @@ pub async fn reset_second_factor_of(
                 if !factors::factor_delete(conn, id).await? {
                     return Ok(None);
                 }
-                tell(conn, id, FactorChange::Reset, now).await?;
+                queue_notice(conn, id, FactorChange::Reset, now).await?;
                 store::epoch_begin(conn, id).await
             })
         })

@@ -12,10 +12,7 @@ pub mod subjects;
 mod transport;
 
 use crate::db::Conn;
-use model::{
-    Moment,
-    ids::{IncidentId, UserId},
-};
+use model::{Moment, ids::IncidentId};
 use std::{fmt, time::Duration};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
@@ -118,20 +115,6 @@ pub async fn queue_rarely(
     }
     queue(conn, kind, subject, now).await?;
     Ok(true)
-}
-
-/// As [`queue_rarely`], for the address of this user. Nothing happens if they have left.
-pub async fn queue_rarely_to(
-    conn: &mut Conn,
-    kind: Kind,
-    subject: impl fmt::Display,
-    user: UserId,
-    now: Moment,
-) -> Result<(), sqlx::Error> {
-    if let Some(key) = store::email_key_of(&mut *conn, user).await? {
-        queue_rarely(conn, kind, subject, &key, now).await?;
-    }
-    Ok(())
 }
 
 /// As [`queue_rarely`], but a mail that comes too early is sent later, and none is left out.

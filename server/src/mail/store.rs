@@ -57,14 +57,6 @@ pub async fn is_proved(conn: &mut Conn, email_key: &str) -> Result<bool, sqlx::E
     Ok(row.is_some())
 }
 
-/// The key of this user's address. None: the account is deleted.
-pub async fn email_key_of(conn: &mut Conn, user: UserId) -> Result<Option<String>, sqlx::Error> {
-    query_scalar("SELECT email_key FROM users WHERE id = $1 AND deleted_at IS NULL")
-        .bind(user)
-        .fetch_optional(conn)
-        .await
-}
-
 /// As turns are kept: whose they are cannot be read from them.
 fn hashed(email_key: &str) -> String {
     hex::encode(Sha256::digest(email_key))

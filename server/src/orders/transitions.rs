@@ -17,6 +17,7 @@ use super::{
     usage::{self, Ended},
 };
 use crate::{
+    accounts::links,
     db::{Conn, Statement},
     events::span::on_sale,
     fault::{Fault, FaultResult},
@@ -45,7 +46,7 @@ struct Update<'a> {
     values: Statement,
 }
 
-/// Voids the payment of an order whose hold ends. Implemented by payments, which orders do not know.
+/// Voids the payment of an order whose hold ends. Implemented in `payments`, which `orders` does not import.
 #[async_trait]
 pub trait PaymentVoid: Send + Sync {
     /// Writes down, in the transaction that ends the hold, that the authorisation is to be voided.
@@ -282,7 +283,7 @@ pub async fn expire(
     end_hold(conn, &row, Ended::Unpaid, now).await?;
     if payments.void(conn, order, now).await? {
         let kind = mail::Kind::OrderExpired;
-        mail::queue_rarely_to(conn, kind, order, row.buyer, now).await?;
+        links::queue_rarely_to(conn, kind, order, row.buyer, now).await?;
     }
     announce_as(conn, EventType::OrderExpired, row, now).await?;
     metrics::counter!("stagedoor_orders_expired_total").increment(1);
