@@ -2,7 +2,7 @@
 //! sent to.
 //!
 //! Runs on the server only; what runs in the browser is in the crate `islands`. The rules are behind
-//! the ports of the crate `model`: this crate knows no database, no payment provider and no queue.
+//! the ports of the crate `model`: this crate depends on no database, payment provider or queue.
 
 pub mod accounts;
 pub mod app;

@@ -1,4 +1,4 @@
-//! Opening the database for a command or a server, and what must hold between it and the settings first.
+//! Opens the database for a command or a server, and checks first that the database fits the settings.
 //! Changes nothing but the schema and the record of the payment provider.
 
 use crate::{
@@ -19,13 +19,13 @@ use std::{
 };
 use stripe_double::Double;
 
-/// How often it is looked whether a database is there that was not, and how often that is said.
+/// How often the connection is tried again, and how often a warning is logged meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Connects, migrates, and fills what migrations have added; makes what is missing of a database in
 /// a file, and its folder.
-pub async fn open(config: &Config) -> anyhow::Result<Db> {
+async fn open(config: &Config) -> anyhow::Result<Db> {
     config.make_data_dir()?;
     let opened = Db::open(&config.database_url).await;
     filled(opened.with_context(|| named(&config.database_url))?).await

@@ -2,8 +2,8 @@
 //! database for: counted tries (`limits/in_redis.rs`), sessions in use (`session/in_redis.rs`) and
 //! changes on open pages (`outbox/fanout.rs`). The queue of expiry jobs is apalis's (`expiration/`).
 //!
-//! Redis makes the shop faster, and limits the same in all processes; nothing depends on it. What it has
-//! can be lost at any moment, and each user falls back to what a single process does. So
+//! Redis makes the shop faster and lets all processes count limits together. The shop works without it:
+//! what it has can be lost at any moment, and each of these modules falls back to one process. So
 //! [`Redis::ask`] gives up after a short time, and requests do not wait while Redis is away.
 
 use crate::trust::Trust;

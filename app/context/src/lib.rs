@@ -1,5 +1,6 @@
-//! The only user of Leptos context: ports, the viewer, the site's facts, and the flash message
-//! that a refused form carries back to its page.
+//! Access to Leptos context for pages and server functions: ports, the viewer, the site's settings, and
+//! the flash that a refused form leaves for its page. `app` and `islands` use Leptos context only through
+//! this crate.
 //!
 //! Server functions fetch what they need from here before their first `.await`.
 

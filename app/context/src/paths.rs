@@ -28,8 +28,7 @@ pub const PAGES: [&str; 17] = [
     "waiting-list",
 ];
 
-/// Whether a page can be at this path. What else is there are files, answers for programs, and what
-/// forms are sent to.
+/// Whether this can be the path of a page. All other paths are files, the REST API and server functions.
 pub fn is_page(path: &str) -> bool {
     let mut parts = path.split('/').skip(1);
     let first = parts.next().unwrap_or_default();
@@ -73,7 +72,8 @@ pub fn on_the_way(path: &str, next: &str) -> String {
     }
 }
 
-/// What is written as it is in a query. Everything else, as `%41`.
+/// The ASCII characters that are percent-encoded in a query: all except letters, digits, `/`, `-`, `_`
+/// and `.`.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')

@@ -229,7 +229,8 @@ impl From<String> for NotPaid {
     }
 }
 
-/// Token, payment, and the bank if it asks. Returns how the order's page is then loaded.
+/// Makes the token and the payment, and opens the bank's dialog if it is required. Returns the function
+/// that loads the order's page.
 async fn attempt(setup: &CardSetup, set_doing: WriteSignal<Doing>) -> Result<fn(), NotPaid> {
     use crate::functions;
     use model::{error::AppError, payments::PaymentStatus};

@@ -1,4 +1,4 @@
-//! The server functions that islands call. Each also takes the plain form of a page without JavaScript.
+//! The server functions that islands call. Without JavaScript, forms are sent to `pay` and `more_time`.
 
 use leptos::server;
 use model::{error::AppError, payments::Payment};

@@ -1,8 +1,8 @@
 //! What runs in the browser: the islands of Stagedoor's pages, and the server functions they call.
 //!
-//! Compiled twice: to WASM (feature `hydrate`), and for the server (feature `ssr`), which renders each
-//! island as it is before the browser has loaded this. Pages are in the crate `app`, which is not
-//! compiled to WASM; everything here counts towards what a visitor downloads.
+//! Compiled twice: to WASM (feature `hydrate`), and for the server (feature `ssr`), which renders the
+//! initial HTML of each island. The crate `app` has the pages and is not compiled to WASM. Everything in
+//! this crate adds to the size of the download.
 
 mod card_form;
 mod countdown;
@@ -22,7 +22,7 @@ mod typed;
 
 pub use card_form::{BankButton, CardForm, CardSetup};
 pub use countdown::{Countdown, HoldClock, Wait, countdown_text, in_minutes};
-pub use functions::{MoreTime, Newest, Pay};
+pub use functions::{MoreTime, Pay};
 pub use live_sale::LiveSale;
 pub use payout::PayoutWhileTyping;
 pub use picture_preview::PicturePreview;

@@ -1,13 +1,12 @@
-//! The browser's place: loading the page that it is on once more, and reading pages without going
-//! there.
+//! Reloads the current page, and fetches other pages without navigation.
 
 /// Loads the page anew, without the query or the form data of a page before.
 pub fn load_anew() {
     load_with("");
 }
 
-/// Loads the page of an order as a buyer comes back to it from their bank: the server asks Stripe even if
-/// it has asked within the last seconds, and leads on to the page's own address.
+/// Loads the order's page as after a return from the bank: the server asks Stripe even if it asked within
+/// the last seconds, and redirects to the page's address.
 pub fn load_from_bank() {
     load_with("?payment_intent=");
 }

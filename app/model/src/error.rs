@@ -1,4 +1,4 @@
-//! What can go wrong, as a browser or a script is told it.
+//! The public errors, as pages and the REST API return them.
 //!
 //! `AppError` is small, flat, serialisable and public: nothing in it may come from a driver, a
 //! query or a stack trace. The server turns anything unexpected into `Internal` and logs the

@@ -53,25 +53,25 @@ id!(
     OrderId,
     /// One payment of an order.
     PaymentId,
-    /// Money of a payment on its way back.
+    /// One refund of a payment.
     RefundId,
-    /// A place where somebody is signed in. Names the session; nobody can use it as one.
+    /// A session of a user. It names the session and does not authenticate.
     SessionId,
     /// A batch of tickets that is being listed.
     BatchId,
     /// A place on a waiting list.
     WaitingId,
-    /// A change of an event that buyers are told about.
+    /// A change of an event; its buyers are notified by mail.
     EventChangeId,
     /// A call of the payment provider.
     EffectId,
-    /// A link that proves an address, or sets a password.
+    /// A mailed link that verifies an address or sets a password.
     ProofId,
     /// A mail in the queue.
     MailId,
     /// A domain event in the outbox.
     OutboxId,
-    /// Something that an operator has to look at.
+    /// An incident.
     IncidentId,
     /// A mail about a place on a waiting list.
     WaitingMailId,

@@ -1,8 +1,8 @@
-//! The form of an event as it is typed: the argument of its server functions.
+//! The fields of the event form, the argument of its server functions.
 
 use serde::{Deserialize, Serialize};
 
-/// What a form says of an event, as it is typed.
+/// The values of the event form, as they were typed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {

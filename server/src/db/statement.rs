@@ -28,8 +28,8 @@ impl Statement {
         }
     }
 
-    /// Adds a value without a placeholder: the SQL that is appended names it by its number, the first
-    /// `$1`.
+    /// Adds a value without appending a placeholder. SQL appended later refers to it by number: the first
+    /// value is `$1`.
     #[must_use]
     pub fn with<'v, T>(mut self, value: T) -> Self
     where

@@ -1,6 +1,6 @@
 //! All work that a process of the shop does without a request: starts the periodic tasks, one file
 //! each, and the components that run beside them. What a run of a task does is in the features,
-//! which know nothing of this module.
+//! which do not import this module.
 //!
 //! | Task | Period | Time limit | Processes |
 //! |---|---|---|---|

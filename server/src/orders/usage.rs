@@ -22,7 +22,7 @@ use model::{
 use sqlx::{AssertSqlSafe, query, query_as, query_scalar};
 use sqlx_macros::FromRow;
 use std::time::Duration;
-use strum::{Display, EnumString, IntoStaticStr};
+use strum::{Display, EnumString};
 
 /// Open orders that one buyer may have for one event.
 const ORDERS_PER_BUYER: i64 = 3;
@@ -54,7 +54,7 @@ impl Default for HoldLimits {
 }
 
 /// Whose unpaid tickets a row counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
 #[strum(serialize_all = "snake_case")]
 enum Holder {
     Buyer,

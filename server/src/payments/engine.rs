@@ -67,8 +67,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that calls `gateway` and tells `refunds` what follows for them, for at most `calls_at_once` payments at a time where it
-    /// drains, which it does when `wake` is notified.
+    /// An engine that calls `gateway` and applies to `refunds` what follows from the answers. When `wake`
+    /// is notified, it makes all calls that are due, for at most `calls_at_once` payments at a time.
     pub fn new(
         db: Db,
         clock: SharedClock,

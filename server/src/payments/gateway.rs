@@ -124,9 +124,7 @@ pub struct Refunded {
 }
 
 /// How a dispute stands for the shop.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum Standing {
     /// The cardholder's bank has not decided yet.

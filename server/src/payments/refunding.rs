@@ -1,5 +1,5 @@
-//! What payments ask of refunds. Payments do not know the feature refunds, which is built on them;
-//! wiring hands its implementation to the [`Engine`](super::Engine).
+//! The functions of refunds that payments call. `payments` does not import `refunds`; `state.rs` passes
+//! the implementation to the [`Engine`](super::Engine).
 
 use super::{gateway::Refunded, store::PaymentRow};
 use crate::{

@@ -90,7 +90,7 @@ impl PaymentsService {
             buyer,
             token,
             return_url: format!("{}/orders/{}", self.public_url, pay.order_id),
-            grace: Duration::from_secs(self.holds.grace_seconds.unsigned_abs()),
+            grace: self.holds.grace(),
             counted_from: self.limits.are_on().then(request::address),
             now: self.clock.now(),
             provider: self.engine.provider(),

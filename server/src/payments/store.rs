@@ -14,10 +14,10 @@ use model::{
 use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
 use sqlx_macros::FromRow;
 use std::time::Duration;
-use strum::{Display, EnumString, IntoStaticStr};
+use strum::{Display, EnumString};
 
 /// Where a payment stands inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
     /// A call that charges a card is under way.

@@ -1,4 +1,4 @@
-//! Voids the payment of an order whose hold has ended, for orders, which know no payments.
+//! Voids the payment of an order whose hold has ended: implements the trait of `orders`.
 
 use super::{effects, store};
 use crate::{db::Conn, orders::transitions::PaymentVoid};

@@ -1,4 +1,4 @@
-//! What becomes of refunds after calls to the provider, for payments, which do not know refunds.
+//! Changes refunds after calls to the provider: implements the trait of `payments`.
 
 use super::{store, transitions};
 use crate::{

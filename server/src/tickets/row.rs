@@ -15,9 +15,7 @@ pub const COLUMNS: &str = "id, event_id, seller_id, owner_id, section, row_label
      price_minor, face_value_minor, currency, state, held_by, held_until, version";
 
 /// What has become of a listing. Whether it is held is for `held_until` to say.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
     /// For sale, or held by an order.

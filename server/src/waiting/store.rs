@@ -47,9 +47,7 @@ pub struct EntryRow {
 }
 
 /// The state of an entry, as it is stored.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 enum State {
     Asked,

@@ -392,7 +392,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn ones_data_can_be_taken_along_and_nobody_elses(app) {
+    async fn an_export_has_the_users_own_data_only(app) {
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
         let (ticket, order) = sell(&ann, &bob).await;
         let file = bob.get("/account/data.json").await;

@@ -1,4 +1,4 @@
-//! Accounts: what signing up, in and out take and answer, and what a browser can ask of them.
+//! Accounts: requests and responses of signing up, signing in and signing out, and the ports.
 
 mod port;
 mod second_factor;

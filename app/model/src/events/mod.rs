@@ -1,4 +1,4 @@
-//! Events: what they are, when and where, and what a browser can ask of them.
+//! Events: their types, places and times, and the ports.
 
 mod countries;
 mod picture;

@@ -1,4 +1,4 @@
-//! An amount without its currency, as the database keeps it in the column beside.
+//! An amount without its currency. In the database, the currency is another column of the same row.
 
 use super::{Currency, Money};
 use serde::{Deserialize, Serialize};

@@ -59,6 +59,6 @@ pub trait Orders: Send + Sync {
 /// What has happened to a buyer's own orders. Another's order is `NotFound`.
 #[async_trait]
 pub trait OrderHistory: Send + Sync {
-    /// All of it, oldest first. Errors: `NotFound`.
+    /// All entries of the timeline, oldest first. Errors: `NotFound`.
     async fn timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline>;
 }

@@ -99,11 +99,11 @@ pub struct TimelineEntry {
     pub what: Happening,
     /// The money that it is about, in minor units of the order's currency.
     pub amount_minor: Option<i64>,
-    /// Why, where the buyer may be told.
+    /// The reason, if the buyer may see it.
     pub reason: Option<String>,
 }
 
-/// What can happen to an order, as its buyer is told.
+/// The kinds of entries of a timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]

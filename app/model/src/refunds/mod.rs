@@ -1,4 +1,4 @@
-//! Refunds: money that goes back, and what is owed to sellers.
+//! Refunds: money on its way back to buyers, and amounts owed to sellers.
 
 mod port;
 mod types;

@@ -1,4 +1,4 @@
-//! Waiting lists: who is told when an event has tickets for sale again.
+//! Waiting lists: mails to addresses that want to be told when tickets for an event are for sale.
 
 mod port;
 mod types;
