@@ -5,7 +5,7 @@
 //! whether a page, a server function or a REST route called them.
 
 use crate::network::network_of;
-use axum::http::HeaderValue;
+use http::HeaderValue;
 use ipnet::IpNet;
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tower_sessions::Session;
+use tower_sessions_core::Session;
 
 tokio::task_local! {
     static CURRENT: Request;

@@ -4,17 +4,18 @@
 use crate::{
     clock::SharedClock,
     config,
-    events::{Uploads, pictures},
+    events::Uploads,
     files::Files,
     health::{self, Health},
     idempotency::IdempotencyKeys,
     middleware::{CspNonce, MiddlewareState, identify_viewer, refuse, wrap_every_request},
+    pictures,
     rest::{
         self, Api, attempts,
         order_files::{self, OrderFiles},
     },
     robots::{self, Robots},
-    session,
+    session_cookie,
     state::Shop,
 };
 use app::{
@@ -114,7 +115,7 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         trusted_proxies: web.trusted_proxies,
         draining: web.health.draining.clone(),
     };
-    let sessions = session::layer(shop.sessions.clone(), secure);
+    let sessions = session_cookie::layer(shop.sessions.clone(), secure);
     let keys = IdempotencyKeys {
         db: shop.db.clone(),
         clock: shop.clock.clone(),

@@ -7,7 +7,7 @@ pub mod changes;
 mod develop;
 mod listeners;
 pub mod listing;
-pub mod pictures;
+mod pictures;
 mod places;
 mod rules;
 mod service;
@@ -18,4 +18,5 @@ mod words;
 
 pub use listeners::{Listeners, ListenersMax};
 pub use service::EventsService;
+pub use store::picture_bytes;
 pub use uploads::{Uploading, Uploads};

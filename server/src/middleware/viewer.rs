@@ -10,7 +10,7 @@ use super::{
 use crate::{
     request,
     security::{self, Event, Outcome},
-    session,
+    session, session_cookie,
 };
 use axum::{
     extract::{Request, State},
@@ -62,7 +62,7 @@ pub async fn identify_viewer(
         security::note(Event::Forbidden, Outcome::Refused, user, &route);
     }
     if let (Some(session), Some(id)) = (session, prolonged)
-        && let Some(cookie) = session::cookie_again(&session, id, state.secure)
+        && let Some(cookie) = session_cookie::cookie_again(&session, id, state.secure)
     {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

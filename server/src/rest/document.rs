@@ -6,7 +6,7 @@ use super::{
     attempts::{self, KEY_CHARS_MAX},
     extract::IF_MATCH,
 };
-use crate::session;
+use crate::session_cookie;
 use model::money::Currency;
 use utoipa::openapi::{
     Content, Header, KnownFormat, Object, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response,
@@ -67,7 +67,7 @@ pub fn complete(document: &mut OpenApi) {
 
 fn scheme() -> SecurityScheme {
     let description = "Signing up or in sets it. Over TLS its name begins with `__Host-`.";
-    let cookie = ApiKeyValue::with_description(session::cookie_name(false), description);
+    let cookie = ApiKeyValue::with_description(session_cookie::cookie_name(false), description);
     SecurityScheme::ApiKey(ApiKey::Cookie(cookie))
 }
 

@@ -19,7 +19,7 @@ use redis::Script;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
-use tower_sessions::{
+use tower_sessions_core::{
     session::{Id, Record},
     session_store::{Result, SessionStore},
 };

@@ -21,7 +21,6 @@ use crate::{
     request,
 };
 use async_trait::async_trait;
-use axum::http::HeaderValue;
 use model::{
     Moment,
     accounts::{User, Viewer},
@@ -35,9 +34,8 @@ use sha2::{Digest, Sha256};
 use sqlx::{query, query_as};
 use sqlx_macros::FromRow;
 use std::{collections::HashMap, time::Duration};
-use tower_sessions::{
-    Expiry, Session, SessionManagerLayer,
-    cookie::{Cookie, SameSite},
+use tower_sessions_core::{
+    Session,
     session::{self, Id, Record},
     session_store::{Error, Result, SessionStore},
 };
@@ -52,7 +50,7 @@ const BEGUN_AT: &str = "begun_at";
 /// When the session was last used, in microseconds, as the store found it on loading.
 const SEEN_AT: &str = "seen_at";
 /// How long a session lives without being used.
-const IDLE: time::Duration = time::Duration::days(30);
+pub const IDLE: time::Duration = time::Duration::days(30);
 /// How long it lives after signing in, however much it is used.
 const LASTS: Duration = Duration::from_hours(90 * 24);
 /// That a session is used is written down at most once in this time: not every request writes.
@@ -141,23 +139,6 @@ impl std::fmt::Debug for DbSessions {
     }
 }
 
-/// The layer that reads and sets the cookie. It is persistent, so that closing the tab does not
-/// sign out, and `Lax`, so that the way back from a bank's page does not either.
-pub fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSessions> {
-    SessionManagerLayer::new(sessions)
-        .with_name(cookie_name(secure))
-        .with_secure(secure)
-        .with_http_only(true)
-        .with_same_site(SameSite::Lax)
-        .with_path("/")
-        .with_expiry(Expiry::OnInactivity(IDLE))
-}
-
-/// What the session's cookie is called.
-pub fn cookie_name(secure: bool) -> &'static str {
-    if secure { "__Host-sid" } else { "sid" }
-}
-
 /// Whom this session stands for.
 ///
 /// Errors: `Unavailable`, if the database does not say. Who is signed in must not be told that they
@@ -231,21 +212,6 @@ pub async fn prolong(
         return None;
     }
     Some(id)
-}
-
-/// The cookie of a session that was prolonged; none if the request ended or changed the session,
-/// since the layer then sets another.
-pub fn cookie_again(session: &Session, id: Id, secure: bool) -> Option<HeaderValue> {
-    if session.id() != Some(id) || session.is_modified() {
-        return None;
-    }
-    let cookie = Cookie::build((cookie_name(secure), id.to_string()))
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(secure)
-        .path("/")
-        .max_age(IDLE);
-    HeaderValue::from_str(&cookie.to_string()).ok()
 }
 
 /// Deletes what nobody can use any more. Returns how many.

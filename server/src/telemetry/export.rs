@@ -7,11 +7,9 @@
 use super::TracesConfig;
 use super::otlp::{self, Recorded};
 use anyhow::bail;
-use axum::{
-    body::Body,
-    http::{HeaderName, HeaderValue, Request, Uri, header::CONTENT_TYPE},
-};
-use http_body_util::{BodyExt, Limited};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Uri, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -95,7 +93,7 @@ impl Traces {
 }
 
 struct Sending {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
     resource: Value,
@@ -150,7 +148,7 @@ impl Sending {
         let message = serde_json::to_vec(&otlp::message(&self.resource, spans))?;
         let mut request = Request::post(&self.url)
             .header(CONTENT_TYPE, "application/json")
-            .body(Body::from(message))?;
+            .body(Full::from(message))?;
         for (name, value) in &self.headers {
             request.headers_mut().insert(name, value.clone());
         }

@@ -5,7 +5,7 @@
 //! took are there while somebody collects traces, and cost nothing else.
 
 use super::Context;
-use axum::http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName};
 use model::ids::{MailId, OrderId, PaymentId};
 use tracing::{Span, debug_span, error_span, field::Empty};
 

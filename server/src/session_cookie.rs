@@ -1,0 +1,42 @@
+//! The session cookie: the layer that reads and sets it, and setting it again for a session that lives
+//! longer. What a session is and where sessions are kept is in `session`.
+
+use crate::session::{IDLE, KeptSessions};
+use axum::http::HeaderValue;
+use tower_sessions::{
+    Expiry, Session, SessionManagerLayer,
+    cookie::{Cookie, SameSite},
+    session::Id,
+};
+
+/// The layer that reads and sets the cookie. It is persistent, so that closing the tab does not
+/// sign out, and `Lax`, so that the way back from a bank's page does not either.
+pub fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSessions> {
+    SessionManagerLayer::new(sessions)
+        .with_name(cookie_name(secure))
+        .with_secure(secure)
+        .with_http_only(true)
+        .with_same_site(SameSite::Lax)
+        .with_path("/")
+        .with_expiry(Expiry::OnInactivity(IDLE))
+}
+
+/// What the session's cookie is called.
+pub fn cookie_name(secure: bool) -> &'static str {
+    if secure { "__Host-sid" } else { "sid" }
+}
+
+/// The cookie of a session that was prolonged; none if the request ended or changed the session,
+/// since the layer then sets another.
+pub fn cookie_again(session: &Session, id: Id, secure: bool) -> Option<HeaderValue> {
+    if session.id() != Some(id) || session.is_modified() {
+        return None;
+    }
+    let cookie = Cookie::build((cookie_name(secure), id.to_string()))
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(secure)
+        .path("/")
+        .max_age(IDLE);
+    HeaderValue::from_str(&cookie.to_string()).ok()
+}
