@@ -28,30 +28,33 @@ crates() {
   printf '%s\n' "$tree" | awk '{ print $1 }' | sort -u | grep -vx "$package" || true
 }
 
+server=(server/src server/platform/src server/shop/src server/stripe/src)
+
 # Who knows whom.
-server_only='sqlx.*|async-stripe.*|redis|argon2|apalis.*|lettre|async-nats|rustls|reqwest|server|stripe-double'
+server_only='sqlx.*|async-stripe.*|redis|argon2|apalis.*|lettre|async-nats|rustls|reqwest|server|stagedoor-.*|stripe-double'
 rule "app knows no database, payment provider, queue or mail (its ports do)" \
   "$(crates app | grep -xE "$server_only" || true)"
 rule "model depends on no pages and no web server" \
   "$(crates model --all-features | grep -xE 'leptos.*|axum.*|tower.*|hyper.*' || true)"
 rule "the browser's part has nothing of the server in it" \
   "$(crates frontend --target wasm32-unknown-unknown | grep -xE "$server_only|tokio|hyper|axum.*|leptos_axum|tower.*|utoipa.*" || true)"
+rule "platform and shop depend on no pages and no web server" \
+  "$(crates stagedoor-shop | grep -xE 'app|context|islands|leptos.*|axum.*|tower|tower-http|tower-sessions|utoipa-axum' || true)"
+rule "stagedoor-stripe alone depends on async-stripe" \
+  "$(crates stagedoor-shop | grep -xE 'async-stripe.*' || true)"
 rule "stripe-double knows nothing of Stagedoor" \
-  "$(crates stripe-double | grep -xE 'app|context|islands|model|server|frontend|leptos.*|sqlx.*' || true)"
+  "$(crates stripe-double | grep -xE 'app|context|islands|model|server|stagedoor-.*|frontend|leptos.*|sqlx.*' || true)"
 
 rule "ticket-pdf knows nothing of Stagedoor" \
-  "$(crates ticket-pdf | grep -xE 'app|context|islands|model|server|frontend|leptos.*|sqlx.*' || true)"
-
-rule "features know nothing of the jobs that call them: only serve.rs starts server/src/jobs" \
-  "$(found '\bjobs::' server/src | grep -vE '^server/src/(jobs/|serve\.rs:)' || true)"
+  "$(crates ticket-pdf | grep -xE 'app|context|islands|model|server|stagedoor-.*|frontend|leptos.*|sqlx.*' || true)"
 
 # What has one place.
-rule "transactions begin in server/src/db and nowhere else (Db::write)" \
-  "$(found '\.begin(_with)?\(|"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b[^:]' server/src | grep -v '^server/src/db/' || true)"
+rule "transactions begin in server/platform/src/db and nowhere else (Db::write)" \
+  "$(found '\.begin(_with)?\(|"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b[^:]' "${server[@]}" | grep -v '^server/platform/src/db/' || true)"
 rule "the crate context alone uses Leptos context" \
   "$(found '\b(use_context|expect_context|provide_context|take_context)\b' app/src app/islands app/model)"
 rule "the environment is read in server/src/config.rs and cli.rs only" \
-  "$(found '\benv::(var|vars|var_os)\b' app frontend/src server/src server/stripe-double/src | grep -vE '^server/src/(config|cli)(\.rs|/)' || true)"
+  "$(found '\benv::(var|vars|var_os)\b' app frontend/src "${server[@]}" server/stripe-double/src | grep -vE '^server/src/(config|cli)(\.rs|/)' || true)"
 rule "inner_html takes a constant in capitals, never data" \
   "$(found 'inner_html' app | grep -vE 'inner_html=\{?[A-Z][A-Z0-9_:]*\b' || true)"
 # Leptos writes the content of these elements as it is (app/src/ui/raw.rs).
@@ -82,7 +85,10 @@ rule "Leptos.toml says what Cargo.toml says" \
   "$(grep -E '^[a-z-]+ *=' Leptos.toml | grep -vxFf <(sed -n '/^\[\[workspace.metadata.leptos\]\]/,$p' Cargo.toml) || true)"
 
 # Each table is written by one feature.
-writes() { found "(INSERT INTO|UPDATE|DELETE FROM) $1\b" server/src | grep -vE "^server/src/($2|seed|moving|db)/" || true; }
+writes() {
+  found "(INSERT INTO|UPDATE|DELETE FROM) $1\b" "${server[@]}" |
+    grep -vE "^server/(shop/src/$2|src/seed|src/moving|platform/src/db)/" || true
+}
 rule "orders and order_lines are written by orders/ only" \
   "$(writes 'orders' orders; writes 'order_lines' orders)"
 rule "tickets are written by tickets/ only" "$(writes tickets tickets)"

@@ -1,9 +1,9 @@
-// Writes server/src/events/places.txt: of each country the currencies that are money there, the time zone
+// Writes server/shop/src/events/places.txt: of each country the currencies that are money there, the time zone
 // of most of it, and all of its zones; - for nothing. Zones are those of `zone.tab` of the time zone database (public
 // domain); currencies are those of CLDR (npm package cldr-core, Unicode-3.0).
 //
 //   npm pack cldr-core && tar xzf cldr-core-*.tgz
-//   node scripts/places.mjs /usr/share/zoneinfo package > server/src/events/places.txt
+//   node scripts/places.mjs /usr/share/zoneinfo package > server/shop/src/events/places.txt
 import { readFileSync } from 'node:fs';
 
 const [zoneinfo, cldr] = process.argv.slice(2);

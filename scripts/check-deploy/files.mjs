@@ -65,7 +65,7 @@ export function run(program, args, options = {}) {
 // What the server's sources say, for names that must be in them.
 export function serverSources(checked) {
   checked.sources ??= checked
-    .below("server/src", /\.rs$/)
+    .below("server", /\/src\/.*\.rs$/)
     .map((file) => checked.read(file))
     .join("\n");
   return checked.sources;
@@ -85,7 +85,7 @@ export function stopSeconds(checked, settings) {
   const constant = (file, name) =>
     Number(checked.read(file).match(new RegExp(`const ${name}: Duration = Duration::from_secs\\((\\d+)\\)`))?.[1]);
   const more = Number(settings.STAGEDOOR_DRAIN_SECONDS ?? 0);
-  return more + constant("server/src/serve.rs", "DRAIN") + constant("server/src/telemetry/export.rs", "FINISH_WITHIN");
+  return more + constant("server/src/serve.rs", "DRAIN") + constant("server/platform/src/telemetry/export.rs", "FINISH_WITHIN");
 }
 
 // Networks among those whose X-Forwarded-For is believed in which more than proxies may be: whoever has

@@ -11,12 +11,12 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, value_parser};
-use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
-use stagedoor::{
-    audit::{Provider, Verdict, audit},
+use platform::{
     clock::{Clock, SystemClock},
     db::{Db, Engine},
 };
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor, Row};
+use stagedoor::audit::{Provider, Verdict, audit};
 use std::{collections::BTreeMap, time::Instant};
 use stripe_double::JournalLine;
 

@@ -13,15 +13,15 @@ use async_nats::jetstream::{
 };
 use clap::Parser;
 use futures::TryStreamExt;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sqlx::{Row, query};
-use stagedoor::{
+use platform::{
     clock::{Clock, SystemClock},
     db::Db,
     outbox::{Nats, STREAM},
     trust::Trust,
 };
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::{Row, query};
 use std::{
     collections::BTreeMap,
     path::PathBuf,

@@ -10,18 +10,21 @@ mod story;
 
 use crate::{
     audit::{self, Audit},
-    clock::{Clock, SystemClock},
     config::{self, Settings},
-    db::Db,
     files::Files,
     moving::{self, Move},
     opening::{open_existing, open_for_seeding, open_patiently},
     seed,
     serve::{self, Role},
-    shutdown, telemetry,
+    shutdown,
 };
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use platform::{
+    clock::{Clock, SystemClock},
+    db::Db,
+    telemetry,
+};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use stripe_double::{Double, WebhookTarget};
 
@@ -294,7 +297,7 @@ async fn migrate(settings: Settings) -> anyhow::Result<()> {
     let config = settings.check()?;
     telemetry::start_log(config.log);
     let db = open_patiently(&config).await?;
-    let (applied, _) = crate::db::applied_and_known(&db).await?;
+    let (applied, _) = platform::db::applied_and_known(&db).await?;
     say(db, Ok(format!("the database is at migration {applied}\n"))).await
 }
 

@@ -10,21 +10,22 @@ mod traces;
 pub use edge::EdgeConfig;
 pub use stripe::{StripeConfig, StripeKeys};
 
-use crate::{
-    accounts::Operators,
-    crash,
-    orders::{HoldLimits, Holds},
-    payments::ProviderMode,
-    private,
-    telemetry::{LogFormat, TracesConfig},
-    trust::{Trust, is_this_machine},
-};
 use clap::Args;
 use ipnet::IpNet;
 use leptos::config::{LeptosOptions, errors::LeptosConfigError};
 use lettre::message::Mailbox;
+use platform::{
+    crash, private,
+    telemetry::{LogFormat, TracesConfig},
+    trust::{Trust, is_this_machine},
+};
 use secrecy::SecretString;
 use services::{check_database, check_http, check_mail, check_nats, check_redis, check_trust};
+use shop::{
+    accounts::Operators,
+    orders::{HoldLimits, Holds},
+    payments::ProviderMode,
+};
 use std::{
     borrow::Cow,
     io::IsTerminal,

@@ -4,7 +4,8 @@
 //!
 //! Each is found through an index, so asking costs little however large the shop is.
 
-use crate::{
+use model::Moment;
+use platform::{
     clock::SharedClock,
     db::Db,
     fault::chain,
@@ -12,7 +13,6 @@ use crate::{
     redis_client::Redis,
     task_runs,
 };
-use model::Moment;
 use sqlx::query_as;
 use std::path::Path;
 

@@ -1,15 +1,6 @@
 //! What operators and their machines ask: alive, ready, and how it goes.
 
-use crate::{
-    clock::SharedClock,
-    db::{Db, applied_and_known},
-    expiration::Swept,
-    figures,
-    outbox::Nats,
-    redis_client::Redis,
-    request,
-    write_probe::WriteProbe,
-};
+use crate::figures;
 use axum::{
     Json, Router,
     extract::State,
@@ -18,7 +9,16 @@ use axum::{
     routing::get,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+use platform::{
+    clock::SharedClock,
+    db::{Db, applied_and_known},
+    outbox::Nats,
+    redis_client::Redis,
+    request,
+    write_probe::WriteProbe,
+};
 use serde_json::{Value, json};
+use shop::expiration::Swept;
 use std::{
     path::PathBuf,
     sync::{

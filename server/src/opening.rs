@@ -1,16 +1,17 @@
 //! Opens the database for a command or a server, and checks first that the database fits the settings.
 //! Changes nothing but the schema and the record of the payment provider.
 
-use crate::{
-    backfills,
+use crate::{config::Config, seed};
+use anyhow::{Context, bail};
+use platform::{
     clock::{Clock, SystemClock},
-    config::Config,
     db::{Db, Serving},
     fault::chain,
-    payments::{ProviderMode, provider},
-    seed,
 };
-use anyhow::{Context, bail};
+use shop::{
+    backfills,
+    payments::{ProviderMode, provider},
+};
 use std::{
     collections::BTreeSet,
     io,

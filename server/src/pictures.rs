@@ -1,7 +1,6 @@
 //! The route `/pictures`: shows the pictures of events. What is behind an address never changes, so
 //! browsers keep it. Putting pictures in place is the work of `events`.
 
-use crate::{db::Db, events::picture_bytes, fault::Fault};
 use axum::{
     Router,
     extract::State,
@@ -10,6 +9,8 @@ use axum::{
     routing::get,
 };
 use model::{error::AppError, events::Picture};
+use platform::{db::Db, fault::Fault};
+use shop::events::picture_bytes;
 
 /// Unchanging for a year, which is as long as "for ever" gets.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");

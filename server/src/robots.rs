@@ -1,7 +1,6 @@
 //! What search engines are told: `/robots.txt`, and `/sitemap.xml` with the home page and every
 //! event to come. Asks for no session.
 
-use crate::{clock::SharedClock, db::Db, events::store};
 use axum::{
     Router,
     extract::State,
@@ -9,6 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use platform::{clock::SharedClock, db::Db};
+use shop::events::store;
 use std::{fmt::Write, sync::Arc};
 
 /// As many as the protocol allows in one map, less the home page: the events that begin first.

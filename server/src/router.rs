@@ -2,21 +2,17 @@
 //! each passes the middleware, the session and the idempotency keys.
 
 use crate::{
-    clock::SharedClock,
     config,
-    events::Uploads,
     files::Files,
     health::{self, Health},
-    idempotency::IdempotencyKeys,
     middleware::{CspNonce, MiddlewareState, identify_viewer, refuse, wrap_every_request},
     pictures,
     rest::{
-        self, Api, attempts,
+        self, attempts,
         order_files::{self, OrderFiles},
     },
     robots::{self, Robots},
     session_cookie,
-    state::Shop,
 };
 use app::{
     app::{App, shell},
@@ -43,6 +39,9 @@ use leptos::{
 };
 use leptos_axum::{LeptosRoutes, generate_route_list_with_exclusions_and_ssg_and_context};
 use model::error::AppError;
+use platform::{clock::SharedClock, idempotency::IdempotencyKeys};
+use shop::events::Uploads;
+use shop::{Api, Shop};
 use std::sync::Arc;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_swagger_ui::SwaggerUi;
@@ -161,7 +160,7 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no words");
-    let incident = crate::request::id();
+    let incident = platform::request::id();
     tracing::error!(incident, panic = words, "a request panicked");
     let error = AppError::Internal { incident };
     rest::problem(error.status(), &error)

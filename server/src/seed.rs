@@ -4,17 +4,6 @@
 
 mod catalogue;
 
-use crate::{
-    account_care::{AccountCareService, Removal},
-    accounts::{AccountsService, Operators, email_key, store::user_find_by_email},
-    clock::SharedClock,
-    db::Db,
-    events::EventsService,
-    fault::{Fault, FaultResult},
-    limits::Limits,
-    session::DbSessions,
-    tickets::{LISTINGS_PER_DAY, TicketsService},
-};
 use catalogue::{Lot, SELLERS, SHOWS, Seats, Show};
 use context::DemoAccount;
 use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
@@ -22,6 +11,19 @@ use model::{
     accounts::{Password, SignUp, Viewer},
     events::{CreateEvent, Event, Events},
     tickets::{ListTicket, Tickets},
+};
+use platform::{
+    clock::SharedClock,
+    db::Db,
+    fault::{Fault, FaultResult},
+    limits::Limits,
+    session::DbSessions,
+};
+use shop::{
+    account_care::{AccountCareService, Removal},
+    accounts::{AccountsService, Operators, email_key, store::user_find_by_email},
+    events::EventsService,
+    tickets::{LISTINGS_PER_DAY, TicketsService},
 };
 use std::{fmt::Write, sync::Arc};
 

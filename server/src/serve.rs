@@ -8,25 +8,12 @@ mod role;
 pub use role::Role;
 
 use crate::{
-    clock::{SharedClock, SystemClock},
     config::{Config, leptos_options},
-    db::Db,
-    events::ListenersMax,
     files::Files,
     health::Health,
-    jobs,
-    letters::Mailer,
-    mail::{Folder, Letterhead, Smtp, Transport},
-    opening,
-    orders::Holds,
-    outbox::{Live, Nats},
-    payments::{CALLS_AT_ONCE, Engine, PAY_WAIT},
-    redis_client::Redis,
+    jobs, opening,
     router::{Web, router},
-    secrets, security, seed, shutdown,
-    state::{Parts, Shop},
-    telemetry,
-    write_probe::WriteProbe,
+    seed, shutdown,
 };
 use anyhow::Context;
 use axum::Router;
@@ -34,7 +21,23 @@ use axum_server::Handle;
 use connections::Bounds;
 use context::{Demo, Site};
 use paying::Paying;
+use platform::{
+    clock::{SharedClock, SystemClock},
+    db::Db,
+    outbox::{Live, Nats},
+    redis_client::Redis,
+    secrets, security, telemetry,
+    write_probe::WriteProbe,
+};
 use secrecy::ExposeSecret;
+use shop::{Parts, Shop};
+use shop::{
+    events::ListenersMax,
+    letters::Mailer,
+    mail::{Folder, Letterhead, Smtp, Transport},
+    orders::Holds,
+    payments::{CALLS_AT_ONCE, Engine, PAY_WAIT},
+};
 use std::{
     net::{SocketAddr, TcpListener},
     sync::{
@@ -68,7 +71,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         db: db.clone(),
         clock: clock.clone(),
         gateway: paying.gateway,
-        webhook_secrets: paying.webhook_secrets,
+        webhook_verifier: paying.webhook_verifier,
         holds: config.holds,
         hold_limits: config.hold_limits,
         listings_per_day: config.listings_per_day,

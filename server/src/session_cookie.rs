@@ -1,8 +1,8 @@
 //! The session cookie: the layer that reads and sets it, and setting it again for a session that lives
 //! longer. What a session is and where sessions are kept is in `session`.
 
-use crate::session::{IDLE, KeptSessions};
 use axum::http::HeaderValue;
+use platform::session::{IDLE, KeptSessions};
 use tower_sessions::{
     Expiry, Session, SessionManagerLayer,
     cookie::{Cookie, SameSite},

@@ -5,9 +5,9 @@
 //! that have a time in them take it as `$1`.
 
 use super::report::{Book, Finding};
-use crate::db::Conn;
 use futures::TryStreamExt;
 use model::Moment;
+use platform::db::Conn;
 use sqlx::query_as;
 use std::time::{Duration, Instant};
 

@@ -2,20 +2,19 @@
 
 use super::{Provider, Report, Verdict, audit};
 use crate::{
-    clock::{Clock, SystemClock},
     config::{Config, Settings, StripeConfig, StripeKeys},
-    db::Db,
-    opening,
-    payments::{
-        provider::{OtherProvider, recorded},
-        stripe_list::StripeList,
-    },
-    shutdown, task_runs, telemetry,
+    opening, shutdown,
 };
 use anyhow::Context;
 use futures::StreamExt;
 use model::Moment;
+use platform::{
+    clock::{Clock, SystemClock},
+    db::Db,
+    task_runs, telemetry,
+};
 use serde::Serialize;
+use shop::payments::provider::{OtherProvider, recorded};
 use sqlx::{query_as, query_scalar};
 use std::{
     path::Path,
@@ -23,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 use stripe_double::{Double, JournalLine};
+use stripe_gateway::StripeList;
 
 /// Something is broken.
 const BROKEN: u8 = 1;

@@ -1,8 +1,8 @@
 //! How much there is of everything, and how much of it each invariant is about.
 
 use super::report::{Book, Counts};
-use crate::db::Conn;
 use model::Moment;
+use platform::db::Conn;
 use sqlx::{query_as, query_scalar};
 
 /// Tables and parts of tables whose rows are counted.

@@ -2,11 +2,11 @@
 //! what was told and puts each beside the one before; only what may not be comes out of it.
 
 use super::report::{Book, Finding};
-use crate::db::{Conn, engine_of};
 use futures::TryStreamExt;
 use model::orders::OrderStatus::{
     self, AwaitingPayment, Cancelled, Complete, Created, Expired, Refunded,
 };
+use platform::db::{Conn, engine_of};
 use sqlx::{AssertSqlSafe, query_as};
 use sqlx_macros::FromRow;
 use std::time::Instant;

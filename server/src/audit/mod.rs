@@ -17,9 +17,10 @@ pub use command::{Audit, conclude, provider as provider_of, run};
 pub use provider::Provider;
 pub use report::{Counts, Finding, Findings, Invariant, Report, Verdict};
 
-use crate::{db::Db, incidents};
 use model::Moment;
+use platform::db::Db;
 use report::Book;
+use shop::incidents;
 use sqlx::Connection;
 
 /// Checks everything. Errors: the database fails; a provider that does is told in the report.

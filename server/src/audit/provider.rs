@@ -1,11 +1,6 @@
 //! Our payments beside the provider's: I4, and the provider's part of I7 and I10.
 
 use super::report::{Book, Finding};
-use crate::{
-    db::Conn,
-    orders::State as OrderState,
-    payments::{gateway::GatewayError, stripe_list::Listed as ListedIntent},
-};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use model::{
     Moment,
@@ -13,6 +8,8 @@ use model::{
     ids::{OrderId, PaymentId},
     money::MinorUnits,
 };
+use platform::db::Conn;
+use shop::{orders::State as OrderState, payments::gateway::GatewayError};
 use sqlx::{query_as, query_scalar};
 use sqlx_macros::FromRow;
 use std::{
@@ -20,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 use stripe_double::JournalLine;
+use stripe_gateway::ListedIntent;
 
 /// For so long a second intent of one payment may be one whose call was repeated under another key
 /// and which is about to be given up.

@@ -1,9 +1,9 @@
 //! What an audit found, and how it is told: to people, and as JSON to programs.
 
-use crate::incidents::Incident;
 use jiff::Timestamp;
 use model::Moment;
 use serde::Serialize;
+use shop::incidents::Incident;
 use std::{
     collections::BTreeMap,
     fmt::{self, Display, Formatter},

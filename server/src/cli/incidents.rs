@@ -1,12 +1,12 @@
 //! `stagedoor incidents`: what a person should look at, and that somebody has.
 
-use crate::{
-    clock::{Clock, SystemClock},
-    db::Db,
-    incidents,
-};
 use anyhow::{Context, bail};
 use model::ids::IncidentId;
+use platform::{
+    clock::{Clock, SystemClock},
+    db::Db,
+};
+use shop::incidents;
 use std::fmt::Write;
 
 /// Marks `settle` as looked after; without one, lists what is open, oldest first. Returns what to

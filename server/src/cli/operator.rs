@@ -2,15 +2,15 @@
 //! has the database already, so it asks nobody.
 
 use super::sessions;
-use crate::{
-    accounts::{Standing, email_key, reset_second_factor_of, store},
+use crate::config::Config;
+use anyhow::Context;
+use model::{accounts::User, ids::UserId};
+use platform::{
     clock::SystemClock,
-    config::Config,
     db::Db,
     security::{self, Event, Outcome},
 };
-use anyhow::Context;
-use model::{accounts::User, ids::UserId};
+use shop::accounts::{Standing, email_key, reset_second_factor_of, store};
 use std::fmt::Write;
 
 /// Makes the account of `email` an operator's, or with `revoke` no longer; without one, lists the

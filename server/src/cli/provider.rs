@@ -1,12 +1,10 @@
 //! `stagedoor provider`: with which payment provider the shop's payments are made, and the explicit
 //! way to say that another mode reaches the same payments.
 
-use crate::{
-    db::Db,
-    payments::{ProviderMode, provider},
-};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use platform::db::Db;
+use shop::payments::{ProviderMode, provider};
 
 /// A mode that can be set by hand; never the demo, whose tickets nobody pays for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,11 +1,10 @@
 //! `stagedoor sessions end`: signs somebody out everywhere, for an operator who was told that an account
 //! is in wrong hands. It changes no password and asks nobody: whoever may run it has the database.
 
-use crate::{
-    accounts::end_sessions_of, clock::SystemClock, config::Config, db::Db, redis_client::Redis,
-    session::KeptSessions,
-};
+use crate::config::Config;
 use anyhow::Context;
+use platform::{clock::SystemClock, db::Db, redis_client::Redis, session::KeptSessions};
+use shop::accounts::end_sessions_of;
 use std::sync::Arc;
 
 /// The sessions of the shop that runs with these settings.

@@ -1,19 +1,19 @@
 //! `stagedoor story`: what happened to an order and its payment, for whoever is asked "why could she
 //! not pay?". Only reads, and tells of nobody but whom it is asked about.
 
-use crate::{
-    accounts::email_key,
-    db::Db,
-    history::timeline,
-    orders::State,
-    payments::{declines, store::State as PaymentState},
-};
 use anyhow::{Context, bail};
 use model::{
     Moment,
     ids::{IncidentId, OrderId, PaymentId, UserId},
     money::{Currency, MinorUnits},
     orders::Happening,
+};
+use platform::db::Db;
+use shop::{
+    accounts::email_key,
+    history::timeline,
+    orders::State,
+    payments::{declines, store::State as PaymentState},
 };
 use sqlx::{FromRow as FromAnyRow, any::AnyRow, query_as, query_scalar};
 use sqlx_macros::FromRow;

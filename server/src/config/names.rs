@@ -3,8 +3,8 @@
 //! none, such as those of the project's own scripts. What a value means is not decided here.
 
 use super::{ConfigError, Settings, wrong};
-use crate::telemetry;
 use clap::Args;
+use platform::telemetry;
 use std::collections::BTreeSet;
 
 /// What names begin with that are ours.

@@ -4,8 +4,9 @@
 //! is by TLS or within this machine, or its host is named in `STAGEDOOR_CLEARTEXT_HOSTS`.
 
 use super::{ConfigError, MailConfig, wrong};
-use crate::{db::Engine, mail, outbox, trust::Trust};
+use platform::{db::Engine, outbox, trust::Trust};
 use secrecy::SecretString;
+use shop::mail;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::{net::IpAddr, path::Path, str::FromStr};
 use url::Url;

@@ -2,11 +2,12 @@
 //! is meant.
 
 use super::{ConfigError, wrong};
-use crate::payments::{
-    ProviderMode, WebhookSecrets,
+use secrecy::SecretString;
+use shop::payments::{
+    ProviderMode,
     provider::{is_live_key, is_test_key},
 };
-use secrecy::SecretString;
+use stripe_gateway::WebhookSecrets;
 
 /// Who charges cards.
 #[derive(Debug, Clone)]

@@ -2,12 +2,12 @@
 //! address nothing else is looked at, and there are no traces.
 
 use super::{ConfigError, given, services::check_http, wrong};
-use crate::{
+use clap::Args;
+use http::{HeaderName, HeaderValue, Uri};
+use platform::{
     telemetry::{NotASampler, Sampler, TracesConfig},
     trust::Trust,
 };
-use clap::Args;
-use http::{HeaderName, HeaderValue, Uri};
 use secrecy::{ExposeSecret, SecretString};
 
 const DEFAULT_SAMPLER: &str = "parentbased_always_on";

@@ -2,7 +2,8 @@
 //! stored webhooks. Also runs at once when a webhook arrives or an order expires.
 
 use super::periodic::PeriodicTask;
-use crate::{payments::Engine, telemetry::spans};
+use platform::telemetry::spans;
+use shop::payments::Engine;
 use std::{sync::Arc, time::Duration};
 use tracing::Instrument;
 

@@ -2,17 +2,19 @@
 //! step is tried even if another one fails.
 
 use super::periodic::PeriodicTask;
-use crate::{
-    accounts::{proofs, resets},
+use platform::{
     clock::SharedClock,
     db::Db,
-    events::changes::changes_delete_old,
     fault::{Fault, chain},
     idempotency::IdempotencyKeys,
+    session,
+};
+use shop::{
+    accounts::{proofs, resets},
+    events::changes::changes_delete_old,
     mail,
     orders::OrdersService,
     payments::Webhooks,
-    session,
     tickets::TicketsService,
     waiting::WaitingService,
 };

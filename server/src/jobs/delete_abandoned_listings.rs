@@ -2,7 +2,7 @@
 //! a batch.
 
 use super::periodic::PeriodicTask;
-use crate::tickets::TicketsService;
+use shop::tickets::TicketsService;
 use std::time::Duration;
 
 const TASK: PeriodicTask = PeriodicTask {

@@ -2,7 +2,8 @@
 //! beside it (`call_stripe.rs`), so holds end on time however long Stripe takes to answer.
 
 use super::periodic::PeriodicTask;
-use crate::{expiration::Sweeper, telemetry::spans};
+use platform::telemetry::spans;
+use shop::expiration::Sweeper;
 use std::{sync::Arc, time::Duration};
 use tracing::Instrument;
 

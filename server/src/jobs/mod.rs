@@ -36,11 +36,10 @@ mod tell_changed_events;
 mod tell_waiting_list;
 mod tidy_expiry_queue;
 
-use crate::{
-    events::changes::Changes, expiration::Desk, outbox::Relay, state::Shop, waiting::Rounds,
-    write_probe::WriteProbe,
-};
 use clean::Cleaner;
+use platform::{outbox::Relay, write_probe::WriteProbe};
+use shop::Shop;
+use shop::{events::changes::Changes, expiration::Desk, waiting::Rounds};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 

@@ -3,7 +3,7 @@
 //! Owns when a run starts, and what happens when one fails, panics or exceeds its time limit. What a
 //! run does is up to the caller.
 
-use crate::fault::{FaultResult, chain};
+use platform::fault::{FaultResult, chain};
 use std::time::Duration;
 use tokio::{
     task::JoinSet,
@@ -64,7 +64,7 @@ impl PeriodicTask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Fault;
+    use platform::fault::Fault;
     use std::sync::{
         Arc,
         atomic::{AtomicU32, Ordering},

@@ -1,7 +1,7 @@
 //! Checks that the database accepts writes.
 
 use super::periodic::PeriodicTask;
-use crate::{clock::SharedClock, db::Db, write_probe::WriteProbe};
+use platform::{clock::SharedClock, db::Db, write_probe::WriteProbe};
 use std::{
     sync::{
         Arc,

@@ -1,7 +1,7 @@
 //! Reads the outbox for browsers that follow an event's tickets, while there are any.
 
 use super::periodic::PeriodicTask;
-use crate::outbox::Live;
+use platform::outbox::Live;
 use std::{sync::Arc, time::Duration};
 
 /// A read has a shorter time limit of its own, and logs when it exceeds it.

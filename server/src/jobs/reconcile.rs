@@ -1,7 +1,8 @@
 //! Compares the provider's books with ours; the first time soon after the start.
 
 use super::periodic::PeriodicTask;
-use crate::{payments::Reconciler, telemetry::spans};
+use platform::telemetry::spans;
+use shop::payments::Reconciler;
 use std::{sync::Arc, time::Duration};
 use tracing::Instrument;
 

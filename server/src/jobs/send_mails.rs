@@ -1,7 +1,7 @@
 //! Sends the mails that are due.
 
 use super::periodic::PeriodicTask;
-use crate::letters::Mailer;
+use shop::letters::Mailer;
 use std::{sync::Arc, time::Duration};
 
 const TASK: PeriodicTask = PeriodicTask {

@@ -1,7 +1,7 @@
 //! Queues mails to the buyers of events whose title, time or place has changed.
 
 use super::periodic::PeriodicTask;
-use crate::events::changes::Changes;
+use shop::events::changes::Changes;
 use std::{sync::Arc, time::Duration};
 
 const TASK: PeriodicTask = PeriodicTask {

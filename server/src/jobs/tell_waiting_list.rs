@@ -1,7 +1,7 @@
 //! Queues mails to the people on the waiting list when tickets become available.
 
 use super::periodic::PeriodicTask;
-use crate::waiting::Rounds;
+use shop::waiting::Rounds;
 use std::{sync::Arc, time::Duration};
 
 const TASK: PeriodicTask = PeriodicTask {

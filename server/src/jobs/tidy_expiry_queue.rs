@@ -1,7 +1,7 @@
 //! Tidies the queue of expiry jobs in Redis. Each step is atomic, so every worker may do it.
 
 use super::periodic::PeriodicTask;
-use crate::expiration::QueueTidier;
+use shop::expiration::QueueTidier;
 use std::{sync::Arc, time::Duration};
 
 const TASK: PeriodicTask = PeriodicTask {

@@ -1,12 +1,12 @@
 //! The address of the client that sent a request, read from `X-Forwarded-For` if a trusted proxy has
 //! passed the request on.
 
-use crate::network::is_trusted;
 use axum::{
     extract::{ConnectInfo, Request},
     http::HeaderMap,
 };
 use ipnet::IpNet;
+use platform::network::is_trusted;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The address at the other end of the connection; the unspecified address if it is not known.

@@ -1,8 +1,8 @@
 //! The `Content-Security-Policy` of responses, and the nonce that it allows scripts and styles by.
 
 use super::MiddlewareState;
-use crate::unguessable::unguessable;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use platform::unguessable::unguessable;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 

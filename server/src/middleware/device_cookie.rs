@@ -1,9 +1,9 @@
 //! The device cookie: reads it from a request for the services, and sets it in the response if they have
 //! changed it. What it contains is decided in `accounts/known.rs`.
 
-use crate::request::DeviceCookie;
 use axum::http::{HeaderMap, HeaderValue, header};
 use cookie::{Cookie, SameSite, time::Duration};
+use platform::request::DeviceCookie;
 
 /// Browsers keep no cookie for longer than 400 days.
 const LIFETIME: Duration = Duration::days(400);

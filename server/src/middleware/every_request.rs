@@ -8,13 +8,13 @@ use super::{
     refusal::refuse,
     request_id, request_log, security_headers, time_limit, unavailable,
 };
-use crate::{network::is_trusted, request, telemetry::spans};
 use axum::{
     extract::{Request, State},
     http::{Method, Uri, header},
     middleware::Next,
     response::Response,
 };
+use platform::{network::is_trusted, request, telemetry::spans};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Instant,

@@ -52,9 +52,10 @@ pub use every_request::wrap_every_request;
 pub use refusal::refuse;
 pub use viewer::identify_viewer;
 
-use crate::{clock::SharedClock, events::Uploads, limits::Limits, session::Sessions};
 use axum::http::HeaderValue;
 use ipnet::IpNet;
+use platform::{clock::SharedClock, limits::Limits, session::Sessions};
+use shop::events::Uploads;
 use std::sync::{Arc, atomic::AtomicBool};
 
 /// The settings and services that the middleware uses.

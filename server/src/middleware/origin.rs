@@ -1,8 +1,8 @@
 //! Refuses writes that another site has made a browser send.
 
-use crate::security::{self, Event, Outcome};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use model::error::AppError;
+use platform::security::{self, Event, Outcome};
 
 /// Errors: `Forbidden`, if another site has sent this write.
 pub(super) fn check(

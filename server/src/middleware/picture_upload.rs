@@ -3,10 +3,6 @@
 //! stores pictures.
 
 use super::refusal::refuse;
-use crate::{
-    events::{Uploading, Uploads},
-    request,
-};
 use app::events::api::{PICTURE_FORM, PutPicture, too_large};
 use axum::{
     extract::Request,
@@ -19,6 +15,8 @@ use model::{
     events::PICTURE_BYTES_MAX,
     ids::UserId,
 };
+use platform::request;
+use shop::events::{Uploading, Uploads};
 
 /// The body of a form is read to its end, so that its page can say at the field that the picture is
 /// too large. No more of it is kept in memory than a picture may have.

@@ -1,13 +1,13 @@
 //! Responses while the shop is unavailable: a failure without a body is replaced, and responses of
 //! 503 get `Retry-After`.
 
-use crate::request;
 use axum::{
     body::HttpBody,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use model::error::AppError;
+use platform::request;
 
 /// Errors: `Unavailable`, if the response is a 500 without a body. The session layer answers so if the
 /// database cannot store a session.

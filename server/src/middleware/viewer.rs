@@ -7,16 +7,17 @@ use super::{
     refusal::refuse,
     request_log, write_limit,
 };
-use crate::{
-    request,
-    security::{self, Event, Outcome},
-    session, session_cookie,
-};
+use crate::session_cookie;
 use axum::{
     extract::{Request, State},
     http::{StatusCode, header},
     middleware::Next,
     response::Response,
+};
+use platform::{
+    request,
+    security::{self, Event, Outcome},
+    session,
 };
 use tower_sessions::Session;
 

@@ -1,8 +1,8 @@
 //! Limits how often a signed-in user may write.
 
-use crate::limits::{Key, Limits};
 use axum::http::Method;
 use model::{error::AppError, ids::UserId};
+use platform::limits::{Key, Limits};
 
 /// Counts the request if it is a signed-in user's write. Errors: `TooManyRequests`.
 pub(super) async fn count(

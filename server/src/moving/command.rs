@@ -3,9 +3,11 @@
 use super::{BATCH_MAX, Comparison, finish, move_shop};
 use crate::{
     audit::{self, Report, Verdict, audit},
-    clock::{Clock, SystemClock},
     config::{self, Settings},
     opening::without_password,
+};
+use platform::{
+    clock::{Clock, SystemClock},
     telemetry,
 };
 use serde::Serialize;

@@ -5,7 +5,7 @@ use super::{
     copy::{self, Value},
     plan::Shared,
 };
-use crate::db::{Conn, Kind};
+use platform::db::{Conn, Kind};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, query_scalar};

@@ -2,8 +2,8 @@
 //! transaction with how far it has come.
 
 use super::plan::{MADE_BY_MIGRATIONS, Shared};
-use crate::db::{Conn, Db, Kind, MOVE_PROGRESS, RowValues, Statement, tables};
 use anyhow::{Context, Result, bail, ensure};
+use platform::db::{Conn, Db, Kind, MOVE_PROGRESS, RowValues, Statement, tables};
 use sqlx::{AssertSqlSafe, Executor, Row, any::AnyRow, query, query_as, query_scalar};
 
 /// What stands in one column of one row.

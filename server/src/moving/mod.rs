@@ -16,11 +16,11 @@ pub use command::{Move, run};
 pub use compare::{Comparison, Sum};
 pub use plan::{MADE_BY_MIGRATIONS, Shared};
 
-use crate::{
+use anyhow::{Context, Result, ensure};
+use platform::{
     crash,
     db::{Conn, Db, tables, versions},
 };
-use anyhow::{Context, Result, ensure};
 use sqlx::Connection;
 
 /// The most rows of a transaction.
@@ -81,7 +81,7 @@ pub async fn finish(to: &Db) -> Result<()> {
     copy::end(to).await
 }
 
-async fn target_tables(to: &Db) -> Result<Vec<crate::db::Table>, sqlx::Error> {
+async fn target_tables(to: &Db) -> Result<Vec<platform::db::Table>, sqlx::Error> {
     tables(&mut *to.reads().acquire().await?).await
 }
 

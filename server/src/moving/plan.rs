@@ -2,8 +2,8 @@
 //! finds those that it refers to. Reads nothing.
 
 use super::BATCH_MAX;
-use crate::db::{Column, Kind, MOVE_PROGRESS, Table};
 use anyhow::{Result, bail, ensure};
+use platform::db::{Column, Kind, MOVE_PROGRESS, Table};
 
 /// Whose rows a migration has made, so that a new database has some already. Theirs come from the
 /// source as well.

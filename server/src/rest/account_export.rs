@@ -2,7 +2,7 @@
 //!
 //! It is gathered through the ports, so it has what the pages show and nothing of other people.
 
-use crate::rest::{Api, ApiError, SignedIn};
+use crate::rest::{ApiError, SignedIn};
 use axum::{
     Json,
     extract::State,
@@ -19,6 +19,7 @@ use model::{
     waiting::Waiting,
 };
 use serde::Serialize;
+use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// So many pages of a list are gathered at most: 20 000 rows.

@@ -1,8 +1,6 @@
 //! `/api/user`.
 
-use crate::rest::{
-    Api, ApiError, Created, JsonBody, NoContent, PathId, Problem, SignedIn, Versioned,
-};
+use crate::rest::{ApiError, Created, JsonBody, NoContent, PathId, Problem, SignedIn, Versioned};
 use axum::{Extension, Json, extract::State};
 use model::{
     accounts::{
@@ -13,6 +11,7 @@ use model::{
     ids::SessionId,
 };
 use serde::Serialize;
+use shop::Api;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

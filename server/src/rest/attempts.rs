@@ -1,15 +1,10 @@
 //! `Idempotency-Key` of the REST API: the same POST of the same user with the same key is carried
 //! out once and then answered with the stored answer.
 //!
-//! Reads the header, and reads and replays answers. `crate::idempotency` owns the stored answers and
+//! Reads the header, and reads and replays answers. `platform::idempotency` owns the stored answers and
 //! how long they are kept.
 
 use super::{ApiError, extract};
-use crate::{
-    fault::{Fault, FaultResult},
-    idempotency::{Claim, IdempotencyKeys, hash},
-    request::carried,
-};
 use axum::{
     body::Body,
     extract::{FromRequestParts, Request, State},
@@ -19,6 +14,11 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use model::{accounts::Viewer, error::AppError, ids::UserId};
+use platform::{
+    fault::{Fault, FaultResult},
+    idempotency::{Claim, IdempotencyKeys, hash},
+    request::carried,
+};
 use std::{convert::Infallible, panic::resume_unwind};
 use tracing::Instrument;
 

@@ -1,10 +1,6 @@
 //! `/api/events/{id}/stream`: what happens to an event's tickets, as server-sent events.
 
-use crate::{
-    outbox::{Missed, TicketChange},
-    request,
-    rest::{Api, ApiError, PathId, QueryOf},
-};
+use crate::rest::{ApiError, PathId, QueryOf};
 use axum::{
     extract::State,
     http::HeaderMap,
@@ -12,7 +8,12 @@ use axum::{
 };
 use futures::{Stream, StreamExt, stream};
 use model::ids::{EventId, OutboxId};
+use platform::{
+    outbox::{Missed, TicketChange},
+    request,
+};
 use serde::Deserialize;
+use shop::Api;
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 use utoipa::IntoParams;

@@ -1,8 +1,8 @@
 //! `/api/events`.
 
 use crate::rest::{
-    Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
-    Versioned, read_all,
+    ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn, Versioned,
+    read_all,
 };
 use axum::{
     Json,
@@ -15,6 +15,7 @@ use model::{
     events::{CreateEvent, Event, EventList, EventQuery, PictureQuery, UpdateEvent},
     ids::EventId,
 };
+use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of events.

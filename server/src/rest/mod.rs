@@ -17,7 +17,6 @@ pub mod selling;
 mod tickets;
 mod waiting;
 
-use crate::{events::Listeners, outbox::Live, payments::StripeWebhooks, request};
 use axum::{
     Json, Router,
     extract::FromRequestParts,
@@ -25,60 +24,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use model::{
-    accounts::{AccountCare, Accounts, SecondFactor, User, Viewer},
+    accounts::{User, Viewer},
     error::AppError,
-    events::{Event, Events, Pictures},
-    orders::{Order, OrderHistory, Orders},
-    passes::Passes,
-    payments::Payments,
-    refunds::Refunds,
-    selling::Selling,
-    tickets::{Ticket, Tickets},
-    waiting::WaitingList,
+    events::Event,
+    orders::Order,
+    tickets::Ticket,
 };
+use platform::request;
 use serde::Serialize;
-use std::sync::Arc;
+use shop::Api;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use extract::{IfMatch, JsonBody, PathId, QueryOf};
-
-/// What the routes call: the same ports as the pages.
-#[derive(Clone)]
-pub struct Api {
-    /// Signing up, in and out.
-    pub accounts: Arc<dyn Accounts>,
-    /// A new password, where one is signed in, leaving.
-    pub account_care: Arc<dyn AccountCare>,
-    /// A code besides the password.
-    pub second_factor: Arc<dyn SecondFactor>,
-    /// What is on.
-    pub events: Arc<dyn Events>,
-    /// What that looks like.
-    pub pictures: Arc<dyn Pictures>,
-    /// What is for sale.
-    pub tickets: Arc<dyn Tickets>,
-    /// Reserving.
-    pub orders: Arc<dyn Orders>,
-    /// What has happened to an order.
-    pub history: Arc<dyn OrderHistory>,
-    /// Paying.
-    pub payments: Arc<dyn Payments>,
-    /// Letting in.
-    pub passes: Arc<dyn Passes>,
-    /// Paying back.
-    pub refunds: Arc<dyn Refunds>,
-    /// What sellers see and change at once.
-    pub selling: Arc<dyn Selling>,
-    /// Waiting for tickets.
-    pub waiting: Arc<dyn WaitingList>,
-    /// What happens to tickets, as it happens.
-    pub live: Arc<Live>,
-    /// Who listens to it.
-    pub listeners: Arc<Listeners>,
-    /// What Stripe sends.
-    pub webhooks: Arc<dyn StripeWebhooks>,
-}
 
 #[derive(OpenApi)]
 #[openapi(info(

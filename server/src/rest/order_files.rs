@@ -16,7 +16,8 @@ use model::{
     accounts::Viewer,
     error::AppError,
     ids::OrderId,
-    passes::{OrderLink, Passes, TicketsOf},
+    passes::OrderLink,
+    passes::{Passes, TicketsOf},
 };
 use serde::Deserialize;
 use std::sync::Arc;

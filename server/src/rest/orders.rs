@@ -1,8 +1,8 @@
 //! `/api/orders`.
 
 use crate::rest::{
-    Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
-    Versioned, attempts::Attempt,
+    ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn, Versioned,
+    attempts::Attempt,
 };
 use axum::{Json, extract::State};
 use model::{
@@ -11,6 +11,7 @@ use model::{
     orders::{Order, OrderList, OrderQuery, Reserve, ReserveAny, ReserveNamed, Timeline},
 };
 use serde::Deserialize;
+use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of orders.

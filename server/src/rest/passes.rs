@@ -1,11 +1,12 @@
 //! `/api/passes`.
 
-use crate::rest::{Api, ApiError, JsonBody, PathId, Problem, SignedIn};
+use crate::rest::{ApiError, JsonBody, PathId, Problem, SignedIn};
 use axum::{Json, extract::State};
 use model::{
     ids::OrderId,
     passes::{CheckPass, CheckedPass, OrderPass, OrderPasses, PassKeys},
 };
+use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of passes.

@@ -1,6 +1,6 @@
 //! `/api/payments`, and `/api/webhooks/stripe`.
 
-use crate::rest::{Api, ApiError, JsonBody, PathId, Problem, SignedIn};
+use crate::rest::{ApiError, JsonBody, PathId, Problem, SignedIn};
 use axum::{
     Json,
     extract::State,
@@ -11,6 +11,7 @@ use model::{
     ids::PaymentId,
     payments::{Pay, Payment, PaymentStatus},
 };
+use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of payments.

@@ -1,11 +1,12 @@
 //! `/api/refunds`, and what sellers are owed.
 
-use crate::rest::{Api, ApiError, Created, JsonBody, PathId, Problem, SignedIn};
+use crate::rest::{ApiError, Created, JsonBody, PathId, Problem, SignedIn};
 use axum::{Json, extract::State};
 use model::{
     ids::{OrderId, RefundId},
     refunds::{AskRefund, OwedList, Refund, RefundList},
 };
+use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of refunds.

@@ -1,7 +1,6 @@
 //! `/api/selling`, and sales as a file: `/api/tickets/sales.csv`, `/selling/sales.csv`.
 
-use crate::rest::{Api, ApiError, JsonBody, Problem, QueryOf, SignedIn};
-use crate::selling::csv;
+use crate::rest::{ApiError, JsonBody, Problem, QueryOf, SignedIn};
 use axum::{
     Extension, Json, Router,
     body::Body,
@@ -16,6 +15,8 @@ use model::{
     error::AppError,
     selling::{Changed, GroupQuery, Reprice, Sale, SaleGroups, SalesByDay, Selling, TakeBack},
 };
+use shop::Api;
+use shop::selling::csv;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -1,8 +1,8 @@
 //! `/api/tickets`.
 
 use crate::rest::{
-    Api, ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn,
-    Versioned, attempts::Attempt,
+    ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn, Versioned,
+    attempts::Attempt,
 };
 use axum::{Extension, Json, extract::State};
 use model::{
@@ -11,6 +11,7 @@ use model::{
     ids::TicketId,
     tickets::{EditTicket, ListBatch, ListTicket, Listed, Ticket, TicketList, TicketQuery},
 };
+use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of tickets.

@@ -1,12 +1,13 @@
 //! `/api/events/{id}/waiting-list`, and what the mailed links are for.
 
-use crate::rest::{Api, ApiError, JsonBody, NoContent, PathId, Problem, SignedIn};
+use crate::rest::{ApiError, JsonBody, NoContent, PathId, Problem, SignedIn};
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use model::{
     accounts::Viewer,
     ids::EventId,
     waiting::{ByLink, JoinWaitingList, Joined, Waiting},
 };
+use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of the waiting list.

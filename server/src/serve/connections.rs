@@ -9,12 +9,12 @@
 #[cfg(test)]
 mod tests;
 
-use crate::network::{is_trusted, network_of};
 use axum::body::{Body, Bytes, HttpBody};
 use axum_server::{Server, accept::Accept};
 use http::Response;
 use http_body::{Frame, SizeHint};
 use ipnet::IpNet;
+use platform::network::{is_trusted, network_of};
 use std::{
     collections::{BTreeMap, HashMap},
     future::{Ready, ready},

@@ -4,12 +4,7 @@
 
 use super::Role;
 use super::demo_site;
-use crate::{
-    clock::SharedClock,
-    config::{Config, StripeConfig, StripeKeys, reachable},
-    payments::{Gateway, StripeGateway, WebhookSecrets},
-    unguessable::unguessable,
-};
+use crate::config::{Config, StripeConfig, StripeKeys, reachable};
 use anyhow::Context;
 use axum::{
     Router,
@@ -27,8 +22,11 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use platform::{clock::SharedClock, unguessable::unguessable};
+use shop::payments::{Gateway, WebhookVerifier};
 use std::sync::Arc;
 use stripe_double::{BROWSER_ROUTES, Double, WebhookTarget};
+use stripe_gateway::{StripeGateway, WebhookSecrets};
 
 const STRIPE_SCRIPT: &str = "https://js.stripe.com/clover/stripe.js";
 /// The double's stand-in for it.
@@ -39,7 +37,7 @@ pub(super) const DOUBLE_KEY: &str = "pk_test_double";
 /// Who charges cards, and what comes with them.
 pub(super) struct Paying {
     pub gateway: Arc<dyn Gateway>,
-    pub webhook_secrets: WebhookSecrets,
+    pub webhook_verifier: Arc<dyn WebhookVerifier>,
     /// The double's side that browsers meet.
     pub browser: Option<Router>,
     who: Who,
@@ -66,7 +64,7 @@ impl Paying {
         let double = double.filter(|_| keys.publishable == DOUBLE_KEY);
         Ok(Self {
             gateway: Arc::new(StripeGateway::new(&keys.secret, keys.api_url.as_deref())?),
-            webhook_secrets: keys.webhooks.clone(),
+            webhook_verifier: Arc::new(keys.webhooks.clone()),
             browser: double.as_deref().map(passing_on),
             who: match double {
                 Some(url) => Who::DoubleAt(url),
@@ -135,10 +133,10 @@ async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Pay
         gateway: Arc::new(
             StripeGateway::new(&"sk_test_double".to_owned().into(), Some(&api_url))?.for_demo(),
         ),
-        webhook_secrets: WebhookSecrets {
+        webhook_verifier: Arc::new(WebhookSecrets {
             secrets: vec![secret.into()],
             live: false,
-        },
+        }),
         browser: Some(double.browser_router()),
         who: Who::DoubleInside,
     })

@@ -4,16 +4,13 @@
 use crate::support::{App, Client, on_both_engines};
 use futures::StreamExt;
 use model::{Moment, money::MinorUnits};
+use platform::{clock::Clock, db::Engine};
 use serde_json::Value;
+use shop::incidents;
 use sqlx::{AssertSqlSafe, query};
-use stagedoor::{
-    audit::{Provider, Report, Verdict, audit},
-    clock::Clock,
-    db::Engine,
-    incidents,
-    payments::stripe_list::Listed,
-};
+use stagedoor::audit::{Provider, Report, Verdict, audit};
 use stripe_double::JournalLine;
+use stripe_gateway::ListedIntent;
 use uuid::Uuid;
 
 /// A small shop that has seen most things, and now stands still.
@@ -187,8 +184,8 @@ fn id(of: &Value) -> &str {
 }
 
 /// Stripe lists what the journal says, and this.
-fn beside(journal: &[JournalLine], more: Listed) -> Provider {
-    let of_line = |line: &JournalLine| Listed {
+fn beside(journal: &[JournalLine], more: ListedIntent) -> Provider {
+    let of_line = |line: &JournalLine| ListedIntent {
         id: line.id.clone(),
         status: line.status.clone(),
         received_minor: MinorUnits::new(line.amount_received),
@@ -196,7 +193,7 @@ fn beside(journal: &[JournalLine], more: Listed) -> Provider {
         payment_id: line.metadata.get("payment_id").cloned(),
         created: more.created - 3600,
     };
-    let mut page: Vec<Listed> = journal.iter().map(of_line).collect();
+    let mut page: Vec<ListedIntent> = journal.iter().map(of_line).collect();
     page.push(more);
     Provider::Intents {
         since: Moment::EPOCH,
@@ -333,7 +330,7 @@ on_both_engines! {
         let paid: Uuid = shop.payment_of(&shop.bought).await.parse().unwrap();
         let line = shop.line_of(&shop.bought).await;
         // Charged this very second, for a payment that the database does not have.
-        let forgotten = |payment: Option<Uuid>| Listed {
+        let forgotten = |payment: Option<Uuid>| ListedIntent {
             id: "pi_forgotten".to_owned(),
             status: "succeeded".to_owned(),
             received_minor: MinorUnits::new(2500),

@@ -8,12 +8,12 @@ use axum::{Json, Router, extract::RawQuery, routing::get};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection, Row, query};
-use stagedoor::payments::stripe_list::StripeList;
 use std::{
     path::Path,
     process::{Command, Output},
 };
 use stripe_double::JournalLine;
+use stripe_gateway::StripeList;
 use tokio::net::TcpListener;
 
 /// The command, with the settings of `folder` and no others.

@@ -6,7 +6,7 @@ use crate::{
     support::{App, Client, client::PASSWORD, on_both_engines, path},
 };
 use serde_json::{Value, json};
-use stagedoor::events::changes::Changes;
+use shop::events::changes::Changes;
 
 const MINUTE: i64 = 60;
 

@@ -5,11 +5,9 @@ use crate::{
     refunds,
     support::{App, Client, client::PASSWORD, on_both_engines, path},
 };
+use platform::clock::Clock;
 use serde_json::{Value, json};
-use stagedoor::{
-    audit::{Provider, Verdict, audit},
-    clock::Clock,
-};
+use stagedoor::audit::{Provider, Verdict, audit};
 use stripe_double::DisputeStatus;
 
 /// What somebody has bought, at 25.00 a ticket.

@@ -6,14 +6,13 @@ use model::{
     Moment,
     events::{Category, When},
 };
-use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Row};
-use stagedoor::{
-    backfills,
+use platform::{
     clock::Clock,
     db::{Db, Engine},
-    events::listing::Filter,
 };
+use serde_json::{Value, json};
+use shop::{backfills, events::listing::Filter};
+use sqlx::{AssertSqlSafe, Row};
 use std::time::Duration;
 
 async fn titles(anyone: &Client, query: &[(&str, &str)]) -> Vec<String> {

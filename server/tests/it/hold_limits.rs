@@ -4,7 +4,7 @@ use crate::support::{Answer, App, Client, on_both_engines};
 use futures::future::join_all;
 use model::ids::OrderId;
 use serde_json::Value;
-use stagedoor::orders::usage::{self, Ended};
+use shop::orders::usage::{self, Ended};
 use tokio::sync::oneshot;
 
 const CARD: &str = "pm_card_visa";

@@ -3,7 +3,9 @@
 
 use crate::support::{App, Client, on_both_engines, path};
 use serde_json::Value;
-use stagedoor::payments::{WebhookSecrets, Webhooks};
+use shop::payments::Webhooks;
+use std::sync::Arc;
+use stripe_gateway::WebhookSecrets;
 
 /// A seller, a buyer, and an order that waits for the buyer's bank.
 async fn at_the_bank(app: &App) -> (Client, Client, Value, Value, Value) {
@@ -251,7 +253,7 @@ on_both_engines! {
         assert!(arrived > 0);
         app.one_webhook_waits().await;
         let secrets = WebhookSecrets { secrets: Vec::new(), live: false };
-        let webhooks = Webhooks::new(app.db.clone(), app.clock.clone(), app.engine.clone(), secrets);
+        let webhooks = Webhooks::new(app.db.clone(), app.clock.clone(), app.engine.clone(), Arc::new(secrets));
         app.clock.advance(89 * 24 * 3600);
         assert_eq!(webhooks.forget_old().await.unwrap(), 0);
         app.clock.advance(2 * 24 * 3600);

@@ -11,9 +11,9 @@ use crate::{
         staging::{self, Offer, Staging},
     },
 };
+use platform::{clock::Clock, outbox};
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection, Executor};
-use stagedoor::{clock::Clock, outbox};
 use std::time::Duration;
 
 const DAY_SECONDS: i64 = 24 * 3600;

@@ -7,17 +7,15 @@ pub mod post;
 use crate::support::{App, Client, on_both_engines};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use model::Moment;
+use platform::{clock::Clock, db::Db, trust::Trust};
 use post::{Letter, MailServer, Postbox, mail_server};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Row};
-use stagedoor::{
-    clock::Clock,
-    db::Db,
+use shop::{
     incidents,
     letters::Mailer,
     mail::{self, Folder, Kind, Letterhead, Outgoing, SendError, Smtp, Transport},
-    trust::Trust,
 };
+use sqlx::{AssertSqlSafe, Row};
 use std::{collections::HashMap, path::Path, sync::Arc};
 use tokio::sync::Notify;
 use uuid::Uuid;

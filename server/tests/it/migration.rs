@@ -5,12 +5,12 @@ use crate::{
     audit::Shop,
     support::{App, Jobs, database::Database, on_both_engines},
 };
-use sqlx::{AssertSqlSafe, Row, query};
-use stagedoor::{
-    audit::{Provider, Verdict, audit},
+use platform::{
     clock::Clock,
     db::{Db, Kind, Statement, Table, tables},
 };
+use sqlx::{AssertSqlSafe, Row, query};
+use stagedoor::audit::{Provider, Verdict, audit};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The last migration of the version that databases come from.
@@ -94,7 +94,7 @@ async fn assert_whole(db: &Db, counts: &BTreeMap<String, i64>) {
     for (table, before) in counts {
         assert_eq!(count(db, table).await, *before, "{table}");
     }
-    if db.engine() == stagedoor::db::Engine::Sqlite {
+    if db.engine() == platform::db::Engine::Sqlite {
         let loose = query("PRAGMA foreign_key_check")
             .fetch_all(db.reads())
             .await;
@@ -201,8 +201,8 @@ async fn survives(app: &App, target: Database) {
 on_both_engines! {
     async fn a_populated_database_is_migrated_whole_wherever_it_was_cut_off_before(app) {
         let target = match app.db.engine() {
-            stagedoor::db::Engine::Sqlite => Database::sqlite(),
-            stagedoor::db::Engine::Postgres => Database::postgres().await,
+            platform::db::Engine::Sqlite => Database::sqlite(),
+            platform::db::Engine::Postgres => Database::postgres().await,
         };
         survives(app, target).await;
     }

@@ -6,12 +6,14 @@ use crate::{
     audit_command::{code, parsed, run, stagedoor},
     support::{App, Client, Jobs, client::PASSWORD, database::Database, on_both_engines, sound},
 };
+use platform::{
+    clock::Clock,
+    db::{Db, MOVE_PROGRESS, OpenError, Table, tables},
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 use stagedoor::{
     audit::{Provider, Verdict, audit},
-    clock::Clock,
-    db::{Db, MOVE_PROGRESS, OpenError, Table, tables},
     moving::{Comparison, MADE_BY_MIGRATIONS, finish, move_shop},
 };
 use std::collections::BTreeSet;

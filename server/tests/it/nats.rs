@@ -12,13 +12,13 @@ use crate::{
 };
 use async_nats::jetstream::stream::{Config, StorageType};
 use model::Moment;
-use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Row, query};
-use stagedoor::{
+use platform::{
     clock::Clock,
     outbox::{DomainEvent, EventType, Relay, STREAM, append},
     trust::Trust,
 };
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Row, query};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -39,7 +39,7 @@ async fn relay(app: &App, broker: &Broker) -> JoinHandle<()> {
 }
 
 async fn unpublished(app: &App) -> i64 {
-    stagedoor::outbox::waiting(&app.db).await.unwrap().0
+    platform::outbox::waiting(&app.db).await.unwrap().0
 }
 
 async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
@@ -334,7 +334,7 @@ async fn who_signs_in_to_nats_is_let_in() {
     let broker = Broker::start_with("authorization { user: ann, password: \"p@ss:word\" }").await;
     let app = App::on_sqlite().await;
     let url = broker.url().replace("//", "//ann:p%40ss%3Aword@");
-    let nats = stagedoor::outbox::Nats::connect(&url, &Trust::default())
+    let nats = platform::outbox::Nats::connect(&url, &Trust::default())
         .await
         .unwrap();
     let relay = tokio::spawn(Relay::new(app.db.clone(), app.clock.clone(), nats).run());

@@ -7,11 +7,9 @@ use model::{
     ids::OrderId,
     money::{MinorUnits, Money},
 };
+use platform::{clock::Clock, db::Conn, fault::FaultResult};
 use serde_json::Value;
-use stagedoor::{
-    clock::Clock,
-    db::Conn,
-    fault::FaultResult,
+use shop::{
     orders::{
         state::{State, Transition},
         transitions, usage,

@@ -7,12 +7,13 @@ use crate::{
     support::{App, Client, database::Database, on_both_engines},
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
-use sqlx::AssertSqlSafe;
-use stagedoor::{
+use platform::{
     clock::{Clock, SharedClock},
     db::Engine,
-    figures, task_runs,
+    task_runs,
 };
+use sqlx::AssertSqlSafe;
+use stagedoor::figures;
 use std::{collections::HashMap, process::Command, sync::Arc, time::Instant};
 
 const ALERTS: &str = include_str!("../../../deploy/observability/alerts.yaml");

@@ -10,7 +10,7 @@ use crate::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
-use stagedoor::mail::Folder;
+use shop::mail::Folder;
 use std::sync::Arc;
 
 /// A seller, a buyer, and an order of two tickets that is paid by this card.

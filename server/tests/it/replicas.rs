@@ -9,7 +9,7 @@ use apalis::prelude::{TaskBuilder, TaskSink};
 use apalis_redis::{Config, RedisStorage};
 use model::ids::OrderId;
 use serde_json::{Value, json};
-use stagedoor::expiration::ExpireOrder;
+use shop::expiration::ExpireOrder;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 const QUEUE: &str = "stagedoor:expire-order";

@@ -2,8 +2,9 @@
 
 use crate::support::{App, Client, on_both_engines, path};
 use futures::future::join_all;
+use platform::clock::Clock;
 use serde_json::{Value, json};
-use stagedoor::{backfills, clock::Clock};
+use shop::backfills;
 
 async fn list(
     seller: &Client,

@@ -4,8 +4,9 @@ use crate::{
     mail::letters,
     support::{Answer, App, Client, client::PASSWORD, on_both_engines},
 };
+use platform::session::DbSessions;
 use serde_json::{Value, json};
-use stagedoor::{accounts::reset_second_factor_of, session::DbSessions};
+use shop::accounts::reset_second_factor_of;
 use totp_rs::{Builder, Secret};
 
 const PATH: &str = "/api/user/second-factor";

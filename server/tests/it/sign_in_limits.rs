@@ -4,9 +4,10 @@
 
 use crate::support::{Answer, App, Client, client::PASSWORD, on_both_engines};
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
+use platform::session::DbSessions;
 use serde_json::json;
+use shop::accounts::end_sessions_of;
 use sqlx::Row;
-use stagedoor::{accounts::end_sessions_of, session::DbSessions};
 use std::time::Instant;
 
 const ELSEWHERE: [u8; 4] = [127, 0, 9, 9];

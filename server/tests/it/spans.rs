@@ -3,8 +3,9 @@
 use crate::support::{App, Client, on_both_engines, path};
 use jiff::Timestamp;
 use model::events::{EventQuery, When};
+use platform::{clock::Clock, limits::Limits};
 use serde_json::{Value, json};
-use stagedoor::{clock::Clock, events::listing::Filter, limits::Limits, waiting::WaitingService};
+use shop::{events::listing::Filter, waiting::WaitingService};
 use std::sync::Arc;
 
 const HOUR: i64 = 3600;
@@ -272,8 +273,8 @@ on_both_engines! {
         let filter = Filter { after: app.clock.now(), limit: 5, ..Filter::default() };
         let mut page = filter.page(app.db.engine(), "id");
         let explain = match app.db.engine() {
-            stagedoor::db::Engine::Sqlite => "EXPLAIN QUERY PLAN ",
-            stagedoor::db::Engine::Postgres => "EXPLAIN ",
+            platform::db::Engine::Sqlite => "EXPLAIN QUERY PLAN ",
+            platform::db::Engine::Postgres => "EXPLAIN ",
         };
         page.sql.insert_str(0, explain);
         let rows = page.query().fetch_all(app.db.reads()).await.unwrap();
@@ -288,7 +289,7 @@ on_both_engines! {
         app.clock.advance(30 * HOUR);
         let list = format!("/api/events/{}/waiting-list", id(&event));
         ann.post(&list, json!({})).await.expect_2xx();
-        let rounds = stagedoor::waiting::Rounds::new(app.db.clone(), app.clock.clone());
+        let rounds = shop::waiting::Rounds::new(app.db.clone(), app.clock.clone());
         seller.ticket(&event, 2500).await;
         assert_eq!(rounds.tell_due().await.unwrap(), 1);
         app.clock.advance(11 * HOUR);

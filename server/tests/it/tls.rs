@@ -8,13 +8,8 @@ use crate::{
 };
 use lettre::Message;
 use model::ids::MailId;
-use stagedoor::{
-    db::Db,
-    mail::{Kind, Outgoing, Smtp, Transport},
-    outbox::Nats,
-    redis_client::Redis,
-    trust::Trust,
-};
+use platform::{db::Db, outbox::Nats, redis_client::Redis, trust::Trust};
+use shop::mail::{Kind, Outgoing, Smtp, Transport};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},

@@ -6,7 +6,7 @@ use crate::{
     support::{Answer, App, Client, client::PASSWORD, on_both_engines},
 };
 use serde_json::{Value, json};
-use stagedoor::backfills;
+use shop::backfills;
 
 const HOUR: i64 = 3600;
 

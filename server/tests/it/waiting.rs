@@ -8,12 +8,10 @@ use crate::{
     },
     support::{Answer, App, Client, client::PASSWORD, on_both_engines},
 };
+use platform::limits::Limits;
 use serde_json::{Value, json};
+use shop::waiting::{Rounds, WaitingService};
 use sqlx::{AssertSqlSafe, Row};
-use stagedoor::{
-    limits::Limits,
-    waiting::{Rounds, WaitingService},
-};
 use std::sync::Arc;
 
 const HOUR: i64 = 3600;

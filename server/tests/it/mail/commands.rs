@@ -2,8 +2,8 @@
 
 use super::incident;
 use model::Moment;
+use platform::db::Db;
 use serde_json::Value;
-use stagedoor::db::Db;
 use std::{path::Path, process::Command};
 
 /// Runs the binary on the shop in this folder; what it printed, or why it failed.

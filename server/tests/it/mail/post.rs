@@ -2,10 +2,8 @@
 //! told, a mail program, and a mail server.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use stagedoor::{
-    mail::{Outgoing, SendError, Smtp, Transport},
-    trust::Trust,
-};
+use platform::trust::Trust;
+use shop::mail::{Outgoing, SendError, Smtp, Transport};
 use std::{
     collections::HashMap,
     sync::{

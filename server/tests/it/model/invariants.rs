@@ -5,7 +5,7 @@ use super::{
     Model,
     world::{Intent, Kind, Paying, Progress, Refund, Sale, Stage, State, Until},
 };
-use stagedoor::orders::state::{State as OrderState, has_transition};
+use shop::orders::state::{State as OrderState, has_transition};
 
 /// What can be broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! may crash at any moment, so an answer that was given may be read now, later, twice or never:
 //! [`Payment::seen`] keeps every status that the intent ever had, and each may still be on its way.
 
-use stagedoor::orders::State as OrderState;
+use shop::orders::State as OrderState;
 
 /// How an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What an engine says of how it would run a statement, for any parameters: which large tables, or
 //! which large indexes, it would go through from one end to the other.
 
+use platform::db::Engine;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor, Row};
-use stagedoor::db::Engine;
 use std::collections::BTreeMap;
 
 /// From so many rows on a table is large.

@@ -1,8 +1,8 @@
 //! A large shop, made by a statement a table: as many rows as its tickets bring with them. Fit to be
 //! searched, not to be audited.
 
+use platform::db::Engine;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
-use stagedoor::db::Engine;
 
 /// Events, however many tickets.
 pub const EVENTS: i64 = 5000;

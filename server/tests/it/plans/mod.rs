@@ -11,12 +11,12 @@ use crate::{
     support::{Client, client::PASSWORD, database::Database, path},
 };
 use explain::Large;
-use serde_json::{Value, json};
-use sqlx::{AnyConnection, Connection, Executor};
-use stagedoor::{
+use platform::{
     clock::{Clock, SystemClock},
     db::{Db, Engine},
 };
+use serde_json::{Value, json};
+use sqlx::{AnyConnection, Connection, Executor};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},

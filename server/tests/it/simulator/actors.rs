@@ -1,6 +1,6 @@
 //! Actors: futures that stop at every named point until the scheduler lets them go on.
 
-use stagedoor::crash;
+use platform::crash;
 use std::{
     pin::Pin,
     sync::{Arc, Mutex},

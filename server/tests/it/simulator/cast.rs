@@ -5,8 +5,8 @@ use model::{
     events::{Category, CreateEvent},
     ids::UserId,
 };
+use platform::db::Db;
 use sqlx::query;
-use stagedoor::db::Db;
 use uuid::Uuid;
 
 pub async fn person(db: &Db, name: &'static str) -> Viewer {

@@ -2,8 +2,8 @@
 
 use super::Dice;
 use async_trait::async_trait;
-use stagedoor::payments::{
-    Gateway, ProviderMode, StripeGateway,
+use shop::payments::{
+    Gateway, ProviderMode,
     gateway::{
         Confirm, Create, Disputed, DisputesOf, GatewayError, GivingBack, Intent, Intents, Refunded,
     },
@@ -12,6 +12,7 @@ use std::sync::{
     Mutex,
     atomic::{AtomicUsize, Ordering},
 };
+use stripe_gateway::StripeGateway;
 
 /// A gateway that loses things.
 pub struct BadLine {

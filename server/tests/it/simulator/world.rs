@@ -28,21 +28,22 @@ use model::{
     refunds::AskRefund,
     tickets::{EditTicket, ListTicket},
 };
-use sqlx::{AssertSqlSafe, Row, query};
-use stagedoor::{
-    accounts::Operators,
-    audit::{Provider, Verdict, audit},
+use platform::{
     clock::{Clock, ManualClock},
     db::Db,
+};
+use shop::{
+    Api, Parts, Shop,
+    accounts::Operators,
     events::ListenersMax,
     orders::{HoldLimits, Holds},
-    payments::{StripeGateway, WebhookSecrets},
-    rest::Api,
-    state::{Parts, Shop},
     tickets::LISTINGS_PER_DAY,
 };
+use sqlx::{AssertSqlSafe, Row, query};
+use stagedoor::audit::{Provider, Verdict, audit};
 use std::sync::Arc;
 use stripe_double::Double;
+use stripe_gateway::{StripeGateway, WebhookSecrets};
 use tokio::task::JoinSet;
 
 const CARDS: [&str; 5] = [
@@ -102,10 +103,10 @@ impl World {
             db: db.clone(),
             clock: clock.clone(),
             gateway: line.clone(),
-            webhook_secrets: WebhookSecrets {
+            webhook_verifier: Arc::new(WebhookSecrets {
                 secrets: vec![WEBHOOK_SECRET.to_owned().into()],
                 live: false,
-            },
+            }),
             holds: Holds::default(),
             hold_limits: HoldLimits {
                 tickets_per_buyer: TICKETS_PER_BUYER,
@@ -592,6 +593,6 @@ fn outcome<T>(done: Result<T, AppError>) -> String {
     done.map_or_else(|error| refusal(&error), |_| "done".to_owned())
 }
 
-fn outcome_of(done: stagedoor::fault::FaultResult<()>) -> String {
+fn outcome_of(done: platform::fault::FaultResult<()>) -> String {
     done.map_or_else(|fault| format!("failed, {fault}"), |()| "done".to_owned())
 }

@@ -12,9 +12,10 @@ use super::{
     words::{Amount, BAD_CARDS, Card, Move, Wanted, name},
 };
 use crate::support::{self, App, Client, Jobs, database::Database, order_steps, path};
+use platform::clock::Clock;
 use proptest_state_machine::StateMachineTest;
 use serde_json::{Value, json};
-use stagedoor::{clock::Clock, orders::HoldLimits};
+use shop::orders::HoldLimits;
 use std::{
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,

@@ -6,12 +6,10 @@ use super::{
     model::{TicketNo, World},
 };
 use crate::support::{App, sound::UNSOUND};
+use platform::clock::Clock;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
-use stagedoor::{
-    audit::{Provider, Verdict, audit},
-    clock::Clock,
-};
+use stagedoor::audit::{Provider, Verdict, audit};
 use std::{collections::BTreeSet, sync::LazyLock};
 
 /// All that must not be found, in one statement: a case asks it after each move.

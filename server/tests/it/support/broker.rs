@@ -8,11 +8,11 @@ use async_nats::jetstream::{
     stream::Stream,
 };
 use futures::StreamExt;
-use serde_json::Value;
-use stagedoor::{
+use platform::{
     outbox::{Nats, STREAM},
     trust::Trust,
 };
+use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,

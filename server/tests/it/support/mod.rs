@@ -15,34 +15,35 @@ pub mod staging;
 
 use crate::support::{database::Database, proxy::Proxy};
 use model::money::MinorUnits;
-use serde_json::Value;
-use sqlx::Row;
-use stagedoor::{
-    accounts::Operators,
+use platform::{
     clock::{Clock, ManualClock, SharedClock, SystemClock},
     db::Db,
-    events::ListenersMax,
-    expiration::Sweeper,
-    files::Files,
-    health::Health,
-    jobs::{self, Process},
     limits::Limits,
-    orders::{HoldLimits, Holds, OrdersService},
-    payments::{
-        CALLS_AT_ONCE, Engine, Gateway, PAY_WAIT, Reconciler, StripeGateway, WebhookSecrets,
-        gateway::Create,
-    },
     redis_client::Redis,
-    rest::Api,
-    router::{Web, router},
-    serve,
-    state::{Parts, Shop},
-    tickets::{LISTINGS_PER_DAY, TicketsService},
     trust::Trust,
     write_probe::WriteProbe,
 };
+use serde_json::Value;
+use shop::{
+    Api, Parts, Shop,
+    accounts::Operators,
+    events::ListenersMax,
+    expiration::Sweeper,
+    orders::{HoldLimits, Holds, OrdersService},
+    payments::{CALLS_AT_ONCE, Engine, Gateway, PAY_WAIT, Reconciler, gateway::Create},
+    tickets::{LISTINGS_PER_DAY, TicketsService},
+};
+use sqlx::Row;
+use stagedoor::{
+    files::Files,
+    health::Health,
+    jobs::{self, Process},
+    router::{Web, router},
+    serve,
+};
 use std::{net::SocketAddr, sync::Arc};
 use stripe_double::{Double, JournalLine, WebhookTarget};
+use stripe_gateway::{StripeGateway, WebhookSecrets};
 use tokio::{net::TcpListener, task::JoinSet};
 
 pub use client::{Answer, Client, path};
@@ -205,7 +206,7 @@ impl App {
             db: db.clone(),
             clock: shared.clone(),
             gateway: gateway.clone(),
-            webhook_secrets: webhook_secrets(),
+            webhook_verifier: Arc::new(webhook_secrets()),
             holds,
             hold_limits,
             listings_per_day: LISTINGS_PER_DAY,
@@ -454,9 +455,7 @@ impl App {
     }
 
     pub async fn incidents(&self) -> Vec<String> {
-        let open = stagedoor::incidents::open_ones(self.db.reads())
-            .await
-            .unwrap();
+        let open = shop::incidents::open_ones(self.db.reads()).await.unwrap();
         open.into_iter().map(|incident| incident.kind).collect()
     }
 

@@ -2,11 +2,9 @@
 //!
 //! Only on SQLite, by a trigger: nothing that the server does escapes it.
 
+use platform::db::{Db, Engine};
+use shop::orders::state::{State, has_transition};
 use sqlx::{AssertSqlSafe, Row};
-use stagedoor::{
-    db::{Db, Engine},
-    orders::state::{State, has_transition},
-};
 
 /// From now on all changes are written down.
 pub async fn watch(db: &Db) {

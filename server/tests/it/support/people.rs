@@ -1,7 +1,7 @@
 //! Who uses the shop, and what their accounts are made to look like behind its back.
 
 use super::{App, Client, Jobs};
-use stagedoor::{accounts::Operators, orders::HoldLimits};
+use shop::{accounts::Operators, orders::HoldLimits};
 
 impl App {
     /// Somebody who signed up and confirmed their address, long ago as far as mails go.

@@ -5,14 +5,14 @@ use model::{
     ids::{BatchId, EventId, TicketId, UserId},
     money::{Currency, MinorUnits},
 };
-use stagedoor::{
+use platform::{
     db::{Conn, Db},
     outbox::{self, DomainEvent, EventType},
-    tickets::{
-        State, TicketRow,
-        batches::{self, Batch},
-        store,
-    },
+};
+use shop::tickets::{
+    State, TicketRow,
+    batches::{self, Batch},
+    store,
 };
 use std::{future::Future, pin::Pin};
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 use super::World;
 use crate::support::staging::{self, Offer};
 use model::Moment;
-use stagedoor::clock::Clock;
+use platform::clock::Clock;
 
 impl World {
     /// The seller's batch comes one step further, or is given up.

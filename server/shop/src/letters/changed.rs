@@ -1,0 +1,156 @@
+//! The letter to a buyer whose event has another title, time or place than when they ordered.
+
+use super::{
+    compose::{self, NoLetter, gone},
+    page::{Block, Letter, isolated},
+    words::{occasion, order_line, row, short},
+};
+use crate::{
+    events::{
+        changes::{self, Announced, Difference},
+        store,
+    },
+    mail::{Letterhead, store::MailRow},
+    orders::State,
+    passes::{Booklet, link},
+};
+use lettre::message::SinglePart;
+use model::{accounts::User, events::Event, ids::OrderId};
+use platform::db::Db;
+
+/// The letter that a mail is now, its reader, and the tickets and calendar file that go with it.
+pub(super) async fn letter(
+    db: &Db,
+    head: &Letterhead,
+    mail: &MailRow,
+) -> Result<(Letter, User, Vec<SinglePart>), NoLetter> {
+    let (order, change) =
+        changes::read_subject(&mail.subject).ok_or_else(|| gone("it names no order"))?;
+    let was = changes::change_find(db.reads(), change).await?;
+    let was = was.ok_or(NoLetter::Moot("the change was long ago"))?;
+    let (order, event, buyer) = compose::order(db, order).await?;
+    match order.state {
+        State::Complete | State::Refunding => {}
+        State::Created | State::AwaitingPayment | State::Capturing => {
+            return Err(NoLetter::NotYet("the order is not paid yet"));
+        }
+        _ => return Err(NoLetter::Moot("the order is not its buyer's any more")),
+    }
+    let now = store::event_find(db.reads(), event.id).await?;
+    let now = now.ok_or_else(|| gone("the event is not there"))?;
+    let differences = was.differences(&Announced::of(&now));
+    if differences.is_empty() {
+        return Err(NoLetter::Moot("the event is as it was before"));
+    }
+    let booklet = Booklet::find(db, order.id, mail.created_at).await?;
+    let booklet = booklet.ok_or(NoLetter::Moot("no ticket of the order is the buyer's"))?;
+    let tickets = link::address(db, head.public_url(), order.id, mail.created_at).await?;
+    let shop = head.public_url();
+    let letter = words(shop, &buyer.name, order.id, &event, &differences, &tickets);
+    Ok((letter, buyer, compose::enclosed(head, mail, &booklet)?))
+}
+
+fn words(
+    public_url: &str,
+    name: &str,
+    order: OrderId,
+    event: &Event,
+    differences: &[Difference],
+    tickets: &str,
+) -> Letter {
+    let mut rows = Vec::new();
+    for difference in differences {
+        rows.push(row(
+            &format!("{} before", difference.what),
+            &difference.before,
+        ));
+        rows.push(row(&format!("{} now", difference.what), &difference.now));
+    }
+    Letter::new(&format!("Changed: {}", short(event)))
+        .with(Block::Heading(format!("Changed: {}", isolated(&event.title))))
+        .say(format!(
+            "Hello {}, the organiser has changed an event that you have tickets for. What has changed:",
+            isolated(name)
+        ))
+        .with(Block::Rows(rows))
+        .say("The event is now:")
+        .with(Block::Event(occasion(event)))
+        .say(
+            "Your tickets stay valid, also those that you have printed or saved. The attached PDF shows \
+             the new details, and the calendar file replaces the entry in your calendar.",
+        )
+        .with(Block::Link {
+            label: "Show your tickets",
+            url: tickets.to_owned(),
+        })
+        .say(format!(
+            "If you can no longer come, answer this mail and name order {}: the seller or this shop can \
+             refund the tickets, and the money then goes back to the card that paid.",
+            order.code()
+        ))
+        .with(order_line(public_url, order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::ids::EventId;
+    use uuid::Uuid;
+
+    #[test]
+    fn what_was_and_what_is_are_both_said() {
+        let event = Event {
+            id: EventId(Uuid::from_u128(7)),
+            title: "Late Show".to_owned(),
+            category: "music".parse().unwrap(),
+            description: String::new(),
+            venue: "New Hall".to_owned(),
+            city: "Leeds".to_owned(),
+            country: "GB".to_owned(),
+            starts_at: "2031-05-02T19:30:00Z".parse().unwrap(),
+            ends_at: None,
+            sales_until: None,
+            time_zone: "Europe/London".to_owned(),
+            currency: "GBP".parse().unwrap(),
+            tickets_available: 0,
+            price_from_minor: None,
+            picture: None,
+            version: 2,
+        };
+        let differences = [
+            Difference {
+                what: "When",
+                before: "Thursday 1 May 2031, 8:30 pm BST".to_owned(),
+                now: event.when_in_full(),
+            },
+            Difference {
+                what: "Where",
+                before: "Old Hall, Leeds".to_owned(),
+                now: "New Hall, Leeds".to_owned(),
+            },
+        ];
+        let order = OrderId(Uuid::from_u128(9));
+        let shop = "https://tickets.example";
+        let letter = words(
+            shop,
+            "Ann",
+            order,
+            &event,
+            &differences,
+            "https://x.example/o",
+        );
+        assert_eq!(letter.subject(), "Changed: Late Show, 2 May");
+        for said in [letter.text(), letter.html()] {
+            for words in [
+                "Thursday 1 May 2031, 8:30 pm BST",
+                "Friday 2 May 2031, 8:30 pm BST",
+                "Old Hall, Leeds",
+                "New Hall, Leeds",
+                "stay valid",
+                "https://x.example/o",
+            ] {
+                assert!(said.contains(words), "{words}: {said}");
+            }
+        }
+    }
+}

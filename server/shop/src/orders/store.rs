@@ -1,0 +1,399 @@
+//! The SQL of orders. Functions that take a `Conn` run in the caller's transaction.
+
+use super::state::State;
+use crate::tickets::{COLUMNS as TICKET_COLUMNS, TicketRow};
+use model::{
+    Moment,
+    ids::{EventId, OrderId, PaymentId, RefundId, TicketId, UserId},
+    money::{Currency, MinorUnits},
+    orders::{OpenOrder, Order},
+    tickets::Ticket,
+};
+use platform::{
+    db::{Conn, Flag, Statement},
+    outbox::{DomainEvent, EventType},
+};
+use sqlx::{AnyExecutor, AssertSqlSafe, query, query_as, query_scalar};
+use sqlx_macros::FromRow;
+use std::collections::HashMap;
+
+/// The columns of [`OrderRow`].
+pub const COLUMNS: &str = "id, buyer_id, event_id, status, total_minor, currency, expires_at, \
+     hold_until, extended, version, created_at, request_hash, \
+     (SELECT p.id FROM payments p WHERE p.order_id = orders.id ORDER BY p.attempt DESC LIMIT 1) \
+     AS payment_id";
+
+/// What the database says of an order.
+#[derive(Debug, Clone, FromRow)]
+pub struct OrderRow {
+    /// Its id.
+    pub id: OrderId,
+    /// Whose.
+    #[sqlx(rename = "buyer_id")]
+    pub buyer: UserId,
+    /// The event that all its tickets admit to.
+    #[sqlx(rename = "event_id")]
+    pub event: EventId,
+    /// Where it stands.
+    #[sqlx(rename = "status")]
+    pub state: State,
+    /// What is paid in all.
+    pub total_minor: MinorUnits,
+    /// The event's currency.
+    pub currency: Currency,
+    /// When the buyer's time ends.
+    pub expires_at: Moment,
+    /// When the tickets come free.
+    pub hold_until: Moment,
+    /// Whether the buyer has had more time.
+    pub extended: Flag,
+    /// Counts changes, from 1.
+    pub version: i64,
+    /// What the attempt asked for.
+    pub request_hash: Option<String>,
+    /// The newest payment.
+    #[sqlx(rename = "payment_id")]
+    pub payment: Option<PaymentId>,
+}
+
+impl OrderRow {
+    /// As its buyer sees it at `now`; `more_time_seconds` can be asked for once.
+    pub fn order(&self, tickets: Vec<Ticket>, more_time_seconds: i64, now: Moment) -> Order {
+        let seconds_left = match self.state {
+            State::Created | State::AwaitingPayment => self.expires_at.seconds_left(now),
+            _ => 0,
+        };
+        let may_extend = seconds_left > 0 && !self.extended.0;
+        Order {
+            id: self.id,
+            status: self.state.seen(self.hold_until <= now),
+            expires_at: self.expires_at.timestamp(),
+            seconds_left,
+            more_time_seconds: if may_extend { more_time_seconds } else { 0 },
+            total_minor: self.total_minor.get(),
+            currency: self.currency,
+            tickets,
+            payment_id: self.payment,
+            version: self.version,
+        }
+    }
+
+    /// The domain event that tells of this row as it is after a change.
+    pub fn event(&self, kind: EventType, tickets: &[TicketId], now: Moment) -> DomainEvent {
+        let data = serde_json::json!({
+            "id": self.id,
+            "buyerId": self.buyer,
+            "eventId": self.event,
+            "status": self.state.seen(false),
+            "expiresAt": self.expires_at,
+            "totalMinor": self.total_minor,
+            "currency": self.currency,
+            "ticketIds": tickets,
+            "paymentId": self.payment,
+            "version": self.version,
+            "at": now,
+        });
+        DomainEvent::new(kind, self.id, self.version, &data)
+    }
+}
+
+/// One order, whoever asks. Callers check whose it is.
+pub async fn order_find<'e>(
+    on: impl AnyExecutor<'e>,
+    id: OrderId,
+) -> Result<Option<OrderRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM orders WHERE id = $1");
+    query_as(AssertSqlSafe(sql))
+        .bind(id)
+        .fetch_optional(on)
+        .await
+}
+
+/// The order that this buyer's attempt made before.
+pub async fn order_find_by_key(
+    conn: &mut Conn,
+    buyer: UserId,
+    key: &str,
+) -> Result<Option<OrderRow>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} FROM orders WHERE buyer_id = $1 AND request_key = $2");
+    query_as(AssertSqlSafe(sql))
+        .bind(buyer)
+        .bind(key.to_owned())
+        .fetch_optional(conn)
+        .await
+}
+
+/// A buyer's orders before `before`, newest first.
+pub async fn orders_page<'e>(
+    on: impl AnyExecutor<'e>,
+    buyer: UserId,
+    before: Option<OrderId>,
+    limit: i64,
+) -> Result<Vec<OrderRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM orders WHERE buyer_id = $1 AND ($2 IS NULL OR id < $2) \
+         ORDER BY id DESC LIMIT $3"
+    );
+    query_as(AssertSqlSafe(sql))
+        .bind(buyer)
+        .bind(before)
+        .bind(limit)
+        .fetch_all(on)
+        .await
+}
+
+#[derive(FromRow)]
+struct OpenRow {
+    id: OrderId,
+    event_id: EventId,
+    title: String,
+    counted_tickets: i64,
+    expires_at: Moment,
+}
+
+/// A buyer's orders that can still be paid, the first to end first.
+pub async fn orders_open<'e>(
+    on: impl AnyExecutor<'e>,
+    buyer: UserId,
+    now: Moment,
+    limit: i64,
+) -> Result<Vec<OpenOrder>, sqlx::Error> {
+    let rows: Vec<OpenRow> = query_as(
+        "SELECT o.id, o.event_id, e.title, o.counted_tickets, o.expires_at FROM orders o \
+         JOIN events e ON e.id = o.event_id WHERE o.buyer_id = $1 AND o.counted_tickets > 0 \
+         AND o.status IN ('created', 'awaiting_payment') AND o.expires_at > $2 \
+         ORDER BY o.expires_at LIMIT $3",
+    )
+    .bind(buyer)
+    .bind(now)
+    .bind(limit)
+    .fetch_all(on)
+    .await?;
+    let open = rows.into_iter().map(|row| OpenOrder {
+        id: row.id,
+        event_id: row.event_id,
+        event_title: row.title,
+        tickets: row.counted_tickets,
+        seconds_left: row.expires_at.seconds_left(now),
+    });
+    Ok(open.collect())
+}
+
+/// A ticket of an order, at the price it was reserved at.
+#[derive(FromRow)]
+struct LineRow {
+    order_id: OrderId,
+    line_price_minor: MinorUnits,
+    #[sqlx(flatten)]
+    ticket: TicketRow,
+}
+
+/// The tickets of these orders, each at the price it was reserved at, by section, row and seat.
+pub async fn orders_tickets<'e>(
+    on: impl AnyExecutor<'e>,
+    orders: &[OrderId],
+    now: Moment,
+) -> Result<HashMap<OrderId, Vec<Ticket>>, sqlx::Error> {
+    let mut tickets: HashMap<OrderId, Vec<Ticket>> = HashMap::new();
+    if orders.is_empty() {
+        return Ok(tickets);
+    }
+    let ticket_columns = TICKET_COLUMNS
+        .split(", ")
+        .map(|column| format!("t.{}", column.trim()))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let mut select = Statement::new(format!(
+        "SELECT l.order_id, l.price_minor AS line_price_minor, {ticket_columns} \
+         FROM order_lines l JOIN tickets t ON t.id = l.ticket_id WHERE l.order_id IN ("
+    ));
+    select.bind_list(orders).push(
+        ") ORDER BY t.section, LENGTH(t.row_label), t.row_label, LENGTH(t.seat), t.seat, t.id",
+    );
+    for line in select.query_as::<LineRow>()?.fetch_all(on).await? {
+        let mut ticket = line.ticket.ticket(now);
+        ticket.price_minor = line.line_price_minor.get();
+        tickets.entry(line.order_id).or_default().push(ticket);
+    }
+    Ok(tickets)
+}
+
+/// The tickets of one order, by id.
+pub async fn order_ticket_ids(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<Vec<TicketId>, sqlx::Error> {
+    query_scalar("SELECT ticket_id FROM order_lines WHERE order_id = $1 ORDER BY ticket_id")
+        .bind(order)
+        .fetch_all(conn)
+        .await
+}
+
+/// A ticket, who sells it, and the order that holds it or has bought it.
+#[derive(Debug, FromRow)]
+pub struct LiveOf {
+    /// Which.
+    #[sqlx(rename = "id")]
+    pub ticket: TicketId,
+    /// Whose listing it is.
+    #[sqlx(rename = "seller_id")]
+    pub seller: UserId,
+    /// None: nobody holds it or has bought it.
+    #[sqlx(rename = "order_id")]
+    pub order: Option<OrderId>,
+}
+
+/// In which orders these tickets are live, by order; those that don't exist are missing.
+pub async fn live_orders_of(
+    conn: &mut Conn,
+    tickets: &[TicketId],
+) -> Result<Vec<LiveOf>, sqlx::Error> {
+    let mut select = Statement::new(
+        "SELECT t.id, t.seller_id, l.order_id FROM tickets t LEFT JOIN order_lines l \
+         ON l.ticket_id = t.id AND l.live = 1 WHERE t.id IN (",
+    );
+    select.bind_list(tickets).push(") ORDER BY l.order_id");
+    select.query_as()?.fetch_all(conn).await
+}
+
+/// A new order, before it has a row.
+#[derive(Debug)]
+pub struct NewOrder {
+    /// Its row.
+    pub row: OrderRow,
+    /// The network address that it counts for, beside its buyer.
+    pub network: Option<String>,
+    /// The attempt's name.
+    pub request_key: Option<String>,
+}
+
+/// Writes a new order and its lines. A ticket that another order lives on breaks the unique
+/// index, and with it the transaction.
+pub async fn order_insert(
+    conn: &mut Conn,
+    order: &NewOrder,
+    tickets: &[TicketRow],
+    now: Moment,
+) -> Result<(), sqlx::Error> {
+    let row = &order.row;
+    query(
+        "INSERT INTO orders (id, buyer_id, event_id, status, total_minor, currency, expires_at, \
+         hold_until, request_key, request_hash, version, created_at, counted_tickets, \
+         network) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+    )
+    .bind(row.id)
+    .bind(row.buyer)
+    .bind(row.event)
+    .bind(row.state)
+    .bind(row.total_minor)
+    .bind(row.currency)
+    .bind(row.expires_at)
+    .bind(row.hold_until)
+    .bind(order.request_key.clone())
+    .bind(row.request_hash.clone())
+    .bind(row.version)
+    .bind(now)
+    .bind(i64::try_from(tickets.len()).unwrap_or(i64::MAX))
+    .bind(order.network.clone())
+    .execute(&mut *conn)
+    .await?;
+    let mut insert = Statement::new(
+        "INSERT INTO order_lines (order_id, ticket_id, price_minor, ticket_version, live) VALUES ",
+    );
+    insert.bind_rows(tickets, |line, ticket| {
+        line.bind(row.id)
+            .bind(ticket.id)
+            .bind(ticket.price_minor)
+            .bind(ticket.version)
+            .bind(Flag(true));
+    });
+    insert.query()?.execute(conn).await?;
+    Ok(())
+}
+
+/// Ends the order's claim on its tickets: the lines no longer live.
+pub async fn order_lines_end(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+    query("UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1")
+        .bind(order)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Orders whose hold has run out, longest first.
+pub async fn orders_due<'e>(
+    on: impl AnyExecutor<'e>,
+    now: Moment,
+    limit: i64,
+) -> Result<Vec<OrderId>, sqlx::Error> {
+    query_scalar(
+        "SELECT id FROM orders WHERE status IN ('created', 'awaiting_payment') \
+         AND hold_until <= $1 ORDER BY hold_until, id LIMIT $2",
+    )
+    .bind(now)
+    .bind(limit)
+    .fetch_all(on)
+    .await
+}
+
+/// Orders that still wait for their hold to end, with when it does.
+pub async fn orders_waiting<'e>(
+    on: impl AnyExecutor<'e>,
+) -> Result<Vec<(OrderId, Moment)>, sqlx::Error> {
+    query_as(
+        "SELECT id, hold_until FROM orders WHERE status IN ('created', 'awaiting_payment') \
+         ORDER BY hold_until",
+    )
+    .fetch_all(on)
+    .await
+}
+
+/// The order lives again, on its tickets as they are now. A line whose ticket another order
+/// lives on breaks the unique index, and with it the transaction.
+pub async fn order_lines_revive(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE order_lines SET live = 1, ticket_version = (SELECT t.version FROM tickets t \
+         WHERE t.id = order_lines.ticket_id) WHERE order_id = $1",
+    )
+    .bind(order)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The order no longer owns the tickets of a refund.
+pub async fn order_lines_end_refunded(
+    conn: &mut Conn,
+    order: OrderId,
+    refund: RefundId,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1 AND ticket_id IN \
+         (SELECT ticket_id FROM refund_lines WHERE refund_id = $2)",
+    )
+    .bind(order)
+    .bind(refund)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Makes lines live again whose tickets [`tickets_restore`](crate::tickets::holds::tickets_restore) gave back
+/// to the buyer. A ticket that was changed meanwhile has a later version and is left out.
+pub async fn order_lines_restore(
+    conn: &mut Conn,
+    order: OrderId,
+    refund: RefundId,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE order_lines SET live = 1 WHERE order_id = $1 AND ticket_id IN \
+         (SELECT r.ticket_id FROM refund_lines r JOIN tickets t ON t.id = r.ticket_id \
+         WHERE r.refund_id = $2 AND r.live = 1 AND t.state = 'sold' \
+         AND t.version = r.ticket_version + 1)",
+    )
+    .bind(order)
+    .bind(refund)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,399 @@
+//! The lock on a ticket: taken, kept, released, and turned into a sale.
+//!
+//! Every function runs in the caller's transaction and is one conditional UPDATE whose row count
+//! decides; each writes the `TicketUpdated` that tells of it. Rows are locked in the order of
+//! their ids, here and everywhere, so that orders that cross each other never deadlock.
+
+use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, batches::PUBLISHED};
+use crate::{events::span::on_sale, incidents};
+use model::{
+    Moment,
+    ids::{EventId, OrderId, RefundId, TicketId, UserId},
+    money::MinorUnits,
+    orders::OfferOf,
+};
+use platform::{
+    db::{Conn, Statement, engine_of},
+    outbox::{self, DomainEvent, EventType},
+};
+use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query, query::QueryAs, query_as, query_scalar};
+
+/// Reads and locks these tickets, in the order of their ids; those that don't exist are missing.
+pub async fn tickets_lock(
+    conn: &mut Conn,
+    ids: &[TicketId],
+) -> Result<Vec<TicketRow>, sqlx::Error> {
+    let mut select = Statement::new(format!("SELECT {COLUMNS} FROM tickets WHERE id IN ("));
+    select
+        .bind_list(ids)
+        .push(") ORDER BY id")
+        .push(engine_of(conn).for_update());
+    select.query_as()?.fetch_all(conn).await
+}
+
+/// The event of the first of these tickets, without locking it; a ticket's event never changes.
+pub async fn event_of(conn: &mut Conn, ids: &[TicketId]) -> Result<Option<EventId>, sqlx::Error> {
+    let Some(first) = ids.first() else {
+        return Ok(None);
+    };
+    query_scalar("SELECT event_id FROM tickets WHERE id = $1")
+        .bind(first)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Locks the tickets of an order before anything else of it is touched: who takes tickets locks
+/// them first too, so nobody waits in a circle.
+pub async fn order_tickets_lock(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+    let lock = engine_of(conn).for_update();
+    if lock.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT id FROM tickets WHERE id IN (SELECT ticket_id FROM order_lines WHERE order_id = $1) \
+         ORDER BY id{lock}"
+    );
+    query(AssertSqlSafe(sql))
+        .bind(order)
+        .fetch_all(conn)
+        .await?;
+    Ok(())
+}
+
+type AnyQueryAs<'q, T> = QueryAs<'q, Any, T, AnyArguments>;
+
+/// What a buyer will take any of.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Of this event.
+    pub event: EventId,
+    /// Not from themselves.
+    pub buyer: UserId,
+    /// Only in this section.
+    pub section: Option<String>,
+    /// None dearer.
+    pub max_price_minor: Option<MinorUnits>,
+    /// Only of this offer: its seller's unnumbered tickets of exactly this section and price.
+    pub offer: Option<OfferOf>,
+    /// So many.
+    pub quantity: i64,
+}
+
+/// The rows that a [`Wanted`] matches, with what [`Wanted::bind`] binds.
+const WANTED: &str = "event_id = $1 AND held_until = 0 AND state = 'listed' \
+     AND seller_id <> $2 AND ($3 IS NULL OR section = $3) AND price_minor <= $4 \
+     AND ($5 IS NULL OR (seller_id = $5 AND price_minor = $6 AND row_label IS NULL \
+     AND seat IS NULL AND COALESCE(section, '') = COALESCE($3, '') \
+     AND COALESCE(face_value_minor, 0) = $7))";
+
+/// In which order, and how many.
+const CHEAPEST: &str = "ORDER BY price_minor, id LIMIT $8";
+
+impl Wanted {
+    /// Binds $1 to $8 of [`WANTED`] and [`CHEAPEST`].
+    fn bind<'q, T>(&self, query: AnyQueryAs<'q, T>) -> AnyQueryAs<'q, T> {
+        let offer = self.offer.as_ref();
+        query
+            .bind(self.event)
+            .bind(self.buyer)
+            .bind(self.section.clone())
+            .bind(self.max_price_minor.unwrap_or(MinorUnits::new(i64::MAX)))
+            .bind(offer.map(|offer| offer.seller_id))
+            .bind(offer.map_or(0, |offer| offer.price_minor))
+            .bind(offer.and_then(|offer| offer.face_value_minor).unwrap_or(0))
+            .bind(self.quantity)
+    }
+}
+
+/// What to do about tickets that another transaction has its hands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rivals {
+    /// Take others, so that buyers in a rush don't queue for the same cheapest ticket.
+    PassOver,
+    /// Wait for what becomes of them.
+    WaitFor,
+}
+
+/// Takes the lock on the cheapest tickets that nobody holds, up to the quantity wanted, if the
+/// event is still on sale. Fewer rows than wanted: there weren't enough, or rivals had their hands
+/// on them (see [`tickets_free`]). The caller tells of them.
+pub async fn tickets_hold_cheapest(
+    conn: &mut Conn,
+    wanted: &Wanted,
+    rivals: Rivals,
+    order: OrderId,
+    until: Moment,
+    now: Moment,
+) -> Result<Vec<TicketRow>, sqlx::Error> {
+    let engine = engine_of(conn);
+    // Materialized, or PostgreSQL may run it more than once and lock more than it returns.
+    let picked = match rivals {
+        Rivals::PassOver => format!(
+            "WITH picked AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}{})",
+            engine.for_update_skip_locked()
+        ),
+        Rivals::WaitFor => format!(
+            "WITH cheapest AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}), \
+             picked AS MATERIALIZED (SELECT id FROM tickets WHERE id IN (SELECT id FROM cheapest) \
+             AND held_until = 0 AND state = 'listed' ORDER BY id{})",
+            engine.for_update()
+        ),
+    };
+    let sql = format!(
+        "{picked} UPDATE tickets SET held_by = $9, held_until = $10, version = version + 1 \
+         WHERE id IN (SELECT id FROM picked) \
+         AND EXISTS (SELECT 1 FROM events e WHERE e.id = $1 AND {}) \
+         RETURNING {COLUMNS}",
+        on_sale!("e", "$11")
+    );
+    wanted
+        .bind(query_as(AssertSqlSafe(sql)))
+        .bind(order)
+        .bind(until)
+        .bind(now)
+        .fetch_all(conn)
+        .await
+}
+
+/// How many tickets nobody holds of those wanted, up to the quantity: committed ones, also where
+/// another transaction has its hands on them.
+pub async fn tickets_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx::Error> {
+    let sql = format!(
+        "SELECT COUNT(*) AS free FROM (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}) matching"
+    );
+    let (free,) = wanted
+        .bind(query_as(AssertSqlSafe(sql)))
+        .fetch_one(conn)
+        .await?;
+    Ok(free)
+}
+
+/// Orders whose hold on tickets of this event has lapsed and that nobody has tidied up yet.
+pub async fn lapsed_holders(
+    conn: &mut Conn,
+    event: EventId,
+    now: Moment,
+    limit: i64,
+) -> Result<Vec<OrderId>, sqlx::Error> {
+    query_scalar(
+        "SELECT DISTINCT held_by FROM tickets WHERE event_id = $1 AND state = 'listed' \
+         AND held_until > 0 AND held_until <= $2 ORDER BY held_by LIMIT $3",
+    )
+    .bind(event)
+    .bind(now)
+    .bind(limit)
+    .fetch_all(conn)
+    .await
+}
+
+/// Takes the lock on those of these tickets that are for sale and that nobody has; fewer rows
+/// than ids: the race was lost. The caller has locked the rows and tells of them.
+pub async fn tickets_hold(
+    conn: &mut Conn,
+    ids: &[TicketId],
+    order: OrderId,
+    until: Moment,
+) -> Result<Vec<TicketRow>, sqlx::Error> {
+    let mut update = Statement::new("UPDATE tickets SET held_by = ");
+    update.bind(order).push(", held_until = ").bind(until);
+    update
+        .push(", version = version + 1 WHERE id IN (")
+        .bind_list(ids)
+        .push(format_args!(
+            ") AND state = 'listed' AND held_until = 0 AND {PUBLISHED} RETURNING {COLUMNS}"
+        ));
+    update.query_as()?.fetch_all(conn).await
+}
+
+/// Moves the end of an order's hold. Nothing that a buyer sees of a ticket changes but the
+/// seconds, so no version moves.
+pub async fn tickets_hold_until(
+    conn: &mut Conn,
+    order: OrderId,
+    until: Moment,
+) -> Result<u64, sqlx::Error> {
+    let done = query("UPDATE tickets SET held_until = $2 WHERE held_by = $1 AND state = 'listed'")
+        .bind(order)
+        .bind(until)
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Keeps the lock until the money is taken or refused, however long that lasts.
+pub async fn tickets_hold_for_capture(conn: &mut Conn, order: OrderId) -> Result<u64, sqlx::Error> {
+    tickets_hold_until(conn, order, HELD_FOR_CAPTURE).await
+}
+
+/// Gives back what this order holds, and nothing else: a stale timer cannot free another's lock.
+pub async fn tickets_release(
+    conn: &mut Conn,
+    order: OrderId,
+    now: Moment,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET held_by = NULL, held_until = 0, version = version + 1 \
+         WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
+    );
+    tell(conn, query_as(AssertSqlSafe(sql)).bind(order), now).await?;
+    Ok(())
+}
+
+/// Makes the tickets that this order holds the buyer's. Returns how many it were.
+pub async fn tickets_sell(
+    conn: &mut Conn,
+    order: OrderId,
+    buyer: UserId,
+    now: Moment,
+) -> Result<usize, sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET state = 'sold', owner_id = $2, held_by = NULL, held_until = 0, \
+         version = version + 1 WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
+    );
+    let update = query_as(AssertSqlSafe(sql)).bind(order).bind(buyer);
+    tell(conn, update, now).await
+}
+
+async fn tell(
+    conn: &mut Conn,
+    update: AnyQueryAs<'_, TicketRow>,
+    now: Moment,
+) -> Result<usize, sqlx::Error> {
+    let events: Vec<DomainEvent> = update
+        .fetch_all(&mut *conn)
+        .await?
+        .iter()
+        .map(|row| row.event(EventType::TicketUpdated, now))
+        .collect();
+    outbox::append(conn, now, &events).await?;
+    Ok(events.len())
+}
+
+/// Takes an expired order's tickets back for it, behind the fence: those that nobody holds, and
+/// those that it still does. The caller has checked that they are as they were.
+pub async fn tickets_take_back(
+    conn: &mut Conn,
+    order: OrderId,
+    now: Moment,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET held_by = $1, held_until = $2, version = version + 1 \
+         WHERE held_by IS NULL AND state = 'listed' AND id IN \
+         (SELECT ticket_id FROM order_lines WHERE order_id = $1) RETURNING {COLUMNS}"
+    );
+    let update = query_as(AssertSqlSafe(sql))
+        .bind(order)
+        .bind(HELD_FOR_CAPTURE);
+    tell(conn, update, now).await?;
+    tickets_hold_for_capture(conn, order).await?;
+    Ok(())
+}
+
+/// Takes all listings of a seller back that nobody holds; holds that have lapsed go with them.
+/// Returns how many it were.
+pub async fn listings_withdraw(
+    conn: &mut Conn,
+    seller: UserId,
+    now: Moment,
+) -> Result<usize, sqlx::Error> {
+    let lock = engine_of(conn).for_update();
+    if !lock.is_empty() {
+        let sql = format!(
+            "SELECT id FROM tickets WHERE seller_id = $1 AND state = 'listed' AND {PUBLISHED} \
+             ORDER BY id{lock}"
+        );
+        query(AssertSqlSafe(sql))
+            .bind(seller)
+            .fetch_all(&mut *conn)
+            .await?;
+    }
+    let sql = format!(
+        "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
+         version = version + 1 WHERE seller_id = $1 AND state = 'listed' AND held_until <= $2 \
+         AND {PUBLISHED} RETURNING {COLUMNS}"
+    );
+    let update = query_as(AssertSqlSafe(sql)).bind(seller).bind(now);
+    tell(conn, update, now).await
+}
+
+/// The tickets of a refund that its order owns are their sellers' again, withdrawn from sale. Returns
+/// how many.
+pub async fn tickets_return(
+    conn: &mut Conn,
+    refund: RefundId,
+    now: Moment,
+) -> Result<usize, sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET state = 'withdrawn', owner_id = NULL, frozen = 0, version = version + 1 \
+         WHERE state = 'sold' AND id IN (SELECT r.ticket_id FROM refund_lines r \
+         JOIN order_lines l ON l.order_id = r.order_id AND l.ticket_id = r.ticket_id AND l.live = 1 \
+         WHERE r.refund_id = $1 AND r.live = 1) RETURNING {COLUMNS}"
+    );
+    let update = query_as(AssertSqlSafe(sql)).bind(refund);
+    tell(conn, update, now).await
+}
+
+/// Makes the tickets of a failed refund the buyer's again, unless they were changed since. A seat
+/// that has been listed meanwhile is the buyer's all the same, and an incident names the other listing.
+/// Returns how many.
+pub async fn tickets_restore(
+    conn: &mut Conn,
+    refund: RefundId,
+    buyer: UserId,
+    now: Moment,
+) -> Result<usize, sqlx::Error> {
+    let sql = format!(
+        "UPDATE tickets SET state = 'sold', owner_id = $2, version = version + 1, \
+         seat_key = CASE WHEN EXISTS (SELECT 1 FROM tickets o WHERE o.event_id = tickets.event_id \
+           AND o.seat_key = tickets.seat_key AND o.state <> 'withdrawn') THEN NULL ELSE seat_key END \
+         WHERE state = 'withdrawn' AND id IN (SELECT r.ticket_id FROM refund_lines r \
+         WHERE r.refund_id = $1 AND r.live = 1 AND r.ticket_version = tickets.version) RETURNING {COLUMNS}"
+    );
+    let update = query_as(AssertSqlSafe(sql)).bind(refund).bind(buyer);
+    let restored = tell(conn, update, now).await?;
+    note_seats_listed_twice(conn, refund, now).await?;
+    Ok(restored)
+}
+
+/// Freezes the sold tickets of an order if a dispute of it is open or lost; otherwise they are free again.
+pub async fn tickets_freeze_if_disputed(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE tickets SET frozen = (SELECT CASE WHEN COUNT(*) > 0 THEN 1 ELSE 0 END FROM disputes d \
+         WHERE d.order_id = $1 AND d.state IN ('open', 'lost')) \
+         WHERE state = 'sold' AND id IN (SELECT l.ticket_id FROM order_lines l \
+         WHERE l.order_id = $1 AND l.live = 1)",
+    )
+    .bind(order)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Opens an incident for each ticket of a refund whose seat has another listing.
+async fn note_seats_listed_twice(
+    conn: &mut Conn,
+    refund: RefundId,
+    now: Moment,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tickets WHERE state = 'sold' AND seat IS NOT NULL \
+         AND seat_key IS NULL AND id IN (SELECT ticket_id FROM refund_lines WHERE refund_id = $1)"
+    );
+    let tickets: Vec<TicketRow> = query_as(AssertSqlSafe(sql))
+        .bind(refund)
+        .fetch_all(&mut *conn)
+        .await?;
+    for ticket in tickets {
+        let detail = format!(
+            "{} of event {} is its buyer's again after a refund failed, and was listed meanwhile",
+            ticket.label(),
+            ticket.event_id
+        );
+        let kind = incidents::Kind::SeatListedTwice;
+        incidents::open(conn, kind, ticket.id, None, &detail, now).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,495 @@
+//! Listing tickets: one transaction for a few, and for many a batch that is staged in short
+//! transactions and published by one update.
+//!
+//! Owns what may be listed and when a batch is given up. The SQL of batches is in `batches.rs`, that
+//! of tickets in `store.rs`.
+
+use super::{
+    State, TicketRow, TicketsService,
+    batches::{self, Batch},
+    rules::{self, Place},
+    store,
+};
+use crate::{accounts, events};
+use model::{
+    Moment,
+    error::{AppError, Conflict},
+    ids::{BatchId, TicketId, UserId},
+    money::{Currency, MinorUnits},
+    tickets::{ListTicket, Listed},
+};
+use platform::{
+    crash,
+    db::Conn,
+    fault::{Fault, FaultResult, chain},
+    idempotency::{read_outcome, store_once},
+    outbox::{self, DomainEvent, EventType},
+    request::carried,
+};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::{Instant, timeout},
+};
+use tracing::Instrument;
+use uuid::Uuid;
+
+/// The most tickets that are listed in one transaction. More are a batch.
+const LISTED_AT_ONCE: usize = 100;
+/// Tickets of a batch that one transaction inserts: few, because a reservation waits for it.
+const STAGED_AT_ONCE: usize = 40;
+/// The longest pause after a transaction of a batch. Batches pause for as long as they have written,
+/// so that they use at most half of the writer's time.
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// How often a seller's next batch asks whether the one before has ended, which may be in another
+/// process, and for how long.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+const ASK_FOR: Duration = Duration::from_secs(20);
+/// What a seller is told whose batch before has still not ended, in seconds.
+const RETRY_SECONDS: i64 = 5;
+/// The most tickets that one seller may list a day, unless the operator has set another number.
+pub const LISTINGS_PER_DAY: i64 = 100_000;
+
+/// What the batches of one process share.
+#[derive(Debug)]
+pub(super) struct Staging {
+    /// One transaction of a batch at a time.
+    turn: Semaphore,
+    /// A batch of this process has ended.
+    ended: Notify,
+    /// A batch of this process was given up.
+    given_up: Notify,
+}
+
+impl Default for Staging {
+    fn default() -> Self {
+        Self {
+            turn: Semaphore::new(1),
+            ended: Notify::new(),
+            given_up: Notify::new(),
+        }
+    }
+}
+
+/// Tickets alike before they are listed.
+#[derive(Clone)]
+struct Listing {
+    seller: UserId,
+    request: ListTicket,
+    place: Place,
+    attempt: Option<String>,
+    /// The most that the seller may list today; `None`: any number.
+    per_day: Option<i64>,
+    listed: Listed,
+}
+
+/// What became of opening a batch.
+enum Opened {
+    /// It is open, for tickets in the event's currency.
+    Ready(Currency),
+    /// The same attempt listed these before.
+    Before(Listed),
+    /// The seller's batch before has not ended.
+    Busy,
+}
+
+impl TicketsService {
+    /// Checks what is to be listed, and lists nothing.
+    pub(super) async fn look_over(
+        &self,
+        seller: UserId,
+        request: &ListTicket,
+        quantity: i64,
+    ) -> FaultResult<()> {
+        let place = self.check_listing(request, quantity).await?;
+        let now = self.clock.now();
+        let mut conn = self.db.reads().acquire().await?;
+        find_event(&mut conn, seller, request, &place, now).await?;
+        Ok(())
+    }
+
+    async fn check_listing(&self, request: &ListTicket, quantity: i64) -> FaultResult<Place> {
+        let event = events::store::event_find(self.db.reads(), request.event_id).await?;
+        let currency = event.map(|event| event.what.currency);
+        Ok(rules::check(request, quantity, currency).map_err(AppError::Invalid)?)
+    }
+
+    /// Lists `quantity` tickets, all or none.
+    pub(super) async fn sell(
+        &self,
+        seller: UserId,
+        request: ListTicket,
+        quantity: i64,
+        attempt: Option<String>,
+    ) -> FaultResult<Listed> {
+        let place = self.check_listing(&request, quantity).await?;
+        let ticket_ids: Vec<TicketId> = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
+        let is_batch = ticket_ids.len() > LISTED_AT_ONCE;
+        let listing = Listing {
+            seller,
+            request,
+            place,
+            attempt,
+            per_day: self.limits.are_on().then_some(self.listings_per_day),
+            listed: Listed {
+                created: quantity,
+                ticket_ids,
+            },
+        };
+        if is_batch {
+            // On a task of its own: a seller who hangs up leaves no batch half staged.
+            let service = self.clone();
+            let listing = carried(async move { service.list_batch(listing).await });
+            return tokio::spawn(listing.in_current_span())
+                .await
+                .map_err(|error| Fault::unexpected("a batch of listings ended", error))?;
+        }
+        let now = self.clock.now();
+        self.db
+            .write(move |conn| Box::pin(insert_listings(conn, listing, now)))
+            .await
+    }
+
+    async fn list_batch(&self, listing: Listing) -> FaultResult<Listed> {
+        let ids = &listing.listed.ticket_ids;
+        let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else {
+            return Ok(listing.listed);
+        };
+        let batch = Batch {
+            id: BatchId(Uuid::now_v7()),
+            seller: listing.seller,
+            event: listing.request.event_id,
+            quantity: listing.listed.created,
+            span: (*first, *last),
+        };
+        let currency = match self.open_batch(&listing, &batch).await? {
+            Opened::Ready(currency) => currency,
+            Opened::Before(listed) => return Ok(listed),
+            Opened::Busy => {
+                return Err(AppError::Conflict {
+                    conflict: Conflict::ListingInProgress,
+                    retry_after_seconds: Some(RETRY_SECONDS),
+                }
+                .into());
+            }
+        };
+        let id = batch.id;
+        let published = match self.stage_all(&listing, &batch, currency).await {
+            Ok(()) => self.publish_batch(listing, batch, currency).await,
+            Err(fault) => Err(fault),
+        };
+        if published.is_err() {
+            self.give_up(id).await;
+        }
+        self.staging.ended.notify_waiters();
+        published
+    }
+
+    /// Opens a batch, once the seller's batch before has ended.
+    async fn open_batch(&self, listing: &Listing, batch: &Batch) -> FaultResult<Opened> {
+        let until = Instant::now() + ASK_FOR;
+        loop {
+            let ended = self.staging.ended.notified();
+            if !batches::is_open(self.db.reads(), listing.seller).await? {
+                let (listing, batch) = (listing.clone(), batch.clone());
+                let now = self.clock.now();
+                let opened: FaultResult<Opened> = self
+                    .db
+                    .write(move |conn| {
+                        Box::pin(async move { open_in_txn(conn, &listing, &batch, now).await })
+                    })
+                    .await;
+                match opened? {
+                    Opened::Busy => {}
+                    opened => return Ok(opened),
+                }
+            }
+            if Instant::now() >= until {
+                return Ok(Opened::Busy);
+            }
+            // An error says that no batch of this process has ended meanwhile.
+            let _ = timeout(ASK_EVERY, ended).await;
+        }
+    }
+
+    async fn stage_all(
+        &self,
+        listing: &Listing,
+        batch: &Batch,
+        currency: Currency,
+    ) -> FaultResult<()> {
+        for ids in listing.listed.ticket_ids.chunks(STAGED_AT_ONCE) {
+            let _turn = self
+                .staging
+                .turn
+                .acquire()
+                .await
+                .map_err(|error| Fault::unexpected("batches take turns", error))?;
+            let rows = listing.rows(ids, currency);
+            let (id, now) = (batch.id, self.clock.now());
+            let began = Instant::now();
+            self.db
+                .write(move |conn| {
+                    Box::pin(async move { stage_in_txn(conn, id, &rows, now).await })
+                })
+                .await?;
+            crash::point("listing_staged").await;
+            pause_after(began).await;
+        }
+        Ok(())
+    }
+
+    async fn publish_batch(
+        &self,
+        listing: Listing,
+        batch: Batch,
+        currency: Currency,
+    ) -> FaultResult<Listed> {
+        let now = self.clock.now();
+        self.db
+            .write(move |conn| {
+                Box::pin(async move {
+                    if let Some(before) = begin(conn, &listing, now).await? {
+                        batches::abandon(conn, batch.id, now).await?;
+                        return Ok(before);
+                    }
+                    let Listing {
+                        seller,
+                        request,
+                        place,
+                        ..
+                    } = &listing;
+                    let event = find_event(conn, *seller, request, place, now).await?;
+                    if event.what.currency != currency {
+                        let message = "The event's currency has changed. Check the price.";
+                        return Err(AppError::invalid("priceMinor", message).into());
+                    }
+                    if !batches::publish(conn, batch.id).await? {
+                        return Err(AppError::Unavailable.into());
+                    }
+                    Ok(listing.listed)
+                })
+            })
+            .await
+    }
+
+    /// Gives up a batch that could not be published. A failure here leaves it to the periodic task.
+    async fn give_up(&self, id: BatchId) {
+        let now = self.clock.now();
+        let done: Result<bool, sqlx::Error> = self
+            .db
+            .write(move |conn| Box::pin(batches::abandon(conn, id, now)))
+            .await;
+        if let Err(error) = done {
+            tracing::warn!(
+                error = chain(&error),
+                "a batch of listings was not given up"
+            );
+        }
+        self.staging.given_up.notify_one();
+    }
+
+    /// Waits until this process abandons a batch.
+    pub async fn batch_given_up(&self) {
+        self.staging.given_up.notified().await;
+    }
+
+    /// Abandons batches whose process has ended, and deletes their tickets.
+    pub async fn delete_abandoned(&self) -> FaultResult<()> {
+        let now = self.clock.now();
+        let stalled: usize = self
+            .db
+            .write(move |conn| Box::pin(batches::abandon_stalled(conn, now)))
+            .await
+            .map_err(Fault::Database)?;
+        if stalled > 0 {
+            tracing::warn!(
+                stalled,
+                "batches of listings were not finished; they are deleted"
+            );
+        }
+        loop {
+            let began = Instant::now();
+            let more: Result<bool, sqlx::Error> = self
+                .db
+                .write(|conn| Box::pin(batches::delete_some_abandoned(conn)))
+                .await;
+            if !more.map_err(Fault::Database)? {
+                return Ok(());
+            }
+            pause_after(began).await;
+        }
+    }
+
+    /// Forgets batches and daily counts that are over.
+    pub async fn forget_old_listings(&self) -> Result<(), sqlx::Error> {
+        let now = self.clock.now();
+        self.db
+            .write(move |conn| Box::pin(batches::forget_old(conn, now)))
+            .await
+    }
+}
+
+impl Listing {
+    fn rows(&self, ids: &[TicketId], currency: Currency) -> Vec<TicketRow> {
+        ids.iter()
+            .map(|id| TicketRow {
+                id: *id,
+                event_id: self.request.event_id,
+                seller_id: self.seller,
+                owner_id: None,
+                section: self.place.section.clone(),
+                row: self.place.row.clone(),
+                seat: self.place.seat.clone(),
+                price_minor: MinorUnits::new(self.request.price_minor),
+                face_value_minor: self.request.face_value_minor.map(MinorUnits::new),
+                currency,
+                state: State::Listed,
+                held_by: None,
+                held_until: Moment::EPOCH,
+                version: 1,
+            })
+            .collect()
+    }
+
+    /// The name and the hash under which what this attempt has listed is kept. The name is apart from
+    /// that of a request's answer, which may carry the same key.
+    fn kept_as(&self) -> Option<(String, String)> {
+        let attempt = self.attempt.as_ref()?;
+        let asked = serde_json::json!([self.request, self.listed.created]).to_string();
+        Some((
+            format!("listing:{attempt}"),
+            hex::encode(Sha256::digest(asked)),
+        ))
+    }
+}
+
+/// Leaves the writer to others for as long as it was used.
+async fn pause_after(began: Instant) {
+    tokio::time::sleep(began.elapsed().min(PAUSE_MAX)).await;
+}
+
+fn read_listed(kept: Option<String>) -> FaultResult<Option<Listed>> {
+    let read = kept.map(|kept| serde_json::from_str(&kept));
+    Ok(read
+        .transpose()
+        .map_err(|error| sqlx::Error::Decode(error.into()))?)
+}
+
+/// Locks the seller and keeps what the attempt becomes. Returns what it became before. Errors: it was
+/// an attempt at something else, or the account is gone.
+async fn begin(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<Option<Listed>> {
+    if !accounts::store::user_lock(conn, listing.seller, None).await? {
+        return Err(AppError::SignInRequired.into());
+    }
+    let Some((name, hash)) = listing.kept_as() else {
+        return Ok(None);
+    };
+    let becomes = serde_json::json!(listing.listed).to_string();
+    read_listed(store_once(conn, listing.seller, &name, &hash, &becomes, now).await?)
+}
+
+async fn open_in_txn(
+    conn: &mut Conn,
+    listing: &Listing,
+    batch: &Batch,
+    now: Moment,
+) -> FaultResult<Opened> {
+    if !accounts::store::user_lock(conn, listing.seller, None).await? {
+        return Err(AppError::SignInRequired.into());
+    }
+    if let Some((name, hash)) = listing.kept_as()
+        && let Some(before) = read_listed(read_outcome(conn, listing.seller, &name, &hash).await?)?
+    {
+        return Ok(Opened::Before(before));
+    }
+    let event = find_event(conn, listing.seller, &listing.request, &listing.place, now).await?;
+    if !batches::open(conn, batch, now).await? {
+        return Ok(Opened::Busy);
+    }
+    use_quota(conn, listing, now).await?;
+    Ok(Opened::Ready(event.what.currency))
+}
+
+async fn stage_in_txn(
+    conn: &mut Conn,
+    batch: BatchId,
+    rows: &[TicketRow],
+    now: Moment,
+) -> FaultResult<()> {
+    let tickets = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    if !batches::stage(conn, batch, tickets, now).await? {
+        return Err(AppError::Unavailable.into());
+    }
+    store::tickets_insert(conn, rows, Some(batch), now).await?;
+    Ok(outbox::append_staged(conn, now, batch, &created(rows, now)).await?)
+}
+
+async fn insert_listings(conn: &mut Conn, listing: Listing, now: Moment) -> FaultResult<Listed> {
+    if let Some(before) = begin(conn, &listing, now).await? {
+        return Ok(before);
+    }
+    let event = find_event(conn, listing.seller, &listing.request, &listing.place, now).await?;
+    use_quota(conn, &listing, now).await?;
+    let rows = listing.rows(&listing.listed.ticket_ids, event.what.currency);
+    store::tickets_insert(conn, &rows, None, now)
+        .await
+        .map_err(or_seat_listed)?;
+    outbox::append(conn, now, &created(&rows, now)).await?;
+    Ok(listing.listed)
+}
+
+async fn use_quota(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<()> {
+    let max = listing.per_day.unwrap_or(i64::MAX);
+    let tickets = listing.listed.created;
+    if batches::use_quota(conn, listing.seller, tickets, max, now).await? {
+        return Ok(());
+    }
+    Err(AppError::Conflict {
+        conflict: Conflict::ListingLimit,
+        retry_after_seconds: Some(batches::seconds_to_midnight(now)),
+    }
+    .into())
+}
+
+fn created(rows: &[TicketRow], now: Moment) -> Vec<DomainEvent> {
+    rows.iter()
+        .map(|row| row.event(EventType::TicketCreated, now))
+        .collect()
+}
+
+/// The event, if this can be listed for it. Errors: `NotFound`, `EventOver`, `SeatListed`, or `Invalid`
+/// at `priceMinor` if the event's currency has changed since the price was checked.
+async fn find_event(
+    conn: &mut Conn,
+    seller: UserId,
+    request: &ListTicket,
+    place: &Place,
+    now: Moment,
+) -> FaultResult<events::store::EventRow> {
+    let event = events::store::event_find(&mut *conn, request.event_id).await?;
+    let event = event.ok_or(AppError::NotFound)?;
+    rules::price_is_possible(MinorUnits::new(request.price_minor), event.what.currency)
+        .map_err(|wrong| AppError::Invalid(vec![wrong]))?;
+    if !event.what.is_on_sale(now) {
+        return Err(Conflict::EventOver.into());
+    }
+    if store::seat_is_listed(conn, event.id, seller, place, None).await? {
+        return Err(Conflict::SeatListed.into());
+    }
+    Ok(event)
+}
+
+/// The losing side of two who list one seat at the same moment: the unique index of seats refuses the
+/// second. No other value that is written with a listing could break a unique index.
+pub(super) fn or_seat_listed(error: sqlx::Error) -> Fault {
+    let unique = error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+    if unique {
+        Conflict::SeatListed.into()
+    } else {
+        error.into()
+    }
+}
