@@ -6,8 +6,10 @@
 
 pub mod accounts;
 pub mod app;
+mod event_page;
 pub mod events;
 mod help;
+mod my_tickets;
 pub mod orders;
 pub mod passes;
 pub mod payments;

@@ -12,9 +12,11 @@ pub mod events;
 pub mod ids;
 mod moment;
 pub mod money;
+pub mod order_link;
 pub mod orders;
 pub mod passes;
 pub mod payments;
+pub mod qr;
 pub mod refunds;
 pub mod selling;
 #[cfg(feature = "sqlx")]

@@ -6,12 +6,9 @@ use super::{
     own_pages::day,
     pages::next,
 };
-use crate::{
-    passes::qr_code,
-    ui::{
-        Form, Input, field, flash_message, hidden, page, page_for, post_to, problem_at_top,
-        username,
-    },
+use crate::ui::{
+    Form, Input, field, flash_message, hidden, page, page_for, post_to, problem_at_top, qr_code,
+    username,
 };
 use context::{self, Flash, on_the_way};
 use leptos::prelude::*;

@@ -1,7 +1,7 @@
 //! What an event page offers: groups of tickets that are alike, and single seats. Each is a form
 //! that reserves; the price in it is all that the buyer pays.
 
-use super::Narrow;
+use super::narrow::Narrow;
 use crate::{
     orders::api::{Reserve, ReserveSeats},
     ui::{Form, Icon, hidden, icon, post_to, problem_at_top},

@@ -1,9 +1,9 @@
 //! `/events/:id`.
 
-use super::{Spot, begins, cover, head::head, prose::prose};
+use super::{for_sale::for_sale, head::head, narrow::Narrow, prose::prose};
 use crate::{
+    events::{Spot, begins, cover, find},
     orders::held_here,
-    tickets::{Narrow, for_sale},
     ui::{Icon, flash_message, icon, page},
     waiting::tell_me,
 };
@@ -11,15 +11,12 @@ use islands::ShareButton;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
 use model::{
-    accounts::Viewer,
-    error::{AppError, AppResult},
     events::{Event, Events, when_in_full},
     ids::EventId,
     orders::Orders,
     tickets::Tickets,
     waiting::WaitingList,
 };
-use std::sync::Arc;
 
 /// One event and what is for sale.
 #[component]
@@ -139,22 +136,5 @@ fn edit_link(id: EventId) -> impl IntoView {
                 "Edit this event"
             </a>
         </p>
-    }
-}
-
-/// The event that a path or a query names.
-pub async fn find(events: &Arc<dyn Events>, id: &str) -> AppResult<Event> {
-    let id: EventId = id.parse().map_err(|_| AppError::NotFound)?;
-    events.get(id).await
-}
-
-/// The event that a path names. Errors: `NotFound`, also if it is not the viewer's own.
-pub async fn find_own(viewer: &Viewer, id: &str) -> AppResult<Event> {
-    let events = context::port::<dyn Events>()?;
-    let event = find(&events, id).await?;
-    if events.is_creator(viewer, event.id).await? {
-        Ok(event)
-    } else {
-        Err(AppError::NotFound)
     }
 }

@@ -1,8 +1,11 @@
 //! What one has bought, as `/tickets` shows it: what is to come first, soonest on top, what is past
 //! folded below, and for a while what was refunded.
 
-use super::{pages::newest, stub};
-use crate::{passes::pass_to_unfold, refunds::told_to_buyer};
+use super::pages::newest;
+use crate::{
+    passes::{pass_to_unfold, stub},
+    refunds::told_to_buyer,
+};
 use jiff::{SignedDuration, Timestamp};
 use leptos::prelude::*;
 use model::{

@@ -14,4 +14,4 @@ mod timeline;
 pub use checkout::CheckoutPage;
 pub use choice::Choice;
 pub use held::{held_here, held_strip};
-pub use pages::{OrderPage, OrdersPage, being_paid};
+pub use pages::{OrderPage, OrdersPage};

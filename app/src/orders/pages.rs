@@ -10,7 +10,7 @@ use crate::{
     payments::to_pay,
     ui::{Form, Icon, flash_message, hidden, icon, page_for, post_to, problem_at_top, steps},
 };
-use islands::{Countdown, Wait, in_minutes};
+use islands::{Countdown, in_minutes};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
@@ -476,25 +476,6 @@ fn over(
                 </a>
                 <a class="button button-quiet" href="/">"See what else is on"</a>
             </p>
-        </div>
-    }
-    .into_any()
-}
-
-/// Shown while Stripe has not answered yet: the page asks again by itself.
-pub fn being_paid() -> AnyView {
-    view! {
-        <div class="panel stack" role="status">
-            <h2 class="title">"Your payment is under way"</h2>
-            <p>
-                "Your tickets are held until the payment has ended. You are charged once or not at all. "
-                "You can leave this page: the payment continues."
-            </p>
-            <Wait/>
-            <noscript>
-                <meta http-equiv="refresh" content="3"/>
-                <p class="quiet">"This page reloads every three seconds."</p>
-            </noscript>
         </div>
     }
     .into_any()

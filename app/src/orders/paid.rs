@@ -1,9 +1,6 @@
 //! A paid order: its tickets, and what of its money has gone back.
 
-use crate::{
-    passes::{frozen_notice, pass_to_scan},
-    tickets::stub,
-};
+use crate::passes::{frozen_notice, pass_to_scan, stub};
 use leptos::prelude::*;
 use model::{
     accounts::User,

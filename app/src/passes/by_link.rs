@@ -9,7 +9,8 @@ use leptos_router::hooks::use_query_map;
 use model::{
     accounts::AccountCare,
     error::AppError,
-    passes::{LinkedOrder, OrderLink, Passes},
+    order_link::OrderLink,
+    passes::{LinkedOrder, Passes},
 };
 
 /// The tickets, or why there are none.

@@ -6,6 +6,8 @@
 
 mod by_link;
 mod pages;
+mod stub;
 
 pub use by_link::LinkedOrderPage;
-pub use pages::{PrintPage, frozen_notice, pass_to_scan, pass_to_unfold, qr_code};
+pub use pages::{PrintPage, frozen_notice, pass_to_scan, pass_to_unfold};
+pub use stub::stub;

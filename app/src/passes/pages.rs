@@ -1,7 +1,7 @@
-//! `/orders/:id/tickets`: an order's tickets, one a page, large enough for a scanner; and the code
-//! itself, wherever it is shown.
+//! `/orders/:id/tickets`: an order's tickets, one a page, large enough for a scanner; and the pass of a
+//! ticket, wherever it is shown.
 
-use crate::ui::page_for;
+use crate::ui::{page_for, qr_code};
 use islands::PrintButton;
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -11,25 +11,8 @@ use model::{
     events::{Event, Events},
     ids::OrderId,
     orders::Orders,
-    passes::{Pass, Passes, Qr},
+    passes::{Pass, Passes},
 };
-
-/// A code, black on white in either light. `label` says to whoever does not see it what it is.
-pub fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {
-    let side = qr.side;
-    view! {
-        <svg
-            class="qr"
-            viewBox=format!("0 0 {side} {side}")
-            role="img"
-            aria-label=label
-            shape-rendering="crispEdges"
-        >
-            <rect width=side height=side fill="#fff"></rect>
-            <path d=qr.path.clone() fill="#000"></path>
-        </svg>
-    }
-}
 
 /// Instead of the pass of a frozen ticket.
 pub fn frozen_notice() -> AnyView {

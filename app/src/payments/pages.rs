@@ -1,12 +1,9 @@
 //! The paying part of an order's page: card form, demo cards, bank.
 
 use super::api;
-use crate::{
-    orders::being_paid,
-    ui::{Choice, Form, Icon, Input, choose, hidden, icon, post_to, problem_at_top},
-};
+use crate::ui::{Choice, Form, Icon, Input, choose, hidden, icon, post_to, problem_at_top};
 use context::{self, Flash, Site};
-use islands::{BankButton, CardForm, CardSetup};
+use islands::{BankButton, CardForm, CardSetup, Wait};
 use leptos::prelude::*;
 use model::{
     charges::to_provider,
@@ -134,6 +131,25 @@ fn bank(site: &Site, payment: &Payment, flash: Option<&Flash>) -> AnyView {
                 />
             })}
         </section>
+    }
+    .into_any()
+}
+
+/// Shown while Stripe has not answered yet: the page asks again by itself.
+fn being_paid() -> AnyView {
+    view! {
+        <div class="panel stack" role="status">
+            <h2 class="title">"Your payment is under way"</h2>
+            <p>
+                "Your tickets are held until the payment has ended. You are charged once or not at all. "
+                "You can leave this page: the payment continues."
+            </p>
+            <Wait/>
+            <noscript>
+                <meta http-equiv="refresh" content="3"/>
+                <p class="quiet">"This page reloads every three seconds."</p>
+            </noscript>
+        </div>
     }
     .into_any()
 }

@@ -1,7 +1,7 @@
 //! Selling: what a seller sees and does once their tickets are listed, and what they are paid.
 //!
-//! Authorization: everything here is the viewer's own; nobody sees another's sales. Listing a
-//! ticket, and changing a single one, is in `tickets`.
+//! Authorization: everything here is the viewer's own; nobody sees another's sales. `sell` leads
+//! to a listing in five steps; changing a single ticket is in `tickets`.
 
 pub mod api;
 
@@ -9,6 +9,9 @@ mod bulk;
 mod chart;
 mod groups;
 mod pages;
+mod sell;
 
-pub use groups::{counted, summary};
+use groups::counted;
+pub use groups::summary;
 pub use pages::SellingPage;
+pub use sell::SellPage;

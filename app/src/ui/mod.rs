@@ -6,6 +6,7 @@ mod icons;
 mod link_preview;
 mod page;
 mod poster;
+mod qr;
 mod raw;
 mod steps;
 
@@ -18,5 +19,6 @@ pub use icons::{Icon, icon};
 pub use link_preview::{LinkPreview, link_preview};
 pub use page::{page, page_for, problem};
 pub use poster::{hash, poster};
+pub use qr::qr_code;
 pub use raw::{escape_text, json_script};
 pub use steps::steps;

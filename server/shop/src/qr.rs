@@ -1,6 +1,6 @@
 //! QR codes: which squares are black. Does not draw them.
 
-use model::passes::Qr;
+use model::qr::Qr;
 use qrcode::{Color, EcLevel, QrCode, types::QrError};
 use std::fmt::Write;
 

@@ -16,7 +16,7 @@ use model::{
     accounts::Viewer,
     error::AppError,
     ids::OrderId,
-    passes::OrderLink,
+    order_link::OrderLink,
     passes::{Passes, TicketsOf},
 };
 use serde::Deserialize;

@@ -6,7 +6,8 @@
 use crate::{
     Double, Fault, FaultKind,
     model::DisputeStatus,
-    state::{Answer, FORCED, Params, Reply, Standing, State},
+    reply::{Answer, Reply},
+    state::{FORCED, Params, Standing, State},
 };
 use axum::{
     Json, Router,

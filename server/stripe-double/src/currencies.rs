@@ -4,7 +4,7 @@
 //! Source: <https://docs.stripe.com/currencies>, as read on 2026-11-30. For currencies without a
 //! documented minimum, the double acts for an account that is paid out in US dollars.
 
-use crate::state::Reply;
+use crate::reply::Reply;
 use serde_json::json;
 
 /// The currencies that can be charged.

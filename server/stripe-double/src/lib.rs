@@ -45,6 +45,7 @@ mod cards;
 mod currencies;
 mod faults;
 mod model;
+mod reply;
 mod state;
 mod store;
 mod webhooks;

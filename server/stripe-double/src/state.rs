@@ -15,7 +15,13 @@ mod refunds;
 mod tests;
 mod tokens;
 
-use crate::{WebhookTarget, faults::Faults, model::Record, store::Store};
+use crate::{
+    WebhookTarget,
+    faults::Faults,
+    model::Record,
+    reply::{Answer, Reply},
+    store::Store,
+};
 use objects::Objects;
 use serde_json::{Value, json};
 use std::{
@@ -48,13 +54,6 @@ pub struct State {
     /// How events are delivered that have been sent, or held back, before.
     manners: HashMap<String, Manner>,
 }
-
-/// A call's answer: status and body.
-pub type Reply = (u16, Value);
-
-/// What a call came to. `Err`: its parameters were refused before it began, so nothing has
-/// changed, and Stripe keeps no such answer for a key.
-pub type Answer = Result<Reply, Reply>;
 
 /// The parameters of a call, by Stripe's names: `metadata[order_id]`.
 pub type Params = BTreeMap<String, String>;

@@ -9,10 +9,7 @@ use super::{
     SignedInAt, User, Viewer,
 };
 use crate::ids::{SessionId, UserId};
-use crate::{
-    error::AppResult,
-    passes::{OrderLink, Qr},
-};
+use crate::{error::AppResult, order_link::OrderLink, qr::Qr};
 use async_trait::async_trait;
 use std::collections::HashMap;
 

@@ -1,8 +1,7 @@
 //! What a browser can ask of passes.
 
-use super::{CheckedPass, LinkedOrder, OrderLink, Pass, PassKeys, TicketsOf};
-use crate::ids::OrderId;
-use crate::{accounts::Viewer, error::AppResult};
+use super::{CheckedPass, LinkedOrder, Pass, PassKeys, TicketsOf};
+use crate::{accounts::Viewer, error::AppResult, ids::OrderId, order_link::OrderLink};
 use async_trait::async_trait;
 
 /// The passes of paid tickets. A ticket that is not the viewer's any more has none.

@@ -1,21 +1,14 @@
 //! Passes, as pages and programs see them.
 
-use crate::{accounts::Viewer, events::Event};
 use crate::{
+    accounts::Viewer,
+    events::Event,
     ids::{EventId, OrderId, TicketId},
     money::Money,
+    order_link::OrderLink,
+    qr::Qr,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// A picture of black squares on white.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Qr {
-    /// Squares along each side, the quiet zone of four squares included.
-    pub side: usize,
-    /// The black squares as an SVG path, one unit a square.
-    pub path: String,
-}
 
 /// What lets the holder of one ticket in. It can be had while the ticket is paid and theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,18 +27,6 @@ pub struct Pass {
     pub text: String,
     /// The code.
     pub qr: Qr,
-}
-
-/// What the link in a mail carries to open an order's tickets. Whoever has it has the tickets; its
-/// `Debug` shows nothing.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct OrderLink(pub String);
-
-impl fmt::Debug for OrderLink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OrderLink(…)")
-    }
 }
 
 /// Which order's tickets, and who asks for them.

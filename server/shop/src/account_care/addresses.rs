@@ -19,7 +19,7 @@ use model::{
     accounts::{ADDRESS_IN_USE, ChangeEmail, ResetToken, User, Viewer},
     error::AppError,
     micros,
-    passes::OrderLink,
+    order_link::OrderLink,
 };
 use platform::{
     db::Conn,

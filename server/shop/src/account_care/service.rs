@@ -22,7 +22,7 @@ use model::{
     },
     error::{AppError, AppResult},
     ids::SessionId,
-    passes::OrderLink,
+    order_link::OrderLink,
 };
 use platform::{
     clock::SharedClock,

@@ -26,7 +26,7 @@ use model::{
     },
     error::{AppError, AppResult, Conflict, WRONG_CODE},
     ids::UserId,
-    passes::Qr,
+    qr::Qr,
 };
 use platform::{
     clock::Clock,

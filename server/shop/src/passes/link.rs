@@ -5,7 +5,7 @@
 //! A link says nothing of how long it is good, so none has to be made anew when an event is moved:
 //! whoever follows it asks the event.
 
-use model::{Moment, ids::OrderId, passes::OrderLink};
+use model::{Moment, ids::OrderId, order_link::OrderLink};
 use platform::{
     db::Db,
     fault::FaultResult,

@@ -18,7 +18,7 @@ use model::{
     accounts::Viewer,
     error::{AppError, AppResult},
     ids::{OrderId, UserId},
-    passes::OrderLink,
+    order_link::OrderLink,
     passes::{CheckedPass, LinkedOrder, Pass, PassKey, PassKeys, PassStatus, Passes, TicketsOf},
 };
 use platform::{

@@ -1,8 +1,9 @@
 //! Disputes: a cardholder asks their bank for the money back. They begin and end at the bank, so no call
 //! of a shop makes one; the shop hears of it by events, and asks.
 
-use super::{Answer, Params, State, missing, new_id, page};
+use super::{Params, State, missing, new_id, page};
 use crate::model::{Dispute, DisputeStatus, Record};
+use crate::reply::Answer;
 
 impl State {
     /// Somebody disputes a payment, all of what is left of it. Returns the dispute's id; none if no money

@@ -5,7 +5,8 @@
 //! Answers are not kept if a call never began: refused parameters, objects that do not exist, 409
 //! and 429. Unlike with Stripe, keys do not run out after a day.
 
-use super::{Answer, Reply, State};
+use super::State;
+use crate::reply::{Answer, Reply};
 use crate::{
     faults::FaultKind,
     model::{Answered, Record},

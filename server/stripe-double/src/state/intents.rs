@@ -1,7 +1,8 @@
 //! PaymentIntents: made, confirmed with a card, asked about at the bank, captured, canceled.
 
-use super::{Answer, Params, Reply, State, amount_of, invalid, metadata_of, missing, new_id};
+use super::{Params, State, amount_of, invalid, metadata_of, missing, new_id};
 use super::{no_such, page};
+use crate::reply::{Answer, Reply};
 use crate::{
     cards::{self, Outcome, RefundPath, Refusal},
     currencies,

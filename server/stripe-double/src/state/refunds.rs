@@ -2,7 +2,8 @@
 //! succeeded. What is left of a payment is what was received, less all refunds that have not
 //! failed.
 
-use super::{Answer, Params, Reply, State, amount_of, invalid, metadata_of, missing, new_id, page};
+use super::{Params, State, amount_of, invalid, metadata_of, missing, new_id, page};
+use crate::reply::{Answer, Reply};
 use crate::{
     cards::RefundPath,
     currencies,

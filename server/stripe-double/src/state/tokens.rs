@@ -1,6 +1,7 @@
 //! Cards as buyers type them become PaymentMethods and ConfirmationTokens.
 
-use super::{Answer, Params, State, invalid, new_id, no_such};
+use super::{Params, State, invalid, new_id, no_such};
+use crate::reply::Answer;
 use crate::{
     cards::{self, Refusal},
     model::{Card, Record, card_error},
