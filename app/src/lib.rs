@@ -4,6 +4,11 @@
 //! Runs on the server only; what runs in the browser is in the crate `islands`. The rules are behind
 //! the ports of the crate `model`: this crate depends on no database, payment provider or queue.
 
+#![allow(
+    unreachable_pub,
+    reason = "the macro of components knows `pub`, but not `pub(crate)`"
+)]
+
 pub mod accounts;
 pub mod app;
 mod event_page;

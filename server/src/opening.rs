@@ -38,7 +38,7 @@ async fn filled(db: Db) -> anyhow::Result<Db> {
 }
 
 /// As [`open`], and waits for a database that does not answer yet, for as long as is set.
-pub async fn open_patiently(config: &Config) -> anyhow::Result<Db> {
+pub(crate) async fn open_patiently(config: &Config) -> anyhow::Result<Db> {
     config.make_data_dir()?;
     let began = Instant::now();
     let mut told: Option<Instant> = None;
@@ -64,13 +64,13 @@ pub async fn open_patiently(config: &Config) -> anyhow::Result<Db> {
 }
 
 /// Connects to a shop that is there, and of this version.
-pub async fn open_existing(config: &Config) -> anyhow::Result<Db> {
+pub(crate) async fn open_existing(config: &Config) -> anyhow::Result<Db> {
     let opened = Db::open_existing(&config.database_url).await;
     opened.with_context(|| named(&config.database_url))
 }
 
 /// Claims the database for the one server that may run on a file.
-pub async fn serving(config: &Config) -> anyhow::Result<Serving> {
+pub(crate) async fn serving(config: &Config) -> anyhow::Result<Serving> {
     config.make_data_dir()?;
     let claimed = Serving::claim(&config.database_url).await;
     claimed.with_context(|| named(&config.database_url))
@@ -114,7 +114,7 @@ async fn no_demo_accounts(config: &Config, db: &Db) -> anyhow::Result<()> {
 }
 
 /// Opens the database to serve it. Errors: it does not fit the settings, among others.
-pub async fn open_for_serving(config: &Config) -> anyhow::Result<Db> {
+pub(crate) async fn open_for_serving(config: &Config) -> anyhow::Result<Db> {
     let db = open_patiently(config).await?;
     no_demo_accounts(config, &db).await?;
     same_provider(config, &db).await?;
@@ -123,7 +123,7 @@ pub async fn open_for_serving(config: &Config) -> anyhow::Result<Db> {
 
 /// Opens the database to put accounts with a public password into it. Errors: the settings or the
 /// payments so far are not those of a demo.
-pub async fn open_for_seeding(config: &Config) -> anyhow::Result<Db> {
+pub(crate) async fn open_for_seeding(config: &Config) -> anyhow::Result<Db> {
     if config.stripe.mode() != ProviderMode::Demo {
         bail!(
             "demo log-ins do not belong in a shop that charges real cards: unset STRIPE_SECRET_KEY to seed"

@@ -16,7 +16,7 @@ use shop::events::picture_bytes;
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// `/pictures/…`. Asks for no session.
-pub fn routes(db: Db) -> Router {
+pub(crate) fn routes(db: Db) -> Router {
     Router::new()
         .route("/pictures/{digest}/{file}", get(show))
         .with_state(db)

@@ -20,7 +20,7 @@ const RULES: &str = "User-agent: *\nDisallow: /api/\nDisallow: /fn/\nDisallow: /
 
 /// What the answers are made from.
 #[derive(Clone)]
-pub struct Robots {
+pub(crate) struct Robots {
     /// Where the events are.
     pub db: Db,
     /// Which of them are to come.
@@ -30,7 +30,7 @@ pub struct Robots {
 }
 
 /// `/robots.txt` and `/sitemap.xml`.
-pub fn routes(robots: Robots) -> Router {
+pub(crate) fn routes(robots: Robots) -> Router {
     Router::new()
         .route("/robots.txt", get(rules))
         .route("/sitemap.xml", get(map))

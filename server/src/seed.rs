@@ -32,7 +32,7 @@ const BUYER_EMAIL: &str = "buyer@stagedoor.example";
 const PASSWORD: &str = "stagedoor-demo";
 
 /// The accounts that a demo shop shows openly.
-pub fn accounts() -> Vec<DemoAccount> {
+pub(crate) fn accounts() -> Vec<DemoAccount> {
     vec![
         DemoAccount {
             purpose: "Buy tickets",
@@ -53,7 +53,7 @@ fn addresses() -> impl Iterator<Item = &'static str> {
 }
 
 /// The demo accounts that can still be signed in to with a password.
-pub async fn open_accounts(db: &Db) -> FaultResult<Vec<&'static str>> {
+pub(crate) async fn open_accounts(db: &Db) -> FaultResult<Vec<&'static str>> {
     let mut open = Vec::new();
     for email in addresses() {
         let found = user_find_by_email(db.reads(), &email_key(email)).await?;
@@ -66,7 +66,7 @@ pub async fn open_accounts(db: &Db) -> FaultResult<Vec<&'static str>> {
 
 /// Takes the demo accounts out of the shop, with their listings. Returns what to print: who is gone,
 /// who could only be locked out, and what stays. Errors: the database fails.
-pub async fn remove(db: &Db, clock: SharedClock) -> FaultResult<String> {
+pub(crate) async fn remove(db: &Db, clock: SharedClock) -> FaultResult<String> {
     let care = care_of(db, clock)?;
     let mut words = String::new();
     for email in addresses() {
@@ -119,7 +119,7 @@ fn care_of(db: &Db, clock: SharedClock) -> FaultResult<AccountCareService> {
 }
 
 /// Fills the shop. Returns what to print. Errors: the database fails.
-pub async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
+pub(crate) async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
     let care = care_of(db, clock.clone())?;
     let events = EventsService::new(db.clone(), clock.clone());
     let tickets = TicketsService::new(

@@ -11,7 +11,7 @@ use tower_sessions::{
 
 /// The layer that reads and sets the cookie. It is persistent, so that closing the tab does not
 /// sign out, and `Lax`, so that the way back from a bank's page does not either.
-pub fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSessions> {
+pub(crate) fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSessions> {
     SessionManagerLayer::new(sessions)
         .with_name(cookie_name(secure))
         .with_secure(secure)
@@ -22,13 +22,13 @@ pub fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSe
 }
 
 /// What the session's cookie is called.
-pub fn cookie_name(secure: bool) -> &'static str {
+pub(crate) fn cookie_name(secure: bool) -> &'static str {
     if secure { "__Host-sid" } else { "sid" }
 }
 
 /// The cookie of a session that was prolonged; none if the request ended or changed the session,
 /// since the layer then sets another.
-pub fn cookie_again(session: &Session, id: Id, secure: bool) -> Option<HeaderValue> {
+pub(crate) fn cookie_again(session: &Session, id: Id, secure: bool) -> Option<HeaderValue> {
     if session.id() != Some(id) || session.is_modified() {
         return None;
     }

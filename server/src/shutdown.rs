@@ -1,7 +1,7 @@
 //! The signals that ask a process to stop.
 
 /// Returns once the process is asked to stop.
-pub async fn requested() {
+pub(crate) async fn requested() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

@@ -42,7 +42,7 @@ const SHOWN_TO: &str = "to=";
 
 /// The address of a form on `page` that is sent to `path`. `shown_to` names the user whom the form is shown
 /// to, if there is one.
-pub fn from_page(path: &str, page: &str, shown_to: Option<&str>) -> String {
+pub(crate) fn from_page(path: &str, page: &str, shown_to: Option<&str>) -> String {
     let page = percent_encode(page);
     let shown_to = shown_to.map(|user| format!("&{SHOWN_TO}{}", percent_encode(user)));
     format!("{path}?{FROM}{page}{}", shown_to.unwrap_or_default())
@@ -54,7 +54,7 @@ pub fn page_in(query: &str) -> Option<String> {
 }
 
 /// The user that the query of a form's address names.
-pub fn shown_to_in(query: &str) -> Option<String> {
+pub(crate) fn shown_to_in(query: &str) -> Option<String> {
     value_in(query, SHOWN_TO)
 }
 

@@ -4,6 +4,11 @@
 //! initial HTML of each island. The crate `app` has the pages and is not compiled to WASM. Everything in
 //! this crate adds to the size of the download.
 
+#![allow(
+    unreachable_pub,
+    reason = "the macros of components and islands know `pub`, but not `pub(crate)`"
+)]
+
 mod card_form;
 mod countdown;
 mod functions;

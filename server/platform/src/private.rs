@@ -24,7 +24,7 @@ pub fn create_new(path: &Path) -> io::Result<File> {
 }
 
 /// Opens a file for appending, and makes it if it is missing.
-pub fn open_or_create(path: &Path) -> io::Result<File> {
+pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     let file = options().create(true).append(true).open(path)?;
     tighten(path)?;
     Ok(file)

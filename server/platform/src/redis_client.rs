@@ -40,7 +40,7 @@ struct State {
 
 /// Redis did not answer, in time or at all.
 #[derive(Debug, thiserror::Error)]
-pub enum Away {
+pub(crate) enum Away {
     /// It failed a moment ago and was not asked.
     #[error("Redis was away a moment ago")]
     Lately,
@@ -71,13 +71,16 @@ impl Redis {
     }
 
     /// Asks, unless Redis failed within the last second.
-    pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
         self.with(|mut connection| async move { command.query_async(&mut connection).await })
             .await
     }
 
     /// As [`Redis::ask`], for what takes more than one command.
-    pub async fn with<T, F>(&self, work: impl FnOnce(ConnectionManager) -> F) -> Result<T, Away>
+    pub(crate) async fn with<T, F>(
+        &self,
+        work: impl FnOnce(ConnectionManager) -> F,
+    ) -> Result<T, Away>
     where
         F: Future<Output = Result<T, RedisError>>,
     {

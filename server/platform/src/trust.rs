@@ -85,7 +85,7 @@ impl Trust {
     }
 
     /// TLS as a client that shows no certificate of its own.
-    pub fn client_config(&self) -> ClientConfig {
+    pub(crate) fn client_config(&self) -> ClientConfig {
         let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         roots.add_parsable_certificates(self.besides_public());
         ClientConfig::builder()

@@ -109,7 +109,7 @@ pub async fn open(
 }
 
 /// Writes down that the provider knew better and our side has caught up: nothing is left to do.
-pub async fn note_mended(
+pub(crate) async fn note_mended(
     conn: &mut Conn,
     payment: PaymentId,
     order: OrderId,

@@ -26,7 +26,7 @@ use sqlx::{AnyExecutor, query_as, query_scalar};
     derive(strum::Display, strum::EnumString),
     strum(serialize_all = "snake_case")
 )]
-pub enum Account {
+pub(crate) enum Account {
     /// With the payment provider, for us.
     Provider,
     /// Owed to this seller.
@@ -60,7 +60,7 @@ model::text_columns!(EntryKind);
 
 /// What an entry tells of. Each happens once, so it names the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Happened {
+pub(crate) enum Happened {
     /// Money was taken.
     Captured,
     /// Money went back.
@@ -88,7 +88,7 @@ impl Happened {
 
 /// What somebody is owed of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub(crate) struct Share {
     /// Whose.
     pub account: Account,
     /// Above zero.
@@ -97,7 +97,7 @@ pub struct Share {
 
 /// An entry before it is written.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// What it tells of.
     pub happened: Happened,
     /// Of this payment.
@@ -150,7 +150,7 @@ async fn insert(
 
 /// Writes an entry: what was taken in, the shares are owed; what went back, they no longer are.
 /// A second entry of the same name breaks the primary key, and with it the transaction.
-pub async fn record(conn: &mut Conn, entry: &Entry<'_>) -> FaultResult<()> {
+pub(crate) async fn record(conn: &mut Conn, entry: &Entry<'_>) -> FaultResult<()> {
     let lines = lines(entry)?;
     let (kind, refund) = (entry.happened.kind(), entry.happened.refund());
     let id = match refund {
@@ -194,7 +194,7 @@ fn lines(entry: &Entry<'_>) -> FaultResult<Vec<(Account, MinorUnits)>> {
 
 /// Between whom the books move what is owed, without money moving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reallocation {
+pub(crate) enum Reallocation {
     /// What was paid back for nobody was paid back for these sellers.
     ToSellers,
     /// It was not, after all.
@@ -202,7 +202,7 @@ pub enum Reallocation {
 }
 
 /// Writes down whose money it was that was paid back. `number` tells reallocations by one refund apart.
-pub async fn reallocate(
+pub(crate) async fn reallocate(
     conn: &mut Conn,
     entry: &Entry<'_>,
     number: i64,
@@ -240,7 +240,7 @@ pub async fn reallocate(
 }
 
 /// How often the books of this payment have been reallocated by this refund.
-pub async fn reallocations(
+pub(crate) async fn reallocations(
     conn: &mut Conn,
     payment: PaymentId,
     refund: RefundId,
@@ -265,7 +265,7 @@ async fn entries_count(
 
 /// What a dispute has taken from a payment, by what the bank has decided.
 #[derive(Debug)]
-pub struct Disputed<'a> {
+pub(crate) struct Disputed<'a> {
     /// Stripe's name for the dispute.
     pub dispute: &'a str,
     /// Of this payment.
@@ -280,7 +280,10 @@ pub struct Disputed<'a> {
 
 /// Writes the difference between what a dispute has taken and what the books have of it, if there is one.
 /// So it may be called again with the same or with newer facts.
-pub async fn record_dispute(conn: &mut Conn, said: &Disputed<'_>) -> Result<(), sqlx::Error> {
+pub(crate) async fn record_dispute(
+    conn: &mut Conn,
+    said: &Disputed<'_>,
+) -> Result<(), sqlx::Error> {
     let booked = lost_to_dispute(&mut *conn, said.payment, said.dispute).await?;
     let moved = booked - said.lost_minor;
     if moved == MinorUnits::ZERO {
@@ -306,7 +309,7 @@ pub async fn record_dispute(conn: &mut Conn, said: &Disputed<'_>) -> Result<(), 
 }
 
 /// What a dispute has taken of a payment, as the books have it.
-pub async fn lost_to_dispute<'e>(
+pub(crate) async fn lost_to_dispute<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
     dispute: &str,
@@ -322,7 +325,7 @@ pub async fn lost_to_dispute<'e>(
 }
 
 /// What each seller gets of an order, or of these tickets of it, in the order of their ids.
-pub async fn shares_of_order(
+pub(crate) async fn shares_of_order(
     conn: &mut Conn,
     order: OrderId,
     only: Option<&[TicketId]>,
@@ -352,7 +355,10 @@ pub async fn shares_of_order(
 }
 
 /// What this seller is owed, by currency.
-pub async fn owed<'e>(on: impl AnyExecutor<'e>, seller: UserId) -> Result<Vec<Owed>, sqlx::Error> {
+pub(crate) async fn owed<'e>(
+    on: impl AnyExecutor<'e>,
+    seller: UserId,
+) -> Result<Vec<Owed>, sqlx::Error> {
     let owed = query_as::<_, (Currency, MinorUnits)>(
         "SELECT currency, CAST(-SUM(amount_minor) AS BIGINT) AS owed FROM ledger \
          WHERE seller_id = $1 GROUP BY currency ORDER BY currency",

@@ -4,7 +4,7 @@
 use unicode_normalization::UnicodeNormalization;
 
 /// The name composed, in small letters, with one space between its words.
-pub fn key(name: &str) -> String {
+pub(crate) fn key(name: &str) -> String {
     let small: String = name.nfkc().flat_map(char::to_lowercase).nfkc().collect();
     small.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -5,11 +5,11 @@ use qrcode::{Color, EcLevel, QrCode, types::QrError};
 use std::fmt::Write;
 
 /// White squares on each side, as ISO/IEC 18004 asks for.
-pub const QUIET: usize = 4;
+pub(crate) const QUIET: usize = 4;
 
 /// The black squares, row by row, as runs.
 #[derive(Debug)]
-pub struct Squares {
+pub(crate) struct Squares {
     /// Squares along each side, the quiet zone included.
     pub side: usize,
     /// Column, row and length of each run of black squares.
@@ -17,7 +17,7 @@ pub struct Squares {
 }
 
 /// Draws `text`. Errors: it is too long, 2331 bytes at most.
-pub fn squares(text: &str) -> Result<Squares, QrError> {
+pub(crate) fn squares(text: &str) -> Result<Squares, QrError> {
     let code = QrCode::with_error_correction_level(text, EcLevel::M)?;
     let width = code.width();
     let mut runs: Vec<(usize, usize, usize)> = Vec::new();
@@ -37,7 +37,7 @@ pub fn squares(text: &str) -> Result<Squares, QrError> {
 }
 
 /// The same for a page.
-pub fn qr(text: &str) -> Result<Qr, QrError> {
+pub(crate) fn qr(text: &str) -> Result<Qr, QrError> {
     let squares = squares(text)?;
     let path = squares
         .runs

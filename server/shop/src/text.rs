@@ -51,7 +51,7 @@ const JOINING_SCRIPTS: [Script; 26] = [
 
 /// What is wrong with `line` as text on one line that others see, as a sentence for who typed it. An
 /// empty line is for the caller to judge.
-pub fn line_error(line: &str) -> Option<&'static str> {
+pub(crate) fn line_error(line: &str) -> Option<&'static str> {
     let mut before = Before::default();
     let mut following = line.chars().peekable();
     while let Some(c) = following.next() {
@@ -75,7 +75,7 @@ pub fn line_error(line: &str) -> Option<&'static str> {
 
 /// What is wrong with `text` on several lines. It may have invisible characters that say where a word
 /// may be broken, but none that turn around how what follows is read.
-pub fn lines_error(text: &str) -> Option<&'static str> {
+pub(crate) fn lines_error(text: &str) -> Option<&'static str> {
     let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if text.chars().any(turns) {
         return Some("This has hidden characters in it that reverse text. Remove them.");

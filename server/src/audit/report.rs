@@ -146,7 +146,7 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let invariants = INVARIANTS
             .iter()
             .enumerate()
@@ -173,31 +173,31 @@ impl Book {
         }
     }
 
-    pub fn broken(&mut self, number: usize, finding: Finding) {
+    pub(super) fn broken(&mut self, number: usize, finding: Finding) {
         self.with(number, |invariant| invariant.broken.add(finding));
     }
 
-    pub fn in_motion(&mut self, number: usize, finding: Finding) {
+    pub(super) fn in_motion(&mut self, number: usize, finding: Finding) {
         self.with(number, |invariant| invariant.in_motion.add(finding));
     }
 
-    pub fn unchecked(&mut self, number: usize, reason: &str) {
+    pub(super) fn unchecked(&mut self, number: usize, reason: &str) {
         self.with(number, |invariant| {
             invariant.unchecked_because = Some(reason.to_owned());
         });
     }
 
-    pub fn looked_at(&mut self, number: usize, rows: i64) {
+    pub(super) fn looked_at(&mut self, number: usize, rows: i64) {
         self.with(number, |invariant| invariant.looked_at += rows);
     }
 
-    pub fn took(&mut self, number: usize, time: Duration) {
+    pub(super) fn took(&mut self, number: usize, time: Duration) {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.with(number, |invariant| invariant.millis += millis);
     }
 
     /// The report: an invariant that is broken is broken, whatever else could not be checked.
-    pub fn close(
+    pub(super) fn close(
         mut self,
         engine: &'static str,
         at: Moment,

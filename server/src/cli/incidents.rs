@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 /// Marks `settle` as looked after; without one, lists what is open, oldest first. Returns what to
 /// print. Errors: what is to be settled is not open.
-pub async fn run(db: &Db, settle: Option<&str>, json: bool) -> anyhow::Result<String> {
+pub(super) async fn run(db: &Db, settle: Option<&str>, json: bool) -> anyhow::Result<String> {
     match settle {
         Some(id) => end(db, id).await,
         None => list(db, json).await,

@@ -15,7 +15,7 @@ use std::fmt::Write;
 
 /// Makes the account of `email` an operator's, or with `revoke` no longer; without one, lists the
 /// operators. Returns what to print.
-pub async fn run(
+pub(super) async fn run(
     db: &Db,
     config: &Config,
     email: Option<&str>,
@@ -28,7 +28,11 @@ pub async fn run(
 }
 
 /// Turns off the second factor of the account of `email`. Returns what to print.
-pub async fn reset_second_factor(db: &Db, config: &Config, email: &str) -> anyhow::Result<String> {
+pub(super) async fn reset_second_factor(
+    db: &Db,
+    config: &Config,
+    email: &str,
+) -> anyhow::Result<String> {
     let sessions = sessions::kept(db, config)?;
     let reset = reset_second_factor_of(db, &SystemClock, &sessions, email).await?;
     let (user, had_one) = reset.with_context(|| format!("nobody has signed up as {email}"))?;

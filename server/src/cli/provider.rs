@@ -8,7 +8,7 @@ use shop::payments::{ProviderMode, provider};
 
 /// A mode that can be set by hand; never the demo, whose tickets nobody pays for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Settable {
+pub(super) enum Settable {
     /// What answers at `STRIPE_API_URL`.
     Double,
     /// Stripe with test keys.
@@ -19,7 +19,7 @@ pub enum Settable {
 
 /// Tells the recorded mode, or replaces it by `set`. Returns what to print. Errors: nothing is
 /// recorded, or payments were made in the demo.
-pub async fn run(db: &Db, set: Option<Settable>) -> anyhow::Result<String> {
+pub(super) async fn run(db: &Db, set: Option<Settable>) -> anyhow::Result<String> {
     let failed = "the database failed";
     if let Some(set) = set {
         let mode = match set {

@@ -8,7 +8,7 @@ use shop::accounts::end_sessions_of;
 use std::sync::Arc;
 
 /// The sessions of the shop that runs with these settings.
-pub fn kept(db: &Db, config: &Config) -> anyhow::Result<KeptSessions> {
+pub(super) fn kept(db: &Db, config: &Config) -> anyhow::Result<KeptSessions> {
     let redis = config.redis_url.as_deref();
     let redis = redis.map(|url| Redis::new(url, &config.trust)).transpose();
     let redis = redis.context("REDIS_URL")?;
@@ -16,7 +16,7 @@ pub fn kept(db: &Db, config: &Config) -> anyhow::Result<KeptSessions> {
 }
 
 /// Ends all sessions of the account of `email`. Returns what to print.
-pub async fn end(db: &Db, config: &Config, email: &str) -> anyhow::Result<String> {
+pub(super) async fn end(db: &Db, config: &Config, email: &str) -> anyhow::Result<String> {
     let sessions = kept(db, config)?;
     let ended = end_sessions_of(db, &sessions, email).await?;
     let user = ended.with_context(|| format!("nobody has signed up as {email}"))?;

@@ -35,7 +35,7 @@ struct Account {
 
 /// Tells of an order, by its own id or that of a payment or refund of it, here or at Stripe; or of
 /// the newest orders of an e-mail address. Returns what to print. Errors: nothing is known of it.
-pub async fn run(db: &Db, about: &str) -> anyhow::Result<String> {
+pub(super) async fn run(db: &Db, about: &str) -> anyhow::Result<String> {
     let about = about.trim();
     let mut words = String::new();
     let orders = if about.contains('@') {

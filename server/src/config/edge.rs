@@ -12,7 +12,7 @@ const PRELOAD_SECONDS_MIN: u64 = 31_536_000;
 /// Settings as they are given.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings for the open internet")]
-pub struct EdgeSettings {
+pub(super) struct EdgeSettings {
     /// How many connections it takes at once, as far as the limit of open files allows
     #[arg(
         long,

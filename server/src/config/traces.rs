@@ -15,7 +15,7 @@ const DEFAULT_SAMPLER: &str = "parentbased_always_on";
 /// Settings as they are given.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Traces (OpenTelemetry's own settings)")]
-pub struct TraceSettings {
+pub(super) struct TraceSettings {
     /// The collector, `http://collector:4318`; without it there are no traces
     #[arg(
         long = "otel-exporter-otlp-endpoint",

@@ -25,7 +25,7 @@ pub(super) struct PeriodicTask {
 impl PeriodicTask {
     /// Calls `run_once` at once and then every period, forever. A run that fails, panics or takes too
     /// long is logged, and does not prevent the next one.
-    pub async fn run<R>(self, run_once: impl Fn() -> R)
+    pub(super) async fn run<R>(self, run_once: impl Fn() -> R)
     where
         R: Future<Output = FaultResult<()>> + Send + 'static,
     {
@@ -33,7 +33,7 @@ impl PeriodicTask {
     }
 
     /// As [`PeriodicTask::run`], and also starts a run as soon as `woken` returns.
-    pub async fn run_or_when<W, R>(self, woken: impl Fn() -> W, run_once: impl Fn() -> R)
+    pub(super) async fn run_or_when<W, R>(self, woken: impl Fn() -> W, run_once: impl Fn() -> R)
     where
         W: Future<Output = ()>,
         R: Future<Output = FaultResult<()>> + Send + 'static,

@@ -16,7 +16,7 @@ static FADE_HASH: LazyLock<String> =
 
 /// The nonce of one response's scripts.
 #[derive(Debug, Clone)]
-pub struct CspNonce(pub String);
+pub(crate) struct CspNonce(pub String);
 
 impl CspNonce {
     pub(super) fn random() -> Self {

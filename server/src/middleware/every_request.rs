@@ -23,7 +23,7 @@ use tracing::Instrument;
 
 /// Runs every request through the steps that [`super`] lists up to the session layer, and its
 /// response through the steps of responses.
-pub async fn wrap_every_request(
+pub(crate) async fn wrap_every_request(
     State(state): State<MiddlewareState>,
     mut request: Request,
     next: Next,

@@ -47,10 +47,10 @@ mod unavailable;
 mod viewer;
 mod write_limit;
 
-pub use csp::CspNonce;
-pub use every_request::wrap_every_request;
-pub use refusal::refuse;
-pub use viewer::identify_viewer;
+pub(crate) use csp::CspNonce;
+pub(crate) use every_request::wrap_every_request;
+pub(crate) use refusal::refuse;
+pub(crate) use viewer::identify_viewer;
 
 use axum::http::HeaderValue;
 use ipnet::IpNet;
@@ -60,7 +60,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 /// The settings and services that the middleware uses.
 #[derive(Clone)]
-pub struct MiddlewareState {
+pub(crate) struct MiddlewareState {
     /// The shop's own origin.
     pub public_url: Arc<str>,
     /// Whether the shop is served over TLS.

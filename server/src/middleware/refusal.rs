@@ -8,7 +8,7 @@ use axum::{
 use model::error::AppError;
 
 /// The error as JSON for the API, and as plain text for other addresses.
-pub fn refuse(uri: &Uri, error: &AppError) -> Response {
+pub(crate) fn refuse(uri: &Uri, error: &AppError) -> Response {
     if uri.path().starts_with("/api/") {
         return rest::problem(error.status(), error);
     }

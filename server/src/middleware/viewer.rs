@@ -23,7 +23,7 @@ use tower_sessions::Session;
 
 /// Gives the route the signed-in user as an extension and the services the session, prolongs the
 /// session, and refuses users who write or upload too much.
-pub async fn identify_viewer(
+pub(crate) async fn identify_viewer(
     State(state): State<MiddlewareState>,
     mut request: Request,
     next: Next,

@@ -50,7 +50,7 @@ struct Data {
 }
 
 /// The route of the file.
-pub fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(data))
 }
 

@@ -49,7 +49,7 @@ const ERRORS: [(u16, &str); 11] = [
 ];
 
 /// Adds to every operation what all requests have in common, and the values of fixed lists.
-pub fn complete(document: &mut OpenApi) {
+pub(super) fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SESSION, scheme());
     if let Some(RefOr::T(Schema::Object(currency))) = components.schemas.get_mut("Currency") {

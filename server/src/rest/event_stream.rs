@@ -24,7 +24,7 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct StreamQuery {
+pub(super) struct StreamQuery {
     /// What happened in so many seconds before is told first, 60 at most: since a page was made,
     /// for one. `Last-Event-ID` goes before it.
     #[serde(default)]
@@ -39,7 +39,7 @@ pub struct StreamQuery {
 #[utoipa::path(get, path = "/api/events/{id}/stream", tag = "Events",
     params(("id" = EventId, Path), StreamQuery),
     responses((status = 200, content_type = "text/event-stream", body = String)))]
-pub async fn stream_event(
+pub(super) async fn stream_event(
     State(api): State<Api>,
     PathId(id): PathId<EventId>,
     QueryOf(asked): QueryOf<StreamQuery>,

@@ -19,7 +19,7 @@ use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of events.
-pub fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, update))

@@ -164,7 +164,7 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
 }
 
 /// The header of that name.
-pub const IF_MATCH: &str = "If-Match";
+pub(super) const IF_MATCH: &str = "If-Match";
 
 impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {

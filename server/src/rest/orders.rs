@@ -15,7 +15,7 @@ use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of orders.
-pub fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, reserve))
         .routes(routes!(get, cancel))

@@ -15,7 +15,7 @@ use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of payments.
-pub fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(pay))
         .routes(routes!(get))

@@ -10,7 +10,7 @@ use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of refunds.
-pub fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(ask))
         .routes(routes!(get))

@@ -11,7 +11,7 @@ use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of the waiting list.
-pub fn routes() -> OpenApiRouter<Api> {
+pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(join, leave))
         .routes(routes!(confirm))

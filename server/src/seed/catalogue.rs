@@ -3,7 +3,7 @@
 use model::events::Category::{self, Comedy, Dance, Family, Music, Theatre};
 
 /// Who sells: e-mail and name. The first is the demo log-in for sellers.
-pub const SELLERS: &[(&str, &str)] = &[
+pub(super) const SELLERS: &[(&str, &str)] = &[
     (super::SELLER_EMAIL, "Olivia Hart"),
     ("boxoffice@stagedoor.example", "Stagedoor Box Office"),
     ("mateo@stagedoor.example", "Mateo Ruiz"),
@@ -16,7 +16,7 @@ const MATEO: usize = 2;
 const SASKIA: usize = 3;
 
 /// One event.
-pub struct Show {
+pub(super) struct Show {
     pub title: &'static str,
     pub category: Category,
     pub venue: &'static str,
@@ -35,7 +35,7 @@ pub struct Show {
 }
 
 /// Tickets that are listed together.
-pub struct Lot {
+pub(super) struct Lot {
     pub seller: usize,
     /// Empty for general admission.
     pub section: &'static str,
@@ -46,7 +46,7 @@ pub struct Lot {
 }
 
 /// Which.
-pub enum Seats {
+pub(super) enum Seats {
     /// So many alike.
     Unnumbered(i64),
     /// A row, from this seat to that.
@@ -72,7 +72,7 @@ const fn lot(
 }
 
 /// All of them.
-pub const SHOWS: &[Show] = &[
+pub(super) const SHOWS: &[Show] = &[
     Show {
         title: "The Lamplighter",
         category: Theatre,

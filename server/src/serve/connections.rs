@@ -47,7 +47,7 @@ const REFUSAL: &[u8] =
 
 /// What bounds connections.
 #[derive(Debug, Clone)]
-pub struct Bounds {
+pub(super) struct Bounds {
     /// How many there may be at once.
     pub total: usize,
     /// How many of them from one network: an IPv4 address, or an IPv6 /64. No bound if `None`.
@@ -60,7 +60,11 @@ pub struct Bounds {
 
 impl Bounds {
     /// At most `total` connections, and `per_network` of one network that is no trusted proxy's.
-    pub fn new(total: usize, per_network: Option<usize>, trusted_proxies: Arc<[IpNet]>) -> Self {
+    pub(super) fn new(
+        total: usize,
+        per_network: Option<usize>,
+        trusted_proxies: Arc<[IpNet]>,
+    ) -> Self {
         Self {
             total,
             per_network,
@@ -73,7 +77,7 @@ impl Bounds {
 
 /// Lets the process open as many files as it may. Returns how many of the `wanted` connections that
 /// leaves room for.
-pub fn room_for(wanted: usize) -> usize {
+pub(super) fn room_for(wanted: usize) -> usize {
     let Some(files) = open_files_max() else {
         return wanted;
     };
@@ -112,7 +116,10 @@ fn open_files_max() -> Option<usize> {
 
 /// A server on this listener that holds to `bounds`. It speaks HTTP/1.1 only: before the first bytes
 /// of HTTP/2 have come there is no deadline, and proxies do not need it.
-pub fn server(listener: TcpListener, bounds: Bounds) -> io::Result<Server<SocketAddr, Door>> {
+pub(super) fn server(
+    listener: TcpListener,
+    bounds: Bounds,
+) -> io::Result<Server<SocketAddr, Door>> {
     let mut server = axum_server::from_tcp(listener)?.http1_only();
     server
         .http_builder()
@@ -126,7 +133,7 @@ pub fn server(listener: TcpListener, bounds: Bounds) -> io::Result<Server<Socket
 
 /// Lets connections in, or refuses them.
 #[derive(Clone)]
-pub struct Door(Arc<Places>);
+pub(super) struct Door(Arc<Places>);
 
 struct Places {
     bounds: Bounds,
@@ -305,7 +312,7 @@ impl Drop for Held {
 }
 
 /// A connection that ends when it is asked to leave, and when its client stops reading.
-pub struct Connection {
+pub(super) struct Connection {
     stream: TcpStream,
     write_within: Duration,
     asked_to_leave: Option<oneshot::Receiver<()>>,
@@ -390,7 +397,7 @@ impl AsyncWrite for Connection {
 
 /// A connection's service, which notes while a request is under way: until its answer is sent.
 #[derive(Clone)]
-pub struct Noted<S> {
+pub(super) struct Noted<S> {
     inner: S,
     held: Arc<Held>,
 }

@@ -52,7 +52,7 @@ enum Who {
 impl Paying {
     /// As the settings say. Errors: the double cannot keep its state, or there is no calling Stripe
     /// with these keys.
-    pub async fn open(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
         match &config.stripe {
             StripeConfig::Demo => start_double(config, clock).await,
             StripeConfig::Live(keys) => Self::with_keys(keys),
@@ -76,7 +76,7 @@ impl Paying {
     }
 
     /// What every page may know.
-    pub fn site(&self, config: &Config) -> Site {
+    pub(super) fn site(&self, config: &Config) -> Site {
         let demo = demo_site(config.public_url.clone(), config.holds);
         match &self.who {
             Who::DoubleInside | Who::DoubleAt(_) => demo,
@@ -90,7 +90,7 @@ impl Paying {
     }
 
     /// Says loudly that no money moves, where that is so.
-    pub fn announce(&self, role: Role) {
+    pub(super) fn announce(&self, role: Role) {
         match &self.who {
             Who::Stripe { .. } => {}
             Who::DoubleInside => {

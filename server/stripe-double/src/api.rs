@@ -27,7 +27,7 @@ const SLOW: Duration = Duration::from_millis(1500);
 /// The longest idempotency key that Stripe takes.
 const KEY_MAX: usize = 255;
 
-pub fn router(double: Double) -> Router {
+pub(crate) fn router(double: Double) -> Router {
     Router::new()
         .route("/v1/{*path}", any(call))
         .route("/double/journal", get(journal))

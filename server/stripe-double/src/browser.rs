@@ -22,7 +22,7 @@ pub const BROWSER_ROUTES: [(&str, MethodFilter); 6] = [
     ("/bank/{id}", MethodFilter::POST),
 ];
 
-pub fn router(double: Double) -> Router {
+pub(crate) fn router(double: Double) -> Router {
     let handlers = [
         get(script),
         get(style),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What happens when a card is charged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Authorised at once.
     Approve,
     /// Refused.
@@ -19,7 +19,7 @@ pub enum Outcome {
 /// How a refund to a card goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RefundPath {
+pub(crate) enum RefundPath {
     /// Succeeded at once.
     #[default]
     Prompt,
@@ -31,7 +31,7 @@ pub enum RefundPath {
 
 /// Why a card is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// Stripe's error code.
     pub code: String,
     /// The bank's reason, where the code is `card_declined`.
@@ -51,7 +51,7 @@ fn refusal(code: &str, decline_code: &str, message: &str) -> Refusal {
 }
 
 /// The bank that was asked said no.
-pub fn authentication_failed() -> Refusal {
+pub(crate) fn authentication_failed() -> Refusal {
     refusal(
         "payment_intent_authentication_failure",
         "",
@@ -76,7 +76,7 @@ fn insufficient() -> Refusal {
 }
 
 /// The PaymentMethods that Stripe keeps for tests, and ours for the same cards.
-pub fn by_payment_method(id: &str) -> Option<Outcome> {
+pub(crate) fn by_payment_method(id: &str) -> Option<Outcome> {
     let name = id.strip_prefix("pm_card_")?;
     Some(match name {
         "visa"
@@ -140,7 +140,7 @@ pub fn by_payment_method(id: &str) -> Option<Outcome> {
 }
 
 /// How refunds to one of those PaymentMethods go.
-pub fn refund_path(id: &str) -> RefundPath {
+pub(crate) fn refund_path(id: &str) -> RefundPath {
     match id {
         "pm_card_pendingRefund" => RefundPath::Pending,
         "pm_card_refundFail" => RefundPath::Fails,
@@ -150,7 +150,7 @@ pub fn refund_path(id: &str) -> RefundPath {
 
 /// Test card numbers, as a buyer types them: the PaymentMethod for the same card, and what it
 /// comes to.
-pub fn by_number(number: &str) -> Result<(&'static str, Outcome), Refusal> {
+pub(crate) fn by_number(number: &str) -> Result<(&'static str, Outcome), Refusal> {
     let digits: String = number
         .chars()
         .filter(|c| !c.is_whitespace() && *c != '-')

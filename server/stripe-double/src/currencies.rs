@@ -79,12 +79,12 @@ fn digits(currency: &str) -> u32 {
 }
 
 /// Whether charges can be made in it; small letters.
-pub fn is_supported(currency: &str) -> bool {
+pub(crate) fn is_supported(currency: &str) -> bool {
     SUPPORTED.split_whitespace().any(|code| code == currency)
 }
 
 /// Checks the amount of a charge. `Err`: Stripe's refusal.
-pub fn check_charge(currency: &str, amount: i64) -> Result<(), Reply> {
+pub(crate) fn check_charge(currency: &str, amount: i64) -> Result<(), Reply> {
     let least = LEAST.iter().find(|(code, _)| *code == currency);
     let least = least.map_or(1, |(_, least)| *least);
     let most = 10_i64.pow(digits(currency)) - 1;
@@ -101,7 +101,7 @@ pub fn check_charge(currency: &str, amount: i64) -> Result<(), Reply> {
 }
 
 /// Checks that an amount, of a charge or a refund, is in the steps of its currency.
-pub fn check_steps(currency: &str, amount: i64) -> Result<(), Reply> {
+pub(crate) fn check_steps(currency: &str, amount: i64) -> Result<(), Reply> {
     match currency {
         "isk" | "ugx" if amount % 100 != 0 => {
             let code = currency.to_uppercase();

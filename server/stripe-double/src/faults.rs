@@ -40,7 +40,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The name under which faults of deliveries are set.
-pub const WEBHOOKS: &str = "webhooks";
+pub(crate) const WEBHOOKS: &str = "webhooks";
 
 /// What goes wrong. The first twelve are for calls, the last four for webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,31 +137,31 @@ impl Fault {
 
 /// What is still to go wrong.
 #[derive(Debug, Default)]
-pub struct Faults(Vec<Fault>);
+pub(crate) struct Faults(Vec<Fault>);
 
 impl Faults {
     /// Adds to what goes wrong.
-    pub fn add(&mut self, fault: Fault) {
+    pub(crate) fn add(&mut self, fault: Fault) {
         self.0.push(fault);
     }
 
     /// Nothing any more.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
     /// What goes wrong with this call, if anything; uses it up.
-    pub fn take(&mut self, call: &str) -> Option<FaultKind> {
+    pub(crate) fn take(&mut self, call: &str) -> Option<FaultKind> {
         self.take_if(call, |kind| !kind.is_for_webhooks())
     }
 
     /// What goes wrong with a call that is answered from memory.
-    pub fn take_on_replay(&mut self, call: &str) -> Option<FaultKind> {
+    pub(crate) fn take_on_replay(&mut self, call: &str) -> Option<FaultKind> {
         self.take_if(call, FaultKind::is_of_the_line)
     }
 
     /// What goes wrong with the next webhook.
-    pub fn take_of_webhooks(&mut self) -> Option<FaultKind> {
+    pub(crate) fn take_of_webhooks(&mut self) -> Option<FaultKind> {
         self.take_if(WEBHOOKS, FaultKind::is_for_webhooks)
     }
 

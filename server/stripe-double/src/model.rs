@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Where a PaymentIntent stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub(crate) enum Status {
     RequiresPaymentMethod,
     RequiresConfirmation,
     RequiresAction,
@@ -19,7 +19,7 @@ pub enum Status {
 
 /// A PaymentIntent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Intent {
+pub(crate) struct Intent {
     pub id: String,
     pub secret: String,
     pub status: Status,
@@ -48,12 +48,12 @@ pub struct Intent {
 
 impl Intent {
     /// `pi_…_secret_…`
-    pub fn client_secret(&self) -> String {
+    pub(crate) fn client_secret(&self) -> String {
         format!("{}_secret_{}", self.id, self.secret)
     }
 
     /// Stripe's shape of its charge, which Stagedoor knows from events only.
-    pub fn charge_json(&self) -> Value {
+    pub(crate) fn charge_json(&self) -> Value {
         json!({
             "id": self.latest_charge, "object": "charge", "amount": self.amount,
             "amount_captured": self.amount_received, "amount_refunded": self.amount_refunded,
@@ -68,7 +68,7 @@ impl Intent {
     }
 
     /// Stripe's shape. `browser_url` is where the bank's page is.
-    pub fn json(&self, browser_url: &str) -> Value {
+    pub(crate) fn json(&self, browser_url: &str) -> Value {
         let capturable = if self.status == Status::RequiresCapture {
             self.amount
         } else {
@@ -120,7 +120,7 @@ impl Intent {
 }
 
 /// Stripe's shape of a refusal.
-pub fn card_error(refused: &Refusal, intent: Option<Value>) -> Value {
+pub(crate) fn card_error(refused: &Refusal, intent: Option<Value>) -> Value {
     let mut error = json!({
         "type": "card_error",
         "code": refused.code,
@@ -138,7 +138,7 @@ pub fn card_error(refused: &Refusal, intent: Option<Value>) -> Value {
 
 /// A card that Stripe knows by an id: a PaymentMethod, or a ConfirmationToken around one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Card {
+pub(crate) struct Card {
     pub id: String,
     pub outcome: Outcome,
     pub last4: String,
@@ -152,12 +152,12 @@ pub struct Card {
 
 impl Card {
     /// Whether it is a ConfirmationToken.
-    pub fn is_confirmation_token(&self) -> bool {
+    pub(crate) fn is_confirmation_token(&self) -> bool {
         self.id.starts_with("ctoken_")
     }
 
     /// Stripe's shape.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let card = json!({"brand": "visa", "last4": self.last4, "exp_month": 12, "exp_year": 2040});
         if self.is_confirmation_token() {
             json!({
@@ -178,7 +178,7 @@ impl Card {
 /// Where a refund stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum RefundStatus {
+pub(crate) enum RefundStatus {
     Pending,
     // Before refunds had a status, they all were.
     #[default]
@@ -189,14 +189,14 @@ pub enum RefundStatus {
 
 /// How a refund ends by itself, and when.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Ending {
+pub(crate) struct Ending {
     pub at: i64,
     pub succeeds: bool,
 }
 
 /// A refund.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Refund {
+pub(crate) struct Refund {
     pub id: String,
     pub intent: String,
     pub charge: Option<String>,
@@ -217,12 +217,12 @@ pub struct Refund {
 
 impl Refund {
     /// Whether its amount is gone from the payment, or on its way.
-    pub fn counts(&self) -> bool {
+    pub(crate) fn counts(&self) -> bool {
         matches!(self.status, RefundStatus::Pending | RefundStatus::Succeeded)
     }
 
     /// Stripe's shape.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let pending = self.status == RefundStatus::Pending;
         let mut shape = json!({
             "id": self.id, "object": "refund", "amount": self.amount,
@@ -256,7 +256,7 @@ pub enum DisputeStatus {
 
 /// A dispute.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Dispute {
+pub(crate) struct Dispute {
     pub id: String,
     pub intent: String,
     pub charge: Option<String>,
@@ -269,7 +269,7 @@ pub struct Dispute {
 
 impl Dispute {
     /// Whether it is not decided.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         matches!(
             self.status,
             DisputeStatus::NeedsResponse | DisputeStatus::UnderReview
@@ -277,7 +277,7 @@ impl Dispute {
     }
 
     /// Stripe's shape.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({
             "id": self.id, "object": "dispute", "amount": self.amount, "balance_transactions": [],
             "charge": self.charge, "created": self.created, "currency": self.currency,
@@ -293,7 +293,7 @@ impl Dispute {
 
 /// What an idempotency key stands for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Answered {
+pub(crate) struct Answered {
     pub key: String,
     /// Call and parameters.
     pub request: String,
@@ -303,7 +303,7 @@ pub struct Answered {
 
 /// A webhook, until it is taken: then only its id is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Event {
+pub(crate) struct Event {
     pub id: String,
     pub payload: String,
     pub taken: bool,
@@ -312,7 +312,7 @@ pub struct Event {
 /// The newest version of one object, as the state's file holds it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "is", rename_all = "snake_case")]
-pub enum Record {
+pub(crate) enum Record {
     Intent(Box<Intent>),
     Card(Card),
     Refund(Refund),

@@ -29,15 +29,15 @@ use std::{
     path::PathBuf,
 };
 
-pub use events::{Delivery, Manner};
-pub use idempotency::Standing;
-pub use intents::FORCED;
-pub use objects::recorded_journal;
+pub(crate) use events::{Delivery, Manner};
+pub(crate) use idempotency::Standing;
+pub(crate) use intents::FORCED;
+pub(crate) use objects::recorded_journal;
 
 /// The largest amount that Stripe takes in any currency.
 const AMOUNT_MAX: i64 = 999_999_999_999;
 
-pub struct State {
+pub(crate) struct State {
     store: Store,
     pub browser_url: String,
     pub webhooks: Option<WebhookTarget>,
@@ -56,10 +56,10 @@ pub struct State {
 }
 
 /// The parameters of a call, by Stripe's names: `metadata[order_id]`.
-pub type Params = BTreeMap<String, String>;
+pub(crate) type Params = BTreeMap<String, String>;
 
 impl State {
-    pub fn open(data_dir: Option<PathBuf>) -> std::io::Result<Self> {
+    pub(crate) fn open(data_dir: Option<PathBuf>) -> std::io::Result<Self> {
         let (store, records) = Store::open(data_dir)?;
         Ok(Self {
             store,
@@ -83,7 +83,7 @@ impl State {
     /// Ends a step: writes down what it changed. True: there are new events to deliver.
     ///
     /// Errors: nothing was written; the next step tries again.
-    pub fn commit(&mut self) -> std::io::Result<bool> {
+    pub(crate) fn commit(&mut self) -> std::io::Result<bool> {
         if !self.unwritten.is_empty() {
             self.store.append(&self.unwritten)?;
             self.unwritten.clear();
@@ -91,7 +91,7 @@ impl State {
         Ok(std::mem::take(&mut self.has_news))
     }
 
-    pub fn journal(&self) -> Vec<crate::JournalLine> {
+    pub(crate) fn journal(&self) -> Vec<crate::JournalLine> {
         self.objects.journal()
     }
 }

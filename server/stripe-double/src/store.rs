@@ -17,7 +17,7 @@ use std::{
 const FILE: &str = "stripe-double.jsonl";
 
 /// Where steps are kept; nowhere, if there is no folder.
-pub struct Store(Option<Opened>);
+pub(crate) struct Store(Option<Opened>);
 
 struct Opened {
     file: File,
@@ -28,7 +28,7 @@ struct Opened {
 impl Store {
     /// Opens the file and hands out what it holds, oldest first. What a crash cut short is cut off,
     /// so that the next line stands on its own.
-    pub fn open(folder: Option<PathBuf>) -> std::io::Result<(Self, Vec<Record>)> {
+    pub(crate) fn open(folder: Option<PathBuf>) -> std::io::Result<(Self, Vec<Record>)> {
         let Some(folder) = folder else {
             return Ok((Self(None), Vec::new()));
         };
@@ -51,7 +51,7 @@ impl Store {
     }
 
     /// Appends one step. If that fails, the file holds nothing of it.
-    pub fn append(&mut self, step: &[Record]) -> std::io::Result<()> {
+    pub(crate) fn append(&mut self, step: &[Record]) -> std::io::Result<()> {
         let Some(Opened { file, length }) = &mut self.0 else {
             return Ok(());
         };
@@ -68,7 +68,7 @@ impl Store {
 }
 
 /// What the folder's file holds.
-pub struct Read {
+pub(crate) struct Read {
     /// Oldest first.
     pub records: Vec<Record>,
     /// Of its whole lines.
@@ -78,7 +78,7 @@ pub struct Read {
 }
 
 /// Reads the folder's file. Changes nothing, so it may be done while a double is writing.
-pub fn read(folder: &Path) -> std::io::Result<Read> {
+pub(crate) fn read(folder: &Path) -> std::io::Result<Read> {
     let bytes = std::fs::read(folder.join(FILE))?;
     let whole = bytes
         .iter()

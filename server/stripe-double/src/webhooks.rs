@@ -34,7 +34,7 @@ pub fn signature(secret: &str, at: i64, payload: &str) -> String {
     format!("t={at},v1={hex}")
 }
 
-pub async fn run(double: Double) {
+pub(crate) async fn run(double: Double) {
     let mut courier = Courier::default();
     loop {
         let woken = double.inner.webhooks_wake.notified();

@@ -6,7 +6,7 @@ use icu_properties::{CodePointSetData, props};
 use std::sync::LazyLock;
 
 /// A font, and what the arrangement of lines needs to know of it. Lengths are thousandths of a size.
-pub struct Face {
+pub(crate) struct Face {
     /// Its name in a PDF.
     pub name: &'static str,
     /// The file.
@@ -27,13 +27,13 @@ pub struct Face {
 
 impl Face {
     /// In thousandths of the size.
-    pub fn advance(&self, glyph: u16) -> f32 {
+    pub(crate) fn advance(&self, glyph: u16) -> f32 {
         let metrics = self.font.glyph_metrics();
         self.scaled(metrics.h_advance(GlyphId::new(u32::from(glyph))))
     }
 
     /// From the font's units to thousandths of the size.
-    pub fn scaled(&self, units: f32) -> f32 {
+    pub(crate) fn scaled(&self, units: f32) -> f32 {
         units * 1000.0 / f32::from(self.font.units_per_em())
     }
 
@@ -48,7 +48,7 @@ impl Face {
 
 /// What text is set in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub(crate) enum Style {
     /// For reading.
     Regular,
     /// For what is to be found quickly.
@@ -58,7 +58,7 @@ pub enum Style {
 }
 
 /// A place in `FACES`.
-pub type FaceId = usize;
+pub(crate) type FaceId = usize;
 
 /// The font of letters that no font has: it shows a box for them.
 const FALLBACK: FaceId = 0;
@@ -140,24 +140,24 @@ fn blank(font: &Font) -> Option<u16> {
 }
 
 /// A font. None: there is no such font, or it cannot be read, which a test rules out.
-pub fn face(id: FaceId) -> Option<&'static Face> {
+pub(crate) fn face(id: FaceId) -> Option<&'static Face> {
     FACES.get(id)?.as_ref()
 }
 
 /// How many fonts there are.
-pub const fn count() -> usize {
+pub(crate) const fn count() -> usize {
     FILES.len()
 }
 
 /// Whether a letter has no shape of its own, so that no font needs to have it: joiners, selectors of
 /// variants, marks of direction.
-pub fn is_ignorable(letter: char) -> bool {
+pub(crate) fn is_ignorable(letter: char) -> bool {
     CodePointSetData::new::<props::DefaultIgnorableCodePoint>().contains(letter)
 }
 
 /// The font for a cluster of letters that one sees as one. `before` is that of the cluster before it,
 /// which spaces and marks stay in.
-pub fn face_for(style: Style, cluster: &str, before: Option<FaceId>) -> FaceId {
+pub(crate) fn face_for(style: Style, cluster: &str, before: Option<FaceId>) -> FaceId {
     let has = |id: FaceId| face(id).is_some_and(|face| face.has_all(cluster));
     if shows_as_emoji(cluster) && has(EMOJI) {
         return EMOJI;

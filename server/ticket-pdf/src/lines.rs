@@ -17,7 +17,7 @@ const LONGEST: usize = 250;
 
 /// How a text is set.
 #[derive(Debug, Clone, Copy)]
-pub struct Setting<'a> {
+pub(crate) struct Setting<'a> {
     /// In which fonts.
     pub style: Style,
     /// How large.
@@ -32,7 +32,7 @@ pub struct Setting<'a> {
 
 /// A text in lines.
 #[derive(Debug, Default)]
-pub struct Paragraph {
+pub(crate) struct Paragraph {
     /// From above.
     pub lines: Vec<Line>,
     /// It runs from right to left.
@@ -43,7 +43,7 @@ pub struct Paragraph {
 
 /// A line.
 #[derive(Debug, Default)]
-pub struct Line {
+pub(crate) struct Line {
     /// From left to right, each in one font.
     pub runs: Vec<Run>,
     /// How wide it is.
@@ -56,7 +56,7 @@ pub struct Line {
 
 /// Glyphs of one font, from left to right.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// Which font.
     pub face: FaceId,
     /// The letters have to be made bold.
@@ -69,7 +69,7 @@ pub struct Run {
 
 /// Glyphs that stand for some letters together.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// The letters, in the order of reading.
     pub text: String,
     /// Their glyphs, from left to right.
@@ -78,7 +78,7 @@ pub struct Cluster {
 
 /// A glyph. Lengths are thousandths of the size.
 #[derive(Debug)]
-pub struct Glyph {
+pub(crate) struct Glyph {
     /// Which one of the font.
     pub id: u16,
     /// From its place to that of the next.
@@ -88,7 +88,7 @@ pub struct Glyph {
 }
 
 /// The lines of `text`. Whatever separates words or lines in it is one space.
-pub fn paragraph(text: &str, setting: &Setting) -> Paragraph {
+pub(crate) fn paragraph(text: &str, setting: &Setting) -> Paragraph {
     let text = one_line(text);
     let mut kept: Vec<Range<usize>> = clusters(&text);
     let mut paragraph = if kept.len() > LONGEST {
@@ -154,7 +154,7 @@ fn whole(text: &str, setting: &Setting) -> Paragraph {
 }
 
 /// The letters as one sees them: a base and its marks, or a family of emoji, are one.
-pub fn clusters(text: &str) -> Vec<Range<usize>> {
+pub(crate) fn clusters(text: &str) -> Vec<Range<usize>> {
     let ends: Vec<usize> = GraphemeClusterSegmenter::new().segment_str(text).collect();
     ends.windows(2)
         .filter_map(|pair| Some(*pair.first()?..*pair.last()?))

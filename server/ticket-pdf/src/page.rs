@@ -55,7 +55,7 @@ const TRIES: [(f32, usize); 10] = [
 ];
 
 /// Draws a ticket's page.
-pub fn draw(document: &Document, ticket: &Ticket, typesetter: &mut Typesetter) -> Vec<u8> {
+pub(crate) fn draw(document: &Document, ticket: &Ticket, typesetter: &mut Typesetter) -> Vec<u8> {
     let writer = Writer {
         language: document.language.as_deref(),
     };

@@ -4,9 +4,9 @@ use crate::{lines::Paragraph, typeset::Typesetter};
 use pdf_writer::Content;
 
 /// A4.
-pub const WIDTH: f32 = 595.0;
+pub(crate) const WIDTH: f32 = 595.0;
 /// A4.
-pub const HEIGHT: f32 = 842.0;
+pub(crate) const HEIGHT: f32 = 842.0;
 
 /// Between one line and the next, in parts of the size.
 const LEADING: f32 = 0.1;
@@ -14,11 +14,11 @@ const LEADING: f32 = 0.1;
 const ROUND: f32 = 0.5523;
 
 /// Red, green and blue from 0 to 1.
-pub type Colour = [f32; 3];
+pub(crate) type Colour = [f32; 3];
 
 /// A rectangle.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Area {
+pub(crate) struct Area {
     /// Its left edge.
     pub x: f32,
     /// Its upper edge.
@@ -31,18 +31,18 @@ pub struct Area {
 
 impl Area {
     /// Its right edge.
-    pub fn right(self) -> f32 {
+    pub(crate) fn right(self) -> f32 {
         self.x + self.width
     }
 
     /// Its lower edge.
-    pub fn bottom(self) -> f32 {
+    pub(crate) fn bottom(self) -> f32 {
         self.y + self.height
     }
 }
 
 /// How high a paragraph is.
-pub fn height(paragraph: &Paragraph, size: f32) -> f32 {
+pub(crate) fn height(paragraph: &Paragraph, size: f32) -> f32 {
     let lines = paragraph.lines.iter();
     lines
         .map(|line| line.ascent + line.descent + size * LEADING)
@@ -50,14 +50,14 @@ pub fn height(paragraph: &Paragraph, size: f32) -> f32 {
 }
 
 /// A page.
-pub struct Sheet<'a> {
+pub(crate) struct Sheet<'a> {
     content: Content,
     typesetter: &'a mut Typesetter,
 }
 
 impl<'a> Sheet<'a> {
     /// An empty page.
-    pub fn new(typesetter: &'a mut Typesetter) -> Self {
+    pub(crate) fn new(typesetter: &'a mut Typesetter) -> Self {
         Self {
             content: Content::new(),
             typesetter,
@@ -65,19 +65,19 @@ impl<'a> Sheet<'a> {
     }
 
     /// All that was drawn.
-    pub fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.content.finish().into_vec()
     }
 
     /// The colour of what is drawn from here on.
-    pub fn colour(&mut self, [red, green, blue]: Colour) {
+    pub(crate) fn colour(&mut self, [red, green, blue]: Colour) {
         self.content
             .set_fill_rgb(red, green, blue)
             .set_stroke_rgb(red, green, blue);
     }
 
     /// A paragraph from `y` down, along the side of `column` on which its text begins.
-    pub fn text(&mut self, paragraph: &Paragraph, size: f32, column: Area, y: f32) {
+    pub(crate) fn text(&mut self, paragraph: &Paragraph, size: f32, column: Area, y: f32) {
         let mut y = y;
         for line in &paragraph.lines {
             let x = if paragraph.rtl {
@@ -92,7 +92,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// The same in the middle of `column`.
-    pub fn centred(&mut self, paragraph: &Paragraph, size: f32, column: Area, y: f32) {
+    pub(crate) fn centred(&mut self, paragraph: &Paragraph, size: f32, column: Area, y: f32) {
         let mut y = y;
         for line in &paragraph.lines {
             let x = column.x + (column.width - line.width) / 2.0;
@@ -103,7 +103,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// Fills a rectangle.
-    pub fn fill(&mut self, area: Area) {
+    pub(crate) fn fill(&mut self, area: Area) {
         let Area {
             x, width, height, ..
         } = area;
@@ -113,7 +113,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// A dashed line.
-    pub fn dashes(&mut self, from: (f32, f32), to: (f32, f32)) {
+    pub(crate) fn dashes(&mut self, from: (f32, f32), to: (f32, f32)) {
         self.content
             .save_state()
             .set_line_width(0.75)
@@ -126,7 +126,7 @@ impl<'a> Sheet<'a> {
 
     /// A ticket's outline, with round corners and notches where it is torn at `tear`; and inside of
     /// it, a strip in the colour `strip` along the left edge.
-    pub fn ticket(&mut self, area: Area, tear: f32, strip: (f32, Colour), line: Colour) {
+    pub(crate) fn ticket(&mut self, area: Area, tear: f32, strip: (f32, Colour), line: Colour) {
         self.content.save_state();
         self.outline(area, tear);
         self.content.clip_nonzero().end_path();
@@ -178,7 +178,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// A door, the shop's sign, with a light behind it.
-    pub fn door(&mut self, x: f32, y: f32, side: f32, colour: Colour, light: Colour) {
+    pub(crate) fn door(&mut self, x: f32, y: f32, side: f32, colour: Colour, light: Colour) {
         for (left, shoulder, right, radius, colour) in [
             (5.0, 10.0, 27.0, 11.0, colour),
             (11.0, 12.0, 21.0, 5.0, light),
@@ -199,7 +199,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// Black squares; `runs` are columns, rows and lengths in a square of `side` by `side`.
-    pub fn squares(&mut self, area: Area, side: u16, runs: &[(u16, u16, u16)]) {
+    pub(crate) fn squares(&mut self, area: Area, side: u16, runs: &[(u16, u16, u16)]) {
         let unit = area.width / f32::from(side);
         self.colour([0.0; 3]);
         // One unit a square, counted from above: whole numbers keep the file small.

@@ -27,7 +27,7 @@ const BOLD: f32 = 0.03;
 const LEVEL: u8 = 6;
 
 /// A stream that is compressed. The caller names its filter: `/FlateDecode`.
-pub fn compressed(data: &[u8]) -> Vec<u8> {
+pub(crate) fn compressed(data: &[u8]) -> Vec<u8> {
     compress_to_vec_zlib(data, LEVEL)
 }
 
@@ -73,13 +73,13 @@ impl Used {
 }
 
 /// All fonts of a document.
-pub struct Typesetter {
+pub(crate) struct Typesetter {
     used: Vec<Used>,
 }
 
 impl Typesetter {
     /// With nothing set yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             used: std::iter::repeat_with(Used::default)
                 .take(fonts::count())
@@ -88,7 +88,7 @@ impl Typesetter {
     }
 
     /// Draws a line, whose base begins at `at`, in the colour that is set.
-    pub fn show(&mut self, content: &mut Content, line: &Line, at: (f32, f32)) {
+    pub(crate) fn show(&mut self, content: &mut Content, line: &Line, at: (f32, f32)) {
         let (mut x, y) = at;
         for run in &line.runs {
             if let (Some(face), Some(used)) = (fonts::face(run.face), self.used.get_mut(run.face)) {
@@ -99,7 +99,7 @@ impl Typesetter {
 
     /// Writes what has been used of the fonts. Returns their names in a page's resources. Errors: one
     /// cannot be cut.
-    pub fn embed(
+    pub(crate) fn embed(
         &self,
         pdf: &mut Pdf,
         id: &mut impl FnMut() -> Ref,

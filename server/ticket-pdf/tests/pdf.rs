@@ -1,6 +1,7 @@
 //! What stands on a ticket, read back from its file.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails may panic")]
+#![expect(unreachable_pub, reason = "no crate uses a test")]
 
 mod reading;
 

@@ -131,7 +131,7 @@ pub fn starts_at(date: &str, time: &str, time_zone: &str) -> Result<Timestamp, V
 /// The moment that two fields of a form name, a date and a time, by the clocks of `time_zone`.
 ///
 /// Errors: at these and at `time_zone`, all that are wrong.
-pub fn moment(
+pub(super) fn moment(
     [(date_field, date), (time_field, time)]: [(&'static str, &str); 2],
     time_zone: &str,
 ) -> Result<Timestamp, Vec<FieldError>> {

@@ -308,7 +308,7 @@ impl Db {
 
     /// Returns once something has been written since the last time, by this process. One may wait
     /// for it, who must also look without being told: a writer that is cut short tells nobody.
-    pub async fn written(&self) {
+    pub(crate) async fn written(&self) {
         self.written.notified().await;
     }
 

@@ -26,7 +26,7 @@ static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
 
 /// How a try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tries {
+pub(crate) struct Tries {
     /// Whether it was one of those that may be.
     pub taken: bool,
     /// How much is left of the window.
@@ -49,7 +49,12 @@ fn place(name: &str) -> String {
 impl Redis {
     /// Counts one try of `name` if there were fewer than `most` in a window that is so long. Errors:
     /// Redis is away.
-    pub async fn take_try(&self, name: &str, most: u32, window: Duration) -> Result<Tries, Away> {
+    pub(crate) async fn take_try(
+        &self,
+        name: &str,
+        most: u32,
+        window: Duration,
+    ) -> Result<Tries, Away> {
         let place = place(name);
         let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         let tries: (i64, i64) = self
@@ -65,7 +70,7 @@ impl Redis {
     }
 
     /// Counts one try of `name` less. Errors: Redis is away.
-    pub async fn give_try_back(&self, name: &str) -> Result<(), Away> {
+    pub(crate) async fn give_try_back(&self, name: &str) -> Result<(), Away> {
         let place = place(name);
         self.with(|mut connection| async move {
             let _: i64 = GIVE_BACK.key(place).invoke_async(&mut connection).await?;

@@ -36,7 +36,7 @@ impl Fanout {
 
     /// Whether this process need not look itself for now: it hears others, and one of them has the
     /// turn, which lasts `turn`.
-    pub async fn somebody_else_looks(&self, turn: Duration) -> bool {
+    pub(crate) async fn somebody_else_looks(&self, turn: Duration) -> bool {
         if !self.listening.load(Ordering::Relaxed) {
             return false;
         }
@@ -51,7 +51,7 @@ impl Fanout {
     }
 
     /// Tells the other processes.
-    pub async fn tell(&self, changes: &[TicketChange]) {
+    pub(crate) async fn tell(&self, changes: &[TicketChange]) {
         if changes.is_empty() {
             return;
         }
@@ -69,7 +69,7 @@ impl Fanout {
     }
 
     /// Hears what other processes tell, for ever.
-    pub async fn listen(&self, heard: impl Fn(Vec<TicketChange>)) {
+    pub(crate) async fn listen(&self, heard: impl Fn(Vec<TicketChange>)) {
         loop {
             if let Err(error) = self.listen_once(&heard).await {
                 tracing::debug!(error = chain(&error), "changes are not heard through Redis");

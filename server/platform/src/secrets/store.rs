@@ -5,7 +5,7 @@ use model::Moment;
 use sqlx::{AnyExecutor, query, query_as, query_scalar};
 
 /// A key as it is stored. It does not show itself, so that no log has it.
-pub struct KeyRow {
+pub(crate) struct KeyRow {
     /// Its name, in hex.
     pub id: String,
     /// Its public half, base64url.
@@ -15,14 +15,16 @@ pub struct KeyRow {
 }
 
 /// All of the key that signs, PKCS#8 in base64url.
-pub async fn key_signing<'e>(on: impl AnyExecutor<'e>) -> Result<Option<String>, sqlx::Error> {
+pub(crate) async fn key_signing<'e>(
+    on: impl AnyExecutor<'e>,
+) -> Result<Option<String>, sqlx::Error> {
     query_scalar("SELECT private_key FROM pass_keys WHERE signs = 1")
         .fetch_optional(on)
         .await
 }
 
 /// The private half of the key of this name, whether or not it signs.
-pub async fn key_private<'e>(
+pub(crate) async fn key_private<'e>(
     on: impl AnyExecutor<'e>,
     id: &str,
 ) -> Result<Option<String>, sqlx::Error> {
@@ -42,7 +44,11 @@ pub async fn keys_public<'e>(
 }
 
 /// Writes a key down that is to sign from now on, unless there is one.
-pub async fn key_insert(conn: &mut Conn, key: KeyRow, now: Moment) -> Result<(), sqlx::Error> {
+pub(crate) async fn key_insert(
+    conn: &mut Conn,
+    key: KeyRow,
+    now: Moment,
+) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO pass_keys (id, public_key, private_key, signs, created_at) \
          VALUES ($1, $2, $3, 1, $4) ON CONFLICT DO NOTHING",

@@ -237,12 +237,12 @@ fn digest(id: &Id) -> [u8; 32] {
 }
 
 /// What a session's id is known by: nothing keeps the id itself.
-pub fn hash(id: &Id) -> String {
+pub(crate) fn hash(id: &Id) -> String {
     hex::encode(digest(id))
 }
 
 /// Whose session this is, if anybody's, as the store found it on loading.
-pub fn user_id(session: &Record) -> Option<UserId> {
+pub(crate) fn user_id(session: &Record) -> Option<UserId> {
     session.data.get(USER)?.get("id")?.as_str()?.parse().ok()
 }
 

@@ -14,7 +14,7 @@ pub struct Context {
 
 impl Context {
     /// Reads a `traceparent`. None: it is not one, and a new trace begins.
-    pub fn read(traceparent: &str) -> Option<Self> {
+    pub(crate) fn read(traceparent: &str) -> Option<Self> {
         let mut parts = traceparent.trim().split('-');
         let (version, trace, span, flags) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -69,7 +69,7 @@ impl Sampler {
     }
 
     /// Whether a trace that begins here is recorded; `parent`: whether whoever it comes from does.
-    pub fn takes(self, trace: u128, parent: Option<bool>) -> bool {
+    pub(crate) fn takes(self, trace: u128, parent: Option<bool>) -> bool {
         match parent {
             Some(sampled) if self.heeds_parent => sampled,
             // By its last half, as others do, so that all along the way say the same.

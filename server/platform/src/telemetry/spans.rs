@@ -58,7 +58,7 @@ pub fn round(of: &'static str) -> Span {
 }
 
 /// A writing transaction; `work` is whose.
-pub fn write(engine: &'static str, work: &'static str) -> Span {
+pub(crate) fn write(engine: &'static str, work: &'static str) -> Span {
     debug_span!(target: TARGET, WRITE, engine, work = plain(work), error = Empty)
 }
 

@@ -30,7 +30,7 @@ const SYSTEMS: [(&str, &str); 7] = [
 ];
 
 /// Browser and system of a `User-Agent`.
-pub fn device(agent: &str) -> String {
+pub(crate) fn device(agent: &str) -> String {
     let known = |list: &[(&str, &'static str)]| {
         let found = list.iter().find(|(word, _)| agent.contains(word));
         found.map(|(_, name)| *name)

@@ -23,7 +23,7 @@ static GUESSED_FIRST: LazyLock<HashSet<&str>> = LazyLock::new(|| {
 
 /// Why others would try this password first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guessable {
+pub(crate) enum Guessable {
     /// Many people use it, or it is a row of characters.
     Known,
     /// It is the account's own address or name, or the shop's.
@@ -31,7 +31,7 @@ pub enum Guessable {
 }
 
 /// Whether others would try this password first; `own` is what they know of the account.
-pub fn guessable(password: &str, own: &[&str]) -> Option<Guessable> {
+pub(crate) fn guessable(password: &str, own: &[&str]) -> Option<Guessable> {
     let password = folded(password);
     let bare = stem(&password);
     if own_words(own).any(|word| word == password || word == bare) {

@@ -48,7 +48,7 @@ impl Entry {
 }
 
 /// What names this browser, if its cookie says that `user` has signed in there in this epoch.
-pub async fn device_of(
+pub(crate) async fn device_of(
     db: &Db,
     content: &str,
     user: UserId,
@@ -66,7 +66,7 @@ pub async fn device_of(
 
 /// The content that says, besides what `before` says of other accounts, that `user` has signed in
 /// here in this epoch.
-pub async fn content(
+pub(crate) async fn content(
     db: &Db,
     before: Option<&str>,
     user: UserId,

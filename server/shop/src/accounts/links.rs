@@ -51,7 +51,7 @@ impl AccountsService {
 }
 
 /// As [`mail::queue_rarely`], for the address of this user. Nothing is queued if the account is deleted.
-pub async fn queue_rarely_to(
+pub(crate) async fn queue_rarely_to(
     conn: &mut Conn,
     kind: Kind,
     subject: impl fmt::Display,

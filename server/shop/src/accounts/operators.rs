@@ -40,13 +40,13 @@ impl Operators {
 
 impl Standing {
     /// Whether they may do what only operators may.
-    pub fn may_act(self) -> bool {
+    pub(crate) fn may_act(self) -> bool {
         self == Self::Operator
     }
 
     /// The error for someone who may not act: `SecondFactorSetupRequired` if only the second factor is
     /// missing, else `otherwise`.
-    pub fn refusal(self, otherwise: AppError) -> AppError {
+    pub(crate) fn refusal(self, otherwise: AppError) -> AppError {
         match self {
             Self::SetUpFirst => AppError::SecondFactorSetupRequired,
             Self::Member | Self::Operator => otherwise,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Hashes and verifies, a bounded number at a time.
 #[derive(Clone)]
-pub struct Passwords {
+pub(crate) struct Passwords {
     turns: Arc<Turns>,
     /// The hash of nobody's password: verified where there is no account, so that an unknown
     /// address costs what a wrong password does.
@@ -21,7 +21,7 @@ pub struct Passwords {
 
 /// What came of comparing a password with a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub(crate) struct Verified {
     /// Whether it is the one that was hashed.
     pub right: bool,
     /// Its hash by the present parameters, if it is right and the one before was made by others.
@@ -30,7 +30,7 @@ pub struct Verified {
 
 impl Passwords {
     /// As many at once as there are cores, less one to go on answering.
-    pub fn new() -> FaultResult<Self> {
+    pub(crate) fn new() -> FaultResult<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let nobody = hash("nobody's password")?;
         Ok(Self {
@@ -40,17 +40,17 @@ impl Passwords {
     }
 
     /// Waits for a turn to hash something for `network`. Errors: as [`Turns::take`].
-    pub async fn turn(&self, network: IpNet, share: Share) -> FaultResult<Turn> {
+    pub(crate) async fn turn(&self, network: IpNet, share: Share) -> FaultResult<Turn> {
         Ok(self.turns.take(network, share).await?)
     }
 
     /// The hash to keep.
-    pub async fn hash(&self, turn: Turn, password: String) -> FaultResult<String> {
+    pub(crate) async fn hash(&self, turn: Turn, password: String) -> FaultResult<String> {
         in_turn(turn, move || hash(&password)).await?
     }
 
     /// Compares `password` with `hash`; where there is none it is wrong, after the same work.
-    pub async fn verify(
+    pub(crate) async fn verify(
         &self,
         turn: Turn,
         password: String,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// How long a link works, from when its mail is written: over a weekend.
-pub const WORKS: Duration = Duration::from_hours(3 * 24);
+pub(crate) const WORKS: Duration = Duration::from_hours(3 * 24);
 
 fn hash(token: &ResetToken) -> String {
     hex::encode(Sha256::digest(token.0.as_bytes()))
@@ -25,7 +25,7 @@ fn hash(token: &ResetToken) -> String {
 
 /// A link that proves an address.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Proof {
+pub(crate) struct Proof {
     /// Its id, which is the mail's subject.
     pub id: ProofId,
     /// Whose account it is about.
@@ -38,7 +38,7 @@ pub struct Proof {
 }
 
 /// Writes down that an address is to be proved. Returns the mail's subject.
-pub async fn proof_insert(
+pub(crate) async fn proof_insert(
     conn: &mut Conn,
     user: UserId,
     email: &str,
@@ -57,7 +57,7 @@ pub async fn proof_insert(
 
 /// Gives the link its token, which replaces the one of an earlier try to send the mail. None: the
 /// link is not wanted any more.
-pub async fn proof_arm(
+pub(crate) async fn proof_arm(
     conn: &mut Conn,
     id: ProofId,
     token: &ResetToken,
@@ -75,7 +75,7 @@ pub async fn proof_arm(
 }
 
 /// One link, whether or not it still works.
-pub async fn proof_find<'e>(
+pub(crate) async fn proof_find<'e>(
     on: impl AnyExecutor<'e>,
     id: ProofId,
 ) -> Result<Option<Proof>, sqlx::Error> {
@@ -86,7 +86,7 @@ pub async fn proof_find<'e>(
 }
 
 /// The link with this token, if it works.
-pub async fn proof_linked<'e>(
+pub(crate) async fn proof_linked<'e>(
     on: impl AnyExecutor<'e>,
     token: &ResetToken,
     now: Moment,
@@ -102,7 +102,7 @@ pub async fn proof_linked<'e>(
 }
 
 /// Uses a link up. None: it does not work, or another was quicker.
-pub async fn proof_take(
+pub(crate) async fn proof_take(
     conn: &mut Conn,
     token: &ResetToken,
     now: Moment,
@@ -118,7 +118,7 @@ pub async fn proof_take(
 }
 
 /// Notes which address the link's has replaced.
-pub async fn proof_note_replaced(
+pub(crate) async fn proof_note_replaced(
     conn: &mut Conn,
     id: ProofId,
     replaced: &str,
@@ -133,7 +133,7 @@ pub async fn proof_note_replaced(
 
 /// No link of this account's works any more. What the one named `but` has replaced is still to be
 /// told, if one is named.
-pub async fn proofs_end(
+pub(crate) async fn proofs_end(
     conn: &mut Conn,
     user: UserId,
     but: Option<ProofId>,

@@ -16,12 +16,12 @@ use sqlx_macros::FromRow;
 use std::time::Duration;
 
 /// How long a link works, from when its mail is written.
-pub const WORKS: Duration = Duration::from_mins(30);
+pub(crate) const WORKS: Duration = Duration::from_mins(30);
 /// A mail that is written later than this after it was asked for is not worth sending.
 const WRITTEN_WITHIN: Duration = Duration::from_mins(30);
 
 /// What the next link carries: 256 random bits.
-pub fn new_token() -> ResetToken {
+pub(crate) fn new_token() -> ResetToken {
     ResetToken(unguessable::<32>())
 }
 
@@ -30,7 +30,7 @@ fn hash(token: &ResetToken) -> String {
 }
 
 /// Writes down that somebody asked for a link, and where they were going.
-pub async fn reset_insert(
+pub(crate) async fn reset_insert(
     conn: &mut Conn,
     id: ProofId,
     user: UserId,
@@ -49,7 +49,7 @@ pub async fn reset_insert(
 
 /// Gives the link its token, which replaces the one of an earlier try to send the mail. None: the
 /// link is not wanted any more.
-pub async fn reset_arm(
+pub(crate) async fn reset_arm(
     conn: &mut Conn,
     id: ProofId,
     token: &ResetToken,
@@ -72,7 +72,7 @@ pub async fn reset_arm(
 }
 
 /// Whose account a link with this token is to. None: it does not work.
-pub async fn reset_owner<'e>(
+pub(crate) async fn reset_owner<'e>(
     on: impl AnyExecutor<'e>,
     token: &ResetToken,
     now: Moment,
@@ -90,7 +90,7 @@ pub async fn reset_owner<'e>(
 
 /// A link that was used up.
 #[derive(FromRow)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// Whose account it was to.
     #[sqlx(rename = "user_id")]
     pub user: UserId,
@@ -99,7 +99,7 @@ pub struct Taken {
 }
 
 /// Uses a link up. None: it does not work, or another was quicker.
-pub async fn reset_take(
+pub(crate) async fn reset_take(
     conn: &mut Conn,
     token: &ResetToken,
     now: Moment,
@@ -115,7 +115,7 @@ pub async fn reset_take(
 }
 
 /// No link to this account works any more.
-pub async fn resets_end(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
+pub(crate) async fn resets_end(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
     query("DELETE FROM password_resets WHERE user_id = $1")
         .bind(user)
         .execute(conn)

@@ -17,7 +17,7 @@ const NAME_MAX: usize = 80;
 
 /// A sign-up that may be written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// As typed, trimmed.
     pub email: String,
     /// What others see.
@@ -58,7 +58,7 @@ fn parts(email: &str) -> (&str, Option<String>) {
 }
 
 /// Checks a sign-up; all that is wrong is said at once.
-pub fn check(request: &SignUp) -> Result<Checked, AppError> {
+pub(crate) fn check(request: &SignUp) -> Result<Checked, AppError> {
     let mut errors = Vec::new();
     let email = request.email.trim();
     errors.extend(email_error(email));
@@ -87,7 +87,7 @@ pub fn check(request: &SignUp) -> Result<Checked, AppError> {
 }
 
 /// Checks what a guest says of themselves; all that is wrong is said at once.
-pub fn check_guest(request: &BuyAsGuest) -> Result<Checked, AppError> {
+pub(crate) fn check_guest(request: &BuyAsGuest) -> Result<Checked, AppError> {
     let (email, name) = (request.email.trim(), request.name.trim());
     let wrong = email_error(email).into_iter().chain(given_name_error(name));
     said(wrong.collect())?;
@@ -98,14 +98,14 @@ pub fn check_guest(request: &BuyAsGuest) -> Result<Checked, AppError> {
 }
 
 /// Checks a new name.
-pub fn check_name(name: &str) -> Result<String, AppError> {
+pub(crate) fn check_name(name: &str) -> Result<String, AppError> {
     let name = name.trim();
     said(given_name_error(name).into_iter().collect())?;
     Ok(name.to_owned())
 }
 
 /// Checks that both parts of a sign-in are there, and no longer than any account's.
-pub fn check_sign_in(request: &SignIn) -> Result<(), AppError> {
+pub(crate) fn check_sign_in(request: &SignIn) -> Result<(), AppError> {
     let mut errors = Vec::new();
     let email = request.email.trim();
     if email.is_empty() || email.contains(char::is_control) {
@@ -124,21 +124,29 @@ pub fn check_email(email: &str) -> Result<(), AppError> {
 }
 
 /// Checks another address, and that the password was given, if there is one.
-pub fn check_new_email(request: &ChangeEmail, has_password: bool) -> Result<(), AppError> {
+pub(crate) fn check_new_email(request: &ChangeEmail, has_password: bool) -> Result<(), AppError> {
     let email = email_error(request.email.trim());
     let password = given_error("password", &request.password).filter(|_| has_password);
     said(email.into_iter().chain(password).collect())
 }
 
 /// Checks a new password of `user`'s; the error is at `field`.
-pub fn check_password(field: &str, password: &Password, user: &User) -> Result<(), AppError> {
+pub(crate) fn check_password(
+    field: &str,
+    password: &Password,
+    user: &User,
+) -> Result<(), AppError> {
     let own = [user.email.as_str(), user.name.as_str()];
     said(password_error(field, password, &own).into_iter().collect())
 }
 
 /// Checks a change of password of `user`'s, as far as that goes without knowing the one before, or a
 /// first password, if `has_one` is false.
-pub fn check_change(request: &ChangePassword, has_one: bool, user: &User) -> Result<(), AppError> {
+pub(crate) fn check_change(
+    request: &ChangePassword,
+    has_one: bool,
+    user: &User,
+) -> Result<(), AppError> {
     let own = [user.email.as_str(), user.name.as_str()];
     let current = given_error("currentPassword", &request.current_password).filter(|_| has_one);
     let new = password_error("newPassword", &request.new_password, &own);
@@ -146,12 +154,12 @@ pub fn check_change(request: &ChangePassword, has_one: bool, user: &User) -> Res
 }
 
 /// Checks that a password was given at all, and is no longer than any account's.
-pub fn check_given(field: &str, password: &Password) -> Result<(), AppError> {
+pub(crate) fn check_given(field: &str, password: &Password) -> Result<(), AppError> {
     said(given_error(field, password).into_iter().collect())
 }
 
 /// Checks that both proofs were given that a change of the second factor takes.
-pub fn check_second_factor(password: &Password, code: &str) -> Result<(), AppError> {
+pub(crate) fn check_second_factor(password: &Password, code: &str) -> Result<(), AppError> {
     let mut errors: Vec<_> = given_error("password", password).into_iter().collect();
     if code.trim().is_empty() {
         errors.push(FieldError::new(
@@ -163,12 +171,12 @@ pub fn check_second_factor(password: &Password, code: &str) -> Result<(), AppErr
 }
 
 /// The password that proves who somebody is, is not the right one.
-pub fn wrong_password(field: &str) -> AppError {
+pub(crate) fn wrong_password(field: &str) -> AppError {
     AppError::invalid(field, "That is not your password.")
 }
 
 /// Somebody without a password has been signed in for too long to delete the account by that alone.
-pub fn sign_in_anew(field: &str) -> AppError {
+pub(crate) fn sign_in_anew(field: &str) -> AppError {
     AppError::invalid(
         field,
         "You signed in a while ago. Have a link mailed, follow it, and delete the account then.",
@@ -176,7 +184,7 @@ pub fn sign_in_anew(field: &str) -> AppError {
 }
 
 /// The link's time is over, it was used, or it never was one.
-pub fn dead_token() -> AppError {
+pub(crate) fn dead_token() -> AppError {
     AppError::invalid(
         "token",
         "This link has been used, or its 30 minutes are over. Ask for a new one.",
@@ -184,7 +192,7 @@ pub fn dead_token() -> AppError {
 }
 
 /// The link that proves an address does so no more.
-pub fn dead_proof() -> AppError {
+pub(crate) fn dead_proof() -> AppError {
     AppError::invalid(
         "token",
         "This link has been used, or its three days are over. Your account's page sends a new one.",

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 /// What proves that somebody is a new account's owner.
 #[derive(Debug, Clone)]
-pub enum Lock {
+pub(crate) enum Lock {
     /// The hash of a password.
     Password(String),
     /// None but the session that it is made in, and for a short while the form that made it, which
@@ -23,7 +23,7 @@ pub enum Lock {
 }
 
 /// Writes a new account down. False: its address is in use.
-pub async fn user_insert(
+pub(crate) async fn user_insert(
     conn: &mut Conn,
     user: &User,
     email_key: &str,
@@ -111,7 +111,7 @@ pub async fn user_find_by_email<'e>(
 
 /// The guest's account of an address that this form made after `after`, if it still is as it
 /// was made: it has no password, and nobody has ended its sessions.
-pub async fn guest_find(
+pub(crate) async fn guest_find(
     conn: &mut Conn,
     email_key: &str,
     guest_key: &str,
@@ -130,7 +130,7 @@ pub async fn guest_find(
 }
 
 /// One account that has not been deleted, with its lock.
-pub async fn user_find_locked<'e>(
+pub(crate) async fn user_find_locked<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
 ) -> Result<Option<Locked>, sqlx::Error> {
@@ -153,7 +153,7 @@ async fn find_locked<'e>(
 
 /// Sets a password if the account still has the one that `before` hashes, or whatever it has if
 /// `before` is none; all its sessions end. None: it has not, or is deleted.
-pub async fn password_set(
+pub(crate) async fn password_set(
     conn: &mut Conn,
     id: UserId,
     before: Option<&str>,
@@ -173,7 +173,7 @@ pub async fn password_set(
 
 /// Replaces the hash of a password by another of the same password; sessions stay. False: the
 /// password was changed meanwhile.
-pub async fn hash_renew(
+pub(crate) async fn hash_renew(
     conn: &mut Conn,
     id: UserId,
     before: &str,
@@ -189,7 +189,7 @@ pub async fn hash_renew(
 }
 
 /// Ends all sessions of an account. Returns the epoch that begins, if it is not deleted.
-pub async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sqlx::Error> {
+pub(crate) async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sqlx::Error> {
     query_scalar(
         "UPDATE users SET session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL RETURNING session_epoch",
@@ -201,7 +201,10 @@ pub async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sql
 
 /// Ends all sessions of an account that has neither a password nor a second factor. None: it has one,
 /// or is deleted.
-pub async fn guest_epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<Locked>, sqlx::Error> {
+pub(crate) async fn guest_epoch_begin(
+    conn: &mut Conn,
+    id: UserId,
+) -> Result<Option<Locked>, sqlx::Error> {
     query_as(
         "UPDATE users SET session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL AND password_hash = '' \
@@ -214,12 +217,12 @@ pub async fn guest_epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<Loc
 }
 
 /// What others see in place of somebody who has left.
-pub const FORMER_MEMBER: &str = "Former member";
+pub(crate) const FORMER_MEMBER: &str = "Former member";
 
 /// Locks an account until the transaction ends. Whoever lists for it locks it first, as does who
 /// deletes it, so that nothing is listed behind their back. False: it has been deleted, or has not
 /// this password, if one is asked for.
-pub async fn user_lock(
+pub(crate) async fn user_lock(
     conn: &mut Conn,
     id: UserId,
     password_hash: Option<&str>,
@@ -246,7 +249,7 @@ struct Anonymised {
 
 /// Takes everything personal out of an account and ends it; its address is free again. Returns
 /// what is left, and the epoch that none of its sessions is of. None: it has been deleted already.
-pub async fn user_anonymise(
+pub(crate) async fn user_anonymise(
     conn: &mut Conn,
     id: UserId,
     now: Moment,
@@ -268,7 +271,7 @@ pub async fn user_anonymise(
 }
 
 /// One account that has not been deleted.
-pub async fn user_find<'e>(
+pub(crate) async fn user_find<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
 ) -> Result<Option<User>, sqlx::Error> {
@@ -283,7 +286,7 @@ pub async fn user_find<'e>(
 }
 
 /// What others see of these users; those that don't exist are missing.
-pub async fn user_names<'e>(
+pub(crate) async fn user_names<'e>(
     on: impl AnyExecutor<'e>,
     ids: &[UserId],
 ) -> Result<HashMap<UserId, String>, sqlx::Error> {
@@ -328,7 +331,7 @@ pub async fn operator_set(
 
 /// Takes the account's address as proved, if it still is this one and was not before. None: it is
 /// another, or was.
-pub async fn email_prove(
+pub(crate) async fn email_prove(
     conn: &mut Conn,
     id: UserId,
     email: &str,
@@ -349,7 +352,7 @@ pub async fn email_prove(
 
 /// Gives an account another address, which has been proved, unless another account has it. None:
 /// another has, or the account is deleted.
-pub async fn email_replace(
+pub(crate) async fn email_replace(
     conn: &mut Conn,
     id: UserId,
     email: &str,
@@ -372,7 +375,7 @@ pub async fn email_replace(
 }
 
 /// Changes what others see of a user.
-pub async fn user_rename(
+pub(crate) async fn user_rename(
     conn: &mut Conn,
     id: UserId,
     name: &str,
@@ -404,6 +407,6 @@ pub(super) async fn operator_find<'e>(
 }
 
 /// The domain event that tells of a user as they are after a change.
-pub fn told(kind: EventType, user: &User) -> DomainEvent {
+pub(crate) fn told(kind: EventType, user: &User) -> DomainEvent {
     DomainEvent::new(kind, user.id, user.version, user)
 }

@@ -22,7 +22,7 @@ const RETRY_SECONDS: i64 = 2;
 
 /// How much of the turns one network may have.
 #[derive(Debug, Clone, Copy)]
-pub struct Share {
+pub(crate) struct Share {
     /// So many at once.
     pub running: usize,
     /// So many waiting.
@@ -31,12 +31,12 @@ pub struct Share {
 
 impl Share {
     /// While tries are counted. A school behind one address fits.
-    pub const LIMITED: Self = Self {
+    pub(crate) const LIMITED: Self = Self {
         running: 4,
         waiting: 64,
     };
     /// While they are not.
-    pub const UNLIMITED: Self = Self {
+    pub(crate) const UNLIMITED: Self = Self {
         running: usize::MAX,
         waiting: usize::MAX,
     };
@@ -44,7 +44,7 @@ impl Share {
 
 /// Hands out turns.
 #[derive(Debug)]
-pub struct Turns {
+pub(crate) struct Turns {
     at_once: usize,
     lines: Mutex<Lines>,
 }
@@ -66,7 +66,7 @@ struct Line {
 
 /// A turn. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub(crate) struct Turn {
     turns: Arc<Turns>,
     of: IpNet,
     /// False: it was never handed over.
@@ -85,7 +85,7 @@ impl Drop for Turn {
 
 impl Turns {
     /// So many at once.
-    pub fn new(at_once: usize) -> Arc<Self> {
+    pub(crate) fn new(at_once: usize) -> Arc<Self> {
         Arc::new(Self {
             at_once,
             lines: Mutex::default(),
@@ -96,7 +96,11 @@ impl Turns {
     ///
     /// Errors: `TooManyRequests`, if its share is used up; `Unavailable`, if too many wait in all, or
     /// it took too long.
-    pub async fn take(self: &Arc<Self>, network: IpNet, share: Share) -> Result<Turn, AppError> {
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        network: IpNet,
+        share: Share,
+    ) -> Result<Turn, AppError> {
         let handed = self.queue(network, share)?;
         match tokio::time::timeout(TURN_WAIT, handed).await {
             Ok(Ok(turn)) => Ok(turn),

@@ -41,7 +41,7 @@ const ORDERS_PER_PAGE: i64 = 200;
 /// What buyers are told of when it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Announced {
+pub(crate) struct Announced {
     title: String,
     venue: String,
     city: String,
@@ -53,7 +53,7 @@ pub struct Announced {
 
 /// What is told of one thing that has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// What it is.
     pub what: &'static str,
     /// As it was.
@@ -64,7 +64,7 @@ pub struct Difference {
 
 impl Announced {
     /// Of an event as it is.
-    pub fn of(event: &EventRow) -> Self {
+    pub(crate) fn of(event: &EventRow) -> Self {
         let what = &event.what;
         Self {
             title: what.title.clone(),
@@ -78,7 +78,7 @@ impl Announced {
     }
 
     /// What a reader sees to be another now.
-    pub fn differences(&self, now: &Self) -> Vec<Difference> {
+    pub(crate) fn differences(&self, now: &Self) -> Vec<Difference> {
         let when = |of: &Self| when_until_in_full(of.starts_at, of.ends_at, &of.time_zone);
         let abroad = self.country != now.country;
         let place = |of: &Self| {
@@ -103,7 +103,7 @@ impl Announced {
 
 /// Notes that an event was changed, so that buyers are told: what they are told of was as in `before`
 /// until now. Nothing happens if it still is.
-pub async fn change_note(
+pub(crate) async fn change_note(
     conn: &mut Conn,
     before: &EventRow,
     after: &EventRow,
@@ -134,7 +134,7 @@ pub async fn change_note(
 }
 
 /// What the event of a set of changes was like before. None: the set was forgotten.
-pub async fn change_find<'e>(
+pub(crate) async fn change_find<'e>(
     on: impl AnyExecutor<'e>,
     change: EventChangeId,
 ) -> FaultResult<Option<Announced>> {
@@ -278,7 +278,7 @@ fn subject(order: OrderId, change: EventChangeId) -> String {
 }
 
 /// What such a mail is about.
-pub fn read_subject(subject: &str) -> Option<(OrderId, EventChangeId)> {
+pub(crate) fn read_subject(subject: &str) -> Option<(OrderId, EventChangeId)> {
     let (order, change) = subject.split_once(':')?;
     Some((order.parse().ok()?, change.parse().ok()?))
 }

@@ -30,7 +30,7 @@ const BLURRED_LIGHT: u16 = 70;
 const QUALITY: u8 = 80;
 
 /// A picture, and what is kept of it.
-pub struct Developed {
+pub(crate) struct Developed {
     /// What it is called.
     pub picture: Picture,
     /// Each form: its width, and a JPEG file.
@@ -39,7 +39,7 @@ pub struct Developed {
 
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
-pub enum NotDeveloped {
+pub(crate) enum NotDeveloped {
     /// For whoever sent it.
     #[error("{}", .0.message)]
     Wrong(FieldError),
@@ -53,7 +53,7 @@ fn wrong(message: &str) -> NotDeveloped {
 }
 
 /// The picture that these bytes show, or the part of it that `fit` says.
-pub fn develop(bytes: &[u8], fit: Fit) -> Result<Developed, NotDeveloped> {
+pub(crate) fn develop(bytes: &[u8], fit: Fit) -> Result<Developed, NotDeveloped> {
     let (image, upright, profile) = open(bytes)?;
     let image = without_alpha(image);
     let (across, down) = sides(&image, upright);

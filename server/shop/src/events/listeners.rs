@@ -51,7 +51,7 @@ pub struct Listening {
 
 impl Listeners {
     /// Nobody yet. Where `limits` are off, only the total counts.
-    pub fn new(most: ListenersMax, limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(most: ListenersMax, limits: Arc<Limits>) -> Self {
         Self {
             most,
             limits,

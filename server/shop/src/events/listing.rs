@@ -122,7 +122,7 @@ impl Filter {
     }
 
     /// Counts the events, as many as `limit` at most.
-    pub fn count(&self, engine: Engine) -> Statement {
+    pub(crate) fn count(&self, engine: Engine) -> Statement {
         let mut statement = Statement::default();
         let [first, running] = self.matching(&mut statement, engine, "1");
         let limit = statement.number(self.limit);

@@ -85,7 +85,7 @@ fn country_of(asked: &PlaceAsked) -> Option<&'static Country> {
 }
 
 /// Proposes what was left empty, and says what is unusual of the rest.
-pub fn propose(asked: PlaceAsked) -> PlaceProposed {
+pub(crate) fn propose(asked: PlaceAsked) -> PlaceProposed {
     let mut proposed = Vec::new();
     let mut place = asked;
     let code = place.country.trim().to_uppercase();

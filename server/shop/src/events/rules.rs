@@ -38,7 +38,7 @@ const NOT_PLACES: [&str; 2] = ["Factory", "Etc/Unknown"];
 
 /// An event that may be written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// 1 to 120 characters.
     pub title: String,
     /// Up to 5000 characters.
@@ -65,19 +65,19 @@ pub struct Checked {
 
 impl Checked {
     /// The words that the search looks for.
-    pub fn search_text(&self) -> String {
+    pub(crate) fn search_text(&self) -> String {
         words::index(&format!("{} {} {}", self.title, self.venue, self.city))
     }
 
     /// How far the venue's clocks are ahead of UTC when it begins, in microseconds.
-    pub fn utc_offset_micros(&self) -> i64 {
+    pub(crate) fn utc_offset_micros(&self) -> i64 {
         TimeZone::get(&self.time_zone).map_or(0, |zone| {
             i64::from(zone.to_offset(self.starts_at.timestamp()).seconds()) * 1_000_000
         })
     }
 
     /// Its times.
-    pub fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         Span {
             starts_at: self.starts_at.timestamp(),
             ends_at: self.ends_at.map(Moment::timestamp),
@@ -86,18 +86,18 @@ impl Checked {
     }
 
     /// Whether its tickets are traded at this moment.
-    pub fn is_on_sale(&self, now: Moment) -> bool {
+    pub(crate) fn is_on_sale(&self, now: Moment) -> bool {
         self.span().is_on_sale(now.timestamp())
     }
 
     /// What the city filter compares.
-    pub fn city_key(&self) -> String {
+    pub(crate) fn city_key(&self) -> String {
         names::key(&self.city)
     }
 }
 
 /// Checks a new event; all that is wrong is said at once.
-pub fn check(request: CreateEvent, now: Timestamp) -> Result<Checked, Vec<FieldError>> {
+pub(crate) fn check(request: CreateEvent, now: Timestamp) -> Result<Checked, Vec<FieldError>> {
     check_after(request, None, now)
 }
 
@@ -147,7 +147,7 @@ fn check_after(
 
 /// The event as it would be after `request`, checked as a new one is; times that do not change may be
 /// in the past.
-pub fn check_update(
+pub(crate) fn check_update(
     before: &Checked,
     request: UpdateEvent,
     now: Timestamp,

@@ -21,7 +21,7 @@ const COLUMNS: &str = "id, creator_id, title, description, venue, city, country,
 
 /// What the database says of an event.
 #[derive(Debug, Clone)]
-pub struct EventRow {
+pub(crate) struct EventRow {
     /// Its id.
     pub id: EventId,
     /// Who may change it.
@@ -36,7 +36,7 @@ pub struct EventRow {
 
 /// How many tickets of an event can be bought this moment, and from how much.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Stock {
+pub(crate) struct Stock {
     /// How many.
     pub available: i64,
     /// The cheapest, in minor units.
@@ -98,7 +98,7 @@ impl FromRow<'_, AnyRow> for EventRow {
 
 impl EventRow {
     /// As everybody sees it, with what is for sale.
-    pub fn event(&self, stock: Stock) -> Event {
+    pub(crate) fn event(&self, stock: Stock) -> Event {
         let what = self.what.clone();
         Event {
             id: self.id,
@@ -121,7 +121,7 @@ impl EventRow {
     }
 
     /// The domain event that tells of this row as it is after a change.
-    pub fn told(&self, kind: EventType) -> DomainEvent {
+    pub(crate) fn told(&self, kind: EventType) -> DomainEvent {
         let what = &self.what;
         let data = serde_json::json!({
             "id": self.id,
@@ -145,7 +145,7 @@ impl EventRow {
 }
 
 /// One event, past or to come.
-pub async fn event_find<'e>(
+pub(crate) async fn event_find<'e>(
     on: impl AnyExecutor<'e>,
     id: EventId,
 ) -> Result<Option<EventRow>, sqlx::Error> {
@@ -157,7 +157,7 @@ pub async fn event_find<'e>(
 }
 
 /// Whether this user created this event.
-pub async fn event_is_of<'e>(
+pub(crate) async fn event_is_of<'e>(
     on: impl AnyExecutor<'e>,
     id: EventId,
     creator: UserId,
@@ -171,14 +171,14 @@ pub async fn event_is_of<'e>(
 }
 
 /// A page of events, soonest first.
-pub async fn events_page(db: &Db, filter: &Filter) -> Result<Vec<EventRow>, sqlx::Error> {
+pub(crate) async fn events_page(db: &Db, filter: &Filter) -> Result<Vec<EventRow>, sqlx::Error> {
     let page = filter.page(db.engine(), COLUMNS);
     let rows = page.query().try_map(|row| EventRow::from_row(&row));
     rows.fetch_all(db.reads()).await
 }
 
 /// How many events there are, as many as the filter's limit at most.
-pub async fn events_count(db: &Db, filter: &Filter) -> Result<i64, sqlx::Error> {
+pub(crate) async fn events_count(db: &Db, filter: &Filter) -> Result<i64, sqlx::Error> {
     let count = filter.count(db.engine());
     let counted = count.query().try_map(|row| <(i64,)>::from_row(&row));
     let (events,) = counted.fetch_one(db.reads()).await?;
@@ -208,7 +208,7 @@ pub async fn events_next<'e>(
 }
 
 /// What is for sale at these events this moment.
-pub async fn events_stock<'e>(
+pub(crate) async fn events_stock<'e>(
     on: impl AnyExecutor<'e>,
     events: &[EventId],
     now: Moment,
@@ -239,7 +239,7 @@ pub async fn events_stock<'e>(
 }
 
 /// Cities with events on sale, busiest first.
-pub async fn cities_upcoming<'e>(
+pub(crate) async fn cities_upcoming<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
@@ -264,7 +264,7 @@ pub async fn cities_upcoming<'e>(
 }
 
 /// Writes a new event down.
-pub async fn event_insert(
+pub(crate) async fn event_insert(
     conn: &mut Conn,
     event: &EventRow,
     now: Moment,
@@ -301,7 +301,7 @@ pub async fn event_insert(
 
 /// Changes an event that is not over, if it is as it was read; its currency only while it
 /// has no tickets. False: the race was lost, or one of these does not hold.
-pub async fn event_update(
+pub(crate) async fn event_update(
     conn: &mut Conn,
     id: EventId,
     creator: UserId,
@@ -342,7 +342,7 @@ pub async fn event_update(
 
 /// Says what an event looks like, if it is still as `event` was read; a new picture only while the
 /// event is not over. False: the race was lost.
-pub async fn event_set_picture(
+pub(crate) async fn event_set_picture(
     conn: &mut Conn,
     event: &EventRow,
     now: Moment,
@@ -364,7 +364,7 @@ pub async fn event_set_picture(
 }
 
 /// Writes down one form of an event's picture.
-pub async fn picture_insert(
+pub(crate) async fn picture_insert(
     conn: &mut Conn,
     event: EventId,
     digest: &str,
@@ -382,7 +382,7 @@ pub async fn picture_insert(
 }
 
 /// Takes all forms of an event's picture away.
-pub async fn pictures_delete(conn: &mut Conn, event: EventId) -> Result<(), sqlx::Error> {
+pub(crate) async fn pictures_delete(conn: &mut Conn, event: EventId) -> Result<(), sqlx::Error> {
     query("DELETE FROM pictures WHERE event_id = $1")
         .bind(event)
         .execute(conn)
@@ -404,7 +404,7 @@ pub async fn picture_bytes<'e>(
 }
 
 /// Selects the rows behind the id `$1` for [`event_fill_search_keys`], `$2` at the most.
-pub fn rows_with_search_keys() -> String {
+pub(crate) fn rows_with_search_keys() -> String {
     "SELECT id, title, venue, city, search_text, city_key FROM events WHERE id > $1 \
      ORDER BY id LIMIT $2"
         .to_owned()
@@ -422,7 +422,10 @@ struct SearchKeysRow {
 }
 
 /// Computes the search's words and the city's key of an event anew.
-pub async fn event_fill_search_keys(conn: &mut Conn, row: AnyRow) -> Result<(), sqlx::Error> {
+pub(crate) async fn event_fill_search_keys(
+    conn: &mut Conn,
+    row: AnyRow,
+) -> Result<(), sqlx::Error> {
     let row = SearchKeysRow::from_row(&row)?;
     let search_text = words::index(&format!("{} {} {}", row.title, row.venue, row.city));
     let city_key = names::key(&row.city);

@@ -11,7 +11,7 @@ const SOUGHT_WORDS_MAX: usize = 16;
 const SOUGHT_CHARS_MAX: usize = 100;
 
 /// The words of a text, one space between them.
-pub fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     let mut words = String::with_capacity(text.len());
     let mut apart = false;
     let signs = text
@@ -35,7 +35,7 @@ pub fn fold(text: &str) -> String {
 
 /// The words of a text by which it is found: those of [`fold`], and behind them how else the same words
 /// are typed: `zuerich` for Zürich, `kobenhavn` and `koebenhavn` for København, `zurich` for Zuerich.
-pub fn index(text: &str) -> String {
+pub(crate) fn index(text: &str) -> String {
     let mut words = fold(text);
     let plain = words.clone();
     let spelt_out = fold(&text.nfc().map(spell_out).collect::<String>());
@@ -72,7 +72,7 @@ fn contract(word: &str) -> String {
 
 /// The words of a search, each to be found as the beginning of a word. None of them where nothing
 /// but signs was typed.
-pub fn sought(q: &str) -> Vec<String> {
+pub(crate) fn sought(q: &str) -> Vec<String> {
     let q: String = q.chars().take(SOUGHT_CHARS_MAX).collect();
     let mut words: Vec<String> = Vec::new();
     for word in fold(&q).split_whitespace().take(SOUGHT_WORDS_MAX) {

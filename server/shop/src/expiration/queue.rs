@@ -80,7 +80,7 @@ pub struct Workers {
 
 impl Queue {
     /// A queue, and what is to be handed to [`Workers::run`].
-    pub fn new() -> (Self, Workers) {
+    pub(crate) fn new() -> (Self, Workers) {
         let (sender, waiting) = mpsc::channel(WAITING_MAX);
         (Self { waiting: sender }, Workers { waiting })
     }

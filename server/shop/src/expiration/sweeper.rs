@@ -43,7 +43,7 @@ pub struct Sweeper {
 
 impl Sweeper {
     /// A sweeper over these orders and payments.
-    pub fn new(orders: OrdersService, engine: Arc<Engine>) -> Self {
+    pub(crate) fn new(orders: OrdersService, engine: Arc<Engine>) -> Self {
         Self {
             orders,
             engine,

@@ -16,13 +16,13 @@ use platform::{db::Db, fault::FaultResult};
 
 /// Reads histories.
 #[derive(Clone)]
-pub struct HistoryService {
+pub(crate) struct HistoryService {
     db: Db,
 }
 
 impl HistoryService {
     /// Histories of the orders in `db`.
-    pub fn new(db: Db) -> Self {
+    pub(crate) fn new(db: Db) -> Self {
         Self { db }
     }
 

@@ -37,7 +37,7 @@ use std::{str::FromStr, time::SystemTime};
 
 /// Why there is no message.
 #[derive(Debug, thiserror::Error)]
-pub enum NoLetter {
+pub(crate) enum NoLetter {
     /// There will never be one.
     #[error("{0}")]
     Gone(String),
@@ -63,7 +63,7 @@ pub(super) fn gone(why: impl Into<String>) -> NoLetter {
 }
 
 /// Composes the message that a mail is now.
-pub async fn compose(
+pub(crate) async fn compose(
     db: &Db,
     head: &Letterhead,
     mail: &MailRow,

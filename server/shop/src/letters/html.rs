@@ -55,7 +55,7 @@ const DISPLAY: &str =
     "font-family:'Iowan Old Style','Palatino Linotype',Palatino,Georgia,serif;font-weight:bold";
 
 /// All of a letter.
-pub fn letter(subject: &str, blocks: &[Block]) -> String {
+pub(crate) fn letter(subject: &str, blocks: &[Block]) -> String {
     let mut html = String::with_capacity(8 * 1024);
     // Writing to a String does not fail.
     let _ = write_letter(&mut html, subject, blocks);

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt::Write};
 
 /// A part of a letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Block {
+pub(crate) enum Block {
     /// What it is about.
     Heading(String),
     /// A paragraph.
@@ -35,14 +35,14 @@ pub enum Block {
 
 /// A letter that is written but not yet addressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub(crate) struct Letter {
     subject: String,
     blocks: Vec<Block>,
 }
 
 impl Letter {
     /// A letter with nothing but a subject, of which it keeps one line.
-    pub fn new(subject: &str) -> Self {
+    pub(crate) fn new(subject: &str) -> Self {
         Self {
             subject: one_line(subject),
             blocks: Vec::new(),
@@ -50,23 +50,23 @@ impl Letter {
     }
 
     /// Adds a block.
-    pub fn with(mut self, block: Block) -> Self {
+    pub(crate) fn with(mut self, block: Block) -> Self {
         self.blocks.push(block);
         self
     }
 
     /// Adds a paragraph.
-    pub fn say(self, text: impl Into<String>) -> Self {
+    pub(crate) fn say(self, text: impl Into<String>) -> Self {
         self.with(Block::Text(text.into()))
     }
 
     /// Its subject: one line.
-    pub fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         &self.subject
     }
 
     /// For readers without HTML.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for block in &self.blocks {
             // Writing to a String does not fail.
@@ -90,14 +90,14 @@ impl Letter {
     }
 
     /// For everybody else.
-    pub fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         html::letter(&self.subject, &self.blocks)
     }
 }
 
 /// A name or a title inside of a sentence: one that runs from right to left keeps the words around it
 /// where they are.
-pub fn isolated(text: &str) -> Cow<'_, str> {
+pub(crate) fn isolated(text: &str) -> Cow<'_, str> {
     let from_right = |c: char| {
         matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'
             | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
@@ -110,7 +110,7 @@ pub fn isolated(text: &str) -> Cow<'_, str> {
 }
 
 /// The same on one line: whatever ends a line or hides in one becomes a space.
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let spaced: String = text
         .chars()
         .map(|c| match c {

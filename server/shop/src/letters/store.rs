@@ -41,7 +41,7 @@ struct OrderSeatRow {
 
 /// The tickets of an order at the price that was paid, by section, row and seat; true: it has
 /// been paid back, or is about to be.
-pub async fn order_seats<'e>(
+pub(crate) async fn order_seats<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Vec<(Seat, bool)>, sqlx::Error> {
@@ -62,7 +62,7 @@ pub async fn order_seats<'e>(
 }
 
 /// The tickets that a refund pays back, or would have, each with its part of the money.
-pub async fn refund_seats<'e>(
+pub(crate) async fn refund_seats<'e>(
     on: impl AnyExecutor<'e>,
     refund: RefundId,
 ) -> Result<Vec<Seat>, sqlx::Error> {
@@ -79,7 +79,7 @@ pub async fn refund_seats<'e>(
 
 /// What a letter says of a refund.
 #[derive(Debug, Clone, FromRow)]
-pub struct RefundRow {
+pub(crate) struct RefundRow {
     /// The order that was paid.
     #[sqlx(rename = "order_id")]
     pub order: OrderId,
@@ -94,7 +94,7 @@ pub struct RefundRow {
 }
 
 /// One refund.
-pub async fn refund_find<'e>(
+pub(crate) async fn refund_find<'e>(
     on: impl AnyExecutor<'e>,
     id: RefundId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -106,7 +106,7 @@ pub async fn refund_find<'e>(
 
 /// What became of the cards that were tried for an order.
 #[derive(Debug, Clone, Copy, FromRow)]
-pub struct Charged {
+pub(crate) struct Charged {
     /// Payments whose money was taken, wherever it is now.
     pub taken: i64,
     /// Payments of which that is not yet certain.
@@ -114,7 +114,7 @@ pub struct Charged {
 }
 
 /// Whether any card of the order was charged after all.
-pub async fn order_charged<'e>(
+pub(crate) async fn order_charged<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Charged, sqlx::Error> {

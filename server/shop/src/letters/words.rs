@@ -13,7 +13,7 @@ const TITLE_IN_SUBJECT: usize = 60;
 
 /// One ticket, as a letter names it.
 #[derive(Debug, Clone)]
-pub struct Seat {
+pub(crate) struct Seat {
     /// Section, row and seat.
     pub label: String,
     /// What was paid for it, or is paid back.
@@ -22,7 +22,7 @@ pub struct Seat {
 
 /// What there is to say of an order.
 #[derive(Debug, Clone)]
-pub struct OrderFacts {
+pub(crate) struct OrderFacts {
     /// The buyer's name.
     pub name: String,
     /// Which order.
@@ -41,7 +41,7 @@ pub struct OrderFacts {
 
 /// What there is to say of a refund.
 #[derive(Debug, Clone)]
-pub struct RefundFacts {
+pub(crate) struct RefundFacts {
     /// The buyer's name.
     pub name: String,
     /// Which order was paid.
@@ -58,7 +58,7 @@ pub struct RefundFacts {
 
 /// What there is to say of an incident.
 #[derive(Debug, Clone)]
-pub struct IncidentFacts {
+pub(crate) struct IncidentFacts {
     /// Its id.
     pub id: IncidentId,
     /// Its kind.
@@ -74,7 +74,7 @@ pub struct IncidentFacts {
 }
 
 /// An order is paid, and here are the tickets: enclosed, and at the address `tickets`.
-pub fn order_complete(public_url: &str, facts: &OrderFacts, tickets: &str) -> Letter {
+pub(crate) fn order_complete(public_url: &str, facts: &OrderFacts, tickets: &str) -> Letter {
     let named = match facts.tickets.len() {
         1 => "ticket".to_owned(),
         count => format!("{count} tickets"),
@@ -123,7 +123,7 @@ pub fn order_complete(public_url: &str, facts: &OrderFacts, tickets: &str) -> Le
 }
 
 /// The time ran out while the buyer paid; nothing was charged.
-pub fn order_expired(public_url: &str, facts: &OrderFacts) -> Letter {
+pub(crate) fn order_expired(public_url: &str, facts: &OrderFacts) -> Letter {
     Letter::new(&format!(
         "Not charged: your time ran out for {}",
         short(&facts.event)
@@ -149,7 +149,7 @@ pub fn order_expired(public_url: &str, facts: &OrderFacts) -> Letter {
 }
 
 /// The same to an address that nobody has proved: nothing in it was chosen by a stranger.
-pub fn unknown_order_expired(public_url: &str, order: OrderId) -> Letter {
+pub(crate) fn unknown_order_expired(public_url: &str, order: OrderId) -> Letter {
     Letter::new("You have not been charged")
         .with(Block::Heading("You have not been charged".to_owned()))
         .say(
@@ -164,7 +164,7 @@ pub fn unknown_order_expired(public_url: &str, order: OrderId) -> Letter {
 }
 
 /// Money is back.
-pub fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
+pub(crate) fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
     let letter = Letter::new(&format!(
         "Refund of {} for {}",
         facts.amount,
@@ -209,7 +209,7 @@ pub fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
 }
 
 /// A refund did not get through.
-pub fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
+pub(crate) fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
     let mut letter = Letter::new(&format!(
         "Your refund for {} did not get through",
         short(&facts.event)
@@ -237,7 +237,7 @@ pub fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
 }
 
 /// Something that a person should look at.
-pub fn attention(public_url: &str, facts: &IncidentFacts) -> Letter {
+pub(crate) fn attention(public_url: &str, facts: &IncidentFacts) -> Letter {
     let what = in_words(&facts.kind);
     let mut rows = vec![
         row("Kind", facts.kind.clone()),
@@ -268,7 +268,7 @@ const DESCRIBED: usize = 10;
 
 /// Several things that a person should look at, oldest first: how many of each kind, and the first
 /// few.
-pub fn attentions(public_url: &str, all: &[IncidentFacts]) -> Letter {
+pub(crate) fn attentions(public_url: &str, all: &[IncidentFacts]) -> Letter {
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for facts in all {
         match kinds.iter_mut().find(|(kind, _)| *kind == facts.kind) {

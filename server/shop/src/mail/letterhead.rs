@@ -22,12 +22,12 @@ impl Letterhead {
     }
 
     /// The sender of all mails.
-    pub fn from(&self) -> &Mailbox {
+    pub(crate) fn from(&self) -> &Mailbox {
         &self.from
     }
 
     /// The shop's own origin, without a trailing slash.
-    pub fn public_url(&self) -> &str {
+    pub(crate) fn public_url(&self) -> &str {
         &self.public_url
     }
 

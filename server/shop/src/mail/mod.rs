@@ -25,7 +25,7 @@ pub use transport::{Blame, Folder, NoSmtpAddress, Outgoing, SendError, Smtp, Tra
 
 /// An unverified address gets at most one mail of each kind in this time, except mails about what was
 /// paid.
-pub const RARELY: Duration = Duration::from_hours(1);
+pub(crate) const RARELY: Duration = Duration::from_hours(1);
 
 /// What a mail tells of; its subject is the id of the thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
@@ -90,7 +90,7 @@ const ATTENTION_WAITS: Duration = Duration::from_secs(30);
 
 /// Queues a mail to the operators about an incident, together with others that are opened within half a
 /// minute.
-pub async fn queue_attention(
+pub(crate) async fn queue_attention(
     conn: &mut Conn,
     incident: IncidentId,
     now: Moment,
@@ -101,7 +101,7 @@ pub async fn queue_attention(
 
 /// As [`queue`] for the address with this key. An unverified address gets one mail of each kind an hour.
 /// Returns false if it has had that mail.
-pub async fn queue_rarely(
+pub(crate) async fn queue_rarely(
     conn: &mut Conn,
     kind: Kind,
     subject: impl fmt::Display,
@@ -118,7 +118,7 @@ pub async fn queue_rarely(
 }
 
 /// As [`queue_rarely`], but a mail that comes too early is sent later, and none is left out.
-pub async fn queue_in_turn(
+pub(crate) async fn queue_in_turn(
     conn: &mut Conn,
     kind: Kind,
     subject: impl fmt::Display,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// A mail that is to be sent.
 #[derive(Debug, Clone, FromRow)]
-pub struct MailRow {
+pub(crate) struct MailRow {
     /// Its id, which is also the message's.
     pub id: MailId,
     /// What it tells of.
@@ -29,7 +29,7 @@ pub struct MailRow {
 }
 
 /// Writes a mail down that is to be sent from `due` on, once for each kind and subject.
-pub async fn mail_insert(
+pub(crate) async fn mail_insert(
     conn: &mut Conn,
     kind: Kind,
     subject: &str,
@@ -51,7 +51,7 @@ pub async fn mail_insert(
 }
 
 /// Whether the owner of an account has proved that the address with this key is theirs.
-pub async fn is_proved(conn: &mut Conn, email_key: &str) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_proved(conn: &mut Conn, email_key: &str) -> Result<bool, sqlx::Error> {
     let sql = "SELECT 1 FROM users WHERE email_key = $1 AND email_verified_at IS NOT NULL";
     let row = query(sql).bind(email_key).fetch_optional(conn).await?;
     Ok(row.is_some())
@@ -64,7 +64,7 @@ fn hashed(email_key: &str) -> String {
 
 /// Takes an address's turn to get a mail of this kind. False: it has had one within
 /// [`RARELY`].
-pub async fn turn_take(
+pub(crate) async fn turn_take(
     conn: &mut Conn,
     email_key: &str,
     kind: Kind,
@@ -85,7 +85,7 @@ pub async fn turn_take(
 }
 
 /// Takes an address's next turn to get a mail of this kind. Returns when that is.
-pub async fn turn_wait(
+pub(crate) async fn turn_wait(
     conn: &mut Conn,
     email_key: &str,
     kind: Kind,
@@ -138,7 +138,7 @@ pub async fn mails_send_again(
 }
 
 /// Mails that are due, longest first.
-pub async fn mails_due<'e>(
+pub(crate) async fn mails_due<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
@@ -156,7 +156,7 @@ pub async fn mails_due<'e>(
 
 /// Takes a mail if it is still due, and leases it until `leased_until`: until then
 /// it is not due. A crash with it in hand counts as a try.
-pub async fn mail_claim(
+pub(crate) async fn mail_claim(
     conn: &mut Conn,
     id: MailId,
     now: Moment,
@@ -174,7 +174,7 @@ pub async fn mail_claim(
 }
 
 /// The mail is sent, even if another process has claimed it since.
-pub async fn mail_sent(conn: &mut Conn, id: MailId) -> Result<(), sqlx::Error> {
+pub(crate) async fn mail_sent(conn: &mut Conn, id: MailId) -> Result<(), sqlx::Error> {
     query("UPDATE mails SET state = 'sent', last_error = NULL WHERE id = $1 AND state = 'pending'")
         .bind(id)
         .execute(conn)
@@ -184,7 +184,7 @@ pub async fn mail_sent(conn: &mut Conn, id: MailId) -> Result<(), sqlx::Error> {
 
 /// The mail is tried again at `next_at`. `tries` is how many count so far. Nothing happens if the
 /// lease ran out and another has claimed it since.
-pub async fn mail_postpone(
+pub(crate) async fn mail_postpone(
     conn: &mut Conn,
     mail: &MailRow,
     tries: i64,
@@ -206,7 +206,11 @@ pub async fn mail_postpone(
 }
 
 /// The mail will not be sent. False: another has claimed it since, and nothing happened.
-pub async fn mail_fail(conn: &mut Conn, mail: &MailRow, why: &str) -> Result<bool, sqlx::Error> {
+pub(crate) async fn mail_fail(
+    conn: &mut Conn,
+    mail: &MailRow,
+    why: &str,
+) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE mails SET state = 'failed', last_error = $3 \
          WHERE id = $1 AND state = 'pending' AND tries = $2",
@@ -220,7 +224,7 @@ pub async fn mail_fail(conn: &mut Conn, mail: &MailRow, why: &str) -> Result<boo
 }
 
 /// When a mail about incidents was last addressed to the operators.
-pub async fn attention_told_at(conn: &mut Conn) -> Result<Option<Moment>, sqlx::Error> {
+pub(crate) async fn attention_told_at(conn: &mut Conn) -> Result<Option<Moment>, sqlx::Error> {
     // Subjects begin with the incident's id, which grows with time.
     query_scalar(
         "SELECT created_at FROM mails WHERE kind = 'attention' AND subject LIKE '%:%' \
@@ -232,7 +236,7 @@ pub async fn attention_told_at(conn: &mut Conn) -> Result<Option<Moment>, sqlx::
 
 /// Takes all incidents that no operator has had a mail about, oldest first. A concurrent call gets none
 /// of them.
-pub async fn attention_take(conn: &mut Conn) -> Result<Vec<IncidentId>, sqlx::Error> {
+pub(crate) async fn attention_take(conn: &mut Conn) -> Result<Vec<IncidentId>, sqlx::Error> {
     let mut incidents: Vec<IncidentId> = query_scalar(
         "UPDATE mails SET state = 'sent', last_error = NULL WHERE kind = 'attention' \
          AND state = 'pending' AND subject NOT LIKE '%:%' RETURNING subject",

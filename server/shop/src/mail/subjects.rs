@@ -19,7 +19,7 @@ pub fn password_changed(user: UserId, epoch: i64) -> String {
 }
 
 /// The id of the user in a subject that [`password_changed`] wrote.
-pub fn read_password_changed(subject: &str) -> Option<&str> {
+pub(crate) fn read_password_changed(subject: &str) -> Option<&str> {
     subject.split_once(SEPARATOR).map(|(user, _)| user)
 }
 
@@ -46,18 +46,18 @@ pub fn factor_changed(user: UserId, change: FactorChange, at: Moment) -> String 
 }
 
 /// The id of the user and the change in a subject that [`factor_changed`] wrote.
-pub fn read_factor_changed(subject: &str) -> Option<(&str, FactorChange)> {
+pub(crate) fn read_factor_changed(subject: &str) -> Option<(&str, FactorChange)> {
     let mut parts = subject.split(SEPARATOR);
     Some((parts.next()?, parts.next()?.parse().ok()?))
 }
 
 /// Whether a mail is about an incident and not yet addressed to an operator.
-pub fn is_unaddressed(mail: &MailRow) -> bool {
+pub(crate) fn is_unaddressed(mail: &MailRow) -> bool {
     mail.kind == Kind::Attention && !mail.subject.contains(SEPARATOR)
 }
 
 /// The subject of one operator's mail about incidents, whose ids are in order. None: there are none.
-pub fn attention(incidents: &[IncidentId], operator: UserId) -> Option<String> {
+pub(crate) fn attention(incidents: &[IncidentId], operator: UserId) -> Option<String> {
     match incidents {
         [] => None,
         [only] => Some(format!("{only}{SEPARATOR}{operator}")),
@@ -66,7 +66,7 @@ pub fn attention(incidents: &[IncidentId], operator: UserId) -> Option<String> {
 }
 
 /// The ids of the first incident, the last one and the operator in a subject that [`attention`] wrote.
-pub fn read_attention(subject: &str) -> Option<(&str, &str, &str)> {
+pub(crate) fn read_attention(subject: &str) -> Option<(&str, &str, &str)> {
     let (incidents, operator) = subject.split_once(SEPARATOR)?;
     let (first, last) = incidents
         .split_once(UP_TO)

@@ -75,7 +75,7 @@ impl SendError {
     }
 
     /// With what is at fault and its cause.
-    pub fn of(blame: Blame, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(crate) fn of(blame: Blame, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             blame,
             cause: cause.into(),

@@ -10,7 +10,7 @@ use model::{
 };
 
 /// Why an order in this state cannot be paid or cancelled.
-pub fn refusal(status: OrderStatus) -> Conflict {
+pub(crate) fn refusal(status: OrderStatus) -> Conflict {
     match status {
         OrderStatus::Created | OrderStatus::AwaitingPayment => Conflict::PaymentInProgress,
         OrderStatus::Complete => Conflict::OrderComplete,
@@ -22,7 +22,7 @@ pub fn refusal(status: OrderStatus) -> Conflict {
 
 /// Checks what the request itself says; what the tickets say is the database's to decide.
 /// Returns named tickets in the order of their ids.
-pub fn check(request: Reserve) -> Result<Reserve, AppError> {
+pub(crate) fn check(request: Reserve) -> Result<Reserve, AppError> {
     match request {
         Reserve::Named(mut named) => {
             named.ticket_ids = check_ids(named.ticket_ids)?;
@@ -53,7 +53,7 @@ pub fn check(request: Reserve) -> Result<Reserve, AppError> {
 
 /// Checks that a card can be charged what an order comes to; the error is at the field by which it
 /// was made so large or so small.
-pub fn check_total(
+pub(crate) fn check_total(
     request: &Reserve,
     total_minor: MinorUnits,
     currency: Currency,
@@ -81,7 +81,7 @@ pub fn check_total(
 }
 
 /// The field that says how many tickets are asked for.
-pub fn field_of_size(request: &Reserve) -> &'static str {
+pub(crate) fn field_of_size(request: &Reserve) -> &'static str {
     match request {
         Reserve::Named(_) => "ticketIds",
         Reserve::Any(_) => "quantity",

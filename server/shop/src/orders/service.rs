@@ -43,12 +43,12 @@ pub struct Holds {
 
 impl Holds {
     /// From reserving.
-    pub fn hold(self) -> Duration {
+    pub(crate) fn hold(self) -> Duration {
         of_seconds(self.hold_seconds)
     }
 
     /// Added once a payment has begun.
-    pub fn grace(self) -> Duration {
+    pub(crate) fn grace(self) -> Duration {
         of_seconds(self.grace_seconds)
     }
 
@@ -101,7 +101,7 @@ pub struct OrdersService {
 impl OrdersService {
     /// Orders over `db`, holding tickets for `holds`, as many of them as `hold_limits` allow while
     /// `limits` are on. `payments` voids the payment of an order whose hold ends.
-    pub fn new(
+    pub(crate) fn new(
         db: Db,
         clock: SharedClock,
         holds: Holds,
@@ -203,7 +203,7 @@ impl OrdersService {
     }
 
     /// Expires what is due, at most `limit` orders. Returns how many it were.
-    pub async fn expire_due(&self, limit: i64) -> FaultResult<usize> {
+    pub(crate) async fn expire_due(&self, limit: i64) -> FaultResult<usize> {
         let due = store::orders_due(self.db.reads(), self.clock.now(), limit).await?;
         let mut expired = 0;
         for order in due {

@@ -33,7 +33,7 @@ model::text_columns!(State);
 impl State {
     /// As its buyer sees it. An order whose hold has ended (`lapsed`) is expired, although no
     /// transaction has expired it yet.
-    pub fn seen(self, lapsed: bool) -> OrderStatus {
+    pub(crate) fn seen(self, lapsed: bool) -> OrderStatus {
         match self {
             Self::Created | Self::AwaitingPayment if lapsed => OrderStatus::Expired,
             Self::Created => OrderStatus::Created,

@@ -58,7 +58,7 @@ pub struct OrderRow {
 
 impl OrderRow {
     /// As its buyer sees it at `now`; `more_time_seconds` can be asked for once.
-    pub fn order(&self, tickets: Vec<Ticket>, more_time_seconds: i64, now: Moment) -> Order {
+    pub(crate) fn order(&self, tickets: Vec<Ticket>, more_time_seconds: i64, now: Moment) -> Order {
         let seconds_left = match self.state {
             State::Created | State::AwaitingPayment => self.expires_at.seconds_left(now),
             _ => 0,
@@ -79,7 +79,7 @@ impl OrderRow {
     }
 
     /// The domain event that tells of this row as it is after a change.
-    pub fn event(&self, kind: EventType, tickets: &[TicketId], now: Moment) -> DomainEvent {
+    pub(crate) fn event(&self, kind: EventType, tickets: &[TicketId], now: Moment) -> DomainEvent {
         let data = serde_json::json!({
             "id": self.id,
             "buyerId": self.buyer,
@@ -98,7 +98,7 @@ impl OrderRow {
 }
 
 /// One order, whoever asks. Callers check whose it is.
-pub async fn order_find<'e>(
+pub(crate) async fn order_find<'e>(
     on: impl AnyExecutor<'e>,
     id: OrderId,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
@@ -110,7 +110,7 @@ pub async fn order_find<'e>(
 }
 
 /// The order that this buyer's attempt made before.
-pub async fn order_find_by_key(
+pub(crate) async fn order_find_by_key(
     conn: &mut Conn,
     buyer: UserId,
     key: &str,
@@ -124,7 +124,7 @@ pub async fn order_find_by_key(
 }
 
 /// A buyer's orders before `before`, newest first.
-pub async fn orders_page<'e>(
+pub(crate) async fn orders_page<'e>(
     on: impl AnyExecutor<'e>,
     buyer: UserId,
     before: Option<OrderId>,
@@ -152,7 +152,7 @@ struct OpenRow {
 }
 
 /// A buyer's orders that can still be paid, the first to end first.
-pub async fn orders_open<'e>(
+pub(crate) async fn orders_open<'e>(
     on: impl AnyExecutor<'e>,
     buyer: UserId,
     now: Moment,
@@ -189,7 +189,7 @@ struct LineRow {
 }
 
 /// The tickets of these orders, each at the price it was reserved at, by section, row and seat.
-pub async fn orders_tickets<'e>(
+pub(crate) async fn orders_tickets<'e>(
     on: impl AnyExecutor<'e>,
     orders: &[OrderId],
     now: Moment,
@@ -219,7 +219,7 @@ pub async fn orders_tickets<'e>(
 }
 
 /// The tickets of one order, by id.
-pub async fn order_ticket_ids(
+pub(crate) async fn order_ticket_ids(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Vec<TicketId>, sqlx::Error> {
@@ -231,7 +231,7 @@ pub async fn order_ticket_ids(
 
 /// A ticket, who sells it, and the order that holds it or has bought it.
 #[derive(Debug, FromRow)]
-pub struct LiveOf {
+pub(crate) struct LiveOf {
     /// Which.
     #[sqlx(rename = "id")]
     pub ticket: TicketId,
@@ -244,7 +244,7 @@ pub struct LiveOf {
 }
 
 /// In which orders these tickets are live, by order; those that don't exist are missing.
-pub async fn live_orders_of(
+pub(crate) async fn live_orders_of(
     conn: &mut Conn,
     tickets: &[TicketId],
 ) -> Result<Vec<LiveOf>, sqlx::Error> {
@@ -258,7 +258,7 @@ pub async fn live_orders_of(
 
 /// A new order, before it has a row.
 #[derive(Debug)]
-pub struct NewOrder {
+pub(crate) struct NewOrder {
     /// Its row.
     pub row: OrderRow,
     /// The network address that it counts for, beside its buyer.
@@ -269,7 +269,7 @@ pub struct NewOrder {
 
 /// Writes a new order and its lines. A ticket that another order lives on breaks the unique
 /// index, and with it the transaction.
-pub async fn order_insert(
+pub(crate) async fn order_insert(
     conn: &mut Conn,
     order: &NewOrder,
     tickets: &[TicketRow],
@@ -312,7 +312,7 @@ pub async fn order_insert(
 }
 
 /// Ends the order's claim on its tickets: the lines no longer live.
-pub async fn order_lines_end(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+pub(crate) async fn order_lines_end(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     query("UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1")
         .bind(order)
         .execute(conn)
@@ -321,7 +321,7 @@ pub async fn order_lines_end(conn: &mut Conn, order: OrderId) -> Result<(), sqlx
 }
 
 /// Orders whose hold has run out, longest first.
-pub async fn orders_due<'e>(
+pub(crate) async fn orders_due<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
@@ -337,7 +337,7 @@ pub async fn orders_due<'e>(
 }
 
 /// Orders that still wait for their hold to end, with when it does.
-pub async fn orders_waiting<'e>(
+pub(crate) async fn orders_waiting<'e>(
     on: impl AnyExecutor<'e>,
 ) -> Result<Vec<(OrderId, Moment)>, sqlx::Error> {
     query_as(
@@ -350,7 +350,7 @@ pub async fn orders_waiting<'e>(
 
 /// The order lives again, on its tickets as they are now. A line whose ticket another order
 /// lives on breaks the unique index, and with it the transaction.
-pub async fn order_lines_revive(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+pub(crate) async fn order_lines_revive(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     query(
         "UPDATE order_lines SET live = 1, ticket_version = (SELECT t.version FROM tickets t \
          WHERE t.id = order_lines.ticket_id) WHERE order_id = $1",
@@ -362,7 +362,7 @@ pub async fn order_lines_revive(conn: &mut Conn, order: OrderId) -> Result<(), s
 }
 
 /// The order no longer owns the tickets of a refund.
-pub async fn order_lines_end_refunded(
+pub(crate) async fn order_lines_end_refunded(
     conn: &mut Conn,
     order: OrderId,
     refund: RefundId,
@@ -380,7 +380,7 @@ pub async fn order_lines_end_refunded(
 
 /// Makes lines live again whose tickets [`tickets_restore`](crate::tickets::holds::tickets_restore) gave back
 /// to the buyer. A ticket that was changed meanwhile has a later version and is left out.
-pub async fn order_lines_restore(
+pub(crate) async fn order_lines_restore(
     conn: &mut Conn,
     order: OrderId,
     refund: RefundId,

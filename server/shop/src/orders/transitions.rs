@@ -146,7 +146,10 @@ pub async fn begin_payment(
 
 /// Counts a change of an order that shows another payment than before. The caller has locked the
 /// tickets, and announces the order.
-pub async fn replace_payment(conn: &mut Conn, order: OrderId) -> Result<OrderRow, sqlx::Error> {
+pub(crate) async fn replace_payment(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<OrderRow, sqlx::Error> {
     let sql = format!("UPDATE orders SET version = version + 1 WHERE id = $1 RETURNING {COLUMNS}");
     query_as(AssertSqlSafe(sql))
         .bind(order)
@@ -320,7 +323,7 @@ pub async fn cancel(
 
 /// Gives the buyer `more` time, once, if no more than that is left. The state stays. Returns
 /// the order as it is then; `None`: nothing has changed.
-pub async fn extend(
+pub(crate) async fn extend(
     conn: &mut Conn,
     order: OrderId,
     buyer: UserId,
@@ -398,7 +401,11 @@ async fn end_hold(
 }
 
 /// Writes the domain event of an order that has changed.
-pub async fn announce(conn: &mut Conn, order: OrderRow, now: Moment) -> Result<(), sqlx::Error> {
+pub(crate) async fn announce(
+    conn: &mut Conn,
+    order: OrderRow,
+    now: Moment,
+) -> Result<(), sqlx::Error> {
     announce_as(conn, EventType::OrderUpdated, order, now).await
 }
 

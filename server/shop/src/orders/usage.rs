@@ -327,7 +327,7 @@ async fn begin_wait(conn: &mut Conn, order: OrderId, lapses: i64) -> Result<(), 
 }
 
 /// Counts an order again that had ended and is being charged after all, whatever the limits.
-pub async fn take_back(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+pub(crate) async fn take_back(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     let counted = query(
         "UPDATE orders SET counted_tickets = \
          (SELECT COUNT(*) FROM order_lines l WHERE l.order_id = orders.id) \
@@ -352,7 +352,7 @@ pub async fn take_back(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Erro
 
 /// Releases orders that have ended and still count, which a process of an earlier version leaves
 /// behind, and deletes the rows of networks that hold nothing. Returns how many orders it were.
-pub async fn release_ended(db: &Db) -> FaultResult<usize> {
+pub(crate) async fn release_ended(db: &Db) -> FaultResult<usize> {
     let ended: Vec<OrderId> = query_scalar(
         "SELECT id FROM orders WHERE counted_tickets > 0 \
          AND status NOT IN ('created', 'awaiting_payment', 'capturing') LIMIT $1",

@@ -15,7 +15,7 @@ use platform::{
 
 /// The tickets of an order that are paid and still its buyer's: at least one.
 #[derive(Debug, Clone)]
-pub struct Booklet {
+pub(crate) struct Booklet {
     /// The order.
     pub order: OrderId,
     /// What its tickets admit to.
@@ -28,7 +28,7 @@ pub struct Booklet {
 
 impl Booklet {
     /// What there is of `order` this moment, whoever asks. None: no ticket of it is its buyer's.
-    pub async fn find(db: &Db, order: OrderId, now: Moment) -> FaultResult<Option<Self>> {
+    pub(crate) async fn find(db: &Db, order: OrderId, now: Moment) -> FaultResult<Option<Self>> {
         let Some(row) = orders::store::order_find(db.reads(), order).await? else {
             return Ok(None);
         };
@@ -48,14 +48,14 @@ impl Booklet {
 }
 
 /// The passes of an order, whoever asks.
-pub async fn of_order(db: &Db, order: OrderId, now: Moment) -> FaultResult<Vec<Pass>> {
+pub(crate) async fn of_order(db: &Db, order: OrderId, now: Moment) -> FaultResult<Vec<Pass>> {
     let limit = i64::try_from(TICKETS_PER_ORDER_MAX).unwrap_or(i64::MAX);
     let rows = store::held(db.reads(), Whose::Order(order), limit).await?;
     sign(db, rows, now).await
 }
 
 /// A pass for each of these tickets.
-pub async fn sign(db: &Db, rows: Vec<HeldRow>, now: Moment) -> FaultResult<Vec<Pass>> {
+pub(crate) async fn sign(db: &Db, rows: Vec<HeldRow>, now: Moment) -> FaultResult<Vec<Pass>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -85,7 +85,7 @@ fn pass(signer: &Signer, row: HeldRow) -> FaultResult<Pass> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(super) mod tests {
     use super::*;
     use model::{
         ids::{EventId, TicketId},
@@ -94,7 +94,7 @@ pub mod tests {
     use uuid::Uuid;
 
     /// Two tickets that nobody sold.
-    pub fn booklet(title: &str) -> Booklet {
+    pub(crate) fn booklet(title: &str) -> Booklet {
         let order = OrderId(Uuid::from_u128(0xa9));
         let pass = |number: u128, label: &str| Pass {
             ticket: TicketId(Uuid::from_u128(number)),

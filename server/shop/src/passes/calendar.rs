@@ -13,7 +13,7 @@ const LASTS: SignedDuration = SignedDuration::from_hours(2);
 const LINE_BYTES: usize = 75;
 
 /// The calendar's file. `now` is when it was made; `public_url` is where the shop is.
-pub fn calendar(booklet: &Booklet, public_url: &str, now: Timestamp) -> String {
+pub(crate) fn calendar(booklet: &Booklet, public_url: &str, now: Timestamp) -> String {
     let event = &booklet.event;
     let host = public_url
         .split_once("://")

@@ -17,7 +17,7 @@ use uuid::Uuid;
 const FORMAT: &str = "SDL1";
 
 /// Where the tickets of `order` are for whoever has this address. Errors: as [`keys::signer`].
-pub async fn address(
+pub(crate) async fn address(
     db: &Db,
     public_url: &str,
     order: OrderId,
@@ -28,7 +28,7 @@ pub async fn address(
 }
 
 /// The order that a link is to, if this shop has signed it.
-pub async fn order_of(db: &Db, link: &OrderLink) -> Result<Option<OrderId>, sqlx::Error> {
+pub(crate) async fn order_of(db: &Db, link: &OrderLink) -> Result<Option<OrderId>, sqlx::Error> {
     let said = sealed::opened(db, FORMAT, &link.0).await?;
     Ok(said.as_deref().and_then(order))
 }

@@ -9,14 +9,14 @@
 
 mod booklet;
 mod calendar;
-pub mod link;
+pub(crate) mod link;
 mod pass;
 mod pdf;
 mod service;
 mod store;
 
-pub use booklet::Booklet;
-pub use calendar::calendar;
-pub use pdf::pdf;
-pub use service::PassesService;
-pub use store::shown_orders;
+pub(crate) use booklet::Booklet;
+pub(crate) use calendar::calendar;
+pub(crate) use pdf::pdf;
+pub(crate) use service::PassesService;
+pub(crate) use store::shown_orders;

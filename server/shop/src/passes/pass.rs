@@ -14,7 +14,7 @@ const PAYLOAD_BYTES: usize = 4 + 16 + 16 + 16 + 4;
 
 /// What a pass says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// The ticket.
     pub ticket: TicketId,
     /// The event that it admits to.
@@ -26,7 +26,7 @@ pub struct Claims {
 }
 
 /// The pass that says this.
-pub fn sign(signer: &Signer, claims: &Claims) -> String {
+pub(crate) fn sign(signer: &Signer, claims: &Claims) -> String {
     let mut said = Vec::with_capacity(PAYLOAD_BYTES);
     for id in [claims.ticket.0, claims.event.0, claims.order.0] {
         said.extend_from_slice(id.as_bytes());
@@ -37,7 +37,7 @@ pub fn sign(signer: &Signer, claims: &Claims) -> String {
 
 /// A pass whose signature nobody has looked at yet.
 #[derive(Debug)]
-pub struct Unchecked<'a> {
+pub(crate) struct Unchecked<'a> {
     /// The key that it says it was signed with.
     pub key: KeyId,
     claims: Claims,
@@ -47,7 +47,7 @@ pub struct Unchecked<'a> {
 
 impl<'a> Unchecked<'a> {
     /// Reads a pass. None: it is none of this format.
-    pub fn read(text: &'a str) -> Option<Self> {
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
         let (signed, signature) = text.rsplit_once('.')?;
         let payload = signed.strip_prefix(FORMAT)?.strip_prefix('.')?;
         let payload = BASE64.decode(payload).ok()?;
@@ -71,7 +71,7 @@ impl<'a> Unchecked<'a> {
     }
 
     /// What it says, if the key with this public half has signed it.
-    pub fn verify(&self, public: &[u8]) -> Option<Claims> {
+    pub(crate) fn verify(&self, public: &[u8]) -> Option<Claims> {
         let key = UnparsedPublicKey::new(&ED25519, public);
         key.verify(self.signed.as_bytes(), &self.signature).ok()?;
         Some(self.claims)

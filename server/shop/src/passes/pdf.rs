@@ -8,7 +8,7 @@ use platform::fault::{Fault, FaultResult};
 use ticket_pdf::{Code, Document, Ticket};
 
 /// The PDF of these tickets. Errors: one cannot be set.
-pub fn pdf(booklet: &Booklet) -> FaultResult<Vec<u8>> {
+pub(crate) fn pdf(booklet: &Booklet) -> FaultResult<Vec<u8>> {
     let tickets = (1..).zip(&booklet.passes);
     let document = Document {
         title: format!("Tickets: {}", booklet.event.title),

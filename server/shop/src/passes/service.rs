@@ -35,7 +35,7 @@ const LINK_AFTER_SECONDS: i64 = 30 * 24 * 3_600;
 
 /// The rules of passes.
 #[derive(Clone)]
-pub struct PassesService {
+pub(crate) struct PassesService {
     db: Db,
     clock: SharedClock,
     public_url: String,
@@ -44,7 +44,12 @@ pub struct PassesService {
 
 impl PassesService {
     /// Passes over `db`, of the shop at `public_url`.
-    pub fn new(db: Db, clock: SharedClock, public_url: String, operators: Operators) -> Self {
+    pub(crate) fn new(
+        db: Db,
+        clock: SharedClock,
+        public_url: String,
+        operators: Operators,
+    ) -> Self {
         Self {
             db,
             clock,

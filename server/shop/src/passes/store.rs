@@ -14,7 +14,7 @@ use sqlx_macros::FromRow;
 
 /// A ticket that somebody has paid for, and still has.
 #[derive(Debug, Clone, FromRow)]
-pub struct HeldRow {
+pub(crate) struct HeldRow {
     /// The ticket.
     #[sqlx(rename = "ticket_id")]
     pub ticket: TicketId,
@@ -39,7 +39,7 @@ pub struct HeldRow {
 
 /// Where a ticket's place is.
 #[derive(Debug, Clone, FromRow)]
-pub struct Place {
+pub(crate) struct Place {
     section: Option<String>,
     row_label: Option<String>,
     seat: Option<String>,
@@ -47,7 +47,7 @@ pub struct Place {
 
 impl Place {
     /// Section, row and seat.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         let (section, line) = (self.section.as_deref(), self.row_label.as_deref());
         label(section, line, self.seat.as_deref())
     }
@@ -55,7 +55,7 @@ impl Place {
 
 /// Whose tickets.
 #[derive(Debug, Clone, Copy)]
-pub enum Whose {
+pub(crate) enum Whose {
     /// Of this order.
     Order(OrderId),
     /// Of this buyer, for events whose tickets are shown at this moment.
@@ -64,7 +64,7 @@ pub enum Whose {
 
 /// Tickets that are paid, still their buyer's and not frozen, at the price that was paid: soonest event first,
 /// then by section, row and seat.
-pub async fn held<'e>(
+pub(crate) async fn held<'e>(
     on: impl AnyExecutor<'e>,
     whose: Whose,
     limit: i64,
@@ -100,7 +100,7 @@ pub async fn held<'e>(
 }
 
 /// The paid orders of a buyer for events whose tickets are still shown.
-pub async fn shown_orders<'e>(
+pub(crate) async fn shown_orders<'e>(
     on: impl AnyExecutor<'e>,
     buyer: UserId,
     now: Moment,
@@ -118,7 +118,7 @@ pub async fn shown_orders<'e>(
 }
 
 /// How many tickets of an order are not its buyer's any more, and how many are frozen.
-pub async fn without_pass<'e>(
+pub(crate) async fn without_pass<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<(i64, i64), sqlx::Error> {
@@ -134,7 +134,7 @@ pub async fn without_pass<'e>(
 
 /// What a pass is checked against.
 #[derive(Debug, FromRow)]
-pub struct Checkable {
+pub(crate) struct Checkable {
     /// Who sells the ticket.
     #[sqlx(rename = "seller_id")]
     pub seller: UserId,
@@ -151,7 +151,7 @@ pub struct Checkable {
 }
 
 /// How the ticket of a pass stands. None: there is no such ticket in such an order.
-pub async fn checkable<'e>(
+pub(crate) async fn checkable<'e>(
     on: impl AnyExecutor<'e>,
     claims: &Claims,
 ) -> Result<Option<Checkable>, sqlx::Error> {

@@ -32,7 +32,7 @@ pub struct DeclineRow {
 
 /// Writes down that the payment's present attempt was declined; the first time it is also logged and
 /// counted. Stripe says so of an attempt as often as it is asked.
-pub async fn decline_insert(
+pub(crate) async fn decline_insert(
     conn: &mut Conn,
     payment: PaymentId,
     order: OrderId,
@@ -78,7 +78,7 @@ pub async fn declines_of_order<'e>(
 
 /// What a buyer may be told of a code, as the end of "A card was declined: …". None: its bank gives
 /// no reason, or one that the buyer is not to be told (a stolen card, a suspicion).
-pub fn reason(code: &str) -> Option<&'static str> {
+pub(crate) fn reason(code: &str) -> Option<&'static str> {
     Some(match code {
         "insufficient_funds" => "there is not enough money for it",
         "expired_card" => "it has expired",

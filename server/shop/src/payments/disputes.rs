@@ -21,7 +21,7 @@ use sqlx::{AnyExecutor, query, query_scalar};
 
 /// Brings our side up to what Stripe says of a dispute of this payment. The caller has locked the
 /// order's tickets.
-pub async fn apply(
+pub(crate) async fn apply(
     conn: &mut Conn,
     payment: &PaymentRow,
     said: &Disputed,
@@ -104,7 +104,7 @@ pub(super) async fn is_booked<'e>(
 }
 
 /// How a dispute stands here; none if we have not heard of it.
-pub async fn dispute_state<'e>(
+pub(crate) async fn dispute_state<'e>(
     on: impl AnyExecutor<'e>,
     dispute: &str,
 ) -> Result<Option<Standing>, sqlx::Error> {

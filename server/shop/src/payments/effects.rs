@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// A kind of call to Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum EffectKind {
+pub(crate) enum EffectKind {
     /// Make and confirm an intent.
     Create,
     /// Confirm it with another card.
@@ -39,7 +39,7 @@ enum EffectState {
 /// What came of a call that has been settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum Came {
+pub(crate) enum Came {
     /// Stripe did what was asked.
     Made,
     /// The card was declined.
@@ -54,7 +54,7 @@ model::text_columns!(EffectKind, EffectState, Came);
 
 /// How a call that a buyer waits for stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// Somebody is making it for the first time.
     pub in_flight: bool,
     /// What came of it, once it is settled; none also where nobody wrote it down.
@@ -63,7 +63,7 @@ pub struct Attempt {
 
 /// A call to Stripe that is to be made.
 #[derive(Debug, Clone, FromRow)]
-pub struct EffectRow {
+pub(crate) struct EffectRow {
     /// Its id.
     pub id: EffectId,
     /// Which call.
@@ -78,7 +78,7 @@ pub struct EffectRow {
 }
 
 /// Writes a call down; it is due at once. Returns its id.
-pub async fn effect_insert(
+pub(crate) async fn effect_insert(
     conn: &mut Conn,
     payment: PaymentId,
     kind: EffectKind,
@@ -104,7 +104,7 @@ pub async fn effect_insert(
 
 /// Takes the payment's oldest pending call, if it is due, and leases it until `leased_until`:
 /// whoever else looks meanwhile finds nothing due. A later call never overtakes an earlier one.
-pub async fn effect_claim(
+pub(crate) async fn effect_claim(
     conn: &mut Conn,
     payment: PaymentId,
     now: Moment,
@@ -123,7 +123,7 @@ pub async fn effect_claim(
 }
 
 /// The call's outcome is known; none: it was not needed. False: another had settled it.
-pub async fn effect_settle(
+pub(crate) async fn effect_settle(
     conn: &mut Conn,
     effect: EffectId,
     came: Option<Came>,
@@ -147,7 +147,7 @@ pub async fn effect_settle(
 }
 
 /// The call's outcome is unknown: it is made again at `next_at`, with the same key.
-pub async fn effect_postpone(
+pub(crate) async fn effect_postpone(
     conn: &mut Conn,
     effect: EffectId,
     next_at: Moment,
@@ -166,7 +166,10 @@ pub async fn effect_postpone(
 }
 
 /// Drops the voids of a payment whose money is now wanted after all.
-pub async fn effects_drop_voids(conn: &mut Conn, payment: PaymentId) -> Result<(), sqlx::Error> {
+pub(crate) async fn effects_drop_voids(
+    conn: &mut Conn,
+    payment: PaymentId,
+) -> Result<(), sqlx::Error> {
     query(
         "UPDATE payment_effects SET state = 'done', last_error = 'dropped: the order revived' \
          WHERE payment_id = $1 AND kind = 'void' AND state = 'pending'",
@@ -178,7 +181,7 @@ pub async fn effects_drop_voids(conn: &mut Conn, payment: PaymentId) -> Result<(
 }
 
 /// Payments with calls that are due.
-pub async fn payments_due<'e>(
+pub(crate) async fn payments_due<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
@@ -194,7 +197,7 @@ pub async fn payments_due<'e>(
 }
 
 /// Writes the call down that gives an authorisation back.
-pub async fn void_insert(
+pub(crate) async fn void_insert(
     conn: &mut Conn,
     payment: PaymentId,
     now: Moment,
@@ -206,7 +209,7 @@ pub async fn void_insert(
 }
 
 /// Writes the call down that takes the money.
-pub async fn capture_insert(
+pub(crate) async fn capture_insert(
     conn: &mut Conn,
     payment: PaymentId,
     now: Moment,
@@ -231,7 +234,7 @@ async fn effects_count(
 }
 
 /// How this call stands.
-pub async fn attempt_find<'e>(
+pub(crate) async fn attempt_find<'e>(
     on: impl AnyExecutor<'e>,
     effect: EffectId,
 ) -> Result<Attempt, sqlx::Error> {
@@ -248,7 +251,7 @@ pub async fn attempt_find<'e>(
 }
 
 /// Whether a call for this payment is being made this moment: it waits for nothing but its answer.
-pub async fn effect_in_flight<'e>(
+pub(crate) async fn effect_in_flight<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
 ) -> Result<bool, sqlx::Error> {
@@ -263,7 +266,7 @@ pub async fn effect_in_flight<'e>(
 }
 
 /// Whether any call for this payment has not come to its end.
-pub async fn effect_is_waiting<'e>(
+pub(crate) async fn effect_is_waiting<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
 ) -> Result<bool, sqlx::Error> {
@@ -275,7 +278,7 @@ pub async fn effect_is_waiting<'e>(
 }
 
 /// Whether the call is still to be made.
-pub async fn effect_is_pending<'e>(
+pub(crate) async fn effect_is_pending<'e>(
     on: impl AnyExecutor<'e>,
     effect: EffectId,
 ) -> Result<bool, sqlx::Error> {

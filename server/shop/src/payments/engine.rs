@@ -69,7 +69,7 @@ pub struct Engine {
 impl Engine {
     /// An engine that calls `gateway` and applies to `refunds` what follows from the answers. When `wake`
     /// is notified, it makes all calls that are due, for at most `calls_at_once` payments at a time.
-    pub fn new(
+    pub(crate) fn new(
         db: Db,
         clock: SharedClock,
         gateway: Arc<dyn Gateway>,
@@ -102,7 +102,7 @@ impl Engine {
     }
 
     /// Asks whoever drains to do so now.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
 
@@ -166,7 +166,7 @@ impl Engine {
     }
 
     /// As [`Engine::look`], by the intent's id.
-    pub async fn look_at(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
+    pub(crate) async fn look_at(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
         match self.gateway.retrieve(intent).await {
             Ok(intent) => {
                 self.apply(payment, intent).await?;
@@ -181,7 +181,11 @@ impl Engine {
     }
 
     /// Asks Stripe how far the refunds of an intent have come. False: Stripe did not answer.
-    pub async fn look_at_refunds(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
+    pub(crate) async fn look_at_refunds(
+        &self,
+        payment: PaymentId,
+        intent: &str,
+    ) -> FaultResult<bool> {
         match self.gateway.refunds(intent).await {
             Ok(found) => {
                 let (refunds, now) = (Arc::clone(&self.refunds), self.clock.now());
@@ -207,7 +211,11 @@ impl Engine {
     }
 
     /// Asks Stripe whether the payment of an intent is disputed. False: Stripe did not answer.
-    pub async fn look_at_disputes(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
+    pub(crate) async fn look_at_disputes(
+        &self,
+        payment: PaymentId,
+        intent: &str,
+    ) -> FaultResult<bool> {
         let found = match self.gateway.disputes(DisputesOf::Intent(intent)).await {
             Ok(found) => found,
             Err(error) => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 const KEPT: Duration = Duration::from_hours(90 * 24);
 
 /// Stores a webhook, once. False: it was there already.
-pub async fn inbox_insert(
+pub(crate) async fn inbox_insert(
     conn: &mut Conn,
     event: &InboxEvent,
     now: Moment,
@@ -30,7 +30,7 @@ pub async fn inbox_insert(
 
 /// What of a webhook is stored.
 #[derive(Debug, Clone)]
-pub struct InboxEvent {
+pub(crate) struct InboxEvent {
     /// `evt_…`
     pub id: String,
     /// `payment_intent.succeeded`, for one.
@@ -43,7 +43,7 @@ pub struct InboxEvent {
 
 /// A webhook that nobody has acted on yet.
 #[derive(Debug, FromRow)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     /// `evt_…`
     pub event_id: String,
     /// The PaymentIntent that it concerns.
@@ -54,18 +54,18 @@ pub struct Waiting {
 
 impl Waiting {
     /// Whether it says something of money that goes back.
-    pub fn is_about_refunds(&self) -> bool {
+    pub(crate) fn is_about_refunds(&self) -> bool {
         self.kind.starts_with("refund.") || self.kind.starts_with("charge.refund")
     }
 
     /// Whether it says something of a dispute.
-    pub fn is_about_disputes(&self) -> bool {
+    pub(crate) fn is_about_disputes(&self) -> bool {
         self.kind.starts_with("charge.dispute.")
     }
 }
 
 /// Webhooks that nobody has acted on yet, oldest first.
-pub async fn inbox_waiting<'e>(
+pub(crate) async fn inbox_waiting<'e>(
     on: impl AnyExecutor<'e>,
     limit: i64,
 ) -> Result<Vec<Waiting>, sqlx::Error> {
@@ -79,7 +79,7 @@ pub async fn inbox_waiting<'e>(
 }
 
 /// The webhook has been acted on.
-pub async fn inbox_processed(
+pub(crate) async fn inbox_processed(
     conn: &mut Conn,
     event_id: &str,
     now: Moment,
@@ -94,7 +94,7 @@ pub async fn inbox_processed(
 
 /// Deletes webhooks that were acted on 90 days ago or longer: Stripe sends none again for so long, and
 /// the books say what came of them. Returns how many.
-pub async fn inbox_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
+pub(crate) async fn inbox_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM stripe_inbox WHERE processed_at <= $1")
         .bind(now - KEPT)
         .execute(conn)

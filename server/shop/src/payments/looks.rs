@@ -37,7 +37,7 @@ struct Begun {
 
 impl Looks {
     /// No look has begun yet.
-    pub fn new(db: Db, clock: SharedClock) -> Self {
+    pub(crate) fn new(db: Db, clock: SharedClock) -> Self {
         Self {
             db,
             clock,
@@ -47,7 +47,7 @@ impl Looks {
 
     /// Has `look` made, on a task of its own, unless this or another process has made one in the last
     /// two seconds. Returns once the look has ended, or after `wait` at most.
-    pub async fn share<F>(&self, key: Key, wait: Duration, look: F) -> FaultResult<()>
+    pub(crate) async fn share<F>(&self, key: Key, wait: Duration, look: F) -> FaultResult<()>
     where
         F: Future<Output = FaultResult<()>> + Send + 'static,
     {
@@ -77,7 +77,7 @@ impl Looks {
     }
 
     /// Waits until the next look of this payment can be made: two seconds at most.
-    pub async fn wait_for_next(&self, payment: PaymentId) -> FaultResult<()> {
+    pub(crate) async fn wait_for_next(&self, payment: PaymentId) -> FaultResult<()> {
         let looked_at = store::payment_looked_at(self.db.reads(), payment).await?;
         let left = (looked_at + KEPT).since(self.clock.now()).min(KEPT);
         if !left.is_zero() {

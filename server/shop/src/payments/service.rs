@@ -59,7 +59,7 @@ impl PaymentsService {
         clippy::too_many_arguments,
         reason = "named where the shop is put together"
     )]
-    pub fn new(
+    pub(crate) fn new(
         db: Db,
         clock: SharedClock,
         engine: Arc<Engine>,

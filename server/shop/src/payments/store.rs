@@ -46,7 +46,7 @@ model::text_columns!(State);
 
 impl State {
     /// Whether the buyer, their bank or Stripe may still make money of it.
-    pub fn is_under_way(self) -> bool {
+    pub(crate) fn is_under_way(self) -> bool {
         matches!(
             self,
             Self::Intended | Self::RequiresAction | Self::Capturing | Self::Captured
@@ -97,12 +97,12 @@ pub struct PaymentRow {
 
 impl PaymentRow {
     /// Whether nobody asked for it: a second intent that one of our calls has left at Stripe.
-    pub fn is_stray(&self) -> bool {
+    pub(crate) fn is_stray(&self) -> bool {
         self.attempt < 1
     }
 
     /// As its buyer sees it.
-    pub fn payment(&self) -> Payment {
+    pub(crate) fn payment(&self) -> Payment {
         let status = match self.state {
             State::Intended | State::Capturing => PaymentStatus::Processing,
             State::Open | State::Failed if self.declined.is_some() => PaymentStatus::Declined,
@@ -125,7 +125,7 @@ impl PaymentRow {
     }
 
     /// The domain event that tells of money taken.
-    pub fn created_event(&self, now: Moment) -> DomainEvent {
+    pub(crate) fn created_event(&self, now: Moment) -> DomainEvent {
         let data = serde_json::json!({
             "id": self.id,
             "orderId": self.order,
@@ -140,7 +140,7 @@ impl PaymentRow {
 }
 
 /// One payment, whoever asks. Callers check whose it is.
-pub async fn payment_find<'e>(
+pub(crate) async fn payment_find<'e>(
     on: impl AnyExecutor<'e>,
     id: PaymentId,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
@@ -152,7 +152,7 @@ pub async fn payment_find<'e>(
 }
 
 /// The payment that a PaymentIntent belongs to.
-pub async fn payment_find_by_intent<'e>(
+pub(crate) async fn payment_find_by_intent<'e>(
     on: impl AnyExecutor<'e>,
     stripe_id: &str,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
@@ -164,7 +164,7 @@ pub async fn payment_find_by_intent<'e>(
 }
 
 /// The payment that an order was paid with.
-pub async fn payment_captured(
+pub(crate) async fn payment_captured(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
@@ -176,7 +176,7 @@ pub async fn payment_captured(
 }
 
 /// Payments with a refund that Stripe has not come to an end with.
-pub async fn payments_with_refunds_under_way<'e>(
+pub(crate) async fn payments_with_refunds_under_way<'e>(
     on: impl AnyExecutor<'e>,
 ) -> Result<Vec<PaymentRow>, sqlx::Error> {
     let sql = format!(
@@ -187,7 +187,7 @@ pub async fn payments_with_refunds_under_way<'e>(
 }
 
 /// Payments begun between these moments that took money.
-pub async fn payments_with_money<'e>(
+pub(crate) async fn payments_with_money<'e>(
     on: impl AnyExecutor<'e>,
     from: Moment,
     before: Moment,
@@ -204,7 +204,7 @@ pub async fn payments_with_money<'e>(
 }
 
 /// The newest payment of an order.
-pub async fn payment_newest<'e>(
+pub(crate) async fn payment_newest<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
@@ -217,7 +217,7 @@ pub async fn payment_newest<'e>(
 }
 
 /// When the provider was last asked about this payment.
-pub async fn payment_looked_at<'e>(
+pub(crate) async fn payment_looked_at<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
 ) -> Result<Moment, sqlx::Error> {
@@ -229,7 +229,7 @@ pub async fn payment_looked_at<'e>(
 
 /// Claims the look at where a payment stands, if the last one was `apart` ago or longer. False:
 /// another has looked since.
-pub async fn payment_look_claim(
+pub(crate) async fn payment_look_claim(
     conn: &mut Conn,
     payment: PaymentId,
     now: Moment,
@@ -248,7 +248,7 @@ pub async fn payment_look_claim(
 
 /// A new attempt to pay an order.
 #[derive(Debug)]
-pub struct NewPayment {
+pub(crate) struct NewPayment {
     /// Its id.
     pub id: PaymentId,
     /// What it is for.
@@ -263,7 +263,7 @@ pub struct NewPayment {
 
 /// Writes a payment down before anything is asked of Stripe. A second one under way for the same
 /// order breaks the unique index.
-pub async fn payment_insert(
+pub(crate) async fn payment_insert(
     conn: &mut Conn,
     payment: &NewPayment,
     now: Moment,
@@ -285,7 +285,7 @@ pub async fn payment_insert(
 
 /// Writes an intent down that stands at Stripe beside the one of `beside`, as a payment to be given
 /// up. Its attempt is below all others, so that it is never the order's newest.
-pub async fn payment_insert_stray(
+pub(crate) async fn payment_insert_stray(
     conn: &mut Conn,
     id: PaymentId,
     beside: &PaymentRow,
@@ -313,7 +313,7 @@ pub async fn payment_insert_stray(
 ///
 /// Here and below all states of the index `payments_under_way` are named: SQLite takes it for no other
 /// list.
-pub async fn payments_to_look_at<'e>(
+pub(crate) async fn payments_to_look_at<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
@@ -333,7 +333,7 @@ pub async fn payments_to_look_at<'e>(
 }
 
 /// Payments whose money has been on its way since before `since`, with their orders.
-pub async fn payments_capturing_since<'e>(
+pub(crate) async fn payments_capturing_since<'e>(
     on: impl AnyExecutor<'e>,
     since: Moment,
 ) -> Result<Vec<(PaymentId, OrderId)>, sqlx::Error> {
@@ -349,7 +349,7 @@ pub async fn payments_capturing_since<'e>(
 }
 
 /// Marks the order's payment as to be voided, if one is under way and not behind the fence. Returns it.
-pub async fn payment_void(
+pub(crate) async fn payment_void(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Option<PaymentId>, sqlx::Error> {
@@ -364,7 +364,7 @@ pub async fn payment_void(
 
 /// Adds to (or, below zero, takes from) what of a payment has gone back. False: it would be
 /// more than was taken, or less than nothing.
-pub async fn payment_refunded_add(
+pub(crate) async fn payment_refunded_add(
     conn: &mut Conn,
     payment: PaymentId,
     amount_minor: MinorUnits,

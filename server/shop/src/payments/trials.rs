@@ -34,7 +34,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Who tries a card, and for what.
 #[derive(Debug, Clone, Copy)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// Whose account.
     pub buyer: UserId,
     /// Where the request comes from.
@@ -49,7 +49,7 @@ pub struct Trial {
 /// [`trial_note`]. The caller has locked the order's tickets.
 ///
 /// Errors: `TooManyRequests`; the caller's transaction must not be committed then.
-pub async fn trial_begin(
+pub(crate) async fn trial_begin(
     conn: &mut Conn,
     trial: Trial,
     effect: EffectId,
@@ -84,7 +84,7 @@ pub async fn trial_begin(
 }
 
 /// Writes down what the call `effect` is counted in.
-pub async fn trial_note(
+pub(crate) async fn trial_note(
     conn: &mut Conn,
     effect: EffectId,
     counted_in: &str,
@@ -98,7 +98,7 @@ pub async fn trial_note(
 }
 
 /// The call's card was not declined: it does not count.
-pub async fn trial_give_back(conn: &mut Conn, effect: EffectId) -> Result<(), sqlx::Error> {
+pub(crate) async fn trial_give_back(conn: &mut Conn, effect: EffectId) -> Result<(), sqlx::Error> {
     let counted: Option<Option<String>> =
         query_scalar("SELECT counted_in FROM payment_effects WHERE id = $1")
             .bind(effect)
@@ -122,7 +122,7 @@ pub async fn trial_give_back(conn: &mut Conn, effect: EffectId) -> Result<(), sq
 }
 
 /// Deletes counts that have run out. Returns how many.
-pub async fn trials_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
+pub(crate) async fn trials_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM card_trials WHERE began_at <= $1")
         .bind(now - DAY)
         .execute(conn)

@@ -76,7 +76,7 @@ impl Webhooks {
     ///
     /// Errors: `Invalid` for a signature that is wrong or older than 300 seconds, and for events
     /// of the other mode; nothing is stored then.
-    pub async fn take_in(&self, signature: &str, payload: &str) -> FaultResult<()> {
+    pub(crate) async fn take_in(&self, signature: &str, payload: &str) -> FaultResult<()> {
         let now = self.clock.now();
         if !self.verifier.is_authentic(payload, signature, now) {
             tracing::warn!("a webhook was refused: its signature is missing, wrong or too old");

@@ -14,7 +14,7 @@ use platform::{
 };
 
 /// The transitions of `transitions.rs`.
-pub struct AfterCalls;
+pub(crate) struct AfterCalls;
 
 #[async_trait]
 impl Refunding for AfterCalls {

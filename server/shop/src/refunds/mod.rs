@@ -8,8 +8,8 @@
 mod after_calls;
 mod elsewhere;
 mod service;
-pub mod store;
-pub mod transitions;
+pub(crate) mod store;
+pub(crate) mod transitions;
 
-pub use after_calls::AfterCalls;
-pub use service::RefundsService;
+pub(crate) use after_calls::AfterCalls;
+pub(crate) use service::RefundsService;

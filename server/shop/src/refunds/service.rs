@@ -38,7 +38,7 @@ const TICKETS_MAX: i64 = 200;
 
 /// The rules of refunds.
 #[derive(Clone)]
-pub struct RefundsService {
+pub(crate) struct RefundsService {
     db: Db,
     clock: SharedClock,
     engine: Arc<Engine>,
@@ -53,7 +53,12 @@ enum Which {
 
 impl RefundsService {
     /// Refunds whose calls `engine` makes.
-    pub fn new(db: Db, clock: SharedClock, engine: Arc<Engine>, operators: Operators) -> Self {
+    pub(crate) fn new(
+        db: Db,
+        clock: SharedClock,
+        engine: Arc<Engine>,
+        operators: Operators,
+    ) -> Self {
         Self {
             db,
             clock,

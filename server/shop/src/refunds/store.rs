@@ -28,7 +28,7 @@ pub enum State {
 
 impl State {
     /// As the outside sees it.
-    pub fn seen(self) -> RefundStatus {
+    pub(crate) fn seen(self) -> RefundStatus {
         match self {
             Self::Intended | Self::Pending => RefundStatus::Pending,
             Self::Succeeded => RefundStatus::Succeeded,
@@ -40,7 +40,7 @@ impl State {
 /// Why there is a refund.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
 #[strum(serialize_all = "snake_case")]
-pub enum Reason {
+pub(crate) enum Reason {
     /// A ticket's seller asked for it.
     Seller,
     /// An operator did.
@@ -54,12 +54,12 @@ pub enum Reason {
 model::text_columns!(State, Reason);
 
 const COLUMNS: &str = "refunds.id, refunds.payment_id, refunds.order_id, refunds.amount_minor, \
-     refunds.currency, refunds.asked_by, refunds.stripe_id, refunds.state, refunds.created_at, \
+     refunds.currency, refunds.asked_by, refunds.state, refunds.created_at, \
      refunds.settled_at, refunds.reason";
 
 /// What the database says of a refund.
 #[derive(Debug, Clone, FromRow)]
-pub struct RefundRow {
+pub(crate) struct RefundRow {
     /// Its id.
     pub id: RefundId,
     /// Of which payment.
@@ -74,8 +74,6 @@ pub struct RefundRow {
     pub currency: Currency,
     /// Who asked; nobody for what the shop or the provider did.
     pub asked_by: Option<UserId>,
-    /// Stripe's refund, once it has answered.
-    pub stripe_id: Option<String>,
     /// Where it stands.
     pub state: State,
     /// When it was asked for.
@@ -88,7 +86,7 @@ pub struct RefundRow {
 
 impl RefundRow {
     /// As the browser sees it.
-    pub fn refund(&self, ticket_ids: Vec<TicketId>) -> Refund {
+    pub(crate) fn refund(&self, ticket_ids: Vec<TicketId>) -> Refund {
         Refund {
             id: self.id,
             order_id: self.order,
@@ -103,7 +101,7 @@ impl RefundRow {
 
 /// A refund before it has a row.
 #[derive(Debug)]
-pub struct NewRefund {
+pub(crate) struct NewRefund {
     /// Its id.
     pub id: RefundId,
     /// Of which payment.
@@ -126,7 +124,7 @@ pub struct NewRefund {
 
 /// Writes a refund down. A ticket that is being refunded, or was, breaks the unique index, and
 /// with it the transaction.
-pub async fn refund_insert(
+pub(crate) async fn refund_insert(
     conn: &mut Conn,
     refund: &NewRefund,
     now: Moment,
@@ -150,7 +148,7 @@ pub async fn refund_insert(
 }
 
 /// Writes down which tickets a refund pays back, each with its price.
-pub async fn refund_lines_insert(
+pub(crate) async fn refund_lines_insert(
     conn: &mut Conn,
     refund: RefundId,
     order: OrderId,
@@ -174,7 +172,7 @@ pub async fn refund_lines_insert(
 }
 
 /// One refund, whoever asks. Callers check who may see it.
-pub async fn refund_find<'e>(
+pub(crate) async fn refund_find<'e>(
     on: impl AnyExecutor<'e>,
     id: RefundId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -186,7 +184,7 @@ pub async fn refund_find<'e>(
 }
 
 /// The refund that Stripe knows by this id.
-pub async fn refund_find_by_stripe(
+pub(crate) async fn refund_find_by_stripe(
     conn: &mut Conn,
     stripe_id: &str,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -198,7 +196,7 @@ pub async fn refund_find_by_stripe(
 }
 
 /// The newest refund of a payment that was made at the provider and has succeeded.
-pub async fn refund_by_provider(
+pub(crate) async fn refund_by_provider(
     conn: &mut Conn,
     payment: PaymentId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -213,7 +211,7 @@ pub async fn refund_by_provider(
 }
 
 /// The refund that was made at the provider and by which tickets were taken back, if there is one.
-pub async fn refund_with_tickets_by_provider(
+pub(crate) async fn refund_with_tickets_by_provider(
     conn: &mut Conn,
     payment: PaymentId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -229,7 +227,7 @@ pub async fn refund_with_tickets_by_provider(
 }
 
 /// The tickets of an order that no refund has paid back, each with its price.
-pub async fn lines_not_paid_back(
+pub(crate) async fn lines_not_paid_back(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Vec<(TicketId, MinorUnits)>, sqlx::Error> {
@@ -245,7 +243,7 @@ pub async fn lines_not_paid_back(
 }
 
 /// Ends the claims that refunds have on these tickets of an order: another has paid them back.
-pub async fn lines_give_way(
+pub(crate) async fn lines_give_way(
     conn: &mut Conn,
     order: OrderId,
     tickets: &[TicketId],
@@ -258,7 +256,10 @@ pub async fn lines_give_way(
 }
 
 /// The tickets that a refund still claims.
-pub async fn live_tickets(conn: &mut Conn, refund: RefundId) -> Result<Vec<TicketId>, sqlx::Error> {
+pub(crate) async fn live_tickets(
+    conn: &mut Conn,
+    refund: RefundId,
+) -> Result<Vec<TicketId>, sqlx::Error> {
     query_scalar(
         "SELECT ticket_id FROM refund_lines WHERE refund_id = $1 AND live = 1 ORDER BY ticket_id",
     )
@@ -268,7 +269,10 @@ pub async fn live_tickets(conn: &mut Conn, refund: RefundId) -> Result<Vec<Ticke
 }
 
 /// What of a payment has not gone back.
-pub async fn not_paid_back(conn: &mut Conn, payment: PaymentId) -> Result<MinorUnits, sqlx::Error> {
+pub(crate) async fn not_paid_back(
+    conn: &mut Conn,
+    payment: PaymentId,
+) -> Result<MinorUnits, sqlx::Error> {
     query_scalar("SELECT received_minor - refunded_minor AS amount FROM payments WHERE id = $1")
         .bind(payment)
         .fetch_one(conn)
@@ -277,7 +281,7 @@ pub async fn not_paid_back(conn: &mut Conn, payment: PaymentId) -> Result<MinorU
 
 /// What of a payment can still be asked to be paid back: less what has gone back, and what is on its
 /// way.
-pub async fn left_to_refund(
+pub(crate) async fn left_to_refund(
     conn: &mut Conn,
     payment: PaymentId,
 ) -> Result<MinorUnits, sqlx::Error> {
@@ -292,7 +296,7 @@ pub async fn left_to_refund(
 }
 
 /// The refunds of an order, oldest first.
-pub async fn refunds_of_order<'e>(
+pub(crate) async fn refunds_of_order<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Vec<RefundRow>, sqlx::Error> {
@@ -302,7 +306,7 @@ pub async fn refunds_of_order<'e>(
 
 /// Whose tickets' refunds.
 #[derive(Debug, Clone, Copy)]
-pub enum Whose {
+pub(crate) enum Whose {
     /// Of tickets that this user bought.
     BoughtBy(UserId),
     /// Of tickets that this user sold.
@@ -310,7 +314,7 @@ pub enum Whose {
 }
 
 /// The refunds of somebody's tickets, each ticket of a refund by itself, newest first.
-pub async fn ticket_refunds<'e>(
+pub(crate) async fn ticket_refunds<'e>(
     on: impl AnyExecutor<'e>,
     whose: Whose,
     limit: i64,
@@ -341,7 +345,7 @@ pub async fn ticket_refunds<'e>(
 }
 
 /// The newest refund of each of these tickets that this user sells.
-pub async fn listings_refunds<'e>(
+pub(crate) async fn listings_refunds<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     tickets: &[TicketId],
@@ -395,7 +399,7 @@ impl From<TicketRefundRow> for TicketRefund {
 }
 
 /// The tickets of these refunds.
-pub async fn refunds_tickets<'e>(
+pub(crate) async fn refunds_tickets<'e>(
     on: impl AnyExecutor<'e>,
     refunds: &[RefundId],
 ) -> Result<HashMap<RefundId, Vec<TicketId>>, sqlx::Error> {
@@ -416,7 +420,7 @@ pub async fn refunds_tickets<'e>(
 }
 
 /// Moves a refund, if it stands where the caller believes. False: another was quicker.
-pub async fn refund_move(
+pub(crate) async fn refund_move(
     conn: &mut Conn,
     refund: &RefundRow,
     to: State,
@@ -441,7 +445,7 @@ pub async fn refund_move(
 }
 
 /// Frees the tickets of a refund that failed, to be refunded in another way.
-pub async fn refund_lines_end(conn: &mut Conn, refund: RefundId) -> Result<(), sqlx::Error> {
+pub(crate) async fn refund_lines_end(conn: &mut Conn, refund: RefundId) -> Result<(), sqlx::Error> {
     query("UPDATE refund_lines SET live = 0 WHERE refund_id = $1 AND live = 1")
         .bind(refund)
         .execute(conn)
@@ -451,7 +455,7 @@ pub async fn refund_lines_end(conn: &mut Conn, refund: RefundId) -> Result<(), s
 
 /// Notes in which version a refund's tickets left the order that they are still live in: if the money
 /// comes in again, the buyer gets back those that have not changed since.
-pub async fn refund_lines_note_versions(
+pub(crate) async fn refund_lines_note_versions(
     conn: &mut Conn,
     refund: RefundId,
 ) -> Result<(), sqlx::Error> {

@@ -68,7 +68,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<RefundId
 }
 
 /// Sends back money that was taken though no order stands for it.
-pub async fn begin_for_nothing(
+pub(crate) async fn begin_for_nothing(
     conn: &mut Conn,
     payment: &PaymentRow,
     amount_minor: MinorUnits,
@@ -105,7 +105,7 @@ async fn write_down(conn: &mut Conn, refund: &NewRefund, now: Moment) -> FaultRe
 }
 
 /// Brings our side up to what Stripe says of a refund of this payment.
-pub async fn apply(
+pub(crate) async fn apply(
     conn: &mut Conn,
     payment: &PaymentRow,
     said: &Refunded,
@@ -147,7 +147,7 @@ pub async fn apply(
 }
 
 /// Stripe refused the call for what it says, and always would.
-pub async fn refused(
+pub(crate) async fn refused(
     conn: &mut Conn,
     payment: &PaymentRow,
     refund: RefundId,

@@ -51,7 +51,7 @@ pub struct SellingService {
 
 impl SellingService {
     /// Selling over `db`.
-    pub fn new(db: Db, clock: SharedClock) -> Self {
+    pub(crate) fn new(db: Db, clock: SharedClock) -> Self {
         Self { db, clock }
     }
 

@@ -38,7 +38,7 @@ impl From<CountsRow> for Counts {
 }
 
 /// How all tickets of a seller stand.
-pub async fn seller_counts<'e>(
+pub(crate) async fn seller_counts<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     now: Moment,
@@ -54,7 +54,7 @@ pub async fn seller_counts<'e>(
 
 /// Which of a seller's events.
 #[derive(Debug, Clone, Copy)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// Only this one.
     pub event: Option<EventId>,
     /// Only those with a ticket that stands so.
@@ -66,7 +66,7 @@ pub struct Filter {
 }
 
 /// A seller's tickets by event: events to come first, soonest first, then the latest of the past.
-pub async fn groups<'e>(
+pub(crate) async fn groups<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     filter: Filter,
@@ -141,7 +141,7 @@ impl From<GroupRow> for SaleGroup {
 }
 
 /// Whether this seller has ever listed a ticket for this event.
-pub async fn has_listed(
+pub(crate) async fn has_listed(
     conn: &mut Conn,
     seller: UserId,
     event: EventId,
@@ -155,7 +155,7 @@ pub async fn has_listed(
 }
 
 /// A seller's unsold tickets for an event, counted by section.
-pub async fn unsold<'e>(
+pub(crate) async fn unsold<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     event: EventId,
@@ -179,7 +179,7 @@ pub async fn unsold<'e>(
 }
 
 /// What can be bought of an event from others than this seller, in all and in one section.
-pub async fn comparable<'e>(
+pub(crate) async fn comparable<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     event: EventId,
@@ -217,7 +217,7 @@ const SALES: &str = "FROM ledger b JOIN payments p ON p.id = b.payment_id \
 
 /// What was sold on one day in one currency.
 #[derive(Debug, Clone, Copy, FromRow)]
-pub struct DayRow {
+pub(crate) struct DayRow {
     /// The day, counted from 1970.
     pub day: i64,
     /// How many tickets.
@@ -229,7 +229,7 @@ pub struct DayRow {
 }
 
 /// What a seller has sold since then, by day and currency.
-pub async fn sales_by_day<'e>(
+pub(crate) async fn sales_by_day<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     since: Moment,
@@ -250,7 +250,7 @@ pub async fn sales_by_day<'e>(
 }
 
 /// The sales after this one, oldest first.
-pub async fn sales_after<'e>(
+pub(crate) async fn sales_after<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     after: Option<&Sale>,

@@ -69,7 +69,10 @@ pub async fn open(conn: &mut Conn, batch: &Batch, now: Moment) -> Result<bool, s
 }
 
 /// Whether this seller has an open batch.
-pub async fn is_open<'e>(on: impl AnyExecutor<'e>, seller: UserId) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_open<'e>(
+    on: impl AnyExecutor<'e>,
+    seller: UserId,
+) -> Result<bool, sqlx::Error> {
     let row = query(
         "SELECT 1 FROM listing_batches \
          WHERE seller_id = $1 AND publication IS NULL AND abandoned_at IS NULL",
@@ -130,7 +133,7 @@ pub async fn abandon(conn: &mut Conn, id: BatchId, now: Moment) -> Result<bool, 
 }
 
 /// Gives up all batches whose process has stopped staging. Returns how many.
-pub async fn abandon_stalled(conn: &mut Conn, now: Moment) -> Result<usize, sqlx::Error> {
+pub(crate) async fn abandon_stalled(conn: &mut Conn, now: Moment) -> Result<usize, sqlx::Error> {
     let abandoned: Vec<Quota> = query_as(
         "UPDATE listing_batches SET abandoned_at = $1 \
          WHERE publication IS NULL AND abandoned_at IS NULL AND staged_at < $2 \
@@ -170,7 +173,7 @@ async fn return_quotas(conn: &mut Conn, abandoned: &[Quota]) -> Result<(), sqlx:
 
 /// Deletes some tickets of one abandoned batch with their domain events, or the batch itself once none
 /// is left. Returns false when there is no abandoned batch.
-pub async fn delete_some_abandoned(conn: &mut Conn) -> Result<bool, sqlx::Error> {
+pub(crate) async fn delete_some_abandoned(conn: &mut Conn) -> Result<bool, sqlx::Error> {
     let batch: Option<(BatchId, TicketId, TicketId)> = query_as(
         "SELECT id, first_ticket, last_ticket FROM listing_batches \
          WHERE abandoned_at IS NOT NULL ORDER BY id LIMIT 1",
@@ -223,7 +226,7 @@ async fn close_abandoned(
 }
 
 /// Forgets published batches and usage that are no longer needed.
-pub async fn forget_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
+pub(crate) async fn forget_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
     query("DELETE FROM listing_batches WHERE publication < $1")
         .bind(outbox::id_of_before(KEPT))
         .execute(&mut *conn)
@@ -237,7 +240,7 @@ pub async fn forget_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error>
 
 /// Counts `tickets` as listed today. False: that would be more than `max` since midnight, UTC; the
 /// transaction must be rolled back if it has written anything else.
-pub async fn use_quota(
+pub(crate) async fn use_quota(
     conn: &mut Conn,
     seller: UserId,
     tickets: i64,
@@ -268,7 +271,7 @@ fn day_of(now: Moment) -> i64 {
 }
 
 /// Seconds until the day's count begins again.
-pub fn seconds_to_midnight(now: Moment) -> i64 {
+pub(crate) fn seconds_to_midnight(now: Moment) -> i64 {
     let day = micros(DAY);
     (day - now.micros().rem_euclid(day)) / 1_000_000 + 1
 }

@@ -14,7 +14,7 @@ use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::QueryAs, query_as};
 
 /// Unsold tickets that are changed together.
 #[derive(Debug, Clone)]
-pub struct Lot {
+pub(crate) struct Lot {
     /// Whose.
     pub seller: UserId,
     /// For this event.
@@ -57,7 +57,7 @@ async fn lot_lock(conn: &mut Conn, lot: &Lot, now: Moment) -> Result<(), sqlx::E
 }
 
 /// Gives what nobody holds this price, if the event is still on sale.
-pub async fn lot_reprice(
+pub(crate) async fn lot_reprice(
     conn: &mut Conn,
     lot: &Lot,
     price_minor: MinorUnits,
@@ -78,7 +78,7 @@ pub async fn lot_reprice(
 }
 
 /// Takes what nobody holds off sale; holds that have lapsed go with it.
-pub async fn lot_withdraw(
+pub(crate) async fn lot_withdraw(
     conn: &mut Conn,
     lot: &Lot,
     now: Moment,
@@ -95,7 +95,7 @@ pub async fn lot_withdraw(
 }
 
 /// How many are held, but for those that cost this already.
-pub async fn lot_held(
+pub(crate) async fn lot_held(
     conn: &mut Conn,
     lot: &Lot,
     but_price_minor: Option<MinorUnits>,

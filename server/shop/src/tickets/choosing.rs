@@ -4,7 +4,7 @@ use model::tickets::{NO_SECTION, Offer, Ticket, TicketStatus};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Offers that are cheapest first, section by section: the section with the cheapest comes first.
-pub fn by_section(mut offers: Vec<Offer>) -> Vec<Offer> {
+pub(crate) fn by_section(mut offers: Vec<Offer>) -> Vec<Offer> {
     let mut places = HashMap::new();
     for offer in &offers {
         let next = places.len();
@@ -15,7 +15,7 @@ pub fn by_section(mut offers: Vec<Offer>) -> Vec<Offer> {
 }
 
 /// Each name once, where it stands first.
-pub fn once_each(names: Vec<String>) -> Vec<String> {
+pub(crate) fn once_each(names: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     names
         .into_iter()
@@ -24,7 +24,7 @@ pub fn once_each(names: Vec<String>) -> Vec<String> {
 }
 
 /// The seats that can be bought beside so many others: on neighbouring numbers of a row.
-pub fn neighbours(seats: Vec<(Ticket, String)>, together: i64) -> Vec<(Ticket, String)> {
+pub(crate) fn neighbours(seats: Vec<(Ticket, String)>, together: i64) -> Vec<(Ticket, String)> {
     let free = |ticket: &Ticket| ticket.status == TicketStatus::Available;
     if together <= 1 {
         return seats

@@ -21,7 +21,7 @@ use std::{
 type Look<V> = BoxFuture<'static, V>;
 
 /// The looks that are waited for, by what is looked at.
-pub struct Coalesce<K, V> {
+pub(crate) struct Coalesce<K, V> {
     last: Mutex<HashMap<K, Last<V>>>,
 }
 
@@ -42,7 +42,7 @@ impl<K, V> Default for Coalesce<K, V> {
 
 impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Coalesce<K, V> {
     /// What `look` finds, or the same look of somebody else that has not begun yet.
-    pub async fn look(&self, key: K, look: impl Future<Output = V> + Send + 'static) -> V {
+    pub(crate) async fn look(&self, key: K, look: impl Future<Output = V> + Send + 'static) -> V {
         self.join(key, look).await
     }
 

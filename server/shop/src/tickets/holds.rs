@@ -19,7 +19,7 @@ use platform::{
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query, query::QueryAs, query_as, query_scalar};
 
 /// Reads and locks these tickets, in the order of their ids; those that don't exist are missing.
-pub async fn tickets_lock(
+pub(crate) async fn tickets_lock(
     conn: &mut Conn,
     ids: &[TicketId],
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
@@ -32,7 +32,10 @@ pub async fn tickets_lock(
 }
 
 /// The event of the first of these tickets, without locking it; a ticket's event never changes.
-pub async fn event_of(conn: &mut Conn, ids: &[TicketId]) -> Result<Option<EventId>, sqlx::Error> {
+pub(crate) async fn event_of(
+    conn: &mut Conn,
+    ids: &[TicketId],
+) -> Result<Option<EventId>, sqlx::Error> {
     let Some(first) = ids.first() else {
         return Ok(None);
     };
@@ -44,7 +47,7 @@ pub async fn event_of(conn: &mut Conn, ids: &[TicketId]) -> Result<Option<EventI
 
 /// Locks the tickets of an order before anything else of it is touched: who takes tickets locks
 /// them first too, so nobody waits in a circle.
-pub async fn order_tickets_lock(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+pub(crate) async fn order_tickets_lock(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     let lock = engine_of(conn).for_update();
     if lock.is_empty() {
         return Ok(());
@@ -64,7 +67,7 @@ type AnyQueryAs<'q, T> = QueryAs<'q, Any, T, AnyArguments>;
 
 /// What a buyer will take any of.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Of this event.
     pub event: EventId,
     /// Not from themselves.
@@ -107,7 +110,7 @@ impl Wanted {
 
 /// What to do about tickets that another transaction has its hands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rivals {
+pub(crate) enum Rivals {
     /// Take others, so that buyers in a rush don't queue for the same cheapest ticket.
     PassOver,
     /// Wait for what becomes of them.
@@ -117,7 +120,7 @@ pub enum Rivals {
 /// Takes the lock on the cheapest tickets that nobody holds, up to the quantity wanted, if the
 /// event is still on sale. Fewer rows than wanted: there weren't enough, or rivals had their hands
 /// on them (see [`tickets_free`]). The caller tells of them.
-pub async fn tickets_hold_cheapest(
+pub(crate) async fn tickets_hold_cheapest(
     conn: &mut Conn,
     wanted: &Wanted,
     rivals: Rivals,
@@ -157,7 +160,7 @@ pub async fn tickets_hold_cheapest(
 
 /// How many tickets nobody holds of those wanted, up to the quantity: committed ones, also where
 /// another transaction has its hands on them.
-pub async fn tickets_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx::Error> {
+pub(crate) async fn tickets_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx::Error> {
     let sql = format!(
         "SELECT COUNT(*) AS free FROM (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}) matching"
     );
@@ -169,7 +172,7 @@ pub async fn tickets_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx:
 }
 
 /// Orders whose hold on tickets of this event has lapsed and that nobody has tidied up yet.
-pub async fn lapsed_holders(
+pub(crate) async fn lapsed_holders(
     conn: &mut Conn,
     event: EventId,
     now: Moment,
@@ -188,7 +191,7 @@ pub async fn lapsed_holders(
 
 /// Takes the lock on those of these tickets that are for sale and that nobody has; fewer rows
 /// than ids: the race was lost. The caller has locked the rows and tells of them.
-pub async fn tickets_hold(
+pub(crate) async fn tickets_hold(
     conn: &mut Conn,
     ids: &[TicketId],
     order: OrderId,
@@ -207,7 +210,7 @@ pub async fn tickets_hold(
 
 /// Moves the end of an order's hold. Nothing that a buyer sees of a ticket changes but the
 /// seconds, so no version moves.
-pub async fn tickets_hold_until(
+pub(crate) async fn tickets_hold_until(
     conn: &mut Conn,
     order: OrderId,
     until: Moment,
@@ -221,12 +224,15 @@ pub async fn tickets_hold_until(
 }
 
 /// Keeps the lock until the money is taken or refused, however long that lasts.
-pub async fn tickets_hold_for_capture(conn: &mut Conn, order: OrderId) -> Result<u64, sqlx::Error> {
+pub(crate) async fn tickets_hold_for_capture(
+    conn: &mut Conn,
+    order: OrderId,
+) -> Result<u64, sqlx::Error> {
     tickets_hold_until(conn, order, HELD_FOR_CAPTURE).await
 }
 
 /// Gives back what this order holds, and nothing else: a stale timer cannot free another's lock.
-pub async fn tickets_release(
+pub(crate) async fn tickets_release(
     conn: &mut Conn,
     order: OrderId,
     now: Moment,
@@ -240,7 +246,7 @@ pub async fn tickets_release(
 }
 
 /// Makes the tickets that this order holds the buyer's. Returns how many it were.
-pub async fn tickets_sell(
+pub(crate) async fn tickets_sell(
     conn: &mut Conn,
     order: OrderId,
     buyer: UserId,
@@ -271,7 +277,7 @@ async fn tell(
 
 /// Takes an expired order's tickets back for it, behind the fence: those that nobody holds, and
 /// those that it still does. The caller has checked that they are as they were.
-pub async fn tickets_take_back(
+pub(crate) async fn tickets_take_back(
     conn: &mut Conn,
     order: OrderId,
     now: Moment,
@@ -291,7 +297,7 @@ pub async fn tickets_take_back(
 
 /// Takes all listings of a seller back that nobody holds; holds that have lapsed go with them.
 /// Returns how many it were.
-pub async fn listings_withdraw(
+pub(crate) async fn listings_withdraw(
     conn: &mut Conn,
     seller: UserId,
     now: Moment,
@@ -318,7 +324,7 @@ pub async fn listings_withdraw(
 
 /// The tickets of a refund that its order owns are their sellers' again, withdrawn from sale. Returns
 /// how many.
-pub async fn tickets_return(
+pub(crate) async fn tickets_return(
     conn: &mut Conn,
     refund: RefundId,
     now: Moment,
@@ -336,7 +342,7 @@ pub async fn tickets_return(
 /// Makes the tickets of a failed refund the buyer's again, unless they were changed since. A seat
 /// that has been listed meanwhile is the buyer's all the same, and an incident names the other listing.
 /// Returns how many.
-pub async fn tickets_restore(
+pub(crate) async fn tickets_restore(
     conn: &mut Conn,
     refund: RefundId,
     buyer: UserId,
@@ -356,7 +362,7 @@ pub async fn tickets_restore(
 }
 
 /// Freezes the sold tickets of an order if a dispute of it is open or lost; otherwise they are free again.
-pub async fn tickets_freeze_if_disputed(
+pub(crate) async fn tickets_freeze_if_disputed(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<(), sqlx::Error> {

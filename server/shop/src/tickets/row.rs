@@ -67,7 +67,7 @@ pub const HELD_FOR_CAPTURE: Moment = Moment::MAX;
 
 impl TicketRow {
     /// Where it stands at `now`: "reserved" ends by the clock.
-    pub fn status(&self, now: Moment) -> TicketStatus {
+    pub(crate) fn status(&self, now: Moment) -> TicketStatus {
         match self.state {
             State::Sold => TicketStatus::Sold,
             State::Withdrawn => TicketStatus::Withdrawn,
@@ -77,7 +77,7 @@ impl TicketRow {
     }
 
     /// Seconds until the hold ends; while the money is being taken, no end is known.
-    pub fn reserved_seconds_left(&self, now: Moment) -> Option<i64> {
+    pub(crate) fn reserved_seconds_left(&self, now: Moment) -> Option<i64> {
         (self.status(now) == TicketStatus::Reserved && self.held_until != HELD_FOR_CAPTURE)
             .then(|| self.held_until.seconds_left(now))
     }
@@ -92,7 +92,7 @@ impl TicketRow {
     }
 
     /// `Stalls, row C, seat 12`
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         label(
             self.section.as_deref(),
             self.row.as_deref(),
@@ -101,7 +101,7 @@ impl TicketRow {
     }
 
     /// As the outside sees it at `now`.
-    pub fn ticket(&self, now: Moment) -> Ticket {
+    pub(crate) fn ticket(&self, now: Moment) -> Ticket {
         Ticket {
             id: self.id,
             event_id: self.event_id,

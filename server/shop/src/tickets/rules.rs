@@ -8,7 +8,7 @@ use model::{
 };
 
 /// The most tickets that are listed at once.
-pub const BATCH_MAX: i64 = 10_000;
+pub(crate) const BATCH_MAX: i64 = 10_000;
 /// The largest face value, in minor units: twelve digits, as Stripe's largest amounts have.
 const FACE_VALUE_MINOR_MAX: MinorUnits = MinorUnits::new(999_999_999_999);
 const SECTION_MAX: usize = 40;
@@ -17,7 +17,7 @@ const SEAT_MAX: usize = 10;
 
 /// Where a ticket admits to; all of it may be missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// Stalls, Balcony.
     pub section: Option<String>,
     /// Row in the section.
@@ -28,13 +28,13 @@ pub struct Place {
 
 impl Place {
     /// Whether it names one certain seat.
-    pub fn is_numbered(&self) -> bool {
+    pub(crate) fn is_numbered(&self) -> bool {
         self.row.is_some() || self.seat.is_some()
     }
 
     /// What is the same for every way of writing the same seat: `Stalls`, `Row C`, `Seat 07` and
     /// `stalls`, `c`, `7`. `None` without a seat.
-    pub fn seat_key(&self) -> Option<String> {
+    pub(crate) fn seat_key(&self) -> Option<String> {
         let seat = self.seat.as_deref()?;
         let part = |text: Option<&str>, names: &[&str]| {
             let text = names::key(text.unwrap_or_default());
@@ -68,7 +68,7 @@ impl Place {
 
 /// Checks a new listing of `quantity` tickets; all that is wrong is said at once. `currency` is the
 /// event's, none if there is no such event.
-pub fn check(
+pub(crate) fn check(
     request: &ListTicket,
     quantity: i64,
     currency: Option<Currency>,
@@ -118,7 +118,7 @@ pub fn check(
 
 /// The price and place after an edit. What is missing stays; an empty text clears. Whether a card can
 /// be charged the price is for [`price_is_possible`] to say.
-pub fn check_edit(
+pub(crate) fn check_edit(
     before: (MinorUnits, Place),
     request: &EditTicket,
 ) -> Result<(MinorUnits, Place), Vec<FieldError>> {

@@ -17,7 +17,7 @@ use sqlx_macros::FromRow;
 const ROWS_MAX: usize = 500;
 
 /// One ticket.
-pub async fn ticket_find<'e>(
+pub(crate) async fn ticket_find<'e>(
     on: impl AnyExecutor<'e>,
     id: TicketId,
 ) -> Result<Option<TicketRow>, sqlx::Error> {
@@ -63,7 +63,7 @@ pub async fn tickets_insert(
 
 /// A change of a listing.
 #[derive(Debug)]
-pub struct Edit {
+pub(crate) struct Edit {
     /// Which.
     pub id: TicketId,
     /// Whose it must be.
@@ -78,7 +78,7 @@ pub struct Edit {
 
 /// Changes a listing if it is its seller's, as it was read, and nobody holds it. `None`: one of
 /// these does not hold.
-pub async fn ticket_edit(
+pub(crate) async fn ticket_edit(
     conn: &mut Conn,
     edit: &Edit,
     now: Moment,
@@ -106,7 +106,7 @@ pub async fn ticket_edit(
 
 /// Takes a listing back if it is its seller's and nobody holds it; a hold that has lapsed goes
 /// with it. `None`: one of these does not hold.
-pub async fn ticket_withdraw(
+pub(crate) async fn ticket_withdraw(
     conn: &mut Conn,
     id: TicketId,
     seller: UserId,
@@ -129,7 +129,7 @@ pub async fn ticket_withdraw(
 
 /// Which tickets a page shows.
 #[derive(Debug, Clone)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// Of this event.
     pub event: Option<EventId>,
     /// Of this seller.
@@ -145,7 +145,7 @@ pub struct Filter {
 }
 
 /// A page of tickets: of an event cheapest first, otherwise newest first.
-pub async fn tickets_page<'e>(
+pub(crate) async fn tickets_page<'e>(
     on: impl AnyExecutor<'e>,
     filter: &Filter,
     now: Moment,
@@ -198,7 +198,7 @@ pub async fn tickets_page<'e>(
 
 /// Unnumbered tickets of an event that match the filter, grouped by what a buyer chooses by,
 /// cheapest first.
-pub async fn offers_grouped<'e>(
+pub(crate) async fn offers_grouped<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     filter: &OfferFilter,
@@ -257,7 +257,7 @@ impl From<OfferRow> for Offer {
 
 /// A numbered seat with its seller's name.
 #[derive(Debug, Clone, FromRow)]
-pub struct Seat {
+pub(crate) struct Seat {
     /// The ticket.
     #[sqlx(flatten)]
     pub ticket: TicketRow,
@@ -267,7 +267,7 @@ pub struct Seat {
 
 /// Numbered seats of an event that are for sale or held and match section and price of the filter,
 /// cheapest first, with their sellers' names.
-pub async fn seats_on_sale<'e>(
+pub(crate) async fn seats_on_sale<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     filter: &OfferFilter,
@@ -291,7 +291,7 @@ pub async fn seats_on_sale<'e>(
 }
 
 /// The sections of what is listed at an event, the cheapest first.
-pub async fn sections_on_sale<'e>(
+pub(crate) async fn sections_on_sale<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     limit: i64,
@@ -314,7 +314,7 @@ pub async fn sections_on_sale<'e>(
 
 /// How an event's tickets stand.
 #[derive(Debug, Clone, Copy, FromRow)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// How many can be bought.
     pub available: i64,
     /// How many are held.
@@ -326,14 +326,14 @@ pub struct Counts {
 }
 
 /// Counts of tickets by how they stand at the time `$2`, as columns of those names.
-pub const TALLY: &str = "\
+pub(crate) const TALLY: &str = "\
      COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until <= $2 THEN 1 ELSE 0 END) AS BIGINT), 0) AS available, \
      COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until > $2 THEN 1 ELSE 0 END) AS BIGINT), 0) AS reserved, \
      COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN 1 ELSE 0 END) AS BIGINT), 0) AS sold, \
      COALESCE(CAST(SUM(CASE WHEN state = 'withdrawn' THEN 1 ELSE 0 END) AS BIGINT), 0) AS withdrawn";
 
 /// How an event's tickets stand.
-pub async fn event_counts<'e>(
+pub(crate) async fn event_counts<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     now: Moment,
@@ -352,7 +352,7 @@ pub async fn event_counts<'e>(
 
 /// Whose tickets to show with their events.
 #[derive(Debug, Clone, Copy)]
-pub enum Shelf {
+pub(crate) enum Shelf {
     /// What this user bought, soonest event first.
     BoughtBy(UserId),
     /// What this user bought and was refunded, and no longer has, soonest event first.
@@ -360,7 +360,7 @@ pub enum Shelf {
 }
 
 /// Tickets with their event's title, venue, city, start and zone.
-pub async fn shelf<'e>(
+pub(crate) async fn shelf<'e>(
     on: impl AnyExecutor<'e>,
     shelf: Shelf,
     limit: i64,
@@ -393,7 +393,7 @@ pub async fn shelf<'e>(
 
 /// A ticket, and what is shown of its event beside it.
 #[derive(Debug, Clone, FromRow)]
-pub struct Shelved {
+pub(crate) struct Shelved {
     /// The ticket.
     #[sqlx(flatten)]
     pub ticket: TicketRow,
@@ -413,7 +413,7 @@ pub struct Shelved {
 
 /// Whether this seat of the event is on sale or sold already, whoever lists it and however it is
 /// written. A row without a seat is one place for its seller alone.
-pub async fn seat_is_listed(
+pub(crate) async fn seat_is_listed(
     conn: &mut Conn,
     event: EventId,
     seller: UserId,
@@ -446,13 +446,13 @@ pub async fn seat_is_listed(
 }
 
 /// Selects the rows behind the id `$1` for [`ticket_fill_seat_key`], `$2` at the most.
-pub fn rows_with_seats() -> String {
+pub(crate) fn rows_with_seats() -> String {
     format!("SELECT {COLUMNS} FROM tickets WHERE id > $1 AND seat IS NOT NULL ORDER BY id LIMIT $2")
 }
 
 /// Computes the seat key of a ticket. Of two listings of one seat the older has the key, and an incident
 /// tells of the other, which stays as it is.
-pub async fn ticket_fill_seat_key(
+pub(crate) async fn ticket_fill_seat_key(
     conn: &mut Conn,
     row: AnyRow,
     now: Moment,

@@ -14,17 +14,17 @@ use std::time::Duration;
 /// An address gets no second mail of its asking about the same event for so long, nor is it told of
 /// tickets twice; and for so long those who were told of tickets are given time before others are
 /// told of the same ones.
-pub const APART: Duration = Duration::from_hours(1);
+pub(crate) const APART: Duration = Duration::from_hours(1);
 /// How long an address can be confirmed.
-pub const CONFIRM_WITHIN: Duration = Duration::from_hours(48);
+pub(crate) const CONFIRM_WITHIN: Duration = Duration::from_hours(48);
 /// How long after the sales for its event have ended an entry is kept.
-pub const KEPT: Duration = Duration::from_hours(72);
+pub(crate) const KEPT: Duration = Duration::from_hours(72);
 /// Ours have 64.
 const TOKEN_CHARS_MAX: usize = 256;
 
 /// What may be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// Where to write to, trimmed.
     pub email: String,
     /// The same in small letters.
@@ -36,7 +36,10 @@ pub struct Checked {
 }
 
 /// Checks what was asked; all that is wrong is said at once.
-pub fn check(viewer: Option<&Viewer>, request: &JoinWaitingList) -> Result<Checked, AppError> {
+pub(crate) fn check(
+    viewer: Option<&Viewer>,
+    request: &JoinWaitingList,
+) -> Result<Checked, AppError> {
     let given = request.email.as_deref().map(str::trim);
     let own = viewer.map(|viewer| viewer.user.email.as_str());
     let email = given
@@ -67,7 +70,7 @@ pub fn check(viewer: Option<&Viewer>, request: &JoinWaitingList) -> Result<Check
 }
 
 /// Refuses what is too long for the token of a link, before anything is looked up.
-pub fn check_token(token: &WaitingToken) -> Result<(), AppError> {
+pub(crate) fn check_token(token: &WaitingToken) -> Result<(), AppError> {
     if token.0.chars().count() <= TOKEN_CHARS_MAX {
         Ok(())
     } else {
@@ -76,7 +79,7 @@ pub fn check_token(token: &WaitingToken) -> Result<(), AppError> {
 }
 
 /// The link leads to nothing, or to nothing any more.
-pub fn dead_link() -> AppError {
+pub(crate) fn dead_link() -> AppError {
     AppError::invalid(
         "token",
         "This link leads to nothing any more. Ask on the event's page to be told.",
@@ -96,7 +99,7 @@ pub struct Stand {
 
 /// Of how many of the free tickets people have been told and may still be on their way to buy them.
 /// What has been sold since was theirs; what is left after an hour is for the next in line.
-pub fn still_told_of(stand: Stand, now: Moment) -> i64 {
+pub(crate) fn still_told_of(stand: Stand, now: Moment) -> i64 {
     if stand.told_at <= now - APART {
         return 0;
     }
@@ -105,7 +108,7 @@ pub fn still_told_of(stand: Stand, now: Moment) -> i64 {
 
 /// Whom to tell of `fresh` tickets: in line, each who wants no more than are left for them. `line`
 /// has what each wants.
-pub fn suited<T: Copy>(line: &[(T, i64)], fresh: i64) -> (Vec<T>, i64) {
+pub(crate) fn suited<T: Copy>(line: &[(T, i64)], fresh: i64) -> (Vec<T>, i64) {
     let mut left = fresh;
     let mut told = Vec::new();
     for (who, wants) in line {

@@ -27,7 +27,7 @@ use uuid::Uuid;
 const KINDS: &str = "('waiting_confirm', 'waiting_joined', 'tickets_free')";
 
 /// What the next link carries: 256 random bits.
-pub fn new_token() -> WaitingToken {
+pub(crate) fn new_token() -> WaitingToken {
     WaitingToken(unguessable::<32>())
 }
 
@@ -37,7 +37,7 @@ fn hash(token: &WaitingToken) -> String {
 
 /// An entry with what names it inside.
 #[derive(Debug, Clone)]
-pub struct EntryRow {
+pub(crate) struct EntryRow {
     /// Its id.
     pub id: WaitingId,
     /// When it was last told of tickets.
@@ -103,7 +103,7 @@ const COLUMNS: &str = "w.id, w.event_id, w.email, w.quantity, w.state, w.since, 
 
 /// An address that somebody may only have claimed asks to be confirmed. Returns the entry if a mail
 /// is due: it does not wait yet, and was not written to within the last while.
-pub async fn entry_ask(
+pub(crate) async fn entry_ask(
     conn: &mut Conn,
     event: EventId,
     asked: &Checked,
@@ -130,7 +130,7 @@ pub async fn entry_ask(
 
 /// Puts a user's own address in line. Returns the entry if it was not in line yet; who is, keeps
 /// their place, and may want another number.
-pub async fn entry_join(
+pub(crate) async fn entry_join(
     conn: &mut Conn,
     event: EventId,
     user: UserId,
@@ -168,7 +168,7 @@ pub async fn entry_join(
 
 /// Puts the entry of a link in line, whose address has thereby said yes. None: the link leads to
 /// nothing any more. Who is in line keeps their place.
-pub async fn entry_confirm(
+pub(crate) async fn entry_confirm(
     conn: &mut Conn,
     token: &WaitingToken,
     now: Moment,
@@ -189,7 +189,7 @@ pub async fn entry_confirm(
 }
 
 /// The entries of an address that a user has proved to be theirs are theirs.
-pub async fn entries_claim(
+pub(crate) async fn entries_claim(
     conn: &mut Conn,
     user: UserId,
     email_key: &str,
@@ -221,7 +221,7 @@ fn of_link<'q>(sql: String, token: &WaitingToken, now: Moment) -> Query<'q, Any,
 }
 
 /// The entry that a link leads to.
-pub async fn entry_linked<'e>(
+pub(crate) async fn entry_linked<'e>(
     on: impl AnyExecutor<'e>,
     token: &WaitingToken,
     now: Moment,
@@ -234,7 +234,7 @@ pub async fn entry_linked<'e>(
 }
 
 /// A user's own entries of events on sale, by when these begin; of one event, if one is named.
-pub async fn entries_own<'e>(
+pub(crate) async fn entries_own<'e>(
     on: impl AnyExecutor<'e>,
     user: UserId,
     event: Option<EventId>,
@@ -258,7 +258,7 @@ pub async fn entries_own<'e>(
 
 /// Which entries to delete.
 #[derive(Debug, Clone)]
-pub enum Which {
+pub(crate) enum Which {
     /// Of this link. Whoever has it may, whatever its time.
     Linked(WaitingToken),
     /// A user's own, of this event.
@@ -300,7 +300,10 @@ impl Which {
 }
 
 /// Deletes entries, their links, and what was or is to be mailed to them. Returns their events.
-pub async fn entries_delete(conn: &mut Conn, which: Which) -> Result<Vec<EventId>, sqlx::Error> {
+pub(crate) async fn entries_delete(
+    conn: &mut Conn,
+    which: Which,
+) -> Result<Vec<EventId>, sqlx::Error> {
     let condition = which.condition();
     let mails = format!(
         "DELETE FROM mails WHERE kind IN {KINDS} AND subject IN (SELECT m.id FROM waiting_mails m \
@@ -318,7 +321,7 @@ pub async fn entries_delete(conn: &mut Conn, which: Which) -> Result<Vec<EventId
 }
 
 /// Forgets the rounds of events that are over.
-pub async fn rounds_delete_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
+pub(crate) async fn rounds_delete_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
     query(concat!(
         "DELETE FROM waiting_rounds WHERE event_id IN (SELECT e.id FROM events e WHERE ",
         sale_ended!("e", "$1"),
@@ -331,7 +334,7 @@ pub async fn rounds_delete_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx:
 }
 
 /// Writes down that an entry is written to. Returns the mail's subject.
-pub async fn mail_insert(
+pub(crate) async fn mail_insert(
     conn: &mut Conn,
     entry: WaitingId,
     now: Moment,
@@ -348,7 +351,7 @@ pub async fn mail_insert(
 
 /// Gives the link of a mail its token, which replaces the one of an earlier try to send it. Locks
 /// the entry, which it returns with when the mail was asked for. None: the entry was deleted.
-pub async fn mail_arm(
+pub(crate) async fn mail_arm(
     conn: &mut Conn,
     subject: &str,
     token: &WaitingToken,
@@ -390,7 +393,7 @@ pub struct Awaited {
 
 /// The events on sale that somebody waits for and that have tickets for sale, or of whose tickets
 /// people were told.
-pub async fn events_awaited<'e>(
+pub(crate) async fn events_awaited<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
 ) -> Result<Vec<Awaited>, sqlx::Error> {
@@ -410,7 +413,7 @@ pub async fn events_awaited<'e>(
 
 /// Those at the head of the line who want no more than `most` and were not told within the last
 /// while, each with what they want.
-pub async fn line<'e>(
+pub(crate) async fn line<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     most: i64,
@@ -430,7 +433,7 @@ pub async fn line<'e>(
 }
 
 /// Begins the round after the one that was seen. False: another has begun it.
-pub async fn round_begin(
+pub(crate) async fn round_begin(
     conn: &mut Conn,
     seen: &Awaited,
     told_of: i64,
@@ -451,7 +454,7 @@ pub async fn round_begin(
 }
 
 /// Takes somebody out of the line, to be told. False: they are not in it any more.
-pub async fn entry_tell(
+pub(crate) async fn entry_tell(
     conn: &mut Conn,
     entry: WaitingId,
     now: Moment,
@@ -468,7 +471,7 @@ pub async fn entry_tell(
 }
 
 /// Somebody who could not be told in time is in line again, at the place that they had.
-pub async fn entry_wait_on(conn: &mut Conn, entry: WaitingId) -> Result<(), sqlx::Error> {
+pub(crate) async fn entry_wait_on(conn: &mut Conn, entry: WaitingId) -> Result<(), sqlx::Error> {
     query("UPDATE waiting SET state = 'waiting', told_at = 0 WHERE id = $1 AND state = 'told'")
         .bind(entry)
         .execute(conn)

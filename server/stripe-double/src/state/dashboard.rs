@@ -6,7 +6,12 @@ use crate::model::{Record, Status};
 
 impl State {
     /// A refund of exactly this amount, without metadata. Returns its id.
-    pub fn refund_at_dashboard(&mut self, intent: &str, amount: i64, now: i64) -> Option<String> {
+    pub(crate) fn refund_at_dashboard(
+        &mut self,
+        intent: &str,
+        amount: i64,
+        now: i64,
+    ) -> Option<String> {
         let intent = self.objects.intents.get(intent)?.clone();
         let wanted = Wanted {
             amount: Some(amount),
@@ -17,7 +22,7 @@ impl State {
     }
 
     /// Somebody presses Capture. False: there is nothing to capture.
-    pub fn capture_at_dashboard(&mut self, intent: &str, now: i64) -> bool {
+    pub(crate) fn capture_at_dashboard(&mut self, intent: &str, now: i64) -> bool {
         let Some(intent) = self.objects.intents.get(intent).cloned() else {
             return false;
         };
@@ -32,7 +37,7 @@ impl State {
     /// The intent is for another amount from now on, and if its money has been taken, that amount
     /// was. Nobody is told. False: the intent is canceled, more has been refunded, or Stripe takes
     /// no such amount.
-    pub fn set_amount(&mut self, intent: &str, amount: i64) -> bool {
+    pub(crate) fn set_amount(&mut self, intent: &str, amount: i64) -> bool {
         let Some(mut intent) = self.objects.intents.get(intent).cloned() else {
             return false;
         };

@@ -8,7 +8,7 @@ use crate::reply::Answer;
 impl State {
     /// Somebody disputes a payment, all of what is left of it. Returns the dispute's id; none if no money
     /// of it is here, one is under way, or one has taken it.
-    pub fn dispute(&mut self, intent: &str, reason: &str, now: i64) -> Option<String> {
+    pub(crate) fn dispute(&mut self, intent: &str, reason: &str, now: i64) -> Option<String> {
         let intent = self.objects.intents.get(intent)?.clone();
         let amount = intent.amount_received - intent.amount_refunded;
         if amount == 0 || self.is_charged_back(&intent.id) {
@@ -31,7 +31,7 @@ impl State {
     }
 
     /// The bank has decided, or goes on deciding. False: there is no such dispute.
-    pub fn decide_dispute(&mut self, id: &str, status: DisputeStatus, now: i64) -> bool {
+    pub(crate) fn decide_dispute(&mut self, id: &str, status: DisputeStatus, now: i64) -> bool {
         let Some(mut dispute) = self.objects.disputes.get(id).cloned() else {
             return false;
         };
@@ -47,18 +47,18 @@ impl State {
     }
 
     /// Whether a dispute of this intent is under way or was lost: nothing of it can be refunded then.
-    pub fn is_charged_back(&self, intent: &str) -> bool {
+    pub(crate) fn is_charged_back(&self, intent: &str) -> bool {
         let mut disputes = self.objects.disputes.oldest_first();
         disputes.any(|dispute| dispute.intent == intent && dispute.status != DisputeStatus::Won)
     }
 
-    pub fn show_dispute(&self, id: &str) -> Answer {
+    pub(crate) fn show_dispute(&self, id: &str) -> Answer {
         let dispute = self.objects.disputes.get(id);
         let dispute = dispute.ok_or_else(|| missing("dispute", id))?;
         Ok((200, dispute.json()))
     }
 
-    pub fn list_disputes(&self, params: &Params) -> Answer {
+    pub(crate) fn list_disputes(&self, params: &Params) -> Answer {
         let intent = params.get("payment_intent");
         let newest = self.objects.disputes.newest_first();
         let newest = newest.filter(|dispute| intent.is_none_or(|id| dispute.intent == *id));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// How an event is delivered: a fault decides, when it is first about to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     Plain,
     Twice,
     /// With a wrong signature.
@@ -22,7 +22,7 @@ pub enum Manner {
 }
 
 /// What is to be sent, and how.
-pub struct Delivery {
+pub(crate) struct Delivery {
     pub payload: String,
     pub manner: Manner,
 }
@@ -48,24 +48,24 @@ impl State {
 
     /// Whether anything is to be delivered now. What is held back is not: it waits for an event
     /// that may never come.
-    pub fn has_undelivered(&self) -> bool {
+    pub(crate) fn has_undelivered(&self) -> bool {
         let is_held = |event: &Event| self.manners.get(&event.id) == Some(&Manner::Held);
         self.webhooks.is_some() && !self.objects.events.iter().all(is_held)
     }
 
     /// Whether time alone will make events.
-    pub fn has_unsettled(&self) -> bool {
+    pub(crate) fn has_unsettled(&self) -> bool {
         !self.objects.unsettled.is_empty()
     }
 
     /// Ids of the events that have not been taken, oldest first.
-    pub fn undelivered(&self) -> Vec<String> {
+    pub(crate) fn undelivered(&self) -> Vec<String> {
         let events = self.objects.events.iter();
         events.map(|event| event.id.clone()).collect()
     }
 
     /// What is to be sent of this event now, if anything.
-    pub fn delivery(&mut self, id: &str) -> Option<Delivery> {
+    pub(crate) fn delivery(&mut self, id: &str) -> Option<Delivery> {
         let event = self.objects.events.iter().find(|event| event.id == id)?;
         let faults = &mut self.faults;
         let manner =
@@ -85,12 +85,12 @@ impl State {
     }
 
     /// Nothing goes wrong with this event any more.
-    pub fn deliver_plainly(&mut self, id: &str) {
+    pub(crate) fn deliver_plainly(&mut self, id: &str) {
         self.manners.insert(id.to_owned(), Manner::Plain);
     }
 
     /// Nothing goes wrong any more, and what is held back goes out.
-    pub fn clear_faults(&mut self) {
+    pub(crate) fn clear_faults(&mut self) {
         self.faults.clear();
         for manner in self.manners.values_mut() {
             *manner = Manner::Plain;
@@ -98,7 +98,7 @@ impl State {
     }
 
     /// This event has been taken. Returns those that were held back until now, oldest first.
-    pub fn event_taken(&mut self, id: &str) -> Vec<String> {
+    pub(crate) fn event_taken(&mut self, id: &str) -> Vec<String> {
         self.keep(Record::Event(Event {
             id: id.to_owned(),
             payload: String::new(),
@@ -119,7 +119,7 @@ impl State {
     /// A made-up event about an intent, its charge, or the newest of its refunds. Its id is
     /// `event`; so is its type, up to a `#`, if there are such events, or else it is
     /// `payment_intent.succeeded`.
-    pub fn event_payload(&self, event: &str, intent: &str, at: i64) -> String {
+    pub(crate) fn event_payload(&self, event: &str, intent: &str, at: i64) -> String {
         let kind = event.split('#').next().unwrap_or_default();
         let known = self.objects.intents.get(intent);
         if kind.starts_with("refund.") {

@@ -15,7 +15,7 @@ use serde_json::json;
 
 /// What a key says about a call.
 #[derive(Debug, PartialEq)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// Nothing: the call is to be made.
     New,
     /// It has been made, and this was the answer.
@@ -25,7 +25,7 @@ pub enum Standing {
 }
 
 /// What is to become of a call.
-pub struct Begun {
+pub(crate) struct Begun {
     pub standing: Standing,
     /// What goes wrong with it.
     pub fault: Option<FaultKind>,
@@ -36,7 +36,7 @@ pub struct Begun {
 impl State {
     /// A call has come in: what its key says, what goes wrong with it; and its key is in use, if
     /// the call is to be made.
-    pub fn begin(&mut self, call: &str, key: Option<&str>, request: &str) -> Begun {
+    pub(crate) fn begin(&mut self, call: &str, key: Option<&str>, request: &str) -> Begun {
         let standing = key.map_or(Standing::New, |key| self.standing(key, request));
         let fault = if standing == Standing::New {
             self.faults.take(call)
@@ -85,12 +85,12 @@ impl State {
     }
 
     /// The call is over, whatever it came to.
-    pub fn release_key(&mut self, key: &str) {
+    pub(crate) fn release_key(&mut self, key: &str) {
         self.in_flight.remove(key);
     }
 
     /// Keeps a call's answer for its key, if the call began.
-    pub fn remember(&mut self, key: &str, request: &str, answer: &Answer) {
+    pub(crate) fn remember(&mut self, key: &str, request: &str, answer: &Answer) {
         let Ok((status, body)) = answer else { return };
         self.keep(Record::Answered(Answered {
             key: key.to_owned(),

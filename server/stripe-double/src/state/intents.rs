@@ -11,7 +11,7 @@ use crate::{
 use serde_json::json;
 
 impl State {
-    pub fn create_intent(&mut self, params: &Params, now: i64) -> Answer {
+    pub(crate) fn create_intent(&mut self, params: &Params, now: i64) -> Answer {
         let amount = amount_of(params, "amount")?
             .ok_or_else(|| invalid("amount", "Missing required param: amount."))?;
         let currency = match params.get("currency").map(|code| code.to_lowercase()) {
@@ -62,7 +62,7 @@ impl State {
         Ok(reply)
     }
 
-    pub fn confirm_intent(&mut self, id: &str, params: &Params, now: i64) -> Answer {
+    pub(crate) fn confirm_intent(&mut self, id: &str, params: &Params, now: i64) -> Answer {
         let mut intent = self.intent(id)?;
         let may = [
             Status::RequiresPaymentMethod,
@@ -187,7 +187,7 @@ impl State {
         (402, json!({"error": card_error(refused, Some(body))}))
     }
 
-    pub fn answer_at_bank(&mut self, id: &str, approve: bool, now: i64) -> bool {
+    pub(crate) fn answer_at_bank(&mut self, id: &str, approve: bool, now: i64) -> bool {
         let Some(mut intent) = self.objects.intents.get(id).cloned() else {
             return false;
         };
@@ -207,7 +207,7 @@ impl State {
         true
     }
 
-    pub fn capture_intent(&mut self, id: &str, params: &Params, now: i64) -> Answer {
+    pub(crate) fn capture_intent(&mut self, id: &str, params: &Params, now: i64) -> Answer {
         let intent = self.intent(id)?;
         if intent.status != Status::RequiresCapture {
             return Ok(self.unexpected(&intent, "capture"));
@@ -230,7 +230,7 @@ impl State {
         (200, body)
     }
 
-    pub fn cancel_intent(&mut self, id: &str, params: &Params, now: i64) -> Answer {
+    pub(crate) fn cancel_intent(&mut self, id: &str, params: &Params, now: i64) -> Answer {
         let mut intent = self.intent(id)?;
         if matches!(intent.status, Status::Canceled | Status::Succeeded) {
             return Ok(self.unexpected(&intent, "cancel"));
@@ -244,12 +244,12 @@ impl State {
         Ok((200, body))
     }
 
-    pub fn show_intent(&self, id: &str) -> Answer {
+    pub(crate) fn show_intent(&self, id: &str) -> Answer {
         Ok((200, self.intent(id)?.json(&self.browser_url)))
     }
 
     /// Newest first, as Stripe lists; with whole charges if they are asked for.
-    pub fn list_intents(&self, params: &Params) -> Answer {
+    pub(crate) fn list_intents(&self, params: &Params) -> Answer {
         let with_charges = params
             .iter()
             .any(|(name, value)| name.starts_with("expand") && value == "data.latest_charge");
@@ -269,7 +269,7 @@ impl State {
     }
 
     /// The way back from the bank, once it has been answered.
-    pub fn way_back(&self, id: &str) -> Option<String> {
+    pub(crate) fn way_back(&self, id: &str) -> Option<String> {
         let intent = self.objects.intents.get(id)?;
         let url = intent.return_url.as_deref()?;
         let mark = if url.contains('?') { '&' } else { '?' };
@@ -285,7 +285,7 @@ impl State {
     }
 
     /// The intent, if the secret is its own: what a browser may see.
-    pub fn by_secret(&self, id: &str, secret: &str) -> Option<&Intent> {
+    pub(crate) fn by_secret(&self, id: &str, secret: &str) -> Option<&Intent> {
         self.objects
             .intents
             .get(id)
@@ -307,4 +307,4 @@ impl State {
 }
 
 /// Set among the parameters when a fault decides what the card comes to.
-pub const FORCED: &str = "\0forced";
+pub(crate) const FORCED: &str = "\0forced";

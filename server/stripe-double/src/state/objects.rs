@@ -10,7 +10,7 @@ use serde_json::json;
 use std::{collections::HashMap, path::Path};
 
 #[derive(Default)]
-pub struct Objects {
+pub(super) struct Objects {
     pub intents: InOrder<Intent>,
     pub refunds: InOrder<Refund>,
     pub disputes: InOrder<Dispute>,
@@ -23,7 +23,7 @@ pub struct Objects {
 }
 
 impl Objects {
-    pub fn of(records: Vec<Record>) -> Self {
+    pub(super) fn of(records: Vec<Record>) -> Self {
         let mut objects = Self::default();
         for record in records {
             objects.put(record);
@@ -32,7 +32,7 @@ impl Objects {
     }
 
     /// Takes in an object's newest version.
-    pub fn put(&mut self, record: Record) {
+    pub(super) fn put(&mut self, record: Record) {
         match record {
             Record::Intent(intent) => self.intents.put(intent.id.clone(), *intent),
             Record::Card(card) => {
@@ -60,7 +60,7 @@ impl Objects {
     }
 
     /// Every payment, oldest first.
-    pub fn journal(&self) -> Vec<JournalLine> {
+    pub(super) fn journal(&self) -> Vec<JournalLine> {
         let line = |intent: &Intent| JournalLine {
             id: intent.id.clone(),
             status: json!(intent.status).as_str().unwrap_or_default().to_owned(),
@@ -75,13 +75,13 @@ impl Objects {
 }
 
 /// The journal as a double has written it down, whether it runs or not.
-pub fn recorded_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
+pub(crate) fn recorded_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
     let read = store::read(data_dir)?;
     Ok(Objects::of(read.records).journal())
 }
 
 /// Objects by id, that also know which was made first.
-pub struct InOrder<T> {
+pub(super) struct InOrder<T> {
     by_id: HashMap<String, T>,
     order: Vec<String>,
 }
@@ -96,15 +96,15 @@ impl<T> Default for InOrder<T> {
 }
 
 impl<T> InOrder<T> {
-    pub fn get(&self, id: &str) -> Option<&T> {
+    pub(super) fn get(&self, id: &str) -> Option<&T> {
         self.by_id.get(id)
     }
 
-    pub fn oldest_first(&self) -> impl DoubleEndedIterator<Item = &T> {
+    pub(super) fn oldest_first(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.order.iter().filter_map(|id| self.by_id.get(id))
     }
 
-    pub fn newest_first(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &T> {
         self.oldest_first().rev()
     }
 

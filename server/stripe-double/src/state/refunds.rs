@@ -20,7 +20,7 @@ const FAILURE: &str = "expired_or_canceled_card";
 
 /// What is asked for.
 #[derive(Default)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// All that is left, if missing.
     pub amount: Option<i64>,
     pub reason: Option<String>,
@@ -28,7 +28,7 @@ pub struct Wanted {
 }
 
 impl State {
-    pub fn create_refund(&mut self, params: &Params, now: i64) -> Answer {
+    pub(crate) fn create_refund(&mut self, params: &Params, now: i64) -> Answer {
         let intent = self.intent_to_refund(params)?;
         let reason = params.get("reason").cloned();
         let reasons = ["duplicate", "fraudulent", "requested_by_customer"];
@@ -72,7 +72,7 @@ impl State {
         found.cloned()
     }
 
-    pub fn refund(
+    pub(crate) fn refund(
         &mut self,
         mut intent: Intent,
         wanted: Wanted,
@@ -132,7 +132,7 @@ impl State {
     }
 
     /// Ends the refunds whose time has come.
-    pub fn settle_due(&mut self, now: i64) {
+    pub(crate) fn settle_due(&mut self, now: i64) {
         let ending = |id: &String| self.objects.refunds.get(id)?.ending;
         let due: Vec<(String, bool)> = self
             .objects
@@ -148,7 +148,7 @@ impl State {
     }
 
     /// Ends a refund. False: there is none, or it has failed before.
-    pub fn settle_refund(&mut self, id: &str, succeeds: bool, now: i64) -> bool {
+    pub(crate) fn settle_refund(&mut self, id: &str, succeeds: bool, now: i64) -> bool {
         let Some(mut refund) = self.objects.refunds.get(id).cloned() else {
             return false;
         };
@@ -176,13 +176,13 @@ impl State {
         true
     }
 
-    pub fn show_refund(&self, id: &str) -> Answer {
+    pub(crate) fn show_refund(&self, id: &str) -> Answer {
         let refund = self.objects.refunds.get(id);
         let refund = refund.ok_or_else(|| missing("refund", id))?;
         Ok((200, refund.json()))
     }
 
-    pub fn list_refunds(&self, params: &Params) -> Answer {
+    pub(crate) fn list_refunds(&self, params: &Params) -> Answer {
         let (intent, charge) = (params.get("payment_intent"), params.get("charge"));
         let newest = self.objects.refunds.newest_first().filter(|refund| {
             intent.is_none_or(|id| refund.intent == *id)

@@ -11,7 +11,7 @@ use serde_json::json;
 impl State {
     /// A PaymentMethod (`prefix` is `pm_`) or ConfirmationToken (`ctoken_`) for a card as a
     /// buyer types it, or for one of Stripe's own test PaymentMethods.
-    pub fn create_card(&mut self, prefix: &str, params: &Params, now: i64) -> Answer {
+    pub(crate) fn create_card(&mut self, prefix: &str, params: &Params, now: i64) -> Answer {
         let named = |field: &str| {
             params
                 .get(&format!("card[{field}]"))

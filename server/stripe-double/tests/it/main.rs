@@ -5,6 +5,7 @@
     clippy::expect_used,
     reason = "a test that fails may panic"
 )]
+#![expect(unreachable_pub, reason = "no crate uses a test")]
 
 mod calls;
 mod support;
