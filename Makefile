@@ -1,7 +1,7 @@
 # Stagedoor's commands. `make help` lists them; what each does, step by step, is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster watch bin test test-fast setup fmt lint unit e2e soak deny clean distclean
+.PHONY: help run cluster watch bin dist test test-fast setup fmt lint unit e2e soak deny clean distclean
 # One goal at a time: they share a build folder and a screen.
 .NOTPARALLEL:
 
@@ -19,6 +19,9 @@ watch: ## cargo leptos watch: rebuild and reload while you edit
 
 bin: ## build if needed and print the path of the finished binary
 	@exec scripts/build.sh
+
+dist: ## pack the binary with licences, documents and systemd units, and print the archive's path
+	@exec scripts/dist.sh
 
 test: ## everything that CI checks: format, lints, unit, integration and browser tests, the API's description
 	@exec scripts/test.sh

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs cargo-leptos and wasm-bindgen, in exactly the versions of versions.sh, into the cache.
+# Installs cargo-leptos and wasm-bindgen, and with `--test` cargo-machete, in exactly the versions of
+# versions.sh, into the cache.
 # Prebuilt where cargo-binstall is there and finds them, otherwise compiled: in debug mode, because
 # they run for seconds and compile for minutes. Only cargo-leptos's compressor is worth optimising:
 # without it each release build spends 16 s there, with it less than 2 s.
@@ -12,7 +13,7 @@ locked=$(grep -A1 '^name = "wasm-bindgen"$' Cargo.lock | sed -n 's/^version = "\
   fail "Cargo.lock has wasm-bindgen $locked, scripts/versions.sh has $WASM_BINDGEN_VERSION: they must be the same."
 
 # is_there COMMAND VERSION : asks the copy in the cache, not one that happens to be on PATH.
-is_there() { [ "$("$TOOLS/bin/$1" --version 2>/dev/null | awk '{print $2}')" = "$2" ]; }
+is_there() { [ "$("$TOOLS/bin/$1" --version 2>/dev/null | awk '{print $NF}')" = "$2" ]; }
 
 # install_tool CRATE COMMAND VERSION TIME EXTRA_ARGS...
 install_tool() {
@@ -37,5 +38,9 @@ install_tool wasm-bindgen-cli wasm-bindgen "$WASM_BINDGEN_VERSION" "about 2 minu
 install_tool cargo-leptos cargo-leptos "$CARGO_LEPTOS_VERSION" "about 10 minutes" \
   --config profile.dev.package.brotli.opt-level=2 --config profile.dev.package.cargo-leptos.opt-level=2
 
-# 2 GB that nobody needs once both are installed.
+if [ "${1:-}" = --test ]; then
+  install_tool cargo-machete cargo-machete "$CARGO_MACHETE_VERSION" "about a minute"
+fi
+
+# 2 GB that nobody needs once all are installed.
 rm -rf "$CACHE/tools-target"

@@ -16,6 +16,7 @@ in_line scripts/setup-wasm32.sh
 in_line scripts/setup-tools.sh
 in_line scripts/setup-node.sh
 if [ "${1:-}" = --test ]; then
+  in_line scripts/setup-tools.sh --test
   in_line scripts/setup-services.sh
   in_line scripts/setup-promtool.sh
   in_line scripts/setup-schemathesis.sh

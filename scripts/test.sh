@@ -61,6 +61,16 @@ shellcheck_scripts() {
 }
 # On WASM, the crates of the browser; on the host, islands is linted as the server uses it.
 clippy_wasm() { cargo clippy --locked -p islands -p frontend --target wasm32-unknown-unknown -- -D warnings; }
+# By metadata: some libraries have another name than their packages.
+unused_dependencies() {
+  if have cargo-machete; then cargo machete --with-metadata; else say "cargo-machete is not installed: left out"; fi
+}
+documentation() {
+  RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --exclude frontend --no-deps --document-private-items
+}
+denied() {
+  if have cargo-deny; then cargo deny --locked check bans licenses sources; else say "cargo-deny is not installed: left out"; fi
+}
 clippy_host() { cargo clippy --locked --workspace --exclude frontend --all-targets -- -D warnings; }
 
 quick_lints() {
@@ -74,6 +84,9 @@ lints() {
   phase "deployment files" scripts/check-deploy.sh || true
   phase "clippy, wasm" clippy_wasm || true
   phase "clippy, host" clippy_host || true
+  phase "documentation comments" documentation || true
+  phase "unused dependencies" unused_dependencies || true
+  phase "licences, sources and bans of dependencies" denied || true
   [ "$failed" -eq 0 ] || finish
 }
 

@@ -12,6 +12,9 @@ CARGO_LEPTOS_VERSION=0.3.10
 # Must equal the wasm-bindgen crate in Cargo.lock to the last digit: setup-tools.sh checks it.
 WASM_BINDGEN_VERSION=0.2.126
 
+# Finds dependencies that no source names.
+CARGO_MACHETE_VERSION=0.9.2
+
 # Oldest PostgreSQL that the tests run on.
 POSTGRES_MIN=15
 
