@@ -1,5 +1,5 @@
-//! The commands of the binary, and what each does. What an operator asks for on the command line
-//! is in `cli/`.
+//! The command line: parses the arguments and runs the command. The commands for operators are in
+//! `cli/`.
 
 mod health;
 mod incidents;
@@ -34,54 +34,54 @@ Examples:
   stagedoor serve --addr 0.0.0.0:8080             the same, for the whole network
   DATABASE_URL=postgres://… stagedoor serve       on PostgreSQL
   stagedoor serve --role worker                   only the jobs, beside `--role web` elsewhere
-  stagedoor operator ann@example.com              Ann may refund, and is told what goes wrong
-  stagedoor operator ann@example.com --reset-second-factor   Ann has lost app and recovery codes
-  stagedoor sessions end ann@example.com          Ann is signed out everywhere
+  stagedoor operator ann@example.com              Ann may refund orders, and is mailed incidents
+  stagedoor operator ann@example.com --reset-second-factor   if Ann has lost app and recovery codes
+  stagedoor sessions end ann@example.com          signs Ann out everywhere
   stagedoor story ann@example.com                 what happened to Ann's orders, cards and mails
-  stagedoor audit --json                          does everything hold? for a cron job
+  stagedoor audit --json                          checks every invariant, for a cron job
   stagedoor move --from sqlite://data/stagedoor.db --to postgres://…   from one machine to many
 ";
 
 const SETTINGS: &str = "\
 Settings (environment; flags of the same name win; .env is read):
-  STAGEDOOR_ADDR                127.0.0.1:3000     where it listens
-  STAGEDOOR_PUBLIC_URL          http://ADDR        its own origin, for links, cookies, the origin check
-  STAGEDOOR_DATA_DIR            ./data             where the SQLite file and the mails are
+  STAGEDOOR_ADDR                127.0.0.1:3000     the address and port that it listens on
+  STAGEDOOR_PUBLIC_URL          http://ADDR        the shop's own origin, for links, cookies, the origin check
+  STAGEDOOR_DATA_DIR            ./data             the folder of the SQLite file and of mails
   DATABASE_URL                  SQLite in the data folder; sqlite://…, or postgres://…?sslmode=verify-full
   STAGEDOOR_DATABASE_WAIT_SECONDS
-                                60                 how long a start waits for a database that is away
-  STAGEDOOR_CA_FILE             none               PEM: authorities that other servers' certificates are from
-  STAGEDOOR_CLEARTEXT_HOSTS     none               redis,db,…: passwords may go there without TLS
-  REDIS_URL                     none               redis://… or rediss://…; what several processes share: the expiry jobs' queue,
-                                                   sessions, rate limits, changes on open pages
-  NATS_URL                      none               nats://… or tls://…; where domain events go
+                                60                 how long a start waits for a database that does not answer
+  STAGEDOOR_CA_FILE             none               a PEM file with authorities of other servers' certificates
+  STAGEDOOR_CLEARTEXT_HOSTS     none               redis,db,…: passwords may be sent there without TLS
+  REDIS_URL                     none               redis://… or rediss://…, which several processes share for
+                                                   the expiry queue, sessions, rate limits, live pages
+  NATS_URL                      none               nats://… or tls://…, which domain events are sent to
   STAGEDOOR_HOLD_SECONDS        900                how long a reservation holds its tickets
   STAGEDOOR_HOLD_GRACE_SECONDS  60                 added once a payment has begun
-  STAGEDOOR_HOLDS_PER_BUYER     8                  unpaid tickets that a buyer may hold of an event
-  STAGEDOOR_HOLDS_PER_ADDRESS   64                 and all buyers at one network address; 0: any number
-  STAGEDOOR_LISTINGS_PER_DAY    100000             tickets that a seller may list from midnight to midnight UTC
+  STAGEDOOR_HOLDS_PER_BUYER     8                  unpaid tickets of an event that a buyer may hold
+  STAGEDOOR_HOLDS_PER_ADDRESS   64                 the same for one network address; 0: any number
+  STAGEDOOR_LISTINGS_PER_DAY    100000             tickets that a seller may list per day (UTC)
   STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET
                                 none               unset: demo mode, no money moves
   STAGEDOOR_DEMO                none               1: demo mode also at a public URL
-  STRIPE_API_URL                Stripe's           where the Stripe client sends its calls
+  STRIPE_API_URL                Stripe's           the URL that the Stripe client calls
   SMTP_URL                      none               smtps://user:password@host, or smtp://…:587 with
                                                    STARTTLS (in the clear to this machine only);
                                                    unset: mails are files in DATA_DIR/mail
-  STAGEDOOR_MAIL_FROM           Stagedoor <tickets@HOST>, of the public URL; whom mails are from
+  STAGEDOOR_MAIL_FROM           Stagedoor <tickets@HOST>, of the public URL; the sender of mails
   STAGEDOOR_RATE_LIMITS         on                 off for tests and rehearsals
   STAGEDOOR_OPERATOR_TWO_FACTOR required with Stripe's live keys, else optional: operators without
                                                    a second factor cannot use operator functions
-  STAGEDOOR_TRUSTED_PROXIES     none               10.0.0.0/8,…; whose X-Forwarded-For is believed
-  STAGEDOOR_CONNECTIONS         10000              how many connections it takes at once
+  STAGEDOOR_TRUSTED_PROXIES     none               10.0.0.0/8,…; proxies whose X-Forwarded-For is believed
+  STAGEDOOR_CONNECTIONS         10000              how many connections it accepts at once
   STAGEDOOR_CONNECTIONS_PER_ADDRESS
                                 1000               how many of them from one address, proxies aside
-  STAGEDOOR_STREAMS_PER_ADDRESS 500                how many pages of one address are kept up to date
-  STAGEDOOR_UPLOADS_PER_ADDRESS 4                  how many pictures come from one address at once
+  STAGEDOOR_STREAMS_PER_ADDRESS 500                how many open pages of one address receive live updates
+  STAGEDOOR_UPLOADS_PER_ADDRESS 4                  how many pictures are uploaded at once from one address
   STAGEDOOR_HSTS                max-age=31536000   Strict-Transport-Security over https, or off
-  STAGEDOOR_DRAIN_SECONDS       0                  how long it takes requests once asked to stop
-  STAGEDOOR_LOG                 pretty on a terminal, else json; RUST_LOG says how much
-  OTEL_EXPORTER_OTLP_ENDPOINT   none               http://collector:4318, which traces go to; the other
-                                                   OTEL_… that count are in `stagedoor serve --help`
+  STAGEDOOR_DRAIN_SECONDS       0                  how long it still accepts requests once asked to stop
+  STAGEDOOR_LOG                 pretty on a terminal, else json; RUST_LOG sets the levels
+  OTEL_EXPORTER_OTLP_ENDPOINT   none               http://collector:4318, which traces are sent to; other
+                                                   OTEL_… settings are in `stagedoor serve --help`
 ";
 
 /// A ticket marketplace in one binary: tickets are held while their buyer pays, and sold once.
@@ -96,31 +96,31 @@ pub struct Cli {
 enum Command {
     /// Serves the shop; migrates its database first
     Serve {
-        /// The part of the work that this process does
+        /// What this process runs
         #[arg(long, value_enum, default_value_t = Role::All)]
         role: Role,
         #[command(flatten)]
         settings: Settings,
     },
-    /// Brings the database to this version
+    /// Migrates the database to this version
     Migrate {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Puts demo events, sellers and tickets in; a second time changes nothing
+    /// Adds demo events, sellers and tickets; a second run changes nothing
     Seed {
-        /// Removes the demo accounts and their listings again, before the shop takes real money
+        /// Removes the demo accounts and their listings, before the shop takes real money
         #[arg(long)]
         remove: bool,
         #[command(flatten)]
         settings: Settings,
     },
-    /// Makes somebody an operator, who may refund any order and is told what goes wrong; without an
+    /// Makes a user an operator, who may refund any order and receives mails about incidents; without an
     /// address, lists the operators
     Operator {
-        /// The address that they sign in with
+        /// The e-mail address that they sign in with
         email: Option<String>,
-        /// Makes them an operator no longer
+        /// Revokes this
         #[arg(long, requires = "email")]
         revoke: bool,
         /// Turns off the second factor of this account, an operator's or not, and ends its sessions: for
@@ -130,31 +130,31 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Sessions of the people who use the shop
+    /// Manages users' sessions
     Sessions {
         #[command(subcommand)]
         action: SessionsAction,
     },
-    /// Lists what a person should look at
+    /// Lists the open incidents, which a person should look at
     Incidents {
-        /// As JSON
+        /// Prints JSON
         #[arg(long, conflicts_with = "settle")]
         json: bool,
-        /// Marks one as looked after
+        /// Marks an incident as settled
         #[arg(long, value_name = "ID")]
         settle: Option<String>,
         #[command(flatten)]
         settings: Settings,
     },
-    /// Tells what happened to an order and its payment, or to the orders of an address: refused cards
-    /// with their codes, calls to Stripe, refunds, mails, incidents. Changes nothing
+    /// Shows the history of an order and its payment, or of the orders of an e-mail address: declined
+    /// cards with their codes, calls to Stripe, refunds, mails, incidents. Changes nothing
     Story {
         /// An e-mail address, or the id of an order, a payment or a refund (Stripe's too)
         about: String,
         #[command(flatten)]
         settings: Settings,
     },
-    /// Says with which payment provider the shop's payments are made: demo, double, test or live.
+    /// Prints the payment provider that the shop's payments are made with: demo, double, test or live.
     /// A shop does not start with another one
     Provider {
         /// Declares that the payments made so far are reached in this mode
@@ -163,17 +163,17 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Checks everything that must hold, here and at the payment provider; changes nothing. Exits
-    /// with 0 if all of it holds, 1 if something is broken, 2 if it could not be checked, 3 if
-    /// calls to the provider are under way and it must be run again
+    /// Checks all invariants, here and at the payment provider; changes nothing. Exits with 0 if all of
+    /// them hold, 1 if one is broken, 2 if they could not be checked, 3 if calls to the provider are
+    /// under way and it must be run again
     Audit(Box<Audit>),
-    /// Moves a whole shop to an empty database, SQLite or PostgreSQL, while no server runs; cut off, it
-    /// goes on where it was. Exits with 0 if everything arrived and holds, 1 if something differs or
-    /// is broken, 2 if it was not moved or could not be checked
+    /// Moves a whole shop to an empty database, SQLite or PostgreSQL, while no server runs; if
+    /// interrupted, run it again to continue. Exits with 0 if everything has arrived and all invariants
+    /// hold, 1 if something differs or is broken, 2 if it was not moved or could not be checked
     Move(Box<Move>),
-    /// Asks the shop that runs with this address whether it is ready; exits with 0 if it is
+    /// Checks whether the shop at this address is ready; exits with 0 if it is
     Health {
-        /// Where it listens
+        /// The address and port that it listens on
         #[arg(
             long,
             env = "STAGEDOOR_ADDR",
@@ -182,30 +182,29 @@ enum Command {
         )]
         addr: SocketAddr,
     },
-    /// Runs the Stripe double as a process of its own, for tests and rehearsals
+    /// Runs the Stripe double as a separate process, for tests and rehearsals
     StripeDouble {
-        /// Where it listens
+        /// The address and port that it listens on
         #[arg(long, default_value = "127.0.0.1:12111")]
         addr: SocketAddr,
-        /// Keeps its state across restarts; without it, it forgets
+        /// A folder to keep its state in across restarts [default: none]
         #[arg(long)]
         data: Option<PathBuf>,
-        /// Where webhooks go
+        /// The URL that webhooks are sent to
         #[arg(long, requires = "webhook_secret")]
         webhook_url: Option<String>,
-        /// What they are signed with
+        /// The secret that webhooks are signed with
         #[arg(long)]
         webhook_secret: Option<String>,
-        /// Where a browser finds the bank's page, if not here: `SHOP/stripe-double`
+        /// The URL at which browsers find the bank's page [default: this process]: `SHOP/stripe-double`
         #[arg(long)]
         browser_url: Option<String>,
     },
 }
 
-/// What is done about sessions.
 #[derive(Debug, Subcommand)]
 enum SessionsAction {
-    /// Ends all sessions of an account; the devices that it knows are forgotten
+    /// Ends all sessions of an account, and forgets its known devices
     End {
         /// The address that they sign in with
         email: String,
@@ -214,7 +213,7 @@ enum SessionsAction {
     },
 }
 
-/// Reads the arguments. `cargo leptos watch` gives none, and means the shop.
+/// Parses the arguments. `cargo leptos watch` passes none; then the command is `serve`.
 pub fn arguments() -> Cli {
     if config::is_watched() && std::env::args_os().len() == 1 {
         Cli::parse_from(["stagedoor", "serve"])
@@ -223,10 +222,10 @@ pub fn arguments() -> Cli {
     }
 }
 
-/// Runs the command that the arguments name, and says what to exit with. `files` are the pages'
-/// files inside the binary, if they are. Errors: one sentence, for the end of the log.
+/// Runs the command and returns the exit code. `files` are the embedded files of the pages, if any.
+/// Errors: one sentence for the operator.
 pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
-    let done = match cli.command {
+    let result = match cli.command {
         Command::Audit(args) => return Ok(audit::run(*args).await),
         Command::Move(args) => return Ok(moving::run(*args).await),
         Command::Serve { role, settings } => run_shop(settings, role, files).await,
@@ -241,11 +240,11 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             let config = settings.check()?;
             telemetry::start_log(config.log);
             let db = open_existing(&config).await?;
-            let said = match email.as_deref().filter(|_| reset_second_factor) {
+            let output = match email.as_deref().filter(|_| reset_second_factor) {
                 Some(email) => operator::reset_second_factor(&db, &config, email).await,
                 None => operator::run(&db, &config, email.as_deref(), revoke).await,
             };
-            say(db, said).await
+            say(db, output).await
         }
         Command::Sessions {
             action: SessionsAction::End { email, settings },
@@ -253,8 +252,8 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             let config = settings.check()?;
             telemetry::start_log(config.log);
             let db = open_existing(&config).await?;
-            let said = sessions::end(&db, &config, &email).await;
-            say(db, said).await
+            let output = sessions::end(&db, &config, &email).await;
+            say(db, output).await
         }
         Command::Incidents {
             json,
@@ -262,18 +261,18 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             settings,
         } => {
             let db = open_quietly(settings).await?;
-            let said = incidents::run(&db, settle.as_deref(), json).await;
-            say(db, said).await
+            let output = incidents::run(&db, settle.as_deref(), json).await;
+            say(db, output).await
         }
         Command::Story { about, settings } => {
             let db = open_quietly(settings).await?;
-            let said = story::run(&db, &about).await;
-            say(db, said).await
+            let output = story::run(&db, &about).await;
+            say(db, output).await
         }
         Command::Provider { set, settings } => {
             let db = open_quietly(settings).await?;
-            let said = provider::run(&db, set).await;
-            say(db, said).await
+            let output = provider::run(&db, set).await;
+            say(db, output).await
         }
         Command::Health { addr } => health::run(addr).await,
         Command::StripeDouble {
@@ -289,19 +288,19 @@ pub async fn run(cli: Cli, files: Option<Files>) -> anyhow::Result<ExitCode> {
             run_double(addr, data, target, browser_url).await
         }
     };
-    done.map(|()| ExitCode::SUCCESS)
+    result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Brings the database to this version, and says which that is.
+/// Migrates the database and prints its version.
 async fn migrate(settings: Settings) -> anyhow::Result<()> {
     let config = settings.check()?;
     telemetry::start_log(config.log);
     let db = open_patiently(&config).await?;
-    let (applied, _) = platform::db::applied_and_known(&db).await?;
+    let (applied, _) = platform::db::migration_counts(db.monitoring()).await?;
     say(db, Ok(format!("the database is at migration {applied}\n"))).await
 }
 
-/// Fills the shop with demo data, or removes it again.
+/// Adds demo data to the shop, or removes it.
 async fn run_seed(settings: Settings, remove: bool) -> anyhow::Result<()> {
     if remove {
         let db = open_quietly(settings).await?;
@@ -311,37 +310,37 @@ async fn run_seed(settings: Settings, remove: bool) -> anyhow::Result<()> {
     let config = settings.check()?;
     telemetry::start_log(config.log);
     let db = open_for_seeding(&config).await?;
-    let sown = seed::seed(&db, Arc::new(SystemClock)).await?;
-    say(db, Ok(sown)).await
+    let added = seed::seed(&db, Arc::new(SystemClock)).await?;
+    say(db, Ok(added)).await
 }
 
-/// Serves, with all that is to be heard of it.
+/// Starts log and traces, and serves until asked to stop.
 async fn run_shop(settings: Settings, role: Role, files: Option<Files>) -> anyhow::Result<()> {
     let config = settings.check()?;
-    config.assert_demo_is_meant()?;
-    let fatal = config::arm_crash_point()?;
+    config.assert_demo_is_intended()?;
+    let crash_point = config::arm_crash_point()?;
     let traces = telemetry::start(config.log, config.traces.clone(), role.name());
-    if let Some(at) = fatal {
+    if let Some(at) = crash_point {
         tracing::warn!("STAGEDOOR_CRASH_AT={at}: THIS PROCESS WILL ABORT ITSELF THERE");
     }
-    let served = serve::serve(config, role, files).await;
+    let result = serve::serve(config, role, files).await;
     if let Some(traces) = traces {
         traces.finish().await;
     }
-    served
+    result
 }
 
-/// The database of a command that says something about a shop, and ends. Errors: there is none.
+/// Opens the database for a command on an existing shop.
 async fn open_quietly(settings: Settings) -> anyhow::Result<Db> {
     let config = settings.check()?;
     telemetry::start_log(config.log);
     open_existing(&config).await
 }
 
-/// Ends such a command with what it found, or why it failed.
-async fn say(db: Db, said: anyhow::Result<String>) -> anyhow::Result<()> {
+/// Closes the database and prints the output of a command.
+async fn say(db: Db, output: anyhow::Result<String>) -> anyhow::Result<()> {
     db.close().await;
-    print!("{}", said?);
+    print!("{}", output?);
     Ok(())
 }
 

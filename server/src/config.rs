@@ -1,5 +1,5 @@
-//! The settings: read from flags and the environment, checked before anything starts. What makes
-//! no sense ends the start with one sentence that names the setting.
+//! The settings: read from flags and the environment, and checked before anything starts. An invalid
+//! setting ends the start with one sentence that names it.
 
 mod edge;
 mod names;
@@ -35,11 +35,11 @@ use std::{
 };
 use stripe::{check_demo, check_stripe};
 
-/// Settings as they are given.
+/// The settings before they are checked.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct Settings {
-    /// Where it listens
+    /// The address and port that it listens on
     #[arg(
         long,
         env = "STAGEDOOR_ADDR",
@@ -47,10 +47,10 @@ pub struct Settings {
         alias = "stagedoor-addr"
     )]
     addr: String,
-    /// Its own origin, for links, cookies and the origin check [default: `http://ADDR`]
+    /// The shop's own origin, for links, cookies and the origin check [default: `http://ADDR`]
     #[arg(long, env = "STAGEDOOR_PUBLIC_URL", alias = "stagedoor-public-url")]
     public_url: Option<String>,
-    /// Where the SQLite file is, and what else is kept in files
+    /// The folder of the SQLite file and of other files
     #[arg(
         long,
         env = "STAGEDOOR_DATA_DIR",
@@ -61,7 +61,7 @@ pub struct Settings {
     /// `sqlite://…`, or `postgres://…` with `?sslmode=verify-full` across a network [default: SQLite in the data folder]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// How long `serve` and `migrate` wait for a database that does not answer yet
+    /// How many seconds `serve` and `migrate` wait for a database that does not answer yet
     #[arg(
         long,
         env = "STAGEDOOR_DATABASE_WAIT_SECONDS",
@@ -69,15 +69,15 @@ pub struct Settings {
         alias = "stagedoor-database-wait-seconds"
     )]
     database_wait_seconds: String,
-    /// What processes share: the expiry jobs' queue, limits, sessions in use, live pages;
-    /// `redis://…`, or `rediss://…` by TLS
+    /// Redis, which several processes share for the expiry queue, limits, sessions and live pages:
+    /// `redis://…`, or `rediss://…` for TLS
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     redis_url: Option<String>,
-    /// The NATS that domain events go to, `nats://…` or `tls://…`, several with commas between;
-    /// without it they stay in the database
+    /// NATS servers that domain events are sent to, `nats://…` or `tls://…`, separated by commas;
+    /// without them, events stay in the database
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     nats_url: Option<String>,
-    /// How long a reservation holds its tickets
+    /// How many seconds a reservation holds its tickets
     #[arg(
         long,
         env = "STAGEDOOR_HOLD_SECONDS",
@@ -85,7 +85,7 @@ pub struct Settings {
         alias = "stagedoor-hold-seconds"
     )]
     hold_seconds: String,
-    /// Added once a payment has begun
+    /// How many seconds are added once a payment has begun
     #[arg(
         long,
         env = "STAGEDOOR_HOLD_GRACE_SECONDS",
@@ -93,7 +93,7 @@ pub struct Settings {
         alias = "stagedoor-hold-grace-seconds"
     )]
     hold_grace_seconds: String,
-    /// How many unpaid tickets of one event one buyer may hold at a time
+    /// How many unpaid tickets of one event a buyer may hold at once
     #[arg(
         long,
         env = "STAGEDOOR_HOLDS_PER_BUYER",
@@ -101,8 +101,8 @@ pub struct Settings {
         alias = "stagedoor-holds-per-buyer"
     )]
     holds_per_buyer: String,
-    /// How many unpaid tickets of one event may be held from one network address (a /64 of IPv6) at
-    /// a time; 0: any number
+    /// How many unpaid tickets of one event may be held at once from one network address (a /64 of
+    /// IPv6); 0: any number
     #[arg(
         long,
         env = "STAGEDOOR_HOLDS_PER_ADDRESS",
@@ -110,7 +110,7 @@ pub struct Settings {
         alias = "stagedoor-holds-per-address"
     )]
     holds_per_address: String,
-    /// How many tickets one seller may list a day, counted from midnight UTC
+    /// How many tickets a seller may list per day (UTC)
     #[arg(
         long,
         env = "STAGEDOOR_LISTINGS_PER_DAY",
@@ -118,40 +118,42 @@ pub struct Settings {
         alias = "stagedoor-listings-per-day"
     )]
     listings_per_day: String,
-    /// Stripe's three keys; without them payments go to the built-in double, and no money moves
+    /// Stripe's secret key; without Stripe's three keys, payments go to the built-in double and no money
+    /// moves
     #[arg(long, env = "STRIPE_SECRET_KEY", hide_env_values = true)]
     stripe_secret_key: Option<String>,
-    /// What the browser gives its name to Stripe with
+    /// Stripe's publishable key, which browsers use
     #[arg(long, env = "STRIPE_PUBLISHABLE_KEY")]
     stripe_publishable_key: Option<String>,
-    /// What Stripe signs its webhooks with; two, with a comma between, while one replaces the other
+    /// The secret that Stripe signs webhooks with; two, separated by a comma, while one replaces the other
     #[arg(long, env = "STRIPE_WEBHOOK_SECRET", hide_env_values = true)]
     stripe_webhook_secret: Option<String>,
-    /// `1`: a shop without Stripe's keys, whose tickets cost nothing, may be served at a public URL
+    /// `1`: a demo shop, whose tickets cost nothing, may be served at a public URL
     #[arg(long, env = "STAGEDOOR_DEMO", alias = "stagedoor-demo")]
     demo: Option<String>,
-    /// Where the Stripe client sends its calls [default: Stripe's]
+    /// The URL that the Stripe client calls [default: Stripe's]
     #[arg(long, env = "STRIPE_API_URL")]
     stripe_api_url: Option<String>,
-    /// The mail server, `smtps://user:password@host`; without it mails are files in the data folder
+    /// The mail server, `smtps://user:password@host`; without it, mails are written to files in the data
+    /// folder
     #[arg(long, env = "SMTP_URL", hide_env_values = true)]
     smtp_url: Option<String>,
-    /// A PEM file with authorities of one's own, which the servers of mail, database, Redis, NATS and
-    /// traces may have their certificates from
+    /// A PEM file with additional certificate authorities for connections to mail server, database, Redis,
+    /// NATS and trace collector
     #[arg(long, env = "STAGEDOOR_CA_FILE", alias = "stagedoor-ca-file")]
     ca_file: Option<String>,
-    /// Hosts that passwords may be sent to without TLS, with commas between: those of a network that
-    /// nobody else is on. This machine is always one
+    /// Hosts that passwords may be sent to without TLS, separated by commas: hosts in a private network.
+    /// Always includes this machine
     #[arg(
         long,
         env = "STAGEDOOR_CLEARTEXT_HOSTS",
         alias = "stagedoor-cleartext-hosts"
     )]
     cleartext_hosts: Option<String>,
-    /// Whom mails are from [default: `Stagedoor <tickets@HOST>`, of its own origin]
+    /// The sender of mails [default: `Stagedoor <tickets@HOST>`, with the host of the public URL]
     #[arg(long, env = "STAGEDOOR_MAIL_FROM", alias = "stagedoor-mail-from")]
     mail_from: Option<String>,
-    /// Whether tries are counted; off for tests and rehearsals
+    /// Whether rate limits apply: `on`, or `off` for tests and rehearsals
     #[arg(
         long,
         env = "STAGEDOOR_RATE_LIMITS",
@@ -167,16 +169,16 @@ pub struct Settings {
         alias = "stagedoor-operator-two-factor"
     )]
     operator_two_factor: Option<String>,
-    /// Proxies whose word on where a request comes from is taken (`X-Forwarded-For`): addresses and
-    /// networks like 10.0.0.0/8, with commas between
+    /// Proxies whose `X-Forwarded-For` is believed: addresses and networks like 10.0.0.0/8, separated by
+    /// commas
     #[arg(
         long,
         env = "STAGEDOOR_TRUSTED_PROXIES",
         alias = "stagedoor-trusted-proxies"
     )]
     trusted_proxies: Option<String>,
-    /// How long it goes on taking requests once asked to stop, saying on /readyz that it will, so
-    /// that a load balancer goes elsewhere first
+    /// How many seconds it still accepts requests once asked to stop, while /readyz reports it as not ready,
+    /// so that load balancers can react
     #[arg(
         long,
         env = "STAGEDOOR_DRAIN_SECONDS",
@@ -193,63 +195,51 @@ pub struct Settings {
     traces: traces::TraceSettings,
 }
 
-/// How mails leave.
+/// The settings of mails.
 #[derive(Debug, Clone)]
 pub struct MailConfig {
-    /// The mail server; without it mails are files in the data folder.
+    /// The mail server; without it, mails are written to files in the data folder.
     pub smtp_url: Option<SecretString>,
-    /// Whom they are from.
+    /// The sender.
     pub from: Mailbox,
 }
 
-/// Settings that make sense.
+/// Valid settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where it listens.
     pub addr: SocketAddr,
-    /// Its own origin, without a trailing slash.
+    /// The shop's own origin, without a trailing slash.
     pub public_url: String,
-    /// Where files are kept; [`Config::make_data_dir`] makes it.
+    /// May not exist yet; see [`Config::make_data_dir`].
     pub data_dir: PathBuf,
-    /// Where everything else is kept.
     pub database_url: String,
-    /// How long a start waits for it.
+    /// How long a start waits for the database.
     pub database_wait: Duration,
-    /// Where the expiry jobs wait.
     pub redis_url: Option<String>,
-    /// Where domain events go.
     pub nats_url: Option<SecretString>,
-    /// How long tickets are held.
     pub holds: Holds,
-    /// How many of them may be held unpaid.
     pub hold_limits: HoldLimits,
-    /// How many tickets one seller may list a day.
+    /// How many tickets a seller may list per day.
     pub listings_per_day: i64,
-    /// Who charges cards.
     pub stripe: StripeConfig,
-    /// Whether it may be a demo at a public URL.
+    /// Whether a demo may be served at a public URL.
     pub demo: bool,
-    /// How mails leave.
     pub mail: MailConfig,
-    /// Whether tries are counted.
+    /// Whether rate limits apply.
     pub rate_limits: bool,
-    /// How operators are recognised.
     pub operators: Operators,
-    /// Whose word on where a request comes from is taken.
+    /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// How the shop meets the network.
     pub edge: EdgeConfig,
-    /// How long requests are taken once the process is asked to stop.
+    /// How long requests are still accepted once the process is asked to stop.
     pub drain: Duration,
-    /// How the log is written.
     pub log: LogFormat,
-    /// Where traces go, if anywhere.
+    /// `None`: traces are not collected.
     pub traces: Option<TracesConfig>,
-    /// How far the ways to other servers are trusted.
     pub trust: Trust,
 }
 
-/// A setting that makes no sense.
+/// An invalid setting.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {reason}")]
 pub struct ConfigError {
@@ -257,7 +247,7 @@ pub struct ConfigError {
     reason: String,
 }
 
-fn wrong(name: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> ConfigError {
+fn invalid(name: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> ConfigError {
     ConfigError {
         name: name.into(),
         reason: reason.into(),
@@ -265,53 +255,51 @@ fn wrong(name: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Confi
 }
 
 impl Config {
-    /// Makes the data folder, for no other user to look into; says so where others may look into one
-    /// that is there.
+    /// Creates the data folder, accessible only to this user. Logs a warning if other users can access an
+    /// existing one.
     pub fn make_data_dir(&self) -> Result<(), ConfigError> {
         let folder = &self.data_dir;
         private::make_folder(folder).map_err(|error| {
-            let reason = format!("{} cannot be made: {error}", folder.display());
-            wrong("STAGEDOOR_DATA_DIR", reason)
+            let reason = format!("{} cannot be created: {error}", folder.display());
+            invalid("STAGEDOOR_DATA_DIR", reason)
         })?;
-        // Where everything is elsewhere, nothing is kept here that is worth reading.
-        let keeps = self.database_url.starts_with("sqlite") || self.mail.smtp_url.is_none();
-        if keeps && private::is_loose(folder) {
+        // With PostgreSQL and a mail server, nothing confidential is stored here.
+        let is_confidential =
+            self.database_url.starts_with("sqlite") || self.mail.smtp_url.is_none();
+        if is_confidential && private::is_shared(folder) {
             let folder = folder.display();
-            tracing::warn!("other users of this machine may look into {folder}: chmod 700 it");
+            tracing::warn!("other users of this machine can access {folder}: chmod 700 it");
         }
         Ok(())
     }
 
-    /// Refuses to serve a shop in which tickets cost nothing at a public URL, unless it is meant to
-    /// be one.
-    pub fn assert_demo_is_meant(&self) -> Result<(), ConfigError> {
+    /// Errors: the shop is a demo at a public URL, and `STAGEDOOR_DEMO` is not set.
+    pub fn assert_demo_is_intended(&self) -> Result<(), ConfigError> {
         let is_demo = matches!(self.stripe, StripeConfig::Demo);
         if !is_demo || self.demo || is_loopback(&self.public_url) {
             return Ok(());
         }
         let reason = format!(
-            "{} is a public address, and without Stripe's keys everybody there would get tickets for nothing: set STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRET, or STAGEDOOR_DEMO=1 for a demo",
+            "{} is a public address, and without Stripe's keys everybody would get tickets for nothing: set STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRET, or STAGEDOOR_DEMO=1 for a demo",
             self.public_url
         );
-        Err(wrong("STAGEDOOR_PUBLIC_URL", reason))
+        Err(invalid("STAGEDOOR_PUBLIC_URL", reason))
     }
 }
 
 impl Settings {
-    /// Checks the settings. Makes nothing.
-    ///
-    /// Errors: the first setting that makes no sense, or is none, named.
+    /// Checks the settings. Creates nothing. Errors: the first invalid or unknown setting.
     pub fn check(self) -> Result<Config, ConfigError> {
         names::check()?;
         let addr = check_addr(&self.addr)?;
         let stripe = check_stripe(
-            given(self.stripe_secret_key),
-            given(self.stripe_publishable_key),
-            given(self.stripe_webhook_secret).as_deref(),
-            given(self.stripe_api_url),
+            non_empty(self.stripe_secret_key),
+            non_empty(self.stripe_publishable_key),
+            non_empty(self.stripe_webhook_secret).as_deref(),
+            non_empty(self.stripe_api_url),
         )?;
-        let demo = check_demo(given(self.demo).as_deref(), &stripe)?;
-        let operators = check_operators(given(self.operator_two_factor).as_deref(), &stripe)?;
+        let demo = check_demo(non_empty(self.demo).as_deref(), &stripe)?;
+        let operators = check_operators(non_empty(self.operator_two_factor).as_deref(), &stripe)?;
         let hold_seconds = seconds("STAGEDOOR_HOLD_SECONDS", &self.hold_seconds, 1)?;
         let grace_seconds = seconds("STAGEDOOR_HOLD_GRACE_SECONDS", &self.hold_grace_seconds, 0)?;
         let wait_seconds = seconds(
@@ -321,9 +309,12 @@ impl Settings {
         )?;
         let drain_seconds = seconds("STAGEDOOR_DRAIN_SECONDS", &self.drain_seconds, 0)?;
         let public_url =
-            given(self.public_url).unwrap_or_else(|| format!("http://{}", reachable(addr)));
-        let ca_file = given(self.ca_file);
-        let trust = check_trust(ca_file.as_deref(), given(self.cleartext_hosts).as_deref())?;
+            non_empty(self.public_url).unwrap_or_else(|| format!("http://{}", reachable(addr)));
+        let ca_file = non_empty(self.ca_file);
+        let trust = check_trust(
+            ca_file.as_deref(),
+            non_empty(self.cleartext_hosts).as_deref(),
+        )?;
         if let StripeConfig::Live(keys) = &stripe
             && let Some(url) = &keys.api_url
             && stripe.mode() == ProviderMode::Live
@@ -331,7 +322,7 @@ impl Settings {
             check_http("STRIPE_API_URL", url, &trust)?;
         }
         let database_url = check_database(
-            given(self.database_url),
+            non_empty(self.database_url),
             &self.data_dir,
             &trust,
             ca_file.as_deref(),
@@ -340,16 +331,16 @@ impl Settings {
         Ok(Config {
             addr,
             mail: check_mail(
-                given(self.smtp_url),
-                given(self.mail_from),
+                non_empty(self.smtp_url),
+                non_empty(self.mail_from),
                 &public_url,
                 &trust,
             )?,
             public_url,
             database_url,
             database_wait: Duration::from_secs(wait_seconds.unsigned_abs()),
-            redis_url: check_redis(given(self.redis_url), &trust)?,
-            nats_url: check_nats(given(self.nats_url))?,
+            redis_url: check_redis(non_empty(self.redis_url), &trust)?,
+            nats_url: check_nats(non_empty(self.nats_url))?,
             holds: Holds {
                 hold_seconds,
                 grace_seconds,
@@ -360,10 +351,10 @@ impl Settings {
             demo,
             rate_limits: check_rate_limits(&self.rate_limits)?,
             operators,
-            trusted_proxies: check_proxies(given(self.trusted_proxies).as_deref())?,
+            trusted_proxies: check_proxies(non_empty(self.trusted_proxies).as_deref())?,
             edge: self.edge.check()?,
             drain: Duration::from_secs(drain_seconds.unsigned_abs()),
-            log: check_log(given(self.log).as_deref())?,
+            log: check_log(non_empty(self.log).as_deref())?,
             traces: self.traces.check(&trust)?,
             trust,
             data_dir: self.data_dir,
@@ -373,8 +364,8 @@ impl Settings {
 
 fn check_addr(text: &str) -> Result<SocketAddr, ConfigError> {
     text.parse().map_err(|_| {
-        let reason = format!("\"{text}\" is no address and port like 127.0.0.1:3000");
-        wrong("STAGEDOOR_ADDR", reason)
+        let reason = format!("\"{text}\" is not an address and port like 127.0.0.1:3000");
+        invalid("STAGEDOOR_ADDR", reason)
     })
 }
 
@@ -384,12 +375,12 @@ fn check_rate_limits(text: &str) -> Result<bool, ConfigError> {
         "off" => Ok(false),
         other => {
             let reason = format!("\"{other}\" is neither on nor off");
-            Err(wrong("STAGEDOOR_RATE_LIMITS", reason))
+            Err(invalid("STAGEDOOR_RATE_LIMITS", reason))
         }
     }
 }
 
-/// Where money is real, a password alone pays none of it back.
+/// By default, operators need a second factor if real money can be refunded.
 fn check_operators(text: Option<&str>, stripe: &StripeConfig) -> Result<Operators, ConfigError> {
     let need_second_factor = match text {
         Some("required") => true,
@@ -397,7 +388,7 @@ fn check_operators(text: Option<&str>, stripe: &StripeConfig) -> Result<Operator
         None => stripe.mode() == ProviderMode::Live,
         Some(other) => {
             let reason = format!("\"{other}\" is neither required nor optional");
-            return Err(wrong("STAGEDOOR_OPERATOR_TWO_FACTOR", reason));
+            return Err(invalid("STAGEDOOR_OPERATOR_TWO_FACTOR", reason));
         }
     };
     Ok(Operators { need_second_factor })
@@ -411,18 +402,18 @@ fn check_log(text: Option<&str>) -> Result<LogFormat, ConfigError> {
         None => Ok(LogFormat::Json),
         Some(other) => {
             let reason = format!("\"{other}\" is neither pretty nor json");
-            Err(wrong("STAGEDOOR_LOG", reason))
+            Err(invalid("STAGEDOOR_LOG", reason))
         }
     }
 }
 
-/// What is set to nothing counts as not set.
-fn given(text: Option<String>) -> Option<String> {
+/// Treats an empty value as not set.
+fn non_empty(text: Option<String>) -> Option<String> {
     text.map(|text| text.trim().to_owned())
         .filter(|text| !text.is_empty())
 }
 
-/// Where a browser on this machine reaches what listens on `addr`.
+/// The address at which programs on this machine reach a server that listens on `addr`.
 pub fn reachable(addr: SocketAddr) -> SocketAddr {
     match addr {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => ([127, 0, 0, 1], v4.port()).into(),
@@ -431,34 +422,30 @@ pub fn reachable(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Whether `cargo leptos watch` runs this, rebuilds it, and tells open pages to load again.
+/// Whether `cargo leptos watch` runs this process, rebuilds it, and reloads open pages.
 pub fn is_watched() -> bool {
     std::env::var_os("LEPTOS_WATCH").is_some()
 }
 
-/// Lets this process die at the point that `STAGEDOOR_CRASH_AT` names, if it is set: no setting of
-/// a shop, so it has no flag and is not in the help. Returns the point.
-///
-/// Errors: it does not read, or this build has no such points.
+/// Arms the crash point in `STAGEDOOR_CRASH_AT`, if set, and returns it. This variable is for tests only,
+/// so it has no flag and is not in the help. Errors: it is invalid, or this build has no crash points.
 pub fn arm_crash_point() -> Result<Option<String>, ConfigError> {
     const NAME: &str = "STAGEDOOR_CRASH_AT";
     let set = std::env::var_os(NAME).map(|at| at.to_string_lossy().into_owned());
-    let Some(at) = given(set) else {
+    let Some(at) = non_empty(set) else {
         return Ok(None);
     };
     match crash::arm(&at) {
         Ok(()) => Ok(Some(at)),
-        Err(crash::NotArmed::Unreadable) => {
-            let reason = format!("\"{at}\": {}", crash::NotArmed::Unreadable);
-            Err(wrong(NAME, reason))
+        Err(crash::ArmError::Invalid) => {
+            let reason = format!("\"{at}\": {}", crash::ArmError::Invalid);
+            Err(invalid(NAME, reason))
         }
-        Err(not_armed) => Err(wrong(NAME, not_armed.to_string())),
+        Err(not_armed) => Err(invalid(NAME, not_armed.to_string())),
     }
 }
 
-/// What Leptos.toml says; under `cargo leptos watch`, what that says.
-///
-/// Errors: either cannot be read.
+/// The options in Leptos.toml, or under `cargo leptos watch` those in its environment.
 pub fn leptos_options(addr: SocketAddr) -> Result<LeptosOptions, LeptosConfigError> {
     let mut options = if is_watched() {
         leptos::config::get_config_from_env()?.leptos_options
@@ -475,9 +462,9 @@ fn seconds(name: &'static str, text: &str, least: i64) -> Result<i64, ConfigErro
     seconds
         .filter(|seconds| (least..=DAY).contains(seconds))
         .ok_or_else(|| {
-            wrong(
+            invalid(
                 name,
-                format!("\"{text}\" is no number of seconds from {least} to {DAY}"),
+                format!("\"{text}\" is not a number of seconds from {least} to {DAY}"),
             )
         })
 }
@@ -488,7 +475,7 @@ fn number(name: &'static str, text: &str, least: i64) -> Result<i64, ConfigError
     let number = number.filter(|number| (least..=MOST).contains(number));
     number.ok_or_else(|| {
         let reason = format!("\"{text}\" is not a number from {least} to {MOST}");
-        wrong(name, reason)
+        invalid(name, reason)
     })
 }
 
@@ -498,7 +485,7 @@ fn check_hold_limits(per_buyer: &str, per_address: &str) -> Result<HoldLimits, C
     if (1..tickets_per_buyer).contains(&per_address) {
         let reason =
             format!("{per_address} is less than STAGEDOOR_HOLDS_PER_BUYER, {tickets_per_buyer}");
-        return Err(wrong("STAGEDOOR_HOLDS_PER_ADDRESS", reason));
+        return Err(invalid("STAGEDOOR_HOLDS_PER_ADDRESS", reason));
     }
     Ok(HoldLimits {
         tickets_per_buyer,
@@ -515,9 +502,9 @@ fn check_proxies(text: Option<&str>) -> Result<Vec<IpNet>, ConfigError> {
             let network = network.or_else(|_| proxy.parse::<IpAddr>().map(IpNet::from));
             network.map_err(|_| {
                 let reason = format!(
-                    "\"{proxy}\" is no address like 10.1.2.3 and no network like 10.0.0.0/8"
+                    "\"{proxy}\" is neither an address like 10.1.2.3 nor a network like 10.0.0.0/8"
                 );
-                wrong("STAGEDOOR_TRUSTED_PROXIES", reason)
+                invalid("STAGEDOOR_TRUSTED_PROXIES", reason)
             })
         })
         .collect()
@@ -526,21 +513,21 @@ fn check_proxies(text: Option<&str>) -> Result<Vec<IpNet>, ConfigError> {
 fn check_origin(url: &str) -> Result<String, ConfigError> {
     let url = url.trim_end_matches('/');
     let parsed: Option<http::Uri> = url.parse().ok();
-    let fine = parsed.is_some_and(|uri| {
+    let is_valid = parsed.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
             && uri
                 .authority()
                 .is_some_and(|authority| !authority.as_str().contains('@'))
             && uri.path_and_query().is_none_or(|path| path.as_str() == "/")
     });
-    if fine {
+    if is_valid {
         return Ok(url.to_owned());
     }
-    let reason = format!("\"{url}\" is no origin like https://tickets.example, without a path");
-    Err(wrong("STAGEDOOR_PUBLIC_URL", reason))
+    let reason = format!("\"{url}\" is not an origin like https://tickets.example, without a path");
+    Err(invalid("STAGEDOOR_PUBLIC_URL", reason))
 }
 
-/// Whether an origin is reached from this machine only.
+/// Whether an origin can be reached from this machine only.
 fn is_loopback(origin: &str) -> bool {
     let uri: Option<http::Uri> = origin.parse().ok();
     uri.as_ref()

@@ -1,9 +1,9 @@
-//! The pages' files: WASM, JavaScript, stylesheet, icons. From the folder that cargo-leptos fills,
-//! or from inside the binary (`main.rs` puts them there, so that a new stylesheet compiles only
-//! that).
+//! Serves the static files of the pages: WASM, JavaScript, stylesheet, icons. They come from the folder
+//! that cargo-leptos writes, or are embedded in the binary (in `main.rs`, so that a changed stylesheet
+//! recompiles only that).
 //!
-//! Names are not hashed, so browsers ask each time whether a file is still the same, by `ETag`
-//! or date, and get 304 if it is.
+//! Names contain no hash, so browsers revalidate each file by `ETag` or date, and get 304 if it has not
+//! changed.
 
 use axum::{
     body::Body,
@@ -16,32 +16,31 @@ use tower_http::services::ServeDir;
 
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// Where the files are.
+/// The source of the files.
 #[derive(Debug, Clone)]
 pub enum Files {
-    /// In this folder.
+    /// The path of a folder.
     Folder(String),
-    /// In the binary: by path, without the slash it begins with.
-    Inside(fn(&str) -> Option<File>),
+    /// Embedded in the binary; finds a file by its path without leading slash.
+    Embedded(fn(&str) -> Option<File>),
 }
 
-/// A file inside the binary.
+/// An embedded file.
 #[derive(Debug, Clone)]
 pub struct File {
-    /// What it holds.
     pub bytes: Cow<'static, [u8]>,
-    /// SHA-256 of that.
+    /// The SHA-256 of `bytes`.
     pub hash: [u8; 32],
-    /// Its content type.
+    /// The content type.
     pub kind: String,
 }
 
 impl Files {
-    /// The file that a GET asks for, if there is one.
+    /// The response to a GET of an existing file.
     pub async fn find(&self, request: Request<Body>) -> Option<Response<Body>> {
         match self {
             Self::Folder(folder) => from_folder(folder, request).await,
-            Self::Inside(get) => inside(*get, request.uri().path(), request.headers()),
+            Self::Embedded(get) => from_embedded(*get, request.uri().path(), request.headers()),
         }
     }
 }
@@ -63,13 +62,17 @@ async fn from_folder(folder: &str, request: Request<Body>) -> Option<Response<Bo
     Some(found)
 }
 
-fn inside(get: fn(&str) -> Option<File>, path: &str, asked: &HeaderMap) -> Option<Response<Body>> {
+fn from_embedded(
+    get: fn(&str) -> Option<File>,
+    path: &str,
+    headers: &HeaderMap,
+) -> Option<Response<Body>> {
     let path = path.trim_start_matches('/');
     let plain = get(path)?;
     let kind = HeaderValue::try_from(&plain.kind).ok();
-    let (file, encoding) = compressed(get, path, asked).unwrap_or((plain, None));
+    let (file, encoding) = compressed(get, path, headers).unwrap_or((plain, None));
     let etag = etag(&file);
-    let known = asked.get(header::IF_NONE_MATCH);
+    let known = headers.get(header::IF_NONE_MATCH);
     let mut response = Response::new(Body::empty());
     if known.is_some_and(|known| known == etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -89,20 +92,22 @@ fn inside(get: fn(&str) -> Option<File>, path: &str, asked: &HeaderMap) -> Optio
     Some(response)
 }
 
-/// The smallest form that the browser takes.
+/// The smallest encoding that the browser accepts.
 fn compressed(
     get: fn(&str) -> Option<File>,
     path: &str,
-    asked: &HeaderMap,
+    headers: &HeaderMap,
 ) -> Option<(File, Option<&'static str>)> {
-    let takes = asked.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+    let accepted = headers.get(header::ACCEPT_ENCODING)?.to_str().ok()?;
     [("br", ".br"), ("gzip", ".gz")]
         .into_iter()
-        .find_map(|(encoding, ending)| {
-            let taken = takes
+        .find_map(|(encoding, extension)| {
+            let is_accepted = accepted
                 .split(',')
                 .any(|one| one.trim().split(';').next() == Some(encoding));
-            let file = taken.then(|| get(&format!("{path}{ending}"))).flatten()?;
+            let file = is_accepted
+                .then(|| get(&format!("{path}{extension}")))
+                .flatten()?;
             Some((file, Some(encoding)))
         })
 }
@@ -129,28 +134,30 @@ mod tests {
         }
     }
 
-    fn asked(name: header::HeaderName, value: &str) -> HeaderMap {
+    fn header_map(name: header::HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
     }
 
     #[test]
-    fn a_browser_gets_the_smallest_form_that_it_takes() {
-        let plain = inside(get, "/pkg/a.css", &HeaderMap::new()).unwrap();
+    fn a_browser_gets_the_smallest_encoding_that_it_accepts() {
+        let plain = from_embedded(get, "/pkg/a.css", &HeaderMap::new()).unwrap();
         assert_eq!(plain.headers().get(header::CONTENT_ENCODING), None);
-        let small = asked(header::ACCEPT_ENCODING, "gzip, deflate, br;q=1.0");
-        let small = inside(get, "/pkg/a.css", &small).unwrap();
+        let small = header_map(header::ACCEPT_ENCODING, "gzip, deflate, br;q=1.0");
+        let small = from_embedded(get, "/pkg/a.css", &small).unwrap();
         assert_eq!(small.headers()[header::CONTENT_ENCODING], "br");
         assert_eq!(small.headers()[header::CONTENT_TYPE], "text/css");
-        assert!(inside(get, "/pkg/b.css", &HeaderMap::new()).is_none());
+        assert!(from_embedded(get, "/pkg/b.css", &HeaderMap::new()).is_none());
     }
 
     #[test]
-    fn what_a_browser_has_is_not_sent_again() {
-        let first = inside(get, "/pkg/a.css", &HeaderMap::new()).unwrap();
+    fn an_unchanged_file_is_not_sent_again() {
+        let first = from_embedded(get, "/pkg/a.css", &HeaderMap::new()).unwrap();
         let tag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
-        let again = inside(get, "/pkg/a.css", &asked(header::IF_NONE_MATCH, &tag)).unwrap();
+        let again = header_map(header::IF_NONE_MATCH, &tag);
+        let again = from_embedded(get, "/pkg/a.css", &again).unwrap();
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
-        let other = inside(get, "/pkg/a.css", &asked(header::IF_NONE_MATCH, "\"old\"")).unwrap();
+        let other = header_map(header::IF_NONE_MATCH, "\"old\"");
+        let other = from_embedded(get, "/pkg/a.css", &other).unwrap();
         assert_eq!(other.status(), StatusCode::OK);
     }
 }

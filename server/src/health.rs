@@ -1,6 +1,6 @@
-//! What operators and their machines ask: alive, ready, and how it goes.
+//! The routes for monitoring: `/healthz` (alive), `/readyz` (ready) and `/metrics`.
 
-use crate::figures;
+use crate::gauges;
 use axum::{
     Json, Router,
     extract::State,
@@ -11,7 +11,7 @@ use axum::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use platform::{
     clock::SharedClock,
-    db::{Db, applied_and_known},
+    db::{Db, migration_counts},
     outbox::Nats,
     redis_client::Redis,
     request,
@@ -29,53 +29,47 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long the database may take to say that it is there: sooner than who asks gives up.
-const DATABASE_WITHIN: Duration = Duration::from_secs(2);
+/// How long the readiness check waits for the database: less than the timeouts of callers.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long it may take to say how much waits: with the rest, sooner than a scraper gives up.
-const FIGURES_WITHIN: Duration = Duration::from_secs(5);
+/// How long reading the gauges may take: together with the rest less than a scraper's timeout.
+const BACKLOG_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the answers are made from.
+/// The state that the routes report on.
 #[derive(Clone)]
 pub struct Health {
-    /// The database that must answer.
     pub db: Db,
-    /// What the processes share besides it, if they do.
     pub redis: Option<Redis>,
-    /// Where domain events go, if they do.
     pub nats: Option<Nats>,
-    /// What time it is.
     pub clock: SharedClock,
-    /// Whether this process is for jobs alone.
+    /// Whether this process only runs jobs (`--role worker`).
     pub worker: bool,
-    /// When this process last swept the database.
+    /// When this process last expired overdue orders.
     pub swept: Swept,
-    /// Whether the database takes writes.
     pub probe: Arc<WriteProbe>,
     /// Set once the process has been asked to stop.
     pub draining: Arc<AtomicBool>,
-    /// Where this process keeps its data.
     pub data_dir: PathBuf,
-    /// Where the figures are, if they are collected.
+    /// Where the gauges are, if they are collected.
     pub metrics: Option<PrometheusHandle>,
 }
 
-/// `/healthz`, `/readyz` and `/metrics`.
 pub fn routes(health: Health) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(show_figures))
+        .route("/metrics", get(metrics))
         .with_state(health)
 }
 
-/// Ready means: the database answers, takes writes and is of this version or a newer one, which every version can
-/// be run beside, and nobody has asked us to stop; a process that is for jobs alone must also have
-/// done some lately. A queue or a broker that is away is named but is no reason to send buyers
-/// elsewhere: holds end by the clock, the sweep does what the jobs would, and events wait.
-async fn stand(health: &Health) -> (bool, Value) {
+/// Whether the process is ready, and the details.
+///
+/// It is ready if the database answers, accepts writes and has this version or a newer one (which is
+/// compatible), and the process was not asked to stop. A worker must also have expired orders recently.
+/// Without Redis or NATS it is still ready: the sweep expires orders, and events wait in the outbox.
+async fn readiness(health: &Health) -> (bool, Value) {
     let draining = health.draining.load(Ordering::SeqCst);
-    let asked = timeout(DATABASE_WITHIN, applied_and_known(&health.db));
+    let asked = timeout(DATABASE_TIMEOUT, migration_counts(health.db.monitoring()));
     let (database, migrations) = match asked.await {
         Ok(Ok((applied, known))) if applied >= known => ("ok", "ok"),
         Ok(Ok(_)) => ("ok", "other version"),
@@ -88,42 +82,42 @@ async fn stand(health: &Health) -> (bool, Value) {
     };
     let events = match &health.nats {
         None => "not sent",
-        Some(nats) if nats.is_there() => "ok",
+        Some(nats) if nats.is_connected() => "ok",
         Some(_) => "away",
     };
     let jobs = if health.swept.lately() { "ok" } else { "late" };
-    let writes = if health.probe.is_taken() {
+    let writes = if health.probe.accepts_writes() {
         "ok"
     } else {
         "refused"
     };
-    let fine = !draining
+    let is_ready = !draining
         && database == "ok"
         && writes == "ok"
         && migrations == "ok"
         && (jobs == "ok" || !health.worker);
     let body = json!({
-        "ready": fine, "draining": draining,
+        "ready": is_ready, "draining": draining,
         "database": database, "writes": writes, "migrations": migrations, "queue": queue, "jobs": jobs,
         "events": events,
     });
-    (fine, body)
+    (is_ready, body)
 }
 
-/// What is amiss is for this machine and its operators to know, not for whoever comes through a proxy.
+/// Answers with details only to requests from this machine that did not come through a proxy.
 async fn ready(State(health): State<Health>, headers: HeaderMap) -> Response {
-    let (fine, stands) = stand(&health).await;
-    // A process for jobs alone has no middleware, and does not know where requests come from: only
-    // operators can reach it.
+    let (is_ready, details) = readiness(&health).await;
+    // The address is unspecified in a worker, which has no middleware and is reachable only for
+    // operators.
     let address = request::address();
-    let is_near = (address.is_loopback() || address.is_unspecified())
+    let is_local = (address.is_loopback() || address.is_unspecified())
         && !headers.contains_key("x-forwarded-for");
-    let body = if is_near {
-        stands
+    let body = if is_local {
+        details
     } else {
-        json!({"ready": fine})
+        json!({"ready": is_ready})
     };
-    let status = if fine {
+    let status = if is_ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
@@ -131,27 +125,27 @@ async fn ready(State(health): State<Health>, headers: HeaderMap) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// What a proxy adds to a request that it passes on.
-const PASSED_ON: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
+/// Headers that proxies add to requests.
+const PROXY_HEADERS: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
 
-/// For those inside, who ask each process itself: what a proxy passes on comes from outside, even
-/// where nobody has told the proxy to keep this path to itself.
-async fn show_figures(State(health): State<Health>, headers: HeaderMap) -> Response {
-    if PASSED_ON.iter().any(|name| headers.contains_key(*name)) {
+/// Answers 404 to requests through a proxy, because these come from outside, even if the proxy is not
+/// configured to block this path. Scrapers connect to each process directly.
+async fn metrics(State(health): State<Health>, headers: HeaderMap) -> Response {
+    if PROXY_HEADERS.iter().any(|name| headers.contains_key(*name)) {
         return StatusCode::NOT_FOUND.into_response();
     }
     match &health.metrics {
         Some(metrics) => {
-            let (fine, stands) = stand(&health).await;
-            metrics::gauge!("stagedoor_ready").set(if fine { 1.0 } else { 0.0 });
+            let (is_ready, details) = readiness(&health).await;
+            metrics::gauge!("stagedoor_ready").set(if is_ready { 1.0 } else { 0.0 });
             let (redis, nats) = (health.redis.as_ref(), health.nats.as_ref());
-            figures::gather_own(&health.db, redis, nats).await;
-            figures::gather_disk(&health.data_dir);
-            // A scraper does not wait for a database that is away, and wants to hear of the rest.
-            if stands["database"] == "ok" {
-                let read = figures::read(&health.db, &health.clock, nats);
-                if timeout(FIGURES_WITHIN, read).await.is_err() {
-                    tracing::warn!("the database did not say in time how much waits");
+            gauges::update_process(&health.db, redis, nats).await;
+            gauges::update_disk(&health.data_dir);
+            // If the database does not answer, the other metrics are reported without delay.
+            if details["database"] == "ok" {
+                let read = gauges::update_from_database(&health.db, &health.clock, nats);
+                if timeout(BACKLOG_TIMEOUT, read).await.is_err() {
+                    tracing::warn!("reading gauges from the database took too long");
                 }
             }
             let kind = [(

@@ -1,13 +1,12 @@
-//! Stagedoor's binary: its commands and settings, and the web server in front of the shop.
+//! Stagedoor's binary: its commands and settings, the web server, and the periodic tasks.
 //!
-//! What the shop does is decided in the crate `shop`; pages, REST, webhooks and jobs call the same services
-//! of it, so that each rule has one place.
+//! The rules of the shop are in the crate `shop`; pages, REST, webhooks and jobs call the same services.
 
 pub mod audit;
 pub mod cli;
 pub mod config;
-pub mod figures;
 pub mod files;
+pub mod gauges;
 pub mod health;
 pub mod jobs;
 mod middleware;

@@ -1,9 +1,9 @@
-//! The `stagedoor` command. What it can do is in `cli.rs`.
+//! The entry point of the binary `stagedoor`. Its commands are in `cli.rs`.
 
 use stagedoor::{cli, files::Files};
 
 fn main() -> std::process::ExitCode {
-    // A missing .env is no error; one that cannot be read is.
+    // A missing .env is not an error, but an unreadable one is.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
@@ -27,13 +27,13 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-/// As `cargo leptos watch` runs it: the files are in a folder, which it keeps fresh.
+/// Under `cargo leptos watch` the files are in a folder, which it updates.
 #[cfg(not(feature = "embed"))]
 fn files() -> Option<Files> {
     None
 }
 
-/// As it is shipped: the files are inside.
+/// In a release the files are embedded.
 #[cfg(feature = "embed")]
 fn files() -> Option<Files> {
     use rust_embed::RustEmbed;
@@ -44,7 +44,7 @@ fn files() -> Option<Files> {
     #[exclude = "*.d.ts*"]
     struct Site;
 
-    Some(Files::Inside(|path| {
+    Some(Files::Embedded(|path| {
         let file = Site::get(path)?;
         let (hash, kind) = (
             file.metadata.sha256_hash(),

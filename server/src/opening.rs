@@ -1,11 +1,11 @@
-//! Opens the database for a command or a server, and checks first that the database fits the settings.
-//! Changes nothing but the schema and the record of the payment provider.
+//! Opens the database for a command or a server, and checks that it fits the settings. Changes only the
+//! schema, and the record of the payment provider.
 
 use crate::{config::Config, seed};
 use anyhow::{Context, bail};
 use platform::{
     clock::{Clock, SystemClock},
-    db::{Db, Serving},
+    db::{Db, ServerLock},
     fault::chain,
 };
 use shop::{
@@ -20,67 +20,67 @@ use std::{
 };
 use stripe_double::Double;
 
-/// How often the connection is tried again, and how often a warning is logged meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// The pause between attempts to connect, and between warnings meanwhile.
+const RETRY_PERIOD: Duration = Duration::from_millis(500);
+const WARN_PERIOD: Duration = Duration::from_secs(10);
 
-/// Connects, migrates, and fills what migrations have added; makes what is missing of a database in
-/// a file, and its folder.
+/// Connects, migrates and runs the backfills. Creates the data folder and a SQLite file if missing.
 async fn open(config: &Config) -> anyhow::Result<Db> {
     config.make_data_dir()?;
     let opened = Db::open(&config.database_url).await;
-    filled(opened.with_context(|| named(&config.database_url))?).await
+    backfilled(opened.with_context(|| setting(&config.database_url))?).await
 }
 
-async fn filled(db: Db) -> anyhow::Result<Db> {
+async fn backfilled(db: Db) -> anyhow::Result<Db> {
     backfills::run(&db, &SystemClock).await?;
     Ok(db)
 }
 
-/// As [`open`], and waits for a database that does not answer yet, for as long as is set.
+/// Like [`open`], but retries while the database does not answer, for as long as configured.
 pub(crate) async fn open_patiently(config: &Config) -> anyhow::Result<Db> {
     config.make_data_dir()?;
     let began = Instant::now();
-    let mut told: Option<Instant> = None;
+    let mut last_warning: Option<Instant> = None;
     loop {
         let error = match Db::open(&config.database_url).await {
-            Ok(db) => return filled(db).await,
+            Ok(db) => return backfilled(db).await,
             Err(error) => error,
         };
         let left = config.database_wait.saturating_sub(began.elapsed());
-        if !error.is_passing() || left.is_zero() {
-            return Err(error).with_context(|| named(&config.database_url));
+        if !error.is_transient() || left.is_zero() {
+            return Err(error).with_context(|| setting(&config.database_url));
         }
-        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            told = Some(Instant::now());
+        if last_warning.is_none_or(|last| last.elapsed() >= WARN_PERIOD) {
+            last_warning = Some(Instant::now());
             tracing::warn!(
                 error = chain(&error),
-                "the database is not there yet; it is waited for, {} s at most",
+                "the database is not available yet; retrying for up to {} s",
                 left.as_secs()
             );
         }
-        tokio::time::sleep(LOOK_AGAIN.min(left)).await;
+        tokio::time::sleep(RETRY_PERIOD.min(left)).await;
     }
 }
 
-/// Connects to a shop that is there, and of this version.
+/// Connects to an existing shop of this version.
 pub(crate) async fn open_existing(config: &Config) -> anyhow::Result<Db> {
     let opened = Db::open_existing(&config.database_url).await;
-    opened.with_context(|| named(&config.database_url))
+    opened.with_context(|| setting(&config.database_url))
 }
 
-/// Claims the database for the one server that may run on a file.
-pub(crate) async fn serving(config: &Config) -> anyhow::Result<Serving> {
+/// Takes the lock of the one server that may run on a SQLite file.
+pub(crate) async fn lock(config: &Config) -> anyhow::Result<ServerLock> {
     config.make_data_dir()?;
-    let claimed = Serving::claim(&config.database_url).await;
-    claimed.with_context(|| named(&config.database_url))
+    let claimed = ServerLock::claim(&config.database_url).await;
+    claimed.with_context(|| setting(&config.database_url))
 }
 
-fn named(database_url: &str) -> String {
+/// Names the setting and its value in an error.
+fn setting(database_url: &str) -> String {
     format!("DATABASE_URL ({})", without_password(database_url))
 }
 
-/// A database's address, fit to be shown: a password may also stand behind the question mark.
+/// A database URL without user, password and query, which may also contain a password.
 pub(crate) fn without_password(url: &str) -> String {
     let url = url.split_once('?').map_or(url, |(address, _)| address);
     match (url.split_once("://"), url.rsplit_once('@')) {
@@ -89,8 +89,8 @@ pub(crate) fn without_password(url: &str) -> String {
     }
 }
 
-/// Refuses to go on with another payment provider than the shop's payments were made with.
-async fn same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
+/// Errors: the shop's payments were made with another payment provider.
+async fn assert_same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
     let demo_intents = demo_intents(&config.data_dir)
         .context("STAGEDOOR_DATA_DIR: the journal of the Stripe double cannot be read")?;
     let now = SystemClock.now();
@@ -98,31 +98,31 @@ async fn same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses to charge real cards in a shop whose demo accounts have a password that everybody knows.
-async fn no_demo_accounts(config: &Config, db: &Db) -> anyhow::Result<()> {
+/// Errors: the Stripe keys are live, and there are demo accounts with the public password.
+async fn assert_no_demo_accounts(config: &Config, db: &Db) -> anyhow::Result<()> {
     if config.stripe.mode() != ProviderMode::Live {
         return Ok(());
     }
-    let open = seed::open_accounts(db).await?;
-    if !open.is_empty() {
+    let accounts = seed::accounts_with_password(db).await?;
+    if !accounts.is_empty() {
         bail!(
             "the Stripe keys are live, and this database has demo accounts with a public password ({}): use a new database (DATABASE_URL or STAGEDOOR_DATA_DIR), or remove them first: `stagedoor seed --remove`",
-            open.join(", ")
+            accounts.join(", ")
         );
     }
     Ok(())
 }
 
-/// Opens the database to serve it. Errors: it does not fit the settings, among others.
+/// Opens the database for a server. Errors: it does not fit the settings, among others.
 pub(crate) async fn open_for_serving(config: &Config) -> anyhow::Result<Db> {
     let db = open_patiently(config).await?;
-    no_demo_accounts(config, &db).await?;
-    same_provider(config, &db).await?;
+    assert_no_demo_accounts(config, &db).await?;
+    assert_same_provider(config, &db).await?;
     Ok(db)
 }
 
-/// Opens the database to put accounts with a public password into it. Errors: the settings or the
-/// payments so far are not those of a demo.
+/// Opens the database to add demo accounts, whose password is public. Errors: the settings, or the
+/// payments made so far, are not those of a demo.
 pub(crate) async fn open_for_seeding(config: &Config) -> anyhow::Result<Db> {
     if config.stripe.mode() != ProviderMode::Demo {
         bail!(
@@ -130,13 +130,13 @@ pub(crate) async fn open_for_seeding(config: &Config) -> anyhow::Result<Db> {
         );
     }
     let db = open(config).await?;
-    same_provider(config, &db)
+    assert_same_provider(config, &db)
         .await
         .context("demo log-ins do not belong in this shop")?;
     Ok(db)
 }
 
-/// The intents that the double in the data folder knows; none where there is no double.
+/// The intents in the journal of the double in the data folder; empty if there is no journal.
 fn demo_intents(data_dir: &Path) -> io::Result<BTreeSet<String>> {
     match Double::read_journal(data_dir) {
         Ok(journal) => Ok(journal.into_iter().map(|line| line.id).collect()),

@@ -1,5 +1,5 @@
-//! Which request goes where: pages, server functions, REST, health, robots, files; and in which order
-//! each passes the middleware, the session and the idempotency keys.
+//! The router: pages, server functions, REST, health, robots, files, and the order of the layers around
+//! them.
 
 use crate::{
     config,
@@ -46,10 +46,10 @@ use std::sync::Arc;
 use tower_http::{CompressionLevel, catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use utoipa_swagger_ui::SwaggerUi;
 
-/// More than any error of a server function.
+/// Larger than any error of a server function.
 const ERROR_BYTES_MAX: usize = 64 * 1024;
 
-/// What the pages are rendered with.
+/// The state of the routes of pages.
 #[derive(Clone)]
 struct Pages {
     options: LeptosOptions,
@@ -59,10 +59,10 @@ struct Pages {
     clock: Arc<dyn PageClock>,
 }
 
-/// Pages ask the same clock as everything else.
-struct SameClock(SharedClock);
+/// Gives pages the shop's clock.
+struct ShopClock(SharedClock);
 
-impl PageClock for SameClock {
+impl PageClock for ShopClock {
     fn now(&self) -> Timestamp {
         self.0.now().timestamp()
     }
@@ -74,27 +74,23 @@ impl FromRef<Pages> for LeptosOptions {
     }
 }
 
-/// What a router needs besides the shop.
+/// The parts of the router besides the shop.
 pub struct Web {
-    /// What the pages' files are called.
     pub options: LeptosOptions,
-    /// Where they are.
     pub files: Files,
-    /// What every page may know.
     pub site: Arc<Site>,
-    /// Alive, ready, and how it goes.
     pub health: Health,
-    /// The built-in Stripe double's side that browsers meet, in demo mode.
+    /// In demo mode, the routes of the Stripe double that browsers use.
     pub double: Option<Router>,
-    /// Whose word on where a request comes from is taken.
+    /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// How many pictures may be on their way in from one network address.
+    /// How many pictures may be uploaded at once from one network address.
     pub uploads_per_address: usize,
-    /// `Strict-Transport-Security`, where the shop is served over TLS and says so.
+    /// The value of `Strict-Transport-Security`, sent only if the public URL is https.
     pub transport_security: Option<HeaderValue>,
 }
 
-/// Everything that answers.
+/// All routes of a process that serves pages.
 pub fn router(shop: &Shop, web: Web) -> Router {
     let secure = web.site.public_url.starts_with("https://");
     let state = MiddlewareState {
@@ -130,14 +126,14 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         files: web.files,
         api: api.clone(),
         site: web.site,
-        clock: Arc::new(SameClock(shop.clock.clone())),
+        clock: Arc::new(ShopClock(shop.clock.clone())),
     };
 
-    let people = rest(api, keys)
+    let with_session = rest(api, keys)
         .merge(page_routes(pages))
         .layer(from_fn_with_state(state.clone(), identify_viewer))
         .layer(sessions);
-    let mut all = people
+    let mut all = with_session
         .merge(health::routes(web.health))
         .merge(robots::routes(robots))
         .merge(pictures::routes(shop.db.clone()));
@@ -149,39 +145,39 @@ pub fn router(shop: &Shop, web: Web) -> Router {
         .layer(from_fn_with_state(state, wrap_every_request))
 }
 
-/// A bug of ours: the caller gets the request's id, the log has the rest.
+/// Logs a panic and answers with the request's id.
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the shape that the layer asks for"
+    reason = "the signature that the layer requires"
 )]
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let words = panic
+    let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no words");
+        .unwrap_or("no message");
     let incident = platform::request::id();
-    tracing::error!(incident, panic = words, "a request panicked");
+    tracing::error!(incident, panic = message, "a request panicked");
     let error = AppError::Internal { incident };
     rest::problem(error.status(), &error)
 }
 
 fn rest(api: Api, keys: IdempotencyKeys) -> Router {
     let (routes, document) = rest::routes();
-    let nowhere = || async { rest::problem(StatusCode::NOT_FOUND, &AppError::NotFound) };
-    let described = SwaggerUi::new("/api/docs").url("/api/openapi.json", document);
+    let not_found = || async { rest::problem(StatusCode::NOT_FOUND, &AppError::NotFound) };
+    let docs = SwaggerUi::new("/api/docs").url("/api/openapi.json", document);
     routes
-        .method_not_allowed_fallback(not_that_way)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(keys, attempts::answer_once))
         .merge(rest::selling::downloads())
         .with_state(api)
-        .merge(Router::from(described).method_not_allowed_fallback(not_that_way))
-        .route("/api", any(nowhere))
-        .route("/api/", any(nowhere))
-        .route("/api/{*nowhere}", any(nowhere))
+        .merge(Router::from(docs).method_not_allowed_fallback(method_not_allowed))
+        .route("/api", any(not_found))
+        .route("/api/", any(not_found))
+        .route("/api/{*nowhere}", any(not_found))
 }
 
-async fn not_that_way(method: Method, uri: Uri) -> Response {
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let message = format!("{method} does not work on {}.", uri.path());
     rest::problem(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -199,7 +195,7 @@ fn page_routes(pages: Pages) -> Router {
     let order_files = OrderFiles {
         passes: Arc::clone(&pages.api.passes),
         not_found: Router::new()
-            .fallback(file_or_nothing)
+            .fallback(file_or_not_found)
             .with_state(pages.clone()),
     };
     Router::new()
@@ -210,13 +206,13 @@ fn page_routes(pages: Pages) -> Router {
             move || provide(&context),
             move || shell(options.clone()),
         )
-        .fallback(file_or_nothing)
-        .layer(from_fn(forms_have_parts))
-        .layer(from_fn_with_state(pages.clone(), around_server_functions))
+        .fallback(file_or_not_found)
+        .layer(from_fn(require_multipart))
+        .layer(from_fn_with_state(pages.clone(), adapt_server_functions))
         .with_state(pages)
 }
 
-/// What pages and server functions find in their context; see the crate `context`.
+/// Provides the Leptos context of pages and server functions; see the crate `context`.
 fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.accounts));
     provide_context(Arc::clone(&pages.api.account_care));
@@ -233,15 +229,15 @@ fn provide(pages: &Pages) {
     provide_context(Arc::clone(&pages.api.waiting));
     provide_context(Arc::clone(&pages.site));
     provide_context(Arc::clone(&pages.clock));
-    // The nonce that the response's header will name, in place of one of Leptos's own.
+    // Leptos must use the nonce of the response's Content-Security-Policy.
     let parts = use_context::<axum::http::request::Parts>();
     if let Some(CspNonce(nonce)) = parts.and_then(|parts| parts.extensions.get().cloned()) {
         provide_context(Nonce::from_value(nonce));
     }
 }
 
-/// What Leptos, which has routes of its own for server functions, gets and gives for them.
-async fn around_server_functions(
+/// Adapts requests and responses of server functions, whose routes Leptos handles.
+async fn adapt_server_functions(
     State(pages): State<Pages>,
     mut request: Request,
     next: Next,
@@ -249,16 +245,16 @@ async fn around_server_functions(
     if !request.uri().path().starts_with("/fn/") {
         return next.run(request).await;
     }
-    // Where an argument is missing, Leptos leads a browser back to whatever this header names.
+    // If an argument is missing, Leptos redirects to `Referer`, which must not lead to another site.
     if own_page(request.headers(), &pages.site.public_url).is_none() {
         request.headers_mut().remove(header::REFERER);
     }
-    with_own_status(next.run(request).await).await
+    with_error_status(next.run(request).await).await
 }
 
-/// Where the arguments of a server function cannot be read, Leptos answers with 500 as if that were
-/// our fault. The error says what it is.
-async fn with_own_status(response: Response) -> Response {
+/// Sets the status of the error in a response. Leptos answers with 500 if the arguments of a server
+/// function cannot be read.
+async fn with_error_status(response: Response) -> Response {
     let failed = response.status() == StatusCode::INTERNAL_SERVER_ERROR
         && response.headers().contains_key(SERVER_FN_ERROR_HEADER);
     if !failed {
@@ -267,7 +263,7 @@ async fn with_own_status(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let error = to_bytes(body, ERROR_BYTES_MAX).await.unwrap_or_default();
     if let Ok(error) = serde_json::from_slice::<AppError>(&error) {
-        // What this server could not read is no answer that was lost.
+        // On the server these errors mean that the arguments could not be read.
         parts.status = match error {
             AppError::AnswerLost | AppError::Transport(_) => StatusCode::BAD_REQUEST,
             other => other.status(),
@@ -276,26 +272,26 @@ async fn with_own_status(response: Response) -> Response {
     Response::from_parts(parts, Body::from(error))
 }
 
-/// What reads a form with a file in it takes for granted that its parts are set apart.
-async fn forms_have_parts(request: Request, next: Next) -> Response {
+/// Refuses an upload form that is not multipart, on which its server function would panic.
+async fn require_multipart(request: Request, next: Next) -> Response {
     let kind = request.headers().get(header::CONTENT_TYPE);
-    let parted = kind
+    let is_multipart = kind
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| multer::parse_boundary(kind).is_ok());
-    if !parted && request.uri().path() == <PutPicture as ServerFn>::PATH {
+    if !is_multipart && request.uri().path() == <PutPicture as ServerFn>::PATH {
         let error = AppError::invalid("", "Send a form, as multipart/form-data.");
         return refuse(request.uri(), &error);
     }
     next.run(request).await
 }
 
-/// A file of the pages, or the page that says that there is nothing here.
-async fn file_or_nothing(State(pages): State<Pages>, request: Request) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+/// A static file, or the page for addresses that do not exist.
+async fn file_or_not_found(State(pages): State<Pages>, request: Request) -> Response {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let (parts, body) = request.into_parts();
-    if reads {
-        let asked = axum::http::Request::from_parts(parts.clone(), Body::empty());
-        if let Some(file) = pages.files.find(asked).await {
+    if is_read {
+        let file_request = axum::http::Request::from_parts(parts.clone(), Body::empty());
+        if let Some(file) = pages.files.find(file_request).await {
             return file;
         }
     }

@@ -1,6 +1,6 @@
-//! A demo shop that looks like a real one: sellers, events, tickets, and two log-ins for whoever
-//! tries it. Everything goes through the services, so nothing is here that could not be listed by
-//! hand; a second run adds only what is missing. It also takes the accounts out again.
+//! Demo data: sellers, events, tickets, and two accounts for visitors to sign in with. It is added through
+//! the services, so the same rules apply as for real data; a second run adds only what is missing. Also
+//! removes the demo accounts.
 
 mod catalogue;
 
@@ -31,7 +31,7 @@ const SELLER_EMAIL: &str = "seller@stagedoor.example";
 const BUYER_EMAIL: &str = "buyer@stagedoor.example";
 const PASSWORD: &str = "stagedoor-demo";
 
-/// The accounts that a demo shop shows openly.
+/// The accounts that a demo shop shows on its sign-in page.
 pub(crate) fn accounts() -> Vec<DemoAccount> {
     vec![
         DemoAccount {
@@ -52,25 +52,25 @@ fn addresses() -> impl Iterator<Item = &'static str> {
     SELLERS.iter().map(|(email, _)| *email).chain([BUYER_EMAIL])
 }
 
-/// The demo accounts that can still be signed in to with a password.
-pub(crate) async fn open_accounts(db: &Db) -> FaultResult<Vec<&'static str>> {
-    let mut open = Vec::new();
+/// The addresses of demo accounts that still have a password.
+pub(crate) async fn accounts_with_password(db: &Db) -> FaultResult<Vec<&'static str>> {
+    let mut found_emails = Vec::new();
     for email in addresses() {
         let found = user_find_by_email(db.reads(), &email_key(email)).await?;
         if found.is_some_and(|found| found.has_password()) {
-            open.push(email);
+            found_emails.push(email);
         }
     }
-    Ok(open)
+    Ok(found_emails)
 }
 
-/// Takes the demo accounts out of the shop, with their listings. Returns what to print: who is gone,
-/// who could only be locked out, and what stays. Errors: the database fails.
+/// Removes the demo accounts and their listings. An account that cannot be removed yet loses its
+/// password. Returns the output.
 pub(crate) async fn remove(db: &Db, clock: SharedClock) -> FaultResult<String> {
-    let care = care_of(db, clock)?;
-    let mut words = String::new();
+    let care = account_care(db, clock)?;
+    let mut output = String::new();
     for email in addresses() {
-        let said = match care.remove_or_lock_out(email).await? {
+        let result = match care.remove_or_lock_out(email).await? {
             Removal::NotThere => continue,
             Removal::Removed => "removed, with its listings".to_owned(),
             Removal::LockedOut(why) => format!(
@@ -78,27 +78,27 @@ pub(crate) async fn remove(db: &Db, clock: SharedClock) -> FaultResult<String> {
                 why.message()
             ),
         };
-        let _ = writeln!(words, "{email}: {said}");
+        let _ = writeln!(output, "{email}: {result}");
     }
-    if words.is_empty() {
+    if output.is_empty() {
         return Ok("there are no demo accounts\n".to_owned());
     }
-    words.push_str(
-        "Their events stay, without these listings, until their dates, and so do orders and payments.\n",
+    output.push_str(
+        "Their events remain, without these listings, until their dates; orders and payments remain, too.\n",
     );
-    Ok(words)
+    Ok(output)
 }
 
 fn no_limits(clock: &SharedClock) -> Arc<Limits> {
     Arc::new(Limits::new(clock.clone(), false, None))
 }
 
-/// Nobody acts as an operator while a shop is filled.
+/// No one acts as an operator while demo data is added.
 const NO_OPERATORS: Operators = Operators {
     need_second_factor: true,
 };
 
-fn care_of(db: &Db, clock: SharedClock) -> FaultResult<AccountCareService> {
+fn account_care(db: &Db, clock: SharedClock) -> FaultResult<AccountCareService> {
     let limits = no_limits(&clock);
     let sessions = Arc::new(DbSessions::new(db.clone(), clock.clone()));
     let accounts = AccountsService::new(
@@ -118,9 +118,9 @@ fn care_of(db: &Db, clock: SharedClock) -> FaultResult<AccountCareService> {
     ))
 }
 
-/// Fills the shop. Returns what to print. Errors: the database fails.
+/// Adds the demo data that is missing. Returns the output.
 pub(crate) async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
-    let care = care_of(db, clock.clone())?;
+    let care = account_care(db, clock.clone())?;
     let events = EventsService::new(db.clone(), clock.clone());
     let tickets = TicketsService::new(
         db.clone(),
@@ -129,22 +129,22 @@ pub(crate) async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
         LISTINGS_PER_DAY,
         NO_OPERATORS,
     );
-    person(db, &care, BUYER_EMAIL, "Billie Booker").await?;
+    find_or_create_account(db, &care, BUYER_EMAIL, "Billie Booker").await?;
     let mut sellers = Vec::new();
     for (email, name) in SELLERS {
-        sellers.push(person(db, &care, email, name).await?);
+        sellers.push(find_or_create_account(db, &care, email, name).await?);
     }
-    let mut shown = Vec::new();
+    let mut existing = Vec::new();
     for seller in &sellers {
-        shown.extend(events.created_by(seller).await?);
+        existing.extend(events.created_by(seller).await?);
     }
     let (mut new_events, mut new_tickets) = (0, 0);
     for show in SHOWS {
-        let event = match shown.iter().find(|event| event.title == show.title) {
+        let event = match existing.iter().find(|event| event.title == show.title) {
             Some(event) => event.clone(),
             None => {
                 new_events += 1;
-                announce(
+                create_event(
                     &events,
                     &sellers[show.seller],
                     show,
@@ -156,24 +156,24 @@ pub(crate) async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
         let offers = tickets.offers(event.id).await?;
         if offers.available + offers.reserved + offers.sold == 0 {
             for lot in show.lots {
-                new_tickets += list(&tickets, &sellers, &event, lot).await?;
+                new_tickets += list_tickets(&tickets, &sellers, &event, lot).await?;
             }
         }
     }
-    let mut words = format!("Demo shop: {new_events} events and {new_tickets} tickets added.\n");
+    let mut output = format!("Demo shop: {new_events} events and {new_tickets} tickets added.\n");
     for account in accounts() {
         let DemoAccount {
             purpose,
             email,
             password,
         } = account;
-        let _ = writeln!(words, "  {purpose:<13} {email:<26} password: {password}");
+        let _ = writeln!(output, "  {purpose:<13} {email:<26} password: {password}");
     }
-    Ok(words)
+    Ok(output)
 }
 
-/// The account, made if it is not there.
-async fn person(
+/// The account with this address, created if it does not exist.
+async fn find_or_create_account(
     db: &Db,
     care: &AccountCareService,
     email: &str,
@@ -193,7 +193,7 @@ async fn person(
     })
 }
 
-async fn announce(
+async fn create_event(
     events: &EventsService,
     seller: &Viewer,
     show: &Show,
@@ -211,26 +211,26 @@ async fn announce(
         currency: show
             .currency
             .parse()
-            .map_err(|error| Fault::unexpected("a currency", error))?,
+            .map_err(|error| Fault::unexpected("invalid currency of a demo event", error))?,
         description: Some(show.description.to_owned()),
         category: show.category,
     };
     Ok(events.create(seller, request).await?)
 }
 
-/// So many days from now, at the hour that the house opens its curtain.
+/// The start, `show.in_days` from now at the local time of the venue.
 fn starts_at(show: &Show, now: Timestamp) -> FaultResult<Timestamp> {
     moment(show, now, show.in_days, show.at)
 }
 
-/// The end of what lasts several days, up to which it is also sold.
+/// The end of an event that lasts several days; tickets are sold until then.
 fn ends_at(show: &Show, now: Timestamp) -> FaultResult<Option<Timestamp>> {
     let end = |(days, at)| moment(show, now, show.in_days + days, at);
     show.until.map(end).transpose()
 }
 
 fn moment(show: &Show, now: Timestamp, in_days: i64, at: (i8, i8)) -> FaultResult<Timestamp> {
-    let failed = |error: jiff::Error| Fault::unexpected("a demo event's time", error);
+    let failed = |error: jiff::Error| Fault::unexpected("invalid time of a demo event", error);
     let zone = TimeZone::get(show.time_zone).map_err(failed)?;
     let day = now
         .to_zoned(zone.clone())
@@ -245,7 +245,7 @@ fn moment(show: &Show, now: Timestamp, in_days: i64, at: (i8, i8)) -> FaultResul
     Ok(zoned.timestamp())
 }
 
-async fn list(
+async fn list_tickets(
     tickets: &TicketsService,
     sellers: &[Viewer],
     event: &Event,

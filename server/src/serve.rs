@@ -1,8 +1,8 @@
-//! `stagedoor serve`: puts the shop on the network and takes it off again without losing anybody.
-//! Who charges cards there is in `serve/paying.rs`.
+//! `stagedoor serve`: starts the shop, serves until asked to stop, and finishes what is under way. The
+//! payment provider is set up in `serve/payment_provider.rs`.
 
 mod connections;
-mod paying;
+mod payment_provider;
 mod role;
 
 pub use role::Role;
@@ -18,9 +18,9 @@ use crate::{
 use anyhow::Context;
 use axum::Router;
 use axum_server::Handle;
-use connections::Bounds;
+use connections::ConnectionLimits;
 use context::{Demo, Site};
-use paying::Paying;
+use payment_provider::PaymentProvider;
 use platform::{
     clock::{SharedClock, SystemClock},
     db::Db,
@@ -48,30 +48,30 @@ use std::{
 };
 use tokio::time::{Instant, timeout_at};
 
-/// How long what is under way may take once no new requests are taken.
+/// How long work under way may take once new requests are refused.
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// Serves until asked to stop.
-#[expect(clippy::too_many_lines, reason = "puts a whole process together")]
+#[expect(clippy::too_many_lines, reason = "assembles the whole process")]
 pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::Result<()> {
-    let figures = telemetry::start_figures().context("the figures could not be started")?;
+    let metrics = telemetry::start_metrics().context("the metrics could not be started")?;
     let listener = bind(config.addr)?;
-    let _serving = opening::serving(&config).await?;
+    let _lock = opening::lock(&config).await?;
     let db = opening::open_for_serving(&config).await?;
     let clock: SharedClock = Arc::new(SystemClock);
-    let paying = Paying::open(&config, clock.clone()).await?;
+    let provider = PaymentProvider::open(&config, clock.clone()).await?;
     announce(&config, role);
-    paying.announce(role);
+    provider.announce(role);
     hash_addresses(&db, &clock).await?;
-    let bounds = bounds(&config);
+    let limits = connection_limits(&config);
     let redis = redis(&config)?;
     let nats = nats(&config).await?;
-    let site = Arc::new(paying.site(&config));
+    let site = Arc::new(provider.site(&config));
     let shop = Shop::new(Parts {
         db: db.clone(),
         clock: clock.clone(),
-        gateway: paying.gateway,
-        webhook_verifier: paying.webhook_verifier,
+        gateway: provider.gateway,
+        webhook_verifier: provider.webhook_verifier,
         holds: config.holds,
         hold_limits: config.hold_limits,
         listings_per_day: config.listings_per_day,
@@ -80,7 +80,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         calls_at_once: CALLS_AT_ONCE,
         rate_limits: config.rate_limits,
         operators: config.operators,
-        listeners: listeners(&config, bounds.total),
+        listeners: listeners(&config, limits.total),
         redis: redis.clone(),
         nats: nats.clone(),
         mail: Some(mail(&config)?),
@@ -97,13 +97,13 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         swept: shop.sweeper.swept(),
         draining: draining.clone(),
         data_dir: config.data_dir.clone(),
-        metrics: Some(figures),
+        metrics: Some(metrics),
     };
     let queue = health.redis.as_ref().map(|redis| redis.client().clone());
     let app = if role == Role::Worker {
         crate::health::routes(health)
     } else {
-        let web = web(&config, files, site, health, paying.browser)?;
+        let web = web(&config, files, site, health, provider.browser_routes)?;
         router(&shop, web)
     };
     let (live, engine, mailer) = (shop.live.clone(), shop.engine.clone(), shop.mailer.clone());
@@ -114,22 +114,22 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
     };
     let jobs = jobs::start(shop, process);
     let drain = config.drain;
-    let stopping = Stopping {
+    let shutdown = Shutdown {
         draining,
         live,
         drain,
     };
-    let until = listen(listener, app, bounds, stopping).await?;
-    settle(&engine, mailer.as_deref(), until).await;
+    let deadline = listen(listener, app, limits, shutdown).await?;
+    finish_work(&engine, mailer.as_deref(), deadline).await;
     drop(jobs);
-    if timeout_at(until, db.close()).await.is_err() {
-        tracing::warn!("the database does not answer; leaving all the same");
+    if timeout_at(deadline, db.close()).await.is_err() {
+        tracing::warn!("the database connections could not be closed in time; stopping anyway");
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// What the router of a process that serves pages needs.
+/// The parts of the router of a process that serves pages.
 fn web(
     config: &Config,
     files: Option<Files>,
@@ -151,81 +151,86 @@ fn web(
     })
 }
 
-/// All processes of a shop name an address alike in the security log.
+/// Sets the key of the security log to one that all processes of the shop share.
 async fn hash_addresses(db: &Db, clock: &SharedClock) -> anyhow::Result<()> {
     let secret = secrets::shared_secret(db, clock.now()).await?;
-    security::hash_by(secret.expose_secret().as_bytes());
+    security::set_hash_key(secret.expose_secret().as_bytes());
     Ok(())
 }
 
-/// Lets the calls to Stripe and the mails that are out come to their end, so that no other process
-/// has to wait for their leases, nor sends a mail again.
-async fn settle(engine: &Engine, mailer: Option<&Mailer>, until: Instant) {
+/// Finishes the calls to Stripe and the mails under way, so that other processes need not wait for their
+/// leases or send a mail again.
+async fn finish_work(engine: &Engine, mailer: Option<&Mailer>, deadline: Instant) {
     let mails = async {
         if let Some(mailer) = mailer {
             mailer.close().await;
         }
     };
-    let (calls, mails) = tokio::join!(timeout_at(until, engine.close()), timeout_at(until, mails));
+    let (calls, mails) = tokio::join!(
+        timeout_at(deadline, engine.close()),
+        timeout_at(deadline, mails)
+    );
     if calls.is_err() {
-        tracing::warn!("a call to Stripe is still out; it is made again once its lease is over");
+        tracing::warn!(
+            "a call to Stripe was not finished; it is repeated once its lease has ended"
+        );
     }
     if mails.is_err() {
-        tracing::warn!("a mail is still out; it is sent again once its lease is over");
+        tracing::warn!("a mail was not finished; it is sent again once its lease has ended");
     }
 }
 
 fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(addr)
-        .with_context(|| format!("STAGEDOOR_ADDR: {addr} cannot be listened on"))?;
+        .with_context(|| format!("STAGEDOOR_ADDR: cannot listen on {addr}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-/// What is to be told once the process is asked to stop, and how long it goes on all the same.
-struct Stopping {
+/// What to notify once the process is asked to stop, and how long to accept requests after that.
+struct Shutdown {
     draining: Arc<AtomicBool>,
     live: Arc<Live>,
     drain: Duration,
 }
 
-/// Serves `app` until SIGTERM or SIGINT; then says that it will stop, takes what still comes for a
-/// while, refuses new connections, and lets what is under way come to its end. Returns until when
-/// whatever else is under way may do so.
+/// Serves `app` until SIGTERM or SIGINT. Then it reports that it is not ready, still accepts requests for
+/// the drain period, and finally refuses new connections and finishes requests under way. Returns the
+/// deadline for other work under way.
 async fn listen(
     listener: TcpListener,
     app: Router,
-    bounds: Bounds,
-    stopping: Stopping,
+    limits: ConnectionLimits,
+    shutdown: Shutdown,
 ) -> anyhow::Result<Instant> {
     let handle = Handle::new();
     let stopper = handle.clone();
     let stopped = tokio::spawn(async move {
         shutdown::requested().await;
-        tracing::info!("asked to stop: finishing what is under way");
-        stopping.draining.store(true, Ordering::SeqCst);
-        tokio::time::sleep(stopping.drain).await;
-        stopping.live.close();
+        tracing::info!("asked to stop: finishing the work under way");
+        shutdown.draining.store(true, Ordering::SeqCst);
+        tokio::time::sleep(shutdown.drain).await;
+        shutdown.live.close();
         stopper.graceful_shutdown(Some(DRAIN));
         Instant::now() + DRAIN
     });
-    connections::server(listener, bounds)?
+    connections::server(listener, limits)?
         .handle(handle)
         .serve(app.into_make_service_with_connect_info::<SocketAddr>())
         .await
         .context("the server failed")?;
-    stopped.await.context("nobody has asked the server to stop")
+    stopped.await.context("the shutdown task failed")
 }
 
-/// What bounds the connections of this process. Rehearsals come from one address, with limits off.
-fn bounds(config: &Config) -> Bounds {
+/// With rate limits off there is no limit per address: rehearsals come from one address.
+fn connection_limits(config: &Config) -> ConnectionLimits {
     let edge = &config.edge;
     let per_address = config.rate_limits.then_some(edge.connections_per_address);
-    let total = connections::room_for(edge.connections);
-    Bounds::new(total, per_address, config.trusted_proxies.clone().into())
+    let total = connections::fit_to_open_files(edge.connections);
+    ConnectionLimits::new(total, per_address, config.trusted_proxies.clone().into())
 }
 
-/// A quarter of the connections is left to everything that is no stream.
+/// Leaves a quarter of the connections to requests other than event streams.
 fn listeners(config: &Config, connections: usize) -> ListenersMax {
     ListenersMax {
         total: connections / 4 * 3,
@@ -234,14 +239,12 @@ fn listeners(config: &Config, connections: usize) -> ListenersMax {
     }
 }
 
-/// What processes share, if they do.
 fn redis(config: &Config) -> anyhow::Result<Option<Redis>> {
     let url = config.redis_url.as_deref();
     let redis = url.map(|url| Redis::new(url, &config.trust)).transpose();
     redis.context("REDIS_URL")
 }
 
-/// Where domain events go, if they do.
 async fn nats(config: &Config) -> anyhow::Result<Option<Nats>> {
     let Some(url) = &config.nats_url else {
         return Ok(None);
@@ -253,7 +256,7 @@ async fn nats(config: &Config) -> anyhow::Result<Option<Nats>> {
     ))
 }
 
-/// How mails leave, and what they have in common.
+/// The transport of mails, and what all mails have in common.
 fn mail(config: &Config) -> anyhow::Result<(Arc<dyn Transport>, Letterhead)> {
     let head = Letterhead::new(config.mail.from.clone(), &config.public_url);
     let transport: Arc<dyn Transport> = match &config.mail.smtp_url {
@@ -265,14 +268,14 @@ fn mail(config: &Config) -> anyhow::Result<(Arc<dyn Transport>, Letterhead)> {
     Ok((transport, head))
 }
 
-/// What the pages of a demo shop know.
+/// The site of a demo shop.
 pub fn demo_site(public_url: String, holds: Holds) -> Site {
     Site {
         public_url,
         hold_seconds: holds.hold_seconds,
         more_seconds: holds.more_seconds(),
-        stripe_script_url: paying::DOUBLE_SCRIPT.to_owned(),
-        stripe_publishable_key: paying::DOUBLE_KEY.to_owned(),
+        stripe_script_url: payment_provider::DOUBLE_SCRIPT.to_owned(),
+        stripe_publishable_key: payment_provider::DOUBLE_KEY.to_owned(),
         demo: Some(Demo {
             accounts: seed::accounts(),
         }),
@@ -299,11 +302,11 @@ fn announce(config: &Config, role: Role) {
     if config.mail.smtp_url.is_none() {
         let folder = config.data_dir.join("mail");
         tracing::info!(
-            "no SMTP_URL is set, so mails are written to {}",
+            "SMTP_URL is not set, so mails are written to {}",
             folder.display()
         );
     }
     if !config.rate_limits {
-        tracing::warn!("RATE LIMITS ARE OFF: anybody may guess passwords as fast as they can");
+        tracing::warn!("RATE LIMITS ARE OFF: passwords can be guessed without limit");
     }
 }

@@ -1,5 +1,5 @@
-//! The session cookie: the layer that reads and sets it, and setting it again for a session that lives
-//! longer. What a session is and where sessions are kept is in `session`.
+//! The session cookie: the layer that reads and sets it, and its renewal when a session is prolonged.
+//! Sessions themselves are in `session`.
 
 use axum::http::HeaderValue;
 use platform::session::{IDLE, KeptSessions};
@@ -9,8 +9,8 @@ use tower_sessions::{
     session::Id,
 };
 
-/// The layer that reads and sets the cookie. It is persistent, so that closing the tab does not
-/// sign out, and `Lax`, so that the way back from a bank's page does not either.
+/// The layer that reads and sets the cookie. It is persistent, so that the user stays signed in after
+/// closing the browser, and `Lax`, so that it is sent on the way back from a bank's page.
 pub(crate) fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSessions> {
     SessionManagerLayer::new(sessions)
         .with_name(cookie_name(secure))
@@ -21,14 +21,13 @@ pub(crate) fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer
         .with_expiry(Expiry::OnInactivity(IDLE))
 }
 
-/// What the session's cookie is called.
 pub(crate) fn cookie_name(secure: bool) -> &'static str {
     if secure { "__Host-sid" } else { "sid" }
 }
 
-/// The cookie of a session that was prolonged; none if the request ended or changed the session,
-/// since the layer then sets another.
-pub(crate) fn cookie_again(session: &Session, id: Id, secure: bool) -> Option<HeaderValue> {
+/// The cookie of a prolonged session. `None` if the request ended or changed the session: then the layer
+/// sets a cookie.
+pub(crate) fn renewed_cookie(session: &Session, id: Id, secure: bool) -> Option<HeaderValue> {
     if session.id() != Some(id) || session.is_modified() {
         return None;
     }

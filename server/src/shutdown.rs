@@ -1,4 +1,4 @@
-//! The signals that ask a process to stop.
+//! The signals that ask a process to stop: SIGINT and SIGTERM.
 
 /// Returns once the process is asked to stop.
 pub(crate) async fn requested() {

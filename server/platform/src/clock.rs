@@ -1,5 +1,5 @@
-//! Time as a parameter. Nothing else in the server asks the system what time it is, so that
-//! tests can move it: a hold's fifteen minutes pass without waiting.
+//! Time as a parameter. Nothing else in the server reads the system's clock, so that tests can advance
+//! time instead of waiting for a hold to end.
 
 use jiff::Timestamp;
 use model::Moment;
@@ -8,13 +8,10 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-/// Tells the time.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment.
     fn now(&self) -> Moment;
 }
 
-/// The clock that services are handed.
 pub type SharedClock = Arc<dyn Clock>;
 
 /// The machine's clock.
@@ -24,24 +21,23 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place that asks the system"
+        reason = "the one place that reads the system's clock"
     )]
     fn now(&self) -> Moment {
         Timestamp::now().into()
     }
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that only changes when a test advances it.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// A clock that shows `start`.
     pub fn starting_at(start: Moment) -> Arc<Self> {
         Arc::new(Self(AtomicI64::new(start.micros())))
     }
 
-    /// Moves it by `seconds`, back if negative.
+    /// Moves the clock by `seconds`; backwards if negative.
     pub fn advance(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }

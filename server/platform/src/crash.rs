@@ -1,26 +1,23 @@
-//! Named points at which a process can be made to die, for tests of what it leaves behind.
+//! Crash points: named places at which a test can abort the process, to check what it leaves behind.
 //!
-//! Only in builds with debug assertions; in a release a point is nothing. `STAGEDOOR_CRASH_AT`
-//! names the point and at which time it is fatal: `call_answered:3`. A simulator can watch the
-//! points instead (`watched`) and stop a future there for ever, as if its process had died.
+//! They exist only in builds with debug assertions; in a release they do nothing. `STAGEDOOR_CRASH_AT`
+//! names the point and the visit at which to abort: `call_answered:3`. A simulator can watch the
+//! points instead (`watched`) and suspend a future there forever, as if its process had died.
 
-/// Why no point was armed.
+/// Why a crash point could not be armed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotArmed {
-    /// It is no point's name, with or without a number.
-    #[error("it is no name of a crash point like call_answered or call_answered:3")]
-    Unreadable,
-    /// Only one point can be armed in a process.
-    #[error("a crash point is armed already")]
-    Again,
-    /// Nothing can be made to die in a release.
+pub enum ArmError {
+    #[error("not a crash point like call_answered or call_answered:3")]
+    Invalid,
+    #[error("a crash point is already armed in this process")]
+    AlreadyArmed,
     #[error("this build has no crash points")]
-    Release,
+    NotSupported,
 }
 
 #[cfg(debug_assertions)]
 mod armed {
-    use super::NotArmed;
+    use super::ArmError;
     use std::{
         future::Future,
         pin::Pin,
@@ -30,7 +27,7 @@ mod armed {
         },
     };
 
-    /// Dies at the `nth` time that `name` is reached.
+    /// Aborts the process when `name` is reached for the nth time.
     struct Armed {
         name: String,
         left: AtomicU64,
@@ -42,19 +39,19 @@ mod armed {
         static WATCH: Watch;
     }
 
-    /// What a simulator does at each point: waits for ever, or goes on.
+    /// What a simulator does at each point: returns, or suspends the future forever.
     pub type Watch = std::sync::Arc<
         dyn Fn(&'static str) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync,
     >;
 
-    /// Arms a point: `name:nth`, or `name` for the first time.
-    pub fn arm(at: &str) -> Result<(), NotArmed> {
-        let (name, nth) = read(at).ok_or(NotArmed::Unreadable)?;
+    /// Arms a point: `name:nth`, or `name` for the first visit.
+    pub fn arm(at: &str) -> Result<(), ArmError> {
+        let (name, nth) = read(at).ok_or(ArmError::Invalid)?;
         let armed = Armed {
             name: name.to_owned(),
             left: AtomicU64::new(nth),
         };
-        ARMED.set(armed).map_err(|_| NotArmed::Again)
+        ARMED.set(armed).map_err(|_| ArmError::AlreadyArmed)
     }
 
     pub(super) fn read(at: &str) -> Option<(&str, u64)> {
@@ -67,7 +64,7 @@ mod armed {
         is_name.then_some((name, nth))
     }
 
-    /// Runs `work` with `watch` at its points.
+    /// Runs `work`, calling `watch` at each point that it reaches.
     pub async fn watched<T>(watch: Watch, work: impl Future<Output = T>) -> T {
         WATCH.scope(watch, work).await
     }
@@ -77,7 +74,7 @@ mod armed {
             && armed.name == name
             && armed.left.fetch_sub(1, Ordering::SeqCst) == 1
         {
-            // As a SIGKILL: nothing is flushed, nobody is told.
+            // Like SIGKILL: no buffers are flushed and no destructors run.
             std::process::abort();
         }
         if let Ok(stop) = WATCH.try_with(|watch| watch(name)) {
@@ -89,20 +86,20 @@ mod armed {
 #[cfg(debug_assertions)]
 pub use armed::{Watch, arm, watched};
 
-/// There is nothing to arm.
+/// Always fails: a release has no crash points.
 #[cfg(not(debug_assertions))]
-pub fn arm(_: &str) -> Result<(), NotArmed> {
-    Err(NotArmed::Release)
+pub fn arm(_: &str) -> Result<(), ArmError> {
+    Err(ArmError::NotSupported)
 }
 
-/// A point at which the process may be made to die.
+/// A place at which a test may abort the process. Does nothing in a release.
 #[allow(
     clippy::unused_async,
-    reason = "in a release there is nothing to wait for"
+    reason = "in a release there is nothing to await"
 )]
 #[cfg_attr(
     not(debug_assertions),
-    expect(unused_variables, reason = "a release has no points")
+    expect(unused_variables, reason = "a release has no crash points")
 )]
 pub async fn point(name: &'static str) {
     #[cfg(debug_assertions)]
@@ -113,7 +110,7 @@ pub async fn point(name: &'static str) {
 mod tests {
     #[cfg(debug_assertions)]
     #[test]
-    fn a_point_is_a_name_and_perhaps_a_number() {
+    fn a_point_is_a_name_with_an_optional_count() {
         use super::armed::read;
         assert_eq!(read("settled"), Some(("settled", 1)));
         assert_eq!(read("call_answered:3"), Some(("call_answered", 3)));
@@ -134,6 +131,6 @@ mod tests {
     #[cfg(not(debug_assertions))]
     #[test]
     fn a_release_has_no_points() {
-        assert_eq!(super::arm("settled"), Err(super::NotArmed::Release));
+        assert_eq!(super::arm("settled"), Err(super::ArmError::NotSupported));
     }
 }

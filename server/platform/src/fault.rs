@@ -1,32 +1,30 @@
-//! From what went wrong inside to what is said outside.
+//! Internal errors, and their conversion to what callers may see.
 //!
-//! Services return [`Fault`]: either a refusal that the caller is meant to read, or something
-//! unexpected. The unexpected is logged here once, with its whole chain of causes and the
-//! request's id, and leaves as an `AppError` that carries nothing but that id.
+//! Services return [`Fault`]: either a refusal meant for the caller, or an unexpected error. Unexpected
+//! errors are logged here once, with all their causes and the request's id, and become an `AppError` that
+//! contains only that id.
 
-use crate::db::{is_passing, is_unstorable};
+use crate::db::{is_transient, is_unstorable};
 use model::error::{AppError, Conflict};
 use std::error::Error as StdError;
 
-/// The result of everything inside the server.
+/// The result of operations inside the server.
 pub type FaultResult<T> = Result<T, Fault>;
 
-/// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// The caller is meant to know, and can do something about it.
+    /// Meant for the caller, who can act on it.
     #[error("refused: {0}")]
     Refused(#[from] AppError),
-    /// The database failed us.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
-    /// Anything else.
+    /// Anything else: what failed, and the cause.
     #[error("{0}")]
     Unexpected(&'static str, #[source] Box<dyn StdError + Send + Sync>),
 }
 
 impl Fault {
-    /// Something that must not happen, with its cause.
+    /// An error that should not happen. `what` names the operation that failed.
     pub fn unexpected(
         what: &'static str,
         cause: impl Into<Box<dyn StdError + Send + Sync>>,
@@ -45,13 +43,13 @@ impl From<Fault> for AppError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Refused(error) => error,
-            // Not our bug: the caller may simply try again.
-            Fault::Database(error) if is_passing(&error) => {
+            // Not a bug: the caller can retry.
+            Fault::Database(error) if is_transient(&error) => {
                 let incident = crate::request::id();
                 tracing::warn!(
                     incident,
                     error = chain(&error),
-                    "the database is busy or away"
+                    "the database is busy or unavailable"
                 );
                 Self::Unavailable
             }
@@ -67,7 +65,7 @@ impl From<Fault> for AppError {
     }
 }
 
-/// An error and all its causes on one line.
+/// The messages of an error and all its causes, joined by `: `.
 pub fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

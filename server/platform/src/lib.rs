@@ -1,7 +1,7 @@
-//! What every feature of the shop stands on: database, outbox, idempotency keys, sessions, limits, clock,
-//! telemetry.
+//! The infrastructure that all features share: database, outbox, idempotency keys, sessions, limits,
+//! clock, telemetry.
 //!
-//! Knows no feature, no page and no route. `shop` builds on it.
+//! Has no features, pages or routes. The crate `shop` builds on it.
 
 pub mod clock;
 pub mod crash;

@@ -1,14 +1,14 @@
-//! The network that a request comes from, as limits count it, and whether it is a trusted proxy's.
+//! The network of an address, as limits count it and as users are shown it, and trusted proxies.
 
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
 
-/// The bits of an IPv6 address that name a household's or a site's network.
+/// The prefix length of one customer's IPv6 network.
 const IPV6_PREFIX: u8 = 64;
 
-/// The network that limits count `address` by: the address itself for IPv4, its /64 for IPv6, whose
-/// owner can use any of the other addresses in it. `None` if the address is not known.
+/// The network that limits count `address` by: a single IPv4 address, or the /64 of an IPv6 address,
+/// because its owner can use every address in it. `None` for the unspecified address.
 pub fn network_of(address: IpAddr) -> Option<IpNet> {
     let address = address.to_canonical();
     if address.is_unspecified() {
@@ -23,9 +23,9 @@ pub fn network_of(address: IpAddr) -> Option<IpNet> {
     }
 }
 
-/// The network of `address` as its owner is shown it, and as it is kept beside a session: without the
-/// part that names a machine or a household, a /24 of IPv4 or a /48 of IPv6. `None` if the address is
-/// not known.
+/// The network of `address` as it is stored with a session and shown to its user: the /24 of an IPv4 or
+/// the /48 of an IPv6 address, which identifies no machine or household. `None` for the unspecified
+/// address.
 pub fn network_prefix(address: IpAddr) -> Option<String> {
     let address = address.to_canonical();
     if address.is_unspecified() {
@@ -36,7 +36,7 @@ pub fn network_prefix(address: IpAddr) -> Option<String> {
     Some(network.trunc().to_string())
 }
 
-/// Whether `address` is one of the proxies in `trusted`, whose headers about the client are believed.
+/// Whether `address` is a proxy in `trusted`, whose headers about the client are believed.
 pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     let address = address.to_canonical();
     trusted.iter().any(|network| network.contains(&address))
@@ -47,7 +47,7 @@ mod tests {
     use super::{network_of, network_prefix};
 
     #[test]
-    fn a_shown_network_names_no_machine() {
+    fn a_network_prefix_identifies_no_machine() {
         let shown = |address: &str| network_prefix(address.parse().unwrap());
         assert_eq!(shown("192.0.2.7").as_deref(), Some("192.0.2.0/24"));
         assert_eq!(shown("::ffff:192.0.2.7").as_deref(), Some("192.0.2.0/24"));

@@ -1,6 +1,6 @@
-//! Files and folders that nobody but the user of this process reads, whatever the umask says: the
-//! database, mails, what a lock is held on. Owns their permissions, and nothing of what is in them.
-//! On systems without such permissions these are ordinary files.
+//! Files and folders that only the user of this process can read, whatever the umask: the database,
+//! mails, lock files. Owns their permissions, not their content. On systems without Unix permissions
+//! these are ordinary files.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,8 +8,7 @@ use std::{
     path::Path,
 };
 
-/// Makes a folder, and those above it that are missing. Errors: it cannot be made, or something
-/// else has its name.
+/// Creates a folder and its missing parents.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -18,12 +17,12 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Makes a new file and opens it for writing. Errors: there is one already, among others.
+/// Creates a file and opens it for writing. Errors: it already exists, among others.
 pub fn create_new(path: &Path) -> io::Result<File> {
     options().create_new(true).open(path)
 }
 
-/// Opens a file for appending, and makes it if it is missing.
+/// Opens a file for appending, and creates it if it is missing.
 pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     let file = options().create(true).append(true).open(path)?;
     tighten(path)?;
@@ -38,9 +37,9 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Takes a file or folder away from all other users. One that is missing is none to be taken away.
+/// Removes other users' permissions on a file or folder. A missing one is no error.
 pub fn tighten(path: &Path) -> io::Result<()> {
-    match loose_mode(path) {
+    match shared_mode(path) {
         Ok(None) => Ok(()),
         Ok(Some(mode)) => restrict(path, mode),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -48,14 +47,14 @@ pub fn tighten(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether others may read or write there.
-pub fn is_loose(path: &Path) -> bool {
-    loose_mode(path).is_ok_and(|mode| mode.is_some())
+/// Whether other users have any permission on it.
+pub fn is_shared(path: &Path) -> bool {
+    shared_mode(path).is_ok_and(|mode| mode.is_some())
 }
 
-/// The permissions of a path that others have some of.
+/// The permissions of a path, if other users have any.
 #[cfg(unix)]
-fn loose_mode(path: &Path) -> io::Result<Option<u32>> {
+fn shared_mode(path: &Path) -> io::Result<Option<u32>> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path)?.permissions());
     Ok(Some(mode).filter(|mode| mode & 0o077 != 0))
 }
@@ -67,7 +66,7 @@ fn restrict(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn loose_mode(_: &Path) -> io::Result<Option<u32>> {
+fn shared_mode(_: &Path) -> io::Result<Option<u32>> {
     Ok(None)
 }
 
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_here_is_for_its_owner() {
+    fn only_the_owner_has_permissions() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("a/b");
         make_folder(&inner).unwrap();
@@ -101,7 +100,7 @@ mod tests {
         assert_eq!(mode(&file), 0o600);
         assert!(create_new(&file).is_err());
         fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
-        assert!(is_loose(&file));
+        assert!(is_shared(&file));
         open_or_create(&file).unwrap();
         assert_eq!(mode(&file), 0o600);
         tighten(&inner.join("missing")).unwrap();

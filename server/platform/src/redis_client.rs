@@ -1,10 +1,10 @@
-//! The connection to Redis, through which the processes of one shop share what they need not ask the
-//! database for: counted tries (`limits/in_redis.rs`), sessions in use (`session/in_redis.rs`) and
-//! changes on open pages (`outbox/fanout.rs`). The queue of expiry jobs is apalis's (`expiration/`).
+//! The connection to Redis, which the processes of a shop use for rate limits (`limits/in_redis.rs`),
+//! cached sessions (`session/in_redis.rs`) and live changes (`outbox/fanout.rs`). The queue of expiry
+//! jobs has its own connection (`expiration/`).
 //!
-//! Redis makes the shop faster and lets all processes count limits together. The shop works without it:
-//! what it has can be lost at any moment, and each of these modules falls back to one process. So
-//! [`Redis::ask`] gives up after a short time, and requests do not wait while Redis is away.
+//! Redis is optional, and its data can be lost at any time: each of these modules falls back to working
+//! within one process. So [`Redis::ask`] has a short time limit, and is not tried for a second after a
+//! failure.
 
 use crate::trust::Trust;
 use redis::{
@@ -19,10 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long an answer is waited for. A request that needs longer is better off without.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// How long Redis is left alone once it did not answer.
-const AWAY: Duration = Duration::from_secs(1);
+/// How long to wait for an answer; the fallback is faster than waiting longer.
+const TIMEOUT: Duration = Duration::from_millis(250);
+/// How long Redis is not used after a failure.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection to Redis that reconnects by itself. Cheap to clone.
 #[derive(Clone)]
@@ -33,95 +33,97 @@ pub struct Redis {
 }
 
 struct State {
-    made: Instant,
-    /// Milliseconds from `made` until which nobody asks; 0 while it answers.
-    away_until: AtomicU64,
+    created: Instant,
+    /// Until when Redis is not used, in milliseconds since `created`; 0 while it answers.
+    unavailable_until: AtomicU64,
 }
 
-/// Redis did not answer, in time or at all.
+/// Why Redis could not be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Away {
-    /// It failed a moment ago and was not asked.
-    #[error("Redis was away a moment ago")]
-    Lately,
-    /// It took too long.
-    #[error("Redis did not answer in {} ms", PATIENCE.as_millis())]
-    Slow,
-    /// What it, or the line to it, says.
+pub(crate) enum RedisUnavailable {
+    /// It was not tried, because it failed within the last second.
+    #[error("Redis failed a moment ago")]
+    FailedRecently,
+    #[error("Redis did not answer within {} ms", TIMEOUT.as_millis())]
+    TimedOut,
+    /// Redis or the connection failed.
     #[error("Redis failed")]
     Failed(#[from] RedisError),
 }
 
 impl Redis {
-    /// Connects with the first question. Errors: `url` is none of Redis.
+    /// Connects at the first command. Errors: `url` is not valid.
     pub fn new(url: &str, trust: &Trust) -> Result<Self, RedisError> {
         let client = trust.redis(url)?;
         let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT))
             .set_number_of_retries(1);
         Ok(Self {
             connection: ConnectionManager::new_lazy_with_config(client.clone(), config)?,
             client,
             state: Arc::new(State {
-                made: Instant::now(),
-                away_until: AtomicU64::new(0),
+                created: Instant::now(),
+                unavailable_until: AtomicU64::new(0),
             }),
         })
     }
 
-    /// Asks, unless Redis failed within the last second.
-    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
+    /// Runs one command, unless Redis failed within the last second.
+    pub(crate) async fn ask<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+    ) -> Result<T, RedisUnavailable> {
         self.with(|mut connection| async move { command.query_async(&mut connection).await })
             .await
     }
 
-    /// As [`Redis::ask`], for what takes more than one command.
+    /// Like [`Redis::ask`], for several commands.
     pub(crate) async fn with<T, F>(
         &self,
         work: impl FnOnce(ConnectionManager) -> F,
-    ) -> Result<T, Away>
+    ) -> Result<T, RedisUnavailable>
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        if self.millis() < self.state.away_until.load(Ordering::Relaxed) {
-            return Err(Away::Lately);
+        if self.millis() < self.state.unavailable_until.load(Ordering::Relaxed) {
+            return Err(RedisUnavailable::FailedRecently);
         }
-        let answer = match tokio::time::timeout(PATIENCE, work(self.connection.clone())).await {
-            Ok(answer) => answer.map_err(Away::Failed),
-            Err(_) => Err(Away::Slow),
+        let answer = match tokio::time::timeout(TIMEOUT, work(self.connection.clone())).await {
+            Ok(answer) => answer.map_err(RedisUnavailable::Failed),
+            Err(_) => Err(RedisUnavailable::TimedOut),
         };
-        self.note(answer.as_ref().err());
+        self.record(answer.as_ref().err());
         answer
     }
 
-    /// Whether it answers now.
+    /// Sends PING.
     pub async fn answers(&self) -> bool {
         self.ask::<String>(&redis::cmd("PING")).await.is_ok()
     }
 
-    /// The one who is asked, for connections of one's own.
+    /// For callers that need their own connections.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
     fn millis(&self) -> u64 {
-        u64::try_from(self.state.made.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.state.created.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Says once that it went and once that it came back.
-    fn note(&self, failed: Option<&Away>) {
+    /// Records whether Redis is available, and logs when that changes.
+    fn record(&self, failed: Option<&RedisUnavailable>) {
         let until = failed.map_or(0, |_| {
-            let away = u64::try_from(AWAY.as_millis()).unwrap_or_default();
-            self.millis().saturating_add(away)
+            let pause = u64::try_from(RETRY_AFTER.as_millis()).unwrap_or_default();
+            self.millis().saturating_add(pause)
         });
-        let before = self.state.away_until.swap(until, Ordering::Relaxed);
+        let before = self.state.unavailable_until.swap(until, Ordering::Relaxed);
         match failed {
             Some(error) if before == 0 => tracing::warn!(
                 error = crate::fault::chain(error),
-                "Redis is away: each process goes on alone"
+                "Redis is unavailable: each process continues on its own"
             ),
-            None if before != 0 => tracing::info!("Redis is back"),
+            None if before != 0 => tracing::info!("Redis is available again"),
             _ => {}
         }
     }

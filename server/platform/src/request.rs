@@ -1,8 +1,7 @@
-//! What belongs to the request being answered: its id, where it comes from, its session, and the
-//! cookie that says which accounts its browser has signed in to before.
+//! The request being answered: its id, address, session and device cookie.
 //!
-//! Set once by the router and carried by the task, so that services behind the ports find it
-//! whether a page, a server function or a REST route called them.
+//! The middleware sets it in a task-local variable, so that services can read it, whether a page, a
+//! server function or a REST route calls them.
 
 use crate::network::network_of;
 use http::HeaderValue;
@@ -23,22 +22,21 @@ tokio::task_local! {
 /// The request being answered.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Named in errors and in the log.
+    /// Included in error responses and log lines.
     pub id: String,
-    /// Who sent it, as far as we can tell.
+    /// The client's address; the unspecified address if it is not known.
     pub address: IpAddr,
-    /// What its sender calls itself: the `User-Agent`.
+    /// The header `User-Agent`.
     pub agent: Option<HeaderValue>,
-    /// Its session, which may be empty.
+    /// `None` outside the session layer. A session may be empty.
     pub session: Option<Session>,
-    /// Which accounts its browser has signed in to before.
     pub device: DeviceCookie,
-    /// Whether answering it has ended its session.
+    /// Set if answering the request has ended its session.
     pub ended: Arc<AtomicBool>,
 }
 
-/// The cookie that says which accounts a browser has signed in to before: what came with the
-/// request, and what goes back with the answer. `accounts/known.rs` writes and reads its content.
+/// The cookie that records which accounts a browser has signed in to before: the content that was sent,
+/// and the content to set in the response. `accounts/known.rs` defines its format.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceCookie {
     sent: Option<String>,
@@ -46,7 +44,6 @@ pub struct DeviceCookie {
 }
 
 impl DeviceCookie {
-    /// With what the request sent.
     pub fn new(sent: Option<String>) -> Self {
         Self {
             sent,
@@ -54,20 +51,20 @@ impl DeviceCookie {
         }
     }
 
-    /// What the answer sets it to, if it does.
+    /// The content to set in the response, if it has changed.
     pub fn to_set(&self) -> Option<String> {
         let to_set = self.to_set.lock();
         to_set.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Runs `work` as part of answering `request`.
+/// Runs `work` with `request` as the current request.
 pub async fn scope<F: Future>(request: Request, work: F) -> F::Output {
     CURRENT.scope(request, work).await
 }
 
-/// `work`, to be done on another task, as part of answering the same request.
-pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+/// Wraps `work` for another task, so that it runs with the same current request.
+pub fn in_current_request<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let current = CURRENT.try_with(Request::clone).ok();
     async move {
         match current {
@@ -84,21 +81,20 @@ pub fn id() -> String {
         .unwrap_or_else(|_| "none".to_owned())
 }
 
-/// Where the request comes from; nowhere outside of one.
+/// The client's address; outside of a request, the unspecified address.
 pub fn address() -> IpAddr {
     CURRENT
         .try_with(|request| request.address)
         .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
-/// The network that the request comes from, which limits are counted by; outside of one, the
-/// unspecified address.
+/// The network that limits count the request by; outside of a request, the unspecified address.
 pub fn network() -> IpNet {
     let address = address();
     network_of(address).unwrap_or_else(|| address.into())
 }
 
-/// The content of the device cookie that came with the request.
+/// The content of the device cookie that the request sent.
 pub fn device_cookie() -> Option<String> {
     CURRENT
         .try_with(|request| request.device.sent.clone())
@@ -106,7 +102,7 @@ pub fn device_cookie() -> Option<String> {
         .flatten()
 }
 
-/// Has the answer set the device cookie. Outside of a request nothing happens.
+/// Sets the device cookie in the response. Does nothing outside of a request.
 pub fn set_device_cookie(content: String) {
     let _ = CURRENT.try_with(|request| {
         let to_set = request.device.to_set.lock();
@@ -114,19 +110,19 @@ pub fn set_device_cookie(content: String) {
     });
 }
 
-/// Notes that the session of the request has ended: its browser is to forget what pages have kept.
-/// Outside of a request nothing happens.
-pub fn session_ended() {
+/// Records that the request's session has ended, so that the response asks the browser to delete stored
+/// data. Does nothing outside of a request.
+pub fn mark_session_ended() {
     let _ = CURRENT.try_with(|request| request.ended.store(true, Ordering::Relaxed));
 }
 
-/// The request being answered, with its session. None outside of one.
+/// The current request with this session; `None` outside of a request.
 pub fn with_session(session: Option<Session>) -> Option<Request> {
     let current = CURRENT.try_with(Request::clone).ok()?;
     Some(Request { session, ..current })
 }
 
-/// What the sender of the request calls itself; empty if it does not say.
+/// The `User-Agent` of the request; empty if there is none.
 pub fn agent() -> String {
     CURRENT
         .try_with(|request| {

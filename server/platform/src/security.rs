@@ -1,10 +1,9 @@
-//! The security log: who tried what at the door, and what came of it. One line of target `security`
-//! for each: signing in, limits that were hit, requests that were refused, changes of passwords and
-//! addresses, what operators do.
+//! The security log: one line of target `security` per sign-in, limit reached, refused request, change
+//! of a password or an address, and operator command.
 //!
-//! A line names an account by its id, and a network address by a hash that only the shop's own key can
-//! make (docs/deploy.md). It never has an address, a name, a password or a token in it: what is noted
-//! are the words of [`Event`] and [`Outcome`], not what somebody sent. It decides nothing.
+//! A line identifies an account by its id, and a network by a keyed hash (docs/deploy.md). It contains no
+//! e-mail or network address, name, password or token: only the words of [`Event`] and [`Outcome`], and
+//! never user input. Makes no decisions.
 
 use crate::{network::network_of, request};
 use model::{
@@ -23,19 +22,18 @@ use strum::IntoStaticStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Event {
-    /// Somebody made an account.
+    /// An account was created.
     SignUp,
     /// A guest began to buy.
     GuestCheckout,
-    /// Somebody signed in with their password, and their second factor if they have one.
+    /// A sign-in with a password, and the second factor if there is one.
     SignIn,
     /// A guest signed in by a mailed link.
     SignInByLink,
-    /// Somebody signed out.
     SignOut,
-    /// A signed-in person proved that they know their password.
+    /// A signed-in user confirmed their password.
     PasswordProof,
-    /// A code of a second factor was asked for, and a wrong one was typed.
+    /// A code of a second factor was requested, and a wrong one was entered.
     SecondFactorProof,
     /// The second factor was turned on by its owner.
     SecondFactorOn,
@@ -45,13 +43,13 @@ pub enum Event {
     SecondFactorReset,
     /// The recovery codes were replaced by their owner.
     RecoveryCodes,
-    /// A link that confirms an address was asked for.
+    /// A link that confirms an address was requested.
     EmailLink,
     /// An address was confirmed by a mailed link.
     EmailConfirmation,
     /// The address of an account was replaced by another, which was confirmed.
     EmailChange,
-    /// A link to a new password was asked for.
+    /// A password reset link was requested.
     PasswordLink,
     /// The password was changed by its owner.
     PasswordChange,
@@ -65,25 +63,23 @@ pub enum Event {
     OtherSessionsEnd,
     /// All sessions of an account were ended by an operator.
     OperatorSessionsEnd,
-    /// A limit of tries was reached.
+    /// A rate limit was reached.
     Limit,
-    /// A request that another site had a browser send.
+    /// A request that another site made a browser send.
     OtherSite,
-    /// A request for what its sender may not do.
+    /// A request that its user is not permitted to make.
     Forbidden,
-    /// A command of an operator.
+    /// A command on the operator's command line.
     OperatorCommand,
 }
 
-/// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Outcome {
-    /// It was done.
     Done,
-    /// It was wrong: a password, a link.
+    /// The password, code or link was wrong.
     Failed,
-    /// It was not allowed.
+    /// It is not allowed.
     Refused,
 }
 
@@ -101,39 +97,39 @@ static SECOND: Mutex<Second> = Mutex::new(Second {
     lines: 0,
 });
 
-/// Hashes addresses by a key that is made of `secret`, so that all processes of a shop write the same
-/// hash for an address. A process that has no secret makes a key of its own, which ends with it.
-pub fn hash_by(secret: &[u8]) {
-    let made = sign(
+/// Derives the key for hashes of networks from `secret`, so that all processes of a shop log the same
+/// hash. Without this call, a process uses a random key.
+pub fn set_hash_key(secret: &[u8]) {
+    let derived = sign(
         &Key::new(HMAC_SHA256, secret),
         b"addresses in the security log",
     );
-    if let Ok(key) = made.as_ref().try_into() {
-        // Only the first counts: a test may put several shops into one process.
+    if let Ok(key) = derived.as_ref().try_into() {
+        // The first call wins: a test may run several shops in one process.
         let _ = KEY.set(key);
     }
 }
 
-/// What came of `result`, noted for the account that `user` finds in it. Nothing is noted of what a
-/// limit has refused, which is noted as such, and of what failed through no fault of who asked.
-pub fn noted<T>(
+/// Logs the outcome of `result` and returns it; `user` extracts the account. Does not log errors of
+/// limits, which are logged as [`Event::Limit`], or failures of the server.
+pub fn record_result<T>(
     event: Event,
     result: AppResult<T>,
     user: impl FnOnce(&T) -> Option<UserId>,
 ) -> AppResult<T> {
     match &result {
-        Ok(done) => note(event, Outcome::Done, user(done), ""),
+        Ok(done) => record(event, Outcome::Done, user(done), ""),
         Err(
             AppError::TooManyRequests { .. } | AppError::Unavailable | AppError::Internal { .. },
         ) => {}
-        Err(_) => note(event, Outcome::Failed, None, ""),
+        Err(_) => record(event, Outcome::Failed, None, ""),
     }
     result
 }
 
-/// Writes a line about the request being answered. `what` says more in words of ours, or nothing.
-pub fn note(event: Event, outcome: Outcome, user: Option<UserId>, what: &str) {
-    if !has_room() {
+/// Logs one line about the current request. `what` adds details from a fixed vocabulary, or is empty.
+pub fn record(event: Event, outcome: Outcome, user: Option<UserId>, what: &str) {
+    if !may_log() {
         metrics::counter!("stagedoor_security_lines_dropped_total").increment(1);
         return;
     }
@@ -152,8 +148,8 @@ pub fn note(event: Event, outcome: Outcome, user: Option<UserId>, what: &str) {
     );
 }
 
-/// Whether a line may be written in this second: whoever floods the shop does not fill the disk.
-fn has_room() -> bool {
+/// Whether another line may be logged in this second, so that a flood of requests cannot fill the disk.
+fn may_log() -> bool {
     let mut second = SECOND.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
     if second
@@ -169,7 +165,7 @@ fn has_room() -> bool {
     second.lines <= LINES_PER_SECOND
 }
 
-/// Names the network of an address, by its hash.
+/// The hash of an address's network; `none` for the unspecified address.
 fn hashed(address: IpAddr) -> String {
     let key = KEY.get_or_init(rand::random);
     let Some(network) = network_of(address) else {
@@ -184,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_the_same_hash_each_time_and_cannot_be_read_from_it() {
+    fn hashes_are_stable_per_network() {
         let hash = |address: &str| hashed(address.parse().unwrap());
         assert_eq!(hash("192.0.2.7"), hash("192.0.2.7"));
         assert_ne!(hash("192.0.2.7"), hash("192.0.2.8"));

@@ -1,6 +1,5 @@
-//! How much of something scarce each account or network address has at once, so that none of them has
-//! all of it. Counted in this process only. Owns the counts and no policy: who takes a share says how
-//! large it may be.
+//! Limits how much of a scarce resource each account or network address uses at once. Counted in this
+//! process only. Owns the counts; callers decide the limits.
 
 use std::{
     collections::HashMap,
@@ -8,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The shares of holders that are known by `K`.
+/// The counts of all holders, identified by `K`.
 #[derive(Debug)]
 pub struct Shares<K> {
     held: Mutex<HashMap<K, usize>>,
@@ -23,7 +22,7 @@ impl<K> Default for Shares<K> {
 }
 
 impl<K: Hash + Eq + Clone> Shares<K> {
-    /// One more for `holder`, until it is dropped; none if it has `most` already.
+    /// Counts one for `holder` until the result is dropped. `None` if it already has `most`.
     pub fn take(self: &Arc<Self>, holder: K, most: usize) -> Option<Share<K>> {
         let mut held = self.held();
         let count = held.get(&holder).copied().unwrap_or(0);
@@ -42,7 +41,7 @@ impl<K: Hash + Eq + Clone> Shares<K> {
     }
 }
 
-/// Something that its holder has, given back when it is dropped.
+/// One unit of the resource, released when dropped.
 #[derive(Debug)]
 pub struct Share<K: Hash + Eq + Clone> {
     of: Arc<Shares<K>>,
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_a_share_of_its_own_and_gives_it_back() {
+    fn each_holder_has_its_own_limit_and_dropping_releases() {
         let shares = Arc::new(Shares::default());
         let first = shares.take("ann", 2).unwrap();
         let second = shares.take("ann", 2).unwrap();
@@ -78,7 +77,7 @@ mod tests {
         drop((second, third, other));
         assert!(
             shares.held().is_empty(),
-            "nothing is kept of who has nothing"
+            "holders without shares are removed"
         );
     }
 }

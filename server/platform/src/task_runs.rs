@@ -1,28 +1,27 @@
-//! When what is to run every night has last run, and whether it went well: the audit and the backup.
+//! The last runs of the nightly tasks, audit and backup, and whether they succeeded.
 //!
-//! Owns the table `task_runs`. The audit's runs are noted by `stagedoor audit --record`, the backup's
-//! by the scripts in `deploy/`, which have no Stagedoor at hand. Nothing here runs them.
+//! Owns the table `task_runs`. `stagedoor audit --record` records audits; the scripts in `deploy/` record
+//! backups by SQL, because they run without the binary. Does not run the tasks.
 
 use crate::db::{Db, Flag};
 use model::Moment;
 use sqlx::{AnyExecutor, query, query_as};
 
-/// As the audit is called in the table.
+/// The audit's name in the table.
 pub const AUDIT: &str = "audit";
 
 /// The last run of a task.
 #[derive(Debug, Clone)]
 pub struct TaskRun {
-    /// Which: `audit` or `backup`.
+    /// `audit` or `backup`.
     pub task: String,
-    /// Whether it went well.
     pub succeeded: bool,
-    /// When one last went well.
+    /// When the task last succeeded.
     pub succeeded_at: Option<Moment>,
 }
 
-/// Notes that a task has run. Errors: the database fails.
-pub async fn run_note(
+/// Records a run of a task that ended at `now`.
+pub async fn record(
     db: &Db,
     task: &'static str,
     succeeded: bool,
@@ -48,8 +47,8 @@ pub async fn run_note(
     .await
 }
 
-/// The last run of each task that has run.
-pub async fn runs<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<TaskRun>, sqlx::Error> {
+/// The last run of each task that has ever run.
+pub async fn list<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<TaskRun>, sqlx::Error> {
     let rows: Vec<(String, Flag, Option<Moment>)> =
         query_as("SELECT task, succeeded, succeeded_at FROM task_runs ORDER BY task")
             .fetch_all(on)

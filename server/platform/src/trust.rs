@@ -1,8 +1,8 @@
-//! How far the ways to other servers (mail, Redis, NATS, a collector of traces) are trusted.
+//! TLS settings of connections to other servers: mail, Redis, NATS, trace collector.
 //!
-//! Owns the one list of authorities whose certificates count: the public ones, those of this machine,
-//! and those of `STAGEDOOR_CA_FILE`; and the hosts that passwords may go to without TLS. Where an
-//! address breaks that rule is decided where the address is read.
+//! Owns the list of trusted certificate authorities (public ones, those of this machine, and those of
+//! `STAGEDOOR_CA_FILE`), and the hosts to which passwords may be sent without TLS. Whether an address
+//! violates that rule is checked where the address is read.
 
 use async_nats::rustls::{
     ClientConfig, RootCertStore,
@@ -16,35 +16,30 @@ use std::{
     sync::Arc,
 };
 
-/// The authorities that are trusted besides the public ones, and the hosts that need none. Cheap to
-/// clone.
+/// The trusted authorities, and the hosts that need no TLS. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
-    /// Of `STAGEDOOR_CA_FILE`.
+    /// The certificates in `STAGEDOOR_CA_FILE`.
     own: Arc<[CertificateDer<'static>]>,
     own_pem: Option<Arc<[u8]>>,
-    /// In small letters.
+    /// In lower case.
     cleartext_hosts: Arc<[String]>,
 }
 
-/// The file of one's own authorities cannot be used.
+/// Why a file of certificate authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum NoAuthorities {
-    /// It cannot be read.
+pub enum CaFileError {
     #[error("{0} cannot be read: {1}")]
     Unreadable(PathBuf, #[source] io::Error),
-    /// There is no certificate in it, or one that is none.
+    /// It contains no certificate, or an invalid one.
     #[error("{0} must be a PEM file with the certificates of authorities")]
     NoCertificates(PathBuf),
 }
 
 impl Trust {
-    /// With the authorities in a PEM file, if there is one, and these hosts in small letters.
-    /// Errors: the file has no authorities, or something else in their place.
-    pub fn new(
-        ca_file: Option<&Path>,
-        cleartext_hosts: Vec<String>,
-    ) -> Result<Self, NoAuthorities> {
+    /// Trusts the authorities in a PEM file, if given, besides the public ones. `cleartext_hosts` must be in
+    /// lower case. Errors: the file cannot be read, or is no PEM file with certificates.
+    pub fn new(ca_file: Option<&Path>, cleartext_hosts: Vec<String>) -> Result<Self, CaFileError> {
         let trust = Self {
             cleartext_hosts: cleartext_hosts.into(),
             ..Self::default()
@@ -52,9 +47,9 @@ impl Trust {
         let Some(path) = ca_file else {
             return Ok(trust);
         };
-        let unreadable = |error| NoAuthorities::Unreadable(path.to_owned(), error);
+        let unreadable = |error| CaFileError::Unreadable(path.to_owned(), error);
         let pem = std::fs::read(path).map_err(unreadable)?;
-        let none = || NoAuthorities::NoCertificates(path.to_owned());
+        let none = || CaFileError::NoCertificates(path.to_owned());
         let own: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<_, _>>()
             .map_err(|_| none())?;
@@ -70,31 +65,31 @@ impl Trust {
         })
     }
 
-    /// Whether a password may go to this host without TLS.
+    /// Whether passwords may be sent to this host without TLS.
     pub fn allows_cleartext(&self, host: &str) -> bool {
         let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
         is_this_machine(&host) || self.cleartext_hosts.contains(&host)
     }
 
-    /// What is trusted besides the public authorities, as far as it can be read.
-    pub fn besides_public(&self) -> Vec<CertificateDer<'static>> {
+    /// The valid certificates of authorities that are trusted besides the public ones.
+    pub fn additional_authorities(&self) -> Vec<CertificateDer<'static>> {
         let of_machine = rustls_native_certs::load_native_certs().certs;
         let all = of_machine.into_iter().chain(self.own.iter().cloned());
         all.filter(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok())
             .collect()
     }
 
-    /// TLS as a client that shows no certificate of its own.
+    /// The configuration of a TLS client without a client certificate.
     pub(crate) fn client_config(&self) -> ClientConfig {
         let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-        roots.add_parsable_certificates(self.besides_public());
+        roots.add_parsable_certificates(self.additional_authorities());
         ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth()
     }
 
-    /// A client of the Redis at `url`. With `rediss://` its certificate must come from one's own
-    /// authorities if there are any, and else from a public one.
+    /// A client of the Redis at `url`. With `rediss://`, the server's certificate must be issued by an
+    /// authority of `STAGEDOOR_CA_FILE` if that is set, otherwise by a public one.
     pub fn redis(&self, url: &str) -> Result<Client, RedisError> {
         let info = url.into_connection_info()?;
         match &self.own_pem {
@@ -110,7 +105,7 @@ impl Trust {
     }
 }
 
-/// Whether a host is this machine's own, by its name or address.
+/// Whether a host name or address means this machine.
 pub fn is_this_machine(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']).trim_end_matches('.');
     host.eq_ignore_ascii_case("localhost")

@@ -1,4 +1,4 @@
-//! Random texts for secrets: tokens of mailed links, nonces.
+//! Random secrets: tokens of mailed links, nonces.
 
 /// `BYTES` random bytes in hex, from a cryptographically secure generator seeded by the operating system.
 pub fn unguessable<const BYTES: usize>() -> String {

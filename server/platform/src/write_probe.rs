@@ -1,12 +1,12 @@
-//! Whether the database takes what is written: a small write every few seconds, so that a process
-//! whose disk is full or whose database is read-only says so at `/readyz`.
+//! Checks whether the database accepts writes, by a small write every few seconds, so that `/readyz`
+//! reports a full disk or a read-only database.
 //!
-//! Owns the table `write_probes`, a row for each process. Whether the database answers at all is
-//! asked by `health.rs`, for each request; this is not.
+//! Owns the table `write_probes`, with a row per process. Whether the database can be reached at all is
+//! checked by `health.rs` at each request.
 
 use crate::{
     clock::SharedClock,
-    db::{Conn, Db, is_disk_full, is_passing},
+    db::{Conn, Db, is_disk_full, is_transient},
     fault::chain,
 };
 use model::Moment;
@@ -20,75 +20,76 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How long one try may take before it counts as one that did not get through.
-const WITHIN: Duration = Duration::from_secs(10);
-/// After so many tries in a row that were only held up, writing counts as impossible. A rush that
-/// holds writes up for a while is no reason to send visitors elsewhere.
-const HELD_UP_MAX: u32 = 4;
-/// Rows of processes that have been gone for so long are deleted.
+/// How long one attempt may take before it counts as delayed.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// After this many delayed attempts in a row, the database counts as refusing writes. A short peak of
+/// load must not make the process unready.
+const DELAYED_MAX: u32 = 4;
+/// Rows that are older are deleted: their processes have ended.
 const KEPT: Duration = Duration::from_hours(1);
 
-/// What the last tries came to.
+/// The result of the last attempts.
 #[derive(Debug, Default)]
 pub struct WriteProbe {
     refused: AtomicBool,
 }
 
-/// How one try came out.
+/// The result of one attempt.
 #[derive(Debug)]
-enum Tried {
-    Written,
-    /// It may well get through a little later; or the database is away, which is told elsewhere.
-    HeldUp,
+enum Attempt {
+    /// Written; or the database is unavailable, which `health.rs` reports.
+    Done,
+    /// A retry may succeed.
+    Delayed,
     Refused(String),
 }
 
 impl WriteProbe {
-    /// One that has not been tried: a process that starts has just migrated its database.
+    /// Initially reports that writes are accepted: a starting process has just migrated its database.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Whether the database takes writes, as far as is known.
-    pub fn is_taken(&self) -> bool {
+    /// Whether the database accepted the last write.
+    pub fn accepts_writes(&self) -> bool {
         !self.refused.load(Ordering::Relaxed)
     }
 
-    /// Tries once, after `held_up` tries in a row that were held up; returns how many it is now.
-    pub async fn try_once(&self, db: &Db, clock: &SharedClock, process: &str, held_up: u32) -> u32 {
-        let (refused, held_up) = match attempt(db, clock.now(), process).await {
-            Tried::Written => (None, 0),
-            Tried::Refused(why) => (Some(why), 0),
-            Tried::HeldUp if held_up + 1 < HELD_UP_MAX => return held_up + 1,
-            Tried::HeldUp => (Some("it takes too long".to_owned()), held_up),
+    /// Makes one attempt. Takes and returns the number of delayed attempts in a row.
+    pub async fn try_once(&self, db: &Db, clock: &SharedClock, process: &str, delayed: u32) -> u32 {
+        let (refused, delayed) = match attempt(db, clock.now(), process).await {
+            Attempt::Done => (None, 0),
+            Attempt::Refused(error) => (Some(error), 0),
+            Attempt::Delayed if delayed + 1 < DELAYED_MAX => return delayed + 1,
+            Attempt::Delayed => (Some("it takes too long".to_owned()), delayed),
         };
         let was_refused = self.refused.swap(refused.is_some(), Ordering::Relaxed);
         match refused {
             Some(error) if !was_refused => {
                 tracing::error!(
                     error,
-                    "the database takes no writes: this process is not ready"
+                    "the database refuses writes: this process is not ready"
                 );
             }
-            None if was_refused => tracing::info!("the database takes writes again"),
+            None if was_refused => tracing::info!("the database accepts writes again"),
             _ => {}
         }
-        held_up
+        delayed
     }
 }
 
-async fn attempt(db: &Db, now: Moment, process: &str) -> Tried {
+async fn attempt(db: &Db, now: Moment, process: &str) -> Attempt {
     let process = process.to_owned();
     let writing = db.write(move |conn| Box::pin(async move { write(conn, process, now).await }));
-    match timeout(WITHIN, writing).await {
-        Ok(Ok(())) => Tried::Written,
-        Ok(Err(error)) if !is_passing(&error) || is_disk_full(&error) => {
-            Tried::Refused(chain(&error))
+    match timeout(TIME_MAX, writing).await {
+        Ok(Ok(())) => Attempt::Done,
+        Ok(Err(error)) if !is_transient(&error) || is_disk_full(&error) => {
+            Attempt::Refused(chain(&error))
         }
-        // Where reading fails as well, the database is away.
-        Ok(Err(_)) | Err(_) => match timeout(WITHIN, reads(db)).await {
-            Ok(Ok(())) => Tried::HeldUp,
-            _ => Tried::Written,
+        // If reading fails as well, the database is unavailable.
+        Ok(Err(_)) | Err(_) => match timeout(TIME_MAX, read(db)).await {
+            Ok(Ok(())) => Attempt::Delayed,
+            _ => Attempt::Done,
         },
     }
 }
@@ -109,6 +110,6 @@ async fn write(conn: &mut Conn, process: String, now: Moment) -> Result<(), sqlx
     Ok(())
 }
 
-async fn reads(db: &Db) -> Result<(), sqlx::Error> {
-    query("SELECT 1").execute(db.lookouts()).await.map(drop)
+async fn read(db: &Db) -> Result<(), sqlx::Error> {
+    query("SELECT 1").execute(db.monitoring()).await.map(drop)
 }

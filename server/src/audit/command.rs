@@ -150,7 +150,7 @@ async fn look(config: &Config, how: &How) -> anyhow::Result<Report> {
         let held = looked
             .as_ref()
             .is_ok_and(|report| report.verdict == Verdict::Holds);
-        task_runs::run_note(&db, task_runs::AUDIT, held, SystemClock.now())
+        task_runs::record(&db, task_runs::AUDIT, held, SystemClock.now())
             .await
             .context("the run could not be noted")?;
     }

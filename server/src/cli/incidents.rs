@@ -1,4 +1,4 @@
-//! `stagedoor incidents`: what a person should look at, and that somebody has.
+//! `stagedoor incidents`: lists open incidents and settles them.
 
 use anyhow::{Context, bail};
 use model::ids::IncidentId;
@@ -9,11 +9,11 @@ use platform::{
 use shop::incidents;
 use std::fmt::Write;
 
-/// Marks `settle` as looked after; without one, lists what is open, oldest first. Returns what to
-/// print. Errors: what is to be settled is not open.
+/// Settles the incident `settle`, or lists the open incidents, oldest first. Returns the output. Errors:
+/// the incident to settle is not open.
 pub(super) async fn run(db: &Db, settle: Option<&str>, json: bool) -> anyhow::Result<String> {
     match settle {
-        Some(id) => end(db, id).await,
+        Some(id) => settle_one(db, id).await,
         None => list(db, json).await,
     }
 }
@@ -28,23 +28,23 @@ async fn list(db: &Db, json: bool) -> anyhow::Result<String> {
     if open.is_empty() {
         return Ok("nothing is open\n".to_owned());
     }
-    let mut words = String::new();
+    let mut output = String::new();
     for incident in open {
         let found_at = incident
             .found_at
             .timestamp()
             .strftime("%Y-%m-%d %H:%M:%S UTC");
-        writeln!(words, "{}  {found_at}  {}", incident.id, incident.kind)?;
-        write!(words, "    about {}", incident.subject)?;
+        writeln!(output, "{}  {found_at}  {}", incident.id, incident.kind)?;
+        write!(output, "    about {}", incident.subject)?;
         if let Some(order) = incident.order_id {
-            write!(words, ", order {order}")?;
+            write!(output, ", order {order}")?;
         }
-        writeln!(words, "\n    {}", incident.detail)?;
+        writeln!(output, "\n    {}", incident.detail)?;
     }
-    Ok(words)
+    Ok(output)
 }
 
-async fn end(db: &Db, id: &str) -> anyhow::Result<String> {
+async fn settle_one(db: &Db, id: &str) -> anyhow::Result<String> {
     let settled = match id.parse::<IncidentId>() {
         Ok(id) => incidents::settle(db, id, SystemClock.now())
             .await

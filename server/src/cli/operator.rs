@@ -1,5 +1,5 @@
-//! `stagedoor operator`: who may refund any order, and is told what goes wrong. Whoever may run it
-//! has the database already, so it asks nobody.
+//! `stagedoor operator`: makes and lists operators. It needs no authorisation of its own: whoever can run
+//! it has access to the database.
 
 use super::sessions;
 use crate::config::Config;
@@ -13,8 +13,8 @@ use platform::{
 use shop::accounts::{Standing, email_key, reset_second_factor_of, store};
 use std::fmt::Write;
 
-/// Makes the account of `email` an operator's, or with `revoke` no longer; without one, lists the
-/// operators. Returns what to print.
+/// Makes the account of `email` an operator, or revokes that; without `email`, lists the operators.
+/// Returns the output.
 pub(super) async fn run(
     db: &Db,
     config: &Config,
@@ -27,7 +27,7 @@ pub(super) async fn run(
     }
 }
 
-/// Turns off the second factor of the account of `email`. Returns what to print.
+/// Turns off the second factor of the account of `email`. Returns the output.
 pub(super) async fn reset_second_factor(
     db: &Db,
     config: &Config,
@@ -53,14 +53,14 @@ async fn set(db: &Db, config: &Config, email: &str, is_operator: bool) -> anyhow
         .await
         .context("the database failed")?;
     let Some(user) = found else {
-        return Err(why_not(db, email).await?);
+        return Err(refusal(db, email).await?);
     };
     let what = if is_operator {
         "made operator"
     } else {
         "no operator any more"
     };
-    security::note(Event::OperatorCommand, Outcome::Done, Some(user.id), what);
+    security::record(Event::OperatorCommand, Outcome::Done, Some(user.id), what);
     let now = if is_operator {
         "an operator"
     } else {
@@ -80,14 +80,14 @@ async fn set(db: &Db, config: &Config, email: &str, is_operator: bool) -> anyhow
     ))
 }
 
-/// Whether this operator cannot act as one yet.
+/// Whether this operator must set up a second factor first.
 async fn needs_setup(db: &Db, config: &Config, user: UserId) -> anyhow::Result<bool> {
     let standing = config.operators.standing(db.reads(), user).await;
     Ok(standing.context("the database failed")? == Standing::SetUpFirst)
 }
 
-/// Why an account could not be made an operator's.
-async fn why_not(db: &Db, email: &str) -> anyhow::Result<anyhow::Error> {
+/// The reason why the account could not be made an operator.
+async fn refusal(db: &Db, email: &str) -> anyhow::Result<anyhow::Error> {
     let found = store::user_find_by_email(db.reads(), &email_key(email))
         .await
         .context("the database failed")?;
@@ -109,14 +109,14 @@ async fn list(db: &Db, config: &Config) -> anyhow::Result<String> {
     if operators.is_empty() {
         return Ok("there are no operators: `stagedoor operator EMAIL` makes one\n".to_owned());
     }
-    let mut words = String::new();
+    let mut output = String::new();
     for user in operators {
         let missing = if needs_setup(db, config, user.id).await? {
             "  (second factor not set up yet)"
         } else {
             ""
         };
-        writeln!(words, "{}  {}{missing}", user.email, user.name)?;
+        writeln!(output, "{}  {}{missing}", user.email, user.name)?;
     }
-    Ok(words)
+    Ok(output)
 }

@@ -1,15 +1,15 @@
-//! `stagedoor provider`: with which payment provider the shop's payments are made, and the explicit
-//! way to say that another mode reaches the same payments.
+//! `stagedoor provider`: prints the payment provider that the shop's payments are made with, or declares
+//! that another mode reaches the same payments.
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use platform::db::Db;
 use shop::payments::{ProviderMode, provider};
 
-/// A mode that can be set by hand; never the demo, whose tickets nobody pays for.
+/// A mode that can be set by hand. Not the demo, in which no money is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Settable {
-    /// What answers at `STRIPE_API_URL`.
+    /// The server at `STRIPE_API_URL`.
     Double,
     /// Stripe with test keys.
     Test,
@@ -17,8 +17,8 @@ pub(super) enum Settable {
     Live,
 }
 
-/// Tells the recorded mode, or replaces it by `set`. Returns what to print. Errors: nothing is
-/// recorded, or payments were made in the demo.
+/// Prints the recorded mode, after replacing it by `set` if given. Returns the output. Errors: to
+/// replace, but no mode is recorded or it is the demo.
 pub(super) async fn run(db: &Db, set: Option<Settable>) -> anyhow::Result<String> {
     let failed = "the database failed";
     if let Some(set) = set {

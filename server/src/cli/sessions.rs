@@ -1,5 +1,6 @@
-//! `stagedoor sessions end`: signs somebody out everywhere, for an operator who was told that an account
-//! is in wrong hands. It changes no password and asks nobody: whoever may run it has the database.
+//! `stagedoor sessions end`: ends all sessions of an account, for example one that has been taken over.
+//! Does not change the password. It needs no authorisation of its own: whoever can run it has access to
+//! the database.
 
 use crate::config::Config;
 use anyhow::Context;
@@ -7,7 +8,7 @@ use platform::{clock::SystemClock, db::Db, redis_client::Redis, session::KeptSes
 use shop::accounts::end_sessions_of;
 use std::sync::Arc;
 
-/// The sessions of the shop that runs with these settings.
+/// The sessions in the database and Redis of these settings.
 pub(super) fn kept(db: &Db, config: &Config) -> anyhow::Result<KeptSessions> {
     let redis = config.redis_url.as_deref();
     let redis = redis.map(|url| Redis::new(url, &config.trust)).transpose();
@@ -15,7 +16,7 @@ pub(super) fn kept(db: &Db, config: &Config) -> anyhow::Result<KeptSessions> {
     Ok(KeptSessions::new(db.clone(), Arc::new(SystemClock), redis))
 }
 
-/// Ends all sessions of the account of `email`. Returns what to print.
+/// Ends all sessions of the account of `email`. Returns the output.
 pub(super) async fn end(db: &Db, config: &Config, email: &str) -> anyhow::Result<String> {
     let sessions = kept(db, config)?;
     let ended = end_sessions_of(db, &sessions, email).await?;

@@ -1,5 +1,5 @@
-//! `stagedoor story`: what happened to an order and its payment, for whoever is asked "why could she
-//! not pay?". Only reads, and tells of nobody but whom it is asked about.
+//! `stagedoor story`: the history of an order and its payment, or of a user's orders, for questions such
+//! as "why could she not pay?". Changes nothing, and shows no other user's data.
 
 use anyhow::{Context, bail};
 use model::{
@@ -19,10 +19,10 @@ use sqlx::{FromRow as FromAnyRow, any::AnyRow, query_as, query_scalar};
 use sqlx_macros::FromRow;
 use std::fmt::Write;
 
-/// How many orders of an address are told of: the newest.
+/// The most orders of a user that are shown, the newest.
 const ORDERS_MAX: i64 = 20;
 
-/// Something that happened: when and what.
+/// The time and text of an entry.
 type Line = (Moment, String);
 
 #[derive(FromRow)]
@@ -33,28 +33,29 @@ struct Account {
     created_at: Moment,
 }
 
-/// Tells of an order, by its own id or that of a payment or refund of it, here or at Stripe; or of
-/// the newest orders of an e-mail address. Returns what to print. Errors: nothing is known of it.
+/// Describes the order with the id `about`, or the order of the payment or refund with that id, here or at
+/// Stripe; or the newest orders of the user with the e-mail address `about`. Returns the output. Errors:
+/// there is no such order or user.
 pub(super) async fn run(db: &Db, about: &str) -> anyhow::Result<String> {
     let about = about.trim();
-    let mut words = String::new();
+    let mut output = String::new();
     let orders = if about.contains('@') {
-        orders_of_address(db, about, &mut words).await?
+        orders_of_address(db, about, &mut output).await?
     } else {
         vec![order_of(db, about).await?]
     };
     for order in orders {
-        tell(db, order, &mut words)
+        describe(db, order, &mut output)
             .await
             .context("the database failed")?;
     }
-    Ok(words)
+    Ok(output)
 }
 
 async fn orders_of_address(
     db: &Db,
     address: &str,
-    words: &mut String,
+    output: &mut String,
 ) -> anyhow::Result<Vec<OrderId>> {
     let found: Option<Account> =
         query_as("SELECT id, email, name, created_at FROM users WHERE email_key = $1")
@@ -68,7 +69,7 @@ async fn orders_of_address(
         id, email, name, ..
     } = user;
     let since = time(user.created_at);
-    writeln!(words, "{email}, {name}: account {id} since {since}")?;
+    writeln!(output, "{email}, {name}: account {id} since {since}")?;
     let rows: Vec<(OrderId, i64)> = query_as(
         "SELECT id, COUNT(*) OVER () AS orders FROM orders WHERE buyer_id = $1 \
          ORDER BY id DESC LIMIT $2",
@@ -79,10 +80,10 @@ async fn orders_of_address(
     .await?;
     let all = rows.first().map_or(0, |(_, all)| *all);
     match all {
-        0 => writeln!(words, "They have ordered nothing.")?,
-        1..=ORDERS_MAX => writeln!(words, "Orders: {all}, newest first")?,
+        0 => writeln!(output, "They have ordered nothing.")?,
+        1..=ORDERS_MAX => writeln!(output, "Orders: {all}, newest first")?,
         _ => writeln!(
-            words,
+            output,
             "Orders: {all}; the newest {ORDERS_MAX}, newest first"
         )?,
     }
@@ -100,8 +101,8 @@ async fn order_of(db: &Db, id: &str) -> anyhow::Result<OrderId> {
     .await?;
     found.with_context(|| {
         format!(
-            "{id} is no order, payment or refund of this shop; an address has an @, and Stripe's \
-             ids begin with pi_ or re_"
+            "{id} is not an order, payment or refund of this shop; an address has an @, and Stripe's \
+            ids begin with pi_ or re_"
         )
     })
 }
@@ -119,7 +120,7 @@ struct OrderRow {
     tickets: i64,
 }
 
-async fn tell(db: &Db, order: OrderId, words: &mut String) -> anyhow::Result<()> {
+async fn describe(db: &Db, order: OrderId, output: &mut String) -> anyhow::Result<()> {
     let row: OrderRow = query_as(
         "SELECT o.status, o.total_minor, o.currency, o.expires_at, e.title, \
          e.starts_at, u.email, (SELECT COUNT(*) FROM order_lines l WHERE l.order_id = o.id) \
@@ -140,15 +141,15 @@ async fn tell(db: &Db, order: OrderId, words: &mut String) -> anyhow::Result<()>
     } = row;
     let total = row.total_minor.of(currency);
     let (starts, ends) = (time(row.starts_at), time(row.expires_at));
-    writeln!(words, "\nOrder {order}: {status}, {total}")?;
-    writeln!(words, "  tickets: {tickets} for {title:?}, {starts}")?;
+    writeln!(output, "\nOrder {order}: {status}, {total}")?;
+    writeln!(output, "  tickets: {tickets} for {title:?}, {starts}")?;
     writeln!(
-        words,
+        output,
         "  buyer: {email}; their time to pay ended or ends {ends}"
     )?;
     if row.open_incidents > 0 {
         writeln!(
-            words,
+            output,
             "  a person should look at it: see its incidents below"
         )?;
     }
@@ -159,31 +160,32 @@ async fn tell(db: &Db, order: OrderId, words: &mut String) -> anyhow::Result<()>
     lines.extend(incidents(db, order).await?);
     lines.sort_by_key(|(at, _)| *at);
     for (at, what) in lines {
-        writeln!(words, "  {}  {what}", time(at))?;
+        writeln!(output, "  {}  {what}", time(at))?;
     }
     Ok(())
 }
 
-/// What the order's own page tells, but for refused cards.
+/// The entries of the order's page, except declined cards, which `payments` describes.
 async fn moments(db: &Db, order: OrderId, currency: Currency) -> anyhow::Result<Vec<Line>> {
     let moments = timeline::entries(db.reads(), order).await?;
-    let told = moments
+    let shown = moments
         .into_iter()
         .filter(|moment| moment.what != Happening::Declined);
-    told.map(|moment| {
-        let what = serde_json::to_value(moment.what)?;
-        let what = what.as_str().unwrap_or_default().replace('_', " ");
-        let amount = moment
-            .amount_minor
-            .map(|minor| MinorUnits::new(minor).of(currency));
-        let amount = amount.map(|amount| format!(", {amount}"));
-        let what = format!("{what}{}", amount.unwrap_or_default());
-        Ok((moment.at.into(), what))
-    })
-    .collect()
+    shown
+        .map(|moment| {
+            let what = serde_json::to_value(moment.what)?;
+            let what = what.as_str().unwrap_or_default().replace('_', " ");
+            let amount = moment
+                .amount_minor
+                .map(|minor| MinorUnits::new(minor).of(currency));
+            let amount = amount.map(|amount| format!(", {amount}"));
+            let what = format!("{what}{}", amount.unwrap_or_default());
+            Ok((moment.at.into(), what))
+        })
+        .collect()
 }
 
-/// What this finds of an order, whose id is `$1`.
+/// The rows that `sql` selects for an order, whose id is `$1`.
 async fn rows_of<T>(db: &Db, order: OrderId, sql: &'static str) -> Result<Vec<T>, sqlx::Error>
 where
     T: for<'r> FromAnyRow<'r, AnyRow> + Send + Unpin,
@@ -231,7 +233,7 @@ async fn payments(db: &Db, order: OrderId, currency: Currency) -> Result<Vec<Lin
 async fn calls(db: &Db, order: OrderId) -> Result<Vec<Line>, sqlx::Error> {
     let sql = "SELECT e.kind, e.state, e.tries, e.last_error, e.created_at FROM payments p \
                JOIN payment_effects e ON e.payment_id = p.id WHERE p.order_id = $1";
-    let calls = rows_of::<Tried>(db, order, sql).await?;
+    let calls = rows_of::<DeliveryRow>(db, order, sql).await?;
     let lines = calls.into_iter().map(|call| call.line("call to Stripe:"));
     Ok(lines.collect())
 }
@@ -240,13 +242,13 @@ async fn mails(db: &Db, order: OrderId) -> Result<Vec<Line>, sqlx::Error> {
     let sql = "SELECT kind, state, tries, last_error, created_at FROM mails WHERE subject = $1 \
                OR (kind = 'event_changed' AND subject LIKE $1 || ':%') \
                OR subject IN (SELECT id FROM refunds WHERE order_id = $1)";
-    let mails = rows_of::<Tried>(db, order, sql).await?;
+    let mails = rows_of::<DeliveryRow>(db, order, sql).await?;
     Ok(mails.into_iter().map(|mail| mail.line("mail")).collect())
 }
 
-/// A call or a mail. Its kind and state are printed as they are stored, for both alike.
+/// A call to Stripe or a mail. Its kind and state are printed as they are stored.
 #[derive(FromRow)]
-struct Tried {
+struct DeliveryRow {
     kind: String,
     state: String,
     tries: i64,
@@ -254,8 +256,8 @@ struct Tried {
     created_at: Moment,
 }
 
-impl Tried {
-    /// Which, how it stands, and what was said last if it did not get through.
+impl DeliveryRow {
+    /// The kind, state and number of tries, with the last error if there is one.
     fn line(self, what: &str) -> Line {
         let Self {
             kind, state, tries, ..

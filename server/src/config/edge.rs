@@ -1,7 +1,6 @@
-//! The settings of how the shop meets the network: how much its visitors may use at once, and what
-//! browsers are told about its transport.
+//! Settings for the open internet: limits per network address, and `Strict-Transport-Security`.
 
-use super::{ConfigError, given, wrong};
+use super::{ConfigError, invalid, non_empty};
 use clap::Args;
 use http::HeaderValue;
 
@@ -9,11 +8,11 @@ const CONNECTIONS_MIN: usize = 16;
 const COUNT_MAX: usize = 1_000_000;
 const PRELOAD_SECONDS_MIN: u64 = 31_536_000;
 
-/// Settings as they are given.
+/// The settings before they are checked.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings for the open internet")]
 pub(super) struct EdgeSettings {
-    /// How many connections it takes at once, as far as the limit of open files allows
+    /// How many connections it accepts at once, as far as the limit of open files allows
     #[arg(
         long,
         env = "STAGEDOOR_CONNECTIONS",
@@ -21,7 +20,7 @@ pub(super) struct EdgeSettings {
         default_value = "10000"
     )]
     connections: String,
-    /// How many of them from one address (IPv6: one /64) that is no trusted proxy's
+    /// How many of them from one address (IPv6: one /64); does not apply to trusted proxies
     #[arg(
         long,
         env = "STAGEDOOR_CONNECTIONS_PER_ADDRESS",
@@ -29,7 +28,7 @@ pub(super) struct EdgeSettings {
         default_value = "1000"
     )]
     connections_per_address: String,
-    /// How many pages of one visitor's address (IPv6: one /64) are kept up to date at once
+    /// How many open pages of one address (IPv6: one /64) receive live updates
     #[arg(
         long,
         env = "STAGEDOOR_STREAMS_PER_ADDRESS",
@@ -37,7 +36,7 @@ pub(super) struct EdgeSettings {
         default_value = "500"
     )]
     streams_per_address: String,
-    /// How many pictures of events may be on their way in at once from one address (IPv6: one /64)
+    /// How many pictures may be uploaded at once from one address (IPv6: one /64)
     #[arg(
         long,
         env = "STAGEDOOR_UPLOADS_PER_ADDRESS",
@@ -45,7 +44,7 @@ pub(super) struct EdgeSettings {
         default_value = "4"
     )]
     uploads_per_address: String,
-    /// `Strict-Transport-Security` where the public URL is https: `max-age=…`, also with
+    /// `Strict-Transport-Security` if the public URL is https: `max-age=…`, optionally with
     /// `; includeSubDomains` and `; preload`; `off` for none
     #[arg(
         long,
@@ -56,23 +55,23 @@ pub(super) struct EdgeSettings {
     hsts: String,
 }
 
-/// How the shop meets the network.
+/// Limits per network address, and `Strict-Transport-Security`.
 #[derive(Debug, Clone)]
 pub struct EdgeConfig {
     /// The most connections at once.
     pub connections: usize,
-    /// The most of them from one network address.
+    /// The most connections from one network address.
     pub connections_per_address: usize,
     /// The most event streams to one network address.
     pub streams_per_address: usize,
-    /// The most pictures that may be on their way in from one network address.
+    /// The most uploads of pictures at once from one network address.
     pub uploads_per_address: usize,
-    /// `Strict-Transport-Security`.
+    /// The value of `Strict-Transport-Security`; `None` if it is off.
     pub transport_security: Option<HeaderValue>,
 }
 
 impl EdgeSettings {
-    /// Errors: the first setting that makes no sense, named.
+    /// Errors: the first invalid setting.
     pub(super) fn check(self) -> Result<EdgeConfig, ConfigError> {
         Ok(EdgeConfig {
             connections: count("STAGEDOOR_CONNECTIONS", self.connections, CONNECTIONS_MIN)?,
@@ -97,17 +96,17 @@ impl EdgeSettings {
 }
 
 fn count(name: &'static str, text: String, least: usize) -> Result<usize, ConfigError> {
-    let text = given(Some(text)).unwrap_or_default();
+    let text = non_empty(Some(text)).unwrap_or_default();
     let count: Option<usize> = text.parse().ok();
     count
         .filter(|count| (least..=COUNT_MAX).contains(count))
         .ok_or_else(|| {
             let reason = format!("\"{text}\" is not a number from {least} to {COUNT_MAX}");
-            wrong(name, reason)
+            invalid(name, reason)
         })
 }
 
-/// A header that browsers would pass over is refused here.
+/// Refuses values that browsers would ignore.
 fn transport_security(text: &str) -> Result<Option<HeaderValue>, ConfigError> {
     let text = text.trim();
     if text == "off" {
@@ -130,7 +129,7 @@ fn transport_security(text: &str) -> Result<Option<HeaderValue>, ConfigError> {
             "\"{text}\" is neither off nor like max-age=31536000, max-age=31536000; \
              includeSubDomains or max-age=63072000; includeSubDomains; preload"
         );
-        wrong("STAGEDOOR_HSTS", reason)
+        invalid("STAGEDOOR_HSTS", reason)
     })
 }
 
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_that_keep_everybody_out_are_refused() {
+    fn limits_that_are_too_low_are_refused() {
         assert_eq!(settings(" 2000", "20").unwrap().connections, 2000);
         for (connections, per_address, name) in [
             ("15", "20", "STAGEDOOR_CONNECTIONS:"),

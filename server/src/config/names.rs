@@ -1,15 +1,15 @@
-//! Names of settings: what is set under a name that nobody reads is refused, since it would
-//! otherwise look as if it had been heeded. Owns the list of names that begin like settings and are
-//! none, such as those of the project's own scripts. What a value means is not decided here.
+//! Names of settings: refuses unknown names, because a misspelt setting would otherwise have no effect.
+//! Owns the list of names that begin like settings but are for other programs, such as the project's
+//! scripts. Does not check values, except that of `RUST_LOG`.
 
-use super::{ConfigError, Settings, wrong};
+use super::{ConfigError, Settings, invalid};
 use clap::Args;
 use platform::telemetry;
 use std::collections::BTreeSet;
 
-/// What names begin with that are ours.
+/// The prefixes of settings.
 const PREFIXES: [&str; 2] = ["STAGEDOOR_", "STRIPE_"];
-/// Read by scripts, tests or other programs, and set for whatever they run.
+/// Names that scripts, tests or other programs read.
 const OTHERS: [&str; 12] = [
     "STAGEDOOR_BIN",
     "STAGEDOOR_CACHE",
@@ -24,12 +24,11 @@ const OTHERS: [&str; 12] = [
     "STRIPE_DEVICE_NAME",
     "STRIPE_PROJECT_NAME",
 ];
-/// The same, whatever follows.
+/// Prefixes of such names.
 const OTHER_PREFIXES: [&str; 2] = ["STAGEDOOR_E2E_", "STAGEDOOR_TEST_"];
-/// A name in `.env` that does not begin like ours is taken for a setting if at most so many letters
-/// are wrong.
+/// A name in `.env` with another prefix is taken for a misspelt setting if it has at most this many typos.
 const TYPOS_MAX: usize = 2;
-/// Names that are further from what is meant by them than from another setting.
+/// Names that are closer to another setting than to the one that is probably meant.
 const MEANT: [(&str, &str); 3] = [
     ("STRIPE_API_KEY", "STRIPE_SECRET_KEY"),
     ("STRIPE_KEY", "STRIPE_SECRET_KEY"),
@@ -37,8 +36,8 @@ const MEANT: [(&str, &str); 3] = [
 ];
 const RUST_LOG: &str = "RUST_LOG";
 
-/// Refuses names of the environment and of `.env` that are taken for settings and are none, and a
-/// `RUST_LOG` that cannot be read. Errors: the first of them, in the order of names.
+/// Refuses unknown settings in the environment and in `.env`, and an invalid `RUST_LOG`. Errors: the
+/// first of them, sorted by name.
 pub(super) fn check() -> Result<(), ConfigError> {
     let known = known();
     let set: BTreeSet<(String, String)> = std::env::vars_os()
@@ -53,7 +52,7 @@ pub(super) fn check() -> Result<(), ConfigError> {
             check_levels(value)?;
         }
     }
-    // A missing .env is no error, and one that cannot be read has been told of before.
+    // A missing .env is not an error, and `main` has reported one that cannot be read.
     let lines = dotenvy::dotenv_iter().into_iter().flatten().flatten();
     for (name, _) in lines {
         check_line(&name, &known)?;
@@ -61,7 +60,7 @@ pub(super) fn check() -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// All settings by their names.
+/// The names of all settings.
 fn known() -> BTreeSet<String> {
     let command = Settings::augment_args(clap::Command::new("stagedoor"));
     command
@@ -89,7 +88,7 @@ fn check_name(name: &str, value: &str, known: &BTreeSet<String>) -> Result<(), C
     ))
 }
 
-/// A line of `.env` whose name is almost that of a setting, whatever it begins with.
+/// Refuses a name in `.env` that is a misspelt setting with another prefix.
 fn check_line(name: &str, known: &BTreeSet<String>) -> Result<(), ConfigError> {
     let upper = name.to_ascii_uppercase();
     if known.contains(name) || PREFIXES.iter().any(|prefix| upper.starts_with(prefix)) {
@@ -106,10 +105,10 @@ fn unknown(name: &str, meant: Option<&str>) -> ConfigError {
         Some(meant) => format!("there is no such setting; did you mean {meant}?"),
         None => "there is no such setting; `stagedoor --help` lists them".to_owned(),
     };
-    wrong(name.to_owned(), reason)
+    invalid(name.to_owned(), reason)
 }
 
-/// The known name with the fewest wrong letters, if they are not more than `typos_max`.
+/// The known name with the fewest typos, if these are at most `typos_max`.
 fn nearest<'k>(name: &str, known: &'k BTreeSet<String>, typos_max: usize) -> Option<&'k str> {
     known
         .iter()
@@ -119,8 +118,8 @@ fn nearest<'k>(name: &str, known: &'k BTreeSet<String>, typos_max: usize) -> Opt
         .map(|(_, known)| known)
 }
 
-/// Whether Kubernetes has set it, as it does in each pod for each service: one that is called
-/// `stagedoor` gives its pods `STAGEDOOR_SERVICE_HOST` and `STAGEDOOR_PORT=tcp://10.0.0.1:80`.
+/// Whether Kubernetes has set it. For a service called `stagedoor` it sets, in each pod,
+/// `STAGEDOOR_SERVICE_HOST` and `STAGEDOOR_PORT=tcp://10.0.0.1:80`, for example.
 fn is_of_kubernetes(name: &str, value: &str) -> bool {
     let is_address = ["tcp://", "udp://", "sctp://"]
         .iter()
@@ -140,11 +139,12 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
         .any(|end| name.ends_with(end))
 }
 
-/// A word alone is a level: as the name of a part of the program it would silence all others.
+/// Refuses single words that are not levels: a misspelt level would be taken for a module's name and
+/// silence all others.
 fn check_levels(text: &str) -> Result<(), ConfigError> {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     if let Err(error) = telemetry::check_levels(text) {
-        return Err(wrong(
+        return Err(invalid(
             RUST_LOG,
             format!("\"{text}\" cannot be read: {error}"),
         ));
@@ -155,9 +155,9 @@ fn check_levels(text: &str) -> Result<(), ConfigError> {
         let names_a_part = part.contains('=') || part.contains("::") || part == "stagedoor";
         if !is_level && !names_a_part && part.parse::<u8>().is_err() {
             let reason = format!(
-                "\"{part}\" is none of error, warn, info, debug, trace and off; for a part of the program write {part}=debug"
+                "\"{part}\" is not one of error, warn, info, debug, trace and off; for a module write {part}=debug"
             );
-            return Err(wrong(RUST_LOG, reason));
+            return Err(invalid(RUST_LOG, reason));
         }
     }
     Ok(())
@@ -169,7 +169,7 @@ mod tests {
     use std::{fs, path::Path};
 
     #[test]
-    fn a_misspelt_setting_is_refused_with_what_was_meant() {
+    fn a_misspelt_setting_is_refused_with_a_suggestion() {
         let known = known();
         for (name, meant) in [
             ("STAGEDOOR_HOLD_SECOND", "STAGEDOOR_HOLD_SECONDS"),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_sets_is_no_setting() {
+    fn variables_of_kubernetes_are_ignored() {
         let known = known();
         for (name, value) in [
             ("STAGEDOOR_SERVICE_HOST", "10.0.0.1"),
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    /// What the project's own scripts and tests set must not keep a server from starting.
+    /// Variables that the project's scripts and tests set must not be refused.
     #[test]
     fn every_name_in_the_repository_is_known() {
         fn read(folder: &Path, names: &mut BTreeSet<String>) {
@@ -263,7 +263,7 @@ mod tests {
                 }
             }
         }
-        // A name that the test of check-deploy.sh breaks on purpose.
+        // A misspelt name in the test of check-deploy.sh.
         let wrong_on_purpose = format!("{}LOGS", PREFIXES[0]);
         let known = known();
         let mut names = BTreeSet::new();

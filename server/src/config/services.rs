@@ -1,9 +1,9 @@
-//! The settings of other servers: database, Redis, NATS, mail server, and whom they are trusted by.
+//! The settings of other servers: database, Redis, NATS, mail server, and their certificate authorities.
 //!
-//! Owns the rule that no password crosses a network in the clear: where one is set, the connection
-//! is by TLS or within this machine, or its host is named in `STAGEDOOR_CLEARTEXT_HOSTS`.
+//! Owns the rule that no password crosses a network in the clear: a connection with a password uses TLS,
+//! stays within this machine, or goes to a host in `STAGEDOOR_CLEARTEXT_HOSTS`.
 
-use super::{ConfigError, MailConfig, wrong};
+use super::{ConfigError, MailConfig, invalid};
 use platform::{db::Engine, outbox, trust::Trust};
 use secrecy::SecretString;
 use shop::mail;
@@ -11,11 +11,11 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::{net::IpAddr, path::Path, str::FromStr};
 use url::Url;
 
-/// What is added to refusals.
+/// Appended to errors.
 const OR_NAME_IT: &str =
-    "or name the host in STAGEDOOR_CLEARTEXT_HOSTS if nobody else is on the way to it";
+    "or name the host in STAGEDOOR_CLEARTEXT_HOSTS if the network to it is private";
 
-/// Whom to trust besides the public authorities, and with which hosts to speak without TLS.
+/// Checks `STAGEDOOR_CA_FILE` and `STAGEDOOR_CLEARTEXT_HOSTS`.
 pub(super) fn check_trust(
     ca_file: Option<&str>,
     cleartext_hosts: Option<&str>,
@@ -35,18 +35,18 @@ pub(super) fn check_trust(
                 Ok(host.to_ascii_lowercase())
             } else {
                 let reason = format!(
-                    "\"{host}\" is no host like redis or 10.1.2.3, without scheme and port"
+                    "\"{host}\" is not a host like redis or 10.1.2.3, without scheme and port"
                 );
-                Err(wrong("STAGEDOOR_CLEARTEXT_HOSTS", reason))
+                Err(invalid("STAGEDOOR_CLEARTEXT_HOSTS", reason))
             }
         })
         .collect::<Result<Vec<_>, _>>()?;
     Trust::new(ca_file.map(Path::new), hosts)
-        .map_err(|error| wrong("STAGEDOOR_CA_FILE", error.to_string()))
+        .map_err(|error| invalid("STAGEDOOR_CA_FILE", error.to_string()))
 }
 
-/// Where the database is. Its certificate must come from the
-/// authorities in `ca_file`, if there are any and the address names no others.
+/// Checks `DATABASE_URL`. If `ca_file` is set and the URL names no other authorities, it is added to a
+/// PostgreSQL URL with TLS.
 pub(super) fn check_database(
     url: Option<String>,
     data_dir: &Path,
@@ -57,7 +57,7 @@ pub(super) fn check_database(
     let url =
         url.unwrap_or_else(|| format!("sqlite://{}", data_dir.join("stagedoor.db").display()));
     match Engine::of(&url) {
-        None => Err(wrong(NAME, "it must begin with sqlite:// or postgres://")),
+        None => Err(invalid(NAME, "it must begin with sqlite:// or postgres://")),
         Some(Engine::Sqlite) => Ok(url),
         Some(Engine::Postgres) => check_postgres(url, trust, ca_file),
     }
@@ -70,8 +70,8 @@ fn check_postgres(
 ) -> Result<String, ConfigError> {
     const NAME: &str = "DATABASE_URL";
     let no_address = |_| {
-        let reason = "this is no address like postgres://user:password@db.example/stagedoor?sslmode=verify-full";
-        wrong(NAME, reason)
+        let reason = "this is not an address like postgres://user:password@db.example/stagedoor?sslmode=verify-full";
+        invalid(NAME, reason)
     };
     let parsed = Url::parse(&url).map_err(|error| no_address(error.to_string()))?;
     let options =
@@ -88,7 +88,7 @@ fn check_postgres(
         let reason = format!(
             "without sslmode=verify-full (or require) the password may cross the network to {host} in the clear: add it, {OR_NAME_IT}"
         );
-        return Err(wrong(NAME, reason));
+        return Err(invalid(NAME, reason));
     }
     let names_authority = parsed
         .query_pairs()
@@ -103,7 +103,7 @@ fn check_postgres(
     }
 }
 
-/// The address of Redis, if it is one.
+/// Checks `REDIS_URL`.
 pub(super) fn check_redis(
     url: Option<String>,
     trust: &Trust,
@@ -114,8 +114,8 @@ pub(super) fn check_redis(
     };
     let client = trust.redis(&url).map_err(|_| {
         let reason =
-            "this is no address like redis://127.0.0.1:6379 or rediss://:password@redis.example";
-        wrong(NAME, reason)
+            "this is not an address like redis://127.0.0.1:6379 or rediss://:password@redis.example";
+        invalid(NAME, reason)
     })?;
     let info = client.get_connection_info();
     match info.addr() {
@@ -125,25 +125,25 @@ pub(super) fn check_redis(
             let reason = format!(
                 "the password would cross the network to {host} in the clear: write rediss://, {OR_NAME_IT}"
             );
-            Err(wrong(NAME, reason))
+            Err(invalid(NAME, reason))
         }
         redis::ConnectionAddr::TcpTls { insecure: true, .. } => {
-            let reason = "with #insecure anybody could pass for it: leave that out, and name its authority in STAGEDOOR_CA_FILE";
-            Err(wrong(NAME, reason))
+            let reason = "with #insecure its certificate is not verified: remove that, and name its authority in STAGEDOOR_CA_FILE";
+            Err(invalid(NAME, reason))
         }
         _ => Ok(Some(url)),
     }
 }
 
-/// The address of NATS, if it is one. That its password goes by TLS is the connection's business.
+/// Checks `NATS_URL`. `Nats::connect` ensures that passwords are sent over TLS.
 pub(super) fn check_nats(url: Option<String>) -> Result<Option<SecretString>, ConfigError> {
-    let fine = url.as_deref().is_none_or(outbox::names_nats);
-    let reason = "this is no address like nats://user:password@127.0.0.1:4222 or tls://…";
+    let fine = url.as_deref().is_none_or(outbox::is_nats_url);
+    let reason = "this is not an address like nats://user:password@127.0.0.1:4222 or tls://…";
     fine.then(|| url.map(Into::into))
-        .ok_or_else(|| wrong("NATS_URL", reason))
+        .ok_or_else(|| invalid("NATS_URL", reason))
 }
 
-/// How mails leave, and whom they are from.
+/// Checks `SMTP_URL` and `STAGEDOOR_MAIL_FROM`.
 pub(super) fn check_mail(
     smtp_url: Option<String>,
     from: Option<String>,
@@ -153,20 +153,20 @@ pub(super) fn check_mail(
     let from = match from {
         Some(text) => mail::sender(&text).ok_or_else(|| {
             let reason =
-                format!("\"{text}\" is no sender like Stagedoor <tickets@tickets.example>");
-            wrong("STAGEDOOR_MAIL_FROM", reason)
+                format!("\"{text}\" is not a sender like Stagedoor <tickets@tickets.example>");
+            invalid("STAGEDOOR_MAIL_FROM", reason)
         })?,
         None => mail::default_sender(public_url).ok_or_else(|| {
-            wrong(
+            invalid(
                 "STAGEDOOR_MAIL_FROM",
-                "it must be set, for the host of STAGEDOOR_PUBLIC_URL can have no mail",
+                "it must be set, because the host of STAGEDOOR_PUBLIC_URL cannot be the domain of a mail address",
             )
         })?,
     };
     if let Some(url) = &smtp_url {
         let head = mail::Letterhead::new(from.clone(), public_url);
         mail::Smtp::new(url, head.domain(), trust)
-            .map_err(|error| wrong("SMTP_URL", error.to_string()))?;
+            .map_err(|error| invalid("SMTP_URL", error.to_string()))?;
     }
     Ok(MailConfig {
         smtp_url: smtp_url.map(Into::into),
@@ -174,7 +174,7 @@ pub(super) fn check_mail(
     })
 }
 
-/// Refuses to send what proves who we are to an `http://` address across a network.
+/// Refuses to send keys to an `http://` address across a network.
 pub(super) fn check_http(name: &'static str, url: &str, trust: &Trust) -> Result<(), ConfigError> {
     let parsed = Url::parse(url).ok();
     let host = parsed.as_ref().and_then(Url::host_str).unwrap_or_default();
@@ -185,5 +185,5 @@ pub(super) fn check_http(name: &'static str, url: &str, trust: &Trust) -> Result
     let reason = format!(
         "keys would cross the network to {host} in the clear: write https://, {OR_NAME_IT}"
     );
-    Err(wrong(name, reason))
+    Err(invalid(name, reason))
 }

@@ -1,7 +1,7 @@
-//! The settings of the payment provider: Stripe's keys, which must fit together, and whether a demo
-//! is meant.
+//! The settings of the payment provider: Stripe's keys, which must be of the same mode, and
+//! `STAGEDOOR_DEMO`.
 
-use super::{ConfigError, wrong};
+use super::{ConfigError, invalid};
 use secrecy::SecretString;
 use shop::payments::{
     ProviderMode,
@@ -9,17 +9,16 @@ use shop::payments::{
 };
 use stripe_gateway::WebhookSecrets;
 
-/// Who charges cards.
+/// The payment provider.
 #[derive(Debug, Clone)]
 pub enum StripeConfig {
     /// The built-in double: no money moves.
     Demo,
-    /// Stripe, or something that speaks like it.
+    /// Stripe, or a server with the same API.
     Live(StripeKeys),
 }
 
 impl StripeConfig {
-    /// Which provider that is.
     pub fn mode(&self) -> ProviderMode {
         match self {
             Self::Demo => ProviderMode::Demo,
@@ -35,13 +34,13 @@ pub struct StripeKeys {
     pub secret: SecretString,
     /// `pk_…`
     pub publishable: String,
-    /// What webhooks are signed with, and whether they tell of real money.
+    /// The secrets that webhooks are signed with, and whether they are live.
     pub webhooks: WebhookSecrets,
-    /// Stripe's own, if missing.
+    /// `None`: Stripe's own.
     pub api_url: Option<String>,
 }
 
-/// Whoever charges cards, by the four settings.
+/// Checks Stripe's four settings together.
 pub(super) fn check_stripe(
     secret: Option<String>,
     publishable: Option<String>,
@@ -55,7 +54,7 @@ pub(super) fn check_stripe(
             ("STRIPE_API_URL", api_url.is_some()),
         ] {
             if set {
-                return Err(wrong(
+                return Err(invalid(
                     name,
                     "it is set, but STRIPE_SECRET_KEY is not; set all of them, or none for demo mode",
                 ));
@@ -72,7 +71,7 @@ pub(super) fn check_stripe(
         .map(SecretString::from)
         .collect();
     if secrets.is_empty() {
-        return Err(wrong(
+        return Err(invalid(
             "STRIPE_WEBHOOK_SECRET",
             "it must be set where STRIPE_SECRET_KEY is",
         ));
@@ -81,9 +80,9 @@ pub(super) fn check_stripe(
         && !url.starts_with("http://")
         && !url.starts_with("https://")
     {
-        return Err(wrong(
+        return Err(invalid(
             "STRIPE_API_URL",
-            format!("\"{url}\" is no http address"),
+            format!("\"{url}\" is not an http address"),
         ));
     }
     let publishable = check_publishable(publishable, &secret, api_url.is_some())?;
@@ -96,49 +95,49 @@ pub(super) fn check_stripe(
     }))
 }
 
-/// The server's key. What answers `elsewhere` than Stripe takes keys of neither mode.
-fn check_secret_key(key: &str, elsewhere: bool) -> Result<(), ConfigError> {
+/// Checks the secret key. With an `api_url` of another server it need not have a mode.
+fn check_secret_key(key: &str, is_other_server: bool) -> Result<(), ConfigError> {
     let is_secret = key.starts_with("sk_") || key.starts_with("rk_");
     let reason = if !is_secret {
         "it does not begin with sk_ or rk_"
-    } else if !elsewhere && !is_live_key(key) && !is_test_key(key) {
-        "it begins with none of sk_test_, rk_test_, sk_live_ and rk_live_"
+    } else if !is_other_server && !is_live_key(key) && !is_test_key(key) {
+        "it does not begin with sk_test_, rk_test_, sk_live_ or rk_live_"
     } else {
         return Ok(());
     };
-    Err(wrong("STRIPE_SECRET_KEY", reason))
+    Err(invalid("STRIPE_SECRET_KEY", reason))
 }
 
-/// Whether a demo may be served at a public URL.
+/// Checks `STAGEDOOR_DEMO`: whether a demo may be served at a public URL.
 pub(super) fn check_demo(text: Option<&str>, stripe: &StripeConfig) -> Result<bool, ConfigError> {
     const NAME: &str = "STAGEDOOR_DEMO";
     match text {
         None | Some("0") => Ok(false),
-        Some("1") if stripe.mode() == ProviderMode::Live => Err(wrong(
+        Some("1") if stripe.mode() == ProviderMode::Live => Err(invalid(
             NAME,
             "it is 1, but STRIPE_SECRET_KEY is a live key; unset one of them",
         )),
         Some("1") => Ok(true),
-        Some(other) => Err(wrong(NAME, format!("\"{other}\" is neither 1 nor 0"))),
+        Some(other) => Err(invalid(NAME, format!("\"{other}\" is neither 1 nor 0"))),
     }
 }
 
-/// The browser's key. What answers `elsewhere` than Stripe asks for none.
+/// Checks the publishable key. With another server than Stripe it may be missing.
 fn check_publishable(
     key: Option<String>,
     secret: &str,
-    elsewhere: bool,
+    is_other_server: bool,
 ) -> Result<String, ConfigError> {
-    let refuse = |reason| Err(wrong("STRIPE_PUBLISHABLE_KEY", reason));
+    let refuse = |reason| Err(invalid("STRIPE_PUBLISHABLE_KEY", reason));
     match key {
-        None if elsewhere && !is_live_key(secret) => Ok("pk_test_double".to_owned()),
+        None if is_other_server && !is_live_key(secret) => Ok("pk_test_double".to_owned()),
         None => refuse("it must be set where STRIPE_SECRET_KEY is"),
         Some(key) if !key.starts_with("pk_") => refuse("it does not begin with pk_"),
         Some(key) if is_live_key(&key) != is_live_key(secret) => {
-            refuse("one of it and STRIPE_SECRET_KEY is a live key, and the other is not")
+            refuse("it and STRIPE_SECRET_KEY must both be live keys or both be test keys")
         }
-        Some(key) if !elsewhere && !is_live_key(&key) && !is_test_key(&key) => {
-            refuse("it begins with neither pk_test_ nor pk_live_")
+        Some(key) if !is_other_server && !is_live_key(&key) && !is_test_key(&key) => {
+            refuse("it does not begin with pk_test_ or pk_live_")
         }
         Some(key) => Ok(key),
     }

@@ -1,4 +1,4 @@
-//! That settings which make no sense are named, and the others read.
+//! Tests that invalid settings are refused by name, and valid ones read.
 
 use super::*;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn mail_by(smtp_url: Option<String>, from: Option<String>) -> Result<MailConfig,
 
 #[test]
 #[allow(clippy::too_many_lines, reason = "a list")]
-fn what_makes_no_sense_is_named() {
+fn an_invalid_setting_is_named() {
     for (name, result) in [
         (
             "STAGEDOOR_HOLD_SECONDS",
@@ -109,7 +109,7 @@ fn without_keys_it_is_a_demo() {
         None,
     );
     let Ok(StripeConfig::Live(keys)) = rotating else {
-        panic!("two secrets are as good as one");
+        panic!("two webhook secrets are refused");
     };
     assert_eq!((keys.webhooks.secrets.len(), keys.webhooks.live), (2, true));
 }
@@ -141,7 +141,9 @@ fn a_demo_at_a_public_address_must_be_meant() {
     let folder = tempfile::tempdir().unwrap();
     let served = |url: &str, more: &[(&str, &str)]| {
         let given: Vec<_> = [("public-url", url)].iter().chain(more).copied().collect();
-        alone(folder.path(), &given).unwrap().assert_demo_is_meant()
+        alone(folder.path(), &given)
+            .unwrap()
+            .assert_demo_is_intended()
     };
     for url in [
         "http://127.0.0.1:3000",
@@ -169,7 +171,7 @@ fn a_demo_at_a_public_address_must_be_meant() {
     assert!(served("https://tickets.example", &keys).is_ok());
 }
 
-/// Settings without a command around them.
+/// Parses settings without a command.
 #[derive(clap::Parser)]
 struct Alone {
     #[command(flatten)]
@@ -209,7 +211,7 @@ fn each_service_may_be_set_without_the_others() {
 }
 
 #[test]
-fn a_service_at_no_address_is_named() {
+fn an_invalid_address_of_a_service_is_named() {
     let folder = tempfile::tempdir().unwrap();
     for (flag, name) in [
         ("database-url", "DATABASE_URL"),
@@ -377,7 +379,7 @@ fn authorities_of_ones_own_are_read_from_a_file_that_has_some() {
 }
 
 #[test]
-fn operators_need_a_second_factor_where_money_is_real_unless_it_is_said() {
+fn operators_need_a_second_factor_with_live_keys_by_default() {
     let stripe = |key: &str, publishable: &str| {
         check_stripe(text(key), text(publishable), Some("whsec_1"), None).unwrap()
     };

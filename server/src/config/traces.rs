@@ -1,74 +1,74 @@
-//! The settings of traces, under the names that OpenTelemetry gives them. Without a collector's
-//! address nothing else is looked at, and there are no traces.
+//! The settings of traces, with OpenTelemetry's names. If no collector is set, the others are not read
+//! and traces are not collected.
 
-use super::{ConfigError, given, services::check_http, wrong};
+use super::{ConfigError, invalid, non_empty, services::check_http};
 use clap::Args;
 use http::{HeaderName, HeaderValue, Uri};
 use platform::{
-    telemetry::{NotASampler, Sampler, TracesConfig},
+    telemetry::{Sampler, SamplerError, TracesConfig},
     trust::Trust,
 };
 use secrecy::{ExposeSecret, SecretString};
 
 const DEFAULT_SAMPLER: &str = "parentbased_always_on";
 
-/// Settings as they are given.
+/// The settings before they are checked.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Traces (OpenTelemetry's own settings)")]
 pub(super) struct TraceSettings {
-    /// The collector, `http://collector:4318`; without it there are no traces
+    /// The collector, `http://collector:4318`; without it, traces are not collected
     #[arg(
         long = "otel-exporter-otlp-endpoint",
         env = "OTEL_EXPORTER_OTLP_ENDPOINT"
     )]
     collector: Option<String>,
-    /// What is sent along: `name=value`, with commas between
+    /// Headers of requests to the collector: `name=value`, separated by commas
     #[arg(
         long = "otel-exporter-otlp-headers",
         env = "OTEL_EXPORTER_OTLP_HEADERS",
         hide_env_values = true
     )]
     collector_headers: Option<SecretString>,
-    /// How the collector is spoken to: `http/json`, and nothing else
+    /// The protocol; only `http/json` is supported
     #[arg(
         long = "otel-exporter-otlp-protocol",
         env = "OTEL_EXPORTER_OTLP_PROTOCOL"
     )]
     collector_protocol: Option<String>,
-    /// Which traces are recorded: `always_on`, `always_off` or `traceidratio`, or one of them with
-    /// `parentbased_` before it [default: `parentbased_always_on`]
+    /// Which traces are recorded: `always_on`, `always_off` or `traceidratio`, or one of them prefixed
+    /// with `parentbased_` [default: `parentbased_always_on`]
     #[arg(long = "otel-traces-sampler", env = "OTEL_TRACES_SAMPLER")]
     sampler: Option<String>,
-    /// The share that `traceidratio` takes, from 0 to 1 [default: 1]
+    /// The share of traces that `traceidratio` records, from 0 to 1 [default: 1]
     #[arg(long = "otel-traces-sampler-arg", env = "OTEL_TRACES_SAMPLER_ARG")]
     sampler_arg: Option<String>,
-    /// What the shop is called in traces [default: stagedoor]
+    /// The service name in traces [default: stagedoor]
     #[arg(long = "otel-service-name", env = "OTEL_SERVICE_NAME")]
     service_name: Option<String>,
-    /// What else is said of this process: `name=value`, with commas between
+    /// Further resource attributes of this process: `name=value`, separated by commas
     #[arg(long = "otel-resource-attributes", env = "OTEL_RESOURCE_ATTRIBUTES")]
     resource_attributes: Option<String>,
-    /// `true`: no traces, whatever else is set
+    /// `true`: traces are not collected, whatever else is set
     #[arg(long = "otel-sdk-disabled", env = "OTEL_SDK_DISABLED")]
     disabled: Option<String>,
 }
 
 impl TraceSettings {
-    /// Checks them. None: nobody collects traces.
+    /// Checks the settings. `None`: traces are not collected.
     pub(super) fn check(self, trust: &Trust) -> Result<Option<TracesConfig>, ConfigError> {
-        let disabled = given(self.disabled);
+        let disabled = non_empty(self.disabled);
         if disabled.is_some_and(|text| text.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
-        let Some(endpoint) = given(self.collector) else {
+        let Some(endpoint) = non_empty(self.collector) else {
             return Ok(None);
         };
-        if let Some(protocol) = given(self.collector_protocol)
+        if let Some(protocol) = non_empty(self.collector_protocol)
             && protocol != "http/json"
         {
-            return Err(wrong(
+            return Err(invalid(
                 "OTEL_EXPORTER_OTLP_PROTOCOL",
-                format!("\"{protocol}\" is not spoken here: http/json is, at port 4318 of most"),
+                format!("\"{protocol}\" is not supported; only http/json is, usually at port 4318"),
             ));
         }
         let headers = self.collector_headers;
@@ -81,12 +81,12 @@ impl TraceSettings {
             headers,
             trust: trust.clone(),
             sampler: check_sampler(
-                given(self.sampler).as_deref(),
-                given(self.sampler_arg).as_deref(),
+                non_empty(self.sampler).as_deref(),
+                non_empty(self.sampler_arg).as_deref(),
             )?,
             resource: check_resource(
-                given(self.service_name),
-                given(self.resource_attributes).as_deref(),
+                non_empty(self.service_name),
+                non_empty(self.resource_attributes).as_deref(),
             )?,
         }))
     }
@@ -102,8 +102,8 @@ fn check_endpoint(endpoint: &str) -> Result<Uri, ConfigError> {
             && !endpoint.contains(['?', '@'])
     })
     .ok_or_else(|| {
-        let reason = format!("\"{endpoint}\" is no address like http://collector:4318");
-        wrong("OTEL_EXPORTER_OTLP_ENDPOINT", reason)
+        let reason = format!("\"{endpoint}\" is not an address like http://collector:4318");
+        invalid("OTEL_EXPORTER_OTLP_ENDPOINT", reason)
     })
 }
 
@@ -116,24 +116,24 @@ fn check_headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, ConfigErr
     };
     let headers = pairs(text).and_then(|pairs| pairs.into_iter().map(read).collect());
     headers.ok_or_else(|| {
-        // Not shown: a key may be in it.
-        let reason = "it is no list of headers like name=value,other=value";
-        wrong("OTEL_EXPORTER_OTLP_HEADERS", reason)
+        // The value is not shown, because it may contain a key.
+        let reason = "it is not a list of headers like name=value,other=value";
+        invalid("OTEL_EXPORTER_OTLP_HEADERS", reason)
     })
 }
 
-fn check_sampler(name: Option<&str>, share: Option<&str>) -> Result<Sampler, ConfigError> {
+fn check_sampler(name: Option<&str>, ratio: Option<&str>) -> Result<Sampler, ConfigError> {
     let name = name.unwrap_or(DEFAULT_SAMPLER);
-    Sampler::named(name, share).map_err(|not| match not {
-        NotASampler::Name => wrong(
+    Sampler::parse(name, ratio).map_err(|error| match error {
+        SamplerError::Name => invalid(
             "OTEL_TRACES_SAMPLER",
             format!(
-                "\"{name}\" is none of always_on, always_off and traceidratio, nor one of them after parentbased_"
+                "\"{name}\" is not always_on, always_off or traceidratio, nor one of them prefixed with parentbased_"
             ),
         ),
-        NotASampler::Share => wrong(
+        SamplerError::Ratio => invalid(
             "OTEL_TRACES_SAMPLER_ARG",
-            format!("\"{}\" is no number from 0 to 1", share.unwrap_or_default()),
+            format!("\"{}\" is not a number from 0 to 1", ratio.unwrap_or_default()),
         ),
     })
 }
@@ -145,8 +145,8 @@ fn check_resource(
     const SERVICE_NAME: &str = "service.name";
     let attributes = attributes.unwrap_or_default();
     let Some(pairs) = pairs(attributes) else {
-        let reason = format!("\"{attributes}\" is no list like name=value,other=value");
-        return Err(wrong("OTEL_RESOURCE_ATTRIBUTES", reason));
+        let reason = format!("\"{attributes}\" is not a list like name=value,other=value");
+        return Err(invalid("OTEL_RESOURCE_ATTRIBUTES", reason));
     };
     let mut resource: Vec<(String, String)> = pairs
         .into_iter()
@@ -161,7 +161,7 @@ fn check_resource(
     Ok(resource)
 }
 
-/// A list of `name=value`, in which `%2C` is a comma. None: it is not one.
+/// Parses a list of `name=value` with percent-encoded values. `None` if it is not valid.
 fn pairs(text: &str) -> Option<Vec<(&str, String)>> {
     let parts = text.split(',').map(str::trim);
     parts
@@ -170,13 +170,12 @@ fn pairs(text: &str) -> Option<Vec<(&str, String)>> {
             let (name, value) = part.split_once('=')?;
             let name = name.trim();
             (!name.is_empty()).then_some(())?;
-            Some((name, without_percents(value.trim())?))
+            Some((name, percent_decoded(value.trim())?))
         })
         .collect()
 }
 
-/// `%2C` is a comma.
-fn without_percents(text: &str) -> Option<String> {
+fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_heeded() {
+    fn all_settings_have_an_effect() {
         let config = TraceSettings {
             collector_headers: Some("api-key=a%2Cb, x-team = box%20office".into()),
             resource_attributes: some("service.name=other,deployment.environment=test"),
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_named() {
+    fn an_invalid_setting_is_named() {
         let collector = || settings("http://collector:4318");
         for (name, settings) in [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", settings("collector:4318")),

@@ -55,14 +55,14 @@ impl Cleaner {
         if let Err(error) = self.tickets.forget_old_listings().await {
             tracing::warn!(
                 error = chain(&error),
-                "old counts of listings were not deleted"
+                "could not delete old counts of listings"
             );
         }
         match self.waiting.forget_old().await {
-            Ok(entries) => tracing::debug!(entries, "old entries of the waiting list deleted"),
+            Ok(entries) => tracing::debug!(entries, "deleted old entries of the waiting list"),
             Err(fault) => tracing::warn!(
                 error = chain(&fault),
-                "old entries of the waiting list were not deleted"
+                "could not delete old entries of the waiting list"
             ),
         }
         match deleted {
@@ -71,16 +71,16 @@ impl Cleaner {
                 keys,
                 links,
                 webhooks,
-            }) => tracing::debug!(sessions, keys, links, webhooks, "old rows deleted"),
+            }) => tracing::debug!(sessions, keys, links, webhooks, "deleted old rows"),
             Err(error) => {
                 let fault = Fault::Database(error);
-                tracing::warn!(error = chain(&fault), "old rows were not deleted");
+                tracing::warn!(error = chain(&fault), "could not delete old rows");
             }
         }
     }
 
-    /// Deletes sessions, idempotency keys, links to new passwords and of changed addresses, told
-    /// changes of events and webhooks. Returns the first error after trying all of them.
+    /// Deletes sessions, idempotency keys, links of mails, old changes of events and webhooks. Returns the
+    /// first error after trying all of them.
     async fn delete_old_rows(&self) -> Result<Deleted, sqlx::Error> {
         let idempotency_keys = IdempotencyKeys {
             db: self.db.clone(),
@@ -118,7 +118,7 @@ impl Cleaner {
             Ok(orders) => tracing::info!(orders, "released ended orders from hold limits"),
             Err(fault) => tracing::warn!(
                 error = chain(&fault),
-                "ended orders were not released from hold limits"
+                "could not release ended orders from hold limits"
             ),
         }
     }

@@ -10,8 +10,8 @@
 //! | `probe_writes` | 10 s | 1 min (10 s a write) | all |
 //! | `clean` | 1 h | 1 h | all |
 //! | `send_mails` | 3 s | 10 min | workers, if mails are sent |
-//! | `tell_waiting_list` | 10 s | 5 min | workers |
-//! | `tell_changed_events` | 10 s | 5 min | workers |
+//! | `notify_waiting_list` | 10 s | 5 min | workers |
+//! | `notify_buyers` | 10 s | 5 min | workers |
 //! | `delete_abandoned_listings` | 15 s, or when woken | 5 min | workers |
 //! | `reconcile` | 1 h | 2 h | workers |
 //! | `tidy_expiry_queue` | 10 s | 5 min | workers, if there is Redis |
@@ -27,13 +27,13 @@ mod call_stripe;
 mod clean;
 mod delete_abandoned_listings;
 mod expire_holds;
+mod notify_buyers;
+mod notify_waiting_list;
 mod periodic;
 mod probe_writes;
 mod read_live_changes;
 mod reconcile;
 mod send_mails;
-mod tell_changed_events;
-mod tell_waiting_list;
 mod tidy_expiry_queue;
 
 use clean::Cleaner;
@@ -65,7 +65,7 @@ pub fn start(shop: Shop, process: Process) -> JoinSet<()> {
     let mut jobs = JoinSet::new();
     jobs.spawn(expire_holds::run(shop.sweeper));
     jobs.spawn(call_stripe::run(shop.engine.clone()));
-    jobs.spawn(shop.live.clone().hear_other_processes());
+    jobs.spawn(shop.live.clone().receive_from_other_processes());
     jobs.spawn(read_live_changes::run(shop.live));
     if let Some(probe) = probe {
         jobs.spawn(probe_writes::run(probe, db.clone(), clock.clone()));
@@ -73,8 +73,8 @@ pub fn start(shop: Shop, process: Process) -> JoinSet<()> {
     if is_worker {
         let rounds = Rounds::new(db.clone(), clock.clone());
         let changes = Changes::new(db.clone(), clock.clone());
-        jobs.spawn(tell_waiting_list::run(rounds));
-        jobs.spawn(tell_changed_events::run(changes));
+        jobs.spawn(notify_waiting_list::run(rounds));
+        jobs.spawn(notify_buyers::run(changes));
         jobs.spawn(delete_abandoned_listings::run(shop.tickets.clone()));
         jobs.spawn(reconcile::run(shop.reconciler));
         if let Some(mailer) = shop.mailer {

@@ -52,10 +52,10 @@ impl PeriodicTask {
             match run.join_next().await {
                 None | Some(Ok(Ok(Ok(())))) => {}
                 Some(Ok(Ok(Err(fault)))) => {
-                    tracing::error!(of, error = chain(&fault), "a round failed");
+                    tracing::error!(of, error = chain(&fault), "a periodic task failed");
                 }
-                Some(Ok(Err(_))) => tracing::error!(of, "a round took too long and was cut short"),
-                Some(Err(panic)) => tracing::error!(of, error = %panic, "a round panicked"),
+                Some(Ok(Err(_))) => tracing::error!(of, "a periodic task exceeded its time limit"),
+                Some(Err(panic)) => tracing::error!(of, error = %panic, "a periodic task panicked"),
             }
         }
     }

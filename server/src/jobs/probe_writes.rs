@@ -11,7 +11,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// A try limits its write and its read to ten seconds each.
+/// An attempt limits its write and its read to ten seconds each.
 const TASK: PeriodicTask = PeriodicTask {
     name: "write probe",
     period: Duration::from_secs(10),
@@ -20,14 +20,14 @@ const TASK: PeriodicTask = PeriodicTask {
 
 pub(super) async fn run(probe: Arc<WriteProbe>, db: Db, clock: SharedClock) {
     let process: Arc<str> = Uuid::now_v7().to_string().into();
-    let held_up = Arc::new(AtomicU32::new(0));
+    let delayed = Arc::new(AtomicU32::new(0));
     let run_once = || {
-        let (probe, process, held_up) = (probe.clone(), process.clone(), held_up.clone());
+        let (probe, process, delayed) = (probe.clone(), process.clone(), delayed.clone());
         let (db, clock) = (db.clone(), clock.clone());
         async move {
-            let before = held_up.load(Ordering::Relaxed);
+            let before = delayed.load(Ordering::Relaxed);
             let after = probe.try_once(&db, &clock, &process, before).await;
-            held_up.store(after, Ordering::Relaxed);
+            delayed.store(after, Ordering::Relaxed);
             Ok(())
         }
     };

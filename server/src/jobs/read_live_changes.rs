@@ -15,7 +15,7 @@ pub(super) async fn run(live: Arc<Live>) {
     let run_once = || {
         let live = Arc::clone(&live);
         async move {
-            live.look_if_needed(TASK.period).await;
+            live.poll_if_needed(TASK.period).await;
             Ok(())
         }
     };

@@ -1,4 +1,4 @@
-//! Compares the provider's books with ours; the first time soon after the start.
+//! Compares our payments with the provider's; the first time soon after the start.
 
 use super::periodic::PeriodicTask;
 use platform::telemetry::spans;
@@ -22,7 +22,7 @@ pub(super) async fn run(reconciler: Reconciler) {
                 intents = found.intents,
                 mended = found.mended,
                 open = found.open,
-                "compared with the provider's books"
+                "compared payments with the provider's"
             );
             Ok(())
         };

@@ -11,7 +11,7 @@ pub(super) fn check(
     public_url: &str,
 ) -> Result<(), AppError> {
     if !method.is_safe() && is_from_another_site(headers, public_url) {
-        security::note(Event::OtherSite, Outcome::Refused, None, "");
+        security::record(Event::OtherSite, Outcome::Refused, None, "");
         return Err(AppError::Forbidden);
     }
     Ok(())

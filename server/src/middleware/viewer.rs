@@ -60,10 +60,10 @@ pub(crate) async fn identify_viewer(
         None => next.run(request).await,
     };
     if response.status() == StatusCode::FORBIDDEN {
-        security::note(Event::Forbidden, Outcome::Refused, user, &route);
+        security::record(Event::Forbidden, Outcome::Refused, user, &route);
     }
     if let (Some(session), Some(id)) = (session, prolonged)
-        && let Some(cookie) = session_cookie::cookie_again(&session, id, state.secure)
+        && let Some(cookie) = session_cookie::renewed_cookie(&session, id, state.secure)
     {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

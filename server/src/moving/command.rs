@@ -1,4 +1,4 @@
-//! The command `stagedoor move`: its arguments, what it says while it works, and what it exits with.
+//! The command `stagedoor move`: its arguments, progress output and exit codes.
 
 use super::{BATCH_MAX, Comparison, finish, move_shop};
 use crate::{
@@ -16,19 +16,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often it says how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(2);
+/// The shortest time between two lines of progress.
+const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
 
-/// What is to be moved.
 #[derive(Debug, clap::Args)]
 pub struct Move {
-    /// The database that the shop is in: `sqlite://…` or `postgres://…`
+    /// The database of the shop: `sqlite://…` or `postgres://…`
     #[arg(long, value_name = "URL")]
     from: String,
-    /// The empty one that it moves to
+    /// The empty database to move to
     #[arg(long, value_name = "URL")]
     to: String,
-    /// The most rows of a transaction
+    /// The most rows in one transaction
     #[arg(long, value_name = "ROWS", default_value_t = BATCH_MAX / 2,
         value_parser = clap::value_parser!(i64).range(1..=BATCH_MAX))]
     batch: i64,
@@ -39,18 +38,17 @@ pub struct Move {
     settings: Settings,
 }
 
-/// How a move came out.
 #[derive(Debug, Serialize)]
 struct Outcome {
     verdict: Verdict,
     #[serde(flatten)]
     comparison: Comparison,
-    /// Of the target; none if not even the rows are the same.
+    /// The audit of the target; `None` if rows differ.
     audit: Option<Report>,
 }
 
-/// Moves, compares, audits, and says with which code to exit: 0 if everything arrived and holds, 1
-/// if something differs or is broken, 2 if it was not moved or could not be checked.
+/// Moves, compares and audits. Returns the exit code: 0 if everything has arrived and all invariants hold,
+/// 1 if something differs or is broken, 2 if it was not moved or could not be checked.
 pub async fn run(args: Move) -> ExitCode {
     let json = args.json;
     audit::conclude(work(args).await, json, "it is not moved", |outcome| {
@@ -67,15 +65,15 @@ async fn work(args: Move) -> anyhow::Result<Outcome> {
         without_password(&args.from),
         without_password(&args.to)
     );
-    let mut told: Option<Instant> = None;
-    let mut tell = |table: &str, rows: i64, of: i64| {
-        if rows >= of || told.is_none_or(|told| told.elapsed() > TELL_EVERY) {
+    let mut last: Option<Instant> = None;
+    let mut on_progress = |table: &str, rows: i64, of: i64| {
+        if rows >= of || last.is_none_or(|last| last.elapsed() > PROGRESS_PERIOD) {
             eprintln!("{table}: {rows} of {of} rows");
-            told = Some(Instant::now());
+            last = Some(Instant::now());
         }
     };
-    let (to, comparison) = move_shop(&args.from, &args.to, args.batch, &mut tell).await?;
-    if !comparison.alike() {
+    let (to, comparison) = move_shop(&args.from, &args.to, args.batch, &mut on_progress).await?;
+    if !comparison.is_identical() {
         return Ok(Outcome {
             verdict: Verdict::Broken,
             comparison,
@@ -86,7 +84,7 @@ async fn work(args: Move) -> anyhow::Result<Outcome> {
     let report = audit(&to, provider, SystemClock.now()).await?;
     finish(&to).await?;
     to.close().await;
-    // What is under way goes on, and ends, once a server runs on the new database.
+    // Calls under way are finished once a server runs on the new database.
     let verdict = match report.verdict {
         Verdict::Unsettled => Verdict::Holds,
         verdict => verdict,
@@ -102,10 +100,10 @@ impl Outcome {
     fn text(&self) -> String {
         let comparison = &self.comparison;
         match &self.audit {
-            Some(report) => format!("{comparison}\nEvery row arrived as it was.\n\n{report}"),
+            Some(report) => format!("{comparison}\nAll rows are identical.\n\n{report}"),
             None => format!(
-                "{comparison}\nNOT MOVED: --from has changed since the move was begun, or --to \
-                 while it went on. Empty --to, and begin anew.\n"
+                "{comparison}\nNOT MOVED: --from or --to was changed during the move. Empty --to and \
+                start again.\n"
             ),
         }
     }

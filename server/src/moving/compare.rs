@@ -1,9 +1,9 @@
-//! Whether everything arrived: each table's rows counted and read back on both sides, and its
-//! amounts of money summed.
+//! Compares source and target: reads back the rows of each table on both sides, counts them, and sums
+//! amounts of money.
 
 use super::{
     copy::{self, Value},
-    plan::Shared,
+    plan::SharedTable,
 };
 use platform::db::{Conn, Kind};
 use serde::Serialize;
@@ -11,47 +11,41 @@ use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, query_scalar};
 use std::fmt::{self, Display, Formatter};
 
-/// Rows read back at once.
+/// How many rows are read at once.
 const BATCH: i64 = 1000;
-/// How columns end that are of money.
+/// The suffix of columns with amounts of money.
 const MONEY: &str = "_minor";
 
-/// Both sides, table by table.
+/// The result of comparing source and target.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Comparison {
-    /// Each table.
-    pub tables: Vec<Compared>,
-    /// Each column of money.
+    pub tables: Vec<TableComparison>,
+    /// One entry per column with amounts of money.
     pub money: Vec<Sum>,
 }
 
-/// A table on both sides.
 #[derive(Debug, Clone, Serialize)]
-pub struct Compared {
-    /// Which.
+pub struct TableComparison {
     pub table: String,
-    /// Rows in the source.
+    /// The number of rows in the source.
     pub source: i64,
-    /// Rows in the target.
+    /// The number of rows in the target.
     pub target: i64,
-    /// Whether they are the same in every column.
+    /// Whether all rows are identical.
     pub alike: bool,
 }
 
-/// The sum of a column of money on both sides, in minor units of whatever currencies.
+/// The sums of a column of amounts, in minor units, across currencies.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sum {
     /// `table.column`
     pub column: String,
-    /// In the source.
     pub source: i64,
-    /// In the target.
     pub target: i64,
 }
 
 impl Comparison {
-    /// Whether nothing differs.
-    pub fn alike(&self) -> bool {
+    pub fn is_identical(&self) -> bool {
         self.tables.iter().all(|table| table.alike)
             && self.money.iter().all(|sum| sum.source == sum.target)
     }
@@ -70,9 +64,9 @@ impl Display for Comparison {
         }
         for sum in &self.money {
             let (column, alike) = (&sum.column, sum.source == sum.target);
-            write!(f, "{:<8} {column}: {} in all", mark(alike), sum.target)?;
+            write!(f, "{:<8} {column}: {} in total", mark(alike), sum.target)?;
             if !alike {
-                write!(f, ", and {} where it came from", sum.source)?;
+                write!(f, ", and {} in the source", sum.source)?;
             }
             writeln!(f)?;
         }
@@ -80,11 +74,10 @@ impl Display for Comparison {
     }
 }
 
-/// Reads both sides.
 pub(super) async fn compare(
     from: &mut Conn,
     to: &mut Conn,
-    shared: &[Shared],
+    shared: &[SharedTable],
 ) -> Result<Comparison, sqlx::Error> {
     let mut comparison = Comparison::default();
     for table in shared {
@@ -92,7 +85,7 @@ pub(super) async fn compare(
             fingerprint(from, table).await?,
             fingerprint(to, table).await?,
         );
-        comparison.tables.push(Compared {
+        comparison.tables.push(TableComparison {
             table: table.name.clone(),
             source: source.rows,
             target: target.rows,
@@ -112,14 +105,14 @@ pub(super) async fn compare(
     Ok(comparison)
 }
 
-/// What a table's rows come to, in whatever order the engine's collation has them.
+/// A checksum of a table's rows that does not depend on their order, which differs between collations.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Fingerprint {
     rows: i64,
     sum: u128,
 }
 
-async fn fingerprint(conn: &mut Conn, table: &Shared) -> Result<Fingerprint, sqlx::Error> {
+async fn fingerprint(conn: &mut Conn, table: &SharedTable) -> Result<Fingerprint, sqlx::Error> {
     let mut print = Fingerprint::default();
     let mut last_key: Option<Vec<Value>> = None;
     let batch = table.batch(BATCH);
@@ -169,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_that_differ_in_anything_have_another_fingerprint() {
+    fn rows_that_differ_have_different_hashes() {
         let text = |text: &str| Value::Text(Some(text.to_owned()));
         let row = vec![text("ab"), text("c"), Value::Integer(None)];
         for other in [

@@ -1,12 +1,12 @@
-//! Rows on their way: read by key from one database, written to the other, each batch in one
-//! transaction with how far it has come.
+//! Copies rows: reads batches in the order of the primary key from one database and writes each to the
+//! other, in one transaction with the progress.
 
-use super::plan::{MADE_BY_MIGRATIONS, Shared};
+use super::plan::{MADE_BY_MIGRATIONS, SharedTable};
 use anyhow::{Context, Result, bail, ensure};
 use platform::db::{Conn, Db, Kind, MOVE_PROGRESS, RowValues, Statement, tables};
 use sqlx::{AssertSqlSafe, Executor, Row, any::AnyRow, query, query_as, query_scalar};
 
-/// What stands in one column of one row.
+/// The value of one column of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Text(Option<String>),
@@ -34,7 +34,7 @@ impl Value {
         };
     }
 
-    /// A part of a key, as it is kept.
+    /// The JSON of a key column in the stored progress.
     fn json(&self) -> serde_json::Value {
         match self {
             Self::Text(text) => text.clone().into(),
@@ -44,21 +44,20 @@ impl Value {
     }
 }
 
-/// How far a table has come.
+/// The progress of a table.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// How many rows are there.
+    /// How many rows are copied.
     pub rows: i64,
-    /// The key of the last one.
+    /// The key of the last copied row.
     pub last_key: Option<Vec<Value>>,
 }
 
-/// Marks a new target as one that is being filled, or finds that it is ours already.
-///
-/// Errors: it has rows, and not of a move; or of one that another version began.
-pub(super) async fn begin(to: &Db, shared: &[Shared]) -> Result<()> {
-    let there = tables(&mut *to.reads().acquire().await?).await?;
-    if there.iter().any(|table| table.name == MOVE_PROGRESS) {
+/// Creates the progress table in the target, unless an interrupted move has created it. Errors: the
+/// target has rows that are not from a move.
+pub(super) async fn begin(to: &Db, shared: &[SharedTable]) -> Result<()> {
+    let existing = tables(&mut *to.reads().acquire().await?).await?;
+    if existing.iter().any(|table| table.name == MOVE_PROGRESS) {
         return Ok(());
     }
     let names: Vec<String> = shared.iter().map(|table| table.name.clone()).collect();
@@ -73,10 +72,10 @@ async fn begin_in_txn(conn: &mut Conn, names: &[String]) -> Result<()> {
                 .await?;
             continue;
         }
-        let some = conn
+        let row = conn
             .fetch_optional(AssertSqlSafe(format!("SELECT 1 AS n FROM {name} LIMIT 1")))
             .await?;
-        ensure!(some.is_none(), "there are {name} already: it must be empty");
+        ensure!(row.is_none(), "{name} has rows already: it must be empty");
     }
     let create = format!(
         "CREATE TABLE {MOVE_PROGRESS} (table_name TEXT PRIMARY KEY, rows_moved BIGINT NOT NULL, \
@@ -93,21 +92,21 @@ async fn begin_in_txn(conn: &mut Conn, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// How far this table has come.
-pub(super) async fn progress(to: &Db, table: &Shared) -> Result<Progress> {
+/// The stored progress of a table. Errors: there is none, among others.
+pub(super) async fn progress(to: &Db, table: &SharedTable) -> Result<Progress> {
     let select = format!("SELECT rows_moved, last_key FROM {MOVE_PROGRESS} WHERE table_name = $1");
     let (rows, last_key) = query_as::<_, (i64, Option<String>)>(AssertSqlSafe(select))
         .bind(table.name.clone())
         .fetch_optional(to.reads())
         .await?
-        .context("another version began this move: empty --to, and begin anew")?;
+        .context("this move was begun by another version: empty --to and start again")?;
     Ok(Progress {
         rows,
         last_key: last_key.map(|key| key_of(table, &key)).transpose()?,
     })
 }
 
-fn key_of(table: &Shared, kept: &str) -> Result<Vec<Value>> {
+fn key_of(table: &SharedTable, kept: &str) -> Result<Vec<Value>> {
     let parts: Vec<serde_json::Value> = serde_json::from_str(kept)?;
     ensure!(parts.len() == table.key.len(), "its key has changed");
     let of = |(index, part): (&usize, serde_json::Value)| {
@@ -119,16 +118,16 @@ fn key_of(table: &Shared, kept: &str) -> Result<Vec<Value>> {
     table.key.iter().zip(parts).map(of).collect()
 }
 
-/// How many rows a table has.
-pub(super) async fn count(conn: &mut Conn, table: &Shared) -> Result<i64, sqlx::Error> {
+/// The number of rows of a table.
+pub(super) async fn count(conn: &mut Conn, table: &SharedTable) -> Result<i64, sqlx::Error> {
     let sql = format!("SELECT COUNT(*) AS n FROM {}", table.name);
     query_scalar(AssertSqlSafe(sql)).fetch_one(conn).await
 }
 
-/// The next rows, in the order of their keys.
+/// The next rows after a key, in the order of keys.
 pub(super) async fn read(
     conn: &mut Conn,
-    table: &Shared,
+    table: &SharedTable,
     after: Option<&[Value]>,
     limit: i64,
 ) -> Result<Vec<Vec<Value>>, sqlx::Error> {
@@ -160,12 +159,11 @@ fn bind_rows(
     })
 }
 
-/// Writes a batch and how far the table has come with it, in one transaction.
-///
-/// Errors: another move is at it; or the rows are there already, or not such as may be there.
+/// Writes a batch and the progress in one transaction. Errors: another move is running, or the rows
+/// violate a constraint.
 pub(super) async fn write(
     to: &Db,
-    table: &Shared,
+    table: &SharedTable,
     before: Progress,
     batch: Vec<Vec<Value>>,
 ) -> Result<Progress> {
@@ -183,7 +181,7 @@ pub(super) async fn write(
     bind_rows(&mut insert, batch);
     to.write(move |conn| {
         Box::pin(async move {
-            go_on(conn, name, before.rows, rows_after, key).await?;
+            advance(conn, name, before.rows, rows_after, key).await?;
             insert.query()?.execute(conn).await?;
             anyhow::Ok(())
         })
@@ -192,7 +190,13 @@ pub(super) async fn write(
     Ok(after)
 }
 
-async fn go_on(conn: &mut Conn, name: String, before: i64, after: i64, key: String) -> Result<()> {
+async fn advance(
+    conn: &mut Conn,
+    name: String,
+    before: i64,
+    after: i64,
+    key: String,
+) -> Result<()> {
     let update = format!(
         "UPDATE {MOVE_PROGRESS} SET rows_moved = $1, last_key = $2 \
          WHERE table_name = $3 AND rows_moved = $4"
@@ -205,14 +209,14 @@ async fn go_on(conn: &mut Conn, name: String, before: i64, after: i64, key: Stri
         .execute(conn)
         .await?;
     if done.rows_affected() == 0 {
-        bail!("another `stagedoor move` is at it");
+        bail!("another `stagedoor move` is running");
     }
     Ok(())
 }
 
-/// Lets the target's planner know what it has. Each table by its name: of all, PostgreSQL would go
-/// through its own as well, and warn of those that their owner alone may look at.
-pub(super) async fn analyze(to: &Db, shared: &[Shared]) -> Result<()> {
+/// Updates the target's planner statistics. Names each table: without names, PostgreSQL would include
+/// system tables and warn about missing permissions.
+pub(super) async fn analyze(to: &Db, shared: &[SharedTable]) -> Result<()> {
     let names: Vec<String> = shared.iter().map(|table| table.name.clone()).collect();
     to.write(move |conn| {
         Box::pin(async move {
@@ -226,8 +230,8 @@ pub(super) async fn analyze(to: &Db, shared: &[Shared]) -> Result<()> {
     .await
 }
 
-/// The target is a shop from now on.
-pub(super) async fn end(to: &Db) -> Result<()> {
+/// Drops the progress table, after which the target can be opened as a shop.
+pub(super) async fn drop_progress(to: &Db) -> Result<()> {
     to.write(|conn| {
         Box::pin(async move {
             conn.execute(AssertSqlSafe(format!("DROP TABLE {MOVE_PROGRESS}")))

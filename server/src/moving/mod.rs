@@ -1,11 +1,10 @@
-//! `stagedoor move`: a whole shop from one database to another, of the same engine or the other.
+//! `stagedoor move`: copies a whole shop from one database to another, of the same engine or the other.
 //!
-//! Nobody may use either meanwhile. What is moved is what both schemas have in common (`plan.rs`),
-//! as it is, in batches (`copy.rs`); what an engine makes of it by itself, such as an index of
-//! words, its own triggers make again. How far it has come stands in the target, written with each
-//! batch, so that it can be cut off anywhere and run again. It is done once every row has been
-//! read back and is the same (`compare.rs`). It changes nothing in the source, and knows no table
-//! by name.
+//! Neither database may be in use meanwhile. The tables and columns that both schemas have (`plan.rs`) are
+//! copied unchanged, in batches (`copy.rs`); the target's triggers rebuild derived data such as full-text
+//! indexes. The progress is stored in the target with each batch, so that an interrupted move can be run
+//! again. It is finished once every row has been read back and is identical (`compare.rs`). Changes
+//! nothing in the source, and has no list of tables.
 
 mod command;
 mod compare;
@@ -14,71 +13,70 @@ mod plan;
 
 pub use command::{Move, run};
 pub use compare::{Comparison, Sum};
-pub use plan::{MADE_BY_MIGRATIONS, Shared};
+pub use plan::{MADE_BY_MIGRATIONS, SharedTable};
 
 use anyhow::{Context, Result, ensure};
 use platform::{
     crash,
-    db::{Conn, Db, tables, versions},
+    db::{Conn, Db, migration_counts, tables},
 };
 use sqlx::Connection;
 
-/// The most rows of a transaction.
+/// The most rows in one transaction.
 pub const BATCH_MAX: i64 = 2000;
 
-/// Told after each batch: the table, how many of its rows are there by now, and how many there are.
-pub type Tell<'t> = &'t mut (dyn FnMut(&str, i64, i64) + Send);
+/// Called after each batch with the table, its number of copied rows, and its number of rows.
+pub type OnProgress<'t> = &'t mut (dyn FnMut(&str, i64, i64) + Send);
 
-/// Moves all rows from `source` to the database at `target`, or what is left of them from the last
-/// time, at most `batch` rows at once; then compares. `Comparison::alike` says whether every row
-/// arrived; only then the target counts as a shop.
+/// Copies the rows of `source` that are not yet in `target`, at most `batch` per transaction, and compares
+/// both. If `Comparison::is_identical`, the caller must [`finish`] the move.
 ///
-/// Errors: somebody uses one of them, they are of different versions, the target has tables of
-/// something else or rows of another shop, or a database fails.
+/// Errors: a database is in use or has another version, the target has foreign tables or rows of another
+/// shop, or a database fails.
 pub async fn move_shop(
     source: &str,
     target: &str,
     batch: i64,
-    tell: Tell<'_>,
+    on_progress: OnProgress<'_>,
 ) -> Result<(Db, Comparison)> {
     let mut from = Db::claim(source).await.context("--from")?;
-    let (applied, known) = versions(&mut from)
+    let (applied, known) = migration_counts(&mut from)
         .await
         .context("--from: this database has never been migrated")?;
     ensure!(
         applied <= known,
-        "--from is at migration {applied} and this binary at {known}: take the newer binary"
+        "--from is at migration {applied} and this binary at {known}: use the newer binary"
     );
     ensure!(
         applied == known,
-        "--from is at migration {applied} and this binary at {known}: `stagedoor migrate` first"
+        "--from is at migration {applied} and this binary at {known}: run `stagedoor migrate` first"
     );
     Db::assert_unused(target).await.context("--to")?;
     let to = Db::connect(target).await.context("--to")?;
-    let ours = tables(&mut from).await?;
-    // Before anything is written there.
-    plan::assert_only_ours(&ours, &target_tables(&to).await?).context("--to")?;
+    let source_tables = tables(&mut from).await?;
+    // Before anything is written to the target.
+    plan::assert_no_foreign_tables(&source_tables, &target_tables(&to).await?).context("--to")?;
     to.migrate().await.context("--to")?;
-    let shared = plan::shared(ours, &target_tables(&to).await?)?;
+    let shared = plan::shared_tables(source_tables, &target_tables(&to).await?)?;
     copy::begin(&to, &shared).await.context("--to")?;
     for table in &shared {
-        copy_all(&mut from, &to, table, batch, tell)
+        copy_all(&mut from, &to, table, batch, on_progress)
             .await
             .with_context(|| format!("table {}", table.name))?;
     }
-    let mut there = to.snapshot().await?;
-    let comparison = compare::compare(&mut from, &mut there, &shared).await?;
-    there.close().await?;
+    let mut snapshot = to.snapshot().await?;
+    let comparison = compare::compare(&mut from, &mut snapshot, &shared).await?;
+    snapshot.close().await?;
     from.close().await?;
-    if comparison.alike() {
+    if comparison.is_identical() {
         copy::analyze(&to, &shared).await?;
     }
     Ok((to, comparison))
 }
 
-/// The move is done: from now on a shop may be opened there.
+/// Finishes the move: from now on the target can be opened as a shop.
 pub async fn finish(to: &Db) -> Result<()> {
-    copy::end(to).await
+    copy::drop_progress(to).await
 }
 
 async fn target_tables(to: &Db) -> Result<Vec<platform::db::Table>, sqlx::Error> {
@@ -88,9 +86,9 @@ async fn target_tables(to: &Db) -> Result<Vec<platform::db::Table>, sqlx::Error>
 async fn copy_all(
     from: &mut Conn,
     to: &Db,
-    table: &Shared,
+    table: &SharedTable,
     batch: i64,
-    tell: Tell<'_>,
+    on_progress: OnProgress<'_>,
 ) -> Result<()> {
     let rows = copy::count(from, table).await?;
     let mut progress = copy::progress(to, table).await?;
@@ -102,7 +100,7 @@ async fn copy_all(
             progress = copy::write(to, table, progress, read).await?;
             crash::point("batch_moved").await;
         }
-        tell(&table.name, progress.rows, rows);
+        on_progress(&table.name, progress.rows, rows);
         if is_last {
             return Ok(());
         }

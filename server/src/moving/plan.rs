@@ -1,33 +1,32 @@
-//! What is moved: the tables and columns that both databases have, in an order in which every row
-//! finds those that it refers to. Reads nothing.
+//! Plans a move: the tables and columns that both databases have, in an order that satisfies foreign keys.
+//! Does not access the databases.
 
 use super::BATCH_MAX;
 use anyhow::{Result, bail, ensure};
 use platform::db::{Column, Kind, MOVE_PROGRESS, Table};
 
-/// Whose rows a migration has made, so that a new database has some already. Theirs come from the
-/// source as well.
+/// Tables into which migrations insert rows. In the target these are deleted and replaced by the rows of
+/// the source.
 pub const MADE_BY_MIGRATIONS: &[&str] = &[];
-/// Of the migrations' own bookkeeping, each database keeps its own.
+/// The record of applied migrations, which is not moved.
 const MIGRATIONS: &str = "_sqlx_migrations";
-/// PostgreSQL takes 65 535 values in a statement, SQLite 32 766.
+/// PostgreSQL allows 65 535 values in a statement, SQLite 32 766.
 const VALUES_MAX: usize = 30_000;
-/// Pictures are large.
+/// The most rows of a table with pictures, which are large.
 const ROWS_OF_BYTES_MAX: i64 = 8;
 
-/// A table that both have.
+/// A table that both databases have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shared {
-    /// What it is called.
+pub struct SharedTable {
     pub name: String,
     /// The columns that both have, in the source's order.
     pub columns: Vec<Column>,
-    /// Where in them those of the primary key are, in its order.
+    /// The positions in `columns` of the primary key's columns, in its order.
     pub key: Vec<usize>,
 }
 
-impl Shared {
-    /// How many rows at once, if `most` are asked for.
+impl SharedTable {
+    /// The number of rows in a batch, at most `most`.
     pub(super) fn batch(&self, most: i64) -> i64 {
         let fit = i64::try_from(VALUES_MAX / self.columns.len()).unwrap_or(1);
         let most = most.min(fit).clamp(1, BATCH_MAX);
@@ -38,12 +37,12 @@ impl Shared {
         }
     }
 
-    /// Its columns, as a statement names them.
+    /// The columns for a statement.
     pub(super) fn column_list(&self) -> String {
         list(self.columns.iter())
     }
 
-    /// Those of its key.
+    /// The columns of the key for a statement.
     pub(super) fn key_list(&self) -> String {
         list(self.key.iter().map(|index| &self.columns[*index]))
     }
@@ -56,18 +55,17 @@ fn list<'c>(columns: impl Iterator<Item = &'c Column>) -> String {
     quoted.join(", ")
 }
 
-/// What `source` and `target` have in common. What only one of them has is its engine's own.
-///
-/// Errors: what they have in common differs, or cannot be moved.
-pub(super) fn shared(source: Vec<Table>, target: &[Table]) -> Result<Vec<Shared>> {
+/// The tables that both have, ordered so that referenced tables come first. Tables and columns that only
+/// one has are internal to its engine. Errors: a shared column differs, or cannot be moved.
+pub(super) fn shared_tables(source: Vec<Table>, target: &[Table]) -> Result<Vec<SharedTable>> {
     let mut waiting: Vec<Table> = source
         .into_iter()
         .filter(|table| table.name != MIGRATIONS && table.name != MOVE_PROGRESS)
         .filter(|table| target.iter().any(|other| other.name == table.name))
         .collect();
-    let mut placed: Vec<Shared> = Vec::new();
+    let mut placed: Vec<SharedTable> = Vec::new();
     while !waiting.is_empty() {
-        // A table that refers to itself is moved in the order of its keys, which are given by time.
+        // A table that refers to itself is moved in the order of its keys, which is that of creation.
         let ready = waiting.iter().position(|table| {
             let others = waiting.iter().filter(|other| other.name != table.name);
             others
@@ -83,15 +81,15 @@ pub(super) fn shared(source: Vec<Table>, target: &[Table]) -> Result<Vec<Shared>
         };
         let table = waiting.remove(ready);
         if let Some(other) = target.iter().find(|other| other.name == table.name) {
-            placed.push(in_common(table, other)?);
+            placed.push(shared_columns(table, other)?);
         }
     }
     Ok(placed)
 }
 
-/// Asserts that a target has no tables but those of a shop: what else is there would go on being
-/// written by somebody else, and be taken for a part of the shop by backups.
-pub(super) fn assert_only_ours(source: &[Table], target: &[Table]) -> Result<()> {
+/// Errors: the target has tables that are not of a shop. These would be in use by another program, and be
+/// included in the shop's backups.
+pub(super) fn assert_no_foreign_tables(source: &[Table], target: &[Table]) -> Result<()> {
     let foreign: Vec<&str> = target
         .iter()
         .map(|table| table.name.as_str())
@@ -106,7 +104,7 @@ pub(super) fn assert_only_ours(source: &[Table], target: &[Table]) -> Result<()>
     Ok(())
 }
 
-fn in_common(table: Table, other: &Table) -> Result<Shared> {
+fn shared_columns(table: Table, other: &Table) -> Result<SharedTable> {
     let Table { name, columns, .. } = table;
     let mut shared = Vec::new();
     for column in columns {
@@ -118,8 +116,8 @@ fn in_common(table: Table, other: &Table) -> Result<Shared> {
             *same == column,
             "{what} is not the same in both: {column:?}, {same:?}"
         );
-        if let Kind::Other(words) = &column.kind {
-            bail!("{what} is of the kind {words}, which cannot be moved");
+        if let Kind::Other(type_name) = &column.kind {
+            bail!("{what} has the type {type_name}, which cannot be moved");
         }
         shared.push(column);
     }
@@ -131,11 +129,11 @@ fn in_common(table: Table, other: &Table) -> Result<Shared> {
     for index in &key {
         ensure!(
             matches!(shared[*index].kind, Kind::Text | Kind::Integer),
-            "{name}: a key of {:?} cannot be gone by",
+            "{name}: a primary key of the type {:?} is not supported",
             shared[*index].kind
         );
     }
-    Ok(Shared {
+    Ok(SharedTable {
         name,
         columns: shared,
         key,
@@ -160,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn a_table_comes_after_those_that_it_refers_to() {
+    fn referenced_tables_come_first() {
         let both = vec![
             table("a", &["c", "a"], Kind::Text),
             table("b", &[], Kind::Text),
             table("c", &["b"], Kind::Text),
             table("only_here", &[], Kind::Text),
         ];
-        let order: Vec<String> = shared(both.clone(), &both[..3])
+        let order: Vec<String> = shared_tables(both.clone(), &both[..3])
             .unwrap()
             .into_iter()
             .map(|table| table.name)
@@ -177,13 +175,13 @@ mod tests {
             table("a", &["b"], Kind::Text),
             table("b", &["a"], Kind::Text),
         ];
-        assert!(shared(circle.clone(), &circle).is_err());
+        assert!(shared_tables(circle.clone(), &circle).is_err());
     }
 
     #[test]
-    fn what_cannot_be_moved_is_said() {
+    fn tables_that_cannot_be_moved_are_named() {
         let refused =
-            |one: Table, other: Table| shared(vec![one], &[other]).unwrap_err().to_string();
+            |one: Table, other: Table| shared_tables(vec![one], &[other]).unwrap_err().to_string();
         let text = table("a", &[], Kind::Text);
         let number = table("a", &[], Kind::Integer);
         assert!(refused(text.clone(), number).starts_with("a.what is not the same in both"));
@@ -195,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_fits_into_a_statement_and_pictures_into_memory() {
+    fn batches_are_limited_by_values_and_pictures() {
         let both = [table("a", &[], Kind::Text)];
-        let shared_table = &shared(both.to_vec(), &both).unwrap()[0];
+        let shared_table = &shared_tables(both.to_vec(), &both).unwrap()[0];
         assert_eq!(shared_table.batch(1_000_000), BATCH_MAX);
         assert_eq!(shared_table.batch(0), 1);
         let both = [table("a", &[], Kind::Blob)];
-        let with_bytes = &shared(both.to_vec(), &both).unwrap()[0];
+        let with_bytes = &shared_tables(both.to_vec(), &both).unwrap()[0];
         assert_eq!(with_bytes.batch(500), ROWS_OF_BYTES_MAX);
     }
 }

@@ -17,7 +17,7 @@ use model::{accounts::Viewer, error::AppError, ids::UserId};
 use platform::{
     fault::{Fault, FaultResult},
     idempotency::{Claim, IdempotencyKeys, hash},
-    request::carried,
+    request::in_current_request,
 };
 use std::{convert::Infallible, panic::resume_unwind};
 use tracing::Instrument;
@@ -83,7 +83,7 @@ pub async fn answer_once(
                 let response = next.run(request).await;
                 store(&keys, user, &key, response).await
             };
-            match tokio::spawn(carried(doing).in_current_span()).await {
+            match tokio::spawn(in_current_request(doing).in_current_span()).await {
                 Ok(response) => response,
                 Err(ended) => match ended.try_into_panic() {
                     Ok(panic) => resume_unwind(panic),

@@ -54,7 +54,7 @@ pub(super) async fn stream_event(
             let last = last.to_str().unwrap_or_default();
             api.live.since(last, id).await
         }
-        (None, Some(seconds)) => api.live.of_late(seconds, id).await,
+        (None, Some(seconds)) => api.live.recent(seconds, id).await,
         (None, None) => Missed::Changes(Vec::new()),
     };
     let mut closing = api.live.closing();

@@ -1,8 +1,9 @@
-//! What is on in the demo shop. Invented houses and companies, real cities and currencies.
+//! The demo shop's sellers, events and tickets. Venues and companies are invented; cities and currencies
+//! are real.
 
 use model::events::Category::{self, Comedy, Dance, Family, Music, Theatre};
 
-/// Who sells: e-mail and name. The first is the demo log-in for sellers.
+/// The sellers' e-mail addresses and names. The first is the demo account for sellers.
 pub(super) const SELLERS: &[(&str, &str)] = &[
     (super::SELLER_EMAIL, "Olivia Hart"),
     ("boxoffice@stagedoor.example", "Stagedoor Box Office"),
@@ -15,7 +16,7 @@ const HOUSE: usize = 1;
 const MATEO: usize = 2;
 const SASKIA: usize = 3;
 
-/// One event.
+/// A demo event.
 pub(super) struct Show {
     pub title: &'static str,
     pub category: Category,
@@ -25,9 +26,9 @@ pub(super) struct Show {
     pub time_zone: &'static str,
     pub currency: &'static str,
     pub in_days: i64,
-    /// Hour and minute, by the clocks of the house.
+    /// Hour and minute of the start, in `time_zone`.
     pub at: (i8, i8),
-    /// For one of several days: how many days later it ends, and when; sales end with it.
+    /// If it lasts several days: how many days later it ends, and the hour and minute. Sales end then, too.
     pub until: Option<(i64, (i8, i8))>,
     pub seller: usize,
     pub description: &'static str,
@@ -40,16 +41,16 @@ pub(super) struct Lot {
     /// Empty for general admission.
     pub section: &'static str,
     pub price_minor: i64,
-    /// 0 where nobody says.
+    /// 0 if not stated.
     pub face_value_minor: i64,
     pub seats: Seats,
 }
 
-/// Which.
+/// The seats of a lot.
 pub(super) enum Seats {
-    /// So many alike.
+    /// The number of tickets without seats.
     Unnumbered(i64),
-    /// A row, from this seat to that.
+    /// A row, with its first and last seat.
     Row(&'static str, i32, i32),
 }
 
@@ -71,7 +72,7 @@ const fn lot(
     }
 }
 
-/// All of them.
+/// All demo events.
 pub(super) const SHOWS: &[Show] = &[
     Show {
         title: "The Lamplighter",

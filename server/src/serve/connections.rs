@@ -1,10 +1,10 @@
-//! The connections to the shop: how many there may be, and how long a client may keep one without
-//! sending a request or reading its answer.
+//! Limits on connections: how many may be open, and how long a client may take to send a request or to
+//! read its response.
 //!
-//! Owns the acceptor of the server and the table of open connections. When all places are taken, the
-//! connection that has been without a request for longest is closed for a new one: silent ones, those
-//! in the middle of a head, those that are kept alive. A new connection is refused only if every place
-//! has a request under way. What is in requests is none of its business.
+//! Owns the acceptor of the server and the table of open connections. At the limit, the connection that
+//! has been idle for longest is closed for a new one; a connection is idle if it has no request under way,
+//! even while a head is being received. A new connection is refused only if all others have requests
+//! under way. Does not look into requests.
 
 #[cfg(test)]
 mod tests;
@@ -33,33 +33,31 @@ use tokio::{
 };
 use tower::Service;
 
-/// How long a client may take to send a request's head, counted from when the connection was made or
-/// from the end of the answer before: idle connections are closed after it, too.
+/// How long a client may take to send a request's head, from the start of the connection or the end of the
+/// previous response. Idle connections are closed after this time, too.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client may take to read the next piece of an answer.
+/// How long a client may take to read the next part of a response.
 const WRITE_WITHIN: Duration = Duration::from_mins(1);
-/// The most files that are left to other things than connections: databases, Redis, mails, pages.
+/// The most open files that are reserved for other uses: databases, Redis, mails, pages.
 const OTHER_FILES_MAX: usize = 256;
-/// Sent to a connection that is refused, in place of the answer to what it will ask.
+/// Sent to a refused connection in place of the response to its request.
 const REFUSAL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
     content-type: text/plain\r\ncontent-length: 37\r\n\r\nToo many connections. Try again soon.";
 
-/// What bounds connections.
+/// The limits on connections.
 #[derive(Debug, Clone)]
-pub(super) struct Bounds {
-    /// How many there may be at once.
+pub(super) struct ConnectionLimits {
     pub total: usize,
-    /// How many of them from one network: an IPv4 address, or an IPv6 /64. No bound if `None`.
+    /// The most from one network: an IPv4 address, or an IPv6 /64. `None`: no limit.
     pub per_network: Option<usize>,
-    /// Proxies, which pass on the requests of many: they have no bound of their own.
+    /// Exempt from `per_network`.
     pub trusted_proxies: Arc<[IpNet]>,
     head_within: Duration,
     write_within: Duration,
 }
 
-impl Bounds {
-    /// At most `total` connections, and `per_network` of one network that is no trusted proxy's.
+impl ConnectionLimits {
     pub(super) fn new(
         total: usize,
         per_network: Option<usize>,
@@ -75,25 +73,25 @@ impl Bounds {
     }
 }
 
-/// Lets the process open as many files as it may. Returns how many of the `wanted` connections that
-/// leaves room for.
-pub(super) fn room_for(wanted: usize) -> usize {
+/// Raises the process's limit of open files to the maximum. Returns how many of the `wanted` connections it
+/// allows, and logs a warning if these are fewer.
+pub(super) fn fit_to_open_files(wanted: usize) -> usize {
     let Some(files) = open_files_max() else {
         return wanted;
     };
     let others = OTHER_FILES_MAX.min(files / 4);
-    let room = wanted.min(files - others);
-    if room < wanted {
+    let possible = wanted.min(files - others);
+    if possible < wanted {
         tracing::warn!(
             files,
-            "the limit of open files leaves room for {room} connections, fewer than the {wanted} of \
-             STAGEDOOR_CONNECTIONS"
+            "the limit of open files allows {possible} connections, fewer than the {wanted} of \
+            STAGEDOOR_CONNECTIONS"
         );
     }
-    room
+    possible
 }
 
-/// How many files the process may open, now that it has asked for all it can have.
+/// The limit of open files, after raising it to the maximum.
 #[cfg(unix)]
 fn open_files_max() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -114,136 +112,136 @@ fn open_files_max() -> Option<usize> {
     None
 }
 
-/// A server on this listener that holds to `bounds`. It speaks HTTP/1.1 only: before the first bytes
-/// of HTTP/2 have come there is no deadline, and proxies do not need it.
+/// A server on this listener that enforces `limits`. It supports HTTP/1.1 only: detecting HTTP/2 would wait
+/// for the first bytes without a deadline, and proxies do not need it.
 pub(super) fn server(
     listener: TcpListener,
-    bounds: Bounds,
-) -> io::Result<Server<SocketAddr, Door>> {
+    limits: ConnectionLimits,
+) -> io::Result<Server<SocketAddr, LimitingAcceptor>> {
     let mut server = axum_server::from_tcp(listener)?.http1_only();
     server
         .http_builder()
         .http1()
-        .header_read_timeout(bounds.head_within);
-    Ok(server.acceptor(Door(Arc::new(Places {
-        bounds,
+        .header_read_timeout(limits.head_within);
+    Ok(server.acceptor(LimitingAcceptor(Arc::new(Connections {
+        limits,
         open: Mutex::default(),
     }))))
 }
 
-/// Lets connections in, or refuses them.
+/// Accepts or refuses connections.
 #[derive(Clone)]
-pub(super) struct Door(Arc<Places>);
+pub(super) struct LimitingAcceptor(Arc<Connections>);
 
-struct Places {
-    bounds: Bounds,
-    open: Mutex<Open>,
+struct Connections {
+    limits: ConnectionLimits,
+    open: Mutex<OpenConnections>,
 }
 
-/// Every open connection by its number, and which of them are idle: without a request under way, by
-/// when that began. Numbers and beginnings are counted up from the same 0.
+/// The open connections.
 #[derive(Default)]
-struct Open {
-    next: u64,
-    all: HashMap<u64, Place>,
+struct OpenConnections {
+    /// The counter for ids of connections and for positions in the order of becoming idle.
+    counter: u64,
+    by_id: HashMap<u64, OpenConnection>,
+    /// The ids of idle connections by when they became idle.
     idle: BTreeMap<u64, u64>,
-    networks: HashMap<IpNet, OfNetwork>,
+    networks: HashMap<IpNet, NetworkConnections>,
 }
 
-struct Place {
+struct OpenConnection {
     network: Option<IpNet>,
     requests: usize,
     idle_since: Option<u64>,
-    /// Dropped, it tells the connection to close.
-    _stay: oneshot::Sender<()>,
+    /// Dropping it closes the connection.
+    _keep_open: oneshot::Sender<()>,
 }
 
 #[derive(Default)]
-struct OfNetwork {
+struct NetworkConnections {
     open: usize,
     idle: BTreeMap<u64, u64>,
 }
 
-impl Places {
-    fn open(&self) -> MutexGuard<'_, Open> {
+impl Connections {
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection from `peer`. Errors: which bound it would exceed.
-    fn enter(&self, peer: IpAddr) -> Result<(u64, oneshot::Receiver<()>), &'static str> {
-        let bounds = &self.bounds;
-        let bounded = bounds
+    /// Admits a connection from `peer`, closing an idle one if necessary. Returns its id, and a receiver that
+    /// fails once the connection must close. Errors: the limit that it would exceed.
+    fn admit(&self, peer: IpAddr) -> Result<(u64, oneshot::Receiver<()>), &'static str> {
+        let limits = &self.limits;
+        let per_network = limits
             .per_network
-            .filter(|_| !is_trusted(peer, &bounds.trusted_proxies));
-        let network = bounded.and_then(|_| network_of(peer));
+            .filter(|_| !is_trusted(peer, &limits.trusted_proxies));
+        let network = per_network.and_then(|_| network_of(peer));
         let mut open = self.open();
-        if let (Some(network), Some(most)) = (network, bounded)
+        if let (Some(network), Some(most)) = (network, per_network)
             && let Some(of) = open.networks.get(&network)
             && of.open >= most
         {
             let longest_idle = of.idle.values().next().copied();
-            open.leave(longest_idle.ok_or("address")?);
+            open.remove(longest_idle.ok_or("address")?);
         }
-        if open.all.len() >= bounds.total {
+        if open.by_id.len() >= limits.total {
             let longest_idle = open.idle.values().next().copied();
-            open.leave(longest_idle.ok_or("total")?);
+            open.remove(longest_idle.ok_or("total")?);
         }
-        let (stay, asked_to_leave) = oneshot::channel();
-        let id = open.count();
-        let place = Place {
+        let (keep_open, must_close) = oneshot::channel();
+        let id = open.next_number();
+        let connection = OpenConnection {
             network,
             requests: 0,
             idle_since: None,
-            _stay: stay,
+            _keep_open: keep_open,
         };
-        open.all.insert(id, place);
+        open.by_id.insert(id, connection);
         if let Some(network) = network {
             open.networks.entry(network).or_default().open += 1;
         }
-        open.rest(id);
-        Ok((id, asked_to_leave))
+        open.mark_idle(id);
+        Ok((id, must_close))
     }
 }
 
-impl Open {
-    fn count(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+impl OpenConnections {
+    fn next_number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
     }
 
-    /// The connection has no request under way.
-    fn rest(&mut self, id: u64) {
-        let since = self.count();
-        let Some(place) = self.all.get_mut(&id) else {
+    fn mark_idle(&mut self, id: u64) {
+        let since = self.next_number();
+        let Some(connection) = self.by_id.get_mut(&id) else {
             return;
         };
-        place.idle_since = Some(since);
+        connection.idle_since = Some(since);
         self.idle.insert(since, id);
-        if let Some(of) = place.network.and_then(|it| self.networks.get_mut(&it)) {
+        if let Some(of) = connection.network.and_then(|it| self.networks.get_mut(&it)) {
             of.idle.insert(since, id);
         }
     }
 
-    /// It has one.
-    fn work(&mut self, id: u64) {
-        let Some(place) = self.all.get_mut(&id) else {
+    fn mark_busy(&mut self, id: u64) {
+        let Some(connection) = self.by_id.get_mut(&id) else {
             return;
         };
-        if let Some(since) = place.idle_since.take() {
+        if let Some(since) = connection.idle_since.take() {
             self.idle.remove(&since);
-            if let Some(of) = place.network.and_then(|it| self.networks.get_mut(&it)) {
+            if let Some(of) = connection.network.and_then(|it| self.networks.get_mut(&it)) {
                 of.idle.remove(&since);
             }
         }
     }
 
-    /// It is no more, or about to be.
-    fn leave(&mut self, id: u64) {
-        self.work(id);
-        let Some(Place {
+    /// Removes a connection, which closes it if it is still open.
+    fn remove(&mut self, id: u64) {
+        self.mark_busy(id);
+        let Some(OpenConnection {
             network: Some(network),
             ..
-        }) = self.all.remove(&id)
+        }) = self.by_id.remove(&id)
         else {
             return;
         };
@@ -256,38 +254,38 @@ impl Open {
     }
 }
 
-impl<S> Accept<TcpStream, S> for Door {
+impl<S> Accept<TcpStream, S> for LimitingAcceptor {
     type Stream = Connection;
-    type Service = Noted<S>;
-    type Future = Ready<io::Result<(Connection, Noted<S>)>>;
+    type Service = TrackedService<S>;
+    type Future = Ready<io::Result<(Connection, TrackedService<S>)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         ready(stream.peer_addr().and_then(|peer| {
-            match self.0.enter(peer.ip()) {
-                Ok((id, asked_to_leave)) => {
-                    let held = Arc::new(Held {
-                        places: self.0.clone(),
+            match self.0.admit(peer.ip()) {
+                Ok((id, must_close)) => {
+                    let slot = Arc::new(Slot {
+                        connections: self.0.clone(),
                         id,
                     });
                     let connection = Connection {
                         stream,
-                        write_within: self.0.bounds.write_within,
-                        asked_to_leave: Some(asked_to_leave),
+                        write_within: self.0.limits.write_within,
+                        must_close: Some(must_close),
                         stalled: None,
-                        _held: held.clone(),
+                        _slot: slot.clone(),
                     };
                     Ok((
                         connection,
-                        Noted {
+                        TrackedService {
                             inner: service,
-                            held,
+                            slot,
                         },
                     ))
                 }
                 Err(bound) => {
                     metrics::counter!("stagedoor_connections_refused_total", "bound" => bound)
                         .increment(1);
-                    // Whoever does not take it at once goes without.
+                    // Only if the response can be sent without waiting.
                     let _ = stream.try_write(REFUSAL);
                     Err(io::Error::new(
                         io::ErrorKind::QuotaExceeded,
@@ -299,38 +297,39 @@ impl<S> Accept<TcpStream, S> for Door {
     }
 }
 
-/// A connection's place, given back once nothing of the connection is left.
-struct Held {
-    places: Arc<Places>,
+/// Removes the connection from the table when the last reference is dropped.
+struct Slot {
+    connections: Arc<Connections>,
     id: u64,
 }
 
-impl Drop for Held {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.places.open().leave(self.id);
+        self.connections.open().remove(self.id);
     }
 }
 
-/// A connection that ends when it is asked to leave, and when its client stops reading.
+/// A connection that closes when it is removed from the table, or when its client stops reading.
 pub(super) struct Connection {
     stream: TcpStream,
     write_within: Duration,
-    asked_to_leave: Option<oneshot::Receiver<()>>,
+    /// `None` once the connection must close.
+    must_close: Option<oneshot::Receiver<()>>,
     stalled: Option<Pin<Box<Sleep>>>,
-    _held: Arc<Held>,
+    _slot: Arc<Slot>,
 }
 
 impl Connection {
-    fn is_asked_to_leave(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(asked) = &mut self.asked_to_leave
-            && Pin::new(asked).poll(cx).is_ready()
+    fn poll_must_close(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(receiver) = &mut self.must_close
+            && Pin::new(receiver).poll(cx).is_ready()
         {
-            self.asked_to_leave = None;
+            self.must_close = None;
         }
-        self.asked_to_leave.is_none()
+        self.must_close.is_none()
     }
 
-    /// What came of a write, or an error if none has been possible for too long.
+    /// The result of a write, or an error if no write has been possible for too long.
     fn in_time<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -343,7 +342,7 @@ impl Connection {
         let within = self.write_within;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(within)));
         when_ready!(stalled.as_mut().poll(cx));
-        let slow = "the client does not read its answer";
+        let slow = "the client does not read the response";
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, slow)))
     }
 }
@@ -354,7 +353,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_asked_to_leave(cx) {
+        if self.poll_must_close(cx) {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
@@ -395,14 +394,14 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// A connection's service, which notes while a request is under way: until its answer is sent.
+/// A connection's service, which marks the connection as busy until the response is sent.
 #[derive(Clone)]
-pub(super) struct Noted<S> {
+pub(super) struct TrackedService<S> {
     inner: S,
-    held: Arc<Held>,
+    slot: Arc<Slot>,
 }
 
-impl<S, R> Service<R> for Noted<S>
+impl<S, R> Service<R> for TrackedService<S>
 where
     S: Service<R, Response = Response<Body>>,
     S::Future: Send + 'static,
@@ -416,50 +415,55 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let busy = Busy::begin(self.held.clone());
-        let answer = self.inner.call(request);
+        let guard = BusyGuard::new(self.slot.clone());
+        let answering = self.inner.call(request);
         Box::pin(async move {
-            let response = answer.await?;
-            Ok(response.map(|body| Body::new(Answer { body, _busy: busy })))
+            let response = answering.await?;
+            Ok(response.map(|body| {
+                Body::new(TrackedBody {
+                    body,
+                    _guard: guard,
+                })
+            }))
         })
     }
 }
 
-/// A request that is under way.
-struct Busy(Arc<Held>);
+/// Marks the connection as busy while a request is under way.
+struct BusyGuard(Arc<Slot>);
 
-impl Busy {
-    fn begin(held: Arc<Held>) -> Self {
-        let mut open = held.places.open();
-        open.work(held.id);
-        if let Some(place) = open.all.get_mut(&held.id) {
-            place.requests += 1;
+impl BusyGuard {
+    fn new(slot: Arc<Slot>) -> Self {
+        let mut open = slot.connections.open();
+        open.mark_busy(slot.id);
+        if let Some(connection) = open.by_id.get_mut(&slot.id) {
+            connection.requests += 1;
         }
         drop(open);
-        Self(held)
+        Self(slot)
     }
 }
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
-        let mut open = self.0.places.open();
-        let Some(place) = open.all.get_mut(&self.0.id) else {
+        let mut open = self.0.connections.open();
+        let Some(connection) = open.by_id.get_mut(&self.0.id) else {
             return;
         };
-        place.requests -= 1;
-        if place.requests == 0 {
-            open.rest(self.0.id);
+        connection.requests -= 1;
+        if connection.requests == 0 {
+            open.mark_idle(self.0.id);
         }
     }
 }
 
-/// The body of an answer, sent as it is.
-struct Answer {
+/// The body of a response, which keeps the connection busy until it is dropped.
+struct TrackedBody {
     body: Body,
-    _busy: Busy,
+    _guard: BusyGuard,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

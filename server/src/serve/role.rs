@@ -1,8 +1,8 @@
-//! Which part of the work a process does.
+//! The role of a process.
 
 use clap::ValueEnum;
 
-/// A part of the work.
+/// What a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// Pages, REST and jobs.
@@ -14,7 +14,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// As the flag has it.
+    /// The value of the flag.
     pub fn name(self) -> &'static str {
         match self {
             Self::All => "all",

@@ -93,7 +93,7 @@ on_both_engines! {
         assert_eq!(mine["tickets"], json!([]));
         let repriced = json!({"eventId": event["id"], "priceMinor": 9900});
         seller.post("/api/selling/reprice", repriced).await;
-        let (waiting, _) = outbox::waiting(&app.db).await.unwrap();
+        let (waiting, _) = outbox::backlog(&app.db).await.unwrap();
         app.assert_sound().await;
 
         // What is dearer and for sale is sold, and the cheaper staged ones stay.
@@ -106,7 +106,7 @@ on_both_engines! {
         assert!(!publish(app, &batch).await, "once");
         assert_eq!(available(app, &event).await, 4);
         assert_eq!(listed_at(&buyer, &event).await, 4);
-        let (all, _) = outbox::waiting(&app.db).await.unwrap();
+        let (all, _) = outbox::backlog(&app.db).await.unwrap();
         assert!(all >= waiting + 3, "{all} events wait, and {waiting} before");
         let order = buyer.reserve_any(&event, 3).await.expect(201);
         let prices = order["tickets"].as_array().unwrap().iter();

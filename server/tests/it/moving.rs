@@ -69,7 +69,7 @@ async fn is_the_same_shop(app: App, target: Database) {
     app.db.close().await;
 
     let (db, comparison) = moved(&app.database.url, &target.url).await.unwrap();
-    assert!(comparison.alike(), "{comparison}");
+    assert!(comparison.is_identical(), "{comparison}");
     let rows = |table: &str| {
         let mut tables = comparison.tables.iter();
         let compared = tables.find(|compared| compared.table == table);
@@ -107,7 +107,7 @@ async fn is_the_same_shop(app: App, target: Database) {
     // Not a shop before that is said.
     assert!(matches!(
         Db::open(&target.url).await,
-        Err(OpenError::HalfMoved)
+        Err(OpenError::UnfinishedMove)
     ));
     finish(&db).await.unwrap();
     db.close().await;
@@ -325,7 +325,7 @@ on_both_engines! {
         for (change, advice) in [
             (format!("DELETE {last}"), "`stagedoor migrate` first"),
             (more(1), ""),
-            (more(2), "take the newer binary"),
+            (more(2), "use the newer binary"),
         ] {
             let db = Db::connect(&app.database.url).await.unwrap();
             sqlx::query(AssertSqlSafe(change)).execute(db.reads()).await.unwrap();
@@ -343,18 +343,18 @@ on_both_engines! {
         app.db.close().await;
         let target = Database::sqlite();
         let (db, comparison) = moved(&app.database.url, &target.url).await.unwrap();
-        assert!(comparison.alike(), "{comparison}");
+        assert!(comparison.is_identical(), "{comparison}");
         db.close().await;
         let source = Db::connect(&app.database.url).await.unwrap();
         sqlx::query("UPDATE tickets SET price_minor = 2600").execute(source.reads()).await.unwrap();
         source.close().await;
         let (db, comparison) = moved(&app.database.url, &target.url).await.unwrap();
         db.close().await;
-        assert!(!comparison.alike());
+        assert!(!comparison.is_identical());
         let differs: Vec<&str> = comparison.tables.iter().filter(|table| !table.alike)
             .map(|table| table.table.as_str()).collect();
         assert_eq!(differs, ["tickets"], "{comparison}");
-        assert!(comparison.to_string().contains("tickets.price_minor: 2500 in all, and 2600"));
+        assert!(comparison.to_string().contains("tickets.price_minor: 2500 in total, and 2600"));
     }
 }
 

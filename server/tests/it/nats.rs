@@ -39,7 +39,7 @@ async fn relay(app: &App, broker: &Broker) -> JoinHandle<()> {
 }
 
 async fn unpublished(app: &App) -> i64 {
-    platform::outbox::waiting(&app.db).await.unwrap().0
+    platform::outbox::backlog(&app.db).await.unwrap().0
 }
 
 async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {

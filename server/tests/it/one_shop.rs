@@ -247,7 +247,7 @@ async fn a_server_waits_for_a_postgres_that_comes_up_after_it() {
     let mut server = serve.spawn().unwrap();
     let began = Instant::now();
     let said = || std::fs::read_to_string(folder.path().join("log")).unwrap();
-    while !said().contains("the database is not there yet") {
+    while !said().contains("the database is not available yet") {
         assert!(began.elapsed() < UP_WITHIN, "{}", said());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -13,7 +13,7 @@ use platform::{
     task_runs,
 };
 use sqlx::AssertSqlSafe;
-use stagedoor::figures;
+use stagedoor::gauges;
 use std::{collections::HashMap, process::Command, sync::Arc, time::Instant};
 
 const ALERTS: &str = include_str!("../../../deploy/observability/alerts.yaml");
@@ -38,7 +38,7 @@ async fn figures_of(app: &App, done: impl Future<Output = ()>) -> HashMap<String
     {
         let _recorded = metrics::set_default_local_recorder(&recorder);
         done.await;
-        figures::read(&app.db, &clock, None).await;
+        gauges::update_from_database(&app.db, &clock, None).await;
     }
     let text = recorder.handle().render();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -183,7 +183,7 @@ on_both_engines! {
         );
         assert_eq!(figures_now(app).await.get(age), None, "none has run");
         let note = async |succeeded| {
-            task_runs::run_note(&app.db, task_runs::AUDIT, succeeded, app.clock.now())
+            task_runs::record(&app.db, task_runs::AUDIT, succeeded, app.clock.now())
                 .await
                 .unwrap();
         };

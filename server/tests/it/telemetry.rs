@@ -365,7 +365,7 @@ async fn a_collector_that_is_away_costs_a_warning() {
         assert_eq!(payment["status"], "captured");
         let warned = |line: &Value| {
             let message = line["fields"]["message"].as_str().unwrap_or_default();
-            message.starts_with("the collector of traces takes none")
+            message.starts_with("the trace collector is unavailable")
         };
         shop.lines(warned).await;
         assert!(
@@ -377,7 +377,7 @@ async fn a_collector_that_is_away_costs_a_warning() {
         let (status, log) = shop.stop().await;
         assert!(status.success(), "{log}");
         assert_eq!(
-            log.matches("the collector of traces takes none").count(),
+            log.matches("the trace collector is unavailable").count(),
             1,
             "{log}"
         );

@@ -106,7 +106,7 @@ async fn postgres_is_verified_to_the_full() {
         url("127.0.0.1", "verify-full", Some(&own)),
     ] {
         let error = Db::connect(&refused).await.err().unwrap();
-        assert!(!error.is_passing(), "{refused}: {error:?}");
+        assert!(!error.is_transient(), "{refused}: {error:?}");
     }
     line.abort();
     database.drop().await;
@@ -153,7 +153,7 @@ async fn nats_is_spoken_to_by_tls() {
             .await
             .unwrap();
         let there = async {
-            while !nats.is_there() {
+            while !nats.is_connected() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

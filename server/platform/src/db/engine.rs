@@ -1,23 +1,22 @@
-//! Where SQLite and PostgreSQL differ. Nothing outside this file asks which one it is.
+//! The differences between SQLite and PostgreSQL. No other file depends on which engine is in use.
 
 use super::{Conn, OpenError};
 use sqlx::{AssertSqlSafe, Executor};
 
-/// SQLite before this can corrupt its journal when it is reset.
+/// Older versions can corrupt the write-ahead log when they reset it.
 const SQLITE_VERSION_MIN: &str = "3.51.3";
 const POSTGRES_VERSION_MIN: i64 = 150_000;
 
 /// A database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// Inside this process, in one file.
+    /// One file, opened by this process.
     Sqlite,
-    /// A server.
     Postgres,
 }
 
 impl Engine {
-    /// By the address's scheme.
+    /// The engine that the URL's scheme names.
     pub fn of(url: &str) -> Option<Self> {
         match url.split_once(':')?.0 {
             "sqlite" => Some(Self::Sqlite),
@@ -26,7 +25,7 @@ impl Engine {
         }
     }
 
-    /// What it is called in the log.
+    /// Its name in the log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "SQLite",
@@ -34,7 +33,7 @@ impl Engine {
         }
     }
 
-    /// The address that connections are opened with: SQLite makes the file if it is missing.
+    /// The URL to open connections with. SQLite creates a missing file.
     pub(super) fn connection_url(self, url: &str) -> String {
         match self {
             Self::Sqlite if !url.contains("mode=") => {
@@ -45,7 +44,7 @@ impl Engine {
         }
     }
 
-    /// As [`Engine::connection_url`], but a file that is missing stays missing.
+    /// Like [`Engine::connection_url`], but SQLite does not create a missing file.
     pub(super) fn existing_url(self, url: &str) -> String {
         match self {
             Self::Sqlite if !url.contains("mode=") => {
@@ -56,7 +55,7 @@ impl Engine {
         }
     }
 
-    /// Sets up a fresh connection.
+    /// Configures a new connection.
     pub(super) async fn prepare(self, conn: &mut Conn) -> Result<(), sqlx::Error> {
         let settings: &[&'static str] = match self {
             Self::Sqlite => &[
@@ -82,8 +81,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives a connection the time that changing the schema takes: for building an index, or for
-    /// waiting until another process has done the same.
+    /// Raises a connection's time limits for migrations: building an index may take long, and so may
+    /// waiting for another process that is migrating.
     pub(super) async fn prepare_to_migrate(self, conn: &mut Conn) -> Result<(), sqlx::Error> {
         let settings: &[&'static str] = match self {
             Self::Sqlite => &[],
@@ -95,7 +94,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Asserts the facts that durability and locking rest on.
+    /// Checks the version and the settings that durability and locking depend on.
     pub(super) async fn assert_suitable(self, conn: &mut Conn) -> Result<(), OpenError> {
         match self {
             Self::Sqlite => assert_sqlite(conn).await,
@@ -103,32 +102,31 @@ impl Engine {
         }
     }
 
-    /// What is this engine's own of two.
-    pub(super) fn own<T>(self, sqlite: T, postgres: T) -> T {
+    /// Returns the argument for this engine.
+    pub(super) fn pick<T>(self, sqlite: T, postgres: T) -> T {
         match self {
             Self::Sqlite => sqlite,
             Self::Postgres => postgres,
         }
     }
 
-    /// Begins a writing transaction.
+    /// The statement that begins a writing transaction.
     pub(super) fn begin(self) -> &'static str {
         match self {
-            // A deferred transaction that turns to writing fails at once if another wrote.
+            // A deferred transaction fails at its first write if another transaction has written since.
             Self::Sqlite => "BEGIN IMMEDIATE",
             Self::Postgres => "BEGIN",
         }
     }
 
-    /// Lets a connection see this one moment from now on and write nothing, for as long as its
-    /// reader takes.
+    /// The statements that give a connection a read-only snapshot without time limits.
     pub(super) fn begin_snapshot(self) -> &'static [&'static str] {
         match self {
             Self::Sqlite => &[
                 "PRAGMA query_only = ON",
                 "PRAGMA cache_size = -131072",
                 "BEGIN",
-                // The moment is that of the first read, not of the BEGIN.
+                // The snapshot is taken at the first read, not at BEGIN.
                 "SELECT COUNT(*) FROM sqlite_schema",
             ],
             Self::Postgres => &[
@@ -141,9 +139,9 @@ impl Engine {
         }
     }
 
-    /// Keeps everybody else out of the database, as far as that can be, and shows its connection
-    /// one moment. On SQLite the first of these fails while any other connection is open, an idle
-    /// one too; on PostgreSQL [`Engine::others`] says who is there.
+    /// The statements that give a connection a snapshot of a database that no one else uses. On SQLite
+    /// they fail while any other connection is open, even an idle one. PostgreSQL cannot lock out other
+    /// clients; [`Engine::others`] lists them.
     pub(super) fn claim(self) -> &'static [&'static str] {
         match self {
             Self::Sqlite => &[
@@ -161,17 +159,16 @@ impl Engine {
         }
     }
 
-    /// Has the next [`Engine::others`] say who is there now: within a transaction PostgreSQL goes on
-    /// showing who was there when it was first asked.
-    pub(super) fn look_anew(self) -> &'static [&'static str] {
+    /// The statements to run before [`Engine::others`] for a current result: within a transaction,
+    /// PostgreSQL repeats the result of the first query.
+    pub(super) fn refresh_others(self) -> &'static [&'static str] {
         match self {
             Self::Sqlite => &[],
             Self::Postgres => &["SELECT pg_stat_clear_snapshot()"],
         }
     }
 
-    /// Programs that are connected to the database beside this connection: `names`, null if there
-    /// are none.
+    /// Selects the other programs that are connected to the database: `names`, null if there are none.
     pub(super) fn others(self) -> &'static str {
         match self {
             Self::Sqlite => "SELECT NULL AS names",
@@ -184,9 +181,9 @@ impl Engine {
         }
     }
 
-    /// Every column of every table, in order: `table_name`, `column_name`, `kind` in the engine's
-    /// words, and `key_place`, from 1 on within the primary key and else 0. Left out is what the
-    /// engine fills by itself: tables behind an index of words, generated columns.
+    /// Selects every column of every table, in order: `table_name`, `column_name`, `kind` (the engine's
+    /// type name), and `key_place`: the position in the primary key from 1, or 0. Excludes what the engine
+    /// fills itself: tables of a full-text index, generated columns.
     pub(super) fn columns(self) -> &'static str {
         match self {
             Self::Sqlite => {
@@ -212,7 +209,7 @@ impl Engine {
         }
     }
 
-    /// Which table refers to which: `table_name`, `refers_to`.
+    /// Selects the foreign keys: `table_name`, `refers_to`.
     pub(super) fn references(self) -> &'static str {
         match self {
             Self::Sqlite => {
@@ -231,7 +228,7 @@ impl Engine {
         }
     }
 
-    /// A field of the JSON in a text column, as text.
+    /// SQL for a field, as text, of the JSON in a text column.
     pub fn json_text(self, column: &str, field: &str) -> String {
         match self {
             Self::Sqlite => format!("{column} ->> '{field}'"),
@@ -239,12 +236,11 @@ impl Engine {
         }
     }
 
-    /// FROM and condition for the rows of `table` in whose words all those of `bound` are found,
-    /// by the index that the migrations made of them. `bound` is the placeholder of what
-    /// [`Engine::words_sought`] gives.
-    pub fn with_words(self, table: &str, bound: &str) -> (String, String) {
+    /// FROM clause and condition for the rows of `table` that match the full-text query in the placeholder
+    /// `bound`, which [`Engine::full_text_query`] makes.
+    pub fn full_text_match(self, table: &str, bound: &str) -> (String, String) {
         match self {
-            // CROSS JOIN keeps the order: first the index of words.
+            // CROSS JOIN fixes the join order: the full-text index comes first.
             Self::Sqlite => (
                 format!(
                     "{table}_words CROSS JOIN {table}_numbers ON number = {table}_words.rowid \
@@ -259,9 +255,9 @@ impl Engine {
         }
     }
 
-    /// Every one of `words` as the beginning of a word. They are letters and digits only, so that
-    /// nothing in them is taken for an operator.
-    pub fn words_sought(self, words: &[String]) -> String {
+    /// The full-text query for rows that have a word beginning with each of `words`. These must consist of
+    /// letters and digits, so that none of them is an operator.
+    pub fn full_text_query(self, words: &[String]) -> String {
         let (each, and): (fn(&String) -> String, &str) = match self {
             Self::Sqlite => (|word| format!("\"{word}\"*"), " AND "),
             Self::Postgres => (|word| format!("'{word}':*"), " & "),
@@ -269,9 +265,8 @@ impl Engine {
         words.iter().map(each).collect::<Vec<_>>().join(and)
     }
 
-    /// Appended to a SELECT: locks its rows until the transaction ends. Callers select in the
-    /// order of ids, so that two transactions never wait for each other. On SQLite there is only
-    /// one writer, and nothing to lock.
+    /// Appended to a SELECT: locks its rows until the transaction ends. Callers must select in the order of
+    /// ids, so that transactions cannot deadlock. SQLite has a single writer and needs no locks.
     pub fn for_update(self) -> &'static str {
         match self {
             Self::Sqlite => "",
@@ -279,7 +274,7 @@ impl Engine {
         }
     }
 
-    /// As [`Engine::for_update`], passing over rows that another transaction has locked.
+    /// Like [`Engine::for_update`], skipping rows that another transaction has locked.
     pub fn for_update_skip_locked(self) -> &'static str {
         match self {
             Self::Sqlite => "",
@@ -288,49 +283,49 @@ impl Engine {
     }
 }
 
-/// Whether an error is one of the moment: the database is busy, away or coming back, or another
-/// transaction stood in the way. The same may well succeed a little later.
-pub fn is_passing(error: &sqlx::Error) -> bool {
+/// Whether an error is transient, so that a retry may succeed: the database is busy, unreachable or
+/// starting, or a concurrent transaction conflicted.
+pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing_code(&code)),
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_transient_code(&code)),
         _ => false,
     }
 }
 
-/// Whether there is no room on PostgreSQL's disk. [`is_passing`] holds as well; but whoever asks
-/// whether the database takes writes is to know at once.
+/// Whether PostgreSQL's disk is full. Such an error also [`is_transient`], but the write probe reports it
+/// at once.
 pub fn is_disk_full(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(|error| error.code().as_deref() == Some("53100"))
 }
 
-/// Whether another transaction was quicker, or in the way in a circle, so that this one has to look
-/// again: a unique index, a serialization failure, a deadlock.
-pub fn is_overtaken(error: &sqlx::Error) -> bool {
+/// Whether a concurrent transaction caused the error (unique violation, serialization failure or
+/// deadlock), so that the work must be repeated from its first read.
+pub fn is_write_conflict(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| {
         error.is_unique_violation() || matches!(error.code().as_deref(), Some("40001" | "40P01"))
     })
 }
 
-/// Whether a text has a NUL in it, which PostgreSQL keeps in no text and compares with none.
+/// Whether a text contains NUL, which PostgreSQL accepts in no text.
 pub fn is_unstorable(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(|error| error.code().as_deref() == Some("22021"))
 }
 
-/// PostgreSQL's codes have five characters; SQLite's are numbers of four digits at most, and of
-/// those the last byte says what it is.
-fn is_passing_code(code: &str) -> bool {
+/// PostgreSQL's codes have five characters. SQLite's are numbers of at most four digits, whose lowest
+/// byte is the primary result code.
+fn is_transient_code(code: &str) -> bool {
     const SQLITE_BUSY_OR_LOCKED: [i32; 2] = [5, 6];
-    // Serialization failure, deadlock, a lock or a statement that took too long, shut down or
-    // starting, a transaction that was idle for too long.
+    // Serialization failure, deadlock, lock timeout, statement timeout or cancellation, shutdown (three
+    // codes), idle transaction timeout.
     const CODES: [&str; 8] = [
         "40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "25P03",
     ];
-    // No connection; no memory, disk or place for another connection.
+    // Connection errors; insufficient memory, disk or connections.
     const CLASSES: [&str; 2] = ["08", "53"];
     if code.len() < 5 {
         return code
@@ -340,7 +335,6 @@ fn is_passing_code(code: &str) -> bool {
     CODES.contains(&code) || CLASSES.iter().any(|class| code.starts_with(class))
 }
 
-/// Which engine a connection is of.
 pub fn engine_of(conn: &Conn) -> Engine {
     if conn.backend_name() == "SQLite" {
         Engine::Sqlite
@@ -357,7 +351,7 @@ async fn assert_sqlite(conn: &mut Conn) -> Result<(), OpenError> {
     let version = text(conn, "SELECT sqlite_version()".to_owned()).await?;
     if version_parts(&version) < version_parts(SQLITE_VERSION_MIN) {
         return Err(OpenError::Unsuitable(format!(
-            "SQLite is {version}, and {SQLITE_VERSION_MIN} is the first that is safe"
+            "SQLite is {version}, but at least {SQLITE_VERSION_MIN} is required"
         )));
     }
     for (pragma, wanted) in [
@@ -387,7 +381,7 @@ async fn assert_postgres(conn: &mut Conn) -> Result<(), OpenError> {
     .await?;
     if number.parse::<i64>().unwrap_or(0) < POSTGRES_VERSION_MIN {
         return Err(OpenError::Unsuitable(
-            "PostgreSQL 15 or newer is needed".to_owned(),
+            "PostgreSQL 15 or newer is required".to_owned(),
         ));
     }
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
@@ -413,7 +407,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engine_is_told_by_the_address() {
+    fn the_url_scheme_determines_the_engine() {
         assert_eq!(
             Engine::of("sqlite://data/stagedoor.db"),
             Some(Engine::Sqlite)
@@ -425,21 +419,21 @@ mod tests {
     }
 
     #[test]
-    fn looking_makes_no_file() {
+    fn an_existing_url_creates_no_file() {
         let url = "sqlite://data/stagedoor.db";
         assert!(Engine::Sqlite.connection_url(url).ends_with("?mode=rwc"));
         assert!(Engine::Sqlite.existing_url(url).ends_with("?mode=rw"));
     }
 
     #[test]
-    fn what_passes_is_told_from_what_does_not() {
-        for passes in [
+    fn transient_codes_are_recognised() {
+        for transient in [
             "5", "517", "6", "40P01", "40001", "55P03", "57014", "53300", "08006",
         ] {
-            assert!(is_passing_code(passes), "{passes}");
+            assert!(is_transient_code(transient), "{transient}");
         }
-        for stays in ["1", "19", "2067", "23505", "42P01", "22001", "57000"] {
-            assert!(!is_passing_code(stays), "{stays}");
+        for permanent in ["1", "19", "2067", "23505", "42P01", "22001", "57000"] {
+            assert!(!is_transient_code(permanent), "{permanent}");
         }
     }
 

@@ -1,6 +1,6 @@
-//! A column that is true or false.
+//! Boolean columns.
 
-/// True or false in a column of 0 or 1: SQLite has no other, and the `Any` driver reads none as `bool`.
+/// A boolean stored as 0 or 1: SQLite has no boolean type, and the `Any` driver does not decode `bool`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flag(pub bool);
 

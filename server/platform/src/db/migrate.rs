@@ -1,16 +1,16 @@
-//! The migrations, carried inside the binary. Files are only ever added.
+//! The migrations, embedded in the binary. A released migration is never changed.
 //!
-//! A migration is one text for both engines. What only one of them understands follows from the
-//! file of the same name in its own folder: then there is one in each.
+//! A migration is one file for both engines. If part of it differs between them, each engine's folder
+//! has a file of the same name, which is appended.
 
-use super::{Conn, Db, Engine, engine_of};
+use super::{Conn, Engine, engine_of};
 use sqlx::{
     Any, Executor, SqlSafeStr,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 use std::borrow::Cow;
 
-struct Carried {
+struct Embedded {
     version: i64,
     name: &'static str,
     sqlite: &'static str,
@@ -23,9 +23,9 @@ macro_rules! text {
     };
 }
 
-macro_rules! carried {
+macro_rules! embedded {
     ($version:literal $name:literal) => {
-        carried!(
+        embedded!(
             $version,
             $name,
             text!($version, $name),
@@ -33,7 +33,7 @@ macro_rules! carried {
         )
     };
     ($version:literal $name:literal and_by_engine) => {
-        carried!(
+        embedded!(
             $version,
             $name,
             concat!(text!($version, $name), text!($version, $name, "sqlite")),
@@ -41,7 +41,7 @@ macro_rules! carried {
         )
     };
     ($version:literal, $name:literal, $sqlite:expr, $postgres:expr) => {
-        Carried {
+        Embedded {
             version: $version,
             name: $name,
             sqlite: $sqlite,
@@ -52,15 +52,15 @@ macro_rules! carried {
 
 macro_rules! migrations {
     ($($version:literal $name:literal $($by_engine:ident)?),+ $(,)?) => {
-        &[$(carried!($version $name $($by_engine)?)),+]
+        &[$(embedded!($version $name $($by_engine)?)),+]
     };
 }
 
 #[expect(
     clippy::unreadable_literal,
-    reason = "a date and a number, as in the file's name"
+    reason = "a date and a number, as in the file name"
 )]
-const MIGRATIONS: &[Carried] = migrations![
+const MIGRATIONS: &[Embedded] = migrations![
     20261123000001 "accounts",
     20261123000002 "events_and_tickets",
     20261123000003 "orders",
@@ -102,13 +102,15 @@ const MIGRATIONS: &[Carried] = migrations![
 fn migrator(engine: Engine, last: i64) -> Migrator {
     let migrations = MIGRATIONS
         .iter()
-        .filter(|carried| carried.version <= last)
-        .map(|carried| {
+        .filter(|embedded| embedded.version <= last)
+        .map(|embedded| {
             Migration::new(
-                carried.version,
-                Cow::Borrowed(carried.name),
+                embedded.version,
+                Cow::Borrowed(embedded.name),
                 MigrationType::Simple,
-                engine.own(carried.sqlite, carried.postgres).into_sql_str(),
+                engine
+                    .pick(embedded.sqlite, embedded.postgres)
+                    .into_sql_str(),
                 false,
             )
         })
@@ -116,32 +118,27 @@ fn migrator(engine: Engine, last: i64) -> Migrator {
     Migrator::with_migrations(migrations)
 }
 
-/// Applies those up to the version `last`.
+/// Applies the migrations up to the version `last`.
 pub(super) async fn run(conn: &mut Conn, last: i64) -> Result<(), MigrateError> {
     migrator(engine_of(conn), last).run(conn).await
 }
 
-/// How many migrations the database has, and how many this binary knows: equal when it is ready.
-pub async fn applied_and_known(db: &Db) -> Result<(i64, i64), sqlx::Error> {
-    versions(db.lookouts()).await
-}
-
-/// The same, of the database that `reads` is of.
-pub async fn versions<'e>(
-    reads: impl Executor<'e, Database = Any>,
+/// How many migrations are applied to the database of `on`, and how many this binary has.
+pub async fn migration_counts<'e>(
+    on: impl Executor<'e, Database = Any>,
 ) -> Result<(i64, i64), sqlx::Error> {
     let applied = sqlx::query_scalar("SELECT COUNT(*) FROM _sqlx_migrations")
-        .fetch_one(reads)
+        .fetch_one(on)
         .await?;
     Ok((applied, i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)))
 }
 
-/// The newest migration that the database has, none if it has never been migrated, and the newest
-/// that this binary knows.
+/// The versions of the newest migration applied (`None` if the database was never migrated) and of the
+/// newest in this binary.
 pub(super) async fn newest(conn: &mut Conn) -> Result<(Option<i64>, i64), sqlx::Error> {
     let known = MIGRATIONS.last().map_or(0, |newest| newest.version);
-    let there = super::tables(conn).await?;
-    if !there.iter().any(|table| table.name == "_sqlx_migrations") {
+    let tables = super::tables(conn).await?;
+    if !tables.iter().any(|table| table.name == "_sqlx_migrations") {
         return Ok((None, known));
     }
     let applied = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
@@ -152,7 +149,7 @@ pub(super) async fn newest(conn: &mut Conn) -> Result<(Option<i64>, i64), sqlx::
 
 #[cfg(test)]
 mod tests {
-    use super::{Carried, MIGRATIONS};
+    use super::{Embedded, MIGRATIONS};
 
     fn files(folder: &str) -> Vec<String> {
         let mut files: Vec<String> = std::fs::read_dir(folder)
@@ -166,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn every_migration_file_is_carried_and_they_are_in_order() {
-        let name = |carried: &Carried| format!("{}_{}.sql", carried.version, carried.name);
-        let carried: Vec<String> = MIGRATIONS.iter().map(name).collect();
-        assert_eq!(carried, files("../migrations"));
+    fn every_migration_file_is_embedded_in_order() {
+        let name = |embedded: &Embedded| format!("{}_{}.sql", embedded.version, embedded.name);
+        let embedded: Vec<String> = MIGRATIONS.iter().map(name).collect();
+        assert_eq!(embedded, files("../migrations"));
         let by_engine: Vec<String> = MIGRATIONS
             .iter()
-            .filter(|carried| carried.sqlite != carried.postgres)
+            .filter(|embedded| embedded.sqlite != embedded.postgres)
             .map(name)
             .collect();
         assert_eq!(by_engine, files("../migrations/sqlite"));

@@ -1,59 +1,52 @@
-//! What tables a database has, asked of the database itself: what a migration adds is here without
-//! being named anywhere. Changes nothing.
+//! Reads the tables of a database from the database itself, so that new migrations are covered without
+//! a list of names. Changes nothing.
 
 use super::{Conn, engine_of};
 use sqlx::query_as;
 use sqlx_macros::FromRow;
 use std::collections::BTreeSet;
 
-/// How far `stagedoor move` has come, in the database that it fills; gone once that is done.
+/// The table with the progress of `stagedoor move`, in its target until the move is finished.
 pub const MOVE_PROGRESS: &str = "move_progress";
 
-/// A table that the shop writes.
+/// A table that the shop writes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// What it is called.
     pub name: String,
-    /// In their order.
+    /// In the order of the schema.
     pub columns: Vec<Column>,
-    /// Tables that its rows refer to.
+    /// The tables that its foreign keys refer to.
     pub refers_to: BTreeSet<String>,
 }
 
-/// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// What it is called.
     pub name: String,
-    /// What is in it.
     pub kind: Kind,
-    /// Its place within the primary key, from 1 on; 0 if it is not of it.
+    /// Its position in the primary key, from 1; 0 if it is not part of it.
     pub key_place: i64,
 }
 
-/// What is in a column.
+/// The type of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// TEXT.
     Text,
-    /// BIGINT, and what is smaller.
+    /// BIGINT or smaller.
     Integer,
-    /// Floating point.
     Real,
-    /// Bytes.
     Blob,
-    /// Something else, in the engine's words.
+    /// Any other type, by the engine's name.
     Other(String),
 }
 
 impl Kind {
-    fn of(words: String) -> Self {
-        match words.as_str() {
+    fn of(type_name: String) -> Self {
+        match type_name.as_str() {
             "text" | "character varying" => Self::Text,
             "bigint" | "integer" | "smallint" => Self::Integer,
             "double precision" | "real" => Self::Real,
             "blob" | "bytea" => Self::Blob,
-            _ => Self::Other(words),
+            _ => Self::Other(type_name),
         }
     }
 }
@@ -66,7 +59,7 @@ struct ColumnRow {
     key_place: i64,
 }
 
-/// All tables but those that the engine fills by itself, in the order of their names.
+/// All tables except those that the engine fills itself, sorted by name.
 pub async fn tables(conn: &mut Conn) -> Result<Vec<Table>, sqlx::Error> {
     let engine = engine_of(conn);
     let mut tables: Vec<Table> = Vec::new();

@@ -103,7 +103,7 @@ impl Statement {
         }
     }
 
-    /// The statement, ready to be run. Errors: a value cannot be encoded.
+    /// The finished statement. Errors: a value cannot be encoded.
     pub fn query<'q>(self) -> Result<Query<'q, Any, AnyArguments>, sqlx::Error> {
         let (sql, values) = self.finish()?;
         Ok(sqlx::query_with(sql, values))
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn placeholders_are_numbered_through() {
+    fn placeholders_are_numbered_consecutively() {
         let named = Statement::default().with(7_i64).with("seven");
         assert_eq!(named.values.len(), 2);
 

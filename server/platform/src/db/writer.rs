@@ -1,10 +1,9 @@
-//! Writing transactions: SQLite's single writer with group commit, PostgreSQL's side by side.
+//! Writing transactions: a single writer with group commit on SQLite, concurrent ones on PostgreSQL.
 //!
-//! SQLite commits durably in one fsync, whether for one transaction or for many. So the writer
-//! takes all that is waiting, runs each in a savepoint, commits once and then answers: durable
-//! before anybody is told, and many times faster than one by one.
+//! A commit of SQLite costs one fsync, however many transactions it contains. The writer therefore takes
+//! all queued transactions, runs each in a savepoint, commits once, and only then answers the callers.
 
-use super::{Conn, Engine, OpenError, is_passing};
+use super::{Conn, Engine, OpenError, is_transient};
 use futures::{FutureExt, future::BoxFuture};
 use rand::RngExt;
 use sqlx::{Any, AnyPool, Connection, Executor, Transaction};
@@ -15,51 +14,50 @@ use tokio::{
 };
 use tracing::{Instrument, Span};
 
-/// The most transactions that share a commit: enough to hide the fsync, few enough that the
-/// first does not wait long for the last.
+/// The most transactions in one commit: enough to hide the fsync, few enough that the first does not
+/// wait long for the last.
 const GROUP_MAX: usize = 64;
-/// How many may wait before callers are held back.
+/// How many transactions may be queued before callers wait to enqueue.
 const QUEUE_MAX: usize = 1024;
-/// How long a transaction may take on PostgreSQL. Each of its statements has less by the server's own
-/// settings; this is for a server that has vanished, which says nothing for ever.
-const WRITTEN_WITHIN: Duration = Duration::from_mins(1);
-/// How often a transaction is begun again that a broken connection kept from beginning, and the
-/// longest pause before the first time; each is twice as long as the one before.
-const BEGIN_AGAIN: u32 = 3;
+/// How long a transaction may take on PostgreSQL. The server limits each statement to less; this is for
+/// a lost connection that never reports an error.
+const TRANSACTION_TIME_MAX: Duration = Duration::from_mins(1);
+/// How often BEGIN is retried after a transient error, and the longest pause before the first retry; the
+/// pause doubles each time.
+const BEGIN_RETRIES: u32 = 3;
 const PAUSE_MILLIS: u64 = 50;
 
-/// Work that waits for the writer. It runs itself and keeps its own answer until it is told
-/// whether the commit held.
+/// Work in the writer's queue. It keeps its result until the commit has succeeded or failed.
 pub(super) trait QueuedWork: Send {
-    /// Runs in its savepoint; true if it is to be kept.
+    /// Runs in its savepoint. Returns whether to keep the changes.
     fn run<'c>(&'c mut self, conn: &'c mut Conn) -> BoxFuture<'c, bool>;
-    /// Answers the caller: with what it made, or with why the commit failed.
+    /// Sends the caller the result, or the error of the commit.
     fn answer(self: Box<Self>, committed: Result<(), sqlx::Error>);
 }
 
 pub(super) type Job = Box<dyn QueuedWork>;
 
-/// The way to SQLite's one writer.
+/// A handle to SQLite's single writer.
 #[derive(Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
     closing: Arc<Notify>,
-    /// Its other end is dropped with the connection.
+    /// Its sender is dropped once the connection is closed.
     ended: watch::Receiver<()>,
 }
 
 impl Writer {
-    /// Ends it, once what is waiting is done.
+    /// Stops the writer once its queue is empty.
     pub(super) async fn close(&self) {
         self.closing.notify_one();
-        // An error says that the other end is gone, which is what is waited for.
+        // Fails once the sender is dropped, which is what this waits for.
         let _ = self.ended.clone().changed().await;
     }
 }
 
 struct Queued<T, E, F> {
     work: Option<F>,
-    /// What the caller is about, for what the work logs.
+    /// The caller's span, for what the work logs.
     span: Span,
     made: Option<Result<T, E>>,
     caller: oneshot::Sender<Result<T, E>>,
@@ -95,16 +93,16 @@ where
             (_, Err(failed)) => Err(failed.into()),
             (None, Ok(())) => Err(panicked().into()),
         };
-        // The caller may have gone; what was committed stands all the same.
+        // The caller may be gone; the commit stands.
         let _ = self.caller.send(answer);
     }
 }
 
 fn panicked() -> sqlx::Error {
-    sqlx::Error::Protocol("the transaction's work panicked; nothing of it was kept".into())
+    sqlx::Error::Protocol("the transaction panicked and was rolled back".into())
 }
 
-/// Hands `work` to the writer and waits for its answer.
+/// Queues `work` for the writer and waits for the result.
 pub(super) async fn run_queued<T, E, F>(writer: &Writer, work: F) -> Result<T, E>
 where
     T: Send + 'static,
@@ -126,8 +124,7 @@ where
         .unwrap_or_else(|_| Err(sqlx::Error::PoolClosed.into()))
 }
 
-/// Runs `work` in a transaction of its own, on a task of its own: a caller that stops waiting
-/// does not cut it short.
+/// Runs `work` in its own transaction, on its own task: it continues if the caller is cancelled.
 pub(super) async fn run_alone<T, E, F>(pool: AnyPool, work: F) -> Result<T, E>
 where
     T: Send + 'static,
@@ -142,26 +139,27 @@ where
     };
     let writing = async {
         let late = |_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into());
-        timeout(WRITTEN_WITHIN, writing).await.unwrap_or_else(late)
+        timeout(TRANSACTION_TIME_MAX, writing)
+            .await
+            .unwrap_or_else(late)
     };
     tokio::spawn(writing.in_current_span())
         .await
         .unwrap_or_else(|_| Err(panicked().into()))
 }
 
-/// Begins a transaction. Nothing has been done by then, so that a connection that breaks here is
-/// nobody's business: another is taken. What breaks later is the caller's to repeat, who alone
-/// knows whether that is the same.
+/// Begins a transaction, retrying with another connection after a transient error: nothing has been done
+/// yet. Later errors go to the caller, which knows whether its work can be repeated.
 async fn begin(pool: &AnyPool) -> Result<Transaction<'static, Any>, sqlx::Error> {
-    for again in 0..BEGIN_AGAIN {
+    for retry in 0..BEGIN_RETRIES {
         match pool.begin().await {
-            // It has waited for long enough.
+            // The acquire timeout has already passed.
             Err(error @ (sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)) => {
                 return Err(error);
             }
-            Err(error) if is_passing(&error) => {
-                tracing::debug!(%error, "a transaction could not begin");
-                let most = PAUSE_MILLIS << again;
+            Err(error) if is_transient(&error) => {
+                tracing::debug!(%error, "could not begin a transaction; retrying");
+                let most = PAUSE_MILLIS << retry;
                 let pause = rand::rng().random_range(most / 2..=most);
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
@@ -171,7 +169,7 @@ async fn begin(pool: &AnyPool) -> Result<Transaction<'static, Any>, sqlx::Error>
     pool.begin().await
 }
 
-/// Opens the writer's connection and starts its task, which ends when the last sender is gone.
+/// Opens the writer's connection and starts its task, which ends when the last handle is dropped.
 pub(super) async fn spawn(engine: Engine, url: &str) -> Result<Writer, OpenError> {
     let mut conn = open(engine, url).await?;
     engine.assert_suitable(&mut conn).await?;
@@ -190,7 +188,7 @@ pub(super) async fn spawn(engine: Engine, url: &str) -> Result<Writer, OpenError
     })
 }
 
-/// The writer's life: group after group, until nobody can send any more.
+/// Commits group after group until the queue is closed.
 async fn write_all(
     engine: Engine,
     url: &str,
@@ -212,11 +210,11 @@ async fn write_all(
             }
         }
         if let Err(error) = commit_group(engine, &mut conn, &mut group).await {
-            tracing::error!(%error, "a group of transactions could not be committed");
-            // The connection may be left inside a transaction: begin anew with a fresh one.
+            tracing::error!(%error, "could not commit a group of transactions");
+            // The connection may still be inside the transaction.
             match open(engine, url).await {
                 Ok(fresh) => conn = fresh,
-                Err(error) => tracing::error!(%error, "the writer could not reconnect"),
+                Err(error) => tracing::error!(%error, "the database writer could not reconnect"),
             }
         }
     }
@@ -229,7 +227,7 @@ async fn open(engine: Engine, url: &str) -> Result<Conn, sqlx::Error> {
     Ok(conn)
 }
 
-/// Runs the group in one transaction and answers everybody in it.
+/// Runs the group in one transaction and answers all its callers.
 async fn commit_group(
     engine: Engine,
     conn: &mut Conn,

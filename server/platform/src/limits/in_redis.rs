@@ -1,11 +1,11 @@
-//! How often something has been tried, counted by all processes together.
+//! Rate limits counted in Redis, by all processes together.
 
-use crate::redis_client::{Away, Redis};
+use crate::redis_client::{Redis, RedisUnavailable};
 use redis::Script;
 use std::{sync::LazyLock, time::Duration};
 
-/// Counts one more, if that is no more than may be, and begins the window with the first. Returns
-/// whether it was counted, and the milliseconds that are left of the window.
+/// Counts an attempt unless the limit is reached; the first attempt begins the window. Returns whether
+/// it was counted, and the milliseconds until the window ends.
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local count = tonumber(redis.call('GET', KEYS[1]) or '0') \
@@ -15,7 +15,7 @@ static TAKE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Counts one less. The window stays as it is.
+/// Takes back one attempt. The window does not change.
 static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local count = tonumber(redis.call('GET', KEYS[1]) or '0') \
@@ -24,16 +24,16 @@ static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// How a try ended.
+/// The result of counting an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tries {
-    /// Whether it was one of those that may be.
+pub(crate) struct Attempt {
+    /// Whether it was within the limit, and counted.
     pub taken: bool,
-    /// How much is left of the window.
+    /// The time until the window ends.
     pub ends_in: Duration,
 }
 
-impl From<(i64, i64)> for Tries {
+impl From<(i64, i64)> for Attempt {
     fn from((taken, millis): (i64, i64)) -> Self {
         Self {
             taken: taken == 1,
@@ -42,38 +42,37 @@ impl From<(i64, i64)> for Tries {
     }
 }
 
-fn place(name: &str) -> String {
+fn redis_key(name: &str) -> String {
     format!("stagedoor:tries:{name}")
 }
 
 impl Redis {
-    /// Counts one try of `name` if there were fewer than `most` in a window that is so long. Errors:
-    /// Redis is away.
-    pub(crate) async fn take_try(
+    /// Counts an attempt at `name` unless there were `most` within the window. Errors: Redis is unavailable.
+    pub(crate) async fn take_attempt(
         &self,
         name: &str,
         most: u32,
         window: Duration,
-    ) -> Result<Tries, Away> {
-        let place = place(name);
+    ) -> Result<Attempt, RedisUnavailable> {
+        let key = redis_key(name);
         let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        let tries: (i64, i64) = self
+        let attempt: (i64, i64) = self
             .with(|mut connection| async move {
-                TAKE.key(place)
+                TAKE.key(key)
                     .arg(most)
                     .arg(millis)
                     .invoke_async(&mut connection)
                     .await
             })
             .await?;
-        Ok(tries.into())
+        Ok(attempt.into())
     }
 
-    /// Counts one try of `name` less. Errors: Redis is away.
-    pub(crate) async fn give_try_back(&self, name: &str) -> Result<(), Away> {
-        let place = place(name);
+    /// Takes back one attempt at `name`. Errors: Redis is unavailable.
+    pub(crate) async fn give_back_attempt(&self, name: &str) -> Result<(), RedisUnavailable> {
+        let key = redis_key(name);
         self.with(|mut connection| async move {
-            let _: i64 = GIVE_BACK.key(place).invoke_async(&mut connection).await?;
+            let _: i64 = GIVE_BACK.key(key).invoke_async(&mut connection).await?;
             Ok(())
         })
         .await

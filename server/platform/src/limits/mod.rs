@@ -1,10 +1,10 @@
-//! How often something may be tried: counted per key over a fixed time, by all processes together
-//! where there is Redis, otherwise (and while it is away) in this process's memory.
+//! Rate limits: attempts per key in a fixed window, counted in Redis by all processes together, or in
+//! this process's memory if there is no Redis or it is unavailable.
 //!
-//! Guards against guessing and flooding, not against load. A try is counted before what it tries is
-//! done, so that many at once cannot pass a limit; what turns out not to count is given back. Memory
-//! is bounded: keys are kept as hashes, those whose time is over are dropped every minute, and beyond
-//! [`KEYS_MAX`] the oldest go first. It does not know what an account or a password is.
+//! They protect against guessing and flooding, not against load. An attempt is counted before it is made,
+//! so that concurrent requests cannot exceed a limit, and given back if it turns out not to count. Memory
+//! is bounded: keys are stored as hashes, expired ones are dropped every minute, and beyond [`KEYS_MAX`]
+//! those that expire first are dropped. Has no notion of accounts or passwords.
 
 mod in_redis;
 
@@ -13,7 +13,7 @@ use crate::{
     redis_client::Redis,
     security::{self, Event, Outcome},
 };
-use in_redis::Tries;
+use in_redis::Attempt;
 use ipnet::IpNet;
 use model::{Moment, error::AppError};
 use sha2::{Digest, Sha256};
@@ -28,11 +28,11 @@ use std::{
 use strum::IntoStaticStr;
 
 const KEYS_MAX: usize = 100_000;
-/// How often keys whose time is over are dropped.
-const FORGET_EVERY: Duration = Duration::from_mins(1);
+/// How often expired keys are dropped.
+const CLEANUP_PERIOD: Duration = Duration::from_mins(1);
 
-/// What is counted. Accounts are named by the key of their address, networks as
-/// [`crate::request::network`] does.
+/// What is counted. Accounts are identified by the key of their e-mail address, networks as in
+/// [`crate::request::network`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Key {
@@ -42,38 +42,38 @@ pub enum Key {
     WrongPasswordFrom(IpNet),
     /// Wrong passwords for an account, from anywhere.
     WrongPasswordOf(String),
-    /// Passwords tried for an account beyond that limit: they are slowed down.
+    /// Passwords tried for an account beyond that limit, at a slower rate.
     SlowPasswordOf(String),
-    /// Wrong passwords for an account on a device that it knows.
+    /// Wrong passwords for an account on a device that has signed in to it before.
     WrongPasswordOn(String),
     /// Wrong codes of an account's second factor, from anywhere.
     WrongCodeOf(String),
     /// Sign-ins to an account from one network, whether or not they succeed.
     SignInOfFrom(String, IpNet),
-    /// Wrong passwords typed in one session to prove who its owner is.
+    /// Wrong passwords typed in one session to confirm the user's identity.
     WrongProofIn(String),
-    /// Sign-ups, by where they came from.
+    /// Sign-ups from one network.
     SignUpFrom(IpNet),
-    /// Links to a new password asked for, by the account's address.
+    /// Requests for password reset links, by the account's address.
     ForgotOf(String),
     /// The same, from one network.
     ForgotOfFrom(String, IpNet),
-    /// The same for any account, by where they came from.
+    /// The same from one network, for any account.
     ForgotFrom(IpNet),
-    /// Tries to set a new password by a link, by where they came from.
+    /// Attempts to set a new password by a link, from one network.
     ResetFrom(IpNet),
-    /// Links that prove an address asked for, by where they came from.
+    /// Requests for links that confirm an address, from one network.
     ProofFrom(IpNet),
-    /// Asking to be told of tickets, by the address to be told: each may be mailed.
+    /// Entries on waiting lists, by the address to notify: each may send a mail.
     WaitingOf(String),
-    /// The same, by where it came from.
+    /// The same, from one network.
     WaitingFrom(IpNet),
     /// Other writes, by user.
     WriteOf(String),
 }
 
 impl Key {
-    /// How many, in how many seconds.
+    /// The most attempts, and the window in seconds.
     fn limit(&self) -> (u32, u64) {
         match self {
             Self::WrongPasswordOfFrom(..) | Self::WrongPasswordOn(_) | Self::WrongProofIn(_) => {
@@ -98,7 +98,7 @@ impl Key {
         Duration::from_secs(self.limit().1)
     }
 
-    /// The key as it is kept, here and in Redis: short, and whose it is cannot be read from it.
+    /// The key as it is stored here and in Redis: short, and without readable personal data.
     fn digest(&self) -> Digested {
         Sha256::digest(format!("{self:?}")).into()
     }
@@ -115,12 +115,12 @@ struct Window {
 /// The windows in this process's memory.
 #[derive(Debug)]
 struct Windows {
-    of: HashMap<Digested, Window>,
-    /// When those that are over are dropped next.
-    forget_at: Moment,
+    by_key: HashMap<Digested, Window>,
+    /// When to drop expired windows next.
+    cleanup_at: Moment,
 }
 
-/// Counts tries.
+/// Counts attempts.
 pub struct Limits {
     clock: SharedClock,
     on: AtomicBool,
@@ -129,55 +129,53 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits that count by `clock`, or don't if they are off; in `redis` for all, if there is one.
+    /// Counts in `redis` if given, otherwise in memory. If `on` is false, nothing is limited.
     pub fn new(clock: SharedClock, on: bool, redis: Option<Redis>) -> Self {
         Self {
             clock,
             on: AtomicBool::new(on),
             windows: Mutex::new(Windows {
-                of: HashMap::new(),
-                forget_at: Moment::EPOCH,
+                by_key: HashMap::new(),
+                cleanup_at: Moment::EPOCH,
             }),
             redis,
         }
     }
 
-    /// Switches them on or off.
     pub fn switch(&self, on: bool) {
         self.on.store(on, Ordering::SeqCst);
     }
 
-    /// Whether tries are counted.
     pub fn are_on(&self) -> bool {
         self.on.load(Ordering::SeqCst)
     }
 
-    /// Counts one try of `key` if it has one left: of many at once, through whichever processes, no
-    /// more pass than may. Errors: `TooManyRequests`, and nothing is counted.
+    /// Counts an attempt at `key`. Concurrent attempts, in any process, cannot exceed the limit. Errors:
+    /// `TooManyRequests`; then nothing is counted.
     pub async fn take(&self, key: &Key) -> Result<(), AppError> {
         if !self.are_on() {
             return Ok(());
         }
         let (most, digest) = (key.limit().0, key.digest());
-        let tries = match &self.redis {
+        let attempt = match &self.redis {
             Some(redis) => redis
-                .take_try(&hex::encode(digest), most, key.window())
+                .take_attempt(&hex::encode(digest), most, key.window())
                 .await
                 .ok(),
             None => None,
         };
-        let tries = tries.unwrap_or_else(|| self.take_here(digest, most, key.window()));
-        if tries.taken {
+        let attempt = attempt.unwrap_or_else(|| self.take_in_memory(digest, most, key.window()));
+        if attempt.taken {
             return Ok(());
         }
-        security::note(Event::Limit, Outcome::Refused, None, key.into());
-        let seconds = tries.ends_in.as_millis().div_ceil(1000).max(1);
+        security::record(Event::Limit, Outcome::Refused, None, key.into());
+        let seconds = attempt.ends_in.as_millis().div_ceil(1000).max(1);
         Err(AppError::TooManyRequests {
             retry_after_seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
         })
     }
 
-    /// Counts one try of each, or of none. Errors: `TooManyRequests`, of the first that has none left.
+    /// Counts an attempt at each key, or at none. Errors: `TooManyRequests`, for the first key at its limit.
     pub async fn take_all(&self, keys: &[Key]) -> Result<(), AppError> {
         for (index, key) in keys.iter().enumerate() {
             if let Err(refused) = self.take(key).await {
@@ -188,24 +186,24 @@ impl Limits {
         Ok(())
     }
 
-    /// Takes back what was counted by a try of each that turned out not to count.
+    /// Takes back one attempt at each key.
     pub async fn give_back(&self, keys: &[Key]) {
         if !self.are_on() {
             return;
         }
         for key in keys {
             let digest = key.digest();
-            let given = match &self.redis {
-                Some(redis) => redis.give_try_back(&hex::encode(digest)).await.is_ok(),
+            let is_done = match &self.redis {
+                Some(redis) => redis.give_back_attempt(&hex::encode(digest)).await.is_ok(),
                 None => false,
             };
-            if !given {
-                self.give_back_here(digest);
+            if !is_done {
+                self.give_back_in_memory(digest);
             }
         }
     }
 
-    fn take_here(&self, key: Digested, most: u32, window: Duration) -> Tries {
+    fn take_in_memory(&self, key: Digested, most: u32, window: Duration) -> Attempt {
         let now = self.clock.now();
         let fresh = Window {
             ends: now + window,
@@ -213,39 +211,40 @@ impl Limits {
         };
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.make_room(&key, now);
-        let window = windows.of.entry(key).or_insert(fresh);
+        let window = windows.by_key.entry(key).or_insert(fresh);
         if now >= window.ends {
             *window = fresh;
         }
         let taken = window.count < most;
         window.count += u32::from(taken);
-        Tries {
+        Attempt {
             taken,
             ends_in: window.ends.since(now),
         }
     }
 
-    fn give_back_here(&self, key: Digested) {
+    fn give_back_in_memory(&self, key: Digested) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(window) = windows.of.get_mut(&key) {
+        if let Some(window) = windows.by_key.get_mut(&key) {
             window.count = window.count.saturating_sub(1);
         }
     }
 }
 
 impl Windows {
-    /// Drops what is over, once a minute; where that leaves no room for a new key, the older half.
+    /// Drops expired windows once a minute or if there is no room for a new key. If there is still no room,
+    /// drops the half that ends first.
     fn make_room(&mut self, key: &Digested, now: Moment) {
-        let full = |of: &HashMap<_, _>| of.len() >= KEYS_MAX && !of.contains_key(key);
-        if now >= self.forget_at || full(&self.of) {
-            self.of.retain(|_, window| now < window.ends);
-            self.forget_at = now + FORGET_EVERY;
+        let is_full = |keys: &HashMap<_, _>| keys.len() >= KEYS_MAX && !keys.contains_key(key);
+        if now >= self.cleanup_at || is_full(&self.by_key) {
+            self.by_key.retain(|_, window| now < window.ends);
+            self.cleanup_at = now + CLEANUP_PERIOD;
         }
-        if full(&self.of) {
-            let mut ends: Vec<Moment> = self.of.values().map(|window| window.ends).collect();
+        if is_full(&self.by_key) {
+            let mut ends: Vec<Moment> = self.by_key.values().map(|window| window.ends).collect();
             ends.sort_unstable();
             let middle = ends.get(ends.len() / 2).copied().unwrap_or(now);
-            self.of.retain(|_, window| window.ends > middle);
+            self.by_key.retain(|_, window| window.ends > middle);
         }
     }
 }
@@ -260,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tries_run_out_and_come_back() {
+    async fn attempts_are_refused_until_the_window_ends() {
         let clock = ManualClock::starting_at(Moment::EPOCH);
         let limits = Limits::new(clock.clone(), true, None);
         for _ in 0..5 {
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_given_back_can_be_taken_again_and_a_refusal_counts_nothing() {
+    async fn attempts_given_back_and_refused_attempts_do_not_count() {
         let clock = ManualClock::starting_at(Moment::EPOCH);
         let limits = Limits::new(clock, true, None);
         let bob = Key::ForgotOf("bob@example.com".to_owned());
@@ -302,21 +301,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_are_kept_short_and_no_longer_than_their_time() {
+    async fn long_keys_are_stored_and_dropped_after_their_window() {
         let clock = ManualClock::starting_at(Moment::EPOCH);
         let limits = Limits::new(clock.clone(), true, None);
         for number in 0..1000 {
             let long = format!("{number}{}", "x".repeat(10_000));
             limits.take(&Key::ForgotOf(long)).await.unwrap();
         }
-        assert_eq!(limits.windows.lock().unwrap().of.len(), 1000);
+        assert_eq!(limits.windows.lock().unwrap().by_key.len(), 1000);
         clock.advance(661);
         limits.take(&ann()).await.unwrap();
-        assert_eq!(limits.windows.lock().unwrap().of.len(), 1);
+        assert_eq!(limits.windows.lock().unwrap().by_key.len(), 1);
     }
 
     #[tokio::test]
-    async fn switched_off_nothing_is_refused() {
+    async fn limits_that_are_off_refuse_nothing() {
         let clock = ManualClock::starting_at(Moment::EPOCH);
         let limits = Limits::new(clock, false, None);
         for _ in 0..1000 {

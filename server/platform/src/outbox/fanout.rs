@@ -1,6 +1,6 @@
-//! Changes on open pages, handed from the process that found them in the outbox to all others: one
-//! looks for everybody, whoever has the turn. What is told is told again by the database, so a
-//! message that is lost is late and no more.
+//! Passes live changes of tickets from the process that reads the outbox to all others, through Redis,
+//! so that only one process polls frequently. Every process also reads the outbox itself at a lower
+//! rate, so a lost message only causes a delay.
 
 use super::TicketChange;
 use crate::fault::chain;
@@ -13,45 +13,45 @@ use std::{
 use uuid::Uuid;
 
 const CHANNEL: &str = "stagedoor:ticket-changes";
-const TURN: &str = "stagedoor:ticket-changes:turn";
-/// How long a listener that lost Redis waits before it tries again.
-const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+/// The key that the polling process holds for one period.
+const POLL_LOCK: &str = "stagedoor:ticket-changes:turn";
+/// The pause before a new subscription once Redis has failed.
+const RESUBSCRIBE_AFTER: Duration = Duration::from_secs(1);
 
-/// The way between the processes.
+/// Publishes and receives changes through Redis.
 pub struct Fanout {
     redis: Redis,
-    me: String,
-    listening: AtomicBool,
+    process_id: String,
+    is_subscribed: AtomicBool,
 }
 
 impl Fanout {
-    /// Through this Redis.
     pub fn new(redis: Redis) -> Self {
         Self {
             redis,
-            me: Uuid::new_v4().to_string(),
-            listening: AtomicBool::new(false),
+            process_id: Uuid::new_v4().to_string(),
+            is_subscribed: AtomicBool::new(false),
         }
     }
 
-    /// Whether this process need not look itself for now: it hears others, and one of them has the
-    /// turn, which lasts `turn`.
-    pub(crate) async fn somebody_else_looks(&self, turn: Duration) -> bool {
-        if !self.listening.load(Ordering::Relaxed) {
+    /// Whether another process is polling and this one receives its messages. Otherwise tries to take the
+    /// lock for `period`.
+    pub(crate) async fn is_polled_elsewhere(&self, period: Duration) -> bool {
+        if !self.is_subscribed.load(Ordering::Relaxed) {
             return false;
         }
         let mut take = redis::cmd("SET");
-        take.arg(TURN)
-            .arg(&self.me)
+        take.arg(POLL_LOCK)
+            .arg(&self.process_id)
             .arg("NX")
             .arg("PX")
-            .arg(u64::try_from(turn.as_millis()).unwrap_or(u64::MAX));
-        // Nothing comes back where somebody has the turn.
+            .arg(u64::try_from(period.as_millis()).unwrap_or(u64::MAX));
+        // Redis answers nil if another process holds the lock.
         matches!(self.redis.ask::<Option<String>>(&take).await, Ok(None))
     }
 
-    /// Tells the other processes.
-    pub(crate) async fn tell(&self, changes: &[TicketChange]) {
+    /// Sends changes to the other processes.
+    pub(crate) async fn publish(&self, changes: &[TicketChange]) {
         if changes.is_empty() {
             return;
         }
@@ -63,35 +63,38 @@ impl Fanout {
         if let Err(error) = self.redis.ask::<i64>(&publish).await {
             tracing::debug!(
                 error = chain(&error),
-                "other processes were not told of changes"
+                "could not publish live changes to other processes"
             );
         }
     }
 
-    /// Hears what other processes tell, for ever.
-    pub(crate) async fn listen(&self, heard: impl Fn(Vec<TicketChange>)) {
+    /// Calls `on_changes` with the changes that other processes publish. Never returns.
+    pub(crate) async fn receive(&self, on_changes: impl Fn(Vec<TicketChange>)) {
         loop {
-            if let Err(error) = self.listen_once(&heard).await {
-                tracing::debug!(error = chain(&error), "changes are not heard through Redis");
+            if let Err(error) = self.receive_until_error(&on_changes).await {
+                tracing::debug!(
+                    error = chain(&error),
+                    "lost the subscription to live changes in Redis"
+                );
             }
-            self.listening.store(false, Ordering::Relaxed);
-            tokio::time::sleep(LISTEN_AGAIN).await;
+            self.is_subscribed.store(false, Ordering::Relaxed);
+            tokio::time::sleep(RESUBSCRIBE_AFTER).await;
         }
     }
 
-    async fn listen_once(
+    async fn receive_until_error(
         &self,
-        heard: &impl Fn(Vec<TicketChange>),
+        on_changes: &impl Fn(Vec<TicketChange>),
     ) -> Result<(), redis::RedisError> {
-        let mut line = self.redis.client().get_async_pubsub().await?;
-        line.subscribe(CHANNEL).await?;
-        self.listening.store(true, Ordering::Relaxed);
-        let mut messages = line.on_message();
+        let mut subscription = self.redis.client().get_async_pubsub().await?;
+        subscription.subscribe(CHANNEL).await?;
+        self.is_subscribed.store(true, Ordering::Relaxed);
+        let mut messages = subscription.on_message();
         while let Some(message) = messages.next().await {
             let text: String = message.get_payload()?;
             match serde_json::from_str(&text) {
-                Ok(changes) => heard(changes),
-                Err(error) => tracing::warn!(%error, "a message of another version was not read"),
+                Ok(changes) => on_changes(changes),
+                Err(error) => tracing::warn!(%error, "ignored live changes in an unknown format"),
             }
         }
         Ok(())

@@ -1,19 +1,19 @@
-//! The turn of the one process that sends events: a row of `leases`, had by one conditional write.
-//! Its holder takes it again before it ends; who finds it ended has it next, and so does who finds
-//! that it ends at a time which no right clock gives. Clocks that differ by less than [`LASTS`] make
-//! no two holders, and two would do no harm (`relay.rs`).
+//! The lease of the one process that sends events: a row of `leases`, taken by one conditional write.
+//! Its holder renews it before it ends. Any process may take a lease that has ended, or that ends
+//! implausibly late and so was taken by a wrong clock. There is one holder at a time as long as clocks
+//! differ by less than [`LIFETIME`]; two would do no harm (`relay.rs`).
 
 use crate::{clock::SharedClock, db::Db};
 use sqlx::query;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long it lasts unless it is taken again.
-const LASTS: Duration = Duration::from_secs(6);
-/// A lease that ends later than this was taken by a clock that was wrong.
-const LASTS_AT_MOST: Duration = Duration::from_mins(1);
-/// What is left of it when it is taken again.
-const AGAIN_AT: Duration = Duration::from_secs(4);
+/// How long a lease lasts unless it is renewed.
+const LIFETIME: Duration = Duration::from_secs(6);
+/// A lease that ends later than this was taken by a wrong clock.
+const PLAUSIBLE_LIFETIME: Duration = Duration::from_mins(1);
+/// The holder renews a lease that ends sooner than this.
+const RENEW_BEFORE: Duration = Duration::from_secs(4);
 
 pub(super) struct Lease {
     db: Db,
@@ -24,7 +24,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Nobody's yet.
+    /// Does not take the lease yet.
     pub(super) fn new(db: Db, clock: SharedClock, name: &'static str) -> Self {
         Self {
             db,
@@ -35,12 +35,13 @@ impl Lease {
         }
     }
 
-    /// Takes it, or takes it again where it ends soon. Returns when it ends if it is ours.
-    pub(super) async fn hold(&mut self) -> Result<Option<Instant>, sqlx::Error> {
+    /// Takes the lease, or renews it if it ends soon. Returns when it ends, or `None` if another process
+    /// holds it.
+    pub(super) async fn take_or_renew(&mut self) -> Result<Option<Instant>, sqlx::Error> {
         let now = Instant::now();
-        if self.ends.is_none_or(|ends| ends < now + AGAIN_AT) {
+        if self.ends.is_none_or(|ends| ends < now + RENEW_BEFORE) {
             self.ends = None;
-            self.ends = self.take().await?.then_some(now + LASTS);
+            self.ends = self.take().await?.then_some(now + LIFETIME);
         }
         Ok(self.ends)
     }
@@ -59,9 +60,9 @@ impl Lease {
                     )
                     .bind(name)
                     .bind(holder)
-                    .bind(now + LASTS)
+                    .bind(now + LIFETIME)
                     .bind(now)
-                    .bind(now + LASTS_AT_MOST)
+                    .bind(now + PLAUSIBLE_LIFETIME)
                     .execute(conn)
                     .await?;
                     Ok(taken.rows_affected() == 1)

@@ -1,12 +1,12 @@
-//! Tells browsers what happens to an event's tickets, as it happens: follows the outbox and hands
-//! every change of a ticket to whoever listens.
+//! Live changes of tickets for browsers: polls the outbox and passes each change of a ticket to the
+//! listeners in this process.
 //!
-//! Reads the database four times a second while anybody listens, and not at all otherwise. Where
-//! several processes share Redis, one of them reads so often and tells the others, which read once
-//! a second to be sure. A
-//! transaction may commit a moment after a later one, and the clocks of machines differ a little, so
-//! the last five seconds are read again each time and what has been told is remembered. Listeners may miss or hear a change twice around a
-//! reconnection; every message carries the ticket's version, so that is harmless.
+//! Polls the database four times a second while there are listeners. If several processes share Redis,
+//! one of them polls at this rate and publishes the changes; the others poll once a second in case a
+//! message is lost. A transaction may commit after one with a greater id, and clocks of machines differ,
+//! so each poll reads the last five seconds again and skips changes that were already sent. Around a
+//! reconnection, a listener may miss a change or receive it twice; every message has the ticket's
+//! version, so that is harmless.
 
 use super::Fanout;
 use crate::{db::Db, fault::chain};
@@ -28,111 +28,110 @@ use tokio::{
 };
 use uuid::Uuid;
 
-/// How long a look may take: a database that vanishes says nothing for ever.
-const LOOK_WITHIN: Duration = Duration::from_secs(10);
-/// How many looks may be left to another process before one looks for oneself.
-const LEFT_TO_OTHERS: u32 = 3;
-/// How far back each look goes.
+/// How long a poll may take: a lost connection may never report an error.
+const POLL_TIME_MAX: Duration = Duration::from_secs(10);
+/// How many polls in a row are skipped while another process polls.
+const SKIPS_MAX: u32 = 3;
+/// How far back each poll reads.
 const OVERLAP: Duration = Duration::from_secs(5);
-/// What one look takes in at most, the latest.
+/// The most rows that a poll reads, the latest first.
 const ROWS_MAX: i64 = 5_000;
-/// Changes that a slow listener may be behind before it misses some.
-const BEHIND_MAX: usize = 4_096;
-/// What a reconnecting listener is told again at most. Who has missed more reads everything again.
+/// How many changes are buffered for a slow listener before it misses some.
+const BUFFER_MAX: usize = 4_096;
+/// The most changes replayed to a reconnecting listener. One that has missed more must reload.
 const REPLAY_MAX: i64 = 1_000;
-/// How long a listener may have been away to be told what it has missed.
+/// How far back changes are replayed to a reconnecting listener.
 const REPLAY_BACK: Duration = Duration::from_mins(5);
-/// For how many listeners at once it is read what they have missed, and how long others wait for that.
+/// How many replays are read at once, and how long a replay may take, including the wait for that.
 const REPLAYS_AT_ONCE: usize = 4;
-const REPLAY_WITHIN: Duration = Duration::from_secs(2);
-/// How far back a new listener is told of.
-const OF_LATE_MAX: Duration = Duration::from_mins(1);
+const REPLAY_TIME_MAX: Duration = Duration::from_secs(2);
+/// How far back changes are replayed to a new listener.
+const RECENT_MAX: Duration = Duration::from_mins(1);
 
-/// A ticket has changed, or a large batch of tickets has been listed.
+/// A change of a ticket, or the publication of a batch of listings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketChange {
-    /// The outbox row, with which a listener comes back; or the batch's publication.
+    /// The id of the outbox row, from which a listener can resume; or of the batch's publication.
     pub id: OutboxId,
-    /// The event that the ticket is of.
+    /// The ticket's event.
     pub event_id: EventId,
-    /// `{id,status,priceMinor,version}`; `None` for a batch, whose tickets are read instead.
+    /// `{id,status,priceMinor,version}`; `None` for a batch, after which the listener must reload.
     pub message: Option<String>,
 }
 
-/// What a listener has missed.
+/// What a listener has missed while it was not connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missed {
-    /// These changes, and no others.
     Changes(Vec<TicketChange>),
-    /// Too much, or it cannot be known: it must read everything again.
+    /// Too many changes, or it is not known which: the listener must reload.
     Everything,
 }
 
-/// The changes, for whoever listens.
+/// Live changes for the listeners in this process.
 pub struct Live {
     db: Db,
     fanout: Option<Fanout>,
-    /// How many looks in a row were left to other processes.
-    left_to_others: AtomicU32,
+    /// How many polls in a row were skipped because another process polls.
+    skipped: AtomicU32,
     changes: broadcast::Sender<Arc<TicketChange>>,
-    /// What was told of late, and when.
-    told: Mutex<HashMap<OutboxId, Instant>>,
+    /// The changes recently sent, and when.
+    sent: Mutex<HashMap<OutboxId, Instant>>,
     closed: watch::Sender<bool>,
     replays: Semaphore,
 }
 
 impl Live {
-    /// Follows the outbox of `db`, together with the processes at the other ends of `fanout`, while
-    /// [`Live::look_if_needed`] is called and [`Live::hear_other_processes`] runs.
+    /// Reads the outbox of `db` when [`Live::poll_if_needed`] is called, and shares `fanout` with other
+    /// processes while [`Live::receive_from_other_processes`] runs.
     pub fn new(db: Db, fanout: Option<Fanout>) -> Self {
         Self {
             db,
             fanout,
-            left_to_others: AtomicU32::new(0),
-            told: Mutex::default(),
-            changes: broadcast::Sender::new(BEHIND_MAX),
+            skipped: AtomicU32::new(0),
+            sent: Mutex::default(),
+            changes: broadcast::Sender::new(BUFFER_MAX),
             closed: watch::Sender::new(false),
             replays: Semaphore::new(REPLAYS_AT_ONCE),
         }
     }
 
-    /// Every change from now on.
+    /// Receives every change from now on.
     pub fn listen(&self) -> broadcast::Receiver<Arc<TicketChange>> {
         self.changes.subscribe()
     }
 
-    /// Turns true once listeners should go: the process is asked to stop.
+    /// Becomes true once the process is stopping and listeners should disconnect.
     pub fn closing(&self) -> watch::Receiver<bool> {
         self.closed.subscribe()
     }
 
-    /// Sends the listeners home.
+    /// Asks all listeners to disconnect.
     pub fn close(&self) {
         self.closed.send_replace(true);
     }
 
-    /// What happened to this event's tickets after the change named `last`: told of only if there is
-    /// such a change, and it is recent. A name that somebody made up costs one look by its key at most.
+    /// The changes of this event's tickets after the change with the id `last`, if that exists and is
+    /// recent. An invented id costs at most one lookup by primary key.
     pub async fn since(&self, last: &str, event_id: EventId) -> Missed {
         match last.parse::<OutboxId>() {
-            Ok(id) if id.to_string() == last && id > id_of_before(REPLAY_BACK) => {
+            Ok(id) if id.to_string() == last && id > lowest_id_within(REPLAY_BACK) => {
                 self.replay(id, true, event_id).await
             }
             _ => Missed::Everything,
         }
     }
 
-    /// What happened to this event's tickets in the last seconds, 60 at most.
-    pub async fn of_late(&self, seconds: u64, event_id: EventId) -> Missed {
-        let back = Duration::from_secs(seconds).min(OF_LATE_MAX);
-        self.replay(id_of_before(back), false, event_id).await
+    /// The changes of this event's tickets in the last `seconds`, at most 60.
+    pub async fn recent(&self, seconds: u64, event_id: EventId) -> Missed {
+        let back = Duration::from_secs(seconds).min(RECENT_MAX);
+        self.replay(lowest_id_within(back), false, event_id).await
     }
 
-    /// The changes after `after`, which itself must be one of them if `known`.
-    async fn replay(&self, after: OutboxId, known: bool, event_id: EventId) -> Missed {
+    /// The changes after `after`. If `must_exist`, `after` must be the id of a change.
+    async fn replay(&self, after: OutboxId, must_exist: bool, event_id: EventId) -> Missed {
         let read = async {
-            let _turn = self.replays.acquire().await.ok()?;
-            if known && !self.has(after).await.ok()? {
+            let _permit = self.replays.acquire().await.ok()?;
+            if must_exist && !self.has(after).await.ok()? {
                 return None;
             }
             if self.has_batch(after, event_id).await.ok()? {
@@ -140,7 +139,7 @@ impl Live {
             }
             self.read(after, REPLAY_MAX + 1).await.ok()
         };
-        let read = timeout(REPLAY_WITHIN, read).await.ok().flatten();
+        let read = timeout(REPLAY_TIME_MAX, read).await.ok().flatten();
         match read {
             Some(changes) if i64::try_from(changes.len()).is_ok_and(|all| all <= REPLAY_MAX) => {
                 let of_event = changes
@@ -160,73 +159,74 @@ impl Live {
         Ok(found.is_some())
     }
 
-    /// Whether a batch of this event's tickets was published after this change, or shortly before.
+    /// Whether a batch of this event's tickets was published after this change, or up to five seconds
+    /// before it.
     async fn has_batch(&self, after: OutboxId, event_id: EventId) -> Result<bool, sqlx::Error> {
         let found =
             query("SELECT 1 FROM listing_batches WHERE publication > $1 AND event_id = $2 LIMIT 1")
-                .bind(earlier(after, OVERLAP))
+                .bind(lower_bound(after, OVERLAP))
                 .bind(event_id)
                 .fetch_optional(self.db.reads())
                 .await?;
         Ok(found.is_some())
     }
 
-    /// Passes on the changes that other processes have read, for ever; returns at once where
-    /// processes share nothing.
-    pub async fn hear_other_processes(self: Arc<Self>) {
+    /// Sends listeners the changes that other processes have read. Never returns, except at once if
+    /// there is no Redis.
+    pub async fn receive_from_other_processes(self: Arc<Self>) {
         if let Some(fanout) = &self.fanout {
-            let heard = |changes| {
-                self.tell_new(changes);
+            let on_changes = |changes| {
+                self.send_new(changes);
             };
-            fanout.listen(heard).await;
+            fanout.receive(on_changes).await;
         }
     }
 
-    /// Reads the latest changes and passes them on, if there are listeners and no other process has
-    /// read within `turn`.
-    pub async fn look_if_needed(&self, turn: Duration) {
+    /// Reads the latest changes and sends them, if there are listeners and no other process has read them
+    /// within `period`.
+    pub async fn poll_if_needed(&self, period: Duration) {
         if self.changes.receiver_count() == 0 {
             return;
         }
         if let Some(fanout) = &self.fanout
-            && fanout.somebody_else_looks(turn).await
-            && self.left_to_others.load(Ordering::Relaxed) < LEFT_TO_OTHERS
+            && fanout.is_polled_elsewhere(period).await
+            && self.skipped.load(Ordering::Relaxed) < SKIPS_MAX
         {
-            self.left_to_others.fetch_add(1, Ordering::Relaxed);
+            self.skipped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.left_to_others.store(0, Ordering::Relaxed);
-        self.look().await;
+        self.skipped.store(0, Ordering::Relaxed);
+        self.poll().await;
     }
 
-    async fn look(&self) {
-        let after = id_of_before(OVERLAP);
+    async fn poll(&self) {
+        let after = lowest_id_within(OVERLAP);
         let read = async {
             let mut changes = self.read(after, ROWS_MAX).await?;
             changes.extend(self.read_batches(after).await?);
             Ok::<_, sqlx::Error>(changes)
         };
-        match timeout(LOOK_WITHIN, read).await {
+        match timeout(POLL_TIME_MAX, read).await {
             Ok(Ok(changes)) => {
-                let new = self.tell_new(changes);
+                let new = self.send_new(changes);
                 if let Some(fanout) = &self.fanout {
-                    fanout.tell(&new).await;
+                    fanout.publish(&new).await;
                 }
             }
-            Ok(Err(error)) => tracing::warn!(error = chain(&error), "live changes were not read"),
-            Err(_) => tracing::warn!("live changes were not read in time"),
+            Ok(Err(error)) => tracing::warn!(error = chain(&error), "could not read live changes"),
+            Err(_) => tracing::warn!("reading live changes took too long"),
         }
     }
 
-    /// Tells the listeners what they have not been told. Returns what it was.
-    fn tell_new(&self, changes: Vec<TicketChange>) -> Vec<TicketChange> {
+    /// Sends listeners the changes that were not sent before, and returns these.
+    fn send_new(&self, changes: Vec<TicketChange>) -> Vec<TicketChange> {
         let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|_, when| now.duration_since(*when) < 3 * OVERLAP);
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.retain(|_, when| now.duration_since(*when) < 3 * OVERLAP);
         let mut new = Vec::new();
         for change in changes {
-            if told.insert(change.id, now).is_none() {
-                // Nobody listening any more is no error.
+            if sent.insert(change.id, now).is_none() {
+                // An error means that there are no listeners any more.
                 let _ = self.changes.send(Arc::new(change.clone()));
                 new.push(change);
             }
@@ -234,7 +234,7 @@ impl Live {
         new
     }
 
-    /// The changes after this one, the latest ones if there are more.
+    /// The changes after this one in order; the latest if there are more than `limit`.
     async fn read(&self, after: OutboxId, limit: i64) -> Result<Vec<TicketChange>, sqlx::Error> {
         let rows: Vec<(OutboxId, String)> = query_as(
             "SELECT id, data FROM outbox WHERE id > $1 AND aggregate_type = 'ticket' \
@@ -285,13 +285,13 @@ fn change(id: OutboxId, data: &str) -> Option<TicketChange> {
     })
 }
 
-/// Smaller than every id that was made since: ids begin with the time.
-pub fn id_of_before(back: Duration) -> OutboxId {
-    earlier(OutboxId(Uuid::now_v7()), back)
+/// A lower bound of all ids made in the last `back`: ids begin with the time.
+pub fn lowest_id_within(back: Duration) -> OutboxId {
+    lower_bound(OutboxId(Uuid::now_v7()), back)
 }
 
-/// Smaller than every id that was made less than `back` before this one.
-fn earlier(id: OutboxId, back: Duration) -> OutboxId {
+/// A lower bound of all ids made up to `back` before this one.
+fn lower_bound(id: OutboxId, back: Duration) -> OutboxId {
     // The first 48 bits are milliseconds since 1970.
     let millis = id.0.as_u128() >> 80;
     let first = millis.saturating_sub(back.as_millis()) << 80;
@@ -303,18 +303,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recent_ids_are_greater_and_old_ones_are_not() {
-        assert!(OutboxId(Uuid::now_v7()) > id_of_before(OVERLAP));
+    fn only_recent_ids_are_above_the_lower_bound() {
+        assert!(OutboxId(Uuid::now_v7()) > lowest_id_within(OVERLAP));
         let old: OutboxId = "01900000-0000-7000-8000-000000000000".parse().unwrap();
-        assert!(old < id_of_before(OVERLAP));
+        assert!(old < lowest_id_within(OVERLAP));
         let id = OutboxId(Uuid::now_v7());
-        let before = earlier(id, OVERLAP);
+        let before = lower_bound(id, OVERLAP);
         assert!(before < id);
-        assert!(earlier(before, OVERLAP) < before);
+        assert!(lower_bound(before, OVERLAP) < before);
     }
 
     #[test]
-    fn a_change_says_what_a_browser_needs_and_no_more() {
+    fn a_message_has_only_the_fields_that_a_browser_needs() {
         let data = r#"{"id":"t","eventId":"00000000-0000-0000-0000-000000000007","sellerId":"s","status":"reserved","priceMinor":5,"version":3}"#;
         let change = change(OutboxId(Uuid::nil()), data).unwrap();
         assert_eq!(change.event_id, EventId(Uuid::from_u128(7)));

@@ -1,8 +1,8 @@
-//! Domain events: what happened, written down in the transaction that made it happen.
+//! Domain events: records of changes, written in the transaction that makes the change.
 //!
-//! Owns the `outbox` table. An event carries the version that its aggregate has after the
-//! change; versions of one aggregate run 1, 2, 3 … without gaps, which the table's unique key
-//! proves and `stagedoor audit` checks. Nothing here decides what happens.
+//! Owns the table `outbox`. An event has the version of its aggregate after the change. The versions of
+//! an aggregate are 1, 2, 3 … : a unique key prevents duplicates, and `stagedoor audit` checks for gaps.
+//! Makes no decisions about what changes.
 
 mod fanout;
 mod lease;
@@ -21,20 +21,16 @@ use std::fmt::Display;
 use uuid::Uuid;
 
 pub use fanout::Fanout;
-pub use live::{Live, Missed, TicketChange, id_of_before};
-pub use nats::{Nats, STREAM, names_nats};
-pub use relay::{Relay, waiting};
+pub use live::{Live, Missed, TicketChange, lowest_id_within};
+pub use nats::{Nats, STREAM, is_nats_url};
+pub use relay::{Relay, backlog};
 
-/// The names of domain events.
+/// The types of domain events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 pub enum EventType {
-    /// Somebody signed up.
     UserCreated,
-    /// Somebody changed their account.
     UserUpdated,
-    /// An event was created.
     EventCreated,
-    /// An event was changed.
     EventUpdated,
     /// A ticket was listed.
     TicketCreated,
@@ -42,18 +38,17 @@ pub enum EventType {
     TicketUpdated,
     /// Tickets were reserved.
     OrderCreated,
-    /// A payment began or ended, or the money went back.
+    /// A payment began or ended, or the order was refunded.
     OrderUpdated,
-    /// The buyer gave the tickets back.
+    /// The buyer cancelled the reservation.
     OrderCancelled,
-    /// The hold ran out.
+    /// The hold ended without payment.
     OrderExpired,
-    /// Money was taken.
+    /// Money was captured.
     PaymentCreated,
 }
 
 impl EventType {
-    /// The kind of thing that it happened to.
     fn aggregate(self) -> Aggregate {
         match self {
             Self::UserCreated | Self::UserUpdated => Aggregate::User,
@@ -67,7 +62,6 @@ impl EventType {
     }
 }
 
-/// The kinds of things that events happen to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 enum Aggregate {
@@ -80,7 +74,7 @@ enum Aggregate {
 
 model::text_columns!(EventType, Aggregate);
 
-/// One thing that happened.
+/// A domain event that is not stored yet.
 #[derive(Debug, Clone)]
 pub struct DomainEvent {
     kind: EventType,
@@ -90,14 +84,14 @@ pub struct DomainEvent {
 }
 
 impl DomainEvent {
-    /// `version` is the aggregate's after the change; `data` is what it is now.
+    /// `version` and `data` are those of the aggregate after the change.
     pub fn new(
         kind: EventType,
         aggregate_id: impl Display,
         version: i64,
         data: &impl Serialize,
     ) -> Self {
-        // What we serialise are our own plain structs; they have no way to fail.
+        // Serialising our own plain structs cannot fail.
         let data = serde_json::to_string(data).unwrap_or_else(|_| "{}".to_owned());
         Self {
             kind,
@@ -108,15 +102,15 @@ impl DomainEvent {
     }
 }
 
-/// A condition on rows with a `batch_id`, which tickets and their domain events have: they are in no
-/// batch of listings, or their batch is published.
+/// SQL condition for rows of tables with a `batch_id` (`tickets`, `outbox`): they are in no batch of
+/// listings, or in a published one.
 pub const PUBLISHED: &str = "(batch_id IS NULL OR batch_id NOT IN \
      (SELECT b.id FROM listing_batches b WHERE b.publication IS NULL))";
 
-/// Rows in one INSERT: keeps the number of parameters below what the engines take.
+/// The most rows in one INSERT, to stay below the engines' limits on parameters.
 const ROWS_MAX: usize = 500;
 
-/// Writes `events` down, in the caller's transaction.
+/// Stores `events` in the caller's transaction.
 pub async fn append(
     conn: &mut Conn,
     now: Moment,
@@ -125,7 +119,7 @@ pub async fn append(
     append_in(conn, now, None, events).await
 }
 
-/// Writes `events` down as part of a batch of listings: they are sent once it is published.
+/// Stores `events` of a batch of listings; they are sent once the batch is published.
 pub async fn append_staged(
     conn: &mut Conn,
     now: Moment,
@@ -148,7 +142,7 @@ async fn append_in(
              VALUES ",
         );
         insert.bind_rows(chunk, |row, event| {
-            // Sorts by time: within this process later events have greater ids.
+            // Version 7 sorts by time: within this process later events have greater ids.
             row.bind(OutboxId(Uuid::now_v7()))
                 .bind(event.kind)
                 .bind(event.kind.aggregate())
@@ -163,8 +157,7 @@ async fn append_in(
     Ok(())
 }
 
-/// Deletes the first event of each of these tickets, which were deleted before anything was told of
-/// them.
+/// Deletes the first event of each of these tickets, which were deleted before the event was sent.
 pub async fn delete_created(conn: &mut Conn, tickets: &[TicketId]) -> Result<(), sqlx::Error> {
     let mut delete = Statement::new("DELETE FROM outbox WHERE version = 1 AND aggregate_id IN (");
     delete.bind_list(tickets.iter().copied()).push(")");
@@ -172,9 +165,9 @@ pub async fn delete_created(conn: &mut Conn, tickets: &[TicketId]) -> Result<(),
     Ok(())
 }
 
-/// Takes what is personal out of all that was told of a user: address, name. That something
-/// happened, and when, stays, or versions would have gaps.
-pub async fn forget_person(conn: &mut Conn, user: UserId, name: &str) -> Result<(), sqlx::Error> {
+/// Removes the address from a user's events, and replaces the name by `name`. The events themselves
+/// remain, because versions must have no gaps.
+pub async fn redact_user(conn: &mut Conn, user: UserId, name: &str) -> Result<(), sqlx::Error> {
     let data = |version: i64| serde_json::json!({"id": user, "email": "", "name": name, "version": version});
     let versions: Vec<i64> = query_scalar(
         "SELECT version FROM outbox WHERE aggregate_type = 'user' AND aggregate_id = $1",

@@ -1,7 +1,7 @@
-//! The broker's side: a connection to NATS that comes back by itself, the stream that domain events
-//! go to, and one event sent and confirmed. What is sent, and in which order, `relay.rs` decides.
+//! The connection to NATS, which reconnects by itself; the stream for domain events; and sending one
+//! event with confirmation. `relay.rs` decides what is sent in which order.
 
-use super::relay::Waiting;
+use super::relay::PendingEvent;
 use crate::trust::Trust;
 use async_nats::{
     Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, HeaderMap, ServerAddr,
@@ -20,17 +20,15 @@ use std::{
     time::Duration,
 };
 
-/// The stream that domain events go to.
+/// The name of the stream for domain events.
 pub const STREAM: &str = "STAGEDOOR";
-/// What all their subjects begin with.
+/// The first part of all subjects.
 const SUBJECT: &str = "stagedoor";
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a silent NATS is asked whether it is still there.
-const PING_EVERY: Duration = Duration::from_secs(5);
-/// How long NATS knows what it has had: longer than a relay that was cut short, or a NATS that
-/// was away, takes to come back.
-const DUPLICATES: Duration = Duration::from_mins(10);
+/// How long to wait for a connection or an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const PING_PERIOD: Duration = Duration::from_secs(5);
+/// How long NATS detects duplicates: longer than an interrupted relay or NATS itself takes to restart.
+const DUPLICATE_WINDOW: Duration = Duration::from_mins(10);
 
 /// A connection to NATS. Cheap to clone.
 #[derive(Clone)]
@@ -39,13 +37,13 @@ pub struct Nats {
     jetstream: Context,
 }
 
-/// Why an event is not known to be in the stream.
+/// Why an event is not confirmed to be in the stream.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unsent {
-    /// NATS does not answer, or there is no such stream: the same awaits any other.
+pub(super) enum SendError {
+    /// NATS does not answer, or the stream does not exist: other events would fail too.
     #[error("NATS does not confirm events")]
-    Away(#[source] PublishError),
-    /// It does not take this one.
+    Unavailable(#[source] PublishError),
+    /// NATS refuses this event.
     #[error("NATS refuses the event {event}")]
     Refused {
         event: OutboxId,
@@ -54,18 +52,17 @@ pub(super) enum Unsent {
     },
 }
 
-/// Who signs in.
 struct Credentials {
     user: String,
     password: Option<String>,
 }
 
-/// Whether `url` names one server of NATS or more.
-pub fn names_nats(url: &str) -> bool {
+/// Whether `url` is a list of one or more addresses of NATS servers.
+pub fn is_nats_url(url: &str) -> bool {
     servers(url).is_some()
 }
 
-/// The servers without, and the first one's credentials.
+/// The servers without their credentials, and the first credentials among them.
 fn servers(url: &str) -> Option<(Vec<ServerAddr>, Option<Credentials>)> {
     let mut servers = Vec::new();
     let mut credentials = None;
@@ -85,7 +82,7 @@ fn servers(url: &str) -> Option<(Vec<ServerAddr>, Option<Credentials>)> {
         if !whole {
             return None;
         }
-        // What a log says of a server says nothing of these.
+        // Keeps credentials out of log lines about a server.
         bare.set_username("").ok()?;
         bare.set_password(None).ok()?;
         servers.push(ServerAddr::from_url(bare).ok()?);
@@ -94,19 +91,19 @@ fn servers(url: &str) -> Option<(Vec<ServerAddr>, Option<Credentials>)> {
 }
 
 impl Nats {
-    /// Connects, now or whenever it is there. A password goes by TLS, or not at all, unless it stays
-    /// where `trust` allows it in the clear. Errors: `url` names no NATS.
+    /// Connects in the background, as soon as NATS is available. Sends credentials only over TLS, unless
+    /// `trust` allows cleartext to all servers. Errors: `url` is not valid.
     pub async fn connect(url: &str, trust: &Trust) -> Result<Self, ConnectError> {
         let (servers, credentials) =
             servers(url).ok_or_else(|| ConnectError::new(ConnectErrorKind::ServerParse))?;
         let mut options = ConnectOptions::new()
             .name("stagedoor")
             .retry_on_initial_connect()
-            .connection_timeout(PATIENCE)
-            .ping_interval(PING_EVERY)
+            .connection_timeout(TIMEOUT)
+            .ping_interval(PING_PERIOD)
             .tls_client_config(trust.client_config())
-            .require_tls(credentials.is_some() && !all_in_cleartext(&servers, trust))
-            .event_callback(log());
+            .require_tls(credentials.is_some() && !all_allow_cleartext(&servers, trust))
+            .event_callback(log_events());
         options = match credentials {
             None => options,
             Some(Credentials {
@@ -116,25 +113,24 @@ impl Nats {
             Some(Credentials { user, .. }) => options.token(user),
         };
         let client = options.connect(servers).await?;
-        let jetstream = ContextBuilder::new().timeout(PATIENCE);
+        let jetstream = ContextBuilder::new().timeout(TIMEOUT);
         Ok(Self {
             jetstream: jetstream.build(client.clone()),
             client,
         })
     }
 
-    /// Whether it is connected now.
-    pub fn is_there(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
 
-    /// What it is asked through, for readers.
+    /// The JetStream context, for readers of the stream.
     pub fn jetstream(&self) -> &Context {
         &self.jetstream
     }
 
-    /// Makes the stream if there is none; one that is there stays as it is. This one keeps
-    /// everything: once it is full it takes no more, rather than forget what was first.
+    /// Creates the stream if it does not exist; an existing one is not changed. A full stream refuses new
+    /// events instead of deleting old ones.
     pub(super) async fn ensure_stream(&self) -> Result<(), CreateStreamError> {
         let config = Config {
             name: STREAM.to_owned(),
@@ -142,15 +138,15 @@ impl Nats {
             subjects: vec![format!("{SUBJECT}.>")],
             storage: StorageType::File,
             discard: DiscardPolicy::New,
-            duplicate_window: DUPLICATES,
+            duplicate_window: DUPLICATE_WINDOW,
             ..Config::default()
         };
-        let made = self.jetstream.get_or_create_stream(config).await;
-        made.map(|_| ())
+        let stream = self.jetstream.get_or_create_stream(config).await;
+        stream.map(|_| ())
     }
 
-    /// Sends one event. The stream has it once this returns.
-    pub(super) async fn send(&self, event: &Waiting) -> Result<(), Unsent> {
+    /// Sends one event. Once this returns `Ok`, the stream has stored it.
+    pub(super) async fn send(&self, event: &PendingEvent) -> Result<(), SendError> {
         let subject = format!("{SUBJECT}.{}.{}", event.aggregate, event.aggregate_id);
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, event.id.to_string());
@@ -166,8 +162,8 @@ impl Nats {
             Err(error) => Err(match error.kind() {
                 PublishErrorKind::TimedOut
                 | PublishErrorKind::BrokenPipe
-                | PublishErrorKind::StreamNotFound => Unsent::Away(error),
-                _ => Unsent::Refused {
+                | PublishErrorKind::StreamNotFound => SendError::Unavailable(error),
+                _ => SendError::Refused {
                     event: event.id,
                     error,
                 },
@@ -176,26 +172,26 @@ impl Nats {
     }
 }
 
-/// Whether each server may be told a password without TLS.
-fn all_in_cleartext(servers: &[ServerAddr], trust: &Trust) -> bool {
+/// Whether credentials may be sent to each server without TLS.
+fn all_allow_cleartext(servers: &[ServerAddr], trust: &Trust) -> bool {
     servers
         .iter()
         .all(|server| trust.allows_cleartext(server.host()))
 }
 
-/// Says that NATS came and went, and why it does not come, once for each reason.
-fn log() -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {
+/// Logs connections, disconnections and errors; the same one only once in a row.
+fn log_events() -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {
     let last = Arc::new(Mutex::new(String::new()));
     move |event| {
-        let said = event.to_string();
+        let text = event.to_string();
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last != said {
+        if *last != text {
             match event {
-                Event::Connected => tracing::info!("NATS is there"),
+                Event::Connected => tracing::info!("connected to NATS"),
                 Event::Draining | Event::Closed => {}
-                _ => tracing::warn!("NATS: {said}; domain events wait in the database"),
+                _ => tracing::warn!("NATS: {text}; domain events wait in the database"),
             }
-            *last = said;
+            *last = text;
         }
         std::future::ready(())
     }
@@ -206,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_told_from_what_is_none() {
+    fn only_nats_addresses_are_accepted() {
         for url in [
             "nats://nats:4222",
             "tls://nats.example",
@@ -214,7 +210,7 @@ mod tests {
             "nats://a:4222, nats://b:4222",
             "nats://[::1]:4222",
         ] {
-            assert!(names_nats(url), "{url}");
+            assert!(is_nats_url(url), "{url}");
         }
         for url in [
             "",
@@ -228,12 +224,12 @@ mod tests {
             "nats://a:4222/stream",
             "nats://a:4222?tls=1",
         ] {
-            assert!(!names_nats(url), "{url}");
+            assert!(!is_nats_url(url), "{url}");
         }
     }
 
     #[test]
-    fn credentials_are_read_and_leave_the_address() {
+    fn credentials_are_removed_from_the_addresses() {
         let (servers, credentials) = servers("nats://ann:p%40ss@a:1,tls://b").unwrap();
         let shown: Vec<&str> = servers.iter().map(ServerAddr::as_url_str).collect();
         assert_eq!(shown, ["nats://a:1", "tls://b"]);

@@ -1,15 +1,16 @@
-//! Sends domain events to NATS: reads what waits in the outbox, and marks what NATS has confirmed.
+//! Sends domain events to NATS: reads the unsent rows of the outbox, and marks those that NATS has
+//! confirmed.
 //!
-//! One process at a time sends, whoever has the lease. An event goes only once all earlier versions
-//! of its aggregate are confirmed; aggregates go side by side. Neither ids nor times decide: a row
-//! waits until it is marked, however late its transaction commits and whatever its id. What was
-//! confirmed and not marked is sent again: NATS drops it by its id, and later than that a reader
-//! drops it by its version.
+//! Only the process with the lease sends. An event is sent once all earlier versions of its aggregate are
+//! confirmed; aggregates are sent concurrently. The order depends on neither ids nor times: a row is
+//! pending until it is marked, however late its transaction commits. An event that was confirmed but not
+//! marked is sent again: NATS drops it by its id, and after NATS's duplicate window readers must drop it
+//! by its version.
 
 use super::{
     PUBLISHED,
     lease::Lease,
-    nats::{Nats, Unsent},
+    nats::{Nats, SendError},
 };
 use crate::{
     clock::SharedClock,
@@ -29,27 +30,27 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// What is read, sent and marked at a time.
+/// The most events that are read, sent and marked together.
 const BATCH: usize = 1_000;
-/// Of how many aggregates events are under way at once.
-const AT_ONCE: usize = 256;
-/// Of how many aggregates earlier versions are looked for at once.
-const LOOKED_FOR: usize = 100;
-/// How often it looks where nobody in this process has written anything.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The least time between two looks that find little.
+/// The most aggregates whose events are sent concurrently.
+const AGGREGATES_AT_ONCE: usize = 256;
+/// The most aggregates whose earlier versions are read separately in one round.
+const BEHIND_MAX: usize = 100;
+/// The period of polling while this process writes nothing.
+const POLL_PERIOD: Duration = Duration::from_millis(250);
+/// The shortest time between two rounds, unless there is more to send.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long a round may take: a database that vanishes says nothing for ever.
-const ROUND_WITHIN: Duration = Duration::from_mins(1);
-/// How long it waits where another process sends, or NATS does not take anything.
-const WAIT: Duration = Duration::from_secs(1);
+/// How long a round may take: a lost connection may never report an error.
+const ROUND_TIME_MAX: Duration = Duration::from_mins(1);
+/// The pause while another process has the lease or NATS takes no events.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// An event that NATS has not confirmed.
+/// An event that is not marked as confirmed.
 #[derive(FromRow)]
-pub(super) struct Waiting {
+pub(super) struct PendingEvent {
     pub(super) id: OutboxId,
-    // Text, not an enum: while versions are being exchanged, the relay of the older one also sends the
-    // events of the newer one.
+    // Text, not an enum: during a rolling update the relay of the old version also sends events of the
+    // new one.
     #[sqlx(rename = "aggregate_type")]
     pub(super) aggregate: String,
     pub(super) aggregate_id: String,
@@ -58,19 +59,19 @@ pub(super) struct Waiting {
     kind: String,
     occurred_at: Moment,
     data: String,
-    /// When the version before was confirmed.
+    /// When the previous version was confirmed.
     earlier_at: Option<Moment>,
 }
 
-impl Waiting {
-    /// Whether the version before is confirmed.
+impl PendingEvent {
+    /// Whether the previous version is confirmed.
     fn is_next(&self) -> bool {
         self.version == 1 || self.earlier_at.is_some()
     }
 
-    /// What readers get.
+    /// The message that readers receive.
     pub(super) fn message(&self) -> String {
-        // We wrote it ourselves.
+        // This column contains JSON that `append` has written.
         let data: Value = serde_json::from_str(&self.data).unwrap_or_default();
         json!({
             "id": self.id,
@@ -85,90 +86,89 @@ impl Waiting {
     }
 }
 
-/// What became of a batch.
+/// The result of sending a batch.
 #[derive(Default)]
 struct Sent {
     confirmed: Vec<OutboxId>,
-    failure: Option<Unsent>,
+    failure: Option<SendError>,
 }
 
-/// Why nothing can be sent.
+/// Why a round failed.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("the outbox could not be read or marked")]
+enum RoundError {
+    #[error("the outbox could not be read or updated")]
     Database(#[from] sqlx::Error),
-    #[error("NATS has no stream for events, and makes none")]
+    #[error("the stream for domain events could not be created")]
     Stream(#[from] CreateStreamError),
 }
 
-/// When to look again.
+/// When to start the next round.
 enum Next {
     Now,
     WhenWritten,
     AfterAWhile,
 }
 
-/// Sends events.
+/// Sends domain events from the outbox to NATS.
 pub struct Relay {
     db: Db,
     clock: SharedClock,
     nats: Nats,
     lease: Lease,
-    stream_is_there: bool,
-    /// What was last said to be wrong.
-    wrong: Option<String>,
+    has_stream: bool,
+    /// The last problem that was logged, until a round succeeds.
+    problem: Option<String>,
 }
 
 impl Relay {
-    /// From the outbox of `db` to `nats`, once [`Relay::run`] runs.
     pub fn new(db: Db, clock: SharedClock, nats: Nats) -> Self {
         Self {
             lease: Lease::new(db.clone(), clock.clone(), "events"),
             db,
             clock,
             nats,
-            stream_is_there: false,
-            wrong: None,
+            has_stream: false,
+            problem: None,
         }
     }
 
-    /// Sends for ever.
+    /// Sends events. Never returns.
     pub async fn run(mut self) {
         loop {
-            let next = match timeout(ROUND_WITHIN, self.round()).await {
+            let next = match timeout(ROUND_TIME_MAX, self.round()).await {
                 Ok(Ok(next)) => next,
-                Ok(Err(trouble)) => {
-                    self.say(chain(&trouble));
+                Ok(Err(error)) => {
+                    self.warn_once(chain(&error));
                     Next::AfterAWhile
                 }
                 Err(_) => {
-                    self.say("a round took too long and was cut short".to_owned());
+                    self.warn_once("a round exceeded its time limit".to_owned());
                     Next::AfterAWhile
                 }
             };
             match next {
                 Next::Now => {}
-                Next::AfterAWhile => tokio::time::sleep(WAIT).await,
+                Next::AfterAWhile => tokio::time::sleep(RETRY_AFTER).await,
                 Next::WhenWritten => {
                     tokio::time::sleep(PAUSE).await;
-                    // Another process may have written, and tells nobody here.
-                    let _ = timeout(LOOK_EVERY, self.db.written()).await;
+                    // Writes of other processes do not notify this one.
+                    let _ = timeout(POLL_PERIOD, self.db.wait_for_write()).await;
                 }
             }
         }
     }
 
-    /// One batch, if it is our turn.
-    async fn round(&mut self) -> Result<Next, Trouble> {
-        if !self.nats.is_there() {
-            self.stream_is_there = false;
+    /// Sends one batch, if this process has the lease.
+    async fn round(&mut self) -> Result<Next, RoundError> {
+        if !self.nats.is_connected() {
+            self.has_stream = false;
             return Ok(Next::AfterAWhile);
         }
-        if !self.stream_is_there {
+        if !self.has_stream {
             self.nats.ensure_stream().await?;
-            self.stream_is_there = true;
+            self.has_stream = true;
         }
-        let Some(until) = self.lease.hold().await? else {
+        let Some(until) = self.lease.take_or_renew().await? else {
             return Ok(Next::AfterAWhile);
         };
         let (batch, more) = self.batch().await?;
@@ -178,8 +178,8 @@ impl Relay {
         Ok(match failure {
             Some(failure) => {
                 metrics::counter!("stagedoor_outbox_failures_total").increment(1);
-                self.stream_is_there = matches!(failure, Unsent::Refused { .. });
-                self.say(chain(&failure));
+                self.has_stream = matches!(failure, SendError::Refused { .. });
+                self.warn_once(chain(&failure));
                 if sent > 0 {
                     Next::Now
                 } else {
@@ -187,7 +187,7 @@ impl Relay {
                 }
             }
             None => {
-                self.wrong = None;
+                self.problem = None;
                 if more && sent > 0 {
                     Next::Now
                 } else {
@@ -197,20 +197,20 @@ impl Relay {
         })
     }
 
-    /// What may go now: of each aggregate the versions that follow the last confirmed one, and
-    /// whether there may be more.
-    async fn batch(&self) -> Result<(Vec<Vec<Waiting>>, bool), sqlx::Error> {
+    /// Reads the events that may be sent now, grouped by aggregate: the versions that follow the last
+    /// confirmed one. Also returns whether there may be more.
+    async fn batch(&self) -> Result<(Vec<Vec<PendingEvent>>, bool), sqlx::Error> {
         let rows = self
             .read(|select| {
                 select.push(format_args!("ORDER BY id LIMIT {BATCH}"));
             })
             .await?;
         let more = rows.len() == BATCH;
-        let (mut ready, mut behind) = in_order(rows);
-        // Clocks differ: an earlier version may have a greater id than all that was read.
-        behind.truncate(LOOKED_FOR);
+        let (mut ready, mut behind) = group_by_aggregate(rows);
+        // Clocks differ: an earlier version may have a greater id than all rows read.
+        behind.truncate(BEHIND_MAX);
         if !behind.is_empty() {
-            let theirs = self.read(|select| {
+            let earlier = self.read(|select| {
                 select
                     .push("AND aggregate_id IN (")
                     .bind_list(behind.iter().map(String::as_str))
@@ -218,16 +218,16 @@ impl Relay {
                         ") ORDER BY aggregate_id, version LIMIT {BATCH}"
                     ));
             });
-            ready.extend(in_order(theirs.await?).0);
+            ready.extend(group_by_aggregate(earlier.await?).0);
         }
         Ok((ready, more))
     }
 
-    /// What waits, as far as `restrict` lets it.
+    /// Reads pending events, with the conditions, order and limit that `restrict` appends.
     async fn read(
         &self,
         restrict: impl FnOnce(&mut Statement),
-    ) -> Result<Vec<Waiting>, sqlx::Error> {
+    ) -> Result<Vec<PendingEvent>, sqlx::Error> {
         let mut select = Statement::new(format!(
             "SELECT w.*, earlier.published_at AS earlier_at FROM \
              (SELECT id, type, aggregate_type, aggregate_id, version, occurred_at, data \
@@ -241,14 +241,14 @@ impl Relay {
         select.query_as()?.fetch_all(self.db.reads()).await
     }
 
-    /// Sends the aggregates' events side by side, each one's in turn, until the lease ends.
-    async fn send(&self, batch: Vec<Vec<Waiting>>, until: Instant) -> Sent {
+    /// Sends aggregates concurrently, and the events of each in order, until the lease ends.
+    async fn send(&self, batch: Vec<Vec<PendingEvent>>, until: Instant) -> Sent {
         let stop = AtomicBool::new(false);
         let sending = batch
             .into_iter()
-            .map(|events| send_in_turn(&self.nats, events, &stop, until));
+            .map(|events| send_in_order(&self.nats, events, &stop, until));
         stream::iter(sending)
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(AGGREGATES_AT_ONCE)
             .fold(Sent::default(), async |mut all, sent| {
                 all.confirmed.extend(sent.confirmed);
                 all.failure = all.failure.or(sent.failure);
@@ -280,19 +280,19 @@ impl Relay {
         Ok(())
     }
 
-    /// Says what is wrong, once for as long as it is the same.
-    fn say(&mut self, wrong: String) {
-        if self.wrong.as_ref() != Some(&wrong) {
-            tracing::warn!(error = wrong, "domain events wait in the database");
-            self.wrong = Some(wrong);
+    /// Logs a problem, unless it is the one logged last.
+    fn warn_once(&mut self, problem: String) {
+        if self.problem.as_ref() != Some(&problem) {
+            tracing::warn!(error = problem, "domain events wait in the database");
+            self.problem = Some(problem);
         }
     }
 }
 
-/// One aggregate's events, each after the one before is confirmed.
-async fn send_in_turn(
+/// Sends the events of one aggregate, each after the previous one is confirmed.
+async fn send_in_order(
     nats: &Nats,
-    events: Vec<Waiting>,
+    events: Vec<PendingEvent>,
     stop: &AtomicBool,
     until: Instant,
 ) -> Sent {
@@ -301,9 +301,12 @@ async fn send_in_turn(
         if stop.load(Ordering::Relaxed) || Instant::now() >= until {
             break;
         }
-        if let Err(unsent) = nats.send(&event).await {
-            stop.fetch_or(matches!(unsent, Unsent::Away(_)), Ordering::Relaxed);
-            sent.failure = Some(unsent);
+        if let Err(error) = nats.send(&event).await {
+            stop.fetch_or(
+                matches!(error, SendError::Unavailable(_)),
+                Ordering::Relaxed,
+            );
+            sent.failure = Some(error);
             break;
         }
         sent.confirmed.push(event.id);
@@ -311,11 +314,12 @@ async fn send_in_turn(
     sent
 }
 
-/// By aggregate, in the order in which they come, each one's versions that may go now; and the
-/// aggregates of which none may, since an earlier version is not among them.
-fn in_order(rows: Vec<Waiting>) -> (Vec<Vec<Waiting>>, Vec<String>) {
+/// Groups events by aggregate, in the order of the aggregates' first rows. Returns the versions of each
+/// that may be sent now, and the ids of aggregates of which none may, because an earlier version is
+/// missing from the rows.
+fn group_by_aggregate(rows: Vec<PendingEvent>) -> (Vec<Vec<PendingEvent>>, Vec<String>) {
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut all: Vec<Vec<Waiting>> = Vec::new();
+    let mut all: Vec<Vec<PendingEvent>> = Vec::new();
     for row in rows {
         let place = *places
             .entry(row.aggregate_id.clone())
@@ -342,21 +346,21 @@ fn in_order(rows: Vec<Waiting>) -> (Vec<Vec<Waiting>>, Vec<String>) {
     (all, behind)
 }
 
-/// How many events wait to be sent, a million at most, and since when the first does.
-pub async fn waiting(db: &Db) -> Result<(i64, Option<Moment>), sqlx::Error> {
+/// The number of pending events, counted up to a million, and the time of the first.
+pub async fn backlog(db: &Db) -> Result<(i64, Option<Moment>), sqlx::Error> {
     let count = format!(
         "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM outbox \
          WHERE published_at IS NULL AND {PUBLISHED} LIMIT 1000000) w"
     );
     let rows = query_scalar(AssertSqlSafe(count))
-        .fetch_one(db.lookouts())
+        .fetch_one(db.monitoring())
         .await?;
     let first = format!(
         "SELECT occurred_at FROM outbox WHERE published_at IS NULL AND {PUBLISHED} \
          ORDER BY id LIMIT 1"
     );
     let since = query_scalar(AssertSqlSafe(first))
-        .fetch_optional(db.lookouts())
+        .fetch_optional(db.monitoring())
         .await?;
     Ok((rows, since))
 }
@@ -366,8 +370,8 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn waiting(aggregate: &str, version: i64, is_next: bool) -> Waiting {
-        Waiting {
+    fn pending(aggregate: &str, version: i64, is_next: bool) -> PendingEvent {
+        PendingEvent {
             id: OutboxId(Uuid::nil()),
             aggregate: "ticket".to_owned(),
             aggregate_id: aggregate.to_owned(),
@@ -380,17 +384,17 @@ mod tests {
     }
 
     #[test]
-    fn no_version_goes_before_an_earlier_one() {
-        let (ready, behind) = in_order(vec![
-            waiting("b", 3, false),
-            waiting("a", 1, true),
-            waiting("c", 5, false),
-            waiting("b", 2, true),
-            waiting("a", 3, false),
-            waiting("c", 6, false),
-            waiting("b", 4, false),
+    fn no_version_is_sent_before_an_earlier_one() {
+        let (ready, behind) = group_by_aggregate(vec![
+            pending("b", 3, false),
+            pending("a", 1, true),
+            pending("c", 5, false),
+            pending("b", 2, true),
+            pending("a", 3, false),
+            pending("c", 6, false),
+            pending("b", 4, false),
         ]);
-        let name = |event: &Waiting| format!("{}{}", event.aggregate_id, event.version);
+        let name = |event: &PendingEvent| format!("{}{}", event.aggregate_id, event.version);
         let names: Vec<Vec<String>> = ready
             .iter()
             .map(|events| events.iter().map(name).collect())
@@ -400,13 +404,13 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_what_is_promised() {
-        let message: Value = serde_json::from_str(&waiting("a", 2, true).message()).unwrap();
-        let promised = json!({
+    fn a_message_has_the_documented_fields() {
+        let message: Value = serde_json::from_str(&pending("a", 2, true).message()).unwrap();
+        let documented = json!({
             "id": "00000000-0000-0000-0000-000000000000", "type": "TicketUpdated",
             "aggregateType": "ticket", "aggregateId": "a", "version": 2,
             "occurredAt": "2025-11-28T16:42:25.123456Z", "data": {"status": "sold"},
         });
-        assert_eq!(message, promised);
+        assert_eq!(message, documented);
     }
 }

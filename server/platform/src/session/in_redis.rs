@@ -7,7 +7,7 @@
 //! away at that very moment, what it has is a minute old at most.
 
 use super::{self as session, DbSessions, Place, Sessions, Use};
-use crate::redis_client::{Away, Redis};
+use crate::redis_client::{Redis, RedisUnavailable};
 use crate::{
     clock::SharedClock,
     db::Db,
@@ -129,7 +129,7 @@ impl KeptSessions {
             return;
         };
         let user = session::user_id(record).map_or_else(String::new, |user| user.to_string());
-        let done: std::result::Result<i64, Away> = redis
+        let done: std::result::Result<i64, RedisUnavailable> = redis
             .with(|mut connection| async move {
                 KEEP.key(place(&session::hash(&record.id)))
                     .key(sessions_of(&user))
@@ -224,7 +224,7 @@ impl Sessions for KeptSessions {
             return;
         };
         let user = user.to_string();
-        let done: std::result::Result<i64, Away> = redis
+        let done: std::result::Result<i64, RedisUnavailable> = redis
             .with(|mut connection| async move {
                 CHANGE
                     .key(sessions_of(&user))

@@ -1,25 +1,25 @@
-//! Which trace something is part of: as W3C's `traceparent` says it, and whether it is recorded.
-//! <https://www.w3.org/TR/trace-context/>
+//! The context of a span (its trace, its id, whether it is recorded), read from W3C's `traceparent`
+//! <https://www.w3.org/TR/trace-context/>, and the sampler.
 
-/// A span of a trace, here or at whoever sent us the request.
+/// The context of a span of this process or of the sender of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context {
-    /// The trace; never 0.
+    /// The trace id; never 0.
     pub trace: u128,
-    /// The span; never 0.
+    /// The span id; never 0.
     pub span: u64,
     /// Whether it is recorded.
     pub sampled: bool,
 }
 
 impl Context {
-    /// Reads a `traceparent`. None: it is not one, and a new trace begins.
-    pub(crate) fn read(traceparent: &str) -> Option<Self> {
+    /// Parses a `traceparent`. `None` if it is not valid.
+    pub(crate) fn parse(traceparent: &str) -> Option<Self> {
         let mut parts = traceparent.trim().split('-');
         let (version, trace, span, flags) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let version = hex(version, 2)?;
-        // What comes after version 00 may say more, and means the same so far.
+        // Later versions may append fields.
         if version == 0xff || (version == 0 && parts.next().is_some()) {
             return None;
         }
@@ -39,49 +39,47 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
         .flatten()
 }
 
-/// Which traces are recorded.
+/// Decides which traces are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sampler {
-    heeds_parent: bool,
-    /// How many of 2^63 traces.
+    is_parent_based: bool,
+    /// The sampled share of traces, as a number from 0 to 2^63.
     bound: u64,
 }
 
 const ALL: u64 = 1 << 63;
 
 impl Sampler {
-    /// As `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG` name it.
-    pub fn named(name: &str, share: Option<&str>) -> Result<Self, NotASampler> {
-        let (heeds_parent, kind) = match name.strip_prefix("parentbased_") {
+    /// Parses the values of `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
+    pub fn parse(name: &str, ratio: Option<&str>) -> Result<Self, SamplerError> {
+        let (is_parent_based, kind) = match name.strip_prefix("parentbased_") {
             Some(kind) => (true, kind),
             None => (false, name),
         };
         let bound = match kind {
             "always_on" => ALL,
             "always_off" => 0,
-            "traceidratio" => part(share.unwrap_or("1")).ok_or(NotASampler::Share)?,
-            _ => return Err(NotASampler::Name),
+            "traceidratio" => parse_ratio(ratio.unwrap_or("1")).ok_or(SamplerError::Ratio)?,
+            _ => return Err(SamplerError::Name),
         };
         Ok(Self {
-            heeds_parent,
+            is_parent_based,
             bound,
         })
     }
 
-    /// Whether a trace that begins here is recorded; `parent`: whether whoever it comes from does.
-    pub(crate) fn takes(self, trace: u128, parent: Option<bool>) -> bool {
+    /// Whether to record a trace that begins in this process; `parent` is whether the sender of the request
+    /// records it.
+    pub(crate) fn samples(self, trace: u128, parent: Option<bool>) -> bool {
         match parent {
-            Some(sampled) if self.heeds_parent => sampled,
-            // By its last half, as others do, so that all along the way say the same.
+            Some(sampled) if self.is_parent_based => sampled,
+            // By the lower half of the id, like other implementations, so that all decide alike.
             _ => lower_half(trace) >> 1 < self.bound,
         }
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "half of it is what is wanted"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "truncates on purpose")]
 fn lower_half(trace: u128) -> u64 {
     trace as u64
 }
@@ -90,21 +88,21 @@ fn lower_half(trace: u128) -> u64 {
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
-    reason = "from 0 to 2^63, give or take a few traces"
+    reason = "from 0 to 2^63; precision does not matter"
 )]
-fn part(share: &str) -> Option<u64> {
-    let share: f64 = share.trim().parse().ok()?;
-    let bound = (share * ALL as f64) as u64;
-    (0.0..=1.0).contains(&share).then_some(bound)
+fn parse_ratio(ratio: &str) -> Option<u64> {
+    let ratio: f64 = ratio.trim().parse().ok()?;
+    let bound = (ratio * ALL as f64) as u64;
+    (0.0..=1.0).contains(&ratio).then_some(bound)
 }
 
-/// Why there is no such sampler.
+/// Why a sampler could not be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotASampler {
-    /// None is called that.
+pub enum SamplerError {
+    /// The name is unknown.
     Name,
-    /// It takes no such share.
-    Share,
+    /// The argument is not a number from 0 to 1.
+    Ratio,
 }
 
 #[cfg(test)]
@@ -112,15 +110,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traceparent_is_read_as_it_is_defined() {
+    fn a_traceparent_is_parsed_as_defined() {
         let read =
-            Context::read("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+            Context::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
         assert_eq!(read.trace, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
         assert_eq!((read.span, read.sampled), (0x00f0_67aa_0ba9_02b7, true));
         let unsampled = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
-        assert!(!Context::read(unsampled).unwrap().sampled);
+        assert!(!Context::parse(unsampled).unwrap().sampled);
         let later = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes-later";
-        assert!(Context::read(later).is_some());
+        assert!(Context::parse(later).is_some());
         for bad in [
             "",
             "00",
@@ -133,15 +131,15 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-+0f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
         ] {
-            assert_eq!(Context::read(bad), None, "{bad}");
+            assert_eq!(Context::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn a_sampler_takes_what_its_name_says() {
+    fn a_sampler_samples_as_its_name_says() {
         let low = 1_u128;
         let high = u128::from(u64::MAX);
-        for (name, share, takes_low, takes_high, heeds) in [
+        for (name, ratio, samples_low, samples_high, is_parent_based) in [
             ("always_on", None, true, true, false),
             ("always_off", None, false, false, false),
             ("traceidratio", Some("0.5"), true, false, false),
@@ -151,16 +149,16 @@ mod tests {
             ("traceidratio", None, true, true, false),
             ("traceidratio", Some("0"), false, false, false),
         ] {
-            let sampler = Sampler::named(name, share).unwrap();
-            assert_eq!(sampler.takes(low, None), takes_low, "{name}");
-            assert_eq!(sampler.takes(high, None), takes_high, "{name}");
-            let said = sampler.takes(high, Some(!takes_high));
-            assert_eq!(said != takes_high, heeds, "{name}");
+            let sampler = Sampler::parse(name, ratio).unwrap();
+            assert_eq!(sampler.samples(low, None), samples_low, "{name}");
+            assert_eq!(sampler.samples(high, None), samples_high, "{name}");
+            let with_parent = sampler.samples(high, Some(!samples_high));
+            assert_eq!(with_parent != samples_high, is_parent_based, "{name}");
         }
-        assert_eq!(Sampler::named("sometimes", None), Err(NotASampler::Name));
-        for share in ["1.5", "-0.1", "half", "NaN"] {
-            let named = Sampler::named("traceidratio", Some(share));
-            assert_eq!(named, Err(NotASampler::Share), "{share}");
+        assert_eq!(Sampler::parse("sometimes", None), Err(SamplerError::Name));
+        for ratio in ["1.5", "-0.1", "half", "NaN"] {
+            let parsed = Sampler::parse("traceidratio", Some(ratio));
+            assert_eq!(parsed, Err(SamplerError::Ratio), "{ratio}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Sends traces to a collector: by OTLP over HTTP, some at a time, on a task of its own.
+//! Sends spans to a collector by OTLP over HTTP, in batches, on its own task.
 //!
-//! Nobody waits for it. What does not fit into the queue, or is not taken at the first try, is lost
-//! and counted: a collector that is away costs a warning a minute. OpenTelemetry's own crates would
-//! be nine more, and send from a thread on which the HTTP client that is here already does not run.
+//! Never blocks the work that is traced. Spans that do not fit into the queue, or that the collector does
+//! not accept at the first attempt, are dropped and counted, with at most one warning per minute.
+//! OpenTelemetry's own crates would add nine dependencies and need another HTTP client.
 
 use super::TracesConfig;
-use super::otlp::{self, Recorded};
+use super::otlp::{self, FinishedSpan};
 use anyhow::bail;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri, header::CONTENT_TYPE};
@@ -20,38 +20,37 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-/// How many spans may wait.
+/// The most spans in the queue.
 const QUEUE_MAX: usize = 4096;
-/// How many are sent at once.
+/// The most spans in one request.
 const BATCH_MAX: usize = 512;
-/// How long the first of them waits for others.
+/// How long the first span of a batch waits for others.
 const LINGER: Duration = Duration::from_secs(1);
-/// How much of an answer is read.
+/// The most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// How long the collector may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for the collector.
-const FINISH_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is said that the collector is away.
-const WARN_EVERY: Duration = Duration::from_mins(1);
+/// How long a request to the collector may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the process waits for the last spans to be sent when it stops.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The shortest time between two warnings.
+const WARN_PERIOD: Duration = Duration::from_mins(1);
 
-/// What the sending task is told.
-pub(super) enum Told {
-    /// A span has ended.
-    Ended(Box<Recorded>),
-    /// Say so once everything of before is sent.
+/// A message to the exporting task.
+pub(super) enum ExportMessage {
+    Ended(Box<FinishedSpan>),
+    /// Send all spans queued before, then answer.
     Finish(oneshot::Sender<()>),
 }
 
-/// Traces that are being sent.
+/// A handle to the exporting task.
 pub struct Traces {
-    told: mpsc::Sender<Told>,
+    queue: mpsc::Sender<ExportMessage>,
 }
 
 impl Traces {
-    /// Starts sending what a process of this role does. Returns whom to tell of spans, too.
-    pub(super) fn start(config: TracesConfig, role: &str) -> (Self, mpsc::Sender<Told>) {
-        let (told, queue) = mpsc::channel(QUEUE_MAX);
+    /// Starts the exporting task of a process with this role. Also returns the queue for ended spans.
+    pub(super) fn start(config: TracesConfig, role: &str) -> (Self, mpsc::Sender<ExportMessage>) {
+        let (queue, receiver) = mpsc::channel(QUEUE_MAX);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(config.trust.client_config())
             .https_or_http()
@@ -67,57 +66,63 @@ impl Traces {
                 resource.push((key.to_owned(), value.to_owned()));
             }
         }
-        let sending = Sending {
+        let exporter = Exporter {
             client: Client::builder(TokioExecutor::new()).build(connector),
             url: config.url,
             headers: config.headers,
             resource: otlp::resource(&resource),
-            warned: None,
+            last_warning: None,
         };
-        tokio::spawn(sending.run(queue));
-        (Self { told: told.clone() }, told)
+        tokio::spawn(exporter.run(receiver));
+        let traces = Self {
+            queue: queue.clone(),
+        };
+        (traces, queue)
     }
 
-    /// Sends what is left, if the collector takes it soon enough.
+    /// Sends the remaining spans, within a time limit.
     pub async fn finish(self) {
         let (sender, sent) = oneshot::channel();
         let finished = async {
-            if self.told.send(Told::Finish(sender)).await.is_ok() {
+            if self.queue.send(ExportMessage::Finish(sender)).await.is_ok() {
                 let _ = sent.await;
             }
         };
-        if tokio::time::timeout(FINISH_WITHIN, finished).await.is_err() {
+        if tokio::time::timeout(FINISH_TIMEOUT, finished)
+            .await
+            .is_err()
+        {
             tracing::warn!("the last traces were not sent: the collector takes too long");
         }
     }
 }
 
-struct Sending {
+struct Exporter {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
     resource: Value,
-    warned: Option<Instant>,
+    last_warning: Option<Instant>,
 }
 
-impl Sending {
-    async fn run(mut self, mut queue: mpsc::Receiver<Told>) {
+impl Exporter {
+    async fn run(mut self, mut queue: mpsc::Receiver<ExportMessage>) {
         while let Some(first) = queue.recv().await {
             let (mut batch, mut finish) = (Vec::new(), None);
             let mut next = Some(first);
             let linger = tokio::time::sleep(LINGER);
             tokio::pin!(linger);
-            while let Some(told) = next {
-                match told {
-                    Told::Ended(span) => batch.push(*span),
-                    Told::Finish(finished) => finish = Some(finished),
+            while let Some(message) = next {
+                match message {
+                    ExportMessage::Ended(span) => batch.push(*span),
+                    ExportMessage::Finish(finished) => finish = Some(finished),
                 }
                 if batch.len() >= BATCH_MAX || finish.is_some() {
                     break;
                 }
                 next = tokio::select! {
                     () = &mut linger => None,
-                    told = queue.recv() => told,
+                    message = queue.recv() => message,
                 };
             }
             self.send(&batch).await;
@@ -127,24 +132,30 @@ impl Sending {
         }
     }
 
-    async fn send(&mut self, spans: &[Recorded]) {
+    async fn send(&mut self, spans: &[FinishedSpan]) {
         if spans.is_empty() {
             return;
         }
-        let sent = tokio::time::timeout(ANSWER_WITHIN, self.post(spans)).await;
+        let sent = tokio::time::timeout(REQUEST_TIMEOUT, self.post(spans)).await;
         let error = match sent {
             Ok(Ok(())) => return otlp::count("sent", spans.len()),
             Ok(Err(error)) => format!("{error:#}"),
             Err(_) => "it took too long".to_owned(),
         };
         otlp::count("lost", spans.len());
-        if self.warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
-            self.warned = Some(Instant::now());
-            tracing::warn!(error, "the collector of traces takes none; they are lost");
+        if self
+            .last_warning
+            .is_none_or(|last| last.elapsed() >= WARN_PERIOD)
+        {
+            self.last_warning = Some(Instant::now());
+            tracing::warn!(
+                error,
+                "the trace collector is unavailable; traces are dropped"
+            );
         }
     }
 
-    async fn post(&self, spans: &[Recorded]) -> anyhow::Result<()> {
+    async fn post(&self, spans: &[FinishedSpan]) -> anyhow::Result<()> {
         let message = serde_json::to_vec(&otlp::message(&self.resource, spans))?;
         let mut request = Request::post(&self.url)
             .header(CONTENT_TYPE, "application/json")
@@ -154,7 +165,7 @@ impl Sending {
         }
         let answer = self.client.request(request).await?;
         let status = answer.status();
-        // Read to its end, so that the connection can be used again.
+        // The body is read to its end so that the connection can be reused.
         Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
             .collect()
             .await

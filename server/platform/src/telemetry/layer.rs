@@ -1,10 +1,10 @@
-//! From spans as `tracing` has them to spans of a trace: which trace each belongs to, when it began
-//! and ended, and what was said of it. One that is not recorded costs two random numbers.
+//! The `tracing` layer that turns spans into spans of traces, with their context, times, fields and
+//! errors, and queues ended ones for export. A span that is not sampled costs two random numbers.
 
 use super::{
     context::{Context, Sampler},
-    export::Told,
-    otlp::{self, Recorded},
+    export::ExportMessage,
+    otlp::{self, FinishedSpan},
     spans::{PROBES, TARGET, WRITE},
 };
 use crate::clock::{Clock, SystemClock};
@@ -23,92 +23,98 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// The layer that sends `spans` what has ended.
-pub(super) fn traced<S>(sampler: Sampler, spans: mpsc::Sender<Told>) -> impl Layer<S> + Send + Sync
+/// The layer that sends ended spans to `spans`.
+pub(super) fn layer<S>(
+    sampler: Sampler,
+    spans: mpsc::Sender<ExportMessage>,
+) -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    // Asked anew each time: whoever asks whether something would be logged and then logs nothing, as
-    // sqlx does, leaves the answer behind, and the next span that nobody is asked about gets that
-    // (github.com/tokio-rs/tracing/pull/3572).
-    let wanted = dynamic_filter_fn(|what, _| is_wanted(what));
-    let wanted = wanted.with_max_level_hint(LevelFilter::DEBUG);
-    Traced { sampler, spans }.with_filter(wanted)
+    // A dynamic filter is evaluated for every span. With a static one, code that checks whether a level
+    // is enabled and then logs nothing, as sqlx does, leaves a result behind that is wrongly applied to
+    // the next span (github.com/tokio-rs/tracing/pull/3572).
+    let filter = dynamic_filter_fn(|metadata, _| is_traced(metadata));
+    let filter = filter.with_max_level_hint(LevelFilter::DEBUG);
+    TraceLayer { sampler, spans }.with_filter(filter)
 }
 
-/// Our spans; and our errors, which tell that a span has failed.
-fn is_wanted(what: &Metadata<'_>) -> bool {
-    if what.is_span() {
-        what.target() == TARGET
+/// Accepts Stagedoor's spans, and its error events, which mark a span as failed.
+fn is_traced(metadata: &Metadata<'_>) -> bool {
+    if metadata.is_span() {
+        metadata.target() == TARGET
     } else {
-        *what.level() == Level::ERROR && what.target().starts_with("stagedoor")
+        *metadata.level() == Level::ERROR && metadata.target().starts_with("stagedoor")
     }
 }
 
-struct Traced {
+struct TraceLayer {
     sampler: Sampler,
-    spans: mpsc::Sender<Told>,
+    spans: mpsc::Sender<ExportMessage>,
 }
 
 /// A span that has not ended.
-struct Open {
+struct OpenSpan {
     context: Context,
     parent: Option<u64>,
     began: i128,
-    left: Option<i128>,
-    said: Said,
+    /// When it was last exited.
+    exited: Option<i128>,
+    values: SpanValues,
 }
 
-/// What is said of a span, or by an event.
+/// The recorded fields of a span.
 #[derive(Default)]
-struct Said {
+struct SpanValues {
     fields: Vec<(&'static str, Value)>,
     error: Option<String>,
-    from: Option<Context>,
+    /// The parent that the request's header names.
+    remote_parent: Option<Context>,
 }
 
-impl Said {
-    fn note(&mut self, field: &Field, value: Value) {
+impl SpanValues {
+    fn insert(&mut self, field: &Field, value: Value) {
         match (field.name(), &value) {
-            ("error", Value::String(why)) => self.error = Some(why.clone()),
+            ("error", Value::String(error)) => self.error = Some(error.clone()),
             ("error", value) => self.error = Some(value.to_string()),
-            ("traceparent", Value::String(from)) => self.from = Context::read(from),
+            ("traceparent", Value::String(from)) => self.remote_parent = Context::parse(from),
             (name, _) => self.fields.push((name, value)),
         }
     }
 
-    /// Whether a trace that begins with this tells of nothing but that time goes by.
-    fn is_idle(&self, name: &str) -> bool {
-        let probes = |(field, value): &(&str, Value)| {
+    /// Whether a trace with this root is not worth recording: a health check, or a write by a background
+    /// loop.
+    fn is_routine(&self, name: &str) -> bool {
+        let is_probe = |(field, value): &(&str, Value)| {
             *field == "route" && value.as_str().is_some_and(|route| PROBES.contains(&route))
         };
-        name == WRITE || self.fields.iter().any(probes)
+        name == WRITE || self.fields.iter().any(is_probe)
     }
 }
 
-impl Visit for Said {
+impl Visit for SpanValues {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.note(field, value.into());
+        self.insert(field, value.into());
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.note(field, value.into());
+        self.insert(field, value.into());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.note(field, value.into());
+        self.insert(field, value.into());
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.note(field, value.into());
+        self.insert(field, value.into());
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.note(field, format!("{value:?}").into());
+        self.insert(field, format!("{value:?}").into());
     }
 }
 
-/// What an error event says.
+/// The message of an event.
 #[derive(Default)]
 struct Message(String);
 
@@ -120,25 +126,29 @@ impl Visit for Message {
     }
 }
 
-impl<S> Layer<S> for Traced
+impl<S> Layer<S> for TraceLayer
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, seen: layer::Context<'_, S>) {
-        let Some(span) = seen.span(id) else { return };
-        let mut said = Said::default();
-        attributes.record(&mut said);
-        let above = span.parent().and_then(|parent| {
-            let kept = parent.extensions();
-            kept.get::<Open>().map(|open| open.context)
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, registry: layer::Context<'_, S>) {
+        let Some(span) = registry.span(id) else {
+            return;
+        };
+        let mut values = SpanValues::default();
+        attributes.record(&mut values);
+        let local_parent = span.parent().and_then(|parent| {
+            let extensions = parent.extensions();
+            extensions.get::<OpenSpan>().map(|open| open.context)
         });
-        let from = above.or(said.from);
-        let trace = from.map_or_else(random_trace, |from| from.trace);
-        let sampled = match above {
-            Some(above) => above.sampled,
+        let parent = local_parent.or(values.remote_parent);
+        let trace = parent.map_or_else(random_trace, |parent| parent.trace);
+        let sampled = match local_parent {
+            Some(parent) => parent.sampled,
             None => {
-                !said.is_idle(span.name())
-                    && self.sampler.takes(trace, from.map(|from| from.sampled))
+                !values.is_routine(span.name())
+                    && self
+                        .sampler
+                        .samples(trace, parent.map(|parent| parent.sampled))
             }
         };
         let context = Context {
@@ -146,62 +156,64 @@ where
             span: random_span(),
             sampled,
         };
-        span.extensions_mut().insert(Open {
+        span.extensions_mut().insert(OpenSpan {
             context,
-            parent: from.map(|from| from.span),
+            parent: parent.map(|parent| parent.span),
             began: now(),
-            left: None,
-            said,
+            exited: None,
+            values,
         });
     }
 
-    fn on_record(&self, id: &Id, values: &Record<'_>, seen: layer::Context<'_, S>) {
-        if let Some(span) = seen.span(id)
-            && let Some(open) = span.extensions_mut().get_mut::<Open>()
+    fn on_record(&self, id: &Id, values: &Record<'_>, registry: layer::Context<'_, S>) {
+        if let Some(span) = registry.span(id)
+            && let Some(open) = span.extensions_mut().get_mut::<OpenSpan>()
         {
-            values.record(&mut open.said);
+            values.record(&mut open.values);
         }
     }
 
-    fn on_event(&self, event: &Event<'_>, seen: layer::Context<'_, S>) {
-        if let Some(span) = seen.event_span(event)
-            && let Some(open) = span.extensions_mut().get_mut::<Open>()
+    fn on_event(&self, event: &Event<'_>, registry: layer::Context<'_, S>) {
+        if let Some(span) = registry.event_span(event)
+            && let Some(open) = span.extensions_mut().get_mut::<OpenSpan>()
         {
             let mut message = Message::default();
             event.record(&mut message);
-            open.said.error = Some(message.0);
+            open.values.error = Some(message.0);
         }
     }
 
-    /// A request's span is kept by what it has set off: its own end is when it was last worked on.
-    fn on_exit(&self, id: &Id, seen: layer::Context<'_, S>) {
-        if let Some(span) = seen.span(id)
-            && let Some(open) = span.extensions_mut().get_mut::<Open>()
+    /// A span stays open while its children are, so its end is when it was last exited.
+    fn on_exit(&self, id: &Id, registry: layer::Context<'_, S>) {
+        if let Some(span) = registry.span(id)
+            && let Some(open) = span.extensions_mut().get_mut::<OpenSpan>()
         {
-            open.left = Some(now());
+            open.exited = Some(now());
         }
     }
 
-    fn on_close(&self, id: Id, seen: layer::Context<'_, S>) {
-        let Some(span) = seen.span(&id) else { return };
-        let Some(open) = span.extensions_mut().remove::<Open>() else {
+    fn on_close(&self, id: Id, registry: layer::Context<'_, S>) {
+        let Some(span) = registry.span(&id) else {
+            return;
+        };
+        let Some(open) = span.extensions_mut().remove::<OpenSpan>() else {
             return;
         };
         if !open.context.sampled {
             return;
         }
-        let recorded = Recorded {
+        let finished = FinishedSpan {
             name: span.name(),
             context: open.context,
             parent: open.parent,
             began: open.began,
-            ended: open.left.unwrap_or_else(now),
-            fields: open.said.fields,
-            error: open.said.error,
+            ended: open.exited.unwrap_or_else(now),
+            fields: open.values.fields,
+            error: open.values.error,
         };
         if self
             .spans
-            .try_send(Told::Ended(Box::new(recorded)))
+            .try_send(ExportMessage::Ended(Box::new(finished)))
             .is_err()
         {
             otlp::count("lost", 1);
@@ -209,7 +221,7 @@ where
     }
 }
 
-/// Traces tell of the machine's time, whatever the shop counts by.
+/// Nanoseconds since 1970, by the system's clock even if the shop uses another one.
 fn now() -> i128 {
     i128::from(SystemClock.now().micros()) * 1_000
 }

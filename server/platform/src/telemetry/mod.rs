@@ -1,7 +1,7 @@
-//! The log, the figures and the traces: where they go, once, at the start.
+//! Starts the log, the metrics and the traces of a process.
 //!
-//! What a line of the log belongs to (the request, the payment, the mail) is said by the spans of
-//! [`spans`]; if somebody collects traces, the same spans are what traces are made of.
+//! The spans in [`spans`] give log lines their context (the request, the payment, the mail). If traces
+//! are collected, they consist of the same spans.
 
 mod context;
 mod export;
@@ -9,7 +9,7 @@ mod layer;
 mod otlp;
 pub mod spans;
 
-pub use context::{Context, NotASampler, Sampler};
+pub use context::{Context, Sampler, SamplerError};
 pub use export::Traces;
 
 use crate::trust::Trust;
@@ -22,7 +22,7 @@ use tracing_subscriber::{
     EnvFilter, Layer, fmt, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
 };
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -31,40 +31,40 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where traces go, and which.
+/// The settings of traces.
 #[derive(Debug, Clone)]
 pub struct TracesConfig {
-    /// Where the collector takes them.
+    /// The collector's endpoint for traces.
     pub url: Uri,
-    /// What is sent along. The values are marked as sensitive.
+    /// Headers of requests to the collector. The values are marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whom a collector by TLS must have its certificate from.
+    /// The authorities accepted for the collector's certificate.
     pub trust: Trust,
-    /// Which are recorded.
     pub sampler: Sampler,
-    /// What is said of this process; what it is called, among it.
+    /// OpenTelemetry's resource attributes of this process.
     pub resource: Vec<(String, String)>,
 }
 
-/// What is logged where `RUST_LOG` says nothing.
-/// The Stripe client warns twice of each declined card; what comes of a call we log ourselves.
+/// The log levels if `RUST_LOG` is not set. The Stripe client logs two warnings for each declined card,
+/// which is no problem; `payments` logs the results of calls.
 const LEVELS: &str =
     "info,sqlx=warn,tower_sessions=warn,leptos=warn,async_nats=warn,stripe::hyper=error";
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
-/// How often what was measured since is added up, so that it takes no room where nobody asks for it.
-const ADD_UP_EVERY: Duration = Duration::from_secs(5);
+/// How often recorded histogram values are aggregated, so that they use no memory if `/metrics` is not
+/// read.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
-/// Sends the log to standard error. A second start in one process (tests) keeps the first.
+/// Sends the log to standard error. A second call in one process, as in tests, does nothing.
 pub fn start_log(format: LogFormat) {
     let log = tracing_subscriber::registry().with(levels());
     let _ = log.with(lines(format)).try_init();
 }
 
-/// Sends the log to standard error and, if somebody collects them, traces to their collector; `role`
-/// is the part of the work that this process does. What it returns is to be finished at the end.
+/// Sends the log to standard error and, if configured, traces to their collector. `role` is the role of
+/// this process. Call [`Traces::finish`] on the result before the process ends.
 pub fn start(format: LogFormat, traces: Option<TracesConfig>, role: &str) -> Option<Traces> {
     let Some(config) = traces else {
         start_log(format);
@@ -74,11 +74,11 @@ pub fn start(format: LogFormat, traces: Option<TracesConfig>, role: &str) -> Opt
     let (traces, spans) = Traces::start(config, role);
     let log = lines(format).with_filter(levels());
     let both = tracing_subscriber::registry().with(log);
-    let _ = both.with(layer::traced(sampler, spans)).try_init();
+    let _ = both.with(layer::layer(sampler, spans)).try_init();
     Some(traces)
 }
 
-/// Errors: `RUST_LOG` cannot be set to `levels`, for this reason.
+/// Errors: why `levels` is not a valid value of `RUST_LOG`.
 pub fn check_levels(levels: &str) -> Result<(), String> {
     EnvFilter::try_new(levels)
         .map(drop)
@@ -100,19 +100,18 @@ where
     }
 }
 
-/// Collects the figures that `/metrics` shows, for as long as the process lives. Errors: somebody
-/// collects them already.
-pub fn start_figures() -> Result<PrometheusHandle, BuildError> {
-    let figures = PrometheusBuilder::new()
+/// Installs the recorder of the metrics that `/metrics` shows. Errors: a recorder is already installed.
+pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+    let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .install_recorder()?;
-    let added_up = figures.clone();
+    let upkeep = metrics.clone();
     tokio::spawn(async move {
-        let mut tick = tokio::time::interval(ADD_UP_EVERY);
+        let mut tick = tokio::time::interval(UPKEEP_PERIOD);
         loop {
             tick.tick().await;
-            added_up.run_upkeep();
+            upkeep.run_upkeep();
         }
     });
-    Ok(figures)
+    Ok(metrics)
 }

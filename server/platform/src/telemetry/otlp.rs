@@ -1,5 +1,5 @@
-//! Spans as a collector takes them: OTLP in its JSON form, which differs from other JSON in that ids
-//! are hexadecimal, long numbers are strings and kinds are numbers.
+//! Encodes spans as OTLP in JSON, in which ids are hexadecimal, 64-bit numbers are strings and kinds are
+//! numbers.
 //! <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>
 
 use super::{context::Context, spans::WRITE};
@@ -10,8 +10,7 @@ const CLIENT: u8 = 3;
 const INTERNAL: u8 = 1;
 const FAILED: u8 = 2;
 
-/// A span that has ended.
-pub(super) struct Recorded {
+pub(super) struct FinishedSpan {
     pub name: &'static str,
     pub context: Context,
     pub parent: Option<u64>,
@@ -22,13 +21,13 @@ pub(super) struct Recorded {
     pub error: Option<String>,
 }
 
-/// Counts spans by what became of them.
+/// Counts spans by result: `sent` or `lost`.
 pub(super) fn count(result: &'static str, spans: usize) {
     let spans = u64::try_from(spans).unwrap_or(u64::MAX);
     metrics::counter!("stagedoor_spans_total", "result" => result).increment(spans);
 }
 
-/// What stands in every message: whose spans they are.
+/// The resource in every message: the attributes of this process.
 pub(super) fn resource(attributes: &[(String, String)]) -> Value {
     let attributes: Vec<Value> = attributes
         .iter()
@@ -37,8 +36,8 @@ pub(super) fn resource(attributes: &[(String, String)]) -> Value {
     json!({"attributes": attributes})
 }
 
-/// The message that tells of `spans`.
-pub(super) fn message(resource: &Value, spans: &[Recorded]) -> Value {
+/// The message with `spans`.
+pub(super) fn message(resource: &Value, spans: &[FinishedSpan]) -> Value {
     let spans: Vec<Value> = spans.iter().map(span).collect();
     let scope = json!({"name": "stagedoor", "version": env!("CARGO_PKG_VERSION")});
     json!({"resourceSpans": [{
@@ -47,7 +46,7 @@ pub(super) fn message(resource: &Value, spans: &[Recorded]) -> Value {
     }]})
 }
 
-fn span(span: &Recorded) -> Value {
+fn span(span: &FinishedSpan) -> Value {
     let mut attributes: Vec<Value> = span
         .fields
         .iter()
@@ -57,7 +56,7 @@ fn span(span: &Recorded) -> Value {
     if span.name == "stripe" {
         attributes.push(attribute("peer.service", &"stripe".into()));
     }
-    let mut told = json!({
+    let mut encoded = json!({
         "traceId": format!("{:032x}", span.context.trace),
         "spanId": format!("{:016x}", span.context.span),
         "flags": 1,
@@ -68,16 +67,16 @@ fn span(span: &Recorded) -> Value {
         "attributes": attributes,
     });
     if let Some(parent) = span.parent {
-        told["parentSpanId"] = format!("{parent:016x}").into();
+        encoded["parentSpanId"] = format!("{parent:016x}").into();
     }
     if let Some(error) = &span.error {
-        told["status"] = json!({"code": FAILED, "message": error});
+        encoded["status"] = json!({"code": FAILED, "message": error});
     }
-    told
+    encoded
 }
 
-/// What a span is called, which says what was done and never for whom; and its kind.
-fn title(span: &Recorded) -> (String, u8) {
+/// The name of a span, which contains no ids or personal data, and its kind.
+fn title(span: &FinishedSpan) -> (String, u8) {
     let field = |name: &str| {
         let found = span.fields.iter().find(|(field, _)| *field == name);
         found
@@ -93,7 +92,7 @@ fn title(span: &Recorded) -> (String, u8) {
     }
 }
 
-/// A field's name as OpenTelemetry's conventions have it, where they have one.
+/// A field's name in OpenTelemetry's semantic conventions, if there is one.
 fn key(field: &str) -> &str {
     match field {
         "id" => "stagedoor.request_id",
@@ -125,8 +124,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_written_as_collectors_read_it() {
-        let recorded = Recorded {
+    fn a_span_is_encoded_as_otlp() {
+        let finished = FinishedSpan {
             name: "request",
             context: Context {
                 trace: 0xabc,
@@ -144,7 +143,7 @@ mod tests {
             error: Some("503".to_owned()),
         };
         let resource = resource(&[("service.name".to_owned(), "stagedoor".to_owned())]);
-        let message = message(&resource, &[recorded]);
+        let message = message(&resource, &[finished]);
         let whole = &message["resourceSpans"][0];
         assert_eq!(
             whole["resource"]["attributes"][0],

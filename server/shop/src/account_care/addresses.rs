@@ -127,7 +127,7 @@ impl AccountCareService {
         self.sessions.user_changed(viewer.user.id).await;
         if news {
             let user = Some(viewer.user.id);
-            security::note(
+            security::record(
                 Event::EmailConfirmation,
                 Outcome::Done,
                 user,

@@ -46,7 +46,7 @@ impl AccountCareService {
             let failed = |error| Fault::unexpected("a session could not be ended", error);
             session.flush().await.map_err(failed)?;
         }
-        request::session_ended();
+        request::mark_session_ended();
         Ok(())
     }
 }
@@ -126,7 +126,7 @@ async fn delete(conn: &mut Conn, found: &Locked, now: Moment) -> FaultResult<i64
     resets::resets_end(conn, id).await?;
     proofs::proofs_end(conn, id, None).await?;
     idempotency::forget_all_of(conn, id).await?;
-    outbox::forget_person(conn, id, FORMER_MEMBER).await?;
+    outbox::redact_user(conn, id, FORMER_MEMBER).await?;
     outbox::append(conn, now, &[store::told(EventType::UserUpdated, &gone)]).await?;
     Ok(epoch)
 }

@@ -184,7 +184,7 @@ impl AccountCare for AccountCareService {
     async fn change_password(&self, viewer: &Viewer, request: ChangePassword) -> AppResult<()> {
         let changed = self.replace_password(viewer, request).await;
         let changed = changed.map_err(AppError::from);
-        security::noted(Event::PasswordChange, changed, |()| Some(viewer.user.id))
+        security::record_result(Event::PasswordChange, changed, |()| Some(viewer.user.id))
     }
 
     async fn sessions(&self, viewer: &Viewer) -> AppResult<Vec<SignedInAt>> {
@@ -196,7 +196,7 @@ impl AccountCare for AccountCareService {
             return self.accounts.sign_out().await;
         }
         if self.sessions.end(viewer.user.id, id).await? {
-            security::note(Event::SessionEnd, Outcome::Done, Some(viewer.user.id), "");
+            security::record(Event::SessionEnd, Outcome::Done, Some(viewer.user.id), "");
             Ok(())
         } else {
             Err(AppError::NotFound)
@@ -205,7 +205,7 @@ impl AccountCare for AccountCareService {
 
     async fn end_other_sessions(&self, viewer: &Viewer) -> AppResult<()> {
         let alone = self.accounts.be_alone(viewer).await.map_err(AppError::from);
-        security::noted(Event::OtherSessionsEnd, alone, |()| Some(viewer.user.id))
+        security::record_result(Event::OtherSessionsEnd, alone, |()| Some(viewer.user.id))
     }
 
     async fn end_sessions_of(&self, viewer: &Viewer, request: EndSessionsOf) -> AppResult<()> {
@@ -222,7 +222,7 @@ impl AccountCare for AccountCareService {
 
     async fn forgot(&self, request: Forgot, next: Option<String>) -> AppResult<()> {
         let queued = self.accounts.queue_reset(request, next).await;
-        security::noted(Event::PasswordLink, queued.map_err(AppError::from), |()| {
+        security::record_result(Event::PasswordLink, queued.map_err(AppError::from), |()| {
             None
         })
     }
@@ -243,22 +243,22 @@ impl AccountCare for AccountCareService {
 
     async fn reset(&self, request: ResetPassword) -> AppResult<CameIn> {
         let reset = self.reset_by(request).await.map_err(AppError::from);
-        security::noted(Event::PasswordReset, reset, |came| Some(came.user.id))
+        security::record_result(Event::PasswordReset, reset, |came| Some(came.user.id))
     }
 
     async fn enter(&self, token: ResetToken) -> AppResult<CameIn> {
         let entered = self.enter_by(token).await.map_err(AppError::from);
-        security::noted(Event::SignInByLink, entered, |came| Some(came.user.id))
+        security::record_result(Event::SignInByLink, entered, |came| Some(came.user.id))
     }
 
     async fn send_proof(&self, viewer: &Viewer) -> AppResult<()> {
         let sent = self.send_own_proof(viewer).await.map_err(AppError::from);
-        security::noted(Event::EmailLink, sent, |()| Some(viewer.user.id))
+        security::record_result(Event::EmailLink, sent, |()| Some(viewer.user.id))
     }
 
     async fn change_email(&self, viewer: &Viewer, request: ChangeEmail) -> AppResult<()> {
         let asked = self.ask_for_change(viewer, request).await;
-        security::noted(Event::EmailLink, asked.map_err(AppError::from), |()| {
+        security::record_result(Event::EmailLink, asked.map_err(AppError::from), |()| {
             Some(viewer.user.id)
         })
     }
@@ -279,10 +279,12 @@ impl AccountCare for AccountCareService {
                 } else {
                     Event::EmailConfirmation
                 };
-                security::note(event, Outcome::Done, Some(proved.user.id), "");
+                security::record(event, Outcome::Done, Some(proved.user.id), "");
                 Ok(proved.user)
             }
-            Err(fault) => security::noted(Event::EmailConfirmation, Err(fault.into()), |_| None),
+            Err(fault) => {
+                security::record_result(Event::EmailConfirmation, Err(fault.into()), |_| None)
+            }
         }
     }
 
@@ -292,6 +294,6 @@ impl AccountCare for AccountCareService {
 
     async fn delete(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()> {
         let left = self.leave(viewer, request).await.map_err(AppError::from);
-        security::noted(Event::AccountDeletion, left, |()| Some(viewer.user.id))
+        security::record_result(Event::AccountDeletion, left, |()| Some(viewer.user.id))
     }
 }

@@ -83,7 +83,7 @@ fn still(text: &[u8], now: Moment) -> Option<&[u8]> {
 }
 
 fn wrong_code(user: UserId) -> AppError {
-    security::note(Event::SecondFactorProof, Outcome::Failed, Some(user), "");
+    security::record(Event::SecondFactorProof, Outcome::Failed, Some(user), "");
     AppError::invalid("code", WRONG_CODE)
 }
 
@@ -187,7 +187,7 @@ impl AccountsService {
         let (user, now) = (found.user.id, self.clock.now());
         if factors::factor_find(self.db.reads(), user).await?.is_none() {
             self.bind_session(user, found.epoch).await?;
-            security::note(Event::SignIn, Outcome::Done, Some(user), "");
+            security::record(Event::SignIn, Outcome::Done, Some(user), "");
             return Ok(SignInStep::Done(found.user));
         }
         let said = [user.0.as_bytes().as_slice(), &found.epoch.to_be_bytes()].concat();
@@ -368,7 +368,7 @@ impl Both {
 }
 
 pub(crate) fn refused(user: UserId) -> Fault {
-    security::note(Event::SecondFactorProof, Outcome::Failed, Some(user), "");
+    security::record(Event::SecondFactorProof, Outcome::Failed, Some(user), "");
     AppError::SecondFactorRequired { wrong: true }.into()
 }
 
@@ -439,7 +439,7 @@ pub async fn reset_second_factor_of(
         .await?;
     if let Some(epoch) = epoch {
         sessions.end_before(id, epoch).await?;
-        security::note(
+        security::record(
             Event::SecondFactorReset,
             Outcome::Done,
             Some(id),
@@ -465,7 +465,7 @@ impl SecondFactor for AccountsService {
         let found = found.ok_or(AppError::SignInRequired)?;
         self.pass_second_factor(&found, Some(&code)).await?;
         self.bind_session(found.user.id, found.epoch).await?;
-        security::note(Event::SignIn, Outcome::Done, Some(found.user.id), "");
+        security::record(Event::SignIn, Outcome::Done, Some(found.user.id), "");
         Ok(found.user)
     }
 
@@ -487,7 +487,7 @@ impl SecondFactor for AccountsService {
         request: EnableSecondFactor,
     ) -> AppResult<RecoveryCodes> {
         let on = self.turn_on(viewer, request).await.map_err(AppError::from);
-        security::noted(Event::SecondFactorOn, on, |_| Some(viewer.user.id))
+        security::record_result(Event::SecondFactorOn, on, |_| Some(viewer.user.id))
     }
 
     async fn renew_codes(
@@ -496,11 +496,11 @@ impl SecondFactor for AccountsService {
         request: ProveSecondFactor,
     ) -> AppResult<RecoveryCodes> {
         let renewed = self.renew(viewer, request).await.map_err(AppError::from);
-        security::noted(Event::RecoveryCodes, renewed, |_| Some(viewer.user.id))
+        security::record_result(Event::RecoveryCodes, renewed, |_| Some(viewer.user.id))
     }
 
     async fn disable(&self, viewer: &Viewer, request: ProveSecondFactor) -> AppResult<()> {
         let off = self.turn_off(viewer, request).await.map_err(AppError::from);
-        security::noted(Event::SecondFactorOff, off, |()| Some(viewer.user.id))
+        security::record_result(Event::SecondFactorOff, off, |()| Some(viewer.user.id))
     }
 }

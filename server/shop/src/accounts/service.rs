@@ -159,7 +159,7 @@ impl AccountsService {
         match found.filter(|_| right) {
             Some(found) => Ok(found),
             None => {
-                security::note(Event::SignIn, Outcome::Failed, tried, "");
+                security::record(Event::SignIn, Outcome::Failed, tried, "");
                 Err(AppError::BadCredentials.into())
             }
         }
@@ -188,7 +188,7 @@ impl AccountsService {
         if self.knows(purpose, password, Some(&found)).await? {
             Ok(found)
         } else {
-            security::note(
+            security::record(
                 Event::PasswordProof,
                 Outcome::Failed,
                 Some(viewer.user.id),
@@ -234,7 +234,7 @@ impl Accounts for AccountsService {
             .await?;
         let user = self.make(request, Claim::ToProve).await?;
         self.bind_session(user.id, 0).await?;
-        security::note(Event::SignUp, Outcome::Done, Some(user.id), "");
+        security::record(Event::SignUp, Outcome::Done, Some(user.id), "");
         Ok(user)
     }
 
@@ -250,7 +250,7 @@ impl Accounts for AccountsService {
             Err(fault) => return Err(self.lead_back(email, request.next, fault).await.into()),
         };
         self.bind_session(user.id, 0).await?;
-        security::note(Event::GuestCheckout, Outcome::Done, Some(user.id), "");
+        security::record(Event::GuestCheckout, Outcome::Done, Some(user.id), "");
         Ok(user)
     }
 
@@ -259,7 +259,7 @@ impl Accounts for AccountsService {
         let found = self.identify(request).await?;
         self.pass_second_factor(&found, code.as_deref()).await?;
         self.bind_session(found.user.id, found.epoch).await?;
-        security::note(Event::SignIn, Outcome::Done, Some(found.user.id), "");
+        security::record(Event::SignIn, Outcome::Done, Some(found.user.id), "");
         Ok(found.user)
     }
 
@@ -268,9 +268,9 @@ impl Accounts for AccountsService {
             let failed = |error| session::failed("a session could not be ended", error);
             let user = session::viewer(&session).await.ok().flatten();
             session.flush().await.map_err(failed)?;
-            request::session_ended();
+            request::mark_session_ended();
             let user = user.map(|viewer| viewer.user.id);
-            security::note(Event::SignOut, Outcome::Done, user, "");
+            security::record(Event::SignOut, Outcome::Done, user, "");
         }
         Ok(())
     }

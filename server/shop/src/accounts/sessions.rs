@@ -152,7 +152,7 @@ pub async fn end_sessions_of(
         .write(move |conn| Box::pin(async move { store::epoch_begin(conn, id).await }))
         .await?;
     if let Some(epoch) = epoch {
-        security::note(Event::OperatorSessionsEnd, Outcome::Done, Some(id), "");
+        security::record(Event::OperatorSessionsEnd, Outcome::Done, Some(id), "");
         sessions.end_before(id, epoch).await?;
     }
     Ok(epoch.map(|_| user))

@@ -66,7 +66,7 @@ impl Listeners {
         let network = network_of(address).filter(|_| counts);
         let full = |bound| {
             metrics::counter!("stagedoor_streams_refused_total", "bound" => bound).increment(1);
-            security::note(Event::Limit, Outcome::Refused, None, "streams");
+            security::record(Event::Limit, Outcome::Refused, None, "streams");
             AppError::TooManyRequests {
                 retry_after_seconds: AGAIN_AFTER_SECONDS,
             }

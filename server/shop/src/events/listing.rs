@@ -137,8 +137,8 @@ impl Filter {
         let mut both = Vec::new();
         let mut from = "events".to_owned();
         if !self.words.is_empty() {
-            let bound = statement.text(engine.words_sought(&self.words));
-            let (tables, condition) = engine.with_words("events", &bound);
+            let bound = statement.text(engine.full_text_query(&self.words));
+            let (tables, condition) = engine.full_text_match("events", &bound);
             from = tables;
             both.push(condition);
         }

@@ -74,7 +74,7 @@ impl Uploads {
 }
 
 fn too_many() -> AppError {
-    security::note(Event::Limit, Outcome::Refused, None, "uploads");
+    security::record(Event::Limit, Outcome::Refused, None, "uploads");
     AppError::TooManyRequests {
         retry_after_seconds: AGAIN_AFTER_SECONDS,
     }

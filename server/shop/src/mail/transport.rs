@@ -160,7 +160,7 @@ impl Asked {
             return Ok(Tls::None);
         }
         let mut parameters = TlsParameters::builder(host.to_owned());
-        for authority in trust.besides_public() {
+        for authority in trust.additional_authorities() {
             parameters =
                 parameters.add_root_certificate(Certificate::from_der(authority.to_vec())?);
         }

@@ -24,7 +24,7 @@ use model::{
 use platform::{
     clock::SharedClock,
     crash,
-    db::{Db, is_overtaken},
+    db::{Db, is_write_conflict},
     fault::{Fault, FaultResult},
     limits::Limits,
     network::network_of,
@@ -167,7 +167,7 @@ impl OrdersService {
                     };
                 }
                 // Another won between our look and our write: look again.
-                Err(Stop::Fault(Fault::Database(error))) if is_overtaken(&error) => {}
+                Err(Stop::Fault(Fault::Database(error))) if is_write_conflict(&error) => {}
                 Err(Stop::Fault(fault)) => return Err(fault),
             }
         }

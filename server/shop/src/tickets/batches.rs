@@ -228,7 +228,7 @@ async fn close_abandoned(
 /// Forgets published batches and usage that are no longer needed.
 pub(crate) async fn forget_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
     query("DELETE FROM listing_batches WHERE publication < $1")
-        .bind(outbox::id_of_before(KEPT))
+        .bind(outbox::lowest_id_within(KEPT))
         .execute(&mut *conn)
         .await?;
     query("DELETE FROM listing_usage WHERE day < $1")

@@ -24,7 +24,7 @@ use platform::{
     fault::{Fault, FaultResult, chain},
     idempotency::{read_outcome, store_once},
     outbox::{self, DomainEvent, EventType},
-    request::carried,
+    request::in_current_request,
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -140,7 +140,7 @@ impl TicketsService {
         if is_batch {
             // On a task of its own: a seller who hangs up leaves no batch half staged.
             let service = self.clone();
-            let listing = carried(async move { service.list_batch(listing).await });
+            let listing = in_current_request(async move { service.list_batch(listing).await });
             return tokio::spawn(listing.in_current_span())
                 .await
                 .map_err(|error| Fault::unexpected("a batch of listings ended", error))?;

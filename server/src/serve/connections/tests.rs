@@ -1,4 +1,4 @@
-//! Real sockets against short deadlines and few places.
+//! Tests of the limits on real sockets, with short deadlines and few connections.
 
 use super::*;
 use axum::{
@@ -20,17 +20,16 @@ const LONG: Duration = Duration::from_secs(10);
 const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
 const STREAM: &[u8] = b"GET /stream HTTP/1.1\r\nhost: a\r\n\r\n";
 
-fn bounds(total: usize, per_network: Option<usize>) -> Bounds {
-    Bounds {
+fn limits(total: usize, per_network: Option<usize>) -> ConnectionLimits {
+    ConnectionLimits {
         head_within: HEAD,
         write_within: HEAD,
-        ..Bounds::new(total, per_network, Arc::default())
+        ..ConnectionLimits::new(total, per_network, Arc::default())
     }
 }
 
-/// A server with something quick, something that goes on for ever, something that takes a body, and
-/// something large.
-fn serve(bounds: Bounds) -> (SocketAddr, JoinHandle<()>) {
+/// A server with a quick route, an endless event stream, an upload, and an endless response.
+fn serve(limits: ConnectionLimits) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let forever = || async {
@@ -51,7 +50,7 @@ fn serve(bounds: Bounds) -> (SocketAddr, JoinHandle<()>) {
             post(|body: Bytes| async move { format!("{} bytes\n", body.len()) }),
         );
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    let server = server(listener, bounds).unwrap();
+    let server = server(listener, limits).unwrap();
     let serving = tokio::spawn(async move { server.serve(service).await.unwrap() });
     (addr, serving)
 }
@@ -85,7 +84,7 @@ async fn closed(stream: &mut TcpStream) -> Duration {
 
 #[tokio::test]
 async fn a_client_that_sends_no_head_is_disconnected() {
-    let (addr, _serving) = serve(bounds(100, None));
+    let (addr, _serving) = serve(limits(100, None));
     for sent in [
         "",
         "P",
@@ -105,12 +104,12 @@ async fn a_client_that_sends_no_head_is_disconnected() {
 }
 
 #[tokio::test]
-async fn a_head_that_comes_in_drips_and_an_idle_connection_end_too() {
-    let (addr, _serving) = serve(bounds(100, None));
+async fn a_slow_head_and_an_idle_connection_are_disconnected() {
+    let (addr, _serving) = serve(limits(100, None));
     let began = Instant::now();
     let mut drips = connect(addr).await;
     while drips.write_all(b"a").await.is_ok() {
-        assert!(began.elapsed() < LONG, "a head may take for ever");
+        assert!(began.elapsed() < LONG, "a head has no time limit");
         tokio::time::sleep(HEAD / 10).await;
     }
     let mut idle = connect(addr).await;
@@ -123,7 +122,7 @@ async fn a_head_that_comes_in_drips_and_an_idle_connection_end_too() {
 
 #[tokio::test]
 async fn streams_and_slow_uploads_outlast_the_deadlines() {
-    let (addr, _serving) = serve(bounds(100, None));
+    let (addr, _serving) = serve(limits(100, None));
     let mut stream = connect(addr).await;
     assert!(ask(&mut stream, STREAM).await.contains("200 OK"));
     let mut upload = connect(addr).await;
@@ -144,7 +143,7 @@ async fn streams_and_slow_uploads_outlast_the_deadlines() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_disconnected() {
-    let (addr, _serving) = serve(bounds(1, None));
+    let (addr, _serving) = serve(limits(1, None));
     let mut greedy = connect(addr).await;
     let request = b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n";
     greedy.write_all(request).await.unwrap();
@@ -155,14 +154,17 @@ async fn a_client_that_does_not_read_is_disconnected() {
         if answer.contains("alive") && began.elapsed() > HEAD / 2 {
             break;
         }
-        assert!(began.elapsed() < LONG, "it keeps its place: {answer}");
+        assert!(
+            began.elapsed() < LONG,
+            "the connection stays open: {answer}"
+        );
         tokio::time::sleep(HEAD / 10).await;
     }
 }
 
 #[tokio::test]
-async fn connections_without_a_request_give_place_to_new_ones() {
-    let (addr, _serving) = serve(bounds(8, None));
+async fn idle_connections_are_closed_for_new_ones() {
+    let (addr, _serving) = serve(limits(8, None));
     let mut kept = connect(addr).await;
     assert!(ask(&mut kept, STREAM).await.contains("200 OK"));
     let mut silent = Vec::new();
@@ -172,16 +174,13 @@ async fn connections_without_a_request_give_place_to_new_ones() {
     let mut late = connect(addr).await;
     let began = Instant::now();
     assert!(ask(&mut late, HEALTH).await.contains("alive"));
-    assert!(began.elapsed() < HEAD, "at once, not after a deadline");
-    assert!(
-        !ask(&mut kept, b"").await.is_empty(),
-        "what is under way stays"
-    );
+    assert!(began.elapsed() < HEAD, "answered only after a deadline");
+    assert!(!ask(&mut kept, b"").await.is_empty(), "a stream was closed");
 }
 
 #[tokio::test]
-async fn more_requests_at_once_than_there_are_places_are_refused_politely() {
-    let (addr, _serving) = serve(bounds(3, None));
+async fn requests_beyond_the_limit_are_refused_with_503() {
+    let (addr, _serving) = serve(limits(3, None));
     let mut streams = Vec::new();
     for _ in 0..3 {
         let mut stream = connect(addr).await;
@@ -199,10 +198,7 @@ async fn more_requests_at_once_than_there_are_places_are_refused_politely() {
         .await
         .contains("alive")
     {
-        assert!(
-            began.elapsed() < LONG,
-            "a connection that is over leaves its place"
-        );
+        assert!(began.elapsed() < LONG, "a closed connection still counts");
         tokio::time::sleep(HEAD / 20).await;
     }
 }
@@ -217,11 +213,11 @@ async fn connect_from(from: [u8; 4], addr: SocketAddr) -> TcpStream {
 #[tokio::test]
 async fn one_address_takes_no_more_than_its_share() {
     let proxy: IpNet = "127.0.0.9/32".parse().unwrap();
-    let bounds = Bounds {
+    let limits = ConnectionLimits {
         trusted_proxies: [proxy].into(),
-        ..bounds(100, Some(2))
+        ..limits(100, Some(2))
     };
-    let (addr, _serving) = serve(bounds);
+    let (addr, _serving) = serve(limits);
     let mut streams = Vec::new();
     for _ in 0..2 {
         let mut stream = connect_from([127, 0, 0, 2], addr).await;
@@ -236,44 +232,44 @@ async fn one_address_takes_no_more_than_its_share() {
         let mut stream = connect_from([127, 0, 0, 9], addr).await;
         assert!(
             ask(&mut stream, STREAM).await.contains("200 OK"),
-            "a proxy's visitors"
+            "a trusted proxy is limited"
         );
         streams.push(stream);
     }
 }
 
 #[test]
-fn an_ipv6_network_is_one_address() {
-    let places = Places {
-        bounds: bounds(100, Some(1)),
+fn an_ipv6_network_counts_as_one_address() {
+    let connections = Connections {
+        limits: limits(100, Some(1)),
         open: Mutex::default(),
     };
-    let enter = |address: &str| places.enter(address.parse().unwrap());
-    let (first, _) = enter("2001:db8::1").unwrap();
-    places.open().work(first);
-    assert_eq!(enter("2001:db8::2:0:0:1").err(), Some("address"));
-    enter("2001:db8:0:1::1").unwrap();
-    places.open().leave(first);
-    enter("2001:db8::2:0:0:1").unwrap();
+    let admit = |address: &str| connections.admit(address.parse().unwrap());
+    let (first, _) = admit("2001:db8::1").unwrap();
+    connections.open().mark_busy(first);
+    assert_eq!(admit("2001:db8::2:0:0:1").err(), Some("address"));
+    admit("2001:db8:0:1::1").unwrap();
+    connections.open().remove(first);
+    admit("2001:db8::2:0:0:1").unwrap();
 }
 
 #[test]
 fn what_has_left_leaves_no_trace() {
-    let places = Places {
-        bounds: bounds(10, Some(5)),
+    let connections = Connections {
+        limits: limits(10, Some(5)),
         open: Mutex::default(),
     };
     for round in 0..100u8 {
         for peer in 0..20 {
-            let _ = places.enter([10, 0, round, peer].into());
+            let _ = connections.admit([10, 0, round, peer].into());
         }
     }
-    let mut open = places.open();
-    let (all, idle) = (open.all.len(), open.idle.len());
+    let mut open = connections.open();
+    let (all, idle) = (open.by_id.len(), open.idle.len());
     assert_eq!((all, idle), (10, 10));
-    let ids: Vec<u64> = open.all.keys().copied().collect();
+    let ids: Vec<u64> = open.by_id.keys().copied().collect();
     for id in ids {
-        open.leave(id);
+        open.remove(id);
     }
     assert!(open.idle.is_empty() && open.networks.is_empty());
 }

@@ -1,6 +1,5 @@
-//! Who charges cards where the shop is served: Stripe, the double inside this process, or a double
-//! that is a process of its own. With either double the shop is a demo, and browsers reach it under
-//! `/stripe-double`.
+//! The payment provider of a serving process: Stripe, the double in this process, or a double in another
+//! process. With a double the shop is a demo, and browsers reach the double under `/stripe-double`.
 
 use super::Role;
 use super::demo_site;
@@ -29,29 +28,31 @@ use stripe_double::{BROWSER_ROUTES, Double, WebhookTarget};
 use stripe_gateway::{StripeGateway, WebhookSecrets};
 
 const STRIPE_SCRIPT: &str = "https://js.stripe.com/clover/stripe.js";
-/// The double's stand-in for it.
+/// The double's replacement of Stripe's script.
 pub(super) const DOUBLE_SCRIPT: &str = "/stripe-double/stripe.js";
-/// The publishable key of a double: it asks the browser for no other.
+/// The publishable key of a double, which does not check it.
 pub(super) const DOUBLE_KEY: &str = "pk_test_double";
 
-/// Who charges cards, and what comes with them.
-pub(super) struct Paying {
+/// The payment provider and its parts.
+pub(super) struct PaymentProvider {
     pub gateway: Arc<dyn Gateway>,
     pub webhook_verifier: Arc<dyn WebhookVerifier>,
-    /// The double's side that browsers meet.
-    pub browser: Option<Router>,
-    who: Who,
+    /// The routes of the double that browsers use.
+    pub browser_routes: Option<Router>,
+    kind: Kind,
 }
 
-enum Who {
-    Stripe { publishable: String },
-    DoubleInside,
-    DoubleAt(String),
+enum Kind {
+    Stripe {
+        publishable: String,
+    },
+    BuiltInDouble,
+    /// The URL of a double in another process.
+    ExternalDouble(String),
 }
 
-impl Paying {
-    /// As the settings say. Errors: the double cannot keep its state, or there is no calling Stripe
-    /// with these keys.
+impl PaymentProvider {
+    /// Sets up the configured provider. Errors: the double cannot store its state, or the keys are invalid.
     pub(super) async fn open(config: &Config, clock: SharedClock) -> anyhow::Result<Self> {
         match &config.stripe {
             StripeConfig::Demo => start_double(config, clock).await,
@@ -65,22 +66,21 @@ impl Paying {
         Ok(Self {
             gateway: Arc::new(StripeGateway::new(&keys.secret, keys.api_url.as_deref())?),
             webhook_verifier: Arc::new(keys.webhooks.clone()),
-            browser: double.as_deref().map(passing_on),
-            who: match double {
-                Some(url) => Who::DoubleAt(url),
-                None => Who::Stripe {
+            browser_routes: double.as_deref().map(proxy_routes),
+            kind: match double {
+                Some(url) => Kind::ExternalDouble(url),
+                None => Kind::Stripe {
                     publishable: keys.publishable.clone(),
                 },
             },
         })
     }
 
-    /// What every page may know.
     pub(super) fn site(&self, config: &Config) -> Site {
         let demo = demo_site(config.public_url.clone(), config.holds);
-        match &self.who {
-            Who::DoubleInside | Who::DoubleAt(_) => demo,
-            Who::Stripe { publishable } => Site {
+        match &self.kind {
+            Kind::BuiltInDouble | Kind::ExternalDouble(_) => demo,
+            Kind::Stripe { publishable } => Site {
                 stripe_script_url: STRIPE_SCRIPT.to_owned(),
                 stripe_publishable_key: publishable.clone(),
                 demo: None,
@@ -89,35 +89,35 @@ impl Paying {
         }
     }
 
-    /// Says loudly that no money moves, where that is so.
+    /// Logs a warning if no money moves.
     pub(super) fn announce(&self, role: Role) {
-        match &self.who {
-            Who::Stripe { .. } => {}
-            Who::DoubleInside => {
+        match &self.kind {
+            Kind::Stripe { .. } => {}
+            Kind::BuiltInDouble => {
                 tracing::warn!(
                     "DEMO MODE: no Stripe keys are set, so payments go to the built-in double and no money moves"
                 );
                 if role != Role::All {
                     tracing::warn!(
-                        "the built-in double knows the payments of this process alone: where there are several, let `stagedoor stripe-double` run beside them and set STRIPE_API_URL"
+                        "the built-in double knows only the payments of this process: with several processes, run `stagedoor stripe-double` and set STRIPE_API_URL"
                     );
                 }
             }
-            Who::DoubleAt(url) => {
+            Kind::ExternalDouble(url) => {
                 tracing::warn!("DEMO MODE: payments go to the double at {url} and no money moves");
             }
         }
     }
 }
 
-/// Demo mode: the double answers on a loopback port that nobody is told of, keeps its state in the
-/// data folder, and sends its webhooks here like Stripe would.
-async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Paying> {
+/// Starts the built-in double on a random loopback port. It stores its state in the data folder and sends
+/// webhooks to this process.
+async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<PaymentProvider> {
     let double = Double::open(
         Some(config.data_dir.clone()),
         Arc::new(move || clock.now().seconds()),
     )
-    .context("STAGEDOOR_DATA_DIR: the Stripe double cannot keep its state there")?;
+    .context("STAGEDOOR_DATA_DIR: the Stripe double cannot store its state there")?;
     double.set_browser_url(&format!("{}/stripe-double", config.public_url));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let api_url = format!("http://{}", listener.local_addr()?);
@@ -129,7 +129,7 @@ async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Pay
     let api = double.api_router();
     tokio::spawn(async move { axum::serve(listener, api).await });
     tokio::spawn(double.clone().run_webhooks());
-    Ok(Paying {
+    Ok(PaymentProvider {
         gateway: Arc::new(
             StripeGateway::new(&"sk_test_double".to_owned().into(), Some(&api_url))?.for_demo(),
         ),
@@ -137,33 +137,33 @@ async fn start_double(config: &Config, clock: SharedClock) -> anyhow::Result<Pay
             secrets: vec![secret.into()],
             live: false,
         }),
-        browser: Some(double.browser_router()),
-        who: Who::DoubleInside,
+        browser_routes: Some(double.browser_router()),
+        kind: Kind::BuiltInDouble,
     })
 }
 
-/// Passes what browsers ask of a double on to where it runs, and nothing else: its API, journal and
-/// faults are for programs that reach the double itself.
-fn passing_on(double: &str) -> Router {
-    let there = Elsewhere {
+/// A proxy for the routes of an external double that browsers use. Its API, journal and faults are not
+/// reachable through the shop.
+fn proxy_routes(double: &str) -> Router {
+    let target = ProxyTarget {
         url: double.trim_end_matches('/').into(),
         client: Client::builder(TokioExecutor::new()).build_http(),
     };
     BROWSER_ROUTES
         .iter()
         .fold(Router::new(), |router, (path, method)| {
-            router.route(path, on(*method, pass_on))
+            router.route(path, on(*method, proxy))
         })
         .method_not_allowed_fallback(not_found)
-        .with_state(there)
+        .with_state(target)
 }
 
 async fn not_found() -> StatusCode {
     StatusCode::NOT_FOUND
 }
 
-/// Whether every part of a path is a plain name. An encoded or relative part could lead to another
-/// path at the double than the one that was matched here.
+/// Whether every segment of a path is a plain name. The double could decode or resolve other segments to
+/// a path that was not matched here.
 fn is_plain(path: &str) -> bool {
     path.split('/').skip(1).all(|part| {
         !part.is_empty()
@@ -175,12 +175,12 @@ fn is_plain(path: &str) -> bool {
 }
 
 #[derive(Clone)]
-struct Elsewhere {
+struct ProxyTarget {
     url: Arc<str>,
     client: Client<HttpConnector, Body>,
 }
 
-async fn pass_on(State(there): State<Elsewhere>, mut request: Request) -> Response {
+async fn proxy(State(target): State<ProxyTarget>, mut request: Request) -> Response {
     if !is_plain(request.uri().path()) {
         return StatusCode::NOT_FOUND.into_response();
     }
@@ -188,16 +188,15 @@ async fn pass_on(State(there): State<Elsewhere>, mut request: Request) -> Respon
         .uri()
         .path_and_query()
         .map_or("/", |path| path.as_str());
-    let Ok(uri) = format!("{}{path}", there.url).parse::<Uri>() else {
+    let Ok(uri) = format!("{}{path}", target.url).parse::<Uri>() else {
         return StatusCode::NOT_FOUND.into_response();
     };
     *request.uri_mut() = uri;
-    // The host is the shop's: the double's is put in by who connects. What proves who somebody is
-    // at the shop is none of the double's business.
+    // The client sets the double's host. The shop's credentials must not reach the double.
     for name in [HOST, COOKIE, AUTHORIZATION] {
         request.headers_mut().remove(name);
     }
-    match there.client.request(request).await {
+    match target.client.request(request).await {
         Ok(answer) => answer.map(Body::new).into_response(),
         Err(error) => {
             tracing::warn!(%error, "the Stripe double does not answer");

@@ -1,8 +1,7 @@
-//! The figures that stand in the database, read when somebody asks for them: how much waits, and for
-//! how long; and whether what a process works with is there. What happens is counted where it
-//! happens.
+//! Gauges that are updated when `/metrics` is read: the length and age of queues in the database, the
+//! connections of the process, disk space. Counters are in the code that they count.
 //!
-//! Each is found through an index, so asking costs little however large the shop is.
+//! Each query uses an index, so it is cheap however large the shop is.
 
 use model::Moment;
 use platform::{
@@ -16,13 +15,13 @@ use platform::{
 use sqlx::query_as;
 use std::path::Path;
 
-/// Something that waits for somebody to see to it.
+/// Rows that wait to be processed.
 struct Queue {
-    /// The figure of how many wait.
+    /// The gauge of their number.
     waiting: &'static str,
-    /// The figure of how long the first of them has waited, in seconds.
+    /// The gauge of the age of the oldest, in seconds.
     oldest: &'static str,
-    /// How many `rows` there are, and `since` when; `$1` is the time.
+    /// Selects their number as `rows`, and the time of the oldest as `since`; `$1` is the present.
     sql: &'static str,
 }
 
@@ -36,8 +35,8 @@ const QUEUES: [Queue; 5] = [
     Queue {
         waiting: "stagedoor_effects_waiting",
         oldest: "stagedoor_effects_oldest_seconds",
-        // Since it was written down: each try puts `next_at` off, so by that a call which is tried
-        // in vain for hours would never be old.
+        // By `created_at`: each try postpones `next_at`, so by that a call that fails for hours
+        // would never be old.
         sql: "SELECT COUNT(*) AS rows, MIN(created_at) AS since FROM payment_effects \
               WHERE state = 'pending' AND created_at < $1",
     },
@@ -50,8 +49,8 @@ const QUEUES: [Queue; 5] = [
     Queue {
         waiting: "stagedoor_mails_waiting",
         oldest: "stagedoor_mails_oldest_seconds",
-        // One that was tried waits for its next try, and has since it was written. One that was not
-        // tried may be meant for later.
+        // A mail that was tried before has waited since `created_at`. One that was not may be
+        // scheduled for later.
         sql: "SELECT COUNT(*) AS rows, \
               MIN(CASE WHEN tries > 0 THEN created_at ELSE next_at END) AS since FROM mails \
               WHERE state = 'pending' AND (tries > 0 OR next_at < $1)",
@@ -64,8 +63,8 @@ const QUEUES: [Queue; 5] = [
     },
 ];
 
-/// Notes how the process itself stands, without asking the database.
-pub async fn gather_own(db: &Db, redis: Option<&Redis>, nats: Option<&Nats>) {
+/// Updates the gauges of the process's connections, without a query.
+pub async fn update_process(db: &Db, redis: Option<&Redis>, nats: Option<&Nats>) {
     let pool = db.reads();
     let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
     let used = pool.size().saturating_sub(idle);
@@ -78,16 +77,16 @@ pub async fn gather_own(db: &Db, redis: Option<&Redis>, nats: Option<&Nats>) {
         metrics::gauge!("stagedoor_redis_up").set(up);
     }
     if let Some(nats) = nats {
-        let up = if nats.is_there() { 1.0 } else { 0.0 };
+        let up = if nats.is_connected() { 1.0 } else { 0.0 };
         metrics::gauge!("stagedoor_nats_up").set(up);
     }
 }
 
-/// Reads how much waits. What cannot be read keeps its last value.
-pub async fn read(db: &Db, clock: &SharedClock, nats: Option<&Nats>) {
+/// Updates the gauges that are read from the database. A gauge that cannot be read keeps its value.
+pub async fn update_from_database(db: &Db, clock: &SharedClock, nats: Option<&Nats>) {
     let now = clock.now();
     if nats.is_some() {
-        match outbox::waiting(db).await {
+        match outbox::backlog(db).await {
             Ok((rows, since)) => {
                 let rows = u32::try_from(rows).unwrap_or(u32::MAX);
                 metrics::gauge!("stagedoor_outbox_unpublished").set(f64::from(rows));
@@ -99,12 +98,12 @@ pub async fn read(db: &Db, clock: &SharedClock, nats: Option<&Nats>) {
             }
         }
     }
-    if let Err(error) = read_task_runs(db, now).await {
+    if let Err(error) = update_task_runs(db, now).await {
         let error = chain(&error);
         tracing::warn!(error, "stagedoor_task_age_seconds could not be read");
     }
     for queue in QUEUES {
-        match standing(db, queue.sql, now).await {
+        match backlog(db, queue.sql, now).await {
             Ok((rows, seconds)) => {
                 metrics::gauge!(queue.waiting).set(f64::from(rows));
                 metrics::gauge!(queue.oldest).set(seconds);
@@ -117,9 +116,9 @@ pub async fn read(db: &Db, clock: &SharedClock, nats: Option<&Nats>) {
     }
 }
 
-/// Tells when the audit and the backup last went well. What has never run has no figure.
-async fn read_task_runs(db: &Db, now: Moment) -> Result<(), sqlx::Error> {
-    for run in task_runs::runs(db.lookouts()).await? {
+/// Updates the gauges of the last audit and backup. A task that has never run has none.
+async fn update_task_runs(db: &Db, now: Moment) -> Result<(), sqlx::Error> {
+    for run in task_runs::list(db.monitoring()).await? {
         let failed = if run.succeeded { 0.0 } else { 1.0 };
         metrics::gauge!("stagedoor_task_failed", "task" => run.task.clone()).set(failed);
         if run.succeeded_at.is_some() {
@@ -130,26 +129,27 @@ async fn read_task_runs(db: &Db, now: Moment) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// How much room there is where this process keeps its data.
-pub fn gather_disk(data_dir: &Path) {
-    // A folder that is not there yet has no room to tell of.
+/// Updates the gauges of the disk with the data folder.
+pub fn update_disk(data_dir: &Path) {
+    // The folder may not exist yet.
     if let Ok(disk) = rustix::fs::statvfs(data_dir) {
-        #[expect(clippy::cast_precision_loss, reason = "a figure is a double")]
+        #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
         let bytes = |blocks: u64| (blocks * disk.f_frsize) as f64;
         metrics::gauge!("stagedoor_disk_bytes", "state" => "free").set(bytes(disk.f_bavail));
         metrics::gauge!("stagedoor_disk_bytes", "state" => "total").set(bytes(disk.f_blocks));
     }
 }
 
-async fn standing(db: &Db, sql: &'static str, now: Moment) -> Result<(u32, f64), sqlx::Error> {
+/// The number of rows and the age of the oldest in seconds.
+async fn backlog(db: &Db, sql: &'static str, now: Moment) -> Result<(u32, f64), sqlx::Error> {
     let (rows, since) = query_as::<_, (i64, Option<Moment>)>(sql)
         .bind(now)
-        .fetch_one(db.lookouts())
+        .fetch_one(db.monitoring())
         .await?;
     Ok((u32::try_from(rows).unwrap_or(u32::MAX), seconds(since, now)))
 }
 
-/// How long ago.
+/// The seconds from `since` to `now`; 0 for `None`.
 fn seconds(since: Option<Moment>, now: Moment) -> f64 {
     let millis = since.map_or(0, |since| now.since(since).as_millis());
     f64::from(i32::try_from(millis).unwrap_or(i32::MAX)) / 1000.0

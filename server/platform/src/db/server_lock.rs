@@ -1,8 +1,8 @@
-//! One server a SQLite file: an advisory lock beside the file, which the kernel takes back when its
-//! process ends in whatever way. Commands that look at the shop, or copy it, take no such lock.
+//! Allows one server per SQLite file, by an advisory lock on a file beside it. The kernel releases the
+//! lock however the process ends. Commands that inspect or copy the shop do not take it.
 //!
-//! The lock is not on the database itself: SQLite's own locks on a file end as soon as the process
-//! closes any other handle on it.
+//! The lock is not on the database file: a process loses SQLite's own locks on a file when it closes
+//! any other handle to it.
 
 use super::{Engine, OpenError};
 use crate::private;
@@ -15,23 +15,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is behind the database's own name.
+/// Appended to the database file's name.
 const LOCK_SUFFIX: &str = "-serve.lock";
 
-/// How long a process that was killed takes to be gone, and how often that is looked for.
-const GONE_WITHIN: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long to wait for a server that has just been killed, and how often to retry.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+const RETRY_PERIOD: Duration = Duration::from_millis(50);
 
-/// Held by a process that serves. Dropping it lets another one serve.
+/// Held by a serving process. Dropping it releases the lock.
 #[derive(Debug)]
-pub struct Serving {
+pub struct ServerLock {
     _lock: Option<File>,
 }
 
-impl Serving {
-    /// Claims the database at `url` for this server, once one that is just being killed is gone. Any
-    /// number of servers may share one of PostgreSQL. Errors: another server runs on the file, or the
-    /// lock cannot be written.
+impl ServerLock {
+    /// Claims the database at `url` for this server. Waits up to two seconds for a server that is being
+    /// killed. On PostgreSQL there is no lock: any number of servers may share it. Errors:
+    /// [`OpenError::AlreadyServed`] or [`OpenError::Lock`].
     pub async fn claim(url: &str) -> Result<Self, OpenError> {
         let Some(path) = sqlite_file(url) else {
             return Ok(Self { _lock: None });
@@ -41,17 +41,18 @@ impl Serving {
         loop {
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { _lock: Some(lock) }),
-                Err(TryLockError::WouldBlock) if began.elapsed() < GONE_WITHIN => {
-                    tokio::time::sleep(LOOK_AGAIN).await;
+                Err(TryLockError::WouldBlock) if began.elapsed() < WAIT_MAX => {
+                    tokio::time::sleep(RETRY_PERIOD).await;
                 }
-                Err(TryLockError::WouldBlock) => return Err(OpenError::Served),
+                Err(TryLockError::WouldBlock) => return Err(OpenError::AlreadyServed),
                 Err(TryLockError::Error(error)) => return Err(OpenError::Lock(error)),
             }
         }
     }
 }
 
-/// The lock of a database: of the file itself, by whatever links it is reached.
+/// Opens the lock file of a database. Symbolic links are resolved first, so that all paths to one
+/// database share its lock.
 fn lock_of(path: &Path) -> io::Result<File> {
     let real = match path.canonicalize() {
         Ok(real) => real,
@@ -69,7 +70,7 @@ fn lock_of(path: &Path) -> io::Result<File> {
     private::open_or_create(Path::new(&name))
 }
 
-/// The file of a SQLite database. None: it is in memory, or on a server.
+/// The file of a SQLite database; `None` for a database in memory or on a server.
 pub(super) fn sqlite_file(url: &str) -> Option<PathBuf> {
     if Engine::of(url) != Some(Engine::Sqlite) || url.contains(":memory:") {
         return None;
@@ -78,23 +79,23 @@ pub(super) fn sqlite_file(url: &str) -> Option<PathBuf> {
     Some(options.get_filename().to_owned())
 }
 
-/// Makes the file of a SQLite database if it is missing, and takes it and what SQLite writes beside
-/// it away from other users: SQLite gives the files beside it the permissions of the first. What
-/// cannot be done is logged; whether the database can be opened is seen next.
+/// Creates the file of a SQLite database if it is missing, and removes other users' access to it and to
+/// the files that SQLite writes beside it, which inherit its permissions. Failures are only logged:
+/// opening the database reports them.
 pub(super) fn keep_private(url: &str) {
     let Some(path) = sqlite_file(url) else {
         return;
     };
-    let is_made = url.contains("mode=rwc") && !path.exists();
-    if is_made && let Err(error) = private::create_new(&path) {
-        tracing::debug!(%error, "{} was not made", path.display());
+    let must_create = url.contains("mode=rwc") && !path.exists();
+    if must_create && let Err(error) = private::create_new(&path) {
+        tracing::debug!(%error, "{} was not created", path.display());
     }
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let mut name = path.clone().into_os_string();
         name.push(suffix);
         if let Err(error) = private::tighten(Path::new(&name)) {
             let file = name.display();
-            tracing::warn!(%error, "other users of this machine may read {file}");
+            tracing::warn!(%error, "other users of this machine may be able to read {file}");
         }
     }
 }
@@ -104,41 +105,44 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn of_two_servers_on_one_file_one_is_refused() {
+    async fn a_second_server_on_one_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let url = |name: &str| format!("sqlite://{}", folder.path().join(name).display());
-        let first = Serving::claim(&url("a.db")).await.unwrap();
+        let first = ServerLock::claim(&url("a.db")).await.unwrap();
         let detour = format!("sqlite://{}/./a.db?mode=rwc", folder.path().display());
         for again in [url("a.db"), detour] {
             assert!(
-                matches!(Serving::claim(&again).await, Err(OpenError::Served)),
+                matches!(
+                    ServerLock::claim(&again).await,
+                    Err(OpenError::AlreadyServed)
+                ),
                 "{again}"
             );
         }
-        let _other = Serving::claim(&url("b.db")).await.unwrap();
+        let _other = ServerLock::claim(&url("b.db")).await.unwrap();
         drop(first);
-        Serving::claim(&url("a.db")).await.unwrap();
+        ServerLock::claim(&url("a.db")).await.unwrap();
     }
 
     #[tokio::test]
-    async fn a_server_by_a_link_is_one_on_the_same_file() {
+    async fn a_symbolic_link_leads_to_the_same_lock() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("a.db"), folder.path().join("link.db"));
         std::fs::write(&file, "").unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let url = |path: &Path| format!("sqlite://{}", path.display());
-        let _first = Serving::claim(&url(&file)).await.unwrap();
+        let _first = ServerLock::claim(&url(&file)).await.unwrap();
         assert!(matches!(
-            Serving::claim(&url(&link)).await,
-            Err(OpenError::Served)
+            ServerLock::claim(&url(&link)).await,
+            Err(OpenError::AlreadyServed)
         ));
     }
 
     #[tokio::test]
     async fn servers_may_share_postgres() {
         let url = "postgres://db.example/shop";
-        let _first = Serving::claim(url).await.unwrap();
-        Serving::claim(url).await.unwrap();
+        let _first = ServerLock::claim(url).await.unwrap();
+        ServerLock::claim(url).await.unwrap();
     }
 }
