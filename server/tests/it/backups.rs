@@ -1,6 +1,6 @@
-//! `deploy/kubernetes/base/backup-postgres`, run on a database of its own: the copy can be put back,
-//! senseless numbers of copies are refused, and a failure leaves what was there. The script for SQLite
-//! is checked by `scripts/check-deploy/backup.mjs`.
+//! Tests of `deploy/kubernetes/base/backup-postgres` with a database of its own: a copy can be restored,
+//! invalid numbers of copies are refused, and a failure keeps existing copies. The script for SQLite is
+//! checked by `scripts/check-deploy/backup.mjs`.
 
 use crate::support::{App, database::Database};
 use std::{
@@ -15,7 +15,7 @@ const OLD: [&str; 3] = [
     "20260102T000000Z.dump",
     "20260103T000000Z.dump",
 ];
-/// Not its own, so not its to remove.
+/// A file of another program, which must not be removed.
 const OTHER: &str = "customers.dump";
 
 fn with_tools(mut command: Command) -> Command {
@@ -55,7 +55,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_of_postgresql_can_be_put_back() {
+async fn a_copy_of_postgresql_can_be_restored() {
     let app = App::on_postgres().await;
     let seller = app.user("seller").await;
     seller.ticket(&seller.event().await, 2500).await;
@@ -87,7 +87,7 @@ async fn a_copy_of_postgresql_can_be_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_of_postgresql_that_cannot_be_made_leaves_the_older_ones() {
+async fn a_failed_backup_of_postgresql_keeps_the_older_ones() {
     let app = App::on_postgres().await;
     let folder = folder();
     let before = files(folder.path());

@@ -1,5 +1,5 @@
-//! Migrations of a populated database: every row is there afterwards, wherever they were cut off
-//! before, and the shop goes on.
+//! Migrations of a populated database: no row is lost, wherever they were interrupted before, and the
+//! shop works afterwards.
 
 use crate::{
     audit::Shop,
@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Row, query};
 use stagedoor::audit::{Provider, Verdict, audit};
 use std::{collections::BTreeMap, time::Duration};
 
-/// The last migration of the version that databases come from.
+/// The last migration of the version to upgrade from.
 const BEFORE: i64 = 20_261_128_000_019;
 
 async fn tables_of(db: &Db) -> Vec<Table> {
@@ -27,7 +27,7 @@ async fn count(db: &Db, table: &str) -> i64 {
     row.unwrap().get("n")
 }
 
-/// The rows of `app`'s database in a new one that has the schema of before.
+/// Copies the rows of `app`'s database to a new one with the old schema.
 async fn populate(app: &App, target: &Database) -> BTreeMap<String, i64> {
     let to = Db::connect(&target.url).await.unwrap();
     to.migrate_to(BEFORE).await.unwrap();
@@ -89,7 +89,7 @@ async fn copy(app: &App, to: &Db, table: &Table) {
     }
 }
 
-/// What an empty database hides: triggers that vanish, rows that refer to nothing.
+/// Checks what an empty database would hide: lost triggers, dangling references.
 async fn assert_whole(db: &Db, counts: &BTreeMap<String, i64>) {
     for (table, before) in counts {
         assert_eq!(count(db, table).await, *before, "{table}");
@@ -136,7 +136,7 @@ async fn survives(app: &App, target: Database) {
     ] {
         assert!(counts[table] > 0, "{table}");
     }
-    // Cut off at several moments, as a process is that is killed.
+    // Interrupted at several moments, like a killed process.
     for micros in [0, 300, 1_000, 3_000, 10_000] {
         let db = Db::connect(&target.url).await.unwrap();
         let _ = tokio::time::timeout(Duration::from_micros(micros), db.migrate()).await;

@@ -1,5 +1,5 @@
-//! A shop moves to another database: it is the same shop there; it can be cut off at any moment;
-//! and what should not be moved, or moved to, is refused.
+//! Moving a shop to another database: it is the same shop there, the move can be interrupted at any
+//! moment, and unsuitable sources and targets are refused.
 
 use crate::{
     audit::Shop,
@@ -18,14 +18,14 @@ use stagedoor::{
 };
 use std::collections::BTreeSet;
 
-/// Small, so that every table comes in several.
+/// Small, so that each table has several batches.
 const BATCH: i64 = 5;
 
 async fn moved(from: &str, to: &str) -> anyhow::Result<(Db, Comparison)> {
     move_shop(from, to, BATCH, &mut |_, _, _| {}).await
 }
 
-/// Why nothing is moved, with all its causes.
+/// The error of a refused move, with all its causes.
 async fn refused(from: &str, to: &str) -> String {
     match moved(from, to).await {
         Ok(_) => panic!("it was moved"),
@@ -33,7 +33,7 @@ async fn refused(from: &str, to: &str) -> String {
     }
 }
 
-/// Rows of the kinds that a busy shop does not happen to have.
+/// Adds rows to tables that the busy shop leaves empty.
 async fn and_the_rest(shop: &Shop<'_>, app: &App) {
     let forgot = json!({"email": shop.buyer.email});
     shop.buyer
@@ -58,7 +58,7 @@ async fn and_the_rest(shop: &Shop<'_>, app: &App) {
     shop.buyer.get("/api/passes/keys").await;
 }
 
-/// Moves it, and goes on with it there.
+/// Moves the shop, and continues with it in the target.
 async fn is_the_same_shop(app: App, target: Database) {
     let shop = Shop::open(&app).await;
     and_the_rest(&shop, &app).await;
@@ -104,7 +104,7 @@ async fn is_the_same_shop(app: App, target: Database) {
     let report = audit(&db, Provider::Journal(journal), now).await.unwrap();
     assert_eq!(report.verdict, Verdict::Holds, "{report}");
 
-    // Not a shop before that is said.
+    // It cannot be opened before the move is finished.
     assert!(matches!(
         Db::open(&target.url).await,
         Err(OpenError::UnfinishedMove)
@@ -129,13 +129,13 @@ async fn is_the_same_shop(app: App, target: Database) {
     app.close().await;
 }
 
-/// How many events are found by a word.
+/// How many events a search finds.
 async fn listed(buyer: &Client) -> usize {
     let page = buyer.page("/?q=late").await.text;
     page.matches("href=\"/events/").count()
 }
 
-/// Who was signed in still is, and can sign in; tickets are sold and bought.
+/// Sessions still exist, users can sign in, and tickets can be sold and bought.
 async fn goes_on(there: &App, seller: &Client, buyer: &Client, free: &Value) {
     let current = buyer.get("/api/user/currentuser").await;
     assert_eq!(current.body["currentUser"]["id"], buyer.id);
@@ -159,7 +159,7 @@ async fn a_shop_on_postgresql_is_the_same_on_sqlite() {
     is_the_same_shop(App::on_postgres().await, Database::sqlite()).await;
 }
 
-/// The binary, killed after every batch and started again, until there is nothing left to move.
+/// Runs the binary, which is killed after every batch and restarted until the move is finished.
 #[expect(clippy::too_many_lines, reason = "one story")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was() {
@@ -195,7 +195,7 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
         let why = String::from_utf8_lossy(&told.stderr);
         assert!(code(&told) != 0 && why.contains("is not finished"), "{why}");
         if deaths == 1 {
-            // A part of a shop contradicts nothing: that is no reason to call it sound.
+            // An incomplete shop may be consistent, but an audit must not call it sound.
             let mut audited = stagedoor(folder, &["audit", "--json"]);
             audited.env("DATABASE_URL", &target.url);
             let told = run(audited).await;
@@ -228,7 +228,7 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
             .all(|table| table["alike"] == true && table["source"] == table["target"])
     );
 
-    // A shop now; and no longer a target.
+    // It is a shop now, and can no longer be a target.
     let mut audited = stagedoor(folder, &["audit"]);
     audited.env("DATABASE_URL", &target.url);
     assert_eq!(code(&run(audited).await), 0);
@@ -243,7 +243,7 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
     target.drop().await;
 }
 
-/// As most are: the owner of the database, and not of the server.
+/// With an ordinary role: owner of the database, but not a superuser.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_to_postgres_by_an_ordinary_role_warns_of_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -367,7 +367,7 @@ async fn count(db: &Db, table: &str) -> i64 {
     row.get("n")
 }
 
-/// What is in one of them and not in the other: `table`, or `table.column`.
+/// The tables and columns that only the first has, as `table` or `table.column`.
 fn only_in(one: &[Table], other: &[Table]) -> BTreeSet<String> {
     let names = |tables: &[Table]| -> BTreeSet<String> {
         let of = |table: &Table| {
@@ -382,7 +382,7 @@ fn only_in(one: &[Table], other: &[Table]) -> BTreeSet<String> {
     names(one).difference(&names(other)).cloned().collect()
 }
 
-/// Nothing that a migration makes is left behind, but for what an engine fills by itself.
+/// Every table that migrations create is moved, except those that an engine fills itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_table_of_the_migrations_is_moved_to_postgres() {
     let (sqlite, postgres) = (Database::sqlite(), Database::postgres().await);

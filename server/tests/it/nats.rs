@@ -1,5 +1,5 @@
-//! Domain events on their way to NATS: all of them, each aggregate's in order, whatever becomes of
-//! who sends them, of NATS, and of the order in which transactions commit.
+//! Domain events are sent to NATS completely and in order per aggregate, despite failures of the relay
+//! or of NATS, and whatever the order in which transactions commit.
 
 use crate::{
     crash::process::{Holds, Shop, binary},
@@ -29,10 +29,10 @@ use uuid::Uuid;
 /// Two cores may be busy with other tests.
 const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Longer than the lease of one who sends.
+/// Longer than a relay's lease.
 const LEASE_SECONDS: i64 = 7;
 
-/// Sends what is in this shop's outbox, until it is aborted.
+/// Starts a relay of this shop's outbox, which runs until it is aborted.
 async fn relay(app: &App, broker: &Broker) -> JoinHandle<()> {
     let relay = Relay::new(app.db.clone(), app.clock.clone(), broker.nats().await);
     tokio::spawn(relay.run())
@@ -57,7 +57,7 @@ async fn all_are_sent(app: &App) {
     until("everything is sent", async || unpublished(app).await == 0).await;
 }
 
-/// The ids of everything that happened.
+/// The ids of all domain events.
 async fn told(app: &App) -> BTreeSet<String> {
     let rows = query("SELECT id FROM outbox")
         .fetch_all(app.db.reads())
@@ -66,7 +66,7 @@ async fn told(app: &App) -> BTreeSet<String> {
     rows.iter().map(|row| row.get("id")).collect()
 }
 
-/// Asserts that the stream has what the outbox has, once, in order.
+/// Asserts that the stream has each event of the outbox once, in order.
 async fn all_arrived(app: &App, broker: &Broker) {
     all_are_sent(app).await;
     let messages = broker.messages().await;
@@ -75,7 +75,7 @@ async fn all_arrived(app: &App, broker: &Broker) {
     assert_eq!(arrived, told(app).await);
 }
 
-/// Buyers who take, give back and pay for the same tickets, all at once.
+/// Buyers who concurrently reserve, cancel and pay for the same tickets.
 async fn rush(app: &App, rounds: usize) {
     let seller = app.user("seller").await;
     let event = seller.event().await;
@@ -99,7 +99,7 @@ async fn rush(app: &App, rounds: usize) {
     futures::future::join_all(acts).await;
 }
 
-/// Events of made-up tickets, `versions` of each, in this order.
+/// Events of invented tickets, `versions` of each, in this order.
 fn made_up(tickets: usize, versions: i64) -> Vec<DomainEvent> {
     let ids: Vec<Uuid> = (0..tickets).map(|_| Uuid::new_v4()).collect();
     let each = |version: i64| {
@@ -190,7 +190,7 @@ on_both_engines! {
         let second = relay(app, &broker).await;
         tokio::join!(rush(app, 3), write(app, made_up(3_000, 2)));
         all_are_sent(app).await;
-        // It has the turn; it goes in the middle of a lot of work.
+        // It has the lease, and is aborted while it sends.
         let before = broker.stream().await.info().await.unwrap().state.messages;
         write(app, made_up(2_000, 4)).await;
         until("some are sent", async || {
@@ -205,7 +205,7 @@ on_both_engines! {
         second.abort();
     }
 
-    /// Whoever held it ran an hour ahead, and is gone: nobody waits for that hour.
+    /// The previous holder's clock was an hour ahead, and it has ended: the lease must not last an hour.
     async fn a_lease_that_no_right_clock_gives_holds_nobody_up(app) {
         let broker = Broker::start().await;
         let ahead = (app.clock.now() + Duration::from_hours(1)).micros();
@@ -274,7 +274,7 @@ on_both_engines! {
         relay.abort();
     }
 
-    /// Clocks of machines differ, so an id may be smaller than one that was made before.
+    /// Clocks of machines differ, so a later event may have a smaller id.
     async fn an_earlier_version_goes_first_whatever_the_ids_say(app) {
         let broker = Broker::start().await;
         let id = |number: usize| format!("01980000-0000-7000-8000-{number:012}");
@@ -308,7 +308,7 @@ on_both_engines! {
     }
 }
 
-/// On SQLite there is one writer, and nothing commits out of turn.
+/// Only on PostgreSQL: SQLite has a single writer, so nothing commits out of order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_commits_late_with_an_early_id_is_sent() {
     let app = App::on_postgres().await;
@@ -344,7 +344,7 @@ async fn who_signs_in_to_nats_is_let_in() {
     app.close().await;
 }
 
-/// The binary: NATS may come later, and what happens then is told within a second.
+/// Runs the binary: NATS may start later, and events are then sent within a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shop_opens_without_its_nats_and_says_so() {
     let holds = Holds {
@@ -370,7 +370,7 @@ async fn a_shop_opens_without_its_nats_and_says_so() {
     .await;
     let sent = async || figures().await.contains("stagedoor_outbox_unpublished 0\n");
     until("what happened before is sent", sent).await;
-    // What a busy machine adds differs from time to time: the fastest shows what the relay takes.
+    // The delay of a busy machine varies: the fastest try shows the relay's own time.
     let mut took = Vec::new();
     for name in ["bob", "cleo", "dan"] {
         Client::sign_up(&shop.base, name).await;

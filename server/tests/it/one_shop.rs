@@ -1,5 +1,5 @@
-//! One shop and its files: one server a SQLite file, commands that make no shop where there is none,
-//! databases of other versions, permissions, and a database that is not there yet.
+//! A shop and its files: one server per SQLite file, commands that create no shop, databases of other
+//! versions, permissions, and a database that is not available yet.
 
 use crate::{
     audit_command::{code, run, stagedoor},
@@ -38,7 +38,7 @@ async fn a_second_server_on_one_file_is_refused_and_commands_go_on() {
             "{arguments:?}"
         );
     }
-    // The kernel takes the lock back from one that is killed.
+    // The kernel releases the lock of a killed process.
     shop.kill().await;
     shop.start(None).await;
     shop.kill().await;
@@ -68,7 +68,7 @@ async fn commands_in_a_wrong_folder_make_no_shop() {
         assert!(said.contains("does not exist"), "{said}");
         assert!(!folder.path().join("data").exists(), "{arguments:?}");
     }
-    // A file that is no shop stays as it is, too.
+    // A file that is not a shop is not changed either.
     std::fs::create_dir(folder.path().join("data")).unwrap();
     std::fs::write(folder.path().join("data/stagedoor.db"), "").unwrap();
     let said = refused(stagedoor(folder.path(), &["incidents"])).await;
@@ -127,7 +127,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// The same command under a umask that takes nothing away.
+/// The same command with a umask of 0.
 fn without_a_umask(command: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell
@@ -153,7 +153,7 @@ async fn whatever_the_umask_nobody_else_reads_the_shop() {
     let file = data.join("stagedoor.db");
     assert_eq!((mode(&data), mode(&file)), (0o700, 0o600));
 
-    // One that was made by an earlier version.
+    // A folder that an earlier version created.
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let address = format!("127.0.0.1:{}", free_port());
     let mut serve = without_a_umask(&stagedoor(folder.path(), &["serve"]));

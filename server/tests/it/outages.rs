@@ -1,5 +1,5 @@
-//! What the figures say while something is really away, and that the alerts of `deploy/` go off by
-//! it: the outage happens, the clock moves, and the figures are read as a scrape reads them.
+//! Gauges during real outages, and whether the alerts in `deploy/` would fire: a test causes the outage,
+//! advances the clock, and reads the gauges like a scrape.
 
 use crate::{
     crash::process::{Holds, LOOK_AGAIN, Shop, UP_WITHIN, answers},
@@ -18,7 +18,7 @@ use std::{collections::HashMap, process::Command, sync::Arc, time::Instant};
 
 const ALERTS: &str = include_str!("../../../deploy/observability/alerts.yaml");
 
-/// What an alert's expression compares with: the number after its last `>`.
+/// The threshold in an alert's expression: the number after its last `>`.
 fn threshold(alert: &str) -> i64 {
     let (_, rule) = ALERTS.split_once(&format!("- alert: {alert}\n")).unwrap();
     let expression = rule.lines().next().unwrap();
@@ -26,12 +26,12 @@ fn threshold(alert: &str) -> i64 {
     number.parse().unwrap()
 }
 
-/// The figures that stand in the database, by name.
+/// The gauges that are read from the database, by name.
 async fn figures_now(app: &App) -> HashMap<String, i64> {
     figures_of(app, async {}).await
 }
 
-/// And what was counted or noted by this.
+/// The same, with the metrics that `done` records.
 async fn figures_of(app: &App, done: impl Future<Output = ()>) -> HashMap<String, i64> {
     let recorder = PrometheusBuilder::new().build_recorder();
     let clock: SharedClock = app.clock.clone();
@@ -45,7 +45,7 @@ async fn figures_of(app: &App, done: impl Future<Output = ()>) -> HashMap<String
     lines
         .filter_map(|line| line.split_once(' '))
         .map(|(name, value)| {
-            // Whole ones: seconds and numbers of things.
+            // As integers: seconds and counts.
             let whole = value.split('.').next().unwrap();
             (name.to_owned(), whole.parse().unwrap())
         })
@@ -59,7 +59,7 @@ on_both_engines! {
         let order = buyer.reserve(&[&ticket]).await.expect(201);
         app.stripe_is_away();
         buyer.pay(&order, "pm_card_visa").await.expect(202);
-        // A worker repeats it for six minutes, as soon as it may.
+        // A worker repeats the call for six minutes, as soon as it is due.
         let mut before = 0;
         for _ in 0..6 {
             app.clock.advance(61);
@@ -113,7 +113,7 @@ on_both_engines! {
         let order = buyer.reserve(&[&ticket]).await.expect(201);
         buyer.pay(&order, "pm_card_visa").await.expect_2xx();
         let server = MailServer::start().await;
-        // A server that is away, a wrong password, and one that is out of order.
+        // A server that is shutting down, a wrong password, and a server with an error.
         for reply in ["421 4.3.2 shutting down", "535 5.7.8 wrong password", "451 4.3 try later"] {
             server.answers("EHLO", reply);
             server.answers("HELO", reply);
@@ -130,7 +130,7 @@ on_both_engines! {
         let figures = figures_of(app, async { mailer.send_due().await.map(drop).unwrap() }).await;
         assert_eq!(figures["stagedoor_mail_up"], 1, "{figures:?}");
         assert_eq!(figures["stagedoor_mails_waiting"], 0, "{figures:?}");
-        // One recipient whose server wants it later says nothing of the mail server.
+        // A deferred recipient does not mean that the mail server is down.
         app.run_sql("UPDATE mails SET state = 'pending', tries = 0, next_at = 0").await;
         server.answers("RCPT", "450 4.2 come again in five minutes");
         let figures = figures_of(app, async { mailer.send_due().await.map(drop).unwrap() }).await;
@@ -138,7 +138,7 @@ on_both_engines! {
         assert!(figures["stagedoor_mails_waiting"] > 0, "{figures:?}");
     }
 
-    /// What a full disk says, said by a trigger: PostgreSQL's tests share one disk.
+    /// Simulates the error of a full disk by a trigger: PostgreSQL's tests share one disk.
     async fn a_database_that_takes_no_writes_is_not_ready(app) {
         let (full, well): (&[&str], &[&str]) = match app.db.engine() {
             Engine::Sqlite => (
@@ -170,7 +170,7 @@ on_both_engines! {
         }
         assert_eq!(probe.try_once(&app.db, &clock, "a", 0).await, 0);
         assert_eq!(anybody.get("/readyz").await.expect(200)["writes"], "ok");
-        // Rows of processes that have gone do not stay.
+        // Rows of processes that have ended are deleted.
         app.clock.advance(2 * 3600);
         probe.try_once(&app.db, &clock, "b", 0).await;
         assert_eq!(app.count("write_probes").await, 1);
@@ -192,7 +192,7 @@ on_both_engines! {
         let figures = figures_now(app).await;
         assert!(figures[age] < threshold("StagedoorAuditMissing"), "{figures:?}");
         assert_eq!(figures[failed], 0);
-        // The next one fails, and says nothing of how long ago one went well.
+        // A failed run does not change the age of the last success.
         note(false).await;
         app.clock.advance(8 * 3600);
         let figures = figures_now(app).await;
@@ -217,7 +217,7 @@ on_both_engines! {
     }
 }
 
-/// Files may not grow any more, as on a full disk, while the server runs; and then they may.
+/// Limits the file size while the server runs, as on a full disk, and then removes the limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_on_a_full_disk_says_so_until_there_is_room() {
     let holds = Holds {

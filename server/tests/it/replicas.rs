@@ -1,4 +1,4 @@
-//! Two processes of one shop: what they share through Redis, and how they go on without it.
+//! Two processes of one shop: what they share through Redis, and how they work without it.
 
 use crate::{
     expiry::Redis,
@@ -52,7 +52,7 @@ async fn what_one_changes_of_a_user_the_other_knows_at_once() {
     let here = two.one.user("ann").await;
     let there = here.at(&two.other.base);
     for round in 0..3 {
-        // Both have it from Redis by now.
+        // Both processes have cached it in Redis by now.
         for _ in 0..2 {
             name_seen(&here).await;
             name_seen(&there).await;
@@ -85,7 +85,7 @@ async fn whoever_signs_out_at_one_is_signed_out_at_the_other() {
         .await
         .expect_2xx();
     assert!(!is_signed_in(&third.at(&two.other.base)).await);
-    // Everywhere else, asked of the other process.
+    // Signs out everywhere else, through the other process.
     let all = here.at(&two.other.base).delete("/api/user/sessions").await;
     assert_eq!(all.status, 204);
     assert!(is_signed_in(&here).await, "who asked stays");
@@ -159,7 +159,7 @@ async fn what_happens_at_one_shows_on_pages_of_the_other_within_a_second() {
     let event = seller.event().await;
     let mut here = Listener::open(&two.one.base, &event, None).await;
     let mut there = Listener::open(&two.other.base, &event, None).await;
-    // What a busy machine adds differs from time to time: the fastest shows what the shop takes.
+    // The delay of a busy machine varies: the fastest try shows the shop's own time.
     let shown = async |here: &mut Listener, there: &mut Listener| {
         let ticket = seller.ticket(&event, 2500).await;
         let began = Instant::now();
@@ -184,7 +184,7 @@ async fn what_happens_at_one_shows_on_pages_of_the_other_within_a_second() {
     one.close().await;
 }
 
-/// More is due than apalis can hand out: it would fail from then on, for ever.
+/// More jobs are due than apalis can hand out at once, on which it would fail forever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_with_too_much_due_and_with_broken_jobs_comes_to_rest() {
     let redis = Redis::start().await;
@@ -222,11 +222,11 @@ async fn a_queue_with_too_much_due_and_with_broken_jobs_comes_to_rest() {
         assert!(began.elapsed() < TIDY_WITHIN, "{stands:?} are left");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    // A short queue is handed out whole, and comes back whole from a worker that ended over a part.
+    // A short queue is handed out completely, and jobs of a worker that ended are returned to it.
     broken.exec_async(&mut connection).await.unwrap();
     let order = OrderId(uuid::Uuid::now_v7());
     storage.push(ExpireOrder { order }).await.unwrap();
-    // What was done long ago is forgotten.
+    // Old finished jobs are deleted.
     let began = Instant::now();
     loop {
         let (kept, done): (i64, Vec<String>) = redis::pipe()
@@ -244,7 +244,7 @@ async fn a_queue_with_too_much_due_and_with_broken_jobs_comes_to_rest() {
             let meta = format!("{QUEUE}:meta:{id}");
             long_ago.hset(meta, "done_at", 1).ignore();
         }
-        // What is kept may not be done yet, and Redis takes no command of nothing.
+        // The jobs left may not be done yet, and Redis accepts no command without arguments.
         if !done.is_empty() {
             long_ago.exec_async(&mut connection).await.unwrap();
         }

@@ -1,5 +1,5 @@
-//! Settings that do not fit the shop's database end the start with one sentence: other payment
-//! providers, demo accounts under live keys, demos that nobody meant.
+//! Settings that do not fit the shop's database end the start with one sentence: another payment
+//! provider, demo accounts with live keys, an undeclared demo at a public URL.
 
 use crate::{
     audit_command::{code, run, stagedoor},
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A start that is refused ends at once; two cores may be busy with other tests.
+/// A refused start ends at once, but two cores may be busy with other tests.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
 const HOLDS: Holds = Holds {
     seconds: 120,
@@ -30,7 +30,7 @@ const LIVE: [(&str, &str); 3] = [
     ("STRIPE_WEBHOOK_SECRET", "whsec_of_the_tests"),
 ];
 
-/// Runs what must not start, and returns the last line that it says.
+/// Runs a command that must not start, and returns its last line.
 pub async fn refused(mut command: Command) -> String {
     tokio::task::spawn_blocking(move || {
         let mut child = command
@@ -109,7 +109,7 @@ async fn a_paid_shop_goes_on_with_its_own_provider_only(database: Database) {
     let audit = run(without_keys(&shop, &["audit", "--json"])).await;
     assert_eq!(code(&audit), 2);
 
-    // With its own keys it goes on, and the record goes where the database goes.
+    // With its own keys it starts, and the record moves with the database.
     shop.start(None).await;
     shop.kill().await;
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +122,7 @@ async fn a_paid_shop_goes_on_with_its_own_provider_only(database: Database) {
     let said = refused(command).await;
     assert!(said.contains("set STRIPE_SECRET_KEY"), "{said}");
 
-    // The way out: somebody declares that live keys reach the same payments.
+    // An operator can declare that live keys reach the same payments.
     let mut set = shop.command(&["provider", "--set", "test"]);
     set.stdout(Stdio::piped());
     let told = run(set).await;
@@ -142,7 +142,7 @@ async fn a_paid_shop_goes_on_with_its_own_provider_only_postgres() {
     a_paid_shop_goes_on_with_its_own_provider_only(Database::postgres().await).await;
 }
 
-/// A database of before the record: the journal of the double and the webhooks tell.
+/// For a database from before the record, the double's journal and webhooks are evidence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn payments_that_are_older_than_the_record_are_no_demo() {
     let mut shop = paid_at_a_double(Database::sqlite()).await;
@@ -172,7 +172,7 @@ async fn a_process_that_is_set_up_for_another_provider_begins_no_payment() {
     seller.batch(&event, 2, 2500).await;
     let buyer = Client::sign_up(&shop.base, "buyer").await;
     let order = buyer.reserve_any(&event, 1).await.expect(201);
-    // Another process, with live keys, was quicker.
+    // Another process, with live keys, has recorded its provider first.
     let tables = shop.tables().await;
     sqlx::query("INSERT INTO payment_provider (id, mode, since) VALUES (1, 'live', 1)")
         .execute(&tables)
@@ -212,7 +212,7 @@ async fn live_keys_and_demo_accounts_do_not_go_together() {
     );
     let again = run(live(&["seed", "--remove"])).await;
     assert_eq!(&*again.stdout, b"there are no demo accounts\n");
-    // Sound, but for Stripe, which a test does not ask.
+    // Sound, except that Stripe cannot be checked in a test.
     let audit = run(stagedoor(folder, &["audit"])).await;
     let told = String::from_utf8_lossy(&audit.stdout).into_owned();
     assert_eq!(code(&audit), 0, "{told}");
@@ -332,7 +332,7 @@ async fn a_setting_that_is_none_ends_every_command() {
     command.env("RUST_LOG", "stagedoor=loud");
     let said = refused(command).await;
     assert!(said.contains("RUST_LOG"), "{said}");
-    // What scripts of the project set for whatever they run.
+    // Variables that the project's scripts set.
     let mut command = stagedoor(folder.path(), &["migrate"]);
     for name in [
         "STAGEDOOR_CACHE",

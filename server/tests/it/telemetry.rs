@@ -1,5 +1,4 @@
-//! What is heard of the shop: traces at a collector, lines of the log, figures. The real binary, as
-//! it is started by an operator, in demo mode.
+//! Traces at a collector, log lines and metrics of the real binary in demo mode.
 
 use crate::{
     crash::process::{binary, free_port},
@@ -23,7 +22,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 const OTHER_TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4737";
 
-/// A collector, which keeps what it is sent.
+/// A collector that stores the messages that it receives.
 struct Collector {
     url: String,
     messages: Arc<Mutex<Vec<Value>>>,
@@ -110,7 +109,7 @@ impl Served {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// The lines of the log that are `wanted`, once there are some.
+    /// Waits for log lines that match, and returns them.
     async fn lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let began = Instant::now();
         loop {
@@ -133,7 +132,7 @@ impl Served {
         answer.text
     }
 
-    /// A ticket is listed, reserved, and paid for with these headers: the payment.
+    /// Lists, reserves and pays for a ticket, with these headers in the payment's request. Returns the payment.
     async fn purchase(&self, headers: &[(&str, &str)]) -> Value {
         let seller = Client::sign_up(&self.base, "seller").await;
         let buyer = Client::sign_up(&self.base, "buyer").await;
@@ -148,7 +147,7 @@ impl Served {
         paid.expect(201)
     }
 
-    /// Asks it to stop, as an operator does, and waits until it has. Returns its log.
+    /// Asks the process to stop and waits for that. Returns its exit status and log.
     async fn stop(mut self) -> (ExitStatus, String) {
         let asked = std::process::Command::new("kill")
             .args(["-TERM", &self.server.id().to_string()])
@@ -187,7 +186,7 @@ fn nanos(span: &Value, field: &str) -> u128 {
     span[field].as_str().unwrap().parse().unwrap()
 }
 
-/// The one span of this name whose parent this is.
+/// The only span of this name with this parent.
 fn child<'a>(spans: &'a [Value], parent: &str, name: &str) -> &'a Value {
     let mut found = spans
         .iter()
@@ -198,7 +197,7 @@ fn child<'a>(spans: &'a [Value], parent: &str, name: &str) -> &'a Value {
     }
 }
 
-/// The one span of this name.
+/// The only span of this name.
 fn named<'a>(spans: &'a [Value], name: &str) -> &'a Value {
     let mut found = spans.iter().filter(|span| span["name"] == name);
     match (found.next(), found.next()) {
@@ -224,7 +223,7 @@ async fn a_purchase_is_traced(database: Database, engine: &str) {
         ("x-request-id", "purchase-1"),
     ];
     let payment = shop.purchase(&headers).await;
-    // Whoever sends this does not record it, so neither do we.
+    // The sender does not record this trace, so neither does the shop.
     let unrecorded = format!("00-{OTHER_TRACE}-{SPAN}-00");
     let unrecorded = [("traceparent", unrecorded.as_str())];
     Client::new(&shop.base)
@@ -258,7 +257,7 @@ async fn a_purchase_is_traced(database: Database, engine: &str) {
         child(&trace, driven, "stripe CreatePaymentIntent")["kind"],
         3
     );
-    // Most often it is the same that takes the money, but a sweep may be quicker.
+    // Usually the same request captures the money, but a sweep may be quicker.
     let captured = named(&all, "stripe CapturePaymentIntent");
     let by = all
         .iter()
@@ -270,7 +269,7 @@ async fn a_purchase_is_traced(database: Database, engine: &str) {
     assert_ne!(reserved["traceId"], TRACE);
     assert_eq!(reserved["parentSpanId"], Value::Null);
     assert!(all.iter().all(|span| span["traceId"] != OTHER_TRACE));
-    // By their templates, not by what is asked for.
+    // By the patterns of routes, not by paths.
     assert!(all.iter().all(|span| {
         let name = span["name"].as_str().unwrap();
         !name.contains(payment["id"].as_str().unwrap())
@@ -282,7 +281,7 @@ async fn a_purchase_is_traced(database: Database, engine: &str) {
     assert_resource(&collector);
 }
 
-/// Nothing of the trace is missing, and nothing ends before it begins.
+/// Asserts that every parent is in the trace, and that no span ends before it begins.
 fn assert_whole(trace: &[Value]) {
     for span in trace {
         let (began, ended) = (
@@ -292,7 +291,7 @@ fn assert_whole(trace: &[Value]) {
         assert!(began > 0 && began <= ended, "{span}");
         let parent = &span["parentSpanId"];
         let known = parent == SPAN || trace.iter().any(|other| other["spanId"] == *parent);
-        assert!(known, "nobody knows the parent of {span}");
+        assert!(known, "the parent is missing: {span}");
     }
 }
 
@@ -355,7 +354,7 @@ async fn nothing_is_sent_that_nobody_asked_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_costs_a_warning() {
     let nobody = format!("http://127.0.0.1:{}", free_port());
-    // The kernel takes the connection, and nobody ever answers on it.
+    // The kernel accepts the connection, but no one answers on it.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let silent = (format!("http://{}", silent.local_addr().unwrap()), silent);
     for collector in [nobody, silent.0] {
@@ -415,14 +414,14 @@ async fn a_purchase_can_be_followed_through_the_log() {
         assert_eq!(line["fields"]["order"], payment["orderId"]);
     }
 
-    // Whoever sends it knows nothing of the request, but of the order.
+    // Mails are sent outside of the request, but with the order.
     let mailed = |line: &Value| {
         message(line) == "mail sent" && line["fields"]["subject"] == payment["orderId"]
     };
     let mailed = shop.lines(mailed).await;
     assert_eq!(mailed[0]["spans"][0]["name"], "mail");
 
-    // Whatever a proxy passes on comes from outside.
+    // A request through a proxy comes from outside.
     let outsider = Client::new(&shop.base);
     for header in ["x-forwarded-for", "forwarded", "x-real-ip", "via"] {
         let passed_on = [(header, "192.0.2.1")];
@@ -442,7 +441,7 @@ async fn a_purchase_can_be_followed_through_the_log() {
     assert!(shop.stop().await.0.success());
 }
 
-/// Sends bodies that break off, which is no error of the shop's.
+/// Sends incomplete bodies, which must not be logged as errors.
 async fn break_off(shop: &Served) {
     let host = shop.base.trim_start_matches("http://");
     for path in [
@@ -460,7 +459,7 @@ async fn break_off(shop: &Served) {
     }
 }
 
-/// What a line of the security log says: the event, its outcome, whose it was.
+/// The event, outcome and user in a line of the security log.
 fn told(line: &Value) -> [&str; 3] {
     ["event", "outcome", "user"].map(|field| line["fields"][field].as_str().unwrap_or("nobody"))
 }
@@ -569,7 +568,7 @@ async fn over_tls_cookies_are_for_this_host_alone_and_browsers_are_told_of_tls()
     for name in ["__Host-flash", "__Host-sid"] {
         assert!(names.iter().any(|found| found == name), "{names:?}");
     }
-    // Somebody on the line may plant a cookie without the prefix: it says nothing.
+    // An attacker on the network can set a cookie without the prefix; it is ignored.
     let planted = refused.header("set-cookie").replace("__Host-", "");
     let planted = planted.split(';').next().unwrap();
     let headers = [("accept", "text/html"), ("cookie", planted)];

@@ -1,5 +1,5 @@
-//! TLS to what a shop needs: certificates of one's own authority count where it is named, others and
-//! those for another name do not, and no password is sent to who offers no TLS.
+//! TLS to other servers: certificates of a configured authority are accepted, others and those for
+//! another host are refused, and no password is sent to a server without TLS.
 
 use crate::{
     expiry::Redis as PrivateRedis,
@@ -25,7 +25,7 @@ use tokio_rustls::{
     },
 };
 
-/// Long enough for a handshake, or a first word, on two busy cores.
+/// Long enough for a handshake on two busy cores.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Made for these tests: an authority, and a certificate of it for `localhost`, until 2126.
@@ -51,7 +51,7 @@ fn acceptor() -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// What a client says before it begins TLS, and what it is answered.
+/// The exchange before TLS begins.
 #[derive(Clone, Copy)]
 enum Before {
     Nothing,
@@ -59,7 +59,7 @@ enum Before {
     PostgresRequest,
 }
 
-/// Ends TLS in front of `target`. Returns the port, and who is to be aborted in the end.
+/// Terminates TLS in front of `target`. Returns the port and the task, which must be aborted at the end.
 async fn tls_in_front_of(target: String, before: Before) -> (u16, JoinHandle<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -101,7 +101,7 @@ async fn postgres_is_verified_to_the_full() {
         .unwrap();
     db.close().await;
     for refused in [
-        // Of no authority that is known, and for another name.
+        // A certificate of an unknown authority, and one for another host.
         url("localhost", "verify-full", None),
         url("127.0.0.1", "verify-full", Some(&own)),
     ] {
@@ -163,7 +163,7 @@ async fn nats_is_spoken_to_by_tls() {
     assert!(!is_there(&Trust::default()).await);
 }
 
-/// A NATS that offers no TLS. Returns all that it was told.
+/// Connects to a NATS without TLS. Returns everything that it received.
 async fn heard_by_a_plain_nats(host: &str, trust: &Trust) -> String {
     let listener = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -183,7 +183,7 @@ async fn heard_by_a_plain_nats(host: &str, trust: &Trust) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_password_is_told_to_a_nats_without_tls() {
-    // Not this machine by its name, and still nothing leaves it.
+    // Not a loopback address by its name, although it is on this machine.
     let heard = heard_by_a_plain_nats("0.0.0.0", &Trust::default()).await;
     assert!(
         !heard.contains("secret") && !heard.contains("CONNECT"),

@@ -1,11 +1,11 @@
-//! What an engine says of how it would run a statement, for any parameters: which large tables, or
-//! which large indexes, it would go through from one end to the other.
+//! Reads query plans that are independent of parameters, and finds full scans of large tables and
+//! indexes in them.
 
 use platform::db::Engine;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor, Row};
 use std::collections::BTreeMap;
 
-/// From so many rows on a table is large.
+/// The number of rows from which a table is large.
 const LARGE: i64 = 5000;
 
 /// The large tables and indexes of a database.
@@ -15,7 +15,7 @@ pub struct Large {
 }
 
 impl Large {
-    /// Of a database whose statistics are fresh.
+    /// Needs current statistics in the database.
     pub async fn of(conn: &mut AnyConnection, engine: Engine) -> Self {
         let mut large = Self {
             engine,
@@ -23,7 +23,7 @@ impl Large {
         };
         match engine {
             Engine::Sqlite => {
-                // A table's own rows come first, or those of its widest index.
+                // The table itself, or its largest index.
                 for row in all(conn, "SELECT tbl, idx, stat FROM sqlite_stat1").await {
                     let stat: String = row.get("stat");
                     let rows: i64 = stat.split(' ').next().unwrap().parse().unwrap();
@@ -49,7 +49,7 @@ impl Large {
         self.rows.contains_key(name)
     }
 
-    /// What a statement goes through from end to end, and how it is run.
+    /// The full scans of a statement, and its plan.
     pub async fn scanned(&self, conn: &mut AnyConnection, sql: &str) -> (Vec<String>, String) {
         let plan = match self.engine {
             Engine::Sqlite => plan_of_sqlite(conn, sql).await,
@@ -58,7 +58,7 @@ impl Large {
         (self.scanned_in(&plan, sql), plan)
     }
 
-    /// What a statement goes through that is run by this plan.
+    /// The full scans in this plan.
     pub fn scanned_in(&self, plan: &str, sql: &str) -> Vec<String> {
         let lines: Vec<&str> = plan.lines().collect();
         match self.engine {
@@ -67,7 +67,7 @@ impl Large {
         }
     }
 
-    /// `SCAN t` or `SCAN t USING INDEX i`, where t is what the statement calls it.
+    /// `SCAN t` or `SCAN t USING INDEX i`, where t is the alias in the statement.
     fn scanned_by_sqlite(&self, plan: &[&str], sql: &str) -> Vec<String> {
         let scans = plan.iter().filter_map(|line| line.strip_prefix("SCAN "));
         scans
@@ -83,7 +83,7 @@ impl Large {
             .collect()
     }
 
-    /// A Seq Scan, or one of an index without a condition on it.
+    /// A Seq Scan, or an index scan without a condition.
     fn scanned_by_postgres(&self, plan: &[&str]) -> Vec<String> {
         let mut scanned = Vec::new();
         for (number, line) in plan.iter().enumerate() {
@@ -119,7 +119,7 @@ pub async fn plan_of_sqlite(conn: &mut AnyConnection, sql: &str) -> String {
     lines.join("\n")
 }
 
-/// The plan for any parameters, as it is for a prepared statement that is used often.
+/// The generic plan, which PostgreSQL uses for prepared statements that run often.
 async fn plan_of_postgres(conn: &mut AnyConnection, sql: &str) -> String {
     all(conn, "SET plan_cache_mode = 'force_generic_plan'").await;
     let count = parameters(sql);
@@ -131,7 +131,7 @@ async fn plan_of_postgres(conn: &mut AnyConnection, sql: &str) -> String {
     lines.join("\n")
 }
 
-/// Prepares it; where PostgreSQL cannot tell what a parameter is, it is a text, or else a number.
+/// Prepares a statement. A parameter whose type PostgreSQL cannot infer is a text, or else a number.
 async fn prepare(conn: &mut AnyConnection, sql: &str, count: usize) {
     let mut kinds = vec!["unknown"; count];
     loop {
@@ -168,7 +168,7 @@ fn parameters(sql: &str) -> usize {
     numbers.max().unwrap_or(0)
 }
 
-/// The table that a statement calls so: `FROM orders o`, `orders AS o`.
+/// The table with this alias in a statement: `FROM orders o`, `orders AS o`.
 fn table_called(sql: &str, name: &str) -> String {
     let words: Vec<&str> = sql
         .split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))

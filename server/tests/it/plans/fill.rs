@@ -1,13 +1,13 @@
-//! A large shop, made by a statement a table: as many rows as its tickets bring with them. Fit to be
-//! searched, not to be audited.
+//! Fills a large shop with one statement per table, with rows in proportion to the tickets. It is suitable
+//! for queries, but would not pass an audit.
 
 use platform::db::Engine;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 
-/// Events, however many tickets.
+/// The number of events, independent of the number of tickets.
 pub const EVENTS: i64 = 5000;
 
-/// Fills a database that has been migrated and is empty.
+/// Fills a migrated, empty database.
 pub async fn fill(url: &str, tickets: i64, now_micros: i64) {
     let mut conn = AnyConnection::connect(url).await.unwrap();
     let (unchecked, tidy) = match Engine::of(url).unwrap() {
@@ -31,7 +31,7 @@ pub async fn fill(url: &str, tickets: i64, now_micros: i64) {
     conn.close().await.unwrap();
 }
 
-/// Ids and people in their place: `$TICKET(i)` and the like.
+/// Replaces placeholders for ids and users, such as `$TICKET(i)`.
 fn words(step: &str) -> String {
     let kinds = [
         "$USER(",
@@ -51,7 +51,7 @@ fn words(step: &str) -> String {
     sql.replace(")$", ") AS TEXT)")
 }
 
-/// Of 20 tickets 12 are sold, two an order; 2 were in an order that expired; the rest are for sale.
+/// Of 20 tickets 12 are sold, two per order, 2 were in an expired order, and the rest are for sale.
 const STEPS: [&str; 20] = [
     "INSERT INTO numbers (i, k) WITH RECURSIVE n(i) AS (SELECT CAST(0 AS BIGINT) UNION ALL \
      SELECT i + 1 FROM n WHERE i + 1 < $COUNT) SELECT i, i % 20 FROM n",
@@ -65,7 +65,7 @@ const STEPS: [&str; 20] = [
      $NOW, $NOW + 1000000 * (1000000 + i) FROM numbers WHERE i < $COUNT / 20",
     "INSERT INTO idempotency_keys (user_id, key, request_hash, status, body, created_at) \
      SELECT $USER(i)$, 'k', '', 201, '{}', $NOW FROM numbers WHERE i < $COUNT / 20",
-    // Half of them are over.
+    // Half of the events are over.
     "INSERT INTO events (id, creator_id, title, description, venue, city, country, starts_at, \
      time_zone, currency, search_text, city_key, category, version, created_at) \
      SELECT $EVENT(i)$, $USER(i % 1000)$, 'Night ' || i, '', 'Hall ' || i % 90, 'City' || i % 50, \

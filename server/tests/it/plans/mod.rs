@@ -1,7 +1,7 @@
-//! No table is gone through from end to end for what people wait for: the real server works on a
-//! large shop and logs its statements, and the engine is asked how it runs each of them.
+//! Tests that no statement that users wait for scans a whole large table: the real server runs on a large
+//! shop and logs its statements, and the engine explains the plan of each.
 //!
-//! `STAGEDOOR_TEST_TICKETS` says how many tickets; `make soak` takes a million.
+//! `STAGEDOOR_TEST_TICKETS` is the number of tickets; `make soak` uses a million.
 
 mod explain;
 mod fill;
@@ -29,7 +29,7 @@ const CAREFUL: &str = "pm_card_threeDSecure2Required";
 const HOLD_SECONDS: u32 = 15;
 /// After the hold, on two busy cores, with a sweep every ten seconds.
 const ENDS_WITHIN: Duration = Duration::from_secs(90);
-/// Some are not hot: what begins a statement, what it may go through, and why.
+/// Exceptions for statements that run rarely: how they begin, what they may scan, and why.
 const ALLOWED: [(&str, &str, &str); 5] = [
     (
         "SELECT (SELECT MIN(city) FROM events",
@@ -97,10 +97,10 @@ async fn nothing_is_scanned(database: Database) {
     let engine = Engine::of(&url).unwrap();
     let mut conn = AnyConnection::connect(&url).await.unwrap();
     if engine == Engine::Sqlite {
-        // Or the plans show how what refers to a row would be sought that is deleted.
+        // Otherwise the plans of DELETE include the checks of foreign keys.
         conn.execute("PRAGMA foreign_keys = OFF").await.unwrap();
     }
-    // SQLite has no statistics of its own accord: what it does without and with them.
+    // SQLite has no statistics unless ANALYZE was run, so both cases are checked.
     let without = match engine {
         Engine::Sqlite => plans_before(&mut conn, &statements).await,
         Engine::Postgres => Vec::new(),
@@ -158,7 +158,7 @@ fn broken(scanned: Vec<String>, sql: &str, plan: &str) -> Option<String> {
     (!scanned.is_empty()).then(|| format!("{}\n{sql}\n{plan}", scanned.join(", ")))
 }
 
-/// What the server has asked its database for, each statement once.
+/// The distinct statements that the server has run.
 fn statements(log: &str) -> BTreeSet<String> {
     log.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
@@ -168,7 +168,7 @@ fn statements(log: &str) -> BTreeSet<String> {
             let first = sql.split_whitespace().next().unwrap_or_default();
             ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&first)
         })
-        // Its own questions about the schema, at the start.
+        // Queries about the schema at the start.
         .filter(|sql| {
             !["pragma_", "pg_", "information_schema", "sqlite_"]
                 .iter()
@@ -177,14 +177,14 @@ fn statements(log: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// All that people do in a shop, and what time brings.
+/// Everything that users do in a shop, and periodic tasks.
 async fn a_day(shop: &Shop) {
     let (seller, buyer) = (
         Client::sign_up(&shop.base, "seller").await,
         Client::sign_up(&shop.base, "buyer").await,
     );
     let event = seller.event().await;
-    // Its changes are followed until the end.
+    // Follows live changes until the end.
     let stream = format!("{}{}/stream", shop.base, path("events", &event));
     let followed = reqwest::get(stream).await.unwrap();
     assert!(followed.status().is_success());
@@ -242,7 +242,7 @@ async fn looks_around(buyer: &Client, event: &Value) {
     buyer.get("/metrics").await.expect_2xx();
 }
 
-/// An order that nobody pays, and one that is bought and paid back.
+/// An order that is not paid, and one that is paid and refunded.
 async fn buys(seller: &Client, buyer: &Client, event: &Value) -> (Value, Value) {
     let ticket = seller.ticket(event, 900).await;
     let expires = buyer.reserve(&[&ticket]).await.expect(201);
