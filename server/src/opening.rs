@@ -94,7 +94,7 @@ async fn assert_same_provider(config: &Config, db: &Db) -> anyhow::Result<()> {
     let demo_intents = demo_intents(&config.data_dir)
         .context("STAGEDOOR_DATA_DIR: the journal of the Stripe double cannot be read")?;
     let now = SystemClock.now();
-    provider::assert_same(db, config.stripe.mode(), &demo_intents, now).await?;
+    provider::check_at_start(db, config.stripe.mode(), &demo_intents, now).await?;
     Ok(())
 }
 

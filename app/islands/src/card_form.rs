@@ -197,7 +197,7 @@ fn check(
     use crate::functions;
     use model::{error::AppError, payments::PaymentStatus};
     leptos::task::spawn_local(async move {
-        match functions::newest(order_id.clone()).await {
+        match functions::find_newest_payment(order_id.clone()).await {
             Err(AppError::AnswerLost | AppError::Unavailable) => {
                 set_timeout(move || check(order_id, set_doing, set_problem), CHECK_EVERY);
             }

@@ -32,7 +32,9 @@ pub async fn pay(
     {
         Ok(payment) if by_form => {
             let bank = match payment.status {
-                PaymentStatus::RequiresAction => payments.bank_page(&viewer, payment.id).await?,
+                PaymentStatus::RequiresAction => {
+                    payments.find_bank_page(&viewer, payment.id).await?
+                }
                 _ => None,
             };
             context::redirect(&bank.unwrap_or_else(|| format!("/orders/{order}")));
@@ -43,9 +45,11 @@ pub async fn pay(
     }
 }
 
-/// The newest payment of an order, if there is one: for a browser that lost the answer to [`pay`].
+/// Returns the newest payment of an order, for a browser that lost the answer to [`pay`].
 #[server(prefix = "/fn", endpoint = "payments/newest")]
-pub async fn newest(#[server(default)] order_id: String) -> Result<Option<Payment>, AppError> {
+pub async fn find_newest_payment(
+    #[server(default)] order_id: String,
+) -> Result<Option<Payment>, AppError> {
     use model::{orders::Orders, payments::Payments};
     let (orders, payments) = (
         context::port::<dyn Orders>()?,

@@ -4,7 +4,7 @@
 use super::pages::newest;
 use crate::{
     passes::{pass_to_unfold, stub},
-    refunds::told_to_buyer,
+    refunds::refund_status_for_buyer,
 };
 use jiff::{SignedDuration, Timestamp};
 use leptos::prelude::*;
@@ -29,7 +29,7 @@ pub async fn bought(viewer: &Viewer) -> AppResult<AnyView> {
     let refunds = context::port::<dyn Refunds>()?;
     let bought = tickets.bought_by(viewer).await?;
     let paid_back = tickets.paid_back_to(viewer).await?;
-    let of_bought = refunds.of_bought(viewer).await?;
+    let of_bought = refunds.list_bought(viewer).await?;
     let passes = passes.of_buyer(viewer).await?;
     Ok(view! {
         {to_use(bought, &passes, &of_bought, &viewer.user.name)}
@@ -127,7 +127,7 @@ fn refunded_row(owned: OwnedTicket, refund: &TicketRefund) -> impl IntoView + us
                     <span class="quiet"><bdi>{owned.ticket.label}</bdi> " · " {owned.event_when}</span>
                 </span>
             </div>
-            {told_to_buyer(refund.status, refund.amount())}
+            {refund_status_for_buyer(refund.status, refund.amount())}
         </li>
     }
 }

@@ -24,7 +24,7 @@ pub fn TicketsPage() -> impl IntoView {
         let bought = bought(&viewer).await?;
         let totals = selling.totals(&viewer).await?;
         let groups = selling.groups(&viewer, GroupQuery::default()).await?;
-        let owed = refunds.owed(&viewer).await?;
+        let owed = refunds.list_owed(&viewer).await?;
         Ok(view! {
             <Title text="Tickets"/>
             <h1 class="display">"Tickets"</h1>

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     events::{Spot, begins, cover},
-    payments::to_pay,
+    payments::payment_panel,
     ui::{Form, Icon, flash_message, hidden, icon, page_for, post_to, problem_at_top, steps},
 };
 use islands::{Countdown, in_minutes};
@@ -148,7 +148,7 @@ async fn look(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<Found>
         context::port::<dyn Refunds>()?,
     );
     // Asks Stripe first if a payment is under way: the order shown is the order after that.
-    let payment = payments.of_order(viewer, id, from_bank).await?;
+    let payment = payments.find_newest(viewer, id, from_bank).await?;
     let order = orders.get(viewer, id).await?;
     let event = order.event_id().ok_or(AppError::NotFound)?;
     let sellers: Vec<UserId> = order.tickets.iter().map(|sold| sold.seller_id).collect();
@@ -157,7 +157,7 @@ async fn look(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<Found>
         sellers: accounts.names(&sellers).await?,
         event: events.get(event).await?,
         payment,
-        refunds: refunds.of_order(viewer, id).await?,
+        refunds: refunds.list_for_order(viewer, id).await?,
         passes: passes.of_order(viewer, id).await?,
         moments: history.timeline(viewer, id).await?.moments,
     })
@@ -240,7 +240,7 @@ fn state(
             ran_out(found, flash)
         }
         OrderStatus::Created | OrderStatus::AwaitingPayment => {
-            let pay = to_pay(order, payment, flash)?;
+            let pay = payment_panel(order, payment, flash)?;
             open(order, pay, status, &viewer.user.email, flash)?
         }
         OrderStatus::Complete | OrderStatus::Refunded => {

@@ -1,7 +1,7 @@
 //! A ticket as its buyer holds it, torn along the line. One that was paid back is marked, and has
 //! no number and no code any more.
 
-use crate::refunds::told_to_buyer;
+use crate::refunds::refund_status_for_buyer;
 use leptos::prelude::*;
 use model::{refunds::RefundStatus, tickets::OwnedTicket};
 
@@ -18,7 +18,7 @@ pub fn stub(
     let number = (!ended && pass.is_none()).then(|| {
         view! { <p class="stub-number">{ticket.id.code()}</p> }
     });
-    let told = refund.map(|status| told_to_buyer(status, ticket.price()));
+    let told = refund.map(|status| refund_status_for_buyer(status, ticket.price()));
     view! {
         <li class=if ended { "stub stub-ended" } else { "stub" }>
             <div class="stub-main">

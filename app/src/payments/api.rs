@@ -3,9 +3,10 @@
 use leptos::server;
 use model::error::AppError;
 
-/// Leads on to the bank's page of a payment that waits for it: the way without JavaScript.
+/// Redirects to the bank's page of a payment that requires action, for browsers without JavaScript; otherwise
+/// to the order's page.
 #[server(prefix = "/fn", endpoint = "payments/to_bank")]
-pub async fn to_bank(#[server(default)] payment_id: String) -> Result<(), AppError> {
+pub async fn find_bank_page(#[server(default)] payment_id: String) -> Result<(), AppError> {
     use model::payments::Payments;
     let payments = context::port::<dyn Payments>()?;
     let viewer = match context::require_viewer() {
@@ -15,7 +16,7 @@ pub async fn to_bank(#[server(default)] payment_id: String) -> Result<(), AppErr
     let Ok(id) = payment_id.parse() else {
         return context::refuse("pay", AppError::NotFound, &[]);
     };
-    match payments.bank_page(&viewer, id).await {
+    match payments.find_bank_page(&viewer, id).await {
         Ok(Some(page)) => {
             context::redirect(&page);
             Ok(())

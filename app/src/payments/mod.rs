@@ -6,4 +6,4 @@ pub mod api;
 
 mod pages;
 
-pub use pages::to_pay;
+pub use pages::payment_panel;

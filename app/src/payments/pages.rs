@@ -1,4 +1,4 @@
-//! The paying part of an order's page: card form, demo cards, bank.
+//! The payment panel of an order's page: card form, demo cards, bank confirmation.
 
 use super::api;
 use crate::ui::{Choice, Form, Icon, Input, choose, hidden, icon, post_to, problem_at_top};
@@ -12,7 +12,7 @@ use model::{
     payments::{Payment, PaymentStatus},
 };
 
-/// Test cards of the demo: what they come to, and Stripe's name for them.
+/// Test cards of the demo: Stripe's token and the label.
 const DEMO_CARDS: &[(&str, &str)] = &[
     ("pm_card_visa", "4242 4242 4242 4242: paid"),
     (
@@ -26,8 +26,8 @@ const DEMO_CARDS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the buyer can do to pay, given how the payment stands.
-pub fn to_pay(
+/// The panel for the payment's status.
+pub fn payment_panel(
     order: &Order,
     payment: Option<Payment>,
     flash: Option<&Flash>,
@@ -38,16 +38,16 @@ pub fn to_pay(
         .is_some_and(|payment| payment.status == PaymentStatus::Declined);
     match payment {
         Some(payment) if payment.status == PaymentStatus::RequiresAction => {
-            Ok(bank(&site, &payment, flash))
+            Ok(bank_panel(&site, &payment, flash))
         }
-        Some(payment) if payment.status == PaymentStatus::Processing => Ok(being_paid()),
-        _ => Ok(card(&site, order, declined, flash)),
+        Some(payment) if payment.status == PaymentStatus::Processing => Ok(processing_panel()),
+        _ => Ok(card_panel(&site, order, declined, flash)),
     }
 }
 
-fn card(site: &Site, order: &Order, declined: bool, flash: Option<&Flash>) -> AnyView {
+fn card_panel(site: &Site, order: &Order, declined: bool, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("pay", flash);
-    // A refusal that has just happened says more than the fact that there was one.
+    // The form shows a refusal of this request itself.
     let declined = (declined && !form.was_refused()).then(|| {
         view! {
             <p class="notice notice-bad" role="alert" tabindex="-1" autofocus=true>
@@ -96,7 +96,7 @@ fn card(site: &Site, order: &Order, declined: bool, flash: Option<&Flash>) -> An
     .into_any()
 }
 
-/// In a demo shop: Stripe's test cards, one click each, with and without JavaScript.
+/// A form with Stripe's test cards, in a demo shop; works without JavaScript.
 fn demo_cards(order: &Order, form: &Form) -> AnyView {
     let cards = DEMO_CARDS
         .iter()
@@ -115,14 +115,14 @@ fn demo_cards(order: &Order, form: &Form) -> AnyView {
     .into_any()
 }
 
-fn bank(site: &Site, payment: &Payment, flash: Option<&Flash>) -> AnyView {
+fn bank_panel(site: &Site, payment: &Payment, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("pay", flash);
     view! {
         <section class="panel stack" aria-labelledby="bank">
             <h2 class="title" id="bank">"Your bank asks you to confirm"</h2>
             <p>"Confirm the payment with your bank. Nothing is charged before that."</p>
             {problem_at_top(&form)}
-            {post_to::<api::ToBank>("", view! {
+            {post_to::<api::FindBankPage>("", view! {
                 {hidden("payment_id", payment.id.to_string())}
                 <BankButton
                     script_url=site.stripe_script_url.clone()
@@ -135,8 +135,8 @@ fn bank(site: &Site, payment: &Payment, flash: Option<&Flash>) -> AnyView {
     .into_any()
 }
 
-/// Shown while Stripe has not answered yet: the page asks again by itself.
-fn being_paid() -> AnyView {
+/// Shown until Stripe has answered; the page reloads itself.
+fn processing_panel() -> AnyView {
     view! {
         <div class="panel stack" role="status">
             <h2 class="title">"Your payment is under way"</h2>

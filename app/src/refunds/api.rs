@@ -3,10 +3,10 @@
 use leptos::server;
 use model::error::AppError;
 
-/// Pays the buyer of a ticket back.
+/// Refunds a ticket to its buyer.
 #[server(prefix = "/fn", endpoint = "refunds/ask")]
-pub async fn ask(#[server(default)] ticket_id: String) -> Result<(), AppError> {
-    use model::refunds::{AskRefund, RefundStatus, Refunds};
+pub async fn create(#[server(default)] ticket_id: String) -> Result<(), AppError> {
+    use model::refunds::{CreateRefund, RefundStatus, Refunds};
     let refunds = context::port::<dyn Refunds>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
@@ -15,11 +15,11 @@ pub async fn ask(#[server(default)] ticket_id: String) -> Result<(), AppError> {
     let Ok(id) = ticket_id.parse() else {
         return context::refuse("refund", AppError::NotFound, &[]);
     };
-    let request = AskRefund {
+    let request = CreateRefund {
         ticket_ids: Some(vec![id]),
         order_id: None,
     };
-    match refunds.ask(&viewer, request).await {
+    match refunds.create(&viewer, request).await {
         Ok(refund) if refund.status == RefundStatus::Failed => {
             let words = "The refund didn't get through, so the ticket is still the buyer's. \
                          We're looking into it.";

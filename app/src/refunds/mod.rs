@@ -1,7 +1,7 @@
-//! Refunds: paying back what was sold.
+//! Refunds of sold tickets.
 //!
-//! Authorization: a ticket is refunded by its seller or by an operator; a refund is seen by them
-//! and by the order's buyer. To others it does not exist.
+//! Authorization: a ticket's seller and operators may refund it; they and the order's buyer may see the
+//! refund. For others it does not exist.
 
 pub mod api;
 
@@ -9,4 +9,4 @@ mod pages;
 mod words;
 
 pub use pages::RefundPage;
-pub use words::{owed_line, told_to_buyer, told_to_seller};
+pub use words::{owed_line, refund_status_for_buyer, refund_status_for_seller};

@@ -1,6 +1,6 @@
-//! `/tickets/:id/refund`: a seller looks once more before the money goes back.
+//! `/tickets/:id/refund`: a seller confirms a refund.
 
-use super::{api, told_to_seller};
+use super::{api, refund_status_for_seller};
 use crate::{
     events::event_strip,
     ui::{Form, hidden, page_for, post_to, problem_at_top},
@@ -18,7 +18,7 @@ use model::{
     tickets::{Ticket, TicketStatus, Tickets},
 };
 
-/// Which ticket, how much goes back, what it means; for the ticket's seller alone.
+/// Shows ticket, amount and consequences; only for the ticket's seller.
 #[component]
 pub fn RefundPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
@@ -42,17 +42,17 @@ pub fn RefundPage() -> impl IntoView {
             Some(order) => format!("{} · order {}", ticket.label, order.code()),
             None => ticket.label.clone(),
         };
-        let newest = refunds.of_sold(&viewer).await?;
+        let newest = refunds.list_sold(&viewer).await?;
         let newest = newest.into_iter().find(|refund| refund.ticket_id == id);
         let form = Form::new("refund", context::take_flash().as_ref());
         let content = match (ticket.status, newest) {
             (TicketStatus::Sold, Some(refund)) if refund.status == RefundStatus::Pending => {
-                nothing_to_do(&form, Some(&refund))
+                not_refundable(&form, Some(&refund))
             }
             (TicketStatus::Sold, refund) => confirm(&form, &ticket, refund.as_ref()),
             (_, refund) => {
                 let done = refund.filter(|refund| refund.status == RefundStatus::Succeeded);
-                nothing_to_do(&form, done.as_ref())
+                not_refundable(&form, done.as_ref())
             }
         };
         Ok(view! {
@@ -67,18 +67,18 @@ pub fn RefundPage() -> impl IntoView {
     })
 }
 
-/// What a refund means, and the button that begins it.
+/// The consequences of a refund and the button that begins it.
 fn confirm(form: &Form, ticket: &Ticket, before: Option<&TicketRefund>) -> AnyView {
     let price = ticket.price();
-    // A refusal that has just happened says more than the fact that there was one.
+    // The form shows a refusal of this request itself.
     let failed = before.filter(|_| !form.was_refused());
     view! {
-        {post_to::<api::Ask>("panel stack", view! {
+        {post_to::<api::Create>("panel stack", view! {
             {problem_at_top(form)}
-            {failed.map(|refund| told_to_seller(refund.status, refund.amount()))}
+            {failed.map(|refund| refund_status_for_seller(refund.status, refund.amount()))}
             {hidden("ticket_id", ticket.id.to_string())}
             <h2 class="title">{format!("{price} goes back to the buyer")}</h2>
-            {what_it_means(price)}
+            {consequences(price)}
             <p>"Once it is under way, it cannot be stopped."</p>
             <div class="row">
                 <button class="button" type="submit">{format!("Refund {price}")}</button>
@@ -89,7 +89,7 @@ fn confirm(form: &Form, ticket: &Ticket, before: Option<&TicketRefund>) -> AnyVi
     .into_any()
 }
 
-fn what_it_means(price: Money) -> impl IntoView {
+fn consequences(price: Money) -> impl IntoView {
     view! {
         <ul class="bullets">
             <li>"It goes to the card that paid. Banks take 5–10 days to show it."</li>
@@ -100,17 +100,17 @@ fn what_it_means(price: Money) -> impl IntoView {
     }
 }
 
-/// The ticket cannot be refunded, or no longer: why, unless the form has just been told.
-fn nothing_to_do(form: &Form, refund: Option<&TicketRefund>) -> AnyView {
-    let told = refund.map_or_else(
+/// Explains why the ticket cannot be refunded, unless the form already shows it.
+fn not_refundable(form: &Form, refund: Option<&TicketRefund>) -> AnyView {
+    let message = refund.map_or_else(
         || view! { <p>"This ticket is not sold, so there is nothing to refund."</p> }.into_any(),
-        |refund| told_to_seller(refund.status, refund.amount()).into_any(),
+        |refund| refund_status_for_seller(refund.status, refund.amount()).into_any(),
     );
-    let told = (refund.is_some() || !form.was_refused()).then_some(told);
+    let message = (refund.is_some() || !form.was_refused()).then_some(message);
     view! {
         <div class="panel stack">
             {problem_at_top(form)}
-            {told}
+            {message}
             <p><a class="button button-quiet" href="/selling">"Back to what you sell"</a></p>
         </div>
     }

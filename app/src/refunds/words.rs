@@ -1,4 +1,4 @@
-//! How a refund is told: to who bought the ticket, to who sold it, and what a seller is owed.
+//! Views of a refund's status for buyers and sellers, and of what a seller is owed.
 
 use leptos::prelude::*;
 use model::{
@@ -6,27 +6,27 @@ use model::{
     refunds::{Owed, RefundStatus},
 };
 
-/// How the refund of a ticket stands, to its buyer.
-pub fn told_to_buyer(status: RefundStatus, amount: Money) -> impl IntoView {
+/// A refund's status for the ticket's buyer.
+pub fn refund_status_for_buyer(status: RefundStatus, amount: Money) -> impl IntoView {
     let text = match status {
         RefundStatus::Pending => format!("Refund on its way: {amount}"),
         RefundStatus::Succeeded => format!("Refunded {amount}; banks take 5–10 days"),
         RefundStatus::Failed => "The refund didn't get through; we're looking into it".to_owned(),
     };
-    told(status, text)
+    status_line(status, text)
 }
 
-/// How the refund of a ticket stands, to its seller.
-pub fn told_to_seller(status: RefundStatus, amount: Money) -> impl IntoView {
+/// A refund's status for the ticket's seller.
+pub fn refund_status_for_seller(status: RefundStatus, amount: Money) -> impl IntoView {
     let text = match status {
         RefundStatus::Pending => format!("{amount} is on its way back to the buyer"),
         RefundStatus::Succeeded => format!("{amount} went back to the buyer"),
         RefundStatus::Failed => "The refund didn't get through; we're looking into it".to_owned(),
     };
-    told(status, text)
+    status_line(status, text)
 }
 
-fn told(status: RefundStatus, text: String) -> impl IntoView {
+fn status_line(status: RefundStatus, text: String) -> impl IntoView {
     let class = match status {
         RefundStatus::Pending => "refund refund-open",
         RefundStatus::Succeeded => "refund refund-good",
@@ -35,9 +35,9 @@ fn told(status: RefundStatus, text: String) -> impl IntoView {
     view! { <p class=class>{text}</p> }
 }
 
-/// What a seller is owed, in one line; nothing where nothing is owed.
+/// What a seller is owed, in one line; none if nothing is owed.
 pub fn owed_line(owed: &[Owed]) -> Option<impl IntoView + use<>> {
-    let amounts = in_a_row(owed)?;
+    let amounts = join_amounts(owed)?;
     Some(view! {
         <p class="notice">
             <strong>{format!("Owed to you: {amounts}.")}</strong>
@@ -46,8 +46,8 @@ pub fn owed_line(owed: &[Owed]) -> Option<impl IntoView + use<>> {
     })
 }
 
-/// `£25.00, €30.00 and ¥500`
-fn in_a_row(owed: &[Owed]) -> Option<String> {
+/// Formats as `£25.00, €30.00 and ¥500`.
+fn join_amounts(owed: &[Owed]) -> Option<String> {
     let amounts: Vec<String> = owed
         .iter()
         .filter(|owed| owed.amount_minor > 0)
@@ -64,20 +64,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_owed_is_said_currency_by_currency() {
+    fn amounts_of_all_currencies_are_joined() {
         let owed = |amount_minor, currency: &str| Owed {
             amount_minor,
             currency: currency.parse().unwrap(),
         };
-        assert_eq!(in_a_row(&[]), None);
-        assert_eq!(in_a_row(&[owed(0, "GBP")]), None);
-        assert_eq!(in_a_row(&[owed(2500, "GBP")]).unwrap(), "£25.00");
+        assert_eq!(join_amounts(&[]), None);
+        assert_eq!(join_amounts(&[owed(0, "GBP")]), None);
+        assert_eq!(join_amounts(&[owed(2500, "GBP")]).unwrap(), "£25.00");
         let all = [
             owed(3000, "EUR"),
             owed(0, "CHF"),
             owed(2500, "GBP"),
             owed(500, "JPY"),
         ];
-        assert_eq!(in_a_row(&all).unwrap(), "€30.00, £25.00 and ¥500");
+        assert_eq!(join_amounts(&all).unwrap(), "€30.00, £25.00 and ¥500");
     }
 }

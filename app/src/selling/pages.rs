@@ -125,7 +125,7 @@ pub fn SellingPage() -> impl IntoView {
 async fn all_events(desk: &Desk) -> AppResult<AnyView> {
     let asked = &desk.asked;
     let totals = desk.selling.totals(&desk.viewer).await?;
-    let owed = desk.refunds.owed(&desk.viewer).await?;
+    let owed = desk.refunds.list_owed(&desk.viewer).await?;
     let sales = desk.selling.by_day(&desk.viewer).await?;
     let query = GroupQuery {
         status: asked.status,
@@ -193,7 +193,10 @@ impl Desk {
         let ids: Vec<_> = page.tickets.iter().map(|ticket| ticket.id).collect();
         let card = Card {
             bought_in: self.selling.bought_in(&self.viewer, &page.tickets).await?,
-            refunds: self.refunds.of_listings(&self.viewer, &ids).await?,
+            refunds: self
+                .refunds
+                .list_newest_for_tickets(&self.viewer, &ids)
+                .await?,
             unsold: self.selling.unsold(&self.viewer, group.event_id).await?,
             tickets: page.tickets,
             group,

@@ -3,7 +3,7 @@
 
 use super::{api, form_of};
 use crate::{
-    refunds::told_to_seller,
+    refunds::refund_status_for_seller,
     ui::{Form, Input, field, hidden, post_to, problem_at_top},
 };
 use context::Flash;
@@ -61,7 +61,7 @@ pub fn listing(
 fn pay_back(ticket: &Ticket, what: &str, refund: Option<&TicketRefund>) -> impl IntoView + use<> {
     // A sold ticket that was paid back before has been sold once more.
     let refund = refund.filter(|refund| refund.status != RefundStatus::Succeeded);
-    let told = refund.map(|refund| told_to_seller(refund.status, refund.amount()));
+    let told = refund.map(|refund| refund_status_for_seller(refund.status, refund.amount()));
     let under_way = refund.is_some_and(|refund| refund.status == RefundStatus::Pending);
     let href = format!("/tickets/{}/refund", ticket.id);
     let ask = (!under_way).then(|| {

@@ -1,8 +1,7 @@
-//! What a person should look at: money or calls that did not go as they should.
+//! Incidents: problems with money or calls that an operator should look at.
 //!
-//! Owns the table `incidents`. An incident never changes what is
-//! sold or charged; it tells an operator, by mail, by `stagedoor audit` and by
-//! `stagedoor incidents`. The same thing is open once, however often it is seen.
+//! Owns the table `incidents`. An incident changes nothing that is sold or charged; it is reported by mail,
+//! `stagedoor audit` and `stagedoor incidents`. One of each kind and subject is open at a time.
 
 use crate::mail;
 use model::{
@@ -16,7 +15,7 @@ use sqlx_macros::FromRow;
 use std::fmt::Display;
 use uuid::Uuid;
 
-/// What kind of thing went wrong.
+/// The kind of an incident; stored and mailed as snake_case.
 #[derive(
     Debug,
     Clone,
@@ -31,46 +30,46 @@ use uuid::Uuid;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
-    /// Money was taken that no order stood for; it goes back by itself.
+    /// Money was captured without an order behind the fence; it is refunded automatically.
     UnexpectedCapture,
-    /// A card was authorised for another amount than the order's; it was not charged.
+    /// A card was authorised for an amount other than the order's total; it was not charged.
     WrongAmount,
-    /// Stripe refused a call as invalid, and will however often it is made.
+    /// Stripe refused a call permanently as invalid.
     CallRefused,
-    /// Money has been on its way for more than ten minutes.
+    /// A capture has taken more than ten minutes.
     CaptureSlow,
     /// A refund did not reach the buyer.
     RefundFailed,
-    /// A refund was made at the provider by somebody else.
+    /// A partial refund was made at the provider.
     RefundElsewhere,
-    /// A refund came back, and its ticket is somebody else's by then.
+    /// A refund failed after its tickets had been listed or sold again.
     TicketMovedOn,
     /// A cardholder has asked their bank for the money back; the tickets are frozen.
     DisputeOpened,
-    /// The cardholder's bank has given them the money back.
+    /// The bank has decided for the cardholder.
     DisputeLost,
-    /// The provider has a second intent for one of our payments; it is given up.
+    /// The provider has a second intent for one of our payments; it is voided.
     StrayIntent,
-    /// The provider has an intent that names a payment of ours, and we have no such payment.
+    /// The provider has an intent that names a payment that does not exist.
     UnknownIntent,
-    /// We have a captured payment that the provider doesn't know.
+    /// A captured payment is unknown to the provider.
     MissingAtProvider,
     /// The provider's amounts differ from ours.
     AmountsDiffer,
-    /// Two listings are of one seat: the later one came before seats were listed once.
+    /// Two listings of one seat, from before the uniqueness of seats was enforced.
     SeatListedTwice,
-    /// Two accounts have one address, written differently.
+    /// Two accounts have addresses that differ only in spelling.
     SameAddress,
     /// A mail about a paid order could not be delivered.
     MailUndelivered,
-    /// The provider knew better and our side has caught up: settled from the first.
+    /// A difference from the provider that was resolved automatically; settled when recorded.
     Mended,
 }
 
 model::text_columns!(Kind);
 
-/// Writes an incident down, and queues a mail to the operators about it. Nothing happens if the
-/// same is open already.
+/// Opens an incident and queues a mail to the operators. Does nothing if one of the same kind and subject is
+/// open.
 pub async fn open(
     conn: &mut Conn,
     kind: Kind,
@@ -108,8 +107,8 @@ pub async fn open(
     mail::queue_attention(conn, id, now).await
 }
 
-/// Writes down that the provider knew better and our side has caught up: nothing is left to do.
-pub(crate) async fn note_mended(
+/// Records a difference from the provider that was resolved automatically, as a settled incident.
+pub(crate) async fn insert_mended(
     conn: &mut Conn,
     payment: PaymentId,
     order: OrderId,
@@ -131,21 +130,19 @@ pub(crate) async fn note_mended(
     Ok(())
 }
 
-/// One incident, as an operator reads it.
+/// An incident as shown to operators.
 #[derive(Debug, Clone, Serialize, FromRow)]
 #[serde(rename_all = "camelCase")]
 pub struct Incident {
-    /// Its id.
     pub id: IncidentId,
     /// A [`Kind`], or one that a newer version has added.
     pub kind: String,
-    /// What it is about.
+    /// Id of the payment, refund, intent or other object concerned.
     pub subject: String,
-    /// The order that it concerns.
     pub order_id: Option<OrderId>,
-    /// In words.
+    /// Description.
     pub detail: String,
-    /// When; in JSON, in microseconds.
+    /// In JSON: microseconds since 1970.
     #[serde(serialize_with = "write_micros")]
     pub found_at: Moment,
 }
@@ -155,8 +152,8 @@ fn write_micros<S: Serializer>(moment: &Moment, serializer: S) -> Result<S::Ok, 
     serializer.serialize_i64(moment.micros())
 }
 
-/// What nobody has settled yet, oldest first.
-pub async fn open_ones<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<Incident>, sqlx::Error> {
+/// Lists open incidents, oldest first.
+pub async fn list_open<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<Incident>, sqlx::Error> {
     query_as(
         "SELECT id, kind, subject, order_id, detail, found_at FROM incidents \
          WHERE settled_at IS NULL ORDER BY id",
@@ -165,7 +162,7 @@ pub async fn open_ones<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<Incident>, sq
     .await
 }
 
-/// Settles an incident. False: it was not open.
+/// Settles an incident. Returns false if it was not open.
 pub async fn settle(db: &Db, id: IncidentId, now: Moment) -> Result<bool, sqlx::Error> {
     db.write(move |conn| {
         Box::pin(async move {

@@ -1,11 +1,10 @@
-//! The books: where every minor unit is that was taken or given back.
+//! The ledger: double entries of all captured and refunded money.
 //!
-//! Owns the table `ledger`. Double entry: the lines of an entry sum to zero, an entry is written
-//! once, in the transaction that it tells of, and never changed. What was taken is at the
-//! provider; what is owed for it, to its sellers or (where no order stands for it) back to the
-//! buyer, stands against it below zero. What went back without a known seller to bear it (a part that was
-//! refunded by hand, a lost dispute) is unallocated above zero, until a person decides who bears it.
-//! Paying sellers out is not done here.
+//! Owns the table `ledger`. The lines of an entry sum to zero; an entry is written once, in the transaction
+//! of its cause, and never changed. Captured money is positive on the provider's account; what is owed for
+//! it, to sellers or (for an unexpected capture) to the buyer, is negative. Money paid back that no seller
+//! is known to bear (a partial refund at the provider, a lost dispute) is positive on the unallocated account
+//! until an operator decides. Payouts are not recorded here.
 
 use model::{
     Moment,
@@ -19,7 +18,7 @@ use platform::{
 };
 use sqlx::{AnyExecutor, query_as, query_scalar};
 
-/// Where money is, or to whom it is owed.
+/// An account of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::EnumDiscriminants)]
 #[strum_discriminants(
     name(AccountKind),
@@ -27,12 +26,12 @@ use sqlx::{AnyExecutor, query_as, query_scalar};
     strum(serialize_all = "snake_case")
 )]
 pub(crate) enum Account {
-    /// With the payment provider, for us.
+    /// Our balance at the payment provider.
     Provider,
-    /// Owed to this seller.
+    /// Negative: owed to this seller.
     Seller(UserId),
-    /// Below zero: taken without an order that stands for it, owed back to who paid. Above zero: gone
-    /// back, and not yet allocated to a seller or the shop.
+    /// Negative: captured unexpectedly, owed to the payer. Positive: paid back, and not yet allocated to a
+    /// seller or the shop.
     Unallocated,
 }
 
@@ -47,7 +46,7 @@ impl Account {
     }
 }
 
-/// Which way the money of an entry went.
+/// The direction of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 enum EntryKind {
@@ -58,18 +57,16 @@ enum EntryKind {
 
 model::text_columns!(EntryKind);
 
-/// What an entry tells of. Each happens once, so it names the entry.
+/// The cause of an entry. Each occurs once, so the entry's id is derived from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Happened {
-    /// Money was taken.
+pub(crate) enum LedgerEvent {
     Captured,
-    /// Money went back.
     Refunded(RefundId),
-    /// Money that had gone back came in again.
+    /// A succeeded refund failed later.
     RefundFailed(RefundId),
 }
 
-impl Happened {
+impl LedgerEvent {
     fn kind(self) -> EntryKind {
         match self {
             Self::Captured => EntryKind::Capture,
@@ -86,32 +83,27 @@ impl Happened {
     }
 }
 
-/// What somebody is owed of a payment.
+/// The part of an entry that concerns one account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Share {
-    /// Whose.
     pub account: Account,
-    /// Above zero.
+    /// Positive.
     pub amount_minor: MinorUnits,
 }
 
-/// An entry before it is written.
+/// An entry to be recorded.
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
-    /// What it tells of.
-    pub happened: Happened,
-    /// Of this payment.
+    pub event: LedgerEvent,
     pub payment: PaymentId,
-    /// In this currency.
     pub currency: Currency,
-    /// Whose the money is; all of it, since the provider's line is their sum.
+    /// The whole amount: the provider's line is their sum.
     pub shares: &'a [Share],
-    /// When.
     pub at: Moment,
 }
 
-/// What the lines of an entry have in common.
-struct NewEntry {
+/// The columns that all lines of an entry share.
+struct EntryHeader {
     id: String,
     kind: EntryKind,
     payment: PaymentId,
@@ -122,7 +114,7 @@ struct NewEntry {
 
 async fn insert(
     conn: &mut Conn,
-    entry: &NewEntry,
+    entry: &EntryHeader,
     lines: impl IntoIterator<Item = (Account, MinorUnits)>,
 ) -> Result<(), sqlx::Error> {
     let mut insert = Statement::new(
@@ -148,16 +140,16 @@ async fn insert(
     Ok(())
 }
 
-/// Writes an entry: what was taken in, the shares are owed; what went back, they no longer are.
-/// A second entry of the same name breaks the primary key, and with it the transaction.
+/// Records a capture, a refund or a failed refund. Errors: a violation of the primary key, if it is already
+/// recorded.
 pub(crate) async fn record(conn: &mut Conn, entry: &Entry<'_>) -> FaultResult<()> {
     let lines = lines(entry)?;
-    let (kind, refund) = (entry.happened.kind(), entry.happened.refund());
+    let (kind, refund) = (entry.event.kind(), entry.event.refund());
     let id = match refund {
         None => format!("{kind}:{}", entry.payment),
         Some(refund) => format!("{kind}:{refund}"),
     };
-    let entry = NewEntry {
+    let entry = EntryHeader {
         id,
         kind,
         payment: entry.payment,
@@ -169,7 +161,12 @@ pub(crate) async fn record(conn: &mut Conn, entry: &Entry<'_>) -> FaultResult<()
 }
 
 fn lines(entry: &Entry<'_>) -> FaultResult<Vec<(Account, MinorUnits)>> {
-    let out_of_range = || Fault::unexpected("an entry's sum is out of range", "the books");
+    let out_of_range = || {
+        Fault::unexpected(
+            "the sum of a ledger entry is out of range",
+            entry.payment.to_string(),
+        )
+    };
     let total = entry
         .shares
         .iter()
@@ -178,9 +175,9 @@ fn lines(entry: &Entry<'_>) -> FaultResult<Vec<(Account, MinorUnits)>> {
         })
         .filter(|total| total.is_positive())
         .ok_or_else(out_of_range)?;
-    let signed = |amount: MinorUnits| match entry.happened {
-        Happened::Captured | Happened::RefundFailed(_) => amount,
-        Happened::Refunded(_) => -amount,
+    let signed = |amount: MinorUnits| match entry.event {
+        LedgerEvent::Captured | LedgerEvent::RefundFailed(_) => amount,
+        LedgerEvent::Refunded(_) => -amount,
     };
     let mut lines = vec![(Account::Provider, signed(total))];
     lines.extend(
@@ -192,26 +189,26 @@ fn lines(entry: &Entry<'_>) -> FaultResult<Vec<(Account, MinorUnits)>> {
     Ok(lines)
 }
 
-/// Between whom the books move what is owed, without money moving.
+/// The direction of a reallocation between sellers and the unallocated account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reallocation {
-    /// What was paid back for nobody was paid back for these sellers.
+    /// The sellers bear an unallocated refund.
     ToSellers,
-    /// It was not, after all.
+    /// Reverses `ToSellers`.
     FromSellers,
 }
 
-/// Writes down whose money it was that was paid back. `number` tells reallocations by one refund apart.
+/// Records a reallocation of a refund, without movement of money. `number` distinguishes those of one refund.
 pub(crate) async fn reallocate(
     conn: &mut Conn,
     entry: &Entry<'_>,
     number: i64,
     how: Reallocation,
 ) -> FaultResult<()> {
-    let Some(refund) = entry.happened.refund() else {
+    let Some(refund) = entry.event.refund() else {
         return Err(Fault::unexpected(
             "a reallocation without a refund",
-            "the books",
+            entry.payment.to_string(),
         ));
     };
     let kind = match how {
@@ -228,7 +225,7 @@ pub(crate) async fn reallocate(
         .iter()
         .map(|share| (share.account, signed(share.amount_minor)));
     let lines = std::iter::once((Account::Unallocated, -signed(total))).chain(sellers);
-    let entry = NewEntry {
+    let entry = EntryHeader {
         id: format!("reallocation:{refund}:{number}"),
         kind,
         payment: entry.payment,
@@ -239,17 +236,16 @@ pub(crate) async fn reallocate(
     Ok(insert(conn, &entry, lines).await?)
 }
 
-/// How often the books of this payment have been reallocated by this refund.
-pub(crate) async fn reallocations(
+pub(crate) async fn count_reallocations(
     conn: &mut Conn,
     payment: PaymentId,
     refund: RefundId,
 ) -> Result<i64, sqlx::Error> {
-    entries_count(conn, payment, format!("reallocation:{refund}:%")).await
+    count_entries(conn, payment, format!("reallocation:{refund}:%")).await
 }
 
-/// How many entries of a payment have an id like this.
-async fn entries_count(
+/// Counts the entries of a payment whose id matches a LIKE pattern.
+async fn count_entries(
     conn: &mut Conn,
     payment: PaymentId,
     id_like: String,
@@ -263,53 +259,49 @@ async fn entries_count(
     .await
 }
 
-/// What a dispute has taken from a payment, by what the bank has decided.
+/// The loss of a payment by a dispute.
 #[derive(Debug)]
-pub(crate) struct Disputed<'a> {
-    /// Stripe's name for the dispute.
+pub(crate) struct DisputeLoss<'a> {
+    /// Stripe's id.
     pub dispute: &'a str,
-    /// Of this payment.
     pub payment: PaymentId,
-    /// In this currency.
     pub currency: Currency,
     /// 0 unless the dispute is lost.
     pub lost_minor: MinorUnits,
-    /// When.
     pub at: Moment,
 }
 
-/// Writes the difference between what a dispute has taken and what the books have of it, if there is one.
-/// So it may be called again with the same or with newer facts.
+/// Records the difference between the dispute's loss and what the ledger has of it, if any; may be repeated.
 pub(crate) async fn record_dispute(
     conn: &mut Conn,
-    said: &Disputed<'_>,
+    loss: &DisputeLoss<'_>,
 ) -> Result<(), sqlx::Error> {
-    let booked = lost_to_dispute(&mut *conn, said.payment, said.dispute).await?;
-    let moved = booked - said.lost_minor;
+    let booked = get_dispute_loss(&mut *conn, loss.payment, loss.dispute).await?;
+    let moved = booked - loss.lost_minor;
     if moved == MinorUnits::ZERO {
         return Ok(());
     }
-    let like = format!("dispute:{}:%", said.dispute);
-    let entries = entries_count(conn, said.payment, like).await?;
-    let entry = NewEntry {
-        id: format!("dispute:{}:{entries}", said.dispute),
+    let like = format!("dispute:{}:%", loss.dispute);
+    let entries = count_entries(conn, loss.payment, like).await?;
+    let entry = EntryHeader {
+        id: format!("dispute:{}:{entries}", loss.dispute),
         // Booked like a refund, or like one that failed.
         kind: if moved < MinorUnits::ZERO {
             EntryKind::Refund
         } else {
             EntryKind::RefundFailed
         },
-        payment: said.payment,
+        payment: loss.payment,
         refund: None,
-        currency: said.currency,
-        at: said.at,
+        currency: loss.currency,
+        at: loss.at,
     };
     let lines = [(Account::Provider, moved), (Account::Unallocated, -moved)];
     insert(conn, &entry, lines).await
 }
 
-/// What a dispute has taken of a payment, as the books have it.
-pub(crate) async fn lost_to_dispute<'e>(
+/// Returns the recorded loss of a payment by a dispute.
+pub(crate) async fn get_dispute_loss<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
     dispute: &str,
@@ -324,8 +316,8 @@ pub(crate) async fn lost_to_dispute<'e>(
     .await
 }
 
-/// What each seller gets of an order, or of these tickets of it, in the order of their ids.
-pub(crate) async fn shares_of_order(
+/// Lists the shares of the sellers in an order, or only in these tickets of it, in the order of seller ids.
+pub(crate) async fn list_shares(
     conn: &mut Conn,
     order: OrderId,
     only: Option<&[TicketId]>,
@@ -354,8 +346,8 @@ pub(crate) async fn shares_of_order(
     Ok(shares)
 }
 
-/// What this seller is owed, by currency.
-pub(crate) async fn owed<'e>(
+/// Lists what this seller is owed, by currency.
+pub(crate) async fn list_owed<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
 ) -> Result<Vec<Owed>, sqlx::Error> {
@@ -378,9 +370,9 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    fn entry(happened: Happened, shares: &[Share]) -> FaultResult<Vec<(Account, MinorUnits)>> {
+    fn entry(event: LedgerEvent, shares: &[Share]) -> FaultResult<Vec<(Account, MinorUnits)>> {
         lines(&Entry {
-            happened,
+            event,
             payment: PaymentId(Uuid::nil()),
             currency: "GBP".parse().unwrap(),
             shares,
@@ -389,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_sums_to_zero_and_a_refund_turns_a_capture_round() {
+    fn every_entry_sums_to_zero_and_a_refund_reverses_a_capture() {
         let seller = Account::Seller(UserId(Uuid::nil()));
         let shares = [
             Share {
@@ -402,17 +394,17 @@ mod tests {
             },
         ];
         let refund = RefundId(Uuid::nil());
-        for happened in [
-            Happened::Captured,
-            Happened::Refunded(refund),
-            Happened::RefundFailed(refund),
+        for event in [
+            LedgerEvent::Captured,
+            LedgerEvent::Refunded(refund),
+            LedgerEvent::RefundFailed(refund),
         ] {
-            let lines = entry(happened, &shares).unwrap();
+            let lines = entry(event, &shares).unwrap();
             let sum: MinorUnits = lines.iter().map(|(_, amount)| *amount).sum();
             assert_eq!(sum, MinorUnits::ZERO);
         }
-        let taken = entry(Happened::Captured, &shares).unwrap();
-        let back = entry(Happened::Refunded(refund), &shares).unwrap();
+        let taken = entry(LedgerEvent::Captured, &shares).unwrap();
+        let back = entry(LedgerEvent::Refunded(refund), &shares).unwrap();
         assert_eq!(taken[0], (Account::Provider, MinorUnits::new(2501)));
         assert_eq!(taken[1], (seller, MinorUnits::new(-2500)));
         for (one, other) in taken.iter().zip(&back) {
@@ -422,6 +414,6 @@ mod tests {
 
     #[test]
     fn an_entry_of_nothing_is_refused() {
-        assert!(entry(Happened::Captured, &[]).is_err());
+        assert!(entry(LedgerEvent::Captured, &[]).is_err());
     }
 }

@@ -12,8 +12,10 @@ use crate::{
     mail::{Letterhead, Transport},
     orders::{HoldLimits, Holds, OrdersService},
     passes::PassesService,
-    payments::{Engine, Gateway, PaymentsService, Reconciler, Voids, WebhookVerifier, Webhooks},
-    refunds::{AfterCalls, RefundsService},
+    payments::{
+        Engine, Gateway, PaymentVoider, PaymentsService, Reconciler, WebhookVerifier, Webhooks,
+    },
+    refunds::{self, RefundsService},
     selling::SellingService,
     tickets::TicketsService,
     waiting::WaitingService,
@@ -129,13 +131,13 @@ impl Shop {
             parts.hold_limits,
             limits.clone(),
             expiry.clone(),
-            Arc::new(Voids::new(calls_wait.clone())),
+            Arc::new(PaymentVoider::new(calls_wait.clone())),
         );
         let engine = Arc::new(Engine::new(
             db.clone(),
             clock.clone(),
             gateway.clone(),
-            Arc::new(AfterCalls),
+            Arc::new(refunds::Transitions),
             calls_wait,
             parts.calls_at_once,
         ));

@@ -1,28 +1,26 @@
-//! What must hold of our own tables, as SQL that finds what breaks it.
+//! The invariants of the database, as SQL statements that find violations.
 //!
-//! Each statement selects `id` and `detail` of offenders, and finds none where all is well. It
-//! runs as it is on both engines, goes through each table once, and joins along keys. The few
-//! that have a time in them take it as `$1`.
+//! Each statement selects `id` and `detail` of each violation. It runs unchanged on both engines, scans each
+//! table once and joins by keys. A time limit is bound as `$1`.
 
-use super::report::{Book, Finding};
+use super::report::{Finding, ReportBuilder};
 use futures::TryStreamExt;
 use model::Moment;
 use platform::db::Conn;
 use sqlx::query_as;
 use std::time::{Duration, Instant};
 
-/// A way in which an invariant can be broken.
+/// One check of an invariant.
 #[derive(Clone, Copy)]
 struct Check {
-    /// Of this invariant.
+    /// Number of the invariant; 0 for a warning.
     number: usize,
-    /// The kind of thing that `id` names.
+    /// The kind of object that `id` names.
     about: &'static str,
-    /// What is the matter with it.
+    /// Describes the violation.
     wrong: &'static str,
-    /// Finds it.
     sql: &'static str,
-    /// `$1` is so long ago.
+    /// `$1` is the time of the audit less this.
     ago: Option<Duration>,
 }
 
@@ -81,8 +79,8 @@ const CHECKS: &[Check] = &[
          WHERE o.status IN ('created', 'awaiting_payment', 'capturing') AND l.live = 1 \
          AND (t.state <> 'listed' OR t.held_by IS NULL OR t.held_by <> o.id)",
     ),
-    // The capture's row is written by the fence alone. What was taken without one is in the
-    // books as nobody's, and on its way back.
+    // Only the fence inserts a capture effect. Money captured without one is booked as unallocated and being
+    // refunded.
     check(
         2,
         "payment",
@@ -94,7 +92,7 @@ const CHECKS: &[Check] = &[
          AND NOT EXISTS (SELECT 1 FROM ledger g WHERE g.payment_id = p.id \
            AND g.account = 'unallocated' AND g.kind = 'capture')",
     ),
-    // Behind the fence, or back in front of it without a penny taken.
+    // The order is behind the fence, or was unfenced without any money received.
     check(
         2,
         "payment",
@@ -160,7 +158,7 @@ const CHECKS: &[Check] = &[
            GROUP BY refund_id) l ON l.refund_id = r.id \
          WHERE r.reason IN ('seller', 'operator') AND r.amount_minor <> COALESCE(l.amount, 0)",
     ),
-    // What a capture owes whom never changes: sellers get the prices of their tickets.
+    // Amounts owed by a capture never change: each seller gets the prices of their tickets.
     check(
         3,
         "payment",
@@ -265,7 +263,7 @@ const CHECKS: &[Check] = &[
              WHERE b.order_id = l.order_id AND b.ticket_id = l.ticket_id AND b.live = 1 \
              AND r.state = 'succeeded'))",
     ),
-    // As its refund left it: what its seller does with it afterwards moves its version on.
+    // Only in the version that the refund left: the seller may change the ticket afterwards.
     check(
         5,
         "ticket",
@@ -433,7 +431,7 @@ const CHECKS: &[Check] = &[
     ),
 ];
 
-/// What takes long, and breaks nothing. Of no invariant, so its number is 0.
+/// Delays and failures that violate no invariant.
 const WARNINGS: &[Check] = &[
     since(
         10,
@@ -474,8 +472,12 @@ const WARNINGS: &[Check] = &[
     ),
 ];
 
-/// Runs all of them.
-pub(super) async fn run(conn: &mut Conn, now: Moment, book: &mut Book) -> Result<(), sqlx::Error> {
+/// Runs all checks and warnings.
+pub(super) async fn run(
+    conn: &mut Conn,
+    now: Moment,
+    report: &mut ReportBuilder,
+) -> Result<(), sqlx::Error> {
     for check in CHECKS.iter().chain(WARNINGS) {
         let began = Instant::now();
         let mut select = query_as::<_, (String, String)>(check.sql);
@@ -494,15 +496,15 @@ pub(super) async fn run(conn: &mut Conn, now: Moment, book: &mut Book) -> Result
                 what,
             };
             match check.number {
-                0 => book.warnings.add(finding),
-                number => book.broken(number, finding),
+                0 => report.warnings.add(finding),
+                number => report.broken(number, finding),
             }
         }
         drop(rows);
         let took = began.elapsed();
         tracing::debug!(about = check.about, wrong = check.wrong, ?took, "checked");
         if check.number > 0 {
-            book.took(check.number, took);
+            report.took(check.number, took);
         }
     }
     Ok(())

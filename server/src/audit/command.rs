@@ -1,4 +1,4 @@
-//! The command `stagedoor audit`: its arguments, where the provider is, and what it exits with.
+//! The command `stagedoor audit`: arguments, choice of the provider, output and exit codes.
 
 use super::{Provider, Report, Verdict, audit};
 use crate::{
@@ -14,7 +14,7 @@ use platform::{
     task_runs, telemetry,
 };
 use serde::Serialize;
-use shop::payments::provider::{OtherProvider, recorded};
+use shop::payments::provider::{ProviderMismatch, find_recorded};
 use sqlx::{query_as, query_scalar};
 use std::{
     path::Path,
@@ -24,18 +24,18 @@ use std::{
 use stripe_double::{Double, JournalLine};
 use stripe_gateway::StripeList;
 
-/// Something is broken.
+/// An invariant is violated.
 const BROKEN: u8 = 1;
-/// It could not be checked: not the same as broken, and not good either.
+/// Something could not be checked.
 const UNCHECKED: u8 = 2;
-/// Nothing is broken, but calls to the provider are under way: audit again.
+/// Nothing is broken, but calls to the provider are under way: repeat the audit.
 const UNSETTLED: u8 = 3;
-/// How long it waits before it looks again at what was under way.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Pause before an unsettled audit is repeated.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// What the audit is asked for.
+/// The arguments of the command.
 #[derive(Debug, clap::Args)]
 pub struct Audit {
     /// Prints JSON, for programs
@@ -50,7 +50,7 @@ pub struct Audit {
     settings: Settings,
 }
 
-/// How it is looked.
+/// The arguments of one audit.
 #[derive(Debug, clap::Args)]
 struct How {
     /// Asks Stripe about so many days only [default: since our oldest payment]
@@ -65,27 +65,27 @@ struct How {
     record: bool,
 }
 
-/// Audits, prints what was found, and says with which code to exit: 0 if everything holds, 1 if
-/// something is broken, 2 if it could not be checked, 3 if it depends on calls that are under way.
+/// Audits and prints the report. Exit codes: 0 if everything holds, 1 if something is broken, 2 if it could not
+/// be checked, 3 if it depends on calls that are under way.
 pub async fn run(args: Audit) -> ExitCode {
-    let tell = |report: anyhow::Result<Report>| {
+    let finish = |report: anyhow::Result<Report>| {
         conclude(report, args.json, "it could not be checked", |report| {
             (report.to_string(), report.verdict)
         })
     };
     let config = match args.settings.check() {
         Ok(config) => config,
-        Err(error) => return tell(Err(error.into())),
+        Err(error) => return finish(Err(error.into())),
     };
     telemetry::start_log(config.log);
     let Some(every) = args.every.map(Duration::from_hours) else {
-        return tell(look(&config, &args.how).await);
+        return finish(audit_once(&config, &args.how).await);
     };
     let stopped = shutdown::requested();
     tokio::pin!(stopped);
     loop {
         let round = async {
-            tell(look(&config, &args.how).await);
+            finish(audit_once(&config, &args.how).await);
             tokio::time::sleep(every).await;
         };
         tokio::select! {
@@ -95,16 +95,16 @@ pub async fn run(args: Audit) -> ExitCode {
     }
 }
 
-/// Prints what a command came to, for programs if `json`, and says with which code to exit. Where it
-/// came to nothing, `unfinished` says what was not done.
+/// Prints the outcome of a command, as JSON if `json`, and returns the exit code. `unfinished` begins the error
+/// message if the command failed.
 pub fn conclude<T: Serialize>(
     outcome: anyhow::Result<T>,
     json: bool,
     unfinished: &str,
-    told: impl Fn(&T) -> (String, Verdict),
+    describe: impl Fn(&T) -> (String, Verdict),
 ) -> ExitCode {
     let printed = outcome.and_then(|outcome| {
-        let (text, verdict) = told(&outcome);
+        let (text, verdict) = describe(&outcome);
         if !json {
             return Ok((text, verdict));
         }
@@ -122,8 +122,8 @@ pub fn conclude<T: Serialize>(
         Err(error) => {
             let error = format!("{error:#}");
             if json {
-                let told = serde_json::json!({"verdict": Verdict::Unchecked, "error": error});
-                println!("{told:#}");
+                let failure = serde_json::json!({"verdict": Verdict::Unchecked, "error": error});
+                println!("{failure:#}");
             }
             eprintln!("error: {unfinished}: {error}");
             Verdict::Unchecked.exit_code()
@@ -132,7 +132,6 @@ pub fn conclude<T: Serialize>(
 }
 
 impl Verdict {
-    /// What a command exits with that came to this.
     pub fn exit_code(self) -> ExitCode {
         match self {
             Self::Holds | Self::ByTests => ExitCode::SUCCESS,
@@ -143,11 +142,11 @@ impl Verdict {
     }
 }
 
-async fn look(config: &Config, how: &How) -> anyhow::Result<Report> {
+async fn audit_once(config: &Config, how: &How) -> anyhow::Result<Report> {
     let db = opening::open_existing(config).await?;
-    let looked = look_until_settled(config, &db, how).await;
+    let audited = audit_until_settled(config, &db, how).await;
     if how.record {
-        let held = looked
+        let held = audited
             .as_ref()
             .is_ok_and(|report| report.verdict == Verdict::Holds);
         task_runs::record(&db, task_runs::AUDIT, held, SystemClock.now())
@@ -155,31 +154,31 @@ async fn look(config: &Config, how: &How) -> anyhow::Result<Report> {
             .context("the run could not be noted")?;
     }
     db.close().await;
-    looked
+    audited
 }
 
-/// Audits, and again after a pause while nothing but what is under way differs.
-async fn look_until_settled(config: &Config, db: &Db, how: &How) -> anyhow::Result<Report> {
+/// Audits, and repeats it after a pause while the verdict is unsettled and `wait` has not passed.
+async fn audit_until_settled(config: &Config, db: &Db, how: &How) -> anyhow::Result<Report> {
     let (began, wait) = (Instant::now(), Duration::from_secs(how.wait));
     loop {
         let now = SystemClock.now();
         let since = how.since.map(|days| now - DAY * days);
         let provider = provider(config, db, since).await?;
         let report = audit(db, provider, now).await?;
-        if report.verdict != Verdict::Unsettled || began.elapsed() + LOOK_AGAIN > wait {
+        if report.verdict != Verdict::Unsettled || began.elapsed() + RETRY_PAUSE > wait {
             return Ok(report);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 
-/// Whom the settings say to ask about money, since then or since our oldest payment.
+/// The provider according to the settings; payments since `since`, or since our oldest payment.
 pub async fn provider(config: &Config, db: &Db, since: Option<Moment>) -> anyhow::Result<Provider> {
     let configured = config.stripe.mode();
-    if let Some(recorded) = recorded(db.reads()).await?
+    if let Some(recorded) = find_recorded(db.reads()).await?
         && recorded != configured
     {
-        let other = OtherProvider {
+        let other = ProviderMismatch {
             recorded,
             configured,
         };
@@ -191,12 +190,12 @@ pub async fn provider(config: &Config, db: &Db, since: Option<Moment>) -> anyhow
     }
 }
 
-/// Demo mode: the double lives in the server's process, and keeps its journal in the data folder.
+/// Demo mode: the double keeps its journal in the data folder.
 async fn demo(config: &Config, db: &Db) -> anyhow::Result<Provider> {
     let journal = read_journal(&config.data_dir)
         .context("STAGEDOOR_DATA_DIR: the journal of the Stripe double cannot be read")?;
     let (ours, _) = oldest(db).await?;
-    // A shop that takes cards elsewhere, audited without its keys, is not a broken one.
+    // Without a journal, this is a shop with another provider that is audited without its keys.
     if journal.is_empty() && ours > 0 {
         let reason = format!(
             "no STRIPE_SECRET_KEY is set, and {} has no journal of the Stripe double",
@@ -207,7 +206,7 @@ async fn demo(config: &Config, db: &Db) -> anyhow::Result<Provider> {
     Ok(Provider::Journal(journal))
 }
 
-/// A double that was never asked for anything has no journal.
+/// Returns no lines if the double has received no call yet.
 fn read_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
     match Double::read_journal(data_dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -215,21 +214,21 @@ fn read_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
     }
 }
 
-/// Stripe: from `since` on, or from our oldest payment; without any, from our oldest account,
-/// since a copy from before the first sale knows of no payment either.
+/// Stripe: from `since`, or from our oldest payment; without payments (perhaps a restored copy) from our oldest
+/// account.
 async fn live(keys: &StripeKeys, db: &Db, since: Option<Moment>) -> anyhow::Result<Provider> {
     let oldest = match oldest(db).await? {
         (_, Some(oldest)) => Some(oldest),
         (_, None) => oldest_account(db).await?,
     };
-    // An hour more: their clock is not ours.
+    // An hour of margin, because clocks differ.
     let Some(since) = since.or(oldest.map(|oldest| oldest - HOUR)) else {
         return Ok(Provider::Journal(Vec::new()));
     };
     let list = StripeList::new(&keys.secret, keys.api_url.as_deref())?;
     Ok(Provider::Intents {
         since,
-        pages: list.intents_since(since.seconds()).boxed(),
+        pages: list.list_intents_since(since.seconds()).boxed(),
     })
 }
 

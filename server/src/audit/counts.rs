@@ -1,6 +1,6 @@
-//! How much there is of everything, and how much of it each invariant is about.
+//! Numbers of rows: of the database, and of those that each invariant covers.
 
-use super::report::{Book, Counts};
+use super::report::{Counts, ReportBuilder};
 use model::Moment;
 use platform::db::Conn;
 use sqlx::{query_as, query_scalar};
@@ -54,8 +54,8 @@ pub(super) async fn read(conn: &mut Conn, now: Moment) -> Result<Counts, sqlx::E
     Ok(counts)
 }
 
-/// How many rows the checks of each invariant go through. The provider's part tells of its own.
-pub(super) fn tell(counts: &Counts, book: &mut Book) {
+/// Records how many rows the checks of each invariant cover, except those of `provider.rs`.
+pub(super) fn record_coverage(counts: &Counts, report: &mut ReportBuilder) {
     let tickets = ["listed", "sold", "withdrawn"]
         .iter()
         .filter_map(|state| counts.tickets.get(*state))
@@ -76,6 +76,6 @@ pub(super) fn tell(counts: &Counts, book: &mut Book) {
         (13, orders),
         (14, tickets),
     ] {
-        book.looked_at(number, rows);
+        report.looked_at(number, rows);
     }
 }

@@ -1,7 +1,7 @@
-//! I12, as the outbox tells it: which way every order went. The database reads the statuses out of
-//! what was told and puts each beside the one before; only what may not be comes out of it.
+//! I12: the transitions of orders according to the outbox. The database extracts the statuses from the domain
+//! events, pairs each with the previous one and returns only forbidden transitions.
 
-use super::report::{Book, Finding};
+use super::report::{Finding, ReportBuilder};
 use futures::TryStreamExt;
 use model::orders::OrderStatus::{
     self, AwaitingPayment, Cancelled, Complete, Created, Expired, Refunded,
@@ -20,36 +20,36 @@ const ALL: [(OrderStatus, &str); 6] = [
     (Refunded, "refunded"),
 ];
 
-/// Whether an order may go from one status to the other, as the outside sees them.
+/// Whether a transition between two public statuses is allowed.
 fn may_follow(was: OrderStatus, is: OrderStatus) -> bool {
     match was {
-        // Again: the buyer took more time.
+        // The same: the hold was extended.
         Created => matches!(is, Created | AwaitingPayment | Expired | Cancelled),
-        // Again: another card, another payment, or the fence of a payment that came late.
+        // The same: another card or payment, or the fence of a late payment.
         AwaitingPayment => matches!(is, AwaitingPayment | Complete | Expired | Cancelled),
-        // A late card that found its tickets free.
+        // Revived by a late authorisation.
         Expired => matches!(is, AwaitingPayment | Complete),
-        // Again: some of the tickets were paid back.
+        // The same: some of the tickets were refunded.
         Complete => matches!(is, Complete | Refunded),
-        // The refund failed after all.
+        // A succeeded refund failed later.
         Refunded => is == Complete,
         Cancelled => false,
     }
 }
 
-/// The steps that an order may take, as SQL has them: `(before = 'x' AND after = 'y') OR …`.
+/// All allowed transitions as SQL: `(before = 'x' AND after = 'y') OR …`.
 fn allowed() -> String {
     let steps = ALL.iter().flat_map(|(was, before)| {
         ALL.iter()
             .filter(|(is, _)| may_follow(*was, *is))
             .map(move |(_, after)| format!("(before = '{before}' AND after = '{after}')"))
     });
-    // What comes first is new.
+    // The first status.
     let first = "(before = '' AND after = 'created')".to_owned();
     steps.chain([first]).collect::<Vec<_>>().join(" OR ")
 }
 
-/// A step of an order that may not be.
+/// A forbidden transition.
 #[derive(FromRow)]
 struct Step {
     aggregate_id: String,
@@ -58,8 +58,8 @@ struct Step {
     after: String,
 }
 
-/// Goes through all that was told of orders.
-pub(super) async fn check(conn: &mut Conn, book: &mut Book) -> Result<(), sqlx::Error> {
+/// Checks all domain events of orders.
+pub(super) async fn check(conn: &mut Conn, report: &mut ReportBuilder) -> Result<(), sqlx::Error> {
     let began = Instant::now();
     let sql = format!(
         "SELECT aggregate_id, version, before, after FROM (SELECT aggregate_id, version, \
@@ -88,9 +88,9 @@ pub(super) async fn check(conn: &mut Conn, book: &mut Book) -> Result<(), sqlx::
             id: aggregate_id,
             what,
         };
-        book.broken(12, finding);
+        report.broken(12, finding);
     }
-    book.took(12, began.elapsed());
+    report.took(12, began.elapsed());
     Ok(())
 }
 

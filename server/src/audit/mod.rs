@@ -1,10 +1,9 @@
-//! `stagedoor audit`: does everything hold that must hold?
+//! `stagedoor audit`: checks the invariants against database and provider.
 //!
-//! Owns no table and writes nothing. It reads the whole database at one moment
-//! ([`Db::snapshot`]): with set-based SQL (`checks.rs`), the orders' histories among it
-//! (`history.rs`), and against what the payment provider says (`provider.rs`). What differs
-//! because somebody is at it this moment is told as such and breaks nothing. It repairs nothing
-//! either: the engine and the reconciler do.
+//! Owns no table and writes nothing. Reads one snapshot of the database ([`Db::snapshot`]) with set-based SQL
+//! (`checks.rs`), including the histories of orders (`history.rs`), and compares it with the payment provider
+//! (`provider.rs`). Differences due to calls under way are reported as such and violate nothing. Repairs
+//! nothing: the engine and the reconciler do.
 
 mod checks;
 mod command;
@@ -19,23 +18,23 @@ pub use report::{Counts, Finding, Findings, Invariant, Report, Verdict};
 
 use model::Moment;
 use platform::db::Db;
-use report::Book;
+use report::ReportBuilder;
 use shop::incidents;
 use sqlx::Connection;
 
-/// Checks everything. Errors: the database fails; a provider that does is told in the report.
+/// Checks everything. Errors: the database fails. A failure of the provider is part of the report.
 pub async fn audit(db: &Db, provider: Provider, now: Moment) -> Result<Report, sqlx::Error> {
-    let mut book = Book::new();
-    // The provider first: whatever it has done by then, we had written down before we asked for
-    // it, so the snapshot shows it done or under way.
+    let mut report = ReportBuilder::new();
+    // The provider first: its calls were stored before they were made, so the later snapshot shows them as
+    // done or under way.
     let listed = provider.list().await;
     let mut conn = db.snapshot().await?;
     let counts = counts::read(&mut conn, now).await?;
-    counts::tell(&counts, &mut book);
-    checks::run(&mut conn, now, &mut book).await?;
-    history::check(&mut conn, &mut book).await?;
-    provider::compare(&mut conn, &listed, now, &mut book).await?;
-    let open = incidents::open_ones(&mut conn).await?;
+    counts::record_coverage(&counts, &mut report);
+    checks::run(&mut conn, now, &mut report).await?;
+    history::check(&mut conn, &mut report).await?;
+    provider::compare(&mut conn, &listed, now, &mut report).await?;
+    let open = incidents::list_open(&mut conn).await?;
     conn.close().await?;
-    Ok(book.close(db.engine().name(), now, counts, open))
+    Ok(report.build(db.engine().name(), now, counts, open))
 }

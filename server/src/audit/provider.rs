@@ -1,6 +1,6 @@
-//! Our payments beside the provider's: I4, and the provider's part of I7 and I10.
+//! Compares our payments with the provider's: I4, and the provider's part of I7 and I10.
 
-use super::report::{Book, Finding};
+use super::report::{Finding, ReportBuilder};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use model::{
     Moment,
@@ -19,33 +19,29 @@ use std::{
 use stripe_double::JournalLine;
 use stripe_gateway::ListedIntent;
 
-/// For so long a second intent of one payment may be one whose call was repeated under another key
-/// and which is about to be given up.
-const QUIET: Duration = Duration::from_mins(10);
-/// For so long money that was booked may be missing from what the provider listed: it was asked
-/// before the snapshot was taken.
+/// A second intent of a payment younger than this may come of a repeated call and is about to be voided.
+const SECOND_INTENT_GRACE: Duration = Duration::from_mins(10);
+/// Money booked within this time may be missing from the provider's list, which is older than the snapshot.
 const BOOKED_MEANWHILE: Duration = Duration::from_mins(1);
-/// The same for an authorisation of an order that has ended: it is void within seconds.
+/// An authorisation of an ended order may be missing its void for this time.
 const VOIDED_WITHIN: Duration = Duration::from_mins(2);
-/// The invariants that are checked here.
+/// The invariants checked here.
 const NUMBERS: [usize; 3] = [4, 7, 10];
 
-/// Who can say what was charged.
+/// The source of the provider's payments.
 pub enum Provider {
-    /// The double, by its journal: all that it ever did.
+    /// The complete journal of the double.
     Journal(Vec<JournalLine>),
-    /// Stripe: every intent since a moment, page by page.
+    /// Stripe's intents since a moment, page by page.
     Intents {
-        /// The moment.
         since: Moment,
-        /// The pages.
         pages: BoxStream<'static, Result<Vec<ListedIntent>, GatewayError>>,
     },
-    /// Nobody, for this reason.
+    /// Unavailable, for this reason.
     None(String),
 }
 
-/// What the provider says of one intent, as small as can be: a shop has many.
+/// One intent of the provider; small, because a shop has many.
 struct Line {
     id: Box<str>,
     payment: Option<PaymentId>,
@@ -84,16 +80,16 @@ impl Line {
     }
 }
 
-/// All that the provider says.
+/// All intents of the provider.
 pub(super) struct Listed {
     lines: Vec<Line>,
     since: Moment,
-    /// Why there is nothing to compare with.
+    /// Why the list is missing or incomplete.
     absent: Option<String>,
 }
 
 impl Provider {
-    /// Asks for everything.
+    /// Reads all intents.
     pub(super) async fn list(self) -> Listed {
         let mut listed = Listed {
             lines: Vec::new(),
@@ -120,11 +116,11 @@ impl Provider {
     }
 }
 
-/// The lines by intent and by the payment that they name.
+/// The lines, indexed by intent and by payment.
 struct Lines<'a> {
     all: &'a [Line],
     by_intent: HashMap<&'a str, usize>,
-    /// In the order of payments: those of one stand side by side.
+    /// Sorted by payment.
     by_payment: Vec<(PaymentId, usize)>,
 }
 
@@ -153,7 +149,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// A payment of ours, and what it is to be compared by.
+/// One of our payments.
 #[derive(FromRow)]
 struct Ours {
     id: PaymentId,
@@ -168,7 +164,7 @@ struct Ours {
     order: OrderId,
     #[sqlx(rename = "status")]
     order_status: OrderState,
-    /// When the order's hold ended, or ends.
+    /// End of the order's hold.
     hold_until: Moment,
 }
 
@@ -178,21 +174,21 @@ impl Ours {
     }
 }
 
-/// Compares, one payment of ours after the other; then looks at what the provider has beside.
+/// Compares each of our payments, then checks the provider's remaining intents.
 pub(super) async fn compare(
     conn: &mut Conn,
     listed: &Listed,
     now: Moment,
-    book: &mut Book,
+    report: &mut ReportBuilder,
 ) -> Result<(), sqlx::Error> {
     if let Some(reason) = &listed.absent {
         for number in NUMBERS {
-            book.unchecked(number, reason);
+            report.unchecked(number, reason);
         }
         return Ok(());
     }
     let began = Instant::now();
-    let moving = in_motion(conn, now).await?;
+    let moving = list_in_motion(conn, now).await?;
     let mut comparison = Comparison {
         lines: Lines::new(&listed.lines),
         known: vec![false; listed.lines.len()],
@@ -200,7 +196,7 @@ pub(super) async fn compare(
         moving,
         since: listed.since,
         now,
-        book,
+        report,
     };
     let mut rows = query_as::<_, Ours>(
         "SELECT p.id, p.stripe_id, p.received_minor, p.refunded_minor, p.created_at, p.order_id, \
@@ -212,20 +208,19 @@ pub(super) async fn compare(
         count += 1;
         comparison.payment(&ours);
     }
-    comparison.the_rest();
+    comparison.unknown_intents();
     let lines = i64::try_from(listed.lines.len()).unwrap_or(i64::MAX);
-    book.looked_at(4, count + lines);
-    book.looked_at(7, lines);
-    book.looked_at(10, lines);
-    book.took(4, began.elapsed());
+    report.looked_at(4, count + lines);
+    report.looked_at(7, lines);
+    report.looked_at(10, lines);
+    report.took(4, began.elapsed());
     Ok(())
 }
 
-/// Payments that the database itself says are under way: a call, a refund or a webhook of theirs, or
-/// the void of a second intent that names them, or money that was booked after the provider was
-/// asked. Nothing else explains a difference: whatever we ask of the provider is written down
-/// before, and the provider was asked before the snapshot was taken.
-async fn in_motion(conn: &mut Conn, now: Moment) -> Result<HashSet<PaymentId>, sqlx::Error> {
+/// Lists payments that are under way according to the database: a pending call, refund or webhook, the pending
+/// void of a second intent, or money booked after the provider was asked. Nothing else can explain a
+/// difference, because calls are stored before they are made and the list is older than the snapshot.
+async fn list_in_motion(conn: &mut Conn, now: Moment) -> Result<HashSet<PaymentId>, sqlx::Error> {
     query_scalar::<_, PaymentId>(
         "SELECT payment_id FROM payment_effects WHERE state = 'pending' \
          UNION SELECT p.id FROM payment_effects e JOIN payments stray ON stray.id = e.payment_id \
@@ -244,14 +239,13 @@ async fn in_motion(conn: &mut Conn, now: Moment) -> Result<HashSet<PaymentId>, s
 
 struct Comparison<'a> {
     lines: Lines<'a>,
-    /// Which lines are the intent of a payment of ours.
+    /// Whether each line is the intent of one of our payments.
     known: Vec<bool>,
-    /// All payments of ours.
     ours: HashSet<PaymentId>,
     moving: HashSet<PaymentId>,
     since: Moment,
     now: Moment,
-    book: &'a mut Book,
+    report: &'a mut ReportBuilder,
 }
 
 impl Comparison<'_> {
@@ -260,7 +254,7 @@ impl Comparison<'_> {
         let mut theirs: Vec<usize> = self.lines.naming(ours.id).collect();
         let own = match &ours.intent {
             Some(intent) => self.lines.by_intent.get(intent.as_str()).copied(),
-            // The answer that names it has not come yet.
+            // The answer with its id has not been received.
             None => theirs.first().copied(),
         };
         if let Some(own) = own {
@@ -274,7 +268,7 @@ impl Comparison<'_> {
         self.only_one(ours, &theirs);
     }
 
-    /// I4: the same money on both sides.
+    /// I4: both sides have the same amount.
     fn money(&mut self, ours: &Ours, own: Option<usize>) {
         let what = match own.and_then(|own| self.lines.all.get(own)) {
             Some(line) if line.received - line.refunded == ours.net() => return,
@@ -287,8 +281,8 @@ impl Comparison<'_> {
             None if ours.received == MinorUnits::ZERO || ours.created_at < self.since => return,
             None => format!("has {}, and the provider does not know it", ours.net()),
         };
-        let quiet = !self.moving.contains(&ours.id);
-        self.tell(4, quiet, about_payment(ours, what));
+        let settled = !self.moving.contains(&ours.id);
+        self.report(4, settled, about_payment(ours, what));
     }
 
     /// I7: nothing stays reserved on a card for an order that has ended.
@@ -308,15 +302,15 @@ impl Comparison<'_> {
                     id: ours.order.to_string(),
                     what,
                 };
-                // It may have ended after the provider was asked, and be void by now.
-                let quiet =
-                    self.quiet(ours, VOIDED_WITHIN) && ours.hold_until <= self.now - VOIDED_WITHIN;
-                self.tell(7, quiet, finding);
+                // The order may have ended after the provider was asked, and the intent may be void by now.
+                let settled = self.is_settled(ours, VOIDED_WITHIN)
+                    && ours.hold_until <= self.now - VOIDED_WITHIN;
+                self.report(7, settled, finding);
             }
         }
     }
 
-    /// I10: of several intents, all but one are void.
+    /// I10: all but one of several intents are void.
     fn only_one(&mut self, ours: &Ours, theirs: &[usize]) {
         let going: Vec<&str> = theirs
             .iter()
@@ -326,15 +320,14 @@ impl Comparison<'_> {
             .collect();
         if going.len() > 1 {
             let what = format!("is more than one intent: {}", going.join(", "));
-            let quiet = self.quiet(ours, QUIET);
-            self.tell(10, quiet, about_payment(ours, what));
+            let settled = self.is_settled(ours, SECOND_INTENT_GRACE);
+            self.report(10, settled, about_payment(ours, what));
         }
     }
 
-    /// I4: no money that we don't know of. A payment is written down before the provider is asked
-    /// for it, so an intent of a payment that is not in the database is never one under way: it is
-    /// what a restored copy has forgotten, or somebody else's.
-    fn the_rest(&mut self) {
+    /// I4: no unknown money. A payment is stored before its intent is created, so an intent of an unknown payment
+    /// is never under way: the database is an older copy, or the intent belongs to another shop.
+    fn unknown_intents(&mut self) {
         let strange = (0..)
             .zip(self.lines.all)
             .filter(|(index, line)| !self.known[*index] && line.received.is_positive())
@@ -362,22 +355,22 @@ impl Comparison<'_> {
             };
             let young = line
                 .created
-                .is_some_and(|created| created > self.now - QUIET);
+                .is_some_and(|created| created > self.now - SECOND_INTENT_GRACE);
             let under_way = named.is_some_and(|payment| young || self.moving.contains(&payment));
-            self.tell(4, !under_way, finding);
+            self.report(4, !under_way, finding);
         }
     }
 
-    /// Whether nobody is at it, and has not been for so long.
-    fn quiet(&self, ours: &Ours, time: Duration) -> bool {
+    /// Whether the payment is not under way and older than `time`.
+    fn is_settled(&self, ours: &Ours, time: Duration) -> bool {
         !self.moving.contains(&ours.id) && ours.created_at <= self.now - time
     }
 
-    fn tell(&mut self, number: usize, quiet: bool, finding: Finding) {
-        if quiet {
-            self.book.broken(number, finding);
+    fn report(&mut self, number: usize, settled: bool, finding: Finding) {
+        if settled {
+            self.report.broken(number, finding);
         } else {
-            self.book.in_motion(number, finding);
+            self.report.in_motion(number, finding);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an audit found, and how it is told: to people, and as JSON to programs.
+//! The report of an audit, as text and as JSON.
 
 use jiff::Timestamp;
 use model::Moment;
@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-/// How many are named of what is wrong in the same way.
-const NAMED: usize = 10;
+/// Maximum number of findings listed per invariant.
+const LISTED: usize = 10;
 
 /// The invariants by number; I1 is the first.
 const INVARIANTS: [&str; 14] = [
@@ -31,81 +31,73 @@ const INVARIANTS: [&str; 14] = [
     "A batch of listings is for sale as a whole or not at all.",
 ];
 
-/// How an invariant, or all of them together, came out.
+/// The verdict on an invariant, or on all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It holds.
     Holds,
-    /// It does not.
     Broken,
-    /// Something differs that the database says is under way: not broken, and not certain yet.
+    /// Only payments that are under way differ.
     Unsettled,
-    /// Nobody could say.
+    /// Could not be checked.
     Unchecked,
-    /// No data can show it; the tests that crash the server do.
+    /// Cannot be checked by data; covered by the crash tests.
     ByTests,
 }
 
-/// Something that is not as it should be, or not yet.
+/// A violation, or a difference that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What kind of thing: ticket, order, payment …
+    /// The kind of object: ticket, order, payment …
     pub about: &'static str,
-    /// Which.
     pub id: String,
-    /// What is the matter with it.
+    /// Description.
     pub what: String,
 }
 
-/// Findings: how many, and the first few.
+/// The number of findings and the first ten.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Findings {
-    /// All of them.
     pub count: u64,
-    /// The first few.
     pub first: Vec<Finding>,
 }
 
 impl Findings {
-    /// One more.
     pub(super) fn add(&mut self, finding: Finding) {
         self.count += 1;
-        if self.first.len() < NAMED {
+        if self.first.len() < LISTED {
             self.first.push(finding);
         }
     }
 }
 
-/// One invariant, checked.
+/// The result of one invariant.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invariant {
     /// I1, I2 …
     pub id: String,
-    /// In a sentence.
+    /// The invariant as a sentence.
     pub says: &'static str,
-    /// How it came out.
     pub verdict: Verdict,
-    /// How many rows and lines were looked at.
+    /// Number of rows and lines checked.
     pub looked_at: i64,
-    /// What breaks it.
     pub broken: Findings,
-    /// What differs because a call of ours is under way; the next audit looks at it again.
+    /// Differences of payments that are under way.
     pub in_motion: Findings,
     /// Why it, or a part of it, could not be checked.
     pub unchecked_because: Option<String>,
-    /// How long it took.
+    /// Duration.
     pub millis: u64,
 }
 
-/// How much there is.
+/// Numbers of rows.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Tickets: listed, held (a part of the listed), sold, withdrawn.
     pub tickets: BTreeMap<String, i64>,
-    /// Orders by their status inside.
+    /// Orders by their internal state.
     pub orders: BTreeMap<String, i64>,
     /// Payments by their state.
     pub payments: BTreeMap<String, i64>,
@@ -119,33 +111,30 @@ impl Counts {
     }
 }
 
-/// An audit's outcome.
+/// The result of an audit.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// When it was begun.
+    /// When it began.
     pub at: Timestamp,
-    /// Where the data is.
+    /// The database engine.
     pub engine: &'static str,
-    /// All together.
+    /// The worst verdict of all invariants.
     pub verdict: Verdict,
-    /// One by one.
     pub invariants: Vec<Invariant>,
-    /// What takes longer than it should.
+    /// Delays and failures that violate no invariant.
     pub warnings: Findings,
-    /// What nobody has settled yet.
     pub open_incidents: Vec<Incident>,
-    /// How much there is.
     pub counts: Counts,
 }
 
-/// What is being found.
-pub(super) struct Book {
+/// Collects the findings of an audit.
+pub(super) struct ReportBuilder {
     invariants: Vec<Invariant>,
     pub warnings: Findings,
 }
 
-impl Book {
+impl ReportBuilder {
     pub(super) fn new() -> Self {
         let invariants = INVARIANTS
             .iter()
@@ -196,8 +185,8 @@ impl Book {
         self.with(number, |invariant| invariant.millis += millis);
     }
 
-    /// The report: an invariant that is broken is broken, whatever else could not be checked.
-    pub(super) fn close(
+    /// Builds the report. A broken invariant is broken even if a part could not be checked.
+    pub(super) fn build(
         mut self,
         engine: &'static str,
         at: Moment,
@@ -218,7 +207,7 @@ impl Book {
             };
         }
         let some = |verdict: &Verdict| self.invariants.iter().any(|one| one.verdict == *verdict);
-        // The worst of them is that of all.
+        // Worst first.
         let verdict = [Verdict::Broken, Verdict::Unchecked, Verdict::Unsettled]
             .into_iter()
             .find(some)
@@ -243,11 +232,11 @@ impl Display for Report {
         }
         if self.warnings.count > 0 {
             writeln!(f, "\nWarnings: {}", self.warnings.count)?;
-            named(f, &self.warnings)?;
+            write_findings(f, &self.warnings)?;
         }
         if !self.open_incidents.is_empty() {
             writeln!(f, "\nOpen incidents: {}", self.open_incidents.len())?;
-            for incident in self.open_incidents.iter().take(NAMED) {
+            for incident in self.open_incidents.iter().take(LISTED) {
                 let Incident {
                     kind,
                     subject,
@@ -316,19 +305,19 @@ impl Display for Invariant {
         };
         let (rows, millis) = (self.looked_at, self.millis);
         writeln!(f, "{mark:<8} {id:<4} {says} ({rows} rows, {millis} ms)")?;
-        named(f, &self.broken)?;
+        write_findings(f, &self.broken)?;
         if let Some(reason) = &self.unchecked_because {
             writeln!(f, "         not checked at the provider: {reason}")?;
         }
         if self.in_motion.count > 0 {
             writeln!(f, "         in motion: {}", self.in_motion.count)?;
-            named(f, &self.in_motion)?;
+            write_findings(f, &self.in_motion)?;
         }
         Ok(())
     }
 }
 
-fn named(f: &mut Formatter<'_>, findings: &Findings) -> fmt::Result {
+fn write_findings(f: &mut Formatter<'_>, findings: &Findings) -> fmt::Result {
     for Finding { about, id, what } in &findings.first {
         writeln!(f, "         {about} {id} {what}")?;
     }

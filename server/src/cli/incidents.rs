@@ -19,7 +19,7 @@ pub(super) async fn run(db: &Db, settle: Option<&str>, json: bool) -> anyhow::Re
 }
 
 async fn list(db: &Db, json: bool) -> anyhow::Result<String> {
-    let open = incidents::open_ones(db.reads())
+    let open = incidents::list_open(db.reads())
         .await
         .context("the database failed")?;
     if json {

@@ -34,7 +34,7 @@ pub(super) async fn run(db: &Db, set: Option<Settable>) -> anyhow::Result<String
         }
     }
     Ok(
-        match provider::recorded(db.reads()).await.context(failed)? {
+        match provider::find_recorded(db.reads()).await.context(failed)? {
             Some(mode) => format!("{mode}\n"),
             None => "no payment has been made yet\n".to_owned(),
         },

@@ -220,7 +220,7 @@ async fn payments(db: &Db, order: OrderId, currency: Currency) -> Result<Vec<Lin
         );
         lines.push((row.created_at, what));
     }
-    for decline in declines::declines_of_order(db.reads(), order).await? {
+    for decline in declines::list_for_order(db.reads(), order).await? {
         let what = format!(
             "card {} declined: {} (payment {})",
             decline.attempt, decline.code, decline.payment

@@ -18,11 +18,11 @@ pub(super) async fn run(engine: Arc<Engine>) {
     let run_once = || {
         let engine = Arc::clone(&engine);
         let call = async move {
-            engine.look_after().await?;
+            engine.refresh_stalled().await?;
             engine.drain().await?;
             Ok(())
         };
         call.instrument(spans::round(TASK.name))
     };
-    TASK.run_or_when(|| engine.woken(), run_once).await;
+    TASK.run_or_when(|| engine.wait_for_wake(), run_once).await;
 }

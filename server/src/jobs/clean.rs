@@ -89,7 +89,7 @@ impl Cleaner {
         let sessions = session::sessions_delete_expired(&self.db, &self.clock).await;
         let keys = idempotency_keys.forget_old().await;
         let links = self.delete_old_links().await;
-        let webhooks = self.webhooks.forget_old().await;
+        let webhooks = self.webhooks.delete_old().await;
         Ok(Deleted {
             sessions: sessions?,
             keys: keys?,

@@ -19,7 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(pay))
         .routes(routes!(get))
-        .routes(routes!(webhook))
+        .routes(routes!(receive))
 }
 
 /// Charges an order to a card.
@@ -53,9 +53,9 @@ async fn get(
 }
 
 /// What Stripe sends: its raw body, signed.
-#[utoipa::path(post, path = "/api/webhooks/stripe", tag = "Payments", request_body = String,
+#[utoipa::path(post, path = "/api/webhooks/stripe", tag = "Payments", operation_id = "webhook", request_body = String,
     responses((status = 200)))]
-async fn webhook(
+async fn receive(
     State(api): State<Api>,
     headers: HeaderMap,
     body: axum::body::Body,

@@ -4,7 +4,7 @@ use crate::rest::{ApiError, Created, JsonBody, PathId, Problem, SignedIn};
 use axum::{Json, extract::State};
 use model::{
     ids::{OrderId, RefundId},
-    refunds::{AskRefund, OwedList, Refund, RefundList},
+    refunds::{CreateRefund, OwedList, Refund, RefundList},
 };
 use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -12,23 +12,23 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// The routes of refunds.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(ask))
+        .routes(routes!(create))
         .routes(routes!(get))
-        .routes(routes!(of_order))
-        .routes(routes!(owed))
+        .routes(routes!(list_for_order))
+        .routes(routes!(list_owed))
 }
 
 /// Pays sold tickets back: for their seller, or an operator. It may still be `pending` in the
 /// answer; ask `GET /api/refunds/{id}`.
-#[utoipa::path(post, path = "/api/refunds", tag = "Refunds", request_body = AskRefund,
+#[utoipa::path(post, path = "/api/refunds", tag = "Refunds", operation_id = "ask", request_body = CreateRefund,
     security(("session" = [])),
     responses((status = 201, body = Refund), (status = 404, body = Problem), (status = 409, body = Problem)))]
-async fn ask(
+async fn create(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
-    JsonBody(request): JsonBody<AskRefund>,
+    JsonBody(request): JsonBody<CreateRefund>,
 ) -> Result<Created<Json<Refund>>, ApiError> {
-    Ok(Created(Json(api.refunds.ask(&viewer, request).await?)))
+    Ok(Created(Json(api.refunds.create(&viewer, request).await?)))
 }
 
 /// One refund, for its buyer and for who may refund.
@@ -44,26 +44,26 @@ async fn get(
 }
 
 /// The refunds of one's own order, oldest first.
-#[utoipa::path(get, path = "/api/orders/{id}/refunds", tag = "Refunds", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/api/orders/{id}/refunds", tag = "Refunds", operation_id = "of_order", params(("id" = String, Path)),
     security(("session" = [])),
     responses((status = 200, body = RefundList)))]
-async fn of_order(
+async fn list_for_order(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Json<RefundList>, ApiError> {
-    let refunds = api.refunds.of_order(&viewer, id).await?;
+    let refunds = api.refunds.list_for_order(&viewer, id).await?;
     Ok(Json(RefundList { refunds }))
 }
 
 /// What one is owed for what one has sold.
-#[utoipa::path(get, path = "/api/user/owed", tag = "Refunds",
+#[utoipa::path(get, path = "/api/user/owed", tag = "Refunds", operation_id = "owed",
     security(("session" = [])),
     responses((status = 200, body = OwedList)))]
-async fn owed(
+async fn list_owed(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Json<OwedList>, ApiError> {
-    let owed = api.refunds.owed(&viewer).await?;
+    let owed = api.refunds.list_owed(&viewer).await?;
     Ok(Json(OwedList { owed }))
 }

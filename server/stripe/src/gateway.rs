@@ -1,9 +1,8 @@
-//! The gateway as async-stripe calls it. The only file that knows async-stripe's types, besides
-//! `list.rs`. Amounts are the shop's minor units on this side and Stripe's on the other: no
-//! other code converts them.
+//! Implements the gateway with async-stripe, whose types only this file and `list.rs` use. Converts
+//! amounts between the shop's minor units and Stripe's.
 //!
-//! One attempt a call, with our stored key and a time limit of our own: async-stripe's own
-//! retries would use keys that nobody has written down.
+//! Each call is tried once, with the stored key and our own time limit: async-stripe's retries would use
+//! keys that are not stored.
 
 use async_trait::async_trait;
 use model::{
@@ -15,8 +14,9 @@ use secrecy::{ExposeSecret, SecretString};
 use shop::payments::{
     ProviderMode,
     gateway::{
-        Confirm, Create, Disputed, DisputesOf, Gateway, GatewayError, GivenBack, GivingBack,
-        Intent, IntentStatus, Intents, Refunded, Standing,
+        ConfirmIntent, CreateIntent, DisputeFilter, Gateway, GatewayError, Intent, IntentPage,
+        IntentStatus, ProviderDispute, ProviderDisputeStatus, ProviderRefund, ProviderRefundStatus,
+        RefundRequest,
     },
 };
 use std::time::Duration;
@@ -36,11 +36,11 @@ use stripe_shared::{
 use stripe_types::{Currency, Expandable, RangeQueryTs};
 use tracing::Instrument;
 
-/// How long one call may take before its outcome counts as unknown.
+/// After this time, the outcome of a call is unknown.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
-/// ConfirmationTokens are made by Stripe.js, which can then also bring the buyer to their bank.
+/// ConfirmationTokens are created by Stripe.js, which can also handle the bank's confirmation.
 const CONFIRMATION_TOKEN_PREFIX: &str = "ctoken_";
-/// The most that Stripe lists at once.
+/// Stripe's maximum.
 const LIST_PAGE: i64 = 100;
 const METADATA_REFUND: &str = "refund_id";
 
@@ -65,7 +65,7 @@ impl StripeGateway {
         })
     }
 
-    /// As the client of the double inside this process.
+    /// Sets the mode of the double inside this process.
     #[must_use]
     pub fn for_demo(self) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl StripeGateway {
         }
     }
 
-    /// One attempt, under our key if it changes something, within our own time limit.
+    /// Makes one attempt; with the idempotency key `key` if the call changes something.
     async fn call<R>(&self, key: Option<&str>, request: R) -> Result<R::Output, GatewayError>
     where
         R: StripeRequest + Send + Sync,
@@ -93,19 +93,21 @@ impl StripeGateway {
         };
         let request = request.customize();
         let request = request.request_strategy(strategy).timeout(CALL_TIMEOUT);
-        let asking = async {
+        let call = async {
             let answer = request.send(&self.client).await.map_err(classify);
             answer.inspect_err(|error| spans::failed(error))
         };
         let span = spans::stripe(std::any::type_name::<R>());
-        asking.instrument(span).await
+        call.instrument(span).await
     }
 
     async fn send<R>(&self, key: Option<&str>, request: R) -> Result<Intent, GatewayError>
     where
         R: StripeRequest<Output = PaymentIntent> + Send + Sync,
     {
-        self.call(key, request).await.map(|intent| read(&intent))
+        self.call(key, request)
+            .await
+            .map(|intent| read_intent(&intent))
     }
 }
 
@@ -115,7 +117,7 @@ impl Gateway for StripeGateway {
         self.mode
     }
 
-    async fn create(&self, key: &str, create: &Create) -> Result<Intent, GatewayError> {
+    async fn create(&self, key: &str, create: &CreateIntent) -> Result<Intent, GatewayError> {
         let currency: Currency = create
             .currency
             .to_lowercase()
@@ -147,7 +149,7 @@ impl Gateway for StripeGateway {
         &self,
         key: &str,
         intent: &str,
-        confirm: &Confirm,
+        confirm: &ConfirmIntent,
     ) -> Result<Intent, GatewayError> {
         let request = ConfirmPaymentIntent::new(PaymentIntentId::from(intent))
             .return_url(confirm.return_url.clone());
@@ -185,7 +187,11 @@ impl Gateway for StripeGateway {
         .await
     }
 
-    async fn list(&self, since: i64, after: Option<&str>) -> Result<Intents, GatewayError> {
+    async fn list_intents(
+        &self,
+        since: i64,
+        after: Option<&str>,
+    ) -> Result<IntentPage, GatewayError> {
         let created = RangeQueryTs::gte(since);
         let request = ListPaymentIntent::new().created(created).limit(LIST_PAGE);
         let request = match after {
@@ -193,8 +199,8 @@ impl Gateway for StripeGateway {
             None => request,
         };
         let page = self.call(None, request).await?;
-        Ok(Intents {
-            intents: page.data.iter().map(read).collect(),
+        Ok(IntentPage {
+            intents: page.data.iter().map(read_intent).collect(),
             more: page.has_more,
         })
     }
@@ -203,23 +209,23 @@ impl Gateway for StripeGateway {
         &self,
         key: &str,
         intent: &str,
-        giving: &GivingBack,
-    ) -> Result<Refunded, GatewayError> {
+        refund: &RefundRequest,
+    ) -> Result<ProviderRefund, GatewayError> {
         let metadata = [
-            (METADATA_REFUND.to_owned(), giving.refund.to_string()),
-            ("payment_id".to_owned(), giving.payment.to_string()),
-            ("order_id".to_owned(), giving.order.to_string()),
+            (METADATA_REFUND.to_owned(), refund.refund.to_string()),
+            ("payment_id".to_owned(), refund.payment.to_string()),
+            ("order_id".to_owned(), refund.order.to_string()),
         ];
         let request = CreateRefund::new()
             .payment_intent(intent)
-            .amount(amount_for(&giving.currency, giving.amount_minor)?)
+            .amount(amount_for(&refund.currency, refund.amount_minor)?)
             .metadata(std::collections::HashMap::from(metadata));
-        let refund = self.call(Some(key), request).await?;
-        Ok(read_refund(&refund))
+        let created = self.call(Some(key), request).await?;
+        Ok(read_refund(&created))
     }
 
-    async fn refunds(&self, intent: &str) -> Result<Vec<Refunded>, GatewayError> {
-        let mut refunds: Vec<Refunded> = Vec::new();
+    async fn list_refunds(&self, intent: &str) -> Result<Vec<ProviderRefund>, GatewayError> {
+        let mut refunds: Vec<ProviderRefund> = Vec::new();
         loop {
             let request = ListRefund::new().payment_intent(intent).limit(LIST_PAGE);
             let request = match refunds.last() {
@@ -234,13 +240,16 @@ impl Gateway for StripeGateway {
         }
     }
 
-    async fn disputes(&self, of: DisputesOf<'_>) -> Result<Vec<Disputed>, GatewayError> {
-        let mut disputes: Vec<Disputed> = Vec::new();
+    async fn list_disputes(
+        &self,
+        filter: DisputeFilter<'_>,
+    ) -> Result<Vec<ProviderDispute>, GatewayError> {
+        let mut disputes: Vec<ProviderDispute> = Vec::new();
         loop {
             let request = ListDispute::new().limit(LIST_PAGE);
-            let request = match of {
-                DisputesOf::Intent(intent) => request.payment_intent(intent),
-                DisputesOf::Since(since) => request.created(RangeQueryTs::gte(since)),
+            let request = match filter {
+                DisputeFilter::Intent(intent) => request.payment_intent(intent),
+                DisputeFilter::Since(since) => request.created(RangeQueryTs::gte(since)),
             };
             let request = match disputes.last() {
                 Some(last) => request.starting_after(last.id.as_str()),
@@ -255,50 +264,50 @@ impl Gateway for StripeGateway {
     }
 }
 
-fn read_dispute(dispute: &Dispute) -> Disputed {
-    let standing = match dispute.status {
+fn read_dispute(dispute: &Dispute) -> ProviderDispute {
+    let status = match dispute.status {
         DisputeStatus::Won | DisputeStatus::WarningClosed | DisputeStatus::Prevented => {
-            Standing::Won
+            ProviderDisputeStatus::Won
         }
-        DisputeStatus::Lost => Standing::Lost,
-        // What Stripe adds later is not an end.
-        _ => Standing::Open,
+        DisputeStatus::Lost => ProviderDisputeStatus::Lost,
+        // Unknown statuses count as open.
+        _ => ProviderDisputeStatus::Open,
     };
     let intent = dispute.payment_intent.as_ref().map(|intent| match intent {
         Expandable::Id(id) => id.to_string(),
         Expandable::Object(intent) => intent.id.to_string(),
     });
-    Disputed {
+    ProviderDispute {
         id: dispute.id.to_string(),
         intent,
-        standing,
+        status,
         amount_minor: amount_from(&dispute.currency.to_string(), dispute.amount),
         currency: dispute.currency.to_string().to_ascii_uppercase(),
         reason: dispute.reason.clone(),
     }
 }
 
-/// An amount in Stripe's minor units.
+/// Converts from the shop's minor units to Stripe's.
 fn amount_for(currency: &str, minor: MinorUnits) -> Result<i64, GatewayError> {
     to_provider(currency, minor.get()).ok_or_else(|| GatewayError::Invalid {
         param: "amount".to_owned(),
-        message: format!("{minor} {currency} cannot be held in Stripe's minor units"),
+        message: format!("{minor} {currency} cannot be expressed in Stripe's minor units"),
     })
 }
 
-/// An amount of Stripe's minor units in the shop's.
+/// Converts from Stripe's minor units to the shop's.
 fn amount_from(currency: &str, amount: i64) -> MinorUnits {
     MinorUnits::new(from_provider(currency, amount))
 }
 
-fn read_refund(refund: &Refund) -> Refunded {
+fn read_refund(refund: &Refund) -> ProviderRefund {
     let status = match refund.status.as_deref() {
-        Some("succeeded") => GivenBack::Succeeded,
-        Some("failed" | "canceled") => GivenBack::Failed,
-        // `pending`, `requires_action`, and what Stripe adds later: not an end.
-        _ => GivenBack::Pending,
+        Some("succeeded") => ProviderRefundStatus::Succeeded,
+        Some("failed" | "canceled") => ProviderRefundStatus::Failed,
+        // `pending`, `requires_action` and unknown statuses.
+        _ => ProviderRefundStatus::Pending,
     };
-    Refunded {
+    ProviderRefund {
         id: refund.id.to_string(),
         status,
         amount_minor: amount_from(&refund.currency.to_string(), refund.amount),
@@ -311,7 +320,7 @@ fn read_refund(refund: &Refund) -> Refunded {
     }
 }
 
-fn read(intent: &PaymentIntent) -> Intent {
+fn read_intent(intent: &PaymentIntent) -> Intent {
     let status = match &intent.status {
         PaymentIntentStatus::Canceled => IntentStatus::Canceled,
         PaymentIntentStatus::RequiresAction => IntentStatus::RequiresAction,
@@ -319,7 +328,7 @@ fn read(intent: &PaymentIntent) -> Intent {
         PaymentIntentStatus::RequiresConfirmation => IntentStatus::RequiresConfirmation,
         PaymentIntentStatus::RequiresPaymentMethod => IntentStatus::RequiresPaymentMethod,
         PaymentIntentStatus::Succeeded => IntentStatus::Succeeded,
-        // What Stripe adds later is not an end: we wait and ask again.
+        // Unknown statuses: ask again later.
         _ => IntentStatus::Processing,
     };
     let bank_url = intent
@@ -367,7 +376,7 @@ fn classify(error: StripeError) -> GatewayError {
             intent: errors
                 .payment_intent
                 .as_ref()
-                .map(|intent| Box::new(read(intent))),
+                .map(|intent| Box::new(read_intent(intent))),
         },
         400 | 404 if code == "payment_intent_unexpected_state" => GatewayError::Moved,
         400 | 404 => GatewayError::Invalid {
@@ -376,7 +385,7 @@ fn classify(error: StripeError) -> GatewayError {
         },
         401 | 403 => GatewayError::Credentials(message),
         500 => GatewayError::Failed(message),
-        // 409, 429, what a gateway before Stripe answers; and what nobody has thought of.
+        // 409, 429, answers of a proxy, and anything else.
         _ => GatewayError::Unknown(format!("status {status}: {message}")),
     }
 }

@@ -1,7 +1,7 @@
-//! Stripe behind the shop's ports: the gateway that payments and refunds call, the list of charges that
-//! `stagedoor audit` compares the books with, and the signatures of webhooks.
+//! Stripe behind the shop's ports: the gateway of payments and refunds, the list of intents for
+//! `stagedoor audit`, and the verification of webhooks.
 //!
-//! Owns no tables and decides nothing about orders or payments. No other crate knows async-stripe.
+//! Owns no tables and decides nothing about orders or payments. No other crate uses async-stripe.
 
 mod gateway;
 mod list;

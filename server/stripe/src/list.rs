@@ -1,7 +1,7 @@
-//! All that Stripe knows of our payments, page by page, for the audit.
+//! Lists all of Stripe's intents page by page, for the audit.
 //!
-//! Only reads. Apart from the gateway, whose calls are about one payment each; of async-stripe's
-//! types it shows none.
+//! Only reads. Separate from the gateway, whose calls concern one payment. Exposes none of async-stripe's
+//! types.
 
 use futures::{Stream, stream};
 use model::{charges::from_provider, money::MinorUnits};
@@ -13,31 +13,30 @@ use stripe_core::payment_intent::ListPaymentIntent;
 use stripe_shared::PaymentIntent;
 use stripe_types::{Expandable, RangeQueryTs};
 
-/// As many as Stripe gives at once.
-const PAGE: i64 = 100;
-/// How long one page may take: Stripe looks up a charge for each of its lines.
+/// Intents per page: Stripe's maximum.
+const PAGE_SIZE: i64 = 100;
+/// Time limit of one page, for which Stripe looks up a charge per intent.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a page is asked for, with growing pauses, before Stripe counts as away.
+/// Tries per page, with exponential back-off.
 const TRIES: u32 = 4;
 
-/// What Stripe says of one `PaymentIntent`, as far as money goes.
+/// The amounts of one `PaymentIntent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedIntent {
     /// `pi_…`
     pub id: String,
-    /// Stripe's word for where it stands.
+    /// As Stripe names it.
     pub status: String,
-    /// What was taken.
+    /// Captured amount.
     pub received_minor: MinorUnits,
-    /// What was paid back.
     pub refunded_minor: MinorUnits,
-    /// The payment that it was made for, as its metadata names it.
+    /// Our payment, from the metadata.
     pub payment_id: Option<String>,
-    /// When it was made, in seconds since 1970.
+    /// Seconds since 1970.
     pub created: i64,
 }
 
-/// Stripe, or its double, to be listed.
+/// A client that only lists intents.
 pub struct StripeList {
     client: Client,
 }
@@ -54,8 +53,8 @@ impl StripeList {
         })
     }
 
-    /// Every intent made since then, newest first, a page at a time. Ends with the first error.
-    pub fn intents_since(
+    /// Lists intents created since then, newest first, a page at a time. Ends with the first error.
+    pub fn list_intents_since(
         self,
         since_seconds: i64,
     ) -> impl Stream<Item = Result<Vec<ListedIntent>, GatewayError>> + Send + 'static {
@@ -63,22 +62,22 @@ impl StripeList {
             let client = self.client.clone();
             async move {
                 let Some(after) = next else { return Ok(None) };
-                let page = Box::pin(page(&client, since_seconds, after)).await?;
+                let page = Box::pin(fetch_page(&client, since_seconds, after)).await?;
                 Ok(Some(page))
             }
         })
     }
 }
 
-/// One page, and the id behind which the next begins: `None`, if this is the last.
-async fn page(
+/// Fetches one page. Also returns the id after which the next one begins; none after the last page.
+async fn fetch_page(
     client: &Client,
     since_seconds: i64,
     after: Option<String>,
 ) -> Result<(Vec<ListedIntent>, Option<Option<String>>), GatewayError> {
     let mut request = ListPaymentIntent::new()
         .created(RangeQueryTs::gte(since_seconds))
-        .limit(PAGE)
+        .limit(PAGE_SIZE)
         .expand(["data.latest_charge".to_owned()]);
     if let Some(after) = after {
         request = request.starting_after(after);
@@ -98,21 +97,21 @@ async fn page(
     let page = answer
         .data
         .iter()
-        .map(listed)
+        .map(read_intent)
         .collect::<Result<Vec<_>, _>>()?;
     let last = page.last().map(|last| last.id.clone());
     let next = last.filter(|_| answer.has_more).map(Some);
     Ok((page, next))
 }
 
-/// Errors: what was paid back cannot be seen, though something was taken.
-fn listed(intent: &PaymentIntent) -> Result<ListedIntent, GatewayError> {
+/// Errors: money was captured, but the charge with the refunded amount was not expanded.
+fn read_intent(intent: &PaymentIntent) -> Result<ListedIntent, GatewayError> {
     let currency = intent.currency.to_string();
-    let ours = |amount| MinorUnits::new(from_provider(&currency, amount));
+    let to_shop = |amount| MinorUnits::new(from_provider(&currency, amount));
     let refunded_minor = match &intent.latest_charge {
-        Some(Expandable::Object(charge)) => ours(charge.amount_refunded),
+        Some(Expandable::Object(charge)) => to_shop(charge.amount_refunded),
         Some(Expandable::Id(charge)) if intent.amount_received > 0 => {
-            let message = format!("the charge {charge} was named, but not shown");
+            let message = format!("Stripe did not expand the charge {charge}");
             return Err(GatewayError::Unknown(message));
         }
         _ => MinorUnits::ZERO,
@@ -120,7 +119,7 @@ fn listed(intent: &PaymentIntent) -> Result<ListedIntent, GatewayError> {
     Ok(ListedIntent {
         id: intent.id.to_string(),
         status: intent.status.as_str().to_owned(),
-        received_minor: ours(intent.amount_received),
+        received_minor: to_shop(intent.amount_received),
         refunded_minor,
         payment_id: intent.metadata.get("payment_id").cloned(),
         created: intent.created,

@@ -1,16 +1,16 @@
-//! The signatures of Stripe's webhooks. What is done about a webhook is decided in `shop::payments`.
+//! Verifies the signatures of Stripe's webhooks. `shop::payments` processes them.
 
 use model::Moment;
 use secrecy::{ExposeSecret, SecretString};
 use shop::payments::WebhookVerifier;
 use stripe_webhook::{Webhook, WebhookError};
 
-/// What Stripe signs its webhooks with.
+/// The signing secrets of Stripe's webhooks.
 #[derive(Debug, Clone)]
 pub struct WebhookSecrets {
-    /// Any of these: two while one is being replaced by the other.
+    /// A signature by any of them is valid; two during a rotation.
     pub secrets: Vec<SecretString>,
-    /// Whether webhooks tell of real money; the others are refused.
+    /// Whether live events are accepted instead of test events.
     pub live: bool,
 }
 
@@ -23,9 +23,8 @@ impl WebhookVerifier for WebhookSecrets {
                 secret.expose_secret(),
                 now.seconds(),
             );
-            // Signature and time are checked before the body is read. Only the id, the type, the mode
-            // and the intent of an event are needed, so that one of a shape that the library does not
-            // know is accepted too.
+            // Signature and time are checked before the body is parsed. A body that the library cannot
+            // parse is accepted, because only the event's id, type, mode and intent are needed.
             matches!(verified, Ok(_) | Err(WebhookError::BadParse(_)))
         };
         self.secrets.iter().any(is_signed_with)

@@ -1,4 +1,4 @@
-//! `stagedoor audit` as it is run: what it prints, what it exits with, and how it asks Stripe.
+//! The command `stagedoor audit`: output, exit codes and requests to Stripe.
 
 use crate::{
     audit::Shop,
@@ -102,7 +102,7 @@ async fn a_seeded_shop_is_sound_and_a_broken_one_is_not() {
     assert_eq!(noted(&url).await, Some((1, true)));
 }
 
-/// What the database knows of the last audit: whether it held, and whether one ever did.
+/// The recorded last audit: whether it held, and whether any ever did.
 async fn noted(url: &str) -> Option<(i64, bool)> {
     let mut conn = AnyConnection::connect(url).await.unwrap();
     let sql = "SELECT succeeded, succeeded_at FROM task_runs WHERE task = 'audit'";
@@ -115,7 +115,7 @@ async fn noted(url: &str) -> Option<(i64, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_there_is_no_shop_nothing_can_be_checked() {
+async fn without_a_shop_nothing_can_be_checked() {
     let folder = tempfile::tempdir().unwrap();
     let told = run(stagedoor(folder.path(), &["audit", "--json"])).await;
     assert_eq!(code(&told), 2);
@@ -144,7 +144,7 @@ async fn listen_with(router: Router) -> String {
     address
 }
 
-/// A Stripe that lists three intents, two a page. Returns its address.
+/// Serves a Stripe with three intents, two per page. Returns its address.
 async fn stripe() -> String {
     async fn list(RawQuery(query): RawQuery) -> Json<Value> {
         let query = query.unwrap_or_default();
@@ -185,7 +185,7 @@ async fn stripe() -> String {
     listen_with(Router::new().route("/v1/payment_intents", get(list))).await
 }
 
-/// A Stripe that lists what a shop's journal says, with `more` received for its first paid intent.
+/// Serves a Stripe with the intents of a journal, and `more` received for the first paid one.
 async fn stripe_of(journal: &[JournalLine], more: i64) -> String {
     let mut more = Some(more);
     let lines = journal.iter().map(|line| {
@@ -218,7 +218,7 @@ async fn stripe_of(journal: &[JournalLine], more: i64) -> String {
 }
 
 on_both_engines! {
-    async fn what_is_under_way_is_not_called_sound(app) {
+    async fn payments_under_way_make_the_audit_unsettled(app) {
         let shop = Shop::open(app).await;
         let folder = tempfile::tempdir().unwrap();
         let audited = async |url: String| {
@@ -235,11 +235,11 @@ on_both_engines! {
         app.sales_were_days_ago(1).await;
         let (code, verdict, report) = audited(stripe_of(&shop.journal, 0).await).await;
         assert_eq!((code, verdict), (0, json!("holds")), "{report}");
-        // Stripe has taken another amount, and a call of ours is written down as under way.
+        // Stripe has another amount, and a call is pending.
         app.run_sql("UPDATE payment_effects SET state = 'pending' WHERE kind = 'capture'").await;
         let (code, verdict, report) = audited(stripe_of(&shop.journal, 100).await).await;
         assert_eq!((code, verdict), (3, json!("unsettled")), "{report}");
-        // None is.
+        // No call is pending.
         app.run_sql("UPDATE payment_effects SET state = 'done'").await;
         let (code, verdict, report) = audited(stripe_of(&shop.journal, 100).await).await;
         assert_eq!((code, verdict), (1, json!("broken")), "{report}");
@@ -250,7 +250,7 @@ on_both_engines! {
 async fn every_page_of_stripe_is_read() {
     let key = "sk_test_of_the_tests".to_owned().into();
     let list = StripeList::new(&key, Some(&stripe().await)).unwrap();
-    let pages: Vec<_> = list.intents_since(1).try_collect().await.unwrap();
+    let pages: Vec<_> = list.list_intents_since(1).try_collect().await.unwrap();
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
     let first = &pages[0][0];
     assert_eq!(
@@ -268,7 +268,7 @@ async fn every_page_of_stripe_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn money_that_stripe_alone_knows_of_is_broken_and_a_stripe_that_is_away_is_unknown() {
+async fn money_only_at_stripe_is_broken_and_an_unavailable_stripe_is_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert_eq!(code(&run(stagedoor(folder, &["migrate"])).await), 0);
@@ -293,7 +293,7 @@ async fn money_that_stripe_alone_knows_of_is_broken_and_a_stripe_that_is_away_is
         (&json!(1), &json!("pi_1"))
     );
 
-    // Nobody listens there.
+    // Nothing listens there.
     let told = run(live("http://127.0.0.1:9")).await;
     let report = parsed(&told);
     assert_eq!(

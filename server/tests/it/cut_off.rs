@@ -9,7 +9,7 @@ use model::{
     ids::{OrderId, PaymentId, UserId},
     orders::{Reserve, ReserveNamed},
     payments::Pay,
-    refunds::AskRefund,
+    refunds::CreateRefund,
 };
 use serde_json::Value;
 use std::{future::poll_fn, pin::pin, str::FromStr, task::Poll};
@@ -160,7 +160,7 @@ on_both_engines! {
             let (_, payment) = sale.pay("pm_card_threeDSecure2Required").await;
             app.approve_at_bank(&payment);
             let payment: PaymentId = id(&payment);
-            match cut_off_after(cuts, app.engine.look(payment)).await {
+            match cut_off_after(cuts, app.engine.refresh(payment)).await {
                 Some(looked) => break assert!(looked.unwrap()),
                 None => cuts += 1,
             }
@@ -242,8 +242,8 @@ on_both_engines! {
         let mut cuts = 0;
         loop {
             let (order, _) = sale.pay("pm_card_visa").await;
-            let ask = AskRefund { order_id: Some(order), ticket_ids: None };
-            match cut_off_after(cuts, api.refunds.ask(&seller, ask)).await {
+            let ask = CreateRefund { order_id: Some(order), ticket_ids: None };
+            match cut_off_after(cuts, api.refunds.create(&seller, ask)).await {
                 Some(refund) => break drop(refund.unwrap()),
                 None => cuts += 1,
             }

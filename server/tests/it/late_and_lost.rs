@@ -1,5 +1,5 @@
-//! What comes late, is lost, or comes from elsewhere: no money without tickets, no tickets
-//! without money, whatever Stripe and the network do.
+//! Late and lost answers and webhooks, and captures outside of the shop: no money without tickets, no
+//! tickets without money.
 
 use crate::support::{App, Client, on_both_engines, path};
 use serde_json::Value;
@@ -33,8 +33,8 @@ fn intent(payment: &Value) -> &str {
 }
 
 on_both_engines! {
-    /// S-3: paid a second before the end, and its webhook never comes.
-    async fn a_lost_webhook_is_made_up_for_by_the_last_look(app) {
+    /// S-3: paid a second before the end of the hold, and the webhook is lost.
+    async fn a_lost_webhook_is_replaced_by_a_lookup_before_the_end(app) {
         let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
         app.clock.advance(899);
         app.approve_at_bank(&payment);
@@ -65,7 +65,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-7: Stripe took the money, said 500, and says so again for the same key.
+    /// S-7: Stripe captured the money, answered 500, and replays that for the same key.
     async fn a_capture_that_stripe_replays_as_an_error_completes_once(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -79,7 +79,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The same with the creation, and no webhook tells of it: the list does.
+    /// The same with the creation, without a webhook: the intent is found in Stripe's list.
     async fn a_creation_that_stripe_replays_as_an_error_is_found_in_its_list(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -113,8 +113,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-14: somebody presses Capture at Stripe, and the order is long expired.
-    async fn money_that_no_order_stands_for_goes_back_once(app) {
+    /// S-14: captured in Stripe's Dashboard after the order has expired.
+    async fn money_captured_for_an_expired_order_is_refunded_once(app) {
         let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
         app.stripe_is_away();
         app.clock.advance(961);
@@ -139,8 +139,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The same while the hold stands: the buyer gets their money back and may pay again.
-    async fn money_captured_elsewhere_goes_back_and_the_order_can_still_be_paid(app) {
+    /// The same during the hold: the buyer is refunded and may pay again.
+    async fn money_captured_at_stripe_is_refunded_and_the_order_can_still_be_paid(app) {
         let (_, buyer, _, order, payment) = at_the_bank(app).await;
         app.approve_at_bank(&payment);
         assert!(app.double.capture_at_dashboard(intent(&payment)));
@@ -153,8 +153,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-18: what is authorised is not what the order costs.
-    async fn another_amount_than_the_orders_is_never_taken(app) {
+    /// S-18: the authorised amount differs from the order's total.
+    async fn an_amount_other_than_the_total_is_never_captured(app) {
         let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
         assert!(app.double.set_amount(intent(&payment), 100));
         app.approve_at_bank(&payment);
@@ -168,7 +168,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The ways in which a delivery can go wrong: doubled, out of order, dropped, badly signed.
+    /// Deliveries that are duplicated, out of order, dropped or badly signed.
     async fn faulty_deliveries_change_nothing(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
@@ -187,8 +187,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The hourly comparison finds what nobody was told of, mends it and writes it down.
-    async fn the_comparison_finds_what_was_never_told(app) {
+    /// The hourly comparison finds, mends and records changes without a webhook.
+    async fn the_comparison_finds_changes_without_a_webhook(app) {
         let (_, buyer, _, order, payment) = at_the_bank(app).await;
         app.approve_at_bank(&payment);
         app.clock.advance(120);
@@ -202,7 +202,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// What cannot be mended is left to a person.
+    /// It opens an incident for an operator.
     async fn the_comparison_reports_what_it_cannot_mend(app) {
         let (_, first) = paid(app).await;
         let (_, second) = paid(app).await;
@@ -218,9 +218,9 @@ on_both_engines! {
         assert!(open.contains(&"amounts_differ".to_owned()), "{open:?}");
     }
 
-    /// A call that was given up for lost, and made anew, reaches Stripe after all: its intent is
-    /// given up, and if somebody has taken its money, that goes back by itself.
-    async fn a_second_intent_is_given_up_or_paid_back(app) {
+    /// A creation that was repeated under a new key succeeds twice: the second intent is voided, or refunded if
+    /// it has been captured.
+    async fn a_second_intent_is_voided_or_refunded(app) {
         for (captured, becomes) in [(false, "voided"), (true, "refunded")] {
             let (_, buyer, _, order, payment) = at_the_bank(app).await;
             let second = app.reaches_stripe_after_all(&order, &payment).await;
@@ -245,8 +245,8 @@ on_both_engines! {
         assert_eq!(told, ["stray_intent", "stray_intent", "unexpected_capture"]);
     }
 
-    /// What was acted on is kept for 90 days, and what waits for as long as it does.
-    async fn old_webhooks_are_forgotten_once_they_were_acted_on(app) {
+    /// Processed webhooks are kept for 90 days, waiting ones without limit.
+    async fn old_processed_webhooks_are_deleted(app) {
         paid(app).await;
         app.webhooks_arrive().await;
         let arrived = app.count("stripe_inbox").await;
@@ -255,14 +255,14 @@ on_both_engines! {
         let secrets = WebhookSecrets { secrets: Vec::new(), live: false };
         let webhooks = Webhooks::new(app.db.clone(), app.clock.clone(), app.engine.clone(), Arc::new(secrets));
         app.clock.advance(89 * 24 * 3600);
-        assert_eq!(webhooks.forget_old().await.unwrap(), 0);
+        assert_eq!(webhooks.delete_old().await.unwrap(), 0);
         app.clock.advance(2 * 24 * 3600);
-        assert_eq!(i64::try_from(webhooks.forget_old().await.unwrap()).unwrap(), arrived - 1);
+        assert_eq!(i64::try_from(webhooks.delete_old().await.unwrap()).unwrap(), arrived - 1);
         assert_eq!(app.count("stripe_inbox").await, 1);
     }
 
-    /// A webhook signed with the secret of before a rotation counts; one of the other mode doesn't.
-    async fn both_secrets_count_while_one_replaces_the_other(app) {
+    /// A webhook signed with the previous secret is accepted; one of the other mode is not.
+    async fn both_secrets_are_valid_during_a_rotation(app) {
         let (_, _, _, _, payment) = at_the_bank(app).await;
         let now = app.clock_seconds();
         app.webhook_signed("evt_before", &payment, now, "whsec_of_before").await.expect_2xx();

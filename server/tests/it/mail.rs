@@ -336,7 +336,7 @@ on_both_engines! {
         let error = error.unwrap();
         assert!(error.contains("no such user") && !error.contains('@'), "{error}");
         assert_eq!(app.incidents().await, ["mail_undelivered"]);
-        let open = incidents::open_ones(app.db.reads()).await.unwrap();
+        let open = incidents::list_open(app.db.reads()).await.unwrap();
         assert_eq!(open[0].order_id.unwrap().to_string(), id(&order));
         assert!(!open[0].detail.contains('@'), "{}", open[0].detail);
         app.clock.advance(3600);
@@ -387,7 +387,7 @@ on_both_engines! {
         operator(app, &app.user("ann").await).await;
         incident(&app.db, "payment".to_owned(), app.clock.now()).await;
         app.clock.advance(30);
-        let open = incidents::open_ones(app.db.reads()).await.unwrap();
+        let open = incidents::list_open(app.db.reads()).await.unwrap();
         assert!(incidents::settle(&app.db, open[0].id, app.clock.now()).await.unwrap());
         let post = Postbox::failing(0);
         assert_eq!(mailer(app, post.clone()).send_due().await.unwrap(), 0);

@@ -14,7 +14,7 @@ use shop::{
         state::{State, Transition},
         transitions, usage,
     },
-    payments::Voids,
+    payments::PaymentVoider,
 };
 use std::{sync::Arc, time::Duration};
 use strum::VariantArray;
@@ -31,8 +31,8 @@ struct Tried {
     now: Moment,
 }
 
-fn voids() -> Voids {
-    Voids::new(Arc::new(Notify::new()))
+fn voids() -> PaymentVoider {
+    PaymentVoider::new(Arc::new(Notify::new()))
 }
 
 /// Calls the function of a transition. Returns whether it says that it moved the order.

@@ -247,7 +247,7 @@ async fn a_purchase_is_traced(database: Database, engine: &str) {
     assert_eq!(request["status"], Value::Null);
 
     let id = request["spanId"].as_str().unwrap();
-    let name = "write payments::service::PaymentsService::pay_order";
+    let name = "write payments::service::PaymentsService::pay";
     let begun = child(&trace, id, name);
     assert_eq!(attribute(begun, "db.system.name"), engine);
     let driven = child(&trace, id, "payment");

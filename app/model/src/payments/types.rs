@@ -1,4 +1,4 @@
-//! Payments, as the browser sees them.
+//! The wire types of payments.
 
 use crate::{
     ids::{OrderId, PaymentId},

@@ -1,4 +1,4 @@
-//! Refunds, as the browser sees them.
+//! The wire types of refunds.
 
 use crate::{
     ids::{OrderId, RefundId, TicketId},
@@ -44,31 +44,25 @@ pub struct Refund {
 }
 
 impl Refund {
-    /// What goes back.
     pub fn amount(&self) -> Money {
         Money::new(self.amount_minor, self.currency)
     }
 }
 
-/// How the refund of one ticket stands.
+/// The part of a refund that concerns one ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketRefund {
-    /// The ticket.
     pub ticket_id: TicketId,
-    /// The order that it was bought in.
+    /// The order in which it was bought.
     pub order_id: OrderId,
-    /// Where the refund stands.
     pub status: RefundStatus,
-    /// What of it is for this ticket, in minor units.
+    /// The ticket's price.
     pub amount_minor: i64,
-    /// The order's currency.
     pub currency: Currency,
-    /// When it was asked for, UTC.
     pub created_at: Timestamp,
 }
 
 impl TicketRefund {
-    /// What goes back.
     pub fn amount(&self) -> Money {
         Money::new(self.amount_minor, self.currency)
     }
@@ -76,9 +70,9 @@ impl TicketRefund {
 
 /// What to refund: these tickets of one paid order, or all of an order's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AskRefund))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AskRefund {
+pub struct CreateRefund {
     /// 1 to 8 sold tickets of one order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 8))]

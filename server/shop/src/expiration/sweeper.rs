@@ -79,7 +79,7 @@ impl Sweeper {
 
     /// All of it once, the last look first. Returns how many orders it expired.
     pub async fn sweep(&self) -> FaultResult<usize> {
-        self.engine.look_after().await?;
+        self.engine.refresh_stalled().await?;
         let expired = self.expire().await?;
         self.engine.drain().await?;
         Ok(expired)

@@ -25,10 +25,10 @@ pub async fn entries(reads: &AnyPool, order: OrderId) -> Result<Vec<TimelineEntr
     .fetch_all(reads)
     .await?;
     let mut entries = of_events(&rows);
-    for refund in refunds::refunds_of_order(reads, order).await? {
+    for refund in refunds::list_for_order(reads, order).await? {
         entries.extend(of_refund(&refund));
     }
-    for decline in declines::declines_of_order(reads, order).await? {
+    for decline in declines::list_for_order(reads, order).await? {
         entries.push(TimelineEntry {
             at: decline.at.timestamp(),
             what: Happening::Declined,

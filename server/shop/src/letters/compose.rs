@@ -210,7 +210,7 @@ async fn attention(db: &Db, head: &Letterhead, subject: &str) -> Result<(Letter,
     let (first, last, operator) =
         subjects::read_attention(subject).ok_or_else(|| gone("it names no operator"))?;
     let (first, last): (IncidentId, IncidentId) = (id(first)?, id(last)?);
-    let mut found: Vec<IncidentFacts> = incidents::open_ones(db.reads())
+    let mut found: Vec<IncidentFacts> = incidents::list_open(db.reads())
         .await?
         .into_iter()
         .filter(|open| (first..=last).contains(&open.id))

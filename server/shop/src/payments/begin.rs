@@ -1,10 +1,10 @@
-//! How a payment begins: the order waits for it, and the call that charges the card is written down
-//! in the same transaction.
+//! Begins a payment: moves the order to `awaiting_payment`, and inserts the payment and the effect that
+//! charges the card, in one transaction. Makes no call.
 
 use super::{
     ProviderMode,
     effects::{self, EffectKind},
-    gateway::{Confirm, Create},
+    gateway::{ConfirmIntent, CreateIntent},
     provider,
     store::{self, NewPayment, PaymentRow, State},
     trials::{self, Trial},
@@ -30,44 +30,43 @@ use sqlx::query;
 use std::{net::IpAddr, time::Duration};
 use uuid::Uuid;
 
-/// Paying, as its transaction needs it.
-pub(super) struct Begin {
+/// The input of [`begin`].
+pub(super) struct BeginPayment {
     pub order: OrderId,
     pub buyer: UserId,
     pub token: String,
     pub return_url: String,
     pub grace: Duration,
-    /// Where the request comes from, if cards are counted.
+    /// The client's address, if card trials are limited.
     pub counted_from: Option<IpAddr>,
     pub now: Moment,
-    /// Which provider this process calls.
+    /// The mode of this process.
     pub provider: ProviderMode,
 }
 
 /// A payment that has begun.
 #[derive(Debug, Clone)]
-pub(super) struct Begun {
+pub(super) struct BegunPayment {
     pub payment: PaymentId,
     /// The call that charges the card.
     pub attempt: EffectId,
-    /// How many further cards had been tried for the payment by then, this one included.
+    /// Further cards tried for the payment, including this one.
     pub confirmations: i64,
-    /// When the order's hold ends.
+    /// End of the order's hold.
     pub order_ends: Moment,
-    /// When the tickets come free now, if that has moved.
+    /// The new end of the hold, if it has changed.
     pub hold_until: Option<Moment>,
 }
 
-/// Begins a payment, or another card for the one that was declined; the call to Stripe is
-/// written down with it.
+/// Begins a payment, or tries another card for a declined one, and inserts the effect of the call.
 ///
-/// Errors: `NotFound`, `PaymentInProgress`, `OrderExpired` and the other ends; `TooManyRequests` where
-/// too many cards were tried.
-pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
+/// Errors: `NotFound`, `PaymentInProgress`, `OrderExpired` and the other final states; `TooManyRequests`
+/// if too many cards were tried.
+pub(super) async fn begin(conn: &mut Conn, begin: BeginPayment) -> FaultResult<BegunPayment> {
     let (order, buyer, from, now) = (begin.order, begin.buyer, begin.counted_from, begin.now);
-    // Counted last, so that what is refused for another reason is told that reason; and behind the
-    // locks of the order's tickets.
-    let begun = write_down(conn, begin).await?;
+    // Counted last, so that other reasons for a refusal take precedence, and while the order's tickets
+    // are locked.
+    let begun = begin_or_retry(conn, begin).await?;
     if let Some(address) = from {
         let trial = Trial {
             buyer,
@@ -75,13 +74,13 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
             order,
             order_ends: begun.order_ends,
         };
-        let counted = trials::trial_begin(conn, trial, begun.attempt, now).await??;
-        trials::trial_note(conn, begun.attempt, &counted).await?;
+        let counted = trials::count(conn, trial, begun.attempt, now).await??;
+        trials::record_counted_in(conn, begun.attempt, &counted).await?;
     }
     Ok(begun)
 }
 
-async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
+async fn begin_or_retry(conn: &mut Conn, begin: BeginPayment) -> FaultResult<BegunPayment> {
     holds::order_tickets_lock(conn, begin.order).await?;
     let row = orders::order_find(&mut *conn, begin.order)
         .await?
@@ -98,7 +97,7 @@ async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
             ..order
         };
         order::announce(conn, order, begin.now).await?;
-        return Ok(Begun {
+        return Ok(BegunPayment {
             payment,
             attempt,
             confirmations: 0,
@@ -108,8 +107,8 @@ async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
     }
     let in_time = row.expires_at > begin.now;
     if row.state == OrderState::AwaitingPayment && !in_time && row.hold_until > begin.now {
-        // The tickets are held for a payment that may yet succeed: nothing has run out for it.
-        let newest = store::payment_newest(&mut *conn, row.id).await?;
+        // During the grace period a payment under way may still succeed.
+        let newest = store::find_newest(&mut *conn, row.id).await?;
         if newest.is_some_and(|newest| newest.state.is_under_way()) {
             return Err(Conflict::PaymentInProgress.into());
         }
@@ -119,25 +118,25 @@ async fn write_down(conn: &mut Conn, begin: Begin) -> FaultResult<Begun> {
         let status = row.state.seen(late);
         return Err(rules::refusal(status).into());
     }
-    again(conn, &begin, &row).await
+    retry(conn, &begin, &row).await
 }
 
-/// A further card: for the intent that is open, or a new intent if there is none.
-async fn again(conn: &mut Conn, begin: &Begin, row: &OrderRow) -> FaultResult<Begun> {
-    let newest = store::payment_newest(&mut *conn, row.id).await?;
+/// Tries another card: confirms the open intent, or creates a new one if there is none.
+async fn retry(conn: &mut Conn, begin: &BeginPayment, row: &OrderRow) -> FaultResult<BegunPayment> {
+    let newest = store::find_newest(&mut *conn, row.id).await?;
     let Some(newest) = newest else {
         return Err(Fault::unexpected(
-            "awaiting a payment that does not exist",
-            "no payment",
+            "order awaits a payment but has none",
+            row.id.to_string(),
         ));
     };
     match newest.state {
         State::Voided | State::Failed | State::Refunded => {
             let (payment, attempt) = insert_payment(conn, begin, row, newest.attempt + 1).await?;
-            // The order shows another payment than before.
+            // The order now shows a different payment.
             let replaced = order::replace_payment(conn, row.id).await?;
             order::announce(conn, replaced, begin.now).await?;
-            Ok(Begun {
+            Ok(BegunPayment {
                 payment,
                 attempt,
                 confirmations: 0,
@@ -145,16 +144,16 @@ async fn again(conn: &mut Conn, begin: &Begin, row: &OrderRow) -> FaultResult<Be
                 hold_until: None,
             })
         }
-        _ => confirm_again(conn, begin, row, &newest).await,
+        _ => confirm_with_new_card(conn, begin, row, &newest).await,
     }
 }
 
-async fn confirm_again(
+async fn confirm_with_new_card(
     conn: &mut Conn,
-    begin: &Begin,
+    begin: &BeginPayment,
     order: &OrderRow,
     payment: &PaymentRow,
-) -> FaultResult<Begun> {
+) -> FaultResult<BegunPayment> {
     let moved = query(
         "UPDATE payments SET state = 'intended', declined = NULL, \
          confirmations = confirmations + 1 \
@@ -167,15 +166,15 @@ async fn confirm_again(
     if moved.rows_affected() == 0 {
         return Err(Conflict::PaymentInProgress.into());
     }
-    let params = Confirm {
+    let params = ConfirmIntent {
         token: begin.token.clone(),
         return_url: begin.return_url.clone(),
     };
     let confirmations = payment.confirmations + 1;
     let key = format!("conf:{}:{confirmations}", payment.id);
     let params = serde_json::to_string(&params)
-        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
-    let attempt = effects::effect_insert(
+        .map_err(|error| Fault::unexpected("cannot serialise call parameters", error))?;
+    let attempt = effects::insert(
         conn,
         payment.id,
         EffectKind::Confirm,
@@ -184,7 +183,7 @@ async fn confirm_again(
         begin.now,
     )
     .await?;
-    Ok(Begun {
+    Ok(BegunPayment {
         payment: payment.id,
         attempt,
         confirmations,
@@ -193,10 +192,10 @@ async fn confirm_again(
     })
 }
 
-/// Writes a payment down, and the call that makes it: both ids.
+/// Inserts a payment and the effect that creates its intent. Returns both ids.
 async fn insert_payment(
     conn: &mut Conn,
-    begin: &Begin,
+    begin: &BeginPayment,
     order: &OrderRow,
     attempt: i64,
 ) -> FaultResult<(PaymentId, EffectId)> {
@@ -207,8 +206,8 @@ async fn insert_payment(
         amount_minor: order.total_minor,
         currency: order.currency,
     };
-    store::payment_insert(conn, &payment, begin.now).await?;
-    let params = Create {
+    store::insert(conn, &payment, begin.now).await?;
+    let params = CreateIntent {
         amount_minor: payment.amount_minor,
         currency: payment.currency.code().to_owned(),
         token: begin.token.clone(),
@@ -218,9 +217,9 @@ async fn insert_payment(
         return_url: begin.return_url.clone(),
     };
     let params = serde_json::to_string(&params)
-        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
+        .map_err(|error| Fault::unexpected("cannot serialise call parameters", error))?;
     let key = format!("pi:{}:{attempt}", order.id);
-    let call = effects::effect_insert(
+    let call = effects::insert(
         conn,
         payment.id,
         EffectKind::Create,

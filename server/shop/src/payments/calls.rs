@@ -1,87 +1,90 @@
-//! One call to Stripe: made as it was written down, looked for before it is made again, and its
-//! answer understood. Nothing here writes to the database but what a look finds out.
+//! Makes one stored call to Stripe and interprets the answer.
+//!
+//! Before a call is repeated, checks whether an earlier try has taken effect. Writes to the database
+//! only what such a check finds; the outcome of the call is written by `engine.rs`.
 
 use super::{
     Engine,
-    effects::{self, Came, EffectKind, EffectRow},
-    gateway::{Confirm, Create, GatewayError, GivingBack, Intent, IntentStatus, Refunded},
+    effects::{self, EffectKind, EffectOutcome, EffectRow},
+    gateway::{
+        ConfirmIntent, CreateIntent, GatewayError, Intent, IntentStatus, ProviderRefund,
+        RefundRequest,
+    },
     store::{PaymentRow, State},
 };
 use std::time::Duration;
 
-/// Our clock and Stripe's may differ by so much.
+/// Maximum difference between our clock and Stripe's.
 const LIST_MARGIN: Duration = Duration::from_mins(5);
-/// From this try on, Stripe is asked where the intent stands before the call is repeated.
-const LOOK_FROM_TRY: i64 = 3;
-/// Under how many keys a refund is asked for in one try.
+/// From this try on, Stripe is asked whether an earlier try has taken effect.
+const CHECK_FROM_TRY: i64 = 3;
+/// Idempotency keys that one try of a refund may use.
 const REFUND_KEYS_MAX: u32 = 4;
 
-/// What a look before a repeated call shows.
-enum Look {
-    /// The call has happened.
-    Done(Outcome),
-    /// It has not.
-    NotDone,
-    /// Nobody answered.
-    Unclear,
+/// Whether an earlier try of a call has taken effect.
+enum PriorCall {
+    Happened(Outcome),
+    DidNotHappen,
+    /// Stripe could not be asked.
+    Unknown,
 }
 
 /// What is known after a call.
 pub(super) enum Outcome {
-    /// Where the intent stands.
+    /// The present state of the intent.
     Known(Intent),
-    /// How far the refund has come.
-    GivenBack(Refunded),
-    /// The call changed nothing and never will, for what it said.
-    Refused { why: Why, error: String },
-    /// There was nothing to call for: Stripe never heard of the payment.
-    NeverMade,
-    /// Unknown: again later.
-    Later(String),
+    /// The present state of the refund.
+    Refund(ProviderRefund),
+    /// Refused for its parameters: the call changed nothing, and repeating it is useless.
+    Refused { refusal: Refusal, error: String },
+    /// No call was made: Stripe has no intent for the payment.
+    NotNeeded,
+    /// To be repeated later, for this reason.
+    Unknown(String),
 }
 
-/// Why a call was refused for good.
+/// Why repeating a refused call is useless.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Why {
-    /// The card was declined, for this reason.
+pub(super) enum Refusal {
+    /// The card was declined, with this message.
     Declined(String),
-    /// What the buyer pays with is not something to pay with.
+    /// The buyer's token is not a usable payment method.
     BadToken,
-    /// Stripe takes no such call: the shop's fault.
+    /// Stripe rejects the parameters: a fault of the shop.
     Invalid,
 }
 
 impl Outcome {
-    /// What came of a call that charges a card, as it is written down with it.
-    pub(super) fn came(&self) -> Option<Came> {
+    /// The outcome to store with the effect; none while unknown or not needed.
+    pub(super) fn effect_outcome(&self) -> Option<EffectOutcome> {
         match self {
             Self::Known(intent)
                 if intent.status == IntentStatus::RequiresPaymentMethod
                     && intent.declined.is_some() =>
             {
-                Some(Came::Declined)
+                Some(EffectOutcome::Declined)
             }
-            Self::Known(_) | Self::GivenBack(_) => Some(Came::Made),
-            Self::Refused { why, .. } => Some(match why {
-                Why::Declined(_) => Came::Declined,
-                Why::BadToken => Came::BadToken,
-                Why::Invalid => Came::Refused,
+            Self::Known(_) | Self::Refund(_) => Some(EffectOutcome::Made),
+            Self::Refused { refusal, .. } => Some(match refusal {
+                Refusal::Declined(_) => EffectOutcome::Declined,
+                Refusal::BadToken => EffectOutcome::BadToken,
+                Refusal::Invalid => EffectOutcome::Refused,
             }),
-            Self::NeverMade | Self::Later(_) => None,
+            Self::NotNeeded | Self::Unknown(_) => None,
         }
     }
 
     /// For the log.
-    pub(super) fn in_short(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         match self {
             Self::Known(intent) => match &intent.decline_code {
                 Some(code) => format!("{:?}: {code}", intent.status),
                 None => format!("{:?}", intent.status),
             },
-            Self::GivenBack(refund) => format!("{:?}", refund.status),
+            Self::Refund(refund) => format!("{:?}", refund.status),
             Self::Refused { error, .. } => format!("refused: {error}"),
-            Self::NeverMade => "not needed".to_owned(),
-            Self::Later(why) => format!("unknown: {why}"),
+            Self::NotNeeded => "not needed".to_owned(),
+            Self::Unknown(reason) => format!("unknown: {reason}"),
         }
     }
 }
@@ -90,93 +93,93 @@ impl Engine {
     pub(super) async fn call(&self, row: &PaymentRow, effect: &EffectRow) -> Outcome {
         let known = row.stripe_id.as_deref();
         if effect.kind == EffectKind::Create && row.state == State::Voiding && effect.tries == 1 {
-            return Outcome::NeverMade;
+            return Outcome::NotNeeded;
         }
         let mut key = effect.key.clone();
-        // A creation whose intent is known has happened: a webhook told us, where the answer was
-        // lost or is an error that Stripe replays.
+        // If the intent is known (from a webhook), it has been created, even if the answer was lost
+        // or is an error that Stripe replays.
         let made = effect.kind == EffectKind::Create && known.is_some();
-        if made || effect.tries >= LOOK_FROM_TRY {
-            match self.look_first(row, effect).await {
-                Look::Done(outcome) => return outcome,
-                Look::NotDone
+        if made || effect.tries >= CHECK_FROM_TRY {
+            match self.find_prior_call(row, effect).await {
+                PriorCall::Happened(outcome) => return outcome,
+                PriorCall::DidNotHappen
                     if effect.kind == EffectKind::Create && row.state == State::Voiding =>
                 {
-                    return Outcome::NeverMade;
+                    return Outcome::NotNeeded;
                 }
-                // Two refunds of a part would both go through: only once it is known that the call
-                // is over, another key is used.
-                Look::NotDone if effect.kind == EffectKind::Refund => {}
-                // Stripe replays an error for its key, whatever becomes of it: ask anew. Should
-                // both calls come to something after all, the second intent is a stray.
-                Look::NotDone => key = format!("{key}:r{}", effect.tries),
-                Look::Unclear => {}
+                // Stripe would execute two partial refunds, so a new key is used only once the
+                // earlier call is known to have ended.
+                PriorCall::DidNotHappen if effect.kind == EffectKind::Refund => {}
+                // Stripe replays an error under the same key, so use a new one. If both calls
+                // create an intent after all, the second one is a stray.
+                PriorCall::DidNotHappen => key = format!("{key}:r{}", effect.tries),
+                PriorCall::Unknown => {}
             }
         }
         let answer = match effect.kind {
-            EffectKind::Create => match read::<Create>(effect) {
+            EffectKind::Create => match parse_params::<CreateIntent>(effect) {
                 Ok(create) => self.gateway.create(&key, &create).await,
-                Err(error) => return broken(&error),
+                Err(error) => return unreadable_params(&error),
             },
-            EffectKind::Confirm => match (known, read::<Confirm>(effect)) {
+            EffectKind::Confirm => match (known, parse_params::<ConfirmIntent>(effect)) {
                 (Some(known), Ok(confirm)) => self.gateway.confirm(&key, known, &confirm).await,
-                (None, _) => return Outcome::NeverMade,
-                (_, Err(error)) => return broken(&error),
+                (None, _) => return Outcome::NotNeeded,
+                (_, Err(error)) => return unreadable_params(&error),
             },
             EffectKind::Capture => match known {
                 Some(known) => self.gateway.capture(&key, known).await,
-                None => return Outcome::Later("captured before it was made".to_owned()),
+                None => return Outcome::Unknown("capture of an unknown intent".to_owned()),
             },
             EffectKind::Void => return self.void(row, &key, effect).await,
-            EffectKind::Refund => return self.give_back(known, &key, effect).await,
+            EffectKind::Refund => return self.refund(known, &key, effect).await,
         };
-        self.understand(answer, known).await
+        self.interpret(answer, known).await
     }
 
-    /// Before a call is repeated once more: perhaps it happened, and only its answer is lost.
-    async fn look_first(&self, row: &PaymentRow, effect: &EffectRow) -> Look {
+    /// Checks whether an earlier try succeeded and only its answer was lost.
+    async fn find_prior_call(&self, row: &PaymentRow, effect: &EffectRow) -> PriorCall {
         let Some(known) = row.stripe_id.as_deref() else {
             if effect.kind != EffectKind::Create {
-                return Look::Unclear;
+                return PriorCall::Unknown;
             }
             return match self.find_intent(row).await {
-                Ok(Some(intent)) => Look::Done(Outcome::Known(intent)),
-                Ok(None) => Look::NotDone,
-                Err(_) => Look::Unclear,
+                Ok(Some(intent)) => PriorCall::Happened(Outcome::Known(intent)),
+                Ok(None) => PriorCall::DidNotHappen,
+                Err(_) => PriorCall::Unknown,
             };
         };
         if effect.kind == EffectKind::Refund {
-            return self.look_for_refund(known, effect).await;
+            return self.find_refund(known, effect).await;
         }
         let Ok(intent) = self.gateway.retrieve(known).await else {
-            return Look::Unclear;
+            return PriorCall::Unknown;
         };
         let done = match effect.kind {
             EffectKind::Capture => intent.status != IntentStatus::RequiresCapture,
-            EffectKind::Void => is_end(&intent),
+            EffectKind::Void => is_final(&intent),
             EffectKind::Create => true,
             EffectKind::Confirm => match intent.status {
-                // Another card is wanted: this one has not been tried.
+                // Stripe waits for a card: this one has not been tried.
                 IntentStatus::RequiresPaymentMethod | IntentStatus::RequiresConfirmation => false,
-                // The bank of the card before still waits.
+                // The same URL belongs to the previous card's bank.
                 IntentStatus::RequiresAction => intent.bank_url != row.bank_url,
                 _ => true,
             },
             EffectKind::Refund => false,
         };
         if done {
-            Look::Done(Outcome::Known(intent))
+            PriorCall::Happened(Outcome::Known(intent))
         } else {
-            Look::NotDone
+            PriorCall::DidNotHappen
         }
     }
 
-    /// The intent that was made for this payment, among all that Stripe lists since it began.
+    /// Finds the payment's intent by metadata in Stripe's list since the payment began.
     async fn find_intent(&self, row: &PaymentRow) -> Result<Option<Intent>, GatewayError> {
         let since = (row.created_at - LIST_MARGIN).seconds();
         let mut after: Option<String> = None;
         loop {
-            let page = self.gateway.list(since, after.as_deref()).await?;
+            let page = self.gateway.list_intents(since, after.as_deref()).await?;
             let last = page.intents.last().map(|intent| intent.id.clone());
             let found = page
                 .intents
@@ -189,98 +192,94 @@ impl Engine {
         }
     }
 
-    async fn look_for_refund(&self, known: &str, effect: &EffectRow) -> Look {
-        let Ok(giving) = read::<GivingBack>(effect) else {
-            return Look::Unclear;
+    async fn find_refund(&self, known: &str, effect: &EffectRow) -> PriorCall {
+        let Ok(request) = parse_params::<RefundRequest>(effect) else {
+            return PriorCall::Unknown;
         };
-        match self.gateway.refunds(known).await {
+        match self.gateway.list_refunds(known).await {
             Ok(found) => found
                 .into_iter()
-                .find(|refund| refund.refund == Some(giving.refund))
-                .map_or(Look::NotDone, |refund| {
-                    Look::Done(Outcome::GivenBack(refund))
+                .find(|refund| refund.refund == Some(request.refund))
+                .map_or(PriorCall::DidNotHappen, |refund| {
+                    PriorCall::Happened(Outcome::Refund(refund))
                 }),
-            Err(_) => Look::Unclear,
+            Err(_) => PriorCall::Unknown,
         }
     }
 
-    /// Gives back what was taken. What Stripe says has failed is looked for, and asked for under
-    /// the next key if it is not there: the calls before are over by then.
-    async fn give_back(&self, known: Option<&str>, key: &str, effect: &EffectRow) -> Outcome {
-        let giving = match read::<GivingBack>(effect) {
-            Ok(giving) => giving,
-            Err(error) => return broken(&error),
+    /// Refunds captured money. A refund that Stripe reports as failed is looked up, and requested under
+    /// the next key if it does not exist: the earlier calls have ended by then.
+    async fn refund(&self, known: Option<&str>, key: &str, effect: &EffectRow) -> Outcome {
+        let request = match parse_params::<RefundRequest>(effect) {
+            Ok(request) => request,
+            Err(error) => return unreadable_params(&error),
         };
         let Some(known) = known else {
-            return Outcome::Later("refunded before it was made".to_owned());
+            return Outcome::Unknown("refund of an unknown intent".to_owned());
         };
         for again in 0..REFUND_KEYS_MAX {
             let key = match again {
                 0 => key.to_owned(),
                 again => format!("{key}:r{again}"),
             };
-            let (failed, message) = match self.gateway.refund(&key, known, &giving).await {
-                Ok(refund) => return Outcome::GivenBack(refund),
-                Err(GatewayError::Failed(message)) if effect.tries >= LOOK_FROM_TRY => {
+            let (failed, message) = match self.gateway.refund(&key, known, &request).await {
+                Ok(refund) => return Outcome::Refund(refund),
+                Err(GatewayError::Failed(message)) if effect.tries >= CHECK_FROM_TRY => {
                     (true, message)
                 }
-                // Refused, perhaps because it has happened already.
+                // Perhaps refused because it has already happened.
                 Err(
                     GatewayError::Invalid { message, .. } | GatewayError::Declined { message, .. },
                 ) => (false, message),
-                Err(error) => return Outcome::Later(error.to_string()),
+                Err(error) => return Outcome::Unknown(error.to_string()),
             };
-            match self.look_for_refund(known, effect).await {
-                Look::Done(outcome) => return outcome,
-                Look::Unclear => return Outcome::Later(message),
-                Look::NotDone if failed => {}
-                Look::NotDone => {
+            match self.find_refund(known, effect).await {
+                PriorCall::Happened(outcome) => return outcome,
+                PriorCall::Unknown => return Outcome::Unknown(message),
+                PriorCall::DidNotHappen if failed => {}
+                PriorCall::DidNotHappen => {
                     return Outcome::Refused {
-                        why: Why::Invalid,
+                        refusal: Refusal::Invalid,
                         error: message,
                     };
                 }
             }
         }
-        Outcome::Later("Stripe fails whatever the key".to_owned())
+        Outcome::Unknown("Stripe fails under every key".to_owned())
     }
 
-    /// Gives an authorisation back, unless a look shows that it has come to something: then the
-    /// fence decides once more.
+    /// Cancels the intent. If Stripe shows on the first try that it has been authorised, the fence
+    /// decides again before that.
     async fn void(&self, row: &PaymentRow, key: &str, effect: &EffectRow) -> Outcome {
         let Some(known) = row.stripe_id.as_deref() else {
-            return Outcome::NeverMade;
+            return Outcome::NotNeeded;
         };
         if effect.tries == 1 {
             match self.gateway.retrieve(known).await {
                 Ok(intent) if intent.status == IntentStatus::Canceled => {
                     return Outcome::Known(intent);
                 }
-                // Authorised after all: our side may take it if the tickets are free, and leaves
-                // this call pending if not.
+                // Authorised after all: `apply` revives the order and drops this call if the tickets
+                // are free, and otherwise leaves the call pending.
                 Ok(intent) if intent.status == IntentStatus::RequiresCapture => {
                     if let Err(error) = self.apply(row.id, intent).await {
-                        return Outcome::Later(error.to_string());
+                        return Outcome::Unknown(error.to_string());
                     }
-                    match self.still_voiding(effect).await {
+                    match effects::is_pending(self.db.reads(), effect.id).await {
                         Ok(true) => {}
-                        Ok(false) => return Outcome::Later("the order revived".to_owned()),
-                        Err(error) => return Outcome::Later(error.to_string()),
+                        Ok(false) => return Outcome::Unknown("the order revived".to_owned()),
+                        Err(error) => return Outcome::Unknown(error.to_string()),
                     }
                 }
                 _ => {}
             }
         }
         let answer = self.gateway.cancel(key, known).await;
-        self.understand(answer, Some(known)).await
+        self.interpret(answer, Some(known)).await
     }
 
-    async fn still_voiding(&self, effect: &EffectRow) -> Result<bool, sqlx::Error> {
-        effects::effect_is_pending(self.db.reads(), effect.id).await
-    }
-
-    /// From an answer to what is known.
-    async fn understand(
+    /// Converts an answer to an outcome; asks for the intent's state where the answer lacks it.
+    async fn interpret(
         &self,
         answer: Result<Intent, GatewayError>,
         known: Option<&str>,
@@ -298,63 +297,63 @@ impl Engine {
                 intent: None,
                 message,
             }) => match known {
-                Some(known) => self.ask(known).await,
+                Some(known) => self.retrieve(known).await,
                 None => Outcome::Refused {
                     error: message.clone(),
-                    why: Why::Declined(message),
+                    refusal: Refusal::Declined(message),
                 },
             },
             Err(GatewayError::Moved) => match known {
-                Some(known) => self.ask(known).await,
-                None => Outcome::Later("moved before it was made".to_owned()),
+                Some(known) => self.retrieve(known).await,
+                None => Outcome::Unknown("unexpected state of an unknown intent".to_owned()),
             },
             Err(GatewayError::Invalid { param, message }) => {
                 tracing::warn!(param, message, "Stripe refused a call as invalid");
-                let why = match param.as_str() {
+                let refusal = match param.as_str() {
                     "payment_method" | "confirmation_token" | "payment_method_data" => {
-                        Why::BadToken
+                        Refusal::BadToken
                     }
-                    _ => Why::Invalid,
+                    _ => Refusal::Invalid,
                 };
                 Outcome::Refused {
-                    why,
+                    refusal,
                     error: message,
                 }
             }
             Err(GatewayError::Credentials(message)) => {
                 tracing::error!(message, "Stripe refuses our keys");
-                Outcome::Later(message)
+                Outcome::Unknown(message)
             }
             Err(GatewayError::Failed(message) | GatewayError::Unknown(message)) => {
-                Outcome::Later(message)
+                Outcome::Unknown(message)
             }
         }
     }
 
-    async fn ask(&self, known: &str) -> Outcome {
+    async fn retrieve(&self, known: &str) -> Outcome {
         match self.gateway.retrieve(known).await {
             Ok(intent) => Outcome::Known(intent),
-            Err(error) => Outcome::Later(error.to_string()),
+            Err(error) => Outcome::Unknown(error.to_string()),
         }
     }
 }
 
 /// The stored parameters of a call.
-pub(super) fn read<T: serde::de::DeserializeOwned>(
+pub(super) fn parse_params<T: serde::de::DeserializeOwned>(
     effect: &EffectRow,
 ) -> Result<T, serde_json::Error> {
     serde_json::from_str(&effect.params)
 }
 
-fn broken(error: &serde_json::Error) -> Outcome {
+fn unreadable_params(error: &serde_json::Error) -> Outcome {
     Outcome::Refused {
-        why: Why::Invalid,
-        error: format!("stored parameters do not read: {error}"),
+        refusal: Refusal::Invalid,
+        error: format!("cannot parse stored parameters: {error}"),
     }
 }
 
-/// Nothing becomes of this intent any more but refunds.
-pub(super) fn is_end(intent: &Intent) -> bool {
+/// Whether the intent can change no further, except by refunds.
+pub(super) fn is_final(intent: &Intent) -> bool {
     matches!(
         intent.status,
         IntentStatus::Canceled | IntentStatus::Succeeded

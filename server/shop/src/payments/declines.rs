@@ -1,7 +1,7 @@
-//! Refused cards: which attempt, when and by which code.
+//! Declined cards: attempt, time and code.
 //!
-//! Owns the table `payment_declines`. What a decline does to a payment is in `transitions.rs`. The
-//! codes are Stripe's own (<https://docs.stripe.com/declines/codes>): no personal data.
+//! Owns the table `payment_declines`. How a decline changes a payment is in `transitions.rs`. The
+//! codes are Stripe's (<https://docs.stripe.com/declines/codes>) and contain no personal data.
 
 use model::{
     Moment,
@@ -11,28 +11,26 @@ use platform::db::Conn;
 use sqlx::{AnyExecutor, query, query_as};
 use sqlx_macros::FromRow;
 
-/// What stands for a code where Stripe gave none.
+/// Used if Stripe gives no code.
 const NO_CODE: &str = "card_declined";
 const CODE_CHARS_MAX: usize = 64;
 
-/// One refused card.
+/// A declined card.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct DeclineRow {
-    /// The payment that it was tried for.
     #[sqlx(rename = "payment_id")]
     pub payment: PaymentId,
     /// 1 for the first card.
     pub attempt: i64,
     /// Stripe's code.
     pub code: String,
-    /// When it was refused.
     #[sqlx(rename = "declined_at")]
     pub at: Moment,
 }
 
-/// Writes down that the payment's present attempt was declined; the first time it is also logged and
-/// counted. Stripe says so of an attempt as often as it is asked.
-pub(crate) async fn decline_insert(
+/// Records that the payment's current attempt was declined. Logs and counts it only the first time,
+/// because Stripe reports the same decline each time it is asked.
+pub(crate) async fn insert(
     conn: &mut Conn,
     payment: PaymentId,
     order: OrderId,
@@ -61,8 +59,8 @@ pub(crate) async fn decline_insert(
     Ok(())
 }
 
-/// The refused cards of an order, oldest first.
-pub async fn declines_of_order<'e>(
+/// The declined cards of an order, oldest first.
+pub async fn list_for_order<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Vec<DeclineRow>, sqlx::Error> {
@@ -76,8 +74,8 @@ pub async fn declines_of_order<'e>(
     .await
 }
 
-/// What a buyer may be told of a code, as the end of "A card was declined: …". None: its bank gives
-/// no reason, or one that the buyer is not to be told (a stolen card, a suspicion).
+/// The reason shown to the buyer, as the end of "A card was declined: …". None if the bank gives no
+/// reason, or one that must not be shown (stolen card, suspected fraud).
 pub(crate) fn reason(code: &str) -> Option<&'static str> {
     Some(match code {
         "insufficient_funds" => "there is not enough money for it",

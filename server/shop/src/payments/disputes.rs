@@ -1,13 +1,12 @@
 //! Disputes: a cardholder has asked their bank for the money back.
 //!
-//! Owns the table `disputes`. [`apply`] takes whatever Stripe says of a
-//! dispute, in any order and any number of times. A person is told when one is opened and when one is
-//! lost. An open dispute is not booked, although Stripe withholds its money. A lost one is: the money leaves
-//! the provider's account and is unallocated. Whether the sellers or the shop bear it is not decided here;
-//! what the sellers are owed does not change.
+//! Owns the table `disputes`. [`apply`] is idempotent and accepts Stripe's reports in any order. An
+//! incident is opened when a dispute is opened and when one is lost. An open dispute is not booked,
+//! although Stripe withholds its money. A lost one is booked from the provider's account to unallocated.
+//! Does not decide whether the sellers or the shop bear the loss: amounts owed to sellers do not change.
 
 use super::{
-    gateway::{Disputed, Standing},
+    gateway::{ProviderDispute, ProviderDisputeStatus},
     store::PaymentRow,
 };
 use crate::{
@@ -19,95 +18,94 @@ use model::{Moment, money::MinorUnits};
 use platform::{db::Conn, fault::FaultResult};
 use sqlx::{AnyExecutor, query, query_scalar};
 
-/// Brings our side up to what Stripe says of a dispute of this payment. The caller has locked the
-/// order's tickets.
+/// Applies Stripe's report of a dispute of this payment. The caller must have locked the order's tickets.
 pub(crate) async fn apply(
     conn: &mut Conn,
     payment: &PaymentRow,
-    said: &Disputed,
+    reported: &ProviderDispute,
     now: Moment,
 ) -> FaultResult<()> {
-    let before = dispute_state(&mut *conn, &said.id).await?;
-    // Also of a state that is known: an earlier version of the server did not book lost disputes.
-    book(conn, payment, said, now).await?;
-    let settled_at = (said.standing != Standing::Open).then_some(now);
+    let before = find_status(&mut *conn, &reported.id).await?;
+    // Also if the status is unchanged: an earlier version of the server did not book lost disputes.
+    book(conn, payment, reported, now).await?;
+    let settled_at = (reported.status != ProviderDisputeStatus::Open).then_some(now);
     query(
         "INSERT INTO disputes (id, payment_id, order_id, state, amount_minor, currency, reason, \
          found_at, settled_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
          ON CONFLICT (id) DO UPDATE SET state = $4, amount_minor = $5, currency = $6, \
          settled_at = COALESCE(disputes.settled_at, $9)",
     )
-    .bind(said.id.clone())
+    .bind(reported.id.clone())
     .bind(payment.id)
     .bind(payment.order)
-    .bind(said.standing)
-    .bind(said.amount_minor)
-    .bind(said.currency.clone())
-    .bind(said.reason.clone())
+    .bind(reported.status)
+    .bind(reported.amount_minor)
+    .bind(reported.currency.clone())
+    .bind(reported.reason.clone())
     .bind(now)
     .bind(settled_at)
     .execute(&mut *conn)
     .await?;
-    if before == Some(said.standing) {
+    if before == Some(reported.status) {
         return Ok(());
     }
     holds::tickets_freeze_if_disputed(conn, payment.order).await?;
-    let kind = match said.standing {
-        Standing::Open => Kind::DisputeOpened,
-        Standing::Lost => Kind::DisputeLost,
-        Standing::Won => return Ok(()),
+    let kind = match reported.status {
+        ProviderDisputeStatus::Open => Kind::DisputeOpened,
+        ProviderDisputeStatus::Lost => Kind::DisputeLost,
+        ProviderDisputeStatus::Won => return Ok(()),
     };
     let detail = format!(
         "{} of {} {} ({}): the tickets are frozen. Answer it at Stripe.",
-        said.id, said.amount_minor, said.currency, said.reason
+        reported.id, reported.amount_minor, reported.currency, reported.reason
     );
-    incidents::open(conn, kind, &said.id, Some(payment.order), &detail, now).await?;
+    incidents::open(conn, kind, &reported.id, Some(payment.order), &detail, now).await?;
     Ok(())
 }
 
-/// Writes down that a dispute has taken its money, or has not after all.
+/// Books the loss of a dispute, or reverses it.
 async fn book(
     conn: &mut Conn,
     payment: &PaymentRow,
-    said: &Disputed,
+    reported: &ProviderDispute,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let dispute = ledger::Disputed {
-        dispute: &said.id,
+    let dispute = ledger::DisputeLoss {
+        dispute: &reported.id,
         payment: payment.id,
         currency: payment.currency,
-        lost_minor: lost_minor(payment, said),
+        lost_minor: lost_minor(payment, reported),
         at: now,
     };
     ledger::record_dispute(conn, &dispute).await
 }
 
-/// What a dispute has taken of a payment. What a bank takes in another currency than the payment's is
-/// not booked: only a person can say what it was worth.
-fn lost_minor(payment: &PaymentRow, said: &Disputed) -> MinorUnits {
-    let is_lost = said.standing == Standing::Lost;
-    if is_lost && said.currency == payment.currency.code() {
-        said.amount_minor
+/// The amount that a dispute has taken from a payment. A loss in another currency than the payment's is
+/// not booked: an operator must convert it.
+fn lost_minor(payment: &PaymentRow, reported: &ProviderDispute) -> MinorUnits {
+    let is_lost = reported.status == ProviderDisputeStatus::Lost;
+    if is_lost && reported.currency == payment.currency.code() {
+        reported.amount_minor
     } else {
         MinorUnits::ZERO
     }
 }
 
-/// Whether the books have what this dispute has taken.
+/// Whether the ledger contains this dispute's loss.
 pub(super) async fn is_booked<'e>(
     on: impl AnyExecutor<'e>,
     payment: &PaymentRow,
-    said: &Disputed,
+    reported: &ProviderDispute,
 ) -> Result<bool, sqlx::Error> {
-    let booked = ledger::lost_to_dispute(on, payment.id, &said.id).await?;
-    Ok(booked == lost_minor(payment, said))
+    let booked = ledger::get_dispute_loss(on, payment.id, &reported.id).await?;
+    Ok(booked == lost_minor(payment, reported))
 }
 
-/// How a dispute stands here; none if we have not heard of it.
-pub(crate) async fn dispute_state<'e>(
+/// The stored status of a dispute; none if the dispute is unknown.
+pub(crate) async fn find_status<'e>(
     on: impl AnyExecutor<'e>,
     dispute: &str,
-) -> Result<Option<Standing>, sqlx::Error> {
+) -> Result<Option<ProviderDisputeStatus>, sqlx::Error> {
     query_scalar("SELECT state FROM disputes WHERE id = $1")
         .bind(dispute.to_owned())
         .fetch_optional(on)

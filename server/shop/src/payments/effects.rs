@@ -1,5 +1,5 @@
-//! The SQL of effects: calls to Stripe, each written down before it is made. Functions that take a
-//! `Conn` run in the caller's transaction.
+//! The SQL of effects: calls to Stripe, each stored before it is made. Functions that take a `Conn` run
+//! in the caller's transaction.
 
 use model::{
     Moment,
@@ -15,19 +15,16 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum EffectKind {
-    /// Make and confirm an intent.
+    /// Create and confirm an intent.
     Create,
-    /// Confirm it with another card.
+    /// Confirm the intent with another card.
     Confirm,
-    /// Take the money.
     Capture,
-    /// Give it back before it is taken.
+    /// Cancel an uncaptured intent.
     Void,
-    /// Give back what was taken.
     Refund,
 }
 
-/// How far a call has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 enum EffectState {
@@ -36,49 +33,47 @@ enum EffectState {
     Failed,
 }
 
-/// What came of a call that has been settled.
+/// The outcome of a settled call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub(crate) enum Came {
-    /// Stripe did what was asked.
+pub(crate) enum EffectOutcome {
+    /// Stripe executed the call.
     Made,
     /// The card was declined.
     Declined,
-    /// What the buyer pays with was refused as it is written.
+    /// Stripe rejected the buyer's token.
     BadToken,
-    /// Stripe refused the call as invalid: the shop's fault.
+    /// Stripe rejected the call as invalid: a fault of the shop.
     Refused,
 }
 
-model::text_columns!(EffectKind, EffectState, Came);
+model::text_columns!(EffectKind, EffectState, EffectOutcome);
 
-/// How a call that a buyer waits for stands.
+/// The state of a call whose result a buyer waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attempt {
-    /// Somebody is making it for the first time.
+    /// The first try has not been answered.
     pub in_flight: bool,
-    /// What came of it, once it is settled; none also where nobody wrote it down.
-    pub came: Option<Came>,
+    /// Set once settled; none also for effects that were settled without an outcome.
+    pub outcome: Option<EffectOutcome>,
 }
 
-/// A call to Stripe that is to be made.
+/// A claimed call to Stripe.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct EffectRow {
-    /// Its id.
     pub id: EffectId,
-    /// Which call.
     pub kind: EffectKind,
-    /// Its idempotency key: for ever the same.
+    /// Idempotency key; never changes.
     #[sqlx(rename = "idem_key")]
     pub key: String,
-    /// Its parameters as JSON: for ever the same.
+    /// Parameters as JSON; never change.
     pub params: String,
-    /// How often it was tried, this time included.
+    /// Number of tries, including this one.
     pub tries: i64,
 }
 
-/// Writes a call down; it is due at once. Returns its id.
-pub(crate) async fn effect_insert(
+/// Inserts a call that is due at once. Returns its id.
+pub(crate) async fn insert(
     conn: &mut Conn,
     payment: PaymentId,
     kind: EffectKind,
@@ -102,9 +97,9 @@ pub(crate) async fn effect_insert(
     Ok(id)
 }
 
-/// Takes the payment's oldest pending call, if it is due, and leases it until `leased_until`:
-/// whoever else looks meanwhile finds nothing due. A later call never overtakes an earlier one.
-pub(crate) async fn effect_claim(
+/// Leases the payment's oldest pending call until `leased_until`, if it is due. Until then other callers
+/// get none. A later call never overtakes an earlier one.
+pub(crate) async fn claim(
     conn: &mut Conn,
     payment: PaymentId,
     now: Moment,
@@ -122,11 +117,12 @@ pub(crate) async fn effect_claim(
     .await
 }
 
-/// The call's outcome is known; none: it was not needed. False: another had settled it.
-pub(crate) async fn effect_settle(
+/// Ends a call; `outcome` is none if it was not needed, `failed` is the error of a refused one. Returns
+/// false if it was already settled.
+pub(crate) async fn settle(
     conn: &mut Conn,
     effect: EffectId,
-    came: Option<Came>,
+    outcome: Option<EffectOutcome>,
     failed: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
@@ -140,14 +136,14 @@ pub(crate) async fn effect_settle(
         EffectState::Done
     })
     .bind(failed.map(str::to_owned))
-    .bind(came)
+    .bind(outcome)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// The call's outcome is unknown: it is made again at `next_at`, with the same key.
-pub(crate) async fn effect_postpone(
+/// Schedules a call with an unknown outcome to be repeated at `next_at`, with the same key.
+pub(crate) async fn postpone(
     conn: &mut Conn,
     effect: EffectId,
     next_at: Moment,
@@ -165,11 +161,8 @@ pub(crate) async fn effect_postpone(
     Ok(())
 }
 
-/// Drops the voids of a payment whose money is now wanted after all.
-pub(crate) async fn effects_drop_voids(
-    conn: &mut Conn,
-    payment: PaymentId,
-) -> Result<(), sqlx::Error> {
+/// Ends pending voids of a payment that is to be captured after all, or that has no intent.
+pub(crate) async fn drop_voids(conn: &mut Conn, payment: PaymentId) -> Result<(), sqlx::Error> {
     query(
         "UPDATE payment_effects SET state = 'done', last_error = 'dropped: the order revived' \
          WHERE payment_id = $1 AND kind = 'void' AND state = 'pending'",
@@ -180,8 +173,8 @@ pub(crate) async fn effects_drop_voids(
     Ok(())
 }
 
-/// Payments with calls that are due.
-pub(crate) async fn payments_due<'e>(
+/// Payments with due calls, longest due first.
+pub(crate) async fn list_due_payments<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
@@ -196,36 +189,32 @@ pub(crate) async fn payments_due<'e>(
     .await
 }
 
-/// Writes the call down that gives an authorisation back.
-pub(crate) async fn void_insert(
+/// Inserts the call that cancels the payment's intent.
+pub(crate) async fn insert_void(
     conn: &mut Conn,
     payment: PaymentId,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let number = effects_count(conn, payment, EffectKind::Void).await?;
+    let number = count(conn, payment, EffectKind::Void).await?;
     let key = format!("void:{payment}:{number}");
-    effect_insert(conn, payment, EffectKind::Void, &key, "{}", now).await?;
+    insert(conn, payment, EffectKind::Void, &key, "{}", now).await?;
     Ok(())
 }
 
-/// Writes the call down that takes the money.
-pub(crate) async fn capture_insert(
+/// Inserts the call that captures the payment.
+pub(crate) async fn insert_capture(
     conn: &mut Conn,
     payment: PaymentId,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let number = effects_count(conn, payment, EffectKind::Capture).await?;
+    let number = count(conn, payment, EffectKind::Capture).await?;
     let key = format!("cap:{payment}:{number}");
-    effect_insert(conn, payment, EffectKind::Capture, &key, "{}", now).await?;
+    insert(conn, payment, EffectKind::Capture, &key, "{}", now).await?;
     Ok(())
 }
 
-/// How many calls of a kind there have been for a payment: the next one's number.
-async fn effects_count(
-    conn: &mut Conn,
-    payment: PaymentId,
-    kind: EffectKind,
-) -> Result<i64, sqlx::Error> {
+/// Counts the payment's calls of a kind; makes the next idempotency key unique.
+async fn count(conn: &mut Conn, payment: PaymentId, kind: EffectKind) -> Result<i64, sqlx::Error> {
     query_scalar("SELECT COUNT(*) FROM payment_effects WHERE payment_id = $1 AND kind = $2")
         .bind(payment)
         .bind(kind)
@@ -233,25 +222,25 @@ async fn effects_count(
         .await
 }
 
-/// How this call stands.
-pub(crate) async fn attempt_find<'e>(
+pub(crate) async fn find_attempt<'e>(
     on: impl AnyExecutor<'e>,
     effect: EffectId,
 ) -> Result<Attempt, sqlx::Error> {
-    let (state, failed, came) = query_as::<_, (EffectState, Option<String>, Option<Came>)>(
-        "SELECT state, last_error, outcome FROM payment_effects WHERE id = $1",
-    )
-    .bind(effect)
-    .fetch_one(on)
-    .await?;
+    let (state, failed, outcome) =
+        query_as::<_, (EffectState, Option<String>, Option<EffectOutcome>)>(
+            "SELECT state, last_error, outcome FROM payment_effects WHERE id = $1",
+        )
+        .bind(effect)
+        .fetch_one(on)
+        .await?;
     Ok(Attempt {
         in_flight: state == EffectState::Pending && failed.is_none(),
-        came,
+        outcome,
     })
 }
 
-/// Whether a call for this payment is being made this moment: it waits for nothing but its answer.
-pub(crate) async fn effect_in_flight<'e>(
+/// Whether the payment has a pending call without an error so far.
+pub(crate) async fn has_in_flight<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
 ) -> Result<bool, sqlx::Error> {
@@ -265,8 +254,8 @@ pub(crate) async fn effect_in_flight<'e>(
     Ok(calls > 0)
 }
 
-/// Whether any call for this payment has not come to its end.
-pub(crate) async fn effect_is_waiting<'e>(
+/// Whether the payment has a call that is not settled.
+pub(crate) async fn has_pending<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
 ) -> Result<bool, sqlx::Error> {
@@ -277,8 +266,8 @@ pub(crate) async fn effect_is_waiting<'e>(
     Ok(row.is_some())
 }
 
-/// Whether the call is still to be made.
-pub(crate) async fn effect_is_pending<'e>(
+/// Whether the call is not settled.
+pub(crate) async fn is_pending<'e>(
     on: impl AnyExecutor<'e>,
     effect: EffectId,
 ) -> Result<bool, sqlx::Error> {

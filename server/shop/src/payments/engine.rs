@@ -1,18 +1,17 @@
-//! Makes the calls that effects stand for, and settles them by what Stripe answers.
+//! Executes effects: makes the calls to Stripe and settles them with the answers.
 //!
-//! An effect is claimed (leased) in one transaction, called outside of any, and settled in
-//! another, together with what its answer does to the payment. Whoever crashes in between leaves
-//! a lease that runs out; the call is then made again with the same key. Two engines on one
-//! effect are harmless.
+//! An effect is leased in one transaction, called outside of any, and settled in another, together with
+//! the resulting changes of the payment. After a crash in between, the lease expires and the call is
+//! repeated with the same key. Two engines may work on one effect without harm.
 
 use super::{
     ProviderMode,
-    calls::{Outcome, is_end, read},
+    calls::{Outcome, is_final, parse_params},
     disputes,
-    effects::{self, Came, EffectKind, EffectRow},
-    gateway::{DisputesOf, Gateway, GatewayError, GivingBack, Intent},
+    effects::{self, EffectKind, EffectOutcome, EffectRow},
+    gateway::{DisputeFilter, Gateway, GatewayError, Intent, RefundRequest},
     inbox, provider,
-    refunding::Refunding,
+    refund_transitions::RefundTransitions,
     store::{self, PaymentRow},
     transitions, trials,
 };
@@ -39,41 +38,41 @@ use std::{
 use tokio::sync::{Notify, RwLock};
 use tracing::Instrument;
 
-/// How long a claimed call is left to whoever claimed it: longer than a call can take.
+/// Lease of a call; longer than a call can take.
 const LEASE: Duration = Duration::from_secs(30);
-/// The longest pause between two tries.
+/// Maximum pause between two tries.
 const BACK_OFF_MAX: Duration = Duration::from_mins(1);
-/// Create, capture and a void: no payment has more calls in a row than this.
+/// Calls that one run makes for a payment at most; create, capture and void need three.
 const CALLS_MAX: usize = 8;
-/// What one round of draining takes on.
+/// Maximum number of webhooks, and of payments, in one round.
 const BATCH: i64 = 100;
-/// How many payments a shop looks after at once: a slow answer for one holds nobody else up.
+/// Payments processed concurrently, so that a slow answer for one does not delay the others.
 pub const CALLS_AT_ONCE: usize = 8;
 
-/// Money that is on its way for longer than this is looked at by a person.
+/// A capture that takes longer opens an incident.
 const SLOW_AFTER: Duration = Duration::from_mins(10);
 
-/// Drives payments forward.
+/// Makes the pending calls of payments and applies the answers.
 pub struct Engine {
     pub(super) db: Db,
     clock: SharedClock,
     pub(super) gateway: Arc<dyn Gateway>,
-    pub(super) refunds: Arc<dyn Refunding>,
+    pub(super) refunds: Arc<dyn RefundTransitions>,
     wake: Arc<Notify>,
     calls_at_once: usize,
-    /// Read by whoever has a call out.
+    /// Read-locked during each call; `close` takes the write lock.
     calls_out: RwLock<()>,
     closed: AtomicBool,
 }
 
 impl Engine {
-    /// An engine that calls `gateway` and applies to `refunds` what follows from the answers. When `wake`
-    /// is notified, it makes all calls that are due, for at most `calls_at_once` payments at a time.
+    /// `refunds` applies answers about refunds. `wake` ends [`Engine::wait_for_wake`]. Calls are made for at
+    /// most `calls_at_once` payments at a time.
     pub(crate) fn new(
         db: Db,
         clock: SharedClock,
         gateway: Arc<dyn Gateway>,
-        refunds: Arc<dyn Refunding>,
+        refunds: Arc<dyn RefundTransitions>,
         wake: Arc<Notify>,
         calls_at_once: usize,
     ) -> Self {
@@ -89,29 +88,28 @@ impl Engine {
         }
     }
 
-    /// Makes no more calls, and waits until those that are out have been answered and settled: else
-    /// nobody would make them again before their lease is over.
+    /// Stops making calls, and waits until current calls are settled; an unsettled one could be repeated
+    /// only after its lease.
     pub async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         drop(self.calls_out.write().await);
     }
 
-    /// Which provider is called.
     pub(super) fn provider(&self) -> ProviderMode {
         self.gateway.mode()
     }
 
-    /// Asks whoever drains to do so now.
+    /// Ends [`Engine::wait_for_wake`].
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Waits until somebody asks for draining.
-    pub async fn woken(&self) {
+    /// Waits for [`Engine::wake`], after which the caller should [`Engine::drain`].
+    pub async fn wait_for_wake(&self) {
         self.wake.notified().await;
     }
 
-    /// Makes the calls of this payment that are due, one after the other.
+    /// Makes this payment's due calls one after the other.
     pub async fn drive(&self, payment: PaymentId) -> FaultResult<()> {
         let calling = self.make_calls(payment);
         calling.instrument(spans::payment(payment)).await
@@ -127,13 +125,13 @@ impl Engine {
             let Some(effect) = self.claim(payment, now).await? else {
                 return Ok(());
             };
-            let Some(row) = store::payment_find(self.db.reads(), payment).await? else {
+            let Some(row) = store::find(self.db.reads(), payment).await? else {
                 return Ok(());
             };
             crash::point("effect_claimed").await;
             let outcome = self.call(&row, &effect).await;
             crash::point("call_answered").await;
-            note(&row, &effect, &outcome);
+            log_call(&row, &effect, &outcome);
             self.settle(payment, effect, outcome).await?;
             crash::point("settled").await;
         }
@@ -146,18 +144,18 @@ impl Engine {
             .write(move |conn| {
                 Box::pin(async move {
                     provider::assert_recorded(&mut *conn, mode).await?;
-                    Ok(effects::effect_claim(conn, payment, now, now + LEASE).await?)
+                    Ok(effects::claim(conn, payment, now, now + LEASE).await?)
                 })
             })
             .await
     }
 
-    /// Asks Stripe where the payment stands and brings our side up to it; then makes the calls
-    /// that follow from it. False: Stripe did not answer.
-    pub async fn look(&self, payment: PaymentId) -> FaultResult<bool> {
-        let row = store::payment_find(self.db.reads(), payment).await?;
+    /// Applies the intent's present state at Stripe, then makes the due calls. Returns false if Stripe
+    /// did not answer.
+    pub async fn refresh(&self, payment: PaymentId) -> FaultResult<bool> {
+        let row = store::find(self.db.reads(), payment).await?;
         match row.and_then(|row| row.stripe_id) {
-            Some(intent) => self.look_at(payment, &intent).await,
+            Some(intent) => self.refresh_intent(payment, &intent).await,
             None => {
                 self.drive(payment).await?;
                 Ok(true)
@@ -166,7 +164,11 @@ impl Engine {
     }
 
     /// As [`Engine::look`], by the intent's id.
-    pub(crate) async fn look_at(&self, payment: PaymentId, intent: &str) -> FaultResult<bool> {
+    pub(crate) async fn refresh_intent(
+        &self,
+        payment: PaymentId,
+        intent: &str,
+    ) -> FaultResult<bool> {
         match self.gateway.retrieve(intent).await {
             Ok(intent) => {
                 self.apply(payment, intent).await?;
@@ -174,28 +176,28 @@ impl Engine {
                 Ok(true)
             }
             Err(error) => {
-                tracing::warn!(%payment, %error, "Stripe did not say where a payment stands");
+                tracing::warn!(%payment, %error, "cannot retrieve a payment intent from Stripe");
                 Ok(false)
             }
         }
     }
 
-    /// Asks Stripe how far the refunds of an intent have come. False: Stripe did not answer.
-    pub(crate) async fn look_at_refunds(
+    /// Applies Stripe's list of refunds of an intent. Returns false if Stripe did not answer.
+    pub(crate) async fn refresh_refunds(
         &self,
         payment: PaymentId,
         intent: &str,
     ) -> FaultResult<bool> {
-        match self.gateway.refunds(intent).await {
+        match self.gateway.list_refunds(intent).await {
             Ok(found) => {
                 let (refunds, now) = (Arc::clone(&self.refunds), self.clock.now());
                 self.db
                     .write(move |conn| {
                         Box::pin(async move {
                             if let Some(row) = transitions::lock(conn, payment).await? {
-                                // Oldest first, as they happened.
-                                for said in found.iter().rev() {
-                                    refunds.apply(conn, &row, said, now).await?;
+                                // Oldest first.
+                                for reported in found.iter().rev() {
+                                    refunds.apply(conn, &row, reported, now).await?;
                                 }
                             }
                             Ok(true)
@@ -204,22 +206,26 @@ impl Engine {
                     .await
             }
             Err(error) => {
-                tracing::warn!(%payment, %error, "Stripe did not say how a refund stands");
+                tracing::warn!(%payment, %error, "cannot list refunds at Stripe");
                 Ok(false)
             }
         }
     }
 
-    /// Asks Stripe whether the payment of an intent is disputed. False: Stripe did not answer.
-    pub(crate) async fn look_at_disputes(
+    /// Applies Stripe's list of disputes of an intent. Returns false if Stripe did not answer.
+    pub(crate) async fn refresh_disputes(
         &self,
         payment: PaymentId,
         intent: &str,
     ) -> FaultResult<bool> {
-        let found = match self.gateway.disputes(DisputesOf::Intent(intent)).await {
+        let found = match self
+            .gateway
+            .list_disputes(DisputeFilter::Intent(intent))
+            .await
+        {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%payment, %error, "Stripe did not say whether a payment is disputed");
+                tracing::warn!(%payment, %error, "cannot list disputes at Stripe");
                 return Ok(false);
             }
         };
@@ -228,8 +234,8 @@ impl Engine {
             .write(move |conn| {
                 Box::pin(async move {
                     if let Some(row) = transitions::lock(conn, payment).await? {
-                        for said in found.iter().rev() {
-                            disputes::apply(conn, &row, said, now).await?;
+                        for reported in found.iter().rev() {
+                            disputes::apply(conn, &row, reported, now).await?;
                         }
                     }
                     Ok(true)
@@ -238,23 +244,24 @@ impl Engine {
             .await
     }
 
-    /// Makes every call that is due, acts on every webhook that waits, and looks at what should
-    /// have moved. Returns how many it looked after; what fails is logged and left for later.
+    /// Processes waiting webhooks and makes due calls, a batch of each. Returns the number of webhooks and
+    /// payments processed. Failures are logged and retried in a later round.
     pub async fn drain(&self) -> FaultResult<usize> {
-        let webhooks = inbox::inbox_waiting(self.db.reads(), BATCH).await?;
+        let webhooks = inbox::list_unprocessed(self.db.reads(), BATCH).await?;
         let acted = stream::iter(webhooks)
             .map(|waiting| {
                 let span = spans::webhook(&waiting.event_id);
-                async { counted(self.act_on(waiting).await) }.instrument(span)
+                async { count_or_log(self.process_webhook(waiting).await) }.instrument(span)
             })
             .buffer_unordered(self.calls_at_once)
             .fold(0, |done, acted| async move { done + acted })
             .await;
         let now = self.clock.now();
-        let due = effects::payments_due(self.db.reads(), now, BATCH).await?;
+        let due = effects::list_due_payments(self.db.reads(), now, BATCH).await?;
         let driven = stream::iter(due)
             .map(|payment| {
-                let driving = async move { counted(self.make_calls(payment).await.map(|()| true)) };
+                let driving =
+                    async move { count_or_log(self.make_calls(payment).await.map(|()| true)) };
                 driving.instrument(spans::payment(payment))
             })
             .buffer_unordered(self.calls_at_once)
@@ -263,20 +270,20 @@ impl Engine {
         Ok(acted + driven)
     }
 
-    /// The last look at what is being paid while its hold ends, and at what should have moved by
-    /// itself: it makes up for webhooks that never came.
-    pub async fn look_after(&self) -> FaultResult<()> {
+    /// Refreshes payments of orders in their grace period, and stalled payments without a pending call, in
+    /// case a webhook was lost. Opens incidents for slow captures.
+    pub async fn refresh_stalled(&self) -> FaultResult<()> {
         let now = self.clock.now();
-        let found = store::payments_to_look_at(self.db.reads(), now, BATCH).await?;
+        let found = store::list_to_refresh(self.db.reads(), now, BATCH).await?;
         stream::iter(found)
             .map(|payment| {
-                let looking = async move { counted(self.look(payment).await) };
+                let looking = async move { count_or_log(self.refresh(payment).await) };
                 looking.instrument(spans::payment(payment))
             })
             .buffer_unordered(self.calls_at_once)
             .for_each(|_| async {})
             .await;
-        let slow = store::payments_capturing_since(self.db.reads(), now - SLOW_AFTER).await?;
+        let slow = store::list_capturing_since(self.db.reads(), now - SLOW_AFTER).await?;
         if slow.is_empty() {
             return Ok(());
         }
@@ -285,13 +292,13 @@ impl Engine {
             .await
     }
 
-    /// A webhook says that an intent has changed: ask where it stands now. What the webhook says
-    /// itself does not count, so it may be late, doubled or out of order.
-    async fn act_on(&self, waiting: inbox::Waiting) -> FaultResult<bool> {
+    /// Retrieves the present state of the intent that a webhook names. The contents of the webhook are not
+    /// used, so it may be late, duplicated or out of order. Returns false if Stripe did not answer.
+    async fn process_webhook(&self, waiting: inbox::UnprocessedEvent) -> FaultResult<bool> {
         if let Some(intent) = &waiting.stripe_id {
-            let payment = match store::payment_find_by_intent(self.db.reads(), intent).await? {
+            let payment = match store::find_by_intent(self.db.reads(), intent).await? {
                 Some(row) => Some(row.id),
-                // The answer that would have told us the intent's id was lost.
+                // The answer with the intent's id was lost.
                 None => match self.gateway.retrieve(intent).await {
                     Ok(found) => found.payment,
                     Err(
@@ -303,12 +310,12 @@ impl Engine {
                 },
             };
             if let Some(payment) = payment {
-                let heard = self.look_at(payment, intent).await?
+                let answered = self.refresh_intent(payment, intent).await?
                     && (!waiting.is_about_refunds()
-                        || self.look_at_refunds(payment, intent).await?)
+                        || self.refresh_refunds(payment, intent).await?)
                     && (!waiting.is_about_disputes()
-                        || self.look_at_disputes(payment, intent).await?);
-                if !heard {
+                        || self.refresh_disputes(payment, intent).await?);
+                if !answered {
                     return Ok(false);
                 }
             }
@@ -317,7 +324,7 @@ impl Engine {
         let event = waiting.event_id;
         self.db
             .write(move |conn| {
-                Box::pin(async move { Ok(inbox::inbox_processed(conn, &event, now).await?) })
+                Box::pin(async move { Ok(inbox::mark_processed(conn, &event, now).await?) })
             })
             .await
             .map(|()| true)
@@ -334,7 +341,7 @@ impl Engine {
             .await
     }
 
-    /// Writes the outcome down, together with what it does.
+    /// Stores the outcome and applies it to the payment in one transaction.
     async fn settle(
         &self,
         payment: PaymentId,
@@ -345,26 +352,25 @@ impl Engine {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    settle_in_txn(conn, &*refunds, payment, &effect, outcome, now).await
+                    settle_in_transaction(conn, &*refunds, payment, &effect, outcome, now).await
                 })
             })
             .await
     }
 }
 
-/// One line for each call: what was asked of Stripe for which order, and what came of it.
-fn note(row: &PaymentRow, effect: &EffectRow, outcome: &Outcome) {
+fn log_call(row: &PaymentRow, effect: &EffectRow, outcome: &Outcome) {
     let (order, tries) = (row.order, effect.tries);
     let call: &'static str = effect.kind.into();
-    let short = outcome.in_short();
-    if matches!(outcome, Outcome::Later(_)) {
-        tracing::warn!(%order, call, tries, outcome = short, "Stripe was called in vain");
+    let short = outcome.summary();
+    if matches!(outcome, Outcome::Unknown(_)) {
+        tracing::warn!(%order, call, tries, outcome = short, "Stripe was called without a certain outcome");
     } else {
         tracing::info!(%order, call, tries, outcome = short, "Stripe was called");
     }
 }
 
-/// Writes an incident for each payment whose money has been on its way for too long.
+/// Opens an incident for each payment.
 async fn report_slow_captures(
     conn: &mut Conn,
     slow: Vec<(PaymentId, OrderId)>,
@@ -378,77 +384,88 @@ async fn report_slow_captures(
     Ok(())
 }
 
-/// One more looked after, or none; what failed is logged, and the others go on.
-fn counted(done: FaultResult<bool>) -> usize {
+/// Returns 1 if processed, otherwise 0. Logs errors, so that one failure does not stop the others.
+fn count_or_log(done: FaultResult<bool>) -> usize {
     match done {
         Ok(done) => usize::from(done),
         Err(fault) => {
-            tracing::error!(error = chain(&fault), "a payment was not looked after");
+            tracing::error!(error = chain(&fault), "cannot process a payment");
             0
         }
     }
 }
 
-async fn settle_in_txn(
+async fn settle_in_transaction(
     conn: &mut Conn,
-    refunds: &dyn Refunding,
+    refunds: &dyn RefundTransitions,
     payment: PaymentId,
     effect: &EffectRow,
     outcome: Outcome,
     now: Moment,
 ) -> FaultResult<()> {
-    // The tickets first, as everywhere.
+    // Lock order: tickets first.
     let Some(row) = transitions::lock(conn, payment).await? else {
         return Ok(());
     };
-    let came = outcome.came();
-    if came != Some(Came::Declined) && !matches!(outcome, Outcome::Later(_)) {
-        trials::trial_give_back(conn, effect.id).await?;
+    let effect_outcome = outcome.effect_outcome();
+    if effect_outcome != Some(EffectOutcome::Declined) && !matches!(outcome, Outcome::Unknown(_)) {
+        trials::uncount(conn, effect.id).await?;
     }
     match outcome {
-        // Cancelled in vain: Stripe is at it. The intent is not given up until it says so.
-        Outcome::Known(intent) if effect.kind == EffectKind::Void && !is_end(&intent) => {
+        // Not cancelled yet, for example while processing: repeat until Stripe reports an end.
+        Outcome::Known(intent) if effect.kind == EffectKind::Void && !is_final(&intent) => {
             transitions::apply_locked(conn, refunds, &row, &intent, now).await?;
-            postpone(conn, effect, &format!("it is {:?}", intent.status), now).await
+            postpone(
+                conn,
+                effect,
+                &format!("the intent is {:?}", intent.status),
+                now,
+            )
+            .await
         }
         Outcome::Known(intent) => {
-            // Who comes second knows nothing newer.
-            if !effects::effect_settle(conn, effect.id, came, None).await? {
+            // Already settled by another process, with an answer at least as new.
+            if !effects::settle(conn, effect.id, effect_outcome, None).await? {
                 return Ok(());
             }
             transitions::apply_locked(conn, refunds, &row, &intent, now).await
         }
-        Outcome::GivenBack(refund) => {
-            effects::effect_settle(conn, effect.id, came, None).await?;
+        Outcome::Refund(refund) => {
+            effects::settle(conn, effect.id, effect_outcome, None).await?;
             refunds.apply(conn, &row, &refund, now).await
         }
-        Outcome::Refused { why, error } => {
-            if !effects::effect_settle(conn, effect.id, came, Some(&error)).await? {
+        Outcome::Refused { refusal, error } => {
+            if !effects::settle(conn, effect.id, effect_outcome, Some(&error)).await? {
                 return Ok(());
             }
             if let Some(refund) = refund_of(effect) {
-                return refunds.refused(conn, &row, refund, &error, now).await;
+                return refunds.fail_refused(conn, &row, refund, &error, now).await;
             }
-            transitions::refused(conn, &row, effect.kind, &why, &error, now).await
+            transitions::refused(conn, &row, effect.kind, &refusal, &error, now).await
         }
-        Outcome::NeverMade => {
-            effects::effect_settle(conn, effect.id, None, None).await?;
-            transitions::never_made(conn, payment).await
+        Outcome::NotNeeded => {
+            effects::settle(conn, effect.id, None, None).await?;
+            transitions::void_unmade(conn, payment).await
         }
-        Outcome::Later(error) => postpone(conn, effect, &error, now).await,
+        Outcome::Unknown(error) => postpone(conn, effect, &error, now).await,
     }
 }
 
-/// Again later, and later each time.
-async fn postpone(conn: &mut Conn, effect: &EffectRow, why: &str, now: Moment) -> FaultResult<()> {
+/// Repeats the call later, with exponential back-off.
+async fn postpone(
+    conn: &mut Conn,
+    effect: &EffectRow,
+    reason: &str,
+    now: Moment,
+) -> FaultResult<()> {
     let pause = Duration::from_secs(1 << effect.tries.clamp(1, 6)).min(BACK_OFF_MAX);
-    effects::effect_postpone(conn, effect.id, now + pause, why)
+    effects::postpone(conn, effect.id, now + pause, reason)
         .await
         .map_err(Fault::from)
 }
 
 fn refund_of(effect: &EffectRow) -> Option<RefundId> {
     (effect.kind == EffectKind::Refund)
-        .then(|| read::<GivingBack>(effect).ok())?
-        .map(|giving| giving.refund)
+        .then(|| parse_params::<RefundRequest>(effect).ok())?
+        .map(|request| request.refund)
 }

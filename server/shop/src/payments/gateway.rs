@@ -1,6 +1,5 @@
-//! The payment provider as a parameter: the calls that we make, and what they can answer.
-//!
-//! Nothing here knows how a call travels; `stripe.rs` does.
+//! The interface of the payment provider: calls, answers and errors. The crate `stripe_gateway`
+//! implements it.
 
 use super::ProviderMode;
 use async_trait::async_trait;
@@ -11,247 +10,238 @@ use model::{
 use platform::fault::Fault;
 use serde::{Deserialize, Serialize};
 
-/// Where a PaymentIntent stands at Stripe.
+/// The status of a PaymentIntent at Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntentStatus {
-    /// No card, or the last one was refused.
+    /// No card, or the last one was declined.
     RequiresPaymentMethod,
-    /// A card is there, and nobody has confirmed.
+    /// Has a card, not confirmed.
     RequiresConfirmation,
-    /// The buyer's bank wants to hear from the buyer.
+    /// The buyer must confirm with their bank.
     RequiresAction,
-    /// Stripe is at it.
     Processing,
-    /// Authorised: the money is reserved on the card and can be taken.
+    /// Authorised.
     RequiresCapture,
-    /// Given up; nothing can be taken any more.
     Canceled,
-    /// Taken.
+    /// Captured.
     Succeeded,
 }
 
-/// What Stripe says of a PaymentIntent.
+/// A PaymentIntent as Stripe reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     /// `pi_…`
     pub id: String,
-    /// Where it stands.
     pub status: IntentStatus,
-    /// What it is for.
     pub amount_minor: MinorUnits,
-    /// What was taken.
+    /// Captured amount.
     pub received_minor: MinorUnits,
-    /// ISO code, small letters as Stripe writes it.
+    /// Lower-case ISO code.
     pub currency: String,
-    /// What the buyer's browser needs to go on.
+    /// For Stripe.js in the buyer's browser.
     pub client_secret: Option<String>,
-    /// Why the last card was refused, for the buyer to read.
+    /// Message to the buyer about the last declined card.
     pub declined: Option<String>,
-    /// Why, in the code of its bank or of Stripe: `insufficient_funds`, for one.
+    /// The bank's or Stripe's code for it, such as `insufficient_funds`.
     pub decline_code: Option<String>,
-    /// Where the buyer's bank wants to see the buyer.
+    /// The bank's page on which the buyer confirms.
     pub bank_url: Option<String>,
-    /// The payment that we made it for, from its metadata.
+    /// Our payment, from the metadata.
     pub payment: Option<PaymentId>,
 }
 
-/// A new PaymentIntent, confirmed in the same call. Stored before it is sent.
+/// Parameters of a new PaymentIntent, confirmed in the same call. Stored as JSON in the effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Create {
+pub struct CreateIntent {
     pub amount_minor: MinorUnits,
     /// ISO code.
     pub currency: String,
-    /// What the buyer pays with.
+    /// ConfirmationToken or PaymentMethod.
     pub token: String,
-    /// For the metadata.
+    /// For the metadata, as are the next two.
     pub order: OrderId,
-    /// For the metadata.
     pub payment: PaymentId,
-    /// For the metadata.
     pub attempt: i64,
-    /// Where the bank's page leads back to.
+    /// Where the bank's page sends the buyer afterwards.
     pub return_url: String,
 }
 
-/// Another card for the same PaymentIntent. Stored before it is sent.
+/// Parameters that confirm a PaymentIntent with another card. Stored as JSON in the effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Confirm {
-    /// What the buyer pays with.
+pub struct ConfirmIntent {
+    /// ConfirmationToken or PaymentMethod.
     pub token: String,
-    /// Where the bank's page leads back to.
+    /// Where the bank's page sends the buyer afterwards.
     pub return_url: String,
 }
 
-/// Money to be given back. Stored before it is sent.
+/// Parameters of a new refund. Stored as JSON in the effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivingBack {
-    /// For the metadata.
+pub struct RefundRequest {
+    /// For the metadata, as are the next two.
     pub refund: RefundId,
-    /// For the metadata.
     pub payment: PaymentId,
-    /// For the metadata.
     pub order: OrderId,
     pub amount_minor: MinorUnits,
-    /// ISO code. Calls that were stored before it was kept have none, and Stripe then counts as the
-    /// shop does.
+    /// ISO code; empty in effects of older versions, whose amounts need no conversion.
     #[serde(default)]
     pub currency: String,
 }
 
-/// How far a refund has come.
+/// The status of a refund at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GivenBack {
-    /// Under way.
+pub enum ProviderRefundStatus {
     Pending,
-    /// As far as Stripe knows, the buyer has it.
+    /// May still fail later.
     Succeeded,
-    /// It came back, or never went.
     Failed,
 }
 
-/// What Stripe says of a refund.
+/// A refund as Stripe reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refunded {
+pub struct ProviderRefund {
     /// `re_…`
     pub id: String,
-    /// How far it has come.
-    pub status: GivenBack,
+    pub status: ProviderRefundStatus,
     pub amount_minor: MinorUnits,
-    /// Why it failed, in Stripe's word for it.
+    /// Stripe's code for the reason of a failure.
     pub failure: Option<String>,
-    /// The refund that we made it for, from its metadata; none if we did not make it.
+    /// Our refund, from the metadata; none if it was not made by the shop.
     pub refund: Option<RefundId>,
 }
 
-/// How a dispute stands for the shop.
+/// The status of a dispute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
-pub enum Standing {
-    /// The cardholder's bank has not decided yet.
+pub enum ProviderDisputeStatus {
+    /// Not decided.
     Open,
     /// The shop keeps the money.
     Won,
-    /// The cardholder has it back.
+    /// The cardholder gets the money back.
     Lost,
 }
 
-model::text_columns!(Standing);
+model::text_columns!(ProviderDisputeStatus);
 
-/// What Stripe says of a dispute.
+/// A dispute as Stripe reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disputed {
+pub struct ProviderDispute {
     /// `dp_…`
     pub id: String,
-    /// The intent whose payment is disputed.
+    /// The disputed intent.
     pub intent: Option<String>,
-    /// How it stands.
-    pub standing: Standing,
+    pub status: ProviderDisputeStatus,
     pub amount_minor: MinorUnits,
-    /// Of this currency: its ISO code, in capitals.
+    /// Upper-case ISO code.
     pub currency: String,
-    /// Why, in Stripe's word for it.
+    /// Stripe's code.
     pub reason: String,
 }
 
-/// Which disputes.
+/// Selects disputes.
 #[derive(Debug, Clone, Copy)]
-pub enum DisputesOf<'a> {
-    /// Of this intent.
+pub enum DisputeFilter<'a> {
     Intent(&'a str),
-    /// Opened at or after this moment, in seconds since 1970.
+    /// Opened at or after this time, in seconds since 1970.
     Since(i64),
 }
 
 /// A page of a list of intents, newest first.
 #[derive(Debug)]
-pub struct Intents {
-    /// This page's.
+pub struct IntentPage {
     pub intents: Vec<Intent>,
-    /// There are older ones.
+    /// Whether there are older ones.
     pub more: bool,
 }
 
-/// Why a call did not do what it asked.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The card was refused. Definitive; the intent says where it stands now.
+    /// The card was declined. Definitive.
     #[error("the card was declined: {message}")]
     Declined {
-        /// For the buyer to read.
+        /// For the buyer.
         message: String,
-        /// Where the intent stands now, if the call made or touched one.
+        /// The present state of the intent, if there is one.
         intent: Option<Box<Intent>>,
     },
-    /// The intent has moved on: ask for its present state.
+    /// The intent's state does not allow the call: retrieve its present state.
     #[error("the intent is in another state")]
     Moved,
-    /// What we sent is wrong, and will be however often we send it.
+    /// The parameters are wrong; repeating the call is useless.
     #[error("refused as invalid ({param}): {message}")]
     Invalid {
-        /// Stripe's name of the parameter; empty if it names none.
+        /// Stripe's name of the parameter; may be empty.
         param: String,
-        /// Stripe's words; not for the buyer.
+        /// Stripe's message; not for the buyer.
         message: String,
     },
-    /// Our keys are wrong.
+    /// Stripe rejects our API key.
     #[error("our credentials were refused: {0}")]
     Credentials(String),
-    /// It is over and failed on their side, as every repetition under the same key will be told;
-    /// whether anything came of it all the same, a look shows.
+    /// The call ended with an error of the provider, which is replayed for the same key. It may still
+    /// have had an effect: look it up.
     #[error("failed at the provider: {0}")]
     Failed(String),
-    /// Nobody knows whether it happened, or still does: try again with the same key, or ask.
+    /// It is unknown whether the call has, or will have, an effect: repeat it with the same key, or look
+    /// it up.
     #[error("no certain answer: {0}")]
     Unknown(String),
 }
 
 impl From<GatewayError> for Fault {
     fn from(error: GatewayError) -> Self {
-        Self::unexpected("the payment provider gave no answer", error)
+        Self::unexpected("the payment provider did not answer", error)
     }
 }
 
-/// The payment provider.
+/// The payment provider. `key` is the idempotency key, `intent` the provider's id of an intent.
 #[async_trait]
 pub trait Gateway: Send + Sync {
-    /// Which provider it calls, and in which mode.
     fn mode(&self) -> ProviderMode;
 
-    /// Makes and confirms an intent that is captured by hand.
-    async fn create(&self, key: &str, create: &Create) -> Result<Intent, GatewayError>;
+    /// Creates and confirms an intent with manual capture.
+    async fn create(&self, key: &str, create: &CreateIntent) -> Result<Intent, GatewayError>;
 
     /// Confirms an intent with another card.
     async fn confirm(
         &self,
         key: &str,
         intent: &str,
-        confirm: &Confirm,
+        confirm: &ConfirmIntent,
     ) -> Result<Intent, GatewayError>;
 
-    /// Takes the money.
+    /// Captures an authorised intent.
     async fn capture(&self, key: &str, intent: &str) -> Result<Intent, GatewayError>;
 
-    /// Gives the money back before it is taken.
+    /// Cancels an uncaptured intent.
     async fn cancel(&self, key: &str, intent: &str) -> Result<Intent, GatewayError>;
 
-    /// Asks where it stands.
     async fn retrieve(&self, intent: &str) -> Result<Intent, GatewayError>;
 
-    /// The intents made at or after `since` (seconds since 1970), newest first, older than
-    /// the intent `after` if there is one.
-    async fn list(&self, since: i64, after: Option<&str>) -> Result<Intents, GatewayError>;
+    /// Lists one page of intents created at or after `since` (seconds since 1970), newest first, starting
+    /// after the intent `after` if given.
+    async fn list_intents(
+        &self,
+        since: i64,
+        after: Option<&str>,
+    ) -> Result<IntentPage, GatewayError>;
 
-    /// Gives back what was taken, or a part of it.
+    /// Refunds a captured intent in full or in part.
     async fn refund(
         &self,
         key: &str,
         intent: &str,
-        giving: &GivingBack,
-    ) -> Result<Refunded, GatewayError>;
+        refund: &RefundRequest,
+    ) -> Result<ProviderRefund, GatewayError>;
 
-    /// All refunds of an intent, whoever made them.
-    async fn refunds(&self, intent: &str) -> Result<Vec<Refunded>, GatewayError>;
+    /// Lists all refunds of an intent, newest first, including those made in the provider's dashboard.
+    async fn list_refunds(&self, intent: &str) -> Result<Vec<ProviderRefund>, GatewayError>;
 
-    /// Disputes, the newest first.
-    async fn disputes(&self, of: DisputesOf<'_>) -> Result<Vec<Disputed>, GatewayError>;
+    /// Lists disputes, newest first.
+    async fn list_disputes(
+        &self,
+        filter: DisputeFilter<'_>,
+    ) -> Result<Vec<ProviderDispute>, GatewayError>;
 }

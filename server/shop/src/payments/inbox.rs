@@ -1,4 +1,4 @@
-//! The SQL of the inbox: webhooks, stored once each before anybody acts on them.
+//! The SQL of the webhook inbox: each webhook is stored once before it is processed.
 
 use model::Moment;
 use platform::db::Conn;
@@ -6,10 +6,11 @@ use sqlx::{AnyExecutor, query, query_as};
 use sqlx_macros::FromRow;
 use std::time::Duration;
 
-const KEPT: Duration = Duration::from_hours(90 * 24);
+/// How long processed webhooks are kept.
+const RETENTION: Duration = Duration::from_hours(90 * 24);
 
-/// Stores a webhook, once. False: it was there already.
-pub(crate) async fn inbox_insert(
+/// Stores a webhook. Returns false if it was already stored.
+pub(crate) async fn insert(
     conn: &mut Conn,
     event: &InboxEvent,
     now: Moment,
@@ -28,22 +29,22 @@ pub(crate) async fn inbox_insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// What of a webhook is stored.
+/// A webhook to be stored.
 #[derive(Debug, Clone)]
 pub(crate) struct InboxEvent {
     /// `evt_…`
     pub id: String,
-    /// `payment_intent.succeeded`, for one.
+    /// Such as `payment_intent.succeeded`.
     pub kind: String,
     /// The PaymentIntent that it concerns.
     pub stripe_id: Option<String>,
-    /// All of it, as it came.
+    /// The unchanged body.
     pub payload: String,
 }
 
-/// A webhook that nobody has acted on yet.
+/// A stored webhook that has not been processed.
 #[derive(Debug, FromRow)]
-pub(crate) struct Waiting {
+pub(crate) struct UnprocessedEvent {
     /// `evt_…`
     pub event_id: String,
     /// The PaymentIntent that it concerns.
@@ -52,23 +53,21 @@ pub(crate) struct Waiting {
     kind: String,
 }
 
-impl Waiting {
-    /// Whether it says something of money that goes back.
+impl UnprocessedEvent {
     pub(crate) fn is_about_refunds(&self) -> bool {
         self.kind.starts_with("refund.") || self.kind.starts_with("charge.refund")
     }
 
-    /// Whether it says something of a dispute.
     pub(crate) fn is_about_disputes(&self) -> bool {
         self.kind.starts_with("charge.dispute.")
     }
 }
 
-/// Webhooks that nobody has acted on yet, oldest first.
-pub(crate) async fn inbox_waiting<'e>(
+/// Lists webhooks that have not been processed, oldest first.
+pub(crate) async fn list_unprocessed<'e>(
     on: impl AnyExecutor<'e>,
     limit: i64,
-) -> Result<Vec<Waiting>, sqlx::Error> {
+) -> Result<Vec<UnprocessedEvent>, sqlx::Error> {
     query_as(
         "SELECT event_id, stripe_id, type FROM stripe_inbox WHERE processed_at IS NULL \
          ORDER BY received_at LIMIT $1",
@@ -78,8 +77,7 @@ pub(crate) async fn inbox_waiting<'e>(
     .await
 }
 
-/// The webhook has been acted on.
-pub(crate) async fn inbox_processed(
+pub(crate) async fn mark_processed(
     conn: &mut Conn,
     event_id: &str,
     now: Moment,
@@ -92,11 +90,11 @@ pub(crate) async fn inbox_processed(
     Ok(())
 }
 
-/// Deletes webhooks that were acted on 90 days ago or longer: Stripe sends none again for so long, and
-/// the books say what came of them. Returns how many.
-pub(crate) async fn inbox_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
+/// Deletes webhooks processed at least 90 days ago; Stripe does not redeliver for that long. Returns the
+/// number of rows deleted.
+pub(crate) async fn delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM stripe_inbox WHERE processed_at <= $1")
-        .bind(now - KEPT)
+        .bind(now - RETENTION)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())

@@ -1,8 +1,8 @@
-//! Which payment provider a shop's payments are made with: the table `payment_provider`.
+//! The payment provider and mode of a shop: owns the table `payment_provider`.
 //!
-//! Owns the mode of the provider and the rule that a shop never changes it: the first payment, or
-//! the first start with live keys, records the mode, and a process in another mode neither starts nor
-//! begins a payment nor makes a call. Does not read settings and calls no provider.
+//! A shop does not change its mode: the first payment, or the first start with live keys, records it, and
+//! a process in another mode does not start, begins no payment and makes no call. Does not read settings
+//! and calls no provider.
 
 use model::Moment;
 use platform::{
@@ -20,7 +20,7 @@ use strum::{Display, EnumString, IntoStaticStr};
 pub enum ProviderMode {
     /// The Stripe double inside the server: no money moves.
     Demo,
-    /// What answers at `STRIPE_API_URL`.
+    /// The server at `STRIPE_API_URL`.
     Double,
     /// Stripe with test keys: no money moves.
     Test,
@@ -31,16 +31,16 @@ pub enum ProviderMode {
 model::text_columns!(ProviderMode);
 
 impl ProviderMode {
-    /// The mode that Stripe's secret key is for; `elsewhere`: calls go to `STRIPE_API_URL`.
-    pub fn of_key(key: &SecretString, elsewhere: bool) -> Self {
-        match (is_live_key(key.expose_secret()), elsewhere) {
+    /// The mode of a secret key; `has_api_url`: calls go to `STRIPE_API_URL`.
+    pub fn of_key(key: &SecretString, has_api_url: bool) -> Self {
+        match (is_live_key(key.expose_secret()), has_api_url) {
             (true, _) => Self::Live,
             (false, true) => Self::Double,
             (false, false) => Self::Test,
         }
     }
 
-    /// As a sentence names it.
+    /// For error messages.
     fn described(self) -> &'static str {
         match self {
             Self::Demo => "the built-in Stripe double",
@@ -51,12 +51,12 @@ impl ProviderMode {
     }
 }
 
-/// Whether one of Stripe's keys (`sk_…`, `rk_…`, `pk_…`) moves real money.
+/// Whether a Stripe key (`sk_…`, `rk_…`, `pk_…`) is for live mode.
 pub fn is_live_key(key: &str) -> bool {
     has_word(key, "live")
 }
 
-/// Whether one of Stripe's keys is for tests.
+/// Whether a Stripe key is for test mode.
 pub fn is_test_key(key: &str) -> bool {
     has_word(key, "test")
 }
@@ -70,20 +70,20 @@ fn has_word(key: &str, word: &str) -> bool {
     }
 }
 
-/// The settings name another provider than the shop's payments were made with.
+/// The settings name another provider than the recorded one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this shop takes its payments by {}, and the settings name {}: {}",
     recorded.described(), configured.described(), self.advice()
 )]
-pub struct OtherProvider {
-    /// In which mode the payments were made.
+pub struct ProviderMismatch {
+    /// The mode of the shop's payments.
     pub recorded: ProviderMode,
-    /// In which mode this process would go on.
+    /// The mode of this process.
     pub configured: ProviderMode,
 }
 
-impl OtherProvider {
+impl ProviderMismatch {
     fn advice(self) -> &'static str {
         match (self.recorded, self.configured) {
             (ProviderMode::Demo, _) => {
@@ -102,19 +102,17 @@ impl OtherProvider {
     }
 }
 
-/// Why the provider could not be compared.
+/// Why [`check_at_start`] failed.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTheSame {
-    /// They differ.
+pub enum ProviderCheckError {
     #[error(transparent)]
-    Other(#[from] OtherProvider),
-    /// The database failed.
+    Other(#[from] ProviderMismatch),
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
 
-/// The recorded mode. None: no payment was made since modes are recorded.
-pub async fn recorded<'e>(
+/// The recorded mode; none before the first payment that was made since modes are recorded.
+pub async fn find_recorded<'e>(
     reads: impl Executor<'e, Database = Any>,
 ) -> Result<Option<ProviderMode>, sqlx::Error> {
     query_scalar("SELECT mode FROM payment_provider WHERE id = 1")
@@ -124,7 +122,7 @@ pub async fn recorded<'e>(
 
 /// Records `mode` with the first payment. Errors: another mode is recorded.
 pub(super) async fn claim(conn: &mut Conn, mode: ProviderMode, now: Moment) -> FaultResult<()> {
-    if recorded(&mut *conn).await?.is_none() {
+    if find_recorded(&mut *conn).await?.is_none() {
         record_first(conn, mode, now).await?;
     }
     assert_recorded(conn, mode).await
@@ -135,14 +133,14 @@ pub(super) async fn assert_recorded<'e>(
     reads: impl Executor<'e, Database = Any>,
     mode: ProviderMode,
 ) -> FaultResult<()> {
-    match recorded(reads).await? {
+    match find_recorded(reads).await? {
         Some(recorded) if recorded != mode => {
-            let other = OtherProvider {
+            let other = ProviderMismatch {
                 recorded,
                 configured: mode,
             };
             Err(Fault::unexpected(
-                "this process is set up for another payment provider",
+                "this process is configured for another payment provider",
                 other,
             ))
         }
@@ -150,7 +148,7 @@ pub(super) async fn assert_recorded<'e>(
     }
 }
 
-/// Of two who come at once the first is recorded.
+/// Does nothing if a mode is already recorded.
 async fn record_first(conn: &mut Conn, mode: ProviderMode, now: Moment) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO payment_provider (id, mode, since) VALUES (1, $1, $2) \
@@ -163,28 +161,28 @@ async fn record_first(conn: &mut Conn, mode: ProviderMode, now: Moment) -> Resul
     .map(drop)
 }
 
-/// Checks at the start of a process in `mode` that the shop's payments were made in it. Live mode is
-/// recorded at once, so that nobody makes a demo of the shop before its first payment.
-/// `demo_intents` are the intents that the double in the data folder knows, which tells where the
-/// payments were made that are older than the record; the mode of those is then recorded.
+/// Checks at the start of a process that the shop's payments were made in `mode`. Live mode is recorded at
+/// once, so that the shop cannot become a demo before its first payment. For payments that are older than
+/// the record, the mode is inferred and recorded; `demo_intents` are the intents of the double in the data
+/// folder.
 ///
-/// Errors: they were made in another mode, and nothing is written; or the database fails.
-pub async fn assert_same(
+/// Errors: they were made in another mode (nothing is written), or the database fails.
+pub async fn check_at_start(
     db: &Db,
     mode: ProviderMode,
     demo_intents: &BTreeSet<String>,
     now: Moment,
-) -> Result<(), NotTheSame> {
-    let found = match recorded(db.reads()).await? {
+) -> Result<(), ProviderCheckError> {
+    let found = match find_recorded(db.reads()).await? {
         Some(found) => Some(found),
-        None => mode_of_old_payments(db, mode, demo_intents).await?,
+        None => infer_mode(db, mode, demo_intents).await?,
     };
     let found = found.or(Some(mode).filter(|mode| *mode == ProviderMode::Live));
     let Some(found) = found else {
         return Ok(());
     };
     if found != mode {
-        return Err(OtherProvider {
+        return Err(ProviderMismatch {
             recorded: found,
             configured: mode,
         }
@@ -196,9 +194,9 @@ pub async fn assert_same(
     Ok(done?)
 }
 
-/// In which mode payments were made that no mode is recorded for. None: there are none. If nothing
-/// contradicts `mode`, it is believed.
-async fn mode_of_old_payments(
+/// Infers the mode of payments that are older than the record: `mode`, unless the data contradicts it.
+/// None if there are no payments.
+async fn infer_mode(
     db: &Db,
     mode: ProviderMode,
     demo_intents: &BTreeSet<String>,
@@ -214,8 +212,8 @@ async fn mode_of_old_payments(
         .iter()
         .filter(|intent| demo_intents.contains(*intent))
         .count();
-    let told_live = newest_webhook_is_live(db).await?;
-    Ok(Some(match (mode, told_live) {
+    let webhook_is_live = newest_webhook_is_live(db).await?;
+    Ok(Some(match (mode, webhook_is_live) {
         (ProviderMode::Demo, _) if in_demo == intents.len() => ProviderMode::Demo,
         (ProviderMode::Demo, Some(true)) => ProviderMode::Live,
         (ProviderMode::Demo, _) => ProviderMode::Test,
@@ -226,7 +224,7 @@ async fn mode_of_old_payments(
     }))
 }
 
-/// What the newest webhook that is kept says of its mode.
+/// Whether the newest stored webhook is of live mode.
 async fn newest_webhook_is_live(db: &Db) -> Result<Option<bool>, sqlx::Error> {
     let payload: Option<String> =
         query_scalar("SELECT payload FROM stripe_inbox ORDER BY received_at DESC LIMIT 1")
@@ -237,8 +235,8 @@ async fn newest_webhook_is_live(db: &Db) -> Result<Option<bool>, sqlx::Error> {
     Ok(event.and_then(|event| event["livemode"].as_bool()))
 }
 
-/// Records `mode` in the place of what is recorded. False: nothing is recorded, or it is the demo,
-/// whose tickets nobody has paid for.
+/// Replaces the recorded mode. Returns false if none is recorded, or if it is the demo, whose tickets are
+/// not paid for.
 pub async fn replace(db: &Db, mode: ProviderMode) -> Result<bool, sqlx::Error> {
     db.write(move |conn| {
         Box::pin(async move {
@@ -267,7 +265,7 @@ mod tests {
         }
         assert!(!is_live_key("sk_1") && !is_test_key("sk_1"));
         let key = |key: &str| SecretString::from(key);
-        let of = |text, elsewhere| ProviderMode::of_key(&key(text), elsewhere);
+        let of = |text, has_api_url| ProviderMode::of_key(&key(text), has_api_url);
         assert_eq!(of("sk_live_1", true), ProviderMode::Live);
         assert_eq!(of("rk_test_1", true), ProviderMode::Double);
         assert_eq!(of("sk_test_1", false), ProviderMode::Test);
@@ -276,7 +274,7 @@ mod tests {
     #[test]
     fn the_refusal_says_what_to_do() {
         let other = |recorded, configured| {
-            OtherProvider {
+            ProviderMismatch {
                 recorded,
                 configured,
             }

@@ -1,10 +1,11 @@
-//! Paying, and asking how a payment stands.
+//! The service of payments: begins them, waits for their results and reads them. Makes no calls to the
+//! provider itself; the [`Engine`] does.
 
 use super::{
     Engine,
-    begin::{self, Begin, Begun},
-    effects::{self, Attempt, Came},
-    looks::Looks,
+    begin::{self, BeginPayment, BegunPayment},
+    effects::{self, Attempt, EffectOutcome},
+    lookups::StatusLookups,
     store::{self, PaymentRow, State},
     transitions::BAD_TOKEN,
 };
@@ -30,15 +31,14 @@ use std::{
 };
 use tracing::Instrument;
 
-/// How long a buyer's request waits for Stripe before it is told that the payment goes on.
+/// How long [`Payments::pay`] waits for Stripe before it answers `processing`.
 pub const PAY_WAIT: Duration = Duration::from_secs(10);
-/// How long a buyer who asks how it stands waits for Stripe.
-const LOOK_WAIT: Duration = Duration::from_secs(3);
-/// How often it is looked whether another's call has been answered.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// How long a read of a payment waits for Stripe.
+const LOOKUP_WAIT: Duration = Duration::from_secs(3);
+/// Interval at which the database is polled for the result of a call that another task makes.
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 const TOKEN_BYTES_MAX: usize = 255;
 
-/// The rules of paying.
 #[derive(Clone)]
 pub struct PaymentsService {
     db: Db,
@@ -49,16 +49,13 @@ pub struct PaymentsService {
     pay_wait: Duration,
     public_url: String,
     limits: Arc<Limits>,
-    looks: Looks,
+    lookups: StatusLookups,
 }
 
 impl PaymentsService {
-    /// Payments driven by `engine`, for which buyers wait `pay_wait` at most; banks lead buyers back
-    /// to `public_url`. Cards are counted while `limits` are on.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "named where the shop is put together"
-    )]
+    /// Buyers wait for `engine` for at most `pay_wait`; banks send them back to `public_url`. Card trials
+    /// are limited if `limits` are on.
+    #[expect(clippy::too_many_arguments, reason = "called once, in wiring.rs")]
     pub(crate) fn new(
         db: Db,
         clock: SharedClock,
@@ -69,7 +66,7 @@ impl PaymentsService {
         public_url: String,
         limits: Arc<Limits>,
     ) -> Self {
-        let looks = Looks::new(db.clone(), clock.clone());
+        let lookups = StatusLookups::new(db.clone(), clock.clone());
         Self {
             db,
             clock,
@@ -79,13 +76,13 @@ impl PaymentsService {
             pay_wait,
             public_url,
             limits,
-            looks,
+            lookups,
         }
     }
 
-    async fn pay_order(&self, buyer: UserId, pay: Pay) -> FaultResult<Payment> {
+    async fn pay(&self, buyer: UserId, pay: Pay) -> FaultResult<Payment> {
         let token = check_token(&pay.token)?;
-        let begin = Begin {
+        let begin = BeginPayment {
             order: pay.order_id,
             buyer,
             token,
@@ -100,7 +97,7 @@ impl PaymentsService {
             .write(|conn| Box::pin(async move { begin::begin(conn, begin).await }))
             .await;
         let begun = match begun {
-            // Another tab was quicker between our look and our write.
+            // A concurrent request of the same buyer was faster.
             Err(Fault::Database(sqlx::Error::Database(error))) if error.is_unique_violation() => {
                 return Err(Conflict::PaymentInProgress.into());
             }
@@ -113,33 +110,34 @@ impl PaymentsService {
         let until = Instant::now() + self.pay_wait;
         self.drive(begun.payment, PAY_WAIT).await?;
         let (row, attempt) = self.await_attempt(&begun, until).await?;
-        self.answer(&begun, row, attempt).await
+        self.attempt_result(&begun, row, attempt).await
     }
 
-    /// Drives the payment for at most `wait`. It goes on by itself after that, and also if the
-    /// buyer's browser goes away.
+    /// Makes the payment's calls in a task, and waits for it for at most `wait`. The task also continues if
+    /// the client disconnects.
     async fn drive(&self, payment: PaymentId, wait: Duration) -> FaultResult<()> {
         let engine = self.engine.clone();
         let driving = tokio::spawn(async move { engine.drive(payment).await }.in_current_span());
         match tokio::time::timeout(wait, driving).await {
             Ok(Ok(driven)) => driven,
-            Ok(Err(panic)) => Err(Fault::unexpected("driving a payment panicked", panic)),
+            Ok(Err(panic)) => Err(Fault::unexpected("the task of a payment panicked", panic)),
             Err(_) => Ok(()),
         }
     }
 
-    /// What the buyer is told of a card that they just tried: what came of it, or that another
-    /// attempt has taken its place.
-    async fn answer(
+    /// The answer to the buyer: the result of this attempt, or that another attempt has replaced it.
+    async fn attempt_result(
         &self,
-        begun: &Begun,
+        begun: &BegunPayment,
         row: PaymentRow,
         attempt: Attempt,
     ) -> FaultResult<Payment> {
-        match attempt.came {
-            Some(Came::BadToken) => return Err(AppError::invalid("token", BAD_TOKEN).into()),
-            Some(Came::Refused) => return Err(not_taken(&row)),
-            Some(Came::Declined) => {
+        match attempt.outcome {
+            Some(EffectOutcome::BadToken) => {
+                return Err(AppError::invalid("token", BAD_TOKEN).into());
+            }
+            Some(EffectOutcome::Refused) => return Err(refused_as_invalid(&row)),
+            Some(EffectOutcome::Declined) => {
                 let order = orders::order_find(self.db.reads(), row.order).await?;
                 let paid = order.is_some_and(|order| order.state == OrderState::Complete);
                 return Err(if paid {
@@ -148,15 +146,15 @@ impl PaymentsService {
                     declined()
                 });
             }
-            Some(Came::Made) | None => {}
+            Some(EffectOutcome::Made) | None => {}
         }
         let is_replaced = row.confirmations != begun.confirmations;
         match row.state {
             State::Captured if is_replaced => Err(Conflict::OrderComplete.into()),
             _ if is_replaced => Err(Conflict::PaymentInProgress.into()),
-            State::Open | State::Failed if row.declined.is_none() => Err(not_taken(&row)),
+            State::Open | State::Failed if row.declined.is_none() => Err(refused_as_invalid(&row)),
             State::Open | State::Failed => Err(declined()),
-            // The card gave way behind the fence; the order waits for another.
+            // The card was declined at the capture; the order waits for another card.
             State::Voiding | State::Voided if row.declined.is_some() => Err(declined()),
             State::Voiding | State::Voided => {
                 let order = orders::order_find(self.db.reads(), row.order)
@@ -169,42 +167,41 @@ impl PaymentsService {
         }
     }
 
-    /// The payment and this attempt, once the attempt has its result and nobody else is making the
-    /// calls that follow from it: a webhook or the sweep may have been quicker with the next call than
-    /// the buyer's own request, perhaps in another process.
+    /// Returns the payment and this attempt when the attempt has its result and no subsequent call is in
+    /// flight, or at `until`. A webhook or the sweep may make the calls, perhaps in another process.
     async fn await_attempt(
         &self,
-        begun: &Begun,
+        begun: &BegunPayment,
         until: Instant,
     ) -> FaultResult<(PaymentRow, Attempt)> {
         loop {
-            let attempt = effects::attempt_find(self.db.reads(), begun.attempt).await?;
+            let attempt = effects::find_attempt(self.db.reads(), begun.attempt).await?;
             let row = self.find(begun.payment).await?;
-            let is_settled = !attempt.in_flight && attempt.came != Some(Came::Made);
+            let is_settled = !attempt.in_flight && attempt.outcome != Some(EffectOutcome::Made);
             let is_replaced = row.confirmations != begun.confirmations;
-            let follows = matches!(
+            let has_next_call = matches!(
                 row.state,
                 State::Intended | State::Capturing | State::Voiding
             );
             let done = is_settled
                 || !attempt.in_flight
                     && (is_replaced
-                        || !follows
-                        || !effects::effect_in_flight(self.db.reads(), begun.payment).await?);
+                        || !has_next_call
+                        || !effects::has_in_flight(self.db.reads(), begun.payment).await?);
             if done || Instant::now() >= until {
                 return Ok((self.find(begun.payment).await?, attempt));
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     async fn find(&self, payment: PaymentId) -> FaultResult<PaymentRow> {
-        let found = store::payment_find(self.db.reads(), payment).await?;
+        let found = store::find(self.db.reads(), payment).await?;
         found.ok_or(Fault::Refused(AppError::NotFound))
     }
 
-    /// The payment as it stands now: asks Stripe if it is not at an end, and nobody has just asked.
-    async fn refreshed(&self, row: PaymentRow) -> FaultResult<PaymentRow> {
+    /// Updates the payment from Stripe if it is under way; limited by [`StatusLookups`].
+    async fn refresh(&self, row: PaymentRow) -> FaultResult<PaymentRow> {
         let settled = matches!(
             row.state,
             State::Captured
@@ -219,9 +216,9 @@ impl PaymentsService {
         }
         let engine = self.engine.clone();
         let payment = row.id;
-        let look = async move { engine.look(payment).await.map(|_| ()) }.in_current_span();
+        let lookup = async move { engine.refresh(payment).await.map(|_| ()) }.in_current_span();
         let key = (payment, row.confirmations);
-        self.looks.share(key, LOOK_WAIT, look).await?;
+        self.lookups.share(key, LOOKUP_WAIT, lookup).await?;
         self.find(payment).await
     }
 
@@ -235,15 +232,15 @@ impl PaymentsService {
     }
 }
 
-/// The provider refused the call as invalid, whatever the card.
-fn not_taken(row: &PaymentRow) -> Fault {
+/// The provider rejected the call itself, not the card.
+fn refused_as_invalid(row: &PaymentRow) -> Fault {
     metrics::counter!("stagedoor_payments_total", "result" => "refused").increment(1);
     let payment = format!("payment {} of order {}", row.id, row.order);
     Fault::unexpected("the provider refused a payment as invalid", payment)
 }
 
 fn declined() -> Fault {
-    // The same whatever the bank's reason is: to a thief with a list of cards it would be an answer.
+    // Independent of the bank's reason, which would help a thief to test stolen cards.
     let message =
         "Your card was declined. Nothing was charged, and your tickets are still held: check \
          what you typed, use another card, or ask your bank."
@@ -269,35 +266,35 @@ fn check_token(token: &str) -> Result<String, AppError> {
 #[async_trait]
 impl Payments for PaymentsService {
     async fn pay(&self, viewer: &Viewer, request: Pay) -> AppResult<Payment> {
-        Ok(self.pay_order(viewer.user.id, request).await?)
+        Ok(self.pay(viewer.user.id, request).await?)
     }
 
     async fn get(&self, viewer: &Viewer, id: PaymentId) -> AppResult<Payment> {
         let row = self.find_own(viewer.user.id, id).await?;
-        Ok(self.refreshed(row).await?.payment())
+        Ok(self.refresh(row).await?.payment())
     }
 
-    async fn of_order(
+    async fn find_newest(
         &self,
         viewer: &Viewer,
         order: OrderId,
         from_bank: bool,
     ) -> AppResult<Option<Payment>> {
-        let newest = store::payment_newest(self.db.reads(), order)
+        let newest = store::find_newest(self.db.reads(), order)
             .await
             .map_err(Fault::from)?;
         match newest.filter(|row| row.buyer == viewer.user.id) {
             Some(row) => {
                 if from_bank {
-                    self.looks.wait_for_next(row.id).await?;
+                    self.lookups.wait_for_next(row.id).await?;
                 }
-                Ok(Some(self.refreshed(row).await?.payment()))
+                Ok(Some(self.refresh(row).await?.payment()))
             }
             None => Ok(None),
         }
     }
 
-    async fn bank_page(&self, viewer: &Viewer, id: PaymentId) -> AppResult<Option<String>> {
+    async fn find_bank_page(&self, viewer: &Viewer, id: PaymentId) -> AppResult<Option<String>> {
         let row = self.find_own(viewer.user.id, id).await?;
         Ok(row.bank_url.filter(|_| row.state == State::RequiresAction))
     }

@@ -16,36 +16,35 @@ use sqlx_macros::FromRow;
 use std::time::Duration;
 use strum::{Display, EnumString};
 
-/// Where a payment stands inside.
+/// The internal state of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
     /// A call that charges a card is under way.
     Intended,
-    /// The last card was refused; another may be tried.
+    /// The last card was declined; another may be tried.
     Open,
-    /// The buyer's bank wants to hear from the buyer.
+    /// The buyer must confirm with their bank.
     RequiresAction,
-    /// Behind the fence: the money is being taken.
+    /// Behind the fence, being captured.
     Capturing,
-    /// Taken.
     Captured,
-    /// To be given back before it is taken.
+    /// To be cancelled before it is captured.
     Voiding,
-    /// Given back; nothing was charged.
+    /// Cancelled; nothing was charged.
     Voided,
-    /// It never came to be.
+    /// The intent was never created.
     Failed,
-    /// Taken though no order stands for it, and on its way back.
+    /// Captured without an order behind the fence, and being refunded.
     Refunding,
-    /// Paid back.
+    /// Refunded in full.
     Refunded,
 }
 
 model::text_columns!(State);
 
 impl State {
-    /// Whether the buyer, their bank or Stripe may still make money of it.
+    /// Whether it is, or may still be, captured.
     pub(crate) fn is_under_way(self) -> bool {
         matches!(
             self,
@@ -60,59 +59,53 @@ const COLUMNS: &str = "payments.id, payments.order_id, payments.attempt, payment
      payments.created_at, (SELECT o.buyer_id FROM orders o WHERE o.id = payments.order_id) \
      AS buyer_id";
 
-/// What the database says of a payment.
+/// A payment as stored, with the buyer of its order.
 #[derive(Debug, Clone, FromRow)]
 pub struct PaymentRow {
-    /// Its id.
     pub id: PaymentId,
-    /// What it is for.
     #[sqlx(rename = "order_id")]
     pub order: OrderId,
-    /// Whose order that is.
     #[sqlx(rename = "buyer_id")]
     pub buyer: UserId,
-    /// The order's first, second … attempt; below 1, one that nobody made ([`Self::is_stray`]).
+    /// Number within the order, from 1; below 1 for a stray ([`Self::is_stray`]).
     pub attempt: i64,
-    /// The PaymentIntent, once Stripe has answered.
+    /// The PaymentIntent, once known.
     pub stripe_id: Option<String>,
-    /// Where it stands.
     pub state: State,
-    /// What is charged.
+    /// Amount to be charged.
     pub amount_minor: MinorUnits,
-    /// The order's currency.
     pub currency: Currency,
-    /// What was taken.
+    /// Captured amount.
     pub received_minor: MinorUnits,
-    /// What the buyer's browser needs to go on.
+    /// For Stripe.js in the buyer's browser.
     pub client_secret: Option<String>,
-    /// Where the bank wants to see the buyer.
+    /// The bank's page on which the buyer confirms.
     pub bank_url: Option<String>,
-    /// What the buyer was told at the last decline.
+    /// Message to the buyer about the last decline.
     pub declined: Option<String>,
-    /// How many further cards were tried.
+    /// Number of further cards tried.
     pub confirmations: i64,
-    /// When it began.
     pub created_at: Moment,
 }
 
 impl PaymentRow {
-    /// Whether nobody asked for it: a second intent that one of our calls has left at Stripe.
+    /// Whether it stands for a second intent that a repeated call has created at Stripe.
     pub(crate) fn is_stray(&self) -> bool {
         self.attempt < 1
     }
 
-    /// As its buyer sees it.
+    /// Converts to the wire type.
     pub(crate) fn payment(&self) -> Payment {
         let status = match self.state {
             State::Intended | State::Capturing => PaymentStatus::Processing,
             State::Open | State::Failed if self.declined.is_some() => PaymentStatus::Declined,
             State::RequiresAction => PaymentStatus::RequiresAction,
             State::Captured => PaymentStatus::Captured,
-            // Nothing was charged, and it was not the card's doing.
+            // Not charged, for another reason than a decline.
             State::Open | State::Failed | State::Voiding | State::Voided => PaymentStatus::Voided,
             State::Refunding | State::Refunded => PaymentStatus::Refunded,
         };
-        let acting = self.state == State::RequiresAction;
+        let requires_action = self.state == State::RequiresAction;
         Payment {
             id: self.id,
             order_id: self.order,
@@ -120,11 +113,11 @@ impl PaymentRow {
             status,
             amount_minor: self.amount_minor.get(),
             currency: self.currency,
-            client_secret: self.client_secret.clone().filter(|_| acting),
+            client_secret: self.client_secret.clone().filter(|_| requires_action),
         }
     }
 
-    /// The domain event that tells of money taken.
+    /// The domain event of a captured payment.
     pub(crate) fn created_event(&self, now: Moment) -> DomainEvent {
         let data = serde_json::json!({
             "id": self.id,
@@ -139,8 +132,8 @@ impl PaymentRow {
     }
 }
 
-/// One payment, whoever asks. Callers check whose it is.
-pub(crate) async fn payment_find<'e>(
+/// Does not check who may see it.
+pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     id: PaymentId,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
@@ -151,8 +144,8 @@ pub(crate) async fn payment_find<'e>(
         .await
 }
 
-/// The payment that a PaymentIntent belongs to.
-pub(crate) async fn payment_find_by_intent<'e>(
+/// Finds the payment of a PaymentIntent.
+pub(crate) async fn find_by_intent<'e>(
     on: impl AnyExecutor<'e>,
     stripe_id: &str,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
@@ -163,8 +156,8 @@ pub(crate) async fn payment_find_by_intent<'e>(
         .await
 }
 
-/// The payment that an order was paid with.
-pub(crate) async fn payment_captured(
+/// Finds the captured payment of an order.
+pub(crate) async fn find_captured(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
@@ -175,8 +168,8 @@ pub(crate) async fn payment_captured(
         .await
 }
 
-/// Payments with a refund that Stripe has not come to an end with.
-pub(crate) async fn payments_with_refunds_under_way<'e>(
+/// Lists payments with a refund that has neither succeeded nor failed.
+pub(crate) async fn list_with_open_refunds<'e>(
     on: impl AnyExecutor<'e>,
 ) -> Result<Vec<PaymentRow>, sqlx::Error> {
     let sql = format!(
@@ -186,8 +179,8 @@ pub(crate) async fn payments_with_refunds_under_way<'e>(
     query_as(AssertSqlSafe(sql)).fetch_all(on).await
 }
 
-/// Payments begun between these moments that took money.
-pub(crate) async fn payments_with_money<'e>(
+/// Lists payments created in `from..before` that received money.
+pub(crate) async fn list_charged<'e>(
     on: impl AnyExecutor<'e>,
     from: Moment,
     before: Moment,
@@ -203,8 +196,8 @@ pub(crate) async fn payments_with_money<'e>(
         .await
 }
 
-/// The newest payment of an order.
-pub(crate) async fn payment_newest<'e>(
+/// Finds the newest payment of an order.
+pub(crate) async fn find_newest<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
@@ -216,8 +209,8 @@ pub(crate) async fn payment_newest<'e>(
         .await
 }
 
-/// When the provider was last asked about this payment.
-pub(crate) async fn payment_looked_at<'e>(
+/// Returns when the provider was last asked about this payment.
+pub(crate) async fn find_looked_at<'e>(
     on: impl AnyExecutor<'e>,
     payment: PaymentId,
 ) -> Result<Moment, sqlx::Error> {
@@ -227,43 +220,38 @@ pub(crate) async fn payment_looked_at<'e>(
         .await
 }
 
-/// Claims the look at where a payment stands, if the last one was `apart` ago or longer. False:
-/// another has looked since.
-pub(crate) async fn payment_look_claim(
+/// Claims a lookup at the provider, if the last one was at least `interval` ago. Returns false otherwise.
+pub(crate) async fn claim_lookup(
     conn: &mut Conn,
     payment: PaymentId,
     now: Moment,
-    apart: Duration,
+    interval: Duration,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE payments SET looked_at = $2 WHERE id = $1 AND (looked_at <= $3 OR looked_at > $2)",
     )
     .bind(payment)
     .bind(now)
-    .bind(now - apart)
+    .bind(now - interval)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// A new attempt to pay an order.
+/// A payment to be inserted.
 #[derive(Debug)]
 pub(crate) struct NewPayment {
-    /// Its id.
     pub id: PaymentId,
-    /// What it is for.
     pub order: OrderId,
-    /// The order's first, second … attempt.
+    /// Number within the order, from 1.
     pub attempt: i64,
-    /// What is charged.
     pub amount_minor: MinorUnits,
-    /// The order's currency.
     pub currency: Currency,
 }
 
-/// Writes a payment down before anything is asked of Stripe. A second one under way for the same
-/// order breaks the unique index.
-pub(crate) async fn payment_insert(
+/// Inserts a payment in state `intended`. Errors: a unique violation, if another one of the order is under
+/// way.
+pub(crate) async fn insert(
     conn: &mut Conn,
     payment: &NewPayment,
     now: Moment,
@@ -283,9 +271,9 @@ pub(crate) async fn payment_insert(
     Ok(())
 }
 
-/// Writes an intent down that stands at Stripe beside the one of `beside`, as a payment to be given
-/// up. Its attempt is below all others, so that it is never the order's newest.
-pub(crate) async fn payment_insert_stray(
+/// Inserts a second intent of the payment `beside` as a payment to be voided. Its attempt is below all
+/// others, so that it is never the order's newest.
+pub(crate) async fn insert_stray(
     conn: &mut Conn,
     id: PaymentId,
     beside: &PaymentRow,
@@ -308,12 +296,12 @@ pub(crate) async fn payment_insert_stray(
     Ok(())
 }
 
-/// Payments to ask Stripe about: those of orders that lapse within their grace, and those that
-/// should have moved on and have no call under way.
+/// Lists payments to refresh from Stripe: those of orders in their grace period, and stalled ones without a
+/// pending call.
 ///
-/// Here and below all states of the index `payments_under_way` are named: SQLite takes it for no other
-/// list.
-pub(crate) async fn payments_to_look_at<'e>(
+/// Here and below, all states of the index `payments_under_way` are listed because SQLite would not use it
+/// otherwise.
+pub(crate) async fn list_to_refresh<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
@@ -332,8 +320,8 @@ pub(crate) async fn payments_to_look_at<'e>(
     .await
 }
 
-/// Payments whose money has been on its way since before `since`, with their orders.
-pub(crate) async fn payments_capturing_since<'e>(
+/// Lists payments, with their orders, whose capture was requested before `since`.
+pub(crate) async fn list_capturing_since<'e>(
     on: impl AnyExecutor<'e>,
     since: Moment,
 ) -> Result<Vec<(PaymentId, OrderId)>, sqlx::Error> {
@@ -348,8 +336,8 @@ pub(crate) async fn payments_capturing_since<'e>(
     .await
 }
 
-/// Marks the order's payment as to be voided, if one is under way and not behind the fence. Returns it.
-pub(crate) async fn payment_void(
+/// Moves the order's payment to `voiding` if one is under way and not behind the fence. Returns its id.
+pub(crate) async fn mark_voiding(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Option<PaymentId>, sqlx::Error> {
@@ -362,9 +350,9 @@ pub(crate) async fn payment_void(
     .await
 }
 
-/// Adds to (or, below zero, takes from) what of a payment has gone back. False: it would be
-/// more than was taken, or less than nothing.
-pub(crate) async fn payment_refunded_add(
+/// Adds to the refunded amount of a payment; a negative amount reverses a refund. Returns false if the
+/// result would be below zero or above the received amount.
+pub(crate) async fn add_refunded(
     conn: &mut Conn,
     payment: PaymentId,
     amount_minor: MinorUnits,

@@ -1,21 +1,20 @@
-//! What an intent's present state does to our payment, order and tickets.
+//! Applies an intent's present state to our payment, order and tickets.
 //!
-//! [`apply`] takes whatever Stripe says of a payment, from a call's answer, a webhook or a look, in
-//! any order and any number of times. Each transition of a payment is one conditional UPDATE; what lost
-//! the race does nothing. Those of its order are in `orders/transitions.rs`. The tickets are locked
-//! first, then the order, then the payment, as everywhere.
+//! [`apply`] is idempotent and accepts states from answers, webhooks and lookups in any order. Each
+//! transition of a payment is one conditional UPDATE, which does nothing after a lost race. Transitions of
+//! orders are in `orders/transitions.rs`. Lock order: tickets, order, payment.
 
 use super::{
-    calls::Why,
+    calls::Refusal,
     declines,
     effects::{self, EffectKind},
     gateway::{Intent, IntentStatus},
-    refunding::Refunding,
+    refund_transitions::RefundTransitions,
     store::{self, PaymentRow, State},
 };
 use crate::{
     incidents,
-    ledger::{self, Account, Entry, Happened, Share},
+    ledger::{self, Account, Entry, LedgerEvent, Share},
     mail,
     orders::{store::OrderRow, transitions as order, usage},
 };
@@ -29,25 +28,24 @@ use sqlx::query;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// What a buyer is told of something that is no card.
+/// Message to the buyer about an unusable token.
 pub(super) const BAD_TOKEN: &str = "This card could not be used. Enter it again, or try another.";
-/// An authorisation older than this is not taken any more, however free the tickets are.
+/// An order is not revived for a payment older than this, even if the tickets are free.
 const REVIVE_WITHIN: Duration = Duration::from_hours(24);
 
-/// Locks the tickets of the payment's order, and reads the payment behind that lock: what is
-/// decided by it is then not out of date.
+/// Locks the tickets of the payment's order, then reads the payment.
 pub(super) async fn lock(conn: &mut Conn, payment: PaymentId) -> FaultResult<Option<PaymentRow>> {
-    let Some(row) = store::payment_find(&mut *conn, payment).await? else {
+    let Some(row) = store::find(&mut *conn, payment).await? else {
         return Ok(None);
     };
     usage::order_lock(conn, row.order).await?;
-    Ok(store::payment_find(&mut *conn, payment).await?)
+    Ok(store::find(&mut *conn, payment).await?)
 }
 
-/// Brings our side up to what Stripe says of this payment's intent.
+/// Applies the state of this payment's intent.
 pub(super) async fn apply(
     conn: &mut Conn,
-    refunds: &dyn Refunding,
+    refunds: &dyn RefundTransitions,
     payment: PaymentId,
     intent: &Intent,
     now: Moment,
@@ -58,17 +56,17 @@ pub(super) async fn apply(
     }
 }
 
-/// As [`apply`], behind the [`lock`].
+/// As [`apply`], after [`lock`].
 pub(super) async fn apply_locked(
     conn: &mut Conn,
-    refunds: &dyn Refunding,
+    refunds: &dyn RefundTransitions,
     row: &PaymentRow,
     intent: &Intent,
     now: Moment,
 ) -> FaultResult<()> {
     let another = row.stripe_id.as_ref();
     let stray = if another.is_some_and(|known| *known != intent.id) {
-        match stray(conn, row, intent, now).await? {
+        match find_or_insert_stray(conn, row, intent, now).await? {
             Some(stray) => Some(stray),
             None => return Ok(()),
         }
@@ -90,7 +88,7 @@ pub(super) async fn apply_locked(
             let waits = wait_for_buyer(conn, payment, State::Open, intent).await?;
             if waits && intent.declined.is_some() {
                 let code = intent.decline_code.as_deref();
-                declines::decline_insert(conn, payment, row.order, code, now).await?;
+                declines::insert(conn, payment, row.order, code, now).await?;
             }
             Ok(())
         }
@@ -105,16 +103,16 @@ pub(super) async fn apply_locked(
     }
 }
 
-/// A second intent for one payment: a call that was made anew came to something twice. No browser
-/// has its secret, so nobody can pay it. It becomes a payment of its own, which nobody asked for and
-/// which is given up: a void, or a refund if somebody has taken its money all the same.
-async fn stray(
+/// Finds or inserts the payment of a second intent, which a call repeated under a new key has created. No
+/// browser has its client secret. It becomes a payment of its own and is voided, or refunded if it has been
+/// captured. Returns none if it is unknown and already cancelled.
+async fn find_or_insert_stray(
     conn: &mut Conn,
     row: &PaymentRow,
     intent: &Intent,
     now: Moment,
 ) -> FaultResult<Option<PaymentRow>> {
-    if let Some(known) = store::payment_find_by_intent(&mut *conn, &intent.id).await? {
+    if let Some(known) = store::find_by_intent(&mut *conn, &intent.id).await? {
         return Ok(Some(known));
     }
     if intent.status == IntentStatus::Canceled {
@@ -127,13 +125,13 @@ async fn stray(
     let kind = incidents::Kind::StrayIntent;
     incidents::open(conn, kind, &intent.id, Some(row.order), &detail, now).await?;
     let stray = PaymentId(Uuid::now_v7());
-    store::payment_insert_stray(conn, stray, row, intent, now).await?;
-    effects::void_insert(conn, stray, now).await?;
-    Ok(store::payment_find(conn, stray).await?)
+    store::insert_stray(conn, stray, row, intent, now).await?;
+    effects::insert_void(conn, stray, now).await?;
+    Ok(store::find(conn, stray).await?)
 }
 
-/// The buyer has to do something: try another card, or see their bank. Not while a call that may
-/// change this very state is under way: then it is false.
+/// Records that the buyer must try another card or confirm with their bank. Returns false while a call is
+/// pending that may change this state.
 async fn wait_for_buyer(
     conn: &mut Conn,
     payment: PaymentId,
@@ -155,7 +153,7 @@ async fn wait_for_buyer(
     Ok(done.rows_affected() > 0)
 }
 
-/// The card is authorised: the fence decides whether its money is taken or given back.
+/// Captures an authorised payment if the fence permits it, and voids it otherwise.
 async fn authorised(
     conn: &mut Conn,
     row: &PaymentRow,
@@ -190,12 +188,12 @@ async fn authorised(
     .execute(&mut *conn)
     .await?;
     if moved.rows_affected() == 1 {
-        effects::void_insert(conn, row.id, now).await?;
+        effects::insert_void(conn, row.id, now).await?;
     }
     Ok(())
 }
 
-/// Lets the order's money be captured, if the hold stands or all its tickets are still free.
+/// Fences the order while its hold lasts, or revives it if all its tickets are still free.
 async fn fence_or_revive(conn: &mut Conn, row: &PaymentRow, now: Moment) -> FaultResult<bool> {
     let authorised = row.amount_minor.of(row.currency);
     if row.state != State::Voiding && order::fence(conn, row.order, authorised, now).await? {
@@ -207,12 +205,12 @@ async fn fence_or_revive(conn: &mut Conn, row: &PaymentRow, now: Moment) -> Faul
     let Some(revived) = order::revive(conn, row.order, authorised, now).await? else {
         return Ok(false);
     };
-    effects::effects_drop_voids(conn, row.id).await?;
+    effects::drop_voids(conn, row.id).await?;
     order::announce(conn, revived, now).await?;
     Ok(true)
 }
 
-/// Behind the fence: the call that takes the money is written down.
+/// Moves a payment behind the fence to `capturing` and inserts the call.
 async fn capture(conn: &mut Conn, row: &PaymentRow, now: Moment) -> FaultResult<()> {
     let moved = query(
         "UPDATE payments SET state = 'capturing', client_secret = NULL, bank_url = NULL, \
@@ -224,18 +222,18 @@ async fn capture(conn: &mut Conn, row: &PaymentRow, now: Moment) -> FaultResult<
     .await?;
     if moved.rows_affected() == 0 {
         return Err(Fault::unexpected(
-            "fenced an order for a payment that moved on",
-            "state",
+            "fenced an order whose payment cannot be captured",
+            row.id.to_string(),
         ));
     }
-    effects::capture_insert(conn, row.id, now).await?;
+    effects::insert_capture(conn, row.id, now).await?;
     Ok(())
 }
 
-/// O4: the money is taken, and the tickets are the buyer's.
+/// O4: completes the order of a captured payment.
 async fn succeeded(
     conn: &mut Conn,
-    refunds: &dyn Refunding,
+    refunds: &dyn RefundTransitions,
     row: &PaymentRow,
     intent: &Intent,
     now: Moment,
@@ -257,7 +255,7 @@ async fn succeeded(
     .bind(intent.received_minor)
     .execute(&mut *conn)
     .await?;
-    let shares = ledger::shares_of_order(conn, order.id, None).await?;
+    let shares = ledger::list_shares(conn, order.id, None).await?;
     book_capture(conn, row, &shares, now).await?;
     let paid = PaymentRow {
         received_minor: intent.received_minor,
@@ -271,7 +269,7 @@ async fn succeeded(
     Ok(())
 }
 
-/// Completes the order that this payment was fenced for, if just its total was captured.
+/// Completes the fenced order if exactly its total was captured.
 async fn complete(
     conn: &mut Conn,
     row: &PaymentRow,
@@ -292,7 +290,7 @@ async fn book_capture(
     now: Moment,
 ) -> FaultResult<()> {
     let entry = Entry {
-        happened: Happened::Captured,
+        event: LedgerEvent::Captured,
         payment: row.id,
         currency: row.currency,
         shares,
@@ -301,11 +299,10 @@ async fn book_capture(
     ledger::record(conn, &entry).await
 }
 
-/// Money was taken that no order stands for: somebody captured it elsewhere, or took another
-/// amount. It goes back by itself, and a person is told.
+/// Refunds money that was captured outside of the shop or with a wrong amount, and opens an incident.
 async fn unexpected_capture(
     conn: &mut Conn,
-    refunds: &dyn Refunding,
+    refunds: &dyn RefundTransitions,
     row: &PaymentRow,
     intent: &Intent,
     now: Moment,
@@ -327,7 +324,7 @@ async fn unexpected_capture(
     };
     book_capture(conn, row, &[share], now).await?;
     refunds
-        .begin_for_nothing(conn, row, intent.received_minor, now)
+        .begin_unallocated(conn, row, intent.received_minor, now)
         .await?;
     let detail = format!(
         "{} took {} {} that no order stands for; it is being refunded",
@@ -339,7 +336,7 @@ async fn unexpected_capture(
     Ok(())
 }
 
-/// Nothing can be taken from this intent any more.
+/// Applies a cancelled intent.
 async fn canceled(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
     if row.state == State::Capturing {
         order::unfence(conn, row.order).await?;
@@ -355,10 +352,10 @@ async fn canceled(conn: &mut Conn, row: &PaymentRow) -> FaultResult<()> {
     Ok(())
 }
 
-/// O5: behind the fence, but the card would not give the money after all. The intent is given up,
-/// and the next card makes a new one; if the hold is over, the order expires as any other.
+/// O5: the card was declined at the capture. Voids the payment and lifts the fence: the next card creates a
+/// new intent, and the order expires at the end of its hold.
 ///
-/// Not while the capture is still to be made: what says so may be older than the fence.
+/// Does nothing while the capture is pending, because the report may be older than the fence.
 async fn capture_declined(
     conn: &mut Conn,
     row: &PaymentRow,
@@ -378,24 +375,24 @@ async fn capture_declined(
         return Ok(());
     }
     let code = intent.decline_code.as_deref();
-    declines::decline_insert(conn, row.id, row.order, code, now).await?;
+    declines::insert(conn, row.id, row.order, code, now).await?;
     order::unfence(conn, row.order).await?;
-    effects::void_insert(conn, row.id, now).await?;
+    effects::insert_void(conn, row.id, now).await?;
     Ok(())
 }
 
-/// The call was refused for what it said, and always would be: the payment never came to be, or
-/// is open for another card. If that is not the buyer's doing, a person is told.
+/// Applies a permanently refused call: a refused creation fails the payment, a refused confirmation leaves
+/// it open for another card. Opens an incident if the shop is at fault.
 pub(super) async fn refused(
     conn: &mut Conn,
     row: &PaymentRow,
     kind: EffectKind,
-    why: &Why,
+    refusal: &Refusal,
     error: &str,
     now: Moment,
 ) -> FaultResult<()> {
     let payment = row.id;
-    if *why == Why::Invalid {
+    if *refusal == Refusal::Invalid {
         let kind = incidents::Kind::CallRefused;
         incidents::open(conn, kind, payment, Some(row.order), error, now).await?;
     }
@@ -404,10 +401,10 @@ pub(super) async fn refused(
         EffectKind::Confirm => State::Open,
         EffectKind::Capture | EffectKind::Void | EffectKind::Refund => return Ok(()),
     };
-    let declined = match why {
-        Why::Declined(reason) => Some(reason.clone()),
-        Why::BadToken => Some(BAD_TOKEN.to_owned()),
-        Why::Invalid => None,
+    let declined = match refusal {
+        Refusal::Declined(reason) => Some(reason.clone()),
+        Refusal::BadToken => Some(BAD_TOKEN.to_owned()),
+        Refusal::Invalid => None,
     };
     query("UPDATE payments SET state = $2, declined = $3 WHERE id = $1 AND state = 'intended'")
         .bind(payment)
@@ -415,21 +412,21 @@ pub(super) async fn refused(
         .bind(declined)
         .execute(&mut *conn)
         .await?;
-    if matches!(why, Why::Declined(_)) {
-        declines::decline_insert(conn, payment, row.order, None, now).await?;
+    if matches!(refusal, Refusal::Declined(_)) {
+        declines::insert(conn, payment, row.order, None, now).await?;
     }
     if kind == EffectKind::Create {
-        never_made(conn, payment).await?;
+        void_unmade(conn, payment).await?;
     }
     Ok(())
 }
 
-/// Stripe never heard of it, so there is nothing to give back.
-pub(super) async fn never_made(conn: &mut Conn, payment: PaymentId) -> FaultResult<()> {
+/// Ends the voiding of a payment without an intent.
+pub(super) async fn void_unmade(conn: &mut Conn, payment: PaymentId) -> FaultResult<()> {
     query("UPDATE payments SET state = 'voided' WHERE id = $1 AND state = 'voiding'")
         .bind(payment)
         .execute(&mut *conn)
         .await?;
-    effects::effects_drop_voids(conn, payment).await?;
+    effects::drop_voids(conn, payment).await?;
     Ok(())
 }

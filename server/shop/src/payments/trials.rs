@@ -1,10 +1,9 @@
-//! How many cards may be tried: per order, per account and per network address.
+//! Limits how many cards may be tried per order, account and network address.
 //!
 //! Owns the table `card_trials` and `payment_effects.counted_in`. A card is counted in the transaction
-//! that writes its call down, before the provider hears of it, and given back in the transaction that
-//! learns that it was not declined. Each count is one conditional UPDATE, so many at once, through
-//! whichever processes, get no further than one after the other. It does not judge who somebody is: many
-//! accounts behind many addresses defeat it.
+//! that inserts its call, and uncounted in the transaction that settles it as not declined. Each count is
+//! one conditional UPDATE, so concurrent requests cannot exceed a limit, in any number of processes. Does
+//! not protect against an attacker with many accounts and many addresses.
 
 use model::{
     Moment,
@@ -21,46 +20,43 @@ use std::{
 
 /// Declined cards of one order.
 const DECLINED_PER_ORDER: i64 = 5;
-/// Cards of one order, with those that its buyer's bank was asked about.
+/// All cards of one order, whether declined or not.
 const TRIED_PER_ORDER: i64 = 10;
 /// Declined cards of one account in a day.
 const DECLINED_PER_ACCOUNT: i64 = 10;
-/// Declined cards from one network address in a day, without the first one of each account: of the many
-/// honest buyers behind one address few have two cards declined.
+/// Declined cards from one network address in a day, without the first one of each account: few of the
+/// honest buyers who share an address have two cards declined.
 const REPEATED_PER_ADDRESS: i64 = 10;
-/// And with them: no address has so many buyers that more than this is honest.
+/// All declined cards from one network address in a day.
 const DECLINED_PER_ADDRESS: i64 = 100;
 const DAY: Duration = Duration::from_hours(24);
 
-/// Who tries a card, and for what.
+/// An attempt to pay with a card.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trial {
-    /// Whose account.
     pub buyer: UserId,
-    /// Where the request comes from.
     pub address: IpAddr,
-    /// What is to be paid.
     pub order: OrderId,
-    /// When the order's hold ends: then there is nothing to pay any more.
+    /// End of the order's hold.
     pub order_ends: Moment,
 }
 
-/// Counts a card that is about to be tried by the call `effect`. Returns what it is counted in, for
-/// [`trial_note`]. The caller has locked the order's tickets.
+/// Counts the card of the call `effect`. Returns the counters, for [`record_counted_in`]. The caller must
+/// have locked the order's tickets.
 ///
 /// Errors: `TooManyRequests`; the caller's transaction must not be committed then.
-pub(crate) async fn trial_begin(
+pub(crate) async fn count(
     conn: &mut Conn,
     trial: Trial,
     effect: EffectId,
     now: Moment,
 ) -> Result<Result<String, AppError>, sqlx::Error> {
-    let (declined, tried) = tried_for(conn, trial.order, effect).await?;
+    let (declined, tried) = count_other_cards(conn, trial.order, effect).await?;
     if declined >= DECLINED_PER_ORDER || tried >= TRIED_PER_ORDER {
         return Ok(Err(too_many(trial.order_ends, now)));
     }
     let account = key("account", &trial.buyer.to_string());
-    let used = match take(conn, &account, DECLINED_PER_ACCOUNT, now).await? {
+    let used = match increment(conn, &account, DECLINED_PER_ACCOUNT, now).await? {
         Ok(used) => used,
         Err(ends_at) => return Ok(Err(too_many(ends_at, now))),
     };
@@ -72,10 +68,10 @@ pub(crate) async fn trial_begin(
     if used > 1 {
         limits.push((repeated, REPEATED_PER_ADDRESS));
     }
-    // In the order of their keys, here and in `trial_end`: nobody waits in a circle.
+    // In the order of their keys, here and in `uncount`, to prevent deadlocks.
     limits.sort_unstable();
-    for (key, most) in limits {
-        if let Err(ends_at) = take(conn, &key, most, now).await? {
+    for (key, max) in limits {
+        if let Err(ends_at) = increment(conn, &key, max, now).await? {
             return Ok(Err(too_many(ends_at, now)));
         }
         counted.push(key);
@@ -83,8 +79,8 @@ pub(crate) async fn trial_begin(
     Ok(Ok(counted.join(" ")))
 }
 
-/// Writes down what the call `effect` is counted in.
-pub(crate) async fn trial_note(
+/// Stores the counters that the call `effect` is counted in.
+pub(crate) async fn record_counted_in(
     conn: &mut Conn,
     effect: EffectId,
     counted_in: &str,
@@ -97,8 +93,8 @@ pub(crate) async fn trial_note(
     Ok(())
 }
 
-/// The call's card was not declined: it does not count.
-pub(crate) async fn trial_give_back(conn: &mut Conn, effect: EffectId) -> Result<(), sqlx::Error> {
+/// Uncounts the call's card because it was not declined.
+pub(crate) async fn uncount(conn: &mut Conn, effect: EffectId) -> Result<(), sqlx::Error> {
     let counted: Option<Option<String>> =
         query_scalar("SELECT counted_in FROM payment_effects WHERE id = $1")
             .bind(effect)
@@ -111,7 +107,7 @@ pub(crate) async fn trial_give_back(conn: &mut Conn, effect: EffectId) -> Result
         .bind(effect)
         .execute(&mut *conn)
         .await?;
-    // As they were taken: the account first, then the others in the order of their keys.
+    // In the same order as in `count`.
     for key in counted.split(' ') {
         query("UPDATE card_trials SET used = used - 1 WHERE key = $1 AND used > 0")
             .bind(key.to_owned())
@@ -121,8 +117,8 @@ pub(crate) async fn trial_give_back(conn: &mut Conn, effect: EffectId) -> Result
     Ok(())
 }
 
-/// Deletes counts that have run out. Returns how many.
-pub(crate) async fn trials_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
+/// Deletes expired counters. Returns the number of rows deleted.
+pub(crate) async fn delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM card_trials WHERE began_at <= $1")
         .bind(now - DAY)
         .execute(conn)
@@ -130,9 +126,9 @@ pub(crate) async fn trials_delete_old(conn: &mut Conn, now: Moment) -> Result<u6
     Ok(done.rows_affected())
 }
 
-/// How many other cards of an order were declined or are not answered yet, and how many were tried at all.
-/// What was refused as the shop's fault counts as neither.
-async fn tried_for(
+/// Counts the other cards of an order: those declined or not answered yet, and all. Calls that were refused
+/// as a fault of the shop do not count.
+async fn count_other_cards(
     conn: &mut Conn,
     order: OrderId,
     effect: EffectId,
@@ -149,11 +145,11 @@ async fn tried_for(
     .await
 }
 
-/// Counts one more, if fewer than `most` count: how many do now; or else when they count anew.
-async fn take(
+/// Increments a counter if it is below `max`. Returns its new value, or otherwise when it expires.
+async fn increment(
     conn: &mut Conn,
     key: &str,
-    most: i64,
+    max: i64,
     now: Moment,
 ) -> Result<Result<i64, Moment>, sqlx::Error> {
     let taken = query_scalar(
@@ -167,7 +163,7 @@ async fn take(
     .bind(key.to_owned())
     .bind(now)
     .bind(now - DAY)
-    .bind(most)
+    .bind(max)
     .fetch_optional(&mut *conn)
     .await?;
     if let Some(taken) = taken {
@@ -187,12 +183,13 @@ fn too_many(ends_at: Moment, now: Moment) -> AppError {
     }
 }
 
-/// The name under which something is counted: what it is cannot be read from it.
+/// The key of a counter: a hash, so that it reveals no account or address.
 fn key(kind: &str, of: &str) -> String {
     hex::encode(Sha256::digest(format!("{kind}: {of}")))
 }
 
-/// Of an IPv6 address the network, since whoever has one address has all of its last 64 bits.
+/// The /64 network of an IPv6 address, because a client can use any address of its network; an IPv4 address
+/// unchanged.
 fn network_of(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),

@@ -1,4 +1,4 @@
-//! Voids the payment of an order whose hold has ended: implements the trait of `orders`.
+//! PaymentVoider the payment of an order whose hold has ended: implements the trait of `orders`.
 
 use super::{effects, store};
 use crate::orders::transitions::PaymentVoid;
@@ -8,12 +8,12 @@ use platform::db::Conn;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Marks payments as to be voided, and writes down the calls that void them.
-pub struct Voids {
+/// Moves payments to `voiding` and inserts the calls.
+pub struct PaymentVoider {
     calls_wait: Arc<Notify>,
 }
 
-impl Voids {
+impl PaymentVoider {
     /// `calls_wait` wakes the [`Engine`](super::Engine), which makes the calls.
     pub fn new(calls_wait: Arc<Notify>) -> Self {
         Self { calls_wait }
@@ -21,17 +21,17 @@ impl Voids {
 }
 
 #[async_trait]
-impl PaymentVoid for Voids {
+impl PaymentVoid for PaymentVoider {
     async fn void(
         &self,
         conn: &mut Conn,
         order: OrderId,
         now: Moment,
     ) -> Result<bool, sqlx::Error> {
-        let Some(payment) = store::payment_void(conn, order).await? else {
+        let Some(payment) = store::mark_voiding(conn, order).await? else {
             return Ok(false);
         };
-        effects::void_insert(conn, payment, now).await?;
+        effects::insert_void(conn, payment, now).await?;
         Ok(true)
     }
 

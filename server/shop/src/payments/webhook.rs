@@ -1,5 +1,5 @@
-//! Webhooks: verified, stored once, and only then answered. What they say is not believed:
-//! `engine.rs` asks Stripe for the present state.
+//! Receives Stripe's webhooks: each is verified and stored once before it is answered. Does not process
+//! them: `engine.rs` asks Stripe for the present state.
 
 use super::{
     Engine,
@@ -17,10 +17,13 @@ use platform::{
 use serde_json::Value;
 use std::sync::Arc;
 
-/// The port through which the REST route passes on Stripe's webhooks.
+/// The port that the REST route of Stripe's webhooks calls.
 #[async_trait]
 pub trait StripeWebhooks: Send + Sync {
-    /// Stores one delivery. Errors: `Invalid` for a wrong or old signature.
+    /// Stores one delivery.
+    ///
+    /// Errors: `Invalid` for a signature that is wrong or older than 300 seconds, and for events of the
+    /// other mode; nothing is stored then.
     async fn receive(&self, signature: &str, payload: &str) -> Result<(), AppError>;
 }
 
@@ -33,17 +36,16 @@ pub struct Webhooks {
     verifier: Arc<dyn WebhookVerifier>,
 }
 
-/// Tells Stripe's webhooks from requests of others.
+/// Verifies that a webhook comes from Stripe.
 pub trait WebhookVerifier: Send + Sync {
     /// Whether Stripe has signed `payload` with `signature`, at most 300 seconds before or after `now`.
     fn is_authentic(&self, payload: &str, signature: &str, now: Moment) -> bool;
 
-    /// Whether webhooks are about real money. Those of the other mode are refused.
+    /// Whether live events are accepted, and test events refused; otherwise the reverse.
     fn is_live(&self) -> bool;
 }
 
 impl Webhooks {
-    /// A receiver of the webhooks that `verifier` accepts.
     pub fn new(
         db: Db,
         clock: SharedClock,
@@ -58,28 +60,23 @@ impl Webhooks {
         }
     }
 
-    /// Deletes what was acted on long ago, and counts of cards that have run out. Returns how many rows
-    /// it were.
-    pub async fn forget_old(&self) -> Result<u64, sqlx::Error> {
+    /// Deletes old processed webhooks and expired counters of card trials. Returns the number of rows deleted.
+    pub async fn delete_old(&self) -> Result<u64, sqlx::Error> {
         let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let webhooks = inbox::inbox_delete_old(conn, now).await?;
-                    Ok(webhooks + trials::trials_delete_old(conn, now).await?)
+                    let webhooks = inbox::delete_old(conn, now).await?;
+                    Ok(webhooks + trials::delete_old(conn, now).await?)
                 })
             })
             .await
     }
 
-    /// Takes one delivery in. Once this returns it is stored, and acted on soon after.
-    ///
-    /// Errors: `Invalid` for a signature that is wrong or older than 300 seconds, and for events
-    /// of the other mode; nothing is stored then.
-    pub(crate) async fn take_in(&self, signature: &str, payload: &str) -> FaultResult<()> {
+    pub(crate) async fn receive(&self, signature: &str, payload: &str) -> FaultResult<()> {
         let now = self.clock.now();
         if !self.verifier.is_authentic(payload, signature, now) {
-            tracing::warn!("a webhook was refused: its signature is missing, wrong or too old");
+            tracing::warn!("refused a webhook: its signature is missing, wrong or too old");
             let message = "The signature is missing, wrong, or too old.";
             return Err(AppError::invalid("Stripe-Signature", message).into());
         }
@@ -90,7 +87,7 @@ impl Webhooks {
             tracing::warn!(
                 event = event.id,
                 live,
-                "a webhook of the other mode was refused"
+                "refused a webhook of the other mode"
             );
             let message = if live {
                 "This shop takes test events only."
@@ -102,9 +99,7 @@ impl Webhooks {
         let fresh = self
             .db
             .write(move |conn| {
-                Box::pin(
-                    async move { Ok::<_, Fault>(inbox::inbox_insert(conn, &event, now).await?) },
-                )
+                Box::pin(async move { Ok::<_, Fault>(inbox::insert(conn, &event, now).await?) })
             })
             .await?;
         crash::point("webhook_stored").await;
@@ -118,18 +113,18 @@ impl Webhooks {
 #[async_trait]
 impl StripeWebhooks for Webhooks {
     async fn receive(&self, signature: &str, payload: &str) -> Result<(), AppError> {
-        Ok(self.take_in(signature, payload).await?)
+        Ok(self.receive(signature, payload).await?)
     }
 }
 
-/// What of an event is stored, and whether it tells of real money.
+/// Parses an event. The flag is `livemode`.
 fn read(payload: &str) -> Option<(InboxEvent, bool)> {
     let event: Value = serde_json::from_str(payload).ok()?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let object = &event["data"]["object"];
     let intent = match object["object"].as_str() {
         Some("payment_intent") => text(&object["id"]),
-        // Charges, refunds and disputes name the intent that they belong to.
+        // Charges, refunds and disputes name their intent.
         _ => text(&object["payment_intent"]),
     };
     let stored = InboxEvent {

@@ -1,7 +1,7 @@
-//! Changes refunds after calls to the provider: implements the trait of `payments`.
+//! Implements the trait of `payments` by which the provider's answers change refunds.
 
 use super::{store, transitions};
-use crate::payments::{Refunding, gateway::Refunded, store::PaymentRow};
+use crate::payments::{RefundTransitions, gateway::ProviderRefund, store::PaymentRow};
 use async_trait::async_trait;
 use model::{
     Moment,
@@ -13,22 +13,22 @@ use platform::{
     fault::FaultResult,
 };
 
-/// The transitions of `transitions.rs`.
-pub(crate) struct AfterCalls;
+/// Calls the functions of `transitions.rs`.
+pub(crate) struct Transitions;
 
 #[async_trait]
-impl Refunding for AfterCalls {
+impl RefundTransitions for Transitions {
     async fn apply(
         &self,
         conn: &mut Conn,
         payment: &PaymentRow,
-        refunded: &Refunded,
+        refunded: &ProviderRefund,
         now: Moment,
     ) -> FaultResult<()> {
         transitions::apply(conn, payment, refunded, now).await
     }
 
-    async fn refused(
+    async fn fail_refused(
         &self,
         conn: &mut Conn,
         payment: &PaymentRow,
@@ -36,21 +36,25 @@ impl Refunding for AfterCalls {
         error: &str,
         now: Moment,
     ) -> FaultResult<()> {
-        transitions::refused(conn, payment, refund, error, now).await
+        transitions::fail_refused(conn, payment, refund, error, now).await
     }
 
-    async fn begin_for_nothing(
+    async fn begin_unallocated(
         &self,
         conn: &mut Conn,
         payment: &PaymentRow,
         amount_minor: MinorUnits,
         now: Moment,
     ) -> FaultResult<()> {
-        transitions::begin_for_nothing(conn, payment, amount_minor, now).await
+        transitions::begin_unallocated(conn, payment, amount_minor, now).await
     }
 
-    async fn states(&self, db: &Db, order: OrderId) -> FaultResult<Vec<(RefundId, &'static str)>> {
-        let refunds = store::refunds_of_order(db.reads(), order).await?;
+    async fn list_states(
+        &self,
+        db: &Db,
+        order: OrderId,
+    ) -> FaultResult<Vec<(RefundId, &'static str)>> {
+        let refunds = store::list_for_order(db.reads(), order).await?;
         let states = refunds
             .iter()
             .map(|refund| (refund.id, refund.state.into()));

@@ -1,48 +1,48 @@
-//! What becomes of an order whose money was paid back at the provider, by hand.
+//! Refunds made at the provider, for example in Stripe's dashboard.
 //!
-//! A part that goes back leaves the tickets their buyer's: nobody knows which of them it is for, so it is
-//! booked as owed by nobody, and a person is told. Once all of a payment has gone back, its tickets are
-//! their sellers' again, off sale, and the books say whose money it was. Does not decide what a refund of
-//! tickets does (`transitions.rs`).
+//! A partial one leaves the tickets with the buyer: it is unknown which of them it is for, so it is booked
+//! as unallocated, and an incident is opened. Once a payment is refunded in full, its tickets return to
+//! their sellers, withdrawn from sale, and the amount is reallocated to the sellers. Refunds made by the
+//! shop are in `transitions.rs`.
 
 use super::{
     store::{self, RefundRow},
-    transitions::{give_tickets, take_tickets},
+    transitions::{restore_tickets, return_tickets},
 };
 use crate::{
     incidents,
-    ledger::{self, Entry, Happened, Reallocation},
+    ledger::{self, Entry, LedgerEvent, Reallocation},
     orders::{State as OrderState, store as orders, transitions as order},
     payments::store::{self as payments, PaymentRow, State},
 };
 use model::{Moment, ids::TicketId};
 use platform::{db::Conn, fault::FaultResult};
 
-/// Takes back what a payment bought, if all of its money has gone back and some of that was paid back at
-/// the provider. The caller has locked the order's tickets.
-pub(super) async fn take_tickets_back(
+/// Returns a payment's tickets to their sellers if it is refunded in full, at least in part at the provider.
+/// The caller must have locked the order's tickets.
+pub(super) async fn revoke_if_fully_refunded(
     conn: &mut Conn,
     payment: &PaymentRow,
     now: Moment,
 ) -> FaultResult<()> {
-    let stands = payments::payment_find(&mut *conn, payment.id).await?;
-    if stands.is_none_or(|stands| stands.state != State::Refunded) {
+    let current = payments::find(&mut *conn, payment.id).await?;
+    if current.is_none_or(|current| current.state != State::Refunded) {
         return Ok(());
     }
     let paid = orders::order_find(&mut *conn, payment.order)
         .await?
         .is_some_and(|order| matches!(order.state, OrderState::Complete | OrderState::Refunding));
-    let Some(refund) = store::refund_by_provider(conn, payment.id).await? else {
+    let Some(refund) = store::find_newest_by_provider(conn, payment.id).await? else {
         return Ok(());
     };
-    let left = store::lines_not_paid_back(conn, payment.order).await?;
+    let left = store::list_unrefunded_lines(conn, payment.order).await?;
     if !paid || left.is_empty() {
         return Ok(());
     }
     let tickets: Vec<TicketId> = left.iter().map(|(ticket, _)| *ticket).collect();
-    // What is still asked for of these tickets has nothing left to pay back.
-    store::lines_give_way(conn, payment.order, &tickets).await?;
-    store::refund_lines_insert(conn, refund.id, payment.order, &left).await?;
+    // Pending refunds of these tickets have nothing left to refund.
+    store::release_tickets(conn, payment.order, &tickets).await?;
+    store::insert_lines(conn, refund.id, payment.order, &left).await?;
     reallocate(
         conn,
         payment,
@@ -52,23 +52,24 @@ pub(super) async fn take_tickets_back(
         now,
     )
     .await?;
-    take_tickets(conn, payment.order, refund.id, now).await?;
+    return_tickets(conn, payment.order, refund.id, now).await?;
     order::refund(conn, payment.order, now).await
 }
 
-/// Gives the tickets back that [`take_tickets_back`] had taken, since money of this payment has come in
-/// again. The caller has locked the order's tickets, and written the money down.
-pub(super) async fn give_tickets_back(
+/// Restores the tickets to the buyer after a refund at the provider has failed, if
+/// [`revoke_if_fully_refunded`] had returned them. The caller must have locked the order's tickets and booked
+/// the money.
+pub(super) async fn restore_revoked(
     conn: &mut Conn,
     payment: &PaymentRow,
     now: Moment,
 ) -> FaultResult<()> {
-    let Some(refund) = store::refund_with_tickets_by_provider(conn, payment.id).await? else {
+    let Some(refund) = store::find_by_provider_with_tickets(conn, payment.id).await? else {
         return Ok(());
     };
-    let tickets = store::live_tickets(conn, refund.id).await?;
-    let restored = give_tickets(conn, payment, refund.id, now).await?;
-    store::refund_lines_end(conn, refund.id).await?;
+    let tickets = store::list_live_tickets(conn, refund.id).await?;
+    let restored = restore_tickets(conn, payment, refund.id, now).await?;
+    store::release_lines(conn, refund.id).await?;
     reallocate(
         conn,
         payment,
@@ -79,14 +80,13 @@ pub(super) async fn give_tickets_back(
     )
     .await?;
     if restored < tickets.len() {
-        moved_on(conn, payment, &refund, tickets.len() - restored, now).await?;
+        report_moved_tickets(conn, payment, &refund, tickets.len() - restored, now).await?;
     }
     order::restore(conn, payment.order, now).await
 }
 
-/// The money is here again, and tickets that it paid for are not: their seller, or another, has sold or
-/// listed them since. A person has to find a way.
-pub(super) async fn moved_on(
+/// Opens an incident: a refund has failed, but some of its tickets have been listed or sold since.
+pub(super) async fn report_moved_tickets(
     conn: &mut Conn,
     payment: &PaymentRow,
     refund: &RefundRow,
@@ -111,10 +111,10 @@ async fn reallocate(
     how: Reallocation,
     now: Moment,
 ) -> FaultResult<()> {
-    let shares = ledger::shares_of_order(conn, payment.order, Some(tickets)).await?;
-    let number = ledger::reallocations(conn, payment.id, refund.id).await?;
+    let shares = ledger::list_shares(conn, payment.order, Some(tickets)).await?;
+    let number = ledger::count_reallocations(conn, payment.id, refund.id).await?;
     let entry = Entry {
-        happened: Happened::Refunded(refund.id),
+        event: LedgerEvent::Refunded(refund.id),
         payment: payment.id,
         currency: refund.currency,
         shares: &shares,

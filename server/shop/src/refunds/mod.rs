@@ -1,9 +1,8 @@
-//! Refunds: money of sold tickets, or of no ticket at all, on its way back.
+//! Refunds of sold tickets, and of captured money that belongs to no ticket.
 //!
-//! Owns the tables `refunds` and `refund_lines`. Asking for a refund (`service.rs`) writes it down
-//! together with the call to Stripe; what Stripe then says of it, now or days later, moves order,
-//! tickets and books (`transitions.rs`). The call itself is an effect like all others
-//! (`payments/engine.rs`).
+//! Owns the tables `refunds` and `refund_lines`. A request (`service.rs`) inserts the refund and the effect
+//! of the call to Stripe; Stripe's reports, at once or days later, change order, tickets and ledger
+//! (`transitions.rs`). The call itself is made by `payments/engine.rs`.
 
 mod after_calls;
 mod elsewhere;
@@ -11,5 +10,5 @@ mod service;
 pub(crate) mod store;
 pub(crate) mod transitions;
 
-pub(crate) use after_calls::AfterCalls;
+pub(crate) use after_calls::Transitions;
 pub(crate) use service::RefundsService;

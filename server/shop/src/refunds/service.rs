@@ -1,8 +1,8 @@
-//! Asking for refunds, and seeing them.
+//! The service of refunds: requests them and reads them. Makes no calls to the provider itself.
 
 use super::{
-    store::{self, Reason, RefundRow, Whose},
-    transitions::{self, Begin, Refundable},
+    store::{self, Reason, RefundRow, TicketRefundFilter},
+    transitions::{self, BeginRefund, Refundable},
 };
 use crate::{
     accounts::{Operators, Standing},
@@ -19,7 +19,7 @@ use model::{
     ids::{OrderId, RefundId, TicketId, UserId},
     money::MinorUnits,
     orders::TICKETS_PER_ORDER_MAX,
-    refunds::{AskRefund, Owed, Refund, Refunds, TicketRefund},
+    refunds::{CreateRefund, Owed, Refund, Refunds, TicketRefund},
 };
 use platform::{
     clock::SharedClock,
@@ -30,13 +30,12 @@ use platform::{
 use std::{sync::Arc, time::Duration};
 use tracing::Instrument;
 
-/// How long who asks waits for Stripe before the refund goes on by itself.
-const ASK_WAIT: Duration = Duration::from_secs(10);
+/// How long [`Refunds::create`] waits for Stripe before it answers `pending`.
+const CREATE_WAIT: Duration = Duration::from_secs(10);
 
-/// The most tickets whose refunds one page is told of.
+/// Limit of [`Refunds::list_bought`] and [`Refunds::list_sold`].
 const TICKETS_MAX: i64 = 200;
 
-/// The rules of refunds.
 #[derive(Clone)]
 pub(crate) struct RefundsService {
     db: Db,
@@ -45,14 +44,13 @@ pub(crate) struct RefundsService {
     operators: Operators,
 }
 
-/// What is to be paid back.
-enum Which {
+/// What is to be refunded.
+enum Selection {
     Tickets(Vec<TicketId>),
     Order(OrderId),
 }
 
 impl RefundsService {
-    /// Refunds whose calls `engine` makes.
     pub(crate) fn new(
         db: Db,
         clock: SharedClock,
@@ -67,17 +65,17 @@ impl RefundsService {
         }
     }
 
-    async fn begin_refund(&self, asker: UserId, request: AskRefund) -> FaultResult<Refund> {
-        let which = check(request)?;
+    async fn create(&self, user: UserId, request: CreateRefund) -> FaultResult<Refund> {
+        let selection = check(request)?;
         let (now, operators) = (self.clock.now(), self.operators);
         let begun = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let standing = operators.standing(&mut *conn, asker).await?;
-                    let begun = begin_in_txn(conn, asker, standing, which, now).await;
+                    let standing = operators.standing(&mut *conn, user).await?;
+                    let begun = create_in_transaction(conn, user, standing, selection, now).await;
                     begun.map_err(|fault| match fault {
-                        // What is not theirs to refund as a seller, they might as an operator.
+                        // Permitted perhaps once an operator has set up a second factor.
                         Fault::Refused(error @ (AppError::NotFound | AppError::Forbidden)) => {
                             standing.refusal(error).into()
                         }
@@ -87,45 +85,48 @@ impl RefundsService {
             })
             .await;
         let refund = match begun {
-            // Another asked for the same between our look and our write.
+            // A concurrent request for the same ticket was faster.
             Err(Fault::Database(sqlx::Error::Database(error))) if error.is_unique_violation() => {
                 return Err(Conflict::RefundInProgress.into());
             }
             begun => begun?,
         };
-        let Some(row) = store::refund_find(self.db.reads(), refund).await? else {
-            return Err(Fault::unexpected("a refund vanished", "just written"));
+        let Some(row) = store::find(self.db.reads(), refund).await? else {
+            return Err(Fault::unexpected(
+                "an inserted refund is missing",
+                refund.to_string(),
+            ));
         };
         crash::point("refund_begun").await;
         let engine = self.engine.clone();
         let payment = row.payment;
-        // It goes on if nobody waits any more; an unanswered call is the sweep's.
+        // Continues if the client disconnects; the sweep repeats an unanswered call.
         let driving = tokio::spawn(async move { engine.drive(payment).await }.in_current_span());
-        if let Ok(Ok(driven)) = tokio::time::timeout(ASK_WAIT, driving).await {
+        if let Ok(Ok(driven)) = tokio::time::timeout(CREATE_WAIT, driving).await {
             driven?;
         }
-        self.show(refund).await
+        self.load(refund).await
     }
 
-    async fn show(&self, id: RefundId) -> FaultResult<Refund> {
-        let row = store::refund_find(self.db.reads(), id)
+    async fn load(&self, id: RefundId) -> FaultResult<Refund> {
+        let row = store::find(self.db.reads(), id)
             .await?
             .ok_or(AppError::NotFound)?;
-        Ok(self.dress(vec![row]).await?.remove(0))
+        Ok(self.with_tickets(vec![row]).await?.remove(0))
     }
 
-    async fn dress(&self, rows: Vec<RefundRow>) -> FaultResult<Vec<Refund>> {
+    async fn with_tickets(&self, rows: Vec<RefundRow>) -> FaultResult<Vec<Refund>> {
         let ids: Vec<RefundId> = rows.iter().map(|row| row.id).collect();
-        let mut tickets = store::refunds_tickets(self.db.reads(), &ids).await?;
+        let mut tickets = store::list_tickets(self.db.reads(), &ids).await?;
         Ok(rows
             .iter()
             .map(|row| row.refund(tickets.remove(&row.id).unwrap_or_default()))
             .collect())
     }
 
-    /// A refund is seen by its order's buyer, by who asked for it, and by operators.
-    async fn find_visible(&self, viewer: UserId, id: RefundId) -> FaultResult<Refund> {
-        let row = store::refund_find(self.db.reads(), id)
+    /// Visible to the order's buyer, to the user who requested the refund, and to operators.
+    async fn get(&self, viewer: UserId, id: RefundId) -> FaultResult<Refund> {
+        let row = store::find(self.db.reads(), id)
             .await?
             .ok_or(AppError::NotFound)?;
         let order = orders::order_find(self.db.reads(), row.order).await?;
@@ -135,24 +136,24 @@ impl RefundsService {
                 return Err(standing.refusal(AppError::NotFound).into());
             }
         }
-        self.show(id).await
+        self.load(id).await
     }
 
-    async fn list_own(&self, buyer: UserId, order: OrderId) -> FaultResult<Vec<Refund>> {
+    async fn list_for_order(&self, buyer: UserId, order: OrderId) -> FaultResult<Vec<Refund>> {
         orders::order_find(self.db.reads(), order)
             .await?
             .filter(|row| row.buyer == buyer)
             .ok_or(AppError::NotFound)?;
-        let rows = store::refunds_of_order(self.db.reads(), order).await?;
-        self.dress(rows).await
+        let rows = store::list_for_order(self.db.reads(), order).await?;
+        self.with_tickets(rows).await
     }
 
-    async fn of_tickets(&self, whose: Whose) -> FaultResult<Vec<TicketRefund>> {
-        Ok(store::ticket_refunds(self.db.reads(), whose, TICKETS_MAX).await?)
+    async fn list_by_ticket(&self, filter: TicketRefundFilter) -> FaultResult<Vec<TicketRefund>> {
+        Ok(store::list_by_ticket(self.db.reads(), filter, TICKETS_MAX).await?)
     }
 }
 
-fn check(request: AskRefund) -> Result<Which, AppError> {
+fn check(request: CreateRefund) -> Result<Selection, AppError> {
     match (request.ticket_ids, request.order_id) {
         (Some(mut tickets), None) => {
             tickets.sort_unstable();
@@ -161,9 +162,9 @@ fn check(request: AskRefund) -> Result<Which, AppError> {
                 let message = format!("Name 1 to {TICKETS_PER_ORDER_MAX} tickets.");
                 return Err(AppError::invalid("ticketIds", message));
             }
-            Ok(Which::Tickets(tickets))
+            Ok(Selection::Tickets(tickets))
         }
-        (None, Some(order)) => Ok(Which::Order(order)),
+        (None, Some(order)) => Ok(Selection::Order(order)),
         _ => {
             let message = "Name the tickets to refund, or an order.";
             Err(AppError::invalid("ticketIds", message))
@@ -171,79 +172,82 @@ fn check(request: AskRefund) -> Result<Which, AppError> {
     }
 }
 
-/// The transaction: everything that it decides by is read behind the locks of the order's tickets.
-async fn begin_in_txn(
+/// Reads everything that the decision depends on after locking the order's tickets.
+async fn create_in_transaction(
     conn: &mut Conn,
-    asker: UserId,
+    user: UserId,
     standing: Standing,
-    which: Which,
+    selection: Selection,
     now: Moment,
 ) -> FaultResult<RefundId> {
     let operator = standing.may_act();
-    let order = match &which {
-        Which::Order(order) => *order,
-        Which::Tickets(tickets) => order_of(conn, asker, operator, tickets).await?,
+    let order = match &selection {
+        Selection::Order(order) => *order,
+        Selection::Tickets(tickets) => find_order(conn, user, operator, tickets).await?,
     };
     holds::order_tickets_lock(conn, order).await?;
-    let refundable = transitions::refundable(conn, order).await?;
-    let chosen: Vec<&Refundable> = match &which {
-        Which::Order(_) => refundable.iter().collect(),
-        Which::Tickets(tickets) => refundable
+    let refundable = transitions::list_refundable(conn, order).await?;
+    let chosen: Vec<&Refundable> = match &selection {
+        Selection::Order(_) => refundable.iter().collect(),
+        Selection::Tickets(tickets) => refundable
             .iter()
             .filter(|found| tickets.contains(&found.ticket))
             .collect(),
     };
-    let theirs = operator || chosen.iter().all(|found| found.seller == asker);
-    let wanted = match &which {
-        Which::Order(_) => chosen.len().max(1),
-        Which::Tickets(tickets) => tickets.len(),
+    let theirs = operator || chosen.iter().all(|found| found.seller == user);
+    let wanted = match &selection {
+        Selection::Order(_) => chosen.len().max(1),
+        Selection::Tickets(tickets) => tickets.len(),
     };
     if chosen.len() != wanted {
-        // Who sells the tickets that they named may hear how they stand.
-        let may_know = operator || matches!(which, Which::Tickets(_));
-        return Err(why_not(conn, asker, may_know, order).await?.into());
+        // A seller may learn the state of the tickets that they named.
+        let may_know = operator || matches!(selection, Selection::Tickets(_));
+        return Err(explain_refusal(conn, user, may_know, order).await?.into());
     }
     if !theirs {
         return Err(AppError::NotFound.into());
     }
-    let payment = payments::payment_captured(conn, order)
-        .await?
-        .ok_or_else(|| Fault::unexpected("a sold ticket that nobody paid", order.to_string()))?;
+    let payment = payments::find_captured(conn, order).await?.ok_or_else(|| {
+        Fault::unexpected(
+            "a sold ticket without a captured payment",
+            order.to_string(),
+        )
+    })?;
     if chosen.iter().any(|found| found.frozen.0) {
         return Err(Conflict::PaymentDisputed.into());
     }
     let wanted: MinorUnits = chosen.iter().map(|found| found.price_minor).sum();
-    if wanted > store::left_to_refund(conn, payment.id).await? {
+    if wanted > store::get_refundable(conn, payment.id).await? {
         return Err(Conflict::RefundedElsewhere.into());
     }
     let lines = chosen
         .iter()
         .map(|found| (found.ticket, found.price_minor))
         .collect();
-    let begin = Begin {
+    let begin = BeginRefund {
         payment,
         reason: if operator {
             Reason::Operator
         } else {
             Reason::Seller
         },
-        asked_by: asker,
+        asked_by: user,
         lines,
         now,
     };
     transitions::begin(conn, begin).await
 }
 
-/// The order that these tickets were sold in. Errors: `NotFound` where one is unknown or another's
-/// to sell, `NotSold`, `Invalid` where they are of several orders.
-async fn order_of(
+/// Finds the order in which these tickets were sold. Errors: `NotFound` if one is unknown or of another
+/// seller, `NotSold`, `Invalid` if they are of several orders.
+async fn find_order(
     conn: &mut Conn,
-    asker: UserId,
+    user: UserId,
     operator: bool,
     tickets: &[TicketId],
 ) -> FaultResult<OrderId> {
     let found = orders::live_orders_of(conn, tickets).await?;
-    if found.len() != tickets.len() || !operator && found.iter().any(|of| of.seller != asker) {
+    if found.len() != tickets.len() || !operator && found.iter().any(|of| of.seller != user) {
         return Err(AppError::NotFound.into());
     }
     let mut orders: Vec<Option<OrderId>> = found.iter().map(|of| of.order).collect();
@@ -258,19 +262,19 @@ async fn order_of(
     }
 }
 
-/// The losing side: says what stands in the way, to who may know.
-async fn why_not(
+/// Explains why not all selected tickets can be refunded; `NotFound` if the user may not know.
+async fn explain_refusal(
     conn: &mut Conn,
-    asker: UserId,
+    user: UserId,
     may_know: bool,
     order: OrderId,
 ) -> FaultResult<AppError> {
-    let mut sellers = ledger::shares_of_order(conn, order, None).await?;
-    sellers.retain(|share| share.account != ledger::Account::Seller(asker));
+    let mut sellers = ledger::list_shares(conn, order, None).await?;
+    sellers.retain(|share| share.account != ledger::Account::Seller(user));
     if !may_know && !sellers.is_empty() || orders::order_find(&mut *conn, order).await?.is_none() {
         return Ok(AppError::NotFound);
     }
-    let under_way = store::refunds_of_order(&mut *conn, order)
+    let under_way = store::list_for_order(&mut *conn, order)
         .await?
         .iter()
         .any(|refund| matches!(refund.state, store::State::Intended | store::State::Pending));
@@ -283,37 +287,42 @@ async fn why_not(
 
 #[async_trait]
 impl Refunds for RefundsService {
-    async fn ask(&self, viewer: &Viewer, request: AskRefund) -> AppResult<Refund> {
-        Ok(self.begin_refund(viewer.user.id, request).await?)
+    async fn create(&self, viewer: &Viewer, request: CreateRefund) -> AppResult<Refund> {
+        Ok(self.create(viewer.user.id, request).await?)
     }
 
     async fn get(&self, viewer: &Viewer, id: RefundId) -> AppResult<Refund> {
-        Ok(self.find_visible(viewer.user.id, id).await?)
+        Ok(self.get(viewer.user.id, id).await?)
     }
 
-    async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Refund>> {
-        Ok(self.list_own(viewer.user.id, order).await?)
+    async fn list_for_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Refund>> {
+        Ok(self.list_for_order(viewer.user.id, order).await?)
     }
 
-    async fn of_bought(&self, viewer: &Viewer) -> AppResult<Vec<TicketRefund>> {
-        Ok(self.of_tickets(Whose::BoughtBy(viewer.user.id)).await?)
+    async fn list_bought(&self, viewer: &Viewer) -> AppResult<Vec<TicketRefund>> {
+        Ok(self
+            .list_by_ticket(TicketRefundFilter::BoughtBy(viewer.user.id))
+            .await?)
     }
 
-    async fn of_sold(&self, viewer: &Viewer) -> AppResult<Vec<TicketRefund>> {
-        Ok(self.of_tickets(Whose::SoldBy(viewer.user.id)).await?)
+    async fn list_sold(&self, viewer: &Viewer) -> AppResult<Vec<TicketRefund>> {
+        Ok(self
+            .list_by_ticket(TicketRefundFilter::SoldBy(viewer.user.id))
+            .await?)
     }
 
-    async fn of_listings(
+    async fn list_newest_for_tickets(
         &self,
         viewer: &Viewer,
         tickets: &[TicketId],
     ) -> AppResult<Vec<TicketRefund>> {
-        let refunds = store::listings_refunds(self.db.reads(), viewer.user.id, tickets).await;
+        let refunds =
+            store::list_newest_for_tickets(self.db.reads(), viewer.user.id, tickets).await;
         Ok(refunds.map_err(Fault::from)?)
     }
 
-    async fn owed(&self, viewer: &Viewer) -> AppResult<Vec<Owed>> {
-        let owed = ledger::owed(self.db.reads(), viewer.user.id).await;
+    async fn list_owed(&self, viewer: &Viewer) -> AppResult<Vec<Owed>> {
+        let owed = ledger::list_owed(self.db.reads(), viewer.user.id).await;
         Ok(owed.map_err(Fault::from)?)
     }
 }

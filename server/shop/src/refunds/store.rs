@@ -12,23 +12,22 @@ use sqlx_macros::FromRow;
 use std::collections::HashMap;
 use strum::{Display, EnumString, IntoStaticStr};
 
-/// Where a refund stands inside.
+/// The internal state of a refund.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
-    /// Written down; Stripe has not said anything of it yet.
+    /// Requested; Stripe has not answered.
     Intended,
-    /// Stripe is at it.
+    /// Being processed by Stripe.
     Pending,
-    /// The money is back.
+    /// May still fail later.
     Succeeded,
-    /// It did not get there.
     Failed,
 }
 
 impl State {
-    /// As the outside sees it.
-    pub(crate) fn seen(self) -> RefundStatus {
+    /// Converts to the wire type.
+    pub(crate) fn status(self) -> RefundStatus {
         match self {
             Self::Intended | Self::Pending => RefundStatus::Pending,
             Self::Succeeded => RefundStatus::Succeeded,
@@ -37,17 +36,17 @@ impl State {
     }
 }
 
-/// Why there is a refund.
+/// Why a refund was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum Reason {
-    /// A ticket's seller asked for it.
+    /// Requested by the seller of the tickets.
     Seller,
-    /// An operator did.
+    /// Requested by an operator.
     Operator,
-    /// Money was taken that no order stood for.
+    /// Money was captured without an order behind the fence.
     LateCapture,
-    /// Somebody made it at the provider.
+    /// Made at the provider.
     Provider,
 }
 
@@ -57,40 +56,32 @@ const COLUMNS: &str = "refunds.id, refunds.payment_id, refunds.order_id, refunds
      refunds.currency, refunds.asked_by, refunds.state, refunds.created_at, \
      refunds.settled_at, refunds.reason";
 
-/// What the database says of a refund.
+/// A refund as stored.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct RefundRow {
-    /// Its id.
     pub id: RefundId,
-    /// Of which payment.
     #[sqlx(rename = "payment_id")]
     pub payment: PaymentId,
-    /// Of which order.
     #[sqlx(rename = "order_id")]
     pub order: OrderId,
-    /// What goes back.
     pub amount_minor: MinorUnits,
-    /// The order's currency.
     pub currency: Currency,
-    /// Who asked; nobody for what the shop or the provider did.
+    /// None unless the reason is `Seller` or `Operator`.
     pub asked_by: Option<UserId>,
-    /// Where it stands.
     pub state: State,
-    /// When it was asked for.
     pub created_at: Moment,
-    /// When it ended.
+    /// When it succeeded or failed.
     pub settled_at: Option<Moment>,
-    /// Why there is one.
     pub reason: Reason,
 }
 
 impl RefundRow {
-    /// As the browser sees it.
+    /// Converts to the wire type.
     pub(crate) fn refund(&self, ticket_ids: Vec<TicketId>) -> Refund {
         Refund {
             id: self.id,
             order_id: self.order,
-            status: self.state.seen(),
+            status: self.state.status(),
             amount_minor: self.amount_minor.get(),
             currency: self.currency,
             ticket_ids,
@@ -99,32 +90,25 @@ impl RefundRow {
     }
 }
 
-/// A refund before it has a row.
+/// A refund to be inserted.
 #[derive(Debug)]
 pub(crate) struct NewRefund {
-    /// Its id.
     pub id: RefundId,
-    /// Of which payment.
     pub payment: PaymentId,
-    /// Of which order.
     pub order: OrderId,
-    /// What goes back.
     pub amount_minor: MinorUnits,
-    /// The order's currency.
     pub currency: Currency,
-    /// Why.
     pub reason: Reason,
-    /// Who asked.
     pub asked_by: Option<UserId>,
-    /// Stripe's, where it was made there first.
+    /// Known already if it was made at the provider.
     pub stripe_id: Option<String>,
-    /// The tickets that it pays back, each with its price.
+    /// The refunded tickets with their prices.
     pub lines: Vec<(TicketId, MinorUnits)>,
 }
 
-/// Writes a refund down. A ticket that is being refunded, or was, breaks the unique index, and
-/// with it the transaction.
-pub(crate) async fn refund_insert(
+/// Inserts a refund in state `intended` and its lines. Errors: a unique violation, if a ticket has another
+/// live refund line.
+pub(crate) async fn insert(
     conn: &mut Conn,
     refund: &NewRefund,
     now: Moment,
@@ -144,11 +128,11 @@ pub(crate) async fn refund_insert(
     .bind(now)
     .execute(&mut *conn)
     .await?;
-    refund_lines_insert(conn, refund.id, refund.order, &refund.lines).await
+    insert_lines(conn, refund.id, refund.order, &refund.lines).await
 }
 
-/// Writes down which tickets a refund pays back, each with its price.
-pub(crate) async fn refund_lines_insert(
+/// Inserts live lines: the refunded tickets with their prices.
+pub(crate) async fn insert_lines(
     conn: &mut Conn,
     refund: RefundId,
     order: OrderId,
@@ -171,8 +155,8 @@ pub(crate) async fn refund_lines_insert(
     Ok(())
 }
 
-/// One refund, whoever asks. Callers check who may see it.
-pub(crate) async fn refund_find<'e>(
+/// Does not check who may see it.
+pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     id: RefundId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -183,8 +167,8 @@ pub(crate) async fn refund_find<'e>(
         .await
 }
 
-/// The refund that Stripe knows by this id.
-pub(crate) async fn refund_find_by_stripe(
+/// Finds a refund by Stripe's id.
+pub(crate) async fn find_by_stripe_id(
     conn: &mut Conn,
     stripe_id: &str,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -195,8 +179,8 @@ pub(crate) async fn refund_find_by_stripe(
         .await
 }
 
-/// The newest refund of a payment that was made at the provider and has succeeded.
-pub(crate) async fn refund_by_provider(
+/// Finds the newest succeeded refund of a payment that was made at the provider.
+pub(crate) async fn find_newest_by_provider(
     conn: &mut Conn,
     payment: PaymentId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -210,8 +194,8 @@ pub(crate) async fn refund_by_provider(
         .await
 }
 
-/// The refund that was made at the provider and by which tickets were taken back, if there is one.
-pub(crate) async fn refund_with_tickets_by_provider(
+/// Finds the newest refund of a payment that was made at the provider and has live lines.
+pub(crate) async fn find_by_provider_with_tickets(
     conn: &mut Conn,
     payment: PaymentId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -226,8 +210,8 @@ pub(crate) async fn refund_with_tickets_by_provider(
         .await
 }
 
-/// The tickets of an order that no refund has paid back, each with its price.
-pub(crate) async fn lines_not_paid_back(
+/// Lists the tickets of an order without a succeeded refund, with their prices.
+pub(crate) async fn list_unrefunded_lines(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Vec<(TicketId, MinorUnits)>, sqlx::Error> {
@@ -242,8 +226,8 @@ pub(crate) async fn lines_not_paid_back(
     .await
 }
 
-/// Ends the claims that refunds have on these tickets of an order: another has paid them back.
-pub(crate) async fn lines_give_way(
+/// Ends the live refund lines of these tickets of an order.
+pub(crate) async fn release_tickets(
     conn: &mut Conn,
     order: OrderId,
     tickets: &[TicketId],
@@ -255,8 +239,8 @@ pub(crate) async fn lines_give_way(
     Ok(())
 }
 
-/// The tickets that a refund still claims.
-pub(crate) async fn live_tickets(
+/// Lists the tickets of a refund's live lines.
+pub(crate) async fn list_live_tickets(
     conn: &mut Conn,
     refund: RefundId,
 ) -> Result<Vec<TicketId>, sqlx::Error> {
@@ -268,8 +252,8 @@ pub(crate) async fn live_tickets(
     .await
 }
 
-/// What of a payment has not gone back.
-pub(crate) async fn not_paid_back(
+/// Returns the received amount of a payment less succeeded refunds.
+pub(crate) async fn get_unrefunded(
     conn: &mut Conn,
     payment: PaymentId,
 ) -> Result<MinorUnits, sqlx::Error> {
@@ -279,9 +263,8 @@ pub(crate) async fn not_paid_back(
         .await
 }
 
-/// What of a payment can still be asked to be paid back: less what has gone back, and what is on its
-/// way.
-pub(crate) async fn left_to_refund(
+/// Returns the received amount of a payment less succeeded and pending refunds.
+pub(crate) async fn get_refundable(
     conn: &mut Conn,
     payment: PaymentId,
 ) -> Result<MinorUnits, sqlx::Error> {
@@ -295,8 +278,8 @@ pub(crate) async fn left_to_refund(
     .await
 }
 
-/// The refunds of an order, oldest first.
-pub(crate) async fn refunds_of_order<'e>(
+/// Lists the refunds of an order, oldest first.
+pub(crate) async fn list_for_order<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Vec<RefundRow>, sqlx::Error> {
@@ -304,28 +287,26 @@ pub(crate) async fn refunds_of_order<'e>(
     query_as(AssertSqlSafe(sql)).bind(order).fetch_all(on).await
 }
 
-/// Whose tickets' refunds.
+/// Selects refunds by their tickets.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Whose {
-    /// Of tickets that this user bought.
+pub(crate) enum TicketRefundFilter {
     BoughtBy(UserId),
-    /// Of tickets that this user sold.
     SoldBy(UserId),
 }
 
-/// The refunds of somebody's tickets, each ticket of a refund by itself, newest first.
-pub(crate) async fn ticket_refunds<'e>(
+/// Lists refunds with one row for each ticket, newest first.
+pub(crate) async fn list_by_ticket<'e>(
     on: impl AnyExecutor<'e>,
-    whose: Whose,
+    filter: TicketRefundFilter,
     limit: i64,
 ) -> Result<Vec<TicketRefund>, sqlx::Error> {
-    let (theirs, user) = match whose {
-        Whose::BoughtBy(user) => (
+    let (condition, user) = match filter {
+        TicketRefundFilter::BoughtBy(user) => (
             "r.order_id IN (SELECT o.id FROM orders o WHERE o.buyer_id = $1)",
             user,
         ),
-        // By way of the books, which know a seller's payments: there is an index for that.
-        Whose::SoldBy(user) => (
+        // The ledger has an index of a seller's payments.
+        TicketRefundFilter::SoldBy(user) => (
             "r.payment_id IN (SELECT b.payment_id FROM ledger b WHERE b.seller_id = $1) \
              AND l.ticket_id IN (SELECT t.id FROM tickets t WHERE t.seller_id = $1)",
             user,
@@ -333,7 +314,7 @@ pub(crate) async fn ticket_refunds<'e>(
     };
     let sql = format!(
         "SELECT l.ticket_id, l.amount_minor, r.order_id, r.currency, r.state, r.created_at \
-         FROM refunds r JOIN refund_lines l ON l.refund_id = r.id WHERE {theirs} \
+         FROM refunds r JOIN refund_lines l ON l.refund_id = r.id WHERE {condition} \
          ORDER BY r.id DESC, l.ticket_id LIMIT $2"
     );
     let rows = query_as::<_, TicketRefundRow>(AssertSqlSafe(sql))
@@ -344,8 +325,8 @@ pub(crate) async fn ticket_refunds<'e>(
     Ok(rows.into_iter().map(TicketRefund::from).collect())
 }
 
-/// The newest refund of each of these tickets that this user sells.
-pub(crate) async fn listings_refunds<'e>(
+/// Lists the newest refund of each of these tickets that this user sells.
+pub(crate) async fn list_newest_for_tickets<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     tickets: &[TicketId],
@@ -390,7 +371,7 @@ impl From<TicketRefundRow> for TicketRefund {
         Self {
             ticket_id: row.ticket_id,
             order_id: row.order_id,
-            status: row.state.seen(),
+            status: row.state.status(),
             amount_minor: row.amount_minor.get(),
             currency: row.currency,
             created_at: row.created_at.timestamp(),
@@ -398,8 +379,8 @@ impl From<TicketRefundRow> for TicketRefund {
     }
 }
 
-/// The tickets of these refunds.
-pub(crate) async fn refunds_tickets<'e>(
+/// Lists the tickets of each of these refunds.
+pub(crate) async fn list_tickets<'e>(
     on: impl AnyExecutor<'e>,
     refunds: &[RefundId],
 ) -> Result<HashMap<RefundId, Vec<TicketId>>, sqlx::Error> {
@@ -419,8 +400,8 @@ pub(crate) async fn refunds_tickets<'e>(
     Ok(tickets)
 }
 
-/// Moves a refund, if it stands where the caller believes. False: another was quicker.
-pub(crate) async fn refund_move(
+/// Changes a refund's state if it is still that of `refund`. Returns false otherwise.
+pub(crate) async fn update_state(
     conn: &mut Conn,
     refund: &RefundRow,
     to: State,
@@ -444,8 +425,8 @@ pub(crate) async fn refund_move(
     Ok(done.rows_affected() == 1)
 }
 
-/// Frees the tickets of a refund that failed, to be refunded in another way.
-pub(crate) async fn refund_lines_end(conn: &mut Conn, refund: RefundId) -> Result<(), sqlx::Error> {
+/// Ends the live lines of a failed refund, so that its tickets can be refunded again.
+pub(crate) async fn release_lines(conn: &mut Conn, refund: RefundId) -> Result<(), sqlx::Error> {
     query("UPDATE refund_lines SET live = 0 WHERE refund_id = $1 AND live = 1")
         .bind(refund)
         .execute(conn)
@@ -453,9 +434,9 @@ pub(crate) async fn refund_lines_end(conn: &mut Conn, refund: RefundId) -> Resul
     Ok(())
 }
 
-/// Notes in which version a refund's tickets left the order that they are still live in: if the money
-/// comes in again, the buyer gets back those that have not changed since.
-pub(crate) async fn refund_lines_note_versions(
+/// Records the versions of a refund's tickets. If the refund fails later, only tickets that have not
+/// changed since are restored to the buyer. Must run before the order's lines end.
+pub(crate) async fn record_ticket_versions(
     conn: &mut Conn,
     refund: RefundId,
 ) -> Result<(), sqlx::Error> {

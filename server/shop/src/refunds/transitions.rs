@@ -1,9 +1,8 @@
-//! What becomes of order, tickets and books when money goes back.
+//! The transitions of refunds, with their effects on order, tickets and ledger.
 //!
-//! [`begin`] writes a refund down, [`begin_for_nothing`] one of money that no order stands for;
-//! [`apply`] takes whatever Stripe says of a refund, in any order and any number of times. As
-//! everywhere, the tickets are locked first, by the caller, and each move is one conditional
-//! UPDATE.
+//! [`begin`] inserts a refund of tickets, [`begin_unallocated`] one of unexpectedly captured money;
+//! [`apply`] is idempotent and accepts Stripe's reports in any order. The caller locks the tickets first;
+//! each transition is one conditional UPDATE.
 
 use super::{
     elsewhere,
@@ -11,12 +10,12 @@ use super::{
 };
 use crate::{
     incidents,
-    ledger::{self, Account, Entry, Happened, Share},
+    ledger::{self, Account, Entry, LedgerEvent, Share},
     mail,
     orders::{store as orders, transitions as order},
     payments::{
         effects::{self, EffectKind},
-        gateway::{GivenBack, GivingBack, Refunded},
+        gateway::{ProviderRefund, ProviderRefundStatus, RefundRequest},
         store::{self as payments, PaymentRow},
     },
     tickets::holds,
@@ -34,8 +33,8 @@ use sqlx::query_as;
 use sqlx_macros::FromRow;
 use uuid::Uuid;
 
-/// A refund of sold tickets, as its transaction needs it.
-pub(super) struct Begin {
+/// The input of [`begin`].
+pub(super) struct BeginRefund {
     pub payment: PaymentRow,
     pub reason: Reason,
     pub asked_by: UserId,
@@ -43,14 +42,19 @@ pub(super) struct Begin {
     pub now: Moment,
 }
 
-/// Writes the refund and its call down. The order is `refunding` if none of its tickets is left
-/// that is not paid back or about to be.
-pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<RefundId> {
+/// Inserts a refund of sold tickets and its call. The order becomes `refunding` if all its tickets are
+/// refunded or being refunded.
+pub(super) async fn begin(conn: &mut Conn, begin: BeginRefund) -> FaultResult<RefundId> {
     let amount_minor = begin
         .lines
         .iter()
         .try_fold(MinorUnits::ZERO, |sum, (_, price)| sum.checked_add(*price))
-        .ok_or_else(|| Fault::unexpected("a refund is out of range", "sum"))?;
+        .ok_or_else(|| {
+            Fault::unexpected(
+                "the sum of a refund is out of range",
+                begin.payment.id.to_string(),
+            )
+        })?;
     let refund = NewRefund {
         id: RefundId(Uuid::now_v7()),
         payment: begin.payment.id,
@@ -62,13 +66,13 @@ pub(super) async fn begin(conn: &mut Conn, begin: Begin) -> FaultResult<RefundId
         stripe_id: None,
         lines: begin.lines,
     };
-    write_down(conn, &refund, begin.now).await?;
+    insert_with_call(conn, &refund, begin.now).await?;
     order::begin_refund(conn, refund.order, begin.now).await?;
     Ok(refund.id)
 }
 
-/// Sends back money that was taken though no order stands for it.
-pub(crate) async fn begin_for_nothing(
+/// Inserts a refund, and its call, of money that was captured without an order behind the fence.
+pub(crate) async fn begin_unallocated(
     conn: &mut Conn,
     payment: &PaymentRow,
     amount_minor: MinorUnits,
@@ -85,12 +89,12 @@ pub(crate) async fn begin_for_nothing(
         stripe_id: None,
         lines: Vec::new(),
     };
-    write_down(conn, &refund, now).await
+    insert_with_call(conn, &refund, now).await
 }
 
-async fn write_down(conn: &mut Conn, refund: &NewRefund, now: Moment) -> FaultResult<()> {
-    store::refund_insert(conn, refund, now).await?;
-    let params = GivingBack {
+async fn insert_with_call(conn: &mut Conn, refund: &NewRefund, now: Moment) -> FaultResult<()> {
+    store::insert(conn, refund, now).await?;
+    let params = RefundRequest {
         refund: refund.id,
         payment: refund.payment,
         order: refund.order,
@@ -98,152 +102,152 @@ async fn write_down(conn: &mut Conn, refund: &NewRefund, now: Moment) -> FaultRe
         currency: refund.currency.code().to_owned(),
     };
     let params = serde_json::to_string(&params)
-        .map_err(|error| Fault::unexpected("parameters do not serialise", error))?;
+        .map_err(|error| Fault::unexpected("cannot serialise call parameters", error))?;
     let key = format!("ref:{}:{}", refund.payment, refund.id);
-    effects::effect_insert(conn, refund.payment, EffectKind::Refund, &key, &params, now).await?;
+    effects::insert(conn, refund.payment, EffectKind::Refund, &key, &params, now).await?;
     Ok(())
 }
 
-/// Brings our side up to what Stripe says of a refund of this payment.
+/// Applies Stripe's report of a refund of this payment.
 pub(crate) async fn apply(
     conn: &mut Conn,
     payment: &PaymentRow,
-    said: &Refunded,
+    reported: &ProviderRefund,
     now: Moment,
 ) -> FaultResult<()> {
-    let named = match said.refund {
-        Some(id) => store::refund_find(&mut *conn, id).await?,
+    let named = match reported.refund {
+        Some(id) => store::find(&mut *conn, id).await?,
         None => None,
     };
     let known = match named.filter(|refund| refund.payment == payment.id) {
         Some(refund) => Some(refund),
-        None => store::refund_find_by_stripe(conn, &said.id).await?,
+        None => store::find_by_stripe_id(conn, &reported.id).await?,
     };
     let refund = match known {
         Some(refund) => refund,
-        None => made_elsewhere(conn, payment, said, now).await?,
+        None => insert_made_at_provider(conn, payment, reported, now).await?,
     };
-    let (to, failure) = match said.status {
-        GivenBack::Pending => (State::Pending, None),
-        GivenBack::Succeeded => (State::Succeeded, None),
-        GivenBack::Failed => (State::Failed, said.failure.as_deref()),
+    let (to, failure) = match reported.status {
+        ProviderRefundStatus::Pending => (State::Pending, None),
+        ProviderRefundStatus::Succeeded => (State::Succeeded, None),
+        ProviderRefundStatus::Failed => (State::Failed, reported.failure.as_deref()),
     };
     let moves = match (refund.state, to) {
-        // Stripe answers may be older than what a webhook has told us.
+        // An answer may be older than what was applied after a webhook.
         (State::Succeeded, State::Pending) | (State::Failed, _) => false,
         (from, to) => from != to,
     };
-    if !moves || !store::refund_move(conn, &refund, to, Some(&said.id), failure, now).await? {
+    if !moves || !store::update_state(conn, &refund, to, Some(&reported.id), failure, now).await? {
         return Ok(());
     }
     match (refund.state, to) {
         (_, State::Succeeded) => succeeded(conn, payment, &refund, now).await,
         (before, State::Failed) => {
-            let why = failure.unwrap_or("the provider gave no reason");
-            failed(conn, payment, &refund, before, why, now).await
+            let reason = failure.unwrap_or("the provider gave no reason");
+            failed(conn, payment, &refund, before, reason, now).await
         }
         _ => Ok(()),
     }
 }
 
-/// Stripe refused the call for what it says, and always would.
-pub(crate) async fn refused(
+/// Ends a refund whose call Stripe has refused permanently.
+pub(crate) async fn fail_refused(
     conn: &mut Conn,
     payment: &PaymentRow,
     refund: RefundId,
     error: &str,
     now: Moment,
 ) -> FaultResult<()> {
-    let Some(refund) = store::refund_find(&mut *conn, refund).await? else {
+    let Some(refund) = store::find(&mut *conn, refund).await? else {
         return Ok(());
     };
     if !matches!(refund.state, State::Intended | State::Pending)
-        || !store::refund_move(conn, &refund, State::Failed, None, Some(error), now).await?
+        || !store::update_state(conn, &refund, State::Failed, None, Some(error), now).await?
     {
         return Ok(());
     }
     failed(conn, payment, &refund, refund.state, error, now).await
 }
 
-/// A refund that was made at the provider, by hand: it goes into the books, and a person is told.
-/// What becomes of the tickets is in `elsewhere.rs`.
-async fn made_elsewhere(
+/// Inserts a refund that was made at the provider, and opens an incident if it is partial. Its effect on the
+/// tickets is in `elsewhere.rs`.
+async fn insert_made_at_provider(
     conn: &mut Conn,
     payment: &PaymentRow,
-    said: &Refunded,
+    reported: &ProviderRefund,
     now: Moment,
 ) -> FaultResult<RefundRow> {
-    let is_all = said.amount_minor == store::not_paid_back(conn, payment.id).await?;
+    let is_all = reported.amount_minor == store::get_unrefunded(conn, payment.id).await?;
     let id = RefundId(Uuid::now_v7());
     let refund = NewRefund {
         id,
         payment: payment.id,
         order: payment.order,
-        amount_minor: said.amount_minor,
+        amount_minor: reported.amount_minor,
         currency: payment.currency,
         reason: Reason::Provider,
         asked_by: None,
-        stripe_id: Some(said.id.clone()),
+        stripe_id: Some(reported.id.clone()),
         lines: Vec::new(),
     };
-    store::refund_insert(conn, &refund, now).await?;
+    store::insert(conn, &refund, now).await?;
     let detail = format!(
         "{} of {} {} was made at the provider. A part leaves the tickets their buyer's; once all has \
          gone back, they are their sellers' again.",
-        said.id, said.amount_minor, payment.currency
+        reported.id, reported.amount_minor, payment.currency
     );
     if !is_all {
         let kind = incidents::Kind::RefundElsewhere;
         incidents::open(conn, kind, id, Some(payment.order), &detail, now).await?;
     }
-    store::refund_find(conn, id)
+    store::find(conn, id)
         .await?
-        .ok_or_else(|| Fault::unexpected("a refund vanished", "just written"))
+        .ok_or_else(|| Fault::unexpected("an inserted refund is missing", id.to_string()))
 }
 
-/// O8: the money is back, the tickets are their sellers' again, withdrawn from sale.
+/// O8: books a succeeded refund and returns the tickets to their sellers, withdrawn from sale.
 async fn succeeded(
     conn: &mut Conn,
     payment: &PaymentRow,
     refund: &RefundRow,
     now: Moment,
 ) -> FaultResult<()> {
-    book(conn, payment, refund, Happened::Refunded(refund.id), now).await?;
+    book(conn, payment, refund, LedgerEvent::Refunded(refund.id), now).await?;
     mail::queue(conn, mail::Kind::OrderRefunded, refund.id, now).await?;
     metrics::counter!("stagedoor_refunds_total", "result" => "succeeded").increment(1);
-    let lines = store::live_tickets(conn, refund.id).await?;
+    let lines = store::list_live_tickets(conn, refund.id).await?;
     if lines.is_empty() {
-        return elsewhere::take_tickets_back(conn, payment, now).await;
+        return elsewhere::revoke_if_fully_refunded(conn, payment, now).await;
     }
-    let returned = take_tickets(conn, refund.order, refund.id, now).await?;
+    let returned = return_tickets(conn, refund.order, refund.id, now).await?;
     if returned != lines.len() {
         return Err(Fault::unexpected(
-            "refunded tickets that its order does not own",
+            "a refund has tickets that its order does not own",
             refund.id.to_string(),
         ));
     }
     order::refund(conn, refund.order, now).await?;
-    elsewhere::take_tickets_back(conn, payment, now).await
+    elsewhere::revoke_if_fully_refunded(conn, payment, now).await
 }
 
-/// The money did not get back: what was paid for stays bought, and a person is asked.
+/// Restores the tickets of a failed refund to the buyer and opens an incident.
 async fn failed(
     conn: &mut Conn,
     payment: &PaymentRow,
     refund: &RefundRow,
     before: State,
-    why: &str,
+    reason: &str,
     now: Moment,
 ) -> FaultResult<()> {
-    let asked_for = lines(conn, refund.id).await?;
-    let claims = store::live_tickets(conn, refund.id).await?;
-    if before != State::Succeeded && !asked_for.is_empty() && claims.is_empty() {
-        // Its tickets were paid back at the provider meanwhile: the buyer has the money.
-        tracing::info!(refund = %refund.id, why, "a refund had nothing left to pay back");
+    let tickets = list_tickets(conn, refund.id).await?;
+    let claims = store::list_live_tickets(conn, refund.id).await?;
+    if before != State::Succeeded && !tickets.is_empty() && claims.is_empty() {
+        // Its tickets have been refunded at the provider meanwhile.
+        tracing::info!(refund = %refund.id, why = reason, "a refund had nothing left to refund");
         return Ok(());
     }
     let detail = format!(
-        "a refund of {} {}: {why}",
+        "a refund of {} {}: {reason}",
         refund.amount_minor, refund.currency
     );
     let kind = incidents::Kind::RefundFailed;
@@ -251,40 +255,40 @@ async fn failed(
     mail::queue(conn, mail::Kind::RefundFailed, refund.id, now).await?;
     metrics::counter!("stagedoor_refunds_total", "result" => "failed").increment(1);
     if before == State::Succeeded {
-        let happened = Happened::RefundFailed(refund.id);
-        book(conn, payment, refund, happened, now).await?;
+        let event = LedgerEvent::RefundFailed(refund.id);
+        book(conn, payment, refund, event, now).await?;
         if refund.reason == Reason::Provider {
-            return elsewhere::give_tickets_back(conn, payment, now).await;
+            return elsewhere::restore_revoked(conn, payment, now).await;
         }
-        let restored = give_tickets(conn, payment, refund.id, now).await?;
+        let restored = restore_tickets(conn, payment, refund.id, now).await?;
         if restored < claims.len() {
             let missing = claims.len() - restored;
-            elsewhere::moved_on(conn, payment, refund, missing, now).await?;
+            elsewhere::report_moved_tickets(conn, payment, refund, missing, now).await?;
         }
     }
-    store::refund_lines_end(conn, refund.id).await?;
+    store::release_lines(conn, refund.id).await?;
     if claims.is_empty() {
         return Ok(());
     }
     order::restore(conn, refund.order, now).await
 }
 
-/// Takes the tickets of a refund from their buyer. Returns how many. The caller has locked them.
-pub(super) async fn take_tickets(
+/// Returns the tickets of a refund to their sellers. Returns their number. The caller must have locked them.
+pub(super) async fn return_tickets(
     conn: &mut Conn,
     order: OrderId,
     refund: RefundId,
     now: Moment,
 ) -> Result<usize, sqlx::Error> {
     let returned = holds::tickets_return(conn, refund, now).await?;
-    store::refund_lines_note_versions(conn, refund).await?;
+    store::record_ticket_versions(conn, refund).await?;
     orders::order_lines_end_refunded(conn, order, refund).await?;
     Ok(returned)
 }
 
-/// Gives the tickets of a failed refund back to their buyer, unless they were changed since.
-/// Returns how many. The caller has locked them.
-pub(super) async fn give_tickets(
+/// Restores those tickets of a failed refund to the buyer that have not changed since. Returns their number.
+/// The caller must have locked them.
+pub(super) async fn restore_tickets(
     conn: &mut Conn,
     payment: &PaymentRow,
     refund: RefundId,
@@ -296,27 +300,27 @@ pub(super) async fn give_tickets(
     Ok(restored)
 }
 
-/// The money of a refund goes into the books: out, or, if it failed after all, in again.
+/// Books a succeeded refund, or reverses one that failed later.
 async fn book(
     conn: &mut Conn,
     payment: &PaymentRow,
     refund: &RefundRow,
-    happened: Happened,
+    event: LedgerEvent,
     now: Moment,
 ) -> FaultResult<()> {
-    let refunded = match happened {
-        Happened::RefundFailed(_) => -refund.amount_minor,
+    let refunded = match event {
+        LedgerEvent::RefundFailed(_) => -refund.amount_minor,
         _ => refund.amount_minor,
     };
-    if !payments::payment_refunded_add(conn, payment.id, refunded).await? {
+    if !payments::add_refunded(conn, payment.id, refunded).await? {
         return Err(Fault::unexpected(
-            "more goes back than was taken, or comes back than went",
+            "the refunded amount of a payment would be out of range",
             refund.id.to_string(),
         ));
     }
-    let shares = shares(conn, refund).await?;
+    let shares = allocate(conn, refund).await?;
     let entry = Entry {
-        happened,
+        event,
         payment: payment.id,
         currency: refund.currency,
         shares: &shares,
@@ -325,26 +329,25 @@ async fn book(
     ledger::record(conn, &entry).await
 }
 
-async fn lines(conn: &mut Conn, refund: RefundId) -> Result<Vec<TicketId>, sqlx::Error> {
-    let mut tickets = store::refunds_tickets(conn, &[refund]).await?;
+async fn list_tickets(conn: &mut Conn, refund: RefundId) -> Result<Vec<TicketId>, sqlx::Error> {
+    let mut tickets = store::list_tickets(conn, &[refund]).await?;
     Ok(tickets.remove(&refund).unwrap_or_default())
 }
 
-/// Who stands for the money of a refund: the sellers of its tickets, or nobody.
-async fn shares(conn: &mut Conn, refund: &RefundRow) -> Result<Vec<Share>, sqlx::Error> {
-    let tickets = lines(conn, refund.id).await?;
+/// Allocates a refund to the sellers of its tickets; unallocated if it was made at the provider or has none.
+async fn allocate(conn: &mut Conn, refund: &RefundRow) -> Result<Vec<Share>, sqlx::Error> {
+    let tickets = list_tickets(conn, refund.id).await?;
     if tickets.is_empty() || refund.reason == Reason::Provider {
         return Ok(vec![Share {
             account: Account::Unallocated,
             amount_minor: refund.amount_minor,
         }]);
     }
-    ledger::shares_of_order(conn, refund.order, Some(&tickets)).await
+    ledger::list_shares(conn, refund.order, Some(&tickets)).await
 }
 
-/// What of an order can be refunded: the tickets that are its buyer's and not on their way back,
-/// with the price that was paid and who sells them, in the order of their ids.
-pub(super) async fn refundable(
+/// Lists the sold tickets of a complete order without a live refund line, in the order of their ids.
+pub(super) async fn list_refundable(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Vec<Refundable>, sqlx::Error> {
@@ -368,6 +371,6 @@ pub(super) struct Refundable {
     pub price_minor: MinorUnits,
     #[sqlx(rename = "seller_id")]
     pub seller: UserId,
-    /// The payment is disputed: its money is not the shop's to give.
+    /// The payment is disputed, so it cannot be refunded.
     pub frozen: Flag,
 }

@@ -300,7 +300,7 @@ struct SaleRow {
 
 impl From<SaleRow> for Sale {
     fn from(row: SaleRow) -> Self {
-        let status = match row.refund_state.map(refunds::store::State::seen) {
+        let status = match row.refund_state.map(refunds::store::State::status) {
             None | Some(RefundStatus::Failed) => SaleStatus::Sold,
             Some(RefundStatus::Pending) => SaleStatus::Refunding,
             Some(RefundStatus::Succeeded) => SaleStatus::Refunded,

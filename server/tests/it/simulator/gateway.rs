@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use shop::payments::{
     Gateway, ProviderMode,
     gateway::{
-        Confirm, Create, Disputed, DisputesOf, GatewayError, GivingBack, Intent, Intents, Refunded,
+        ConfirmIntent, CreateIntent, DisputeFilter, GatewayError, Intent, IntentPage,
+        ProviderDispute, ProviderRefund, RefundRequest,
     },
 };
 use std::sync::{
@@ -76,7 +77,7 @@ impl Gateway for BadLine {
         self.stripe.mode()
     }
 
-    async fn create(&self, key: &str, create: &Create) -> Result<Intent, GatewayError> {
+    async fn create(&self, key: &str, create: &CreateIntent) -> Result<Intent, GatewayError> {
         self.through(self.stripe.create(key, create)).await
     }
 
@@ -84,7 +85,7 @@ impl Gateway for BadLine {
         &self,
         key: &str,
         intent: &str,
-        confirm: &Confirm,
+        confirm: &ConfirmIntent,
     ) -> Result<Intent, GatewayError> {
         self.through(self.stripe.confirm(key, intent, confirm))
             .await
@@ -102,24 +103,31 @@ impl Gateway for BadLine {
         self.through(self.stripe.retrieve(intent)).await
     }
 
-    async fn list(&self, since: i64, after: Option<&str>) -> Result<Intents, GatewayError> {
-        self.through(self.stripe.list(since, after)).await
+    async fn list_intents(
+        &self,
+        since: i64,
+        after: Option<&str>,
+    ) -> Result<IntentPage, GatewayError> {
+        self.through(self.stripe.list_intents(since, after)).await
     }
 
     async fn refund(
         &self,
         key: &str,
         intent: &str,
-        giving: &GivingBack,
-    ) -> Result<Refunded, GatewayError> {
-        self.through(self.stripe.refund(key, intent, giving)).await
+        request: &RefundRequest,
+    ) -> Result<ProviderRefund, GatewayError> {
+        self.through(self.stripe.refund(key, intent, request)).await
     }
 
-    async fn refunds(&self, intent: &str) -> Result<Vec<Refunded>, GatewayError> {
-        self.through(self.stripe.refunds(intent)).await
+    async fn list_refunds(&self, intent: &str) -> Result<Vec<ProviderRefund>, GatewayError> {
+        self.through(self.stripe.list_refunds(intent)).await
     }
 
-    async fn disputes(&self, of: DisputesOf<'_>) -> Result<Vec<Disputed>, GatewayError> {
-        self.through(self.stripe.disputes(of)).await
+    async fn list_disputes(
+        &self,
+        filter: DisputeFilter<'_>,
+    ) -> Result<Vec<ProviderDispute>, GatewayError> {
+        self.through(self.stripe.list_disputes(filter)).await
     }
 }

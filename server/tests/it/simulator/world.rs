@@ -25,7 +25,7 @@ use model::{
     ids::{EventId, OrderId, PaymentId, TicketId},
     orders::{Reserve, ReserveAny, ReserveNamed},
     payments::Pay,
-    refunds::AskRefund,
+    refunds::CreateRefund,
     tickets::{EditTicket, ListTicket},
 };
 use platform::{
@@ -312,20 +312,20 @@ impl World {
         let (api, viewer) = (self.api.clone(), self.seller.clone());
         let ticket = self.tickets[self.dice.below(self.tickets.len())];
         let (what, request) = if self.dice.percent(50) {
-            let request = AskRefund {
+            let request = CreateRefund {
                 order_id: Some(order),
                 ticket_ids: None,
             };
             (format!("order {number}"), request)
         } else {
-            let request = AskRefund {
+            let request = CreateRefund {
                 order_id: None,
                 ticket_ids: Some(vec![ticket]),
             };
             ("a ticket".to_owned(), request)
         };
         self.begin_actor(format!("the seller refunds {what}"), async move {
-            outcome(api.refunds.ask(&viewer, request).await)
+            outcome(api.refunds.create(&viewer, request).await)
         })
         .await;
     }

@@ -455,7 +455,7 @@ impl App {
     }
 
     pub async fn incidents(&self) -> Vec<String> {
-        let open = shop::incidents::open_ones(self.db.reads()).await.unwrap();
+        let open = shop::incidents::list_open(self.db.reads()).await.unwrap();
         open.into_iter().map(|incident| incident.kind).collect()
     }
 
