@@ -1,13 +1,13 @@
-//! Stripe's API on the wire: keys, form bodies, idempotency, faults, and which path is which call.
+//! Stripe's API over HTTP: secret keys, form bodies, idempotency, faults, routing.
 //!
-//! A call that has been read is made, even if its caller hangs up meanwhile. It is answered when
-//! what it did, and the answer kept for its key, has been written down.
+//! A call that has been read is executed even if the client disconnects. It is answered after its changes,
+//! and the answer for its key, have been written.
 
 use crate::{
     Double, Fault, FaultKind,
     model::DisputeStatus,
     reply::{Answer, Reply},
-    state::{FORCED, Params, Standing, State},
+    state::{FORCED, KeyState, Params, State},
 };
 use axum::{
     Json, Router,
@@ -24,7 +24,7 @@ use std::time::Duration;
 const NO_ANSWER: Duration = Duration::from_mins(1);
 const SLOW: Duration = Duration::from_millis(1500);
 
-/// The longest idempotency key that Stripe takes.
+/// Stripe's maximum length of an idempotency key.
 const KEY_MAX: usize = 255;
 
 pub(crate) fn router(double: Double) -> Router {
@@ -151,7 +151,7 @@ impl Call {
         })
     }
 
-    /// Its name among the faults.
+    /// Its name in `Fault`.
     fn name(&self) -> &'static str {
         match self {
             Self::CreateIntent => "payment_intents.create",
@@ -187,13 +187,13 @@ impl Call {
     }
 }
 
-/// A call as it came in.
+/// A parsed request.
 struct Request {
     call: Call,
     params: Params,
     /// Its idempotency key.
     key: Option<String>,
-    /// What another call under the same key must equal.
+    /// Path and parameters; another call under the same key must equal them.
     print: String,
 }
 
@@ -248,14 +248,14 @@ async fn call(
         Ok(request) => request,
         Err(reply) => return answer(reply),
     };
-    // On a task of its own, which a caller that hangs up does not take along.
+    // In a task of its own, so that it continues if the client disconnects.
     let serving = tokio::spawn(serve(double, request));
     serving
         .await
         .unwrap_or_else(|_| answer(something_went_wrong()))
 }
 
-/// Frees a key when its call is over, however it ends.
+/// Releases a key when its call ends in any way.
 struct InFlight {
     double: Double,
     key: String,
@@ -285,16 +285,16 @@ async fn serve(double: Double, mut request: Request) -> Response {
     if let Some(broken) = before(fault).await {
         return broken;
     }
-    let response = match begun.standing {
-        Standing::New => answer(make(&double, &mut request, fault)),
-        Standing::Known(reply) => replay(reply),
-        Standing::Refused(reply) => answer(reply),
+    let response = match begun.key_state {
+        KeyState::New => answer(make(&double, &mut request, fault)),
+        KeyState::Known(reply) => replay(reply),
+        KeyState::Refused(reply) => answer(reply),
     };
     drop(in_flight);
     after(fault, response).await
 }
 
-/// Makes a call: one step, with the answer that its key keeps.
+/// Executes a call as one step, with the answer for its key.
 fn make(double: &Double, request: &mut Request, fault: Option<FaultKind>) -> Reply {
     let forced = match fault {
         Some(FaultKind::Declined) => Some("declined"),
@@ -358,7 +358,7 @@ async fn after(fault: Option<FaultKind>, response: Response) -> Response {
     }
 }
 
-/// An answer whose body breaks off: the connection is closed under the caller.
+/// An answer with a truncated body; closes the connection.
 fn reset() -> Response {
     struct Broken;
     impl axum::body::HttpBody for Broken {

@@ -1,4 +1,4 @@
-//! What a buyer's browser meets: the Stripe.js stand-in and the bank's page of 3-D Secure.
+//! The routes for browsers: the Stripe.js stand-in and the bank's page of 3-D Secure.
 
 use crate::{Double, model::Status, state::Params};
 use axum::{
@@ -11,8 +11,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 
-/// What a browser may ask for: each path with its methods. Who passes requests on to a double in
-/// another process passes on these and nothing else.
+/// The paths for browsers with their methods. A proxy to a double in another process forwards only these.
 pub const BROWSER_ROUTES: [(&str, MethodFilter); 6] = [
     ("/stripe.js", MethodFilter::GET),
     ("/bank.css", MethodFilter::GET),
@@ -64,7 +63,7 @@ struct Secret {
     client_secret: String,
 }
 
-/// An intent as a browser that has its secret may see it.
+/// Returns an intent to a browser that has its client secret.
 async fn show_intent(
     Shared(double): Shared<Double>,
     Path(id): Path<String>,
@@ -95,10 +94,10 @@ async fn bank_page(
         return StatusCode::NOT_FOUND.into_response();
     };
     if intent.status != Status::RequiresAction {
-        let way_back = state.way_back(&id);
-        return way_back.map_or_else(
+        let return_url = state.return_url(&id);
+        return return_url.map_or_else(
             || Html("<p>This payment has been answered.</p>").into_response(),
-            |way_back| Redirect::to(&way_back).into_response(),
+            |return_url| Redirect::to(&return_url).into_response(),
         );
     }
     let amount = amount(&intent.currency, intent.amount);
@@ -108,7 +107,7 @@ async fn bank_page(
     Html(page).into_response()
 }
 
-/// As a bank writes it: `GBP 119.00`. By Stripe's own list of currencies with other than two digits.
+/// Formats as `GBP 119.00`, with the decimals that Stripe uses for the currency.
 fn amount(currency: &str, minor: i64) -> String {
     let digits = match currency {
         "bif" | "clp" | "djf" | "gnf" | "jpy" | "kmf" | "krw" | "mga" | "pyg" | "rwf" | "vnd"
@@ -142,8 +141,8 @@ async fn bank_answer(
         return StatusCode::NOT_FOUND.into_response();
     }
     double.answer_at_bank(&id, given.answer == "approve");
-    match double.state().way_back(&id) {
-        Some(way_back) => Redirect::to(&way_back).into_response(),
+    match double.state().return_url(&id) {
+        Some(return_url) => Redirect::to(&return_url).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     }
 }

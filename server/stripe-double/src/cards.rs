@@ -1,40 +1,40 @@
-//! Stripe's documented test cards: what each comes to.
+//! Stripe's documented test cards and their outcomes.
 
 use serde::{Deserialize, Serialize};
 
-/// What happens when a card is charged.
+/// The outcome of a charge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// Authorised at once.
     Approve,
-    /// Refused.
+    /// Declined.
     Decline(Refusal),
-    /// The bank wants to hear from the buyer, and then authorises.
+    /// Authorised after the buyer confirms with the bank.
     Authenticate,
-    /// The bank wants to hear from the buyer, and then refuses all the same.
+    /// Declined after the buyer confirms with the bank.
     AuthenticateThenDecline(Refusal),
 }
 
-/// How a refund to a card goes.
+/// How a refund to a card proceeds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RefundPath {
     /// Succeeded at once.
     #[default]
     Prompt,
-    /// Pending, and succeeded a little later.
+    /// Pending, succeeds after two seconds.
     Pending,
-    /// Succeeded, and failed a little later.
+    /// Succeeded, fails after two seconds.
     Fails,
 }
 
-/// Why a card is refused.
+/// Why a card is declined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refusal {
     /// Stripe's error code.
     pub code: String,
-    /// The bank's reason, where the code is `card_declined`.
+    /// The bank's reason, if the code is `card_declined`.
     pub decline_code: Option<String>,
     /// For the buyer.
     pub message: String,
@@ -50,7 +50,7 @@ fn refusal(code: &str, decline_code: &str, message: &str) -> Refusal {
     }
 }
 
-/// The bank that was asked said no.
+/// The buyer's confirmation with the bank failed.
 pub(crate) fn authentication_failed() -> Refusal {
     refusal(
         "payment_intent_authentication_failure",
@@ -75,7 +75,7 @@ fn insufficient() -> Refusal {
     )
 }
 
-/// The PaymentMethods that Stripe keeps for tests, and ours for the same cards.
+/// The outcome of a test PaymentMethod: Stripe's, and the double's own for further cards.
 pub(crate) fn by_payment_method(id: &str) -> Option<Outcome> {
     let name = id.strip_prefix("pm_card_")?;
     Some(match name {
@@ -139,7 +139,7 @@ pub(crate) fn by_payment_method(id: &str) -> Option<Outcome> {
     })
 }
 
-/// How refunds to one of those PaymentMethods go.
+/// How refunds to a test PaymentMethod proceed.
 pub(crate) fn refund_path(id: &str) -> RefundPath {
     match id {
         "pm_card_pendingRefund" => RefundPath::Pending,
@@ -148,8 +148,7 @@ pub(crate) fn refund_path(id: &str) -> RefundPath {
     }
 }
 
-/// Test card numbers, as a buyer types them: the PaymentMethod for the same card, and what it
-/// comes to.
+/// The PaymentMethod and outcome of a test card number.
 pub(crate) fn by_number(number: &str) -> Result<(&'static str, Outcome), Refusal> {
     let digits: String = number
         .chars()
@@ -214,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_documented_number_comes_to_what_it_stands_for() {
+    fn every_documented_number_has_its_outcome() {
         let outcome = |number: &str| by_number(number).map(|(_, outcome)| outcome);
         assert_eq!(outcome("4242 4242 4242 4242").unwrap(), Outcome::Approve);
         assert_eq!(
@@ -228,12 +227,12 @@ mod tests {
         let code = |number: &str| outcome(number).unwrap_err().code;
         assert_eq!(code("4242424242424241"), "incorrect_number");
         assert_eq!(code(""), "incorrect_number");
-        // Passes the checksum, and is nobody's test card.
+        // Passes the checksum, but is no test card.
         assert_eq!(code("4111111111111111"), "card_declined");
     }
 
     #[test]
-    fn two_numbers_are_for_refunds_that_take_their_time() {
+    fn two_numbers_are_for_delayed_refunds() {
         let path = |number: &str| refund_path(by_number(number).unwrap().0);
         assert_eq!(path("4242424242424242"), RefundPath::Prompt);
         assert_eq!(path("4000000000007726"), RefundPath::Pending);

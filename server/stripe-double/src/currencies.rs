@@ -1,13 +1,12 @@
-//! What Stripe takes of each currency: which there are, how small and large a charge may be, and in
-//! which steps amounts come.
+//! Stripe's rules for currencies: which are supported, minimum and maximum charges, and steps of amounts.
 //!
 //! Source: <https://docs.stripe.com/currencies>, as read on 2026-11-30. For currencies without a
-//! documented minimum, the double acts for an account that is paid out in US dollars.
+//! documented minimum, the double assumes an account with payouts in US dollars.
 
 use crate::reply::Reply;
 use serde_json::json;
 
-/// The currencies that can be charged.
+/// The supported currencies.
 const SUPPORTED: &str = "aed afn all amd ang aoa ars aud awg azn bam bbd bdt bhd bif bmd bnd bob brl bsd \
      bwp byn bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp gel gip \
      gmd gnf gtq gyd hkd hnl htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw kwd kyd kzt lak \
@@ -15,7 +14,7 @@ const SUPPORTED: &str = "aed afn all amd ang aoa ars aud awg azn bam bbd bdt bhd
      pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos srd std szl thb \
      tjs tnd top try ttd twd tzs uah ugx usd uyu uzs vnd vuv wst xaf xcd xof xpf yer zar zmw";
 
-/// The smallest charge, by currency.
+/// Minimum charges by currency.
 const LEAST: &[(&str, i64)] = &[
     ("aed", 200),
     ("ars", 50),
@@ -68,7 +67,7 @@ const LEAST: &[(&str, i64)] = &[
     ("zar", 50),
 ];
 
-/// How many digits the largest charge has.
+/// Number of digits of the maximum charge.
 fn digits(currency: &str) -> u32 {
     match currency {
         "idr" => 12,
@@ -78,12 +77,12 @@ fn digits(currency: &str) -> u32 {
     }
 }
 
-/// Whether charges can be made in it; small letters.
+/// `currency` is lower-case.
 pub(crate) fn is_supported(currency: &str) -> bool {
     SUPPORTED.split_whitespace().any(|code| code == currency)
 }
 
-/// Checks the amount of a charge. `Err`: Stripe's refusal.
+/// Checks the amount of a charge. `Err`: Stripe's error.
 pub(crate) fn check_charge(currency: &str, amount: i64) -> Result<(), Reply> {
     let least = LEAST.iter().find(|(code, _)| *code == currency);
     let least = least.map_or(1, |(_, least)| *least);
@@ -100,7 +99,7 @@ pub(crate) fn check_charge(currency: &str, amount: i64) -> Result<(), Reply> {
     check_steps(currency, amount)
 }
 
-/// Checks that an amount, of a charge or a refund, is in the steps of its currency.
+/// Checks that an amount of a charge or refund is a multiple of its currency's step.
 pub(crate) fn check_steps(currency: &str, amount: i64) -> Result<(), Reply> {
     match currency {
         "isk" | "ugx" if amount % 100 != 0 => {

@@ -1,87 +1,85 @@
-//! What goes wrong on demand: with calls, and with the deliveries of webhooks.
+//! Faults on demand, of calls and of webhook deliveries.
 //!
 //! `POST /double/faults` takes `{"call": …, "fault": …, "times": …}`, or `{"faults": [ … ]}` of
-//! them; `DELETE /double/faults` ends them all. `times` is 1 if missing. The oldest fault that fits
-//! is used up first. Faults are kept in memory: a restart ends them.
+//! them; `DELETE /double/faults` removes them. `times` is 1 by default. The oldest matching fault is used
+//! first. Faults are kept in memory only.
 //!
 //! For calls; `call` is one of `payment_intents.create`, `.list`, `.retrieve`, `.confirm`,
 //! `.capture`, `.cancel`, `refunds.create`, `.list`, `.retrieve`, `disputes.list`, `.retrieve`,
 //! `payment_methods.create`, or `*` for all of them:
 //!
-//! | `fault` | done? | the caller gets | the same key afterwards |
+//! | `fault` | executed? | answer | the same key afterwards |
 //! |---|---|---|---|
-//! | `timeout_before` | no | nothing for a minute, then a broken answer | is new |
-//! | `timeout_after` | yes | nothing for a minute, then a broken answer | replays the answer |
-//! | `error_before` | no | 500: the call got no further than Stripe's door | is new |
+//! | `timeout_before` | no | after a minute, a truncated answer | is new |
+//! | `timeout_after` | yes | after a minute, a truncated answer | replays the answer |
+//! | `error_before` | no | 500 before the call began | is new |
 //! | `error_after` | yes | 500 | replays the 500 |
-//! | `error_instead` | no | 500: it began, and nothing came of it | replays the 500 |
-//! | `reset_before` | no | a broken answer | is new |
-//! | `reset_after` | yes | a broken answer | replays the answer |
+//! | `error_instead` | no | 500 after the call began, without effect | replays the 500 |
+//! | `reset_before` | no | a truncated answer | is new |
+//! | `reset_after` | yes | a truncated answer | replays the answer |
 //! | `rate_limited` | no | 429 | is new |
-//! | `invalid` | no | 400: refused for what it says | is new |
+//! | `invalid` | no | 400: invalid parameters | is new |
 //! | `slow` | yes | the answer, 1.5 s late | is in use until then: 409 |
-//! | `declined` | yes | 402: the card is refused, whichever it is | replays the 402 |
-//! | `requires_action` | yes | 3-D Secure, whichever card it is | replays the answer |
+//! | `declined` | yes | 402 for any card | replays the 402 |
+//! | `requires_action` | yes | 3-D Secure for any card | replays the answer |
 //!
-//! Whatever breaks the line also breaks it for a replay, and for an answer that a key was misused.
-//! `error_after`, `error_instead`, `declined` and `requires_action` wait for a call that is not a
-//! replay.
+//! Faults of the connection also apply to replays and to errors about a key. `error_after`,
+//! `error_instead`, `declined` and `requires_action` wait for a call that is not a replay.
 //!
-//! For deliveries; `call` is `webhooks` (or `*`). An event meets its fault when it is first about
-//! to be sent:
+//! For deliveries; `call` is `webhooks` (or `*`). Applied to an event before its first delivery:
 //!
-//! | `fault` | what happens to the event |
+//! | `fault` | the event is |
 //! |---|---|
-//! | `duplicate` | delivered twice, one right after the other |
-//! | `reorder` | held back until a later event has been taken, and delivered right after it |
-//! | `drop` | never delivered; it counts as taken |
-//! | `bad_signature` | sent with a wrong signature, then again, after a pause, with the right one |
+//! | `duplicate` | delivered twice in succession |
+//! | `reorder` | held back until a later event has been accepted, and delivered right after it |
+//! | `drop` | never delivered; counts as accepted |
+//! | `bad_signature` | sent with a wrong signature, and later again with the right one |
 
 use serde::{Deserialize, Serialize};
 
 /// The name under which faults of deliveries are set.
 pub(crate) const WEBHOOKS: &str = "webhooks";
 
-/// What goes wrong. The first twelve are for calls, the last four for webhooks.
+/// The first twelve are for calls, the last four for webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// No answer for a minute, and nothing done.
+    /// Not executed; no answer for a minute.
     TimeoutBefore,
-    /// Done, and no answer for a minute.
+    /// Executed; no answer for a minute.
     TimeoutAfter,
-    /// 500, and nothing done; nor is it remembered under the key.
+    /// Not executed; 500, not stored for the key.
     ErrorBefore,
-    /// Done, then 500: which the same key replays.
+    /// Executed; 500, replayed for the same key.
     ErrorAfter,
-    /// Begun and not done, then 500: which the same key replays.
+    /// Begun, not executed; 500, replayed for the same key.
     ErrorInstead,
-    /// The connection breaks, and nothing was done.
+    /// Not executed; the connection breaks.
     ResetBefore,
-    /// Done, then the connection breaks.
+    /// Executed; the connection breaks.
     ResetAfter,
-    /// 429, and nothing done.
+    /// Not executed; 429.
     RateLimited,
-    /// 400, and nothing done: the call is refused for what it says.
+    /// Not executed; 400 for invalid parameters.
     Invalid,
-    /// Done, but a second and a half late. Its key is in use until then.
+    /// Executed; answered after 1.5 s. Its key is in use until then.
     Slow,
-    /// The card is refused, whichever it is.
+    /// Declines any card.
     Declined,
-    /// The bank wants to hear from the buyer, whichever card it is.
+    /// Requires 3-D Secure for any card.
     RequiresAction,
     /// A webhook is delivered twice.
     Duplicate,
-    /// A webhook is held back until a later one has been taken.
+    /// A webhook is held back until a later one has been accepted.
     Reorder,
-    /// A webhook is never delivered, and counts as taken.
+    /// A webhook is never delivered and counts as accepted.
     Drop,
-    /// A webhook's first delivery has a wrong signature; the next is as it should be.
+    /// A webhook's first delivery has a wrong signature; the next a correct one.
     BadSignature,
 }
 
 impl FaultKind {
-    /// Whether it happens to deliveries of webhooks, and not to calls.
+    /// Whether it applies to webhooks instead of calls.
     pub fn is_for_webhooks(self) -> bool {
         matches!(
             self,
@@ -89,7 +87,7 @@ impl FaultKind {
         )
     }
 
-    /// Whether the call never reaches whatever would do it.
+    /// Whether the call does not begin.
     pub fn stops_the_call(self) -> bool {
         matches!(
             self,
@@ -101,13 +99,13 @@ impl FaultKind {
         )
     }
 
-    /// Whether it happens to the line, whatever is asked or answered over it.
-    fn is_of_the_line(self) -> bool {
+    /// Whether it is a fault of the connection.
+    fn is_of_the_connection(self) -> bool {
         self.stops_the_call() || matches!(self, Self::TimeoutAfter | Self::ResetAfter | Self::Slow)
     }
 }
 
-/// One thing that goes wrong.
+/// A fault to be applied to calls or webhooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
@@ -115,10 +113,9 @@ pub struct Fault {
     /// `.list`, `refunds.create`, `.retrieve`, `.list`, `payment_methods.create`, or `*` for all;
     /// `webhooks` for deliveries.
     pub call: String,
-    /// What.
     #[serde(rename = "fault")]
     pub kind: FaultKind,
-    /// How often; once if missing.
+    /// Number of times; 1 if missing.
     #[serde(default = "once")]
     pub times: u32,
 }
@@ -128,39 +125,36 @@ fn once() -> u32 {
 }
 
 impl Fault {
-    /// Whether it can ever happen: what is for webhooks happens to no call, nor the other way
-    /// round.
+    /// Whether its kind can apply to its call.
     pub fn can_happen(&self) -> bool {
         self.call == "*" || (self.call == WEBHOOKS) == self.kind.is_for_webhooks()
     }
 }
 
-/// What is still to go wrong.
+/// The pending faults.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Adds to what goes wrong.
     pub(crate) fn add(&mut self, fault: Fault) {
         self.0.push(fault);
     }
 
-    /// Nothing any more.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// What goes wrong with this call, if anything; uses it up.
+    /// Takes the next fault of this call.
     pub(crate) fn take(&mut self, call: &str) -> Option<FaultKind> {
         self.take_if(call, |kind| !kind.is_for_webhooks())
     }
 
-    /// What goes wrong with a call that is answered from memory.
+    /// Takes the next fault of a replayed call.
     pub(crate) fn take_on_replay(&mut self, call: &str) -> Option<FaultKind> {
-        self.take_if(call, FaultKind::is_of_the_line)
+        self.take_if(call, FaultKind::is_of_the_connection)
     }
 
-    /// What goes wrong with the next webhook.
+    /// Takes the next fault of a webhook.
     pub(crate) fn take_of_webhooks(&mut self) -> Option<FaultKind> {
         self.take_if(WEBHOOKS, FaultKind::is_for_webhooks)
     }

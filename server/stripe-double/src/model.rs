@@ -1,11 +1,11 @@
-//! Stripe's objects: what we keep of them, and the shapes in which they are shown.
+//! Stripe's objects: their stored fields and their JSON.
 
 use crate::cards::{Outcome, RefundPath, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Where a PaymentIntent stands.
+/// The status of a PaymentIntent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
@@ -36,12 +36,12 @@ pub(crate) struct Intent {
     pub payment_method: Option<String>,
     pub latest_charge: Option<String>,
     pub return_url: Option<String>,
-    /// Stripe.js takes the buyer to the bank, rather than a redirect.
+    /// Whether Stripe.js opens the bank's page, instead of a redirect.
     pub by_script: bool,
-    /// What the bank will say once the buyer has answered.
+    /// The bank's decision if the buyer confirms.
     pub pending: Option<Outcome>,
     pub refused: Option<Refusal>,
-    /// How refunds to its card go.
+    /// How refunds to its card proceed.
     #[serde(default)]
     pub refund_path: RefundPath,
 }
@@ -52,7 +52,7 @@ impl Intent {
         format!("{}_secret_{}", self.id, self.secret)
     }
 
-    /// Stripe's shape of its charge, which Stagedoor knows from events only.
+    /// Stripe's JSON of its charge, which Stagedoor receives only in events.
     pub(crate) fn charge_json(&self) -> Value {
         json!({
             "id": self.latest_charge, "object": "charge", "amount": self.amount,
@@ -67,7 +67,7 @@ impl Intent {
         })
     }
 
-    /// Stripe's shape. `browser_url` is where the bank's page is.
+    /// Stripe's JSON. `browser_url` is the base of the bank's page.
     pub(crate) fn json(&self, browser_url: &str) -> Value {
         let capturable = if self.status == Status::RequiresCapture {
             self.amount
@@ -119,7 +119,7 @@ impl Intent {
     }
 }
 
-/// Stripe's shape of a refusal.
+/// Stripe's JSON of a declined card.
 pub(crate) fn card_error(refused: &Refusal, intent: Option<Value>) -> Value {
     let mut error = json!({
         "type": "card_error",
@@ -136,27 +136,26 @@ pub(crate) fn card_error(refused: &Refusal, intent: Option<Value>) -> Value {
     error
 }
 
-/// A card that Stripe knows by an id: a PaymentMethod, or a ConfirmationToken around one.
+/// A PaymentMethod, or a ConfirmationToken that contains one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Card {
     pub id: String,
     pub outcome: Outcome,
     pub last4: String,
     pub created: i64,
-    /// A ConfirmationToken serves one intent.
+    /// A ConfirmationToken can be used for one intent.
     pub used_by: Option<String>,
-    /// How refunds to it go.
+    /// How refunds to it proceed.
     #[serde(default)]
     pub refund_path: RefundPath,
 }
 
 impl Card {
-    /// Whether it is a ConfirmationToken.
     pub(crate) fn is_confirmation_token(&self) -> bool {
         self.id.starts_with("ctoken_")
     }
 
-    /// Stripe's shape.
+    /// Stripe's JSON.
     pub(crate) fn json(&self) -> Value {
         let card = json!({"brand": "visa", "last4": self.last4, "exp_month": 12, "exp_year": 2040});
         if self.is_confirmation_token() {
@@ -175,19 +174,19 @@ impl Card {
     }
 }
 
-/// Where a refund stands.
+/// The status of a refund.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RefundStatus {
     Pending,
-    // Before refunds had a status, they all were.
+    // For files of older versions without a status.
     #[default]
     Succeeded,
     Failed,
     Canceled,
 }
 
-/// How a refund ends by itself, and when.
+/// The scheduled end of a refund.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Ending {
     pub at: i64,
@@ -210,18 +209,18 @@ pub(crate) struct Refund {
     pub status: RefundStatus,
     #[serde(default)]
     pub failure_reason: Option<String>,
-    /// What is still to become of it.
+    /// Its scheduled end, if any.
     #[serde(default)]
     pub ending: Option<Ending>,
 }
 
 impl Refund {
-    /// Whether its amount is gone from the payment, or on its way.
+    /// Whether it reduces the remaining amount of the payment.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.status, RefundStatus::Pending | RefundStatus::Succeeded)
     }
 
-    /// Stripe's shape.
+    /// Stripe's JSON.
     pub(crate) fn json(&self) -> Value {
         let pending = self.status == RefundStatus::Pending;
         let mut shape = json!({
@@ -232,7 +231,7 @@ impl Refund {
             "receipt_number": null, "source_transfer_reversal": null, "status": self.status,
             "transfer_reversal": null,
         });
-        // Stripe leaves it out where nothing failed.
+        // Stripe omits it unless the refund failed.
         if let Some(reason) = &self.failure_reason {
             shape["failure_reason"] = json!(reason);
         }
@@ -240,17 +239,17 @@ impl Refund {
     }
 }
 
-/// Where a dispute stands.
+/// The status of a dispute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DisputeStatus {
-    /// The shop has not answered it yet.
+    /// The shop has not responded.
     NeedsResponse,
-    /// The bank decides.
+    /// Being decided by the bank.
     UnderReview,
     /// The shop keeps the money.
     Won,
-    /// The cardholder has it back.
+    /// The cardholder gets the money back.
     Lost,
 }
 
@@ -276,7 +275,7 @@ impl Dispute {
         )
     }
 
-    /// Stripe's shape.
+    /// Stripe's JSON.
     pub(crate) fn json(&self) -> Value {
         json!({
             "id": self.id, "object": "dispute", "amount": self.amount, "balance_transactions": [],
@@ -291,7 +290,7 @@ impl Dispute {
     }
 }
 
-/// What an idempotency key stands for.
+/// The stored answer of an idempotency key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Answered {
     pub key: String,
@@ -301,7 +300,7 @@ pub(crate) struct Answered {
     pub body: Value,
 }
 
-/// A webhook, until it is taken: then only its id is kept.
+/// A webhook; only its id is kept once it is accepted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Event {
     pub id: String,
@@ -309,7 +308,7 @@ pub(crate) struct Event {
     pub taken: bool,
 }
 
-/// The newest version of one object, as the state's file holds it.
+/// The newest version of one object, as stored in the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "is", rename_all = "snake_case")]
 pub(crate) enum Record {
@@ -321,22 +320,22 @@ pub(crate) enum Record {
     Event(Event),
 }
 
-/// What a bank would show of one payment.
+/// The amounts of one payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JournalLine {
     /// `pi_…`
     pub id: String,
-    /// Stripe's word for where it stands.
+    /// As Stripe names it.
     pub status: String,
-    /// What it is for, in minor units.
+    /// In Stripe's minor units, as are the next two.
     pub amount: i64,
-    /// What was taken, in minor units.
+    /// Captured amount.
     pub amount_received: i64,
-    /// What was paid back or is on its way, in minor units. Refunds that failed don't count.
+    /// Amount of all refunds that have not failed.
     pub amount_refunded: i64,
-    /// ISO code, small letters.
+    /// Lower-case ISO code.
     pub currency: String,
-    /// Whatever the maker of the intent wrote on it.
+    /// As set at the intent's creation.
     pub metadata: BTreeMap<String, String>,
 }

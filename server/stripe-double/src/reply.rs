@@ -1,10 +1,10 @@
-//! What a call is answered with.
+//! Answers of calls.
 
 use serde_json::Value;
 
-/// A call's answer: status and body.
+/// Status and body.
 pub(crate) type Reply = (u16, Value);
 
-/// What a call came to. `Err`: its parameters were refused before it began, so nothing has
-/// changed, and Stripe keeps no such answer for a key.
+/// The answer of a call. `Err`: its parameters were refused before it began, so nothing has changed and the
+/// answer is not stored for the key.
 pub(crate) type Answer = Result<Reply, Reply>;

@@ -1,8 +1,7 @@
-//! Everything that the double remembers, and what its calls do to it. One lock, no waiting: a
-//! call is one step here, however it reaches or leaves the wire.
+//! The state of the double and the calls that change it. Each call is one synchronous step under one lock.
 //!
-//! Invariant: what a step changes goes through [`State::keep`], and reaches the file as one line
-//! by [`State::commit`], before anybody is told of it. `Double::step` sees to the latter.
+//! Invariant: a step changes objects only by [`State::keep`], and [`State::commit`] writes the changes as one
+//! line before the step is answered. `Double::step` ensures the latter.
 
 mod dashboard;
 mod disputes;
@@ -30,11 +29,11 @@ use std::{
 };
 
 pub(crate) use events::{Delivery, Manner};
-pub(crate) use idempotency::Standing;
+pub(crate) use idempotency::KeyState;
 pub(crate) use intents::FORCED;
 pub(crate) use objects::recorded_journal;
 
-/// The largest amount that Stripe takes in any currency.
+/// Stripe's maximum amount in any currency.
 const AMOUNT_MAX: i64 = 999_999_999_999;
 
 pub(crate) struct State {
@@ -43,15 +42,15 @@ pub(crate) struct State {
     pub webhooks: Option<WebhookTarget>,
     pub faults: Faults,
     objects: Objects,
-    /// What this step has changed, and the file does not say yet.
+    /// Changes of this step that are not written yet.
     unwritten: Vec<Record>,
-    /// Whether there are events that the couriers have not been woken for.
+    /// Whether there are new events to deliver.
     has_news: bool,
-    /// Idempotency keys of the calls that are being made.
+    /// Idempotency keys of calls in progress.
     in_flight: HashSet<String>,
-    /// How often each call came in, replays included.
+    /// Counts each call, including replays.
     pub calls: HashMap<&'static str, u64>,
-    /// How events are delivered that have been sent, or held back, before.
+    /// How events are delivered whose delivery has been decided before.
     manners: HashMap<String, Manner>,
 }
 
@@ -80,9 +79,9 @@ impl State {
         self.unwritten.push(record);
     }
 
-    /// Ends a step: writes down what it changed. True: there are new events to deliver.
+    /// Ends a step: writes its changes. Returns whether there are new events to deliver.
     ///
-    /// Errors: nothing was written; the next step tries again.
+    /// Errors: nothing was written; the next step retries.
     pub(crate) fn commit(&mut self) -> std::io::Result<bool> {
         if !self.unwritten.is_empty() {
             self.store.append(&self.unwritten)?;
@@ -96,7 +95,7 @@ impl State {
     }
 }
 
-/// A page of a list, as Stripe lists: newest first.
+/// A page of a list, newest first, as Stripe returns it.
 fn page<'a, T: 'a>(
     params: &Params,
     url: &str,

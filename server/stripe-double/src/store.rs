@@ -1,10 +1,8 @@
-//! The file that the state is kept in: one line for each step, a JSON array of the newest versions
-//! of all that the step changed.
+//! The file of the state: one line per step, a JSON array of the newest versions of all changed objects.
 //!
-//! A line is handed to the operating system, in one append, before its step is answered: it
-//! survives `kill -9`. A line without its end was cut short by a crash; nobody was answered, and it
-//! counts for nothing. So an intent and its event, or an effect and the answer saved for its key,
-//! are there together or not at all. No power cut is survived: nothing is synced.
+//! A line is written by one append before its step is answered, so it survives `kill -9`. An incomplete
+//! last line, left by a crash before the answer, is ignored. So an intent and its event, or a change and the
+//! answer for its key, are kept together or not at all. Not synced, so it does not survive a power failure.
 
 use crate::model::Record;
 use serde::Deserialize;
@@ -16,18 +14,17 @@ use std::{
 
 const FILE: &str = "stripe-double.jsonl";
 
-/// Where steps are kept; nowhere, if there is no folder.
+/// The file of steps; does nothing without a folder.
 pub(crate) struct Store(Option<Opened>);
 
 struct Opened {
     file: File,
-    /// Up to where it holds whole lines.
+    /// Length of all complete lines.
     length: u64,
 }
 
 impl Store {
-    /// Opens the file and hands out what it holds, oldest first. What a crash cut short is cut off,
-    /// so that the next line stands on its own.
+    /// Opens the file and returns its records, oldest first. Truncates an incomplete last line.
     pub(crate) fn open(folder: Option<PathBuf>) -> std::io::Result<(Self, Vec<Record>)> {
         let Some(folder) = folder else {
             return Ok((Self(None), Vec::new()));
@@ -40,7 +37,7 @@ impl Store {
         };
         let mut options = OpenOptions::new();
         options.create(true).append(true);
-        // Client secrets are in it.
+        // It contains client secrets.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(folder.join(FILE))?;
@@ -50,7 +47,7 @@ impl Store {
         Ok((Self(Some(Opened { file, length })), records))
     }
 
-    /// Appends one step. If that fails, the file holds nothing of it.
+    /// Appends one step. After an error, the file contains nothing of it.
     pub(crate) fn append(&mut self, step: &[Record]) -> std::io::Result<()> {
         let Some(Opened { file, length }) = &mut self.0 else {
             return Ok(());
@@ -58,7 +55,7 @@ impl Store {
         let mut line = serde_json::to_vec(step)?;
         line.push(b'\n');
         if let Err(error) = file.write_all(&line) {
-            // Part of it may be there (a full disk), and the next line must not follow that.
+            // Remove a part that may have been written (full disk).
             file.set_len(*length)?;
             return Err(error);
         }
@@ -67,17 +64,17 @@ impl Store {
     }
 }
 
-/// What the folder's file holds.
+/// The contents of the file.
 pub(crate) struct Read {
     /// Oldest first.
     pub records: Vec<Record>,
-    /// Of its whole lines.
+    /// Length of all complete lines.
     length: u64,
-    /// Something follows them.
+    /// Whether an incomplete line follows.
     is_torn: bool,
 }
 
-/// Reads the folder's file. Changes nothing, so it may be done while a double is writing.
+/// Reads the file without changing it, so a double may be writing it.
 pub(crate) fn read(folder: &Path) -> std::io::Result<Read> {
     let bytes = std::fs::read(folder.join(FILE))?;
     let whole = bytes
@@ -92,7 +89,7 @@ pub(crate) fn read(folder: &Path) -> std::io::Result<Read> {
         match serde_json::from_slice(line) {
             Ok(Line::Step(step)) => records.extend(step),
             Ok(Line::Record(record)) => records.push(*record),
-            // Older versions ended what a crash had cut short, and went on after it.
+            // Older versions terminated an incomplete line and continued after it.
             Err(error) => {
                 tracing::warn!(%error, "a line of the Stripe double's state makes no sense");
             }
@@ -109,6 +106,6 @@ pub(crate) fn read(folder: &Path) -> std::io::Result<Read> {
 #[serde(untagged)]
 enum Line {
     Step(Vec<Record>),
-    /// Older versions wrote each object on a line of its own.
+    /// A line of an older version.
     Record(Box<Record>),
 }

@@ -1,6 +1,5 @@
-//! Sends webhooks, signed as Stripe signs them, again and again until they are taken. Each event
-//! that was not taken waits longer from time to time, and holds up no other. How often it was tried
-//! is forgotten by a restart, the event is not.
+//! Sends webhooks, signed like Stripe's, until they are accepted. Each event has its own exponential
+//! back-off and delays no other. Events survive a restart, numbers of tries do not.
 
 use crate::{
     Double, WebhookTarget,
@@ -18,10 +17,10 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 
-/// How often is looked whether a refund is due: the double's clock may be moved by hand.
+/// Interval of checks for due refunds; the double's clock may be moved by tests.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Stripe-Signature of `payload`, sent at `at`.
+/// The header `Stripe-Signature` of `payload`, sent at `at`.
 pub fn signature(secret: &str, at: i64, payload: &str) -> String {
     // HMAC takes keys of any length.
     let hex = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_or_else(
@@ -53,9 +52,9 @@ pub(crate) async fn run(double: Double) {
 #[derive(Default)]
 struct Courier {
     http: reqwest::Client,
-    /// The address that was last sent to.
+    /// The last receiver.
     url: String,
-    /// Events that were not taken.
+    /// Events that were not accepted.
     waits: HashMap<String, Wait>,
 }
 
@@ -65,7 +64,7 @@ struct Wait {
 }
 
 impl Courier {
-    /// Tries every event that waits for nothing, oldest first.
+    /// Tries every event whose back-off has ended, oldest first.
     async fn round(&mut self, double: &Double) {
         let now = double.step(|state, _| (state.webhooks.clone(), state.undelivered()));
         let Some((Some(target), events)) = now else {
@@ -95,7 +94,7 @@ impl Courier {
         }
     }
 
-    /// Whether the event has been taken.
+    /// Returns whether the event was accepted.
     async fn deliver(
         &self,
         double: &Double,
@@ -106,7 +105,7 @@ impl Courier {
         let payload = &delivery.payload;
         match delivery.manner {
             Manner::Lost => true,
-            // A receiver that takes the first and refuses the second gets both again.
+            // If one of the two is not accepted, both are repeated.
             Manner::Twice => {
                 self.send(double, target, &target.secret, payload).await
                     && self.send(double, target, &target.secret, payload).await
@@ -152,7 +151,7 @@ impl Courier {
         self.waits.insert(id.to_owned(), wait);
     }
 
-    /// How long there is nothing to do, unless somebody wakes the courier.
+    /// The time until the next work, unless woken.
     fn pause(&self, double: &Double) -> Option<Duration> {
         let look = double.state().has_unsettled().then_some(LOOK);
         let retry = self.waits.values().map(|wait| wait.until).min();

@@ -1,5 +1,5 @@
-//! What happens to a payment behind the shop's back: in Stripe's Dashboard, or by a hand that has
-//! no business there. No call asked for it, so no key and no answer belong to it.
+//! Changes of payments without a call: in Stripe's Dashboard, or by tampering. They have no idempotency key
+//! and no answer.
 
 use super::{AMOUNT_MAX, State, refunds::Wanted};
 use crate::model::{Record, Status};
@@ -21,7 +21,7 @@ impl State {
         Some(refund.id)
     }
 
-    /// Somebody presses Capture. False: there is nothing to capture.
+    /// Captures an intent. Returns false if it is not authorised.
     pub(crate) fn capture_at_dashboard(&mut self, intent: &str, now: i64) -> bool {
         let Some(intent) = self.objects.intents.get(intent).cloned() else {
             return false;
@@ -34,9 +34,8 @@ impl State {
         true
     }
 
-    /// The intent is for another amount from now on, and if its money has been taken, that amount
-    /// was. Nobody is told. False: the intent is canceled, more has been refunded, or Stripe takes
-    /// no such amount.
+    /// Changes the amount, and the received amount if captured, without an event. Returns false if the intent is
+    /// canceled, more has been refunded, or Stripe does not accept the amount.
     pub(crate) fn set_amount(&mut self, intent: &str, amount: i64) -> bool {
         let Some(mut intent) = self.objects.intents.get(intent).cloned() else {
             return false;

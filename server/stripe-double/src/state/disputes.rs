@@ -1,13 +1,12 @@
-//! Disputes: a cardholder asks their bank for the money back. They begin and end at the bank, so no call
-//! of a shop makes one; the shop hears of it by events, and asks.
+//! Disputes. They begin and end at the bank, so no call of the shop creates one; the shop receives events.
 
 use super::{Params, State, missing, new_id, page};
 use crate::model::{Dispute, DisputeStatus, Record};
 use crate::reply::Answer;
 
 impl State {
-    /// Somebody disputes a payment, all of what is left of it. Returns the dispute's id; none if no money
-    /// of it is here, one is under way, or one has taken it.
+    /// Opens a dispute of the remaining amount. Returns its id; none if nothing remains, or a dispute is open or
+    /// lost.
     pub(crate) fn dispute(&mut self, intent: &str, reason: &str, now: i64) -> Option<String> {
         let intent = self.objects.intents.get(intent)?.clone();
         let amount = intent.amount_received - intent.amount_refunded;
@@ -25,12 +24,12 @@ impl State {
             status: DisputeStatus::NeedsResponse,
         };
         let id = dispute.id.clone();
-        self.tell_of("charge.dispute.created", &dispute.json(), now);
+        self.add_event_of("charge.dispute.created", &dispute.json(), now);
         self.keep(Record::Dispute(dispute));
         Some(id)
     }
 
-    /// The bank has decided, or goes on deciding. False: there is no such dispute.
+    /// Sets the status. Returns false if there is no such dispute.
     pub(crate) fn decide_dispute(&mut self, id: &str, status: DisputeStatus, now: i64) -> bool {
         let Some(mut dispute) = self.objects.disputes.get(id).cloned() else {
             return false;
@@ -41,12 +40,12 @@ impl State {
         } else {
             "charge.dispute.closed"
         };
-        self.tell_of(what, &dispute.json(), now);
+        self.add_event_of(what, &dispute.json(), now);
         self.keep(Record::Dispute(dispute));
         true
     }
 
-    /// Whether a dispute of this intent is under way or was lost: nothing of it can be refunded then.
+    /// Whether a dispute of this intent is open or lost, so that it cannot be refunded.
     pub(crate) fn is_charged_back(&self, intent: &str) -> bool {
         let mut disputes = self.objects.disputes.oldest_first();
         disputes.any(|dispute| dispute.intent == intent && dispute.status != DisputeStatus::Won)

@@ -1,5 +1,4 @@
-//! Events: what is told of, and how each telling goes until it is taken. Sending them is
-//! `webhooks.rs`.
+//! Events and the state of their delivery. `webhooks.rs` sends them.
 
 use super::{State, new_id};
 use crate::{
@@ -8,31 +7,31 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// How an event is delivered: a fault decides, when it is first about to be sent.
+/// How an event is delivered; decided by a fault before the first delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
     Plain,
     Twice,
     /// With a wrong signature.
     Forged,
-    /// Not before a later one has been taken.
+    /// Held back until a later one has been accepted.
     Held,
     /// Not at all.
     Lost,
 }
 
-/// What is to be sent, and how.
+/// An event to be sent.
 pub(crate) struct Delivery {
     pub payload: String,
     pub manner: Manner,
 }
 
 impl State {
-    pub(super) fn tell(&mut self, what: &str, intent: &Intent, now: i64) {
-        self.tell_of(what, &intent.json(&self.browser_url), now);
+    pub(super) fn add_event(&mut self, what: &str, intent: &Intent, now: i64) {
+        self.add_event_of(what, &intent.json(&self.browser_url), now);
     }
 
-    pub(super) fn tell_of(&mut self, what: &str, object: &Value, now: i64) {
+    pub(super) fn add_event_of(&mut self, what: &str, object: &Value, now: i64) {
         if self.webhooks.is_none() {
             return;
         }
@@ -46,25 +45,24 @@ impl State {
         self.has_news = true;
     }
 
-    /// Whether anything is to be delivered now. What is held back is not: it waits for an event
-    /// that may never come.
+    /// Whether any event is to be delivered, apart from those held back, whose later event may never occur.
     pub(crate) fn has_undelivered(&self) -> bool {
         let is_held = |event: &Event| self.manners.get(&event.id) == Some(&Manner::Held);
         self.webhooks.is_some() && !self.objects.events.iter().all(is_held)
     }
 
-    /// Whether time alone will make events.
+    /// Whether refunds have a scheduled end, which will create events.
     pub(crate) fn has_unsettled(&self) -> bool {
         !self.objects.unsettled.is_empty()
     }
 
-    /// Ids of the events that have not been taken, oldest first.
+    /// Ids of the events that have not been accepted, oldest first.
     pub(crate) fn undelivered(&self) -> Vec<String> {
         let events = self.objects.events.iter();
         events.map(|event| event.id.clone()).collect()
     }
 
-    /// What is to be sent of this event now, if anything.
+    /// The delivery of this event, unless it is held back.
     pub(crate) fn delivery(&mut self, id: &str) -> Option<Delivery> {
         let event = self.objects.events.iter().find(|event| event.id == id)?;
         let faults = &mut self.faults;
@@ -84,12 +82,12 @@ impl State {
         })
     }
 
-    /// Nothing goes wrong with this event any more.
+    /// Removes the fault of this event.
     pub(crate) fn deliver_plainly(&mut self, id: &str) {
         self.manners.insert(id.to_owned(), Manner::Plain);
     }
 
-    /// Nothing goes wrong any more, and what is held back goes out.
+    /// Removes all faults and releases events that are held back.
     pub(crate) fn clear_faults(&mut self) {
         self.faults.clear();
         for manner in self.manners.values_mut() {
@@ -97,7 +95,7 @@ impl State {
         }
     }
 
-    /// This event has been taken. Returns those that were held back until now, oldest first.
+    /// Marks an event as accepted. Returns those that were held back until now, oldest first.
     pub(crate) fn event_taken(&mut self, id: &str) -> Vec<String> {
         self.keep(Record::Event(Event {
             id: id.to_owned(),
@@ -116,9 +114,7 @@ impl State {
         released
     }
 
-    /// A made-up event about an intent, its charge, or the newest of its refunds. Its id is
-    /// `event`; so is its type, up to a `#`, if there are such events, or else it is
-    /// `payment_intent.succeeded`.
+    /// Builds an event for [`Double::sign_event`](crate::Double::sign_event).
     pub(crate) fn event_payload(&self, event: &str, intent: &str, at: i64) -> String {
         let kind = event.split('#').next().unwrap_or_default();
         let known = self.objects.intents.get(intent);
@@ -150,7 +146,7 @@ impl State {
     }
 }
 
-/// Of an object that does not exist, the least that a receiver reads.
+/// A minimal object for an event about an object that does not exist.
 fn about(object: &str, intent: &str) -> Value {
     json!({"id": format!("{object}_unknown"), "object": object, "payment_intent": intent})
 }

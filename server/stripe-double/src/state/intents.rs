@@ -1,4 +1,4 @@
-//! PaymentIntents: made, confirmed with a card, asked about at the bank, captured, canceled.
+//! PaymentIntents: creation, confirmation, bank's decision, capture, cancellation.
 
 use super::{Params, State, amount_of, invalid, metadata_of, missing, new_id};
 use super::{no_such, page};
@@ -51,12 +51,12 @@ impl State {
             .get("confirm")
             .is_none_or(|confirm| confirm != "true")
         {
-            self.tell("payment_intent.created", &intent, now);
+            self.add_event("payment_intent.created", &intent, now);
             let body = intent.json(&self.browser_url);
             self.keep(Record::Intent(Box::new(intent)));
             return Ok((200, body));
         }
-        // Refused parameters make no intent.
+        // Invalid parameters create no intent.
         let reply = self.confirm(&mut intent, params, now)?;
         self.keep(Record::Intent(Box::new(intent)));
         Ok(reply)
@@ -82,8 +82,7 @@ impl State {
         intent.ok_or_else(|| missing("intent", id))
     }
 
-    /// Charges the card that the parameters name. `Err`: they don't name one, and nothing is
-    /// changed.
+    /// Charges the card of the parameters. `Err`: they contain none; nothing has changed.
     fn confirm(&mut self, intent: &mut Intent, params: &Params, now: i64) -> Answer {
         let card = self.card_of(intent, params)?;
         intent.return_url = params
@@ -109,13 +108,13 @@ impl State {
             Outcome::Authenticate | Outcome::AuthenticateThenDecline(_) => {
                 intent.status = Status::RequiresAction;
                 intent.pending = Some(outcome);
-                self.tell("payment_intent.requires_action", intent, now);
+                self.add_event("payment_intent.requires_action", intent, now);
             }
         }
         Ok((200, intent.json(&self.browser_url)))
     }
 
-    /// A fault can decide for the card.
+    /// The outcome that a fault forces.
     fn forced(params: &Params) -> Option<Outcome> {
         match params.get(FORCED)?.as_str() {
             "declined" => cards::by_payment_method("pm_card_chargeDeclined"),
@@ -170,11 +169,11 @@ impl State {
         intent.latest_charge = Some(new_id("ch_"));
         if intent.capture_by_hand {
             intent.status = Status::RequiresCapture;
-            self.tell("payment_intent.amount_capturable_updated", intent, now);
+            self.add_event("payment_intent.amount_capturable_updated", intent, now);
         } else {
             intent.status = Status::Succeeded;
             intent.amount_received = intent.amount;
-            self.tell("payment_intent.succeeded", intent, now);
+            self.add_event("payment_intent.succeeded", intent, now);
         }
     }
 
@@ -182,7 +181,7 @@ impl State {
         intent.status = Status::RequiresPaymentMethod;
         intent.payment_method = None;
         intent.refused = Some(refused.clone());
-        self.tell("payment_intent.payment_failed", intent, now);
+        self.add_event("payment_intent.payment_failed", intent, now);
         let body = intent.json(&self.browser_url);
         (402, json!({"error": card_error(refused, Some(body))}))
     }
@@ -220,11 +219,11 @@ impl State {
         Ok(self.capture(intent, amount, now))
     }
 
-    /// Takes the money of an authorised intent.
+    /// Captures an authorised intent.
     pub(super) fn capture(&mut self, mut intent: Intent, amount: i64, now: i64) -> Reply {
         intent.status = Status::Succeeded;
         intent.amount_received = amount;
-        self.tell("payment_intent.succeeded", &intent, now);
+        self.add_event("payment_intent.succeeded", &intent, now);
         let body = intent.json(&self.browser_url);
         self.keep(Record::Intent(Box::new(intent)));
         (200, body)
@@ -238,7 +237,7 @@ impl State {
         intent.status = Status::Canceled;
         intent.canceled_at = Some(now);
         intent.cancellation_reason = params.get("cancellation_reason").cloned();
-        self.tell("payment_intent.canceled", &intent, now);
+        self.add_event("payment_intent.canceled", &intent, now);
         let body = intent.json(&self.browser_url);
         self.keep(Record::Intent(Box::new(intent)));
         Ok((200, body))
@@ -248,7 +247,7 @@ impl State {
         Ok((200, self.intent(id)?.json(&self.browser_url)))
     }
 
-    /// Newest first, as Stripe lists; with whole charges if they are asked for.
+    /// Lists intents, newest first, with expanded charges if requested.
     pub(crate) fn list_intents(&self, params: &Params) -> Answer {
         let with_charges = params
             .iter()
@@ -268,8 +267,8 @@ impl State {
         )
     }
 
-    /// The way back from the bank, once it has been answered.
-    pub(crate) fn way_back(&self, id: &str) -> Option<String> {
+    /// The URL to return to from the bank, once the buyer has answered.
+    pub(crate) fn return_url(&self, id: &str) -> Option<String> {
         let intent = self.objects.intents.get(id)?;
         let url = intent.return_url.as_deref()?;
         let mark = if url.contains('?') { '&' } else { '?' };
@@ -284,7 +283,7 @@ impl State {
         ))
     }
 
-    /// The intent, if the secret is its own: what a browser may see.
+    /// Finds an intent by its client secret.
     pub(crate) fn by_secret(&self, id: &str, secret: &str) -> Option<&Intent> {
         self.objects
             .intents
@@ -306,5 +305,5 @@ impl State {
     }
 }
 
-/// Set among the parameters when a fault decides what the card comes to.
+/// The parameter by which a fault forces an outcome.
 pub(crate) const FORCED: &str = "\0forced";

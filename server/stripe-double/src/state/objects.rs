@@ -1,5 +1,4 @@
-//! The objects themselves, as the records of all steps leave them: what is read back from the file,
-//! and what the journal is made of. Knows no rules.
+//! The objects, rebuilt from the records of all steps. The journal is made from them. Enforces no rules.
 
 use crate::{
     JournalLine,
@@ -16,9 +15,9 @@ pub(super) struct Objects {
     pub disputes: InOrder<Dispute>,
     pub cards: HashMap<String, Card>,
     pub answered: HashMap<String, Answered>,
-    /// Those that have not been taken, oldest first.
+    /// Those that have not been accepted, oldest first.
     pub events: Vec<Event>,
-    /// Ids of the refunds that something is still to become of, oldest first.
+    /// Ids of the refunds with a scheduled end, oldest first.
     pub unsettled: Vec<String>,
 }
 
@@ -31,7 +30,7 @@ impl Objects {
         objects
     }
 
-    /// Takes in an object's newest version.
+    /// Stores an object's newest version.
     pub(super) fn put(&mut self, record: Record) {
         match record {
             Record::Intent(intent) => self.intents.put(intent.id.clone(), *intent),
@@ -50,7 +49,7 @@ impl Objects {
                 self.answered.insert(answered.key.clone(), answered);
             }
             Record::Event(event) if event.taken => {
-                // Mostly the oldest, so that this is quick.
+                // Fast, because it is mostly the oldest.
                 if let Some(place) = self.events.iter().position(|known| known.id == event.id) {
                     self.events.remove(place);
                 }
@@ -74,13 +73,13 @@ impl Objects {
     }
 }
 
-/// The journal as a double has written it down, whether it runs or not.
+/// The journal from the file; the double may be running.
 pub(crate) fn recorded_journal(data_dir: &Path) -> std::io::Result<Vec<JournalLine>> {
     let read = store::read(data_dir)?;
     Ok(Objects::of(read.records).journal())
 }
 
-/// Objects by id, that also know which was made first.
+/// Objects by id, in the order of their creation.
 pub(super) struct InOrder<T> {
     by_id: HashMap<String, T>,
     order: Vec<String>,

@@ -1,6 +1,5 @@
-//! Money back, as Stripe gives it: a refund can succeed at once, or later, or fail after it had
-//! succeeded. What is left of a payment is what was received, less all refunds that have not
-//! failed.
+//! Refunds: one can succeed at once or later, or fail after it had succeeded. The remaining amount of a
+//! payment is the received amount less all refunds that have not failed.
 
 use super::{Params, State, amount_of, invalid, metadata_of, missing, new_id, page};
 use crate::reply::{Answer, Reply};
@@ -12,16 +11,16 @@ use crate::{
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// How long a refund takes that does not end at once.
+/// Seconds until a refund that does not end at once ends.
 const SETTLES_AFTER_SECONDS: i64 = 2;
 
-/// Why every refund fails that fails.
+/// The failure reason of every failed refund.
 const FAILURE: &str = "expired_or_canceled_card";
 
-/// What is asked for.
+/// The parameters.
 #[derive(Default)]
 pub(crate) struct Wanted {
-    /// All that is left, if missing.
+    /// The remaining amount, if missing.
     pub amount: Option<i64>,
     pub reason: Option<String>,
     pub metadata: BTreeMap<String, String>,
@@ -44,7 +43,7 @@ impl State {
             reason,
             metadata: metadata_of(params),
         };
-        // From here on it is about money, not about parameters: a key keeps what comes of it.
+        // From here on the call has begun, so its answer is stored for the key.
         Ok(match self.refund(intent, wanted, now) {
             Ok(refund) => (200, refund.json()),
             Err(reply) => reply,
@@ -124,14 +123,14 @@ impl State {
             ending,
         };
         intent.amount_refunded += amount;
-        self.tell_of("refund.created", &refund.json(), now);
-        self.tell_of("charge.refunded", &intent.charge_json(), now);
+        self.add_event_of("refund.created", &refund.json(), now);
+        self.add_event_of("charge.refunded", &intent.charge_json(), now);
         self.keep(Record::Intent(Box::new(intent)));
         self.keep(Record::Refund(refund.clone()));
         Ok(refund)
     }
 
-    /// Ends the refunds whose time has come.
+    /// Ends due refunds.
     pub(crate) fn settle_due(&mut self, now: i64) {
         let ending = |id: &String| self.objects.refunds.get(id)?.ending;
         let due: Vec<(String, bool)> = self
@@ -147,7 +146,7 @@ impl State {
         }
     }
 
-    /// Ends a refund. False: there is none, or it has failed before.
+    /// Ends a refund. Returns false if it does not exist or has failed before.
     pub(crate) fn settle_refund(&mut self, id: &str, succeeds: bool, now: i64) -> bool {
         let Some(mut refund) = self.objects.refunds.get(id).cloned() else {
             return false;
@@ -160,7 +159,7 @@ impl State {
         if succeeds {
             refund.status = RefundStatus::Succeeded;
             if was != refund.status {
-                self.tell_of("refund.updated", &refund.json(), now);
+                self.add_event_of("refund.updated", &refund.json(), now);
             }
         } else {
             refund.status = RefundStatus::Failed;
@@ -169,8 +168,8 @@ impl State {
                 intent.amount_refunded -= refund.amount;
                 self.keep(Record::Intent(Box::new(intent)));
             }
-            self.tell_of("refund.failed", &refund.json(), now);
-            self.tell_of("refund.updated", &refund.json(), now);
+            self.add_event_of("refund.failed", &refund.json(), now);
+            self.add_event_of("refund.updated", &refund.json(), now);
         }
         self.keep(Record::Refund(refund));
         true

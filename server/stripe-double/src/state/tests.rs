@@ -1,4 +1,4 @@
-//! What the double does to its objects, call by call.
+//! Tests of the double's calls.
 
 mod durability;
 mod keys;
@@ -15,7 +15,7 @@ fn params(given: &[(&str, &str)]) -> Params {
         .collect()
 }
 
-/// What a caller would be answered.
+/// The answer as sent to the caller.
 fn answered(answer: Answer) -> Reply {
     answer.unwrap_or_else(|refused| refused)
 }
@@ -32,7 +32,7 @@ fn create(state: &mut State, card: &str) -> Reply {
     answered(state.create_intent(&params(&given), NOW))
 }
 
-/// An intent whose money has been taken.
+/// A captured intent.
 fn paid(state: &mut State, card: &str) -> String {
     let made = id(&create(state, card));
     let taken = answered(state.capture_intent(&made, &Params::new(), NOW));
@@ -40,8 +40,8 @@ fn paid(state: &mut State, card: &str) -> String {
     made
 }
 
-/// A state whose events can be seen.
-fn told() -> State {
+/// A state with a receiver of events.
+fn with_receiver() -> State {
     let mut state = State::open(None).unwrap();
     listen(&mut state);
     state
@@ -155,8 +155,8 @@ fn a_confirmation_token_serves_one_intent() {
 }
 
 #[test]
-fn somebody_at_the_dashboard_captures_what_is_authorised_and_nothing_else() {
-    let mut state = told();
+fn the_dashboard_captures_only_authorised_intents() {
+    let mut state = with_receiver();
     let made = id(&create(&mut state, "pm_card_visa"));
     assert!(state.capture_at_dashboard(&made, NOW));
     assert!(!state.capture_at_dashboard(&made, NOW));
@@ -167,7 +167,7 @@ fn somebody_at_the_dashboard_captures_what_is_authorised_and_nothing_else() {
 
 #[test]
 fn an_intent_that_was_tampered_with_takes_the_wrong_amount() {
-    let mut state = told();
+    let mut state = with_receiver();
     let made = id(&create(&mut state, "pm_card_visa"));
     assert!(state.set_amount(&made, 1));
     assert_eq!(answered(state.show_intent(&made)).1["amount_capturable"], 1);
@@ -181,7 +181,7 @@ fn an_intent_that_was_tampered_with_takes_the_wrong_amount() {
 
 #[test]
 fn a_made_up_event_is_of_the_type_that_its_name_says() {
-    let mut state = told();
+    let mut state = with_receiver();
     let made = paid(&mut state, "pm_card_visa");
     let refund = state.refund_at_dashboard(&made, 100, NOW).unwrap();
     let event = |name: &str| -> Value {

@@ -1,4 +1,4 @@
-//! Cards as buyers type them become PaymentMethods and ConfirmationTokens.
+//! Creates PaymentMethods and ConfirmationTokens from typed cards.
 
 use super::{Params, State, invalid, new_id, no_such};
 use crate::reply::Answer;
@@ -9,8 +9,8 @@ use crate::{
 use serde_json::json;
 
 impl State {
-    /// A PaymentMethod (`prefix` is `pm_`) or ConfirmationToken (`ctoken_`) for a card as a
-    /// buyer types it, or for one of Stripe's own test PaymentMethods.
+    /// Creates a PaymentMethod (`prefix` is `pm_`) or ConfirmationToken (`ctoken_`) for a card number, or for
+    /// one of Stripe's test PaymentMethods.
     pub(crate) fn create_card(&mut self, prefix: &str, params: &Params, now: i64) -> Answer {
         let named = |field: &str| {
             params
@@ -83,7 +83,7 @@ fn check_expiry_and_cvc(
     } else {
         year
     };
-    // Months of 30.44 days are near enough to tell a card that has run out.
+    // Months of 30.44 days are accurate enough for expiry dates.
     let months_now = now / 2_629_800 + 1970 * 12;
     if !(1970..=2100).contains(&year) || year * 12 + month <= months_now {
         return refused(

@@ -1,11 +1,11 @@
-//! What a crash leaves, wherever it cuts the file.
+//! The file after a crash at any byte.
 
 use super::*;
 use std::path::Path;
 
 const FILE: &str = "stripe-double.jsonl";
 
-/// A folder that is gone when its test is over.
+/// A temporary folder.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -32,7 +32,7 @@ impl Drop for Folder {
     }
 }
 
-/// A purchase, paid and given back; each call with the answer for its key.
+/// A paid and refunded purchase; each call has an idempotency key.
 fn buy_and_refund(state: &mut State) -> String {
     let made = create(state, "pm_card_refundFail");
     state.remember("create", "create", &Ok(made.clone()));
@@ -55,23 +55,23 @@ fn what_was_answered_survives_a_restart() {
     let mut state = folder.open();
     let made = buy_and_refund(&mut state);
     let refund = answered(state.list_refunds(&Params::new()));
-    let told = events(&state);
+    let sent = events(&state);
     drop(state);
     let mut state = folder.open();
     assert_eq!(answered(state.show_intent(&made)).1["status"], "succeeded");
     assert_eq!(answered(state.list_refunds(&Params::new())), refund);
     assert_eq!(refund.1["data"][0]["status"], "failed");
-    assert_eq!(events(&state), told);
-    let known = state.begin("any", Some("capture"), "capture").standing;
-    assert!(matches!(known, Standing::Known((200, _))));
+    assert_eq!(events(&state), sent);
+    let known = state.begin("any", Some("capture"), "capture").key_state;
+    assert!(matches!(known, KeyState::Known((200, _))));
     let first = state.undelivered()[0].clone();
     state.event_taken(&first);
     state.commit().unwrap();
-    assert_eq!(events(&folder.open()), told[1..]);
+    assert_eq!(events(&folder.open()), sent[1..]);
 }
 
 #[test]
-fn a_refund_that_was_due_while_nobody_ran_ends_at_the_next_look() {
+fn a_refund_that_became_due_while_stopped_ends_at_the_next_call() {
     let folder = Folder::new();
     let mut state = folder.open();
     let made = paid(&mut state, "pm_card_pendingRefund");
@@ -88,10 +88,10 @@ fn a_refund_that_was_due_while_nobody_ran_ends_at_the_next_look() {
     assert_eq!(kinds(&state).last().unwrap(), "refund.updated");
 }
 
-/// The effect, its event and the answer for its key are there together, or not at all.
+/// A change, its event and the answer for its key are all present or all absent.
 fn is_whole(state: &State) {
-    let told = kinds(state);
-    let told = |kind: &str| told.iter().any(|it| it == kind);
+    let sent = kinds(state);
+    let sent = |kind: &str| sent.iter().any(|it| it == kind);
     let knows = |key: &str| state.objects.answered.contains_key(key);
     let intent = state.objects.intents.oldest_first().next();
     let refund = state.objects.refunds.oldest_first().next();
@@ -99,17 +99,17 @@ fn is_whole(state: &State) {
     assert_eq!(intent.is_some(), knows("create"));
     assert_eq!(
         intent.is_some(),
-        told("payment_intent.amount_capturable_updated")
+        sent("payment_intent.amount_capturable_updated")
     );
     assert_eq!(is("succeeded"), knows("capture"));
-    assert_eq!(is("succeeded"), told("payment_intent.succeeded"));
+    assert_eq!(is("succeeded"), sent("payment_intent.succeeded"));
     assert_eq!(refund.is_some(), knows("refund"));
-    assert_eq!(refund.is_some(), told("refund.created"));
-    assert_eq!(refund.is_some(), told("charge.refunded"));
+    assert_eq!(refund.is_some(), sent("refund.created"));
+    assert_eq!(refund.is_some(), sent("charge.refunded"));
     let counted = refund.filter(|it| it.counts()).map_or(0, |it| it.amount);
     assert_eq!(intent.map_or(0, |it| it.amount_refunded), counted);
     let failed = refund.is_some_and(|it| !it.counts());
-    assert_eq!(failed, told("refund.failed"));
+    assert_eq!(failed, sent("refund.failed"));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn a_crash_at_any_byte_leaves_whole_steps_and_a_file_that_goes_on() {
     let bytes = std::fs::read(folder.file()).unwrap();
     let crashed = Folder::new();
     let ends: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] == b'\n').collect();
-    // Four steps, a line each.
+    // Four steps, one line each.
     assert_eq!(ends.len(), 4);
     let around_ends = ends.into_iter().flat_map(|end| [end - 1, end, end + 1]);
     for length in (0..bytes.len()).step_by(61).chain(around_ends) {

@@ -1,4 +1,4 @@
-//! Money back: at once, later, not after all, and never too much.
+//! Refunds: immediate, delayed, failed, and limited to the remaining amount.
 
 use super::*;
 use crate::model::DisputeStatus;
@@ -24,7 +24,7 @@ fn refunded(state: &State) -> i64 {
 
 #[test]
 fn refunds_end_at_what_was_taken() {
-    let mut state = told();
+    let mut state = with_receiver();
     let made = paid(&mut state, "pm_card_visa");
     assert_eq!(refund(&mut state, &made, "1000").0, 200);
     assert_eq!(
@@ -40,7 +40,7 @@ fn refunds_end_at_what_was_taken() {
 
 #[test]
 fn what_was_not_taken_is_not_given_back() {
-    let mut state = told();
+    let mut state = with_receiver();
     let made = id(&create(&mut state, "pm_card_visa"));
     assert_eq!(refund(&mut state, &made, "1").0, 400);
     assert_eq!(refund(&mut state, "pi_none", "1").0, 404);
@@ -50,7 +50,7 @@ fn what_was_not_taken_is_not_given_back() {
 
 #[test]
 fn a_refund_has_the_shape_that_stripe_gives_it() {
-    let mut state = told();
+    let mut state = with_receiver();
     let made = paid(&mut state, "pm_card_visa");
     let given = refund(&mut state, &made, "1000").1;
     assert_eq!(given["object"], "refund");
@@ -62,19 +62,19 @@ fn a_refund_has_the_shape_that_stripe_gives_it() {
     assert_eq!(given["reason"], "requested_by_customer");
     assert_eq!(given["metadata"], json!({"refund_id": "r1"}));
     assert!(given["charge"].as_str().unwrap().starts_with("ch_"));
-    let told = events(&state);
-    let told = &told[told.len() - 2..];
-    assert_eq!(told[0]["type"], "refund.created");
-    assert_eq!(told[0]["data"]["object"], given);
-    assert_eq!(told[1]["type"], "charge.refunded");
-    let charge = &told[1]["data"]["object"];
+    let sent = events(&state);
+    let sent = &sent[sent.len() - 2..];
+    assert_eq!(sent[0]["type"], "refund.created");
+    assert_eq!(sent[0]["data"]["object"], given);
+    assert_eq!(sent[1]["type"], "charge.refunded");
+    let charge = &sent[1]["data"]["object"];
     assert_eq!(charge["payment_intent"], made.as_str());
     assert_eq!(charge["amount_refunded"], 1000);
 }
 
 #[test]
 fn a_pending_refund_succeeds_two_seconds_later() {
-    let mut state = told();
+    let mut state = with_receiver();
     let made = paid(&mut state, "pm_card_pendingRefund");
     let given = refund(&mut state, &made, "1000");
     assert_eq!(given.1["status"], "pending");
@@ -84,14 +84,14 @@ fn a_pending_refund_succeeds_two_seconds_later() {
     state.settle_due(NOW + 2);
     assert_eq!(status(&state, &id(&given)), "succeeded");
     assert_eq!(kinds(&state).last().unwrap(), "refund.updated");
-    let told = events(&state).len();
+    let sent = events(&state).len();
     state.settle_due(NOW + 3);
-    assert_eq!(events(&state).len(), told);
+    assert_eq!(events(&state).len(), sent);
 }
 
 #[test]
 fn a_refund_that_fails_gives_its_amount_back() {
-    let mut state = told();
+    let mut state = with_receiver();
     let card = [
         ("card[number]", "4000000000005126"),
         ("card[exp_month]", "12"),
@@ -108,15 +108,15 @@ fn a_refund_that_fails_gives_its_amount_back() {
     assert_eq!(shown["status"], "failed");
     assert_eq!(shown["failure_reason"], "expired_or_canceled_card");
     assert_eq!(refunded(&state), 0);
-    let told = kinds(&state);
-    assert_eq!(told[told.len() - 2..], ["refund.failed", "refund.updated"]);
-    // What came back can be refunded once more.
+    let sent = kinds(&state);
+    assert_eq!(sent[sent.len() - 2..], ["refund.failed", "refund.updated"]);
+    // A failed refund can be repeated.
     assert_eq!(refund(&mut state, &made, "2500").0, 200);
 }
 
 #[test]
 fn a_test_decides_how_a_refund_ends() {
-    let mut state = told();
+    let mut state = with_receiver();
     let made = paid(&mut state, "pm_card_pendingRefund");
     let given = id(&refund(&mut state, &made, "2500"));
     assert!(state.settle_refund(&given, false, NOW));
@@ -131,13 +131,13 @@ fn a_test_decides_how_a_refund_ends() {
     assert!(state.settle_refund(&plain, false, NOW));
     assert_eq!(status(&state, &plain), "failed");
     assert!(!state.settle_refund("re_none", true, NOW));
-    // Nothing is left that time would end.
+    // No scheduled end is left.
     assert!(!state.has_unsettled());
 }
 
 #[test]
 fn a_refund_at_the_dashboard_has_no_metadata_and_the_same_bounds() {
-    let mut state = told();
+    let mut state = with_receiver();
     let made = paid(&mut state, "pm_card_visa");
     let given = state.refund_at_dashboard(&made, 2000, NOW).unwrap();
     let shown = answered(state.show_refund(&given)).1;
@@ -153,7 +153,7 @@ fn a_refund_at_the_dashboard_has_no_metadata_and_the_same_bounds() {
 
 #[test]
 fn refunds_are_listed_newest_first_and_by_the_page() {
-    let mut state = told();
+    let mut state = with_receiver();
     let other = paid(&mut state, "pm_card_visa");
     refund(&mut state, &other, "1");
     let made = paid(&mut state, "pm_card_visa");
@@ -191,7 +191,7 @@ fn refunds_are_listed_newest_first_and_by_the_page() {
 
 #[test]
 fn what_is_disputed_or_was_lost_is_not_refunded() {
-    let mut state = told();
+    let mut state = with_receiver();
     let made = paid(&mut state, "pm_card_visa");
     let dispute = state.dispute(&made, "fraudulent", NOW).unwrap();
     for status in [
