@@ -1,5 +1,4 @@
-//! Amounts: what is listed can be charged, Stripe hears of it in its own units, and what cannot be
-//! charged is refused where it is written.
+//! Amounts: a listed price can be charged, is sent in Stripe's units, and is refused at the listing otherwise.
 
 use crate::support::{App, Client, listen, on_both_engines, path};
 use serde_json::{Value, json};
@@ -16,7 +15,7 @@ async fn list(seller: &Client, event: &Value, price_minor: i64) -> crate::suppor
 }
 
 on_both_engines! {
-    async fn stripe_hears_of_every_amount_in_its_own_units(app) {
+    async fn every_amount_is_sent_in_stripes_units(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         for (currency, ours, theirs) in [
             ("UGX", 50_000, 5_000_000), ("ISK", 4_500, 450_000), ("JPY", 1_500, 1_500),
@@ -42,8 +41,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// With the bank's page, a webhook and a refund of a part between.
-    async fn amounts_that_come_back_from_stripe_are_read_in_the_shops_units(app) {
+    /// With the bank's page, a webhook and a partial refund.
+    async fn amounts_from_stripe_are_converted_to_the_shops_units(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = event_in(&seller, "UGX").await;
         let tickets = [list(&seller, &event, 20_000).await.expect(201), list(&seller, &event, 30_000).await.expect(201)];
@@ -86,8 +85,8 @@ on_both_engines! {
         seller.put(&path("events", &event), update).await.invalid("currency");
     }
 
-    /// Listings from before a rule go on until they end: they are sold where a card can be charged
-    /// what they come to, moved to another seat, and withdrawn.
+    /// Listings from before a rule can be sold if their total can be charged, moved to another seat, and
+    /// withdrawn.
     async fn old_listings_keep_working_until_they_end(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = event_in(&seller, "EUR").await;
@@ -116,8 +115,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The shop's fault is not the card's: the buyer reads so, and a person hears of it.
-    async fn a_call_that_stripe_refuses_as_invalid_is_not_told_as_a_declined_card(app) {
+    /// The buyer is told that the card is not at fault, and an incident is opened.
+    async fn a_call_that_stripe_refuses_as_invalid_is_not_shown_as_a_declined_card(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -132,7 +131,7 @@ on_both_engines! {
         assert_eq!(payment["status"], "voided");
         let page = buyer.page(&format!("/orders/{}", order["id"].as_str().unwrap())).await.text;
         assert!(!page.contains("The last card was not charged"), "the page blames the card");
-        // A further card of an intent that is there.
+        // Another card for an existing intent.
         buyer.pay(&order, "pm_card_chargeDeclined").await.refused(402, "card_declined");
         app.call_is_refused("payment_intents.confirm");
         buyer.pay(&order, "pm_card_visa").await.refused(500, "internal");
@@ -140,7 +139,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// If nobody tries again, the order ends as any other.
+    /// Unless the buyer tries again.
     async fn an_order_whose_payment_was_refused_as_invalid_expires(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -156,8 +155,7 @@ on_both_engines! {
     }
 }
 
-/// What the shop lists, the double takes; where the shop says no, so does the double. The two have
-/// their tables apart.
+/// The shop accepts an amount if and only if the double does. They have separate tables.
 #[tokio::test]
 async fn the_shop_and_the_double_agree_on_every_currency() {
     use model::{charges::to_provider, money::Currency};

@@ -1,5 +1,4 @@
-//! The audit finds nothing in a sound shop, and whatever is broken on purpose: a checker that
-//! can't fail proves nothing.
+//! The audit finds nothing in a sound shop, and finds each violation that a test makes.
 
 use crate::support::{App, Client, on_both_engines};
 use futures::StreamExt;
@@ -13,7 +12,7 @@ use stripe_double::JournalLine;
 use stripe_gateway::ListedIntent;
 use uuid::Uuid;
 
-/// A small shop that has seen most things, and now stands still.
+/// A small shop with orders in most states.
 pub struct Shop<'a> {
     app: &'a App,
     pub journal: Vec<JournalLine>,
@@ -22,16 +21,16 @@ pub struct Shop<'a> {
     pub free: Value,
     /// Bought: two tickets.
     pub bought: Value,
-    /// Paid, and paid back.
+    /// Paid and refunded.
     refunded: Value,
     /// Never paid for.
     expired: Value,
-    /// Waits for the buyer's bank until it expired: its payment is void.
+    /// Waited for the buyer's bank until it expired; its payment is void.
     voided: Value,
     cancelled: Value,
     /// Holds the ticket that `expired` held.
     pub held: Value,
-    /// Its card was declined just now.
+    /// Its card has just been declined.
     declined: Value,
 }
 
@@ -84,12 +83,12 @@ impl<'a> Shop<'a> {
             held,
             declined,
         };
-        // The mails have gone.
+        // The mails have been sent.
         shop.sql("UPDATE mails SET state = 'sent'").await;
         shop.refund().await
     }
 
-    /// Pays an order back by hand, as the tables have it once it is done.
+    /// Writes the rows of a refunded order.
     async fn refund(mut self) -> Self {
         let (order, ticket) = (id(&self.refunded), id(&self.refunded["tickets"][0]));
         let payment = self.payment_of(&self.refunded).await;
@@ -140,7 +139,7 @@ impl<'a> Shop<'a> {
         order["paymentId"].as_str().unwrap().to_owned()
     }
 
-    /// Which line of the journal is the order's payment.
+    /// Index of the order's payment in the journal.
     async fn line_of(&self, order: &Value) -> usize {
         let payment = self.payment_of(order).await;
         let names = |line: &JournalLine| line.metadata["payment_id"] == payment;
@@ -157,7 +156,7 @@ impl<'a> Shop<'a> {
         audit(&self.app.db, provider, now).await.unwrap()
     }
 
-    /// Breaks something, sees that this invariant is named and no other, and mends it.
+    /// Executes `breaking`, asserts that only this invariant is broken, and executes `mending`.
     async fn finds(&self, invariant: &str, breaking: &str, mending: &str) {
         self.sql(breaking).await;
         let report = self.audit().await;
@@ -166,7 +165,7 @@ impl<'a> Shop<'a> {
         self.is_sound().await;
     }
 
-    /// The same, with what the provider says.
+    /// Asserts that only this invariant is broken, with this journal of the provider.
     async fn finds_beside(&self, invariant: &str, journal: Vec<JournalLine>) {
         let report = self.audit_beside(Provider::Journal(journal)).await;
         assert_eq!(broken(&report), [invariant], "{report}");
@@ -183,7 +182,7 @@ fn id(of: &Value) -> &str {
     of["id"].as_str().unwrap()
 }
 
-/// Stripe lists what the journal says, and this.
+/// Stripe with the intents of the journal and one more.
 fn beside(journal: &[JournalLine], more: ListedIntent) -> Provider {
     let of_line = |line: &JournalLine| ListedIntent {
         id: line.id.clone(),
@@ -257,7 +256,7 @@ on_both_engines! {
         let declined = shop.payment_of(&shop.declined).await;
         let state = |is| format!("UPDATE payments SET state = '{is}' WHERE id = '{declined}'");
         shop.finds("I2", &state("capturing"), &state("open")).await;
-        // A capture's answer never leads here: open or void, where nothing was taken.
+        // No answer of a capture leads to these states without money received.
         let voided = shop.payment_of(&shop.voided).await;
         shop.sql(&format!("UPDATE payments SET state = 'failed' WHERE id = '{voided}'")).await;
         shop.finds(
@@ -287,7 +286,7 @@ on_both_engines! {
         shop.finds("I3", &seller(&shop.buyer), &seller(&shop.seller)).await;
         let lines = |change| format!("UPDATE refund_lines SET amount_minor = amount_minor {change}");
         shop.finds("I3", &lines("- 1"), &lines("+ 1")).await;
-        // Both sides agree on what no refund of ours explains.
+        // Both sides agree, but no refund explains it.
         let line = shop.line_of(&shop.bought).await;
         shop.journal[line].amount_refunded = 100;
         shop.sql(&format!("UPDATE payments SET refunded_minor = 100 WHERE id = '{paid}'")).await;
@@ -296,7 +295,7 @@ on_both_engines! {
         assert!(report.to_string().contains("has paid back another amount than its refunds"), "{report}");
     }
 
-    async fn money_that_only_one_side_knows_of_is_found(app) {
+    async fn money_that_only_one_side_has_is_found(app) {
         let shop = Shop::open(app).await;
         let line = shop.line_of(&shop.bought).await;
         let mut journal = shop.journal.clone();
@@ -305,7 +304,7 @@ on_both_engines! {
         let mut journal = shop.journal.clone();
         journal[line].amount_refunded = 1;
         shop.finds_beside("I4", journal.clone()).await;
-        // The same while somebody is at it: no reason to wake anybody.
+        // The same during a pending call is not broken.
         let paid = shop.payment_of(&shop.bought).await;
         let effect = |state| format!(
             "UPDATE payment_effects SET state = '{state}' WHERE payment_id = '{paid}' AND kind = 'capture'"
@@ -325,11 +324,11 @@ on_both_engines! {
         shop.finds_beside("I4", journal).await;
     }
 
-    async fn money_that_a_restored_copy_has_forgotten_is_found_at_once(app) {
+    async fn money_that_is_missing_from_a_restored_copy_is_found_at_once(app) {
         let shop = Shop::open(app).await;
         let paid: Uuid = shop.payment_of(&shop.bought).await.parse().unwrap();
         let line = shop.line_of(&shop.bought).await;
-        // Charged this very second, for a payment that the database does not have.
+        // Charged in this second, for an unknown payment.
         let forgotten = |payment: Option<Uuid>| ListedIntent {
             id: "pi_forgotten".to_owned(),
             status: "succeeded".to_owned(),
@@ -343,23 +342,23 @@ on_both_engines! {
             assert_eq!(broken(&report), ["I4"], "{report}");
             assert_eq!(report.to_string().contains("an older copy"), payment.is_some(), "{report}");
         }
-        // A second intent of a payment that we have may come of a call that was repeated.
+        // A second intent of a known payment may come of a repeated call.
         let report = shop.audit_beside(beside(&shop.journal, forgotten(Some(paid)))).await;
         assert_eq!((broken(&report), moving(&report, "I4")), (vec!["I10"], 1), "{report}");
-        // A payment that the copy still has as unpaid, and the provider as paid a moment ago.
+        // Unpaid in the copy, and paid a moment ago at the provider.
         let declined = shop.payment_of(&shop.declined).await;
         let mut journal = shop.journal.clone();
         let names = |line: &JournalLine| line.metadata["payment_id"] == declined;
         let of_declined = journal.iter().position(names).unwrap();
         journal[of_declined].amount_received = journal[of_declined].amount;
         shop.finds_beside("I4", journal).await;
-        // And one that was paid back since.
+        // Refunded since.
         let mut journal = shop.journal.clone();
         journal[line].amount_refunded = 2500;
         shop.finds_beside("I4", journal).await;
     }
 
-    async fn tickets_and_money_that_part_are_found(app) {
+    async fn tickets_that_do_not_match_payments_are_found(app) {
         let shop = Shop::open(app).await;
         let (seller, buyer) = (&shop.seller.id, &shop.buyer.id);
         let (bought, back) = (id(&shop.bought), id(&shop.refunded));
@@ -392,10 +391,10 @@ on_both_engines! {
         shop.finds("I5", &ticket("listed"), &ticket("withdrawn")).await;
     }
 
-    async fn a_change_that_was_not_told_of_is_found(app) {
+    async fn a_change_without_a_domain_event_is_found(app) {
         let shop = Shop::open(app).await;
         for table in ["users", "events", "tickets", "orders"] {
-            // A held ticket's version is its order's business as well.
+            // The version of a held ticket is also compared with its order line.
             let free = if table == "tickets" { " WHERE held_by IS NULL AND state = 'listed'" } else { "" };
             shop.finds(
                 "I6",
@@ -419,7 +418,7 @@ on_both_engines! {
         let mut journal = shop.journal.clone();
         "requires_capture".clone_into(&mut journal[line].status);
         shop.finds_beside("I7", journal.clone()).await;
-        // Its void is on the way.
+        // Its void is pending.
         let effect = |state| format!(
             "UPDATE payment_effects SET state = '{state}' WHERE payment_id = '{voided}' AND kind = 'void'"
         );
@@ -470,7 +469,7 @@ on_both_engines! {
         let mut journal = shop.journal.clone();
         journal.push(twin.clone());
         shop.finds_beside("I10", journal).await;
-        // Void, it is what is left of an answer that got lost.
+        // A voided one is allowed: its answer was lost.
         "canceled".clone_into(&mut twin.status);
         shop.journal.push(twin);
         shop.is_sound().await;
@@ -483,9 +482,9 @@ on_both_engines! {
         ).await;
     }
 
-    async fn what_no_index_guards_any_more_is_found(app) {
+    async fn violations_are_found_without_the_unique_indexes(app) {
         let shop = Shop::open(app).await;
-        // Only PostgreSQL can take a column's UNIQUE away.
+        // Only PostgreSQL can drop a column's UNIQUE.
         if app.db.engine() != Engine::Postgres {
             return;
         }
@@ -511,7 +510,7 @@ on_both_engines! {
         shop.finds("I6", twice, "DELETE FROM outbox WHERE id = 'twin'").await;
     }
 
-    async fn an_end_that_was_left_is_found(app) {
+    async fn a_transition_from_a_final_state_is_found(app) {
         let shop = Shop::open(app).await;
         let told = |order: &Value, version: i64, was: &str, is: &str| format!(
             "UPDATE outbox SET data = REPLACE(data, '\"{was}\"', '\"{is}\"') \
@@ -527,7 +526,7 @@ on_both_engines! {
         }
     }
 
-    async fn what_cannot_be_checked_is_neither_sound_nor_broken(app) {
+    async fn unchecked_invariants_are_neither_sound_nor_broken(app) {
         let shop = Shop::open(app).await;
         let away = || Provider::None("it is away".to_owned());
         let report = shop.audit_beside(away()).await;
@@ -535,12 +534,12 @@ on_both_engines! {
         let unchecked = report.invariants.iter().filter(|one| one.verdict == Verdict::Unchecked);
         assert_eq!(unchecked.map(|one| one.id.as_str()).collect::<Vec<_>>(), ["I4", "I7", "I10"]);
         assert!(report.to_string().contains("it is away"));
-        // What is broken is broken, whether the provider is there or not.
+        // Violations are reported even without the provider.
         shop.sql("UPDATE users SET version = version + 1").await;
         assert_eq!(shop.audit_beside(away()).await.verdict, Verdict::Broken);
     }
 
-    async fn incidents_and_delays_are_told_and_break_nothing(app) {
+    async fn incidents_and_delays_are_reported_and_break_nothing(app) {
         let shop = Shop::open(app).await;
         app.db.write(|conn| Box::pin(async move {
             incidents::open(conn, incidents::Kind::CallRefused, "x", None, "for the test", Moment::from_micros(1)).await
@@ -550,7 +549,7 @@ on_both_engines! {
         let report = shop.audit().await;
         assert_eq!(report.verdict, Verdict::Holds, "{report}");
         assert_eq!(report.open_incidents[0].kind, "call_refused");
-        // The webhook, and the mail about the incident.
+        // The webhook and the mail about the incident.
         assert_eq!(report.warnings.count, 2, "{report}");
     }
 }

@@ -1,5 +1,4 @@
-//! Trying cards, and asking how a payment stands: what costs the shop or its buyers something is
-//! counted, and honest buyers do not notice.
+//! Limits of card trials and of lookups at Stripe, which do not affect honest buyers.
 
 use crate::support::{App, Client, on_both_engines, path};
 use futures::future::join_all;
@@ -18,7 +17,7 @@ async fn reserved(app: &App, seller: &Client, buyer: &Client) -> Value {
     buyer.reserve(&[&ticket]).await.expect(201)
 }
 
-/// Cards that the provider was asked to charge.
+/// Counts the cards that the provider was asked to charge.
 async fn tried(app: &App) -> i64 {
     app.number("SELECT COUNT(*) AS n FROM payment_effects WHERE kind IN ('create', 'confirm')")
         .await
@@ -35,7 +34,7 @@ on_both_engines! {
                 assert!([402, 409, 429].contains(&answer.status), "{}", answer.text);
             }
         }
-        // Those that met another under way were told so, and may come again.
+        // Those refused because of another payment under way may be repeated.
         while tried(app).await < 5 {
             buyer.pay(&order, DECLINED[0]).await.refused(402, "card_declined");
         }
@@ -63,7 +62,7 @@ on_both_engines! {
             }
         }
         buyer.pay(&orders[2], "pm_card_visa").await.refused(429, "too_many_requests");
-        // At once from several orders it is no more.
+        // Concurrent requests of several orders do not exceed the limit.
         app.run_sql("UPDATE card_trials SET used = 9").await;
         let cards = orders.iter().map(|order| buyer.pay(order, DECLINED[0]));
         let answers = join_all(cards).await;
@@ -90,7 +89,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// A school, a mobile network: many buyers of whom each has a card declined once.
+    /// Many buyers share an address (a school, a mobile network), and each has one card declined.
     async fn many_buyers_behind_one_address_are_not_refused(app) {
         let seller = app.user("seller").await;
         app.limits_on();
@@ -103,8 +102,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Somebody with a list of cards makes an account for every few of them.
-    async fn many_accounts_behind_one_address_get_no_further(app) {
+    /// An attacker with a list of cards creates an account for every few of them.
+    async fn many_accounts_behind_one_address_share_a_limit(app) {
         let seller = app.user("seller").await;
         app.limits_on();
         let mut refused = 0;
@@ -117,14 +116,14 @@ on_both_engines! {
         }
         assert!(refused >= 12, "{refused}");
         assert!(tried(app).await <= 20);
-        // Who comes from there with a good card at the first try still buys.
+        // A buyer at this address whose first card is accepted can still buy.
         let buyer = app.user("buyer").await;
         let order = reserved(app, &seller, &buyer).await;
         buyer.pay(&order, "pm_card_visa").await.expect(201);
         app.assert_sound().await;
     }
 
-    async fn no_answer_tells_why_a_card_was_declined(app) {
+    async fn no_answer_reveals_why_a_card_was_declined(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let order = reserved(app, &seller, &buyer).await;
         let mut said = Vec::new();
@@ -173,8 +172,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// What a webhook tells is not kept waiting by a look that has just been made.
-    async fn an_answer_is_what_the_database_has_now(app) {
+    /// A webhook is applied at once, even directly after a lookup.
+    async fn an_answer_is_the_present_state_of_the_database(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let order = reserved(app, &seller, &buyer).await;
         let payment = buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);

@@ -1,5 +1,5 @@
-//! Refused cards are told of: to the buyer on the order's page, to an operator in the log and by
-//! `stagedoor story`, with their codes.
+//! Declined cards are shown to the buyer on the order's page, and to an operator with their codes in the log
+//! and by `stagedoor story`.
 
 use crate::{
     audit_command::{code, run, stagedoor},
@@ -37,7 +37,7 @@ async fn story_of(app: &App, about: &str) -> (i32, String) {
 }
 
 on_both_engines! {
-    async fn an_order_tells_of_each_refused_card_once(app) {
+    async fn an_order_shows_each_declined_card_once(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -53,7 +53,7 @@ on_both_engines! {
         let begun = |what: &str| (what.to_owned(), None);
         let poor = refused(Some("there is not enough money for it"));
         let told = timeline(&buyer, &order).await;
-        // Of a stolen card the buyer is told no more than that.
+        // The reason "stolen card" is not shown to the buyer.
         let all = [begun("reserved"), begun("payment_begun"), poor, refused(None), refused(None)];
         assert_eq!(told, all);
         app.clock.advance(1);
@@ -98,16 +98,16 @@ on_both_engines! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_story_of_no_shop_makes_none() {
+async fn the_command_story_creates_no_shop() {
     let folder = tempfile::tempdir().unwrap();
     let told = run(stagedoor(folder.path(), &["story", "ann@example.com"])).await;
     assert_eq!(code(&told), 1, "{}", said(&told));
     assert!(!folder.path().join("data/stagedoor.db").exists());
 }
 
-/// What the log says where nobody has set `RUST_LOG`.
+/// The log without `RUST_LOG`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_names_the_code_of_a_refused_card_and_warns_of_nothing() {
+async fn the_log_names_the_code_of_a_declined_card_without_a_warning() {
     let holds = Holds {
         seconds: 900,
         grace_seconds: 60,

@@ -1,5 +1,5 @@
-//! Money that moves at the provider, by other hands than the shop's: refunds made in Stripe's Dashboard,
-//! and disputes. Tickets, passes, books, mails and the audit go on telling one story.
+//! Refunds made in Stripe's Dashboard, and disputes: tickets, passes, ledger, mails and the audit stay
+//! consistent.
 
 use crate::{
     refunds,
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use stagedoor::audit::{Provider, Verdict, audit};
 use stripe_double::DisputeStatus;
 
-/// What somebody has bought, at 25.00 a ticket.
+/// A paid order of tickets at 25.00 each.
 struct Bought {
     seller: Client,
     buyer: Client,
     order: Value,
     tickets: Vec<Value>,
     intent: String,
-    /// The passes' texts.
+    /// The texts of the passes.
     passes: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl Bought {
         owed[0]["amountMinor"].as_i64().unwrap()
     }
 
-    /// The order is over: every ticket is the seller's again, off sale, and nothing is owed.
+    /// Asserts that the order is refunded, each ticket is the seller's and withdrawn, and nothing is owed.
     async fn is_paid_back(&self, app: &App) {
         assert_eq!(self.buyer.order(&self.order).await["status"], "refunded");
         for (number, ticket) in self.tickets.iter().enumerate() {
@@ -92,7 +92,7 @@ impl Bought {
     }
 }
 
-/// What the ledger says, over all payments: at the provider, owed to sellers, and unallocated.
+/// The ledger's totals: at the provider, owed to sellers, and unallocated.
 async fn books(app: &App) -> (i64, i64, i64) {
     let of = async |account: &str| {
         let sql = format!(
@@ -107,7 +107,7 @@ async fn books(app: &App) -> (i64, i64, i64) {
     )
 }
 
-/// As `stagedoor audit` sees it, ten minutes later.
+/// Asserts that `stagedoor audit` finds nothing ten minutes later.
 async fn is_whole(app: &App) {
     app.assert_sound().await;
     audit_holds(app).await;
@@ -121,26 +121,26 @@ async fn audit_holds(app: &App) {
 }
 
 on_both_engines! {
-    async fn a_payment_that_is_paid_back_at_the_dashboard_ends_its_order(app) {
+    async fn a_full_refund_at_the_dashboard_ends_the_order(app) {
         let shop = bought(app, 2, "pm_card_visa").await;
         app.double.refund_at_dashboard(&shop.intent, 5000).unwrap();
         app.webhooks_arrive().await;
         shop.is_paid_back(app).await;
         assert_eq!(app.incidents().await, [""; 0]);
         assert_eq!(app.mails().await, ["order_complete", "order_refunded"]);
-        // Told again, and late.
+        // A late duplicate.
         let payment = json!({"stripeId": shop.intent});
         for event in ["charge.refunded#2", "refund.created#2", "refund.updated#2"] {
             app.webhook(event, &payment, app.clock_seconds()).await.expect(200);
         }
         app.settle().await;
         assert_eq!(app.count("refunds").await, 1);
-        // Its seller can list the seat anew.
+        // The seller can list the seat again.
         shop.seller.ticket(&json!({"id": shop.tickets[0]["eventId"]}), 2500).await;
         shop.is_paid_back(app).await;
     }
 
-    async fn a_webhook_that_never_comes_is_made_up_for_by_the_comparison(app) {
+    async fn a_lost_webhook_is_replaced_by_the_comparison(app) {
         let shop = bought(app, 1, "pm_card_visa").await;
         app.webhooks_go_wrong("drop");
         app.webhooks_go_wrong("drop");
@@ -152,7 +152,7 @@ on_both_engines! {
         shop.is_paid_back(app).await;
     }
 
-    async fn a_part_leaves_the_tickets_valid_and_is_not_paid_back_twice(app) {
+    async fn a_partial_refund_leaves_the_tickets_valid_and_is_not_refunded_twice(app) {
         let shop = bought(app, 2, "pm_card_visa").await;
         app.double.refund_at_dashboard(&shop.intent, 1000).unwrap();
         app.webhooks_arrive().await;
@@ -160,19 +160,19 @@ on_both_engines! {
         assert_eq!((shop.pass_is(0).await, shop.pass_is(1).await), (json!("valid"), json!("valid")));
         assert_eq!(shop.buyer.order(&shop.order).await["status"], "complete");
         audit_holds(app).await;
-        // There is enough left for one of them.
+        // The remaining amount suffices for one of them.
         shop.seller.refund_order(&shop.order).await.refused(409, "refunded_elsewhere");
         shop.seller.refund(&[&shop.tickets[0]]).await.expect(201);
         shop.seller.refund(&[&shop.tickets[1]]).await.refused(409, "refunded_elsewhere");
         assert_eq!(shop.pass_is(1).await, "valid");
         audit_holds(app).await;
-        // The rest, by the same hand: all is back now.
+        // The rest is refunded at the Dashboard too.
         app.double.refund_at_dashboard(&shop.intent, 1500).unwrap();
         app.webhooks_arrive().await;
         shop.is_paid_back(app).await;
     }
 
-    async fn parts_that_come_to_all_of_it_end_the_order(app) {
+    async fn partial_refunds_of_the_whole_amount_end_the_order(app) {
         let shop = bought(app, 2, "pm_card_visa").await;
         for part in [1, 2500, 2499] {
             app.double.refund_at_dashboard(&shop.intent, part).unwrap();
@@ -181,7 +181,7 @@ on_both_engines! {
         shop.is_paid_back(app).await;
     }
 
-    async fn the_rest_is_paid_back_at_the_dashboard_after_a_refund_of_ours(app) {
+    async fn the_rest_is_refunded_at_the_dashboard_after_a_refund_of_ours(app) {
         let shop = bought(app, 2, "pm_card_visa").await;
         shop.seller.refund(&[&shop.tickets[0]]).await.expect(201);
         app.double.refund_at_dashboard(&shop.intent, 2500).unwrap();
@@ -190,8 +190,8 @@ on_both_engines! {
         assert_eq!(app.incidents().await, [""; 0]);
     }
 
-    /// Our refund takes its time at the bank; the rest goes back by hand meanwhile.
-    async fn the_rest_is_paid_back_at_the_dashboard_while_a_refund_of_ours_is_under_way(app) {
+    /// Our refund is pending while the rest is refunded at the Dashboard.
+    async fn the_rest_is_refunded_at_the_dashboard_while_a_refund_of_ours_is_pending(app) {
         let shop = bought(app, 2, "pm_card_pendingRefund").await;
         let ours = shop.seller.refund(&[&shop.tickets[0]]).await.expect(201);
         assert_eq!(ours["status"], "pending");
@@ -202,9 +202,8 @@ on_both_engines! {
         shop.is_paid_back(app).await;
     }
 
-    /// Everything goes back by hand before our call gets through: it has nothing left to pay back, and
-    /// nobody reads that a bank has failed.
-    async fn a_refund_of_ours_that_comes_too_late_is_quiet(app) {
+    /// Everything is refunded at the Dashboard before our call succeeds: no failure is reported.
+    async fn a_refund_of_ours_that_is_too_late_opens_no_incident(app) {
         let shop = bought(app, 1, "pm_card_visa").await;
         app.questions_are_lost("refunds.create", 1);
         let ours = shop.seller.refund_order(&shop.order).await.expect(201);
@@ -218,8 +217,8 @@ on_both_engines! {
         shop.is_paid_back(app).await;
     }
 
-    /// Days later the bank sends back what was paid back by hand: the tickets are the buyer's again.
-    async fn a_refund_at_the_dashboard_that_fails_gives_the_tickets_back(app) {
+    /// A refund at the Dashboard fails days later.
+    async fn a_refund_at_the_dashboard_that_fails_restores_the_tickets(app) {
         let shop = bought(app, 2, "pm_card_visa").await;
         let part = app.double.refund_at_dashboard(&shop.intent, 1000).unwrap();
         app.webhooks_arrive().await;
@@ -235,7 +234,7 @@ on_both_engines! {
         assert_eq!((app.captured_minor(), shop.owed().await), (4000, 5000));
         assert_eq!(app.incidents().await, ["refund_elsewhere", "refund_failed"]);
         audit_holds(app).await;
-        // And once more, the other way round.
+        // Again.
         app.double.refund_at_dashboard(&shop.intent, 4000).unwrap();
         app.webhooks_arrive().await;
         assert_eq!(shop.buyer.order(&shop.order).await["status"], "refunded");
@@ -245,8 +244,7 @@ on_both_engines! {
         audit_holds(app).await;
     }
 
-    /// Somebody has listed the seat by then, or the ticket is somebody else's: a person is told, and
-    /// nothing else stops.
+    /// The seat has been listed or sold again by then.
     async fn a_refund_that_fails_once_its_seat_is_taken_opens_an_incident(app) {
         for (by_hand, gone) in [(false, false), (true, false), (false, true), (true, true)] {
             let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
@@ -275,7 +273,7 @@ on_both_engines! {
             assert!(app.incidents().await.contains(&told.to_owned()), "{:?}", app.incidents().await);
             assert_eq!(buyer.ticket_now(&ticket).await["status"], status);
             audit_holds(app).await;
-            // A person pays it back at Stripe.
+            // An operator refunds it at Stripe.
             app.double.refund_at_dashboard(&intent, 2500).unwrap();
             app.webhooks_arrive().await;
             assert_eq!(buyer.order(&order).await["status"], "refunded");
@@ -303,7 +301,7 @@ on_both_engines! {
         app.webhooks_arrive().await;
         assert_eq!(shop.pass_is(0).await, "valid");
         assert_eq!(passes_of(&shop.buyer, &shop.order).await, shop.passes);
-        // An older event that comes late says nothing newer.
+        // A late older event changes nothing.
         let payment = json!({"stripeId": shop.intent});
         app.webhook("charge.dispute.created#late", &payment, app.clock_seconds()).await.expect(200);
         app.settle().await;
@@ -317,7 +315,7 @@ on_both_engines! {
         app.webhooks_go_wrong("duplicate");
         let dispute = app.double.open_dispute(&shop.intent, "product_not_received").unwrap();
         app.webhooks_arrive().await;
-        // As if the cardholder had disputed less at first.
+        // As if a smaller amount had been disputed at first.
         app.run_sql("UPDATE disputes SET amount_minor = amount_minor - 1").await;
         app.webhooks_go_wrong("drop");
         assert!(app.double.decide_dispute(&dispute, DisputeStatus::Lost));
@@ -332,7 +330,7 @@ on_both_engines! {
         assert_eq!(books(app).await, (0, 2500, 2500));
         assert_eq!(shop.owed().await, 2500);
         audit_holds(app).await;
-        // Told again, nothing is booked twice.
+        // A duplicate is not booked again.
         let payment = json!({"stripeId": shop.intent});
         app.webhook("charge.dispute.closed#2", &payment, app.clock_seconds()).await.expect(200);
         app.settle().await;
@@ -383,7 +381,7 @@ on_both_engines! {
         assert!(app.double.decide_dispute(&dispute, DisputeStatus::Lost));
         app.webhooks_arrive().await;
         app.run_sql("UPDATE events SET starts_at = 0").await;
-        // Until an operator has settled the incidents the account stays.
+        // The account cannot be deleted until an operator has settled the incidents.
         let password = json!({"password": PASSWORD});
         let refused = shop.buyer.json("DELETE", "/api/user", &[], password.clone()).await;
         refused.refused(409, "account_money_owed");
@@ -393,7 +391,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn a_dispute_that_no_webhook_told_of_is_found(app) {
+    async fn a_dispute_without_a_webhook_is_found(app) {
         let shop = bought(app, 1, "pm_card_visa").await;
         app.webhooks_go_wrong("drop");
         app.double.open_dispute(&shop.intent, "fraudulent").unwrap();

@@ -1,9 +1,9 @@
-//! Money back: who may, what becomes of tickets, orders and books, and what a bank can do to it.
+//! Refunds: permissions, effects on tickets, orders and the ledger, delays and failures.
 
 use crate::support::{App, Client, on_both_engines, path};
 use serde_json::{Value, json};
 
-/// A seller and a buyer who has bought so many of the seller's tickets, at 25.00 each.
+/// A seller, and a buyer of `count` of the seller's tickets at 25.00 each.
 pub async fn bought(app: &App, count: usize, card: &str) -> (Client, Client, Value, Vec<Value>) {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let event = seller.event().await;
@@ -22,7 +22,7 @@ async fn owed(seller: &Client) -> Value {
 }
 
 on_both_engines! {
-    async fn a_seller_pays_a_whole_order_back(app) {
+    async fn a_seller_refunds_a_whole_order(app) {
         let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
         assert_eq!(owed(&seller).await, json!([{"amountMinor": 5000, "currency": "GBP"}]));
         let refund = seller.refund_order(&order).await.expect(201);
@@ -46,7 +46,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn one_ticket_of_an_order_is_paid_back_and_the_others_stay(app) {
+    async fn one_ticket_of_an_order_is_refunded_and_the_others_stay(app) {
         let (seller, buyer, order, tickets) = bought(app, 3, "pm_card_visa").await;
         let refund = seller.refund(&[&tickets[1]]).await.expect(201);
         assert_eq!((&refund["status"], &refund["amountMinor"]), (&json!("succeeded"), &json!(2500)));
@@ -62,7 +62,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn only_the_seller_and_operators_can_pay_back(app) {
+    async fn only_the_seller_and_operators_can_refund(app) {
         let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
         let stranger = app.user("stranger").await;
         for other in [&buyer, &stranger] {
@@ -79,7 +79,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn two_sellers_tickets_are_paid_back_each_by_its_own(app) {
+    async fn tickets_of_two_sellers_are_refunded_each_by_its_seller(app) {
         let (ann, bob, buyer) =
             (app.user("ann").await, app.user("bob").await, app.user("buyer").await);
         let event = ann.event().await;
@@ -95,7 +95,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn what_makes_no_sense_is_refused_at_its_field(app) {
+    async fn invalid_requests_are_refused_with_their_field(app) {
         let (seller, _, order, tickets) = bought(app, 1, "pm_card_visa").await;
         seller.post("/api/refunds", json!({})).await.invalid("ticketIds");
         seller.post("/api/refunds", json!({"ticketIds": []})).await.invalid("ticketIds");
@@ -108,7 +108,7 @@ on_both_engines! {
         assert_eq!((app.count("refunds").await, app.captured_minor()), (0, 2500));
     }
 
-    async fn paying_back_twice_at_once_pays_back_once(app) {
+    async fn two_concurrent_requests_refund_once(app) {
         let (seller, buyer, order, tickets) = bought(app, 1, "pm_card_visa").await;
         let operator = app.user("operator").await;
         app.make_operator(&operator).await;
@@ -130,8 +130,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The bank takes its time: the tickets stay the buyer's until the money is back.
-    async fn a_refund_that_takes_time_ends_by_its_webhook(app) {
+    /// The tickets stay with the buyer until the refund has succeeded.
+    async fn a_pending_refund_ends_by_its_webhook(app) {
         let (seller, buyer, order, tickets) = bought(app, 1, "pm_card_pendingRefund").await;
         let refund = seller.refund_order(&order).await.expect(201);
         assert_eq!(refund["status"], "pending");
@@ -147,7 +147,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-15: it had gone through, and days later the bank sends it back.
+    /// S-15: the refund had succeeded, and fails days later.
     async fn a_refund_that_fails_later_leaves_the_buyer_their_tickets(app) {
         let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_refundFail").await;
         let refund = seller.refund(&[&tickets[0]]).await.expect(201);
@@ -166,12 +166,12 @@ on_both_engines! {
             ["reserved", "payment_begun", "paid", "refund_begun", "refund_failed"]
         );
         app.assert_sound().await;
-        // Another try is possible.
+        // It can be repeated.
         seller.refund(&[&tickets[0]]).await.expect(201);
         assert_eq!(buyer.ticket_now(&tickets[0]).await["status"], "withdrawn");
     }
 
-    /// Stripe's answer is lost, or is an error that Stripe replays: the money goes back once.
+    /// Stripe's answer is lost, or is an error that Stripe replays: the money is refunded once.
     async fn a_refund_whose_answer_is_lost_is_found_again(app) {
         let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
         app.answer_is_lost("refunds.create");
@@ -188,8 +188,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Stripe fails under one key and under the next: the money goes back once, by a third.
-    async fn a_refund_that_fails_at_stripe_for_good_is_asked_for_by_another_key(app) {
+    /// Stripe fails under two keys: the money is refunded once, under a third.
+    async fn a_refund_that_fails_permanently_under_a_key_is_requested_under_another(app) {
         let (seller, buyer, order, tickets) = bought(app, 2, "pm_card_visa").await;
         app.calls_come_to_nothing("refunds.create", 2);
         let refund = seller.refund(&[&tickets[0]]).await.expect(201);
@@ -201,9 +201,9 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// While nobody knows whether a call is over, a refund is asked for by the same key only: of two
-    /// refunds of a part Stripe would make both.
-    async fn a_refund_that_may_still_be_under_way_keeps_its_key(app) {
+    /// While it is unknown whether a call has ended, a refund is requested under the same key only, because
+    /// Stripe would execute two partial refunds.
+    async fn a_refund_with_an_unknown_outcome_keeps_its_key(app) {
         let (seller, _, _, tickets) = bought(app, 2, "pm_card_visa").await;
         app.questions_are_lost("refunds.create", 5);
         seller.refund(&[&tickets[0]]).await.expect(201);
@@ -214,8 +214,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Somebody refunds at Stripe's own pages: the books follow, and a person is told.
-    async fn a_refund_made_elsewhere_goes_into_the_books(app) {
+    /// A refund in Stripe's Dashboard is booked and opens an incident.
+    async fn a_refund_made_at_stripe_is_booked(app) {
         let (_, buyer, order, tickets) = bought(app, 1, "pm_card_visa").await;
         let payment = buyer.order(&order).await["paymentId"].clone();
         let payment = buyer.get(&path("payments", &json!({"id": payment}))).await.expect(200);
