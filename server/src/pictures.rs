@@ -1,5 +1,5 @@
-//! The route `/pictures`: shows the pictures of events. What is behind an address never changes, so
-//! browsers keep it. Putting pictures in place is the work of `events`.
+//! The route `/pictures`, which serves the pictures of events. URLs are content addresses, so browsers cache
+//! responses. `shop::events` stores the pictures.
 
 use axum::{
     Router,
@@ -10,31 +10,31 @@ use axum::{
 };
 use model::{error::AppError, events::Picture};
 use platform::{db::Db, fault::Fault};
-use shop::events::picture_bytes;
+use shop::events;
 
-/// Unchanging for a year, which is as long as "for ever" gets.
-const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// One year, the longest customary lifetime.
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-/// `/pictures/…`. Asks for no session.
+/// `/pictures/…`, without a session.
 pub(crate) fn routes(db: Db) -> Router {
     Router::new()
-        .route("/pictures/{digest}/{file}", get(show))
+        .route("/pictures/{digest}/{file}", get(find_picture))
         .with_state(db)
 }
 
-async fn show(State(db): State<Db>, uri: Uri) -> Response {
+async fn find_picture(State(db): State<Db>, uri: Uri) -> Response {
     let found = match uri.path().parse::<Picture>() {
-        Ok(form) => picture_bytes(db.reads(), &form).await,
+        Ok(form) => events::find_picture(db.reads(), &form).await,
         Err(_) => Ok(None),
     };
     let mut headers = HeaderMap::new();
     match found {
         Ok(Some(bytes)) => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
-            headers.insert(header::CACHE_CONTROL, FOR_EVER);
-            // Anybody may show what an event looks like.
-            let anybody = HeaderValue::from_static("cross-origin");
-            headers.insert("cross-origin-resource-policy", anybody);
+            headers.insert(header::CACHE_CONTROL, IMMUTABLE);
+            // Other sites may embed pictures.
+            let cross_origin = HeaderValue::from_static("cross-origin");
+            headers.insert("cross-origin-resource-policy", cross_origin);
             (headers, bytes).into_response()
         }
         other => {

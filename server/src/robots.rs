@@ -1,5 +1,4 @@
-//! What search engines are told: `/robots.txt`, and `/sitemap.xml` with the home page and every
-//! event to come. Asks for no session.
+//! `/robots.txt`, and `/sitemap.xml` with the home page and every event on sale. Without a session.
 
 use axum::{
     Router,
@@ -12,41 +11,37 @@ use platform::{clock::SharedClock, db::Db};
 use shop::events::store;
 use std::{fmt::Write, sync::Arc};
 
-/// As many as the protocol allows in one map, less the home page: the events that begin first.
+/// The protocol's limit for one sitemap, less the home page. Later events are left out.
 const EVENTS_MAX: i64 = 49_999;
 
 const RULES: &str = "User-agent: *\nDisallow: /api/\nDisallow: /fn/\nDisallow: /order\n\
     Disallow: /checkout\nDisallow: /tickets\nDisallow: /account\nDisallow: /waiting-list\n\n";
 
-/// What the answers are made from.
 #[derive(Clone)]
 pub(crate) struct Robots {
-    /// Where the events are.
     pub db: Db,
-    /// Which of them are to come.
     pub clock: SharedClock,
-    /// What their addresses begin with.
+    /// The origin of all URLs.
     pub public_url: Arc<str>,
 }
 
-/// `/robots.txt` and `/sitemap.xml`.
 pub(crate) fn routes(robots: Robots) -> Router {
     Router::new()
-        .route("/robots.txt", get(rules))
-        .route("/sitemap.xml", get(map))
+        .route("/robots.txt", get(robots_txt))
+        .route("/sitemap.xml", get(sitemap))
         .with_state(robots)
 }
 
-async fn rules(State(robots): State<Robots>) -> String {
+async fn robots_txt(State(robots): State<Robots>) -> String {
     format!("{RULES}Sitemap: {}/sitemap.xml\n", robots.public_url)
 }
 
-async fn map(State(robots): State<Robots>) -> Response {
+async fn sitemap(State(robots): State<Robots>) -> Response {
     let now = robots.clock.now();
-    let events = match store::events_next(robots.db.reads(), now, EVENTS_MAX).await {
+    let events = match store::list_next_ids(robots.db.reads(), now, EVENTS_MAX).await {
         Ok(events) => events,
         Err(error) => {
-            tracing::error!(%error, "the sitemap could not be made");
+            tracing::error!(%error, "Reading the events for the sitemap failed");
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     };
@@ -67,7 +62,7 @@ async fn map(State(robots): State<Robots>) -> Response {
     (headers, xml).into_response()
 }
 
-/// The public address is the operator's own text.
+/// Escapes the public URL, which is a setting.
 fn escaped(url: &str) -> String {
     url.replace('&', "&amp;").replace('<', "&lt;")
 }

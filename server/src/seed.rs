@@ -136,7 +136,7 @@ pub(crate) async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
     }
     let mut existing = Vec::new();
     for seller in &sellers {
-        existing.extend(events.created_by(seller).await?);
+        existing.extend(events.list_own(seller).await?);
     }
     let (mut new_events, mut new_tickets) = (0, 0);
     for show in SHOWS {

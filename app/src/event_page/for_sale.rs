@@ -1,7 +1,7 @@
-//! What an event page offers: groups of tickets that are alike, and single seats. Each is a form
-//! that reserves; the price in it is all that the buyer pays.
+//! The tickets for sale on an event's page: groups of equal tickets, and single seats, each with a form to
+//! reserve. The prices shown are the total prices.
 
-use super::narrow::Narrow;
+use super::offer_filter::OfferFilterForm;
 use crate::{
     orders::api::{Reserve, ReserveSeats},
     ui::{Form, Icon, hidden, icon, post_to, problem_at_top},
@@ -19,16 +19,16 @@ use model::{
     tickets::{NO_SECTION, Offer, Offers, Ticket, TicketStatus},
 };
 
-/// All that is for sale, or why nothing is; and then what is `otherwise` there to do, which is shown
-/// as long as nothing is. `held` is what the viewer holds already.
+/// The tickets for sale, or the reason why there are none. `held` shows the viewer's open orders;
+/// `waiting_list` is shown only while nothing is for sale.
 pub fn for_sale(
     event: &Event,
     offers: Offers,
-    narrow: &Narrow,
+    filter_form: &OfferFilterForm,
     viewer: Option<&Viewer>,
     flash: Option<&Flash>,
     held: Option<AnyView>,
-    otherwise: AnyView,
+    waiting_list: AnyView,
 ) -> AppResult<AnyView> {
     let form = Form::new("reserve", flash);
     let sell = format!("/sell?event={}", event.id);
@@ -36,7 +36,7 @@ pub fn for_sale(
     let how_long = (offers.available > 0).then(|| {
         view! { <p class="quiet">"Held for you for " {minutes} " while you pay."</p> }
     });
-    let filter = narrow.form(event, &offers);
+    let filter = filter_form.form(event, &offers);
     Ok(view! {
         <section class="sale" aria-labelledby="tickets">
             {problem_at_top(&form)}
@@ -47,8 +47,8 @@ pub fn for_sale(
             {held}
             {filter}
             <LiveSale event_id=event.id.to_string()/>
-            {kept_true(event, offers, narrow, viewer)}
-            {otherwise}
+            {live_part(event, offers, filter_form, viewer)}
+            {waiting_list}
             <p class="quiet">
                 "Do you have tickets to sell? " <a href=sell>"Sell them here"</a>
             </p>
@@ -57,15 +57,20 @@ pub fn for_sale(
     .into_any())
 }
 
-/// What [`LiveSale`] keeps true. Holds no island, and nothing with an id that is not its own.
-fn kept_true(event: &Event, offers: Offers, narrow: &Narrow, viewer: Option<&Viewer>) -> AnyView {
+/// The part that [`LiveSale`] updates. Must not contain an island, or ids that occur elsewhere.
+fn live_part(
+    event: &Event,
+    offers: Offers,
+    filter_form: &OfferFilterForm,
+    viewer: Option<&Viewer>,
+) -> AnyView {
     let summary = summary(&offers);
-    let nothing = nothing(&offers, !narrow.filter(event.currency).is_everything());
+    let nothing = nothing(&offers, !filter_form.filter(event.currency).is_everything());
     let sold_out =
         (offers.available == 0 && offers.sold > 0 && offers.reserved == 0).then_some("Sold out.");
     let none_left = (offers.available == 0).then_some("");
     let hold_ends_in = offers.reserved_seconds_left;
-    let together = narrow.filter(event.currency).together.unwrap_or(1);
+    let together = filter_form.filter(event.currency).together.unwrap_or(1);
     let groups = offers
         .groups
         .iter()
@@ -98,7 +103,7 @@ fn summary(offers: &Offers) -> String {
     words.join(" · ")
 }
 
-/// Why there is nothing to choose, if there is not.
+/// The reason why nothing can be chosen; `None` if something can.
 fn nothing(offers: &Offers, filtered: bool) -> Option<AnyView> {
     let shown = !offers.groups.is_empty() || !offers.seats.is_empty();
     let text = match offers {
@@ -127,8 +132,8 @@ fn face_value(minor: Option<i64>, event: &Event, price_minor: i64) -> Option<Any
     Some(view! { <span class="quiet">{text}</span> }.into_any())
 }
 
-/// Whose tickets these are, as their buyer or their seller reads it.
-fn whose(viewer: Option<&Viewer>, seller: UserId, name: &str) -> (bool, String) {
+/// Whether the viewer is the seller, and the text that names the seller.
+fn seller_text(viewer: Option<&Viewer>, seller: UserId, name: &str) -> (bool, String) {
     if viewer.is_some_and(|viewer| viewer.user.id == seller) {
         (true, "your own".to_owned())
     } else {
@@ -148,13 +153,13 @@ fn offer(
         .clone()
         .unwrap_or_else(|| NO_SECTION.to_owned());
     let key = key(offer, &section);
-    let (own, whose) = whose(viewer, offer.seller_id, &offer.seller_name);
+    let (own, whose) = seller_text(viewer, offer.seller_id, &offer.seller_name);
     let left = match offer.available {
         0 => "all being bought right now".to_owned(),
         1 => "1 left".to_owned(),
         left => format!("{left} left"),
     };
-    // One's own can be seen here like any other, but not bought.
+    // A seller sees their own tickets, but cannot buy them.
     let form =
         (offer.available > 0 && !own).then(|| offer_form(event, offer, &key, &section, together));
     view! {
@@ -172,14 +177,14 @@ fn offer(
     }
 }
 
-/// Names the offer among those of its event, in every version of the page.
+/// Identifies the offer within its event; the same in every version of the page.
 fn key(offer: &Offer, section: &str) -> String {
     let face = offer.face_value_minor.unwrap_or_default();
     let section = context::percent_encode(section);
     format!("{}-{face}-{}-{section}", offer.price_minor, offer.seller_id)
 }
 
-/// How many of an offer, and the button that reserves them.
+/// The number of tickets, and the button that reserves them.
 fn offer_form(event: &Event, offer: &Offer, key: &str, section: &str, together: i64) -> AnyView {
     let price = Money::new(offer.price_minor, event.currency);
     let most = i64::try_from(TICKETS_PER_ORDER_MAX)
@@ -220,8 +225,8 @@ fn offer_form(event: &Event, offer: &Offer, key: &str, section: &str, together: 
     .into_any()
 }
 
-/// Names this try to reserve. It stays when the page is brought up to date: a form that was sent
-/// twice is one try.
+/// Identifies this attempt to reserve, so that a form that is sent twice has one effect. Kept when the page is
+/// updated.
 fn attempt() -> impl IntoView {
     view! { <input type="hidden" name="attempt" value=context::new_attempt() data-kept=""/> }
 }
@@ -231,7 +236,7 @@ fn seat_form(event: &Event, seats: Vec<(Ticket, String)>, viewer: Option<&Viewer
     let rows = seats
         .into_iter()
         .map(|(ticket, seller)| {
-            let (own, whose) = whose(viewer, ticket.seller_id, &seller);
+            let (own, whose) = seller_text(viewer, ticket.seller_id, &seller);
             let held = ticket.status == TicketStatus::Reserved;
             let whose = if held { format!("{whose} · being bought right now") } else { whose };
             let price = ticket.price().to_string();

@@ -1,10 +1,10 @@
-//! The page of an event: what is on, what of it is for sale, and what else can be done about it.
+//! The page of an event with its tickets for sale.
 //!
-//! Authorization: anybody reads. Its forms are those of `orders`, `tickets` and `waiting`.
+//! Authorization: anyone may read it. Its forms belong to `orders`, `tickets` and `waiting`.
 
 mod for_sale;
 mod head;
-mod narrow;
+mod offer_filter;
 mod pages;
 mod prose;
 

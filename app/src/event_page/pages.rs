@@ -1,11 +1,11 @@
 //! `/events/:id`.
 
-use super::{for_sale::for_sale, head::head, narrow::Narrow, prose::prose};
+use super::{for_sale::for_sale, head::head, offer_filter::OfferFilterForm, prose::prose};
 use crate::{
-    events::{Spot, begins, cover, find},
+    events::{Spot, cover, event_time, find},
     orders::held_here,
     ui::{Icon, flash_message, icon, page},
-    waiting::tell_me,
+    waiting::waiting_list_panel,
 };
 use islands::ShareButton;
 use leptos::prelude::*;
@@ -18,11 +18,10 @@ use model::{
     waiting::WaitingList,
 };
 
-/// One event and what is for sale.
 #[component]
 pub fn EventPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
-    let narrow = Narrow::read();
+    let filter_form = OfferFilterForm::from_url();
     page(async move {
         let flash = context::take_flash();
         let (events, tickets, orders, list) = (
@@ -33,7 +32,7 @@ pub fn EventPage() -> impl IntoView {
         );
         let viewer = context::viewer();
         let event = find(&events, &id).await?;
-        let filter = narrow.filter(event.currency);
+        let filter = filter_form.filter(event.currency);
         let offers = tickets.offers_like(event.id, filter).await?;
         let site = context::site()?;
         let head = head(&event, &offers, &site.public_url);
@@ -43,7 +42,7 @@ pub fn EventPage() -> impl IntoView {
             span.is_over(context::now()),
         );
         let sale = if ended {
-            // The name of what is kept true while tickets are for sale: it ends with them.
+            // Has the id of the live part, so that `LiveSale` replaces that with this notice.
             view! {
                 <p class="notice" id="for-sale">
                     {if over && event.ends_at.is_some() {
@@ -56,22 +55,23 @@ pub fn EventPage() -> impl IntoView {
             .into_any()
         } else {
             let own = match &viewer {
-                Some(viewer) => list.own(viewer, event.id).await?,
+                Some(viewer) => list.find_own(viewer, event.id).await?,
                 None => None,
             };
             let held = match &viewer {
                 Some(viewer) => held_here(&orders.open(viewer).await?, event.id),
                 None => None,
             };
-            let otherwise = tell_me(&event, own.as_ref(), viewer.as_ref(), flash.as_ref());
+            let waiting_list =
+                waiting_list_panel(&event, own.as_ref(), viewer.as_ref(), flash.as_ref());
             for_sale(
                 &event,
                 offers,
-                &narrow,
+                &filter_form,
                 viewer.as_ref(),
                 flash.as_ref(),
                 held,
-                otherwise,
+                waiting_list,
             )?
         };
         let own = match &viewer {
@@ -92,7 +92,7 @@ pub fn EventPage() -> impl IntoView {
     })
 }
 
-/// What is on, when and where.
+/// Title, time, place and description.
 fn heading(event: &Event, address: String, edit: Option<AnyView>) -> AnyView {
     view! {
         <header class="event-head">
@@ -100,7 +100,7 @@ fn heading(event: &Event, address: String, edit: Option<AnyView>) -> AnyView {
             <div class="event-facts">
                 <h1 class="display" dir="auto">{event.title.clone()}</h1>
                 <p class="fact">
-                    {icon(Icon::Clock)} {begins(event)}
+                    {icon(Icon::Clock)} {event_time(event)}
                 </p>
                 {sold_until(event)}
                 <p class="fact">
@@ -116,7 +116,7 @@ fn heading(event: &Event, address: String, edit: Option<AnyView>) -> AnyView {
     .into_any()
 }
 
-/// Of an event whose tickets are sold after it has begun.
+/// The end of sales, if that is after the start.
 fn sold_until(event: &Event) -> Option<AnyView> {
     let until = event
         .sales_until
@@ -128,7 +128,7 @@ fn sold_until(event: &Event) -> Option<AnyView> {
     )
 }
 
-/// For whoever created the event.
+/// For the event's creator.
 fn edit_link(id: EventId) -> impl IntoView {
     view! {
         <p class="event-edit">

@@ -9,7 +9,7 @@ use leptos::{
 };
 use model::{
     error::{AppError, AppResult, FieldError},
-    events::{Category, CreateEvent, Events, PlaceAsked, UpdateEvent, moment_if_given, starts_at},
+    events::{Category, CreateEvent, Events, PlaceFields, UpdateEvent, moment_if_given, starts_at},
     money::Currency,
 };
 
@@ -20,7 +20,7 @@ const NAMES: &[(&str, &str)] = &[
     ("timeZone", "time_zone"),
 ];
 
-/// Above the fields that follow from the place, or are unusual there.
+/// Messages above the fields that were filled in from the place, or are unusual there.
 const CHECK_NEW: &str = "The event is not created yet. Check these fields, and press the button again if they are right:";
 const CHECK_CHANGED: &str =
     "Nothing is saved yet. Check these fields, and press the button again if they are right:";
@@ -43,8 +43,8 @@ impl Facts {
         moment_if_given(fields, &self.date, &self.time_zone)
     }
 
-    /// The new event that the fields describe. Errors: all that is wrong with them.
-    async fn new_event(
+    /// Builds the request to create an event. Errors: all invalid fields.
+    async fn create_request(
         &self,
         events: &dyn Events,
         currency: &str,
@@ -64,7 +64,7 @@ impl Facts {
         let (when, end, sales) = (self.starts_at(), self.ends_at(), self.sales_until());
         let unknown = |_| vec![FieldError::new("currency", "Choose one of the currencies.")];
         let money: Result<Currency, _> = currency.parse().map_err(unknown);
-        let kind = category_in(&self.category);
+        let kind = parse_category(&self.category);
         if let (Ok(()), Ok(starts_at), Ok(ends_at), Ok(sales_until), Ok(currency), Ok(category)) =
             (&country, &when, &end, &sales, &money, &kind)
         {
@@ -72,7 +72,7 @@ impl Facts {
                 ends_at: *ends_at,
                 sales_until: *sales_until,
                 category: *category,
-                ..self.event_at(*starts_at, *currency)
+                ..self.text_request(*starts_at, *currency)
             });
         }
         let starts_at = when.as_ref().ok().copied();
@@ -83,34 +83,34 @@ impl Facts {
         ];
         let times = [zone.err(), when.err(), end.err(), sales.err()];
         Err(self
-            .all_wrong(events, others.into_iter().chain(times), starts_at)
+            .all_errors(events, others.into_iter().chain(times), starts_at)
             .await)
     }
 
-    /// The change that the fields describe to an event that was at `version` when they were shown, with
-    /// these `marks`. Errors: all that is wrong with them.
-    async fn change(
+    /// Builds the request to update an event. `version` and `marks` are those of the event when the form was
+    /// shown. Errors: all invalid fields.
+    async fn update_request(
         &self,
         events: &dyn Events,
         marks: &str,
         version: &str,
     ) -> Result<UpdateEvent, AppError> {
-        // The fields know no seconds: a time that nobody has touched stays as it is.
-        let moves = |names: &[&str]| self.is_changed(marks, names);
-        let when = moves(&["date", "time", "time_zone"]).then(|| self.starts_at());
+        // The fields have no seconds, so only a time that was edited is sent.
+        let is_edited = |names: &[&str]| self.is_changed(marks, names);
+        let when = is_edited(&["date", "time", "time_zone"]).then(|| self.starts_at());
         // Without a day of its own, the end is on the day of the start.
-        let end = moves(&["date", "end_date", "end_time", "time_zone"]).then(|| self.ends_at());
-        let sales =
-            moves(&["date", "sales_date", "sales_time", "time_zone"]).then(|| self.sales_until());
+        let end = is_edited(&["date", "end_date", "end_time", "time_zone"]).then(|| self.ends_at());
+        let sales = is_edited(&["date", "sales_date", "sales_time", "time_zone"])
+            .then(|| self.sales_until());
         let (when, end, sales) = (when.transpose(), end.transpose(), sales.transpose());
-        let kind = category_in(&self.category);
+        let kind = parse_category(&self.category);
         let (Ok(starts_at), Ok(ends_at), Ok(sales_until), Ok(category)) =
             (&when, &end, &sales, &kind)
         else {
             let starts_at = when.as_ref().ok().copied().flatten();
             let kind = kind.err().map(|wrong| vec![wrong]);
             let wrong = [when.err(), end.err(), sales.err(), kind];
-            return Err(self.all_wrong(events, wrong, starts_at).await);
+            return Err(self.all_errors(events, wrong, starts_at).await);
         };
         Ok(UpdateEvent {
             title: Some(self.title.clone()),
@@ -124,13 +124,13 @@ impl Facts {
             currency: None,
             description: Some(self.description.clone()),
             category: Some(*category),
-            // No event has this version: who does not say which one they read has read none.
+            // No event has version 0, so a missing version is a conflict.
             version: version.parse().unwrap_or(0),
         })
     }
 
-    /// An event of the fields that need no reading.
-    fn event_at(&self, starts_at: Timestamp, currency: Currency) -> CreateEvent {
+    /// A request with the fields that need no parsing.
+    fn text_request(&self, starts_at: Timestamp, currency: Currency) -> CreateEvent {
         CreateEvent {
             title: self.title.clone(),
             venue: self.venue.clone(),
@@ -146,16 +146,16 @@ impl Facts {
         }
     }
 
-    /// What could not be read, and what is wrong with the other fields, at once. What could not be read
-    /// is replaced by what is always right, so that the rest can be checked.
-    async fn all_wrong(
+    /// All errors: those of fields that could not be parsed, and those of the other fields. To check the
+    /// others, fields that could not be parsed are replaced by valid values.
+    async fn all_errors(
         &self,
         events: &dyn Events,
-        unread: impl IntoIterator<Item = Option<Vec<FieldError>>>,
+        parse_errors: impl IntoIterator<Item = Option<Vec<FieldError>>>,
         starts_at: Option<Timestamp>,
     ) -> AppError {
         let mut wrong: Vec<FieldError> = Vec::new();
-        for error in unread.into_iter().flatten().flatten() {
+        for error in parse_errors.into_iter().flatten().flatten() {
             if wrong.iter().all(|known| known.field != error.field) {
                 wrong.push(error);
             }
@@ -165,22 +165,21 @@ impl Facts {
         let currency = Currency::all().find(|currency| currency.is_accepted());
         let others = match (starts_at, currency) {
             (Some(starts_at), Some(currency)) => {
-                events.check(self.event_at(starts_at, currency)).await
+                events.check(self.text_request(starts_at, currency)).await
             }
             _ => Ok(()),
         };
         let mut error = context::all_wrong(wrong, others, NAMES);
         if let AppError::Invalid(fields) = &mut error {
-            // As they stand in the form.
+            // In the order of the form.
             let place = |name: &str| FIELDS.iter().position(|(field, _)| *field == name);
             fields.sort_by_key(|wrong| place(&wrong.field).unwrap_or(FIELDS.len()));
         }
         error
     }
 
-    /// What the fields say of where the event is.
-    fn place(&self, currency: &str) -> PlaceAsked {
-        PlaceAsked {
+    fn place(&self, currency: &str) -> PlaceFields {
+        PlaceFields {
             city: self.city.clone(),
             country: self.country.clone(),
             time_zone: self.time_zone.clone(),
@@ -188,8 +187,8 @@ impl Facts {
         }
     }
 
-    /// The same fields, and the currency, with what was left empty filled in.
-    fn in_place(self, place: &PlaceAsked) -> (Self, String) {
+    /// The fields and the currency, with country, time zone and currency of `place`.
+    fn with_place(self, place: &PlaceFields) -> (Self, String) {
         let facts = Self {
             country: place.country.clone(),
             time_zone: place.time_zone.clone(),
@@ -198,19 +197,19 @@ impl Facts {
         (facts, place.currency.clone())
     }
 
-    /// What somebody has said yes to who sends the form again.
-    fn asked_about(&self, currency: &str) -> String {
+    /// The place that the user confirms by sending the form again.
+    fn confirmation(&self, currency: &str) -> String {
         format!("{} {} {currency}", self.country, self.time_zone)
     }
 
-    /// Whether one of these fields says something else than when the form was shown.
+    /// Whether one of these fields was edited since the form was shown.
     fn is_changed(&self, marks: &str, names: &[&str]) -> bool {
         self.each()
             .any(|(name, _, text)| names.contains(&name) && !is_unchanged(marks, name, text))
     }
 }
 
-fn category_in(text: &str) -> Result<Category, FieldError> {
+fn parse_category(text: &str) -> Result<Category, FieldError> {
     if text.is_empty() {
         return Ok(Category::Other);
     }
@@ -218,7 +217,7 @@ fn category_in(text: &str) -> Result<Category, FieldError> {
     text.parse().map_err(unknown)
 }
 
-/// Creates an event from the words of a form, and goes on to its picture.
+/// Creates an event, and redirects to its picture form.
 #[server(prefix = "/fn", endpoint = "events/create")]
 pub async fn create(
     #[server(flatten)] facts: Facts,
@@ -226,10 +225,10 @@ pub async fn create(
     #[server(default)] sure: String,
 ) -> Result<(), AppError> {
     let events = context::port::<dyn Events>()?;
-    let found = events.place(facts.place(&currency));
-    // A form that is refused says what was typed: what would follow from the place is shown when it is asked about.
+    let proposal = events.propose_place(facts.place(&currency));
+    // A refused form shows what was typed; proposals are shown only for confirmation.
     let typed = (facts.clone(), currency.clone());
-    let (facts, currency) = facts.in_place(&found.place);
+    let (facts, currency) = facts.with_place(&proposal.place);
     let refuse = |error| {
         let (facts, currency) = &typed;
         let values = facts.typed([("currency", currency.as_str()), ("sure", &sure)]);
@@ -239,22 +238,22 @@ pub async fn create(
         Ok(viewer) => viewer,
         Err(error) => return refuse(error),
     };
-    let request = match facts.new_event(&*events, &currency).await {
+    let request = match facts.create_request(&*events, &currency).await {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
-    let asked = facts.asked_about(&currency);
-    if context::posted_by_form() && sure != asked && found.has_questions() {
+    let asked = facts.confirmation(&currency);
+    if context::posted_by_form() && sure != asked && proposal.has_questions() {
         let values = facts.typed([("currency", currency.as_str()), ("sure", asked.as_str())]);
-        context::ask(FACTS_FORM, CHECK_NEW, found.questions(), &values);
+        context::ask(FACTS_FORM, CHECK_NEW, proposal.questions(), &values);
         return Ok(());
     }
-    // Whoever comes back to the form and sends it again wants no second one.
-    let own = match events.created_by(&viewer).await {
+    // Sending the form twice creates one event.
+    let own = match events.list_own(&viewer).await {
         Ok(own) => own,
         Err(error) => return refuse(error),
     };
-    if let Some(event) = own.iter().find(|event| event.is_as(&request)) {
+    if let Some(event) = own.iter().find(|event| event.matches(&request)) {
         context::notice(format!("You have created {} already.", event.title));
         context::redirect(&format!("/sell?event={}", event.id));
         return Ok(());
@@ -272,8 +271,8 @@ pub async fn create(
     }
 }
 
-/// Changes an event to the words of a form, and goes on to its page. `marks` are those of the form
-/// as it was shown, at this `version` of the event.
+/// Updates an event, and redirects to its page. `marks` and `version` are those of the event when the form
+/// was shown.
 #[server(prefix = "/fn", endpoint = "events/update")]
 pub async fn update(
     #[server(default)] event: String,
@@ -295,14 +294,17 @@ pub async fn update(
         Ok(viewer) => viewer,
         Err(error) => return refuse(error),
     };
-    let request = match facts.change(&*events, &marks, &version).await {
+    let request = match facts.update_request(&*events, &marks, &version).await {
         Ok(request) => request,
         Err(error) => return refuse(error),
     };
     let Ok(id) = event.parse() else {
         return refuse(AppError::NotFound);
     };
-    let (unusual, asked) = (events.place(facts.place("")).unusual, facts.asked_about(""));
+    let (unusual, asked) = (
+        events.propose_place(facts.place("")).unusual,
+        facts.confirmation(""),
+    );
     if context::posted_by_form()
         && sure != asked
         && facts.is_changed(&marks, &["country", "time_zone"])
@@ -318,7 +320,7 @@ pub async fn update(
     }
     match events.update(&viewer, id, request).await {
         Ok(event) => {
-            let told = [
+            let announced = [
                 "title",
                 "venue",
                 "city",
@@ -329,7 +331,7 @@ pub async fn update(
                 "end_date",
                 "end_time",
             ];
-            context::notice(if facts.is_changed(&marks, &told) {
+            context::notice(if facts.is_changed(&marks, &announced) {
                 "Your changes are saved, and visitors see them. Everybody who has bought a ticket gets a mail about it in a few minutes."
             } else {
                 "Your changes are saved, and visitors see them."
@@ -341,7 +343,7 @@ pub async fn update(
     }
 }
 
-/// Puts the picture of a form in the place of an event's, and goes on to where the form says.
+/// Sets the picture of an event, and redirects to the page that the form names.
 #[server(prefix = "/fn", endpoint = "events/put_picture", input = MultipartFormData)]
 pub async fn put_picture(form: MultipartData) -> Result<(), AppError> {
     use crate::events::picture_form::After;
@@ -357,13 +359,13 @@ pub async fn put_picture(form: MultipartData) -> Result<(), AppError> {
         (Err(_), _) => Err(AppError::NotFound),
         (Ok(id), Ok(bytes)) => {
             let fit = sent.fit.parse().unwrap_or_default();
-            pictures.put(&viewer, id, bytes, fit, None).await
+            pictures.put_picture(&viewer, id, bytes, fit, None).await
         }
     };
     let values = [("fit", sent.fit.as_str())];
     match done {
         Ok(event) => {
-            let (notice, page) = match After::read(&sent.after) {
+            let (notice, page) = match After::parse(&sent.after) {
                 After::Edit => (
                     "The picture is saved, and visitors see it.",
                     format!("/events/{}/edit", event.id),
@@ -381,7 +383,7 @@ pub async fn put_picture(form: MultipartData) -> Result<(), AppError> {
     }
 }
 
-/// Takes an event's picture away, and goes back to the form.
+/// Removes the picture of an event, and redirects back to the form.
 #[server(prefix = "/fn", endpoint = "events/remove_picture")]
 pub async fn remove_picture(#[server(default)] event: String) -> Result<(), AppError> {
     use model::events::Pictures;
@@ -391,7 +393,7 @@ pub async fn remove_picture(#[server(default)] event: String) -> Result<(), AppE
         Err(error) => return context::refuse(PICTURE_FORM, error, &[]),
     };
     let done = match event.parse() {
-        Ok(id) => pictures.remove(&viewer, id, None).await,
+        Ok(id) => pictures.remove_picture(&viewer, id, None).await,
         Err(_) => Err(AppError::NotFound),
     };
     match done {
@@ -404,19 +406,19 @@ pub async fn remove_picture(#[server(default)] event: String) -> Result<(), AppE
     }
 }
 
-/// The form of what is said of an event.
+/// The name of the form for an event's details.
 pub(crate) const FACTS_FORM: &str = "event";
 
-/// What to do about a picture that has too many bytes.
+/// The error message for a picture with too many bytes.
 pub fn too_large() -> String {
     let most = model::events::PICTURE_BYTES_MAX / 1024 / 1024;
     format!("This file is too large. Use one of at most {most} MB.")
 }
 
-/// The form of an event's picture.
+/// The name of the form for an event's picture.
 pub const PICTURE_FORM: &str = "event-picture";
 
-/// What the form of a picture sends.
+/// The parts of the picture form.
 struct SentPicture {
     event: String,
     fit: String,
@@ -424,7 +426,7 @@ struct SentPicture {
     picture: AppResult<Vec<u8>>,
 }
 
-/// All of the form is read, so that the browser shows the answer, but no more is kept than a picture may
+/// Reads the body to its end, so that the browser shows the response, but keeps no more than a picture may
 /// have.
 async fn read_picture(form: MultipartData) -> SentPicture {
     let (mut event, mut fit, mut after) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,6 +1,6 @@
-//! `/`: what is on soon, and finding among it. All filters stand in the address.
+//! `/`: upcoming events and the filters for them, which are all in the URL.
 
-use super::{Spot, asked::Asked, cover};
+use super::{Spot, cover, filters::EventFilters};
 use crate::ui::{Icon, LinkPreview, flash_message, hidden, icon, link_preview, page};
 use islands::{SearchField, in_minutes};
 use jiff::civil::Date;
@@ -13,80 +13,85 @@ use model::{
 };
 use std::sync::Arc;
 
-/// What the shop is, for search engines and shared links.
+/// The description for search engines and link previews.
 const ABOUT: &str = "Tickets for theatre, music, comedy and more. They are held for you while you pay, and the price \
      you see is the price you pay.";
 
-/// Cities that are offered, besides the one that is chosen.
+/// Cities offered as filters, besides the selected one.
 const CITIES_SHOWN: usize = 10;
-/// Cards that are in sight when the page opens, on most windows.
+/// Cards that are visible at once in most windows.
 const CARDS_FIRST: usize = 4;
 
-/// What is on.
 #[component]
 pub fn HomePage() -> impl IntoView {
-    let asked = Asked::read();
+    let filters = EventFilters::from_url();
     page(async move {
         let flash = context::take_flash();
         let site = context::site()?;
         let events = context::port::<dyn Events>()?;
-        let cities = events.cities().await?;
-        let count = events.count(asked.query()).await?;
-        let (asked, list) = listed(&events, asked).await?;
-        let instead = if list.events.is_empty() {
-            suggestions(&events, &asked).await?
+        let cities = events.list_cities().await?;
+        let count = events.count(filters.query()).await?;
+        let (filters, list) = list(&events, filters).await?;
+        let alternatives = if list.events.is_empty() {
+            find_alternatives(&events, &filters).await?
         } else {
             Vec::new()
         };
-        let title = if asked.is_everything() {
+        let title = if filters.is_everything() {
             String::new()
         } else {
-            asked.heading()
+            filters.heading()
         };
         let text = if title.is_empty() {
             ABOUT.to_owned()
         } else {
             format!("{title}. {ABOUT}")
         };
-        // One address for each kind and city; other filters and later pages are views of those.
-        let proper = Asked {
-            city: asked.city.clone(),
-            category: asked.category,
-            ..Asked::default()
+        // Search engines index one page for each category and city, not other filters and later pages.
+        let canonical = EventFilters {
+            city: filters.city.clone(),
+            category: filters.category,
+            ..EventFilters::default()
         };
-        let of_the_moment = proper != asked.first_page();
+        let no_index = canonical != filters.first_page();
         Ok(view! {
-            {link_preview(LinkPreview { title, text, path: proper.href(), image: None })}
-            {of_the_moment.then(|| view! { <Meta name="robots" content="noindex"/> })}
+            {link_preview(LinkPreview { title, text, path: canonical.href(), image: None })}
+            {no_index.then(|| view! { <Meta name="robots" content="noindex"/> })}
             {flash_message(flash.as_ref())}
-            {hero(&asked, &in_minutes(site.hold_seconds))}
-            {results(&asked, cities, count, list, instead)}
+            {hero(&filters, &in_minutes(site.hold_seconds))}
+            {results(&filters, cities, count, list, alternatives)}
         }
         .into_any())
     })
 }
 
-/// The page that was asked for. A cursor that somebody has kept too long is no reason for an error
-/// page: then it is the first.
-async fn listed(events: &Arc<dyn Events>, asked: Asked) -> AppResult<(Asked, EventList)> {
-    match events.list(asked.query()).await {
+/// Lists the requested page, or the first page if the cursor is invalid.
+async fn list(
+    events: &Arc<dyn Events>,
+    filters: EventFilters,
+) -> AppResult<(EventFilters, EventList)> {
+    match events.list(filters.query()).await {
         Err(AppError::Invalid(_)) => {
-            let first = asked.first_page();
+            let first = filters.first_page();
             let list = events.list(first.query()).await?;
             Ok((first, list))
         }
-        list => Ok((asked, list?)),
+        list => Ok((filters, list?)),
     }
 }
 
-/// What would be found with one filter fewer, and how much; if that is nothing, with one alone.
-async fn suggestions(events: &Arc<dyn Events>, asked: &Asked) -> AppResult<Vec<(Asked, i64)>> {
+/// The filters without one of them that match any events, and the number of events; if there are none, each
+/// filter alone.
+async fn find_alternatives(
+    events: &Arc<dyn Events>,
+    filters: &EventFilters,
+) -> AppResult<Vec<(EventFilters, i64)>> {
     let mut found = Vec::new();
-    for instead in [asked.with_one_fewer(), asked.with_one_alone()] {
-        for asked in instead {
-            let count = events.count(asked.query()).await?;
+    for candidates in [filters.with_one_fewer(), filters.with_one_alone()] {
+        for filters in candidates {
+            let count = events.count(filters.query()).await?;
             if count > 0 {
-                found.push((asked, count));
+                found.push((filters, count));
             }
         }
         if !found.is_empty() {
@@ -96,9 +101,9 @@ async fn suggestions(events: &Arc<dyn Events>, asked: &Asked) -> AppResult<Vec<(
     Ok(found)
 }
 
-fn hero(asked: &Asked, held: &str) -> AnyView {
+fn hero(filters: &EventFilters, held: &str) -> AnyView {
     let held = format!("held for you for {held}");
-    let kept = asked
+    let kept = filters
         .fields()
         .into_iter()
         .filter(|(name, _)| *name != "q")
@@ -113,7 +118,7 @@ fn hero(asked: &Asked, held: &str) -> AnyView {
             <form class="find" role="search" action="/" method="get">
                 <div class="search find-field">
                     {icon(Icon::Search)}
-                    <SearchField q=asked.q.clone()/>
+                    <SearchField q=filters.q.clone()/>
                 </div>
                 {kept}
                 <button class="button" type="submit">"Search"</button>
@@ -123,28 +128,28 @@ fn hero(asked: &Asked, held: &str) -> AnyView {
     .into_any()
 }
 
-/// All that a search changes: `SearchField` puts it in place of what was there before.
+/// The part of the page that `SearchField` replaces after a search.
 fn results(
-    asked: &Asked,
+    filters: &EventFilters,
     cities: Vec<City>,
     count: i64,
     list: EventList,
-    instead: Vec<(Asked, i64)>,
+    alternatives: Vec<(EventFilters, i64)>,
 ) -> AnyView {
     let nothing = list.events.is_empty();
-    let first = asked.first_page();
-    let back = (!asked.cursor.is_empty()).then(|| {
+    let first = filters.first_page();
+    let back = (!filters.cursor.is_empty()).then(|| {
         view! { <a class="button button-quiet" href=first.href()>"From the beginning"</a> }
     });
     let next = list.next.map(|cursor| {
-        let href = Asked {
+        let href = EventFilters {
             cursor,
             ..first.clone()
         }
         .href();
         view! { <a class="button button-quiet" href=href>"More events"</a> }
     });
-    let turns = (back.is_some() || next.is_some()).then(|| {
+    let pager = (back.is_some() || next.is_some()).then(|| {
         view! { <p class="more row">{back} {next}</p> }
     });
     view! {
@@ -155,14 +160,14 @@ fn results(
                 {filter("Cities", city_words(&first), city_chips(&first, cities))}
             </div>
             <div class="results-head">
-                <h2 class="section-title" id="what-is-on">{asked.heading()}</h2>
+                <h2 class="section-title" id="what-is-on">{filters.heading()}</h2>
                 <p class="quiet" id="how-many">{how_many(count)}</p>
             </div>
             <ul class="cards">
                 {list.events.iter().enumerate().map(|(place, event)| card(place, event)).collect_view()}
             </ul>
-            {nothing.then(|| nothing_found(&first, instead))}
-            {turns}
+            {nothing.then(|| nothing_found(&first, alternatives))}
+            {pager}
         </section>
     }
     .into_any()
@@ -177,14 +182,19 @@ fn how_many(count: i64) -> String {
     }
 }
 
-fn chip(to: &Asked, chosen: bool, text: String, count: Option<i64>) -> impl IntoView + use<> {
+fn chip(
+    to: &EventFilters,
+    chosen: bool,
+    text: String,
+    count: Option<i64>,
+) -> impl IntoView + use<> {
     let count = count.map(|count| view! { " " <span class="chip-count">{count}</span> });
     view! {
         <a class="chip" href=to.href() aria-current=chosen.then_some("true")>{text} {count}</a>
     }
 }
 
-/// A row of chips. On a phone it is one line that says what is chosen, and opens.
+/// A row of chips. On a phone, a line with the selected value that expands.
 fn filter(name: &'static str, chosen: String, chips: impl IntoView) -> impl IntoView {
     view! {
         <details class="filter" name="filter">
@@ -197,44 +207,44 @@ fn filter(name: &'static str, chosen: String, chips: impl IntoView) -> impl Into
     }
 }
 
-fn days_words(asked: &Asked) -> String {
-    match asked.when {
-        _ if asked.has_dates() => "Dates".to_owned(),
+fn days_words(filters: &EventFilters) -> String {
+    match filters.when {
+        _ if filters.has_dates() => "Dates".to_owned(),
         Some(when) => when.label().to_owned(),
         None => "Any day".to_owned(),
     }
 }
 
-fn category_words(asked: &Asked) -> String {
-    let chosen = asked.category.map(|category| category.label().to_owned());
+fn category_words(filters: &EventFilters) -> String {
+    let chosen = filters.category.map(|category| category.label().to_owned());
     chosen.unwrap_or_else(|| "Everything".to_owned())
 }
 
-fn city_words(asked: &Asked) -> String {
-    if asked.city.is_empty() {
+fn city_words(filters: &EventFilters) -> String {
+    if filters.city.is_empty() {
         "Everywhere".to_owned()
     } else {
-        asked.city.clone()
+        filters.city.clone()
     }
 }
 
-fn day_chips(asked: &Asked) -> AnyView {
-    let on = |when| Asked {
+fn day_chips(filters: &EventFilters) -> AnyView {
+    let on = |when| EventFilters {
         when,
         from: None,
         to: None,
-        ..asked.clone()
+        ..filters.clone()
     };
-    let dates = asked.has_dates();
+    let dates = filters.has_dates();
     let any = chip(
         &on(None),
-        asked.when.is_none() && !dates,
+        filters.when.is_none() && !dates,
         "Any day".to_owned(),
         None,
     );
     let chips = When::ALL
         .map(|when| {
-            let chosen = asked.when == Some(when);
+            let chosen = filters.when == Some(when);
             chip(&on(Some(when)), chosen, when.label().to_owned(), None)
         })
         .collect_view();
@@ -247,15 +257,15 @@ fn day_chips(asked: &Asked) -> AnyView {
     .into_any()
 }
 
-/// From one day to another, for who plans ahead. Shown once it is asked for, by its address.
-fn dates(asked: &Asked) -> AnyView {
-    let class = if asked.has_dates() {
+/// The form for a range of days. Hidden until its URL fragment is the target.
+fn dates(filters: &EventFilters) -> AnyView {
+    let class = if filters.has_dates() {
         "dates dates-chosen"
     } else {
         "dates"
     };
     let day = |day: Option<Date>| day.map(|day| day.to_string());
-    let kept = asked
+    let kept = filters
         .fields()
         .into_iter()
         .filter(|(name, _)| !["when", "from", "to"].contains(name))
@@ -266,11 +276,11 @@ fn dates(asked: &Asked) -> AnyView {
             {kept}
             <label class="dates-field">
                 <span class="label">"From"</span>
-                <input class="input" type="date" name="from" value=day(asked.from)/>
+                <input class="input" type="date" name="from" value=day(filters.from)/>
             </label>
             <label class="dates-field">
                 <span class="label">"To"</span>
-                <input class="input" type="date" name="to" value=day(asked.to)/>
+                <input class="input" type="date" name="to" value=day(filters.to)/>
             </label>
             <button class="button button-quiet" type="submit">"Show these days"</button>
         </form>
@@ -278,20 +288,20 @@ fn dates(asked: &Asked) -> AnyView {
     .into_any()
 }
 
-fn category_chips(asked: &Asked) -> AnyView {
-    let of = |category| Asked {
+fn category_chips(filters: &EventFilters) -> AnyView {
+    let of = |category| EventFilters {
         category,
-        ..asked.clone()
+        ..filters.clone()
     };
     let all = chip(
         &of(None),
-        asked.category.is_none(),
+        filters.category.is_none(),
         "Everything".to_owned(),
         None,
     );
     let chips = Category::ALL
         .map(|category| {
-            let chosen = asked.category == Some(category);
+            let chosen = filters.category == Some(category);
             chip(
                 &of(Some(category)),
                 chosen,
@@ -303,11 +313,11 @@ fn category_chips(asked: &Asked) -> AnyView {
     view! { <nav class="chips" aria-label="Categories">{all} {chips}</nav> }.into_any()
 }
 
-fn city_chips(asked: &Asked, cities: Vec<City>) -> AnyView {
-    let here = asked.city.to_lowercase();
-    let at = |city: &str| Asked {
+fn city_chips(filters: &EventFilters, cities: Vec<City>) -> AnyView {
+    let here = filters.city.to_lowercase();
+    let at = |city: &str| EventFilters {
         city: city.to_owned(),
-        ..asked.clone()
+        ..filters.clone()
     };
     let everywhere = chip(&at(""), here.is_empty(), "Everywhere".to_owned(), None);
     let chips = cities
@@ -320,25 +330,25 @@ fn city_chips(asked: &Asked, cities: Vec<City>) -> AnyView {
     view! { <nav class="chips" aria-label="Cities">{everywhere} {chips}</nav> }.into_any()
 }
 
-fn nothing_found(asked: &Asked, instead: Vec<(Asked, i64)>) -> AnyView {
-    let text = match (asked.is_everything(), instead.is_empty()) {
+fn nothing_found(filters: &EventFilters, alternatives: Vec<(EventFilters, i64)>) -> AnyView {
+    let text = match (filters.is_everything(), alternatives.is_empty()) {
         (true, _) => "Nothing is on yet. Be the first: create an event and list a ticket.",
-        (_, true) if asked.q.is_empty() => {
+        (_, true) if filters.q.is_empty() => {
             "Nothing like that is on. Try other days, or everything."
         }
         (_, true) => "Nothing matches. Try fewer words, or another city.",
         (_, false) => "Nothing matches all of that at once. There is:",
     };
-    let any = !instead.is_empty();
-    let suggestions = instead
+    let any = !alternatives.is_empty();
+    let suggestions = alternatives
         .into_iter()
         .map(|(fewer, count)| {
             let all = if count == 1 { "See" } else { "See all" };
-            let text = format!("{all} {}{}", how_many(count), fewer.narrowed());
+            let text = format!("{all} {}{}", how_many(count), fewer.description());
             view! { <li><a class="button button-quiet" href=fewer.href()>{text}</a></li> }
         })
         .collect_view();
-    let (everything, sell) = if asked.is_everything() {
+    let (everything, sell) = if filters.is_everything() {
         (None, "button")
     } else {
         let everything = view! { <a class="button" href="/">"See everything"</a> };
@@ -354,7 +364,7 @@ fn nothing_found(asked: &Asked, instead: Vec<(Asked, i64)>) -> AnyView {
     .into_any()
 }
 
-/// What is left and from how much, as every list of events says it.
+/// The lowest price and, if few, the number of tickets.
 fn from_price(event: &Event) -> AnyView {
     match event.price_from_minor {
         Some(minor) => {

@@ -1,24 +1,23 @@
-//! Events: what is on, and creating it.
+//! Pages of events: the home page, and creating and editing an event.
 //!
-//! Authorization: anybody reads; only its creator changes an event, and every write takes the
-//! viewer.
+//! Authorization: anyone may read events; only its creator may change one, so every write takes the viewer.
 
 pub mod api;
 mod facts;
 
-mod asked;
-mod begins;
 mod cover;
 mod edit;
+mod event_time;
 mod fields;
+mod filters;
 mod find;
 mod home;
 mod picture_form;
 mod strip;
 
-pub use begins::begins;
 pub use cover::{Spot, cover};
 pub use edit::EditEventPage;
+pub use event_time::event_time;
 pub use facts::Facts;
 use fields::is_unchanged;
 pub use fields::{FIELDS, event_fields};

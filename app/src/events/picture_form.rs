@@ -1,6 +1,5 @@
-//! The form of an event's picture: on the page on which the event is edited, and at
-//! `/events/:id/picture`, where an event that has just been created is offered one. It is a form of its
-//! own: what goes wrong with a picture loses neither the event nor what was typed about it.
+//! The form for an event's picture: on the edit page, and at `/events/:id/picture` after an event is
+//! created. It is separate from the event form, so that a refused picture does not lose typed text.
 
 use super::{
     Spot,
@@ -18,17 +17,17 @@ use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 use model::events::{Event, Fit, PICTURE_BYTES_MAX};
 
-/// Where one goes on once the picture is in place.
+/// The page after a successful upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
-    /// Back to the page on which the event is edited.
+    /// The edit page.
     Edit,
-    /// On to listing tickets.
+    /// The page for listing tickets.
     Sell,
 }
 
 impl After {
-    /// As the form carries it.
+    /// The value of the form field.
     pub fn code(self) -> &'static str {
         match self {
             Self::Edit => "edit",
@@ -36,8 +35,8 @@ impl After {
         }
     }
 
-    /// What [`After::code`] said; the edit for anything else.
-    pub fn read(text: &str) -> Self {
+    /// The inverse of [`After::code`]; `Edit` for unknown values.
+    pub fn parse(text: &str) -> Self {
         if text == Self::Sell.code() {
             Self::Sell
         } else {
@@ -46,7 +45,7 @@ impl After {
     }
 }
 
-/// Offers a picture to an event that has just been created.
+/// The page that offers a picture for an event that has just been created.
 #[component]
 pub fn EventPicturePage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
@@ -75,7 +74,7 @@ pub fn EventPicturePage() -> impl IntoView {
     })
 }
 
-/// The picture as it is, and the forms that replace or remove it.
+/// The current picture, and the forms to replace and remove it.
 pub fn picture_panel(event: &Event, over: bool, after: After, flash: Option<&Flash>) -> AnyView {
     let form = Form::new(PICTURE_FORM, flash);
     let id = event.id.to_string();

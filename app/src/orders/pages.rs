@@ -6,7 +6,7 @@ use super::{
     timeline::timeline,
 };
 use crate::{
-    events::{Spot, begins, cover},
+    events::{Spot, cover, event_time},
     payments::payment_panel,
     ui::{Form, Icon, flash_message, hidden, icon, page_for, post_to, problem_at_top, steps},
 };
@@ -321,7 +321,7 @@ fn facts(found: &Found) -> AnyView {
         })
         .collect_view();
     view! {
-        <p class="fact">{icon(Icon::Clock)} {begins(event)}</p>
+        <p class="fact">{icon(Icon::Clock)} {event_time(event)}</p>
         <p class="fact">{icon(Icon::Place)} <span><bdi>{event.venue.clone()}</bdi> ", " <bdi>{event.city.clone()}</bdi></span></p>
         <ul class="lines">{lines}</ul>
         <p class="line total">

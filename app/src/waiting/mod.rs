@@ -1,11 +1,10 @@
-//! The waiting list: who is told when an event that has nothing for sale has something again.
+//! The waiting list form on an event's page, and the page for mailed links.
 //!
-//! Authorization: anybody may ask, for any address; but nobody is put on the list until the address
-//! has said yes, by the link that was mailed to it or by its owner being signed in. A link is for
-//! its entry and nothing else.
+//! Authorization: anyone may ask for any address, but an address joins the list only after it is confirmed by
+//! a mailed link, or if it is the viewer's own verified address. A link is valid for its entry only.
 
 pub mod api;
 
 mod pages;
 
-pub use pages::{WaitingListPage, tell_me};
+pub use pages::{WaitingListPage, waiting_list_panel};

@@ -1,4 +1,4 @@
-//! The form on an event's page, and `/waiting-list`, where the link of a mail leads.
+//! The waiting list form on an event's page, and `/waiting-list`, the target of mailed links.
 
 use super::api::{self, FORM};
 use crate::{
@@ -18,9 +18,9 @@ use model::{
     waiting::{Waiting, WaitingList, WaitingState, WaitingToken},
 };
 
-/// What is shown while an event has nothing for sale: the form, or that the viewer is on the list.
-/// It is always in the page, which shows it by how the tickets stand.
-pub fn tell_me(
+/// The form to join, or the viewer's entry. Always in the page; the stylesheet shows it only while nothing is
+/// for sale.
+pub fn waiting_list_panel(
     event: &Event,
     own: Option<&Waiting>,
     viewer: Option<&Viewer>,
@@ -38,7 +38,7 @@ pub fn tell_me(
 }
 
 fn on_the_list(event: &Event, own: &Waiting) -> impl IntoView + use<> {
-    let told = format!(
+    let text = format!(
         "As soon as {} for sale, and those who have waited longer have been told, we mail {}: once, \
          and without keeping any for you.",
         own.wanted(),
@@ -48,7 +48,7 @@ fn on_the_list(event: &Event, own: &Waiting) -> impl IntoView + use<> {
         "stack",
         view! {
             <h3 class="title" id="waiting-list">"You are on the waiting list"</h3>
-            <p>{told}</p>
+            <p>{text}</p>
             {hidden("event_id", event.id.to_string())}
             <button class="button button-quiet" type="submit">"Leave the list"</button>
         },
@@ -92,7 +92,7 @@ fn join_form(event: &Event, form: &Form, viewer: Option<&Viewer>) -> impl IntoVi
     )
 }
 
-/// Where a mailed link leads. Looking changes nothing, since mail programs look at links as well.
+/// The target of mailed links. Opening it changes nothing, because mail programs open links as well.
 #[component]
 pub fn WaitingListPage() -> impl IntoView {
     let token = use_query_map().with_untracked(|query| query.get("token").unwrap_or_default());
@@ -105,12 +105,12 @@ pub fn WaitingListPage() -> impl IntoView {
         context::expect_cookies();
         let form = Form::new(FORM, flash.as_ref());
         let token = WaitingToken(token);
-        let (title, content) = match list.linked(&token).await? {
+        let (title, content) = match list.find_by_link(&token).await? {
             Some(entry) => {
                 let event = events.get(entry.event_id).await?;
-                (title_of(entry.state), entry_of(&event, &entry, &token))
+                (title_of(entry.state), entry_panel(&event, &entry, &token))
             }
-            None => ("Not on the waiting list", nothing()),
+            None => ("Not on the waiting list", invalid_link()),
         };
         Ok(view! {
             <Title text=title/>
@@ -133,9 +133,9 @@ fn title_of(state: WaitingState) -> &'static str {
     }
 }
 
-fn entry_of(event: &Event, entry: &Waiting, token: &WaitingToken) -> AnyView {
+fn entry_panel(event: &Event, entry: &Waiting, token: &WaitingToken) -> AnyView {
     let (wanted, email) = (entry.wanted(), &entry.email);
-    let (said, yes, no) = match entry.state {
+    let (text, confirm_label, leave_label) = match entry.state {
         WaitingState::Asked => (
             format!(
                 "We then mail {email} once, when {wanted} for sale. Nothing is reserved for you: \
@@ -165,15 +165,15 @@ fn entry_of(event: &Event, entry: &Waiting, token: &WaitingToken) -> AnyView {
     view! {
         {event_strip(event, None)}
         <div class="panel stack">
-            <p>{said}</p>
+            <p>{text}</p>
             <div class="row">
-                {yes.map(|yes| post_to::<api::Confirm>("", view! {
+                {confirm_label.map(|label| post_to::<api::Confirm>("", view! {
                     {hidden("token", confirm)}
-                    <button class="button" type="submit">{yes}</button>
+                    <button class="button" type="submit">{label}</button>
                 }))}
                 {post_to::<api::LeaveByLink>("", view! {
                     {hidden("token", leave)}
-                    <button class="button button-quiet" type="submit">{no}</button>
+                    <button class="button button-quiet" type="submit">{leave_label}</button>
                 })}
             </div>
         </div>
@@ -181,7 +181,7 @@ fn entry_of(event: &Event, entry: &Waiting, token: &WaitingToken) -> AnyView {
     .into_any()
 }
 
-fn nothing() -> AnyView {
+fn invalid_link() -> AnyView {
     view! {
         <div class="panel stack">
             <p>

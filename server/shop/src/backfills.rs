@@ -31,8 +31,8 @@ struct Backfill {
 const BACKFILLS: [Backfill; 4] = [
     Backfill {
         name: "events_search_keys",
-        rows: events::store::rows_with_search_keys,
-        fill: |conn, row, _| Box::pin(events::store::event_fill_search_keys(conn, row)),
+        rows: events::store::select_search_keys,
+        fill: |conn, row, _| Box::pin(events::store::fill_search_keys(conn, row)),
     },
     Backfill {
         name: "tickets_seat_keys",

@@ -11,8 +11,7 @@ use platform::{
 };
 use shop::{
     accounts::{proofs, resets},
-    events::changes::changes_delete_old,
-    mail,
+    events, mail,
     orders::OrdersService,
     payments::Webhooks,
     tickets::TicketsService,
@@ -58,7 +57,7 @@ impl Cleaner {
                 "could not delete old counts of listings"
             );
         }
-        match self.waiting.forget_old().await {
+        match self.waiting.delete_old().await {
             Ok(entries) => tracing::debug!(entries, "deleted old entries of the waiting list"),
             Err(fault) => tracing::warn!(
                 error = chain(&fault),
@@ -104,7 +103,7 @@ impl Cleaner {
             .write(move |conn| {
                 Box::pin(async move {
                     mail::forget_turns(conn, now).await?;
-                    changes_delete_old(conn, now).await?;
+                    events::changes::delete_old(conn, now).await?;
                     let proofs = proofs::proofs_delete_expired(conn, now).await?;
                     Ok(proofs + resets::resets_delete_expired(conn, now).await?)
                 })

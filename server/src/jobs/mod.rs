@@ -39,7 +39,7 @@ mod tidy_expiry_queue;
 use clean::Cleaner;
 use platform::{outbox::Relay, write_probe::WriteProbe};
 use shop::Shop;
-use shop::{events::changes::Changes, expiration::Desk, waiting::Rounds};
+use shop::{events::changes::ChangeNotifier, expiration::Desk, waiting::WaitingListNotifier};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -71,10 +71,10 @@ pub fn start(shop: Shop, process: Process) -> JoinSet<()> {
         jobs.spawn(probe_writes::run(probe, db.clone(), clock.clone()));
     }
     if is_worker {
-        let rounds = Rounds::new(db.clone(), clock.clone());
-        let changes = Changes::new(db.clone(), clock.clone());
-        jobs.spawn(notify_waiting_list::run(rounds));
-        jobs.spawn(notify_buyers::run(changes));
+        let waiting = WaitingListNotifier::new(db.clone(), clock.clone());
+        let changed = ChangeNotifier::new(db.clone(), clock.clone());
+        jobs.spawn(notify_waiting_list::run(waiting));
+        jobs.spawn(notify_buyers::run(changed));
         jobs.spawn(delete_abandoned_listings::run(shop.tickets.clone()));
         jobs.spawn(reconcile::run(shop.reconciler));
         if let Some(mailer) = shop.mailer {

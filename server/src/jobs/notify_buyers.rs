@@ -1,7 +1,7 @@
 //! Queues mails to the buyers of events whose title, time or place has changed.
 
 use super::periodic::PeriodicTask;
-use shop::events::changes::Changes;
+use shop::events::changes::ChangeNotifier;
 use std::{sync::Arc, time::Duration};
 
 const TASK: PeriodicTask = PeriodicTask {
@@ -10,11 +10,11 @@ const TASK: PeriodicTask = PeriodicTask {
     time_limit: Duration::from_mins(5),
 };
 
-pub(super) async fn run(changes: Changes) {
-    let changes = Arc::new(changes);
+pub(super) async fn run(notifier: ChangeNotifier) {
+    let notifier = Arc::new(notifier);
     let run_once = || {
-        let changes = Arc::clone(&changes);
-        async move { changes.tell_due().await.map(|_| ()) }
+        let notifier = Arc::clone(&notifier);
+        async move { notifier.notify_due().await.map(|_| ()) }
     };
     TASK.run(run_once).await;
 }

@@ -1,7 +1,7 @@
 //! Queues mails to the people on the waiting list when tickets become available.
 
 use super::periodic::PeriodicTask;
-use shop::waiting::Rounds;
+use shop::waiting::WaitingListNotifier;
 use std::{sync::Arc, time::Duration};
 
 const TASK: PeriodicTask = PeriodicTask {
@@ -10,11 +10,11 @@ const TASK: PeriodicTask = PeriodicTask {
     time_limit: Duration::from_mins(5),
 };
 
-pub(super) async fn run(rounds: Rounds) {
-    let rounds = Arc::new(rounds);
+pub(super) async fn run(notifier: WaitingListNotifier) {
+    let notifier = Arc::new(notifier);
     let run_once = || {
-        let rounds = Arc::clone(&rounds);
-        async move { rounds.tell_due().await.map(|_| ()) }
+        let notifier = Arc::clone(&notifier);
+        async move { notifier.notify_due().await.map(|_| ()) }
     };
     TASK.run(run_once).await;
 }

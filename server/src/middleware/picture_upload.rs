@@ -16,7 +16,7 @@ use model::{
     ids::UserId,
 };
 use platform::request;
-use shop::events::{Uploading, Uploads};
+use shop::events::{UploadSlot, Uploads};
 
 /// The body of a form is read to its end, so that its page can say at the field that the picture is
 /// too large. No more of it is kept in memory than a picture may have.
@@ -37,11 +37,11 @@ pub(super) fn enter(
     uploads: &Uploads,
     request: &Request,
     user: Option<UserId>,
-) -> Result<Option<Uploading>, AppError> {
+) -> Result<Option<UploadSlot>, AppError> {
     let is_upload = matches!(*request.method(), Method::POST | Method::PUT)
         && body_bytes_max(request.uri().path()).is_some();
     is_upload
-        .then(|| uploads.enter(user, request::address()))
+        .then(|| uploads.acquire(user, request::address()))
         .transpose()
 }
 

@@ -76,13 +76,13 @@ async fn gather(api: &Api, viewer: Viewer) -> AppResult<Data> {
     Ok(Data {
         sessions: api.account_care.sessions(&viewer).await?,
         second_factor: api.second_factor.state(&viewer).await?,
-        events: api.events.created_by(&viewer).await?,
+        events: api.events.list_own(&viewer).await?,
         orders,
         listings,
         refunds_received: api.refunds.list_bought(&viewer).await?,
         refunds_given: api.refunds.list_sold(&viewer).await?,
         owed: api.refunds.list_owed(&viewer).await?,
-        waiting: api.waiting.all_own(&viewer).await?,
+        waiting: api.waiting.list_own(&viewer).await?,
         complete: all_orders && all_listings,
         user: viewer.user,
     })

@@ -1,4 +1,4 @@
-//! `/api/events/{id}/stream`: what happens to an event's tickets, as server-sent events.
+//! `/api/events/{id}/stream`: changes of an event's tickets as server-sent events.
 
 use crate::rest::{ApiError, PathId, QueryOf};
 use axum::{
@@ -20,7 +20,7 @@ use utoipa::IntoParams;
 
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
-/// From when on a new listener wants to be told.
+/// Where the stream begins.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -45,10 +45,10 @@ pub(super) async fn stream_event(
     QueryOf(asked): QueryOf<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let place = api.listeners.enter(request::address())?;
+    let slot = api.listeners.acquire(request::address())?;
     api.events.get(id).await?;
-    // Listening begins before the replay, so nothing falls between the two.
-    let listening = api.live.listen();
+    // Subscribes before the replay, so that no change is lost in between.
+    let subscription = api.live.listen();
     let missed = match (headers.get("last-event-id"), asked.since_seconds) {
         (Some(last), _) => {
             let last = last.to_str().unwrap_or_default();
@@ -58,16 +58,16 @@ pub(super) async fn stream_event(
         (None, None) => Missed::Changes(Vec::new()),
     };
     let mut closing = api.live.closing();
-    let (missed, told): (Vec<Event>, HashSet<OutboxId>) = match missed {
+    let (missed, sent): (Vec<Event>, HashSet<OutboxId>) = match missed {
         Missed::Changes(changes) => (
             changes.iter().map(message).collect(),
             changes.into_iter().map(|change| change.id).collect(),
         ),
         Missed::Everything => (vec![reread()], HashSet::new()),
     };
-    let changes = BroadcastStream::new(listening).filter_map(move |change| {
+    let changes = BroadcastStream::new(subscription).filter_map(move |change| {
         let message = match change {
-            Ok(change) if change.event_id == id && !told.contains(&change.id) => {
+            Ok(change) if change.event_id == id && !sent.contains(&change.id) => {
                 Some(message(&change))
             }
             Ok(_) => None,
@@ -78,7 +78,7 @@ pub(super) async fn stream_event(
     let messages = stream::iter(missed)
         .chain(changes)
         .map(move |message| {
-            let _until_closed = &place;
+            let _until_closed = &slot;
             Ok(message)
         })
         .take_until(async move { drop(closing.wait_for(|closed| *closed).await) });
@@ -95,7 +95,7 @@ fn message(change: &TicketChange) -> Event {
     }
 }
 
-/// Without an id: who loses the connection before the next change is told so once more.
+/// Has no id, so that a client that reconnects before the next change gets it again.
 fn reread() -> Event {
     Event::default().event("reread").data("{}")
 }

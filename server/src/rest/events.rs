@@ -18,7 +18,6 @@ use model::{
 use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The routes of events.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
@@ -74,7 +73,7 @@ async fn update(
     IfMatch(expected): IfMatch,
     JsonBody(request): JsonBody<UpdateEvent>,
 ) -> Result<Versioned<Event>, ApiError> {
-    // What is asked for by the body's version is the service's to decide, and a conflict.
+    // The service compares the version in the body, and reports a conflict.
     if let Some(expected) = expected
         && api.events.get(id).await?.version != expected
     {
@@ -100,7 +99,7 @@ async fn put_picture(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Versioned<Event>, ApiError> {
-    // Which of them it is, its first bytes say more surely.
+    // The service determines the format from the first bytes.
     let is_picture = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"image/"));
@@ -110,7 +109,10 @@ async fn put_picture(
     }
     let bytes = read_all(body).await?;
     let fit = query.fit.unwrap_or_default();
-    let event = api.pictures.put(&viewer, id, bytes, fit, expected).await?;
+    let event = api
+        .pictures
+        .put_picture(&viewer, id, bytes, fit, expected)
+        .await?;
     Ok(Versioned(event))
 }
 
@@ -124,6 +126,6 @@ async fn remove_picture(
     SignedIn(viewer): SignedIn,
     IfMatch(expected): IfMatch,
 ) -> Result<NoContent, ApiError> {
-    api.pictures.remove(&viewer, id, expected).await?;
+    api.pictures.remove_picture(&viewer, id, expected).await?;
     Ok(NoContent)
 }

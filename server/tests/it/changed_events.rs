@@ -1,12 +1,12 @@
-//! Buyers are mailed when the title, time or place of their event changes: once for what an organiser
-//! changes within a few minutes.
+//! Buyers are mailed when the title, time or place of their event changes: once for all changes within a few
+//! minutes.
 
 use crate::{
     mail::{self, post::Letter},
     support::{App, Client, client::PASSWORD, on_both_engines, path},
 };
 use serde_json::{Value, json};
-use shop::events::changes::Changes;
+use shop::events::changes::ChangeNotifier;
 
 const MINUTE: i64 = 60;
 
@@ -21,7 +21,7 @@ async fn bought(seller: &Client, buyer: &Client, event: &Value) -> Value {
     order
 }
 
-/// Changes an event, whatever its version is.
+/// Changes the current version of an event.
 async fn change(creator: &Client, event: &Value, mut fields: Value) {
     let now = creator.get(&path("events", event)).await.expect(200);
     fields["version"] = now["version"].clone();
@@ -31,37 +31,37 @@ async fn change(creator: &Client, event: &Value, mut fields: Value) {
         .expect(200);
 }
 
-fn changes(app: &App) -> Changes {
-    Changes::new(app.db.clone(), app.clock.clone())
+fn notifier(app: &App) -> ChangeNotifier {
+    ChangeNotifier::new(app.db.clone(), app.clock.clone())
 }
 
-/// The letters about changes that are sent now.
+/// Sends due mails, and returns those about changes.
 async fn letters(app: &App) -> Vec<Letter> {
     let mut letters = mail::letters(app).await;
     letters.retain(|letter| letter.headers["subject"].starts_with("Changed: "));
     letters
 }
 
-/// The same, after a round.
-async fn told(app: &App) -> Vec<Letter> {
-    changes(app).tell_due().await.unwrap();
+/// Runs the notifier, and returns the mails about changes.
+async fn letters_after_run(app: &App) -> Vec<Letter> {
+    notifier(app).notify_due().await.unwrap();
     letters(app).await
 }
 
 on_both_engines! {
-    async fn several_changes_are_told_once_with_what_was_and_what_is(app) {
+    async fn several_changes_are_mailed_once_with_old_and_new_values(app) {
         let (seller, ann, bob) = (app.user("seller").await, app.user("ann").await, app.newcomer("bob").await);
         let event = seller.event_with(json!({"title": "Late Show"})).await;
         bought(&seller, &ann, &event).await;
         let order = bought(&seller, &bob, &event).await;
         change(&seller, &event, json!({"startsAt": "2031-05-02T18:30:00Z"})).await;
         app.clock.advance(4 * MINUTE);
-        assert!(told(app).await.is_empty(), "others may follow");
+        assert!(letters_after_run(app).await.is_empty(), "others may follow");
         change(&seller, &event, json!({"venue": "New Hall", "endsAt": "2031-05-02T21:00:00Z"})).await;
         app.clock.advance(4 * MINUTE);
-        assert!(told(app).await.is_empty(), "the last one was just now");
+        assert!(letters_after_run(app).await.is_empty(), "the last one was just now");
         app.clock.advance(MINUTE);
-        let letters = told(app).await;
+        let letters = letters_after_run(app).await;
         assert_eq!(letters.len(), 2, "{letters:?}");
         for letter in &letters {
             assert_eq!(letter.headers["subject"], "Changed: Late Show, 2 May");
@@ -76,25 +76,25 @@ on_both_engines! {
             assert!(calendar.contains(line), "{line}: {calendar}");
         }
         app.clock.advance(60 * MINUTE);
-        assert!(told(app).await.is_empty(), "once");
+        assert!(letters_after_run(app).await.is_empty(), "once");
         assert_eq!(app.count("event_changes").await, 1);
     }
 
-    async fn an_organiser_who_goes_on_changing_is_not_waited_for_without_end(app) {
+    async fn continued_changes_delay_the_mail_only_for_a_limited_time(app) {
         let (seller, ann) = (app.user("seller").await, app.user("ann").await);
         let event = seller.event().await;
         bought(&seller, &ann, &event).await;
         for minute in 0..8 {
             change(&seller, &event, json!({"venue": format!("Hall {minute}")})).await;
-            assert!(told(app).await.is_empty(), "{minute}");
+            assert!(letters_after_run(app).await.is_empty(), "{minute}");
             app.clock.advance(4 * MINUTE);
         }
-        let letters = told(app).await;
+        let letters = letters_after_run(app).await;
         assert_eq!(letters.len(), 1);
         letters[0].says(&["Old Hall, Leeds", "Hall 7, Leeds"]);
     }
 
-    async fn what_no_reader_sees_and_what_is_as_before_is_not_told(app) {
+    async fn invisible_and_reverted_changes_are_not_mailed(app) {
         let (seller, ann) = (app.user("seller").await, app.user("ann").await);
         let event = seller.event().await;
         bought(&seller, &ann, &event).await;
@@ -104,33 +104,33 @@ on_both_engines! {
         change(&seller, &event, json!({"city": "York"})).await;
         change(&seller, &event, json!({"city": "Leeds"})).await;
         app.clock.advance(10 * MINUTE);
-        assert!(told(app).await.is_empty());
+        assert!(letters_after_run(app).await.is_empty());
         assert_eq!(app.count_where("event_changes", "state", "told").await, 1);
 
-        // As before again by the time that the mail is written.
+        // Reverted before the mail is composed.
         change(&seller, &event, json!({"city": "York"})).await;
         app.clock.advance(5 * MINUTE);
-        assert_eq!(changes(app).tell_due().await.unwrap(), 1);
+        assert_eq!(notifier(app).notify_due().await.unwrap(), 1);
         change(&seller, &event, json!({"city": "Leeds"})).await;
         assert!(letters(app).await.is_empty());
     }
 
-    async fn a_change_while_buyers_are_told_is_told_after_it(app) {
+    async fn a_change_during_a_run_is_mailed_by_a_later_run(app) {
         let (seller, ann) = (app.user("seller").await, app.user("ann").await);
         let event = seller.event().await;
         bought(&seller, &ann, &event).await;
         change(&seller, &event, json!({"city": "York"})).await;
         app.clock.advance(5 * MINUTE);
-        let first = told(app).await;
+        let first = letters_after_run(app).await;
         change(&seller, &event, json!({"city": "Hull"})).await;
-        assert!(told(app).await.is_empty());
+        assert!(letters_after_run(app).await.is_empty());
         app.clock.advance(5 * MINUTE);
-        let second = told(app).await;
+        let second = letters_after_run(app).await;
         assert_eq!((first.len(), second.len()), (1, 1));
         second[0].says(&["Old Hall, York", "Old Hall, Hull"]);
     }
 
-    async fn only_those_are_told_who_ordered_before_and_have_tickets(app) {
+    async fn only_buyers_with_tickets_ordered_before_the_change_are_mailed(app) {
         let (seller, ann, bob) = (app.user("seller").await, app.user("ann").await, app.user("bob").await);
         let (cat, dan) = (app.user("cat").await, app.user("dan").await);
         let event = seller.event().await;
@@ -142,26 +142,26 @@ on_both_engines! {
         app.clock.advance(MINUTE + 1);
         bought(&seller, &dan, &event).await;
         app.clock.advance(5 * MINUTE);
-        assert!(told(app).await.is_empty(), "refunded, not paid, and bought after the change");
+        assert!(letters_after_run(app).await.is_empty(), "refunded, not paid, and bought after the change");
         bob.pay(&late, "pm_card_visa").await.expect(201);
         cat.cancel(&dropped).await.expect_2xx();
         app.clock.advance(MINUTE);
-        let letters = told(app).await;
+        let letters = letters_after_run(app).await;
         assert_eq!(letters.len(), 1, "{letters:?}");
         assert!(letters[0].headers["to"].contains(&bob.email), "{letters:?}");
     }
 
-    async fn a_buyer_whose_reservation_was_under_way_is_told(app) {
+    async fn a_buyer_who_reserved_during_the_change_is_mailed(app) {
         let (seller, ann) = (app.user("seller").await, app.user("ann").await);
         let event = seller.event().await;
         change(&seller, &event, json!({"city": "York"})).await;
         app.clock.advance(1);
         bought(&seller, &ann, &event).await;
         app.clock.advance(5 * MINUTE);
-        assert_eq!(told(app).await.len(), 1);
+        assert_eq!(letters_after_run(app).await.len(), 1);
     }
 
-    async fn of_rounds_at_once_each_buyer_hears_from_one(app) {
+    async fn concurrent_runs_mail_each_buyer_once(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         for name in ["ann", "bob", "cat", "dan", "eve"] {
@@ -169,41 +169,41 @@ on_both_engines! {
         }
         change(&seller, &event, json!({"city": "York"})).await;
         app.clock.advance(5 * MINUTE);
-        let rounds = [changes(app), changes(app), changes(app)];
-        let [one, two, three] = &rounds;
-        let (one, two, three) = tokio::join!(one.tell_due(), two.tell_due(), three.tell_due());
+        let notifiers = [notifier(app), notifier(app), notifier(app)];
+        let [one, two, three] = &notifiers;
+        let (one, two, three) = tokio::join!(one.notify_due(), two.notify_due(), three.notify_due());
         assert_eq!(one.unwrap() + two.unwrap() + three.unwrap(), 5);
         assert_eq!(app.count_where("mails", "kind", "event_changed").await, 5);
         assert_eq!(letters(app).await.len(), 5);
     }
 
-    async fn a_change_that_comes_with_a_round_is_told_by_it_or_after_it(app) {
+    async fn a_change_concurrent_with_a_run_is_mailed_by_it_or_a_later_one(app) {
         let (seller, ann) = (app.user("seller").await, app.user("ann").await);
         let event = seller.event().await;
         bought(&seller, &ann, &event).await;
-        let mut heard = Vec::new();
+        let mut sent = Vec::new();
         for venue in ["Hall 1", "Hall 2", "Hall 3", "Hall 4", "Hall 5"] {
             change(&seller, &event, json!({"city": format!("City of {venue}")})).await;
             app.clock.advance(5 * MINUTE);
-            let round = changes(app);
-            let (queued, ()) = tokio::join!(round.tell_due(), change(&seller, &event, json!({"venue": venue})));
+            let run = notifier(app);
+            let (queued, ()) = tokio::join!(run.notify_due(), change(&seller, &event, json!({"venue": venue})));
             queued.unwrap();
-            heard.extend(letters(app).await);
+            sent.extend(letters(app).await);
             app.clock.advance(5 * MINUTE);
-            heard.extend(told(app).await);
-            heard.last().unwrap().says(&[&format!("{venue}, City of {venue}")]);
+            sent.extend(letters_after_run(app).await);
+            sent.last().unwrap().says(&[&format!("{venue}, City of {venue}")]);
         }
-        assert!((5..=10).contains(&heard.len()), "{}", heard.len());
+        assert!((5..=10).contains(&sent.len()), "{}", sent.len());
         assert_eq!(app.count_where("event_changes", "state", "waiting").await, 0);
     }
 
-    async fn who_leaves_is_not_told(app) {
+    async fn a_deleted_account_is_not_mailed(app) {
         let (seller, ann) = (app.user("seller").await, app.user("ann").await);
         let event = seller.event().await;
         bought(&seller, &ann, &event).await;
         change(&seller, &event, json!({"city": "York"})).await;
         app.clock.advance(5 * MINUTE);
-        assert_eq!(changes(app).tell_due().await.unwrap(), 1);
+        assert_eq!(notifier(app).notify_due().await.unwrap(), 1);
         ann.json("DELETE", "/api/user", &[], json!({"password": PASSWORD})).await.expect_2xx();
         assert_eq!(app.count_where("mails", "kind", "event_changed").await, 0);
         assert!(letters(app).await.is_empty());

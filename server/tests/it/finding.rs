@@ -1,4 +1,4 @@
-//! How events are found: by their words, their category, their city and their days.
+//! Searching events by text, category, city and days.
 
 use crate::support::{App, Client, database::Database, on_both_engines, path};
 use jiff::{Timestamp, tz::TimeZone};
@@ -43,7 +43,7 @@ fn set_clock(app: &App, to: &str) {
 }
 
 on_both_engines! {
-    async fn every_word_is_found_by_its_beginning_whatever_its_accents(app) {
+    async fn events_are_found_by_word_prefixes_without_accents(app) {
         let seller = app.user("seller").await;
         for (title, venue, city) in [
             ("Handel at the Arena", "Grand Hall", "Leeds"),
@@ -67,7 +67,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_city_is_one_however_its_name_is_composed(app) {
+    async fn a_city_is_the_same_in_every_unicode_normalization(app) {
         let seller = app.user("seller").await;
         for (title, city) in [("One", "Zürich"), ("Two", "Zu\u{308}rich"), ("Three", " ZÜRICH"), ("Other", "Zurich")] {
             announce(&seller, title, "Hall", city, "2031-05-01T19:30:00Z").await;
@@ -79,8 +79,8 @@ on_both_engines! {
         assert_eq!(titles(&seller, &[("q", "zuerich")]).await, ["One", "Two", "Three"]);
     }
 
-    /// As an earlier version wrote them, and however often the process is killed between steps.
-    async fn keys_of_existing_events_are_filled_once(app) {
+    /// Keys as written by an earlier version.
+    async fn search_keys_of_existing_events_are_backfilled_once(app) {
         let seller = app.user("seller").await;
         announce(&seller, "Old", "Hall", "Zu\u{308}rich", "2031-05-01T19:30:00Z").await;
         app.run_sql("UPDATE events SET search_text = 'old hall zurich', city_key = LOWER(city)").await;
@@ -92,7 +92,7 @@ on_both_engines! {
         assert_eq!(titles(&seller, &[("q", "zuerich")]).await, ["Old"]);
     }
 
-    async fn no_search_is_an_error(app) {
+    async fn no_search_text_is_an_error(app) {
         let seller = app.user("seller").await;
         announce(&seller, "Nearly OR and NOT", "Old Hall", "Leeds", "2031-05-01T19:30:00Z").await;
         for q in ["\"", "'", "''':*", "*", "a*", "-a", "NEAR(a b)", "a NEAR/2 b", "( OR", "AND AND",
@@ -107,14 +107,14 @@ on_both_engines! {
             titles(&seller, &[("q", &long)]).await;
         }
         assert_eq!(titles(&seller, &[("q", "or not AND near")]).await, ["Nearly OR and NOT"]);
-        assert!(titles(&seller, &[("q", "🎭")]).await.is_empty(), "signs alone find nothing");
-        assert_eq!(titles(&seller, &[("q", "  ")]).await.len(), 1, "nothing asked, nothing left out");
+        assert!(titles(&seller, &[("q", "🎭")]).await.is_empty(), "a text without letters or digits matches nothing");
+        assert_eq!(titles(&seller, &[("q", "  ")]).await.len(), 1, "an empty text matches everything");
     }
 
-    async fn what_is_found_follows_the_event_and_comes_in_order_page_by_page(app) {
+    async fn results_reflect_updates_and_are_ordered_across_pages(app) {
         let seller = app.user("seller").await;
         for night in 1..=7 {
-            // Two on each day begin at the same moment.
+            // Two on each day, at the same time.
             let starts = format!("2031-05-{:02}T19:30:00Z", 20 - night / 2);
             announce(&seller, &format!("Marathon {night}"), "Old Hall", "Leeds", &starts).await;
         }
@@ -164,16 +164,16 @@ on_both_engines! {
         seller.get("/api/events?category=opera").await.invalid("category");
         let body = crate::support::client::event_body(json!({"category": "opera"}));
         seller.post("/api/events", body).await.invalid("category");
-        let told = sqlx::query("SELECT data FROM outbox WHERE type = 'EventCreated' AND aggregate_id = $1")
+        let row = sqlx::query("SELECT data FROM outbox WHERE type = 'EventCreated' AND aggregate_id = $1")
             .bind(plain["id"].as_str().unwrap().to_owned())
             .fetch_one(app.db.reads()).await.unwrap();
-        let told: Value = serde_json::from_str(told.get("data")).unwrap();
-        assert_eq!(told["category"], "other");
+        let data: Value = serde_json::from_str(row.get("data")).unwrap();
+        assert_eq!(data["category"], "other");
         app.assert_sound().await;
     }
 
     /// Monday 3 May 2032, noon in London, 20 hours into it in Kiritimati, and 1 am in Honolulu.
-    async fn days_are_those_of_the_venue(app) {
+    async fn days_are_in_the_venues_time_zone(app) {
         let (seller, anybody) = (app.user("seller").await, app.anonymous());
         for (title, zone, local) in [
             ("london tonight", "Europe/London", "2032-05-03T23:30"),
@@ -191,7 +191,7 @@ on_both_engines! {
             let starts = local.to_zoned(TimeZone::get(zone).unwrap()).unwrap().timestamp();
             seller.event_with(json!({"title": title, "timeZone": zone, "startsAt": starts.to_string()})).await;
         }
-        // Sessions live by the machine's clock: nobody is signed in from here on.
+        // Sessions use the system clock: from here on no user is signed in.
         set_clock(app, "2032-05-03T11:00:00Z");
         let found = async |when: When| {
             let mut found = titles(&anybody, &[("when", when.code())]).await;
@@ -213,18 +213,18 @@ on_both_engines! {
         anybody.get("/api/events?when=soon").await.invalid("when");
         anybody.get("/api/events?firstDay=soon").await.invalid("firstDay");
 
-        // On a Sunday the weekend is what is left of it, up to its end by the venue's clocks.
+        // On a Sunday, the weekend is the rest of that day in the venue's time zone.
         set_clock(app, "2032-05-09T20:00:00Z");
         assert_eq!(found(When::Weekend).await, ["sunday"]);
         set_clock(app, "2032-05-10T03:45:00Z");
         assert!(found(When::Weekend).await.is_empty(), "begun");
     }
 
-    async fn many_events_are_found_without_looking_at_all_of_them(app) {
+    async fn lists_use_an_index(app) {
         let seller = app.user("seller").await;
         let now = app.clock.now();
         fill(&app.db, &seller.id, now, 100_000).await;
-        let all = Filter { after: now, limit: 25, ..Filter::default() };
+        let all = Filter { now, limit: 25, ..Filter::default() };
         for (what, filter) in [
             ("words", Filter { words: vec!["night77".to_owned(), "w1".to_owned()], ..all.clone() }),
             ("city", Filter { city_key: Some("town 13".to_owned()), ..all.clone() }),
@@ -243,7 +243,7 @@ on_both_engines! {
     }
 }
 
-/// How the engine goes about a page.
+/// The engine's query plan for a page.
 async fn plan(db: &Db, filter: &Filter) -> String {
     let mut page = filter.page(db.engine(), "id");
     let (explain, column) = match db.engine() {
@@ -256,7 +256,7 @@ async fn plan(db: &Db, filter: &Filter) -> String {
     lines.collect()
 }
 
-/// Events behind the shop's back, a minute apart.
+/// Inserts events directly into the database, a minute apart.
 async fn fill(db: &Db, creator: &str, now: Moment, events: i64) {
     let insert = format!(
         "INSERT INTO events (id, creator_id, title, description, venue, city, country, starts_at, \
@@ -280,8 +280,8 @@ async fn fill(db: &Db, creator: &str, now: Moment, events: i64) {
     .unwrap();
 }
 
-/// An event that was written before this migration is found as well.
-async fn found_after_the_upgrade(database: Database) {
+/// An event that was inserted before the migration for the search is found.
+async fn check_found_after_upgrade(database: Database) {
     const BEFORE: &str = "20261124000008";
     let db = Db::connect(&database.url).await.unwrap();
     let (folder, name) = match db.engine() {
@@ -352,17 +352,17 @@ async fn found_after_the_upgrade(database: Database) {
 }
 
 #[tokio::test]
-async fn what_was_there_before_the_search_is_found_on_sqlite() {
-    found_after_the_upgrade(Database::sqlite()).await;
+async fn events_from_before_the_search_are_found_on_sqlite() {
+    check_found_after_upgrade(Database::sqlite()).await;
 }
 
 #[tokio::test]
-async fn what_was_there_before_the_search_is_found_on_postgres() {
-    found_after_the_upgrade(Database::postgres().await).await;
+async fn events_from_before_the_search_are_found_on_postgres() {
+    check_found_after_upgrade(Database::postgres().await).await;
 }
 
 on_both_engines! {
-    async fn search_engines_are_told_of_every_event_to_come(app) {
+    async fn the_sitemap_lists_every_upcoming_event(app) {
         let seller = app.user("seller").await;
         let soon = (app.clock.now() + Duration::from_hours(1)).timestamp().to_string();
         let over = seller.event_with(json!({"startsAt": soon})).await;
@@ -379,7 +379,7 @@ on_both_engines! {
         assert!(robots.text.ends_with(&format!("Sitemap: {}/sitemap.xml\n", app.base)), "{}", robots.text);
     }
 
-    async fn every_public_page_describes_itself_to_search_engines_and_shared_links(app) {
+    async fn every_public_page_has_metadata_for_search_engines_and_link_previews(app) {
         let seller = app.user("seller").await;
         let event = seller.event_with(json!({"title": "Late <Show> \"&\" more"})).await;
         let event_page = path("events", &event).replace("/api", "");
@@ -415,7 +415,7 @@ on_both_engines! {
         assert!(descriptions.iter().all(|text| text.len() > 30), "{descriptions:?}");
     }
 
-    async fn the_home_page_keeps_its_filters_and_names_itself(app) {
+    async fn the_home_page_keeps_its_filters_and_has_a_canonical_url(app) {
         let seller = app.user("seller").await;
         for night in 1..=26 {
             let title = format!("Marathon {night}");

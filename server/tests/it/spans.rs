@@ -1,4 +1,4 @@
-//! Events that last: until when their tickets are sold and shown, and what pages and files say of it.
+//! Events with an end: the end of sales and of the tickets' validity, and how pages and files show them.
 
 use crate::support::{App, Client, on_both_engines, path};
 use jiff::Timestamp;
@@ -15,13 +15,13 @@ fn id(of: &Value) -> &str {
     of["id"].as_str().unwrap()
 }
 
-/// So many seconds from now, as it is written.
+/// The time in so many seconds, as in JSON.
 fn at(app: &App, seconds: i64) -> String {
     let now = app.clock_seconds();
     Timestamp::from_second(now + seconds).unwrap().to_string()
 }
 
-/// Begins in an hour, ends 50 hours later, and is sold for the first 40 of them.
+/// Begins in an hour and lasts 50 hours; sales end 40 hours after the start.
 async fn festival(app: &App, creator: &Client) -> Value {
     let times = json!({"title": "Festival", "startsAt": at(app, HOUR), "endsAt": at(app, 51 * HOUR),
         "salesUntil": at(app, 41 * HOUR)});
@@ -45,7 +45,7 @@ fn codes(page: &str) -> usize {
 }
 
 on_both_engines! {
-    async fn an_event_of_three_days_is_sold_and_its_tickets_shown_as_long_as_it_says(app) {
+    async fn an_event_of_three_days_is_sold_and_its_tickets_valid_until_its_own_times(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = festival(app, &seller).await;
         assert!(event["endsAt"].is_string() && event["salesUntil"].is_string(), "{event}");
@@ -71,7 +71,7 @@ on_both_engines! {
         let body = json!({"password": crate::support::client::PASSWORD});
         seller.json("DELETE", "/api/user", &[], body).await.refused(409, "account_tickets_sold");
 
-        // Sales are over, the festival is not.
+        // Sales have ended, the event has not.
         let rest = seller.ticket(&event, 2500).await;
         app.clock.advance(11 * HOUR);
         buyer.reserve(&[&rest]).await.refused(409, "event_over");
@@ -86,7 +86,7 @@ on_both_engines! {
         assert!(page.contains("This event has begun. Its tickets are no longer traded."), "{page}");
         assert_eq!(codes(&buyer.page("/tickets").await.text), 2);
 
-        // Its last second, and over.
+        // One second before the end, and after it.
         app.clock.advance(10 * HOUR - 1);
         assert_eq!(codes(&buyer.page("/tickets").await.text), 2);
         app.clock.advance(1);
@@ -109,7 +109,7 @@ on_both_engines! {
         seller.put(&path("events", &event), change).await.refused(409, "event_over");
     }
 
-    async fn a_card_that_is_authorised_on_the_second_day_still_buys(app) {
+    async fn a_payment_authorised_on_the_second_day_completes(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = festival(app, &seller).await;
         let ticket = seller.ticket(&event, 2500).await;
@@ -125,7 +125,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn times_that_make_no_sense_are_refused_at_their_field(app) {
+    async fn invalid_times_are_refused_at_their_field(app) {
         let seller = app.user("seller").await;
         let with = |over: Value| {
             let mut body = json!({"startsAt": "2031-05-01T10:00:00Z"});
@@ -156,7 +156,7 @@ on_both_engines! {
         app.assert_versions_without_gaps().await;
     }
 
-    async fn while_it_runs_its_end_can_be_put_off_and_its_start_not(app) {
+    async fn a_running_events_end_can_be_postponed_but_not_its_start(app) {
         let seller = app.user("seller").await;
         let event = festival(app, &seller).await;
         app.clock.advance(30 * HOUR);
@@ -168,7 +168,7 @@ on_both_engines! {
         seller.put(&event_path, earlier).await.invalid("startsAt");
         let past = json!({"version": 2, "endsAt": at(app, -HOUR), "salesUntil": null});
         seller.put(&event_path, past).await.invalid("endsAt");
-        // What would end it at once is no slip of the finger that can be undone.
+        // An end in the past is refused, because it could not be corrected.
         let none = json!({"version": 2, "endsAt": null, "salesUntil": null});
         seller.put(&event_path, none).await.invalid("endsAt");
         let sold_late = json!({"endsAt": null, "startsAt": at(app, HOUR), "salesUntil": at(app, 3 * HOUR)});
@@ -181,7 +181,7 @@ on_both_engines! {
         seller.put(&event_path, late).await.refused(409, "event_over");
     }
 
-    async fn the_forms_have_an_end_and_forget_it_again(app) {
+    async fn the_forms_can_set_and_clear_the_end(app) {
         let seller = app.user("seller").await;
         let form = |over: &[(&'static str, &'static str)]| {
             let mut fields = vec![("title", "Festival"), ("venue", "Old Hall"), ("city", "Leeds"),
@@ -236,7 +236,7 @@ on_both_engines! {
         assert!(page.contains("Everybody who has bought a ticket gets a mail about it in a few minutes."), "{page}");
     }
 
-    async fn lists_go_from_what_runs_to_what_is_to_come(app) {
+    async fn lists_have_running_events_before_upcoming_ones(app) {
         let (seller, anybody) = (app.user("seller").await, app.anonymous());
         for (title, starts, sales) in [("one", HOUR, Some(80 * HOUR)), ("two", 2 * HOUR, Some(30 * HOUR)),
             ("gone", 3 * HOUR, None), ("three", 60 * HOUR, Some(90 * HOUR)), ("four", 61 * HOUR, None)]
@@ -259,18 +259,18 @@ on_both_engines! {
         assert!(cursor.is_empty());
         let home = anybody.page("/?city=Ulm").await.text;
         assert!(home.contains("4 events") && home.contains("Ulm"), "{home}");
-        // On sale at that moment, and no longer.
+        // On sale until that moment.
         assert_eq!(titles(&anybody, &format!("from={}", at(app, 25 * HOUR))).await, ["one", "three", "four"]);
         assert_eq!(titles(&anybody, &format!("to={}", at(app, 25 * HOUR))).await, ["one", "two"]);
         app.clock.advance(25 * HOUR);
         let found = app.api.events.list(EventQuery { when: Some(When::Today), ..EventQuery::default() });
         let found = found.await.unwrap().events;
-        assert!(found.iter().any(|event| event.title == "one"), "it runs today");
-        assert!(found.iter().all(|event| event.title != "two"), "its sale is over");
+        assert!(found.iter().any(|event| event.title == "one"), "its sales continue today");
+        assert!(found.iter().all(|event| event.title != "two"), "its sales have ended");
     }
 
-    async fn a_list_looks_at_no_more_than_what_runs(app) {
-        let filter = Filter { after: app.clock.now(), limit: 5, ..Filter::default() };
+    async fn a_list_reads_running_events_by_an_index(app) {
+        let filter = Filter { now: app.clock.now(), limit: 5, ..Filter::default() };
         let mut page = filter.page(app.db.engine(), "id");
         let explain = match app.db.engine() {
             platform::db::Engine::Sqlite => "EXPLAIN QUERY PLAN ",
@@ -289,18 +289,18 @@ on_both_engines! {
         app.clock.advance(30 * HOUR);
         let list = format!("/api/events/{}/waiting-list", id(&event));
         ann.post(&list, json!({})).await.expect_2xx();
-        let rounds = shop::waiting::Rounds::new(app.db.clone(), app.clock.clone());
+        let notifier = shop::waiting::WaitingListNotifier::new(app.db.clone(), app.clock.clone());
         seller.ticket(&event, 2500).await;
-        assert_eq!(rounds.tell_due().await.unwrap(), 1);
+        assert_eq!(notifier.notify_due().await.unwrap(), 1);
         app.clock.advance(11 * HOUR);
         let bob = app.user("bob").await;
         bob.post(&list, json!({})).await.refused(409, "event_over");
         let limits = Arc::new(Limits::new(app.clock.clone(), false, None));
         let waiting = WaitingService::new(app.db.clone(), app.clock.clone(), limits);
         app.clock.advance(3 * DAY - HOUR);
-        assert_eq!(waiting.forget_old().await.unwrap(), 0);
+        assert_eq!(waiting.delete_old().await.unwrap(), 0);
         app.clock.advance(HOUR);
-        assert_eq!(waiting.forget_old().await.unwrap(), 1);
+        assert_eq!(waiting.delete_old().await.unwrap(), 1);
     }
 
     async fn the_calendar_has_the_end(app) {

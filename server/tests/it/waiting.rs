@@ -1,5 +1,5 @@
-//! The waiting list: nobody is on it who has not said so, those who came first are told first, and
-//! nobody is told of what is gone.
+//! The waiting list: addresses are confirmed, entries are notified in order, and not of tickets that are sold
+//! before the mail is sent.
 
 use crate::{
     mail::{
@@ -10,7 +10,7 @@ use crate::{
 };
 use platform::limits::Limits;
 use serde_json::{Value, json};
-use shop::waiting::{Rounds, WaitingService};
+use shop::waiting::{WaitingListNotifier, WaitingService};
 use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 
@@ -29,21 +29,21 @@ async fn join(client: &Client, event: &Value, body: Value) -> Answer {
     client.post(&list_of(event), body).await
 }
 
-fn rounds(app: &App) -> Rounds {
-    Rounds::new(app.db.clone(), app.clock.clone())
+fn notifier(app: &App) -> WaitingListNotifier {
+    WaitingListNotifier::new(app.db.clone(), app.clock.clone())
 }
 
-async fn tell(app: &App) -> usize {
-    rounds(app).tell_due().await.unwrap()
+async fn notify(app: &App) -> usize {
+    notifier(app).notify_due().await.unwrap()
 }
 
-async fn forget_old(app: &App) -> usize {
+async fn delete_old(app: &App) -> usize {
     let limits = Arc::new(Limits::new(app.clock.clone(), false, None));
     let list = WaitingService::new(app.db.clone(), app.clock.clone(), limits);
-    list.forget_old().await.unwrap()
+    list.delete_old().await.unwrap()
 }
 
-/// The only mail that is due, which is for this address.
+/// Asserts that only one mail is due, to this address.
 #[track_caller]
 fn only_to<'l>(letters: &'l [Letter], email: &str) -> &'l Letter {
     assert_eq!(letters.len(), 1, "{letters:?}");
@@ -68,7 +68,7 @@ async fn state_of(app: &App, email: &str) -> String {
     row.get("state")
 }
 
-/// Somebody without an account who is on the list, and the token of their link.
+/// Adds a confirmed address without an account. Returns the token of its link.
 async fn confirmed(app: &App, event: &Value, email: &str, quantity: i64) -> String {
     let body = json!({"email": email, "quantity": quantity});
     join(&app.anonymous(), event, body).await.expect(202);
@@ -84,20 +84,20 @@ async fn confirmed(app: &App, event: &Value, email: &str, quantity: i64) -> Stri
     token
 }
 
-/// To whom mails about free tickets go that are due.
-async fn told(app: &App) -> Vec<String> {
-    let mut told: Vec<String> = letters(app)
+/// Sends due mails. Returns the addresses notified of tickets, sorted.
+async fn notified(app: &App) -> Vec<String> {
+    let mut addresses: Vec<String> = letters(app)
         .await
         .iter()
         .filter(|letter| letter.headers["subject"].starts_with("There are tickets for"))
         .map(|letter| letter.headers["to"].trim_matches(['<', '>']).to_owned())
         .collect();
-    told.sort();
-    told
+    addresses.sort();
+    addresses
 }
 
 on_both_engines! {
-    async fn an_address_is_on_the_list_once_it_has_said_yes(app) {
+    async fn an_address_joins_the_list_once_it_is_confirmed(app) {
         let event = app.user("seller").await.event().await;
         let guest = app.anonymous();
         let body = json!({"email": " Guest@example.com", "quantity": 2});
@@ -106,12 +106,12 @@ on_both_engines! {
         let letter = only_to(&letters, "Guest@example.com");
         letter.says(&["confirm with the button", "within two days", "If it was not you"]);
         let token = token(letter);
-        assert_eq!(app.count_where("waiting_mails", "token_hash", &token).await, 0, "only its hash is kept");
+        assert_eq!(app.count_where("waiting_mails", "token_hash", &token).await, 0, "only its hash is stored");
 
         for _ in 0..2 {
             let page = guest.page(&page_of(&token)).await;
             assert!(page.text.contains("Yes, tell me") && page.text.contains("2 tickets"), "{}", page.text);
-            assert_eq!(state_of(app, "Guest@example.com").await, "asked", "looking changes nothing");
+            assert_eq!(state_of(app, "Guest@example.com").await, "asked", "opening the page changes nothing");
         }
         let answer = guest.form("/fn/waiting/confirm", &page_of(&token), &[("token", &token)]).await;
         assert_eq!(answer.header("location"), page_of(&token));
@@ -120,7 +120,7 @@ on_both_engines! {
         assert_eq!(state_of(app, "Guest@example.com").await, "waiting");
     }
 
-    async fn a_member_is_on_the_list_at_once_and_is_mailed_that_they_are(app) {
+    async fn a_member_joins_at_once_and_is_mailed_a_notice(app) {
         let event = app.user("seller").await.event().await;
         let ann = app.user("ann").await;
         assert_eq!(join(&ann, &event, json!({})).await.expect(202), json!({"confirmed": true}));
@@ -132,7 +132,7 @@ on_both_engines! {
 
         let body = json!({"email": ann.email.to_uppercase(), "quantity": 3});
         assert_eq!(join(&ann, &event, body).await.expect(202)["confirmed"], true);
-        assert_eq!(app.number("SELECT quantity AS n FROM waiting").await, 3, "one's own to change");
+        assert_eq!(app.number("SELECT quantity AS n FROM waiting").await, 3, "members can change their own quantity");
         assert_eq!(letters(app).await.len(), 0);
         let body = json!({"email": "friend@example.com"});
         assert_eq!(join(&ann, &event, body).await.expect(202)["confirmed"], false);
@@ -142,10 +142,10 @@ on_both_engines! {
         assert_eq!(ann.delete(&list_of(&event)).await.status, 204);
         ann.delete(&list_of(&event)).await.refused(404, "not_found");
         app.anonymous().delete(&list_of(&event)).await.refused(401, "sign_in_required");
-        assert_eq!(app.count("waiting").await, 1, "the friend's is not Ann's");
+        assert_eq!(app.count("waiting").await, 1, "the friend's entry remains");
     }
 
-    async fn asking_again_is_one_entry_and_one_mail_an_hour_and_tells_nothing(app) {
+    async fn repeated_requests_make_one_entry_and_one_mail_an_hour_and_reveal_nothing(app) {
         let event = app.user("seller").await.event().await;
         let guest = app.anonymous();
         let body = || json!({"email": "guest@example.com"});
@@ -167,13 +167,13 @@ on_both_engines! {
         app.clock.advance(DAY);
         texts.push(join(&guest, &event, json!({"email": "guest@example.com", "quantity": 8})).await.text);
         assert_eq!(state_of(app, "guest@example.com").await, "waiting");
-        assert_eq!(app.number("SELECT quantity AS n FROM waiting").await, 1, "no stranger changes it");
+        assert_eq!(app.number("SELECT quantity AS n FROM waiting").await, 1, "an unverified request does not change it");
         assert_eq!(app.count("mails").await, 2);
         texts.dedup();
-        assert_eq!(texts.len(), 1, "one answer, whatever is known: {texts:?}");
+        assert_eq!(texts.len(), 1, "all responses are equal: {texts:?}");
     }
 
-    async fn asking_many_times_at_once_is_one_entry_and_one_mail(app) {
+    async fn concurrent_requests_make_one_entry_and_one_mail(app) {
         let event = app.user("seller").await.event().await;
         let ann = app.user("ann").await;
         let guests: Vec<Client> = (0..6).map(|_| app.anonymous()).collect();
@@ -186,56 +186,56 @@ on_both_engines! {
         assert_eq!((app.count("waiting").await, app.count("mails").await), (2, 2));
     }
 
-    async fn who_has_waited_longest_is_told_of_as_many_as_there_are(app) {
+    async fn entries_are_notified_in_order_for_as_many_tickets_as_there_are(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         for (email, quantity) in [("a@example.com", 1), ("b@example.com", 2), ("c@example.com", 1), ("d@example.com", 1)] {
             confirmed(app, &event, email, quantity).await;
         }
-        assert_eq!(tell(app).await, 0, "nothing is for sale");
+        assert_eq!(notify(app).await, 0, "nothing is for sale");
         seller.ticket(&event, 2500).await;
-        assert_eq!((tell(app).await, tell(app).await), (1, 0));
+        assert_eq!((notify(app).await, notify(app).await), (1, 0));
         let sent = letters(app).await;
         let letter = only_to(&sent, "a@example.com");
         letter.says(&["There are tickets for Late Show", "£25.00", "None of them is kept for you"]);
         assert_eq!(state_of(app, "a@example.com").await, "told");
 
-        // One more: it does not suit who wants two, who keeps their place.
+        // One ticket: too few for b, who keeps their place.
         seller.ticket(&event, 2600).await;
-        assert_eq!((tell(app).await, told(app).await), (1, vec!["c@example.com".to_owned()]));
+        assert_eq!((notify(app).await, notified(app).await), (1, vec!["c@example.com".to_owned()]));
         app.clock.advance(HOUR - 1);
-        assert_eq!(tell(app).await, 0);
-        // Those who were told have had their hour.
+        assert_eq!(notify(app).await, 0);
+        // The hour of the notified entries has passed.
         app.clock.advance(1);
-        assert_eq!((tell(app).await, told(app).await), (1, vec!["b@example.com".to_owned()]));
+        assert_eq!((notify(app).await, notified(app).await), (1, vec!["b@example.com".to_owned()]));
         assert_eq!(state_of(app, "d@example.com").await, "waiting");
     }
 
-    async fn two_rounds_that_see_the_same_tickets_tell_once(app) {
+    async fn concurrent_rounds_notify_once(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         confirmed(app, &event, "a@example.com", 1).await;
         confirmed(app, &event, "b@example.com", 1).await;
         confirmed(app, &event, "c@example.com", 1).await;
         seller.ticket(&event, 2500).await;
-        let rounds = rounds(app);
-        let seen = rounds.seen().await.unwrap();
+        let notifier = notifier(app);
+        let seen = notifier.list_awaited_events().await.unwrap();
         assert_eq!(seen.len(), 1);
-        let (one, two) = tokio::join!(rounds.tell(seen[0]), rounds.tell(seen[0]));
+        let (one, two) = tokio::join!(notifier.notify(seen[0]), notifier.notify(seen[0]));
         assert_eq!(one.unwrap() + two.unwrap(), 1);
-        assert_eq!(rounds.tell(seen[0]).await.unwrap(), 0, "who comes late has seen an old round");
-        assert_eq!(told(app).await, ["a@example.com"]);
+        assert_eq!(notifier.notify(seen[0]).await.unwrap(), 0, "the round is outdated");
+        assert_eq!(notified(app).await, ["a@example.com"]);
 
-        // The same once there has been a round before.
+        // The same after an earlier round.
         seller.ticket(&event, 2500).await;
-        let seen = rounds.seen().await.unwrap();
-        let (one, two) = tokio::join!(rounds.tell(seen[0]), rounds.tell(seen[0]));
+        let seen = notifier.list_awaited_events().await.unwrap();
+        let (one, two) = tokio::join!(notifier.notify(seen[0]), notifier.notify(seen[0]));
         assert_eq!(one.unwrap() + two.unwrap(), 1);
-        assert_eq!(told(app).await, ["b@example.com"]);
+        assert_eq!(notified(app).await, ["b@example.com"]);
         assert_eq!(state_of(app, "c@example.com").await, "waiting");
     }
 
-    async fn tickets_come_free_in_every_way_there_is(app) {
+    async fn entries_are_notified_however_tickets_become_available(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let ticket = seller.ticket(&event, 2500).await;
@@ -244,28 +244,28 @@ on_both_engines! {
         for email in emails {
             confirmed(app, &event, email, 1).await;
         }
-        assert_eq!(tell(app).await, 0, "held");
-        // By the clock alone: nobody has tidied up.
+        assert_eq!(notify(app).await, 0, "held");
+        // The hold ends by time alone; no task has expired the order.
         app.clock.advance(900);
-        assert_eq!((tell(app).await, told(app).await), (1, vec![emails[0].to_owned()]));
+        assert_eq!((notify(app).await, notified(app).await), (1, vec![emails[0].to_owned()]));
         assert_eq!(buyer.order(&order).await["status"], "expired");
 
         let order = buyer.reserve(&[&ticket]).await.expect(201);
-        assert_eq!(tell(app).await, 0);
+        assert_eq!(notify(app).await, 0);
         assert_eq!(buyer.cancel(&order).await.status, 204);
-        assert_eq!((tell(app).await, told(app).await), (1, vec![emails[1].to_owned()]), "it was gone in between");
+        assert_eq!((notify(app).await, notified(app).await), (1, vec![emails[1].to_owned()]), "it was reserved in between");
 
         let order = buyer.reserve(&[&ticket]).await.expect(201);
         buyer.pay(&order, "pm_card_visa").await.expect(201);
-        assert_eq!(tell(app).await, 0);
+        assert_eq!(notify(app).await, 0);
         seller.refund(&[&ticket]).await.expect(201);
         app.settle().await;
         seller.ticket(&event, 2500).await;
-        assert_eq!((tell(app).await, told(app).await), (1, vec![emails[2].to_owned()]));
+        assert_eq!((notify(app).await, notified(app).await), (1, vec![emails[2].to_owned()]));
         app.assert_sound().await;
     }
 
-    async fn who_would_be_told_too_late_waits_on(app) {
+    async fn an_entry_whose_tickets_are_sold_before_the_mail_keeps_waiting(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let ticket = seller.ticket(&event, 2500).await;
@@ -273,66 +273,66 @@ on_both_engines! {
         confirmed(app, &event, "a@example.com", 1).await;
         confirmed(app, &event, "b@example.com", 1).await;
         assert_eq!(buyer.cancel(&order).await.status, 204);
-        assert_eq!(tell(app).await, 1);
+        assert_eq!(notify(app).await, 1);
         let order = buyer.reserve(&[&ticket]).await.expect(201);
-        assert_eq!(told(app).await, Vec::<String>::new(), "sold out again when it was to be sent");
+        assert_eq!(notified(app).await, Vec::<String>::new(), "reserved again before the mail is composed");
         assert_eq!(state_of(app, "a@example.com").await, "waiting");
-        assert_eq!(tell(app).await, 0);
+        assert_eq!(notify(app).await, 0);
         assert_eq!(buyer.cancel(&order).await.status, 204);
-        assert_eq!((tell(app).await, told(app).await), (1, vec!["a@example.com".to_owned()]), "at the same place");
+        assert_eq!((notify(app).await, notified(app).await), (1, vec!["a@example.com".to_owned()]), "at the same place");
     }
 
-    async fn a_mail_that_failed_looks_again_before_it_is_sent(app) {
+    async fn a_retried_mail_is_checked_again_before_it_is_sent(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         confirmed(app, &event, "a@example.com", 1).await;
         let ticket = seller.ticket(&event, 2500).await;
-        assert_eq!(tell(app).await, 1);
+        assert_eq!(notify(app).await, 1);
         let broken = Postbox::failing(1);
         assert_eq!(mailer(app, broken).send_due().await.unwrap(), 0);
         buyer.reserve(&[&ticket]).await.expect(201);
         app.clock.advance(60);
-        assert_eq!(told(app).await, Vec::<String>::new());
+        assert_eq!(notified(app).await, Vec::<String>::new());
         assert_eq!(state_of(app, "a@example.com").await, "waiting");
     }
 
-    async fn who_was_told_is_done_unless_they_ask_again(app) {
+    async fn a_notified_entry_is_notified_again_only_on_request(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let link = confirmed(app, &event, "a@example.com", 1).await;
         let ticket = seller.ticket(&event, 2500).await;
-        assert_eq!((tell(app).await, told(app).await.len()), (1, 1));
+        assert_eq!((notify(app).await, notified(app).await.len()), (1, 1));
         assert_eq!(seller.delete(&crate::support::path("tickets", &ticket)).await.status, 204);
-        tell(app).await;
+        notify(app).await;
         seller.ticket(&event, 2500).await;
-        assert_eq!(tell(app).await, 0, "once");
+        assert_eq!(notify(app).await, 0, "once");
 
         let guest = app.anonymous();
         let page = guest.page(&page_of(&link)).await.text;
         assert!(page.contains("You have been told") && page.contains("Tell me again"), "{page}");
         guest.form("/fn/waiting/confirm", &page_of(&link), &[("token", &link)]).await;
         assert_eq!(state_of(app, "a@example.com").await, "waiting");
-        assert_eq!(tell(app).await, 0, "not twice within an hour");
+        assert_eq!(notify(app).await, 0, "not twice within an hour");
         app.clock.advance(HOUR);
-        assert_eq!((tell(app).await, told(app).await.len()), (1, 1));
+        assert_eq!((notify(app).await, notified(app).await.len()), (1, 1));
     }
 
-    async fn a_link_leaves_the_list_by_a_button_and_deletes_the_address(app) {
+    async fn the_page_of_a_link_can_delete_the_address(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let link = confirmed(app, &event, "a@example.com", 1).await;
         seller.ticket(&event, 2500).await;
-        assert_eq!(tell(app).await, 1);
+        assert_eq!(notify(app).await, 1);
         let guest = app.anonymous();
         guest.page(&page_of(&link)).await;
-        assert_eq!(app.count("waiting").await, 1, "looking changes nothing");
+        assert_eq!(app.count("waiting").await, 1, "opening the page changes nothing");
         let from = page_of(&link);
         let left = guest.form("/fn/waiting/leave_by_link", &from, &[("token", &link)]).await;
         assert_eq!(left.header("location"), format!("/events/{}", id(&event)));
         for table in ["waiting", "waiting_mails"] {
             assert_eq!(app.count(table).await, 0, "{table}");
         }
-        assert_eq!(letters(app).await.len(), 0, "what was to be sent is not");
+        assert_eq!(letters(app).await.len(), 0, "the queued mail is deleted");
 
         let again = guest.form("/fn/waiting/leave_by_link", &from, &[("token", &link)]).await;
         assert_eq!(again.header("location"), "/");
@@ -345,7 +345,7 @@ on_both_engines! {
         }
     }
 
-    async fn what_is_wrong_is_said_at_its_field(app) {
+    async fn invalid_fields_are_reported(app) {
         let (seller, guest) = (app.user("seller").await, app.anonymous());
         let event = seller.event().await;
         for (field, body) in [
@@ -373,7 +373,7 @@ on_both_engines! {
         assert_eq!((app.count("waiting").await, app.count("mails").await), (0, 0));
     }
 
-    async fn nobody_waits_for_what_there_is(app) {
+    async fn joining_is_refused_while_tickets_are_for_sale(app) {
         let (seller, guest) = (app.user("seller").await, app.anonymous());
         let event = seller.event().await;
         let page = format!("/events/{}", id(&event));
@@ -390,7 +390,7 @@ on_both_engines! {
         assert_eq!(app.count("waiting").await, 1);
     }
 
-    async fn mails_cannot_be_thrown_at_anybody(app) {
+    async fn confirmation_mails_are_rate_limited(app) {
         app.limits_on();
         let seller = app.user("seller").await;
         let mut events = Vec::new();
@@ -414,7 +414,7 @@ on_both_engines! {
         join(&guest, &events[0], json!({"email": "n99@example.com"})).await.refused(429, "too_many_requests");
     }
 
-    async fn who_leaves_the_shop_leaves_the_list_by_account_and_by_address(app) {
+    async fn deleting_an_account_deletes_its_entries_by_user_and_address(app) {
         let event = app.user("seller").await.event().await;
         let (ann, other) = (app.user("ann").await, app.user("other").await);
         let second = other.event().await;
@@ -428,11 +428,11 @@ on_both_engines! {
 
         let body = json!({"password": PASSWORD});
         assert_eq!(ann.json("DELETE", "/api/user", &[], body).await.status, 204);
-        assert_eq!((app.count("waiting").await, app.count("mails").await), (1, 1), "the other's");
+        assert_eq!((app.count("waiting").await, app.count("mails").await), (1, 1), "the other user's");
         assert_eq!(state_of(app, &other.email).await, "waiting");
     }
 
-    async fn entries_end_with_their_event_and_unconfirmed_ones_before(app) {
+    async fn old_and_unconfirmed_entries_are_deleted(app) {
         let seller = app.user("seller").await;
         let starts = jiff::Timestamp::from_second(app.clock_seconds() + 3 * DAY).unwrap();
         let event = seller.event_with(json!({"startsAt": starts.to_string()})).await;
@@ -440,30 +440,30 @@ on_both_engines! {
         join(&app.anonymous(), &event, json!({"email": "b@example.com"})).await.expect(202);
         let late = token(only_to(&letters(app).await, "b@example.com"));
         app.clock.advance(2 * DAY - 1);
-        assert_eq!(forget_old(app).await, 0);
+        assert_eq!(delete_old(app).await, 0);
         assert!(app.anonymous().page(&page_of(&late)).await.text.contains("Yes, tell me"));
         app.clock.advance(1);
         let body = json!({"token": late});
         app.anonymous().post("/api/waiting-list/confirm", body).await.invalid("token");
-        assert_eq!(forget_old(app).await, 1);
+        assert_eq!(delete_old(app).await, 1);
 
         seller.ticket(&event, 2500).await;
-        assert_eq!(tell(app).await, 1);
+        assert_eq!(notify(app).await, 1);
         app.clock.advance(DAY);
-        assert_eq!(told(app).await, Vec::<String>::new(), "the event has begun");
-        assert_eq!(tell(app).await, 0);
+        assert_eq!(notified(app).await, Vec::<String>::new(), "the event has begun");
+        assert_eq!(notify(app).await, 0);
         join(&app.anonymous(), &event, json!({"email": "c@example.com"})).await.refused(409, "event_over");
         let page = app.anonymous().page(&page_of(&link)).await;
         assert!(page.text.contains("no longer works"));
-        assert_eq!(forget_old(app).await, 0);
+        assert_eq!(delete_old(app).await, 0);
         app.clock.advance(3 * DAY);
-        assert_eq!(forget_old(app).await, 1);
+        assert_eq!(delete_old(app).await, 1);
         for table in ["waiting", "waiting_mails", "waiting_rounds", "mails"] {
             assert_eq!(app.count(table).await, 0, "{table}");
         }
     }
 
-    async fn the_list_is_in_the_document_of_the_api(app) {
+    async fn the_api_document_describes_the_list(app) {
         let document = app.anonymous().get("/api/openapi.json").await.expect(200);
         for (route, method) in [
             ("/api/events/{id}/waiting-list", "post"), ("/api/events/{id}/waiting-list", "delete"),

@@ -1,4 +1,4 @@
-//! Events: their types, places and times, and the ports.
+//! Events: types, ports, and text for dates and times.
 
 mod countries;
 mod picture;
@@ -10,7 +10,7 @@ mod when;
 
 pub use countries::COUNTRIES;
 pub use picture::{Fit, PICTURE_BYTES_MAX, PICTURE_WIDTHS, Picture, PictureQuery};
-pub use place::{PlaceAsked, PlaceProposed};
+pub use place::{PlaceFields, PlaceProposal};
 pub use port::{COUNTED_MAX, Events, Pictures};
 pub use span::Span;
 pub use types::*;

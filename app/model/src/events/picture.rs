@@ -1,14 +1,14 @@
-//! The picture of an event, as pages and programs know it: an address that names what is in it, so
-//! that another picture has another address. How it is made and kept is the server's business.
+//! The picture of an event as a content address: a different picture has a different URL. The server
+//! renders and stores the files.
 
 use super::UnknownChoice;
 use serde::{Deserialize, Serialize};
 use std::{fmt, iter, str::FromStr};
 
-/// In which widths a picture is kept. One that is narrower is kept in those below its own, and in
-/// its own.
+/// The widths in which a picture is stored, in pixels. A narrower picture is stored in the smaller ones of
+/// these and in its own width.
 pub const PICTURE_WIDTHS: [u32; 3] = [480, 960, 1600];
-/// The largest file that is taken.
+/// The largest file that can be uploaded.
 pub const PICTURE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Which part of a picture is kept, in the shape of 8 by 5.
@@ -30,7 +30,7 @@ pub enum Fit {
 }
 
 impl Fit {
-    /// All of them, in the order in which they are offered.
+    /// In the order in which they are offered.
     pub const ALL: [Self; 5] = [
         Self::Auto,
         Self::Whole,
@@ -39,7 +39,7 @@ impl Fit {
         Self::End,
     ];
 
-    /// As it is on the wire.
+    /// The value in JSON and forms.
     pub fn code(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -50,7 +50,7 @@ impl Fit {
         }
     }
 
-    /// As people read it.
+    /// The label on pages.
     pub fn label(self) -> &'static str {
         match self {
             Self::Auto => "All of a square or upright picture, the middle of a wide one",
@@ -82,10 +82,9 @@ pub struct PictureQuery {
     pub fit: Option<Fit>,
 }
 
-/// Digits of its name.
 const DIGEST_CHARS: usize = 32;
 
-/// A picture of 8 by 5. As a text it is the address of its widest form:
+/// A picture with an aspect ratio of 8 to 5. Its text form is the URL of its widest file:
 /// `/pictures/<digest>/1600.jpg`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -95,7 +94,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The picture of this digest (32 small hex digits), whose widest form is so wide.
+    /// `digest` is 32 lower-case hex digits; `width` is that of the widest file.
     pub fn new(digest: impl Into<String>, width: u32) -> Self {
         Self {
             digest: digest.into(),
@@ -103,27 +102,26 @@ impl Picture {
         }
     }
 
-    /// Names it by what is in it.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Of its widest form, in pixels.
+    /// Of the widest file, in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Of its widest form, in pixels.
+    /// Of the widest file, in pixels.
     pub fn height(&self) -> u32 {
         Self::height_of(self.width)
     }
 
-    /// How high a form of this width is.
+    /// The height of a file of this width.
     pub fn height_of(width: u32) -> u32 {
         width * 5 / 8
     }
 
-    /// Of all its forms, the narrowest first.
+    /// The widths of all files, narrowest first.
     pub fn widths(&self) -> impl Iterator<Item = u32> + use<> {
         let widest = self.width;
         let narrower = PICTURE_WIDTHS.into_iter();
@@ -135,7 +133,7 @@ impl Picture {
         format!("/pictures/{}/{width}.jpg", self.digest)
     }
 
-    /// All its forms, for a browser to choose from.
+    /// The `srcset` attribute of an `img`.
     pub fn srcset(&self) -> String {
         let forms = self
             .widths()
@@ -160,7 +158,7 @@ impl FromStr for Picture {
     type Err = UnknownChoice;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let read = || {
+        let parse = || {
             let (digest, file) = text.strip_prefix("/pictures/")?.split_once('/')?;
             let width = file.strip_suffix(".jpg")?;
             let plain = |text: &str, of: fn(&u8) -> bool| text.bytes().all(|byte| of(&byte));
@@ -169,7 +167,7 @@ impl FromStr for Picture {
             let sized = !width.starts_with('0') && plain(width, u8::is_ascii_digit);
             (named && sized).then(|| Some(Self::new(digest, width.parse().ok()?)))?
         };
-        read().ok_or(UnknownChoice)
+        parse().ok_or(UnknownChoice)
     }
 }
 
@@ -188,7 +186,7 @@ mod tests {
     const DIGEST: &str = "00112233445566778899aabbccddeeff";
 
     #[test]
-    fn an_address_names_the_picture_and_nothing_else_does() {
+    fn a_url_round_trips_and_malformed_ones_are_refused() {
         let picture = Picture::new(DIGEST, 1600);
         let address = format!("/pictures/{DIGEST}/1600.jpg");
         assert_eq!(picture.to_string(), address);

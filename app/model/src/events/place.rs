@@ -1,38 +1,36 @@
-//! What a form says of where an event is, and what follows from it.
+//! The place fields of the event form, and proposals for them.
 
 use crate::error::FieldError;
 
-/// Where an event is, as it is typed; empty where nothing was.
+/// The fields as typed; empty if not filled in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlaceAsked {
-    /// The town.
+pub struct PlaceFields {
     pub city: String,
     /// ISO 3166-1 alpha-2.
     pub country: String,
     /// IANA time zone.
     pub time_zone: String,
-    /// What its tickets are priced in.
+    /// ISO 4217.
     pub currency: String,
 }
 
-/// What to ask whoever filled a form in.
+/// Proposals and doubts to confirm with the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PlaceProposed {
-    /// The same with proposals for what was empty, as far as there are any.
-    pub place: PlaceAsked,
-    /// What is proposed, at which field.
+pub struct PlaceProposal {
+    /// The fields, with proposals in empty ones where possible.
+    pub place: PlaceFields,
+    /// The proposed values, each at its field.
     pub proposed: Vec<FieldError>,
-    /// What is possible, but not usual.
+    /// Possible but unusual values.
     pub unusual: Vec<FieldError>,
 }
 
-impl PlaceProposed {
-    /// Whether there is anything to ask.
+impl PlaceProposal {
     pub fn has_questions(&self) -> bool {
         !self.proposed.is_empty() || !self.unusual.is_empty()
     }
 
-    /// All of it.
+    /// Proposals, then unusual values.
     pub fn questions(self) -> Vec<FieldError> {
         self.proposed.into_iter().chain(self.unusual).collect()
     }

@@ -1,59 +1,57 @@
-//! What a browser can ask of events.
+//! The ports for events and their pictures.
 
 use super::{
-    City, CreateEvent, Event, EventList, EventQuery, Fit, PlaceAsked, PlaceProposed, UpdateEvent,
+    City, CreateEvent, Event, EventList, EventQuery, Fit, PlaceFields, PlaceProposal, UpdateEvent,
 };
 use crate::ids::EventId;
 use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
 
-/// Where counting ends.
+/// The highest number that [`Events::count`] returns.
 pub const COUNTED_MAX: i64 = 1000;
 
-/// The catalogue. Anybody reads it; only its creator changes an event.
+/// Anyone may read events; only its creator may change one.
 #[async_trait]
 pub trait Events: Send + Sync {
     /// Upcoming events, soonest first. Errors: `Invalid` at `cursor` or `limit`.
     async fn list(&self, query: EventQuery) -> AppResult<EventList>;
 
-    /// How many upcoming events the query finds, whatever its cursor; no more than
-    /// [`COUNTED_MAX`] are counted.
+    /// The number of upcoming events that match, without regard to cursor and limit; at most
+    /// [`COUNTED_MAX`].
     async fn count(&self, query: EventQuery) -> AppResult<i64>;
 
-    /// Cities with upcoming events, busiest first; at most 24.
-    async fn cities(&self) -> AppResult<Vec<City>>;
+    /// Cities with upcoming events, most events first; at most 24.
+    async fn list_cities(&self) -> AppResult<Vec<City>>;
 
     /// One event, past or upcoming. Errors: `NotFound`.
     async fn get(&self, id: EventId) -> AppResult<Event>;
 
-    /// Whether the viewer created it. False: somebody else did, or there is no such event.
+    /// Whether the viewer created the event. False also if there is no such event.
     async fn is_creator(&self, viewer: &Viewer, id: EventId) -> AppResult<bool>;
 
-    /// Events that the viewer created and that are still to come, soonest first.
-    async fn created_by(&self, viewer: &Viewer) -> AppResult<Vec<Event>>;
+    /// Upcoming events that the viewer created, soonest first; at most 100.
+    async fn list_own(&self, viewer: &Viewer) -> AppResult<Vec<Event>>;
 
-    /// What follows from where an event is: proposals for what was left empty, and what is unusual.
-    fn place(&self, asked: PlaceAsked) -> PlaceProposed;
+    /// Proposes values for empty fields, and reports unusual ones.
+    fn propose_place(&self, fields: PlaceFields) -> PlaceProposal;
 
-    /// Whether [`Self::create`] would take this, without doing it. Errors: the same.
+    /// Checks a request without creating the event. Errors: as [`Self::create`].
     async fn check(&self, request: CreateEvent) -> AppResult<()>;
 
-    /// Creates an event. Errors: `Invalid` at the field.
+    /// Errors: `Invalid` at the field.
     async fn create(&self, viewer: &Viewer, request: CreateEvent) -> AppResult<Event>;
 
-    /// Changes an event. Errors: `NotFound`, `Forbidden` (not its creator), `Invalid`,
-    /// `VersionConflict`.
+    /// Errors: `NotFound`, `Forbidden` (not its creator), `EventOver`, `Invalid`, `VersionConflict`.
     async fn update(&self, viewer: &Viewer, id: EventId, request: UpdateEvent) -> AppResult<Event>;
 }
 
-/// Pictures of events. Only its creator gives an event one: to others there is no such event.
+/// Pictures of events. For anyone but the event's creator, all methods return `NotFound`.
 #[async_trait]
 pub trait Pictures: Send + Sync {
-    /// Makes a picture of these bytes of whatever kind, of which `fit` is shown, and puts it in the place
-    /// of the one before. `expected` is the version that the event must have, if that matters. Errors: `NotFound`,
-    /// `EventOver`, `Invalid` at `picture`, `PreconditionFailed`; `VersionConflict` if the event
-    /// is changed meanwhile.
-    async fn put(
+    /// Sets or replaces the picture. `bytes` is the uploaded file; `fit` says which part is shown;
+    /// `expected` is the version that the event must have. Errors: `NotFound`, `EventOver`, `Invalid` at
+    /// `picture`; `PreconditionFailed`; `VersionConflict` if the event is changed meanwhile.
+    async fn put_picture(
         &self,
         viewer: &Viewer,
         id: EventId,
@@ -62,8 +60,12 @@ pub trait Pictures: Send + Sync {
         expected: Option<i64>,
     ) -> AppResult<Event>;
 
-    /// Takes the picture away, of a past event as well; without one, changes nothing. Errors:
-    /// `NotFound`, `PreconditionFailed`, `VersionConflict`.
-    async fn remove(&self, viewer: &Viewer, id: EventId, expected: Option<i64>)
-    -> AppResult<Event>;
+    /// Removes the picture, also of a past event. Changes nothing if there is none. Errors: `NotFound`,
+    /// `PreconditionFailed`, `VersionConflict`.
+    async fn remove_picture(
+        &self,
+        viewer: &Viewer,
+        id: EventId,
+        expected: Option<i64>,
+    ) -> AppResult<Event>;
 }

@@ -1,4 +1,4 @@
-//! Events, as the browser sees them.
+//! Wire types of events.
 
 use super::Picture;
 use crate::{ids::EventId, money::Currency};
@@ -31,7 +31,7 @@ pub enum Category {
 }
 
 impl Category {
-    /// All of them, as they are listed.
+    /// In the order in which they are listed.
     pub const ALL: [Self; 8] = [
         Self::Music,
         Self::Theatre,
@@ -43,7 +43,7 @@ impl Category {
         Self::Other,
     ];
 
-    /// As it is on the wire.
+    /// The value in JSON and forms.
     pub fn code(self) -> &'static str {
         match self {
             Self::Music => "music",
@@ -57,7 +57,7 @@ impl Category {
         }
     }
 
-    /// As people read it.
+    /// The label on pages.
     pub fn label(self) -> &'static str {
         match self {
             Self::Music => "Music",
@@ -72,7 +72,7 @@ impl Category {
     }
 }
 
-/// The text names none of the fixed choices.
+/// The text is not one of the fixed values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not one of the choices")]
 pub struct UnknownChoice;
@@ -103,10 +103,10 @@ pub enum When {
 }
 
 impl When {
-    /// All of them, the shortest first.
+    /// Shortest first.
     pub const ALL: [Self; 4] = [Self::Today, Self::Weekend, Self::Week, Self::Month];
 
-    /// As it is on the wire.
+    /// The value in JSON and forms.
     pub fn code(self) -> &'static str {
         match self {
             Self::Today => "today",
@@ -116,7 +116,7 @@ impl When {
         }
     }
 
-    /// As people read it.
+    /// The label on pages.
     pub fn label(self) -> &'static str {
         match self {
             Self::Today => "Today",
@@ -234,21 +234,23 @@ pub struct CreateEvent {
 }
 
 impl Event {
-    /// Whether it is just what is asked for here.
-    pub fn is_as(&self, asked: &CreateEvent) -> bool {
+    /// Whether [`Events::create`](super::Events::create) with this request would create an equal event.
+    pub fn matches(&self, request: &CreateEvent) -> bool {
         let texts = [
-            (&self.title, &asked.title),
-            (&self.venue, &asked.venue),
-            (&self.city, &asked.city),
-            (&self.country, &asked.country),
-            (&self.time_zone, &asked.time_zone),
+            (&self.title, &request.title),
+            (&self.venue, &request.venue),
+            (&self.city, &request.city),
+            (&self.country, &request.country),
+            (&self.time_zone, &request.time_zone),
         ];
-        let description = asked.description.as_deref().unwrap_or_default();
-        texts.iter().all(|(is, asked)| *is == asked.trim())
+        let description = request.description.as_deref().unwrap_or_default();
+        texts
+            .iter()
+            .all(|(own, requested)| *own == requested.trim())
             && self.description == description.trim()
             && (self.starts_at, self.ends_at, self.sales_until)
-                == (asked.starts_at, asked.ends_at, asked.sales_until)
-            && (self.currency, self.category) == (asked.currency, asked.category)
+                == (request.starts_at, request.ends_at, request.sales_until)
+            && (self.currency, self.category) == (request.currency, request.category)
     }
 }
 
@@ -323,7 +325,7 @@ pub struct UpdateEvent {
     pub version: i64,
 }
 
-/// What is named, null included: it is missing only where its name is.
+/// Deserializes a present field to `Some`, so that null differs from a missing field.
 fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
@@ -383,11 +385,11 @@ pub struct EventList {
     pub next: Option<String>,
 }
 
-/// A city with something on, for the home page's filter.
+/// A city with upcoming events, for the home page's filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct City {
-    /// Its name as the first event there spells it.
+    /// As spelled by its first event.
     pub name: String,
-    /// How many upcoming events.
+    /// Number of upcoming events.
     pub events: i64,
 }

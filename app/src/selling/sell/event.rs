@@ -29,7 +29,7 @@ pub async fn choose_event(
     q: &str,
     flash: Option<&Flash>,
 ) -> AppResult<AnyView> {
-    let own = events.created_by(viewer).await?;
+    let own = events.list_own(viewer).await?;
     let found = if q.is_empty() {
         Vec::new()
     } else {

@@ -224,6 +224,6 @@ async fn replace(conn: &mut Conn, user: &User, proof: &Proof, now: Moment) -> Fa
 /// a domain event has the change.
 async fn settle(conn: &mut Conn, user: &User, now: Moment) -> Result<(), sqlx::Error> {
     let key = rules::email_key(&user.email);
-    waiting::store::entries_claim(conn, user.id, &key).await?;
+    waiting::store::claim(conn, user.id, &key).await?;
     outbox::append(conn, now, &[store::told(EventType::UserUpdated, user)]).await
 }

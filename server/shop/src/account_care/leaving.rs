@@ -121,7 +121,7 @@ async fn delete(conn: &mut Conn, found: &Locked, now: Moment) -> FaultResult<i64
         .user
         .email_verified
         .then_some(found.user.email.as_str());
-    waiting::forget_all_of(conn, id, email).await?;
+    waiting::delete_all_of_user(conn, id, email).await?;
     factors::factor_delete(conn, id).await?;
     resets::resets_end(conn, id).await?;
     proofs::proofs_end(conn, id, None).await?;

@@ -1,9 +1,9 @@
-//! Telling buyers that their event has another title, time or place.
+//! Notifies buyers when the title, time or place of their event changes.
 //!
-//! A change opens a set of changes, and others within a few minutes join it. When the set is due, a
-//! round goes through the event's orders page by page and queues a mail for each; what the mail says is
-//! looked up when it is written (`letters/changed.rs`). Which round begins a set, and which has queued a
-//! page, is decided by one conditional UPDATE.
+//! A change opens a set of changes, which later changes join for a few minutes. When the set is due,
+//! [`ChangeNotifier`] goes through the event's orders page by page and queues a mail for each; the content
+//! is determined when the mail is composed (`letters/changed.rs`). Conditional UPDATEs ensure that
+//! concurrent runs queue each page once.
 
 use super::store::{self, EventRow};
 use crate::mail::{self, Kind};
@@ -25,20 +25,21 @@ use sqlx_macros::FromRow;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A set of changes waits so long for others after its last one, and so long after its first at most.
-const QUIET: Duration = Duration::from_mins(5);
-const WAITS_MAX: Duration = Duration::from_mins(30);
-/// Buyers are also told who reserved up to this long after the last change: their reservation may have
-/// been under way, or their process's clock may be ahead. A mail too many does no harm.
-const RESERVED_WITHIN: Duration = Duration::from_mins(1);
-/// How long a set is kept that was told: longer than a mail about it is tried.
-const KEPT: Duration = Duration::from_hours(30 * 24);
+/// A set of changes is due this long after its last change, but at most [`DELAY_MAX`] after its first.
+const DELAY: Duration = Duration::from_mins(5);
+const DELAY_MAX: Duration = Duration::from_mins(30);
+/// Includes orders created up to this long after the last change: the reservation may have been in
+/// progress, or the clock of its process ahead. A superfluous mail is harmless.
+const ORDER_TOLERANCE: Duration = Duration::from_mins(1);
+/// How long a finished set is kept: longer than its mails are retried.
+const KEEP_FOR: Duration = Duration::from_hours(30 * 24);
 
-/// How many sets a round takes on, and how many orders one transaction.
+/// Sets per run.
 const SETS_MAX: i64 = 20;
+/// Orders per transaction.
 const ORDERS_PER_PAGE: i64 = 200;
 
-/// What buyers are told of when it changes.
+/// The properties of an event whose changes buyers are notified of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Announced {
@@ -51,19 +52,15 @@ pub(crate) struct Announced {
     time_zone: String,
 }
 
-/// What is told of one thing that has changed.
+/// A changed property, as text for the mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// What it is.
-    pub what: &'static str,
-    /// As it was.
+    pub label: &'static str,
     pub before: String,
-    /// As it is.
     pub now: String,
 }
 
 impl Announced {
-    /// Of an event as it is.
     pub(crate) fn of(event: &EventRow) -> Self {
         let what = &event.what;
         Self {
@@ -77,7 +74,7 @@ impl Announced {
         }
     }
 
-    /// What a reader sees to be another now.
+    /// Only differences that a reader can see.
     pub(crate) fn differences(&self, now: &Self) -> Vec<Difference> {
         let when = |of: &Self| when_until_in_full(of.starts_at, of.ends_at, &of.time_zone);
         let abroad = self.country != now.country;
@@ -96,14 +93,13 @@ impl Announced {
         ];
         all.into_iter()
             .filter(|(_, before, now)| before != now)
-            .map(|(what, before, now)| Difference { what, before, now })
+            .map(|(label, before, now)| Difference { label, before, now })
             .collect()
     }
 }
 
-/// Notes that an event was changed, so that buyers are told: what they are told of was as in `before`
-/// until now. Nothing happens if it still is.
-pub(crate) async fn change_note(
+/// Records a change in the event's open set, or opens a set. Does nothing if no announced property differs.
+pub(crate) async fn record(
     conn: &mut Conn,
     before: &EventRow,
     after: &EventRow,
@@ -114,7 +110,7 @@ pub(crate) async fn change_note(
         return Ok(());
     }
     let was = serde_json::to_string(&was)
-        .map_err(|error| Fault::unexpected("a change was not written down", error))?;
+        .map_err(|error| Fault::unexpected("event change not serializable", error))?;
     query(
         "INSERT INTO event_changes (id, event_id, state, was, first_at, last_at, due_at) \
          VALUES ($1, $2, 'waiting', $3, $4, $4, $5) \
@@ -126,15 +122,15 @@ pub(crate) async fn change_note(
     .bind(before.id)
     .bind(was)
     .bind(now)
-    .bind(now + QUIET)
-    .bind(micros(WAITS_MAX))
+    .bind(now + DELAY)
+    .bind(micros(DELAY_MAX))
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// What the event of a set of changes was like before. None: the set was forgotten.
-pub(crate) async fn change_find<'e>(
+/// The event before a set of changes. `None` if the set has been deleted.
+pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     change: EventChangeId,
 ) -> FaultResult<Option<Announced>> {
@@ -142,51 +138,51 @@ pub(crate) async fn change_find<'e>(
         .bind(change)
         .fetch_optional(on)
         .await?;
-    was.as_deref().map(read_announced).transpose()
+    was.as_deref().map(parse_announced).transpose()
 }
 
-fn read_announced(text: &str) -> FaultResult<Announced> {
-    serde_json::from_str(text).map_err(|error| Fault::unexpected("a change cannot be read", error))
+fn parse_announced(text: &str) -> FaultResult<Announced> {
+    serde_json::from_str(text)
+        .map_err(|error| Fault::unexpected("stored event change unreadable", error))
 }
 
-/// Forgets sets that were told long ago. Returns how many.
-pub async fn changes_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
+/// Deletes sets that were finished long ago. Returns the number deleted.
+pub async fn delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM event_changes WHERE state = 'told' AND last_at <= $1")
-        .bind(now - KEPT)
+        .bind(now - KEEP_FOR)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())
 }
 
-/// A set of changes whose buyers are being told.
+/// A set of changes whose buyers are being notified.
 #[derive(Debug, Clone, FromRow)]
-struct Telling {
+struct ActiveSet {
     id: EventChangeId,
     #[sqlx(rename = "event_id")]
     event: EventId,
     was: String,
     last_at: Moment,
-    /// The last order whose buyer was told; empty at first.
+    /// The last order for which a mail was queued; empty at first.
     reached: String,
 }
 
-/// Looks for changes that are due, and has buyers told.
-pub struct Changes {
+/// Queues mails to buyers for sets of changes that are due.
+pub struct ChangeNotifier {
     db: Db,
     clock: SharedClock,
 }
 
-impl Changes {
-    /// Rounds over `db`.
+impl ChangeNotifier {
     pub fn new(db: Db, clock: SharedClock) -> Self {
         Self { db, clock }
     }
 
-    /// One round. Returns how many mails were queued by this call.
-    pub async fn tell_due(&self) -> FaultResult<usize> {
+    /// Queues the mails of all due sets. Returns the number queued by this call.
+    pub async fn notify_due(&self) -> FaultResult<usize> {
         let now = self.clock.now();
-        let mut told = 0;
-        for change in due(self.db.reads(), now).await? {
+        let mut total = 0;
+        for change in list_due(self.db.reads(), now).await? {
             let begun: bool = self
                 .db
                 .write(move |conn| Box::pin(async move { begin(conn, change, now).await }))
@@ -194,23 +190,27 @@ impl Changes {
             if !begun {
                 continue;
             }
-            while let Some(queued) = self.page(change, now).await? {
-                told += queued;
+            while let Some(queued) = self.queue_page(change, now).await? {
+                total += queued;
             }
         }
-        Ok(told)
+        Ok(total)
     }
 
-    /// Tells the next buyers of a set. Returns how many; nothing once all are told.
-    async fn page(&self, change: EventChangeId, now: Moment) -> FaultResult<Option<usize>> {
+    /// Queues mails for the next page of orders. Returns the number queued; `None` at the end of the set,
+    /// or if a concurrent run has queued the page.
+    async fn queue_page(&self, change: EventChangeId, now: Moment) -> FaultResult<Option<usize>> {
         self.db
-            .write(move |conn| Box::pin(async move { tell_page(conn, change, now).await }))
+            .write(move |conn| Box::pin(async move { queue_page(conn, change, now).await }))
             .await
     }
 }
 
-/// The sets whose buyers are to be told, or are being told.
-async fn due<'e>(on: impl AnyExecutor<'e>, now: Moment) -> Result<Vec<EventChangeId>, sqlx::Error> {
+/// The sets that are due or being processed.
+async fn list_due<'e>(
+    on: impl AnyExecutor<'e>,
+    now: Moment,
+) -> Result<Vec<EventChangeId>, sqlx::Error> {
     query_scalar(
         "SELECT id FROM event_changes WHERE state <> 'told' AND due_at <= $1 \
          ORDER BY due_at, id LIMIT $2",
@@ -221,8 +221,8 @@ async fn due<'e>(on: impl AnyExecutor<'e>, now: Moment) -> Result<Vec<EventChang
     .await
 }
 
-/// Closes a set to further changes. True also if that was done before: whoever did it may have died.
-/// False: another change has joined it meanwhile, or all are told.
+/// Closes a set to further changes. Returns true also if it was closed before, because that run may have
+/// crashed; false if another change has joined it or it is finished.
 async fn begin(conn: &mut Conn, change: EventChangeId, now: Moment) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE event_changes SET state = 'telling' WHERE id = $1 AND (state = 'telling' \
@@ -235,7 +235,10 @@ async fn begin(conn: &mut Conn, change: EventChangeId, now: Moment) -> Result<bo
     Ok(done.rows_affected() == 1)
 }
 
-async fn telling(conn: &mut Conn, change: EventChangeId) -> Result<Option<Telling>, sqlx::Error> {
+async fn find_active(
+    conn: &mut Conn,
+    change: EventChangeId,
+) -> Result<Option<ActiveSet>, sqlx::Error> {
     query_as(
         "SELECT id, event_id, was, last_at, reached FROM event_changes \
          WHERE id = $1 AND state = 'telling'",
@@ -245,25 +248,25 @@ async fn telling(conn: &mut Conn, change: EventChangeId) -> Result<Option<Tellin
     .await
 }
 
-async fn tell_page(
+async fn queue_page(
     conn: &mut Conn,
     change: EventChangeId,
     now: Moment,
 ) -> FaultResult<Option<usize>> {
-    let Some(set) = telling(conn, change).await? else {
+    let Some(set) = find_active(conn, change).await? else {
         return Ok(None);
     };
-    let was = read_announced(&set.was)?;
-    let event = store::event_find(&mut *conn, set.event).await?;
+    let was = parse_announced(&set.was)?;
+    let event = store::find(&mut *conn, set.event).await?;
     let differs = event.is_some_and(|event| !was.differences(&Announced::of(&event)).is_empty());
     let orders = if differs {
-        orders_after(conn, &set).await?
+        list_orders(conn, &set).await?
     } else {
         Vec::new()
     };
     let reached = orders.last().copied();
-    if !reach(conn, &set, reached).await? {
-        // Another round has told these buyers.
+    if !advance(conn, &set, reached).await? {
+        // A concurrent run has queued these mails.
         return Ok(None);
     }
     for order in &orders {
@@ -272,19 +275,19 @@ async fn tell_page(
     Ok(reached.map(|_| orders.len()))
 }
 
-/// The subject of the mail to an order's buyer about a set of changes.
+/// The mail subject for an order's buyer and a set of changes.
 fn subject(order: OrderId, change: EventChangeId) -> String {
     format!("{order}:{change}")
 }
 
-/// What such a mail is about.
-pub(crate) fn read_subject(subject: &str) -> Option<(OrderId, EventChangeId)> {
+/// The inverse of [`subject`].
+pub(crate) fn parse_subject(subject: &str) -> Option<(OrderId, EventChangeId)> {
     let (order, change) = subject.split_once(':')?;
     Some((order.parse().ok()?, change.parse().ok()?))
 }
 
-/// The next orders that were made before the last change and are paid, or may yet be.
-async fn orders_after(conn: &mut Conn, set: &Telling) -> Result<Vec<OrderId>, sqlx::Error> {
+/// The next page of orders that were created before the last change and are paid or may still be paid.
+async fn list_orders(conn: &mut Conn, set: &ActiveSet) -> Result<Vec<OrderId>, sqlx::Error> {
     query_scalar(
         "SELECT id FROM orders WHERE event_id = $1 AND id > $2 AND created_at <= $3 AND status IN \
          ('created', 'awaiting_payment', 'capturing', 'complete', 'refunding') \
@@ -292,14 +295,19 @@ async fn orders_after(conn: &mut Conn, set: &Telling) -> Result<Vec<OrderId>, sq
     )
     .bind(set.event)
     .bind(set.reached.clone())
-    .bind(set.last_at + RESERVED_WITHIN)
+    .bind(set.last_at + ORDER_TOLERANCE)
     .bind(ORDERS_PER_PAGE)
     .fetch_all(conn)
     .await
 }
 
-/// Notes how far the telling has come; `None`: to its end. False: another round was faster.
-async fn reach(conn: &mut Conn, set: &Telling, to: Option<OrderId>) -> Result<bool, sqlx::Error> {
+/// Conditional update: advances the set to the order `to`, or finishes it if `None`. Returns false if a
+/// concurrent run has advanced it.
+async fn advance(
+    conn: &mut Conn,
+    set: &ActiveSet,
+    to: Option<OrderId>,
+) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE event_changes SET reached = COALESCE($3, reached), \
          state = CASE WHEN $3 IS NULL THEN 'told' ELSE 'telling' END \
@@ -330,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_reader_sees_is_told() {
+    fn only_visible_differences_are_announced() {
         let now = Announced {
             time_zone: "Europe/Jersey".to_owned(),
             ..festival()
@@ -341,15 +349,15 @@ mod tests {
             ends_at: "2031-05-03T17:00:00Z".parse().ok(),
             ..festival()
         };
-        let told = festival().differences(&now);
-        let whats: Vec<&str> = told.iter().map(|one| one.what).collect();
-        assert_eq!(whats, ["When", "Where"]);
-        assert_eq!(told[0].before, "Thursday 1 May 2031, 11:00 am BST");
+        let differences = festival().differences(&now);
+        let labels: Vec<&str> = differences.iter().map(|one| one.label).collect();
+        assert_eq!(labels, ["When", "Where"]);
+        assert_eq!(differences[0].before, "Thursday 1 May 2031, 11:00 am BST");
         assert_eq!(
-            told[0].now,
+            differences[0].now,
             "Thursday 1 May 2031, 11:00 am – Saturday 3 May 2031, 6:00 pm BST"
         );
-        assert_eq!(told[1].now, "New Hall, Leeds");
+        assert_eq!(differences[1].now, "New Hall, Leeds");
         let now = Announced {
             country: "US".to_owned(),
             ..festival()
@@ -360,7 +368,10 @@ mod tests {
     #[test]
     fn a_subject_names_order_and_change() {
         let (order, change) = (OrderId(Uuid::now_v7()), EventChangeId(Uuid::now_v7()));
-        assert_eq!(read_subject(&subject(order, change)), Some((order, change)));
-        assert_eq!(read_subject("nonsense"), None);
+        assert_eq!(
+            parse_subject(&subject(order, change)),
+            Some((order, change))
+        );
+        assert_eq!(parse_subject("nonsense"), None);
     }
 }

@@ -1,5 +1,4 @@
-//! How many listen to events' streams at once: in total, and from one network address. Owns the places
-//! of listeners; what they hear is `outbox/live.rs`'s.
+//! Limits concurrent event streams, in total and per network. `outbox/live.rs` delivers their messages.
 
 use ipnet::IpNet;
 use model::error::AppError;
@@ -11,17 +10,18 @@ use platform::{
 };
 use std::{net::IpAddr, sync::Arc};
 
-/// When a listener that is refused may ask again, in seconds.
-const AGAIN_AFTER_SECONDS: i64 = 30;
+/// `Retry-After` of a refused listener.
+const RETRY_AFTER_SECONDS: i64 = 30;
 
-/// What bounds listeners.
+/// Limits of concurrent streams.
 #[derive(Debug, Clone)]
 pub struct ListenersMax {
     /// In this process.
     pub total: usize,
     /// From one IPv4 address or IPv6 /64. Many visitors may share one: a school, a mobile network.
     pub per_network: usize,
-    /// Proxies, which pass on the requests of many. One that does not say whose has no bound.
+    /// Proxies, which forward many clients' requests: one that does not forward the client's address is
+    /// not limited per network.
     pub trusted_proxies: Arc<[IpNet]>,
 }
 
@@ -35,53 +35,53 @@ impl Default for ListenersMax {
     }
 }
 
-/// Everybody who listens.
+/// The open streams of this process.
 pub struct Listeners {
-    most: ListenersMax,
+    max: ListenersMax,
     limits: Arc<Limits>,
     all: Arc<Shares<()>>,
     networks: Arc<Shares<IpNet>>,
 }
 
-/// A listener's place, until it is dropped.
-pub struct Listening {
-    _one_of_all: Share<()>,
-    _one_of_network: Option<Share<IpNet>>,
+/// Counts one stream until it is dropped.
+pub struct ListenerSlot {
+    _total: Share<()>,
+    _network: Option<Share<IpNet>>,
 }
 
 impl Listeners {
-    /// Nobody yet. Where `limits` are off, only the total counts.
-    pub(crate) fn new(most: ListenersMax, limits: Arc<Limits>) -> Self {
+    /// If `limits` are off, only the total is limited.
+    pub(crate) fn new(max: ListenersMax, limits: Arc<Limits>) -> Self {
         Self {
-            most,
+            max,
             limits,
             all: Arc::default(),
             networks: Arc::default(),
         }
     }
 
-    /// A place for a listener at this address. Errors: `TooManyRequests`.
-    pub fn enter(&self, address: IpAddr) -> Result<Listening, AppError> {
-        let counts = self.limits.are_on() && !is_trusted(address, &self.most.trusted_proxies);
-        let network = network_of(address).filter(|_| counts);
+    /// A slot for a listener at this address. Errors: `TooManyRequests`.
+    pub fn acquire(&self, address: IpAddr) -> Result<ListenerSlot, AppError> {
+        let is_limited = self.limits.are_on() && !is_trusted(address, &self.max.trusted_proxies);
+        let network = network_of(address).filter(|_| is_limited);
         let full = |bound| {
             metrics::counter!("stagedoor_streams_refused_total", "bound" => bound).increment(1);
             security::record(Event::Limit, Outcome::Refused, None, "streams");
             AppError::TooManyRequests {
-                retry_after_seconds: AGAIN_AFTER_SECONDS,
+                retry_after_seconds: RETRY_AFTER_SECONDS,
             }
         };
-        let of_network = match network {
+        let network_share = match network {
             Some(network) => {
-                let share = self.networks.take(network, self.most.per_network);
+                let share = self.networks.take(network, self.max.per_network);
                 Some(share.ok_or_else(|| full("address"))?)
             }
             None => None,
         };
-        let of_all = self.all.take((), self.most.total);
-        Ok(Listening {
-            _one_of_all: of_all.ok_or_else(|| full("total"))?,
-            _one_of_network: of_network,
+        let total_share = self.all.take((), self.max.total);
+        Ok(ListenerSlot {
+            _total: total_share.ok_or_else(|| full("total"))?,
+            _network: network_share,
         })
     }
 }
@@ -93,47 +93,49 @@ mod tests {
 
     fn listeners(on: bool) -> Listeners {
         let clock = ManualClock::starting_at(model::Moment::EPOCH);
-        let most = ListenersMax {
+        let max = ListenersMax {
             total: 5,
             per_network: 2,
             trusted_proxies: ["10.0.0.0/8".parse().unwrap()].into(),
         };
-        Listeners::new(most, Arc::new(Limits::new(clock, on, None)))
+        Listeners::new(max, Arc::new(Limits::new(clock, on, None)))
     }
 
-    fn enter(listeners: &Listeners, address: &str) -> Result<Listening, AppError> {
-        listeners.enter(address.parse().unwrap())
+    fn acquire(listeners: &Listeners, address: &str) -> Result<ListenerSlot, AppError> {
+        listeners.acquire(address.parse().unwrap())
     }
 
     #[test]
-    fn one_network_and_all_together_are_bounded() {
+    fn streams_are_limited_per_network_and_in_total() {
         let listeners = listeners(true);
-        let mut in_place = Vec::new();
+        let mut slots = Vec::new();
         for address in ["203.0.113.1", "203.0.113.1", "2001:db8::1", "2001:db8::2"] {
-            in_place.push(enter(&listeners, address).unwrap());
+            slots.push(acquire(&listeners, address).unwrap());
         }
         for address in ["203.0.113.1", "2001:db8::3"] {
-            let refused = enter(&listeners, address).err();
+            let refused = acquire(&listeners, address).err();
             assert_eq!(
                 refused.unwrap().retry_after_seconds(),
                 Some(30),
                 "{address}"
             );
         }
-        in_place.push(enter(&listeners, "203.0.113.2").unwrap());
-        assert!(enter(&listeners, "203.0.113.3").is_err(), "all are taken");
-        in_place.pop();
-        assert!(enter(&listeners, "203.0.113.3").is_ok());
+        slots.push(acquire(&listeners, "203.0.113.2").unwrap());
+        assert!(acquire(&listeners, "203.0.113.3").is_err(), "all are taken");
+        slots.pop();
+        assert!(acquire(&listeners, "203.0.113.3").is_ok());
     }
 
     #[test]
-    fn a_proxys_visitors_and_a_rehearsal_share_no_bound() {
+    fn a_proxy_and_a_process_without_limits_have_only_the_total_limit() {
         let behind_proxy = listeners(true);
-        let rehearsing = listeners(false);
-        for (listeners, address) in [(&behind_proxy, "10.1.2.3"), (&rehearsing, "203.0.113.1")] {
-            let places: Vec<_> = (0..5).map(|_| enter(listeners, address).unwrap()).collect();
-            assert!(enter(listeners, address).is_err());
-            drop(places);
+        let unlimited = listeners(false);
+        for (listeners, address) in [(&behind_proxy, "10.1.2.3"), (&unlimited, "203.0.113.1")] {
+            let slots: Vec<_> = (0..5)
+                .map(|_| acquire(listeners, address).unwrap())
+                .collect();
+            assert!(acquire(listeners, address).is_err());
+            drop(slots);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Which events a list shows, as SQL: only what was asked for stands in the statement, so that
-//! each question is answered by the index made for it.
+//! Builds the SQL that lists and counts events. A statement has only the conditions that were asked for,
+//! so that each combination can use its index.
 
-use super::rules::LASTS_MAX;
+use super::rules::DURATION_MAX;
 use jiff::civil::Date;
 use model::{
     Moment,
@@ -15,32 +15,29 @@ use std::{fmt::Display, time::Duration};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Which events.
+/// Conditions for a list of events.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// Each of them begins a word of title, venue or city. See `words::sought`.
+    /// Each is the beginning of a word of title, venue or city. See `words::search_words`.
     pub words: Vec<String>,
-    /// In this city, in small letters.
+    /// See `names::key`.
     pub city_key: Option<String>,
-    /// Of this kind.
     pub category: Option<Category>,
-    /// By this creator.
     pub creator: Option<UserId>,
-    /// Beginning after this moment, or still on sale: now.
-    pub after: Moment,
-    /// Beginning at this moment or later, or still on sale then.
+    /// Only events that begin after this moment, or are still on sale.
+    pub now: Moment,
+    /// Begins at this moment or later, or is still on sale then.
     pub from: Option<Moment>,
-    /// Beginning before this moment.
+    /// Begins before this moment.
     pub to: Option<Moment>,
-    /// On these days, counted from `after`.
+    /// On these days, counted from `now`.
     pub when: Option<When>,
-    /// Not before this day of the venue.
+    /// First day, in the venue's time zone.
     pub first_day: Option<Date>,
-    /// Not after this day of the venue.
+    /// Last day, in the venue's time zone.
     pub last_day: Option<Date>,
-    /// Behind this one in the order of start and id.
-    pub behind: Option<(Moment, EventId)>,
-    /// At most so many.
+    /// Start and id of the last event of the previous page.
+    pub cursor: Option<(Moment, EventId)>,
     pub limit: i64,
 }
 
@@ -51,63 +48,62 @@ impl Default for Filter {
             city_key: None,
             category: None,
             creator: None,
-            after: Moment::EPOCH,
+            now: Moment::EPOCH,
             from: None,
             to: None,
             when: None,
             first_day: None,
             last_day: None,
-            behind: None,
+            cursor: None,
             limit: 0,
         }
     }
 }
 
-/// A statement and what is bound to it, in turn.
+/// A statement and its bound values in order.
 #[derive(Debug, Clone, Default)]
 pub struct Statement {
-    /// Its text.
     pub sql: String,
-    bound: Vec<Bound>,
+    values: Vec<Value>,
 }
 
 #[derive(Debug, Clone)]
-enum Bound {
+enum Value {
     Text(String),
     Number(i64),
 }
 
 impl Statement {
-    /// Ready to be run.
+    /// The statement with its values bound.
     pub fn query(&self) -> Query<'_, Any, AnyArguments> {
         let query = sqlx::query(AssertSqlSafe(self.sql.clone()));
-        self.bound.iter().fold(query, |query, bound| match bound {
-            Bound::Text(text) => query.bind(text.clone()),
-            Bound::Number(number) => query.bind(*number),
+        self.values.iter().fold(query, |query, value| match value {
+            Value::Text(text) => query.bind(text.clone()),
+            Value::Number(number) => query.bind(*number),
         })
     }
 
-    /// The placeholder of one more text.
-    fn text(&mut self, text: impl Display) -> String {
-        self.bound.push(Bound::Text(text.to_string()));
-        format!("${}", self.bound.len())
+    /// Binds a text and returns its placeholder.
+    fn bind_text(&mut self, text: impl Display) -> String {
+        self.values.push(Value::Text(text.to_string()));
+        format!("${}", self.values.len())
     }
 
-    /// The placeholder of one more number.
-    fn number(&mut self, number: impl Into<i64>) -> String {
-        self.bound.push(Bound::Number(number.into()));
-        format!("${}", self.bound.len())
+    /// Binds a number and returns its placeholder.
+    fn bind_number(&mut self, number: impl Into<i64>) -> String {
+        self.values.push(Value::Number(number.into()));
+        format!("${}", self.values.len())
     }
 }
 
 impl Filter {
-    /// Selects `columns` of a page of events, soonest first: those that begin when asked for, and those
-    /// that have begun before and are on sale then. Each is answered by an index of its own.
+    /// Selects `columns` of a page of events, soonest first: events that begin in the requested time, and
+    /// events that began earlier and are still on sale then. Each part has an index of its own.
     pub fn page(&self, engine: Engine, columns: &str) -> Statement {
         let mut statement = Statement::default();
         let beginning = format!("{columns}, starts_at AS page_start, id AS page_id");
-        let [first, running] = self.matching(&mut statement, engine, &beginning);
-        let limit = statement.number(self.limit);
+        let [first, running] = self.selects(&mut statement, engine, &beginning);
+        let limit = statement.bind_number(self.limit);
         let part = |select: String, name: &str| {
             format!(
                 "SELECT * FROM ({select} ORDER BY starts_at, events.id LIMIT {limit}) AS {name}"
@@ -121,128 +117,133 @@ impl Filter {
         statement
     }
 
-    /// Counts the events, as many as `limit` at most.
+    /// Counts the events, up to `limit`.
     pub(crate) fn count(&self, engine: Engine) -> Statement {
         let mut statement = Statement::default();
-        let [first, running] = self.matching(&mut statement, engine, "1");
-        let limit = statement.number(self.limit);
+        let [first, running] = self.selects(&mut statement, engine, "1");
+        let limit = statement.bind_number(self.limit);
         statement.sql = format!(
             "SELECT COUNT(*) AS events FROM ({first} UNION ALL {running} LIMIT {limit}) AS found"
         );
         statement
     }
 
-    /// Those that begin when asked for, and those that began earlier and are still on sale then.
-    fn matching(&self, statement: &mut Statement, engine: Engine, columns: &str) -> [String; 2] {
+    /// The two selects whose union is the result: events that begin in the requested time, and events that
+    /// began earlier and are still on sale then.
+    fn selects(&self, statement: &mut Statement, engine: Engine, columns: &str) -> [String; 2] {
+        // Conditions of both selects.
         let mut both = Vec::new();
         let mut from = "events".to_owned();
         if !self.words.is_empty() {
-            let bound = statement.text(engine.full_text_query(&self.words));
-            let (tables, condition) = engine.full_text_match("events", &bound);
+            let words = statement.bind_text(engine.full_text_query(&self.words));
+            let (tables, condition) = engine.full_text_match("events", &words);
             from = tables;
             both.push(condition);
         }
         if let Some(city) = &self.city_key {
-            both.push(format!("city_key = {}", statement.text(city)));
+            both.push(format!("city_key = {}", statement.bind_text(city)));
         }
         if let Some(category) = self.category {
-            both.push(format!("category = {}", statement.text(category.code())));
+            both.push(format!(
+                "category = {}",
+                statement.bind_text(category.code())
+            ));
         }
         if let Some(creator) = self.creator {
-            both.push(format!("creator_id = {}", statement.text(creator)));
+            both.push(format!("creator_id = {}", statement.bind_text(creator)));
         }
-        if let Some((start, id)) = self.behind {
-            let (start, id) = (statement.number(start), statement.text(id));
+        if let Some((start, id)) = self.cursor {
+            let (start, id) = (statement.bind_number(start), statement.bind_text(id));
             both.push(format!("(starts_at, events.id) > ({start}, {id})"));
         }
         let bounds = self.bounds(statement, &mut both);
-        let starts: Vec<&str> = bounds.iter().map(|bound| bound.starts.as_str()).collect();
-        let lasts: Vec<&str> = bounds.iter().map(|bound| bound.lasts.as_str()).collect();
+        let starts: Vec<&str> = bounds.iter().map(|bound| &*bound.starts_at).collect();
+        let sales: Vec<&str> = bounds.iter().map(|bound| &*bound.sales_until).collect();
         let starts = starts.join(" AND ");
-        let longest = statement.number(self.after - LASTS_MAX);
+        let longest = statement.bind_number(self.now - DURATION_MAX);
         let earlier = format!(
             "sales_until IS NOT NULL AND starts_at > {longest} AND NOT ({starts}) AND {}",
-            lasts.join(" AND ")
+            sales.join(" AND ")
         );
-        [starts, earlier].map(|which| {
-            let wanted: Vec<&str> = std::iter::once(which.as_str())
+        [starts, earlier].map(|condition| {
+            let conditions: Vec<&str> = std::iter::once(condition.as_str())
                 .chain(both.iter().map(String::as_str))
                 .collect();
             format!(
                 "SELECT {columns} FROM {from} WHERE {}",
-                wanted.join(" AND ")
+                conditions.join(" AND ")
             )
         })
     }
 
-    /// The lower bounds, which an event meets by its start or by still being on sale. Upper bounds, which
-    /// are for its start only, go to `both`. Days are those of the venue; the bounds of `starts_at` beside
-    /// them only let the index be used, and allow for every time zone.
-    fn bounds(&self, statement: &mut Statement, both: &mut Vec<String>) -> Vec<NotBefore> {
-        let now = statement.number(self.after);
-        let mut bounds = vec![NotBefore::new(|time| format!("{time} > {now}"))];
+    /// Returns the lower bounds, which apply to the start or the end of sales. Adds the upper bounds, which
+    /// apply to the start only, to `both`. Days are in the venue's time zone; the bounds of `starts_at` next
+    /// to them only make the index usable, and are wide enough for every time zone.
+    fn bounds(&self, statement: &mut Statement, both: &mut Vec<String>) -> Vec<LowerBound> {
+        let now = statement.bind_number(self.now);
+        let mut bounds = vec![LowerBound::new(|time| format!("{time} > {now}"))];
         if let Some(from) = self.from {
-            let from = statement.number(from);
-            bounds.push(NotBefore::new(|time| format!("{time} >= {from}")));
+            let from = statement.bind_number(from);
+            bounds.push(LowerBound::new(|time| format!("{time} >= {from}")));
         }
         if let Some(to) = self.to {
-            both.push(format!("starts_at < {}", statement.number(to)));
+            both.push(format!("starts_at < {}", statement.bind_number(to)));
         }
         if let Some(when) = self.when {
-            let (first, last, bound) = on_days(when, &now);
-            let end = statement.number(self.after + bound * DAY);
+            let (first, last, bound) = day_range(when, &now);
+            let end = statement.bind_number(self.now + bound * DAY);
             both.push(format!("starts_at < {end}"));
             both.push(format!("{} <= {last}", day_of("starts_at")));
-            bounds.push(NotBefore::new(|time| {
+            bounds.push(LowerBound::new(|time| {
                 format!("{} >= {first}", day_of(time))
             }));
         }
         if let Some(first) = self.first_day.map(day_number) {
-            let start = statement.number(midnight(first - 1));
-            let first = statement.number(first);
-            bounds.push(NotBefore::new(|time| {
+            let start = statement.bind_number(midnight(first - 1));
+            let first = statement.bind_number(first);
+            bounds.push(LowerBound::new(|time| {
                 format!("{time} >= {start} AND {} >= {first}", day_of(time))
             }));
         }
         if let Some(last) = self.last_day.map(day_number) {
-            let end = statement.number(midnight(last + 2));
+            let end = statement.bind_number(midnight(last + 2));
             both.push(format!("starts_at < {end}"));
-            let last = statement.number(last);
+            let last = statement.bind_number(last);
             both.push(format!("{} <= {last}", day_of("starts_at")));
         }
         bounds
     }
 }
 
-/// A bound that an event meets by its start, or by still being on sale.
-struct NotBefore {
-    starts: String,
-    lasts: String,
+/// A lower bound, as a condition on the start and as one on the end of sales.
+struct LowerBound {
+    starts_at: String,
+    sales_until: String,
 }
 
-impl NotBefore {
+impl LowerBound {
     fn new(condition: impl Fn(&str) -> String) -> Self {
         Self {
-            starts: condition("starts_at"),
-            lasts: condition("sales_until"),
+            starts_at: condition("starts_at"),
+            sales_until: condition("sales_until"),
         }
     }
 }
 
-/// The venue's day of a moment, counted from 1970.
+/// SQL for the day of a moment in the venue's time zone, as days since 1970.
 fn day_of(time: &str) -> String {
     format!("({time} + utc_offset) / {}", micros(DAY))
 }
 
-/// The first and the last of the days, counted as by [`day_of`], and within how many days from now the
-/// last one ends.
-fn on_days(when: When, now: &str) -> (String, String, u32) {
+/// SQL for the first and the last day, in the unit of [`day_of`], and the number of days from now within
+/// which the last one ends.
+fn day_range(when: When, now: &str) -> (String, String, u32) {
     let today = day_of(now);
     match when {
         When::Today => (today.clone(), today, 1),
         When::Week => (today.clone(), format!("{today} + 6"), 7),
         When::Month => (today.clone(), format!("{today} + 29"), 30),
-        // Day 0 was a Thursday: by this the days since Monday are (day + 3) % 7.
+        // Day 0 was a Thursday, so the number of days since Monday is (day + 3) % 7.
         When::Weekend => {
             let monday = format!("{today} - ({today} + 3) % 7");
             (format!("{monday} + 4"), format!("{monday} + 6"), 7)
@@ -250,12 +251,12 @@ fn on_days(when: When, now: &str) -> (String, String, u32) {
     }
 }
 
-/// The beginning of a day in UTC, which is counted as by [`day_number`].
+/// The start, in UTC, of a day as numbered by [`day_number`].
 fn midnight(day: i64) -> Moment {
     Moment::from_seconds(day * 86_400)
 }
 
-/// Days since the beginning of 1970.
+/// Days since 1970-01-01.
 fn day_number(day: Date) -> i64 {
     let epoch = Date::constant(1970, 1, 1);
     day.duration_since(epoch).as_hours() / 24
@@ -266,14 +267,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_counted_from_1970() {
+    fn days_are_numbered_from_1970() {
         assert_eq!(day_number(Date::constant(1970, 1, 2)), 1);
         assert_eq!(day_number(Date::constant(1969, 12, 31)), -1);
         assert_eq!(day_number(Date::constant(2026, 11, 24)), 20_781);
     }
 
     #[test]
-    fn what_is_not_asked_is_not_in_the_statement() {
+    fn a_statement_has_no_condition_that_was_not_asked_for() {
         let everything = Filter {
             limit: 5,
             ..Filter::default()

@@ -1,14 +1,14 @@
-//! Events: what is on, where and when.
+//! Events, their pictures and the search for them.
 //!
-//! Owns the tables `events`, `event_changes` and `pictures`, the search and the versions. What is for sale at an event is counted
-//! from the tickets, whose own business it is to change.
+//! Owns the tables `events`, `event_changes` and `pictures`. The number of available tickets is counted
+//! from the table `tickets`, which only `tickets` and `orders` write.
 
 pub mod changes;
-mod develop;
 mod listeners;
 pub mod listing;
 mod pictures;
 mod places;
+mod render;
 mod rules;
 mod service;
 pub mod span;
@@ -18,5 +18,5 @@ mod words;
 
 pub use listeners::{Listeners, ListenersMax};
 pub use service::EventsService;
-pub use store::picture_bytes;
-pub use uploads::{Uploading, Uploads};
+pub use store::find_picture;
+pub use uploads::{UploadSlot, Uploads};

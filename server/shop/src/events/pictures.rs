@@ -1,19 +1,19 @@
-//! Pictures of events: putting them in place and taking them away.
+//! Setting and removing the pictures of events.
 //!
-//! Owns the table `pictures`. A picture belongs to one event, and changing it is a change of the
-//! event, with its next version.
+//! Owns the table `pictures`. A picture belongs to one event; setting or removing it increments the
+//! event's version.
 
 use super::{
     EventsService,
-    develop::{Developed, NotDeveloped, develop},
+    render::{RenderError, Rendered, render},
     store::{self, EventRow},
 };
 use async_trait::async_trait;
 use model::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
-    events::{Event, Events, Fit, Pictures},
-    ids::{EventId, UserId},
+    events::{Event, Fit, Pictures},
+    ids::EventId,
 };
 use platform::{
     fault::{Fault, FaultResult},
@@ -23,42 +23,44 @@ use platform::{
 impl EventsService {
     async fn put_picture(
         &self,
-        viewer: UserId,
+        viewer: &Viewer,
         id: EventId,
         bytes: Vec<u8>,
         fit: Fit,
         expected: Option<i64>,
     ) -> FaultResult<Event> {
-        let row = self.own_event(viewer, id, expected).await?;
+        let row = self.find_own_event(viewer, id, expected).await?;
         if row.what.span().is_over(self.clock.now().timestamp()) {
             return Err(Conflict::EventOver.into());
         }
-        let developed = self.developed(bytes, fit).await?;
-        self.replace_picture(row, Some(developed), expected).await
+        let rendered = self.render(bytes, fit).await?;
+        self.replace_picture(row, Some(rendered), expected).await
     }
 
     async fn remove_picture(
         &self,
-        viewer: UserId,
+        viewer: &Viewer,
         id: EventId,
         expected: Option<i64>,
     ) -> FaultResult<Event> {
-        let row = self.own_event(viewer, id, expected).await?;
+        let row = self.find_own_event(viewer, id, expected).await?;
         if row.picture.is_none() {
-            return Ok(self.get(id).await?);
+            return self.get(id).await;
         }
         self.replace_picture(row, None, expected).await
     }
 
-    async fn own_event(
+    /// The viewer's event. Errors: `NotFound` also for another creator's event; `PreconditionFailed` if
+    /// its version is not the expected one.
+    async fn find_own_event(
         &self,
-        viewer: UserId,
+        viewer: &Viewer,
         id: EventId,
         expected: Option<i64>,
     ) -> FaultResult<EventRow> {
-        let row = store::event_find(self.db.reads(), id).await?;
+        let row = store::find(self.db.reads(), id).await?;
         let row = row
-            .filter(|row| row.creator == viewer)
+            .filter(|row| row.creator == viewer.user.id)
             .ok_or(AppError::NotFound)?;
         if expected.is_some_and(|expected| expected != row.version) {
             return Err(AppError::PreconditionFailed.into());
@@ -66,47 +68,46 @@ impl EventsService {
         Ok(row)
     }
 
-    /// One at a time, and away from what answers requests: opening a picture takes much memory and
-    /// most of a second.
-    async fn developed(&self, bytes: Vec<u8>, fit: Fit) -> FaultResult<Developed> {
-        let closed = |error| Fault::unexpected("pictures are no longer developed", error);
-        let turn = self
-            .darkroom
+    /// Renders one picture at a time, on a blocking thread: it takes much memory and most of a second.
+    async fn render(&self, bytes: Vec<u8>, fit: Fit) -> FaultResult<Rendered> {
+        let closed = |error| Fault::unexpected("picture rendering was shut down", error);
+        let permit = self
+            .render_permit
             .clone()
             .acquire_owned()
             .await
             .map_err(closed)?;
         let work = tokio::task::spawn_blocking(move || {
-            let _until_done = turn;
-            develop(&bytes, fit)
+            let _until_done = permit;
+            render(&bytes, fit)
         });
         match work.await {
-            Ok(Ok(developed)) => Ok(developed),
-            Ok(Err(NotDeveloped::Wrong(wrong))) => Err(AppError::Invalid(vec![wrong]).into()),
-            Ok(Err(error)) => Err(Fault::unexpected("a picture could not be made", error)),
-            Err(error) => Err(Fault::unexpected("a picture broke what opens it", error)),
+            Ok(Ok(rendered)) => Ok(rendered),
+            Ok(Err(RenderError::Invalid(wrong))) => Err(AppError::Invalid(vec![wrong]).into()),
+            Ok(Err(error)) => Err(Fault::unexpected("a picture could not be encoded", error)),
+            Err(error) => Err(Fault::unexpected("rendering a picture panicked", error)),
         }
     }
 
     async fn replace_picture(
         &self,
         before: EventRow,
-        developed: Option<Developed>,
+        rendered: Option<Rendered>,
         expected: Option<i64>,
     ) -> FaultResult<Event> {
         let (id, now) = (before.id, self.clock.now());
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let picture = developed.as_ref().map(|made| made.picture.clone());
+                    let picture = rendered.as_ref().map(|made| made.picture.clone());
                     let row = EventRow { picture, ..before };
-                    if !store::event_set_picture(conn, &row, now).await? {
-                        return Err(lost(expected));
+                    if !store::set_picture(conn, &row, now).await? {
+                        return Err(changed_meanwhile(expected));
                     }
-                    store::pictures_delete(conn, id).await?;
-                    if let Some(made) = &developed {
+                    store::delete_pictures(conn, id).await?;
+                    if let Some(made) = &rendered {
                         for (width, jpeg) in &made.forms {
-                            store::picture_insert(conn, id, made.picture.digest(), *width, jpeg)
+                            store::insert_picture(conn, id, made.picture.digest(), *width, jpeg)
                                 .await?;
                         }
                     }
@@ -114,17 +115,17 @@ impl EventsService {
                         version: row.version + 1,
                         ..row
                     };
-                    let told = [row.told(EventType::EventUpdated)];
-                    Ok::<_, Fault>(outbox::append(conn, now, &told).await?)
+                    let updated = row.domain_event(EventType::EventUpdated);
+                    Ok::<_, Fault>(outbox::append(conn, now, &[updated]).await?)
                 })
             })
             .await?;
-        Ok(self.get(id).await?)
+        self.get(id).await
     }
 }
 
-/// The event was changed, or is over, while the picture was made.
-fn lost(expected: Option<i64>) -> Fault {
+/// The event was changed, or ended, while the picture was rendered.
+fn changed_meanwhile(expected: Option<i64>) -> Fault {
     match expected {
         Some(_) => AppError::PreconditionFailed.into(),
         None => Conflict::VersionConflict.into(),
@@ -133,7 +134,7 @@ fn lost(expected: Option<i64>) -> Fault {
 
 #[async_trait]
 impl Pictures for EventsService {
-    async fn put(
+    async fn put_picture(
         &self,
         viewer: &Viewer,
         id: EventId,
@@ -141,17 +142,15 @@ impl Pictures for EventsService {
         fit: Fit,
         expected: Option<i64>,
     ) -> AppResult<Event> {
-        Ok(self
-            .put_picture(viewer.user.id, id, bytes, fit, expected)
-            .await?)
+        Ok(self.put_picture(viewer, id, bytes, fit, expected).await?)
     }
 
-    async fn remove(
+    async fn remove_picture(
         &self,
         viewer: &Viewer,
         id: EventId,
         expected: Option<i64>,
     ) -> AppResult<Event> {
-        Ok(self.remove_picture(viewer.user.id, id, expected).await?)
+        Ok(self.remove_picture(viewer, id, expected).await?)
     }
 }

@@ -1,41 +1,40 @@
-//! What follows from where an event is: the country from a city, time zone and currency from the
-//! country. Proposals only: nothing is refused here. Pure.
+//! Proposes the country for a city, and the time zone and currency for a country. Refuses nothing. Pure.
 //!
-//! `places.txt` is written by `scripts/places.mjs`. Cities are those that time zones are named after.
+//! `scripts/places.mjs` generates `places.txt`. Only cities that a time zone is named after are known.
 
 use super::words;
 use model::{
     error::FieldError,
-    events::{COUNTRIES, PlaceAsked, PlaceProposed},
+    events::{COUNTRIES, PlaceFields, PlaceProposal},
     money::Currency,
 };
 use std::sync::LazyLock;
 
+/// An empty column of `places.txt`.
 const NOTHING: &str = "-";
 
-/// What is known of a country.
 struct Country {
     code: &'static str,
     currencies: Vec<&'static str>,
-    /// The zone of most of it.
-    likely: Option<&'static str>,
+    /// The time zone of most of the country, if there is one.
+    main_zone: Option<&'static str>,
     zones: Vec<&'static str>,
 }
 
 static PLACES: LazyLock<Vec<Country>> = LazyLock::new(|| {
     let lines = include_str!("places.txt").lines();
-    lines.filter_map(read).collect()
+    lines.filter_map(parse_line).collect()
 });
 
-/// A line of the table. None: it is a remark.
-fn read(line: &'static str) -> Option<Country> {
+/// Returns `None` for a comment.
+fn parse_line(line: &'static str) -> Option<Country> {
     let several = |text: &'static str| text.split(',').filter(|one| *one != NOTHING).collect();
     let mut columns = line.split(' ');
     let code = columns.next().filter(|code| code.len() == 2)?;
     Some(Country {
         code,
         currencies: several(columns.next()?),
-        likely: columns.next().filter(|zone| *zone != NOTHING),
+        main_zone: columns.next().filter(|zone| *zone != NOTHING),
         zones: several(columns.next()?),
     })
 }
@@ -52,13 +51,13 @@ impl Country {
             .map_or(self.code, |(_, name)| name)
     }
 
-    /// Its zone that is named after this city.
+    /// The time zone named after this city.
     fn zone_of(&self, city: &str) -> Option<&'static str> {
         let mut zones = self.zones.iter().copied();
         zones.find(|zone| !city.is_empty() && words::fold(named_after(zone)) == city)
     }
 
-    /// What prices in it are in, as far as cards can be charged in it.
+    /// Its currencies in which cards can be charged.
     fn currencies(&self) -> impl Iterator<Item = &'static str> {
         self.currencies.iter().copied().filter(|code| {
             let known = code.parse::<Currency>();
@@ -72,22 +71,22 @@ fn named_after(zone: &str) -> &str {
     zone.rsplit('/').next().unwrap_or(zone)
 }
 
-/// The only country with this zone, or with a zone that is named after this city.
-fn country_of(asked: &PlaceAsked) -> Option<&'static Country> {
+/// The country that has the time zone named after the city, or the time zone itself, if there is only one.
+fn country_of(fields: &PlaceFields) -> Option<&'static Country> {
     let only = |fits: &dyn Fn(&Country) -> bool| {
         let mut found = PLACES.iter().filter(|country| fits(country));
         found.next().filter(|_| found.next().is_none())
     };
-    let city = words::fold(&asked.city);
-    // Kosovo's zone is named after a city that is not in it.
+    let city = words::fold(&fields.city);
+    // Kosovo's time zone is named after Belgrade.
     only(&|country| country.code != "XK" && country.zone_of(&city).is_some())
-        .or_else(|| only(&|country| country.zones.contains(&asked.time_zone.trim())))
+        .or_else(|| only(&|country| country.zones.contains(&fields.time_zone.trim())))
 }
 
-/// Proposes what was left empty, and says what is unusual of the rest.
-pub(crate) fn propose(asked: PlaceAsked) -> PlaceProposed {
+/// Fills in empty fields, and reports unusual values of the others.
+pub(crate) fn propose(fields: PlaceFields) -> PlaceProposal {
     let mut proposed = Vec::new();
-    let mut place = asked;
+    let mut place = fields;
     let code = place.country.trim().to_uppercase();
     let country = if code.is_empty() {
         let country = country_of(&place);
@@ -100,7 +99,7 @@ pub(crate) fn propose(asked: PlaceAsked) -> PlaceProposed {
         Country::find(&code)
     };
     let Some(country) = country else {
-        return PlaceProposed {
+        return PlaceProposal {
             place,
             proposed,
             unusual: Vec::new(),
@@ -108,7 +107,7 @@ pub(crate) fn propose(asked: PlaceAsked) -> PlaceProposed {
     };
     let zone = country
         .zone_of(&words::fold(&place.city))
-        .or(country.likely);
+        .or(country.main_zone);
     if let Some(zone) = zone.filter(|_| place.time_zone.trim().is_empty()) {
         zone.clone_into(&mut place.time_zone);
         proposed.push(FieldError::new("time_zone", zone.replace('_', " ")));
@@ -118,15 +117,15 @@ pub(crate) fn propose(asked: PlaceAsked) -> PlaceProposed {
         currency.clone_into(&mut place.currency);
         proposed.push(FieldError::new("currency", currency));
     }
-    let unusual = unusual(country, zone, &place);
-    PlaceProposed {
+    let unusual = find_unusual(country, zone, &place);
+    PlaceProposal {
         place,
         proposed,
         unusual,
     }
 }
 
-fn unusual(country: &Country, likely: Option<&str>, place: &PlaceAsked) -> Vec<FieldError> {
+fn find_unusual(country: &Country, likely: Option<&str>, place: &PlaceFields) -> Vec<FieldError> {
     let mut unusual = Vec::new();
     let (zone, currency) = (place.time_zone.trim(), place.currency.trim());
     if !zone.is_empty() && !country.zones.contains(&zone) {
@@ -159,8 +158,8 @@ mod tests {
     use super::*;
     use jiff::tz::TimeZone;
 
-    fn asked(city: &str, country: &str, time_zone: &str, currency: &str) -> PlaceAsked {
-        PlaceAsked {
+    fn fields(city: &str, country: &str, time_zone: &str, currency: &str) -> PlaceFields {
+        PlaceFields {
             city: city.to_owned(),
             country: country.to_owned(),
             time_zone: time_zone.to_owned(),
@@ -169,7 +168,7 @@ mod tests {
     }
 
     fn filled(city: &str, country: &str) -> [String; 3] {
-        let place = propose(asked(city, country, "", "")).place;
+        let place = propose(fields(city, country, "", "")).place;
         [place.country, place.time_zone, place.currency]
     }
 
@@ -199,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_zone_gives_the_country() {
-        let place = propose(asked("Leipzig", "", "Europe/Berlin", "")).place;
+        let place = propose(fields("Leipzig", "", "Europe/Berlin", "")).place;
         assert_eq!(
             (place.country.as_str(), place.currency.as_str()),
             ("DE", "EUR")
@@ -207,8 +206,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unusual_is_said_and_what_is_usual_is_not() {
-        let fields = |place| {
+    fn only_unusual_values_are_reported() {
+        let unusual = |place| {
             let found = propose(place);
             assert!(found.proposed.is_empty());
             let fields: Vec<String> = found.unusual.into_iter().map(|one| one.field).collect();
@@ -216,19 +215,28 @@ mod tests {
         };
         let none: [&str; 0] = [];
         assert_eq!(
-            fields(asked("Berlin", "DE", "Europe/London", "GBP")),
+            unusual(fields("Berlin", "DE", "Europe/London", "GBP")),
             ["time_zone", "currency"]
         );
-        assert_eq!(fields(asked("Berlin", "DE", "Europe/Berlin", "EUR")), none);
-        assert_eq!(fields(asked("Panama", "PA", "America/Panama", "USD")), none);
         assert_eq!(
-            fields(asked("Bern", "CH", "Europe/Zurich", "EUR")),
+            unusual(fields("Berlin", "DE", "Europe/Berlin", "EUR")),
+            none
+        );
+        assert_eq!(
+            unusual(fields("Panama", "PA", "America/Panama", "USD")),
+            none
+        );
+        assert_eq!(
+            unusual(fields("Bern", "CH", "Europe/Zurich", "EUR")),
             ["currency"]
         );
-        assert_eq!(fields(asked("Berlin", "??", "Europe/London", "GBP")), none);
-        // No card can be charged in its own.
-        assert_eq!(fields(asked("Niš", "RS", "Europe/Belgrade", "EUR")), none);
-        let said = propose(asked("Berlin", "DE", "Europe/London", "GBP")).unusual;
+        assert_eq!(
+            unusual(fields("Berlin", "??", "Europe/London", "GBP")),
+            none
+        );
+        // Cards cannot be charged in its currency.
+        assert_eq!(unusual(fields("Niš", "RS", "Europe/Belgrade", "EUR")), none);
+        let said = propose(fields("Berlin", "DE", "Europe/London", "GBP")).unusual;
         assert_eq!(
             said[0].message,
             "Europe/London is not a time zone of Germany. Most likely it is Europe/Berlin."

@@ -1,4 +1,4 @@
-//! What an event must be like. Pure: text in, cleaned text or errors at fields out.
+//! Validates and normalizes the fields of an event. Pure.
 
 use super::words;
 use crate::{
@@ -18,11 +18,11 @@ const TITLE_MAX: usize = 120;
 const VENUE_MAX: usize = 120;
 const CITY_MAX: usize = 80;
 const DESCRIPTION_MAX: usize = 5000;
-/// How long an event lasts at most. A list of what is on looks back so far (`listing.rs`).
-pub(super) const LASTS_MAX: Duration = Duration::from_hours(366 * 24);
+/// The longest duration of an event. `listing.rs` looks back this far for running events.
+pub(super) const DURATION_MAX: Duration = Duration::from_hours(366 * 24);
 
-/// ISO 3166-1 alpha-2, and XK for Kosovo: assigned by its users, as ISO 3166-1 allows, among them the
-/// European Union and the card networks.
+/// ISO 3166-1 alpha-2, and XK for Kosovo, a user-assigned code that the European Union and the card
+/// networks use.
 const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI \
     BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY \
     CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN \
@@ -33,10 +33,10 @@ const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB B
     SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN \
     VU WF WS XK YE YT ZA ZM ZW";
 
-/// Names in the database of time zones that stand for no place's time.
+/// Names in the time zone database that are not time zones of a place.
 const NOT_PLACES: [&str; 2] = ["Factory", "Etc/Unknown"];
 
-/// An event that may be written down.
+/// The validated fields of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Checked {
     /// 1 to 120 characters.
@@ -49,34 +49,29 @@ pub(crate) struct Checked {
     pub city: String,
     /// ISO 3166-1 alpha-2, capitals.
     pub country: String,
-    /// When it begins.
     pub starts_at: Moment,
-    /// When it ends, if that is known.
     pub ends_at: Option<Moment>,
-    /// Until when tickets are sold, if that is after the start.
+    /// The end of sales, if that is after the start.
     pub sales_until: Option<Moment>,
-    /// An IANA time zone that exists.
+    /// A known IANA time zone.
     pub time_zone: String,
-    /// What its tickets are priced in.
     pub currency: Currency,
-    /// What kind of evening it is.
     pub category: Category,
 }
 
 impl Checked {
-    /// The words that the search looks for.
+    /// The words that the search compares.
     pub(crate) fn search_text(&self) -> String {
-        words::index(&format!("{} {} {}", self.title, self.venue, self.city))
+        words::index_words(&format!("{} {} {}", self.title, self.venue, self.city))
     }
 
-    /// How far the venue's clocks are ahead of UTC when it begins, in microseconds.
+    /// The venue's offset from UTC at the start, in microseconds.
     pub(crate) fn utc_offset_micros(&self) -> i64 {
         TimeZone::get(&self.time_zone).map_or(0, |zone| {
             i64::from(zone.to_offset(self.starts_at.timestamp()).seconds()) * 1_000_000
         })
     }
 
-    /// Its times.
     pub(crate) fn span(&self) -> Span {
         Span {
             starts_at: self.starts_at.timestamp(),
@@ -85,24 +80,23 @@ impl Checked {
         }
     }
 
-    /// Whether its tickets are traded at this moment.
     pub(crate) fn is_on_sale(&self, now: Moment) -> bool {
         self.span().is_on_sale(now.timestamp())
     }
 
-    /// What the city filter compares.
+    /// The value that the city filter compares.
     pub(crate) fn city_key(&self) -> String {
         names::key(&self.city)
     }
 }
 
-/// Checks a new event; all that is wrong is said at once.
+/// Checks a new event. Errors: all invalid fields.
 pub(crate) fn check(request: CreateEvent, now: Timestamp) -> Result<Checked, Vec<FieldError>> {
     check_after(request, None, now)
 }
 
-/// `before` is the event so far: it may keep a currency that is no longer accepted, and times that have
-/// passed.
+/// `before` is the event before an update. It may keep a currency that is no longer accepted, and times in
+/// the past.
 fn check_after(
     request: CreateEvent,
     before: Option<&Checked>,
@@ -119,7 +113,7 @@ fn check_after(
         ends_at: request.ends_at,
         sales_until: request.sales_until,
     };
-    // In the order of the form's fields.
+    // In the order of the form's fields, which is the order of the errors.
     let title = line(&mut errors, "title", &request.title, 1, TITLE_MAX);
     let venue = line(&mut errors, "venue", &request.venue, 1, VENUE_MAX);
     let city = line(&mut errors, "city", &request.city, 1, CITY_MAX);
@@ -145,8 +139,7 @@ fn check_after(
     }
 }
 
-/// The event as it would be after `request`, checked as a new one is; times that do not change may be
-/// in the past.
+/// The event after the update, checked like a new one, except that unchanged times may be in the past.
 pub(crate) fn check_update(
     before: &Checked,
     request: UpdateEvent,
@@ -217,17 +210,17 @@ fn country(errors: &mut Vec<FieldError>, value: &str) -> String {
     value
 }
 
-/// As exact as a time is kept: in microseconds.
-fn kept(time: Timestamp) -> Timestamp {
+/// Rounds to microseconds, as stored.
+fn to_stored(time: Timestamp) -> Timestamp {
     Moment::from(time).timestamp()
 }
 
-/// What is wrong with the times of an event. One that was so `before` may have passed.
+/// Checks the times. A time that is unchanged from `before` may be in the past.
 fn times(errors: &mut Vec<FieldError>, span: Span, before: Option<Span>, now: Timestamp) -> Span {
     let span = Span {
-        starts_at: kept(span.starts_at),
-        ends_at: span.ends_at.map(kept),
-        sales_until: span.sales_until.map(kept),
+        starts_at: to_stored(span.starts_at),
+        ends_at: span.ends_at.map(to_stored),
+        sales_until: span.sales_until.map(to_stored),
     };
     let has_passed = |time: Option<Timestamp>, of: fn(Span) -> Option<Timestamp>| {
         time.is_some_and(|time| time <= now) && time != before.and_then(of)
@@ -240,7 +233,7 @@ fn times(errors: &mut Vec<FieldError>, span: Span, before: Option<Span>, now: Ti
         if end <= span.starts_at {
             let message = "The end must be after the start. If the event ends after midnight, enter the date as well.";
             errors.push(FieldError::new("endsAt", message));
-        } else if Moment::from(end).since(span.starts_at.into()) > LASTS_MAX {
+        } else if Moment::from(end).since(span.starts_at.into()) > DURATION_MAX {
             errors.push(FieldError::new(
                 "endsAt",
                 "An event lasts at most 366 days.",
@@ -279,7 +272,7 @@ fn times(errors: &mut Vec<FieldError>, span: Span, before: Option<Span>, now: Ti
 
 fn time_zone(errors: &mut Vec<FieldError>, value: &str) -> String {
     let value = value.trim();
-    // As the database of time zones spells it.
+    // Uses the spelling of the time zone database.
     let known = TimeZone::get(value)
         .ok()
         .filter(|zone| !zone.is_unknown())
@@ -317,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_event_is_cleaned_and_kept() {
+    fn a_valid_event_is_normalized() {
         let checked = check(request(), now()).unwrap();
         assert_eq!(
             (checked.title.as_str(), checked.country.as_str()),
@@ -328,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_zone_is_one_that_exists_and_is_spelt_as_it_is_known() {
+    fn a_time_zone_must_exist_and_is_normalized() {
         let zone = |name: &str| {
             let request = CreateEvent {
                 time_zone: name.to_owned(),
@@ -369,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
+    fn all_invalid_fields_are_reported() {
         let wrong = CreateEvent {
             title: " ".to_owned(),
             city: "x".repeat(81),
@@ -438,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn while_an_event_runs_its_end_can_change_and_its_start_stay() {
+    fn a_running_events_end_can_change_but_not_its_start() {
         let before = Checked {
             starts_at: time("2026-11-22T10:00:00Z").into(),
             ends_at: Some(time("2026-11-24T18:00:00Z").into()),
@@ -459,7 +452,7 @@ mod tests {
             update(r#"{"version":1,"endsAt":"2026-11-25T18:00:00Z"}"#),
             end("2026-11-25T18:00:00Z")
         );
-        // It would be over at once.
+        // The event would be over at once.
         assert_eq!(
             update(r#"{"version":1,"endsAt":null}"#),
             Err("endsAt".to_owned())

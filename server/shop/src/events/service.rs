@@ -14,10 +14,10 @@ use model::{
     accounts::Viewer,
     error::{AppError, AppResult, Conflict},
     events::{
-        COUNTED_MAX, City, CreateEvent, Event, EventList, EventQuery, Events, PlaceAsked,
-        PlaceProposed, UpdateEvent,
+        COUNTED_MAX, City, CreateEvent, Event, EventList, EventQuery, Events, PlaceFields,
+        PlaceProposal, UpdateEvent,
     },
-    ids::{EventId, UserId},
+    ids::EventId,
 };
 use platform::{
     clock::SharedClock,
@@ -33,110 +33,109 @@ const LIMIT_DEFAULT: i64 = 20;
 const LIMIT_MAX: i64 = 100;
 const CITIES_MAX: i64 = 24;
 
-/// The rules of events.
+/// Implements the ports [`Events`] and `Pictures`.
 #[derive(Clone)]
 pub struct EventsService {
     pub(super) db: Db,
     pub(super) clock: SharedClock,
-    /// Whose turn it is to develop a picture.
-    pub(super) darkroom: Arc<Semaphore>,
+    /// One permit: rendering a picture takes much memory.
+    pub(super) render_permit: Arc<Semaphore>,
 }
 
 impl EventsService {
-    /// Events over `db`.
     pub fn new(db: Db, clock: SharedClock) -> Self {
         Self {
             db,
             clock,
-            darkroom: Arc::new(Semaphore::new(1)),
+            render_permit: Arc::new(Semaphore::new(1)),
         }
     }
 
-    async fn page(&self, asked: EventQuery) -> FaultResult<EventList> {
-        let limit = asked.limit.unwrap_or(LIMIT_DEFAULT);
+    async fn list(&self, query: EventQuery) -> FaultResult<EventList> {
+        let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
         }
         let now = self.clock.now();
-        let behind = asked.cursor.as_deref().map(read_cursor).transpose()?;
-        let Some(filter) = filter(asked, now) else {
+        let cursor = query.cursor.as_deref().map(read_cursor).transpose()?;
+        let Some(filter) = filter(query, now) else {
             return Ok(EventList::default());
         };
         let filter = Filter {
-            behind,
+            cursor,
             limit: limit + 1,
             ..filter
         };
-        let mut rows = store::events_page(&self.db, &filter).await?;
+        let mut rows = store::list(&self.db, &filter).await?;
         let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
         if more {
             rows.pop();
         }
         let next = rows.last().filter(|_| more).map(write_cursor);
         Ok(EventList {
-            events: self.dress(rows, now).await?,
+            events: self.add_stock(rows, now).await?,
             next,
         })
     }
 
-    /// Adds what is for sale.
-    async fn dress(&self, rows: Vec<EventRow>, now: Moment) -> FaultResult<Vec<Event>> {
+    /// Adds the number of available tickets and the lowest price to each event.
+    async fn add_stock(&self, rows: Vec<EventRow>, now: Moment) -> FaultResult<Vec<Event>> {
         let ids: Vec<EventId> = rows
             .iter()
             .filter(|row| row.what.is_on_sale(now))
             .map(|row| row.id)
             .collect();
-        let stock = store::events_stock(self.db.reads(), &ids, now).await?;
+        let stock = store::find_stock(self.db.reads(), &ids, now).await?;
         Ok(rows
             .iter()
             .map(|row| row.event(stock.get(&row.id).copied().unwrap_or_default()))
             .collect())
     }
 
-    async fn one(&self, id: EventId) -> FaultResult<Event> {
-        let row = store::event_find(self.db.reads(), id).await?;
+    pub(super) async fn get(&self, id: EventId) -> FaultResult<Event> {
+        let row = store::find(self.db.reads(), id).await?;
         let row = row.ok_or(Fault::Refused(AppError::NotFound))?;
-        let mut dressed = self.dress(vec![row], self.clock.now()).await?;
-        dressed.pop().ok_or(Fault::Refused(AppError::NotFound))
+        let mut events = self.add_stock(vec![row], self.clock.now()).await?;
+        events.pop().ok_or(Fault::Refused(AppError::NotFound))
     }
 
-    async fn create_event(&self, creator: UserId, request: CreateEvent) -> FaultResult<Event> {
+    async fn create(&self, viewer: &Viewer, request: CreateEvent) -> FaultResult<Event> {
         let now = self.clock.now();
         let what = rules::check(request, now.timestamp()).map_err(AppError::Invalid)?;
         let row = EventRow {
             id: EventId(Uuid::now_v7()),
-            creator,
+            creator: viewer.user.id,
             what,
             picture: None,
             version: 1,
         };
-        let written = row.clone();
+        let inserted = row.clone();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    store::event_insert(conn, &written, now).await?;
-                    let told = [written.told(EventType::EventCreated)];
-                    Ok::<_, Fault>(outbox::append(conn, now, &told).await?)
+                    store::insert(conn, &inserted, now).await?;
+                    let created = inserted.domain_event(EventType::EventCreated);
+                    Ok::<_, Fault>(outbox::append(conn, now, &[created]).await?)
                 })
             })
             .await?;
         Ok(row.event(store::Stock::default()))
     }
 
-    async fn update_event(
+    async fn update(
         &self,
-        viewer: UserId,
+        viewer: &Viewer,
         id: EventId,
         request: UpdateEvent,
     ) -> FaultResult<Event> {
-        let now = self.clock.now();
+        let (user, now) = (viewer.user.id, self.clock.now());
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let row = store::event_find(&mut *conn, id)
+                    let row = store::find(&mut *conn, id)
                         .await?
                         .ok_or(AppError::NotFound)?;
-                    if row.creator != viewer {
+                    if row.creator != user {
                         return Err(AppError::Forbidden.into());
                     }
                     if row.what.span().is_over(now.timestamp()) {
@@ -145,27 +144,27 @@ impl EventsService {
                     let version = request.version;
                     let what = rules::check_update(&row.what, request, now.timestamp())
                         .map_err(AppError::Invalid)?;
-                    if !store::event_update(conn, id, viewer, version, &what, now).await? {
-                        return Err(why_not_updated(&row, version));
+                    if !store::update(conn, id, user, version, &what, now).await? {
+                        return Err(update_refusal(&row, version));
                     }
                     let after = EventRow {
                         what,
                         version: version + 1,
                         ..row.clone()
                     };
-                    let told = [after.told(EventType::EventUpdated)];
-                    outbox::append(conn, now, &told).await?;
-                    changes::change_note(conn, &row, &after, now).await?;
+                    let updated = after.domain_event(EventType::EventUpdated);
+                    outbox::append(conn, now, &[updated]).await?;
+                    changes::record(conn, &row, &after, now).await?;
                     Ok(())
                 })
             })
             .await?;
-        self.one(id).await
+        self.get(id).await
     }
 }
 
-/// The losing side of a change.
-fn why_not_updated(row: &EventRow, version: i64) -> Fault {
+/// The reason why the conditional UPDATE changed no row.
+fn update_refusal(row: &EventRow, version: i64) -> Fault {
     if row.version != version {
         return Conflict::VersionConflict.into();
     }
@@ -173,31 +172,31 @@ fn why_not_updated(row: &EventRow, version: i64) -> Fault {
     AppError::invalid("currency", message).into()
 }
 
-/// What the query asks for, but for its page; nothing if nothing can be found by it.
-fn filter(asked: EventQuery, now: Moment) -> Option<Filter> {
+/// The filter for a query, without cursor and limit. `None` if the query cannot match any event.
+fn filter(query: EventQuery, now: Moment) -> Option<Filter> {
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let (q, city_key) = (
-        given(asked.q),
-        given(asked.city).map(|city| names::key(&city)),
+        given(query.q),
+        given(query.city).map(|city| names::key(&city)),
     );
-    let words = q.as_deref().map(words::sought);
-    let findable = words.as_ref().is_none_or(|words| !words.is_empty())
+    let words = q.as_deref().map(words::search_words);
+    let can_match = words.as_ref().is_none_or(|words| !words.is_empty())
         && !city_key.iter().any(|city| city.contains(char::is_control));
-    findable.then(|| Filter {
+    can_match.then(|| Filter {
         words: words.unwrap_or_default(),
         city_key,
-        category: asked.category,
-        after: now,
-        from: asked.from.map(Moment::from),
-        to: asked.to.map(Moment::from),
-        when: asked.when,
-        first_day: asked.first_day,
-        last_day: asked.last_day,
+        category: query.category,
+        now,
+        from: query.from.map(Moment::from),
+        to: query.to.map(Moment::from),
+        when: query.when,
+        first_day: query.first_day,
+        last_day: query.last_day,
         ..Filter::default()
     })
 }
 
-/// `starts_at` in microseconds and the id: where a page ended.
+/// `starts_at` in microseconds and the id of the last event of a page.
 fn write_cursor(row: &EventRow) -> String {
     format!("{}_{}", row.what.starts_at.micros(), row.id)
 }
@@ -215,7 +214,7 @@ fn read_cursor(cursor: &str) -> Result<(Moment, EventId), AppError> {
 #[async_trait]
 impl Events for EventsService {
     async fn list(&self, query: EventQuery) -> AppResult<EventList> {
-        Ok(self.page(query).await?)
+        Ok(self.list(query).await?)
     }
 
     async fn count(&self, query: EventQuery) -> AppResult<i64> {
@@ -226,41 +225,39 @@ impl Events for EventsService {
             limit: COUNTED_MAX,
             ..filter
         };
-        let count = store::events_count(&self.db, &filter).await;
+        let count = store::count(&self.db, &filter).await;
         Ok(count.map_err(Fault::from)?)
     }
 
-    async fn cities(&self) -> AppResult<Vec<City>> {
+    async fn list_cities(&self) -> AppResult<Vec<City>> {
         let now = self.clock.now();
-        let cities = store::cities_upcoming(self.db.reads(), now, CITIES_MAX).await;
+        let cities = store::list_cities(self.db.reads(), now, CITIES_MAX).await;
         Ok(cities.map_err(Fault::from)?)
     }
 
     async fn get(&self, id: EventId) -> AppResult<Event> {
-        Ok(self.one(id).await?)
+        Ok(self.get(id).await?)
     }
 
     async fn is_creator(&self, viewer: &Viewer, id: EventId) -> AppResult<bool> {
-        let of = store::event_is_of(self.db.reads(), id, viewer.user.id).await;
-        Ok(of.map_err(Fault::from)?)
+        let is_creator = store::is_creator(self.db.reads(), id, viewer.user.id).await;
+        Ok(is_creator.map_err(Fault::from)?)
     }
 
-    async fn created_by(&self, viewer: &Viewer) -> AppResult<Vec<Event>> {
+    async fn list_own(&self, viewer: &Viewer) -> AppResult<Vec<Event>> {
         let now = self.clock.now();
         let filter = Filter {
             creator: Some(viewer.user.id),
-            after: now,
+            now,
             limit: LIMIT_MAX,
             ..Filter::default()
         };
-        let rows = store::events_page(&self.db, &filter)
-            .await
-            .map_err(Fault::from)?;
-        Ok(self.dress(rows, now).await?)
+        let rows = store::list(&self.db, &filter).await.map_err(Fault::from)?;
+        Ok(self.add_stock(rows, now).await?)
     }
 
-    fn place(&self, asked: PlaceAsked) -> PlaceProposed {
-        places::propose(asked)
+    fn propose_place(&self, fields: PlaceFields) -> PlaceProposal {
+        places::propose(fields)
     }
 
     async fn check(&self, request: CreateEvent) -> AppResult<()> {
@@ -269,10 +266,10 @@ impl Events for EventsService {
     }
 
     async fn create(&self, viewer: &Viewer, request: CreateEvent) -> AppResult<Event> {
-        Ok(self.create_event(viewer.user.id, request).await?)
+        Ok(self.create(viewer, request).await?)
     }
 
     async fn update(&self, viewer: &Viewer, id: EventId, request: UpdateEvent) -> AppResult<Event> {
-        Ok(self.update_event(viewer.user.id, id, request).await?)
+        Ok(self.update(viewer, id, request).await?)
     }
 }

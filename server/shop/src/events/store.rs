@@ -19,31 +19,25 @@ use std::collections::HashMap;
 const COLUMNS: &str = "id, creator_id, title, description, venue, city, country, starts_at, \
      ends_at, sales_until, time_zone, currency, category, picture, version";
 
-/// What the database says of an event.
 #[derive(Debug, Clone)]
 pub(crate) struct EventRow {
-    /// Its id.
     pub id: EventId,
-    /// Who may change it.
     pub creator: UserId,
-    /// What it is.
+    /// What the creator can edit, except the picture.
     pub what: Checked,
-    /// What it looks like.
     pub picture: Option<Picture>,
     /// Counts changes, from 1.
     pub version: i64,
 }
 
-/// How many tickets of an event can be bought this moment, and from how much.
+/// The tickets of an event that can be bought now.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stock {
-    /// How many.
     pub available: i64,
-    /// The cheapest, in minor units.
+    /// The lowest price.
     pub from_minor: Option<MinorUnits>,
 }
 
-/// An event as it is stored.
 #[derive(FromRow)]
 struct EventColumns {
     id: EventId,
@@ -97,7 +91,7 @@ impl FromRow<'_, AnyRow> for EventRow {
 }
 
 impl EventRow {
-    /// As everybody sees it, with what is for sale.
+    /// The event as the API returns it.
     pub(crate) fn event(&self, stock: Stock) -> Event {
         let what = self.what.clone();
         Event {
@@ -120,8 +114,8 @@ impl EventRow {
         }
     }
 
-    /// The domain event that tells of this row as it is after a change.
-    pub(crate) fn told(&self, kind: EventType) -> DomainEvent {
+    /// The domain event for the outbox after a change that resulted in this row.
+    pub(crate) fn domain_event(&self, kind: EventType) -> DomainEvent {
         let what = &self.what;
         let data = serde_json::json!({
             "id": self.id,
@@ -144,8 +138,7 @@ impl EventRow {
     }
 }
 
-/// One event, past or to come.
-pub(crate) async fn event_find<'e>(
+pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     id: EventId,
 ) -> Result<Option<EventRow>, sqlx::Error> {
@@ -156,8 +149,8 @@ pub(crate) async fn event_find<'e>(
         .await
 }
 
-/// Whether this user created this event.
-pub(crate) async fn event_is_of<'e>(
+/// False also if there is no such event.
+pub(crate) async fn is_creator<'e>(
     on: impl AnyExecutor<'e>,
     id: EventId,
     creator: UserId,
@@ -171,26 +164,26 @@ pub(crate) async fn event_is_of<'e>(
 }
 
 /// A page of events, soonest first.
-pub(crate) async fn events_page(db: &Db, filter: &Filter) -> Result<Vec<EventRow>, sqlx::Error> {
+pub(crate) async fn list(db: &Db, filter: &Filter) -> Result<Vec<EventRow>, sqlx::Error> {
     let page = filter.page(db.engine(), COLUMNS);
     let rows = page.query().try_map(|row| EventRow::from_row(&row));
     rows.fetch_all(db.reads()).await
 }
 
-/// How many events there are, as many as the filter's limit at most.
-pub(crate) async fn events_count(db: &Db, filter: &Filter) -> Result<i64, sqlx::Error> {
+/// Counts events, up to the filter's limit.
+pub(crate) async fn count(db: &Db, filter: &Filter) -> Result<i64, sqlx::Error> {
     let count = filter.count(db.engine());
-    let counted = count.query().try_map(|row| <(i64,)>::from_row(&row));
-    let (events,) = counted.fetch_one(db.reads()).await?;
+    let query = count.query().try_map(|row| <(i64,)>::from_row(&row));
+    let (events,) = query.fetch_one(db.reads()).await?;
     Ok(events)
 }
 
-/// The events that have begun before `$1` and are on sale then. They last no longer than 366 days
-/// (`rules.rs`), so that the index of those that are sold after their start bounds what is looked at.
+/// Events that began before `$1` and are still on sale then. An event lasts at most 366 days (`rules.rs`);
+/// the lower bound lets the index on events that are sold after their start limit the rows read.
 const RUNNING: &str = "sales_until > $1 AND starts_at <= $1 AND starts_at > $1 - 31622400000000";
 
 /// Ids of the next events on sale, soonest first.
-pub async fn events_next<'e>(
+pub async fn list_next_ids<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
@@ -207,8 +200,8 @@ pub async fn events_next<'e>(
         .await
 }
 
-/// What is for sale at these events this moment.
-pub(crate) async fn events_stock<'e>(
+/// Returns the available tickets by event. Events without any are missing.
+pub(crate) async fn find_stock<'e>(
     on: impl AnyExecutor<'e>,
     events: &[EventId],
     now: Moment,
@@ -238,13 +231,13 @@ pub(crate) async fn events_stock<'e>(
     Ok(stocks.collect())
 }
 
-/// Cities with events on sale, busiest first.
-pub(crate) async fn cities_upcoming<'e>(
+/// Cities with events on sale, most events first.
+pub(crate) async fn list_cities<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
 ) -> Result<Vec<City>, sqlx::Error> {
-    // Counted by the index alone; a name is looked up only for those that are shown.
+    // Counts with the index alone, and looks a name up only for the cities that are returned.
     let sql = format!(
         "SELECT (SELECT MIN(city) FROM events WHERE city_key = c.city_key AND starts_at = c.first) \
          AS name, c.events FROM (SELECT city_key, CAST(SUM(events) AS BIGINT) AS events, \
@@ -263,8 +256,7 @@ pub(crate) async fn cities_upcoming<'e>(
     Ok(cities.collect())
 }
 
-/// Writes a new event down.
-pub(crate) async fn event_insert(
+pub(crate) async fn insert(
     conn: &mut Conn,
     event: &EventRow,
     now: Moment,
@@ -299,9 +291,9 @@ pub(crate) async fn event_insert(
     Ok(())
 }
 
-/// Changes an event that is not over, if it is as it was read; its currency only while it
-/// has no tickets. False: the race was lost, or one of these does not hold.
-pub(crate) async fn event_update(
+/// Conditional update: the creator and version match, the event is not over, and the currency is unchanged
+/// or the event has no tickets. Returns false if one of these does not hold.
+pub(crate) async fn update(
     conn: &mut Conn,
     id: EventId,
     creator: UserId,
@@ -340,9 +332,9 @@ pub(crate) async fn event_update(
     Ok(done.rows_affected() == 1)
 }
 
-/// Says what an event looks like, if it is still as `event` was read; a new picture only while the
-/// event is not over. False: the race was lost.
-pub(crate) async fn event_set_picture(
+/// Sets `event.picture` if the creator and version match; a new picture only while the event is not over.
+/// Returns false if one of these does not hold.
+pub(crate) async fn set_picture(
     conn: &mut Conn,
     event: &EventRow,
     now: Moment,
@@ -363,8 +355,8 @@ pub(crate) async fn event_set_picture(
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes down one form of an event's picture.
-pub(crate) async fn picture_insert(
+/// Stores an event's picture in one width.
+pub(crate) async fn insert_picture(
     conn: &mut Conn,
     event: EventId,
     digest: &str,
@@ -381,8 +373,8 @@ pub(crate) async fn picture_insert(
     Ok(())
 }
 
-/// Takes all forms of an event's picture away.
-pub(crate) async fn pictures_delete(conn: &mut Conn, event: EventId) -> Result<(), sqlx::Error> {
+/// Deletes an event's picture in all widths.
+pub(crate) async fn delete_pictures(conn: &mut Conn, event: EventId) -> Result<(), sqlx::Error> {
     query("DELETE FROM pictures WHERE event_id = $1")
         .bind(event)
         .execute(conn)
@@ -390,12 +382,12 @@ pub(crate) async fn pictures_delete(conn: &mut Conn, event: EventId) -> Result<(
     Ok(())
 }
 
-/// A picture in one of its forms.
-pub async fn picture_bytes<'e>(
+/// The JPEG file of a picture in the width of `form`.
+pub async fn find_picture<'e>(
     on: impl AnyExecutor<'e>,
     form: &Picture,
 ) -> Result<Option<Vec<u8>>, sqlx::Error> {
-    // The same picture may be of several events.
+    // Several events may have the same picture.
     query_scalar("SELECT bytes FROM pictures WHERE digest = $1 AND width = $2 LIMIT 1")
         .bind(form.digest().to_owned())
         .bind(i64::from(form.width()))
@@ -403,14 +395,13 @@ pub async fn picture_bytes<'e>(
         .await
 }
 
-/// Selects the rows behind the id `$1` for [`event_fill_search_keys`], `$2` at the most.
-pub(crate) fn rows_with_search_keys() -> String {
+/// Selects up to `$2` rows after the id `$1` for [`fill_search_keys`].
+pub(crate) fn select_search_keys() -> String {
     "SELECT id, title, venue, city, search_text, city_key FROM events WHERE id > $1 \
      ORDER BY id LIMIT $2"
         .to_owned()
 }
 
-/// An event with what it is found by.
 #[derive(FromRow)]
 struct SearchKeysRow {
     id: EventId,
@@ -421,13 +412,10 @@ struct SearchKeysRow {
     city_key: String,
 }
 
-/// Computes the search's words and the city's key of an event anew.
-pub(crate) async fn event_fill_search_keys(
-    conn: &mut Conn,
-    row: AnyRow,
-) -> Result<(), sqlx::Error> {
+/// Recomputes the search text and city key of an event.
+pub(crate) async fn fill_search_keys(conn: &mut Conn, row: AnyRow) -> Result<(), sqlx::Error> {
     let row = SearchKeysRow::from_row(&row)?;
-    let search_text = words::index(&format!("{} {} {}", row.title, row.venue, row.city));
+    let search_text = words::index_words(&format!("{} {} {}", row.title, row.venue, row.city));
     let city_key = names::key(&row.city);
     if search_text != row.search_text || city_key != row.city_key {
         query("UPDATE events SET search_text = $2, city_key = $3 WHERE id = $1")

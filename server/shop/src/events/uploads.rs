@@ -1,6 +1,6 @@
-//! How many pictures are on their way in at once, in this process: in total, of one account, and from
-//! one network address. Each may take two minutes and 8 MiB of memory, and slow ones must not keep
-//! other people's out. Reading and opening them is `pictures.rs`'s and `develop.rs`'s.
+//! Limits the concurrent picture uploads of this process: in total, per account and per network. An upload
+//! may take two minutes and 8 MiB of memory, and slow ones must not block other users. `pictures.rs` and
+//! `render.rs` process the uploaded pictures.
 
 use ipnet::IpNet;
 use model::{error::AppError, ids::UserId};
@@ -12,13 +12,13 @@ use platform::{
 };
 use std::{net::IpAddr, sync::Arc};
 
-/// At once, each with up to 8 MiB in memory.
-const TOTAL: usize = 16;
-const PER_ACCOUNT: usize = 2;
-/// When who is refused may try again, in seconds.
-const AGAIN_AFTER_SECONDS: i64 = 10;
+/// Each with up to 8 MiB in memory.
+const TOTAL_MAX: usize = 16;
+const PER_ACCOUNT_MAX: usize = 2;
+/// `Retry-After` of a refused upload.
+const RETRY_AFTER_SECONDS: i64 = 10;
 
-/// All pictures that are on their way in.
+/// The uploads in progress.
 pub struct Uploads {
     per_network: usize,
     trusted_proxies: Arc<[IpNet]>,
@@ -28,15 +28,15 @@ pub struct Uploads {
     networks: Arc<Shares<IpNet>>,
 }
 
-/// A picture's place, until it is dropped.
-pub struct Uploading {
+/// Counts one upload until it is dropped.
+pub struct UploadSlot {
     _total: Share<()>,
     _account: Option<Share<UserId>>,
     _network: Option<Share<IpNet>>,
 }
 
 impl Uploads {
-    /// None yet. Where `limits` are off, only the total counts.
+    /// If `limits` are off, only the total is limited.
     pub fn new(per_network: usize, trusted_proxies: Arc<[IpNet]>, limits: Arc<Limits>) -> Self {
         Self {
             per_network,
@@ -48,27 +48,30 @@ impl Uploads {
         }
     }
 
-    /// A place for a picture of this account from this address. Errors: `TooManyRequests` if theirs
-    /// are taken, `Unavailable` if all are.
-    pub fn enter(&self, user: Option<UserId>, address: IpAddr) -> Result<Uploading, AppError> {
-        let count = self.limits.are_on();
+    /// A slot for an upload by this account from this address. Errors: `TooManyRequests` at the limit of
+    /// the account or network, `Unavailable` at the total limit.
+    pub fn acquire(&self, user: Option<UserId>, address: IpAddr) -> Result<UploadSlot, AppError> {
+        let is_limited = self.limits.are_on();
         let is_proxy = is_trusted(address, &self.trusted_proxies);
-        let network = network_of(address).filter(|_| count && !is_proxy);
-        let of_account = user
-            .filter(|_| count)
-            .map(|user| self.accounts.take(user, PER_ACCOUNT).ok_or_else(too_many))
+        let network = network_of(address).filter(|_| is_limited && !is_proxy);
+        let account_share = user
+            .filter(|_| is_limited)
+            .map(|user| {
+                let share = self.accounts.take(user, PER_ACCOUNT_MAX);
+                share.ok_or_else(too_many)
+            })
             .transpose()?;
-        let of_network = network
+        let network_share = network
             .map(|network| {
                 let share = self.networks.take(network, self.per_network);
                 share.ok_or_else(too_many)
             })
             .transpose()?;
-        let of_all = self.all.take((), TOTAL).ok_or(AppError::Unavailable)?;
-        Ok(Uploading {
-            _total: of_all,
-            _account: of_account,
-            _network: of_network,
+        let total_share = self.all.take((), TOTAL_MAX);
+        Ok(UploadSlot {
+            _total: total_share.ok_or(AppError::Unavailable)?,
+            _account: account_share,
+            _network: network_share,
         })
     }
 }
@@ -76,7 +79,7 @@ impl Uploads {
 fn too_many() -> AppError {
     security::record(Event::Limit, Outcome::Refused, None, "uploads");
     AppError::TooManyRequests {
-        retry_after_seconds: AGAIN_AFTER_SECONDS,
+        retry_after_seconds: RETRY_AFTER_SECONDS,
     }
 }
 
@@ -92,38 +95,38 @@ mod tests {
         Uploads::new(4, proxies, Arc::new(Limits::new(clock, on, None)))
     }
 
-    fn enter(uploads: &Uploads, user: u128, address: &str) -> Result<Uploading, AppError> {
+    fn acquire(uploads: &Uploads, user: u128, address: &str) -> Result<UploadSlot, AppError> {
         let user = UserId(Uuid::from_u128(user));
-        uploads.enter(Some(user), address.parse().unwrap())
+        uploads.acquire(Some(user), address.parse().unwrap())
     }
 
     #[test]
-    fn one_account_and_one_address_leave_places_for_others() {
+    fn uploads_are_limited_per_account_and_network() {
         let uploads = uploads(true);
-        let mut on_the_way = Vec::new();
+        let mut slots = Vec::new();
         for user in [1, 1, 2, 2] {
-            on_the_way.push(enter(&uploads, user, "203.0.113.1").unwrap());
+            slots.push(acquire(&uploads, user, "203.0.113.1").unwrap());
         }
         for (user, address) in [(1, "203.0.113.2"), (3, "203.0.113.1")] {
-            let refused = enter(&uploads, user, address).err().unwrap();
+            let refused = acquire(&uploads, user, address).err().unwrap();
             assert_eq!(refused.retry_after_seconds(), Some(10), "{user} {address}");
         }
-        on_the_way.push(enter(&uploads, 3, "203.0.113.2").unwrap());
-        drop(on_the_way);
-        assert!(enter(&uploads, 1, "203.0.113.1").is_ok());
+        slots.push(acquire(&uploads, 3, "203.0.113.2").unwrap());
+        drop(slots);
+        assert!(acquire(&uploads, 1, "203.0.113.1").is_ok());
     }
 
     #[test]
-    fn there_is_an_end_to_all_together() {
+    fn uploads_are_limited_in_total() {
         for (uploads, address) in [(uploads(true), "10.1.2.3"), (uploads(false), "203.0.113.1")] {
-            let places: Vec<_> = (0..16)
-                .map(|user| enter(&uploads, user, address).unwrap())
+            let slots: Vec<_> = (0..16)
+                .map(|user| acquire(&uploads, user, address).unwrap())
                 .collect();
             assert_eq!(
-                enter(&uploads, 99, address).err(),
+                acquire(&uploads, 99, address).err(),
                 Some(AppError::Unavailable)
             );
-            drop(places);
+            drop(slots);
         }
     }
 }

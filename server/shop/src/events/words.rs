@@ -1,41 +1,40 @@
-//! The words that events are found by: what is indexed and what is sought go through the same
-//! hands. Pure.
+//! Splits text into normalized words, alike for the search index and for search queries. Pure.
 //!
-//! A word is a run of letters and digits, in small letters and without accents. Scripts that put
-//! no spaces between words are taken sign by sign.
+//! A word is a run of letters and digits, in lower case and without accents. In Han and kana, which have
+//! no spaces between words, each character is a word.
 
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
-/// Words of a search that count, and how long it may be.
-const SOUGHT_WORDS_MAX: usize = 16;
-const SOUGHT_CHARS_MAX: usize = 100;
+/// The rest of a longer search is ignored.
+const SEARCH_WORDS_MAX: usize = 16;
+const SEARCH_CHARS_MAX: usize = 100;
 
-/// The words of a text, one space between them.
+/// The words of a text, separated by single spaces.
 pub(crate) fn fold(text: &str) -> String {
     let mut words = String::with_capacity(text.len());
-    let mut apart = false;
-    let signs = text
+    let mut starts_word = false;
+    let chars = text
         .nfkd()
         .flat_map(char::to_lowercase)
-        .filter(|sign| !is_combining_mark(*sign) && !is_apostrophe(*sign));
-    for sign in signs {
-        let alone = stands_alone(sign);
-        if !sign.is_alphanumeric() {
-            apart = true;
+        .filter(|c| !is_combining_mark(*c) && !is_apostrophe(*c));
+    for c in chars {
+        let is_word = is_word_by_itself(c);
+        if !c.is_alphanumeric() {
+            starts_word = true;
             continue;
         }
-        if (apart || alone) && !words.is_empty() {
+        if (starts_word || is_word) && !words.is_empty() {
             words.push(' ');
         }
-        push_plain(&mut words, sign);
-        apart = alone;
+        push_plain(&mut words, c);
+        starts_word = is_word;
     }
     words
 }
 
-/// The words of a text by which it is found: those of [`fold`], and behind them how else the same words
-/// are typed: `zuerich` for Zürich, `kobenhavn` and `koebenhavn` for København, `zurich` for Zuerich.
-pub(crate) fn index(text: &str) -> String {
+/// The words by which a text is found: those of [`fold`], followed by alternative spellings: `zuerich` for
+/// Zürich, `kobenhavn` and `koebenhavn` for København, `zurich` for Zuerich.
+pub(crate) fn index_words(text: &str) -> String {
     let mut words = fold(text);
     let plain = words.clone();
     let spelt_out = fold(&text.nfc().map(spell_out).collect::<String>());
@@ -51,9 +50,9 @@ pub(crate) fn index(text: &str) -> String {
     words
 }
 
-/// Letters that people without them on their keyboard type as two.
-fn spell_out(sign: char) -> std::borrow::Cow<'static, str> {
-    match sign {
+/// Replaces letters that are typed as two on keyboards without them.
+fn spell_out(c: char) -> std::borrow::Cow<'static, str> {
+    match c {
         'ä' | 'Ä' => "ae".into(),
         'ö' | 'Ö' | 'ø' | 'Ø' => "oe".into(),
         'ü' | 'Ü' => "ue".into(),
@@ -62,7 +61,7 @@ fn spell_out(sign: char) -> std::borrow::Cow<'static, str> {
     }
 }
 
-/// The word as it is found by whoever types the letter for which it has two.
+/// The inverse of [`spell_out`], with plain letters.
 fn contract(word: &str) -> String {
     word.replace("ae", "a")
         .replace("oe", "o")
@@ -70,12 +69,11 @@ fn contract(word: &str) -> String {
         .replace("aa", "a")
 }
 
-/// The words of a search, each to be found as the beginning of a word. None of them where nothing
-/// but signs was typed.
-pub(crate) fn sought(q: &str) -> Vec<String> {
-    let q: String = q.chars().take(SOUGHT_CHARS_MAX).collect();
+/// The distinct words of a search query; none if it has no letters or digits.
+pub(crate) fn search_words(q: &str) -> Vec<String> {
+    let q: String = q.chars().take(SEARCH_CHARS_MAX).collect();
     let mut words: Vec<String> = Vec::new();
-    for word in fold(&q).split_whitespace().take(SOUGHT_WORDS_MAX) {
+    for word in fold(&q).split_whitespace().take(SEARCH_WORDS_MAX) {
         if !words.iter().any(|known| known == word) {
             words.push(word.to_owned());
         }
@@ -84,19 +82,19 @@ pub(crate) fn sought(q: &str) -> Vec<String> {
 }
 
 /// `It's` is one word, and the same as `its`.
-fn is_apostrophe(sign: char) -> bool {
-    matches!(sign, '\'' | '\u{2018}' | '\u{2019}' | '\u{02bc}' | '`')
+fn is_apostrophe(c: char) -> bool {
+    matches!(c, '\'' | '\u{2018}' | '\u{2019}' | '\u{02bc}' | '`')
 }
 
 /// Han and kana.
-fn stands_alone(sign: char) -> bool {
-    matches!(u32::from(sign),
+fn is_word_by_itself(c: char) -> bool {
+    matches!(u32::from(c),
         0x3040..=0x30ff | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x2_0000..=0x3_ffff)
 }
 
-/// Letters that no rule of Unicode takes apart, as people type them who do not have them.
-fn push_plain(words: &mut String, sign: char) {
-    match sign {
+/// Replaces letters that Unicode normalization does not decompose.
+fn push_plain(words: &mut String, c: char) {
+    match c {
         'ß' => words.push_str("ss"),
         'æ' => words.push_str("ae"),
         'œ' => words.push_str("oe"),
@@ -116,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn capitals_accents_and_signs_do_not_matter() {
+    fn case_accents_and_punctuation_do_not_matter() {
         for (text, words) in [
             ("Béla  Bartók: Kékszakállú", "bela bartok kekszakallu"),
             ("VALPARAÍSO", "valparaiso"),
@@ -145,22 +143,22 @@ mod tests {
             ("東京 Öl", "東 京 ol oel"),
             ("", ""),
         ] {
-            assert_eq!(index(text), words);
+            assert_eq!(index_words(text), words);
         }
     }
 
     #[test]
-    fn a_search_has_so_many_words_each_once() {
-        assert_eq!(sought(" Han  ARENA han "), ["han", "arena"]);
-        assert!(sought("🎭 NEAR(").iter().eq(["near"]));
-        assert!(sought("% _ \u{0}").is_empty());
+    fn a_search_has_a_limited_number_of_distinct_words() {
+        assert_eq!(search_words(" Han  ARENA han "), ["han", "arena"]);
+        assert!(search_words("🎭 NEAR(").iter().eq(["near"]));
+        assert!(search_words("% _ \u{0}").is_empty());
         let many: String = ('a'..='z').flat_map(|letter| [letter, ' ']).collect();
-        assert_eq!(sought(&many).len(), SOUGHT_WORDS_MAX);
+        assert_eq!(search_words(&many).len(), SEARCH_WORDS_MAX);
     }
 
     proptest! {
         #[test]
-        fn words_are_letters_and_digits_and_stay_as_they_are(text in any::<String>()) {
+        fn words_are_alphanumeric_and_folding_is_idempotent(text in any::<String>()) {
             let folded = fold(&text);
             prop_assert!(folded.split(' ').all(|word| word.chars().all(char::is_alphanumeric)));
             prop_assert!(folded.is_empty() || folded.split(' ').all(|word| !word.is_empty()));

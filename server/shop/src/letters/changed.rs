@@ -25,8 +25,8 @@ pub(super) async fn letter(
     mail: &MailRow,
 ) -> Result<(Letter, User, Vec<SinglePart>), NoLetter> {
     let (order, change) =
-        changes::read_subject(&mail.subject).ok_or_else(|| gone("it names no order"))?;
-    let was = changes::change_find(db.reads(), change).await?;
+        changes::parse_subject(&mail.subject).ok_or_else(|| gone("it names no order"))?;
+    let was = changes::find(db.reads(), change).await?;
     let was = was.ok_or(NoLetter::Moot("the change was long ago"))?;
     let (order, event, buyer) = compose::order(db, order).await?;
     match order.state {
@@ -36,7 +36,7 @@ pub(super) async fn letter(
         }
         _ => return Err(NoLetter::Moot("the order is not its buyer's any more")),
     }
-    let now = store::event_find(db.reads(), event.id).await?;
+    let now = store::find(db.reads(), event.id).await?;
     let now = now.ok_or_else(|| gone("the event is not there"))?;
     let differences = was.differences(&Announced::of(&now));
     if differences.is_empty() {
@@ -61,10 +61,10 @@ fn words(
     let mut rows = Vec::new();
     for difference in differences {
         rows.push(row(
-            &format!("{} before", difference.what),
+            &format!("{} before", difference.label),
             &difference.before,
         ));
-        rows.push(row(&format!("{} now", difference.what), &difference.now));
+        rows.push(row(&format!("{} now", difference.label), &difference.now));
     }
     Letter::new(&format!("Changed: {}", short(event)))
         .with(Block::Heading(format!("Changed: {}", isolated(&event.title))))
@@ -119,12 +119,12 @@ mod tests {
         };
         let differences = [
             Difference {
-                what: "When",
+                label: "When",
                 before: "Thursday 1 May 2031, 8:30 pm BST".to_owned(),
                 now: event.when_in_full(),
             },
             Difference {
-                what: "Where",
+                label: "Where",
                 before: "Old Hall, Leeds".to_owned(),
                 now: "New Hall, Leeds".to_owned(),
             },

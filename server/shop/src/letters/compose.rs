@@ -279,7 +279,7 @@ pub(super) async fn order(
 }
 
 async fn event(db: &Db, id: EventId) -> Result<Event, NoLetter> {
-    let found = events::store::event_find(db.reads(), id).await?;
+    let found = events::store::find(db.reads(), id).await?;
     let row = found.ok_or_else(|| gone("the event is not there"))?;
     Ok(row.event(events::store::Stock::default()))
 }

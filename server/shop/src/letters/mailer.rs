@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     accounts,
-    events::changes::read_subject,
+    events::changes::parse_subject,
     incidents,
     mail::{
         self, Blame, Kind, Letterhead, Outgoing, SendError, Transport,
@@ -323,7 +323,7 @@ impl Mailer {
 async fn report(conn: &mut Conn, mail: &MailRow, why: &str, now: Moment) -> FaultResult<()> {
     let order = match mail.kind {
         Kind::OrderComplete => mail.subject.parse().ok(),
-        Kind::EventChanged => read_subject(&mail.subject).map(|(order, _)| order),
+        Kind::EventChanged => parse_subject(&mail.subject).map(|(order, _)| order),
         Kind::OrderRefunded | Kind::RefundFailed => match mail.subject.parse() {
             Ok(refund) => refund_find(&mut *conn, refund).await?.map(|row| row.order),
             Err(_) => None,

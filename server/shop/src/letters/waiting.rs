@@ -57,7 +57,7 @@ async fn find(
     token: &WaitingToken,
     now: Moment,
 ) -> Result<Found, sqlx::Error> {
-    let Some((entry, queued_at)) = list::mail_arm(conn, subject, token).await? else {
+    let Some((entry, queued_at)) = list::set_mail_token(conn, subject, token).await? else {
         return Ok(Err("the address was taken off the list"));
     };
     let current = match kind {
@@ -69,14 +69,14 @@ async fn find(
         return Ok(Err("the entry has moved on since"));
     }
     let id = entry.waiting.event_id;
-    let event = store::event_find(&mut *conn, id).await?;
+    let event = store::find(&mut *conn, id).await?;
     let Some(event) = event.filter(|event| event.what.is_on_sale(now)) else {
         return Ok(Err("sales for the event have ended"));
     };
-    let stock = store::events_stock(&mut *conn, &[id], now).await?;
+    let stock = store::find_stock(&mut *conn, &[id], now).await?;
     let stock = stock.get(&id).copied().unwrap_or_default();
     if kind == Kind::TicketsFree && stock.available < entry.waiting.quantity {
-        list::entry_wait_on(conn, entry.id).await?;
+        list::requeue(conn, entry.id).await?;
         return Ok(Err("the tickets are gone again"));
     }
     Ok(Ok((entry, event.event(stock))))

@@ -56,7 +56,7 @@ pub enum Kind {
     EmailProof,
     /// To the address that an account had before. Subject: the row of `email_proofs`.
     EmailChanged,
-    /// To an address that is to be confirmed. Subject: see `waiting::store::mail_insert`, as of the
+    /// To an address that is to be confirmed. Subject: see `waiting::store::insert_mail`, as of the
     /// next two.
     WaitingConfirm,
     /// To an address that its owner put on the waiting list.

@@ -81,7 +81,7 @@ impl PassesService {
         let order = orders::store::order_find(reads, id).await?;
         let order = order.ok_or(AppError::NotFound)?;
         let holder = accounts::store::user_find(reads, order.buyer).await?;
-        let event = events::store::event_find(reads, order.event).await?;
+        let event = events::store::find(reads, order.event).await?;
         let (Some(holder), Some(event)) = (holder, event) else {
             return Err(AppError::NotFound.into());
         };

@@ -175,7 +175,7 @@ async fn known_event(conn: &mut Conn, lot: &Lot) -> FaultResult<events::store::E
     if !store::has_listed(conn, lot.seller, lot.event).await? {
         return Err(AppError::NotFound.into());
     }
-    let event = events::store::event_find(&mut *conn, lot.event).await?;
+    let event = events::store::find(&mut *conn, lot.event).await?;
     Ok(event.ok_or(AppError::NotFound)?)
 }
 

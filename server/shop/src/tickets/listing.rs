@@ -110,7 +110,7 @@ impl TicketsService {
     }
 
     async fn check_listing(&self, request: &ListTicket, quantity: i64) -> FaultResult<Place> {
-        let event = events::store::event_find(self.db.reads(), request.event_id).await?;
+        let event = events::store::find(self.db.reads(), request.event_id).await?;
         let currency = event.map(|event| event.what.currency);
         Ok(rules::check(request, quantity, currency).map_err(AppError::Invalid)?)
     }
@@ -468,7 +468,7 @@ async fn find_event(
     place: &Place,
     now: Moment,
 ) -> FaultResult<events::store::EventRow> {
-    let event = events::store::event_find(&mut *conn, request.event_id).await?;
+    let event = events::store::find(&mut *conn, request.event_id).await?;
     let event = event.ok_or(AppError::NotFound)?;
     rules::price_is_possible(MinorUnits::new(request.price_minor), event.what.currency)
         .map_err(|wrong| AppError::Invalid(vec![wrong]))?;

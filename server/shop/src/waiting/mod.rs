@@ -1,14 +1,14 @@
-//! The waiting list: who is told when an event that has nothing for sale has something again.
+//! The waiting list: addresses that are mailed when tickets for an event are for sale.
 //!
-//! Owns the tables `waiting`, `waiting_mails` and `waiting_rounds`. An address is on the list once it
-//! has said yes (`service.rs`); those in line are told by `rounds.rs`, which keeps nothing for them;
-//! the letters are `letters/waiting.rs`. What a link carries is made when its mail is written, and kept
-//! only as a hash.
+//! Owns the tables `waiting`, `waiting_mails` and `waiting_rounds`. An address is on the list once it is
+//! confirmed (`service.rs`). `notifier.rs` notifies waiting entries, and reserves no tickets for them;
+//! `letters/waiting.rs` composes the mails. The token of a link is generated when its mail is composed, and
+//! stored only as a hash.
 
-mod rounds;
+mod notifier;
 mod rules;
 mod service;
 pub mod store;
 
-pub use rounds::Rounds;
-pub use service::{WaitingService, forget_all_of};
+pub use notifier::WaitingListNotifier;
+pub use service::{WaitingService, delete_all_of_user};

@@ -1,4 +1,4 @@
-//! Who may wait for what, and who is told. Pure.
+//! Validates requests to join, and selects the entries to notify. Pure.
 
 use crate::accounts::{check_email, email_key};
 use model::{
@@ -11,31 +11,30 @@ use model::{
 use sqlx_macros::FromRow;
 use std::time::Duration;
 
-/// An address gets no second mail of its asking about the same event for so long, nor is it told of
-/// tickets twice; and for so long those who were told of tickets are given time before others are
-/// told of the same ones.
-pub(crate) const APART: Duration = Duration::from_hours(1);
-/// How long an address can be confirmed.
+/// The minimum time between two confirmation mails, and between two notifications, to an address about one
+/// event; also the time for which notified entries can buy before the same tickets are announced to others.
+pub(crate) const MAIL_INTERVAL: Duration = Duration::from_hours(1);
+/// The validity of a confirmation link.
 pub(crate) const CONFIRM_WITHIN: Duration = Duration::from_hours(48);
-/// How long after the sales for its event have ended an entry is kept.
-pub(crate) const KEPT: Duration = Duration::from_hours(72);
-/// Ours have 64.
+/// How long an entry is kept after the end of sales.
+pub(crate) const KEEP_FOR: Duration = Duration::from_hours(72);
+/// Generated tokens have 64.
 const TOKEN_CHARS_MAX: usize = 256;
 
-/// What may be asked for.
+/// A validated request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Checked {
-    /// Where to write to, trimmed.
+    /// Trimmed.
     pub email: String,
-    /// The same in small letters.
+    /// The address in lower case.
     pub email_key: String,
-    /// So many tickets.
+    /// Number of tickets.
     pub quantity: i64,
-    /// Whether the address is the viewer's own, and they have proved that.
+    /// Whether the address is the viewer's own and verified.
     pub own: bool,
 }
 
-/// Checks what was asked; all that is wrong is said at once.
+/// Checks a request. Errors: all invalid fields.
 pub(crate) fn check(
     viewer: Option<&Viewer>,
     request: &JoinWaitingList,
@@ -60,16 +59,16 @@ pub(crate) fn check(
         return Err(AppError::Invalid(errors));
     }
     let key = email_key(email);
-    let proved = viewer.is_some_and(|viewer| viewer.user.email_verified);
+    let is_verified = viewer.is_some_and(|viewer| viewer.user.email_verified);
     Ok(Checked {
         email: email.to_owned(),
-        own: proved && own.is_some_and(|own| email_key(own) == key),
+        own: is_verified && own.is_some_and(|own| email_key(own) == key),
         email_key: key,
         quantity,
     })
 }
 
-/// Refuses what is too long for the token of a link, before anything is looked up.
+/// Refuses a token that is too long, before the database is queried.
 pub(crate) fn check_token(token: &WaitingToken) -> Result<(), AppError> {
     if token.0.chars().count() <= TOKEN_CHARS_MAX {
         Ok(())
@@ -78,7 +77,7 @@ pub(crate) fn check_token(token: &WaitingToken) -> Result<(), AppError> {
     }
 }
 
-/// The link leads to nothing, or to nothing any more.
+/// The error for a link that is unknown or no longer valid.
 pub(crate) fn dead_link() -> AppError {
     AppError::invalid(
         "token",
@@ -86,38 +85,38 @@ pub(crate) fn dead_link() -> AppError {
     )
 }
 
-/// How an event's tickets and the telling of them stand.
+/// Available tickets of an event, and what its last round announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
-pub struct Stand {
-    /// So many are for sale.
+pub struct RoundState {
+    /// Tickets for sale.
     pub free: i64,
-    /// People were told of so many.
+    /// Tickets that have been announced to notified entries.
     pub told_of: i64,
-    /// When they last were.
+    /// Time of the last announcement.
     pub told_at: Moment,
 }
 
-/// Of how many of the free tickets people have been told and may still be on their way to buy them.
-/// What has been sold since was theirs; what is left after an hour is for the next in line.
-pub(crate) fn still_told_of(stand: Stand, now: Moment) -> i64 {
-    if stand.told_at <= now - APART {
+/// The number of free tickets that have been announced and that the notified entries still have time to
+/// buy: 0 after [`MAIL_INTERVAL`].
+pub(crate) fn count_announced(state: RoundState, now: Moment) -> i64 {
+    if state.told_at <= now - MAIL_INTERVAL {
         return 0;
     }
-    stand.told_of.min(stand.free)
+    state.told_of.min(state.free)
 }
 
-/// Whom to tell of `fresh` tickets: in line, each who wants no more than are left for them. `line`
-/// has what each wants.
-pub(crate) fn suited<T: Copy>(line: &[(T, i64)], fresh: i64) -> (Vec<T>, i64) {
-    let mut left = fresh;
-    let mut told = Vec::new();
-    for (who, wants) in line {
-        if *wants <= left {
-            left -= wants;
-            told.push(*who);
+/// Selects entries for `new` tickets in the order of the queue, skipping those that want more than are left.
+/// Returns them and the total of their tickets. `queue` has the quantity of each entry.
+pub(crate) fn select_entries<T: Copy>(queue: &[(T, i64)], new: i64) -> (Vec<T>, i64) {
+    let mut left = new;
+    let mut selected = Vec::new();
+    for (entry, quantity) in queue {
+        if *quantity <= left {
+            left -= quantity;
+            selected.push(*entry);
         }
     }
-    (told, fresh - left)
+    (selected, new - left)
 }
 
 #[cfg(test)]
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn ones_own_address_is_known_however_it_is_written() {
+    fn the_viewers_own_address_is_recognized_in_any_spelling() {
         for email in [None, Some(" "), Some("ann@EXAMPLE.com ")] {
             let checked = check(Some(&ann()), &ask(email, None)).unwrap();
             assert!(checked.own, "{email:?}");
@@ -155,9 +154,9 @@ mod tests {
                 ("ann@example.com", 1)
             );
         }
-        let mut claimed = ann();
-        claimed.user.email_verified = false;
-        assert!(!check(Some(&claimed), &ask(None, None)).unwrap().own);
+        let mut unverified = ann();
+        unverified.user.email_verified = false;
+        assert!(!check(Some(&unverified), &ask(None, None)).unwrap().own);
         let other = check(Some(&ann()), &ask(Some("bob@example.com"), Some(8))).unwrap();
         assert_eq!((other.own, other.quantity), (false, 8));
         assert!(
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_is_said_at_once() {
+    fn all_invalid_fields_are_reported() {
         let refused = check(None, &ask(Some("nonsense"), Some(9))).unwrap_err();
         let fields = refused.fields();
         let fields: Vec<&str> = fields.iter().map(|e| e.field.as_str()).collect();
@@ -178,25 +177,28 @@ mod tests {
     }
 
     #[test]
-    fn who_was_told_has_an_hour_or_until_the_tickets_are_gone() {
-        let stand = |free, told_at| Stand {
+    fn announced_tickets_count_for_an_hour_or_until_they_are_sold() {
+        let state = |free, told_at| RoundState {
             free,
             told_of: 3,
             told_at: Moment::from_micros(told_at),
         };
         let now = Moment::EPOCH + Duration::from_hours(1);
-        assert_eq!(still_told_of(stand(5, 1), now), 3);
-        assert_eq!(still_told_of(stand(5, 0), now), 0);
-        assert_eq!(still_told_of(stand(2, 1), now), 2);
-        assert_eq!(still_told_of(stand(0, 1), now), 0);
+        assert_eq!(count_announced(state(5, 1), now), 3);
+        assert_eq!(count_announced(state(5, 0), now), 0);
+        assert_eq!(count_announced(state(2, 1), now), 2);
+        assert_eq!(count_announced(state(0, 1), now), 0);
     }
 
     #[test]
-    fn as_many_are_told_as_tickets_suit_and_who_wants_more_keeps_their_place() {
-        let line = [('a', 2), ('b', 4), ('c', 1), ('d', 1), ('e', 1)];
-        assert_eq!(suited(&line, 4), (vec!['a', 'c', 'd'], 4));
-        assert_eq!(suited(&line, 1), (vec!['c'], 1));
-        assert_eq!(suited(&line, 100), (vec!['a', 'b', 'c', 'd', 'e'], 9));
-        assert_eq!(suited(&line[..2], 1), (vec![], 0));
+    fn entries_are_selected_in_order_and_larger_ones_are_skipped() {
+        let queue = [('a', 2), ('b', 4), ('c', 1), ('d', 1), ('e', 1)];
+        assert_eq!(select_entries(&queue, 4), (vec!['a', 'c', 'd'], 4));
+        assert_eq!(select_entries(&queue, 1), (vec!['c'], 1));
+        assert_eq!(
+            select_entries(&queue, 100),
+            (vec!['a', 'b', 'c', 'd', 'e'], 9)
+        );
+        assert_eq!(select_entries(&queue[..2], 1), (vec![], 0));
     }
 }

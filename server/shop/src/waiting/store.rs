@@ -1,6 +1,6 @@
 //! The SQL of the waiting list. Functions that take a `Conn` run in the caller's transaction.
 
-use super::rules::{CONFIRM_WITHIN, Checked, KEPT, Stand};
+use super::rules::{CONFIRM_WITHIN, Checked, KEEP_FOR, RoundState};
 use crate::events::span::{on_sale, sale_ended};
 use model::{
     Moment,
@@ -23,10 +23,10 @@ use sqlx::{
 use sqlx_macros::FromRow;
 use uuid::Uuid;
 
-/// Mails that tell of the list, as they are written down.
+/// The kinds of mail that belong to an entry.
 const KINDS: &str = "('waiting_confirm', 'waiting_joined', 'tickets_free')";
 
-/// What the next link carries: 256 random bits.
+/// 256 random bits.
 pub(crate) fn new_token() -> WaitingToken {
     WaitingToken(unguessable::<32>())
 }
@@ -35,18 +35,15 @@ fn hash(token: &WaitingToken) -> String {
     hex::encode(Sha256::digest(token.0.as_bytes()))
 }
 
-/// An entry with what names it inside.
 #[derive(Debug, Clone)]
 pub(crate) struct EntryRow {
-    /// Its id.
     pub id: WaitingId,
-    /// When it was last told of tickets.
+    /// Time of the last notification; 0 if none.
     pub told_at: Moment,
-    /// The rest.
     pub waiting: Waiting,
 }
 
-/// The state of an entry, as it is stored.
+/// The stored state of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 enum State {
@@ -67,7 +64,7 @@ impl From<State> for WaitingState {
     }
 }
 
-/// An entry as it is stored, with its event's title.
+/// A stored entry with the title of its event.
 #[derive(FromRow)]
 struct EntryColumns {
     id: WaitingId,
@@ -101,12 +98,12 @@ impl FromRow<'_, AnyRow> for EntryRow {
 const COLUMNS: &str = "w.id, w.event_id, w.email, w.quantity, w.state, w.since, w.told_at, \
      (SELECT e.title FROM events e WHERE e.id = w.event_id) AS title";
 
-/// An address that somebody may only have claimed asks to be confirmed. Returns the entry if a mail
-/// is due: it does not wait yet, and was not written to within the last while.
-pub(crate) async fn entry_ask(
+/// Adds an unverified address, to be confirmed. Returns the entry if a confirmation mail is due: it is not
+/// waiting, and was last mailed at `mailed_before` or earlier.
+pub(crate) async fn request_confirmation(
     conn: &mut Conn,
     event: EventId,
-    asked: &Checked,
+    checked: &Checked,
     now: Moment,
     mailed_before: Moment,
 ) -> Result<Option<WaitingId>, sqlx::Error> {
@@ -119,22 +116,22 @@ pub(crate) async fn entry_ask(
     )
     .bind(WaitingId(Uuid::now_v7()))
     .bind(event)
-    .bind(asked.email.clone())
-    .bind(asked.email_key.clone())
-    .bind(asked.quantity)
+    .bind(checked.email.clone())
+    .bind(checked.email_key.clone())
+    .bind(checked.quantity)
     .bind(now)
     .bind(mailed_before)
     .fetch_optional(conn)
     .await
 }
 
-/// Puts a user's own address in line. Returns the entry if it was not in line yet; who is, keeps
-/// their place, and may want another number.
-pub(crate) async fn entry_join(
+/// Adds a user's own address to the queue. Returns the entry if it was not waiting yet. A waiting entry
+/// keeps its place, with the new quantity.
+pub(crate) async fn join(
     conn: &mut Conn,
     event: EventId,
     user: UserId,
-    asked: &Checked,
+    checked: &Checked,
     now: Moment,
 ) -> Result<Option<WaitingId>, sqlx::Error> {
     let joined = query_scalar(
@@ -146,10 +143,10 @@ pub(crate) async fn entry_join(
     )
     .bind(WaitingId(Uuid::now_v7()))
     .bind(event)
-    .bind(asked.email.clone())
-    .bind(asked.email_key.clone())
+    .bind(checked.email.clone())
+    .bind(checked.email_key.clone())
     .bind(user)
-    .bind(asked.quantity)
+    .bind(checked.quantity)
     .bind(now)
     .fetch_optional(&mut *conn)
     .await?;
@@ -158,17 +155,17 @@ pub(crate) async fn entry_join(
     }
     query("UPDATE waiting SET user_id = $3, quantity = $4 WHERE event_id = $1 AND email_key = $2")
         .bind(event)
-        .bind(asked.email_key.clone())
+        .bind(checked.email_key.clone())
         .bind(user)
-        .bind(asked.quantity)
+        .bind(checked.quantity)
         .execute(conn)
         .await?;
     Ok(None)
 }
 
-/// Puts the entry of a link in line, whose address has thereby said yes. None: the link leads to
-/// nothing any more. Who is in line keeps their place.
-pub(crate) async fn entry_confirm(
+/// Adds the entry of a link to the queue, as its address is now confirmed. A waiting entry keeps its place.
+/// Returns `None` if the link is not valid.
+pub(crate) async fn confirm(
     conn: &mut Conn,
     token: &WaitingToken,
     now: Moment,
@@ -179,17 +176,17 @@ pub(crate) async fn entry_confirm(
          WHERE u.email_key = waiting.email_key AND u.email_verified_at IS NOT NULL)) \
          WHERE id IN (SELECT w.id FROM {LINKED}) RETURNING id"
     );
-    let confirmed = of_link(update, token, now)
+    let confirmed = bind_link(update, token, now)
         .fetch_optional(&mut *conn)
         .await?;
     if confirmed.is_none() {
         return Ok(None);
     }
-    entry_linked(conn, token, now).await
+    find_by_link(conn, token, now).await
 }
 
-/// The entries of an address that a user has proved to be theirs are theirs.
-pub(crate) async fn entries_claim(
+/// Assigns the confirmed entries of an address to the user who has verified it.
+pub(crate) async fn claim(
     conn: &mut Conn,
     user: UserId,
     email_key: &str,
@@ -205,7 +202,7 @@ pub(crate) async fn entries_claim(
     Ok(())
 }
 
-/// The entry that the link `$1` leads to at the time `$2`; `$3` is how long ago it may have asked.
+/// The entry of the token hash `$1` at the time `$2`, if confirmed or requested after `$3`.
 const LINKED: &str = concat!(
     "waiting w JOIN waiting_mails m ON m.waiting_id = w.id \
      JOIN events e ON e.id = w.event_id WHERE m.token_hash = $1 AND ",
@@ -213,28 +210,28 @@ const LINKED: &str = concat!(
     " AND (w.state <> 'asked' OR w.since > $3)"
 );
 
-fn of_link<'q>(sql: String, token: &WaitingToken, now: Moment) -> Query<'q, Any, AnyArguments> {
+fn bind_link<'q>(sql: String, token: &WaitingToken, now: Moment) -> Query<'q, Any, AnyArguments> {
     query(AssertSqlSafe(sql))
         .bind(hash(token))
         .bind(now)
         .bind(now - CONFIRM_WITHIN)
 }
 
-/// The entry that a link leads to.
-pub(crate) async fn entry_linked<'e>(
+/// The entry of a valid link.
+pub(crate) async fn find_by_link<'e>(
     on: impl AnyExecutor<'e>,
     token: &WaitingToken,
     now: Moment,
 ) -> Result<Option<EntryRow>, sqlx::Error> {
     let sql = format!("SELECT {COLUMNS} FROM {LINKED}");
-    of_link(sql, token, now)
+    bind_link(sql, token, now)
         .try_map(|row| EntryRow::from_row(&row))
         .fetch_optional(on)
         .await
 }
 
-/// A user's own entries of events on sale, by when these begin; of one event, if one is named.
-pub(crate) async fn entries_own<'e>(
+/// A user's entries for events on sale, by start; for one event if `event` is set.
+pub(crate) async fn list_own<'e>(
     on: impl AnyExecutor<'e>,
     user: UserId,
     event: Option<EventId>,
@@ -256,21 +253,21 @@ pub(crate) async fn entries_own<'e>(
         .await
 }
 
-/// Which entries to delete.
+/// The entries to delete.
 #[derive(Debug, Clone)]
-pub(crate) enum Which {
-    /// Of this link. Whoever has it may, whatever its time.
+pub(crate) enum Selection {
+    /// The entry of a link, also of an expired one.
     Linked(WaitingToken),
-    /// A user's own, of this event.
+    /// A user's entry for an event.
     Own(UserId, EventId),
-    /// All of a user's, and all of the address with this key.
+    /// All entries of a user and of the address with this key.
     AllOf(UserId, Option<String>),
-    /// What nobody needs at this time: not confirmed in time, or of events that are over.
+    /// Entries that were not confirmed in time, and those of events whose sales ended days before this time.
     Old(Moment),
 }
 
-impl Which {
-    /// What holds for these entries, as SQL with placeholders for what [`Which::bind`] binds.
+impl Selection {
+    /// The SQL condition, with placeholders for the values that [`Selection::bind`] binds.
     fn condition(&self) -> &'static str {
         match self {
             Self::Linked(_) => {
@@ -294,34 +291,34 @@ impl Which {
             Self::Own(user, event) => query.bind(*user).bind(*event),
             Self::AllOf(user, Some(email_key)) => query.bind(*user).bind(email_key.clone()),
             Self::AllOf(user, None) => query.bind(*user),
-            Self::Old(now) => query.bind(*now - CONFIRM_WITHIN).bind(*now - KEPT),
+            Self::Old(now) => query.bind(*now - CONFIRM_WITHIN).bind(*now - KEEP_FOR),
         }
     }
 }
 
-/// Deletes entries, their links, and what was or is to be mailed to them. Returns their events.
-pub(crate) async fn entries_delete(
+/// Deletes entries with their links and mails, queued and sent. Returns their events.
+pub(crate) async fn delete(
     conn: &mut Conn,
-    which: Which,
+    entries: Selection,
 ) -> Result<Vec<EventId>, sqlx::Error> {
-    let condition = which.condition();
-    let mails = format!(
+    let condition = entries.condition();
+    let delete_mails = format!(
         "DELETE FROM mails WHERE kind IN {KINDS} AND subject IN (SELECT m.id FROM waiting_mails m \
          WHERE m.waiting_id IN (SELECT id FROM waiting WHERE {condition}))"
     );
-    let entries = format!("DELETE FROM waiting WHERE {condition} RETURNING event_id");
-    let mails = which.bind(query(AssertSqlSafe(mails)));
-    mails.execute(&mut *conn).await?;
-    let events = which
-        .bind(query(AssertSqlSafe(entries)))
+    let delete_entries = format!("DELETE FROM waiting WHERE {condition} RETURNING event_id");
+    let delete_mails = entries.bind(query(AssertSqlSafe(delete_mails)));
+    delete_mails.execute(&mut *conn).await?;
+    let events = entries
+        .bind(query(AssertSqlSafe(delete_entries)))
         .try_map(|row| <(EventId,)>::from_row(&row))
         .fetch_all(conn)
         .await?;
     Ok(events.into_iter().map(|(event,)| event).collect())
 }
 
-/// Forgets the rounds of events that are over.
-pub(crate) async fn rounds_delete_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
+/// Deletes the rounds of events whose sales have ended.
+pub(crate) async fn delete_old_rounds(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
     query(concat!(
         "DELETE FROM waiting_rounds WHERE event_id IN (SELECT e.id FROM events e WHERE ",
         sale_ended!("e", "$1"),
@@ -333,8 +330,8 @@ pub(crate) async fn rounds_delete_old(conn: &mut Conn, now: Moment) -> Result<()
     Ok(())
 }
 
-/// Writes down that an entry is written to. Returns the mail's subject.
-pub(crate) async fn mail_insert(
+/// Records a mail to an entry. Returns the mail's subject.
+pub(crate) async fn insert_mail(
     conn: &mut Conn,
     entry: WaitingId,
     now: Moment,
@@ -349,14 +346,14 @@ pub(crate) async fn mail_insert(
     Ok(subject)
 }
 
-/// Gives the link of a mail its token, which replaces the one of an earlier try to send it. Locks
-/// the entry, which it returns with when the mail was asked for. None: the entry was deleted.
-pub(crate) async fn mail_arm(
+/// Sets the token of a mail's link, replacing that of an earlier attempt to send it. Locks the entry, and
+/// returns it with the time at which the mail was queued; `None` if the entry has been deleted.
+pub(crate) async fn set_mail_token(
     conn: &mut Conn,
     subject: &str,
     token: &WaitingToken,
 ) -> Result<Option<(EntryRow, Moment)>, sqlx::Error> {
-    // The entry first, as everywhere.
+    // Locks the entry first, like all statements, to avoid deadlocks.
     let sql = format!(
         "SELECT {COLUMNS} FROM waiting w \
          WHERE w.id = (SELECT m.waiting_id FROM waiting_mails m WHERE m.id = $1){}",
@@ -378,25 +375,22 @@ pub(crate) async fn mail_arm(
     Ok(queued_at.map(|queued_at| (entry, queued_at)))
 }
 
-/// An event that somebody waits for.
+/// An event with waiting entries.
 #[derive(Debug, Clone, Copy, FromRow)]
-pub struct Awaited {
-    /// Which.
+pub struct AwaitedEvent {
     #[sqlx(rename = "event_id")]
     pub event: EventId,
-    /// How its tickets and the telling of them stand.
     #[sqlx(flatten)]
-    pub stand: Stand,
-    /// Which round was the last; 0: there was none.
+    pub state: RoundState,
+    /// Number of the last round; 0 if there was none.
     pub version: i64,
 }
 
-/// The events on sale that somebody waits for and that have tickets for sale, or of whose tickets
-/// people were told.
-pub(crate) async fn events_awaited<'e>(
+/// The events on sale with waiting entries that have tickets for sale or announced ones.
+pub(crate) async fn list_awaited_events<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
-) -> Result<Vec<Awaited>, sqlx::Error> {
+) -> Result<Vec<AwaitedEvent>, sqlx::Error> {
     let sql = format!(
         "SELECT * FROM (SELECT e.id AS event_id, (SELECT COUNT(*) FROM tickets t \
          WHERE t.event_id = e.id AND t.state = 'listed' AND t.held_until <= $1 \
@@ -411,12 +405,12 @@ pub(crate) async fn events_awaited<'e>(
     query_as(AssertSqlSafe(sql)).bind(now).fetch_all(on).await
 }
 
-/// Those at the head of the line who want no more than `most` and were not told within the last
-/// while, each with what they want.
-pub(crate) async fn line<'e>(
+/// The first waiting entries of an event that want at most `quantity_max` tickets and were last notified at
+/// `told_before` or earlier, each with its quantity.
+pub(crate) async fn list_queue<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
-    most: i64,
+    quantity_max: i64,
     told_before: Moment,
     limit: i64,
 ) -> Result<Vec<(WaitingId, i64)>, sqlx::Error> {
@@ -425,17 +419,18 @@ pub(crate) async fn line<'e>(
          AND quantity <= $2 AND told_at <= $3 ORDER BY since, id LIMIT $4",
     )
     .bind(event)
-    .bind(most)
+    .bind(quantity_max)
     .bind(told_before)
     .bind(limit)
     .fetch_all(on)
     .await
 }
 
-/// Begins the round after the one that was seen. False: another has begun it.
-pub(crate) async fn round_begin(
+/// Conditional update: begins the round after the one in `seen`. Returns false if another process has begun
+/// it.
+pub(crate) async fn begin_round(
     conn: &mut Conn,
-    seen: &Awaited,
+    seen: &AwaitedEvent,
     told_of: i64,
     told_at: Moment,
 ) -> Result<bool, sqlx::Error> {
@@ -453,8 +448,8 @@ pub(crate) async fn round_begin(
     Ok(done.rows_affected() == 1)
 }
 
-/// Takes somebody out of the line, to be told. False: they are not in it any more.
-pub(crate) async fn entry_tell(
+/// Conditional update: marks a waiting entry as notified. Returns false if it is no longer waiting.
+pub(crate) async fn mark_told(
     conn: &mut Conn,
     entry: WaitingId,
     now: Moment,
@@ -470,8 +465,8 @@ pub(crate) async fn entry_tell(
     Ok(done.rows_affected() == 1)
 }
 
-/// Somebody who could not be told in time is in line again, at the place that they had.
-pub(crate) async fn entry_wait_on(conn: &mut Conn, entry: WaitingId) -> Result<(), sqlx::Error> {
+/// Returns an entry to its former place in the queue because its tickets were sold before it was mailed.
+pub(crate) async fn requeue(conn: &mut Conn, entry: WaitingId) -> Result<(), sqlx::Error> {
     query("UPDATE waiting SET state = 'waiting', told_at = 0 WHERE id = $1 AND state = 'told'")
         .bind(entry)
         .execute(conn)

@@ -1,16 +1,15 @@
-//! When an event begins and ends: always by the clocks of its venue, and where the viewer's own show another
-//! time, by theirs as well. Which zone that is only their browser knows; a few lines run while the
-//! page is read, so that nothing moves once it is seen. Without JavaScript the venue's time stands
-//! alone.
+//! The start and end of an event in the venue's time zone and, if different, in the viewer's. Only the browser
+//! knows the viewer's time zone; an inline script adds it while the page is parsed, which avoids a layout
+//! shift. Without JavaScript only the venue's time is shown.
 
 use leptos::{nonce::use_nonce, prelude::*};
 use model::events::Event;
 
-/// Adds the viewer's time to the `<time>` that stands before it. The day is named where it is another.
+/// Adds the viewer's time to the preceding `<time>`, with the day if that differs.
 const YOUR_TIME: &str = r#"(()=>{const t=document.currentScript.previousElementSibling,at=new Date(t.dateTime),end=t.dataset.end&&new Date(t.dataset.end),f=(of,o,timeZone)=>new Intl.DateTimeFormat("en-GB",{...o,timeZone}).format(of).replace(/\s/g," "),day={weekday:"short",day:"numeric",month:"short"},clock={hour:"numeric",minute:"2-digit",hour12:true},venue=t.dataset.zone,named=(of,other)=>(other?f(of,day)+", ":"")+f(of,clock);try{const other=d=>f(d,day)!==f(d,day,venue);if([at,end].some(d=>d&&(other(d)||f(d,clock)!==f(d,clock,venue))))t.append(" · "+named(at,other(at))+(end?" – "+named(end,other(end)||f(end,day)!==f(at,day)):"")+" your time")}catch{}})()"#;
 
 /// `Thursday 1 May 2031, 8:30 pm BST`, with the end if it is known, and for a viewer in Berlin ` · 9:30 pm your time`.
-pub fn begins(event: &Event) -> AnyView {
+pub fn event_time(event: &Event) -> AnyView {
     view! {
         <span>
             <time

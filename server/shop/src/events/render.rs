@@ -1,7 +1,7 @@
-//! Makes the picture that the shop keeps out of whatever bytes somebody sent. Pure.
+//! Renders uploaded bytes as the JPEG files that the shop stores. Pure.
 //!
-//! Nothing of these bytes is handed on: what is kept is drawn anew, upright, in one shape, in a few
-//! widths, and carries no word of where it was taken or by whom.
+//! The picture is decoded, turned upright, cropped to 8 by 5, scaled to a few widths and encoded again, so
+//! that no uploaded byte or metadata is passed on.
 
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage, imageops,
@@ -16,131 +16,128 @@ use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 use sha2::{Digest, Sha256};
 use std::io::Cursor;
 
-/// As many as a good camera's. Opening so many takes some 300 MB.
+/// As many as a good camera has. Decoding that many takes about 300 MB.
 const PIXELS_MAX: u64 = 40_000_000;
-/// The same in bytes, for pictures with more than 8 bits a colour.
-const OPENED_BYTES_MAX: u64 = PIXELS_MAX * 4;
-/// How wide the shape is, and how high.
-const SHAPE: (u32, u32) = (8, 5);
-/// Of a blurred background: so few pixels that nothing in it can be recognised.
-const BLURRED: (u32, u32) = (16, 10);
-/// How much light a blurred background keeps, of 100: the picture on it stands out.
-const BLURRED_LIGHT: u16 = 70;
-/// JPEG's, of 100: where a closer look shows no difference yet.
+/// Also limits pictures with more than 8 bits per channel.
+const DECODED_BYTES_MAX: u64 = PIXELS_MAX * 4;
+/// Width to height.
+const ASPECT_RATIO: (u32, u32) = (8, 5);
+/// Size to which a picture is reduced for its blurred background: nothing can be recognised in it.
+const BLURRED_SIZE: (u32, u32) = (16, 10);
+/// Brightness of a blurred background in percent, so that the picture on it stands out.
+const BLURRED_BRIGHTNESS: u16 = 70;
+/// JPEG quality, 1 to 100: no visible loss.
 const QUALITY: u8 = 80;
 
-/// A picture, and what is kept of it.
-pub(crate) struct Developed {
-    /// What it is called.
+pub(crate) struct Rendered {
     pub picture: Picture,
-    /// Each form: its width, and a JPEG file.
+    /// The JPEG file of each width.
     pub forms: Vec<(u32, Vec<u8>)>,
 }
 
-/// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotDeveloped {
-    /// For whoever sent it.
+pub(crate) enum RenderError {
+    /// The upload is refused; the message is for the user.
     #[error("{}", .0.message)]
-    Wrong(FieldError),
-    /// What was drawn could not be written.
-    #[error("a picture could not be written")]
-    Unwritten(#[from] EncodingError),
+    Invalid(FieldError),
+    #[error("JPEG encoding failed")]
+    Encoding(#[from] EncodingError),
 }
 
-fn wrong(message: &str) -> NotDeveloped {
-    NotDeveloped::Wrong(FieldError::new("picture", message))
+fn invalid(message: &str) -> RenderError {
+    RenderError::Invalid(FieldError::new("picture", message))
 }
 
-/// The picture that these bytes show, or the part of it that `fit` says.
-pub(crate) fn develop(bytes: &[u8], fit: Fit) -> Result<Developed, NotDeveloped> {
-    let (image, upright, profile) = open(bytes)?;
-    let image = without_alpha(image);
-    let (across, down) = sides(&image, upright);
+/// Renders a JPEG, PNG or WebP file in all widths, cropped as `fit` says.
+pub(crate) fn render(bytes: &[u8], fit: Fit) -> Result<Rendered, RenderError> {
+    let (image, orientation, profile) = decode(bytes)?;
+    let image = flatten_alpha(image);
+    let (width, height) = upright_size(&image, orientation);
     let narrowest = PICTURE_WIDTHS[0];
-    if across < narrowest || down < Picture::height_of(narrowest) {
-        return Err(wrong(
+    if width < narrowest || height < Picture::height_of(narrowest) {
+        return Err(invalid(
             "This picture is too small. Use one of at least 480 by 300 pixels.",
         ));
     }
-    let image = if fit == Fit::Whole || fit == Fit::Auto && down >= across {
-        whole(image, upright)
+    let image = if fit == Fit::Whole || fit == Fit::Auto && height >= width {
+        fit_on_blurred(image, orientation)
     } else {
-        part(&image, upright, fit)
+        crop(&image, orientation, fit)
     };
-    let image = in_srgb(image.into_rgb8(), profile.as_deref());
+    let image = to_srgb(image.into_rgb8(), profile.as_deref());
     let widest = image.width();
 
     let mut digest = Sha256::new();
     let mut forms = Vec::new();
     for width in Picture::new("", widest).widths() {
         let jpeg = if width == widest {
-            written(&image)?
+            encode(&image)?
         } else {
             let (height, filter) = (Picture::height_of(width), imageops::FilterType::CatmullRom);
             let image = DynamicImage::from(image.clone());
-            written(&image.resize_exact(width, height, filter).into_rgb8())?
+            encode(&image.resize_exact(width, height, filter).into_rgb8())?
         };
         digest.update(&jpeg);
         forms.push((width, jpeg));
     }
     let name = hex::encode(&digest.finalize()[..16]);
-    Ok(Developed {
+    Ok(Rendered {
         picture: Picture::new(name, widest),
         forms,
     })
 }
 
-/// The pixels as they are stored, how they are to be turned, and what their colours mean.
-fn open(bytes: &[u8]) -> Result<(DynamicImage, Orientation, Option<Vec<u8>>), NotDeveloped> {
+/// The pixels as stored, their orientation and their colour profile.
+fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation, Option<Vec<u8>>), RenderError> {
     let format = image::guess_format(bytes).ok();
-    let taken = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
-    let Some(format) = format.filter(|format| taken.contains(format)) else {
-        return Err(wrong("Use a picture in the format JPEG, PNG or WebP."));
+    let accepted = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
+    let Some(format) = format.filter(|format| accepted.contains(format)) else {
+        return Err(invalid("Use a picture in the format JPEG, PNG or WebP."));
     };
-    // The decoder draws the rest of a JPEG that breaks off in grey.
-    if format == ImageFormat::Jpeg && !is_whole_jpeg(bytes) {
+    // The decoder fills the missing part of a truncated JPEG with grey.
+    if format == ImageFormat::Jpeg && !is_complete_jpeg(bytes) {
         return Err(damaged());
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
-    limits.max_alloc = Some(OPENED_BYTES_MAX);
+    limits.max_alloc = Some(DECODED_BYTES_MAX);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|error| unreadable(&error))?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > PIXELS_MAX || decoder.total_bytes() > OPENED_BYTES_MAX
+    if u64::from(width) * u64::from(height) > PIXELS_MAX
+        || decoder.total_bytes() > DECODED_BYTES_MAX
     {
         return Err(too_many_pixels());
     }
-    let upright = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let profile = decoder.icc_profile().ok().flatten();
     let image = DynamicImage::from_decoder(decoder).map_err(|error| unreadable(&error))?;
-    Ok((image, upright, profile))
+    Ok((image, orientation, profile))
 }
 
-fn too_many_pixels() -> NotDeveloped {
-    wrong("This picture has too many pixels. Use one of at most 40 megapixels.")
+fn too_many_pixels() -> RenderError {
+    invalid("This picture has too many pixels. Use one of at most 40 megapixels.")
 }
 
-fn damaged() -> NotDeveloped {
-    wrong("This picture can't be read to its end: the file is damaged. Try another one.")
+fn damaged() -> RenderError {
+    invalid("This picture can't be read to its end: the file is damaged. Try another one.")
 }
 
-fn unreadable(error: &ImageError) -> NotDeveloped {
+fn unreadable(error: &ImageError) -> RenderError {
     match error {
         ImageError::Limits(_) => too_many_pixels(),
-        ImageError::Unsupported(_) => {
-            wrong("This kind of JPEG, PNG or WebP can't be read here. Save it anew and try again.")
-        }
+        ImageError::Unsupported(_) => invalid(
+            "This kind of JPEG, PNG or WebP can't be read here. Save it anew and try again.",
+        ),
         _ => damaged(),
     }
 }
 
-/// Whether a JPEG goes on to its end. What follows behind that is nobody's business.
-fn is_whole_jpeg(bytes: &[u8]) -> bool {
+/// Whether a JPEG has its end marker. Bytes after it are ignored.
+fn is_complete_jpeg(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
-        // To the next marker: within a scan, over what is no marker of a new part.
+        // Finds the next marker of a segment; skips stuffed bytes, restart markers and fill bytes.
         let Some(found) = bytes.get(at..).and_then(|rest| {
             rest.windows(2).position(|pair| {
                 pair[0] == 0xff && !matches!(pair[1], 0x00 | 0x01 | 0xd0..=0xd7 | 0xff)
@@ -159,8 +156,8 @@ fn is_whole_jpeg(bytes: &[u8]) -> bool {
     }
 }
 
-/// What can be seen through is seen on white paper.
-fn without_alpha(image: DynamicImage) -> DynamicImage {
+/// Blends transparent pixels with white.
+fn flatten_alpha(image: DynamicImage) -> DynamicImage {
     if !image.color().has_alpha() {
         return DynamicImage::from(image.into_rgb8());
     }
@@ -175,9 +172,9 @@ fn without_alpha(image: DynamicImage) -> DynamicImage {
     DynamicImage::from(DynamicImage::from(image).into_rgb8())
 }
 
-fn is_turned(upright: Orientation) -> bool {
+fn swaps_sides(orientation: Orientation) -> bool {
     matches!(
-        upright,
+        orientation,
         Orientation::Rotate90
             | Orientation::Rotate270
             | Orientation::Rotate90FlipH
@@ -185,20 +182,20 @@ fn is_turned(upright: Orientation) -> bool {
     )
 }
 
-/// Width and height as they will be once it is upright.
-fn sides(image: &DynamicImage, upright: Orientation) -> (u32, u32) {
+/// Width and height once the picture is upright.
+fn upright_size(image: &DynamicImage, orientation: Orientation) -> (u32, u32) {
     let (width, height) = (image.width(), image.height());
-    if is_turned(upright) {
+    if swaps_sides(orientation) {
         (height, width)
     } else {
         (width, height)
     }
 }
 
-/// The largest part in the shape, upright and no wider than needed.
-fn part(image: &DynamicImage, upright: Orientation, fit: Fit) -> DynamicImage {
-    let (across, down) = SHAPE;
-    let (width, height) = sides(image, upright);
+/// The largest 8 by 5 section at the place that `fit` says, upright and at most as wide as the widest form.
+fn crop(image: &DynamicImage, orientation: Orientation, fit: Fit) -> DynamicImage {
+    let (across, down) = ASPECT_RATIO;
+    let (width, height) = upright_size(image, orientation);
     let (wide, high) = if width * down > height * across {
         (height * across / down, height)
     } else {
@@ -210,21 +207,22 @@ fn part(image: &DynamicImage, upright: Orientation, fit: Fit) -> DynamicImage {
         Fit::End => spare,
         Fit::Auto | Fit::Middle | Fit::Whole => (spare.0 / 2, spare.1 / 2),
     };
-    let (left, top, wide, high) = as_stored(image, upright, (left, top, wide, high));
+    let (left, top, wide, high) = to_stored(image, orientation, (left, top, wide, high));
     let image = image.crop_imm(left, top, wide, high);
-    let (width, _) = sides(&image, upright);
+    let (width, _) = upright_size(&image, orientation);
     let width = width.min(PICTURE_WIDTHS[PICTURE_WIDTHS.len() - 1]);
-    scaled(image, (width, Picture::height_of(width)), upright)
+    resize_upright(image, (width, Picture::height_of(width)), orientation)
 }
 
-/// Where a rectangle of the upright picture is in the picture as it is stored: left, top, width, height.
-fn as_stored(
+/// Converts a rectangle (left, top, width, height) of the upright picture to the stored picture's
+/// coordinates.
+fn to_stored(
     image: &DynamicImage,
-    upright: Orientation,
+    orientation: Orientation,
     (x, y, wide, high): (u32, u32, u32, u32),
 ) -> (u32, u32, u32, u32) {
     let (width, height) = (image.width(), image.height());
-    match upright {
+    match orientation {
         Orientation::NoTransforms => (x, y, wide, high),
         Orientation::FlipHorizontal => (width - x - wide, y, wide, high),
         Orientation::FlipVertical => (x, height - y - high, wide, high),
@@ -236,51 +234,50 @@ fn as_stored(
     }
 }
 
-/// All of it, upright, on a blurred copy of itself that fills the shape.
-fn whole(image: DynamicImage, upright: Orientation) -> DynamicImage {
-    let (across, down) = SHAPE;
-    let (width, height) = sides(&image, upright);
+/// The whole picture, upright, on a blurred copy of itself that fills 8 by 5.
+fn fit_on_blurred(image: DynamicImage, orientation: Orientation) -> DynamicImage {
+    let (across, down) = ASPECT_RATIO;
+    let (width, height) = upright_size(&image, orientation);
     let full = width.max((height * across).div_ceil(down));
     let wide = full.min(PICTURE_WIDTHS[PICTURE_WIDTHS.len() - 1]);
     let high = Picture::height_of(wide);
     let shrunk = |side: u32, most: u32| (side * wide / full).clamp(1, most);
     let size = (shrunk(width, wide), shrunk(height, high));
-    let image = scaled(image, size, upright).into_rgb8();
-    let (few_across, few_down) = BLURRED;
-    let mut ground = DynamicImage::from(image.clone())
-        .thumbnail_exact(few_across, few_down)
+    let image = resize_upright(image, size, orientation).into_rgb8();
+    let (blurred_width, blurred_height) = BLURRED_SIZE;
+    let mut background = DynamicImage::from(image.clone())
+        .thumbnail_exact(blurred_width, blurred_height)
         .resize_exact(wide, high, imageops::FilterType::CatmullRom)
         .into_rgb8();
-    for colour in ground.iter_mut() {
-        let dimmed = u16::from(*colour) * BLURRED_LIGHT / 100;
+    for colour in background.iter_mut() {
+        let dimmed = u16::from(*colour) * BLURRED_BRIGHTNESS / 100;
         *colour = u8::try_from(dimmed).unwrap_or(u8::MAX);
     }
     let (left, top) = ((wide - image.width()) / 2, (high - image.height()) / 2);
-    imageops::replace(&mut ground, &image, i64::from(left), i64::from(top));
-    DynamicImage::from(ground)
+    imageops::replace(&mut background, &image, i64::from(left), i64::from(top));
+    DynamicImage::from(background)
 }
 
-/// Turned upright, with this width and height then.
-fn scaled(image: DynamicImage, size: (u32, u32), upright: Orientation) -> DynamicImage {
-    let (width, height) = if is_turned(upright) {
+/// Resizes to `size`, the width and height of the result, and turns upright.
+fn resize_upright(image: DynamicImage, size: (u32, u32), orientation: Orientation) -> DynamicImage {
+    let (width, height) = if swaps_sides(orientation) {
         (size.1, size.0)
     } else {
         size
     };
-    // Averages are quick, and good enough for what is far larger than it will be.
+    // Averaging is fast, and good enough to halve the size of a much larger picture.
     let image = if image.width() > 2 * width {
         image.thumbnail_exact(2 * width, 2 * height)
     } else {
         image
     };
     let mut image = image.resize_exact(width, height, imageops::FilterType::CatmullRom);
-    image.apply_orientation(upright);
+    image.apply_orientation(orientation);
     image
 }
 
-/// In the colours that are meant where nothing else is said. A profile that cannot be read is
-/// passed over, as browsers do.
-fn in_srgb(image: RgbImage, profile: Option<&[u8]>) -> RgbImage {
+/// Converts to sRGB. Ignores an unreadable profile, as browsers do.
+fn to_srgb(image: RgbImage, profile: Option<&[u8]>) -> RgbImage {
     let convert = || {
         let profile = ColorProfile::new_from_slice(profile?).ok()?;
         if profile.color_space != DataColorSpace::Rgb {
@@ -298,7 +295,7 @@ fn in_srgb(image: RgbImage, profile: Option<&[u8]>) -> RgbImage {
     convert().unwrap_or(image)
 }
 
-fn written(image: &RgbImage) -> Result<Vec<u8>, NotDeveloped> {
+fn encode(image: &RgbImage) -> Result<Vec<u8>, RenderError> {
     let mut jpeg = Vec::new();
     let mut encoder = Encoder::new(&mut jpeg, QUALITY);
     encoder.set_progressive(true);
@@ -314,7 +311,7 @@ mod tests {
     use super::*;
     use image::{ExtendedColorType, ImageEncoder, Rgb, codecs::png::PngEncoder};
 
-    /// What becomes of a green with this profile.
+    /// Renders a green with this profile.
     fn green(profile: Option<Vec<u8>>) -> [u8; 3] {
         let image = RgbImage::from_pixel(480, 300, Rgb([120, 200, 100]));
         let mut png = Vec::new();
@@ -325,8 +322,8 @@ mod tests {
         encoder
             .write_image(&image, 480, 300, ExtendedColorType::Rgb8)
             .unwrap();
-        let developed = develop(&png, Fit::Auto).unwrap_or_else(|error| panic!("{error}"));
-        let (width, jpeg) = &developed.forms[0];
+        let rendered = render(&png, Fit::Auto).unwrap_or_else(|error| panic!("{error}"));
+        let (width, jpeg) = &rendered.forms[0];
         assert_eq!(*width, 480);
         let drawn = image::load_from_memory(jpeg).unwrap().into_rgb8();
         drawn.get_pixel(240, 150).0
@@ -347,7 +344,7 @@ mod tests {
         is_near(green(Some(b"no profile".to_vec())), [120, 200, 100]);
     }
 
-    /// Every pixel another.
+    /// Every pixel differs.
     fn patchwork(width: u32, height: u32) -> DynamicImage {
         let image = RgbImage::from_fn(width, height, |x, y| {
             Rgb([x, y, x ^ y].map(|value| u8::try_from(value % 256).unwrap_or_default()))
@@ -356,8 +353,8 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_the_same_however_the_picture_is_stored() {
-        for upright in [
+    fn a_crop_is_the_same_for_every_orientation() {
+        for orientation in [
             Orientation::NoTransforms,
             Orientation::FlipHorizontal,
             Orientation::FlipVertical,
@@ -369,17 +366,17 @@ mod tests {
         ] {
             let stored = patchwork(70, 50);
             let mut turned = stored.clone();
-            turned.apply_orientation(upright);
+            turned.apply_orientation(orientation);
             let wanted = turned.crop_imm(3, 8, 20, 11);
-            let (left, top, wide, high) = as_stored(&stored, upright, (3, 8, 20, 11));
+            let (left, top, wide, high) = to_stored(&stored, orientation, (3, 8, 20, 11));
             let mut found = stored.crop_imm(left, top, wide, high);
-            found.apply_orientation(upright);
-            assert!(found == wanted, "{upright:?}");
+            found.apply_orientation(orientation);
+            assert!(found == wanted, "{orientation:?}");
         }
     }
 
-    /// The red, green and blue of the picture's middle at the top, in the middle and at the bottom.
-    fn down_the_middle(fit: Fit, width: u32, height: u32) -> [[u8; 3]; 3] {
+    /// Colours of the middle column at the top, in the middle and at the bottom.
+    fn middle_column(fit: Fit, width: u32, height: u32) -> [[u8; 3]; 3] {
         // Red above, green in the middle, blue below.
         let image = RgbImage::from_fn(width, height, |_, y| match y * 3 / height {
             0 => Rgb([220, 30, 30]),
@@ -390,21 +387,21 @@ mod tests {
         PngEncoder::new(&mut png)
             .write_image(&image, width, height, ExtendedColorType::Rgb8)
             .unwrap();
-        let developed = develop(&png, fit).unwrap_or_else(|error| panic!("{error}"));
-        let (wide, jpeg) = developed.forms.last().unwrap();
+        let rendered = render(&png, fit).unwrap_or_else(|error| panic!("{error}"));
+        let (wide, jpeg) = rendered.forms.last().unwrap();
         let drawn = image::load_from_memory(jpeg).unwrap().into_rgb8();
         assert_eq!(drawn.height(), wide * 5 / 8);
         [4, drawn.height() / 2, drawn.height() - 4].map(|y| drawn.get_pixel(wide / 2, y).0)
     }
 
     #[test]
-    fn a_square_poster_keeps_its_head_and_its_feet() {
+    fn a_square_picture_is_shown_whole() {
         let strongest = |[red, green, blue]: [u8; 3]| match red.max(green).max(blue) {
             most if most == red => 'r',
             most if most == green => 'g',
             _ => 'b',
         };
-        let seen = |fit, width, height| down_the_middle(fit, width, height).map(strongest);
+        let seen = |fit, width, height| middle_column(fit, width, height).map(strongest);
         for (fit, expected) in [
             (Fit::Auto, ['r', 'g', 'b']),
             (Fit::Whole, ['r', 'g', 'b']),
@@ -419,13 +416,13 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_is_whole_once_it_has_come_to_its_end() {
+    fn a_jpeg_is_complete_if_it_has_its_end_marker() {
         let image = RgbImage::from_fn(600, 400, |x, y| {
             Rgb([x, y, x ^ y].map(|value| u8::try_from(value % 256).unwrap_or_default()))
         });
-        let jpeg = written(&image).unwrap_or_else(|error| panic!("{error}"));
-        assert!(is_whole_jpeg(&jpeg));
-        assert!(is_whole_jpeg(&[&jpeg[..], b"words behind it"].concat()));
+        let jpeg = encode(&image).unwrap_or_else(|error| panic!("{error}"));
+        assert!(is_complete_jpeg(&jpeg));
+        assert!(is_complete_jpeg(&[&jpeg[..], b"words behind it"].concat()));
         for cut in [
             0,
             1,
@@ -436,7 +433,7 @@ mod tests {
             jpeg.len() - 2,
             jpeg.len() - 1,
         ] {
-            assert!(!is_whole_jpeg(&jpeg[..cut]), "{cut} of {}", jpeg.len());
+            assert!(!is_complete_jpeg(&jpeg[..cut]), "{cut} of {}", jpeg.len());
         }
     }
 }

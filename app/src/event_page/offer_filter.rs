@@ -1,4 +1,4 @@
-//! The filter above what is for sale: it stands in the page's address, and is a plain form.
+//! The filter form for the tickets for sale. Its values are in the page's URL.
 
 use crate::ui::{Choice, Form, Input, choose, field};
 use context::Flash;
@@ -12,20 +12,20 @@ use model::{
     tickets::{OfferFilter, Offers},
 };
 
-/// With no more lines than this there is nothing to look through.
-const FEW: usize = 5;
+/// The form is shown only if there are more offers than this.
+const OFFERS_WITHOUT_FILTER: usize = 5;
 
-/// What the address asks for, as it is written there.
+/// The values as they are in the URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Narrow {
+pub struct OfferFilterForm {
     section: String,
     max: String,
     together: String,
 }
 
-impl Narrow {
-    /// What this request's address asks for.
-    pub fn read() -> Self {
+impl OfferFilterForm {
+    /// Reads the URL of this request.
+    pub fn from_url() -> Self {
         use_query_map().with_untracked(|query| {
             let given = |name| {
                 query
@@ -41,8 +41,7 @@ impl Narrow {
         })
     }
 
-    /// As tickets are asked for. What makes no sense is left out, for people keep addresses, and
-    /// shorten them.
+    /// Parses the values. Invalid ones are ignored, because people bookmark and edit URLs.
     pub fn filter(&self, currency: Currency) -> OfferFilter {
         let most = i64::try_from(TICKETS_PER_ORDER_MAX).unwrap_or(i64::MAX);
         OfferFilter {
@@ -66,10 +65,10 @@ impl Narrow {
             .map_err(|error| FieldError::new("max", error.to_string()))
     }
 
-    /// The form, where there is enough to look through, or something is left out.
+    /// The form; `None` if there are few offers and no filter is set.
     pub fn form(&self, event: &Event, offers: &Offers) -> Option<AnyView> {
         let lines = offers.groups.len() + offers.seats.len();
-        if lines <= FEW && *self == Self::default() {
+        if lines <= OFFERS_WITHOUT_FILTER && *self == Self::default() {
             return None;
         }
         let wrong = self.max_price(event.currency).err().map(|error| Flash {
@@ -80,7 +79,7 @@ impl Narrow {
         let form = Form::new("narrow", wrong.as_ref());
         let all = format!("/events/{}#tickets", event.id);
         let form_to = all.clone();
-        let everything = *self == Self::default();
+        let is_unfiltered = *self == Self::default();
         let any = std::iter::once(Choice::new("", "Any section"));
         let sections = offers
             .sections
@@ -121,7 +120,7 @@ impl Narrow {
                     {choose(&form, together, any_number.chain(numbers).collect())}
                     <p class="row">
                         <button class="button button-quiet" type="submit">"Show"</button>
-                        {(!everything).then(|| view! {
+                        {(!is_unfiltered).then(|| view! {
                             <a class="button button-quiet" href=all>"Show all"</a>
                         })}
                     </p>
@@ -137,26 +136,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_makes_no_sense_is_left_out() {
+    fn invalid_values_are_ignored() {
         let pounds = "GBP".parse().unwrap();
-        let narrow = |section: &str, max: &str, together: &str| Narrow {
+        let form = |section: &str, max: &str, together: &str| OfferFilterForm {
             section: section.to_owned(),
             max: max.to_owned(),
             together: together.to_owned(),
         };
-        let filter = narrow("Stalls", "25,50", "2").filter(pounds);
+        let filter = form("Stalls", "25,50", "2").filter(pounds);
         assert_eq!(filter.section.as_deref(), Some("Stalls"));
         assert_eq!(
             (filter.max_price_minor, filter.together),
             (Some(2550), Some(2))
         );
         for nonsense in ["-1", "many", "1.234"] {
-            assert!(
-                narrow("", nonsense, nonsense)
-                    .filter(pounds)
-                    .is_everything()
-            );
+            assert!(form("", nonsense, nonsense).filter(pounds).is_everything());
         }
-        assert!(narrow("", "", "9").filter(pounds).is_everything());
+        assert!(form("", "", "9").filter(pounds).is_everything());
     }
 }

@@ -1,40 +1,37 @@
-//! What the home page was asked for: its filters as they stand in its address. What makes no sense
-//! there is left out, for people keep addresses, and shorten them.
+//! The home page's filters, as parsed from its URL. Invalid values are ignored, because people bookmark and
+//! edit URLs.
 
 use jiff::civil::Date;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use model::events::{Category, EventQuery, When};
 
-/// Events on a page.
-const PAGE: i64 = 24;
+const EVENTS_PER_PAGE: i64 = 24;
 
-/// The filters, and where a page begins.
+/// The filters, and the cursor of the page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
-    /// Words.
+pub struct EventFilters {
+    /// Search text.
     pub q: String,
-    /// A city.
     pub city: String,
-    /// A kind.
     pub category: Option<Category>,
-    /// Days from today on. Not beside dates.
+    /// Never set together with dates.
     pub when: Option<When>,
-    /// Not before this day.
+    /// First day.
     pub from: Option<Date>,
-    /// Not after this day.
+    /// Last day.
     pub to: Option<Date>,
-    /// Where the page before ended.
+    /// Empty on the first page.
     pub cursor: String,
 }
 
-impl Asked {
-    /// What this request's address asks for.
-    pub fn read() -> Self {
-        use_query_map().with_untracked(|query| Self::of(|name| query.get(name)))
+impl EventFilters {
+    /// Parses the URL of this request.
+    pub fn from_url() -> Self {
+        use_query_map().with_untracked(|query| Self::parse(|name| query.get(name)))
     }
 
-    fn of(get: impl Fn(&str) -> Option<String>) -> Self {
+    fn parse(get: impl Fn(&str) -> Option<String>) -> Self {
         let given = |name| {
             get(name)
                 .map(|text| text.trim().to_owned())
@@ -57,7 +54,7 @@ impl Asked {
         }
     }
 
-    /// Whether nothing is left out.
+    /// Whether no filter is set.
     pub fn is_everything(&self) -> bool {
         *self
             == Self {
@@ -66,7 +63,7 @@ impl Asked {
             }
     }
 
-    /// As the catalogue is asked.
+    /// The query for this page of events.
     pub fn query(&self) -> EventQuery {
         let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         EventQuery {
@@ -77,17 +74,16 @@ impl Asked {
             first_day: self.from,
             last_day: self.to,
             cursor: given(&self.cursor),
-            limit: Some(PAGE),
+            limit: Some(EVENTS_PER_PAGE),
             ..EventQuery::default()
         }
     }
 
-    /// Whether days were named.
     pub fn has_dates(&self) -> bool {
         self.from.is_some() || self.to.is_some()
     }
 
-    /// The first page of the same.
+    /// The same filters, without the cursor.
     pub fn first_page(&self) -> Self {
         Self {
             cursor: String::new(),
@@ -95,7 +91,7 @@ impl Asked {
         }
     }
 
-    /// Name and value of each filter that is set, as a form sends them.
+    /// Name and value of each filter that is set, as form fields.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let day = |day: Option<Date>| day.map(|day| day.to_string()).unwrap_or_default();
         let all = [
@@ -114,7 +110,7 @@ impl Asked {
             .collect()
     }
 
-    /// This page's address.
+    /// The URL of this page.
     pub fn href(&self) -> String {
         let mut fields = self.fields();
         if !self.cursor.is_empty() {
@@ -131,36 +127,36 @@ impl Asked {
         }
     }
 
-    /// The same with one filter fewer, for each that is set; only where another is left.
+    /// For each filter that is set, the others without it; omitted if no other is set.
     pub fn with_one_fewer(&self) -> Vec<Self> {
-        let asked = self.first_page();
+        let filters = self.first_page();
         let fewer = [
             Self {
                 q: String::new(),
-                ..asked.clone()
+                ..filters.clone()
             },
             Self {
                 when: None,
                 from: None,
                 to: None,
-                ..asked.clone()
+                ..filters.clone()
             },
             Self {
                 category: None,
-                ..asked.clone()
+                ..filters.clone()
             },
             Self {
                 city: String::new(),
-                ..asked.clone()
+                ..filters.clone()
             },
         ];
         fewer
             .into_iter()
-            .filter(|fewer| *fewer != asked && !fewer.is_everything())
+            .filter(|fewer| *fewer != filters && !fewer.is_everything())
             .collect()
     }
 
-    /// Each filter that is set without the others.
+    /// Each filter that is set, without the others.
     pub fn with_one_alone(&self) -> Vec<Self> {
         let none = Self::default();
         let alone = [
@@ -197,8 +193,8 @@ impl Asked {
         format!("{start}{}", self.where_and_when())
     }
 
-    /// ` for “late” under Music in Leeds this weekend`, behind a number of events.
-    pub fn narrowed(&self) -> String {
+    /// ` for “late” under Music in Leeds this weekend`, to follow a number of events.
+    pub fn description(&self) -> String {
         let mut text = String::new();
         if !self.q.is_empty() {
             text = format!(" for {}", quoted(&self.q));
@@ -238,8 +234,8 @@ fn quoted(q: &str) -> String {
 mod tests {
     use super::*;
 
-    fn asked(address: &str) -> Asked {
-        Asked::of(|name| {
+    fn filters(address: &str) -> EventFilters {
+        EventFilters::parse(|name| {
             let pairs = address.split('&').filter_map(|pair| pair.split_once('='));
             pairs
                 .filter(|(key, _)| *key == name)
@@ -249,34 +245,34 @@ mod tests {
     }
 
     #[test]
-    fn an_address_comes_back_as_it_was() {
+    fn urls_round_trip() {
         for address in [
             "q=late&city=Leeds&category=music&when=weekend&cursor=5_x",
             "from=2031-05-01&to=2031-05-02",
         ] {
-            assert_eq!(asked(address).href(), format!("/?{address}"));
+            assert_eq!(filters(address).href(), format!("/?{address}"));
         }
-        assert_eq!(asked("").href(), "/");
+        assert_eq!(filters("").href(), "/");
     }
 
     #[test]
-    fn what_makes_no_sense_is_left_out() {
-        assert!(asked("category=opera&when=soon&from=yesterday&q= &cursor=x").is_everything());
+    fn invalid_filters_are_ignored() {
+        assert!(filters("category=opera&when=soon&from=yesterday&q= &cursor=x").is_everything());
         assert_eq!(
-            asked("when=today&from=2031-05-01").when,
+            filters("when=today&from=2031-05-01").when,
             None,
-            "dates say more"
+            "dates take precedence"
         );
         assert_eq!(
-            asked("from=2031-05-02&to=2031-05-01").href(),
+            filters("from=2031-05-02&to=2031-05-01").href(),
             "/?from=2031-05-01&to=2031-05-02",
-            "the later day ends it"
+            "days are put in order"
         );
     }
 
     #[test]
     fn filters_read_as_a_sentence() {
-        for (address, heading, narrowed) in [
+        for (address, heading, description) in [
             ("", "What is on", ""),
             ("city=Leeds", "What is on in Leeds", " in Leeds"),
             (
@@ -300,15 +296,15 @@ mod tests {
                 " on 1 May 2031",
             ),
         ] {
-            assert_eq!(asked(address).heading(), heading);
-            assert_eq!(asked(address).narrowed(), narrowed);
+            assert_eq!(filters(address).heading(), heading);
+            assert_eq!(filters(address).description(), description);
         }
     }
 
     #[test]
     fn one_filter_at_a_time_is_dropped() {
-        let fewer = asked("q=late&city=Leeds&when=today&cursor=5_x").with_one_fewer();
-        let hrefs: Vec<String> = fewer.iter().map(Asked::href).collect();
+        let fewer = filters("q=late&city=Leeds&when=today&cursor=5_x").with_one_fewer();
+        let hrefs: Vec<String> = fewer.iter().map(EventFilters::href).collect();
         assert_eq!(
             hrefs,
             [
@@ -317,9 +313,9 @@ mod tests {
                 "/?q=late&when=today"
             ]
         );
-        assert!(asked("q=late").with_one_fewer().is_empty());
-        let alone = asked("q=late&city=Leeds&to=2031-05-01").with_one_alone();
-        let hrefs: Vec<String> = alone.iter().map(Asked::href).collect();
+        assert!(filters("q=late").with_one_fewer().is_empty());
+        let alone = filters("q=late&city=Leeds&to=2031-05-01").with_one_alone();
+        let hrefs: Vec<String> = alone.iter().map(EventFilters::href).collect();
         assert_eq!(hrefs, ["/?q=late", "/?to=2031-05-01", "/?city=Leeds"]);
     }
 }
