@@ -1,5 +1,5 @@
-//! What an event's page tells those who do not look at it: search engines, and whoever shows a link
-//! to it. Prices here are the whole prices, as on the page.
+//! The metadata of an event's page, for search engines and link previews. Prices are total prices, as on the
+//! page.
 
 use crate::ui::{LinkPreview, json_script, link_preview};
 use jiff::{Timestamp, tz::TimeZone};
@@ -15,7 +15,7 @@ use std::fmt::Write;
 
 /// Characters of the description that a preview shows.
 const PREVIEW_CHARS: usize = 200;
-/// Offers that are named one by one.
+/// Offers that are listed individually.
 const OFFERS_MAX: usize = 50;
 
 /// The head of an event's page. `site` is the shop's own origin, without a trailing slash.
@@ -26,7 +26,7 @@ pub fn head(event: &Event, offers: &Offers, site: &str) -> impl IntoView + use<>
         || format!("{site}/share.png"),
         |picture| format!("{site}{picture}"),
     );
-    let data = json_script(&structured(event, offers, &address, &image));
+    let data = json_script(&structured_data(event, offers, &address, &image));
     view! {
         {link_preview(LinkPreview {
             title: event.title.clone(),
@@ -38,7 +38,7 @@ pub fn head(event: &Event, offers: &Offers, site: &str) -> impl IntoView + use<>
     }
 }
 
-/// When and where, from how much, and how its description begins.
+/// Time, place, lowest price, and the beginning of the description.
 fn preview(event: &Event) -> String {
     let mut text = format!("{} · {}, {}", event.when(), event.venue, event.city);
     if let Some(minor) = event.price_from_minor {
@@ -56,8 +56,8 @@ fn preview(event: &Event) -> String {
     text
 }
 
-/// The event in the words of schema.org.
-fn structured(event: &Event, offers: &Offers, address: &str, image: &str) -> Value {
+/// The schema.org data of the event.
+fn structured_data(event: &Event, offers: &Offers, address: &str, image: &str) -> Value {
     let mut data = json!({
         "@context": "https://schema.org",
         "@type": "Event",
@@ -76,7 +76,7 @@ fn structured(event: &Event, offers: &Offers, address: &str, image: &str) -> Val
                 "addressCountry": event.country,
             },
         },
-        "offers": on_offer(event, offers, address),
+        "offers": aggregate_offer(event, offers, address),
     });
     if let Some(end) = event.ends_at {
         data["endDate"] = with_offset(end, event).into();
@@ -87,14 +87,14 @@ fn structured(event: &Event, offers: &Offers, address: &str, image: &str) -> Val
     data
 }
 
-/// By the clocks of the venue, with their distance from UTC.
+/// ISO 8601 in the venue's time zone, with its offset.
 fn with_offset(moment: Timestamp, event: &Event) -> String {
     let zone = TimeZone::get(&event.time_zone).unwrap_or(TimeZone::UTC);
     let local = moment.to_zoned(zone);
     local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
-fn on_offer(event: &Event, offers: &Offers, address: &str) -> Value {
+fn aggregate_offer(event: &Event, offers: &Offers, address: &str) -> Value {
     let price = |minor| Money::new(minor, event.currency).plain();
     let (in_stock, sold_out) = ("https://schema.org/InStock", "https://schema.org/SoldOut");
     let Some(lowest) = event.price_from_minor else {

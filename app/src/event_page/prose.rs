@@ -1,9 +1,9 @@
-//! A description as it was typed: paragraphs, lines, and addresses of other pages as links.
+//! Renders a description: paragraphs, lines, and URLs as links.
 
 use leptos::prelude::*;
 
-/// What may follow an address in a sentence and is no part of it.
-const AFTER: [char; 11] = ['.', ',', ';', ':', '!', '?', ')', ']', '}', '"', '\''];
+/// Punctuation that may follow a URL without being part of it.
+const TRAILING: [char; 11] = ['.', ',', ';', ':', '!', '?', ')', ']', '}', '"', '\''];
 
 /// A piece of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,7 @@ enum Piece<'t> {
     Link(&'t str),
 }
 
-/// Paragraphs are set apart by empty lines. Each may be in another direction of writing.
+/// Empty lines separate paragraphs. Each paragraph may have its own writing direction.
 pub fn prose(text: &str) -> impl IntoView + use<> {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines
@@ -27,7 +27,7 @@ fn paragraph(lines: &[&str]) -> AnyView {
         .iter()
         .enumerate()
         .map(|(number, line)| {
-            let line = pieces(line).into_iter().map(piece).collect_view();
+            let line = split(line).into_iter().map(piece).collect_view();
             let broken = (number > 0).then(|| view! { <br/> });
             view! { {broken} {line} }.into_any()
         })
@@ -39,28 +39,28 @@ fn piece(piece: Piece<'_>) -> AnyView {
     match piece {
         Piece::Text(text) => text.to_owned().into_any(),
         Piece::Link(address) => {
-            // Written by somebody else, so that it is not vouched for.
+            // User content, so not endorsed.
             view! { <a href=address.to_owned() rel="nofollow ugc noopener">{address.to_owned()}</a> }
                 .into_any()
         }
     }
 }
 
-/// A line cut at its addresses, which begin with http:// or https:// and end at a space.
-fn pieces(line: &str) -> Vec<Piece<'_>> {
+/// Splits a line at its URLs, which begin with http:// or https:// and end at white space, `<` or `>`.
+fn split(line: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = line;
     while let Some(start) = next_address(rest) {
         let after = &rest[start..];
         let end = after
-            .find(|sign: char| sign.is_whitespace() || matches!(sign, '<' | '>'))
+            .find(|c: char| c.is_whitespace() || matches!(c, '<' | '>'))
             .unwrap_or(after.len());
-        let address = without_end_of_sentence(&after[..end]);
+        let address = trim_punctuation(&after[..end]);
         let end = start + address.len();
         if !is_address(address) {
-            let (text, behind) = rest.split_at(start + address.len().max(1));
+            let (text, after) = rest.split_at(start + address.len().max(1));
             pieces.push(Piece::Text(text));
-            rest = behind;
+            rest = after;
             continue;
         }
         if start > 0 {
@@ -80,9 +80,9 @@ fn next_address(text: &str) -> Option<usize> {
     found.into_iter().flatten().min()
 }
 
-/// A closing bracket belongs to an address that has the opening one.
-fn without_end_of_sentence(mut address: &str) -> &str {
-    while let Some(last) = address.chars().last().filter(|sign| AFTER.contains(sign)) {
+/// Keeps a closing bracket if the URL has the opening one.
+fn trim_punctuation(mut address: &str) -> &str {
+    while let Some(last) = address.chars().last().filter(|c| TRAILING.contains(c)) {
         if last == ')' && address.matches('(').count() >= address.matches(')').count() {
             break;
         }
@@ -91,7 +91,7 @@ fn without_end_of_sentence(mut address: &str) -> &str {
     address
 }
 
-/// Whether a browser can go there: it names a host and hides no user name.
+/// Whether it is a URL with a host and without a user name, which could disguise the host.
 fn is_address(text: &str) -> bool {
     text.parse::<http::Uri>().is_ok_and(|uri| {
         uri.authority().is_some_and(|authority| {
@@ -140,18 +140,18 @@ mod tests {
             ),
             ("", vec![]),
         ] {
-            assert_eq!(pieces(line), expected, "{line}");
+            assert_eq!(split(line), expected, "{line}");
         }
     }
 
     #[test]
-    fn no_sign_of_a_line_is_lost() {
+    fn no_character_of_a_line_is_lost() {
         for line in [
             "x https:// y http://a.example, z",
             "https://https://a.example",
             "a\u{a0}http://é.example b",
         ] {
-            let joined: String = pieces(line)
+            let joined: String = split(line)
                 .into_iter()
                 .map(|piece| match piece {
                     Text(text) | Link(text) => text,

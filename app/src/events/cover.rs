@@ -1,15 +1,15 @@
-//! What an event looks like: its picture, or where it has none, the poster that its title draws.
+//! The cover of an event: its picture, or a poster drawn from its title.
 
 use crate::ui::poster;
 use leptos::prelude::*;
 use model::events::Event;
 
-/// Where on a page it stands, which says how wide it is and how soon it is needed.
+/// The place of a cover on a page. Determines its size and loading priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spot {
     /// At the top of the event's page.
     Head,
-    /// In a card that is seen at once.
+    /// In a card that is visible at once.
     Card,
     /// In a card further down.
     LaterCard,
@@ -20,7 +20,7 @@ pub enum Spot {
 }
 
 impl Spot {
-    /// How wide, for a browser that does not know the stylesheet yet.
+    /// The `sizes` attribute: the width for a browser that has not loaded the stylesheet yet.
     fn sizes(self) -> &'static str {
         match self {
             Self::Head => "(min-width: 72rem) 31rem, (min-width: 48rem) 43vw, 94vw",
@@ -31,7 +31,7 @@ impl Spot {
     }
 }
 
-/// Decoration: the event's title stands beside it.
+/// Decorative, so without alternative text: the event's title is always next to it.
 pub fn cover(event: &Event, spot: Spot) -> AnyView {
     let Some(picture) = &event.picture else {
         return poster(&event.title).into_any();

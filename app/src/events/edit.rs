@@ -1,4 +1,4 @@
-//! `/events/:id/edit`, for whoever created the event: its picture, and all that is said of it.
+//! `/events/:id/edit`, for the event's creator: its picture and its details.
 
 use super::Facts;
 use super::{
@@ -14,10 +14,9 @@ use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 use model::events::{Category, Event};
 
-/// Characters of a text that was changed meanwhile.
-const SHOWN_CHARS: usize = 120;
+/// Characters shown of a text that was changed concurrently.
+const EXCERPT_CHARS: usize = 120;
 
-/// Changes one's event.
 #[component]
 pub fn EditEventPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
@@ -62,13 +61,13 @@ fn facts(event: &Event, flash: Option<Flash>) -> AnyView {
     let changes = flash
         .as_mut()
         .filter(|flash| typed(flash, "version") != Some(&event.version.to_string()))
-        .map(|flash| meanwhile(flash, &now));
+        .map(|flash| merge_concurrent_changes(flash, &now));
     let form = Form::new(FACTS_FORM, flash.as_ref()).labelled(&FIELDS);
     view! {
         {post_to::<Update>("panel stack", view! {
             <h2 class="title" id="facts">"Details"</h2>
             {problem_at_top(&form)}
-            {changes.map(tell)}
+            {changes.map(concurrent_changes)}
             {hidden("event", event.id.to_string())}
             {hidden("version", event.version.to_string())}
             {hidden("marks", now.marks())}
@@ -88,16 +87,16 @@ fn typed<'f>(flash: &'f Flash, field: &str) -> Option<&'f String> {
     values.find_map(|(name, value)| (name == field).then_some(value))
 }
 
-/// Which fields somebody has changed since the form was shown, and what they say now. Where nothing
-/// else was typed, the form goes on with that.
-fn meanwhile(flash: &mut Flash, now: &Facts) -> Vec<(&'static str, String)> {
+/// Returns the fields that were changed since the form was shown, with their current values. Fields that
+/// the user did not edit take the current value.
+fn merge_concurrent_changes(flash: &mut Flash, now: &Facts) -> Vec<(&'static str, String)> {
     let marks = typed(flash, "marks").cloned().unwrap_or_default();
     let mut changes = Vec::new();
     for (name, label, text) in now.each() {
         if is_unchanged(&marks, name, text) {
             continue;
         }
-        changes.push((label, in_short(name, text)));
+        changes.push((label, excerpt(name, text)));
         let mut values = flash.values.iter_mut();
         let typed = values.find(|(known, _)| known == name);
         if let Some((_, value)) = typed.filter(|(_, value)| is_unchanged(&marks, name, value)) {
@@ -107,19 +106,19 @@ fn meanwhile(flash: &mut Flash, now: &Facts) -> Vec<(&'static str, String)> {
     changes
 }
 
-fn in_short(name: &str, text: &str) -> String {
+fn excerpt(name: &str, text: &str) -> String {
     if name == "category" {
         let kind: Category = text.parse().unwrap_or_default();
         return kind.label().to_owned();
     }
-    let mut short: String = text.chars().take(SHOWN_CHARS).collect();
+    let mut short: String = text.chars().take(EXCERPT_CHARS).collect();
     if short.len() < text.len() {
         short.push('…');
     }
     short
 }
 
-fn tell(changes: Vec<(&'static str, String)>) -> AnyView {
+fn concurrent_changes(changes: Vec<(&'static str, String)>) -> AnyView {
     if changes.is_empty() {
         return view! {
             <p class="notice">"Only the picture was changed in the meantime. Save again to keep your changes."</p>
@@ -174,7 +173,7 @@ mod tests {
             .each()
             .map(|(name, _, text)| {
                 let new = changed.iter().find(|(known, _)| *known == name);
-                // As a browser sends lines.
+                // Browsers send CRLF.
                 let text = new.map_or(text, |(_, new)| new).replace('\n', "\r\n");
                 (name.to_owned(), text)
             })
@@ -188,11 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn what_others_changed_is_told_and_taken_where_nothing_was_typed() {
+    fn concurrent_changes_are_shown_and_taken_over_in_unedited_fields() {
         let before = event("Late Show", "Leeds");
         let mut flash = sent(&before, &[("title", "Later Show"), ("venue", "New Hall")]);
         let now = Facts::of(&event("Early Show", "York"));
-        let changes = meanwhile(&mut flash, &now);
+        let changes = merge_concurrent_changes(&mut flash, &now);
         assert_eq!(
             changes,
             [
@@ -211,20 +210,20 @@ mod tests {
     }
 
     #[test]
-    fn a_form_without_marks_is_told_everything_and_loses_nothing() {
+    fn a_form_without_marks_shows_all_fields_as_changed_and_loses_nothing() {
         let before = event("Late Show", "Leeds");
         let mut flash = sent(&before, &[("title", "Later Show")]);
         flash.values.retain(|(name, _)| name != "marks");
         let now = Facts::of(&before);
-        assert!(!meanwhile(&mut flash, &now).is_empty());
+        assert!(!merge_concurrent_changes(&mut flash, &now).is_empty());
         assert_eq!(typed(&flash, "title").unwrap(), "Later Show");
     }
 
     #[test]
-    fn a_long_text_is_told_in_short() {
+    fn a_long_text_is_shown_as_an_excerpt() {
         let long = "é".repeat(121);
-        assert_eq!(in_short("description", &long).chars().count(), 121);
-        assert!(in_short("description", &long).ends_with('…'));
-        assert_eq!(in_short("category", "music"), "Music");
+        assert_eq!(excerpt("description", &long).chars().count(), 121);
+        assert!(excerpt("description", &long).ends_with('…'));
+        assert_eq!(excerpt("category", "music"), "Music");
     }
 }

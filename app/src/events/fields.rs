@@ -1,11 +1,11 @@
-//! What a form says of an event, for one that is new and for one that changes.
+//! The fields of the event form, for creating and editing.
 
 use super::Facts;
 use crate::ui::{Choice, Form, Input, area, choose, choose_grouped, field, hash, hidden};
 use leptos::prelude::*;
 use model::events::{COUNTRIES, Category, Event, date_and_time};
 
-/// The names of the fields, and what they are called on the page.
+/// Names and labels of the fields.
 pub const FIELDS: [(&str, &str); 13] = [
     ("title", "Title"),
     ("category", "Category"),
@@ -23,7 +23,7 @@ pub const FIELDS: [(&str, &str); 13] = [
 ];
 
 impl Facts {
-    /// Of an event that is yet to be described.
+    /// Defaults for a new event.
     pub fn blank() -> Self {
         Self {
             category: Category::default().code().to_owned(),
@@ -32,11 +32,11 @@ impl Facts {
         }
     }
 
-    /// Of an event as it is.
+    /// The values of an existing event.
     pub fn of(event: &Event) -> Self {
         let fields = |moment| date_and_time(moment, &event.time_zone);
         let (date, time) = fields(event.starts_at);
-        // On the day of the start, so that they move with it.
+        // A day that equals the start's is left empty, so that it changes with the start.
         let same_day_empty = |(day, clock): (String, String)| {
             let day = if day == date { String::new() } else { day };
             (day, clock)
@@ -68,7 +68,7 @@ impl Facts {
         }
     }
 
-    /// Each field: its name, what it is called on the page, what it says.
+    /// Name, label and value of each field.
     pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
         let texts: [&str; FIELDS.len()] = [
             &self.title,
@@ -91,35 +91,35 @@ impl Facts {
             .map(|((name, label), text)| (name, label, text))
     }
 
-    /// What each field says, and these besides.
+    /// Name and value of each field, and `others`.
     pub fn typed<'a, const N: usize>(
         &'a self,
         others: [(&'static str, &'a str); N],
     ) -> Vec<(&'static str, &'a str)> {
-        let said = self.each().map(|(name, _, text)| (name, text));
-        said.chain(others).collect()
+        let fields = self.each().map(|(name, _, text)| (name, text));
+        fields.chain(others).collect()
     }
 
-    /// A mark for each field, by which it is known later whether it still says the same.
+    /// A hash of each field, to detect later which fields have changed.
     pub fn marks(&self) -> String {
         let marks: Vec<String> = self.each().map(|(_, _, text)| mark(text)).collect();
         marks.join(".")
     }
 }
 
-/// The same for the same text, however a browser ends its lines.
+/// Independent of line endings, which browsers change.
 fn mark(text: &str) -> String {
     format!("{:016x}", hash(text.replace("\r\n", "\n").trim()))
 }
 
-/// Whether the field says what it said when these marks were made.
+/// Whether the field has the value from which `marks` were computed.
 pub fn is_unchanged(marks: &str, name: &str, text: &str) -> bool {
     let place = FIELDS.iter().position(|(known, _)| *known == name);
     let before = place.and_then(|place| marks.split('.').nth(place));
     before == Some(&mark(text))
 }
 
-/// The fields. `currency` is one more, of a new event.
+/// The fields; `currency` only for a new event.
 pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> AnyView {
     let text = |name, max| Input {
         max,
@@ -143,7 +143,7 @@ pub fn event_fields(form: &Form, facts: &Facts, currency: Option<AnyView>) -> An
     let categories = Category::ALL
         .map(|category| Choice::new(category.code(), category.label()))
         .into();
-    // Which place was asked about, for whoever sends the form again to say yes.
+    // The place that the user was asked about: sending the form again confirms it.
     let sure = form.value("sure", "");
     let sure = (!sure.is_empty()).then(|| hidden("sure", sure));
     let description = Input {
@@ -178,7 +178,7 @@ fn input(facts: &Facts, name: &'static str) -> Input {
     }
 }
 
-/// When it begins and ends, and until when it is sold: a day and a time of each.
+/// Date and time fields for start, end and end of sales.
 fn times(form: &Form, facts: &Facts) -> AnyView {
     let pair = |date, time, hints: Option<[&str; 2]>| {
         let of = |name, kind, hint: Option<&str>| Input {
@@ -211,7 +211,7 @@ fn times(form: &Form, facts: &Facts) -> AnyView {
     .into_any()
 }
 
-/// Zones of many events.
+/// Frequently used time zones.
 const OFTEN: [&str; 16] = [
     "Europe/London",
     "Europe/Dublin",
@@ -231,8 +231,7 @@ const OFTEN: [&str; 16] = [
     "Australia/Sydney",
 ];
 
-/// Parts of the world after which zones are named. Names that begin otherwise are older ones of the
-/// same zones.
+/// The regions in time zone names. Names that begin otherwise are legacy aliases.
 const REGIONS: [&str; 10] = [
     "Africa",
     "America",
@@ -246,8 +245,8 @@ const REGIONS: [&str; 10] = [
     "Pacific",
 ];
 
-/// The zones under headings: those of many events, then all by parts of the world. One that is used
-/// and is none of them comes first.
+/// Time zones grouped under headings: frequently used ones, then all by region. `used` comes first if it is
+/// not among them.
 fn zones(used: &str) -> Vec<(&'static str, Vec<Choice>)> {
     let known: Vec<String> = jiff::tz::db()
         .available()
@@ -282,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn likely_zones_come_first_and_the_one_in_use_is_always_there() {
+    fn frequent_zones_come_first_and_the_current_one_is_always_listed() {
         let groups = zones("Europe/London");
         assert_eq!(groups[0].0, "Often used");
         assert_eq!(groups[0].1[0].value, "Europe/London");

@@ -1,4 +1,4 @@
-//! Finding the event that an address names.
+//! Loads the event that a URL names.
 
 use model::{
     accounts::Viewer,
@@ -8,13 +8,13 @@ use model::{
 };
 use std::sync::Arc;
 
-/// The event that a path or a query names.
+/// `id` is from a path or query. Errors: `NotFound`, also if `id` is malformed.
 pub async fn find(events: &Arc<dyn Events>, id: &str) -> AppResult<Event> {
     let id: EventId = id.parse().map_err(|_| AppError::NotFound)?;
     events.get(id).await
 }
 
-/// The event that a path names. Errors: `NotFound`, also if it is not the viewer's own.
+/// Errors: `NotFound`, also if the viewer did not create the event.
 pub async fn find_own(viewer: &Viewer, id: &str) -> AppResult<Event> {
     let events = context::port::<dyn Events>()?;
     let event = find(&events, id).await?;

@@ -1,10 +1,10 @@
-//! An event in one line with its poster, at the top of a form that is about it.
+//! An event in one line with its cover, at the top of a form about it.
 
 use super::{Spot, cover};
 use leptos::prelude::*;
 use model::events::Event;
 
-/// Poster, title, time and place; `what` names the ticket that it is about.
+/// Cover, title, time and place; `what` names the ticket that the form is about.
 pub fn event_strip(event: &Event, what: Option<&str>) -> impl IntoView + use<> {
     let what = what.map(|what| view! { <span dir="auto">{what.to_owned()}</span> <br/> });
     view! {

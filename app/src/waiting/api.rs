@@ -6,7 +6,7 @@ use model::{error::AppError, waiting::WaitingToken};
 /// The name of the form on an event's page.
 pub(super) const FORM: &str = "waiting-list";
 
-/// Asks to be told when an event has tickets. Says the same whether or not the address is known.
+/// Joins the list of an event. The response does not reveal whether the address is known.
 #[server(prefix = "/fn", endpoint = "waiting/join")]
 pub async fn join(
     #[server(default)] event_id: String,
@@ -28,7 +28,7 @@ pub async fn join(
     };
     let request = JoinWaitingList {
         email: Some(email.clone()),
-        // What is no number is refused like one that is too small.
+        // Text that is not a number is refused like 0.
         quantity: (!quantity.is_empty()).then(|| quantity.parse().unwrap_or(0)),
     };
     match list.join(viewer.as_ref(), event, request).await {
@@ -48,7 +48,7 @@ pub async fn join(
             context::redirect(&format!("/events/{event}"));
             Ok(())
         }
-        // They came while the form was being filled in: the page shows them, and the form no more.
+        // Tickets became available while the form was open; the page now shows them instead of the form.
         Err(AppError::Conflict {
             conflict: conflict @ Conflict::TicketsForSale,
             ..
@@ -61,7 +61,7 @@ pub async fn join(
     }
 }
 
-/// Takes the viewer off the list of an event.
+/// Deletes the viewer's own entry for an event.
 #[server(prefix = "/fn", endpoint = "waiting/leave")]
 pub async fn leave(#[server(default)] event_id: String) -> Result<(), AppError> {
     use model::waiting::WaitingList;
@@ -74,7 +74,7 @@ pub async fn leave(#[server(default)] event_id: String) -> Result<(), AppError> 
         return context::refuse(FORM, AppError::NotFound, &[]);
     };
     match list.leave(&viewer, event).await {
-        // They had left already: that is what was asked for.
+        // Already deleted.
         Ok(()) | Err(AppError::NotFound) => {
             context::notice("You are off the waiting list.");
             context::redirect(&format!("/events/{event}"));
@@ -84,7 +84,7 @@ pub async fn leave(#[server(default)] event_id: String) -> Result<(), AppError> 
     }
 }
 
-/// Puts the address that a link was mailed to on the list.
+/// Confirms the address of a mailed link.
 #[server(prefix = "/fn", endpoint = "waiting/confirm")]
 pub async fn confirm(#[server(default)] token: WaitingToken) -> Result<(), AppError> {
     use model::waiting::WaitingList;
@@ -98,12 +98,12 @@ pub async fn confirm(#[server(default)] token: WaitingToken) -> Result<(), AppEr
             context::redirect(&format!("/waiting-list?token={}", token.0));
             Ok(())
         }
-        // The link's end concerns no field that is seen.
+        // The token is not a visible field, so the error is shown at the top.
         Err(error) => context::refuse(FORM, context::at_fields(error, &[("token", "")]), &[]),
     }
 }
 
-/// Takes the address that a link was mailed to off the list.
+/// Deletes the entry of a mailed link.
 #[server(prefix = "/fn", endpoint = "waiting/leave_by_link")]
 pub async fn leave_by_link(#[server(default)] token: WaitingToken) -> Result<(), AppError> {
     use model::waiting::WaitingList;

@@ -1,4 +1,4 @@
-//! `/api/events/{id}/waiting-list`, and what the mailed links are for.
+//! `/api/events/{id}/waiting-list` and `/api/waiting-list`.
 
 use crate::rest::{ApiError, JsonBody, NoContent, PathId, Problem, SignedIn};
 use axum::{Extension, Json, extract::State, http::StatusCode};
@@ -10,7 +10,6 @@ use model::{
 use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The routes of the waiting list.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(join, leave))

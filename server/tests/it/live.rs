@@ -1,4 +1,4 @@
-//! What happens to an event's tickets reaches whoever listens, as it happens.
+//! Changes of an event's tickets are streamed to listeners.
 
 use crate::support::{
     Answer, App, Client, Jobs, LISTENERS_PER_NETWORK, database::Database, on_both_engines,
@@ -6,10 +6,10 @@ use crate::support::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// This only ends a test that hangs: how fast a message comes is measured where it matters.
+/// Ends a test that hangs; speed is measured in other tests.
 const COMES_WITHIN: Duration = Duration::from_mins(1);
 
-/// Reads server-sent events from an open answer.
+/// Reads server-sent events from an open response.
 pub struct Listener {
     answer: reqwest::Response,
     text: String,
@@ -67,7 +67,7 @@ impl Listener {
             .expect("a message comes")
     }
 
-    /// Reads on until it is told to read everything again.
+    /// Reads until a `reread` message.
     pub async fn until_reread(&mut self) {
         const REREAD: &str = "event: reread\ndata: {}\n\n";
         let read = async {
@@ -105,14 +105,14 @@ async fn story(database: Database) {
     let mut listener = Listener::open(&app.base, &event, None).await;
     let elsewhere = seller.ticket(&other, 100).await;
     let ticket = seller.ticket(&event, 2500).await;
-    let (_, told) = listener.until(&ticket, "available").await;
+    let (_, message) = listener.until(&ticket, "available").await;
     assert_eq!(
-        told,
+        message,
         json!({"id": ticket["id"], "status": "available", "priceMinor": 2500, "version": 1})
     );
     let order = buyer.reserve(&[&ticket]).await.expect(201);
     let (at, _) = listener.until(&ticket, "reserved").await;
-    // Nobody pays: the hold ends by itself, and that is told too.
+    // The order is not paid: the hold ends, which is streamed as well.
     listener.until(&ticket, "available").await;
     assert_eq!(buyer.order(&order).await["status"], "expired");
 
@@ -123,10 +123,10 @@ async fn story(database: Database) {
         (&ticket["id"], &json!("available"))
     );
     let last = [("last-event-id", "no id of ours")];
-    let nobodys: Answer = Client::new(&app.base)
+    let missing: Answer = Client::new(&app.base)
         .send("GET", "/api/events/nothing/stream", &last, "")
         .await;
-    assert_eq!(nobodys.status, 404);
+    assert_eq!(missing.status, 404);
     assert_eq!(seller.ticket_now(&elsewhere).await["status"], "available");
     app.close().await;
 }
@@ -141,9 +141,9 @@ async fn postgres() {
     story(Database::postgres().await).await;
 }
 
-/// A stream's status, its headers and how it begins.
+/// A stream's status, `Retry-After` and first chunk.
 async fn begins(base: &str, event: &Value, last: Option<&str>) -> (u16, String, String) {
-    // Nothing is told to whoever does not say since when.
+    // Without `Last-Event-ID`, no message is expected.
     let within = Duration::from_millis(if last.is_some() { 10_000 } else { 500 });
     let url = format!("{base}/api/events/{}/stream", event["id"].as_str().unwrap());
     let mut request = reqwest::Client::new().get(url);
@@ -160,11 +160,11 @@ async fn begins(base: &str, event: &Value, last: Option<&str>) -> (u16, String, 
 }
 
 on_both_engines! {
-    /// What was missed is told only to who has been away for a short while, and had it from here.
-    async fn whoever_has_missed_too_much_is_told_to_read_again(app) {
+    /// Missed changes are replayed only after a short absence, and for known ids.
+    async fn a_listener_that_missed_too_much_is_sent_reread(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
-        // Larger batches are not told ticket by ticket.
+        // Tickets of larger batches have no messages of their own.
         for _ in 0..12 {
             seller.batch(&event, 100, 2500).await;
         }
@@ -187,8 +187,8 @@ on_both_engines! {
             assert_eq!(status, 200, "{last}");
             assert_eq!(text, "event: reread\ndata: {}\n\n", "{last}");
         }
-        let (_, _, told) = begins(&app.base, &event, Some(&id(1198))).await;
-        assert_eq!(told.matches("event: ticket").count(), 1, "{told}");
+        let (_, _, replayed) = begins(&app.base, &event, Some(&id(1198))).await;
+        assert_eq!(replayed.matches("event: ticket").count(), 1, "{replayed}");
         let (_, _, nothing) = begins(&app.base, &event, None).await;
         assert_eq!(nothing, "");
     }
@@ -206,7 +206,7 @@ on_both_engines! {
         open.pop();
         let began = std::time::Instant::now();
         while begins(&app.base, &event, None).await.0 != 200 {
-            assert!(began.elapsed() < Duration::from_secs(10), "a place is given back");
+            assert!(began.elapsed() < Duration::from_secs(10), "a slot is released");
         }
     }
 }

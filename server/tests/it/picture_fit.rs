@@ -1,4 +1,4 @@
-//! Which part of a picture visitors see, and the picture of an event that has just been created.
+//! The visible part of a picture, and the picture form of a newly created event.
 
 use crate::{
     pictures::{JPEG, RED, file, form_at, id, is_near, shown},
@@ -8,7 +8,7 @@ use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage};
 
 const GREEN: [u8; 3] = [30, 160, 60];
 
-/// Red, with a green band at the top and one at the bottom. If both are visible, all of it is.
+/// Red, with a green band at the top and at the bottom. If both are visible, the whole picture is.
 fn banded(width: u32, height: u32) -> RgbImage {
     let band = height / 8;
     RgbImage::from_fn(width, height, |_, y| {
@@ -51,7 +51,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn a_picture_that_fails_leaves_the_new_event_as_it_is(app) {
+    async fn a_refused_picture_leaves_the_new_event_unchanged(app) {
         let creator = app.user("creator").await;
         let event = creator.event().await;
         let page = format!("/events/{}/picture", id(&event));

@@ -1,5 +1,5 @@
-//! Pictures of events: what is taken, what is made of it, who may, and what browsers are told; and
-//! the page on which an event is edited.
+//! Pictures of events: accepted files, stored files, permissions and response headers; and the page on which
+//! an event is edited.
 
 use crate::support::{Answer, App, Client, client::PASSWORD, on_both_engines, path};
 use image::{
@@ -18,7 +18,7 @@ pub const JPEG: [(&str, &str); 1] = [("content-type", "image/jpeg")];
 pub const RED: [u8; 3] = [200, 30, 40];
 const BLUE: [u8; 3] = [20, 40, 190];
 
-/// A cover that is drawn.
+/// Markup of a poster.
 const DRAWN: &str = "viewBox=\"0 0 320 200\"";
 
 /// Red on the left half, blue on the right.
@@ -38,9 +38,9 @@ fn jpeg(width: u32, height: u32) -> Vec<u8> {
     file(&halves(width, height), ImageFormat::Jpeg)
 }
 
-/// As a phone writes it: turned by `orientation`, and with words of where it was taken.
+/// Encodes a picture with Exif data, as phones do: `orientation` and the artist's name.
 fn by_phone(encoder: &mut dyn FnMut(Vec<u8>) -> Vec<u8>, orientation: u8) -> Vec<u8> {
-    // Little-endian TIFF: two entries, the orientation and an artist whose name follows.
+    // Little-endian TIFF with two entries, orientation and artist, followed by the artist's name.
     let mut exif = b"II\x2a\0\x08\0\0\0\x02\0".to_vec();
     exif.extend_from_slice(&[0x12, 0x01, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0]);
     exif.extend_from_slice(&[0x3b, 0x01, 2, 0, 16, 0, 0, 0, 38, 0, 0, 0]);
@@ -82,12 +82,12 @@ async fn remove(client: &Client, event: &Value) -> Answer {
         .await
 }
 
-/// Posts a picture as the form of the edit page does.
+/// Uploads a picture with the form of the edit page.
 async fn form(client: &Client, event: &Value, file: &[u8]) -> Answer {
     form_at(client, event, &edit(event), &[("after", "edit")], file).await
 }
 
-/// The same from this page, with these fields beside it.
+/// Uploads a picture with the form of this page, with additional fields.
 pub async fn form_at(
     client: &Client,
     event: &Value,
@@ -123,7 +123,7 @@ pub async fn form_at(
         .await
 }
 
-/// What is answered to exactly these bytes, which may be the beginning of a longer body.
+/// The response to a request of exactly these bytes, which may be an incomplete body.
 async fn raw(app: &App, method: &str, path: &str, headers: &str, body: &[u8]) -> String {
     let host = app.base.trim_start_matches("http://");
     let mut line = TcpStream::connect(host).await.unwrap();
@@ -146,14 +146,14 @@ fn edit(event: &Value) -> String {
     format!("/events/{}/edit", id(event))
 }
 
-/// A hidden field of a page's form.
+/// The value of a hidden field.
 fn hidden(page: &str, name: &str) -> String {
     let start = format!("name=\"{name}\" value=\"");
     let from = page.find(&start).unwrap() + start.len();
     page[from..].split('"').next().unwrap().to_owned()
 }
 
-/// The fields of the form as the page shows them, with some typed over.
+/// The fields of the form as shown, with the values of `over` replaced.
 async fn typed(creator: &Client, event: &Value, over: &[(&str, &str)]) -> Vec<(String, String)> {
     let page = creator.page(&edit(event)).await.text;
     let fields = [
@@ -193,7 +193,7 @@ async fn save(creator: &Client, event: &Value, fields: &[(String, String)]) -> A
 }
 
 on_both_engines! {
-    async fn a_picture_of_each_kind_is_kept_in_every_width(app) {
+    async fn a_picture_of_each_format_is_stored_in_every_width(app) {
         let creator = app.user("creator").await;
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
             let event = creator.event().await;
@@ -248,7 +248,7 @@ on_both_engines! {
         };
         let encoders: [&mut dyn FnMut(Vec<u8>) -> Vec<u8>; 3] = [&mut as_jpeg, &mut as_png, &mut as_webp];
         for encoder in encoders {
-            // Stored upright on its side: by 6 the left becomes the top, by 8 the bottom.
+            // Stored rotated: with 6 the left side becomes the top, with 8 the bottom.
             for (orientation, above, below) in [(6, RED, BLUE), (8, BLUE, RED)] {
                 let sent = by_phone(encoder, orientation);
                 assert!(sent.windows(11).any(|words| words == b"Greta Garbo"));
@@ -266,7 +266,7 @@ on_both_engines! {
         }
     }
 
-    async fn what_can_be_seen_through_is_seen_on_white(app) {
+    async fn transparent_pixels_are_blended_with_white(app) {
         let creator = app.user("creator").await;
         let glass = image::RgbaImage::from_pixel(480, 300, image::Rgba([0, 0, 0, 0]));
         let mut bytes = Cursor::new(Vec::new());
@@ -319,10 +319,10 @@ on_both_engines! {
         };
         let most = 8 * 1024 * 1024;
         refused(&raw(app, "PUT", &path_, &format!("content-length: {}", most + 1), &[]).await);
-        // Only this route takes so much.
+        // Other routes have a smaller limit.
         let length = "content-length: 300000";
         refused(&raw(app, "PUT", &path("events", &event), length, &[]).await);
-        // Whoever does not say how much it is, is cut off.
+        // A body without Content-Length is cut off at the limit.
         let body = json!({"email": "raw@example.com", "password": PASSWORD, "name": "Raw"});
         let signed_up = app.anonymous().post("/api/user/signup", body).await;
         let cookie = signed_up.header("set-cookie").split(';').next().unwrap().to_owned();
@@ -331,7 +331,7 @@ on_both_engines! {
         let head = format!("cookie: {cookie}\r\ntransfer-encoding: chunked");
         refused(&raw(app, "PUT", &path_, &head, &chunk).await);
 
-        // Small files that would open to 41 megapixels, and to four thousand million.
+        // Small files that would be decoded to 41 megapixels and to four billion pixels.
         let mut bomb = Vec::new();
         let flat = vec![0; 8200 * 5001];
         PngEncoder::new(&mut bomb).write_image(&flat, 8200, 5001, ExtendedColorType::L8).unwrap();
@@ -344,7 +344,7 @@ on_both_engines! {
         assert_eq!(app.count("pictures").await, 0);
     }
 
-    async fn only_its_creator_gives_an_event_a_picture(app) {
+    async fn only_the_creator_can_set_a_picture(app) {
         let (creator, other) = (app.user("creator").await, app.user("other").await);
         let event = creator.event().await;
         let small = jpeg(480, 300);
@@ -378,7 +378,7 @@ on_both_engines! {
         let stale = [JPEG[0], stale[0]];
         creator.send("PUT", &path_, &stale, jpeg(480, 300)).await.refused(412, "precondition_failed");
         assert_eq!(creator.send("DELETE", &path_, &[("if-match", "\"3\"")], "").await.status, 204);
-        assert_eq!(remove(&creator, &event).await.status, 204, "there is none: nothing to do");
+        assert_eq!(remove(&creator, &event).await.status, 204, "removing a missing picture succeeds");
         let event = creator.get(&path("events", &event)).await.expect(200);
         assert_eq!((&event["pictureUrl"], &event["version"]), (&Value::Null, &json!(4)));
         assert_eq!(app.count("pictures").await, 0);
@@ -387,7 +387,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn of_two_who_replace_it_at_once_one_loses_and_leaves_nothing(app) {
+    async fn of_two_concurrent_replacements_one_fails_and_stores_nothing(app) {
         let creator = app.user("creator").await;
         let event = creator.event().await;
         let path_ = format!("{}/picture", path("events", &event));
@@ -399,7 +399,7 @@ on_both_engines! {
         for answer in lost {
             answer.refused(412, "precondition_failed");
         }
-        // Without a version, each is later than the others, or told that it was not.
+        // Without a version, each succeeds or reports a conflict.
         let replacements = (0..6).map(|one| put(&creator, &event, jpeg(480 + one * 10, 400)));
         for answer in futures::future::join_all(replacements).await {
             if answer.status != 200 {
@@ -410,12 +410,12 @@ on_both_engines! {
         assert_eq!(shown(app, &event).await.height(), event["pictureUrl"].as_str().unwrap()
             .rsplit('/').next().unwrap().trim_end_matches(".jpg").parse::<u32>().unwrap() * 5 / 8);
         let digests = app.number("SELECT COUNT(DISTINCT digest) AS n FROM pictures").await;
-        assert_eq!(digests, 1, "nothing is left of the others");
+        assert_eq!(digests, 1, "only one picture is stored");
         app.assert_versions_without_gaps().await;
         app.assert_sound().await;
     }
 
-    async fn once_it_has_begun_an_event_gets_no_picture_but_loses_one(app) {
+    async fn a_picture_of_a_past_event_can_be_removed_but_not_set(app) {
         let creator = app.user("creator").await;
         let soon = jiff::Timestamp::from_second(app.clock_seconds() + 3600).unwrap();
         let event = creator.event_with(json!({"startsAt": soon.to_string()})).await;
@@ -440,7 +440,7 @@ on_both_engines! {
         }
     }
 
-    async fn pages_show_the_picture_in_place_of_the_cover(app) {
+    async fn pages_show_the_picture_instead_of_the_poster(app) {
         let creator = app.user("creator").await;
         let event = creator.event().await;
         let event_page = format!("/events/{}", id(&event));
@@ -468,7 +468,7 @@ on_both_engines! {
         assert_eq!(data["events"][0]["pictureUrl"], address);
     }
 
-    async fn a_picture_comes_by_the_form_of_the_edit_page(app) {
+    async fn a_picture_can_be_uploaded_on_the_edit_page(app) {
         let (creator, other) = (app.user("creator").await, app.user("other").await);
         let event = creator.event().await;
         let (page, event_page) = (edit(&event), format!("/events/{}", id(&event)));
@@ -514,7 +514,7 @@ on_both_engines! {
         app.assert_versions_without_gaps().await;
     }
 
-    async fn an_event_is_changed_by_the_form_of_the_edit_page(app) {
+    async fn an_event_can_be_changed_on_the_edit_page(app) {
         let (creator, other) = (app.user("creator").await, app.user("other").await);
         let exact = json!({"startsAt": "2031-05-01T19:30:05Z"});
         let event = creator.event_with(exact).await;
@@ -540,7 +540,7 @@ on_both_engines! {
         let now = creator.get(&path("events", &event)).await.expect(200);
         assert_eq!(now["description"], long.trim());
         assert_eq!((&now["category"], &now["version"]), (&json!("music"), &json!(2)));
-        assert_eq!(now["startsAt"], event["startsAt"], "to the second, since nobody has touched it");
+        assert_eq!(now["startsAt"], event["startsAt"], "with its seconds, because it was not edited");
 
         let fields = typed(&creator, &event, &[("date", "2031-12-01")]).await;
         save(&creator, &event, &fields).await;
@@ -549,7 +549,7 @@ on_both_engines! {
         app.assert_versions_without_gaps().await;
     }
 
-    async fn who_saves_second_keeps_what_was_typed_and_hears_what_has_changed(app) {
+    async fn a_conflicting_save_keeps_typed_text_and_shows_concurrent_changes(app) {
         let creator = app.user("creator").await;
         let event = creator.event().await;
         let long = "What I typed meanwhile. ".repeat(200);

@@ -1,4 +1,4 @@
-//! Pictures that come in slowly: one account, or one address, keeps nobody else's out.
+//! Slow uploads of one account or address do not block others.
 
 use crate::support::{App, Client, client::PASSWORD, on_both_engines, path};
 use serde_json::json;
@@ -11,7 +11,7 @@ use tokio::{
 
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// The session of somebody who has just signed up.
+/// The session cookie of a new user.
 async fn signed_up(app: &App, name: &str) -> String {
     let email = format!("{name}@example.com");
     let body = json!({"email": email, "password": PASSWORD, "name": name});
@@ -21,7 +21,7 @@ async fn signed_up(app: &App, name: &str) -> String {
     pairs.collect::<Vec<_>>().join("; ")
 }
 
-/// Begins to send a picture and does not go on. What is answered to that, if anything is.
+/// Begins an upload and stops. Returns the connection and the response so far.
 async fn begin(app: &App, to: &str, cookie: &str) -> (TcpStream, String) {
     let host = app.base.trim_start_matches("http://");
     let mut line = TcpStream::connect(host).await.unwrap();
@@ -36,7 +36,7 @@ async fn begin(app: &App, to: &str, cookie: &str) -> (TcpStream, String) {
     (line, String::from_utf8(answer[..read].to_vec()).unwrap())
 }
 
-/// Waits until one more is refused: those that were begun have their places.
+/// Waits until another upload is refused, so that those begun are counted.
 async fn until_refused(app: &App, to: &str, cookie: &str) {
     let began = Instant::now();
     loop {
@@ -71,7 +71,7 @@ on_both_engines! {
         drop(lines);
         let began = Instant::now();
         while !begin(app, &to, &slow).await.1.is_empty() {
-            assert!(began.elapsed() < WITHIN, "places are given back");
+            assert!(began.elapsed() < WITHIN, "slots are released");
         }
     }
 

@@ -1,7 +1,6 @@
-//! Countries for the form of a new event: the everyday English name and the
-//! code that the server takes.
+//! Countries for the event form.
 
-/// By name.
+/// ISO 3166-1 alpha-2 code and common English name, sorted by name.
 pub const COUNTRIES: &[(&str, &str)] = &[
     ("AF", "Afghanistan"),
     ("AL", "Albania"),

@@ -1,59 +1,54 @@
-//! From when to when an event takes place, and until when its tickets are sold and shown.
+//! The times of an event: start, end, end of sales, end of the tickets' validity.
 
 use super::Event;
 use jiff::{SignedDuration, Timestamp};
 
-/// How long after the start the tickets of an event without an end are shown.
-const SHOWN_FOR: SignedDuration = SignedDuration::from_hours(12);
+/// How long after the start the tickets of an event without an end are valid.
+const VALID_FOR: SignedDuration = SignedDuration::from_hours(12);
 
 /// The times of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// When it begins.
     pub starts_at: Timestamp,
-    /// When it ends, if that is known.
     pub ends_at: Option<Timestamp>,
-    /// Until when tickets are sold, if that is after the start.
+    /// The end of sales, if that is after the start.
     pub sales_until: Option<Timestamp>,
 }
 
 impl Span {
-    /// When sales end.
     pub fn sale_ends(&self) -> Timestamp {
         self.sales_until
             .map_or(self.starts_at, |until| until.max(self.starts_at))
     }
 
-    /// Whether tickets are traded at this moment.
     pub fn is_on_sale(&self, now: Timestamp) -> bool {
         now < self.sale_ends()
     }
 
-    /// Its end, or its start if no end is known.
+    /// The end, or the start if no end is known.
     pub fn last_moment(&self) -> Timestamp {
         self.ends_at
             .map_or(self.starts_at, |end| end.max(self.starts_at))
     }
 
-    /// Whether it is over: nothing of it changes any more.
+    /// Whether end and sales have passed; the event then can no longer be changed.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.last_moment().max(self.sale_ends()) <= now
     }
 
-    /// Until when its tickets are shown.
+    /// When the tickets cease to be valid.
     pub fn tickets_until(&self) -> Timestamp {
         match self.ends_at.filter(|end| *end > self.starts_at) {
             Some(end) => end,
             None => self
                 .starts_at
-                .saturating_add(SHOWN_FOR)
+                .saturating_add(VALID_FOR)
                 .unwrap_or(self.starts_at),
         }
     }
 }
 
 impl Event {
-    /// Its times.
     pub fn span(&self) -> Span {
         Span {
             starts_at: self.starts_at,

@@ -1,4 +1,4 @@
-//! When an event begins and ends, as its visitors read it: by the clocks of the venue's town.
+//! Dates and times of events as text and as form fields, in the venue's time zone.
 
 use super::Event;
 use crate::error::FieldError;
@@ -8,7 +8,7 @@ use jiff::{
 };
 
 fn local(starts_at: Timestamp, time_zone: &str) -> Zoned {
-    // Zones are checked when an event is made; UTC is the honest answer for one that has gone.
+    // Time zones are checked when an event is created; one that no longer exists is shown as UTC.
     starts_at.to_zoned(TimeZone::get(time_zone).unwrap_or(TimeZone::UTC))
 }
 
@@ -25,18 +25,18 @@ pub fn when_in_full(starts_at: Timestamp, time_zone: &str) -> String {
         "{}, {} {}",
         local.strftime("%A %-d %B %Y"),
         clock_time(&local),
-        clocks(&local)
+        zone_abbreviation(&local)
     )
 }
 
-/// An event that is over sooner is of one day, even where it ends after midnight.
-const SEVERAL_DAYS: SignedDuration = SignedDuration::from_hours(12);
+/// A shorter event is shown with one day, even if it ends after midnight.
+const SEVERAL_DAYS_MIN: SignedDuration = SignedDuration::from_hours(12);
 
-/// As [`when`]; of an event of several days with the last one: `Thu 1 May, 8:30 pm – Sat 3 May 2031`.
+/// As [`when`]; for an event of several days with the last day: `Thu 1 May, 8:30 pm – Sat 3 May 2031`.
 pub fn when_until(starts_at: Timestamp, ends_at: Option<Timestamp>, time_zone: &str) -> String {
     let begins = local(starts_at, time_zone);
     let ends = ends_at
-        .filter(|end| end.duration_since(starts_at) >= SEVERAL_DAYS)
+        .filter(|end| end.duration_since(starts_at) >= SEVERAL_DAYS_MIN)
         .map(|end| local(end, time_zone))
         .filter(|end| end.date() != begins.date());
     let Some(ends) = ends else {
@@ -66,11 +66,11 @@ pub fn when_until_in_full(
         let day = begins.strftime("%A %-d %B %Y");
         format!("{day}, {}", clock_time(&begins))
     } else {
-        // The clocks change meanwhile.
+        // The clocks change during the event.
         when_in_full(starts_at, time_zone)
     };
     let last = if begins.date() == ends.date() {
-        format!("{} {}", clock_time(&ends), clocks(&ends))
+        format!("{} {}", clock_time(&ends), zone_abbreviation(&ends))
     } else {
         when_in_full(ends_at, time_zone)
     };
@@ -78,19 +78,18 @@ pub fn when_until_in_full(
 }
 
 impl Event {
-    /// When it is, for a list.
+    /// Short form, for lists.
     pub fn when(&self) -> String {
         when_until(self.starts_at, self.ends_at, &self.time_zone)
     }
 
-    /// When it begins and ends, with days and clocks in full.
     pub fn when_in_full(&self) -> String {
         when_until_in_full(self.starts_at, self.ends_at, &self.time_zone)
     }
 }
 
-/// Whose time it is: `BST`, or how far from UTC where a zone has no letters of its own.
-fn clocks(local: &Zoned) -> String {
+/// `BST`, or the offset from UTC for a zone without an abbreviation.
+fn zone_abbreviation(local: &Zoned) -> String {
     let name = local.strftime("%Z").to_string();
     if name.starts_with(['+', '-']) {
         return format!("UTC{name}");
@@ -98,7 +97,7 @@ fn clocks(local: &Zoned) -> String {
     name
 }
 
-/// Day of the month and month, for a card's corner: `1` and `May`.
+/// Day of the month and month, for a date badge: `1` and `May`.
 pub fn day_and_month(starts_at: Timestamp, time_zone: &str) -> (String, String) {
     let local = local(starts_at, time_zone);
     (
@@ -107,7 +106,7 @@ pub fn day_and_month(starts_at: Timestamp, time_zone: &str) -> (String, String) 
     )
 }
 
-/// As the fields of a form have them: `2031-05-01` and `20:30`.
+/// Values of form fields: `2031-05-01` and `20:30`.
 pub fn date_and_time(starts_at: Timestamp, time_zone: &str) -> (String, String) {
     let local = local(starts_at, time_zone);
     (
@@ -120,17 +119,16 @@ fn clock_time(local: &Zoned) -> String {
     local.strftime("%-I:%M %p").to_string().to_lowercase()
 }
 
-/// The moment at which an event begins, as a form's fields `date` and `time` name it, by the clocks of
-/// `time_zone`.
+/// Parses the form fields `date` and `time` in `time_zone`.
 ///
-/// Errors: at `date`, `time` and `time_zone`, all that are wrong.
+/// Errors: all invalid fields of `date`, `time` and `time_zone`.
 pub fn starts_at(date: &str, time: &str, time_zone: &str) -> Result<Timestamp, Vec<FieldError>> {
     moment([("date", date), ("time", time)], time_zone)
 }
 
-/// The moment that two fields of a form name, a date and a time, by the clocks of `time_zone`.
+/// Parses a date field and a time field in `time_zone`.
 ///
-/// Errors: at these and at `time_zone`, all that are wrong.
+/// Errors: all invalid fields, including `time_zone`.
 pub(super) fn moment(
     [(date_field, date), (time_field, time)]: [(&'static str, &str); 2],
     time_zone: &str,
@@ -167,8 +165,8 @@ pub(super) fn moment(
         .map_err(|_| vec![FieldError::new(date_field, "That day is too far away.")])
 }
 
-/// As [`moment`], or `None` where both fields are empty. Where only the date is, it is `on`: the day of
-/// the start.
+/// As [`moment`], but `None` if both fields are empty. If only the date is empty, it is `on`, the day of the
+/// start.
 pub fn moment_if_given(
     [(date_field, date), (time_field, time)]: [(&'static str, &str); 2],
     on: &str,
@@ -187,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_the_venues() {
+    fn times_are_in_the_venues_time_zone() {
         let starts_at = "2031-05-01T19:30:00Z".parse().unwrap();
         assert_eq!(when(starts_at, "Europe/London"), "Thu 1 May 2031, 8:30 pm");
         assert_eq!(when(starts_at, "Asia/Tokyo"), "Fri 2 May 2031, 4:30 am");
@@ -206,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_says_what_it_would_mean() {
+    fn form_fields_round_trip() {
         let moment = "2031-05-01T19:30:00Z".parse().unwrap();
         let (date, time) = date_and_time(moment, "Europe/London");
         assert_eq!((date.as_str(), time.as_str()), ("2031-05-01", "20:30"));
@@ -214,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_means_the_venues_clocks() {
+    fn form_fields_are_parsed_in_the_venues_time_zone() {
         let begins = starts_at("2031-05-01", "20:30", "Europe/London").unwrap();
         assert_eq!(begins, "2031-05-01T19:30:00Z".parse().unwrap());
         let wrong = |date, time, zone| {
@@ -239,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evening_names_its_day_once() {
+    fn a_short_event_has_one_day() {
         let (short, full) = spans("2031-05-01T19:30:00Z", "2031-05-01T22:00:00Z");
         assert_eq!(short, "Thu 1 May 2031, 8:30 pm");
         assert_eq!(full, "Thursday 1 May 2031, 8:30 pm – 11:00 pm BST");
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn several_days_are_named_with_the_first_and_the_last() {
+    fn an_event_of_several_days_has_its_first_and_last_day() {
         let (short, full) = spans("2031-05-01T19:30:00Z", "2031-05-03T17:00:00Z");
         assert_eq!(short, "Thu 1 May, 8:30 pm – Sat 3 May 2031");
         assert_eq!(
@@ -264,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_clocks_change_meanwhile_both_are_named() {
+    fn both_zone_abbreviations_are_shown_if_the_clocks_change() {
         let (_, full) = spans("2027-10-30T19:00:00Z", "2027-10-31T02:30:00Z");
         assert_eq!(
             full,
@@ -273,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_may_be_left_out_and_is_on_the_day_of_the_start_if_it_names_none() {
+    fn an_end_is_optional_and_without_a_date_on_the_day_of_the_start() {
         let end = |date, time| {
             let fields = [("end_date", date), ("end_time", time)];
             moment_if_given(fields, "2031-05-01", "Europe/London")

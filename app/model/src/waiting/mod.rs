@@ -1,4 +1,4 @@
-//! Waiting lists: mails to addresses that want to be told when tickets for an event are for sale.
+//! Types and port of waiting lists: addresses that are mailed when tickets for an event are for sale.
 
 mod port;
 mod types;

@@ -1,4 +1,4 @@
-//! The waiting list, as the browser sees it.
+//! Wire types of waiting lists.
 
 use crate::ids::EventId;
 use jiff::Timestamp;

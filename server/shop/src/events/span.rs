@@ -1,7 +1,7 @@
-//! The rules of `model::events::Span` as SQL: of the event that a statement calls `$event`, at the moment
-//! that is bound as `$now`, in microseconds. None of them is ever null.
+//! The rules of `model::events::Span` as SQL expressions. `$event` is the alias of the event's table, `$now`
+//! the placeholder of the moment, in microseconds. No expression is ever null.
 
-/// Whether its tickets are traded.
+/// Whether tickets are on sale.
 macro_rules! on_sale {
     ($event:literal, $now:literal) => {
         concat!(
@@ -18,7 +18,7 @@ macro_rules! on_sale {
     };
 }
 
-/// The opposite of [`on_sale`], so that the index of starts bounds what is looked at.
+/// The negation of [`on_sale`], in a form that can use the index on `starts_at`.
 macro_rules! sale_ended {
     ($event:literal, $now:literal) => {
         concat!(
@@ -35,7 +35,7 @@ macro_rules! sale_ended {
     };
 }
 
-/// Whether anything of it can still change.
+/// Whether the event can still be changed.
 macro_rules! not_over {
     ($event:literal, $now:literal) => {
         concat!(
@@ -56,7 +56,7 @@ macro_rules! not_over {
     };
 }
 
-/// Until when its tickets are shown, in microseconds.
+/// The end of the tickets' validity, in microseconds.
 macro_rules! tickets_until {
     ($event:literal) => {
         concat!(
