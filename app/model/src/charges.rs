@@ -1,8 +1,7 @@
-//! What a card can be charged in each currency: the amounts that Stripe takes, and how it writes
-//! them.
+//! The amounts that Stripe can charge to cards in each currency, and the minor units that it uses.
 //!
 //! Owns the table of Stripe's rules and the conversion between the shop's minor units (ISO 4217) and
-//! Stripe's. Does not own parsing or printing of amounts (`money.rs`), and calls nobody.
+//! Stripe's. Does not own parsing or formatting of amounts (`money.rs`), and makes no calls.
 //!
 //! Source: <https://docs.stripe.com/currencies>, sections "Special cases", "Minimum charge amount by
 //! currency" and "Maximum charge amounts", as read on 2026-11-30; for three-decimal currencies the
@@ -13,12 +12,12 @@ use crate::money::{Currency, Money};
 /// Stripe's rules for one currency, in Stripe's minor units.
 struct Terms {
     code: &'static str,
-    /// Digits after the decimal point in Stripe's amounts. ISK and UGX have no minor unit, but Stripe
-    /// wants their amounts with two decimals, which are always 00.
+    /// Digits after the decimal point in Stripe's amounts. ISK and UGX have no minor unit, but Stripe expects
+    /// their amounts with two decimals, which are always 00.
     decimals: u8,
     /// The smallest charge.
     least: i64,
-    /// The largest charge has so many digits.
+    /// The number of digits of the largest charge.
     digits: u8,
 }
 
@@ -31,16 +30,16 @@ const fn terms(code: &'static str, decimals: u8, least: i64, digits: u8) -> Term
     }
 }
 
-/// Currencies that Stripe charges cards in, by code. One that is missing here but known to
-/// `money.rs` is no longer accepted: the euro replaced BGN on 2026-01-01.
+/// Currencies in which Stripe charges cards, sorted by code. A currency of `money.rs` that is missing here is
+/// no longer accepted: the euro replaced BGN on 2026-01-01.
 ///
-/// The smallest charge is the documented one. Where Stripe documents none, it asks for what its
-/// smallest charge comes to in the currency of the shop's bank account: the table has what 0.50 US
-/// dollars came to in November 2026, rounded up.
+/// The smallest charge is the documented one. Where Stripe documents none, it applies its minimum in the
+/// currency of the shop's bank account; the table has the equivalent of 0.50 US dollars in November 2026,
+/// rounded up.
 ///
-/// The largest charge: Stripe's API reference gives eight digits for all currencies, its page on
-/// currencies twelve for IDR and ten for COP; and nine is what all card networks take. Nine stand
-/// where eight would be less than 10 000 US dollars.
+/// The largest charge: Stripe's API reference gives eight digits for all currencies; its page on currencies
+/// gives twelve for IDR and ten for COP; all card networks accept nine. The table has nine where eight digits
+/// would be less than 10 000 US dollars.
 const TERMS: &[Terms] = &[
     terms("AED", 2, 200, 8),
     terms("ARS", 2, 50, 9),
@@ -92,19 +91,19 @@ const TERMS: &[Terms] = &[
     terms("ZAR", 2, 50, 8),
 ];
 
-/// Why no card can be charged an amount.
+/// Why an amount cannot be charged to a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotChargeable {
     /// Cards can no longer be charged in this currency.
     Currency(Currency),
-    /// Less than the smallest charge or more than the largest, which these are.
+    /// Not between the smallest and the largest charge, which are given.
     OutOfRange(Money, Money),
-    /// It is not in the steps that the currency is charged in: these amounts below and above it are.
+    /// Not a multiple of the currency's step. Contains the nearest valid amounts below and above.
     BetweenSteps(Money, Money),
 }
 
 impl NotChargeable {
-    /// What is wrong with it as the price of a ticket, as a sentence.
+    /// The message for a ticket's price, as a sentence.
     pub fn of_a_ticket(self) -> String {
         match self {
             Self::Currency(currency) => format!("Cards can no longer be charged in {currency}."),
@@ -123,24 +122,24 @@ fn terms_of(code: &str) -> Option<&'static Terms> {
     TERMS.get(position)
 }
 
-/// How many of Stripe's minor units one of the shop's is.
+/// Stripe's minor units per minor unit of the shop.
 fn factor(terms: &Terms, exponent: u8) -> i64 {
     10_i64.pow(u32::from(terms.decimals.saturating_sub(exponent)))
 }
 
 impl Currency {
-    /// Whether cards can be charged in it.
+    /// Whether cards can be charged in this currency.
     pub fn is_accepted(self) -> bool {
         terms_of(self.code()).is_some()
     }
 
-    /// The shop's minor units between one amount that can be charged and the next: Stripe takes only
-    /// amounts that end in 0 where a currency has three decimals.
+    /// The step between chargeable amounts, in the shop's minor units: for currencies with three decimals,
+    /// Stripe accepts only amounts that end in 0.
     fn step(self) -> i64 {
         if self.exponent() == 3 { 10 } else { 1 }
     }
 
-    /// The smallest and the largest amount that a card can be charged. None: it is not accepted.
+    /// The smallest and the largest charge. `None` if the currency is not accepted.
     pub fn charge_range(self) -> Option<(Money, Money)> {
         let terms = terms_of(self.code())?;
         let (factor, step) = (factor(terms, self.exponent()), self.step());
@@ -155,7 +154,7 @@ impl Currency {
 }
 
 impl Money {
-    /// Whether a card can be charged this. Errors: why not.
+    /// Checks that a card can be charged this amount.
     pub fn check_chargeable(self) -> Result<(), NotChargeable> {
         let currency = self.currency;
         let (least, most) = currency
@@ -176,14 +175,14 @@ impl Money {
     }
 }
 
-/// An amount of the shop's minor units in Stripe's. `code` may be written in small letters; a
-/// currency that is not in the table has the same units on both sides. None: it cannot be held.
+/// Converts the shop's minor units to Stripe's. `code` may be lower case; a currency that is not in the table
+/// has the same units on both sides. `None` on overflow.
 pub fn to_provider(code: &str, minor: i64) -> Option<i64> {
     minor.checked_mul(provider_factor(code))
 }
 
-/// The same the other way round. Stripe's amounts are whole in the shop's units; were one not, the
-/// part of a unit is left out.
+/// Converts Stripe's minor units to the shop's, rounding towards zero. Stripe's amounts are always whole in
+/// the shop's units.
 pub fn from_provider(code: &str, amount: i64) -> i64 {
     amount / provider_factor(code)
 }
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_currency_is_accepted_but_those_that_were_given_up() {
+    fn every_currency_but_bgn_is_accepted() {
         let refused: Vec<_> = Currency::all()
             .filter(|currency| !currency.is_accepted())
             .map(Currency::code)
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_converted_only_where_stripe_counts_otherwise() {
+    fn amounts_are_converted_only_where_units_differ() {
         for (code, ours, theirs) in [
             ("UGX", 50_000, 5_000_000),
             ("isk", 4_500, 450_000),
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stripe_documents_is_what_can_be_charged() {
+    fn the_documented_limits_are_enforced() {
         for (code, minor) in [
             ("GBP", 30),
             ("EUR", 50),
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seller_reads_what_a_ticket_can_cost() {
+    fn messages_state_what_a_ticket_can_cost() {
         let wrong = |code, minor| money(code, minor).check_chargeable().unwrap_err();
         assert_eq!(
             wrong("GBP", 1).of_a_ticket(),

@@ -1,8 +1,7 @@
-//! The public errors, as pages and the REST API return them.
+//! The public errors that pages and the REST API return.
 //!
-//! `AppError` is small, flat, serialisable and public: nothing in it may come from a driver, a
-//! query or a stack trace. The server turns anything unexpected into `Internal` and logs the
-//! cause once, under the same incident id.
+//! `AppError` is sent to browsers, so it must not contain text of drivers, queries or stack traces. The
+//! server converts unexpected errors to `Internal` and logs the cause once, with the same incident id.
 
 use serde::{Deserialize, Serialize};
 use server_fn::{
@@ -11,20 +10,19 @@ use server_fn::{
 };
 use std::{borrow::Cow, fmt};
 
-/// The result of everything that a browser can cause.
+/// The result of the operations of ports.
 pub type AppResult<T> = Result<T, AppError>;
 
-/// One thing that is wrong with one field of a form or a body.
+/// A validation error of one field of a form or a request body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
-    /// The field's name in the REST API; a form uses the same.
+    /// The field's name in the REST API and in forms.
     pub field: String,
-    /// What to do about it, as a sentence.
+    /// How to correct it, as a sentence.
     pub message: String,
 }
 
 impl FieldError {
-    /// An error at `field`.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             field: field.into(),
@@ -33,76 +31,72 @@ impl FieldError {
     }
 }
 
-/// Why something that was possible a moment ago is not possible now.
+/// Why a request conflicts with the current state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::enum_variant_names, reason = "the field's own term for it")]
 pub enum Conflict {
-    /// Somebody holds the ticket while they pay.
+    /// The ticket is held for another order.
     TicketReserved,
-    /// The ticket has been bought.
     TicketSold,
-    /// The seller took the listing back.
+    /// The seller withdrew the listing.
     TicketWithdrawn,
     /// Fewer tickets are for sale than were asked for.
     NotEnoughTickets,
-    /// Nobody need wait for tickets of which there are enough.
+    /// A place on the waiting list is refused while tickets are for sale.
     TicketsForSale,
-    /// The buyer holds as many unpaid tickets for the event as one buyer may.
+    /// The limit of unpaid tickets per buyer and event is reached.
     HoldLimit,
-    /// As many unpaid tickets for the event are held from the buyer's network address as may be.
+    /// The limit of unpaid tickets per network address and event is reached.
     NetworkHoldLimit,
-    /// The buyer has let several orders for the event go unpaid and has to wait a little.
+    /// The buyer's last orders for the event expired unpaid; new ones are refused for a while.
     HoldPause,
-    /// Sellers cannot buy from themselves.
+    /// The ticket is the buyer's own listing.
     OwnTicket,
-    /// The seller has listed as many tickets today as one seller may.
+    /// The limit of listings per seller and day is reached.
     ListingLimit,
-    /// An earlier batch of the same seller's is still being listed.
+    /// Another batch of the same seller is still being listed.
     ListingInProgress,
-    /// The seat is listed for this event, by whomever, or has been sold.
+    /// The seat is already listed for this event, by any seller, or sold.
     SeatListed,
-    /// Sales for the event have ended, or it is over: it neither lists nor sells.
+    /// Sales for the event have ended: its tickets can be neither listed nor bought.
     EventOver,
-    /// It was changed since it was read.
+    /// The object has a later version than the request.
     VersionConflict,
-    /// The order's payment is under way.
+    /// The order's payment is in progress.
     PaymentInProgress,
-    /// The hold ran out.
     OrderExpired,
-    /// The buyer cancelled it.
     OrderCancelled,
-    /// It is paid.
+    /// The order is paid.
     OrderComplete,
-    /// It was paid back.
     OrderRefunded,
-    /// More time can be had in the last part of the hold, and not yet.
+    /// A hold can be extended only in its last part.
     TooEarlyForMoreTime,
-    /// The buyer has had more time already.
+    /// The hold was already extended.
     NoMoreTime,
-    /// Nobody has bought the ticket, or it has been paid back: there is nothing to refund.
+    /// The ticket is not sold, or already refunded.
     NotSold,
-    /// The ticket's price is on its way back already.
+    /// A refund of the ticket is in progress.
     RefundInProgress,
-    /// A part of the payment was paid back at the payment provider, by hand: there is not enough left.
+    /// Part of the payment was refunded at the payment provider, so the rest is less than the refund.
     RefundedElsewhere,
-    /// The cardholder has asked their bank for the money back: it is not the shop's to give.
+    /// The payment is disputed by the cardholder.
     PaymentDisputed,
-    /// The account cannot be deleted: an order of its owner's is open, or being paid.
+    /// The account cannot be deleted: it has an open order.
     AccountOrderOpen,
-    /// The account cannot be deleted: money is on its way back to its owner or their buyers.
+    /// The account cannot be deleted: a refund to its owner or their buyers is in progress.
     AccountRefundOpen,
-    /// The account cannot be deleted: somebody is buying from its owner.
+    /// The account cannot be deleted: a ticket of its owner is held for an order.
     AccountSaleOpen,
-    /// The account cannot be deleted: its owner has sold tickets to events to come.
+    /// The account cannot be deleted: its owner has sold tickets to future events.
     AccountTicketsSold,
-    /// The account cannot be deleted: somebody owes money to its owner.
+    /// The account cannot be deleted: its owner is owed money.
     AccountMoneyOwed,
-    /// The account has a second factor already.
+    /// The account already has a second factor.
     SecondFactorOn,
     /// The account has no second factor.
     SecondFactorOff,
-    /// The same idempotency key came with another body.
+    /// The idempotency key was used before with a different request.
     IdempotencyMismatch,
     /// The first request with this idempotency key has not been answered yet.
     IdempotencyInProgress,
@@ -147,7 +141,7 @@ impl Conflict {
         }
     }
 
-    /// The field that it is about, in the REST API's words.
+    /// The field of the REST API that the conflict concerns.
     pub fn field(self) -> Option<&'static str> {
         match self {
             Self::SeatListed => Some("seat"),
@@ -155,7 +149,7 @@ impl Conflict {
         }
     }
 
-    /// What a person is told.
+    /// The message for people.
     #[expect(clippy::too_many_lines, reason = "one sentence for each reason")]
     pub fn message(self) -> &'static str {
         match self {
@@ -243,67 +237,65 @@ impl Conflict {
     }
 }
 
-/// Said of a code that is not right.
+/// Message for a wrong code of a second factor.
 pub const WRONG_CODE: &str =
     "That code is not right, or was used already. Wait for the next one, or use a recovery code.";
 
-/// Everything that a request can be refused with.
+/// The errors of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum AppError {
-    /// Nobody is signed in.
+    /// There is no valid session.
     SignInRequired,
-    /// Unknown e-mail and wrong password alike.
+    /// Unknown e-mail or wrong password; the two are not distinguished.
     BadCredentials,
-    /// The password is right, and the account asks for a code besides.
+    /// The password is correct, and the account also requires a code.
     SecondFactorRequired {
-        /// Whether one was sent that is wrong, was used or is over.
+        /// Whether a code was sent that is wrong, used or expired.
         wrong: bool,
     },
-    /// Operators of this shop need a second factor, and this one has none yet.
+    /// Operators need a second factor, and this one has none.
     SecondFactorSetupRequired,
-    /// Signed in, but this isn't theirs to do.
+    /// The viewer is not permitted to do this.
     Forbidden,
-    /// Unknown, or somebody else's.
+    /// The object does not exist, or belongs to another user.
     NotFound,
-    /// The input is wrong, field by field.
+    /// Validation errors. An empty field name concerns the whole request.
     Invalid(Vec<FieldError>),
-    /// The world has moved on.
     Conflict {
-        /// Why.
         conflict: Conflict,
-        /// When trying again may help, in seconds.
+        /// Seconds after which a retry may succeed.
         retry_after_seconds: Option<i64>,
     },
     /// `If-Match` named another version.
     PreconditionFailed,
-    /// The card was refused; the tickets are still held.
+    /// The card was declined; the tickets are still held.
     PaymentDeclined {
-        /// What the buyer can do, as a sentence.
+        /// Advice for the buyer, as a sentence.
         message: String,
     },
-    /// The body is larger than this server reads.
+    /// The body exceeds the size limit.
     TooLarge,
-    /// Too often.
+    /// A rate limit is reached.
     TooManyRequests {
-        /// Seconds until it is worth trying again.
+        /// Seconds after which a retry may succeed.
         retry_after_seconds: i64,
     },
-    /// The server cannot do it just now, or cannot say whether it did: it may be asked again.
+    /// Temporary failure; the request may or may not have taken effect and can be retried.
     Unavailable,
-    /// Our fault. The log has the cause under this id.
+    /// Unexpected error.
     Internal {
-        /// The request's id.
+        /// The request id, under which the cause is logged.
         incident: String,
     },
-    /// The request never became a call: it was malformed.
+    /// The request was malformed.
     Transport(String),
-    /// The browser got no answer that it can read: whether the server acted is not known. Never sent by
-    /// the server itself.
+    /// The browser got no readable answer, so it is not known whether the request took effect. Created in the
+    /// browser only.
     AnswerLost,
 }
 
 impl AppError {
-    /// An error at one field.
+    /// A validation error of one field.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(field, message)])
     }
@@ -348,7 +340,7 @@ impl AppError {
         }
     }
 
-    /// The errors at fields, if there are any.
+    /// The errors of single fields, if any.
     pub fn fields(&self) -> Cow<'_, [FieldError]> {
         match self {
             Self::Invalid(fields) => fields.into(),
@@ -364,7 +356,7 @@ impl AppError {
         }
     }
 
-    /// Seconds until it is worth trying again, where that is known.
+    /// Seconds after which a retry may succeed, if known.
     pub fn retry_after_seconds(&self) -> Option<i64> {
         match self {
             Self::Conflict {
@@ -450,7 +442,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_read_back_as_it_was_sent() {
+    fn an_error_is_deserialised_as_it_was_sent() {
         for error in [
             AppError::AnswerLost,
             AppError::Transport("x".to_owned()),

@@ -1,9 +1,9 @@
 //! What Stagedoor's pages, rules and database share: types for ids, money and time; requests and
 //! responses; the public errors; and the ports.
 //!
-//! A port is a trait with everything that a browser can ask of one feature. The server implements it.
-//! Owns how values are written: as text, in JSON and (with the feature `sqlx`) as columns. Compiles to
-//! WASM; depends on no page, web server or database connection.
+//! A port is a trait with all operations of one feature that a browser can request. The server implements
+//! it. Owns the representation of values: as text, in JSON and (with the feature `sqlx`) as columns. Compiles
+//! to WASM; does not depend on pages, a web server or a database connection.
 
 pub mod accounts;
 pub mod charges;

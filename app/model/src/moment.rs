@@ -1,4 +1,4 @@
-//! Points in time, as the database keeps them.
+//! Points in time, with the precision of the database.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,25 +9,25 @@ use std::{
 
 /// A point in time: whole microseconds since 1970-01-01 00:00 UTC. In JSON, RFC 3339.
 ///
-/// It has no `Display`: SQL that is put together from text needs [`Moment::micros`], and everything that
-/// people read needs a time zone. Adding and subtracting a duration stops at the ends of the range instead of overflowing.
+/// Has no `Display`: SQL built from text needs [`Moment::micros`], and text for people needs a time zone.
+/// Adding and subtracting durations saturates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(i64);
 
 impl Moment {
-    /// Earlier than everything. Not a date: [`Moment::timestamp`] gives the first one there is.
+    /// Earlier than all others. Not a date: [`Moment::timestamp`] returns `Timestamp::MIN`.
     pub const MIN: Self = Self(i64::MIN);
     /// 1970-01-01 00:00 UTC. In columns that cannot be null, "never".
     pub const EPOCH: Self = Self(0);
-    /// Later than everything. Not a date: [`Moment::timestamp`] gives the last one there is.
+    /// Later than all others. Not a date: [`Moment::timestamp`] returns `Timestamp::MAX`.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// The moment that is `micros` microseconds after 1970-01-01 00:00 UTC.
+    /// From microseconds since 1970-01-01 00:00 UTC.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// The moment that is `seconds` seconds after 1970-01-01 00:00 UTC.
+    /// From seconds since 1970-01-01 00:00 UTC.
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1_000_000))
     }
@@ -42,7 +42,7 @@ impl Moment {
         self.0.div_euclid(1_000_000)
     }
 
-    /// As a date and a time of day in UTC.
+    /// Saturates at the range of [`Timestamp`].
     pub fn timestamp(self) -> Timestamp {
         Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {
             Timestamp::MIN
@@ -57,7 +57,7 @@ impl Moment {
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     }
 
-    /// The whole seconds from `now` until this moment, rounded up; 0 when it has passed.
+    /// The seconds from `now` until this moment, rounded up; 0 if it has passed.
     pub fn seconds_left(self, now: Self) -> i64 {
         let left = self.0.saturating_sub(now.0);
         if left <= 0 {
@@ -92,7 +92,7 @@ impl From<Moment> for Timestamp {
     }
 }
 
-/// A length of time in microseconds, for columns and sums in SQL; at most [`i64::MAX`].
+/// The duration in microseconds, for columns and sums in SQL; at most [`i64::MAX`].
 pub fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_left_are_rounded_up_until_none_are_left() {
+    fn seconds_left_are_rounded_up() {
         let now = Moment::from_seconds(100);
         for (micros, seconds) in [(0, 0), (1, 1), (1_000_000, 1), (1_000_001, 2)] {
             let until = now + Duration::from_micros(micros);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_stop_at_the_ends_of_the_range() {
+    fn sums_saturate() {
         let year = Duration::from_hours(365 * 24);
         assert_eq!(Moment::MAX + year, Moment::MAX);
         assert_eq!(Moment::MIN - year, Moment::MIN);

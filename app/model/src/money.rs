@@ -1,8 +1,7 @@
 //! Money: integer minor units beside a currency. No floats, no arithmetic across currencies.
 //!
-//! Owns the table of currencies that Stagedoor trades or has traded in, parsing what a seller types
-//! (`amount.rs`), and printing what a buyer reads. Every amount printed is the whole price. What a card can
-//! be charged is in `charges.rs`.
+//! Owns the table of present and former currencies of the shop, parsing of entered amounts (`amount.rs`), and
+//! formatting. Does not own the limits of card charges (`charges.rs`).
 
 mod amount;
 mod minor_units;
@@ -14,8 +13,8 @@ pub use minor_units::MinorUnits;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Code, digits after the decimal point, and the sign written before the amount (empty: the
-/// code is written instead).
+/// Code, digits after the decimal point, and the symbol written before the amount (empty: the code is
+/// written instead).
 const CURRENCIES: &[(&str, u8, &str)] = &[
     ("AED", 2, ""),
     ("ARS", 2, ""),
@@ -85,18 +84,17 @@ impl Currency {
         self.0.1
     }
 
-    /// The sign written before an amount; empty where the code is written instead.
+    /// The symbol written before an amount; empty if the code is written instead.
     fn sign(self) -> &'static str {
         self.0.2
     }
 
-    /// All of them, by code, with those that are no longer accepted.
+    /// All currencies, sorted by code, including those no longer accepted.
     pub fn all() -> impl Iterator<Item = Self> {
         CURRENCIES.iter().map(Self)
     }
 }
 
-/// The code is not one of ours.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("not a currency that tickets can be priced in")]
 pub struct UnknownCurrency;
@@ -140,17 +138,15 @@ impl fmt::Display for Currency {
 pub struct Money {
     /// Minor units: pence for GBP, yen for JPY.
     pub minor: i64,
-    /// What they are units of.
     pub currency: Currency,
 }
 
 impl Money {
-    /// An amount of `minor` units.
     pub const fn new(minor: i64, currency: Currency) -> Self {
         Self { minor, currency }
     }
 
-    /// The sum, if both are of one currency and it can be held.
+    /// `None` if the currencies differ or the sum overflows.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         if self.currency != other.currency {
             return None;
@@ -159,7 +155,7 @@ impl Money {
         Some(Self::new(minor, self.currency))
     }
 
-    /// Digits alone, as an input's value: `25.00`.
+    /// The amount without currency or grouping, as the value of an input: `25.00`.
     pub fn plain(self) -> String {
         let exponent = u32::from(self.currency.exponent());
         let unit = 10_u64.pow(exponent);
@@ -178,7 +174,7 @@ impl Money {
 }
 
 impl fmt::Display for Money {
-    /// As a buyer reads it: `£25.00`, `1,200 SEK` is written `SEK 1,200.00`.
+    /// `£1,200.00`, or `SEK 1,200.00` for currencies without a symbol.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = self.plain();
         let (sign, digits) = plain

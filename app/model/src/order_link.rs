@@ -3,8 +3,7 @@
 use serde::Deserialize;
 use std::fmt;
 
-/// What the link in a mail carries to open an order's tickets. Whoever has it has the tickets; its
-/// `Debug` shows nothing.
+/// The token in a mailed link that opens an order's tickets. It is a credential, so `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct OrderLink(pub String);

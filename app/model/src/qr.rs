@@ -1,6 +1,5 @@
-//! A QR code, ready to be drawn.
+//! A QR code as an SVG path.
 
-/// A picture of black squares on white.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qr {
     /// Squares along each side, the quiet zone of four squares included.

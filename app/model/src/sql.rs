@@ -1,8 +1,7 @@
-//! How values are stored as columns. Statements run through sqlx's `Any` driver, for which sqlx
-//! derives nothing, so two macros implement its traits: ids, currencies and states are text, times
-//! and amounts are integers.
+//! The encoding of values as columns. sqlx has no derives for its `Any` driver, so two macros implement its
+//! traits: ids, currencies and states are stored as text, times and amounts as integers.
 //!
-//! A text that does not parse is an error when the row is read. There is no fallback.
+//! Text that does not parse is an error when the row is read.
 
 /// Stores types that implement `Display` and `FromStr` as text columns.
 #[macro_export]
