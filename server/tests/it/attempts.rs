@@ -1,14 +1,14 @@
-//! Attempts to pay one order, at once and one after the other: each is told its own result.
+//! Concurrent and repeated attempts to pay one order: each gets its own result.
 
 use crate::support::{App, on_both_engines};
 use futures::future::join_all;
 use serde_json::json;
 
-/// How often two requests are let go at once.
+/// How often two requests are sent at once.
 const TIMES: usize = 60;
 
 on_both_engines! {
-    async fn of_two_cards_that_are_tried_at_once_each_is_told_what_came_of_it(app) {
+    async fn of_two_cards_tried_at_once_each_gets_its_own_result(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         for _ in 0..TIMES {
@@ -33,7 +33,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn of_many_good_cards_one_pays_and_the_others_hear_so(app) {
+    async fn of_many_good_cards_one_pays_and_the_others_are_refused(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! What other programs hold on to: the document of the API, the shapes, health, headers.
+//! The contract with other programs: the API document, JSON shapes, health checks, headers.
 
 use crate::support::{App, client::event_body, on_both_engines, path};
 use serde_json::json;
@@ -59,15 +59,14 @@ on_both_engines! {
         seller.json("PUT", &path, &stale, body.clone()).await.refused(412, "precondition_failed");
         let first = [("if-match", "\"1\"")];
         seller.json("PUT", &path, &first, body.clone()).await.expect(200);
-        // By then it is the second: the precondition fails before the body is looked at, and the
-        // body's own version is a conflict.
+        // The version is 2 now: `If-Match` is checked before the body, and the body's version conflicts.
         seller.json("PUT", &path, &first, body.clone()).await.refused(412, "precondition_failed");
         let second = [("if-match", "\"2\"")];
         seller.json("PUT", &path, &second, body).await.refused(409, "version_conflict");
         assert_eq!(seller.send("DELETE", &path, &second, "").await.status, 204);
     }
 
-    async fn what_is_created_says_its_version(app) {
+    async fn a_created_resource_has_an_etag(app) {
         let seller = app.user("seller").await;
         let event = seller.post("/api/events", event_body(json!({}))).await;
         assert_eq!((event.status, event.header("etag")), (201, "\"1\""));
@@ -92,7 +91,7 @@ on_both_engines! {
         assert_eq!(other.ticket_now(&ticket).await["priceMinor"], 2500);
     }
 
-    async fn health_is_told(app) {
+    async fn health_is_reported(app) {
         let anonymous = app.anonymous();
         assert_eq!(anonymous.get("/healthz").await.status, 200);
         let ready = anonymous.get("/readyz").await.expect(200);
@@ -107,7 +106,7 @@ on_both_engines! {
             assert_eq!(answer.header("x-content-type-options"), "nosniff", "{page}");
             assert!(!answer.header("content-security-policy").is_empty(), "{page}");
         }
-        // A name of its own is taken from a trusted proxy only (telemetry.rs).
+        // A request id is accepted from a trusted proxy only (telemetry.rs).
         let named = anonymous.send("GET", "/api/nothing", &[("x-request-id", "my-own-name-1")], "").await;
         assert_ne!(named.body["requestId"], "my-own-name-1");
         assert_eq!(named.body["requestId"], named.header("x-request-id"));

@@ -1,5 +1,5 @@
-//! Holds end by themselves, by the machine's clock, whatever becomes of the queue: in the process,
-//! in Redis, and with a Redis that never starts, dies or forgets.
+//! Expiry by the system's clock with each kind of queue: in the process, in Redis, and with a Redis that
+//! never starts, dies or loses its data.
 
 use crate::support::{App, Client, Jobs, SHORT_HOLD_SECONDS, database::Database};
 use serde_json::Value;
@@ -9,15 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A job does it sooner than this after the hold's end; the sweep may take ten seconds more.
+/// A job expires the order within this time after the hold's end; the sweep may take ten seconds longer.
 const BY_JOB: Duration = Duration::from_secs(4);
 pub const BY_SWEEP: Duration = Duration::from_secs(20);
 const UP_WITHIN: Duration = Duration::from_mins(1);
-/// On a busy machine a hold may be over before anybody else has asked for the ticket.
+/// On a busy machine a hold may end before the other buyer has requested the ticket.
 const TRIES: usize = 10;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// A Redis of the test's own, ended with it.
+/// A private Redis, stopped on drop.
 pub struct Redis {
     process: Child,
     pub url: String,
@@ -82,7 +82,7 @@ pub struct Story {
     pub bob: Client,
     pub ticket: Value,
     order: Value,
-    /// The hold ends at some moment between these two: it began while Ann's request was under way.
+    /// The hold ends between these two times, because it began while Ann's request was in progress.
     ends_from: Instant,
     ended_by: Instant,
 }
@@ -118,18 +118,18 @@ pub async fn held(database: Database, jobs: Jobs) -> Story {
             ended_by,
         };
     }
-    panic!("{TRIES} holds were over before anybody asked");
+    panic!("{TRIES} holds ended before the other request");
 }
 
 impl Story {
-    /// The outbox says that the order expired: somebody has tidied up after it.
+    /// Waits for the domain event `OrderExpired`.
     pub async fn expired_within(&self, limit: Duration) {
-        let told =
+        let has_expired =
             |events: Vec<(String, i64)>| events.iter().any(|(kind, _)| kind == "OrderExpired");
-        while !told(self.app.events_of(&self.order).await) {
+        while !has_expired(self.app.events_of(&self.order).await) {
             assert!(
                 Instant::now() < self.ended_by + limit,
-                "nobody has expired the order"
+                "the order was not expired"
             );
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -138,9 +138,9 @@ impl Story {
         self.app.assert_versions_without_gaps().await;
     }
 
-    /// At the hold's end, and not before, the ticket is for sale: Bob gets it.
+    /// Checks that Bob can reserve the ticket at the hold's end, and not before.
     pub async fn sellable_at_the_holds_end(&self) {
-        // However long an answer takes: it is true of some moment between the question and itself.
+        // An answer reflects some time between the request and the response.
         loop {
             let asked = Instant::now();
             let now = self.bob.ticket_now(&self.ticket).await;

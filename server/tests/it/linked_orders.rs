@@ -1,5 +1,5 @@
-//! The link in the mail with the tickets: it opens them in any browser, to nobody who made it up, and
-//! changes nothing.
+//! The link in the mail with the tickets: it opens them in any browser, cannot be forged, and changes
+//! nothing.
 
 use crate::{
     mail::{mailer, post::Postbox},
@@ -7,7 +7,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// An order of two tickets that is paid, and what its mail's link leads to on this shop.
+/// A paid order of two tickets, and the token of the link in its mail.
 async fn mailed(app: &App, over: Value) -> (Client, Client, Value, String) {
     let (seller, buyer) = (app.user("Sally").await, app.user("Bea").await);
     let event = seller.event_with(over).await;
@@ -45,8 +45,8 @@ fn assert_secret(answer: &Answer) {
     assert_eq!(answer.header("cache-control"), "no-store");
 }
 
-/// Everything that a look could have changed.
-async fn written(app: &App) -> Vec<i64> {
+/// Numbers of rows in the tables that opening the link could write to.
+async fn row_counts(app: &App) -> Vec<i64> {
     let mut counts = Vec::new();
     for table in [
         "users",
@@ -63,9 +63,9 @@ async fn written(app: &App) -> Vec<i64> {
 }
 
 on_both_engines! {
-    async fn a_mailed_link_opens_the_tickets_as_often_as_one_likes(app) {
+    async fn a_mailed_link_opens_the_tickets_repeatedly(app) {
         let (_, buyer, order, link) = mailed(app, json!({})).await;
-        let before = (written(app).await, buyer.order(&order).await);
+        let before = (row_counts(app).await, buyer.order(&order).await);
         for _ in 0..2 {
             let page = open(app, &link).await;
             assert_eq!((page.status, codes(&page)), (200, 2), "{}", page.text);
@@ -86,8 +86,8 @@ on_both_engines! {
             assert_secret(&pdf);
             assert_secret(&ics);
         }
-        assert_eq!((written(app).await, buyer.order(&order).await), before, "nothing is changed");
-        // It opens the tickets and nothing else.
+        assert_eq!((row_counts(app).await, buyer.order(&order).await), before, "nothing is changed");
+        // It does not sign in.
         let stranger = app.anonymous();
         stranger.page(&format!("/order?link={link}")).await;
         stranger.get(&path("orders", &order)).await.refused(401, "sign_in_required");
@@ -97,15 +97,15 @@ on_both_engines! {
         let (_, buyer, order, link) = mailed(app, json!({})).await;
         let passes = buyer.get(&format!("{}/passes", path("orders", &order))).await.expect(200);
         let pass = passes["passes"][0]["pass"].as_str().unwrap();
-        let (said, signature) = link.rsplit_once('.').unwrap();
+        let (payload, signature) = link.rsplit_once('.').unwrap();
         let (_, of_pass) = pass.rsplit_once('.').unwrap();
         for forged in [
             String::new(),
             order["id"].as_str().unwrap().to_owned(),
-            said.to_owned(),
-            format!("{said}."),
-            format!("{said}.{of_pass}"),
-            format!("{said}A.{signature}"),
+            payload.to_owned(),
+            format!("{payload}."),
+            format!("{payload}.{of_pass}"),
+            format!("{payload}A.{signature}"),
             pass.to_owned(),
             pass.replacen("SD1", "SDL1", 1),
             link.replacen("SDL1", "SD1", 1),
@@ -119,12 +119,12 @@ on_both_engines! {
             }
         }
         assert_eq!(app.anonymous().page("/order").await.status, 404);
-        // Nor is a link a pass.
+        // A link is not a valid pass.
         let checked = buyer.post("/api/passes/check", json!({"pass": link})).await;
         checked.invalid("pass");
     }
 
-    async fn a_link_says_what_was_refunded(app) {
+    async fn a_link_shows_refunds(app) {
         let (seller, _, order, link) = mailed(app, json!({})).await;
         seller.refund(&[&order["tickets"][0]]).await.expect(201);
         let page = open(app, &link).await;

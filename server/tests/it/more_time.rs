@@ -1,5 +1,4 @@
-//! Asking for more time: an act of its own, once, near the end; and reserving once more what ran
-//! out.
+//! Extending a hold, once and near its end; and reserving the tickets of an expired order again.
 
 use crate::support::{Answer, App, Client, on_both_engines, path};
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ async fn held(app: &App) -> (Client, Client, Value, Value) {
     (seller, buyer, ticket, order)
 }
 
-/// Presses the button on the page of an order that ran out.
+/// Submits the form on the page of an expired order.
 async fn again(buyer: &Client, order: &Value, attempt: &str) -> Answer {
     let page = path("orders", order).replace("/api", "");
     let fields = [
@@ -22,7 +21,7 @@ async fn again(buyer: &Client, order: &Value, attempt: &str) -> Answer {
 }
 
 on_both_engines! {
-    async fn more_time_is_had_once_and_near_the_end(app) {
+    async fn a_hold_is_extended_once_and_near_its_end(app) {
         let (_, buyer, ticket, order) = held(app).await;
         assert_eq!(order["moreTimeSeconds"], 300);
         buyer.more_time(&order).await.refused(409, "too_early_for_more_time");
@@ -31,7 +30,7 @@ on_both_engines! {
         assert_eq!((&longer["secondsLeft"], &longer["moreTimeSeconds"]), (&600.into(), &0.into()));
         assert_eq!(longer["version"], 2);
         buyer.more_time(&order).await.refused(409, "no_more_time");
-        // Where the hold would have ended, it stands; at its new end it ends.
+        // The hold lasts past its former end, and ends at its new end.
         app.clock.advance(599);
         assert!(!app.expire(&order).await);
         assert_eq!(app.sweep().await, 0);
@@ -44,7 +43,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn a_payment_under_way_keeps_its_grace(app) {
+    async fn an_extended_hold_keeps_the_grace_of_a_payment(app) {
         let (_, buyer, _, order) = held(app).await;
         let payment = buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
         app.clock.advance(890);
@@ -57,8 +56,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Two tabs ask at once: one of them is told that it was had already.
-    async fn of_two_tabs_one_gets_it(app) {
+    /// Two tabs extend at once: one is refused.
+    async fn of_two_concurrent_extensions_one_succeeds(app) {
         let (_, buyer, _, order) = held(app).await;
         app.clock.advance(700);
         let (one, other) = tokio::join!(buyer.more_time(&order), buyer.more_time(&order));
@@ -68,7 +67,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn nobody_lengthens_what_has_ended_or_is_anothers(app) {
+    async fn an_ended_or_anothers_hold_is_not_extended(app) {
         let (seller, buyer, ticket, order) = held(app).await;
         seller.more_time(&order).await.refused(404, "not_found");
         app.clock.advance(900);
@@ -82,8 +81,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// What ran out is reserved once more: the same tickets, or else as good ones.
-    async fn what_ran_out_can_be_reserved_again(app) {
+    /// Reserves the same tickets, or equivalent ones if they are gone.
+    async fn tickets_of_an_expired_order_can_be_reserved_again(app) {
         let (seller, buyer, rival) = (app.user("seller").await, app.user("buyer").await, app.user("rival").await);
         let event = seller.event().await;
         let in_stalls = async |price: i64| {
@@ -101,7 +100,7 @@ on_both_engines! {
         rival.reserve(&[&ticket]).await.refused(409, "ticket_reserved");
         app.clock.advance(901);
         let taken = rival.reserve(&[&ticket]).await.expect(201);
-        // Its ticket is held now: another takes its place if it costs no more.
+        // Its ticket is held by another buyer: it is replaced by one that costs no more.
         let dear = in_stalls(2501).await;
         let elsewhere = seller.ticket(&event, 100).await;
         again(&buyer, &order, "b").await;
@@ -115,7 +114,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Who chose general admission does not get a cheap seat behind a pillar instead.
+    /// General admission is not replaced by a cheaper seat in a section.
     async fn general_admission_is_replaced_by_the_same_offer_alone(app) {
         let (seller, buyer, ticket, order) = held(app).await;
         app.clock.advance(901);

@@ -1,5 +1,4 @@
-//! Real concurrency through HTTP: exactly as many sales as tickets, nobody is told of an error,
-//! nobody waits for ever.
+//! Concurrent requests over HTTP: exactly as many sales as tickets, no errors but refusals, no deadlocks.
 
 use crate::support::{App, Client, Jobs, database::Database, on_both_engines};
 use futures::future::join_all;
@@ -63,7 +62,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Orders that want each other's tickets, in opposite order: no deadlock, no half order.
+    /// Orders for overlapping tickets, named in opposite order: no deadlock, no partial order.
     async fn orders_that_cross_each_other_take_all_or_nothing(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
@@ -96,7 +95,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Everybody comes back for what has just lapsed, while the sweep and the timers run too.
+    /// Buyers reserve lapsed tickets while the sweep and the timers also run.
     async fn a_rush_for_lapsed_tickets_sells_each_once(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
@@ -115,26 +114,26 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Somebody else's transaction has its hands on the last tickets and then lets go of them.
-    async fn what_a_rival_may_yet_let_go_of_is_not_called_sold_out(app) {
+    /// A concurrent transaction locks the last tickets and then rolls back.
+    async fn locked_tickets_are_not_reported_as_sold_out(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         seller.batch(&event, 2, 2500).await;
         let buyer = app.user("buyer").await;
-        let (has_them, they_are_had) = oneshot::channel();
-        let (let_go, told_to) = oneshot::channel::<()>();
+        let (locked, wait_until_locked) = oneshot::channel();
+        let (roll_back, wait_for_roll_back) = oneshot::channel::<()>();
         let rival = app.db.write(move |conn| Box::pin(async move {
             sqlx::query("UPDATE tickets SET version = version").execute(conn).await?;
-            has_them.send(()).unwrap();
-            told_to.await.unwrap();
+            locked.send(()).unwrap();
+            wait_for_roll_back.await.unwrap();
             Err::<(), _>(sqlx::Error::RowNotFound)
         }));
         let reserving = async {
-            they_are_had.await.unwrap();
+            wait_until_locked.await.unwrap();
             let mut reserving = std::pin::pin!(buyer.reserve_any(&event, 2));
             let early = tokio::time::timeout(Duration::from_millis(300), &mut reserving).await;
-            assert!(early.is_err(), "answered before it was decided: {}", early.unwrap().text);
-            let_go.send(()).unwrap();
+            assert!(early.is_err(), "answered before the rollback: {}", early.unwrap().text);
+            roll_back.send(()).unwrap();
             reserving.await.expect(201)
         };
         let (order, rolled_back) = futures::join!(reserving, rival);
@@ -143,8 +142,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// A seller reprices while buyers reserve: who got it pays what they saw, and no price moves
-    /// under a hold.
+    /// A seller changes the price while a buyer reserves: the price never changes during a hold.
     async fn a_price_never_moves_under_a_hold(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
@@ -167,7 +165,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Pay, cancel and expire meet: whichever comes first, money and tickets agree.
+    /// Payment, cancellation and expiry at once: whichever is first, money and tickets agree.
     async fn paying_cancelling_and_expiring_at_once_end_in_one_way(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
@@ -192,8 +190,8 @@ on_both_engines! {
     }
 }
 
-/// Webhooks and the sweep drive the same payments as the buyers' own requests: whoever makes the
-/// calls, a buyer is told how it ended.
+/// Webhooks and the sweep advance the same payments as the buyers' requests: whichever makes the calls, the
+/// buyer gets the result.
 async fn paying_beside_webhooks(database: Database) {
     let app = App::start_with(database, Jobs::InProcess).await;
     let webhooks = tokio::spawn(app.double.clone().run_webhooks());
@@ -221,11 +219,11 @@ async fn paying_beside_webhooks(database: Database) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_buyer_is_told_the_end_whoever_makes_the_calls_on_sqlite() {
+async fn a_buyer_gets_the_result_of_a_payment_that_webhooks_advance_on_sqlite() {
     paying_beside_webhooks(Database::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_buyer_is_told_the_end_whoever_makes_the_calls_on_postgres() {
+async fn a_buyer_gets_the_result_of_a_payment_that_webhooks_advance_on_postgres() {
     paying_beside_webhooks(Database::postgres().await).await;
 }

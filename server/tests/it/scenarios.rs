@@ -1,4 +1,4 @@
-//! The named scenarios of buying: what must come of each, whatever happens in between.
+//! The numbered scenarios of a purchase and their required outcomes.
 
 use crate::support::{App, on_both_engines, path};
 use serde_json::json;
@@ -25,7 +25,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-2: paid a second before the end, heard of five seconds after it.
+    /// S-2: paid one second before the hold ends; the webhook arrives five seconds after.
     async fn a_payment_begun_in_time_completes_after_the_end(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -36,7 +36,7 @@ on_both_engines! {
         app.clock.advance(6);
         assert_eq!(app.sweep().await, 0, "the grace holds the tickets");
         assert_eq!(buyer.ticket_now(&ticket).await["status"], "reserved");
-        // Another tab is not told that nothing will be charged.
+        // Another tab must not report the order as expired.
         buyer.pay(&order, "pm_card_visa").await.refused(409, "payment_in_progress");
         app.approve_at_bank(&begun);
         app.webhooks_arrive().await;
@@ -45,7 +45,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-4: authorised long after the end, and the ticket is still free.
+    /// S-4: authorised long after the hold ended, and the tickets are still free.
     async fn a_late_authorisation_completes_if_the_tickets_are_still_free(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
@@ -67,7 +67,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-5: the same, but somebody else has the ticket by then.
+    /// S-5: authorised after the hold ended, and another buyer has the ticket.
     async fn a_late_authorisation_is_voided_if_the_ticket_is_taken(app) {
         let (seller, ann, bob) =
             (app.user("seller").await, app.user("ann").await, app.user("bob").await);
@@ -90,7 +90,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// A late card finds its ticket free but changed: it was not what the buyer agreed to.
+    /// Authorised after the hold ended, and the ticket is free but its price has changed.
     async fn a_late_authorisation_is_voided_if_the_price_has_changed(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -111,7 +111,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-6: webhooks doubled and late change nothing.
+    /// S-6: repeated and late webhooks change nothing.
     async fn a_webhook_that_comes_again_changes_nothing(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -144,7 +144,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-10: behind the fence nothing can be cancelled.
+    /// S-10: a fenced order cannot be cancelled.
     async fn an_order_cannot_be_cancelled_while_its_money_is_taken(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -230,7 +230,7 @@ on_both_engines! {
         assert_eq!(app.webhooks_stored("evt_old").await, 0);
     }
 
-    /// A card that its bank must approve, approved and refused.
+    /// A card that needs the bank's approval, which is refused.
     async fn a_bank_that_refuses_leaves_the_hold(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
@@ -247,7 +247,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Stripe goes away at the worst moments; every order still reaches its end by itself.
+    /// Answers of Stripe are lost; each order is still completed without a further request.
     async fn lost_answers_are_found_again(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
@@ -264,7 +264,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Stripe made the intent, said 500, and says so again for the same key: its webhook tells.
+    /// Stripe created the intent, answered 500 and replays that for the same key; the webhook resolves it.
     async fn an_error_that_stripe_replays_is_overtaken_by_its_webhook(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;

@@ -1,14 +1,14 @@
-//! The whole shop held against a model of its promise: whatever buyers, sellers, banks and time do
-//! in whatever order, every answer, every ticket, every order and all money are exactly as promised.
+//! Model-based test of the whole shop: after random sequences of actions by buyers, sellers, banks and time,
+//! every answer, ticket, order and amount must equal the model's.
 //!
-//! `states/model.rs` is what becomes of things, `limits.rs` what is counted and refused, `elsewhere.rs`
-//! what goes on at Stripe by itself, `promise.rs` what is answered (in the words of `words.rs`),
-//! `moves.rs` what is tried, and `shop.rs` the real shop beside it, with its `tables.rs`. Half of the
-//! cases have limits on. Races are not looked for here: the moves of a case come one after the other.
+//! `states/model.rs` is the state of the model, `limits.rs` its limits, `elsewhere.rs` what happens at Stripe
+//! without the shop, `promise.rs` its answers (types in `words.rs`), `moves.rs` generates the moves, and
+//! `shop.rs` runs them against the real shop, whose tables `tables.rs` compares. Half of the cases have
+//! limits enabled. The moves of a case are sequential, so this test does not look for races.
 //!
-//! `STAGEDOOR_PROPTEST_CASES` says how many cases are tried on each engine. A failure is shrunk to
-//! the fewest moves that show it. Its seed is added to `server/tests/proptest-regressions/states.txt`,
-//! and tried first from then on: commit that file with the fix.
+//! `STAGEDOOR_PROPTEST_CASES` sets the number of cases per engine. A failure is shrunk to the fewest moves
+//! that reproduce it. Its seed is added to `server/tests/proptest-regressions/states.txt` and is run first
+//! from then on: commit that file with the fix.
 
 mod elsewhere;
 mod limits;
@@ -31,9 +31,9 @@ use shop::{Beside, Postgres, Sqlite};
 use std::collections::BTreeSet;
 use words::Move;
 
-/// The most moves of a case.
+/// Maximum number of moves per case.
 const MOVES_MAX: usize = 40;
-/// Shrinking ends after this, with the shortest sequence found by then.
+/// Time limit of shrinking.
 const SHRINK_MILLIS: u32 = 120_000;
 
 fn cases(default: u32) -> Config {
@@ -105,13 +105,13 @@ impl Belief for BooksNoLosses {
     };
 }
 
-/// Always the same moves: what is found once is found each time.
-fn same_moves_each_time(config: Config) -> TestRunner {
+/// Deterministic: generates the same moves on each run.
+fn deterministic_runner(config: Config) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
-/// What a shop shows of a model, as far as buyers, sellers and operators can see.
-fn shown(model: &Model) -> String {
+/// The part of a model that buyers, sellers and operators can observe.
+fn observable(model: &Model) -> String {
     let world = &model.world;
     let places: Vec<_> = world.tickets.iter().map(|ticket| ticket.place).collect();
     let orders: Vec<_> = world
@@ -126,8 +126,9 @@ fn shown(model: &Model) -> String {
     )
 }
 
-/// Whether a case shows the difference between a belief and the truth. The shop takes much longer to say.
-fn tells_apart(believed: &Model, moves: &[Move]) -> bool {
+/// Whether the moves make a difference between the wrong rules and the right ones. Much faster than running
+/// them against a shop.
+fn distinguishes(believed: &Model, moves: &[Move]) -> bool {
     let mut believed = believed.clone();
     let mut truth = believed.clone();
     truth.world.rules = TheTruth::RULES;
@@ -137,12 +138,13 @@ fn tells_apart(believed: &Model, moves: &[Move]) -> bool {
         }
         believed.make(next);
         truth.make(next);
-        shown(&believed) != shown(&truth)
+        observable(&believed) != observable(&truth)
     })
 }
 
-/// How many moves were left after shrinking so often, and in what shop and belief then differ.
-fn found_out<B: Belief>(shrink: u32) -> (usize, String) {
+/// Runs the test with wrong rules, which must fail. Returns the number of moves after shrinking, and the
+/// failure message.
+fn fail_with<B: Belief>(shrink: u32) -> (usize, String) {
     let config = Config {
         cases: 2048,
         max_shrink_iters: shrink,
@@ -150,42 +152,39 @@ fn found_out<B: Belief>(shrink: u32) -> (usize, String) {
         ..Config::default()
     };
     let moves = Promise::<B>::sequential_strategy(MOVES_MAX);
-    let found = same_moves_each_time(config.clone()).run(&moves, |(model, moves, seen)| {
-        if tells_apart(&model, &moves) {
+    let found = deterministic_runner(config.clone()).run(&moves, |(model, moves, seen)| {
+        if distinguishes(&model, &moves) {
             Beside::<Sqlite, B>::test_sequential(config.clone(), model, moves, seen);
         }
         Ok(())
     });
     match found {
         Err(TestError::Fail(why, (_, moves, _))) => (moves.len(), why.message().to_owned()),
-        other => panic!(
-            "{} was not found out: {other:?}",
-            std::any::type_name::<B>()
-        ),
+        other => panic!("{} was not detected: {other:?}", std::any::type_name::<B>()),
     }
 }
 
-/// The comparison can fail: a model that is wrong by a second, or in what is rare, is found out.
+/// The comparison can fail: a model that is wrong by one second, or in a rare case, is detected.
 #[test]
-fn a_shop_that_keeps_another_promise_is_found_out() {
-    let (moves, why) = found_out::<HoldsASecondLonger>(64);
+fn a_shop_that_differs_from_the_model_is_detected() {
+    let (moves, why) = fail_with::<HoldsASecondLonger>(64);
     assert!(moves <= 4 && why.contains("900 s left"), "{moves} {why}");
-    // Far into a case, so that shrinking it takes long.
-    let (_, why) = found_out::<GraceASecondLonger>(1);
-    let told = |why: &str, word: &str| why.contains(word) || why.contains("the last sweep");
-    assert!(told(&why, "s left"), "{why}");
-    let (_, why) = found_out::<NeverTakesALateCard>(1);
-    assert!(told(&why, "sold"), "{why}");
-    let (_, why) = found_out::<AllowsAFourthOrder>(1);
+    // Needs many moves, so shrinking would take long.
+    let (_, why) = fail_with::<GraceASecondLonger>(1);
+    let mentions = |why: &str, word: &str| why.contains(word) || why.contains("the last sweep");
+    assert!(mentions(&why, "s left"), "{why}");
+    let (_, why) = fail_with::<NeverTakesALateCard>(1);
+    assert!(mentions(&why, "sold"), "{why}");
+    let (_, why) = fail_with::<AllowsAFourthOrder>(1);
     assert!(why.contains("hold_limit"), "{why}");
-    let (_, why) = found_out::<BooksNoLosses>(1);
+    let (_, why) = fail_with::<BooksNoLosses>(1);
     assert!(why.contains("the books say"), "{why}");
 }
 
-/// The moves lead to every refusal, and to the moments that the promise is hard to keep in.
+/// The generated moves reach every refusal and every rare case.
 #[test]
-fn the_moves_come_to_everything_that_is_promised() {
-    let mut runner = same_moves_each_time(Config::default());
+fn the_moves_reach_every_case_of_the_model() {
+    let mut runner = deterministic_runner(Config::default());
     let strategy = Promise::<TheTruth>::sequential_strategy(MOVES_MAX);
     let mut reached = BTreeSet::new();
     for _ in 0..300 {

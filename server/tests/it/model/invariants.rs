@@ -1,5 +1,4 @@
-//! What must hold: in every state, of every step, and once everything has come to rest. Says
-//! only that something is broken, never why.
+//! The invariants: of every state, of every step, and of states at rest.
 
 use super::{
     Model,
@@ -7,48 +6,47 @@ use super::{
 };
 use shop::orders::state::{State as OrderState, has_transition};
 
-/// What can be broken.
+/// The invariants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Invariant {
-    /// A ticket is in one live order at most.
+    /// A ticket is live in at most one order.
     OneLiveOrder,
-    /// A live order whose time is not over has the lock on each of its tickets.
+    /// A live order whose hold has not ended holds each of its tickets.
     LockIsKept,
-    /// We take money only behind the fence.
+    /// Money is captured only for a fenced order.
     CaptureBehindFence,
-    /// A complete order has a captured payment and all its tickets, and nobody else has either.
+    /// An order is complete if and only if it has a captured payment and all its tickets.
     CompleteIsPaid,
-    /// What we call voided can never be charged: so a second payment never doubles the first.
+    /// A voided payment can never be charged, so a second payment never doubles the first.
     VoidedIsVoid,
-    /// No price moves while a hold stands, and the price that is charged is the ticket's.
+    /// No price changes during a hold, and the price charged is the ticket's.
     PriceStandsUnderHold,
-    /// One effect makes one object at Stripe.
+    /// One effect creates one object at Stripe.
     OneObjectPerEffect,
-    /// Orders move as the table of `orders/state.rs` says; so they leave an end only by a revival, a refund
-    /// or a refund that failed.
+    /// Orders follow the transitions of `orders/state.rs`, so they leave a final state only by a revival, a
+    /// refund or a failed refund.
     OrdersMoveByTheTable,
-    /// No payment has more calls in a row than the engine makes in one go.
+    /// No payment has more pending calls than the engine makes in one run.
     FewCallsWait,
-    /// At rest: what the bank took for an order and kept is its total if it is complete, else
-    /// nothing; unless a refund failed or was refused, and a person was asked.
+    /// At rest: the captured and not refunded amount of an order is its total if it is complete, else zero;
+    /// unless a refund failed or was refused, and an incident was opened.
     BankAgrees,
     /// At rest: the tickets of a payment are frozen if and only if a dispute of it is open or lost.
     FrozenWhileDisputed,
-    /// At rest: no order that came to nothing keeps an authorisation.
+    /// At rest: no order that ended unpaid has an authorisation.
     NoAuthorisationIsLeft,
-    /// At rest: every order has come to an end, and no call waits.
+    /// At rest: every order is in a final state, and no call is pending.
     EveryOrderEnds,
-    /// It does come to rest.
+    /// Every state leads to rest.
     ComesToRest,
 }
 
-/// Whether `holds` does.
 fn require(holds: bool, invariant: Invariant) -> Result<(), Invariant> {
     if holds { Ok(()) } else { Err(invariant) }
 }
 
 impl Model {
-    /// What holds in every state.
+    /// Invariants of every state.
     pub fn check(self, s: &State) -> Result<(), Invariant> {
         for ticket in 0..2 {
             let live = |order: &usize| {
@@ -100,13 +98,13 @@ impl Model {
     }
 }
 
-/// What holds once nothing is under way any more.
+/// Invariants of states at rest.
 pub fn check_rest(s: &State) -> Result<(), Invariant> {
     for row in &s.orders {
         let payment = &row.payment;
         let complete = row.stage == Stage::Complete;
         let kept = payment.intent == Intent::Taken && payment.refund != Refund::Done;
-        // A refund failed, or was refused since the payment was disputed then: a person pays it back.
+        // A refund failed, or was refused because of a dispute: an operator refunds it.
         let known_failure = row.attention;
         let frozen = payment.heard.freezes() == payment.dispute.freezes();
         require(frozen, Invariant::FrozenWhileDisputed)?;
@@ -123,7 +121,7 @@ pub fn check_rest(s: &State) -> Result<(), Invariant> {
     Ok(())
 }
 
-/// Whether orders may move so.
+/// Invariants of a step.
 pub fn check_step(before: &State, after: &State) -> Result<(), Invariant> {
     for (was, is) in before.orders.iter().zip(&after.orders) {
         let allowed = was.stage == is.stage

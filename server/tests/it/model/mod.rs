@@ -1,28 +1,25 @@
-//! The money protocol as a pure state machine, and a search of everything that can happen in it.
+//! The payment protocol as a pure state machine, and an exhaustive search of its states.
 //!
-//! Owns a model of orders, tickets, payments and Stripe, and the tests that search it. It runs no code of
-//! the server, and only the table of transitions that orders may make is the server's: it mirrors the transactions of
-//! `orders/transitions.rs`, `tickets/holds.rs`, `payments/transitions.rs` and
-//! `payments/engine.rs`, one step a commit, and each step of Stripe's for itself. Whoever changes
-//! a rule there changes it here, and is told by the shortest trace what the change allows.
+//! Owns a model of orders, tickets, payments and Stripe, and the tests that search it. Runs no code of the
+//! server except the table of transitions of orders. It mirrors the transactions of
+//! `orders/transitions.rs`, `tickets/holds.rs`, `payments/transitions.rs` and `payments/engine.rs`, one step
+//! per commit, and each step of Stripe separately. A rule that changes there must be changed here; the
+//! search then reports the shortest trace to a violation.
 //!
-//! - `world.rs`: what a state is; `protocol.rs`: our transactions; `stripe.rs`: the other side.
-//! - `moves.rs`: what can happen next; `invariants.rs`: what must hold; `search.rs`: the search.
+//! - `world.rs`: the state; `protocol.rs`: the shop's transactions; `stripe.rs`: Stripe's side.
+//! - `moves.rs`: the possible steps; `invariants.rs`: the invariants; `search.rs`: the search.
 //!
-//! The search is complete for worlds this small: two orders of two buyers, one or two tickets;
-//! for each order two payments, one after the other, and two cards for each intent. Requests and
-//! answers are lost, late or doubled; webhooks come in any order, twice or never; every process
-//! may crash between any two steps, or read its clock too early at the fence. Time is the four
-//! ages of an order: in time, in its grace, lapsed, and too old to revive. Money that goes
-//! back at Stripe, and disputes, have a world of their own. Not in it: amounts and currencies that differ
-//! (a part that goes back by hand among them), calls that Stripe refuses for our mistakes, and errors
-//! that it replays.
+//! The search is complete for small worlds: two orders of two buyers, one or two tickets; for each order two
+//! successive payments, and two cards per intent. Requests and answers are lost, late or duplicated; webhooks
+//! arrive in any order, twice or never; every process may crash between any two steps, or read a slow clock
+//! at the fence. Time is the four ages of an order: in time, in its grace, lapsed, and too old to revive.
+//! Refunds and disputes at Stripe have a separate world. Not modelled: different amounts and currencies
+//! (including partial refunds at Stripe), calls that Stripe rejects as invalid, and errors that it replays.
 //!
-//! From every state it also follows what happens by itself once nobody does anything new: all
-//! ways come to rest, with webhooks and if none ever comes, and at rest the bank agrees with us.
+//! From every state the search also follows the steps that need no new request: all paths must come to
+//! rest, with webhooks and without, and at rest Stripe's state must agree with the shop's.
 //!
-//! A checker that cannot fail proves nothing, so each [`Mutation`] breaks one rule, and a test
-//! each shows that the search finds out.
+//! Each [`Mutation`] breaks one rule, and one test for each shows that the search detects it.
 
 mod invariants;
 mod moves;
@@ -36,57 +33,57 @@ use search::{Report, search};
 use std::fmt::Write;
 use world::{Paying, Stage};
 
-/// What a world has in it.
+/// The parameters of a world.
 #[derive(Debug, Clone, Copy)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a liberty of its own"
 )]
 pub struct World {
-    /// For each order, its tickets: one bit each. None: there is no such order.
+    /// For each order, its tickets as bits. `None`: there is no such order.
     wants: [u8; 2],
     /// The seller edits prices and withdraws tickets.
     seller: bool,
-    /// Complete orders are paid back.
+    /// Complete orders are refunded.
     refunds: bool,
-    /// Stripe takes its time over a card, and people capture and cancel at its Dashboard.
+    /// Intents may stay in `processing`, and are captured and cancelled in Stripe's Dashboard.
     unruly: bool,
-    /// People refund at Stripe's Dashboard, and cardholders dispute what they paid.
+    /// Payments are refunded in Stripe's Dashboard and disputed by cardholders.
     elsewhere: bool,
 }
 
-/// A rule that is broken on purpose.
+/// A rule that is deliberately broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation {
-    /// Whatever is authorised is captured.
+    /// Every authorisation is captured.
     CaptureWithoutFence,
-    /// A timer frees the ticket that it was set for, whoever holds it by now.
+    /// A stale timer frees a ticket that another order holds.
     ReleaseByTicket,
-    /// An expired order revives on tickets that are another's, or were changed.
+    /// An expired order is revived although a ticket is another's or has changed.
     ReviveUnchecked,
-    /// The fence closes though the hold has run out.
+    /// An order is fenced after its hold has ended.
     FenceUnchecked,
-    /// The fence looks at the clock, but not at whether the tickets are still the order's.
+    /// The fence checks the clock, but not whether the order still holds its tickets.
     FenceByClock,
-    /// Money that was captured elsewhere is kept.
+    /// Money captured in the Dashboard is not refunded.
     KeepUnexpectedMoney,
-    /// The buyer may cancel while the money is being taken.
+    /// The buyer can cancel during a capture.
     CancelWhileCapturing,
-    /// An order that ends forgets to give its authorisation back.
+    /// An order that ends does not void its authorisation.
     DropVoid,
-    /// A void counts as done once Stripe has answered, whatever it said.
+    /// Any answer of Stripe completes a void.
     SettleVoidByAnything,
-    /// A call that is repeated goes by another idempotency key.
+    /// A repeated call has a different idempotency key.
     NewKeyOnRetry,
-    /// The seller's edit does not look for a hold.
+    /// A seller's edit does not check for a hold.
     EditUnderHold,
-    /// "Declined" is taken for the capture's, though the capture's own answer is not there yet.
+    /// A late "declined" is applied to the capture before the capture's own answer.
     BelieveLateDecline,
     /// After a declined capture another card is tried on the same intent.
     KeepRefusedIntent,
-    /// A refund that no call of ours made is passed over.
+    /// Refunds made in the Dashboard are ignored.
     IgnoreRefundsElsewhere,
-    /// The tickets of a lost dispute are valid again.
+    /// The tickets of a lost dispute become valid again.
     ThawLostDispute,
 }
 
@@ -95,11 +92,11 @@ pub enum Mutation {
 pub struct Model {
     world: World,
     mutation: Option<Mutation>,
-    /// Forgets what makes no difference any more.
+    /// Whether states that cannot be distinguished any more are merged.
     forgets: bool,
 }
 
-/// Two buyers want the same ticket, and everything that can happen does.
+/// Two buyers of the same ticket, with all kinds of steps.
 const ONE_TICKET: World = World {
     wants: [1, 1],
     seller: true,
@@ -108,13 +105,13 @@ const ONE_TICKET: World = World {
     elsewhere: false,
 };
 
-/// One buyer has nobody to race with.
+/// A single buyer.
 const ONE_BUYER: World = World {
     wants: [1, 0],
     ..ONE_TICKET
 };
 
-/// One buyer wants both tickets, another one of them, and the seller changes their mind.
+/// One buyer of both tickets, another of one of them, and a seller who edits and withdraws.
 const TWO_TICKETS: World = World {
     wants: [3, 1],
     seller: true,
@@ -123,24 +120,24 @@ const TWO_TICKETS: World = World {
     elsewhere: false,
 };
 
-/// The same, with somebody at Stripe's Dashboard instead of the seller.
+/// As above, with actions in Stripe's Dashboard instead of the seller.
 const TWO_TICKETS_UNRULY: World = World {
     seller: false,
     unruly: true,
     ..TWO_TICKETS
 };
 
-/// A buyer, a rival and the seller, with refunds and disputes at Stripe.
+/// Two buyers and the seller, with refunds and disputes at Stripe.
 const MONEY_ELSEWHERE: World = World {
     unruly: false,
     elsewhere: true,
     ..ONE_TICKET
 };
 
-/// More moves than it takes to come to rest from anywhere.
+/// Upper bound of the steps from any state to rest.
 const REST_WITHIN: u16 = 32;
 
-fn told(report: &Report) -> String {
+fn describe(report: &Report) -> String {
     let mut told = format!("{} states", report.states);
     if let Some((invariant, trace)) = &report.broken {
         let _ = write!(told, "; broken: {invariant:?}, by");
@@ -159,11 +156,11 @@ fn nothing_breaks(world: World) {
         forgets: true,
     };
     let report = search(model, |_| {});
-    assert!(report.broken.is_none(), "{}", told(&report));
+    assert!(report.broken.is_none(), "{}", describe(&report));
     assert!(report.longest_way_to_rest <= REST_WITHIN, "{report:?}");
     println!(
         "{}, at most {} moves to rest",
-        told(&report),
+        describe(&report),
         report.longest_way_to_rest
     );
 }
@@ -177,7 +174,7 @@ fn breaks(world: World, mutation: Mutation, expected: Invariant) {
     };
     let report = search(model, |_| {});
     let found = report.broken.as_ref().map(|(invariant, _)| *invariant);
-    assert_eq!(found, Some(expected), "{mutation:?}: {}", told(&report));
+    assert_eq!(found, Some(expected), "{mutation:?}: {}", describe(&report));
 }
 
 #[test]
@@ -203,16 +200,16 @@ fn no_order_of_events_breaks_an_invariant_with_two_tickets_and_money_taken_elsew
 #[test]
 fn no_order_of_events_breaks_an_invariant_with_refunds_and_disputes_at_stripe() {
     nothing_breaks(MONEY_ELSEWHERE);
-    // Also with what was captured there: it is on its way back when the next one comes.
+    // Also with money captured in the Dashboard, whose refund is in progress.
     nothing_breaks(World {
         elsewhere: true,
         ..ONE_BUYER
     });
 }
 
-/// The short cut of the searches above: what they take for equal is.
+/// The searches above merge states; this checks that merged states are equivalent.
 #[test]
-fn what_is_forgotten_makes_no_difference() {
+fn merged_states_are_equivalent() {
     let report = search(
         Model {
             world: ONE_BUYER,
@@ -221,13 +218,13 @@ fn what_is_forgotten_makes_no_difference() {
         },
         |_| {},
     );
-    assert!(report.broken.is_none(), "{}", told(&report));
-    println!("{}", told(&report));
+    assert!(report.broken.is_none(), "{}", describe(&report));
+    println!("{}", describe(&report));
 }
 
-/// A search that goes nowhere finds nothing either.
+/// Guards against a search that finds nothing because it reaches nothing.
 #[test]
-fn the_search_gets_to_every_state_of_orders_and_payments() {
+fn the_search_reaches_every_state_of_orders_and_payments() {
     let model = Model {
         world: ONE_BUYER,
         mutation: None,
@@ -257,7 +254,7 @@ fn a_stale_timer_that_frees_anothers_lock_is_found() {
 }
 
 #[test]
-fn a_revival_on_a_ticket_that_is_anothers_by_now_is_found() {
+fn a_revival_on_a_ticket_of_another_order_is_found() {
     let quiet = World {
         seller: false,
         ..ONE_TICKET
@@ -290,13 +287,13 @@ fn a_fence_by_a_slow_clock_around_a_changed_ticket_is_found() {
 }
 
 #[test]
-fn unexpected_money_that_is_kept_is_found() {
+fn an_unexpected_capture_that_is_kept_is_found() {
     let mutation = Mutation::KeepUnexpectedMoney;
     breaks(ONE_TICKET, mutation, Invariant::BankAgrees);
 }
 
 #[test]
-fn a_cancellation_while_the_money_is_taken_is_found() {
+fn a_cancellation_during_a_capture_is_found() {
     let mutation = Mutation::CancelWhileCapturing;
     breaks(ONE_TICKET, mutation, Invariant::OrdersMoveByTheTable);
 }
@@ -308,7 +305,7 @@ fn a_void_that_is_forgotten_is_found() {
 }
 
 #[test]
-fn a_void_that_is_given_up_while_stripe_is_busy_is_found() {
+fn a_void_that_ends_while_stripe_is_processing_is_found() {
     let mutation = Mutation::SettleVoidByAnything;
     breaks(ONE_TICKET, mutation, Invariant::NoAuthorisationIsLeft);
 }
@@ -326,7 +323,7 @@ fn a_price_that_moves_under_a_hold_is_found() {
 }
 
 #[test]
-fn a_decline_that_is_told_late_and_undoes_the_fence_is_found() {
+fn a_late_decline_that_undoes_the_fence_is_found() {
     let mutation = Mutation::BelieveLateDecline;
     breaks(ONE_TICKET, mutation, Invariant::CaptureBehindFence);
 }
@@ -338,7 +335,7 @@ fn another_card_for_an_intent_whose_capture_failed_is_found() {
 }
 
 #[test]
-fn a_refund_at_the_dashboard_that_is_passed_over_is_found() {
+fn a_refund_in_the_dashboard_that_is_ignored_is_found() {
     let mutation = Mutation::IgnoreRefundsElsewhere;
     breaks(MONEY_ELSEWHERE, mutation, Invariant::BankAgrees);
 }

@@ -1,6 +1,6 @@
-//! All that can happen next: every commit, every request that arrives, every answer that is read,
-//! and time. A crash needs no move of its own: whoever held a lease or an answer simply never
-//! goes on, and each move that another makes instead is here.
+//! The possible steps: every commit, every arriving request, every answer that is read, and time. A crash
+//! needs no step: a process that held a lease or an answer does not continue, and the steps that another
+//! process takes instead are included.
 
 use super::{
     Model,
@@ -10,7 +10,7 @@ use super::{
     world::{AGE_OLD, Answer, Dispute, GHOST_CAPTURE, GHOST_VOID, Intent, Refund, Stage, State},
 };
 
-/// One thing that happens. Numbers are orders, or tickets where it says so.
+/// One step. Numbers are orders, unless noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
     Reserve(usize),
@@ -21,7 +21,7 @@ pub enum Move {
     EditPrice(usize),
     /// A ticket.
     Withdraw(usize),
-    /// The order grows older by a step.
+    /// The order's age increases by one.
     TimePasses(usize),
     Expire(usize),
     Claim(usize),
@@ -29,25 +29,25 @@ pub enum Move {
     DroppedRequestArrives(usize, u8),
     Settle(usize, Clock),
     LookFirst(usize, Clock),
-    /// A webhook, or the order's page, made somebody ask; this is what Stripe said then.
+    /// A webhook or the order's page caused a read of the intent, which had this status.
     Hear(usize, Intent, Clock),
     IntentMoves(usize, Intent),
     RefundEnds(usize, Refund),
     RefundByHand(usize),
     DisputeMoves(usize, Dispute),
-    /// What went on at Stripe is heard of: by a webhook or, if none comes, within the hour.
+    /// A change at Stripe becomes known, by a webhook or by the hourly reconciliation.
     HearElsewhere(usize),
 }
 
 impl Move {
-    /// What is waited for once nobody does anything new: the sooner, the lower. `None`: nobody
-    /// waits for it, for it may never happen.
+    /// Priority of the steps that happen without a new request; lower values first. `None`: the step may never
+    /// happen.
     pub fn urgency(self, s: &State) -> Option<u8> {
         match self {
             Self::Hear(order, said, Clock::Right) => {
                 (said == s.orders[order].payment.intent).then_some(0)
             }
-            // Bank and buyer are not waited for, but Stripe is.
+            // Stripe always proceeds; banks and buyers may not.
             Self::IntentMoves(order, _) => {
                 (s.orders[order].payment.intent == Intent::Processing).then_some(0)
             }
@@ -62,11 +62,11 @@ impl Move {
     }
 }
 
-/// What follows from a state.
+/// A step from a state, with its result.
 pub type Step = (Move, Result<State, Invariant>);
 
 impl Model {
-    /// Every move that is possible, with what it leads to.
+    /// Appends every possible step with its result.
     pub fn steps(self, s: &State, steps: &mut Vec<Step>) {
         steps.clear();
         for order in 0..2 {
@@ -98,13 +98,13 @@ impl Model {
         }
     }
 
-    /// Two orders of the same tickets differ in nothing: then the first comes first.
+    /// Two orders of the same tickets are symmetric, so only the first may be made first.
     fn may_be_next(self, s: &State, order: usize) -> bool {
         let alike = self.world.wants[0] == self.world.wants[1];
         order == 0 || !alike || s.orders[0].stage != Stage::Absent
     }
 
-    /// A broken rule may tell apart what the right one cannot: then nothing is forgotten.
+    /// A mutation may distinguish states that the protocol does not; then no states are merged.
     fn remember(self, s: State) -> State {
         if self.forgets { s.settled_down() } else { s }
     }
@@ -203,7 +203,7 @@ impl Model {
     }
 }
 
-/// Whoever is older stays older.
+/// Keeps the order of ages.
 fn grow_older(s: &mut State, order: usize) -> bool {
     let age = s.orders[order].age;
     let younger = (order == 0) == s.second_is_older;

@@ -1,9 +1,9 @@
-//! Our side: the transactions of orders, tickets and payments, as `orders/transitions.rs`,
-//! `tickets/holds.rs` and `payments/transitions.rs` make them. Each function is one commit, or a
-//! part of one; what it returns `Err` for is an invariant that the step itself breaks.
+//! The shop's side: the transactions of orders, tickets and payments, as in `orders/transitions.rs`,
+//! `tickets/holds.rs` and `payments/transitions.rs`. Each function is one commit, or a part of one; it
+//! returns `Err` with the invariant that the step itself breaks.
 //!
-//! The unique indexes that would stop a mistake at the last moment are left out on purpose: the
-//! moves have to be right without them. Only the key of a capture is used once, as a rule.
+//! The unique indexes that would prevent mistakes are deliberately left out: the protocol must be correct
+//! without them. Only the idempotency key of a capture is used once.
 
 use super::{
     Model, Mutation,
@@ -15,10 +15,10 @@ use super::{
     },
 };
 
-/// Whether a transaction committed; the invariant that it breaks, if it does.
+/// Whether a transaction committed, or the invariant that it breaks.
 pub type Done = Result<bool, Invariant>;
 
-/// Which clock a transaction read: it may have waited since, or its machine may be slow.
+/// The clock that a transaction read: it may have waited since, or the clock may be slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
     Right,
@@ -36,7 +36,7 @@ impl Model {
         (0..2).filter(move |ticket| wants & (1 << ticket) != 0)
     }
 
-    /// The lines of orders that there are, on this ticket.
+    /// Existing orders with a line for this ticket.
     fn lines_on(self, s: &mut State, ticket: usize) -> impl Iterator<Item = &mut Order> {
         let wants = self.world.wants;
         s.orders
@@ -46,14 +46,14 @@ impl Model {
             .map(|(row, _)| row)
     }
 
-    /// A ticket's version moves on, and with it away from every line that remembers it.
+    /// Increments a ticket's version relative to all lines.
     fn touch(self, s: &mut State, ticket: usize) {
         for row in self.lines_on(s, ticket) {
             row.drift[ticket] = (row.drift[ticket] + 1).min(2);
         }
     }
 
-    /// Takes all tickets of the order that nobody holds, or none.
+    /// Holds all tickets of the order, or none if one is not free.
     pub fn reserve(self, s: &mut State, order: usize) -> bool {
         let free = |ticket: usize| {
             s.tickets[ticket].sale == Sale::Listed && s.tickets[ticket].holder == NOBODY
@@ -85,7 +85,7 @@ impl Model {
         }
     }
 
-    /// The seller changes a price that nobody's hold protects.
+    /// The seller changes the price of a ticket that is not held.
     pub fn edit(self, s: &mut State, ticket: usize) -> Done {
         let locked = s.is_locked(ticket);
         if s.tickets[ticket].sale != Sale::Listed || (locked && !self.is(Mutation::EditUnderHold)) {
@@ -101,7 +101,7 @@ impl Model {
         Ok(true)
     }
 
-    /// The seller takes a listing back; a hold that has lapsed goes with it.
+    /// The seller withdraws a listing, which ends a lapsed hold.
     pub fn withdraw(self, s: &mut State, ticket: usize) -> bool {
         if s.tickets[ticket].sale != Sale::Listed || s.is_locked(ticket) {
             return false;
@@ -112,7 +112,7 @@ impl Model {
         true
     }
 
-    /// A timer, the sweep or a rival finds that the hold has run out.
+    /// A timer, the sweep or another buyer expires a lapsed order.
     pub fn expire(self, s: &mut State, order: usize) -> Done {
         let unpaid = matches!(
             s.orders[order].stage,
@@ -132,7 +132,7 @@ impl Model {
         self.give_back(s, order).map(|()| true)
     }
 
-    /// The buyer gives up, unless a card is being charged.
+    /// The buyer cancels, unless a card is being charged.
     pub fn cancel(self, s: &mut State, order: usize) -> Done {
         let allowed = match s.orders[order].stage {
             Stage::Created => true,
@@ -171,7 +171,7 @@ impl Model {
         write_down(s, order, Kind::Void)
     }
 
-    /// Brings our side up to what Stripe says, or said some time ago.
+    /// Applies a present or former status of the intent.
     pub fn apply(self, s: &mut State, order: usize, said: Intent, clock: Clock) -> Done {
         let payment = &mut s.orders[order].payment;
         let stage = payment.stage;
@@ -191,9 +191,9 @@ impl Model {
         Ok(true)
     }
 
-    /// The capture was declined. Believed once no call is under way: before that it may be what
-    /// was said of an earlier card, told late. The intent is given up with it: were it to be
-    /// authorised once more, "authorised" told late would be taken for the new card's.
+    /// The capture was declined. Ignored while a call is pending, because the status may be a late one of an
+    /// earlier card. Also voids the intent: if it were authorised again, a late "authorised" could be taken
+    /// for the new card's.
     fn not_taken(self, s: &mut State, order: usize) -> Result<(), Invariant> {
         let settled = s.orders[order].payment.calls == [NO_CALL; CALLS];
         if !settled && !self.is(Mutation::BelieveLateDecline) {
@@ -282,7 +282,7 @@ impl Model {
                 self.refund_stands(s, order);
                 Ok(())
             }
-            // Somebody captured it elsewhere: no order stands for this money, so it goes back.
+            // Captured in the Dashboard for an order that cannot be completed: refund it.
             _ if self.is(Mutation::KeepUnexpectedMoney) => Ok(()),
             _ => {
                 row.payment.stage = Paying::Refunding;
@@ -309,8 +309,8 @@ impl Model {
         }
     }
 
-    /// A webhook, or the comparison with Stripe's books, made somebody ask for refunds and disputes of
-    /// a payment. False: there is nothing new.
+    /// A webhook or the reconciliation causes a read of the refunds and disputes of a payment. False: there is
+    /// nothing new.
     pub fn hear_elsewhere(self, s: &mut State, order: usize) -> bool {
         let row = &mut s.orders[order];
         let payment = &mut row.payment;
@@ -332,8 +332,8 @@ impl Model {
         true
     }
 
-    /// Stripe has nothing to pay back, or it is disputed: what was paid for stays bought, unless it was
-    /// heard meanwhile that all has gone back by hand.
+    /// Stripe refuses the refund because nothing is left or the payment is disputed: the tickets stay sold,
+    /// unless a full refund in the Dashboard is known by now.
     fn refund_refused(s: &mut State, order: usize) {
         let row = &mut s.orders[order];
         if row.payment.stage != Paying::Refunding {
@@ -349,7 +349,7 @@ impl Model {
     fn refund_stands(self, s: &mut State, order: usize) {
         let row = &mut s.orders[order];
         match (row.payment.refund, row.stage) {
-            // Of what was made by hand only a look at the refunds tells.
+            // Refunds made in the Dashboard become known only by reading the refunds.
             (Refund::Done, _) if row.payment.by_hand => {}
             (Refund::Done, Stage::Refunding) => self.take_tickets_back(s, order),
             (Refund::Done, _) => row.payment.stage = Paying::Refunded,
@@ -363,7 +363,7 @@ impl Model {
         }
     }
 
-    /// Writes an answer down, together with what it does.
+    /// Records an answer and applies it.
     pub fn settle(self, s: &mut State, order: usize, clock: Clock) -> Done {
         let payment = s.orders[order].payment;
         let Call { kind, progress } = payment.calls[0];
@@ -384,7 +384,7 @@ impl Model {
                 never_made(s, order);
                 Ok(true)
             }
-            // A void is not done before an end is reached, and its key is used up.
+            // A void is complete only in a final state, and its key is used up.
             Answer::Refused
                 if kind == Kind::Void
                     && !payment.intent.is_end()
@@ -397,18 +397,18 @@ impl Model {
                 Self::refund_refused(s, order);
                 Ok(true)
             }
-            // It has moved on: Stripe is asked where to.
+            // The intent has changed: read it.
             Answer::Refused => self.apply(s, order, payment.intent, clock),
         }
     }
 
-    /// A call that is repeated looks first: perhaps it happened, or is needed no more.
+    /// Before a call is repeated, reads the intent: the call may have been executed, or not be needed.
     pub fn look_first(self, s: &mut State, order: usize, clock: Clock) -> Done {
         let payment = s.orders[order].payment;
         let Call { kind, progress } = payment.calls[0];
         let settled = progress != Progress::Fresh
             && match kind {
-                // A webhook has told us of it, where the answer was lost.
+                // Known by a webhook although the answer was lost.
                 Kind::Create => payment.intent != Intent::None,
                 Kind::Capture => payment.intent != Intent::Authorised,
                 Kind::Void => payment.intent.is_end(),
@@ -430,7 +430,7 @@ impl Model {
     }
 }
 
-/// The buyer pays: the first payment, a new one if the last came to nothing, or another card.
+/// The buyer pays: the first payment, a new one after a voided one, or another card.
 pub fn pay(s: &mut State, order: usize) -> Done {
     let row = &mut s.orders[order];
     if row.age != AGE_IN_TIME {
@@ -438,7 +438,7 @@ pub fn pay(s: &mut State, order: usize) -> Done {
     }
     match (row.stage, row.payment.stage) {
         (Stage::Created, _) => row.stage = Stage::AwaitingPayment,
-        // Only once all calls of the last one are settled: that keeps the world small.
+        // Only once all calls of the last one are settled, which keeps the world small.
         (Stage::AwaitingPayment, Paying::Voided | Paying::Failed)
             if !row.again && row.payment.calls == [NO_CALL; CALLS] =>
         {
@@ -460,11 +460,11 @@ pub fn pay(s: &mut State, order: usize) -> Done {
     Ok(true)
 }
 
-/// The seller or a person of ours gives the money of a complete order back, once.
+/// The seller or an operator refunds a complete order, once.
 pub fn refund(s: &mut State, order: usize) -> Done {
     let row = &mut s.orders[order];
     let payment = &row.payment;
-    // What was refused is not asked for again, to keep the world small.
+    // A refused refund is not repeated, which keeps the world small.
     let asked = payment.refund != Refund::None && !payment.by_hand || row.attention;
     if row.stage != Stage::Complete || asked || payment.heard.freezes() {
         return Ok(false);
@@ -474,8 +474,7 @@ pub fn refund(s: &mut State, order: usize) -> Done {
     write_down(s, order, Kind::Refund).map(|()| true)
 }
 
-/// Claims the oldest call. A creation that nobody has tried yet is not made any more once
-/// its payment is to be given back.
+/// Claims the oldest call. A creation that was not claimed before is dropped if its payment is to be voided.
 pub fn claim(s: &mut State, order: usize) -> bool {
     let payment = &mut s.orders[order].payment;
     let call = &mut payment.calls[0];
@@ -491,7 +490,7 @@ pub fn claim(s: &mut State, order: usize) -> bool {
     true
 }
 
-/// Whether an authorisation of such a payment is news.
+/// Whether an authorisation of such a payment has an effect.
 fn may_be_charged(stage: Paying) -> bool {
     matches!(
         stage,
@@ -499,7 +498,7 @@ fn may_be_charged(stage: Paying) -> bool {
     )
 }
 
-/// Not while a call that may change this very state is under way.
+/// Has no effect while a call that may change this state is pending.
 fn wait_for_buyer(s: &mut State, order: usize, stage: Paying) {
     let payment = &mut s.orders[order].payment;
     let waits = may_be_charged(payment.stage) && payment.stage != Paying::Voiding;
@@ -524,8 +523,7 @@ fn take_oldest(s: &mut State, order: usize) {
     calls[CALLS - 1] = NO_CALL;
 }
 
-/// The money is wanted after all, or there is none. A request that is on its way already may
-/// still arrive.
+/// Drops pending voids that are not needed any more. A request that was already sent may still arrive.
 fn drop_voids(s: &mut State, order: usize) {
     let payment = &mut s.orders[order].payment;
     let mut kept = [NO_CALL; CALLS];

@@ -1,5 +1,5 @@
-//! The search: every state that can be reached, breadth first, so that what breaks an invariant
-//! is found by a shortest way. Knows nothing of orders or money.
+//! Breadth-first search of all reachable states, so that a violation is found by a shortest path. Does not
+//! depend on the contents of states.
 
 use super::{
     Model,
@@ -8,22 +8,21 @@ use super::{
     world::{START, State},
 };
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug)]
 pub struct Report {
-    /// How many states can be reached.
+    /// Number of reachable states.
     pub states: usize,
-    /// The most moves until everything rests, whoever is heard first.
+    /// The longest path to rest.
     pub longest_way_to_rest: u16,
-    /// What is broken, and the moves that lead there.
+    /// The broken invariant and the path to it.
     pub broken: Option<(Invariant, Vec<Move>)>,
 }
 
-/// What happens by itself, once nobody does anything new: from each state the most urgent moves,
-/// each with all its outcomes.
+/// The steps that happen without a new request: from each state the most urgent ones, with all outcomes.
 #[derive(Debug, Default)]
 struct Drain {
-    /// For each state, where its successors begin in `ends`.
+    /// For each state, the index of its first successor in `ends`.
     starts: Vec<usize>,
     ends: Vec<u32>,
 }
@@ -33,8 +32,7 @@ impl Drain {
         self.starts.push(self.ends.len());
     }
 
-    /// A move that is less urgent than what was added before waits, and one that is more urgent
-    /// makes the others wait.
+    /// Keeps only the most urgent steps of a state.
     fn add(&mut self, end: u32, urgency: u8, most: &mut u8) {
         if urgency < *most {
             *most = urgency;
@@ -50,7 +48,7 @@ impl Drain {
         &self.ends[self.starts[state]..end.unwrap_or(self.ends.len())]
     }
 
-    /// The most moves from any state to rest; a state on a circle, if there is one.
+    /// Length of the longest path to rest. Errors: a state on a cycle.
     fn longest_way(&self) -> Result<u16, usize> {
         const UNKNOWN: u16 = u16::MAX;
         const UNDER_WAY: u16 = u16::MAX - 1;
@@ -83,7 +81,7 @@ impl Drain {
     }
 }
 
-/// Which states were seen, by key. A table of our own: it has to be quick without optimisation.
+/// Hash table of the states seen, by key. Hand-written to be fast without optimisation.
 #[derive(Debug)]
 struct Seen {
     slots: Vec<(u128, u32)>,
@@ -100,7 +98,7 @@ impl Seen {
         }
     }
 
-    /// The number under this key, which is `new` if there was none.
+    /// The number stored for this key; stores and returns `new` if there is none.
     fn insert(&mut self, key: u128, new: u32) -> u32 {
         let slot = self.slot(key);
         if self.slots[slot].1 != NO_STATE {
@@ -135,21 +133,21 @@ impl Seen {
     }
 }
 
-/// So many states are compared whenever their key comes again: enough to find a field that the
-/// key forgets, few enough to cost nothing.
+/// Number of states that are compared when their key recurs: enough to detect a field missing in the key, at
+/// little cost.
 const KEYS_COMPARED: u32 = 1 << 15;
 
 struct Search {
     model: Model,
     states: Vec<State>,
-    /// From which state it was first reached, and by which move.
+    /// The state and the step by which each state was first reached.
     parents: Vec<(u32, Move)>,
     seen: Seen,
-    /// With webhooks, and if none ever comes.
+    /// With webhooks, and without.
     drains: [Drain; 2],
 }
 
-/// Searches all states of the model, or as many as it takes to break something, and shows each.
+/// Searches all states of the model until an invariant is broken, and passes each to `show`.
 pub fn search(model: Model, mut show: impl FnMut(&State)) -> Report {
     let mut search = Search {
         model,
@@ -181,7 +179,7 @@ pub fn search(model: Model, mut show: impl FnMut(&State)) -> Report {
 type Broken = (Invariant, Option<Move>);
 
 impl Search {
-    /// The number of a state, whether it is new or not.
+    /// The number of a state, which is added if it is new.
     fn find(&mut self, state: State, parent: u32, made: Move) -> u32 {
         let new = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
         let number = self.seen.insert(state.key(), new);

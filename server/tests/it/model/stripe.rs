@@ -1,8 +1,8 @@
-//! Stripe's side: what a request does when it arrives, what the buyer's bank and people at the
-//! Dashboard do meanwhile, and how a refund ends.
+//! Stripe's side: the effects of arriving requests, actions of the buyer's bank and in the Dashboard, and the
+//! outcomes of refunds.
 //!
-//! A key is executed once. What a repetition is told is kept with the call (`Progress`), so a
-//! lost answer is simply one that is read later.
+//! A key is executed once. The answer for repetitions is stored with the call (`Progress`), so a lost answer
+//! is one that is read later.
 
 use super::{
     Model, Mutation,
@@ -13,7 +13,7 @@ use super::{
     },
 };
 
-/// What becomes of a card.
+/// Outcome of a card.
 pub const CARD: [Intent; 4] = [
     Intent::Authorised,
     Intent::Asks,
@@ -22,8 +22,8 @@ pub const CARD: [Intent; 4] = [
 ];
 
 impl Model {
-    /// The request of the oldest call arrives, and ends as `wanted` says if it can. `None`: it
-    /// cannot. Requests may arrive late, but not before somebody claimed the call.
+    /// The request of the oldest call arrives with the outcome `wanted`. `None`: that outcome is not possible.
+    /// Requests may arrive late, but not before the call is claimed.
     pub fn arrive(
         self,
         s: &mut State,
@@ -58,8 +58,8 @@ impl Model {
         Some(step)
     }
 
-    /// The intent moves without a call of ours: the buyer at their bank, an authorisation that
-    /// lapses, a person at the Dashboard.
+    /// The intent changes without a call of the shop: by the buyer's bank, the end of an authorisation, or in
+    /// the Dashboard.
     pub fn moves_by_itself(self, s: &mut State, order: usize, to: Intent) -> bool {
         let payment = &mut s.orders[order].payment;
         let possible = match (payment.intent, to) {
@@ -76,7 +76,7 @@ impl Model {
     }
 }
 
-/// A request that nobody waits for any more arrives after all.
+/// A request that was given up arrives late.
 pub fn arrive_late(s: &mut State, order: usize, ghost: u8) -> Option<Result<(), Invariant>> {
     let fenced = is_fenced(s, order);
     let payment = &mut s.orders[order].payment;
@@ -99,7 +99,7 @@ pub fn arrive_late(s: &mut State, order: usize, ghost: u8) -> Option<Result<(), 
     Some(Ok(()))
 }
 
-/// Somebody pays the money back at the Dashboard.
+/// A refund in the Dashboard.
 pub fn refund_by_hand(s: &mut State, order: usize) -> bool {
     let payment = &mut s.orders[order].payment;
     let possible = payment.intent == Intent::Taken
@@ -112,7 +112,7 @@ pub fn refund_by_hand(s: &mut State, order: usize) -> bool {
     possible
 }
 
-/// A cardholder asks their bank for the money back, or the bank decides.
+/// A cardholder disputes the payment, or the bank decides the dispute.
 pub fn dispute_moves(s: &mut State, order: usize, to: Dispute) -> bool {
     let payment = &mut s.orders[order].payment;
     let possible = match (payment.dispute, to) {
@@ -129,7 +129,7 @@ pub fn dispute_moves(s: &mut State, order: usize, to: Dispute) -> bool {
     possible
 }
 
-/// The bank takes the refund, or sends it back.
+/// The refund succeeds or fails.
 pub fn refund_ends(s: &mut State, order: usize, end: Refund) -> bool {
     let refund = &mut s.orders[order].payment.refund;
     if *refund != Refund::Pending {
@@ -144,12 +144,12 @@ fn is_fenced(s: &State, order: usize) -> bool {
     row.stage == Stage::Capturing && row.payment.stage == Paying::Capturing
 }
 
-/// Whether there is nothing to pay back, or it is disputed.
+/// Whether nothing is left to refund, or the payment is disputed.
 fn is_refund_refused(payment: &Payment) -> bool {
     payment.by_hand || payment.dispute.freezes()
 }
 
-/// Whether a request that arrives now can end so.
+/// Whether a request that arrives now can have this outcome.
 fn can_end_as(payment: &Payment, kind: Kind, wanted: Answer) -> bool {
     let open = matches!(payment.intent, Intent::Declined | Intent::Asks);
     let authorised = payment.intent == Intent::Authorised;

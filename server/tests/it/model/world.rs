@@ -1,14 +1,13 @@
-//! The small world that the model lives in: two orders, their tickets, a payment each, and what
-//! Stripe knows of it. Owns the shape of a state, its key for the search, and which differences
-//! between states count (`settled_down`). Knows no move.
+//! The state of the model: two orders, their tickets, a payment each, and Stripe's data. Owns the structure of
+//! a state, its key for the search, and which states are merged (`settled_down`). Has no steps.
 //!
-//! What is volatile in the real program is no part of a state. Whoever holds a lease or an answer
-//! may crash at any moment, so an answer that was given may be read now, later, twice or never:
-//! [`Payment::seen`] keeps every status that the intent ever had, and each may still be on its way.
+//! Volatile data of the real program is not part of a state. A process may crash at any time, so an answer
+//! may be read now, later, twice or never: [`Payment::seen`] has every status that the intent ever had, each
+//! of which may still be read.
 
 use shop::orders::State as OrderState;
 
-/// How an order stands.
+/// The state of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
@@ -24,7 +23,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The same in the shop. None: there is no order yet.
+    /// The corresponding state in the shop. `None`: there is no order yet.
     pub fn in_shop(self) -> Option<OrderState> {
         Some(match self {
             Self::Absent => return None,
@@ -39,7 +38,7 @@ impl Stage {
         })
     }
 
-    /// Whether its tickets are its own by right: held, or bought.
+    /// Whether it holds or owns its tickets.
     pub fn is_live(self) -> bool {
         matches!(
             self,
@@ -52,7 +51,7 @@ impl Stage {
     }
 }
 
-/// How a payment stands.
+/// The state of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Paying {
@@ -70,7 +69,7 @@ pub enum Paying {
 }
 
 impl Paying {
-    /// Whether nothing that Stripe says of its card moves it any more.
+    /// Whether statuses of its card have no effect any more.
     fn is_past_its_card(self) -> bool {
         matches!(
             self,
@@ -84,16 +83,16 @@ impl Paying {
     }
 }
 
-/// Where the `PaymentIntent` stands at Stripe.
+/// The status of the `PaymentIntent` at Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Intent {
     None,
     /// The last card was declined (`requires_payment_method`).
     Declined,
-    /// The bank wants to hear from the buyer (`requires_action`).
+    /// The bank requires an action of the buyer (`requires_action`).
     Asks,
-    /// Stripe is at it, and takes no orders (`processing`).
+    /// Stripe is processing it and rejects calls (`processing`).
     Processing,
     /// `requires_capture`.
     Authorised,
@@ -104,13 +103,13 @@ pub enum Intent {
 }
 
 impl Intent {
-    /// Whether it stays so for ever.
+    /// Whether the status is final.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Taken | Self::Gone)
     }
 
-    /// Its place in [`Payment::seen`]. An end has none, for it is never out of date; nor has
-    /// `processing`, which makes no difference to us.
+    /// The bit in [`Payment::seen`]. Final statuses have none, since they are never outdated; nor has
+    /// `processing`, which has no effect.
     pub fn seen_bit(self) -> u8 {
         match self {
             Self::Declined => 1,
@@ -121,7 +120,7 @@ impl Intent {
     }
 }
 
-/// The money's way back, as Stripe has it.
+/// The state of the refund at Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Refund {
@@ -131,7 +130,7 @@ pub enum Refund {
     Failed,
 }
 
-/// How a dispute of a payment stands. There is one at most, to keep the world small.
+/// The state of a dispute. There is at most one per payment, which keeps the world small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Dispute {
@@ -142,13 +141,13 @@ pub enum Dispute {
 }
 
 impl Dispute {
-    /// Whether the money is not the shop's to give, and the tickets let nobody in.
+    /// Whether the payment cannot be refunded and its tickets are frozen.
     pub fn freezes(self) -> bool {
         matches!(self, Self::Open | Self::Lost)
     }
 }
 
-/// Which call an effect stands for.
+/// The kind of call of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -160,19 +159,19 @@ pub enum Kind {
     Refund,
 }
 
-/// How far a pending effect has come.
+/// The progress of a pending effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Progress {
-    /// Nobody has claimed it yet.
+    /// Not claimed yet.
     Fresh,
-    /// Claimed at least once. The request may be on its way, or lost, or come again.
+    /// Claimed at least once. The request may be in transit, lost, or repeated.
     Tried,
-    /// Executed; Stripe keeps this answer for the key, and gives it again for a repetition.
+    /// Executed; Stripe stores this answer for the key and repeats it.
     Answered(Answer),
 }
 
-/// What Stripe answered, which an intent may have left behind since.
+/// Stripe's answer; the intent may have changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The intent as it was then.
@@ -193,7 +192,7 @@ pub const NO_CALL: Call = Call {
     progress: Progress::Fresh,
 };
 
-/// The most effects of one payment that wait at a time.
+/// Maximum number of pending effects of one payment.
 pub const CALLS: usize = 3;
 /// A void that was dropped while its request may be on the way.
 pub const GHOST_VOID: u8 = 1;
@@ -208,19 +207,19 @@ pub struct Payment {
     pub confirmed: bool,
     /// Pending effects, oldest first.
     pub calls: [Call; CALLS],
-    /// Requests that may still arrive though nobody waits for them.
+    /// Requests that may still arrive although they were given up.
     pub ghosts: u8,
     pub intent: Intent,
-    /// Statuses that an answer which is still on its way may name.
+    /// Statuses that an answer in transit may have.
     pub seen: u8,
     pub refund: Refund,
-    /// The refund was made at Stripe's Dashboard, and not by a call of ours.
+    /// The refund was made in Stripe's Dashboard.
     pub by_hand: bool,
-    /// As Stripe knows it.
+    /// The state at Stripe.
     pub dispute: Dispute,
-    /// As we know it.
+    /// The state known to the shop.
     pub heard: Dispute,
-    /// Stripe was made to keep a second object for one effect.
+    /// One effect created a second object at Stripe.
     pub doubled: bool,
 }
 
@@ -260,13 +259,13 @@ pub const AGE_OLD: u8 = 3;
 pub struct Order {
     pub stage: Stage,
     pub age: u8,
-    /// A person has to see to it: the bank refused a refund.
+    /// An incident is open: a refund failed.
     pub attention: bool,
     /// A second payment was begun: there is no third, to keep the world small.
     pub again: bool,
     /// For each ticket, whether its price is another than the line's.
     pub repriced: [bool; 2],
-    /// For each ticket, how many versions it is ahead of the line; two stands for more.
+    /// For each ticket, how many versions it is ahead of the line; at most two.
     pub drift: [u8; 2],
     pub payment: Payment,
 }
@@ -296,11 +295,11 @@ pub enum Sale {
 pub enum Until {
     /// When its order's hold does.
     HoldUntil,
-    /// When the money is taken or refused.
+    /// Until the capture succeeds or fails.
     Captured,
 }
 
-/// Nobody's, as a ticket's holder.
+/// A ticket's holder if there is none.
 pub const NOBODY: u8 = 2;
 
 /// A row of `tickets`.
@@ -318,7 +317,7 @@ const FREE: Ticket = Ticket {
     until: Until::HoldUntil,
 };
 
-/// All that is durable, here and at Stripe.
+/// The durable data of the shop and Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     pub orders: [Order; 2],
@@ -334,26 +333,26 @@ pub const START: State = State {
 };
 
 impl State {
-    /// Whether the order's hold has run out by the clock.
+    /// Whether the order's hold has ended by the clock.
     pub fn lapsed(&self, order: usize) -> bool {
         let begun = self.orders[order].payment.stage != Paying::Absent;
         self.orders[order].age >= if begun { AGE_LAPSED } else { AGE_GRACE }
     }
 
-    /// Whether somebody's lock on the ticket stands by the clock.
+    /// Whether the ticket is held by the clock.
     pub fn is_locked(&self, ticket: usize) -> bool {
         let ticket = self.tickets[ticket];
         let lapsed = || self.lapsed(usize::from(ticket.holder));
         ticket.holder != NOBODY && (ticket.until == Until::Captured || !lapsed())
     }
 
-    /// Whether the order has the lock on the ticket, be it lapsed.
+    /// Whether the order holds the ticket, possibly lapsed.
     pub fn holds(&self, order: usize, ticket: usize) -> bool {
         let ticket = self.tickets[ticket];
         ticket.sale == Sale::Listed && usize::from(ticket.holder) == order
     }
 
-    /// Forgets what can make no difference any more, so that fewer states are told apart.
+    /// Resets data that has no effect any more, so that equivalent states are merged.
     pub fn settled_down(mut self) -> Self {
         for order in &mut self.orders {
             order.settle_down();
@@ -443,7 +442,7 @@ impl Payment {
         }
     }
 
-    /// Nothing that is told of the card makes a difference any more, unless it is an end.
+    /// Resets the data of the card: only final statuses have an effect.
     fn forget_the_card(&mut self) {
         self.seen = 0;
         self.confirmed = true;

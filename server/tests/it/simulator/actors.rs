@@ -1,4 +1,4 @@
-//! Actors: futures that stop at every named point until the scheduler lets them go on.
+//! Actors: futures that pause at every named point until the scheduler resumes them.
 
 use platform::crash;
 use std::{
@@ -12,7 +12,6 @@ use tokio::{
 
 type Leave = oneshot::Sender<()>;
 
-/// Somebody who is doing something.
 pub struct Actor {
     pub name: String,
     handle: JoinHandle<String>,
@@ -20,16 +19,16 @@ pub struct Actor {
     leave: Option<Leave>,
 }
 
-/// How far an actor has come.
-pub enum Came {
-    /// To this point, where it waits.
-    To(&'static str),
-    /// To its end, with this outcome.
-    ToEnd(String),
+/// Where an actor has stopped.
+pub enum Stopped {
+    /// At this point, where it waits.
+    AtPoint(&'static str),
+    /// At its end, with this outcome.
+    AtEnd(String),
 }
 
 impl Actor {
-    /// Starts an actor; it runs until its first point, or its end, once it is let on.
+    /// Creates an actor. It starts to run when it is first resumed.
     pub fn start(name: String, work: impl Future<Output = String> + Send + 'static) -> Self {
         let (stopped, stops) = mpsc::unbounded_channel();
         let stopped = Arc::new(Mutex::new(stopped));
@@ -37,7 +36,7 @@ impl Actor {
             let (leave, may_leave) = oneshot::channel();
             let told = stopped.lock().unwrap().send((point, leave));
             let wait: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-                // Nobody schedules any more: the actor goes on by itself.
+                // The scheduler has ended: continue.
                 if told.is_ok() {
                     let _ = may_leave.await;
                 }
@@ -52,8 +51,8 @@ impl Actor {
         }
     }
 
-    /// Lets it go on to its next point or its end; everybody else stands still meanwhile.
-    pub async fn go_on(&mut self) -> Came {
+    /// Resumes it until its next point or its end, while all other actors are paused.
+    pub async fn go_on(&mut self) -> Stopped {
         if let Some(leave) = self.leave.take() {
             let _ = leave.send(());
         }
@@ -62,13 +61,13 @@ impl Actor {
             biased;
             Some((point, leave)) = self.stops.recv() => {
                 self.leave = Some(leave);
-                Came::To(point)
+                Stopped::AtPoint(point)
             }
-            ended = &mut self.handle => Came::ToEnd(ended.unwrap_or_else(|error| format!("{error}"))),
+            ended = &mut self.handle => Stopped::AtEnd(ended.unwrap_or_else(|error| format!("{error}"))),
         }
     }
 
-    /// It never goes on: as if its process had died.
+    /// Never resumes it, as if its process had died.
     pub fn cut_off(self) {
         self.handle.abort();
     }

@@ -1,4 +1,4 @@
-//! Who is in a history, and what they meet for.
+//! The users and the event of a history.
 
 use model::{
     accounts::{User, Viewer},

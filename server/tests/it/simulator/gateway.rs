@@ -1,4 +1,4 @@
-//! Stripe behind a bad line: what is asked of it, or what it answers, gets lost by the dice.
+//! A gateway to Stripe that loses requests and answers at random.
 
 use super::Dice;
 use async_trait::async_trait;
@@ -15,11 +15,10 @@ use std::sync::{
 };
 use stripe_gateway::StripeGateway;
 
-/// A gateway that loses things.
-pub struct BadLine {
+pub struct LossyGateway {
     stripe: StripeGateway,
     dice: Mutex<Dice>,
-    /// Of a hundred calls, so many are lost on the way, and as many answers on the way back.
+    /// Percentage of requests that are lost, and of answers.
     percent: AtomicUsize,
 }
 
@@ -29,7 +28,7 @@ enum Lost {
     Answer,
 }
 
-impl BadLine {
+impl LossyGateway {
     pub fn new(stripe: StripeGateway, dice: Dice, percent: usize) -> Self {
         Self {
             stripe,
@@ -38,7 +37,7 @@ impl BadLine {
         }
     }
 
-    /// Nothing is lost any more.
+    /// Stops losing requests and answers.
     pub fn mend(&self) {
         self.percent.store(0, Ordering::SeqCst);
     }
@@ -72,7 +71,7 @@ impl BadLine {
 }
 
 #[async_trait]
-impl Gateway for BadLine {
+impl Gateway for LossyGateway {
     fn mode(&self) -> ProviderMode {
         self.stripe.mode()
     }

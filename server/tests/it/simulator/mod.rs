@@ -1,14 +1,14 @@
-//! A seeded simulator: the shop's own services over a real database and the Stripe double, with
-//! one scheduler that decides who goes on at every point between a transaction and a call, who
-//! is cut off there for ever, what gets lost on the way to Stripe and back, and how time passes.
+//! A seeded simulator: the shop's services over a real database and the Stripe double, with a scheduler that
+//! decides which actor continues at each point between a transaction and a call, which is cut off there, which
+//! requests and answers of Stripe are lost, and how time passes.
 //!
-//! Those points are all there are: a write is a task of its own, which nobody can drop and whose
-//! death is a rollback. `cut_off` drops futures at every await there is, one after the other; which
-//! of them a busy machine passes without waiting is no matter of a seed.
+//! Other points need no simulation: a write runs in its own task, which is not cancelled and whose failure is
+//! a rollback. The tests in `cut_off` drop futures at every await; which of these a busy machine passes
+//! without waiting does not depend on the seed.
 //!
-//! Only one actor moves at a time, so a seed is a history: the same seed gives the same trace.
-//! `STAGEDOOR_SIM_SEEDS` says how many histories are tried, `STAGEDOOR_TEST_SEED` which is first.
-//! After each history all faults end, everything is retried, and all must be well.
+//! Only one actor runs at a time, so the same seed gives the same history and trace. `STAGEDOOR_SIM_SEEDS` is
+//! the number of histories, `STAGEDOOR_TEST_SEED` the first seed. After each history all faults end,
+//! everything is retried, and all invariants are checked.
 
 mod actors;
 mod cast;
@@ -18,12 +18,12 @@ mod world;
 use std::fmt::Write;
 use world::World;
 
-/// Histories in `make test`; `make soak` tries more.
+/// Number of histories in `make test`; `make soak` runs more.
 const SEEDS: u64 = 40;
-/// What is done in one history.
+/// Number of steps per history.
 const STEPS: usize = 70;
 
-/// Numbers that follow from a seed (`SplitMix64`).
+/// Pseudo-random numbers from a seed (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
@@ -40,13 +40,13 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of 0, 1 … `below` - 1.
+    /// From 0 to `below` - 1.
     pub fn below(&mut self, below: usize) -> usize {
         let below = u64::try_from(below).unwrap();
         usize::try_from(self.next() % below).unwrap()
     }
 
-    /// True so many times in a hundred.
+    /// True with this probability in percent.
     pub fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }
@@ -67,7 +67,7 @@ fn number_from(name: &str, usual: u64) -> u64 {
     }
 }
 
-/// One history, from its seed to its end; its trace, or what was wrong with it.
+/// Runs one history. Returns its trace. Errors: the failed checks.
 async fn history(seed: u64) -> Result<Vec<String>, String> {
     let mut world = World::begin(seed).await;
     for step in 0..STEPS {
@@ -149,9 +149,9 @@ fn no_history_loses_money_or_tickets_and_each_is_repeatable() {
     );
 }
 
-/// A checker that cannot fail proves nothing: each of its questions finds what it asks for.
+/// Each check detects the violation that it is for.
 #[test]
-fn the_check_sees_what_is_broken() {
+fn each_check_detects_its_violation() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

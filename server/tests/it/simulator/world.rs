@@ -1,15 +1,15 @@
-//! The world of one history: three buyers, a seller, a few tickets, Stripe behind a bad line, a
-//! clock, and what can be done in it. What people do at Stripe itself is in `world/elsewhere.rs`, how
-//! the seller lists in batches in `world/batches.rs`.
+//! The world of one history: three buyers, a seller, a few tickets, a lossy gateway to Stripe, a clock, and the
+//! possible actions. Actions at Stripe itself are in `world/elsewhere.rs`, listing in batches in
+//! `world/batches.rs`.
 
 mod batches;
 mod elsewhere;
 
 use super::{
     Dice,
-    actors::{Actor, Came},
+    actors::{Actor, Stopped},
     cast::{late_show, person},
-    gateway::BadLine,
+    gateway::LossyGateway,
 };
 use crate::support::{
     WEBHOOK_SECRET,
@@ -53,11 +53,11 @@ const CARDS: [&str; 5] = [
     "pm_card_threeDSecure2Required",
     "pm_card_pendingRefund",
 ];
-/// Of a hundred calls to Stripe, so many are lost, and as many answers.
+/// Percentage of calls to Stripe that are lost, and of answers.
 const LOST_PERCENT: usize = 8;
-/// In histories with limits, so few unpaid tickets of a buyer that they come to it.
+/// Limit of unpaid tickets per buyer in histories with limits; low, so that it is reached.
 const TICKETS_PER_BUYER: i64 = 3;
-/// Actors at once.
+/// Maximum number of concurrent actors.
 const ACTORS_MAX: usize = 4;
 
 pub struct World {
@@ -66,7 +66,7 @@ pub struct World {
     database: Database,
     clock: Arc<ManualClock>,
     double: Double,
-    line: Arc<BadLine>,
+    line: Arc<LossyGateway>,
     shop: Arc<Shop>,
     api: Api,
     seller: Viewer,
@@ -75,7 +75,7 @@ pub struct World {
     tickets: Vec<TicketId>,
     actors: Vec<Actor>,
     trace: Vec<String>,
-    /// Those that were opened, by whomever they are decided.
+    /// Disputes that were opened.
     disputes: Vec<String>,
     /// The seller's open batch.
     batch: Option<Staging>,
@@ -98,7 +98,7 @@ impl World {
         let key = "sk_test_sim".to_owned().into();
         let stripe = StripeGateway::new(&key, Some(&stripe_url)).unwrap();
         let line_dice = Dice::new(dice.next());
-        let line = Arc::new(BadLine::new(stripe, line_dice, LOST_PERCENT));
+        let line = Arc::new(LossyGateway::new(stripe, line_dice, LOST_PERCENT));
         let shop = Shop::new(Parts {
             db: db.clone(),
             clock: clock.clone(),
@@ -114,9 +114,9 @@ impl World {
             },
             listings_per_day: LISTINGS_PER_DAY,
             public_url: "http://shop.test".to_owned(),
-            // Nobody else moves while one actor waits.
+            // No other actor runs while one waits.
             pay_wait: std::time::Duration::ZERO,
-            // One after the other, or a seed would not be a history.
+            // Sequential, so that a seed determines the history.
             calls_at_once: 1,
             rate_limits: seed.is_multiple_of(2),
             operators: Operators::default(),
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// Somebody begins something, or goes on, or is cut off; or time passes.
+    /// Starts, resumes or cuts off an actor, or advances the time.
     pub async fn step(&mut self) {
         let waiting = self.actors.len();
         if waiting > 0 && (waiting >= ACTORS_MAX || self.dice.percent(55)) {
@@ -208,8 +208,8 @@ impl World {
         let came = self.actors[at].go_on().await;
         let name = self.actors[at].name.clone();
         match came {
-            Came::To(point) => self.trace.push(format!("{name} comes to {point}")),
-            Came::ToEnd(outcome) => {
+            Stopped::AtPoint(point) => self.trace.push(format!("{name} comes to {point}")),
+            Stopped::AtEnd(outcome) => {
                 self.trace.push(format!("{name}: {outcome}"));
                 self.actors.remove(at);
             }
@@ -253,7 +253,7 @@ impl World {
         .await;
     }
 
-    /// An order, whose buyer and its number in the history.
+    /// An order, its buyer and its number in the history.
     async fn any_order(&mut self) -> Option<(OrderId, Viewer, usize)> {
         let rows = query("SELECT id, buyer_id FROM orders ORDER BY id")
             .fetch_all(self.db.reads())
@@ -262,7 +262,7 @@ impl World {
         if rows.is_empty() {
             return None;
         }
-        // The newest are where something happens.
+        // Prefers recent orders, which are still active.
         let recent = rows.len().min(4);
         let at = rows.len() - 1 - self.dice.below(recent);
         let (id, buyer): (String, String) = (rows[at].get("id"), rows[at].get("buyer_id"));
@@ -370,7 +370,7 @@ impl World {
             .collect()
     }
 
-    /// Any event about any intent, whether or not there was one before; then it is acted on.
+    /// Delivers and processes any event about any intent, even if it was delivered before.
     async fn webhook(&mut self) {
         let intents = self.intents();
         let kinds = [
@@ -449,7 +449,7 @@ impl World {
             actor.cut_off();
         }
         if self.dice.percent(30) {
-            // It stays open until it has stalled.
+            // The batch stays open until it counts as abandoned.
             self.batch = None;
         }
     }
@@ -460,7 +460,7 @@ impl World {
         self.trace.push(format!("{seconds} seconds pass"));
     }
 
-    /// Somebody buys a ticket, with nothing in the way.
+    /// Buys a ticket without faults.
     pub async fn buy_one(&mut self) {
         self.line.mend();
         let buyer = self.buyers[0].clone();
@@ -480,7 +480,7 @@ impl World {
         self.api.payments.pay(&buyer, pay).await.unwrap();
     }
 
-    /// All faults end, everybody who is under way arrives, and time passes until nothing moves.
+    /// Ends all faults, runs all actors to their end, and advances the time until nothing changes.
     pub async fn come_to_rest(&mut self) {
         self.line.mend();
         while !self.actors.is_empty() {
@@ -503,7 +503,7 @@ impl World {
         }
     }
 
-    /// What holds at every moment.
+    /// Checks the invariants that always hold.
     pub async fn check_always(&self) -> Result<(), String> {
         for (broken, sql) in UNSOUND {
             if self.number(sql).await != 0 {
@@ -515,7 +515,7 @@ impl World {
             .map_or(Ok(()), Err)
     }
 
-    /// What holds once nothing moves any more.
+    /// Checks the invariants of a world at rest.
     pub async fn check_at_rest(&self) -> Result<(), String> {
         self.check_always().await?;
         for (broken, sql) in [
@@ -556,7 +556,7 @@ impl World {
         Err(format!("the audit: {report}"))
     }
 
-    /// Behind the shop's back.
+    /// Changes the database directly.
     pub async fn tamper(&self, sql: &'static str) {
         let done = self
             .db

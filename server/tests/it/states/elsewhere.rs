@@ -1,14 +1,14 @@
-//! The promise about money that moves at Stripe by other hands than the shop's: refunds made in its
-//! Dashboard, and disputes. The shop hears of them by webhooks.
+//! The model of changes at Stripe that the shop does not make: refunds in Stripe's Dashboard, and disputes.
+//! The shop learns of them by webhooks.
 //!
-//! Owns what Stripe knows and the shop does not yet, and what becomes of books and tickets once it does.
+//! Owns the changes that the shop does not know yet, and their effects on ledger and tickets.
 
 use super::{
     model::{Attempt, Intent, Paying, Place, State, TicketNo, World},
     words::Amount,
 };
 
-/// How a dispute stands.
+/// The state of a dispute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     Open,
@@ -20,7 +20,7 @@ pub enum Standing {
 pub struct Dispute {
     pub amount: i64,
     pub at_stripe: Standing,
-    /// What the shop knows of it.
+    /// The state known to the shop.
     pub heard: Option<Standing>,
 }
 
@@ -30,31 +30,31 @@ impl Dispute {
     }
 }
 
-/// What went on at Stripe with one payment.
+/// Changes at Stripe to one payment.
 #[derive(Debug, Clone, Default)]
 pub struct Elsewhere {
-    /// Refunds that the shop has not heard of, oldest first.
+    /// Refunds not known to the shop, oldest first.
     pub unheard: Vec<i64>,
-    /// What it has heard of, in all.
+    /// Total of the refunds known to the shop.
     pub heard: i64,
     pub disputes: Vec<Dispute>,
 }
 
 impl Elsewhere {
-    /// Whether a dispute is open or lost, as Stripe knows it: nothing can be paid back then.
+    /// Whether a dispute is open or lost at Stripe, which prevents refunds.
     fn is_charged_back(&self) -> bool {
         let mut disputes = self.disputes.iter();
         disputes.any(|dispute| Dispute::takes_back(dispute.at_stripe))
     }
 
-    /// The same, as the shop knows it: the tickets are frozen.
+    /// Whether the shop knows of an open or lost dispute: the tickets are frozen.
     fn is_frozen(&self) -> bool {
         let mut heard = self.disputes.iter().filter_map(|dispute| dispute.heard);
         heard.any(Dispute::takes_back)
     }
 }
 
-/// Where the money is, by the shop's books.
+/// Balances of the shop's ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Books {
     pub at_stripe: i64,
@@ -64,13 +64,13 @@ pub struct Books {
 }
 
 impl World {
-    /// What is left of a payment at Stripe.
+    /// The rest of a payment at Stripe.
     fn left(&self, order: Attempt) -> i64 {
         self.payment(order)
             .map_or(0, |payment| payment.received - payment.refunded)
     }
 
-    /// Somebody pays money back at Stripe. False: not so much is left, or it is disputed.
+    /// Refunds at Stripe. False: less than that is left, or the payment is disputed.
     pub fn refund_at_stripe(&mut self, order: Attempt, amount: Amount) -> bool {
         let left = self.left(order);
         let amount = match amount {
@@ -88,7 +88,7 @@ impl World {
         possible
     }
 
-    /// A cardholder disputes what is left. False: nothing is, or it is disputed or lost already.
+    /// Disputes the rest of a payment. False: nothing is left, or it is already disputed.
     pub fn dispute(&mut self, order: Attempt) -> bool {
         let amount = self.left(order);
         let payment = self.payment_mut(order);
@@ -103,7 +103,7 @@ impl World {
         possible
     }
 
-    /// The bank decides the open dispute. False: there is none.
+    /// Closes the open dispute. False: there is none.
     pub fn close_dispute(&mut self, order: Attempt, won: bool) -> bool {
         let disputes = &mut self.payment_mut(order).elsewhere.disputes;
         let open = disputes
@@ -114,7 +114,7 @@ impl World {
         true
     }
 
-    /// Why Stripe refuses to pay so much back, if the shop asks for it now.
+    /// Whether Stripe refuses a refund of this amount.
     pub fn stripe_refuses(&self, order: Attempt, amount: i64) -> bool {
         let payment = self.payment(order);
         amount > self.left(order)
@@ -133,7 +133,7 @@ impl World {
         payment.is_some_and(|payment| payment.elsewhere.is_frozen())
     }
 
-    /// The shop asks Stripe what went on with the payment.
+    /// The shop reads the refunds and disputes of the payment.
     pub fn hear_from_elsewhere(&mut self, order: Attempt) {
         let Some(payment) = self.payment(order) else {
             return;
@@ -161,7 +161,7 @@ impl World {
         self.take_back(order);
     }
 
-    /// Once all of a payment has gone back, and some of it at Stripe, its tickets are the seller's.
+    /// Once all of a payment is refunded, and some of it at Stripe, its tickets return to the seller.
     pub fn take_back(&mut self, order: Attempt) {
         let payment = self.payment_mut(order);
         if payment.booked < payment.received || payment.elsewhere.heard == 0 {

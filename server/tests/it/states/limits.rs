@@ -1,19 +1,17 @@
-//! The promise about limits: how many unpaid tickets are held, how long somebody waits who let holds run
-//! out, and how many declined cards are tried.
+//! The model of limits: unpaid tickets held, waits after unpaid expiries, and declined cards.
 //!
-//! Owns what is counted. A count of holds is of orders, so it is read from them; of what ran out unpaid
-//! and of declined cards the model keeps its own.
+//! Owns the counters of unpaid expiries and declined cards. Holds are counted from the orders.
 
 use super::{
     model::{Attempt, BUYERS, DAY, Order, World},
     words::Answer,
 };
 
-/// The most unpaid tickets of a buyer, so few that a case comes to it.
+/// Limit of unpaid tickets per buyer; low, so that cases reach it.
 pub const TICKETS_PER_BUYER: usize = 4;
-/// The most of all, who share one network address.
+/// Limit of unpaid tickets of all buyers, who share one network address.
 pub const TICKETS_PER_NETWORK: usize = 6;
-/// The longest wait, in holds.
+/// The longest wait, as a multiple of the hold.
 const WAIT_HOLDS_MAX: i64 = 4;
 /// Declined cards of one order.
 const DECLINED_PER_ORDER: u32 = 5;
@@ -24,7 +22,7 @@ const DECLINED_PER_ACCOUNT: u32 = 10;
 /// Declined cards from one address in a day, without the first of each account.
 const REPEATED_PER_ADDRESS: u32 = 10;
 
-/// Something that is counted anew each day.
+/// A counter that restarts each day.
 #[derive(Debug, Clone, Copy, Default)]
 struct Daily {
     began_at: i64,
@@ -53,21 +51,21 @@ impl Daily {
     }
 }
 
-/// What counts of one account.
+/// Counters of one account.
 #[derive(Debug, Clone, Copy, Default)]
 struct Account {
-    /// Orders in a row that ran out unpaid.
+    /// Consecutive unpaid expiries.
     lapses: u32,
-    /// No new hold before this.
+    /// New holds are refused before this time.
     wait_until: i64,
     declined: Daily,
 }
 
-/// All that is counted. Without limits nothing is refused.
+/// All counters. If off, nothing is refused.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
     pub on: bool,
-    /// The buyers' and the seller's.
+    /// Of the buyers, then the seller.
     accounts: [Account; BUYERS + 1],
     repeated: Daily,
 }
@@ -81,9 +79,9 @@ impl Limits {
     }
 }
 
-/// Why a new hold is not granted.
+/// Why a new hold is refused.
 pub enum Denied {
-    /// Orders whose time is over count as well: once they have expired, it is tried again.
+    /// Lapsed orders still count; expire them, then retry.
     Lapsed(Vec<Attempt>),
     Refused(Answer),
 }
@@ -97,7 +95,7 @@ fn too_many(seconds: i64) -> Answer {
 }
 
 impl World {
-    /// Whether so many tickets more may be held.
+    /// Whether this many more tickets may be held.
     pub fn grant(&mut self, who: usize, tickets: usize) -> Result<(), Denied> {
         if !self.limits.on {
             return Ok(());
@@ -138,7 +136,7 @@ impl World {
             _ if of_buyer && waits => ("waited after holds that ran out", wait_until),
             Some(first) if of_buyer => ("held too much", self.order(first).hold_until),
             Some(first) => ("the address held too much", self.order(first).hold_until),
-            None => unreachable!("nobody holds anything, and it is too much"),
+            None => unreachable!("a limit is reached without any hold"),
         };
         let left = (until - self.now).max(1);
         self.mark(mark);
@@ -149,7 +147,7 @@ impl World {
         }))
     }
 
-    /// A hold ran out unpaid: from the second in a row its buyer waits.
+    /// Counts an unpaid expiry: from the second in a row, the buyer has to wait.
     pub fn lapsed_unpaid(&mut self, order: Attempt) {
         let of = self.order(order);
         let (hold, until, buyer) = (of.expires_at - of.created_at, of.hold_until, of.buyer);
@@ -161,7 +159,7 @@ impl World {
         }
     }
 
-    /// Who pays begins anew.
+    /// A payment resets the count of unpaid expiries.
     pub fn paid_in_time(&mut self, order: Attempt) {
         let buyer = self.order(order).buyer;
         self.limits.accounts[buyer].lapses = 0;
@@ -184,7 +182,7 @@ impl World {
         })
     }
 
-    /// A card of this order was declined at once.
+    /// Counts a card that was declined immediately.
     pub fn card_declined(&mut self, order: Attempt) {
         let now = self.now;
         let of = self.order_mut(order);

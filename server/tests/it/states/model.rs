@@ -1,8 +1,8 @@
-//! The promise, small enough to be read: what becomes of tickets, orders and money, step by step.
+//! The model of tickets, orders and payments.
 //!
-//! Owns the state that the shop must agree with. It knows no HTTP, no database and no versions;
-//! time is whole seconds since the case began. What of it can be asked for is in `promise.rs`, what is
-//! counted against limits in `limits.rs`, and what goes on at Stripe by itself in `elsewhere.rs`.
+//! Owns the state that the shop must agree with. Has no HTTP, database or versions; time is whole seconds
+//! since the case began. The answers to requests are in `promise.rs`, the limits in `limits.rs`, and changes
+//! made at Stripe in `elsewhere.rs`.
 
 use super::{
     elsewhere::{Books, Elsewhere},
@@ -11,43 +11,43 @@ use super::{
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const BUYERS: usize = 3;
-/// The one who sells all tickets, behind the buyers.
+/// Index of the seller of all tickets, after the buyers.
 pub const SELLER: usize = BUYERS;
 pub const DAY: i64 = 24 * 3600;
-/// The event begins an odd while after two days, so that a case can come to it or not.
+/// Start of the event: slightly after two days, so that some cases reach it.
 pub const STARTS_AT: i64 = 2 * DAY + 7;
 
-/// What is promised about time. A test that believes in other numbers must fail.
+/// The rules of the shop. A test with other rules must fail.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// How long a ticket is held, in seconds.
+    /// Length of a hold, in seconds.
     pub hold: i64,
-    /// For how long after that, once a payment has begun.
+    /// Added once a payment has begun, in seconds.
     pub grace: i64,
-    /// How old a payment may be whose late authorisation is still taken.
+    /// Maximum age of a payment whose late authorisation is accepted, in seconds.
     pub late: i64,
-    /// How many unpaid orders a buyer may have.
+    /// Maximum number of unpaid orders of a buyer.
     pub open_orders: usize,
-    /// Whether the books say that what was lost to a dispute is gone.
+    /// Whether lost disputes are booked in the ledger.
     pub losses_are_booked: bool,
 }
 
-/// The number of a ticket: in the order in which they were listed.
+/// Number of a ticket, in listing order.
 pub type TicketNo = usize;
-/// The number of an attempt to reserve, and of the order that it made.
+/// Number of an attempt to reserve, and of its order.
 pub type Attempt = usize;
 
 #[derive(Debug, Clone)]
 pub struct Ticket {
     pub price: i64,
     pub place: Place,
-    /// Counts what a late payment must not find: another hold, another price, a sale.
+    /// Counts changes that prevent a revival: another hold, another price, a sale.
     pub changes: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// For sale; held by this order until its hold's end, or still after it if nobody has looked.
+    /// For sale. Held by this order until the end of its hold, or longer if it has not been expired.
     Listed(Option<Attempt>),
     Sold(Attempt),
     Withdrawn,
@@ -61,10 +61,10 @@ pub struct Order {
     pub created_at: i64,
     pub expires_at: i64,
     pub hold_until: i64,
-    /// Whether the buyer has had more time.
+    /// Whether the buyer has extended the hold.
     pub extended: bool,
     pub payment: Option<Payment>,
-    /// Cards that were tried, and those of them that were declined at once.
+    /// Number of cards tried, and of those declined immediately.
     pub tried: u32,
     pub declined: u32,
 }
@@ -73,7 +73,7 @@ pub struct Order {
 pub struct Line {
     pub ticket: TicketNo,
     pub price: i64,
-    /// The ticket's changes once it was held.
+    /// The ticket's change count when it was held.
     pub changes: u32,
     /// While the order holds or owns the ticket.
     pub live: bool,
@@ -92,14 +92,14 @@ pub enum State {
 #[derive(Debug, Clone)]
 pub struct Payment {
     pub begun_at: i64,
-    /// As the shop knows it.
+    /// The state known to the shop.
     pub paying: Paying,
-    /// As Stripe knows it.
+    /// The state at Stripe.
     pub intent: Intent,
     pub received: i64,
-    /// What has gone back, as Stripe knows it.
+    /// Refunded amount at Stripe.
     pub refunded: i64,
-    /// The same, as the shop knows it.
+    /// Refunded amount known to the shop.
     pub booked: i64,
     pub elsewhere: Elsewhere,
 }
@@ -110,7 +110,7 @@ pub enum Paying {
     Open,
     RequiresAction,
     Captured,
-    /// To be given up; Stripe has not been told.
+    /// To be voided; not sent to Stripe yet.
     Voiding,
     Voided,
     Refunded,
@@ -130,26 +130,26 @@ impl Order {
         self.lines.iter().map(|line| line.price).sum()
     }
 
-    /// Whether it still waits for money, in time or not.
+    /// Whether it is unpaid and neither expired nor cancelled.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Created | State::AwaitingPayment)
     }
 }
 
-/// Everything, at one moment.
+/// The whole state.
 #[derive(Debug, Clone)]
 pub struct World {
     pub rules: Rules,
     pub now: i64,
     pub tickets: Vec<Ticket>,
     pub orders: BTreeMap<Attempt, Order>,
-    /// In the order in which their payments began, as Stripe lists them.
+    /// Orders with payments, in the order in which these began.
     pub paid: Vec<Attempt>,
     pub limits: Limits,
     pub books: Books,
-    /// What a person is asked to look at.
+    /// Incidents.
     pub incidents: Vec<&'static str>,
-    /// Rare things that have happened, for a test of the moves themselves.
+    /// Rare cases that were reached, for the test of the generated moves.
     pub marks: BTreeSet<&'static str>,
 }
 
@@ -204,7 +204,7 @@ impl World {
         self.order_mut(order).payment.as_mut().unwrap()
     }
 
-    /// Seconds until this ticket comes free; none if it is free, or nobody's to take.
+    /// Seconds until this ticket is free; `None` if it is free or not for sale.
     pub fn held_for(&self, ticket: TicketNo) -> Option<i64> {
         match self.tickets[ticket].place {
             Place::Listed(Some(holder)) => {
@@ -214,7 +214,7 @@ impl World {
         }
     }
 
-    /// The order whose hold on this ticket has run out, and that nobody has expired.
+    /// The lapsed order that still holds this ticket.
     pub fn lapsed_holder(&self, ticket: TicketNo) -> Option<Attempt> {
         match self.tickets[ticket].place {
             Place::Listed(holder) => holder.filter(|_| self.held_for(ticket).is_none()),
@@ -222,7 +222,7 @@ impl World {
         }
     }
 
-    /// As everybody sees it: a hold ends by the clock.
+    /// The status that users see: a hold ends by the clock.
     pub fn seen(&self, order: Attempt) -> State {
         let order = self.order(order);
         if order.is_open() && order.hold_until <= self.now {
@@ -232,7 +232,7 @@ impl World {
         }
     }
 
-    /// Takes tickets that are free for a new order.
+    /// Holds free tickets for a new order.
     pub fn hold(&mut self, attempt: Attempt, buyer: usize, tickets: &[TicketNo]) {
         let mut lines = Vec::new();
         for &number in tickets {
@@ -263,7 +263,7 @@ impl World {
         self.orders.insert(attempt, order);
     }
 
-    /// Expires the order if its time is over; whether this did it.
+    /// Expires the order if its hold has ended. Returns whether it was expired.
     pub fn expire(&mut self, order: Attempt) -> bool {
         let due = self.order(order).is_open() && self.order(order).hold_until <= self.now;
         if due {
@@ -273,7 +273,7 @@ impl World {
         due
     }
 
-    /// The order's tickets are free, and its card is not to be charged.
+    /// Ends an unpaid order: frees its tickets and voids its payment.
     pub fn give_back(&mut self, order: Attempt, end: State) {
         for ticket in &mut self.tickets {
             if ticket.place == Place::Listed(Some(order)) {
@@ -290,7 +290,7 @@ impl World {
         }
     }
 
-    /// The order is paid, and has its tickets.
+    /// Marks the order as paid and its tickets as sold.
     pub fn complete(&mut self, order: Attempt) {
         let paid = self.order_mut(order);
         let total = paid.total();
@@ -310,7 +310,7 @@ impl World {
         }
     }
 
-    /// The shop asks Stripe where the payment stands, and does what follows.
+    /// The shop reads the state of the payment at Stripe and acts on it.
     pub fn hear(&mut self, order: Attempt) {
         let Some(payment) = self.payment(order) else {
             return;
@@ -326,7 +326,7 @@ impl World {
         self.void(order);
     }
 
-    /// The card can be charged: it is if the hold still stands, or everything is as it was.
+    /// The card is authorised: charges it within the hold, or if the order can be revived.
     fn authorised(&mut self, order: Attempt) {
         let held = self.order(order).state == State::AwaitingPayment
             && self.order(order).hold_until > self.now;
@@ -343,7 +343,7 @@ impl World {
         }
     }
 
-    /// Gives the payment up, unless it turns out to be authorised and everything is as it was.
+    /// Voids the payment, unless it is authorised and the order can be revived.
     pub fn void(&mut self, order: Attempt) {
         let Some(payment) = self.payment(order) else {
             return;
@@ -369,7 +369,7 @@ impl World {
         payment.paying = Paying::Voided;
     }
 
-    /// Whether an order that ran out could have all of its tickets as if it had not.
+    /// Whether all tickets of an ended order are free and unchanged.
     fn is_as_it_was(&self, order: Attempt) -> bool {
         let begun_at = self.payment(order).map(|payment| payment.begun_at);
         let untouched = |line: &Line| {
@@ -383,8 +383,8 @@ impl World {
             && self.order(order).lines.iter().all(untouched)
     }
 
-    /// The sweep: a last look at what is being paid within its grace, then what is due ends, then
-    /// what is given up is. How many orders it expired.
+    /// The sweep: reads the payments of orders in their grace, expires due orders, then sends voids. Returns the
+    /// number of orders expired.
     pub fn sweep(&mut self) -> usize {
         for order in self.paid.clone() {
             let in_grace = |of: &Order| of.expires_at <= self.now && of.hold_until > self.now;
@@ -394,7 +394,7 @@ impl World {
             }
         }
         let mut all: Vec<Attempt> = self.orders.keys().copied().collect();
-        // What ended first first: it makes a difference to how long their buyer waits.
+        // Oldest first: the order determines how long the buyer has to wait.
         all.sort_by_key(|order| (self.order(*order).hold_until, *order));
         let expired = all.into_iter().filter(|order| self.expire(*order)).count();
         self.paid
@@ -404,7 +404,7 @@ impl World {
         expired
     }
 
-    /// Every webhook arrives, so the shop asks about every payment.
+    /// Every webhook arrives, so the shop reads every payment.
     pub fn webhooks(&mut self) {
         for order in self.paid.clone() {
             self.hear(order);
@@ -412,7 +412,7 @@ impl World {
         }
     }
 
-    /// What Stripe has taken and not given back.
+    /// The amount captured at Stripe and not refunded.
     pub fn money(&self) -> i64 {
         let payments = self
             .orders

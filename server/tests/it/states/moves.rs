@@ -1,8 +1,8 @@
-//! Which moves are tried: all that make sense and some that don't, and more of those that lead to
-//! the moments where something can go wrong. Time stops just before, at and after every end.
+//! Generates the moves: all valid ones and some invalid ones, with higher weights for those that lead to
+//! critical cases. Time advances to just before, exactly at and just after every deadline.
 //!
-//! A move names orders by their attempts and tickets by their numbers, so that what shrinking takes
-//! away changes the meaning of nothing that it leaves.
+//! Moves refer to orders by attempt and to tickets by number, so that removing moves during shrinking does
+//! not change the meaning of the others.
 
 use super::{
     elsewhere::Standing,
@@ -17,19 +17,19 @@ use proptest::{prelude::*, sample, strategy::Union};
 use proptest_state_machine::ReferenceStateMachine;
 use std::marker::PhantomData;
 
-/// With these the seller goes on listing up to here, so that there is something left to sell.
+/// The seller lists new tickets up to this number.
 const TICKETS_MAX: usize = 7;
-/// Few prices: two tickets often cost the same.
+/// Few prices, so that tickets often cost the same.
 const PRICES: [i64; 4] = [900, 2500, 2501, 12_000];
-/// What goes back at Stripe: less than a ticket, and what is left when another is paid back.
+/// Amounts refunded at Stripe: part of a ticket, or the rest after another refund.
 const PARTS: [i64; 3] = [1, 900, 2500];
 
-/// What somebody believes was promised.
+/// The rules that a test assumes.
 pub trait Belief: 'static {
     const RULES: Rules;
 }
 
-/// What was promised.
+/// The actual rules.
 pub struct TheTruth;
 
 impl Belief for TheTruth {
@@ -99,7 +99,7 @@ fn some_of(all: impl Iterator<Item = usize>) -> Option<BoxedStrategy<usize>> {
     (!all.is_empty()).then(|| sample::select(all).boxed())
 }
 
-/// Mostly the one whose it is, and now and then somebody else.
+/// Usually the owner, sometimes another user.
 fn mostly(owner: usize) -> BoxedStrategy<usize> {
     prop_oneof![12 => Just(owner), 1 => 0..=SELLER].boxed()
 }
@@ -128,7 +128,7 @@ fn reserve(model: &Model) -> BoxedStrategy<Move> {
         .boxed()
 }
 
-/// Mostly with the same body.
+/// Usually with the same body.
 fn repeat(model: &Model) -> BoxedStrategy<Move> {
     let kept = model
         .attempts
@@ -144,7 +144,7 @@ fn repeat(model: &Model) -> BoxedStrategy<Move> {
         .boxed()
 }
 
-/// To the ends of what is under way, give or take a second; or just on.
+/// Advances to a deadline, give or take a second, or by an arbitrary time.
 fn pass(world: &World) -> BoxedStrategy<Move> {
     let mut ends = Vec::new();
     for order in world.orders.values().filter(|order| order.is_open()) {
@@ -240,7 +240,7 @@ fn of_orders(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
     moves
 }
 
-/// What a bank and a waiting buyer do.
+/// Actions of banks and of buyers waiting for a payment.
 fn of_payments(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
     let mut moves = Vec::new();
     let ids = |asks: bool| {
@@ -280,7 +280,7 @@ fn withdraw(world: &World) -> BoxedStrategy<Move> {
         .boxed()
 }
 
-/// Of what is sold, and now and then of anything.
+/// Usually of sold tickets, sometimes of any.
 fn refunds(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
     let mut moves = Vec::new();
     let any: Vec<TicketNo> = (0..world.tickets.len()).collect();
@@ -303,7 +303,7 @@ fn refunds(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
     moves
 }
 
-/// What people do at Stripe with money that was taken, and banks with disputes.
+/// Refunds at Stripe, and disputes.
 fn at_stripe(world: &World) -> Vec<(u32, BoxedStrategy<Move>)> {
     let of = |wanted: fn(&Payment) -> bool| {
         let paid = world.paid.iter().copied();

@@ -1,6 +1,6 @@
-//! What can be asked of the shop, and exactly what it must answer.
+//! The expected answer to each request.
 //!
-//! Owns who may do what, and the kept answers; what becomes of tickets and orders is `model.rs`.
+//! Owns permissions and the stored answers; the state of tickets and orders is in `model.rs`.
 
 use super::{
     elsewhere::Elsewhere,
@@ -13,7 +13,7 @@ use std::{
     fmt,
 };
 
-/// An answer that is kept for its key.
+/// The stored answer of an idempotency key.
 #[derive(Debug, Clone)]
 pub struct Kept {
     pub who: usize,
@@ -22,18 +22,18 @@ pub struct Kept {
     pub answer: Answer,
 }
 
-/// The reference: the world, what was answered to each attempt, and the last answer.
+/// The reference model: the world, the answer to each attempt, and the last answer.
 #[derive(Clone)]
 pub struct Model {
     pub world: World,
     pub attempts: BTreeMap<Attempt, Kept>,
-    /// What each order was made for.
+    /// The request of each order.
     pub made_for: BTreeMap<Attempt, Wanted>,
     pub answer: Answer,
 }
 
 impl fmt::Debug for Model {
-    /// What a case began with; the moves that follow say the rest.
+    /// The initial state only; the moves are printed separately.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prices: Vec<i64> = self
             .world
@@ -58,7 +58,7 @@ fn conflict(code: &'static str) -> Answer {
     refused(409, code)
 }
 
-/// Why an order in this state can be neither paid nor cancelled.
+/// The refusal to pay or cancel an order in this state.
 fn at_its_end(state: State) -> Answer {
     conflict(match state {
         State::Created | State::AwaitingPayment => "payment_in_progress",
@@ -79,7 +79,7 @@ impl Model {
         }
     }
 
-    /// Whether what it speaks of exists: shrinking may have taken it away.
+    /// Whether the objects of the move exist; shrinking may have removed the moves that create them.
     pub fn allows(&self, next: &Move) -> bool {
         let tickets = self.world.tickets.len();
         let order = |order: &Attempt| self.world.orders.contains_key(order);
@@ -171,7 +171,7 @@ impl Model {
         }
     }
 
-    /// A key is answered once a day; an order knows its key for ever.
+    /// Stored answers expire after a day; an order keeps its key.
     fn attempt(&mut self, attempt: Attempt, who: usize, wanted: &Wanted) -> Answer {
         if let Some(kept) = self.attempts.get(&attempt)
             && self.world.now - kept.at < DAY
@@ -221,8 +221,8 @@ impl Model {
                     return self.order_answer(201, attempt);
                 }
                 Err(Denied::Refused(refusal)) => return refusal,
-                // Whoever comes first tidies up after what ran out, and begins anew: it may have been
-                // their own, and count against them now.
+                // The request expires the lapsed orders and starts again: its own buyer's lapsed orders
+                // now count against them.
                 Err(Denied::Lapsed(orders)) => {
                     self.world.mark("a rival expired it");
                     for order in orders {
@@ -245,7 +245,7 @@ impl Model {
         }
     }
 
-    /// All of these or none; the first that stands in the way says why.
+    /// All of these tickets or none; the first unavailable one determines the refusal.
     fn named(&self, who: usize, named: &[TicketNo]) -> Result<Vec<TicketNo>, Denied> {
         if self.world.is_over() {
             return Err(Denied::Refused(conflict("event_over")));
@@ -290,7 +290,7 @@ impl Model {
         Ok(free)
     }
 
-    /// Refuses while orders whose time is over stand in the way of these tickets.
+    /// Fails if lapsed orders still hold these tickets.
     fn unless_lapsed(&self, tickets: &[TicketNo]) -> Result<(), Denied> {
         let holders = tickets
             .iter()
@@ -311,7 +311,7 @@ impl Model {
         if !of.is_open() {
             return at_its_end(of.state);
         }
-        // Within the grace its tickets are still held for what has begun; nothing more can be.
+        // During the grace only the payment that has begun can complete.
         if of.expires_at <= now {
             let waits = of
                 .payment
@@ -343,7 +343,7 @@ impl Model {
             });
             self.world.paid.push(order);
         }
-        // The bank has said yes already, only nobody has heard of it: the card before is charged.
+        // The previous card is already authorised, which the shop learns now: it is charged.
         if self.world.payment_mut(order).intent == Intent::RequiresCapture {
             self.world.mark("paid by the card before");
             self.world.complete(order);
@@ -382,7 +382,7 @@ impl Model {
         }
     }
 
-    /// The bank has heard from the buyer. False: it was not waiting.
+    /// The buyer answers their bank. False: the bank was not waiting.
     fn at_bank(&mut self, order: Attempt, approves: bool) -> bool {
         let payment = self.world.payment_mut(order);
         let waits = payment.intent == Intent::RequiresAction;
@@ -425,7 +425,7 @@ impl Model {
         }
     }
 
-    /// A third of the hold, once, in its last third.
+    /// Extends the hold by a third, once, in its last third.
     fn more_time(&mut self, order: Attempt, who: usize) -> Answer {
         let (now, more) = (self.world.now, self.world.rules.hold / 3);
         let of = self.world.order_mut(order);
@@ -451,7 +451,7 @@ impl Model {
         self.order_answer(200, order)
     }
 
-    /// Why a seller cannot change this ticket, if so.
+    /// Why a seller cannot change this ticket.
     fn untouchable(&self, ticket: TicketNo) -> Option<Answer> {
         match self.world.tickets[ticket].place {
             Place::Sold(_) => Some(conflict("ticket_sold")),
@@ -545,7 +545,7 @@ impl Model {
         if amount > payment.received - payment.booked {
             return conflict("refunded_elsewhere");
         }
-        // Something has gone on at Stripe of which nobody here has heard.
+        // Something has changed at Stripe that the shop does not know of.
         if self.world.stripe_refuses(order, amount) {
             self.world.incidents.push("refund_failed");
             self.world.mark("a refund that Stripe refused");

@@ -1,7 +1,7 @@
-//! The shop beside the model: each move made over HTTP, and everything compared after it.
+//! Runs the moves against a real shop over HTTP and compares its state with the model after each.
 //!
-//! Owns the translation between numbers and ids. A shop serves one case, so that a failure shrinks
-//! to moves and never to what an earlier case left behind.
+//! Owns the translation between numbers and ids. Each case has its own shop, so that failures do not depend on
+//! earlier cases.
 
 use super::{
     limits::{TICKETS_PER_BUYER, TICKETS_PER_NETWORK},
@@ -24,7 +24,7 @@ use std::{
 use stripe_double::DisputeStatus;
 use tokio::runtime::Runtime;
 
-/// Where the shop keeps its things.
+/// The database engine of the shop.
 pub trait Engine: 'static {
     fn open() -> impl Future<Output = App>;
 }
@@ -54,7 +54,7 @@ fn limits() -> HoldLimits {
     }
 }
 
-/// A shop on this engine, held against this belief.
+/// Compares a shop on this engine with a model of these rules.
 pub struct Beside<E, B>(PhantomData<(E, B)>);
 
 impl<E: Engine, B: Belief> StateMachineTest for Beside<E, B> {
@@ -89,7 +89,7 @@ impl<E: Engine, B: Belief> StateMachineTest for Beside<E, B> {
         shop.runtime.block_on(shop.seen().agrees_with(&model.world));
     }
 
-    /// Lets everything come to its end, and looks once more, at the books as well.
+    /// Completes everything in progress, then compares again and audits.
     fn teardown(shop: Shop, mut model: Model) {
         const LONG: i64 = 3600;
         let world = &mut model.world;
@@ -117,7 +117,7 @@ impl<E: Engine, B: Belief> StateMachineTest for Beside<E, B> {
     }
 }
 
-/// A shop, and the runtime that it and its clients run on, one step at a time.
+/// A shop, and the runtime of it and its clients.
 pub struct Shop {
     runtime: Runtime,
     seen: Option<Seen>,
@@ -130,7 +130,7 @@ impl Shop {
 }
 
 impl Drop for Shop {
-    /// Also where a comparison has failed, or shrinking would fill the server with databases.
+    /// Also after a failed comparison, since shrinking would otherwise leave many databases.
     fn drop(&mut self) {
         if let Some(seen) = self.seen.take() {
             self.runtime.block_on(seen.app.close());
@@ -138,21 +138,21 @@ impl Drop for Shop {
     }
 }
 
-/// The shop as its users see it.
+/// The shop as seen by its users.
 struct Seen {
     app: App,
     event: Value,
-    /// The buyers, and the seller behind them.
+    /// The buyers, then the seller.
     users: Vec<Client>,
     tickets: Vec<Value>,
     orders: BTreeMap<Attempt, Value>,
-    /// Disputes that no bank has decided.
+    /// Open disputes.
     disputes: BTreeMap<Attempt, String>,
-    /// Whose attempt it was.
+    /// The buyer of each attempt.
     buyers: BTreeMap<Attempt, usize>,
 }
 
-/// What came back: over HTTP, or from what time and banks did.
+/// The result of a move: an HTTP answer, or the result of a periodic task or a bank.
 #[derive(Debug)]
 enum Heard {
     Http(support::Answer),
@@ -239,7 +239,7 @@ impl Seen {
         }
     }
 
-    /// The answer to what somebody asks of the shop; none if the move is not theirs.
+    /// Sends the HTTP request of a move; `None` if the move is not a request.
     #[expect(clippy::too_many_lines, reason = "one arm for each move")]
     async fn ask(&mut self, next: &Move) -> Option<support::Answer> {
         let seller = &self.users[SELLER];
@@ -271,7 +271,7 @@ impl Seen {
             }
             Move::Look { order } => {
                 let (buyer, payment) = self.payment(*order).await;
-                // As if nobody had looked for two seconds.
+                // Advances past the interval in which the payment is not read again.
                 self.app
                     .engine
                     .look(payment.parse().unwrap())
@@ -338,14 +338,14 @@ impl Seen {
         (buyer, now["paymentId"].as_str().unwrap().to_owned())
     }
 
-    /// What of a payment Stripe could pay back, in its minor units.
+    /// The refundable rest of a payment at Stripe, in minor units.
     fn left_at_stripe(&self, intent: &str) -> i64 {
         let journal = self.app.journal();
         let line = journal.iter().find(|line| line.id == intent);
         line.map_or(0, |line| line.amount_received - line.amount_refunded)
     }
 
-    /// Stripe's name for the order's payment.
+    /// Stripe's id of the order's payment.
     async fn intent(&self, order: Attempt) -> String {
         let (_, payment) = self.payment(order).await;
         let ours =
@@ -358,7 +358,7 @@ impl Seen {
             .id
     }
 
-    /// Remembers the ids of what is new.
+    /// Records the ids of new objects.
     fn learn(&mut self, next: &Move, heard: &Heard) {
         let Heard::Http(answer) = heard else { return };
         if answer.status != 201 {
@@ -375,7 +375,7 @@ impl Seen {
         }
     }
 
-    /// The answer in the model's words.
+    /// The answer in the format of the model.
     fn read(&self, heard: &Heard) -> String {
         let answer = match heard {
             Heard::Http(answer) => answer,
@@ -423,7 +423,7 @@ impl Seen {
             .collect()
     }
 
-    /// Every ticket, every order and every payment at Stripe is as the model has it.
+    /// Compares every ticket, every order and every payment at Stripe with the model.
     async fn agrees_with(&self, world: &World) {
         let listed = format!(
             "/api/tickets?eventId={}&sellerId=me&limit=100",
@@ -491,7 +491,7 @@ impl Seen {
         told.collect()
     }
 
-    /// Stripe's own books, by the orders that they name.
+    /// The payments in Stripe's journal, by order.
     fn journal_seen(&self) -> BTreeMap<Attempt, String> {
         let journal = self.app.journal();
         let mut told = BTreeMap::new();
@@ -512,7 +512,7 @@ impl Seen {
     }
 }
 
-/// Fails with what differs, and with nothing else.
+/// Panics with the differences.
 #[track_caller]
 fn same(what: &str, mut seen: BTreeMap<usize, String>, mut promised: BTreeMap<usize, String>) {
     let equal: Vec<usize> = seen

@@ -1,5 +1,4 @@
-//! What no answer shows: the books, which tickets are frozen, and what must hold of the tables at any
-//! moment. Reads and compares; knows no move.
+//! Compares what no answer shows: the ledger, frozen tickets, and the invariants of the tables.
 
 use super::{
     elsewhere::Books,
@@ -12,7 +11,7 @@ use sqlx::{AssertSqlSafe, Row};
 use stagedoor::audit::{Provider, Verdict, audit};
 use std::{collections::BTreeSet, sync::LazyLock};
 
-/// All that must not be found, in one statement: a case asks it after each move.
+/// All checks of invariants in one statement, which is run after each move.
 static FINDS: LazyLock<String> = LazyLock::new(|| {
     let each: Vec<String> = UNSOUND
         .iter()
@@ -66,7 +65,7 @@ pub async fn agree(app: &App, tickets: &[Value], world: &World) {
     );
 }
 
-/// As an operator would see it.
+/// Runs the audit command.
 pub async fn assert_audited(app: &App) {
     let journal = Provider::Journal(app.journal());
     let report = audit(&app.db, journal, app.clock.now()).await.unwrap();

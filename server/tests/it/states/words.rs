@@ -1,9 +1,9 @@
-//! The words that model and shop have in common: what is done, and what is answered. Knows no rule.
+//! The types shared by model and shop: moves and answers. Has no rules.
 
 use super::model::{Attempt, State, TicketNo};
 use std::{collections::BTreeSet, fmt};
 
-/// One thing that somebody does, or that time does.
+/// One action of a user, a bank or time.
 #[derive(Debug, Clone)]
 pub enum Move {
     Reserve {
@@ -26,7 +26,7 @@ pub enum Move {
         approves: bool,
     },
     WebhooksArrive,
-    /// The buyer's page asks how the payment stands.
+    /// The buyer's page reads the status of the payment.
     Look {
         order: Attempt,
     },
@@ -42,7 +42,7 @@ pub enum Move {
         seconds: i64,
     },
     Sweep,
-    /// The order's timer goes off, on time or not.
+    /// The order's expiry job runs, on time or not.
     Timer {
         order: Attempt,
     },
@@ -65,7 +65,7 @@ pub enum Move {
         who: usize,
         order: Attempt,
     },
-    /// Somebody with a list of cards: five that are declined, one after the other.
+    /// Tries five cards in a row that are declined.
     PayBadCards {
         order: Attempt,
         who: usize,
@@ -75,18 +75,18 @@ pub enum Move {
         order: Attempt,
         amount: Amount,
     },
-    /// The cardholder asks their bank for the money back.
+    /// The cardholder disputes the payment.
     Dispute {
         order: Attempt,
     },
-    /// The bank decides.
+    /// The bank decides the dispute.
     CloseDispute {
         order: Attempt,
         won: bool,
     },
 }
 
-/// How many cards [`Move::PayBadCards`] tries.
+/// Number of cards that [`Move::PayBadCards`] tries.
 pub const BAD_CARDS: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// In whatever order tickets are named, it is the same that is asked for.
+    /// The order in which tickets are named does not matter.
     pub fn sorted(&self) -> Self {
         let mut sorted = self.clone();
         if let Self::Named(named) = &mut sorted {
@@ -120,12 +120,12 @@ pub enum Card {
     AsksTheBank,
 }
 
-/// What must come of a move.
+/// The expected result of a move.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// Nothing is said.
+    /// No result.
     Silence,
-    /// This order, as it was at that moment.
+    /// An order, as it was at that time.
     Order {
         http: u16,
         order: Attempt,
@@ -153,13 +153,13 @@ pub enum Answer {
     },
     /// 204.
     Gone,
-    /// Whether it did anything.
+    /// Whether it had an effect.
     Did(bool),
     Swept(usize),
 }
 
 impl fmt::Display for Answer {
-    /// As `shop.rs` reads what comes over the wire.
+    /// The format in which `shop.rs` prints answers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silence => f.write_str("nothing"),
@@ -194,7 +194,7 @@ impl fmt::Display for Answer {
     }
 }
 
-/// As the API names it.
+/// The name in the API.
 pub fn name(state: State) -> &'static str {
     match state {
         State::Created => "created",
