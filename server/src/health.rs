@@ -18,7 +18,7 @@ use platform::{
     write_probe::WriteProbe,
 };
 use serde_json::{Value, json};
-use shop::expiration::Swept;
+use shop::expiration::LastSweep;
 use std::{
     path::PathBuf,
     sync::{
@@ -45,7 +45,7 @@ pub struct Health {
     /// Whether this process only runs jobs (`--role worker`).
     pub worker: bool,
     /// When this process last expired overdue orders.
-    pub swept: Swept,
+    pub last_sweep: LastSweep,
     pub probe: Arc<WriteProbe>,
     /// Set once the process has been asked to stop.
     pub draining: Arc<AtomicBool>,
@@ -85,7 +85,11 @@ async fn readiness(health: &Health) -> (bool, Value) {
         Some(nats) if nats.is_connected() => "ok",
         Some(_) => "away",
     };
-    let jobs = if health.swept.lately() { "ok" } else { "late" };
+    let jobs = if health.last_sweep.is_recent() {
+        "ok"
+    } else {
+        "late"
+    };
     let writes = if health.probe.accepts_writes() {
         "ok"
     } else {

@@ -94,7 +94,7 @@ pub async fn serve(config: Config, role: Role, files: Option<Files>) -> anyhow::
         clock,
         probe: probe.clone(),
         worker: role == Role::Worker,
-        swept: shop.sweeper.swept(),
+        last_sweep: shop.sweeper.last_sweep(),
         draining: draining.clone(),
         data_dir: config.data_dir.clone(),
         metrics: Some(metrics),
@@ -273,7 +273,7 @@ pub fn demo_site(public_url: String, holds: Holds) -> Site {
     Site {
         public_url,
         hold_seconds: holds.hold_seconds,
-        more_seconds: holds.more_seconds(),
+        more_seconds: holds.extension_seconds(),
         stripe_script_url: payment_provider::DOUBLE_SCRIPT.to_owned(),
         stripe_publishable_key: payment_provider::DOUBLE_KEY.to_owned(),
         demo: Some(Demo {

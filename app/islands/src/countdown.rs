@@ -75,7 +75,7 @@ fn more_time(
         }
         set_busy.set(true);
         leptos::task::spawn_local(async move {
-            match crate::functions::more_time(order.get_value()).await {
+            match crate::functions::extend_hold(order.get_value()).await {
                 Ok(seconds) => {
                     ends_at.set_value(now() + to_f64(seconds));
                     set_had.set(true);

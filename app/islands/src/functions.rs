@@ -1,4 +1,4 @@
-//! The server functions that islands call. Without JavaScript, forms are sent to `pay` and `more_time`.
+//! The server functions that islands call. Without JavaScript, forms are sent to `pay` and `extend_hold`.
 
 use leptos::server;
 use model::{error::AppError, payments::Payment};
@@ -63,9 +63,9 @@ pub async fn find_newest_payment(
     }
 }
 
-/// Takes the more time that there is to have. Returns the seconds that are left then.
+/// Extends the hold of an order. Returns the seconds left.
 #[server(prefix = "/fn", endpoint = "orders/more_time")]
-pub async fn more_time(#[server(default)] order_id: String) -> Result<i64, AppError> {
+pub async fn extend_hold(#[server(default)] order_id: String) -> Result<i64, AppError> {
     use model::orders::Orders;
     let orders = context::port::<dyn Orders>()?;
     let viewer = match context::require_viewer() {
@@ -75,7 +75,7 @@ pub async fn more_time(#[server(default)] order_id: String) -> Result<i64, AppEr
     let Ok(id) = order_id.parse() else {
         return context::refuse("order", AppError::NotFound, &[]);
     };
-    match orders.more_time(&viewer, id).await {
+    match orders.extend_hold(&viewer, id).await {
         Ok(order) => {
             if context::posted_by_form() {
                 context::notice("You have more time. There is no more after this.");

@@ -27,7 +27,7 @@ mod typed;
 
 pub use card_form::{BankButton, CardForm, CardSetup};
 pub use countdown::{Countdown, HoldClock, Wait, countdown_text, in_minutes};
-pub use functions::{MoreTime, Pay};
+pub use functions::{ExtendHold, Pay};
 pub use live_sale::LiveSale;
 pub use payout::PayoutWhileTyping;
 pub use picture_preview::PicturePreview;

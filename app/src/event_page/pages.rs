@@ -3,7 +3,7 @@
 use super::{for_sale::for_sale, head::head, offer_filter::OfferFilterForm, prose::prose};
 use crate::{
     events::{Spot, cover, event_time, find},
-    orders::held_here,
+    orders::held_notices,
     ui::{Icon, flash_message, icon, page},
     waiting::waiting_list_panel,
 };
@@ -59,7 +59,7 @@ pub fn EventPage() -> impl IntoView {
                 None => None,
             };
             let held = match &viewer {
-                Some(viewer) => held_here(&orders.open(viewer).await?, event.id),
+                Some(viewer) => held_notices(&orders.list_open(viewer).await?, event.id),
                 None => None,
             };
             let waiting_list =

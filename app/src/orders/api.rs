@@ -3,8 +3,8 @@
 use leptos::server;
 use model::error::{AppError, AppResult};
 
-/// Reserves so many tickets of one offer of an event's page (or of the event, cheapest first, where
-/// no offer is named), and goes on to paying.
+/// Reserves tickets of one offer of an event's page, or the cheapest of the event if no offer is given, and
+/// redirects to the order.
 #[server(prefix = "/fn", endpoint = "orders/reserve")]
 pub async fn reserve(
     #[server(default)] event_id: String,
@@ -36,10 +36,10 @@ pub async fn reserve(
             },
         ),
     });
-    reserve_and_go(request, &attempt).await
+    reserve_or_checkout(request, &attempt).await
 }
 
-/// Reserves the seats that were ticked, and goes on to paying.
+/// Reserves the selected seats, and redirects to the order.
 #[server(prefix = "/fn", endpoint = "orders/reserve_seats")]
 pub async fn reserve_seats(
     #[server(default)] ticket_ids: Vec<String>,
@@ -47,28 +47,29 @@ pub async fn reserve_seats(
 ) -> Result<(), AppError> {
     use model::orders::{Reserve, ReserveNamed};
     let ids: Result<Vec<_>, _> = ticket_ids.iter().map(|id| id.parse()).collect();
-    let refusal = match ids {
+    let error = match ids {
         Ok(ids) if ids.is_empty() => AppError::invalid("", "Tick the seats that you want."),
         Ok(ticket_ids) => {
             let request = Reserve::Named(ReserveNamed { ticket_ids });
-            return reserve_and_go(request, &attempt).await;
+            return reserve_or_checkout(request, &attempt).await;
         }
         Err(_) => AppError::NotFound,
     };
-    context::refuse("reserve", refusal, &[])
+    context::refuse("reserve", error, &[])
 }
 
-/// Reserves what was chosen before signing in, and goes on to paying.
+/// Reserves what was chosen before signing in, and redirects to the order.
 #[server(prefix = "/fn", endpoint = "orders/reserve_chosen")]
 pub async fn reserve_chosen(#[server(default)] choice: String) -> Result<(), AppError> {
     use super::Choice;
-    match Choice::read(&choice) {
-        Some(Choice { reserve, attempt }) => reserve_and_go(reserve, &attempt).await,
+    match Choice::decode(&choice) {
+        Some(Choice { reserve, attempt }) => reserve_or_checkout(reserve, &attempt).await,
         None => choose_again(),
     }
 }
 
-/// Makes a guest of whoever is not signed in, reserves what they chose, and goes on to paying.
+/// Creates a guest account unless the visitor is signed in, reserves what they chose, and redirects to the
+/// order.
 #[server(prefix = "/fn", endpoint = "orders/buy_as_guest")]
 pub async fn buy_as_guest(
     #[server(default)] choice: String,
@@ -86,10 +87,10 @@ pub async fn buy_as_guest(
         context::port::<dyn Accounts>()?,
         context::port::<dyn Orders>()?,
     );
-    let Some(chosen) = Choice::read(&choice) else {
+    let Some(chosen) = Choice::decode(&choice) else {
         return choose_again();
     };
-    let next = chosen.page();
+    let next = chosen.checkout_url();
     let Choice { reserve, attempt } = chosen;
     if context::lacks_cookies() {
         return Ok(());
@@ -114,23 +115,26 @@ fn choose_again() -> Result<(), AppError> {
     context::refuse("reserve", error, &[])
 }
 
-async fn reserve_and_go(request: model::orders::Reserve, attempt: &str) -> Result<(), AppError> {
+async fn reserve_or_checkout(
+    request: model::orders::Reserve,
+    attempt: &str,
+) -> Result<(), AppError> {
     use super::Choice;
 
     use model::orders::Orders;
     let orders = context::port::<dyn Orders>()?;
     match context::require_viewer() {
         Ok(viewer) => reserve_for(&*orders, &viewer, request, attempt).await,
-        // Who they are is asked after what they want, and before any clock runs.
+        // Visitors who are not signed in identify themselves at the checkout, before the hold begins.
         Err(_) if context::posted_by_form() => {
             if let Err(error) = request.count() {
-                return context::refuse("reserve", in_one_sentence(error), &[]);
+                return context::refuse("reserve", join_field_errors(error), &[]);
             }
             let choice = Choice {
                 reserve: request,
                 attempt: attempt.to_owned(),
             };
-            context::redirect(&choice.page());
+            context::redirect(&choice.checkout_url());
             Ok(())
         }
         Err(error) => context::refuse("reserve", error, &[]),
@@ -150,17 +154,17 @@ async fn reserve_for(
             context::redirect(&format!("/orders/{}", order.id));
             Ok(())
         }
-        // The form was sent again after it had been changed: what it asks for now is a new try.
+        // The form was changed and sent again with the same key.
         Err(AppError::Conflict {
             conflict: Conflict::IdempotencyMismatch,
             ..
         }) => choose_again(),
-        Err(error) => context::refuse("reserve", in_one_sentence(error), &[]),
+        Err(error) => context::refuse("reserve", join_field_errors(error), &[]),
     }
 }
 
-/// The forms of reserving have no fields to mark: what is wrong is said above them.
-fn in_one_sentence(error: AppError) -> AppError {
+/// Joins the errors of all fields: reservation forms show errors above the form, not at fields.
+fn join_field_errors(error: AppError) -> AppError {
     match error {
         AppError::Invalid(fields) => {
             let message = fields
@@ -174,8 +178,8 @@ fn in_one_sentence(error: AppError) -> AppError {
     }
 }
 
-/// Who asks for something to be done with which order.
-fn asked(
+/// The port, the viewer and the order of a request.
+fn parse_order_request(
     order_id: &str,
 ) -> AppResult<(
     std::sync::Arc<dyn model::orders::Orders>,
@@ -188,11 +192,11 @@ fn asked(
     Ok((orders, viewer, id))
 }
 
-/// Gives the tickets back.
+/// Cancels an order.
 #[server(prefix = "/fn", endpoint = "orders/cancel")]
 pub async fn cancel(#[server(default)] order_id: String) -> Result<(), AppError> {
-    let (orders, viewer, id) = match asked(&order_id) {
-        Ok(asked) => asked,
+    let (orders, viewer, id) = match parse_order_request(&order_id) {
+        Ok(request) => request,
         Err(error) => return context::refuse("order", error, &[]),
     };
     match orders.cancel(&viewer, id, None).await {
@@ -205,14 +209,14 @@ pub async fn cancel(#[server(default)] order_id: String) -> Result<(), AppError>
     }
 }
 
-/// Reserves what an order that ran out was for, once more.
+/// Reserves the tickets of an expired or cancelled order again.
 #[server(prefix = "/fn", endpoint = "orders/reserve_again")]
 pub async fn reserve_again(
     #[server(default)] order_id: String,
     #[server(default)] attempt: String,
 ) -> Result<(), AppError> {
-    let (orders, viewer, id) = match asked(&order_id) {
-        Ok(asked) => asked,
+    let (orders, viewer, id) = match parse_order_request(&order_id) {
+        Ok(request) => request,
         Err(error) => return context::refuse("again", error, &[]),
     };
     let attempt = Some(attempt.as_str()).filter(|attempt| !attempt.is_empty());
@@ -221,6 +225,6 @@ pub async fn reserve_again(
             context::redirect(&format!("/orders/{}", order.id));
             Ok(())
         }
-        Err(error) => context::refuse("again", in_one_sentence(error), &[]),
+        Err(error) => context::refuse("again", join_field_errors(error), &[]),
     }
 }

@@ -1,9 +1,9 @@
-//! `/checkout`: who has chosen tickets and is not signed in says here who they are; as a guest, by
-//! address and name alone. Nothing is held before that.
+//! `/checkout`: visitors who have chosen tickets sign in, or enter an address and a name to buy as a guest.
+//! Nothing is held before that.
 
 use super::{
     Choice, api,
-    pages::{STEPS, count, from_whom, goes_to},
+    pages::{STEPS, count, mailed_to, sold_by},
 };
 use crate::{
     accounts::api::Forgot,
@@ -25,20 +25,20 @@ use model::{
     tickets::{NO_SECTION, Tickets},
 };
 
-/// What was chosen, as far as it can be said before it is reserved.
+/// The choice as shown before it is reserved.
 struct Chosen {
     event: Event,
     tickets: usize,
     /// `2 × Stalls`, or the seats.
     what: String,
     sellers: Vec<UserId>,
-    /// None: it depends on what is cheapest.
+    /// `None`: not known before the cheapest tickets are reserved.
     total: Option<Money>,
 }
 
-/// Errors: `NotFound`; `Invalid` for more than an order can hold.
-async fn look(reserve: &Reserve) -> AppResult<Chosen> {
-    let many = reserve.count()?;
+/// Errors: `NotFound`; `Invalid` if the number of tickets is.
+async fn load_chosen(reserve: &Reserve) -> AppResult<Chosen> {
+    let count = reserve.count()?;
     let (events, tickets) = (
         context::port::<dyn Events>()?,
         context::port::<dyn Tickets>()?,
@@ -50,7 +50,7 @@ async fn look(reserve: &Reserve) -> AppResult<Chosen> {
             let price = any.offer.as_ref().map(|offer| offer.price_minor);
             let total = price.and_then(|price| price.checked_mul(any.quantity));
             Ok(Chosen {
-                tickets: many,
+                tickets: count,
                 what: format!("{} × {section}", any.quantity),
                 sellers: any.offer.iter().map(|offer| offer.seller_id).collect(),
                 total: total.map(|minor| Money::new(minor, event.currency)),
@@ -67,7 +67,7 @@ async fn look(reserve: &Reserve) -> AppResult<Chosen> {
             let labels: Vec<&str> = seats.iter().map(|seat| seat.label.as_str()).collect();
             let total = seats.iter().map(|seat| seat.price_minor).sum();
             Ok(Chosen {
-                tickets: many,
+                tickets: count,
                 what: labels.join("; "),
                 sellers: seats.iter().map(|seat| seat.seller_id).collect(),
                 total: Some(Money::new(total, event.currency)),
@@ -77,32 +77,31 @@ async fn look(reserve: &Reserve) -> AppResult<Chosen> {
     }
 }
 
-/// The step between choosing and paying.
 #[component]
 pub fn CheckoutPage() -> impl IntoView {
     let text = use_query_map().with_untracked(|query| query.get("choice").unwrap_or_default());
     page(async move {
-        let choice = Choice::read(&text).ok_or(AppError::NotFound)?;
+        let choice = Choice::decode(&text).ok_or(AppError::NotFound)?;
         let (flash, viewer) = (context::take_flash(), context::viewer());
         let held = in_minutes(context::site()?.hold_seconds);
         let accounts = context::port::<dyn Accounts>()?;
-        let chosen = look(&choice.reserve).await?;
+        let chosen = load_chosen(&choice.reserve).await?;
         let names = accounts.names(&chosen.sellers).await?;
         let total = chosen.total.map(|total| format!(" · {total} in all"));
         let total = total.unwrap_or_default();
-        let whose = from_whom(&chosen.sellers, &names);
-        let what = format!("{}{whose}{total}", chosen.what);
-        let chosen_is = event_strip(&chosen.event, Some(&what));
+        let sold_by = sold_by(&chosen.sellers, &names);
+        let what = format!("{}{sold_by}{total}", chosen.what);
+        let summary = event_strip(&chosen.event, Some(&what));
         let flash = flash.as_ref();
         let form = Form::new("reserve", flash);
         let refused = form.was_refused();
         let then = match viewer {
             Some(viewer) => {
-                let form = reserve(&choice, &chosen, refused);
-                let to = goes_to(&viewer.user.email);
-                view! { {to} {form} }.into_any()
+                let form = reserve_form(&choice, &chosen, refused);
+                let mailed_to = mailed_to(&viewer.user.email);
+                view! { {mailed_to} {form} }.into_any()
             }
-            None => who_are_you(&choice, flash),
+            None => identification(&choice, flash),
         };
         Ok(view! {
             <Title text=format!("Checkout: {}", chosen.event.title)/>
@@ -111,12 +110,12 @@ pub fn CheckoutPage() -> impl IntoView {
                 <h1 class="section-title">{count(chosen.tickets)} {total}</h1>
                 {flash_message(flash)}
                 {problem_at_top(&form)}
-                <div class="checkout-strip">{chosen_is}</div>
+                <div class="checkout-strip">{summary}</div>
                 {then}
                 {(!refused).then(|| view! {
                     <p class="quiet">
                         "Next, the tickets are held for you for " {held} " while you pay. "
-                        <a href=others(&chosen)>"Choose others"</a>
+                        <a href=event_tickets_url(&chosen)>"Choose others"</a>
                     </p>
                 })}
             </section>
@@ -125,11 +124,12 @@ pub fn CheckoutPage() -> impl IntoView {
     })
 }
 
-/// Whoever is signed in, or has just done so, is asked for nothing more.
-fn reserve(choice: &Choice, chosen: &Chosen, refused: bool) -> AnyView {
-    // A guest whose tickets went meanwhile is signed in by now.
+/// For signed-in viewers: one button.
+fn reserve_form(choice: &Choice, chosen: &Chosen, refused: bool) -> AnyView {
+    // A guest account was created before the reservation was refused, so guests also get here.
     let (first, class, label) = if refused {
-        let first = view! { <a class="button" href=others(chosen)>"See what is left"</a> };
+        let first =
+            view! { <a class="button" href=event_tickets_url(chosen)>"See what is left"</a> };
         (Some(first), "button button-quiet", "Try again".to_owned())
     } else {
         let label = format!("Reserve {} and pay", count(chosen.tickets));
@@ -138,7 +138,7 @@ fn reserve(choice: &Choice, chosen: &Chosen, refused: bool) -> AnyView {
     post_to::<api::ReserveChosen>(
         "row",
         view! {
-            {hidden("choice", choice.text())}
+            {hidden("choice", choice.encode())}
             {first}
             <button class=class type="submit">{label}</button>
         },
@@ -146,13 +146,13 @@ fn reserve(choice: &Choice, chosen: &Chosen, refused: bool) -> AnyView {
     .into_any()
 }
 
-/// Where others can be chosen.
-fn others(chosen: &Chosen) -> String {
+/// Where other tickets can be chosen.
+fn event_tickets_url(chosen: &Chosen) -> String {
     format!("/events/{}#tickets", chosen.event.id)
 }
 
-/// To a guest who has bought before: the link is on its way.
-fn came_back(email: String, next: String) -> AnyView {
+/// Shown to a guest who has bought before: a sign-in link has been mailed.
+fn returning_guest(email: String, next: String) -> AnyView {
     view! {
         <section class="panel stack" aria-labelledby="welcome">
             <h2 class="title" id="welcome">"Welcome back"</h2>
@@ -174,13 +174,14 @@ fn came_back(email: String, next: String) -> AnyView {
     .into_any()
 }
 
-fn who_are_you(choice: &Choice, flash: Option<&Flash>) -> AnyView {
+/// For visitors who are not signed in: the guest form, and links to sign in and up.
+fn identification(choice: &Choice, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("guest", flash);
-    let next = choice.page();
+    let next = choice.checkout_url();
     context::expect_cookies();
     let wrong = form.error("email");
     let returning = wrong.as_deref() == Some(GUEST_CAME_BACK);
-    let welcome = returning.then(|| came_back(form.value("email", ""), next.clone()));
+    let welcome = returning.then(|| returning_guest(form.value("email", ""), next.clone()));
     let heading = if returning {
         "Or use another address"
     } else {
@@ -215,7 +216,7 @@ fn who_are_you(choice: &Choice, flash: Option<&Flash>) -> AnyView {
                     name: "name", label: "Name", autocomplete: "name", max: Some(80),
                     ..Input::default()
                 })}
-                {hidden("choice", choice.text())}
+                {hidden("choice", choice.encode())}
                 {hidden("once", context::new_attempt())}
                 <button class="button" type="submit">"Go on to pay"</button>
             })}

@@ -1,35 +1,33 @@
-//! What somebody has chosen and not reserved yet: it goes with them, in an address, while they say who
-//! they are. It promises nothing: what it can be had for, reserving says.
+//! A choice of tickets that is not reserved yet, passed in URLs while the visitor signs in or enters their
+//! details. Nothing is held; availability and price are checked when it is reserved.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use model::orders::Reserve;
 use serde::{Deserialize, Serialize};
 
-/// Tickets that were chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
-    /// Which.
     pub reserve: Reserve,
-    /// Names the try to reserve them, so that it is one order however often it is sent.
+    /// Idempotency key of the reservation.
     pub attempt: String,
 }
 
 impl Choice {
-    /// As an address and a form carry it.
-    pub fn text(&self) -> String {
+    /// Base64url, for URLs and forms.
+    pub fn encode(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
         BASE64.encode(json)
     }
 
-    /// What [`Choice::text`] said. None: it said nothing of the kind.
-    pub fn read(text: &str) -> Option<Self> {
+    /// Reverses [`Choice::encode`]. `None` if the text is not valid.
+    pub fn decode(text: &str) -> Option<Self> {
         let json = BASE64.decode(text).ok()?;
         serde_json::from_slice(&json).ok()
     }
 
-    /// The page where one says who one is.
-    pub fn page(&self) -> String {
-        format!("/checkout?choice={}", self.text())
+    /// URL of the checkout page with this choice.
+    pub fn checkout_url(&self) -> String {
+        format!("/checkout?choice={}", self.encode())
     }
 }
 
@@ -40,7 +38,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn a_choice_comes_back_as_it_went() {
+    fn a_choice_is_decoded_as_it_was_encoded() {
         let id = Uuid::from_u128;
         let any = ReserveAny {
             event_id: model::ids::EventId(id(1)),
@@ -63,17 +61,17 @@ mod tests {
                 reserve,
                 attempt: "one".to_owned(),
             };
-            let page = choice.page();
-            assert!(page.len() < 1000 && page.is_ascii(), "{page}");
-            let text = page.split('=').nth(1).unwrap();
-            assert_eq!(Choice::read(text), Some(choice));
+            let url = choice.checkout_url();
+            assert!(url.len() < 1000 && url.is_ascii(), "{url}");
+            let text = url.split('=').nth(1).unwrap();
+            assert_eq!(Choice::decode(text), Some(choice));
         }
     }
 
     #[test]
-    fn what_is_no_choice_is_none() {
+    fn invalid_text_is_not_decoded() {
         for text in ["", "e30", "x y", "eyJhdHRlbXB0IjoiIn0"] {
-            assert_eq!(Choice::read(text), None, "{text}");
+            assert_eq!(Choice::decode(text), None, "{text}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a viewer holds right now, on pages other than the order's own: the strip below the header
-//! and the notice on the event's page, each with the time that is left and the way to pay.
+//! The viewer's open orders on pages other than the order's own: the strip below the header and the notice
+//! on the event's page, each with the time left and a link to pay.
 
 use crate::ui::{Icon, icon};
 use islands::HoldClock;
@@ -9,21 +9,21 @@ use model::{
     orders::{OpenOrder, Orders},
 };
 
-/// Below the header of every page, except those that show the same order themselves.
+/// Shown below the header of every page that does not show the order itself.
 pub fn held_strip() -> Option<AnyView> {
     let viewer = context::viewer()?;
     let orders = context::port::<dyn Orders>().ok()?;
     let here = context::here();
     let content = Suspend::new(async move {
-        // A strip that cannot be read is left out: the page itself says what is wrong.
-        let open = orders.open(&viewer).await.unwrap_or_default();
+        // On an error the strip is left out; the page itself reports errors.
+        let open = orders.list_open(&viewer).await.unwrap_or_default();
         let first = open.into_iter().find(|order| !is_shown_at(order, &here));
         first.map(|order| strip(&order))
     });
     Some(view! { <Suspense>{content}</Suspense> }.into_any())
 }
 
-/// Whether the page at `here` tells of this order already.
+/// Whether the page at `here` shows this order.
 fn is_shown_at(order: &OpenOrder, here: &str) -> bool {
     let path = here.split('?').next().unwrap_or_default();
     path.starts_with(&format!("/orders/{}", order.id))
@@ -35,7 +35,7 @@ fn strip(order: &OpenOrder) -> AnyView {
         <aside class="held-strip" aria-label="Tickets held for you">
             <p class="wrap held-row">
                 <span class="held-what">
-                    {icon(Icon::Clock)} {order.how_many()} " for " <bdi>{order.event_title.clone()}</bdi>
+                    {icon(Icon::Clock)} {order.ticket_count()} " for " <bdi>{order.event_title.clone()}</bdi>
                     " held for you: " <HoldClock seconds_left=order.seconds_left/> " left"
                 </span>
                 <a class="button button-small" href=format!("/orders/{}", order.id)>"Pay now"</a>
@@ -45,21 +45,21 @@ fn strip(order: &OpenOrder) -> AnyView {
     .into_any()
 }
 
-/// On the event's page, above what is for sale: what the viewer holds of this event.
-pub fn held_here(open: &[OpenOrder], event: EventId) -> Option<AnyView> {
-    let own: Vec<AnyView> = open
+/// Shown on the event's page, above the tickets for sale: the viewer's open orders for the event.
+pub fn held_notices(open: &[OpenOrder], event: EventId) -> Option<AnyView> {
+    let notices: Vec<AnyView> = open
         .iter()
         .filter(|order| order.event_id == event)
         .map(notice)
         .collect();
-    (!own.is_empty()).then(|| own.into_any())
+    (!notices.is_empty()).then(|| notices.into_any())
 }
 
 fn notice(order: &OpenOrder) -> AnyView {
     view! {
         <div class="panel held-here">
             <p class="title">
-                {icon(Icon::Clock)} {order.how_many()} " held for you"
+                {icon(Icon::Clock)} {order.ticket_count()} " held for you"
             </p>
             <p>
                 "Pay within " <HoldClock seconds_left=order.seconds_left/>

@@ -1,6 +1,7 @@
-//! Orders: holding tickets while their buyer pays.
+//! The pages and server functions of orders: checkout, payment, and paid orders.
 //!
-//! Authorization: an order is seen and changed by its buyer alone; to others it does not exist.
+//! Authorisation is enforced by the port: only the buyer sees and changes an order; for others it does not
+//! exist.
 
 pub mod api;
 
@@ -13,5 +14,5 @@ mod timeline;
 
 pub use checkout::CheckoutPage;
 pub use choice::Choice;
-pub use held::{held_here, held_strip};
+pub use held::{held_notices, held_strip};
 pub use pages::{OrderPage, OrdersPage};

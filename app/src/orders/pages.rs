@@ -2,7 +2,7 @@
 
 use super::{
     api,
-    paid::{charged_in_vain, paid, what_remains},
+    paid::{late_charge_text, paid, refund_summary},
     timeline::timeline,
 };
 use crate::{
@@ -26,7 +26,7 @@ use model::{
 };
 use std::collections::HashMap;
 
-/// One's own orders.
+/// The viewer's orders.
 #[component]
 pub fn OrdersPage() -> impl IntoView {
     let cursor = use_query_map().with_untracked(|query| query.get("cursor"));
@@ -121,8 +121,8 @@ fn status_badge(status: OrderStatus) -> impl IntoView {
     view! { <span class=class>{text}</span> }
 }
 
-/// All that an order's page is made of.
-struct Found {
+/// The data of an order's page.
+struct OrderData {
     order: Order,
     event: Event,
     payment: Option<Payment>,
@@ -133,7 +133,7 @@ struct Found {
 }
 
 /// Errors: `NotFound`.
-async fn look(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<Found> {
+async fn load(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<OrderData> {
     let (orders, history) = (
         context::port::<dyn Orders>()?,
         context::port::<dyn OrderHistory>()?,
@@ -147,41 +147,41 @@ async fn look(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<Found>
         context::port::<dyn Events>()?,
         context::port::<dyn Refunds>()?,
     );
-    // Asks Stripe first if a payment is under way: the order shown is the order after that.
+    // Must precede reading the order: if a payment is in progress, this asks Stripe and may change the order.
     let payment = payments.find_newest(viewer, id, from_bank).await?;
     let order = orders.get(viewer, id).await?;
     let event = order.event_id().ok_or(AppError::NotFound)?;
     let sellers: Vec<UserId> = order.tickets.iter().map(|sold| sold.seller_id).collect();
-    Ok(Found {
+    Ok(OrderData {
         order,
         sellers: accounts.names(&sellers).await?,
         event: events.get(event).await?,
         payment,
         refunds: refunds.list_for_order(viewer, id).await?,
         passes: passes.of_order(viewer, id).await?,
-        moments: history.timeline(viewer, id).await?.moments,
+        moments: history.get_timeline(viewer, id).await?.moments,
     })
 }
 
-/// One order: the countdown and the payment while it is open, the tickets once it is paid, and
-/// always what has happened to it.
+/// One order: the countdown and the payment form while it is open, the tickets once it is paid, and the
+/// timeline.
 #[component]
 pub fn OrderPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
     let from_bank = use_query_map().with_untracked(|query| query.get("payment_intent").is_some());
     page_for(|viewer| async move {
         let id: OrderId = id.parse().map_err(|_| AppError::NotFound)?;
-        let mut found = look(&viewer, id, from_bank).await?;
+        let mut data = load(&viewer, id, from_bank).await?;
         if from_bank {
-            // Stripe's additions to the address have done their work, and one of them is a secret.
+            // Removes the query parameters added by Stripe, one of which is secret.
             context::redirect(&format!("/orders/{id}"));
             return Ok(().into_any());
         }
         let flash = context::take_flash();
-        let payment = found.payment.take();
-        let state = state(&found, payment, &viewer, flash.as_ref())?;
-        let step = step(&found.order);
-        let Found { order, event, .. } = &found;
+        let payment = data.payment.take();
+        let state = state(&data, payment, &viewer, flash.as_ref())?;
+        let step = step(&data.order);
+        let OrderData { order, event, .. } = &data;
         let heading = order.is_open().then(|| {
             view! { <h1 class="sr-only">{format!("Pay for {}", event.title)}</h1> }
         });
@@ -190,10 +190,10 @@ pub fn OrderPage() -> impl IntoView {
             {flash_message(flash.as_ref())}
             {heading}
             <div class=if order.is_open() { "order order-open" } else { "order order-done" }>
-                {summary(&found, &viewer.user.email)}
+                {summary(&data, &viewer.user.email)}
                 <div class="order-main stack">
                     {steps(&STEPS, step)}
-                    {state} {timeline(order, event, &found.moments)}
+                    {state} {timeline(order, event, &data.moments)}
                 </div>
             </div>
         }
@@ -201,10 +201,10 @@ pub fn OrderPage() -> impl IntoView {
     })
 }
 
-/// From choosing to holding tickets.
+/// Labels of the steps of a purchase.
 pub(super) const STEPS: [&str; 4] = ["Choose", "Your details", "Pay", "Tickets"];
 
-/// How far the buyer has come: 2 while they pay, 3 once the tickets are theirs.
+/// Index into [`STEPS`]; `None` if the purchase has ended.
 fn step(order: &Order) -> Option<usize> {
     match order.status {
         OrderStatus::Created | OrderStatus::AwaitingPayment => Some(2),
@@ -213,31 +213,31 @@ fn step(order: &Order) -> Option<usize> {
     }
 }
 
-/// How the order stands, and what can be done about it.
+/// The main part of the page, by the status of the order.
 fn state(
-    found: &Found,
+    data: &OrderData,
     payment: Option<Payment>,
     viewer: &Viewer,
     flash: Option<&context::Flash>,
 ) -> AppResult<AnyView> {
-    let Found {
+    let OrderData {
         order,
         event,
         refunds,
         passes,
         ..
-    } = found;
+    } = data;
     let status = payment.as_ref().map(|payment| payment.status);
-    let under_way = matches!(
+    let in_progress = matches!(
         status,
         Some(PaymentStatus::RequiresAction | PaymentStatus::Processing)
     );
     Ok(match order.status {
-        // A payment has its grace; without one under way, the buyer's time is over.
+        // The grace applies only while a payment is in progress.
         OrderStatus::Created | OrderStatus::AwaitingPayment
-            if order.seconds_left == 0 && !under_way =>
+            if order.seconds_left == 0 && !in_progress =>
         {
-            ran_out(found, flash)
+            expired(data, flash)
         }
         OrderStatus::Created | OrderStatus::AwaitingPayment => {
             let pay = payment_panel(order, payment, flash)?;
@@ -246,21 +246,21 @@ fn state(
         OrderStatus::Complete | OrderStatus::Refunded => {
             paid(order, event, refunds, passes, &viewer.user)
         }
-        OrderStatus::Expired => ran_out(found, flash),
+        OrderStatus::Expired => expired(data, flash),
         OrderStatus::Cancelled => {
             let text = format!(
                 "The tickets went back on sale. {}",
-                charged_in_vain(refunds)
+                late_charge_text(refunds)
             );
-            over(found, "This order was cancelled", text, flash)
+            ended(data, "This order was cancelled", text, flash)
         }
     })
 }
 
-/// What is bought and what it costs, line by line. While it is to be paid, a phone shows one line of it
-/// that opens, so that the card stands on the first screen.
-fn summary(found: &Found, email: &str) -> AnyView {
-    let Found { order, event, .. } = found;
+/// The tickets and their prices. While the order is open, phones show a one-line summary that can be
+/// expanded, so that the card form fits on the first screen.
+fn summary(data: &OrderData, email: &str) -> AnyView {
+    let OrderData { order, event, .. } = data;
     let link = view! {
         <a dir="auto" href=format!("/events/{}", event.id)>{event.title.clone()}</a>
     };
@@ -269,8 +269,8 @@ fn summary(found: &Found, email: &str) -> AnyView {
             <aside class="order-summary panel order-facts" aria-label="What you are buying">
                 <div class="order-art">{cover(event, Spot::Order)}</div>
                 <h1 class="title">{link}</h1>
-                {facts(found)}
-                {(order.status == OrderStatus::Complete).then(|| goes_to(email))}
+                {facts(data)}
+                {(order.status == OrderStatus::Complete).then(|| mailed_to(email))}
             </aside>
         }
         .into_any();
@@ -290,7 +290,7 @@ fn summary(found: &Found, email: &str) -> AnyView {
                 <div class="order-facts">
                     <div class="order-art">{cover(event, Spot::Order)}</div>
                     <p class="title">{link}</p>
-                    {facts(found)}
+                    {facts(data)}
                 </div>
             </details>
         </aside>
@@ -298,23 +298,23 @@ fn summary(found: &Found, email: &str) -> AnyView {
     .into_any()
 }
 
-/// When, where, each ticket and the total.
-fn facts(found: &Found) -> AnyView {
-    let Found {
+/// Time, place, each ticket and the total.
+fn facts(data: &OrderData) -> AnyView {
+    let OrderData {
         order,
         event,
         refunds,
         sellers,
         ..
-    } = found;
+    } = data;
     let lines = order
         .tickets
         .iter()
         .map(|ticket| {
-            let whose = from_whom(&[ticket.seller_id], sellers);
+            let sold_by = sold_by(&[ticket.seller_id], sellers);
             view! {
                 <li class="line">
-                    <span><bdi>{ticket.label.clone()}</bdi> <span class="quiet">{whose}</span></span>
+                    <span><bdi>{ticket.label.clone()}</bdi> <span class="quiet">{sold_by}</span></span>
                     <span>{ticket.price().to_string()}</span>
                 </li>
             }
@@ -328,8 +328,8 @@ fn facts(found: &Found) -> AnyView {
             <span>"Total"</span>
             <strong>{order.total().to_string()}</strong>
         </p>
-        {match what_remains(order, refunds) {
-            Some(remains) => remains,
+        {match refund_summary(order, refunds) {
+            Some(summary) => summary,
             None => view! {
                 <p class="quiet">"This is all you pay: no fees are added."</p>
             }
@@ -339,8 +339,8 @@ fn facts(found: &Found) -> AnyView {
     .into_any()
 }
 
-/// Where the tickets are mailed, so that a mistyped address is noticed, and the way to correct it.
-pub(super) fn goes_to(email: &str) -> impl IntoView + use<> {
+/// The address to which tickets are mailed, with a link to correct it.
+pub(super) fn mailed_to(email: &str) -> impl IntoView + use<> {
     view! {
         <p class="quiet">
             "The tickets are mailed to " <strong>{email.to_owned()}</strong> ". "
@@ -349,22 +349,22 @@ pub(super) fn goes_to(email: &str) -> impl IntoView + use<> {
     }
 }
 
-/// ` from Ann and Bob`: who sells, each once; nothing if that is not known.
-pub(super) fn from_whom(sellers: &[UserId], names: &HashMap<UserId, String>) -> String {
-    let mut whose: Vec<&str> = Vec::new();
+/// ` from Ann and Bob`: the sellers, each once; empty if their names are not known.
+pub(super) fn sold_by(sellers: &[UserId], names: &HashMap<UserId, String>) -> String {
+    let mut unique: Vec<&str> = Vec::new();
     for name in sellers.iter().filter_map(|seller| names.get(seller)) {
-        if !whose.contains(&name.as_str()) {
-            whose.push(name);
+        if !unique.contains(&name.as_str()) {
+            unique.push(name);
         }
     }
-    if whose.is_empty() {
+    if unique.is_empty() {
         String::new()
     } else {
-        format!(" from {}", whose.join(" and "))
+        format!(" from {}", unique.join(" and "))
     }
 }
 
-/// The time that is left, and what can be done in it.
+/// The countdown, the payment form and the button to cancel.
 fn open(
     order: &Order,
     pay: AnyView,
@@ -374,12 +374,12 @@ fn open(
 ) -> AppResult<AnyView> {
     let form = Form::new("order", flash);
     let of = context::site()?.hold_seconds;
-    // While money is being taken the order cannot lapse, so no clock runs.
-    let taking = payment == Some(PaymentStatus::Processing);
-    let countdown = (!taking).then(|| {
-        let nearly_over = order
-            .can_take_more_time()
-            .then(|| more_time_without_script(order));
+    // While the payment is processed the order cannot expire, so no countdown is shown.
+    let processing = payment == Some(PaymentStatus::Processing);
+    let countdown = (!processing).then(|| {
+        let extension = order
+            .can_extend_hold()
+            .then(|| extension_without_script(order));
         view! {
             <Countdown
                 seconds_left=order.seconds_left
@@ -389,11 +389,11 @@ fn open(
             />
             <noscript>
                 <p class="quiet">"Load the page again to see how much time is left."</p>
-                <div>{nearly_over}</div>
+                <div>{extension}</div>
             </noscript>
         }
     });
-    let cancel = (!taking).then(|| {
+    let cancel = (!processing).then(|| {
         view! {
             {post_to::<api::Cancel>("", view! {
                 {problem_at_top(&form)}
@@ -402,11 +402,11 @@ fn open(
             })}
         }
     });
-    let to = goes_to(email);
-    Ok(view! { {countdown} {to} {pay} {terms()} {cancel} }.into_any())
+    let mailed_to = mailed_to(email);
+    Ok(view! { {countdown} {mailed_to} {pay} {terms()} {cancel} }.into_any())
 }
 
-/// What paying means; below the button, so that a phone shows the clock and the card first.
+/// The terms of the sale; below the button, so that phones show the countdown and the card form first.
 fn terms() -> impl IntoView {
     view! {
         <div>
@@ -423,10 +423,10 @@ fn terms() -> impl IntoView {
     }
 }
 
-/// In the last part of the hold; the countdown offers it where there is JavaScript.
-fn more_time_without_script(order: &Order) -> impl IntoView + use<> {
+/// The form to extend the hold, for browsers without JavaScript; otherwise the countdown offers it.
+fn extension_without_script(order: &Order) -> impl IntoView + use<> {
     let more = in_minutes(order.more_time_seconds);
-    post_to::<islands::MoreTime>(
+    post_to::<islands::ExtendHold>(
         "row",
         view! {
             {hidden("order_id", order.id.to_string())}
@@ -437,20 +437,20 @@ fn more_time_without_script(order: &Order) -> impl IntoView + use<> {
     )
 }
 
-fn ran_out(found: &Found, flash: Option<&context::Flash>) -> AnyView {
-    let charged = charged_in_vain(&found.refunds);
+fn expired(data: &OrderData, flash: Option<&context::Flash>) -> AnyView {
+    let charged = late_charge_text(&data.refunds);
     let text = format!("The tickets went back on sale. {charged}");
-    over(found, "The time to pay ran out", text, flash)
+    ended(data, "The time to pay ran out", text, flash)
 }
 
-/// Nothing is lost but the time: one press reserves the same once more, if it is still there.
-fn over(
-    found: &Found,
+/// An order that ended unpaid, with a button to reserve the same tickets again.
+fn ended(
+    data: &OrderData,
     title: &'static str,
     text: String,
     flash: Option<&context::Flash>,
 ) -> AnyView {
-    let Found { order, event, .. } = found;
+    let OrderData { order, event, .. } = data;
     let form = Form::new("again", flash);
     let again = event.span().is_on_sale(context::now()).then(|| {
         post_to::<api::ReserveAgain>(

@@ -1,4 +1,4 @@
-//! A paid order: its tickets, and what of its money has gone back.
+//! A paid order: its tickets and refunds.
 
 use crate::passes::{frozen_notice, pass_to_scan, stub};
 use leptos::prelude::*;
@@ -13,17 +13,14 @@ use model::{
     tickets::{OwnedTicket, Ticket},
 };
 
-/// What went back of an order's money, or is on its way, in minor units.
+/// Totals of an order's refunds, in minor units. Failed refunds are not counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct GoneBack {
-    /// Is back.
+pub struct RefundTotals {
     pub refunded: i64,
-    /// Is on its way.
-    pub on_its_way: i64,
+    pub pending: i64,
 }
 
-impl GoneBack {
-    /// Of these refunds; what did not get through, did not go.
+impl RefundTotals {
     pub fn of(refunds: &[Refund]) -> Self {
         let sum = |status| {
             let with = refunds.iter().filter(|refund| refund.status == status);
@@ -31,24 +28,22 @@ impl GoneBack {
         };
         Self {
             refunded: sum(RefundStatus::Succeeded),
-            on_its_way: sum(RefundStatus::Pending),
+            pending: sum(RefundStatus::Pending),
         }
     }
 
-    /// Both together.
     pub fn total(self) -> i64 {
-        self.refunded + self.on_its_way
+        self.refunded + self.pending
     }
 }
 
-/// How the newest refund of a ticket stands. `refunds` are an order's, oldest first.
-fn standing(refunds: &[Refund], ticket: TicketId) -> Option<RefundStatus> {
+/// The status of the newest refund of a ticket. `refunds` are sorted oldest first.
+fn refund_status(refunds: &[Refund], ticket: TicketId) -> Option<RefundStatus> {
     let of_ticket = |refund: &&Refund| refund.ticket_ids.contains(&ticket);
     refunds.iter().rfind(of_ticket).map(|refund| refund.status)
 }
 
-/// Says first how the order stands, then shows the tickets that are still the buyer's, with what
-/// lets them in; what may be looked up later comes after, and the tickets that have ended last.
+/// The headline, the buyer's tickets with their passes, the confirmation, and refunded tickets last.
 pub fn paid(
     order: &Order,
     event: &Event,
@@ -59,10 +54,10 @@ pub fn paid(
     let tickets = order
         .tickets
         .iter()
-        .map(|ticket| (ticket, standing(refunds, ticket.id)));
+        .map(|ticket| (ticket, refund_status(refunds, ticket.id)));
     let (ended, theirs): (Vec<_>, Vec<_>) =
         tickets.partition(|(_, refund)| *refund == Some(RefundStatus::Succeeded));
-    // A ticket that is theirs and has no pass is frozen.
+    // One of the buyer's tickets without a pass is frozen.
     let stubs = |tickets: Vec<(&Ticket, Option<RefundStatus>)>, are_theirs: bool| {
         let stubs = tickets.into_iter();
         stubs
@@ -74,12 +69,12 @@ pub fn paid(
             })
             .collect_view()
     };
-    let headline = headline(order, GoneBack::of(refunds), theirs.len(), &buyer.email);
+    let headline = headline(order, RefundTotals::of(refunds), theirs.len(), &buyer.email);
     let theirs = (!theirs.is_empty()).then(|| {
         view! {
             <h2 class="sr-only">"Your tickets"</h2>
             <ul class="stubs">{stubs(theirs, true)}</ul>
-            {papers(order, passes)}
+            {downloads(order, passes)}
         }
     });
     let confirmation = confirmation(order, event, passes);
@@ -92,7 +87,7 @@ pub fn paid(
     view! { {headline} {theirs} {confirmation} {ended} }.into_any()
 }
 
-/// What a buyer may want to look up later, and what to do if something is wrong.
+/// The facts of the order, and how to get help.
 fn confirmation(order: &Order, event: &Event, passes: &[Pass]) -> impl IntoView + use<> {
     let code = order.id.code();
     let fact = |name: &'static str, value: String| {
@@ -123,7 +118,7 @@ fn confirmation(order: &Order, event: &Event, passes: &[Pass]) -> impl IntoView 
     }
 }
 
-/// Their names, each once: `Ann and Bob`.
+/// The sellers' names, each once: `Ann and Bob`.
 fn sellers(passes: &[Pass]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for pass in passes {
@@ -134,15 +129,15 @@ fn sellers(passes: &[Pass]) -> String {
     names.join(" and ")
 }
 
-/// The tickets to take along.
-fn papers(order: &Order, passes: &[Pass]) -> Option<AnyView> {
-    let of = format!("/orders/{}", order.id);
+/// Links to the tickets for printing and to the files.
+fn downloads(order: &Order, passes: &[Pass]) -> Option<AnyView> {
+    let base = format!("/orders/{}", order.id);
     (!passes.is_empty()).then(|| {
         view! {
             <p class="row papers">
-                <a class="button button-quiet" href=format!("{of}/tickets")>"Full screen or print"</a>
-                <a class="button button-quiet" href=format!("{of}/tickets.pdf")>"Download PDF"</a>
-                <a class="button button-quiet" href=format!("{of}/calendar.ics")>"Add to calendar"</a>
+                <a class="button button-quiet" href=format!("{base}/tickets")>"Full screen or print"</a>
+                <a class="button button-quiet" href=format!("{base}/tickets.pdf")>"Download PDF"</a>
+                <a class="button button-quiet" href=format!("{base}/calendar.ics")>"Add to calendar"</a>
             </p>
         }
         .into_any()
@@ -158,24 +153,24 @@ fn owned(ticket: &Ticket, event: &Event) -> OwnedTicket {
     }
 }
 
-fn headline(order: &Order, back: GoneBack, theirs: usize, email: &str) -> AnyView {
-    let refunded = Money::new(back.refunded, order.currency);
-    let on_its_way = Money::new(back.on_its_way, order.currency);
+fn headline(order: &Order, totals: RefundTotals, theirs: usize, email: &str) -> AnyView {
+    let refunded = Money::new(totals.refunded, order.currency);
+    let pending = Money::new(totals.pending, order.currency);
     if order.status == OrderStatus::Refunded || theirs == 0 {
         let text = format!(
             " {refunded} went back to the card that paid. Banks take 5–10 days to show it."
         );
         return notice("This order was refunded.", text);
     }
-    if back.total() >= order.total_minor && back.on_its_way > 0 {
+    if totals.total() >= order.total_minor && totals.pending > 0 {
         let text = format!(
-            " {on_its_way} is on its way back to the card that paid. The tickets stay valid until \
+            " {pending} is on its way back to the card that paid. The tickets stay valid until \
              it has arrived."
         );
         return notice("This order is being refunded.", text);
     }
-    if back.total() > 0 {
-        let title = match (back.on_its_way, back.total() < order.total_minor) {
+    if totals.total() > 0 {
+        let title = match (totals.pending, totals.total() < order.total_minor) {
             (0, true) => "A part of this order was refunded.",
             (0, false) => "This order was paid back.",
             _ => "A part of this order is being refunded.",
@@ -203,10 +198,11 @@ fn notice(title: &'static str, text: String) -> AnyView {
     view! { <div class="notice" role="status"><strong>{title}</strong>{text}</div> }.into_any()
 }
 
-/// Below the total of a paid order: what has gone back of it, and what remains.
-pub fn what_remains(order: &Order, refunds: &[Refund]) -> Option<AnyView> {
-    let back = GoneBack::of(refunds);
-    if !matches!(order.status, OrderStatus::Complete | OrderStatus::Refunded) || back.total() == 0 {
+/// Shown below the total of a paid order with refunds: their amounts, and what remains.
+pub fn refund_summary(order: &Order, refunds: &[Refund]) -> Option<AnyView> {
+    let totals = RefundTotals::of(refunds);
+    if !matches!(order.status, OrderStatus::Complete | OrderStatus::Refunded) || totals.total() == 0
+    {
         return None;
     }
     let line = |name: &'static str, minor: i64| {
@@ -215,11 +211,11 @@ pub fn what_remains(order: &Order, refunds: &[Refund]) -> Option<AnyView> {
             view! { <p class="line"><span>{name}</span> <span>{amount}</span></p> }
         })
     };
-    let remains = Money::new(order.total_minor - back.total(), order.currency);
+    let remains = Money::new(order.total_minor - totals.total(), order.currency);
     Some(
         view! {
-            {line("Refunded", back.refunded)}
-            {line("On its way back", back.on_its_way)}
+            {line("Refunded", totals.refunded)}
+            {line("On its way back", totals.pending)}
             <p class="line total">
                 <span>"What remains"</span>
                 <strong>{remains.to_string()}</strong>
@@ -229,9 +225,9 @@ pub fn what_remains(order: &Order, refunds: &[Refund]) -> Option<AnyView> {
     )
 }
 
-/// What of the buyer's money an order that ended unpaid has to do with. A card can be charged too
-/// late for the tickets; the money goes back then by itself.
-pub fn charged_in_vain(refunds: &[Refund]) -> String {
+/// Whether the buyer of an order that ended unpaid was charged. A card can be charged too late for the
+/// tickets; the money is then refunded automatically.
+pub fn late_charge_text(refunds: &[Refund]) -> String {
     let Some(newest) = refunds.last() else {
         return "You were not charged.".to_owned();
     };
@@ -272,18 +268,18 @@ mod tests {
             refund("pending", 2500, &[1]),
             refund("succeeded", 3000, &[2]),
         ];
-        let standing = |ticket| standing(&refunds, TicketId(uuid::Uuid::from_u128(ticket)));
-        assert_eq!(standing(1), Some(RefundStatus::Pending));
-        assert_eq!(standing(2), Some(RefundStatus::Succeeded));
-        assert_eq!(standing(3), None);
-        let back = GoneBack::of(&refunds);
-        assert_eq!((back.refunded, back.on_its_way), (3000, 2500));
+        let status = |ticket| refund_status(&refunds, TicketId(uuid::Uuid::from_u128(ticket)));
+        assert_eq!(status(1), Some(RefundStatus::Pending));
+        assert_eq!(status(2), Some(RefundStatus::Succeeded));
+        assert_eq!(status(3), None);
+        let totals = RefundTotals::of(&refunds);
+        assert_eq!((totals.refunded, totals.pending), (3000, 2500));
     }
 
     #[test]
-    fn who_was_charged_is_not_told_otherwise() {
-        assert_eq!(charged_in_vain(&[]), "You were not charged.");
-        let told = charged_in_vain(&[refund("pending", 2500, &[])]);
-        assert!(told.contains("£25.00 is on its way back"), "{told}");
+    fn a_late_charge_is_reported() {
+        assert_eq!(late_charge_text(&[]), "You were not charged.");
+        let text = late_charge_text(&[refund("pending", 2500, &[])]);
+        assert!(text.contains("£25.00 is on its way back"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! What has happened to an order, in plain words, at the foot of its page.
+//! The timeline of an order, at the bottom of its page.
 
 use super::pages::count;
 use leptos::prelude::*;
@@ -8,7 +8,7 @@ use model::{
     orders::{Happening, Order, TimelineEntry},
 };
 
-/// All moments, oldest first; times by the clocks of the venue's town, as everywhere.
+/// All entries, oldest first, in the time zone of the event.
 pub fn timeline(order: &Order, event: &Event, moments: &[TimelineEntry]) -> impl IntoView + use<> {
     let moments = moments
         .iter()
@@ -16,7 +16,7 @@ pub fn timeline(order: &Order, event: &Event, moments: &[TimelineEntry]) -> impl
             let at = moment.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
             view! {
                 <li class=class(moment.what)>
-                    <p>{words(moment, order)}</p>
+                    <p>{description(moment, order)}</p>
                     <time class="quiet" datetime=at>{when(moment.at, &event.time_zone)}</time>
                 </li>
             }
@@ -45,8 +45,7 @@ fn class(what: Happening) -> &'static str {
     }
 }
 
-fn words(moment: &TimelineEntry, order: &Order) -> String {
-    // Moments of money name it; without it they are still sentences.
+fn description(moment: &TimelineEntry, order: &Order) -> String {
     let amount = moment.amount_minor.map_or_else(
         || "the money".to_owned(),
         |minor| Money::new(minor, order.currency).to_string(),
@@ -80,7 +79,7 @@ fn words(moment: &TimelineEntry, order: &Order) -> String {
 mod tests {
     use super::*;
 
-    fn told(what: Happening, amount_minor: Option<i64>) -> String {
+    fn describe(what: Happening, amount_minor: Option<i64>) -> String {
         let order: Order = serde_json::from_value(serde_json::json!({
             "id": "00000000-0000-7000-8000-000000000000", "status": "complete",
             "expiresAt": "2031-05-01T19:30:00Z", "secondsLeft": 0, "moreTimeSeconds": 0, "totalMinor": 2500,
@@ -94,21 +93,21 @@ mod tests {
             amount_minor,
             reason: None,
         };
-        words(&moment, &order)
+        description(&moment, &order)
     }
 
     #[test]
-    fn moments_of_money_name_it() {
+    fn entries_about_money_name_the_amount() {
         assert_eq!(
-            told(Happening::Paid, Some(2500)),
+            describe(Happening::Paid, Some(2500)),
             "You paid £25.00, and the tickets became yours."
         );
         assert_eq!(
-            told(Happening::Refunded, Some(1250)),
+            describe(Happening::Refunded, Some(1250)),
             "You were refunded £12.50. Banks take 5–10 days to show it."
         );
         assert_eq!(
-            told(Happening::RefundBegun, None),
+            describe(Happening::RefundBegun, None),
             "A refund of the money began."
         );
     }

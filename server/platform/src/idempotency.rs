@@ -1,13 +1,11 @@
-//! Idempotency keys: a client names an attempt, so that repeating it has one effect.
+//! Idempotency keys: repeating a request with the same key has one effect.
 //!
-//! Owns the table `idempotency_keys`: which attempts were made for which user, and their answers,
-//! for 24 hours. It knows nothing of HTTP requests; `rest/attempts.rs` reads the header
-//! `Idempotency-Key` and applies it to the REST API.
+//! Owns the table `idempotency_keys`: the keys of each user and the answers to them, kept for 24 hours.
+//! Does not handle HTTP; `rest/attempts.rs` applies the header `Idempotency-Key` to the REST API.
 //!
-//! A claim is a row that is written before the work; the request that writes it does the work. A
-//! claim that a crash leaves behind may be taken over after a minute. Orders store the key of their
-//! attempt, so even then there is one order. Answers of 5xx and 429 are not stored: those requests
-//! may be tried again.
+//! A request claims its key by inserting a row before it does the work. A claim left by a crash can be
+//! taken over after a minute; orders also store their key, so even then there is one order. Answers with
+//! status 5xx or 429 are not stored, so those requests can be retried.
 
 use crate::{
     clock::SharedClock,
@@ -23,27 +21,26 @@ use sha2::{Digest, Sha256};
 use sqlx::{query, query_as};
 use std::time::Duration;
 
-const STORED_FOR: Duration = Duration::from_hours(24);
-const CLAIM: Duration = Duration::from_mins(1);
+const RETENTION: Duration = Duration::from_hours(24);
+/// Age at which a claim without an answer can be taken over.
+const CLAIM_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The stored answers to requests with an idempotency key.
 #[derive(Clone)]
 pub struct IdempotencyKeys {
-    /// The database with the table `idempotency_keys`.
     pub db: Db,
-    /// Decides how old an answer is.
     pub clock: SharedClock,
 }
 
-/// What claiming a key leads to.
+/// The result of claiming a key.
 pub enum Claim {
-    /// The caller does the work.
+    /// The caller must do the work and store its answer.
     Won,
-    /// The work was done before: the status and the body of its answer.
+    /// The status and the body of the stored answer.
     Answered(i64, String),
 }
 
-/// The hash of a request, so that its key cannot be used for something else.
+/// Hashes a request, so that its key cannot be reused for a different one.
 pub fn hash(path_and_query: &str, body: &[u8]) -> String {
     let mut digest = Sha256::new();
     digest.update(path_and_query.as_bytes());
@@ -53,10 +50,10 @@ pub fn hash(path_and_query: &str, body: &[u8]) -> String {
 }
 
 impl IdempotencyKeys {
-    /// Claims a key, or finds the answer that is stored for it.
+    /// Claims a key, or returns its stored answer.
     ///
-    /// Errors: `IdempotencyMismatch` if the key was used for something else,
-    /// `IdempotencyInProgress` if the first request with it has no answer yet.
+    /// Errors: `IdempotencyMismatch` if the key was used for a different request, `IdempotencyInProgress` if
+    /// the first request has no answer yet.
     pub async fn claim(&self, user: UserId, key: &str, hash: &str) -> FaultResult<Claim> {
         let (key, hash) = (key.to_owned(), hash.to_owned());
         let now = self.clock.now();
@@ -67,8 +64,7 @@ impl IdempotencyKeys {
             .await
     }
 
-    /// Stores the answer to a request that has claimed its key. If its status is 5xx or 429, the
-    /// claim is deleted instead.
+    /// Stores the answer for a claimed key. If its status is 5xx or 429, deletes the claim instead.
     pub async fn store_answer(
         &self,
         user: UserId,
@@ -76,19 +72,19 @@ impl IdempotencyKeys {
         status: u16,
         body: String,
     ) -> Result<(), sqlx::Error> {
-        let again = status >= 500 || status == 429;
+        let may_retry = status >= 500 || status == 429;
         let key = key.to_owned();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let sql = if again {
+                    let sql = if may_retry {
                         "DELETE FROM idempotency_keys WHERE user_id = $1 AND key = $2 \
                          AND $3 > 0 AND $4 <> ''"
                     } else {
                         "UPDATE idempotency_keys SET status = $3, body = $4 \
                          WHERE user_id = $1 AND key = $2"
                     };
-                    let body = if again { "-".to_owned() } else { body };
+                    let body = if may_retry { "-".to_owned() } else { body };
                     query(sql)
                         .bind(user)
                         .bind(key)
@@ -102,9 +98,9 @@ impl IdempotencyKeys {
             .await
     }
 
-    /// Deletes what is older than a day. Returns the number of deleted rows.
-    pub async fn forget_old(&self) -> Result<u64, sqlx::Error> {
-        let before = self.clock.now() - STORED_FOR;
+    /// Deletes rows older than 24 hours. Returns the number of rows deleted.
+    pub async fn delete_old(&self) -> Result<u64, sqlx::Error> {
+        let before = self.clock.now() - RETENTION;
         self.db
             .write(move |conn| {
                 Box::pin(async move {
@@ -119,11 +115,10 @@ impl IdempotencyKeys {
     }
 }
 
-/// Stores the outcome of an attempt in the transaction that carries it out, so that both are
-/// committed or neither is: however often the attempt is made, it is carried out once. Returns the
-/// outcome that was stored before, if there is one.
+/// Stores the outcome of an attempt in the transaction that does its work, so that the work is committed
+/// once. Returns the stored outcome if the attempt was made before.
 ///
-/// Errors: `IdempotencyMismatch` if this key was used for something else.
+/// Errors: `IdempotencyMismatch` if the key was used for a different request.
 pub async fn store_once(
     conn: &mut Conn,
     user: UserId,
@@ -149,30 +144,30 @@ pub async fn store_once(
     read_outcome(conn, user, attempt, hash).await
 }
 
-/// The outcome of an attempt, if it was made before.
+/// Returns the stored outcome if the attempt was made before.
 ///
-/// Errors: `IdempotencyMismatch` if this key was used for something else.
+/// Errors: `IdempotencyMismatch` if the key was used for a different request.
 pub async fn read_outcome(
     conn: &mut Conn,
     user: UserId,
     attempt: &str,
     hash: &str,
 ) -> FaultResult<Option<String>> {
-    let made = query_as::<_, (String, Option<String>)>(
+    let found = query_as::<_, (String, Option<String>)>(
         "SELECT request_hash, body FROM idempotency_keys WHERE user_id = $1 AND key = $2",
     )
     .bind(user)
     .bind(attempt.to_owned())
     .fetch_optional(conn)
     .await?;
-    match made {
-        Some((made_hash, _)) if made_hash != hash => Err(Conflict::IdempotencyMismatch.into()),
-        made => Ok(made.and_then(|(_, body)| body)),
+    match found {
+        Some((found_hash, _)) if found_hash != hash => Err(Conflict::IdempotencyMismatch.into()),
+        found => Ok(found.and_then(|(_, body)| body)),
     }
 }
 
-/// Deletes all stored answers to a user: they may contain personal data.
-pub async fn forget_all_of(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
+/// Deletes all stored answers to a user, which may contain personal data.
+pub async fn delete_of_user(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
     query("DELETE FROM idempotency_keys WHERE user_id = $1")
         .bind(user)
         .execute(conn)
@@ -180,7 +175,7 @@ pub async fn forget_all_of(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Er
     Ok(())
 }
 
-/// Claims a key that is new, a day old, or left behind by a crash.
+/// Claims a key that is new, older than its retention, or left by a crash.
 async fn claim_in_txn(
     conn: &mut Conn,
     user: UserId,
@@ -200,8 +195,8 @@ async fn claim_in_txn(
     .bind(key.to_owned())
     .bind(hash.to_owned())
     .bind(now)
-    .bind(now - STORED_FOR)
-    .bind(now - CLAIM)
+    .bind(now - RETENTION)
+    .bind(now - CLAIM_TIMEOUT)
     .execute(&mut *conn)
     .await?;
     if claimed.rows_affected() == 1 {

@@ -167,7 +167,7 @@ async fn describe(db: &Db, order: OrderId, output: &mut String) -> anyhow::Resul
 
 /// The entries of the order's page, except declined cards, which `payments` describes.
 async fn moments(db: &Db, order: OrderId, currency: Currency) -> anyhow::Result<Vec<Line>> {
-    let moments = timeline::entries(db.reads(), order).await?;
+    let moments = timeline::list(db.reads(), order).await?;
     let shown = moments
         .into_iter()
         .filter(|moment| moment.what != Happening::Declined);

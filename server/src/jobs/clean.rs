@@ -86,7 +86,7 @@ impl Cleaner {
             clock: self.clock.clone(),
         };
         let sessions = session::sessions_delete_expired(&self.db, &self.clock).await;
-        let keys = idempotency_keys.forget_old().await;
+        let keys = idempotency_keys.delete_old().await;
         let links = self.delete_old_links().await;
         let webhooks = self.webhooks.delete_old().await;
         Ok(Deleted {

@@ -39,7 +39,7 @@ mod tidy_expiry_queue;
 use clean::Cleaner;
 use platform::{outbox::Relay, write_probe::WriteProbe};
 use shop::Shop;
-use shop::{events::changes::ChangeNotifier, expiration::Desk, waiting::WaitingListNotifier};
+use shop::{events::changes::ChangeNotifier, expiration::ExpiryContext, waiting::WaitingListNotifier};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -95,10 +95,10 @@ pub fn start(shop: Shop, process: Process) -> JoinSet<()> {
         waiting: shop.waiting,
         webhooks: shop.webhooks,
     }));
-    let desk = Desk {
+    let context = ExpiryContext {
         orders: shop.orders,
         engine: shop.engine,
     };
-    jobs.spawn(shop.workers.run(db, clock, desk, redis, is_worker));
+    jobs.spawn(shop.workers.run(db, clock, context, redis, is_worker));
     jobs
 }

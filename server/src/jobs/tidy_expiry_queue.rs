@@ -1,7 +1,7 @@
-//! Tidies the queue of expiry jobs in Redis. Each step is atomic, so every worker may do it.
+//! Cleans the queue of expiry jobs in Redis. Each step is atomic, so every worker may do it.
 
 use super::periodic::PeriodicTask;
-use shop::expiration::QueueTidier;
+use shop::expiration::QueueCleaner;
 use std::{sync::Arc, time::Duration};
 
 const TASK: PeriodicTask = PeriodicTask {
@@ -11,11 +11,11 @@ const TASK: PeriodicTask = PeriodicTask {
 };
 
 pub(super) async fn run(redis: redis::Client) {
-    let tidier = Arc::new(QueueTidier::new(redis));
+    let cleaner = Arc::new(QueueCleaner::new(redis));
     let run_once = || {
-        let tidier = Arc::clone(&tidier);
+        let cleaner = Arc::clone(&cleaner);
         async move {
-            tidier.tidy().await;
+            cleaner.clean().await;
             Ok(())
         }
     };

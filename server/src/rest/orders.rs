@@ -19,14 +19,14 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, reserve))
         .routes(routes!(get, cancel))
-        .routes(routes!(timeline))
-        .routes(routes!(more_time))
+        .routes(routes!(get_timeline))
+        .routes(routes!(extend_hold))
 }
 
-/// Both ways of asking in one shape, so that what is wrong can be said of its field.
+/// The body of a reservation: both forms of [`Reserve`] in one struct, so that errors name a field.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Body {
+struct ReserveBody {
     #[serde(default)]
     ticket_ids: Option<Vec<TicketId>>,
     #[serde(default)]
@@ -39,10 +39,10 @@ struct Body {
     max_price_minor: Option<i64>,
 }
 
-impl TryFrom<Body> for Reserve {
+impl TryFrom<ReserveBody> for Reserve {
     type Error = AppError;
 
-    fn try_from(body: Body) -> Result<Self, AppError> {
+    fn try_from(body: ReserveBody) -> Result<Self, AppError> {
         let missing = |field| FieldError::new(field, "This is missing.");
         match (body.ticket_ids, body.event_id, body.quantity) {
             (Some(ticket_ids), None, None) => {
@@ -87,7 +87,7 @@ async fn reserve(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
     Attempt(attempt): Attempt,
-    JsonBody(body): JsonBody<Body>,
+    JsonBody(body): JsonBody<ReserveBody>,
 ) -> Result<Created<Versioned<Order>>, ApiError> {
     let request = Reserve::try_from(body)?;
     let order = api.orders.reserve(&viewer, request, attempt.as_deref());
@@ -111,12 +111,12 @@ async fn get(
     params(("id" = String, Path)),
     security(("session" = [])),
     responses((status = 200, body = Timeline)))]
-async fn timeline(
+async fn get_timeline(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Json<Timeline>, ApiError> {
-    Ok(Json(api.history.timeline(&viewer, id).await?))
+    Ok(Json(api.history.get_timeline(&viewer, id).await?))
 }
 
 /// Gives the tickets back.
@@ -138,10 +138,10 @@ async fn cancel(
     params(("id" = String, Path)),
     security(("session" = [])),
     responses((status = 200, body = Order), (status = 409, body = Problem)))]
-async fn more_time(
+async fn extend_hold(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Json<Order>, ApiError> {
-    Ok(Json(api.orders.more_time(&viewer, id).await?))
+    Ok(Json(api.orders.extend_hold(&viewer, id).await?))
 }

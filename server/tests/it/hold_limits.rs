@@ -4,7 +4,7 @@ use crate::support::{Answer, App, Client, on_both_engines};
 use futures::future::join_all;
 use model::ids::OrderId;
 use serde_json::Value;
-use shop::orders::usage::{self, Ended};
+use shop::orders::usage::{self, Outcome};
 use tokio::sync::oneshot;
 
 const CARD: &str = "pm_card_visa";
@@ -242,15 +242,15 @@ on_both_engines! {
         let event = shop_with(app, 8).await;
         let buyer = app.user("buyer").await;
         let kept = buyer.reserve_any(&event, 1).await.expect(201);
-        let ends = [Ended::Unpaid, Ended::Cancelled, Ended::Paid];
+        let ends = [Outcome::Unpaid, Outcome::Cancelled, Outcome::Paid];
         for (one, two) in [(0, 0), (0, 1), (1, 2), (2, 0)] {
             let order = buyer.reserve_any(&event, 3).await.expect(201);
-            let release = |ended: Ended| {
+            let release = |outcome: Outcome| {
                 let id: OrderId = order["id"].as_str().unwrap().parse().unwrap();
                 app.db.write(move |conn| {
                     Box::pin(async move {
-                        usage::order_lock(conn, id).await?;
-                        usage::release(conn, id, ended).await
+                        usage::lock_usage_and_tickets(conn, id).await?;
+                        usage::release(conn, id, outcome).await
                     })
                 })
             };

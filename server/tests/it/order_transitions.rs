@@ -1,5 +1,5 @@
-//! Each transition of orders, tried from each state: it moves exactly the orders that the table of
-//! transitions names, and changes nothing of others.
+//! Each transition of orders, tried from each state: it changes exactly the orders whose state the table of
+//! transitions allows.
 
 use crate::support::{App, Client, on_both_engines};
 use model::{
@@ -22,9 +22,9 @@ use tokio::sync::Notify;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// What a transition is tried with.
+/// The arguments of a transition.
 #[derive(Clone, Copy)]
-struct Tried {
+struct Arguments {
     order: OrderId,
     buyer: model::ids::UserId,
     total: Money,
@@ -35,14 +35,14 @@ fn voids() -> PaymentVoider {
     PaymentVoider::new(Arc::new(Notify::new()))
 }
 
-/// Calls the function of a transition. Returns whether it says that it moved the order.
-async fn make(conn: &mut Conn, transition: Transition, tried: Tried) -> FaultResult<bool> {
-    let Tried {
+/// Calls the function of a transition. Returns whether it reported a change.
+async fn call(conn: &mut Conn, transition: Transition, arguments: Arguments) -> FaultResult<bool> {
+    let Arguments {
         order,
         buyer,
         total,
         now,
-    } = tried;
+    } = arguments;
     let moved = match transition {
         Transition::BeginPayment => {
             let row = transitions::begin_payment(conn, order, HOUR, now).await?;
@@ -69,19 +69,18 @@ async fn make(conn: &mut Conn, transition: Transition, tried: Tried) -> FaultRes
     Ok(moved)
 }
 
-/// Whether a transition is for orders whose hold has ended.
 fn needs_ended_hold(transition: Transition) -> bool {
     matches!(transition, Transition::Revive | Transition::Expire)
 }
 
-/// An order of one ticket in this state, which qualifies for the transition in everything else.
+/// Creates an order of one ticket in the state `from` that meets all other conditions of the transition.
 async fn order_in(
     app: &App,
     buyer: &Client,
     event: &Value,
     from: State,
     transition: Transition,
-) -> Tried {
+) -> Arguments {
     let reserved = buyer.reserve_any(event, 1).await.expect(201);
     let id = reserved["id"].as_str().unwrap().to_owned();
     let now = app.clock.now();
@@ -96,7 +95,7 @@ async fn order_in(
     );
     app.write_sql(sql.leak(), id.clone()).await;
     let currency = reserved["currency"].as_str().unwrap().parse().unwrap();
-    Tried {
+    Arguments {
         order: id.parse().unwrap(),
         buyer: buyer.id.parse().unwrap(),
         total: Money::new(reserved["totalMinor"].as_i64().unwrap(), currency),
@@ -104,14 +103,14 @@ async fn order_in(
     }
 }
 
-/// Tries a transition in a transaction of its own. Returns whether it says that it moved the order.
-async fn attempt(app: &App, transition: Transition, tried: Tried) -> bool {
+/// Calls a transition in its own transaction. Returns whether it reported a change.
+async fn attempt(app: &App, transition: Transition, arguments: Arguments) -> bool {
     let moved: FaultResult<bool> = app
         .db
         .write(move |conn| {
             Box::pin(async move {
-                usage::order_lock(conn, tried.order).await?;
-                make(conn, transition, tried).await
+                usage::lock_usage_and_tickets(conn, arguments.order).await?;
+                call(conn, transition, arguments).await
             })
         })
         .await;
@@ -140,7 +139,7 @@ on_both_engines! {
                 let context = format!("{transition:?} from {from}: {after:?}");
                 if transition.edges().iter().any(|(start, _)| *start == from) {
                     assert!(said, "{context}");
-                    assert!(transition.leads(from, after.0), "{context}");
+                    assert!(transition.has_edge(from, after.0), "{context}");
                 } else {
                     assert!(!said || transition == Transition::Unfence, "{context}");
                     assert_eq!(after, before, "{context}");
@@ -149,7 +148,7 @@ on_both_engines! {
         }
     }
 
-    /// The losing side: of two processes that decide about one order at the same moment, one moves it.
+    /// Of two concurrent transitions of one order, one succeeds.
     async fn one_of_two_transitions_wins(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
@@ -167,7 +166,7 @@ on_both_engines! {
             let (state, _) = read(app, tried.order).await;
             assert!(first != second, "{one:?} {first}, {other:?} {second}: {state}");
             let winner = if first { one } else { other };
-            assert!(winner.leads(from, state), "{winner:?}: {state}");
+            assert!(winner.has_edge(from, state), "{winner:?}: {state}");
         }
     }
 }

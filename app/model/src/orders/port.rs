@@ -1,17 +1,17 @@
-//! What a browser can ask of orders.
+//! The operations of orders that a browser can request.
 
 use super::{OpenOrder, Order, OrderList, OrderQuery, Reserve, Timeline};
 use crate::ids::OrderId;
 use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
 
-/// A buyer's own orders. Another's order is `NotFound`.
+/// A buyer's own orders. Another buyer's order is `NotFound`.
 #[async_trait]
 pub trait Orders: Send + Sync {
-    /// Reserves tickets until `Order::expires_at`, all or nothing.
+    /// Reserves tickets until `Order::expires_at`, all or none.
     ///
-    /// `key` names the attempt: the same key and request by the same viewer is the same order,
-    /// however often it comes. A page makes one for each form it renders.
+    /// `key` is an idempotency key: the same key and request by the same viewer return the same order.
+    /// Pages generate one for each form that they render.
     ///
     /// Errors: `Invalid`, `NotFound`, `TicketReserved` (with the seconds left), `TicketSold`,
     /// `TicketWithdrawn`, `NotEnoughTickets`, `OwnTicket`, `EventOver`, `IdempotencyMismatch`.
@@ -25,24 +25,21 @@ pub trait Orders: Send + Sync {
     /// Own orders, newest first. Errors: `Invalid` at `cursor` or `limit`.
     async fn list(&self, viewer: &Viewer, query: OrderQuery) -> AppResult<OrderList>;
 
-    /// The viewer's orders that can still be paid, the first to end first; at most ten.
-    async fn open(&self, viewer: &Viewer) -> AppResult<Vec<OpenOrder>>;
+    /// The viewer's orders that can still be paid, soonest to expire first; at most ten.
+    async fn list_open(&self, viewer: &Viewer) -> AppResult<Vec<OpenOrder>>;
 
     /// One order. Errors: `NotFound`.
     async fn get(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order>;
 
-    /// Holds the tickets for a while longer: `Order::more_time_seconds`, once, in the last so many
-    /// seconds. Asking again after it was granted is refused, so that no tab and no script holds
-    /// tickets for ever.
+    /// Extends the hold by `Order::more_time_seconds`, once per order, if no more than that is left.
     ///
-    /// Errors: `NotFound`, `TooEarlyForMoreTime`, `NoMoreTime`, `OrderExpired`, `OrderComplete` and
-    /// the other ends.
-    async fn more_time(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order>;
+    /// Errors: `NotFound`, `TooEarlyForMoreTime`, `NoMoreTime`, `OrderExpired`, `OrderCancelled`,
+    /// `OrderComplete`, `OrderRefunded`, `PaymentInProgress`.
+    async fn extend_hold(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order>;
 
-    /// Reserves once more what an order of the viewer's was for, after it ended without being paid:
-    /// the same tickets, or where they are gone, as many in the same section that cost no more;
-    /// tickets without a section only by more of the same offer. Errors as `reserve`;
-    /// `OrderComplete` if it was paid.
+    /// Reserves the tickets of an expired or cancelled order again. If they are no longer available, reserves
+    /// the same number in the same section that cost no more, or, without a section, of the same offer.
+    /// Errors as `reserve`, and why the order is not expired or cancelled, such as `OrderComplete`.
     async fn reserve_again(
         &self,
         viewer: &Viewer,
@@ -50,15 +47,17 @@ pub trait Orders: Send + Sync {
         key: Option<&str>,
     ) -> AppResult<Order>;
 
-    /// Gives the tickets back. Cancelling a cancelled order is fine; `expected` is the version
-    /// of an `If-Match`. Errors: `NotFound`, `PaymentInProgress`, `OrderComplete`, `OrderExpired`,
+    /// Releases the tickets. Cancelling a cancelled order succeeds. `expected` is the version of an
+    /// `If-Match`; another version is `PreconditionFailed`.
+    ///
+    /// Errors: `NotFound`, `PreconditionFailed`, `PaymentInProgress`, `OrderComplete`, `OrderExpired`,
     /// `OrderRefunded`.
     async fn cancel(&self, viewer: &Viewer, id: OrderId, expected: Option<i64>) -> AppResult<()>;
 }
 
-/// What has happened to a buyer's own orders. Another's order is `NotFound`.
+/// The history of a buyer's own orders. Another buyer's order is `NotFound`.
 #[async_trait]
 pub trait OrderHistory: Send + Sync {
     /// All entries of the timeline, oldest first. Errors: `NotFound`.
-    async fn timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline>;
+    async fn get_timeline(&self, viewer: &Viewer, id: OrderId) -> AppResult<Timeline>;
 }

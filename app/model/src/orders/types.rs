@@ -1,4 +1,4 @@
-//! Orders, as the browser sees them.
+//! Orders as sent to browsers and API clients.
 
 use crate::{
     error::{AppError, AppResult},
@@ -76,8 +76,8 @@ impl Order {
         )
     }
 
-    /// Whether the buyer can ask for more time this moment.
-    pub fn can_take_more_time(&self) -> bool {
+    /// Whether the hold can be extended now.
+    pub fn can_extend_hold(&self) -> bool {
         (1..=self.more_time_seconds).contains(&self.seconds_left)
     }
 
@@ -153,14 +153,14 @@ pub enum Reserve {
 }
 
 impl Reserve {
-    /// How many tickets. Errors: `Invalid`, if no order can be for so many.
+    /// The number of tickets. Errors: `Invalid` if it is not from 1 to [`TICKETS_PER_ORDER_MAX`].
     pub fn count(&self) -> AppResult<usize> {
-        let many = match self {
+        let count = match self {
             Self::Any(any) => usize::try_from(any.quantity).unwrap_or_default(),
             Self::Named(named) => named.ticket_ids.len(),
         };
-        if (1..=TICKETS_PER_ORDER_MAX).contains(&many) {
-            return Ok(many);
+        if (1..=TICKETS_PER_ORDER_MAX).contains(&count) {
+            return Ok(count);
         }
         let message = format!("An order is for 1 to {TICKETS_PER_ORDER_MAX} tickets.");
         Err(AppError::invalid("", message))
@@ -199,15 +199,14 @@ pub struct ReserveAny {
     pub offer: Option<OfferOf>,
 }
 
-/// One offer of an event's page: this seller's unnumbered tickets in this section, or in none, at
-/// this price and no other.
+/// One offer of an event's page: a seller's unnumbered tickets of one section (or without one) at one
+/// price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferOf {
-    /// Whose.
     pub seller_id: UserId,
-    /// The whole price of each, in minor units.
+    /// Price per ticket, in minor units.
     pub price_minor: i64,
-    /// What was first paid for each, in minor units.
+    /// Face value per ticket, in minor units.
     pub face_value_minor: Option<i64>,
 }
 
@@ -236,16 +235,13 @@ pub struct OrderQuery {
     pub limit: Option<i64>,
 }
 
-/// An order that its buyer can still pay, in short.
+/// Summary of an order that can still be paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOrder {
-    /// Its id.
     pub id: OrderId,
-    /// The event that its tickets are for.
     pub event_id: EventId,
-    /// The event's title.
     pub event_title: String,
-    /// How many tickets it holds.
+    /// The number of tickets.
     pub tickets: i64,
     /// Seconds until the hold ends by the server's clock, rounded up; at least 1.
     pub seconds_left: i64,
@@ -253,7 +249,7 @@ pub struct OpenOrder {
 
 impl OpenOrder {
     /// `1 ticket`, `3 tickets`.
-    pub fn how_many(&self) -> String {
+    pub fn ticket_count(&self) -> String {
         match self.tickets {
             1 => "1 ticket".to_owned(),
             more => format!("{more} tickets"),

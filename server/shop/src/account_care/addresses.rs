@@ -117,7 +117,7 @@ impl AccountCareService {
         let Some(order) = passes::link::order_of(&self.db, link).await? else {
             return Ok(());
         };
-        let order = orders::store::order_find(self.db.reads(), order).await?;
+        let order = orders::store::find(self.db.reads(), order).await?;
         let own = self.accounts.own(viewer).await?.user;
         if order.is_none_or(|order| order.buyer != own.id) {
             return Ok(());

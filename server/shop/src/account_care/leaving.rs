@@ -125,7 +125,7 @@ async fn delete(conn: &mut Conn, found: &Locked, now: Moment) -> FaultResult<i64
     factors::factor_delete(conn, id).await?;
     resets::resets_end(conn, id).await?;
     proofs::proofs_end(conn, id, None).await?;
-    idempotency::forget_all_of(conn, id).await?;
+    idempotency::delete_of_user(conn, id).await?;
     outbox::redact_user(conn, id, FORMER_MEMBER).await?;
     outbox::append(conn, now, &[store::told(EventType::UserUpdated, &gone)]).await?;
     Ok(epoch)

@@ -1,9 +1,9 @@
-//! The expiry jobs in Redis, with what apalis-redis needs around it to run for years: workers that
-//! start again under a new name whenever they fail, a bound on what is due at once, and the deletion
-//! of what is done ([`QueueTidier`]). Redis may be flushed, restarted or away: the sweep does what no
-//! job does.
+//! The queue of expiry jobs in Redis, with what apalis-redis lacks for long operation: workers that restart
+//! under a new name when they fail, a bound on the number of due jobs, and the deletion of finished ones
+//! ([`QueueCleaner`]). Redis may be flushed, restarted or unavailable: the sweep expires orders whose jobs
+//! are lost.
 
-use super::queue::{Desk, ExpireOrder, expire_order, worker_name};
+use super::queue::{ExpireOrder, ExpiryContext, expire_order, worker_name};
 use apalis::prelude::{BackendExt, BoxDynError, TaskBuilder, TaskSink, WorkerBuilder};
 use apalis_redis::{Config, ConnectionManager, RedisStorage};
 use model::{Moment, ids::OrderId};
@@ -17,44 +17,43 @@ use tokio::{
     task::JoinSet,
 };
 
-/// How long a worker rests before it is started again.
+/// Pause before a failed worker is restarted.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
-/// How often Redis is asked for what is due.
+/// How often Redis is polled for due jobs.
 const POLL_EVERY: Duration = Duration::from_secs(1);
-/// A stall of Redis that is shorter than this does not end a worker.
+/// Timeout of connections and responses; a shorter stall does not end a worker.
 const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long Redis is left alone once a job could not be handed to it: holds that begin meanwhile
-/// are left to the sweep.
+/// Pause after a failed push; the expiry of holds that begin during it is left to the sweep.
 const PUSH_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const QUEUE: &str = "stagedoor:expire-order";
 
-/// What may be due at once. apalis hands everything that is due to one Lua `unpack`, which fails
-/// at some 8 000, and would from then on for ever.
+/// The most due jobs left in the queue. apalis passes all due jobs to one Lua `unpack`, which fails at about
+/// 8 000 and would then fail on every poll.
 const DUE_MAX: i64 = 4_000;
-/// What one step drops of what is due beyond that.
+/// The most jobs that one step drops.
 const DROPPED_MAX: u64 = 4_000;
-/// How long a job that is done is kept. One may be handed out a second time just after, and a
-/// worker that finds nothing under its name ends.
+/// How long finished jobs are kept. apalis may hand out a job again shortly after it finished, and a worker
+/// fails if the job's data is gone.
 const DONE_KEPT: Duration = Duration::from_mins(10);
-/// Ids that one step of cleaning looks at.
-const LOOKED_AT: i64 = 1_000;
+/// Ids that one step of cleaning checks.
+const SCAN_COUNT: i64 = 1_000;
 
-/// Pushes what is waiting; beside it, if there is a desk, works.
+/// Pushes received orders to Redis and, if a context is given, runs a worker.
 pub(super) async fn run(
     mut waiting: mpsc::Receiver<(OrderId, Moment)>,
     redis: redis::Client,
-    desk: Option<Desk>,
+    context: Option<ExpiryContext>,
 ) {
-    // Ends with this task, also when it is aborted.
-    let mut beside = JoinSet::new();
-    if let Some(desk) = desk {
+    // The worker ends with this task, even if the task is aborted.
+    let mut worker_task = JoinSet::new();
+    if let Some(context) = context {
         let work_redis = redis.clone();
-        beside.spawn(async move {
+        worker_task.spawn(async move {
             loop {
-                let ended = work(&work_redis, desk.clone()).await;
+                let ended = work(&work_redis, context.clone()).await;
                 metrics::gauge!("stagedoor_worker_up").set(0.0);
                 if let Err(error) = ended {
-                    tracing::warn!(error, "the expiry worker lost Redis; it starts again");
+                    tracing::warn!(error, "Expiry worker failed; restarting it");
                 }
                 tokio::time::sleep(RESTART_AFTER).await;
             }
@@ -65,13 +64,13 @@ pub(super) async fn run(
         if push(&mut storage, &redis, order, at).await.is_err() {
             metrics::counter!("stagedoor_jobs_dropped_total").increment(1);
             storage = None;
-            // What comes meanwhile is the sweep's.
+            // Orders received during the pause are left to the sweep.
             let pause = tokio::time::sleep(PUSH_AGAIN_AFTER);
             tokio::pin!(pause);
             loop {
                 tokio::select! {
                     () = &mut pause => break,
-                    left = waiting.recv() => match left {
+                    dropped = waiting.recv() => match dropped {
                         Some(_) => metrics::counter!("stagedoor_jobs_dropped_total").increment(1),
                         None => return,
                     },
@@ -91,7 +90,10 @@ async fn push(
         let opened = connect(redis).await;
         *storage = opened
             .inspect_err(|error| {
-                tracing::warn!(error, "Redis does not answer; the sweep expires orders");
+                tracing::warn!(
+                    error,
+                    "Could not connect to Redis; orders are expired by the sweep"
+                );
             })
             .ok();
     }
@@ -100,23 +102,23 @@ async fn push(
         .run_at_time(due_at(at))
         .build();
     open.push_task(task).await.map_err(|error| {
-        tracing::warn!(%order, %error, "a job was not taken; the sweep will do it");
+        tracing::warn!(%order, %error, "Could not queue expiry job; left to the sweep");
     })
 }
 
 fn due_at(at: Moment) -> SystemTime {
-    // Redis keeps whole seconds: the next one, so that the job finds the hold over.
+    // apalis-redis stores whole seconds; use the next one, so that the job finds the hold ended.
     let seconds = at.seconds_left(Moment::EPOCH) + 1;
     UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
-/// A connection that waits as long as a worker can.
-async fn patient(redis: &redis::Client) -> Result<ConnectionManager, redis::RedisError> {
-    let patience = redis::aio::ConnectionManagerConfig::new()
+/// A connection with [`REDIS_TIMEOUT`].
+async fn open_connection(redis: &redis::Client) -> Result<ConnectionManager, redis::RedisError> {
+    let config = redis::aio::ConnectionManagerConfig::new()
         .set_connection_timeout(Some(REDIS_TIMEOUT))
         .set_response_timeout(Some(REDIS_TIMEOUT))
         .set_number_of_retries(1);
-    ConnectionManager::new_with_config(redis.clone(), patience).await
+    ConnectionManager::new_with_config(redis.clone(), config).await
 }
 
 async fn connect(redis: &redis::Client) -> Result<RedisStorage<ExpireOrder>, BoxDynError> {
@@ -125,24 +127,23 @@ async fn connect(redis: &redis::Client) -> Result<RedisStorage<ExpireOrder>, Box
         .heartbeat_interval(Duration::from_secs(5))
         .missed_heartbeats(3)
         .batch_size(100);
-    Ok(RedisStorage::new(patient(redis).await?).with_config(config))
+    Ok(RedisStorage::new(open_connection(redis).await?).with_config(config))
 }
 
-async fn work(redis: &redis::Client, desk: Desk) -> Result<(), BoxDynError> {
+async fn work(redis: &redis::Client, context: ExpiryContext) -> Result<(), BoxDynError> {
     let storage = connect(redis).await?.poll_with_interval(POLL_EVERY);
     let worker = WorkerBuilder::new(worker_name())
         .backend(storage)
-        .data(desk)
+        .data(context)
         .build(expire_order);
     metrics::gauge!("stagedoor_worker_up").set(1.0);
     worker.run().await?;
     Ok(())
 }
 
-/// Drops what is due beyond what a worker can take. Keys: scheduled, data; arguments: the time, how
-/// many may stay, the names of a job's particulars, how many to drop at most. Returns how many it
-/// dropped.
-static BOUND: LazyLock<Script> = LazyLock::new(|| {
+/// Drops due jobs beyond a maximum. Keys: scheduled, data. Arguments: the time, the maximum, the prefix of
+/// the jobs' metadata keys, the most jobs to drop. Returns the number dropped.
+static DROP_EXCESS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local over = redis.call('ZCOUNT', KEYS[1], 0, ARGV[1]) - ARGV[2] \
          if over <= 0 then return 0 end \
@@ -156,10 +157,10 @@ static BOUND: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Forgets some of what has long been done or given up. Keys: the set of it, data; arguments: where
-/// to go on, how many to look at, done before when, the names of a job's particulars. Returns where
-/// to go on.
-static FORGET: LazyLock<Script> = LazyLock::new(|| {
+/// Deletes jobs that finished or failed before a time. Keys: the set of finished or failed jobs, data.
+/// Arguments: the cursor, how many to scan, the time, the prefix of the jobs' metadata keys. Returns the
+/// next cursor, 0 at the end.
+static DELETE_FINISHED: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local found = redis.call('SSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2]) \
          for _, id in ipairs(found[2]) do \
@@ -172,10 +173,10 @@ static FORGET: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Takes out what is handed out without data, over which workers would stumble for ever: what waits,
-/// and what a worker had that ended over it, and would give back. Keys: active, data, the workers;
-/// arguments: how many to look at, the names of what workers have. Returns how many it took out.
-static UNPOISON: LazyLock<Script> = LazyLock::new(|| {
+/// Removes jobs without data, on which workers would fail again and again: waiting jobs, and jobs in flight
+/// of failed workers, which apalis would requeue. Keys: active, data, workers. Arguments: how many waiting
+/// jobs to check, the prefix of the keys of jobs in flight. Returns the number removed.
+static REMOVE_WITHOUT_DATA: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local taken = 0 \
          for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, ARGV[1])) do \
@@ -190,14 +191,14 @@ static UNPOISON: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Tidies the queue. Each step is atomic, so any number of processes may do it.
-pub struct QueueTidier {
+/// Cleans the queue. Each step is atomic, so any number of processes may clean it.
+pub struct QueueCleaner {
     redis: redis::Client,
     connection: Mutex<Option<ConnectionManager>>,
 }
 
-impl QueueTidier {
-    /// Connects when it first tidies.
+impl QueueCleaner {
+    /// Connects on the first call of [`QueueCleaner::clean`].
     pub fn new(redis: redis::Client) -> Self {
         Self {
             redis,
@@ -205,31 +206,31 @@ impl QueueTidier {
         }
     }
 
-    /// Deletes what is done, and what is due beyond what a worker can take; measures the rest. If
-    /// Redis fails, the next call connects again.
-    pub async fn tidy(&self) {
+    /// Deletes finished jobs, jobs without data and excess due jobs, and sets the gauges of the queue. After a
+    /// failure of Redis the next call reconnects.
+    pub async fn clean(&self) {
         let mut connection = self.connection.lock().await;
-        if let Err(error) = tidy(&mut connection, &self.redis).await {
-            tracing::debug!(%error, "the queue was not tidied");
+        if let Err(error) = clean(&mut connection, &self.redis).await {
+            tracing::debug!(%error, "Could not clean the queue of expiry jobs");
             *connection = None;
         }
     }
 }
 
-async fn tidy(
+async fn clean(
     connection: &mut Option<ConnectionManager>,
     redis: &redis::Client,
 ) -> Result<(), redis::RedisError> {
     let connection = match connection {
         Some(connection) => connection,
-        None => connection.insert(patient(redis).await?),
+        None => connection.insert(open_connection(redis).await?),
     };
     let key = |name: &str| format!("{QUEUE}:{name}");
     let (scheduled, data, meta) = (key("scheduled"), key("data"), key("meta"));
     let now = seconds_now();
     let mut dropped = 0;
     loop {
-        let step: u64 = BOUND
+        let step: u64 = DROP_EXCESS
             .key(&scheduled)
             .key(&data)
             .arg(now)
@@ -247,29 +248,32 @@ async fn tidy(
         metrics::counter!("stagedoor_jobs_dropped_total").increment(dropped);
         tracing::warn!(
             dropped,
-            "more is due than a worker can take; the sweep does the rest"
+            "Too many due expiry jobs; dropped jobs are left to the sweep"
         );
     }
-    let poisoned: u64 = UNPOISON
+    let removed: u64 = REMOVE_WITHOUT_DATA
         .key(key("active"))
         .key(&data)
         .key(key("workers"))
-        .arg(LOOKED_AT)
+        .arg(SCAN_COUNT)
         .arg(key("inflight"))
         .invoke_async(connection)
         .await?;
-    if poisoned > 0 {
-        tracing::warn!(poisoned, "jobs without data were taken out of the queue");
+    if removed > 0 {
+        tracing::warn!(
+            poisoned = removed,
+            "Removed expiry jobs without data from the queue"
+        );
     }
     let done_before = now - i64::try_from(DONE_KEPT.as_secs()).unwrap_or_default();
     for set in ["done", "dead"] {
         let mut from = 0_u64;
         loop {
-            from = FORGET
+            from = DELETE_FINISHED
                 .key(key(set))
                 .key(&data)
                 .arg(from)
-                .arg(LOOKED_AT)
+                .arg(SCAN_COUNT)
                 .arg(done_before)
                 .arg(&meta)
                 .invoke_async(connection)
@@ -279,37 +283,36 @@ async fn tidy(
             }
         }
     }
-    count(connection, &scheduled, &key("workers"), now).await
+    set_gauges(connection, &scheduled, &key("workers"), now).await
 }
 
-/// Tells how many jobs wait, how many of them are late and by how much, and when a worker was last
-/// heard of.
-async fn count(
+/// Sets the gauges: queued jobs, due jobs, age of the oldest due job, age of the last worker heartbeat.
+async fn set_gauges(
     connection: &mut ConnectionManager,
     scheduled: &str,
     workers: &str,
     now: i64,
 ) -> Result<(), redis::RedisError> {
     type Scored = Vec<(String, i64)>;
-    let (waiting, due, first, heard): (u32, u32, Scored, Scored) = redis::pipe()
+    let (queued, due, earliest, heartbeats): (u32, u32, Scored, Scored) = redis::pipe()
         .zcard(scheduled)
         .zcount(scheduled, 0, now)
         .zrange_withscores(scheduled, 0, 0)
         .zrevrange_withscores(workers, 0, 0)
         .query_async(connection)
         .await?;
-    metrics::gauge!("stagedoor_jobs_queued").set(f64::from(waiting));
+    metrics::gauge!("stagedoor_jobs_queued").set(f64::from(queued));
     metrics::gauge!("stagedoor_jobs_due").set(f64::from(due));
     let age = |since: i64| f64::from(u32::try_from(now.saturating_sub(since)).unwrap_or_default());
-    let late = first.first().map_or(0.0, |(_, at)| age(*at));
+    let late = earliest.first().map_or(0.0, |(_, at)| age(*at));
     metrics::gauge!("stagedoor_jobs_oldest_seconds").set(late);
-    if let Some((_, heard)) = heard.first() {
-        metrics::gauge!("stagedoor_worker_heartbeat_age_seconds").set(age(*heard));
+    if let Some((_, heartbeat)) = heartbeats.first() {
+        metrics::gauge!("stagedoor_worker_heartbeat_age_seconds").set(age(*heartbeat));
     }
     Ok(())
 }
 
-/// Redis and apalis count by the system's clock, whatever the shop counts by.
+/// By the system's clock, which apalis uses, not the shop's clock.
 fn seconds_now() -> i64 {
     use platform::clock::{Clock, SystemClock};
     SystemClock.now().seconds()

@@ -1,14 +1,14 @@
-//! What time brings: orders expire, calls to Stripe are repeated, old rows go.
+//! Expiry of orders at the end of their holds.
 //!
-//! A hold ends by the clock in the database; nothing here decides that. Two things tidy up after
-//! it, side by side, both through the orders' one idempotent function: apalis jobs, one for each
-//! order at the end of its hold (`queue.rs`, `in_redis.rs`), and a sweep of the database every ten seconds
-//! (`sweeper.rs`, called by `jobs/expire_holds.rs`). Losing the queue costs seconds, never a ticket.
+//! Whether a hold has ended is decided by the times in the database, not here. Two mechanisms call the
+//! idempotent [`OrdersService::expire`](crate::orders::OrdersService::expire): an apalis job per order at
+//! the end of its hold (`queue.rs`, `in_redis.rs`), and a sweep of the database every ten seconds
+//! (`sweeper.rs`, called by `jobs/expire_holds.rs`). If the queue is lost, orders expire some seconds late.
 
 mod in_redis;
 mod queue;
 mod sweeper;
 
-pub use in_redis::QueueTidier;
-pub use queue::{Desk, ExpireOrder, Queue, Workers};
-pub use sweeper::{Sweeper, Swept};
+pub use in_redis::QueueCleaner;
+pub use queue::{ExpireOrder, ExpiryContext, Queue, Workers};
+pub use sweeper::{LastSweep, Sweeper};

@@ -1,9 +1,9 @@
-//! The apalis jobs that expire orders on time: in this process by default, in Redis when there
-//! is one (`in_redis.rs`). The handler is the same.
+//! The apalis jobs that expire orders on time: queued in this process, or in Redis if it is configured
+//! (`in_redis.rs`). The handler is the same.
 //!
-//! The database is the truth; the queue only saves the ten seconds until the next sweep. So
-//! scheduling never blocks and never fails a reservation. In the embedded mode a timer of ours
-//! pushes what is due, since apalis's memory storage runs everything at once.
+//! The queue only avoids waiting up to ten seconds for the next sweep, so scheduling never blocks and never
+//! fails a reservation. apalis's memory storage runs jobs immediately, so without Redis a timer pushes
+//! each job when it is due.
 
 use super::in_redis;
 use crate::{
@@ -26,40 +26,41 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 use uuid::Uuid;
 
-/// Orders that wait to be scheduled; what does not fit is left to the sweep.
+/// Capacity of the channel of orders to be scheduled. Orders beyond it are left to the sweep.
 const WAITING_MAX: usize = 10_000;
 
-/// The job: expire this order, if its hold has run out by then.
+/// The job: expire this order if its hold has ended. A stale job has no effect.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExpireOrder {
-    /// The order. A job can only ever touch this one, so a stale job harms nobody.
     pub order: OrderId,
 }
 
-/// What the handler works with.
+/// The services that the job handler calls.
 #[derive(Clone)]
-pub struct Desk {
-    /// Whose holds end.
+pub struct ExpiryContext {
     pub orders: OrdersService,
-    /// Gives back what a payment has reserved on a card.
+    /// Woken to void the payments of expired orders.
     pub engine: Arc<Engine>,
 }
 
-pub(super) async fn expire_order(job: ExpireOrder, desk: Data<Desk>) -> Result<(), BoxDynError> {
+pub(super) async fn expire_order(
+    job: ExpireOrder,
+    context: Data<ExpiryContext>,
+) -> Result<(), BoxDynError> {
     let expiring = async {
-        let expired = desk.orders.expire(job.order).await;
+        let expired = context.orders.expire(job.order).await;
         expired.inspect_err(|fault| {
-            tracing::warn!(error = chain(fault), "a job failed; the sweep will do it");
+            tracing::warn!(error = chain(fault), "Expiry job failed; left to the sweep");
         })
     };
     if expiring.instrument(spans::expiry(job.order)).await? {
         metrics::counter!("stagedoor_jobs_expired_orders_total").increment(1);
-        desk.engine.wake();
+        context.engine.wake();
     }
     Ok(())
 }
 
-/// Takes orders in to be expired when their hold ends.
+/// Accepts orders to be expired at the end of their holds.
 #[derive(Clone)]
 pub struct Queue {
     waiting: mpsc::Sender<(OrderId, Moment)>,
@@ -79,7 +80,7 @@ pub struct Workers {
 }
 
 impl Queue {
-    /// A queue, and what is to be handed to [`Workers::run`].
+    /// The queue and its receiving end.
     pub(crate) fn new() -> (Self, Workers) {
         let (sender, waiting) = mpsc::channel(WAITING_MAX);
         (Self { waiting: sender }, Workers { waiting })
@@ -87,69 +88,69 @@ impl Queue {
 }
 
 impl Workers {
-    /// Runs the jobs for ever: in Redis if there is one, else in this process.
-    /// Without `works` it only hands them to Redis, for the workers of other processes.
+    /// Queues and runs the jobs for ever: in Redis if it is configured, else in this process. If not
+    /// `runs_jobs`, jobs are only pushed to Redis, for the workers of other processes.
     pub async fn run(
         self,
         db: Db,
         clock: SharedClock,
-        desk: Desk,
+        context: ExpiryContext,
         redis: Option<redis::Client>,
-        works: bool,
+        runs_jobs: bool,
     ) {
         match redis {
-            Some(redis) => in_redis::run(self.waiting, redis, works.then_some(desk)).await,
-            None if works => run_embedded(self.waiting, db, clock, desk).await,
+            Some(redis) => in_redis::run(self.waiting, redis, runs_jobs.then_some(context)).await,
+            None if runs_jobs => run_embedded(self.waiting, db, clock, context).await,
             None => {}
         }
     }
 }
 
-/// In this process: a heap of what is to come, a timer for the first of it, and an apalis worker
-/// that is handed what is due. Orders of before the last start are read back from the database.
+/// Runs the jobs in this process: a heap of scheduled orders, a timer for the earliest, and an apalis worker
+/// that receives due jobs. Orders scheduled before the last start are read from the database.
 async fn run_embedded(
     mut waiting: mpsc::Receiver<(OrderId, Moment)>,
     db: Db,
     clock: SharedClock,
-    desk: Desk,
+    context: ExpiryContext,
 ) {
     let (mut sink, storage) = memory_storage();
     tokio::spawn(async move {
         let worker = WorkerBuilder::new(worker_name())
             .backend(storage)
-            .data(desk)
+            .data(context)
             .build(expire_order);
         if let Err(error) = worker.run().await {
-            tracing::error!(%error, "the expiry worker ended; the sweep goes on");
+            tracing::error!(%error, "Expiry worker ended; orders are expired by the sweep");
         }
     });
-    let mut due = match remembered(&db).await {
-        Ok(due) => due,
+    let mut scheduled = match load_scheduled(&db).await {
+        Ok(scheduled) => scheduled,
         Err(fault) => {
             tracing::error!(
                 error = chain(&fault),
-                "could not read back what is to expire"
+                "Could not read scheduled expiries from the database"
             );
             BinaryHeap::new()
         }
     };
     loop {
-        let first = due.peek().map(|Reverse((at, _))| *at);
+        let first = scheduled.peek().map(|Reverse((at, _))| *at);
         let pause = first.map(|at| pause_until(at, clock.now()));
         tokio::select! {
-            taken = waiting.recv() => match taken {
-                Some((order, at)) => due.push(Reverse((at, order))),
+            received = waiting.recv() => match received {
+                Some((order, at)) => scheduled.push(Reverse((at, order))),
                 None => return,
             },
             () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {
                 let now = clock.now();
-                while let Some(Reverse((at, order))) = due.peek().copied()
+                while let Some(Reverse((at, order))) = scheduled.peek().copied()
                     && at <= now
                 {
-                    due.pop();
+                    scheduled.pop();
                     let job = TaskBuilder::new(ExpireOrder { order }).build();
                     if let Err(error) = sink.send(job).await {
-                        tracing::warn!(%order, %error, "a job was not taken; the sweep will do it");
+                        tracing::warn!(%order, %error, "Could not queue expiry job; left to the sweep");
                     }
                 }
             }
@@ -157,7 +158,7 @@ async fn run_embedded(
     }
 }
 
-/// apalis's memory storage with its entrance kept outside: the worker takes the storage itself.
+/// apalis's memory storage and a sink that pushes to it: the worker takes ownership of the storage.
 fn memory_storage() -> (MemorySink<ExpireOrder>, MemoryStorage<ExpireOrder>) {
     let (sender, receiver) = futures::channel::mpsc::unbounded::<Task<ExpireOrder>>();
     let sink = MemorySink::new(Arc::new(futures::lock::Mutex::new(Box::new(
@@ -169,21 +170,20 @@ fn memory_storage() -> (MemorySink<ExpireOrder>, MemoryStorage<ExpireOrder>) {
     )
 }
 
-async fn remembered(db: &Db) -> FaultResult<BinaryHeap<Reverse<(Moment, OrderId)>>> {
-    let waiting = store::orders_waiting(db.reads()).await?;
-    Ok(waiting
+async fn load_scheduled(db: &Db) -> FaultResult<BinaryHeap<Reverse<(Moment, OrderId)>>> {
+    let hold_ends = store::list_hold_ends(db.reads()).await?;
+    Ok(hold_ends
         .into_iter()
         .map(|(order, at)| Reverse((at, order)))
         .collect())
 }
 
-/// A little past the end of the hold, so that the job finds it over.
+/// Ends slightly after the hold, so that the job finds it ended.
 fn pause_until(at: Moment, now: Moment) -> Duration {
     at.since(now) + Duration::from_millis(2)
 }
 
 pub(super) fn worker_name() -> String {
-    // Names must differ between processes and between restarts: apalis takes a second worker of
-    // one name for the first, still alive.
+    // Unique per process and restart: apalis treats a second worker of the same name as the first.
     format!("expire-order-{}", Uuid::now_v7())
 }

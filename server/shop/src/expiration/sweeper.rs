@@ -1,5 +1,5 @@
-//! The sweep of the database: finds what jobs have missed. Each step is a conditional UPDATE, so any
-//! number of processes may sweep at the same time.
+//! The sweep of the database: expires the orders that no job has expired. Each step is a conditional
+//! UPDATE, so any number of processes may sweep at the same time.
 
 use crate::{orders::OrdersService, payments::Engine};
 use platform::fault::FaultResult;
@@ -8,62 +8,59 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What one sweep takes on at a time; it goes on while there is more.
+/// Orders read at a time; a sweep repeats until none are due.
 const BATCH: i64 = 500;
 
-/// How long a sweep may take, with the pause before it, until it counts as missing.
-const LATELY: Duration = Duration::from_mins(1);
+/// Time since the last successful sweep after which the process reports sweeps as late.
+const RECENT: Duration = Duration::from_mins(1);
 
-/// When the database was last swept.
+/// Time of the last successful sweep of this process; initially its start.
 #[derive(Debug, Clone)]
-pub struct Swept(Arc<Mutex<Instant>>);
+pub struct LastSweep(Arc<Mutex<Instant>>);
 
-impl Swept {
+impl LastSweep {
     fn now() -> Self {
         Self(Arc::new(Mutex::new(Instant::now())))
     }
 
-    fn note(&self) {
+    fn set_now(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Whether that was within the last minute; a process that has just begun is not late.
-    pub fn lately(&self) -> bool {
+    /// Whether the last sweep, or the start of the process, was within the last minute.
+    pub fn is_recent(&self) -> bool {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.elapsed() < LATELY
+        last.elapsed() < RECENT
     }
 }
 
-/// Sweeps the database.
 pub struct Sweeper {
     orders: OrdersService,
     engine: Arc<Engine>,
-    swept: Swept,
+    last_sweep: LastSweep,
 }
 
 impl Sweeper {
-    /// A sweeper over these orders and payments.
     pub(crate) fn new(orders: OrdersService, engine: Arc<Engine>) -> Self {
         Self {
             orders,
             engine,
-            swept: Swept::now(),
+            last_sweep: LastSweep::now(),
         }
     }
 
-    /// When it last succeeded.
-    pub fn swept(&self) -> Swept {
-        self.swept.clone()
+    pub fn last_sweep(&self) -> LastSweep {
+        self.last_sweep.clone()
     }
 
-    /// Expires the orders that are due, and notes when that succeeded. Returns how many there were.
+    /// Expires all due orders and records the time. Returns the number of orders expired.
     pub async fn expire_due(&self) -> FaultResult<usize> {
-        let expired = self.expire().await?;
-        self.swept.note();
+        let expired = self.expire_all().await?;
+        self.last_sweep.set_now();
         Ok(expired)
     }
 
-    async fn expire(&self) -> FaultResult<usize> {
+    async fn expire_all(&self) -> FaultResult<usize> {
         let mut expired = 0;
         loop {
             let found = self.orders.expire_due(BATCH).await?;
@@ -77,10 +74,11 @@ impl Sweeper {
         Ok(expired)
     }
 
-    /// All of it once, the last look first. Returns how many orders it expired.
+    /// Looks up unclear payments at the provider, expires due orders, and then makes pending calls to the
+    /// provider. Returns the number of orders expired.
     pub async fn sweep(&self) -> FaultResult<usize> {
         self.engine.refresh_stalled().await?;
-        let expired = self.expire().await?;
+        let expired = self.expire_all().await?;
         self.engine.drain().await?;
         Ok(expired)
     }

@@ -1,4 +1,4 @@
-//! The entries of an order's timeline, from its domain events, its declined cards and its refunds.
+//! Derives the entries of an order's timeline from its domain events, declined cards and refunds.
 
 use crate::{
     payments::declines,
@@ -12,21 +12,20 @@ use model::{
 use platform::outbox::EventType;
 use sqlx::{AnyPool, query_as};
 
-/// A domain event: when it occurred, its type and its data. The type is text: a newer version may have
-/// added one.
-type Row = (Moment, String, String);
+/// A domain event: time, type and data. The type is text because a newer version may have added one.
+type EventRow = (Moment, String, String);
 
-/// The entries of an order, oldest first.
-pub async fn entries(reads: &AnyPool, order: OrderId) -> Result<Vec<TimelineEntry>, sqlx::Error> {
-    let rows: Vec<Row> = query_as(
+/// All entries of the order's timeline, oldest first.
+pub async fn list(reads: &AnyPool, order: OrderId) -> Result<Vec<TimelineEntry>, sqlx::Error> {
+    let rows: Vec<EventRow> = query_as(
         "SELECT occurred_at, type, data FROM outbox WHERE aggregate_id = $1 ORDER BY version",
     )
     .bind(order)
     .fetch_all(reads)
     .await?;
-    let mut entries = of_events(&rows);
+    let mut entries = event_entries(&rows);
     for refund in refunds::list_for_order(reads, order).await? {
-        entries.extend(of_refund(&refund));
+        entries.extend(refund_entries(&refund));
     }
     for decline in declines::list_for_order(reads, order).await? {
         entries.push(TimelineEntry {
@@ -40,45 +39,47 @@ pub async fn entries(reads: &AnyPool, order: OrderId) -> Result<Vec<TimelineEntr
     Ok(entries)
 }
 
-/// Events say where the order stands after each change; an entry is a change of that.
-fn of_events(rows: &[Row]) -> Vec<TimelineEntry> {
-    let mut before = String::new();
-    let mut ends = serde_json::Value::Null;
+/// Each event has the order's status after a change; a change of the status makes an entry.
+fn event_entries(rows: &[EventRow]) -> Vec<TimelineEntry> {
+    let mut previous_status = String::new();
+    let mut expires_at = serde_json::Value::Null;
     let mut entries = Vec::new();
     for (at, kind, data) in rows {
         let data: serde_json::Value = serde_json::from_str(data).unwrap_or_default();
         let status = data["status"].as_str().unwrap_or_default().to_owned();
-        // Only asking for more time moves the end.
-        let longer = !ends.is_null() && ends != data["expiresAt"];
-        ends = data["expiresAt"].clone();
+        // Only an extension of the hold changes it.
+        let extended = !expires_at.is_null() && expires_at != data["expiresAt"];
+        expires_at = data["expiresAt"].clone();
         let what = match (kind.parse().ok(), status.as_str()) {
             (Some(EventType::OrderCreated), _) => Some(Happening::Reserved),
-            _ if longer => Some(Happening::MoreTime),
+            _ if extended => Some(Happening::MoreTime),
             (Some(EventType::OrderExpired), _) => Some(Happening::Expired),
             (Some(EventType::OrderCancelled), _) => Some(Happening::Cancelled),
-            (_, "awaiting_payment") if before == "expired" => Some(Happening::Revived),
-            (_, "awaiting_payment") if before == "created" => Some(Happening::PaymentBegun),
-            // A refund that came back leaves a paid order behind; it has an entry of its own.
-            (_, "complete") if !matches!(before.as_str(), "complete" | "refunded") => {
+            (_, "awaiting_payment") if previous_status == "expired" => Some(Happening::Revived),
+            (_, "awaiting_payment") if previous_status == "created" => {
+                Some(Happening::PaymentBegun)
+            }
+            // After a failed refund the order is complete again; the refund has its own entry.
+            (_, "complete") if !matches!(previous_status.as_str(), "complete" | "refunded") => {
                 Some(Happening::Paid)
             }
             _ => None,
         };
         if let Some(what) = what {
-            let money = matches!(what, Happening::Paid);
+            let has_amount = matches!(what, Happening::Paid);
             entries.push(TimelineEntry {
                 at: at.timestamp(),
                 what,
-                amount_minor: data["totalMinor"].as_i64().filter(|_| money),
+                amount_minor: data["totalMinor"].as_i64().filter(|_| has_amount),
                 reason: None,
             });
         }
-        before = status;
+        previous_status = status;
     }
     entries
 }
 
-fn of_refund(refund: &RefundRow) -> Vec<TimelineEntry> {
+fn refund_entries(refund: &RefundRow) -> Vec<TimelineEntry> {
     let entry = |at: Moment, what| TimelineEntry {
         at: at.timestamp(),
         what,
@@ -100,13 +101,16 @@ mod tests {
     use super::*;
     use Happening::{Expired, Paid, PaymentBegun, Reserved, Revived};
 
-    fn event(kind: EventType, status: &str) -> Row {
+    fn event(kind: EventType, status: &str) -> EventRow {
         let data = format!(r#"{{"status":"{status}","totalMinor":2500}}"#);
         (Moment::EPOCH, kind.to_string(), data)
     }
 
-    fn whats(events: &[Row]) -> Vec<Happening> {
-        of_events(events).iter().map(|entry| entry.what).collect()
+    fn kinds(events: &[EventRow]) -> Vec<Happening> {
+        event_entries(events)
+            .iter()
+            .map(|entry| entry.what)
+            .collect()
     }
 
     #[test]
@@ -114,15 +118,14 @@ mod tests {
         let bought = [
             event(EventType::OrderCreated, "created"),
             event(EventType::OrderUpdated, "awaiting_payment"),
-            // Another card, or another attempt: nothing new to the buyer.
+            // Another card or attempt: no new entry.
             event(EventType::OrderUpdated, "awaiting_payment"),
             event(EventType::OrderUpdated, "complete"),
-            // A part of it is refunded: the refund has entries of its own.
+            // A partial refund has its own entries.
             event(EventType::OrderUpdated, "complete"),
         ];
-        let whats = whats(&bought);
-        assert_eq!(whats, [Reserved, PaymentBegun, Paid]);
-        assert_eq!(of_events(&bought)[2].amount_minor, Some(2500));
+        assert_eq!(kinds(&bought), [Reserved, PaymentBegun, Paid]);
+        assert_eq!(event_entries(&bought)[2].amount_minor, Some(2500));
     }
 
     #[test]
@@ -135,7 +138,7 @@ mod tests {
             event(EventType::OrderUpdated, "complete"),
         ];
         assert_eq!(
-            whats(&late),
+            kinds(&late),
             [Reserved, PaymentBegun, Expired, Revived, Paid]
         );
     }

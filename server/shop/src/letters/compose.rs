@@ -268,7 +268,7 @@ pub(super) async fn order(
     db: &Db,
     id: OrderId,
 ) -> Result<(orders::store::OrderRow, Event, User), NoLetter> {
-    let order = orders::store::order_find(db.reads(), id)
+    let order = orders::store::find(db.reads(), id)
         .await?
         .ok_or_else(|| gone("the order is not there"))?;
     let buyer = accounts::store::user_find(db.reads(), order.buyer)

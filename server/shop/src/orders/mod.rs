@@ -1,9 +1,9 @@
 //! Orders: tickets held while their buyer pays, all or nothing.
 //!
-//! Owns the tables `orders`, `order_lines` and `hold_usage`: the states and which transitions lead from one
-//! to another (`state.rs`), the transitions themselves, which payments and refunds call as well
-//! (`transitions.rs`), reserving (`reserve.rs`), and the limits of what is held unpaid (`usage.rs`).
-//! Payments decide what becomes of a card, and `expiration` calls when a hold ends.
+//! Owns the tables `orders`, `order_lines` and `hold_usage`: the states and the transitions between them
+//! (`state.rs`), the UPDATE of each transition, which payments and refunds also call (`transitions.rs`),
+//! reserving (`reserve.rs`), and the limits on unpaid holds (`usage.rs`). Does not charge cards
+//! (`payments`) and does not schedule expiry (`expiration`).
 
 mod reserve;
 pub mod rules;

@@ -1,11 +1,12 @@
-//! One attempt to reserve: a transaction that takes all the tickets or none, or finds what stands
-//! in the way. How often it is tried is the service's to say.
+//! One attempt to reserve: a transaction that holds all the tickets, or none and says why.
+//!
+//! Does not retry; the service decides how often an attempt is repeated.
 
 use super::{
     rules,
     state::State,
     store::{self, NewOrder, OrderRow},
-    usage::{self, Claim, Denied, HoldLimits},
+    usage::{self, Claim, Denial, HoldLimits},
 };
 use crate::{
     events::span::on_sale,
@@ -32,141 +33,141 @@ use sqlx::query_scalar;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// The most lapsed orders that one reservation tidies up on its way.
+/// The most lapsed orders that one attempt reports for expiry.
 const LAPSED_MAX: i64 = 64;
-/// How much later than the start of its transaction an attempt may get its tickets until its hold
-/// is counted from then.
-const LATE: Duration = Duration::from_millis(250);
+/// If an attempt waited longer than this for locks, its hold starts when it got the tickets, not when it
+/// began.
+const LOCK_WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// Why an attempt's transaction wrote nothing.
-pub(super) enum Stop {
-    /// There is enough, but concurrent transactions have locked it: their outcome decides.
+pub(super) enum AttemptError {
+    /// Enough tickets are for sale, but some are locked by concurrent transactions; retry.
     Contended,
-    /// Orders whose time is over stand in the way: expire them, then try again.
+    /// Lapsed orders hold the tickets or count against a limit; expire them, then retry.
     Lapsed(Vec<OrderId>),
     Fault(Fault),
 }
 
-impl From<Denied> for Stop {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Lapsed(orders) => Self::Lapsed(orders),
-            Denied::Fault(fault) => Self::Fault(fault),
+impl From<Denial> for AttemptError {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::Lapsed(orders) => Self::Lapsed(orders),
+            Denial::Fault(fault) => Self::Fault(fault),
         }
     }
 }
 
-impl From<Fault> for Stop {
+impl From<Fault> for AttemptError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
 }
 
-impl From<sqlx::Error> for Stop {
+impl From<sqlx::Error> for AttemptError {
     fn from(error: sqlx::Error) -> Self {
         Self::Fault(error.into())
     }
 }
 
-/// One attempt, as its transaction needs it.
-pub(super) struct Attempted {
+/// The input of one attempt.
+pub(super) struct Attempt {
     pub buyer: UserId,
     pub request: Reserve,
     pub key: Option<String>,
     pub hash: String,
     /// `None`: limits are off.
     pub limits: Option<HoldLimits>,
-    /// Where the request comes from, as far as it is limited.
+    /// The client's network address, if holds per network are limited.
     pub network: Option<String>,
-    /// Read inside the transaction, since it may wait for locks.
+    /// Read inside the transaction, which may wait for locks.
     pub clock: SharedClock,
     pub hold: Duration,
     pub rivals: Rivals,
 }
 
-/// What an attempt asks for, so that the same key cannot be used for something else.
+/// Hashes the request, so that an idempotency key cannot be reused for a different one.
 pub(super) fn hash(request: &Reserve) -> String {
     let text = serde_json::to_vec(request).unwrap_or_default();
     hex::encode(Sha256::digest(text))
 }
 
-/// The transaction: take the tickets, or say why not. Returns the new order, or the one that an
-/// attempt with the same key has made before.
-pub(super) async fn attempt_reserve(
+/// Holds the tickets and inserts the order, in the caller's transaction. Returns the new order, or the
+/// existing one if the idempotency key was used before.
+pub(super) async fn reserve(
     conn: &mut Conn,
-    attempted: Attempted,
-) -> Result<Box<OrderRow>, Stop> {
-    if let Some(key) = &attempted.key
-        && let Some(row) = store::order_find_by_key(conn, attempted.buyer, key).await?
+    attempt: Attempt,
+) -> Result<Box<OrderRow>, AttemptError> {
+    if let Some(key) = &attempt.key
+        && let Some(row) = store::find_by_key(conn, attempt.buyer, key).await?
     {
-        if row.request_hash.as_deref() != Some(attempted.hash.as_str()) {
+        if row.request_hash.as_deref() != Some(attempt.hash.as_str()) {
             return Err(Fault::from(Conflict::IdempotencyMismatch).into());
         }
         return Ok(Box::new(row));
     }
     let order = OrderId(Uuid::now_v7());
-    let tickets = match &attempted.request {
-        Reserve::Named(named) => take_named(conn, &attempted, order, &named.ticket_ids).await?,
+    let tickets = match &attempt.request {
+        Reserve::Named(named) => hold_named(conn, &attempt, order, &named.ticket_ids).await?,
         Reserve::Any(any) => {
             if any
                 .offer
                 .as_ref()
-                .is_some_and(|offer| offer.seller_id == attempted.buyer)
+                .is_some_and(|offer| offer.seller_id == attempt.buyer)
             {
                 return Err(Fault::from(Conflict::OwnTicket).into());
             }
-            take_any(conn, &attempted, order, any).await?
+            hold_cheapest(conn, &attempt, order, any).await?
         }
     };
-    let row = write_order(conn, &attempted, order, tickets).await?;
+    let row = write_order(conn, &attempt, order, tickets).await?;
     Ok(Box::new(row))
 }
 
-/// Tickets that were taken, when, and until when they are held.
-struct Taken {
+/// Tickets that the attempt now holds.
+struct HeldTickets {
     tickets: Vec<TicketRow>,
     at: Moment,
     until: Moment,
 }
 
-/// Counts the attempt against its limits, before any ticket is locked.
-async fn claim(
+/// Counts the tickets against the hold limits. Must precede locking any ticket.
+async fn acquire_usage(
     conn: &mut Conn,
-    attempted: &Attempted,
+    attempt: &Attempt,
     event: EventId,
     tickets: i64,
-) -> Result<(), Stop> {
-    if let Some(limits) = attempted.limits
+) -> Result<(), AttemptError> {
+    if let Some(limits) = attempt.limits
         && tickets > limits.tickets_per_buyer
     {
         let most = limits.tickets_per_buyer;
         let message = format!("You can hold at most {most} tickets for one event at a time.");
-        let field = rules::field_of_size(&attempted.request);
+        let field = rules::quantity_field(&attempt.request);
         return Err(Fault::from(AppError::invalid(field, message)).into());
     }
     let claim = Claim {
         event,
-        buyer: attempted.buyer,
-        network: attempted.network.clone(),
+        buyer: attempt.buyer,
+        network: attempt.network.clone(),
         tickets,
-        limits: attempted.limits,
-        now: attempted.clock.now(),
+        limits: attempt.limits,
+        now: attempt.clock.now(),
     };
-    Ok(usage::take(conn, &claim).await?)
+    Ok(usage::acquire(conn, &claim).await?)
 }
 
-async fn take_named(
+async fn hold_named(
     conn: &mut Conn,
-    attempted: &Attempted,
+    attempt: &Attempt,
     order: OrderId,
     ids: &[TicketId],
-) -> Result<Taken, Stop> {
+) -> Result<HeldTickets, AttemptError> {
     let event = holds::event_of(conn, ids).await?;
     let event = event.ok_or(Fault::Refused(AppError::NotFound))?;
     let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    claim(conn, attempted, event, count).await?;
+    acquire_usage(conn, attempt, event, count).await?;
     let found = holds::tickets_lock(conn, ids).await?;
-    let now = attempted.clock.now();
+    let now = attempt.clock.now();
     if found.len() != ids.len() {
         return Err(Fault::Refused(AppError::NotFound).into());
     }
@@ -177,32 +178,36 @@ async fn take_named(
     refuse_past_event(conn, event, now).await?;
     let mut lapsed = Vec::new();
     for ticket in &found {
-        if let Some(holder) = standing(ticket, attempted.buyer, now)? {
+        if let Some(holder) = find_lapsed_holder(ticket, attempt.buyer, now)? {
             lapsed.push(holder);
         }
     }
     if !lapsed.is_empty() {
         lapsed.sort_unstable();
         lapsed.dedup();
-        return Err(Stop::Lapsed(lapsed));
+        return Err(AttemptError::Lapsed(lapsed));
     }
-    let until = now + attempted.hold;
+    let until = now + attempt.hold;
     let taken = holds::tickets_hold(conn, ids, order, until).await?;
     if taken.len() == ids.len() {
-        Ok(Taken {
+        Ok(HeldTickets {
             tickets: taken,
             at: now,
             until,
         })
     } else {
-        // The rows were locked and free a statement ago; this is the last line of defence.
+        // Unreachable while the rows are locked; kept as a safeguard.
         Err(Fault::from(Conflict::TicketReserved).into())
     }
 }
 
-/// Whether this ticket can be taken: `Ok(None)` if it can, the lapsed order that must be
-/// expired first, or why not.
-fn standing(ticket: &TicketRow, buyer: UserId, now: Moment) -> FaultResult<Option<OrderId>> {
+/// Checks whether the buyer can reserve this ticket. `Ok(Some)`: a lapsed order holds it and must be
+/// expired first. Errors: `TicketSold`, `TicketWithdrawn`, `OwnTicket`, `TicketReserved`.
+fn find_lapsed_holder(
+    ticket: &TicketRow,
+    buyer: UserId,
+    now: Moment,
+) -> FaultResult<Option<OrderId>> {
     match ticket.state {
         TicketState::Sold => return Err(Conflict::TicketSold.into()),
         TicketState::Withdrawn => return Err(Conflict::TicketWithdrawn.into()),
@@ -214,7 +219,7 @@ fn standing(ticket: &TicketRow, buyer: UserId, now: Moment) -> FaultResult<Optio
     if ticket.held_until > now {
         return Err(AppError::Conflict {
             conflict: Conflict::TicketReserved,
-            // While the money is being taken the end is seconds away, whichever it is.
+            // During a capture the end is not known, but seconds away.
             retry_after_seconds: Some(ticket.reserved_seconds_left(now).unwrap_or(5)),
         }
         .into());
@@ -222,46 +227,46 @@ fn standing(ticket: &TicketRow, buyer: UserId, now: Moment) -> FaultResult<Optio
     Ok(ticket.held_by)
 }
 
-async fn take_any(
+async fn hold_cheapest(
     conn: &mut Conn,
-    attempted: &Attempted,
+    attempt: &Attempt,
     order: OrderId,
     any: &ReserveAny,
-) -> Result<Taken, Stop> {
+) -> Result<HeldTickets, AttemptError> {
     let wanted = Wanted {
         event: any.event_id,
-        buyer: attempted.buyer,
+        buyer: attempt.buyer,
         section: any.section.clone(),
         max_price_minor: any.max_price_minor.map(MinorUnits::new),
         offer: any.offer.clone(),
         quantity: any.quantity,
     };
-    claim(conn, attempted, wanted.event, wanted.quantity).await?;
-    let began = attempted.clock.now();
+    acquire_usage(conn, attempt, wanted.event, wanted.quantity).await?;
+    let began = attempt.clock.now();
     let lapsed = holds::lapsed_holders(conn, wanted.event, began, LAPSED_MAX).await?;
     if !lapsed.is_empty() {
-        return Err(Stop::Lapsed(lapsed));
+        return Err(AttemptError::Lapsed(lapsed));
     }
-    let mut until = began + attempted.hold;
+    let mut until = began + attempt.hold;
     let tickets =
-        holds::tickets_hold_cheapest(conn, &wanted, attempted.rivals, order, until, began).await?;
-    let now = attempted.clock.now();
+        holds::tickets_hold_cheapest(conn, &wanted, attempt.rivals, order, until, began).await?;
+    let now = attempt.clock.now();
     let count = i64::try_from(tickets.len()).unwrap_or(i64::MAX);
     if count != wanted.quantity {
         refuse_past_event(conn, wanted.event, now).await?;
-        // A concurrent transaction may yet roll back: "not enough" is said only where it is true.
+        // Tickets locked by concurrent transactions may become free if those roll back.
         if count + holds::tickets_free(conn, &wanted).await? >= wanted.quantity {
-            return Err(Stop::Contended);
+            return Err(AttemptError::Contended);
         }
         return Err(Fault::from(Conflict::NotEnoughTickets).into());
     }
-    if now.since(began) > LATE {
-        // It waited for a lock, and the buyer is owed the whole hold.
+    if now.since(began) > LOCK_WAIT_MAX {
+        // The buyer gets the whole hold.
         refuse_past_event(conn, wanted.event, now).await?;
-        until = now + attempted.hold;
+        until = now + attempt.hold;
         holds::tickets_hold_until(conn, order, until).await?;
     }
-    Ok(Taken {
+    Ok(HeldTickets {
         tickets,
         at: now,
         until,
@@ -289,11 +294,11 @@ async fn refuse_past_event(conn: &mut Conn, event: EventId, now: Moment) -> Faul
 
 async fn write_order(
     conn: &mut Conn,
-    attempted: &Attempted,
+    attempt: &Attempt,
     id: OrderId,
-    taken: Taken,
+    held: HeldTickets,
 ) -> FaultResult<OrderRow> {
-    let Taken { tickets, at, until } = taken;
+    let HeldTickets { tickets, at, until } = held;
     let (Some(first), Some(total_minor)) = (
         tickets.first(),
         tickets.iter().try_fold(MinorUnits::ZERO, |sum, ticket| {
@@ -301,15 +306,15 @@ async fn write_order(
         }),
     ) else {
         return Err(Fault::unexpected(
-            "an order without tickets",
-            "nothing was taken",
+            "reserved an order without tickets",
+            "no tickets held",
         ));
     };
-    rules::check_total(&attempted.request, total_minor, first.currency)?;
+    rules::check_total(&attempt.request, total_minor, first.currency)?;
     let order = NewOrder {
         row: OrderRow {
             id,
-            buyer: attempted.buyer,
+            buyer: attempt.buyer,
             event: first.event_id,
             state: State::Created,
             total_minor,
@@ -318,13 +323,13 @@ async fn write_order(
             hold_until: until,
             extended: Flag(false),
             version: 1,
-            request_hash: Some(attempted.hash.clone()),
+            request_hash: Some(attempt.hash.clone()),
             payment: None,
         },
-        network: attempted.network.clone(),
-        request_key: attempted.key.clone(),
+        network: attempt.network.clone(),
+        request_key: attempt.key.clone(),
     };
-    store::order_insert(conn, &order, &tickets, at).await?;
+    store::insert(conn, &order, &tickets, at).await?;
     let ids: Vec<TicketId> = tickets.iter().map(|ticket| ticket.id).collect();
     let mut events = vec![order.row.event(EventType::OrderCreated, &ids, at)];
     events.extend(

@@ -1,4 +1,4 @@
-//! What an order may ask for, and why one that is there refuses. Pure.
+//! Checks of a reservation, and why an order in a given state refuses a change. Pure.
 
 use crate::tickets::check_section;
 use model::{
@@ -20,8 +20,8 @@ pub(crate) fn refusal(status: OrderStatus) -> Conflict {
     }
 }
 
-/// Checks what the request itself says; what the tickets say is the database's to decide.
-/// Returns named tickets in the order of their ids.
+/// Checks the request alone; the state of the tickets is checked in the transaction. Returns named tickets
+/// sorted by id and a trimmed section.
 pub(crate) fn check(request: Reserve) -> Result<Reserve, AppError> {
     match request {
         Reserve::Named(mut named) => {
@@ -51,8 +51,8 @@ pub(crate) fn check(request: Reserve) -> Result<Reserve, AppError> {
     }
 }
 
-/// Checks that a card can be charged what an order comes to; the error is at the field by which it
-/// was made so large or so small.
+/// Checks that a card can be charged the order's total. The error is at the field that sets the number of
+/// tickets.
 pub(crate) fn check_total(
     request: &Reserve,
     total_minor: MinorUnits,
@@ -62,7 +62,7 @@ pub(crate) fn check_total(
     let Err(wrong) = total.check_chargeable() else {
         return Ok(());
     };
-    let field = field_of_size(request);
+    let field = quantity_field(request);
     let message = match wrong {
         NotChargeable::OutOfRange(least, _) if total.minor < least.minor => format!(
             "No card can be charged less than {least}, and these come to {total}. Take more tickets."
@@ -80,8 +80,8 @@ pub(crate) fn check_total(
     Err(AppError::invalid(field, message))
 }
 
-/// The field that says how many tickets are asked for.
-pub(crate) fn field_of_size(request: &Reserve) -> &'static str {
+/// The request field that sets the number of tickets.
+pub(crate) fn quantity_field(request: &Reserve) -> &'static str {
     match request {
         Reserve::Named(_) => "ticketIds",
         Reserve::Any(_) => "quantity",
@@ -126,7 +126,7 @@ mod tests {
         Reserve::Named(ReserveNamed { ticket_ids })
     }
 
-    fn any_so_many(quantity: i64) -> Reserve {
+    fn any(quantity: i64) -> Reserve {
         Reserve::Any(ReserveAny {
             event_id: EventId(Uuid::nil()),
             quantity,
@@ -143,10 +143,10 @@ mod tests {
         assert!(check(named(vec![1, 1])).is_err());
         assert_eq!(check(named(vec![2, 1])).unwrap(), named(vec![1, 2]));
         for quantity in [i64::MIN, -1, 0, 9, i64::MAX] {
-            assert!(check(any_so_many(quantity)).is_err());
+            assert!(check(any(quantity)).is_err());
         }
-        let Reserve::Any(checked) = check(any_so_many(8)).unwrap() else {
-            panic!("still any")
+        let Reserve::Any(checked) = check(any(8)).unwrap() else {
+            panic!("not Any")
         };
         assert_eq!(checked.section, None);
     }
@@ -155,8 +155,8 @@ mod tests {
     fn an_order_comes_to_no_more_than_a_card_can_be_charged() {
         let pounds: Currency = "GBP".parse().unwrap();
         let (most, too_much) = (MinorUnits::new(99_999_999), MinorUnits::new(100_000_000));
-        assert!(check_total(&any_so_many(2), most, pounds).is_ok());
-        let wrong = check_total(&any_so_many(2), too_much, pounds).unwrap_err();
+        assert!(check_total(&any(2), most, pounds).is_ok());
+        let wrong = check_total(&any(2), too_much, pounds).unwrap_err();
         assert_eq!(wrong.fields()[0].field, "quantity");
         let wrong = check_total(&named(vec![1]), too_much, pounds).unwrap_err();
         assert_eq!(wrong.fields()[0].field, "ticketIds");
@@ -165,28 +165,24 @@ mod tests {
     #[test]
     fn an_order_of_old_listings_comes_to_an_amount_that_can_be_charged() {
         let wrong = |code: &str, total| {
-            let refused = check_total(
-                &any_so_many(1),
-                MinorUnits::new(total),
-                code.parse().unwrap(),
-            )
-            .unwrap_err();
+            let refused =
+                check_total(&any(1), MinorUnits::new(total), code.parse().unwrap()).unwrap_err();
             refused.fields()[0].message.clone()
         };
         let euros = "EUR".parse().unwrap();
-        assert!(check_total(&any_so_many(2), MinorUnits::new(50), euros).is_ok());
+        assert!(check_total(&any(2), MinorUnits::new(50), euros).is_ok());
         assert!(wrong("EUR", 25).contains("less than €0.50"));
         assert!(wrong("KWD", 1_005).contains("must be 0"));
         assert!(wrong("BGN", 2_500).contains("no longer"));
     }
 
     #[test]
-    fn a_section_has_a_name_that_can_be_kept() {
-        let Reserve::Any(any) = any_so_many(1) else {
-            panic!("any")
+    fn a_section_with_a_null_character_is_refused() {
+        let Reserve::Any(checked) = any(1) else {
+            panic!("not Any")
         };
         let section = Some("Stalls\u{0}".to_owned());
-        let wrong = check(Reserve::Any(ReserveAny { section, ..any })).unwrap_err();
+        let wrong = check(Reserve::Any(ReserveAny { section, ..checked })).unwrap_err();
         assert_eq!(wrong.fields()[0].field, "section");
     }
 }

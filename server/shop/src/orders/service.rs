@@ -1,7 +1,9 @@
-//! Reserving, reading and cancelling orders.
+//! Implements the port [`Orders`]: reserving, reading, extending, cancelling and expiring orders.
+//!
+//! Does not write the table itself: `reserve.rs` inserts orders and `transitions.rs` changes them.
 
 use super::{
-    reserve::{Attempted, Stop, attempt_reserve, hash},
+    reserve::{self, Attempt, AttemptError},
     rules,
     state::State,
     store::{self, OrderRow},
@@ -35,25 +37,24 @@ use std::{sync::Arc, time::Duration};
 /// How long tickets are held.
 #[derive(Debug, Clone, Copy)]
 pub struct Holds {
-    /// From reserving, in seconds.
+    /// Length of a hold, counted from the reservation.
     pub hold_seconds: i64,
-    /// Added once a payment has begun, in seconds.
+    /// Added to the hold once a payment has begun.
     pub grace_seconds: i64,
 }
 
 impl Holds {
-    /// From reserving.
     pub(crate) fn hold(self) -> Duration {
         of_seconds(self.hold_seconds)
     }
 
-    /// Added once a payment has begun.
     pub(crate) fn grace(self) -> Duration {
         of_seconds(self.grace_seconds)
     }
 
-    /// What a buyer may add to their time, once, and in how many last seconds of it: a third.
-    pub fn more_seconds(self) -> i64 {
+    /// The length of the one extension that a buyer may ask for: a third of the hold. It is available
+    /// once no more than this is left.
+    pub fn extension_seconds(self) -> i64 {
         (self.hold_seconds / 3).max(1)
     }
 }
@@ -71,22 +72,22 @@ impl Default for Holds {
     }
 }
 
-/// Wakes somebody when an order's hold ends. Only ever a help: the hold ends by the clock.
+/// Schedules the expiry of an order. An optimisation only: whether a hold has ended is decided by the
+/// clock, and a periodic task expires orders whose job was lost.
 pub trait ExpirySchedule: Send + Sync {
-    /// Must not block and may forget.
+    /// Must not block. May drop the job.
     fn schedule(&self, order: OrderId, hold_until: Moment);
 }
 
-/// How often a reservation starts again because a hold lapsed under its hands, or because rivals
-/// had their hands on what it wanted.
-const TRIES_MAX: usize = 16;
-/// Orders on a page.
+/// Attempts of one reservation. An attempt is repeated if it found lapsed orders, or if the tickets
+/// were locked by concurrent transactions.
+const ATTEMPTS_MAX: usize = 16;
+/// Orders per page of [`Orders::list`].
 const LIMIT_DEFAULT: i64 = 20;
 const LIMIT_MAX: i64 = 100;
-/// Open orders that a viewer is shown beside other pages.
+/// The most orders that [`Orders::list_open`] returns.
 const OPEN_MAX: i64 = 10;
 
-/// The rules of orders.
 #[derive(Clone)]
 pub struct OrdersService {
     db: Db,
@@ -99,8 +100,8 @@ pub struct OrdersService {
 }
 
 impl OrdersService {
-    /// Orders over `db`, holding tickets for `holds`, as many of them as `hold_limits` allow while
-    /// `limits` are on. `payments` voids the payment of an order whose hold ends.
+    /// `hold_limits` apply only while `limits` are on. `payments` voids the payment of an order whose hold
+    /// ends.
     pub(crate) fn new(
         db: Db,
         clock: SharedClock,
@@ -121,22 +122,22 @@ impl OrdersService {
         }
     }
 
-    async fn reserve_order(
+    async fn reserve(
         &self,
         buyer: UserId,
         request: Reserve,
         key: Option<&str>,
     ) -> FaultResult<Order> {
         let request = rules::check(request)?;
-        let hash = hash(&request);
+        let hash = reserve::hash(&request);
         let limits = self.limits.are_on().then_some(self.hold_limits);
         let network = limits
             .and_then(|limits| limits.tickets_per_network)
             .and_then(|_| network_of(request::address()))
             .map(|network| network.to_string());
         let mut rivals = Rivals::PassOver;
-        for _ in 0..TRIES_MAX {
-            let attempted = Attempted {
+        for _ in 0..ATTEMPTS_MAX {
+            let attempt = Attempt {
                 buyer,
                 request: request.clone(),
                 key: key.map(str::to_owned),
@@ -147,28 +148,28 @@ impl OrdersService {
                 hold: self.holds.hold(),
                 rivals,
             };
-            let attempt = self
+            let reserved = self
                 .db
-                .write(|conn| Box::pin(async move { attempt_reserve(conn, attempted).await }))
+                .write(|conn| Box::pin(async move { reserve::reserve(conn, attempt).await }))
                 .await;
-            match attempt {
+            match reserved {
                 Ok(row) => {
                     crash::point("reserved").await;
                     self.expiry.schedule(row.id, row.hold_until);
-                    return self.dress(*row, self.clock.now()).await;
+                    return self.with_tickets(*row, self.clock.now()).await;
                 }
-                Err(Stop::Lapsed(orders)) => self.expire_all(orders).await?,
-                // Waiting and passing over in turns: who waited in vain, because a rival took
-                // just that ticket, looks at all the others before waiting again.
-                Err(Stop::Contended) => {
+                Err(AttemptError::Lapsed(orders)) => self.expire_all(orders).await?,
+                // Alternate between waiting for locked tickets and skipping them: if the awaited ticket
+                // was sold, the next attempt considers all others before it waits again.
+                Err(AttemptError::Contended) => {
                     rivals = match rivals {
                         Rivals::PassOver => Rivals::WaitFor,
                         Rivals::WaitFor => Rivals::PassOver,
                     };
                 }
-                // Another won between our look and our write: look again.
-                Err(Stop::Fault(Fault::Database(error))) if is_write_conflict(&error) => {}
-                Err(Stop::Fault(fault)) => return Err(fault),
+                // A concurrent transaction committed between this one's read and write; retry.
+                Err(AttemptError::Fault(Fault::Database(error))) if is_write_conflict(&error) => {}
+                Err(AttemptError::Fault(fault)) => return Err(fault),
             }
         }
         Err(AppError::Conflict {
@@ -178,8 +179,8 @@ impl OrdersService {
         .into())
     }
 
-    /// Expires orders one by one, each in a transaction of its own: a transaction that held the
-    /// tickets of several orders could wait in a circle with another.
+    /// Expires each order in a transaction of its own: locking the tickets of several orders in one
+    /// transaction could deadlock.
     async fn expire_all(&self, orders: Vec<OrderId>) -> FaultResult<()> {
         for order in orders {
             self.expire(order).await?;
@@ -187,7 +188,7 @@ impl OrdersService {
         Ok(())
     }
 
-    /// Expires one order if its time is over. Returns whether this call did it.
+    /// Expires an order whose hold has ended. Returns whether this call expired it.
     pub async fn expire(&self, order: OrderId) -> FaultResult<bool> {
         let (payments, now) = (Arc::clone(&self.payments), self.clock.now());
         let expired = self
@@ -202,9 +203,9 @@ impl OrdersService {
         expired
     }
 
-    /// Expires what is due, at most `limit` orders. Returns how many it were.
+    /// Expires up to `limit` orders whose hold has ended. Returns the number of orders expired.
     pub(crate) async fn expire_due(&self, limit: i64) -> FaultResult<usize> {
-        let due = store::orders_due(self.db.reads(), self.clock.now(), limit).await?;
+        let due = store::list_due(self.db.reads(), self.clock.now(), limit).await?;
         let mut expired = 0;
         for order in due {
             expired += usize::from(self.expire(order).await?);
@@ -212,46 +213,45 @@ impl OrdersService {
         Ok(expired)
     }
 
-    /// Releases ended orders that still count as unpaid. Returns how many it were.
+    /// Releases the hold usage of ended orders that are still counted. Returns the number released.
     pub async fn release_ended(&self) -> FaultResult<usize> {
         usage::release_ended(&self.db).await
     }
 
-    /// Adds the tickets to an order's row.
-    async fn dress(&self, row: OrderRow, now: Moment) -> FaultResult<Order> {
-        let mut tickets = store::orders_tickets(self.db.reads(), &[row.id], now).await?;
+    async fn with_tickets(&self, row: OrderRow, now: Moment) -> FaultResult<Order> {
+        let mut tickets = store::list_tickets(self.db.reads(), &[row.id], now).await?;
         Ok(row.order(
             tickets.remove(&row.id).unwrap_or_default(),
-            self.holds.more_seconds(),
+            self.holds.extension_seconds(),
             now,
         ))
     }
 
-    async fn page(&self, buyer: UserId, asked: OrderQuery) -> FaultResult<OrderList> {
-        let limit = asked.limit.unwrap_or(LIMIT_DEFAULT);
+    async fn list(&self, buyer: UserId, query: OrderQuery) -> FaultResult<OrderList> {
+        let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
         }
-        let before = asked
+        let before = query
             .cursor
             .map(|cursor| cursor.parse::<OrderId>())
             .transpose()
             .map_err(|_| AppError::invalid("cursor", "This isn't a cursor from here."))?;
         let now = self.clock.now();
-        let mut rows = store::orders_page(self.db.reads(), buyer, before, limit + 1).await?;
+        let mut rows = store::list(self.db.reads(), buyer, before, limit + 1).await?;
         let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
         if more {
             rows.pop();
         }
         let ids: Vec<OrderId> = rows.iter().map(|row| row.id).collect();
-        let mut tickets = store::orders_tickets(self.db.reads(), &ids, now).await?;
+        let mut tickets = store::list_tickets(self.db.reads(), &ids, now).await?;
         let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
         let orders = rows
             .iter()
             .map(|row| {
                 row.order(
                     tickets.remove(&row.id).unwrap_or_default(),
-                    self.holds.more_seconds(),
+                    self.holds.extension_seconds(),
                     now,
                 )
             })
@@ -259,39 +259,42 @@ impl OrdersService {
         Ok(OrderList { orders, next })
     }
 
+    /// Errors: `NotFound`, also if the order is another buyer's.
     async fn find_own(&self, buyer: UserId, id: OrderId) -> FaultResult<OrderRow> {
-        store::order_find(self.db.reads(), id)
+        store::find(self.db.reads(), id)
             .await?
             .filter(|row| row.buyer == buyer)
             .ok_or(Fault::Refused(AppError::NotFound))
     }
 
-    async fn lengthen(&self, buyer: UserId, id: OrderId) -> FaultResult<Order> {
+    async fn extend_hold(&self, buyer: UserId, id: OrderId) -> FaultResult<Order> {
         let now = self.clock.now();
-        let more = of_seconds(self.holds.more_seconds());
+        let extension = of_seconds(self.holds.extension_seconds());
         let row = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let taken = transitions::extend(conn, id, buyer, more, now).await?;
-                    if let Some(row) = taken {
+                    let extended =
+                        transitions::extend_hold(conn, id, buyer, extension, now).await?;
+                    if let Some(row) = extended {
                         return Ok(row);
                     }
-                    let row = store::order_find(conn, id)
+                    let row = store::find(conn, id)
                         .await?
                         .filter(|row| row.buyer == buyer)
                         .ok_or(AppError::NotFound)?;
-                    Err(why_no_more_time(&row, more, now))
+                    Err(extension_refusal(&row, extension, now))
                 })
             })
             .await?;
         self.expiry.schedule(id, row.hold_until);
-        self.dress(row, now).await
+        self.with_tickets(row, now).await
     }
 
-    /// What to ask for instead of tickets that are gone: as many that cost no more in the same
-    /// section, or where there is none, as many of the same offer. Nothing, if they were not alike.
-    fn alike(order: &Order) -> Option<Reserve> {
+    /// The request that replaces an order whose tickets are no longer available: the same number of tickets
+    /// in the same section that cost no more, or of the same offer if they have no section. `None` if the
+    /// order's tickets differ in section or offer.
+    fn substitute(order: &Order) -> Option<Reserve> {
         let first = order.tickets.first()?;
         let all = |same: fn(&Ticket, &Ticket) -> bool| {
             order.tickets.iter().all(|ticket| same(ticket, first))
@@ -322,37 +325,7 @@ impl OrdersService {
         }))
     }
 
-    async fn again(&self, viewer: &Viewer, id: OrderId, key: Option<&str>) -> AppResult<Order> {
-        let ended = self.get(viewer, id).await?;
-        match ended.status {
-            OrderStatus::Expired | OrderStatus::Cancelled => {}
-            status => return Err(rules::refusal(status).into()),
-        }
-        let ticket_ids = ended.tickets.iter().map(|ticket| ticket.id).collect();
-        let same = Reserve::Named(ReserveNamed { ticket_ids });
-        match self.reserve(viewer, same, key).await {
-            Err(
-                gone @ AppError::Conflict {
-                    conflict:
-                        Conflict::TicketReserved | Conflict::TicketSold | Conflict::TicketWithdrawn,
-                    ..
-                },
-            ) => {
-                let alike = Self::alike(&ended).ok_or(gone)?;
-                // Another request, so another attempt; as repeatable as the first.
-                let key = key.map(|key| format!("{key}:alike"));
-                self.reserve(viewer, alike, key.as_deref()).await
-            }
-            answered => answered,
-        }
-    }
-
-    async fn cancel_own(
-        &self,
-        buyer: UserId,
-        id: OrderId,
-        expected: Option<i64>,
-    ) -> FaultResult<()> {
+    async fn cancel(&self, buyer: UserId, id: OrderId, expected: Option<i64>) -> FaultResult<()> {
         let (payments, now) = (Arc::clone(&self.payments), self.clock.now());
         self.db
             .write(move |conn| {
@@ -360,22 +333,22 @@ impl OrdersService {
                     if transitions::cancel(conn, id, buyer, expected, &*payments, now).await? {
                         return Ok(());
                     }
-                    let row = store::order_find(conn, id)
+                    let row = store::find(conn, id)
                         .await?
                         .filter(|row| row.buyer == buyer)
                         .ok_or(AppError::NotFound)?;
-                    why_not_cancelled(&row, expected, now)
+                    check_already_cancelled(&row, expected, now)
                 })
             })
             .await
     }
 }
 
-/// The losing side of asking for more time.
-fn why_no_more_time(row: &OrderRow, more: Duration, now: Moment) -> Fault {
+/// Why a hold was not extended.
+fn extension_refusal(row: &OrderRow, extension: Duration, now: Moment) -> Fault {
     let open = matches!(row.state, State::Created | State::AwaitingPayment);
     if !open {
-        return rules::refusal(row.state.seen(false)).into();
+        return rules::refusal(row.state.status(false)).into();
     }
     if row.expires_at <= now {
         return Conflict::OrderExpired.into();
@@ -383,18 +356,18 @@ fn why_no_more_time(row: &OrderRow, more: Duration, now: Moment) -> Fault {
     if row.extended.0 {
         return Conflict::NoMoreTime.into();
     }
-    if row.expires_at.since(now) > more {
+    if row.expires_at.since(now) > extension {
         return Conflict::TooEarlyForMoreTime.into();
     }
     Conflict::PaymentInProgress.into()
 }
 
-/// The losing side of a cancellation: says what came first.
-fn why_not_cancelled(row: &OrderRow, expected: Option<i64>, now: Moment) -> FaultResult<()> {
+/// Why an order was not cancelled; `Ok` if it already is.
+fn check_already_cancelled(row: &OrderRow, expected: Option<i64>, now: Moment) -> FaultResult<()> {
     if row.state == State::Cancelled {
         return Ok(());
     }
-    let status = row.state.seen(row.hold_until <= now);
+    let status = row.state.status(row.hold_until <= now);
     if expected.is_some_and(|expected| expected != row.version) {
         return Err(AppError::PreconditionFailed.into());
     }
@@ -409,7 +382,7 @@ impl Orders for OrdersService {
         request: Reserve,
         key: Option<&str>,
     ) -> AppResult<Order> {
-        let reserved = self.reserve_order(viewer.user.id, request, key).await;
+        let reserved = self.reserve(viewer.user.id, request, key).await;
         let reserved = reserved.map_err(AppError::from);
         match &reserved {
             Ok(_) => metrics::counter!("stagedoor_reservations_total").increment(1),
@@ -421,22 +394,22 @@ impl Orders for OrdersService {
     }
 
     async fn list(&self, viewer: &Viewer, query: OrderQuery) -> AppResult<OrderList> {
-        Ok(self.page(viewer.user.id, query).await?)
+        Ok(self.list(viewer.user.id, query).await?)
     }
 
     async fn get(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order> {
         let row = self.find_own(viewer.user.id, id).await?;
-        Ok(self.dress(row, self.clock.now()).await?)
+        Ok(self.with_tickets(row, self.clock.now()).await?)
     }
 
-    async fn open(&self, viewer: &Viewer) -> AppResult<Vec<OpenOrder>> {
+    async fn list_open(&self, viewer: &Viewer) -> AppResult<Vec<OpenOrder>> {
         let now = self.clock.now();
-        let open = store::orders_open(self.db.reads(), viewer.user.id, now, OPEN_MAX).await;
+        let open = store::list_open(self.db.reads(), viewer.user.id, now, OPEN_MAX).await;
         Ok(open.map_err(Fault::from)?)
     }
 
-    async fn more_time(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order> {
-        Ok(self.lengthen(viewer.user.id, id).await?)
+    async fn extend_hold(&self, viewer: &Viewer, id: OrderId) -> AppResult<Order> {
+        Ok(self.extend_hold(viewer.user.id, id).await?)
     }
 
     async fn reserve_again(
@@ -445,11 +418,32 @@ impl Orders for OrdersService {
         id: OrderId,
         key: Option<&str>,
     ) -> AppResult<Order> {
-        self.again(viewer, id, key).await
+        let ended = self.get(viewer, id).await?;
+        match ended.status {
+            OrderStatus::Expired | OrderStatus::Cancelled => {}
+            status => return Err(rules::refusal(status).into()),
+        }
+        let ticket_ids = ended.tickets.iter().map(|ticket| ticket.id).collect();
+        let same = Reserve::Named(ReserveNamed { ticket_ids });
+        match Orders::reserve(self, viewer, same, key).await {
+            Err(
+                gone @ AppError::Conflict {
+                    conflict:
+                        Conflict::TicketReserved | Conflict::TicketSold | Conflict::TicketWithdrawn,
+                    ..
+                },
+            ) => {
+                let substitute = Self::substitute(&ended).ok_or(gone)?;
+                // A different request needs a different key, derived so that repeating the call repeats it.
+                let key = key.map(|key| format!("{key}:alike"));
+                Orders::reserve(self, viewer, substitute, key.as_deref()).await
+            }
+            answered => answered,
+        }
     }
 
     async fn cancel(&self, viewer: &Viewer, id: OrderId, expected: Option<i64>) -> AppResult<()> {
-        self.cancel_own(viewer.user.id, id, expected).await?;
+        self.cancel(viewer.user.id, id, expected).await?;
         self.payments.send_soon();
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! Where an order stands, and which transitions lead from state to state. Pure: the UPDATE of each
-//! transition is in `transitions.rs`.
+//! The states of an order and the transitions between them. Pure: the UPDATE of each transition is in
+//! `transitions.rs`.
 
 use model::orders::OrderStatus;
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-/// Where an order stands. Buyers see [`OrderStatus`].
+/// The state of an order, as stored. Buyers see [`OrderStatus`].
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, Display, VariantArray,
 )]
@@ -14,7 +14,7 @@ pub enum State {
     Created,
     /// A payment has begun.
     AwaitingPayment,
-    /// The money is being captured; the hold cannot end meanwhile.
+    /// The money is being captured; the hold cannot end.
     Capturing,
     /// Paid.
     Complete,
@@ -24,16 +24,16 @@ pub enum State {
     Cancelled,
     /// Refunds of all its tickets are under way.
     Refunding,
-    /// All money is back.
+    /// All money has been refunded.
     Refunded,
 }
 
 model::text_columns!(State);
 
 impl State {
-    /// As its buyer sees it. An order whose hold has ended (`lapsed`) is expired, although no
-    /// transaction has expired it yet.
-    pub(crate) fn seen(self, lapsed: bool) -> OrderStatus {
+    /// The status that the buyer sees. An unpaid order whose hold has ended (`lapsed`) is reported as expired
+    /// before its transition to `Expired`.
+    pub(crate) fn status(self, lapsed: bool) -> OrderStatus {
         match self {
             Self::Created | Self::AwaitingPayment if lapsed => OrderStatus::Expired,
             Self::Created => OrderStatus::Created,
@@ -49,15 +49,15 @@ impl State {
 /// A change of an order's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray)]
 pub enum Transition {
-    /// The first payment begins before the buyer's time is over.
+    /// The first payment begins before the hold ends.
     BeginPayment,
-    /// The card is authorised and the hold stands: the money may be captured.
+    /// The card is authorised within the hold: the money may be captured.
     Fence,
     /// The card is authorised after the hold ended, and all tickets are still free and unchanged.
     Revive,
     /// The money was captured.
     Complete,
-    /// The money will not be captured.
+    /// The capture was given up.
     Unfence,
     /// The hold has ended.
     Expire,
@@ -65,15 +65,15 @@ pub enum Transition {
     Cancel,
     /// Refunds of some tickets, or of all that are left, begin.
     BeginRefund,
-    /// The money of some tickets, or of all that are left, is back.
+    /// Some tickets, or all that are left, have been refunded.
     Refund,
-    /// A refund failed, or its money came in again.
+    /// A refund failed, or was reversed after it had succeeded.
     Restore,
 }
 
 impl Transition {
-    /// The states that it leads from, each with the state that it leads to. Where a state leads to itself
-    /// as well, the order's tickets decide.
+    /// Pairs of the state before and after. Where a state also leads to itself, the order's tickets decide
+    /// which edge is taken.
     pub const fn edges(self) -> &'static [(State, State)] {
         use State::{
             AwaitingPayment, Cancelled, Capturing, Complete, Created, Expired, Refunded, Refunding,
@@ -87,7 +87,7 @@ impl Transition {
             Self::Expire => &[(Created, Expired), (AwaitingPayment, Expired)],
             Self::Cancel => &[(Created, Cancelled), (AwaitingPayment, Cancelled)],
             Self::BeginRefund => &[(Complete, Refunding), (Complete, Complete)],
-            // From Complete to Refunded: the money was paid back at the provider.
+            // From Complete to Refunded: the refund was made at the provider.
             Self::Refund => &[
                 (Complete, Refunded),
                 (Refunding, Refunded),
@@ -102,17 +102,15 @@ impl Transition {
         }
     }
 
-    /// Whether this transition leads from one state to the other.
-    pub fn leads(self, from: State, to: State) -> bool {
+    pub fn has_edge(self, from: State, to: State) -> bool {
         self.edges().contains(&(from, to))
     }
 }
 
-/// Whether any transition leads from one state to the other.
 pub fn has_transition(from: State, to: State) -> bool {
     Transition::VARIANTS
         .iter()
-        .any(|transition| transition.leads(from, to))
+        .any(|transition| transition.has_edge(from, to))
 }
 
 #[cfg(test)]
@@ -122,7 +120,7 @@ mod tests {
         AwaitingPayment, Cancelled, Capturing, Complete, Created, Expired, Refunded, Refunding,
     };
 
-    /// The states that one transition leads to from `from`, other than itself.
+    /// The states that `from` leads to in one transition, without itself.
     fn after(from: State) -> Vec<State> {
         let all = State::VARIANTS.iter().copied();
         all.filter(|to| *to != from && has_transition(from, *to))
@@ -161,15 +159,19 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_hold_is_seen_as_expired_unless_the_money_is_being_captured() {
+    fn an_ended_hold_is_reported_as_expired_unless_the_money_is_being_captured() {
         for state in State::VARIANTS {
             let expired = matches!(state, Created | AwaitingPayment | Expired);
-            assert_eq!(state.seen(true) == OrderStatus::Expired, expired, "{state}");
+            assert_eq!(
+                state.status(true) == OrderStatus::Expired,
+                expired,
+                "{state}"
+            );
         }
     }
 
     #[test]
-    fn every_state_has_a_name_that_reads_back() {
+    fn every_state_is_parsed_from_its_name() {
         for state in State::VARIANTS {
             assert_eq!(state.to_string().parse::<State>().unwrap(), *state);
         }

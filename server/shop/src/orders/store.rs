@@ -23,33 +23,29 @@ pub const COLUMNS: &str = "id, buyer_id, event_id, status, total_minor, currency
      (SELECT p.id FROM payments p WHERE p.order_id = orders.id ORDER BY p.attempt DESC LIMIT 1) \
      AS payment_id";
 
-/// What the database says of an order.
+/// A row of the table `orders`.
 #[derive(Debug, Clone, FromRow)]
 pub struct OrderRow {
-    /// Its id.
     pub id: OrderId,
-    /// Whose.
     #[sqlx(rename = "buyer_id")]
     pub buyer: UserId,
-    /// The event that all its tickets admit to.
+    /// All tickets of an order are for one event.
     #[sqlx(rename = "event_id")]
     pub event: EventId,
-    /// Where it stands.
     #[sqlx(rename = "status")]
     pub state: State,
-    /// What is paid in all.
     pub total_minor: MinorUnits,
     /// The event's currency.
     pub currency: Currency,
-    /// When the buyer's time ends.
+    /// End of the buyer's time to pay.
     pub expires_at: Moment,
-    /// When the tickets come free.
+    /// End of the hold: `expires_at`, plus the grace once a payment has begun.
     pub hold_until: Moment,
-    /// Whether the buyer has had more time.
+    /// Whether the buyer has extended the hold.
     pub extended: Flag,
-    /// Counts changes, from 1.
+    /// Incremented by every change that readers can see; starts at 1.
     pub version: i64,
-    /// What the attempt asked for.
+    /// SHA-256 of the reservation request, if it had an idempotency key.
     pub request_hash: Option<String>,
     /// The newest payment.
     #[sqlx(rename = "payment_id")]
@@ -57,7 +53,7 @@ pub struct OrderRow {
 }
 
 impl OrderRow {
-    /// As its buyer sees it at `now`; `more_time_seconds` can be asked for once.
+    /// The order as its buyer sees it at `now`. `more_time_seconds` is the length of an extension.
     pub(crate) fn order(&self, tickets: Vec<Ticket>, more_time_seconds: i64, now: Moment) -> Order {
         let seconds_left = match self.state {
             State::Created | State::AwaitingPayment => self.expires_at.seconds_left(now),
@@ -66,7 +62,7 @@ impl OrderRow {
         let may_extend = seconds_left > 0 && !self.extended.0;
         Order {
             id: self.id,
-            status: self.state.seen(self.hold_until <= now),
+            status: self.state.status(self.hold_until <= now),
             expires_at: self.expires_at.timestamp(),
             seconds_left,
             more_time_seconds: if may_extend { more_time_seconds } else { 0 },
@@ -78,13 +74,13 @@ impl OrderRow {
         }
     }
 
-    /// The domain event that tells of this row as it is after a change.
+    /// The domain event with the state of this row after a change.
     pub(crate) fn event(&self, kind: EventType, tickets: &[TicketId], now: Moment) -> DomainEvent {
         let data = serde_json::json!({
             "id": self.id,
             "buyerId": self.buyer,
             "eventId": self.event,
-            "status": self.state.seen(false),
+            "status": self.state.status(false),
             "expiresAt": self.expires_at,
             "totalMinor": self.total_minor,
             "currency": self.currency,
@@ -97,8 +93,8 @@ impl OrderRow {
     }
 }
 
-/// One order, whoever asks. Callers check whose it is.
-pub(crate) async fn order_find<'e>(
+/// Does not check whose order it is; callers do.
+pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     id: OrderId,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
@@ -109,8 +105,8 @@ pub(crate) async fn order_find<'e>(
         .await
 }
 
-/// The order that this buyer's attempt made before.
-pub(crate) async fn order_find_by_key(
+/// The order that this buyer has already made with the idempotency key.
+pub(crate) async fn find_by_key(
     conn: &mut Conn,
     buyer: UserId,
     key: &str,
@@ -123,8 +119,8 @@ pub(crate) async fn order_find_by_key(
         .await
 }
 
-/// A buyer's orders before `before`, newest first.
-pub(crate) async fn orders_page<'e>(
+/// A buyer's orders with ids below `before`, newest first.
+pub(crate) async fn list<'e>(
     on: impl AnyExecutor<'e>,
     buyer: UserId,
     before: Option<OrderId>,
@@ -151,8 +147,8 @@ struct OpenRow {
     expires_at: Moment,
 }
 
-/// A buyer's orders that can still be paid, the first to end first.
-pub(crate) async fn orders_open<'e>(
+/// A buyer's orders that can still be paid, soonest to expire first.
+pub(crate) async fn list_open<'e>(
     on: impl AnyExecutor<'e>,
     buyer: UserId,
     now: Moment,
@@ -188,8 +184,8 @@ struct LineRow {
     ticket: TicketRow,
 }
 
-/// The tickets of these orders, each at the price it was reserved at, by section, row and seat.
-pub(crate) async fn orders_tickets<'e>(
+/// The tickets of each order at the prices they were reserved at, sorted by section, row and seat.
+pub(crate) async fn list_tickets<'e>(
     on: impl AnyExecutor<'e>,
     orders: &[OrderId],
     now: Moment,
@@ -218,8 +214,8 @@ pub(crate) async fn orders_tickets<'e>(
     Ok(tickets)
 }
 
-/// The tickets of one order, by id.
-pub(crate) async fn order_ticket_ids(
+/// The tickets of one order, sorted by id.
+pub(crate) async fn list_ticket_ids(
     conn: &mut Conn,
     order: OrderId,
 ) -> Result<Vec<TicketId>, sqlx::Error> {
@@ -229,25 +225,23 @@ pub(crate) async fn order_ticket_ids(
         .await
 }
 
-/// A ticket, who sells it, and the order that holds it or has bought it.
+/// A ticket, its seller, and the order in which it is live.
 #[derive(Debug, FromRow)]
-pub(crate) struct LiveOf {
-    /// Which.
+pub(crate) struct TicketInOrder {
     #[sqlx(rename = "id")]
     pub ticket: TicketId,
-    /// Whose listing it is.
     #[sqlx(rename = "seller_id")]
     pub seller: UserId,
-    /// None: nobody holds it or has bought it.
+    /// `None`: neither held nor sold.
     #[sqlx(rename = "order_id")]
     pub order: Option<OrderId>,
 }
 
-/// In which orders these tickets are live, by order; those that don't exist are missing.
-pub(crate) async fn live_orders_of(
+/// The orders in which these tickets are live, sorted by order. Tickets that do not exist are left out.
+pub(crate) async fn list_live_orders(
     conn: &mut Conn,
     tickets: &[TicketId],
-) -> Result<Vec<LiveOf>, sqlx::Error> {
+) -> Result<Vec<TicketInOrder>, sqlx::Error> {
     let mut select = Statement::new(
         "SELECT t.id, t.seller_id, l.order_id FROM tickets t LEFT JOIN order_lines l \
          ON l.ticket_id = t.id AND l.live = 1 WHERE t.id IN (",
@@ -256,20 +250,19 @@ pub(crate) async fn live_orders_of(
     select.query_as()?.fetch_all(conn).await
 }
 
-/// A new order, before it has a row.
+/// What is inserted for a new order.
 #[derive(Debug)]
 pub(crate) struct NewOrder {
-    /// Its row.
     pub row: OrderRow,
-    /// The network address that it counts for, beside its buyer.
+    /// The network address whose hold usage the order counts towards.
     pub network: Option<String>,
-    /// The attempt's name.
+    /// The idempotency key of the reservation.
     pub request_key: Option<String>,
 }
 
-/// Writes a new order and its lines. A ticket that another order lives on breaks the unique
-/// index, and with it the transaction.
-pub(crate) async fn order_insert(
+/// Inserts an order and its lines. A ticket that is live in another order violates the unique index
+/// `one_live_line`, which fails the transaction.
+pub(crate) async fn insert(
     conn: &mut Conn,
     order: &NewOrder,
     tickets: &[TicketRow],
@@ -311,8 +304,8 @@ pub(crate) async fn order_insert(
     Ok(())
 }
 
-/// Ends the order's claim on its tickets: the lines no longer live.
-pub(crate) async fn order_lines_end(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+/// Makes all lines of the order not live.
+pub(crate) async fn end_lines(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     query("UPDATE order_lines SET live = 0 WHERE order_id = $1 AND live = 1")
         .bind(order)
         .execute(conn)
@@ -320,8 +313,8 @@ pub(crate) async fn order_lines_end(conn: &mut Conn, order: OrderId) -> Result<(
     Ok(())
 }
 
-/// Orders whose hold has run out, longest first.
-pub(crate) async fn orders_due<'e>(
+/// Unpaid orders whose hold has ended, oldest first.
+pub(crate) async fn list_due<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
@@ -336,8 +329,8 @@ pub(crate) async fn orders_due<'e>(
     .await
 }
 
-/// Orders that still wait for their hold to end, with when it does.
-pub(crate) async fn orders_waiting<'e>(
+/// Unpaid orders with the end of their hold, soonest first.
+pub(crate) async fn list_hold_ends<'e>(
     on: impl AnyExecutor<'e>,
 ) -> Result<Vec<(OrderId, Moment)>, sqlx::Error> {
     query_as(
@@ -348,9 +341,9 @@ pub(crate) async fn orders_waiting<'e>(
     .await
 }
 
-/// The order lives again, on its tickets as they are now. A line whose ticket another order
-/// lives on breaks the unique index, and with it the transaction.
-pub(crate) async fn order_lines_revive(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+/// Makes all lines live again, at the current versions of their tickets. A ticket that is live in another
+/// order violates the unique index `one_live_line`, which fails the transaction.
+pub(crate) async fn revive_lines(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     query(
         "UPDATE order_lines SET live = 1, ticket_version = (SELECT t.version FROM tickets t \
          WHERE t.id = order_lines.ticket_id) WHERE order_id = $1",
@@ -361,8 +354,8 @@ pub(crate) async fn order_lines_revive(conn: &mut Conn, order: OrderId) -> Resul
     Ok(())
 }
 
-/// The order no longer owns the tickets of a refund.
-pub(crate) async fn order_lines_end_refunded(
+/// Makes the lines of the refunded tickets not live.
+pub(crate) async fn end_refunded_lines(
     conn: &mut Conn,
     order: OrderId,
     refund: RefundId,
@@ -379,8 +372,8 @@ pub(crate) async fn order_lines_end_refunded(
 }
 
 /// Makes lines live again whose tickets [`tickets_restore`](crate::tickets::holds::tickets_restore) gave back
-/// to the buyer. A ticket that was changed meanwhile has a later version and is left out.
-pub(crate) async fn order_lines_restore(
+/// to the buyer. A ticket that has changed since has a later version and is left out.
+pub(crate) async fn restore_lines(
     conn: &mut Conn,
     order: OrderId,
     refund: RefundId,

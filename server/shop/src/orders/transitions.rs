@@ -1,20 +1,20 @@
-//! The transitions of orders: each is one conditional UPDATE, and what changes with it.
+//! The transitions of orders. Each is one conditional UPDATE plus the changes that depend on it.
 //!
 //! Owns the columns `status`, `expires_at`, `hold_until` and `extended` of `orders` once an order exists;
-//! `state.rs` has the table of states and transitions that the UPDATEs are made from. Every function
-//! runs in the caller's transaction. Payments and refunds call these functions; what becomes of a card
-//! or of money is theirs.
+//! the UPDATEs are built from the table of states and transitions in `state.rs`. Every function runs in
+//! the caller's transaction. Payments and refunds call these functions; charging and refunding cards is
+//! not done here.
 //!
-//! An order that the UPDATE does not return has lost a race or does not qualify: the caller reads it
-//! again and refuses. Calling a transition a second time changes nothing.
+//! If the UPDATE returns no row, the order lost a race or does not qualify: the caller reads it again to
+//! explain the refusal. Repeating a transition changes nothing.
 //!
-//! Locks, on PostgreSQL: usage rows and tickets before the order. Callers of functions that say so
-//! have taken them with [`usage::order_lock`].
+//! Lock order on PostgreSQL: usage rows, then tickets, then the order. Where a function says that the
+//! caller holds the locks, use [`usage::lock_usage_and_tickets`].
 
 use super::{
     state::{State, Transition},
-    store::{self, COLUMNS, OrderRow, order_lines_end, order_ticket_ids},
-    usage::{self, Ended},
+    store::{self, COLUMNS, OrderRow},
+    usage::{self, Outcome},
 };
 use crate::{accounts::links, events::span::on_sale, mail, tickets::holds};
 use async_trait::async_trait;
@@ -32,33 +32,33 @@ use platform::{
 use sqlx::{AssertSqlSafe, query_as};
 use std::time::Duration;
 
-/// The conditional UPDATE of a transition: what it needs beside the states, and what else it sets.
+/// The conditional UPDATE of a transition.
 struct Update<'a> {
     transition: Transition,
     /// Follows `SET status = …`.
     set: &'a str,
-    /// Must be true of an order that is moved.
+    /// SQL condition on the order, besides its state.
     guard: &'a str,
-    /// What the SQL of `set` and `guard` names as $1, $2 and on.
+    /// Values of the parameters $1, $2, … in `set` and `guard`.
     values: Statement,
 }
 
 /// Voids the payment of an order whose hold ends. Implemented in `payments`, which `orders` does not import.
 #[async_trait]
 pub trait PaymentVoid: Send + Sync {
-    /// Writes down, in the transaction that ends the hold, that the authorisation is to be voided.
-    /// Returns whether a payment was under way.
+    /// Records, in the transaction that ends the hold, that the authorisation is to be voided. Returns
+    /// whether a payment was in progress.
     async fn void(&self, conn: &mut Conn, order: OrderId, now: Moment)
     -> Result<bool, sqlx::Error>;
 
-    /// Has the voids that are written down sent to the provider soon.
+    /// Wakes the task that sends recorded voids to the provider.
     fn send_soon(&self);
 }
 
-/// A change that readers of the order can see.
+/// Part of every UPDATE whose effect readers of the order can see.
 const NEXT_VERSION: &str = ", version = version + 1";
 
-/// While true of a complete order, a refund leaves it complete: some tickets stay the buyer's.
+/// While one of these holds for an order, a refund leaves its state unchanged.
 const A_TICKET_IS_NOT_BEING_REFUNDED: &str = "EXISTS (SELECT 1 FROM order_lines l \
      WHERE l.order_id = orders.id AND l.live = 1 AND NOT EXISTS (SELECT 1 FROM refund_lines r \
      WHERE r.order_id = orders.id AND r.ticket_id = l.ticket_id AND r.live = 1))";
@@ -66,7 +66,7 @@ const A_TICKET_IS_NOT_REFUNDED: &str =
     "EXISTS (SELECT 1 FROM order_lines l WHERE l.order_id = orders.id AND l.live = 1)";
 
 impl Transition {
-    /// The state that follows, as SQL.
+    /// SQL expression of the next state.
     fn next(self) -> String {
         let to = self.edges()[0].1;
         let unless = match self {
@@ -77,7 +77,7 @@ impl Transition {
         format!("CASE WHEN {unless} THEN status ELSE '{to}' END")
     }
 
-    /// The states that it leads from, as SQL.
+    /// SQL list of the states that the transition leads from.
     fn from(self) -> String {
         let mut from: Vec<&str> = self.edges().iter().map(|(from, _)| from.into()).collect();
         from.sort_unstable();
@@ -87,7 +87,7 @@ impl Transition {
 }
 
 impl Update<'_> {
-    /// Moves those of these orders that qualify. Returns them as they are then.
+    /// Updates those of the orders that qualify, and returns them.
     async fn apply(
         self,
         conn: &mut Conn,
@@ -123,8 +123,8 @@ impl Update<'_> {
     }
 }
 
-/// The order waits for its first payment, and its tickets are held for `grace` after the buyer's
-/// time. The caller has locked the tickets, and announces the order once it has a payment.
+/// Begins the first payment of an order: extends the hold by `grace` after `expires_at`. The caller has
+/// locked the tickets, and announces the order once it has a payment.
 pub async fn begin_payment(
     conn: &mut Conn,
     order: OrderId,
@@ -144,8 +144,8 @@ pub async fn begin_payment(
     Ok(Some(row))
 }
 
-/// Counts a change of an order that shows another payment than before. The caller has locked the
-/// tickets, and announces the order.
+/// Increments the order's version because its newest payment has changed. The caller has locked the tickets,
+/// and announces the order.
 pub(crate) async fn replace_payment(
     conn: &mut Conn,
     order: OrderId,
@@ -157,8 +157,8 @@ pub(crate) async fn replace_payment(
         .await
 }
 
-/// From here on the hold cannot end until the money is captured or refused. Returns whether the hold
-/// stands, by the clock and by the tickets: a process whose clock is wrong may have changed one.
+/// Prevents the hold from ending until the money is captured or refused. Returns false if the hold has
+/// ended, or if a ticket is no longer held unchanged (a process with a wrong clock may have released it).
 pub async fn fence(
     conn: &mut Conn,
     order: OrderId,
@@ -184,16 +184,16 @@ pub async fn fence(
     Ok(true)
 }
 
-/// As [`fence`], after the hold has ended, if every ticket is still free and exactly as it was. The
-/// caller announces the order.
+/// Fences an order whose hold has ended, if every ticket is still free and unchanged. The caller announces
+/// the order.
 pub async fn revive(
     conn: &mut Conn,
     order: OrderId,
     authorised: Money,
     now: Moment,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
-    // A ticket that this order's expiry released and that was not changed since is exactly one version
-    // further.
+    // The order's expiry incremented the version of each ticket by one; a greater difference means that
+    // the ticket has changed since.
     let guard = format!(
         "(status = '{}' OR hold_until <= $1) AND total_minor = $2 AND currency = $3 \
          AND EXISTS (SELECT 1 FROM events e WHERE e.id = orders.event_id AND {}) \
@@ -217,13 +217,13 @@ pub async fn revive(
         return Ok(None);
     };
     holds::tickets_take_back(conn, order, now).await?;
-    store::order_lines_revive(conn, order).await?;
-    usage::take_back(conn, order).await?;
+    store::revive_lines(conn, order).await?;
+    usage::reacquire(conn, order).await?;
     Ok(Some(row))
 }
 
-/// The tickets are the buyer's, if just the order's total was captured. The caller has locked them, and
-/// announces the order. Errors: an unexpected fault if the order does not hold all its tickets.
+/// Transfers the tickets to the buyer if exactly the order's total was captured. The caller has locked the
+/// tickets, and announces the order. Errors: an unexpected fault if the order does not hold all its tickets.
 pub async fn complete(
     conn: &mut Conn,
     order: OrderId,
@@ -239,16 +239,16 @@ pub async fn complete(
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(None);
     };
-    usage::release(conn, order, Ended::Paid).await?;
+    usage::release(conn, order, Outcome::Paid).await?;
     let sold = holds::tickets_sell(conn, order, row.buyer, now).await?;
-    if sold != order_ticket_ids(conn, order).await?.len() {
-        let what = "paid for tickets that it does not hold";
+    if sold != store::list_ticket_ids(conn, order).await?.len() {
+        let what = "order paid for tickets that it does not hold";
         return Err(Fault::unexpected(what, order.to_string()));
     }
     Ok(Some(row))
 }
 
-/// The money was not captured: the hold has its old end again.
+/// Ends the fence after a capture that failed: the hold ends at `hold_until` again.
 pub async fn unfence(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     let update = Update {
         transition: Transition::Unfence,
@@ -262,15 +262,15 @@ pub async fn unfence(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error>
     Ok(())
 }
 
-/// Expires the order if its hold has ended and its money is not being captured. Returns whether this call
-/// did it. Timers, the sweep and competing buyers call it; a late timer cannot free another order's tickets.
+/// Expires the order if its hold has ended and no capture is in progress. Returns whether this call expired
+/// it. Called by jobs, the sweep and competing reservations; a late call cannot free another order's tickets.
 pub async fn expire(
     conn: &mut Conn,
     order: OrderId,
     payments: &dyn PaymentVoid,
     now: Moment,
 ) -> Result<bool, sqlx::Error> {
-    usage::order_lock(conn, order).await?;
+    usage::lock_usage_and_tickets(conn, order).await?;
     let update = Update {
         transition: Transition::Expire,
         set: NEXT_VERSION,
@@ -280,7 +280,7 @@ pub async fn expire(
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(false);
     };
-    end_hold(conn, &row, Ended::Unpaid, now).await?;
+    end_hold(conn, &row, Outcome::Unpaid, now).await?;
     if payments.void(conn, order, now).await? {
         let kind = mail::Kind::OrderExpired;
         links::queue_rarely_to(conn, kind, order, row.buyer, now).await?;
@@ -290,8 +290,8 @@ pub async fn expire(
     Ok(true)
 }
 
-/// Cancels the buyer's order if its hold stands, no call to the provider is under way, and its version is
-/// the expected one. Returns whether this call did it.
+/// Cancels the buyer's order if its hold has not ended, no payment is being created at the provider, and its
+/// version is the expected one. Returns whether this call cancelled it.
 pub async fn cancel(
     conn: &mut Conn,
     order: OrderId,
@@ -300,7 +300,7 @@ pub async fn cancel(
     payments: &dyn PaymentVoid,
     now: Moment,
 ) -> Result<bool, sqlx::Error> {
-    usage::order_lock(conn, order).await?;
+    usage::lock_usage_and_tickets(conn, order).await?;
     let update = Update {
         transition: Transition::Cancel,
         set: NEXT_VERSION,
@@ -315,19 +315,19 @@ pub async fn cancel(
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(false);
     };
-    end_hold(conn, &row, Ended::Cancelled, now).await?;
+    end_hold(conn, &row, Outcome::Cancelled, now).await?;
     payments.void(conn, order, now).await?;
     announce_as(conn, EventType::OrderCancelled, row, now).await?;
     Ok(true)
 }
 
-/// Gives the buyer `more` time, once, if no more than that is left. The state stays. Returns
-/// the order as it is then; `None`: nothing has changed.
-pub(crate) async fn extend(
+/// Extends the hold by `extension`, once per order, if no more than that is left. The state does not change.
+/// Returns the changed order; `None` if it was not extended.
+pub(crate) async fn extend_hold(
     conn: &mut Conn,
     order: OrderId,
     buyer: UserId,
-    more: Duration,
+    extension: Duration,
     now: Moment,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
     holds::order_tickets_lock(conn, order).await?;
@@ -341,7 +341,7 @@ pub(crate) async fn extend(
         .bind(order)
         .bind(buyer)
         .bind(now)
-        .bind(micros(more))
+        .bind(micros(extension))
         .fetch_optional(&mut *conn)
         .await?;
     let Some(row) = row else { return Ok(None) };
@@ -350,25 +350,26 @@ pub(crate) async fn extend(
     Ok(Some(row))
 }
 
-/// Refunds of this order's tickets have begun; it is `refunding` once none is left that is not being
-/// refunded. The caller has locked the tickets. Errors: an unexpected fault if the order is not complete.
+/// Records that refunds of this order's tickets have begun; the order becomes `refunding` once all its
+/// tickets are being refunded. The caller has locked the tickets. Errors: an unexpected fault if the order
+/// is not complete.
 pub async fn begin_refund(conn: &mut Conn, order: OrderId, now: Moment) -> FaultResult<()> {
-    of_paid(conn, Transition::BeginRefund, order, now).await
+    update_paid(conn, Transition::BeginRefund, order, now).await
 }
 
-/// Money of this order is back; it is `refunded` once none of its tickets is left. The caller has taken
-/// the tickets back. Errors: an unexpected fault if the order is not paid.
+/// Records a refund that has succeeded; the order becomes `refunded` once none of its tickets is left. The
+/// caller has taken back the tickets. Errors: an unexpected fault if the order is not paid.
 pub async fn refund(conn: &mut Conn, order: OrderId, now: Moment) -> FaultResult<()> {
-    of_paid(conn, Transition::Refund, order, now).await
+    update_paid(conn, Transition::Refund, order, now).await
 }
 
-/// A refund of this order failed, or its money came in again. Errors: an unexpected fault if the order
-/// was never paid.
+/// Records a refund that failed, or was reversed after it had succeeded. Errors: an unexpected fault if the
+/// order was never paid.
 pub async fn restore(conn: &mut Conn, order: OrderId, now: Moment) -> FaultResult<()> {
-    of_paid(conn, Transition::Restore, order, now).await
+    update_paid(conn, Transition::Restore, order, now).await
 }
 
-async fn of_paid(
+async fn update_paid(
     conn: &mut Conn,
     transition: Transition,
     order: OrderId,
@@ -381,26 +382,26 @@ async fn of_paid(
         values: Statement::default(),
     };
     let Some(row) = update.apply_to(conn, order).await? else {
-        let what = "a refund of an order that is not paid";
+        let what = "refund of an order that is not paid";
         return Err(Fault::unexpected(what, order.to_string()));
     };
     Ok(announce(conn, row, now).await?)
 }
 
-/// Frees what an order held, and has its authorisation voided. Returns whether a payment was under way.
+/// Releases the order's tickets and hold usage.
 async fn end_hold(
     conn: &mut Conn,
     order: &OrderRow,
-    ended: Ended,
+    outcome: Outcome,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    usage::release(conn, order.id, ended).await?;
-    order_lines_end(conn, order.id).await?;
+    usage::release(conn, order.id, outcome).await?;
+    store::end_lines(conn, order.id).await?;
     holds::tickets_release(conn, order.id, now).await?;
     Ok(())
 }
 
-/// Writes the domain event of an order that has changed.
+/// Appends the domain event of a changed order to the outbox.
 pub(crate) async fn announce(
     conn: &mut Conn,
     order: OrderRow,
@@ -415,6 +416,6 @@ async fn announce_as(
     order: OrderRow,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let tickets = order_ticket_ids(conn, order.id).await?;
+    let tickets = store::list_ticket_ids(conn, order.id).await?;
     outbox::append(conn, now, &[order.event(kind, &tickets, now)]).await
 }

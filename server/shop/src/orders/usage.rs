@@ -1,12 +1,13 @@
-//! How much of an event one buyer, and one network address, holds without having paid.
+//! Hold usage: the number of unpaid tickets and orders per event that one buyer, and one network address,
+//! holds.
 //!
-//! Owns the table `hold_usage` and the columns `counted_tickets` and `network` of `orders`. An order
-//! counts from the transaction that makes it until the one in which it is paid or ends. Reserving
-//! adds to the rows by one conditional upsert; if that reaches fewer rows than it names, a limit is
+//! Owns the table `hold_usage` and the columns `counted_tickets` and `network` of `orders`. An order is
+//! counted from the transaction that inserts it until the one in which it is paid or ends. Reserving
+//! adds to the rows by one conditional upsert; if it affects fewer rows than it names, a limit is
 //! reached and the transaction is rolled back.
 //!
-//! Lock order, on PostgreSQL: usage rows first (a buyer's before a network's), then tickets by id,
-//! then the order. [`order_lock`] keeps to it.
+//! Lock order on PostgreSQL: usage rows (a buyer's before a network's), then tickets by id, then the
+//! order. [`lock_usage_and_tickets`] follows it.
 
 use super::state::State;
 use crate::tickets::holds;
@@ -26,21 +27,20 @@ use strum::{Display, EnumString};
 
 /// Open orders that one buyer may have for one event.
 const ORDERS_PER_BUYER: i64 = 3;
-/// From this many unpaid expiries in a row, a buyer waits before the next hold.
+/// Unpaid expiries in a row after which the buyer can reserve again at once; more impose a wait.
 const LAPSES_FREE: i64 = 1;
-/// The longest such wait, in holds.
+/// The longest wait, as a multiple of the hold.
 const WAIT_HOLDS_MAX: u32 = 4;
-/// Ended orders released by one call of [`release_ended`].
+/// The most orders that one call of [`release_ended`] releases.
 const RELEASE_BATCH: i64 = 500;
-/// Lapsed orders that one refused reservation expires before it tries again.
+/// The most open orders that are read to find lapsed ones.
 const LAPSED_MAX: i64 = 64;
 
-/// How many unpaid tickets of one event may be held at a time.
+/// Maximum numbers of unpaid tickets of one event held at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldLimits {
-    /// By one buyer.
     pub tickets_per_buyer: i64,
-    /// From one network address, a /64 for IPv6. `None`: any number, and addresses are not stored.
+    /// Per IPv4 address or IPv6 /64. `None`: unlimited, and addresses are not stored.
     pub tickets_per_network: Option<i64>,
 }
 
@@ -53,7 +53,6 @@ impl Default for HoldLimits {
     }
 }
 
-/// Whose unpaid tickets a row counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString)]
 #[strum(serialize_all = "snake_case")]
 enum Holder {
@@ -63,40 +62,40 @@ enum Holder {
 
 model::text_columns!(Holder);
 
-/// What a reservation asks for, as far as limits are concerned.
+/// The usage that a reservation adds.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
     pub event: EventId,
     pub buyer: UserId,
     pub network: Option<String>,
     pub tickets: i64,
-    /// `None`: the claim is counted, and nothing is refused.
+    /// `None`: the claim is counted but not limited.
     pub limits: Option<HoldLimits>,
     pub now: Moment,
 }
 
-/// Why a claim was not granted.
-pub(super) enum Denied {
-    /// Orders of the same buyer or network whose time is over: once they have expired, try again.
+/// Why a claim was refused.
+pub(super) enum Denial {
+    /// Lapsed orders of the same buyer or network still count; expire them, then retry.
     Lapsed(Vec<OrderId>),
     Fault(Fault),
 }
 
-impl From<Fault> for Denied {
+impl From<Fault> for Denial {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
 }
 
-impl From<sqlx::Error> for Denied {
+impl From<sqlx::Error> for Denial {
     fn from(error: sqlx::Error) -> Self {
         Self::Fault(error.into())
     }
 }
 
-/// Adds the claim to its buyer's and its network's row. On any error the caller's transaction must
-/// be rolled back, because one of the rows may have been written.
-pub(super) async fn take(conn: &mut Conn, claim: &Claim) -> Result<(), Denied> {
+/// Adds the claim to the rows of its buyer and its network. On any error the caller must roll back the
+/// transaction, because one of the rows may have been written.
+pub(super) async fn acquire(conn: &mut Conn, claim: &Claim) -> Result<(), Denial> {
     let limits = claim.limits.unwrap_or(HoldLimits {
         tickets_per_buyer: i64::MAX,
         tickets_per_network: None,
@@ -138,14 +137,14 @@ pub(super) async fn take(conn: &mut Conn, claim: &Claim) -> Result<(), Denied> {
     Ok(())
 }
 
-async fn deny_buyer(conn: &mut Conn, claim: &Claim) -> Denied {
+async fn deny_buyer(conn: &mut Conn, claim: &Claim) -> Denial {
     let open = open_orders(conn, claim, "buyer_id", claim.buyer.to_string()).await;
     let open = match open {
         Ok(open) => open,
         Err(error) => return error.into(),
     };
     if !open.lapsed.is_empty() {
-        return Denied::Lapsed(open.lapsed);
+        return Denial::Lapsed(open.lapsed);
     }
     let wait_until = query_scalar::<_, Moment>(
         "SELECT wait_until FROM hold_usage \
@@ -162,32 +161,31 @@ async fn deny_buyer(conn: &mut Conn, claim: &Claim) -> Denied {
     }
 }
 
-async fn deny_network(conn: &mut Conn, claim: &Claim) -> Denied {
+async fn deny_network(conn: &mut Conn, claim: &Claim) -> Denial {
     let network = claim.network.clone().unwrap_or_default();
     match open_orders(conn, claim, "network", network).await {
-        Ok(open) if !open.lapsed.is_empty() => Denied::Lapsed(open.lapsed),
+        Ok(open) if !open.lapsed.is_empty() => Denial::Lapsed(open.lapsed),
         Ok(open) => refuse(Conflict::NetworkHoldLimit, open.first_ends, claim.now),
         Err(error) => error.into(),
     }
 }
 
-fn refuse(conflict: Conflict, until: Moment, now: Moment) -> Denied {
+fn refuse(conflict: Conflict, until: Moment, now: Moment) -> Denial {
     let refused = AppError::Conflict {
         conflict,
-        // An order that is being charged ends in seconds, at a time that is not known.
+        // During a capture the end of the order is not known, but seconds away.
         retry_after_seconds: Some(until.seconds_left(now).max(1)),
     };
-    Denied::Fault(refused.into())
+    Denial::Fault(refused.into())
 }
 
 struct OpenOrders {
-    /// Those whose hold has ended and that nobody has expired yet.
     lapsed: Vec<OrderId>,
-    /// When the first of the others ends; [`Moment::EPOCH`] without any.
+    /// The earliest end of the other holds; [`Moment::EPOCH`] if there are none.
     first_ends: Moment,
 }
 
-/// The counted orders for the claim's event with `column` = `holder`, the first to end first.
+/// The counted orders for the claim's event where `column` equals `holder`.
 async fn open_orders(
     conn: &mut Conn,
     claim: &Claim,
@@ -219,8 +217,9 @@ async fn open_orders(
     Ok(open)
 }
 
-/// Locks what a move of this order writes, in the one order that all transactions keep to.
-pub async fn order_lock(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+/// Locks the usage rows and tickets of an order, in the lock order of all transactions. Call it before a
+/// transition of the order.
+pub async fn lock_usage_and_tickets(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     let lock = engine_of(conn).for_update();
     if lock.is_empty() {
         return Ok(());
@@ -238,24 +237,22 @@ pub async fn order_lock(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Err
     holds::order_tickets_lock(conn, order).await
 }
 
-/// How a counted order ended.
+/// How an order stopped being counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// The buyer paid.
+pub enum Outcome {
     Paid,
-    /// The buyer gave it up.
     Cancelled,
-    /// Nobody paid in time: from the second such end in a row, the buyer waits before the next hold.
+    /// Expired unpaid. From the second in a row, the buyer has to wait before the next hold.
     Unpaid,
 }
 
-/// Takes an order that has ended or is paid off its holders' rows, once: a second call changes
-/// nothing. The caller has [locked](order_lock) it.
-pub async fn release(conn: &mut Conn, order: OrderId, ended: Ended) -> Result<(), sqlx::Error> {
-    let lapses = match ended {
-        Ended::Paid => "0",
-        Ended::Cancelled => "hold_usage.lapses",
-        Ended::Unpaid => "hold_usage.lapses + 1",
+/// Subtracts an order that has ended or is paid from its usage rows. A second call changes nothing. The
+/// caller has called [`lock_usage_and_tickets`].
+pub async fn release(conn: &mut Conn, order: OrderId, outcome: Outcome) -> Result<(), sqlx::Error> {
+    let lapses = match outcome {
+        Outcome::Paid => "0",
+        Outcome::Cancelled => "hold_usage.lapses",
+        Outcome::Unpaid => "hold_usage.lapses + 1",
     };
     let sql = format!(
         "UPDATE hold_usage SET orders = hold_usage.orders - 1, \
@@ -271,7 +268,7 @@ pub async fn release(conn: &mut Conn, order: OrderId, ended: Ended) -> Result<()
         .bind(order)
         .fetch_all(&mut *conn)
         .await?;
-    if ended == Ended::Unpaid {
+    if outcome == Outcome::Unpaid {
         for lapses in released {
             if lapses > LAPSES_FREE {
                 begin_wait(conn, order, lapses).await?;
@@ -288,7 +285,8 @@ pub async fn release(conn: &mut Conn, order: OrderId, ended: Ended) -> Result<()
     Ok(())
 }
 
-/// A third of a hold after the second unpaid expiry in a row, then twice as long each time.
+/// The wait after `lapses` unpaid expiries in a row: a third of the hold after the second, doubled with
+/// each further one.
 fn wait_after(lapses: i64, hold: Duration) -> Duration {
     let doublings = u32::try_from((lapses - LAPSES_FREE - 1).clamp(0, 16)).unwrap_or(0);
     (hold / 3)
@@ -305,7 +303,7 @@ struct Lapsed {
     created_at: Moment,
 }
 
-/// The order's buyer waits, from the end of its hold, before the next hold of this event.
+/// Sets until when the order's buyer cannot reserve for this event again, counted from the end of the hold.
 async fn begin_wait(conn: &mut Conn, order: OrderId, lapses: i64) -> Result<(), sqlx::Error> {
     let lapsed: Lapsed = query_as(
         "SELECT event_id, buyer_id, hold_until, expires_at, created_at FROM orders WHERE id = $1",
@@ -326,8 +324,8 @@ async fn begin_wait(conn: &mut Conn, order: OrderId, lapses: i64) -> Result<(), 
     Ok(())
 }
 
-/// Counts an order again that had ended and is being charged after all, whatever the limits.
-pub(crate) async fn take_back(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+/// Counts a revived order again, regardless of the limits.
+pub(crate) async fn reacquire(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     let counted = query(
         "UPDATE orders SET counted_tickets = \
          (SELECT COUNT(*) FROM order_lines l WHERE l.order_id = orders.id) \
@@ -350,8 +348,8 @@ pub(crate) async fn take_back(conn: &mut Conn, order: OrderId) -> Result<(), sql
     Ok(())
 }
 
-/// Releases orders that have ended and still count, which a process of an earlier version leaves
-/// behind, and deletes the rows of networks that hold nothing. Returns how many orders it were.
+/// Releases ended orders that are still counted (left by a process of an earlier version), and deletes the
+/// rows of networks that hold nothing. Returns the number of orders released.
 pub(crate) async fn release_ended(db: &Db) -> FaultResult<usize> {
     let ended: Vec<OrderId> = query_scalar(
         "SELECT id FROM orders WHERE counted_tickets > 0 \
@@ -363,8 +361,8 @@ pub(crate) async fn release_ended(db: &Db) -> FaultResult<usize> {
     for order in ended.iter().copied() {
         db.write(move |conn| {
             Box::pin(async move {
-                order_lock(conn, order).await?;
-                release(conn, order, Ended::Cancelled).await
+                lock_usage_and_tickets(conn, order).await?;
+                release(conn, order, Outcome::Cancelled).await
             })
         })
         .await?;

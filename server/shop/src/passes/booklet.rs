@@ -29,7 +29,7 @@ pub(crate) struct Booklet {
 impl Booklet {
     /// What there is of `order` this moment, whoever asks. None: no ticket of it is its buyer's.
     pub(crate) async fn find(db: &Db, order: OrderId, now: Moment) -> FaultResult<Option<Self>> {
-        let Some(row) = orders::store::order_find(db.reads(), order).await? else {
+        let Some(row) = orders::store::find(db.reads(), order).await? else {
             return Ok(None);
         };
         let passes = of_order(db, order, now).await?;

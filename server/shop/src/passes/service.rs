@@ -59,7 +59,7 @@ impl PassesService {
     }
 
     async fn own(&self, buyer: UserId, id: OrderId) -> FaultResult<()> {
-        let order = orders::store::order_find(self.db.reads(), id).await?;
+        let order = orders::store::find(self.db.reads(), id).await?;
         match order {
             Some(order) if order.buyer == buyer => Ok(()),
             _ => Err(AppError::NotFound.into()),
@@ -78,7 +78,7 @@ impl PassesService {
         let reads = self.db.reads();
         let id = link::order_of(&self.db, link).await?;
         let id = id.ok_or(AppError::NotFound)?;
-        let order = orders::store::order_find(reads, id).await?;
+        let order = orders::store::find(reads, id).await?;
         let order = order.ok_or(AppError::NotFound)?;
         let holder = accounts::store::user_find(reads, order.buyer).await?;
         let event = events::store::find(reads, order.event).await?;

@@ -82,7 +82,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: BeginPayment) -> FaultResult<B
 
 async fn begin_or_retry(conn: &mut Conn, begin: BeginPayment) -> FaultResult<BegunPayment> {
     holds::order_tickets_lock(conn, begin.order).await?;
-    let row = orders::order_find(&mut *conn, begin.order)
+    let row = orders::find(&mut *conn, begin.order)
         .await?
         .filter(|row| row.buyer == begin.buyer)
         .ok_or(AppError::NotFound)?;
@@ -114,8 +114,8 @@ async fn begin_or_retry(conn: &mut Conn, begin: BeginPayment) -> FaultResult<Beg
         }
     }
     if row.state != OrderState::AwaitingPayment || !in_time {
-        let late = !in_time && row.state.seen(true) == model::orders::OrderStatus::Expired;
-        let status = row.state.seen(late);
+        let late = !in_time && row.state.status(true) == model::orders::OrderStatus::Expired;
+        let status = row.state.status(late);
         return Err(rules::refusal(status).into());
     }
     retry(conn, &begin, &row).await

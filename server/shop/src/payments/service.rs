@@ -138,7 +138,7 @@ impl PaymentsService {
             }
             Some(EffectOutcome::Refused) => return Err(refused_as_invalid(&row)),
             Some(EffectOutcome::Declined) => {
-                let order = orders::order_find(self.db.reads(), row.order).await?;
+                let order = orders::find(self.db.reads(), row.order).await?;
                 let paid = order.is_some_and(|order| order.state == OrderState::Complete);
                 return Err(if paid {
                     Conflict::OrderComplete.into()
@@ -157,11 +157,11 @@ impl PaymentsService {
             // The card was declined at the capture; the order waits for another card.
             State::Voiding | State::Voided if row.declined.is_some() => Err(declined()),
             State::Voiding | State::Voided => {
-                let order = orders::order_find(self.db.reads(), row.order)
+                let order = orders::find(self.db.reads(), row.order)
                     .await?
                     .ok_or(AppError::NotFound)?;
                 let lapsed = order.hold_until <= self.clock.now();
-                Err(rules::refusal(order.state.seen(lapsed)).into())
+                Err(rules::refusal(order.state.status(lapsed)).into())
             }
             _ => Ok(row.payment()),
         }

@@ -38,7 +38,7 @@ pub(super) async fn lock(conn: &mut Conn, payment: PaymentId) -> FaultResult<Opt
     let Some(row) = store::find(&mut *conn, payment).await? else {
         return Ok(None);
     };
-    usage::order_lock(conn, row.order).await?;
+    usage::lock_usage_and_tickets(conn, row.order).await?;
     Ok(store::find(&mut *conn, payment).await?)
 }
 

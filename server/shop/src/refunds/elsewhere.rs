@@ -29,7 +29,7 @@ pub(super) async fn revoke_if_fully_refunded(
     if current.is_none_or(|current| current.state != State::Refunded) {
         return Ok(());
     }
-    let paid = orders::order_find(&mut *conn, payment.order)
+    let paid = orders::find(&mut *conn, payment.order)
         .await?
         .is_some_and(|order| matches!(order.state, OrderState::Complete | OrderState::Refunding));
     let Some(refund) = store::find_newest_by_provider(conn, payment.id).await? else {

@@ -129,7 +129,7 @@ impl RefundsService {
         let row = store::find(self.db.reads(), id)
             .await?
             .ok_or(AppError::NotFound)?;
-        let order = orders::order_find(self.db.reads(), row.order).await?;
+        let order = orders::find(self.db.reads(), row.order).await?;
         if row.asked_by != Some(viewer) && order.is_none_or(|order| order.buyer != viewer) {
             let standing = self.operators.standing(self.db.reads(), viewer).await?;
             if !standing.may_act() {
@@ -140,7 +140,7 @@ impl RefundsService {
     }
 
     async fn list_for_order(&self, buyer: UserId, order: OrderId) -> FaultResult<Vec<Refund>> {
-        orders::order_find(self.db.reads(), order)
+        orders::find(self.db.reads(), order)
             .await?
             .filter(|row| row.buyer == buyer)
             .ok_or(AppError::NotFound)?;
@@ -246,7 +246,7 @@ async fn find_order(
     operator: bool,
     tickets: &[TicketId],
 ) -> FaultResult<OrderId> {
-    let found = orders::live_orders_of(conn, tickets).await?;
+    let found = orders::list_live_orders(conn, tickets).await?;
     if found.len() != tickets.len() || !operator && found.iter().any(|of| of.seller != user) {
         return Err(AppError::NotFound.into());
     }
@@ -271,7 +271,7 @@ async fn explain_refusal(
 ) -> FaultResult<AppError> {
     let mut sellers = ledger::list_shares(conn, order, None).await?;
     sellers.retain(|share| share.account != ledger::Account::Seller(user));
-    if !may_know && !sellers.is_empty() || orders::order_find(&mut *conn, order).await?.is_none() {
+    if !may_know && !sellers.is_empty() || orders::find(&mut *conn, order).await?.is_none() {
         return Ok(AppError::NotFound);
     }
     let under_way = store::list_for_order(&mut *conn, order)

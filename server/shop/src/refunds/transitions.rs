@@ -282,7 +282,7 @@ pub(super) async fn return_tickets(
 ) -> Result<usize, sqlx::Error> {
     let returned = holds::tickets_return(conn, refund, now).await?;
     store::record_ticket_versions(conn, refund).await?;
-    orders::order_lines_end_refunded(conn, order, refund).await?;
+    orders::end_refunded_lines(conn, order, refund).await?;
     Ok(returned)
 }
 
@@ -295,7 +295,7 @@ pub(super) async fn restore_tickets(
     now: Moment,
 ) -> Result<usize, sqlx::Error> {
     let restored = holds::tickets_restore(conn, refund, payment.buyer, now).await?;
-    orders::order_lines_restore(conn, payment.order, refund).await?;
+    orders::restore_lines(conn, payment.order, refund).await?;
     holds::tickets_freeze_if_disputed(conn, payment.order).await?;
     Ok(restored)
 }

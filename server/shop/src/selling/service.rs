@@ -2,8 +2,7 @@
 
 use super::store::{self, DayRow, Filter};
 use crate::{
-    events,
-    orders::store::live_orders_of,
+    events, orders,
     tickets::{
         TicketRow,
         bulk::{self, Lot},
@@ -135,7 +134,7 @@ impl SellingService {
             return Ok(HashMap::new());
         }
         let mut conn = self.db.reads().acquire().await?;
-        let found = live_orders_of(&mut conn, &sold).await?;
+        let found = orders::store::list_live_orders(&mut conn, &sold).await?;
         let own = found.into_iter().filter(|found| found.seller == seller);
         Ok(own
             .filter_map(|found| Some((found.ticket, found.order?)))

@@ -572,7 +572,7 @@ fn web(
             nats: None,
             clock: shop.clock.clone(),
             worker: false,
-            swept: shop.sweeper.swept(),
+            last_sweep: shop.sweeper.last_sweep(),
             probe: probe.clone(),
             draining: Arc::default(),
             data_dir: ".".into(),
