@@ -1,8 +1,8 @@
 //! Fills columns of existing rows whose values only the program can compute, after the migrations.
 //!
-//! Owns the table `backfills`. Each backfill goes through its table in steps of a few hundred rows, in
-//! the order of the key; the step and how far it came are one transaction. So it can be killed at any
-//! moment and goes on at the next start, two processes do not do the same step, and it runs once.
+//! Owns the table `backfills`. Each backfill processes its table in steps of a few hundred rows, in the
+//! order of the ids; a step and its progress are written in one transaction. It can therefore be killed at
+//! any time and resumes at the next start; each step runs in one process only, and each backfill once.
 
 use crate::{accounts, events, tickets};
 use futures::future::BoxFuture;
@@ -14,16 +14,16 @@ use platform::{
 };
 use sqlx::{AssertSqlSafe, Row, any::AnyRow, query, query_as};
 
-/// Rows that are filled at a time.
+/// Rows per step.
 const STEP_ROWS: i64 = 200;
 
-/// Fills one row at this time.
+/// Fills one row, at the given time.
 type Fill = for<'c> fn(&'c mut Conn, AnyRow, Moment) -> BoxFuture<'c, Result<(), sqlx::Error>>;
 
 #[derive(Clone, Copy)]
 struct Backfill {
     name: &'static str,
-    /// Selects the rows behind the id `$1`, in the order of their ids, `$2` at the most.
+    /// SQL that selects at most `$2` rows with ids above `$1`, sorted by id.
     rows: fn() -> String,
     fill: Fill,
 }
@@ -51,24 +51,24 @@ const BACKFILLS: [Backfill; 4] = [
     },
 ];
 
-/// Runs what has not been run to its end. Returns how many steps it took.
+/// Runs all unfinished backfills. Returns the number of steps.
 pub async fn run(db: &Db, clock: &dyn Clock) -> FaultResult<usize> {
     let mut steps = 0;
     for backfill in BACKFILLS {
-        while let Some(after) = position(db, backfill.name).await? {
+        while let Some(after) = find_position(db, backfill.name).await? {
             let now = clock.now();
-            take_step(db, backfill, after, now).await?;
+            run_step(db, backfill, after, now).await?;
             steps += 1;
         }
     }
     if steps > 0 {
-        tracing::info!(steps, "filled columns of existing rows");
+        tracing::info!(steps, "Filled columns of existing rows");
     }
     Ok(steps)
 }
 
-/// The last key that is done; `None`: all are.
-async fn position(db: &Db, name: &str) -> Result<Option<String>, sqlx::Error> {
+/// The last id processed, empty at the start; `None` if the backfill is finished.
+async fn find_position(db: &Db, name: &str) -> Result<Option<String>, sqlx::Error> {
     let found: Option<(String, Option<Moment>)> =
         query_as("SELECT after, done_at FROM backfills WHERE name = $1")
             .bind(name.to_owned())
@@ -81,8 +81,8 @@ async fn position(db: &Db, name: &str) -> Result<Option<String>, sqlx::Error> {
     })
 }
 
-/// One step behind `after`, unless another process has taken it.
-async fn take_step(
+/// Processes the rows after `after`, unless another process already has.
+async fn run_step(
     db: &Db,
     backfill: Backfill,
     after: String,
@@ -95,7 +95,7 @@ async fn take_step(
                 .bind(name)
                 .execute(&mut *conn)
                 .await?;
-            // Holds the row until the step is committed, so that nobody takes the same step.
+            // Locks the row until the step is committed, so that no other process runs the same step.
             let claimed = query(
                 "UPDATE backfills SET after = after \
                  WHERE name = $1 AND after = $2 AND done_at IS NULL",
@@ -123,7 +123,7 @@ async fn take_step(
     .await
 }
 
-/// Fills the rows behind this id. Returns the last that is done; `None`: there was none.
+/// Fills the rows after the id `after`. Returns the last id; `None` if there were no rows.
 async fn fill_rows(
     conn: &mut Conn,
     backfill: Backfill,

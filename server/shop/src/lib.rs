@@ -1,8 +1,8 @@
 //! The shop: the rules behind pages, REST routes, webhooks and jobs, one module for each feature.
 //!
-//! A feature has its rules (pure), its store (SQL) and its service (transactions and effects), and is
-//! alone in writing its tables. Knows no pages and no web server; the payment provider, the mail
-//! transport and the clock are parameters ([`Parts`]).
+//! A feature consists of rules (pure), a store (SQL) and a service (transactions and effects); only it
+//! writes its tables. Does not depend on pages or a web server; the payment provider, the mail transport
+//! and the clock are parameters ([`Parts`]).
 
 pub mod account_care;
 pub mod accounts;

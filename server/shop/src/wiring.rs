@@ -1,5 +1,5 @@
-//! Puts the shop together: every service over one database, one clock, one gateway. What differs
-//! between the real thing and a test is a parameter here and nowhere else.
+//! Constructs all services over one database, clock and payment gateway. Everything that differs between
+//! production and tests is a field of [`Parts`].
 
 use crate::{
     account_care::AccountCareService,
@@ -32,68 +32,51 @@ use platform::{
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
-/// What a shop is made of.
+/// The parameters of a shop.
 pub struct Parts {
-    /// Where everything is kept.
     pub db: Db,
-    /// What time it is.
     pub clock: SharedClock,
-    /// Who charges cards.
     pub gateway: Arc<dyn Gateway>,
-    /// Tells the webhooks of Stripe from others.
+    /// Verifies the signatures of webhooks.
     pub webhook_verifier: Arc<dyn WebhookVerifier>,
-    /// How long tickets are held.
     pub holds: Holds,
-    /// How many of them may be held unpaid.
     pub hold_limits: HoldLimits,
-    /// How many tickets one seller may list a day.
+    /// Maximum number of tickets that one seller may list per day.
     pub listings_per_day: i64,
     /// The shop's own origin, without a trailing slash.
     pub public_url: String,
-    /// How long a buyer waits for a payment that somebody else is driving.
+    /// How long a request waits for a payment that another process is advancing.
     pub pay_wait: Duration,
-    /// For how many payments Stripe is called at once by jobs.
+    /// Maximum number of payments for which jobs call Stripe concurrently.
     pub calls_at_once: usize,
-    /// Whether tries are counted.
+    /// Whether rate limits are enforced.
     pub rate_limits: bool,
-    /// How operators are recognised.
     pub operators: Operators,
-    /// How many may listen to what happens.
+    /// Limits on open event streams.
     pub listeners: ListenersMax,
-    /// What the processes of the shop share besides the database.
     pub redis: Option<Redis>,
-    /// Where domain events go.
+    /// Receives domain events.
     pub nats: Option<Nats>,
-    /// How mails leave, and what they have in common. None: they wait in the database.
+    /// `None`: mails are queued in the database and not sent.
     pub mail: Option<(Arc<dyn Transport>, Letterhead)>,
 }
 
-/// A shop, put together and not yet open.
+/// All services of a shop. Constructing it starts no tasks.
 pub struct Shop {
-    /// Where everything is kept.
     pub db: Db,
-    /// What time it is.
     pub clock: SharedClock,
-    /// Counts tries.
     pub limits: Arc<Limits>,
-    /// Which sessions there are.
     pub sessions: KeptSessions,
-    /// Accounts, signing up, in and out.
     pub accounts: AccountsService,
     account_care: AccountCareService,
-    /// The catalogue.
     pub events: EventsService,
-    /// Listings.
     pub tickets: TicketsService,
-    /// Holds.
     pub orders: OrdersService,
-    /// Drives payments.
     pub engine: Arc<Engine>,
-    /// Sweeps the database.
     pub sweeper: Arc<Sweeper>,
-    /// Compares the provider's books with ours.
+    /// Compares the provider's records with the database.
     pub reconciler: Reconciler,
-    /// Tells browsers what happens.
+    /// Stream of changes to tickets, for browsers.
     pub live: Arc<Live>,
     listeners: Arc<Listeners>,
     passes: PassesService,
@@ -103,14 +86,14 @@ pub struct Shop {
     pub waiting: WaitingService,
     pub webhooks: Webhooks,
     pub workers: Workers,
-    /// Sends mails, if they leave.
+    /// `None`: mails are not sent.
     pub mailer: Option<Arc<Mailer>>,
     pub nats: Option<Nats>,
 }
 
 impl Shop {
-    /// Puts the parts together. Errors: the system's randomness fails.
-    #[expect(clippy::too_many_lines, reason = "puts a whole shop together")]
+    /// Errors: the system's source of randomness fails.
+    #[expect(clippy::too_many_lines, reason = "constructs every service")]
     pub fn new(parts: Parts) -> FaultResult<Self> {
         let Parts {
             db,
@@ -212,7 +195,7 @@ impl Shop {
         })
     }
 
-    /// What pages and routes call.
+    /// The ports, for pages and routes.
     pub fn api(&self) -> Api {
         Api {
             accounts: Arc::new(self.accounts.clone()),

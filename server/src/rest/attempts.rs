@@ -1,8 +1,8 @@
-//! `Idempotency-Key` of the REST API: the same POST of the same user with the same key is carried
-//! out once and then answered with the stored answer.
+//! The header `Idempotency-Key` of the REST API: a POST of the same user with the same key is executed
+//! once; repetitions get the stored answer.
 //!
-//! Reads the header, and reads and replays answers. `platform::idempotency` owns the stored answers and
-//! how long they are kept.
+//! Reads the header, and stores and replays answers. `platform::idempotency` owns the table of answers and
+//! their retention.
 
 use super::{ApiError, extract};
 use axum::{
@@ -22,13 +22,12 @@ use platform::{
 use std::{convert::Infallible, panic::resume_unwind};
 use tracing::Instrument;
 
-/// The longest key.
 pub const KEY_CHARS_MAX: usize = 255;
 
 #[derive(Debug, Clone)]
 struct AttemptKey(String);
 
-/// The key of the request being handled, if it has one, for services that store it with what they do.
+/// The idempotency key of the request, if it has one, for services that store it with their result.
 #[derive(Debug, Clone)]
 pub struct Attempt(pub Option<String>);
 
@@ -64,12 +63,12 @@ pub async fn answer_once(
         Ok(bytes) => bytes,
         Err(error) => return ApiError(error).into_response(),
     };
-    // Without the host, which some protocols put before it.
-    let asked = parts
+    // Without the host, which the URI of some protocols includes.
+    let target = parts
         .uri
         .path_and_query()
-        .map_or("/", |asked| asked.as_str());
-    let hash = hash(asked, &bytes);
+        .map_or("/", |target| target.as_str());
+    let hash = hash(target, &bytes);
     let user = viewer.user.id;
     request = Request::from_parts(parts, Body::from(bytes));
     request.extensions_mut().insert(AttemptKey(key.clone()));
@@ -77,15 +76,15 @@ pub async fn answer_once(
         Err(fault) => ApiError(fault.into()).into_response(),
         Ok(Claim::Answered(status, body)) => replay(status, body),
         Ok(Claim::Won) => {
-            // On a task of its own: the answer is stored even if the client disconnects or the request
+            // In a separate task: the answer is stored even if the client disconnects or the request
             // times out.
-            let doing = async move {
+            let handle = async move {
                 let response = next.run(request).await;
                 store(&keys, user, &key, response).await
             };
-            match tokio::spawn(in_current_request(doing).in_current_span()).await {
+            match tokio::spawn(in_current_request(handle).in_current_span()).await {
                 Ok(response) => response,
-                Err(ended) => match ended.try_into_panic() {
+                Err(error) => match error.try_into_panic() {
                     Ok(panic) => resume_unwind(panic),
                     Err(_) => ApiError(AppError::Unavailable).into_response(),
                 },
@@ -94,8 +93,8 @@ pub async fn answer_once(
     }
 }
 
-/// Whether the answers to this POST are stored. Those of signing in, out and up are not: their effect
-/// is a cookie, which a stored answer does not have, and repeating them does no harm.
+/// Whether answers to POSTs of this path are stored. Those of signing in, out and up are not: they set
+/// cookies, which stored answers do not include, and repeating them is harmless.
 pub fn stores_answers(path: &str) -> bool {
     !matches!(
         path,
@@ -140,7 +139,7 @@ async fn store(keys: &IdempotencyKeys, user: UserId, key: &str, response: Respon
     };
     let status = response.status().as_u16();
     if let Err(error) = keys.store_answer(user, key, status, body).await {
-        tracing::error!(%error, "an answer could not be kept for its Idempotency-Key");
+        tracing::error!(%error, "Could not store the answer of a request with an Idempotency-Key");
     }
     response
 }
@@ -149,10 +148,10 @@ async fn read_answer(body: Body) -> FaultResult<String> {
     let bytes = body
         .collect()
         .await
-        .map_err(|error| Fault::unexpected("the body of an answer could not be read", error))?
+        .map_err(|error| Fault::unexpected("could not read the body of a response", error))?
         .to_bytes();
     String::from_utf8(bytes.into())
-        .map_err(|error| Fault::unexpected("the body of an answer is not UTF-8", error))
+        .map_err(|error| Fault::unexpected("body of a response is not UTF-8", error))
 }
 
 #[cfg(test)]

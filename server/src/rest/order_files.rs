@@ -1,7 +1,7 @@
-//! The files of an order: its tickets to print and its event for a calendar, beside the pages.
+//! The downloads of an order: its tickets as a PDF and its event as a calendar file.
 //!
-//! Owns who gets them, and their names and headers. `PassesService` makes their content; the router
-//! says how a request for a file that does not exist is answered.
+//! Owns access control, file names and headers. `PassesService` generates the content; the router supplies
+//! the answer for files that do not exist.
 
 use crate::rest;
 use axum::{
@@ -23,44 +23,40 @@ use serde::Deserialize;
 use std::sync::Arc;
 use tower::ServiceExt;
 
-/// What the routes of these files need.
+/// The state of the routes.
 #[derive(Clone)]
 pub struct OrderFiles {
-    /// Makes the files.
     pub passes: Arc<dyn Passes>,
     /// Answers requests for files that do not exist.
     pub not_found: Router,
 }
 
-/// A file that is made of an order.
+/// The kinds of files.
 #[derive(Clone, Copy)]
-enum Paper {
-    /// Its tickets to print.
+enum OrderFile {
     Tickets,
-    /// Its event for a calendar.
     Calendar,
 }
 
-/// The routes of the files of an order.
 pub fn routes<S: Clone + Send + Sync + 'static>(files: OrderFiles) -> Router<S> {
     Router::new()
-        .merge(papers(Paper::Tickets, "tickets.pdf"))
-        .merge(papers(Paper::Calendar, "calendar.ics"))
+        .merge(file_routes(OrderFile::Tickets, "tickets.pdf"))
+        .merge(file_routes(OrderFile::Calendar, "calendar.ics"))
         .with_state(files)
 }
 
-fn papers(paper: Paper, file: &str) -> Router<OrderFiles> {
-    let own = move |files, id, request| send_to_buyer(paper, files, id, request);
-    let linked = move |files, link, request| send_by_link(paper, files, link, request);
+fn file_routes(file: OrderFile, name: &str) -> Router<OrderFiles> {
+    let own = move |files, id, request| send_to_buyer(file, files, id, request);
+    let linked = move |files, link, request| send_by_link(file, files, link, request);
     Router::new()
-        .route(&format!("/orders/{{id}}/{file}"), get(own))
-        .route(&format!("/order/{file}"), get(linked))
+        .route(&format!("/orders/{{id}}/{name}"), get(own))
+        .route(&format!("/order/{name}"), get(linked))
 }
 
 /// Sends a file to the buyer of the order. Visitors who are not signed in are redirected to the
 /// sign-in page; for users who are not the buyer, the file does not exist.
 async fn send_to_buyer(
-    paper: Paper,
+    file: OrderFile,
     State(files): State<OrderFiles>,
     Path(id): Path<String>,
     request: Request,
@@ -72,25 +68,25 @@ async fn send_to_buyer(
     let Ok(order) = id.parse::<OrderId>() else {
         return files.refuse(request).await;
     };
-    let named = format!("-{}", order.code());
+    let suffix = format!("-{}", order.code());
     files
-        .send(paper, TicketsOf::Buyer(viewer, order), &named, request)
+        .send(file, TicketsOf::Buyer(viewer, order), &suffix, request)
         .await
 }
 
 #[derive(Deserialize)]
-struct ByLink {
+struct LinkQuery {
     link: OrderLink,
 }
 
 /// Sends a file to anyone who has the link in the buyer's mail.
 async fn send_by_link(
-    paper: Paper,
+    file: OrderFile,
     State(files): State<OrderFiles>,
-    Query(ByLink { link }): Query<ByLink>,
+    Query(LinkQuery { link }): Query<LinkQuery>,
     request: Request,
 ) -> Response {
-    let mut response = files.send(paper, TicketsOf::Link(link), "", request).await;
+    let mut response = files.send(file, TicketsOf::Link(link), "", request).await;
     for (name, value) in &SECRET {
         response.headers_mut().insert(name, value.clone());
     }
@@ -98,29 +94,36 @@ async fn send_by_link(
 }
 
 impl OrderFiles {
-    async fn send(&self, paper: Paper, of: TicketsOf, named: &str, request: Request) -> Response {
-        let (made, kind, name) = match paper {
-            Paper::Tickets => {
-                let name = format!("tickets{named}.pdf");
+    async fn send(
+        &self,
+        file: OrderFile,
+        of: TicketsOf,
+        suffix: &str,
+        request: Request,
+    ) -> Response {
+        let (content, content_type, name) = match file {
+            OrderFile::Tickets => {
+                let name = format!("tickets{suffix}.pdf");
                 (self.passes.pdf(of).await, "application/pdf", name)
             }
-            Paper::Calendar => {
-                let name = format!("event{named}.ics");
-                let made = self.passes.calendar(of).await.map(String::into_bytes);
-                (made, "text/calendar; charset=utf-8", name)
+            OrderFile::Calendar => {
+                let name = format!("event{suffix}.ics");
+                let content = self.passes.calendar(of).await.map(String::into_bytes);
+                (content, "text/calendar; charset=utf-8", name)
             }
         };
-        let bytes = match made {
+        let bytes = match content {
             Ok(bytes) => bytes,
             Err(AppError::NotFound) => return self.refuse(request).await,
             Err(error) => return rest::problem(error.status(), &error),
         };
         let mut response = bytes.into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(shown) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
-            headers.insert(header::CONTENT_DISPOSITION, shown);
+        if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""))
+        {
+            headers.insert(header::CONTENT_DISPOSITION, disposition);
         }
         response
     }
