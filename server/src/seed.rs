@@ -20,8 +20,8 @@ use platform::{
     session::DbSessions,
 };
 use shop::{
-    account_care::{AccountCareService, Removal},
-    accounts::{AccountsService, Operators, email_key, store::user_find_by_email},
+    account_care::{AccountCareService, Deletion},
+    accounts::{self, AccountsService, Operators, email_key},
     events::EventsService,
     tickets::{LISTINGS_PER_DAY, TicketsService},
 };
@@ -56,7 +56,7 @@ fn addresses() -> impl Iterator<Item = &'static str> {
 pub(crate) async fn accounts_with_password(db: &Db) -> FaultResult<Vec<&'static str>> {
     let mut found_emails = Vec::new();
     for email in addresses() {
-        let found = user_find_by_email(db.reads(), &email_key(email)).await?;
+        let found = accounts::store::find_by_email(db.reads(), &email_key(email)).await?;
         if found.is_some_and(|found| found.has_password()) {
             found_emails.push(email);
         }
@@ -70,10 +70,10 @@ pub(crate) async fn remove(db: &Db, clock: SharedClock) -> FaultResult<String> {
     let care = account_care(db, clock)?;
     let mut output = String::new();
     for email in addresses() {
-        let result = match care.remove_or_lock_out(email).await? {
-            Removal::NotThere => continue,
-            Removal::Removed => "removed, with its listings".to_owned(),
-            Removal::LockedOut(why) => format!(
+        let result = match care.delete_or_lock(email).await? {
+            Deletion::NotFound => continue,
+            Deletion::Deleted => "removed, with its listings".to_owned(),
+            Deletion::Locked(why) => format!(
                 "kept without a password, its listings withdrawn; it cannot be removed yet: {}",
                 why.message()
             ),
@@ -179,8 +179,8 @@ async fn find_or_create_account(
     email: &str,
     name: &str,
 ) -> FaultResult<Viewer> {
-    if let Some(found) = user_find_by_email(db.reads(), &email_key(email)).await? {
-        let user = care.vouch(found.user).await?;
+    if let Some(found) = accounts::store::find_by_email(db.reads(), &email_key(email)).await? {
+        let user = care.verify_without_link(found.user).await?;
         return Ok(Viewer { user });
     }
     let request = SignUp {

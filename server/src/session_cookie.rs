@@ -2,7 +2,7 @@
 //! Sessions themselves are in `session`.
 
 use axum::http::HeaderValue;
-use platform::session::{IDLE, KeptSessions};
+use platform::session::{CachedSessions, IDLE};
 use tower_sessions::{
     Expiry, Session, SessionManagerLayer,
     cookie::{Cookie, SameSite},
@@ -11,7 +11,7 @@ use tower_sessions::{
 
 /// The layer that reads and sets the cookie. It is persistent, so that the user stays signed in after
 /// closing the browser, and `Lax`, so that it is sent on the way back from a bank's page.
-pub(crate) fn layer(sessions: KeptSessions, secure: bool) -> SessionManagerLayer<KeptSessions> {
+pub(crate) fn layer(sessions: CachedSessions, secure: bool) -> SessionManagerLayer<CachedSessions> {
     SessionManagerLayer::new(sessions)
         .with_name(cookie_name(secure))
         .with_secure(secure)

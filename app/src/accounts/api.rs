@@ -7,7 +7,7 @@ use model::{
     ids::SessionId,
 };
 
-/// Makes an account, signs it in, and goes on to `next`.
+/// Creates an account, signs in, and redirects to `next`.
 #[server(prefix = "/fn", endpoint = "accounts/sign_up")]
 pub async fn sign_up(
     #[server(default)] email: String,
@@ -35,9 +35,9 @@ pub async fn sign_up(
     }
 }
 
-/// Signs in, and goes on to `next`.
+/// Signs in and redirects to `next`, or to the page that asks for the code.
 #[server(prefix = "/fn", endpoint = "accounts/sign_in")]
-pub async fn sign_in(
+pub async fn begin_sign_in(
     #[server(default)] email: String,
     #[server(default)] password: Password,
     #[server(default)] next: String,
@@ -72,7 +72,6 @@ pub async fn sign_in(
     }
 }
 
-/// Ends the session.
 #[server(prefix = "/fn", endpoint = "accounts/sign_out")]
 pub async fn sign_out() -> Result<(), AppError> {
     use model::accounts::Accounts;
@@ -83,7 +82,7 @@ pub async fn sign_out() -> Result<(), AppError> {
     Ok(())
 }
 
-/// Changes what others see of you.
+/// Changes the viewer's name.
 #[server(prefix = "/fn", endpoint = "accounts/rename")]
 pub async fn rename(#[server(default)] name: String) -> Result<(), AppError> {
     use model::accounts::Accounts;
@@ -102,7 +101,7 @@ pub async fn rename(#[server(default)] name: String) -> Result<(), AppError> {
     }
 }
 
-/// Sets a new password and signs out everywhere else.
+/// Sets a new password and ends all other sessions.
 #[server(prefix = "/fn", endpoint = "accounts/change_password")]
 pub async fn change_password(
     #[server(default)] current_password: Password,
@@ -135,7 +134,6 @@ pub async fn change_password(
     }
 }
 
-/// Signs out in one place.
 #[server(prefix = "/fn", endpoint = "accounts/end_session")]
 pub async fn end_session(session_id: SessionId) -> Result<(), AppError> {
     use model::accounts::AccountCare;
@@ -145,7 +143,7 @@ pub async fn end_session(session_id: SessionId) -> Result<(), AppError> {
         Err(error) => Err(error),
     };
     match ended {
-        // It had ended by itself: that is what was asked for.
+        // The session had already ended, which is the requested result.
         Ok(()) | Err(AppError::NotFound) => {
             context::notice("You are signed out there.");
             context::redirect("/account");
@@ -155,7 +153,6 @@ pub async fn end_session(session_id: SessionId) -> Result<(), AppError> {
     }
 }
 
-/// Signs out everywhere but here.
 #[server(prefix = "/fn", endpoint = "accounts/end_other_sessions")]
 pub async fn end_other_sessions() -> Result<(), AppError> {
     use model::accounts::AccountCare;
@@ -174,9 +171,9 @@ pub async fn end_other_sessions() -> Result<(), AppError> {
     }
 }
 
-/// Has a link to a new password mailed. Says the same whether or not there is an account.
+/// Mails a link to set a new password. The response is the same whether or not there is an account.
 #[server(prefix = "/fn", endpoint = "accounts/forgot")]
-pub async fn forgot(
+pub async fn request_reset(
     #[server(default)] email: String,
     #[server(default)] next: String,
 ) -> Result<(), AppError> {
@@ -188,7 +185,10 @@ pub async fn forgot(
     let request = Forgot {
         email: email.clone(),
     };
-    match care.forgot(request, context::local_path(&next)).await {
+    match care
+        .request_reset(request, context::local_path(&next))
+        .await
+    {
         Ok(()) => {
             context::notice(
                 "If there is an account with that address, a mail with a link is on its way. The \
@@ -202,9 +202,9 @@ pub async fn forgot(
     }
 }
 
-/// Sets a forgotten password by the mailed link, and signs in.
+/// Sets a new password by the mailed link, and signs in.
 #[server(prefix = "/fn", endpoint = "accounts/reset")]
-pub async fn reset(
+pub async fn reset_password(
     #[server(default)] token: ResetToken,
     #[server(default)] password: Password,
     #[server(default)] code: String,
@@ -219,42 +219,42 @@ pub async fn reset(
         password,
         code: Some(code),
     };
-    match care.reset(request).await {
-        Ok(came_in) => {
+    match care.reset_password(request).await {
+        Ok(sign_in) => {
             context::notice("Your new password is set, and you are signed in.");
-            context::redirect(came_in.next.as_deref().unwrap_or("/account"));
+            context::redirect(sign_in.next.as_deref().unwrap_or("/account"));
             Ok(())
         }
-        // The link's end concerns no field that is seen.
+        // The token is a hidden field, so its error is shown at the top of the form.
         Err(error) => context::refuse("reset", context::at_fields(error, &[("token", "")]), &[]),
     }
 }
 
 /// Signs a guest in by the mailed link, without a password.
 #[server(prefix = "/fn", endpoint = "accounts/enter")]
-pub async fn enter(#[server(default)] token: ResetToken) -> Result<(), AppError> {
+pub async fn sign_in_by_link(#[server(default)] token: ResetToken) -> Result<(), AppError> {
     use model::accounts::AccountCare;
     if context::lacks_cookies() {
         return Ok(());
     }
     let care = context::port::<dyn AccountCare>()?;
-    match care.enter(token).await {
-        Ok(came_in) => {
-            context::notice(format!("Welcome back, {}.", came_in.user.name));
-            context::redirect(came_in.next.as_deref().unwrap_or("/tickets"));
+    match care.sign_in_by_link(token).await {
+        Ok(sign_in) => {
+            context::notice(format!("Welcome back, {}.", sign_in.user.name));
+            context::redirect(sign_in.next.as_deref().unwrap_or("/tickets"));
             Ok(())
         }
         Err(error) => context::refuse("reset", context::at_fields(error, &[("token", "")]), &[]),
     }
 }
 
-/// Mails the link that proves the viewer's address once more.
+/// Mails a verification link to the viewer's address again.
 #[server(prefix = "/fn", endpoint = "accounts/send_proof")]
-pub async fn send_proof() -> Result<(), AppError> {
+pub async fn send_verification_link() -> Result<(), AppError> {
     use model::accounts::AccountCare;
     let care = context::port::<dyn AccountCare>()?;
     let sent = match context::require_viewer() {
-        Ok(viewer) => care.send_proof(&viewer).await,
+        Ok(viewer) => care.send_verification_link(&viewer).await,
         Err(error) => Err(error),
     };
     match sent {
@@ -270,7 +270,7 @@ pub async fn send_proof() -> Result<(), AppError> {
     }
 }
 
-/// Mails a link to another address, which becomes the viewer's once the link is followed.
+/// Mails a verification link to a new address.
 #[server(prefix = "/fn", endpoint = "accounts/change_email")]
 pub async fn change_email(
     #[server(default)] email: String,
@@ -300,9 +300,9 @@ pub async fn change_email(
     }
 }
 
-/// Takes an address as proved by the link that was mailed to it.
+/// Verifies an address by the link that was mailed to it.
 #[server(prefix = "/fn", endpoint = "accounts/verify")]
-pub async fn verify(#[server(default)] token: ResetToken) -> Result<(), AppError> {
+pub async fn verify_email(#[server(default)] token: ResetToken) -> Result<(), AppError> {
     use model::accounts::AccountCare;
     if context::lacks_cookies() {
         return Ok(());
@@ -315,18 +315,20 @@ pub async fn verify(#[server(default)] token: ResetToken) -> Result<(), AppError
             context::redirect(if signed_in { "/account" } else { "/signin" });
             Ok(())
         }
-        // The link's end concerns no field that is seen.
+        // The token is a hidden field, so its error is shown at the top of the form.
         Err(error) => context::refuse("verify", context::at_fields(error, &[("token", "")]), &[]),
     }
 }
 
-/// Deletes the viewer's account.
 #[server(prefix = "/fn", endpoint = "accounts/delete")]
-pub async fn delete(#[server(default)] password: Password) -> Result<(), AppError> {
+pub async fn delete_account(#[server(default)] password: Password) -> Result<(), AppError> {
     use model::accounts::{AccountCare, DeleteAccount};
     let care = context::port::<dyn AccountCare>()?;
     let deleted = match context::require_viewer() {
-        Ok(viewer) => care.delete(&viewer, DeleteAccount { password }).await,
+        Ok(viewer) => {
+            care.delete_account(&viewer, DeleteAccount { password })
+                .await
+        }
         Err(error) => Err(error),
     };
     match deleted {

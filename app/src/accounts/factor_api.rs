@@ -9,13 +9,13 @@ pub(super) const DISABLE: &str = "disable";
 pub(super) const RENEW: &str = "renew";
 pub(super) const CODE: &str = "code";
 pub(super) const RECOVERY: &str = "recovery";
-/// Where recovery codes are shown once.
+/// The flash that carries new recovery codes to the page that shows them once.
 pub(super) const NEW_CODES: &str = "new-codes";
 
 const PAGE: &str = "/account/second-factor";
 
-/// Signs in by the code that a right password has made possible, and goes on to `next`. `recovery` says
-/// by which of the page's two forms.
+/// Completes a sign-in with a code and redirects to `next`. `recovery` says which of the page's two forms
+/// was sent.
 #[server(prefix = "/fn", endpoint = "accounts/finish_sign_in")]
 pub async fn finish_sign_in(
     #[server(default)] pending: String,
@@ -71,12 +71,12 @@ pub async fn enable_second_factor(
         password,
         code,
     };
-    match factor.enable(&viewer, request).await {
+    match factor.enable_second_factor(&viewer, request).await {
         Ok(codes) => {
             show_codes(&codes, &next);
             Ok(())
         }
-        // A setup that is too old is replaced by the page, and is no field that is seen.
+        // The setup is a hidden field, so its error is shown at the top; the page replaces an expired one.
         Err(error) => context::refuse(ENABLE, context::at_fields(error, &[("setup", "")]), &typed),
     }
 }
@@ -92,7 +92,7 @@ pub async fn disable_second_factor(
     let off = match context::require_viewer() {
         Ok(viewer) => {
             let request = ProveSecondFactor { password, code };
-            factor.disable(&viewer, request).await
+            factor.disable_second_factor(&viewer, request).await
         }
         Err(error) => Err(error),
     };
@@ -117,7 +117,7 @@ pub async fn renew_recovery_codes(
     let renewed = match context::require_viewer() {
         Ok(viewer) => {
             let request = ProveSecondFactor { password, code };
-            factor.renew_codes(&viewer, request).await
+            factor.renew_recovery_codes(&viewer, request).await
         }
         Err(error) => Err(error),
     };
@@ -130,7 +130,7 @@ pub async fn renew_recovery_codes(
     }
 }
 
-/// Leads to the page that shows the codes, once: only the browser that asked for them has them.
+/// Redirects to the page that shows the codes once, from a flash that only this browser has.
 fn show_codes(codes: &model::accounts::RecoveryCodes, next: &str) {
     let values: Vec<(&str, &str)> = codes
         .recovery_codes

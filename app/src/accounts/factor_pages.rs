@@ -1,5 +1,5 @@
-//! `/account/second-factor`, where the second factor is turned on and off, and `/signin/code`, where it is
-//! asked for.
+//! `/account/second-factor`, which turns the second factor on and off, and `/signin/code`, which asks for a
+//! code.
 
 use super::{
     factor_api::{self as api, CODE, DISABLE, ENABLE, NEW_CODES, RECOVERY, RENEW},
@@ -15,7 +15,7 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use model::accounts::{Accounts, PendingSignIn, SecondFactor, SecondFactorState};
 
-/// Asks for the code, after the password was right.
+/// Asks for the code after a correct password.
 #[component]
 pub fn CodePage() -> impl IntoView {
     let next = next();
@@ -25,9 +25,11 @@ pub fn CodePage() -> impl IntoView {
         let flash = flash.as_ref();
         let (code, recovery) = (Form::new(CODE, flash), Form::new(RECOVERY, flash));
         let pending = recovery.value("pending", code.value("pending", ""));
-        let email = factor.pending(&PendingSignIn(pending.clone())).await?;
+        let email = factor
+            .find_pending_sign_in(&PendingSignIn(pending.clone()))
+            .await?;
         let Some(email) = email else {
-            // Loaded again, or too late: the password is asked for once more.
+            // Reloaded or expired: start again with the password.
             context::redirect(&on_the_way("/signin", &next));
             return Ok(().into_any());
         };
@@ -93,14 +95,14 @@ pub fn SecondFactorPage() -> impl IntoView {
         );
         let flash = context::take_flash();
         let flash = flash.as_ref();
-        let state = factor.state(&viewer).await?;
+        let state = factor.get_second_factor(&viewer).await?;
         let email = viewer.user.email.clone();
         let content = if state.enabled_at.is_some() {
-            enabled(&state, &email, flash, &next)
+            enabled_section(&state, &email, flash, &next)
         } else if accounts.has_password(&viewer).await? {
             let form = Form::new(ENABLE, flash);
-            let before = Some(form.value("setup", "")).filter(|setup| !setup.is_empty());
-            let (setup, qr) = factor.begin_setup(&viewer, before).await?;
+            let existing = Some(form.value("setup", "")).filter(|setup| !setup.is_empty());
+            let (setup, qr) = factor.begin_second_factor_setup(&viewer, existing).await?;
             let code = qr_code(&qr, "QR code for your authenticator app".to_owned());
             view! {
                 <div class="panel stack">
@@ -113,7 +115,7 @@ pub fn SecondFactorPage() -> impl IntoView {
                     <p>"Reading this on the phone? " <a href=setup.uri>"Open it in the app"</a> ", or type this key:"</p>
                     <p><code class="key">{in_groups(&setup.secret)}</code></p>
                 </div>
-                {turn_on(&form, email, setup.setup, &next)}
+                {enable_form(&form, email, setup.setup, &next)}
             }
             .into_any()
         } else {
@@ -148,7 +150,7 @@ pub fn SecondFactorPage() -> impl IntoView {
     })
 }
 
-fn turn_on(form: &Form, email: String, setup: String, next: &str) -> impl IntoView + use<> {
+fn enable_form(form: &Form, email: String, setup: String, next: &str) -> impl IntoView + use<> {
     post_to::<api::EnableSecondFactor>(
         "panel stack",
         view! {
@@ -165,7 +167,12 @@ fn turn_on(form: &Form, email: String, setup: String, next: &str) -> impl IntoVi
     )
 }
 
-fn enabled(state: &SecondFactorState, email: &str, flash: Option<&Flash>, next: &str) -> AnyView {
+fn enabled_section(
+    state: &SecondFactorState,
+    email: &str,
+    flash: Option<&Flash>,
+    next: &str,
+) -> AnyView {
     let codes = flash.filter(|flash| flash.form == NEW_CODES);
     let codes = codes.map(|flash| new_codes(flash, next));
     let (renew, disable) = (Form::new(RENEW, flash), Form::new(DISABLE, flash));
@@ -201,7 +208,6 @@ fn enabled(state: &SecondFactorState, email: &str, flash: Option<&Flash>, next: 
     .into_any()
 }
 
-/// How many recovery codes are left, in a sentence.
 pub(super) fn codes_left(count: i64) -> String {
     match count {
         0 => "You have no recovery codes left.".to_owned(),
@@ -210,7 +216,7 @@ pub(super) fn codes_left(count: i64) -> String {
     }
 }
 
-/// The codes, the only time that they are seen.
+/// The new recovery codes, shown once.
 fn new_codes(flash: &Flash, next: &str) -> AnyView {
     let codes = flash
         .values
@@ -258,7 +264,7 @@ pub(super) fn code(form: &Form, hint: &str) -> AnyView {
     field(form, input)
 }
 
-/// A key in groups of four, as it is read off.
+/// A key in groups of four characters, for reading.
 fn in_groups(key: &str) -> String {
     let letters: Vec<char> = key.chars().collect();
     let groups: Vec<String> = letters.chunks(4).map(String::from_iter).collect();

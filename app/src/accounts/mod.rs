@@ -1,7 +1,7 @@
-//! Accounts: signing up, in and out, a new password, leaving, and who is looking.
+//! Accounts: pages and server functions for sign-up, sign-in, the account page and mailed links.
 //!
-//! Authorization: the viewer comes from the session, which the server alone reads. Nothing here
-//! trusts an id that a request names.
+//! Authorization: the viewer comes from the session, which only the server reads, never from an id in a
+//! request.
 
 pub mod api;
 pub mod factor_api;

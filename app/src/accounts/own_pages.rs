@@ -1,4 +1,4 @@
-//! `/account`, and leaving it.
+//! `/account` and `/account/delete`.
 
 use super::{api, factor_api, factor_pages::codes_left};
 use crate::ui::{
@@ -14,10 +14,10 @@ use model::{
     tickets::{OwnedTicket, Tickets},
 };
 
-/// From fewer recovery codes on, the account's page says so.
+/// With fewer recovery codes, the account page warns.
 const FEW_CODES: i64 = 3;
 
-/// One's own account.
+/// The viewer's account.
 #[component]
 pub fn AccountPage() -> impl IntoView {
     page_for(|viewer| async move {
@@ -26,9 +26,11 @@ pub fn AccountPage() -> impl IntoView {
             context::port::<dyn AccountCare>()?,
         );
         let (flash, now) = (context::take_flash(), context::now());
-        let places = care.sessions(&viewer).await?;
+        let all_sessions = care.list_sessions(&viewer).await?;
         let has_password = accounts.has_password(&viewer).await?;
-        let factor = context::port::<dyn SecondFactor>()?.state(&viewer).await?;
+        let factor = context::port::<dyn SecondFactor>()?
+            .get_second_factor(&viewer)
+            .await?;
         let is_operator = care.is_operator(&viewer).await?;
         let flash = flash.as_ref();
         Ok(view! {
@@ -45,9 +47,9 @@ pub fn AccountPage() -> impl IntoView {
                 {address(&viewer.user, has_password, flash)}
                 {password(&viewer.user, has_password, flash)}
                 {second_factor(&factor)}
-                {sessions(places, now, flash)}
+                {sessions(all_sessions, now, flash)}
                 {is_operator.then(|| for_operators(flash))}
-                {data_and_end()}
+                {data_and_deletion()}
             </section>
         }
         .into_any())
@@ -74,12 +76,12 @@ fn profile(user: &User, flash: Option<&Flash>) -> AnyView {
     .into_any()
 }
 
-/// The address, whether it is confirmed, and the way to another.
+/// The address, whether it is verified, and the form to change it.
 fn address(user: &User, has_password: bool, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("address", flash);
     let (email, own) = (user.email.clone(), user.email.clone());
     let confirm = (!user.email_verified).then(|| {
-        post_to::<api::SendProof>(
+        post_to::<api::SendVerificationLink>(
             "stack",
             view! {
                 <p>
@@ -185,7 +187,6 @@ fn second_factor(state: &SecondFactorState) -> AnyView {
     .into_any()
 }
 
-/// What only operators see.
 fn for_operators(flash: Option<&Flash>) -> AnyView {
     let form = Form::new("operator", flash);
     view! {
@@ -205,18 +206,18 @@ fn for_operators(flash: Option<&Flash>) -> AnyView {
     .into_any()
 }
 
-fn sessions(places: Vec<SignedInAt>, now: Timestamp, flash: Option<&Flash>) -> AnyView {
+fn sessions(sessions: Vec<SignedInAt>, now: Timestamp, flash: Option<&Flash>) -> AnyView {
     let form = Form::new("sessions", flash);
-    let others = places.iter().any(|place| !place.current);
-    let places = places
+    let others = sessions.iter().any(|session| !session.current);
+    let rows = sessions
         .into_iter()
-        .map(|place| session(place, now))
+        .map(|signed_in| session(signed_in, now))
         .collect_view();
     view! {
         <section class="panel stack" aria-labelledby="sessions">
             <h2 class="title" id="sessions">"Where you are signed in"</h2>
             {problem_at_top(&form)}
-            <ul class="rows">{places}</ul>
+            <ul class="rows">{rows}</ul>
             <div class="row">
                 {others.then(|| post_to::<api::EndOtherSessions>("", view! {
                     <button class="button button-quiet" type="submit">"Sign out everywhere else"</button>
@@ -230,20 +231,20 @@ fn sessions(places: Vec<SignedInAt>, now: Timestamp, flash: Option<&Flash>) -> A
     .into_any()
 }
 
-fn session(place: SignedInAt, now: Timestamp) -> impl IntoView {
-    let used = if place.current {
+fn session(session: SignedInAt, now: Timestamp) -> impl IntoView {
+    let used = if session.current {
         "in use now".to_owned()
     } else {
-        place.seen_at.map_or_else(
+        session.seen_at.map_or_else(
             || "not used lately".to_owned(),
             |seen| format!("last used {}", ago(seen, now)),
         )
     };
-    let since = place
+    let since = session
         .begun_at
         .map(|begun| format!(", signed in on {}", day(begun)));
-    let network = place.network.map(|network| format!(", from {network}"));
-    let (device, current) = (place.device, place.current);
+    let network = session.network.map(|network| format!(", from {network}"));
+    let (device, current) = (session.device, session.current);
     let label = format!("Sign out on {device}");
     view! {
         <li class="session">
@@ -254,7 +255,7 @@ fn session(place: SignedInAt, now: Timestamp) -> impl IntoView {
                 <span class="quiet">{used} {network} {since}</span>
             </div>
             {(!current).then(|| post_to::<api::EndSession>("", view! {
-                {hidden("session_id", place.id.to_string())}
+                {hidden("session_id", session.id.to_string())}
                 <button class="button button-quiet button-small" type="submit" aria-label=label>
                     "Sign out"
                 </button>
@@ -263,7 +264,7 @@ fn session(place: SignedInAt, now: Timestamp) -> impl IntoView {
     }
 }
 
-/// How long ago, as far as it is known: sessions are seen to the hour.
+/// How long ago, in whole hours: the precision with which the use of sessions is recorded.
 fn ago(then: Timestamp, now: Timestamp) -> String {
     let hours = (now.as_second() - then.as_second()) / 3600;
     match hours {
@@ -281,7 +282,7 @@ pub(super) fn day(moment: Timestamp) -> String {
     local.strftime("%-d %b %Y").to_string()
 }
 
-fn data_and_end() -> impl IntoView {
+fn data_and_deletion() -> impl IntoView {
     view! {
         <section class="panel stack" aria-labelledby="data">
             <h2 class="title" id="data">"Your data"</h2>
@@ -296,7 +297,7 @@ fn data_and_end() -> impl IntoView {
     }
 }
 
-/// What leaving means, what goes with the account, and the proof that it takes.
+/// What is deleted with the account, and the form to prove the user's identity and delete it.
 #[component]
 pub fn LeavePage() -> impl IntoView {
     page_for(|viewer| async move {
@@ -308,24 +309,24 @@ pub fn LeavePage() -> impl IntoView {
         let flash = context::take_flash();
         let form = Form::new("delete", flash.as_ref());
         let has_password = accounts.has_password(&viewer).await?;
-        let proved = has_password || accounts.signed_in_lately().await?;
+        let proved = has_password || accounts.signed_in_recently().await?;
         let passes = passes.of_buyer(&viewer).await?;
         let mut coming = tickets.bought_by(&viewer).await?;
         coming.retain(|owned| passes.iter().any(|pass| pass.ticket == owned.ticket.id));
         let email = viewer.user.email;
-        let act = if proved {
+        let form = if proved {
             delete_form(&form, email, has_password).into_any()
         } else {
-            prove_first(email).into_any()
+            identity_form(email).into_any()
         };
         Ok(view! {
             <Title text="Delete the account"/>
             <section class="narrow">
                 <h1 class="display">"Delete the account"</h1>
-                {lost_tickets(&coming)}
+                {inaccessible_tickets(&coming)}
                 <div class="panel stack">
-                    {what_goes()}
-                    {act}
+                    {deleted_data()}
+                    {form}
                 </div>
             </section>
         }
@@ -333,8 +334,8 @@ pub fn LeavePage() -> impl IntoView {
     })
 }
 
-/// The tickets for events to come that nobody can open any more once the account is gone.
-fn lost_tickets(coming: &[OwnedTicket]) -> Option<AnyView> {
+/// Tickets for upcoming events, which cannot be opened here after deletion.
+fn inaccessible_tickets(coming: &[OwnedTicket]) -> Option<AnyView> {
     let count = match coming.len() {
         0 => return None,
         1 => "1 ticket".to_owned(),
@@ -358,7 +359,7 @@ fn lost_tickets(coming: &[OwnedTicket]) -> Option<AnyView> {
     Some(view.into_any())
 }
 
-fn what_goes() -> impl IntoView {
+fn deleted_data() -> impl IntoView {
     view! {
         <ul class="bullets">
             <li>"Your name, address and password are removed, and you are signed out everywhere."</li>
@@ -377,7 +378,7 @@ fn what_goes() -> impl IntoView {
 }
 
 fn delete_form(form: &Form, email: String, has_password: bool) -> impl IntoView + use<> {
-    post_to::<api::Delete>(
+    post_to::<api::DeleteAccount>(
         "stack",
         view! {
             {problem_at_top(form)}
@@ -396,9 +397,9 @@ fn delete_form(form: &Form, email: String, has_password: bool) -> impl IntoView 
     )
 }
 
-/// Who has no password proves who they are by a link that is mailed to them and leads back here.
-fn prove_first(email: String) -> impl IntoView + use<> {
-    post_to::<api::Forgot>(
+/// A user without a password proves their identity by a mailed link that leads back here.
+fn identity_form(email: String) -> impl IntoView + use<> {
+    post_to::<api::RequestReset>(
         "stack",
         view! {
             <p>
@@ -421,7 +422,7 @@ mod tests {
     use jiff::Timestamp;
 
     #[test]
-    fn how_long_ago_is_said_in_words() {
+    fn durations_are_written_in_words() {
         let now: Timestamp = "2031-05-03T12:00:00Z".parse().unwrap();
         for (hours, words) in [
             (0, "in the last hour"),

@@ -8,13 +8,12 @@ use context::{self, DemoAccount, on_the_way};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-/// Where one was going, as far as that is on this site.
+/// The path to continue at, from the query; empty if it is missing or not of this site.
 pub(super) fn next() -> String {
     let next = use_query_map().with_untracked(|query| query.get("next").unwrap_or_default());
     context::local_path(&next).unwrap_or_default()
 }
 
-/// Makes an account.
 #[component]
 pub fn SignUpPage() -> impl IntoView {
     let flash = context::take_flash();
@@ -56,7 +55,6 @@ pub fn SignUpPage() -> impl IntoView {
     }
 }
 
-/// Signs in.
 #[component]
 pub fn SignInPage() -> impl IntoView {
     let flash = context::take_flash();
@@ -76,7 +74,7 @@ pub fn SignInPage() -> impl IntoView {
             <h1 class="display">"Sign in"</h1>
             {flash_message(flash.as_ref())}
             {(!next.is_empty()).then(|| view! { <p class="lead">"After that you continue where you were."</p> })}
-            {post_to::<api::SignIn>("panel stack", view! {
+            {post_to::<api::BeginSignIn>("panel stack", view! {
                 {problem_at_top(&form)}
                 {field(&form, Input {
                     name: "email", label: "E-mail", kind: "email", autocomplete: "username",
@@ -96,7 +94,7 @@ pub fn SignInPage() -> impl IntoView {
     }
 }
 
-/// In a demo shop: its log-ins, each a button.
+/// In a demo shop: its accounts, each with a button that signs in.
 fn demo_accounts(accounts: Vec<DemoAccount>, next: &str) -> impl IntoView + use<> {
     let accounts = accounts
         .into_iter()
@@ -108,7 +106,7 @@ fn demo_accounts(accounts: Vec<DemoAccount>, next: &str) -> impl IntoView + use<
                         <br/>
                         <span class="quiet">{account.email} " · " {account.password}</span>
                     </div>
-                    {post_to::<api::SignIn>("", view! {
+                    {post_to::<api::BeginSignIn>("", view! {
                         {hidden("email", account.email)}
                         {hidden("password", account.password)}
                         {hidden("next", next.to_owned())}

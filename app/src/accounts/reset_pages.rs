@@ -1,5 +1,5 @@
-//! `/forgot` and `/reset`, the way back in without the password, and `/verify`, where the link that
-//! proves an address leads.
+//! `/forgot`, which requests a reset link, `/reset`, the page of that link, and `/verify`, the page of a
+//! verification link.
 
 use super::{api, factor_pages::code, pages::next};
 use crate::ui::{
@@ -9,9 +9,9 @@ use crate::ui::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
-use model::accounts::{AccountCare, EmailProof, LinkToAccount, ResetToken};
+use model::accounts::{AccountCare, ResetLink, ResetToken, VerificationLink};
 
-/// Asks where to send the link.
+/// Requests a reset link.
 #[component]
 pub fn ForgotPage() -> impl IntoView {
     let flash = context::take_flash();
@@ -32,7 +32,7 @@ pub fn ForgotPage() -> impl IntoView {
                 "We mail you a link to set a new one. If you bought as a guest and have none, the link "
                 "signs you in."
             </p>
-            {post_to::<api::Forgot>("panel stack", view! {
+            {post_to::<api::RequestReset>("panel stack", view! {
                 {problem_at_top(&form)}
                 {field(&form, Input {
                     name: "email", label: "E-mail", kind: "email", autocomplete: "username",
@@ -47,7 +47,7 @@ pub fn ForgotPage() -> impl IntoView {
     }
 }
 
-/// Where the mailed link leads. Looking uses nothing up, since mail programs look at links as well.
+/// The page of a reset link. Loading it does not consume the link, since mail programs load links too.
 #[component]
 pub fn ResetPage() -> impl IntoView {
     let token = use_query_map().with_untracked(|query| query.get("token").unwrap_or_default());
@@ -57,7 +57,7 @@ pub fn ResetPage() -> impl IntoView {
         let form = Form::new("reset", flash.as_ref());
         let token = ResetToken(token);
         context::expect_cookies();
-        let (title, content) = match care.link(&token).await? {
+        let (title, content) = match care.find_reset_link(&token).await? {
             Some(link) if !link.has_password && !link.second_factor => {
                 ("Welcome back", guest(&form, token, &link).into_any())
             }
@@ -65,7 +65,7 @@ pub fn ResetPage() -> impl IntoView {
                 let content = new_password(&form, token, &link);
                 ("Set a new password", content.into_any())
             }
-            None => ("Set a new password", dead_link().into_any()),
+            None => ("Set a new password", invalid_link().into_any()),
         };
         Ok(view! {
             <Title text=title/>
@@ -79,8 +79,8 @@ pub fn ResetPage() -> impl IntoView {
     })
 }
 
-/// Where the link leads that proves an address. Looking proves nothing, since mail programs look at
-/// links as well.
+/// The page of a verification link. Loading it does not verify the address, since mail programs load links
+/// too.
 #[component]
 pub fn VerifyPage() -> impl IntoView {
     let token = use_query_map().with_untracked(|query| query.get("token").unwrap_or_default());
@@ -90,7 +90,7 @@ pub fn VerifyPage() -> impl IntoView {
         let form = Form::new("verify", flash.as_ref());
         context::expect_cookies();
         let token = ResetToken(token);
-        let content = match care.proof(&token).await? {
+        let content = match care.find_verification_link(&token).await? {
             Some(proof) => confirm(&form, &proof, token).into_any(),
             None => view! {
                 <div class="panel stack">
@@ -112,14 +112,14 @@ pub fn VerifyPage() -> impl IntoView {
     })
 }
 
-fn confirm(form: &Form, proof: &EmailProof, token: ResetToken) -> impl IntoView + use<> {
+fn confirm(form: &Form, proof: &VerificationLink, token: ResetToken) -> impl IntoView + use<> {
     let email = proof.email.clone();
     let then = if proof.is_new {
         "It then takes the place of your account's address, and your tickets are mailed to it."
     } else {
         "Confirm it only if you made the account yourself."
     };
-    post_to::<api::Verify>(
+    post_to::<api::VerifyEmail>(
         "panel stack",
         view! {
             {problem_at_top(form)}
@@ -131,10 +131,10 @@ fn confirm(form: &Form, proof: &EmailProof, token: ResetToken) -> impl IntoView 
     )
 }
 
-/// A guest needs no password, and may set one.
-fn guest(form: &Form, token: ResetToken, link: &LinkToAccount) -> impl IntoView + use<> {
+/// A guest can sign in without a password, or set one.
+fn guest(form: &Form, token: ResetToken, link: &ResetLink) -> impl IntoView + use<> {
     view! {
-        {post_to::<api::Enter>("panel stack", view! {
+        {post_to::<api::SignInByLink>("panel stack", view! {
             {hidden("token", token.0.clone())}
             <p>"You bought as a guest. You can continue without a password: a link like this one signs you in."</p>
             <p><button class="button" type="submit">"Sign in"</button></p>
@@ -144,14 +144,14 @@ fn guest(form: &Form, token: ResetToken, link: &LinkToAccount) -> impl IntoView 
     }
 }
 
-fn new_password(form: &Form, token: ResetToken, link: &LinkToAccount) -> impl IntoView + use<> {
+fn new_password(form: &Form, token: ResetToken, link: &ResetLink) -> impl IntoView + use<> {
     let code = link.second_factor.then(|| {
         code(
             form,
             "What your authenticator app shows, or a recovery code.",
         )
     });
-    post_to::<api::Reset>(
+    post_to::<api::ResetPassword>(
         "panel stack",
         view! {
             {problem_at_top(form)}
@@ -169,7 +169,7 @@ fn new_password(form: &Form, token: ResetToken, link: &LinkToAccount) -> impl In
     )
 }
 
-fn dead_link() -> impl IntoView {
+fn invalid_link() -> impl IntoView {
     view! {
         <div class="panel stack">
             <p>"This link has been used, or its 30 minutes are over. Your password is what it was."</p>

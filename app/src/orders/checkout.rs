@@ -6,7 +6,7 @@ use super::{
     pages::{STEPS, count, mailed_to, sold_by},
 };
 use crate::{
-    accounts::api::Forgot,
+    accounts::api::RequestReset,
     events::event_strip,
     ui::{Form, Input, field, flash_message, hidden, page, post_to, problem_at_top, steps},
 };
@@ -86,7 +86,7 @@ pub fn CheckoutPage() -> impl IntoView {
         let held = in_minutes(context::site()?.hold_seconds);
         let accounts = context::port::<dyn Accounts>()?;
         let chosen = load_chosen(&choice.reserve).await?;
-        let names = accounts.names(&chosen.sellers).await?;
+        let names = accounts.find_names(&chosen.sellers).await?;
         let total = chosen.total.map(|total| format!(" · {total} in all"));
         let total = total.unwrap_or_default();
         let sold_by = sold_by(&chosen.sellers, &names);
@@ -163,7 +163,7 @@ fn returning_guest(email: String, next: String) -> AnyView {
                     for 30 minutes."
                 </p>
             </div>
-            {post_to::<Forgot>("stack", view! {
+            {post_to::<RequestReset>("stack", view! {
                 <p class="quiet">"If it does not arrive, check your spam folder or request another link."</p>
                 {hidden("email", email)}
                 {hidden("next", next)}
@@ -190,7 +190,7 @@ fn identification(choice: &Choice, flash: Option<&Flash>) -> AnyView {
     let known = (wrong.as_deref() == Some(ADDRESS_IN_USE)).then(|| {
         let email = form.value("email", "");
         view! {
-            {post_to::<Forgot>("stack", view! {
+            {post_to::<RequestReset>("stack", view! {
                 <p>
                     "No password, or forgotten it? We mail a link to " <strong>{email.clone()}</strong>
                     ". It leads back to these tickets."

@@ -154,7 +154,7 @@ async fn load(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<OrderD
     let sellers: Vec<UserId> = order.tickets.iter().map(|sold| sold.seller_id).collect();
     Ok(OrderData {
         order,
-        sellers: accounts.names(&sellers).await?,
+        sellers: accounts.find_names(&sellers).await?,
         event: events.get(event).await?,
         payment,
         refunds: refunds.list_for_order(viewer, id).await?,

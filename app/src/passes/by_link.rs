@@ -26,7 +26,7 @@ pub fn LinkedOrderPage() -> impl IntoView {
         let link = OrderLink(link);
         // The link was mailed to the buyer's address: who has it and is the buyer reads mail there.
         if let Some(viewer) = context::viewer().filter(|viewer| !viewer.user.email_verified) {
-            care.verify_by_link(&viewer, &link).await?;
+            care.verify_by_order_link(&viewer, &link).await?;
         }
         let content = match passes.by_link(&link).await {
             Ok(order) => tickets(order, &link),

@@ -36,7 +36,7 @@ pub struct Request {
 }
 
 /// The cookie that records which accounts a browser has signed in to before: the content that was sent,
-/// and the content to set in the response. `accounts/known.rs` defines its format.
+/// and the content to set in the response. `accounts/known_devices.rs` defines its format.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceCookie {
     sent: Option<String>,

@@ -41,13 +41,13 @@ const BACKFILLS: [Backfill; 4] = [
     },
     Backfill {
         name: "users_email_keys",
-        rows: accounts::users_with_foreign_domains,
-        fill: |conn, row, now| Box::pin(accounts::user_fill_email_key(conn, row, now)),
+        rows: accounts::select_users_with_unicode_domains,
+        fill: |conn, row, now| Box::pin(accounts::fill_user_email_key(conn, row, now)),
     },
     Backfill {
         name: "waiting_email_keys",
-        rows: accounts::waiting_with_foreign_domains,
-        fill: |conn, row, _| Box::pin(accounts::waiting_fill_email_key(conn, row)),
+        rows: accounts::select_waiting_with_unicode_domains,
+        fill: |conn, row, _| Box::pin(accounts::fill_waiting_email_key(conn, row)),
     },
 ];
 

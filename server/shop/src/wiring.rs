@@ -27,7 +27,7 @@ use platform::{
     limits::Limits,
     outbox::{Fanout, Live, Nats},
     redis_client::Redis,
-    session::KeptSessions,
+    session::CachedSessions,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
@@ -66,7 +66,7 @@ pub struct Shop {
     pub db: Db,
     pub clock: SharedClock,
     pub limits: Arc<Limits>,
-    pub sessions: KeptSessions,
+    pub sessions: CachedSessions,
     pub accounts: AccountsService,
     account_care: AccountCareService,
     pub events: EventsService,
@@ -128,7 +128,7 @@ impl Shop {
         let mailer = parts.mail.map(|(transport, head)| {
             Arc::new(Mailer::new(db.clone(), clock.clone(), transport, head))
         });
-        let sessions = KeptSessions::new(db.clone(), clock.clone(), redis.clone());
+        let sessions = CachedSessions::new(db.clone(), clock.clone(), redis.clone());
         let accounts = AccountsService::new(
             db.clone(),
             clock.clone(),

@@ -10,7 +10,7 @@ use platform::{
     db::Db,
     security::{self, Event, Outcome},
 };
-use shop::accounts::{Standing, email_key, reset_second_factor_of, store};
+use shop::accounts::{OperatorStatus, email_key, reset_second_factor_of, store};
 use std::fmt::Write;
 
 /// Makes the account of `email` an operator, or revokes that; without `email`, lists the operators.
@@ -48,7 +48,7 @@ async fn set(db: &Db, config: &Config, email: &str, is_operator: bool) -> anyhow
     let key = email_key(email);
     let found: Option<User> = db
         .write(move |conn| {
-            Box::pin(async move { store::operator_set(conn, &key, is_operator).await })
+            Box::pin(async move { store::set_operator(conn, &key, is_operator).await })
         })
         .await
         .context("the database failed")?;
@@ -82,13 +82,13 @@ async fn set(db: &Db, config: &Config, email: &str, is_operator: bool) -> anyhow
 
 /// Whether this operator must set up a second factor first.
 async fn needs_setup(db: &Db, config: &Config, user: UserId) -> anyhow::Result<bool> {
-    let standing = config.operators.standing(db.reads(), user).await;
-    Ok(standing.context("the database failed")? == Standing::SetUpFirst)
+    let status = config.operators.status_of(db.reads(), user).await;
+    Ok(status.context("the database failed")? == OperatorStatus::NeedsSecondFactor)
 }
 
 /// The reason why the account could not be made an operator.
 async fn refusal(db: &Db, email: &str) -> anyhow::Result<anyhow::Error> {
-    let found = store::user_find_by_email(db.reads(), &email_key(email))
+    let found = store::find_by_email(db.reads(), &email_key(email))
         .await
         .context("the database failed")?;
     Ok(match found {
@@ -103,7 +103,7 @@ async fn refusal(db: &Db, email: &str) -> anyhow::Result<anyhow::Error> {
 }
 
 async fn list(db: &Db, config: &Config) -> anyhow::Result<String> {
-    let operators = store::operators(db.reads())
+    let operators = store::list_operators(db.reads())
         .await
         .context("the database failed")?;
     if operators.is_empty() {

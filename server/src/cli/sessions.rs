@@ -4,16 +4,20 @@
 
 use crate::config::Config;
 use anyhow::Context;
-use platform::{clock::SystemClock, db::Db, redis_client::Redis, session::KeptSessions};
+use platform::{clock::SystemClock, db::Db, redis_client::Redis, session::CachedSessions};
 use shop::accounts::end_sessions_of;
 use std::sync::Arc;
 
 /// The sessions in the database and Redis of these settings.
-pub(super) fn kept(db: &Db, config: &Config) -> anyhow::Result<KeptSessions> {
+pub(super) fn kept(db: &Db, config: &Config) -> anyhow::Result<CachedSessions> {
     let redis = config.redis_url.as_deref();
     let redis = redis.map(|url| Redis::new(url, &config.trust)).transpose();
     let redis = redis.context("REDIS_URL")?;
-    Ok(KeptSessions::new(db.clone(), Arc::new(SystemClock), redis))
+    Ok(CachedSessions::new(
+        db.clone(),
+        Arc::new(SystemClock),
+        redis,
+    ))
 }
 
 /// Ends all sessions of the account of `email`. Returns the output.

@@ -85,7 +85,7 @@ impl Cleaner {
             db: self.db.clone(),
             clock: self.clock.clone(),
         };
-        let sessions = session::sessions_delete_expired(&self.db, &self.clock).await;
+        let sessions = session::delete_expired(&self.db, &self.clock).await;
         let keys = idempotency_keys.delete_old().await;
         let links = self.delete_old_links().await;
         let webhooks = self.webhooks.delete_old().await;
@@ -104,8 +104,8 @@ impl Cleaner {
                 Box::pin(async move {
                     mail::forget_turns(conn, now).await?;
                     events::changes::delete_old(conn, now).await?;
-                    let proofs = proofs::proofs_delete_expired(conn, now).await?;
-                    Ok(proofs + resets::resets_delete_expired(conn, now).await?)
+                    let proofs = proofs::delete_expired(conn, now).await?;
+                    Ok(proofs + resets::delete_expired(conn, now).await?)
                 })
             })
             .await

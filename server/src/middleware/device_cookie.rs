@@ -1,5 +1,5 @@
 //! The device cookie: reads it from a request for the services, and sets it in the response if they have
-//! changed it. What it contains is decided in `accounts/known.rs`.
+//! changed it. What it contains is decided in `accounts/known_devices.rs`.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use cookie::{Cookie, SameSite, time::Duration};

@@ -1,6 +1,6 @@
-//! `/account/data.json`: what the shop knows of the viewer, as a file.
+//! `/account/data.json`: the viewer's data as a file.
 //!
-//! It is gathered through the ports, so it has what the pages show and nothing of other people.
+//! Read through the ports, so it contains what the pages show and no data of other users.
 
 use crate::rest::{ApiError, SignedIn};
 use axum::{
@@ -22,30 +22,29 @@ use serde::Serialize;
 use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// So many pages of a list are gathered at most: 20 000 rows.
+/// At most 20 000 rows of a list.
 const PAGES_MAX: usize = 200;
 const PAGE: i64 = 100;
 
-/// All of it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Data {
     user: User,
     sessions: Vec<SignedInAt>,
-    /// Whether there is one, not what it is.
+    /// Without its secret.
     second_factor: SecondFactorState,
-    /// Events to come that they created.
+    /// Upcoming events that they created.
     events: Vec<Event>,
     /// Newest first.
     orders: Vec<Order>,
-    /// What they sell and have sold, newest first.
+    /// All their listings, newest first.
     listings: Vec<Ticket>,
     refunds_received: Vec<TicketRefund>,
     refunds_given: Vec<TicketRefund>,
     owed: Vec<Owed>,
-    /// Events to come that they wait for tickets to.
+    /// Waiting-list entries for upcoming events.
     waiting: Vec<Waiting>,
-    /// False: there are more orders or listings than this, which the API lists.
+    /// False: there are more orders or listings, which the API lists.
     complete: bool,
 }
 
@@ -59,7 +58,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     security(("session" = [])),
     responses((status = 200, body = serde_json::Value)))]
 async fn data(State(api): State<Api>, SignedIn(viewer): SignedIn) -> Result<Response, ApiError> {
-    let data = gather(&api, viewer).await?;
+    let data = collect(&api, viewer).await?;
     let headers = [
         (
             header::CONTENT_DISPOSITION,
@@ -70,12 +69,12 @@ async fn data(State(api): State<Api>, SignedIn(viewer): SignedIn) -> Result<Resp
     Ok((headers, Json(data)).into_response())
 }
 
-async fn gather(api: &Api, viewer: Viewer) -> AppResult<Data> {
+async fn collect(api: &Api, viewer: Viewer) -> AppResult<Data> {
     let (orders, all_orders) = orders(api, &viewer).await?;
     let (listings, all_listings) = listings(api, &viewer).await?;
     Ok(Data {
-        sessions: api.account_care.sessions(&viewer).await?,
-        second_factor: api.second_factor.state(&viewer).await?,
+        sessions: api.account_care.list_sessions(&viewer).await?,
+        second_factor: api.second_factor.get_second_factor(&viewer).await?,
         events: api.events.list_own(&viewer).await?,
         orders,
         listings,
@@ -88,7 +87,7 @@ async fn gather(api: &Api, viewer: Viewer) -> AppResult<Data> {
     })
 }
 
-/// The orders, and whether those are all.
+/// The orders, and whether these are all.
 async fn orders(api: &Api, viewer: &Viewer) -> AppResult<(Vec<Order>, bool)> {
     let (mut all, mut cursor) = (Vec::new(), None);
     for _ in 0..PAGES_MAX {
@@ -106,7 +105,7 @@ async fn orders(api: &Api, viewer: &Viewer) -> AppResult<(Vec<Order>, bool)> {
     Ok((all, false))
 }
 
-/// The listings, and whether those are all.
+/// The listings, and whether these are all.
 async fn listings(api: &Api, viewer: &Viewer) -> AppResult<(Vec<Ticket>, bool)> {
     let (mut all, mut cursor) = (Vec::new(), None);
     for _ in 0..PAGES_MAX {

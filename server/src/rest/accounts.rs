@@ -24,20 +24,20 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(current_user))
         .routes(routes!(delete_account))
         .routes(routes!(change_password))
-        .routes(routes!(sessions, end_other_sessions))
+        .routes(routes!(list_sessions, end_other_sessions))
         .routes(routes!(end_session))
         .routes(routes!(end_sessions_of))
         .routes(routes!(
-            second_factor,
+            get_second_factor,
             enable_second_factor,
             disable_second_factor
         ))
-        .routes(routes!(set_up_second_factor))
+        .routes(routes!(begin_second_factor_setup))
         .routes(routes!(renew_recovery_codes))
-        .routes(routes!(forgot))
-        .routes(routes!(reset))
+        .routes(routes!(request_reset))
+        .routes(routes!(reset_password))
         .routes(routes!(change_email))
-        .routes(routes!(send_proof))
+        .routes(routes!(send_verification_link))
         .routes(routes!(verify_email))
 }
 
@@ -104,14 +104,14 @@ async fn change_password(
 }
 
 /// Where one is signed in.
-#[utoipa::path(get, path = "/api/user/sessions", tag = "Accounts",
+#[utoipa::path(get, path = "/api/user/sessions", tag = "Accounts", operation_id = "sessions",
     security(("session" = [])),
     responses((status = 200, body = SignedInList)))]
-async fn sessions(
+async fn list_sessions(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Json<SignedInList>, ApiError> {
-    let sessions = api.account_care.sessions(&viewer).await?;
+    let sessions = api.account_care.list_sessions(&viewer).await?;
     Ok(Json(SignedInList { sessions }))
 }
 
@@ -156,26 +156,29 @@ async fn end_sessions_of(
 }
 
 /// Whether one has a second factor.
-#[utoipa::path(get, path = "/api/user/second-factor", tag = "Accounts",
+#[utoipa::path(get, path = "/api/user/second-factor", tag = "Accounts", operation_id = "second_factor",
     security(("session" = [])),
     responses((status = 200, body = SecondFactorState)))]
-async fn second_factor(
+async fn get_second_factor(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Json<SecondFactorState>, ApiError> {
-    Ok(Json(api.second_factor.state(&viewer).await?))
+    Ok(Json(api.second_factor.get_second_factor(&viewer).await?))
 }
 
 /// What an authenticator app is set up with. It counts once a code of the app is sent back, within the
 /// hour.
-#[utoipa::path(get, path = "/api/user/second-factor/setup", tag = "Accounts",
+#[utoipa::path(get, path = "/api/user/second-factor/setup", tag = "Accounts", operation_id = "set_up_second_factor",
     security(("session" = [])),
     responses((status = 200, body = SecondFactorSetup)))]
-async fn set_up_second_factor(
+async fn begin_second_factor_setup(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Json<SecondFactorSetup>, ApiError> {
-    let (setup, _) = api.second_factor.begin_setup(&viewer, None).await?;
+    let (setup, _) = api
+        .second_factor
+        .begin_second_factor_setup(&viewer, None)
+        .await?;
     Ok(Json(setup))
 }
 
@@ -189,7 +192,11 @@ async fn enable_second_factor(
     SignedIn(viewer): SignedIn,
     JsonBody(request): JsonBody<EnableSecondFactor>,
 ) -> Result<Json<RecoveryCodes>, ApiError> {
-    Ok(Json(api.second_factor.enable(&viewer, request).await?))
+    Ok(Json(
+        api.second_factor
+            .enable_second_factor(&viewer, request)
+            .await?,
+    ))
 }
 
 /// Turns the second factor off.
@@ -201,7 +208,9 @@ async fn disable_second_factor(
     SignedIn(viewer): SignedIn,
     JsonBody(request): JsonBody<ProveSecondFactor>,
 ) -> Result<NoContent, ApiError> {
-    api.second_factor.disable(&viewer, request).await?;
+    api.second_factor
+        .disable_second_factor(&viewer, request)
+        .await?;
     Ok(NoContent)
 }
 
@@ -214,31 +223,35 @@ async fn renew_recovery_codes(
     SignedIn(viewer): SignedIn,
     JsonBody(request): JsonBody<ProveSecondFactor>,
 ) -> Result<Json<RecoveryCodes>, ApiError> {
-    Ok(Json(api.second_factor.renew_codes(&viewer, request).await?))
+    Ok(Json(
+        api.second_factor
+            .renew_recovery_codes(&viewer, request)
+            .await?,
+    ))
 }
 
 /// Mails the link to a new password, if there is an account with this address. The answer is the
 /// same if there is none.
-#[utoipa::path(post, path = "/api/user/forgot", tag = "Accounts", request_body = Forgot,
+#[utoipa::path(post, path = "/api/user/forgot", tag = "Accounts", operation_id = "forgot", request_body = Forgot,
     responses((status = 204)))]
-async fn forgot(
+async fn request_reset(
     State(api): State<Api>,
     JsonBody(request): JsonBody<Forgot>,
 ) -> Result<NoContent, ApiError> {
-    api.account_care.forgot(request, None).await?;
+    api.account_care.request_reset(request, None).await?;
     Ok(NoContent)
 }
 
 /// Sets a forgotten password by the token of the mailed link, ends all sessions, and signs in.
-#[utoipa::path(post, path = "/api/user/reset", tag = "Accounts", request_body = ResetPassword,
+#[utoipa::path(post, path = "/api/user/reset", tag = "Accounts", operation_id = "reset", request_body = ResetPassword,
     responses((status = 200, body = User),
         (status = 401, description = "The account has a second factor, whose `code` is missing, \
             wrong or used: code `second_factor_required`. The link still works.")))]
-async fn reset(
+async fn reset_password(
     State(api): State<Api>,
     JsonBody(request): JsonBody<ResetPassword>,
 ) -> Result<Json<User>, ApiError> {
-    Ok(Json(api.account_care.reset(request).await?.user))
+    Ok(Json(api.account_care.reset_password(request).await?.user))
 }
 
 /// Mails a link to another address, which becomes the account's once the link is followed. Who bought
@@ -255,13 +268,13 @@ async fn change_email(
 }
 
 /// Mails the link that proves one's address once more, at most once an hour.
-#[utoipa::path(post, path = "/api/user/verification", tag = "Accounts",
+#[utoipa::path(post, path = "/api/user/verification", tag = "Accounts", operation_id = "send_proof",
     security(("session" = [])), responses((status = 204)))]
-async fn send_proof(
+async fn send_verification_link(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
 ) -> Result<NoContent, ApiError> {
-    api.account_care.send_proof(&viewer).await?;
+    api.account_care.send_verification_link(&viewer).await?;
     Ok(NoContent)
 }
 
@@ -284,6 +297,6 @@ async fn delete_account(
     SignedIn(viewer): SignedIn,
     JsonBody(request): JsonBody<DeleteAccount>,
 ) -> Result<NoContent, ApiError> {
-    api.account_care.delete(&viewer, request).await?;
+    api.account_care.delete_account(&viewer, request).await?;
     Ok(NoContent)
 }

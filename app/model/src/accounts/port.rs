@@ -1,78 +1,78 @@
-//! What a browser can ask of accounts.
+//! The ports of accounts.
 
 #[cfg(doc)]
 use super::GUEST_CAME_BACK;
 use super::{
-    BuyAsGuest, CameIn, ChangeEmail, ChangePassword, DeleteAccount, EmailProof, EnableSecondFactor,
-    EndSessionsOf, Forgot, LinkToAccount, PendingSignIn, ProveSecondFactor, RecoveryCodes,
-    ResetPassword, ResetToken, SecondFactorSetup, SecondFactorState, SignIn, SignInStep, SignUp,
-    SignedInAt, User, Viewer,
+    BuyAsGuest, ChangeEmail, ChangePassword, DeleteAccount, EnableSecondFactor, EndSessionsOf,
+    Forgot, LinkSignIn, PendingSignIn, ProveSecondFactor, RecoveryCodes, ResetLink, ResetPassword,
+    ResetToken, SecondFactorSetup, SecondFactorState, SignIn, SignInStep, SignUp, SignedInAt, User,
+    VerificationLink, Viewer,
 };
 use crate::ids::{SessionId, UserId};
 use crate::{error::AppResult, order_link::OrderLink, qr::Qr};
 use async_trait::async_trait;
 use std::collections::HashMap;
 
-/// Accounts and the session of this request. The session is the request's own: the
-/// implementation finds it in the request's parts, callers never name one.
+/// Accounts and the session of this request. The implementation gets the session from the request;
+/// callers do not pass it.
 #[async_trait]
 pub trait Accounts: Send + Sync {
-    /// Makes an account and signs it in.
+    /// Creates an account and signs in.
     ///
     /// Errors: `Invalid` at `email` (malformed, in use), `password` or `name`; `TooManyRequests`.
     async fn sign_up(&self, request: SignUp) -> AppResult<User>;
 
-    /// Makes an account without a password and signs it in. The same form sent again within ten
-    /// minutes is the same guest; any other account is out of reach. A returning guest is mailed a link
-    /// that signs in and continues the purchase; the form shows [`GUEST_CAME_BACK`] at `email`.
+    /// Creates an account without a password and signs in. Sending the same form again within ten minutes
+    /// returns the same account; no other existing account can be reached. A returning guest is mailed a
+    /// link that signs in and continues the purchase; the error is then [`GUEST_CAME_BACK`] at `email`.
     ///
     /// Errors: `Invalid` at `email` (malformed, in use) or `name`; `TooManyRequests`.
     async fn buy_as_guest(&self, request: BuyAsGuest) -> AppResult<User>;
 
     /// Signs in, under a new session id.
     ///
-    /// Errors: `BadCredentials`, one and the same for an unknown address and a wrong password;
-    /// `SecondFactorRequired`, where the code is missing or wrong; `Invalid` at what is empty;
+    /// Errors: `BadCredentials`, the same for an unknown address and a wrong password;
+    /// `SecondFactorRequired`, if the code is missing or wrong; `Invalid` at an empty field;
     /// `TooManyRequests`.
     async fn sign_in(&self, request: SignIn) -> AppResult<User>;
 
-    /// Ends the session on the server. Signing out twice is fine.
+    /// Ends the session on the server. Idempotent.
     async fn sign_out(&self) -> AppResult<()>;
 
-    /// Changes what others see of the viewer.
+    /// Changes the viewer's name.
     ///
     /// Errors: `Invalid` at `name`.
     async fn rename(&self, viewer: &Viewer, name: String) -> AppResult<User>;
 
-    /// Whether this session was signed in within the last half hour, which proves who somebody is who
-    /// has no password.
-    async fn signed_in_lately(&self) -> AppResult<bool>;
+    /// Whether this session was signed in within the last 30 minutes, which proves the identity of a user
+    /// without a password.
+    async fn signed_in_recently(&self) -> AppResult<bool>;
 
-    /// Whether a password opens the viewer's account; guests have none.
+    /// Whether the viewer's account has a password; guests have none.
     async fn has_password(&self, viewer: &Viewer) -> AppResult<bool>;
 
-    /// What others see of these users; those that don't exist are missing.
-    async fn names(&self, ids: &[UserId]) -> AppResult<HashMap<UserId, String>>;
+    /// The names of these users; ids without a user are absent.
+    async fn find_names(&self, ids: &[UserId]) -> AppResult<HashMap<UserId, String>>;
 }
 
-/// What people do about their accounts now and then: who else is in, a new password, the end.
+/// Passwords, sessions, the address, and deleting the account.
 #[async_trait]
 pub trait AccountCare: Send + Sync {
-    /// Sets a new password, or the first, ends all other sessions and gives this one a new id.
+    /// Sets a new password, or a guest's first, ends all other sessions and gives this one a new id.
     ///
     /// Errors: `Invalid` at `currentPassword` or `newPassword`; `TooManyRequests`.
     async fn change_password(&self, viewer: &Viewer, request: ChangePassword) -> AppResult<()>;
 
-    /// Where the viewer is signed in: this session first, then those used last; at most 100.
-    async fn sessions(&self, viewer: &Viewer) -> AppResult<Vec<SignedInAt>>;
+    /// The viewer's sessions: this one first, then the most recently used; at most 100.
+    async fn list_sessions(&self, viewer: &Viewer) -> AppResult<Vec<SignedInAt>>;
 
-    /// Ends one session of the viewer's. Errors: `NotFound`.
+    /// Ends a session of the viewer. Errors: `NotFound`.
     async fn end_session(&self, viewer: &Viewer, id: SessionId) -> AppResult<()>;
 
-    /// Ends all sessions of the viewer's but this one, which gets a new id.
+    /// Ends all other sessions of the viewer and gives this one a new id.
     async fn end_other_sessions(&self, viewer: &Viewer) -> AppResult<()>;
 
-    /// Ends all sessions of the account with this address, on the word of the viewer, an operator.
+    /// Ends all sessions of the account with this address. For operators.
     ///
     /// Errors: `Forbidden`, `SecondFactorSetupRequired`; `Invalid` at `email`, if there is no such account.
     async fn end_sessions_of(&self, viewer: &Viewer, request: EndSessionsOf) -> AppResult<()>;
@@ -80,107 +80,114 @@ pub trait AccountCare: Send + Sync {
     /// Whether the viewer is an operator, with or without the second factor that operators may need.
     async fn is_operator(&self, viewer: &Viewer) -> AppResult<bool>;
 
-    /// Has the link to a new password mailed, if there is an account with this address; whether
-    /// there is, is not told. Whoever follows it goes on at `next`, a path of this site.
+    /// Mails a link to set a new password, if there is an account with this address. The result does not
+    /// reveal whether there is one. Signing in by the link continues at `next`, a path of this site.
     ///
-    /// Errors: `Invalid` at `email`, if it is no address; `TooManyRequests`.
-    async fn forgot(&self, request: Forgot, next: Option<String>) -> AppResult<()>;
+    /// Errors: `Invalid` at `email`, if it is malformed; `TooManyRequests`.
+    async fn request_reset(&self, request: Forgot, next: Option<String>) -> AppResult<()>;
 
-    /// What the link of this token leads to, if it still works. Uses nothing up.
-    async fn link(&self, token: &ResetToken) -> AppResult<Option<LinkToAccount>>;
+    /// Finds the valid reset link with this token, without consuming it.
+    async fn find_reset_link(&self, token: &ResetToken) -> AppResult<Option<ResetLink>>;
 
-    /// Sets the password that was forgotten, ends all sessions, and signs in. A token works once.
+    /// Sets a new password, ends all sessions, and signs in. Consumes the token.
     ///
-    /// Errors: `Invalid` at `token` (used, or its time is over) or `password`; `SecondFactorRequired`,
-    /// and the link still works; `TooManyRequests`.
-    async fn reset(&self, request: ResetPassword) -> AppResult<CameIn>;
+    /// Errors: `Invalid` at `token` (used or expired) or `password`; `SecondFactorRequired`, which does
+    /// not consume the token; `TooManyRequests`.
+    async fn reset_password(&self, request: ResetPassword) -> AppResult<LinkSignIn>;
 
-    /// Signs a guest in by the token of a mailed link, which works once; all other sessions end.
+    /// Signs a guest in by the token of a mailed link, and ends all other sessions. Consumes the token.
     ///
-    /// Errors: `Invalid` at `token` (used, over, or there is a password); `TooManyRequests`.
-    async fn enter(&self, token: ResetToken) -> AppResult<CameIn>;
+    /// Errors: `Invalid` at `token` (used, expired, or the account has a password); `TooManyRequests`.
+    async fn sign_in_by_link(&self, token: ResetToken) -> AppResult<LinkSignIn>;
 
-    /// Mails the link that proves the viewer's address once more; at most one an hour.
+    /// Mails a verification link to the viewer's address again; at most one per hour.
     ///
     /// Errors: `TooManyRequests`.
-    async fn send_proof(&self, viewer: &Viewer) -> AppResult<()>;
+    async fn send_verification_link(&self, viewer: &Viewer) -> AppResult<()>;
 
-    /// Mails a link to another address, which becomes the viewer's once the link is followed.
+    /// Mails a verification link to a new address, which replaces the viewer's when the link is followed.
     ///
     /// Errors: `Invalid` at `email` (malformed, in use) or `password`; `TooManyRequests`.
     async fn change_email(&self, viewer: &Viewer, request: ChangeEmail) -> AppResult<()>;
 
-    /// What a link that proves an address leads to, if it still works. Uses nothing up.
-    async fn proof(&self, token: &ResetToken) -> AppResult<Option<EmailProof>>;
+    /// Finds the valid verification link with this token, without consuming it.
+    async fn find_verification_link(
+        &self,
+        token: &ResetToken,
+    ) -> AppResult<Option<VerificationLink>>;
 
-    /// Takes an address as proved by the link that was mailed there, which works once. Signs nobody
-    /// in. The address before, if there was another, is told.
+    /// Verifies an address by the token that was mailed to it, without signing in. Consumes the token. If
+    /// the address replaces another one, that one is notified.
     ///
-    /// Errors: `Invalid` at `token` (used, its time is over, or the address is another account's by
-    /// now); `TooManyRequests`.
+    /// Errors: `Invalid` at `token` (used, expired, or the address belongs to another account by now);
+    /// `TooManyRequests`.
     async fn verify_email(&self, token: ResetToken) -> AppResult<User>;
 
-    /// Takes the viewer's address as proved if the link, which is in the mail about a paid order, is to
-    /// an order of theirs; otherwise nothing happens.
-    async fn verify_by_link(&self, viewer: &Viewer, link: &OrderLink) -> AppResult<()>;
+    /// Verifies the viewer's address if the link, from the mail about a paid order, leads to an order of
+    /// theirs; otherwise does nothing.
+    async fn verify_by_order_link(&self, viewer: &Viewer, link: &OrderLink) -> AppResult<()>;
 
-    /// Deletes the viewer's account: their listings are withdrawn, name, address and password are
-    /// gone, all sessions end. What others hold on to stays: orders, payments, books.
+    /// Deletes the viewer's account: withdraws their listings, removes name, address and password, and
+    /// ends all sessions. Orders, payments and the ledger stay.
     ///
-    /// Errors: `Invalid` at `password`, also where there is none and the session is older than half an
-    /// hour; `AccountOrderOpen`, `AccountRefundOpen`, `AccountSaleOpen`,
-    /// `AccountTicketsSold`, `AccountMoneyOwed`, and nothing is changed; `TooManyRequests`.
-    async fn delete(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()>;
+    /// Errors: `Invalid` at `password`, also if the account has none and the session is older than 30
+    /// minutes; `AccountOrderOpen`, `AccountRefundOpen`, `AccountSaleOpen`, `AccountTicketsSold`,
+    /// `AccountMoneyOwed`; `TooManyRequests`.
+    async fn delete_account(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()>;
 }
 
 /// The second factor, and signing in with it.
 #[async_trait]
 pub trait SecondFactor: Send + Sync {
-    /// Checks the password, and signs in unless the account asks for a code besides.
+    /// Checks the password, and signs in unless the account also requires a code.
     ///
     /// Errors: as [`Accounts::sign_in`], without `SecondFactorRequired`.
     async fn begin_sign_in(&self, request: SignIn) -> AppResult<SignInStep>;
 
-    /// Whose sign-in this is, while it may go on: their address.
-    async fn pending(&self, pending: &PendingSignIn) -> AppResult<Option<String>>;
+    /// The address of a pending sign-in. None: it has expired.
+    async fn find_pending_sign_in(&self, pending: &PendingSignIn) -> AppResult<Option<String>>;
 
-    /// Signs in by the code that a right password has made possible.
+    /// Completes a pending sign-in with a code.
     ///
-    /// Errors: `SignInRequired`, if it was too long ago or the password was changed since;
+    /// Errors: `SignInRequired`, if it has expired or the password was changed since;
     /// `SecondFactorRequired`; `TooManyRequests`.
     async fn finish_sign_in(&self, pending: PendingSignIn, code: String) -> AppResult<User>;
 
-    /// Whether the viewer has one.
-    async fn state(&self, viewer: &Viewer) -> AppResult<SecondFactorState>;
+    /// The state of the viewer's second factor.
+    async fn get_second_factor(&self, viewer: &Viewer) -> AppResult<SecondFactorState>;
 
-    /// What an app is set up with: the setup of this name again, if it still can be used, or a new one.
-    /// Nothing is written.
-    async fn begin_setup(
+    /// Returns what an authenticator app is set up with: the `existing` setup if it is still valid, or a new
+    /// one. Nothing is stored.
+    async fn begin_second_factor_setup(
         &self,
         viewer: &Viewer,
-        before: Option<String>,
+        existing: Option<String>,
     ) -> AppResult<(SecondFactorSetup, Qr)>;
 
-    /// Turns it on, ends all other sessions, and returns the recovery codes.
+    /// Turns the second factor on, ends all other sessions, and returns the recovery codes.
     ///
     /// Errors: `Invalid` at `password`, `code` or `setup`; `SecondFactorOn`; `TooManyRequests`.
-    async fn enable(
+    async fn enable_second_factor(
         &self,
         viewer: &Viewer,
         request: EnableSecondFactor,
     ) -> AppResult<RecoveryCodes>;
 
-    /// Replaces the recovery codes, used or not.
+    /// Replaces all recovery codes.
     ///
     /// Errors: `Invalid` at `password` or `code`; `SecondFactorOff`; `TooManyRequests`.
-    async fn renew_codes(
+    async fn renew_recovery_codes(
         &self,
         viewer: &Viewer,
         request: ProveSecondFactor,
     ) -> AppResult<RecoveryCodes>;
 
-    /// Turns it off.
+    /// Turns the second factor off.
     ///
-    /// Errors: as [`Self::renew_codes`].
-    async fn disable(&self, viewer: &Viewer, request: ProveSecondFactor) -> AppResult<()>;
+    /// Errors: as [`Self::renew_recovery_codes`].
+    async fn disable_second_factor(
+        &self,
+        viewer: &Viewer,
+        request: ProveSecondFactor,
+    ) -> AppResult<()>;
 }

@@ -1,13 +1,13 @@
-//! The second factor, as the browser sees it: an app that shows a new code every 30 seconds, and
-//! recovery codes for when it is lost.
+//! Wire types of the second factor: an app that shows a new code every 30 seconds, and recovery codes for
+//! when it is lost.
 
 use super::{Password, User};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A sign-in whose password was right and whose code is still missing: who has this may try codes for
-/// ten minutes. Its `Debug` shows nothing.
+/// The token of a sign-in with a correct password that still needs a code. Valid for ten minutes.
+/// `Debug` is redacted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PendingSignIn(pub String);
 
@@ -17,12 +17,11 @@ impl fmt::Debug for PendingSignIn {
     }
 }
 
-/// How far a sign-in has come.
+/// The result of the first step of a sign-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignInStep {
-    /// The sign-in is complete.
     Done(User),
-    /// A code is asked for.
+    /// A code is required.
     Code(PendingSignIn),
 }
 

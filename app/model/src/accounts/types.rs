@@ -1,4 +1,4 @@
-//! Accounts, as the browser sees them.
+//! Wire types of accounts.
 
 use crate::ids::{SessionId, UserId};
 use jiff::Timestamp;
@@ -24,10 +24,9 @@ pub struct User {
     pub version: i64,
 }
 
-/// Who is asking. Made from the session by the server, never from a request's own words.
+/// The signed-in user of a request. The server derives it from the session, never from request data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
-    /// The signed-in user.
     pub user: User,
 }
 
@@ -72,43 +71,40 @@ pub struct SignUp {
     pub name: Option<String>,
 }
 
-/// What buying without a password takes.
+/// A guest's name and address.
 #[derive(Debug, Clone)]
 pub struct BuyAsGuest {
     /// An address that has no account.
     pub email: String,
-    /// Whose name stands on the tickets.
+    /// The name on the tickets.
     pub name: String,
-    /// Names the form that was sent, and is known to nobody else: sent twice, it is one guest.
+    /// A secret id of the form: sending the form twice creates one account.
     pub form: Option<Uuid>,
-    /// Where somebody who has bought with this address before is led by a mailed link, a path of this
-    /// site.
+    /// The path of this site at which a returning guest continues after following the mailed link.
     pub next: String,
 }
 
-/// Said at an address that somebody wants to make an account of, and that has one.
+/// Message for a new account with an address that has an account.
 pub const ADDRESS_IN_USE: &str = "There is an account with this address. Sign in instead.";
 
-/// Said at an address that a guest has bought with before: a link has been mailed to it.
+/// Message for the address of a returning guest: a link has been mailed to it.
 pub const GUEST_CAME_BACK: &str = "You have bought with this address before. To go on, follow the link that we have just mailed to it.";
 
-/// What the link in a mail leads to.
+/// The account that a reset link leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinkToAccount {
-    /// The account's address.
+pub struct ResetLink {
     pub email: String,
-    /// Whether a password opens the account; guests have none, and may go on without.
+    /// False for guests, who can sign in by the link without setting a password.
     pub has_password: bool,
-    /// Whether a code is asked for besides.
+    /// Whether a code is also required.
     pub second_factor: bool,
 }
 
-/// Somebody who came in by the link in a mail.
+/// A sign-in by a mailed link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CameIn {
-    /// Who.
+pub struct LinkSignIn {
     pub user: User,
-    /// The page that they were on when they asked for the link, if they are to go on there.
+    /// The path at which to continue, if the link was requested from a page.
     pub next: Option<String>,
 }
 
@@ -193,12 +189,12 @@ pub struct VerifyEmail {
     pub token: ResetToken,
 }
 
-/// What a link that proves an address leads to.
+/// What a verification link will do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EmailProof {
-    /// The address.
+pub struct VerificationLink {
+    /// The address to verify.
     pub email: String,
-    /// Whether it is to replace the account's.
+    /// Whether it replaces the account's current address.
     pub is_new: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Which key signs. There is one, made when it is first needed, and all processes share it: the
-//! database decides who was first.
+//! Selects the signing key. It is created when first needed and shared by all processes: if several create
+//! one, the database keeps the first.
 
 use super::{
     Signer,
@@ -13,49 +13,50 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use model::Moment;
 use secrecy::SecretString;
 
-/// The key that signs. Errors: the database or the system's randomness fails, or what is stored is
-/// no key.
+/// The signer with the shop's signing key, which is created if missing. Errors: the database or the
+/// system's random number generator fails, or the stored key is unreadable.
 pub async fn signer(db: &Db, now: Moment) -> FaultResult<Signer> {
-    let key = match store::key_signing(db.reads()).await? {
+    let key = match store::find_signing(db.reads()).await? {
         Some(key) => key,
         None => {
-            make(db, now).await?;
-            let made = store::key_signing(db.reads()).await?;
-            made.ok_or_else(|| Fault::unexpected("no key signs passes", "just written"))?
+            create(db, now).await?;
+            let created = store::find_signing(db.reads()).await?;
+            created.ok_or_else(|| Fault::unexpected("Signing key not found", "just created"))?
         }
     };
     let pkcs8 = BASE64.decode(key);
-    let pkcs8 = pkcs8.map_err(|error| Fault::unexpected("a stored key is not base64", error))?;
-    Signer::new(&pkcs8).map_err(|error| Fault::unexpected("no pass can be signed", error))
+    let pkcs8 =
+        pkcs8.map_err(|error| Fault::unexpected("Stored signing key is not base64", error))?;
+    Signer::new(&pkcs8).map_err(|error| Fault::unexpected("Signing key cannot be used", error))
 }
 
-/// The key as text, for other secrets to be derived from: all processes of a shop have it, and it
-/// stays in the database. Errors: as [`signer`].
+/// The private signing key as text, from which other secrets shared by all processes are derived. Errors:
+/// as [`signer`].
 pub async fn shared_secret(db: &Db, now: Moment) -> FaultResult<SecretString> {
     signer(db, now).await?;
-    let key = store::key_signing(db.reads()).await?;
-    let key = key.ok_or_else(|| Fault::unexpected("no key signs passes", "just made"))?;
+    let key = store::find_signing(db.reads()).await?;
+    let key = key.ok_or_else(|| Fault::unexpected("Signing key not found", "just created"))?;
     Ok(key.into())
 }
 
-async fn make(db: &Db, now: Moment) -> FaultResult<()> {
+async fn create(db: &Db, now: Moment) -> FaultResult<()> {
     let pkcs8 = Signer::generate()
-        .map_err(|error| Fault::unexpected("no key for passes was made", error))?;
+        .map_err(|error| Fault::unexpected("Signing key could not be created", error))?;
     let signer = Signer::new(&pkcs8)
-        .map_err(|error| Fault::unexpected("no key for passes was made", error))?;
+        .map_err(|error| Fault::unexpected("Signing key could not be created", error))?;
     let key = KeyRow {
         id: signer.id().text(),
         public: BASE64.encode(signer.public()),
         private: BASE64.encode(&pkcs8),
     };
-    tracing::info!(key = key.id, "made the key that signs passes");
-    db.write(move |conn| Box::pin(async move { Ok(store::key_insert(conn, key, now).await?) }))
+    tracing::info!(key = key.id, "Signing key created");
+    db.write(move |conn| Box::pin(async move { Ok(store::insert(conn, key, now).await?) }))
         .await
 }
 
-/// Name and public half of every key, the one that signs first; one is made if there is none. Errors: as
+/// Id and public key of every key, the signing key first, which is created if missing. Errors: as
 /// [`signer`].
-pub async fn public(db: &Db, now: Moment) -> FaultResult<Vec<(String, String)>> {
+pub async fn list_public(db: &Db, now: Moment) -> FaultResult<Vec<(String, String)>> {
     signer(db, now).await?;
-    Ok(store::keys_public(db.reads()).await?)
+    Ok(store::list_public_keys(db.reads()).await?)
 }

@@ -1,8 +1,8 @@
-//! What the shop signs and encrypts with its own key.
+//! Signing and encryption with the shop's own key.
 //!
-//! Owns the table `pass_keys`, whose keys are named after their first use: signing passes. `keys.rs`
-//! decides which key signs, `signer.rs` is such a key, `sealed.rs` signs texts and checks them,
-//! `encrypted.rs` encrypts. It does not own what the texts say: that is up to the features that use them.
+//! Owns the table `pass_keys`, named after the first use of its keys: signing passes. `keys.rs` selects
+//! the signing key, `signer.rs` signs with it, `sealed.rs` signs and verifies texts, `encrypted.rs`
+//! encrypts. The content of the texts is defined by the features that use them.
 
 pub mod encrypted;
 pub mod keys;
@@ -12,4 +12,4 @@ mod store;
 
 pub use keys::shared_secret;
 pub use signer::{KeyId, Signer};
-pub use store::keys_public;
+pub use store::list_public_keys;

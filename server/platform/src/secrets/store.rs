@@ -1,21 +1,21 @@
-//! The SQL of the keys that sign. Functions that take a `Conn` run in the caller's transaction.
+//! The SQL of signing keys. Functions that take a `Conn` run in the caller's transaction.
 
 use crate::db::Conn;
 use model::Moment;
 use sqlx::{AnyExecutor, query, query_as, query_scalar};
 
-/// A key as it is stored. It does not show itself, so that no log has it.
+/// A stored key. It has no `Debug`, so that the key cannot be logged.
 pub(crate) struct KeyRow {
-    /// Its name, in hex.
+    /// In hexadecimal.
     pub id: String,
-    /// Its public half, base64url.
+    /// In base64url.
     pub public: String,
-    /// All of it, PKCS#8 in base64url.
+    /// PKCS#8 in base64url.
     pub private: String,
 }
 
-/// All of the key that signs, PKCS#8 in base64url.
-pub(crate) async fn key_signing<'e>(
+/// Finds the private signing key, PKCS#8 in base64url.
+pub(crate) async fn find_signing<'e>(
     on: impl AnyExecutor<'e>,
 ) -> Result<Option<String>, sqlx::Error> {
     query_scalar("SELECT private_key FROM pass_keys WHERE signs = 1")
@@ -23,8 +23,8 @@ pub(crate) async fn key_signing<'e>(
         .await
 }
 
-/// The private half of the key of this name, whether or not it signs.
-pub(crate) async fn key_private<'e>(
+/// Finds a private key by its id, whether or not it is the signing key. PKCS#8 in base64url.
+pub(crate) async fn find_private<'e>(
     on: impl AnyExecutor<'e>,
     id: &str,
 ) -> Result<Option<String>, sqlx::Error> {
@@ -34,8 +34,8 @@ pub(crate) async fn key_private<'e>(
         .await
 }
 
-/// Name and public half of every key, the one that signs first.
-pub async fn keys_public<'e>(
+/// Id and public key (base64url) of every key, the signing key first.
+pub async fn list_public_keys<'e>(
     on: impl AnyExecutor<'e>,
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
     query_as("SELECT id, public_key FROM pass_keys ORDER BY signs DESC, created_at DESC, id")
@@ -43,12 +43,8 @@ pub async fn keys_public<'e>(
         .await
 }
 
-/// Writes a key down that is to sign from now on, unless there is one.
-pub(crate) async fn key_insert(
-    conn: &mut Conn,
-    key: KeyRow,
-    now: Moment,
-) -> Result<(), sqlx::Error> {
+/// Inserts the signing key, unless there is one.
+pub(crate) async fn insert(conn: &mut Conn, key: KeyRow, now: Moment) -> Result<(), sqlx::Error> {
     query(
         "INSERT INTO pass_keys (id, public_key, private_key, signs, created_at) \
          VALUES ($1, $2, $3, 1, $4) ON CONFLICT DO NOTHING",

@@ -1,12 +1,11 @@
-//! Sessions as the processes of a shop share them: the database keeps them, and Redis has those that
-//! are in use, for a minute at a time, so that a request need not ask the database who is asking.
+//! A cache of sessions in Redis, shared by the processes of a shop. Entries expire after a minute; the
+//! database is authoritative.
 //!
-//! What changes a session, or its user, takes it out of Redis; the database then says how it is. A
-//! read that began before such a change must not put back what it found: a session that was changed
-//! leaves a mark in its place, and a user who was changed leaves one of their own. Should Redis be
-//! away at that very moment, what it has is a minute old at most.
+//! A change of a session or its user removes the cached entries. So that a read that began before the
+//! change cannot write stale data afterwards, the change leaves a marker: in place of the session, or for
+//! the user. If Redis is unavailable during a change, stale entries last a minute at most.
 
-use super::{self as session, DbSessions, Place, Sessions, Use};
+use super::{self as session, DbSessions, SessionUse, Sessions, UserSession};
 use crate::redis_client::{Redis, RedisUnavailable};
 use crate::{
     clock::SharedClock,
@@ -24,16 +23,16 @@ use tower_sessions_core::{
     session_store::{Result, SessionStore},
 };
 
-/// How long Redis has a session without the database being asked again.
-const KEPT: Duration = Duration::from_mins(1);
-/// How long a mark of a change stays: longer than any read that began before.
-const MARKED: Duration = Duration::from_secs(30);
-/// What stands in the place of a session that has changed.
+/// How long an entry is cached.
+const CACHED_FOR: Duration = Duration::from_mins(1);
+/// How long a marker stays: longer than any read that began before the change.
+const MARKED_FOR: Duration = Duration::from_secs(30);
+/// The marker in place of a changed session.
 const CHANGED: &str = "-";
 
-/// Keeps what was read, unless the session or its user has changed meanwhile.
-/// Keys: the session, the user's sessions, the mark of the user's change.
-static KEEP: LazyLock<Script> = LazyLock::new(|| {
+/// Caches a session, unless it or its user has a marker.
+/// Keys: the session, the set of the user's sessions, the user's marker.
+static CACHE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end \
          if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end \
@@ -43,8 +42,9 @@ static KEEP: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Takes out all sessions of a user who has changed. Keys: the user's sessions, the mark.
-static CHANGE: LazyLock<Script> = LazyLock::new(|| {
+/// Removes all sessions of a user and sets the user's marker. Keys: the set of the user's sessions, the
+/// marker.
+static INVALIDATE_USER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "redis.call('SET', KEYS[2], '1', 'PX', ARGV[1]) \
          for _, session in ipairs(redis.call('SMEMBERS', KEYS[1])) do \
@@ -53,37 +53,37 @@ static CHANGE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// A session as Redis has it.
+/// The cached form of a session, as JSON.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct CachedSession {
     data: HashMap<String, Value>,
     /// In seconds.
     expires_at: i64,
 }
 
-/// Sessions in the database, and in Redis if there is one.
+/// Sessions in the database, cached in Redis if there is one.
 #[derive(Clone)]
-pub struct KeptSessions {
-    all: DbSessions,
+pub struct CachedSessions {
+    stored: DbSessions,
     redis: Option<Redis>,
     clock: SharedClock,
 }
 
-impl std::fmt::Debug for KeptSessions {
+impl std::fmt::Debug for CachedSessions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KeptSessions")
+        f.write_str("CachedSessions")
     }
 }
 
-fn place(id_hash: &str) -> String {
+fn session_key(id_hash: &str) -> String {
     format!("stagedoor:session:{id_hash}")
 }
 
-fn sessions_of(user: &str) -> String {
+fn user_sessions_key(user: &str) -> String {
     format!("stagedoor:sessions-of:{user}")
 }
 
-fn mark_of(user: &str) -> String {
+fn user_marker_key(user: &str) -> String {
     format!("stagedoor:user-changed:{user}")
 }
 
@@ -91,132 +91,132 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl KeptSessions {
-    /// The sessions of `db`, those in use in `redis` too.
+impl CachedSessions {
     pub fn new(db: Db, clock: SharedClock, redis: Option<Redis>) -> Self {
         Self {
-            all: DbSessions::new(db, clock.clone()),
+            stored: DbSessions::new(db, clock.clone()),
             redis,
             clock,
         }
     }
 
-    /// What Redis has, if it has it and it lives.
-    async fn recall(&self, id: &Id) -> Option<Record> {
+    /// Reads an unexpired session from Redis.
+    async fn load_cached(&self, id: &Id) -> Option<Record> {
         let redis = self.redis.as_ref()?;
         let mut get = redis::cmd("GET");
-        get.arg(place(&session::hash(id)));
+        get.arg(session_key(&session::hash(id)));
         let text: Option<String> = redis.ask(&get).await.ok()?;
-        let kept: Kept = serde_json::from_str(&text?).ok()?;
-        let lives = kept.expires_at > self.clock.now().seconds();
-        let expiry_date = time::OffsetDateTime::from_unix_timestamp(kept.expires_at).ok()?;
-        lives.then_some(Record {
+        let cached: CachedSession = serde_json::from_str(&text?).ok()?;
+        let is_valid = cached.expires_at > self.clock.now().seconds();
+        let expiry_date = time::OffsetDateTime::from_unix_timestamp(cached.expires_at).ok()?;
+        is_valid.then_some(Record {
             id: *id,
-            data: kept.data,
+            data: cached.data,
             expiry_date,
         })
     }
 
-    async fn keep(&self, record: &Record) {
+    async fn cache(&self, record: &Record) {
         let Some(redis) = &self.redis else {
             return;
         };
-        let kept = Kept {
+        let cached = CachedSession {
             data: record.data.clone(),
             expires_at: record.expiry_date.unix_timestamp(),
         };
-        let Ok(text) = serde_json::to_string(&kept) else {
+        let Ok(text) = serde_json::to_string(&cached) else {
             return;
         };
         let user = session::user_id(record).map_or_else(String::new, |user| user.to_string());
         let done: std::result::Result<i64, RedisUnavailable> = redis
             .with(|mut connection| async move {
-                KEEP.key(place(&session::hash(&record.id)))
-                    .key(sessions_of(&user))
-                    .key(mark_of(&user))
+                CACHE
+                    .key(session_key(&session::hash(&record.id)))
+                    .key(user_sessions_key(&user))
+                    .key(user_marker_key(&user))
                     .arg(text)
-                    .arg(millis(KEPT))
+                    .arg(millis(CACHED_FOR))
                     .invoke_async(&mut connection)
                     .await
             })
             .await;
         if let Err(error) = done {
-            tracing::debug!(error = chain(&error), "a session was not kept in Redis");
+            tracing::debug!(error = chain(&error), "Session was not cached in Redis");
         }
     }
 
-    /// This session is not as Redis may have it.
-    async fn session_changed(&self, id_hash: &str) {
+    /// Removes a session from the cache and sets its marker.
+    async fn invalidate_session(&self, id_hash: &str) {
         let Some(redis) = &self.redis else {
             return;
         };
-        let mut mark = redis::cmd("SET");
-        mark.arg(place(id_hash))
+        let mut set = redis::cmd("SET");
+        set.arg(session_key(id_hash))
             .arg(CHANGED)
             .arg("PX")
-            .arg(millis(MARKED));
-        if let Err(error) = redis.ask::<()>(&mark).await {
+            .arg(millis(MARKED_FOR));
+        if let Err(error) = redis.ask::<()>(&set).await {
             tracing::warn!(
                 error = chain(&error),
-                "Redis was not told of a session's change; it forgets the session within a minute"
+                "Changed session was not removed from Redis; it expires there within a minute"
             );
         }
     }
 }
 
 #[async_trait]
-impl SessionStore for KeptSessions {
+impl SessionStore for CachedSessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
-        self.all.create(record).await
+        self.stored.create(record).await
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        let saved = self.all.save(record).await;
-        self.session_changed(&session::hash(&record.id)).await;
+        let saved = self.stored.save(record).await;
+        self.invalidate_session(&session::hash(&record.id)).await;
         saved
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        if let Some(record) = self.recall(id).await {
+        if let Some(record) = self.load_cached(id).await {
             return Ok(Some(record));
         }
-        let found = self.all.load(id).await?;
+        let found = self.stored.load(id).await?;
         if let Some(record) = &found {
-            self.keep(record).await;
+            self.cache(record).await;
         }
         Ok(found)
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
-        let deleted = self.all.delete(id).await;
-        self.session_changed(&session::hash(id)).await;
+        let deleted = self.stored.delete(id).await;
+        self.invalidate_session(&session::hash(id)).await;
         deleted
     }
 }
 
 #[async_trait]
-impl Sessions for KeptSessions {
-    async fn of_user(&self, user: UserId) -> FaultResult<Vec<Place>> {
-        self.all.of_user(user).await
+impl Sessions for CachedSessions {
+    async fn list(&self, user: UserId) -> FaultResult<Vec<UserSession>> {
+        self.stored.list(user).await
     }
 
     async fn end(&self, user: UserId, id: SessionId) -> FaultResult<bool> {
-        let ended = self.all.end(user, id).await;
-        // Its whole hash is not known here.
+        let ended = self.stored.end(user, id).await;
+        // The whole hash, and so the key, is not known here.
         self.user_changed(user).await;
         ended
     }
 
     async fn end_before(&self, user: UserId, epoch: i64) -> FaultResult<()> {
-        let ended = self.all.end_before(user, epoch).await;
+        let ended = self.stored.end_before(user, epoch).await;
         self.user_changed(user).await;
         ended
     }
 
-    async fn seen(&self, id: Id, seen: Use) -> FaultResult<()> {
-        let seen = self.all.seen(id, seen).await;
-        self.session_changed(&session::hash(&id)).await;
-        seen
+    async fn record_use(&self, id: Id, session_use: SessionUse) -> FaultResult<()> {
+        let recorded = self.stored.record_use(id, session_use).await;
+        self.invalidate_session(&session::hash(&id)).await;
+        recorded
     }
 
     async fn user_changed(&self, user: UserId) {
@@ -226,10 +226,10 @@ impl Sessions for KeptSessions {
         let user = user.to_string();
         let done: std::result::Result<i64, RedisUnavailable> = redis
             .with(|mut connection| async move {
-                CHANGE
-                    .key(sessions_of(&user))
-                    .key(mark_of(&user))
-                    .arg(millis(MARKED))
+                INVALIDATE_USER
+                    .key(user_sessions_key(&user))
+                    .key(user_marker_key(&user))
+                    .arg(millis(MARKED_FOR))
                     .invoke_async(&mut connection)
                     .await
             })
@@ -237,7 +237,7 @@ impl Sessions for KeptSessions {
         if let Err(error) = done {
             tracing::warn!(
                 error = chain(&error),
-                "Redis was not told of a user's change; it forgets their sessions within a minute"
+                "Sessions of a changed user were not removed from Redis; they expire there within a minute"
             );
         }
     }

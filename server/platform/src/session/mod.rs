@@ -1,17 +1,17 @@
-//! Sessions: who a browser's cookie stands for.
+//! Sessions: which user a browser's cookie belongs to. Signing in and out is in `shop::accounts`.
 //!
-//! tower-sessions carries them; the store is ours, over the same database as everything else,
-//! and keeps only the hash of a session's id. What reads a session gets the signed-in user with
-//! it, so a request costs one query, or none where there is Redis (`in_redis.rs`). Signing in and out is the accounts' business.
+//! Built on tower-sessions with our own store in the shop's database, which keeps only the hash of a
+//! session's id. Loading a session also loads the signed-in user, so a request costs one query, or none
+//! with Redis (`in_redis.rs`).
 //!
-//! A session counts only while it is of its user's epoch, which a new password or signing out
-//! everywhere moves on; so all others end in the transaction that means them to, wherever they are
-//! kept. It ends by itself once it was not used for 30 days, and 90 days after the sign-in, used or
-//! not. [`Sessions`] is what a store can do beyond tower-sessions' own: list, end, prolong.
+//! A session is valid only in its user's current epoch. A new password or signing out everywhere begins
+//! a new epoch, which ends all earlier sessions in the same transaction, wherever they are cached. A
+//! session expires 30 days after its last use and 90 days after the sign-in. [`Sessions`] has the
+//! operations that tower-sessions does not offer: list, end, prolong.
 
 mod in_redis;
 
-pub use in_redis::KeptSessions;
+pub use in_redis::CachedSessions;
 
 use crate::{
     clock::SharedClock,
@@ -41,82 +41,78 @@ use tower_sessions_core::{
 };
 use uuid::Uuid;
 
-/// Who signed in, in a session that is being written.
+/// Key of the [`SignedIn`] in a session that is being written.
 const SIGNED_IN: &str = "signed_in";
-/// The signed-in user, as the store found them on loading.
+/// Key of the signed-in user, added by the store on loading.
 const USER: &str = "user";
-/// When its user signed in, in microseconds, as the store found it on loading.
+/// Key of the time of the sign-in, in microseconds, added by the store on loading.
 const BEGUN_AT: &str = "begun_at";
-/// When the session was last used, in microseconds, as the store found it on loading.
+/// Key of the time of the last use, in microseconds, added by the store on loading.
 const SEEN_AT: &str = "seen_at";
-/// How long a session lives without being used.
+/// A session expires after this time without use.
 pub const IDLE: time::Duration = time::Duration::days(30);
-/// How long it lives after signing in, however much it is used.
-const LASTS: Duration = Duration::from_hours(90 * 24);
-/// That a session is used is written down at most once in this time: not every request writes.
+/// A session expires after this time from the sign-in, used or not.
+const LIFETIME_MAX: Duration = Duration::from_hours(90 * 24);
+/// The use of a session is recorded at most once in this time, so that not every request writes.
 const SEEN_EVERY: Duration = Duration::from_hours(1);
-/// How many places are listed: somebody who signs in by script has more than they read.
+/// A script that signs in can create any number of sessions.
 const LISTED_MAX: i64 = 100;
 
-/// What signing in writes into a session.
+/// The data that signing in writes into a session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SignedIn {
-    /// Who.
     pub user_id: UserId,
     /// The user's epoch when their password was checked.
     pub epoch: i64,
-    /// When.
     pub begun_at: Moment,
-    /// Browser and system, as a person knows them.
+    /// Browser and system, such as `Firefox on Windows`.
     pub device: String,
-    /// The network that they signed in from, without its last part.
+    /// The network prefix, such as `192.0.2.0/24`.
     #[serde(default)]
     pub network: Option<String>,
 }
 
-/// One place where somebody is signed in.
+/// A session of a user, as listed. Fields that are not known are `None`.
 #[derive(Debug, Clone)]
-pub struct Place {
-    /// Names it.
+pub struct UserSession {
+    /// Identifies the session; its secret id cannot be derived from it.
     pub id: SessionId,
-    /// Since when, if that is known.
     pub begun_at: Option<Moment>,
-    /// When it was last used, to the hour, if that is known.
+    /// Last use, to the hour.
     pub seen_at: Option<Moment>,
-    /// Browser and system, if that is known.
+    /// Browser and system.
     pub device: Option<String>,
-    /// The network that it was last used from, without its last part, if that is known.
+    /// The network prefix of the last use.
     pub network: Option<String>,
 }
 
-/// That a session is in use.
+/// A use of a session.
 #[derive(Debug, Clone)]
-pub struct Use {
-    /// When.
+pub struct SessionUse {
     pub at: Moment,
-    /// Until when it lives.
+    /// The session's new time of expiry.
     pub expires_at: Moment,
-    /// The network that it is used from, without its last part, if that is known.
+    /// The network prefix, if known.
     pub network: Option<String>,
 }
 
-/// What a store of sessions can do beyond keeping them.
+/// Operations of a session store beyond those of tower-sessions.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Where this user is signed in, the place used last first; at most 100.
-    async fn of_user(&self, user: UserId) -> FaultResult<Vec<Place>>;
+    /// Lists the valid sessions of a user, most recently used first; at most 100.
+    async fn list(&self, user: UserId) -> FaultResult<Vec<UserSession>>;
 
-    /// Ends one session of this user. False: they have none of this name.
+    /// Ends a session of a user. False: they have no session with this id.
     async fn end(&self, user: UserId, id: SessionId) -> FaultResult<bool>;
 
-    /// Forgets this user's sessions of epochs before this one, which don't count any more.
+    /// Deletes a user's sessions of earlier epochs, which are invalid already.
     async fn end_before(&self, user: UserId, epoch: i64) -> FaultResult<()>;
 
-    /// The user is not as a session may have been told: their name, or which sessions count.
+    /// Invalidates cached data of a user after a change of their row or epoch.
     async fn user_changed(&self, user: UserId);
 
-    /// The session was used, and lives on. One that has ended stays so.
-    async fn seen(&self, id: Id, seen: Use) -> FaultResult<()>;
+    /// Records a use and prolongs the session. Does nothing if it has ended.
+    async fn record_use(&self, id: Id, seen: SessionUse) -> FaultResult<()>;
 }
 
 /// Sessions in the database.
@@ -127,7 +123,6 @@ pub struct DbSessions {
 }
 
 impl DbSessions {
-    /// Sessions in `db`.
     pub fn new(db: Db, clock: SharedClock) -> Self {
         Self { db, clock }
     }
@@ -139,17 +134,19 @@ impl std::fmt::Debug for DbSessions {
     }
 }
 
-/// Whom this session stands for.
+/// The signed-in user of this session. An unreadable session counts as anonymous.
 ///
-/// Errors: `Unavailable`, if the database does not say. Who is signed in must not be told that they
-/// are not.
+/// Errors: `Unavailable`, if the database fails: a signed-in user must not be treated as anonymous.
 pub async fn viewer(session: &Session) -> AppResult<Option<Viewer>> {
     let user: Option<User> = match session.get(USER).await {
         Ok(user) => user,
-        Err(error) => match failed("a session could not be read", error) {
+        Err(error) => match failed("Session could not be read", error) {
             Fault::Refused(error) => return Err(error),
             unreadable => {
-                tracing::error!(error = chain(&unreadable), "somebody is taken for nobody");
+                tracing::error!(
+                    error = chain(&unreadable),
+                    "Session unreadable; treating as anonymous"
+                );
                 None
             }
         },
@@ -157,7 +154,7 @@ pub async fn viewer(session: &Session) -> AppResult<Option<Viewer>> {
     Ok(user.map(|user| Viewer { user }))
 }
 
-/// Why something could not be done with a session: the database is away, or it is our bug.
+/// The fault for a failed session operation: `Unavailable` if the database fails, else unexpected.
 pub fn failed(what: &'static str, error: session::Error) -> Fault {
     if matches!(error, session::Error::Store(Error::Backend(_))) {
         tracing::warn!(error = chain(&error), what);
@@ -166,9 +163,9 @@ pub fn failed(what: &'static str, error: session::Error) -> Fault {
     Fault::unexpected(what, error)
 }
 
-/// Binds the session to who signed in, under a new id: one that somebody planted before is worth
-/// nothing. The one before ends here and the new one is written with the answer: if the database goes
-/// away between the two, nobody is signed in, and the answer says that it failed.
+/// Binds the session to a user under a new id, which prevents session fixation. The old session ends here;
+/// the new one is saved with the response. If the database fails in between, the user is not signed in
+/// and the response is an error.
 pub async fn bind(
     session: &Session,
     signed_in: &SignedIn,
@@ -177,20 +174,20 @@ pub async fn bind(
     session.insert(SIGNED_IN, signed_in).await
 }
 
-/// When the user of this session signed in, if that is known.
+/// When the user of this session signed in, if known.
 pub async fn begun_at(session: &Session) -> Option<Moment> {
     let begun: Option<i64> = session.get(BEGUN_AT).await.ok().flatten();
     known(Moment::from_micros(begun?))
 }
 
-/// The session's name in [`Place`], if there is one.
-pub fn name(session: &Session) -> Option<SessionId> {
-    session.id().map(|id| named(&digest(&id)))
+/// The session's id in [`UserSession`]. None: it has not been saved.
+pub fn public_id(session: &Session) -> Option<SessionId> {
+    session.id().map(|id| to_public_id(&digest(&id)))
 }
 
-/// Prolongs a session in use, once in a while: in a write of its own before the request is done, so
-/// that nothing which has been done is answered with a failure of this. Returns the session's id if
-/// its cookie is to be set anew.
+/// Prolongs a session that was not prolonged within the last hour. This is a separate write before the
+/// request is handled, so that its failure cannot fail a completed request. Returns the session's id if
+/// its cookie must be set again.
 pub async fn prolong(
     session: &Session,
     sessions: &dyn Sessions,
@@ -202,23 +199,20 @@ pub async fn prolong(
     if now.since(Moment::from_micros(seen_at)) < SEEN_EVERY {
         return None;
     }
-    let seen = Use {
+    let seen = SessionUse {
         at: now,
         expires_at: now + IDLE.unsigned_abs(),
         network: network_prefix(request::address()),
     };
-    if let Err(fault) = sessions.seen(id, seen).await {
-        tracing::warn!(error = chain(&fault), "a session could not be prolonged");
+    if let Err(fault) = sessions.record_use(id, seen).await {
+        tracing::warn!(error = chain(&fault), "Session could not be prolonged");
         return None;
     }
     Some(id)
 }
 
-/// Deletes what nobody can use any more. Returns how many.
-pub async fn sessions_delete_expired(
-    db: &Db,
-    clock: &SharedClock,
-) -> std::result::Result<u64, sqlx::Error> {
+/// Deletes expired sessions. Returns how many.
+pub async fn delete_expired(db: &Db, clock: &SharedClock) -> std::result::Result<u64, sqlx::Error> {
     let now = clock.now();
     db.write(move |conn| {
         Box::pin(async move {
@@ -236,18 +230,18 @@ fn digest(id: &Id) -> [u8; 32] {
     Sha256::digest(id.to_string()).into()
 }
 
-/// What a session's id is known by: nothing keeps the id itself.
+/// The hash of a session's id, under which it is stored.
 pub(crate) fn hash(id: &Id) -> String {
     hex::encode(digest(id))
 }
 
-/// Whose session this is, if anybody's, as the store found it on loading.
+/// The signed-in user of a loaded session.
 pub(crate) fn user_id(session: &Record) -> Option<UserId> {
     session.data.get(USER)?.get("id")?.as_str()?.parse().ok()
 }
 
-/// A session is named by the first half of its hash, from which its id cannot be found.
-fn named(digest: &[u8; 32]) -> SessionId {
+/// The public id is the first half of the hash, from which the secret id cannot be derived.
+fn to_public_id(digest: &[u8; 32]) -> SessionId {
     let mut half = [0; 16];
     half.copy_from_slice(&digest[..16]);
     SessionId(Uuid::from_bytes(half))
@@ -257,8 +251,8 @@ fn backend(error: &sqlx::Error) -> Error {
     Error::Backend(error.to_string())
 }
 
-/// What of a session is kept as it is: not who signed in, which has columns of its own, nor what
-/// loading adds.
+/// The data to store as JSON: without the sign-in, which has its own columns, and without what loading
+/// adds.
 fn record(session: &Record) -> Result<String> {
     let mut data = session.data.clone();
     for added in [SIGNED_IN, USER, BEGUN_AT, SEEN_AT] {
@@ -271,20 +265,20 @@ fn expires_at(session: &Record) -> Moment {
     Moment::from_seconds(session.expiry_date.unix_timestamp())
 }
 
-/// Columns of before have 0 where a time is not known.
+/// Rows of earlier versions have 0 where a time is not known.
 fn known(at: Moment) -> Option<Moment> {
     Some(at).filter(|at| *at > Moment::EPOCH)
 }
 
-/// A session before it has a row.
-struct New {
+/// The values of a new row.
+struct NewSession {
     id_hash: String,
     record: String,
     expires_at: Moment,
     signed_in: Option<SignedIn>,
 }
 
-impl New {
+impl NewSession {
     fn of(session: &Record) -> Result<Self> {
         let signed_in = session.data.get(SIGNED_IN).cloned();
         let signed_in = signed_in
@@ -292,7 +286,7 @@ impl New {
             .transpose()
             .map_err(|error| Error::Encode(error.to_string()))?;
         let expires_at = expires_at(session);
-        let ends_at = signed_in.as_ref().map(|of| of.begun_at + LASTS);
+        let ends_at = signed_in.as_ref().map(|of| of.begun_at + LIFETIME_MAX);
         Ok(Self {
             id_hash: hash(&session.id),
             record: record(session)?,
@@ -302,14 +296,14 @@ impl New {
     }
 }
 
-// A session that is used lives until `$2`, but no longer than `$3` from its sign-in.
+// A used session expires at `$2`, but at most `$3` after its sign-in.
 const SAVE: &str = "UPDATE sessions SET record = $4, expires_at = CASE WHEN user_id IS NOT NULL \
      AND begun_at + $3 < $2 THEN begun_at + $3 ELSE $2 END WHERE id_hash = $1";
 const SEEN: &str = "UPDATE sessions SET seen_at = $4, network = COALESCE($5, network), expires_at = CASE WHEN user_id IS NOT NULL \
      AND begun_at + $3 < $2 THEN begun_at + $3 ELSE $2 END WHERE id_hash = $1 AND seen_at < $4";
 
-/// Writes a session if there is none of this id. Returns whether it did.
-async fn session_insert(conn: &mut Conn, new: New) -> std::result::Result<bool, sqlx::Error> {
+/// Inserts a session. False: the id is in use.
+async fn insert(conn: &mut Conn, new: NewSession) -> std::result::Result<bool, sqlx::Error> {
     let of = new.signed_in;
     let begun_at = of.as_ref().map_or(Moment::EPOCH, |of| of.begun_at);
     let done = query(
@@ -329,7 +323,7 @@ async fn session_insert(conn: &mut Conn, new: New) -> std::result::Result<bool, 
     Ok(done.rows_affected() == 1)
 }
 
-/// A session, and the account of who is signed in.
+/// A session and its signed-in user.
 #[derive(FromRow)]
 struct SessionRow {
     record: String,
@@ -344,7 +338,6 @@ struct SessionRow {
 }
 
 impl SessionRow {
-    /// The record of the session with this id. Errors: the row cannot be read.
     fn into_record(self, id: Id) -> std::result::Result<Record, sqlx::Error> {
         let decode = |error: serde_json::Error| sqlx::Error::Decode(error.into());
         let mut data: HashMap<String, Value> =
@@ -381,10 +374,10 @@ impl SessionRow {
 impl SessionStore for DbSessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
         loop {
-            let new = New::of(record)?;
+            let new = NewSession::of(record)?;
             let made = self
                 .db
-                .write(|conn| Box::pin(session_insert(conn, new)))
+                .write(|conn| Box::pin(insert(conn, new)))
                 .await
                 .map_err(|error: sqlx::Error| backend(&error))?;
             if made {
@@ -394,7 +387,7 @@ impl SessionStore for DbSessions {
         }
     }
 
-    /// A session that has ended meanwhile stays so.
+    /// Does not recreate a session that has ended in the meantime.
     async fn save(&self, session: &Record) -> Result<()> {
         let (id_hash, expires_at) = (hash(&session.id), expires_at(session));
         let record = record(session)?;
@@ -404,7 +397,7 @@ impl SessionStore for DbSessions {
                     query(SAVE)
                         .bind(id_hash)
                         .bind(expires_at)
-                        .bind(micros(LASTS))
+                        .bind(micros(LIFETIME_MAX))
                         .bind(record)
                         .execute(conn)
                         .await
@@ -424,7 +417,7 @@ impl SessionStore for DbSessions {
         )
         .bind(hash(id))
         .bind(self.clock.now())
-        .bind(self.clock.now() - LASTS)
+        .bind(self.clock.now() - LIFETIME_MAX)
         .fetch_optional(self.db.reads())
         .await
         .map_err(|error| backend(&error))?;
@@ -452,8 +445,8 @@ impl SessionStore for DbSessions {
 
 #[async_trait]
 impl Sessions for DbSessions {
-    async fn of_user(&self, user: UserId) -> FaultResult<Vec<Place>> {
-        let rows = query_as::<_, PlaceRow>(
+    async fn list(&self, user: UserId) -> FaultResult<Vec<UserSession>> {
+        let rows = query_as::<_, UserSessionRow>(
             "SELECT s.id_hash, s.begun_at, s.seen_at, s.device, s.network FROM sessions s \
              JOIN users u ON u.id = s.user_id AND u.session_epoch = s.epoch \
              WHERE s.user_id = $1 AND s.expires_at > $2 AND s.begun_at > $4 \
@@ -462,12 +455,12 @@ impl Sessions for DbSessions {
         .bind(user)
         .bind(self.clock.now())
         .bind(LISTED_MAX)
-        .bind(self.clock.now() - LASTS)
+        .bind(self.clock.now() - LIFETIME_MAX)
         .fetch_all(self.db.reads())
         .await?;
         Ok(rows
             .into_iter()
-            .map(Place::try_from)
+            .map(UserSession::try_from)
             .collect::<std::result::Result<_, _>>()?)
     }
 
@@ -503,10 +496,10 @@ impl Sessions for DbSessions {
             .await
     }
 
-    /// The database is asked with every request: there is nothing to forget.
+    /// Every request reads the database: nothing is cached.
     async fn user_changed(&self, _: UserId) {}
 
-    async fn seen(&self, id: Id, seen: Use) -> FaultResult<()> {
+    async fn record_use(&self, id: Id, seen: SessionUse) -> FaultResult<()> {
         let id_hash = hash(&id);
         self.db
             .write(move |conn| {
@@ -514,7 +507,7 @@ impl Sessions for DbSessions {
                     query(SEEN)
                         .bind(id_hash)
                         .bind(seen.expires_at)
-                        .bind(micros(LASTS))
+                        .bind(micros(LIFETIME_MAX))
                         .bind(seen.at)
                         .bind(seen.network)
                         .execute(conn)
@@ -527,7 +520,7 @@ impl Sessions for DbSessions {
 }
 
 #[derive(FromRow)]
-struct PlaceRow {
+struct UserSessionRow {
     id_hash: String,
     begun_at: Moment,
     seen_at: Moment,
@@ -535,10 +528,10 @@ struct PlaceRow {
     network: Option<String>,
 }
 
-impl TryFrom<PlaceRow> for Place {
+impl TryFrom<UserSessionRow> for UserSession {
     type Error = sqlx::Error;
 
-    fn try_from(row: PlaceRow) -> std::result::Result<Self, sqlx::Error> {
+    fn try_from(row: UserSessionRow) -> std::result::Result<Self, sqlx::Error> {
         let half = row.id_hash.get(..32).unwrap_or_default();
         let id = Uuid::try_parse(half).map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(Self {

@@ -1,13 +1,13 @@
-//! Proving that an account's address is its owner's, and replacing an address.
+//! Verifying and replacing the address of an account.
 //!
-//! Invariant: an address counts as proved only after a link that was mailed to it was followed, and an
-//! account gets another address only then. The letters are `letters/account.rs`; what an account may not
-//! do before its address is proved is checked where it would be done.
+//! Invariant: an address is verified, and replaces an account's previous address, only after a link mailed
+//! to it was followed. The mails are in `letters/account.rs`; each feature checks what an account may not
+//! do before its address is verified.
 
 use super::AccountCareService;
 use crate::{
     accounts::{
-        links::ask_for_proof,
+        links::queue_verification_link,
         proofs::{self, Proof},
         resets, rules, store,
     },
@@ -31,8 +31,8 @@ use platform::{
 };
 
 impl AccountCareService {
-    pub(super) async fn send_own_proof(&self, viewer: &Viewer) -> FaultResult<()> {
-        let own = self.accounts.own(viewer).await?.user;
+    pub(super) async fn send_verification_link(&self, viewer: &Viewer) -> FaultResult<()> {
+        let own = self.accounts.find_own(viewer).await?.user;
         if own.email_verified {
             return Ok(());
         }
@@ -41,21 +41,23 @@ impl AccountCareService {
             .await?;
         let now = self.clock.now();
         self.db
-            .write(move |conn| Box::pin(async move { Ok(ask_for_proof(conn, &own, now).await?) }))
+            .write(move |conn| {
+                Box::pin(async move { Ok(queue_verification_link(conn, &own, now).await?) })
+            })
             .await
     }
 
-    pub(super) async fn ask_for_change(
+    pub(super) async fn change_email(
         &self,
         viewer: &Viewer,
         request: ChangeEmail,
     ) -> FaultResult<()> {
-        let own = self.accounts.own(viewer).await?;
+        let own = self.accounts.find_own(viewer).await?;
         rules::check_new_email(&request, own.has_password())?;
         let email = request.email.trim().to_owned();
         let own = self
             .accounts
-            .proved(viewer, request.password, "password")
+            .prove_password(viewer, request.password, "password")
             .await?
             .user;
         if rules::email_key(&email) == rules::email_key(&own.email) {
@@ -69,10 +71,10 @@ impl AccountCareService {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    if store::user_find_by_email(&mut *conn, &key).await?.is_some() {
+                    if store::find_by_email(&mut *conn, &key).await?.is_some() {
                         return Err(in_use("email").into());
                     }
-                    let id = proofs::proof_insert(conn, user, &email, now).await?;
+                    let id = proofs::insert(conn, user, &email, now).await?;
                     let kind = Kind::EmailProof;
                     let queued = mail::queue_rarely(conn, kind, id, &key, now).await?;
                     if queued {
@@ -87,29 +89,29 @@ impl AccountCareService {
             .await
     }
 
-    pub(super) async fn linked_proof(
+    pub(super) async fn find_verification_link(
         &self,
         token: &ResetToken,
     ) -> FaultResult<Option<(Proof, User)>> {
         let now = self.clock.now();
-        let Some(proof) = proofs::proof_linked(self.db.reads(), token, now).await? else {
+        let Some(proof) = proofs::find_by_token(self.db.reads(), token, now).await? else {
             return Ok(None);
         };
-        let user = store::user_find(self.db.reads(), proof.user).await?;
+        let user = store::find(self.db.reads(), proof.user).await?;
         Ok(user.map(|user| (proof, user)))
     }
 
-    /// Takes an account's address as proved without a link that was mailed to it.
-    pub async fn vouch(&self, user: User) -> FaultResult<User> {
+    /// Marks the address of an account as verified, without a link.
+    pub async fn verify_without_link(&self, user: User) -> FaultResult<User> {
         let now = self.clock.now();
         self.db
-            .write(move |conn| Box::pin(async move { take_as_proved(conn, user, now).await }))
+            .write(move |conn| Box::pin(async move { mark_verified(conn, user, now).await }))
             .await
     }
 
-    /// Takes the viewer's address as proved if they are the buyer of the link's order. The link proves
-    /// nothing of other accounts: a stranger may have bought with this address.
-    pub(super) async fn prove_by_order(
+    /// Marks the viewer's address as verified if they are the buyer of the link's order. The link does not
+    /// verify other accounts: a stranger may have bought with their address.
+    pub(super) async fn verify_by_order_link(
         &self,
         viewer: &Viewer,
         link: &OrderLink,
@@ -118,14 +120,14 @@ impl AccountCareService {
             return Ok(());
         };
         let order = orders::store::find(self.db.reads(), order).await?;
-        let own = self.accounts.own(viewer).await?.user;
+        let own = self.accounts.find_own(viewer).await?.user;
         if order.is_none_or(|order| order.buyer != own.id) {
             return Ok(());
         }
-        let news = !own.email_verified;
-        self.vouch(own).await?;
+        let was_unverified = !own.email_verified;
+        self.verify_without_link(own).await?;
         self.sessions.user_changed(viewer.user.id).await;
-        if news {
+        if was_unverified {
             let user = Some(viewer.user.id);
             security::record(
                 Event::EmailConfirmation,
@@ -137,44 +139,43 @@ impl AccountCareService {
         Ok(())
     }
 
-    pub(super) async fn prove(&self, token: ResetToken) -> FaultResult<Proved> {
+    pub(super) async fn verify_email(&self, token: ResetToken) -> FaultResult<VerifiedEmail> {
         self.limits
             .take(&Key::ResetFrom(request::network()))
             .await?;
         let now = self.clock.now();
-        let proved = self
+        let verified = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let proof = proofs::proof_take(conn, &token, now).await?;
-                    let proof = proof.ok_or_else(rules::dead_proof)?;
-                    let user = store::user_find(&mut *conn, proof.user).await?;
-                    let user = user.ok_or_else(rules::dead_proof)?;
+                    let proof = proofs::consume(conn, &token, now).await?;
+                    let proof = proof.ok_or_else(rules::invalid_verification_link)?;
+                    let user = store::find(&mut *conn, proof.user).await?;
+                    let user = user.ok_or_else(rules::invalid_verification_link)?;
                     if rules::email_key(&proof.email) == rules::email_key(&user.email) {
-                        let user = take_as_proved(conn, user, now).await?;
-                        return Ok(Proved {
+                        let user = mark_verified(conn, user, now).await?;
+                        return Ok(VerifiedEmail {
                             user,
                             replaced: false,
                         });
                     }
-                    let user = replace(conn, &user, &proof, now).await?;
-                    Ok::<_, Fault>(Proved {
+                    let user = replace_email(conn, &user, &proof, now).await?;
+                    Ok::<_, Fault>(VerifiedEmail {
                         user,
                         replaced: true,
                     })
                 })
             })
             .await?;
-        self.sessions.user_changed(proved.user.id).await;
-        Ok(proved)
+        self.sessions.user_changed(verified.user.id).await;
+        Ok(verified)
     }
 }
 
-/// What following a link that proves an address has come to.
-pub(super) struct Proved {
-    /// The account as it is then.
+/// The result of following a verification link.
+pub(super) struct VerifiedEmail {
     pub user: User,
-    /// Whether the address is another than before.
+    /// Whether the address replaced another one.
     pub replaced: bool,
 }
 
@@ -182,48 +183,56 @@ fn in_use(field: &str) -> AppError {
     AppError::invalid(field, ADDRESS_IN_USE)
 }
 
-/// The owner of this account has followed a link that was mailed to its address. Returns the account
-/// as it is then.
-pub(super) async fn take_as_proved(conn: &mut Conn, user: User, now: Moment) -> FaultResult<User> {
-    let proved = store::email_prove(conn, user.id, &user.email, now).await?;
-    let Some(proved) = proved else {
+/// Marks the address of an account as verified, unless it is or has changed. Returns the user after that.
+pub(super) async fn mark_verified(conn: &mut Conn, user: User, now: Moment) -> FaultResult<User> {
+    let verified = store::verify_email(conn, user.id, &user.email, now).await?;
+    let Some(verified) = verified else {
         return Ok(user);
     };
-    settle(conn, &proved, now).await?;
-    Ok(proved)
+    finish_verification(conn, &verified, now).await?;
+    Ok(verified)
 }
 
-async fn replace(conn: &mut Conn, user: &User, proof: &Proof, now: Moment) -> FaultResult<User> {
+async fn replace_email(
+    conn: &mut Conn,
+    user: &User,
+    proof: &Proof,
+    now: Moment,
+) -> FaultResult<User> {
     let key = rules::email_key(&proof.email);
-    let replaced = match store::email_replace(conn, user.id, &proof.email, &key, now).await {
+    let replaced = match store::replace_email(conn, user.id, &proof.email, &key, now).await {
         Ok(replaced) => replaced.ok_or_else(|| in_use("token"))?,
-        // Another account got it at the same moment.
+        // A concurrent transaction gave it to another account.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
             return Err(in_use("token").into());
         }
         Err(error) => return Err(error.into()),
     };
-    // Links that were mailed to the address before.
-    resets::resets_end(conn, user.id).await?;
-    proofs::proofs_end(conn, user.id, Some(proof.id)).await?;
-    proofs::proof_note_replaced(conn, proof.id, &user.email).await?;
+    // Invalidate links that were mailed to the previous address.
+    resets::delete_of_user(conn, user.id).await?;
+    proofs::delete_of_user(conn, user.id, Some(proof.id)).await?;
+    proofs::set_replaced(conn, proof.id, &user.email).await?;
     if user.email_verified {
         mail::queue(conn, Kind::EmailChanged, proof.id, now).await?;
     } else {
         let before = rules::email_key(&user.email);
         mail::queue_rarely(conn, Kind::EmailChanged, proof.id, &before, now).await?;
     }
-    // Who mistyped their address has never got their tickets.
+    // If the previous address was mistyped, these mails never arrived.
     let orders = passes::shown_orders(&mut *conn, user.id, now).await?;
     mail::queue_again(conn, Kind::OrderComplete, &orders, now).await?;
-    settle(conn, &replaced, now).await?;
+    finish_verification(conn, &replaced, now).await?;
     Ok(replaced)
 }
 
-/// What follows from an address being proved: its entries of the waiting list are the account's, and
-/// a domain event has the change.
-async fn settle(conn: &mut Conn, user: &User, now: Moment) -> Result<(), sqlx::Error> {
+/// Gives the account the waiting-list entries of its verified address, and appends the domain event.
+async fn finish_verification(conn: &mut Conn, user: &User, now: Moment) -> Result<(), sqlx::Error> {
     let key = rules::email_key(&user.email);
     waiting::store::claim(conn, user.id, &key).await?;
-    outbox::append(conn, now, &[store::told(EventType::UserUpdated, user)]).await
+    outbox::append(
+        conn,
+        now,
+        &[store::domain_event(EventType::UserUpdated, user)],
+    )
+    .await
 }

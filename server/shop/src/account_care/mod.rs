@@ -1,13 +1,12 @@
-//! What people do about their accounts: a new password, another address, leaving.
+//! Changing the password or address of an account, resetting a password, and deleting an account.
 //!
-//! Above `accounts/`, because it reads and changes rows of other features as well: what an account holds
-//! in orders, tickets and the waiting list. `service.rs` implements the port, `addresses.rs` proves and
-//! replaces addresses, `leaving.rs` deletes accounts. It owns no table; sessions, proofs and the rows of
-//! accounts are `accounts/`.
+//! Above `accounts/`, because it also reads and changes rows of other features: orders, tickets and the
+//! waiting list. `service.rs` implements the port, `addresses.rs` verifies and replaces addresses,
+//! `deletion.rs` deletes accounts. It owns no table; those of accounts are in `accounts/`.
 
 mod addresses;
-mod leaving;
+mod deletion;
 mod service;
 
-pub use leaving::Removal;
+pub use deletion::Deletion;
 pub use service::AccountCareService;

@@ -1,14 +1,14 @@
-//! Setting a password, entering by a mailed link, and the port [`AccountCare`].
+//! Setting a password, signing in by a mailed link, and the port [`AccountCare`].
 //!
-//! What ends sessions begins the next epoch of the account in the same transaction (see
+//! Operations that end sessions begin the next epoch of the account in the same transaction (see
 //! `accounts/sessions.rs`).
 
 use super::addresses;
 use crate::{
     accounts::{
-        AccountsService, Standing, factors, resets, rules,
-        second_factor::{self, proof_take},
-        store::{self, Locked},
+        AccountsService, OperatorStatus, factors, resets, rules,
+        second_factor::{self, consume_code},
+        store::{self, Account},
     },
     mail::{self, Kind},
 };
@@ -16,9 +16,9 @@ use async_trait::async_trait;
 use model::{
     Moment,
     accounts::{
-        AccountCare, Accounts, CameIn, ChangeEmail, ChangePassword, DeleteAccount, EmailProof,
-        EndSessionsOf, Forgot, LinkToAccount, ResetPassword, ResetToken, SignUp, SignedInAt, User,
-        Viewer,
+        AccountCare, Accounts, ChangeEmail, ChangePassword, DeleteAccount, EndSessionsOf, Forgot,
+        LinkSignIn, ResetLink, ResetPassword, ResetToken, SignUp, SignedInAt, User,
+        VerificationLink, Viewer,
     },
     error::{AppError, AppResult},
     ids::SessionId,
@@ -35,7 +35,7 @@ use platform::{
 };
 use std::sync::Arc;
 
-/// The care of accounts.
+/// Implements [`AccountCare`].
 #[derive(Clone)]
 pub struct AccountCareService {
     pub(super) accounts: AccountsService,
@@ -46,7 +46,7 @@ pub struct AccountCareService {
 }
 
 impl AccountCareService {
-    /// Care of `accounts`, with the same parts that they were made of.
+    /// The other arguments must be those that `accounts` was made with.
     pub fn new(
         accounts: AccountsService,
         db: Db,
@@ -63,43 +63,43 @@ impl AccountCareService {
         }
     }
 
-    /// Makes an account whose address needs no proof, without signing in.
+    /// Creates an account with a verified address, without signing in.
     pub async fn create(&self, request: SignUp) -> FaultResult<User> {
         let user = self.accounts.create(request).await?;
-        self.vouch(user).await
+        self.verify_without_link(user).await
     }
 
-    async fn replace_password(&self, viewer: &Viewer, request: ChangePassword) -> FaultResult<()> {
-        let own = self.accounts.own(viewer).await?;
-        rules::check_change(&request, own.has_password(), &own.user)?;
+    async fn change_password(&self, viewer: &Viewer, request: ChangePassword) -> FaultResult<()> {
+        let own = self.accounts.find_own(viewer).await?;
+        rules::check_password_change(&request, own.has_password(), &own.user)?;
         let field = "currentPassword";
-        let found = self
+        let account = self
             .accounts
-            .proved(viewer, request.current_password, field)
+            .prove_password(viewer, request.current_password, field)
             .await?;
         let hash = self.accounts.hash(request.new_password).await?;
         let now = self.clock.now();
-        let id = found.user.id;
+        let id = account.user.id;
         let changed = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let before = Some(found.password_hash.as_str());
-                    let changed = store::password_set(conn, id, before, &hash).await?;
-                    // Another change was quicker: what was typed is no longer the current password.
+                    let before = Some(account.password_hash.as_str());
+                    let changed = store::set_password(conn, id, before, &hash).await?;
+                    // A concurrent change has replaced the password that was typed.
                     let changed = changed.ok_or_else(|| rules::wrong_password(field))?;
-                    resets::resets_end(conn, id).await?;
-                    tell_of_password(conn, &changed, now).await?;
+                    resets::delete_of_user(conn, id).await?;
+                    queue_password_notice(conn, &changed, now).await?;
                     Ok::<_, Fault>(changed)
                 })
             })
             .await?;
-        self.accounts.stay_alone(id, changed.epoch).await
+        self.accounts.rebind_session(id, changed.epoch).await
     }
 
-    /// Ends all other sessions of a guest's account and signs in to it, by a mailed link that works
-    /// once. Errors: `Invalid` at `token`, also where the account has a password.
-    async fn enter_by(&self, token: ResetToken) -> FaultResult<CameIn> {
+    /// Consumes a mailed link, ends all other sessions of the guest's account and signs in to it. Errors:
+    /// `Invalid` at `token`, also if the account has a password; `TooManyRequests`.
+    async fn sign_in_by_link(&self, token: ResetToken) -> FaultResult<LinkSignIn> {
         self.limits
             .take(&Key::ResetFrom(request::network()))
             .await?;
@@ -108,68 +108,68 @@ impl AccountCareService {
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let taken = resets::reset_take(conn, &token, now).await?;
-                    let taken = taken.ok_or_else(rules::dead_token)?;
-                    let guest = store::guest_epoch_begin(conn, taken.user).await?;
-                    let guest = guest.ok_or_else(rules::dead_token)?;
-                    resets::resets_end(conn, taken.user).await?;
-                    let user = addresses::take_as_proved(conn, guest.user, now).await?;
-                    Ok::<_, Fault>((user, guest.epoch, taken.next))
+                    let reset = resets::consume(conn, &token, now).await?;
+                    let reset = reset.ok_or_else(rules::invalid_reset_link)?;
+                    let guest = store::begin_guest_epoch(conn, reset.user).await?;
+                    let guest = guest.ok_or_else(rules::invalid_reset_link)?;
+                    resets::delete_of_user(conn, reset.user).await?;
+                    let user = addresses::mark_verified(conn, guest.user, now).await?;
+                    Ok::<_, Fault>((user, guest.epoch, reset.next))
                 })
             })
             .await?;
-        self.accounts.stay_alone(user.id, epoch).await?;
-        Ok(CameIn { user, next })
+        self.accounts.rebind_session(user.id, epoch).await?;
+        Ok(LinkSignIn { user, next })
     }
 
-    async fn reset_by(&self, request: ResetPassword) -> FaultResult<CameIn> {
+    async fn reset_password(&self, request: ResetPassword) -> FaultResult<LinkSignIn> {
         self.limits
             .take(&Key::ResetFrom(request::network()))
             .await?;
         let now = self.clock.now();
-        // Checked first, so that an invalid link costs no hashing.
-        let owner = resets::reset_owner(self.db.reads(), &request.token, now).await?;
-        let owner = owner.ok_or_else(rules::dead_token)?;
+        // Checked first, so that an invalid link does not cost hashing.
+        let owner = resets::find_owner(self.db.reads(), &request.token, now).await?;
+        let owner = owner.ok_or_else(rules::invalid_reset_link)?;
         rules::check_password("password", &request.password, &owner.user)?;
-        let proof = self
+        let checked = self
             .accounts
-            .code_for(&owner, request.code.as_deref())
+            .check_code(&owner, request.code.as_deref())
             .await?;
         let hash = self.accounts.hash(request.password).await?;
         let token = request.token;
-        let (proof, tries) = proof.unzip();
+        let (code, counted) = checked.unzip();
         let (user, epoch, next) = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let taken = resets::reset_take(conn, &token, now).await?;
-                    let taken = taken.ok_or_else(rules::dead_token)?;
-                    if let Some(proof) = &proof
-                        && !proof_take(conn, proof, now).await?
+                    let reset = resets::consume(conn, &token, now).await?;
+                    let reset = reset.ok_or_else(rules::invalid_reset_link)?;
+                    if let Some(code) = &code
+                        && !consume_code(conn, code, now).await?
                     {
-                        return Err(second_factor::refused(taken.user));
+                        return Err(second_factor::code_refused(reset.user));
                     }
-                    let changed = store::password_set(conn, taken.user, None, &hash).await?;
-                    let changed = changed.ok_or_else(rules::dead_token)?;
-                    resets::resets_end(conn, taken.user).await?;
-                    let user = addresses::take_as_proved(conn, changed.user.clone(), now).await?;
-                    tell_of_password(conn, &changed, now).await?;
-                    Ok::<_, Fault>((user, changed.epoch, taken.next))
+                    let changed = store::set_password(conn, reset.user, None, &hash).await?;
+                    let changed = changed.ok_or_else(rules::invalid_reset_link)?;
+                    resets::delete_of_user(conn, reset.user).await?;
+                    let user = addresses::mark_verified(conn, changed.user.clone(), now).await?;
+                    queue_password_notice(conn, &changed, now).await?;
+                    Ok::<_, Fault>((user, changed.epoch, reset.next))
                 })
             })
             .await?;
-        if let Some(tries) = tries {
-            self.accounts.code_was_right(tries).await;
+        if let Some(counted) = counted {
+            self.accounts.uncount_code(counted).await;
         }
-        self.accounts.stay_alone(user.id, epoch).await?;
-        Ok(CameIn { user, next })
+        self.accounts.rebind_session(user.id, epoch).await?;
+        Ok(LinkSignIn { user, next })
     }
 }
 
-/// Queues the mail that tells the owner of the new password, in case the change was not theirs.
-async fn tell_of_password(
+/// Queues the mail that reports the new password to the owner, who may not have set it.
+async fn queue_password_notice(
     conn: &mut Conn,
-    changed: &Locked,
+    changed: &Account,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
     let subject = mail::password_changed(changed.user.id, changed.epoch);
@@ -182,17 +182,20 @@ async fn tell_of_password(
 #[async_trait]
 impl AccountCare for AccountCareService {
     async fn change_password(&self, viewer: &Viewer, request: ChangePassword) -> AppResult<()> {
-        let changed = self.replace_password(viewer, request).await;
-        let changed = changed.map_err(AppError::from);
-        security::record_result(Event::PasswordChange, changed, |()| Some(viewer.user.id))
+        let changed = self.change_password(viewer, request).await;
+        security::record_result(
+            Event::PasswordChange,
+            changed.map_err(AppError::from),
+            |()| Some(viewer.user.id),
+        )
     }
 
-    async fn sessions(&self, viewer: &Viewer) -> AppResult<Vec<SignedInAt>> {
-        Ok(self.accounts.places(viewer).await?)
+    async fn list_sessions(&self, viewer: &Viewer) -> AppResult<Vec<SignedInAt>> {
+        Ok(self.accounts.list_sessions(viewer).await?)
     }
 
     async fn end_session(&self, viewer: &Viewer, id: SessionId) -> AppResult<()> {
-        if request::session().as_ref().and_then(session::name) == Some(id) {
+        if request::session().as_ref().and_then(session::public_id) == Some(id) {
             return self.accounts.sign_out().await;
         }
         if self.sessions.end(viewer.user.id, id).await? {
@@ -204,83 +207,95 @@ impl AccountCare for AccountCareService {
     }
 
     async fn end_other_sessions(&self, viewer: &Viewer) -> AppResult<()> {
-        let alone = self.accounts.be_alone(viewer).await.map_err(AppError::from);
-        security::record_result(Event::OtherSessionsEnd, alone, |()| Some(viewer.user.id))
+        let ended = self.accounts.end_other_sessions(viewer).await;
+        security::record_result(
+            Event::OtherSessionsEnd,
+            ended.map_err(AppError::from),
+            |()| Some(viewer.user.id),
+        )
     }
 
     async fn end_sessions_of(&self, viewer: &Viewer, request: EndSessionsOf) -> AppResult<()> {
         Ok(self
             .accounts
-            .end_for_operator(viewer, &request.email)
+            .end_sessions_of(viewer, &request.email)
             .await
             .map(drop)?)
     }
 
     async fn is_operator(&self, viewer: &Viewer) -> AppResult<bool> {
-        Ok(self.accounts.standing(viewer).await? != Standing::Member)
+        Ok(self.accounts.operator_status(viewer).await? != OperatorStatus::NotOperator)
     }
 
-    async fn forgot(&self, request: Forgot, next: Option<String>) -> AppResult<()> {
-        let queued = self.accounts.queue_reset(request, next).await;
+    async fn request_reset(&self, request: Forgot, next: Option<String>) -> AppResult<()> {
+        let queued = self.accounts.request_reset(request, next).await;
         security::record_result(Event::PasswordLink, queued.map_err(AppError::from), |()| {
             None
         })
     }
 
-    async fn link(&self, token: &ResetToken) -> AppResult<Option<LinkToAccount>> {
+    async fn find_reset_link(&self, token: &ResetToken) -> AppResult<Option<ResetLink>> {
         let now = self.clock.now();
-        let owner = resets::reset_owner(self.db.reads(), token, now).await;
+        let owner = resets::find_owner(self.db.reads(), token, now).await;
         let Some(owner) = owner.map_err(Fault::from)? else {
             return Ok(None);
         };
-        let factor = factors::factor_find(self.db.reads(), owner.user.id).await;
-        Ok(Some(LinkToAccount {
+        let factor = factors::find(self.db.reads(), owner.user.id).await;
+        Ok(Some(ResetLink {
             has_password: owner.has_password(),
             second_factor: factor.map_err(Fault::from)?.is_some(),
             email: owner.user.email,
         }))
     }
 
-    async fn reset(&self, request: ResetPassword) -> AppResult<CameIn> {
-        let reset = self.reset_by(request).await.map_err(AppError::from);
-        security::record_result(Event::PasswordReset, reset, |came| Some(came.user.id))
+    async fn reset_password(&self, request: ResetPassword) -> AppResult<LinkSignIn> {
+        let reset = self.reset_password(request).await.map_err(AppError::from);
+        security::record_result(Event::PasswordReset, reset, |sign_in| Some(sign_in.user.id))
     }
 
-    async fn enter(&self, token: ResetToken) -> AppResult<CameIn> {
-        let entered = self.enter_by(token).await.map_err(AppError::from);
-        security::record_result(Event::SignInByLink, entered, |came| Some(came.user.id))
+    async fn sign_in_by_link(&self, token: ResetToken) -> AppResult<LinkSignIn> {
+        let signed_in = self.sign_in_by_link(token).await.map_err(AppError::from);
+        security::record_result(Event::SignInByLink, signed_in, |sign_in| {
+            Some(sign_in.user.id)
+        })
     }
 
-    async fn send_proof(&self, viewer: &Viewer) -> AppResult<()> {
-        let sent = self.send_own_proof(viewer).await.map_err(AppError::from);
+    async fn send_verification_link(&self, viewer: &Viewer) -> AppResult<()> {
+        let sent = self
+            .send_verification_link(viewer)
+            .await
+            .map_err(AppError::from);
         security::record_result(Event::EmailLink, sent, |()| Some(viewer.user.id))
     }
 
     async fn change_email(&self, viewer: &Viewer, request: ChangeEmail) -> AppResult<()> {
-        let asked = self.ask_for_change(viewer, request).await;
-        security::record_result(Event::EmailLink, asked.map_err(AppError::from), |()| {
+        let requested = self.change_email(viewer, request).await;
+        security::record_result(Event::EmailLink, requested.map_err(AppError::from), |()| {
             Some(viewer.user.id)
         })
     }
 
-    async fn proof(&self, token: &ResetToken) -> AppResult<Option<EmailProof>> {
-        let linked = self.linked_proof(token).await?;
-        Ok(linked.map(|(proof, user)| EmailProof {
+    async fn find_verification_link(
+        &self,
+        token: &ResetToken,
+    ) -> AppResult<Option<VerificationLink>> {
+        let found = self.find_verification_link(token).await?;
+        Ok(found.map(|(proof, user)| VerificationLink {
             is_new: rules::email_key(&proof.email) != rules::email_key(&user.email),
             email: proof.email,
         }))
     }
 
     async fn verify_email(&self, token: ResetToken) -> AppResult<User> {
-        match self.prove(token).await {
-            Ok(proved) => {
-                let event = if proved.replaced {
+        match self.verify_email(token).await {
+            Ok(verified) => {
+                let event = if verified.replaced {
                     Event::EmailChange
                 } else {
                     Event::EmailConfirmation
                 };
-                security::record(event, Outcome::Done, Some(proved.user.id), "");
-                Ok(proved.user)
+                security::record(event, Outcome::Done, Some(verified.user.id), "");
+                Ok(verified.user)
             }
             Err(fault) => {
                 security::record_result(Event::EmailConfirmation, Err(fault.into()), |_| None)
@@ -288,12 +303,16 @@ impl AccountCare for AccountCareService {
         }
     }
 
-    async fn verify_by_link(&self, viewer: &Viewer, link: &OrderLink) -> AppResult<()> {
-        Ok(self.prove_by_order(viewer, link).await?)
+    async fn verify_by_order_link(&self, viewer: &Viewer, link: &OrderLink) -> AppResult<()> {
+        Ok(self.verify_by_order_link(viewer, link).await?)
     }
 
-    async fn delete(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()> {
-        let left = self.leave(viewer, request).await.map_err(AppError::from);
-        security::record_result(Event::AccountDeletion, left, |()| Some(viewer.user.id))
+    async fn delete_account(&self, viewer: &Viewer, request: DeleteAccount) -> AppResult<()> {
+        let deleted = self.delete_account(viewer, request).await;
+        security::record_result(
+            Event::AccountDeletion,
+            deleted.map_err(AppError::from),
+            |()| Some(viewer.user.id),
+        )
     }
 }

@@ -1,9 +1,9 @@
-//! What a person knows a browser by: `Firefox on Windows`, out of the `User-Agent` that it sends.
+//! A readable name of a browser, such as `Firefox on Windows`, from its `User-Agent` header.
 //!
-//! Only for people to tell their own devices apart; nothing is decided by it, and nothing else of
-//! the header is kept.
+//! Only for users to tell their own devices apart. No decision depends on it, and nothing else of the
+//! header is stored.
 
-/// Browsers by the word that only they send; those that pretend to be another come before it.
+/// Browsers by a distinctive token. Those that also send the token of another browser come before it.
 const BROWSERS: [(&str, &str); 11] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -18,7 +18,7 @@ const BROWSERS: [(&str, &str); 11] = [
     ("curl/", "curl"),
 ];
 
-/// Systems, likewise: Android says that it is Linux, and an iPhone that it is like a Mac.
+/// Systems, in the same way: Android also sends Linux, and an iPhone also Mac OS X.
 const SYSTEMS: [(&str, &str); 7] = [
     ("iPhone", "iPhone"),
     ("iPad", "iPad"),
@@ -48,7 +48,7 @@ mod tests {
     use super::device;
 
     #[test]
-    fn people_recognise_their_devices() {
+    fn common_browsers_and_systems_are_named() {
         for (agent, known) in [
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",

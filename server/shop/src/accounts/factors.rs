@@ -1,8 +1,8 @@
 //! The SQL of second factors and recovery codes. Functions that take a `Conn` run in the caller's
 //! transaction.
 //!
-//! That a code is used once is decided by one conditional UPDATE each: of two who send the same code at
-//! the same moment, one is refused.
+//! A conditional update consumes a code, so that of two concurrent requests with the same code one is
+//! refused.
 
 use model::{Moment, ids::UserId};
 use platform::db::Conn;
@@ -12,16 +12,14 @@ use sqlx_macros::FromRow;
 /// The second factor of an account.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct Factor {
-    /// What app and shop share, encrypted. A new setup has another.
+    /// Encrypted. Each setup has another.
     pub secret: String,
-    /// Since when.
     pub enabled_at: Moment,
-    /// How many recovery codes have not been used.
+    /// The number of unused recovery codes.
     pub codes_left: i64,
 }
 
-/// The second factor of this account, if it has one.
-pub(crate) async fn factor_find<'e>(
+pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     user: UserId,
 ) -> Result<Option<Factor>, sqlx::Error> {
@@ -35,8 +33,8 @@ pub(crate) async fn factor_find<'e>(
     .await
 }
 
-/// Writes a second factor down, whose code of `step` was used to prove it. False: the account has one.
-pub(crate) async fn factor_insert(
+/// Inserts a second factor, with the code of `step` consumed by the setup. False: the account has one.
+pub(crate) async fn insert(
     conn: &mut Conn,
     user: UserId,
     secret: &str,
@@ -56,8 +54,8 @@ pub(crate) async fn factor_insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// Uses up the code of `step`, and those before. False: it was used, or the factor is another by now.
-pub(crate) async fn step_take(
+/// Consumes the code of `step` and all earlier ones. False: it was used, or the factor was replaced.
+pub(crate) async fn consume_step(
     conn: &mut Conn,
     user: UserId,
     secret: &str,
@@ -75,8 +73,8 @@ pub(crate) async fn step_take(
     Ok(done.rows_affected() == 1)
 }
 
-/// Uses up a recovery code. False: it was used, or is none of this account's.
-pub(crate) async fn recovery_take(
+/// Consumes a recovery code. False: it was used, or is not this account's.
+pub(crate) async fn consume_recovery_code(
     conn: &mut Conn,
     user: UserId,
     code_hash: &str,
@@ -94,13 +92,13 @@ pub(crate) async fn recovery_take(
     Ok(done.rows_affected() == 1)
 }
 
-/// Puts these recovery codes in the place of those of before.
-pub(crate) async fn recovery_replace(
+/// Replaces all recovery codes of an account.
+pub(crate) async fn replace_recovery_codes(
     conn: &mut Conn,
     user: UserId,
     code_hashes: &[String],
 ) -> Result<(), sqlx::Error> {
-    recovery_delete(conn, user).await?;
+    delete_recovery_codes(conn, user).await?;
     for code_hash in code_hashes {
         query("INSERT INTO recovery_codes (user_id, code_hash) VALUES ($1, $2)")
             .bind(user)
@@ -111,7 +109,7 @@ pub(crate) async fn recovery_replace(
     Ok(())
 }
 
-async fn recovery_delete(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
+async fn delete_recovery_codes(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
     query("DELETE FROM recovery_codes WHERE user_id = $1")
         .bind(user)
         .execute(conn)
@@ -119,9 +117,9 @@ async fn recovery_delete(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Deletes the second factor of an account, and its recovery codes. False: it had none.
-pub(crate) async fn factor_delete(conn: &mut Conn, user: UserId) -> Result<bool, sqlx::Error> {
-    recovery_delete(conn, user).await?;
+/// Deletes the second factor of an account and its recovery codes. False: it had none.
+pub(crate) async fn delete(conn: &mut Conn, user: UserId) -> Result<bool, sqlx::Error> {
+    delete_recovery_codes(conn, user).await?;
     let done = query("DELETE FROM second_factors WHERE user_id = $1")
         .bind(user)
         .execute(conn)

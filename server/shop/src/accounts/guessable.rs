@@ -1,61 +1,60 @@
-//! Passwords that are guessed first. Owns the list of them, which is part of the binary: nothing is
-//! asked of the network. How long a password must be is said in `rules.rs`. Pure.
+//! Passwords that attackers try first. Owns the list of them, which is part of the binary: there are no
+//! network requests. The minimum length is in `rules.rs`. Pure.
 //!
-//! A password is compared whole and without the digits and signs at its end, since those who guess add
-//! them too. What it is made of is not prescribed.
+//! A password is compared as a whole and without trailing digits and symbols, which attackers add too. No
+//! kinds of characters are required.
 
 use std::{collections::HashSet, sync::LazyLock};
 use unicode_normalization::UnicodeNormalization;
 
-/// One a line, in small letters; lines that begin with # say where they are from.
+/// One per line, in lower case; lines that begin with # name the sources.
 const LIST: &str = include_str!("guessable.txt");
-/// What this shop is called, in small letters.
 const SITE: &str = "stagedoor";
-/// Shorter texts are in too many good passwords.
+/// Shorter words of the account are ignored: they occur in too many good passwords.
 const OWN_WORDS_MIN: usize = 4;
-/// A password that repeats so few characters is no better than they are.
+/// A password that repeats at most this many characters is a row.
 const REPEATED_MAX: usize = 4;
 
-static GUESSED_FIRST: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| {
     let lines = LIST.lines().filter(|line| !line.starts_with('#'));
     lines.collect()
 });
 
-/// Why others would try this password first.
+/// Why attackers would try this password first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guessable {
     /// Many people use it, or it is a row of characters.
-    Known,
-    /// It is the account's own address or name, or the shop's.
+    Common,
+    /// It is the account's address or name, or the shop's name.
     Own,
 }
 
-/// Whether others would try this password first; `own` is what they know of the account.
+/// Whether attackers would try this password first; `own` is the account's address and name.
 pub(crate) fn guessable(password: &str, own: &[&str]) -> Option<Guessable> {
     let password = folded(password);
     let bare = stem(&password);
     if own_words(own).any(|word| word == password || word == bare) {
         return Some(Guessable::Own);
     }
-    let known = GUESSED_FIRST.contains(password.as_str())
-        || GUESSED_FIRST.contains(bare)
-        || GUESSED_FIRST.contains(without_signs(&password).as_str())
+    let common = COMMON.contains(password.as_str())
+        || COMMON.contains(bare)
+        || COMMON.contains(without_substitutions(&password).as_str())
         || is_row(&password);
-    known.then_some(Guessable::Known)
+    common.then_some(Guessable::Common)
 }
 
-/// In small letters, and one text however it was typed.
+/// In lower case and Unicode normal form.
 fn folded(text: &str) -> String {
     text.trim().nfkc().flat_map(char::to_lowercase).collect()
 }
 
-/// Without the digits and signs at its end.
+/// Without trailing digits and symbols.
 fn stem(password: &str) -> &str {
     password.trim_end_matches(|c: char| !c.is_alphabetic())
 }
 
-/// With the letters that signs and digits are put in place of: `p@ssw0rd`.
-fn without_signs(password: &str) -> String {
+/// With letters in place of the symbols and digits that stand for them: `p@ssw0rd`.
+fn without_substitutions(password: &str) -> String {
     let stem = password.trim_end_matches(|c: char| !c.is_alphanumeric());
     let letter = |c| match c {
         '@' | '4' => 'a',
@@ -72,15 +71,15 @@ fn without_signs(password: &str) -> String {
 fn own_words(own: &[&str]) -> impl Iterator<Item = String> {
     let words = own.iter().flat_map(|word| {
         let before_at = word.split('@').next().unwrap_or_default();
-        let close: String = word.split_whitespace().collect();
-        [folded(word), folded(before_at), folded(&close)]
+        let joined: String = word.split_whitespace().collect();
+        [folded(word), folded(before_at), folded(&joined)]
     });
     words
         .chain([SITE.to_owned()])
         .filter(|word| word.chars().count() >= OWN_WORDS_MIN)
 }
 
-/// `aaaaaaaa`, `12341234`, `23456789`, `hgfedcba`.
+/// Whether it is repeated, ascending or descending: `aaaaaaaa`, `12341234`, `23456789`, `hgfedcba`.
 fn is_row(password: &str) -> bool {
     let characters: Vec<u32> = password.chars().map(u32::from).collect();
     let repeats = |length: usize| {
@@ -100,7 +99,7 @@ mod tests {
     const OWN: [&str; 2] = ["ann.archer@example.com", "Ann Archer"];
 
     #[test]
-    fn what_many_people_use_is_guessed_first() {
+    fn common_passwords_are_guessable() {
         for password in [
             "password",
             "Password1",
@@ -124,7 +123,7 @@ mod tests {
         ] {
             assert_eq!(
                 guessable(password, &OWN),
-                Some(Guessable::Known),
+                Some(Guessable::Common),
                 "{password}"
             );
         }

@@ -1,14 +1,16 @@
-//! Accounts: signing up, in and out, their sessions, their proofs and their rows.
+//! Accounts: sign-up, sign-in and sign-out, sessions, second factors, mailed links.
 //!
 //! Owns the tables `users`, `password_resets`, `email_proofs`, `second_factors` and `recovery_codes`, and the
-//! hashes of passwords. It imports no other feature, so that every feature may import it: what people do
-//! about their accounts that changes rows of other features is `account_care/`. Which account a request
-//! comes from is decided in `session/`; what a user may do with a ticket or an order, in those features.
+//! hashes of passwords. It imports no other feature, so that every feature may import it; operations that
+//! also change rows of other features are in `account_care/`. `platform::session` decides which account a
+//! request comes from; each feature decides what a user may do with its tickets or orders.
 
+mod attempts;
 mod device;
 pub(crate) mod factors;
 mod guessable;
-pub mod known;
+mod hash_queue;
+pub mod known_devices;
 pub(crate) mod links;
 mod operators;
 mod password;
@@ -21,13 +23,11 @@ mod service;
 mod sessions;
 pub mod store;
 mod totp;
-mod tries;
-mod turns;
 
-pub use operators::{Operators, Standing};
+pub use operators::{OperatorStatus, Operators};
 pub use rekeying::{
-    user_fill_email_key, users_with_foreign_domains, waiting_fill_email_key,
-    waiting_with_foreign_domains,
+    fill_user_email_key, fill_waiting_email_key, select_users_with_unicode_domains,
+    select_waiting_with_unicode_domains,
 };
 pub use rules::{check_email, email_for_mail, email_key};
 pub use second_factor::reset_second_factor_of;

@@ -1,45 +1,40 @@
-//! Who may act as an operator. Owns the rule that operators may need a second factor, and no route:
-//! each feature asks here before it does what only operators may.
+//! Who may act as an operator. Owns the rule that operators may need a second factor; each feature checks
+//! here before an operation that only operators may perform.
 
 use super::store;
 use model::{error::AppError, ids::UserId};
 use sqlx::AnyExecutor;
 
-/// How operators are recognised in this shop.
+/// The shop's rules for operators.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Operators {
-    /// Whether an operator without a second factor is treated like anybody else.
+    /// Whether an operator without a second factor has no operator rights.
     pub need_second_factor: bool,
 }
 
-/// What somebody is in this respect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// No operator.
-    Member,
-    /// An operator.
+pub enum OperatorStatus {
+    NotOperator,
     Operator,
     /// An operator who has to set up a second factor first.
-    SetUpFirst,
+    NeedsSecondFactor,
 }
 
 impl Operators {
-    /// What this user is.
-    pub async fn standing<'e>(
+    pub async fn status_of<'e>(
         self,
         on: impl AnyExecutor<'e>,
         user: UserId,
-    ) -> Result<Standing, sqlx::Error> {
-        Ok(match store::operator_find(on, user).await? {
-            None => Standing::Member,
-            Some(has) if has || !self.need_second_factor => Standing::Operator,
-            Some(_) => Standing::SetUpFirst,
+    ) -> Result<OperatorStatus, sqlx::Error> {
+        Ok(match store::find_operator(on, user).await? {
+            None => OperatorStatus::NotOperator,
+            Some(has_factor) if has_factor || !self.need_second_factor => OperatorStatus::Operator,
+            Some(_) => OperatorStatus::NeedsSecondFactor,
         })
     }
 }
 
-impl Standing {
-    /// Whether they may do what only operators may.
+impl OperatorStatus {
     pub(crate) fn may_act(self) -> bool {
         self == Self::Operator
     }
@@ -48,8 +43,8 @@ impl Standing {
     /// missing, else `otherwise`.
     pub(crate) fn refusal(self, otherwise: AppError) -> AppError {
         match self {
-            Self::SetUpFirst => AppError::SecondFactorSetupRequired,
-            Self::Member | Self::Operator => otherwise,
+            Self::NeedsSecondFactor => AppError::SecondFactorSetupRequired,
+            Self::NotOperator | Self::Operator => otherwise,
         }
     }
 }

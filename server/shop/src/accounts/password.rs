@@ -1,7 +1,7 @@
-//! Hashing passwords: slow on purpose, so never on the threads that answer requests, and only in a
-//! turn (`turns.rs`). It counts no tries and keeps no hash.
+//! Hashing passwords. This is slow on purpose, so it runs on blocking threads and needs a permit
+//! (`hash_queue.rs`). It does not count attempts or store hashes.
 
-use super::turns::{Share, Turn, Turns};
+use super::hash_queue::{HashPermit, HashQueue, Share};
 use argon2::{
     ARGON2ID_IDENT, Argon2, Params,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
@@ -10,59 +10,58 @@ use ipnet::IpNet;
 use platform::fault::{Fault, FaultResult};
 use std::sync::Arc;
 
-/// Hashes and verifies, a bounded number at a time.
+const DUMMY_PASSWORD: &str = "no account has this password";
+
+/// Hashes and verifies, a bounded number at once.
 #[derive(Clone)]
 pub(crate) struct Passwords {
-    turns: Arc<Turns>,
-    /// The hash of nobody's password: verified where there is no account, so that an unknown
-    /// address costs what a wrong password does.
-    nobody: Arc<str>,
+    queue: Arc<HashQueue>,
+    /// Verified where there is no account, so that an unknown address takes as long as a wrong password.
+    dummy_hash: Arc<str>,
 }
 
-/// What came of comparing a password with a hash.
+/// The result of comparing a password with a hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verified {
-    /// Whether it is the one that was hashed.
-    pub right: bool,
-    /// Its hash by the present parameters, if it is right and the one before was made by others.
+    pub correct: bool,
+    /// A hash by the current parameters, if the password is correct and its hash has other parameters.
     pub renewed: Option<String>,
 }
 
 impl Passwords {
-    /// As many at once as there are cores, less one to go on answering.
+    /// Runs one fewer at once than there are cores, so that one core keeps serving requests.
     pub(crate) fn new() -> FaultResult<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let nobody = hash("nobody's password")?;
+        let dummy_hash = hash(DUMMY_PASSWORD)?;
         Ok(Self {
-            turns: Turns::new(cores.saturating_sub(1).max(1)),
-            nobody: nobody.into(),
+            queue: HashQueue::new(cores.saturating_sub(1).max(1)),
+            dummy_hash: dummy_hash.into(),
         })
     }
 
-    /// Waits for a turn to hash something for `network`. Errors: as [`Turns::take`].
-    pub(crate) async fn turn(&self, network: IpNet, share: Share) -> FaultResult<Turn> {
-        Ok(self.turns.take(network, share).await?)
+    /// As [`HashQueue::acquire`].
+    pub(crate) async fn acquire(&self, network: IpNet, share: Share) -> FaultResult<HashPermit> {
+        Ok(self.queue.acquire(network, share).await?)
     }
 
-    /// The hash to keep.
-    pub(crate) async fn hash(&self, turn: Turn, password: String) -> FaultResult<String> {
-        in_turn(turn, move || hash(&password)).await?
+    pub(crate) async fn hash(&self, permit: HashPermit, password: String) -> FaultResult<String> {
+        with_permit(permit, move || hash(&password)).await?
     }
 
-    /// Compares `password` with `hash`; where there is none it is wrong, after the same work.
+    /// Compares `password` with `hash`. Without a hash it is wrong, after the same amount of work.
     pub(crate) async fn verify(
         &self,
-        turn: Turn,
+        permit: HashPermit,
         password: String,
         hash: Option<String>,
     ) -> FaultResult<Verified> {
-        let nobody = Arc::clone(&self.nobody);
-        in_turn(turn, move || match hash {
-            Some(hash) => verified(&password, &hash),
+        let dummy_hash = Arc::clone(&self.dummy_hash);
+        with_permit(permit, move || match hash {
+            Some(hash) => verify(&password, &hash),
             None => {
-                matches(&password, &nobody);
+                matches(&password, &dummy_hash);
                 Ok(Verified {
-                    right: false,
+                    correct: false,
                     renewed: None,
                 })
             }
@@ -71,36 +70,36 @@ impl Passwords {
     }
 }
 
-/// The turn ends with the work, even if nobody waits for that any more.
-async fn in_turn<T: Send + 'static>(
-    turn: Turn,
+/// Releases the permit when the work ends, even if the caller has stopped waiting.
+async fn with_permit<T: Send + 'static>(
+    permit: HashPermit,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> FaultResult<T> {
-    let working = move || {
-        let done = work();
-        drop(turn);
-        done
+    let job = move || {
+        let result = work();
+        drop(permit);
+        result
     };
-    tokio::task::spawn_blocking(working)
+    tokio::task::spawn_blocking(job)
         .await
-        .map_err(|error| Fault::unexpected("hashing panicked", error))
+        .map_err(|error| Fault::unexpected("Password hashing panicked", error))
 }
 
-fn verified(password: &str, kept: &str) -> FaultResult<Verified> {
-    let right = matches(password, kept);
-    let renewed = if right && is_outdated(kept) {
+fn verify(password: &str, stored: &str) -> FaultResult<Verified> {
+    let correct = matches(password, stored);
+    let renewed = if correct && is_outdated(stored) {
         Some(hash(password)?)
     } else {
         None
     };
-    Ok(Verified { right, renewed })
+    Ok(Verified { correct, renewed })
 }
 
 fn hash(password: &str) -> FaultResult<String> {
     Argon2::default()
         .hash_password(password.as_bytes())
         .map(|hash| hash.to_string())
-        .map_err(|error| Fault::unexpected("a password could not be hashed", error))
+        .map_err(|error| Fault::unexpected("Password could not be hashed", error))
 }
 
 fn matches(password: &str, hash: &str) -> bool {
@@ -111,15 +110,15 @@ fn matches(password: &str, hash: &str) -> bool {
     })
 }
 
-/// Whether a hash was made by other parameters than those that [`hash`] uses.
+/// Whether a hash has other parameters than those that [`hash`] uses.
 fn is_outdated(hash: &str) -> bool {
     let Ok(hash) = PasswordHash::new(hash) else {
         return true;
     };
-    let present = Params::default();
+    let current = Params::default();
     let same = Params::try_from(&hash).is_ok_and(|params| {
         (params.m_cost(), params.t_cost(), params.p_cost())
-            == (present.m_cost(), present.t_cost(), present.p_cost())
+            == (current.m_cost(), current.t_cost(), current.p_cost())
     });
     hash.algorithm.as_str() != ARGON2ID_IDENT.as_str() || !same
 }
@@ -129,29 +128,29 @@ mod tests {
     use super::*;
     use argon2::{Algorithm, Version};
 
-    fn nowhere() -> IpNet {
+    fn network() -> IpNet {
         IpNet::from(std::net::IpAddr::from([192, 0, 2, 1]))
     }
 
-    async fn verify(password: &str, hash: Option<&str>) -> Verified {
+    async fn verify_in_queue(password: &str, hash: Option<&str>) -> Verified {
         let passwords = Passwords::new().unwrap();
-        let turn = passwords.turn(nowhere(), Share::LIMITED).await.unwrap();
+        let permit = passwords.acquire(network(), Share::LIMITED).await.unwrap();
         let (password, hash) = (password.to_owned(), hash.map(str::to_owned));
-        passwords.verify(turn, password, hash).await.unwrap()
+        passwords.verify(permit, password, hash).await.unwrap()
     }
 
     #[tokio::test]
     async fn the_right_password_and_no_other() {
         let hash = hash("correct horse").unwrap();
         assert!(hash.starts_with("$argon2id$"));
-        let right = verify("correct horse", Some(&hash)).await;
-        assert_eq!((right.right, right.renewed), (true, None));
-        assert!(!verify("Correct horse", Some(&hash)).await.right);
+        let right = verify_in_queue("correct horse", Some(&hash)).await;
+        assert_eq!((right.correct, right.renewed), (true, None));
+        assert!(!verify_in_queue("Correct horse", Some(&hash)).await.correct);
     }
 
     #[tokio::test]
-    async fn nobody_has_no_password() {
-        assert!(!verify("nobody's password", None).await.right);
+    async fn without_a_hash_no_password_is_correct() {
+        assert!(!verify_in_queue(DUMMY_PASSWORD, None).await.correct);
     }
 
     #[tokio::test]
@@ -159,10 +158,20 @@ mod tests {
         let params = Params::new(8 * 1024, 1, 1, None).unwrap();
         let before = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let before = before.hash_password(b"correct horse").unwrap().to_string();
-        let right = verify("correct horse", Some(&before)).await;
+        let right = verify_in_queue("correct horse", Some(&before)).await;
         let renewed = right.renewed.unwrap();
-        assert!(right.right && renewed != before);
-        assert_eq!(verify("correct horse", Some(&renewed)).await.renewed, None);
-        assert_eq!(verify("another horse", Some(&before)).await.renewed, None);
+        assert!(right.correct && renewed != before);
+        assert_eq!(
+            verify_in_queue("correct horse", Some(&renewed))
+                .await
+                .renewed,
+            None
+        );
+        assert_eq!(
+            verify_in_queue("another horse", Some(&before))
+                .await
+                .renewed,
+            None
+        );
     }
 }

@@ -1,8 +1,7 @@
-//! The SQL of links that prove an address. Functions that take a `Conn` run in the caller's
-//! transaction.
+//! The SQL of verification links. Functions that take a `Conn` run in the caller's transaction.
 //!
-//! What a link carries is made when its mail is written, and kept only as a hash. Following it works
-//! once; looking at it uses nothing up.
+//! A link's token is made when its mail is written, and stored only as a hash. It works once; showing its
+//! page does not consume it.
 
 use model::{
     Moment,
@@ -16,29 +15,28 @@ use sqlx_macros::FromRow;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a link works, from when its mail is written: over a weekend.
-pub(crate) const WORKS: Duration = Duration::from_hours(3 * 24);
+/// Counted from when the mail is written: long enough for a weekend.
+pub(crate) const VALID_FOR: Duration = Duration::from_hours(3 * 24);
 
 fn hash(token: &ResetToken) -> String {
     hex::encode(Sha256::digest(token.0.as_bytes()))
 }
 
-/// A link that proves an address.
+/// A verification link.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub(crate) struct Proof {
-    /// Its id, which is the mail's subject.
+    /// Also the subject of its mail.
     pub id: ProofId,
-    /// Whose account it is about.
     #[sqlx(rename = "user_id")]
     pub user: UserId,
-    /// The address that it proves.
+    /// The address that it verifies.
     pub email: String,
-    /// The address that it has replaced, once it was followed.
+    /// The account's previous address, once the link was followed and has replaced it.
     pub replaced: Option<String>,
 }
 
-/// Writes down that an address is to be proved. Returns the mail's subject.
-pub(crate) async fn proof_insert(
+/// Inserts a link without a token. Returns its id, the subject of its mail.
+pub(crate) async fn insert(
     conn: &mut Conn,
     user: UserId,
     email: &str,
@@ -55,9 +53,9 @@ pub(crate) async fn proof_insert(
     Ok(id)
 }
 
-/// Gives the link its token, which replaces the one of an earlier try to send the mail. None: the
-/// link is not wanted any more.
-pub(crate) async fn proof_arm(
+/// Sets the link's token, replacing that of an earlier attempt to send the mail. None: the link was
+/// deleted or has been followed.
+pub(crate) async fn set_token(
     conn: &mut Conn,
     id: ProofId,
     token: &ResetToken,
@@ -69,13 +67,13 @@ pub(crate) async fn proof_arm(
     )
     .bind(id)
     .bind(hash(token))
-    .bind(now + WORKS)
+    .bind(now + VALID_FOR)
     .fetch_optional(conn)
     .await
 }
 
-/// One link, whether or not it still works.
-pub(crate) async fn proof_find<'e>(
+/// Finds a link, valid or not.
+pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     id: ProofId,
 ) -> Result<Option<Proof>, sqlx::Error> {
@@ -85,8 +83,8 @@ pub(crate) async fn proof_find<'e>(
         .await
 }
 
-/// The link with this token, if it works.
-pub(crate) async fn proof_linked<'e>(
+/// Finds the valid link with this token.
+pub(crate) async fn find_by_token<'e>(
     on: impl AnyExecutor<'e>,
     token: &ResetToken,
     now: Moment,
@@ -101,8 +99,8 @@ pub(crate) async fn proof_linked<'e>(
     .await
 }
 
-/// Uses a link up. None: it does not work, or another was quicker.
-pub(crate) async fn proof_take(
+/// Consumes a link. None: it is invalid or was consumed.
+pub(crate) async fn consume(
     conn: &mut Conn,
     token: &ResetToken,
     now: Moment,
@@ -117,8 +115,8 @@ pub(crate) async fn proof_take(
     .await
 }
 
-/// Notes which address the link's has replaced.
-pub(crate) async fn proof_note_replaced(
+/// Records the address that was replaced.
+pub(crate) async fn set_replaced(
     conn: &mut Conn,
     id: ProofId,
     replaced: &str,
@@ -131,26 +129,25 @@ pub(crate) async fn proof_note_replaced(
     Ok(())
 }
 
-/// No link of this account's works any more. What the one named `but` has replaced is still to be
-/// told, if one is named.
-pub(crate) async fn proofs_end(
+/// Deletes all links of an account, except `kept`, whose `replaced` a mail still needs.
+pub(crate) async fn delete_of_user(
     conn: &mut Conn,
     user: UserId,
-    but: Option<ProofId>,
+    kept: Option<ProofId>,
 ) -> Result<(), sqlx::Error> {
     query("DELETE FROM email_proofs WHERE user_id = $1 AND ($2 IS NULL OR id <> $2)")
         .bind(user)
-        .bind(but)
+        .bind(kept)
         .execute(conn)
         .await?;
     Ok(())
 }
 
-/// Deletes links that cannot work any more. Returns how many.
-pub async fn proofs_delete_expired(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
-    // A mail may be tried for three days before its link begins to work.
+/// Deletes links that have expired. Returns how many.
+pub async fn delete_expired(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
+    // Sending the mail may be retried for three days before the link becomes valid.
     let done = query("DELETE FROM email_proofs WHERE asked_at <= $1")
-        .bind(now - 2 * WORKS)
+        .bind(now - 2 * VALID_FOR)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())

@@ -1,5 +1,5 @@
-//! Brings the keys of addresses that a version of before has written to what they are now: domains
-//! beyond ASCII were kept as they were typed. The steps of two backfills (`backfills.rs`).
+//! The steps of two backfills (`backfills.rs`) that recompute the keys of addresses: earlier versions
+//! kept domains beyond ASCII as they were typed.
 
 use super::rules::email_key;
 use crate::incidents;
@@ -11,17 +11,17 @@ use platform::db::Conn;
 use sqlx::{FromRow as _, any::AnyRow, query, query_scalar};
 use sqlx_macros::FromRow;
 
-/// Accounts whose address has a key beyond ASCII.
-pub fn users_with_foreign_domains() -> String {
-    beyond_ascii("users")
+/// The query for accounts whose key has characters beyond ASCII.
+pub fn select_users_with_unicode_domains() -> String {
+    select_non_ascii("users")
 }
 
-/// Entries of the waiting list whose address has one.
-pub fn waiting_with_foreign_domains() -> String {
-    beyond_ascii("waiting")
+/// The same for entries of the waiting list.
+pub fn select_waiting_with_unicode_domains() -> String {
+    select_non_ascii("waiting")
 }
 
-fn beyond_ascii(table: &str) -> String {
+fn select_non_ascii(table: &str) -> String {
     format!(
         "SELECT id, email, email_key FROM {table} WHERE id > $1 \
          AND octet_length(email_key) <> length(email_key) ORDER BY id LIMIT $2"
@@ -42,10 +42,9 @@ struct EntryRow {
     email_key: String,
 }
 
-/// Rewrites the key of an account that is not what [`email_key`] makes of its address. Of two accounts
-/// with one address the older one gets the key, no address leads to the other, and an incident is
-/// opened.
-pub async fn user_fill_email_key(
+/// Sets an account's key to the [`email_key`] of its address. If two accounts have the same address, the
+/// older one gets the key, the other one can no longer be found by address, and an incident is opened.
+pub async fn fill_user_email_key(
     conn: &mut Conn,
     row: AnyRow,
     now: Moment,
@@ -58,9 +57,9 @@ pub async fn user_fill_email_key(
     rekey_account(conn, account.id, account.email_key, key, now).await
 }
 
-/// The same for an entry of the waiting list. Where the address has another entry for the event, that
-/// one stays, and both are told.
-pub async fn waiting_fill_email_key(conn: &mut Conn, row: AnyRow) -> Result<(), sqlx::Error> {
+/// The same for an entry of the waiting list. If the address has another entry for the event, the key
+/// stays, and both entries are notified.
+pub async fn fill_waiting_email_key(conn: &mut Conn, row: AnyRow) -> Result<(), sqlx::Error> {
     let entry = EntryRow::from_row(&row)?;
     let key = email_key(&entry.email);
     if key == entry.email_key {
@@ -84,7 +83,7 @@ async fn rekey_account(
     key: String,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    // An account that has the key already is the older one if its id is smaller: ids are given by time.
+    // Ids are ordered by time of creation, so the smaller id is the older account.
     let other = query_scalar::<_, UserId>("SELECT id FROM users WHERE email_key = $1")
         .bind(key.clone())
         .fetch_optional(&mut *conn)
@@ -106,7 +105,7 @@ async fn rekey_account(
         if other < id {
             return Ok(());
         }
-        // No address: nobody finds the account by it.
+        // Not an address, so no lookup finds the account.
         query("UPDATE users SET email_key = 'replaced:' || id WHERE id = $1")
             .bind(other)
             .execute(&mut *conn)

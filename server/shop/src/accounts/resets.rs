@@ -1,9 +1,10 @@
-//! The SQL of mailed links to accounts, whose owners forgot the password or, as guests, have none. Functions that take a `Conn` run in the caller's transaction.
+//! The SQL of reset links, mailed to members who forgot their password and to guests, who have none.
+//! Functions that take a `Conn` run in the caller's transaction.
 //!
-//! What a link carries is made when its mail is written, and kept only as a hash: who reads the
-//! table can set nobody's password.
+//! A link's token is made when its mail is written, and stored only as a hash, so that reading the table
+//! does not give access to an account.
 
-use super::store::{self, Locked};
+use super::store::{self, Account};
 use model::{
     Moment,
     accounts::ResetToken,
@@ -15,12 +16,12 @@ use sqlx::{AnyExecutor, query, query_as, query_scalar};
 use sqlx_macros::FromRow;
 use std::time::Duration;
 
-/// How long a link works, from when its mail is written.
-pub(crate) const WORKS: Duration = Duration::from_mins(30);
-/// A mail that is written later than this after it was asked for is not worth sending.
-const WRITTEN_WITHIN: Duration = Duration::from_mins(30);
+/// Counted from when the mail is written.
+pub(crate) const VALID_FOR: Duration = Duration::from_mins(30);
+/// A mail that could not be written within this time of the request is not sent.
+const SEND_WITHIN: Duration = Duration::from_mins(30);
 
-/// What the next link carries: 256 random bits.
+/// A new token of 256 random bits.
 pub(crate) fn new_token() -> ResetToken {
     ResetToken(unguessable::<32>())
 }
@@ -29,8 +30,8 @@ fn hash(token: &ResetToken) -> String {
     hex::encode(Sha256::digest(token.0.as_bytes()))
 }
 
-/// Writes down that somebody asked for a link, and where they were going.
-pub(crate) async fn reset_insert(
+/// Inserts a link without a token; signing in by it continues at `next`.
+pub(crate) async fn insert(
     conn: &mut Conn,
     id: ProofId,
     user: UserId,
@@ -47,36 +48,36 @@ pub(crate) async fn reset_insert(
     Ok(())
 }
 
-/// Gives the link its token, which replaces the one of an earlier try to send the mail. None: the
-/// link is not wanted any more.
-pub(crate) async fn reset_arm(
+/// Sets the link's token, replacing that of an earlier attempt to send the mail. None: the link or the
+/// account was deleted, or the request is too old.
+pub(crate) async fn set_token(
     conn: &mut Conn,
     id: ProofId,
     token: &ResetToken,
     now: Moment,
-) -> Result<Option<Locked>, sqlx::Error> {
+) -> Result<Option<Account>, sqlx::Error> {
     let user = query_scalar(
         "UPDATE password_resets SET token_hash = $2, expires_at = $3 \
          WHERE id = $1 AND asked_at > $4 RETURNING user_id",
     )
     .bind(id)
     .bind(hash(token))
-    .bind(now + WORKS)
-    .bind(now - WRITTEN_WITHIN)
+    .bind(now + VALID_FOR)
+    .bind(now - SEND_WITHIN)
     .fetch_optional(&mut *conn)
     .await?;
     match user {
-        Some(user) => store::user_find_locked(conn, user).await,
+        Some(user) => store::find_account(conn, user).await,
         None => Ok(None),
     }
 }
 
-/// Whose account a link with this token is to. None: it does not work.
-pub(crate) async fn reset_owner<'e>(
+/// Finds the account of the valid link with this token.
+pub(crate) async fn find_owner<'e>(
     on: impl AnyExecutor<'e>,
     token: &ResetToken,
     now: Moment,
-) -> Result<Option<Locked>, sqlx::Error> {
+) -> Result<Option<Account>, sqlx::Error> {
     query_as(
         "SELECT u.id, u.email, u.name, u.email_verified_at, u.version, u.password_hash, u.session_epoch \
          FROM password_resets r JOIN users u ON u.id = r.user_id \
@@ -88,22 +89,20 @@ pub(crate) async fn reset_owner<'e>(
     .await
 }
 
-/// A link that was used up.
 #[derive(FromRow)]
-pub(crate) struct Taken {
-    /// Whose account it was to.
+pub(crate) struct ConsumedReset {
     #[sqlx(rename = "user_id")]
     pub user: UserId,
-    /// Where they were going when they asked for it.
+    /// The path at which to continue.
     pub next: Option<String>,
 }
 
-/// Uses a link up. None: it does not work, or another was quicker.
-pub(crate) async fn reset_take(
+/// Consumes a link. None: it is invalid or was consumed.
+pub(crate) async fn consume(
     conn: &mut Conn,
     token: &ResetToken,
     now: Moment,
-) -> Result<Option<Taken>, sqlx::Error> {
+) -> Result<Option<ConsumedReset>, sqlx::Error> {
     query_as(
         "DELETE FROM password_resets WHERE token_hash = $1 AND expires_at > $2 \
          RETURNING user_id, next",
@@ -114,8 +113,8 @@ pub(crate) async fn reset_take(
     .await
 }
 
-/// No link to this account works any more.
-pub(crate) async fn resets_end(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
+/// Deletes all links to this account.
+pub(crate) async fn delete_of_user(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
     query("DELETE FROM password_resets WHERE user_id = $1")
         .bind(user)
         .execute(conn)
@@ -123,10 +122,10 @@ pub(crate) async fn resets_end(conn: &mut Conn, user: UserId) -> Result<(), sqlx
     Ok(())
 }
 
-/// Deletes links that cannot work any more. Returns how many.
-pub async fn resets_delete_expired(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
+/// Deletes links that have expired. Returns how many.
+pub async fn delete_expired(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM password_resets WHERE asked_at <= $1")
-        .bind(now - WRITTEN_WITHIN - WORKS)
+        .bind(now - SEND_WITHIN - VALID_FOR)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())

@@ -1,4 +1,4 @@
-//! What an account must be like. Pure.
+//! Validation of addresses, names and passwords. Pure.
 
 use super::guessable::{Guessable, guessable};
 use crate::text::line_error;
@@ -11,23 +11,22 @@ use unicode_normalization::UnicodeNormalization;
 
 const EMAIL_MAX: usize = 254;
 const PASSWORD_MIN: usize = 8;
-/// Enough for any passphrase, and little enough to hash.
+/// Longer than any passphrase, short enough to hash.
 const PASSWORD_MAX: usize = 256;
 const NAME_MAX: usize = 80;
 
-/// A sign-up that may be written down.
+/// The validated data of a new account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Checked {
+pub(crate) struct Profile {
     /// As typed, trimmed.
     pub email: String,
-    /// What others see.
     pub name: String,
 }
 
-/// By which an address is found: in small letters, its domain in the form that mail servers use.
-/// `Ann@München.example` and `ann@xn--mnchen-3ya.example` are one address.
+/// The key by which an address is found: in lower case, its domain in ASCII (punycode).
+/// `Ann@München.example` and `ann@xn--mnchen-3ya.example` have the same key.
 pub fn email_key(email: &str) -> String {
-    let (local, domain) = parts(email);
+    let (local, domain) = split_address(email);
     let local: String = local.nfc().flat_map(char::to_lowercase).collect();
     match domain {
         Some(domain) => format!("{local}@{domain}"),
@@ -35,18 +34,18 @@ pub fn email_key(email: &str) -> String {
     }
 }
 
-/// The address as every mail server takes it: its domain without signs beyond ASCII.
+/// The address as every mail server accepts it: its domain in ASCII.
 pub fn email_for_mail(email: &str) -> String {
-    let (local, domain) = parts(email);
+    let (local, domain) = split_address(email);
     match domain {
         Some(domain) => format!("{local}@{domain}"),
         None => local.to_owned(),
     }
 }
 
-/// What is before the last @, and the domain after it in ASCII. A domain that has no such form is left
-/// as it is, in small letters.
-fn parts(email: &str) -> (&str, Option<String>) {
+/// The part before the last @, and the domain after it in ASCII, or in lower case if it has no ASCII
+/// form.
+fn split_address(email: &str) -> (&str, Option<String>) {
     let email = email.trim();
     match email.rsplit_once('@') {
         Some((local, domain)) => {
@@ -57,27 +56,27 @@ fn parts(email: &str) -> (&str, Option<String>) {
     }
 }
 
-/// Checks a sign-up; all that is wrong is said at once.
-pub(crate) fn check(request: &SignUp) -> Result<Checked, AppError> {
+/// Reports every wrong field.
+pub(crate) fn check_sign_up(request: &SignUp) -> Result<Profile, AppError> {
     let mut errors = Vec::new();
     let email = request.email.trim();
     errors.extend(email_error(email));
-    let given = request.name.as_deref().unwrap_or_default();
+    let typed_name = request.name.as_deref().unwrap_or_default();
     errors.extend(password_error(
         "password",
         &request.password,
-        &[email, given],
+        &[email, typed_name],
     ));
-    let asked = request
+    let wanted = request
         .name
         .as_deref()
         .map(str::trim)
         .filter(|name| !name.is_empty());
     let local = email.split('@').next().unwrap_or_default();
-    let name = asked.map_or_else(|| local.chars().take(NAME_MAX).collect(), str::to_owned);
+    let name = wanted.map_or_else(|| local.chars().take(NAME_MAX).collect(), str::to_owned);
     errors.extend(name_error(&name));
     if errors.is_empty() {
-        Ok(Checked {
+        Ok(Profile {
             email: email.to_owned(),
             name,
         })
@@ -86,25 +85,27 @@ pub(crate) fn check(request: &SignUp) -> Result<Checked, AppError> {
     }
 }
 
-/// Checks what a guest says of themselves; all that is wrong is said at once.
-pub(crate) fn check_guest(request: &BuyAsGuest) -> Result<Checked, AppError> {
+/// Reports every wrong field.
+pub(crate) fn check_guest(request: &BuyAsGuest) -> Result<Profile, AppError> {
     let (email, name) = (request.email.trim(), request.name.trim());
-    let wrong = email_error(email).into_iter().chain(given_name_error(name));
-    said(wrong.collect())?;
-    Ok(Checked {
+    let wrong = email_error(email)
+        .into_iter()
+        .chain(required_name_error(name));
+    reject_if_any(wrong.collect())?;
+    Ok(Profile {
         email: email.to_owned(),
         name: name.to_owned(),
     })
 }
 
-/// Checks a new name.
+/// Returns the name, trimmed.
 pub(crate) fn check_name(name: &str) -> Result<String, AppError> {
     let name = name.trim();
-    said(given_name_error(name).into_iter().collect())?;
+    reject_if_any(required_name_error(name).into_iter().collect())?;
     Ok(name.to_owned())
 }
 
-/// Checks that both parts of a sign-in are there, and no longer than any account's.
+/// Checks that address and password are not empty, and no longer than allowed for accounts.
 pub(crate) fn check_sign_in(request: &SignIn) -> Result<(), AppError> {
     let mut errors = Vec::new();
     let email = request.email.trim();
@@ -114,92 +115,99 @@ pub(crate) fn check_sign_in(request: &SignIn) -> Result<(), AppError> {
         let message = format!("Use at most {EMAIL_MAX} characters.");
         errors.push(FieldError::new("email", message));
     }
-    errors.extend(given_error("password", &request.password));
-    said(errors)
+    errors.extend(current_password_error("password", &request.password));
+    reject_if_any(errors)
 }
 
-/// Checks the address that somebody forgot their password of.
+/// The error is at `email`.
 pub fn check_email(email: &str) -> Result<(), AppError> {
-    said(email_error(email.trim()).into_iter().collect())
+    reject_if_any(email_error(email.trim()).into_iter().collect())
 }
 
-/// Checks another address, and that the password was given, if there is one.
+/// Checks a new address, and that the current password is not empty, if the account has one.
 pub(crate) fn check_new_email(request: &ChangeEmail, has_password: bool) -> Result<(), AppError> {
     let email = email_error(request.email.trim());
-    let password = given_error("password", &request.password).filter(|_| has_password);
-    said(email.into_iter().chain(password).collect())
+    let password = current_password_error("password", &request.password).filter(|_| has_password);
+    reject_if_any(email.into_iter().chain(password).collect())
 }
 
-/// Checks a new password of `user`'s; the error is at `field`.
+/// Checks a new password of `user`; the error is at `field`.
 pub(crate) fn check_password(
     field: &str,
     password: &Password,
     user: &User,
 ) -> Result<(), AppError> {
     let own = [user.email.as_str(), user.name.as_str()];
-    said(password_error(field, password, &own).into_iter().collect())
+    reject_if_any(password_error(field, password, &own).into_iter().collect())
 }
 
-/// Checks a change of password of `user`'s, as far as that goes without knowing the one before, or a
-/// first password, if `has_one` is false.
-pub(crate) fn check_change(
+/// Checks a change of the password of `user`, or a first password if `has_one` is false. The current
+/// password is not compared here.
+pub(crate) fn check_password_change(
     request: &ChangePassword,
     has_one: bool,
     user: &User,
 ) -> Result<(), AppError> {
     let own = [user.email.as_str(), user.name.as_str()];
-    let current = given_error("currentPassword", &request.current_password).filter(|_| has_one);
+    let current =
+        current_password_error("currentPassword", &request.current_password).filter(|_| has_one);
     let new = password_error("newPassword", &request.new_password, &own);
-    said(current.into_iter().chain(new).collect())
+    reject_if_any(current.into_iter().chain(new).collect())
 }
 
-/// Checks that a password was given at all, and is no longer than any account's.
-pub(crate) fn check_given(field: &str, password: &Password) -> Result<(), AppError> {
-    said(given_error(field, password).into_iter().collect())
+/// Checks that a current password is not empty and not too long; the error is at `field`.
+pub(crate) fn check_current_password(field: &str, password: &Password) -> Result<(), AppError> {
+    reject_if_any(
+        current_password_error(field, password)
+            .into_iter()
+            .collect(),
+    )
 }
 
-/// Checks that both proofs were given that a change of the second factor takes.
+/// Checks that neither password nor code is empty.
 pub(crate) fn check_second_factor(password: &Password, code: &str) -> Result<(), AppError> {
-    let mut errors: Vec<_> = given_error("password", password).into_iter().collect();
+    let mut errors: Vec<_> = current_password_error("password", password)
+        .into_iter()
+        .collect();
     if code.trim().is_empty() {
         errors.push(FieldError::new(
             "code",
             "Enter the code that your app shows.",
         ));
     }
-    said(errors)
+    reject_if_any(errors)
 }
 
-/// The password that proves who somebody is, is not the right one.
+/// The current password is wrong.
 pub(crate) fn wrong_password(field: &str) -> AppError {
     AppError::invalid(field, "That is not your password.")
 }
 
-/// Somebody without a password has been signed in for too long to delete the account by that alone.
-pub(crate) fn sign_in_anew(field: &str) -> AppError {
+/// A user without a password signed in too long ago to delete the account.
+pub(crate) fn sign_in_again(field: &str) -> AppError {
     AppError::invalid(
         field,
         "You signed in a while ago. Have a link mailed, follow it, and delete the account then.",
     )
 }
 
-/// The link's time is over, it was used, or it never was one.
-pub(crate) fn dead_token() -> AppError {
+/// A reset link is expired, used or unknown.
+pub(crate) fn invalid_reset_link() -> AppError {
     AppError::invalid(
         "token",
         "This link has been used, or its 30 minutes are over. Ask for a new one.",
     )
 }
 
-/// The link that proves an address does so no more.
-pub(crate) fn dead_proof() -> AppError {
+/// A verification link is expired, used or unknown.
+pub(crate) fn invalid_verification_link() -> AppError {
     AppError::invalid(
         "token",
         "This link has been used, or its three days are over. Your account's page sends a new one.",
     )
 }
 
-fn said(errors: Vec<FieldError>) -> Result<(), AppError> {
+fn reject_if_any(errors: Vec<FieldError>) -> Result<(), AppError> {
     if errors.is_empty() {
         Ok(())
     } else {
@@ -212,8 +220,8 @@ fn email_error(email: &str) -> Option<FieldError> {
         .then(|| FieldError::new("email", "Enter an address like name@example.com."))
 }
 
-/// What is wrong with a new password. What it is made of is its owner's business, unless others
-/// would try it first; `own` is what they know of the account.
+/// The error of a new password. It may consist of anything, unless attackers would try it first; `own` is
+/// the account's address and name.
 fn password_error(field: &str, password: &Password, own: &[&str]) -> Option<FieldError> {
     let length = password.0.chars().count();
     let message = if length < PASSWORD_MIN {
@@ -222,7 +230,7 @@ fn password_error(field: &str, password: &Password, own: &[&str]) -> Option<Fiel
         too_long()
     } else {
         match guessable(&password.0, own)? {
-            Guessable::Known => "Many people use this password, so it is guessed first. Choose \
+            Guessable::Common => "Many people use this password, so it is guessed first. Choose \
                                  another, for example three words that have nothing in common."
                 .to_owned(),
             Guessable::Own => "Choose a password that is not your name or address, nor this \
@@ -237,8 +245,7 @@ fn too_long() -> String {
     format!("Use at most {PASSWORD_MAX} characters.")
 }
 
-/// What is wrong with a password that should be an account's.
-fn given_error(field: &str, password: &Password) -> Option<FieldError> {
+fn current_password_error(field: &str, password: &Password) -> Option<FieldError> {
     if password.0.is_empty() {
         return Some(FieldError::new(field, "Enter your password."));
     }
@@ -246,7 +253,7 @@ fn given_error(field: &str, password: &Password) -> Option<FieldError> {
     long.then(|| FieldError::new(field, too_long()))
 }
 
-fn given_name_error(name: &str) -> Option<FieldError> {
+fn required_name_error(name: &str) -> Option<FieldError> {
     if name.is_empty() {
         return Some(FieldError::new("name", "This can't be empty."));
     }
@@ -276,8 +283,8 @@ fn is_address(email: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn sign_up(email: &str, password: &str, name: Option<&str>) -> Result<Checked, AppError> {
-        check(&SignUp {
+    fn sign_up(email: &str, password: &str, name: Option<&str>) -> Result<Profile, AppError> {
+        check_sign_up(&SignUp {
             email: email.to_owned(),
             password: Password(password.to_owned()),
             name: name.map(str::to_owned),
@@ -285,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_the_addresss_first_part_if_none_is_given() {
+    fn the_name_defaults_to_the_local_part_of_the_address() {
         let checked = sign_up(" ann@example.com ", "correct horse", Some("  ")).unwrap();
         assert_eq!(
             (checked.email.as_str(), checked.name.as_str()),
@@ -294,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_the_same_however_it_is_written() {
+    fn all_spellings_of_a_domain_have_the_same_key() {
         let key = "ann@xn--mnchen-3ya.example";
         for email in [
             "ann@münchen.example",
@@ -314,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_addresses_are_refused() {
         for email in [
             "",
             "nonsense",
@@ -337,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_is_guessed_first_is_refused_at_its_field() {
+    fn a_guessable_password_is_refused_at_its_field() {
         for (password, name) in [
             ("Password1", None),
             ("ann.archer1", None),
@@ -349,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn no_sign_in_is_longer_than_an_account_can_be() {
+    fn a_sign_in_has_the_same_maximum_lengths_as_an_account() {
         let sign_in = |email: &str, password: &str| {
             check_sign_in(&SignIn {
                 email: email.to_owned(),

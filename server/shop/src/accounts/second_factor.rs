@@ -1,17 +1,17 @@
 //! The second factor: signing in with it, turning it on and off, recovery codes.
 //!
-//! Invariant: whoever has one gets no session by password or mailed link alone. A code is tried against
-//! the limits that wrong passwords are counted by, before it is compared; it is used up in the
-//! transaction of what it allows. What is a right code is `totp.rs`'s business, what is kept
-//! `factors.rs`'s.
+//! Invariant: an account with a second factor gets no session by password or mailed link alone. A code
+//! counts against the limits for wrong passwords before it is compared, and is consumed in the
+//! transaction of the operation that it authorises. `totp.rs` computes codes; the SQL is in
+//! `factors.rs`.
 
 use super::{
-    AccountsService, Standing,
+    AccountsService, OperatorStatus,
+    attempts::Purpose,
     factors::{self, Factor},
     links, resets, rules, store,
-    store::Locked,
+    store::Account,
     totp::{self, Shared},
-    tries::Purpose,
 };
 use crate::{
     mail::{self, FactorChange, Kind},
@@ -39,47 +39,46 @@ use platform::{
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long a sign-in waits for its code.
-const PENDING: Duration = Duration::from_mins(10);
-/// How long a setup can be used.
-const SETUP: Duration = Duration::from_hours(1);
-/// What the texts of sign-ins that wait for a code begin with.
+/// How long a pending sign-in accepts codes.
+const PENDING_VALID_FOR: Duration = Duration::from_mins(10);
+const SETUP_VALID_FOR: Duration = Duration::from_hours(1);
+/// Format prefix of the signed text of a pending sign-in.
 const PENDING_FORMAT: &str = "SDS1";
 
-/// A code that was right when it was looked at.
+/// A correct code that has not been consumed yet.
 #[derive(Debug, Clone)]
-pub(crate) struct Proof {
+pub(crate) struct ValidCode {
     user: UserId,
-    /// The factor that it is of.
+    /// The encrypted secret of the factor that the code was checked against.
     secret: String,
-    given: Given,
+    kind: CodeKind,
 }
 
 #[derive(Debug, Clone)]
-enum Given {
-    /// The app's, of these 30 seconds.
-    Step(i64),
+enum CodeKind {
+    /// A code of the app, by its 30-second step.
+    App(i64),
     /// A recovery code, by its hash.
     Recovery(String),
 }
 
-fn purpose_kept(user: UserId) -> String {
+fn secret_purpose(user: UserId) -> String {
     format!("second factor of {user}")
 }
 
-fn purpose_setup(user: UserId) -> String {
+fn setup_purpose(user: UserId) -> String {
     format!("setup of a second factor of {user}")
 }
 
-/// Prefixes a content with the moment in which it expires, for a token that the browser keeps.
-fn until(said: &[u8], ends_at: Moment) -> Vec<u8> {
-    [ends_at.micros().to_be_bytes().as_slice(), said].concat()
+/// Prefixes the payload of a token with its time of expiry.
+fn with_expiry(payload: &[u8], expires_at: Moment) -> Vec<u8> {
+    [expires_at.micros().to_be_bytes().as_slice(), payload].concat()
 }
 
-/// The content of such a token, if it has not expired.
-fn still(text: &[u8], now: Moment) -> Option<&[u8]> {
-    let (ends_at, said) = text.split_first_chunk::<8>()?;
-    (Moment::from_micros(i64::from_be_bytes(*ends_at)) > now).then_some(said)
+/// Removes the prefix that [`with_expiry`] adds. None: the token has expired.
+fn unexpired(token: &[u8], now: Moment) -> Option<&[u8]> {
+    let (expires_at, payload) = token.split_first_chunk::<8>()?;
+    (Moment::from_micros(i64::from_be_bytes(*expires_at)) > now).then_some(payload)
 }
 
 fn wrong_code(user: UserId) -> AppError {
@@ -88,286 +87,298 @@ fn wrong_code(user: UserId) -> AppError {
 }
 
 impl AccountsService {
-    /// Identifies which of the account's codes this is; none if it matches none. Whether it was used before
-    /// is decided when it is taken.
-    async fn recognise(
+    /// Compares `code` with the app's codes and the format of recovery codes. None: it is wrong.
+    /// Whether it was used before is decided when it is consumed.
+    async fn match_code(
         &self,
         user: UserId,
         factor: &Factor,
         code: &str,
-    ) -> FaultResult<Option<Proof>> {
-        let given = if let Some(hash) = totp::recovery_hash(code) {
-            Some(Given::Recovery(hash))
+    ) -> FaultResult<Option<ValidCode>> {
+        let kind = if let Some(hash) = totp::recovery_hash(code) {
+            Some(CodeKind::Recovery(hash))
         } else {
-            let secret = encrypted::decrypt(&self.db, &purpose_kept(user), &factor.secret).await?;
+            let secret =
+                encrypted::decrypt(&self.db, &secret_purpose(user), &factor.secret).await?;
             let secret = secret.and_then(|secret| Shared::try_from(secret).ok());
             if secret.is_none() {
-                // Its key was deleted. Recovery codes still work, and an operator can reset it.
-                tracing::error!(%user, "a second factor cannot be decrypted");
+                // Its key was deleted. Recovery codes still work, and an operator can reset the factor.
+                tracing::error!(%user, "Second factor cannot be decrypted");
             }
             let now = self.clock.now();
             secret
                 .and_then(|secret| totp::step(secret, code, now))
-                .map(Given::Step)
+                .map(CodeKind::App)
         };
-        Ok(given.map(|given| Proof {
+        Ok(kind.map(|kind| ValidCode {
             user,
             secret: factor.secret.clone(),
-            given,
+            kind,
         }))
     }
 
-    /// The proof that `code` is, where the account has a second factor; `None` where it has not.
-    /// The caller uses it up ([`proof_take`]) and then calls [`Self::code_was_right`].
+    /// Checks `code` if the account has a second factor. None: it has none. The caller consumes the
+    /// code ([`consume_code`]) and then calls [`Self::uncount_code`].
     ///
     /// Errors: `SecondFactorRequired`, `TooManyRequests`.
-    pub(crate) async fn code_for(
+    pub(crate) async fn check_code(
         &self,
-        found: &Locked,
+        account: &Account,
         code: Option<&str>,
-    ) -> FaultResult<Option<(Proof, Tries)>> {
-        let user = found.user.id;
-        let Some(factor) = factors::factor_find(self.db.reads(), user).await? else {
+    ) -> FaultResult<Option<(ValidCode, CountedCode)>> {
+        let user = account.user.id;
+        let Some(factor) = factors::find(self.db.reads(), user).await? else {
             return Ok(None);
         };
         let Some(code) = code.filter(|code| !code.trim().is_empty()) else {
             return Err(AppError::SecondFactorRequired { wrong: false }.into());
         };
-        let tries = Tries(self.count_code(found).await?);
-        match self.recognise(user, &factor, code).await? {
-            Some(proof) => Ok(Some((proof, tries))),
-            None => Err(refused(user)),
+        let counted = CountedCode(self.count_code(account).await?);
+        match self.match_code(user, &factor, code).await? {
+            Some(code) => Ok(Some((code, counted))),
+            None => Err(code_refused(user)),
         }
     }
 
-    /// Gives back what a code that was right was counted against.
-    pub(crate) async fn code_was_right(&self, tries: Tries) {
-        self.limits.give_back(&tries.0).await;
+    /// Reverts the count of a code that was correct.
+    pub(crate) async fn uncount_code(&self, counted: CountedCode) {
+        self.limits.give_back(&counted.0).await;
     }
 
-    /// Asks for a code, where the account has a second factor, and uses it up.
-    pub(crate) async fn pass_second_factor(
+    /// Checks and consumes `code` if the account has a second factor.
+    pub(crate) async fn require_second_factor(
         &self,
-        found: &Locked,
+        account: &Account,
         code: Option<&str>,
     ) -> FaultResult<()> {
-        let Some((proof, tries)) = self.code_for(found, code).await? else {
+        let Some((code, counted)) = self.check_code(account, code).await? else {
             return Ok(());
         };
-        let (user, now) = (found.user.id, self.clock.now());
-        let taken: Result<bool, sqlx::Error> = self
+        let (user, now) = (account.user.id, self.clock.now());
+        let consumed: Result<bool, sqlx::Error> = self
             .db
-            .write(move |conn| Box::pin(async move { proof_take(conn, &proof, now).await }))
+            .write(move |conn| Box::pin(async move { consume_code(conn, &code, now).await }))
             .await;
-        if !taken? {
-            return Err(refused(user));
+        if !consumed? {
+            return Err(code_refused(user));
         }
-        self.code_was_right(tries).await;
+        self.uncount_code(counted).await;
         Ok(())
     }
 
-    async fn sign_in_pending(&self, pending: &PendingSignIn) -> FaultResult<Option<Locked>> {
-        let said = sealed::opened(&self.db, PENDING_FORMAT, &pending.0).await?;
+    async fn find_pending_sign_in(&self, pending: &PendingSignIn) -> FaultResult<Option<Account>> {
+        let token = sealed::open(&self.db, PENDING_FORMAT, &pending.0).await?;
         let now = self.clock.now();
-        let named = said.as_deref().and_then(|said| still(said, now));
-        let named = named.and_then(|said| {
-            let (user, epoch) = said.split_first_chunk::<16>()?;
+        let payload = token.as_deref().and_then(|token| unexpired(token, now));
+        let named = payload.and_then(|payload| {
+            let (user, epoch) = payload.split_first_chunk::<16>()?;
             let epoch = i64::from_be_bytes(epoch.try_into().ok()?);
             Some((UserId(Uuid::from_bytes(*user)), epoch))
         });
         let Some((user, epoch)) = named else {
             return Ok(None);
         };
-        let found = store::user_find_locked(self.db.reads(), user).await?;
-        Ok(found.filter(|found| found.epoch == epoch))
+        let account = store::find_account(self.db.reads(), user).await?;
+        Ok(account.filter(|account| account.epoch == epoch))
     }
 
-    async fn begin_in_two_steps(&self, request: SignIn) -> FaultResult<SignInStep> {
-        let found = self.identify(request).await?;
-        let (user, now) = (found.user.id, self.clock.now());
-        if factors::factor_find(self.db.reads(), user).await?.is_none() {
-            self.bind_session(user, found.epoch).await?;
+    async fn begin_sign_in(&self, request: SignIn) -> FaultResult<SignInStep> {
+        let account = self.authenticate(request).await?;
+        let (user, now) = (account.user.id, self.clock.now());
+        if factors::find(self.db.reads(), user).await?.is_none() {
+            self.bind_session(user, account.epoch).await?;
             security::record(Event::SignIn, Outcome::Done, Some(user), "");
-            return Ok(SignInStep::Done(found.user));
+            return Ok(SignInStep::Done(account.user));
         }
-        let said = [user.0.as_bytes().as_slice(), &found.epoch.to_be_bytes()].concat();
-        let said = until(&said, now + PENDING);
-        let pending = sealed::seal(&self.db, PENDING_FORMAT, &said, now).await?;
+        let payload = [user.0.as_bytes().as_slice(), &account.epoch.to_be_bytes()].concat();
+        let payload = with_expiry(&payload, now + PENDING_VALID_FOR);
+        let pending = sealed::seal(&self.db, PENDING_FORMAT, &payload, now).await?;
         Ok(SignInStep::Code(PendingSignIn(pending)))
     }
 
-    async fn setup(
+    async fn begin_second_factor_setup(
         &self,
         viewer: &Viewer,
-        before: Option<String>,
+        existing: Option<String>,
     ) -> FaultResult<(SecondFactorSetup, Qr)> {
         let (user, now) = (viewer.user.id, self.clock.now());
-        let kept = match before {
-            Some(text) => self.opened_setup(user, &text).await?.zip(Some(text)),
+        let reusable = match existing {
+            Some(setup) => self.decrypt_setup(user, &setup).await?.zip(Some(setup)),
             None => None,
         };
-        let (secret, setup) = match kept {
-            Some(kept) => kept,
+        let (secret, setup) = match reusable {
+            Some(reusable) => reusable,
             None => {
                 let secret = totp::new_secret();
-                let said = until(&secret, now + SETUP);
-                let setup = encrypted::encrypt(&self.db, &purpose_setup(user), &said, now).await?;
+                let payload = with_expiry(&secret, now + SETUP_VALID_FOR);
+                let setup =
+                    encrypted::encrypt(&self.db, &setup_purpose(user), &payload, now).await?;
                 (secret, setup)
             }
         };
         let uri = totp::uri(secret, &viewer.user.email, &self.public_url);
-        let code = qr(&uri).map_err(|error| Fault::unexpected("no QR code was made", error))?;
+        let qr = qr(&uri).map_err(|error| Fault::unexpected("QR code could not be made", error))?;
         let secret = totp::base32(secret);
-        Ok((SecondFactorSetup { setup, secret, uri }, code))
+        Ok((SecondFactorSetup { setup, secret, uri }, qr))
     }
 
-    async fn opened_setup(&self, user: UserId, text: &str) -> FaultResult<Option<Shared>> {
-        let said = encrypted::decrypt(&self.db, &purpose_setup(user), text).await?;
+    async fn decrypt_setup(&self, user: UserId, setup: &str) -> FaultResult<Option<Shared>> {
+        let token = encrypted::decrypt(&self.db, &setup_purpose(user), setup).await?;
         let now = self.clock.now();
-        let secret = said.as_deref().and_then(|said| still(said, now));
+        let secret = token.as_deref().and_then(|token| unexpired(token, now));
         Ok(secret.and_then(|secret| secret.try_into().ok()))
     }
 
-    async fn turn_on(
+    async fn enable_second_factor(
         &self,
         viewer: &Viewer,
         request: EnableSecondFactor,
     ) -> FaultResult<RecoveryCodes> {
         let (user, now) = (viewer.user.id, self.clock.now());
-        let own = self.own(viewer).await?;
-        if !own.has_password() {
+        if !self.find_own(viewer).await?.has_password() {
             let message = "Set a password first. Two-step sign-in asks for a code in addition to the password.";
             return Err(AppError::invalid("password", message).into());
         }
         rules::check_second_factor(&request.password, &request.code)?;
-        let Some(secret) = self.opened_setup(user, &request.setup).await? else {
+        let Some(secret) = self.decrypt_setup(user, &request.setup).await? else {
             let message = "This setup is too old. Scan the new code, and try again.";
             return Err(AppError::invalid("setup", message).into());
         };
-        let found = self.proved(viewer, request.password, "password").await?;
+        let account = self
+            .prove_password(viewer, request.password, "password")
+            .await?;
         let step = totp::step(secret, &request.code, now).ok_or_else(|| wrong_code(user))?;
-        let sealed = encrypted::encrypt(&self.db, &purpose_kept(user), &secret, now).await?;
+        let secret = encrypted::encrypt(&self.db, &secret_purpose(user), &secret, now).await?;
         let (codes, hashes) = new_codes();
         let epoch = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    if !store::user_lock(conn, user, Some(&found.password_hash)).await? {
+                    if !store::lock(conn, user, Some(&account.password_hash)).await? {
                         return Err(rules::wrong_password("password").into());
                     }
-                    if !factors::factor_insert(conn, user, &sealed, step, now).await? {
+                    if !factors::insert(conn, user, &secret, step, now).await? {
                         return Err(Conflict::SecondFactorOn.into());
                     }
-                    factors::recovery_replace(conn, user, &hashes).await?;
-                    resets::resets_end(conn, user).await?;
+                    factors::replace_recovery_codes(conn, user, &hashes).await?;
+                    resets::delete_of_user(conn, user).await?;
                     queue_notice(conn, user, FactorChange::On, now).await?;
-                    let epoch = store::epoch_begin(conn, user).await?;
+                    let epoch = store::begin_epoch(conn, user).await?;
                     Ok::<_, Fault>(epoch.ok_or(AppError::SignInRequired)?)
                 })
             })
             .await?;
-        self.stay_alone(user, epoch).await?;
+        self.rebind_session(user, epoch).await?;
         Ok(codes)
     }
 
-    /// The proof that is asked for before something about the factor is changed. Errors: `Invalid` at
+    /// Checks the password and the code that a change of the factor requires. Errors: `Invalid` at
     /// `password` or `code`, `SecondFactorOff`, `TooManyRequests`.
-    async fn proved_both(&self, viewer: &Viewer, request: ProveSecondFactor) -> FaultResult<Both> {
+    async fn reauthenticate(
+        &self,
+        viewer: &Viewer,
+        request: ProveSecondFactor,
+    ) -> FaultResult<Reauthenticated> {
         rules::check_second_factor(&request.password, &request.code)?;
         let user = viewer.user.id;
-        let factor = factors::factor_find(self.db.reads(), user).await?;
+        let factor = factors::find(self.db.reads(), user).await?;
         let factor = factor.ok_or(Conflict::SecondFactorOff)?;
-        let found = self.proved(viewer, request.password, "password").await?;
-        let counted = self.count_try(Purpose::Proof(user), None).await?;
-        let Some(proof) = self.recognise(user, &factor, &request.code).await? else {
+        let account = self
+            .prove_password(viewer, request.password, "password")
+            .await?;
+        let counted = self.count_attempt(Purpose::Proof(user), None).await?;
+        let Some(code) = self.match_code(user, &factor, &request.code).await? else {
             return Err(wrong_code(user).into());
         };
-        let (password_hash, tries) = (found.password_hash, Tries(counted));
-        Ok(Both {
-            password_hash,
-            proof,
-            tries,
+        Ok(Reauthenticated {
+            password_hash: account.password_hash,
+            code,
+            counted: CountedCode(counted),
         })
     }
 
-    async fn renew(
+    async fn renew_recovery_codes(
         &self,
         viewer: &Viewer,
         request: ProveSecondFactor,
     ) -> FaultResult<RecoveryCodes> {
-        let both = self.proved_both(viewer, request).await?;
+        let proof = self.reauthenticate(viewer, request).await?;
         let (user, now) = (viewer.user.id, self.clock.now());
         let (codes, hashes) = new_codes();
-        let tries = both.tries.clone();
+        let counted = proof.counted.clone();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    both.take(conn, now).await?;
-                    factors::recovery_replace(conn, user, &hashes).await?;
+                    proof.consume(conn, now).await?;
+                    factors::replace_recovery_codes(conn, user, &hashes).await?;
                     Ok::<_, Fault>(queue_notice(conn, user, FactorChange::Codes, now).await?)
                 })
             })
             .await?;
-        self.code_was_right(tries).await;
+        self.uncount_code(counted).await;
         Ok(codes)
     }
 
-    async fn turn_off(&self, viewer: &Viewer, request: ProveSecondFactor) -> FaultResult<()> {
-        let both = self.proved_both(viewer, request).await?;
+    async fn disable_second_factor(
+        &self,
+        viewer: &Viewer,
+        request: ProveSecondFactor,
+    ) -> FaultResult<()> {
+        let proof = self.reauthenticate(viewer, request).await?;
         let (user, now) = (viewer.user.id, self.clock.now());
-        let tries = both.tries.clone();
+        let counted = proof.counted.clone();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    both.take(conn, now).await?;
-                    if !factors::factor_delete(conn, user).await? {
+                    proof.consume(conn, now).await?;
+                    if !factors::delete(conn, user).await? {
                         return Err(Conflict::SecondFactorOff.into());
                     }
                     Ok::<_, Fault>(queue_notice(conn, user, FactorChange::Off, now).await?)
                 })
             })
             .await?;
-        self.code_was_right(tries).await;
+        self.uncount_code(counted).await;
         Ok(())
     }
 
-    async fn state_of(&self, viewer: &Viewer) -> FaultResult<SecondFactorState> {
+    async fn get_second_factor(&self, viewer: &Viewer) -> FaultResult<SecondFactorState> {
         let user = viewer.user.id;
-        let factor = factors::factor_find(self.db.reads(), user).await?;
-        let standing = self.operators.standing(self.db.reads(), user).await?;
+        let factor = factors::find(self.db.reads(), user).await?;
+        let status = self.operators.status_of(self.db.reads(), user).await?;
         Ok(SecondFactorState {
             enabled_at: factor.as_ref().map(|factor| factor.enabled_at.timestamp()),
             recovery_codes_left: factor.map_or(0, |factor| factor.codes_left),
-            required: self.operators.need_second_factor && standing != Standing::Member,
+            required: self.operators.need_second_factor && status != OperatorStatus::NotOperator,
         })
     }
 }
 
-/// What a code was counted against.
+/// The limits that a code was counted against.
 #[derive(Debug, Clone)]
-pub(crate) struct Tries(Vec<platform::limits::Key>);
+pub(crate) struct CountedCode(Vec<platform::limits::Key>);
 
-/// A password and a code that were right when they were looked at.
-struct Both {
+/// A correct password and a correct code that has not been consumed yet.
+struct Reauthenticated {
     password_hash: String,
-    proof: Proof,
-    tries: Tries,
+    code: ValidCode,
+    counted: CountedCode,
 }
 
-impl Both {
-    /// Asserts that they still are, and uses the code up.
-    async fn take(&self, conn: &mut Conn, now: Moment) -> FaultResult<()> {
-        if !store::user_lock(conn, self.proof.user, Some(&self.password_hash)).await? {
+impl Reauthenticated {
+    /// Checks that the password has not changed, and consumes the code.
+    async fn consume(&self, conn: &mut Conn, now: Moment) -> FaultResult<()> {
+        if !store::lock(conn, self.code.user, Some(&self.password_hash)).await? {
             return Err(rules::wrong_password("password").into());
         }
-        if !proof_take(conn, &self.proof, now).await? {
-            return Err(wrong_code(self.proof.user).into());
+        if !consume_code(conn, &self.code, now).await? {
+            return Err(wrong_code(self.code.user).into());
         }
         Ok(())
     }
 }
 
-pub(crate) fn refused(user: UserId) -> Fault {
+pub(crate) fn code_refused(user: UserId) -> Fault {
     security::record(Event::SecondFactorProof, Outcome::Failed, Some(user), "");
     AppError::SecondFactorRequired { wrong: true }.into()
 }
@@ -384,25 +395,25 @@ fn new_codes() -> (RecoveryCodes, Vec<String>) {
     )
 }
 
-/// Uses a code up. False: another was quicker, or the factor is another by now.
-pub(crate) async fn proof_take(
+/// Consumes a code. False: it was used, or the factor was replaced.
+pub(crate) async fn consume_code(
     conn: &mut Conn,
-    proof: &Proof,
+    code: &ValidCode,
     now: Moment,
 ) -> Result<bool, sqlx::Error> {
-    match &proof.given {
-        Given::Step(step) => factors::step_take(conn, proof.user, &proof.secret, *step).await,
-        Given::Recovery(hash) => {
-            let taken = factors::recovery_take(conn, proof.user, hash, now).await?;
-            if taken {
-                queue_notice(conn, proof.user, FactorChange::CodeUsed, now).await?;
+    match &code.kind {
+        CodeKind::App(step) => factors::consume_step(conn, code.user, &code.secret, *step).await,
+        CodeKind::Recovery(hash) => {
+            let consumed = factors::consume_recovery_code(conn, code.user, hash, now).await?;
+            if consumed {
+                queue_notice(conn, code.user, FactorChange::CodeUsed, now).await?;
             }
-            Ok(taken)
+            Ok(consumed)
         }
     }
 }
 
-/// Queues the mail about the change, in case the owner did not make it.
+/// Queues the mail that reports the change to the owner, who may not have made it.
 async fn queue_notice(
     conn: &mut Conn,
     user: UserId,
@@ -413,27 +424,27 @@ async fn queue_notice(
     links::queue_rarely_to(conn, Kind::SecondFactorChanged, subject, user, now).await
 }
 
-/// Deletes the second factor of the account with this address and ends its sessions, on the word of
-/// whoever has the database. Returns the account, and whether it had one. None: there is no account.
+/// Deletes the second factor of the account with this address and ends its sessions, without any proof:
+/// for an operator's command. Returns the account and whether it had a factor. None: no such account.
 pub async fn reset_second_factor_of(
     db: &Db,
     clock: &dyn Clock,
     sessions: &dyn Sessions,
     email: &str,
 ) -> FaultResult<Option<(User, bool)>> {
-    let found = store::user_find_by_email(db.reads(), &rules::email_key(email)).await?;
-    let Some(Locked { user, .. }) = found else {
+    let account = store::find_by_email(db.reads(), &rules::email_key(email)).await?;
+    let Some(Account { user, .. }) = account else {
         return Ok(None);
     };
     let (id, now) = (user.id, clock.now());
     let epoch: Option<i64> = db
         .write(move |conn| {
             Box::pin(async move {
-                if !factors::factor_delete(conn, id).await? {
+                if !factors::delete(conn, id).await? {
                     return Ok(None);
                 }
                 queue_notice(conn, id, FactorChange::Reset, now).await?;
-                store::epoch_begin(conn, id).await
+                store::begin_epoch(conn, id).await
             })
         })
         .await?;
@@ -452,55 +463,71 @@ pub async fn reset_second_factor_of(
 #[async_trait]
 impl SecondFactor for AccountsService {
     async fn begin_sign_in(&self, request: SignIn) -> AppResult<SignInStep> {
-        Ok(self.begin_in_two_steps(request).await?)
+        Ok(self.begin_sign_in(request).await?)
     }
 
-    async fn pending(&self, pending: &PendingSignIn) -> AppResult<Option<String>> {
-        let found = self.sign_in_pending(pending).await?;
-        Ok(found.map(|found| found.user.email))
+    async fn find_pending_sign_in(&self, pending: &PendingSignIn) -> AppResult<Option<String>> {
+        let account = self.find_pending_sign_in(pending).await?;
+        Ok(account.map(|account| account.user.email))
     }
 
     async fn finish_sign_in(&self, pending: PendingSignIn, code: String) -> AppResult<User> {
-        let found = self.sign_in_pending(&pending).await?;
-        let found = found.ok_or(AppError::SignInRequired)?;
-        self.pass_second_factor(&found, Some(&code)).await?;
-        self.bind_session(found.user.id, found.epoch).await?;
-        security::record(Event::SignIn, Outcome::Done, Some(found.user.id), "");
-        Ok(found.user)
+        let account = self.find_pending_sign_in(&pending).await?;
+        let account = account.ok_or(AppError::SignInRequired)?;
+        self.require_second_factor(&account, Some(&code)).await?;
+        self.bind_session(account.user.id, account.epoch).await?;
+        security::record(Event::SignIn, Outcome::Done, Some(account.user.id), "");
+        Ok(account.user)
     }
 
-    async fn state(&self, viewer: &Viewer) -> AppResult<SecondFactorState> {
-        Ok(self.state_of(viewer).await?)
+    async fn get_second_factor(&self, viewer: &Viewer) -> AppResult<SecondFactorState> {
+        Ok(self.get_second_factor(viewer).await?)
     }
 
-    async fn begin_setup(
+    async fn begin_second_factor_setup(
         &self,
         viewer: &Viewer,
-        before: Option<String>,
+        existing: Option<String>,
     ) -> AppResult<(SecondFactorSetup, Qr)> {
-        Ok(self.setup(viewer, before).await?)
+        Ok(self.begin_second_factor_setup(viewer, existing).await?)
     }
 
-    async fn enable(
+    async fn enable_second_factor(
         &self,
         viewer: &Viewer,
         request: EnableSecondFactor,
     ) -> AppResult<RecoveryCodes> {
-        let on = self.turn_on(viewer, request).await.map_err(AppError::from);
-        security::record_result(Event::SecondFactorOn, on, |_| Some(viewer.user.id))
+        let enabled = self.enable_second_factor(viewer, request).await;
+        security::record_result(
+            Event::SecondFactorOn,
+            enabled.map_err(AppError::from),
+            |_| Some(viewer.user.id),
+        )
     }
 
-    async fn renew_codes(
+    async fn renew_recovery_codes(
         &self,
         viewer: &Viewer,
         request: ProveSecondFactor,
     ) -> AppResult<RecoveryCodes> {
-        let renewed = self.renew(viewer, request).await.map_err(AppError::from);
-        security::record_result(Event::RecoveryCodes, renewed, |_| Some(viewer.user.id))
+        let renewed = self.renew_recovery_codes(viewer, request).await;
+        security::record_result(
+            Event::RecoveryCodes,
+            renewed.map_err(AppError::from),
+            |_| Some(viewer.user.id),
+        )
     }
 
-    async fn disable(&self, viewer: &Viewer, request: ProveSecondFactor) -> AppResult<()> {
-        let off = self.turn_off(viewer, request).await.map_err(AppError::from);
-        security::record_result(Event::SecondFactorOff, off, |()| Some(viewer.user.id))
+    async fn disable_second_factor(
+        &self,
+        viewer: &Viewer,
+        request: ProveSecondFactor,
+    ) -> AppResult<()> {
+        let disabled = self.disable_second_factor(viewer, request).await;
+        security::record_result(
+            Event::SecondFactorOff,
+            disabled.map_err(AppError::from),
+            |()| Some(viewer.user.id),
+        )
     }
 }

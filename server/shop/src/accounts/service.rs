@@ -1,11 +1,12 @@
 //! Signing up, in and out, buying as a guest, and changing one's name.
 
 use super::{
-    Operators, Standing, links,
+    OperatorStatus, Operators,
+    attempts::Purpose,
+    links,
     password::Passwords,
-    rules::{self, Checked},
-    store::{self, Lock, Locked},
-    tries::Purpose,
+    rules::{self, Profile},
+    store::{self, Account, Credential},
 };
 use async_trait::async_trait;
 use model::{
@@ -30,20 +31,18 @@ use sha2::{Digest, Sha256};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
-/// How long a guest's form that is sent again is the same guest: long enough for a second click or a
-/// lost answer, and no longer.
-const GUEST_FORM: Duration = Duration::from_mins(10);
+/// How long a repeated guest form returns the account that it made: long enough for a second click or a
+/// lost response.
+const GUEST_FORM_VALID_FOR: Duration = Duration::from_mins(10);
 
-/// What is done about an address that a new account is made with.
+/// Whether a verification link is mailed to the address of a new account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
-    /// Its owner is mailed a link to prove it.
-    ToProve,
-    /// Nothing for now.
-    Given,
+enum Verification {
+    SendLink,
+    Skip,
 }
 
-/// The rules of accounts.
+/// Implements [`Accounts`] and [`SecondFactor`](model::accounts::SecondFactor).
 #[derive(Clone)]
 pub struct AccountsService {
     pub(super) db: Db,
@@ -52,12 +51,11 @@ pub struct AccountsService {
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) passwords: Passwords,
     pub(super) operators: Operators,
-    /// The shop's own origin, which authenticator apps show.
+    /// The shop's origin, which authenticator apps show.
     pub(super) public_url: Arc<str>,
 }
 
 impl AccountsService {
-    /// Accounts over `db` of the shop at `public_url`, guarded by `limits`.
     pub fn new(
         db: Db,
         clock: SharedClock,
@@ -77,24 +75,34 @@ impl AccountsService {
         })
     }
 
-    /// Makes an account without signing in and without mailing a link that proves its address.
+    /// Creates an account without signing in and without mailing a verification link.
     pub(crate) async fn create(&self, request: SignUp) -> FaultResult<User> {
-        self.make(request, Claim::Given).await
+        self.create_member(request, Verification::Skip).await
     }
 
-    async fn make(&self, request: SignUp, claim: Claim) -> FaultResult<User> {
-        let checked = rules::check(&request)?;
+    async fn create_member(
+        &self,
+        request: SignUp,
+        verification: Verification,
+    ) -> FaultResult<User> {
+        let profile = rules::check_sign_up(&request)?;
         let hash = self.hash(request.password).await?;
-        self.open(checked, Lock::Password(hash), claim).await
+        let credential = Credential::Password(hash);
+        self.create_account(profile, credential, verification).await
     }
 
-    /// Makes an account that this lock is on. A guest's form that made it before, a short while ago,
-    /// gets the same.
-    async fn open(&self, checked: Checked, lock: Lock, claim: Claim) -> FaultResult<User> {
+    /// Creates an account. A guest form that created one within [`GUEST_FORM_VALID_FOR`] returns that
+    /// account.
+    async fn create_account(
+        &self,
+        profile: Profile,
+        credential: Credential,
+        verification: Verification,
+    ) -> FaultResult<User> {
         let user = User {
             id: UserId(Uuid::now_v7()),
-            email: checked.email,
-            name: checked.name,
+            email: profile.email,
+            name: profile.name,
             email_verified: false,
             version: 1,
         };
@@ -103,89 +111,93 @@ impl AccountsService {
             .write(move |conn| {
                 Box::pin(async move {
                     let key = rules::email_key(&user.email);
-                    if store::user_insert(conn, &user, &key, &lock, now).await? {
-                        let told = [store::told(EventType::UserCreated, &user)];
-                        outbox::append(conn, now, &told).await?;
-                        if claim == Claim::ToProve {
-                            links::ask_for_proof(conn, &user, now).await?;
+                    if store::insert(conn, &user, &key, &credential, now).await? {
+                        let event = store::domain_event(EventType::UserCreated, &user);
+                        outbox::append(conn, now, &[event]).await?;
+                        if verification == Verification::SendLink {
+                            links::queue_verification_link(conn, &user, now).await?;
                         }
                         return Ok::<_, Fault>(user);
                     }
-                    let before = match lock {
-                        Lock::Guest(Some(form)) => {
-                            let after = now - GUEST_FORM;
-                            store::guest_find(conn, &key, &form, after).await?
+                    let existing = match credential {
+                        Credential::Guest(Some(form)) => {
+                            let after = now - GUEST_FORM_VALID_FOR;
+                            store::find_guest(conn, &key, &form, after).await?
                         }
-                        Lock::Guest(None) | Lock::Password(_) => None,
+                        Credential::Guest(None) | Credential::Password(_) => None,
                     };
-                    Ok(before.ok_or_else(|| AppError::invalid("email", ADDRESS_IN_USE))?)
+                    Ok(existing.ok_or_else(|| AppError::invalid("email", ADDRESS_IN_USE))?)
                 })
             })
             .await
     }
 
-    /// Mails a guest who has bought with this address before the link that leads on, where that is why
-    /// no account was made. Returns what they are told.
-    async fn lead_back(&self, email: String, next: String, refused: Fault) -> Fault {
+    /// If `refused` says that the address belongs to a guest, mails them a link that signs in and continues
+    /// at `next`. Returns the error to show.
+    async fn mail_returning_guest(&self, email: String, next: String, refused: Fault) -> Fault {
         let in_use = AppError::invalid("email", ADDRESS_IN_USE);
         if !matches!(&refused, Fault::Refused(error) if *error == in_use) {
             return refused;
         }
         let key = rules::email_key(&email);
-        let found = match store::user_find_by_email(self.db.reads(), &key).await {
+        let found = match store::find_by_email(self.db.reads(), &key).await {
             Ok(found) => found,
             Err(error) => return error.into(),
         };
         if found.is_none_or(|found| found.has_password()) {
             return refused;
         }
-        match self.queue_reset(Forgot { email }, Some(next)).await {
+        match self.request_reset(Forgot { email }, Some(next)).await {
             Ok(()) => AppError::invalid("email", GUEST_CAME_BACK).into(),
-            // Links enough are on their way: the page offers another.
+            // Enough links have been mailed; the page offers to request another.
             Err(Fault::Refused(_)) => refused,
             Err(fault) => fault,
         }
     }
 
-    /// The account whose address and password these are.
-    pub(super) async fn identify(&self, request: SignIn) -> FaultResult<Locked> {
+    /// The account with this address and password. Errors: `BadCredentials`, `Invalid`,
+    /// `TooManyRequests`.
+    pub(super) async fn authenticate(&self, request: SignIn) -> FaultResult<Account> {
         rules::check_sign_in(&request)?;
         let key = rules::email_key(&request.email);
-        let found = store::user_find_by_email(self.db.reads(), &key).await?;
-        let tried = found.as_ref().map(|found| found.user.id);
-        let right = self
-            .knows(Purpose::SignIn(key), request.password, found.as_ref())
+        let found = store::find_by_email(self.db.reads(), &key).await?;
+        let user = found.as_ref().map(|found| found.user.id);
+        let correct = self
+            .verify_password(Purpose::SignIn(key), request.password, found.as_ref())
             .await?;
-        match found.filter(|_| right) {
+        match found.filter(|_| correct) {
             Some(found) => Ok(found),
             None => {
-                security::record(Event::SignIn, Outcome::Failed, tried, "");
+                security::record(Event::SignIn, Outcome::Failed, user, "");
                 Err(AppError::BadCredentials.into())
             }
         }
     }
 
-    /// The viewer's account as it is now.
-    pub(crate) async fn own(&self, viewer: &Viewer) -> FaultResult<Locked> {
-        let found = store::user_find_locked(self.db.reads(), viewer.user.id).await?;
+    /// Reads the viewer's account. Errors: `SignInRequired` if it has been deleted.
+    pub(crate) async fn find_own(&self, viewer: &Viewer) -> FaultResult<Account> {
+        let found = store::find_account(self.db.reads(), viewer.user.id).await?;
         Ok(found.ok_or(AppError::SignInRequired)?)
     }
 
-    /// The viewer's account, if `password` is its password. Of an account without a password, the session
-    /// is the only proof. Errors: `Invalid` at `field`.
-    pub(crate) async fn proved(
+    /// Reads the viewer's account and checks `password`. For an account without a password, the session
+    /// is the only proof. Errors: `Invalid` at `field`, `TooManyRequests`.
+    pub(crate) async fn prove_password(
         &self,
         viewer: &Viewer,
         password: Password,
         field: &str,
-    ) -> FaultResult<Locked> {
-        let found = self.own(viewer).await?;
+    ) -> FaultResult<Account> {
+        let found = self.find_own(viewer).await?;
         if !found.has_password() {
             return Ok(found);
         }
-        rules::check_given(field, &password)?;
+        rules::check_current_password(field, &password)?;
         let purpose = Purpose::Proof(found.user.id);
-        if self.knows(purpose, password, Some(&found)).await? {
+        if self
+            .verify_password(purpose, password, Some(&found))
+            .await?
+        {
             Ok(found)
         } else {
             security::record(
@@ -198,25 +210,25 @@ impl AccountsService {
         }
     }
 
-    /// How the viewer stands as an operator.
-    pub(crate) async fn standing(&self, viewer: &Viewer) -> FaultResult<Standing> {
+    pub(crate) async fn operator_status(&self, viewer: &Viewer) -> FaultResult<OperatorStatus> {
         Ok(self
             .operators
-            .standing(self.db.reads(), viewer.user.id)
+            .status_of(self.db.reads(), viewer.user.id)
             .await?)
     }
 
-    async fn rename_user(&self, id: UserId, name: &str) -> FaultResult<User> {
+    async fn rename(&self, viewer: &Viewer, name: &str) -> FaultResult<User> {
+        let id = viewer.user.id;
         let name = rules::check_name(name)?;
         let now = self.clock.now();
         let renamed = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let user = store::user_rename(conn, id, &name).await?;
+                    let user = store::rename(conn, id, &name).await?;
                     let user = user.ok_or(AppError::NotFound)?;
-                    let told = [store::told(EventType::UserUpdated, &user)];
-                    outbox::append(conn, now, &told).await?;
+                    let event = store::domain_event(EventType::UserUpdated, &user);
+                    outbox::append(conn, now, &[event]).await?;
                     Ok(user)
                 })
             })
@@ -232,7 +244,7 @@ impl Accounts for AccountsService {
         self.limits
             .take(&Key::SignUpFrom(request::network()))
             .await?;
-        let user = self.make(request, Claim::ToProve).await?;
+        let user = self.create_member(request, Verification::SendLink).await?;
         self.bind_session(user.id, 0).await?;
         security::record(Event::SignUp, Outcome::Done, Some(user.id), "");
         Ok(user)
@@ -242,12 +254,18 @@ impl Accounts for AccountsService {
         self.limits
             .take(&Key::SignUpFrom(request::network()))
             .await?;
-        let checked = rules::check_guest(&request)?;
+        let profile = rules::check_guest(&request)?;
         let form = request.form.map(|form| hex::encode(Sha256::digest(form)));
-        let email = checked.email.clone();
-        let user = match self.open(checked, Lock::Guest(form), Claim::Given).await {
+        let email = profile.email.clone();
+        let created = self
+            .create_account(profile, Credential::Guest(form), Verification::Skip)
+            .await;
+        let user = match created {
             Ok(user) => user,
-            Err(fault) => return Err(self.lead_back(email, request.next, fault).await.into()),
+            Err(fault) => {
+                let fault = self.mail_returning_guest(email, request.next, fault);
+                return Err(fault.await.into());
+            }
         };
         self.bind_session(user.id, 0).await?;
         security::record(Event::GuestCheckout, Outcome::Done, Some(user.id), "");
@@ -256,16 +274,17 @@ impl Accounts for AccountsService {
 
     async fn sign_in(&self, request: SignIn) -> AppResult<User> {
         let code = request.code.clone();
-        let found = self.identify(request).await?;
-        self.pass_second_factor(&found, code.as_deref()).await?;
-        self.bind_session(found.user.id, found.epoch).await?;
-        security::record(Event::SignIn, Outcome::Done, Some(found.user.id), "");
-        Ok(found.user)
+        let account = self.authenticate(request).await?;
+        self.require_second_factor(&account, code.as_deref())
+            .await?;
+        self.bind_session(account.user.id, account.epoch).await?;
+        security::record(Event::SignIn, Outcome::Done, Some(account.user.id), "");
+        Ok(account.user)
     }
 
     async fn sign_out(&self) -> AppResult<()> {
         if let Some(session) = request::session() {
-            let failed = |error| session::failed("a session could not be ended", error);
+            let failed = |error| session::failed("Session could not be ended", error);
             let user = session::viewer(&session).await.ok().flatten();
             session.flush().await.map_err(failed)?;
             request::mark_session_ended();
@@ -276,19 +295,19 @@ impl Accounts for AccountsService {
     }
 
     async fn rename(&self, viewer: &Viewer, name: String) -> AppResult<User> {
-        Ok(self.rename_user(viewer.user.id, &name).await?)
+        Ok(self.rename(viewer, &name).await?)
     }
 
-    async fn signed_in_lately(&self) -> AppResult<bool> {
-        Ok(AccountsService::signed_in_lately(self).await)
+    async fn signed_in_recently(&self) -> AppResult<bool> {
+        Ok(self.signed_in_recently().await)
     }
 
     async fn has_password(&self, viewer: &Viewer) -> AppResult<bool> {
-        Ok(self.own(viewer).await?.has_password())
+        Ok(self.find_own(viewer).await?.has_password())
     }
 
-    async fn names(&self, ids: &[UserId]) -> AppResult<HashMap<UserId, String>> {
-        let names = store::user_names(self.db.reads(), ids).await;
+    async fn find_names(&self, ids: &[UserId]) -> AppResult<HashMap<UserId, String>> {
+        let names = store::find_names(self.db.reads(), ids).await;
         Ok(names.map_err(Fault::from)?)
     }
 }

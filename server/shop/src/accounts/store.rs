@@ -12,27 +12,27 @@ use sqlx::{
 use sqlx_macros::FromRow;
 use std::collections::HashMap;
 
-/// What proves that somebody is a new account's owner.
+/// How a new account is accessed.
 #[derive(Debug, Clone)]
-pub(crate) enum Lock {
+pub(crate) enum Credential {
     /// The hash of a password.
     Password(String),
-    /// None but the session that it is made in, and for a short while the form that made it, which
-    /// this is the hash of.
+    /// Only by the session that created it and, for a short while, by repeating the form; this is the
+    /// hash of the form's id.
     Guest(Option<String>),
 }
 
-/// Writes a new account down. False: its address is in use.
-pub(crate) async fn user_insert(
+/// Inserts an account. False: its address is in use.
+pub(crate) async fn insert(
     conn: &mut Conn,
     user: &User,
     email_key: &str,
-    lock: &Lock,
+    credential: &Credential,
     now: Moment,
 ) -> Result<bool, sqlx::Error> {
-    let (password_hash, guest_key) = match lock {
-        Lock::Password(hash) => (hash.clone(), None),
-        Lock::Guest(form) => (String::new(), form.clone()),
+    let (password_hash, guest_key) = match credential {
+        Credential::Password(hash) => (hash.clone(), None),
+        Credential::Guest(form) => (String::new(), form.clone()),
     };
     let done = query(
         "INSERT INTO users (id, email, email_key, name, password_hash, version, created_at, \
@@ -51,7 +51,6 @@ pub(crate) async fn user_insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// The columns of an account that make a [`User`].
 #[derive(FromRow)]
 struct UserRow {
     id: UserId,
@@ -73,18 +72,17 @@ impl From<UserRow> for User {
     }
 }
 
-/// An account with what proves that somebody is its owner.
+/// An account with its password hash and session epoch.
 #[derive(Debug, Clone)]
-pub struct Locked {
-    /// Its owner.
+pub struct Account {
     pub user: User,
-    /// The hash of their password; empty if they have none.
+    /// Empty if there is no password.
     pub password_hash: String,
-    /// Of which their sessions must be to count.
+    /// Sessions of earlier epochs are invalid.
     pub epoch: i64,
 }
 
-impl FromRow<'_, AnyRow> for Locked {
+impl FromRow<'_, AnyRow> for Account {
     fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             user: UserRow::from_row(row)?.into(),
@@ -94,24 +92,24 @@ impl FromRow<'_, AnyRow> for Locked {
     }
 }
 
-impl Locked {
-    /// Whether there is a password that opens the account. Guests have none.
+impl Account {
+    /// Whether the account has a password. Guests have none.
     pub fn has_password(&self) -> bool {
         !self.password_hash.is_empty()
     }
 }
 
-/// The account of an address, with its lock.
-pub async fn user_find_by_email<'e>(
+/// Finds the account with this address that has not been deleted.
+pub async fn find_by_email<'e>(
     on: impl AnyExecutor<'e>,
     email_key: &str,
-) -> Result<Option<Locked>, sqlx::Error> {
-    find_locked(on, "email_key", email_key.to_owned()).await
+) -> Result<Option<Account>, sqlx::Error> {
+    find_where(on, "email_key", email_key.to_owned()).await
 }
 
-/// The guest's account of an address that this form made after `after`, if it still is as it
-/// was made: it has no password, and nobody has ended its sessions.
-pub(crate) async fn guest_find(
+/// Finds the guest account with this address that this form created after `after`, if it is unchanged:
+/// it has no password, and its sessions were not ended.
+pub(crate) async fn find_guest(
     conn: &mut Conn,
     email_key: &str,
     guest_key: &str,
@@ -129,36 +127,36 @@ pub(crate) async fn guest_find(
     Ok(row.map(User::from))
 }
 
-/// One account that has not been deleted, with its lock.
-pub(crate) async fn user_find_locked<'e>(
+/// Finds an account that has not been deleted.
+pub(crate) async fn find_account<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
-) -> Result<Option<Locked>, sqlx::Error> {
-    find_locked(on, "id", id).await
+) -> Result<Option<Account>, sqlx::Error> {
+    find_where(on, "id", id).await
 }
 
-async fn find_locked<'e>(
+async fn find_where<'e>(
     on: impl AnyExecutor<'e>,
     column: &'static str,
     value: impl Encode<'static, Any> + Type<Any>,
-) -> Result<Option<Locked>, sqlx::Error> {
+) -> Result<Option<Account>, sqlx::Error> {
     let mut select = Statement::new(
         "SELECT id, email, name, email_verified_at, version, password_hash, session_epoch \
          FROM users WHERE ",
     );
     select.push(column).push(" = ").bind(value);
     select.push(" AND deleted_at IS NULL");
-    select.query_as::<Locked>()?.fetch_optional(on).await
+    select.query_as::<Account>()?.fetch_optional(on).await
 }
 
-/// Sets a password if the account still has the one that `before` hashes, or whatever it has if
-/// `before` is none; all its sessions end. None: it has not, or is deleted.
-pub(crate) async fn password_set(
+/// Sets a password and begins a new epoch, if the account still has the hash `before` (any, if none is
+/// given). None: it has another, or is deleted.
+pub(crate) async fn set_password(
     conn: &mut Conn,
     id: UserId,
     before: Option<&str>,
     password_hash: &str,
-) -> Result<Option<Locked>, sqlx::Error> {
+) -> Result<Option<Account>, sqlx::Error> {
     query_as(
         "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL AND ($3 IS NULL OR password_hash = $3) \
@@ -171,9 +169,9 @@ pub(crate) async fn password_set(
     .await
 }
 
-/// Replaces the hash of a password by another of the same password; sessions stay. False: the
-/// password was changed meanwhile.
-pub(crate) async fn hash_renew(
+/// Replaces a password's hash with another hash of the same password; sessions stay valid. False: the
+/// password was changed in the meantime.
+pub(crate) async fn renew_hash(
     conn: &mut Conn,
     id: UserId,
     before: &str,
@@ -188,8 +186,9 @@ pub(crate) async fn hash_renew(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends all sessions of an account. Returns the epoch that begins, if it is not deleted.
-pub(crate) async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sqlx::Error> {
+/// Invalidates all sessions of an account by beginning a new epoch. Returns the epoch. None: the account
+/// is deleted.
+pub(crate) async fn begin_epoch(conn: &mut Conn, id: UserId) -> Result<Option<i64>, sqlx::Error> {
     query_scalar(
         "UPDATE users SET session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL RETURNING session_epoch",
@@ -199,12 +198,12 @@ pub(crate) async fn epoch_begin(conn: &mut Conn, id: UserId) -> Result<Option<i6
     .await
 }
 
-/// Ends all sessions of an account that has neither a password nor a second factor. None: it has one,
-/// or is deleted.
-pub(crate) async fn guest_epoch_begin(
+/// As [`begin_epoch`], for an account without password and second factor. None: it has one of them, or
+/// is deleted.
+pub(crate) async fn begin_guest_epoch(
     conn: &mut Conn,
     id: UserId,
-) -> Result<Option<Locked>, sqlx::Error> {
+) -> Result<Option<Account>, sqlx::Error> {
     query_as(
         "UPDATE users SET session_epoch = session_epoch + 1 \
          WHERE id = $1 AND deleted_at IS NULL AND password_hash = '' \
@@ -216,13 +215,13 @@ pub(crate) async fn guest_epoch_begin(
     .await
 }
 
-/// What others see in place of somebody who has left.
+/// Replaces the name of a deleted account.
 pub(crate) const FORMER_MEMBER: &str = "Former member";
 
-/// Locks an account until the transaction ends. Whoever lists for it locks it first, as does who
-/// deletes it, so that nothing is listed behind their back. False: it has been deleted, or has not
-/// this password, if one is asked for.
-pub(crate) async fn user_lock(
+/// Locks an account until the transaction ends. Creating listings and deleting the account both lock it
+/// first, so that no listing is created for a deleted account. False: it is deleted, or `password_hash`
+/// is given and is not its hash.
+pub(crate) async fn lock(
     conn: &mut Conn,
     id: UserId,
     password_hash: Option<&str>,
@@ -247,14 +246,14 @@ struct Anonymised {
     session_epoch: i64,
 }
 
-/// Takes everything personal out of an account and ends it; its address is free again. Returns
-/// what is left, and the epoch that none of its sessions is of. None: it has been deleted already.
-pub(crate) async fn user_anonymise(
+/// Deletes an account: removes its personal data, frees its address and begins a new epoch. Returns the
+/// remaining user and the epoch. None: it was deleted before.
+pub(crate) async fn anonymise(
     conn: &mut Conn,
     id: UserId,
     now: Moment,
 ) -> Result<Option<(User, i64)>, sqlx::Error> {
-    // An id is no address, so the key can never be somebody's.
+    // An id is not an address, so the key is never in use.
     let row = query_as::<_, Anonymised>(
         "UPDATE users SET email = '', email_key = id, name = $2, password_hash = '', \
          email_verified_at = NULL, \
@@ -267,11 +266,11 @@ pub(crate) async fn user_anonymise(
     .bind(now)
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|left| (left.user.into(), left.session_epoch)))
+    Ok(row.map(|row| (row.user.into(), row.session_epoch)))
 }
 
-/// One account that has not been deleted.
-pub(crate) async fn user_find<'e>(
+/// Finds the user of an account that has not been deleted.
+pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
 ) -> Result<Option<User>, sqlx::Error> {
@@ -285,8 +284,8 @@ pub(crate) async fn user_find<'e>(
     Ok(row.map(User::from))
 }
 
-/// What others see of these users; those that don't exist are missing.
-pub(crate) async fn user_names<'e>(
+/// The names of these users by id; ids without a user are absent.
+pub(crate) async fn find_names<'e>(
     on: impl AnyExecutor<'e>,
     ids: &[UserId],
 ) -> Result<HashMap<UserId, String>, sqlx::Error> {
@@ -299,8 +298,8 @@ pub(crate) async fn user_names<'e>(
     Ok(names.into_iter().collect())
 }
 
-/// The operators, by address.
-pub async fn operators<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<User>, sqlx::Error> {
+/// Lists all operators, ordered by address.
+pub async fn list_operators<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<User>, sqlx::Error> {
     let rows = query_as::<_, UserRow>(
         "SELECT id, email, name, email_verified_at, version FROM users WHERE is_operator = 1 ORDER BY email_key",
     )
@@ -309,10 +308,10 @@ pub async fn operators<'e>(on: impl AnyExecutor<'e>) -> Result<Vec<User>, sqlx::
     Ok(rows.into_iter().map(User::from).collect())
 }
 
-/// Makes the account of an address an operator's, if somebody has proved the address or it is one
-/// already, or makes it no longer one. Others see nothing of it, so its version stays. None: there is
-/// no such account, or nobody has proved its address.
-pub async fn operator_set(
+/// Grants an account operator rights, if its address is verified or it has them already, or revokes
+/// them. The version stays, because users are shown without it. None: there is no such account, or its
+/// address is not verified.
+pub async fn set_operator(
     conn: &mut Conn,
     email_key: &str,
     is_operator: bool,
@@ -329,9 +328,9 @@ pub async fn operator_set(
     Ok(row.map(User::from))
 }
 
-/// Takes the account's address as proved, if it still is this one and was not before. None: it is
-/// another, or was.
-pub(crate) async fn email_prove(
+/// Marks an account's address as verified. None: the account has another address, or the address was
+/// verified before.
+pub(crate) async fn verify_email(
     conn: &mut Conn,
     id: UserId,
     email: &str,
@@ -350,9 +349,9 @@ pub(crate) async fn email_prove(
     Ok(row.map(User::from))
 }
 
-/// Gives an account another address, which has been proved, unless another account has it. None:
-/// another has, or the account is deleted.
-pub(crate) async fn email_replace(
+/// Replaces an account's address with a verified one. None: another account has that address, or this
+/// account is deleted.
+pub(crate) async fn replace_email(
     conn: &mut Conn,
     id: UserId,
     email: &str,
@@ -374,8 +373,8 @@ pub(crate) async fn email_replace(
     Ok(row.map(User::from))
 }
 
-/// Changes what others see of a user.
-pub(crate) async fn user_rename(
+/// Changes a user's name. None: the account is deleted.
+pub(crate) async fn rename(
     conn: &mut Conn,
     id: UserId,
     name: &str,
@@ -391,8 +390,8 @@ pub(crate) async fn user_rename(
     Ok(row.map(User::from))
 }
 
-/// Whether this operator has a second factor. None: they are no operator.
-pub(super) async fn operator_find<'e>(
+/// Whether this operator has a second factor. None: the user is not an operator.
+pub(super) async fn find_operator<'e>(
     on: impl AnyExecutor<'e>,
     id: UserId,
 ) -> Result<Option<bool>, sqlx::Error> {
@@ -406,7 +405,7 @@ pub(super) async fn operator_find<'e>(
     Ok(factors.map(|factors| factors > 0))
 }
 
-/// The domain event that tells of a user as they are after a change.
-pub(crate) fn told(kind: EventType, user: &User) -> DomainEvent {
+/// The domain event with the state of a user after a change.
+pub(crate) fn domain_event(kind: EventType, user: &User) -> DomainEvent {
     DomainEvent::new(kind, user.id, user.version, user)
 }

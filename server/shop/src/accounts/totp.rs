@@ -1,5 +1,5 @@
-//! The codes of second factors: what an app is set up with, which code is right at which time, and
-//! recovery codes. Pure, but for the randomness of what is new.
+//! The codes of second factors: setup of an app (TOTP, RFC 6238), checking codes, and recovery codes. Pure
+//! except for random secrets and codes.
 
 use model::Moment;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -8,19 +8,17 @@ use totp_rs::{Builder, Secret, Totp, TotpError};
 
 /// 160 bits, as RFC 4226 recommends.
 const SECRET_BYTES: usize = 20;
-/// How many recovery codes there are.
 const RECOVERY_CODES: usize = 10;
-/// Characters of a recovery code, 80 bits, and how many are written together.
+/// Characters of a recovery code (80 bits), and of each group between hyphens.
 const RECOVERY_CHARS: usize = 16;
 const RECOVERY_GROUP: usize = 4;
-/// Crockford's Base32: without letters that are taken for digits.
+/// Crockford's Base32, which omits letters that resemble digits.
 const RECOVERY_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const ISSUER: &str = "Stagedoor";
 
-/// What an app and the shop share.
+/// The secret shared by app and shop.
 pub(super) type Shared = [u8; SECRET_BYTES];
 
-/// A new secret.
 pub(super) fn new_secret() -> Shared {
     rand::random()
 }
@@ -31,14 +29,14 @@ fn totp(secret: Shared) -> Result<Totp, TotpError> {
         .build()
 }
 
-/// The secret as it is typed into an app.
+/// The secret as text for typing it into an app.
 pub(super) fn base32(secret: Shared) -> String {
     Secret::new_stack(secret).to_base32()
 }
 
-/// The address that sets an app up for the account of `email` at the shop at `public_url`.
+/// The `otpauth` URI for the account of `email` at the shop at `public_url`.
 pub(super) fn uri(secret: Shared, email: &str, public_url: &str) -> String {
-    // A colon sets the issuer apart from the account.
+    // A colon separates the issuer from the account.
     let part =
         |text: &str| utf8_percent_encode(&text.replace(':', " "), NON_ALPHANUMERIC).to_string();
     let host = public_url
@@ -49,8 +47,7 @@ pub(super) fn uri(secret: Shared, email: &str, public_url: &str) -> String {
     format!("otpauth://totp/{issuer}:{account}?secret={secret}&issuer={issuer}")
 }
 
-/// The 30-second step that this code belongs to: the current, the previous or the next one. None if the
-/// code is wrong or not of an app.
+/// The 30-second step of this code: the current, previous or next one. None: the code is wrong.
 pub(super) fn step(secret: Shared, code: &str, now: Moment) -> Option<i64> {
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
     let seconds = u64::try_from(now.seconds()).ok()?;
@@ -67,7 +64,7 @@ pub(super) fn new_recovery_codes() -> Vec<String> {
             if position > 0 && position % RECOVERY_GROUP == 0 {
                 code.push('-');
             }
-            // 256 is a multiple of 32: each is as likely.
+            // 256 is a multiple of 32, so all characters are equally likely.
             code.push(char::from(RECOVERY_ALPHABET[usize::from(byte % 32)]));
         }
         code
@@ -75,7 +72,7 @@ pub(super) fn new_recovery_codes() -> Vec<String> {
     (0..RECOVERY_CODES).map(one).collect()
 }
 
-/// The hash of a recovery code, however it is typed. None: it is none.
+/// The hash of a recovery code in any spelling. None: it does not have the form of one.
 pub(super) fn recovery_hash(code: &str) -> Option<String> {
     let typed: String = code
         .chars()
@@ -123,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_is_told_the_shop_and_the_account() {
+    fn the_uri_names_the_shop_and_the_account() {
         assert_eq!(
             uri(SECRET, "ann@example.com", "https://tickets.example:8443"),
             "otpauth://totp/Stagedoor%20tickets%2Eexample%208443:ann%40example%2Ecom\
@@ -133,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recovery_code_is_the_same_however_it_is_typed_and_no_two_are_alike() {
+    fn all_spellings_of_a_recovery_code_have_one_hash_and_codes_differ() {
         let codes = new_recovery_codes();
         let hashes: HashSet<_> = codes
             .iter()

@@ -13,7 +13,7 @@ use crate::{
         email_key,
         proofs::{self, Proof},
         resets,
-        store::{self, Locked},
+        store::{self, Account},
     },
     mail::{Kind, Letterhead, store::MailRow, subjects},
 };
@@ -29,9 +29,9 @@ pub(super) async fn reset_letter(
 ) -> Result<(Letter, User), NoLetter> {
     let token = resets::new_token();
     let (request, carried): (ProofId, _) = (id(subject)?, token.clone());
-    let found: Option<Locked> = db
+    let found: Option<Account> = db
         .write(move |conn| {
-            Box::pin(async move { resets::reset_arm(conn, request, &carried, now).await })
+            Box::pin(async move { resets::set_token(conn, request, &carried, now).await })
         })
         .await?;
     let found = found.ok_or_else(|| gone("the link is not wanted any more"))?;
@@ -53,7 +53,7 @@ pub(super) async fn changed_letter(
 ) -> Result<(Letter, User), NoLetter> {
     let user =
         subjects::read_password_changed(subject).ok_or_else(|| gone("it names no account"))?;
-    let user = store::user_find(db.reads(), id(user)?).await?;
+    let user = store::find(db.reads(), id(user)?).await?;
     let user = user.ok_or_else(|| gone("the account was deleted"))?;
     Ok((changed_words(head.public_url(), &greeting(&user)), user))
 }
@@ -68,7 +68,7 @@ pub(super) async fn email_letter(
 ) -> Result<(Letter, String), NoLetter> {
     let link: ProofId = id(&mail.subject)?;
     if mail.kind == Kind::EmailChanged {
-        let proof = proofs::proof_find(db.reads(), link).await?;
+        let proof = proofs::find(db.reads(), link).await?;
         let before = proof.and_then(|proof| proof.replaced);
         let before = before.ok_or_else(|| gone("no address was replaced"))?;
         return Ok((replaced_words(head.public_url()), before));
@@ -77,11 +77,11 @@ pub(super) async fn email_letter(
     let carried = token.clone();
     let armed: Option<Proof> = db
         .write(move |conn| {
-            Box::pin(async move { proofs::proof_arm(conn, link, &carried, now).await })
+            Box::pin(async move { proofs::set_token(conn, link, &carried, now).await })
         })
         .await?;
     let proof = armed.ok_or_else(|| gone("the link is not wanted any more"))?;
-    let user = store::user_find(db.reads(), proof.user).await?;
+    let user = store::find(db.reads(), proof.user).await?;
     let user = user.ok_or_else(|| gone("the account was deleted"))?;
     let url = format!("{}/verify?token={}", head.public_url(), token.0);
     let is_own = email_key(&proof.email) == email_key(&user.email);

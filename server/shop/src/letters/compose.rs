@@ -217,7 +217,7 @@ async fn attention(db: &Db, head: &Letterhead, subject: &str) -> Result<(Letter,
         .map(incident_facts)
         .collect();
     let operator: UserId = id(operator)?;
-    let operators = accounts::store::operators(db.reads()).await?;
+    let operators = accounts::store::list_operators(db.reads()).await?;
     let to = operators.into_iter().find(|user| user.id == operator);
     let to = to.ok_or(NoLetter::Moot("they are no operator now"))?;
     let letter = match (found.pop(), found.is_empty()) {
@@ -271,7 +271,7 @@ pub(super) async fn order(
     let order = orders::store::find(db.reads(), id)
         .await?
         .ok_or_else(|| gone("the order is not there"))?;
-    let buyer = accounts::store::user_find(db.reads(), order.buyer)
+    let buyer = accounts::store::find(db.reads(), order.buyer)
         .await?
         .ok_or_else(|| gone("the buyer is not there"))?;
     let event = event(db, order.event).await?;

@@ -23,7 +23,7 @@ pub(super) async fn letter(
 ) -> Result<(Letter, User), NoLetter> {
     let read = subjects::read_factor_changed(subject);
     let (user, change) = read.ok_or_else(|| gone("it names no change"))?;
-    let user = store::user_find(db.reads(), id(user)?).await?;
+    let user = store::find(db.reads(), id(user)?).await?;
     let user = user.ok_or_else(|| gone("the account was deleted"))?;
     Ok((words(head.public_url(), &greeting(&user), change), user))
 }

@@ -215,7 +215,7 @@ impl Mailer {
                         return Ok(None);
                     }
                     let incidents = store::attention_take(&mut *conn).await?;
-                    let operators = accounts::store::operators(&mut *conn).await?;
+                    let operators = accounts::store::list_operators(&mut *conn).await?;
                     for operator in &operators {
                         if let Some(subject) = subjects::attention(&incidents, operator.id) {
                             mail::queue(&mut *conn, Kind::Attention, subject, now).await?;

@@ -33,7 +33,7 @@ impl Booklet {
             return Ok(None);
         };
         let passes = of_order(db, order, now).await?;
-        let holder = accounts::store::user_find(db.reads(), row.buyer).await?;
+        let holder = accounts::store::find(db.reads(), row.buyer).await?;
         let event = events::store::find(db.reads(), row.event).await?;
         let (Some(holder), Some(event)) = (holder, event) else {
             return Ok(None);

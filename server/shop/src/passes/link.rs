@@ -29,7 +29,7 @@ pub(crate) async fn address(
 
 /// The order that a link is to, if this shop has signed it.
 pub(crate) async fn order_of(db: &Db, link: &OrderLink) -> Result<Option<OrderId>, sqlx::Error> {
-    let said = sealed::opened(db, FORMAT, &link.0).await?;
+    let said = sealed::open(db, FORMAT, &link.0).await?;
     Ok(said.as_deref().and_then(order))
 }
 
@@ -53,7 +53,7 @@ mod tests {
     }
 
     fn verified(link: &str, signer: &Signer) -> Option<OrderId> {
-        let said = Sealed::read(FORMAT, link)?.open(signer.public())?;
+        let said = Sealed::parse(FORMAT, link)?.verify(signer.public())?;
         order(&said)
     }
 

@@ -63,7 +63,7 @@ impl<'a> Unchecked<'a> {
             version: u32::from_be_bytes(*version),
         };
         Some(Self {
-            key: KeyId::read(*key),
+            key: KeyId::from_bytes(*key),
             claims,
             signed,
             signature: BASE64.decode(signature).ok()?,

@@ -80,7 +80,7 @@ impl PassesService {
         let id = id.ok_or(AppError::NotFound)?;
         let order = orders::store::find(reads, id).await?;
         let order = order.ok_or(AppError::NotFound)?;
-        let holder = accounts::store::user_find(reads, order.buyer).await?;
+        let holder = accounts::store::find(reads, order.buyer).await?;
         let event = events::store::find(reads, order.event).await?;
         let (Some(holder), Some(event)) = (holder, event) else {
             return Err(AppError::NotFound.into());
@@ -129,7 +129,7 @@ impl PassesService {
         let unchecked = Unchecked::read(text.trim())
             .ok_or_else(|| AppError::invalid("pass", "This is no pass. One begins with SD1."))?;
         let named = unchecked.key.text();
-        let keys = secrets::keys_public(self.db.reads()).await?;
+        let keys = secrets::list_public_keys(self.db.reads()).await?;
         let key = keys.into_iter().find(|(id, _)| *id == named);
         let public = key.and_then(|(_, public)| BASE64.decode(public).ok());
         let Some(claims) = public.and_then(|public| unchecked.verify(&public)) else {
@@ -140,7 +140,7 @@ impl PassesService {
             return Ok(CheckedPass::UNKNOWN);
         };
         if found.seller != checker && found.creator != checker {
-            let standing = self.operators.standing(reads, checker).await?;
+            let standing = self.operators.status_of(reads, checker).await?;
             if !standing.may_act() {
                 return Err(standing.refusal(AppError::Forbidden).into());
             }
@@ -194,7 +194,9 @@ impl Passes for PassesService {
     }
 
     async fn keys(&self) -> AppResult<PassKeys> {
-        let keys = keys::public(&self.db, self.clock.now()).await?.into_iter();
+        let keys = keys::list_public(&self.db, self.clock.now())
+            .await?
+            .into_iter();
         let keys = keys.map(|(kid, x)| PassKey {
             kty: "OKP",
             crv: "Ed25519",

@@ -5,7 +5,7 @@ use super::{
     transitions::{self, BeginRefund, Refundable},
 };
 use crate::{
-    accounts::{Operators, Standing},
+    accounts::{OperatorStatus, Operators},
     ledger,
     orders::store as orders,
     payments::{Engine, store as payments},
@@ -72,7 +72,7 @@ impl RefundsService {
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let standing = operators.standing(&mut *conn, user).await?;
+                    let standing = operators.status_of(&mut *conn, user).await?;
                     let begun = create_in_transaction(conn, user, standing, selection, now).await;
                     begun.map_err(|fault| match fault {
                         // Permitted perhaps once an operator has set up a second factor.
@@ -131,7 +131,7 @@ impl RefundsService {
             .ok_or(AppError::NotFound)?;
         let order = orders::find(self.db.reads(), row.order).await?;
         if row.asked_by != Some(viewer) && order.is_none_or(|order| order.buyer != viewer) {
-            let standing = self.operators.standing(self.db.reads(), viewer).await?;
+            let standing = self.operators.status_of(self.db.reads(), viewer).await?;
             if !standing.may_act() {
                 return Err(standing.refusal(AppError::NotFound).into());
             }
@@ -176,7 +176,7 @@ fn check(request: CreateRefund) -> Result<Selection, AppError> {
 async fn create_in_transaction(
     conn: &mut Conn,
     user: UserId,
-    standing: Standing,
+    standing: OperatorStatus,
     selection: Selection,
     now: Moment,
 ) -> FaultResult<RefundId> {

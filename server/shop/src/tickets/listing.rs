@@ -380,7 +380,7 @@ fn read_listed(kept: Option<String>) -> FaultResult<Option<Listed>> {
 /// Locks the seller and keeps what the attempt becomes. Returns what it became before. Errors: it was
 /// an attempt at something else, or the account is gone.
 async fn begin(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<Option<Listed>> {
-    if !accounts::store::user_lock(conn, listing.seller, None).await? {
+    if !accounts::store::lock(conn, listing.seller, None).await? {
         return Err(AppError::SignInRequired.into());
     }
     let Some((name, hash)) = listing.kept_as() else {
@@ -396,7 +396,7 @@ async fn open_in_txn(
     batch: &Batch,
     now: Moment,
 ) -> FaultResult<Opened> {
-    if !accounts::store::user_lock(conn, listing.seller, None).await? {
+    if !accounts::store::lock(conn, listing.seller, None).await? {
         return Err(AppError::SignInRequired.into());
     }
     if let Some((name, hash)) = listing.kept_as()

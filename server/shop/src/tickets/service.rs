@@ -7,7 +7,7 @@ use super::{
     rules,
     store::{self, Edit, Filter, Shelf},
 };
-use crate::accounts::{Operators, Standing};
+use crate::accounts::{OperatorStatus, Operators};
 use async_trait::async_trait;
 use model::{
     Moment,
@@ -271,10 +271,10 @@ async fn whose_listing(
     if listed_by == asker {
         return Ok(asker);
     }
-    match operators.standing(&mut *conn, asker).await? {
-        Standing::Operator => {}
-        Standing::Member => return Ok(asker),
-        Standing::SetUpFirst => return Err(AppError::SecondFactorSetupRequired.into()),
+    match operators.status_of(&mut *conn, asker).await? {
+        OperatorStatus::Operator => {}
+        OperatorStatus::NotOperator => return Ok(asker),
+        OperatorStatus::NeedsSecondFactor => return Err(AppError::SecondFactorSetupRequired.into()),
     }
     tracing::info!(operator = %asker, seller = %listed_by, ticket = %id, "an operator withdraws a listing");
     Ok(listed_by)

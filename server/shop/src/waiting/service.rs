@@ -147,7 +147,7 @@ async fn join_own(
     checked: &Checked,
     now: Moment,
 ) -> FaultResult<()> {
-    if !accounts::store::user_lock(conn, user, None).await? {
+    if !accounts::store::lock(conn, user, None).await? {
         return Err(AppError::SignInRequired.into());
     }
     let due = store::join(conn, event, user, checked, now).await?;

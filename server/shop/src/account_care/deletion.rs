@@ -1,13 +1,13 @@
-//! Deleting an account: what must be over first, and what goes.
+//! Deleting an account: what prevents it, and what is removed.
 //!
-//! The row of `users` stays, without anything personal, because orders, payments and the books
-//! refer to it; they stay as well. All of it is one transaction.
+//! The row of `users` stays, without personal data, because orders, payments and the ledger refer to it
+//! and stay as well. Everything happens in one transaction.
 
 use super::AccountCareService;
 use crate::{
     accounts::{
         factors, proofs, resets, rules,
-        store::{self, FORMER_MEMBER, Locked},
+        store::{self, Account, FORMER_MEMBER},
     },
     events::span::not_over,
     mail, tickets, waiting,
@@ -28,22 +28,26 @@ use platform::{
 use sqlx::query;
 
 impl AccountCareService {
-    pub(super) async fn leave(&self, viewer: &Viewer, request: DeleteAccount) -> FaultResult<()> {
-        let found = self
+    pub(super) async fn delete_account(
+        &self,
+        viewer: &Viewer,
+        request: DeleteAccount,
+    ) -> FaultResult<()> {
+        let account = self
             .accounts
-            .proved(viewer, request.password, "password")
+            .prove_password(viewer, request.password, "password")
             .await?;
-        if !found.has_password() && !self.accounts.signed_in_lately().await {
-            return Err(rules::sign_in_anew("password").into());
+        if !account.has_password() && !self.accounts.signed_in_recently().await {
+            return Err(rules::sign_in_again("password").into());
         }
-        let (id, now) = (found.user.id, self.clock.now());
+        let (id, now) = (account.user.id, self.clock.now());
         let epoch = self
             .db
-            .write(move |conn| Box::pin(async move { delete(conn, &found, now).await }))
+            .write(move |conn| Box::pin(async move { delete(conn, &account, now).await }))
             .await?;
-        self.accounts.tidy(id, epoch).await;
+        self.accounts.delete_ended_sessions(id, epoch).await;
         if let Some(session) = request::session() {
-            let failed = |error| Fault::unexpected("a session could not be ended", error);
+            let failed = |error| Fault::unexpected("Session could not be ended", error);
             session.flush().await.map_err(failed)?;
         }
         request::mark_session_ended();
@@ -51,89 +55,96 @@ impl AccountCareService {
     }
 }
 
-/// What became of an account that was to go.
+/// The result of [`AccountCareService::delete_or_lock`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Removal {
-    /// There is none of this address.
-    NotThere,
-    /// It is deleted.
-    Removed,
-    /// Something is under way, for this reason: it stays, its listings withdrawn, and no password
-    /// opens it any more.
-    LockedOut(Conflict),
+pub enum Deletion {
+    /// No account has this address.
+    NotFound,
+    Deleted,
+    /// The account could not be deleted for this reason. Its listings are withdrawn and its password is
+    /// removed.
+    Locked(Conflict),
 }
 
 impl AccountCareService {
-    /// Deletes the account of an address without asking its owner; where something is under way,
-    /// takes its password away instead. Errors: the database fails.
-    pub async fn remove_or_lock_out(&self, email: &str) -> FaultResult<Removal> {
+    /// Deletes the account with this address without any proof. If it cannot be deleted yet, withdraws its
+    /// listings and removes its password instead.
+    pub async fn delete_or_lock(&self, email: &str) -> FaultResult<Deletion> {
         let key = rules::email_key(email);
-        let Some(found) = store::user_find_by_email(self.db.reads(), &key).await? else {
-            return Ok(Removal::NotThere);
+        let Some(account) = store::find_by_email(self.db.reads(), &key).await? else {
+            return Ok(Deletion::NotFound);
         };
-        let (id, now) = (found.user.id, self.clock.now());
+        let (id, now) = (account.user.id, self.clock.now());
         let deleted = self
             .db
-            .write(move |conn| Box::pin(async move { delete(conn, &found, now).await }))
+            .write(move |conn| Box::pin(async move { delete(conn, &account, now).await }))
             .await;
-        let (removal, epoch) = match deleted {
-            Ok(epoch) => (Removal::Removed, epoch),
+        let (deletion, epoch) = match deleted {
+            Ok(epoch) => (Deletion::Deleted, epoch),
             Err(Fault::Refused(AppError::Conflict { conflict, .. })) => {
                 let epoch = self
                     .db
-                    .write(move |conn| Box::pin(async move { lock_out(conn, id, now).await }))
+                    .write(move |conn| {
+                        Box::pin(async move { remove_password(conn, id, now).await })
+                    })
                     .await?;
-                (Removal::LockedOut(conflict), epoch)
+                (Deletion::Locked(conflict), epoch)
             }
             Err(fault) => return Err(fault),
         };
-        self.accounts.tidy(id, epoch).await;
-        Ok(removal)
+        self.accounts.delete_ended_sessions(id, epoch).await;
+        Ok(deletion)
     }
 }
 
-/// Returns the epoch that no session is of.
-async fn lock_out(conn: &mut Conn, id: UserId, now: Moment) -> FaultResult<i64> {
+/// Returns the new epoch, to which no session belongs.
+async fn remove_password(conn: &mut Conn, id: UserId, now: Moment) -> FaultResult<i64> {
     tickets::holds::listings_withdraw(conn, id, now).await?;
-    resets::resets_end(conn, id).await?;
-    let locked = store::password_set(conn, id, None, "").await?;
+    resets::delete_of_user(conn, id).await?;
+    let locked = store::set_password(conn, id, None, "").await?;
     Ok(locked.ok_or(AppError::NotFound)?.epoch)
 }
 
-/// Returns the epoch that no session is of.
-async fn delete(conn: &mut Conn, found: &Locked, now: Moment) -> FaultResult<i64> {
-    let id = found.user.id;
-    // Tickets first, as everywhere; then the account, behind which nothing new is listed.
+/// Returns the new epoch, to which no session belongs.
+async fn delete(conn: &mut Conn, account: &Account, now: Moment) -> FaultResult<i64> {
+    let id = account.user.id;
+    // Lock order: tickets before the account, whose lock prevents new listings.
     tickets::holds::listings_withdraw(conn, id, now).await?;
-    if !store::user_lock(conn, id, Some(&found.password_hash)).await? {
+    if !store::lock(conn, id, Some(&account.password_hash)).await? {
         return Err(rules::wrong_password("password").into());
     }
-    if let Some(conflict) = what_is_under_way(conn, id, now).await? {
+    if let Some(conflict) = find_obstacle(conn, id, now).await? {
         return Err(conflict.into());
     }
-    let (gone, epoch) = store::user_anonymise(conn, id, now)
+    let (former, epoch) = store::anonymise(conn, id, now)
         .await?
         .ok_or(AppError::SignInRequired)?;
-    // The mails know their reader by the links that they carry.
+    // The recipients of mails are found by the links in them, which are deleted below.
     mail::drop_all_to(conn, id).await?;
-    // An address that is not proved may have entries of other people.
-    let email = found
+    // Waiting-list entries of an unverified address may be another person's.
+    let email = account
         .user
         .email_verified
-        .then_some(found.user.email.as_str());
+        .then_some(account.user.email.as_str());
     waiting::delete_all_of_user(conn, id, email).await?;
-    factors::factor_delete(conn, id).await?;
-    resets::resets_end(conn, id).await?;
-    proofs::proofs_end(conn, id, None).await?;
+    factors::delete(conn, id).await?;
+    resets::delete_of_user(conn, id).await?;
+    proofs::delete_of_user(conn, id, None).await?;
     idempotency::delete_of_user(conn, id).await?;
     outbox::redact_user(conn, id, FORMER_MEMBER).await?;
-    outbox::append(conn, now, &[store::told(EventType::UserUpdated, &gone)]).await?;
+    outbox::append(
+        conn,
+        now,
+        &[store::domain_event(EventType::UserUpdated, &former)],
+    )
+    .await?;
     Ok(epoch)
 }
 
-/// Why an account cannot be deleted yet, most pressing first. Each is found by one row.
-const UNDER_WAY: [(Conflict, &str); 7] = [
-    // Open, or with a card that may still be charged: a late authorisation can make it whole.
+/// The reasons why an account cannot be deleted yet, most important first, each with a query that returns
+/// a row if it applies.
+const OBSTACLES: [(Conflict, &str); 7] = [
+    // Open, or with a payment that can still complete: a late authorisation can revive an order.
     (
         Conflict::AccountOrderOpen,
         "SELECT 1 FROM orders o WHERE o.buyer_id = $1 AND $2 > 0 AND (o.status = 'capturing' \
@@ -167,14 +178,14 @@ const UNDER_WAY: [(Conflict, &str); 7] = [
             " LIMIT 1"
         ),
     ),
-    // Owed to them as a seller, or by them.
+    // Owed to or by the user as a seller.
     (
         Conflict::AccountMoneyOwed,
         "SELECT 1 FROM ledger g WHERE g.seller_id = $1 AND $2 > 0 \
          GROUP BY g.currency HAVING SUM(g.amount_minor) <> 0 LIMIT 1",
     ),
-    // Owed to them as a buyer: taken without an order, or a refund that their bank sent back and a
-    // person is looking after.
+    // Owed to the user as a buyer: money captured without an order, or a refund that failed and has an
+    // open incident.
     (
         Conflict::AccountMoneyOwed,
         "SELECT 1 FROM orders o WHERE o.buyer_id = $1 AND $2 > 0 AND (EXISTS \
@@ -185,12 +196,12 @@ const UNDER_WAY: [(Conflict, &str); 7] = [
     ),
 ];
 
-async fn what_is_under_way(
+async fn find_obstacle(
     conn: &mut Conn,
     user: UserId,
     now: Moment,
 ) -> Result<Option<Conflict>, sqlx::Error> {
-    for (conflict, sql) in UNDER_WAY {
+    for (conflict, sql) in OBSTACLES {
         let found = query(sql)
             .bind(user)
             .bind(now)
