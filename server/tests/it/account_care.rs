@@ -1,4 +1,4 @@
-//! A new password, where one is signed in, a forgotten password, and leaving.
+//! Changing and resetting passwords, listing and ending sessions, and deleting an account.
 
 use crate::{
     mail::letters,
@@ -11,7 +11,7 @@ const NEW: &str = "a rather better one";
 const FIREFOX: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
-/// The same person in another browser.
+/// The same user in another browser.
 async fn elsewhere(app: &App, of: &Client, password: &str) -> Client {
     let mut client = app.anonymous();
     let body = json!({"email": of.email, "password": password});
@@ -36,16 +36,16 @@ async fn reset(client: &Client, token: &str, password: &str) -> Answer {
     client.post("/api/user/reset", body).await
 }
 
-async fn leave(client: &Client, password: &str) -> Answer {
+async fn delete_account(client: &Client, password: &str) -> Answer {
     let body = json!({"password": password});
     client.json("DELETE", "/api/user", &[], body).await
 }
 
-/// Asks for a link and reads it in the mail.
+/// Requests a reset link and reads its token in the mail.
 async fn token(app: &App, email: &str) -> String {
     assert_eq!(forgot(app, email).await.status, 204);
     let letters = letters(app).await;
-    // Mails of one moment go out in any order.
+    // Mails queued at the same moment are sent in any order.
     let with_link = letters
         .iter()
         .rev()
@@ -56,16 +56,16 @@ async fn token(app: &App, email: &str) -> String {
     token
 }
 
-async fn is_in(client: &Client) -> bool {
+async fn is_signed_in(client: &Client) -> bool {
     client.get("/api/orders").await.status == 200
 }
 
-async fn signs_in(app: &App, email: &str, password: &str) -> bool {
+async fn can_sign_in(app: &App, email: &str, password: &str) -> bool {
     let body = json!({"email": email, "password": password});
     app.anonymous().post("/api/user/signin", body).await.status == 200
 }
 
-async fn places(client: &Client) -> Vec<Value> {
+async fn sessions(client: &Client) -> Vec<Value> {
     let list = client.get("/api/user/sessions").await.expect(200);
     list["sessions"].as_array().unwrap().clone()
 }
@@ -77,7 +77,7 @@ async fn sell(seller: &Client, buyer: &Client) -> (Value, Value) {
     (ticket, order)
 }
 
-/// Every text that the database has in these columns, in one.
+/// All values of these columns in the database, joined.
 async fn texts(app: &App) -> String {
     let mut all = String::new();
     for sql in [
@@ -104,10 +104,10 @@ on_both_engines! {
         let ann = app.user("ann").await;
         let other = elsewhere(app, &ann, PASSWORD).await;
         assert_eq!(change(&ann, PASSWORD, NEW).await.status, 204);
-        assert!(is_in(&ann).await, "who changed it stays");
+        assert!(is_signed_in(&ann).await, "who changed it stays");
         other.get("/api/orders").await.refused(401, "sign_in_required");
-        assert!(!signs_in(app, &ann.email, PASSWORD).await);
-        assert!(signs_in(app, &ann.email, NEW).await);
+        assert!(!can_sign_in(app, &ann.email, PASSWORD).await);
+        assert!(can_sign_in(app, &ann.email, NEW).await);
         assert_eq!(app.count("sessions").await, 2);
         let letters = letters(app).await;
         letters[0].says(&["password of your account is a new one", "/forgot"]);
@@ -123,7 +123,7 @@ on_both_engines! {
         both.clone().invalid("currentPassword");
         both.invalid("newPassword");
         change(&app.anonymous(), PASSWORD, NEW).await.refused(401, "sign_in_required");
-        assert!(signs_in(app, &ann.email, PASSWORD).await);
+        assert!(can_sign_in(app, &ann.email, PASSWORD).await);
         assert_eq!(app.count("mails").await, 0);
         for common in ["12345678", "Password1", &ann.email] {
             change(&ann, PASSWORD, common).await.invalid("newPassword");
@@ -131,7 +131,7 @@ on_both_engines! {
         assert_eq!(change(&ann, PASSWORD, "zwei esel").await.status, 204, "no signs are asked for");
     }
 
-    async fn two_changes_at_once_make_one_password(app) {
+    async fn of_two_concurrent_password_changes_one_succeeds(app) {
         let ann = app.user("ann").await;
         let other = elsewhere(app, &ann, PASSWORD).await;
         let (one, two) = tokio::join!(
@@ -140,21 +140,21 @@ on_both_engines! {
         );
         let mut statuses = [one.status, two.status];
         statuses.sort_unstable();
-        // The loser had the wrong password by then, or was signed out already.
+        // The other had the wrong password by then, or its session had ended.
         assert_eq!(statuses[0], 204);
         assert!([400, 401].contains(&statuses[1]), "{statuses:?}");
-        let first = signs_in(app, &ann.email, "the first of them").await;
-        assert_ne!(first, signs_in(app, &ann.email, "the second of them").await);
+        let first = can_sign_in(app, &ann.email, "the first of them").await;
+        assert_ne!(first, can_sign_in(app, &ann.email, "the second of them").await);
     }
 
-    async fn guessing_the_password_of_an_open_session_is_limited(app) {
+    async fn wrong_current_passwords_in_a_session_are_limited(app) {
         app.limits_on();
         let ann = app.user("ann").await;
         for _ in 0..10 {
             change(&ann, "not this one", NEW).await.invalid("currentPassword");
         }
         change(&ann, PASSWORD, NEW).await.refused(429, "too_many_requests");
-        leave(&ann, PASSWORD).await.refused(429, "too_many_requests");
+        delete_account(&ann, PASSWORD).await.refused(429, "too_many_requests");
         app.clock.advance(601);
         assert_eq!(change(&ann, PASSWORD, NEW).await.status, 204);
     }
@@ -168,7 +168,7 @@ on_both_engines! {
         fox.send("POST", "/api/user/signin", &headers, body).await.expect(200);
         let bob = app.user("bob").await;
 
-        let seen = places(&ann).await;
+        let seen = sessions(&ann).await;
         assert_eq!(seen.len(), 2, "others' are not shown: {seen:?}");
         assert_eq!((&seen[0]["current"], &seen[0]["device"]), (&json!(true), &json!("An unknown device")));
         assert_eq!((&seen[1]["current"], &seen[1]["device"]), (&json!(false), &json!("Firefox on Windows")));
@@ -177,44 +177,44 @@ on_both_engines! {
         let id = seen[1]["id"].as_str().unwrap();
         let path = format!("/api/user/sessions/{id}");
         bob.delete(&path).await.refused(404, "not_found");
-        assert!(is_in(&fox).await, "nobody else's to end");
+        assert!(is_signed_in(&fox).await, "nobody else's to end");
         assert_eq!(ann.delete(&path).await.status, 204);
-        assert!(!is_in(&fox).await && is_in(&ann).await);
+        assert!(!is_signed_in(&fox).await && is_signed_in(&ann).await);
         ann.delete(&path).await.refused(404, "not_found");
         ann.delete("/api/user/sessions/nonsense").await.refused(404, "not_found");
         let own = format!("/api/user/sessions/{}", seen[0]["id"].as_str().unwrap());
         assert_eq!(ann.delete(&own).await.status, 204);
-        assert!(!is_in(&ann).await, "one's own is ended as by signing out");
+        assert!(!is_signed_in(&ann).await, "one's own is ended as by signing out");
     }
 
     async fn signing_out_everywhere_else_leaves_one_session(app) {
         let ann = app.user("ann").await;
         let others = [elsewhere(app, &ann, PASSWORD).await, elsewhere(app, &ann, PASSWORD).await];
-        let before = places(&ann).await;
+        let before = sessions(&ann).await;
         assert_eq!(ann.delete("/api/user/sessions").await.status, 204);
         for other in &others {
-            assert!(!is_in(other).await);
+            assert!(!is_signed_in(other).await);
         }
-        let after = places(&ann).await;
+        let after = sessions(&ann).await;
         assert_eq!(after.len(), 1);
         assert_ne!(after[0]["id"], before[0]["id"], "under a new id");
-        assert!(signs_in(app, &ann.email, PASSWORD).await);
+        assert!(can_sign_in(app, &ann.email, PASSWORD).await);
     }
 
     async fn a_session_in_use_is_prolonged_and_nothing_fails_by_it(app) {
         let ann = app.user("ann").await;
-        let first = places(&ann).await[0].clone();
+        let first = sessions(&ann).await[0].clone();
         app.clock.advance(3599);
         assert_eq!(ann.get("/api/orders").await.header("set-cookie"), "");
         app.clock.advance(2);
         let prolonged = ann.get("/api/orders").await;
         let cookie = prolonged.header("set-cookie").to_owned();
         assert!(cookie.contains("Max-Age=2592000") && cookie.contains("HttpOnly"), "{cookie}");
-        let now = places(&ann).await[0].clone();
+        let now = sessions(&ann).await[0].clone();
         assert_eq!((&now["id"], &now["begunAt"]), (&first["id"], &first["begunAt"]));
         assert!(now["seenAt"].as_str() > first["seenAt"].as_str());
 
-        // The database takes nothing more about sessions just then.
+        // Writes to sessions fail from here on.
         app.clock.advance(3601);
         app.run_sql("ALTER TABLE sessions RENAME COLUMN seen_at TO seen_once").await;
         app.run_sql("ALTER TABLE sessions ADD COLUMN seen_at BIGINT NOT NULL DEFAULT 0 CHECK (seen_at = 0)").await;
@@ -228,7 +228,7 @@ on_both_engines! {
         let out = ann.post("/api/user/signout", json!({})).await;
         assert_eq!(out.status, 204);
         assert_eq!(out.headers.get_all("set-cookie").iter().count(), 1, "the cookie is taken away, not renewed");
-        assert!(!is_in(&ann).await);
+        assert!(!is_signed_in(&ann).await);
     }
 
     async fn a_forgotten_password_is_set_by_a_link_that_works_once(app) {
@@ -246,9 +246,9 @@ on_both_engines! {
         reset(&browser, &token, "password123").await.invalid("password");
         let user = reset(&browser, &token, NEW).await.expect(200);
         assert_eq!(user["email"], ann.email);
-        assert!(is_in(&browser).await, "signed in");
-        assert!(!is_in(&ann).await, "all sessions end");
-        assert!(signs_in(app, &ann.email, NEW).await && !signs_in(app, &ann.email, PASSWORD).await);
+        assert!(is_signed_in(&browser).await, "signed in");
+        assert!(!is_signed_in(&ann).await, "all sessions end");
+        assert!(can_sign_in(app, &ann.email, NEW).await && !can_sign_in(app, &ann.email, PASSWORD).await);
         reset(&app.anonymous(), &token, "yet another one").await.invalid("token");
         let page = app.anonymous().page(&format!("/reset?token={token}")).await;
         assert!(page.text.contains("Ask for a new link"), "{}", page.text);
@@ -270,7 +270,7 @@ on_both_engines! {
             }
         }
         assert_eq!(work.len(), 1);
-        assert!(signs_in(app, &ann.email, work[0]).await);
+        assert!(can_sign_in(app, &ann.email, work[0]).await);
     }
 
     async fn a_link_ends_by_the_clock_and_by_another_password(app) {
@@ -307,7 +307,7 @@ on_both_engines! {
         assert!(visitor.page("/forgot").await.text.contains("If there is an account"));
     }
 
-    async fn who_deletes_an_account_is_told_of_tickets_for_events_to_come(app) {
+    async fn the_deletion_page_warns_of_tickets_for_upcoming_events(app) {
         let (seller, ann) = (app.user("seller").await, app.user("ann").await);
         let page = ann.page("/account/delete").await.text;
         assert!(!page.contains("for events to come"), "{page}");
@@ -316,7 +316,7 @@ on_both_engines! {
         assert!(page.contains("1 ticket") && page.contains("for events to come") && page.contains("Late Show"), "{page}");
     }
 
-    async fn a_mail_that_comes_too_late_is_not_sent(app) {
+    async fn a_reset_mail_that_is_too_late_is_not_sent(app) {
         let ann = app.user("ann").await;
         assert_eq!(forgot(app, &ann.email).await.status, 204);
         app.clock.advance(1801);
@@ -344,13 +344,13 @@ on_both_engines! {
         let seller = app.user("seller").await;
         let (_, order) = sell(&seller, &ann).await;
         forgot(app, &ann.email).await;
-        leave(&ann, "").await.invalid("password");
-        leave(&ann, "not this one").await.invalid("password");
-        assert_eq!(leave(&ann, PASSWORD).await.status, 204);
+        delete_account(&ann, "").await.invalid("password");
+        delete_account(&ann, "not this one").await.invalid("password");
+        assert_eq!(delete_account(&ann, PASSWORD).await.status, 204);
 
-        assert!(!is_in(&ann).await && !is_in(&other).await);
-        assert!(!signs_in(app, &ann.email, PASSWORD).await);
-        assert!(!signs_in(app, &ann.id, "").await);
+        assert!(!is_signed_in(&ann).await && !is_signed_in(&other).await);
+        assert!(!can_sign_in(app, &ann.email, PASSWORD).await);
+        assert!(!can_sign_in(app, &ann.id, "").await);
         let texts = texts(app).await;
         assert!(!texts.contains("annabel"), "{texts}");
         assert_eq!(app.count_where("mails", "state", "pending").await, 0);
@@ -369,25 +369,25 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn an_account_is_not_deleted_while_something_is_under_way(app) {
+    async fn an_account_with_open_business_is_not_deleted(app) {
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
         let event = ann.event().await;
         let ticket = ann.ticket(&event, 2500).await;
         let order = bob.reserve(&[&ticket]).await.expect(201);
-        leave(&bob, PASSWORD).await.refused(409, "account_order_open");
-        leave(&ann, PASSWORD).await.refused(409, "account_sale_open");
+        delete_account(&bob, PASSWORD).await.refused(409, "account_order_open");
+        delete_account(&ann, PASSWORD).await.refused(409, "account_sale_open");
         assert_eq!(ann.ticket_now(&ticket).await["status"], "reserved", "a refusal writes nothing");
         bob.pay(&order, "pm_card_visa").await.expect(201);
         let spare = ann.ticket(&event, 2500).await;
-        leave(&ann, PASSWORD).await.refused(409, "account_tickets_sold");
+        delete_account(&ann, PASSWORD).await.refused(409, "account_tickets_sold");
         assert_eq!(ann.ticket_now(&spare).await["status"], "available");
         app.run_sql("UPDATE events SET starts_at = 1").await;
-        leave(&ann, PASSWORD).await.refused(409, "account_money_owed");
-        assert!(is_in(&ann).await && is_in(&bob).await);
-        assert_eq!(leave(&bob, PASSWORD).await.status, 204, "what is paid is over");
+        delete_account(&ann, PASSWORD).await.refused(409, "account_money_owed");
+        assert!(is_signed_in(&ann).await && is_signed_in(&bob).await);
+        assert_eq!(delete_account(&bob, PASSWORD).await.status, 204, "what is paid is over");
         ann.refund(&[&ticket]).await.expect(201);
         app.settle().await;
-        assert_eq!(leave(&ann, PASSWORD).await.status, 204);
+        assert_eq!(delete_account(&ann, PASSWORD).await.status, 204);
         assert_eq!(letters(app).await.len(), 0, "nobody is written to");
         app.assert_sound().await;
     }
@@ -407,16 +407,16 @@ on_both_engines! {
         app.anonymous().get("/account/data.json").await.refused(401, "sign_in_required");
     }
 
-    async fn an_order_at_the_bank_keeps_its_buyer(app) {
+    async fn a_buyer_with_a_payment_at_the_bank_cannot_delete_the_account(app) {
         let (seller, bob) = (app.user("seller").await, app.user("bob").await);
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let order = bob.reserve(&[&ticket]).await.expect(201);
         bob.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);
         app.clock.advance(3600);
-        leave(&bob, PASSWORD).await.refused(409, "account_order_open");
+        delete_account(&bob, PASSWORD).await.refused(409, "account_order_open");
         app.sweep().await;
         app.settle().await;
-        assert_eq!(leave(&bob, PASSWORD).await.status, 204);
+        assert_eq!(delete_account(&bob, PASSWORD).await.status, 204);
         app.assert_sound().await;
     }
 
@@ -427,14 +427,14 @@ on_both_engines! {
             let other = elsewhere(app, &ann, PASSWORD).await;
             let body = json!({"eventId": event["id"], "priceMinor": 2500, "quantity": 5});
             let (left, listed) = tokio::join!(
-                leave(&ann, PASSWORD),
+                delete_account(&ann, PASSWORD),
                 other.post("/api/tickets/batch", body),
             );
             let on_sale = app.number(&format!(
                 "SELECT COUNT(*) AS n FROM tickets WHERE seller_id = '{}' AND state = 'listed'", ann.id)).await;
             match left.status {
                 204 => assert_eq!(on_sale, 0, "listed with {}", listed.status),
-                // Listed in between: who leaves is told to try again.
+                // Listed in between: the deletion is refused and can be repeated.
                 409 => assert_eq!((listed.status, on_sale), (201, 5)),
                 other => panic!("{other} {}", left.text),
             }

@@ -1,11 +1,11 @@
-//! Signing up, in and out, and staying signed in.
+//! Sign-up, sign-in, sign-out and sessions.
 
 use crate::support::client::PASSWORD;
 use crate::support::{App, Client, on_both_engines};
 use serde_json::json;
 
 on_both_engines! {
-    async fn signing_up_signs_in_and_says_who_you_are(app) {
+    async fn signing_up_signs_in_and_returns_the_user(app) {
         let anonymous = app.anonymous();
         let nobody = anonymous.get("/api/user/currentuser").await.expect(200);
         assert_eq!(nobody, json!({"currentUser": null}));
@@ -19,13 +19,13 @@ on_both_engines! {
         assert_eq!(app.events_of(&user).await, [("UserCreated".to_owned(), 1)]);
     }
 
-    async fn an_address_signs_up_once_in_whatever_capitals(app) {
+    async fn an_address_signs_up_once_regardless_of_case(app) {
         let ann = app.user("ann").await;
         let body = json!({"email": ann.email.to_uppercase(), "password": PASSWORD});
         app.anonymous().post("/api/user/signup", body).await.invalid("email");
     }
 
-    async fn twenty_sign_ups_with_one_address_make_one_account(app) {
+    async fn twenty_concurrent_sign_ups_with_one_address_make_one_account(app) {
         let clients: Vec<Client> = (0..20).map(|_| app.anonymous()).collect();
         let body = json!({"email": "ann@example.com", "password": PASSWORD, "name": "Ann"});
         let answers = futures::future::join_all(
@@ -38,7 +38,7 @@ on_both_engines! {
         }
     }
 
-    async fn what_is_wrong_with_a_sign_up_is_said_at_its_field(app) {
+    async fn sign_up_errors_are_reported_at_their_fields(app) {
         let anonymous = app.anonymous();
         for email in ["nonsense", "", "a@", "@b.example", "a b@example.com", "a@b@example.com"] {
             let body = json!({"email": email, "password": PASSWORD});
@@ -69,7 +69,7 @@ on_both_engines! {
         unknown.refused(401, "bad_credentials");
     }
 
-    async fn what_is_missing_of_a_sign_in_is_said_at_its_field(app) {
+    async fn empty_sign_in_fields_are_reported(app) {
         let nothing = app.anonymous().post("/api/user/signin", json!({"email": " ", "password": ""})).await;
         nothing.clone().invalid("email");
         nothing.invalid("password");
@@ -110,7 +110,7 @@ on_both_engines! {
         assert_eq!(app.count("sessions").await, 0);
     }
 
-    async fn guessing_is_limited_per_account_and_says_when_to_come_back(app) {
+    async fn wrong_passwords_are_limited_per_account_with_retry_after(app) {
         app.limits_on();
         let ann = app.user("ann").await;
         let wrong = json!({"email": ann.email, "password": "not this one"});

@@ -1,5 +1,5 @@
-//! Buying without a password: a guest is asked for address and name, gets at no account but their
-//! own, comes back by mail, and can become a member or leave.
+//! Buying without a password: a guest enters address and name, cannot access other accounts, returns by a
+//! mailed link, and can become a member or delete the account.
 
 use crate::{
     mail::{letters, post::Letter},
@@ -19,9 +19,9 @@ fn leads_to(answer: &Answer) -> String {
     answer.header("location").to_owned()
 }
 
-/// What a form of this page carries unseen.
+/// The value of a hidden field of this page.
 #[track_caller]
-fn carried(page: &str, name: &str) -> String {
+fn hidden_field(page: &str, name: &str) -> String {
     let field = format!("name=\"{name}\" value=\"");
     let after = page
         .split(&field)
@@ -30,15 +30,15 @@ fn carried(page: &str, name: &str) -> String {
     after.split('"').next().unwrap().to_owned()
 }
 
-/// Somebody who is not signed in and has chosen tickets.
+/// An anonymous browser that has chosen tickets.
 struct Guest {
     browser: Client,
-    /// Where they are asked who they are.
+    /// The page that asks for address and name.
     page: String,
 }
 
 impl Guest {
-    /// Chooses so many tickets of this event.
+    /// Chooses `quantity` tickets of this event.
     async fn choosing(app: &App, event: &Value, quantity: &str) -> Self {
         let browser = app.anonymous();
         let from = format!("/events/{}", event["id"].as_str().unwrap());
@@ -54,7 +54,7 @@ impl Guest {
         Self { browser, page }
     }
 
-    /// The same in another browser, which has the first one's page.
+    /// Another browser with the same page.
     fn again(&self, app: &App) -> Self {
         Self {
             browser: app.anonymous(),
@@ -63,7 +63,7 @@ impl Guest {
     }
 
     async fn once(&self) -> String {
-        carried(&self.browser.page(&self.page).await.text, "once")
+        hidden_field(&self.browser.page(&self.page).await.text, "once")
     }
 
     async fn buy(&self, email: &str, name: &str, once: &str) -> Answer {
@@ -78,7 +78,7 @@ impl Guest {
         self.browser.form(path, &self.page, &fields).await
     }
 
-    /// Buys with a form of their own. Returns the page of the order.
+    /// Buys with a new form. Returns the page of the order.
     async fn bought(self, email: &str) -> (Client, String) {
         let once = self.once().await;
         let order = leads_to(&self.buy(email, "Gus", &once).await);
@@ -86,16 +86,16 @@ impl Guest {
         (self.browser, order)
     }
 
-    async fn is_in(&self) -> bool {
-        is_in(&self.browser).await
+    async fn is_signed_in(&self) -> bool {
+        is_signed_in(&self.browser).await
     }
 }
 
-async fn is_in(client: &Client) -> bool {
+async fn is_signed_in(client: &Client) -> bool {
     client.get("/api/orders").await.status == 200
 }
 
-/// An event with so many tickets.
+/// An event with this number of tickets.
 async fn event(app: &App, tickets: i64) -> Value {
     let seller = app.user("Sally").await;
     let event = seller.event().await;
@@ -103,7 +103,7 @@ async fn event(app: &App, tickets: i64) -> Value {
     event
 }
 
-/// Asks for a link on the way to `next`, and reads the token in the mail.
+/// Requests a reset link with `next`, and reads the token in the mail.
 async fn link(app: &App, email: &str, next: &str) -> (Letter, String) {
     let fields = [("email", email), ("next", next)];
     let asked = app
@@ -158,7 +158,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn seats_that_were_ticked_come_along(app) {
+    async fn chosen_seats_are_kept(app) {
         let seller = app.user("Sally").await;
         let event = seller.event().await;
         let mut fields = vec![("attempt".to_owned(), "one".to_owned())];
@@ -173,21 +173,21 @@ on_both_engines! {
         let shown = browser.page(&page).await.text;
         assert!(shown.contains("Stalls, Row A, Seat 7; Stalls, Row A, Seat 8 from Sally · £50.00 in all"), "{shown}");
 
-        // Whoever has an account comes back to the same choice, and is asked for nothing else.
+        // After signing in, a member continues with the same choice.
         let member = app.user("Bea").await;
         let shown = member.page(&page).await.text;
         assert!(shown.contains("Reserve 2 tickets and pay") && !shown.contains("Buy as a guest"), "{shown}");
-        let choice = carried(&shown, "choice");
+        let choice = hidden_field(&shown, "choice");
         let answer = member.form("/fn/orders/reserve_chosen", &page, &[("choice", &choice)]).await;
         assert!(leads_to(&answer).starts_with("/orders/"));
 
-        // A guest whose tickets went meanwhile is told, and has nothing to type again.
+        // If the tickets were sold in the meantime, the page says so and keeps what was typed.
         let late = Guest { browser, page };
         let answer = late.buy("late@example.com", "Lara", "").await;
         assert_eq!(leads_to(&answer), late.page);
         let shown = late.browser.page(&late.page).await.text;
         assert!(shown.contains("role=\"alert\"") && shown.contains("Try again"), "{shown}");
-        assert!(late.is_in().await);
+        assert!(late.is_signed_in().await);
         assert_eq!(app.count("orders").await, 1);
         app.assert_sound().await;
     }
@@ -205,11 +205,11 @@ on_both_engines! {
         for (guest, answer) in [(&one, &first), (&two, &second)] {
             if leads_to(answer).starts_with("/orders/") {
                 won += 1;
-                assert!(guest.is_in().await);
+                assert!(guest.is_signed_in().await);
                 continue;
             }
             assert_eq!(leads_to(answer), guest.page);
-            assert!(!guest.is_in().await, "the loser is nobody");
+            assert!(!guest.is_signed_in().await, "the loser is nobody");
             let page = guest.browser.page(&guest.page).await.text;
             for words in ["Welcome back", "Mail me another link"] {
                 assert!(page.contains(words), "{words}: {page}");
@@ -230,7 +230,7 @@ on_both_engines! {
             again.buy("gus@example.com", "Gus", &once)
         );
         assert_eq!(leads_to(&first), leads_to(&second), "one order");
-        assert!(guest.is_in().await && again.is_in().await);
+        assert!(guest.is_signed_in().await && again.is_signed_in().await);
         assert_eq!(app.count("orders").await, 1);
 
         let other = guest.again(app);
@@ -241,11 +241,11 @@ on_both_engines! {
         app.clock.advance(10 * 60);
         let late = guest.again(app);
         assert_eq!(leads_to(&late.buy("gus@example.com", "Gus", &once).await), late.page);
-        assert!(!other.is_in().await && !late.is_in().await);
+        assert!(!other.is_signed_in().await && !late.is_signed_in().await);
         app.assert_sound().await;
     }
 
-    async fn a_form_lets_nobody_in_once_the_guest_has_shut_others_out(app) {
+    async fn a_form_does_not_sign_in_after_the_guest_ended_other_sessions(app) {
         let event = event(app, 8).await;
         let guest = Guest::choosing(app, &event, "1").await;
         let once = guest.once().await;
@@ -253,7 +253,7 @@ on_both_engines! {
         guest.browser.delete("/api/user/sessions").await.expect_2xx();
         let again = guest.again(app);
         assert_eq!(leads_to(&again.buy("gus@example.com", "Gus", &once).await), again.page);
-        assert!(guest.is_in().await && !again.is_in().await);
+        assert!(guest.is_signed_in().await && !again.is_signed_in().await);
     }
 
     async fn a_guest_gets_at_no_account(app) {
@@ -264,13 +264,13 @@ on_both_engines! {
             let fox = Guest::choosing(app, &event, "1").await;
             let once = fox.once().await;
             assert_eq!(leads_to(&fox.buy(&taken, "Fox", &once).await), fox.page, "{taken}");
-            assert!(!fox.is_in().await, "{taken}");
+            assert!(!fox.is_signed_in().await, "{taken}");
         }
         assert_eq!(app.count("orders").await, 1);
         let user = ann.get("/api/user/currentuser").await.expect(200);
         assert_eq!(user["currentUser"]["name"], "Ann");
-        // Nothing is the password of who has none.
-        for password in ["anything at all", "nobody's password"] {
+        // No password is correct for an account without one.
+        for password in ["anything at all", "no account has this password"] {
             signs_in(app, "gus@example.com", password).await.refused(401, "bad_credentials");
         }
         signs_in(app, "gus@example.com", "").await.invalid("password");
@@ -287,18 +287,18 @@ on_both_engines! {
             let shown = chosen.browser.page(&page).await.text;
             assert!(shown.contains("Welcome back") && shown.contains("Or set a password"), "{shown}");
         }
-        assert!(is_in(&gus).await, "looking changes nothing");
+        assert!(is_signed_in(&gus).await, "looking changes nothing");
         let fields = [("token", token.as_str())];
         let answer = chosen.browser.form("/fn/accounts/enter", &page, &fields).await;
         assert_eq!(leads_to(&answer), chosen.page, "back to what was chosen");
-        assert!(chosen.is_in().await);
-        assert!(!is_in(&gus).await, "whoever reads the mail is alone in it");
+        assert!(chosen.is_signed_in().await);
+        assert!(!is_signed_in(&gus).await, "whoever reads the mail is alone in it");
         let twice = app.anonymous();
         assert_eq!(leads_to(&twice.form("/fn/accounts/enter", &page, &fields).await), page);
-        assert!(!is_in(&twice).await);
+        assert!(!is_signed_in(&twice).await);
     }
 
-    async fn a_link_to_a_member_asks_for_a_new_password(app) {
+    async fn a_members_link_asks_for_a_new_password(app) {
         let event = event(app, 8).await;
         let ann = app.user("Ann").await;
         let chosen = Guest::choosing(app, &event, "2").await;
@@ -307,7 +307,7 @@ on_both_engines! {
         let page = format!("/reset?token={token}");
         let fields = [("token", token.as_str())];
         assert_eq!(leads_to(&chosen.browser.form("/fn/accounts/enter", &page, &fields).await), page);
-        assert!(!chosen.is_in().await && is_in(&ann).await, "the password stands in the way");
+        assert!(!chosen.is_signed_in().await && is_signed_in(&ann).await, "the password stands in the way");
         let fields = [("token", token.as_str()), ("password", "a rather better one")];
         let answer = chosen.browser.form("/fn/accounts/reset", &page, &fields).await;
         assert_eq!(leads_to(&answer), chosen.page);
@@ -345,13 +345,13 @@ on_both_engines! {
         let page = gus.page("/account/delete").await.text;
         assert!(page.contains("Mail me the link") && !page.contains("for good"), "{page}");
         gus.json("DELETE", "/api/user", &[], json!({"password": ""})).await.invalid("password");
-        assert!(is_in(&gus).await);
+        assert!(is_signed_in(&gus).await);
         app.sessions_began(now - 29 * 60 * 1_000_000, now).await;
         let gone = gus.json("DELETE", "/api/user", &[], json!({"password": ""})).await;
         assert_eq!(gone.status, 204);
     }
 
-    async fn a_guest_leaves_without_a_trace(app) {
+    async fn deleting_a_guest_account_removes_all_personal_data(app) {
         let event = event(app, 8).await;
         let (gus, order) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
         let order = order.replace("/orders/", "/api/orders/");
@@ -360,12 +360,12 @@ on_both_engines! {
         assert!(!page.contains("type=\"password\""), "{page}");
         let answer = gus.form("/fn/accounts/delete", "/account/delete", &[]).await;
         assert_eq!(leads_to(&answer), "/");
-        assert!(!is_in(&gus).await);
+        assert!(!is_signed_in(&gus).await);
         let left = sqlx::query("SELECT 1 FROM users WHERE email_key = 'gus@example.com' OR name = 'Gus'");
         assert!(left.fetch_all(app.db.reads()).await.unwrap().is_empty());
         let keys = sqlx::query("SELECT 1 FROM users WHERE guest_key IS NOT NULL");
         assert!(keys.fetch_all(app.db.reads()).await.unwrap().is_empty());
-        // The address is free, and the account of before is not what it opens.
+        // The address is free, and does not open the deleted account.
         let (again, _) = Guest::choosing(app, &event, "1").await.bought("gus@example.com").await;
         again.get(&order).await.refused(404, "not_found");
         app.assert_sound().await;
@@ -381,12 +381,12 @@ on_both_engines! {
         let body = json!({"email": "new@example.com", "password": PASSWORD});
         app.anonymous().post("/api/user/signup", body).await.refused(429, "too_many_requests");
         assert_eq!(leads_to(&guest.buy("gus@example.com", "Gus", "").await), guest.page);
-        assert!(!guest.is_in().await);
+        assert!(!guest.is_signed_in().await);
         app.clock.advance(600);
         assert!(leads_to(&guest.buy("gus@example.com", "Gus", "").await).starts_with("/orders/"));
     }
 
-    async fn what_is_no_choice_leads_nowhere(app) {
+    async fn an_invalid_choice_is_refused(app) {
         let event = event(app, 20).await;
         for page in ["/checkout", "/checkout?choice=nonsense"] {
             assert_eq!(app.anonymous().page(page).await.status, 404, "{page}");
@@ -403,8 +403,8 @@ on_both_engines! {
             let fields = [("choice", "nonsense"), ("email", "gus@example.com"), ("name", "Gus")];
             assert_eq!(leads_to(&greedy.browser.form(path, "/", &fields).await), "/");
         }
-        assert!(!greedy.is_in().await, "nobody becomes a guest of nothing");
-        // A script is told what it lacks, and gets no page.
+        assert!(!greedy.is_signed_in().await, "nobody becomes a guest of nothing");
+        // A script gets an error instead of a page.
         let fields = format!("event_id={}&quantity=1", event["id"].as_str().unwrap());
         let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json")];
         let asked = app.anonymous().send("POST", "/fn/orders/reserve", &headers, fields).await;

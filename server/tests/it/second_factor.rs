@@ -1,4 +1,5 @@
-//! The second factor: turning it on and off, signing in with it, recovery codes, and operators who need it.
+//! The second factor: turning it on and off, signing in with it, recovery codes, and operators who must
+//! have it.
 
 use crate::{
     mail::letters,
@@ -12,7 +13,7 @@ use totp_rs::{Builder, Secret};
 const PATH: &str = "/api/user/second-factor";
 const CODES: &str = "/api/user/second-factor/recovery-codes";
 
-/// What the app that was set up with this secret shows now.
+/// The code that an app with this secret shows now.
 fn code_of(app: &App, secret: &str) -> String {
     let secret = Secret::try_from_base32(secret).unwrap();
     let totp = Builder::new().with_secret(secret).build().unwrap();
@@ -20,10 +21,10 @@ fn code_of(app: &App, secret: &str) -> String {
     totp.generate(seconds).to_string()
 }
 
-/// A code that is not right now.
+/// A code that is wrong now.
 fn wrong(app: &App, secret: &str) -> String {
     let right: u32 = code_of(app, secret).parse().unwrap();
-    // Far from the codes before and after.
+    // Neither the previous nor the next code.
     format!("{:06}", (right + 333_333) % 1_000_000)
 }
 
@@ -39,7 +40,7 @@ async fn enable(client: &Client, setup: &Value, password: &str, code: &str) -> A
     client.put(PATH, body).await
 }
 
-/// Somebody with a second factor: its secret and the recovery codes. The code of now is used.
+/// Turns the second factor on. Returns its secret and recovery codes; the current code is used.
 async fn with_factor(app: &App, client: &Client) -> (String, Vec<String>) {
     let setup = setup(client).await;
     let secret = setup["secret"].as_str().unwrap().to_owned();
@@ -61,7 +62,7 @@ async fn sign_in(client: &Client, email: &str, code: Option<&str>) -> Answer {
     client.post("/api/user/signin", body).await
 }
 
-async fn is_in(client: &Client) -> bool {
+async fn is_signed_in(client: &Client) -> bool {
     client.get("/api/orders").await.status == 200
 }
 
@@ -80,16 +81,16 @@ fn leads_to(answer: &Answer) -> String {
     answer.header("location").to_owned()
 }
 
-/// What a form of this page carries unseen.
+/// The value of a hidden field of this page.
 #[track_caller]
-fn carried(page: &str, name: &str) -> String {
+fn hidden_field(page: &str, name: &str) -> String {
     let field = format!("name=\"{name}\" value=\"");
     let after = page.split(&field).nth(1);
     let after = after.unwrap_or_else(|| panic!("{name}: {page}"));
     after.split('"').next().unwrap().to_owned()
 }
 
-/// A sale by `seller`: the ticket.
+/// Sells a ticket of `seller`. Returns the ticket.
 async fn sold(seller: &Client, buyer: &Client) -> Value {
     let ticket = seller.ticket(&seller.event().await, 2500).await;
     let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -105,7 +106,7 @@ on_both_engines! {
         assert_eq!(state(&ann).await["enabledAt"], Value::Null);
         let (secret, codes) = with_factor(app, &ann).await;
         assert_eq!(codes.len(), 10);
-        assert!(is_in(&ann).await && !is_in(&other).await, "all others are signed out");
+        assert!(is_signed_in(&ann).await && !is_signed_in(&other).await, "all others are signed out");
         let now = state(&ann).await;
         assert!(now["enabledAt"].is_string(), "{now}");
         assert_eq!((&now["recoveryCodesLeft"], &now["required"]), (&json!(10), &json!(false)));
@@ -120,11 +121,11 @@ on_both_engines! {
         sign_in(&phone, &ann.email, Some(&code)).await.refused(401, "second_factor_required");
         let used = code_of(app, &secret);
         sign_in(&phone, &ann.email, Some(&used)).await.refused(401, "second_factor_required");
-        assert!(!is_in(&phone).await);
+        assert!(!is_signed_in(&phone).await);
         app.clock.advance(30);
         let code = code_of(app, &secret);
         sign_in(&phone, &ann.email, Some(&format!(" {} {} ", &code[..3], &code[3..]))).await.expect(200);
-        assert!(is_in(&phone).await);
+        assert!(is_signed_in(&phone).await);
         let again = sign_in(&app.anonymous(), &ann.email, Some(&code)).await;
         again.refused(401, "second_factor_required");
 
@@ -150,7 +151,7 @@ on_both_engines! {
         }
     }
 
-    async fn turning_it_on_takes_the_password_and_a_code_of_the_setup(app) {
+    async fn turning_it_on_requires_the_password_and_a_code_of_the_setup(app) {
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
         let own = setup(&ann).await;
         let secret = own["secret"].as_str().unwrap();
@@ -186,11 +187,11 @@ on_both_engines! {
             let mut statuses = [first.status, second.status];
             statuses.sort_unstable();
             assert_eq!(statuses, [200, 401], "{code}");
-            assert_ne!(is_in(&one).await, is_in(&two).await);
+            assert_ne!(is_signed_in(&one).await, is_signed_in(&two).await);
         }
     }
 
-    async fn of_two_who_turn_it_on_at_once_one_does(app) {
+    async fn of_two_concurrent_requests_to_turn_it_on_one_succeeds(app) {
         let ann = app.user("ann").await;
         let other = app.anonymous();
         sign_in(&other, &ann.email, None).await.expect(200);
@@ -203,13 +204,13 @@ on_both_engines! {
         );
         let mut statuses = [first.status, second.status];
         statuses.sort_unstable();
-        // The loser finds a second factor, or is signed out already.
+        // The other finds a second factor, or its session has ended.
         assert_eq!(statuses[0], 200);
         assert!([401, 409].contains(&statuses[1]), "{statuses:?}");
         assert_eq!((app.count("second_factors").await, app.count("recovery_codes").await), (1, 10));
     }
 
-    async fn turning_it_off_takes_the_password_and_a_code(app) {
+    async fn turning_it_off_requires_the_password_and_a_code(app) {
         let ann = app.user("ann").await;
         for (method, path) in [("DELETE", PATH), ("PUT", CODES)] {
             prove(&ann, method, path, PASSWORD, "123456").await.refused(409, "second_factor_off");
@@ -237,7 +238,7 @@ on_both_engines! {
         }
     }
 
-    async fn codes_are_guessed_at_no_more_often_than_passwords(app) {
+    async fn wrong_codes_are_limited_like_wrong_passwords(app) {
         let ann = app.user("ann").await;
         let (secret, codes) = with_factor(app, &ann).await;
         app.limits_on();
@@ -252,7 +253,7 @@ on_both_engines! {
             let code = code_of(app, &secret);
             sign_in(&from(last), &ann.email, Some(&code)).await.refused(429, "too_many_requests");
         }
-        // From everywhere together: six digits stand up to few guesses.
+        // Over all networks together, because a six-digit code needs few guesses.
         let code = code_of(app, &secret);
         sign_in(&from(3), &ann.email, Some(&code)).await.refused(429, "too_many_requests");
         sign_in(&from(3), &ann.email, Some(&codes[0])).await.refused(429, "too_many_requests");
@@ -285,13 +286,13 @@ on_both_engines! {
         reset(None).await.refused(401, "second_factor_required");
         reset(Some(wrong(app, &secret))).await.refused(401, "second_factor_required");
         sign_in(&app.anonymous(), &ann.email, None).await.refused(401, "second_factor_required");
-        assert!(!is_in(&fox).await);
+        assert!(!is_signed_in(&fox).await);
         reset(Some(code_of(app, &secret))).await.expect(200);
-        assert!(is_in(&fox).await);
+        assert!(is_signed_in(&fox).await);
         sign_in(&app.anonymous(), &ann.email, None).await.refused(401, "bad_credentials");
     }
 
-    async fn a_deleted_account_leaves_no_mail_about_its_factor(app) {
+    async fn deleting_an_account_deletes_mails_about_its_factor(app) {
         let ann = app.user("ann").await;
         with_factor(app, &ann).await;
         let failed = "UPDATE mails SET state = 'sent', last_error = 'no mailbox of that name: ann' \
@@ -317,8 +318,8 @@ on_both_engines! {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert!(!shown.contains("role=\"alert\""), "nothing is wrong yet: {shown}");
-        let pending = carried(&shown, "pending");
-        assert!(!is_in(&phone).await);
+        let pending = hidden_field(&shown, "pending");
+        assert!(!is_signed_in(&phone).await);
         let give = |client: Client, code: String, recovery: &'static str| {
             let (page, pending) = (page.clone(), pending.clone());
             async move {
@@ -330,29 +331,29 @@ on_both_engines! {
             assert_eq!(leads_to(&give(phone.clone(), typed, form).await), page);
             let refused = phone.page(&page).await.text;
             assert!(refused.contains("That code is not right"), "{refused}");
-            assert_eq!(carried(&refused, "pending"), pending);
+            assert_eq!(hidden_field(&refused, "pending"), pending);
         }
         assert_eq!(leads_to(&give(phone.clone(), code_of(app, &secret), "false").await), "/sell");
-        assert!(is_in(&phone).await);
+        assert!(is_signed_in(&phone).await);
         let other = app.anonymous();
         assert_eq!(leads_to(&give(other.clone(), codes[0].clone(), "true").await), "/sell");
-        assert!(is_in(&other).await, "the password was right, and the code is another");
-        // Loaded again without what the password gave, the page asks for the password.
+        assert!(is_signed_in(&other).await, "the password was right, and the code is another");
+        // Reloaded without the pending sign-in, the page redirects to the password.
         assert_eq!(leads_to(&app.anonymous().page(&page).await), "/signin?next=/sell");
         app.clock.advance(601);
         let late = app.anonymous();
         assert_eq!(leads_to(&give(late.clone(), codes[1].clone(), "true").await), "/signin?next=/sell");
         assert!(late.page("/signin?next=/sell").await.text.contains("That took too long."));
-        assert!(!is_in(&late).await);
+        assert!(!is_signed_in(&late).await);
     }
 
-    async fn a_new_password_ends_a_sign_in_that_waits_for_its_code(app) {
+    async fn a_new_password_invalidates_pending_sign_ins(app) {
         let ann = app.user("ann").await;
         let (_, codes) = with_factor(app, &ann).await;
         let fox = app.anonymous();
         let fields = [("email", ann.email.as_str()), ("password", PASSWORD)];
         let page = leads_to(&fox.form("/fn/accounts/sign_in", "/signin", &fields).await);
-        let pending = carried(&fox.page(&page).await.text, "pending");
+        let pending = hidden_field(&fox.page(&page).await.text, "pending");
         let body = json!({"currentPassword": PASSWORD, "newPassword": "a rather better one"});
         ann.put("/api/user/password", body).await.expect_2xx();
         for forged in [pending.as_str(), "", "SDS1.AAAA.AAAA"] {
@@ -360,15 +361,15 @@ on_both_engines! {
             let answer = fox.form("/fn/accounts/finish_sign_in", &page, &fields).await;
             assert_eq!(leads_to(&answer), "/signin", "{forged}");
         }
-        assert!(!is_in(&fox).await);
+        assert!(!is_signed_in(&fox).await);
     }
 
-    async fn setting_it_up_by_forms_shows_the_recovery_codes_once(app) {
+    async fn setup_by_forms_shows_the_recovery_codes_once(app) {
         let ann = app.user("ann").await;
         let page = "/account/second-factor?next=/selling";
         let shown = ann.page(page).await.text;
         assert!(shown.contains("class=\"qr\"") && shown.contains("otpauth://totp/"), "{shown}");
-        let setup = carried(&shown, "setup");
+        let setup = hidden_field(&shown, "setup");
         let key = shown.split("<code class=\"key\">").nth(1).unwrap();
         let secret = key.split('<').next().unwrap().replace(' ', "");
         let turn_on = |password: &'static str| {
@@ -381,7 +382,7 @@ on_both_engines! {
         assert_eq!(leads_to(&turn_on("not this one").await), page);
         let refused = ann.page(page).await.text;
         assert!(refused.contains("That is not your password."), "{refused}");
-        assert_eq!(carried(&refused, "setup"), setup, "the app that was set up still is");
+        assert_eq!(hidden_field(&refused, "setup"), setup, "the app that was set up still is");
         assert_eq!(leads_to(&turn_on(PASSWORD).await), page);
         let done = ann.page(page).await.text;
         assert_eq!(done.matches("<li><code class=\"key\">").count(), 10, "{done}");
@@ -415,7 +416,7 @@ on_both_engines! {
         there.refund(&[&ticket]).await.expect(201);
         there.delete(&crate::support::path("tickets", &listed)).await.expect_2xx();
         there.post(end, victim).await.expect_2xx();
-        assert!(!is_in(&buyer).await);
+        assert!(!is_signed_in(&buyer).await);
         there.post(end, json!({"email": "nobody@example.com"})).await.invalid("email");
         seller.post(end, json!({"email": ann.email})).await.refused(403, "forbidden");
         app.assert_sound().await;
@@ -431,17 +432,17 @@ on_both_engines! {
         };
         assert!(reset("nobody@example.com".to_owned()).await.is_none());
         assert!(!reset(ann.email.clone()).await.unwrap().1);
-        assert!(is_in(&ann).await, "there was nothing to reset");
+        assert!(is_signed_in(&ann).await, "there was nothing to reset");
         with_factor(app, &ann).await;
         assert!(reset(ann.email.to_uppercase()).await.unwrap().1);
-        assert!(!is_in(&ann).await);
+        assert!(!is_signed_in(&ann).await);
         sign_in(&app.anonymous(), &ann.email, None).await.expect(200);
         assert_eq!((app.count("second_factors").await, app.count("recovery_codes").await), (0, 0));
         let told = letters(app).await;
         assert!(told.iter().any(|letter| letter.text.contains("Two-step sign-in was reset")));
     }
 
-    async fn nothing_of_it_is_left_of_who_leaves(app) {
+    async fn deleting_an_account_deletes_its_second_factor(app) {
         let ann = app.user("ann").await;
         with_factor(app, &ann).await;
         let body = json!({"password": "not this one"});
@@ -454,7 +455,7 @@ on_both_engines! {
         assert_eq!((app.count("second_factors").await, app.count("recovery_codes").await), (0, 0));
     }
 
-    async fn a_guest_sets_a_password_first(app) {
+    async fn a_guest_must_set_a_password_first(app) {
         let gus = app.guest("gus@example.com").await;
         let page = gus.page("/account/second-factor").await.text;
         assert!(page.contains("set a password first"), "{page}");
@@ -463,7 +464,7 @@ on_both_engines! {
         enable(&gus, &setup, "anything at all", &code).await.invalid("password");
     }
 
-    async fn one_sees_from_which_network_one_is_signed_in(app) {
+    async fn the_list_of_sessions_shows_their_networks(app) {
         let ann = Client::sign_up_from(&app.base, "ann", "127.0.7.9").await;
         let list = ann.get("/api/user/sessions").await.expect(200);
         assert_eq!(list["sessions"][0]["network"], "127.0.7.0/24");

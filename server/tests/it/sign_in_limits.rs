@@ -1,6 +1,5 @@
-//! Guessing passwords, and what it does to whom they belong to: limits that many at once cannot pass
-//! and that nobody can turn against an owner, hashing that one address cannot take from others, and
-//! how long a session and a hash last.
+//! Limits on guessing passwords: concurrent attempts cannot exceed them, attackers cannot lock an owner
+//! out, and one address cannot block hashing for others. Also the lifetime of sessions and of hashes.
 
 use crate::support::{Answer, App, Client, client::PASSWORD, on_both_engines};
 use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher};
@@ -19,7 +18,7 @@ async fn sign_in(client: &Client, email: &str, password: &str) -> Answer {
     client.post("/api/user/signin", body).await
 }
 
-/// Ten wrong guesses, as many as one address may make at one account.
+/// Makes ten wrong attempts, the limit per address and account.
 async fn guess(app: &App, from: [u8; 4], email: &str) {
     for _ in 0..10 {
         let guessed = sign_in(&app.anonymous_from(from), email, "not this one").await;
@@ -78,25 +77,25 @@ on_both_engines! {
         assert_eq!(ann.json("PUT", "/api/user/password", &[], body).await.status, 204);
     }
 
-    async fn a_known_device_signs_in_whoever_guesses_at_its_own_address(app) {
+    async fn a_known_device_can_sign_in_while_its_own_address_guesses(app) {
         app.limits_on();
         let ann = app.user("ann").await;
         ann.post("/api/user/signout", json!({})).await.expect_2xx();
         guess(app, [127, 0, 0, 1], &ann.email).await;
         sign_in(&app.anonymous(), &ann.email, PASSWORD).await.refused(429, "too_many_requests");
         sign_in(&ann, &ann.email, PASSWORD).await.expect(200);
-        // To another account this browser is like any other.
+        // For another account, this browser is not a known device.
         let bob = app.user("bob").await;
         guess(app, [127, 0, 0, 1], &bob.email).await;
         sign_in(&ann, &bob.email, PASSWORD).await.refused(429, "too_many_requests");
-        // And it may not guess without end either.
+        // A known device is limited too.
         for _ in 0..10 {
             sign_in(&ann, &ann.email, "not this one").await.refused(401, "bad_credentials");
         }
         sign_in(&ann, &ann.email, PASSWORD).await.refused(429, "too_many_requests");
     }
 
-    async fn a_device_is_known_no_longer_once_all_sessions_were_ended(app) {
+    async fn ending_all_sessions_ends_known_devices(app) {
         app.limits_on();
         let ann = app.user("ann").await;
         let other = app.anonymous_from(THIRD);
@@ -177,7 +176,7 @@ on_both_engines! {
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM password_resets WHERE next IS NULL").await, 1);
     }
 
-    async fn who_is_asked_for_links_by_others_can_still_ask_for_one(app) {
+    async fn link_requests_from_elsewhere_do_not_prevent_the_owners_request(app) {
         app.limits_on();
         let ann = app.user("ann").await;
         let forgot = |from: [u8; 4]| {
@@ -208,7 +207,7 @@ on_both_engines! {
         assert_eq!(app.count("users").await, 0);
     }
 
-    async fn who_has_such_a_password_already_is_not_locked_out_and_an_old_hash_is_renewed(app) {
+    async fn an_existing_guessable_password_still_works_and_its_old_hash_is_renewed(app) {
         let ann = app.user("ann").await;
         let params = Params::new(8 * 1024, 1, 1, None).unwrap();
         let old = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -243,14 +242,14 @@ on_both_engines! {
 
     async fn a_session_ends_ninety_days_after_its_sign_in_however_much_it_is_used(app) {
         let ann = app.user("ann").await;
-        // Used a day ago, and begun so long before.
+        // Used a day ago, and signed in long before.
         let day = 24 * 3600 * 1_000_000_i64;
         let now = app.clock_seconds() * 1_000_000;
         app.sessions_began(now - 89 * day, now - day).await;
         ann.get("/api/orders").await.expect(200);
         let ends = app.number("SELECT MAX(expires_at) AS n FROM sessions").await;
         assert_eq!(ends, now + day, "using it prolongs it by a day, not by thirty");
-        // Signing out everywhere else does not begin it anew.
+        // Signing out everywhere else does not restart the 90 days.
         assert_eq!(ann.delete("/api/user/sessions").await.status, 204);
         ann.get("/api/orders").await.expect(200);
         app.sessions_began(now - 91 * day, now - day).await;

@@ -1,5 +1,5 @@
-//! Whose an address is: proving it by a mailed link, replacing one that was mistyped, and what an
-//! address that nobody has proved neither gets nor gives.
+//! Verifying an address by a mailed link, replacing a mistyped address, and the restrictions of unverified
+//! addresses.
 
 use crate::{
     mail::{letters, post::Letter},
@@ -36,7 +36,7 @@ async fn is_verified(client: &Client) -> bool {
     now["currentUser"]["emailVerified"].as_bool().unwrap()
 }
 
-/// Somebody signs up with this address, and may not be its owner.
+/// Signs up with this address, perhaps without owning it.
 async fn sign_up_as(app: &App, email: &str, name: &str) -> Client {
     let mut client = app.anonymous();
     let body = json!({"email": email, "password": PASSWORD, "name": name});
@@ -49,8 +49,8 @@ fn list_of(event: &Value) -> String {
     format!("/api/events/{}/waiting-list", event["id"].as_str().unwrap())
 }
 
-/// The owner of an address, without an account, is on the list.
-async fn waits(app: &App, event: &Value, email: &str) {
+/// Puts the owner of an address, without an account, on the waiting list.
+async fn join_list(app: &App, event: &Value, email: &str) {
     app.anonymous()
         .post(&list_of(event), json!({"email": email}))
         .await
@@ -88,7 +88,7 @@ on_both_engines! {
             [("UserCreated".to_owned(), 1), ("UserUpdated".to_owned(), 2)]);
     }
 
-    async fn a_link_to_a_new_password_proves_the_address_as_well(app) {
+    async fn a_reset_link_verifies_the_address_too(app) {
         let ann = app.newcomer("ann").await;
         let body = json!({"email": ann.email});
         assert_eq!(app.anonymous().post("/api/user/forgot", body).await.status, 204);
@@ -102,7 +102,7 @@ on_both_engines! {
 
     async fn signing_up_with_somebodys_address_gives_nothing_of_theirs(app) {
         let event = app.user("seller").await.event().await;
-        waits(app, &event, "victim@example.com").await;
+        join_list(app, &event, "victim@example.com").await;
         let thief = sign_up_as(app, "Victim@example.com", "thief").await;
         let joined = thief.post(&list_of(&event), json!({})).await.expect(202);
         assert_eq!(joined, json!({"confirmed": false}));
@@ -114,9 +114,9 @@ on_both_engines! {
         assert_eq!(app.count_where("waiting", "state", "waiting").await, 1, "the victim still waits");
     }
 
-    async fn who_proves_an_address_has_what_waits_for_it(app) {
+    async fn verifying_an_address_claims_its_waiting_list_entries(app) {
         let event = app.user("seller").await.event().await;
-        waits(app, &event, "ann@example.com").await;
+        join_list(app, &event, "ann@example.com").await;
         let ann = sign_up_as(app, "ann@example.com", "ann").await;
         let token = token_in(&letters(app).await, "ann@example.com");
         verify(&ann, &token).await.expect(200);
@@ -127,10 +127,10 @@ on_both_engines! {
         assert_eq!(joined, json!({"confirmed": true}));
     }
 
-    async fn a_confirmed_entry_proves_nothing_of_who_signed_up_with_its_address(app) {
+    async fn a_confirmed_entry_does_not_verify_an_account_with_its_address(app) {
         let event = app.user("seller").await.event().await;
         let thief = sign_up_as(app, "victim@example.com", "thief").await;
-        waits(app, &event, "victim@example.com").await;
+        join_list(app, &event, "victim@example.com").await;
         assert!(!is_verified(&thief).await);
         assert_eq!(thief.get("/account/data.json").await.expect(200)["waiting"], json!([]));
     }
@@ -165,7 +165,7 @@ on_both_engines! {
         }
     }
 
-    async fn asking_for_many_lists_mails_a_stranger_once_an_hour(app) {
+    async fn joining_many_lists_mails_an_address_once_an_hour(app) {
         let seller = app.user("seller").await;
         for title in ["Win a phone at evil.example", "Second", "Third"] {
             let event = seller.event_with(json!({"title": title})).await;
@@ -196,7 +196,7 @@ on_both_engines! {
             links.push(after.split_whitespace().next().unwrap().to_owned());
         }
         let page = format!("/order?link={}", links[0]);
-        // Others, such as programs that look at links, prove nothing.
+        // Others, such as programs that load links, do not verify it.
         app.anonymous().page(&page).await;
         app.user("other").await.page(&page).await;
         assert!(!is_verified(&guest).await);
@@ -239,7 +239,7 @@ on_both_engines! {
         app.anonymous().post("/api/user/signin", body).await.expect(200);
     }
 
-    async fn of_two_who_are_given_one_address_the_second_is_refused(app) {
+    async fn of_two_accounts_with_one_new_address_the_second_is_refused(app) {
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
         let mut tokens = Vec::new();
         for client in [&ann, &bob] {
@@ -255,7 +255,7 @@ on_both_engines! {
         assert_eq!(app.count_where("users", "email_key", "both@example.com").await, 1);
     }
 
-    async fn an_address_is_one_account_however_its_domain_is_written(app) {
+    async fn all_spellings_of_a_domain_are_one_account(app) {
         let ann = sign_up_as(app, "ann@münchen.example", "ann").await;
         let sent = letters(app).await;
         assert!(sent[0].headers["to"].contains("ann@xn--mnchen-3ya.example"), "{sent:?}");
@@ -265,13 +265,13 @@ on_both_engines! {
         assert_eq!(user["id"], ann.id.as_str());
     }
 
-    async fn keys_of_before_are_brought_to_this_version_and_the_older_account_keeps_its_address(app) {
+    async fn old_keys_are_recomputed_and_the_older_account_keeps_its_address(app) {
         let old = sign_up_as(app, "ann@xn--mnchen-3ya.example", "ann").await;
         let alone = sign_up_as(app, "bob@zürich.example", "bob").await;
         app.set_email(&old, "ann@münchen.example", "ann@münchen.example").await;
         app.set_email(&alone, "bob@zürich.example", "bob@zürich.example").await;
         let young = sign_up_as(app, "Ann@xn--mnchen-3ya.example", "young").await;
-        // Two processes start at once: of each step, one does it.
+        // Two processes start at once; each step runs in one of them.
         let (one, two) = tokio::join!(
             backfills::run(&app.db, &*app.clock),
             backfills::run(&app.db, &*app.clock)
