@@ -1,9 +1,10 @@
-//! The link to the tickets of one order, as mails carry it.
+//! The mailed link to the tickets of one order.
 
 use serde::Deserialize;
 use std::fmt;
 
-/// The token in a mailed link that opens an order's tickets. It is a credential, so `Debug` hides it.
+/// The secret in a mailed link that shows an order's tickets. Anyone who has it can use the tickets, so `Debug`
+/// does not show it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct OrderLink(pub String);

@@ -30,7 +30,7 @@ pub async fn bought(viewer: &Viewer) -> AppResult<AnyView> {
     let bought = tickets.bought_by(viewer).await?;
     let paid_back = tickets.paid_back_to(viewer).await?;
     let of_bought = refunds.list_bought(viewer).await?;
-    let passes = passes.of_buyer(viewer).await?;
+    let passes = passes.list_for_buyer(viewer).await?;
     Ok(view! {
         {to_use(bought, &passes, &of_bought, &viewer.user.name)}
         {refunded(paid_back, &of_bought, recently)}

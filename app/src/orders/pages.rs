@@ -158,7 +158,7 @@ async fn load(viewer: &Viewer, id: OrderId, from_bank: bool) -> AppResult<OrderD
         event: events.get(event).await?,
         payment,
         refunds: refunds.list_for_order(viewer, id).await?,
-        passes: passes.of_order(viewer, id).await?,
+        passes: passes.list_for_order(viewer, id).await?,
         moments: history.get_timeline(viewer, id).await?.moments,
     })
 }

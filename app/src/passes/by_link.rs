@@ -1,5 +1,5 @@
-//! `/order?link=…`: an order's tickets for whoever has the link in the buyer's mail, in any browser and
-//! without signing in. Only shows; looking uses nothing up, since mail programs look at links as well.
+//! `/order?link=…`: an order's tickets for anyone who has the mailed link, without signing in. A GET has no
+//! effect on the link, because mail programs follow links too.
 
 use super::pages::{frozen_notice, sheet};
 use crate::{events::event_strip, ui::page};
@@ -13,7 +13,7 @@ use model::{
     passes::{LinkedOrder, Passes},
 };
 
-/// The tickets, or why there are none.
+/// The page of a mailed link.
 #[component]
 pub fn LinkedOrderPage() -> impl IntoView {
     let link = use_query_map().with_untracked(|query| query.get("link").unwrap_or_default());
@@ -24,11 +24,11 @@ pub fn LinkedOrderPage() -> impl IntoView {
             context::port::<dyn AccountCare>()?,
         );
         let link = OrderLink(link);
-        // The link was mailed to the buyer's address: who has it and is the buyer reads mail there.
+        // The link was mailed to the buyer's address, so it verifies the address of the signed-in buyer.
         if let Some(viewer) = context::viewer().filter(|viewer| !viewer.user.email_verified) {
             care.verify_by_order_link(&viewer, &link).await?;
         }
-        let content = match passes.by_link(&link).await {
+        let content = match passes.find_by_link(&link).await {
             Ok(order) => tickets(order, &link),
             Err(AppError::NotFound) => dead_link(),
             Err(error) => return Err(error),
@@ -65,7 +65,7 @@ fn tickets(order: LinkedOrder, link: &OrderLink) -> AnyView {
             <h1 class="display">"Your tickets"</h1>
             {event_strip(&event, None)}
             {(frozen > 0).then(frozen_notice)}
-            {gone(refunded, passes.len() + frozen)}
+            {refund_notice(refunded, passes.len() + frozen)}
             {papers}
             <ul class="sheets">{sheets}</ul>
             <p class="quiet">
@@ -77,8 +77,8 @@ fn tickets(order: LinkedOrder, link: &OrderLink) -> AnyView {
     .into_any()
 }
 
-/// What of the order has been refunded, if anything.
-fn gone(refunded: usize, left: usize) -> Option<AnyView> {
+/// A notice of refunded tickets, if any.
+fn refund_notice(refunded: usize, left: usize) -> Option<AnyView> {
     let words = match (refunded, left) {
         (0, _) => return None,
         (_, 0) => "This order was refunded. Its tickets are no longer valid.".to_owned(),

@@ -1,8 +1,7 @@
-//! Passes: what lets the holder of a bought ticket in, as a QR code, a sheet to print and a file.
+//! Passes as QR codes, printable sheets and files.
 //!
-//! Authorization: passes are seen by the order's buyer, and by whoever has the link in the buyer's
-//! mail; checked by the ticket's seller, the
-//! event's creator and operators. The keys to check them with are everybody's.
+//! Authorization: passes are visible to the order's buyer and to anyone with the mailed link; they are checked by
+//! the ticket's seller, the event's creator and operators. The public keys are public.
 
 mod by_link;
 mod pages;

@@ -1,5 +1,4 @@
-//! `/orders/:id/tickets`: an order's tickets, one a page, large enough for a scanner; and the pass of a
-//! ticket, wherever it is shown.
+//! `/orders/:id/tickets`: the printable tickets of an order, one a page; and the components that show a pass.
 
 use crate::ui::{page_for, qr_code};
 use islands::PrintButton;
@@ -14,7 +13,7 @@ use model::{
     passes::{Pass, Passes},
 };
 
-/// Instead of the pass of a frozen ticket.
+/// Shown instead of the pass of a frozen ticket.
 pub fn frozen_notice() -> AnyView {
     view! {
         <p class="notice notice-bad">
@@ -25,7 +24,7 @@ pub fn frozen_notice() -> AnyView {
     .into_any()
 }
 
-/// The code of a pass, and under it what can be read out.
+/// The QR code of a pass with the ticket's number.
 pub fn pass_to_scan(pass: &Pass) -> impl IntoView + use<> {
     let code = pass.ticket.code();
     view! {
@@ -36,7 +35,7 @@ pub fn pass_to_scan(pass: &Pass) -> impl IntoView + use<> {
     }
 }
 
-/// The same in a box that opens, with the ways to take it along.
+/// As [`pass_to_scan`] in a collapsible box, with links to PDF, calendar file and order.
 pub fn pass_to_unfold(pass: &Pass, open: bool) -> impl IntoView + use<> {
     let order = format!("/orders/{}", pass.order);
     let code = pass.ticket.code();
@@ -54,7 +53,7 @@ pub fn pass_to_unfold(pass: &Pass, open: bool) -> impl IntoView + use<> {
     }
 }
 
-/// The tickets of one's own order that are still one's own.
+/// The printable tickets of the viewer's order.
 #[component]
 pub fn PrintPage() -> impl IntoView {
     let id = use_params_map().with_untracked(|params| params.get("id").unwrap_or_default());
@@ -66,7 +65,7 @@ pub fn PrintPage() -> impl IntoView {
         );
         let events = context::port::<dyn Events>()?;
         let order = orders.get(&viewer, id).await?;
-        let passes = passes.of_order(&viewer, id).await?;
+        let passes = passes.list_for_order(&viewer, id).await?;
         let event = order.event_id().ok_or(AppError::NotFound)?;
         if passes.is_empty() {
             return Err(AppError::NotFound);

@@ -1,11 +1,10 @@
-//! A ticket as its buyer holds it, torn along the line. One that was paid back is marked, and has
-//! no number and no code any more.
+//! A bought ticket. A refunded one is marked, and has neither number nor code.
 
 use crate::refunds::refund_status_for_buyer;
 use leptos::prelude::*;
 use model::{refunds::RefundStatus, tickets::OwnedTicket};
 
-/// The ticket, below it what lets its holder in, and how its refund stands, if there is one.
+/// The ticket with its pass, and the state of its refund, if any.
 pub fn stub(
     owned: OwnedTicket,
     holder: &str,
@@ -14,7 +13,7 @@ pub fn stub(
 ) -> impl IntoView + use<> {
     let ticket = owned.ticket;
     let ended = refund == Some(RefundStatus::Succeeded);
-    // A pass has it below its code.
+    // A pass shows the number below its code.
     let number = (!ended && pass.is_none()).then(|| {
         view! { <p class="stub-number">{ticket.id.code()}</p> }
     });

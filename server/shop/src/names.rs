@@ -1,12 +1,12 @@
-//! How names of cities, sections, rows and seats are compared: not by how their signs are composed, nor
-//! by capitals or spaces. What is shown stays as it was typed.
+//! Compares names of cities, sections, rows and seats regardless of Unicode composition, case and spacing.
+//! Does not change what is shown.
 
 use unicode_normalization::UnicodeNormalization;
 
-/// The name composed, in small letters, with one space between its words.
+/// The key by which a name is compared: NFKC, in lower case, with single spaces.
 pub(crate) fn key(name: &str) -> String {
-    let small: String = name.nfkc().flat_map(char::to_lowercase).nfkc().collect();
-    small.split_whitespace().collect::<Vec<_>>().join(" ")
+    let lower: String = name.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+    lower.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -14,7 +14,7 @@ mod tests {
     use super::key;
 
     #[test]
-    fn a_name_is_the_same_however_it_is_typed() {
+    fn a_name_has_one_key_however_it_is_typed() {
         for name in ["Zürich", "Zu\u{308}rich", " ZÜRICH ", "zu\u{308}RICH"] {
             assert_eq!(key(name), "zürich");
         }

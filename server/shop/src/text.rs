@@ -1,8 +1,7 @@
-//! What text on one line that others see may be made of: titles, venues, names, sections, seats. One
-//! rule for all of them: it has something to see, and nothing that cannot be seen or that changes how
-//! the text around it is read.
+//! Validates user text that others see: titles, venues, names, sections, seats. One rule for all of them: the
+//! text has a visible character, and no invisible one that hides or reorders the text around it.
 //!
-//! Does not trim, count or fold; what uses it does.
+//! Does not trim, count or case-fold; callers do.
 
 use icu_properties::{
     CodePointMapData, CodePointSetData,
@@ -14,12 +13,12 @@ use icu_properties::{
 
 const JOINER: char = '\u{200d}';
 const NON_JOINER: char = '\u{200c}';
-/// Shows nothing, though it counts as a symbol.
+/// Invisible, though its category is Symbol.
 const BLANK_BRAILLE: char = '\u{2800}';
-/// The flags of England, Scotland and Wales are this one, followed by tags.
+/// Begins the flags of England, Scotland and Wales, followed by tag characters.
 const BLACK_FLAG: char = '\u{1f3f4}';
 
-/// Scripts in which a joiner or a non-joiner changes how a word is written, or how it is read.
+/// Scripts in which a joiner or non-joiner changes the shape or meaning of a word.
 const JOINING_SCRIPTS: [Script; 26] = [
     Script::Adlam,
     Script::Arabic,
@@ -49,10 +48,9 @@ const JOINING_SCRIPTS: [Script; 26] = [
     Script::Tifinagh,
 ];
 
-/// What is wrong with `line` as text on one line that others see, as a sentence for who typed it. An
-/// empty line is for the caller to judge.
+/// Returns what is wrong with a line of text, as a sentence for the user. An empty line is accepted.
 pub(crate) fn line_error(line: &str) -> Option<&'static str> {
-    let mut before = Before::default();
+    let mut before = Preceding::default();
     let mut following = line.chars().peekable();
     while let Some(c) = following.next() {
         let category = CodePointMapData::<GeneralCategory>::new().get(c);
@@ -64,20 +62,20 @@ pub(crate) fn line_error(line: &str) -> Option<&'static str> {
         {
             return Some("Use letters, digits and signs on one line.");
         }
-        if !is_seen(c) && !before.allows(c, following.peek().copied()) {
+        if !is_visible(c) && !before.allows(c, following.peek().copied()) {
             return Some("This has hidden characters in it. Type it anew, without them.");
         }
         before.add(c);
     }
-    (!line.is_empty() && !line.chars().any(shows))
+    (!line.is_empty() && !line.chars().any(is_visible_alone))
         .then_some("This shows nothing. Use letters, digits or signs.")
 }
 
-/// What is wrong with `text` on several lines. It may have invisible characters that say where a word
-/// may be broken, but none that turn around how what follows is read.
+/// Returns what is wrong with text on several lines. Invisible characters are accepted, such as those that
+/// allow a line break in a word, except those that reverse text.
 pub(crate) fn lines_error(text: &str) -> Option<&'static str> {
-    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if text.chars().any(turns) {
+    let reverses = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if text.chars().any(reverses) {
         return Some("This has hidden characters in it that reverse text. Remove them.");
     }
     text.chars()
@@ -85,9 +83,9 @@ pub(crate) fn lines_error(text: &str) -> Option<&'static str> {
         .then_some("Use letters, digits and signs.")
 }
 
-/// Whether it leaves a mark of its own, or a space.
-fn is_seen(c: char) -> bool {
-    // Signs around numbers and at the end of a verse are formats, and drawn.
+/// Whether a character has a glyph or is a space.
+fn is_visible(c: char) -> bool {
+    // Arabic number and verse signs have the category Format, but are visible.
     if matches!(
         c,
         '\u{600}'..='\u{605}' | '\u{6dd}' | '\u{890}' | '\u{891}' | '\u{8e2}'
@@ -100,48 +98,48 @@ fn is_seen(c: char) -> bool {
         && category != GeneralCategory::Format
 }
 
-/// Whether there is something to see of it alone.
-fn shows(c: char) -> bool {
+/// Whether a character is visible without others.
+fn is_visible_alone(c: char) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
-    let seen = GeneralCategoryGroup::Letter
+    let visible = GeneralCategoryGroup::Letter
         .union(GeneralCategoryGroup::Number)
         .union(GeneralCategoryGroup::Punctuation)
         .union(GeneralCategoryGroup::Symbol);
-    is_seen(c) && c != BLANK_BRAILLE && seen.contains(category)
+    is_visible(c) && c != BLANK_BRAILLE && visible.contains(category)
 }
 
-/// What stands before a character.
+/// The characters before the current one.
 #[derive(Default)]
-struct Before {
+struct Preceding {
     last: Option<char>,
-    /// The last but for what only chooses how it is drawn.
+    /// The last one that is not a variation selector or emoji modifier.
     base: Option<char>,
 }
 
-impl Before {
+impl Preceding {
     fn add(&mut self, c: char) {
-        let draws = matches!(c, '\u{fe00}'..='\u{fe0f}')
+        let is_modifier = matches!(c, '\u{fe00}'..='\u{fe0f}')
             || CodePointSetData::new::<EmojiModifier>().contains(c);
-        if !draws {
+        if !is_modifier {
             self.base = Some(c);
         }
         self.last = Some(c);
     }
 
-    /// Whether an invisible character has a purpose here.
+    /// Whether an invisible character is legitimate at this position.
     fn allows(&self, c: char, next: Option<char>) -> bool {
         let (Some(last), Some(base)) = (self.last, self.base) else {
             return false;
         };
         match c {
             JOINER | NON_JOINER => {
-                let next = next.filter(|next| is_seen(*next) && !next.is_whitespace());
-                let pictures = CodePointSetData::new::<ExtendedPictographic>();
-                let of_picture =
-                    pictures.contains(base) && next.is_some_and(|next| pictures.contains(next));
+                let next = next.filter(|next| is_visible(*next) && !next.is_whitespace());
+                let pictographs = CodePointSetData::new::<ExtendedPictographic>();
+                let in_emoji = pictographs.contains(base)
+                    && next.is_some_and(|next| pictographs.contains(next));
                 // Some words of Malayalam, and abbreviations in Arabic, end with a joiner.
-                let of_word = is_seen(last) && joins(last) && (c == JOINER || next.is_some());
-                of_word || (c == JOINER && of_picture)
+                let in_word = is_visible(last) && joins(last) && (c == JOINER || next.is_some());
+                in_word || (c == JOINER && in_emoji)
             }
             '\u{fe0e}' | '\u{fe0f}' => CodePointSetData::new::<Emoji>().contains(last),
             '\u{fe00}'..='\u{fe0d}' | '\u{e0100}'..='\u{e01ef}' => {
@@ -169,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_scripts_names_are_taken() {
+    fn names_in_every_script_are_accepted() {
         for line in [
             "Late Show",
             "L'Île-d'Yeu — 7½ € & more",
@@ -200,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_seen_is_no_text() {
+    fn invisible_characters_alone_are_refused() {
         for c in [
             '\u{200b}',
             '\u{2060}',
@@ -293,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn several_lines_may_say_where_words_break_but_not_turn_around() {
+    fn several_lines_may_have_break_hints_but_not_reverse_text() {
         assert_eq!(
             lines_error("Doors at 7\n\tSo\u{ad}fa\u{200b}bed, \u{200f}עֶרֶב"),
             None

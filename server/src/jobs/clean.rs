@@ -102,7 +102,7 @@ impl Cleaner {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    mail::forget_turns(conn, now).await?;
+                    mail::delete_old_turns(conn, now).await?;
                     events::changes::delete_old(conn, now).await?;
                     let proofs = proofs::delete_expired(conn, now).await?;
                     Ok(proofs + resets::delete_expired(conn, now).await?)

@@ -104,11 +104,15 @@ impl OrderFiles {
         let (content, content_type, name) = match file {
             OrderFile::Tickets => {
                 let name = format!("tickets{suffix}.pdf");
-                (self.passes.pdf(of).await, "application/pdf", name)
+                (self.passes.render_pdf(of).await, "application/pdf", name)
             }
             OrderFile::Calendar => {
                 let name = format!("event{suffix}.ics");
-                let content = self.passes.calendar(of).await.map(String::into_bytes);
+                let content = self
+                    .passes
+                    .render_calendar(of)
+                    .await
+                    .map(String::into_bytes);
                 (content, "text/calendar; charset=utf-8", name)
             }
         };

@@ -1,4 +1,4 @@
-//! `/api/passes`.
+//! The routes under `/api/passes`.
 
 use crate::rest::{ApiError, JsonBody, PathId, Problem, SignedIn};
 use axum::{Json, extract::State};
@@ -9,24 +9,23 @@ use model::{
 use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The routes of passes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(of_order))
-        .routes(routes!(keys))
+        .routes(routes!(list_for_order))
+        .routes(routes!(list_keys))
         .routes(routes!(check))
 }
 
 /// The passes of one's own paid order: those of tickets that are still one's own.
-#[utoipa::path(get, path = "/api/orders/{id}/passes", tag = "Passes", params(("id" = String, Path)),
+#[utoipa::path(get, operation_id = "of_order", path = "/api/orders/{id}/passes", tag = "Passes", params(("id" = String, Path)),
     security(("session" = [])),
     responses((status = 200, body = OrderPasses)))]
-async fn of_order(
+async fn list_for_order(
     State(api): State<Api>,
     PathId(id): PathId<OrderId>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Json<OrderPasses>, ApiError> {
-    let passes = api.passes.of_order(&viewer, id).await?.into_iter();
+    let passes = api.passes.list_for_order(&viewer, id).await?.into_iter();
     let passes = passes.map(|pass| OrderPass {
         ticket_id: pass.ticket,
         label: pass.label,
@@ -38,10 +37,10 @@ async fn of_order(
 }
 
 /// The public keys that passes can be checked with, without asking here: a JSON Web Key Set.
-#[utoipa::path(get, path = "/api/passes/keys", tag = "Passes",
+#[utoipa::path(get, operation_id = "keys", path = "/api/passes/keys", tag = "Passes",
     responses((status = 200, body = PassKeys)))]
-async fn keys(State(api): State<Api>) -> Result<Json<PassKeys>, ApiError> {
-    Ok(Json(api.passes.keys().await?))
+async fn list_keys(State(api): State<Api>) -> Result<Json<PassKeys>, ApiError> {
+    Ok(Json(api.passes.list_keys().await?))
 }
 
 /// How a pass stands this moment: for the ticket's seller, the event's creator and operators.

@@ -32,7 +32,7 @@ pub fn mailer(app: &App, transport: Arc<dyn Transport>) -> Mailer {
     Mailer::new(app.db.clone(), app.clock.clone(), transport, head())
 }
 
-/// All mails that are due, as they are read.
+/// Sends all due mails, and returns them as parsed.
 pub async fn letters(app: &App) -> Vec<Letter> {
     let postbox = Postbox::failing(0);
     mailer(app, postbox.clone()).send_due().await.unwrap();
@@ -59,7 +59,7 @@ async fn run_sql(app: &App, sql: String) {
         .unwrap();
 }
 
-/// State, tries and last error of a mail.
+/// State, attempts and last error of a mail.
 async fn row(app: &App, kind: Kind, subject: &str) -> (String, i64, Option<String>) {
     let row =
         sqlx::query("SELECT state, tries, last_error FROM mails WHERE kind = $1 AND subject = $2")
@@ -75,7 +75,7 @@ fn id(of: &Value) -> &str {
     of["id"].as_str().unwrap()
 }
 
-/// A buyer and an order of two tickets that they have paid.
+/// A buyer and their paid order of two tickets.
 async fn paid_order(app: &App, title: &str) -> (Client, Value) {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let event = seller.event_with(json!({"title": title})).await;
@@ -119,10 +119,8 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-// The stories.
-
 on_both_engines! {
-    async fn a_paid_order_is_told_of_once(app) {
+    async fn a_paid_order_gets_one_mail(app) {
         let (buyer, order) = paid_order(app, "Candle & \"Strings\" <b>").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
         queue(app, Kind::OrderComplete, id(&order)).await;
@@ -158,7 +156,7 @@ on_both_engines! {
         assert!(letter.enclosed[1].1.starts_with(b"BEGIN:VCALENDAR\r\n"));
     }
 
-    async fn a_mail_that_does_not_get_out_is_tried_for_three_days(app) {
+    async fn a_mail_that_cannot_be_sent_is_retried_for_three_days(app) {
         let (_, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
         let fire = Postbox::failing(usize::MAX);
@@ -183,7 +181,7 @@ on_both_engines! {
         assert_eq!(fire.calls(), 9);
     }
 
-    async fn a_mail_server_that_comes_back_gets_the_mail(app) {
+    async fn a_mail_is_sent_once_the_server_is_back(app) {
         let (_, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
         let post = Postbox::failing(1);
@@ -195,7 +193,7 @@ on_both_engines! {
         assert_eq!(row(app, Kind::OrderComplete, id(&order)).await, ("sent".to_owned(), 2, None));
     }
 
-    async fn a_mailer_that_dies_is_followed_by_another(app) {
+    async fn another_mailer_sends_the_mail_of_one_that_died(app) {
         struct Dies;
         #[async_trait::async_trait]
         impl Transport for Dies {
@@ -209,14 +207,14 @@ on_both_engines! {
         assert!(tokio::spawn(async move { dying.send_due().await }).await.unwrap_err().is_panic());
         let post = Postbox::failing(0);
         let next = mailer(app, post.clone());
-        assert_eq!(next.send_due().await.unwrap(), 0, "the lease stands");
+        assert_eq!(next.send_due().await.unwrap(), 0, "the lease has not ended");
         app.clock.advance(120);
         assert_eq!(next.send_due().await.unwrap(), 1);
         post.only();
     }
 
-    /// What a mail server has taken is noted as sent before the process goes: else it goes out twice.
-    async fn a_mailer_that_closes_ends_what_it_has_begun_and_begins_no_more(app) {
+    /// Otherwise an accepted mail would be sent again after its lease.
+    async fn a_closing_mailer_finishes_its_mail_and_claims_no_more(app) {
         struct TakesItsTime(Notify, Notify);
         #[async_trait::async_trait]
         impl Transport for TakesItsTime {
@@ -234,7 +232,7 @@ on_both_engines! {
         let sending = tokio::spawn(async move { sender.send_due().await.unwrap() });
         server.0.notified().await;
         let mut closed = std::pin::pin!(closing.close());
-        assert!(futures::poll!(&mut closed).is_pending(), "a mail is out");
+        assert!(futures::poll!(&mut closed).is_pending(), "a mail is being sent");
         server.1.notify_one();
         closed.await;
         assert_eq!(row(app, Kind::OrderComplete, id(&order)).await, ("sent".to_owned(), 1, None));
@@ -256,7 +254,7 @@ on_both_engines! {
         let post = Postbox::failing(0);
         let (one, two) = (mailer(app, post.clone()), mailer(app, post.clone()));
         let (a, b) = futures::future::join(one.send_due(), two.send_due()).await;
-        // One may see nothing due a moment before the other has written the operators' mails.
+        // One mailer may find nothing due just before the other has queued the operators' mails.
         let late = one.send_due().await.unwrap();
         assert_eq!(a.unwrap() + b.unwrap() + late, 2);
         let letters = post.letters();
@@ -279,7 +277,7 @@ on_both_engines! {
         operator(app, &app.user("ann").await).await;
         let post = Postbox::failing(0);
         let mailer = mailer(app, post.clone());
-        // As after a restore: hundreds, within half a minute.
+        // Hundreds within half a minute, as after a restore.
         for number in 0..300 {
             incident(&app.db, format!("payment {number}"), app.clock.now()).await;
             if number % 20 == 0 {
@@ -294,7 +292,7 @@ on_both_engines! {
         letter.says(&["money has been on its way for too long", "300", "payment 0: "]);
         assert!(letter.text.len() < 5_000, "{}", letter.text);
 
-        // What comes soon after waits, and is told of in one mail as well.
+        // Incidents soon afterwards are delayed, and share one mail too.
         for number in 300..303 {
             incident(&app.db, format!("payment {number}"), app.clock.now()).await;
             app.clock.advance(60);
@@ -304,7 +302,7 @@ on_both_engines! {
         assert_eq!(mailer.send_due().await.unwrap(), 1);
         let letters = post.letters();
         assert_eq!(letters[1].headers["subject"], "Attention: 3 things to look at");
-        // One alone is told of within a minute, once it has been quiet.
+        // After a pause, a single incident is mailed within a minute.
         app.clock.advance(11 * 60);
         incident(&app.db, "payment 303".to_owned(), app.clock.now()).await;
         app.clock.advance(30);
@@ -313,13 +311,13 @@ on_both_engines! {
         assert_eq!(subject, "Attention: money has been on its way for too long");
     }
 
-    async fn a_recipient_who_is_refused_for_good_is_given_up_and_a_person_is_told(app) {
+    async fn a_permanent_refusal_ends_the_mail_and_opens_an_incident(app) {
         let (buyer, order) = paid_order(app, "Late Show").await;
         let server = MailServer::start().await;
         let mailer = mailer(app, Arc::new(server.smtp()));
         for (reply, state) in [
             ("450 4.2.0 come again in five minutes", "pending"),
-            // Not about this mail: our password, our address, our sender.
+            // These concern the sender: password, address, policy.
             ("535 5.7.8 authentication failed", "pending"),
             ("550 5.7.1 relaying denied", "pending"),
         ] {
@@ -342,14 +340,14 @@ on_both_engines! {
         app.clock.advance(3600);
         let heard = server.heard("RCPT");
         assert_eq!(mailer.send_due().await.unwrap(), 0);
-        assert_eq!(server.heard("RCPT"), heard, "it is not tried again");
+        assert_eq!(server.heard("RCPT"), heard, "it is not retried");
     }
 
     async fn a_server_that_refuses_everybody_loses_no_mail(app) {
         let (_, order) = paid_order(app, "Late Show").await;
         let server = MailServer::start().await;
         let mailer = mailer(app, Arc::new(server.smtp()));
-        // In place of a greeting, as from a server that has us on its list.
+        // Instead of a greeting, as from a server that blocks us.
         server.answers("", "554 go away");
         assert_eq!(mailer.send_due().await.unwrap(), 0);
         assert_eq!(row(app, Kind::OrderComplete, id(&order)).await.0, "pending");
@@ -359,7 +357,7 @@ on_both_engines! {
         assert_eq!(app.incidents().await, [""; 0]);
     }
 
-    async fn an_operators_bad_address_keeps_no_other_from_their_mail(app) {
+    async fn an_operators_invalid_address_does_not_stop_the_others_mails(app) {
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
         operator(app, &ann).await;
         operator(app, &bob).await;
@@ -383,7 +381,7 @@ on_both_engines! {
         assert_eq!(post.calls(), 0);
     }
 
-    async fn an_incident_that_is_settled_bothers_nobody(app) {
+    async fn a_settled_incident_is_not_mailed(app) {
         operator(app, &app.user("ann").await).await;
         incident(&app.db, "payment".to_owned(), app.clock.now()).await;
         app.clock.advance(30);
@@ -394,7 +392,7 @@ on_both_engines! {
         assert_eq!(app.count_where("mails", "state", "failed").await, 1);
     }
 
-    async fn a_mail_about_nothing_is_not_tried_again(app) {
+    async fn a_mail_without_its_subject_is_not_retried(app) {
         let nothing = Uuid::now_v7().to_string();
         let post = Postbox::failing(0);
         let mailer = mailer(app, post.clone());
@@ -404,9 +402,9 @@ on_both_engines! {
         }
         assert_eq!(mailer.send_due().await.unwrap(), 0);
         let (state, tries, error) = row(app, Kind::OrderComplete, &nothing).await;
-        assert_eq!((state.as_str(), tries, error.as_deref()), ("failed", 1, Some("the order is not there")));
+        assert_eq!((state.as_str(), tries, error.as_deref()), ("failed", 1, Some("the order does not exist")));
         let (_, _, error) = row(app, Kind::RefundFailed, "nonsense").await;
-        assert_eq!(error.as_deref(), Some("\"nonsense\" is no id"));
+        assert_eq!(error.as_deref(), Some("\"nonsense\" is not an id"));
         assert_eq!(app.count_where("mails", "state", "failed").await, 8);
         assert_eq!(post.calls(), 0);
     }
@@ -431,7 +429,7 @@ on_both_engines! {
             app.clock.advance(30);
         }
         let (state, tries, _) = row(app, Kind::OrderExpired, id(&late)).await;
-        assert_eq!((state.as_str(), tries), ("pending", 0), "waiting is not a try");
+        assert_eq!((state.as_str(), tries), ("pending", 0), "a delay is not an attempt");
 
         app.stripe_is_back();
         app.approve_at_bank(&begun);
@@ -451,7 +449,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn a_refund_is_told_of_as_it_went(app) {
+    async fn a_refunds_mail_states_its_result(app) {
         let (_, order) = paid_order(app, "Late Show").await;
         let now = app.clock.now().micros();
         let (back, failed) = (Uuid::now_v7(), Uuid::now_v7());
@@ -477,7 +475,7 @@ on_both_engines! {
         }
         queue(app, Kind::OrderRefunded, &back.to_string()).await;
         queue(app, Kind::RefundFailed, &failed.to_string()).await;
-        // What has become something else in the meantime is not told of.
+        // Not sent: the refund's state does not match the mail.
         queue(app, Kind::OrderRefunded, &failed.to_string()).await;
         queue(app, Kind::RefundFailed, &back.to_string()).await;
         queue(app, Kind::OrderComplete, order).await;
@@ -486,7 +484,7 @@ on_both_engines! {
         let told: HashMap<String, Letter> = post.letters().into_iter()
             .map(|letter| (letter.headers["subject"].clone(), letter))
             .collect();
-        // A word with a pound sign is encoded.
+        // A subject with a pound sign is encoded.
         let back = told.iter().find(|(subject, _)| subject.starts_with("Refund of ")).unwrap().1;
         back.says(&["£10.00", "General admission", "5–10 days"]);
         assert!(!back.text.contains("Stalls"));
@@ -498,7 +496,7 @@ on_both_engines! {
         assert_eq!((state.as_str(), error.as_deref()), ("failed", Some("the refund is failed now")));
     }
 
-    async fn a_mail_server_takes_the_whole_mail(app) {
+    async fn a_mail_server_receives_the_whole_mail(app) {
         let (buyer, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
         let (port, heard) = mail_server("AUTH PLAIN").await;
@@ -515,7 +513,7 @@ on_both_engines! {
         letter.says(&["Stalls, Row C, Seat 12", "£35.00"]);
     }
 
-    async fn nothing_is_said_in_the_clear_where_tls_is_wanted(app) {
+    async fn nothing_is_sent_unencrypted_if_tls_is_required(app) {
         let (_, order) = paid_order(app, "Late Show").await;
         queue(app, Kind::OrderComplete, id(&order)).await;
         let (port, heard) = mail_server("AUTH PLAIN").await;

@@ -1,35 +1,36 @@
-//! What a browser can ask of passes.
+//! The port of passes.
 
 use super::{CheckedPass, LinkedOrder, Pass, PassKeys, TicketsOf};
 use crate::{accounts::Viewer, error::AppResult, ids::OrderId, order_link::OrderLink};
 use async_trait::async_trait;
 
-/// The passes of paid tickets. A ticket that is not the viewer's any more has none.
+/// The passes of paid tickets. A ticket that no longer belongs to its buyer has none.
 #[async_trait]
 pub trait Passes: Send + Sync {
-    /// Those of one's own order, by section, row and seat; none unless it is paid.
+    /// Lists the passes of the viewer's order by section, row and seat; none unless it is paid.
     /// Errors: `NotFound`.
-    async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Pass>>;
+    async fn list_for_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Pass>>;
 
-    /// Those of all that the viewer has bought for events that are not long over, soonest first; at
+    /// Lists the passes of the viewer's tickets for events whose tickets are still shown, soonest first; at
     /// most 200.
-    async fn of_buyer(&self, viewer: &Viewer) -> AppResult<Vec<Pass>>;
+    async fn list_for_buyer(&self, viewer: &Viewer) -> AppResult<Vec<Pass>>;
 
-    /// The order that a mailed link is to, until 30 days after the end of its event, or after the start where no end is known. Uses nothing up.
-    /// Errors: `NotFound`.
-    async fn by_link(&self, link: &OrderLink) -> AppResult<LinkedOrder>;
+    /// Finds the order of a mailed link, until 30 days after the event's end, or after its start if no end is
+    /// known. The link can be used any number of times. Errors: `NotFound`, also for an invalid link, an
+    /// unpaid order and a deleted buyer.
+    async fn find_by_link(&self, link: &OrderLink) -> AppResult<LinkedOrder>;
 
-    /// The tickets of an order to print, as PDF, one a page. Errors: `NotFound`, also where no ticket
-    /// of the order is its buyer's.
-    async fn pdf(&self, of: TicketsOf) -> AppResult<Vec<u8>>;
+    /// Renders the tickets of an order as PDF, one a page. Errors: `NotFound`, also if no ticket of the order
+    /// is its buyer's.
+    async fn render_pdf(&self, of: TicketsOf) -> AppResult<Vec<u8>>;
 
-    /// The event of an order for a calendar, as RFC 5545 has it. Errors: as `pdf`.
-    async fn calendar(&self, of: TicketsOf) -> AppResult<String>;
+    /// Renders the event of an order as an iCalendar file (RFC 5545). Errors: as `render_pdf`.
+    async fn render_calendar(&self, of: TicketsOf) -> AppResult<String>;
 
-    /// The public keys that passes can be checked with, away from here.
-    async fn keys(&self) -> AppResult<PassKeys>;
+    /// Lists the public keys with which passes can be checked offline.
+    async fn list_keys(&self) -> AppResult<PassKeys>;
 
-    /// How a pass stands this moment. Errors: `Invalid` if it is no pass at all; `Forbidden` for
-    /// who neither sells the ticket nor made the event nor is an operator.
+    /// Checks a pass against the ticket's current state. Errors: `Invalid` if the text is not a pass;
+    /// `Forbidden` unless the viewer is the ticket's seller, the event's creator or an operator.
     async fn check(&self, viewer: &Viewer, pass: &str) -> AppResult<CheckedPass>;
 }

@@ -1,4 +1,4 @@
-//! Passes, as pages and programs see them.
+//! The types of passes for pages and the REST API.
 
 use crate::{
     accounts::Viewer,
@@ -10,48 +10,42 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What lets the holder of one ticket in. It can be had while the ticket is paid and theirs.
+/// The pass of one ticket. It exists while the ticket is paid and belongs to its buyer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
-    /// The ticket.
     pub ticket: TicketId,
-    /// The order that bought it.
     pub order: OrderId,
     /// Section, row and seat.
     pub label: String,
-    /// What was paid for it.
+    /// The price that was paid.
     pub price: Money,
-    /// Who sold it.
     pub seller_name: String,
-    /// The signed text that the code carries.
+    /// The signed text in the QR code.
     pub text: String,
-    /// The code.
     pub qr: Qr,
 }
 
-/// Which order's tickets, and who asks for them.
+/// Selects the tickets of an order by the caller's authorization.
 #[derive(Debug, Clone)]
 pub enum TicketsOf {
-    /// Its buyer.
+    /// The order of this buyer.
     Buyer(Viewer, OrderId),
-    /// Whoever has the link to it.
+    /// The order of a mailed link.
     Link(OrderLink),
 }
 
-/// What a mailed link shows of an order: its tickets, and nothing of the payment or the account.
+/// An order as a mailed link shows it: its tickets, without payment or account data.
 #[derive(Debug, Clone)]
 pub struct LinkedOrder {
-    /// Which order.
     pub order: OrderId,
-    /// What its tickets admit to.
     pub event: Event,
-    /// The buyer's name, as it stands on the tickets.
+    /// The buyer's name, as printed on the tickets.
     pub holder: String,
-    /// A pass for each ticket that is still the buyer's, by section, row and seat.
+    /// The passes of tickets that still belong to the buyer, by section, row and seat.
     pub passes: Vec<Pass>,
-    /// How many tickets have been refunded.
+    /// The number of refunded tickets.
     pub refunded: usize,
-    /// How many tickets are frozen, and have no pass while they are.
+    /// The number of frozen tickets, which have no pass.
     pub frozen: usize,
 }
 
@@ -146,7 +140,7 @@ pub struct CheckedPass {
 }
 
 impl CheckedPass {
-    /// Not made here.
+    /// The result for a pass that this shop has not signed.
     pub const UNKNOWN: Self = Self {
         status: PassStatus::Unknown,
         ticket_id: None,

@@ -76,12 +76,12 @@ impl AccountCareService {
                     }
                     let id = proofs::insert(conn, user, &email, now).await?;
                     let kind = Kind::EmailProof;
-                    let queued = mail::queue_rarely(conn, kind, id, &key, now).await?;
+                    let queued = mail::queue_or_skip(conn, kind, id, &key, now).await?;
                     if queued {
                         return Ok(());
                     }
                     let wait = AppError::TooManyRequests {
-                        retry_after_seconds: micros(mail::RARELY) / 1_000_000,
+                        retry_after_seconds: micros(mail::UNVERIFIED_INTERVAL) / 1_000_000,
                     };
                     Err::<_, Fault>(wait.into())
                 })
@@ -116,7 +116,7 @@ impl AccountCareService {
         viewer: &Viewer,
         link: &OrderLink,
     ) -> FaultResult<()> {
-        let Some(order) = passes::link::order_of(&self.db, link).await? else {
+        let Some(order) = passes::link::verify(&self.db, link).await? else {
             return Ok(());
         };
         let order = orders::store::find(self.db.reads(), order).await?;
@@ -216,10 +216,10 @@ async fn replace_email(
         mail::queue(conn, Kind::EmailChanged, proof.id, now).await?;
     } else {
         let before = rules::email_key(&user.email);
-        mail::queue_rarely(conn, Kind::EmailChanged, proof.id, &before, now).await?;
+        mail::queue_or_skip(conn, Kind::EmailChanged, proof.id, &before, now).await?;
     }
     // If the previous address was mistyped, these mails never arrived.
-    let orders = passes::shown_orders(&mut *conn, user.id, now).await?;
+    let orders = passes::list_shown_orders(&mut *conn, user.id, now).await?;
     mail::queue_again(conn, Kind::OrderComplete, &orders, now).await?;
     finish_verification(conn, &replaced, now).await?;
     Ok(replaced)

@@ -120,7 +120,7 @@ async fn delete(conn: &mut Conn, account: &Account, now: Moment) -> FaultResult<
         .await?
         .ok_or(AppError::SignInRequired)?;
     // The recipients of mails are found by the links in them, which are deleted below.
-    mail::drop_all_to(conn, id).await?;
+    mail::erase_for_user(conn, id).await?;
     // Waiting-list entries of an unverified address may be another person's.
     let email = account
         .user

@@ -172,9 +172,9 @@ async fn queue_password_notice(
     changed: &Account,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let subject = mail::password_changed(changed.user.id, changed.epoch);
+    let subject = mail::subjects::format_password_changed(changed.user.id, changed.epoch);
     let key = rules::email_key(&changed.user.email);
-    mail::queue_rarely(conn, Kind::PasswordChanged, subject, &key, now)
+    mail::queue_or_skip(conn, Kind::PasswordChanged, subject, &key, now)
         .await
         .map(drop)
 }

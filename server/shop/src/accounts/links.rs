@@ -43,7 +43,7 @@ impl AccountsService {
                     };
                     let id = ProofId(Uuid::now_v7());
                     resets::insert(conn, id, account.user.id, next, now).await?;
-                    mail::queue_rarely(conn, Kind::PasswordReset, id, &key, now).await?;
+                    mail::queue_or_skip(conn, Kind::PasswordReset, id, &key, now).await?;
                     Ok(())
                 })
             })
@@ -51,8 +51,8 @@ impl AccountsService {
     }
 }
 
-/// As [`mail::queue_rarely`], to the address of this user. Queues nothing if the account is deleted.
-pub(crate) async fn queue_rarely_to(
+/// As [`mail::queue_or_skip`], to the address of this user. Queues nothing if the account is deleted.
+pub(crate) async fn queue_or_skip_to(
     conn: &mut Conn,
     kind: Kind,
     subject: impl fmt::Display,
@@ -61,7 +61,7 @@ pub(crate) async fn queue_rarely_to(
 ) -> Result<(), sqlx::Error> {
     if let Some(user) = store::find(&mut *conn, user).await? {
         let key = rules::email_key(&user.email);
-        mail::queue_rarely(conn, kind, subject, &key, now).await?;
+        mail::queue_or_skip(conn, kind, subject, &key, now).await?;
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ pub(crate) async fn queue_verification_link(
 ) -> Result<(), sqlx::Error> {
     let id = proofs::insert(conn, user.id, &user.email, now).await?;
     let key = rules::email_key(&user.email);
-    mail::queue_rarely(conn, Kind::EmailProof, id, &key, now)
+    mail::queue_or_skip(conn, Kind::EmailProof, id, &key, now)
         .await
         .map(drop)
 }

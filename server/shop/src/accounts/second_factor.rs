@@ -14,8 +14,8 @@ use super::{
     totp::{self, Shared},
 };
 use crate::{
-    mail::{self, FactorChange, Kind},
-    qr::qr,
+    mail::{self, Kind, subjects::FactorChange},
+    qr,
 };
 use async_trait::async_trait;
 use model::{
@@ -217,7 +217,8 @@ impl AccountsService {
             }
         };
         let uri = totp::uri(secret, &viewer.user.email, &self.public_url);
-        let qr = qr(&uri).map_err(|error| Fault::unexpected("QR code could not be made", error))?;
+        let qr =
+            qr::render(&uri).map_err(|error| Fault::unexpected("QR code could not be made", error))?;
         let secret = totp::base32(secret);
         Ok((SecondFactorSetup { setup, secret, uri }, qr))
     }
@@ -420,8 +421,8 @@ async fn queue_notice(
     change: FactorChange,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let subject = mail::factor_changed(user, change, now);
-    links::queue_rarely_to(conn, Kind::SecondFactorChanged, subject, user, now).await
+    let subject = mail::subjects::format_factor_changed(user, change, now);
+    links::queue_or_skip_to(conn, Kind::SecondFactorChanged, subject, user, now).await
 }
 
 /// Deletes the second factor of the account with this address and ends its sessions, without any proof:

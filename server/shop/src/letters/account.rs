@@ -1,12 +1,12 @@
-//! The letters about an account: a link to a new password, and that there is one; a link that proves
-//! an address, and that there is another. What is true of them, and their words.
+//! The letters about an account: password reset and password changed, address verification and address
+//! changed. Looks up their data and has their texts.
 //!
-//! What a link carries is made here, each time that its letter is written, and kept nowhere but in
-//! the letter: the database has its hash.
+//! The token of a link is generated each time that its letter is composed and is only in the letter: the
+//! database has its hash.
 
 use super::{
-    compose::{NoLetter, gone, id},
-    page::{Block, Letter, isolated},
+    compose::{ComposeError, gone, parse_id},
+    page::{Block, Letter, isolate},
 };
 use crate::{
     accounts::{
@@ -20,21 +20,21 @@ use crate::{
 use model::{Moment, accounts::User, ids::ProofId};
 use platform::db::Db;
 
-/// The letter that carries the link to a new password, which works from now on.
-pub(super) async fn reset_letter(
+/// Composes the letter with the link that resets a password, and activates the link.
+pub(super) async fn compose_password_reset(
     db: &Db,
     head: &Letterhead,
     subject: &str,
     now: Moment,
-) -> Result<(Letter, User), NoLetter> {
+) -> Result<(Letter, User), ComposeError> {
     let token = resets::new_token();
-    let (request, carried): (ProofId, _) = (id(subject)?, token.clone());
+    let (request, carried): (ProofId, _) = (parse_id(subject)?, token.clone());
     let found: Option<Account> = db
         .write(move |conn| {
             Box::pin(async move { resets::set_token(conn, request, &carried, now).await })
         })
         .await?;
-    let found = found.ok_or_else(|| gone("the link is not wanted any more"))?;
+    let found = found.ok_or_else(|| gone("the link is no longer valid"))?;
     let url = format!("{}/reset?token={}", head.public_url(), token.0);
     let (has_password, user) = (found.has_password(), found.user);
     let letter = if has_password {
@@ -45,28 +45,28 @@ pub(super) async fn reset_letter(
     Ok((letter, user))
 }
 
-/// The letter that says that there is a new password.
-pub(super) async fn changed_letter(
+/// Composes the notice that a password was changed.
+pub(super) async fn compose_password_changed(
     db: &Db,
     head: &Letterhead,
     subject: &str,
-) -> Result<(Letter, User), NoLetter> {
-    let user =
-        subjects::read_password_changed(subject).ok_or_else(|| gone("it names no account"))?;
-    let user = store::find(db.reads(), id(user)?).await?;
+) -> Result<(Letter, User), ComposeError> {
+    let user = subjects::parse_password_changed(subject)
+        .ok_or_else(|| gone("the subject names no account"))?;
+    let user = store::find(db.reads(), parse_id(user)?).await?;
     let user = user.ok_or_else(|| gone("the account was deleted"))?;
     Ok((changed_words(head.public_url(), &greeting(&user)), user))
 }
 
-/// The letter that proves an address, whose link works from now on, or the one that tells the address
-/// before; and whom it is to.
-pub(super) async fn email_letter(
+/// Composes the letter that verifies an address, and activates its link; or the notice to the previous
+/// address. Returns the recipient's address too.
+pub(super) async fn compose_email_change(
     db: &Db,
     head: &Letterhead,
     mail: &MailRow,
     now: Moment,
-) -> Result<(Letter, String), NoLetter> {
-    let link: ProofId = id(&mail.subject)?;
+) -> Result<(Letter, String), ComposeError> {
+    let link: ProofId = parse_id(&mail.subject)?;
     if mail.kind == Kind::EmailChanged {
         let proof = proofs::find(db.reads(), link).await?;
         let before = proof.and_then(|proof| proof.replaced);
@@ -80,22 +80,21 @@ pub(super) async fn email_letter(
             Box::pin(async move { proofs::set_token(conn, link, &carried, now).await })
         })
         .await?;
-    let proof = armed.ok_or_else(|| gone("the link is not wanted any more"))?;
+    let proof = armed.ok_or_else(|| gone("the link is no longer valid"))?;
     let user = store::find(db.reads(), proof.user).await?;
     let user = user.ok_or_else(|| gone("the account was deleted"))?;
     let url = format!("{}/verify?token={}", head.public_url(), token.0);
     let is_own = email_key(&proof.email) == email_key(&user.email);
     if is_own && user.email_verified {
-        return Err(NoLetter::Moot("the address has been proved"));
+        return Err(ComposeError::NotNeeded("the address is already verified"));
     }
     Ok((proof_words(head.public_url(), url, !is_own), proof.email))
 }
 
-/// Whoever made the account chose its name: an address that nobody has proved is not written to with
-/// it.
+/// Omits the name if the address is unverified: another person may have signed up with it.
 pub(super) fn greeting(user: &User) -> String {
     if user.email_verified {
-        format!("Hello {},", isolated(&user.name))
+        format!("Hello {},", isolate(&user.name))
     } else {
         "Hello,".to_owned()
     }
@@ -104,7 +103,7 @@ pub(super) fn greeting(user: &User) -> String {
 fn reset_words(public_url: &str, hello: &str, url: String) -> Letter {
     Letter::new("Set a new password")
         .with(Block::Heading("Set a new password".to_owned()))
-        .say(format!(
+        .with_text(format!(
             "{hello} somebody said on Stagedoor that they forgot the password of this \
              address. If that was you, follow the link. It works once, for 30 minutes."
         ))
@@ -112,7 +111,7 @@ fn reset_words(public_url: &str, hello: &str, url: String) -> Letter {
             label: "Set a new password",
             url,
         })
-        .say(
+        .with_text(
             "If it was not you, there is nothing to do: your password stays as it is, and nobody \
              can change it without this mail. Do not pass the link on.",
         )
@@ -125,7 +124,7 @@ fn reset_words(public_url: &str, hello: &str, url: String) -> Letter {
 fn guest_words(public_url: &str, hello: &str, url: String) -> Letter {
     Letter::new("Your link to sign in")
         .with(Block::Heading("Your link to sign in".to_owned()))
-        .say(format!(
+        .with_text(format!(
             "{hello} somebody asked on Stagedoor to sign in with this address, which has \
              bought as a guest. If that was you, follow the link: you can go on without a password, \
              or set one. It works once, for 30 minutes."
@@ -134,7 +133,7 @@ fn guest_words(public_url: &str, hello: &str, url: String) -> Letter {
             label: "Sign in",
             url,
         })
-        .say(
+        .with_text(
             "If it was not you, there is nothing to do: nobody can sign in without this mail. Do \
              not pass the link on.",
         )
@@ -147,11 +146,11 @@ fn guest_words(public_url: &str, hello: &str, url: String) -> Letter {
 fn changed_words(public_url: &str, hello: &str) -> Letter {
     Letter::new("Your password was changed")
         .with(Block::Heading("Your password was changed".to_owned()))
-        .say(format!(
+        .with_text(format!(
             "{hello} the password of your account is a new one, and you are signed out \
              wherever you were signed in before. If you did that, there is nothing more to do."
         ))
-        .say(
+        .with_text(
             "If it was not you, somebody else has your password or reads your mail. Set a new one \
              at once, and look after the password of your mailbox as well.",
         )
@@ -176,12 +175,12 @@ fn proof_words(public_url: &str, url: String, is_new: bool) -> Letter {
     };
     Letter::new("Confirm your address")
         .with(Block::Heading("Confirm your address".to_owned()))
-        .say(asked)
+        .with_text(asked)
         .with(Block::Link {
             label: "Confirm the address",
             url,
         })
-        .say(
+        .with_text(
             "If it was not you, do not confirm it: whoever asked cannot act for this address without \
              this mail. There is nothing else to do.",
         )
@@ -196,12 +195,12 @@ fn replaced_words(public_url: &str) -> Letter {
         .with(Block::Heading(
             "Your account has another address".to_owned(),
         ))
-        .say(
+        .with_text(
             "An account on Stagedoor had this address. It now has another one, which its owner has \
              confirmed, and mails about it no longer come here. If you did that, or never had an \
              account there, there is nothing to do.",
         )
-        .say(
+        .with_text(
             "If it was your account and you did not do that, somebody else can use it. Answer this \
              mail, and the shop will look after it.",
         )
@@ -216,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_to_an_address_to_be_proved_says_what_to_do_if_it_was_not_them() {
+    fn a_verification_says_what_to_do_if_someone_else_asked() {
         let url = "https://tickets.example/verify?token=abc".to_owned();
         for is_new in [false, true] {
             let letter = proof_words("https://tickets.example", url.clone(), is_new);
@@ -229,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_says_how_long_it_works_and_what_to_do_if_one_did_not_ask() {
+    fn a_reset_link_says_how_long_it_works_and_what_to_do_if_someone_else_asked() {
         let url = "https://tickets.example/reset?token=abc".to_owned();
         for letter in [reset_words, guest_words] {
             let letter = letter("https://tickets.example", "Hello Ann,", url.clone());
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_password_is_told_with_the_way_back() {
+    fn a_notice_of_a_changed_password_has_a_link_to_reset_it() {
         let letter = changed_words("https://tickets.example", "Hello Ann,");
         for said in [letter.text(), letter.html()] {
             assert!(said.contains("If it was not you"), "{said}");

@@ -1,8 +1,9 @@
-//! The letter to a buyer whose event has another title, time or place than when they ordered.
+//! The letter to a buyer about a changed title, time or place of their event. Does not decide which changes
+//! are announced (`events/changes.rs`).
 
 use super::{
-    compose::{self, NoLetter, gone},
-    page::{Block, Letter, isolated},
+    compose::{self, ComposeError, gone},
+    page::{Block, Letter, isolate},
     words::{occasion, order_line, row, short},
 };
 use crate::{
@@ -18,36 +19,42 @@ use lettre::message::SinglePart;
 use model::{accounts::User, events::Event, ids::OrderId};
 use platform::db::Db;
 
-/// The letter that a mail is now, its reader, and the tickets and calendar file that go with it.
-pub(super) async fn letter(
+/// Composes the letter. Returns its recipient and the attached files too.
+pub(super) async fn compose(
     db: &Db,
     head: &Letterhead,
     mail: &MailRow,
-) -> Result<(Letter, User, Vec<SinglePart>), NoLetter> {
+) -> Result<(Letter, User, Vec<SinglePart>), ComposeError> {
     let (order, change) =
-        changes::parse_subject(&mail.subject).ok_or_else(|| gone("it names no order"))?;
+        changes::parse_subject(&mail.subject).ok_or_else(|| gone("the subject names no order"))?;
     let was = changes::find(db.reads(), change).await?;
-    let was = was.ok_or(NoLetter::Moot("the change was long ago"))?;
-    let (order, event, buyer) = compose::order(db, order).await?;
+    let was = was.ok_or(ComposeError::NotNeeded("the change was deleted"))?;
+    let (order, event, buyer) = compose::find_order(db, order).await?;
     match order.state {
         State::Complete | State::Refunding => {}
         State::Created | State::AwaitingPayment | State::Capturing => {
-            return Err(NoLetter::NotYet("the order is not paid yet"));
+            return Err(ComposeError::NotYet("the order is not paid yet"));
         }
-        _ => return Err(NoLetter::Moot("the order is not its buyer's any more")),
+        _ => {
+            return Err(ComposeError::NotNeeded(
+                "the order is no longer its buyer's",
+            ));
+        }
     }
     let now = store::find(db.reads(), event.id).await?;
-    let now = now.ok_or_else(|| gone("the event is not there"))?;
+    let now = now.ok_or_else(|| gone("the event does not exist"))?;
     let differences = was.differences(&Announced::of(&now));
     if differences.is_empty() {
-        return Err(NoLetter::Moot("the event is as it was before"));
+        return Err(ComposeError::NotNeeded("the event was changed back"));
     }
     let booklet = Booklet::find(db, order.id, mail.created_at).await?;
-    let booklet = booklet.ok_or(NoLetter::Moot("no ticket of the order is the buyer's"))?;
-    let tickets = link::address(db, head.public_url(), order.id, mail.created_at).await?;
+    let booklet = booklet.ok_or(ComposeError::NotNeeded(
+        "no ticket of the order is the buyer's",
+    ))?;
+    let tickets = link::create_url(db, head.public_url(), order.id, mail.created_at).await?;
     let shop = head.public_url();
     let letter = words(shop, &buyer.name, order.id, &event, &differences, &tickets);
-    Ok((letter, buyer, compose::enclosed(head, mail, &booklet)?))
+    Ok((letter, buyer, compose::attachments(head, mail, &booklet)?))
 }
 
 fn words(
@@ -67,15 +74,15 @@ fn words(
         rows.push(row(&format!("{} now", difference.label), &difference.now));
     }
     Letter::new(&format!("Changed: {}", short(event)))
-        .with(Block::Heading(format!("Changed: {}", isolated(&event.title))))
-        .say(format!(
+        .with(Block::Heading(format!("Changed: {}", isolate(&event.title))))
+        .with_text(format!(
             "Hello {}, the organiser has changed an event that you have tickets for. What has changed:",
-            isolated(name)
+            isolate(name)
         ))
         .with(Block::Rows(rows))
-        .say("The event is now:")
+        .with_text("The event is now:")
         .with(Block::Event(occasion(event)))
-        .say(
+        .with_text(
             "Your tickets stay valid, also those that you have printed or saved. The attached PDF shows \
              the new details, and the calendar file replaces the entry in your calendar.",
         )
@@ -83,7 +90,7 @@ fn words(
             label: "Show your tickets",
             url: tickets.to_owned(),
         })
-        .say(format!(
+        .with_text(format!(
             "If you can no longer come, answer this mail and name order {}: the seller or this shop can \
              refund the tickets, and the money then goes back to the card that paid.",
             order.code()
@@ -98,7 +105,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn what_was_and_what_is_are_both_said() {
+    fn a_letter_has_the_details_before_and_after() {
         let event = Event {
             id: EventId(Uuid::from_u128(7)),
             title: "Late Show".to_owned(),

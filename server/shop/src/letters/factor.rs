@@ -1,9 +1,8 @@
-//! The letters about an account's second factor: what has changed, and what to do if it was not its
-//! owner.
+//! The letters about changes of an account's second factor. Looks up their data and has their texts.
 
 use super::{
     account::greeting,
-    compose::{NoLetter, gone, id},
+    compose::{ComposeError, gone, parse_id},
     page::{Block, Letter},
 };
 use crate::{
@@ -16,14 +15,14 @@ use crate::{
 use model::accounts::User;
 use platform::db::Db;
 
-pub(super) async fn letter(
+pub(super) async fn compose(
     db: &Db,
     head: &Letterhead,
     subject: &str,
-) -> Result<(Letter, User), NoLetter> {
-    let read = subjects::read_factor_changed(subject);
-    let (user, change) = read.ok_or_else(|| gone("it names no change"))?;
-    let user = store::find(db.reads(), id(user)?).await?;
+) -> Result<(Letter, User), ComposeError> {
+    let read = subjects::parse_factor_changed(subject);
+    let (user, change) = read.ok_or_else(|| gone("the subject names no change"))?;
+    let user = store::find(db.reads(), parse_id(user)?).await?;
     let user = user.ok_or_else(|| gone("the account was deleted"))?;
     Ok((words(head.public_url(), &greeting(&user), change), user))
 }
@@ -57,19 +56,19 @@ fn words(public_url: &str, hello: &str, change: FactorChange) -> Letter {
     };
     let letter = Letter::new(title)
         .with(Block::Heading(title.to_owned()))
-        .say(format!("{hello} {said}"));
+        .with_text(format!("{hello} {said}"));
     let letter = match change {
-        FactorChange::Reset => letter.say(
+        FactorChange::Reset => letter.with_text(
             "If you asked the shop for this, there is nothing more to do. If you did not, reply to this mail.",
         ),
         // A new password would not help: signing in now needs the other person's app.
-        FactorChange::On => letter.say(
+        FactorChange::On => letter.with_text(
             "If you did this, there is nothing more to do. If it was not you, someone else knows your \
              password and has locked you out. Reply to this mail: the shop can turn two-step sign-in off \
              again. Change the password of your mailbox as well.",
         ),
         FactorChange::Off | FactorChange::Codes | FactorChange::CodeUsed => letter
-            .say(
+            .with_text(
                 "If you did this, there is nothing more to do. If it was not you, someone else knows your \
                  password. Set a new one now, check your account page, and change the password of your \
                  mailbox as well.",

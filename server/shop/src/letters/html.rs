@@ -1,60 +1,59 @@
-//! A letter as HTML, in the shop's colours and letters: a head with its sign, a sheet with what is
-//! said, and what else there is to know in small type below.
+//! Renders a letter as HTML in the shop's design: a header with the logo, a sheet with the content, and
+//! footnotes in small type.
 //!
-//! Mail programs read less than browsers: the layout is tables, each element says how it looks, and
-//! all is readable without the one style sheet, which turns the colours around in the dark. Nothing is
-//! fetched from anywhere. All that people typed is escaped here, and runs in its own direction.
+//! Mail programs support less than browsers: the layout is tables, styles are inline, and the letter is
+//! readable without the style sheet, which only sets the dark colours. Nothing is fetched. All text is
+//! escaped here, and user input has its own direction.
 
 use super::page::{Block, one_line};
 use std::fmt::{Result, Write};
 
-/// A colour by day and in the dark, as style/tokens.css has it.
+/// A colour for light and dark mode, as in style/tokens.css.
 struct Colour {
-    day: &'static str,
+    light: &'static str,
     dark: &'static str,
 }
 
 const PAPER: Colour = Colour {
-    day: "#fbf7f0",
+    light: "#fbf7f0",
     dark: "#16110f",
 };
 const SURFACE: Colour = Colour {
-    day: "#ffffff",
+    light: "#ffffff",
     dark: "#211a17",
 };
 const SUNKEN: Colour = Colour {
-    day: "#f3ece0",
+    light: "#f3ece0",
     dark: "#2b221e",
 };
 const INK: Colour = Colour {
-    day: "#231a16",
+    light: "#231a16",
     dark: "#f6eee4",
 };
 const QUIET: Colour = Colour {
-    day: "#665850",
+    light: "#665850",
     dark: "#b9aa9c",
 };
 const LINE: Colour = Colour {
-    day: "#e2d8c8",
+    light: "#e2d8c8",
     dark: "#3b302a",
 };
 const ACCENT: Colour = Colour {
-    day: "#a11d33",
+    light: "#a11d33",
     dark: "#f0899a",
 };
 const ON_ACCENT: Colour = Colour {
-    day: "#ffffff",
+    light: "#ffffff",
     dark: "#2a0a10",
 };
 
 const BODY: &str = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;\
      font-size:16px;line-height:1.5;overflow-wrap:anywhere;word-break:break-word";
-/// The attributes of a table that only arranges what is in it.
+/// The attributes of a layout table.
 const LAYOUT: &str = "role=\"presentation\" cellpadding=\"0\" cellspacing=\"0\" border=\"0\"";
 const DISPLAY: &str =
     "font-family:'Iowan Old Style','Palatino Linotype',Palatino,Georgia,serif;font-weight:bold";
 
-/// All of a letter.
 pub(crate) fn letter(subject: &str, blocks: &[Block]) -> String {
     let mut html = String::with_capacity(8 * 1024);
     // Writing to a String does not fail.
@@ -63,7 +62,7 @@ pub(crate) fn letter(subject: &str, blocks: &[Block]) -> String {
 }
 
 fn write_letter(html: &mut String, subject: &str, blocks: &[Block]) -> Result {
-    let (small, said): (Vec<&Block>, Vec<&Block>) = blocks
+    let (footnotes, content): (Vec<&Block>, Vec<&Block>) = blocks
         .iter()
         .partition(|block| matches!(block, Block::Footnote { .. }));
     writeln!(
@@ -82,28 +81,28 @@ fn write_letter(html: &mut String, subject: &str, blocks: &[Block]) -> Result {
          <table {LAYOUT} class=\"paper\" width=\"100%\" bgcolor=\"{paper}\" style=\"background-color:{paper}\">\n\
          <tr><td align=\"center\" style=\"padding:24px 12px 32px\">\n\
          <table {LAYOUT} width=\"100%\" style=\"max-width:560px;table-layout:fixed\">",
-        paper = PAPER.day,
-        ink = INK.day
+        paper = PAPER.light,
+        ink = INK.light
     )?;
     write_head(html)?;
     writeln!(
         html,
         "<tr><td class=\"sheet ink\" align=\"left\" bgcolor=\"{surface}\" style=\"padding:28px 24px 12px;\
          border:1px solid {line};border-radius:16px;background-color:{surface};color:{ink};{BODY}\">",
-        surface = SURFACE.day,
-        line = LINE.day,
-        ink = INK.day
+        surface = SURFACE.light,
+        line = LINE.light,
+        ink = INK.light
     )?;
-    for block in said {
+    for block in content {
         write_block(html, block)?;
     }
     writeln!(
         html,
         "</td></tr>\n<tr><td class=\"quiet\" align=\"left\" style=\"padding:20px 24px 0;color:{};{BODY};\
          font-size:14px\">",
-        QUIET.day
+        QUIET.light
     )?;
-    for block in small {
+    for block in footnotes {
         write_block(html, block)?;
     }
     html.push_str(
@@ -112,7 +111,7 @@ fn write_letter(html: &mut String, subject: &str, blocks: &[Block]) -> Result {
     Ok(())
 }
 
-/// Turns the colours around in the dark.
+/// Sets the colours of dark mode.
 fn style_sheet() -> String {
     let mut css = String::from(":root{color-scheme:light dark}@media (prefers-color-scheme:dark){");
     for (class, property, colour) in [
@@ -136,7 +135,7 @@ fn style_sheet() -> String {
     css
 }
 
-/// The shop's sign, a lit door, and its name.
+/// The shop's logo and name.
 fn write_head(html: &mut String) -> Result {
     writeln!(
         html,
@@ -147,22 +146,22 @@ fn write_head(html: &mut String) -> Result {
          background-color:#fcf0d9;font-size:0;line-height:0\">&nbsp;</td>\n\
          <td class=\"ink\" style=\"padding-left:10px;color:{ink};{DISPLAY};font-size:21px;line-height:1.2\">\
          Stagedoor</td>\n</tr></table>\n</td></tr>",
-        accent = ACCENT.day,
-        ink = INK.day
+        accent = ACCENT.light,
+        ink = INK.light
     )
 }
 
 fn write_block(html: &mut String, block: &Block) -> Result {
     match block {
-        Block::Heading(words) => writeln!(
+        Block::Heading(content) => writeln!(
             html,
             "<h1 dir=\"auto\" style=\"margin:0 0 16px;{DISPLAY};font-size:26px;line-height:1.2\">{}</h1>",
-            escape(words)
+            escape(content)
         ),
-        Block::Text(words) => writeln!(
+        Block::Text(content) => writeln!(
             html,
             "<p dir=\"auto\" style=\"margin:0 0 16px\">{}</p>",
-            escape(words)
+            escape(content)
         ),
         Block::Link { label, url } => write_button(html, label, url),
         Block::Footnote { label, url } => writeln!(
@@ -170,7 +169,7 @@ fn write_block(html: &mut String, block: &Block) -> Result {
             "<p style=\"margin:0 0 12px\">{}:<br>\n\
              <a class=\"quiet\" href=\"{url}\" style=\"color:{}\">{url}</a></p>",
             escape(label),
-            QUIET.day,
+            QUIET.light,
             url = escape(url)
         ),
         Block::Rows(rows) => write_rows(html, rows),
@@ -178,7 +177,7 @@ fn write_block(html: &mut String, block: &Block) -> Result {
     }
 }
 
-/// What Outlook paints as well: a cell with a ground of its own.
+/// A table cell with a background, which Outlook supports too.
 fn write_button(html: &mut String, label: &str, url: &str) -> Result {
     writeln!(
         html,
@@ -189,13 +188,13 @@ fn write_button(html: &mut String, label: &str, url: &str) -> Result {
          border:1px solid {accent};border-radius:999px;background-color:{accent};color:{};\
          text-decoration:none;font-weight:bold\">{}</a></td>\n</tr></table>",
         escape(url),
-        ON_ACCENT.day,
+        ON_ACCENT.light,
         escape(label),
-        accent = ACCENT.day
+        accent = ACCENT.light
     )
 }
 
-/// An event as a ticket has it: its title, when, where, and what else there is to say.
+/// An event: its title, time, place and further rows.
 fn write_event(html: &mut String, rows: &[(String, String)]) -> Result {
     writeln!(
         html,
@@ -203,9 +202,9 @@ fn write_event(html: &mut String, rows: &[(String, String)]) -> Result {
          background-color:{sunken}\">\n\
          <tr><td class=\"strip ink\" style=\"padding:14px 16px;border-left:6px solid {accent};\
          border-radius:10px;color:{ink}\">",
-        sunken = SUNKEN.day,
-        accent = ACCENT.day,
-        ink = INK.day
+        sunken = SUNKEN.light,
+        accent = ACCENT.light,
+        ink = INK.light
     )?;
     for (number, (what, value)) in rows.iter().enumerate() {
         let value = escape(value);
@@ -217,14 +216,14 @@ fn write_event(html: &mut String, rows: &[(String, String)]) -> Result {
             1 => writeln!(
                 html,
                 "<p class=\"accent\" dir=\"auto\" style=\"margin:0;color:{};font-weight:bold\">{value}</p>",
-                ACCENT.day
+                ACCENT.light
             ),
             2 => writeln!(html, "<p dir=\"auto\" style=\"margin:0\">{value}</p>"),
             _ => writeln!(
                 html,
                 "<p style=\"margin:6px 0 0\"><span class=\"quiet\" style=\"color:{}\">{}:</span> \
                  <strong dir=\"auto\">{value}</strong></p>",
-                QUIET.day,
+                QUIET.light,
                 escape(what)
             ),
         }?;
@@ -241,7 +240,7 @@ fn write_rows(html: &mut String, rows: &[(String, String)]) -> Result {
     for (what, value) in rows {
         let cell = format!(
             "border-bottom:1px solid {};overflow-wrap:anywhere;word-break:break-word",
-            LINE.day
+            LINE.light
         );
         writeln!(
             html,
@@ -249,7 +248,7 @@ fn write_rows(html: &mut String, rows: &[(String, String)]) -> Result {
              {cell};color:{}\"><span dir=\"auto\">{}</span></td>\n\
              <td class=\"row\" valign=\"top\" align=\"right\" style=\"padding:8px 0;{cell}\">\
              <strong dir=\"auto\">{}</strong></td>\n</tr>",
-            QUIET.day,
+            QUIET.light,
             escape(what),
             escape(value)
         )?;
@@ -258,25 +257,25 @@ fn write_rows(html: &mut String, rows: &[(String, String)]) -> Result {
 }
 
 fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len() + 16);
+    let mut escaped = String::with_capacity(text.len() + 16);
     for c in one_line(text).chars() {
         match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
         }
     }
-    safe
+    escaped
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// How light a colour is, as WCAG 2 counts.
+    /// The relative luminance of a colour as WCAG 2 defines it.
     fn luminance(colour: &str) -> f64 {
         let part = |at: usize| {
             let value = u8::from_str_radix(&colour[at..at + 2], 16).unwrap();
@@ -296,8 +295,8 @@ mod tests {
     }
 
     #[test]
-    fn all_text_can_be_read_by_day_and_in_the_dark() {
-        for (text, ground) in [
+    fn all_text_has_enough_contrast_in_light_and_dark_mode() {
+        for (text, background) in [
             (INK, PAPER),
             (INK, SURFACE),
             (INK, SUNKEN),
@@ -307,9 +306,10 @@ mod tests {
             (ACCENT, SUNKEN),
             (ON_ACCENT, ACCENT),
         ] {
-            for (text, ground) in [(text.day, ground.day), (text.dark, ground.dark)] {
-                let found = contrast(text, ground);
-                assert!(found >= 4.5, "{text} on {ground}: {found}");
+            for (text, background) in [(text.light, background.light), (text.dark, background.dark)]
+            {
+                let found = contrast(text, background);
+                assert!(found >= 4.5, "{text} on {background}: {found}");
             }
         }
     }
@@ -327,13 +327,13 @@ mod tests {
             ("accent", ACCENT),
             ("on-accent", ON_ACCENT),
         ] {
-            let said = format!("--{name}: light-dark({}, {});", colour.day, colour.dark);
+            let said = format!("--{name}: light-dark({}, {});", colour.light, colour.dark);
             assert!(tokens.contains(&said), "{said}");
         }
     }
 
     #[test]
-    fn nothing_is_fetched_from_anywhere() {
+    fn a_letter_fetches_nothing() {
         let html = letter("x", &[Block::Text("y".to_owned())]);
         for word in ["src=", "url(", "@import", "<link", "<img"] {
             assert!(!html.contains(word), "{word}: {html}");
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_typed_runs_in_its_own_direction() {
+    fn user_input_has_its_own_direction() {
         let rows = vec![("שורה".to_owned(), "מושב".to_owned()); 4];
         let html = letter(
             "x",

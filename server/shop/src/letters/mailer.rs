@@ -1,19 +1,19 @@
-//! Sends what is due, and again until it is taken or given up.
+//! Sends due mails, and retries them until they are accepted or given up.
 //!
-//! Any number of mailers get along: a mail is claimed by one conditional UPDATE with a lease, which
-//! runs out if its holder dies. So each mail is sent at least once, and a repeat is recognised by
-//! its Message-ID, the id of its row. It has no words of its own.
+//! Any number of mailers can run at once: a mail is claimed by one conditional UPDATE with a lease, which
+//! ends if its process dies. Each mail is sent at least once; a repeated one has the same Message-ID, the id
+//! of its row. Does not compose mails.
 
 use super::{
-    compose::{self, NoLetter},
-    store::refund_find,
+    compose::{self, ComposeError},
+    store::find_refund,
 };
 use crate::{
     accounts,
     events::changes::parse_subject,
     incidents,
     mail::{
-        self, Blame, Kind, Letterhead, Outgoing, SendError, Transport,
+        self, Kind, Letterhead, Outgoing, SendError, SendFailure, Transport,
         store::{self, MailRow},
         subjects,
     },
@@ -36,32 +36,32 @@ use std::{
 use tokio::sync::RwLock;
 use tracing::Instrument;
 
-/// What one look takes on at a time; it goes on while there is more.
+/// How many due mails are read at a time.
 const BATCH: i64 = 100;
-/// How many mails are under way at once.
-const AT_ONCE: usize = 4;
-/// How long one mail may take: shorter than its lease, so that no other sends it meanwhile.
-const SEND_WITHIN: Duration = Duration::from_mins(1);
+/// How many mails are processed concurrently.
+const CONCURRENCY: usize = 4;
+/// The time limit for sending one mail: shorter than its lease, so that no other process sends it too.
+const SEND_TIMEOUT: Duration = Duration::from_mins(1);
 const LEASE: Duration = Duration::from_mins(2);
 /// The shortest time between two mails about incidents.
 const ATTENTION_EVERY: Duration = Duration::from_mins(10);
-/// When a mail whose words are not certain yet is looked at again, and after how long that ends.
-const NOT_YET: Duration = Duration::from_secs(30);
-const NOT_YET_AT_MOST: Duration = Duration::from_hours(24);
+/// The delay before a mail is composed again whose content is not settled yet, and how long that is repeated.
+const UNSETTLED_DELAY: Duration = Duration::from_secs(30);
+const UNSETTLED_MAX: Duration = Duration::from_hours(24);
 
-/// The waits after the first, second … failed try: not quite three days in all.
-const WAITS_MINUTES: [u64; 8] = [1, 5, 30, 2 * 60, 6 * 60, 12 * 60, 24 * 60, 24 * 60];
+/// The delays after the first, second … failed attempt: just under three days in total.
+const RETRY_MINUTES: [u64; 8] = [1, 5, 30, 2 * 60, 6 * 60, 12 * 60, 24 * 60, 24 * 60];
 
-/// How long after this many failed tries the next one comes. None: never.
-fn wait_after(tries: i64) -> Option<Duration> {
+/// The delay after this many failed attempts. `None` means that there is no other.
+fn retry_delay(tries: i64) -> Option<Duration> {
     let position = usize::try_from(tries.checked_sub(1)?).ok()?;
-    WAITS_MINUTES
+    RETRY_MINUTES
         .get(position)
         .copied()
         .map(Duration::from_mins)
 }
 
-/// Sends mails.
+/// Sends the queued mails.
 pub struct Mailer {
     db: Db,
     clock: SharedClock,
@@ -73,14 +73,13 @@ pub struct Mailer {
 }
 
 impl Mailer {
-    /// A mailer that gives what it finds to `transport`.
     pub fn new(
         db: Db,
         clock: SharedClock,
         transport: Arc<dyn Transport>,
         head: Letterhead,
     ) -> Self {
-        // From the start, so that the first of each is seen as one more.
+        // Registered at zero, so that the first increment is visible as one.
         for result in ["sent", "retried", "failed", "dropped"] {
             metrics::counter!("stagedoor_mails_total", "result" => result).increment(0);
         }
@@ -95,14 +94,14 @@ impl Mailer {
         }
     }
 
-    /// Takes no more mails on, and waits until those that are out are noted as sent: else they would
-    /// be sent again once their lease is over.
+    /// Stops claiming mails, and waits until those being sent are marked as sent: otherwise they would be sent
+    /// again after their lease.
     pub async fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         drop(self.mails_out.write().await);
     }
 
-    /// Tries every mail that is due. Returns how many this call sent. Errors: the database fails.
+    /// Processes every due mail. Returns how many were sent. Errors: the database fails.
     pub async fn send_due(&self) -> FaultResult<usize> {
         let mut sent = 0;
         loop {
@@ -110,17 +109,17 @@ impl Mailer {
                 return Ok(sent);
             }
             let now = self.clock.now();
-            let due = store::mails_due(self.db.reads(), now, BATCH).await?;
+            let due = store::list_due(self.db.reads(), now, BATCH).await?;
             if due.is_empty() {
                 return Ok(sent);
             }
-            // All are tried before an error is returned, so that one row holds up no other.
+            // All are processed before an error is returned, so that one row does not delay the others.
             let outcomes: Vec<FaultResult<bool>> = futures::stream::iter(due)
                 .map(|id| {
                     let span = spans::mail(id);
-                    self.try_one(id).instrument(span)
+                    self.process(id).instrument(span)
                 })
-                .buffer_unordered(AT_ONCE)
+                .buffer_unordered(CONCURRENCY)
                 .collect()
                 .await;
             for outcome in outcomes {
@@ -129,8 +128,8 @@ impl Mailer {
         }
     }
 
-    /// Tries one mail, if it can be had. True: it is out.
-    async fn try_one(&self, id: MailId) -> FaultResult<bool> {
+    /// Claims, composes and sends one mail. Returns whether it was sent.
+    async fn process(&self, id: MailId) -> FaultResult<bool> {
         let _out = self.mails_out.read().await;
         if self.closed.load(Ordering::SeqCst) {
             return Ok(false);
@@ -139,7 +138,7 @@ impl Mailer {
         let claimed = self
             .db
             .write(move |conn| {
-                Box::pin(async move { store::mail_claim(conn, id, now, now + LEASE).await })
+                Box::pin(async move { store::claim(conn, id, now, now + LEASE).await })
             })
             .await?;
         let Some(mail) = claimed else {
@@ -151,73 +150,73 @@ impl Mailer {
         }
         match compose::compose(&self.db, &self.head, &mail, now).await {
             Ok(out) => self.send(mail, out).await,
-            Err(NoLetter::NotYet(why)) => {
-                self.wait_for_certainty(mail, why).await?;
+            Err(ComposeError::NotYet(why)) => {
+                self.postpone_unsettled(mail, why).await?;
                 Ok(false)
             }
-            Err(NoLetter::Moot(why)) => {
-                self.drop(mail, why).await?;
+            Err(ComposeError::NotNeeded(why)) => {
+                self.discard(mail, why).await?;
                 Ok(false)
             }
-            Err(NoLetter::Gone(why)) => {
+            Err(ComposeError::Gone(why)) => {
                 self.give_up(mail, why, false).await?;
                 Ok(false)
             }
-            Err(NoLetter::Fault(fault)) => {
-                self.try_again(mail, chain(&fault)).await?;
+            Err(ComposeError::Fault(fault)) => {
+                self.retry(mail, chain(&fault)).await?;
                 Ok(false)
             }
         }
     }
 
     async fn send(&self, mail: MailRow, out: Outgoing) -> FaultResult<bool> {
-        let tried = tokio::time::timeout(SEND_WITHIN, self.transport.send(&out)).await;
-        let done = tried.unwrap_or_else(|late| Err(SendError::new(late)));
-        let blame = done.as_ref().err().map(|error| error.blame);
-        let up = if blame == Some(Blame::Server) {
+        let tried = tokio::time::timeout(SEND_TIMEOUT, self.transport.send(&out)).await;
+        let result = tried.unwrap_or_else(|late| Err(SendError::new(late)));
+        let failure = result.as_ref().err().map(|error| error.failure);
+        let up = if failure == Some(SendFailure::Server) {
             0.0
         } else {
             1.0
         };
         metrics::gauge!("stagedoor_mail_up").set(up);
-        if let Err(error) = done {
-            let why = without_addresses(&chain(&error));
-            match error.blame {
-                Blame::MailForGood => self.give_up(mail, why, true).await?,
-                Blame::Server | Blame::Mail => self.try_again(mail, why).await?,
+        if let Err(error) = result {
+            let why = redact_addresses(&chain(&error));
+            match error.failure {
+                SendFailure::Permanent => self.give_up(mail, why, true).await?,
+                SendFailure::Server | SendFailure::Transient => self.retry(mail, why).await?,
             }
             return Ok(false);
         }
         count("sent");
         let (kind, subject) = (mail.kind.name(), mail.subject.clone());
         self.db
-            .write(move |conn| Box::pin(async move { store::mail_sent(conn, mail.id).await }))
+            .write(move |conn| Box::pin(async move { store::mark_sent(conn, mail.id).await }))
             .await?;
         tracing::info!(kind, subject, "mail sent");
         Ok(true)
     }
 
-    /// Queues one mail for each operator about all incidents that no operator has had a mail about, so that
-    /// an address that refuses mail holds up no other. The next such mail comes ten minutes later at the
-    /// earliest: what goes wrong at once is often hundreds of one kind.
+    /// Queues one mail for each operator about all incidents that no operator has been mailed about, so that
+    /// an address that refuses mail does not delay the others. Sends such mails at least ten minutes apart,
+    /// because one cause often opens hundreds of incidents.
     async fn fan_out(&self, mail: MailRow) -> FaultResult<()> {
         let now = self.clock.now();
-        let told: Option<(usize, usize)> = self
+        let counts: Option<(usize, usize)> = self
             .db
             .write(move |conn| {
                 Box::pin(async move {
-                    let last = store::attention_told_at(&mut *conn).await?;
+                    let last = store::last_attention_at(&mut *conn).await?;
                     if let Some(next) = last.map(|last| last + ATTENTION_EVERY)
                         && now < next
                     {
-                        let (tries, why) = (mail.tries - 1, "waits for other incidents");
-                        store::mail_postpone(conn, &mail, tries, next, why).await?;
+                        let (tries, why) = (mail.tries - 1, "delayed to collect more incidents");
+                        store::postpone(conn, &mail, tries, next, why).await?;
                         return Ok(None);
                     }
-                    let incidents = store::attention_take(&mut *conn).await?;
+                    let incidents = store::take_attention(&mut *conn).await?;
                     let operators = accounts::store::list_operators(&mut *conn).await?;
                     for operator in &operators {
-                        if let Some(subject) = subjects::attention(&incidents, operator.id) {
+                        if let Some(subject) = subjects::format_attention(&incidents, operator.id) {
                             mail::queue(&mut *conn, Kind::Attention, subject, now).await?;
                         }
                     }
@@ -225,17 +224,17 @@ impl Mailer {
                 })
             })
             .await?;
-        if let Some((incidents @ 1.., 0)) = told {
+        if let Some((incidents @ 1.., 0)) = counts {
             tracing::warn!(
                 incidents,
-                "there is no operator to tell of incidents: `stagedoor operator EMAIL` makes one"
+                "No operator to notify of incidents; `stagedoor operator EMAIL` makes one"
             );
         }
         Ok(())
     }
 
-    async fn try_again(&self, mail: MailRow, error: String) -> FaultResult<()> {
-        let Some(wait) = wait_after(mail.tries) else {
+    async fn retry(&self, mail: MailRow, error: String) -> FaultResult<()> {
+        let Some(wait) = retry_delay(mail.tries) else {
             return self.give_up(mail, error, true).await;
         };
         count("retried");
@@ -244,19 +243,20 @@ impl Mailer {
             subject = mail.subject,
             tries = mail.tries,
             error,
-            "a mail did not get out and will be tried again"
+            "Mail not sent; will retry"
         );
         let tries = mail.tries;
         self.postpone(mail, tries, wait, error).await
     }
 
-    /// Waiting for what the letter is to say is not a try.
-    async fn wait_for_certainty(&self, mail: MailRow, why: &'static str) -> FaultResult<()> {
-        if self.clock.now().since(mail.created_at) >= NOT_YET_AT_MOST {
+    /// Does not count the attempt: the mail's content is not settled yet.
+    async fn postpone_unsettled(&self, mail: MailRow, why: &'static str) -> FaultResult<()> {
+        if self.clock.now().since(mail.created_at) >= UNSETTLED_MAX {
             return self.give_up(mail, why.to_owned(), true).await;
         }
         let tries = mail.tries - 1;
-        self.postpone(mail, tries, NOT_YET, why.to_owned()).await
+        self.postpone(mail, tries, UNSETTLED_DELAY, why.to_owned())
+            .await
     }
 
     async fn postpone(
@@ -269,31 +269,29 @@ impl Mailer {
         let next_at = self.clock.now() + wait;
         self.db
             .write(move |conn| {
-                Box::pin(
-                    async move { store::mail_postpone(conn, &mail, tries, next_at, &error).await },
-                )
+                Box::pin(async move { store::postpone(conn, &mail, tries, next_at, &error).await })
             })
             .await?;
         Ok(())
     }
 
-    /// Nobody misses this mail.
-    async fn drop(&self, mail: MailRow, why: &'static str) -> FaultResult<()> {
+    /// Ends a mail that is no longer needed.
+    async fn discard(&self, mail: MailRow, why: &'static str) -> FaultResult<()> {
         count("dropped");
         tracing::debug!(
             kind = mail.kind.name(),
             id = mail.id.to_string(),
             why,
-            "a mail is not needed"
+            "Mail no longer needed"
         );
         self.db
-            .write(move |conn| Box::pin(async move { store::mail_fail(conn, &mail, why).await }))
+            .write(move |conn| Box::pin(async move { store::mark_failed(conn, &mail, why).await }))
             .await?;
         Ok(())
     }
 
-    /// Stops trying. Opens an incident if the mail was to be sent; a letter about something that is gone
-    /// needs none.
+    /// Marks a mail as failed. Opens an incident if it was `undelivered`, rather than about something that no
+    /// longer exists.
     async fn give_up(&self, mail: MailRow, why: String, undelivered: bool) -> FaultResult<()> {
         count("failed");
         tracing::warn!(
@@ -301,14 +299,14 @@ impl Mailer {
             subject = mail.subject,
             tries = mail.tries,
             error = why,
-            "a mail was given up"
+            "Mail given up"
         );
         let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    if store::mail_fail(&mut *conn, &mail, &why).await? && undelivered {
-                        report(conn, &mail, &why, now).await?;
+                    if store::mark_failed(&mut *conn, &mail, &why).await? && undelivered {
+                        open_incident(conn, &mail, &why, now).await?;
                     }
                     Ok(())
                 })
@@ -317,15 +315,14 @@ impl Mailer {
     }
 }
 
-/// Opens an incident for a mail about a paid order or money that was given back. Other mails
-/// can be requested by anyone for an address that does not exist, and an incident about a mail to an
-/// operator would lead to the next.
-async fn report(conn: &mut Conn, mail: &MailRow, why: &str, now: Moment) -> FaultResult<()> {
+/// Opens an incident for a mail about a paid order or a refund. Other mails can be requested by anyone for
+/// an address that does not exist, and an incident about a mail to an operator would cause the next one.
+async fn open_incident(conn: &mut Conn, mail: &MailRow, why: &str, now: Moment) -> FaultResult<()> {
     let order = match mail.kind {
         Kind::OrderComplete => mail.subject.parse().ok(),
         Kind::EventChanged => parse_subject(&mail.subject).map(|(order, _)| order),
         Kind::OrderRefunded | Kind::RefundFailed => match mail.subject.parse() {
-            Ok(refund) => refund_find(&mut *conn, refund).await?.map(|row| row.order),
+            Ok(refund) => find_refund(&mut *conn, refund).await?.map(|row| row.order),
             Err(_) => None,
         },
         _ => return Ok(()),
@@ -340,9 +337,9 @@ async fn report(conn: &mut Conn, mail: &MailRow, why: &str, now: Moment) -> Faul
     Ok(())
 }
 
-/// A mail server's words without the addresses in them, which do not belong in a log.
-fn without_addresses(words: &str) -> String {
-    let shown = words
+/// Removes e-mail addresses from a mail server's reply, so that they are not logged.
+fn redact_addresses(reply: &str) -> String {
+    let shown = reply
         .split(' ')
         .map(|word| if word.contains('@') { "…" } else { word });
     shown.collect::<Vec<_>>().join(" ")
@@ -360,13 +357,13 @@ mod tests {
     fn a_mail_servers_words_name_no_address() {
         let said = "permanent error (550): 5.1.1 <ann@tickets.example>: no such user";
         let shown = "permanent error (550): 5.1.1 … no such user";
-        assert_eq!(without_addresses(said), shown);
+        assert_eq!(redact_addresses(said), shown);
     }
 
     #[test]
-    fn waits_grow_and_end_within_three_days() {
+    fn retry_delays_grow_and_end_within_three_days() {
         let minute = Duration::from_mins(1);
-        let waits: Vec<Duration> = (1..).map_while(wait_after).collect();
+        let waits: Vec<Duration> = (1..).map_while(retry_delay).collect();
         assert_eq!(
             waits[..4],
             [1_u32, 5, 30, 120].map(|minutes| minutes * minute)
@@ -374,6 +371,6 @@ mod tests {
         assert!(waits.is_sorted());
         let all: Duration = waits.iter().sum();
         assert!((60 * 60 * minute..=72 * 60 * minute).contains(&all));
-        assert_eq!(wait_after(0), None);
+        assert_eq!(retry_delay(0), None);
     }
 }

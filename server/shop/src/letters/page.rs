@@ -1,7 +1,7 @@
-//! What a letter is made of: the same few blocks as plain text and as HTML (`html.rs`).
+//! The blocks of a letter, rendered as plain text here and as HTML in `html.rs`.
 //!
-//! All that a letter says passes through here as text, so that nothing which people typed can become
-//! markup or a header. What is said is `words.rs`'s business.
+//! All content passes through here as text, so that no user input can become markup or a header. Has no texts
+//! of letters (`words.rs`).
 
 use super::html;
 use std::{borrow::Cow, fmt::Write};
@@ -9,31 +9,26 @@ use std::{borrow::Cow, fmt::Write};
 /// A part of a letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Block {
-    /// What it is about.
     Heading(String),
     /// A paragraph.
     Text(String),
-    /// What and its value, one a line: an event's place, a ticket's price.
+    /// Labels and values, one pair a line: a ticket and its price, for example.
     Rows(Vec<(String, String)>),
-    /// An event as rows, of which the first three are its title, when and where it is.
+    /// An event as rows; the first three are title, time and place.
     Event(Vec<(String, String)>),
-    /// What to do next.
+    /// A button.
     Link {
-        /// What is there.
         label: &'static str,
-        /// Where it is.
         url: String,
     },
-    /// Where to find something, in small type.
+    /// A link in small type at the end.
     Footnote {
-        /// What is there.
         label: &'static str,
-        /// Where it is.
         url: String,
     },
 }
 
-/// A letter that is written but not yet addressed.
+/// A letter without a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Letter {
     subject: String,
@@ -41,7 +36,7 @@ pub(crate) struct Letter {
 }
 
 impl Letter {
-    /// A letter with nothing but a subject, of which it keeps one line.
+    /// An empty letter. Line breaks in `subject` become spaces.
     pub(crate) fn new(subject: &str) -> Self {
         Self {
             subject: one_line(subject),
@@ -49,30 +44,28 @@ impl Letter {
         }
     }
 
-    /// Adds a block.
     pub(crate) fn with(mut self, block: Block) -> Self {
         self.blocks.push(block);
         self
     }
 
     /// Adds a paragraph.
-    pub(crate) fn say(self, text: impl Into<String>) -> Self {
+    pub(crate) fn with_text(self, text: impl Into<String>) -> Self {
         self.with(Block::Text(text.into()))
     }
 
-    /// Its subject: one line.
     pub(crate) fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// For readers without HTML.
+    /// Renders the letter as plain text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for block in &self.blocks {
             // Writing to a String does not fail.
             let _ = match block {
-                Block::Heading(words) | Block::Text(words) => {
-                    writeln!(text, "{}", one_line(words))
+                Block::Heading(content) | Block::Text(content) => {
+                    writeln!(text, "{}", one_line(content))
                 }
                 Block::Rows(rows) | Block::Event(rows) => {
                     rows.iter().try_for_each(|(what, value)| {
@@ -89,15 +82,14 @@ impl Letter {
         text
     }
 
-    /// For everybody else.
+    /// Renders the letter as HTML.
     pub(crate) fn html(&self) -> String {
         html::letter(&self.subject, &self.blocks)
     }
 }
 
-/// A name or a title inside of a sentence: one that runs from right to left keeps the words around it
-/// where they are.
-pub(crate) fn isolated(text: &str) -> Cow<'_, str> {
+/// Isolates right-to-left text, such as a name, so that it does not reorder the sentence around it.
+pub(crate) fn isolate(text: &str) -> Cow<'_, str> {
     let from_right = |c: char| {
         matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'
             | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
@@ -109,7 +101,7 @@ pub(crate) fn isolated(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The same on one line: whatever ends a line or hides in one becomes a space.
+/// Puts text on one line: line breaks and control characters become spaces.
 pub(crate) fn one_line(text: &str) -> String {
     let spaced: String = text
         .chars()
@@ -119,7 +111,7 @@ pub(crate) fn one_line(text: &str) -> String {
             c => c,
         })
         .collect();
-    // Only what a browser would make one space of as well; a price keeps its own.
+    // Collapses only plain spaces; the no-break space in a price stays.
     let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
     words.join(" ")
 }
@@ -133,7 +125,7 @@ mod tests {
         let nasty = "<script>alert('1')</script> & \"x\"";
         let letter = Letter::new("A\r\nBcc: all@example.com")
             .with(Block::Heading(nasty.to_owned()))
-            .say(nasty)
+            .with_text(nasty)
             .with(Block::Rows(vec![(nasty.to_owned(), nasty.to_owned())]))
             .with(Block::Link {
                 label: "Go",
@@ -157,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_from_right_to_left_is_kept_apart_in_a_sentence() {
-        assert_eq!(isolated("Ann"), "Ann");
-        assert_eq!(isolated("日本"), "日本");
-        assert_eq!(isolated("דני 2"), "\u{2068}דני 2\u{2069}");
-        assert_eq!(isolated("محمد"), "\u{2068}محمد\u{2069}");
+    fn a_right_to_left_name_is_isolated_in_a_sentence() {
+        assert_eq!(isolate("Ann"), "Ann");
+        assert_eq!(isolate("日本"), "日本");
+        assert_eq!(isolate("דני 2"), "\u{2068}דני 2\u{2069}");
+        assert_eq!(isolate("محمد"), "\u{2068}محمد\u{2069}");
     }
 }

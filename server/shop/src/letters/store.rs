@@ -1,4 +1,4 @@
-//! The SQL of what letters say about orders, refunds and payments. It only reads.
+//! The SQL of letters about orders, refunds and payments. Only reads.
 
 use super::words::Seat;
 use crate::refunds::store::{Reason, State};
@@ -39,9 +39,9 @@ struct OrderSeatRow {
     refunds: i64,
 }
 
-/// The tickets of an order at the price that was paid, by section, row and seat; true: it has
-/// been paid back, or is about to be.
-pub(crate) async fn order_seats<'e>(
+/// Lists the tickets of an order at the price that was paid, by section, row and seat, each with whether it
+/// is refunded or being refunded.
+pub(crate) async fn list_order_seats<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Vec<(Seat, bool)>, sqlx::Error> {
@@ -61,8 +61,8 @@ pub(crate) async fn order_seats<'e>(
         .collect())
 }
 
-/// The tickets that a refund pays back, or would have, each with its part of the money.
-pub(crate) async fn refund_seats<'e>(
+/// Lists the tickets of a refund, also of a failed one, each with its part of the amount.
+pub(crate) async fn list_refund_seats<'e>(
     on: impl AnyExecutor<'e>,
     refund: RefundId,
 ) -> Result<Vec<Seat>, sqlx::Error> {
@@ -77,24 +77,18 @@ pub(crate) async fn refund_seats<'e>(
     Ok(rows.into_iter().map(Seat::from).collect())
 }
 
-/// What a letter says of a refund.
+/// The data of a refund.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct RefundRow {
-    /// The order that was paid.
     #[sqlx(rename = "order_id")]
     pub order: OrderId,
-    /// What goes back.
     pub amount_minor: MinorUnits,
-    /// The order's currency.
     pub currency: Currency,
-    /// Where it stands.
     pub state: State,
-    /// Why there is one.
     pub reason: Reason,
 }
 
-/// One refund.
-pub(crate) async fn refund_find<'e>(
+pub(crate) async fn find_refund<'e>(
     on: impl AnyExecutor<'e>,
     id: RefundId,
 ) -> Result<Option<RefundRow>, sqlx::Error> {
@@ -104,17 +98,17 @@ pub(crate) async fn refund_find<'e>(
         .await
 }
 
-/// What became of the cards that were tried for an order.
+/// The payments of an order by outcome.
 #[derive(Debug, Clone, Copy, FromRow)]
 pub(crate) struct Charged {
-    /// Payments whose money was taken, wherever it is now.
+    /// Payments that were captured, even if refunded since.
     pub taken: i64,
-    /// Payments of which that is not yet certain.
+    /// Payments that are neither voided nor failed.
     pub open: i64,
 }
 
-/// Whether any card of the order was charged after all.
-pub(crate) async fn order_charged<'e>(
+/// Counts the payments of an order by outcome.
+pub(crate) async fn count_charged<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<Charged, sqlx::Error> {

@@ -1,12 +1,12 @@
-//! The letters about the waiting list: an address is to be confirmed, it is on the list, there are
-//! tickets. What is true of them, and their words.
+//! The letters about the waiting list: to confirm an address, that it is on the list, and that tickets are
+//! for sale. Looks up their data and has their texts.
 //!
-//! Each has a link of its own, made here each time that its letter is written and kept nowhere but in
-//! the letter. Tickets that are gone again by then are not told of: who was to hear of them waits on.
+//! The token of a link is generated each time that its letter is composed and is only in the letter. If the
+//! tickets have been sold meanwhile, the letter is not sent and the entry waits again.
 
 use super::{
-    compose::NoLetter,
-    page::{Block, Letter, isolated},
+    compose::ComposeError,
+    page::{Block, Letter, isolate},
     words::{occasion, row, short},
 };
 use crate::{
@@ -22,16 +22,16 @@ use model::{
 };
 use platform::db::{Conn, Db};
 
-/// What a letter tells of, or why there is none.
+/// The entry and event of a letter, or why it is not sent.
 type Found = Result<(EntryRow, Event), &'static str>;
 
-/// The letter that a mail is now, and the address that it goes to.
-pub(super) async fn letter(
+/// Composes the letter. Returns the recipient's address too.
+pub(super) async fn compose(
     db: &Db,
     head: &Letterhead,
     mail: &MailRow,
     now: Moment,
-) -> Result<(Letter, String), NoLetter> {
+) -> Result<(Letter, String), ComposeError> {
     let token = list::new_token();
     let (shop, kind) = (head.public_url(), mail.kind);
     let url = format!("{shop}/waiting-list?token={}", token.0);
@@ -39,7 +39,7 @@ pub(super) async fn letter(
     let found: Found = db
         .write(move |conn| Box::pin(async move { find(conn, kind, &subject, &token, now).await }))
         .await?;
-    let (entry, event) = found.map_err(NoLetter::Moot)?;
+    let (entry, event) = found.map_err(ComposeError::NotNeeded)?;
     let letter = match kind {
         Kind::WaitingConfirm => confirm_words(url),
         Kind::WaitingJoined => joined_words(shop, &event, &entry.waiting.wanted(), url),
@@ -48,8 +48,8 @@ pub(super) async fn letter(
     Ok((letter, entry.waiting.email))
 }
 
-/// Looks up what a mail tells of, gives its link the token, and has somebody wait on whom it would
-/// tell of tickets that are gone.
+/// Looks up the entry and event of a mail, and stores the token of its link. Returns an entry to the list
+/// if its tickets have been sold.
 async fn find(
     conn: &mut Conn,
     kind: Kind,
@@ -66,7 +66,7 @@ async fn find(
         _ => entry.waiting.state == WaitingState::Told && entry.told_at == queued_at,
     };
     if !current {
-        return Ok(Err("the entry has moved on since"));
+        return Ok(Err("the entry has changed since"));
     }
     let id = entry.waiting.event_id;
     let event = store::find(&mut *conn, id).await?;
@@ -77,17 +77,17 @@ async fn find(
     let stock = stock.get(&id).copied().unwrap_or_default();
     if kind == Kind::TicketsFree && stock.available < entry.waiting.quantity {
         list::requeue(conn, entry.id).await?;
-        return Ok(Err("the tickets are gone again"));
+        return Ok(Err("the tickets have been sold"));
     }
     Ok(Ok((entry, event.event(stock))))
 }
 
-/// Its reader has not said yet that the address is theirs, so nothing in it was chosen by a stranger:
-/// what the event is called stands behind the link.
+/// The address is unconfirmed, so the letter contains no text that others chose: the event's title is only
+/// on the page behind the link.
 fn confirm_words(url: String) -> Letter {
     Letter::new("Please confirm: tickets for an event")
         .with(Block::Heading("Tell you when there is a ticket?".to_owned()))
-        .say(
+        .with_text(
             "Somebody, you we hope, asked Stagedoor to mail this address once when there are tickets \
              for an event that has none. If that was you, follow the link, which shows the event, and \
              confirm with the button there, within two days.",
@@ -96,7 +96,7 @@ fn confirm_words(url: String) -> Letter {
             label: "See the event and confirm the address",
             url: url.clone(),
         })
-        .say(
+        .with_text(
             "If it was not you, there is nothing to do: unless it is confirmed, the address is \
              deleted in two days, and we do not write again about this.",
         )
@@ -109,11 +109,11 @@ fn confirm_words(url: String) -> Letter {
 fn joined_words(public_url: &str, event: &Event, wanted: &str, url: String) -> Letter {
     Letter::new(&format!("You are on the waiting list: {}", short(event)))
         .with(Block::Heading("You are on the waiting list".to_owned()))
-        .say(format!(
+        .with_text(format!(
             "We mail you once, when {wanted} for sale and those who have waited longer have been told."
         ))
         .with(Block::Event(occasion(event)))
-        .say(
+        .with_text(
             "Nothing is kept for you: everybody can buy what is for sale, and whoever is first gets \
              it. The list ends when sales for the event end.",
         )
@@ -136,15 +136,15 @@ fn free_words(public_url: &str, event: &Event, url: String) -> Letter {
     Letter::new(&format!("There are tickets for {}", short(event)))
         .with(Block::Heading(format!(
             "There are tickets for {}",
-            isolated(&event.title)
+            isolate(&event.title)
         )))
-        .say("You asked us to tell you. This is how things stand as we write:")
+        .with_text("You asked us to tell you. This is how things stand as we write:")
         .with(Block::Event(rows))
         .with(Block::Link {
             label: "See the tickets",
             url: format!("{public_url}/events/{}", event.id),
         })
-        .say(
+        .with_text(
             "None of them is kept for you: everybody can buy them, and they may be gone when you \
              look. That is all that you asked for, so you are in line no more.",
         )
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn every_letter_has_the_event_and_a_way_off_the_list() {
+    fn every_letter_has_the_event_and_a_link_to_leave_the_list() {
         let event = event();
         for letter in [
             joined_words(SHOP, &event, "there are 2 tickets", LINK.to_owned()),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_has_not_said_yes_reads_nothing_that_a_stranger_chose() {
+    fn an_unconfirmed_address_is_sent_no_text_of_others() {
         let letter = confirm_words(LINK.to_owned());
         for said in [letter.text(), letter.html()] {
             assert!(
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_promised_a_ticket() {
+    fn no_letter_promises_a_ticket() {
         let event = event();
         let joined = joined_words(SHOP, &event, "there are 2 tickets", LINK.to_owned()).text();
         assert!(

@@ -1,6 +1,7 @@
-//! What people are told, in words. Pure: whoever composes a letter has looked everything up.
+//! The texts of letters about orders, refunds and incidents. Pure functions of data that `compose.rs` looks
+//! up.
 
-use super::page::{Block, Letter, isolated};
+use super::page::{Block, Letter, isolate};
 use crate::incidents::Kind;
 use model::{
     events::{Event, day_and_month},
@@ -8,72 +9,64 @@ use model::{
     money::Money,
 };
 
-/// How much of a title goes into a subject, in characters.
+/// The most characters of a title in a subject.
 const TITLE_IN_SUBJECT: usize = 60;
 
-/// One ticket, as a letter names it.
+/// One ticket in a letter.
 #[derive(Debug, Clone)]
 pub(crate) struct Seat {
     /// Section, row and seat.
     pub label: String,
-    /// What was paid for it, or is paid back.
+    /// The price that was paid, or the amount that is refunded.
     pub price: Money,
 }
 
-/// What there is to say of an order.
+/// The data of a letter about an order.
 #[derive(Debug, Clone)]
 pub(crate) struct OrderFacts {
     /// The buyer's name.
     pub name: String,
-    /// Which order.
     pub order: OrderId,
-    /// What its tickets admit to.
     pub event: Event,
-    /// Those of its tickets that have not been paid back.
+    /// Those that are not refunded.
     pub tickets: Vec<Seat>,
-    /// How many have been.
+    /// The number of refunded tickets.
     pub refunded: usize,
-    /// What all of them cost.
+    /// The price of all tickets, including refunded ones.
     pub total: Money,
-    /// Who sells them, each name once.
+    /// Each name once.
     pub sellers: Vec<String>,
 }
 
-/// What there is to say of a refund.
+/// The data of a letter about a refund.
 #[derive(Debug, Clone)]
 pub(crate) struct RefundFacts {
     /// The buyer's name.
     pub name: String,
-    /// Which order was paid.
     pub order: OrderId,
-    /// What its tickets admit to.
     pub event: Event,
-    /// The tickets that it pays back; none if no ticket stood for the money.
+    /// Empty if the money belonged to no ticket.
     pub tickets: Vec<Seat>,
-    /// What goes back.
     pub amount: Money,
-    /// Whether it was made at the provider, by hand.
+    /// Whether it was made at Stripe, outside of the shop.
     pub by_hand: bool,
 }
 
-/// What there is to say of an incident.
+/// The data of a letter about an incident.
 #[derive(Debug, Clone)]
 pub(crate) struct IncidentFacts {
-    /// Its id.
     pub id: IncidentId,
-    /// Its kind.
+    /// The name of its kind, which this version may not know.
     pub kind: String,
-    /// What it is about.
+    /// The id of what it is about.
     pub subject: String,
-    /// The order that it concerns.
     pub order: Option<OrderId>,
-    /// In words.
+    /// A description for the operator.
     pub detail: String,
-    /// When it was found.
     pub found_at: String,
 }
 
-/// An order is paid, and here are the tickets: enclosed, and at the address `tickets`.
+/// An order is paid. `tickets` is the URL of its tickets, which are also attached.
 pub(crate) fn order_complete(public_url: &str, facts: &OrderFacts, tickets: &str) -> Letter {
     let named = match facts.tickets.len() {
         1 => "ticket".to_owned(),
@@ -86,22 +79,22 @@ pub(crate) fn order_complete(public_url: &str, facts: &OrderFacts, tickets: &str
     let mut letter = Letter::new(&format!("Your {named} for {}", short(&facts.event)))
         .with(Block::Heading(format!(
             "Your {named} for {}",
-            isolated(&facts.event.title)
+            isolate(&facts.event.title)
         )))
-        .say(format!(
+        .with_text(format!(
             "Hello {}, your order is paid and complete.",
-            isolated(&facts.name)
+            isolate(&facts.name)
         ))
         .with(Block::Event(occasion(&facts.event)))
         .with(Block::Rows(rows));
     if facts.refunded > 0 {
-        letter = letter.say(match facts.refunded {
+        letter = letter.with_text(match facts.refunded {
             1 => "One ticket of this order has been refunded since.".to_owned(),
             count => format!("{count} tickets of this order have been refunded since."),
         });
     }
     letter
-        .say(
+        .with_text(
             "The attached PDF has each ticket with its code: show it at the door, on paper or on a \
              screen. The calendar file puts the event into your calendar.",
         )
@@ -109,11 +102,11 @@ pub(crate) fn order_complete(public_url: &str, facts: &OrderFacts, tickets: &str
             label: "Show your tickets",
             url: tickets.to_owned(),
         })
-        .say(
+        .with_text(
             "That link needs no signing in, so whoever has it has your tickets: pass it on only to \
              who goes with you.",
         )
-        .say(format!(
+        .with_text(format!(
             "Something wrong? Answer this mail and name order {}. Paid tickets are not taken back, \
              but their seller or this shop can refund them; the money then goes back to the card \
              that paid.",
@@ -122,21 +115,21 @@ pub(crate) fn order_complete(public_url: &str, facts: &OrderFacts, tickets: &str
         .with(order_line(public_url, facts.order))
 }
 
-/// The time ran out while the buyer paid; nothing was charged.
+/// The hold ended during payment; nothing was charged.
 pub(crate) fn order_expired(public_url: &str, facts: &OrderFacts) -> Letter {
     Letter::new(&format!(
         "Not charged: your time ran out for {}",
         short(&facts.event)
     ))
     .with(Block::Heading("You have not been charged".to_owned()))
-    .say(format!(
+    .with_text(format!(
         "Hello {}, the time to pay for your tickets ran out before your payment was through. The \
          order has expired, its tickets are for sale again, and nothing was charged.",
-        isolated(&facts.name)
+        isolate(&facts.name)
     ))
     .with(Block::Event(occasion(&facts.event)))
     .with(Block::Rows(seats(&facts.tickets)))
-    .say(format!(
+    .with_text(format!(
         "If your bank shows a pending authorisation of {}, it is not a charge: it will vanish by \
          itself, in a few days at most banks.",
         facts.total
@@ -148,22 +141,22 @@ pub(crate) fn order_expired(public_url: &str, facts: &OrderFacts) -> Letter {
     .with(order_line(public_url, facts.order))
 }
 
-/// The same to an address that nobody has proved: nothing in it was chosen by a stranger.
+/// As [`order_expired`] for an unverified address: contains no text that others chose.
 pub(crate) fn unknown_order_expired(public_url: &str, order: OrderId) -> Letter {
     Letter::new("You have not been charged")
         .with(Block::Heading("You have not been charged".to_owned()))
-        .say(
+        .with_text(
             "Somebody gave this address for an order. The time to pay for it ran out before a payment \
              was through. The order has expired, and nothing was charged.",
         )
-        .say(
+        .with_text(
             "If it was you and your bank shows a pending authorisation, it is not a charge: it will \
              vanish by itself, in a few days at most banks. If it was not you, there is nothing to do.",
         )
         .with(order_line(public_url, order))
 }
 
-/// Money is back.
+/// A refund succeeded.
 pub(crate) fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
     let letter = Letter::new(&format!(
         "Refund of {} for {}",
@@ -172,17 +165,17 @@ pub(crate) fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
     ))
     .with(Block::Heading(format!("We have refunded {}", facts.amount)));
     let letter = if facts.tickets.is_empty() && facts.by_hand {
-        letter.say(format!(
+        letter.with_text(format!(
             "Hello {}, {} of what you paid went back to the card that you paid with. Your tickets stay \
              yours, and let you in as before.",
-            isolated(&facts.name),
+            isolate(&facts.name),
             facts.amount
         ))
     } else if facts.tickets.is_empty() {
-        letter.say(format!(
+        letter.with_text(format!(
             "Hello {}, your card was charged {} that no tickets of this order stand for. We have \
              sent all of it back.",
-            isolated(&facts.name),
+            isolate(&facts.name),
             facts.amount
         ))
     } else {
@@ -191,37 +184,37 @@ pub(crate) fn order_refunded(public_url: &str, facts: &RefundFacts) -> Letter {
             _ => ("These tickets", "are"),
         };
         letter
-            .say(format!(
+            .with_text(format!(
                 "Hello {}, {} went back to the card that you paid with. {these} {are} no longer \
                  yours and will not let you in.",
-                isolated(&facts.name),
+                isolate(&facts.name),
                 facts.amount
             ))
             .with(Block::Rows(seats(&facts.tickets)))
     };
     letter
         .with(Block::Event(occasion(&facts.event)))
-        .say("Banks take 5–10 days to show a refund on the card's statement.")
+        .with_text("Banks take 5–10 days to show a refund on the card's statement.")
         .with(Block::Link {
             label: "Show the order",
             url: format!("{public_url}/orders/{}", facts.order),
         })
 }
 
-/// A refund did not get through.
+/// A refund failed.
 pub(crate) fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
     let mut letter = Letter::new(&format!(
         "Your refund for {} did not get through",
         short(&facts.event)
     ))
     .with(Block::Heading("Your refund did not get through".to_owned()))
-    .say(format!(
+    .with_text(format!(
         "Hello {}, the refund of {} did not reach the card that you paid with: most often because the \
          card's account is closed. The money is not lost: we still owe it to you.",
-        isolated(&facts.name),
+        isolate(&facts.name),
             facts.amount
     ))
-    .say(
+    .with_text(
         "A person is looking after it and will be in touch to find another way. There is nothing \
          that you need to do.",
     );
@@ -236,9 +229,9 @@ pub(crate) fn refund_failed(public_url: &str, facts: &RefundFacts) -> Letter {
         })
 }
 
-/// Something that a person should look at.
+/// One incident.
 pub(crate) fn attention(public_url: &str, facts: &IncidentFacts) -> Letter {
-    let what = in_words(&facts.kind);
+    let what = describe_kind(&facts.kind);
     let mut rows = vec![
         row("Kind", facts.kind.clone()),
         row("About", &facts.subject),
@@ -250,9 +243,9 @@ pub(crate) fn attention(public_url: &str, facts: &IncidentFacts) -> Letter {
     rows.push(row("Incident", facts.id.to_string()));
     Letter::new(&format!("Attention: {what}"))
         .with(Block::Heading(format!("Attention: {what}")))
-        .say(facts.detail.clone())
+        .with_text(facts.detail.clone())
         .with(Block::Rows(rows))
-        .say(format!(
+        .with_text(format!(
             "On the server, stagedoor incidents lists what is open, and stagedoor incidents \
              --settle {} ends this one.",
             facts.id
@@ -263,11 +256,10 @@ pub(crate) fn attention(public_url: &str, facts: &IncidentFacts) -> Letter {
         })
 }
 
-/// How many incidents a mail about several describes one by one.
+/// The most incidents that a mail about several describes one by one.
 const DESCRIBED: usize = 10;
 
-/// Several things that a person should look at, oldest first: how many of each kind, and the first
-/// few.
+/// Several incidents, oldest first: the number of each kind, and descriptions of the first ones.
 pub(crate) fn attentions(public_url: &str, all: &[IncidentFacts]) -> Letter {
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for facts in all {
@@ -278,7 +270,7 @@ pub(crate) fn attentions(public_url: &str, all: &[IncidentFacts]) -> Letter {
     }
     let counted = kinds
         .iter()
-        .map(|(kind, count)| row(&in_words(kind), count.to_string()))
+        .map(|(kind, count)| row(&describe_kind(kind), count.to_string()))
         .collect();
     let described = all.iter().take(DESCRIBED).map(|facts| {
         let about = format!("{}: {}", facts.subject, facts.detail);
@@ -289,11 +281,11 @@ pub(crate) fn attentions(public_url: &str, all: &[IncidentFacts]) -> Letter {
         .with(Block::Heading(title.clone()))
         .with(Block::Rows(counted));
     if all.len() > DESCRIBED {
-        letter = letter.say(format!("The first {DESCRIBED} of them:"));
+        letter = letter.with_text(format!("The first {DESCRIBED} of them:"));
     }
     letter
         .with(Block::Rows(described.collect()))
-        .say(
+        .with_text(
             "On the server, stagedoor incidents lists all that is open, and stagedoor incidents \
              --settle ID ends one of them.",
         )
@@ -303,8 +295,8 @@ pub(crate) fn attentions(public_url: &str, all: &[IncidentFacts]) -> Letter {
         })
 }
 
-/// A kind of incident, in words where there are some. A newer version may have added a kind.
-fn in_words(kind: &str) -> String {
+/// Describes a kind of incident. A kind of a newer version is described by its name.
+fn describe_kind(kind: &str) -> String {
     let Ok(known) = kind.parse::<Kind>() else {
         return kind.replace('_', " ");
     };
@@ -360,7 +352,7 @@ pub(super) fn short(event: &Event) -> String {
         title.truncate(title.trim_end().len());
         title.push('…');
     }
-    format!("{}, {day} {month}", isolated(&title))
+    format!("{}, {day} {month}", isolate(&title))
 }
 
 #[cfg(test)]
@@ -426,7 +418,7 @@ mod tests {
         }
     }
 
-    /// Both alternatives say all of it.
+    /// Asserts that both alternatives contain all of `words`.
     #[track_caller]
     fn assert_says(letter: &Letter, words: &[&str]) {
         for word in words {
@@ -500,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_names_amount_tickets_and_patience() {
+    fn a_refund_names_amount_tickets_and_how_long_banks_take() {
         let letter = order_refunded(SHOP, &refund(vec![seat("Standing", 2500)]));
         assert_eq!(
             letter.subject(),
@@ -541,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_read_what_to_look_at_and_how_to_end_it() {
+    fn an_incident_says_what_it_is_about_and_how_to_settle_it() {
         let facts = IncidentFacts {
             id: IncidentId(Uuid::from_u128(1)),
             kind: Kind::CaptureSlow.to_string(),

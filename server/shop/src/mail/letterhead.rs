@@ -1,9 +1,10 @@
-//! What all mails of a shop have in common: the sender, the shop's origin and its host.
+//! What all mails of a shop have in common: the sender, the shop's origin and its host. Does not compose
+//! mails.
 
 use lettre::message::Mailbox;
 use std::net::IpAddr;
 
-/// What all mails of a shop have in common.
+/// The sender, origin and host of all mails of a shop.
 #[derive(Debug, Clone)]
 pub struct Letterhead {
     from: Mailbox,
@@ -12,7 +13,7 @@ pub struct Letterhead {
 }
 
 impl Letterhead {
-    /// From `from`, with links to the shop at `public_url`.
+    /// `public_url` is the shop's origin, without a trailing slash.
     pub fn new(from: Mailbox, public_url: &str) -> Self {
         Self {
             from,
@@ -21,38 +22,37 @@ impl Letterhead {
         }
     }
 
-    /// The sender of all mails.
     pub(crate) fn from(&self) -> &Mailbox {
         &self.from
     }
 
-    /// The shop's own origin, without a trailing slash.
+    /// The shop's origin, without a trailing slash.
     pub(crate) fn public_url(&self) -> &str {
         &self.public_url
     }
 
-    /// The shop's host, as mail writes it.
+    /// The shop's host, for Message-IDs and the SMTP greeting; `localhost` for an IP address.
     pub fn domain(&self) -> &str {
         &self.domain
     }
 }
 
-/// A sender as a setting has it: `Stagedoor <tickets@tickets.example>`. None: mails cannot be from
-/// there.
+/// Parses a sender such as `Stagedoor <tickets@tickets.example>`. Returns `None` if it cannot be used as
+/// one.
 pub fn sender(text: &str) -> Option<Mailbox> {
     let mailbox: Mailbox = text.parse().ok()?;
-    // lettre reads the sender back from the header that it wrote, and cannot read all that it writes.
-    let again: Mailbox = mailbox.to_string().parse().ok()?;
-    (again.email == mailbox.email).then_some(mailbox)
+    // lettre parses the sender from the header that it formatted, and cannot parse all that it formats.
+    let parsed: Mailbox = mailbox.to_string().parse().ok()?;
+    (parsed.email == mailbox.email).then_some(mailbox)
 }
 
-/// The sender of a shop that names none: `Stagedoor <tickets@HOST>`. None: no address can be made
-/// of this host.
+/// The sender where none is configured: `Stagedoor <tickets@HOST>`. Returns `None` if the host cannot be
+/// part of an address.
 pub fn default_sender(public_url: &str) -> Option<Mailbox> {
     sender(&format!("Stagedoor <tickets@{}>", domain(public_url)))
 }
 
-/// The host of an origin; `localhost` for an IP address, which few mail programs can read.
+/// The host of an origin; `localhost` for an IP address, which few mail programs can parse.
 fn domain(public_url: &str) -> String {
     let uri: Option<http::Uri> = public_url.parse().ok();
     let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default();

@@ -1,14 +1,14 @@
-//! The queue of mails, and how they leave.
+//! The queue of mails, and the transports that send them.
 //!
-//! Owns the tables `mails` and `mail_turns`, what all mails have in common (`letterhead.rs`) and the
-//! transports (`transport.rs`). A feature queues a mail in the transaction that the mail is about; the mail
-//! is composed and sent afterwards, and tried again until a mail server accepts it, so that a crash loses
-//! none. What mails say is in `letters`; each feature decides which mails it queues. This module uses no
-//! feature, so that every feature can use it.
+//! Owns the tables `mails` and `mail_turns`, the formats of subjects (`subjects.rs`), the sender and origin
+//! of all mails (`letterhead.rs`) and the transports (`transport.rs`). A feature queues a mail in the
+//! transaction that the mail is about; the mail is composed and sent afterwards, and retried until a mail
+//! server accepts it, so that a crash loses none. The contents of mails are in `letters`; each feature
+//! decides which mails it queues. This module uses no feature, so that every feature can use it.
 
 mod letterhead;
-pub mod store;
-pub mod subjects;
+pub(crate) mod store;
+pub(crate) mod subjects;
 mod transport;
 
 use model::{Moment, ids::IncidentId};
@@ -17,99 +17,97 @@ use std::{fmt, time::Duration};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 pub use letterhead::{Letterhead, default_sender, sender};
-pub use store::{
-    mails_drop_to as drop_all_to, mails_send_again as queue_again, turns_delete_old as forget_turns,
-};
-pub use subjects::{FactorChange, factor_changed, password_changed};
-pub use transport::{Blame, Folder, NoSmtpAddress, Outgoing, SendError, Smtp, Transport};
+pub(crate) use store::{erase_for_user, queue_again};
 
-/// An unverified address gets at most one mail of each kind in this time, except mails about what was
-/// paid.
-pub(crate) const RARELY: Duration = Duration::from_hours(1);
+pub use store::delete_old_turns;
+pub use transport::{Folder, Outgoing, SendError, SendFailure, Smtp, SmtpUrlError, Transport};
 
-/// What a mail tells of; its subject is the id of the thing.
+/// The shortest time between two mails of one kind to an unverified address, except mails about payments.
+pub(crate) const UNVERIFIED_INTERVAL: Duration = Duration::from_hours(1);
+
+/// What a mail is about. The subject of a mail is the id of the thing, unless stated otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
-    /// To the buyer: an order is paid, and here are the tickets. Subject: the order.
+    /// To the buyer: the order is paid; has the tickets. Subject: the order.
     OrderComplete,
     /// To the buyer: the event of their order has another title, time or place. Subject: the order and
     /// the set of changes, see `events::changes`.
     EventChanged,
-    /// To the buyer: the time ran out while they paid; nothing was charged. Subject: the order.
+    /// To the buyer: the hold ended during payment; nothing was charged. Subject: the order.
     OrderExpired,
-    /// To the buyer: money is back. Subject: the refund.
+    /// To the buyer: a refund succeeded. Subject: the refund.
     OrderRefunded,
-    /// To the buyer: a refund did not get through. Subject: the refund.
+    /// To the buyer: a refund failed. Subject: the refund.
     RefundFailed,
-    /// To the operators. Subject: the incident; of the mail that each operator gets, the first and
-    /// the last incident that it tells of, and the operator.
+    /// To the operators. Subject: the incident; once addressed to one operator, see
+    /// [`subjects::format_attention`].
     Attention,
-    /// To an account's owner: the link to a new password. Subject: the request for it.
+    /// To an account's owner: the link that resets the password. Subject: the row of `password_resets`.
     PasswordReset,
-    /// To an account's owner: there is a new password. Subject: see [`password_changed`].
+    /// To an account's owner: the password was changed. Subject: see
+    /// [`subjects::format_password_changed`].
     PasswordChanged,
-    /// To an account's owner: something about their second factor has changed. Subject: see
-    /// [`factor_changed`].
+    /// To an account's owner: their second factor was changed. Subject: see
+    /// [`subjects::format_factor_changed`].
     SecondFactorChanged,
-    /// To an address that is to be proved an account's. Subject: the row of `email_proofs`.
+    /// To an address to verify. Subject: the row of `email_proofs`.
     EmailProof,
-    /// To the address that an account had before. Subject: the row of `email_proofs`.
+    /// To the previous address of an account. Subject: the row of `email_proofs`.
     EmailChanged,
-    /// To an address that is to be confirmed. Subject: see `waiting::store::insert_mail`, as of the
-    /// next two.
+    /// To an address to confirm for the waiting list. Subject: see `waiting::store::insert_mail`, also for
+    /// the next two.
     WaitingConfirm,
-    /// To an address that its owner put on the waiting list.
+    /// To an address that was put on the waiting list by its owner.
     WaitingJoined,
-    /// To an address that waited: there are tickets.
+    /// To an address on the waiting list: tickets are for sale.
     TicketsFree,
 }
 
 model::text_columns!(Kind);
 
 impl Kind {
-    /// As it is written down.
+    /// The name in the database, logs and metrics.
     pub fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// Writes a mail down to be sent, once for each kind and subject. For mails about what was paid, and to
-/// addresses that are proved; others are sent rarely ([`queue_rarely`]).
+/// Queues a mail, once for each kind and subject. For mails about payments and to verified addresses; for
+/// others use [`queue_or_skip`].
 pub async fn queue(
     conn: &mut Conn,
     kind: Kind,
     subject: impl fmt::Display,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    store::mail_insert(conn, kind, &subject.to_string(), now, now).await
+    store::insert(conn, kind, &subject.to_string(), now, now).await
 }
 
-/// How long an incident waits for others, so that one mail is about all of them.
-const ATTENTION_WAITS: Duration = Duration::from_secs(30);
+/// How long a mail about an incident is delayed, so that it also covers incidents opened meanwhile.
+const ATTENTION_DELAY: Duration = Duration::from_secs(30);
 
-/// Queues a mail to the operators about an incident, together with others that are opened within half a
-/// minute.
+/// Queues a mail to the operators about an incident. Incidents opened within 30 seconds share one mail.
 pub(crate) async fn queue_attention(
     conn: &mut Conn,
     incident: IncidentId,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let (kind, due_at) = (Kind::Attention, now + ATTENTION_WAITS);
-    store::mail_insert(conn, kind, &incident.to_string(), now, due_at).await
+    let (kind, due_at) = (Kind::Attention, now + ATTENTION_DELAY);
+    store::insert(conn, kind, &incident.to_string(), now, due_at).await
 }
 
-/// As [`queue`] for the address with this key. An unverified address gets one mail of each kind an hour.
-/// Returns false if it has had that mail.
-pub(crate) async fn queue_rarely(
+/// As [`queue`], but an unverified address gets at most one mail of each kind per hour. Returns false if
+/// the mail was skipped for that reason.
+pub(crate) async fn queue_or_skip(
     conn: &mut Conn,
     kind: Kind,
     subject: impl fmt::Display,
     email_key: &str,
     now: Moment,
 ) -> Result<bool, sqlx::Error> {
-    if !store::is_proved(conn, email_key).await?
-        && !store::turn_take(conn, email_key, kind, now).await?
+    if !store::is_verified(conn, email_key).await?
+        && !store::take_turn(conn, email_key, kind, now).await?
     {
         return Ok(false);
     }
@@ -117,18 +115,18 @@ pub(crate) async fn queue_rarely(
     Ok(true)
 }
 
-/// As [`queue_rarely`], but a mail that comes too early is sent later, and none is left out.
-pub(crate) async fn queue_in_turn(
+/// As [`queue_or_skip`], but delays a mail that would be skipped.
+pub(crate) async fn queue_or_delay(
     conn: &mut Conn,
     kind: Kind,
     subject: impl fmt::Display,
     email_key: &str,
     now: Moment,
 ) -> Result<(), sqlx::Error> {
-    let due_at = if store::is_proved(conn, email_key).await? {
+    let due_at = if store::is_verified(conn, email_key).await? {
         now
     } else {
-        store::turn_wait(conn, email_key, kind, now).await?
+        store::schedule_turn(conn, email_key, kind, now).await?
     };
-    store::mail_insert(conn, kind, &subject.to_string(), now, due_at).await
+    store::insert(conn, kind, &subject.to_string(), now, due_at).await
 }

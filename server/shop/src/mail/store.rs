@@ -1,6 +1,7 @@
-//! The SQL of `mails` and `mail_turns`. Functions that take a `Conn` run in the caller's transaction.
+//! The SQL of `mails` and `mail_turns`. Functions that take a `Conn` run in the caller's transaction. Does
+//! not compose or send mails.
 
-use super::{Kind, RARELY};
+use super::{Kind, UNVERIFIED_INTERVAL};
 use model::{
     Moment,
     ids::{IncidentId, MailId, UserId},
@@ -13,23 +14,21 @@ use sqlx_macros::FromRow;
 use strum::VariantArray;
 use uuid::Uuid;
 
-/// A mail that is to be sent.
+/// A queued mail.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct MailRow {
-    /// Its id, which is also the message's.
+    /// Also the local part of the Message-ID.
     pub id: MailId,
-    /// What it tells of.
     pub kind: Kind,
-    /// The thing itself.
+    /// Identifies what the mail is about, in a format that depends on the kind.
     pub subject: String,
-    /// How often it was tried, this time included.
+    /// The number of attempts, including the current one.
     pub tries: i64,
-    /// When it was written down.
     pub created_at: Moment,
 }
 
-/// Writes a mail down that is to be sent from `due` on, once for each kind and subject.
-pub(crate) async fn mail_insert(
+/// Inserts a mail to be sent at `due`. Does nothing if a mail of this kind and subject exists.
+pub(crate) async fn insert(
     conn: &mut Conn,
     kind: Kind,
     subject: &str,
@@ -50,21 +49,21 @@ pub(crate) async fn mail_insert(
     Ok(())
 }
 
-/// Whether the owner of an account has proved that the address with this key is theirs.
-pub(crate) async fn is_proved(conn: &mut Conn, email_key: &str) -> Result<bool, sqlx::Error> {
+/// Whether an account has verified the address with this key.
+pub(crate) async fn is_verified(conn: &mut Conn, email_key: &str) -> Result<bool, sqlx::Error> {
     let sql = "SELECT 1 FROM users WHERE email_key = $1 AND email_verified_at IS NOT NULL";
     let row = query(sql).bind(email_key).fetch_optional(conn).await?;
     Ok(row.is_some())
 }
 
-/// As turns are kept: whose they are cannot be read from them.
+/// The key of an address in `mail_turns`, from which the address cannot be recovered.
 fn hashed(email_key: &str) -> String {
     hex::encode(Sha256::digest(email_key))
 }
 
-/// Takes an address's turn to get a mail of this kind. False: it has had one within
-/// [`RARELY`].
-pub(crate) async fn turn_take(
+/// Records a mail of this kind to an address. Returns false, and records nothing, if one was recorded
+/// within [`UNVERIFIED_INTERVAL`].
+pub(crate) async fn take_turn(
     conn: &mut Conn,
     email_key: &str,
     kind: Kind,
@@ -78,14 +77,14 @@ pub(crate) async fn turn_take(
     .bind(hashed(email_key))
     .bind(kind)
     .bind(now)
-    .bind(now - RARELY)
+    .bind(now - UNVERIFIED_INTERVAL)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Takes an address's next turn to get a mail of this kind. Returns when that is.
-pub(crate) async fn turn_wait(
+/// Records the next permitted mail of this kind to an address. Returns its time.
+pub(crate) async fn schedule_turn(
     conn: &mut Conn,
     email_key: &str,
     kind: Kind,
@@ -100,22 +99,22 @@ pub(crate) async fn turn_wait(
     .bind(hashed(email_key))
     .bind(kind)
     .bind(now)
-    .bind(micros(RARELY))
+    .bind(micros(UNVERIFIED_INTERVAL))
     .fetch_one(conn)
     .await
 }
 
-/// Forgets turns that hold up no mail any more. Returns how many.
-pub async fn turns_delete_old(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
+/// Deletes the rows of `mail_turns` that no longer delay a mail. Returns how many.
+pub async fn delete_old_turns(conn: &mut Conn, now: Moment) -> Result<u64, sqlx::Error> {
     let done = query("DELETE FROM mail_turns WHERE due_at <= $1")
-        .bind(now - RARELY)
+        .bind(now - UNVERIFIED_INTERVAL)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())
 }
 
-/// Sends the mails of this kind about these subjects again.
-pub async fn mails_send_again(
+/// Queues the mails of this kind and these subjects again if they were sent or have failed.
+pub(crate) async fn queue_again(
     conn: &mut Conn,
     kind: Kind,
     subjects: &[impl ToString],
@@ -137,13 +136,13 @@ pub async fn mails_send_again(
     Ok(())
 }
 
-/// Mails that are due, longest first.
-pub(crate) async fn mails_due<'e>(
+/// Returns the due mails, the longest overdue first.
+pub(crate) async fn list_due<'e>(
     on: impl AnyExecutor<'e>,
     now: Moment,
     limit: i64,
 ) -> Result<Vec<MailId>, sqlx::Error> {
-    // A mail of a kind that a newer version has added is left to a process of that version.
+    // Mails of kinds added by a newer version are left to processes of that version.
     let mut select = Statement::new("SELECT id FROM mails WHERE state = 'pending' AND next_at <= ");
     select
         .bind(now)
@@ -154,9 +153,9 @@ pub(crate) async fn mails_due<'e>(
     select.query_scalar()?.fetch_all(on).await
 }
 
-/// Takes a mail if it is still due, and leases it until `leased_until`: until then
-/// it is not due. A crash with it in hand counts as a try.
-pub(crate) async fn mail_claim(
+/// Claims a mail that is still due, with a lease until `leased_until`, and counts the attempt. Returns
+/// `None` if it is not due.
+pub(crate) async fn claim(
     conn: &mut Conn,
     id: MailId,
     now: Moment,
@@ -173,8 +172,8 @@ pub(crate) async fn mail_claim(
     .await
 }
 
-/// The mail is sent, even if another process has claimed it since.
-pub(crate) async fn mail_sent(conn: &mut Conn, id: MailId) -> Result<(), sqlx::Error> {
+/// Marks a mail as sent, even if another process has claimed it meanwhile.
+pub(crate) async fn mark_sent(conn: &mut Conn, id: MailId) -> Result<(), sqlx::Error> {
     query("UPDATE mails SET state = 'sent', last_error = NULL WHERE id = $1 AND state = 'pending'")
         .bind(id)
         .execute(conn)
@@ -182,9 +181,9 @@ pub(crate) async fn mail_sent(conn: &mut Conn, id: MailId) -> Result<(), sqlx::E
     Ok(())
 }
 
-/// The mail is tried again at `next_at`. `tries` is how many count so far. Nothing happens if the
-/// lease ran out and another has claimed it since.
-pub(crate) async fn mail_postpone(
+/// Schedules the next attempt at `next_at` and sets the number of attempts to `tries`. Does nothing if
+/// another process has claimed the mail since the lease ended.
+pub(crate) async fn postpone(
     conn: &mut Conn,
     mail: &MailRow,
     tries: i64,
@@ -205,11 +204,12 @@ pub(crate) async fn mail_postpone(
     Ok(())
 }
 
-/// The mail will not be sent. False: another has claimed it since, and nothing happened.
-pub(crate) async fn mail_fail(
+/// Marks a mail as failed, which ends its attempts. Returns false, and changes nothing, if another process
+/// has claimed it meanwhile.
+pub(crate) async fn mark_failed(
     conn: &mut Conn,
     mail: &MailRow,
-    why: &str,
+    reason: &str,
 ) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE mails SET state = 'failed', last_error = $3 \
@@ -217,14 +217,14 @@ pub(crate) async fn mail_fail(
     )
     .bind(mail.id)
     .bind(mail.tries)
-    .bind(why)
+    .bind(reason)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// When a mail about incidents was last addressed to the operators.
-pub(crate) async fn attention_told_at(conn: &mut Conn) -> Result<Option<Moment>, sqlx::Error> {
+/// The time of the last mail about incidents that was addressed to operators.
+pub(crate) async fn last_attention_at(conn: &mut Conn) -> Result<Option<Moment>, sqlx::Error> {
     // Subjects begin with the incident's id, which grows with time.
     query_scalar(
         "SELECT created_at FROM mails WHERE kind = 'attention' AND subject LIKE '%:%' \
@@ -234,9 +234,9 @@ pub(crate) async fn attention_told_at(conn: &mut Conn) -> Result<Option<Moment>,
     .await
 }
 
-/// Takes all incidents that no operator has had a mail about, oldest first. A concurrent call gets none
+/// Takes the incidents that no operator has been mailed about, oldest first. A concurrent call gets none
 /// of them.
-pub(crate) async fn attention_take(conn: &mut Conn) -> Result<Vec<IncidentId>, sqlx::Error> {
+pub(crate) async fn take_attention(conn: &mut Conn) -> Result<Vec<IncidentId>, sqlx::Error> {
     let mut incidents: Vec<IncidentId> = query_scalar(
         "UPDATE mails SET state = 'sent', last_error = NULL WHERE kind = 'attention' \
          AND state = 'pending' AND subject NOT LIKE '%:%' RETURNING subject",
@@ -247,10 +247,10 @@ pub(crate) async fn attention_take(conn: &mut Conn) -> Result<Vec<IncidentId>, s
     Ok(incidents)
 }
 
-/// Mails to this user that wait are not sent, and what mail servers said of others is forgotten:
-/// it often names the address.
-pub async fn mails_drop_to(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
-    const TO_THEM: &str = "(kind IN ('order_complete', 'order_expired') \
+/// Deletes the pending mails to a user, and clears the last errors of their other mails: mail servers'
+/// replies often contain the address.
+pub(crate) async fn erase_for_user(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Error> {
+    const TO_USER: &str = "(kind IN ('order_complete', 'order_expired') \
          AND subject IN (SELECT o.id FROM orders o WHERE o.buyer_id = $1)) \
          OR (kind = 'event_changed' AND subject IN (SELECT o.id || ':' || c.id FROM orders o \
          JOIN event_changes c ON c.event_id = o.event_id WHERE o.buyer_id = $1)) \
@@ -263,8 +263,8 @@ pub async fn mails_drop_to(conn: &mut Conn, user: UserId) -> Result<(), sqlx::Er
          OR (kind IN ('password_changed', 'second_factor_changed', 'attention') \
          AND subject LIKE '%' || $1 || '%')";
     for sql in [
-        format!("DELETE FROM mails WHERE state = 'pending' AND ({TO_THEM})"),
-        format!("UPDATE mails SET last_error = NULL WHERE last_error IS NOT NULL AND ({TO_THEM})"),
+        format!("DELETE FROM mails WHERE state = 'pending' AND ({TO_USER})"),
+        format!("UPDATE mails SET last_error = NULL WHERE last_error IS NOT NULL AND ({TO_USER})"),
     ] {
         query(AssertSqlSafe(sql))
             .bind(user)

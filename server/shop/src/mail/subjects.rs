@@ -1,5 +1,5 @@
-//! The subjects of mails that are more than one id: how they are written when a mail is queued, and read
-//! when it is composed. The subjects of mails about changed events are in `events/changes.rs`.
+//! Formats and parses the subjects of mails that are more than one id. The subjects of mails about changed
+//! events are in `events/changes.rs`.
 
 use super::{Kind, store::MailRow};
 use model::{
@@ -10,66 +10,66 @@ use strum::{EnumString, IntoStaticStr};
 
 /// Separates the parts of a subject.
 const SEPARATOR: char = ':';
-/// Between the first and the last incident, where a mail is about several.
-const UP_TO: char = '~';
+/// Separates the first and the last incident of a mail about several.
+const RANGE: char = '~';
 
-/// The subject of the mail about the password that began this epoch of a user's.
-pub fn password_changed(user: UserId, epoch: i64) -> String {
+/// The subject of the mail about the password change that began this session epoch of a user: `USER:EPOCH`.
+pub(crate) fn format_password_changed(user: UserId, epoch: i64) -> String {
     format!("{user}{SEPARATOR}{epoch}")
 }
 
-/// The id of the user in a subject that [`password_changed`] wrote.
-pub(crate) fn read_password_changed(subject: &str) -> Option<&str> {
+/// The user's id in a subject of [`format_password_changed`].
+pub(crate) fn parse_password_changed(subject: &str) -> Option<&str> {
     subject.split_once(SEPARATOR).map(|(user, _)| user)
 }
 
-/// What has changed about a second factor.
+/// A change of a second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
-pub enum FactorChange {
-    /// It is on.
+pub(crate) enum FactorChange {
     On,
-    /// Its owner has turned it off.
+    /// Turned off by its owner.
     Off,
-    /// An operator's command has turned it off.
+    /// Turned off by an operator's command.
     Reset,
-    /// There are new recovery codes.
+    /// The recovery codes were replaced.
     Codes,
     /// A recovery code was used.
     CodeUsed,
 }
 
-/// The subject of the mail about this change at this moment.
-pub fn factor_changed(user: UserId, change: FactorChange, at: Moment) -> String {
+/// The subject of the mail about a change of a second factor: `USER:CHANGE:MICROSECONDS`.
+pub(crate) fn format_factor_changed(user: UserId, change: FactorChange, at: Moment) -> String {
     let change: &str = change.into();
     format!("{user}{SEPARATOR}{change}{SEPARATOR}{}", at.micros())
 }
 
-/// The id of the user and the change in a subject that [`factor_changed`] wrote.
-pub(crate) fn read_factor_changed(subject: &str) -> Option<(&str, FactorChange)> {
+/// The user's id and the change in a subject of [`format_factor_changed`].
+pub(crate) fn parse_factor_changed(subject: &str) -> Option<(&str, FactorChange)> {
     let mut parts = subject.split(SEPARATOR);
     Some((parts.next()?, parts.next()?.parse().ok()?))
 }
 
-/// Whether a mail is about an incident and not yet addressed to an operator.
+/// Whether this is a mail about an incident that is not yet addressed to an operator.
 pub(crate) fn is_unaddressed(mail: &MailRow) -> bool {
     mail.kind == Kind::Attention && !mail.subject.contains(SEPARATOR)
 }
 
-/// The subject of one operator's mail about incidents, whose ids are in order. None: there are none.
-pub(crate) fn attention(incidents: &[IncidentId], operator: UserId) -> Option<String> {
+/// The subject of one operator's mail about incidents: `FIRST~LAST:OPERATOR`, or `INCIDENT:OPERATOR`.
+/// `incidents` is sorted; returns `None` if it is empty.
+pub(crate) fn format_attention(incidents: &[IncidentId], operator: UserId) -> Option<String> {
     match incidents {
         [] => None,
         [only] => Some(format!("{only}{SEPARATOR}{operator}")),
-        [first, .., last] => Some(format!("{first}{UP_TO}{last}{SEPARATOR}{operator}")),
+        [first, .., last] => Some(format!("{first}{RANGE}{last}{SEPARATOR}{operator}")),
     }
 }
 
-/// The ids of the first incident, the last one and the operator in a subject that [`attention`] wrote.
-pub(crate) fn read_attention(subject: &str) -> Option<(&str, &str, &str)> {
+/// The ids of the first and last incident and of the operator in a subject of [`format_attention`].
+pub(crate) fn parse_attention(subject: &str) -> Option<(&str, &str, &str)> {
     let (incidents, operator) = subject.split_once(SEPARATOR)?;
     let (first, last) = incidents
-        .split_once(UP_TO)
+        .split_once(RANGE)
         .unwrap_or((incidents, incidents));
     Some((first, last, operator))
 }
@@ -96,10 +96,10 @@ mod tests {
             IncidentId(Uuid::from_u128(2)),
         );
         for (incidents, end) in [(vec![first], first), (vec![first, last], last)] {
-            mail.subject = attention(&incidents, operator).unwrap();
+            mail.subject = format_attention(&incidents, operator).unwrap();
             assert!(!is_unaddressed(&mail));
             let (first, end, operator) = (first.to_string(), end.to_string(), operator.to_string());
-            let read = read_attention(&mail.subject);
+            let read = parse_attention(&mail.subject);
             assert_eq!(read, Some((&*first, &*end, &*operator)));
         }
     }
@@ -114,8 +114,8 @@ mod tests {
             FactorChange::Codes,
             FactorChange::CodeUsed,
         ] {
-            let subject = factor_changed(user, change, Moment::EPOCH);
-            let read = read_factor_changed(&subject);
+            let subject = format_factor_changed(user, change, Moment::EPOCH);
+            let read = parse_factor_changed(&subject);
             assert_eq!(read, Some((user.to_string().as_str(), change)));
         }
     }

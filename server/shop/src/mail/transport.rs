@@ -1,6 +1,6 @@
-//! How a mail leaves: by SMTP, or into a folder.
+//! Sends mails by SMTP, or writes them to a folder.
 //!
-//! Both take a finished message and say whether it is out. Trying again is the mailer's business.
+//! Both take a finished message and return whether it was accepted. Does not retry; the mailer does.
 
 use super::Kind;
 use async_trait::async_trait;
@@ -31,110 +31,105 @@ use std::{
 use url::Url;
 use uuid::Uuid;
 
-/// How long the mail server may take for each command.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// The time limit for the mail server's reply to each command.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A message, addressed and ready.
+/// A message ready to be sent.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// The id of its row.
     pub id: MailId,
-    /// What it tells of.
     pub kind: Kind,
-    /// When its row was written.
+    /// When the mail was queued.
     pub written_at: Timestamp,
-    /// All of it.
     pub message: Message,
 }
 
-/// What kept a mail from getting out.
+/// What caused a failure to send, and whether a retry may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
-    /// The mail server, the way to it, or what we sign in with: any mail would have failed.
+pub enum SendFailure {
+    /// The mail server, the connection or the credentials: any mail would have failed.
     Server,
-    /// This mail, for now: the server is well and refused it with 4xx.
-    Mail,
-    /// This mail, however often it is tried: the server is well and refused it with 5xx.
-    MailForGood,
+    /// The server works and refused this mail with 4xx; retry.
+    Transient,
+    /// The server works and refused this mail with 5xx; do not retry.
+    Permanent,
 }
 
-/// A mail did not get out.
+/// A mail could not be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("the mail was not taken")]
+#[error("the mail was not accepted")]
 pub struct SendError {
-    /// What kept it from getting out.
-    pub blame: Blame,
+    pub failure: SendFailure,
     #[source]
     cause: Box<dyn StdError + Send + Sync>,
 }
 
 impl SendError {
-    /// The server or the way to it is at fault, with its cause.
+    /// A failure of the server or the connection.
     pub fn new(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::of(Blame::Server, cause)
+        Self::of(SendFailure::Server, cause)
     }
 
-    /// With what is at fault and its cause.
-    pub(crate) fn of(blame: Blame, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(crate) fn of(
+        failure: SendFailure,
+        cause: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
         Self {
-            blame,
+            failure,
             cause: cause.into(),
         }
     }
 }
 
-/// Takes mails to where they are read.
+/// Sends mails.
 #[async_trait]
 pub trait Transport: Send + Sync {
-    /// Returns once the mail has been accepted. Errors: it may or may not have been.
+    /// Returns once the mail has been accepted. After an error it may have been accepted or not.
     async fn send(&self, mail: &Outgoing) -> Result<(), SendError>;
 }
 
-/// Mails cannot leave by this address.
+/// A URL of a mail server that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum NoSmtpAddress {
-    /// It is not that of a mail server.
+pub enum SmtpUrlError {
     #[error(
-        "this is no address like smtps://user:password@mail.example or smtp://user:password@mail.example:587"
+        "not an address like smtps://user:password@mail.example or smtp://user:password@mail.example:587"
     )]
     Unreadable,
-    /// What stands behind the question mark is not known.
-    #[error("behind the question mark only tls=required or tls=opportunistic may stand, once")]
+    /// The query has an unknown parameter or value.
+    #[error("the only parameter is tls=required or tls=opportunistic, once")]
     Parameters,
-    /// A password would be sent without TLS.
+    /// The password might be sent to this host without TLS.
     #[error(
-        "the password would cross the network to {0} in the clear if it offers no TLS: leave tls=opportunistic out, or name the host in STAGEDOOR_CLEARTEXT_HOSTS if nobody else is on the way to it"
+        "the password would be sent to {0} unencrypted if it offers no TLS: remove tls=opportunistic, or add the host to STAGEDOOR_CLEARTEXT_HOSTS if the network to it is trusted"
     )]
-    Clear(String),
-    /// TLS cannot be set up.
+    Cleartext(String),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] lettre::transport::smtp::Error),
 }
 
-/// How far TLS is asked for.
+/// When TLS is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum TlsMode {
     /// From the first byte.
     Wrapped,
-    /// By STARTTLS, or nothing is said.
+    /// By STARTTLS, before anything else is sent.
     Required,
-    /// By STARTTLS, if it is offered.
+    /// By STARTTLS, if the server offers it.
     Opportunistic,
-    /// Not at all.
     Never,
 }
 
-impl Asked {
-    /// As the scheme and what stands behind the question mark say. Without a word `smtp://` is
-    /// raised to TLS, but for what stays on this machine.
-    fn of(url: &Url, host: &str) -> Result<Self, NoSmtpAddress> {
+impl TlsMode {
+    /// The mode that scheme and query ask for. `smtp://` without a query requires STARTTLS, except for a
+    /// server on this machine.
+    fn from_url(url: &Url, host: &str) -> Result<Self, SmtpUrlError> {
         let mut parameters = url.query_pairs();
         let parameter = match (parameters.next(), parameters.next()) {
             (Some((name, value)), None) if name.eq_ignore_ascii_case("tls") => {
                 Some(value.to_ascii_lowercase())
             }
             (None, _) => None,
-            _ => return Err(NoSmtpAddress::Parameters),
+            _ => return Err(SmtpUrlError::Parameters),
         };
         match (url.scheme(), parameter.as_deref()) {
             ("smtps", None | Some("required")) => Ok(Self::Wrapped),
@@ -142,8 +137,8 @@ impl Asked {
             ("smtp", Some("opportunistic")) => Ok(Self::Opportunistic),
             ("smtp", None) if is_this_machine(host) => Ok(Self::Never),
             ("smtp", None) => Ok(Self::Required),
-            ("smtp" | "smtps", Some(_)) => Err(NoSmtpAddress::Parameters),
-            _ => Err(NoSmtpAddress::Unreadable),
+            ("smtp" | "smtps", Some(_)) => Err(SmtpUrlError::Parameters),
+            _ => Err(SmtpUrlError::Unreadable),
         }
     }
 
@@ -155,7 +150,7 @@ impl Asked {
         }
     }
 
-    fn tls(self, host: &str, trust: &Trust) -> Result<Tls, NoSmtpAddress> {
+    fn tls(self, host: &str, trust: &Trust) -> Result<Tls, SmtpUrlError> {
         if self == Self::Never {
             return Ok(Tls::None);
         }
@@ -173,39 +168,38 @@ impl Asked {
     }
 }
 
-/// A mail server.
+/// Sends mails to a mail server.
 pub struct Smtp {
     server: AsyncSmtpTransport<Tokio1Executor>,
 }
 
 impl Smtp {
-    /// The server at `url`, to which this shop calls itself `domain`.
+    /// The server at `url`; `domain` is this shop's name in the SMTP greeting.
     ///
-    /// `smtps://` is TLS from the first byte. `smtp://` begins in the clear and must be raised to
-    /// TLS before anything is said, except to this machine; `?tls=opportunistic` takes TLS only if
-    /// it is offered, and so is refused together with a password. The certificate must be from an
-    /// authority of `trust`.
-    pub fn new(url: &str, domain: &str, trust: &Trust) -> Result<Self, NoSmtpAddress> {
-        // Stricter than what follows: no spaces, no missing host.
-        let plain: http::Uri = url.parse().map_err(|_| NoSmtpAddress::Unreadable)?;
+    /// `smtps://` is TLS from the first byte. `smtp://` requires STARTTLS, except on this machine;
+    /// `?tls=opportunistic` uses TLS only if it is offered, and so is refused together with a password. The
+    /// certificate must be issued by an authority in `trust`.
+    pub fn new(url: &str, domain: &str, trust: &Trust) -> Result<Self, SmtpUrlError> {
+        // Stricter than `Url`: refuses spaces and a missing host.
+        let plain: http::Uri = url.parse().map_err(|_| SmtpUrlError::Unreadable)?;
         let host = plain.host().unwrap_or_default().trim_matches(['[', ']']);
         if host.is_empty() {
-            return Err(NoSmtpAddress::Unreadable);
+            return Err(SmtpUrlError::Unreadable);
         }
-        let url = Url::parse(url).map_err(|_| NoSmtpAddress::Unreadable)?;
-        let asked = Asked::of(&url, host)?;
-        let may_be_clear = matches!(asked, Asked::Opportunistic | Asked::Never);
-        if url.password().is_some() && may_be_clear && !trust.allows_cleartext(host) {
-            return Err(NoSmtpAddress::Clear(host.to_owned()));
+        let url = Url::parse(url).map_err(|_| SmtpUrlError::Unreadable)?;
+        let mode = TlsMode::from_url(&url, host)?;
+        let may_be_cleartext = matches!(mode, TlsMode::Opportunistic | TlsMode::Never);
+        if url.password().is_some() && may_be_cleartext && !trust.allows_cleartext(host) {
+            return Err(SmtpUrlError::Cleartext(host.to_owned()));
         }
         let name = match url.path().trim_matches('/') {
             "" => domain,
             name => name,
         };
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-            .port(url.port().unwrap_or(asked.port()))
-            .tls(asked.tls(host, trust)?)
-            .timeout(Some(ANSWER_WITHIN))
+            .port(url.port().unwrap_or(mode.port()))
+            .tls(mode.tls(host, trust)?)
+            .timeout(Some(REPLY_TIMEOUT))
             .hello_name(ClientId::Domain(name.to_owned()));
         if let Some(password) = url.password() {
             builder = builder.credentials(Credentials::new(
@@ -219,37 +213,37 @@ impl Smtp {
     }
 }
 
-fn decoded(text: &str) -> Result<String, NoSmtpAddress> {
+fn decoded(text: &str) -> Result<String, SmtpUrlError> {
     percent_decode_str(text)
         .decode_utf8()
         .map(String::from)
-        .map_err(|_| NoSmtpAddress::Unreadable)
+        .map_err(|_| SmtpUrlError::Unreadable)
 }
 
 impl Smtp {
-    /// Whether a refusal is of this mail or would be of any. A server that refuses our password or
-    /// our address (535, or 554 in place of a greeting) answers 5xx as well, so it is asked again
-    /// without a mail: only if it takes us then, the refusal was of the mail.
-    async fn blame(&self, error: &smtp::Error) -> Blame {
+    /// Whether an error concerns this mail or would occur with any. A server that refuses our password or
+    /// network address (535, or 554 instead of a greeting) replies with 5xx too, so the connection is tested
+    /// without a mail: only if that succeeds does the refusal concern the mail.
+    async fn classify(&self, error: &smtp::Error) -> SendFailure {
         let Some(code) = error.status() else {
-            return Blame::Server;
+            return SendFailure::Server;
         };
-        if is_about_us(code.into(), &chain(error))
+        if is_about_sender(code.into(), &chain(error))
             || !matches!(self.server.test_connection().await, Ok(true))
         {
-            Blame::Server
+            SendFailure::Server
         } else if error.is_permanent() {
-            Blame::MailForGood
+            SendFailure::Permanent
         } else {
-            Blame::Mail
+            SendFailure::Transient
         }
     }
 }
 
-/// Whether a reply is about who sends rather than about this mail: signing in, TLS, a command that
-/// the server does not know, its own state; or, by the enhanced code (RFC 3463), the sender's address
-/// (`5.1.7`, `5.1.8`) or a policy (`x.7.x`, which is where blocklists and relaying are).
-fn is_about_us(code: u16, reply: &str) -> bool {
+/// Whether a reply concerns the sender rather than this mail: authentication, TLS, an unknown command, the
+/// server's state; or, by the enhanced code (RFC 3463), the sender's address (`5.1.7`, `5.1.8`) or a policy
+/// (`x.7.x`, which includes blocklists and relaying).
+fn is_about_sender(code: u16, reply: &str) -> bool {
     if matches!(code, 421 | 454 | 500..=504 | 530 | 534 | 535 | 538) {
         return true;
     }
@@ -257,7 +251,7 @@ fn is_about_us(code: u16, reply: &str) -> bool {
     matches!(enhanced, Some((_, 7, _) | (_, 1, 7 | 8)))
 }
 
-/// `5.1.1` as its three numbers.
+/// Parses an enhanced status code such as `5.1.1`.
 fn enhanced_code(word: &str) -> Option<(u16, u16, u16)> {
     let mut parts = word.split('.').map(str::parse::<u16>);
     match (parts.next()?, parts.next()?, parts.next()?, parts.next()) {
@@ -275,18 +269,18 @@ impl Transport for Smtp {
             .await;
         match sent {
             Ok(_) => Ok(()),
-            Err(error) => Err(SendError::of(self.blame(&error).await, error)),
+            Err(error) => Err(SendError::of(self.classify(&error).await, error)),
         }
     }
 }
 
-/// A folder, for shops without a mail server: each mail is a file that any mail program opens.
+/// Writes each mail to a folder as an `.eml` file, for shops without a mail server.
 pub struct Folder {
     path: PathBuf,
 }
 
 impl Folder {
-    /// The folder at `path`, which is made with the first mail.
+    /// The folder at `path`, which is created with the first mail.
     pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
@@ -307,27 +301,27 @@ impl Transport for Folder {
     }
 }
 
-/// The same for the same mail, so that a repeat takes its place.
+/// Depends on the mail only, so that a repeated mail replaces its file.
 fn file_name(mail: &Outgoing) -> String {
     let time = mail.written_at.strftime("%Y%m%dT%H%M%SZ");
     format!("{time}-{}-{}.eml", mail.kind.name(), mail.id)
 }
 
-/// Writes under another name first, so that a file in the folder is always whole.
+/// Writes to a temporary name first, so that no file in the folder is incomplete.
 fn write(folder: &Path, name: &str, content: &[u8]) -> io::Result<PathBuf> {
     private::make_folder(folder)?;
     private::tighten(folder)?;
     let unfinished = folder.join(format!(".{}.unfinished", Uuid::new_v4().simple()));
     let path = folder.join(name);
-    let done = write_through(&unfinished, content).and_then(|()| fs::rename(&unfinished, &path));
+    let done = write_and_sync(&unfinished, content).and_then(|()| fs::rename(&unfinished, &path));
     if done.is_err() {
-        // The first error is the one to tell of.
+        // The first error is the one to report.
         let _ = fs::remove_file(&unfinished);
     }
     done.map(|()| path)
 }
 
-fn write_through(path: &Path, content: &[u8]) -> io::Result<()> {
+fn write_and_sync(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = private::create_new(path)?;
     file.write_all(content)?;
     file.sync_all()
@@ -338,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_is_none_is_refused() {
+    fn an_invalid_url_is_refused() {
         for bad in [
             "",
             "mail.example",
@@ -373,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_about_us_is_told_from_what_is_about_the_mail() {
+    fn replies_about_the_sender_differ_from_replies_about_the_mail() {
         for (code, reply) in [
             (421, "4.3.2 shutting down"),
             (454, "4.7.0 TLS is not there"),
@@ -384,7 +378,7 @@ mod tests {
             (553, "5.1.8 the sender's domain is not there"),
             (554, "5.7.1 blocked, see https://list.example"),
         ] {
-            assert!(is_about_us(code, reply), "{code} {reply}");
+            assert!(is_about_sender(code, reply), "{code} {reply}");
         }
         for (code, reply) in [
             (450, "4.2.0 greylisted, come again in 5 minutes"),
@@ -399,12 +393,12 @@ mod tests {
             (554, "5.4.14 too many hops"),
             (556, "5.1.10 the domain takes no mail"),
         ] {
-            assert!(!is_about_us(code, reply), "{code} {reply}");
+            assert!(!is_about_sender(code, reply), "{code} {reply}");
         }
     }
 
     #[test]
-    fn only_this_machine_is_spoken_to_in_the_clear() {
+    fn only_a_server_on_this_machine_is_used_without_tls() {
         for (url, tls) in [
             ("smtp://user:pass@mail.example:587", "Required"),
             ("smtps://mail.example", "Wrapper"),

@@ -283,7 +283,7 @@ pub async fn expire(
     end_hold(conn, &row, Outcome::Unpaid, now).await?;
     if payments.void(conn, order, now).await? {
         let kind = mail::Kind::OrderExpired;
-        links::queue_rarely_to(conn, kind, order, row.buyer, now).await?;
+        links::queue_or_skip_to(conn, kind, order, row.buyer, now).await?;
     }
     announce_as(conn, EventType::OrderExpired, row, now).await?;
     metrics::counter!("stagedoor_orders_expired_total").increment(1);

@@ -1,11 +1,10 @@
-//! All that is said of an order's tickets outside of the shop's pages: in a mail, on paper and in a
-//! calendar.
+//! The data of an order's tickets for mails, PDFs and calendar files. Does not format them.
 
 use super::{
     pass::{self, Claims},
-    store::{self, HeldRow, Whose},
+    store::{self, HeldBy, HeldRow},
 };
-use crate::{accounts, events, orders, qr::qr};
+use crate::{accounts, events, orders, qr};
 use model::{Moment, events::Event, ids::OrderId, orders::TICKETS_PER_ORDER_MAX, passes::Pass};
 use platform::{
     db::Db,
@@ -16,9 +15,7 @@ use platform::{
 /// The tickets of an order that are paid and still its buyer's: at least one.
 #[derive(Debug, Clone)]
 pub(crate) struct Booklet {
-    /// The order.
     pub order: OrderId,
-    /// What its tickets admit to.
     pub event: Event,
     /// The buyer's name.
     pub holder: String,
@@ -27,12 +24,12 @@ pub(crate) struct Booklet {
 }
 
 impl Booklet {
-    /// What there is of `order` this moment, whoever asks. None: no ticket of it is its buyer's.
+    /// Finds an order's tickets, without authorization. Returns `None` if no ticket is its buyer's.
     pub(crate) async fn find(db: &Db, order: OrderId, now: Moment) -> FaultResult<Option<Self>> {
         let Some(row) = orders::store::find(db.reads(), order).await? else {
             return Ok(None);
         };
-        let passes = of_order(db, order, now).await?;
+        let passes = list_passes(db, order, now).await?;
         let holder = accounts::store::find(db.reads(), row.buyer).await?;
         let event = events::store::find(db.reads(), row.event).await?;
         let (Some(holder), Some(event)) = (holder, event) else {
@@ -47,32 +44,33 @@ impl Booklet {
     }
 }
 
-/// The passes of an order, whoever asks.
-pub(crate) async fn of_order(db: &Db, order: OrderId, now: Moment) -> FaultResult<Vec<Pass>> {
+/// Lists the passes of an order, without authorization.
+pub(crate) async fn list_passes(db: &Db, order: OrderId, now: Moment) -> FaultResult<Vec<Pass>> {
     let limit = i64::try_from(TICKETS_PER_ORDER_MAX).unwrap_or(i64::MAX);
-    let rows = store::held(db.reads(), Whose::Order(order), limit).await?;
-    sign(db, rows, now).await
+    let rows = store::list_held(db.reads(), HeldBy::Order(order), limit).await?;
+    sign_all(db, rows, now).await
 }
 
-/// A pass for each of these tickets.
-pub(crate) async fn sign(db: &Db, rows: Vec<HeldRow>, now: Moment) -> FaultResult<Vec<Pass>> {
+pub(crate) async fn sign_all(db: &Db, rows: Vec<HeldRow>, now: Moment) -> FaultResult<Vec<Pass>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let signer = keys::signer(db, now).await?;
-    rows.into_iter().map(|row| pass(&signer, row)).collect()
+    rows.into_iter().map(|row| issue(&signer, row)).collect()
 }
 
-fn pass(signer: &Signer, row: HeldRow) -> FaultResult<Pass> {
+fn issue(signer: &Signer, row: HeldRow) -> FaultResult<Pass> {
     let claims = Claims {
         ticket: row.ticket,
         event: row.event,
         order: row.order,
-        version: u32::try_from(row.version)
-            .map_err(|error| Fault::unexpected("a ticket has changed too often", error))?,
+        version: u32::try_from(row.version).map_err(|error| {
+            Fault::unexpected("a ticket's version is too large for a pass", error)
+        })?,
     };
     let text = pass::sign(signer, &claims);
-    let qr = qr(&text).map_err(|error| Fault::unexpected("a code was not drawn", error))?;
+    let qr = qr::render(&text)
+        .map_err(|error| Fault::unexpected("a pass's QR code was not encoded", error))?;
     Ok(Pass {
         ticket: row.ticket,
         order: row.order,
@@ -93,7 +91,7 @@ pub(super) mod tests {
     };
     use uuid::Uuid;
 
-    /// Two tickets that nobody sold.
+    /// Two tickets of an invented order.
     pub(crate) fn booklet(title: &str) -> Booklet {
         let order = OrderId(Uuid::from_u128(0xa9));
         let pass = |number: u128, label: &str| Pass {
@@ -103,7 +101,7 @@ pub(super) mod tests {
             price: Money::new(2500, "GBP".parse().unwrap()),
             seller_name: "Sally".to_owned(),
             text: format!("SD1.{number}"),
-            qr: qr(&format!("SD1.{number}")).unwrap(),
+            qr: qr::render(&format!("SD1.{number}")).unwrap(),
         };
         Booklet {
             order,

@@ -1,5 +1,5 @@
-//! Writes the event of an order for calendars: RFC 5545, one VEVENT. An event without a known end is
-//! entered with two hours, and the description states that they are assumed. Does not read the order.
+//! Formats the event of an order for calendars: RFC 5545, one VEVENT. An event without a known end is
+//! entered with two hours, and the description states that they are assumed. Reads no database.
 //!
 //! Written here because the crate `icalendar` (0.17.17) can write lines of 76 bytes, and control
 //! characters as they are.
@@ -8,12 +8,12 @@ use super::Booklet;
 use jiff::{SignedDuration, Timestamp};
 
 /// How long an event without an end is assumed to last.
-const LASTS: SignedDuration = SignedDuration::from_hours(2);
-/// The most bytes of a line, its end left out.
+const ASSUMED_DURATION: SignedDuration = SignedDuration::from_hours(2);
+/// The most bytes of a line without its line break.
 const LINE_BYTES: usize = 75;
 
-/// The calendar's file. `now` is when it was made; `public_url` is where the shop is.
-pub(crate) fn calendar(booklet: &Booklet, public_url: &str, now: Timestamp) -> String {
+/// Formats the file. `now` becomes DTSTAMP; `public_url` is the shop's origin.
+pub(crate) fn render_calendar(booklet: &Booklet, public_url: &str, now: Timestamp) -> String {
     let event = &booklet.event;
     let host = public_url
         .split_once("://")
@@ -37,7 +37,7 @@ pub(crate) fn calendar(booklet: &Booklet, public_url: &str, now: Timestamp) -> S
         booklet.order.code(),
     );
     let ends = event.ends_at.filter(|end| *end > event.starts_at);
-    let ends = ends.or_else(|| event.starts_at.checked_add(LASTS).ok());
+    let ends = ends.or_else(|| event.starts_at.checked_add(ASSUMED_DURATION).ok());
     let lines = [
         "BEGIN:VCALENDAR".to_owned(),
         "VERSION:2.0".to_owned(),
@@ -50,41 +50,41 @@ pub(crate) fn calendar(booklet: &Booklet, public_url: &str, now: Timestamp) -> S
         format!("DTSTART:{}", utc(event.starts_at)),
         format!("DTEND:{}", utc(ends.unwrap_or(event.starts_at))),
         format!("SEQUENCE:{}", event.version - 1),
-        format!("SUMMARY:{}", escaped(&event.title)),
+        format!("SUMMARY:{}", escape(&event.title)),
         format!(
             "LOCATION:{}",
-            escaped(&format!("{}, {}", event.venue, event.city))
+            escape(&format!("{}, {}", event.venue, event.city))
         ),
-        format!("DESCRIPTION:{}", escaped(&description)),
+        format!("DESCRIPTION:{}", escape(&description)),
         format!("URL:{page}"),
         "STATUS:CONFIRMED".to_owned(),
         "END:VEVENT".to_owned(),
         "END:VCALENDAR".to_owned(),
     ];
-    lines.iter().map(|line| folded(line)).collect()
+    lines.iter().map(|line| fold(line)).collect()
 }
 
 fn utc(moment: Timestamp) -> String {
     moment.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// Text as a value: nothing in it ends a line or separates values.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
+/// Escapes a text value, so that nothing in it ends a line or separates values.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\\' | ';' | ',' => safe.extend(['\\', c]),
-            '\n' => safe.push_str("\\n"),
-            c if c.is_control() => safe.push(' '),
-            c => safe.push(c),
+            '\\' | ';' | ',' => escaped.extend(['\\', c]),
+            '\n' => escaped.push_str("\\n"),
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
         }
     }
-    safe
+    escaped
 }
 
-/// A line of no more than 75 bytes, and what is left of it on lines that begin with a space. No
-/// character is cut in two.
-fn folded(line: &str) -> String {
+/// Folds a line into lines of at most 75 bytes, of which all but the first begin with a space. No
+/// character is split.
+fn fold(line: &str) -> String {
     let mut folded = String::with_capacity(line.len() + 8);
     let mut bytes = 0;
     for c in line.chars() {
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn an_order_is_an_entry_in_a_calendar() {
         let now = "2031-05-01T10:00:00Z".parse().unwrap();
-        let file = calendar(
+        let file = render_calendar(
             &booklet("Strings; by candlelight, \\o/"),
             "https://x.example",
             now,
@@ -127,26 +127,26 @@ mod tests {
         ] {
             assert!(lines.contains(&line), "{line}: {lines:?}");
         }
-        let said = lines.iter().find(|line| line.starts_with("DESC")).unwrap();
-        assert!(said.contains("two hours are assumed.\\nTickets: Stalls\\, Row C"));
+        let description = lines.iter().find(|line| line.starts_with("DESC")).unwrap();
+        assert!(description.contains("two hours are assumed.\\nTickets: Stalls\\, Row C"));
     }
 
     #[test]
-    fn no_line_is_longer_than_75_bytes_and_no_letter_is_cut() {
-        for letters in ["a", "ä", "日", "🎻"] {
+    fn no_line_is_longer_than_75_bytes_and_no_character_is_split() {
+        for character in ["a", "ä", "日", "🎻"] {
             for before in 0..4 {
-                let line = format!("{}{}", "x".repeat(before), letters.repeat(120));
-                let folded = folded(&line);
+                let line = format!("{}{}", "x".repeat(before), character.repeat(120));
+                let folded = fold(&line);
                 assert!(folded.split("\r\n").all(|part| part.len() <= LINE_BYTES));
                 assert_eq!(folded.replace("\r\n ", ""), format!("{line}\r\n"));
             }
         }
-        assert_eq!(folded("short"), "short\r\n");
+        assert_eq!(fold("short"), "short\r\n");
     }
 
     #[test]
     fn a_title_cannot_add_lines() {
-        let file = calendar(
+        let file = render_calendar(
             &booklet("x\r\nATTENDEE:mailto:a@b.example"),
             "https://x.example",
             Timestamp::UNIX_EPOCH,

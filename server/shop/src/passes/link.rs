@@ -1,9 +1,9 @@
-//! The link in a mail that opens an order's tickets without signing in: `SDL1.` and, in base64url, the
-//! key and the order, then a signature over that. It is signed like a pass and is none: what is signed
-//! begins differently.
+//! The link in a mail that shows an order's tickets without signing in: `SDL1.`, the key and the order in
+//! base64url, and their signature. It is signed with the keys of passes; the different prefix, which is
+//! signed too, keeps the two apart.
 //!
-//! A link says nothing of how long it is good, so none has to be made anew when an event is moved:
-//! whoever follows it asks the event.
+//! A link has no expiry, so that it need not be renewed when an event is moved: `PassesService` checks the
+//! event's end.
 
 use model::{Moment, ids::OrderId, order_link::OrderLink};
 use platform::{
@@ -13,11 +13,11 @@ use platform::{
 };
 use uuid::Uuid;
 
-/// What every link of this format begins with.
+/// The prefix of every link of this format.
 const FORMAT: &str = "SDL1";
 
-/// Where the tickets of `order` are for whoever has this address. Errors: as [`keys::signer`].
-pub(crate) async fn address(
+/// Creates the URL that shows the tickets of `order`. Errors: as [`keys::signer`].
+pub(crate) async fn create_url(
     db: &Db,
     public_url: &str,
     order: OrderId,
@@ -27,18 +27,18 @@ pub(crate) async fn address(
     Ok(format!("{public_url}/order?link={link}"))
 }
 
-/// The order that a link is to, if this shop has signed it.
-pub(crate) async fn order_of(db: &Db, link: &OrderLink) -> Result<Option<OrderId>, sqlx::Error> {
-    let said = sealed::open(db, FORMAT, &link.0).await?;
-    Ok(said.as_deref().and_then(order))
+/// Returns the order of a link if its signature is valid.
+pub(crate) async fn verify(db: &Db, link: &OrderLink) -> Result<Option<OrderId>, sqlx::Error> {
+    let payload = sealed::open(db, FORMAT, &link.0).await?;
+    Ok(payload.as_deref().and_then(order_id))
 }
 
 fn sign(signer: &Signer, order: OrderId) -> OrderLink {
     OrderLink(signer.seal(FORMAT, order.0.as_bytes()))
 }
 
-fn order(said: &[u8]) -> Option<OrderId> {
-    Uuid::from_slice(said).ok().map(OrderId)
+fn order_id(payload: &[u8]) -> Option<OrderId> {
+    Uuid::from_slice(payload).ok().map(OrderId)
 }
 
 #[cfg(test)]
@@ -53,8 +53,8 @@ mod tests {
     }
 
     fn verified(link: &str, signer: &Signer) -> Option<OrderId> {
-        let said = Sealed::parse(FORMAT, link)?.verify(signer.public())?;
-        order(&said)
+        let payload = Sealed::parse(FORMAT, link)?.verify(signer.public())?;
+        order_id(&payload)
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Passes: what lets the holder of a bought ticket in.
+//! Passes: the signed texts that admit the holders of bought tickets.
 //!
-//! Owns no table and stores no pass: the same ticket and key always make the same pass. A pass says
-//! what is signed in it and no more; whether its ticket is still its holder's, the order's lines say.
+//! Owns no table and stores no pass: the same ticket and key always give the same pass. Whether a pass is
+//! still valid is not in it; the order's lines decide.
 //!
-//! `pass.rs` is the text and its signature, `booklet.rs` all that is said of an order's tickets on
-//! paper, which `pdf.rs` and `calendar.rs` write, `link.rs` the address in a mail
-//! that shows them. The keys are those of `secrets/`.
+//! `pass.rs` has the text and its signature, `booklet.rs` the data of an order's tickets that mails and files
+//! show, `pdf.rs` and `calendar.rs` those files, and `link.rs` the link in a mail that shows the tickets. The
+//! keys are in `secrets/`.
 
 mod booklet;
 mod calendar;
@@ -16,7 +16,7 @@ mod service;
 mod store;
 
 pub(crate) use booklet::Booklet;
-pub(crate) use calendar::calendar;
-pub(crate) use pdf::pdf;
+pub(crate) use calendar::render_calendar;
+pub(crate) use pdf::render_pdf;
 pub(crate) use service::PassesService;
-pub(crate) use store::shown_orders;
+pub(crate) use store::list_shown_orders;

@@ -1,5 +1,5 @@
-//! A pass as text: `SD1.` and, in base64url, 56 bytes of who and what, then their signature. The
-//! format is a promise to whoever checks passes away from here: docs/passes.md describes it.
+//! A pass as text: `SD1.`, 56 bytes of claims in base64url, and their signature. The format is a public
+//! contract with offline scanners, described in docs/passes.md. Does not know whether a ticket is still valid.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use model::ids::{EventId, OrderId, TicketId};
@@ -7,47 +7,43 @@ use platform::secrets::{KeyId, Signer};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use uuid::Uuid;
 
-/// What every pass of this format begins with.
+/// The prefix of every pass of this format.
 const FORMAT: &str = "SD1";
 /// Key, ticket, event, order, version.
 const PAYLOAD_BYTES: usize = 4 + 16 + 16 + 16 + 4;
 
-/// What a pass says.
+/// What a pass states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claims {
-    /// The ticket.
     pub ticket: TicketId,
-    /// The event that it admits to.
     pub event: EventId,
-    /// The order that bought it.
     pub order: OrderId,
     /// The ticket's version: of two passes for a ticket, the higher is the newer.
     pub version: u32,
 }
 
-/// The pass that says this.
 pub(crate) fn sign(signer: &Signer, claims: &Claims) -> String {
-    let mut said = Vec::with_capacity(PAYLOAD_BYTES);
+    let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
     for id in [claims.ticket.0, claims.event.0, claims.order.0] {
-        said.extend_from_slice(id.as_bytes());
+        payload.extend_from_slice(id.as_bytes());
     }
-    said.extend_from_slice(&claims.version.to_be_bytes());
-    signer.seal(FORMAT, &said)
+    payload.extend_from_slice(&claims.version.to_be_bytes());
+    signer.seal(FORMAT, &payload)
 }
 
-/// A pass whose signature nobody has looked at yet.
+/// A parsed pass whose signature is not verified yet.
 #[derive(Debug)]
-pub(crate) struct Unchecked<'a> {
-    /// The key that it says it was signed with.
+pub(crate) struct UnverifiedPass<'a> {
+    /// The key that the pass names; not authenticated.
     pub key: KeyId,
     claims: Claims,
     signed: &'a str,
     signature: Vec<u8>,
 }
 
-impl<'a> Unchecked<'a> {
-    /// Reads a pass. None: it is none of this format.
-    pub(crate) fn read(text: &'a str) -> Option<Self> {
+impl<'a> UnverifiedPass<'a> {
+    /// Returns `None` if the text is not a pass of this format.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (signed, signature) = text.rsplit_once('.')?;
         let payload = signed.strip_prefix(FORMAT)?.strip_prefix('.')?;
         let payload = BASE64.decode(payload).ok()?;
@@ -70,7 +66,7 @@ impl<'a> Unchecked<'a> {
         })
     }
 
-    /// What it says, if the key with this public half has signed it.
+    /// Returns the claims if this public key verifies the signature.
     pub(crate) fn verify(&self, public: &[u8]) -> Option<Claims> {
         let key = UnparsedPublicKey::new(&ED25519, public);
         key.verify(self.signed.as_bytes(), &self.signature).ok()?;
@@ -102,12 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn the_document_says_what_is_done() {
+    fn the_document_has_the_example_of_this_code() {
         let document = include_str!("../../../../docs/passes.md");
         let signer = signer();
         let pass = sign(&signer, &claims());
         let public = BASE64.encode(signer.public());
-        for said in [
+        for part in [
             pass.clone(),
             public,
             signer.id().text(),
@@ -115,16 +111,16 @@ mod tests {
             claims().event.to_string(),
             claims().order.to_string(),
         ] {
-            assert!(document.contains(&said), "docs/passes.md lacks {said}");
+            assert!(document.contains(&part), "docs/passes.md lacks {part}");
         }
         assert_eq!(pass.len(), 166);
     }
 
     #[test]
-    fn a_pass_says_what_was_signed() {
+    fn a_pass_contains_the_signed_claims() {
         let signer = signer();
         let pass = sign(&signer, &claims());
-        let read = Unchecked::read(&pass).unwrap();
+        let read = UnverifiedPass::parse(&pass).unwrap();
         assert_eq!(read.key, signer.id());
         assert_eq!(read.verify(signer.public()), Some(claims()));
     }
@@ -140,8 +136,8 @@ mod tests {
                 if changed == pass {
                     continue;
                 }
-                let verified = Unchecked::read(&changed)
-                    .and_then(|unchecked| unchecked.verify(signer.public()));
+                let verified = UnverifiedPass::parse(&changed)
+                    .and_then(|unverified| unverified.verify(signer.public()));
                 assert_eq!(verified, None, "{changed}");
             }
         }
@@ -151,13 +147,13 @@ mod tests {
     fn another_key_is_no_key() {
         let other = Signer::new(&Signer::generate().unwrap()).unwrap();
         let pass = sign(&other, &claims());
-        let read = Unchecked::read(&pass).unwrap();
+        let read = UnverifiedPass::parse(&pass).unwrap();
         assert_eq!(read.verify(signer().public()), None);
         assert_eq!(read.verify(other.public()), Some(claims()));
     }
 
     #[test]
-    fn what_is_no_pass_is_not_read() {
+    fn other_text_is_not_parsed() {
         for text in [
             "",
             "SD1",
@@ -166,7 +162,7 @@ mod tests {
             "SD1.AAAA.AAAA",
             "SD1.ä.ä",
         ] {
-            assert!(Unchecked::read(text).is_none(), "{text}");
+            assert!(UnverifiedPass::parse(text).is_none(), "{text}");
         }
     }
 }

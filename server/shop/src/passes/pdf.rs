@@ -1,14 +1,13 @@
-//! An order's tickets on paper: what is said of them. How they look is the business of the crate
-//! `ticket-pdf`.
+//! The texts on an order's printed tickets. The crate `ticket-pdf` lays them out.
 
 use super::Booklet;
-use crate::qr::squares;
+use crate::qr;
 use model::passes::Pass;
 use platform::fault::{Fault, FaultResult};
 use ticket_pdf::{Code, Document, Ticket};
 
-/// The PDF of these tickets. Errors: one cannot be set.
-pub(crate) fn pdf(booklet: &Booklet) -> FaultResult<Vec<u8>> {
+/// Renders the tickets as PDF, one a page. Errors: a code or a font cannot be encoded.
+pub(crate) fn render_pdf(booklet: &Booklet) -> FaultResult<Vec<u8>> {
     let tickets = (1..).zip(&booklet.passes);
     let document = Document {
         title: format!("Tickets: {}", booklet.event.title),
@@ -18,15 +17,15 @@ pub(crate) fn pdf(booklet: &Booklet) -> FaultResult<Vec<u8>> {
             .map(|(number, pass)| ticket(booklet, number, pass))
             .collect::<FaultResult<_>>()?,
     };
-    ticket_pdf::write(&document).map_err(not_set)
+    ticket_pdf::write(&document).map_err(pdf_fault)
 }
 
-fn not_set(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Fault {
-    Fault::unexpected("a ticket was not set for paper", error)
+fn pdf_fault(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Fault {
+    Fault::unexpected("a ticket's PDF was not rendered", error)
 }
 
-/// The language whose shapes of Han characters are read in a country. None: it has none of its own,
-/// and the Japanese ones are taken.
+/// The language whose shapes of Han characters are used in a country. For `None`, the Japanese shapes are
+/// used.
 fn han_language(country: &str) -> Option<&'static str> {
     match country {
         "JP" => Some("ja"),
@@ -74,8 +73,8 @@ fn ticket(booklet: &Booklet, number: usize, pass: &Pass) -> FaultResult<Ticket> 
 }
 
 fn code(pass: &Pass) -> FaultResult<Code> {
-    let squares = squares(&pass.text).map_err(not_set)?;
-    let short = |count| u16::try_from(count).map_err(not_set);
+    let squares = qr::encode(&pass.text).map_err(pdf_fault)?;
+    let short = |count| u16::try_from(count).map_err(pdf_fault);
     Ok(Code {
         side: short(squares.side)?,
         runs: squares
@@ -93,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_ticket_has_a_page() {
-        let bytes = pdf(&booklet("Candlelight Strings")).unwrap();
+        let bytes = render_pdf(&booklet("Candlelight Strings")).unwrap();
         assert!(bytes.starts_with(b"%PDF-"));
         let page = b"/Type /Page\n";
         let pages = bytes.windows(page.len()).filter(|part| part == page);

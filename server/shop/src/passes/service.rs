@@ -1,10 +1,10 @@
-//! Handing out passes, and checking them.
+//! Issues passes and checks them. Does not record admissions.
 
 use super::{
-    Booklet, booklet, calendar, link,
-    pass::Unchecked,
-    pdf,
-    store::{self, Whose},
+    Booklet, booklet, link,
+    pass::UnverifiedPass,
+    render_calendar, render_pdf,
+    store::{self, HeldBy},
 };
 use crate::{
     accounts::{self, Operators},
@@ -28,12 +28,12 @@ use platform::{
     secrets::{self, keys},
 };
 
-/// The most passes on one page.
+/// The most passes that one call returns.
 const PASSES_MAX: i64 = 200;
-/// How long after its event is over a mailed link shows its tickets: for who looks them up.
+/// How long after the event a mailed link still shows its tickets.
 const LINK_AFTER_SECONDS: i64 = 30 * 24 * 3_600;
 
-/// The rules of passes.
+/// Implements [`Passes`].
 #[derive(Clone)]
 pub(crate) struct PassesService {
     db: Db,
@@ -43,7 +43,6 @@ pub(crate) struct PassesService {
 }
 
 impl PassesService {
-    /// Passes over `db`, of the shop at `public_url`.
     pub(crate) fn new(
         db: Db,
         clock: SharedClock,
@@ -58,7 +57,8 @@ impl PassesService {
         }
     }
 
-    async fn own(&self, buyer: UserId, id: OrderId) -> FaultResult<()> {
+    /// Errors: `NotFound` unless the order is this buyer's.
+    async fn require_buyer(&self, buyer: UserId, id: OrderId) -> FaultResult<()> {
         let order = orders::store::find(self.db.reads(), id).await?;
         match order {
             Some(order) if order.buyer == buyer => Ok(()),
@@ -66,17 +66,9 @@ impl PassesService {
         }
     }
 
-    async fn own_booklet(&self, buyer: UserId, id: OrderId) -> FaultResult<Booklet> {
-        self.own(buyer, id).await?;
-        let found = Booklet::find(&self.db, id, self.clock.now()).await?;
-        found.ok_or(Fault::Refused(AppError::NotFound))
-    }
-
-    /// What a mailed link shows: nothing to whom it was not signed for, nor where the order was never
-    /// paid, its buyer has left, or the event is long over.
-    async fn linked(&self, link: &OrderLink) -> FaultResult<LinkedOrder> {
+    async fn find_by_link(&self, link: &OrderLink) -> FaultResult<LinkedOrder> {
         let reads = self.db.reads();
-        let id = link::order_of(&self.db, link).await?;
+        let id = link::verify(&self.db, link).await?;
         let id = id.ok_or(AppError::NotFound)?;
         let order = orders::store::find(reads, id).await?;
         let order = order.ok_or(AppError::NotFound)?;
@@ -95,8 +87,8 @@ impl PassesService {
         if !paid || now.seconds() > last.seconds() + LINK_AFTER_SECONDS {
             return Err(AppError::NotFound.into());
         }
-        let passes = booklet::of_order(&self.db, id, now).await?;
-        let (ended, frozen) = store::without_pass(reads, id).await?;
+        let passes = booklet::list_passes(&self.db, id, now).await?;
+        let (ended, frozen) = store::count_without_pass(reads, id).await?;
         Ok(LinkedOrder {
             order: id,
             event,
@@ -107,38 +99,41 @@ impl PassesService {
         })
     }
 
-    async fn booklet(&self, of: TicketsOf) -> FaultResult<Booklet> {
-        let booklet = match of {
+    async fn find_booklet(&self, of: TicketsOf) -> FaultResult<Booklet> {
+        let order = match of {
             TicketsOf::Buyer(viewer, order) => {
-                return self.own_booklet(viewer.user.id, order).await;
+                self.require_buyer(viewer.user.id, order).await?;
+                let found = Booklet::find(&self.db, order, self.clock.now()).await?;
+                return found.ok_or(Fault::Refused(AppError::NotFound));
             }
-            TicketsOf::Link(link) => self.linked(&link).await?,
+            TicketsOf::Link(link) => self.find_by_link(&link).await?,
         };
-        if booklet.passes.is_empty() {
+        if order.passes.is_empty() {
             return Err(AppError::NotFound.into());
         }
         Ok(Booklet {
-            order: booklet.order,
-            event: booklet.event,
-            holder: booklet.holder,
-            passes: booklet.passes,
+            order: order.order,
+            event: order.event,
+            holder: order.holder,
+            passes: order.passes,
         })
     }
 
-    async fn checked(&self, checker: UserId, text: &str) -> FaultResult<CheckedPass> {
-        let unchecked = Unchecked::read(text.trim())
+    async fn check(&self, viewer: &Viewer, pass: &str) -> FaultResult<CheckedPass> {
+        let unverified = UnverifiedPass::parse(pass.trim())
             .ok_or_else(|| AppError::invalid("pass", "This is no pass. One begins with SD1."))?;
-        let named = unchecked.key.text();
+        let key_id = unverified.key.text();
         let keys = secrets::list_public_keys(self.db.reads()).await?;
-        let key = keys.into_iter().find(|(id, _)| *id == named);
+        let key = keys.into_iter().find(|(id, _)| *id == key_id);
         let public = key.and_then(|(_, public)| BASE64.decode(public).ok());
-        let Some(claims) = public.and_then(|public| unchecked.verify(&public)) else {
+        let Some(claims) = public.and_then(|public| unverified.verify(&public)) else {
             return Ok(CheckedPass::UNKNOWN);
         };
         let reads = self.db.reads();
-        let Some(found) = store::checkable(reads, &claims).await? else {
+        let Some(found) = store::find_for_check(reads, &claims).await? else {
             return Ok(CheckedPass::UNKNOWN);
         };
+        let checker = viewer.user.id;
         if found.seller != checker && found.creator != checker {
             let standing = self.operators.status_of(reads, checker).await?;
             if !standing.may_act() {
@@ -161,39 +156,39 @@ impl PassesService {
 
 #[async_trait]
 impl Passes for PassesService {
-    async fn of_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Pass>> {
-        self.own(viewer.user.id, order).await?;
+    async fn list_for_order(&self, viewer: &Viewer, order: OrderId) -> AppResult<Vec<Pass>> {
+        self.require_buyer(viewer.user.id, order).await?;
         let now = self.clock.now();
-        Ok(booklet::of_order(&self.db, order, now).await?)
+        Ok(booklet::list_passes(&self.db, order, now).await?)
     }
 
-    async fn of_buyer(&self, viewer: &Viewer) -> AppResult<Vec<Pass>> {
+    async fn list_for_buyer(&self, viewer: &Viewer) -> AppResult<Vec<Pass>> {
         let now = self.clock.now();
-        let whose = Whose::Buyer(viewer.user.id, now);
-        let rows = store::held(self.db.reads(), whose, PASSES_MAX)
+        let held_by = HeldBy::Buyer(viewer.user.id, now);
+        let rows = store::list_held(self.db.reads(), held_by, PASSES_MAX)
             .await
             .map_err(Fault::from)?;
-        Ok(booklet::sign(&self.db, rows, now).await?)
+        Ok(booklet::sign_all(&self.db, rows, now).await?)
     }
 
-    async fn by_link(&self, link: &OrderLink) -> AppResult<LinkedOrder> {
-        Ok(self.linked(link).await?)
+    async fn find_by_link(&self, link: &OrderLink) -> AppResult<LinkedOrder> {
+        Ok(self.find_by_link(link).await?)
     }
 
-    async fn pdf(&self, of: TicketsOf) -> AppResult<Vec<u8>> {
-        Ok(pdf(&self.booklet(of).await?)?)
+    async fn render_pdf(&self, of: TicketsOf) -> AppResult<Vec<u8>> {
+        Ok(render_pdf(&self.find_booklet(of).await?)?)
     }
 
-    async fn calendar(&self, of: TicketsOf) -> AppResult<String> {
-        let booklet = self.booklet(of).await?;
-        Ok(calendar(
+    async fn render_calendar(&self, of: TicketsOf) -> AppResult<String> {
+        let booklet = self.find_booklet(of).await?;
+        Ok(render_calendar(
             &booklet,
             &self.public_url,
             self.clock.now().timestamp(),
         ))
     }
 
-    async fn keys(&self) -> AppResult<PassKeys> {
+    async fn list_keys(&self) -> AppResult<PassKeys> {
         let keys = keys::list_public(&self.db, self.clock.now())
             .await?
             .into_iter();
@@ -211,6 +206,6 @@ impl Passes for PassesService {
     }
 
     async fn check(&self, viewer: &Viewer, pass: &str) -> AppResult<CheckedPass> {
-        Ok(self.checked(viewer.user.id, pass).await?)
+        Ok(self.check(viewer, pass).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! The SQL of passes.
+//! The SQL of passes. Only reads.
 
 use super::pass::Claims;
 use crate::events::span::tickets_until;
@@ -12,32 +12,25 @@ use platform::db::{Flag, Statement};
 use sqlx::{AnyExecutor, query_as, query_scalar};
 use sqlx_macros::FromRow;
 
-/// A ticket that somebody has paid for, and still has.
+/// A paid ticket that its buyer still has.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct HeldRow {
-    /// The ticket.
     #[sqlx(rename = "ticket_id")]
     pub ticket: TicketId,
-    /// The event that it admits to.
     #[sqlx(rename = "event_id")]
     pub event: EventId,
-    /// The order that bought it.
     #[sqlx(rename = "order_id")]
     pub order: OrderId,
-    /// The ticket's version.
     pub version: i64,
-    /// Section, row and seat.
     #[sqlx(flatten)]
     pub place: Place,
-    /// What was paid for it.
+    /// The price that was paid.
     pub price_minor: MinorUnits,
-    /// What that is in.
     pub currency: Currency,
-    /// Who sold it.
     pub seller_name: String,
 }
 
-/// Where a ticket's place is.
+/// Section, row and seat of a ticket, as far as it has them.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct Place {
     section: Option<String>,
@@ -46,27 +39,25 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Section, row and seat.
     pub(crate) fn label(&self) -> String {
         let (section, line) = (self.section.as_deref(), self.row_label.as_deref());
         label(section, line, self.seat.as_deref())
     }
 }
 
-/// Whose tickets.
+/// Selects held tickets.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Whose {
-    /// Of this order.
+pub(crate) enum HeldBy {
     Order(OrderId),
-    /// Of this buyer, for events whose tickets are shown at this moment.
+    /// For events whose tickets are still shown at this time.
     Buyer(UserId, Moment),
 }
 
-/// Tickets that are paid, still their buyer's and not frozen, at the price that was paid: soonest event first,
-/// then by section, row and seat.
-pub(crate) async fn held<'e>(
+/// Lists tickets that are paid, still their buyer's and not frozen: soonest event first, then by section, row
+/// and seat.
+pub(crate) async fn list_held<'e>(
     on: impl AnyExecutor<'e>,
-    whose: Whose,
+    held_by: HeldBy,
     limit: i64,
 ) -> Result<Vec<HeldRow>, sqlx::Error> {
     let mut select = Statement::new(
@@ -77,12 +68,12 @@ pub(crate) async fn held<'e>(
          JOIN events e ON e.id = t.event_id JOIN users u ON u.id = t.seller_id \
          WHERE ",
     );
-    let shown_at = match whose {
-        Whose::Order(order) => {
+    let shown_at = match held_by {
+        HeldBy::Order(order) => {
             select.push("o.id = ").bind(order);
             Moment::MIN
         }
-        Whose::Buyer(buyer, shown_at) => {
+        HeldBy::Buyer(buyer, shown_at) => {
             select.push("o.buyer_id = ").bind(buyer);
             shown_at
         }
@@ -99,8 +90,8 @@ pub(crate) async fn held<'e>(
     select.query_as()?.fetch_all(on).await
 }
 
-/// The paid orders of a buyer for events whose tickets are still shown.
-pub(crate) async fn shown_orders<'e>(
+/// Lists the paid orders of a buyer for events whose tickets are still shown.
+pub(crate) async fn list_shown_orders<'e>(
     on: impl AnyExecutor<'e>,
     buyer: UserId,
     now: Moment,
@@ -117,8 +108,8 @@ pub(crate) async fn shown_orders<'e>(
     .await
 }
 
-/// How many tickets of an order are not its buyer's any more, and how many are frozen.
-pub(crate) async fn without_pass<'e>(
+/// Counts the tickets of an order that are no longer its buyer's, and those that are frozen.
+pub(crate) async fn count_without_pass<'e>(
     on: impl AnyExecutor<'e>,
     order: OrderId,
 ) -> Result<(i64, i64), sqlx::Error> {
@@ -132,29 +123,25 @@ pub(crate) async fn without_pass<'e>(
     .await
 }
 
-/// What a pass is checked against.
+/// The state that a pass is checked against.
 #[derive(Debug, FromRow)]
-pub(crate) struct Checkable {
-    /// Who sells the ticket.
+pub(crate) struct CheckRow {
     #[sqlx(rename = "seller_id")]
     pub seller: UserId,
-    /// Who made the event.
     #[sqlx(rename = "creator_id")]
     pub creator: UserId,
-    /// Section, row and seat.
     #[sqlx(flatten)]
     pub place: Place,
-    /// Whether the ticket is still the order's buyer's.
+    /// Whether the ticket still belongs to the order's buyer.
     pub held: Flag,
-    /// Whether its payment is disputed.
     pub frozen: Flag,
 }
 
-/// How the ticket of a pass stands. None: there is no such ticket in such an order.
-pub(crate) async fn checkable<'e>(
+/// Finds the state of a pass's ticket. Returns `None` if the order has no such ticket.
+pub(crate) async fn find_for_check<'e>(
     on: impl AnyExecutor<'e>,
     claims: &Claims,
-) -> Result<Option<Checkable>, sqlx::Error> {
+) -> Result<Option<CheckRow>, sqlx::Error> {
     query_as(
         "SELECT t.seller_id, e.creator_id, t.section, t.row_label, t.seat, t.frozen, \
          CAST(CASE WHEN l.live = 1 AND t.state = 'sold' THEN 1 ELSE 0 END AS BIGINT) AS held \

@@ -169,7 +169,7 @@ async fn request_confirmation(
     let due = store::request_confirmation(conn, event, checked, now, mailed_before).await?;
     if let Some(entry) = due {
         let subject = store::insert_mail(conn, entry, now).await?;
-        mail::queue_in_turn(conn, Kind::WaitingConfirm, subject, &checked.email_key, now).await?;
+        mail::queue_or_delay(conn, Kind::WaitingConfirm, subject, &checked.email_key, now).await?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What an operator does and learns about mails by commands.
+//! The commands about operators and incidents, and the setting of the mail server.
 
 use super::incident;
 use model::Moment;
@@ -6,7 +6,7 @@ use platform::db::Db;
 use serde_json::Value;
 use std::{path::Path, process::Command};
 
-/// Runs the binary on the shop in this folder; what it printed, or why it failed.
+/// Runs the binary on the shop in this folder. Returns its output, or its error output if it failed.
 fn stagedoor(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     let done = Command::new(env!("CARGO_BIN_EXE_stagedoor"))
         .args(arguments)
@@ -95,11 +95,11 @@ async fn operators_and_incidents_are_looked_after_on_the_command_line() {
 }
 
 #[test]
-fn a_mail_server_that_makes_no_sense_ends_the_start() {
+fn an_invalid_smtp_url_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let error = stagedoor(folder.path(), &["migrate", "--smtp-url", "mail.example"]).unwrap_err();
     assert!(
-        error.starts_with("error: SMTP_URL: this is no address like smtps://"),
+        error.starts_with("error: SMTP_URL: not an address like smtps://"),
         "{error}"
     );
     assert_eq!(error.lines().count(), 1, "{error}");
