@@ -1,7 +1,6 @@
-//! The shell around every page, and which path is which page.
+//! The document around every page, and the routes of pages.
 //!
-//! Pages are rendered on the server and only there; what moves in the browser are the islands
-//! beside them. Navigation is a page load.
+//! Pages are rendered on the server only; only islands run in the browser. Navigation loads a page.
 
 use crate::{
     accounts::{
@@ -29,16 +28,16 @@ use leptos_router::{
 };
 use model::error::AppError;
 
-/// Which pages a browser may ask for ahead of time.
+/// The speculation rules: which pages browsers may prefetch.
 const PREFETCH: &str = r#"{"prefetch":[{"where":{"or":[{"href_matches":"/"},{"href_matches":"/events/*"}]},"eagerness":"conservative"}]}"#;
 
-/// From page to page without a flash, for those who don't mind things that move. In the document
-/// itself: a stylesheet can come too late to say it, and the browser gives the change up. Allowed by
-/// its hash: a page that an island fetches and takes apart has a nonce of its own.
+/// Enables cross-fades between pages unless reduced motion is preferred. Inline, because a stylesheet can load
+/// too late for the transition. The content security policy allows it by its hash, because a page that an island
+/// fetches has another nonce.
 pub const FADE: &str =
     "@media (prefers-reduced-motion:no-preference){@view-transition{navigation:auto}}";
 
-/// The document.
+/// The HTML document.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     view! {
         <!DOCTYPE html>
@@ -54,7 +53,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <link rel="stylesheet" href="/pkg/stagedoor.css"/>
                 <AutoReload options=options.clone()/>
                 <HydrationScripts options islands=true/>
-                // Only once a link is pressed: what is for sale changes by the second.
+                // Prefetches only when a link is pressed, because availability changes quickly.
                 <script type="speculationrules" nonce=leptos::nonce::use_nonce() inner_html=PREFETCH></script>
                 <MetaTags/>
             </head>
@@ -65,11 +64,11 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     }
 }
 
-/// Every page.
+/// The router with all pages.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
-    let refused = context::mark_refusals();
+    let refused = context::track_refusals();
     let frame = !is_sheet(&context::here());
     view! {
         <Title formatter=move |title: String| document_title(&title, refused.is_marked())/>
@@ -113,14 +112,13 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// Whether the page is tickets to show or to print, and nothing beside them.
+/// Whether the page is the printable tickets, which have no header and footer.
 fn is_sheet(here: &str) -> bool {
     let path = here.split('?').next().unwrap_or_default();
     path.starts_with("/orders/") && path.ends_with("/tickets")
 }
 
-/// What a page is called. `leptos_meta` writes it into the document as it is, so that it is escaped
-/// here: titles are made of what people type.
+/// The document's title, escaped because `leptos_meta` writes it unescaped and titles contain user input.
 fn document_title(title: &str, refused: bool) -> String {
     let title = escape_text(title);
     let error = if refused { "Error: " } else { "" };
@@ -135,7 +133,7 @@ fn document_title(title: &str, refused: bool) -> String {
 fn Header() -> impl IntoView {
     let demo = context::site().is_ok_and(|site| site.demo.is_some());
     let here = context::here();
-    // The home page has a larger one.
+    // The home page has a larger search field.
     let at_home = here.split('?').next() == Some("/");
     let link = |href: &'static str, which: Icon, text: &'static str| {
         let current = here.split('?').next() == Some(href);
@@ -235,7 +233,7 @@ mod tests {
     use context::{PAGES, is_page};
 
     #[test]
-    fn only_tickets_to_print_stand_without_header_and_footer() {
+    fn only_printable_tickets_have_no_header_and_footer() {
         for (here, alone) in [
             ("/orders/1/tickets", true),
             ("/orders/1/tickets?a=b", true),

@@ -27,7 +27,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use context::{PageClock, Site, own_page};
+use context::{PageClock, Site, referring_page};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use leptos::{
@@ -246,7 +246,7 @@ async fn adapt_server_functions(
         return next.run(request).await;
     }
     // If an argument is missing, Leptos redirects to `Referer`, which must not lead to another site.
-    if own_page(request.headers(), &pages.site.public_url).is_none() {
+    if referring_page(request.headers(), &pages.site.public_url).is_none() {
         request.headers_mut().remove(header::REFERER);
     }
     with_error_status(next.run(request).await).await

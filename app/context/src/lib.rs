@@ -1,6 +1,6 @@
 //! Access to Leptos context for pages and server functions: ports, the viewer, the site's settings, and
-//! the flash that a refused form leaves for its page. `app` and `islands` use Leptos context only through
-//! this crate.
+//! the flash that a form leaves for the next page. `app` and `islands` use Leptos context only through this
+//! crate.
 //!
 //! Server functions fetch what they need from here before their first `.await`.
 
@@ -9,10 +9,12 @@ mod paths;
 
 pub use crate::{
     flash::Flash,
-    paths::{PAGES, is_page, local_path, on_the_way, own_page, page_in, percent_encode},
+    paths::{
+        PAGES, is_page, local_path, page_from_query, percent_encode, referring_page, with_next,
+    },
 };
 
-use crate::paths::{from_page, shown_to_in};
+use crate::paths::{form_url, shown_to_from_query};
 use cookie::{Cookie, SameSite, time::Duration};
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -30,87 +32,84 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// What every page may need to know about this installation.
+/// The settings of this installation that pages need.
 #[derive(Debug, Clone)]
 pub struct Site {
-    /// Its own origin, without a trailing slash.
+    /// The site's origin, without a trailing slash.
     pub public_url: String,
     /// How long a reservation holds its tickets, in seconds.
     pub hold_seconds: i64,
-    /// What a buyer may add to that, once, in seconds.
+    /// How long a buyer may extend that, once, in seconds.
     pub more_seconds: i64,
-    /// Where Stripe.js, or its stand-in, is loaded from.
+    /// The URL of Stripe.js or its stand-in.
     pub stripe_script_url: String,
     /// Stripe's publishable key.
     pub stripe_publishable_key: String,
-    /// Demo mode: payments go to the built-in Stripe double, and these accounts are open to all.
+    /// Present in demo mode, in which payments go to the Stripe double.
     pub demo: Option<Demo>,
 }
 
-/// What a demo shop shows openly.
+/// What a demo shop shows to all visitors.
 #[derive(Debug, Clone)]
 pub struct Demo {
-    /// E-mail and password of each seeded account, and what it is for.
+    /// The seeded accounts.
     pub accounts: Vec<DemoAccount>,
 }
 
-/// One seeded account.
+/// A seeded account whose password is public.
 #[derive(Debug, Clone)]
 pub struct DemoAccount {
-    /// What it shows, in a few words.
+    /// What it demonstrates, in a few words.
     pub purpose: &'static str,
-    /// Its address.
     pub email: &'static str,
-    /// Its password.
     pub password: &'static str,
 }
 
-/// What time it is, for pages.
+/// The clock of pages.
 pub trait PageClock: Send + Sync {
-    /// The present moment.
     fn now(&self) -> jiff::Timestamp;
 }
 
-/// The present moment, by the server's clock; the beginning of time where there is none.
+/// The current time by the server's clock; the Unix epoch if none is provided.
 pub fn now() -> jiff::Timestamp {
     use_context::<Arc<dyn PageClock>>().map_or(jiff::Timestamp::UNIX_EPOCH, |clock| clock.now())
 }
 
-/// The address of a form's server function, for a form of this page.
+/// The URL of a server function for a form on this page. It names the page and the user, for [`refuse`].
 pub fn form_address(path: &str) -> String {
-    let viewer = viewer().map(|viewer| mark_of(&viewer));
-    from_page(path, &here(), viewer.as_deref())
+    let viewer = viewer().map(|viewer| user_mark(&viewer));
+    form_url(path, &here(), viewer.as_deref())
 }
 
-/// Tells users apart: the random half of the id. Not secret, and no proof of anything.
-fn mark_of(viewer: &Viewer) -> String {
+/// Distinguishes users: the random half of the id. Neither secret nor authenticated.
+fn user_mark(viewer: &Viewer) -> String {
     let (_, random) = viewer.user.id.0.as_u64_pair();
     format!("{random:016x}")
 }
 
-/// One of the feature ports that the server provided.
+/// One of the ports that the server provides. Errors: `Internal` if it does not.
 pub fn port<P: ?Sized + Send + Sync + 'static>() -> AppResult<Arc<P>> {
     use_context::<Arc<P>>().ok_or_else(|| missing(std::any::type_name::<P>()))
 }
 
-/// The facts of this installation.
+/// The settings of this installation. Errors: `Internal` if the server does not provide them.
 pub fn site() -> AppResult<Arc<Site>> {
     use_context::<Arc<Site>>().ok_or_else(|| missing("Site"))
 }
 
 fn missing(what: &str) -> AppError {
-    tracing::error!(what, "not provided to the pages' context");
+    tracing::error!(what, "Missing in the pages' context");
     AppError::Internal {
         incident: "context".to_owned(),
     }
 }
 
-/// Who is asking, if they are signed in.
+/// The signed-in user, if any.
 pub fn viewer() -> Option<Viewer> {
     use_context::<Parts>()?.extensions.get::<Viewer>().cloned()
 }
 
-/// Who is asking. Errors: `SignInRequired`.
+/// The signed-in user. Errors: `SignInRequired`.
 pub fn require_viewer() -> AppResult<Viewer> {
     viewer().ok_or(AppError::SignInRequired)
 }
@@ -120,8 +119,8 @@ pub fn is_secure() -> bool {
     site().is_ok_and(|site| site.public_url.starts_with("https://"))
 }
 
-/// What a cookie is called. Over TLS its prefix makes browsers take it from this host alone, for all
-/// of its paths: neither a neighbouring host nor somebody on the line can plant it.
+/// The full name of a cookie. Over TLS its prefix makes browsers accept it from this host only, so that neither
+/// a sibling host nor an attacker on the network can set it.
 fn cookie_name(name: &str) -> String {
     prefixed(name, is_secure())
 }
@@ -134,9 +133,9 @@ fn prefixed(name: &str, secure: bool) -> String {
     }
 }
 
-/// The light that the viewer has chosen: `light`, `dark`, or nothing for the system's setting.
+/// The theme that the visitor has chosen: `light` or `dark`; `None` for the system's setting.
 pub fn theme() -> Option<&'static str> {
-    // Chosen before the cookie had its prefix.
+    // The cookie of earlier versions has no prefix.
     let chosen = cookie(&cookie_name("theme")).or_else(|| cookie("theme"));
     match chosen?.as_str() {
         "light" => Some("light"),
@@ -157,70 +156,68 @@ pub fn here() -> String {
         .unwrap_or_else(|| "/".to_owned())
 }
 
-/// Names one attempt at something that must happen once: a form carries it, so that sending the
-/// form twice does it once.
+/// A new idempotency key for a form, so that sending it twice has one effect.
 pub fn new_attempt() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
-/// Sends the browser to sign in, and back to `path` after that.
+/// Redirects to the sign-in page, which leads back to `path`.
 pub fn sign_in_first(path: &str) {
-    redirect(&on_the_way("/signin", path));
+    redirect(&with_next("/signin", path));
 }
 
-/// Sends the browser to `path` (of this site) once this response is done.
+/// Redirects to `path` of this site.
 pub fn redirect(path: &str) {
     leptos_axum::redirect(path);
-    // Leptos answers with 200 to whoever does not ask for HTML, since a server function's caller reads
-    // on. Who asks for a page is led on, whatever they accept.
+    // Leptos responds with 200 unless HTML is accepted, for callers of server functions. Requests for pages
+    // are always redirected.
     if use_context::<Parts>().is_some_and(|parts| parts.method.is_safe()) {
         page_status(http::StatusCode::FOUND);
     }
 }
 
-/// Sends the browser back to the page that the form was on; to `otherwise` if it does not say.
+/// Redirects to the page that the form was on; to `otherwise` if it is unknown.
 pub fn redirect_back(otherwise: &str) {
-    match came_from() {
+    match form_page() {
         Some(path) => redirect(&path),
         None => redirect(otherwise),
     }
 }
 
-/// Whether the page being rendered shows that a form was refused.
+/// Records whether the page being rendered shows a refused form.
 #[derive(Debug, Clone, Default)]
 pub struct Refusals(Arc<AtomicBool>);
 
 impl Refusals {
-    /// Whether it does.
     pub fn is_marked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// From here on, [`mark_refusal`] is noted for the page being rendered.
-pub fn mark_refusals() -> Refusals {
+/// Makes [`mark_refusal`] record refusals for the page being rendered.
+pub fn track_refusals() -> Refusals {
     let refusals = Refusals::default();
     provide_context(refusals.clone());
     refusals
 }
 
-/// Notes that the page shows that a form was refused: its title says so, for those who hear it first.
+/// Records that the page shows a refused form, for its title: screen readers read that first.
 pub fn mark_refusal() {
     if let Some(refusals) = use_context::<Refusals>() {
         refusals.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// Sets the status of the page being rendered. Not for server functions called by forms: there
-/// the redirect's own status must stand.
+/// Sets the status of the page being rendered. Not for server functions called by forms, which need the
+/// status of the redirect.
 pub fn page_status(status: http::StatusCode) {
     if let Some(response) = use_context::<ResponseOptions>() {
         response.set_status(status);
     }
 }
 
-/// Says that this page's address is a secret: nobody is told it, nothing keeps or finds it.
-pub fn keep_secret() {
+/// Sets the headers of a page whose URL is secret: no referrer, no indexing, no caching.
+pub fn set_secret_headers() {
     let Some(response) = use_context::<ResponseOptions>() else {
         return;
     };
@@ -229,7 +226,7 @@ pub fn keep_secret() {
     }
 }
 
-/// The headers of what has a secret address.
+/// The headers of a response whose URL is secret.
 pub static SECRET: [(HeaderName, HeaderValue); 3] = [
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (
@@ -241,16 +238,16 @@ pub static SECRET: [(HeaderName, HeaderValue); 3] = [
 
 const FLASH_COOKIE: &str = "flash";
 const FLASH_SECONDS: u32 = 60;
-/// What was typed in a form whose sender was not signed in any more.
+/// The entries of a form whose sender had to sign in first.
 const DRAFT_COOKIE: &str = "draft";
-/// Long enough to sign in, by a mailed link if need be.
+/// Long enough to sign in, also by a mailed link.
 const DRAFT_SECONDS: u32 = 30 * 60;
-/// Shows that the browser keeps cookies.
+/// Set to detect whether the browser stores cookies.
 const PROBE_COOKIE: &str = "cookies";
-/// In the query of a page whose form came without any cookie.
+/// In the query of a page whose form was sent without cookies.
 const NO_COOKIES: &str = "cookies=off";
 
-/// Tells the next page that something was done.
+/// Shows a success message on the next page.
 pub fn notice(message: impl Into<String>) {
     set_flash(&Flash {
         message: message.into(),
@@ -259,8 +256,8 @@ pub fn notice(message: impl Into<String>) {
     });
 }
 
-/// Gives values to a form of the next page, which nothing is wrong with.
-pub fn hand_over(form: &str, values: &[(&str, &str)]) {
+/// Fills in a form of the next page, without a message.
+pub fn prefill(form: &str, values: &[(&str, &str)]) {
     set_flash(&Flash {
         form: form.to_owned(),
         good: true,
@@ -274,19 +271,19 @@ fn owned(values: &[(&str, &str)]) -> Vec<(String, String)> {
     values.iter().map(owned).collect()
 }
 
-/// Sets a cookie, so that the form of this page can tell whether the browser keeps any.
+/// Sets a cookie, so that [`lacks_cookies`] can detect whether the browser stores cookies.
 pub fn expect_cookies() {
     if let Some(response) = use_context::<ResponseOptions>()
         && cookie(&cookie_name(PROBE_COOKIE)).is_none()
-        && let Some(probe) = own_cookie(PROBE_COOKIE, "on", None, is_secure())
+        && let Some(probe) = build_cookie(PROBE_COOKIE, "on", None, is_secure())
     {
         response.append_header(SET_COOKIE, probe);
     }
 }
 
-/// True if a browser posted the form without any cookie, although the form's page sets one
-/// ([`expect_cookies`]). Redirects to that page, which explains it. Call it before anything is done: without
-/// a cookie the user cannot be signed in, and a reservation could not be paid. Programs may begin without a cookie.
+/// Whether a browser posted the form without cookies, although the form's page sets one ([`expect_cookies`]).
+/// If so, redirects to that page, which explains it. Call it before any effect: without cookies the user
+/// cannot be signed in, and a reservation could not be paid. False for programs, which may have no cookies yet.
 pub fn lacks_cookies() -> bool {
     let Some(parts) = use_context::<Parts>() else {
         return false;
@@ -296,26 +293,26 @@ pub fn lacks_cookies() -> bool {
     if !is_browser || !posted_by_form() || parts.headers.contains_key(COOKIE) {
         return false;
     }
-    let page = came_from().unwrap_or_else(|| "/signin".to_owned());
+    let page = form_page().unwrap_or_else(|| "/signin".to_owned());
     let page = if page.contains(NO_COOKIES) {
         page
     } else {
-        let sign = if page.contains('?') { '&' } else { '?' };
-        format!("{page}{sign}{NO_COOKIES}")
+        let separator = if page.contains('?') { '&' } else { '?' };
+        format!("{page}{separator}{NO_COOKIES}")
     };
     redirect(&page);
     true
 }
 
-/// Refuses a form: a browser that posted it natively goes back to the page it came from, with
-/// the error and what was typed; a script gets the error itself, with its status. Whoever has to sign in
-/// first finds there what they typed once they have.
+/// Refuses a form. A browser that posted it natively is redirected to the form's page, with the error and the
+/// entries; a script gets the error itself with its status. If the user has to sign in or set up a second
+/// factor first, the entries are kept as a draft.
 pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) -> AppResult<T> {
     if !posted_by_form() {
         page_status(error.status());
         return Err(error);
     }
-    let page = came_from();
+    let page = form_page();
     let first = match error {
         AppError::SignInRequired => Some(("/signin", SIGNED_OUT)),
         AppError::SecondFactorSetupRequired => Some(("/account/second-factor", SET_UP_FIRST)),
@@ -323,7 +320,7 @@ pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) 
     };
     if let Some((first, why)) = first {
         let page = page.unwrap_or_else(|| "/".to_owned());
-        redirect(&on_the_way(first, &page));
+        redirect(&with_next(first, &page));
         if !values.is_empty() {
             keep_draft(form, values, page, why);
         }
@@ -333,7 +330,7 @@ pub fn refuse<T: Default>(form: &str, error: AppError, values: &[(&str, &str)]) 
     Ok(T::default())
 }
 
-/// Leads a browser to the form at `path`, which says what is wrong.
+/// Redirects to the form at `path`, which shows the error and the entries.
 pub fn refuse_at(path: &str, form: &str, error: &AppError, values: &[(&str, &str)]) {
     set_flash(&Flash {
         form: form.to_owned(),
@@ -360,33 +357,33 @@ fn keep_draft(form: &str, values: &[(&str, &str)], page: String, why: &str) {
         values: owned(values),
         page,
         typed_by: query
-            .and_then(|query| shown_to_in(&query))
+            .and_then(|query| shown_to_from_query(&query))
             .unwrap_or_default(),
     };
-    append_cookie(DRAFT_COOKIE, &draft.write(), DRAFT_SECONDS);
+    append_cookie(DRAFT_COOKIE, &draft.encode(), DRAFT_SECONDS);
 }
 
-/// Deletes what the form of a page has left for after a sign-in.
-pub fn drop_draft() {
+/// Deletes the draft of a form.
+pub fn delete_draft() {
     append_cookie(DRAFT_COOKIE, "", 0);
 }
 
-/// What was typed on this page before signing in, once. Of a form that was shown to another user, nothing:
-/// several people may share a browser.
+/// Takes the draft of a form on this page. Returns `None` if the form was shown to another user: several
+/// people may share a browser.
 fn take_draft() -> Option<Flash> {
     let viewer = viewer()?;
-    let draft = Flash::read(&cookie(&cookie_name(DRAFT_COOKIE))?)?;
+    let draft = Flash::decode(&cookie(&cookie_name(DRAFT_COOKIE))?)?;
     if draft.page != here() {
         return None;
     }
-    drop_draft();
-    let is_own = draft.typed_by.is_empty() || draft.typed_by == mark_of(&viewer);
+    delete_draft();
+    let is_own = draft.typed_by.is_empty() || draft.typed_by == user_mark(&viewer);
     is_own.then_some(draft)
 }
 
-/// Goes back to a form that can be sent as it is, so that these fields are checked first. Only for a
-/// browser that posted it natively.
-pub fn ask(form: &str, message: &str, fields: Vec<FieldError>, values: &[(&str, &str)]) {
+/// Redirects to a valid form and asks the user to review these fields before they send it again. Only for a
+/// form that a browser posted natively.
+pub fn ask_to_review(form: &str, message: &str, fields: Vec<FieldError>, values: &[(&str, &str)]) {
     set_flash(&Flash {
         form: form.to_owned(),
         message: message.to_owned(),
@@ -398,7 +395,7 @@ pub fn ask(form: &str, message: &str, fields: Vec<FieldError>, values: &[(&str, 
     redirect_back("/");
 }
 
-/// Whether the browser itself, and no script, will show the answer to this request.
+/// Whether the browser itself, rather than a script, receives the response.
 pub fn posted_by_form() -> bool {
     use_context::<Parts>().is_some_and(|parts| {
         parts
@@ -409,7 +406,7 @@ pub fn posted_by_form() -> bool {
     })
 }
 
-/// Renames fields of an error from the API's words to a form's.
+/// Renames the fields of an error from the API's names to a form's: pairs of both.
 pub fn at_fields(error: AppError, names: &[(&str, &str)]) -> AppError {
     let AppError::Invalid(fields) = error else {
         return error;
@@ -424,10 +421,10 @@ pub fn at_fields(error: AppError, names: &[(&str, &str)]) -> AppError {
     AppError::Invalid(fields.into_iter().map(rename).collect())
 }
 
-/// Joins the errors of fields that could not be parsed with the errors of the other fields, which were
-/// checked with placeholders. Each field is named once. Errors of `others` without a field are left out:
-/// they may be caused by the placeholders.
-pub fn all_wrong(
+/// Merges the errors of fields that could not be parsed with those of the other fields, which were checked
+/// with placeholders. Each field is named once. Errors of `others` without a field are dropped: placeholders
+/// may have caused them.
+pub fn merge_errors(
     mut wrong: Vec<FieldError>,
     others: AppResult<()>,
     names: &[(&str, &str)],
@@ -443,24 +440,24 @@ pub fn all_wrong(
     AppError::Invalid(wrong)
 }
 
-/// Path and query of the page that the request came from, if it says so.
-fn came_from() -> Option<String> {
+/// Path and query of the page that the request was sent from, if known.
+fn form_page() -> Option<String> {
     let parts = use_context::<Parts>()?;
-    own_page(&parts.headers, &site().ok()?.public_url)
+    paths::referring_page(&parts.headers, &site().ok()?.public_url)
 }
 
-/// The message left by the form before, once: reading it takes it away. A script that reads a page
-/// leaves it for the page that the browser shows next.
+/// Takes the flash, or the draft, for this page. Returns `None` for a script that fetches the page, so that the
+/// flash stays for the page that the browser shows next.
 pub fn take_flash() -> Option<Flash> {
     if !posted_by_form() {
         return None;
     }
-    let flash = cookie(&cookie_name(FLASH_COOKIE)).and_then(|value| Flash::read(&value));
+    let flash = cookie(&cookie_name(FLASH_COOKIE)).and_then(|value| Flash::decode(&value));
     if flash.is_some() {
         append_cookie(FLASH_COOKIE, "", 0);
     }
     match flash {
-        // What signing in has to say is said above what was typed before.
+        // A notice, such as that of signing in, is shown together with the draft.
         Some(notice) if notice.form.is_empty() && notice.good => match take_draft() {
             Some(draft) => Some(Flash {
                 message: format!("{} {}", notice.message, draft.message),
@@ -473,7 +470,7 @@ pub fn take_flash() -> Option<Flash> {
     }
 }
 
-/// What a page says whose form came without a cookie, until there is one.
+/// Explains on the form's page that cookies are needed, until the browser sends one.
 fn no_cookies() -> Option<Flash> {
     let has_none = use_context::<Parts>().is_some_and(|parts| !parts.headers.contains_key(COOKIE));
     (has_none && here().contains(NO_COOKIES)).then(|| Flash {
@@ -488,7 +485,7 @@ fn cookie(name: &str) -> Option<String> {
     sent_cookie(&use_context::<Parts>()?.headers, name)
 }
 
-/// The content of the first cookie of this name in the headers of a request.
+/// The value of the first cookie of this name in a request's headers.
 pub fn sent_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let lines = headers.get_all(COOKIE).iter();
     lines
@@ -500,10 +497,10 @@ pub fn sent_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 fn set_flash(flash: &Flash) {
-    append_cookie(FLASH_COOKIE, &flash.clone().write(), FLASH_SECONDS);
+    append_cookie(FLASH_COOKIE, &flash.clone().encode(), FLASH_SECONDS);
 }
 
-/// The cookie of a refusal that no server function has seen: for whoever answers in its place.
+/// The flash cookie of a form that middleware refuses, before any server function is called.
 pub fn refusal_cookie(form: &str, wrong: FieldError, secure: bool) -> Option<HeaderValue> {
     let flash = Flash {
         form: form.to_owned(),
@@ -511,11 +508,11 @@ pub fn refusal_cookie(form: &str, wrong: FieldError, secure: bool) -> Option<Hea
         fields: vec![wrong],
         ..Flash::default()
     };
-    own_cookie(FLASH_COOKIE, &flash.write(), Some(FLASH_SECONDS), secure)
+    build_cookie(FLASH_COOKIE, &flash.encode(), Some(FLASH_SECONDS), secure)
 }
 
-/// A cookie for so many seconds, or until the browser is closed.
-fn own_cookie(
+/// A cookie that lasts this many seconds, or until the browser is closed.
+fn build_cookie(
     name: &str,
     content: &str,
     seconds: Option<u32>,
@@ -535,7 +532,7 @@ fn own_cookie(
 
 fn append_cookie(name: &str, content: &str, seconds: u32) {
     let response = use_context::<ResponseOptions>();
-    let cookie = own_cookie(name, content, Some(seconds), is_secure());
+    let cookie = build_cookie(name, content, Some(seconds), is_secure());
     if let (Some(response), Some(cookie)) = (response, cookie) {
         response.append_header(SET_COOKIE, cookie);
     }

@@ -1,5 +1,5 @@
-//! Paths of this site, as they go into queries and headers and come back out of them. What is no page of
-//! this site is followed nowhere.
+//! Encodes and decodes paths of this site in queries and headers. Anything but a page of this site is rejected,
+//! so that no redirect leaves the site.
 
 use http::{
     HeaderMap, HeaderName,
@@ -7,7 +7,7 @@ use http::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// How the paths of pages begin.
+/// The first segments of the paths of pages.
 pub const PAGES: [&str; 17] = [
     "",
     "account",
@@ -28,43 +28,41 @@ pub const PAGES: [&str; 17] = [
     "waiting-list",
 ];
 
-/// Whether this can be the path of a page. All other paths are files, the REST API and server functions.
+/// Whether this can be the path of a page, rather than of a file, the REST API or a server function.
 pub fn is_page(path: &str) -> bool {
     let mut parts = path.split('/').skip(1);
     let first = parts.next().unwrap_or_default();
     PAGES.contains(&first) && path.starts_with('/') && !path.contains("//") && !path.contains('.')
 }
 
-/// What a form's address has in its query: the page that it is on, for browsers that do not say which
-/// (no `Referer`).
+/// The parameter of a form's URL that names its page, for browsers that send no `Referer`.
 const FROM: &str = "from=";
 const SHOWN_TO: &str = "to=";
 
-/// The address of a form on `page` that is sent to `path`. `shown_to` names the user whom the form is shown
-/// to, if there is one.
-pub(crate) fn from_page(path: &str, page: &str, shown_to: Option<&str>) -> String {
+/// The URL to which a form on `page` is sent: `path` with a query. `shown_to` identifies the signed-in user.
+pub(crate) fn form_url(path: &str, page: &str, shown_to: Option<&str>) -> String {
     let page = percent_encode(page);
     let shown_to = shown_to.map(|user| format!("&{SHOWN_TO}{}", percent_encode(user)));
     format!("{path}?{FROM}{page}{}", shown_to.unwrap_or_default())
 }
 
-/// The page that the query of a form's address names.
-pub fn page_in(query: &str) -> Option<String> {
-    local_path(&value_in(query, FROM)?)
+/// The page that the query of a form's URL names.
+pub fn page_from_query(query: &str) -> Option<String> {
+    local_path(&query_value(query, FROM)?)
 }
 
-/// The user that the query of a form's address names.
-pub(crate) fn shown_to_in(query: &str) -> Option<String> {
-    value_in(query, SHOWN_TO)
+/// The user that the query of a form's URL names.
+pub(crate) fn shown_to_from_query(query: &str) -> Option<String> {
+    query_value(query, SHOWN_TO)
 }
 
-fn value_in(query: &str, name: &str) -> Option<String> {
+fn query_value(query: &str, name: &str) -> Option<String> {
     let mut parts = query.split('&');
     percent_decode(parts.find_map(|part| part.strip_prefix(name))?)
 }
 
-/// `path`, from where one goes on at `next`, if that is anywhere.
-pub fn on_the_way(path: &str, next: &str) -> String {
+/// `path` with the parameter `next`, the page that follows it; without it if `next` is empty.
+pub fn with_next(path: &str, next: &str) -> String {
     if next.is_empty() {
         path.to_owned()
     } else {
@@ -80,35 +78,34 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'.');
 
-/// Text as part of a query.
+/// Encodes text as a part of a query.
 pub fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, QUERY).to_string()
 }
 
-/// The text that [`percent_encode`] has made this of. None: it was made by something else.
+/// Reverses [`percent_encode`]. Returns `None` for malformed input.
 fn percent_decode(encoded: &str) -> Option<String> {
     let codes = encoded.split('%').skip(1);
-    let whole = |code: &str| {
+    let is_complete = |code: &str| {
         let digits = code.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
     let text = percent_decode_str(encoded).decode_utf8().ok()?;
-    codes.clone().all(whole).then(|| text.into_owned())
+    codes.clone().all(is_complete).then(|| text.into_owned())
 }
 
-/// Path and query of the page of this site that these headers say their request came from: no other
-/// site's, and nothing of this one that is no page.
-pub fn own_page(headers: &HeaderMap, public_url: &str) -> Option<String> {
+/// Path and query of the page in `Referer`, if it is a page of this site.
+pub fn referring_page(headers: &HeaderMap, public_url: &str) -> Option<String> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let uri: http::Uri = text(REFERER)?.parse().ok()?;
     let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
-    // Reached by another of its own names: localhost for 127.0.0.1, for one.
+    // The host may be reached by another name, such as localhost for 127.0.0.1.
     let is_own = format!("{scheme}://{authority}") == public_url || text(HOST) == Some(authority);
     let is_page = is_own && is_page(uri.path());
     is_page.then(|| local_path(uri.path_and_query()?.as_str()))?
 }
 
-/// `path`, if a browser would take it as a path of this site and nothing else.
+/// Returns `path` if browsers can only interpret it as a path of this site.
 pub fn local_path(path: &str) -> Option<String> {
     let mut bytes = path.bytes();
     let local = bytes.next() == Some(b'/')
@@ -129,7 +126,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(REFERER, HeaderValue::from_str(referer).unwrap());
             headers.insert(HOST, HeaderValue::from_static("127.0.0.1:3000"));
-            own_page(&headers, own)
+            referring_page(&headers, own)
         };
         for (referer, page) in [
             ("https://tickets.example/", "/"),
@@ -158,25 +155,25 @@ mod tests {
         ] {
             assert_eq!(came_from(elsewhere), None, "{elsewhere}");
         }
-        assert_eq!(own_page(&HeaderMap::new(), own), None);
+        assert_eq!(referring_page(&HeaderMap::new(), own), None);
     }
 
     #[test]
-    fn a_forms_address_names_its_page() {
-        let query = |page: &str| from_page("", page, Some("7&8"))[1..].to_owned();
+    fn a_forms_url_names_its_page_and_user() {
+        let query = |page: &str| form_url("", page, Some("7&8"))[1..].to_owned();
         for page in [
             "/",
             "/signin?next=/checkout%3Fchoice%3Da",
             "/sell?event=1&step=2",
         ] {
-            assert_eq!(page_in(&query(page)).as_deref(), Some(page));
-            assert_eq!(shown_to_in(&query(page)).as_deref(), Some("7&8"));
+            assert_eq!(page_from_query(&query(page)).as_deref(), Some(page));
+            assert_eq!(shown_to_from_query(&query(page)).as_deref(), Some("7&8"));
         }
         for other in ["//evil.example", "https://evil.example/", "/a\u{e9}", ""] {
-            assert_eq!(page_in(&query(other)), None, "{other}");
+            assert_eq!(page_from_query(&query(other)), None, "{other}");
         }
         for broken in ["", "from", "from=/%4", "from=/%zz", "from=%ff", "page=/"] {
-            assert_eq!(page_in(broken), None, "{broken}");
+            assert_eq!(page_from_query(broken), None, "{broken}");
         }
     }
 

@@ -60,8 +60,8 @@ pub async fn begin_sign_in(
             Ok(())
         }
         Ok(SignInStep::Code(pending)) if context::posted_by_form() => {
-            context::hand_over(CODE, &[("pending", &pending.0)]);
-            context::redirect(&context::on_the_way("/signin/code", &next));
+            context::prefill(CODE, &[("pending", &pending.0)]);
+            context::redirect(&context::with_next("/signin/code", &next));
             Ok(())
         }
         Ok(SignInStep::Code(_)) => {
@@ -76,7 +76,7 @@ pub async fn begin_sign_in(
 pub async fn sign_out() -> Result<(), AppError> {
     use model::accounts::Accounts;
     context::port::<dyn Accounts>()?.sign_out().await?;
-    context::drop_draft();
+    context::delete_draft();
     context::notice("You are signed out.");
     context::redirect("/");
     Ok(())
@@ -195,7 +195,7 @@ pub async fn request_reset(
                  link works for 30 minutes. If it does not arrive, check your spam folder and \
                  the address.",
             );
-            context::redirect(&context::on_the_way("/forgot", &next));
+            context::redirect(&context::with_next("/forgot", &next));
             Ok(())
         }
         Err(error) => context::refuse("forgot", error, &[("email", &email)]),

@@ -40,7 +40,7 @@ pub async fn finish_sign_in(
         Err(AppError::SignInRequired) if context::posted_by_form() => {
             let error = AppError::invalid("", "That took too long. Sign in once more.");
             context::refuse_at(
-                &context::on_the_way("/signin", &next),
+                &context::with_next("/signin", &next),
                 "sign-in",
                 &error,
                 &[],
@@ -137,9 +137,9 @@ fn show_codes(codes: &model::accounts::RecoveryCodes, next: &str) {
         .iter()
         .map(|code| ("code", code.as_str()))
         .collect();
-    context::hand_over(NEW_CODES, &values);
+    context::prefill(NEW_CODES, &values);
     let next = context::local_path(next).unwrap_or_default();
-    context::redirect(&context::on_the_way(PAGE, &next));
+    context::redirect(&context::with_next(PAGE, &next));
 }
 
 /// Ends all sessions of an account. For operators.

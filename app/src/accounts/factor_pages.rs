@@ -10,7 +10,7 @@ use crate::ui::{
     Form, Input, field, flash_message, hidden, page, page_for, post_to, problem_at_top, qr_code,
     username,
 };
-use context::{self, Flash, on_the_way};
+use context::{self, Flash, with_next};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use model::accounts::{Accounts, PendingSignIn, SecondFactor, SecondFactorState};
@@ -30,7 +30,7 @@ pub fn CodePage() -> impl IntoView {
             .await?;
         let Some(email) = email else {
             // Reloaded or expired: start again with the password.
-            context::redirect(&on_the_way("/signin", &next));
+            context::redirect(&with_next("/signin", &next));
             return Ok(().into_any());
         };
         let lost = recovery.was_refused();
@@ -77,7 +77,7 @@ pub fn CodePage() -> impl IntoView {
                     {instead}
                     <p class="quiet">"You have no recovery code either? Write to the shop: see " <a href="/help">"Help"</a> "."</p>
                 </details>
-                <p><a href=on_the_way("/signin", &next)>"Sign in with another account"</a></p>
+                <p><a href=with_next("/signin", &next)>"Sign in with another account"</a></p>
             </section>
         }
         .into_any())

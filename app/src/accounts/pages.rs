@@ -4,7 +4,7 @@ use super::api;
 use crate::ui::{
     Form, Input, LinkPreview, field, flash_message, hidden, link_preview, post_to, problem_at_top,
 };
-use context::{self, DemoAccount, on_the_way};
+use context::{self, DemoAccount, with_next};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
@@ -50,7 +50,7 @@ pub fn SignUpPage() -> impl IntoView {
                 {hidden("next", next.clone())}
                 <button class="button" type="submit">"Sign up"</button>
             })}
-            <p>"Do you have an account? " <a href=on_the_way("/signin", &next)>"Sign in"</a></p>
+            <p>"Do you have an account? " <a href=with_next("/signin", &next)>"Sign in"</a></p>
         </section>
     }
 }
@@ -86,10 +86,10 @@ pub fn SignInPage() -> impl IntoView {
                 })}
                 {hidden("next", next.clone())}
                 <button class="button" type="submit">"Sign in"</button>
-                <p><a href=on_the_way("/forgot", &next)>"Forgotten your password?"</a></p>
+                <p><a href=with_next("/forgot", &next)>"Forgotten your password?"</a></p>
             })}
             {demo}
-            <p>"Are you new here? " <a href=on_the_way("/signup", &next)>"Sign up"</a></p>
+            <p>"Are you new here? " <a href=with_next("/signup", &next)>"Sign up"</a></p>
         </section>
     }
 }

@@ -42,7 +42,7 @@ pub fn ForgotPage() -> impl IntoView {
                 {hidden("next", next.clone())}
                 <button class="button" type="submit">"Mail me a link"</button>
             })}
-            <p>"Do you remember it? " <a href=context::on_the_way("/signin", &next)>"Sign in"</a></p>
+            <p>"Do you remember it? " <a href=context::with_next("/signin", &next)>"Sign in"</a></p>
         </section>
     }
 }

@@ -169,7 +169,7 @@ impl Facts {
             }
             _ => Ok(()),
         };
-        let mut error = context::all_wrong(wrong, others, NAMES);
+        let mut error = context::merge_errors(wrong, others, NAMES);
         if let AppError::Invalid(fields) = &mut error {
             // In the order of the form.
             let place = |name: &str| FIELDS.iter().position(|(field, _)| *field == name);
@@ -245,7 +245,7 @@ pub async fn create(
     let asked = facts.confirmation(&currency);
     if context::posted_by_form() && sure != asked && proposal.has_questions() {
         let values = facts.typed([("currency", currency.as_str()), ("sure", asked.as_str())]);
-        context::ask(FACTS_FORM, CHECK_NEW, proposal.questions(), &values);
+        context::ask_to_review(FACTS_FORM, CHECK_NEW, proposal.questions(), &values);
         return Ok(());
     }
     // Sending the form twice creates one event.
@@ -315,7 +315,7 @@ pub async fn update(
             ("marks", &marks),
             ("sure", &asked),
         ];
-        context::ask(FACTS_FORM, CHECK_CHANGED, unusual, &facts.typed(before));
+        context::ask_to_review(FACTS_FORM, CHECK_CHANGED, unusual, &facts.typed(before));
         return Ok(());
     }
     match events.update(&viewer, id, request).await {

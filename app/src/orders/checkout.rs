@@ -10,7 +10,7 @@ use crate::{
     events::event_strip,
     ui::{Form, Input, field, flash_message, hidden, page, post_to, problem_at_top, steps},
 };
-use context::{self, Flash, on_the_way};
+use context::{self, Flash, with_next};
 use islands::in_minutes;
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -224,8 +224,8 @@ fn identification(choice: &Choice, flash: Option<&Flash>) -> AnyView {
         <section class="panel stack" aria-labelledby="account">
             <h2 class="title" id="account">"Or with an account"</h2>
             <p class="row">
-                <a class="button button-quiet" href=on_the_way("/signin", &next)>"Sign in"</a>
-                <a class="button button-quiet" href=on_the_way("/signup", &next)>"Sign up"</a>
+                <a class="button button-quiet" href=with_next("/signin", &next)>"Sign in"</a>
+                <a class="button button-quiet" href=with_next("/signup", &next)>"Sign up"</a>
             </p>
             {known}
         </section>

@@ -17,7 +17,7 @@ use model::{
 #[component]
 pub fn LinkedOrderPage() -> impl IntoView {
     let link = use_query_map().with_untracked(|query| query.get("link").unwrap_or_default());
-    context::keep_secret();
+    context::set_secret_headers();
     page(async move {
         let (passes, care) = (
             context::port::<dyn Passes>()?,

@@ -71,7 +71,7 @@ pub async fn put_on_sale(
         Err(wrong) => {
             let many = quantity_in(&quantity).unwrap_or(1);
             let others = tickets.check(&viewer, &placed(1, None), many).await;
-            return refuse(context::all_wrong(wrong, others, NAMES));
+            return refuse(context::merge_errors(wrong, others, NAMES));
         }
     };
     let request = placed(price_minor, face_value_minor);

@@ -1,5 +1,4 @@
-//! How a page is rendered: everything that it needs is asked for first, then it is sent whole.
-//! What goes wrong on the way becomes a page too, with its status.
+//! Renders a page once all of its data is there. An error becomes an error page with its status.
 
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -8,7 +7,7 @@ use model::{
     error::{AppError, AppResult},
 };
 
-/// A page that anybody may see.
+/// A page for all visitors.
 pub fn page(content: impl Future<Output = AppResult<AnyView>> + Send + 'static) -> impl IntoView {
     view! {
         <Suspense>
@@ -17,7 +16,7 @@ pub fn page(content: impl Future<Output = AppResult<AnyView>> + Send + 'static) 
     }
 }
 
-/// A page for whoever is signed in; others sign in first and come back.
+/// A page for signed-in users. Others are redirected to the sign-in page, which leads back.
 pub fn page_for<F>(content: impl FnOnce(Viewer) -> F) -> AnyView
 where
     F: Future<Output = AppResult<AnyView>> + Send + 'static,
@@ -29,7 +28,7 @@ where
     view! { <h1>"Sign in first"</h1> <p><a href="/signin">"Sign in"</a></p> }.into_any()
 }
 
-/// The page that says what went wrong.
+/// The error page.
 pub fn problem(error: &AppError) -> AnyView {
     context::page_status(error.status());
     if *error == AppError::SecondFactorSetupRequired {
@@ -57,9 +56,9 @@ pub fn problem(error: &AppError) -> AnyView {
     .into_any()
 }
 
-/// Where an operator finds what they have to do first, and the way back here.
+/// The page for an operator who has to set up a second factor first; its link leads back here.
 fn set_up_first(error: &AppError) -> impl IntoView + use<> {
-    let to = context::on_the_way("/account/second-factor", &context::here());
+    let to = context::with_next("/account/second-factor", &context::here());
     let text = error.to_string();
     view! {
         <Title text="Set up a second factor first"/>

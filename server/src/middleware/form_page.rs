@@ -5,7 +5,7 @@ use axum::{
     extract::Request,
     http::{HeaderValue, header},
 };
-use context::page_in;
+use context::page_from_query;
 
 /// Sets a missing `Referer` of a server function's request to the page that its query names, so that
 /// the code behind has one header to read.
@@ -14,7 +14,7 @@ pub(super) fn add_referer(request: &mut Request, public_url: &str) {
     {
         return;
     }
-    let page = request.uri().query().and_then(page_in);
+    let page = request.uri().query().and_then(page_from_query);
     let page = page.and_then(|page| HeaderValue::from_str(&format!("{public_url}{page}")).ok());
     if let Some(page) = page {
         request.headers_mut().insert(header::REFERER, page);

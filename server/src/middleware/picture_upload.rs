@@ -62,7 +62,7 @@ impl UploadForm {
             kinds.contains("text/html")
         });
         Self {
-            page: context::own_page(headers, public_url).filter(|_| is_form && accepts_html),
+            page: context::referring_page(headers, public_url).filter(|_| is_form && accepts_html),
             secure: public_url.starts_with("https://"),
         }
     }

@@ -59,7 +59,7 @@ pub async fn answer_once(
         return next.run(request).await;
     };
     let (parts, body) = request.into_parts();
-    let bytes = match extract::read(body).await {
+    let bytes = match extract::read_body(body).await {
         Ok(bytes) => bytes,
         Err(error) => return ApiError(error).into_response(),
     };

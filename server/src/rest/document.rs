@@ -1,6 +1,6 @@
-//! The document that describes the API, as far as it is the same for all operations: how a session
-//! is shown, and what every request passes on its way (middleware, limits, idempotency, extractors) and
-//! can be refused by there. What one operation takes and answers is said beside its handler.
+//! The parts of the OpenAPI document that all operations share: the session, the parameters, and the errors of
+//! middleware, limits, idempotency keys and extractors. What is specific to one operation is declared at its
+//! handler.
 
 use super::{
     attempts::{self, KEY_CHARS_MAX},
@@ -16,11 +16,11 @@ use utoipa::openapi::{
     security::{ApiKey, ApiKeyValue, SecurityScheme},
 };
 
-/// What operations name that need a session.
+/// The security scheme of operations that need a session.
 const SESSION: &str = "session";
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// Each status that an error can have, and what it says wherever nothing else is said of it.
+/// The statuses of errors with their descriptions, which an operation can override.
 const ERRORS: [(u16, &str); 11] = [
     (
         400,
@@ -48,7 +48,7 @@ const ERRORS: [(u16, &str); 11] = [
     ),
 ];
 
-/// Adds to every operation what all requests have in common, and the values of fixed lists.
+/// Completes every operation with the shared parts, and `Currency` with its codes.
 pub(super) fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SESSION, scheme());
@@ -58,9 +58,9 @@ pub(super) fn complete(document: &mut OpenApi) {
     }
     for (path, item) in &mut document.paths.paths {
         for (is_safe, is_post, operation) in operations(item) {
-            name(operation);
-            parameters(path, is_post, operation);
-            errors(path, is_safe, is_post, operation);
+            set_operation_id(operation);
+            complete_parameters(path, is_post, operation);
+            add_errors(path, is_safe, is_post, operation);
         }
     }
 }
@@ -71,7 +71,7 @@ fn scheme() -> SecurityScheme {
     SecurityScheme::ApiKey(ApiKey::Cookie(cookie))
 }
 
-/// Those of a path: whether each only reads, whether it is a POST, and the operation.
+/// The operations of a path, each with whether its method is safe and whether it is POST.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, bool, &mut Operation)> {
     let methods = [
         (true, false, &mut item.get),
@@ -84,8 +84,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, bool, &mut Ope
         .filter_map(|(safe, post, operation)| Some((safe, post, operation.as_mut()?)))
 }
 
-/// Functions of several modules have the same name; ids of operations differ.
-fn name(operation: &mut Operation) {
+/// Prefixes the operation's id with its tag: handlers of several modules have the same name.
+fn set_operation_id(operation: &mut Operation) {
     let tag = operation.tags.iter().flatten().next();
     let tag = tag.map(|tag| tag.to_lowercase().replace(' ', "_"));
     operation.operation_id = tag
@@ -93,7 +93,7 @@ fn name(operation: &mut Operation) {
         .map(|(tag, id)| format!("{tag}_{id}"));
 }
 
-fn parameters(path: &str, is_post: bool, operation: &mut Operation) {
+fn complete_parameters(path: &str, is_post: bool, operation: &mut Operation) {
     let parameters = operation.parameters.get_or_insert_default();
     for parameter in parameters.iter_mut() {
         let RefOr::T(parameter) = parameter else {
@@ -118,7 +118,7 @@ fn id() -> Object {
         .build()
 }
 
-/// An empty value counts as missing, whatever the parameter is.
+/// Allows an empty value, which counts as missing.
 fn allow_empty(parameter: &mut Parameter) {
     if matches!(parameter.required, Required::True) {
         return;
@@ -151,7 +151,7 @@ fn key() -> Parameter {
         .build()
 }
 
-fn errors(path: &str, is_safe: bool, is_post: bool, operation: &mut Operation) {
+fn add_errors(path: &str, is_safe: bool, is_post: bool, operation: &mut Operation) {
     let has = |place: ParameterIn, name: Option<&str>| {
         let given = operation.parameters.iter().flatten();
         given.into_iter().any(|given| {
@@ -159,12 +159,12 @@ fn errors(path: &str, is_safe: bool, is_post: bool, operation: &mut Operation) {
             given.parameter_in == place && name.is_none_or(|name| given.name == name)
         })
     };
-    let needs_session = operation.security.as_ref().is_some_and(|ways| {
+    let needs_session = operation.security.as_ref().is_some_and(|alternatives| {
         let no_session = SecurityRequirement::default();
-        !ways.is_empty() && !ways.contains(&no_session)
+        !alternatives.is_empty() && !alternatives.contains(&no_session)
     });
     let has_body = operation.request_body.is_some();
-    let can_be = [
+    let possible = [
         (400, has_body || is_post || has(ParameterIn::Query, None)),
         (401, needs_session),
         (403, !is_safe),
@@ -176,7 +176,7 @@ fn errors(path: &str, is_safe: bool, is_post: bool, operation: &mut Operation) {
         (500, true),
         (503, true),
     ];
-    let statuses = can_be.iter().filter(|(_, can_be)| *can_be);
+    let statuses = possible.iter().filter(|(_, is_possible)| *is_possible);
     for (status, _) in statuses {
         let answers = &mut operation.responses.responses;
         answers
@@ -190,7 +190,7 @@ fn errors(path: &str, is_safe: bool, is_post: bool, operation: &mut Operation) {
     }
 }
 
-/// Says what an answer means, unless its operation has said it.
+/// Describes a response, unless its operation does.
 fn describe(status: &str, answer: &mut Response) {
     let error = ERRORS.iter().find(|(of, _)| of.to_string() == status);
     let Some((_, meaning)) = error else {

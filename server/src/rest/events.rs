@@ -2,7 +2,7 @@
 
 use crate::rest::{
     ApiError, Created, IfMatch, JsonBody, NoContent, PathId, Problem, QueryOf, SignedIn, Versioned,
-    read_all,
+    read_body,
 };
 use axum::{
     Json,
@@ -107,7 +107,7 @@ async fn put_picture(
         let message = "Send a picture, with Content-Type: image/jpeg, image/png or image/webp.";
         return Err(AppError::invalid("", message).into());
     }
-    let bytes = read_all(body).await?;
+    let bytes = read_body(body).await?;
     let fit = query.fit.unwrap_or_default();
     let event = api
         .pictures

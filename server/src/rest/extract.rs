@@ -1,5 +1,5 @@
-//! Reads bodies, paths, queries and `If-Match`, and refuses what is malformed in the error shape
-//! with the field named, which axum's own extractors do not.
+//! Extractors for bodies, paths, queries and `If-Match`. Unlike axum's, they refuse malformed input with the
+//! API's error body, which names the field.
 
 use super::ApiError;
 use axum::{
@@ -19,7 +19,7 @@ use utoipa::{
     },
 };
 
-/// A JSON body of a known shape.
+/// A JSON object as a body.
 pub struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
@@ -38,13 +38,13 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
             let message = "Send JSON, with Content-Type: application/json.";
             return Err(AppError::invalid("", message).into());
         }
-        let bytes = read(request.into_body()).await?;
+        let bytes = read_body(request.into_body()).await?;
         parse(&bytes).map(Self)
     }
 }
 
-/// All of a body, within the limit that the router has set on it.
-pub async fn read(body: Body) -> Result<Vec<u8>, AppError> {
+/// Reads a body, within the router's limit. Errors: `TooLarge`; `Invalid` if it is incomplete.
+pub async fn read_body(body: Body) -> Result<Vec<u8>, AppError> {
     match body.collect().await {
         Ok(bytes) => Ok(bytes.to_bytes().to_vec()),
         Err(error) if is_too_long(&error) => Err(AppError::TooLarge),
@@ -64,7 +64,7 @@ fn is_too_long(error: &axum::Error) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    // serde would also read a struct from an array, field by field.
+    // serde would also deserialize a struct from an array, field by field.
     if bytes
         .trim_ascii_start()
         .first()
@@ -83,25 +83,25 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(value)
 }
 
-/// From serde's words to ours: which field, and what to do about it.
+/// Translates a message of serde into an error of the field that it concerns.
 fn explain(path: &str, message: &str) -> ApiError {
     let named = |start: &str| {
         let rest = message.strip_prefix(start)?;
         rest.split('`').next().map(str::to_owned)
     };
     if let Some(field) = named("unknown field `") {
-        return AppError::invalid(within(path, &field), "There is no such field.").into();
+        return AppError::invalid(field_path(path, &field), "There is no such field.").into();
     }
     if let Some(field) = named("missing field `") {
-        return AppError::invalid(within(path, &field), "This is missing.").into();
+        return AppError::invalid(field_path(path, &field), "This is missing.").into();
     }
     let field = if path == "." { "" } else { path };
     let reason = message.split(" at line ").next().unwrap_or(message);
     AppError::invalid(field, format!("This can't be read: {reason}.")).into()
 }
 
-/// `serde_path_to_error` names an unknown field as the last step of the path, a missing one not.
-fn within(path: &str, field: &str) -> String {
+/// The path of a field. The last step of `path` is an unknown field, but not a missing one.
+fn field_path(path: &str, field: &str) -> String {
     let parent = path
         .strip_suffix(field)
         .unwrap_or(path)
@@ -113,7 +113,7 @@ fn within(path: &str, field: &str) -> String {
     }
 }
 
-/// An id in the path. What is no id names nothing: 404.
+/// An id in the path. Malformed ids are `NotFound`.
 pub struct PathId<T>(pub T);
 
 impl<T: FromStr, S: Sync> FromRequestParts<S> for PathId<T> {
@@ -129,7 +129,7 @@ impl<T: FromStr, S: Sync> FromRequestParts<S> for PathId<T> {
     }
 }
 
-/// A query of a known shape. What is empty counts as missing.
+/// A query string. Empty values count as missing.
 pub struct QueryOf<T>(pub T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for QueryOf<T> {
@@ -145,14 +145,14 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
         .map_err(|_| AppError::invalid("", "The query can't be read."))?;
     let mut fields = serde_json::Map::new();
     for (name, value) in given.into_iter().filter(|(_, value)| !value.is_empty()) {
-        // Numbers are asked for by name; all else is text.
+        // Only these parameters are numbers; all others are text.
         let value = match value.parse::<i64>() {
             Ok(number) if matches!(name.as_str(), "limit" | "page" | "sinceSeconds") => {
                 number.into()
             }
             _ => value.into(),
         };
-        // Whether the first or the last counts would depend on the reader.
+        // Implementations differ in whether the first or the last counts.
         if fields.insert(name.clone(), value).is_some() {
             return Err(AppError::invalid(name, "This is given twice.").into());
         }
@@ -163,7 +163,6 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     })
 }
 
-/// The header of that name.
 pub(super) const IF_MATCH: &str = "If-Match";
 
 impl IntoParams for IfMatch {
@@ -181,7 +180,7 @@ impl IntoParams for IfMatch {
     }
 }
 
-/// The version in `If-Match`, if there is one. `*` asks for any.
+/// The version in `If-Match`; `None` without the header and for `*`.
 pub struct IfMatch(pub Option<i64>);
 
 impl<S: Sync> FromRequestParts<S> for IfMatch {
@@ -200,7 +199,7 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
             .trim_matches('"')
             .parse()
             .ok();
-        // A tag that was never ours matches nothing.
+        // A tag of another format cannot match.
         version
             .map(|version| Self(Some(version)))
             .ok_or(ApiError(AppError::PreconditionFailed))
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_field_is_named() {
+    fn an_error_names_the_field() {
         assert_eq!(field_of(r#"{"priceMinor": "12"}"#), "priceMinor");
         assert_eq!(field_of(r#"{"priceMinor": 1.5}"#), "priceMinor");
         assert_eq!(field_of(r#"{"priceMinor": 1, "surprise": 2}"#), "surprise");
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_reads_numbers_where_numbers_are_asked_for() {
+    fn only_numeric_parameters_are_parsed_as_numbers() {
         let query: Query = parse_query("q=42&limit=7").unwrap();
         assert_eq!((query.q.as_deref(), query.limit), (Some("42"), Some(7)));
         let query: Query = parse_query("q=&limit=").unwrap();

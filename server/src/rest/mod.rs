@@ -1,5 +1,5 @@
-//! What the REST routes have in common: the error shape, reading bodies, paths and queries, and
-//! the document that describes them. One file per feature has its routes.
+//! What the REST routes share: the error body, extractors for bodies, paths and queries, and the OpenAPI
+//! document. Each feature's routes are in a file of their own.
 
 mod account_export;
 mod accounts;
@@ -36,7 +36,7 @@ use shop::Api;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-pub use extract::{IfMatch, JsonBody, PathId, QueryOf};
+pub use extract::{IfMatch, JsonBody, PathId, QueryOf, read_body};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -48,9 +48,9 @@ pub use extract::{IfMatch, JsonBody, PathId, QueryOf};
 ))]
 struct Document;
 
-/// All routes under `/api`, and their description.
+/// All routes under `/api`, and their OpenAPI document.
 pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
-    let described = OpenApiRouter::with_openapi(Document::openapi())
+    let router = OpenApiRouter::with_openapi(Document::openapi())
         .merge(accounts::routes())
         .merge(account_export::routes())
         .merge(events::routes())
@@ -61,7 +61,7 @@ pub fn routes() -> (Router<Api>, utoipa::openapi::OpenApi) {
         .merge(refunds::routes())
         .merge(selling::routes())
         .merge(waiting::routes());
-    let (routes, mut document) = described.split_for_parts();
+    let (routes, mut document) = router.split_for_parts();
     document::complete(&mut document);
     (routes, document)
 }
@@ -91,7 +91,7 @@ pub struct Problem {
     retry_after_seconds: Option<i64>,
 }
 
-/// An `AppError` as an HTTP answer.
+/// An `AppError` as an HTTP response.
 #[derive(Debug)]
 pub struct ApiError(pub AppError);
 
@@ -107,7 +107,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An error's answer, with a status of its own: 405 and the like have no `AppError`.
+/// The response of an error. The status is separate because 405 and others have no `AppError`.
 pub fn problem(status: StatusCode, error: &AppError) -> Response {
     let errors = match &*error.fields() {
         [] => vec![ProblemDetail {
@@ -138,7 +138,7 @@ pub fn problem(status: StatusCode, error: &AppError) -> Response {
     response
 }
 
-/// The signed-in user. Refuses with `SignInRequired`.
+/// Extracts the signed-in user. Errors: `SignInRequired`.
 pub struct SignedIn(pub Viewer);
 
 impl<S: Sync> FromRequestParts<S> for SignedIn {
@@ -150,7 +150,7 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
     }
 }
 
-/// 201 with what was made.
+/// Responds with 201 and the created resource.
 pub struct Created<T>(pub T);
 
 impl<T: IntoResponse> IntoResponse for Created<T> {
@@ -159,7 +159,7 @@ impl<T: IntoResponse> IntoResponse for Created<T> {
     }
 }
 
-/// 204.
+/// Responds with 204.
 pub struct NoContent;
 
 impl IntoResponse for NoContent {
@@ -168,7 +168,7 @@ impl IntoResponse for NoContent {
     }
 }
 
-/// One resource with its version as `ETag`.
+/// Responds with one resource and its version as `ETag`.
 pub struct Versioned<T>(pub T);
 
 impl<T: Serialize + HasVersion> IntoResponse for Versioned<T> {
@@ -178,9 +178,8 @@ impl<T: Serialize + HasVersion> IntoResponse for Versioned<T> {
     }
 }
 
-/// What is changed only by who has read it as it is.
+/// A resource that `If-Match` protects against lost updates.
 pub trait HasVersion {
-    /// Which version of it this is.
     fn version(&self) -> i64;
 }
 
@@ -195,11 +194,8 @@ macro_rules! has_version {
 }
 has_version!(Event, Order, Ticket, User);
 
-/// All of a body, within the limit that the router has set on it.
-pub use extract::read as read_all;
-
-/// All of a body, as text.
-pub async fn read_text(body: axum::body::Body) -> Result<String, AppError> {
-    String::from_utf8(extract::read(body).await?)
+/// Reads a body as text, within the router's limit. Errors: as [`read_body`]; `Invalid` if it is not UTF-8.
+pub async fn read_body_text(body: axum::body::Body) -> Result<String, AppError> {
+    String::from_utf8(read_body(body).await?)
         .map_err(|_| AppError::invalid("", "The body is not UTF-8."))
 }

@@ -60,7 +60,7 @@ async fn receive(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Result<StatusCode, ApiError> {
-    let payload = crate::rest::read_text(body).await?;
+    let payload = crate::rest::read_body_text(body).await?;
     let signature = headers
         .get("stripe-signature")
         .and_then(|value| value.to_str().ok());
