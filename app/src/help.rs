@@ -1,5 +1,4 @@
-//! `/help`: how buying, selling and refunds work here, in plain words. The numbers are those of this
-//! installation.
+//! `/help`: explains buying, selling and refunds, with the settings of this installation.
 
 use crate::ui::{LinkPreview, link_preview, page};
 use islands::in_minutes;

@@ -1,12 +1,11 @@
-//! Stagedoor's pages. One folder a feature: its pages, and the server functions that their forms are
-//! sent to.
+//! Stagedoor's pages. Each feature has a folder with its pages and the server functions of their forms.
 //!
-//! Runs on the server only; what runs in the browser is in the crate `islands`. The rules are behind
-//! the ports of the crate `model`: this crate depends on no database, payment provider or queue.
+//! Runs on the server only; the crate `islands` runs in the browser. The rules are behind the ports of the crate
+//! `model`: this crate depends on no database, payment provider or queue.
 
 #![allow(
     unreachable_pub,
-    reason = "the macro of components knows `pub`, but not `pub(crate)`"
+    reason = "the component macro does not support `pub(crate)`"
 )]
 
 pub mod accounts;

@@ -1,97 +1,90 @@
-//! The card form: the card goes from the buyer's browser straight to Stripe, and only a token of
-//! it comes to us. Island.
+//! Island: the card form. The card is sent from the browser directly to Stripe; the shop gets only a token.
 
 use crate::location::{load_anew, load_from_bank};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// Where Stripe.js (or its stand-in) is, and what it must know.
+/// The parameters of Stripe.js, or of its stand-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardSetup {
-    /// The script's address.
+    /// The script's URL.
     pub script_url: String,
-    /// The publishable key.
     pub publishable_key: String,
-    /// The order to pay.
     pub order_id: String,
-    /// What is charged, in Stripe's minor units.
+    /// The amount in Stripe's minor units.
     pub provider_amount: i64,
-    /// ISO code.
+    /// The ISO 4217 code.
     pub currency: String,
-    /// The amount as the button says it.
+    /// The amount as text, for the button.
     pub amount_text: String,
 }
 
-/// What the form is doing.
+/// The state of the form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doing {
+enum FormState {
     /// Loading Stripe's script.
     Starting,
     /// Waiting for the buyer.
     Ready,
-    /// Paying.
     Paying,
-    /// The buyer's bank is asking.
+    /// The bank's dialog is open.
     AtBank,
-    /// The answer was lost: asking whether the payment arrived.
+    /// The response was lost: asking the server for the payment.
     Checking,
-    /// The script did not load.
+    /// Stripe's script did not load.
     Broken,
 }
 
-impl Doing {
-    /// Whether a payment may be on its way, so that the page must not be left.
+impl FormState {
+    /// Whether a payment may be in progress, so that the page must not be reloaded.
     fn is_under_way(self) -> bool {
         matches!(self, Self::Paying | Self::AtBank | Self::Checking)
     }
 }
 
-/// How long the form waits between two questions for a payment whose answer was lost.
+/// The interval at which the server is asked for a payment whose response was lost.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 /// Takes a card and pays with it.
 #[island]
-pub fn CardForm(
-    /// What is paid, and by whose script.
-    setup: CardSetup,
-) -> impl IntoView {
-    let (doing, set_doing) = signal(Doing::Starting);
+pub fn CardForm(setup: CardSetup) -> impl IntoView {
+    let (state, set_state) = signal(FormState::Starting);
     let (problem, set_problem) = signal(None::<String>);
     let host = NodeRef::<leptos::html::Div>::new();
     let amount = setup.amount_text.clone();
     let setup = StoredValue::new(setup);
     Effect::new(move || {
         if host.get().is_some() {
-            start(setup.get_value(), set_doing, set_problem);
+            start(setup.get_value(), set_state, set_problem);
         }
     });
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
-        if doing.get_untracked() == Doing::Ready {
+        if state.get_untracked() == FormState::Ready {
             set_problem.set(None);
-            set_doing.set(Doing::Paying);
-            pay(setup.get_value(), set_doing, set_problem);
+            set_state.set(FormState::Paying);
+            pay(setup.get_value(), set_state, set_problem);
         }
     };
-    let words = move || match doing.get() {
-        Doing::Paying => "Paying…".to_owned(),
-        Doing::AtBank => "Your bank is asking…".to_owned(),
-        Doing::Checking => "Checking your payment…".to_owned(),
+    let words = move || match state.get() {
+        FormState::Paying => "Paying…".to_owned(),
+        FormState::AtBank => "Your bank is asking…".to_owned(),
+        FormState::Checking => "Checking your payment…".to_owned(),
         _ => format!("Pay {amount}"),
     };
     view! {
-        <form class="card-form stack" on:submit=submit data-paying=move || doing.get().is_under_way().then_some("")>
+        <form class="card-form stack" on:submit=submit data-paying=move || state.get().is_under_way().then_some("")>
             <div id="card" node_ref=host></div>
-            <p class="quiet" class:hidden=move || doing.get() != Doing::Starting>"Loading the card form…"</p>
+            <p class="quiet" class:hidden=move || state.get() != FormState::Starting>"Loading the card form…"</p>
             <p class="notice notice-bad" role="alert" class:hidden=move || problem.get().is_none()>
                 {move || problem.get()}
             </p>
             <button
                 class="button button-wide"
                 type="submit"
-                class:hidden=move || doing.get() == Doing::Broken
-                disabled=move || doing.get() != Doing::Ready
+                class:hidden=move || state.get() == FormState::Broken
+                disabled=move || state.get() != FormState::Ready
             >
                 {words}
             </button>
@@ -99,14 +92,13 @@ pub fn CardForm(
     }
 }
 
-/// Goes on with a payment that the buyer's bank wants to hear about.
+/// Continues a payment that needs 3-D Secure.
 #[island]
 pub fn BankButton(
-    /// Where Stripe.js (or its stand-in) is.
+    /// The URL of Stripe.js, or of its stand-in.
     script_url: String,
-    /// The publishable key.
     publishable_key: String,
-    /// What names the payment to Stripe.js.
+    /// Stripe's client secret of the payment.
     client_secret: String,
 ) -> impl IntoView {
     let (busy, set_busy) = signal(false);
@@ -122,7 +114,7 @@ pub fn BankButton(
         leptos::task::spawn_local(async move {
             let asked = stripe::load(&script, &key).await;
             let answered = match asked {
-                Ok(()) => stripe::at_bank(&secret).await,
+                Ok(()) => stripe::authenticate(&secret).await,
                 Err(error) => Err(error),
             };
             set_problem.set(answered.err());
@@ -148,39 +140,43 @@ pub fn BankButton(
 
 fn start(
     setup: CardSetup,
-    set_doing: WriteSignal<Doing>,
+    set_state: WriteSignal<FormState>,
     set_problem: WriteSignal<Option<String>>,
 ) {
     leptos::task::spawn_local(async move {
         match stripe::mount(&setup).await {
-            Ok(()) => set_doing.set(Doing::Ready),
+            Ok(()) => set_state.set(FormState::Ready),
             Err(error) => {
                 set_problem.set(Some(error));
-                set_doing.set(Doing::Broken);
+                set_state.set(FormState::Broken);
             }
         }
     });
 }
 
-fn pay(setup: CardSetup, set_doing: WriteSignal<Doing>, set_problem: WriteSignal<Option<String>>) {
+fn pay(
+    setup: CardSetup,
+    set_state: WriteSignal<FormState>,
+    set_problem: WriteSignal<Option<String>>,
+) {
     leptos::task::spawn_local(async move {
-        match attempt(&setup, set_doing).await {
-            // The server renders what has become of it.
+        match attempt(&setup, set_state).await {
+            // The server renders the result.
             Ok(load) => load(),
-            Err(NotPaid::AnswerLost) => {
-                set_problem.set(Some(LOST.to_owned()));
-                set_doing.set(Doing::Checking);
-                check(setup.order_id, set_doing, set_problem);
+            Err(PayError::AnswerLost) => {
+                set_problem.set(Some(RESPONSE_LOST.to_owned()));
+                set_state.set(FormState::Checking);
+                check(setup.order_id, set_state, set_problem);
             }
-            Err(NotPaid::Because(error)) => {
+            Err(PayError::Failed(error)) => {
                 set_problem.set(Some(error));
-                set_doing.set(Doing::Ready);
+                set_state.set(FormState::Ready);
             }
         }
     });
 }
 
-const LOST: &str = "The connection was lost while you were paying. We are checking whether your \
+const RESPONSE_LOST: &str = "The connection was lost while you were paying. We are checking whether your \
      payment arrived; you will be charged once at most. Keep this page open.";
 const NOT_ARRIVED: &str = "The connection was lost before your payment reached us, and your card was \
      not charged. Your tickets are still held: try again.";
@@ -188,10 +184,10 @@ const NOT_ARRIVED: &str = "The connection was lost before your payment reached u
 const NOT_ARRIVED_OR_DECLINED: &str = "The connection was lost while you were paying, and your card \
      was not charged. Your tickets are still held: try again or use another card.";
 
-/// Asks the server, until it answers, what has become of a payment whose answer was lost.
+/// Asks the server, until it responds, for a payment whose response was lost.
 fn check(
     order_id: String,
-    set_doing: WriteSignal<Doing>,
+    set_state: WriteSignal<FormState>,
     set_problem: WriteSignal<Option<String>>,
 ) {
     use crate::functions;
@@ -199,65 +195,65 @@ fn check(
     leptos::task::spawn_local(async move {
         match functions::find_newest_payment(order_id.clone()).await {
             Err(AppError::AnswerLost | AppError::Unavailable) => {
-                set_timeout(move || check(order_id, set_doing, set_problem), CHECK_EVERY);
+                set_timeout(move || check(order_id, set_state, set_problem), CHECK_EVERY);
             }
             Ok(None) => {
                 set_problem.set(Some(NOT_ARRIVED.to_owned()));
-                set_doing.set(Doing::Ready);
+                set_state.set(FormState::Ready);
             }
             Ok(Some(payment)) if payment.status == PaymentStatus::Declined => {
                 set_problem.set(Some(NOT_ARRIVED_OR_DECLINED.to_owned()));
-                set_doing.set(Doing::Ready);
+                set_state.set(FormState::Ready);
             }
-            // It arrived, or the order has moved on: its page says how it stands.
+            // The payment arrived, or the order's state changed: its page shows the result.
             Ok(Some(_)) | Err(_) => load_anew(),
         }
     });
 }
 
-/// Why an attempt to pay did not end on the order's page.
-enum NotPaid {
-    /// A sentence for the buyer.
-    Because(String),
-    /// The server may have the payment, and its answer did not arrive.
+/// Why an attempt to pay did not load the order's page.
+enum PayError {
+    /// A message for the buyer.
+    Failed(String),
+    /// The server's response was lost; the payment may have succeeded.
     AnswerLost,
 }
 
-impl From<String> for NotPaid {
+impl From<String> for PayError {
     fn from(reason: String) -> Self {
-        Self::Because(reason)
+        Self::Failed(reason)
     }
 }
 
-/// Makes the token and the payment, and opens the bank's dialog if it is required. Returns the function
-/// that loads the order's page.
-async fn attempt(setup: &CardSetup, set_doing: WriteSignal<Doing>) -> Result<fn(), NotPaid> {
+/// Creates the token and the payment, and opens the bank's dialog if required. Returns the function that loads
+/// the order's page.
+async fn attempt(setup: &CardSetup, set_state: WriteSignal<FormState>) -> Result<fn(), PayError> {
     use crate::functions;
     use model::{error::AppError, payments::PaymentStatus};
-    let token = stripe::token().await?;
+    let token = stripe::create_token().await?;
     let payment = match functions::pay(setup.order_id.clone(), token).await {
         Ok(payment) => payment,
-        // The order has moved on, in another tab or by the clock: its page says how it stands.
+        // The order's state changed, in another tab or because its hold ended: its page shows it.
         Err(AppError::Conflict { .. } | AppError::NotFound | AppError::SignInRequired) => {
             return Ok(load_anew);
         }
         Err(AppError::AnswerLost | AppError::Unavailable | AppError::Internal { .. }) => {
-            return Err(NotPaid::AnswerLost);
+            return Err(PayError::AnswerLost);
         }
         Err(error) => return Err(error.to_string().into()),
     };
     match payment {
         Some(payment) if payment.status == PaymentStatus::RequiresAction => {
-            set_doing.set(Doing::AtBank);
-            // Approved or refused: the order's page asks Stripe and says how it stands.
-            let _ = stripe::at_bank(&payment.client_secret.unwrap_or_default()).await;
+            set_state.set(FormState::AtBank);
+            // Approved or refused: for the order's page, the server asks Stripe.
+            let _ = stripe::authenticate(&payment.client_secret.unwrap_or_default()).await;
             Ok(load_from_bank)
         }
         _ => Ok(load_anew),
     }
 }
 
-/// Stripe.js, as far as we call it.
+/// Bindings to Stripe.js.
 #[cfg(target_arch = "wasm32")]
 mod stripe {
     use super::CardSetup;
@@ -267,10 +263,11 @@ mod stripe {
     use wasm_bindgen::{JsCast, JsValue, closure::Closure};
     use wasm_bindgen_futures::JsFuture;
 
-    const AWAY: &str = "The card form could not be loaded. Are you online? Load the page again.";
+    const NOT_LOADED: &str =
+        "The card form could not be loaded. Are you online? Load the page again.";
 
     thread_local! {
-        /// Stripe's object and its elements, once they are there.
+        /// The objects `Stripe` and `Elements`, once loaded.
         static LOADED: RefCell<Option<(JsValue, JsValue)>> = const { RefCell::new(None) };
     }
 
@@ -283,12 +280,14 @@ mod stripe {
             }
             method.apply(on, &list)
         };
-        called().map_err(|_| AWAY.to_owned())
+        called().map_err(|_| NOT_LOADED.to_owned())
     }
 
     async fn wait(promise: JsValue) -> Result<JsValue, String> {
-        let promise: Promise = promise.dyn_into().map_err(|_| AWAY.to_owned())?;
-        JsFuture::from(promise).await.map_err(|_| AWAY.to_owned())
+        let promise: Promise = promise.dyn_into().map_err(|_| NOT_LOADED.to_owned())?;
+        JsFuture::from(promise)
+            .await
+            .map_err(|_| NOT_LOADED.to_owned())
     }
 
     fn field(of: &JsValue, name: &str) -> JsValue {
@@ -303,8 +302,8 @@ mod stripe {
         object.into()
     }
 
-    /// What an answer of Stripe.js complains about, in its words.
-    fn complaint(answer: &JsValue) -> Result<(), String> {
+    /// Returns the error message in a result of Stripe.js, if any.
+    fn check_result(answer: &JsValue) -> Result<(), String> {
         let error = field(answer, "error");
         if error.is_undefined() || error.is_null() {
             return Ok(());
@@ -313,7 +312,7 @@ mod stripe {
         Err(message.unwrap_or_else(|| "The card could not be used. Try another.".to_owned()))
     }
 
-    /// Loads the script, once, and makes Stripe's object.
+    /// Loads the script once, and creates the object `Stripe`.
     pub async fn load(script_url: &str, publishable_key: &str) -> Result<(), String> {
         if LOADED.with_borrow(Option::is_some) {
             return Ok(());
@@ -331,18 +330,20 @@ mod stripe {
                     let _ = head.append_child(&script);
                 }
             });
-            JsFuture::from(loading).await.map_err(|_| AWAY.to_owned())?;
+            JsFuture::from(loading)
+                .await
+                .map_err(|_| NOT_LOADED.to_owned())?;
         }
         let stripe = call(&window, "Stripe", &[&publishable_key.into()])?;
         LOADED.set(Some((stripe, JsValue::UNDEFINED)));
         Ok(())
     }
 
-    /// Puts the card's fields on the page. Returns once they can be used.
+    /// Mounts the card's fields. Returns once they are ready.
     pub async fn mount(setup: &CardSetup) -> Result<(), String> {
         load(&setup.script_url, &setup.publishable_key).await?;
         let stripe = LOADED.with_borrow(|loaded| loaded.as_ref().map(|(stripe, _)| stripe.clone()));
-        let stripe = stripe.ok_or(AWAY)?;
+        let stripe = stripe.ok_or(NOT_LOADED)?;
         #[expect(clippy::cast_precision_loss, reason = "eight digits at most")]
         let amount = setup.provider_amount as f64;
         let options = object(&[
@@ -364,36 +365,43 @@ mod stripe {
             let _ = call(&element, "on", &[&"ready".into(), &done]);
         });
         call(&element, "mount", &[&"#card".into()])?;
-        JsFuture::from(ready).await.map_err(|_| AWAY.to_owned())?;
+        JsFuture::from(ready)
+            .await
+            .map_err(|_| NOT_LOADED.to_owned())?;
         LOADED.set(Some((stripe, elements)));
         Ok(())
     }
 
-    /// The card as a ConfirmationToken. Errors: what is wrong with the card.
-    pub async fn token() -> Result<String, String> {
+    /// Creates a ConfirmationToken. Errors: Stripe's message about the card.
+    pub async fn create_token() -> Result<String, String> {
         let loaded = LOADED.with_borrow(Clone::clone);
-        let (stripe, elements) = loaded.ok_or(AWAY)?;
-        complaint(&wait(call(&elements, "submit", &[])?).await?)?;
+        let (stripe, elements) = loaded.ok_or(NOT_LOADED)?;
+        check_result(&wait(call(&elements, "submit", &[])?).await?)?;
         let options = object(&[("elements", elements)]);
         let answer = wait(call(&stripe, "createConfirmationToken", &[&options])?).await?;
-        complaint(&answer)?;
+        check_result(&answer)?;
         field(&field(&answer, "confirmationToken"), "id")
             .as_string()
-            .ok_or_else(|| AWAY.to_owned())
+            .ok_or_else(|| NOT_LOADED.to_owned())
     }
 
-    /// Brings the buyer to their bank and back. Errors: what the bank said.
-    pub async fn at_bank(client_secret: &str) -> Result<(), String> {
+    /// Runs 3-D Secure. Errors: Stripe's message.
+    pub async fn authenticate(client_secret: &str) -> Result<(), String> {
         let stripe = LOADED.with_borrow(|loaded| loaded.as_ref().map(|(stripe, _)| stripe.clone()));
         let options = object(&[("clientSecret", client_secret.into())]);
-        let answer = wait(call(&stripe.ok_or(AWAY)?, "handleNextAction", &[&options])?).await?;
-        complaint(&answer)
+        let answer = wait(call(
+            &stripe.ok_or(NOT_LOADED)?,
+            "handleNextAction",
+            &[&options],
+        )?)
+        .await?;
+        check_result(&answer)
     }
 }
 
-/// On the server the form is only drawn.
+/// On the server the form is only rendered.
 #[cfg(not(target_arch = "wasm32"))]
-#[expect(clippy::unused_async, reason = "the same shapes as in the browser")]
+#[expect(clippy::unused_async, reason = "the same signatures as in the browser")]
 mod stripe {
     use super::CardSetup;
 
@@ -405,11 +413,11 @@ mod stripe {
         Ok(())
     }
 
-    pub async fn token() -> Result<String, String> {
+    pub async fn create_token() -> Result<String, String> {
         Ok(String::new())
     }
 
-    pub async fn at_bank(_: &str) -> Result<(), String> {
+    pub async fn authenticate(_: &str) -> Result<(), String> {
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What moves on an order's page: the countdown, and the wait for a payment that is under way.
+//! Islands of an order's page: the countdown of its hold, and the reload while a payment is processed.
 
 use crate::location::load_anew;
 use leptos::prelude::*;
@@ -6,24 +6,22 @@ use leptos::prelude::*;
 /// Below this many seconds the countdown looks urgent.
 const URGENT_SECONDS: i64 = 60;
 
-/// Below this many seconds more time is offered, if there is more to have.
+/// Below this many seconds an extension is offered, if available.
 const OFFER_MORE_SECONDS: i64 = 120;
 
-/// How long a page that was loaded after the end waits before it asks again.
-const ASK_AGAIN_SECONDS: f64 = 2.0;
+/// How long a page that was loaded after the end of the hold waits before it reloads.
+const RELOAD_DELAY_SECONDS: f64 = 2.0;
 
-/// The time that is left to pay, by the server's clock: it starts from the seconds that the server
-/// saw left when it answered, not from this device's idea of the time. Near its end it offers more,
-/// if there is more to have; at its end the page asks the server how the order stands.
+/// The time that is left to pay. It counts from the seconds that were left when the server responded, regardless
+/// of this device's clock. Offers an extension near the end, if available; reloads the page at the end.
 #[island]
 pub fn Countdown(
     /// Seconds left when the server rendered this.
     seconds_left: i64,
-    /// Seconds that the whole hold lasts, for the bar.
+    /// The length of the whole hold in seconds, for the bar.
     of: i64,
-    /// Seconds that can be had once more; 0 if none.
+    /// The length of the extension in seconds; 0 if none is available.
     more_seconds: i64,
-    /// Whose time it is.
     order_id: String,
 ) -> impl IntoView {
     let (left, set_left) = signal(seconds_left);
@@ -35,18 +33,18 @@ pub fn Countdown(
         <div class="countdown" class:urgent=urgent>
             <p class="countdown-text">
                 <span>"Your tickets are held for "</span>
-                // A translator that wraps the text would stop the clock.
+                // A translator that replaces the text node would stop the updates.
                 <strong class="countdown-clock" role="timer" translate="no">{clock}</strong>
             </p>
             <progress class="countdown-bar" max=of prop:value=move || to_f64(left.get()) value=seconds_left aria-hidden="true"></progress>
-            <p class="sr-only" aria-live="polite">{move || said(left.get())}</p>
+            <p class="sr-only" aria-live="polite">{move || announcement(left.get())}</p>
         </div>
-        {(more_seconds > 0).then(|| more_time(order_id, more_seconds, left, ends_at))}
+        {(more_seconds > 0).then(|| extension_offer(order_id, more_seconds, left, ends_at))}
     }
 }
 
-/// What who listens hears of the time: three times at most in a whole hold, and nothing of seconds.
-fn said(left: i64) -> &'static str {
+/// The announcement for screen readers: at most three in a hold.
+fn announcement(left: i64) -> &'static str {
     match left {
         ..=URGENT_SECONDS => "Less than a minute is left to pay.",
         61..=120 => "Two minutes are left to pay.",
@@ -55,8 +53,8 @@ fn said(left: i64) -> &'static str {
     }
 }
 
-/// The offer of more time. It does not take the keyboard from whoever is typing a card's number.
-fn more_time(
+/// The offer of an extension. It does not take the focus, because the buyer may be typing a card number.
+fn extension_offer(
     order_id: String,
     more_seconds: i64,
     left: ReadSignal<i64>,
@@ -107,7 +105,7 @@ fn more_time(
     }
 }
 
-/// `15 minutes`; seconds where those are no whole minutes: `90 seconds`.
+/// `15 minutes`, or seconds if they are not whole minutes: `90 seconds`.
 pub fn in_minutes(seconds: i64) -> String {
     match seconds {
         1 => "1 second".to_owned(),
@@ -117,13 +115,13 @@ pub fn in_minutes(seconds: i64) -> String {
     }
 }
 
-/// `14:59`
+/// Formats a countdown: `14:59`.
 pub fn countdown_text(seconds: i64) -> String {
     let seconds = seconds.max(0);
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// The time that is left of a hold, on a page that goes on without it.
+/// The remaining time of a hold, on pages that do not depend on it.
 #[island]
 pub fn HoldClock(
     /// Seconds left when the server rendered this.
@@ -132,7 +130,7 @@ pub fn HoldClock(
     let (left, set_left) = signal(seconds_left);
     let ends_at = StoredValue::new(0.0);
     Effect::new(move || {
-        ends_at.set_value(end_of(seconds_left));
+        ends_at.set_value(end_time(seconds_left));
         tick_down(ends_at, set_left, || {});
     });
     view! {
@@ -140,41 +138,37 @@ pub fn HoldClock(
     }
 }
 
-/// Ticks until the end, then asks the server.
+/// Counts down, then reloads the page.
 fn run(seconds_left: i64, ends_at: StoredValue<f64>, set_left: WriteSignal<i64>) {
-    ends_at.set_value(end_of(seconds_left));
-    // A payment that began in time has a grace: until that is over the page is asked for calmly.
+    ends_at.set_value(end_time(seconds_left));
+    // A payment that began in time has a grace period: reload at intervals until it ends.
     let not_before = if ends_at.get_value() > now() {
         0.0
     } else {
-        now() + ASK_AGAIN_SECONDS
+        now() + RELOAD_DELAY_SECONDS
     };
-    let asked = StoredValue::new(false);
+    let reloaded = StoredValue::new(false);
     tick_down(ends_at, set_left, move || {
-        // Once: on a slow line the next page takes longer than the next tick.
-        if now() >= ends_at.get_value().max(not_before) && !asked.get_value() && !is_being_paid() {
-            asked.set_value(true);
+        // Once: on a slow connection the reload takes longer than the next tick.
+        if now() >= ends_at.get_value().max(not_before) && !reloaded.get_value() && !is_being_paid()
+        {
+            reloaded.set_value(true);
             load_anew();
         }
     });
 }
 
-/// When a hold ends on [this page's clock](now), of which the server saw so many seconds left when it
-/// answered.
-fn end_of(seconds_left: i64) -> f64 {
-    let end = seconds_since_answer_began().map(|since| now() - since + to_f64(seconds_left));
+/// The end of a hold on the clock of [`now`], from the seconds that were left when the server responded.
+fn end_time(seconds_left: i64) -> f64 {
+    let end = seconds_since_response().map(|since| now() - since + to_f64(seconds_left));
     end.unwrap_or_else(|| now() + to_f64(seconds_left))
 }
 
-/// Keeps `set_left` at the seconds until `ends_at`, and calls `each_time`, four times a second.
-fn tick_down(
-    ends_at: StoredValue<f64>,
-    set_left: WriteSignal<i64>,
-    each_time: impl Fn() + 'static,
-) {
+/// Keeps `set_left` at the seconds until `ends_at`, and calls `on_tick`, four times a second.
+fn tick_down(ends_at: StoredValue<f64>, set_left: WriteSignal<i64>, on_tick: impl Fn() + 'static) {
     let tick = move || {
         set_left.set(to_i64((ends_at.get_value() - now()).ceil()));
-        each_time();
+        on_tick();
     };
     tick();
     if let Ok(handle) = set_interval_with_handle(tick, std::time::Duration::from_millis(250)) {
@@ -182,7 +176,7 @@ fn tick_down(
     }
 }
 
-/// Asks the server every few seconds how a payment stands, by loading the page again.
+/// Reloads the page after two seconds, while a payment is processed.
 #[island]
 pub fn Wait() -> impl IntoView {
     Effect::new(move || {
@@ -191,8 +185,8 @@ pub fn Wait() -> impl IntoView {
     view! { <span class="spinner" aria-hidden="true"></span> }
 }
 
-/// Whether the buyer is paying this moment, at their bank perhaps: not to be interrupted. The
-/// payment itself leads on to what has become of it.
+/// Whether a payment is in progress, perhaps in the bank's dialog. It must not be interrupted, and loads the page
+/// itself when it ends.
 fn is_being_paid() -> bool {
     #[cfg(target_arch = "wasm32")]
     {
@@ -206,7 +200,7 @@ fn is_being_paid() -> bool {
     false
 }
 
-/// Seconds on a clock that only runs forward.
+/// The time of a monotonic clock in seconds.
 fn now() -> f64 {
     #[cfg(target_arch = "wasm32")]
     {
@@ -218,8 +212,8 @@ fn now() -> f64 {
     0.0
 }
 
-/// How long ago the server's answer began to arrive.
-fn seconds_since_answer_began() -> Option<f64> {
+/// The seconds since the server's response began to arrive.
+fn seconds_since_response() -> Option<f64> {
     #[cfg(target_arch = "wasm32")]
     {
         use wasm_bindgen::JsCast;

@@ -3,8 +3,8 @@
 use leptos::server;
 use model::{error::AppError, payments::Payment};
 
-/// Charges an order to a card. The card form's island calls it with a ConfirmationToken; the demo
-/// cards' form posts it with a test PaymentMethod, and is led on to where the payment stands.
+/// Charges an order to a card. The card form's island calls it with a ConfirmationToken; the demo cards' form
+/// posts a test PaymentMethod, and is redirected to the bank or the order.
 #[server(prefix = "/fn", endpoint = "payments/pay")]
 pub async fn pay(
     #[server(default)] order_id: String,
@@ -45,7 +45,7 @@ pub async fn pay(
     }
 }
 
-/// Returns the newest payment of an order, for a browser that lost the answer to [`pay`].
+/// Returns the newest payment of an order, if any: for a browser that lost the response to [`pay`].
 #[server(prefix = "/fn", endpoint = "payments/newest")]
 pub async fn find_newest_payment(
     #[server(default)] order_id: String,

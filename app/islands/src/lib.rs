@@ -6,7 +6,7 @@
 
 #![allow(
     unreachable_pub,
-    reason = "the macros of components and islands know `pub`, but not `pub(crate)`"
+    reason = "the component and island macros do not support `pub(crate)`"
 )]
 
 mod card_form;
@@ -37,8 +37,8 @@ pub use share_button::ShareButton;
 pub use show_password::ShowPassword;
 pub use theme_switch::ThemeSwitch;
 
-/// Marks the page as alive, once the islands that this module was loaded for are: they are
-/// hydrated before the browser next has time for anything else.
+/// Marks the page as hydrated, after the islands that this module was loaded for: those are hydrated before the
+/// next task.
 #[cfg(feature = "hydrate")]
 pub fn hydrated() {
     leptos::prelude::set_timeout(

@@ -1,16 +1,12 @@
-//! Keeps what an event's page offers true while somebody looks at it. Island: it listens to what
-//! happens to the event's tickets, and when something does, reads this page once more and makes the
-//! part that shows what is for sale equal to it. What the visitor has chosen stays, unless it is
-//! gone, which is said. Without JavaScript the page is as it was when it was loaded.
+//! Island: keeps the offers on an event's page current. It listens to changes of the event's tickets, fetches the
+//! page again after a change, and updates the part with the offers. The visitor's selection stays, unless it is
+//! no longer available, which is announced. Without JavaScript the page does not change.
 
 use leptos::prelude::*;
 
-/// What the island says: that it has lost the server, and what has happened to what was chosen.
+/// Shows that the connection is lost, and changes of the selection.
 #[island]
-pub fn LiveSale(
-    /// The event's id.
-    event_id: String,
-) -> impl IntoView {
+pub fn LiveSale(event_id: String) -> impl IntoView {
     let (away, set_away) = signal(false);
     let (said, set_said) = signal(String::new());
     #[cfg(target_arch = "wasm32")]
@@ -25,9 +21,9 @@ pub fn LiveSale(
 
 #[cfg(target_arch = "wasm32")]
 mod browser {
-    //! The connection, and what is done on each message.
+    //! The connection, and the reaction to its messages.
 
-    use crate::{location::page_at, morph::morph};
+    use crate::{location::fetch_page, morph::morph};
     use leptos::{leptos_dom::helpers::TimeoutHandle, prelude::*};
     use std::{
         cell::{Cell, RefCell},
@@ -37,53 +33,53 @@ mod browser {
     use wasm_bindgen::{JsCast, prelude::Closure};
     use web_sys::{Element, EventSource, HtmlElement, HtmlInputElement, HtmlSelectElement};
 
-    /// The part of the page that is kept true.
+    /// The id of the part of the page that is updated.
     const PART: &str = "for-sale";
-    /// After the first message others may follow at once: one order has eight tickets.
-    const GATHER: Duration = Duration::from_millis(150);
-    /// However much happens, the page is not read more often; and where the server takes its time
-    /// over it, for everybody looks, only after so many times as long as the last reading took.
-    const APART: f64 = 500.0;
-    const APART_MAX: f64 = 10_000.0;
-    const TIMES_AS_LONG: f64 = 2.0;
-    /// How long after a failure it is tried again.
-    const AFTER_FAILURE: Duration = Duration::from_secs(3);
-    /// How long a form that was sent may take to lead away.
+    /// Collects messages that follow each other closely: one order has up to eight tickets.
+    const DEBOUNCE: Duration = Duration::from_millis(150);
+    /// The shortest interval between fetches in milliseconds. It grows with the duration of the last fetch, to
+    /// relieve a busy server.
+    const INTERVAL_MIN: f64 = 500.0;
+    const INTERVAL_MAX: f64 = 10_000.0;
+    const INTERVAL_FACTOR: f64 = 2.0;
+    /// The delay of a retry after a failure.
+    const RETRY_DELAY: Duration = Duration::from_secs(3);
+    /// How long after sending a form the page is not changed, in milliseconds: a new page is expected.
     const LEAVING: f64 = 8_000.0;
 
     #[derive(Clone, Copy, PartialEq, Eq)]
-    enum Doing {
-        Nothing,
-        Gathering,
-        Reading,
-        /// Something has happened while the page was being read.
-        ReadingOld,
+    enum FetchState {
+        Idle,
+        Scheduled,
+        Fetching,
+        /// Fetching, and another change has arrived meanwhile.
+        FetchingStale,
     }
 
     struct Sale {
         stream: String,
         source: RefCell<Option<EventSource>>,
         opened: Cell<bool>,
-        doing: Cell<Doing>,
-        read_at: Cell<f64>,
-        apart: Cell<f64>,
+        state: Cell<FetchState>,
+        fetched_at: Cell<f64>,
+        interval: Cell<f64>,
         sent_at: Cell<Option<f64>>,
-        clock: Cell<Option<TimeoutHandle>>,
+        hold_timer: Cell<Option<TimeoutHandle>>,
         set_away: WriteSignal<bool>,
         set_said: WriteSignal<String>,
     }
 
-    /// Begins to listen, until the page is left.
+    /// Listens until the page is left.
     pub fn watch(event_id: &str, set_away: WriteSignal<bool>, set_said: WriteSignal<String>) {
         let sale = Rc::new(Sale {
             stream: format!("/api/events/{event_id}/stream"),
             source: RefCell::new(None),
             opened: Cell::new(false),
-            doing: Cell::new(Doing::Nothing),
-            read_at: Cell::new(0.0),
-            apart: Cell::new(APART),
+            state: Cell::new(FetchState::Idle),
+            fetched_at: Cell::new(0.0),
+            interval: Cell::new(INTERVAL_MIN),
             sent_at: Cell::new(None),
-            clock: Cell::new(None),
+            hold_timer: Cell::new(None),
             set_away,
             set_said,
         });
@@ -92,70 +88,70 @@ mod browser {
             window_event_listener_untyped(name, move |_| does(&sale));
         };
         on("offline", |sale| sale.set_away.set(true));
-        on("online", Sale::listen_and_read);
-        // A page that nobody sees holds no connection: a browser has few of them. This is also
-        // where a device that slept goes on.
+        on("online", Sale::connect_and_fetch);
+        // A hidden page keeps no connection, because browsers limit their number. This also reconnects after the
+        // device has slept.
         on("visibilitychange", |sale| {
             if document().hidden() {
-                sale.hang_up();
+                sale.disconnect();
             } else {
-                sale.listen_and_read();
+                sale.connect_and_fetch();
             }
         });
-        // The order takes what was chosen: that is not somebody else's doing.
+        // The visitor's own order takes the selected tickets: do not announce that.
         on("submit", |sale| sale.sent_at.set(Some(now())));
-        sale.mind_the_clock();
+        sale.schedule_hold_end();
         if !document().hidden() {
-            sale.listen();
+            sale.connect();
         }
     }
 
     impl Sale {
-        fn listen_and_read(self: &Rc<Self>) {
-            self.listen();
-            self.soon(Duration::ZERO);
+        fn connect_and_fetch(self: &Rc<Self>) {
+            self.connect();
+            self.schedule_fetch(Duration::ZERO);
         }
 
-        fn hang_up(&self) {
+        fn disconnect(&self) {
             if let Some(source) = self.source.take() {
                 source.close();
             }
         }
 
-        fn listen(self: &Rc<Self>) {
-            self.hang_up();
-            // What has happened since this page was made is told first.
+        fn connect(self: &Rc<Self>) {
+            self.disconnect();
+            // The server first sends the changes since this page was rendered.
             let since = (now() / 1000.0).ceil() + 2.0;
             let Ok(source) = EventSource::new(&format!("{}?sinceSeconds={since}", self.stream))
             else {
                 return;
             };
-            let hear = |does: fn(&Rc<Self>)| {
+            let handler = |does: fn(&Rc<Self>)| {
                 let sale = Rc::clone(self);
                 Closure::<dyn Fn()>::new(move || does(&sale))
                     .into_js_value()
                     .unchecked_into::<js_sys::Function>()
             };
-            let happened = hear(|sale| sale.soon(GATHER));
-            // `reread`: more than is told one by one.
+            let changed = handler(|sale| sale.schedule_fetch(DEBOUNCE));
+            // `reread`: too many changes to send one by one.
             for kind in ["ticket", "reread"] {
-                let _ = source.add_event_listener_with_callback(kind, &happened);
+                let _ = source.add_event_listener_with_callback(kind, &changed);
             }
-            source.set_onopen(Some(&hear(Self::on_open)));
-            source.set_onerror(Some(&hear(Self::on_error)));
+            source.set_onopen(Some(&handler(Self::on_open)));
+            source.set_onerror(Some(&handler(Self::on_error)));
             self.source.replace(Some(source));
         }
 
         fn on_open(self: &Rc<Self>) {
             if self.opened.replace(true) {
-                self.soon(Duration::ZERO);
-            } else if self.doing.get() == Doing::Nothing {
-                // The page may have been read while the first connection was still on its way.
+                self.schedule_fetch(Duration::ZERO);
+            } else if self.state.get() == FetchState::Idle {
+                // The page may have been fetched before the first connection was open.
                 self.set_away.set(false);
             }
         }
 
-        /// The browser connects again by itself, unless the server has answered with an error.
+        /// The browser reconnects automatically, unless the server responded with an error.
         fn on_error(self: &Rc<Self>) {
             self.set_away.set(true);
             let given_up = self
@@ -168,10 +164,10 @@ mod browser {
                 set_timeout(
                     move || {
                         if !document().hidden() {
-                            sale.listen();
+                            sale.connect();
                         }
                     },
-                    AFTER_FAILURE,
+                    RETRY_DELAY,
                 );
             }
         }
@@ -183,58 +179,58 @@ mod browser {
                 .is_some_and(|source| source.ready_state() == EventSource::OPEN)
         }
 
-        /// Reads the page after a while, once for all that happens until then.
-        fn soon(self: &Rc<Self>, after: Duration) {
-            match self.doing.get() {
-                Doing::Nothing => {}
-                Doing::Gathering | Doing::ReadingOld => return,
-                Doing::Reading => return self.doing.set(Doing::ReadingOld),
+        /// Fetches the page after a delay, once for all changes until then.
+        fn schedule_fetch(self: &Rc<Self>, after: Duration) {
+            match self.state.get() {
+                FetchState::Idle => {}
+                FetchState::Scheduled | FetchState::FetchingStale => return,
+                FetchState::Fetching => return self.state.set(FetchState::FetchingStale),
             }
-            self.doing.set(Doing::Gathering);
-            let apart = (self.apart.get() - (now() - self.read_at.get())).max(0.0);
+            self.state.set(FetchState::Scheduled);
+            let wait = (self.interval.get() - (now() - self.fetched_at.get())).max(0.0);
             let sale = Rc::clone(self);
             set_timeout(
                 move || {
-                    sale.doing.set(Doing::Reading);
-                    leptos::task::spawn_local(async move { sale.read().await });
+                    sale.state.set(FetchState::Fetching);
+                    leptos::task::spawn_local(async move { sale.fetch().await });
                 },
-                after.max(Duration::from_secs_f64(apart / 1000.0)),
+                after.max(Duration::from_secs_f64(wait / 1000.0)),
             );
         }
 
-        async fn read(self: Rc<Self>) {
+        async fn fetch(self: Rc<Self>) {
             let address = window().location().href().unwrap_or_default();
-            let asked = now();
-            let page = page_at(&address).await;
-            self.read_at.set(now());
-            let took = now() - asked;
-            self.apart
-                .set((TIMES_AS_LONG * took).clamp(APART, APART_MAX));
+            let began = now();
+            let page = fetch_page(&address).await;
+            self.fetched_at.set(now());
+            let took = now() - began;
+            self.interval
+                .set((INTERVAL_FACTOR * took).clamp(INTERVAL_MIN, INTERVAL_MAX));
             let leaving = self.sent_at.get().is_some_and(|at| now() - at < LEAVING);
             let fresh = page.ok().and_then(|page| page.get_element_by_id(PART));
-            let read = fresh.is_some();
+            let succeeded = fresh.is_some();
             if let (Some(fresh), Some(here), false) = (fresh, part(), leaving) {
-                let words = show(&here, &fresh);
+                let words = update(&here, &fresh);
                 if !words.is_empty() {
                     self.set_said.set(words);
                 }
             }
-            self.mind_the_clock();
-            self.set_away.set(!read || !self.is_connected());
-            let again = self.doing.replace(Doing::Nothing) == Doing::ReadingOld;
-            if !read {
-                self.soon(AFTER_FAILURE);
+            self.schedule_hold_end();
+            self.set_away.set(!succeeded || !self.is_connected());
+            let again = self.state.replace(FetchState::Idle) == FetchState::FetchingStale;
+            if !succeeded {
+                self.schedule_fetch(RETRY_DELAY);
             } else if leaving {
-                self.soon(Duration::from_secs_f64(LEAVING / 1000.0));
+                self.schedule_fetch(Duration::from_secs_f64(LEAVING / 1000.0));
             } else if again {
-                self.soon(GATHER);
+                self.schedule_fetch(DEBOUNCE);
             }
         }
 
-        /// Holds end by the clock, and nobody need tell of it: the page is read again then.
-        fn mind_the_clock(self: &Rc<Self>) {
-            if let Some(before) = self.clock.take() {
-                before.clear();
+        /// Schedules a fetch for the end of the next hold, which causes no message.
+        fn schedule_hold_end(self: &Rc<Self>) {
+            if let Some(previous) = self.hold_timer.take() {
+                previous.clear();
             }
             let seconds = part().and_then(|part| part.get_attribute("data-hold-ends-in"));
             let Some(seconds) = seconds.and_then(|seconds| seconds.parse().ok()) else {
@@ -242,10 +238,10 @@ mod browser {
             };
             let sale = Rc::clone(self);
             let ended = set_timeout_with_handle(
-                move || sale.soon(Duration::ZERO),
+                move || sale.schedule_fetch(Duration::ZERO),
                 Duration::from_secs(seconds),
             );
-            self.clock.set(ended.ok());
+            self.hold_timer.set(ended.ok());
         }
     }
 
@@ -253,14 +249,14 @@ mod browser {
         document().get_element_by_id(PART)
     }
 
-    /// Milliseconds on a clock that only runs forward, from the moment this page was asked for.
+    /// Milliseconds since this page was requested, by a monotonic clock.
     fn now() -> f64 {
         window()
             .performance()
             .map_or(0.0, |performance| performance.now())
     }
 
-    fn all<T: JsCast>(of: &Element, which: &str) -> Vec<T> {
+    fn select_all<T: JsCast>(of: &Element, which: &str) -> Vec<T> {
         let Ok(found) = of.query_selector_all(which) else {
             return Vec::new();
         };
@@ -269,10 +265,10 @@ mod browser {
             .collect()
     }
 
-    /// Makes the part equal to the fresh one. Returns what there is to say of it.
-    fn show(part: &Element, fresh: &Element) -> String {
-        let ticked: Vec<HtmlInputElement> = all(part, "input:checked");
-        let chosen: Vec<(HtmlSelectElement, i32)> = all(part, "select")
+    /// Updates the part. Returns the text to announce.
+    fn update(part: &Element, fresh: &Element) -> String {
+        let ticked: Vec<HtmlInputElement> = select_all(part, "input:checked");
+        let chosen: Vec<(HtmlSelectElement, i32)> = select_all(part, "select")
             .into_iter()
             .map(|select: HtmlSelectElement| {
                 let index = select.selected_index();
@@ -293,7 +289,7 @@ mod browser {
             }
         }
         for (select, index) in chosen {
-            // Fewer are left than were chosen: as many as there are.
+            // Fewer are left than were selected: select all of them.
             let last = i32::try_from(select.length()).unwrap_or(i32::MAX) - 1;
             if select.is_connected() && select.selected_index() != index && last >= 0 {
                 select.set_selected_index(last.min(index));

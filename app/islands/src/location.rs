@@ -1,6 +1,6 @@
 //! Reloads the current page, and fetches other pages without navigation.
 
-/// Loads the page anew, without the query or the form data of a page before.
+/// Reloads the page without its query and without resending a form.
 pub fn load_anew() {
     load_with("");
 }
@@ -19,14 +19,14 @@ fn load_with(query: &str) {
     }
 }
 
-/// Nothing is loaded on the server.
+/// Does nothing on the server.
 #[cfg(not(target_arch = "wasm32"))]
 fn load_with(_: &str) {}
 
-/// A page as the server renders it this moment. It is read, not gone to: what a form has left for
-/// the next page stays for that. Errors: no answer, or none with a page in it.
+/// Fetches a page without navigation, so that a flash stays for the next page. Errors: no response, or one with
+/// an error status.
 #[cfg(target_arch = "wasm32")]
-pub async fn page_at(address: &str) -> Result<web_sys::Document, wasm_bindgen::JsValue> {
+pub async fn fetch_page(address: &str) -> Result<web_sys::Document, wasm_bindgen::JsValue> {
     use wasm_bindgen::JsCast;
     use wasm_bindgen_futures::JsFuture;
     let answer = JsFuture::from(leptos::prelude::window().fetch_with_str(address)).await?;

@@ -1,13 +1,13 @@
-//! Makes a part of the page equal to what the server has just rendered of it, and touches nothing
-//! that is equal already: what somebody has typed, ticked, opened or focused stays as it is.
+//! Updates a part of the page to match what the server has just rendered. Nodes that already match are not
+//! touched, so that input, open details and focus stay.
 //!
-//! Elements with an id are found again by it wherever they stand among their siblings; the others
-//! by their place. An element marked `data-kept` keeps its own attributes.
+//! Elements with an id are matched by it among their siblings, others by position. An element marked `data-kept`
+//! keeps its attributes.
 
 use wasm_bindgen::JsCast;
 use web_sys::{Element, Node};
 
-/// Makes `old` equal to `new`, which is of another document and is used up by it.
+/// Makes `old` equal to `new`, from another document. Moves nodes out of `new`.
 pub fn morph(old: &Element, new: &Element) {
     if !old.has_attribute("data-kept") {
         attributes(old, new);
@@ -33,7 +33,7 @@ fn attributes(old: &Element, new: &Element) {
 }
 
 fn children(old: &Element, new: &Element) {
-    // What is gone goes first, so that nothing which stays has to move.
+    // Removed elements first, so that the remaining ones need not move.
     let mut next = old.first_child();
     while let Some(node) = next {
         next = node.next_sibling();

@@ -1,4 +1,4 @@
-//! What moves while one sells: what one is paid, as the price is typed.
+//! Island: shows the payout while a price is typed.
 
 use crate::typed::already_typed;
 use leptos::prelude::*;
@@ -7,15 +7,14 @@ use model::{
     selling::payout_words,
 };
 
-/// Around the field of a price: says below it what the seller is paid, while they type. What it
-/// says at first, the server knows.
+/// Wraps the field of a price, and shows below it what the seller will be paid. The server renders the initial
+/// text.
 #[island]
 pub fn PayoutWhileTyping(
-    /// What it is typed in.
     currency: Currency,
-    /// For so many tickets.
+    /// The number of tickets.
     quantity: i64,
-    /// The price as the field has it at first.
+    /// The field's initial value.
     price: String,
     /// The field.
     children: Children,

@@ -1,11 +1,10 @@
-//! What a picture will look like, before it is sent. Island: shows the chosen file in the shape that
-//! visitors see; the stylesheet follows the choice of its visible part. Without JavaScript the picture
-//! is seen once it is uploaded.
+//! Island: previews the chosen picture in the shape that visitors see; the stylesheet applies the choice of its
+//! visible part. Without JavaScript there is no preview.
 
 use leptos::{prelude::*, web_sys};
 use model::events::PICTURE_BYTES_MAX;
 
-/// The picture in the field of this id.
+/// The preview of the file input with this id.
 #[island]
 pub fn PicturePreview(
     /// The id of the input.
@@ -16,7 +15,7 @@ pub fn PicturePreview(
     let (is_large, set_large) = signal(false);
     let show = move |input: &web_sys::HtmlInputElement| {
         if let Some(before) = shown.get_untracked() {
-            forget(&before);
+            revoke(&before);
         }
         let chosen = chosen(input);
         set_large.set(chosen.as_ref().is_some_and(|(_, is_large)| *is_large));
@@ -68,7 +67,7 @@ fn input(id: &str) -> Option<web_sys::HtmlInputElement> {
     document().get_element_by_id(id)?.dyn_into().ok()
 }
 
-/// An address of the chosen file, and whether it is larger than what is taken.
+/// An object URL of the chosen file, and whether the file is larger than the limit.
 #[cfg(target_arch = "wasm32")]
 fn chosen(input: &web_sys::HtmlInputElement) -> Option<(String, bool)> {
     let file = input.files()?.get(0)?;
@@ -78,11 +77,11 @@ fn chosen(input: &web_sys::HtmlInputElement) -> Option<(String, bool)> {
 }
 
 #[cfg(target_arch = "wasm32")]
-fn forget(address: &str) {
+fn revoke(address: &str) {
     let _ = web_sys::Url::revoke_object_url(address);
 }
 
-/// On the server nothing is chosen.
+/// Does nothing on the server.
 #[cfg(not(target_arch = "wasm32"))]
 fn input(_: &str) -> Option<web_sys::HtmlInputElement> {
     None
@@ -94,4 +93,4 @@ fn chosen(_: &web_sys::HtmlInputElement) -> Option<(String, bool)> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn forget(_: &str) {}
+fn revoke(_: &str) {}

@@ -1,8 +1,8 @@
-//! The button that prints the page. Island: opens the browser's own dialogue.
+//! Island: the button that opens the browser's print dialog.
 
 use leptos::prelude::*;
 
-/// Prints the page. Without JavaScript there is no button.
+/// Prints the page. Hidden without JavaScript.
 #[island]
 pub fn PrintButton() -> impl IntoView {
     let (alive, set_alive) = signal(false);

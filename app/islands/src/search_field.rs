@@ -1,18 +1,17 @@
-//! The search field of the home page. Island: while somebody types, it fetches the page that the
-//! form would lead to, and puts that page's results in the place of those shown. The address goes
-//! along, so that Back, a reload and a shared link show the same. Without JavaScript the form's
-//! button does all of this.
+//! Island: the search field of the home page. While the visitor types, it fetches the page that the form would
+//! load, and shows that page's results. The URL is updated, so that Back, reloading and sharing work. Without
+//! JavaScript the form's button searches.
 
 use crate::typed::already_typed;
 use leptos::prelude::*;
 
-/// How long nobody must have typed before the results are fetched.
-const QUIET: std::time::Duration = std::time::Duration::from_millis(200);
+/// The delay after the last key before results are fetched.
+const DEBOUNCE: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// The field, and what those who cannot see the results hear of them.
+/// The field, and an announcement of the results for screen readers.
 #[island]
 pub fn SearchField(
-    /// What was searched for.
+    /// The current search text.
     q: String,
 ) -> impl IntoView {
     let (heard, set_heard) = signal(String::new());
@@ -31,7 +30,7 @@ pub fn SearchField(
                     });
                 }
             },
-            QUIET,
+            DEBOUNCE,
         );
     };
     let field = NodeRef::<leptos::html::Input>::new();
@@ -41,7 +40,7 @@ pub fn SearchField(
             search(q);
         }
     });
-    // The form goes its own way: what is still on its way must not come between.
+    // The form navigates: ignore results that are still being fetched.
     let sent = move |event: leptos::ev::KeyboardEvent| {
         if event.key() == "Enter" {
             turn.update_value(|turn| *turn += 1);
@@ -65,13 +64,13 @@ pub fn SearchField(
     }
 }
 
-/// Fetches and shows what `q` finds. What to say of it; nothing if somebody has typed on.
+/// Fetches and shows the results of `q`. Returns the announcement; `None` if a newer search has begun.
 #[cfg(target_arch = "wasm32")]
 async fn show_results(q: &str, last: impl Fn() -> bool) -> Option<String> {
     let results = document().get_element_by_id("results")?;
     let _ = results.set_attribute("aria-busy", "true");
     let address = address(q);
-    let found = crate::location::page_at(&address).await;
+    let found = crate::location::fetch_page(&address).await;
     if !last() {
         return None;
     }
@@ -91,7 +90,7 @@ async fn show_results(q: &str, last: impl Fn() -> bool) -> Option<String> {
     Some(shown.unwrap_or_else(|| "The search did not answer. Press Enter to try again.".to_owned()))
 }
 
-/// This page's address with these words, from its first page on.
+/// The path of the first page of results of `q`, with the current filters.
 #[cfg(target_arch = "wasm32")]
 fn address(q: &str) -> String {
     let filters = window().location().search().unwrap_or_default();
@@ -109,9 +108,9 @@ fn address(q: &str) -> String {
     }
 }
 
-/// On the server nobody types.
+/// Does nothing on the server.
 #[cfg(not(target_arch = "wasm32"))]
-#[expect(clippy::unused_async, reason = "the same shape as in the browser")]
+#[expect(clippy::unused_async, reason = "the same signature as in the browser")]
 async fn show_results(_: &str, _: impl Fn() -> bool) -> Option<String> {
     None
 }

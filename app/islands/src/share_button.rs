@@ -1,15 +1,13 @@
-//! The button that passes a page on. Island: opens the device's own sharing, or copies the link
-//! where there is none.
+//! Island: the button that shares a page. Opens the device's share dialog, or copies the link if there is none.
 
 use leptos::prelude::*;
 
-/// Shares the page's proper address. Without JavaScript, or where neither way exists, there is no
-/// button: the address bar has the link.
+/// Shares the page's canonical URL. Hidden without JavaScript, and if the browser can neither share nor copy.
 #[island]
 pub fn ShareButton(
-    /// What the page is about.
+    /// The page's title.
     title: String,
-    /// The address to pass on.
+    /// The URL to share.
     address: String,
 ) -> impl IntoView {
     let (works, set_works) = signal(false);
@@ -32,7 +30,7 @@ fn has(what: &str) -> bool {
     js_sys::Reflect::has(&window().navigator(), &what.into()).unwrap_or(false)
 }
 
-/// Whether this browser shares or copies. It does neither on a page without TLS.
+/// Whether this browser can share or copy, which needs TLS.
 fn can_share() -> bool {
     #[cfg(target_arch = "wasm32")]
     {
@@ -42,7 +40,7 @@ fn can_share() -> bool {
     false
 }
 
-/// What to say of it; nothing where the device has said it.
+/// Returns the message to show; empty after the share dialog.
 #[cfg(target_arch = "wasm32")]
 async fn share(title: &str, address: &str) -> &'static str {
     use wasm_bindgen_futures::JsFuture;
@@ -51,7 +49,7 @@ async fn share(title: &str, address: &str) -> &'static str {
         let data = web_sys::ShareData::new();
         data.set_title(title);
         data.set_url(address);
-        // Whoever closes the device's dialogue knows that they did.
+        // Closing the dialog is not an error.
         let _ = JsFuture::from(navigator.share_with_data(&data)).await;
         return "";
     }
@@ -61,9 +59,9 @@ async fn share(title: &str, address: &str) -> &'static str {
     }
 }
 
-/// On the server nobody presses.
+/// Does nothing on the server.
 #[cfg(not(target_arch = "wasm32"))]
-#[expect(clippy::unused_async, reason = "the same shape as in the browser")]
+#[expect(clippy::unused_async, reason = "the same signature as in the browser")]
 async fn share(_: &str, _: &str) -> &'static str {
     ""
 }

@@ -1,9 +1,8 @@
-//! The button beside a password that shows what was typed. Island: it changes the field's type.
+//! Island: the button that shows or hides a password, by changing the field's type.
 
 use leptos::prelude::*;
 
-/// Shows the password in the field of this id, or hides it again. Without JavaScript there is no
-/// button.
+/// Shows or hides the password in the field with this id. Invisible without JavaScript.
 #[island]
 pub fn ShowPassword(
     /// The id of the input.

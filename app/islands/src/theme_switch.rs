@@ -1,13 +1,12 @@
-//! The switch between light and dark. Island: remembers the choice in a cookie, so that the server
-//! renders the next page in it from the first byte.
+//! Island: the switch between the light and dark themes. Stores the choice in a cookie, so that the server renders
+//! the next page with it.
 
 use leptos::prelude::*;
 
-/// A button that turns the lights on or off. Without JavaScript there is none, and the system's
-/// setting holds.
+/// The button. Invisible without JavaScript; the system's setting then applies.
 #[island]
 pub fn ThemeSwitch(
-    /// Whether the site is reached over TLS, and its cookies have a name for that.
+    /// Whether the site uses TLS, which decides on the cookie's name.
     secure: bool,
 ) -> impl IntoView {
     let (alive, set_alive) = signal(false);

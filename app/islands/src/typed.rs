@@ -1,7 +1,6 @@
-//! What somebody typed before the page's scripts had loaded: nobody heard it then, and it counts as
-//! well. The same goes for what a browser fills in by itself when it comes back to a page.
+//! Input from before hydration: typed before the scripts had loaded, or restored by the browser.
 
-/// What the first field in `place` has, if that is not what the server rendered it with.
+/// The value of the first field in `place`, if it differs from what the server rendered.
 #[cfg(target_arch = "wasm32")]
 pub fn already_typed(place: &web_sys::Element) -> Option<String> {
     use wasm_bindgen::JsCast;
@@ -10,7 +9,7 @@ pub fn already_typed(place: &web_sys::Element) -> Option<String> {
     (field.value() != field.default_value()).then(|| field.value())
 }
 
-/// On the server nobody types.
+/// Does nothing on the server.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn already_typed(_: &leptos::web_sys::Element) -> Option<String> {
     None

@@ -1,12 +1,12 @@
-//! Forms: fields with their labels, hints and errors, filled again with what was typed when the
-//! server refused it.
+//! Forms: fields with labels, hints and errors, filled in again after the server refused them. Does not
+//! validate.
 
 use super::raw::text_area;
 use context::{self, Flash};
 use islands::ShowPassword;
 use leptos::{prelude::*, server_fn::ServerFn};
 
-/// One form of a page, and what the server said of it the last time.
+/// One form of a page, with the flash of its last submission.
 #[derive(Debug, Clone, Default)]
 pub struct Form {
     name: String,
@@ -15,7 +15,7 @@ pub struct Form {
 }
 
 impl Form {
-    /// The form of this name, if the flash concerns it.
+    /// The form of this name. Ignores a flash of another form.
     pub fn new(name: impl Into<String>, flash: Option<&Flash>) -> Self {
         let name = name.into();
         let flash = flash.filter(|flash| flash.form == name).cloned();
@@ -26,18 +26,18 @@ impl Form {
         }
     }
 
-    /// Whether the server has just sent it back: something is wrong, or to be checked.
+    /// Whether the server sent it back, with errors or for review.
     pub fn was_refused(&self) -> bool {
         self.sent_back().is_some()
     }
 
     fn sent_back(&self) -> Option<&Flash> {
-        // Without a message, values were handed over, and nothing was said.
+        // A good flash without a message only fills in values.
         let flash = self.flash.as_ref();
         flash.filter(|flash| !flash.good || !flash.message.is_empty())
     }
 
-    /// What was typed at this field, or `otherwise`.
+    /// The value that was entered in a field, or `otherwise`.
     pub fn value(&self, field: &str, otherwise: impl Into<String>) -> String {
         let values = self.flash.iter().flat_map(|flash| &flash.values);
         values
@@ -46,7 +46,7 @@ impl Form {
             .map_or_else(|| otherwise.into(), |(_, value)| value.clone())
     }
 
-    /// What is wrong at this field.
+    /// The error of a field.
     pub fn error(&self, field: &str) -> Option<String> {
         let wrong = self.flash.iter().filter(|flash| !flash.good);
         let fields = wrong.flat_map(|flash| &flash.fields);
@@ -56,7 +56,7 @@ impl Form {
             .map(|wrong| wrong.message.clone())
     }
 
-    /// What concerns no field of it, or says why fields are to be checked.
+    /// The message above the field errors: an error without a field, or why fields need review.
     fn message(&self) -> Option<String> {
         let flash = self.flash.as_ref()?;
         let at_a_field = flash.fields.iter().any(|wrong| !wrong.field.is_empty());
@@ -64,14 +64,14 @@ impl Form {
         (!at_a_field || flash.good || is_draft).then(|| flash.message.clone())
     }
 
-    /// Names fields in [`problem_at_top`] as their labels do: each name with its label.
+    /// Sets the labels by which [`problem_at_top`] names fields: pairs of name and label.
     #[must_use]
     pub fn labelled(self, labels: &'static [(&'static str, &'static str)]) -> Self {
         Self { labels, ..self }
     }
 
-    /// A field's name as a person reads it: its label, or `face_value` as Face value.
-    fn in_words(&self, field: &str) -> String {
+    /// The label of a field; without one, its name in words: `face_value` becomes Face value.
+    fn label_of(&self, field: &str) -> String {
         if let Some((_, label)) = self.labels.iter().find(|(name, _)| *name == field) {
             return (*label).to_owned();
         }
@@ -88,8 +88,8 @@ impl Form {
     }
 }
 
-/// What the server said of the form as a whole: a box that gets the focus when the page is shown,
-/// with a link to each field that is wrong, or to be checked.
+/// The message of a form that was sent back: a box that gets the focus, with a link to each field that is wrong
+/// or needs review.
 pub fn problem_at_top(form: &Form) -> Option<AnyView> {
     let flash = form.sent_back().cloned()?;
     let (class, role) = if flash.good {
@@ -106,7 +106,7 @@ pub fn problem_at_top(form: &Form) -> Option<AnyView> {
         .into_iter()
         .filter(|wrong| !wrong.field.is_empty())
         .map(|wrong| {
-            let text = format!("{}: {}", form.in_words(&wrong.field), wrong.message);
+            let text = format!("{}: {}", form.label_of(&wrong.field), wrong.message);
             view! { <li><a href=format!("#{}", form.id(&wrong.field))>{text}</a></li> }
         })
         .collect();
@@ -120,14 +120,14 @@ pub fn problem_at_top(form: &Form) -> Option<AnyView> {
     Some(said.into_any())
 }
 
-/// A form that the browser itself posts to a server function, with or without JavaScript. What is
-/// wrong with it is the server's to say, all at once and in the same words everywhere.
+/// A form that the browser posts natively to a server function, with or without JavaScript. Only the server
+/// validates it, so that all errors are shown at once.
 pub fn post_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl IntoView {
     view! {
         <form
             action=context::form_address(F::url())
             method="post"
-            class=given(class)
+            class=non_empty(class)
             novalidate=true
         >
             {fields.into_any()}
@@ -135,14 +135,14 @@ pub fn post_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl 
     }
 }
 
-/// The same for a form with a file in it.
+/// As [`post_to`], for a form with a file.
 pub fn post_file_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> impl IntoView {
     view! {
         <form
             action=context::form_address(F::url())
             method="post"
             enctype="multipart/form-data"
-            class=given(class)
+            class=non_empty(class)
             novalidate=true
         >
             {fields.into_any()}
@@ -150,30 +150,28 @@ pub fn post_file_to<F: ServerFn>(class: &'static str, fields: impl IntoView) -> 
     }
 }
 
-/// One line of text.
+/// An input field.
 #[derive(Debug, Clone, Default)]
 pub struct Input {
-    /// The argument's name, and the error's.
+    /// The name of the server function's argument and of its errors.
     pub name: &'static str,
-    /// What it asks for.
     pub label: &'static str,
     /// `text` if empty.
     pub kind: &'static str,
-    /// What it shows at first.
+    /// The initial value.
     pub value: String,
-    /// Said below the label.
+    /// Shown below the label.
     pub hint: Option<String>,
-    /// Whether it may be left empty.
     pub optional: bool,
-    /// The most characters.
+    /// The maximum length in characters.
     pub max: Option<u32>,
-    /// What a browser may fill in.
+    /// The attribute `autocomplete`.
     pub autocomplete: &'static str,
-    /// The keyboard that a phone shows.
+    /// The attribute `inputmode`, which selects a phone's keyboard.
     pub inputmode: &'static str,
     /// The id of a `<datalist>`.
     pub list: &'static str,
-    /// Which kinds of file.
+    /// The attribute `accept` of a file input.
     pub accept: &'static str,
 }
 
@@ -198,10 +196,10 @@ pub fn field(form: &Form, input: Input) -> AnyView {
             value=value
             required=!input.optional
             maxlength=input.max
-            autocomplete=given(input.autocomplete)
-            inputmode=given(input.inputmode)
-            list=given(input.list)
-            accept=given(input.accept)
+            autocomplete=non_empty(input.autocomplete)
+            inputmode=non_empty(input.inputmode)
+            list=non_empty(input.list)
+            accept=non_empty(input.accept)
             aria-invalid=error.is_some().then_some("true")
             aria-describedby=described
         />
@@ -249,17 +247,14 @@ pub fn area(form: &Form, input: Input) -> impl IntoView + use<> {
     }
 }
 
-/// One of a list of choices.
+/// One option of a select.
 #[derive(Debug, Clone)]
 pub struct Choice {
-    /// What is sent.
     pub value: String,
-    /// What is read.
     pub label: String,
 }
 
 impl Choice {
-    /// `value`, shown as `label`.
     pub fn new(value: impl Into<String>, label: impl Into<String>) -> Self {
         Self {
             value: value.into(),
@@ -268,13 +263,13 @@ impl Choice {
     }
 }
 
-/// Label, hint, select, error. `input.value` is chosen at first.
+/// Label, hint, select, error. `input.value` is selected initially.
 pub fn choose(form: &Form, input: Input, choices: Vec<Choice>) -> AnyView {
     choose_grouped(form, input, vec![("", choices)])
 }
 
-/// The same with the choices under headings; those of a heading without words stand alone. A choice
-/// that stands under several is chosen under the first.
+/// As [`choose`], with the choices grouped by headings. An empty heading makes no group. If the selected value
+/// is in several groups, the first is selected.
 pub fn choose_grouped(
     form: &Form,
     input: Input,
@@ -284,15 +279,15 @@ pub fn choose_grouped(
     let error = form.error(input.name);
     let described = described_by(&id, input.hint.is_some(), error.is_some());
     let chosen = form.value(input.name, input.value);
-    let mut is_open = true;
+    let mut none_selected = true;
     let options: Vec<AnyView> = groups
         .into_iter()
         .map(|(heading, choices)| {
             let options: Vec<_> = choices
                 .into_iter()
                 .map(|choice| {
-                    let selected = is_open && choice.value == chosen;
-                    is_open &= !selected;
+                    let selected = none_selected && choice.value == chosen;
+                    none_selected &= !selected;
                     view! { <option value=choice.value selected=selected>{choice.label}</option> }
                 })
                 .collect();
@@ -322,12 +317,11 @@ pub fn choose_grouped(
     .into_any()
 }
 
-/// Whose password a form is about, for the password manager of the browser. Not sent, not seen.
+/// The username of a password form, for password managers. Neither visible nor sent.
 pub fn username(email: impl Into<String>) -> impl IntoView {
     view! { <input type="text" autocomplete="username" value=email.into() hidden=true readonly=true/> }
 }
 
-/// What the form carries without showing it.
 pub fn hidden(name: &'static str, value: impl Into<String>) -> impl IntoView {
     view! { <input type="hidden" name=name value=value.into()/> }
 }
@@ -361,11 +355,11 @@ fn described_by(id: &str, hint: bool, error: bool) -> Option<String> {
     (!by.is_empty()).then(|| by.join(" "))
 }
 
-fn given(text: &'static str) -> Option<&'static str> {
+fn non_empty(text: &'static str) -> Option<&'static str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The message of a form that went well, or of none in particular.
+/// The flash message of a page that belongs to no form.
 pub fn flash_message(flash: Option<&Flash>) -> Option<AnyView> {
     let flash = flash.filter(|flash| flash.form.is_empty())?;
     let (class, role) = if flash.good {
@@ -396,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_form_says_so_in_a_box_with_the_focus_and_links_to_its_fields() {
+    fn a_refused_form_has_a_focused_box_with_links_to_its_fields() {
         let box_ = shown(&[("time_zone", "Choose one."), ("email", "Enter one.")]);
         for part in [
             "role=\"alert\"",
@@ -429,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_under_several_headings_is_chosen_once() {
+    fn a_choice_in_several_groups_is_selected_once() {
         let choices = |values: &[&str]| {
             values
                 .iter()
@@ -451,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_no_field_is_said_without_links() {
+    fn an_error_without_a_field_has_no_links() {
         let said = shown(&[]);
         assert!(
             said.contains("Nothing was saved.") && !said.contains("<ul"),

@@ -1,8 +1,7 @@
-//! Line icons, drawn in the text's colour and hidden from screen readers: words stand beside them.
+//! Line icons in the text's colour, hidden from screen readers because a text is beside them.
 
 use leptos::prelude::*;
 
-/// Which picture.
 #[derive(Debug, Clone, Copy)]
 pub enum Icon {
     Search,
@@ -15,7 +14,6 @@ pub enum Icon {
     Receipt,
 }
 
-/// The picture.
 pub fn icon(which: Icon) -> impl IntoView {
     let path = match which {
         Icon::Search => "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14Zm9 2-4-4",

@@ -1,22 +1,22 @@
-//! What a public page tells search engines, and whoever shows a link to it.
+//! The metadata of public pages for search engines and link previews.
 
 use leptos::prelude::*;
 use leptos_meta::{Link, Meta, Title};
 
-/// A page that anybody may find and pass on.
+/// The metadata of a public page.
 #[derive(Debug, Clone, Default)]
 pub struct LinkPreview {
-    /// What it is called; empty for the shop itself.
+    /// Its title; empty for the home page.
     pub title: String,
-    /// What it offers, in a sentence or two.
+    /// A description of one or two sentences.
     pub text: String,
-    /// Its proper path, and query if it has one.
+    /// The canonical path, with a query if needed.
     pub path: String,
-    /// The path of its picture, width and height. The shop's own otherwise.
+    /// Path, width and height of its picture; by default the shop's.
     pub image: Option<(String, u32, u32)>,
 }
 
-/// Title, description, canonical address and Open Graph tags, with whole addresses.
+/// Title, description, canonical URL and Open Graph tags, with absolute URLs.
 pub fn link_preview(page: LinkPreview) -> impl IntoView {
     let site = context::site().map_or_else(|_| String::new(), |site| site.public_url.clone());
     let LinkPreview {

@@ -1,4 +1,4 @@
-//! Leaf components: what several pages show, and knows nothing of any feature's rules.
+//! Components that several pages share. They know no feature's rules.
 
 mod form;
 mod gallery;

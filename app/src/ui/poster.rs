@@ -1,5 +1,5 @@
-//! A poster for every event without a picture, drawn from its title: what is shown, in which colours
-//! and where, follows from the title alone, so the same title gives the same poster, always.
+//! Generates posters for events without a picture. Motif, colours and layout depend only on the title, so a
+//! title always gives the same poster.
 
 use leptos::prelude::*;
 use std::fmt::Write;
@@ -39,7 +39,7 @@ pub fn hash(text: &str) -> u64 {
     })
 }
 
-/// Numbers that follow from a title and look like chance: splitmix64.
+/// A pseudo-random generator (splitmix64) seeded by a title.
 struct Dice(u64);
 
 impl Dice {
@@ -55,7 +55,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// From `least` up to, and without, `end`.
+    /// A number from `least` to `end`, exclusive.
     fn within(&mut self, least: i32, end: i32) -> i32 {
         let span = u64::try_from(end - least).unwrap_or(1).max(1);
         least + i32::try_from(self.next() % span).unwrap_or_default()
@@ -69,9 +69,9 @@ impl Dice {
     }
 }
 
-/// The poster. Decoration: its event's title stands beside it.
+/// The poster of a title. Decorative, so hidden from screen readers.
 pub fn poster(title: &str) -> impl IntoView + use<> {
-    let layers = drawn(title)
+    let layers = draw(title)
         .0
         .into_iter()
         .map(|layer| view! { <path d=layer.d fill=layer.fill opacity=layer.opacity></path> })
@@ -83,7 +83,7 @@ pub fn poster(title: &str) -> impl IntoView + use<> {
     }
 }
 
-fn drawn(title: &str) -> Drawing {
+fn draw(title: &str) -> Drawing {
     let mut dice = Dice::of(title);
     let motif = dice.one_of(&MOTIFS).unwrap_or(curtain);
     let palette = dice.one_of(&PALETTES).unwrap_or(PALETTES[0]);
@@ -98,11 +98,11 @@ fn drawn(title: &str) -> Drawing {
 struct Layer {
     d: String,
     fill: &'static str,
-    /// None: nothing shows through.
+    /// `None` is opaque.
     opacity: Option<&'static str>,
 }
 
-/// Layers, the lowest first.
+/// Layers from bottom to top.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Drawing(Vec<Layer>);
 
@@ -131,7 +131,7 @@ impl Drawing {
     /// A ring of this inner radius and width.
     fn ring(&mut self, x: i32, y: i32, radius: i32, width: i32, fill: &'static str) {
         let outer = radius + width;
-        // The other way round: a hole.
+        // The opposite direction makes a hole.
         let hole = round(x, y, (radius, radius), 0);
         self.path(round(x, y, (outer, outer), 1) + &hole, fill);
     }
@@ -145,7 +145,7 @@ fn round(x: i32, y: i32, (across, down): (i32, i32), sweep: i32) -> String {
     )
 }
 
-/// A curtain that is drawn to both sides, and the light behind it.
+/// A curtain open to both sides, and the light behind it.
 fn curtain(art: &mut Drawing, dice: &mut Dice, &[_, shape, accent, light]: &Palette) {
     let (gap, middle) = (dice.within(20, 80), dice.within(110, 210));
     let glow = dice.within(40, 70);
@@ -420,14 +420,14 @@ mod tests {
 
     #[test]
     fn a_poster_stays_the_same_and_another_title_gives_another() {
-        assert_eq!(drawn("The Lamplighter"), drawn("The Lamplighter"));
-        assert_ne!(drawn("The Lamplighter"), drawn("The Lamplighters"));
+        assert_eq!(draw("The Lamplighter"), draw("The Lamplighter"));
+        assert_ne!(draw("The Lamplighter"), draw("The Lamplighters"));
     }
 
     #[test]
     fn posters_of_many_titles_show_all_motifs_in_all_colours() {
         let titles: Vec<String> = (0..600).map(|night| format!("Night {night}")).collect();
-        let posters: Vec<Drawing> = titles.iter().map(|title| drawn(title)).collect();
+        let posters: Vec<Drawing> = titles.iter().map(|title| draw(title)).collect();
         let is_first = |place: &usize| !posters[..*place].contains(&posters[*place]);
         let different = (0..posters.len()).filter(is_first).count();
         assert!(different > 590, "{different} of 600 differ");

@@ -1,9 +1,9 @@
-//! A QR code as an image.
+//! A QR code as SVG. Does not encode it.
 
 use leptos::prelude::*;
 use model::qr::Qr;
 
-/// A code, black on white in either light. `label` says to whoever does not see it what it is.
+/// A code, black on white in both themes. `label` is its accessible name.
 pub fn qr_code(qr: &Qr, label: String) -> impl IntoView + use<> {
     let side = qr.side;
     view! {

@@ -1,26 +1,25 @@
-//! Text for the elements whose content Leptos writes as it is: `<textarea>`, `<title>` (by
-//! `leptos_meta`), `<script>`, `<style>` and `<noscript>`. Everything else is escaped by Leptos.
+//! Escapes text for the elements whose content Leptos writes unescaped: `<textarea>`, `<title>` (by
+//! `leptos_meta`), `<script>`, `<style>` and `<noscript>`. Leptos escapes everything else.
 //!
-//! Owns the escaping. `scripts/check-architecture.sh` refuses these elements wherever their content
-//! could be data that did not pass through here.
+//! `scripts/check-architecture.sh` refuses these elements if their content could be data that was not escaped
+//! here.
 
 use serde_json::Value;
 
-/// The content of an element in which character references count and tags do not: a title, a text
-/// area.
+/// Escapes the content of an element that has character references but no tags: `<title>` and `<textarea>`.
 pub fn escape_text(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
-/// The content of a `<textarea>` that shows exactly `text`. Browsers leave out a newline right behind
-/// the tag, so there is always one to leave out.
+/// The content of a `<textarea>` that shows exactly `text`. Begins with a newline, because browsers drop one
+/// after the tag.
 pub fn text_area(text: &str) -> String {
     format!("\n{}", escape_text(text))
 }
 
-/// JSON as the content of a `<script>`, which nothing in it can end.
+/// JSON as the content of a `<script>`, escaped so that it cannot end the element.
 pub fn json_script(data: &Value) -> String {
     data.to_string()
         .replace('<', "\\u003c")

@@ -1,8 +1,8 @@
-//! How far one has come in something that takes several steps.
+//! The progress through a process of several steps.
 
 use leptos::prelude::*;
 
-/// The steps, numbered; `now` is the one that one is at. Nothing, if it is none of them.
+/// The numbered steps; `now` is the index of the current one. Shows nothing without it.
 pub fn steps(names: &[&'static str], now: Option<usize>) -> Option<AnyView> {
     let now = now?;
     let steps = names

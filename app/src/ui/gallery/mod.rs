@@ -1,6 +1,5 @@
-//! `/ui`: every component and every shared class of the stylesheet on one page, for whoever changes
-//! them. Demo mode only, and no page leads here. What it shows is fixed, so that two pictures of it
-//! differ only by what was changed; nothing on it sends anything.
+//! `/ui`: every component and shared class of the stylesheet on one page, for developers. Demo mode only, and
+//! not linked. Its content is fixed, so that screenshots can be compared; it sends nothing.
 
 mod shop;
 mod to_fill_in;
@@ -12,7 +11,7 @@ use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
 use model::error::AppError;
 
-/// The page; 404 where the shop is not a demo.
+/// The page; 404 outside of demo mode.
 #[component]
 pub fn GalleryPage() -> impl IntoView {
     page(async {
@@ -46,7 +45,7 @@ pub fn GalleryPage() -> impl IntoView {
     })
 }
 
-/// One part of the page.
+/// A section of the page.
 fn part(id: &'static str, title: &'static str, content: AnyView) -> AnyView {
     view! {
         <section class="stack" aria-labelledby=id>

@@ -1,10 +1,10 @@
-//! What the shop itself is made of: events, offers, orders and tickets, all of them invented.
+//! The gallery's events, offers, orders and tickets, all of them invented.
 
 use super::part;
 use crate::ui::{Icon, icon, poster, steps};
 use leptos::prelude::*;
 
-/// Day, month, title, when, where, price, and how few are left.
+/// Day, month, title, time, place, price, and a note on how many are left.
 type Card = (
     &'static str,
     &'static str,
@@ -54,7 +54,7 @@ const CARDS: &[Card] = &[
     ),
 ];
 
-/// Events as a list shows them, each with the cover that its title draws.
+/// Events in a list, with generated posters.
 pub fn cards() -> AnyView {
     let cards = CARDS
         .iter()
@@ -90,7 +90,7 @@ pub fn cards() -> AnyView {
     )
 }
 
-/// What is for sale at an event.
+/// Offers of an event.
 pub fn offers() -> AnyView {
     let offer = |id: &'static str, section: &'static str, whose: &'static str, face| {
         view! {
@@ -146,7 +146,7 @@ pub fn offers() -> AnyView {
     part("offers", "Offers", sale.into_any())
 }
 
-/// An order on its way: how far it is, how long it is held, what it costs, what has happened.
+/// An open order: steps, countdown, summary, timeline.
 pub fn paying() -> AnyView {
     let countdown = |class: &'static str, left: &'static str, seconds: &'static str| {
         view! {
@@ -191,7 +191,7 @@ pub fn paying() -> AnyView {
     part("paying", "Paying", order.into_any())
 }
 
-/// Tickets, to be used and used up.
+/// Valid and refunded tickets.
 pub fn tickets() -> AnyView {
     let stub = |class: &'static str, seat: &'static str, holder: &'static str| {
         view! {
@@ -219,7 +219,7 @@ pub fn tickets() -> AnyView {
     part("stubs", "Tickets", stubs.into_any())
 }
 
-/// Lists of what is one's own.
+/// Rows of orders and listings.
 pub fn rows() -> AnyView {
     let rows = view! {
         <ul class="panel rows">
@@ -247,7 +247,7 @@ pub fn rows() -> AnyView {
     part("lists", "Rows of a list", rows.into_any())
 }
 
-/// A page that has nothing to show yet.
+/// An empty page.
 pub fn nothing() -> AnyView {
     let empty = view! {
         <div class="empty">

@@ -1,4 +1,4 @@
-//! What is pressed and filled in. The fields stand outside of any form, so nothing can be sent.
+//! The gallery's buttons, fields and filters. The fields are outside of any form, so nothing can be sent.
 
 use super::part;
 use crate::ui::{Choice, Form, Icon, Input, area, choose, field, icon, problem_at_top};
@@ -6,7 +6,7 @@ use context::Flash;
 use leptos::prelude::*;
 use model::error::FieldError;
 
-/// Every kind of button, and how it looks while it may not be pressed.
+/// Every kind of button, also disabled.
 pub fn buttons() -> AnyView {
     let kinds = view! {
         <p class="row">
@@ -82,7 +82,7 @@ pub fn fields() -> AnyView {
     part("fields", "Fields", fields.into_any())
 }
 
-/// A form that the server has refused.
+/// A refused form.
 pub fn refused() -> AnyView {
     let flash = Flash {
         form: "refused".to_owned(),
@@ -97,7 +97,7 @@ pub fn refused() -> AnyView {
     let form = Form::new("refused", Some(&flash));
     let fields = view! {
         <div class="panel stack narrow-column">
-            // Inert, or the box would take the focus, and the page would open here.
+            // Inert, because the box would otherwise take the focus and scroll the page here.
             <div inert=true>{problem_at_top(&form)}</div>
             {field(&form, Input {
                 name: "email",
@@ -117,7 +117,7 @@ pub fn refused() -> AnyView {
     part("refused", "A form that was refused", fields.into_any())
 }
 
-/// What a list is narrowed with.
+/// Filters and search.
 pub fn chips() -> AnyView {
     let chips = view! {
         <p class="chips">

@@ -1,10 +1,10 @@
-//! Colours, letters and what is said: the parts of the gallery that are only looked at.
+//! The gallery's colours, type and notices.
 
 use super::part;
 use leptos::prelude::*;
 
-/// Each colour's name and the class that paints it. Written out: the stylesheet's compiler looks for
-/// whole names.
+/// The name and class of each colour. Class names are written in full because Tailwind searches the source for
+/// them.
 const COLOURS: &[(&str, &str)] = &[
     ("paper", "bg-(--paper)"),
     ("surface", "bg-(--surface)"),
@@ -24,7 +24,7 @@ const COLOURS: &[(&str, &str)] = &[
     ("open-ground", "bg-(--open-ground)"),
 ];
 
-/// All colours, by day and by night beside each other.
+/// All colours of the light and dark themes, side by side.
 pub fn colours() -> AnyView {
     let side = |theme: &'static str| {
         let swatches = COLOURS
@@ -69,7 +69,7 @@ pub fn type_scale() -> AnyView {
     part("type", "Type", steps.into_any())
 }
 
-/// What a page tells about what has happened.
+/// Notices and badges.
 pub fn notices() -> AnyView {
     let said = view! {
         <p class="notice">"This event has begun. Its tickets are no longer traded."</p>
