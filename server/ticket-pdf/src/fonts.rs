@@ -1,38 +1,36 @@
-//! The fonts inside the binary, and which of them has a letter. They are read when they are first
-//! needed and stay; what a document uses of them is kept elsewhere (`typeset.rs`).
+//! The embedded fonts, and the choice of a font for each character. Fonts are parsed on first use and kept.
+//! Does not track which glyphs a document uses (`typeset.rs`).
 
 use harfrust::{Font, GlyphId};
 use icu_properties::{CodePointSetData, props};
 use std::sync::LazyLock;
 
-/// A font, and what the arrangement of lines needs to know of it. Lengths are thousandths of a size.
+/// A font and its metrics for line layout. Lengths are thousandths of the font size.
 pub(crate) struct Face {
-    /// Its name in a PDF.
+    /// The name in a PDF.
     pub name: &'static str,
-    /// The file.
     pub data: &'static [u8],
-    /// The same, read.
     pub font: Font,
-    /// How far it reaches above the base of a line.
+    /// Above the baseline.
     pub ascent: f32,
-    /// How far it reaches below, as a positive number.
+    /// Below the baseline, as a positive number.
     pub descent: f32,
-    /// How strokes are thickened for a bold style, which most of the fonts lack.
+    /// Whether synthetic bold is used for bold styles.
     pub can_be_bold: bool,
-    /// A glyph without shape and width.
+    /// A glyph without shape and width, if the font has one.
     pub blank: Option<u16>,
-    /// Glyphs are PostScript outlines (CFF) rather than TrueType ones.
+    /// Whether the outlines are CFF rather than TrueType.
     pub is_cff: bool,
 }
 
 impl Face {
-    /// In thousandths of the size.
+    /// A glyph's advance in thousandths of the font size.
     pub(crate) fn advance(&self, glyph: u16) -> f32 {
         let metrics = self.font.glyph_metrics();
         self.scaled(metrics.h_advance(GlyphId::new(u32::from(glyph))))
     }
 
-    /// From the font's units to thousandths of the size.
+    /// Converts font units to thousandths of the font size.
     pub(crate) fn scaled(&self, units: f32) -> f32 {
         units * 1000.0 / f32::from(self.font.units_per_em())
     }
@@ -46,26 +44,26 @@ impl Face {
     }
 }
 
-/// What text is set in.
+/// The style of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// For reading.
+    /// For running text.
     Regular,
-    /// For what is to be found quickly.
+    /// For emphasis.
     Strong,
-    /// For titles, as the website has them.
+    /// For titles, as on the website.
     Display,
 }
 
-/// A place in `FACES`.
+/// An index in `FACES`.
 pub(crate) type FaceId = usize;
 
-/// The font of letters that no font has: it shows a box for them.
+/// The font for characters that no font has; it shows a box.
 const FALLBACK: FaceId = 0;
 const STRONG: FaceId = 1;
 const DISPLAY: FaceId = 2;
 const EMOJI: FaceId = 3;
-/// The first of those that are tried in order.
+/// The first of the fonts that are tried in order.
 const OTHERS: FaceId = 4;
 
 macro_rules! font {
@@ -109,7 +107,7 @@ static FACES: LazyLock<Vec<Option<Face>>> = LazyLock::new(|| {
         let scaled = font.metrics().scaled_f32(1000.0);
         let line = scaled.h_line()?;
         let is_cff = data.starts_with(b"OTTO");
-        // Han characters are no higher than others, but their fonts leave much room around them.
+        // Fonts of Han characters have large line gaps; the characters are no taller than others.
         let (highest, lowest) = if is_cff {
             (960.0, 240.0)
         } else {
@@ -139,24 +137,22 @@ fn blank(font: &Font) -> Option<u16> {
     u16::try_from(blanks.next()?.to_u32()).ok()
 }
 
-/// A font. None: there is no such font, or it cannot be read, which a test rules out.
+/// Returns a font; `None` for an invalid id or an unreadable file (a test rules out the latter).
 pub(crate) fn face(id: FaceId) -> Option<&'static Face> {
     FACES.get(id)?.as_ref()
 }
 
-/// How many fonts there are.
 pub(crate) const fn count() -> usize {
     FILES.len()
 }
 
-/// Whether a letter has no shape of its own, so that no font needs to have it: joiners, selectors of
-/// variants, marks of direction.
+/// Whether a character needs no glyph: joiners, variation selectors, directional marks.
 pub(crate) fn is_ignorable(letter: char) -> bool {
     CodePointSetData::new::<props::DefaultIgnorableCodePoint>().contains(letter)
 }
 
-/// The font for a cluster of letters that one sees as one. `before` is that of the cluster before it,
-/// which spaces and marks stay in.
+/// Chooses the font of a grapheme cluster. `before` is the font of the preceding cluster, which punctuation
+/// and spaces keep.
 pub(crate) fn face_for(style: Style, cluster: &str, before: Option<FaceId>) -> FaceId {
     let has = |id: FaceId| face(id).is_some_and(|face| face.has_all(cluster));
     if shows_as_emoji(cluster) && has(EMOJI) {
@@ -191,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_font_can_be_read() {
+    fn every_font_can_be_parsed() {
         for id in 0..count() {
             let face = face(id).unwrap();
             assert!(face.ascent > 500.0 && face.descent > 50.0, "{}", face.name);
@@ -249,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_is_set_as_its_selector_says() {
+    fn a_variation_selector_decides_on_emoji_or_text() {
         assert_eq!(face_for(Style::Regular, "☎\u{fe0f}", None), EMOJI);
         assert_eq!(face_for(Style::Regular, "🎻", None), EMOJI);
         assert_ne!(face_for(Style::Regular, "2", None), EMOJI);
@@ -257,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_font_has_is_a_box() {
+    fn a_character_that_no_font_has_is_a_box() {
         assert_eq!(face_for(Style::Regular, "𒀀", None), FALLBACK);
         assert_eq!(face_for(Style::Strong, "𒀀", None), FALLBACK);
         assert!(!face(FALLBACK).unwrap().has('𒀀'));

@@ -1,10 +1,9 @@
-//! Tickets on paper: A4, one a page, in whatever script their words are written.
+//! Renders tickets as PDF: A4, one a page, with text in any script.
 //!
-//! It takes plain text and the squares of a code, and knows neither a shop nor where either is from.
-//! `page.rs` is how a ticket looks, `sheet.rs` draws, `lines.rs` turns text into lines of glyphs,
-//! `fonts.rs` has the fonts, and `typeset.rs` puts glyphs and fonts into the file. Whatever the words
-//! are, the code is on the page and in one place: what does not fit is set smaller, then cut, and then
-//! stands in full below the fold.
+//! Takes plain text and the squares of a code; does not know the shop. `page.rs` lays out a ticket, `sheet.rs`
+//! draws, `lines.rs` shapes text into lines of glyphs, `fonts.rs` has the fonts, and `typeset.rs` writes glyphs
+//! and fonts to the file. The code is always at the same position: text that does not fit is set smaller, then
+//! truncated, and repeated in full below the fold.
 
 mod fonts;
 mod lines;
@@ -12,42 +11,38 @@ mod page;
 mod sheet;
 mod typeset;
 
-pub use typeset::NotEmbedded;
+pub use typeset::EmbedError;
 
 use pdf_writer::{Filter, Finish, Name, Pdf, Rect, Ref, TextStr};
-use typeset::{Typesetter, compressed};
+use typeset::{Typesetter, compress};
 
-/// Tickets that are printed together.
+/// Tickets in one file.
 #[derive(Debug, Clone)]
 pub struct Document {
-    /// What a reader shows as the file's name.
+    /// The title in the file's metadata.
     pub title: String,
-    /// Whose tickets they are; it stands on each.
+    /// The shop's name, printed on each ticket.
     pub shop: String,
-    /// The language of Han characters as BCP 47 has it (`ja`, `zh-Hans`): their shapes differ.
+    /// The language of Han characters (BCP 47, such as `ja` or `zh-Hans`), which decides on their shapes.
     pub language: Option<String>,
     /// One a page.
     pub tickets: Vec<Ticket>,
 }
 
-/// A ticket.
+/// The texts and the code of a ticket.
 #[derive(Debug, Clone)]
 pub struct Ticket {
-    /// What it admits to.
     pub title: String,
-    /// When that is.
     pub when: String,
-    /// Where.
     pub place: String,
-    /// Names and values, of which the first is shown largest.
+    /// Names and values; the first pair is the largest.
     pub facts: Vec<(String, String)>,
-    /// What a scanner reads.
     pub code: Code,
-    /// What can be read out instead.
+    /// The ticket's number, printed below the code.
     pub number: String,
-    /// Which of how many it is.
+    /// `Ticket 1 of 2`, printed above the code.
     pub count: String,
-    /// What to know about it: paragraphs below the fold.
+    /// Paragraphs below the fold.
     pub notes: Vec<String>,
 }
 
@@ -60,8 +55,8 @@ pub struct Code {
     pub runs: Vec<(u16, u16, u16)>,
 }
 
-/// The PDF. Errors: a font cannot be embedded.
-pub fn write(document: &Document) -> Result<Vec<u8>, NotEmbedded> {
+/// Renders the PDF. Errors: a font cannot be embedded.
+pub fn write(document: &Document) -> Result<Vec<u8>, EmbedError> {
     let mut typesetter = Typesetter::new();
     let pages: Vec<Vec<u8>> = document
         .tickets
@@ -95,7 +90,7 @@ pub fn write(document: &Document) -> Result<Vec<u8>, NotEmbedded> {
         named.finish();
         resources.finish();
         page.finish();
-        pdf.stream(content, &compressed(&drawn))
+        pdf.stream(content, &compress(&drawn))
             .filter(Filter::FlateDecode);
     }
     pdf.document_info(id())

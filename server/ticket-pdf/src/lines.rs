@@ -1,7 +1,6 @@
-//! From a text to lines of glyphs: which way it runs (UAX 9), where it may be broken (UAX 14), which
-//! font has its letters, and which glyphs those make together.
+//! Lays out text as lines of glyphs: direction (UAX 9), line breaks (UAX 14), fonts and shaping. Does not draw.
 //!
-//! No line is wider than it may be: a word that is, is broken between two letters.
+//! No line exceeds the width: a longer word is broken between two characters.
 
 use crate::fonts::{Face, FaceId, Style, face, face_for};
 use harfrust::{Buffer, ClusterLevel, Direction, Language, ShapeOptions, ShaperFont, shape};
@@ -9,110 +8,104 @@ use icu_segmenter::{GraphemeClusterSegmenter, LineSegmenter, options::LineBreakO
 use std::ops::Range;
 use unicode_bidi::{BidiInfo, Level, ParagraphInfo};
 
-/// What stands for the rest of a text that is cut.
+/// Marks a truncated text.
 const ELLIPSIS: &str = "…";
 
-/// How many letters of a text are looked at: far more than fit on a ticket.
-const LONGEST: usize = 250;
+/// The most grapheme clusters of a text that are laid out: far more than fit on a ticket.
+const CLUSTERS_MAX: usize = 250;
 
-/// How a text is set.
+/// The layout settings of a text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setting<'a> {
-    /// In which fonts.
     pub style: Style,
-    /// How large.
+    /// The font size.
     pub size: f32,
-    /// How wide a line may be.
+    /// The maximum width of a line.
     pub width: f32,
-    /// How many lines there may be; what is more is cut.
+    /// The maximum number of lines; the rest is truncated.
     pub lines: usize,
-    /// The language of Han characters, whose shapes differ.
+    /// The language of Han characters, which decides on their shapes.
     pub language: Option<&'a str>,
 }
 
-/// A text in lines.
+/// A text laid out in lines.
 #[derive(Debug, Default)]
 pub(crate) struct Paragraph {
-    /// From above.
     pub lines: Vec<Line>,
-    /// It runs from right to left.
+    /// Whether the text is right-to-left.
     pub rtl: bool,
-    /// Not all of it is there.
+    /// Whether the text is truncated.
     pub is_cut: bool,
 }
 
-/// A line.
+/// A line of a paragraph.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    /// From left to right, each in one font.
+    /// From left to right.
     pub runs: Vec<Run>,
-    /// How wide it is.
     pub width: f32,
-    /// How far it reaches above its base.
+    /// Above the baseline.
     pub ascent: f32,
-    /// How far it reaches below.
+    /// Below the baseline, as a positive number.
     pub descent: f32,
 }
 
 /// Glyphs of one font, from left to right.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// Which font.
     pub face: FaceId,
-    /// The letters have to be made bold.
+    /// Whether to draw synthetic bold.
     pub bold: bool,
-    /// How large they are.
+    /// The font size.
     pub size: f32,
-    /// Glyphs by what they stand for.
     pub clusters: Vec<Cluster>,
 }
 
-/// Glyphs that stand for some letters together.
+/// Glyphs that together represent some characters.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    /// The letters, in the order of reading.
+    /// The characters in logical order.
     pub text: String,
-    /// Their glyphs, from left to right.
+    /// From left to right.
     pub glyphs: Vec<Glyph>,
 }
 
-/// A glyph. Lengths are thousandths of the size.
+/// A positioned glyph. Lengths are thousandths of the font size.
 #[derive(Debug)]
 pub(crate) struct Glyph {
-    /// Which one of the font.
     pub id: u16,
-    /// From its place to that of the next.
+    /// The distance to the next glyph's origin.
     pub advance: f32,
-    /// From its place to where it is drawn.
+    /// From its origin to where it is drawn.
     pub offset: (f32, f32),
 }
 
-/// The lines of `text`. Whatever separates words or lines in it is one space.
-pub(crate) fn paragraph(text: &str, setting: &Setting) -> Paragraph {
+/// Lays out `text`. White space and line breaks in it become single spaces.
+pub(crate) fn lay_out(text: &str, setting: &Setting) -> Paragraph {
     let text = one_line(text);
     let mut kept: Vec<Range<usize>> = clusters(&text);
-    let mut paragraph = if kept.len() > LONGEST {
-        kept.truncate(LONGEST);
-        cut(&text, &kept, setting)
+    let mut paragraph = if kept.len() > CLUSTERS_MAX {
+        kept.truncate(CLUSTERS_MAX);
+        lay_out_start(&text, &kept, setting)
     } else {
-        whole(&text, setting)
+        lay_out_all(&text, setting)
     };
     while paragraph.lines.len() > setting.lines.max(1) && !kept.is_empty() {
-        // As many as should fit, and one less at the least.
+        // An estimate of what fits, but at least one cluster less.
         let fitting = kept.len() * setting.lines.max(1) / paragraph.lines.len();
         kept.truncate(fitting.min(kept.len() - 1));
-        paragraph = cut(&text, &kept, setting);
+        paragraph = lay_out_start(&text, &kept, setting);
     }
     paragraph
 }
 
-/// The lines of those clusters of a text that are kept.
-fn cut(text: &str, kept: &[Range<usize>], setting: &Setting) -> Paragraph {
+/// Lays out the kept clusters of a text and an ellipsis.
+fn lay_out_start(text: &str, kept: &[Range<usize>], setting: &Setting) -> Paragraph {
     let end = kept.last().map_or(0, |cluster| cluster.end);
     let shorter = format!("{}{ELLIPSIS}", text[..end].trim_end());
     Paragraph {
         is_cut: true,
-        ..whole(&shorter, setting)
+        ..lay_out_all(&shorter, setting)
     }
 }
 
@@ -121,7 +114,7 @@ fn one_line(text: &str) -> String {
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
-    // A space that does not break holds words together, so it stays.
+    // A no-break space keeps words together, so it stays.
     let breaks = |c: char| c.is_whitespace() && !matches!(c, '\u{a0}' | '\u{202f}');
     let words: Vec<&str> = spaced
         .split(breaks)
@@ -130,12 +123,12 @@ fn one_line(text: &str) -> String {
     words.join(" ")
 }
 
-fn whole(text: &str, setting: &Setting) -> Paragraph {
+fn lay_out_all(text: &str, setting: &Setting) -> Paragraph {
     let bidi = BidiInfo::new(text, None);
     let Some(para) = bidi.paragraphs.first() else {
         return Paragraph::default();
     };
-    let typed = Typed {
+    let analysed = AnalysedText {
         text,
         setting,
         faces: faces(text, setting.style),
@@ -143,17 +136,17 @@ fn whole(text: &str, setting: &Setting) -> Paragraph {
         para,
     };
     Paragraph {
-        lines: typed
-            .break_up()
+        lines: analysed
+            .break_lines()
             .into_iter()
-            .map(|range| typed.line(range))
+            .map(|range| analysed.line(range))
             .collect(),
         rtl: para.level.is_rtl(),
         is_cut: false,
     }
 }
 
-/// The letters as one sees them: a base and its marks, or a family of emoji, are one.
+/// The grapheme clusters of a text.
 pub(crate) fn clusters(text: &str) -> Vec<Range<usize>> {
     let ends: Vec<usize> = GraphemeClusterSegmenter::new().segment_str(text).collect();
     ends.windows(2)
@@ -161,7 +154,7 @@ pub(crate) fn clusters(text: &str) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Every cluster and its font.
+/// The clusters of a text with their fonts.
 fn faces(text: &str, style: Style) -> Vec<(Range<usize>, FaceId)> {
     let mut before = None;
     clusters(text)
@@ -174,8 +167,8 @@ fn faces(text: &str, style: Style) -> Vec<(Range<usize>, FaceId)> {
         .collect()
 }
 
-/// A text, and what is known of all of it.
-struct Typed<'a> {
+/// A text with its fonts and directions.
+struct AnalysedText<'a> {
     text: &'a str,
     setting: &'a Setting<'a>,
     faces: Vec<(Range<usize>, FaceId)>,
@@ -183,9 +176,9 @@ struct Typed<'a> {
     para: &'a ParagraphInfo,
 }
 
-impl Typed<'_> {
-    /// The lines, as parts of the text, without the spaces between them.
-    fn break_up(&self) -> Vec<Range<usize>> {
+impl AnalysedText<'_> {
+    /// Breaks the text into lines. Returns their ranges without surrounding spaces.
+    fn break_lines(&self) -> Vec<Range<usize>> {
         let ends: Vec<usize> = LineSegmenter::new_lstm(LineBreakOptions::default())
             .segment_str(self.text)
             .skip(1)
@@ -208,7 +201,7 @@ impl Typed<'_> {
         lines
     }
 
-    /// Up to which letter a word fits that is longer than a line: one letter at least.
+    /// Returns the end of the part of a word that fits on a line: at least one cluster.
     fn last_that_fits(&self, word: Range<usize>) -> usize {
         let ends: Vec<usize> = self
             .faces
@@ -217,7 +210,7 @@ impl Typed<'_> {
             .filter(|end| (word.start + 1..=word.end).contains(end))
             .collect();
         let fits = |end: &usize| self.width(word.start..*end) <= self.setting.width;
-        // Few letters fit on a line, so that not all of a long word is looked at.
+        // Few clusters fit on a line, so that measuring a whole long word is unnecessary.
         let mut tried = 16;
         while ends.get(tried).is_some_and(fits) {
             tried *= 2;
@@ -238,13 +231,13 @@ impl Typed<'_> {
         self.line(self.trimmed(range)).width
     }
 
-    /// The glyphs of a part of the text that stands on one line.
+    /// Shapes a part of the text as one line.
     fn line(&self, range: Range<usize>) -> Line {
         let (levels, parts) = self.bidi.visual_runs(self.para, range.clone());
         let mut line = Line::default();
         for part in parts {
             let level = levels.get(part.start).copied().unwrap_or(Level::ltr());
-            let mut runs = self.in_one_font(part);
+            let mut runs = self.split_by_font(part);
             if level.is_rtl() {
                 runs.reverse();
             }
@@ -255,7 +248,7 @@ impl Typed<'_> {
         line
     }
 
-    fn in_one_font(&self, part: Range<usize>) -> Vec<(Range<usize>, FaceId)> {
+    fn split_by_font(&self, part: Range<usize>) -> Vec<(Range<usize>, FaceId)> {
         let mut runs: Vec<(Range<usize>, FaceId)> = Vec::new();
         let first = self
             .faces
@@ -297,7 +290,7 @@ impl Typed<'_> {
         buffer.guess_segment_properties();
         buffer.set_language(self.setting.language.and_then(Language::new));
         let options = ShapeOptions::new();
-        // It fails for a buffer without direction, and this one has one.
+        // Fails only for a buffer without direction.
         if shape(&ShaperFont::new(&face.font), &mut buffer, options).is_err() {
             return;
         }
@@ -321,22 +314,29 @@ impl Typed<'_> {
             face: id,
             bold: face.can_be_bold && self.setting.style != Style::Regular,
             size,
-            clusters: by_text(text, glyphs, face, level.is_rtl()),
+            clusters: group_by_text(text, glyphs, face, level.is_rtl()),
         });
     }
 }
 
-/// Glyphs with the letters that they stand for, of which each knows where in `text` they begin. Marks
-/// that are moved stay with their letter.
-fn by_text(text: &str, mut glyphs: Vec<(usize, Glyph)>, face: &Face, rtl: bool) -> Vec<Cluster> {
+/// Groups glyphs by the characters that they represent; each glyph comes with the start of those in `text`.
+/// Marks with an offset stay with their base.
+fn group_by_text(
+    text: &str,
+    mut glyphs: Vec<(usize, Glyph)>,
+    face: &Face,
+    rtl: bool,
+) -> Vec<Cluster> {
     if !rtl {
-        for seen in clusters(text) {
+        for grapheme in clusters(text) {
             let moved = |(start, glyph): &(usize, Glyph)| {
-                seen.contains(start) && glyph.offset.0.abs().max(glyph.offset.1.abs()) >= 1.0
+                grapheme.contains(start) && glyph.offset.0.abs().max(glyph.offset.1.abs()) >= 1.0
             };
             if glyphs.iter().any(moved) {
-                let of_it = glyphs.iter_mut().filter(|(start, _)| seen.contains(start));
-                of_it.for_each(|(start, _)| *start = seen.start);
+                let of_it = glyphs
+                    .iter_mut()
+                    .filter(|(start, _)| grapheme.contains(start));
+                of_it.for_each(|(start, _)| *start = grapheme.start);
             }
         }
     }
@@ -363,7 +363,7 @@ fn by_text(text: &str, mut glyphs: Vec<(usize, Glyph)>, face: &Face, rtl: bool) 
     }
     if rtl {
         set.into_iter()
-            .flat_map(|cluster| one_by_one(cluster, face))
+            .flat_map(|cluster| split_ligature(cluster, face))
             .collect()
     } else {
         set
@@ -373,16 +373,16 @@ fn by_text(text: &str, mut glyphs: Vec<(usize, Glyph)>, face: &Face, rtl: bool) 
 /// PDF readers reverse right-to-left text glyph by glyph, and some also reverse the letters of one glyph.
 /// So each letter of a ligature gets its own code: the last letter gets the glyph, the others an
 /// invisible one.
-fn one_by_one(cluster: Cluster, face: &Face) -> Vec<Cluster> {
+fn split_ligature(cluster: Cluster, face: &Face) -> Vec<Cluster> {
     let (Some(blank), 1) = (face.blank, cluster.glyphs.len()) else {
         return vec![cluster];
     };
     let mut letters = cluster.text.chars().rev().map(String::from);
-    let mut apart = vec![Cluster {
+    let mut split = vec![Cluster {
         text: letters.next().unwrap_or_default(),
         glyphs: cluster.glyphs,
     }];
-    apart.extend(letters.map(|text| Cluster {
+    split.extend(letters.map(|text| Cluster {
         text,
         glyphs: vec![Glyph {
             id: blank,
@@ -390,10 +390,10 @@ fn one_by_one(cluster: Cluster, face: &Face) -> Vec<Cluster> {
             offset: (0.0, 0.0),
         }],
     }));
-    apart
+    split
 }
 
-/// A length in a font's units, of which there are 16 bits.
+/// Converts a length in font units, which has 16 bits.
 fn units(length: i32) -> f32 {
     f32::from(i16::try_from(length).unwrap_or(i16::MAX))
 }
@@ -410,7 +410,7 @@ mod tests {
         language: None,
     };
 
-    /// The letters of each line, in the order in which its glyphs stand.
+    /// The characters of each line, in visual order.
     fn seen(paragraph: &Paragraph) -> Vec<String> {
         let of = |line: &Line| {
             let clusters = line.runs.iter().flat_map(|run| &run.clusters);
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_no_wider_than_they_may_be_and_no_letter_is_lost() {
+    fn no_line_is_too_wide_and_no_letter_is_lost() {
         for text in [
             format!("one two {} three", "Ж".repeat(80)),
             "W".repeat(120),
@@ -430,7 +430,7 @@ mod tests {
             "𒀀".repeat(60),
             "👩🏽‍🎤".repeat(40),
         ] {
-            let set = paragraph(&text, &SETTING);
+            let set = lay_out(&text, &SETTING);
             assert!(set.lines.len() > 2, "{text}");
             for line in &set.lines {
                 assert!(line.width <= 200.0, "{text}: {}", line.width);
@@ -449,28 +449,28 @@ mod tests {
     fn thai_is_broken_between_words_although_it_has_no_spaces() {
         let text = "ดนตรีโรงละครแห่งชาติ";
         let setting = Setting {
-            width: paragraph(text, &SETTING).lines[0].width - 1.0,
+            width: lay_out(text, &SETTING).lines[0].width - 1.0,
             ..SETTING
         };
-        assert_eq!(seen(&paragraph(text, &setting)), ["ดนตรีโรงละครแห่ง", "ชาติ"]);
+        assert_eq!(seen(&lay_out(text, &setting)), ["ดนตรีโรงละครแห่ง", "ชาติ"]);
     }
 
     #[test]
     fn text_runs_as_its_letters_do() {
-        let hebrew = paragraph("אבג דהו", &SETTING);
+        let hebrew = lay_out("אבג דהו", &SETTING);
         assert!(hebrew.rtl);
         assert_eq!(seen(&hebrew), ["והד גבא"]);
-        let mixed = paragraph("Hall אבג 12", &SETTING);
+        let mixed = lay_out("Hall אבג 12", &SETTING);
         assert!(!mixed.rtl);
         assert_eq!(seen(&mixed), ["Hall 12 גבא"]);
-        // Nothing that is typed turns the text after it.
-        assert!(!paragraph("Seat 12", &SETTING).rtl);
+        // The direction of one text does not affect the next.
+        assert!(!lay_out("Seat 12", &SETTING).rtl);
     }
 
     #[test]
     fn arabic_letters_join() {
         let glyphs = |text| {
-            let set = paragraph(text, &SETTING);
+            let set = lay_out(text, &SETTING);
             let clusters = set.lines.into_iter().flat_map(|line| line.runs);
             let clusters = clusters.flat_map(|run| run.clusters);
             clusters
@@ -494,7 +494,7 @@ mod tests {
                 language: Some(language),
                 ..SETTING
             };
-            let set = paragraph("骨", &setting);
+            let set = lay_out("骨", &setting);
             set.lines[0].runs[0].clusters[0].glyphs[0].id
         };
         assert_ne!(glyph("ja"), glyph("zh-hans"));
@@ -503,17 +503,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_and_says_so() {
+    fn a_text_that_is_too_long_is_truncated() {
         let setting = Setting {
             lines: 2,
             ..SETTING
         };
-        let set = paragraph(&"one two three ".repeat(20), &setting);
+        let set = lay_out(&"one two three ".repeat(20), &setting);
         assert_eq!(set.lines.len(), 2);
         assert!(set.is_cut && seen(&set).concat().ends_with('…'));
-        let set = paragraph(&"W".repeat(100_000), &SETTING);
-        assert!(set.is_cut && seen(&set).concat().matches('W').count() == LONGEST);
-        let set = paragraph("one two", &setting);
+        let set = lay_out(&"W".repeat(100_000), &SETTING);
+        assert!(set.is_cut && seen(&set).concat().matches('W').count() == CLUSTERS_MAX);
+        let set = lay_out("one two", &setting);
         assert!(!set.is_cut);
         assert_eq!(seen(&set), ["one two"]);
     }
@@ -521,7 +521,7 @@ mod tests {
     #[test]
     fn an_empty_text_has_no_lines() {
         for text in ["", "  ", "\n\u{2028}\t"] {
-            assert!(paragraph(text, &SETTING).lines.is_empty());
+            assert!(lay_out(text, &SETTING).lines.is_empty());
         }
     }
 }

@@ -1,17 +1,17 @@
-//! How a ticket looks. The upper half of the page is the ticket, so that it can be folded once: words
-//! on the left, the code on a stub on the right. The lower half has what is good to know.
+//! The layout of a ticket. The upper half of the page is the ticket, so that it can be folded once: text on the
+//! left, the code on a stub on the right. The lower half has the notes.
 //!
-//! The code's place depends on nothing. The words are set as large as all of them fit.
+//! The code's position is fixed. The text is set as large as it fits.
 
 use crate::{
     Document, Ticket,
     fonts::Style,
-    lines::{Paragraph, Setting, paragraph},
+    lines::{Paragraph, Setting, lay_out},
     sheet::{Area, Colour, HEIGHT, Sheet, WIDTH, height},
     typeset::Typesetter,
 };
 
-// As style/tokens.css has them, by day.
+// The light theme's colours of style/tokens.css.
 const INK: Colour = [0.137, 0.102, 0.086];
 const QUIET: Colour = [0.4, 0.345, 0.314];
 const LINE: Colour = [0.541, 0.478, 0.424];
@@ -26,21 +26,21 @@ const TICKET: Area = Area {
     width: WIDTH - 2.0 * MARGIN,
     height: FOLD - 2.0 * MARGIN,
 };
-/// How wide the stub with the code is.
+/// The width of the stub with the code.
 const STUB: f32 = 232.0;
-/// The code's side, its quiet zone included: more than seven centimetres.
+/// The side of the code with its quiet zone: more than seven centimetres.
 const CODE: f32 = 208.0;
 const STRIP: f32 = 8.0;
 const PADDING: f32 = 20.0;
-/// Where the words are.
-const WORDS: Area = Area {
+/// The area of the text.
+const TEXT: Area = Area {
     x: TICKET.x + STRIP + PADDING - 4.0,
     y: TICKET.y + PADDING,
     width: TICKET.width - STUB - STRIP - 2.0 * PADDING + 8.0,
     height: TICKET.height - 2.0 * PADDING,
 };
 
-/// How large the words are tried to be, and how many lines each may have: the first that fits.
+/// Scales of the text with the maximum number of lines of each paragraph. The first that fits is used.
 const TRIES: [(f32, usize); 10] = [
     (1.0, usize::MAX),
     (0.9, usize::MAX),
@@ -63,19 +63,19 @@ pub(crate) fn draw(document: &Document, ticket: &Ticket, typesetter: &mut Typese
     let tear = TICKET.right() - STUB;
     sheet.ticket(TICKET, tear, (STRIP, ACCENT), LINE);
     sheet.dashes((tear, TICKET.y + 12.0), (tear, TICKET.bottom() - 12.0));
-    let words = writer.words(&document.shop, ticket);
-    sheet.door(WORDS.x - 2.0, WORDS.y - 2.0, 18.0, ACCENT, LIGHT);
+    let words = writer.main_text(&document.shop, ticket);
+    sheet.door(TEXT.x - 2.0, TEXT.y - 2.0, 18.0, ACCENT, LIGHT);
     for block in &words.blocks {
         block.draw(&mut sheet);
     }
-    writer.stub(&mut sheet, ticket);
-    sheet.colour(LINE);
+    writer.draw_stub(&mut sheet, ticket);
+    sheet.set_colour(LINE);
     sheet.dashes((0.0, FOLD), (WIDTH, FOLD));
-    writer.below(&mut sheet, ticket, words.is_cut);
+    writer.draw_notes(&mut sheet, ticket, words.is_cut);
     sheet.finish()
 }
 
-/// Words in their place.
+/// A positioned paragraph.
 struct Block {
     paragraph: Paragraph,
     size: f32,
@@ -90,17 +90,17 @@ impl Block {
     }
 
     fn draw(&self, sheet: &mut Sheet) {
-        sheet.colour(self.colour);
+        sheet.set_colour(self.colour);
         sheet.text(&self.paragraph, self.size, self.column, self.y);
     }
 }
 
-/// All words of a ticket's left part.
-struct Words {
+/// The text on the left of a ticket.
+struct MainText {
     blocks: Vec<Block>,
-    /// How far down they come.
+    /// The lower edge of the lowest paragraph.
     bottom: f32,
-    /// Not all is there.
+    /// Whether some text is truncated or missing.
     is_cut: bool,
 }
 
@@ -124,59 +124,59 @@ impl Writer<'_> {
             lines,
             language: self.language,
         };
-        paragraph(text, &setting)
+        lay_out(text, &setting)
     }
 
-    /// As large as they fit.
-    fn words(&self, shop: &str, ticket: &Ticket) -> Words {
-        let mut words = self.words_at(shop, ticket, TRIES[0]);
-        let needed = (words.bottom - WORDS.y) / WORDS.height;
-        // Half as large takes a quarter of the room, a little more or less.
+    /// Lays out the main text as large as it fits.
+    fn main_text(&self, shop: &str, ticket: &Ticket) -> MainText {
+        let mut words = self.main_text_at(shop, ticket, TRIES[0]);
+        let needed = (words.bottom - TEXT.y) / TEXT.height;
+        // At half the size the text needs about a quarter of the area.
         let hopeless =
             |(scale, lines): &(f32, usize)| *lines == usize::MAX && needed * scale * scale > 1.5;
         for size in TRIES.into_iter().skip(1).filter(|size| !hopeless(size)) {
-            if words.bottom <= WORDS.bottom() {
+            if words.bottom <= TEXT.bottom() {
                 return words;
             }
-            words = self.words_at(shop, ticket, size);
+            words = self.main_text_at(shop, ticket, size);
         }
-        let fits = |block: &Block| block.bottom() <= WORDS.bottom();
+        let fits = |block: &Block| block.bottom() <= TEXT.bottom();
         words.is_cut |= !words.blocks.iter().all(fits);
         words.blocks.retain(fits);
         words
     }
 
-    fn words_at(&self, shop: &str, ticket: &Ticket, (scale, lines): (f32, usize)) -> Words {
+    fn main_text_at(&self, shop: &str, ticket: &Ticket, (scale, lines): (f32, usize)) -> MainText {
         let mut flow = Flow {
             writer: self,
             scale,
             lines,
-            y: WORDS.y,
-            words: Words {
+            y: TEXT.y,
+            words: MainText {
                 blocks: Vec::new(),
-                bottom: WORDS.y,
+                bottom: TEXT.y,
                 is_cut: false,
             },
         };
-        // The shop's name stands beside its sign, and is as large on every ticket.
+        // The shop's name is beside its logo, and has the same size on every ticket.
         let column = Area {
-            x: WORDS.x + 20.0,
-            width: WORDS.width - 20.0,
-            ..WORDS
+            x: TEXT.x + 20.0,
+            width: TEXT.width - 20.0,
+            ..TEXT
         };
         let name = self.paragraph(Style::Display, 13.0, shop, column.width, 1);
         flow.words.blocks.push(Block {
             paragraph: name,
             size: 13.0,
             column,
-            y: WORDS.y - 2.0,
+            y: TEXT.y - 2.0,
             colour: INK,
         });
         flow.y += 30.0;
-        flow.add(Style::Display, 24.0, &ticket.title, WORDS, INK);
+        flow.add(Style::Display, 24.0, &ticket.title, TEXT, INK);
         flow.y += 6.0 * scale;
-        flow.add(Style::Strong, 12.5, &ticket.when, WORDS, ACCENT);
-        flow.add(Style::Regular, 12.5, &ticket.place, WORDS, INK);
+        flow.add(Style::Strong, 12.5, &ticket.when, TEXT, ACCENT);
+        flow.add(Style::Regular, 12.5, &ticket.place, TEXT, INK);
         flow.y += 14.0 * scale;
         let facts = flow.words.blocks.len();
         if let Some(first) = ticket.facts.first() {
@@ -185,15 +185,15 @@ impl Writer<'_> {
         for pair in ticket.facts.get(1..).unwrap_or_default().chunks(2) {
             flow.facts(pair, 11.5);
         }
-        // They stand at the foot, as far as there is room.
-        let room = (WORDS.bottom() - flow.words.bottom).max(0.0);
+        // Moves the facts to the bottom of the area.
+        let room = (TEXT.bottom() - flow.words.bottom).max(0.0);
         for block in flow.words.blocks.iter_mut().skip(facts) {
             block.y += room;
         }
         flow.words
     }
 
-    fn stub(&self, sheet: &mut Sheet, ticket: &Ticket) {
+    fn draw_stub(&self, sheet: &mut Sheet, ticket: &Ticket) {
         let column = Area {
             x: TICKET.right() - STUB,
             width: STUB,
@@ -201,17 +201,17 @@ impl Writer<'_> {
         };
         let line = |style, size, text: &str| self.paragraph(style, size, text, CODE, 1);
         let count = line(Style::Strong, 11.0, &ticket.count);
-        sheet.colour(INK);
+        sheet.set_colour(INK);
         sheet.centred(&count, 11.0, column, TICKET.y + 24.0);
         let code = code_area();
         sheet.squares(code, ticket.code.side, &ticket.code.runs);
-        sheet.colour(INK);
+        sheet.set_colour(INK);
         let number = line(Style::Strong, 13.0, &ticket.number);
         sheet.centred(&number, 13.0, column, code.bottom() + 4.0);
     }
 
-    /// What is good to know, and in full what had to be cut.
-    fn below(&self, sheet: &mut Sheet, ticket: &Ticket, in_full: bool) {
+    /// Draws the notes below the fold and, with `in_full`, the whole text of the ticket.
+    fn draw_notes(&self, sheet: &mut Sheet, ticket: &Ticket, in_full: bool) {
         const LOWEST: f32 = HEIGHT - MARGIN;
         let column = Area {
             y: FOLD + 28.0,
@@ -219,22 +219,22 @@ impl Writer<'_> {
             ..TICKET
         };
         let fold = self.paragraph(Style::Regular, 8.0, "Fold here", column.width, 1);
-        sheet.colour(QUIET);
+        sheet.set_colour(QUIET);
         sheet.text(&fold, 8.0, column, FOLD + 4.0);
-        let mut said: Vec<(Style, f32, String)> = Vec::new();
+        let mut notes: Vec<(Style, f32, String)> = Vec::new();
         for note in &ticket.notes {
-            said.push((Style::Regular, 10.5, note.clone()));
+            notes.push((Style::Regular, 10.5, note.clone()));
         }
         if in_full {
-            said.push((Style::Strong, 9.0, ticket.title.clone()));
-            said.push((Style::Regular, 9.0, ticket.place.clone()));
+            notes.push((Style::Strong, 9.0, ticket.title.clone()));
+            notes.push((Style::Regular, 9.0, ticket.place.clone()));
             let facts = ticket.facts.iter();
-            said.extend(
+            notes.extend(
                 facts.map(|(name, value)| (Style::Regular, 9.0, format!("{name}: {value}"))),
             );
         }
         let mut y = column.y;
-        for (style, size, text) in said {
+        for (style, size, text) in notes {
             let block = Block {
                 paragraph: self.paragraph(style, size, &text, column.width, 12),
                 size,
@@ -251,7 +251,7 @@ impl Writer<'_> {
     }
 }
 
-/// Where the code is, on every ticket.
+/// The fixed area of the code.
 fn code_area() -> Area {
     Area {
         x: TICKET.right() - STUB + (STUB - CODE) / 2.0,
@@ -261,18 +261,18 @@ fn code_area() -> Area {
     }
 }
 
-/// Words that are set one below the other.
+/// Lays out paragraphs one below the other.
 struct Flow<'a, 'b> {
     writer: &'a Writer<'b>,
     scale: f32,
     lines: usize,
     y: f32,
-    words: Words,
+    words: MainText,
 }
 
 impl Flow<'_, '_> {
-    /// Sets a paragraph at the end. Returns how far down it comes.
-    fn set(&mut self, style: Style, size: f32, text: &str, column: Area, colour: Colour) -> f32 {
+    /// Lays out a paragraph at `y`. Returns its lower edge.
+    fn place(&mut self, style: Style, size: f32, text: &str, column: Area, colour: Colour) -> f32 {
         let size = size * self.scale;
         let paragraph = self
             .writer
@@ -292,21 +292,21 @@ impl Flow<'_, '_> {
     }
 
     fn add(&mut self, style: Style, size: f32, text: &str, column: Area, colour: Colour) {
-        self.y = self.set(style, size, text, column, colour);
+        self.y = self.place(style, size, text, column, colour);
     }
 
-    /// Names and below them values, side by side.
+    /// Adds one or two facts side by side, each value below its name.
     fn facts(&mut self, facts: &[(String, String)], size: f32) {
         const BETWEEN: f32 = 12.0;
         let columns: f32 = if facts.len() > 1 { 2.0 } else { 1.0 };
-        let width = (WORDS.width - BETWEEN * (columns - 1.0)) / columns;
-        let (top, mut x, mut lowest) = (self.y, WORDS.x, self.y);
+        let width = (TEXT.width - BETWEEN * (columns - 1.0)) / columns;
+        let (top, mut x, mut lowest) = (self.y, TEXT.x, self.y);
         for (name, value) in facts {
-            let column = Area { x, width, ..WORDS };
+            let column = Area { x, width, ..TEXT };
             self.y = top;
             self.add(Style::Regular, 8.5, name, column, QUIET);
-            lowest = lowest.max(self.set(Style::Strong, size, value, column, INK));
-            // Whichever way a value runs, it stands below its name.
+            lowest = lowest.max(self.place(Style::Strong, size, value, column, INK));
+            // Right-to-left values are aligned with their names too.
             if let Some(value) = self.words.blocks.last_mut() {
                 let lines = value.paragraph.lines.iter();
                 value.column.width = lines.map(|line| line.width).fold(0.0, f32::max);

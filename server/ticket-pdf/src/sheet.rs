@@ -1,47 +1,40 @@
-//! A page that is drawn on. Lengths are points, and heights count from its upper edge.
+//! Drawing on a page. Lengths are points; y grows downwards from the upper edge. Does not decide on the layout.
 
 use crate::{lines::Paragraph, typeset::Typesetter};
 use pdf_writer::Content;
 
-/// A4.
+/// The width of A4.
 pub(crate) const WIDTH: f32 = 595.0;
-/// A4.
+/// The height of A4.
 pub(crate) const HEIGHT: f32 = 842.0;
 
-/// Between one line and the next, in parts of the size.
+/// The space between lines, in parts of the font size.
 const LEADING: f32 = 0.1;
-/// How far the handles of a curve are from its ends to make a quarter of a circle, in radii.
-const ROUND: f32 = 0.5523;
+/// The distance of a Bézier curve's control points from its ends for a quarter of a circle, in radii.
+const ARC: f32 = 0.5523;
 
 /// Red, green and blue from 0 to 1.
 pub(crate) type Colour = [f32; 3];
 
-/// A rectangle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Area {
-    /// Its left edge.
     pub x: f32,
-    /// Its upper edge.
     pub y: f32,
-    /// From left to right.
     pub width: f32,
-    /// From top to bottom.
     pub height: f32,
 }
 
 impl Area {
-    /// Its right edge.
     pub(crate) fn right(self) -> f32 {
         self.x + self.width
     }
 
-    /// Its lower edge.
     pub(crate) fn bottom(self) -> f32 {
         self.y + self.height
     }
 }
 
-/// How high a paragraph is.
+/// The height of a paragraph.
 pub(crate) fn height(paragraph: &Paragraph, size: f32) -> f32 {
     let lines = paragraph.lines.iter();
     lines
@@ -56,7 +49,6 @@ pub(crate) struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    /// An empty page.
     pub(crate) fn new(typesetter: &'a mut Typesetter) -> Self {
         Self {
             content: Content::new(),
@@ -64,19 +56,19 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// All that was drawn.
+    /// Returns the page's content stream.
     pub(crate) fn finish(self) -> Vec<u8> {
         self.content.finish().into_vec()
     }
 
-    /// The colour of what is drawn from here on.
-    pub(crate) fn colour(&mut self, [red, green, blue]: Colour) {
+    /// Sets the colour of what is drawn next.
+    pub(crate) fn set_colour(&mut self, [red, green, blue]: Colour) {
         self.content
             .set_fill_rgb(red, green, blue)
             .set_stroke_rgb(red, green, blue);
     }
 
-    /// A paragraph from `y` down, along the side of `column` on which its text begins.
+    /// Draws a paragraph from `y` down, aligned to the side of `column` on which its text begins.
     pub(crate) fn text(&mut self, paragraph: &Paragraph, size: f32, column: Area, y: f32) {
         let mut y = y;
         for line in &paragraph.lines {
@@ -91,7 +83,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// The same in the middle of `column`.
+    /// As [`Sheet::text`], centred in `column`.
     pub(crate) fn centred(&mut self, paragraph: &Paragraph, size: f32, column: Area, y: f32) {
         let mut y = y;
         for line in &paragraph.lines {
@@ -112,7 +104,7 @@ impl<'a> Sheet<'a> {
             .fill_nonzero();
     }
 
-    /// A dashed line.
+    /// Draws a dashed line.
     pub(crate) fn dashes(&mut self, from: (f32, f32), to: (f32, f32)) {
         self.content
             .save_state()
@@ -124,19 +116,19 @@ impl<'a> Sheet<'a> {
             .restore_state();
     }
 
-    /// A ticket's outline, with round corners and notches where it is torn at `tear`; and inside of
-    /// it, a strip in the colour `strip` along the left edge.
+    /// Draws a ticket's outline with round corners and notches at `tear`, and a strip of this width and colour
+    /// along its left edge.
     pub(crate) fn ticket(&mut self, area: Area, tear: f32, strip: (f32, Colour), line: Colour) {
         self.content.save_state();
         self.outline(area, tear);
         self.content.clip_nonzero().end_path();
-        self.colour(strip.1);
+        self.set_colour(strip.1);
         self.fill(Area {
             width: strip.0,
             ..area
         });
         self.content.restore_state();
-        self.colour(line);
+        self.set_colour(line);
         self.content.set_line_width(1.0);
         self.outline(area, tear);
         self.content.close_and_stroke();
@@ -165,9 +157,9 @@ impl<'a> Sheet<'a> {
         self.content.close_path();
     }
 
-    /// A quarter of a circle, which leaves its beginning to the side or upwards or downwards.
+    /// Adds a quarter of a circle to the path, which begins horizontally or vertically.
     fn quarter(&mut self, from: (f32, f32), to: (f32, f32), sideways: bool) {
-        let (across, up) = ((to.0 - from.0) * ROUND, (to.1 - from.1) * ROUND);
+        let (across, up) = ((to.0 - from.0) * ARC, (to.1 - from.1) * ARC);
         let (first, second) = if sideways {
             ((from.0 + across, from.1), (to.0, to.1 - up))
         } else {
@@ -177,7 +169,7 @@ impl<'a> Sheet<'a> {
             .cubic_to(first.0, first.1, second.0, second.1, to.0, to.1);
     }
 
-    /// A door, the shop's sign, with a light behind it.
+    /// Draws the shop's logo, a lit door.
     pub(crate) fn door(&mut self, x: f32, y: f32, side: f32, colour: Colour, light: Colour) {
         for (left, shoulder, right, radius, colour) in [
             (5.0, 10.0, 27.0, 11.0, colour),
@@ -187,7 +179,7 @@ impl<'a> Sheet<'a> {
             let foot = at(left, 30.0);
             let (before, after) = (at(left, shoulder), at(right, shoulder));
             let top = at(f32::midpoint(left, right), shoulder - radius);
-            self.colour(colour);
+            self.set_colour(colour);
             self.content.move_to(foot.0, foot.1);
             self.content.line_to(before.0, before.1);
             self.quarter(before, top, false);
@@ -198,11 +190,11 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// Black squares; `runs` are columns, rows and lengths in a square of `side` by `side`.
+    /// Draws a code of `side` by `side` squares; `runs` are column, row and length.
     pub(crate) fn squares(&mut self, area: Area, side: u16, runs: &[(u16, u16, u16)]) {
         let unit = area.width / f32::from(side);
-        self.colour([0.0; 3]);
-        // One unit a square, counted from above: whole numbers keep the file small.
+        self.set_colour([0.0; 3]);
+        // One unit per square: integers keep the file small.
         self.content
             .save_state()
             .transform([unit, 0.0, 0.0, -unit, area.x, HEIGHT - area.y]);

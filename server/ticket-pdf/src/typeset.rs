@@ -1,8 +1,8 @@
-//! Glyphs in a PDF: draws lines, and embeds of each font what was drawn, with the text that it stands
-//! for, so that a reader can search and copy it.
+//! Writes lines of glyphs to a PDF, and embeds the used glyphs of each font with their text, so that readers
+//! can search and copy it. Does not shape text.
 //!
-//! A code in a line stands for one glyph and one text. Where that is not enough (several glyphs for
-//! one letter or the other way round) the text is written beside them as `ActualText`.
+//! A character code represents one glyph and one text. Where that is not enough (several glyphs for one letter
+//! or the reverse), the text is written as `ActualText`.
 
 use crate::{
     fonts::{self, Face, FaceId},
@@ -21,37 +21,37 @@ const IDENTITY: SystemInfo = SystemInfo {
     ordering: Str(b"Identity"),
     supplement: 0,
 };
-/// How thick a line around letters makes them bold, in parts of their size.
+/// The stroke width of synthetic bold, in parts of the font size.
 const BOLD: f32 = 0.03;
-/// As zlib counts: small enough, and quick.
+/// A compromise between size and speed.
 const LEVEL: u8 = 6;
 
-/// A stream that is compressed. The caller names its filter: `/FlateDecode`.
-pub(crate) fn compressed(data: &[u8]) -> Vec<u8> {
+/// Compresses a stream, for the filter `/FlateDecode`.
+pub(crate) fn compress(data: &[u8]) -> Vec<u8> {
     compress_to_vec_zlib(data, LEVEL)
 }
 
-/// A font that cannot be cut to what is used of it.
+/// A font could not be subset.
 #[derive(Debug, thiserror::Error)]
-#[error("{font} was not embedded")]
-pub struct NotEmbedded {
+#[error("font {font} was not embedded")]
+pub struct EmbedError {
     font: &'static str,
     source: subsetter::Error,
 }
 
-/// What is used of a font.
+/// The used glyphs of a font.
 #[derive(Default)]
-struct Used {
+struct UsedGlyphs {
     glyphs: GlyphRemapper,
-    /// What each code stands for: a glyph as the file has it, and its text.
+    /// Glyph and text of each code, for TrueType fonts. Glyphs are numbered as in the subset.
     codes: Vec<(u16, String)>,
     known: HashMap<(u16, String), u16>,
-    /// Where codes are glyphs: the text of each.
+    /// The text of each glyph, for CFF fonts, whose codes are glyphs.
     texts: BTreeMap<u16, String>,
 }
 
-impl Used {
-    /// The code of a glyph that stands for `text`, and whether it says so itself.
+impl UsedGlyphs {
+    /// The code of a glyph for `text`, and whether the code maps to exactly that text.
     fn code(&mut self, face: &Face, glyph: u16, text: &str) -> (u16, bool) {
         let glyph = self.glyphs.remap(glyph);
         if face.is_cff {
@@ -62,7 +62,7 @@ impl Used {
         if let Some(code) = self.known.get(&entry) {
             return (*code, true);
         }
-        // Code 0 is kept for what is missing.
+        // Code 0 is reserved for missing glyphs.
         let Ok(code) = u16::try_from(self.codes.len() + 1) else {
             return (0, false);
         };
@@ -72,22 +72,21 @@ impl Used {
     }
 }
 
-/// All fonts of a document.
+/// The fonts of a document and their used glyphs.
 pub(crate) struct Typesetter {
-    used: Vec<Used>,
+    used: Vec<UsedGlyphs>,
 }
 
 impl Typesetter {
-    /// With nothing set yet.
     pub(crate) fn new() -> Self {
         Self {
-            used: std::iter::repeat_with(Used::default)
+            used: std::iter::repeat_with(UsedGlyphs::default)
                 .take(fonts::count())
                 .collect(),
         }
     }
 
-    /// Draws a line, whose base begins at `at`, in the colour that is set.
+    /// Draws a line whose baseline begins at `at`, in the current colour.
     pub(crate) fn show(&mut self, content: &mut Content, line: &Line, at: (f32, f32)) {
         let (mut x, y) = at;
         for run in &line.runs {
@@ -97,13 +96,12 @@ impl Typesetter {
         }
     }
 
-    /// Writes what has been used of the fonts. Returns their names in a page's resources. Errors: one
-    /// cannot be cut.
+    /// Embeds the used fonts. Returns their names for the pages' resources. Errors: a font cannot be subset.
     pub(crate) fn embed(
         &self,
         pdf: &mut Pdf,
         id: &mut impl FnMut() -> Ref,
-    ) -> Result<Vec<(String, Ref)>, NotEmbedded> {
+    ) -> Result<Vec<(String, Ref)>, EmbedError> {
         let mut named = Vec::new();
         for (number, used) in self.used.iter().enumerate() {
             if used.codes.is_empty() && used.texts.is_empty() {
@@ -113,32 +111,32 @@ impl Typesetter {
                 continue;
             };
             let font = id();
-            embed(pdf, face, used, font, id).map_err(|source| NotEmbedded {
+            embed(pdf, face, used, font, id).map_err(|source| EmbedError {
                 font: face.name,
                 source,
             })?;
-            named.push((name(number), font));
+            named.push((resource_name(number), font));
         }
         Ok(named)
     }
 }
 
-/// As a page calls a font.
-fn name(face: FaceId) -> String {
+/// The name of a font in a page's resources.
+fn resource_name(face: FaceId) -> String {
     format!("F{face}")
 }
 
-/// Returns how far the next run is from it.
+/// Draws a run. Returns its width.
 fn show_run(
     content: &mut Content,
     face: &Face,
-    used: &mut Used,
+    used: &mut UsedGlyphs,
     run: &Run,
     (x, y): (f32, f32),
 ) -> f32 {
     content
         .begin_text()
-        .set_font(Name(name(run.face).as_bytes()), run.size);
+        .set_font(Name(resource_name(run.face).as_bytes()), run.size);
     if run.bold {
         content
             .set_text_rendering_mode(TextRenderingMode::FillStroke)
@@ -160,13 +158,14 @@ fn show_run(
     pen.wanted * run.size / 1000.0
 }
 
-/// Where glyphs should be and where they would be by their widths alone, in thousandths of the size.
+/// Positions within a run: where the next glyph belongs, and where its predecessors' widths put it. In
+/// thousandths of the font size.
 #[derive(Default)]
 struct Pen {
     wanted: f32,
     drawn: f32,
     rise: f32,
-    /// Codes to be shown, each after a move to the left.
+    /// Codes to be written, each with the move to the left before it.
     waiting: Vec<(f32, u16)>,
 }
 
@@ -195,19 +194,19 @@ impl Pen {
 fn show_cluster(
     content: &mut Content,
     face: &Face,
-    used: &mut Used,
+    used: &mut UsedGlyphs,
     run: &Run,
     cluster: &Cluster,
     pen: &mut Pen,
 ) {
-    let mut says_so = cluster.glyphs.len() == 1;
+    let mut has_text = cluster.glyphs.len() == 1;
     let mut coded = Vec::with_capacity(cluster.glyphs.len());
     for glyph in &cluster.glyphs {
-        let (code, says) = used.code(face, glyph.id, &cluster.text);
-        says_so &= says;
+        let (code, maps_to_text) = used.code(face, glyph.id, &cluster.text);
+        has_text &= maps_to_text;
         coded.push((code, glyph));
     }
-    if !says_so {
+    if !has_text {
         pen.flush(content);
         content
             .begin_marked_content_with_properties(Name(b"Span"))
@@ -226,7 +225,7 @@ fn show_cluster(
         pen.drawn += face.advance(glyph.id).round() - left;
         pen.wanted += glyph.advance;
     }
-    if !says_so {
+    if !has_text {
         pen.flush(content);
         content.end_marked_content();
     }
@@ -235,13 +234,13 @@ fn show_cluster(
 fn embed(
     pdf: &mut Pdf,
     face: &Face,
-    used: &Used,
+    used: &UsedGlyphs,
     font: Ref,
     id: &mut impl FnMut() -> Ref,
 ) -> Result<(), subsetter::Error> {
     let subset = subsetter::subset(face.data, 0, &used.glyphs)?;
     let (cid, descriptor, file, cmap) = (id(), id(), id(), id());
-    // A subset's name begins with six capitals of its own.
+    // The name of a subset begins with a tag of six capitals.
     let name = format!("STGDRN+{}", face.name);
     let name = Name(name.as_bytes());
     pdf.type0_font(font)
@@ -249,7 +248,7 @@ fn embed(
         .encoding_predefined(Name(b"Identity-H"))
         .descendant_font(cid)
         .to_unicode(cmap);
-    // The codes' glyphs, by code.
+    // The glyphs in the order of their codes.
     let originals: Vec<u16> = used.glyphs.remapped_gids().collect();
     let codes: Vec<u16> = if face.is_cff {
         (0..).zip(&originals).map(|(code, _)| code).collect()
@@ -277,9 +276,9 @@ fn embed(
     let advances = advances.map(|glyph| face.advance(glyph.unwrap_or_default()).round());
     cid_font.widths().consecutive(0, advances);
     cid_font.finish();
-    describe(pdf, face, name, descriptor, file);
+    write_descriptor(pdf, face, name, descriptor, file);
     let program = font_program(&subset, face.is_cff);
-    let packed = compressed(program);
+    let packed = compress(program);
     let mut stream = pdf.stream(file, &packed);
     stream.filter(Filter::FlateDecode);
     if face.is_cff {
@@ -288,20 +287,20 @@ fn embed(
     stream.finish();
     if let Some(map) = map {
         let bytes: Vec<u8> = codes.iter().flat_map(|glyph| glyph.to_be_bytes()).collect();
-        stream_of(pdf, map, &bytes);
+        write_stream(pdf, map, &bytes);
     }
-    stream_of(pdf, cmap, &texts(used, face));
+    write_stream(pdf, cmap, &unicode_map(used, face));
     Ok(())
 }
 
-fn stream_of(chunk: &mut Chunk, id: Ref, data: &[u8]) {
+fn write_stream(chunk: &mut Chunk, id: Ref, data: &[u8]) {
     chunk
-        .stream(id, &compressed(data))
+        .stream(id, &compress(data))
         .filter(Filter::FlateDecode);
 }
 
-/// What the codes stand for.
-fn texts(used: &Used, face: &Face) -> Vec<u8> {
+/// The ToUnicode map.
+fn unicode_map(used: &UsedGlyphs, face: &Face) -> Vec<u8> {
     let mut unicode = UnicodeCmap::new(Name(b"Letters"), IDENTITY);
     if face.is_cff {
         for (code, text) in &used.texts {
@@ -315,7 +314,7 @@ fn texts(used: &Used, face: &Face) -> Vec<u8> {
     unicode.finish().to_vec()
 }
 
-fn describe(pdf: &mut Pdf, face: &Face, name: Name, descriptor: Ref, file: Ref) {
+fn write_descriptor(pdf: &mut Pdf, face: &Face, name: Name, descriptor: Ref, file: Ref) {
     let metrics = face.font.metrics().scaled_f32(1000.0);
     let bounds = metrics.bounds();
     let mut written = pdf.font_descriptor(descriptor);
@@ -340,7 +339,7 @@ fn describe(pdf: &mut Pdf, face: &Face, name: Name, descriptor: Ref, file: Ref) 
     }
 }
 
-/// What a PDF takes of a font's file: of one with PostScript outlines, the table that has them.
+/// The part of a font's file that a PDF embeds: the CFF table, or the whole TrueType file.
 fn font_program(file: &[u8], is_cff: bool) -> &[u8] {
     let at = |from: usize, length: usize| {
         let bytes = file.get(from..from + length)?;
