@@ -1,11 +1,11 @@
-//! Every form, posted as a browser without JavaScript does: it leads on, and what is wrong comes
-//! back to the page it was sent from, with what was typed.
+//! Every form, posted as by a browser without JavaScript: success redirects, and errors are shown on the form's
+//! page with the entries.
 
 use crate::support::{Answer, App, Client, client::PASSWORD, on_both_engines, path};
 use model::ids::OrderId;
 use serde_json::{Value, json};
 
-/// Where a form's answer leads.
+/// The target of a redirect.
 #[track_caller]
 fn leads_to(answer: &Answer) -> String {
     assert!(
@@ -17,14 +17,14 @@ fn leads_to(answer: &Answer) -> String {
     answer.header("location").to_owned()
 }
 
-/// The page after a refused form: it says what is wrong.
+/// The page of a refused form, which shows the errors.
 async fn refused_at(client: &Client, answer: &Answer, page: &str) -> String {
     assert_eq!(leads_to(answer), page);
     let shown = client.page(page).await;
     assert_eq!(shown.status, 200, "{}", shown.text);
     assert!(
         shown.text.contains("role=\"alert\""),
-        "nothing is said: {}",
+        "no error is shown: {}",
         shown.text
     );
     assert!(shown.text.contains("<title>Error: "), "{}", shown.text);

@@ -1,13 +1,13 @@
-//! What people type is text on every page, and comes back for editing exactly as it was typed.
+//! User input is escaped on every page, and is unchanged when it is edited again.
 
 use crate::support::{Answer, App, Client, on_both_engines};
 use serde_json::json;
 
-/// Ends each element that browsers read as plain text, and looks like markup before and after.
+/// Ends each element with plain-text content, with markup after it.
 const NASTY: &str = "</textarea></title></noscript><script>document.title='x'</script> &lt;A&gt; \
     &amp;copy; \"quoted\" <!-- ' -->";
 
-/// What a browser shows in the one text area of a page: behind the first newline, with character
+/// The content of the page's text area as browsers show it: without the first newline, and with character
 /// references resolved.
 #[track_caller]
 fn text_area(page: &Answer) -> String {

@@ -1,5 +1,5 @@
-//! What was typed is not lost: without cookies, without a Referer, when the session has ended meanwhile,
-//! when a guest comes back; and all that is wrong with a form is said at once.
+//! Form entries are kept without cookies, without a Referer, after the session has ended and when a guest returns;
+//! and all errors of a form are shown at once.
 
 use crate::{
     mail::letters,
@@ -24,9 +24,9 @@ fn leads_to(answer: &Answer) -> String {
     answer.header("location").to_owned()
 }
 
-/// The address that a page's form of this server function is sent to.
+/// The URL of a page's form of this server function.
 #[track_caller]
-fn form_address(page: &str, of: &str) -> String {
+fn form_url(page: &str, of: &str) -> String {
     let begins = format!("action=\"{of}");
     let behind = page.split(&begins).nth(1);
     let behind = behind.unwrap_or_else(|| panic!("{of}: {page}"));
@@ -34,14 +34,14 @@ fn form_address(page: &str, of: &str) -> String {
     address.replace("&amp;", "&")
 }
 
-/// Posts a form as a browser that sends these headers.
+/// Posts a form with these headers.
 async fn post(client: &Client, path: &str, headers: &[(&str, &str)], fields: &str) -> Answer {
     let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
     all.extend_from_slice(headers);
     client.send("POST", path, &all, fields).await
 }
 
-/// Whoever has chosen a ticket and is asked who they are: the page, and what names the choice.
+/// Chooses a ticket without signing in. Returns the checkout page and the id of the choice.
 async fn chosen(browser: &Client, event: &Value) -> (String, String) {
     let fields = [
         ("event_id", event["id"].as_str().unwrap()),
@@ -65,9 +65,9 @@ on_both_engines! {
         let visitor = app.anonymous();
         let page = "/signup?next=/sell";
         let shown = visitor.page(page).await.text;
-        let address = form_address(&shown, "/fn/accounts/sign_up");
+        let address = form_url(&shown, "/fn/accounts/sign_up");
         let fields = "email=ann%40example.com&password=short&name=Ann&next=%2Fsell";
-        // Some browsers hide where they come from in Origin as well.
+        // Some browsers hide the origin too.
         for origin in ["null", app.base.as_str()] {
             let headers = [&BROWSER[..], &[("origin", origin)]].concat();
             assert_eq!(leads_to(&post(&visitor, &address, &headers, fields).await), page);
@@ -81,10 +81,10 @@ on_both_engines! {
             let address = format!("/fn/accounts/sign_up?from={encoded}");
             assert_eq!(leads_to(&post(&visitor, &address, &BROWSER, fields).await), "/", "{elsewhere}");
         }
-        // Where an argument cannot be read, too.
+        // Also if an argument cannot be parsed.
         let seller = app.user("seller").await;
         let account = seller.page("/account").await.text;
-        let rename = form_address(&account, "/fn/accounts/rename");
+        let rename = form_url(&account, "/fn/accounts/rename");
         assert!(rename.starts_with("/fn/accounts/rename?from=/account&to="), "{rename}");
         let address = "/fn/accounts/end_session?from=/account";
         let location = leads_to(&post(&seller, address, &BROWSER, "session_id=nonsense").await);
@@ -110,7 +110,7 @@ on_both_engines! {
             assert_eq!(answer.header("set-cookie"), "");
             let said = app.anonymous().page(&leads_to(&answer)).await.text;
             assert!(said.contains("Your browser does not store cookies for this site"), "{said}");
-            // Who keeps them after all is told nothing more, and goes on.
+            // With cookies after all, the notice is gone.
             let back = app.anonymous();
             back.page(from).await;
             assert!(!back.page(&leads_to(&answer)).await.text.contains("does not store cookies"));
@@ -137,7 +137,7 @@ on_both_engines! {
             let sign_in = leads_to(&ann.form(path, from, &fields).await);
             assert!(sign_in.starts_with("/signin?next="), "{sign_in}");
             ann.page(&sign_in).await;
-            // One who does not sign in sees nothing of it.
+            // Not visible without signing in.
             assert!(!ann.page(from).await.text.contains(kept));
             ann.post("/api/user/signin", body.clone()).await.expect(200);
             assert!(!ann.page("/help").await.text.contains(kept));
@@ -152,7 +152,7 @@ on_both_engines! {
     async fn what_was_typed_is_shown_to_nobody_else(app) {
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
         let page = "/account";
-        let address = form_address(&ann.page(page).await.text, "/fn/accounts/change_email");
+        let address = form_url(&ann.page(page).await.text, "/fn/accounts/change_email");
         let fields = "email=annas.other%40example.com&password=x";
         let sign_in = async |who: &Client| {
             let body = json!({"email": who.email, "password": PASSWORD});
@@ -200,7 +200,7 @@ on_both_engines! {
         let bought = other.form("/fn/orders/reserve_chosen", &page, &[("choice", &choice)]).await;
         assert!(leads_to(&bought).starts_with("/orders/"));
 
-        // A member has a password, and is mailed nothing unasked.
+        // A member has a password, and gets no mail without asking.
         let ann = app.user("ann").await;
         let third = app.anonymous();
         let (page, choice) = chosen(&third, &event).await;

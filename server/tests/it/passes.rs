@@ -1,4 +1,4 @@
-//! Passes: who has one, what it is worth, and what is made of it on paper and in calendars.
+//! Passes: who has one, checking them, and the PDF and calendar files.
 
 #[path = "../../ticket-pdf/tests/reading/mod.rs"]
 mod reading;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shop::mail::Folder;
 use std::sync::Arc;
 
-/// A seller, a buyer, and an order of two tickets that is paid by this card.
+/// A seller, a buyer, and an order of two tickets paid with this card.
 async fn bought(app: &App, card: &str) -> (Client, Client, Value) {
     let (seller, buyer) = (app.user("Sally").await, app.user("Bea").await);
     let event = seller
@@ -72,7 +72,7 @@ on_both_engines! {
         assert_eq!(app.count("pass_keys").await, 1);
     }
 
-    async fn the_seller_the_events_maker_and_operators_check_a_pass(app) {
+    async fn the_seller_the_events_creator_and_operators_can_check_a_pass(app) {
         let (ann, bob, buyer) = (app.user("ann").await, app.user("bob").await, app.user("buyer").await);
         let event = ann.event().await;
         let order = buyer.reserve(&[&bob.ticket(&event, 2500).await]).await.expect(201);
@@ -117,7 +117,7 @@ on_both_engines! {
         seller.refund(&[&first]).await.expect(201);
         assert_eq!(check(&seller, &old[0]).await["status"], "refunded");
         assert_eq!(check(&seller, &old[1]).await["status"], "valid");
-        assert_eq!(passes(&buyer, &order).await, old[1..], "the other is as it was");
+        assert_eq!(passes(&buyer, &order).await, old[1..], "the other is unchanged");
         let page = buyer.page(&file(&order, "tickets")).await;
         assert_eq!(page.text.matches("class=\"qr\"").count(), 1);
         seller.refund_order(&order).await.expect(201);
@@ -127,8 +127,8 @@ on_both_engines! {
         }
     }
 
-    /// The bank sends it back: what was printed before is good again.
-    async fn a_refund_that_fails_leaves_the_pass_good(app) {
+    /// A printed pass is valid again once the bank has returned the refund.
+    async fn a_refund_that_fails_leaves_the_pass_valid(app) {
         let (seller, buyer, order) = bought(app, "pm_card_refundFail").await;
         let before = passes(&buyer, &order).await;
         seller.refund_order(&order).await.expect(201);
@@ -158,7 +158,7 @@ on_both_engines! {
         stranger.get(&others).await.refused(404, "not_found");
     }
 
-    async fn an_order_can_be_had_on_paper_and_in_a_calendar(app) {
+    async fn an_order_has_a_pdf_and_a_calendar_file(app) {
         let (_, buyer, order) = bought(app, "pm_card_visa").await;
         let pdf = buyer.page(&file(&order, "tickets.pdf")).await;
         assert_eq!((pdf.status, pdf.header("content-type")), (200, "application/pdf"));
@@ -184,7 +184,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn words_in_any_script_are_on_paper_and_in_the_mail(app) {
+    async fn text_in_any_script_is_in_the_pdf_and_in_the_mail(app) {
         let (seller, buyer) = (app.user("Sally").await, app.user("buyer").await);
         let name = "UPDATE users SET name = '山田 太郎' WHERE id = $1";
         app.write_sql(name, buyer.id.clone()).await;
@@ -207,7 +207,7 @@ on_both_engines! {
         let pages = reading::pages(&letter.enclosed[0].1);
         assert_eq!(pages.len(), 1);
         let letters = pages[0].letters();
-        // From right to left, letters come as they stand.
+        // Right-to-left letters are in visual order.
         for words in ["東京राष्ट्रीयโรงละครน้ำ🎻", "םולש", "راد", "楼座", "山田太郎", "Sally"] {
             assert!(letters.contains(words), "{words}: {letters}");
         }
@@ -215,7 +215,7 @@ on_both_engines! {
         assert!(code[0] > 0.0 && code[1] > 0.0 && code[2] < 595.0 && code[3] < 842.0, "{code:?}");
     }
 
-    async fn the_pages_show_what_lets_in(app) {
+    async fn the_pages_show_the_passes(app) {
         let (_, buyer, order) = bought(app, "pm_card_visa").await;
         let code = &order["id"].as_str().unwrap()[28..].to_uppercase();
         let page = buyer.page(&format!("/orders/{}", order["id"].as_str().unwrap())).await;
@@ -228,7 +228,7 @@ on_both_engines! {
         assert!(!tickets.contains("Past ("));
     }
 
-    async fn what_is_past_is_folded_away_without_its_code(app) {
+    async fn past_tickets_are_collapsed_and_have_no_code(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let soon = jiff::Timestamp::from_second(app.clock_seconds() + 3600).unwrap();
         let event = seller.event_with(json!({"startsAt": soon.to_string()})).await;

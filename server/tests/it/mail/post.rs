@@ -1,5 +1,4 @@
-//! Where the tests' mails go, and how they are read there: a transport that fails as often as it is
-//! told, a mail program, and a mail server.
+//! Receives the tests' mails: a transport that fails a given number of times, a parser, and mail servers.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use platform::trust::Trust;
@@ -18,7 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Keeps what it is given, after as many failures as it is told.
+/// Keeps the mails that it gets, after a given number of failures.
 #[derive(Default)]
 pub struct Postbox {
     failures_left: AtomicUsize,
@@ -53,7 +52,7 @@ impl Postbox {
 impl Transport for Postbox {
     async fn send(&self, mail: &Outgoing) -> Result<(), SendError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        // Long enough for another to come in between.
+        // Long enough for a concurrent call.
         tokio::time::sleep(Duration::from_millis(5)).await;
         let left = self.failures_left.load(Ordering::SeqCst);
         if left > 0 {
@@ -66,13 +65,13 @@ impl Transport for Postbox {
     }
 }
 
-/// A mail as a mail program reads it.
+/// A parsed mail.
 #[derive(Debug, Clone)]
 pub struct Letter {
     pub headers: HashMap<String, String>,
     pub text: String,
     pub html: String,
-    /// Kind, and what is in it, of each thing enclosed.
+    /// Content type and content of each attachment.
     pub enclosed: Vec<(String, Vec<u8>)>,
 }
 
@@ -85,7 +84,7 @@ impl Letter {
 
     pub fn read(bytes: &[u8]) -> Self {
         let message = std::str::from_utf8(bytes).unwrap();
-        assert!(message.is_ascii(), "any mail server takes it");
+        assert!(message.is_ascii(), "every mail server accepts it");
         let (headers, body) = part(message);
         let kind = &headers["content-type"];
         let mut parts = split(kind, &body);
@@ -116,7 +115,7 @@ impl Letter {
     }
 }
 
-/// The parts of a body, without what stands before and after them.
+/// The parts of a multipart body.
 fn split(kind: &str, body: &str) -> Vec<String> {
     let boundary = kind.split("boundary=\"").nth(1).unwrap();
     let boundary = format!("--{}", boundary.split('"').next().unwrap());
@@ -173,7 +172,7 @@ fn unquoted(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A mail server for one connection, which says what it heard: the commands, and the message.
+/// A mail server for one connection. Returns the commands and the message that it received.
 pub async fn mail_server(offers: &'static str) -> (u16, JoinHandle<(Vec<String>, String)>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -212,16 +211,16 @@ async fn converse(stream: TcpStream, offers: &str) -> (Vec<String>, String) {
     (commands, message)
 }
 
-/// A mail server for any number of connections, which answers as it is told.
+/// A mail server for any number of connections, with configurable replies.
 pub struct MailServer {
     port: u16,
-    told: Arc<Told>,
+    script: Arc<Script>,
     _serving: tokio::task::JoinSet<()>,
 }
 
 #[derive(Default)]
-struct Told {
-    /// By a command's first word; the greeting has none.
+struct Script {
+    /// By command; the greeting's command is empty.
     answers: Mutex<HashMap<String, String>>,
     heard: Mutex<Vec<String>>,
 }
@@ -230,9 +229,9 @@ impl MailServer {
     pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let told = Arc::new(Told::default());
+        let script = Arc::new(Script::default());
         let mut serving = tokio::task::JoinSet::new();
-        let shared = told.clone();
+        let shared = script.clone();
         serving.spawn(async move {
             let mut open = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
@@ -241,34 +240,34 @@ impl MailServer {
         });
         Self {
             port,
-            told,
+            script,
             _serving: serving,
         }
     }
 
-    /// How the shop sends to it.
+    /// The shop's transport to it.
     pub fn smtp(&self) -> Smtp {
         let url = format!("smtp://127.0.0.1:{}", self.port);
         Smtp::new(&url, "tickets.example", &Trust::default()).unwrap()
     }
 
-    /// What it answers to a command from now on; the command of no letters is the greeting.
+    /// Sets the reply to a command; the empty command is the greeting.
     pub fn answers(&self, command: &str, reply: &str) {
-        let mut answers = self.told.answers.lock().unwrap();
+        let mut answers = self.script.answers.lock().unwrap();
         answers.insert(command.to_owned(), reply.to_owned());
     }
 
-    /// How often it has heard a command.
+    /// How often it has received a command.
     pub fn heard(&self, command: &str) -> usize {
-        let heard = self.told.heard.lock().unwrap();
+        let heard = self.script.heard.lock().unwrap();
         heard.iter().filter(|word| *word == command).count()
     }
 }
 
-impl Told {
+impl Script {
     fn reply(&self, command: &str) -> String {
         self.heard.lock().unwrap().push(command.to_owned());
-        let told = self.answers.lock().unwrap().get(command).cloned();
+        let set = self.answers.lock().unwrap().get(command).cloned();
         let usual = match command {
             "" => "220 mail.example",
             "EHLO" => "250-mail.example\r\n250 8BITMIME",
@@ -276,15 +275,15 @@ impl Told {
             "QUIT" => "221 bye",
             _ => "250 fine",
         };
-        told.unwrap_or_else(|| usual.to_owned()) + "\r\n"
+        set.unwrap_or_else(|| usual.to_owned()) + "\r\n"
     }
 }
 
-async fn answer(stream: TcpStream, told: Arc<Told>) {
+async fn answer(stream: TcpStream, script: Arc<Script>) {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     let mut in_message = false;
-    let _ = write.write_all(told.reply("").as_bytes()).await;
+    let _ = write.write_all(script.reply("").as_bytes()).await;
     while let Ok(Some(line)) = lines.next_line().await {
         if in_message && line != "." {
             continue;
@@ -292,7 +291,7 @@ async fn answer(stream: TcpStream, told: Arc<Told>) {
         in_message = line == "DATA";
         let command = line.split([' ', ':']).next().unwrap();
         if write
-            .write_all(told.reply(command).as_bytes())
+            .write_all(script.reply(command).as_bytes())
             .await
             .is_err()
         {

@@ -1,5 +1,4 @@
-//! A NATS of a test's own, with JetStream, that can be stopped and started again; and the events
-//! that are in its stream.
+//! A private NATS server with JetStream that can be stopped and restarted, and the messages in its stream.
 
 use crate::expiry::free_port;
 use async_nats::jetstream::{
@@ -20,8 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const UP_WITHIN: Duration = Duration::from_secs(20);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub struct Broker {
     process: Option<Child>,
@@ -38,7 +37,7 @@ pub struct Message {
 }
 
 impl Broker {
-    /// A port for one that is not started yet.
+    /// Reserves a port without starting the server.
     pub fn away() -> Self {
         Self {
             process: None,
@@ -51,7 +50,7 @@ impl Broker {
         Self::start_with("").await
     }
 
-    /// With this in its configuration.
+    /// Starts with this configuration.
     pub async fn start_with(config: &str) -> Self {
         let mut broker = Self::away();
         std::fs::write(broker.config(), config).unwrap();
@@ -63,7 +62,7 @@ impl Broker {
         self.folder.path().join("nats.conf")
     }
 
-    /// Starts it with what it had.
+    /// Starts it with its existing data.
     pub async fn go_on(&mut self) {
         let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
         let mut command = Command::new(program);
@@ -84,8 +83,8 @@ impl Broker {
             .await
             .is_err()
         {
-            assert!(began.elapsed() < UP_WITHIN, "NATS does not answer");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            assert!(began.elapsed() < START_TIMEOUT, "NATS does not answer");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -113,7 +112,7 @@ impl Broker {
         self.jetstream().await.get_stream(STREAM).await.unwrap()
     }
 
-    /// All that is in the stream, in its order.
+    /// All messages of the stream in order.
     pub async fn messages(&self) -> Vec<Message> {
         messages(&self.url()).await
     }
@@ -123,7 +122,7 @@ async fn jetstream(url: &str) -> jetstream::Context {
     jetstream::new(async_nats::connect(url).await.unwrap())
 }
 
-/// All that is in the stream of the NATS at `url`, in its order.
+/// All messages of the stream of the NATS server at `url` in order.
 pub async fn messages(url: &str) -> Vec<Message> {
     let mut stream = jetstream(url).await.get_stream(STREAM).await.unwrap();
     let all = stream.info().await.unwrap().state.messages;
@@ -152,7 +151,7 @@ impl Drop for Broker {
     }
 }
 
-/// Asserts that each aggregate's versions come as 1, 2, 3 …, none twice. Returns the ids of all.
+/// Asserts that the versions of each aggregate are 1, 2, 3 …, without repeats. Returns the ids of all messages.
 pub fn in_order(messages: &[Message]) -> BTreeSet<String> {
     let mut last: BTreeMap<&str, i64> = BTreeMap::new();
     for message in messages {

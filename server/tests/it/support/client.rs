@@ -1,4 +1,4 @@
-//! A user without a browser: keeps cookies, speaks JSON, and asserts as it goes.
+//! An HTTP client of one user: keeps cookies, sends JSON, and asserts on responses.
 
 use super::described::assert_described;
 use reqwest::{Method, StatusCode, header::HeaderMap};
@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a client goes on asking a server that says that it is busy.
+/// How long a client retries requests to a busy server.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// An answer, read whole.
+/// A response with its whole body.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
@@ -21,14 +21,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Asserts the status and hands out the body.
+    /// Asserts the status and returns the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.body
     }
 
-    /// Asserts that it was taken, whatever is said of it.
+    /// Asserts success.
     #[track_caller]
     pub fn expect_2xx(self) {
         assert!(
@@ -78,8 +78,8 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// Whether the server was too busy to do it, and how long to wait before the next try. A server
-    /// that says so keeps its promise: no test may count that as a failure.
+    /// The requested delay if the server was too busy. That is documented behaviour, so no test may count it as a
+    /// failure.
     pub fn asks_to_wait(&self) -> Option<Duration> {
         if self.status != 503 || self.body["code"] != "unavailable" {
             return None;
@@ -106,7 +106,7 @@ impl Client {
         Self::new_from(base, None)
     }
 
-    /// One whose requests come from this address of the machine.
+    /// Sends requests from this local address.
     pub fn new_from(base: &str, address: Option<IpAddr>) -> Self {
         let http = reqwest::Client::builder()
             .cookie_store(true)
@@ -127,7 +127,7 @@ impl Client {
         Self::new(base).signed_up(name).await
     }
 
-    /// Signed up from `address`, from which all their requests come.
+    /// Signs up, and sends all requests from `address`.
     pub async fn sign_up_from(base: &str, name: &str, address: &str) -> Self {
         let address = address.parse().unwrap();
         Self::new_from(base, Some(address)).signed_up(name).await
@@ -142,12 +142,11 @@ impl Client {
         client
     }
 
-    /// Where a path of the shop is.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// The same user, with the same cookies, asking another process.
+    /// The same user with the same cookies at another process.
     pub fn at(&self, base: &str) -> Self {
         Self {
             base: base.to_owned(),
@@ -155,7 +154,7 @@ impl Client {
         }
     }
 
-    /// The same user, who looks at each answer of a busy server instead of asking again.
+    /// The same user without retries.
     pub fn impatient(&self) -> Self {
         Self {
             patience: Duration::ZERO,
@@ -163,8 +162,7 @@ impl Client {
         }
     }
 
-    /// Any request; `body` is sent as it is. Sent again while the server says that it is busy and
-    /// when to come again, as every client may.
+    /// Sends any request, and retries it while the server is busy.
     pub async fn send(
         &self,
         method: &str,
@@ -175,7 +173,7 @@ impl Client {
         self.try_send(method, path, headers, body).await.unwrap()
     }
 
-    /// As [`Client::send`], to a server that may not be there, or die over it.
+    /// As [`Client::send`], to a server that may be down.
     pub async fn try_send(
         &self,
         method: &str,
@@ -196,7 +194,7 @@ impl Client {
         }
     }
 
-    /// As [`Client::try_send`], without a second try.
+    /// As [`Client::try_send`], without retries.
     pub async fn send_once(
         &self,
         method: &str,
@@ -246,7 +244,7 @@ impl Client {
         self.send(method, path, &all, body.to_string()).await
     }
 
-    /// Posts a form as a browser without JavaScript does, from the page at `from`.
+    /// Posts a form of the page `from` like a browser without JavaScript.
     pub async fn form(&self, path: &str, from: &str, fields: &[(&str, &str)]) -> Answer {
         let referer = format!("{}{from}", self.base);
         let request = self
@@ -260,12 +258,10 @@ impl Client {
         read(request.send().await.unwrap()).await.unwrap()
     }
 
-    /// A page, as a browser asks for it.
+    /// Requests a page like a browser.
     pub async fn page(&self, path: &str) -> Answer {
         self.send("GET", path, &[("accept", "text/html")], "").await
     }
-
-    // What the stories are made of.
 
     pub async fn event(&self) -> Value {
         self.event_with(json!({})).await
@@ -311,14 +307,13 @@ impl Client {
         .await
     }
 
-    /// Pays by a good card. Where the answer is that Stripe takes its time, asks until it is known
-    /// how that ended.
+    /// Pays with a valid card, and waits until the payment is captured.
     pub async fn pay_to_the_end(&self, order: &Value) -> Value {
         let answer = self.pay(order, "pm_card_visa").await;
         self.until_paid(answer).await
     }
 
-    /// The payment once its money is taken, which may be after its answer.
+    /// Waits until a payment is captured.
     pub async fn until_paid(&self, answer: Answer) -> Value {
         let mut payment = match answer.status {
             202 => answer.expect(202),
@@ -344,7 +339,7 @@ impl Client {
             .await
     }
 
-    /// What has happened to an order, in the order in which it did.
+    /// The entries of an order's timeline.
     pub async fn timeline(&self, order: &Value) -> Vec<String> {
         let told = self
             .get(&format!("{}/timeline", path("orders", order)))
@@ -387,7 +382,7 @@ pub fn event_body(over: Value) -> Value {
     body
 }
 
-/// Overwrites fields of `body`; null takes a field away.
+/// Overwrites fields of `body`; null removes a field.
 pub fn merge(body: &mut Value, over: Value) {
     let (Value::Object(body), Value::Object(over)) = (body, over) else {
         panic!("two objects")

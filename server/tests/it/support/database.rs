@@ -1,8 +1,8 @@
-//! A database of a test's own, on either engine.
+//! A private database for each test, on either engine.
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 
-/// Where it is, and what must be taken away after the test.
+/// The database's URL and what to remove after the test.
 pub struct Database {
     pub url: String,
     what: What,
@@ -14,7 +14,7 @@ enum What {
         server: String,
         name: String,
     },
-    /// Another's, who takes it away.
+    /// Owned by another `Database`.
     Shared,
 }
 
@@ -28,8 +28,7 @@ impl Database {
         }
     }
 
-    /// Needs `TEST_POSTGRES_URL`, which `scripts/with-services.sh` sets: a server where databases
-    /// can be made.
+    /// Needs `TEST_POSTGRES_URL`, which `scripts/with-services.sh` sets: a server on which databases can be created.
     pub async fn postgres() -> Self {
         let server = std::env::var("TEST_POSTGRES_URL")
             .expect("TEST_POSTGRES_URL is not set: run the tests by `make unit`");

@@ -1,23 +1,22 @@
-//! Holds every answer of the API that any test gets against the document that describes it: the
-//! status must be one that the document names for the operation.
+//! Checks every API response of every test against the OpenAPI document: its status must be described for the
+//! operation.
 
 use super::Answer;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
-/// The document, as `GET /api/openapi.json` has it.
+/// The document of `GET /api/openapi.json`.
 pub static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(stagedoor::rest::routes().1).unwrap());
 
 /// One operation of the document.
 pub struct Operation {
     pub method: &'static str,
-    /// With `{id}` in the place of an id.
+    /// With `{id}` for ids.
     pub path: &'static str,
     pub says: &'static Value,
 }
 
-/// All of them.
 pub fn operations() -> impl Iterator<Item = Operation> {
     paths().iter().flat_map(|(path, item)| {
         let methods = item.as_object().unwrap().iter();
@@ -29,10 +28,10 @@ fn paths() -> &'static Map<String, Value> {
     DOCUMENT["paths"].as_object().unwrap()
 }
 
-/// Asserts that the document has this answer, if it has this operation.
+/// Asserts that the document describes this status, if it has the operation.
 pub fn assert_described(method: &str, asked: &str, answer: &Answer) {
     let asked = asked.split('?').next().unwrap();
-    // Of those that fit, the one with the fewest places for ids: `/api/tickets/batch` is no ticket.
+    // Prefers the path with the fewest placeholders: `/api/tickets/batch` is not a ticket.
     let fitting = paths().iter().filter(|(path, _)| fits(path, asked));
     let found = fitting.min_by_key(|(path, _)| path.matches('{').count());
     let Some((path, item)) = found else {
@@ -41,7 +40,7 @@ pub fn assert_described(method: &str, asked: &str, answer: &Answer) {
     let says = &item[method.to_ascii_lowercase()];
     let status = answer.status.to_string();
     let described = if says.is_null() {
-        // What every request can be refused with, and that there is no such method.
+        // The statuses that every request can get, and 405.
         ["403", "405", "413", "429", "500", "503"].contains(&status.as_str())
     } else {
         says["responses"].get(&status).is_some()

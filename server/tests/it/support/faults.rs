@@ -1,4 +1,4 @@
-//! What goes wrong between a test's shop and Stripe.
+//! Injects faults between a test's shop and Stripe.
 
 use super::App;
 use serde_json::Value;
@@ -18,7 +18,7 @@ impl App {
         self.fault(call, FaultKind::ResetBefore, times);
     }
 
-    /// The next call of this kind is refused for what it says.
+    /// The next call of this kind is refused as invalid.
     pub fn call_is_refused(&self, call: &str) {
         self.fault(call, FaultKind::Invalid, 1);
     }
@@ -28,22 +28,22 @@ impl App {
         self.fault(call, FaultKind::Slow, 1);
     }
 
-    /// The next call is done, and nobody hears of it.
+    /// The next call has its effect, but its response is lost.
     pub fn answer_is_lost(&self, call: &str) {
         self.fault(call, FaultKind::ResetAfter, 1);
     }
 
-    /// The next call is done, and answered with an error that its key replays.
+    /// The next call has its effect, but its response is an error, which its idempotency key replays.
     pub fn answer_is_an_error(&self, call: &str) {
         self.fault(call, FaultKind::ErrorAfter, 1);
     }
 
-    /// The next `times` new calls come to nothing, each answered with an error that its key replays.
+    /// The next `times` new calls have no effect; each response is an error, which its idempotency key replays.
     pub fn calls_come_to_nothing(&self, call: &str, times: u32) {
         self.fault(call, FaultKind::ErrorInstead, times);
     }
 
-    /// The next delivery goes wrong in this way.
+    /// The next webhook delivery has this fault.
     pub fn webhooks_go_wrong(&self, how: &str) {
         let kind = serde_json::from_value(Value::from(how)).unwrap();
         self.fault("webhooks", kind, 1);

@@ -1,5 +1,5 @@
-//! A whole Stagedoor for each test: its own database, its own Stripe double, a clock that the test
-//! moves, and real HTTP between them. Nothing is stood in for but Stripe and time.
+//! A whole shop for each test, with its own database, Stripe double and manual clock, over real HTTP. Only Stripe
+//! and time are simulated.
 
 pub mod broker;
 pub mod client;
@@ -50,7 +50,7 @@ pub use client::{Answer, Client, path};
 pub use seed::seeded;
 
 pub const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
-/// How many may listen from one address, once limits are on.
+/// The most event streams from one address, once limits are on.
 pub const LISTENERS_PER_NETWORK: usize = 20;
 
 /// A running shop.
@@ -63,25 +63,23 @@ pub struct App {
     orders: OrdersService,
     pub tickets: TicketsService,
     pub engine: Arc<Engine>,
-    /// What pages and routes call.
     pub api: Api,
     gateway: Arc<StripeGateway>,
     sweeper: Arc<Sweeper>,
     pub reconciler: Reconciler,
-    /// What `/readyz` knows of writing.
     pub probe: Arc<WriteProbe>,
     pub database: Database,
     _servers: JoinSet<()>,
     _jobs: JoinSet<()>,
 }
 
-/// What time brings by itself.
+/// Which background jobs run.
 pub enum Jobs {
-    /// Nothing: the test calls for it.
+    /// None: the test calls them.
     None,
     /// Expiry jobs in the process.
     InProcess,
-    /// Expiry jobs in the Redis at this address, which may be away.
+    /// Expiry jobs in the Redis at this URL, which may be unavailable.
     InRedis(String),
 }
 
@@ -94,10 +92,10 @@ impl Jobs {
     }
 }
 
-/// How long a hold lasts where jobs run.
+/// The length of a hold if jobs run.
 pub const SHORT_HOLD_SECONDS: i64 = 2;
 
-/// Writes each test twice: on SQLite and on PostgreSQL.
+/// Defines each test twice: on SQLite and on PostgreSQL.
 macro_rules! on_both_engines {
     ($($(#[$doc:meta])* async fn $name:ident($app:ident) $body:block)+) => {$(
         $(#[$doc])*
@@ -124,7 +122,7 @@ macro_rules! on_both_engines {
 }
 pub(crate) use on_both_engines;
 
-/// The present one, and the one of before a rotation.
+/// The previous and the current secret, as during a rotation.
 fn webhook_secrets() -> WebhookSecrets {
     let secrets = ["whsec_of_before", WEBHOOK_SECRET];
     WebhookSecrets {
@@ -146,17 +144,17 @@ impl App {
         Self::start_with(database, Jobs::None).await
     }
 
-    /// With jobs, time is the machine's, and a hold lasts [`SHORT_HOLD_SECONDS`].
+    /// With jobs, uses the system's clock and holds of [`SHORT_HOLD_SECONDS`].
     pub async fn start_with(database: Database, jobs: Jobs) -> Self {
         Self::start_behind(database, jobs, None).await
     }
 
-    /// As [`App::start_with`], with Stripe at the other end of this proxy.
+    /// As [`App::start_with`], with this proxy before Stripe.
     pub async fn start_behind(database: Database, jobs: Jobs, line: Option<&Proxy>) -> Self {
         Self::start_limited(database, jobs, line, HoldLimits::default()).await
     }
 
-    /// With other limits of unpaid holds, which count once limits are on.
+    /// With these hold limits, which apply once limits are on.
     pub async fn start_limited(
         database: Database,
         jobs: Jobs,
@@ -273,7 +271,7 @@ impl App {
         self.database.drop().await;
     }
 
-    /// Somebody who has not.
+    /// A visitor who is not signed in.
     pub fn anonymous(&self) -> Client {
         Client::new(&self.base)
     }
@@ -286,9 +284,9 @@ impl App {
         self.limits.switch(true);
     }
 
-    // What time brings, called instead of waited for.
+    // Periodic tasks, called directly.
 
-    /// What the timer of this order does when it goes off.
+    /// Runs the expiry job of this order.
     pub async fn expire(&self, order: &Value) -> bool {
         self.orders
             .expire(order["id"].as_str().unwrap().parse().unwrap())
@@ -300,12 +298,12 @@ impl App {
         self.sweeper.sweep().await.unwrap()
     }
 
-    /// Releases ended orders from hold limits, as is done every hour.
+    /// Releases ended orders from hold limits, as the hourly task does.
     pub async fn release_ended(&self) -> usize {
         self.orders.release_ended().await.unwrap()
     }
 
-    /// Lets every lease and back-off run out, and every call be made, until nothing is left.
+    /// Advances time until all leases and back-offs have ended and no call is pending.
     pub async fn settle(&self) {
         for _ in 0..20 {
             if self.engine.drain().await.unwrap() == 0 && self.effects_pending().await == 0 {
@@ -313,7 +311,7 @@ impl App {
             }
             self.clock.advance(61);
         }
-        panic!("the payments do not come to rest");
+        panic!("the payments do not settle");
     }
 
     async fn effects_pending(&self) -> i64 {
@@ -321,10 +319,10 @@ impl App {
             .await
     }
 
-    /// Waits until the double's webhooks have been taken, and acts on them.
+    /// Delivers the double's webhooks, and processes them.
     pub async fn webhooks_arrive(&self) {
         let taken = async {
-            // Deliveries run only while somebody waits: each test says when Stripe gets through.
+            // Deliveries run only here, so that each test decides when.
             tokio::select! {
                 () = self.double.clone().run_webhooks() => {}
                 () = self.double.webhooks_taken() => {}
@@ -336,7 +334,7 @@ impl App {
         self.engine.drain().await.unwrap();
     }
 
-    // Stripe's side.
+    // Stripe.
 
     pub fn journal(&self) -> Vec<JournalLine> {
         self.double.journal()
@@ -378,7 +376,7 @@ impl App {
         self.deliver(&signature, body).await
     }
 
-    /// As if it told of real money.
+    /// A webhook in live mode.
     pub async fn webhook_in_live_mode(&self, event: &str, payment: &Value) -> Answer {
         let (intent, now) = (payment["stripeId"].as_str().unwrap(), self.clock_seconds());
         let (_, body) = self.double.sign_event(event, intent, WEBHOOK_SECRET, now);
@@ -399,7 +397,7 @@ impl App {
             .await
     }
 
-    /// Our side knows of a payment, of an order that is none of Stripe's, which took money.
+    /// Inserts a captured payment that Stripe does not know.
     pub async fn invent_capture(&self, payment: &Value) {
         let id = payment["id"].as_str().unwrap().to_owned();
         let copy = "INSERT INTO payments (id, order_id, attempt, stripe_id, state, amount_minor, \
@@ -408,8 +406,7 @@ impl App {
         self.write_sql(copy, id).await;
     }
 
-    /// The call that began this payment comes through once more, under another key; the new
-    /// intent's id.
+    /// Repeats the call that created this payment, under another key. Returns the new intent's id.
     pub async fn reaches_stripe_after_all(&self, order: &Value, payment: &Value) -> String {
         let create = Create {
             amount_minor: MinorUnits::new(order["totalMinor"].as_i64().unwrap()),
@@ -424,24 +421,24 @@ impl App {
         self.gateway.create(&key, &create).await.unwrap().id
     }
 
-    /// The first call that gives money back comes through once more.
+    /// Repeats the first refund call.
     pub async fn first_refund_reaches_stripe_after_all(&self) {
         let sql = "SELECT e.idem_key, e.params, p.stripe_id FROM payment_effects e \
                    JOIN payments p ON p.id = e.payment_id WHERE e.kind = 'refund' ORDER BY e.id";
         let call = sqlx::query(sql).fetch_one(self.db.reads()).await.unwrap();
-        let giving = serde_json::from_str(call.get("params")).unwrap();
+        let refund = serde_json::from_str(call.get("params")).unwrap();
         let (key, intent): (String, String) = (call.get("idem_key"), call.get("stripe_id"));
-        self.gateway.refund(&key, &intent, &giving).await.unwrap();
+        self.gateway.refund(&key, &intent, &refund).await.unwrap();
     }
 
-    /// Stripe's id of the refund that was asked for last.
+    /// Stripe's id of the newest refund.
     pub async fn newest_refund_at_stripe(&self) -> String {
         let sql = "SELECT stripe_id FROM refunds ORDER BY id DESC LIMIT 1";
         let row = sqlx::query(sql).fetch_one(self.db.reads()).await.unwrap();
         row.get("stripe_id")
     }
 
-    /// The order's payments, by attempt: which attempt, and where it stands.
+    /// Attempt and state of each of the order's payments, by attempt.
     pub async fn payments_of(&self, order: &Value) -> Vec<(i64, String)> {
         let rows =
             sqlx::query("SELECT attempt, state FROM payments WHERE order_id = $1 ORDER BY 1")
@@ -467,7 +464,7 @@ impl App {
         rows.iter().map(|row| row.get("kind")).collect()
     }
 
-    /// Behind the shop's back.
+    /// Runs a statement directly on the database.
     pub async fn run_sql(&self, sql: &'static str) {
         self.db
             .write(move |conn| {
@@ -477,7 +474,7 @@ impl App {
             .unwrap();
     }
 
-    /// The same, about one thing.
+    /// As [`App::run_sql`], with one parameter.
     pub async fn write_sql(&self, sql: &'static str, id: String) {
         self.db
             .write(move |conn| {
@@ -487,7 +484,7 @@ impl App {
             .unwrap();
     }
 
-    /// As if nobody had acted on one of the webhooks yet.
+    /// Marks one webhook as unprocessed.
     pub async fn one_webhook_waits(&self) {
         let one = sqlx::query("SELECT MIN(event_id) AS id FROM stripe_inbox");
         let id = one.fetch_one(self.db.reads()).await.unwrap().get("id");
@@ -502,14 +499,14 @@ impl App {
         self.count_where("stripe_inbox", "event_id", event).await
     }
 
-    // What the database holds.
+    // The database's content.
 
     pub async fn count(&self, table: &str) -> i64 {
         self.number(&format!("SELECT COUNT(*) AS n FROM {table}"))
             .await
     }
 
-    /// Waits until the statement counts something.
+    /// Waits until the statement's count is not zero.
     pub async fn until_found(&self, sql: &str) {
         while self.number(sql).await == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;

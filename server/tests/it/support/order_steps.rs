@@ -1,12 +1,12 @@
-//! Writes down every change of an order's state, and holds it against the table of transitions.
+//! Records every change of an order's state, and checks it against the table of transitions.
 //!
-//! Only on SQLite, by a trigger: nothing that the server does escapes it.
+//! Only on SQLite, by a trigger, which records every write.
 
 use platform::db::{Db, Engine};
 use shop::orders::state::{State, has_transition};
 use sqlx::{AssertSqlSafe, Row};
 
-/// From now on all changes are written down.
+/// Starts recording.
 pub async fn watch(db: &Db) {
     for sql in [
         "CREATE TABLE IF NOT EXISTS order_steps (was TEXT NOT NULL, became TEXT NOT NULL)",
@@ -26,7 +26,7 @@ pub async fn watch(db: &Db) {
     }
 }
 
-/// The first change that no transition makes. None: there is none, or nothing was watched.
+/// The first recorded change that no transition allows. `None` on PostgreSQL.
 pub async fn find_illegal(db: &Db) -> Option<String> {
     if db.engine() != Engine::Sqlite {
         return None;

@@ -1,10 +1,10 @@
-//! Who uses the shop, and what their accounts are made to look like behind its back.
+//! Users of a test's shop, and direct changes of their accounts in the database.
 
 use super::{App, Client, Jobs};
 use shop::{accounts::Operators, orders::HoldLimits};
 
 impl App {
-    /// Somebody who signed up and confirmed their address, long ago as far as mails go.
+    /// A user with a verified address and no mail about it.
     pub async fn user(&self, name: &str) -> Client {
         let user = self.newcomer(name).await;
         let id = user.id.clone();
@@ -19,12 +19,12 @@ impl App {
         user
     }
 
-    /// Somebody who has just signed up, and has proved nothing.
+    /// A user with an unverified address.
     pub async fn newcomer(&self, name: &str) -> Client {
         Client::sign_up(&self.base, name).await
     }
 
-    /// As if this user had signed up with this address, which a version of before found by `key`.
+    /// Sets a user's address and its key, as an earlier version computed it.
     pub async fn set_email(&self, user: &Client, email: &str, key: &str) {
         let (id, email, key) = (user.id.clone(), email.to_owned(), key.to_owned());
         self.db
@@ -39,14 +39,14 @@ impl App {
             .unwrap();
     }
 
-    /// Somebody with a shell has made this user an operator.
+    /// Makes this user an operator, as the command does.
     pub async fn make_operator(&self, user: &Client) {
         let id = user.id.clone();
         self.write_sql("UPDATE users SET is_operator = 1 WHERE id = $1", id)
             .await;
     }
 
-    /// Another process of the same shop, which asks operators for a second factor.
+    /// Another process of the same shop that requires a second factor of operators.
     pub async fn strict(&self) -> Self {
         let operators = Operators {
             need_second_factor: true,
@@ -61,7 +61,7 @@ impl App {
         .await
     }
 
-    /// A clock that is moved by weeks would end the sessions, which live by the machine's.
+    /// Backdates refunds. Advancing the clock by weeks instead would end the sessions.
     pub async fn refunds_were_days_ago(&self, days: i64) {
         let earlier = days * 24 * 3600 * 1_000_000;
         let update = "UPDATE refunds SET created_at = created_at - CAST($1 AS BIGINT), \
@@ -75,7 +75,7 @@ impl App {
         self.write_sql(update, earlier.to_string()).await;
     }
 
-    /// Somebody who buys as a guest, without having bought anything yet.
+    /// A guest with an unpaid order.
     pub async fn guest(&self, email: &str) -> Client {
         let mut guest = self.anonymous();
         let event = self.newcomer("host").await.event().await;
@@ -102,19 +102,19 @@ impl App {
         guest
     }
 
-    /// What a statement finds in its column `t`.
+    /// The values of a query's column `t`.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()));
         let rows = rows.fetch_all(self.db.reads()).await.unwrap();
         rows.iter().map(|row| sqlx::Row::get(row, "t")).collect()
     }
 
-    /// Somebody who has not signed up, from another address: `127.0.9.9` for one.
+    /// A visitor who is not signed in, from another address such as `127.0.9.9`.
     pub fn anonymous_from(&self, address: [u8; 4]) -> Client {
         Client::new_from(&self.base, Some(address.into()))
     }
 
-    /// As if a version of before had hashed this user's password.
+    /// Sets a user's password hash, as of an earlier version.
     pub async fn set_password_hash(&self, user: &Client, hash: &str) {
         let (id, hash) = (user.id.clone(), hash.to_owned());
         self.db
@@ -128,7 +128,7 @@ impl App {
             .unwrap();
     }
 
-    /// As if all sessions had begun and been used at these times, in microseconds.
+    /// Sets when all sessions began and were last used, in microseconds.
     pub async fn sessions_began(&self, begun_at: i64, seen_at: i64) {
         self.db
             .write(move |conn| {

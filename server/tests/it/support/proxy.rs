@@ -1,5 +1,4 @@
-//! A line that can break: carries TCP to where it leads, and delays, swallows, cuts or resets what
-//! it carries as it is told. Knows no protocol.
+//! A TCP proxy that can delay, hold back, cut or reset connections. Knows no protocol.
 
 use std::{
     io,
@@ -20,23 +19,21 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What happens to what is carried from now on.
+/// How the proxy treats data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
-    /// It arrives.
     Passes,
-    /// Each piece arrives so much later.
+    /// Each piece arrives after this delay.
     Delays(Duration),
-    /// Connections are accepted, and nothing arrives: until the line does something else, and then
-    /// it all does. A caller sees a server that is silent.
+    /// Connections are accepted, but data is held back until the mode changes: a silent server.
     Swallows,
-    /// Each connection is reset after so many bytes, both ways together.
+    /// Each connection is reset after this many bytes in both directions together.
     CutsAfter(usize),
-    /// Open connections are reset at once, new ones as soon as they are made.
+    /// Open connections are reset now, new ones on connecting.
     Resets,
 }
 
-/// The line. It is closed when this is dropped.
+/// The proxy. Dropping it closes all connections.
 pub struct Proxy {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -46,11 +43,11 @@ pub struct Proxy {
 struct Shared {
     leads_to: Mutex<Option<String>>,
     line: watch::Sender<Line>,
-    /// Grows each time that all open connections are reset.
+    /// Counts the resets of all open connections.
     resets: watch::Sender<u64>,
 }
 
-/// How a connection came to its end.
+/// How a connection ended.
 enum End {
     Closed,
     Cut,
@@ -82,7 +79,7 @@ impl Proxy {
         }
     }
 
-    /// Leads to the host of `url` from now on; returns the URL that leads there by this line.
+    /// Forwards to the host of `url`. Returns the URL through this proxy.
     pub fn in_front_of(&self, url: &str) -> String {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -99,7 +96,7 @@ impl Proxy {
         }
     }
 
-    /// Resets what is open, once.
+    /// Resets all open connections once.
     pub fn reset(&self) {
         self.shared.resets.send_modify(|resets| *resets += 1);
     }
@@ -140,7 +137,7 @@ async fn carry(shared: Arc<Shared>, mut caller: TcpStream) {
     }
 }
 
-/// One direction, until its sender has said all.
+/// Forwards one direction until its sender closes it.
 async fn pump(
     shared: &Shared,
     carried: &AtomicUsize,
@@ -173,7 +170,7 @@ async fn pump(
 impl Shared {
     async fn while_it_swallows(&self) {
         let mut line = self.line.subscribe();
-        // The sender is ours, so it is there.
+        // Cannot fail, because we hold the sender.
         let _ = line.wait_for(|line| *line != Line::Swallows).await;
     }
 }

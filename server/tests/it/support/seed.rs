@@ -1,8 +1,8 @@
-//! Randomness that can be repeated.
+//! Reproducible randomness.
 
 use rand::{SeedableRng, rngs::StdRng};
 
-/// Randomness by a seed that is printed; `STAGEDOOR_TEST_SEED` sets it, to repeat a run.
+/// A generator whose seed is printed; `STAGEDOOR_TEST_SEED` sets it, to repeat a run.
 pub fn seeded() -> StdRng {
     let set = std::env::var("STAGEDOOR_TEST_SEED").unwrap_or_default();
     let seed = match set.as_str() {

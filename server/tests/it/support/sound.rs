@@ -1,12 +1,12 @@
-//! What must hold of any shop's tables, whatever has happened to it, and what a bank must show
-//! beside them. Reads and asserts, changes nothing; knows no running shop.
+//! Invariants of a shop's tables, and of the bank's journal compared with them. Reads and asserts only; needs no
+//! running shop.
 
 use model::charges::from_provider;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
 use std::collections::BTreeMap;
 use stripe_double::JournalLine;
 
-/// What must not be found once payments have come to rest, and how it is looked for.
+/// Violations of invariants once payments have settled, each with the query that counts it.
 pub const UNSOUND: [(&str, &str); 10] = [
     (
         "a ticket of an unpublished batch is held or sold",
@@ -70,7 +70,7 @@ pub const UNSOUND: [(&str, &str); 10] = [
     ),
 ];
 
-/// The tables agree with each other, and versions run on.
+/// Asserts that the tables are consistent and versions have no gaps.
 pub async fn assert_tables(db: &AnyPool) {
     for (broken, sql) in UNSOUND {
         assert_eq!(number(db, sql).await, 0, "{broken}");
@@ -81,7 +81,7 @@ pub async fn assert_tables(db: &AnyPool) {
     assert_versions_without_gaps(db).await;
 }
 
-/// Every aggregate's versions run 1, 2, 3 … in the outbox, up to the one that its row has.
+/// Asserts that the versions of each aggregate in the outbox are 1, 2, 3 … up to its row's version.
 pub async fn assert_versions_without_gaps(db: &AnyPool) {
     let gaps = "SELECT COUNT(*) AS n FROM (SELECT aggregate_id FROM outbox \
          GROUP BY aggregate_type, aggregate_id \
@@ -105,9 +105,9 @@ pub async fn assert_versions_without_gaps(db: &AnyPool) {
     }
 }
 
-/// What the bank must have of each order, in the shop's minor units: what its tickets cost that the
-/// buyer paid and still has, less what is unallocated in the ledger. Lost disputes are unallocated too, but
-/// are no refunds to Stripe.
+/// The amount that the bank must have of each order, in the shop's minor units: the price of its paid tickets that
+/// the buyer still has, less what is unallocated in the ledger. Lost disputes are unallocated too, but are not
+/// refunds at Stripe.
 pub const OWED: &str = "SELECT o.id AS id, CAST( \
      COALESCE((SELECT SUM(l.price_minor) FROM order_lines l WHERE l.order_id = o.id AND l.live = 1 \
        AND o.status IN ('complete', 'refunding')), 0) \
@@ -116,8 +116,8 @@ pub const OWED: &str = "SELECT o.id AS id, CAST( \
      + COALESCE((SELECT SUM(d.amount_minor) FROM disputes d \
        WHERE d.order_id = o.id AND d.state = 'lost'), 0) AS BIGINT) AS n FROM orders o";
 
-/// Order by order, the bank has what it must have, and nothing for any other order. The books say the
-/// same in all.
+/// Asserts that the bank has the amount owed for each order, none for other orders, and that the ledger has the
+/// same total.
 pub async fn assert_bank(db: &AnyPool, journal: &[JournalLine]) {
     let owed = format!("SELECT id, n FROM ({OWED}) AS owed WHERE n <> 0");
     let rows = sqlx::query(AssertSqlSafe(owed))
@@ -154,7 +154,7 @@ pub async fn assert_bank(db: &AnyPool, journal: &[JournalLine]) {
     );
 }
 
-/// What the bank has of a payment, in the shop's minor units.
+/// The amount that the bank has of a payment, in the shop's minor units.
 pub fn left_minor(line: &JournalLine) -> i64 {
     from_provider(&line.currency, line.amount_received - line.amount_refunded)
 }

@@ -1,4 +1,4 @@
-//! Batches of listings step by step. The service takes the same steps within one request.
+//! Stages batches of listings step by step, as the service does within one request.
 
 use model::{
     Moment,
@@ -17,7 +17,6 @@ use shop::tickets::{
 use std::{future::Future, pin::Pin};
 use uuid::Uuid;
 
-/// What a batch offers.
 #[derive(Debug, Clone)]
 pub struct Offer {
     pub seller: UserId,
@@ -26,7 +25,7 @@ pub struct Offer {
     pub price_minor: i64,
 }
 
-/// A batch that was opened, with the tickets that are not staged yet.
+/// An open batch with the tickets that are not staged yet.
 #[derive(Debug, Clone)]
 pub struct Staging {
     pub batch: Batch,
@@ -43,7 +42,7 @@ where
     db.write(work).await.unwrap()
 }
 
-/// Opens a batch. None: the seller has an open one.
+/// Opens a batch. Returns `None` if the seller has an open one.
 pub async fn open(db: &Db, offer: Offer, quantity: i64, now: Moment) -> Option<Staging> {
     let left: Vec<TicketId> = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
     let batch = Batch {
