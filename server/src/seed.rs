@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
 use model::{
     accounts::{Password, SignUp, Viewer},
     events::{CreateEvent, Event, Events},
-    tickets::{ListTicket, Tickets},
+    tickets::{ListTicket, OfferFilter, Tickets},
 };
 use platform::{
     clock::SharedClock,
@@ -153,7 +153,9 @@ pub(crate) async fn seed(db: &Db, clock: SharedClock) -> FaultResult<String> {
                 .await?
             }
         };
-        let offers = tickets.offers(event.id).await?;
+        let offers = tickets
+            .list_offers(event.id, OfferFilter::default())
+            .await?;
         if offers.available + offers.reserved + offers.sold == 0 {
             for lot in show.lots {
                 new_tickets += list_tickets(&tickets, &sellers, &event, lot).await?;

@@ -311,7 +311,7 @@ pub fn LeavePage() -> impl IntoView {
         let has_password = accounts.has_password(&viewer).await?;
         let proved = has_password || accounts.signed_in_recently().await?;
         let passes = passes.list_for_buyer(&viewer).await?;
-        let mut coming = tickets.bought_by(&viewer).await?;
+        let mut coming = tickets.list_bought(&viewer).await?;
         coming.retain(|owned| passes.iter().any(|pass| pass.ticket == owned.ticket.id));
         let email = viewer.user.email;
         let form = if proved {

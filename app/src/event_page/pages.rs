@@ -33,7 +33,7 @@ pub fn EventPage() -> impl IntoView {
         let viewer = context::viewer();
         let event = find(&events, &id).await?;
         let filter = filter_form.filter(event.currency);
-        let offers = tickets.offers_like(event.id, filter).await?;
+        let offers = tickets.list_offers(event.id, filter).await?;
         let site = context::site()?;
         let head = head(&event, &offers, &site.public_url);
         let span = event.span();

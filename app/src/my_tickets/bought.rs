@@ -27,8 +27,8 @@ pub async fn bought(viewer: &Viewer) -> AppResult<AnyView> {
         context::port::<dyn Passes>()?,
     );
     let refunds = context::port::<dyn Refunds>()?;
-    let bought = tickets.bought_by(viewer).await?;
-    let paid_back = tickets.paid_back_to(viewer).await?;
+    let bought = tickets.list_bought(viewer).await?;
+    let paid_back = tickets.list_refunded(viewer).await?;
     let of_bought = refunds.list_bought(viewer).await?;
     let passes = passes.list_for_buyer(viewer).await?;
     Ok(view! {

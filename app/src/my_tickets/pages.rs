@@ -22,8 +22,8 @@ pub fn TicketsPage() -> impl IntoView {
         let refunds = context::port::<dyn Refunds>()?;
         let selling = context::port::<dyn Selling>()?;
         let bought = bought(&viewer).await?;
-        let totals = selling.totals(&viewer).await?;
-        let groups = selling.groups(&viewer, GroupQuery::default()).await?;
+        let totals = selling.count_tickets(&viewer).await?;
+        let groups = selling.list_groups(&viewer, GroupQuery::default()).await?;
         let owed = refunds.list_owed(&viewer).await?;
         Ok(view! {
             <Title text="Tickets"/>

@@ -36,7 +36,7 @@ pub fn RefundPage() -> impl IntoView {
         let event = events.get(ticket.event_id).await?;
         let selling = context::port::<dyn Selling>()?;
         let orders = selling
-            .bought_in(&viewer, std::slice::from_ref(&ticket))
+            .find_orders(&viewer, std::slice::from_ref(&ticket))
             .await?;
         let what = match orders.get(&id) {
             Some(order) => format!("{} · order {}", ticket.label, order.code()),

@@ -38,7 +38,7 @@ pub async fn reprice(
     let Ok(id) = event_id.parse::<EventId>() else {
         return refuse(AppError::NotFound);
     };
-    let currency = match selling.group(&viewer, id).await {
+    let currency = match selling.get_group(&viewer, id).await {
         Ok(group) => group.currency,
         Err(error) => return refuse(error),
     };
@@ -63,11 +63,11 @@ pub async fn reprice(
 
 /// Takes all unsold tickets of an event off sale.
 #[server(prefix = "/fn", endpoint = "selling/take_back")]
-pub async fn take_back(
+pub async fn withdraw_unsold(
     #[server(default)] event_id: String,
     #[server(default)] which: String,
 ) -> Result<(), AppError> {
-    use model::selling::{Selling, TakeBack};
+    use model::selling::{Selling, WithdrawUnsold};
     let form = form_of("take-back", &event_id);
     let values = [("which", which.as_str())];
     let selling = context::port::<dyn Selling>()?;
@@ -78,13 +78,13 @@ pub async fn take_back(
     let Ok(id) = event_id.parse() else {
         return context::refuse(&form, AppError::NotFound, &values);
     };
-    let request = TakeBack {
+    let request = WithdrawUnsold {
         event_id: id,
         section: section_of(&which),
     };
-    match selling.take_back(&viewer, request).await {
+    match selling.withdraw_unsold(&viewer, request).await {
         Ok(done) => {
-            context::notice(taken_back(done));
+            context::notice(withdrawn(done));
             context::redirect_back("/selling");
             Ok(())
         }
@@ -106,7 +106,7 @@ fn repriced(done: model::selling::Changed, price: model::money::Money) -> String
     format!("{changed} {held}")
 }
 
-fn taken_back(done: model::selling::Changed) -> String {
+fn withdrawn(done: model::selling::Changed) -> String {
     let changed = match done.changed {
         0 => "No ticket was taken off sale.".to_owned(),
         1 => "1 ticket is off sale.".to_owned(),
@@ -136,10 +136,10 @@ mod tests {
         );
         assert_eq!(repriced(done(0, 0), price), "No price was changed.");
         assert_eq!(
-            taken_back(done(0, 1)),
+            withdrawn(done(0, 1)),
             "No ticket was taken off sale. 1 is held by a buyer who is paying, and stays."
         );
-        assert_eq!(taken_back(done(2, 0)), "2 tickets are off sale.");
+        assert_eq!(withdrawn(done(2, 0)), "2 tickets are off sale.");
     }
 
     #[test]

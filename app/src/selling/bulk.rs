@@ -1,6 +1,6 @@
 //! The forms that change all unsold tickets of an event at once.
 
-use super::api::{Reprice, TakeBack, form_of};
+use super::api::{Reprice, WithdrawUnsold, form_of};
 use crate::ui::{Choice, Form, Input, choose, field, hidden, post_to, problem_at_top};
 use context::Flash;
 use leptos::prelude::*;
@@ -21,8 +21,8 @@ pub fn bulk_forms(
     }
     let id = group.event_id.to_string();
     let reprice = Form::new(form_of("reprice", &id), flash);
-    let take_back = Form::new(form_of("take-back", &id), flash);
-    let open = reprice.was_refused() || take_back.was_refused();
+    let withdraw = Form::new(form_of("take-back", &id), flash);
+    let open = reprice.was_refused() || withdraw.was_refused();
     let example = Money::new(2500, group.currency).plain();
     let currency = group.currency.code();
     Some(
@@ -45,10 +45,10 @@ pub fn bulk_forms(
                     </div>
                     <button class="button" type="submit">"Change the price"</button>
                 })}
-                {post_to::<TakeBack>("stack", view! {
-                    {problem_at_top(&take_back)}
+                {post_to::<WithdrawUnsold>("stack", view! {
+                    {problem_at_top(&withdraw)}
                     {hidden("event_id", id)}
-                    {which(&take_back, sections)}
+                    {which(&withdraw, sections)}
                     <button class="button button-quiet" type="submit">"Take all unsold off sale"</button>
                 })}
             </details>

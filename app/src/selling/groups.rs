@@ -35,7 +35,7 @@ pub struct Card {
     /// Those of its tickets that are shown.
     pub tickets: Vec<Ticket>,
     /// In which orders those that are sold were bought.
-    pub bought_in: HashMap<TicketId, OrderId>,
+    pub orders: HashMap<TicketId, OrderId>,
     /// The newest refunds of these.
     pub refunds: Vec<TicketRefund>,
     /// What is unsold, section by section.
@@ -54,7 +54,7 @@ pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
         .map(|ticket| {
             let mut refunds = card.refunds.iter();
             let refund = refunds.find(|refund| refund.ticket_id == ticket.id);
-            let order = card.bought_in.get(&ticket.id);
+            let order = card.orders.get(&ticket.id);
             listing(ticket, &group.title, order, refund, flash)
         })
         .collect_view();

@@ -124,14 +124,14 @@ pub fn SellingPage() -> impl IntoView {
 
 async fn all_events(desk: &Desk) -> AppResult<AnyView> {
     let asked = &desk.asked;
-    let totals = desk.selling.totals(&desk.viewer).await?;
+    let totals = desk.selling.count_tickets(&desk.viewer).await?;
     let owed = desk.refunds.list_owed(&desk.viewer).await?;
-    let sales = desk.selling.by_day(&desk.viewer).await?;
+    let sales = desk.selling.list_sales_by_day(&desk.viewer).await?;
     let query = GroupQuery {
         status: asked.status,
         page: Some(asked.page),
     };
-    let found = desk.selling.groups(&desk.viewer, query).await?;
+    let found = desk.selling.list_groups(&desk.viewer, query).await?;
     let nothing = found.groups.is_empty();
     let mut cards = Vec::new();
     for group in found.groups {
@@ -155,7 +155,7 @@ async fn all_events(desk: &Desk) -> AppResult<AnyView> {
 
 async fn one_event(desk: &Desk) -> AppResult<AnyView> {
     let event: EventId = desk.asked.event.parse().map_err(|_| AppError::NotFound)?;
-    let group = desk.selling.group(&desk.viewer, event).await?;
+    let group = desk.selling.get_group(&desk.viewer, event).await?;
     let title = format!("Selling: {}", group.title);
     let counts = group.counts;
     let card = desk.many(group).await?;
@@ -192,12 +192,18 @@ impl Desk {
         let page = self.tickets.list(Some(&self.viewer), query).await?;
         let ids: Vec<_> = page.tickets.iter().map(|ticket| ticket.id).collect();
         let card = Card {
-            bought_in: self.selling.bought_in(&self.viewer, &page.tickets).await?,
+            orders: self
+                .selling
+                .find_orders(&self.viewer, &page.tickets)
+                .await?,
             refunds: self
                 .refunds
                 .list_newest_for_tickets(&self.viewer, &ids)
                 .await?,
-            unsold: self.selling.unsold(&self.viewer, group.event_id).await?,
+            unsold: self
+                .selling
+                .list_unsold_sections(&self.viewer, group.event_id)
+                .await?,
             tickets: page.tickets,
             group,
             others: None,

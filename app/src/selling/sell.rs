@@ -65,7 +65,7 @@ async fn one_event(
     flash: Option<Flash>,
 ) -> AppResult<AnyView> {
     if asked == Step::Done {
-        return match desk.selling.group(&desk.viewer, event.id).await {
+        return match desk.selling.get_group(&desk.viewer, event.id).await {
             Ok(group) => {
                 let content = steps::done(event, &group)?;
                 Ok(frame(asked, Some((event, &draft)), flash.as_ref(), content))
@@ -86,11 +86,11 @@ async fn one_event(
     let content = match step {
         Step::Price => {
             let section = draft.section.trim();
-            let comparable = desk
+            let comparison = desk
                 .selling
-                .comparable(&desk.viewer, event.id, section)
+                .compare_prices(&desk.viewer, event.id, section)
                 .await?;
-            steps::price(event, &draft, comparable, said.as_ref())
+            steps::price(event, &draft, comparison, said.as_ref())
         }
         Step::Check => steps::check(event, &draft, said.as_ref()),
         _ => steps::tickets(event, &draft, said.as_ref()),

@@ -70,7 +70,7 @@ pub async fn put_on_sale(
         Ok(amounts) => amounts,
         Err(wrong) => {
             let many = quantity_in(&quantity).unwrap_or(1);
-            let others = tickets.check(&viewer, &placed(1, None), many).await;
+            let others = tickets.check_listing(&viewer, &placed(1, None), many).await;
             return refuse(context::merge_errors(wrong, others, NAMES));
         }
     };

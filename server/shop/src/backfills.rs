@@ -36,8 +36,8 @@ const BACKFILLS: [Backfill; 4] = [
     },
     Backfill {
         name: "tickets_seat_keys",
-        rows: tickets::store::rows_with_seats,
-        fill: |conn, row, now| Box::pin(tickets::store::ticket_fill_seat_key(conn, row, now)),
+        rows: tickets::store::select_rows_with_seats,
+        fill: |conn, row, now| Box::pin(tickets::store::fill_seat_key(conn, row, now)),
     },
     Backfill {
         name: "users_email_keys",

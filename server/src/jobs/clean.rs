@@ -51,7 +51,7 @@ impl Cleaner {
     async fn clean(&self) {
         let deleted = self.delete_old_rows().await;
         self.release_ended_orders().await;
-        if let Err(error) = self.tickets.forget_old_listings().await {
+        if let Err(error) = self.tickets.delete_old_batches().await {
             tracing::warn!(
                 error = chain(&error),
                 "could not delete old counts of listings"

@@ -14,8 +14,8 @@ const TASK: PeriodicTask = PeriodicTask {
 pub(super) async fn run(tickets: TicketsService) {
     let run_once = || {
         let tickets = tickets.clone();
-        async move { tickets.delete_abandoned().await }
+        async move { tickets.delete_abandoned_batches().await }
     };
-    TASK.run_or_when(|| tickets.batch_given_up(), run_once)
+    TASK.run_or_when(|| tickets.batch_abandoned(), run_once)
         .await;
 }

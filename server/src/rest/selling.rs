@@ -13,7 +13,9 @@ use futures::stream;
 use model::{
     accounts::Viewer,
     error::AppError,
-    selling::{Changed, GroupQuery, Reprice, Sale, SaleGroups, SalesByDay, Selling, TakeBack},
+    selling::{
+        Changed, GroupQuery, Reprice, Sale, SaleGroups, SalesByDay, Selling, WithdrawUnsold,
+    },
 };
 use shop::Api;
 use shop::selling::csv;
@@ -23,39 +25,39 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// The routes of selling.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(groups))
-        .routes(routes!(by_day))
+        .routes(routes!(list_groups))
+        .routes(routes!(list_sales_by_day))
         .routes(routes!(reprice))
-        .routes(routes!(take_back))
-        .routes(routes!(sales_csv))
+        .routes(routes!(withdraw_unsold))
+        .routes(routes!(download_sales))
 }
 
 /// The same file beside the pages, where who is not signed in is led to signing in.
 pub fn downloads() -> Router<Api> {
-    Router::new().route("/selling/sales.csv", get(sales_page_csv))
+    Router::new().route("/selling/sales.csv", get(download_sales_or_sign_in))
 }
 
 /// One's own listings and sales by event, ten at a time.
-#[utoipa::path(get, path = "/api/selling", tag = "Selling", params(GroupQuery),
+#[utoipa::path(get, operation_id = "groups", path = "/api/selling", tag = "Selling", params(GroupQuery),
     security(("session" = [])),
     responses((status = 200, body = SaleGroups)))]
-async fn groups(
+async fn list_groups(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
     QueryOf(query): QueryOf<GroupQuery>,
 ) -> Result<Json<SaleGroups>, ApiError> {
-    Ok(Json(api.selling.groups(&viewer, query).await?))
+    Ok(Json(api.selling.list_groups(&viewer, query).await?))
 }
 
 /// What one sold on each of the last 30 days of UTC, without what was refunded since.
-#[utoipa::path(get, path = "/api/selling/days", tag = "Selling",
+#[utoipa::path(get, operation_id = "by_day", path = "/api/selling/days", tag = "Selling",
     security(("session" = [])),
     responses((status = 200, body = SalesByDay)))]
-async fn by_day(
+async fn list_sales_by_day(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Json<SalesByDay>, ApiError> {
-    Ok(Json(api.selling.by_day(&viewer).await?))
+    Ok(Json(api.selling.list_sales_by_day(&viewer).await?))
 }
 
 /// Changes the price of all one's unsold tickets for an event that nobody holds.
@@ -71,29 +73,29 @@ async fn reprice(
 }
 
 /// Takes all one's unsold tickets for an event off sale that nobody holds.
-#[utoipa::path(post, path = "/api/selling/withdraw", tag = "Selling", request_body = TakeBack,
+#[utoipa::path(post, operation_id = "take_back", path = "/api/selling/withdraw", tag = "Selling", request_body = WithdrawUnsold,
     security(("session" = [])),
     responses((status = 200, body = Changed), (status = 404, body = Problem)))]
-async fn take_back(
+async fn withdraw_unsold(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
-    JsonBody(request): JsonBody<TakeBack>,
+    JsonBody(request): JsonBody<WithdrawUnsold>,
 ) -> Result<Json<Changed>, ApiError> {
-    Ok(Json(api.selling.take_back(&viewer, request).await?))
+    Ok(Json(api.selling.withdraw_unsold(&viewer, request).await?))
 }
 
 /// All one's sales, oldest first, as CSV in UTF-8.
-#[utoipa::path(get, path = "/api/tickets/sales.csv", tag = "Selling",
+#[utoipa::path(get, operation_id = "sales_csv", path = "/api/tickets/sales.csv", tag = "Selling",
     security(("session" = [])),
     responses((status = 200, body = String, content_type = "text/csv")))]
-async fn sales_csv(
+async fn download_sales(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Response, ApiError> {
     Ok(file(api.selling, viewer).await?)
 }
 
-async fn sales_page_csv(
+async fn download_sales_or_sign_in(
     State(api): State<Api>,
     viewer: Option<Extension<Viewer>>,
 ) -> Result<Response, ApiError> {
@@ -106,7 +108,7 @@ async fn sales_page_csv(
 /// The file, sent as it is read: a seller of a million tickets takes no more memory than of one.
 async fn file(selling: Arc<dyn Selling>, viewer: Viewer) -> Result<Response, AppError> {
     // Before the answer begins, it can still say what is wrong.
-    let first = selling.sales(&viewer, None).await?;
+    let first = selling.list_sales(&viewer, None).await?;
     let head = stream::iter([Ok::<Vec<u8>, AppError>(csv::HEAD.into())]);
     let rest = stream::try_unfold(first, move |sales: Vec<Sale>| {
         let (selling, viewer) = (Arc::clone(&selling), viewer.clone());
@@ -115,7 +117,7 @@ async fn file(selling: Arc<dyn Selling>, viewer: Viewer) -> Result<Response, App
                 return Ok(None);
             };
             let rows = csv::write_rows(&sales)?;
-            let next = selling.sales(&viewer, Some(last)).await?;
+            let next = selling.list_sales(&viewer, Some(last)).await?;
             Ok(Some((rows, next)))
         }
     });

@@ -17,8 +17,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// The routes of tickets.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(list, create))
-        .routes(routes!(create_batch))
+        .routes(routes!(list, put_on_sale))
+        .routes(routes!(put_batch_on_sale))
         .routes(routes!(get, edit, withdraw))
 }
 
@@ -37,10 +37,10 @@ async fn list(
 }
 
 /// Lists one ticket.
-#[utoipa::path(post, path = "/api/tickets", tag = "Tickets", request_body = ListTicket,
+#[utoipa::path(post, operation_id = "create", path = "/api/tickets", tag = "Tickets", request_body = ListTicket,
     security(("session" = [])),
     responses((status = 201, body = Ticket), (status = 404, body = Problem), (status = 409, body = Problem)))]
-async fn create(
+async fn put_on_sale(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
     Attempt(attempt): Attempt,
@@ -54,10 +54,10 @@ async fn create(
 }
 
 /// Lists up to 10 000 tickets that are alike, all or nothing.
-#[utoipa::path(post, path = "/api/tickets/batch", tag = "Tickets", request_body = ListBatch,
+#[utoipa::path(post, operation_id = "create_batch", path = "/api/tickets/batch", tag = "Tickets", request_body = ListBatch,
     security(("session" = [])),
     responses((status = 201, body = Listed), (status = 404, body = Problem), (status = 409, body = Problem)))]
-async fn create_batch(
+async fn put_batch_on_sale(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
     Attempt(attempt): Attempt,

@@ -11,6 +11,7 @@ use crate::{
         staging::{self, Offer, Staging},
     },
 };
+use model::tickets::OfferFilter;
 use platform::{clock::Clock, outbox};
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Connection, Executor};
@@ -60,7 +61,12 @@ async fn listed_at(reader: &Client, event: &Value) -> usize {
 
 async fn available(app: &App, event: &Value) -> i64 {
     let event = event["id"].as_str().unwrap().parse().unwrap();
-    app.api.tickets.offers(event).await.unwrap().available
+    app.api
+        .tickets
+        .list_offers(event, OfferFilter::default())
+        .await
+        .unwrap()
+        .available
 }
 
 fn batch_of(event: &Value, quantity: i64) -> Value {
@@ -129,7 +135,7 @@ on_both_engines! {
         let won = stage(app, &seller, &event, 2, 2).await;
         assert!(publish(app, &won).await);
         assert!(!abandon(app, &won).await);
-        app.tickets.delete_abandoned().await.unwrap();
+        app.tickets.delete_abandoned_batches().await.unwrap();
         assert_eq!(available(app, &event).await, 2);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 2);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 1);
@@ -157,10 +163,10 @@ on_both_engines! {
         let told = "SELECT COUNT(*) AS n FROM outbox WHERE aggregate_type = 'ticket'";
         stage(app, &seller, &event, 500, 450).await;
         app.clock.advance(50);
-        app.tickets.delete_abandoned().await.unwrap();
+        app.tickets.delete_abandoned_batches().await.unwrap();
         assert_eq!(app.number(told).await, 450, "it may still be going on");
         app.clock.advance(11);
-        app.tickets.delete_abandoned().await.unwrap();
+        app.tickets.delete_abandoned_batches().await.unwrap();
         assert_eq!(app.number(told).await, 0);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 0);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 0);
@@ -228,7 +234,7 @@ on_both_engines! {
         let begun = "UPDATE events SET starts_at = 1 WHERE id = $1";
         app.write_sql(begun, event["id"].as_str().unwrap().to_owned()).await;
         seller.post("/api/tickets/batch", batch_of(&event, 150)).await.refused(409, "event_over");
-        app.tickets.delete_abandoned().await.unwrap();
+        app.tickets.delete_abandoned_batches().await.unwrap();
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 0);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 0);
     }
@@ -247,7 +253,7 @@ on_both_engines! {
         app.write_sql("UPDATE listing_usage SET tickets = tickets + 10 WHERE seller_id = $1", seller.id.clone()).await;
         open(app, &seller, &event, 10).await.unwrap();
         app.clock.advance(61);
-        app.tickets.delete_abandoned().await.unwrap();
+        app.tickets.delete_abandoned_batches().await.unwrap();
         assert_eq!(app.number(used).await, 150);
     }
 }

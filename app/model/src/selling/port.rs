@@ -1,8 +1,8 @@
 //! What a browser can ask of selling.
 
 use super::{
-    Changed, Comparable, Counts, GroupQuery, Reprice, Sale, SaleGroup, SaleGroups, SalesByDay,
-    TakeBack, UnsoldSection,
+    Changed, Counts, GroupQuery, PriceComparison, Reprice, Sale, SaleGroup, SaleGroups, SalesByDay,
+    UnsoldSection, WithdrawUnsold,
 };
 use crate::ids::{EventId, OrderId, TicketId};
 use crate::{accounts::Viewer, error::AppResult, tickets::Ticket};
@@ -13,24 +13,28 @@ use std::collections::HashMap;
 #[async_trait]
 pub trait Selling: Send + Sync {
     /// How all that the viewer has ever listed stands.
-    async fn totals(&self, viewer: &Viewer) -> AppResult<Counts>;
+    async fn count_tickets(&self, viewer: &Viewer) -> AppResult<Counts>;
 
     /// A page of the viewer's events. Errors: `Invalid` at `page`.
-    async fn groups(&self, viewer: &Viewer, query: GroupQuery) -> AppResult<SaleGroups>;
+    async fn list_groups(&self, viewer: &Viewer, query: GroupQuery) -> AppResult<SaleGroups>;
 
     /// The viewer's tickets for one event. Errors: `NotFound` where there are none.
-    async fn group(&self, viewer: &Viewer, event: EventId) -> AppResult<SaleGroup>;
+    async fn get_group(&self, viewer: &Viewer, event: EventId) -> AppResult<SaleGroup>;
 
     /// The sections of the viewer's unsold tickets for an event, by name; at most 100.
-    async fn unsold(&self, viewer: &Viewer, event: EventId) -> AppResult<Vec<UnsoldSection>>;
+    async fn list_unsold_sections(
+        &self,
+        viewer: &Viewer,
+        event: EventId,
+    ) -> AppResult<Vec<UnsoldSection>>;
 
     /// What others ask for tickets of this event, and of this section.
-    async fn comparable(
+    async fn compare_prices(
         &self,
         viewer: &Viewer,
         event: EventId,
         section: &str,
-    ) -> AppResult<Comparable>;
+    ) -> AppResult<PriceComparison>;
 
     /// Changes the price of the viewer's unsold tickets that nobody holds. Errors: `Invalid` at
     /// `priceMinor`, `NotFound` (no ticket of theirs for this event), `EventOver`.
@@ -38,18 +42,19 @@ pub trait Selling: Send + Sync {
 
     /// Takes the viewer's unsold tickets that nobody holds off sale. Errors: `NotFound` (no ticket
     /// of theirs for this event).
-    async fn take_back(&self, viewer: &Viewer, request: TakeBack) -> AppResult<Changed>;
+    async fn withdraw_unsold(&self, viewer: &Viewer, request: WithdrawUnsold)
+    -> AppResult<Changed>;
 
     /// What was sold on each of the last 30 days.
-    async fn by_day(&self, viewer: &Viewer) -> AppResult<SalesByDay>;
+    async fn list_sales_by_day(&self, viewer: &Viewer) -> AppResult<SalesByDay>;
 
     /// In which orders those of these tickets were bought that the viewer has sold.
-    async fn bought_in(
+    async fn find_orders(
         &self,
         viewer: &Viewer,
         tickets: &[Ticket],
     ) -> AppResult<HashMap<TicketId, OrderId>>;
 
     /// The next sales after this one, oldest first; at most 1000, none at the end.
-    async fn sales(&self, viewer: &Viewer, after: Option<&Sale>) -> AppResult<Vec<Sale>>;
+    async fn list_sales(&self, viewer: &Viewer, after: Option<&Sale>) -> AppResult<Vec<Sale>>;
 }

@@ -130,9 +130,9 @@ pub struct Reprice {
 
 /// Takes all unsold tickets of an event off sale that nobody holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TakeBack))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TakeBack {
+pub struct WithdrawUnsold {
     /// Of this event.
     pub event_id: EventId,
     /// Only of this section; empty for tickets without one. All, if it is missing.
@@ -153,7 +153,7 @@ pub struct Changed {
 
 /// What buyers of an event can choose instead, from other sellers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Comparable {
+pub struct PriceComparison {
     /// So many can be bought.
     pub available: i64,
     /// The cheapest of them, in minor units.

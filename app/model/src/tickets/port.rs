@@ -14,26 +14,26 @@ pub trait Tickets: Send + Sync {
     /// A page of tickets. Errors: `Invalid`; `SignInRequired` for `sellerId=me` without a viewer.
     async fn list(&self, viewer: Option<&Viewer>, query: TicketQuery) -> AppResult<TicketList>;
 
-    /// What is for sale at an event, grouped as a buyer chooses.
-    async fn offers(&self, event: EventId) -> AppResult<Offers> {
-        self.offers_like(event, OfferFilter::default()).await
-    }
-
     /// What is for sale at an event and matches the filter, grouped as a buyer chooses.
-    async fn offers_like(&self, event: EventId, filter: OfferFilter) -> AppResult<Offers>;
+    async fn list_offers(&self, event: EventId, filter: OfferFilter) -> AppResult<Offers>;
 
     /// One ticket. Errors: `NotFound`.
     async fn get(&self, id: TicketId) -> AppResult<Ticket>;
 
     /// Tickets that the viewer has bought, soonest event first; at most 200.
-    async fn bought_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
+    async fn list_bought(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
 
     /// Tickets that the viewer bought, was refunded, and no longer has; soonest event first; at
     /// most 200.
-    async fn paid_back_to(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
+    async fn list_refunded(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
 
     /// Whether `put_on_sale` would take this, without doing it. Errors: the same.
-    async fn check(&self, viewer: &Viewer, request: &ListTicket, quantity: i64) -> AppResult<()>;
+    async fn check_listing(
+        &self,
+        viewer: &Viewer,
+        request: &ListTicket,
+        quantity: i64,
+    ) -> AppResult<()>;
 
     /// Lists `quantity` tickets (one, if it carries row or seat), all or nothing. The same viewer's
     /// same `attempt` lists them once, and is answered as the first time.

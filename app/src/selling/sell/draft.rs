@@ -185,7 +185,10 @@ async fn wrong_with_tickets(desk: &Desk, event: &Event, draft: &Draft) -> AppRes
         seat: given(&draft.seat),
     };
     let count = quantity.clone().unwrap_or(1);
-    let checked = desk.tickets.check(&desk.viewer, &request, count).await;
+    let checked = desk
+        .tickets
+        .check_listing(&desk.viewer, &request, count)
+        .await;
     let mut wrong: Vec<FieldError> = [quantity.err(), face_value.err()]
         .into_iter()
         .flatten()

@@ -13,7 +13,7 @@ use model::{
     error::AppResult,
     events::Event,
     money::Money,
-    selling::{Comparable, SaleGroup, payout_words},
+    selling::{PriceComparison, SaleGroup, payout_words},
     tickets::label,
 };
 
@@ -108,7 +108,7 @@ pub fn tickets(event: &Event, draft: &Draft, said: Option<&Flash>) -> AnyView {
 pub fn price(
     event: &Event,
     draft: &Draft,
-    comparable: Comparable,
+    comparison: PriceComparison,
     said: Option<&Flash>,
 ) -> AnyView {
     let form = Form::new(FORM, said);
@@ -118,7 +118,7 @@ pub fn price(
     let fields = view! {
         <h2 class="title" id="step">"What should each cost?"</h2>
         {problem_at_top(&form)}
-        {others(event, draft, comparable)}
+        {others(event, draft, comparison)}
         <PayoutWhileTyping
             currency=event.currency
             quantity=draft.count()
@@ -144,7 +144,7 @@ fn back(event: &Event, draft: &Draft, step: Step) -> impl IntoView + use<> {
 }
 
 /// What buyers can choose instead.
-fn others(event: &Event, draft: &Draft, found: Comparable) -> AnyView {
+fn others(event: &Event, draft: &Draft, found: PriceComparison) -> AnyView {
     let money = |minor| Money::new(minor, event.currency).to_string();
     let section = draft.section.trim();
     let beside = given(section)

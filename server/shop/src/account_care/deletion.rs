@@ -99,7 +99,7 @@ impl AccountCareService {
 
 /// Returns the new epoch, to which no session belongs.
 async fn remove_password(conn: &mut Conn, id: UserId, now: Moment) -> FaultResult<i64> {
-    tickets::holds::listings_withdraw(conn, id, now).await?;
+    tickets::holds::withdraw_all(conn, id, now).await?;
     resets::delete_of_user(conn, id).await?;
     let locked = store::set_password(conn, id, None, "").await?;
     Ok(locked.ok_or(AppError::NotFound)?.epoch)
@@ -109,7 +109,7 @@ async fn remove_password(conn: &mut Conn, id: UserId, now: Moment) -> FaultResul
 async fn delete(conn: &mut Conn, account: &Account, now: Moment) -> FaultResult<i64> {
     let id = account.user.id;
     // Lock order: tickets before the account, whose lock prevents new listings.
-    tickets::holds::listings_withdraw(conn, id, now).await?;
+    tickets::holds::withdraw_all(conn, id, now).await?;
     if !store::lock(conn, id, Some(&account.password_hash)).await? {
         return Err(rules::wrong_password("password").into());
     }

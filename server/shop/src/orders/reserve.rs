@@ -12,7 +12,7 @@ use crate::{
     events::span::on_sale,
     tickets::{
         State as TicketState, TicketRow,
-        holds::{self, Rivals, Wanted},
+        holds::{self, LockedRows, Wanted},
     },
 };
 use model::{
@@ -82,7 +82,7 @@ pub(super) struct Attempt {
     /// Read inside the transaction, which may wait for locks.
     pub clock: SharedClock,
     pub hold: Duration,
-    pub rivals: Rivals,
+    pub locked_rows: LockedRows,
 }
 
 /// Hashes the request, so that an idempotency key cannot be reused for a different one.
@@ -162,11 +162,11 @@ async fn hold_named(
     order: OrderId,
     ids: &[TicketId],
 ) -> Result<HeldTickets, AttemptError> {
-    let event = holds::event_of(conn, ids).await?;
+    let event = holds::find_event(conn, ids).await?;
     let event = event.ok_or(Fault::Refused(AppError::NotFound))?;
     let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     acquire_usage(conn, attempt, event, count).await?;
-    let found = holds::tickets_lock(conn, ids).await?;
+    let found = holds::lock(conn, ids).await?;
     let now = attempt.clock.now();
     if found.len() != ids.len() {
         return Err(Fault::Refused(AppError::NotFound).into());
@@ -188,7 +188,7 @@ async fn hold_named(
         return Err(AttemptError::Lapsed(lapsed));
     }
     let until = now + attempt.hold;
-    let taken = holds::tickets_hold(conn, ids, order, until).await?;
+    let taken = holds::hold(conn, ids, order, until).await?;
     if taken.len() == ids.len() {
         Ok(HeldTickets {
             tickets: taken,
@@ -243,19 +243,19 @@ async fn hold_cheapest(
     };
     acquire_usage(conn, attempt, wanted.event, wanted.quantity).await?;
     let began = attempt.clock.now();
-    let lapsed = holds::lapsed_holders(conn, wanted.event, began, LAPSED_MAX).await?;
+    let lapsed = holds::list_lapsed_holders(conn, wanted.event, began, LAPSED_MAX).await?;
     if !lapsed.is_empty() {
         return Err(AttemptError::Lapsed(lapsed));
     }
     let mut until = began + attempt.hold;
     let tickets =
-        holds::tickets_hold_cheapest(conn, &wanted, attempt.rivals, order, until, began).await?;
+        holds::hold_cheapest(conn, &wanted, attempt.locked_rows, order, until, began).await?;
     let now = attempt.clock.now();
     let count = i64::try_from(tickets.len()).unwrap_or(i64::MAX);
     if count != wanted.quantity {
         refuse_past_event(conn, wanted.event, now).await?;
         // Tickets locked by concurrent transactions may become free if those roll back.
-        if count + holds::tickets_free(conn, &wanted).await? >= wanted.quantity {
+        if count + holds::count_free(conn, &wanted).await? >= wanted.quantity {
             return Err(AttemptError::Contended);
         }
         return Err(Fault::from(Conflict::NotEnoughTickets).into());
@@ -264,7 +264,7 @@ async fn hold_cheapest(
         // The buyer gets the whole hold.
         refuse_past_event(conn, wanted.event, now).await?;
         until = now + attempt.hold;
-        holds::tickets_hold_until(conn, order, until).await?;
+        holds::set_hold_end(conn, order, until).await?;
     }
     Ok(HeldTickets {
         tickets,

@@ -10,7 +10,7 @@ use super::{
     transitions::{self, PaymentVoid},
     usage::{self, HoldLimits},
 };
-use crate::tickets::holds::Rivals;
+use crate::tickets::holds::LockedRows;
 use async_trait::async_trait;
 use model::{
     Moment,
@@ -79,8 +79,8 @@ pub trait ExpirySchedule: Send + Sync {
     fn schedule(&self, order: OrderId, hold_until: Moment);
 }
 
-/// Attempts of one reservation. An attempt is repeated if it found lapsed orders, or if the tickets
-/// were locked by concurrent transactions.
+/// Attempts of one reservation. An attempt is repeated if it found lapsed orders, or if the tickets were
+/// locked by concurrent transactions.
 const ATTEMPTS_MAX: usize = 16;
 /// Orders per page of [`Orders::list`].
 const LIMIT_DEFAULT: i64 = 20;
@@ -135,7 +135,7 @@ impl OrdersService {
             .and_then(|limits| limits.tickets_per_network)
             .and_then(|_| network_of(request::address()))
             .map(|network| network.to_string());
-        let mut rivals = Rivals::PassOver;
+        let mut locked_rows = LockedRows::Skip;
         for _ in 0..ATTEMPTS_MAX {
             let attempt = Attempt {
                 buyer,
@@ -146,7 +146,7 @@ impl OrdersService {
                 network: network.clone(),
                 clock: self.clock.clone(),
                 hold: self.holds.hold(),
-                rivals,
+                locked_rows,
             };
             let reserved = self
                 .db
@@ -162,9 +162,9 @@ impl OrdersService {
                 // Alternate between waiting for locked tickets and skipping them: if the awaited ticket
                 // was sold, the next attempt considers all others before it waits again.
                 Err(AttemptError::Contended) => {
-                    rivals = match rivals {
-                        Rivals::PassOver => Rivals::WaitFor,
-                        Rivals::WaitFor => Rivals::PassOver,
+                    locked_rows = match locked_rows {
+                        LockedRows::Skip => LockedRows::Wait,
+                        LockedRows::Wait => LockedRows::Skip,
                     };
                 }
                 // A concurrent transaction committed between this one's read and write; retry.

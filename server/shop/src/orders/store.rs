@@ -371,7 +371,7 @@ pub(crate) async fn end_refunded_lines(
     Ok(())
 }
 
-/// Makes lines live again whose tickets [`tickets_restore`](crate::tickets::holds::tickets_restore) gave back
+/// Makes lines live again whose tickets [`restore_to_buyer`](crate::tickets::holds::restore_to_buyer) gave back
 /// to the buyer. A ticket that has changed since has a later version and is left out.
 pub(crate) async fn restore_lines(
     conn: &mut Conn,

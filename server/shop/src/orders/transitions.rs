@@ -140,7 +140,7 @@ pub async fn begin_payment(
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(None);
     };
-    holds::tickets_hold_until(conn, order, row.hold_until).await?;
+    holds::set_hold_end(conn, order, row.hold_until).await?;
     Ok(Some(row))
 }
 
@@ -180,7 +180,7 @@ pub async fn fence(
     if update.apply_to(conn, order).await?.is_none() {
         return Ok(false);
     }
-    holds::tickets_hold_for_capture(conn, order).await?;
+    holds::hold_for_capture(conn, order).await?;
     Ok(true)
 }
 
@@ -216,7 +216,7 @@ pub async fn revive(
     let Some(row) = update.apply_to(conn, order).await? else {
         return Ok(None);
     };
-    holds::tickets_take_back(conn, order, now).await?;
+    holds::revive(conn, order, now).await?;
     store::revive_lines(conn, order).await?;
     usage::reacquire(conn, order).await?;
     Ok(Some(row))
@@ -240,7 +240,7 @@ pub async fn complete(
         return Ok(None);
     };
     usage::release(conn, order, Outcome::Paid).await?;
-    let sold = holds::tickets_sell(conn, order, row.buyer, now).await?;
+    let sold = holds::sell(conn, order, row.buyer, now).await?;
     if sold != store::list_ticket_ids(conn, order).await?.len() {
         let what = "order paid for tickets that it does not hold";
         return Err(Fault::unexpected(what, order.to_string()));
@@ -257,7 +257,7 @@ pub async fn unfence(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error>
         values: Statement::default(),
     };
     if let Some(row) = update.apply_to(conn, order).await? {
-        holds::tickets_hold_until(conn, order, row.hold_until).await?;
+        holds::set_hold_end(conn, order, row.hold_until).await?;
     }
     Ok(())
 }
@@ -330,7 +330,7 @@ pub(crate) async fn extend_hold(
     extension: Duration,
     now: Moment,
 ) -> Result<Option<OrderRow>, sqlx::Error> {
-    holds::order_tickets_lock(conn, order).await?;
+    holds::lock_by_order(conn, order).await?;
     let sql = format!(
         "UPDATE orders SET expires_at = expires_at + $4, hold_until = hold_until + $4, \
          extended = 1, version = version + 1 WHERE id = $1 AND buyer_id = $2 \
@@ -345,7 +345,7 @@ pub(crate) async fn extend_hold(
         .fetch_optional(&mut *conn)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    holds::tickets_hold_until(conn, order, row.hold_until).await?;
+    holds::set_hold_end(conn, order, row.hold_until).await?;
     announce(conn, row.clone(), now).await?;
     Ok(Some(row))
 }
@@ -397,7 +397,7 @@ async fn end_hold(
 ) -> Result<(), sqlx::Error> {
     usage::release(conn, order.id, outcome).await?;
     store::end_lines(conn, order.id).await?;
-    holds::tickets_release(conn, order.id, now).await?;
+    holds::release(conn, order.id, now).await?;
     Ok(())
 }
 

@@ -234,7 +234,7 @@ pub async fn lock_usage_and_tickets(conn: &mut Conn, order: OrderId) -> Result<(
         .bind(order)
         .fetch_all(&mut *conn)
         .await?;
-    holds::order_tickets_lock(conn, order).await
+    holds::lock_by_order(conn, order).await
 }
 
 /// How an order stopped being counted.

@@ -81,7 +81,7 @@ pub(super) async fn begin(conn: &mut Conn, begin: BeginPayment) -> FaultResult<B
 }
 
 async fn begin_or_retry(conn: &mut Conn, begin: BeginPayment) -> FaultResult<BegunPayment> {
-    holds::order_tickets_lock(conn, begin.order).await?;
+    holds::lock_by_order(conn, begin.order).await?;
     let row = orders::find(&mut *conn, begin.order)
         .await?
         .filter(|row| row.buyer == begin.buyer)

@@ -49,7 +49,7 @@ pub(crate) async fn apply(
     if before == Some(reported.status) {
         return Ok(());
     }
-    holds::tickets_freeze_if_disputed(conn, payment.order).await?;
+    holds::update_frozen(conn, payment.order).await?;
     let kind = match reported.status {
         ProviderDisputeStatus::Open => Kind::DisputeOpened,
         ProviderDisputeStatus::Lost => Kind::DisputeLost,

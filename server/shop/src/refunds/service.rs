@@ -185,7 +185,7 @@ async fn create_in_transaction(
         Selection::Order(order) => *order,
         Selection::Tickets(tickets) => find_order(conn, user, operator, tickets).await?,
     };
-    holds::order_tickets_lock(conn, order).await?;
+    holds::lock_by_order(conn, order).await?;
     let refundable = transitions::list_refundable(conn, order).await?;
     let chosen: Vec<&Refundable> = match &selection {
         Selection::Order(_) => refundable.iter().collect(),

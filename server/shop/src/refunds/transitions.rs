@@ -280,7 +280,7 @@ pub(super) async fn return_tickets(
     refund: RefundId,
     now: Moment,
 ) -> Result<usize, sqlx::Error> {
-    let returned = holds::tickets_return(conn, refund, now).await?;
+    let returned = holds::return_to_sellers(conn, refund, now).await?;
     store::record_ticket_versions(conn, refund).await?;
     orders::end_refunded_lines(conn, order, refund).await?;
     Ok(returned)
@@ -294,9 +294,9 @@ pub(super) async fn restore_tickets(
     refund: RefundId,
     now: Moment,
 ) -> Result<usize, sqlx::Error> {
-    let restored = holds::tickets_restore(conn, refund, payment.buyer, now).await?;
+    let restored = holds::restore_to_buyer(conn, refund, payment.buyer, now).await?;
     orders::restore_lines(conn, payment.order, refund).await?;
-    holds::tickets_freeze_if_disputed(conn, payment.order).await?;
+    holds::update_frozen(conn, payment.order).await?;
     Ok(restored)
 }
 

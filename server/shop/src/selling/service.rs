@@ -1,4 +1,4 @@
-//! What a seller sees, and changes of many listings at once.
+//! A seller's own listings and sales, and changes of many listings at once.
 
 use super::store::{self, DayRow, Filter};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     tickets::{
         TicketRow,
         bulk::{self, Lot},
-        check_section, price_is_positive, price_is_possible,
+        check_positive_price, check_price, check_section,
     },
 };
 use async_trait::async_trait;
@@ -18,8 +18,8 @@ use model::{
     ids::{EventId, OrderId, TicketId, UserId},
     money::MinorUnits,
     selling::{
-        Changed, Comparable, Counts, DaySales, GroupQuery, Reprice, Sale, SaleGroup, SaleGroups,
-        SalesByDay, Selling, TakeBack, UnsoldSection,
+        Changed, Counts, DaySales, GroupQuery, PriceComparison, Reprice, Sale, SaleGroup,
+        SaleGroups, SalesByDay, Selling, UnsoldSection, WithdrawUnsold,
     },
     tickets::{Ticket, TicketStatus},
 };
@@ -31,17 +31,15 @@ use platform::{
 };
 use std::collections::HashMap;
 
-/// Events on a page.
+/// Events per page.
 const GROUPS_MAX: i64 = 10;
-/// The last page that anybody may ask for.
 const PAGE_MAX: i64 = 10_000;
 const SECTIONS_MAX: i64 = 100;
-/// Sales at a time.
+/// Sales returned by one call.
 const SALES_MAX: i64 = 1000;
-/// Days that are looked back, today with them.
+/// Days of sales by day, including today.
 const DAYS: i64 = 30;
 
-/// The rules of selling.
 #[derive(Clone)]
 pub struct SellingService {
     db: Db,
@@ -49,24 +47,23 @@ pub struct SellingService {
 }
 
 impl SellingService {
-    /// Selling over `db`.
     pub(crate) fn new(db: Db, clock: SharedClock) -> Self {
         Self { db, clock }
     }
 
-    async fn page(&self, seller: UserId, asked: GroupQuery) -> FaultResult<SaleGroups> {
-        let page = asked.page.unwrap_or(1);
+    async fn list_groups(&self, seller: UserId, query: GroupQuery) -> FaultResult<SaleGroups> {
+        let page = query.page.unwrap_or(1);
         if !(1..=PAGE_MAX).contains(&page) {
             return Err(AppError::invalid("page", "Ask for page 1 or a later one.").into());
         }
         let filter = Filter {
             event: None,
-            status: asked.status,
+            status: query.status,
             limit: GROUPS_MAX + 1,
             offset: (page - 1) * GROUPS_MAX,
         };
         let now = self.clock.now();
-        let mut groups = store::groups(self.db.reads(), seller, filter, now).await?;
+        let mut groups = store::list_groups(self.db.reads(), seller, filter, now).await?;
         let more = i64::try_from(groups.len()).is_ok_and(|found| found > GROUPS_MAX);
         if more {
             groups.pop();
@@ -74,7 +71,7 @@ impl SellingService {
         Ok(SaleGroups { groups, more })
     }
 
-    async fn one(&self, seller: UserId, event: EventId) -> FaultResult<SaleGroup> {
+    async fn get_group(&self, seller: UserId, event: EventId) -> FaultResult<SaleGroup> {
         let filter = Filter {
             event: Some(event),
             status: None,
@@ -82,46 +79,46 @@ impl SellingService {
             offset: 0,
         };
         let now = self.clock.now();
-        let groups = store::groups(self.db.reads(), seller, filter, now).await?;
+        let groups = store::list_groups(self.db.reads(), seller, filter, now).await?;
         let group = groups.into_iter().next();
         group.ok_or(Fault::Refused(AppError::NotFound))
     }
 
-    async fn reprice_lot(&self, lot: Lot, price_minor: MinorUnits) -> FaultResult<Changed> {
+    async fn reprice(&self, lot: Lot, price_minor: MinorUnits) -> FaultResult<Changed> {
         let invalid = |wrong| Fault::Refused(AppError::Invalid(vec![wrong]));
-        price_is_positive(price_minor).map_err(invalid)?;
+        check_positive_price(price_minor).map_err(invalid)?;
         let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let event = known_event(conn, &lot).await?;
-                    price_is_possible(price_minor, event.what.currency).map_err(invalid)?;
-                    let rows = bulk::lot_reprice(conn, &lot, price_minor, now).await?;
+                    let event = find_lot_event(conn, &lot).await?;
+                    check_price(price_minor, event.what.currency).map_err(invalid)?;
+                    let rows = bulk::reprice(conn, &lot, price_minor, now).await?;
                     if rows.is_empty() && !event.what.is_on_sale(now) {
                         return Err(Conflict::EventOver.into());
                     }
-                    let held = bulk::lot_held(conn, &lot, Some(price_minor), now).await?;
-                    tell(conn, &rows, held, now).await
+                    let held = bulk::count_held(conn, &lot, Some(price_minor), now).await?;
+                    append_events(conn, &rows, held, now).await
                 })
             })
             .await
     }
 
-    async fn withdraw_lot(&self, lot: Lot) -> FaultResult<Changed> {
+    async fn withdraw_unsold(&self, lot: Lot) -> FaultResult<Changed> {
         let now = self.clock.now();
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    known_event(conn, &lot).await?;
-                    let rows = bulk::lot_withdraw(conn, &lot, now).await?;
-                    let held = bulk::lot_held(conn, &lot, None, now).await?;
-                    tell(conn, &rows, held, now).await
+                    find_lot_event(conn, &lot).await?;
+                    let rows = bulk::withdraw_unsold(conn, &lot, now).await?;
+                    let held = bulk::count_held(conn, &lot, None, now).await?;
+                    append_events(conn, &rows, held, now).await
                 })
             })
             .await
     }
 
-    async fn orders_of(
+    async fn find_orders(
         &self,
         seller: UserId,
         tickets: &[Ticket],
@@ -141,14 +138,16 @@ impl SellingService {
             .collect())
     }
 
-    async fn days(&self, seller: UserId) -> FaultResult<SalesByDay> {
+    async fn list_sales_by_day(&self, seller: UserId) -> FaultResult<SalesByDay> {
         let to = day_of(self.clock.now());
         let from = to.saturating_sub(SignedDuration::from_hours(24 * (DAYS - 1)));
         let since = from
             .to_zoned(TimeZone::UTC)
-            .map_err(|error| Fault::unexpected("a day that is too far away", error))?
+            .map_err(|error| {
+                Fault::unexpected("the start of the sales period is out of range", error)
+            })?
             .timestamp();
-        let rows = store::sales_by_day(self.db.reads(), seller, since.into()).await?;
+        let rows = store::list_sales_by_day(self.db.reads(), seller, since.into()).await?;
         let days = rows.into_iter().map(DaySales::from).collect();
         Ok(SalesByDay { from, to, days })
     }
@@ -169,8 +168,8 @@ impl From<DayRow> for DaySales {
     }
 }
 
-/// The event of a lot. Errors: `NotFound` where the seller has listed nothing for it.
-async fn known_event(conn: &mut Conn, lot: &Lot) -> FaultResult<events::store::EventRow> {
+/// The event of a lot. Errors: `NotFound` if the seller has listed nothing for it.
+async fn find_lot_event(conn: &mut Conn, lot: &Lot) -> FaultResult<events::store::EventRow> {
     if !store::has_listed(conn, lot.seller, lot.event).await? {
         return Err(AppError::NotFound.into());
     }
@@ -178,77 +177,90 @@ async fn known_event(conn: &mut Conn, lot: &Lot) -> FaultResult<events::store::E
     Ok(event.ok_or(AppError::NotFound)?)
 }
 
-/// Writes down what was changed.
-async fn tell(conn: &mut Conn, rows: &[TicketRow], held: i64, now: Moment) -> FaultResult<Changed> {
-    let told: Vec<DomainEvent> = rows
+/// Appends an event for each changed row.
+async fn append_events(
+    conn: &mut Conn,
+    rows: &[TicketRow],
+    held: i64,
+    now: Moment,
+) -> FaultResult<Changed> {
+    let events: Vec<DomainEvent> = rows
         .iter()
         .map(|row| row.event(EventType::TicketUpdated, now))
         .collect();
-    outbox::append(conn, now, &told).await?;
+    outbox::append(conn, now, &events).await?;
     let changed = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     Ok(Changed { changed, held })
 }
 
 #[async_trait]
 impl Selling for SellingService {
-    async fn totals(&self, viewer: &Viewer) -> AppResult<Counts> {
+    async fn count_tickets(&self, viewer: &Viewer) -> AppResult<Counts> {
         let now = self.clock.now();
-        let counts = store::seller_counts(self.db.reads(), viewer.user.id, now).await;
+        let counts = store::count_tickets(self.db.reads(), viewer.user.id, now).await;
         Ok(counts.map_err(Fault::from)?)
     }
 
-    async fn groups(&self, viewer: &Viewer, query: GroupQuery) -> AppResult<SaleGroups> {
-        Ok(self.page(viewer.user.id, query).await?)
+    async fn list_groups(&self, viewer: &Viewer, query: GroupQuery) -> AppResult<SaleGroups> {
+        Ok(self.list_groups(viewer.user.id, query).await?)
     }
 
-    async fn group(&self, viewer: &Viewer, event: EventId) -> AppResult<SaleGroup> {
-        Ok(self.one(viewer.user.id, event).await?)
+    async fn get_group(&self, viewer: &Viewer, event: EventId) -> AppResult<SaleGroup> {
+        Ok(self.get_group(viewer.user.id, event).await?)
     }
 
-    async fn unsold(&self, viewer: &Viewer, event: EventId) -> AppResult<Vec<UnsoldSection>> {
-        let found = store::unsold(self.db.reads(), viewer.user.id, event, SECTIONS_MAX).await;
-        Ok(found.map_err(Fault::from)?)
+    async fn list_unsold_sections(
+        &self,
+        viewer: &Viewer,
+        event: EventId,
+    ) -> AppResult<Vec<UnsoldSection>> {
+        let (reads, seller) = (self.db.reads(), viewer.user.id);
+        let sections = store::list_unsold_sections(reads, seller, event, SECTIONS_MAX).await;
+        Ok(sections.map_err(Fault::from)?)
     }
 
-    async fn comparable(
+    async fn compare_prices(
         &self,
         viewer: &Viewer,
         event: EventId,
         section: &str,
-    ) -> AppResult<Comparable> {
-        let now = self.clock.now();
-        let seller = viewer.user.id;
-        let found = store::comparable(self.db.reads(), seller, event, section, now).await;
-        Ok(found.map_err(Fault::from)?)
+    ) -> AppResult<PriceComparison> {
+        let (reads, now) = (self.db.reads(), self.clock.now());
+        let comparison = store::compare_prices(reads, viewer.user.id, event, section, now).await;
+        Ok(comparison.map_err(Fault::from)?)
     }
 
     async fn reprice(&self, viewer: &Viewer, request: Reprice) -> AppResult<Changed> {
         let lot = lot_of(viewer, request.event_id, request.section)?;
         Ok(self
-            .reprice_lot(lot, MinorUnits::new(request.price_minor))
+            .reprice(lot, MinorUnits::new(request.price_minor))
             .await?)
     }
 
-    async fn take_back(&self, viewer: &Viewer, request: TakeBack) -> AppResult<Changed> {
+    async fn withdraw_unsold(
+        &self,
+        viewer: &Viewer,
+        request: WithdrawUnsold,
+    ) -> AppResult<Changed> {
         let lot = lot_of(viewer, request.event_id, request.section)?;
-        Ok(self.withdraw_lot(lot).await?)
+        Ok(self.withdraw_unsold(lot).await?)
     }
 
-    async fn by_day(&self, viewer: &Viewer) -> AppResult<SalesByDay> {
-        Ok(self.days(viewer.user.id).await?)
+    async fn list_sales_by_day(&self, viewer: &Viewer) -> AppResult<SalesByDay> {
+        Ok(self.list_sales_by_day(viewer.user.id).await?)
     }
 
-    async fn bought_in(
+    async fn find_orders(
         &self,
         viewer: &Viewer,
         tickets: &[Ticket],
     ) -> AppResult<HashMap<TicketId, OrderId>> {
-        Ok(self.orders_of(viewer.user.id, tickets).await?)
+        Ok(self.find_orders(viewer.user.id, tickets).await?)
     }
 
-    async fn sales(&self, viewer: &Viewer, after: Option<&Sale>) -> AppResult<Vec<Sale>> {
-        let seller = viewer.user.id;
-        let sales = store::sales_after(self.db.reads(), seller, after, SALES_MAX).await;
+    async fn list_sales(&self, viewer: &Viewer, after: Option<&Sale>) -> AppResult<Vec<Sale>> {
+        let (reads, seller) = (self.db.reads(), viewer.user.id);
+        let sales = store::list_sales(reads, seller, after, SALES_MAX).await;
         Ok(sales.map_err(Fault::from)?)
     }
 }

@@ -10,7 +10,7 @@ use model::{
     ids::{EventId, OrderId, TicketId, UserId},
     money::{Currency, MinorUnits},
     refunds::RefundStatus,
-    selling::{Comparable, Counts, Sale, SaleGroup, SaleStatus, UnsoldSection, payout},
+    selling::{Counts, PriceComparison, Sale, SaleGroup, SaleStatus, UnsoldSection, payout},
     tickets::TicketStatus,
 };
 use platform::db::{Conn, Flag};
@@ -38,7 +38,7 @@ impl From<CountsRow> for Counts {
 }
 
 /// How all tickets of a seller stand.
-pub(crate) async fn seller_counts<'e>(
+pub(crate) async fn count_tickets<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     now: Moment,
@@ -66,7 +66,7 @@ pub(crate) struct Filter {
 }
 
 /// A seller's tickets by event: events to come first, soonest first, then the latest of the past.
-pub(crate) async fn groups<'e>(
+pub(crate) async fn list_groups<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     filter: Filter,
@@ -155,7 +155,7 @@ pub(crate) async fn has_listed(
 }
 
 /// A seller's unsold tickets for an event, counted by section.
-pub(crate) async fn unsold<'e>(
+pub(crate) async fn list_unsold_sections<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     event: EventId,
@@ -179,13 +179,13 @@ pub(crate) async fn unsold<'e>(
 }
 
 /// What can be bought of an event from others than this seller, in all and in one section.
-pub(crate) async fn comparable<'e>(
+pub(crate) async fn compare_prices<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     event: EventId,
     section: &str,
     now: Moment,
-) -> Result<Comparable, sqlx::Error> {
+) -> Result<PriceComparison, sqlx::Error> {
     let sql = format!(
         "SELECT COUNT(*) AS available, MIN(price_minor) AS cheapest, \
          MIN(CASE WHEN LOWER(COALESCE(section, '')) = LOWER($3) THEN price_minor END) \
@@ -201,7 +201,7 @@ pub(crate) async fn comparable<'e>(
             .bind(now)
             .fetch_one(on)
             .await?;
-    Ok(Comparable {
+    Ok(PriceComparison {
         available,
         cheapest_minor: cheapest.map(MinorUnits::get),
         cheapest_in_section_minor: cheapest_in_section.map(MinorUnits::get),
@@ -229,7 +229,7 @@ pub(crate) struct DayRow {
 }
 
 /// What a seller has sold since then, by day and currency.
-pub(crate) async fn sales_by_day<'e>(
+pub(crate) async fn list_sales_by_day<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     since: Moment,
@@ -250,7 +250,7 @@ pub(crate) async fn sales_by_day<'e>(
 }
 
 /// The sales after this one, oldest first.
-pub(crate) async fn sales_after<'e>(
+pub(crate) async fn list_sales<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
     after: Option<&Sale>,

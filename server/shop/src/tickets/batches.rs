@@ -173,7 +173,7 @@ async fn return_quotas(conn: &mut Conn, abandoned: &[Quota]) -> Result<(), sqlx:
 
 /// Deletes some tickets of one abandoned batch with their domain events, or the batch itself once none
 /// is left. Returns false when there is no abandoned batch.
-pub(crate) async fn delete_some_abandoned(conn: &mut Conn) -> Result<bool, sqlx::Error> {
+pub(crate) async fn delete_abandoned_chunk(conn: &mut Conn) -> Result<bool, sqlx::Error> {
     let batch: Option<(BatchId, TicketId, TicketId)> = query_as(
         "SELECT id, first_ticket, last_ticket FROM listing_batches \
          WHERE abandoned_at IS NOT NULL ORDER BY id LIMIT 1",
@@ -226,7 +226,7 @@ async fn close_abandoned(
 }
 
 /// Forgets published batches and usage that are no longer needed.
-pub(crate) async fn forget_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
+pub(crate) async fn delete_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
     query("DELETE FROM listing_batches WHERE publication < $1")
         .bind(outbox::lowest_id_within(KEPT))
         .execute(&mut *conn)

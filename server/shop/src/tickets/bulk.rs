@@ -41,7 +41,7 @@ impl Lot {
 
 /// Locks what nobody holds, in the order of the ids, as orders lock what they take: neither waits
 /// for the other in a circle.
-async fn lot_lock(conn: &mut Conn, lot: &Lot, now: Moment) -> Result<(), sqlx::Error> {
+async fn lock(conn: &mut Conn, lot: &Lot, now: Moment) -> Result<(), sqlx::Error> {
     let lock = engine_of(conn).for_update();
     if lock.is_empty() {
         return Ok(());
@@ -57,13 +57,13 @@ async fn lot_lock(conn: &mut Conn, lot: &Lot, now: Moment) -> Result<(), sqlx::E
 }
 
 /// Gives what nobody holds this price, if the event is still on sale.
-pub(crate) async fn lot_reprice(
+pub(crate) async fn reprice(
     conn: &mut Conn,
     lot: &Lot,
     price_minor: MinorUnits,
     now: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
-    lot_lock(conn, lot, now).await?;
+    lock(conn, lot, now).await?;
     let sql = format!(
         "UPDATE tickets SET price_minor = $4, version = version + 1 WHERE {UNSOLD} AND {PUBLISHED} \
          AND held_until <= $5 AND price_minor <> $4 AND EXISTS \
@@ -78,12 +78,12 @@ pub(crate) async fn lot_reprice(
 }
 
 /// Takes what nobody holds off sale; holds that have lapsed go with it.
-pub(crate) async fn lot_withdraw(
+pub(crate) async fn withdraw_unsold(
     conn: &mut Conn,
     lot: &Lot,
     now: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
-    lot_lock(conn, lot, now).await?;
+    lock(conn, lot, now).await?;
     let sql = format!(
         "UPDATE tickets SET state = 'withdrawn', held_by = NULL, held_until = 0, \
          version = version + 1 WHERE {UNSOLD} AND {PUBLISHED} AND held_until <= $4 RETURNING {COLUMNS}"
@@ -95,7 +95,7 @@ pub(crate) async fn lot_withdraw(
 }
 
 /// How many are held, but for those that cost this already.
-pub(crate) async fn lot_held(
+pub(crate) async fn count_held(
     conn: &mut Conn,
     lot: &Lot,
     but_price_minor: Option<MinorUnits>,

@@ -19,10 +19,7 @@ use platform::{
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query, query::QueryAs, query_as, query_scalar};
 
 /// Reads and locks these tickets, in the order of their ids; those that don't exist are missing.
-pub(crate) async fn tickets_lock(
-    conn: &mut Conn,
-    ids: &[TicketId],
-) -> Result<Vec<TicketRow>, sqlx::Error> {
+pub(crate) async fn lock(conn: &mut Conn, ids: &[TicketId]) -> Result<Vec<TicketRow>, sqlx::Error> {
     let mut select = Statement::new(format!("SELECT {COLUMNS} FROM tickets WHERE id IN ("));
     select
         .bind_list(ids)
@@ -32,7 +29,7 @@ pub(crate) async fn tickets_lock(
 }
 
 /// The event of the first of these tickets, without locking it; a ticket's event never changes.
-pub(crate) async fn event_of(
+pub(crate) async fn find_event(
     conn: &mut Conn,
     ids: &[TicketId],
 ) -> Result<Option<EventId>, sqlx::Error> {
@@ -47,7 +44,7 @@ pub(crate) async fn event_of(
 
 /// Locks the tickets of an order before anything else of it is touched: who takes tickets locks
 /// them first too, so nobody waits in a circle.
-pub(crate) async fn order_tickets_lock(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
+pub(crate) async fn lock_by_order(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     let lock = engine_of(conn).for_update();
     if lock.is_empty() {
         return Ok(());
@@ -108,34 +105,34 @@ impl Wanted {
     }
 }
 
-/// What to do about tickets that another transaction has its hands on.
+/// What to do about tickets that a concurrent transaction has locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rivals {
-    /// Take others, so that buyers in a rush don't queue for the same cheapest ticket.
-    PassOver,
-    /// Wait for what becomes of them.
-    WaitFor,
+pub(crate) enum LockedRows {
+    /// Take others, so that many buyers do not queue for the same cheapest ticket.
+    Skip,
+    /// Wait until the other transaction has ended.
+    Wait,
 }
 
 /// Takes the lock on the cheapest tickets that nobody holds, up to the quantity wanted, if the
 /// event is still on sale. Fewer rows than wanted: there weren't enough, or rivals had their hands
-/// on them (see [`tickets_free`]). The caller tells of them.
-pub(crate) async fn tickets_hold_cheapest(
+/// on them (see [`count_free`]). The caller tells of them.
+pub(crate) async fn hold_cheapest(
     conn: &mut Conn,
     wanted: &Wanted,
-    rivals: Rivals,
+    locked_rows: LockedRows,
     order: OrderId,
     until: Moment,
     now: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
     let engine = engine_of(conn);
     // Materialized, or PostgreSQL may run it more than once and lock more than it returns.
-    let picked = match rivals {
-        Rivals::PassOver => format!(
+    let picked = match locked_rows {
+        LockedRows::Skip => format!(
             "WITH picked AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}{})",
             engine.for_update_skip_locked()
         ),
-        Rivals::WaitFor => format!(
+        LockedRows::Wait => format!(
             "WITH cheapest AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}), \
              picked AS MATERIALIZED (SELECT id FROM tickets WHERE id IN (SELECT id FROM cheapest) \
              AND held_until = 0 AND state = 'listed' ORDER BY id{})",
@@ -160,7 +157,7 @@ pub(crate) async fn tickets_hold_cheapest(
 
 /// How many tickets nobody holds of those wanted, up to the quantity: committed ones, also where
 /// another transaction has its hands on them.
-pub(crate) async fn tickets_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx::Error> {
+pub(crate) async fn count_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx::Error> {
     let sql = format!(
         "SELECT COUNT(*) AS free FROM (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}) matching"
     );
@@ -172,7 +169,7 @@ pub(crate) async fn tickets_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64
 }
 
 /// Orders whose hold on tickets of this event has lapsed and that nobody has tidied up yet.
-pub(crate) async fn lapsed_holders(
+pub(crate) async fn list_lapsed_holders(
     conn: &mut Conn,
     event: EventId,
     now: Moment,
@@ -191,7 +188,7 @@ pub(crate) async fn lapsed_holders(
 
 /// Takes the lock on those of these tickets that are for sale and that nobody has; fewer rows
 /// than ids: the race was lost. The caller has locked the rows and tells of them.
-pub(crate) async fn tickets_hold(
+pub(crate) async fn hold(
     conn: &mut Conn,
     ids: &[TicketId],
     order: OrderId,
@@ -210,7 +207,7 @@ pub(crate) async fn tickets_hold(
 
 /// Moves the end of an order's hold. Nothing that a buyer sees of a ticket changes but the
 /// seconds, so no version moves.
-pub(crate) async fn tickets_hold_until(
+pub(crate) async fn set_hold_end(
     conn: &mut Conn,
     order: OrderId,
     until: Moment,
@@ -224,15 +221,12 @@ pub(crate) async fn tickets_hold_until(
 }
 
 /// Keeps the lock until the money is taken or refused, however long that lasts.
-pub(crate) async fn tickets_hold_for_capture(
-    conn: &mut Conn,
-    order: OrderId,
-) -> Result<u64, sqlx::Error> {
-    tickets_hold_until(conn, order, HELD_FOR_CAPTURE).await
+pub(crate) async fn hold_for_capture(conn: &mut Conn, order: OrderId) -> Result<u64, sqlx::Error> {
+    set_hold_end(conn, order, HELD_FOR_CAPTURE).await
 }
 
 /// Gives back what this order holds, and nothing else: a stale timer cannot free another's lock.
-pub(crate) async fn tickets_release(
+pub(crate) async fn release(
     conn: &mut Conn,
     order: OrderId,
     now: Moment,
@@ -241,12 +235,12 @@ pub(crate) async fn tickets_release(
         "UPDATE tickets SET held_by = NULL, held_until = 0, version = version + 1 \
          WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
     );
-    tell(conn, query_as(AssertSqlSafe(sql)).bind(order), now).await?;
+    append_events(conn, query_as(AssertSqlSafe(sql)).bind(order), now).await?;
     Ok(())
 }
 
 /// Makes the tickets that this order holds the buyer's. Returns how many it were.
-pub(crate) async fn tickets_sell(
+pub(crate) async fn sell(
     conn: &mut Conn,
     order: OrderId,
     buyer: UserId,
@@ -257,10 +251,10 @@ pub(crate) async fn tickets_sell(
          version = version + 1 WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
     );
     let update = query_as(AssertSqlSafe(sql)).bind(order).bind(buyer);
-    tell(conn, update, now).await
+    append_events(conn, update, now).await
 }
 
-async fn tell(
+async fn append_events(
     conn: &mut Conn,
     update: AnyQueryAs<'_, TicketRow>,
     now: Moment,
@@ -277,7 +271,7 @@ async fn tell(
 
 /// Takes an expired order's tickets back for it, behind the fence: those that nobody holds, and
 /// those that it still does. The caller has checked that they are as they were.
-pub(crate) async fn tickets_take_back(
+pub(crate) async fn revive(
     conn: &mut Conn,
     order: OrderId,
     now: Moment,
@@ -290,14 +284,14 @@ pub(crate) async fn tickets_take_back(
     let update = query_as(AssertSqlSafe(sql))
         .bind(order)
         .bind(HELD_FOR_CAPTURE);
-    tell(conn, update, now).await?;
-    tickets_hold_for_capture(conn, order).await?;
+    append_events(conn, update, now).await?;
+    hold_for_capture(conn, order).await?;
     Ok(())
 }
 
 /// Takes all listings of a seller back that nobody holds; holds that have lapsed go with them.
 /// Returns how many it were.
-pub(crate) async fn listings_withdraw(
+pub(crate) async fn withdraw_all(
     conn: &mut Conn,
     seller: UserId,
     now: Moment,
@@ -319,12 +313,12 @@ pub(crate) async fn listings_withdraw(
          AND {PUBLISHED} RETURNING {COLUMNS}"
     );
     let update = query_as(AssertSqlSafe(sql)).bind(seller).bind(now);
-    tell(conn, update, now).await
+    append_events(conn, update, now).await
 }
 
 /// The tickets of a refund that its order owns are their sellers' again, withdrawn from sale. Returns
 /// how many.
-pub(crate) async fn tickets_return(
+pub(crate) async fn return_to_sellers(
     conn: &mut Conn,
     refund: RefundId,
     now: Moment,
@@ -336,13 +330,13 @@ pub(crate) async fn tickets_return(
          WHERE r.refund_id = $1 AND r.live = 1) RETURNING {COLUMNS}"
     );
     let update = query_as(AssertSqlSafe(sql)).bind(refund);
-    tell(conn, update, now).await
+    append_events(conn, update, now).await
 }
 
 /// Makes the tickets of a failed refund the buyer's again, unless they were changed since. A seat
 /// that has been listed meanwhile is the buyer's all the same, and an incident names the other listing.
 /// Returns how many.
-pub(crate) async fn tickets_restore(
+pub(crate) async fn restore_to_buyer(
     conn: &mut Conn,
     refund: RefundId,
     buyer: UserId,
@@ -356,16 +350,13 @@ pub(crate) async fn tickets_restore(
          WHERE r.refund_id = $1 AND r.live = 1 AND r.ticket_version = tickets.version) RETURNING {COLUMNS}"
     );
     let update = query_as(AssertSqlSafe(sql)).bind(refund).bind(buyer);
-    let restored = tell(conn, update, now).await?;
-    note_seats_listed_twice(conn, refund, now).await?;
+    let restored = append_events(conn, update, now).await?;
+    open_incidents_for_seats_listed_twice(conn, refund, now).await?;
     Ok(restored)
 }
 
 /// Freezes the sold tickets of an order if a dispute of it is open or lost; otherwise they are free again.
-pub(crate) async fn tickets_freeze_if_disputed(
-    conn: &mut Conn,
-    order: OrderId,
-) -> Result<(), sqlx::Error> {
+pub(crate) async fn update_frozen(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     query(
         "UPDATE tickets SET frozen = (SELECT CASE WHEN COUNT(*) > 0 THEN 1 ELSE 0 END FROM disputes d \
          WHERE d.order_id = $1 AND d.state IN ('open', 'lost')) \
@@ -379,7 +370,7 @@ pub(crate) async fn tickets_freeze_if_disputed(
 }
 
 /// Opens an incident for each ticket of a refund whose seat has another listing.
-async fn note_seats_listed_twice(
+async fn open_incidents_for_seats_listed_twice(
     conn: &mut Conn,
     refund: RefundId,
     now: Moment,

@@ -59,7 +59,7 @@ pub(super) struct Staging {
     /// A batch of this process has ended.
     ended: Notify,
     /// A batch of this process was given up.
-    given_up: Notify,
+    abandoned: Notify,
 }
 
 impl Default for Staging {
@@ -67,7 +67,7 @@ impl Default for Staging {
         Self {
             turn: Semaphore::new(1),
             ended: Notify::new(),
-            given_up: Notify::new(),
+            abandoned: Notify::new(),
         }
     }
 }
@@ -89,41 +89,41 @@ enum Opened {
     /// It is open, for tickets in the event's currency.
     Ready(Currency),
     /// The same attempt listed these before.
-    Before(Listed),
+    AlreadyListed(Listed),
     /// The seller's batch before has not ended.
     Busy,
 }
 
 impl TicketsService {
     /// Checks what is to be listed, and lists nothing.
-    pub(super) async fn look_over(
+    pub(super) async fn check_listing(
         &self,
         seller: UserId,
         request: &ListTicket,
         quantity: i64,
     ) -> FaultResult<()> {
-        let place = self.check_listing(request, quantity).await?;
+        let place = self.check_fields(request, quantity).await?;
         let now = self.clock.now();
         let mut conn = self.db.reads().acquire().await?;
         find_event(&mut conn, seller, request, &place, now).await?;
         Ok(())
     }
 
-    async fn check_listing(&self, request: &ListTicket, quantity: i64) -> FaultResult<Place> {
+    async fn check_fields(&self, request: &ListTicket, quantity: i64) -> FaultResult<Place> {
         let event = events::store::find(self.db.reads(), request.event_id).await?;
         let currency = event.map(|event| event.what.currency);
-        Ok(rules::check(request, quantity, currency).map_err(AppError::Invalid)?)
+        Ok(rules::check_listing(request, quantity, currency).map_err(AppError::Invalid)?)
     }
 
     /// Lists `quantity` tickets, all or none.
-    pub(super) async fn sell(
+    pub(super) async fn put_on_sale(
         &self,
         seller: UserId,
         request: ListTicket,
         quantity: i64,
         attempt: Option<String>,
     ) -> FaultResult<Listed> {
-        let place = self.check_listing(&request, quantity).await?;
+        let place = self.check_fields(&request, quantity).await?;
         let ticket_ids: Vec<TicketId> = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
         let is_batch = ticket_ids.len() > LISTED_AT_ONCE;
         let listing = Listing {
@@ -165,7 +165,7 @@ impl TicketsService {
         };
         let currency = match self.open_batch(&listing, &batch).await? {
             Opened::Ready(currency) => currency,
-            Opened::Before(listed) => return Ok(listed),
+            Opened::AlreadyListed(listed) => return Ok(listed),
             Opened::Busy => {
                 return Err(AppError::Conflict {
                     conflict: Conflict::ListingInProgress,
@@ -180,7 +180,7 @@ impl TicketsService {
             Err(fault) => Err(fault),
         };
         if published.is_err() {
-            self.give_up(id).await;
+            self.abandon_batch(id).await;
         }
         self.staging.ended.notify_waiters();
         published
@@ -275,7 +275,7 @@ impl TicketsService {
     }
 
     /// Gives up a batch that could not be published. A failure here leaves it to the periodic task.
-    async fn give_up(&self, id: BatchId) {
+    async fn abandon_batch(&self, id: BatchId) {
         let now = self.clock.now();
         let done: Result<bool, sqlx::Error> = self
             .db
@@ -287,16 +287,16 @@ impl TicketsService {
                 "a batch of listings was not given up"
             );
         }
-        self.staging.given_up.notify_one();
+        self.staging.abandoned.notify_one();
     }
 
     /// Waits until this process abandons a batch.
-    pub async fn batch_given_up(&self) {
-        self.staging.given_up.notified().await;
+    pub async fn batch_abandoned(&self) {
+        self.staging.abandoned.notified().await;
     }
 
     /// Abandons batches whose process has ended, and deletes their tickets.
-    pub async fn delete_abandoned(&self) -> FaultResult<()> {
+    pub async fn delete_abandoned_batches(&self) -> FaultResult<()> {
         let now = self.clock.now();
         let stalled: usize = self
             .db
@@ -313,7 +313,7 @@ impl TicketsService {
             let began = Instant::now();
             let more: Result<bool, sqlx::Error> = self
                 .db
-                .write(|conn| Box::pin(batches::delete_some_abandoned(conn)))
+                .write(|conn| Box::pin(batches::delete_abandoned_chunk(conn)))
                 .await;
             if !more.map_err(Fault::Database)? {
                 return Ok(());
@@ -323,10 +323,10 @@ impl TicketsService {
     }
 
     /// Forgets batches and daily counts that are over.
-    pub async fn forget_old_listings(&self) -> Result<(), sqlx::Error> {
+    pub async fn delete_old_batches(&self) -> Result<(), sqlx::Error> {
         let now = self.clock.now();
         self.db
-            .write(move |conn| Box::pin(batches::forget_old(conn, now)))
+            .write(move |conn| Box::pin(batches::delete_old(conn, now)))
             .await
     }
 }
@@ -355,7 +355,7 @@ impl Listing {
 
     /// The name and the hash under which what this attempt has listed is kept. The name is apart from
     /// that of a request's answer, which may carry the same key.
-    fn kept_as(&self) -> Option<(String, String)> {
+    fn idempotency_key(&self) -> Option<(String, String)> {
         let attempt = self.attempt.as_ref()?;
         let asked = serde_json::json!([self.request, self.listed.created]).to_string();
         Some((
@@ -383,7 +383,7 @@ async fn begin(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<O
     if !accounts::store::lock(conn, listing.seller, None).await? {
         return Err(AppError::SignInRequired.into());
     }
-    let Some((name, hash)) = listing.kept_as() else {
+    let Some((name, hash)) = listing.idempotency_key() else {
         return Ok(None);
     };
     let becomes = serde_json::json!(listing.listed).to_string();
@@ -399,10 +399,10 @@ async fn open_in_txn(
     if !accounts::store::lock(conn, listing.seller, None).await? {
         return Err(AppError::SignInRequired.into());
     }
-    if let Some((name, hash)) = listing.kept_as()
+    if let Some((name, hash)) = listing.idempotency_key()
         && let Some(before) = read_listed(read_outcome(conn, listing.seller, &name, &hash).await?)?
     {
-        return Ok(Opened::Before(before));
+        return Ok(Opened::AlreadyListed(before));
     }
     let event = find_event(conn, listing.seller, &listing.request, &listing.place, now).await?;
     if !batches::open(conn, batch, now).await? {
@@ -422,7 +422,7 @@ async fn stage_in_txn(
     if !batches::stage(conn, batch, tickets, now).await? {
         return Err(AppError::Unavailable.into());
     }
-    store::tickets_insert(conn, rows, Some(batch), now).await?;
+    store::insert(conn, rows, Some(batch), now).await?;
     Ok(outbox::append_staged(conn, now, batch, &created(rows, now)).await?)
 }
 
@@ -433,7 +433,7 @@ async fn insert_listings(conn: &mut Conn, listing: Listing, now: Moment) -> Faul
     let event = find_event(conn, listing.seller, &listing.request, &listing.place, now).await?;
     use_quota(conn, &listing, now).await?;
     let rows = listing.rows(&listing.listed.ticket_ids, event.what.currency);
-    store::tickets_insert(conn, &rows, None, now)
+    store::insert(conn, &rows, None, now)
         .await
         .map_err(or_seat_listed)?;
     outbox::append(conn, now, &created(&rows, now)).await?;
@@ -470,12 +470,12 @@ async fn find_event(
 ) -> FaultResult<events::store::EventRow> {
     let event = events::store::find(&mut *conn, request.event_id).await?;
     let event = event.ok_or(AppError::NotFound)?;
-    rules::price_is_possible(MinorUnits::new(request.price_minor), event.what.currency)
+    rules::check_price(MinorUnits::new(request.price_minor), event.what.currency)
         .map_err(|wrong| AppError::Invalid(vec![wrong]))?;
     if !event.what.is_on_sale(now) {
         return Err(Conflict::EventOver.into());
     }
-    if store::seat_is_listed(conn, event.id, seller, place, None).await? {
+    if store::is_seat_listed(conn, event.id, seller, place, None).await? {
         return Err(Conflict::SeatListed.into());
     }
     Ok(event)

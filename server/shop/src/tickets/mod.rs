@@ -6,16 +6,16 @@
 
 pub mod batches;
 pub mod bulk;
-mod choosing;
-mod coalesce;
 pub mod holds;
 mod listing;
+mod offers;
 mod row;
 mod rules;
 mod service;
+mod single_flight;
 pub mod store;
 
 pub use listing::LISTINGS_PER_DAY;
 pub use row::{COLUMNS, HELD_FOR_CAPTURE, State, TicketRow};
-pub use rules::{check_section, price_is_positive, price_is_possible};
+pub use rules::{check_positive_price, check_price, check_section};
 pub use service::TicketsService;

@@ -68,7 +68,7 @@ impl Place {
 
 /// Checks a new listing of `quantity` tickets; all that is wrong is said at once. `currency` is the
 /// event's, none if there is no such event.
-pub(crate) fn check(
+pub(crate) fn check_listing(
     request: &ListTicket,
     quantity: i64,
     currency: Option<Currency>,
@@ -76,8 +76,8 @@ pub(crate) fn check(
     let mut errors = Vec::new();
     let price_minor = MinorUnits::new(request.price_minor);
     let price = match currency {
-        Some(currency) => price_is_possible(price_minor, currency),
-        None => price_is_positive(price_minor),
+        Some(currency) => check_price(price_minor, currency),
+        None => check_positive_price(price_minor),
     };
     errors.extend(price.err());
     if let Some(face_value) = request.face_value_minor
@@ -117,7 +117,7 @@ pub(crate) fn check(
 }
 
 /// The price and place after an edit. What is missing stays; an empty text clears. Whether a card can
-/// be charged the price is for [`price_is_possible`] to say.
+/// be charged the price is for [`check_price`] to say.
 pub(crate) fn check_edit(
     before: (MinorUnits, Place),
     request: &EditTicket,
@@ -125,7 +125,7 @@ pub(crate) fn check_edit(
     let mut errors = Vec::new();
     let (price_before, place) = before;
     let price_minor = request.price_minor.map_or(price_before, MinorUnits::new);
-    errors.extend(price_is_positive(price_minor).err());
+    errors.extend(check_positive_price(price_minor).err());
     let mut edited = |field, asked: &Option<String>, before: Option<String>, max| match asked {
         Some(asked) => name(&mut errors, field, Some(asked), max),
         None => before,
@@ -144,7 +144,7 @@ pub(crate) fn check_edit(
 
 /// Whether a ticket can cost this: an amount that a card can be charged. The error is at
 /// `priceMinor`.
-pub fn price_is_possible(minor: MinorUnits, currency: Currency) -> Result<(), FieldError> {
+pub fn check_price(minor: MinorUnits, currency: Currency) -> Result<(), FieldError> {
     minor
         .of(currency)
         .check_chargeable()
@@ -152,7 +152,7 @@ pub fn price_is_possible(minor: MinorUnits, currency: Currency) -> Result<(), Fi
 }
 
 /// Whether a ticket could cost this in some currency. The error is at `priceMinor`.
-pub fn price_is_positive(minor: MinorUnits) -> Result<(), FieldError> {
+pub fn check_positive_price(minor: MinorUnits) -> Result<(), FieldError> {
     if minor.is_positive() {
         return Ok(());
     }
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn empty_names_are_no_names() {
-        let place = check(&listing(100, "  ", ""), 1, pounds()).unwrap();
+        let place = check_listing(&listing(100, "  ", ""), 1, pounds()).unwrap();
         assert_eq!(place, Place::default());
         assert!(!place.is_numbered());
     }
@@ -227,16 +227,16 @@ mod tests {
     #[test]
     fn a_numbered_seat_is_one_ticket() {
         assert!(
-            check(&listing(100, "Stalls", "12"), 1, pounds())
+            check_listing(&listing(100, "Stalls", "12"), 1, pounds())
                 .unwrap()
                 .is_numbered()
         );
         assert_eq!(
-            check(&listing(100, "Stalls", "12"), 2, pounds()).unwrap_err()[0].field,
+            check_listing(&listing(100, "Stalls", "12"), 2, pounds()).unwrap_err()[0].field,
             "seat"
         );
-        assert!(check(&listing(100, "Stalls", ""), BATCH_MAX, pounds()).is_ok());
-        assert!(check(&listing(100, "Stalls", ""), BATCH_MAX + 1, pounds()).is_err());
+        assert!(check_listing(&listing(100, "Stalls", ""), BATCH_MAX, pounds()).is_ok());
+        assert!(check_listing(&listing(100, "Stalls", ""), BATCH_MAX + 1, pounds()).is_err());
     }
 
     #[test]
@@ -301,9 +301,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_price_is_taken_exactly_if_it_is_in_range(minor in any::<i64>()) {
-            let taken = check(&listing(minor, "", ""), 1, pounds()).is_ok();
+            let taken = check_listing(&listing(minor, "", ""), 1, pounds()).is_ok();
             prop_assert_eq!(taken, (30..=99_999_999).contains(&minor));
-            let taken = check(&listing(minor, "", ""), 1, None).is_ok();
+            let taken = check_listing(&listing(minor, "", ""), 1, None).is_ok();
             prop_assert_eq!(taken, minor > 0);
         }
     }

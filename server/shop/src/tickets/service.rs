@@ -1,11 +1,11 @@
 //! Browsing, editing and withdrawing tickets. Listing them is in `listing.rs`.
 
 use super::{
-    TicketRow, choosing,
-    coalesce::Coalesce,
+    TicketRow,
     listing::{Staging, or_seat_listed},
-    rules,
-    store::{self, Edit, Filter, Shelf},
+    offers, rules,
+    single_flight::SingleFlight,
+    store::{self, Edit, Filter, TicketWithEvent},
 };
 use crate::accounts::{OperatorStatus, Operators};
 use async_trait::async_trait;
@@ -36,7 +36,7 @@ const GROUPS_MAX: i64 = 200;
 const SEATS_READ_MAX: i64 = 1000;
 const SEATS_SHOWN_MAX: usize = 100;
 const SECTIONS_MAX: i64 = 100;
-const SHELF_MAX: i64 = 200;
+const OWNED_MAX: i64 = 200;
 
 /// The rules of listings.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ pub struct TicketsService {
     pub(super) staging: Arc<Staging>,
     pub(super) limits: Arc<Limits>,
     pub(super) listings_per_day: i64,
-    looks: Arc<Coalesce<(EventId, OfferFilter), AppResult<Offers>>>,
+    offer_reads: Arc<SingleFlight<(EventId, OfferFilter), AppResult<Offers>>>,
     operators: Operators,
 }
 
@@ -66,17 +66,17 @@ impl TicketsService {
             limits,
             listings_per_day,
             operators,
-            looks: Arc::default(),
+            offer_reads: Arc::default(),
         }
     }
 
-    async fn page(&self, viewer: Option<&Viewer>, asked: TicketQuery) -> FaultResult<TicketList> {
-        let limit = asked.limit.unwrap_or(LIMIT_DEFAULT);
+    async fn list(&self, viewer: Option<&Viewer>, query: TicketQuery) -> FaultResult<TicketList> {
+        let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
         }
         let me = viewer.map(|viewer| viewer.user.id);
-        let seller = match asked.seller_id.as_deref() {
+        let seller = match query.seller_id.as_deref() {
             None => None,
             Some("me") => Some(me.ok_or(AppError::SignInRequired)?),
             Some(id) => Some(id.parse::<UserId>().map_err(|_| {
@@ -84,7 +84,7 @@ impl TicketsService {
             })?),
         };
         let own = seller.is_some() && seller == me;
-        if asked.status == Some(TicketStatus::Withdrawn) && !own {
+        if query.status == Some(TicketStatus::Withdrawn) && !own {
             // Others are not shown what a seller has taken back.
             return Ok(TicketList {
                 tickets: Vec::new(),
@@ -92,15 +92,15 @@ impl TicketsService {
             });
         }
         let filter = Filter {
-            event: asked.event_id,
+            event: query.event_id,
             seller,
-            status: asked.status,
+            status: query.status,
             withdrawn: own,
-            behind: asked.cursor.as_deref().map(read_cursor).transpose()?,
+            behind: query.cursor.as_deref().map(parse_cursor).transpose()?,
             limit: limit + 1,
         };
         let now = self.clock.now();
-        let mut rows = store::tickets_page(self.db.reads(), &filter, now).await?;
+        let mut rows = store::list(self.db.reads(), &filter, now).await?;
         let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
         if more {
             rows.pop();
@@ -115,28 +115,28 @@ impl TicketsService {
         })
     }
 
-    async fn on_sale(&self, event: EventId, filter: OfferFilter) -> FaultResult<Offers> {
+    async fn list_offers(&self, event: EventId, filter: OfferFilter) -> FaultResult<Offers> {
         let now = self.clock.now();
         let reads = self.db.reads();
-        let groups = store::offers_grouped(reads, event, &filter, now, GROUPS_MAX).await?;
-        let seats = store::seats_on_sale(reads, event, &filter, SEATS_READ_MAX).await?;
+        let groups = store::list_offers(reads, event, &filter, now, GROUPS_MAX).await?;
+        let seats = store::list_seats(reads, event, &filter, SEATS_READ_MAX).await?;
         let seats = seats
             .into_iter()
             .map(|seat| (seat.ticket.ticket(now), seat.seller_name))
             .collect();
         let mut seats = match filter.together {
-            Some(together) => choosing::neighbours(seats, together),
+            Some(together) => offers::keep_adjacent_seats(seats, together),
             None => seats,
         };
         let more_seats = seats.len() > SEATS_SHOWN_MAX;
         seats.truncate(SEATS_SHOWN_MAX);
-        let sections = store::sections_on_sale(reads, event, SECTIONS_MAX).await?;
-        let counts = store::event_counts(reads, event, now).await?;
+        let sections = store::list_sections(reads, event, SECTIONS_MAX).await?;
+        let counts = store::count_by_status(reads, event, now).await?;
         Ok(Offers {
-            groups: choosing::by_section(groups),
+            groups: offers::sort_by_section(groups),
             seats,
             more_seats,
-            sections: choosing::once_each(sections),
+            sections: offers::deduplicate(sections),
             available: counts.available,
             reserved: counts.reserved,
             sold: counts.sold,
@@ -146,48 +146,35 @@ impl TicketsService {
         })
     }
 
-    async fn one(&self, id: TicketId) -> FaultResult<Ticket> {
-        let row = store::ticket_find(self.db.reads(), id).await?;
+    async fn get(&self, id: TicketId) -> FaultResult<Ticket> {
+        let row = store::find(self.db.reads(), id).await?;
         let row = row.ok_or(Fault::Refused(AppError::NotFound))?;
         Ok(row.ticket(self.clock.now()))
     }
 
-    async fn on_shelf(&self, shelf: Shelf) -> FaultResult<Vec<OwnedTicket>> {
-        let now = self.clock.now();
-        let rows = store::shelf(self.db.reads(), shelf, SHELF_MAX).await?;
-        Ok(rows
-            .into_iter()
-            .map(|shelved| OwnedTicket {
-                ticket: shelved.ticket.ticket(now),
-                event_title: shelved.title,
-                event_place: format!("{}, {}", shelved.venue, shelved.city),
-                event_when: when_until(
-                    shelved.starts_at.timestamp(),
-                    shelved.ends_at.map(Moment::timestamp),
-                    &shelved.time_zone,
-                ),
-            })
-            .collect())
+    async fn list_bought(&self, owner: UserId) -> FaultResult<Vec<OwnedTicket>> {
+        let rows = store::list_bought(self.db.reads(), owner, OWNED_MAX).await?;
+        Ok(owned_tickets(rows, self.clock.now()))
     }
 
-    async fn edit_own(
-        &self,
-        seller: UserId,
-        id: TicketId,
-        request: EditTicket,
-    ) -> FaultResult<Ticket> {
+    async fn list_refunded(&self, buyer: UserId) -> FaultResult<Vec<OwnedTicket>> {
+        let rows = store::list_refunded(self.db.reads(), buyer, OWNED_MAX).await?;
+        Ok(owned_tickets(rows, self.clock.now()))
+    }
+
+    async fn edit(&self, seller: UserId, id: TicketId, request: EditTicket) -> FaultResult<Ticket> {
         let now = self.clock.now();
         let row = self
             .db
             .write(move |conn| {
-                Box::pin(async move { edit_listing(conn, seller, id, &request, now).await })
+                Box::pin(async move { edit_in_txn(conn, seller, id, &request, now).await })
             })
             .await?;
         Ok(row.ticket(now))
     }
 
     /// Takes a listing off sale: the seller's own, or for an operator anybody's.
-    async fn withdraw_listing(
+    async fn withdraw(
         &self,
         asker: UserId,
         id: TicketId,
@@ -197,11 +184,11 @@ impl TicketsService {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    let seller = whose_listing(conn, operators, asker, id).await?;
-                    let row = store::ticket_withdraw(conn, id, seller, expected, now).await?;
+                    let seller = seller_to_act_for(conn, operators, asker, id).await?;
+                    let row = store::withdraw(conn, id, seller, expected, now).await?;
                     let Some(row) = row else {
-                        let found = store::ticket_find(&mut *conn, id).await?;
-                        return Err(why_not(found, seller, now, || match expected {
+                        let found = store::find(&mut *conn, id).await?;
+                        return Err(explain_refusal(found, seller, now, || match expected {
                             Some(_) => AppError::PreconditionFailed.into(),
                             None => Conflict::TicketReserved.into(),
                         }));
@@ -214,14 +201,29 @@ impl TicketsService {
     }
 }
 
-async fn edit_listing(
+fn owned_tickets(rows: Vec<TicketWithEvent>, now: Moment) -> Vec<OwnedTicket> {
+    rows.into_iter()
+        .map(|row| OwnedTicket {
+            ticket: row.ticket.ticket(now),
+            event_title: row.title,
+            event_place: format!("{}, {}", row.venue, row.city),
+            event_when: when_until(
+                row.starts_at.timestamp(),
+                row.ends_at.map(Moment::timestamp),
+                &row.time_zone,
+            ),
+        })
+        .collect()
+}
+
+async fn edit_in_txn(
     conn: &mut Conn,
     seller: UserId,
     id: TicketId,
     request: &EditTicket,
     now: Moment,
 ) -> FaultResult<TicketRow> {
-    let before = store::ticket_find(&mut *conn, id).await?;
+    let before = store::find(&mut *conn, id).await?;
     let before = before
         .filter(|before| before.seller_id == seller)
         .ok_or(AppError::NotFound)?;
@@ -230,10 +232,10 @@ async fn edit_listing(
     // A listing from before today's rules keeps the price that it has; and who may not change it at
     // all hears that first.
     if price_minor != before.price_minor && before.status(now) == TicketStatus::Available {
-        rules::price_is_possible(price_minor, before.currency)
+        rules::check_price(price_minor, before.currency)
             .map_err(|wrong| AppError::Invalid(vec![wrong]))?;
     }
-    if store::seat_is_listed(conn, before.event_id, seller, &place, Some(id)).await? {
+    if store::is_seat_listed(conn, before.event_id, seller, &place, Some(id)).await? {
         return Err(Conflict::SeatListed.into());
     }
     let edit = Edit {
@@ -243,11 +245,11 @@ async fn edit_listing(
         price_minor,
         place,
     };
-    let edited = store::ticket_edit(conn, &edit, now).await;
+    let edited = store::edit(conn, &edit, now).await;
     let Some(row) = edited.map_err(or_seat_listed)? else {
-        let found = store::ticket_find(&mut *conn, id).await?;
+        let found = store::find(&mut *conn, id).await?;
         let version = request.version;
-        return Err(why_not(found.clone(), seller, now, || {
+        return Err(explain_refusal(found.clone(), seller, now, || {
             if found.is_some_and(|row| row.version != version) {
                 Conflict::VersionConflict.into()
             } else {
@@ -260,13 +262,13 @@ async fn edit_listing(
 }
 
 /// In whose name `asker` changes this listing: an operator in its seller's, everybody else in their own.
-async fn whose_listing(
+async fn seller_to_act_for(
     conn: &mut Conn,
     operators: Operators,
     asker: UserId,
     id: TicketId,
 ) -> FaultResult<UserId> {
-    let listed_by = store::ticket_find(&mut *conn, id).await?;
+    let listed_by = store::find(&mut *conn, id).await?;
     let listed_by = listed_by.map_or(asker, |row| row.seller_id);
     if listed_by == asker {
         return Ok(asker);
@@ -281,7 +283,7 @@ async fn whose_listing(
 }
 
 /// The losing side of a change to a listing: the first reason that holds, or `otherwise`.
-fn why_not(
+fn explain_refusal(
     found: Option<TicketRow>,
     seller: UserId,
     now: Moment,
@@ -303,7 +305,7 @@ fn why_not(
 }
 
 /// Price and id: where a page ended.
-fn read_cursor(cursor: &str) -> Result<(MinorUnits, TicketId), AppError> {
+fn parse_cursor(cursor: &str) -> Result<(MinorUnits, TicketId), AppError> {
     cursor
         .split_once('_')
         .and_then(|(price, id)| Some((MinorUnits::new(price.parse().ok()?), id.parse().ok()?)))
@@ -313,29 +315,36 @@ fn read_cursor(cursor: &str) -> Result<(MinorUnits, TicketId), AppError> {
 #[async_trait]
 impl Tickets for TicketsService {
     async fn list(&self, viewer: Option<&Viewer>, query: TicketQuery) -> AppResult<TicketList> {
-        Ok(self.page(viewer, query).await?)
+        Ok(self.list(viewer, query).await?)
     }
 
-    async fn offers_like(&self, event: EventId, filter: OfferFilter) -> AppResult<Offers> {
-        let (service, like) = (self.clone(), filter.clone());
-        let look = async move { Ok(service.on_sale(event, like).await?) };
-        self.looks.look((event, filter), look).await
+    async fn list_offers(&self, event: EventId, filter: OfferFilter) -> AppResult<Offers> {
+        let (service, key) = (self.clone(), (event, filter.clone()));
+        let read = async move { Ok(service.list_offers(event, filter).await?) };
+        self.offer_reads.run(key, read).await
     }
 
     async fn get(&self, id: TicketId) -> AppResult<Ticket> {
-        Ok(self.one(id).await?)
+        Ok(self.get(id).await?)
     }
 
-    async fn bought_by(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>> {
-        Ok(self.on_shelf(Shelf::BoughtBy(viewer.user.id)).await?)
+    async fn list_bought(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>> {
+        Ok(self.list_bought(viewer.user.id).await?)
     }
 
-    async fn paid_back_to(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>> {
-        Ok(self.on_shelf(Shelf::PaidBackTo(viewer.user.id)).await?)
+    async fn list_refunded(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>> {
+        Ok(self.list_refunded(viewer.user.id).await?)
     }
 
-    async fn check(&self, viewer: &Viewer, request: &ListTicket, quantity: i64) -> AppResult<()> {
-        Ok(self.look_over(viewer.user.id, request, quantity).await?)
+    async fn check_listing(
+        &self,
+        viewer: &Viewer,
+        request: &ListTicket,
+        quantity: i64,
+    ) -> AppResult<()> {
+        Ok(self
+            .check_listing(viewer.user.id, request, quantity)
+            .await?)
     }
 
     async fn put_on_sale(
@@ -345,14 +354,12 @@ impl Tickets for TicketsService {
         quantity: i64,
         attempt: Option<&str>,
     ) -> AppResult<Listed> {
-        let attempt = attempt.map(str::to_owned);
-        Ok(self
-            .sell(viewer.user.id, request, quantity, attempt)
-            .await?)
+        let (seller, attempt) = (viewer.user.id, attempt.map(str::to_owned));
+        Ok(self.put_on_sale(seller, request, quantity, attempt).await?)
     }
 
     async fn edit(&self, viewer: &Viewer, id: TicketId, request: EditTicket) -> AppResult<Ticket> {
-        Ok(self.edit_own(viewer.user.id, id, request).await?)
+        Ok(self.edit(viewer.user.id, id, request).await?)
     }
 
     async fn withdraw(
@@ -361,6 +368,6 @@ impl Tickets for TicketsService {
         id: TicketId,
         expected: Option<i64>,
     ) -> AppResult<()> {
-        Ok(self.withdraw_listing(viewer.user.id, id, expected).await?)
+        Ok(self.withdraw(viewer.user.id, id, expected).await?)
     }
 }

@@ -17,7 +17,7 @@ use sqlx_macros::FromRow;
 const ROWS_MAX: usize = 500;
 
 /// One ticket.
-pub(crate) async fn ticket_find<'e>(
+pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     id: TicketId,
 ) -> Result<Option<TicketRow>, sqlx::Error> {
@@ -29,7 +29,7 @@ pub(crate) async fn ticket_find<'e>(
 }
 
 /// Writes new listings down, as part of a batch if one is named.
-pub async fn tickets_insert(
+pub async fn insert(
     conn: &mut Conn,
     tickets: &[TicketRow],
     batch_id: Option<BatchId>,
@@ -78,7 +78,7 @@ pub(crate) struct Edit {
 
 /// Changes a listing if it is its seller's, as it was read, and nobody holds it. `None`: one of
 /// these does not hold.
-pub(crate) async fn ticket_edit(
+pub(crate) async fn edit(
     conn: &mut Conn,
     edit: &Edit,
     now: Moment,
@@ -106,7 +106,7 @@ pub(crate) async fn ticket_edit(
 
 /// Takes a listing back if it is its seller's and nobody holds it; a hold that has lapsed goes
 /// with it. `None`: one of these does not hold.
-pub(crate) async fn ticket_withdraw(
+pub(crate) async fn withdraw(
     conn: &mut Conn,
     id: TicketId,
     seller: UserId,
@@ -145,7 +145,7 @@ pub(crate) struct Filter {
 }
 
 /// A page of tickets: of an event cheapest first, otherwise newest first.
-pub(crate) async fn tickets_page<'e>(
+pub(crate) async fn list<'e>(
     on: impl AnyExecutor<'e>,
     filter: &Filter,
     now: Moment,
@@ -198,7 +198,7 @@ pub(crate) async fn tickets_page<'e>(
 
 /// Unnumbered tickets of an event that match the filter, grouped by what a buyer chooses by,
 /// cheapest first.
-pub(crate) async fn offers_grouped<'e>(
+pub(crate) async fn list_offers<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     filter: &OfferFilter,
@@ -267,7 +267,7 @@ pub(crate) struct Seat {
 
 /// Numbered seats of an event that are for sale or held and match section and price of the filter,
 /// cheapest first, with their sellers' names.
-pub(crate) async fn seats_on_sale<'e>(
+pub(crate) async fn list_seats<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     filter: &OfferFilter,
@@ -291,7 +291,7 @@ pub(crate) async fn seats_on_sale<'e>(
 }
 
 /// The sections of what is listed at an event, the cheapest first.
-pub(crate) async fn sections_on_sale<'e>(
+pub(crate) async fn list_sections<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     limit: i64,
@@ -333,7 +333,7 @@ pub(crate) const TALLY: &str = "\
      COALESCE(CAST(SUM(CASE WHEN state = 'withdrawn' THEN 1 ELSE 0 END) AS BIGINT), 0) AS withdrawn";
 
 /// How an event's tickets stand.
-pub(crate) async fn event_counts<'e>(
+pub(crate) async fn count_by_status<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
     now: Moment,
@@ -350,38 +350,41 @@ pub(crate) async fn event_counts<'e>(
         .await
 }
 
-/// Whose tickets to show with their events.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Shelf {
-    /// What this user bought, soonest event first.
-    BoughtBy(UserId),
-    /// What this user bought and was refunded, and no longer has, soonest event first.
-    PaidBackTo(UserId),
+/// Tickets that this user owns, soonest event first.
+pub(crate) async fn list_bought<'e>(
+    on: impl AnyExecutor<'e>,
+    owner: UserId,
+    limit: i64,
+) -> Result<Vec<TicketWithEvent>, sqlx::Error> {
+    list_with_event(on, "t.owner_id = $1", owner, limit).await
 }
 
-/// Tickets with their event's title, venue, city, start and zone.
-pub(crate) async fn shelf<'e>(
+/// Tickets that this user bought, was refunded and no longer owns, soonest event first.
+pub(crate) async fn list_refunded<'e>(
     on: impl AnyExecutor<'e>,
-    shelf: Shelf,
+    buyer: UserId,
     limit: i64,
-) -> Result<Vec<Shelved>, sqlx::Error> {
+) -> Result<Vec<TicketWithEvent>, sqlx::Error> {
+    let refunded = "(t.owner_id IS NULL OR t.owner_id <> $1) AND t.id IN (SELECT l.ticket_id \
+         FROM refunds r JOIN refund_lines l ON l.refund_id = r.id WHERE r.state = 'succeeded' \
+         AND r.order_id IN (SELECT o.id FROM orders o WHERE o.buyer_id = $1))";
+    list_with_event(on, refunded, buyer, limit).await
+}
+
+/// Tickets matching `condition`, in which `$1` is the user, soonest event first.
+async fn list_with_event<'e>(
+    on: impl AnyExecutor<'e>,
+    condition: &str,
+    user: UserId,
+    limit: i64,
+) -> Result<Vec<TicketWithEvent>, sqlx::Error> {
     let columns: Vec<String> = COLUMNS
         .split(", ")
         .map(|column| format!("t.{}", column.trim()))
         .collect();
-    let (whose, order, user) = match shelf {
-        Shelf::BoughtBy(user) => ("t.owner_id = $1", "e.starts_at, t.id", user),
-        Shelf::PaidBackTo(user) => (
-            "(t.owner_id IS NULL OR t.owner_id <> $1) AND t.id IN (SELECT l.ticket_id \
-             FROM refunds r JOIN refund_lines l ON l.refund_id = r.id WHERE r.state = 'succeeded' \
-             AND r.order_id IN (SELECT o.id FROM orders o WHERE o.buyer_id = $1))",
-            "e.starts_at, t.id",
-            user,
-        ),
-    };
     let sql = format!(
         "SELECT {}, e.title, e.venue, e.city, e.starts_at, e.ends_at, e.time_zone FROM tickets t \
-         JOIN events e ON e.id = t.event_id WHERE {whose} ORDER BY {order} LIMIT $2",
+         JOIN events e ON e.id = t.event_id WHERE {condition} ORDER BY e.starts_at, t.id LIMIT $2",
         columns.join(", ")
     );
     query_as(AssertSqlSafe(sql))
@@ -391,9 +394,9 @@ pub(crate) async fn shelf<'e>(
         .await
 }
 
-/// A ticket, and what is shown of its event beside it.
+/// A ticket and what is shown of its event.
 #[derive(Debug, Clone, FromRow)]
-pub(crate) struct Shelved {
+pub(crate) struct TicketWithEvent {
     /// The ticket.
     #[sqlx(flatten)]
     pub ticket: TicketRow,
@@ -413,7 +416,7 @@ pub(crate) struct Shelved {
 
 /// Whether this seat of the event is on sale or sold already, whoever lists it and however it is
 /// written. A row without a seat is one place for its seller alone.
-pub(crate) async fn seat_is_listed(
+pub(crate) async fn is_seat_listed(
     conn: &mut Conn,
     event: EventId,
     seller: UserId,
@@ -445,14 +448,14 @@ pub(crate) async fn seat_is_listed(
     Ok(select.fetch_optional(conn).await?.is_some())
 }
 
-/// Selects the rows behind the id `$1` for [`ticket_fill_seat_key`], `$2` at the most.
-pub(crate) fn rows_with_seats() -> String {
+/// Selects the rows behind the id `$1` for [`fill_seat_key`], `$2` at the most.
+pub(crate) fn select_rows_with_seats() -> String {
     format!("SELECT {COLUMNS} FROM tickets WHERE id > $1 AND seat IS NOT NULL ORDER BY id LIMIT $2")
 }
 
 /// Computes the seat key of a ticket. Of two listings of one seat the older has the key, and an incident
 /// tells of the other, which stays as it is.
-pub(crate) async fn ticket_fill_seat_key(
+pub(crate) async fn fill_seat_key(
     conn: &mut Conn,
     row: AnyRow,
     now: Moment,

@@ -75,7 +75,7 @@ impl Staging {
                 if !batches::stage(conn, id, count, now).await? {
                     return Ok(false);
                 }
-                store::tickets_insert(conn, &rows, Some(id), now).await?;
+                store::insert(conn, &rows, Some(id), now).await?;
                 outbox::append_staged(conn, now, id, &created).await?;
                 Ok(true)
             })

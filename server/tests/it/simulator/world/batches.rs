@@ -51,6 +51,6 @@ impl World {
     }
 
     pub(super) async fn abandoned_batches_are_deleted(&mut self) {
-        self.shop.tickets.delete_abandoned().await.unwrap();
+        self.shop.tickets.delete_abandoned_batches().await.unwrap();
     }
 }

@@ -4,7 +4,7 @@ use model::tickets::{NO_SECTION, Offer, Ticket, TicketStatus};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Offers that are cheapest first, section by section: the section with the cheapest comes first.
-pub(crate) fn by_section(mut offers: Vec<Offer>) -> Vec<Offer> {
+pub(crate) fn sort_by_section(mut offers: Vec<Offer>) -> Vec<Offer> {
     let mut places = HashMap::new();
     for offer in &offers {
         let next = places.len();
@@ -15,7 +15,7 @@ pub(crate) fn by_section(mut offers: Vec<Offer>) -> Vec<Offer> {
 }
 
 /// Each name once, where it stands first.
-pub(crate) fn once_each(names: Vec<String>) -> Vec<String> {
+pub(crate) fn deduplicate(names: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     names
         .into_iter()
@@ -24,7 +24,10 @@ pub(crate) fn once_each(names: Vec<String>) -> Vec<String> {
 }
 
 /// The seats that can be bought beside so many others: on neighbouring numbers of a row.
-pub(crate) fn neighbours(seats: Vec<(Ticket, String)>, together: i64) -> Vec<(Ticket, String)> {
+pub(crate) fn keep_adjacent_seats(
+    seats: Vec<(Ticket, String)>,
+    together: i64,
+) -> Vec<(Ticket, String)> {
     let free = |ticket: &Ticket| ticket.status == TicketStatus::Available;
     if together <= 1 {
         return seats
@@ -105,7 +108,7 @@ mod tests {
             ]
         };
         let labels = |together| {
-            let found = neighbours(seats(), together);
+            let found = keep_adjacent_seats(seats(), together);
             found
                 .into_iter()
                 .map(|(seat, _)| seat.label)
@@ -134,12 +137,12 @@ mod tests {
             offer("Circle", 30),
             offer("Stalls", 40),
         ];
-        let prices: Vec<i64> = by_section(offers)
+        let prices: Vec<i64> = sort_by_section(offers)
             .iter()
             .map(|offer| offer.price_minor)
             .collect();
         assert_eq!(prices, [10, 30, 20, 40]);
-        let names = once_each(vec!["b".into(), "a".into(), "b".into()]);
+        let names = deduplicate(vec!["b".into(), "a".into(), "b".into()]);
         assert_eq!(names, ["b", "a"]);
     }
 }
