@@ -1,5 +1,5 @@
-//! What one has bought, as `/tickets` shows it: what is to come first, soonest on top, what is past
-//! folded below, and for a while what was refunded.
+//! The viewer's bought tickets on `/tickets`: upcoming ones, soonest first; past ones, collapsed; and
+//! recently refunded ones.
 
 use super::pages::newest;
 use crate::{
@@ -16,30 +16,29 @@ use model::{
     tickets::{OwnedTicket, Tickets},
 };
 
-/// How long after it a refund is still shown beside the tickets, in days. The order always does.
+/// Days for which a refund is shown here. The order's page shows it always.
 const REFUND_SHOWN_DAYS: i64 = 30;
 
-/// All that the viewer has bought.
 pub async fn bought(viewer: &Viewer) -> AppResult<AnyView> {
-    let recently = context::now() - SignedDuration::from_hours(24 * REFUND_SHOWN_DAYS);
+    let shown_since = context::now() - SignedDuration::from_hours(24 * REFUND_SHOWN_DAYS);
     let (tickets, passes) = (
         context::port::<dyn Tickets>()?,
         context::port::<dyn Passes>()?,
     );
     let refunds = context::port::<dyn Refunds>()?;
     let bought = tickets.list_bought(viewer).await?;
-    let paid_back = tickets.list_refunded(viewer).await?;
+    let lost = tickets.list_refunded(viewer).await?;
     let of_bought = refunds.list_bought(viewer).await?;
     let passes = passes.list_for_buyer(viewer).await?;
     Ok(view! {
-        {to_use(bought, &passes, &of_bought, &viewer.user.name)}
-        {refunded(paid_back, &of_bought, recently)}
+        {owned_tickets(bought, &passes, &of_bought, &viewer.user.name)}
+        {refunded(lost, &of_bought, shown_since)}
     }
     .into_any())
 }
 
-/// A ticket whose event is over has no pass here any more.
-fn to_use(
+/// The tickets that the viewer owns. Those of past events have no pass.
+fn owned_tickets(
     bought: Vec<OwnedTicket>,
     passes: &[Pass],
     refunds: &[TicketRefund],
@@ -50,10 +49,10 @@ fn to_use(
         .into_iter()
         .map(|owned| {
             let refund = newest(refunds, owned.ticket.id).map(|refund| refund.status);
-            // Whose ticket it is again has bought it once more.
+            // An owner with a successful refund of the ticket has bought it again.
             let refund = refund.filter(|status| *status != RefundStatus::Succeeded);
             let pass = passes.iter().find(|pass| pass.ticket == owned.ticket.id);
-            // Soonest first: the code of the next ticket is shown at once.
+            // Only the pass of the next ticket is expanded at first.
             let open = is_next && pass.is_some();
             is_next &= pass.is_none();
             let shown = pass.map(|pass| pass_to_unfold(pass, open).into_any());
@@ -88,17 +87,17 @@ fn to_use(
     }
 }
 
-/// Tickets that one no longer has, since their money came back; nothing if that is long ago.
+/// Tickets that were refunded since then and that the viewer no longer owns; `None` if there are none.
 fn refunded(
-    paid_back: Vec<OwnedTicket>,
+    lost: Vec<OwnedTicket>,
     refunds: &[TicketRefund],
-    recently: Timestamp,
+    shown_since: Timestamp,
 ) -> Option<AnyView> {
-    let rows: Vec<_> = paid_back
+    let rows: Vec<_> = lost
         .into_iter()
         .filter_map(|owned| {
             let refund = newest(refunds, owned.ticket.id)?;
-            (refund.created_at >= recently).then(|| refunded_row(owned, refund))
+            (refund.created_at >= shown_since).then(|| refunded_row(owned, refund))
         })
         .collect();
     if rows.is_empty() {

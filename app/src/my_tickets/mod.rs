@@ -1,6 +1,6 @@
-//! The page `/tickets`: what one has bought, and in short what one sells.
+//! The page `/tickets`: the viewer's bought tickets, and a summary of what they sell.
 //!
-//! Authorization: everything here is the viewer's own.
+//! Authorization: shows only the viewer's own tickets.
 
 mod bought;
 mod pages;

@@ -1,4 +1,4 @@
-//! `/tickets`: what one has bought, and in short what one sells.
+//! `/tickets`: the viewer's bought tickets, and a summary of what they sell.
 
 use super::bought::bought;
 use crate::{
@@ -14,7 +14,6 @@ use model::{
     selling::{Counts, GroupQuery, SaleGroups, Selling},
 };
 
-/// What one has bought, and what one sells.
 #[component]
 pub fn TicketsPage() -> impl IntoView {
     page_for(|viewer| async move {

@@ -3,13 +3,13 @@
 use leptos::server;
 use model::error::AppError;
 
-/// The name of a form that changes many tickets of an event at once.
-pub(super) fn form_of(what: &str, event_id: &str) -> String {
-    format!("{what}-{event_id}")
+/// The name of a form that changes many tickets of an event, unique on the page.
+pub(super) fn form_name(action: &str, event_id: &str) -> String {
+    format!("{action}-{event_id}")
 }
 
-/// The section that a form's choice names: all for nothing, one after `=`.
-fn section_of(choice: &str) -> Option<String> {
+/// Parses the form's choice of sections: empty for all, or `=` and a section.
+fn parse_section(choice: &str) -> Option<String> {
     choice.strip_prefix('=').map(str::to_owned)
 }
 
@@ -20,13 +20,13 @@ pub async fn reprice(
     #[server(default)] which: String,
     #[server(default)] price: String,
 ) -> Result<(), AppError> {
-    use crate::tickets::api::price_in;
+    use crate::tickets::api::parse_price;
     use model::{
         ids::EventId,
         money::Money,
         selling::{Reprice, Selling},
     };
-    let form = form_of("reprice", &event_id);
+    let form = form_name("reprice", &event_id);
     let values = [("which", which.as_str()), ("price", &price)];
     let names = [("priceMinor", "price")];
     let refuse = |error| context::refuse(&form, context::at_fields(error, &names), &values);
@@ -42,18 +42,18 @@ pub async fn reprice(
         Ok(group) => group.currency,
         Err(error) => return refuse(error),
     };
-    let price_minor = match price_in(currency, "price", &price) {
+    let price_minor = match parse_price(currency, "price", &price) {
         Ok(price_minor) => price_minor,
         Err(error) => return refuse(AppError::Invalid(vec![error])),
     };
     let request = Reprice {
         event_id: id,
-        section: section_of(&which),
+        section: parse_section(&which),
         price_minor,
     };
     match selling.reprice(&viewer, request).await {
-        Ok(done) => {
-            context::notice(repriced(done, Money::new(price_minor, currency)));
+        Ok(changed) => {
+            context::notice(repriced_text(changed, Money::new(price_minor, currency)));
             context::redirect_back("/selling");
             Ok(())
         }
@@ -68,7 +68,7 @@ pub async fn withdraw_unsold(
     #[server(default)] which: String,
 ) -> Result<(), AppError> {
     use model::selling::{Selling, WithdrawUnsold};
-    let form = form_of("take-back", &event_id);
+    let form = form_name("take-back", &event_id);
     let values = [("which", which.as_str())];
     let selling = context::port::<dyn Selling>()?;
     let viewer = match context::require_viewer() {
@@ -80,11 +80,11 @@ pub async fn withdraw_unsold(
     };
     let request = WithdrawUnsold {
         event_id: id,
-        section: section_of(&which),
+        section: parse_section(&which),
     };
     match selling.withdraw_unsold(&viewer, request).await {
-        Ok(done) => {
-            context::notice(withdrawn(done));
+        Ok(changed) => {
+            context::notice(withdrawn_text(changed));
             context::redirect_back("/selling");
             Ok(())
         }
@@ -92,13 +92,13 @@ pub async fn withdraw_unsold(
     }
 }
 
-fn repriced(done: model::selling::Changed, price: model::money::Money) -> String {
-    let changed = match done.changed {
+fn repriced_text(result: model::selling::Changed, price: model::money::Money) -> String {
+    let changed = match result.changed {
         0 => "No price was changed.".to_owned(),
         1 => format!("1 ticket now costs {price}."),
         many => format!("{many} tickets now cost {price}."),
     };
-    let held = match done.held {
+    let held = match result.held {
         0 => return changed,
         1 => "1 is held by a buyer who is paying, and keeps its price.".to_owned(),
         many => format!("{many} are held by buyers who are paying, and keep their price."),
@@ -106,13 +106,13 @@ fn repriced(done: model::selling::Changed, price: model::money::Money) -> String
     format!("{changed} {held}")
 }
 
-fn withdrawn(done: model::selling::Changed) -> String {
-    let changed = match done.changed {
+fn withdrawn_text(result: model::selling::Changed) -> String {
+    let changed = match result.changed {
         0 => "No ticket was taken off sale.".to_owned(),
         1 => "1 ticket is off sale.".to_owned(),
         many => format!("{many} tickets are off sale."),
     };
-    let held = match done.held {
+    let held = match result.held {
         0 => return changed,
         1 => "1 is held by a buyer who is paying, and stays.".to_owned(),
         many => format!("{many} are held by buyers who are paying, and stay."),
@@ -126,26 +126,29 @@ mod tests {
     use model::{money::Money, selling::Changed};
 
     #[test]
-    fn a_seller_is_told_how_many_were_changed_and_how_many_stay() {
+    fn the_notice_states_how_many_tickets_changed_and_how_many_did_not() {
         let price = Money::new(3000, "GBP".parse().unwrap());
-        let done = |changed, held| Changed { changed, held };
-        assert_eq!(repriced(done(12, 0), price), "12 tickets now cost £30.00.");
+        let result = |changed, held| Changed { changed, held };
         assert_eq!(
-            repriced(done(1, 2), price),
+            repriced_text(result(12, 0), price),
+            "12 tickets now cost £30.00."
+        );
+        assert_eq!(
+            repriced_text(result(1, 2), price),
             "1 ticket now costs £30.00. 2 are held by buyers who are paying, and keep their price."
         );
-        assert_eq!(repriced(done(0, 0), price), "No price was changed.");
+        assert_eq!(repriced_text(result(0, 0), price), "No price was changed.");
         assert_eq!(
-            withdrawn(done(0, 1)),
+            withdrawn_text(result(0, 1)),
             "No ticket was taken off sale. 1 is held by a buyer who is paying, and stays."
         );
-        assert_eq!(withdrawn(done(2, 0)), "2 tickets are off sale.");
+        assert_eq!(withdrawn_text(result(2, 0)), "2 tickets are off sale.");
     }
 
     #[test]
-    fn a_section_is_told_from_all_of_them() {
-        assert_eq!(section_of(""), None);
-        assert_eq!(section_of("="), Some(String::new()));
-        assert_eq!(section_of("=Stalls"), Some("Stalls".to_owned()));
+    fn a_section_is_distinguished_from_all_sections() {
+        assert_eq!(parse_section(""), None);
+        assert_eq!(parse_section("="), Some(String::new()));
+        assert_eq!(parse_section("=Stalls"), Some("Stalls".to_owned()));
     }
 }

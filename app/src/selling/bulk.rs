@@ -1,6 +1,6 @@
 //! The forms that change all unsold tickets of an event at once.
 
-use super::api::{Reprice, WithdrawUnsold, form_of};
+use super::api::{Reprice, WithdrawUnsold, form_name};
 use crate::ui::{Choice, Form, Input, choose, field, hidden, post_to, problem_at_top};
 use context::Flash;
 use leptos::prelude::*;
@@ -9,8 +9,8 @@ use model::{
     selling::{SaleGroup, UnsoldSection},
 };
 
-/// New price for all unsold, or all unsold off sale; of one section, where there are several.
-/// Nothing where nothing is unsold.
+/// Forms to reprice or withdraw all unsold tickets, of all sections or one. `None` if there are no
+/// unsold tickets.
 pub fn bulk_forms(
     group: &SaleGroup,
     sections: &[UnsoldSection],
@@ -20,8 +20,8 @@ pub fn bulk_forms(
         return None;
     }
     let id = group.event_id.to_string();
-    let reprice = Form::new(form_of("reprice", &id), flash);
-    let withdraw = Form::new(form_of("take-back", &id), flash);
+    let reprice = Form::new(form_name("reprice", &id), flash);
+    let withdraw = Form::new(form_name("take-back", &id), flash);
     let open = reprice.was_refused() || withdraw.was_refused();
     let example = Money::new(2500, group.currency).plain();
     let currency = group.currency.code();
@@ -36,7 +36,7 @@ pub fn bulk_forms(
                     {problem_at_top(&reprice)}
                     {hidden("event_id", id.clone())}
                     <div class="columns">
-                        {which(&reprice, sections)}
+                        {choose_section(&reprice, sections)}
                         {field(&reprice, Input {
                             name: "price", label: "New price of each", inputmode: "decimal",
                             max: Some(14), hint: Some(format!("In {currency}, for example {example}.")),
@@ -48,7 +48,7 @@ pub fn bulk_forms(
                 {post_to::<WithdrawUnsold>("stack", view! {
                     {problem_at_top(&withdraw)}
                     {hidden("event_id", id)}
-                    {which(&withdraw, sections)}
+                    {choose_section(&withdraw, sections)}
                     <button class="button button-quiet" type="submit">"Take all unsold off sale"</button>
                 })}
             </details>
@@ -57,8 +57,8 @@ pub fn bulk_forms(
     )
 }
 
-/// Which of them; nothing to choose where all are alike.
-fn which(form: &Form, sections: &[UnsoldSection]) -> Option<AnyView> {
+/// The choice of a section; `None` if there is only one.
+fn choose_section(form: &Form, sections: &[UnsoldSection]) -> Option<AnyView> {
     if sections.len() < 2 {
         return None;
     }

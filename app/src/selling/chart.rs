@@ -1,4 +1,4 @@
-//! Sales over time: bars for each day, in words for who cannot see them, and as a table behind.
+//! Sales over time: a bar for each day, with a text alternative and a table.
 
 use jiff::{ToSpan, civil::Date};
 use leptos::prelude::*;
@@ -7,12 +7,12 @@ use model::{
     selling::{DaySales, SalesByDay},
 };
 
-/// The drawing's units; it is stretched to the page's width.
+/// In the drawing's units; it is stretched to the page's width.
 const DAY_WIDTH: i64 = 10;
 const BAR_WIDTH: i64 = 8;
 const HEIGHT: i64 = 100;
 
-/// What was sold lately: tickets, then revenue in each currency.
+/// Charts of tickets sold, and of revenue in each currency.
 pub fn sales_chart(sales: &SalesByDay) -> AnyView {
     let days = days_of(sales);
     let mut currencies: Vec<Currency> = sales.days.iter().map(|day| day.currency).collect();
@@ -73,11 +73,11 @@ fn of_currency(sales: &SalesByDay, currency: Currency) -> Vec<DaySales> {
         .collect()
 }
 
-fn per_day(days: &[Date], sales: &[DaySales], what: impl Fn(&DaySales) -> i64) -> Vec<i64> {
+fn per_day(days: &[Date], sales: &[DaySales], value: impl Fn(&DaySales) -> i64) -> Vec<i64> {
     days.iter()
         .map(|day| {
             let sold = sales.iter().filter(|sold| sold.day == *day);
-            sold.map(&what).sum()
+            sold.map(&value).sum()
         })
         .collect()
 }
@@ -87,8 +87,8 @@ fn short(day: Date) -> String {
     day.strftime("%-d %b").to_string()
 }
 
-/// What the bars show, in a sentence.
-fn in_words(
+/// The text alternative; `None` if all values are zero.
+fn describe(
     title: &str,
     days: &[Date],
     values: &[i64],
@@ -117,13 +117,13 @@ fn figure(
     words: impl Fn(i64) -> String + Copy,
 ) -> AnyView {
     let total = words(values.iter().sum());
-    let summary = in_words(title, days, values, words);
+    let summary = describe(title, days, values, words);
     let highest = values.iter().copied().max().unwrap_or(0).max(1);
     let bars = (0..)
         .zip(days.iter().zip(values))
         .filter(|(_, (_, value))| **value > 0)
         .map(|(position, (day, value))| {
-            // A day with a sale is seen, however small beside the best one.
+            // A minimum height keeps days with few sales visible.
             let height =
                 i64::try_from(i128::from(*value) * i128::from(HEIGHT) / i128::from(highest))
                     .unwrap_or(HEIGHT)
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chart_says_in_words_what_it_draws() {
+    fn a_chart_has_a_text_alternative() {
         let day = |text: &str| text.parse::<Date>().unwrap();
         let gbp: Currency = "GBP".parse().unwrap();
         let sold = |on, tickets| DaySales {
@@ -214,9 +214,9 @@ mod tests {
         let values = per_day(&days, &sales.days, |day| day.tickets);
         assert_eq!(values, [0, 2, 0, 3]);
         assert_eq!(
-            in_words("Tickets sold", &days, &values, |count| count.to_string()).unwrap(),
+            describe("Tickets sold", &days, &values, |count| count.to_string()).unwrap(),
             "Tickets sold from 27 Feb to 2 Mar: 5 in all; the most on 2 Mar, 3."
         );
-        assert_eq!(in_words("Nothing", &days, &[0; 4], |_| String::new()), None);
+        assert_eq!(describe("Nothing", &days, &[0; 4], |_| String::new()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! A seller's tickets by event: counted, in a card of their own, and in short.
+//! A seller's tickets by event: as counts, as a card, and as a summary.
 
 use super::bulk::bulk_forms;
 use crate::tickets::listing;
@@ -13,8 +13,8 @@ use model::{
 };
 use std::collections::HashMap;
 
-/// `3 on sale · 1 held now · 2 sold · 1 withdrawn`, without those that are none.
-pub fn counted(counts: Counts) -> String {
+/// `3 on sale · 1 held now · 2 sold · 1 withdrawn`, without zeros.
+pub fn counts_text(counts: Counts) -> String {
     let words: Vec<String> = [
         (counts.available, "on sale"),
         (counts.reserved, "held now"),
@@ -28,23 +28,21 @@ pub fn counted(counts: Counts) -> String {
     words.join(" · ")
 }
 
-/// What belongs into a group's card.
+/// The content of a group's card.
 pub struct Card {
-    /// The group.
     pub group: SaleGroup,
-    /// Those of its tickets that are shown.
+    /// The tickets shown.
     pub tickets: Vec<Ticket>,
-    /// In which orders those that are sold were bought.
+    /// The orders of the sold ones.
     pub orders: HashMap<TicketId, OrderId>,
-    /// The newest refunds of these.
+    /// Refunds of these tickets, newest first.
     pub refunds: Vec<TicketRefund>,
-    /// What is unsold, section by section.
     pub unsold: Vec<UnsoldSection>,
-    /// Where the others are: address and words.
+    /// Address and text of the link to the other tickets.
     pub others: Option<(String, String)>,
 }
 
-/// An event, how one's tickets for it stand, and what can be done about them.
+/// An event with the seller's counts, revenue, tickets and actions.
 pub fn group_card(card: Card, flash: Option<&Flash>) -> impl IntoView + use<> {
     let group = card.group;
     let id = format!("group-{}", group.event_id);
@@ -98,7 +96,7 @@ fn figure(what: &'static str, number: String) -> impl IntoView {
     view! { <div><dt>{what}</dt> <dd>{number}</dd></div> }
 }
 
-/// What one sells, in short: for a page that is about something else.
+/// A summary of the seller's tickets, for other pages.
 pub fn summary(totals: Counts, groups: Vec<SaleGroup>) -> impl IntoView {
     let nothing = groups.is_empty();
     let rows = groups
@@ -110,7 +108,7 @@ pub fn summary(totals: Counts, groups: Vec<SaleGroup>) -> impl IntoView {
                         <span>
                             <strong dir="auto">{group.title.clone()}</strong>
                             <br/>
-                            <span class="quiet">{counted(group.counts)}</span>
+                            <span class="quiet">{counts_text(group.counts)}</span>
                         </span>
                         <strong>{(group.counts.sold > 0).then(|| group.revenue().to_string())}</strong>
                     </a>
@@ -120,7 +118,7 @@ pub fn summary(totals: Counts, groups: Vec<SaleGroup>) -> impl IntoView {
         .collect_view();
     view! {
         <p class="quiet sale-note">
-            {if nothing { "You are not selling anything.".to_owned() } else { counted(totals) }}
+            {if nothing { "You are not selling anything.".to_owned() } else { counts_text(totals) }}
         </p>
         <ul class="rows panel" class:hidden=nothing>{rows}</ul>
     }
@@ -131,14 +129,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_there_is_is_counted() {
+    fn zero_counts_are_left_out() {
         let counts = Counts {
             available: 3,
             reserved: 0,
             sold: 2,
             withdrawn: 1,
         };
-        assert_eq!(counted(counts), "3 on sale · 2 sold · 1 withdrawn");
-        assert_eq!(counted(Counts::default()), "");
+        assert_eq!(counts_text(counts), "3 on sale · 2 sold · 1 withdrawn");
+        assert_eq!(counts_text(Counts::default()), "");
     }
 }

@@ -1,7 +1,6 @@
-//! Selling: what a seller sees and does once their tickets are listed, and what they are paid.
+//! Selling: the steps of listing tickets (`sell`), and the pages of a seller's listings and sales.
 //!
-//! Authorization: everything here is the viewer's own; nobody sees another's sales. `sell` leads
-//! to a listing in five steps; changing a single ticket is in `tickets`.
+//! Authorization: shows and changes only the viewer's own. Changing a single ticket is in `tickets`.
 
 pub mod api;
 
@@ -11,7 +10,7 @@ mod groups;
 mod pages;
 mod sell;
 
-use groups::counted;
+use groups::counts_text;
 pub use groups::summary;
 pub use pages::SellingPage;
 pub use sell::SellPage;

@@ -1,4 +1,4 @@
-//! `/selling`: what one sells and has sold, by event; and with `event`, all one's tickets for one.
+//! `/selling`: the viewer's listings and sales by event; with `event`, those for one event.
 
 use super::{
     chart::sales_chart,
@@ -22,12 +22,12 @@ use model::{
 };
 use std::sync::Arc;
 
-/// So many tickets of an event are shown among the other events.
-const FEW: i64 = 5;
-/// So many on a page of their own.
-const MANY: i64 = 50;
+/// Tickets shown of each event on the page of all events.
+const PREVIEW_TICKETS: i64 = 5;
+/// Tickets on a page of one event.
+const PAGE_TICKETS: i64 = 50;
 
-/// The states to look for, as they are asked for and called.
+/// The status filters with their names in the address and on the page.
 const STATUSES: [(Option<TicketStatus>, &str, &str); 5] = [
     (None, "", "All"),
     (Some(TicketStatus::Available), "available", "On sale"),
@@ -36,17 +36,17 @@ const STATUSES: [(Option<TicketStatus>, &str, &str); 5] = [
     (Some(TicketStatus::Withdrawn), "withdrawn", "Withdrawn"),
 ];
 
-/// What the address asks for.
+/// The parameters in the address.
 #[derive(Clone, Default)]
-struct Asked {
+struct Params {
     event: String,
     status: Option<TicketStatus>,
     page: i64,
     cursor: String,
 }
 
-impl Asked {
-    fn here() -> Self {
+impl Params {
+    fn read() -> Self {
         use_query_map().with_untracked(|query| {
             let get = |name| query.get(name).unwrap_or_default();
             let status = get("status");
@@ -64,7 +64,7 @@ impl Asked {
         })
     }
 
-    /// The same place, for tickets that stand so.
+    /// The address of this page with other parameters.
     fn href(&self, status: Option<TicketStatus>, page: i64, cursor: Option<&str>) -> String {
         let name = STATUSES.iter().find(|(known, ..)| *known == status);
         let mut query = Vec::new();
@@ -91,82 +91,88 @@ impl Asked {
     }
 }
 
-/// What the page asks, and for whom.
-struct Desk {
+/// The viewer, the ports and the parameters of one request.
+struct Request {
     viewer: Viewer,
     selling: Arc<dyn Selling>,
     tickets: Arc<dyn Tickets>,
     refunds: Arc<dyn Refunds>,
-    asked: Asked,
+    params: Params,
     flash: Option<Flash>,
 }
 
-/// One's listings and sales.
 #[component]
 pub fn SellingPage() -> impl IntoView {
-    let asked = Asked::here();
+    let params = Params::read();
     page_for(|viewer| async move {
-        let desk = Desk {
+        let request = Request {
             viewer,
             selling: context::port::<dyn Selling>()?,
             tickets: context::port::<dyn Tickets>()?,
             refunds: context::port::<dyn Refunds>()?,
-            asked,
+            params,
             flash: context::take_flash(),
         };
-        if desk.asked.event.is_empty() {
-            all_events(&desk).await
+        if request.params.event.is_empty() {
+            all_events(&request).await
         } else {
-            one_event(&desk).await
+            one_event(&request).await
         }
     })
 }
 
-async fn all_events(desk: &Desk) -> AppResult<AnyView> {
-    let asked = &desk.asked;
-    let totals = desk.selling.count_tickets(&desk.viewer).await?;
-    let owed = desk.refunds.list_owed(&desk.viewer).await?;
-    let sales = desk.selling.list_sales_by_day(&desk.viewer).await?;
+async fn all_events(request: &Request) -> AppResult<AnyView> {
+    let params = &request.params;
+    let totals = request.selling.count_tickets(&request.viewer).await?;
+    let owed = request.refunds.list_owed(&request.viewer).await?;
+    let sales = request.selling.list_sales_by_day(&request.viewer).await?;
     let query = GroupQuery {
-        status: asked.status,
-        page: Some(asked.page),
+        status: params.status,
+        page: Some(params.page),
     };
-    let found = desk.selling.list_groups(&desk.viewer, query).await?;
+    let found = request.selling.list_groups(&request.viewer, query).await?;
     let nothing = found.groups.is_empty();
     let mut cards = Vec::new();
     for group in found.groups {
-        cards.push(group_card(desk.few(group).await?, desk.flash.as_ref()));
+        cards.push(group_card(
+            request.preview_card(group).await?,
+            request.flash.as_ref(),
+        ));
     }
     Ok(view! {
         <Title text="Selling"/>
-        {head(desk.flash.as_ref())}
+        {head(request.flash.as_ref())}
         {owed_line(&owed)}
         {(totals.all() > 0).then(|| sales_chart(&sales))}
         <section aria-labelledby="for-sale">
             <h2 class="section-title" id="for-sale">"Yours for sale"</h2>
-            {(totals.all() > 0).then(|| status_chips(asked, totals))}
+            {(totals.all() > 0).then(|| status_chips(params, totals))}
             <div class="stack">{cards}</div>
             {nothing.then(|| empty(totals))}
-            {pager(asked, found.more)}
+            {pager(params, found.more)}
         </section>
     }
     .into_any())
 }
 
-async fn one_event(desk: &Desk) -> AppResult<AnyView> {
-    let event: EventId = desk.asked.event.parse().map_err(|_| AppError::NotFound)?;
-    let group = desk.selling.get_group(&desk.viewer, event).await?;
+async fn one_event(request: &Request) -> AppResult<AnyView> {
+    let event: EventId = request
+        .params
+        .event
+        .parse()
+        .map_err(|_| AppError::NotFound)?;
+    let group = request.selling.get_group(&request.viewer, event).await?;
     let title = format!("Selling: {}", group.title);
     let counts = group.counts;
-    let card = desk.many(group).await?;
+    let card = request.page_card(group).await?;
     Ok(view! {
         <Title text=title/>
-        {head(desk.flash.as_ref())}
+        {head(request.flash.as_ref())}
         <p class="listing-more"><a href="/selling">"All your events"</a></p>
         <section aria-labelledby="for-sale">
             <h2 class="section-title" id="for-sale">"Yours for sale"</h2>
-            {status_chips(&desk.asked, counts)}
-            {group_card(card, desk.flash.as_ref())}
+            {status_chips(&request.params, counts)}
+            {group_card(card, request.flash.as_ref())}
             <p class="listing-more">
                 <a href=format!("/sell?event={event}")>"Sell more tickets for this event"</a>
             </p>
@@ -175,7 +181,7 @@ async fn one_event(desk: &Desk) -> AppResult<AnyView> {
     .into_any())
 }
 
-impl Desk {
+impl Request {
     async fn card(
         &self,
         group: SaleGroup,
@@ -184,7 +190,7 @@ impl Desk {
     ) -> AppResult<(Card, Option<String>)> {
         let query = TicketQuery {
             event_id: Some(group.event_id),
-            status: self.asked.status,
+            status: self.params.status,
             seller_id: Some("me".to_owned()),
             cursor,
             limit: Some(limit),
@@ -211,25 +217,25 @@ impl Desk {
         Ok((card, page.next))
     }
 
-    /// A few tickets, and the way to all of them.
-    async fn few(&self, group: SaleGroup) -> AppResult<Card> {
-        let of_event = Asked {
+    /// The first tickets, with a link to all.
+    async fn preview_card(&self, group: SaleGroup) -> AppResult<Card> {
+        let of_event = Params {
             event: group.event_id.to_string(),
-            ..Asked::default()
+            ..Params::default()
         };
-        let all = of_event.href(self.asked.status, 1, None);
-        let count = group.counts.of(self.asked.status);
-        let (card, next) = self.card(group, FEW, None).await?;
+        let all = of_event.href(self.params.status, 1, None);
+        let count = group.counts.of(self.params.status);
+        let (card, next) = self.card(group, PREVIEW_TICKETS, None).await?;
         let others = next.map(|_| (all, format!("See all {count}")));
         Ok(Card { others, ..card })
     }
 
-    /// A page of tickets, and the way to the next.
-    async fn many(&self, group: SaleGroup) -> AppResult<Card> {
-        let cursor = Some(self.asked.cursor.clone()).filter(|cursor| !cursor.is_empty());
-        let (card, next) = self.card(group, MANY, cursor).await?;
+    /// One page of tickets, with a link to the next.
+    async fn page_card(&self, group: SaleGroup) -> AppResult<Card> {
+        let cursor = Some(self.params.cursor.clone()).filter(|cursor| !cursor.is_empty());
+        let (card, next) = self.card(group, PAGE_TICKETS, cursor).await?;
         let others = next.map(|cursor| {
-            let href = self.asked.href(self.asked.status, 1, Some(&cursor));
+            let href = self.params.href(self.params.status, 1, Some(&cursor));
             (href, "Next page".to_owned())
         });
         Ok(Card { others, ..card })
@@ -251,15 +257,15 @@ fn head(flash: Option<&Flash>) -> impl IntoView + use<> {
     }
 }
 
-fn status_chips(asked: &Asked, counts: Counts) -> impl IntoView + use<> {
+fn status_chips(params: &Params, counts: Counts) -> impl IntoView + use<> {
     let chips = STATUSES
         .iter()
         .map(|(status, _, words)| {
-            let current = *status == asked.status;
+            let current = *status == params.status;
             view! {
                 <a
                     class="chip"
-                    href=asked.href(*status, 1, None)
+                    href=params.href(*status, 1, None)
                     aria-current=current.then_some("true")
                 >
                     {*words} " " <span class="chip-count">{counts.of(*status)}</span>
@@ -284,9 +290,9 @@ fn empty(totals: Counts) -> AnyView {
     .into_any()
 }
 
-fn pager(asked: &Asked, more: bool) -> Option<impl IntoView + use<>> {
-    let before = (asked.page > 1).then(|| asked.href(asked.status, asked.page - 1, None));
-    let next = more.then(|| asked.href(asked.status, asked.page + 1, None));
+fn pager(params: &Params, more: bool) -> Option<impl IntoView + use<>> {
+    let before = (params.page > 1).then(|| params.href(params.status, params.page - 1, None));
+    let next = more.then(|| params.href(params.status, params.page + 1, None));
     (before.is_some() || next.is_some()).then(|| {
         let link = |href: Option<String>, rel, words| {
             href.map(|href| view! { <a class="button button-quiet" href=href rel=rel>{words}</a> })

@@ -1,6 +1,5 @@
-//! `/sell`: five short steps from having a ticket to its being on sale. Which step, and all that
-//! was typed so far, is in the address, so that going back loses nothing and no script is needed.
-//! Only the fourth step writes anything.
+//! `/sell`: lists tickets in five steps. The step and everything typed so far are in the address, so
+//! that going back loses nothing and no script is needed. Only the fourth step writes.
 
 mod draft;
 mod event;
@@ -11,7 +10,7 @@ use crate::{
     ui::{LinkPreview, flash_message, link_preview, page_for},
 };
 use context::{self, Flash};
-use draft::{Draft, Step, judge};
+use draft::{Draft, Step, resolve_step};
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use model::{
@@ -23,22 +22,21 @@ use model::{
 };
 use std::sync::Arc;
 
-/// What all steps ask.
-struct Desk {
+/// The viewer and the ports that the steps use.
+struct SellContext {
     viewer: Viewer,
     events: Arc<dyn Events>,
     tickets: Arc<dyn Tickets>,
     selling: Arc<dyn Selling>,
 }
 
-/// Lists tickets, step by step.
 #[component]
 pub fn SellPage() -> impl IntoView {
     let query = use_query_map().get_untracked();
     page_for(|viewer| async move {
         let get = |name| query.get(name).unwrap_or_default();
         let flash = context::take_flash();
-        let desk = Desk {
+        let sell = SellContext {
             viewer,
             events: context::port::<dyn Events>()?,
             tickets: context::port::<dyn Tickets>()?,
@@ -47,30 +45,35 @@ pub fn SellPage() -> impl IntoView {
         if get("event").is_empty() {
             let q = get("q");
             let content =
-                event::choose_event(&desk.events, &desk.viewer, q.trim(), flash.as_ref()).await?;
+                event::choose_event(&sell.events, &sell.viewer, q.trim(), flash.as_ref()).await?;
             return Ok(frame(Step::Event, None, flash.as_ref(), content));
         }
-        let event = find(&desk.events, &get("event")).await?;
+        let event = find(&sell.events, &get("event")).await?;
         let draft = Draft::read(get, flash.as_ref());
-        let asked = Step::named(&get("step"));
-        one_event(&desk, &event, draft, asked, flash).await
+        let requested = Step::from_name(&get("step"));
+        one_event(&sell, &event, draft, requested, flash).await
     })
 }
 
 async fn one_event(
-    desk: &Desk,
+    sell: &SellContext,
     event: &Event,
     draft: Draft,
-    asked: Step,
+    requested: Step,
     flash: Option<Flash>,
 ) -> AppResult<AnyView> {
-    if asked == Step::Done {
-        return match desk.selling.get_group(&desk.viewer, event.id).await {
+    if requested == Step::Done {
+        return match sell.selling.get_group(&sell.viewer, event.id).await {
             Ok(group) => {
                 let content = steps::done(event, &group)?;
-                Ok(frame(asked, Some((event, &draft)), flash.as_ref(), content))
+                Ok(frame(
+                    requested,
+                    Some((event, &draft)),
+                    flash.as_ref(),
+                    content,
+                ))
             }
-            // Nothing is listed for it: there is nothing to show yet.
+            // The viewer has not listed anything for this event.
             Err(AppError::NotFound) => {
                 context::redirect(&draft.href(event.id, Step::Tickets));
                 Ok(().into_any())
@@ -78,27 +81,27 @@ async fn one_event(
             Err(error) => Err(error),
         };
     }
-    // What the listing itself was refused with comes before what the fields say.
-    let (step, said) = match flash.clone().filter(|flash| flash.form == draft::FORM) {
-        Some(refused) => (Step::of_refusal(&refused), Some(refused)),
-        None => judge(desk, event, &draft, asked).await?,
+    // Errors of the submitted listing take precedence over validation.
+    let (step, errors) = match flash.clone().filter(|flash| flash.form == draft::FORM) {
+        Some(refused) => (Step::with_error(&refused), Some(refused)),
+        None => resolve_step(sell, event, &draft, requested).await?,
     };
     let content = match step {
         Step::Price => {
             let section = draft.section.trim();
-            let comparison = desk
+            let comparison = sell
                 .selling
-                .compare_prices(&desk.viewer, event.id, section)
+                .compare_prices(&sell.viewer, event.id, section)
                 .await?;
-            steps::price(event, &draft, comparison, said.as_ref())
+            steps::price(event, &draft, comparison, errors.as_ref())
         }
-        Step::Check => steps::check(event, &draft, said.as_ref()),
-        _ => steps::tickets(event, &draft, said.as_ref()),
+        Step::Check => steps::check(event, &draft, errors.as_ref()),
+        _ => steps::tickets(event, &draft, errors.as_ref()),
     };
     Ok(frame(step, Some((event, &draft)), flash.as_ref(), content))
 }
 
-/// The heading, where one is among the steps, and the step.
+/// The heading, the progress and the content of a step.
 fn frame(
     step: Step,
     of: Option<(&Event, &Draft)>,

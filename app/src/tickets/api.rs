@@ -8,8 +8,8 @@
 use leptos::server;
 use model::error::AppError;
 
-/// What the API calls a field, and what the forms call it.
-pub(crate) const NAMES: &[(&str, &str)] =
+/// The names of fields in the API and in the forms.
+pub(crate) const FIELD_NAMES: &[(&str, &str)] =
     &[("priceMinor", "price"), ("faceValueMinor", "face_value")];
 
 /// Puts tickets on sale.
@@ -38,10 +38,10 @@ pub async fn put_on_sale(
         ("seat", &seat),
         ("attempt", &attempt),
     ];
-    let refuse = |error| context::refuse("list", context::at_fields(error, NAMES), &values);
-    // Who goes back and changes something sells that as well; the same once more is the same.
+    let refuse = |error| context::refuse("list", context::at_fields(error, FIELD_NAMES), &values);
+    // The key includes the values: a changed form lists more tickets, a repeated one does not.
     let attempt =
-        given(&attempt).map(|attempt| format!("{attempt}-{:x}", hash(&format!("{values:?}"))));
+        non_empty(&attempt).map(|attempt| format!("{attempt}-{:x}", hash(&format!("{values:?}"))));
     let (events, tickets) = (
         context::port::<dyn Events>()?,
         context::port::<dyn Tickets>()?,
@@ -57,32 +57,34 @@ pub async fn put_on_sale(
         Ok(event) => event,
         Err(error) => return refuse(error),
     };
-    let placed = |price_minor, face_value_minor| ListTicket {
+    let request = |price_minor, face_value_minor| ListTicket {
         event_id,
         price_minor,
         face_value_minor,
-        section: given(&section),
-        row: given(&row),
-        seat: given(&seat),
+        section: non_empty(&section),
+        row: non_empty(&row),
+        seat: non_empty(&seat),
     };
-    let amounts = read_amounts(event.currency, &quantity, &price, &face_value);
+    let amounts = parse_amounts(event.currency, &quantity, &price, &face_value);
     let (quantity, price_minor, face_value_minor) = match amounts {
         Ok(amounts) => amounts,
         Err(wrong) => {
-            let many = quantity_in(&quantity).unwrap_or(1);
-            let others = tickets.check_listing(&viewer, &placed(1, None), many).await;
-            return refuse(context::merge_errors(wrong, others, NAMES));
+            let many = parse_quantity(&quantity).unwrap_or(1);
+            let others = tickets
+                .check_listing(&viewer, &request(1, None), many)
+                .await;
+            return refuse(context::merge_errors(wrong, others, FIELD_NAMES));
         }
     };
-    let request = placed(price_minor, face_value_minor);
+    let request = request(price_minor, face_value_minor);
     let listed = tickets.put_on_sale(&viewer, request, quantity, attempt.as_deref());
     match listed.await {
         Ok(listed) => {
-            let words = match listed.created {
+            let text = match listed.created {
                 1 => "Your ticket is on sale.".to_owned(),
                 many => format!("Your {many} tickets are on sale."),
             };
-            context::notice(words);
+            context::notice(text);
             context::redirect(&format!("/sell?event={event_id}&step=done"));
             Ok(())
         }
@@ -90,12 +92,13 @@ pub async fn put_on_sale(
     }
 }
 
-pub(crate) fn given(text: &str) -> Option<String> {
+/// The trimmed text; `None` if empty.
+pub(crate) fn non_empty(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// What a ticket can cost, as it is typed at `field`, in minor units.
-pub(crate) fn price_in(
+/// Parses a price that a card can be charged, in minor units. The error is at `field`.
+pub(crate) fn parse_price(
     currency: model::money::Currency,
     field: &str,
     text: &str,
@@ -109,9 +112,9 @@ pub(crate) fn price_in(
     Ok(price.minor)
 }
 
-/// What was first paid for a ticket, as it is typed at `field`, in minor units. It need not be an
-/// amount that a card can be charged.
-pub(crate) fn face_value_in(
+/// Parses a face value, in minor units: any amount, whether or not a card can be charged it. The error
+/// is at `field`.
+pub(crate) fn parse_face_value(
     currency: model::money::Currency,
     field: &str,
     text: &str,
@@ -122,8 +125,8 @@ pub(crate) fn face_value_in(
         .map_err(|error| FieldError::new(field, error.to_string()))
 }
 
-/// How many, as it is typed; one where nothing is.
-pub(crate) fn quantity_in(text: &str) -> Result<i64, model::error::FieldError> {
+/// Parses a quantity; empty is 1.
+pub(crate) fn parse_quantity(text: &str) -> Result<i64, model::error::FieldError> {
     match text.trim() {
         "" => Ok(1),
         text => text
@@ -132,17 +135,17 @@ pub(crate) fn quantity_in(text: &str) -> Result<i64, model::error::FieldError> {
     }
 }
 
-/// Quantity, price and face value. Errors: every field that is no number.
-fn read_amounts(
+/// Parses quantity, price and face value. Returns the errors of all invalid fields.
+fn parse_amounts(
     currency: model::money::Currency,
     quantity: &str,
     price: &str,
     face_value: &str,
 ) -> Result<(i64, i64, Option<i64>), Vec<model::error::FieldError>> {
-    let quantity = quantity_in(quantity);
-    let price = price_in(currency, "price", price);
-    let face_value = given(face_value)
-        .map(|text| face_value_in(currency, "face_value", &text))
+    let quantity = parse_quantity(quantity);
+    let price = parse_price(currency, "price", price);
+    let face_value = non_empty(face_value)
+        .map(|text| parse_face_value(currency, "face_value", &text))
         .transpose();
     match (quantity, price, face_value) {
         (Ok(quantity), Ok(price), Ok(face_value)) => Ok((quantity, price, face_value)),
@@ -163,7 +166,7 @@ pub async fn edit(
     #[server(default)] row: String,
     #[server(default)] seat: String,
 ) -> Result<(), AppError> {
-    use crate::tickets::form_of;
+    use crate::tickets::form_name;
     use model::{
         ids::TicketId,
         tickets::{EditTicket, Tickets},
@@ -174,8 +177,8 @@ pub async fn edit(
         ("row", &row),
         ("seat", &seat),
     ];
-    let form = form_of(&ticket_id);
-    let refuse = |error| context::refuse(&form, context::at_fields(error, NAMES), &values);
+    let form = form_name(&ticket_id);
+    let refuse = |error| context::refuse(&form, context::at_fields(error, FIELD_NAMES), &values);
     let tickets = context::port::<dyn Tickets>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,
@@ -188,10 +191,10 @@ pub async fn edit(
         Ok(ticket) => ticket,
         Err(error) => return refuse(error),
     };
-    // A listing from before today's rules keeps the price that it has.
+    // An unchanged price may predate today's limits.
     let is_unchanged = model::money::Money::parse(&price, ticket.currency)
         .is_ok_and(|typed| typed.minor == ticket.price_minor);
-    let price_minor = match price_in(ticket.currency, "price", &price) {
+    let price_minor = match parse_price(ticket.currency, "price", &price) {
         Ok(price_minor) => price_minor,
         Err(_) if is_unchanged => ticket.price_minor,
         Err(error) => return refuse(AppError::Invalid(vec![error])),
@@ -213,12 +216,12 @@ pub async fn edit(
     }
 }
 
-/// Takes a listing back.
+/// Takes a listing off sale.
 #[server(prefix = "/fn", endpoint = "tickets/withdraw")]
 pub async fn withdraw(#[server(default)] ticket_id: String) -> Result<(), AppError> {
-    use crate::tickets::form_of;
+    use crate::tickets::form_name;
     use model::tickets::Tickets;
-    let form = form_of(&ticket_id);
+    let form = form_name(&ticket_id);
     let tickets = context::port::<dyn Tickets>()?;
     let viewer = match context::require_viewer() {
         Ok(viewer) => viewer,

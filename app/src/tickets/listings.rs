@@ -1,7 +1,7 @@
-//! A listing as its seller sees it, with the forms that change it, take it back, or lead to its
-//! buyer's refund.
+//! A listing as its seller sees it, with forms to change or withdraw it and a link to refund its
+//! buyer.
 
-use super::{api, form_of};
+use super::{api, form_name};
 use crate::{
     refunds::refund_status_for_seller,
     ui::{Form, Input, field, hidden, post_to, problem_at_top},
@@ -15,8 +15,7 @@ use model::{
     tickets::{Ticket, TicketStatus},
 };
 
-/// One listing: where it stands, what it costs, in which order it was sold, and what can be done
-/// about it.
+/// One listing: status, price, the order in which it was sold, and actions.
 pub fn listing(
     ticket: &Ticket,
     event_title: &str,
@@ -25,7 +24,7 @@ pub fn listing(
     flash: Option<&Flash>,
 ) -> impl IntoView + use<> {
     let what = format!("{event_title}, {}", ticket.label);
-    let paid_back = refund.is_some_and(|refund| refund.status == RefundStatus::Succeeded);
+    let refunded = refund.is_some_and(|refund| refund.status == RefundStatus::Succeeded);
     let (class, status) = match ticket.status {
         TicketStatus::Available => ("badge badge-good", "On sale".to_owned()),
         TicketStatus::Reserved => {
@@ -33,13 +32,13 @@ pub fn listing(
             ("badge badge-open", format!("Held for {left}"))
         }
         TicketStatus::Sold => ("badge", "Sold".to_owned()),
-        TicketStatus::Withdrawn if paid_back => ("badge", "Refunded".to_owned()),
+        TicketStatus::Withdrawn if refunded => ("badge", "Refunded".to_owned()),
         TicketStatus::Withdrawn => ("badge", "Withdrawn".to_owned()),
     };
-    let form = Form::new(form_of(&ticket.id.to_string()), flash);
+    let form = Form::new(form_name(&ticket.id.to_string()), flash);
     let change = (ticket.status == TicketStatus::Available || form.was_refused())
         .then(|| change_form(ticket, &what, &form));
-    let pay_back = (ticket.status == TicketStatus::Sold).then(|| pay_back(ticket, &what, refund));
+    let refund = (ticket.status == TicketStatus::Sold).then(|| refund_link(ticket, &what, refund));
     let price = ticket.price().to_string();
     view! {
         <li class="listing">
@@ -52,29 +51,33 @@ pub fn listing(
             </div>
             {order.map(|order| view! { <p class="quiet">{format!("Order {}", order.code())}</p> })}
             {change}
-            {pay_back}
+            {refund}
         </li>
     }
 }
 
-/// The way to refund a sold ticket, unless its refund is under way.
-fn pay_back(ticket: &Ticket, what: &str, refund: Option<&TicketRefund>) -> impl IntoView + use<> {
-    // A sold ticket that was paid back before has been sold once more.
+/// A link to refund a sold ticket, unless a refund is pending.
+fn refund_link(
+    ticket: &Ticket,
+    what: &str,
+    refund: Option<&TicketRefund>,
+) -> impl IntoView + use<> {
+    // A ticket that is sold after a successful refund has been sold again.
     let refund = refund.filter(|refund| refund.status != RefundStatus::Succeeded);
-    let told = refund.map(|refund| refund_status_for_seller(refund.status, refund.amount()));
-    let under_way = refund.is_some_and(|refund| refund.status == RefundStatus::Pending);
+    let status = refund.map(|refund| refund_status_for_seller(refund.status, refund.amount()));
+    let pending = refund.is_some_and(|refund| refund.status == RefundStatus::Pending);
     let href = format!("/tickets/{}/refund", ticket.id);
-    let ask = (!under_way).then(|| {
+    let link = (!pending).then(|| {
         view! {
             <p class="listing-more">
                 <a href=href aria-label=format!("Refund buyer: {what}")>"Refund buyer"</a>
             </p>
         }
     });
-    view! { {told} {ask} }
+    view! { {status} {link} }
 }
 
-/// Changes a listing, or takes it back.
+/// Forms to change or withdraw a listing.
 fn change_form(ticket: &Ticket, what: &str, form: &Form) -> impl IntoView + use<> {
     let id = ticket.id.to_string();
     let text = |name, label, value: &Option<String>, max| Input {

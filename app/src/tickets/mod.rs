@@ -1,7 +1,7 @@
 //! Tickets: listing, editing and withdrawing them.
 //!
-//! Authorization: anybody reads; only its seller changes a listing, and only while nobody holds
-//! it. Every write takes the viewer.
+//! Authorization: public to read. Only the seller changes a listing, and only while it is not held;
+//! operators may withdraw any. Every write takes the viewer.
 
 pub mod api;
 
@@ -9,7 +9,7 @@ mod listings;
 
 pub use listings::listing;
 
-/// The name of a listing's own form among the many on a page.
-pub fn form_of(ticket_id: &str) -> String {
+/// The name of a listing's form, unique on the page.
+pub fn form_name(ticket_id: &str) -> String {
     format!("listing-{ticket_id}")
 }

@@ -16,6 +16,6 @@ pub(super) async fn run(tickets: TicketsService) {
         let tickets = tickets.clone();
         async move { tickets.delete_abandoned_batches().await }
     };
-    TASK.run_or_when(|| tickets.batch_abandoned(), run_once)
+    TASK.run_or_when(|| tickets.wait_for_abandoned_batch(), run_once)
         .await;
 }

@@ -1,4 +1,4 @@
-//! `/api/selling`, and sales as a file: `/api/tickets/sales.csv`, `/selling/sales.csv`.
+//! `/api/selling`, and sales as CSV: `/api/tickets/sales.csv`, `/selling/sales.csv`.
 
 use crate::rest::{ApiError, JsonBody, Problem, QueryOf, SignedIn};
 use axum::{
@@ -22,7 +22,6 @@ use shop::selling::csv;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The routes of selling.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list_groups))
@@ -32,7 +31,7 @@ pub fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(download_sales))
 }
 
-/// The same file beside the pages, where who is not signed in is led to signing in.
+/// The CSV file for pages: redirects to the sign-in page without a session.
 pub fn downloads() -> Router<Api> {
     Router::new().route("/selling/sales.csv", get(download_sales_or_sign_in))
 }
@@ -92,7 +91,7 @@ async fn download_sales(
     State(api): State<Api>,
     SignedIn(viewer): SignedIn,
 ) -> Result<Response, ApiError> {
-    Ok(file(api.selling, viewer).await?)
+    Ok(sales_csv(api.selling, viewer).await?)
 }
 
 async fn download_sales_or_sign_in(
@@ -100,14 +99,14 @@ async fn download_sales_or_sign_in(
     viewer: Option<Extension<Viewer>>,
 ) -> Result<Response, ApiError> {
     match viewer {
-        Some(Extension(viewer)) => Ok(file(api.selling, viewer).await?),
+        Some(Extension(viewer)) => Ok(sales_csv(api.selling, viewer).await?),
         None => Ok(Redirect::to("/signin?next=/selling").into_response()),
     }
 }
 
-/// The file, sent as it is read: a seller of a million tickets takes no more memory than of one.
-async fn file(selling: Arc<dyn Selling>, viewer: Viewer) -> Result<Response, AppError> {
-    // Before the answer begins, it can still say what is wrong.
+/// Streams the CSV file, so that memory does not grow with the number of sales.
+async fn sales_csv(selling: Arc<dyn Selling>, viewer: Viewer) -> Result<Response, AppError> {
+    // Read before the response starts, so that an error can still set its status.
     let first = selling.list_sales(&viewer, None).await?;
     let head = stream::iter([Ok::<Vec<u8>, AppError>(csv::HEAD.into())]);
     let rest = stream::try_unfold(first, move |sales: Vec<Sale>| {

@@ -14,7 +14,6 @@ use model::{
 use shop::Api;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// The routes of tickets.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, put_on_sale))
@@ -100,7 +99,7 @@ async fn edit(
     IfMatch(expected): IfMatch,
     JsonBody(request): JsonBody<EditTicket>,
 ) -> Result<Versioned<Ticket>, ApiError> {
-    // What is asked for by the body's version is the service's to decide, and a conflict.
+    // The service checks the body's version, and answers with a conflict.
     if let Some(expected) = expected
         && api.tickets.get(id).await?.version != expected
     {

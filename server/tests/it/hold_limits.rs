@@ -1,4 +1,4 @@
-//! What one buyer and one network address may hold without paying, with limits on.
+//! The limits of unpaid holds per buyer and per network address, with limits on.
 
 use crate::support::{Answer, App, Client, on_both_engines};
 use futures::future::join_all;
@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 const CARD: &str = "pm_card_visa";
 
-/// The seconds that a refusal by a hold limit says to wait.
+/// Asserts a refusal by a hold limit and returns its `retryAfterSeconds`.
 #[track_caller]
-fn limited(answer: Answer) -> i64 {
+fn assert_limited(answer: Answer) -> i64 {
     let body = answer.refused(409, "hold_limit");
     let seconds = body["retryAfterSeconds"].as_i64().unwrap();
     assert!(seconds > 0, "{body}");
@@ -24,7 +24,7 @@ fn tickets_held(answers: &[Answer]) -> usize {
         .sum()
 }
 
-async fn shop_with(app: &App, tickets: i64) -> Value {
+async fn event_with(app: &App, tickets: i64) -> Value {
     let seller = app.user("seller").await;
     let event = seller.event().await;
     seller.batch(&event, tickets, 2500).await;
@@ -43,16 +43,16 @@ async fn users_at(app: &App, address: &str, count: usize) -> Vec<Client> {
 
 on_both_engines! {
     async fn one_buyer_holds_eight_tickets_of_an_event_and_no_more(app) {
-        let event = shop_with(app, 40).await;
+        let event = event_with(app, 40).await;
         let other = app.user("other").await.event().await;
         let buyer = app.user("buyer").await;
         let first = buyer.reserve_any(&event, 6).await.expect(201);
         app.clock.advance(100);
         // The first hold to end makes room.
-        assert_eq!(limited(buyer.reserve_any(&event, 3).await), 800);
+        assert_eq!(assert_limited(buyer.reserve_any(&event, 3).await), 800);
         buyer.reserve_any(&event, 2).await.expect(201);
-        limited(buyer.reserve_any(&event, 1).await);
-        // Another event is another matter.
+        assert_limited(buyer.reserve_any(&event, 1).await);
+        // The limit is per event.
         buyer.reserve_any(&other, 1).await.refused(409, "not_enough_tickets");
         buyer.cancel(&first).await.expect(204);
         buyer.reserve_any(&event, 6).await.expect(201);
@@ -60,16 +60,16 @@ on_both_engines! {
     }
 
     async fn one_buyer_has_three_open_orders_of_an_event_and_no_more(app) {
-        let event = shop_with(app, 40).await;
+        let event = event_with(app, 40).await;
         let buyer = app.user("buyer").await;
         for _ in 0..3 {
             buyer.reserve_any(&event, 1).await.expect(201);
         }
-        limited(buyer.reserve_any(&event, 1).await);
+        assert_limited(buyer.reserve_any(&event, 1).await);
         app.assert_sound().await;
     }
 
-    async fn tickets_that_are_named_count_as_well(app) {
+    async fn reserving_named_tickets_counts_as_well(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let mut tickets = Vec::new();
@@ -80,25 +80,24 @@ on_both_engines! {
         let buyer = app.user("buyer").await;
         let eight: Vec<&Value> = tickets[..8].iter().collect();
         buyer.reserve(&eight).await.expect(201);
-        limited(buyer.reserve(&[&tickets[8]]).await);
+        assert_limited(buyer.reserve(&[&tickets[8]]).await);
         assert_eq!(buyer.ticket_now(&tickets[8]).await["status"], "available");
         app.assert_sound().await;
     }
 
-    /// The losing side: of many requests at once, no more pass than may.
     async fn of_many_requests_at_once_no_more_pass_than_may(app) {
-        let event = shop_with(app, 200).await;
+        let event = event_with(app, 200).await;
         let buyer = app.user("buyer").await;
         let answers = join_all((0..20).map(|_| buyer.reserve_any(&event, 4))).await;
         assert_eq!(tickets_held(&answers), 8);
         for refused in answers.into_iter().filter(|answer| answer.status != 201) {
-            limited(refused);
+            assert_limited(refused);
         }
         app.assert_sound().await;
     }
 
     async fn paid_tickets_do_not_count(app) {
-        let event = shop_with(app, 40).await;
+        let event = event_with(app, 40).await;
         let buyer = app.user("buyer").await;
         for _ in 0..4 {
             let order = buyer.reserve_any(&event, 8).await.expect(201);
@@ -108,19 +107,19 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// A hold that has run out does not count, though no job has noticed.
-    async fn a_hold_that_has_run_out_makes_room_at_once(app) {
-        let event = shop_with(app, 40).await;
+    /// Even before a job has expired it.
+    async fn a_lapsed_hold_stops_counting_at_once(app) {
+        let event = event_with(app, 40).await;
         let buyer = app.user("buyer").await;
         buyer.reserve_any(&event, 8).await.expect(201);
-        limited(buyer.reserve_any(&event, 8).await);
+        assert_limited(buyer.reserve_any(&event, 8).await);
         app.clock.advance(901);
         buyer.reserve_any(&event, 8).await.expect(201);
         app.assert_sound().await;
     }
 
     async fn from_the_second_unpaid_expiry_on_the_next_hold_has_to_wait(app) {
-        let event = shop_with(app, 40).await;
+        let event = event_with(app, 40).await;
         let buyer = app.user("buyer").await;
         buyer.reserve_any(&event, 1).await.expect(201);
         app.clock.advance(901);
@@ -128,13 +127,13 @@ on_both_engines! {
         buyer.reserve_any(&event, 1).await.expect(201);
         app.clock.advance(901);
         app.sweep().await;
-        assert_eq!(limited(buyer.reserve_any(&event, 1).await), 299);
+        assert_eq!(assert_limited(buyer.reserve_any(&event, 1).await), 299);
         app.clock.advance(299);
         let order = buyer.reserve_any(&event, 1).await.expect(201);
         app.clock.advance(900);
-        assert_eq!(limited(buyer.reserve_any(&event, 1).await), 600, "twice as long");
-        // Somebody else does not wait, and who pays begins anew.
-        app.user("somebody").await.reserve_any(&event, 8).await.expect(201);
+        assert_eq!(assert_limited(buyer.reserve_any(&event, 1).await), 600, "twice as long");
+        // Other buyers do not wait, and paying resets the wait.
+        app.user("other").await.reserve_any(&event, 8).await.expect(201);
         app.clock.advance(600);
         assert_eq!(buyer.order(&order).await["status"], "expired");
         let order = buyer.reserve_any(&event, 1).await.expect(201);
@@ -145,8 +144,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn an_order_that_is_cancelled_is_no_unpaid_expiry(app) {
-        let event = shop_with(app, 40).await;
+    async fn a_cancelled_order_does_not_count_as_an_unpaid_expiry(app) {
+        let event = event_with(app, 40).await;
         let buyer = app.user("buyer").await;
         for _ in 0..5 {
             let order = buyer.reserve_any(&event, 1).await.expect(201);
@@ -155,15 +154,14 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Many accounts behind one address hold a bounded part of an event; another address does not
-    /// notice.
+    /// Many accounts at one address share a limit, which does not affect another address.
     async fn one_network_address_holds_sixty_four_tickets_and_no_more(app) {
-        let event = shop_with(app, 200).await;
+        let event = event_with(app, 200).await;
         let crowd = users_at(app, "127.0.0.2", 12).await;
         let answers = join_all(crowd.iter().map(|buyer| buyer.reserve_any(&event, 8))).await;
         assert_eq!(tickets_held(&answers), 64);
         for refused in answers.into_iter().filter(|answer| answer.status != 201) {
-            limited(refused);
+            assert_limited(refused);
         }
         let elsewhere = users_at(app, "127.0.0.3", 1).await;
         elsewhere[0].reserve_any(&event, 8).await.expect(201);
@@ -176,14 +174,14 @@ on_both_engines! {
     }
 
     async fn thirty_buyers_behind_one_address_with_two_tickets_each_are_not_refused(app) {
-        let event = shop_with(app, 100).await;
+        let event = event_with(app, 100).await;
         let school = users_at(app, "127.0.0.4", 30).await;
         let answers = join_all(school.iter().map(|buyer| buyer.reserve_any(&event, 2))).await;
         assert_eq!(tickets_held(&answers), 60);
         app.assert_sound().await;
     }
 
-    async fn with_limits_off_nobody_is_refused(app) {
+    async fn without_limits_no_reservation_is_refused(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         seller.batch(&event, 100, 2500).await;
@@ -194,22 +192,22 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// What another version of the server left behind.
+    /// As left by another version of the server.
     async fn an_ended_order_that_still_counts_is_released(app) {
-        let event = shop_with(app, 40).await;
+        let event = event_with(app, 40).await;
         let buyer = app.user("buyer").await;
         buyer.reserve_any(&event, 8).await.expect(201);
         app.run_sql("UPDATE tickets SET held_by = NULL, held_until = 0").await;
         app.run_sql("UPDATE order_lines SET live = 0").await;
         app.run_sql("UPDATE orders SET status = 'expired'").await;
-        limited(buyer.reserve_any(&event, 8).await);
+        assert_limited(buyer.reserve_any(&event, 8).await);
         assert_eq!(app.release_ended().await, 1);
         assert_eq!(app.release_ended().await, 0);
         buyer.reserve_any(&event, 8).await.expect(201);
     }
 
-    /// The hold is counted from when the tickets were got, not from when they were asked for.
-    async fn a_reservation_that_waited_for_a_lock_has_its_whole_hold(app) {
+    /// The hold starts when the tickets are taken, not when the request arrives.
+    async fn a_reservation_that_waited_for_a_lock_has_a_full_hold(app) {
         let seller = app.user("seller").await;
         let ticket = seller.ticket(&seller.event().await, 2500).await;
         let buyer = app.user("buyer").await;
@@ -236,10 +234,9 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// What ends an order at the same moment takes it off its holders' rows once, whichever ends come
-    /// together: the loser finds nothing that counts.
-    async fn two_ends_of_one_order_release_it_once(app) {
-        let event = shop_with(app, 8).await;
+    /// Of two concurrent ends of an order, only one subtracts it from the usage of buyer and network.
+    async fn two_concurrent_ends_of_an_order_release_it_once(app) {
+        let event = event_with(app, 8).await;
         let buyer = app.user("buyer").await;
         let kept = buyer.reserve_any(&event, 1).await.expect(201);
         let ends = [Outcome::Unpaid, Outcome::Cancelled, Outcome::Paid];
@@ -262,7 +259,7 @@ on_both_engines! {
                 let sql = format!("SELECT CAST(SUM({column}) AS BIGINT) AS n FROM hold_usage");
                 async move { app.number(&sql).await }
             };
-            // The buyer's row and the network's have the other order still.
+            // The rows of buyer and network still count the other order.
             assert_eq!((used("tickets").await, used("orders").await), (2, 2), "{one} {two}");
             assert!(used("lapses").await <= 1, "{one} {two}");
             app.run_sql("UPDATE hold_usage SET lapses = 0, wait_until = 0").await;
@@ -274,7 +271,7 @@ on_both_engines! {
     }
 
     async fn an_order_that_is_cancelled_while_it_expires_is_released_once(app) {
-        let event = shop_with(app, 8).await;
+        let event = event_with(app, 8).await;
         let buyer = app.user("buyer").await;
         for _ in 0..4 {
             let order = buyer.reserve_any(&event, 2).await.expect(201);

@@ -1,4 +1,4 @@
-//! Large batches of listings: published as a whole or not at all, and bounded per seller and day.
+//! Large batches of listings: published all or none, and limited per seller and day.
 
 use crate::{
     crash::process::{Holds, Shop},
@@ -20,7 +20,7 @@ use std::time::Duration;
 const DAY_SECONDS: i64 = 24 * 3600;
 const ABORTS_WITHIN: Duration = Duration::from_mins(1);
 
-/// Cheaper than all other tickets of the test.
+/// Cheaper than all other tickets in these tests.
 fn offer(seller: &Client, event: &Value) -> Offer {
     Offer {
         seller: seller.id.parse().unwrap(),
@@ -74,7 +74,7 @@ fn batch_of(event: &Value, quantity: i64) -> Value {
 }
 
 on_both_engines! {
-    async fn a_large_batch_is_for_sale_as_a_whole(app) {
+    async fn a_large_batch_is_published_completely(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let ids = seller.batch(&event, 250, 2500).await;
@@ -85,7 +85,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn what_is_staged_is_neither_shown_nor_sold(app) {
+    async fn staged_tickets_are_neither_shown_nor_sold(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         let batch = stage(app, &seller, &event, 3, 3).await;
@@ -102,7 +102,7 @@ on_both_engines! {
         let (waiting, _) = outbox::backlog(&app.db).await.unwrap();
         app.assert_sound().await;
 
-        // What is dearer and for sale is sold, and the cheaper staged ones stay.
+        // A published ticket is sold, although cheaper ones are staged.
         let shown = seller.ticket(&event, 2500).await;
         let order = buyer.reserve_any(&event, 1).await.expect(201);
         assert_eq!(order["tickets"][0]["id"], shown["id"]);
@@ -113,15 +113,15 @@ on_both_engines! {
         assert_eq!(available(app, &event).await, 4);
         assert_eq!(listed_at(&buyer, &event).await, 4);
         let (all, _) = outbox::backlog(&app.db).await.unwrap();
-        assert!(all >= waiting + 3, "{all} events wait, and {waiting} before");
+        assert!(all >= waiting + 3, "{all} events in the outbox, {waiting} before");
         let order = buyer.reserve_any(&event, 3).await.expect(201);
         let prices = order["tickets"].as_array().unwrap().iter();
         assert!(prices.clone().all(|ticket| ticket["priceMinor"] == 100), "{order}");
         app.assert_sound().await;
     }
 
-    /// The losing side: a batch is published or abandoned, and never both.
-    async fn a_batch_that_was_abandoned_is_not_published(app) {
+    /// A batch is either published or abandoned.
+    async fn an_abandoned_batch_is_not_published(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let lost = stage(app, &seller, &event, 2, 2).await;
@@ -142,7 +142,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The losing side of two batches that are opened at the same moment, which each has seen none open.
+    /// Of two batches opened concurrently, after neither request has found an open one.
     async fn a_second_batch_of_a_seller_is_not_opened(app) {
         let (seller, other) = (app.user("seller").await, app.user("other").await);
         let event = seller.event().await;
@@ -160,14 +160,14 @@ on_both_engines! {
     async fn a_batch_that_stalls_is_deleted_with_its_events(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
-        let told = "SELECT COUNT(*) AS n FROM outbox WHERE aggregate_type = 'ticket'";
+        let count_events = "SELECT COUNT(*) AS n FROM outbox WHERE aggregate_type = 'ticket'";
         stage(app, &seller, &event, 500, 450).await;
         app.clock.advance(50);
         app.tickets.delete_abandoned_batches().await.unwrap();
-        assert_eq!(app.number(told).await, 450, "it may still be going on");
+        assert_eq!(app.number(count_events).await, 450, "not yet considered stalled");
         app.clock.advance(11);
         app.tickets.delete_abandoned_batches().await.unwrap();
-        assert_eq!(app.number(told).await, 0);
+        assert_eq!(app.number(count_events).await, 0);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM tickets").await, 0);
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 0);
         seller.batch(&event, 150, 2500).await;
@@ -191,14 +191,14 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn a_batch_that_is_asked_for_twice_is_listed_once(app) {
+    async fn a_repeated_batch_request_lists_once(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         let body = batch_of(&event, 150);
         let key = [("idempotency-key", "twice")];
         let ask = || seller.json("POST", "/api/tickets/batch", &key, body.clone());
         let first = ask().await.expect(201);
-        // As if the first answer had never been stored.
+        // As if the first response had not been stored.
         app.write_sql("DELETE FROM idempotency_keys WHERE key = $1", "twice".to_owned()).await;
         assert_eq!(ask().await.expect(201), first);
         assert_eq!(available(app, &event).await, 150);
@@ -239,7 +239,7 @@ on_both_engines! {
         assert_eq!(app.number("SELECT COUNT(*) AS n FROM listing_batches").await, 0);
     }
 
-    async fn a_batch_that_is_given_up_does_not_count(app) {
+    async fn an_abandoned_batch_does_not_count_towards_the_daily_limit(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         seller.batch(&event, 150, 2500).await;
@@ -248,7 +248,7 @@ on_both_engines! {
         app.write_sql("UPDATE listing_usage SET tickets = tickets + 10 WHERE seller_id = $1", seller.id.clone()).await;
         let lost = open(app, &seller, &event, 10).await.unwrap();
         assert!(abandon(app, &lost).await);
-        assert!(!abandon(app, &lost).await, "counted back once");
+        assert!(!abandon(app, &lost).await, "subtracted once");
         assert_eq!(app.number(used).await, 150);
         app.write_sql("UPDATE listing_usage SET tickets = tickets + 10 WHERE seller_id = $1", seller.id.clone()).await;
         open(app, &seller, &event, 10).await.unwrap();
@@ -258,7 +258,7 @@ on_both_engines! {
     }
 }
 
-async fn streams_are_told(database: Database) {
+async fn streams_reread_after_a_batch(database: Database) {
     let app = App::start_with(database, crate::support::Jobs::InProcess).await;
     let seller = app.user("seller").await;
     let event = seller.event().await;
@@ -269,24 +269,24 @@ async fn streams_are_told(database: Database) {
     listener.until_reread().await;
     let other = seller.ticket(&event, 2600).await;
     listener.until(&other, "available").await;
-    // Who was away meanwhile is told as well.
-    let mut back = Listener::open(&app.base, &event, Some(&last)).await;
-    back.until_reread().await;
+    // A client that reconnects rereads as well.
+    let mut reconnected = Listener::open(&app.base, &event, Some(&last)).await;
+    reconnected.until_reread().await;
     app.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_are_told_to_read_again_sqlite() {
-    streams_are_told(Database::sqlite()).await;
+async fn streams_reread_after_a_batch_sqlite() {
+    streams_reread_after_a_batch(Database::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_are_told_to_read_again_postgres() {
-    streams_are_told(Database::postgres().await).await;
+async fn streams_reread_after_a_batch_postgres() {
+    streams_reread_after_a_batch(Database::postgres().await).await;
 }
 
-/// A server that dies in the middle of a batch leaves nothing that the next one sells.
-async fn dies_in_the_middle(database: Database) {
+/// Tickets of a batch whose server has crashed are not sold after the restart.
+async fn crash_during_a_batch(database: Database) {
     let holds = Holds {
         seconds: 120,
         grace_seconds: 1,
@@ -304,12 +304,12 @@ async fn dies_in_the_middle(database: Database) {
             batch_of(&event, 350).to_string(),
         )
         .await;
-    assert!(asked.is_err(), "the server dies before it answers");
+    assert!(asked.is_err(), "the server crashes before it responds");
     shop.aborts_within(ABORTS_WITHIN).await;
     let mut conn = AnyConnection::connect(&shop.database_url()).await.unwrap();
     let left = count(&mut conn, "SELECT COUNT(*) AS n FROM tickets").await;
     assert_eq!(left, 80, "two transactions of 40");
-    // As if a minute had gone by.
+    // As if a minute had passed.
     conn.execute("UPDATE listing_batches SET staged_at = 0")
         .await
         .unwrap();
@@ -321,7 +321,7 @@ async fn dies_in_the_middle(database: Database) {
     while count(&mut conn, "SELECT COUNT(*) AS n FROM listing_batches").await > 0 {
         assert!(
             began.elapsed() < ABORTS_WITHIN,
-            "the rest of the batch stays"
+            "the abandoned batch was not deleted"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -341,18 +341,18 @@ async fn count(conn: &mut AnyConnection, sql: &'static str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_dies_in_a_batch_sells_nothing_of_it_sqlite() {
-    dies_in_the_middle(Database::sqlite()).await;
+async fn a_batch_whose_server_crashes_is_not_sold_sqlite() {
+    crash_during_a_batch(Database::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_dies_in_a_batch_sells_nothing_of_it_postgres() {
-    dies_in_the_middle(Database::postgres().await).await;
+async fn a_batch_whose_server_crashes_is_not_sold_postgres() {
+    crash_during_a_batch(Database::postgres().await).await;
 }
 
-/// The losing side of deleting an account whose last batch is published at the same moment.
+/// An account is deleted while its last batch is being published.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_is_not_deleted_under_a_batch_that_is_just_published_postgres() {
+async fn an_account_whose_batch_is_being_published_is_not_deleted_postgres() {
     let app = App::on_postgres().await;
     let seller = app.user("seller").await;
     let event = seller.event().await;
@@ -373,7 +373,7 @@ async fn an_account_is_not_deleted_under_a_batch_that_is_just_published_postgres
         let body = json!({"password": PASSWORD});
         async move { seller.json("DELETE", "/api/user", &[], body).await }
     });
-    // Its listings have been withdrawn by then, and it waits for the account.
+    // The request has withdrawn the listings by then, and waits for the lock on the account.
     let waiting = "SELECT COUNT(*) AS n FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while app.number(waiting).await == 0 {

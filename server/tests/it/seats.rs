@@ -1,4 +1,4 @@
-//! A numbered seat of an event is listed once, whoever lists it and however it is written.
+//! A numbered seat of an event is listed once, across sellers and spellings.
 
 use crate::support::{App, Client, on_both_engines, path};
 use futures::future::join_all;
@@ -18,7 +18,7 @@ async fn list(
 }
 
 #[track_caller]
-fn listed_before(answer: crate::support::Answer) {
+fn assert_seat_listed(answer: crate::support::Answer) {
     let body = answer.refused(409, "seat_listed");
     assert_eq!(body["errors"][0]["field"], "seat", "{body}");
 }
@@ -28,11 +28,11 @@ on_both_engines! {
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
         let (event, other) = (ann.event().await, ann.event().await);
         list(&ann, &event, "Stalls", "C", "12").await.expect(201);
-        listed_before(list(&ann, &event, "Stalls", "C", "12").await);
+        assert_seat_listed(list(&ann, &event, "Stalls", "C", "12").await);
         for (section, row, seat) in [
             ("Stalls", "C", "12"), ("stalls", "c", "12"), ("STALLS", "Row C", "012"), ("Stalls", "C", "Seat 12"),
         ] {
-            listed_before(list(&bob, &event, section, row, seat).await);
+            assert_seat_listed(list(&bob, &event, section, row, seat).await);
         }
         list(&bob, &event, "Balcony", "C", "12").await.expect(201);
         list(&bob, &event, "Stalls", "C", "13").await.expect(201);
@@ -40,7 +40,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn a_seat_that_is_held_or_sold_is_listed_and_one_that_was_withdrawn_is_not(app) {
+    async fn a_withdrawn_seat_can_be_listed_again_and_a_held_or_sold_one_cannot(app) {
         let (ann, bob, buyer) = (app.user("ann").await, app.user("bob").await, app.user("buyer").await);
         let event = ann.event().await;
         let withdrawn = list(&ann, &event, "Stalls", "C", "1").await.expect(201);
@@ -48,9 +48,9 @@ on_both_engines! {
         list(&bob, &event, "Stalls", "C", "1").await.expect(201);
         let sold = list(&ann, &event, "Stalls", "C", "2").await.expect(201);
         let order = buyer.reserve(&[&sold]).await.expect(201);
-        listed_before(list(&bob, &event, "Stalls", "C", "2").await);
+        assert_seat_listed(list(&bob, &event, "Stalls", "C", "2").await);
         buyer.pay(&order, "pm_card_visa").await.expect(201);
-        listed_before(list(&bob, &event, "Stalls", "C", "2").await);
+        assert_seat_listed(list(&bob, &event, "Stalls", "C", "2").await);
         app.assert_sound().await;
     }
 
@@ -59,7 +59,7 @@ on_both_engines! {
         let event = ann.event().await;
         list(&ann, &event, "Stalls", "C", "1").await.expect(201);
         let moved = list(&bob, &event, "Stalls", "C", "2").await.expect(201);
-        listed_before(bob.put(&path("tickets", &moved), json!({"seat": "01", "version": 1})).await);
+        assert_seat_listed(bob.put(&path("tickets", &moved), json!({"seat": "01", "version": 1})).await);
         assert_eq!(bob.ticket_now(&moved).await["seat"], "2");
         bob.put(&path("tickets", &moved), json!({"priceMinor": 3000, "version": 1})).await.expect(200);
         let free = bob.put(&path("tickets", &moved), json!({"seat": "3", "version": 2})).await;
@@ -68,8 +68,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The losing side, decided by the unique index.
-    async fn of_many_who_list_one_seat_at_once_one_does(app) {
+    /// Decided by the unique index.
+    async fn of_many_concurrent_listings_of_a_seat_one_succeeds(app) {
         let event = app.user("organiser").await.event().await;
         let mut sellers = Vec::new();
         for number in 0..8 {
@@ -79,7 +79,7 @@ on_both_engines! {
             let answers = join_all(sellers.iter().map(|seller| list(seller, &event, "Stalls", "C", seat))).await;
             assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
             for lost in answers.into_iter().filter(|answer| answer.status != 201) {
-                listed_before(lost);
+                assert_seat_listed(lost);
             }
         }
         app.assert_sound().await;
@@ -97,7 +97,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Rows of an earlier version, which let two sellers list one seat.
+    /// With rows of an earlier version, in which two sellers could list one seat.
     async fn existing_seats_get_their_keys_and_the_later_of_two_listings_an_incident(app) {
         let (ann, bob) = (app.user("ann").await, app.user("bob").await);
         let event = ann.event().await;
@@ -110,10 +110,10 @@ on_both_engines! {
         let keys = "SELECT COUNT(*) AS n FROM tickets WHERE seat_key IS NOT NULL";
         assert_eq!(app.number(keys).await, 1);
         assert_eq!(bob.ticket_now(&later).await["status"], "available", "it stays as it is");
-        listed_before(list(&bob, &event, "Stalls", "C", "1").await);
+        assert_seat_listed(list(&bob, &event, "Stalls", "C", "1").await);
     }
 
-    async fn a_refund_that_fails_gives_the_seat_back_though_somebody_has_listed_it(app) {
+    async fn a_failed_refund_returns_the_seat_to_its_buyer_even_if_it_is_listed_again(app) {
         let (ann, bob, buyer) = (app.user("ann").await, app.user("bob").await, app.user("buyer").await);
         let event = ann.event().await;
         let seat = list(&ann, &event, "Stalls", "C", "1").await.expect(201);

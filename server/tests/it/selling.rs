@@ -1,5 +1,5 @@
-//! What sellers see and change at once: counts, bulk changes against rivals, sales by day, the file
-//! of sales, and the steps of selling.
+//! Selling: counts, bulk changes concurrent with reservations, sales by day, sales as CSV, and the
+//! steps of selling.
 
 use crate::support::{App, Client, on_both_engines};
 use futures::future::join_all;
@@ -33,7 +33,7 @@ async fn group(seller: &Client, event: &Value) -> Value {
     found.unwrap().clone()
 }
 
-/// Sells one ticket of a seller's.
+/// Lists one ticket and sells it to a new buyer.
 async fn sale(
     app: &App,
     seller: &Client,
@@ -48,7 +48,7 @@ async fn sale(
 }
 
 on_both_engines! {
-    async fn all_unsold_tickets_get_a_new_price_but_those_that_are_held(app) {
+    async fn a_new_price_applies_to_all_unsold_tickets_that_are_not_held(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         seller.batch(&event, 3, 2500).await;
@@ -77,7 +77,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn a_change_of_many_is_refused_to_others_and_where_it_makes_no_sense(app) {
+    async fn a_bulk_change_is_refused_to_other_users_and_with_an_impossible_price(app) {
         let (seller, other) = (app.user("seller").await, app.user("other").await);
         let starts_at = jiff::Timestamp::from_second(app.clock_seconds() + 7200).unwrap();
         let event = seller.event_with(json!({"startsAt": starts_at.to_string()})).await;
@@ -91,15 +91,15 @@ on_both_engines! {
             seller.post("/api/selling/reprice", body).await.invalid("priceMinor");
         }
         assert_eq!(seller.ticket_now(&ticket).await["version"], 1);
-        // Once it has begun, a price means nothing; but what is left can be taken back.
+        // After the start, prices cannot be changed, but tickets can be withdrawn.
         app.clock.advance(7200);
         seller.post("/api/selling/reprice", body).await.refused(409, "event_over");
         let back = seller.post("/api/selling/withdraw", json!({"eventId": event["id"]})).await;
         assert_eq!(back.expect(200)["changed"], 1);
     }
 
-    /// Whoever comes first wins each ticket by itself: no price moves under a hold.
-    async fn a_new_price_for_all_races_with_buyers_and_none_pays_another_price(app) {
+    /// For each ticket the first transaction wins: no price changes under a hold.
+    async fn a_new_price_for_all_changes_no_ticket_reserved_concurrently(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         seller.batch(&event, 24, 2500).await;
@@ -130,7 +130,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn taking_all_back_races_with_buyers_and_leaves_them_what_they_hold(app) {
+    async fn withdrawing_all_leaves_tickets_that_are_reserved_concurrently(app) {
         let seller = app.user("seller").await;
         let event = seller.event().await;
         seller.batch(&event, 20, 2500).await;
@@ -152,7 +152,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn listings_are_counted_by_event_and_found_by_how_they_stand(app) {
+    async fn listings_are_counted_by_event_and_filtered_by_status(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         for price in [2500, 2600, 2700, 2800] {
@@ -185,7 +185,7 @@ on_both_engines! {
         assert!(buyer.page("/selling").await.text.contains("You are not selling anything."));
     }
 
-    async fn many_events_and_many_tickets_come_page_by_page(app) {
+    async fn events_and_tickets_are_paginated(app) {
         let seller = app.user("seller").await;
         for day in 10..22 {
             let starts = format!("2031-05-{day}T19:30:00Z");
@@ -214,13 +214,13 @@ on_both_engines! {
         assert_eq!(page.matches("class=\"listing\"").count(), 10, "{next}");
     }
 
-    async fn the_file_of_sales_holds_each_sale_and_no_formula(app) {
+    async fn the_csv_file_contains_each_sale_and_no_formula(app) {
         let seller = app.user("seller").await;
         let event = seller.event_with(json!({"title": "=Hit, \"the\" Show"})).await;
         let (_, kept, order) = sale(app, &seller, &event, 2550).await;
         app.clock.advance(60);
-        let (_, given_back, _) = sale(app, &seller, &event, 3000).await;
-        seller.refund(&[&given_back]).await.expect(201);
+        let (_, refunded, _) = sale(app, &seller, &event, 3000).await;
+        seller.refund(&[&refunded]).await.expect(201);
         seller.ticket(&event, 100).await;
 
         let file = seller.get("/api/tickets/sales.csv").await;
@@ -236,7 +236,7 @@ on_both_engines! {
         let title = "\"'=Hit, \"\"the\"\" Show\"";
         let first = format!("{},{title},,,,25.50,GBP,sold,", id(&kept));
         assert!(rows[1].starts_with(&first) && rows[1].contains("Z,,25.50,"), "{}", rows[1]);
-        let second = format!("{},{title},,,,30.00,GBP,refunded,", id(&given_back));
+        let second = format!("{},{title},,,,30.00,GBP,refunded,", id(&refunded));
         assert!(rows[2].starts_with(&second) && rows[2].contains("Z,0.00,"), "{}", rows[2]);
 
         assert_eq!(seller.page("/selling/sales.csv").await.text, file.text);
@@ -257,8 +257,8 @@ on_both_engines! {
         sale(app, &seller, &pounds, 2500).await;
         sale(app, &seller, &pounds, 2600).await;
         sale(app, &seller, &yen, 4000).await;
-        let (_, given_back, _) = sale(app, &seller, &pounds, 700).await;
-        seller.refund(&[&given_back]).await.expect(201);
+        let (_, refunded, _) = sale(app, &seller, &pounds, 700).await;
+        seller.refund(&[&refunded]).await.expect(201);
         let sales = seller.get("/api/selling/days").await.expect(200);
         assert_eq!(sales["days"].as_array().unwrap().len(), 3, "{sales}");
         let today = &sales["to"];
@@ -276,7 +276,7 @@ on_both_engines! {
         assert_eq!(sales["days"].as_array().unwrap().len(), 2, "the first is too long ago");
     }
 
-    async fn the_steps_of_selling_keep_what_was_typed_and_say_what_is_wrong_where(app) {
+    async fn the_steps_of_selling_keep_typed_values_and_show_errors_at_their_fields(app) {
         let (seller, other) = (app.user("seller").await, app.user("other").await);
         let event = seller.event().await;
         let stalls = json!({"eventId": event["id"], "priceMinor": 1800, "section": "Stalls"});
@@ -301,7 +301,7 @@ on_both_engines! {
         assert!(shown.contains("You are paid £24.00 for each ticket, £48.00 for all."), "{shown}");
         assert!(shown.contains("/fn/tickets/put_on_sale"), "{shown}");
 
-        // What only the listing itself finds is mended at its step, with everything kept.
+        // An error found only when listing leads to its step, with all values kept.
         let seat = json!({"eventId": event["id"], "priceMinor": 100, "row": "C", "seat": "7"});
         seller.post("/api/tickets", seat).await.expect(201);
         let fields = [("event_id", id(&event)), ("quantity", "1"), ("row", "C"), ("seat", "7"), ("price", "31")];
@@ -319,7 +319,7 @@ on_both_engines! {
         }
         let other = [("event_id", id(&event)), ("quantity", "3"), ("price", "24"), ("attempt", "once")];
         let answer = seller.form("/fn/tickets/put_on_sale", &check, &other).await;
-        assert_eq!(answer.header("location"), step("&step=done"), "who goes back and changes it wants that too");
+        assert_eq!(answer.header("location"), step("&step=done"), "changed values are a new listing");
 
         let done = seller.page(&step("&step=done")).await.text;
         for words in ["Your tickets for Late Show: 6 on sale.", "Share this link", "List another"] {
@@ -330,7 +330,7 @@ on_both_engines! {
         assert!(nothing.header("location").starts_with(&at_first), "{}", nothing.header("location"));
     }
 
-    async fn many_listings_are_changed_by_a_form(app) {
+    async fn forms_change_many_listings(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         seller.batch(&event, 3, 2500).await;

@@ -1,4 +1,4 @@
-//! Text on one line that others see: the same rule for every field of every form.
+//! Single-line texts that other users see: the same rule for every field.
 
 use crate::support::{
     App,
@@ -7,7 +7,7 @@ use crate::support::{
 };
 use serde_json::json;
 
-/// Nothing to see, or something that hides in or turns around what is.
+/// Invisible texts, and hidden or direction-changing characters in visible ones.
 const BAD: [&str; 8] = [
     "\u{200b}",
     "\u{3164}\u{115f}",
@@ -55,7 +55,7 @@ on_both_engines! {
         }
     }
 
-    async fn what_scripts_and_emoji_need_is_kept(app) {
+    async fn joiners_that_scripts_and_emoji_need_are_kept(app) {
         let user = app.user("ann").await;
         for good in GOOD {
             let event = user.event_with(json!({"title": good, "venue": good, "city": good})).await;
@@ -69,7 +69,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_description_may_say_where_words_break_but_not_be_turned_around(app) {
+    async fn a_description_may_contain_word_breaks_but_no_direction_overrides(app) {
         let user = app.user("ann").await;
         user.event_with(json!({"description": "Do\u{ad}nau\u{200b}dampf\n\tDoors at 7"})).await;
         for bad in ["a \u{202e} b", "a \u{2067} b"] {

@@ -1,4 +1,4 @@
-//! Selling: what sellers see of their listings and sales.
+//! Selling: a seller's own listings and sales.
 
 mod payout;
 mod port;

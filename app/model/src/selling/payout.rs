@@ -1,14 +1,14 @@
-//! What a seller is paid for a ticket. The one place that knows; browser and server both ask it.
+//! The amount that a seller is paid for a ticket. Used by browser and server; computed nowhere else.
 
 use crate::money::Money;
 
-/// What the seller of a ticket is paid when somebody buys it at this price: all of it, since there
-/// are no fees. A fee would be taken off here, and in the books (`ledger` of the server).
+/// The seller's share of a ticket's price: all of it, since there are no fees. A fee would have to be
+/// subtracted here and in the server's `ledger`.
 pub fn payout(price: Money) -> Money {
     price
 }
 
-/// The same as a seller reads it, for so many tickets alike. `None`: no ticket can have this price.
+/// The payout for `quantity` tickets as a sentence. `None` if a card cannot be charged this price.
 pub fn payout_words(price: Money, quantity: i64) -> Option<String> {
     price.check_chargeable().ok()?;
     let each = payout(price);
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seller_reads_what_each_and_all_of_them_bring() {
+    fn payout_words_state_the_amount_of_each_ticket_and_of_all() {
         let pounds = |minor| Money::new(minor, "GBP".parse().unwrap());
         let words = |minor, quantity| payout_words(pounds(minor), quantity);
         assert_eq!(words(2400, 1).unwrap(), "You are paid £24.00.");

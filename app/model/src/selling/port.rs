@@ -1,4 +1,4 @@
-//! What a browser can ask of selling.
+//! The port of selling.
 
 use super::{
     Changed, Counts, GroupQuery, PriceComparison, Reprice, Sale, SaleGroup, SaleGroups, SalesByDay,
@@ -9,16 +9,16 @@ use crate::{accounts::Viewer, error::AppResult, tickets::Ticket};
 use async_trait::async_trait;
 use std::collections::HashMap;
 
-/// A seller's own tickets and sales.
+/// A seller's own tickets and sales: all methods only return or change those of the viewer.
 #[async_trait]
 pub trait Selling: Send + Sync {
-    /// How all that the viewer has ever listed stands.
+    /// The number of all tickets that the viewer has ever listed, by status.
     async fn count_tickets(&self, viewer: &Viewer) -> AppResult<Counts>;
 
-    /// A page of the viewer's events. Errors: `Invalid` at `page`.
+    /// One page of the viewer's tickets, grouped by event. Errors: `Invalid` at `page`.
     async fn list_groups(&self, viewer: &Viewer, query: GroupQuery) -> AppResult<SaleGroups>;
 
-    /// The viewer's tickets for one event. Errors: `NotFound` where there are none.
+    /// The viewer's tickets for one event. Errors: `NotFound` if there are none.
     async fn get_group(&self, viewer: &Viewer, event: EventId) -> AppResult<SaleGroup>;
 
     /// The sections of the viewer's unsold tickets for an event, by name; at most 100.
@@ -28,7 +28,7 @@ pub trait Selling: Send + Sync {
         event: EventId,
     ) -> AppResult<Vec<UnsoldSection>>;
 
-    /// What others ask for tickets of this event, and of this section.
+    /// The number and lowest prices of other sellers' tickets for this event and section.
     async fn compare_prices(
         &self,
         viewer: &Viewer,
@@ -36,25 +36,25 @@ pub trait Selling: Send + Sync {
         section: &str,
     ) -> AppResult<PriceComparison>;
 
-    /// Changes the price of the viewer's unsold tickets that nobody holds. Errors: `Invalid` at
-    /// `priceMinor`, `NotFound` (no ticket of theirs for this event), `EventOver`.
+    /// Changes the price of the viewer's unsold tickets that are not held. Errors: `Invalid` at
+    /// `section` or `priceMinor`, `NotFound` (the viewer has no tickets for this event), `EventOver`.
     async fn reprice(&self, viewer: &Viewer, request: Reprice) -> AppResult<Changed>;
 
-    /// Takes the viewer's unsold tickets that nobody holds off sale. Errors: `NotFound` (no ticket
-    /// of theirs for this event).
+    /// Withdraws the viewer's unsold tickets that are not held. Errors: `Invalid` at `section`,
+    /// `NotFound` (the viewer has no tickets for this event).
     async fn withdraw_unsold(&self, viewer: &Viewer, request: WithdrawUnsold)
     -> AppResult<Changed>;
 
-    /// What was sold on each of the last 30 days.
+    /// Sales of the last 30 days, by day and currency.
     async fn list_sales_by_day(&self, viewer: &Viewer) -> AppResult<SalesByDay>;
 
-    /// In which orders those of these tickets were bought that the viewer has sold.
+    /// The orders in which these tickets were bought, for those that the viewer has sold.
     async fn find_orders(
         &self,
         viewer: &Viewer,
         tickets: &[Ticket],
     ) -> AppResult<HashMap<TicketId, OrderId>>;
 
-    /// The next sales after this one, oldest first; at most 1000, none at the end.
+    /// The sales after this one, oldest first; at most 1000, none at the end.
     async fn list_sales(&self, viewer: &Viewer, after: Option<&Sale>) -> AppResult<Vec<Sale>>;
 }

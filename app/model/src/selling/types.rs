@@ -1,4 +1,4 @@
-//! What a seller has listed and sold. Server only: it reaches the browser as pages, or as JSON.
+//! The types of a seller's listings and sales. They reach the browser as pages or as JSON.
 
 use crate::tickets::TicketStatus;
 use crate::{
@@ -24,12 +24,11 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// All of them.
     pub fn all(self) -> i64 {
         self.available + self.reserved + self.sold + self.withdrawn
     }
 
-    /// Those that stand so; all of them for `None`.
+    /// The count of one status; of all for `None`.
     pub fn of(self, status: Option<TicketStatus>) -> i64 {
         match status {
             None => self.all(),
@@ -71,7 +70,6 @@ pub struct SaleGroup {
 }
 
 impl SaleGroup {
-    /// What the sold ones cost together.
     pub fn revenue(&self) -> Money {
         Money::new(self.revenue_minor, self.currency)
     }
@@ -107,9 +105,9 @@ pub struct SaleGroups {
 /// The unsold tickets of one section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnsoldSection {
-    /// Its name; empty for tickets without a section.
+    /// Empty for tickets without a section.
     pub section: String,
-    /// On sale or held.
+    /// The number of tickets that are on sale or held.
     pub unsold: i64,
 }
 
@@ -151,14 +149,13 @@ pub struct Changed {
     pub held: i64,
 }
 
-/// What buyers of an event can choose instead, from other sellers.
+/// Other sellers' tickets for an event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PriceComparison {
-    /// So many can be bought.
     pub available: i64,
-    /// The cheapest of them, in minor units.
+    /// The lowest price, in minor units.
     pub cheapest_minor: Option<i64>,
-    /// The cheapest of those in the same section, in minor units.
+    /// The lowest price in the same section, in minor units.
     pub cheapest_in_section_minor: Option<i64>,
 }
 
@@ -193,40 +190,30 @@ pub struct SalesByDay {
     pub days: Vec<DaySales>,
 }
 
-/// How a sale stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaleStatus {
-    /// Paid.
     Sold,
-    /// The money is on its way back.
+    /// A refund is pending.
     Refunding,
-    /// The money went back.
     Refunded,
 }
 
-/// One ticket that was paid for.
+/// The sale of one ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sale {
-    /// The ticket.
     pub ticket_id: TicketId,
-    /// The order that it was bought in.
     pub order_id: OrderId,
     /// The event's title.
     pub event: String,
-    /// Its section.
     pub section: Option<String>,
-    /// Its row.
     pub row: Option<String>,
-    /// Its seat.
     pub seat: Option<String>,
     /// What the buyer paid.
     pub price: Money,
-    /// How it stands.
     pub status: SaleStatus,
-    /// When it was paid.
+    /// When the payment was captured.
     pub sold_at: Timestamp,
-    /// When the money went back.
     pub refunded_at: Option<Timestamp>,
-    /// What the seller is paid; nothing once the money went back.
+    /// The seller's share; zero once refunded.
     pub payout: Money,
 }

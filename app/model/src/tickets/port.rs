@@ -1,4 +1,4 @@
-//! What a browser can ask of tickets.
+//! The port of tickets.
 
 use super::{
     EditTicket, ListTicket, Listed, OfferFilter, Offers, OwnedTicket, Ticket, TicketList,
@@ -8,26 +8,27 @@ use crate::ids::{EventId, TicketId};
 use crate::{accounts::Viewer, error::AppResult};
 use async_trait::async_trait;
 
-/// Listings. Anybody reads them; only the seller changes one, and only while nobody holds it.
+/// Listings. Public to read. Only the seller may change a listing, and only while it is not held;
+/// operators may withdraw any.
 #[async_trait]
 pub trait Tickets: Send + Sync {
-    /// A page of tickets. Errors: `Invalid`; `SignInRequired` for `sellerId=me` without a viewer.
+    /// One page of tickets. Errors: `Invalid`; `SignInRequired` for `sellerId=me` without a viewer.
     async fn list(&self, viewer: Option<&Viewer>, query: TicketQuery) -> AppResult<TicketList>;
 
-    /// What is for sale at an event and matches the filter, grouped as a buyer chooses.
+    /// Tickets for sale at an event that match the filter, grouped by section, price and seller.
     async fn list_offers(&self, event: EventId, filter: OfferFilter) -> AppResult<Offers>;
 
-    /// One ticket. Errors: `NotFound`.
+    /// Errors: `NotFound`.
     async fn get(&self, id: TicketId) -> AppResult<Ticket>;
 
-    /// Tickets that the viewer has bought, soonest event first; at most 200.
+    /// Tickets that the viewer owns, soonest event first; at most 200.
     async fn list_bought(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
 
-    /// Tickets that the viewer bought, was refunded, and no longer has; soonest event first; at
-    /// most 200.
+    /// Tickets that the viewer bought, was refunded and no longer owns, soonest event first; at most
+    /// 200.
     async fn list_refunded(&self, viewer: &Viewer) -> AppResult<Vec<OwnedTicket>>;
 
-    /// Whether `put_on_sale` would take this, without doing it. Errors: the same.
+    /// Validates as `put_on_sale` does, without writing. Errors as there.
     async fn check_listing(
         &self,
         viewer: &Viewer,
@@ -35,10 +36,11 @@ pub trait Tickets: Send + Sync {
         quantity: i64,
     ) -> AppResult<()>;
 
-    /// Lists `quantity` tickets (one, if it carries row or seat), all or nothing. The same viewer's
-    /// same `attempt` lists them once, and is answered as the first time.
+    /// Lists `quantity` tickets (one, if a row or seat is given), all or none. `attempt` is the
+    /// viewer's idempotency key: a repeated call lists nothing more and returns the first result.
     ///
-    /// Errors: `Invalid` at the field, `NotFound` (event), `EventOver`, `IdempotencyMismatch`.
+    /// Errors: `Invalid` at the field, `NotFound` (event), `EventOver`, `SeatListed`, `ListingLimit`,
+    /// `ListingInProgress`, `IdempotencyMismatch`.
     async fn put_on_sale(
         &self,
         viewer: &Viewer,
@@ -48,10 +50,11 @@ pub trait Tickets: Send + Sync {
     ) -> AppResult<Listed>;
 
     /// Changes price or seat. Errors: `NotFound`, `Forbidden`, `Invalid`, `TicketReserved`,
-    /// `TicketSold`, `TicketWithdrawn`, `VersionConflict`; nothing is written then.
+    /// `TicketSold`, `TicketWithdrawn`, `SeatListed`, `EventOver`, `VersionConflict`.
     async fn edit(&self, viewer: &Viewer, id: TicketId, request: EditTicket) -> AppResult<Ticket>;
 
-    /// Takes the listing back. Errors as `edit`; `expected` is the version of an `If-Match`.
+    /// Takes a listing off sale. `expected` is the version of an `If-Match`. Errors: `NotFound`,
+    /// `TicketReserved`, `TicketSold`, `TicketWithdrawn`, `PreconditionFailed`.
     async fn withdraw(&self, viewer: &Viewer, id: TicketId, expected: Option<i64>)
     -> AppResult<()>;
 }

@@ -1,4 +1,4 @@
-//! Tickets, as the browser sees them.
+//! The wire types of tickets.
 
 use crate::{
     ids::{EventId, TicketId, UserId},
@@ -61,7 +61,7 @@ impl Ticket {
     }
 }
 
-/// Section, row and seat as one line.
+/// Section, row and seat as one line; [`NO_SECTION`] if there is none.
 pub fn label(section: Option<&str>, row: Option<&str>, seat: Option<&str>) -> String {
     let parts: Vec<String> = [
         section.map(str::to_owned),
@@ -212,78 +212,73 @@ pub struct TicketList {
     pub next: Option<String>,
 }
 
-/// Tickets of one event that differ in nothing that a buyer chooses by: any of them will do.
+/// Unnumbered tickets of one event with the same section, price, face value and seller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// Their section.
     pub section: Option<String>,
     /// The whole price of each, in minor units.
     pub price_minor: i64,
-    /// What was first paid for each.
+    /// In minor units.
     pub face_value_minor: Option<i64>,
-    /// Whose.
     pub seller_id: UserId,
-    /// Their name.
     pub seller_name: String,
-    /// How many can be bought this moment.
+    /// The number of tickets that can be bought now.
     pub available: i64,
-    /// How many somebody is paying for.
+    /// The number of held tickets.
     pub reserved: i64,
 }
 
-/// What the section of a ticket without one is called.
+/// The displayed name of a missing section.
 pub const NO_SECTION: &str = "General admission";
 
-/// Which of an event's tickets a buyer wants to see. All of them, if nothing is said.
+/// Which of an event's tickets to show. The default shows all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct OfferFilter {
-    /// In this section; [`NO_SECTION`] for those without one.
+    /// [`NO_SECTION`] selects tickets without a section.
     pub section: Option<String>,
-    /// None dearer, in minor units.
+    /// In minor units.
     pub max_price_minor: Option<i64>,
-    /// So many at one price from one seller, or on neighbouring seats of a row.
+    /// Only offers with at least this many tickets, and runs of at least this many adjacent seats.
     pub together: Option<i64>,
 }
 
 impl OfferFilter {
-    /// Whether it leaves nothing out.
+    /// Whether it excludes nothing.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What an event page shows for sale.
+/// What is for sale at an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offers {
     /// Unnumbered tickets by section, the cheapest section first, cheapest first in each; at most
     /// 200.
     pub groups: Vec<Offer>,
-    /// Single seats with row or seat, cheapest first, with their seller's name; at most 100.
+    /// Tickets with a row or seat and the names of their sellers, cheapest first; at most 100.
     pub seats: Vec<(Ticket, String)>,
-    /// Whether there are more seats than are shown.
+    /// Whether `seats` is incomplete.
     pub more_seats: bool,
-    /// The sections of all that is listed, whatever the filter, the cheapest first.
+    /// The sections of all listed tickets, regardless of the filter, the cheapest first.
     pub sections: Vec<String>,
-    /// How many can be bought in all, whatever the filter.
+    /// The number of tickets that can be bought, regardless of the filter.
     pub available: i64,
-    /// How many somebody is paying for, whatever the filter.
+    /// The number of held tickets, regardless of the filter.
     pub reserved: i64,
-    /// How many have been bought.
+    /// The number of sold tickets.
     pub sold: i64,
-    /// Seconds until the first of the holds ends by the clock, rounded up.
+    /// Seconds until the first hold ends, rounded up.
     pub reserved_seconds_left: Option<i64>,
 }
 
-/// What a seller sees of an event's listings of their own.
+/// A ticket that a buyer has bought, with its event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedTicket {
-    /// The ticket.
     pub ticket: Ticket,
-    /// The event's title.
     pub event_title: String,
-    /// The event's house and town.
+    /// Venue and city.
     pub event_place: String,
-    /// When it begins, in the venue's zone, ready to read.
+    /// Start and end in the venue's time zone, formatted.
     pub event_when: String,
 }
 
@@ -292,7 +287,7 @@ mod tests {
     use super::label;
 
     #[test]
-    fn a_label_says_what_is_known() {
+    fn a_label_contains_the_known_parts() {
         assert_eq!(label(None, None, None), "General admission");
         assert_eq!(
             label(Some("Stalls"), Some("C"), Some("12")),

@@ -1,8 +1,8 @@
-//! What has been typed so far on the way to a listing, and which step that leads to.
+//! What has been typed so far in the steps of a listing, and which step to show.
 
-use super::Desk;
+use super::SellContext;
 use crate::{
-    tickets::api::{NAMES, face_value_in, given, price_in, quantity_in},
+    tickets::api::{FIELD_NAMES, non_empty, parse_face_value, parse_price, parse_quantity},
     ui::Form,
 };
 use context::{self, Flash, percent_encode};
@@ -14,26 +14,25 @@ use model::{
 };
 use std::fmt::Write;
 
-/// The name of the form, whichever of its steps.
+/// The name of the form, the same in all steps.
 pub const FORM: &str = "list";
 
-/// The steps, in their order.
+/// The steps, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// For which event.
+    /// Choose or create the event.
     Event,
-    /// How many, and where.
+    /// Quantity, place and face value.
     Tickets,
-    /// For how much.
     Price,
-    /// Everything once more.
+    /// Review, and put on sale.
     Check,
-    /// On sale.
+    /// Confirmation.
     Done,
 }
 
 impl Step {
-    /// All of them, with what they are called in the address and on the page.
+    /// All steps with their names in the address and on the page.
     pub const ALL: [(Self, &'static str, &'static str); 5] = [
         (Self::Event, "event", "Event"),
         (Self::Tickets, "tickets", "Tickets"),
@@ -42,29 +41,29 @@ impl Step {
         (Self::Done, "done", "On sale"),
     ];
 
-    /// The step that an address names, once the event is known.
-    pub fn named(name: &str) -> Self {
+    /// The step with this name in the address; at least `Tickets`, since the event is known.
+    pub fn from_name(name: &str) -> Self {
         let found = Self::ALL.iter().find(|(_, known, _)| *known == name);
         found
             .map_or(Self::Tickets, |(step, ..)| *step)
             .max(Self::Tickets)
     }
 
-    /// What it is called in the address.
+    /// The name in the address.
     pub fn name(self) -> &'static str {
         let found = Self::ALL.iter().find(|(step, ..)| *step == self);
         found.map_or("", |(_, name, _)| name)
     }
 
-    /// Where what was refused can be mended.
-    pub fn of_refusal(refused: &Flash) -> Self {
-        let named = |name: &str| refused.fields.iter().any(|wrong| wrong.field == name);
+    /// The first step with a field that has an error.
+    pub fn with_error(errors: &Flash) -> Self {
+        let has_error = |name: &str| errors.fields.iter().any(|wrong| wrong.field == name);
         if ["quantity", "section", "row", "seat", "face_value"]
             .into_iter()
-            .any(named)
+            .any(has_error)
         {
             Self::Tickets
-        } else if named("price") {
+        } else if has_error("price") {
             Self::Price
         } else {
             Self::Check
@@ -72,28 +71,21 @@ impl Step {
     }
 }
 
-/// What was typed, as it was typed.
+/// The fields as typed, not validated.
 #[derive(Debug, Clone, Default)]
 pub struct Draft {
-    /// How many.
     pub quantity: String,
-    /// Stalls, Balcony.
     pub section: String,
-    /// Row in the section.
     pub row: String,
-    /// Seat in the row.
     pub seat: String,
-    /// What was first paid for each.
     pub face_value: String,
-    /// What each is to cost.
     pub price: String,
-    /// Names this way through the steps: who comes back to its end and presses again has put no more
-    /// on sale.
+    /// The idempotency key of this pass through the steps: submitting twice lists once.
     pub attempt: String,
 }
 
 impl Draft {
-    /// From the address, or from what a refused listing carries back.
+    /// Reads the address, or the values of a refused submission.
     pub fn read(get: impl Fn(&'static str) -> String, flash: Option<&Flash>) -> Self {
         let form = Form::new(FORM, flash);
         let value = |name| form.value(name, get(name));
@@ -125,7 +117,7 @@ impl Draft {
         ]
     }
 
-    /// The address of a step, with all that was typed.
+    /// The address of a step with everything typed so far.
     pub fn href(&self, event: EventId, step: Step) -> String {
         if step == Step::Event {
             return "/sell".to_owned();
@@ -139,71 +131,74 @@ impl Draft {
         href
     }
 
-    /// How many, if it is a number.
+    /// The quantity; 1 if it is not a number.
     pub fn count(&self) -> i64 {
-        quantity_in(&self.quantity).unwrap_or(1)
+        parse_quantity(&self.quantity).unwrap_or(1)
     }
 }
 
-/// The step that is shown for the one asked for: it, or the first before it that has something
-/// wrong, with what is wrong.
-pub async fn judge(
-    desk: &Desk,
+/// Returns the requested step, or the first one before it that has errors, with the errors.
+pub async fn resolve_step(
+    sell: &SellContext,
     event: &Event,
     draft: &Draft,
-    asked: Step,
+    requested: Step,
 ) -> AppResult<(Step, Option<Flash>)> {
-    if asked <= Step::Tickets {
+    if requested <= Step::Tickets {
         return Ok((Step::Tickets, None));
     }
-    if let Some(wrong) = wrong_with_tickets(desk, event, draft).await? {
+    if let Some(wrong) = check_tickets(sell, event, draft).await? {
         return Ok((Step::Tickets, Some(wrong)));
     }
-    if asked >= Step::Check
-        && let Err(wrong) = price_in(event.currency, "price", &draft.price)
+    if requested >= Step::Check
+        && let Err(wrong) = parse_price(event.currency, "price", &draft.price)
     {
-        return Ok((Step::Price, Some(said(&AppError::Invalid(vec![wrong])))));
+        return Ok((Step::Price, Some(to_flash(&AppError::Invalid(vec![wrong])))));
     }
-    Ok((asked, None))
+    Ok((requested, None))
 }
 
-async fn wrong_with_tickets(desk: &Desk, event: &Event, draft: &Draft) -> AppResult<Option<Flash>> {
-    let quantity = quantity_in(&draft.quantity);
-    let face_value = given(&draft.face_value)
-        .map(|text| face_value_in(event.currency, "face_value", &text))
+async fn check_tickets(
+    sell: &SellContext,
+    event: &Event,
+    draft: &Draft,
+) -> AppResult<Option<Flash>> {
+    let quantity = parse_quantity(&draft.quantity);
+    let face_value = non_empty(&draft.face_value)
+        .map(|text| parse_face_value(event.currency, "face_value", &text))
         .transpose();
     let request = ListTicket {
         event_id: event.id,
-        // The price is not asked for yet, and any that can be charged will do.
+        // The price is entered in a later step; any valid one will do here.
         price_minor: event
             .currency
             .charge_range()
             .map_or(1, |(least, _)| least.minor),
         face_value_minor: face_value.clone().ok().flatten(),
-        section: given(&draft.section),
-        row: given(&draft.row),
-        seat: given(&draft.seat),
+        section: non_empty(&draft.section),
+        row: non_empty(&draft.row),
+        seat: non_empty(&draft.seat),
     };
     let count = quantity.clone().unwrap_or(1);
-    let checked = desk
+    let checked = sell
         .tickets
-        .check_listing(&desk.viewer, &request, count)
+        .check_listing(&sell.viewer, &request, count)
         .await;
     let mut wrong: Vec<FieldError> = [quantity.err(), face_value.err()]
         .into_iter()
         .flatten()
         .collect();
-    match checked.map_err(|error| context::at_fields(error, NAMES)) {
+    match checked.map_err(|error| context::at_fields(error, FIELD_NAMES)) {
         Err(AppError::Invalid(fields)) => wrong.extend(fields),
-        Err(error @ AppError::Conflict { .. }) => return Ok(Some(said(&error))),
+        Err(error @ AppError::Conflict { .. }) => return Ok(Some(to_flash(&error))),
         Err(error) => return Err(error),
         Ok(()) => {}
     }
-    Ok((!wrong.is_empty()).then(|| said(&AppError::Invalid(wrong))))
+    Ok((!wrong.is_empty()).then(|| to_flash(&AppError::Invalid(wrong))))
 }
 
-/// An error as a form shows it.
-fn said(error: &AppError) -> Flash {
+/// The error as the form displays it.
+fn to_flash(error: &AppError) -> Flash {
     Flash {
         form: FORM.to_owned(),
         message: error.to_string(),
@@ -218,20 +213,20 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn a_step_is_found_by_its_name_and_none_comes_before_the_event_is_known() {
+    fn a_step_is_found_by_its_name_and_is_never_before_the_second() {
         for (step, name, _) in &Step::ALL[1..] {
-            assert_eq!(Step::named(name), *step);
+            assert_eq!(Step::from_name(name), *step);
         }
         for other in ["", "event", "six"] {
-            assert_eq!(Step::named(other), Step::Tickets);
+            assert_eq!(Step::from_name(other), Step::Tickets);
         }
     }
 
     #[test]
-    fn what_is_refused_is_mended_where_it_was_typed() {
+    fn errors_lead_to_the_step_with_the_field() {
         let refused = |fields: &[&str]| {
             let fields = fields.iter().map(|field| FieldError::new(*field, "No."));
-            Step::of_refusal(&said(&AppError::Invalid(fields.collect())))
+            Step::with_error(&to_flash(&AppError::Invalid(fields.collect())))
         };
         assert_eq!(refused(&["price"]), Step::Price);
         assert_eq!(refused(&["price", "seat"]), Step::Tickets);
@@ -239,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_carries_all_that_was_typed() {
+    fn an_address_contains_everything_typed() {
         let typed = [
             ("quantity", "2"),
             ("section", "Gallery & Gods"),

@@ -1,4 +1,4 @@
-//! The first step: which event. Found, one's own, or created.
+//! The first step: find an event, choose one's own, or create one.
 
 use crate::events::Facts;
 use crate::{
@@ -19,10 +19,10 @@ use model::{
 };
 use std::sync::Arc;
 
-/// Currencies of many events, in the order in which they are offered.
-const OFTEN: [&str; 6] = ["GBP", "EUR", "USD", "CAD", "AUD", "JPY"];
+/// Frequent currencies, in the order in which they are offered.
+const FREQUENT: [&str; 6] = ["GBP", "EUR", "USD", "CAD", "AUD", "JPY"];
 
-/// The search, what it found, one's own events, and the form of a new one.
+/// The search with its results, the viewer's own events, and the form for a new event.
 pub async fn choose_event(
     events: &Arc<dyn Events>,
     viewer: &Viewer,
@@ -103,12 +103,12 @@ fn event_form(form: &Form) -> AnyView {
         let label = format!("{} ({})", currency.name(), currency.code());
         Choice::new(currency.code(), label)
     };
-    let (mut often, mut others): (Vec<Currency>, Vec<Currency>) = Currency::all()
+    let (mut frequent, mut others): (Vec<Currency>, Vec<Currency>) = Currency::all()
         .filter(|currency| currency.is_accepted())
-        .partition(|currency| OFTEN.contains(&currency.code()));
-    often.sort_by_key(|currency| OFTEN.iter().position(|code| *code == currency.code()));
+        .partition(|currency| FREQUENT.contains(&currency.code()));
+    frequent.sort_by_key(|currency| FREQUENT.iter().position(|code| *code == currency.code()));
     others.sort_by_key(|currency| currency.name());
-    let groups = [("Often used", often), ("Others", others)]
+    let groups = [("Often used", frequent), ("Others", others)]
         .map(|(heading, group)| (heading, group.into_iter().map(named).collect()));
     let mut currencies = vec![("", vec![Choice::new("", "From the country")])];
     currencies.extend(groups);

@@ -1,9 +1,9 @@
-//! What each step after the first shows.
+//! The content of the steps after the first.
 
 use super::draft::{Draft, FORM, Step};
 use crate::{
-    selling::counted,
-    tickets::api::{PutOnSale, given},
+    selling::counts_text,
+    tickets::api::{PutOnSale, non_empty},
     ui::{Form, Input, field, hidden, post_to, problem_at_top},
 };
 use context::{self, Flash};
@@ -17,14 +17,14 @@ use model::{
     tickets::label,
 };
 
-/// Where one is among the steps; those behind can be gone back to.
+/// The list of steps, with links to the previous ones.
 pub fn progress(step: Step, of: Option<(&Event, &Draft)>) -> impl IntoView + use<> {
     let items = (1..)
         .zip(Step::ALL)
         .map(|(number, (each, _, words))| {
-            let behind = of.filter(|_| each < step && step != Step::Done);
+            let previous = of.filter(|_| each < step && step != Step::Done);
             let name = view! { <span class="step-number">{number}</span> <span class="step-name">{words}</span> };
-            let content = match behind {
+            let content = match previous {
                 Some((event, draft)) => {
                     view! { <a class="step" href=draft.href(event.id, each)>{name}</a> }.into_any()
                 }
@@ -36,39 +36,39 @@ pub fn progress(step: Step, of: Option<(&Event, &Draft)>) -> impl IntoView + use
     view! { <ol class="steps" aria-label="Steps">{items}</ol> }
 }
 
-/// A form that leads to another step, with what the others have in it.
-fn ask(
+/// The form of a step. It leads to `next` and carries the fields of the other steps; `own` names its own.
+fn step_form(
     event: &Event,
     draft: &Draft,
     next: Step,
-    asked: &[&str],
+    own: &[&str],
     fields: impl IntoView,
 ) -> impl IntoView {
     view! {
         <form class="panel stack" action="/sell" method="get" aria-labelledby="step">
             {hidden("event", event.id.to_string())}
             {hidden("step", next.name())}
-            {carried(draft, asked)}
+            {hidden_fields(draft, own)}
             {fields}
         </form>
     }
 }
 
-/// What was typed at other steps than this.
-fn carried(draft: &Draft, asked: &[&str]) -> Vec<AnyView> {
+/// The non-empty fields of the other steps.
+fn hidden_fields(draft: &Draft, own: &[&str]) -> Vec<AnyView> {
     let others = draft
         .fields()
         .into_iter()
-        .filter(|(name, value)| !asked.contains(name) && !value.is_empty());
+        .filter(|(name, value)| !own.contains(name) && !value.is_empty());
     others
         .map(|(name, value)| hidden(name, value.to_owned()).into_any())
         .collect()
 }
 
-/// How many tickets, where, and what was first paid for them.
-pub fn tickets(event: &Event, draft: &Draft, said: Option<&Flash>) -> AnyView {
-    let form = Form::new(FORM, said);
-    let asked = ["quantity", "section", "row", "seat", "face_value"];
+/// Quantity, place and face value.
+pub fn tickets(event: &Event, draft: &Draft, errors: Option<&Flash>) -> AnyView {
+    let form = Form::new(FORM, errors);
+    let own = ["quantity", "section", "row", "seat", "face_value"];
     let fields = view! {
         <h2 class="title" id="step">"What do you sell?"</h2>
         {problem_at_top(&form)}
@@ -101,17 +101,17 @@ pub fn tickets(event: &Event, draft: &Draft, said: Option<&Flash>) -> AnyView {
         })}
         <button class="button" type="submit">"Go on to the price"</button>
     };
-    ask(event, draft, Step::Price, &asked, fields).into_any()
+    step_form(event, draft, Step::Price, &own, fields).into_any()
 }
 
-/// What each is to cost, beside what others cost and what it brings.
+/// The price, with other sellers' prices and the payout.
 pub fn price(
     event: &Event,
     draft: &Draft,
     comparison: PriceComparison,
-    said: Option<&Flash>,
+    errors: Option<&Flash>,
 ) -> AnyView {
-    let form = Form::new(FORM, said);
+    let form = Form::new(FORM, errors);
     let example = Money::new(2500, event.currency).plain();
     let currency = event.currency.code();
     let price = form.value("price", draft.price.clone());
@@ -135,7 +135,7 @@ pub fn price(
             {back(event, draft, Step::Tickets)}
         </div>
     };
-    ask(event, draft, Step::Check, &["price"], fields).into_any()
+    step_form(event, draft, Step::Check, &["price"], fields).into_any()
 }
 
 fn back(event: &Event, draft: &Draft, step: Step) -> impl IntoView + use<> {
@@ -143,20 +143,20 @@ fn back(event: &Event, draft: &Draft, step: Step) -> impl IntoView + use<> {
     view! { <a class="button button-quiet" href=href>"Back"</a> }
 }
 
-/// What buyers can choose instead.
-fn others(event: &Event, draft: &Draft, found: PriceComparison) -> AnyView {
+/// Other sellers' prices.
+fn others(event: &Event, draft: &Draft, comparison: PriceComparison) -> AnyView {
     let money = |minor| Money::new(minor, event.currency).to_string();
     let section = draft.section.trim();
-    let beside = given(section)
-        .zip(found.cheapest_in_section_minor)
+    let in_section = non_empty(section)
+        .zip(comparison.cheapest_in_section_minor)
         .map(|(section, minor)| fact(format!("Cheapest now, {section}"), money(minor)));
-    let cheapest = found
+    let cheapest = comparison
         .cheapest_minor
         .map(|minor| fact("Cheapest now".to_owned(), money(minor)));
-    let face = given(&draft.face_value)
+    let face = non_empty(&draft.face_value)
         .and_then(|text| Money::parse(&text, event.currency).ok())
         .map(|face| fact("Your face value".to_owned(), face.to_string()));
-    let text = match found.available {
+    let text = match comparison.available {
         0 => "No other seller has tickets for this event right now.".to_owned(),
         1 => "1 ticket of another seller is on sale.".to_owned(),
         many => format!("{many} tickets of other sellers are on sale."),
@@ -164,7 +164,7 @@ fn others(event: &Event, draft: &Draft, found: PriceComparison) -> AnyView {
     view! {
         <div class="compare">
             <p class="quiet">{text}</p>
-            <dl class="figures">{beside} {cheapest} {face}</dl>
+            <dl class="figures">{in_section} {cheapest} {face}</dl>
         </div>
     }
     .into_any()
@@ -174,9 +174,9 @@ fn fact(what: String, value: String) -> impl IntoView {
     view! { <div><dt>{what}</dt> <dd>{value}</dd></div> }
 }
 
-/// Everything once more, and the button that puts it on sale.
-pub fn check(event: &Event, draft: &Draft, said: Option<&Flash>) -> AnyView {
-    let form = Form::new(FORM, said);
+/// A review of all fields, and the button that puts the tickets on sale.
+pub fn check(event: &Event, draft: &Draft, errors: Option<&Flash>) -> AnyView {
+    let form = Form::new(FORM, errors);
     let money = |text: &str| {
         let money = Money::parse(text, event.currency);
         money.map_or_else(|_| text.to_owned(), |money| money.to_string())
@@ -187,11 +187,12 @@ pub fn check(event: &Event, draft: &Draft, said: Option<&Flash>) -> AnyView {
         many => format!("{many} tickets alike"),
     };
     let place = label(
-        given(&draft.section).as_deref(),
-        given(&draft.row).as_deref(),
-        given(&draft.seat).as_deref(),
+        non_empty(&draft.section).as_deref(),
+        non_empty(&draft.row).as_deref(),
+        non_empty(&draft.seat).as_deref(),
     );
-    let face = given(&draft.face_value).map_or_else(|| "Not said".to_owned(), |face| money(&face));
+    let face =
+        non_empty(&draft.face_value).map_or_else(|| "Not said".to_owned(), |face| money(&face));
     let paid = Money::parse(&draft.price, event.currency)
         .ok()
         .and_then(|price| payout_words(price, count));
@@ -214,7 +215,7 @@ pub fn check(event: &Event, draft: &Draft, said: Option<&Flash>) -> AnyView {
             <h2 class="title" id="step">"Is everything right?"</h2>
             {problem_at_top(&form)}
             {hidden("event_id", event.id.to_string())}
-            {carried(draft, &[])}
+            {hidden_fields(draft, &[])}
             <dl class="check">
                 {line("What", what, Step::Tickets)}
                 {line("Where", place, Step::Tickets)}
@@ -234,7 +235,7 @@ pub fn check(event: &Event, draft: &Draft, said: Option<&Flash>) -> AnyView {
     .into_any()
 }
 
-/// It is on sale: where to see it, and what next.
+/// The confirmation, with links.
 pub fn done(event: &Event, group: &SaleGroup) -> AppResult<AnyView> {
     let link = format!("{}/events/{}", context::site()?.public_url, event.id);
     let mail = format!(
@@ -245,7 +246,7 @@ pub fn done(event: &Event, group: &SaleGroup) -> AppResult<AnyView> {
     Ok(view! {
         <section class="panel stack" aria-labelledby="step">
             <h2 class="title" id="step">"On sale"</h2>
-            <p>{format!("Your tickets for {}: {}.", event.title, counted(group.counts))}</p>
+            <p>{format!("Your tickets for {}: {}.", event.title, counts_text(group.counts))}</p>
             <div class="row">
                 <a class="button" href=format!("/events/{}", event.id)>"See it as buyers do"</a>
                 <a class="button button-quiet" href=format!("/selling?event={}", event.id)>

@@ -1,25 +1,25 @@
-//! Writes sales as CSV for spreadsheets: RFC 4180 in UTF-8 with a byte order mark, and no text of a user
-//! is read as a formula. Does not read the sales and does not send the file.
+//! Writes sales as CSV for spreadsheets: RFC 4180 in UTF-8 with a byte order mark. User texts are escaped
+//! so that they are not read as formulas. Does not read the sales or send the file.
 
 use csv::{QuoteStyle, Terminator, WriterBuilder};
 use model::selling::{Sale, SaleStatus};
 use platform::fault::{Fault, FaultResult};
 
-/// The byte order mark by which spreadsheets recognise UTF-8, and the names of the columns.
+/// A byte order mark, by which spreadsheets recognise UTF-8, and the column names.
 pub const HEAD: &str = "\u{feff}ticket,event,section,row,seat,price,currency,status,sold at,\
      refunded at,payout,order\r\n";
 
-/// Characters with which spreadsheets begin a formula, also in their full-width forms.
+/// Characters that begin a formula in spreadsheets, and their full-width forms.
 const FORMULA_SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-/// Characters other than the comma at which a program may split a line.
+/// Characters other than the comma at which programs may split a line.
 const OTHER_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
-/// One row for each sale.
+/// Writes one row for each sale.
 pub fn write_rows(sales: &[Sale]) -> FaultResult<Vec<u8>> {
     let mut rows = Vec::with_capacity(sales.len() * 160);
     for sale in sales {
         write_row(&mut rows, &cells(sale))
-            .map_err(|error| Fault::unexpected("a row of CSV was not written", error))?;
+            .map_err(|error| Fault::unexpected("a CSV row could not be written", error))?;
     }
     Ok(rows)
 }
@@ -30,10 +30,10 @@ fn cells(sale: &Sale) -> [String; 12] {
         SaleStatus::Refunding => "refund under way",
         SaleStatus::Refunded => "refunded",
     };
-    let text = |text: &Option<String>| guard(text.as_deref().unwrap_or_default());
+    let text = |text: &Option<String>| escape_formulas(text.as_deref().unwrap_or_default());
     [
         sale.ticket_id.to_string(),
-        guard(&sale.event),
+        escape_formulas(&sale.event),
         text(&sale.section),
         text(&sale.row),
         text(&sale.seat),
@@ -51,8 +51,8 @@ fn format_seconds(moment: jiff::Timestamp) -> String {
     moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Appends a row. The crate would leave a cell with a semicolon or a tab unquoted, so a row with such
-/// a cell is quoted throughout.
+/// Appends a row. The csv crate does not quote cells with semicolons or tabs, so all cells of such a
+/// row are quoted.
 fn write_row(rows: &mut Vec<u8>, cells: &[String]) -> csv::Result<()> {
     let style = if cells.iter().any(|cell| cell.contains(OTHER_SEPARATORS)) {
         QuoteStyle::Always
@@ -67,40 +67,40 @@ fn write_row(rows: &mut Vec<u8>, cells: &[String]) -> csv::Result<()> {
     Ok(writer.flush()?)
 }
 
-/// Puts an apostrophe, which makes a cell a text, wherever a spreadsheet could begin a cell with a
-/// formula: at the start, and after characters at which some programs split.
-fn guard(text: &str) -> String {
-    let mut guarded = String::with_capacity(text.len());
+/// Inserts an apostrophe, which marks a cell as text, wherever a formula could begin: at the start, and
+/// after characters at which some programs split.
+fn escape_formulas(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     let mut begins_cell = true;
     for sign in text.chars() {
         if begins_cell && FORMULA_SIGNS.contains(&sign) {
-            guarded.push('\'');
+            escaped.push('\'');
         }
-        guarded.push(sign);
+        escaped.push(sign);
         begins_cell = OTHER_SEPARATORS.contains(&sign)
             || (begins_cell && (sign.is_whitespace() || sign == '"'));
     }
-    guarded
+    escaped
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HEAD, guard, write_row};
+    use super::{HEAD, escape_formulas, write_row};
 
     fn row(texts: &[&str]) -> String {
-        let cells: Vec<String> = texts.iter().map(|text| guard(text)).collect();
+        let cells: Vec<String> = texts.iter().map(|text| escape_formulas(text)).collect();
         let mut row = Vec::new();
         write_row(&mut row, &cells).unwrap();
         String::from_utf8(row).unwrap()
     }
 
     #[test]
-    fn the_file_begins_with_the_mark_of_utf_8() {
+    fn the_file_begins_with_a_byte_order_mark() {
         assert!(HEAD.as_bytes().starts_with(&[0xEF, 0xBB, 0xBF]));
         assert_eq!(HEAD.trim_end().split(',').count(), 12);
     }
 
-    /// Whatever a program splits lines at, with or without regard to quotes.
+    /// For all separators, with or without support for quotes.
     #[test]
     fn no_cell_begins_a_formula_whatever_lines_are_split_at() {
         for text in [
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_stays_one_cell_and_no_formula() {
+    fn a_text_stays_in_one_cell_and_is_no_formula() {
         for (text, written) in [
             ("Stalls", "Stalls"),
             ("", ""),

@@ -1,7 +1,7 @@
-//! Selling: what sellers see of their listings and sales, and changes of many listings at once.
+//! Selling: a seller's own listings and sales, and changes of many listings at once.
 //!
-//! Owns no table. It reads tickets, order lines, refunds and the books, always of one seller; the
-//! writes are those of `tickets/bulk.rs`, told of in the outbox like any other.
+//! Owns no table. Reads tickets, order lines, refunds and the ledger, always of one seller. Writes
+//! through `tickets/bulk.rs` and appends the domain events of these changes.
 
 pub mod csv;
 mod service;

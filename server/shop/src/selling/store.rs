@@ -1,4 +1,4 @@
-//! The SQL of what a seller sees.
+//! The SQL of a seller's listings and sales. Only reads.
 
 use crate::{
     events::span::on_sale,
@@ -37,7 +37,6 @@ impl From<CountsRow> for Counts {
     }
 }
 
-/// How all tickets of a seller stand.
 pub(crate) async fn count_tickets<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
@@ -52,20 +51,17 @@ pub(crate) async fn count_tickets<'e>(
     Ok(counts.into())
 }
 
-/// Which of a seller's events.
+/// Which of a seller's events to list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Filter {
-    /// Only this one.
     pub event: Option<EventId>,
-    /// Only those with a ticket that stands so.
+    /// Only events with a ticket of this status.
     pub status: Option<TicketStatus>,
-    /// At most so many.
     pub limit: i64,
-    /// Past so many.
     pub offset: i64,
 }
 
-/// A seller's tickets by event: events to come first, soonest first, then the latest of the past.
+/// A seller's tickets by event: events still on sale, soonest first, then past ones, latest first.
 pub(crate) async fn list_groups<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
@@ -76,7 +72,7 @@ pub(crate) async fn list_groups<'e>(
         Some(_) => "event_id = $3",
         None => "$3 IS NULL",
     };
-    let standing = match filter.status {
+    let has_status = match filter.status {
         None => "1 = 1",
         Some(TicketStatus::Available) => "g.available > 0",
         Some(TicketStatus::Reserved) => "g.reserved > 0",
@@ -91,7 +87,7 @@ pub(crate) async fn list_groups<'e>(
            COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN price_minor ELSE 0 END) AS BIGINT), 0) \
            AS revenue FROM tickets WHERE seller_id = $1 AND {of_event} AND {PUBLISHED} \
            GROUP BY event_id) g \
-         JOIN events e ON e.id = g.event_id WHERE {standing} \
+         JOIN events e ON e.id = g.event_id WHERE {has_status} \
          ORDER BY CASE WHEN {} THEN 0 ELSE 1 END, ABS(e.starts_at - $2), e.id \
          LIMIT $4 OFFSET $5",
         on_sale!("e", "$2")
@@ -154,7 +150,7 @@ pub(crate) async fn has_listed(
     Ok(row.is_some())
 }
 
-/// A seller's unsold tickets for an event, counted by section.
+/// The number of a seller's unsold tickets for an event, by section.
 pub(crate) async fn list_unsold_sections<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
@@ -178,7 +174,7 @@ pub(crate) async fn list_unsold_sections<'e>(
         .collect())
 }
 
-/// What can be bought of an event from others than this seller, in all and in one section.
+/// The number and lowest prices of other sellers' available tickets for an event, also in one section.
 pub(crate) async fn compare_prices<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,
@@ -208,27 +204,24 @@ pub(crate) async fn compare_prices<'e>(
     })
 }
 
-/// What a seller has sold: the books say when, the order lines what.
+/// A seller's sales: the time is from the ledger, tickets and prices are from order lines.
 const SALES: &str = "FROM ledger b JOIN payments p ON p.id = b.payment_id \
      JOIN order_lines l ON l.order_id = p.order_id \
      JOIN tickets t ON t.id = l.ticket_id AND t.seller_id = b.seller_id \
      LEFT JOIN refund_lines x ON x.order_id = l.order_id AND x.ticket_id = l.ticket_id AND x.live = 1 \
      LEFT JOIN refunds r ON r.id = x.refund_id";
 
-/// What was sold on one day in one currency.
+/// The sales of one day in one currency.
 #[derive(Debug, Clone, Copy, FromRow)]
 pub(crate) struct DayRow {
-    /// The day, counted from 1970.
+    /// Days since 1970, UTC.
     pub day: i64,
-    /// How many tickets.
     pub tickets: i64,
-    /// What they cost.
     pub revenue: MinorUnits,
-    /// Of the payments.
     pub currency: Currency,
 }
 
-/// What a seller has sold since then, by day and currency.
+/// A seller's sales since then by day and currency, without refunded ones.
 pub(crate) async fn list_sales_by_day<'e>(
     on: impl AnyExecutor<'e>,
     seller: UserId,

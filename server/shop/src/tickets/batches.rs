@@ -1,11 +1,10 @@
-//! Large listings, whose tickets are inserted in several short transactions and published together,
-//! and how many tickets a seller may list a day.
+//! The SQL of batches, whose tickets are inserted in several short transactions and published
+//! together, and of the number of tickets that a seller lists a day.
 //!
 //! Owns the tables `listing_batches` and `listing_usage`, and the column `batch_id` of tickets. A
-//! batch is open while its tickets are staged; then it is either published or abandoned, and the row
-//! count of one UPDATE decides which. Tickets of a batch that is not published are neither shown,
-//! counted nor sold: queries over tickets add [`PUBLISHED`]. What may be listed is decided in
-//! `listing.rs`.
+//! batch is open while its tickets are staged; then it is either published or abandoned, decided by
+//! the row count of one UPDATE. Tickets of an unpublished batch are not shown, counted or sold:
+//! queries over tickets add [`PUBLISHED`]. Validation is in `listing.rs`.
 
 use model::{
     Moment,
@@ -23,32 +22,29 @@ use uuid::Uuid;
 
 pub use outbox::PUBLISHED;
 
-/// A batch that stages nothing for this long is abandoned: its process has ended.
+/// A batch that has staged nothing for this long is abandoned: its process must have ended.
 const STALLED: Duration = Duration::from_mins(1);
-/// Tickets of abandoned batches that are deleted in one transaction.
+/// Tickets of abandoned batches deleted in one transaction.
 const DELETE_ROWS: i64 = 40;
-/// How long published batches are kept. Live streams look back five minutes.
-const KEPT: Duration = Duration::from_hours(1);
-/// How many days of usage are kept.
+/// How long published batches are kept. Live streams read back five minutes.
+const RETENTION: Duration = Duration::from_hours(1);
+/// Days for which usage is kept.
 const USAGE_DAYS: i64 = 2;
 const DAY: Duration = Duration::from_hours(24);
 
 /// A batch before its first ticket is staged.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Its id.
     pub id: BatchId,
-    /// Who lists.
     pub seller: UserId,
-    /// The event.
     pub event: EventId,
-    /// How many tickets it will have.
+    /// The number of tickets that it will have.
     pub quantity: i64,
     /// The smallest and the largest of the tickets' ids.
     pub span: (TicketId, TicketId),
 }
 
-/// Opens a batch. False: the seller has an open one.
+/// Opens a batch. Returns false if the seller already has an open one.
 pub async fn open(conn: &mut Conn, batch: &Batch, now: Moment) -> Result<bool, sqlx::Error> {
     let done = query(
         "INSERT INTO listing_batches \
@@ -83,8 +79,8 @@ pub(crate) async fn is_open<'e>(
     Ok(row.is_some())
 }
 
-/// Counts `tickets` as staged in the transaction that inserts them. False: the batch has been
-/// abandoned, and nothing may be inserted.
+/// Counts `tickets` as staged, in the transaction that inserts them. Returns false if the batch has
+/// been abandoned; then nothing may be inserted.
 pub async fn stage(
     conn: &mut Conn,
     id: BatchId,
@@ -103,7 +99,7 @@ pub async fn stage(
     Ok(done.rows_affected() == 1)
 }
 
-/// Makes all tickets of a batch visible. False: it has been abandoned, or some are missing.
+/// Publishes all tickets of a batch. Returns false if it has been abandoned or is incomplete.
 pub async fn publish(conn: &mut Conn, id: BatchId) -> Result<bool, sqlx::Error> {
     let done = query(
         "UPDATE listing_batches SET publication = $2 WHERE id = $1 AND publication IS NULL \
@@ -116,10 +112,10 @@ pub async fn publish(conn: &mut Conn, id: BatchId) -> Result<bool, sqlx::Error> 
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives up a batch that is open, and counts its tickets no more. False: it has been published or
-/// abandoned.
+/// Abandons an open batch and subtracts its tickets from the seller's count. Returns false if it has
+/// been published or abandoned.
 pub async fn abandon(conn: &mut Conn, id: BatchId, now: Moment) -> Result<bool, sqlx::Error> {
-    let abandoned: Vec<Quota> = query_as(
+    let abandoned: Vec<Usage> = query_as(
         "UPDATE listing_batches SET abandoned_at = $2 \
          WHERE id = $1 AND publication IS NULL AND abandoned_at IS NULL \
          RETURNING seller_id, day, quantity",
@@ -128,13 +124,13 @@ pub async fn abandon(conn: &mut Conn, id: BatchId, now: Moment) -> Result<bool, 
     .bind(now)
     .fetch_all(&mut *conn)
     .await?;
-    return_quotas(conn, &abandoned).await?;
+    subtract_usage(conn, &abandoned).await?;
     Ok(!abandoned.is_empty())
 }
 
-/// Gives up all batches whose process has stopped staging. Returns how many.
+/// Abandons all batches whose process has stopped staging. Returns the number of batches.
 pub(crate) async fn abandon_stalled(conn: &mut Conn, now: Moment) -> Result<usize, sqlx::Error> {
-    let abandoned: Vec<Quota> = query_as(
+    let abandoned: Vec<Usage> = query_as(
         "UPDATE listing_batches SET abandoned_at = $1 \
          WHERE publication IS NULL AND abandoned_at IS NULL AND staged_at < $2 \
          RETURNING seller_id, day, quantity",
@@ -143,20 +139,19 @@ pub(crate) async fn abandon_stalled(conn: &mut Conn, now: Moment) -> Result<usiz
     .bind(now - STALLED)
     .fetch_all(&mut *conn)
     .await?;
-    return_quotas(conn, &abandoned).await?;
+    subtract_usage(conn, &abandoned).await?;
     Ok(abandoned.len())
 }
 
-/// What a batch is counted as.
+/// What a batch has added to `listing_usage`.
 #[derive(FromRow)]
-struct Quota {
+struct Usage {
     seller_id: UserId,
     day: i64,
     quantity: i64,
 }
 
-/// Takes abandoned batches off what their sellers have listed on the day of each.
-async fn return_quotas(conn: &mut Conn, abandoned: &[Quota]) -> Result<(), sqlx::Error> {
+async fn subtract_usage(conn: &mut Conn, abandoned: &[Usage]) -> Result<(), sqlx::Error> {
     for batch in abandoned {
         query(
             "UPDATE listing_usage SET tickets = tickets - $3 \
@@ -171,8 +166,8 @@ async fn return_quotas(conn: &mut Conn, abandoned: &[Quota]) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Deletes some tickets of one abandoned batch with their domain events, or the batch itself once none
-/// is left. Returns false when there is no abandoned batch.
+/// Deletes up to [`DELETE_ROWS`] tickets of one abandoned batch with their domain events, or the batch
+/// itself once it has no tickets. Returns false if there is no abandoned batch.
 pub(crate) async fn delete_abandoned_chunk(conn: &mut Conn) -> Result<bool, sqlx::Error> {
     let batch: Option<(BatchId, TicketId, TicketId)> = query_as(
         "SELECT id, first_ticket, last_ticket FROM listing_batches \
@@ -194,7 +189,7 @@ pub(crate) async fn delete_abandoned_chunk(conn: &mut Conn) -> Result<bool, sqlx
     .fetch_all(&mut *conn)
     .await?;
     if tickets.is_empty() {
-        close_abandoned(conn, id, first, last).await?;
+        delete_abandoned_batch(conn, id, first, last).await?;
         return Ok(true);
     }
     let mut delete = Statement::new("DELETE FROM tickets WHERE id IN (");
@@ -204,9 +199,9 @@ pub(crate) async fn delete_abandoned_chunk(conn: &mut Conn) -> Result<bool, sqlx
     Ok(true)
 }
 
-/// Deletes an abandoned batch. Tickets of it that are left were reserved through a process of a
-/// version that does not know batches: they become ordinary listings.
-async fn close_abandoned(
+/// Deletes an abandoned batch. Its remaining tickets have been reserved through a process of an older
+/// version without batches; they become ordinary listings.
+async fn delete_abandoned_batch(
     conn: &mut Conn,
     id: BatchId,
     first: TicketId,
@@ -225,10 +220,10 @@ async fn close_abandoned(
     Ok(())
 }
 
-/// Forgets published batches and usage that are no longer needed.
+/// Deletes published batches after an hour, and usage after two days.
 pub(crate) async fn delete_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx::Error> {
     query("DELETE FROM listing_batches WHERE publication < $1")
-        .bind(outbox::lowest_id_within(KEPT))
+        .bind(outbox::lowest_id_within(RETENTION))
         .execute(&mut *conn)
         .await?;
     query("DELETE FROM listing_usage WHERE day < $1")
@@ -238,9 +233,9 @@ pub(crate) async fn delete_old(conn: &mut Conn, now: Moment) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Counts `tickets` as listed today. False: that would be more than `max` since midnight, UTC; the
-/// transaction must be rolled back if it has written anything else.
-pub(crate) async fn use_quota(
+/// Adds `tickets` to the seller's count of today (UTC). Returns false if that would exceed `max`; the
+/// transaction must then be rolled back if it has written anything else.
+pub(crate) async fn add_usage(
     conn: &mut Conn,
     seller: UserId,
     tickets: i64,
@@ -265,12 +260,12 @@ pub(crate) async fn use_quota(
     Ok(done.rows_affected() == 1)
 }
 
-/// The day of UTC, counted from 1970.
+/// Days since 1970, UTC.
 fn day_of(now: Moment) -> i64 {
     now.micros() / micros(DAY)
 }
 
-/// Seconds until the day's count begins again.
+/// Seconds until the daily count restarts, rounded up.
 pub(crate) fn seconds_to_midnight(now: Moment) -> i64 {
     let day = micros(DAY);
     (day - now.micros().rem_euclid(day)) / 1_000_000 + 1
@@ -281,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_count_begins_again_at_midnight() {
+    fn the_daily_count_restarts_at_midnight() {
         let midnight = Moment::EPOCH + 3 * DAY;
         assert_eq!(
             seconds_to_midnight(midnight - Duration::from_millis(1500)),

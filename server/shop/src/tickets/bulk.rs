@@ -1,6 +1,5 @@
-//! Changes of all unsold tickets of one seller's for one event. Each is one conditional UPDATE:
-//! what somebody holds stays as it is, and the number of rows says how many were changed. The
-//! caller tells of them.
+//! Changes of all unsold tickets of a seller for an event. Each is one conditional UPDATE that skips
+//! held tickets and returns the rows that it changed. The caller appends the events.
 
 use super::{COLUMNS, TicketRow, batches::PUBLISHED};
 use crate::events::span::on_sale;
@@ -12,18 +11,16 @@ use model::{
 use platform::db::{Conn, engine_of};
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::QueryAs, query_as};
 
-/// Unsold tickets that are changed together.
+/// Unsold tickets to change together.
 #[derive(Debug, Clone)]
 pub(crate) struct Lot {
-    /// Whose.
     pub seller: UserId,
-    /// For this event.
     pub event: EventId,
-    /// Only of this section; empty for tickets without one.
+    /// Only this section, or all; empty for tickets without a section.
     pub section: Option<String>,
 }
 
-/// The rows of a [`Lot`], with what [`Lot::bind`] binds.
+/// The condition for the rows of a [`Lot`]; [`Lot::bind`] binds its parameters.
 const UNSOLD: &str = "seller_id = $1 AND event_id = $2 AND state = 'listed' \
      AND ($3 IS NULL OR COALESCE(section, '') = $3)";
 
@@ -39,8 +36,8 @@ impl Lot {
     }
 }
 
-/// Locks what nobody holds, in the order of the ids, as orders lock what they take: neither waits
-/// for the other in a circle.
+/// Locks the tickets without a current hold in the order of their ids, as reservations do, so that
+/// the two cannot deadlock.
 async fn lock(conn: &mut Conn, lot: &Lot, now: Moment) -> Result<(), sqlx::Error> {
     let lock = engine_of(conn).for_update();
     if lock.is_empty() {
@@ -56,7 +53,7 @@ async fn lock(conn: &mut Conn, lot: &Lot, now: Moment) -> Result<(), sqlx::Error
     Ok(())
 }
 
-/// Gives what nobody holds this price, if the event is still on sale.
+/// Sets the price of the tickets without a current hold, if the event is still on sale.
 pub(crate) async fn reprice(
     conn: &mut Conn,
     lot: &Lot,
@@ -77,7 +74,7 @@ pub(crate) async fn reprice(
         .await
 }
 
-/// Takes what nobody holds off sale; holds that have lapsed go with it.
+/// Withdraws the tickets without a current hold, and clears lapsed holds.
 pub(crate) async fn withdraw_unsold(
     conn: &mut Conn,
     lot: &Lot,
@@ -94,11 +91,11 @@ pub(crate) async fn withdraw_unsold(
         .await
 }
 
-/// How many are held, but for those that cost this already.
+/// The number of held tickets, not counting those that already have this price.
 pub(crate) async fn count_held(
     conn: &mut Conn,
     lot: &Lot,
-    but_price_minor: Option<MinorUnits>,
+    except_price_minor: Option<MinorUnits>,
     now: Moment,
 ) -> Result<i64, sqlx::Error> {
     let sql = format!(
@@ -108,7 +105,7 @@ pub(crate) async fn count_held(
     let (held,) = lot
         .bind(query_as(AssertSqlSafe(sql)))
         .bind(now)
-        .bind(but_price_minor.unwrap_or(MinorUnits::ZERO))
+        .bind(except_price_minor.unwrap_or(MinorUnits::ZERO))
         .fetch_one(conn)
         .await?;
     Ok(held)

@@ -1,8 +1,8 @@
-//! The lock on a ticket: taken, kept, released, and turned into a sale.
+//! The hold that an order has on tickets: take, move, release, and turn into a sale.
 //!
-//! Every function runs in the caller's transaction and is one conditional UPDATE whose row count
-//! decides; each writes the `TicketUpdated` that tells of it. Rows are locked in the order of
-//! their ids, here and everywhere, so that orders that cross each other never deadlock.
+//! All functions run in the caller's transaction. Each write is one conditional UPDATE whose row
+//! count decides, and appends a `TicketUpdated` event unless its comment says otherwise. Rows are
+//! locked in the order of their ids, here and everywhere, so that concurrent orders cannot deadlock.
 
 use super::{COLUMNS, HELD_FOR_CAPTURE, TicketRow, batches::PUBLISHED};
 use crate::{events::span::on_sale, incidents};
@@ -18,7 +18,8 @@ use platform::{
 };
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query, query::QueryAs, query_as, query_scalar};
 
-/// Reads and locks these tickets, in the order of their ids; those that don't exist are missing.
+/// Reads and locks these tickets, in the order of their ids. Tickets that do not exist are missing
+/// from the result.
 pub(crate) async fn lock(conn: &mut Conn, ids: &[TicketId]) -> Result<Vec<TicketRow>, sqlx::Error> {
     let mut select = Statement::new(format!("SELECT {COLUMNS} FROM tickets WHERE id IN ("));
     select
@@ -28,7 +29,7 @@ pub(crate) async fn lock(conn: &mut Conn, ids: &[TicketId]) -> Result<Vec<Ticket
     select.query_as()?.fetch_all(conn).await
 }
 
-/// The event of the first of these tickets, without locking it; a ticket's event never changes.
+/// The event of the first of these tickets, without a lock: a ticket's event never changes.
 pub(crate) async fn find_event(
     conn: &mut Conn,
     ids: &[TicketId],
@@ -42,8 +43,8 @@ pub(crate) async fn find_event(
         .await
 }
 
-/// Locks the tickets of an order before anything else of it is touched: who takes tickets locks
-/// them first too, so nobody waits in a circle.
+/// Locks the tickets of an order. Must come before any other lock on the order: reservations also
+/// lock tickets first, so that the two cannot deadlock.
 pub(crate) async fn lock_by_order(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     let lock = engine_of(conn).for_update();
     if lock.is_empty() {
@@ -62,31 +63,26 @@ pub(crate) async fn lock_by_order(conn: &mut Conn, order: OrderId) -> Result<(),
 
 type AnyQueryAs<'q, T> = QueryAs<'q, Any, T, AnyArguments>;
 
-/// What a buyer will take any of.
+/// Which tickets a buyer accepts, and how many.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
-    /// Of this event.
     pub event: EventId,
-    /// Not from themselves.
+    /// Tickets that this user sells are excluded.
     pub buyer: UserId,
-    /// Only in this section.
     pub section: Option<String>,
-    /// None dearer.
     pub max_price_minor: Option<MinorUnits>,
-    /// Only of this offer: its seller's unnumbered tickets of exactly this section and price.
+    /// Only unnumbered tickets of this seller with exactly this section and price.
     pub offer: Option<OfferOf>,
-    /// So many.
     pub quantity: i64,
 }
 
-/// The rows that a [`Wanted`] matches, with what [`Wanted::bind`] binds.
+/// The condition for the rows that a [`Wanted`] matches; [`Wanted::bind`] binds its parameters.
 const WANTED: &str = "event_id = $1 AND held_until = 0 AND state = 'listed' \
      AND seller_id <> $2 AND ($3 IS NULL OR section = $3) AND price_minor <= $4 \
      AND ($5 IS NULL OR (seller_id = $5 AND price_minor = $6 AND row_label IS NULL \
      AND seat IS NULL AND COALESCE(section, '') = COALESCE($3, '') \
      AND COALESCE(face_value_minor, 0) = $7))";
 
-/// In which order, and how many.
 const CHEAPEST: &str = "ORDER BY price_minor, id LIMIT $8";
 
 impl Wanted {
@@ -114,9 +110,9 @@ pub(crate) enum LockedRows {
     Wait,
 }
 
-/// Takes the lock on the cheapest tickets that nobody holds, up to the quantity wanted, if the
-/// event is still on sale. Fewer rows than wanted: there weren't enough, or rivals had their hands
-/// on them (see [`count_free`]). The caller tells of them.
+/// Holds the cheapest free tickets, up to the quantity wanted, if the event is still on sale. If it
+/// returns fewer, there are not enough, or concurrent transactions have locked some (see
+/// [`count_free`]). The caller appends the events.
 pub(crate) async fn hold_cheapest(
     conn: &mut Conn,
     wanted: &Wanted,
@@ -126,7 +122,7 @@ pub(crate) async fn hold_cheapest(
     now: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
     let engine = engine_of(conn);
-    // Materialized, or PostgreSQL may run it more than once and lock more than it returns.
+    // Without MATERIALIZED, PostgreSQL may run it more than once and lock more than it returns.
     let picked = match locked_rows {
         LockedRows::Skip => format!(
             "WITH picked AS MATERIALIZED (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}{})",
@@ -155,8 +151,8 @@ pub(crate) async fn hold_cheapest(
         .await
 }
 
-/// How many tickets nobody holds of those wanted, up to the quantity: committed ones, also where
-/// another transaction has its hands on them.
+/// The number of free tickets that match, up to the quantity wanted, as last committed: includes
+/// rows that a concurrent transaction has locked.
 pub(crate) async fn count_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, sqlx::Error> {
     let sql = format!(
         "SELECT COUNT(*) AS free FROM (SELECT id FROM tickets WHERE {WANTED} AND {PUBLISHED} {CHEAPEST}) matching"
@@ -168,7 +164,7 @@ pub(crate) async fn count_free(conn: &mut Conn, wanted: &Wanted) -> Result<i64, 
     Ok(free)
 }
 
-/// Orders whose hold on tickets of this event has lapsed and that nobody has tidied up yet.
+/// Orders whose hold on tickets of this event has lapsed but which have not been expired yet.
 pub(crate) async fn list_lapsed_holders(
     conn: &mut Conn,
     event: EventId,
@@ -186,8 +182,8 @@ pub(crate) async fn list_lapsed_holders(
     .await
 }
 
-/// Takes the lock on those of these tickets that are for sale and that nobody has; fewer rows
-/// than ids: the race was lost. The caller has locked the rows and tells of them.
+/// Holds those of these tickets that are listed and free. If it returns fewer rows than ids, others
+/// were faster. The caller has locked the rows and appends the events.
 pub(crate) async fn hold(
     conn: &mut Conn,
     ids: &[TicketId],
@@ -205,8 +201,8 @@ pub(crate) async fn hold(
     update.query_as()?.fetch_all(conn).await
 }
 
-/// Moves the end of an order's hold. Nothing that a buyer sees of a ticket changes but the
-/// seconds, so no version moves.
+/// Moves the end of an order's hold. Returns the number of tickets. Changes no version and appends no
+/// event, since only the remaining seconds change for others.
 pub(crate) async fn set_hold_end(
     conn: &mut Conn,
     order: OrderId,
@@ -220,12 +216,12 @@ pub(crate) async fn set_hold_end(
     Ok(done.rows_affected())
 }
 
-/// Keeps the lock until the money is taken or refused, however long that lasts.
+/// Keeps the hold without an end, until the money is captured or refused.
 pub(crate) async fn hold_for_capture(conn: &mut Conn, order: OrderId) -> Result<u64, sqlx::Error> {
     set_hold_end(conn, order, HELD_FOR_CAPTURE).await
 }
 
-/// Gives back what this order holds, and nothing else: a stale timer cannot free another's lock.
+/// Frees what this order holds, and only that: a stale timer cannot release another order's hold.
 pub(crate) async fn release(
     conn: &mut Conn,
     order: OrderId,
@@ -235,11 +231,11 @@ pub(crate) async fn release(
         "UPDATE tickets SET held_by = NULL, held_until = 0, version = version + 1 \
          WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
     );
-    append_events(conn, query_as(AssertSqlSafe(sql)).bind(order), now).await?;
+    update_and_append(conn, query_as(AssertSqlSafe(sql)).bind(order), now).await?;
     Ok(())
 }
 
-/// Makes the tickets that this order holds the buyer's. Returns how many it were.
+/// Marks the tickets that this order holds as sold to the buyer. Returns the number of tickets.
 pub(crate) async fn sell(
     conn: &mut Conn,
     order: OrderId,
@@ -251,10 +247,11 @@ pub(crate) async fn sell(
          version = version + 1 WHERE held_by = $1 AND state = 'listed' RETURNING {COLUMNS}"
     );
     let update = query_as(AssertSqlSafe(sql)).bind(order).bind(buyer);
-    append_events(conn, update, now).await
+    update_and_append(conn, update, now).await
 }
 
-async fn append_events(
+/// Runs `update` and appends an event for each row that it returns. Returns the number of rows.
+async fn update_and_append(
     conn: &mut Conn,
     update: AnyQueryAs<'_, TicketRow>,
     now: Moment,
@@ -269,8 +266,8 @@ async fn append_events(
     Ok(events.len())
 }
 
-/// Takes an expired order's tickets back for it, behind the fence: those that nobody holds, and
-/// those that it still does. The caller has checked that they are as they were.
+/// Holds an expired order's tickets for its capture again: those that are free, and those that the
+/// order still holds. The caller has checked that they are unchanged.
 pub(crate) async fn revive(
     conn: &mut Conn,
     order: OrderId,
@@ -284,13 +281,13 @@ pub(crate) async fn revive(
     let update = query_as(AssertSqlSafe(sql))
         .bind(order)
         .bind(HELD_FOR_CAPTURE);
-    append_events(conn, update, now).await?;
+    update_and_append(conn, update, now).await?;
     hold_for_capture(conn, order).await?;
     Ok(())
 }
 
-/// Takes all listings of a seller back that nobody holds; holds that have lapsed go with them.
-/// Returns how many it were.
+/// Withdraws all listings of a seller, except those with a current hold. Returns the number of
+/// tickets.
 pub(crate) async fn withdraw_all(
     conn: &mut Conn,
     seller: UserId,
@@ -313,11 +310,11 @@ pub(crate) async fn withdraw_all(
          AND {PUBLISHED} RETURNING {COLUMNS}"
     );
     let update = query_as(AssertSqlSafe(sql)).bind(seller).bind(now);
-    append_events(conn, update, now).await
+    update_and_append(conn, update, now).await
 }
 
-/// The tickets of a refund that its order owns are their sellers' again, withdrawn from sale. Returns
-/// how many.
+/// Returns the tickets of a refund that its order still owns to their sellers, as withdrawn. Returns
+/// the number of tickets.
 pub(crate) async fn return_to_sellers(
     conn: &mut Conn,
     refund: RefundId,
@@ -330,12 +327,12 @@ pub(crate) async fn return_to_sellers(
          WHERE r.refund_id = $1 AND r.live = 1) RETURNING {COLUMNS}"
     );
     let update = query_as(AssertSqlSafe(sql)).bind(refund);
-    append_events(conn, update, now).await
+    update_and_append(conn, update, now).await
 }
 
-/// Makes the tickets of a failed refund the buyer's again, unless they were changed since. A seat
-/// that has been listed meanwhile is the buyer's all the same, and an incident names the other listing.
-/// Returns how many.
+/// Returns the tickets of a failed refund to the buyer, unless they have been changed since. If the
+/// seat has been listed again, the buyer still gets it, and an incident is opened. Returns the number of
+/// tickets.
 pub(crate) async fn restore_to_buyer(
     conn: &mut Conn,
     refund: RefundId,
@@ -350,12 +347,13 @@ pub(crate) async fn restore_to_buyer(
          WHERE r.refund_id = $1 AND r.live = 1 AND r.ticket_version = tickets.version) RETURNING {COLUMNS}"
     );
     let update = query_as(AssertSqlSafe(sql)).bind(refund).bind(buyer);
-    let restored = append_events(conn, update, now).await?;
+    let restored = update_and_append(conn, update, now).await?;
     open_incidents_for_seats_listed_twice(conn, refund, now).await?;
     Ok(restored)
 }
 
-/// Freezes the sold tickets of an order if a dispute of it is open or lost; otherwise they are free again.
+/// Freezes the sold tickets of an order if it has an open or lost dispute; otherwise unfreezes them.
+/// Appends no event.
 pub(crate) async fn update_frozen(conn: &mut Conn, order: OrderId) -> Result<(), sqlx::Error> {
     query(
         "UPDATE tickets SET frozen = (SELECT CASE WHEN COUNT(*) > 0 THEN 1 ELSE 0 END FROM disputes d \
@@ -385,7 +383,7 @@ async fn open_incidents_for_seats_listed_twice(
         .await?;
     for ticket in tickets {
         let detail = format!(
-            "{} of event {} is its buyer's again after a refund failed, and was listed meanwhile",
+            "{} of event {} was returned to its buyer after a failed refund, but has been listed again",
             ticket.label(),
             ticket.event_id
         );

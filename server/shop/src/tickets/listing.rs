@@ -1,8 +1,8 @@
-//! Listing tickets: one transaction for a few, and for many a batch that is staged in short
+//! Puts tickets on sale: up to 100 in one transaction, more as a batch that is staged in short
 //! transactions and published by one update.
 //!
-//! Owns what may be listed and when a batch is given up. The SQL of batches is in `batches.rs`, that
-//! of tickets in `store.rs`.
+//! Decides what may be listed and when a batch is abandoned. The SQL of batches is in `batches.rs`,
+//! that of tickets in `store.rs`.
 
 use super::{
     State, TicketRow, TicketsService,
@@ -35,67 +35,68 @@ use tokio::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-/// The most tickets that are listed in one transaction. More are a batch.
-const LISTED_AT_ONCE: usize = 100;
-/// Tickets of a batch that one transaction inserts: few, because a reservation waits for it.
-const STAGED_AT_ONCE: usize = 40;
-/// The longest pause after a transaction of a batch. Batches pause for as long as they have written,
-/// so that they use at most half of the writer's time.
+/// The most tickets listed in one transaction. More become a batch.
+const UNBATCHED_MAX: usize = 100;
+/// Tickets of a batch inserted by one transaction: few, because reservations wait for it.
+const STAGE_ROWS: usize = 40;
+/// The longest pause after a transaction of a batch. A batch pauses for as long as its transaction took,
+/// so that batches use at most half of the writer's time.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
-/// How often a seller's next batch asks whether the one before has ended, which may be in another
-/// process, and for how long.
-const ASK_EVERY: Duration = Duration::from_millis(250);
-const ASK_FOR: Duration = Duration::from_secs(20);
-/// What a seller is told whose batch before has still not ended, in seconds.
+/// How often, and for how long, a batch checks whether the seller's previous one has ended. That one
+/// may be in another process.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+const POLL_TIMEOUT: Duration = Duration::from_secs(20);
+/// `Retry-After` if the previous batch has still not ended.
 const RETRY_SECONDS: i64 = 5;
-/// The most tickets that one seller may list a day, unless the operator has set another number.
+/// The default limit of tickets that a seller may list a day.
 pub const LISTINGS_PER_DAY: i64 = 100_000;
 
-/// What the batches of one process share.
+/// State shared by the batches of one process.
 #[derive(Debug)]
 pub(super) struct Staging {
-    /// One transaction of a batch at a time.
-    turn: Semaphore,
-    /// A batch of this process has ended.
+    /// Allows one transaction of a batch at a time.
+    writer: Semaphore,
+    /// Notified when a batch of this process ends.
     ended: Notify,
-    /// A batch of this process was given up.
+    /// Notified when this process abandons a batch.
     abandoned: Notify,
 }
 
 impl Default for Staging {
     fn default() -> Self {
         Self {
-            turn: Semaphore::new(1),
+            writer: Semaphore::new(1),
             ended: Notify::new(),
             abandoned: Notify::new(),
         }
     }
 }
 
-/// Tickets alike before they are listed.
+/// A validated request for `listed.created` identical tickets.
 #[derive(Clone)]
 struct Listing {
     seller: UserId,
     request: ListTicket,
     place: Place,
     attempt: Option<String>,
-    /// The most that the seller may list today; `None`: any number.
+    /// `None`: no limit.
     per_day: Option<i64>,
+    /// The result, once committed.
     listed: Listed,
 }
 
-/// What became of opening a batch.
+/// The result of opening a batch.
 enum Opened {
-    /// It is open, for tickets in the event's currency.
+    /// The batch is open; the event has this currency.
     Ready(Currency),
-    /// The same attempt listed these before.
+    /// An earlier request with the same idempotency key listed these.
     AlreadyListed(Listed),
-    /// The seller's batch before has not ended.
+    /// The seller's previous batch has not ended.
     Busy,
 }
 
 impl TicketsService {
-    /// Checks what is to be listed, and lists nothing.
+    /// Validates a listing without writing anything.
     pub(super) async fn check_listing(
         &self,
         seller: UserId,
@@ -125,7 +126,7 @@ impl TicketsService {
     ) -> FaultResult<Listed> {
         let place = self.check_fields(&request, quantity).await?;
         let ticket_ids: Vec<TicketId> = (0..quantity).map(|_| TicketId(Uuid::now_v7())).collect();
-        let is_batch = ticket_ids.len() > LISTED_AT_ONCE;
+        let is_batch = ticket_ids.len() > UNBATCHED_MAX;
         let listing = Listing {
             seller,
             request,
@@ -138,12 +139,12 @@ impl TicketsService {
             },
         };
         if is_batch {
-            // On a task of its own: a seller who hangs up leaves no batch half staged.
+            // A task of its own, so that a closed connection does not leave a batch partly staged.
             let service = self.clone();
             let listing = in_current_request(async move { service.list_batch(listing).await });
             return tokio::spawn(listing.in_current_span())
                 .await
-                .map_err(|error| Fault::unexpected("a batch of listings ended", error))?;
+                .map_err(|error| Fault::unexpected("the task of a listing batch failed", error))?;
         }
         let now = self.clock.now();
         self.db
@@ -186,9 +187,9 @@ impl TicketsService {
         published
     }
 
-    /// Opens a batch, once the seller's batch before has ended.
+    /// Opens a batch once the seller's previous one has ended.
     async fn open_batch(&self, listing: &Listing, batch: &Batch) -> FaultResult<Opened> {
-        let until = Instant::now() + ASK_FOR;
+        let until = Instant::now() + POLL_TIMEOUT;
         loop {
             let ended = self.staging.ended.notified();
             if !batches::is_open(self.db.reads(), listing.seller).await? {
@@ -208,8 +209,8 @@ impl TicketsService {
             if Instant::now() >= until {
                 return Ok(Opened::Busy);
             }
-            // An error says that no batch of this process has ended meanwhile.
-            let _ = timeout(ASK_EVERY, ended).await;
+            // A timeout only means that no batch of this process has ended.
+            let _ = timeout(POLL_INTERVAL, ended).await;
         }
     }
 
@@ -219,13 +220,10 @@ impl TicketsService {
         batch: &Batch,
         currency: Currency,
     ) -> FaultResult<()> {
-        for ids in listing.listed.ticket_ids.chunks(STAGED_AT_ONCE) {
-            let _turn = self
-                .staging
-                .turn
-                .acquire()
-                .await
-                .map_err(|error| Fault::unexpected("batches take turns", error))?;
+        for ids in listing.listed.ticket_ids.chunks(STAGE_ROWS) {
+            let _permit = self.staging.writer.acquire().await.map_err(|error| {
+                Fault::unexpected("the semaphore of listing batches is closed", error)
+            })?;
             let rows = listing.rows(ids, currency);
             let (id, now) = (batch.id, self.clock.now());
             let began = Instant::now();
@@ -250,7 +248,7 @@ impl TicketsService {
         self.db
             .write(move |conn| {
                 Box::pin(async move {
-                    if let Some(before) = begin(conn, &listing, now).await? {
+                    if let Some(before) = store_result(conn, &listing, now).await? {
                         batches::abandon(conn, batch.id, now).await?;
                         return Ok(before);
                     }
@@ -274,7 +272,7 @@ impl TicketsService {
             .await
     }
 
-    /// Gives up a batch that could not be published. A failure here leaves it to the periodic task.
+    /// Abandons a batch that could not be published. If this fails, the periodic task does it.
     async fn abandon_batch(&self, id: BatchId) {
         let now = self.clock.now();
         let done: Result<bool, sqlx::Error> = self
@@ -284,14 +282,14 @@ impl TicketsService {
         if let Err(error) = done {
             tracing::warn!(
                 error = chain(&error),
-                "a batch of listings was not given up"
+                "a listing batch could not be abandoned"
             );
         }
         self.staging.abandoned.notify_one();
     }
 
     /// Waits until this process abandons a batch.
-    pub async fn batch_abandoned(&self) {
+    pub async fn wait_for_abandoned_batch(&self) {
         self.staging.abandoned.notified().await;
     }
 
@@ -306,7 +304,7 @@ impl TicketsService {
         if stalled > 0 {
             tracing::warn!(
                 stalled,
-                "batches of listings were not finished; they are deleted"
+                "stalled listing batches abandoned; deleting their tickets"
             );
         }
         loop {
@@ -322,7 +320,7 @@ impl TicketsService {
         }
     }
 
-    /// Forgets batches and daily counts that are over.
+    /// Deletes old published batches and daily counts.
     pub async fn delete_old_batches(&self) -> Result<(), sqlx::Error> {
         let now = self.clock.now();
         self.db
@@ -353,8 +351,8 @@ impl Listing {
             .collect()
     }
 
-    /// The name and the hash under which what this attempt has listed is kept. The name is apart from
-    /// that of a request's answer, which may carry the same key.
+    /// The idempotency key and the hash of the request. The prefix keeps the key apart from the one that
+    /// the stored response of the same request has.
     fn idempotency_key(&self) -> Option<(String, String)> {
         let attempt = self.attempt.as_ref()?;
         let asked = serde_json::json!([self.request, self.listed.created]).to_string();
@@ -365,29 +363,33 @@ impl Listing {
     }
 }
 
-/// Leaves the writer to others for as long as it was used.
+/// Leaves the writer to other transactions for as long as this one took.
 async fn pause_after(began: Instant) {
     tokio::time::sleep(began.elapsed().min(PAUSE_MAX)).await;
 }
 
-fn read_listed(kept: Option<String>) -> FaultResult<Option<Listed>> {
-    let read = kept.map(|kept| serde_json::from_str(&kept));
-    Ok(read
+fn parse_listed(stored: Option<String>) -> FaultResult<Option<Listed>> {
+    let listed = stored.map(|stored| serde_json::from_str(&stored));
+    Ok(listed
         .transpose()
         .map_err(|error| sqlx::Error::Decode(error.into()))?)
 }
 
-/// Locks the seller and keeps what the attempt becomes. Returns what it became before. Errors: it was
-/// an attempt at something else, or the account is gone.
-async fn begin(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<Option<Listed>> {
+/// Locks the seller and stores the result under the idempotency key. Returns the result of an earlier
+/// request with that key. Errors: the key was used for a different request, or the account is gone.
+async fn store_result(
+    conn: &mut Conn,
+    listing: &Listing,
+    now: Moment,
+) -> FaultResult<Option<Listed>> {
     if !accounts::store::lock(conn, listing.seller, None).await? {
         return Err(AppError::SignInRequired.into());
     }
     let Some((name, hash)) = listing.idempotency_key() else {
         return Ok(None);
     };
-    let becomes = serde_json::json!(listing.listed).to_string();
-    read_listed(store_once(conn, listing.seller, &name, &hash, &becomes, now).await?)
+    let result = serde_json::json!(listing.listed).to_string();
+    parse_listed(store_once(conn, listing.seller, &name, &hash, &result, now).await?)
 }
 
 async fn open_in_txn(
@@ -400,7 +402,7 @@ async fn open_in_txn(
         return Err(AppError::SignInRequired.into());
     }
     if let Some((name, hash)) = listing.idempotency_key()
-        && let Some(before) = read_listed(read_outcome(conn, listing.seller, &name, &hash).await?)?
+        && let Some(before) = parse_listed(read_outcome(conn, listing.seller, &name, &hash).await?)?
     {
         return Ok(Opened::AlreadyListed(before));
     }
@@ -408,7 +410,7 @@ async fn open_in_txn(
     if !batches::open(conn, batch, now).await? {
         return Ok(Opened::Busy);
     }
-    use_quota(conn, listing, now).await?;
+    add_daily_usage(conn, listing, now).await?;
     Ok(Opened::Ready(event.what.currency))
 }
 
@@ -423,27 +425,27 @@ async fn stage_in_txn(
         return Err(AppError::Unavailable.into());
     }
     store::insert(conn, rows, Some(batch), now).await?;
-    Ok(outbox::append_staged(conn, now, batch, &created(rows, now)).await?)
+    Ok(outbox::append_staged(conn, now, batch, &created_events(rows, now)).await?)
 }
 
 async fn insert_listings(conn: &mut Conn, listing: Listing, now: Moment) -> FaultResult<Listed> {
-    if let Some(before) = begin(conn, &listing, now).await? {
+    if let Some(before) = store_result(conn, &listing, now).await? {
         return Ok(before);
     }
     let event = find_event(conn, listing.seller, &listing.request, &listing.place, now).await?;
-    use_quota(conn, &listing, now).await?;
+    add_daily_usage(conn, &listing, now).await?;
     let rows = listing.rows(&listing.listed.ticket_ids, event.what.currency);
     store::insert(conn, &rows, None, now)
         .await
         .map_err(or_seat_listed)?;
-    outbox::append(conn, now, &created(&rows, now)).await?;
+    outbox::append(conn, now, &created_events(&rows, now)).await?;
     Ok(listing.listed)
 }
 
-async fn use_quota(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<()> {
+async fn add_daily_usage(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResult<()> {
     let max = listing.per_day.unwrap_or(i64::MAX);
     let tickets = listing.listed.created;
-    if batches::use_quota(conn, listing.seller, tickets, max, now).await? {
+    if batches::add_usage(conn, listing.seller, tickets, max, now).await? {
         return Ok(());
     }
     Err(AppError::Conflict {
@@ -453,14 +455,14 @@ async fn use_quota(conn: &mut Conn, listing: &Listing, now: Moment) -> FaultResu
     .into())
 }
 
-fn created(rows: &[TicketRow], now: Moment) -> Vec<DomainEvent> {
+fn created_events(rows: &[TicketRow], now: Moment) -> Vec<DomainEvent> {
     rows.iter()
         .map(|row| row.event(EventType::TicketCreated, now))
         .collect()
 }
 
-/// The event, if this can be listed for it. Errors: `NotFound`, `EventOver`, `SeatListed`, or `Invalid`
-/// at `priceMinor` if the event's currency has changed since the price was checked.
+/// Finds the event and checks that this can be listed for it. Errors: `NotFound`, `EventOver`,
+/// `SeatListed`, or `Invalid` at `priceMinor` if the event's currency has changed since validation.
 async fn find_event(
     conn: &mut Conn,
     seller: UserId,
@@ -481,8 +483,8 @@ async fn find_event(
     Ok(event)
 }
 
-/// The losing side of two who list one seat at the same moment: the unique index of seats refuses the
-/// second. No other value that is written with a listing could break a unique index.
+/// Maps a unique violation to `SeatListed`: another request has listed the seat concurrently. No other
+/// value of a listing is in a unique index.
 pub(super) fn or_seat_listed(error: sqlx::Error) -> Fault {
     let unique = error
         .as_database_error()

@@ -1,8 +1,9 @@
-//! Tickets: listings, and the lock that an order has on them.
+//! Tickets: listings, and the hold that an order has on them.
 //!
-//! Owns the `tickets` table. Price, seat and withdrawal are the seller's, and only while nobody
-//! holds the ticket (all of an event at once: `bulk.rs`); the hold (`holds.rs`) is the orders'. Whatever changes a ticket bumps its
-//! version and writes a domain event in the same transaction.
+//! Owns the `tickets` table. Sellers change price and seat and withdraw tickets, only without a
+//! current hold (`service.rs`; all of an event at once: `bulk.rs`). Orders take and release holds
+//! (`holds.rs`). A change of a ticket increments its version and appends a domain event in the same
+//! transaction.
 
 pub mod batches;
 pub mod bulk;

@@ -1,20 +1,20 @@
-//! In which order, and which of an event's tickets a buyer is shown. Pure.
+//! Sorts and filters the offers of an event for display. Pure.
 
 use model::tickets::{NO_SECTION, Offer, Ticket, TicketStatus};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Offers that are cheapest first, section by section: the section with the cheapest comes first.
+/// Groups offers, which come cheapest first, by section; the section with the cheapest offer first.
 pub(crate) fn sort_by_section(mut offers: Vec<Offer>) -> Vec<Offer> {
-    let mut places = HashMap::new();
+    let mut positions = HashMap::new();
     for offer in &offers {
-        let next = places.len();
-        places.entry(offer.section.clone()).or_insert(next);
+        let next = positions.len();
+        positions.entry(offer.section.clone()).or_insert(next);
     }
-    offers.sort_by_key(|offer| places.get(&offer.section).copied());
+    offers.sort_by_key(|offer| positions.get(&offer.section).copied());
     offers
 }
 
-/// Each name once, where it stands first.
+/// Removes duplicates and keeps the order of first occurrence.
 pub(crate) fn deduplicate(names: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     names
@@ -23,7 +23,7 @@ pub(crate) fn deduplicate(names: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-/// The seats that can be bought beside so many others: on neighbouring numbers of a row.
+/// Keeps the available seats that are part of `together` or more adjacent numbers in a row.
 pub(crate) fn keep_adjacent_seats(
     seats: Vec<(Ticket, String)>,
     together: i64,
@@ -41,7 +41,7 @@ pub(crate) fn keep_adjacent_seats(
             rows.entry(row_of(ticket)).or_default().insert(number);
         }
     }
-    let stands_in_a_run = |ticket: &Ticket| {
+    let is_in_run = |ticket: &Ticket| {
         let (Some(number), Some(row)) = (number(ticket), rows.get(&row_of(ticket))) else {
             return false;
         };
@@ -51,7 +51,7 @@ pub(crate) fn keep_adjacent_seats(
     };
     seats
         .into_iter()
-        .filter(|(ticket, _)| free(ticket) && stands_in_a_run(ticket))
+        .filter(|(ticket, _)| free(ticket) && is_in_run(ticket))
         .collect()
 }
 
@@ -63,7 +63,7 @@ fn row_of(ticket: &Ticket) -> (String, Option<String>) {
     )
 }
 
-/// A seat's number; small enough to count on from.
+/// A seat's number. At most 32 bits, so that adding to it cannot overflow.
 fn number(ticket: &Ticket) -> Option<i64> {
     ticket.seat.as_ref()?.parse::<u32>().ok().map(i64::from)
 }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn seats_are_together_if_their_numbers_are() {
+    fn adjacent_seats_have_adjacent_numbers() {
         use TicketStatus::{Available, Reserved};
         let seats = || {
             vec![
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn offers_stand_by_section_the_cheapest_first() {
+    fn offers_are_grouped_by_section_cheapest_first() {
         let offer = |section: &str, price_minor| Offer {
             section: Some(section.to_owned()),
             price_minor,

@@ -1,4 +1,4 @@
-//! A ticket's row, and what the outside sees of it at a given moment.
+//! The row of a ticket, and its conversion to what clients see.
 
 use super::rules::Place;
 use model::{
@@ -14,59 +14,49 @@ use sqlx_macros::FromRow;
 pub const COLUMNS: &str = "id, event_id, seller_id, owner_id, section, row_label, seat, \
      price_minor, face_value_minor, currency, state, held_by, held_until, version";
 
-/// What has become of a listing. Whether it is held is for `held_until` to say.
+/// The stored state of a ticket. Whether it is held is in `held_until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum State {
     /// For sale, or held by an order.
     Listed,
-    /// Bought.
     Sold,
-    /// Taken off sale, or returned after a refund.
+    /// Withdrawn by the seller or an operator, or returned after a refund.
     Withdrawn,
 }
 
 model::text_columns!(State);
 
-/// What the database says of a ticket.
 #[derive(Debug, Clone, FromRow)]
 pub struct TicketRow {
-    /// Its id.
     pub id: TicketId,
-    /// The event it admits to.
     pub event_id: EventId,
-    /// Who sells it.
     pub seller_id: UserId,
-    /// Who bought it.
+    /// The buyer, once sold.
     pub owner_id: Option<UserId>,
-    /// Stalls, Balcony.
     pub section: Option<String>,
-    /// Row in the section.
     #[sqlx(rename = "row_label")]
     pub row: Option<String>,
-    /// Seat in the row.
     pub seat: Option<String>,
-    /// The whole price, in minor units.
+    /// The whole price.
     pub price_minor: MinorUnits,
-    /// What was first paid for it, in minor units.
     pub face_value_minor: Option<MinorUnits>,
     /// The event's currency.
     pub currency: Currency,
-    /// Listed, sold or withdrawn.
     pub state: State,
-    /// The order that holds it, or held it and has not been tidied up.
+    /// The order that holds it, or whose lapsed hold has not been cleared.
     pub held_by: Option<OrderId>,
-    /// Until when; [`Moment::EPOCH`] if nobody does.
+    /// [`Moment::EPOCH`] if not held.
     pub held_until: Moment,
-    /// Counts changes, from 1.
+    /// From 1; incremented by each change.
     pub version: i64,
 }
 
-/// `held_until` of a ticket whose money is being taken: it does not lapse.
+/// `held_until` of a ticket whose payment is being captured: the hold does not lapse.
 pub const HELD_FOR_CAPTURE: Moment = Moment::MAX;
 
 impl TicketRow {
-    /// Where it stands at `now`: "reserved" ends by the clock.
+    /// The status at `now`: a hold ends by the clock, not by a job.
     pub(crate) fn status(&self, now: Moment) -> TicketStatus {
         match self.state {
             State::Sold => TicketStatus::Sold,
@@ -76,13 +66,12 @@ impl TicketRow {
         }
     }
 
-    /// Seconds until the hold ends; while the money is being taken, no end is known.
+    /// Seconds until the hold ends. `None` without a hold, or while the payment is being captured.
     pub(crate) fn reserved_seconds_left(&self, now: Moment) -> Option<i64> {
         (self.status(now) == TicketStatus::Reserved && self.held_until != HELD_FOR_CAPTURE)
             .then(|| self.held_until.seconds_left(now))
     }
 
-    /// Where it admits to.
     pub(super) fn place(&self) -> Place {
         Place {
             section: self.section.clone(),
@@ -100,7 +89,7 @@ impl TicketRow {
         )
     }
 
-    /// As the outside sees it at `now`.
+    /// What clients see at `now`.
     pub(crate) fn ticket(&self, now: Moment) -> Ticket {
         Ticket {
             id: self.id,
@@ -119,7 +108,7 @@ impl TicketRow {
         }
     }
 
-    /// The domain event that tells of this row as it is after a change.
+    /// The domain event for this row, which must be as it is after the change.
     pub fn event(&self, kind: EventType, now: Moment) -> DomainEvent {
         DomainEvent::new(kind, self.id, self.version, &self.ticket(now))
     }

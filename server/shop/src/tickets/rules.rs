@@ -1,4 +1,4 @@
-//! What a listing must be like. Pure: what was asked in, cleaned values or errors at fields out.
+//! Validation of listings. Pure: takes a request and returns cleaned values or errors at fields.
 
 use crate::{names, text::line_error};
 use model::{
@@ -7,7 +7,7 @@ use model::{
     tickets::{EditTicket, ListTicket},
 };
 
-/// The most tickets that are listed at once.
+/// The most tickets in one request.
 pub(crate) const BATCH_MAX: i64 = 10_000;
 /// The largest face value, in minor units: twelve digits, as Stripe's largest amounts have.
 const FACE_VALUE_MINOR_MAX: MinorUnits = MinorUnits::new(999_999_999_999);
@@ -15,24 +15,21 @@ const SECTION_MAX: usize = 40;
 const ROW_MAX: usize = 10;
 const SEAT_MAX: usize = 10;
 
-/// Where a ticket admits to; all of it may be missing.
+/// Section, row and seat of a ticket. All are optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Stalls, Balcony.
     pub section: Option<String>,
-    /// Row in the section.
     pub row: Option<String>,
-    /// Seat in the row.
     pub seat: Option<String>,
 }
 
 impl Place {
-    /// Whether it names one certain seat.
+    /// Whether it names a row or a seat. Such a ticket is listed on its own.
     pub(crate) fn is_numbered(&self) -> bool {
         self.row.is_some() || self.seat.is_some()
     }
 
-    /// What is the same for every way of writing the same seat: `Stalls`, `Row C`, `Seat 07` and
+    /// A normalised key, equal for different spellings of one seat: `Stalls`, `Row C`, `Seat 07` and
     /// `stalls`, `c`, `7`. `None` without a seat.
     pub(crate) fn seat_key(&self) -> Option<String> {
         let seat = self.seat.as_deref()?;
@@ -45,7 +42,7 @@ impl Place {
             let bare = bare
                 .unwrap_or(&text)
                 .trim_start_matches(['.', ':', '#', ' ']);
-            // Spaces count for nothing, nor do zeros in front of a number.
+            // Spaces and leading zeros are ignored.
             let bare: String = bare.split_whitespace().collect();
             match bare.trim_start_matches('0') {
                 "" if !bare.is_empty() => "0".to_owned(),
@@ -66,8 +63,8 @@ impl Place {
     }
 }
 
-/// Checks a new listing of `quantity` tickets; all that is wrong is said at once. `currency` is the
-/// event's, none if there is no such event.
+/// Validates a new listing of `quantity` tickets and reports all errors at once. `currency` is the
+/// event's; `None` if the event does not exist.
 pub(crate) fn check_listing(
     request: &ListTicket,
     quantity: i64,
@@ -93,14 +90,14 @@ pub(crate) fn check_listing(
         ));
     }
     let place = Place {
-        section: name(
+        section: clean_name(
             &mut errors,
             "section",
             request.section.as_deref(),
             SECTION_MAX,
         ),
-        row: name(&mut errors, "row", request.row.as_deref(), ROW_MAX),
-        seat: name(&mut errors, "seat", request.seat.as_deref(), SEAT_MAX),
+        row: clean_name(&mut errors, "row", request.row.as_deref(), ROW_MAX),
+        seat: clean_name(&mut errors, "seat", request.seat.as_deref(), SEAT_MAX),
     };
     if quantity > 1 {
         for (field, named) in [("row", &place.row), ("seat", &place.seat)] {
@@ -116,8 +113,8 @@ pub(crate) fn check_listing(
     }
 }
 
-/// The price and place after an edit. What is missing stays; an empty text clears. Whether a card can
-/// be charged the price is for [`check_price`] to say.
+/// Returns price and place after an edit. Missing fields stay unchanged; an empty text clears one. The
+/// price is only checked to be positive; see [`check_price`].
 pub(crate) fn check_edit(
     before: (MinorUnits, Place),
     request: &EditTicket,
@@ -127,7 +124,7 @@ pub(crate) fn check_edit(
     let price_minor = request.price_minor.map_or(price_before, MinorUnits::new);
     errors.extend(check_positive_price(price_minor).err());
     let mut edited = |field, asked: &Option<String>, before: Option<String>, max| match asked {
-        Some(asked) => name(&mut errors, field, Some(asked), max),
+        Some(asked) => clean_name(&mut errors, field, Some(asked), max),
         None => before,
     };
     let place = Place {
@@ -142,8 +139,7 @@ pub(crate) fn check_edit(
     }
 }
 
-/// Whether a ticket can cost this: an amount that a card can be charged. The error is at
-/// `priceMinor`.
+/// Checks that a card can be charged this amount. The error is at `priceMinor`.
 pub fn check_price(minor: MinorUnits, currency: Currency) -> Result<(), FieldError> {
     minor
         .of(currency)
@@ -151,7 +147,7 @@ pub fn check_price(minor: MinorUnits, currency: Currency) -> Result<(), FieldErr
         .map_err(|wrong| FieldError::new("priceMinor", wrong.of_a_ticket()))
 }
 
-/// Whether a ticket could cost this in some currency. The error is at `priceMinor`.
+/// Checks the price where the currency is not known. The error is at `priceMinor`.
 pub fn check_positive_price(minor: MinorUnits) -> Result<(), FieldError> {
     if minor.is_positive() {
         return Ok(());
@@ -162,7 +158,7 @@ pub fn check_positive_price(minor: MinorUnits) -> Result<(), FieldError> {
     ))
 }
 
-/// Checks the section by which tickets are asked for, which need not be one that there is.
+/// Checks a section that tickets are filtered by. It need not exist.
 pub fn check_section(section: Option<&str>) -> Result<(), FieldError> {
     match section {
         Some(section) if section.contains(char::is_control) => {
@@ -173,7 +169,7 @@ pub fn check_section(section: Option<&str>) -> Result<(), FieldError> {
     }
 }
 
-fn name(
+fn clean_name(
     errors: &mut Vec<FieldError>,
     field: &'static str,
     value: Option<&str>,
@@ -201,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
-    #[expect(clippy::unnecessary_wraps, reason = "the shape that the check takes")]
+    #[expect(clippy::unnecessary_wraps, reason = "the type of the argument")]
     fn pounds() -> Option<Currency> {
         Some("GBP".parse().unwrap())
     }
@@ -218,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_names_are_no_names() {
+    fn empty_names_are_missing_names() {
         let place = check_listing(&listing(100, "  ", ""), 1, pounds()).unwrap();
         assert_eq!(place, Place::default());
         assert!(!place.is_numbered());
@@ -300,11 +296,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_price_is_taken_exactly_if_it_is_in_range(minor in any::<i64>()) {
-            let taken = check_listing(&listing(minor, "", ""), 1, pounds()).is_ok();
-            prop_assert_eq!(taken, (30..=99_999_999).contains(&minor));
-            let taken = check_listing(&listing(minor, "", ""), 1, None).is_ok();
-            prop_assert_eq!(taken, minor > 0);
+        fn a_price_is_accepted_exactly_if_it_is_in_range(minor in any::<i64>()) {
+            let accepted = check_listing(&listing(minor, "", ""), 1, pounds()).is_ok();
+            prop_assert_eq!(accepted, (30..=99_999_999).contains(&minor));
+            let accepted = check_listing(&listing(minor, "", ""), 1, None).is_ok();
+            prop_assert_eq!(accepted, minor > 0);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Browsing, editing and withdrawing tickets. Listing them is in `listing.rs`.
+//! Reads, edits and withdraws tickets. Putting them on sale is in `listing.rs`.
 
 use super::{
     TicketRow,
@@ -38,7 +38,6 @@ const SEATS_SHOWN_MAX: usize = 100;
 const SECTIONS_MAX: i64 = 100;
 const OWNED_MAX: i64 = 200;
 
-/// The rules of listings.
 #[derive(Clone)]
 pub struct TicketsService {
     pub(super) db: Db,
@@ -51,7 +50,7 @@ pub struct TicketsService {
 }
 
 impl TicketsService {
-    /// Tickets over `db`, of which each seller may list so many a day while `limits` are on.
+    /// `listings_per_day` applies to each seller while `limits` are on.
     pub fn new(
         db: Db,
         clock: SharedClock,
@@ -85,7 +84,7 @@ impl TicketsService {
         };
         let own = seller.is_some() && seller == me;
         if query.status == Some(TicketStatus::Withdrawn) && !own {
-            // Others are not shown what a seller has taken back.
+            // Withdrawn tickets are visible to their seller only.
             return Ok(TicketList {
                 tickets: Vec::new(),
                 next: None,
@@ -95,8 +94,8 @@ impl TicketsService {
             event: query.event_id,
             seller,
             status: query.status,
-            withdrawn: own,
-            behind: query.cursor.as_deref().map(parse_cursor).transpose()?,
+            include_withdrawn: own,
+            after: query.cursor.as_deref().map(parse_cursor).transpose()?,
             limit: limit + 1,
         };
         let now = self.clock.now();
@@ -173,7 +172,7 @@ impl TicketsService {
         Ok(row.ticket(now))
     }
 
-    /// Takes a listing off sale: the seller's own, or for an operator anybody's.
+    /// Withdraws a listing. Operators may withdraw those of other sellers.
     async fn withdraw(
         &self,
         asker: UserId,
@@ -193,8 +192,8 @@ impl TicketsService {
                             None => Conflict::TicketReserved.into(),
                         }));
                     };
-                    let told = [row.event(EventType::TicketUpdated, now)];
-                    Ok(outbox::append(conn, now, &told).await?)
+                    let event = row.event(EventType::TicketUpdated, now);
+                    Ok(outbox::append(conn, now, &[event]).await?)
                 })
             })
             .await
@@ -229,8 +228,8 @@ async fn edit_in_txn(
         .ok_or(AppError::NotFound)?;
     let (price_minor, place) = rules::check_edit((before.price_minor, before.place()), request)
         .map_err(AppError::Invalid)?;
-    // A listing from before today's rules keeps the price that it has; and who may not change it at
-    // all hears that first.
+    // An unchanged price may predate today's limits. If the ticket cannot be changed at all, that
+    // error comes first.
     if price_minor != before.price_minor && before.status(now) == TicketStatus::Available {
         rules::check_price(price_minor, before.currency)
             .map_err(|wrong| AppError::Invalid(vec![wrong]))?;
@@ -261,7 +260,8 @@ async fn edit_in_txn(
     Ok(row)
 }
 
-/// In whose name `asker` changes this listing: an operator in its seller's, everybody else in their own.
+/// The seller that `asker` may act for on this listing: for operators the ticket's seller, otherwise
+/// `asker`.
 async fn seller_to_act_for(
     conn: &mut Conn,
     operators: Operators,
@@ -278,11 +278,12 @@ async fn seller_to_act_for(
         OperatorStatus::NotOperator => return Ok(asker),
         OperatorStatus::NeedsSecondFactor => return Err(AppError::SecondFactorSetupRequired.into()),
     }
-    tracing::info!(operator = %asker, seller = %listed_by, ticket = %id, "an operator withdraws a listing");
+    tracing::info!(operator = %asker, seller = %listed_by, ticket = %id, "an operator is withdrawing a listing");
     Ok(listed_by)
 }
 
-/// The losing side of a change to a listing: the first reason that holds, or `otherwise`.
+/// Why a conditional update of a listing matched no row: the first reason that applies, or
+/// `otherwise`.
 fn explain_refusal(
     found: Option<TicketRow>,
     seller: UserId,
@@ -304,7 +305,7 @@ fn explain_refusal(
     }
 }
 
-/// Price and id: where a page ended.
+/// Parses the price and id of the last ticket of the previous page.
 fn parse_cursor(cursor: &str) -> Result<(MinorUnits, TicketId), AppError> {
     cursor
         .split_once('_')

@@ -1,5 +1,5 @@
-//! The SQL of listings. Functions that take a `Conn` run in the caller's transaction. The lock's
-//! own SQL is in `holds.rs`.
+//! The SQL of listings. Functions that take a `Conn` run in the caller's transaction. The SQL of holds
+//! is in `holds.rs`.
 
 use super::{COLUMNS, HELD_FOR_CAPTURE, State, TicketRow, batches::PUBLISHED, rules::Place};
 use crate::{events::span::on_sale, incidents};
@@ -13,10 +13,9 @@ use platform::db::{Conn, Statement};
 use sqlx::{AnyExecutor, AssertSqlSafe, FromRow, any::AnyRow, query, query_as, query_scalar};
 use sqlx_macros::FromRow;
 
-/// Rows in one INSERT: keeps the number of parameters below what the engines take.
+/// Rows in one INSERT: keeps the number of parameters below the engines' limits.
 const ROWS_MAX: usize = 500;
 
-/// One ticket.
 pub(crate) async fn find<'e>(
     on: impl AnyExecutor<'e>,
     id: TicketId,
@@ -28,7 +27,7 @@ pub(crate) async fn find<'e>(
         .await
 }
 
-/// Writes new listings down, as part of a batch if one is named.
+/// Inserts new listings, as part of a batch if `batch_id` is set.
 pub async fn insert(
     conn: &mut Conn,
     tickets: &[TicketRow],
@@ -64,20 +63,17 @@ pub async fn insert(
 /// A change of a listing.
 #[derive(Debug)]
 pub(crate) struct Edit {
-    /// Which.
     pub id: TicketId,
-    /// Whose it must be.
+    /// The required seller.
     pub seller: UserId,
-    /// The version that was read.
+    /// The required version.
     pub version: i64,
-    /// The new price, in minor units.
     pub price_minor: MinorUnits,
-    /// The new place.
     pub place: Place,
 }
 
-/// Changes a listing if it is its seller's, as it was read, and nobody holds it. `None`: one of
-/// these does not hold.
+/// Changes a listing if seller and version match, it is not held, and its event is on sale; otherwise
+/// returns `None`.
 pub(crate) async fn edit(
     conn: &mut Conn,
     edit: &Edit,
@@ -104,8 +100,8 @@ pub(crate) async fn edit(
         .await
 }
 
-/// Takes a listing back if it is its seller's and nobody holds it; a hold that has lapsed goes
-/// with it. `None`: one of these does not hold.
+/// Withdraws a listing if seller and version match and it has no current hold; otherwise returns
+/// `None`. Clears a lapsed hold.
 pub(crate) async fn withdraw(
     conn: &mut Conn,
     id: TicketId,
@@ -127,20 +123,15 @@ pub(crate) async fn withdraw(
         .await
 }
 
-/// Which tickets a page shows.
 #[derive(Debug, Clone)]
 pub(crate) struct Filter {
-    /// Of this event.
     pub event: Option<EventId>,
-    /// Of this seller.
     pub seller: Option<UserId>,
-    /// Standing so.
     pub status: Option<TicketStatus>,
-    /// Withdrawn ones too.
-    pub withdrawn: bool,
-    /// Behind this price and id.
-    pub behind: Option<(MinorUnits, TicketId)>,
-    /// At most so many.
+    /// Whether withdrawn tickets are included where `status` is `None`.
+    pub include_withdrawn: bool,
+    /// Price and id of the last ticket of the previous page.
+    pub after: Option<(MinorUnits, TicketId)>,
     pub limit: i64,
 }
 
@@ -151,10 +142,10 @@ pub(crate) async fn list<'e>(
     now: Moment,
 ) -> Result<Vec<TicketRow>, sqlx::Error> {
     let status = match filter.status {
-        None if filter.withdrawn => "1 = 1",
+        None if filter.include_withdrawn => "1 = 1",
         None => "state <> 'withdrawn'",
         Some(TicketStatus::Available) => "state = 'listed' AND held_until <= $3",
-        // What is held has a holder, and an index of its own.
+        // Redundant: lets the engine use the index of held tickets.
         Some(TicketStatus::Reserved) => {
             "state = 'listed' AND held_until > $3 AND held_by IS NOT NULL"
         }
@@ -166,20 +157,20 @@ pub(crate) async fn list<'e>(
     } else {
         "$4 < 0 AND id < $5 ORDER BY id DESC"
     };
-    // Without a filter the comparison with NULL would keep the index from being used.
-    let whose = match (filter.event, filter.seller) {
+    // `$1 IS NULL OR event_id = $1` would prevent the use of the index.
+    let scope = match (filter.event, filter.seller) {
         (Some(_), Some(_)) => "event_id = $1 AND seller_id = $2",
         (Some(_), None) => "event_id = $1 AND $2 IS NULL",
         (None, Some(_)) => "$1 IS NULL AND seller_id = $2",
         (None, None) => "$1 IS NULL AND $2 IS NULL",
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM tickets WHERE {whose} AND $3 > 0 AND {status} AND {PUBLISHED} \
+        "SELECT {COLUMNS} FROM tickets WHERE {scope} AND $3 > 0 AND {status} AND {PUBLISHED} \
          AND {order} LIMIT $6"
     );
-    // No id begins with a `g`: each comes before it.
+    // Ids are hexadecimal, so all sort before `g`.
     let no_price = MinorUnits::new(-1);
-    let (price, id) = match (filter.behind, filter.event) {
+    let (price, id) = match (filter.after, filter.event) {
         (Some((price, id)), Some(_)) => (price, id.to_string()),
         (Some((_, id)), None) => (no_price, id.to_string()),
         (None, Some(_)) => (no_price, String::new()),
@@ -196,8 +187,8 @@ pub(crate) async fn list<'e>(
         .await
 }
 
-/// Unnumbered tickets of an event that match the filter, grouped by what a buyer chooses by,
-/// cheapest first.
+/// Unnumbered tickets of an event that match the filter, grouped by section, price, face value and
+/// seller, cheapest first.
 pub(crate) async fn list_offers<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
@@ -258,15 +249,13 @@ impl From<OfferRow> for Offer {
 /// A numbered seat with its seller's name.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct Seat {
-    /// The ticket.
     #[sqlx(flatten)]
     pub ticket: TicketRow,
-    /// Who sells it.
     pub seller_name: String,
 }
 
-/// Numbered seats of an event that are for sale or held and match section and price of the filter,
-/// cheapest first, with their sellers' names.
+/// Numbered seats of an event that are listed, also if held, and match section and price of the
+/// filter, cheapest first. Ignores `together`.
 pub(crate) async fn list_seats<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
@@ -290,7 +279,7 @@ pub(crate) async fn list_seats<'e>(
         .await
 }
 
-/// The sections of what is listed at an event, the cheapest first.
+/// The sections of the tickets listed for an event, the cheapest first.
 pub(crate) async fn list_sections<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
@@ -312,27 +301,23 @@ pub(crate) async fn list_sections<'e>(
         .collect())
 }
 
-/// How an event's tickets stand.
+/// The number of an event's tickets by status.
 #[derive(Debug, Clone, Copy, FromRow)]
 pub(crate) struct Counts {
-    /// How many can be bought.
     pub available: i64,
-    /// How many are held.
     pub reserved: i64,
-    /// How many have been bought.
     pub sold: i64,
-    /// When the first of the holds ends by the clock.
+    /// The end of the first hold to end, without holds for a capture.
     pub first_hold_ends: Option<Moment>,
 }
 
-/// Counts of tickets by how they stand at the time `$2`, as columns of those names.
+/// The numbers of tickets by status at the time `$2`, as columns with the names of the statuses.
 pub(crate) const TALLY: &str = "\
      COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until <= $2 THEN 1 ELSE 0 END) AS BIGINT), 0) AS available, \
      COALESCE(CAST(SUM(CASE WHEN state = 'listed' AND held_until > $2 THEN 1 ELSE 0 END) AS BIGINT), 0) AS reserved, \
      COALESCE(CAST(SUM(CASE WHEN state = 'sold' THEN 1 ELSE 0 END) AS BIGINT), 0) AS sold, \
      COALESCE(CAST(SUM(CASE WHEN state = 'withdrawn' THEN 1 ELSE 0 END) AS BIGINT), 0) AS withdrawn";
 
-/// How an event's tickets stand.
 pub(crate) async fn count_by_status<'e>(
     on: impl AnyExecutor<'e>,
     event: EventId,
@@ -397,36 +382,30 @@ async fn list_with_event<'e>(
 /// A ticket and what is shown of its event.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct TicketWithEvent {
-    /// The ticket.
     #[sqlx(flatten)]
     pub ticket: TicketRow,
-    /// The event's title.
     pub title: String,
-    /// The house.
     pub venue: String,
-    /// The town.
     pub city: String,
-    /// When it begins.
     pub starts_at: Moment,
-    /// When it ends, if that is known.
     pub ends_at: Option<Moment>,
-    /// The venue's zone.
+    /// IANA name of the venue's time zone.
     pub time_zone: String,
 }
 
-/// Whether this seat of the event is on sale or sold already, whoever lists it and however it is
-/// written. A row without a seat is one place for its seller alone.
+/// Whether this seat of the event is already listed or sold, by any seller and in any spelling. A row
+/// without a seat is only compared with the seller's own listings. Ignores the ticket `except`.
 pub(crate) async fn is_seat_listed(
     conn: &mut Conn,
     event: EventId,
     seller: UserId,
     place: &Place,
-    but: Option<TicketId>,
+    except: Option<TicketId>,
 ) -> Result<bool, sqlx::Error> {
     if !place.is_numbered() {
         return Ok(false);
     }
-    let but = but.map(|id| id.to_string()).unwrap_or_default();
+    let except = except.map(|id| id.to_string()).unwrap_or_default();
     let select = match place.seat_key() {
         Some(seat_key) => query(
             "SELECT id FROM tickets WHERE event_id = $1 AND seat_key = $2 \
@@ -434,7 +413,7 @@ pub(crate) async fn is_seat_listed(
         )
         .bind(event)
         .bind(seat_key)
-        .bind(but),
+        .bind(except),
         None => query(
             "SELECT id FROM tickets WHERE event_id = $1 AND seller_id = $2 AND state <> 'withdrawn' \
              AND COALESCE(section, '') = $3 AND row_label = $4 AND seat IS NULL AND id <> $5 LIMIT 1",
@@ -443,18 +422,18 @@ pub(crate) async fn is_seat_listed(
         .bind(seller)
         .bind(place.section.clone().unwrap_or_default())
         .bind(place.row.clone())
-        .bind(but),
+        .bind(except),
     };
     Ok(select.fetch_optional(conn).await?.is_some())
 }
 
-/// Selects the rows behind the id `$1` for [`fill_seat_key`], `$2` at the most.
+/// SQL that selects up to `$2` rows after the id `$1` for [`fill_seat_key`].
 pub(crate) fn select_rows_with_seats() -> String {
     format!("SELECT {COLUMNS} FROM tickets WHERE id > $1 AND seat IS NOT NULL ORDER BY id LIMIT $2")
 }
 
-/// Computes the seat key of a ticket. Of two listings of one seat the older has the key, and an incident
-/// tells of the other, which stays as it is.
+/// Computes the seat key of a ticket. If a seat is listed twice, the older listing gets the key; the
+/// other stays unchanged, and an incident is opened for it.
 pub(crate) async fn fill_seat_key(
     conn: &mut Conn,
     row: AnyRow,
@@ -473,7 +452,7 @@ pub(crate) async fn fill_seat_key(
     .await?;
     if set.rows_affected() == 0 {
         let detail = format!(
-            "{} of event {} was listed by somebody before",
+            "{} of event {} has an earlier listing",
             ticket.label(),
             ticket.event_id
         );
