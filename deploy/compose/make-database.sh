@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the database of Stagedoor and the role that owns it, which may do nothing else. PostgreSQL's image
-# runs this once, for a volume that is new, as the superuser.
+# Creates Stagedoor's database and the role that owns it, which has no other rights. PostgreSQL's image
+# runs this once, for a new volume, as the superuser.
 set -eu
 psql --username "${POSTGRES_USER:-postgres}" --dbname postgres --set ON_ERROR_STOP=1 \
   --set password="$STAGEDOOR_DATABASE_PASSWORD" <<'SQL'
