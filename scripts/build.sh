@@ -2,9 +2,9 @@
 # Builds what `make run` serves: one binary with the pages' WASM, JavaScript, stylesheet and public
 # files inside. Prints the binary's absolute path on stdout and everything else on stderr.
 #
-# cargo-leptos optimises and compresses the WASM anew each time, which takes half a minute even when
-# nothing has changed. So the contents of everything that goes into the build are hashed first, and
-# when the hash is that of the last build, that build is it: no tool is even looked for.
+# cargo-leptos optimises and compresses the WASM each time, which takes half a minute even if nothing has
+# changed. So all inputs of the build are hashed first, and if the hash is that of the last build, nothing
+# is built and no tool is needed.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -22,23 +22,23 @@ is_fresh() { [ -x "$binary" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$1" ]; }
 build() {
   local wanted built
   wanted=$(inputs)
-  is_fresh "$wanted" && return # while we waited in line, another invocation built it
+  is_fresh "$wanted" && return # another invocation built it while this one waited for the lock
 
   say "building the site and the server in release mode (15 minutes the first time, then about 2)"
-  # Clones share a build folder, and cargo goes by times alone: the pages' files of another clone, if it
-  # was built later than this one was written, would be taken for ours.
+  # Clones share a build folder, and cargo compares times only: the pages' files of another clone would be
+  # used if they are newer than the sources of this one.
   touch server/src/main.rs
-  # -P compresses the site before the server is built, so that `embed` takes the compressed files in.
+  # -P compresses the site before the server is built, so that `embed` includes the compressed files.
   cargo leptos build --release -P --bin-features embed --cargo-locked >&2 </dev/null ||
-    fail "the build failed: the first error above says where."
+    fail "the build failed: see the first error above."
 
-  # CARGO_TARGET_DIR is shared by clones, so the finished binary gets a place of this clone's own.
-  # Moved into place: a server that runs the old one goes on running it.
+  # CARGO_TARGET_DIR is shared by clones, so the finished binary is copied into this clone. It is moved
+  # into place: a running server keeps the old one.
   built=$CARGO_TARGET_DIR/release/stagedoor
   mkdir -p "$(dirname "$binary")"
   cp "$built" "$binary.new"
   mv "$binary.new" "$binary"
-  # Sources that changed during the build were perhaps not in it: the hash is that of before.
+  # The hash from before the build: sources that changed during it may not be included.
   echo "$wanted" >"$stamp"
 }
 

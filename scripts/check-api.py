@@ -1,6 +1,6 @@
-"""Waits until the shop at this URL is ready, and gives it somebody with an event and tickets.
+"""Waits until the shop at this URL is ready, and creates a user with an event and tickets.
 
-Prints the cookie of their session. Standard library only.
+Prints the cookie of the user's session. Standard library only.
 """
 
 import json

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the rules of ARCHITECTURE.md that no compiler knows: which crate may know which, and which
-# things have one place. Takes about a second. Each broken rule is named with where it is broken.
+# Checks the rules of ARCHITECTURE.md that no compiler checks: which crates may depend on which, and which
+# code may be in one place only. Takes about a second. Prints each broken rule with its places.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -19,45 +19,45 @@ found() {
   shift
   grep -rnE --include='*.rs' "$pattern" "$@" 2>/dev/null | grep -vE '^[^:]+:[0-9]+: *//' || true
 }
-# crates PACKAGE OPTIONS... : every crate that the package is built from, itself left out.
+# crates PACKAGE OPTIONS... : all dependencies of the package.
 crates() {
   local package=$1 tree
   shift
   tree=$(cargo tree --locked --quiet -e normal --prefix none -p "$package" "$@") ||
-    fail "cargo tree -p $package failed: the error above says why."
+    fail "cargo tree -p $package failed: see the error above."
   printf '%s\n' "$tree" | awk '{ print $1 }' | sort -u | grep -vx "$package" || true
 }
 
 server=(server/src server/platform/src server/shop/src server/stripe/src)
 
-# Who knows whom.
+# Dependencies.
 server_only='sqlx.*|async-stripe.*|redis|argon2|apalis.*|lettre|async-nats|rustls|reqwest|server|stagedoor-.*|stripe-double'
-rule "app knows no database, payment provider, queue or mail (its ports do)" \
+rule "app depends on no database, payment provider, queue or mail (it uses ports)" \
   "$(crates app | grep -xE "$server_only" || true)"
 rule "model depends on no pages and no web server" \
   "$(crates model --all-features | grep -xE 'leptos.*|axum.*|tower.*|hyper.*' || true)"
-rule "the browser's part has nothing of the server in it" \
+rule "the browser's code depends on no crate of the server" \
   "$(crates frontend --target wasm32-unknown-unknown | grep -xE "$server_only|tokio|hyper|axum.*|leptos_axum|tower.*|utoipa.*" || true)"
 rule "platform and shop depend on no pages and no web server" \
   "$(crates stagedoor-shop | grep -xE 'app|context|islands|leptos.*|axum.*|tower-http|tower-sessions|utoipa-axum' || true)"
-rule "stagedoor-stripe alone depends on async-stripe" \
+rule "only stagedoor-stripe depends on async-stripe" \
   "$(crates stagedoor-shop | grep -xE 'async-stripe.*' || true)"
-rule "stripe-double knows nothing of Stagedoor" \
+rule "stripe-double depends on no crate of Stagedoor" \
   "$(crates stripe-double | grep -xE 'app|context|islands|model|server|stagedoor-.*|frontend|leptos.*|sqlx.*' || true)"
 
-rule "ticket-pdf knows nothing of Stagedoor" \
+rule "ticket-pdf depends on no crate of Stagedoor" \
   "$(crates ticket-pdf | grep -xE 'app|context|islands|model|server|stagedoor-.*|frontend|leptos.*|sqlx.*' || true)"
 
-# What has one place.
+# Code that may be in one place only.
 rule "transactions begin in server/platform/src/db and nowhere else (Db::write)" \
   "$(found '\.begin(_with)?\(|"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b[^:]' "${server[@]}" | grep -v '^server/platform/src/db/' || true)"
-rule "the crate context alone uses Leptos context" \
+rule "only the crate context uses Leptos context" \
   "$(found '\b(use_context|expect_context|provide_context|take_context)\b' app/src app/islands app/model)"
 rule "the environment is read in server/src/config.rs and cli.rs only" \
   "$(found '\benv::(var|vars|var_os)\b' app frontend/src "${server[@]}" server/stripe-double/src | grep -vE '^server/src/(config|cli)(\.rs|/)' || true)"
 rule "inner_html takes a constant in capitals, never data" \
   "$(found 'inner_html' app | grep -vE 'inner_html=\{?[A-Z][A-Z0-9_:]*\b' || true)"
-# Leptos writes the content of these elements as it is (app/src/ui/raw.rs).
+# Leptos does not escape the content of these elements (app/src/ui/raw.rs).
 opens='(^|view! \{) *'
 rule "a <textarea> is written by area() in app/src/ui/form.rs only, whose text text_area() escapes" \
   "$(
@@ -81,7 +81,7 @@ rule "<noscript> contains elements, in which Leptos escapes text, and no values 
       inside { match($0, / */); if (RLENGTH <= indent + 4 && /^ *\{/) print file ":" NR ":" $0 }
     ' "$file"
   done)"
-rule "Leptos.toml says what Cargo.toml says" \
+rule "Leptos.toml has the same values as Cargo.toml" \
   "$(grep -E '^[a-z-]+ *=' Leptos.toml | grep -vxFf <(sed -n '/^\[\[workspace.metadata.leptos\]\]/,$p' Cargo.toml) || true)"
 
 # Each table is written by one feature.
@@ -96,7 +96,7 @@ rule "payments are written by payments/ only" "$(writes payments payments)"
 rule "refunds and refund_lines are written by refunds/ only" \
   "$(writes refunds refunds; writes refund_lines refunds)"
 
-# Habits.
+# Conventions.
 sources=$(find app frontend server -name '*.rs' -not -path '*/target/*')
 rule "no module is called utils, helpers, manager, common or misc" \
   "$(printf '%s\n' "$sources" | grep -E '/(utils?|helpers?|managers?|common|misc)(\.rs|/)' || true)"
@@ -104,7 +104,7 @@ rule "every module opens with //!: what it owns, its invariant, what it does not
   "$(printf '%s\n' "$sources" | while read -r file; do head -n 1 "$file" | grep -q '^//!' || echo "$file"; done)"
 rule "no file is longer than 600 lines" \
   "$({ printf '%s\n' "$sources"; find end2end -name '*.ts' -not -path '*/node_modules/*'; } | xargs wc -l | awk '$2 != "total" && $1 > 600 { print $2 ": " $1 " lines" }')"
-rule "no test is skipped or focused, nothing is left unfinished" \
+rule "no test is skipped or focused, no todo! or dbg! is left" \
   "$(
     found '#\[ignore|\b(todo|unimplemented|dbg)!\(' app frontend server
     grep -rnE --include='*.ts' '\b(test|describe)\.(skip|only|fixme)\(' end2end || true

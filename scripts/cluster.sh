@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# `make cluster`: the shop as it runs on many machines, on this one: two web replicas and two workers of
-# the finished binary behind a small load balancer, with a PostgreSQL, a Redis, a NATS and a Stripe
-# double beside them, and demo data. The services are private ones that end with it, and what they held
-# with them; logs and mails stay in target/cluster until the next time. A replica that dies is started
-# again, as an orchestrator would: kill one and look. Ctrl-C stops all of it in order.
+# `make cluster`: a cluster of the shop on this machine: two web replicas and two workers of the finished
+# binary behind a small load balancer, with a PostgreSQL, a Redis, a NATS, a Stripe double, and demo data.
+# The services are private; they and their data are deleted at the end. Logs and mails stay in
+# target/cluster until the next run. A replica that dies is restarted, as by an orchestrator. Ctrl-C stops
+# everything in order.
 #
-# PORT=4000 make cluster: the shop there, the replicas on the five ports behind it.
+# PORT=4000 make cluster: the shop on that port, the replicas on the next five.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -19,19 +19,19 @@ fi
 binary=$2
 port=${PORT:-3000}
 case $port in
-  '' | *[!0-9]*) fail "PORT=$port is no port." ;;
+  '' | *[!0-9]*) fail "PORT=$port is not a port number." ;;
 esac
 folder=$ROOT/target/cluster
 rm -rf "$folder"
 mkdir -p "$folder"
 supervisors=()
 
-# supervise NAME COMMAND... : runs it, and again whenever it ends, until this script is asked to stop.
+# supervise NAME COMMAND... : runs it, and restarts it whenever it ends, until this script is stopped.
 supervise() {
   local name=$1
   shift
   (
-    # A group of its own: Ctrl-C is for this script, which stops them in order.
+    # In its own process group: Ctrl-C reaches only this script, which stops them in order.
     set -m
     stopping=
     pid=
@@ -44,7 +44,7 @@ supervise() {
       if [ -n "$stopping" ]; then
         wait "$pid" || true
       else
-        say "$name has ended and starts again (its log: $folder/$name.log)" 2>&3
+        say "$name has ended and is restarted (log: $folder/$name.log)" 2>&3
         sleep 1
       fi
     done
@@ -55,7 +55,7 @@ supervise() {
 stop() {
   trap - EXIT
   local supervisor
-  # The last that was started goes first: the front, the workers, the web replicas, the double.
+  # In reverse order of start: the front, the workers, the web replicas, the double.
   for ((supervisor = ${#supervisors[@]} - 1; supervisor >= 0; supervisor--)); do
     kill "${supervisors[supervisor]}" 2>/dev/null || true
   done
@@ -66,13 +66,13 @@ trap 'exit 143' TERM
 
 # answers PORT PATH
 answers() { node -e 'fetch(process.argv[1]).then((a) => process.exit(a.ok ? 0 : 1), () => process.exit(1))' "http://127.0.0.1:$1$2"; }
-# await NAME PORT PATH : until it answers there.
+# await NAME PORT PATH : waits until it answers there.
 await() {
   local tries=60
   while ! answers "$2" "$3"; do
     if [ $((tries -= 1)) -eq 0 ]; then
       tail -n 5 "$folder/$1.log" >&2
-      fail "$1 does not get ready: its last words are above, all of them in $folder/$1.log."
+      fail "$1 does not become ready: the end of its log is above, all of it in $folder/$1.log."
     fi
     sleep 0.5
   done
@@ -111,9 +111,9 @@ await front "$port" /readyz
 
 cat <<TEXT
 
-  The shop            http://127.0.0.1:$port  (each answer's x-replica says who made it)
-  its web replicas    http://127.0.0.1:${webs[0]} and http://127.0.0.1:${webs[1]}
-  its workers         http://127.0.0.1:${workers[0]}/readyz and http://127.0.0.1:${workers[1]}/readyz
+  The shop            http://127.0.0.1:$port  (the header x-replica names the replica)
+  web replicas        http://127.0.0.1:${webs[0]} and http://127.0.0.1:${webs[1]}
+  workers             http://127.0.0.1:${workers[0]}/readyz and http://127.0.0.1:${workers[1]}/readyz
   the Stripe double   http://127.0.0.1:$double/double/journal
   PostgreSQL          $DATABASE_URL
   Redis               $REDIS_URL

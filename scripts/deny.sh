@@ -10,4 +10,4 @@ cargo deny --version >/dev/null 2>&1 ||
   fail "cargo-deny is not installed: run 'cargo install --locked cargo-deny' (about 8 minutes) and try again."
 cargo deny --locked check bans licenses sources
 cargo deny --locked check advisories ||
-  fail "advisories: see above; without a network their database cannot be fetched, and only that part is undone."
+  fail "advisories: see above; without a network their database cannot be fetched, and only this check is missing."

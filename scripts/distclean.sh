@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make distclean`: removes the shared build cache and the tools. The next `make run` starts from
-# nothing (about half an hour).
+# `make distclean`: removes the shared build cache and the tools. The next `make run` builds
+# everything again (about half an hour).
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"

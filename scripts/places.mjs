@@ -1,6 +1,6 @@
-// Writes server/shop/src/events/places.txt: of each country the currencies that are money there, the time zone
-// of most of it, and all of its zones; - for nothing. Zones are those of `zone.tab` of the time zone database (public
-// domain); currencies are those of CLDR (npm package cldr-core, Unicode-3.0).
+// Writes server/shop/src/events/places.txt: for each country its legal currencies, its main
+// time zone, and all of its zones; - for none. Zones are from `zone.tab` of the time zone database (public domain),
+// currencies from CLDR (npm package cldr-core, Unicode-3.0).
 //
 //   npm pack cldr-core && tar xzf cldr-core-*.tgz
 //   node scripts/places.mjs /usr/share/zoneinfo package > server/shop/src/events/places.txt
@@ -12,7 +12,7 @@ const { region } = json('supplemental/currencyData.json').supplemental.currencyD
 const primary = json('supplemental/primaryZones.json').supplemental.primaryZones;
 const release = readFileSync(`${zoneinfo}/tzdata.zi`, 'utf8').split('\n')[0].replace('# version ', '');
 
-/** Zones that CLDR goes on calling by their old names. */
+/** Zones for which CLDR still uses the old name. */
 const RENAMED = { 'Europe/Kiev': 'Europe/Kyiv' };
 
 /** The currencies that are legal tender in a country now. */
@@ -20,7 +20,7 @@ function currencies(country) {
   const now = (region[country] ?? []).flatMap((entry) =>
     Object.entries(entry).filter(([, of]) => !of._to && of._tender !== 'false'),
   );
-  // The one that came last is the one that prices are in.
+  // Newest first: prices are in the newest.
   now.sort(([, a], [, b]) => (a._from < b._from ? 1 : -1));
   return now.map(([code]) => code);
 }
@@ -31,7 +31,7 @@ for (const line of readFileSync(`${zoneinfo}/zone.tab`, 'utf8').split('\n')) {
   const [country, , zone] = line.split('\t');
   zones.set(country, [...(zones.get(country) ?? []), zone]);
 }
-// Kosovo has no code of ISO 3166-1, and so no line of its own.
+// Kosovo has no ISO 3166-1 code, and therefore no line in zone.tab.
 zones.set('XK', ['Europe/Belgrade']);
 
 console.log(`# Written by scripts/places.mjs from the time zone database ${release} (public domain) and`);

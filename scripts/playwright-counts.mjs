@@ -1,9 +1,9 @@
-// Prints "PASSED FAILED" from Playwright's JSON report; "0 1" where it wrote none. With a second argument,
-// appends to that file what each test that failed says.
+// Prints "PASSED FAILED" from Playwright's JSON report; "0 1" without one. With a second argument, appends
+// the error of each failed test to that file.
 import { appendFileSync, readFileSync } from 'node:fs';
 
 const [reportFile, failuresFile] = process.argv.slice(2);
-/** Lines of an error that are kept: the call log behind them is in the HTML report. */
+/** Lines kept of an error: the call log that follows is in the HTML report. */
 const LINES_MAX = 25;
 
 function* specs(suites) {
@@ -29,7 +29,7 @@ try {
   const report = JSON.parse(readFileSync(reportFile, 'utf8'));
   const { stats, errors } = report;
   const failed = stats.unexpected + (stats.unexpected === 0 ? errors.length : 0);
-  if (stats.flaky > 0) console.error(`${stats.flaky} browser tests were flaky: they failed first and passed when tried again`);
+  if (stats.flaky > 0) console.error(`${stats.flaky} browser tests were flaky: they failed first and passed when retried`);
   const said = failuresFile ? failures(report) : [];
   if (said.length > 0) appendFileSync(failuresFile, `${said.join('\n')}\n`);
   console.log(`${stats.expected + stats.flaky} ${failed}`);

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Where the tests' services are on this machine. Sourced after env.sh.
+# Finds the programs of the tests' services. Sourced after env.sh.
 
-# Folder of PostgreSQL's server programs: on PATH, or where Debian hides them; the newest wins.
+# Folder of PostgreSQL's server programs: on PATH, or in Debian's own folders; the newest version.
 postgres_bin() {
   local dir found=
   if have initdb && have postgres; then
@@ -24,7 +24,7 @@ postgres_is_new_enough() {
 
 redis_server() { command -v redis-server || command -v valkey-server; }
 
-# Debian puts it where only root's PATH looks.
+# Debian installs it in a folder that is only on root's PATH.
 nats_server() {
   command -v nats-server || { [ -x /usr/sbin/nats-server ] && echo /usr/sbin/nats-server; }
 }
@@ -40,20 +40,20 @@ chromium_path() {
 # The major version of this browser: "Chromium 156.0.8078.108 built on Debian" is 156.
 chromium_major() { "$1" --version 2>/dev/null | grep -o '[0-9][0-9]*\.[0-9.]*' | head -n 1 | cut -d. -f1; }
 
-# check_chromium PROGRAM : 1 with one sentence if the browser tests cannot be relied on with it.
+# check_chromium PROGRAM : prints a sentence and returns 1 if the browser tests are not reliable with it.
 check_chromium() {
   local found tested
   found=$(chromium_major "$1")
   tested=$(cat "$ROOT/end2end/snapshots/browser.txt")
   if [ -z "$found" ]; then
-    say "$1 does not say which version of Chromium it is: name another in PLAYWRIGHT_CHROMIUM."
+    say "$1 does not print a version of Chromium: set PLAYWRIGHT_CHROMIUM to another."
     return 1
   fi
   if [ "$found" -lt "$CHROMIUM_MIN" ]; then
-    say "$1 is Chromium $found, and the browser tests need $CHROMIUM_MIN or newer (they are tried on $tested): install a newer one, or name it in PLAYWRIGHT_CHROMIUM."
+    say "$1 is Chromium $found, and the browser tests need $CHROMIUM_MIN or newer (they are tested with $tested): install a newer one, or set PLAYWRIGHT_CHROMIUM to one."
     return 1
   fi
   if [ "$found" -gt "$tested" ]; then
-    say "$1 is Chromium $found, on which the browser tests have not been tried (they are on $CHROMIUM_MIN to $tested): what fails may be the browser's."
+    say "$1 is Chromium $found, with which the browser tests have not been run (only with $CHROMIUM_MIN to $tested): failures may be due to the browser."
   fi
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# For `make test` only: promtool, which checks Prometheus rules. Where it is missing it is taken out of
-# Debian's package, which is not installed, for that would start a Prometheus. Where that cannot be had,
-# scripts/check-deploy.sh says what it leaves out, and nothing fails.
+# For `make test` only: promtool, which checks Prometheus rules. If it is missing it is extracted from
+# Debian's package, which is not installed, because that would start a Prometheus. If the package is not
+# available, scripts/check-deploy.sh skips these checks with a message.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -9,7 +9,7 @@ set -euo pipefail
 have promtool && exit 0
 have apt-get && have dpkg-deb || exit 0
 
-say "fetching promtool out of Debian's package (20 MB)"
+say "extracting promtool from Debian's package (20 MB)"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
@@ -22,5 +22,5 @@ mkdir -p "$TOOLS/bin"
 if dpkg-deb --fsys-tarfile "$work"/prometheus_*.deb 2>/dev/null | tar -x -C "$work" ./usr/bin/promtool 2>/dev/null; then
   mv "$work/usr/bin/promtool" "$TOOLS/bin/promtool"
 else
-  say "promtool cannot be had here: $(tail -n 1 "$work/log")"
+  say "promtool is not available: $(tail -n 1 "$work/log")"
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks whether the programs that nothing here can install are there, and new enough.
+# Checks that the programs which no script here installs are present and new enough.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -8,7 +8,7 @@ have cargo && have rustc ||
   fail "Rust is missing: install it from https://rustup.rs, open a new shell and run this again."
 rust=$(rustc --version 2>/dev/null | cut -d' ' -f2) || rust=
 [ -n "$rust" ] ||
-  fail "rustc does not start, most likely because the toolchain that rust-toolchain.toml names is not installed: run 'rustup toolchain install' in $ROOT."
+  fail "rustc does not start, most likely because the toolchain of rust-toolchain.toml is not installed: run 'rustup toolchain install' in $ROOT."
 version_at_least "$rust" "$RUST_MIN" ||
   fail "Rust $rust is too old, $RUST_MIN is needed: run 'rustup update' (or unset RUSTUP_TOOLCHAIN)."
 cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 ||

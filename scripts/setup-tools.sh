@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs cargo-leptos and wasm-bindgen, and with `--test` cargo-machete, in exactly the versions of
 # versions.sh, into the cache.
-# Prebuilt where cargo-binstall is there and finds them, otherwise compiled: in debug mode, because
-# they run for seconds and compile for minutes. Only cargo-leptos's compressor is worth optimising:
-# without it each release build spends 16 s there, with it less than 2 s.
+# Prebuilt if cargo-binstall is installed and finds them, otherwise compiled in debug mode, because they
+# run for seconds and compile for minutes. Only cargo-leptos's compressor is optimised: that reduces its
+# time in each release build from 16 s to less than 2 s.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -12,7 +12,7 @@ locked=$(grep -A1 '^name = "wasm-bindgen"$' Cargo.lock | sed -n 's/^version = "\
 [ "$locked" = "$WASM_BINDGEN_VERSION" ] ||
   fail "Cargo.lock has wasm-bindgen $locked, scripts/versions.sh has $WASM_BINDGEN_VERSION: they must be the same."
 
-# is_there COMMAND VERSION : asks the copy in the cache, not one that happens to be on PATH.
+# is_there COMMAND VERSION : checks the copy in the cache, not one on PATH.
 is_there() { [ "$("$TOOLS/bin/$1" --version 2>/dev/null | awk '{print $NF}')" = "$2" ]; }
 
 # install_tool CRATE COMMAND VERSION TIME EXTRA_ARGS...
@@ -25,12 +25,12 @@ install_tool() {
     timeout 180 cargo binstall --no-confirm --force --strategies crate-meta-data,quick-install \
       --root "$TOOLS" "$crate@$version" >&2 </dev/null || true
     is_there "$command" "$version" && return
-    say "no prebuilt $crate $version to be had here"
+    say "no prebuilt $crate $version is available"
   fi
   say "compiling $crate $version, once on this machine ($time on 2 cores)"
   CARGO_TARGET_DIR=$CACHE/tools-target CARGO_PROFILE_DEV_DEBUG=0 \
     cargo install --locked --debug --force --root "$TOOLS" --version "$version" "$@" "$crate" >&2 </dev/null ||
-    fail "cargo install $crate $version failed: the last lines above say why; run this again to go on where it stopped."
+    fail "cargo install $crate $version failed: see the last lines above; run this again to continue where it stopped."
   is_there "$command" "$version" || fail "$crate was installed but '$TOOLS/bin/$command --version' does not say $version."
 }
 
@@ -42,5 +42,5 @@ if [ "${1:-}" = --test ]; then
   install_tool cargo-machete cargo-machete "$CARGO_MACHETE_VERSION" "about a minute"
 fi
 
-# 2 GB that nobody needs once all are installed.
+# 2 GB that are no longer needed.
 rm -rf "$CACHE/tools-target"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Gives rustc the standard library for wasm32-unknown-unknown, which the browser's part is built on.
+# Installs rustc's standard library for wasm32-unknown-unknown, for the browser's code.
 #
-# The ordinary way is rustup. Where rustup may not download (RUSTUP_AUTO_INSTALL=0: a closed network),
-# the same library is built in half a minute from the same version's source, which Debian packages as
-# rust-src, and put where rustup would have put it.
+# Normally with rustup. If rustup may not download (RUSTUP_AUTO_INSTALL=0: a closed network), the library
+# is built in half a minute from the same version's source, Debian's package rust-src, and installed where
+# rustup would have installed it.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -19,10 +19,10 @@ std_is_there && exit 0
 if have rustup && [ "${RUSTUP_AUTO_INSTALL:-1}" != 0 ]; then
   say "adding rustup's $target target (under a minute)"
   rustup target add "$target" && std_is_there && exit 0
-  say "rustup could not add it; trying Debian's source package"
+  say "rustup could not add it: trying Debian's source package"
 fi
 
-# From here on: the source of exactly this rustc, from Debian.
+# From here on: the source of exactly this version of rustc, from Debian.
 advice="rustc $version has no $target standard library: run 'rustup target add $target' with access to rustup's server, or on Debian install the package libstd-rust-dev-wasm32 of the same version."
 have apt-get && have dpkg-deb && [ -r /usr/share/keyrings/debian-archive-keyring.gpg ] || fail "$advice"
 [ -w "$sysroot/lib/rustlib" ] || fail "$sysroot belongs to someone else, and $advice"
@@ -30,8 +30,8 @@ have apt-get && have dpkg-deb && [ -r /usr/share/keyrings/debian-archive-keyring
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# apt with a source list and lists of its own, reading from wherever this machine's apt reads from:
-# nothing of the system's apt is touched.
+# apt with its own source list and package lists, from the mirrors of the system's apt, whose files are
+# not changed.
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
 private_apt() {
   local command=$1
@@ -41,8 +41,8 @@ private_apt() {
     -oAPT::Sandbox::User="$(id -un)" "$@"
 }
 
-# find_version: Debian's name for this rustc's source ("1.95.0+dfsg1-1~bpo13+1"), leaving
-# sources.list pointed at the suite that has it.
+# find_version: Debian's version of this rustc's source ("1.95.0+dfsg1-1~bpo13+1"); sources.list then has
+# the suite that contains it.
 find_version() {
   local uri suite found
   for suite in trixie-backports sid; do
@@ -65,7 +65,7 @@ package=$(find_version)
 (cd "$work" && private_apt apt-get -qq download "rust-src=$package" >"$work/log" 2>&1) ||
   fail "downloading rust-src $package failed ($(tail -n 1 "$work/log")), and $advice"
 
-# Its Cargo.lock comes along, so std is built from the crates that it was released with.
+# It includes Cargo.lock, so std is built from the crates that it was released with.
 src=$sysroot/lib/rustlib/src/rust/library
 if [ ! -e "$src/std/Cargo.toml" ]; then
   dpkg-deb --fsys-tarfile "$work"/rust-src_*.deb | tar -x -C "$work" "./usr/src/rustc-$version/library"
@@ -74,7 +74,7 @@ if [ ! -e "$src/std/Cargo.toml" ]; then
   mv "$work/usr/src/rustc-$version/library" "$src"
 fi
 
-# An empty crate, for whose sake cargo builds std. Away from the workspace and its settings.
+# An empty crate for which cargo builds std, outside of the workspace and its settings.
 mkdir -p "$work/empty/src"
 printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2024"\n[lib]\npath = "src/lib.rs"\n' >"$work/empty/Cargo.toml"
 printf '#![no_std]\n' >"$work/empty/src/lib.rs"
@@ -85,7 +85,7 @@ printf '#![no_std]\n' >"$work/empty/src/lib.rs"
     cargo build --release -Zbuild-std=std,panic_abort,proc_macro --target "$target" 2>&1
 ) | tee "$work/build.log" >&2 || fail "building std failed (see above), and $advice"
 
-# Copied under another name first: a rustc that starts meanwhile sees all of it or nothing.
+# Copied under another name first: a concurrent rustc sees all of it or nothing.
 rm -rf "$libdir.new"
 mkdir -p "$libdir.new"
 for rlib in "$work/empty/target/$target"/release/deps/*.rlib; do
@@ -94,6 +94,6 @@ for rlib in "$work/empty/target/$target"/release/deps/*.rlib; do
 done
 rm -rf "$libdir"
 mv "$libdir.new" "$libdir"
-# What was compiled against another build of std does not link with this one.
+# Code compiled against another build of std does not link with this one.
 rm -rf "${CARGO_TARGET_DIR:?}/$target" "${CARGO_TARGET_DIR:?}/front"
 std_is_there || fail "std was built but $libdir holds no libstd, and $advice"

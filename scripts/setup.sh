@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Brings a fresh machine to where the project builds: `scripts/setup.sh`, and with `--test` also to
-# where every test runs. Each step looks first and does nothing when its work is done, so a second
-# run takes about a second. Two runs at the same time wait for each other.
+# Installs what the build needs: `scripts/setup.sh`, and with `--test` also what the tests need. Each step
+# does nothing if its work is already done, so a second run takes about a second. Concurrent runs wait for
+# each other.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"

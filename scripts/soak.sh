@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# `make soak`: the tests that can go on for as long as one likes, for about MINUTES (10 if not set):
-# the server killed with SIGKILL every second or so while buyers pay, on SQLite and on PostgreSQL side
-# by side; replicas of a cluster killed likewise; simulated histories; the shop held against a model of
-# its promise; how each statement is run over a million tickets; and, for half as long, the API asked all
-# that its description allows and forbids. The same tests as in `make test`, where they end sooner. Each
-# prints its seed: STAGEDOOR_TEST_SEED=… make soak kills, pays, breaks and asks by the same plan again.
+# `make soak`: the long form of some tests, for about MINUTES (default 10): the server killed with SIGKILL
+# every second or so while buyers pay, on SQLite and on PostgreSQL in parallel; replicas of a cluster killed
+# likewise; simulated histories; the shop compared with a model of its behaviour; the query plan of each
+# statement over a million tickets; and, for half as long, the API tested against its description. `make
+# test` runs the same tests for a shorter time. Each prints its seed: STAGEDOOR_TEST_SEED=… make soak
+# repeats the same plan.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
 
 minutes=${MINUTES:-10}
 case $minutes in
-  0* | *[!0-9]*) fail "MINUTES=$minutes is no number of minutes from 1 on." ;;
+  0* | *[!0-9]*) fail "MINUTES=$minutes is not a positive whole number." ;;
 esac
 
 scripts/setup.sh --test
 cargo_test=(cargo test --locked -p server --test it)
 "${cargo_test[@]}" --no-run
-# A life, a death and a new start take about a second and a half on two cores.
+# One round of start, kill and restart takes about a second and a half on two cores.
 export STAGEDOOR_CRASH_ROUNDS=$((minutes * 40))
-# A replica that dies and comes back, under the buyers of all others.
+# One round kills and restarts a replica while all others serve buyers.
 export STAGEDOOR_CLUSTER_ROUNDS=$((minutes * 20))
 export STAGEDOOR_SIM_SEEDS=$((minutes * 30))
 export STAGEDOOR_TEST_TICKETS=1000000
@@ -29,7 +29,7 @@ failed=0
 scripts/with-services.sh "${cargo_test[@]}" \
   -- --nocapture --test-threads 4 killed_at_random replicas_killed no_history the_shop_keeps_its_promise \
   no_statement_that_somebody_waits_for || failed=1
-# Afterwards: what it asks for would keep the others waiting.
+# Last, because its load would slow down the others.
 STAGEDOOR_BIN=$(scripts/build.sh)
 export STAGEDOOR_BIN
 seed=${STAGEDOOR_TEST_SEED:-$RANDOM}

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# `make test`: everything that must hold, the quick checks first. What CI runs is this and no more.
+# `make test`: all checks, the quick ones first. CI runs exactly this.
 #
 #   scripts/test.sh              all of it; ends with "N passed, N failed"
-#   scripts/test.sh fast         what is quick and needs no service: formats, rules, lints, unit tests, and
+#   scripts/test.sh fast         quick checks that need no service: formats, rules, lints, unit tests, and
 #                                the integration tests on SQLite with fewer rounds of the long ones
 #   scripts/test.sh lint         only formats, rules and lints
-#   scripts/test.sh rust [ARGS]  only the Rust tests; ARGS go to `cargo test`
-#   scripts/test.sh e2e [ARGS]   only the browser tests; ARGS go to `playwright test`
+#   scripts/test.sh rust [ARGS]  only the Rust tests; ARGS are passed to `cargo test`
+#   scripts/test.sh e2e [ARGS]   only the browser tests; ARGS are passed to `playwright test`
 #
-# On 2 cores the fast lane takes under five minutes once it has been built; all of it about an hour from nothing (tools, dependencies in four profiles), about 35 minutes after that.
+# On 2 cores `fast` takes under five minutes once it has been built; a full run takes about an hour the first
+# time (tools, dependencies in four profiles), about 35 minutes after that.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -21,7 +22,7 @@ summary=()
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# phase NAME COMMAND... : runs it, keeps its time, counts it as one failure if it fails.
+# phase NAME COMMAND... : runs it, records its time, counts it as one failure if it fails.
 phase() {
   local name=$1 start=$SECONDS result=ok
   shift
@@ -34,32 +35,32 @@ phase() {
   [ "$result" = ok ]
 }
 
-# Prints what happened, the last line being the one that a machine reads.
+# Prints the summary; the last line is machine-readable.
 finish() {
   printf '\n'
   [ ! -s "$work/failed" ] || cat "$work/failed"
   [ ${#summary[@]} -eq 0 ] || printf '  %s\n' "${summary[@]}"
   printf '  %-52s %5ds\n\n' total "$SECONDS"
-  # A seed in the log above is a history only together with the code that it ran.
+  # A seed in the log above reproduces a run only with the same code.
   [ "$failed" -eq 0 ] || printf 'at commit %s\n' "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
   printf '%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" -eq 0 ]
   exit
 }
 
-# On a machine without it (macOS) a hanging test hangs the run, and nothing else is different.
+# Without `timeout` (macOS) a hanging test hangs the run.
 within() {
   local seconds=$1
   shift
   if have timeout; then timeout --foreground --kill-after=30 "$seconds" "$@"; else "$@"; fi
 }
 
-# --- what is checked without running anything ---
+# --- static checks ---
 
 shellcheck_scripts() {
-  if have shellcheck; then shellcheck scripts/*.sh .ci/run deploy/systemd/stagedoor-backup; else say "shellcheck is not installed: left out"; fi
+  if have shellcheck; then shellcheck scripts/*.sh .ci/run deploy/systemd/stagedoor-backup; else say "shellcheck is not installed: skipped"; fi
 }
-# On WASM, the crates of the browser; on the host, islands is linted as the server uses it.
+# On WASM, the browser's crates; on the host, islands is linted as built for the server.
 clippy_wasm() { cargo clippy --locked -p islands -p frontend --target wasm32-unknown-unknown -- -D warnings; }
 # By metadata: some libraries have another name than their packages.
 unused_dependencies() {
@@ -94,16 +95,16 @@ lints() {
 
 cargo_test=(cargo test --locked --workspace --exclude frontend --no-fail-fast)
 
-# Many tests wait for a clock or a database, so there are more at a time than cores.
+# Many tests wait for a clock or a database, so more run in parallel than there are cores.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 
-# From cargo's log: what each test that failed said, without the servers' own logs, cut short.
+# From cargo's log: the output of each failed test, without the servers' logs, truncated.
 what_failed_tests_said() {
   awk '/^failures:$/ { on = 0 }
     /^---- .* stdout ----$/ { on = 1; lines = 0 }
     on && !/^\{/ && lines++ < 100 { print substr($0, 1, 300) }'
 }
-# rust_tests_run COMMAND... : runs it, and counts what its tests say.
+# rust_tests_run COMMAND... : runs it, and counts passed and failed tests.
 rust_tests_run() {
   local code=0 counts
   within 1500 "$@" </dev/null 2>&1 | tee "$work/rust.log" || code=$?
@@ -123,7 +124,7 @@ rust_tests() {
   phase "compile the Rust tests" "${cargo_test[@]}" --no-run || finish
   phase "Rust tests (SQLite, PostgreSQL, Redis, NATS)" rust_tests_run scripts/with-services.sh "${cargo_test[@]}" "$@" || true
 }
-# A test that needs a service has its name in its own, or in its module's: a test sees to that.
+# A test that needs a service has the service's name in its own or its module's: lanes.rs checks this.
 needs_a_service=(postgres redis nats cluster:: replicas::)
 fast_rust_tests() {
   local skip=() word
@@ -135,7 +136,7 @@ fast_rust_tests() {
     "${cargo_test[@]}" --test it -- "${skip[@]}" || true
 }
 
-# --- the product as it ships ---
+# --- the release binary ---
 
 build_product() { STAGEDOOR_BIN=$(scripts/build.sh) && export STAGEDOOR_BIN; }
 
@@ -143,13 +144,13 @@ browser_tests_run() {
   local code=0 counts
   PLAYWRIGHT_CHROMIUM=$(chromium_path) STAGEDOOR_E2E_JSON=$work/e2e.json \
     within 3000 playwright test --config end2end "$@" </dev/null || code=$?
-  # A retried test that passed is counted as passed, and said to be flaky.
+  # A test that passed when retried counts as passed, and is reported as flaky.
   counts=$(node scripts/playwright-counts.mjs "$work/e2e.json" "$work/failed")
   passed=$((passed + ${counts% *}))
   if [ "${counts#* }" -gt 1 ]; then failed=$((failed + ${counts#* } - 1)); fi
   return "$code"
 }
-# So long the API is asked, half of the time with a session; always the same, by the seed.
+# Duration of the API check, half of it with a session, and its fixed seed.
 API_SECONDS=90
 API_SEED=7
 browser_tests() {

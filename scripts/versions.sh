@@ -1,15 +1,14 @@
 # shellcheck shell=bash disable=SC2034
-# The versions of everything that is not in Cargo.lock or package-lock.json.
-# Sourced by the other scripts; change a version here and nowhere else.
+# All versions that are not in Cargo.lock or package-lock.json. Sourced by the other scripts.
 
 # Oldest Rust that builds the workspace (the same as rust-version in Cargo.toml).
 RUST_MIN=1.95.0
 # Oldest Node.js that runs Tailwind and Playwright.
 NODE_MIN=20
 
-# Builds server and WASM together. 0.3.11's own lock file needs a newer Rust than ours.
+# Builds server and WASM together. 0.3.11's lock file needs a newer Rust than RUST_MIN.
 CARGO_LEPTOS_VERSION=0.3.10
-# Must equal the wasm-bindgen crate in Cargo.lock to the last digit: setup-tools.sh checks it.
+# Must equal the version of the wasm-bindgen crate in Cargo.lock exactly: setup-tools.sh checks it.
 WASM_BINDGEN_VERSION=0.2.126
 
 # Finds dependencies that no source names.
@@ -18,6 +17,6 @@ CARGO_MACHETE_VERSION=0.9.2
 # Oldest PostgreSQL that the tests run on.
 POSTGRES_MIN=15
 
-# Oldest Chromium that the browser tests have passed on. They are tried on the one whose major version
-# is in end2end/snapshots/browser.txt; any between and after is taken, and after it is said.
+# Oldest Chromium that the browser tests have passed with. The newest tested major version is in
+# end2end/snapshots/browser.txt; newer ones are accepted with a warning.
 CHROMIUM_MIN=148

@@ -1,5 +1,5 @@
-// What a buyer downloads before a page comes alive: the WASM, compressed as it is served. Prints the
-// figure, and fails where it is over the budget.
+// The size of the WASM, compressed as it is served, which a buyer downloads before a page is interactive.
+// Prints it, and fails if it is over the budget.
 import { readFileSync } from 'node:fs';
 import { brotliCompressSync, constants } from 'node:zlib';
 
@@ -13,6 +13,6 @@ const compressed = brotliCompressSync(wasm, {
 const kb = (bytes) => (bytes / 1024).toFixed(1);
 console.log(`WASM: ${kb(compressed)} KB brotli of at most ${BUDGET_KB} (${kb(wasm.length)} KB plain)`);
 if (compressed > BUDGET_KB * 1024) {
-  console.error(`error: ${file} is over its budget: what only pages use must not be reached from an island.`);
+  console.error(`error: ${file} is over its budget: islands must not use code that is only for pages.`);
   process.exit(1);
 }

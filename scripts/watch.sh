@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make watch`: cargo-leptos rebuilds what you edit and reloads the page. It has a site folder of its
-# own, so the release build of `make run` stays as it is. PORT=4000 works here, too.
+# `make watch`: cargo-leptos rebuilds what you edit and reloads the page. It has its own site folder, so the
+# release build of `make run` is not changed. PORT=4000 works here, too.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"

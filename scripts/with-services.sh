@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# scripts/with-services.sh COMMAND... : runs the command with a PostgreSQL, a Redis and a NATS with
-# JetStream that exist for it alone, named by TEST_POSTGRES_URL, TEST_REDIS_URL and TEST_NATS_URL;
-# NATS_SERVER is the program and POSTGRES_BIN where PostgreSQL's are, for tests that stop one of their
-# own. They live in a temporary folder on free loopback ports, and stop with the command, however it
-# ends. What else runs on this machine is never touched. PostgreSQL is durable as in production (fsync
-# on): the server refuses anything less.
+# scripts/with-services.sh COMMAND... : runs the command with a private PostgreSQL, Redis and NATS with
+# JetStream, whose addresses are in TEST_POSTGRES_URL, TEST_REDIS_URL and TEST_NATS_URL. NATS_SERVER is the
+# program of NATS and POSTGRES_BIN the folder of PostgreSQL's, for tests that start and stop their own.
+# The services use a temporary folder and free loopback ports, and stop when the command ends. Other
+# services of this machine are not used. PostgreSQL is durable as in production (fsync on), as the server
+# requires.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -24,7 +24,7 @@ mkdir "$work/pg" "$work/redis" "$work/nats"
 started=()
 command_pid=
 
-# PostgreSQL refuses to run as root: then it runs as the user that its package made, or as nobody.
+# PostgreSQL refuses to run as root: it then runs as the user of its package, or as nobody.
 as_pg() { (cd "$work/pg" && "$@"); }
 if [ "$(id -u)" = 0 ]; then
   pg_user=postgres
@@ -39,11 +39,11 @@ fi
 
 stop_services() {
   trap - EXIT
-  # Whoever asks again no longer waits for the command.
+  # A second signal kills the command.
   trap 'kill -KILL "$command_pid" 2>/dev/null || true' INT TERM HUP
   if [ -n "$command_pid" ]; then
     kill "$command_pid" 2>/dev/null || true
-    # It may need the services to end well.
+    # It may need the services for a clean shutdown.
     wait "$command_pid" 2>/dev/null || true
   fi
   local pid
@@ -51,7 +51,7 @@ stop_services() {
     kill "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
   done
-  # pg_ctl reads the process id from this very folder; there is nothing to keep, so no checkpoint.
+  # pg_ctl reads the process id from this folder; no data is kept, so no checkpoint is needed.
   as_pg "$pg/pg_ctl" -D "$work/pg/data" -m immediate -s stop >/dev/null 2>&1 || true
   rm -rf "$work"
 }
@@ -60,7 +60,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-# Below the range from which the kernel hands out ports by itself.
+# Below the kernel's range of ephemeral ports.
 free_port() {
   local port
   while :; do
@@ -70,7 +70,7 @@ free_port() {
   echo "$port"
 }
 
-# try_start NAME START_FUNCTION : up to five ports, should somebody take one in between.
+# try_start NAME START_FUNCTION : tries up to five ports, in case one is taken in between.
 try_start() {
   local attempt
   for attempt in 1 2 3 4 5; do
@@ -79,11 +79,11 @@ try_start() {
     say "$1 did not start on port $port (attempt $attempt)"
   done
   tail -n 5 "$work"/pg/log "$work"/redis/log "$work"/nats/log >&2 2>/dev/null || true
-  fail "$1 does not start: its last words are above."
+  fail "$1 does not start: the end of its log is above."
 }
 
 start_postgres() {
-  # 300 connections: a database and a small pool for each test that runs at the time.
+  # 300 connections: a database and a small pool for each running test.
   as_pg "$pg/pg_ctl" -D "$work/pg/data" -l "$work/pg/log" -w -t 60 -s \
     -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$work/pg -c max_connections=300" \
     start >/dev/null
@@ -91,7 +91,7 @@ start_postgres() {
 
 # start COMMAND... : in the background; returns once its port answers.
 start() {
-  # In a group of its own: Ctrl-C ends it only after the command.
+  # In its own process group: Ctrl-C does not end it before the command.
   set -m
   "$@" >/dev/null 2>&1 </dev/null &
   set +m
@@ -113,13 +113,13 @@ start_redis() {
     --save '' --appendonly no --daemonize no
 }
 
-# It listens only once JetStream is there.
+# It listens only once JetStream is ready.
 start_nats() { start "$NATS_SERVER" -a 127.0.0.1 -p "$port" -js -sd "$work/nats" -l "$work/nats/log"; }
 
 # The C locale sorts bytes, as SQLite does.
 as_pg "$pg/initdb" -D "$work/pg/data" -U stagedoor -A trust -E UTF8 --locale=C --no-sync >"$work/initdb.log" 2>&1 || {
   cat "$work/initdb.log" >&2
-  fail "PostgreSQL's initdb failed: its words are above."
+  fail "PostgreSQL's initdb failed: its output is above."
 }
 try_start PostgreSQL start_postgres
 export TEST_POSTGRES_URL=postgres://stagedoor@127.0.0.1:$port/postgres
@@ -128,7 +128,7 @@ export TEST_REDIS_URL=redis://127.0.0.1:$port
 try_start NATS start_nats
 export TEST_NATS_URL=nats://127.0.0.1:$port
 
-# In the background, so that a signal to this script is heard at once.
+# In the background, so that a signal to this script is handled immediately.
 "$@" &
 command_pid=$!
 code=0

@@ -1,5 +1,5 @@
-// deploy/systemd/stagedoor-backup, run on databases and folders of its own: what it keeps, what it
-// refuses, and what it leaves behind when it fails.
+// Runs deploy/systemd/stagedoor-backup on test databases and folders: checks what it keeps, what it
+// refuses, and what it leaves when it fails.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { run } from "./files.mjs";
 
 const SCRIPT = "deploy/systemd/stagedoor-backup";
 const OLD = ["20260101T000000Z.db", "20260102T000000Z.db", "20260103T000000Z.db"];
-// Not its own, so not its to remove.
+// Not its own copies, so it must not remove them.
 const OTHERS = ["customers.db", "20260101.db", "20260101T000000Z.db.gz"];
 const REFUSED = ["0", "", "-1", "+3", "00", "08", "1.5", "all", " 3", "3 4", "1e3", "10000", "99999999999999999999"];
 
@@ -29,7 +29,7 @@ export function checkBackup(checked) {
   }
 }
 
-// A database, and a folder with three copies and files that are none.
+// A database, and a folder with three copies and other files.
 class Backups {
   constructor(checked, work, name) {
     this.script = checked.path(SCRIPT);
@@ -42,7 +42,7 @@ class Backups {
     this.sql(`CREATE TABLE t (a); ${rows} INSERT INTO t SELECT randomblob(1000) FROM n`);
     for (const file of checked.below("migrations", /^migrations\/\d+_operations\.sql$/)) this.sql(checked.read(file));
   }
-  // What the database knows of the last run: whether it went well, and whether one ever did.
+  // The last run as recorded in the database: whether it succeeded, and whether any run ever did.
   noted() {
     const asked = "SELECT succeeded, succeeded_at > 1700000000000000 FROM task_runs WHERE task = 'backup'";
     return run("sqlite3", [this.database, asked]).out;
@@ -73,9 +73,9 @@ function keeps(checked, backups) {
   const copies = backups.copies();
   if (code !== 0) checked.wrong(SCRIPT, `fails: ${out}`);
   if (!same(backups.files(), OTHERS.concat(copies))) checked.wrong(SCRIPT, "removes files that are not its own");
-  if (copies.includes(stale)) checked.wrong(SCRIPT, "leaves what a killed run has left");
+  if (copies.includes(stale)) checked.wrong(SCRIPT, "does not remove the leftovers of a killed run");
   if (copies.length !== 2 || copies[0] !== OLD[2]) checked.wrong(SCRIPT, `with KEEP=2 keeps ${copies}`);
-  if (backups.noted() !== "1|1") checked.wrong(SCRIPT, `has noted of a run that went well: ${backups.noted()}`);
+  if (backups.noted() !== "1|1") checked.wrong(SCRIPT, `recorded for a successful run: ${backups.noted()}`);
   const rows = run("sqlite3", [join(backups.target, copies.at(-1)), "SELECT COUNT(*) FROM t"]);
   if (rows.out !== "2000") checked.wrong(SCRIPT, `the copy has other rows: ${rows.out}`);
   if (backups.copy({}).code !== 0 || backups.copies().length > 4) checked.wrong(SCRIPT, "does not run without KEEP");
@@ -88,7 +88,7 @@ function refuses(checked, backups, keep) {
   if (!same(backups.files(), before)) checked.wrong(SCRIPT, `changes copies with KEEP=${JSON.stringify(keep)}`);
 }
 
-// A limit on the size of a file stands for a disk that is full: the same error comes midway.
+// A limit on file size simulates a full disk: the write fails midway.
 function failsCleanly(checked, backups) {
   const before = backups.files();
   const full = backups.copy({ KEEP: "1" }, "trap '' XFSZ; ulimit -f 1024;");
@@ -104,14 +104,14 @@ function diesCleanly(checked, backups) {
   if (!same(backups.files(), before)) checked.wrong(SCRIPT, `after sqlite3 died there is ${backups.files()}`);
 }
 
-// The database has room, and the folder of the copies takes none.
+// The database is writable, but the folder of the copies is not.
 function notesFailures(checked, backups) {
   const shims = join(backups.target, "..", "shims");
   mkdirSync(shims);
   writeFileSync(join(shims, "date"), "#!/bin/sh\necho no/such/folder\n", { mode: 0o755 });
   const { code } = backups.copy({ PATH: `${shims}:${process.env.PATH}` });
   if (code === 0) checked.wrong(SCRIPT, "does not notice that the copy could not be made");
-  if (backups.noted() !== "0|") checked.wrong(SCRIPT, `has noted of a run that failed: ${backups.noted()}`);
+  if (backups.noted() !== "0|") checked.wrong(SCRIPT, `recorded for a failed run: ${backups.noted()}`);
 }
 
 function refusesNothing(checked, backups) {
@@ -119,7 +119,7 @@ function refusesNothing(checked, backups) {
   rmSync(backups.database);
   for (const make of [() => {}, () => writeFileSync(backups.database, ""), () => writeFileSync(backups.database, "no database".repeat(999))]) {
     make();
-    if (backups.copy({ KEEP: "1" }).code === 0) checked.wrong(SCRIPT, "copies what is no shop's database");
-    if (!same(backups.files(), before)) checked.wrong(SCRIPT, "removes copies for what is no shop's database");
+    if (backups.copy({ KEEP: "1" }).code === 0) checked.wrong(SCRIPT, "copies a database that is not a shop's");
+    if (!same(backups.files(), before)) checked.wrong(SCRIPT, "removes copies for a database that is not a shop's");
   }
 }

@@ -1,5 +1,5 @@
 // Each check of deploy/ must be able to fail: breaks a copy of the files in one way after another, and
-// looks whether it is said. Exits with 1 if something broken passes.
+// expects a finding. Exits with 1 if a broken file passes.
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -19,10 +19,10 @@ const promtool = run("promtool", ["--version"]);
 const systemd = run("systemd-analyze", ["--version"]);
 const sqlite = run("sqlite3", ["--version"]);
 
-// [check, file, what stands there, what it is made into, what must be said of it]
+// [check, file, text, its replacement, the expected finding]
 const BREAKS = [
-  [checkDockerfile, "deploy/Dockerfile", "COPY app app", "COPY apps apps", /copies apps, which is not there/],
-  [checkDockerfile, "deploy/Dockerfile", "COPY style style\n", "", /does not copy style, which the build looks at/],
+  [checkDockerfile, "deploy/Dockerfile", "COPY app app", "COPY apps apps", /copies apps, which does not exist/],
+  [checkDockerfile, "deploy/Dockerfile", "COPY style style\n", "", /does not copy style, which the build reads/],
   [checkDockerfile, ".dockerignore", "!migrations\n", "", /copies migrations, which .dockerignore keeps out/],
   [checkDockerfile, "deploy/Dockerfile", "EXPOSE 3000", "EXPOSE 3O00", /EXPOSE|exposes/i],
   [checkDockerfile, "deploy/Dockerfile", "USER 10001:10001", "USER root", /user with a number/],
@@ -35,10 +35,10 @@ const BREAKS = [
   [checkDockerfile, "deploy/Dockerfile", "STAGEDOOR_LOG=", "STAGEDOOR_LOGS=", /no setting STAGEDOOR_LOGS/],
   [checkDockerfile, "deploy/Dockerfile", "setup-tools.sh scripts/\n", "scripts/\n", /setup-tools\.sh, which it has not copied/],
   [checkDockerfile, "deploy/Dockerfile", "scripts/env.sh scripts/versions.sh", "scripts/env.sh", /versions\.sh, which it has not copied/],
-  [checkDockerfile, "deploy/Dockerfile", "RUN scripts/setup-node.sh", "RUN scripts/setup-nodes.sh", /setup-nodes\.sh, which is not there/],
-  [checkDockerfile, "deploy/Dockerfile", "--version 0.1.78 cargo-chef", "--version 0.1.78 cargo-cook", /cargo chef, which nobody has installed/],
-  [checkDockerfile, "deploy/Dockerfile", "RUN install -d", "RUN sudo install -d", /sudo, which nobody has installed/],
-  [checkDockerfile, "deploy/Dockerfile", "COPY --from=planner", "COPY --from=plan", /copies from plan, which is no stage/],
+  [checkDockerfile, "deploy/Dockerfile", "RUN scripts/setup-node.sh", "RUN scripts/setup-nodes.sh", /setup-nodes\.sh, which does not exist/],
+  [checkDockerfile, "deploy/Dockerfile", "--version 0.1.78 cargo-chef", "--version 0.1.78 cargo-cook", /cargo chef, which is not installed/],
+  [checkDockerfile, "deploy/Dockerfile", "RUN install -d", "RUN sudo install -d", /sudo, which is not installed/],
+  [checkDockerfile, "deploy/Dockerfile", "COPY --from=planner", "COPY --from=plan", /copies from plan, which is no earlier stage/],
   [checkDockerfile, "deploy/Dockerfile", '"wasm-bindgen"$', '"wasm-binder"$', /leaves no wasm-bindgen/],
   [checkDockerfile, "scripts/build.sh", "-P --bin-features embed", "-P --bin-features embed,fast", /does not cook/],
 
@@ -73,7 +73,7 @@ const BREAKS = [
   [checkKubernetes, `${K8S}/base/web.yaml`, "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", /write to its image/],
   [checkKubernetes, `${K8S}/base/web.yaml`, "drop: [ALL]", "drop: [KILL]", /keeps capabilities/],
   [checkKubernetes, `${K8S}/base/migrate.yaml`, "args: [migrate]", "args: [migrations]", /no command migrations/],
-  [checkKubernetes, `${K8S}/base/disruption.yaml`, "component: worker", "component: workers", /selects no pod/],
+  [checkKubernetes, `${K8S}/base/disruption.yaml`, "component: worker", "component: workers", /selects no existing pod/],
   [checkKubernetes, `${K8S}/base/network.yaml`, "name: figures", "name: [figures]", /./],
   [checkKubernetes, `${K8S}/base/kustomization.yaml`, "  - worker.yaml\n", "", /does not name worker\.yaml/],
   [checkKubernetes, `${K8S}/base/kustomization.yaml`, "- worker.yaml", "- workers.yaml", /names workers\.yaml/],
@@ -82,7 +82,7 @@ const BREAKS = [
   [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "path: /spec/replicas", "path: /spec/replica", /a patch is for/],
   [checkKubernetes, `${K8S}/overlays/production/ingress.yaml`, "name: stagedoor-web", "name: stagedoor", /leads to stagedoor:/],
   [checkKubernetes, `${K8S}/overlays/production/scaling.yaml`, "    name: stagedoor-web", "    name: web", /scales Deployment web/],
-  [checkKubernetes, `${K8S}/base/web.yaml`, "minReadySeconds: 15", "paused: false", /ready at its first answer/],
+  [checkKubernetes, `${K8S}/base/web.yaml`, "minReadySeconds: 15", "paused: false", /has no minReadySeconds/],
   [checkKubernetes, `${K8S}/base/worker.yaml`, "whenUnsatisfiable: DoNotSchedule", "whenUnsatisfiable: ScheduleAnyway", /on one node with all/],
   [checkKubernetes, `${K8S}/base/web.yaml`, "              ephemeral-storage: 512Mi\n", "", /fill its node's disk/],
   [checkKubernetes, `${K8S}/base/web.yaml`, "emptyDir:\n            sizeLimit: 256Mi", "emptyDir: {}", /volume data may fill/],
@@ -90,17 +90,17 @@ const BREAKS = [
   [checkKubernetes, `${K8S}/base/upkeep.yaml`, "component: backup\nspec:\n  schedule", "component: copy\nspec:\n  schedule", /no CronJob does the backup/],
   [checkKubernetes, `${K8S}/base/upkeep.yaml`, 'schedule: "10 3', 'shedule: "10 3', /shedule|schedule/],
   [checkKubernetes, `${K8S}/base/kustomization.yaml`, "files: [backup-postgres]", "files: [backup]", /a ConfigMap of backup,/],
-  [checkKubernetes, `${K8S}/overlays/production/network.yaml`, "192.0.2.10/32", "0.0.0.0/0", /lets out to 0\.0\.0\.0\/0/],
-  [checkKubernetes, `${K8S}/base/network.yaml`, "except: [10.0.0.0/8, ", "except: [", /lets out to 0\.0\.0\.0\/0/],
+  [checkKubernetes, `${K8S}/overlays/production/network.yaml`, "192.0.2.10/32", "0.0.0.0/0", /allows egress to 0\.0\.0\.0\/0/],
+  [checkKubernetes, `${K8S}/base/network.yaml`, "except: [10.0.0.0/8, ", "except: [", /allows egress to 0\.0\.0\.0\/0/],
   [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "digest: sha256:", "newTag: sha256-", /not named by its digest/],
   kubectl && [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "10.244.1.0/24", "10.0.0.0/8", /whole private networks/],
   kubectl && [checkKubernetes, `${K8S}/overlays/development/kustomization.yaml`, "value: NodePort", "value: NodePorts", /enum/],
   kubectl && [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "patches:", "patchs:", /patchs/],
-  kubectl && [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "op: remove\n        path: /spec/replicas", "op: replace\n        path: /spec/replicas\n        value: 3", /so does its Horizontal/],
+  kubectl && [checkKubernetes, `${K8S}/overlays/production/kustomization.yaml`, "op: remove\n        path: /spec/replicas", "op: replace\n        path: /spec/replicas\n        value: 3", /as does its Horizontal/],
 
   [checkSystemd, "deploy/systemd/stagedoor.service", "stagedoor serve", "stagedoor server", /no command server/],
   [checkSystemd, "deploy/systemd/stagedoor.service", "TimeoutStopSec=45", "TimeoutStopSec=10", /leaves 10 seconds/],
-  [checkSystemd, "deploy/systemd/stagedoor-backup.service", "bin/stagedoor-backup", "bin/stagedoor-copy", /not there/],
+  [checkSystemd, "deploy/systemd/stagedoor-backup.service", "bin/stagedoor-backup", "bin/stagedoor-copy", /does not exist/],
   systemd && [checkSystemd, "deploy/systemd/stagedoor.service", "ProtectHome=", "ProtectHomes=", /ProtectHomes/],
   systemd && [checkSystemd, "deploy/systemd/stagedoor-audit.timer", "04:10:00", "25:10:00", /./],
 
@@ -108,9 +108,9 @@ const BREAKS = [
   sqlite && [checkBackup, BACKUP, "${KEEP-14}", "${KEEP:-14}", /does not refuse KEEP=""/],
   sqlite && [checkBackup, BACKUP, "trap 'remove_unfinished; ", "trap '", /after a full disk there is/],
   sqlite && [checkBackup, BACKUP, '"$unfinished-journal" ', "", /after sqlite3 died there is/],
-  sqlite && [checkBackup, BACKUP, '[ "$tables" -gt 0 ]', ":", /copies what is no shop's database/],
-  sqlite && [checkBackup, BACKUP, "\nnote 1 succeeded", "\n: 1 succeeded", /noted of a run that went well/],
-  sqlite && [checkBackup, BACKUP, "; note 0 failed'", "'", /noted of a run that failed/],
+  sqlite && [checkBackup, BACKUP, '[ "$tables" -gt 0 ]', ":", /copies a database that is not a shop's/],
+  sqlite && [checkBackup, BACKUP, "\nnote 1 succeeded", "\n: 1 succeeded", /recorded for a successful run/],
+  sqlite && [checkBackup, BACKUP, "; note 0 failed'", "'", /recorded for a failed run/],
   sqlite && [checkBackup, BACKUP, "$((keep + 1))", "$((keep + 2))", /with KEEP=2 keeps/],
   sqlite && [checkBackup, BACKUP, "-name '[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]T", "-name '*' -o -name '", /not its own/],
 
@@ -146,9 +146,9 @@ try {
     const checked = new Checked(join(work, "root"));
     check(checked);
     writeFileSync(path, whole);
-    if (broken === whole) console.log(`${file}: there is no ${JSON.stringify(before)} to break`);
+    if (broken === whole) console.log(`${file}: has no ${JSON.stringify(before)} to break`);
     else if (!checked.findings.some((finding) => said.test(finding))) {
-      console.log(`${file}: ${JSON.stringify(after)} in the place of ${JSON.stringify(before)} is not noticed`);
+      console.log(`${file}: ${JSON.stringify(after)} in place of ${JSON.stringify(before)} is not noticed`);
     } else passed += 1;
   }
 } finally {

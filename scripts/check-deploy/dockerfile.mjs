@@ -1,6 +1,6 @@
-// deploy/Dockerfile: linted; everything that it copies is there and gets past .dockerignore; each step
-// finds the scripts and commands that it runs; and it builds what scripts/build.sh builds, with the same
-// versions. No image is built here.
+// deploy/Dockerfile: linted; all that it copies exists and is not excluded by .dockerignore; each step has
+// the scripts and commands that it runs; and it builds what scripts/build.sh builds, with the same versions.
+// No image is built here.
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ const FILE = "deploy/Dockerfile";
 export function checkDockerfile(checked) {
   const text = checked.read(FILE);
   const wrong = (sentence) => checked.wrong(FILE, sentence);
-  // Relative COPY targets are fine after a WORKDIR, which the linter sees only within one stage.
+  // Relative COPY targets are fine after a WORKDIR; the linter sees it only within one stage.
   const lints = validate(text, { instructionWorkdirRelative: ValidationSeverity.ERROR });
   for (const { message, range } of lints) wrong(`line ${range.start.line + 1}: ${message}`);
   const copied = copies(checked, text, wrong);
@@ -34,17 +34,17 @@ function copies(checked, text, wrong) {
   for (const [, words] of text.matchAll(/^COPY (?!--from=)(.*)$/gm)) {
     for (const path of words.split(" ").slice(0, -1)) {
       copied.add(path);
-      if (!checked.exists(path)) wrong(`copies ${path}, which is not there`);
+      if (!checked.exists(path)) wrong(`copies ${path}, which does not exist`);
       if (!allowed.includes(path.split("/")[0])) wrong(`copies ${path}, which .dockerignore keeps out`);
     }
   }
   return copied;
 }
 
-// What of Debian's and Rust's images the steps may count on.
+// Programs of Debian's and Rust's images that the steps may use.
 const OF_THE_IMAGES = ["apt-get", "cargo", "grep", "install", "ln", "rm", "rustup"];
 
-// Each stage: what it begins with, and its instructions one after the other.
+// Each stage: its base, and its instructions in order.
 function readStages(text, wrong) {
   const stages = new Map();
   let stage;
@@ -58,13 +58,13 @@ function readStages(text, wrong) {
     } else {
       stage?.instructions.push([instruction, rest]);
       const [, from] = rest.match(/--from=(\S+)/) ?? [];
-      if (from !== undefined && !stages.has(from)) wrong(`copies from ${from}, which is no stage before`);
+      if (from !== undefined && !stages.has(from)) wrong(`copies from ${from}, which is no earlier stage`);
     }
   }
   return stages;
 }
 
-// What a stage has when it begins: that of the stage it begins with, and after its own steps more.
+// A stage starts with the files of its base; its own steps add more.
 function steps(checked, stage, wrong) {
   const has = stage.base?.has ?? { files: new Set(), everything: false, cargo: [] };
   stage.has = { files: new Set(has.files), everything: has.everything, cargo: [...has.cargo] };
@@ -81,19 +81,19 @@ function steps(checked, stage, wrong) {
 function step(checked, { name, has }, command, wrong) {
   const [program, subcommand] = command.split(" ");
   if (program.startsWith("scripts/")) return script(checked, name, has, program, wrong);
-  if (!OF_THE_IMAGES.includes(program)) wrong(`${name}: runs ${program}, which nobody has installed`);
+  if (!OF_THE_IMAGES.includes(program)) wrong(`${name}: runs ${program}, which is not installed`);
   if (program !== "cargo") return;
   if (subcommand === "install") has.cargo.push(command.split(" ").at(-1).replace(/^cargo-/, ""));
   else if (!has.cargo.includes(subcommand)) {
-    wrong(`${name}: runs cargo ${subcommand}, which nobody has installed`);
+    wrong(`${name}: runs cargo ${subcommand}, which is not installed`);
   }
 }
 
-// A script, and the scripts that it calls or sources.
+// A script, and the scripts that it runs or sources.
 function script(checked, stage, has, file, wrong, seen = new Set()) {
   if (seen.has(file)) return;
   seen.add(file);
-  if (!checked.exists(file)) return wrong(`${stage}: runs ${file}, which is not there`);
+  if (!checked.exists(file)) return wrong(`${stage}: runs ${file}, which does not exist`);
   if (!has.everything && !has.files.has(file)) wrong(`${stage}: runs ${file}, which it has not copied`);
   const text = checked.read(file);
   const sourced = [...text.matchAll(/^\. "\$\(dirname "\$0"\)\/(\S+)"/gm), ...text.matchAll(/^\. "\$ROOT\/scripts\/(\S+)"/gm)];
@@ -107,7 +107,7 @@ function script(checked, stage, has, file, wrong, seen = new Set()) {
   for (const [, other] of [...sourced, ...called]) script(checked, stage, has, `scripts/${other}`, wrong, seen);
 }
 
-// The one step that needs no image is run: what it leaves of Cargo.lock is what setup-tools.sh looks for.
+// Runs the one step that needs no image: the part of Cargo.lock that it keeps must be what setup-tools.sh reads.
 function versionsOfTools(checked, stages, wrong) {
   const [, command] = stages.get("wasm-bindgen-lock")?.instructions.find(([instruction]) => instruction === "RUN") ?? [];
   if (command === undefined) return wrong("has no stage wasm-bindgen-lock");
@@ -125,14 +125,14 @@ function versionsOfTools(checked, stages, wrong) {
   }
 }
 
-// The build is that of scripts/build.sh: by calling it, with all that it looks at, on the toolchain
-// that rust-toolchain.toml names. And the dependencies are built as cargo-leptos will ask for them.
+// The build must be that of scripts/build.sh: by running it, with all of its inputs, on the toolchain of
+// rust-toolchain.toml. And the dependencies must be built with cargo-leptos's options.
 function sameBuild(checked, text, copied, wrong) {
   const build = checked.read("scripts/build.sh");
   const inputs = build.match(/^ {2}find (.*?) -type f/ms)?.[1].split(/[\s\\]+/) ?? [];
   if (inputs.length === 0) checked.wrong("scripts/build.sh", "its inputs cannot be read any more");
   for (const input of inputs) {
-    if (!copied.has(input) && !copied.has(input.split("/")[0])) wrong(`does not copy ${input}, which the build looks at`);
+    if (!copied.has(input) && !copied.has(input.split("/")[0])) wrong(`does not copy ${input}, which the build reads`);
   }
   if (!/^RUN scripts\/build\.sh$/m.test(text)) wrong("does not build with scripts/build.sh");
 

@@ -1,5 +1,5 @@
-// What the checks of deploy/ share: reading files of a root, running a program where it is there, and
-// collecting what is wrong.
+// Shared by the checks of deploy/: reads files below a root, runs programs that are installed, and collects
+// findings.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -11,11 +11,11 @@ export class Checked {
   constructor(root) {
     this.root = root;
   }
-  // What is wrong, and where.
+  // Adds a finding.
   wrong(file, sentence) {
     this.findings.push(`${file}: ${sentence}`);
   }
-  // What could not be looked at here.
+  // Adds a skipped check.
   leftOut(sentence) {
     if (!this.left.includes(sentence)) this.left.push(sentence);
   }
@@ -28,7 +28,7 @@ export class Checked {
   read(file) {
     return readFileSync(this.path(file), "utf8");
   }
-  // The documents of a YAML file; a file that does not parse is a finding, and has none.
+  // The documents of a YAML file; none and a finding if it does not parse.
   documents(file) {
     const found = parseAllDocuments(this.read(file), { uniqueKeys: true });
     const errors = found.flatMap((document) => document.errors);
@@ -55,14 +55,14 @@ export class Checked {
   }
 }
 
-// Runs a program of this machine: {code, out}; nothing if there is none.
+// Runs a program: {code, out}; undefined if it is not installed.
 export function run(program, args, options = {}) {
   const done = spawnSync(program, args, { encoding: "utf8", ...options });
   if (done.error?.code === "ENOENT") return undefined;
   return { code: done.status ?? 1, out: `${done.stdout ?? ""}${done.stderr ?? ""}`.trim(), stdout: done.stdout ?? "" };
 }
 
-// What the server's sources say, for names that must be in them.
+// The server's sources, to search for names.
 export function serverSources(checked) {
   checked.sources ??= checked
     .below("server", /\/src\/.*\.rs$/)
@@ -79,8 +79,8 @@ export function commands(checked) {
   );
 }
 
-// Seconds that the server takes to stop: taking requests while it says that it will, finishing what is
-// under way, and sending its last traces.
+// Seconds that the server takes to stop: draining, finishing requests in progress, and sending its last
+// traces.
 export function stopSeconds(checked, settings) {
   const constant = (file, name) =>
     Number(checked.read(file).match(new RegExp(`const ${name}: Duration = Duration::from_secs\\((\\d+)\\)`))?.[1]);
@@ -88,8 +88,7 @@ export function stopSeconds(checked, settings) {
   return more + constant("server/src/serve.rs", "DRAIN") + constant("server/platform/src/telemetry/export.rs", "FINISH_WITHIN");
 }
 
-// Networks among those whose X-Forwarded-For is believed in which more than proxies may be: whoever has
-// an address there could name itself as it likes.
+// Trusted proxy networks that may contain other machines than proxies: those could forge X-Forwarded-For.
 export function tooWide(setting) {
   return (setting ?? "").split(",").filter((network) => {
     const [address, length] = network.trim().split("/");

@@ -1,5 +1,5 @@
-// deploy/kubernetes: every resource as Kubernetes' schemas have it, before and after the overlays, and
-// what belongs together fits together.
+// deploy/kubernetes: every resource is valid by Kubernetes' schemas, before and after the overlays, and
+// references between resources match.
 import { dirname, join, relative } from "node:path";
 import { parseAllDocuments } from "yaml";
 import { commands, run, serverSources, stopSeconds, tooWide } from "./files.mjs";
@@ -23,7 +23,7 @@ export function checkKubernetes(checked) {
 
 const nameOf = (resource) => `${resource?.kind} ${resource?.metadata?.name}`;
 
-// Its own resources and those of the folders that it names.
+// Its own resources and those of the folders that it refers to.
 function gathered(checked, file) {
   return (checked.documents(file)[0]?.resources ?? []).flatMap((name) => {
     const path = join(dirname(file), name);
@@ -32,7 +32,7 @@ function gathered(checked, file) {
   });
 }
 
-// What a kustomization names must be there, and what is there must be named.
+// Files that a kustomization names must exist, and files beside it must be named.
 function kustomization(checked, file) {
   const [said] = checked.documents(file);
   if (said === undefined) return;
@@ -45,7 +45,7 @@ function kustomization(checked, file) {
   const named = said.resources ?? [];
   for (const name of named) {
     const path = join(folder, name);
-    if (!checked.exists(path)) checked.wrong(file, `names ${name}, which is not there`);
+    if (!checked.exists(path)) checked.wrong(file, `names ${name}, which does not exist`);
     else if (name.endsWith(".yaml")) {
       for (const resource of checked.documents(path)) {
         for (const finding of schemaFindings(resource)) checked.wrong(path, `${nameOf(resource)}: ${finding}`);
@@ -59,27 +59,27 @@ function kustomization(checked, file) {
     }
   }
   for (const name of (said.configMapGenerator ?? []).flatMap(({ files }) => files ?? [])) {
-    if (!checked.exists(join(folder, name))) checked.wrong(file, `makes a ConfigMap of ${name}, which is not there`);
+    if (!checked.exists(join(folder, name))) checked.wrong(file, `makes a ConfigMap of ${name}, which does not exist`);
   }
   const resources = gathered(checked, file);
   for (const { target, patch } of said.patches ?? []) {
     const matching = resources.filter(
       ({ kind, metadata }) => kind === target.kind && new RegExp(`^(${target.name})$`).test(metadata.name),
     );
-    if (matching.length === 0) checked.wrong(file, `a patch is for ${target.kind} ${target.name}, which is not there`);
+    if (matching.length === 0) checked.wrong(file, `a patch is for ${target.kind} ${target.name}, which does not exist`);
     for (const { op, path } of parseAllDocuments(patch).flatMap((document) => document.toJS())) {
       const keys = path.split("/").slice(1);
       if (op === "add") keys.pop();
       for (const resource of matching) {
         if (keys.reduce((value, key) => value?.[key], resource) === undefined) {
-          checked.wrong(file, `a patch is for ${path} of ${nameOf(resource)}, which is not there`);
+          checked.wrong(file, `a patch is for ${path} of ${nameOf(resource)}, which does not exist`);
         }
       }
     }
   }
 }
 
-// What kustomize makes of an overlay; nothing where there is neither kubectl nor kustomize.
+// An overlay as rendered by kustomize; undefined without kubectl and kustomize.
 function render(checked, file) {
   const folder = checked.path(dirname(file));
   const done = run("kubectl", ["kustomize", folder]) ?? run("kustomize", ["build", folder]);
@@ -97,7 +97,7 @@ function render(checked, file) {
 function together(checked, file, resources) {
   const wrong = (resource, sentence) => checked.wrong(file, `${nameOf(resource)}: ${sentence}`);
   const kind = (...kinds) => resources.filter((resource) => kinds.includes(resource.kind));
-  // A CronJob as the Job that it makes.
+  // A CronJob as the Job that it creates.
   const jobs = kind("CronJob").map((cron) => ({ ...cron, spec: cron.spec.jobTemplate.spec }));
   const workloads = kind("Deployment", "StatefulSet", "Job").concat(jobs);
   const pods = workloads.map(({ spec }) => spec.template);
@@ -108,13 +108,13 @@ function together(checked, file, resources) {
   }
   for (const resource of kind("PodDisruptionBudget", "NetworkPolicy")) {
     const selector = resource.spec.selector ?? resource.spec.podSelector;
-    // cert-manager's own pods come and go.
+    // cert-manager's pods exist only temporarily.
     if (selector.matchLabels?.["acme.cert-manager.io/http01-solver"] === "true") continue;
-    if (!pods.some((pod) => matches(selector, pod))) wrong(resource, "selects no pod that there is");
+    if (!pods.some((pod) => matches(selector, pod))) wrong(resource, "selects no existing pod");
   }
   for (const service of services) {
     const behind = pods.filter((pod) => matches({ matchLabels: service.spec.selector }, pod));
-    if (behind.length === 0) wrong(service, "selects no pod that there is");
+    if (behind.length === 0) wrong(service, "selects no existing pod");
     for (const { targetPort } of service.spec.ports) {
       for (const pod of behind) {
         if (typeof targetPort === "string" && !portNames(pod).includes(targetPort)) {
@@ -131,14 +131,14 @@ function together(checked, file, resources) {
   for (const resource of kind("HorizontalPodAutoscaler")) {
     const { kind: target, name } = resource.spec.scaleTargetRef;
     if (!workloads.some((workload) => workload.kind === target && workload.metadata.name === name)) {
-      wrong(resource, `scales ${target} ${name}, which is not there`);
+      wrong(resource, `scales ${target} ${name}, which does not exist`);
     }
   }
   for (const resource of kind("Ingress")) {
     for (const { backend } of resource.spec.rules.flatMap(({ http }) => http.paths)) {
       const service = services.find(({ metadata }) => metadata.name === backend.service.name);
       if (!service?.spec.ports.some(({ name }) => name === backend.service.port.name)) {
-        wrong(resource, `leads to ${backend.service.name}:${backend.service.port.name}, which is not there`);
+        wrong(resource, `leads to ${backend.service.name}:${backend.service.port.name}, which does not exist`);
       }
     }
   }
@@ -151,12 +151,12 @@ function together(checked, file, resources) {
   for (const workload of workloads.filter(isStagedoor)) ours(checked, workload, resources, wrong);
 }
 
-// What an autoscaler scales must not say a number itself: each `kubectl apply` would set it back.
+// An autoscaled resource must not set replicas itself: each `kubectl apply` would reset them.
 function scaledOnce(checked, file, resources) {
   const targets = resources.filter(({ kind }) => kind === "HorizontalPodAutoscaler").map(({ spec }) => spec.scaleTargetRef.name);
   for (const resource of resources) {
     if (targets.includes(resource.metadata.name) && resource.spec.replicas !== undefined) {
-      checked.wrong(file, `${nameOf(resource)}: says how many there are, and so does its HorizontalPodAutoscaler`);
+      checked.wrong(file, `${nameOf(resource)}: sets replicas, as does its HorizontalPodAutoscaler`);
     }
   }
 }
@@ -174,8 +174,8 @@ function matches(selector, pod) {
 const portNames = (pod) => pod.spec.containers.flatMap(({ ports }) => (ports ?? []).map(({ name }) => name));
 const isStagedoor = ({ metadata }) => metadata.name.startsWith("stagedoor-");
 
-// Where something inside or on the same network could be reached, an address says which. All of the
-// internet is open for HTTPS alone, without private addresses.
+// Egress to the cluster or its network needs a specific address. Only HTTPS may go to all of the internet,
+// without private addresses.
 const PRIVATE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"];
 function narrow(policy, wrong) {
   for (const { to, ports } of policy.spec.egress ?? []) {
@@ -183,18 +183,18 @@ function narrow(policy, wrong) {
       if (ipBlock === undefined || !/^(0\.0\.0\.0|::)\/0$/.test(ipBlock.cidr)) continue;
       const https = (ports ?? []).length > 0 && ports.every(({ port }) => port === 443);
       if (!https || !PRIVATE.every((range) => ipBlock.except?.includes(range))) {
-        wrong(policy, `lets out to ${ipBlock.cidr}, beyond HTTPS on the internet`);
+        wrong(policy, `allows egress to ${ipBlock.cidr}, beyond HTTPS on the internet`);
       }
     }
   }
 }
 
-// What the namespace's policy `restricted` asks for, and a bound on what a pod may use.
+// The requirements of the namespace's policy `restricted`, and resource limits.
 function restricted(workload, wrong) {
   const { spec } = workload.spec.template;
   if (spec.securityContext?.runAsNonRoot !== true) wrong(workload, "may run as root");
   if (spec.securityContext?.seccompProfile?.type !== "RuntimeDefault") wrong(workload, "has no seccomp profile");
-  if (spec.automountServiceAccountToken !== false) wrong(workload, "is given a token of the API server's");
+  if (spec.automountServiceAccountToken !== false) wrong(workload, "gets a token for the API server");
   for (const { name, emptyDir } of spec.volumes ?? []) {
     if (emptyDir && !emptyDir.sizeLimit) wrong(workload, `its volume ${name} may fill its node's disk`);
   }
@@ -203,7 +203,7 @@ function restricted(workload, wrong) {
     if (!securityContext?.capabilities?.drop?.includes("ALL")) wrong(workload, `${name} keeps capabilities`);
     if (securityContext?.readOnlyRootFilesystem !== true) wrong(workload, `${name} may write to its image`);
     if (!resources?.requests?.cpu || !resources?.requests?.memory || !resources?.limits?.memory) {
-      wrong(workload, `${name} says not how much it needs`);
+      wrong(workload, `${name} sets no resource requests and limits`);
     }
     if (!resources?.requests?.["ephemeral-storage"] || !resources?.limits?.["ephemeral-storage"]) {
       wrong(workload, `${name} may fill its node's disk`);
@@ -211,7 +211,7 @@ function restricted(workload, wrong) {
   }
 }
 
-// What Stagedoor's own processes need: a command and settings that there are, probes, and time to stop.
+// Stagedoor's own processes need a command and settings that exist, probes, and time to stop.
 function ours(checked, workload, resources, wrong) {
   const { spec } = workload.spec.template;
   const [container] = spec.containers;
@@ -228,9 +228,9 @@ function ours(checked, workload, resources, wrong) {
     if (!sources.includes(`"${name}"`)) wrong(workload, `stagedoor has no setting ${name}`);
   }
   const proxies = tooWide(settings.STAGEDOOR_TRUSTED_PROXIES);
-  if (proxies.length > 0) wrong(workload, `believes whole private networks: ${proxies}`);
+  if (proxies.length > 0) wrong(workload, `trusts whole private networks: ${proxies}`);
   if (workload.kind !== "Deployment") return;
-  if (!(workload.spec.minReadySeconds > 0)) wrong(workload, "counts as ready at its first answer");
+  if (!(workload.spec.minReadySeconds > 0)) wrong(workload, "has no minReadySeconds");
   const spread = spec.topologySpreadConstraints ?? [];
   if (!spread.some((one) => one.topologyKey === "kubernetes.io/hostname" && one.whenUnsatisfiable === "DoNotSchedule")) {
     wrong(workload, "may be on one node with all of its kind");

@@ -1,5 +1,5 @@
-// deploy/observability: rules and queries that Prometheus takes, about figures that the server has, each
-// alert with a section in docs/deploy.md and a test. Prometheus' own promtool where there is one.
+// deploy/observability: rules and queries are valid for Prometheus and use metrics that the server has; each
+// alert has a section in docs/deploy.md and a test. Uses Prometheus' promtool if it is installed.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -35,7 +35,7 @@ function dashboard(checked, file) {
   return panels.flatMap(({ title, targets }) => (targets ?? []).map(({ expr }) => ({ file, name: title, expr })));
 }
 
-// Each figure that is asked for is one that the server writes, in these words.
+// Each metric in a query must be one that the server has, by the same name.
 function figures(checked, queries) {
   const sources = serverSources(checked);
   for (const { file, name, expr } of queries) {
@@ -49,10 +49,10 @@ function figures(checked, queries) {
   }
 }
 
-// What a scrape adds, and a histogram.
+// Labels that a scrape adds, and those of a histogram.
 const OF_EVERY_FIGURE = ["job", "instance", "role", "pod", "le"];
 
-// Nor is it asked for by a label that it does not have: that would find nothing, or everything as one.
+// A query must not use a label that the metric does not have: it would find nothing, or not group.
 function labels(checked, sources, file, name, expr) {
   const known = (figure) => {
     const written = [...sources.matchAll(new RegExp(`!\\(\\s*"${figure.replace(/_(bucket|sum|count)$/, "")}"([^;]*?)\\)\\s*\\.`, "g"))];
@@ -71,7 +71,7 @@ function labels(checked, sources, file, name, expr) {
   }
 }
 
-// docs/deploy.md says of every figure what it is.
+// docs/deploy.md must explain every metric.
 function documented(checked) {
   const said = checked.read("docs/deploy.md");
   for (const figure of new Set([...serverSources(checked).matchAll(/"(stagedoor_[a-z_]+)"/g)].map(([, one]) => one))) {
@@ -113,15 +113,15 @@ function promtool(checked, queries) {
       const [config] = checked.documents(file);
       if (config === undefined) continue;
       for (const rules of config.rule_files ?? []) {
-        if (!checked.exists(join(FOLDER, rules))) checked.wrong(file, `names ${rules}, which is not there`);
+        if (!checked.exists(join(FOLDER, rules))) checked.wrong(file, `names ${rules}, which does not exist`);
       }
-      // Debian's promtool is built without Kubernetes: the rest of that job is checked.
+      // Debian's promtool is built without Kubernetes: only the rest of that job is checked.
       for (const job of config.scrape_configs ?? []) delete job.kubernetes_sd_configs;
       delete config.rule_files;
       writeFileSync(join(work, "prometheus.yaml"), stringify(config));
       ask(file, ["check", "config", join(work, "prometheus.yaml")]);
     }
-    // The dashboard's queries, as rules: Grafana fills in the interval.
+    // The dashboard's queries as rules, with the interval that Grafana substitutes.
     const rules = queries.map(({ expr }, number) => ({
       record: `query:${number}`,
       expr: expr.replaceAll("$__rate_interval", "5m"),

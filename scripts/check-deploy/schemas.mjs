@@ -1,4 +1,4 @@
-// Kubernetes' own schemas, from the package kubernetes-models, and the fields that they do not know.
+// Kubernetes' schemas, from the package kubernetes-models, and a check for unknown fields.
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
@@ -12,9 +12,8 @@ function schemaName({ apiVersion, kind }) {
   return `IoK8sApi${capital(group.split(".")[0])}${capital(version)}${kind}`;
 }
 
-// The schemas take fields that they do not know; the API server warns of them and drops them, and that
-// is how a misspelt setting gets lost. A compiled schema reads the fields that it knows and no others,
-// so what it has not read is unknown.
+// The schemas accept unknown fields; the API server drops them with a warning, so a misspelt setting has no
+// effect. A compiled schema reads only the fields that it knows, so fields that it has not read are unknown.
 function watched(value, path, read) {
   if (typeof value !== "object" || value === null) return value;
   return new Proxy(value, {
@@ -30,13 +29,13 @@ function unread(value, path, read) {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, child]) => {
     const here = `${path}/${key}`;
-    // An array's own items are read by their number, if by anything.
+    // An array's items are read by index, if at all.
     if (!read.has(here)) return Array.isArray(value) ? [] : [here];
     return unread(child, here, read);
   });
 }
 
-// What is wrong with a resource, a sentence each.
+// Findings about a resource, a sentence each.
 export function schemaFindings(resource) {
   if (typeof resource?.apiVersion !== "string" || typeof resource?.kind !== "string") {
     return ["it has no apiVersion or kind"];

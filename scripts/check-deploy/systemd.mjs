@@ -1,4 +1,4 @@
-// deploy/systemd: units that systemd understands, with commands that there are.
+// deploy/systemd: units are valid for systemd and run commands that exist.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -14,7 +14,7 @@ export function checkSystemd(checked) {
       if (program === "stagedoor" && !commands(checked).includes(command)) {
         checked.wrong(file, `stagedoor has no command ${command}`);
       } else if (program !== "stagedoor" && !checked.exists(`${FOLDER}/${program}`)) {
-        checked.wrong(file, `starts ${program}, which is not there`);
+        checked.wrong(file, `starts ${program}, which does not exist`);
       }
     }
     if (file.endsWith(".timer") && !checked.exists(file.replace(".timer", ".service"))) {
@@ -26,7 +26,7 @@ export function checkSystemd(checked) {
   verify(checked, units);
 }
 
-// systemd looks whether a program is there, and ours are not: any other will do.
+// systemd checks that programs exist, and ours are not installed: replaces them by another.
 function verify(checked, units) {
   const work = mkdtempSync(join(tmpdir(), "stagedoor-systemd."));
   try {
@@ -37,7 +37,7 @@ function verify(checked, units) {
     });
     const done = run("systemd-analyze", ["verify", ...copies]);
     if (done === undefined) checked.leftOut("systemd is not installed: its units were only read");
-    // A setting that it does not know is ignored with a word, and without an error code.
+    // It ignores unknown settings with a warning, without an error code.
     else if (done.code !== 0 || done.out !== "") checked.wrong(FOLDER, done.out.replaceAll(`${work}/`, ""));
   } finally {
     rmSync(work, { recursive: true });

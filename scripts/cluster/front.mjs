@@ -1,6 +1,6 @@
-// A load balancer as small as can be, for scripts/cluster.sh: node front.mjs PORT BACKEND_PORT...
-// Asks every replica's /readyz, hands requests to those that are ready in turn, and to the next one
-// where nothing was sent yet, or nothing that changes anything. Streams pass as they come.
+// A minimal load balancer for scripts/cluster.sh: node front.mjs PORT BACKEND_PORT...
+// Polls every replica's /readyz, distributes requests over the ready ones in turn, and retries a failed
+// request at the next one if nothing was sent yet or its method is safe. Does not buffer streams.
 import http from 'node:http';
 
 const HOST = '127.0.0.1';
@@ -70,7 +70,7 @@ const server = http.createServer((request, response) => {
   pass(request, response, [...open.slice(first), ...open.slice(0, first)]);
 });
 server.on('error', (error) => {
-  console.error(`${HOST}:${port} cannot be listened on: ${error.message}`);
+  console.error(`${HOST}:${port} cannot listen: ${error.message}`);
   process.exit(1);
 });
 server.listen(port, HOST);
