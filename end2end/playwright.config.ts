@@ -1,13 +1,13 @@
 // Browser tests against the binary that `make run` serves. Started by `make e2e`, or from this folder
-// by `npx playwright test` once `make bin` has run. Every test runs in four ways: wide and as on a
-// small phone, each with and without JavaScript, unless a tag says that it needs one of them, or that
-// another would prove nothing more: @with-javascript, @without-javascript, @desktop, @mobile.
+// by `npx playwright test` after `make bin`. Every test runs in four projects: desktop and small phone, each
+// with and without JavaScript, unless a tag restricts it: @with-javascript, @without-javascript, @desktop,
+// @mobile.
 import { defineConfig, devices } from '@playwright/test';
 import { chromium } from './support/chromium.ts';
 
 const phone = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 const desktop = devices['Desktop Chrome'];
-/** All tests but those that one of these tags keeps for other ways. */
+/** All tests except those that these tags restrict to other projects. */
 const without = (...tags: string[]) => ({ grepInvert: tags.map((tag) => new RegExp(`${tag}\\b`)) });
 
 export default defineConfig({

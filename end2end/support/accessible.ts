@@ -1,22 +1,22 @@
-// What can be measured of whether everybody can use a page.
+// Accessibility checks of a page.
 import AxeBuilder from '@axe-core/playwright';
 import { expect, type Locator, type Page } from '@playwright/test';
 
 const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 
-/** Fails with every rule that is broken and every place where it is. Needs JavaScript in the page. */
+/** Fails with every violation and its places. Needs JavaScript in the page. */
 export async function expectNothingWrong(page: Page): Promise<void> {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
-    // Colours fade from one theme to the other: what is measured is where they arrive. In what is folded
-    // away they never do.
+    // Colours fade from one theme to the other: waits for their final values. Collapsed content never
+    // reaches them.
     await page.evaluate(async () => {
       const isSeen = ({ effect }: Animation) => effect instanceof KeyframeEffect && effect.target?.checkVisibility();
       const fades = document.getAnimations().filter((animation) => animation instanceof CSSTransition && isSeen(animation));
       await Promise.allSettled(fades.map(({ finished }) => finished));
     });
     const { violations } = await new AxeBuilder({ page })
-      // Level A as well, though axe leaves it out unless it is asked for.
+      // Level A as well, which axe omits by default.
       .options({ rules: { 'label-content-name-mismatch': { enabled: true } } })
       .withTags(WCAG)
       .analyze();
@@ -27,7 +27,7 @@ export async function expectNothingWrong(page: Page): Promise<void> {
   }
 }
 
-/** Fails with what sticks out to the right of a window of this width. */
+/** Fails with the elements that overflow a window of this width to the right. */
 export async function expectNoSidewaysScrolling(page: Page, width: number, what: string): Promise<void> {
   await page.setViewportSize({ width, height: 740 });
   const out = await page.evaluate((width) => {
@@ -40,16 +40,16 @@ export async function expectNoSidewaysScrolling(page: Page, width: number, what:
 }
 
 /**
- * Fails with what is too small to be hit: no control below 24 px, but for links in running text; on
- * a phone no button below 44 px.
+ * Fails with targets that are too small: controls below 24 px, except links in running text; on a phone
+ * buttons below 44 px.
  */
 export async function expectTargets(page: Page, what: string): Promise<void> {
   const small = await page.evaluate(() => {
     const found: string[] = [];
     for (const element of document.querySelectorAll<HTMLElement>('a[href], button, input, select, textarea, summary')) {
-      // What only a screen reader meets, and what is not there, is not aimed at.
+      // Elements for screen readers only, and hidden ones, are no targets.
       if (!element.checkVisibility({ visibilityProperty: true }) || element.closest('.sr-only, .skip')) continue;
-      // A label is a part of its box.
+      // A label belongs to its checkbox's target.
       const { width, height } = (element.closest('label') ?? element).getBoundingClientRect();
       const inText = element.matches('a') && getComputedStyle(element).display === 'inline';
       const button = element.matches('button, .button, input:not([type=checkbox], [type=radio]), select');
@@ -61,7 +61,7 @@ export async function expectTargets(page: Page, what: string): Promise<void> {
   expect.soft(small, `${what} has controls that can be hit`).toEqual([]);
 }
 
-/** Goes on with the Tab key until the focus is on `target`, and sees to it that the focus can be seen. */
+/** Presses Tab until `target` has the focus, and expects the focus to be visible. */
 export async function tabTo(page: Page, target: Locator): Promise<void> {
   const stops: string[] = [];
   for (let presses = 0; presses < 80; presses += 1) {

@@ -24,9 +24,9 @@ export function chromium(): LaunchOptions {
   return {
     executablePath: process.env.PLAYWRIGHT_CHROMIUM || findOnPath(),
     args: [
-      // Chromium's sandbox does not start as root; the pages it opens here are our own.
+      // Chromium's sandbox does not start as root; it opens only the shop's pages here.
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
-      // Nothing that it would like to ask of its maker's servers.
+      // No requests to the browser vendor's servers.
       '--disable-gpu',
       '--disable-quic',
       '--no-first-run',

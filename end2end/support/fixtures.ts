@@ -1,5 +1,5 @@
-// What every browser test stands on: a page that is alive when a test touches it, a guard that fails
-// the test for what the browser complains about, and people and events that no other test shares.
+// Fixtures of all browser tests: a page that is hydrated before a test uses it, a guard that fails the test
+// on browser errors, and users and events that no other test shares.
 import { test as base, expect, type BrowserContext, type Page } from '@playwright/test';
 import { payByCard, type Card } from './paying.ts';
 import { Person } from './people.ts';
@@ -7,14 +7,14 @@ import { Person } from './people.ts';
 export { expect };
 
 interface Fixtures {
-  /** Requests that this test means to fail, by URL or console text: `allow(/\/orders\/unknown/)`. */
+  /** Allows expected failures, by URL or console text: `allow(/\/orders\/unknown/)`. */
   allow: (pattern: RegExp) => void;
-  /** Another person with a browser of their own, signed up by REST; `visitor` leaves them signed out. */
+  /** Another user with their own browser, signed up by REST; `visitor` is signed out. */
   someone: (name: string) => Promise<Person>;
   visitor: () => Promise<Person>;
-  /** Pays the order that a page shows: by the card form, or without JavaScript by the demo cards. */
+  /** Pays the order that a page shows: with the card form, or without JavaScript with the demo cards. */
   payWith: (page: Page, card: Card) => Promise<void>;
-  /** Set by `test.use({ hold: 'short' })`: which of the servers, by how long it holds tickets. */
+  /** Set by `test.use({ hold: 'short' })`: selects a server by the length of its holds. */
   hold: 'usual' | 'short' | 'middling';
 }
 
@@ -33,9 +33,9 @@ export const test = base.extend<Fixtures & { complaints: Complaints }>({
   complaints: async ({ javaScriptEnabled }, use) => {
     const complaints = new Complaints();
     complaints.allowed.push(...FADES_LEFT_OUT);
-    // The recorder of traces fetches what a page shows of a chosen file, which the page's policy forbids.
+    // Playwright's trace recorder fetches the preview of a chosen file, which the page's policy forbids.
     complaints.allowed.push(/^console: Connecting to 'blob:/);
-    // A browser without JavaScript loads no script, and gives this as the reason.
+    // A browser without JavaScript reports this for scripts.
     if (!javaScriptEnabled) complaints.allowed.push(/^request: GET \S+\.js csp$/);
     await use(complaints);
     expect(complaints.found(), 'the browser has nothing to complain about').toEqual([]);
@@ -77,7 +77,7 @@ export const test = base.extend<Fixtures & { complaints: Complaints }>({
   },
 });
 
-/** Makes `page.goto` wait until the islands are alive: a click before that meets no handler. */
+/** Makes `page.goto` wait for hydration: a click before that has no handler. */
 function alive(page: Page, javaScriptEnabled: boolean): Page {
   const goto = page.goto.bind(page);
   page.goto = async (url, options) => {
@@ -93,7 +93,7 @@ export async function hydrated(page: Page): Promise<void> {
   await page.waitForSelector('html[data-hydrated]', { state: 'attached' });
 }
 
-/** Holds back what the page asks for at such addresses, until it is let go of. */
+/** Delays the page's requests to matching URLs until they are released. */
 export async function holdBack(page: Page, addresses: string): Promise<() => void> {
   let release = () => {};
   const held = new Promise<void>((go) => (release = go));
@@ -105,21 +105,21 @@ export async function holdBack(page: Page, addresses: string): Promise<() => voi
 }
 
 /**
- * From page to page the shop asks for a fade in its CSS alone. Where the browser leaves it out, it rejects
- * a promise that no script has, and reports that as an error of the page, without a line of any script.
+ * The shop's CSS requests view transitions between pages. If the browser skips one, it rejects a promise that
+ * no script has, and reports that as an error of the page, without a script's line.
  */
 export const FADES_LEFT_OUT = [
-  // The way to a page that is not the shop's, the bank's for one.
+  // Navigation to another site, for example the bank.
   /^exception: InvalidStateError: .*ViewTransition opt-in disabled/,
-  // A test that changes the size of the window while a page fades in.
+  // The window was resized during the transition.
   /^exception: InvalidStateError: Transition was aborted because of invalid state\. Viewport size changed/,
-  // A page that was shown before its fade was ready, on a busy machine.
+  // The page was shown before its transition was ready, on a busy machine.
   /^exception: InvalidStateError: .*Page already revealed/,
-  // A page that was left, resized or hidden while it faded (Chromium 148, perhaps with a reason behind it).
+  // The page was left, resized or hidden during the transition (Chromium 148, perhaps with a reason appended).
   /^exception: AbortError: Transition was skipped(\.[^\n(]*)? \([^\n]*\)$/,
 ];
 
-/** Everything that would be red in the browser's developer tools. */
+/** All errors that the browser's developer tools would show. */
 class Complaints {
   readonly allowed: RegExp[] = [];
   private readonly seen: string[] = [];
@@ -133,7 +133,7 @@ class Complaints {
       if (message.type() === 'error') this.seen.push(`console: ${message.text()} (${message.location().url})`);
     });
     context.on('requestfailed', (request) => {
-      // Leaving a page ends its event stream and prefetches: that is no failure.
+      // Leaving a page cancels its event stream and prefetches: no failure.
       const reason = request.failure()?.errorText ?? '';
       if (!/ERR_ABORTED/.test(reason)) this.seen.push(`request: ${request.method()} ${request.url()} ${reason}`);
     });

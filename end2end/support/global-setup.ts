@@ -1,6 +1,5 @@
-// Three servers for the whole run: the usual one, one whose holds are short enough to watch them
-// end, and one whose holds leave time to ask for more. Their addresses, and where the first one's
-// mails are, reach the tests through the environment.
+// Three servers for the whole run: the usual one, one with short holds, and one whose holds leave time to ask
+// for more. The tests get their addresses, and the folder of the first one's mails, from the environment.
 import { startServer, type Server } from './server.ts';
 
 /** How long each server holds tickets. */

@@ -1,4 +1,4 @@
-// The mails that the usual server has written, as their readers get them.
+// The mails of the usual server, decoded.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from '@playwright/test';
@@ -11,21 +11,21 @@ function mailsTo(email: string, subject: string): string[] {
     .filter((mail) => (mail.includes(`<${email}>`) || mail.includes(`To: ${email}`)) && mail.includes(`Subject: ${subject}`));
 }
 
-/** Quoted-printable, undone: lines that were broken are whole, and signs are themselves. */
+/** Decodes quoted-printable. */
 function unquoted(text: string): string {
   return text.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
 }
 
 /**
- * Waits for the newest mail of this subject to this address: mails go out every few seconds, and who
- * waits for tickets is looked for every ten.
+ * Waits for the newest mail of this subject to this address: mails are sent every few seconds, waiting
+ * lists are processed every ten.
  */
 export async function mailTo(email: string, subject: string): Promise<string> {
   await expect.poll(() => mailsTo(email, subject).length, { timeout: 25_000, message: `a mail "${subject}" to ${email}` }).toBeGreaterThan(0);
   return mailsTo(email, subject).at(-1) ?? '';
 }
 
-/** Where the mail's tickets are to be seen without signing in. */
+/** The mail's link to the tickets, which needs no sign-in. */
 export function ticketsLink(mail: string): string {
   const [link] = /\/order\?link=[\w.-]+/.exec(mail) ?? [];
   expect(link, 'a link to the tickets').toBeDefined();

@@ -1,10 +1,10 @@
-// The parts of a page that a phone folds away.
+// The parts of a page that are collapsed on a phone.
 import { expect, type Locator, type Page } from '@playwright/test';
 
-/** The main menu, folded away or not. */
+/** The main menu, collapsed or not. */
 const menu = (page: Page): Locator => page.locator('#menu');
 
-/** Whether the menu has this link, folded away or not. */
+/** Whether the menu has this link, collapsed or not. */
 export async function expectInMenu(page: Page, name: string, is = true): Promise<void> {
   await expect(menu(page).locator('a', { hasText: new RegExp(`^\\s*${name}\\s*$`) })).toHaveCount(is ? 1 : 0);
 }
@@ -17,7 +17,7 @@ export async function goByMenu(page: Page, name: string): Promise<void> {
   await link.click();
 }
 
-/** Turns the lights on or off. */
+/** Switches between light and dark. */
 export async function switchLight(page: Page): Promise<void> {
   const opener = page.getByRole('button', { name: 'Menu', exact: true });
   const isFolded = await opener.isVisible();
@@ -29,19 +29,19 @@ export async function switchLight(page: Page): Promise<void> {
 const isOpen = (summary: Locator): Promise<boolean> =>
   summary.evaluate((summary) => (summary.parentElement as HTMLDetailsElement).open);
 
-/** A row of filters on the home page, opened where a phone shows it in one line. */
+/** A row of filters on the home page, expanded if a phone has collapsed it. */
 export async function filters(page: Page, name: 'Days' | 'Categories' | 'Cities'): Promise<Locator> {
   const line = page.locator('.filter > summary').filter({ hasText: `${name}:` });
   const row = page.getByRole('navigation', { name });
   if (await line.isVisible()) {
-    // What was open before may close as this one opens.
+    // Opening this one may close another.
     if (!(await isOpen(line))) await line.click();
   }
   await expect(row).toBeVisible();
   return row;
 }
 
-/** What an open order is for: a phone shows it in one line that opens. */
+/** The contents of an open order, which are collapsed on a phone. */
 export async function summary(page: Page): Promise<Locator> {
   const aside = page.getByRole('complementary', { name: 'What you are buying' });
   const line = aside.locator('summary');

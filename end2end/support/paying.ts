@@ -1,7 +1,7 @@
-// How a buyer pays, and what their bank may ask.
+// Paying, with 3-D Secure.
 import { expect, type Locator, type Page } from '@playwright/test';
 
-/** A test card: its number for the card form, and the choice that stands for it without JavaScript. */
+/** A test card: its number for the card form, and the corresponding choice without JavaScript. */
 export interface Card {
   number: string;
   choice: string;
@@ -13,7 +13,7 @@ export const CARDS = {
   declined: { number: '4000 0000 0000 0002', choice: '4000 0000 0000 0002: declined' },
 } satisfies Record<string, Card>;
 
-/** What went wrong, said aloud. The card form keeps an empty one at hand. */
+/** The error with role alert. The card form also has an empty one. */
 export const alert = (page: Page): Locator => page.getByRole('alert').filter({ hasText: /\S/ });
 
 export const payButton = (page: Page): Locator => page.getByRole('button', { name: /^Pay £/ });
@@ -30,7 +30,7 @@ export async function payByCard(page: Page, card: Card, javaScriptEnabled: boole
   }
 }
 
-/** The bank asks: in a dialog over the order, or without JavaScript on a page of its own. */
+/** 3-D Secure: in a dialog over the order, or without JavaScript on a separate page. */
 export async function expectTheBankToAsk(page: Page, javaScriptEnabled: boolean): Promise<void> {
   if (javaScriptEnabled) {
     await expect(page.getByRole('dialog', { name: 'Is this you?' })).toBeVisible();
@@ -46,7 +46,7 @@ export async function expectPaid(page: Page): Promise<void> {
   await expect(page).toHaveURL(/\/orders\/[0-9a-f-]{36}$/);
 }
 
-/** What the countdown says, in seconds. */
+/** The countdown's value, in seconds. */
 export async function secondsLeft(page: Page): Promise<number> {
   const clock = await page.getByRole('timer').innerText();
   const [, minutes, seconds] = /^(\d+):(\d\d)$/.exec(clock) ?? [];

@@ -1,5 +1,5 @@
-// People who use the shop, each in a browser of their own, and what they do there. The steps of a
-// journey that are not its subject go by REST, which shares the browser's cookies.
+// Users of the shop, each in their own browser, and what they do there. Steps that are not the subject of a
+// test use REST, with the browser's cookies.
 import { randomUUID } from 'node:crypto';
 import { expect, type Page } from '@playwright/test';
 import { mailTo } from './mail.ts';
@@ -23,14 +23,14 @@ export interface Order {
   tickets: Ticket[];
 }
 
-/** A word that no other test uses, to find one's own things by. */
+/** A word that no other test uses, to find the test's own data by. */
 export const unique = (word: string): string => `${word} ${randomUUID().slice(0, 8)}`;
 
 export class Person {
   readonly email = `${randomUUID()}@example.com`;
   name = '';
 
-  /** `prepare` makes of a new tab a page that a test can use. */
+  /** `prepare` sets up a new tab for a test. */
   constructor(
     readonly page: Page,
     private readonly prepare: (page: Page) => Page = (page) => page,
@@ -46,13 +46,13 @@ export class Person {
     await this.post('/api/user/signup', { email: this.email, password: PASSWORD, name }, 201);
   }
 
-  /** Follows the link that signing up mails: the address is known to be theirs then. */
+  /** Follows the link mailed at sign-up: confirms the address. */
   async confirmAddress(): Promise<void> {
     const token = /\/verify\?token=([0-9a-f]+)/.exec(await mailTo(this.email, 'Confirm your address'))?.[1];
     await this.post('/api/user/verify', { token }, 200);
   }
 
-  /** An event a year from now, that only this test knows. */
+  /** An event a year from now, used by this test only. */
   createEvent(title = unique('Late Show')): Promise<Event> {
     const startsAt = new Date(Date.now() + 365 * 24 * 3600 * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
     return this.post(
@@ -74,12 +74,12 @@ export class Person {
     return this.post('/api/tickets', { eventId: event.id, priceMinor, ...where }, 201);
   }
 
-  /** Lists several tickets that are alike. */
+  /** Lists several identical tickets. */
   async listTickets(event: Event, quantity: number, priceMinor: number, section?: string): Promise<void> {
     await this.post('/api/tickets/batch', { eventId: event.id, quantity, priceMinor, section }, 201);
   }
 
-  /** Reserves tickets; the order is open then. */
+  /** Reserves tickets: creates an open order. */
   reserve(...tickets: Ticket[]): Promise<Order> {
     return this.post('/api/orders', { ticketIds: tickets.map((ticket) => ticket.id) }, 201);
   }
@@ -88,22 +88,22 @@ export class Person {
     await this.post('/api/payments', { orderId: order.id, token: 'pm_card_visa' }, 201);
   }
 
-  /** Pays sold tickets of one order back to their buyer. */
+  /** Refunds sold tickets of one order to their buyer. */
   async refund(...tickets: Ticket[]): Promise<void> {
     await this.post('/api/refunds', { ticketIds: tickets.map((ticket) => ticket.id) }, 201);
   }
 
-  /** Asks to be told when there are two tickets. */
+  /** Joins the waiting list for two tickets. */
   async waitFor(event: Event): Promise<void> {
     await this.post(`/api/events/${event.id}/waiting-list`, { email: this.email, quantity: 2 }, 202);
   }
 
-  /** How an order stands by the server's clock. */
+  /** An order's state by the server's clock. */
   async look(order: Order): Promise<Order> {
     return (await this.page.request.get(`/api/orders/${order.id}`)).json();
   }
 
-  /** Pays with a card whose bank asks first: the order waits for the bank then. */
+  /** Pays with a 3-D Secure card: the order then waits for the bank. */
   async payAndWaitForTheBank(order: Order): Promise<void> {
     await this.post('/api/payments', { orderId: order.id, token: 'pm_card_threeDSecure2Required' }, 202);
   }

@@ -1,4 +1,4 @@
-// A picture to upload, made here so that no file has to be kept.
+// A picture to upload, generated so that no file has to be kept.
 import { crc32, deflateSync } from 'node:zlib';
 
 function chunk(type: string, data: Buffer): Buffer {

@@ -1,4 +1,4 @@
-// A Stagedoor of the tests' own: the finished binary with a fresh data folder on a free port.
+// A server for the tests: the release binary with a fresh data folder on a free port.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -10,7 +10,7 @@ const START_SECONDS = 30;
 
 export interface Server {
   url: string;
-  /** The folder that its mails are written to. */
+  /** The folder of its mails. */
   mail: string;
   stop(): Promise<void>;
 }
@@ -27,7 +27,7 @@ export async function startServer(name: string, settings: Record<string, string>
   const port = await freePort();
   const env = { ...inherited(), STAGEDOOR_ADDR: `127.0.0.1:${port}`, STAGEDOOR_DATA_DIR: data, STAGEDOOR_RATE_LIMITS: 'off', STAGEDOOR_LOG: 'json', ...settings };
 
-  // In the data folder, where there is no .env of a developer's.
+  // In the data folder, which has no developer's .env.
   const seeded = spawnSync(binary(), ['seed'], { env, cwd: data, encoding: 'utf8' });
   if (seeded.status !== 0) throw new Error(`stagedoor seed failed: ${seeded.stderr || seeded.error}`);
 
@@ -51,7 +51,7 @@ export async function startServer(name: string, settings: Record<string, string>
   return { url, mail: join(data, 'mail'), stop };
 }
 
-/** The environment without what would point the server at somebody's real database or Stripe account. */
+/** The environment without settings that could point to a real database or Stripe account. */
 function inherited(): NodeJS.ProcessEnv {
   const foreign = /^(STAGEDOOR_|STRIPE_|LEPTOS_|DATABASE_URL$|REDIS_URL$|NATS_URL$|SMTP_URL$)/;
   return Object.fromEntries(Object.entries(process.env).filter(([key]) => !foreign.test(key)));

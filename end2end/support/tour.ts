@@ -1,4 +1,4 @@
-// Every page of the shop as somebody meets it, for what must hold of all of them.
+// A tour of every page of the shop, for checks that apply to all of them.
 import { expect, type Page } from '@playwright/test';
 import { mailTo, ticketsLink } from './mail.ts';
 import { type Person, unique } from './people.ts';
@@ -14,7 +14,7 @@ export interface Stop {
   open: (cast: Cast) => Promise<Page>;
 }
 
-// Long words are what does not fit on a small screen.
+// Long words, which may not fit on a small screen.
 const longTitle = (): string => unique('Donaudampfschifffahrtsgesellschaftskapitänswitwe');
 
 async function seen(person: Person, path: string): Promise<Page> {
@@ -22,7 +22,7 @@ async function seen(person: Person, path: string): Promise<Page> {
   return person.page;
 }
 
-/** A buyer with an order of two tickets that wait to be paid. */
+/** A buyer with an unpaid order of two tickets. */
 async function ordered({ someone }: Cast) {
   const [seller, buyer] = [await someone('Sally Seller'), await someone('Bartholomew Featherstonehaugh-Cholmondeley')];
   const event = await seller.createEvent(longTitle());
@@ -33,7 +33,7 @@ async function ordered({ someone }: Cast) {
   return { seller, buyer, order: await buyer.reserve(...tickets) };
 }
 
-/** How long a test may take that goes to every stop: some three seconds each, and more on a busy machine. */
+/** Time limit of a test that visits every stop: about three seconds each, more on a busy machine. */
 export const TOUR_MILLIS = 300_000;
 
 export const TOUR: Stop[] = [
@@ -286,7 +286,7 @@ export const TOUR: Stop[] = [
       const { seller, buyer, order } = await ordered(cast);
       await buyer.pay(order);
       await seller.refund(order.tickets[0]!);
-      // Somebody who was refunded, and who sells as well.
+      // A user who was refunded and also sells.
       const event = await buyer.createEvent(longTitle());
       const listed = await buyer.listTicket(event, 123_456, { section: 'Upper Circle, restricted view', seat: '7' });
       await seller.pay(await seller.reserve(listed));
@@ -362,7 +362,7 @@ export const TOUR: Stop[] = [
   },
 ];
 
-/** Needs a server whose holds end soon. */
+/** Needs a server with short holds. */
 export const EXPIRED: Stop = {
   name: 'an order whose time ran out',
   open: async (cast) => {

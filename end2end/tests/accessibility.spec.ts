@@ -1,4 +1,4 @@
-// Whether everybody can use the pages: what axe can measure, small screens, and the keyboard alone.
+// Accessibility of all pages: axe, small screens, and keyboard only.
 import { expectNoSidewaysScrolling, expectNothingWrong, tabTo } from '../support/accessible.ts';
 import { expect, test } from '../support/fixtures.ts';
 import { expectPaid, expectTheBankToAsk, payButton } from '../support/paying.ts';
@@ -7,12 +7,12 @@ import { EXPIRED, TOUR, TOUR_MILLIS } from '../support/tour.ts';
 const WIDTHS = [360, 320];
 
 for (const { name, open } of TOUR) {
-  test(`axe finds nothing wrong with ${name}, in light and in dark`, { tag: '@with-javascript' }, async ({ someone, visitor, allow }) => {
+  test(`axe finds no violation in ${name}, in light and dark`, { tag: '@with-javascript' }, async ({ someone, visitor, allow }) => {
     await expectNothingWrong(await open({ someone, visitor, allow }));
   });
 }
 
-test('axe finds nothing wrong with the question of the bank, in light and in dark', { tag: '@with-javascript' }, async ({ someone }) => {
+test('axe finds no violation in 3-D Secure, in light and dark', { tag: '@with-javascript' }, async ({ someone }) => {
   const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
   const order = await buyer.reserve(await seller.listTicket(await seller.createEvent()));
   await buyer.payAndWaitForTheBank(order);
@@ -36,7 +36,7 @@ test('no page has to be scrolled sideways on a small phone', async ({ someone, v
 test.describe('where holds end soon', () => {
   test.use({ hold: 'short' });
 
-  test(`axe finds nothing wrong with ${EXPIRED.name}, in light and in dark`, { tag: '@with-javascript' }, async ({ someone, visitor, allow }) => {
+  test(`axe finds no violation in ${EXPIRED.name}, in light and dark`, { tag: '@with-javascript' }, async ({ someone, visitor, allow }) => {
     await expectNothingWrong(await EXPIRED.open({ someone, visitor, allow }));
   });
 
@@ -46,7 +46,7 @@ test.describe('where holds end soon', () => {
   });
 });
 
-test('the first stop of the Tab key leads past the menu to the page itself', async ({ page }) => {
+test('the first Tab stop skips the menu', async ({ page }) => {
   await page.goto('/');
   await page.keyboard.press('Tab');
   const skip = page.getByRole('link', { name: 'Skip to the page' });
@@ -93,7 +93,7 @@ test('a ticket can be found, reserved and paid for with the keyboard alone', { t
   await expect(page.getByRole('region', { name: 'Yours to use' }).getByRole('listitem')).toContainText([event.title]);
 });
 
-test('a bank that asks is answered with the keyboard alone', { tag: '@with-javascript' }, async ({ someone }) => {
+test('3-D Secure is confirmed with the keyboard alone', { tag: '@with-javascript' }, async ({ someone }) => {
   const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
   const { page } = buyer;
   const order = await buyer.reserve(await seller.listTicket(await seller.createEvent()));

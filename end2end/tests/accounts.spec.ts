@@ -1,4 +1,4 @@
-// Signing up, in and out, and what an account is called.
+// Signing up, in and out, and changing an account.
 import type { Page } from '@playwright/test';
 import { expect, test } from '../support/fixtures.ts';
 import { mailTo } from '../support/mail.ts';
@@ -6,7 +6,7 @@ import { expectInMenu } from '../support/menu.ts';
 import { PASSWORD, type Person } from '../support/people.ts';
 
 
-/** Somebody who has an account and is signed out. */
+/** A member who is signed out. */
 async function away(person: Person): Promise<Person> {
   await person.page.context().clearCookies();
   return person;
@@ -31,7 +31,7 @@ test('a wrong password and an unknown address are refused alike, and the address
   await expectInMenu(page, 'Account');
 });
 
-test('a sign-up that is wrong says at the field what is wrong and keeps what was typed', async ({ visitor }) => {
+test('an invalid sign-up shows errors at the fields and keeps the input', async ({ visitor }) => {
   const { page } = await visitor();
   await page.goto('/signup');
   await page.getByLabel('E-mail').fill('ann@home');
@@ -57,7 +57,7 @@ test('an address that has an account already is refused at its field', async ({ 
   await expect(page.getByLabel('E-mail')).toHaveAccessibleDescription('There is an account with this address. Sign in instead.');
 });
 
-test('one stays signed in when the page is closed, by a cookie that outlives the browser', async ({ someone }) => {
+test('a user stays signed in when the browser is closed, by a persistent cookie', async ({ someone }) => {
   const { page, email } = await away(await someone('Ann'));
   await page.goto('/signin');
   await signIn(page, email);
@@ -87,7 +87,7 @@ test('signing out ends the session in every tab', async ({ someone }) => {
   await expect(second).toHaveURL(/\/signin\?next=/);
 });
 
-test('a new name is what others see from then on', async ({ someone, visitor }) => {
+test('others see a new name from then on', async ({ someone, visitor }) => {
   const [ann, guest] = [await someone('Ann'), await visitor()];
   const event = await ann.createEvent();
   await ann.listTicket(event, 2500);
@@ -141,7 +141,7 @@ test('a page for members leads to signing in and back to itself', async ({ someo
   await expect(page.getByLabel('How many alike')).toBeVisible();
 });
 
-test('who reserves before signing in comes back to what they chose, by signing up, too', async ({ someone, visitor }) => {
+test('a visitor who reserves before signing in or up comes back to their selection', async ({ someone, visitor }) => {
   const [seller, guest] = [await someone('Sally'), await visitor()];
   const event = await seller.createEvent();
   await seller.listTicket(event, 2500, { section: 'Stalls' });
@@ -165,7 +165,7 @@ test('the way back never leads to another site', async ({ someone }) => {
   expect(new URL(page.url()).pathname).toBe('/');
 });
 
-test('without an account, pages for members are not to be seen', async ({ page }) => {
+test('pages for members are hidden from visitors', async ({ page }) => {
   for (const path of ['/orders', '/tickets', '/account', '/sell', '/selling']) {
     await page.goto(path);
     await expect(page).toHaveURL(new RegExp(`/signin\\?next=${path}$`));
@@ -247,7 +247,7 @@ test('a new password signs out everywhere else', async ({ someone, visitor }) =>
   await expect(page.getByRole('heading', { level: 1 })).toHaveText(/orders/i);
 });
 
-test('one sees where one is signed in, and signs out there', async ({ someone, visitor }) => {
+test('a user sees their sessions, and ends one', async ({ someone, visitor }) => {
   const [ann, other] = [await someone('Ann'), await visitor()];
   await other.page.goto('/signin');
   await signIn(other.page, ann.email);

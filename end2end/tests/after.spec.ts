@@ -1,4 +1,4 @@
-// What a buyer holds in hand after paying: the code that lets them in, on the page and on paper.
+// After paying: the ticket's code, on the page and in the PDF.
 import type { Locator } from '@playwright/test';
 import jsqr from 'jsqr';
 import { expectNoSidewaysScrolling, expectNothingWrong } from '../support/accessible.ts';
@@ -18,7 +18,7 @@ async function bought(someone: (name: string) => Promise<Person>): Promise<{ sel
 
 const codes = ({ page }: Person): Locator => page.getByRole('img', { name: /^QR code of the ticket/ });
 
-/** What a scanner reads off the screen. */
+/** Decodes the code on the screen, as a scanner does. */
 async function scanned({ page }: Person, code: Locator): Promise<string> {
   await code.scrollIntoViewIfNeeded();
   const shot = (await code.screenshot({ scale: 'css' })).toString('base64');
@@ -34,7 +34,7 @@ async function scanned({ page }: Person, code: Locator): Promise<string> {
   return jsqr(Uint8ClampedArray.from(data), width, height)?.data ?? 'no code';
 }
 
-test('a paid order shows codes that a scanner reads and the seller finds good', { tag: '@with-javascript' }, async ({ someone }) => {
+test('a paid order shows codes that a scanner reads and the seller can validate', { tag: '@with-javascript' }, async ({ someone }) => {
   const { seller, buyer, order } = await bought(someone);
   const good = async (pass: string): Promise<unknown> =>
     (await seller.page.request.post('/api/passes/check', { data: { pass } })).json();
@@ -67,7 +67,7 @@ test('a paid order shows codes that a scanner reads and the seller finds good', 
   });
 });
 
-test('the confirmation says what to keep, and links to paper and calendar', async ({ someone }) => {
+test('the confirmation says what to keep, and links to PDF and calendar', async ({ someone }) => {
   const { buyer, order, title } = await bought(someone);
   await buyer.page.goto(`/orders/${order.id}`);
   for (const code of await codes(buyer).all()) await expect(code).toBeVisible();
@@ -87,7 +87,7 @@ test('the confirmation says what to keep, and links to paper and calendar', asyn
   expect((await ics.text()).replaceAll('\r\n ', '')).toContain(`SUMMARY:${title}`);
 });
 
-test('what comes after buying fits every window and everybody', { tag: '@with-javascript' }, async ({ someone }) => {
+test('pages after buying fit every window and are accessible', { tag: '@with-javascript' }, async ({ someone }) => {
   const { buyer, order } = await bought(someone);
   for (const path of [`/orders/${order.id}`, `/orders/${order.id}/tickets`, '/tickets']) {
     await buyer.page.setViewportSize({ width: 1280, height: 800 });

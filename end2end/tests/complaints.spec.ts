@@ -1,9 +1,9 @@
-// What the browser may complain about without failing a test: this and nothing that is like it.
+// Which browser errors do not fail a test: exactly these.
 import { expect, FADES_LEFT_OUT, test } from '../support/fixtures.ts';
 
 const page = '(http://127.0.0.1:20123/orders)';
 
-test('a fade that the browser leaves out is no fault of the page', { tag: ['@desktop', '@with-javascript'] }, () => {
+test('a view transition that the browser skips is no error of the page', { tag: ['@desktop', '@with-javascript'] }, () => {
   for (const complaint of [
     `exception: AbortError: Transition was skipped ${page}`,
     `exception: AbortError: Transition was skipped. Skipped by a newer transition. ${page}`,
@@ -14,7 +14,7 @@ test('a fade that the browser leaves out is no fault of the page', { tag: ['@des
   }
 });
 
-test('an error of a script, or of anything else, is one', { tag: ['@desktop', '@with-javascript'] }, () => {
+test('any other error, of a script or not, fails the test', { tag: ['@desktop', '@with-javascript'] }, () => {
   for (const complaint of [
     `exception: AbortError: The user aborted a request. ${page}`,
     `exception: AbortError: Transition was skipped\n    at show (http://127.0.0.1:20123/pkg/stagedoor.js:1:2) ${page}`,

@@ -13,7 +13,7 @@ const UNTIL_THE_END = { timeout: 20_000 };
 
 const ranOut = (page: Page) => page.getByRole('heading', { name: 'The time to pay ran out' });
 
-/** Waits for the end as the buyer does: the page says so by itself, or without JavaScript when it is loaded again. */
+/** Waits for the end as a buyer does: the page updates by itself, or without JavaScript when it is reloaded. */
 async function seeTheEnd(page: Page, javaScriptEnabled: boolean): Promise<void> {
   if (javaScriptEnabled) {
     await expect(ranOut(page)).toBeVisible(UNTIL_THE_END);
@@ -32,7 +32,7 @@ async function anOpenOrder(someone: (name: string) => Promise<Person>): Promise<
   return { buyer, order, event: `/events/${event.id}` };
 }
 
-test('the countdown runs down, and the page says by itself that the time ran out', { tag: '@with-javascript' }, async ({ someone }) => {
+test('the countdown ends, and the page says so without a reload', { tag: '@with-javascript' }, async ({ someone }) => {
   const { page } = (await anOpenOrder(someone)).buyer;
   const clock = page.getByRole('timer');
   await expect(clock).toHaveText(/^0:0[3-6]$/);
@@ -43,7 +43,7 @@ test('the countdown runs down, and the page says by itself that the time ran out
   await expect(clock).toBeHidden();
 });
 
-test('without JavaScript the page says that the time ran out when it is loaded again', { tag: '@without-javascript' }, async ({ someone }) => {
+test('without JavaScript the page says that the time ran out when it is reloaded', { tag: '@without-javascript' }, async ({ someone }) => {
   const { page } = (await anOpenOrder(someone)).buyer;
   expect(await secondsLeft(page)).toBeLessThanOrEqual(SHORT_HOLD_SECONDS);
   await expect(page.getByRole('paragraph').filter({ hasText: 'Load the page again to see how much time is left.' })).toBeVisible();
@@ -52,7 +52,7 @@ test('without JavaScript the page says that the time ran out when it is loaded a
   await expect(page.getByRole('timer')).toBeHidden();
 });
 
-test('loading the page again does not lengthen the countdown, nor does a second tab', async ({ someone, javaScriptEnabled }) => {
+test('neither a reload nor a second tab lengthens the countdown', async ({ someone, javaScriptEnabled }) => {
   const { buyer } = await anOpenOrder(someone);
   const readings = [await secondsLeft(buyer.page)];
   const read = async (page: Page) => {
@@ -69,7 +69,7 @@ test('loading the page again does not lengthen the countdown, nor does a second 
   await seeTheEnd(second, javaScriptEnabled);
 });
 
-test('a ticket whose time ran out is for sale again to somebody else', async ({ someone, javaScriptEnabled }) => {
+test('a ticket whose hold ended is for sale again to others', async ({ someone, javaScriptEnabled }) => {
   const { buyer, event } = await anOpenOrder(someone);
   const rival = (await someone('Rivka')).page;
   await rival.goto(event);
@@ -96,14 +96,14 @@ test('paying after the end on a page that does not know it yet charges nothing',
   await expect(buyer.page.getByText('You have no tickets yet.')).toBeVisible();
 });
 
-test('on a slow line, too, the page says that the time ran out', { tag: '@with-javascript' }, async ({ someone }) => {
+test('on a slow connection, too, the page says that the time ran out', { tag: '@with-javascript' }, async ({ someone }) => {
   const { page } = (await anOpenOrder(someone)).buyer;
   const browser = await page.context().newCDPSession(page);
   await browser.send('Network.emulateNetworkConditions', { offline: false, latency: 700, downloadThroughput: -1, uploadThroughput: -1 });
   await expect(ranOut(page)).toBeVisible(UNTIL_THE_END);
 });
 
-test('who is at their bank when the clock ends can still answer and gets the tickets', async ({ someone, payWith, javaScriptEnabled }) => {
+test('a buyer who is at their bank when the hold ends can still answer and gets the tickets', async ({ someone, payWith, javaScriptEnabled }) => {
   const { buyer, order } = await anOpenOrder(someone);
   await payWith(buyer.page, CARDS.bankAsks);
   await expectTheBankToAsk(buyer.page, javaScriptEnabled);
@@ -113,7 +113,7 @@ test('who is at their bank when the clock ends can still answer and gets the tic
   await expectPaid(buyer.page);
 });
 
-test('a page whose clock has ended asks the server calmly how the order stands', { tag: '@with-javascript' }, async ({ someone, payWith, allow }) => {
+test('a page whose countdown has ended reloads at a moderate rate', { tag: '@with-javascript' }, async ({ someone, payWith, allow }) => {
   allow(/status of 402/);
   const { page } = (await anOpenOrder(someone)).buyer;
   await payWith(page, CARDS.declined);
@@ -127,7 +127,7 @@ test('a page whose clock has ended asks the server calmly how the order stands',
   expect(pauses.filter((pause) => pause < 900), 'pauses between loads, in ms').toEqual([]);
 });
 
-test('what ran out is reserved again with one press', async ({ someone, javaScriptEnabled }) => {
+test('expired tickets are reserved again with one click', async ({ someone, javaScriptEnabled }) => {
   const { buyer } = await anOpenOrder(someone);
   await seeTheEnd(buyer.page, javaScriptEnabled);
   await buyer.page.getByRole('button', { name: 'Reserve 1 ticket again' }).click();

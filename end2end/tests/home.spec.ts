@@ -1,4 +1,4 @@
-// What is on, and how it is found.
+// The home page: events, search and filters.
 import type { Page } from '@playwright/test';
 import { expect, holdBack, hydrated, test } from '../support/fixtures.ts';
 import { filters, switchLight } from '../support/menu.ts';
@@ -63,13 +63,13 @@ test('a search that finds nothing says so and leads back to everything', async (
   expect(await cards(page).count()).toBeGreaterThanOrEqual(12);
 });
 
-test('what was searched is shown as it was typed and never as markup', async ({ page }) => {
+test('a search is shown as it was typed and never as markup', async ({ page }) => {
   await page.goto('/');
   await search(page, '<b>"curtain" & co</b>');
   await expect(page.getByRole('heading', { name: '“<b>"curtain" & co</b>”' })).toBeVisible();
 });
 
-test('the chip of a city shows its events alone, and Everywhere shows all again', async ({ page }) => {
+test('the chip of a city shows only its events, and Everywhere shows all again', async ({ page }) => {
   await page.goto('/');
   let cities = await filters(page, 'Cities');
   await expect(cities.getByRole('link', { name: 'Everywhere' })).toHaveAttribute('aria-current', 'true');
@@ -91,7 +91,7 @@ test('the chip of a city narrows a search and keeps its words', async ({ page })
   await expect(cards(page)).toHaveText([/Tidewater: A Folk Opera/]);
 });
 
-test('days, categories, cities and words narrow each other, and stand in the address', async ({ page }) => {
+test('days, categories, cities and words narrow each other, and are in the URL', async ({ page }) => {
   await page.goto('/');
   const chip = async (row: 'Days' | 'Categories' | 'Cities', name: string | RegExp) => (await filters(page, row)).getByRole('link', { name });
   await (await chip('Categories', 'Comedy')).click();
@@ -114,7 +114,7 @@ test('days, categories, cities and words narrow each other, and stand in the add
   await expect(cards(page)).toHaveCount(0);
 });
 
-test('where nothing matches, what one filter fewer would find is a click away', async ({ page }) => {
+test('without a match, the results with one filter fewer are a click away', async ({ page }) => {
   await page.goto('/?q=tidewater&city=Berlin');
   await expect(page.getByText('Nothing matches all of that at once. There is:')).toBeVisible();
   await expect(page.getByRole('link', { name: 'See 1 event for “tidewater”' })).toBeVisible();
@@ -122,7 +122,7 @@ test('where nothing matches, what one filter fewer would find is a click away', 
   await expect(cards(page)).toHaveText([/Die Uhrmacherin/, /Nachtzug/]);
 });
 
-test('results follow what is typed, and the address with them', { tag: '@with-javascript' }, async ({ page }) => {
+test('results and URL are updated while typing', { tag: '@with-javascript' }, async ({ page }) => {
   await page.goto('/?category=theatre');
   const field = page.getByRole('searchbox', { name: 'Search events' });
   await field.pressSequentially('lampl', { delay: 20 });
@@ -139,7 +139,7 @@ test('results follow what is typed, and the address with them', { tag: '@with-ja
   await expect(page).toHaveURL('/');
 });
 
-test('what is typed before the page is alive is searched for as well', { tag: '@with-javascript' }, async ({ page }) => {
+test('input from before hydration is searched for as well', { tag: '@with-javascript' }, async ({ page }) => {
   const release = await holdBack(page, '**/*.wasm');
   const arrived = page.goto('/');
   await page.getByRole('searchbox', { name: 'Search events' }).fill('lampl');
@@ -149,7 +149,7 @@ test('what is typed before the page is alive is searched for as well', { tag: '@
   await expect(page).toHaveURL('/?q=lampl');
 });
 
-test('an answer that comes too late is dropped, and waiting can be seen', { tag: '@with-javascript' }, async ({ page }) => {
+test('a late answer is dropped, and waiting is indicated', { tag: '@with-javascript' }, async ({ page }) => {
   await page.goto('/');
   const release = await holdBack(page, '**/?q=tidewater');
   const field = page.getByRole('searchbox', { name: 'Search events' });
@@ -163,7 +163,7 @@ test('an answer that comes too late is dropped, and waiting can be seen', { tag:
   await expect(page).toHaveURL('/?q=lamplighter');
 });
 
-test('Back brings what was typed, what was found, and where one was', { tag: '@with-javascript' }, async ({ page }) => {
+test('Back restores input, results and scroll position', { tag: '@with-javascript' }, async ({ page }) => {
   await page.goto('/');
   await page.getByRole('searchbox', { name: 'Search events' }).fill('the');
   await expect(page).toHaveURL('/?q=the');
@@ -179,7 +179,7 @@ test('Back brings what was typed, what was found, and where one was', { tag: '@w
   await expect.poll(() => page.evaluate(() => window.scrollY)).toBeCloseTo(y, -1);
 });
 
-test('a search that gets no answer says so, and Enter tries again', { tag: '@with-javascript' }, async ({ page, allow }) => {
+test('a search without an answer says so, and Enter retries', { tag: '@with-javascript' }, async ({ page, allow }) => {
   allow(/\?q=lamp/);
   await page.goto('/');
   await page.route('**/?q=lamp', (route) => route.abort(), { times: 1 });
@@ -189,7 +189,7 @@ test('a search that gets no answer says so, and Enter tries again', { tag: '@wit
   await expect(cards(page)).toHaveText([/The Lamplighter/]);
 });
 
-test('more events than fit on a page go on behind a link, each of them once', async ({ someone }) => {
+test('more events than fit on a page are behind a link, each of them once', async ({ someone }) => {
   const ann = await someone('Ann');
   const word = unique('Marathon').replace(' ', '');
   for (let night = 1; night <= 25; night += 1) await ann.createEvent(`${word} night ${night}`);
@@ -222,7 +222,7 @@ test('the switch between light and dark is remembered', { tag: '@with-javascript
   expect(await ground(), 'what was chosen counts more than the system').toBe(light);
 });
 
-test('without JavaScript there is no switch, and the lights follow the system', { tag: '@without-javascript' }, async ({ page }) => {
+test('without JavaScript there is no switch, and the theme follows the system', { tag: '@without-javascript' }, async ({ page }) => {
   const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   await page.emulateMedia({ colorScheme: 'light' });
   await page.goto('/');

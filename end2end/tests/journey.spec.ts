@@ -1,4 +1,4 @@
-// A ticket's whole way, from the person who has it to the person who wants it.
+// A ticket's whole journey, from seller to buyer.
 import { expect, test } from '../support/fixtures.ts';
 import { goByMenu, summary } from '../support/menu.ts';
 import { CARDS, expectPaid, secondsLeft } from '../support/paying.ts';
@@ -137,7 +137,7 @@ test('reserving no seat is refused in words', async ({ someone }) => {
   await expect(buyer.page).toHaveURL(new RegExp(`/events/${event.id}$`));
 });
 
-test('of two people who want the last ticket one gets it and the other is told why not', async ({ someone, javaScriptEnabled }) => {
+test('of two buyers of the last ticket one gets it and the other is told why not', async ({ someone, javaScriptEnabled }) => {
   const [seller, first, second] = [await someone('Sally'), await someone('Fay'), await someone('Sid')];
   const event = await seller.createEvent();
   await seller.listTicket(event, 2500, { seat: '1' });

@@ -16,7 +16,7 @@ test('near the end more time is offered, once, and the page stays as it is', { t
   await expect(offer).toBeHidden();
   await expect(offer).toBeVisible(NEARLY_OVER);
   await expect(offer).toContainText('You can have 8 seconds more, once.');
-  // By the keyboard alone.
+  // With the keyboard only.
   await offer.getByRole('button', { name: 'More time' }).focus();
   await page.keyboard.press('Enter');
   await expect(page.getByText('You have 8 seconds more.')).toBeAttached();

@@ -1,4 +1,4 @@
-// Paying: cards that are refused, banks that ask, second thoughts, second tabs.
+// Paying: declined cards, 3-D Secure, cancelling, second tabs.
 import { expect, test } from '../support/fixtures.ts';
 import { CARDS, alert, expectPaid, expectTheBankToAsk } from '../support/paying.ts';
 import type { Order, Person } from '../support/people.ts';
@@ -26,7 +26,7 @@ test('a declined card says so, keeps the tickets held, and another card pays', a
   await expectPaid(page);
 });
 
-test('an order whose card was declined still says so when it is opened again', async ({ someone, payWith, allow }) => {
+test('an order whose card was declined still says so when it is reopened', async ({ someone, payWith, allow }) => {
   allow(/status of 402/);
   const { buyer, order } = await anOpenOrder(someone);
   await payWith(buyer.page, CARDS.declined);
@@ -58,7 +58,7 @@ test('a card number with a typing error is refused before anything is paid', { t
   await expectPaid(page);
 });
 
-test('a bank that asks is answered, and the order is paid', async ({ someone, payWith, javaScriptEnabled }) => {
+test('3-D Secure is confirmed, and the order is paid', async ({ someone, payWith, javaScriptEnabled }) => {
   const { buyer: { page } } = await anOpenOrder(someone);
   await payWith(page, CARDS.bankAsks);
   await expectTheBankToAsk(page, javaScriptEnabled);
@@ -66,7 +66,7 @@ test('a bank that asks is answered, and the order is paid', async ({ someone, pa
   await expectPaid(page);
 });
 
-test('a bank that is refused charges nothing, and another card pays', async ({ someone, payWith, javaScriptEnabled }) => {
+test('a failed 3-D Secure charges nothing, and another card pays', async ({ someone, payWith, javaScriptEnabled }) => {
   const { buyer: { page } } = await anOpenOrder(someone);
   await payWith(page, CARDS.bankAsks);
   await expectTheBankToAsk(page, javaScriptEnabled);
@@ -78,7 +78,7 @@ test('a bank that is refused charges nothing, and another card pays', async ({ s
   await expectPaid(page);
 });
 
-test('who left while the bank was asking finds the way back to it', async ({ someone, javaScriptEnabled }) => {
+test('a buyer who left during 3-D Secure finds the way back to it', async ({ someone, javaScriptEnabled }) => {
   const { buyer: { page }, buyer, order } = await anOpenOrder(someone);
   await buyer.payAndWaitForTheBank(order);
   await page.goto(`/orders/${order.id}`);
@@ -89,7 +89,7 @@ test('who left while the bank was asking finds the way back to it', async ({ som
   await expectPaid(page);
 });
 
-test('cancelling gives the tickets back, and somebody else can have them', async ({ someone }) => {
+test('cancelling frees the tickets, and another buyer can reserve them', async ({ someone }) => {
   const { buyer: { page }, order } = await anOpenOrder(someone);
   const rival = await someone('Rivka');
   await rival.page.goto(eventOf(order));
@@ -202,9 +202,9 @@ test('the bar of the countdown moves with its clock', { tag: '@with-javascript' 
   await expect.poll(() => bar.evaluate((element: HTMLProgressElement) => element.value)).toBeLessThan(before);
 });
 
-test('the countdown runs on when a translator has wrapped the words around it', { tag: '@with-javascript' }, async ({ someone }) => {
+test('the countdown continues when a translator has wrapped the words around it', { tag: '@with-javascript' }, async ({ someone }) => {
   const { buyer: { page } } = await anOpenOrder(someone);
-  // As the translation of a page does it: text becomes elements, except where translating is off.
+  // As browsers translate a page: text is wrapped in elements, except where translation is off.
   await page.evaluate(() => {
     const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     const found: Text[] = [];

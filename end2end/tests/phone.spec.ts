@@ -1,4 +1,4 @@
-// What a small phone shows before anybody scrolls: 360 by 740 pixels.
+// What a small phone (360 by 740 pixels) shows without scrolling.
 import type { Locator, Page } from '@playwright/test';
 import { expectNothingWrong } from '../support/accessible.ts';
 import { expect, test } from '../support/fixtures.ts';
@@ -7,7 +7,7 @@ import { payButton } from '../support/paying.ts';
 
 const HEIGHT = 740;
 
-/** All of it is on the first screen of the page, which has not been scrolled. */
+/** Expects the whole element to be visible without scrolling. */
 async function expectOnFirstScreen(part: Locator, what: string): Promise<void> {
   await expect(part, what).toBeVisible();
   const box = (await part.boundingBox())!;
@@ -42,7 +42,7 @@ test.describe('on a small phone', { tag: '@mobile' }, () => {
     await expectOnFirstScreen(page.locator('.card').first(), 'the first card');
   });
 
-  test('whoever is asked for their details reads that, and for which event and day', async ({ someone, visitor }) => {
+  test('the page that asks for details says so, and for which event and day', async ({ someone, visitor }) => {
     const [seller, { page }] = [await someone('Sally'), await visitor()];
     const event = await seller.createEvent();
     await seller.listTickets(event, 3, 2500, 'Stalls');
@@ -54,7 +54,7 @@ test.describe('on a small phone', { tag: '@mobile' }, () => {
     await expectOnFirstScreen(page.getByRole('button', { name: 'Go on to pay' }), 'the button');
   });
 
-  test('the card is on the first screen, and where the tickets go', { tag: '@with-javascript' }, async ({ someone }) => {
+  test('the card form and the address for the tickets are on the first screen', { tag: '@with-javascript' }, async ({ someone }) => {
     const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
     const { page } = buyer;
     const event = await seller.createEvent();

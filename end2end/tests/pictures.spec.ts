@@ -1,4 +1,4 @@
-// What the creator of an event changes about it: what it looks like, and what is said of it.
+// The creator of an event changes its picture and its text.
 import { rm, writeFile } from 'node:fs/promises';
 import type { Locator, Page } from '@playwright/test';
 import { expect, hydrated, test } from '../support/fixtures.ts';
@@ -10,7 +10,7 @@ const upload = async (page: Page, verb: string, buffer: Buffer, name = 'evening.
   await page.getByRole('button', { name: verb }).click();
 };
 
-/** The picture has arrived, and stands in the shape that was set aside for it. */
+/** The picture is loaded, in the space that was reserved for it. */
 async function expectPicture(image: Locator): Promise<void> {
   await image.scrollIntoViewIfNeeded();
   await expect(image).toHaveAttribute('srcset', /^\/pictures\/[0-9a-f]{32}\/480\.jpg 480w, /);
@@ -49,7 +49,7 @@ test('the creator of an event gives it a picture, and visitors see it', async ({
   await expect(page.locator('.picture-now svg')).toBeVisible();
 });
 
-test('an event that has just been created is offered a picture, and one that fails loses nothing', async ({ someone, javaScriptEnabled }, testInfo) => {
+test('a new event is offered a picture, and a failed upload loses nothing', async ({ someone, javaScriptEnabled }, testInfo) => {
   const { page } = await someone('Sally');
   const title = unique('The Red Poster');
   await page.goto('/sell');
@@ -95,7 +95,7 @@ test('an event that has just been created is offered a picture, and one that fai
   await expect(page.locator('.strip-art img')).toHaveAttribute('srcset', /^\/pictures\//);
 });
 
-test('what is no picture is refused at the field, and the picture before stays', async ({ someone }) => {
+test('a file that is no picture is refused at the field, and the old picture stays', async ({ someone }) => {
   const creator = await someone('Sally');
   const event = await creator.createEvent();
   await creator.givePicture(event, picture(800, 500));
@@ -137,7 +137,7 @@ test('an event is edited, and visitors read it', async ({ someone, visitor }) =>
   }
 });
 
-test('of two tabs the second keeps what was typed and hears what the first has saved', async ({ someone }) => {
+test('of two tabs the second keeps its input and is told what the first has saved', async ({ someone }) => {
   const creator = await someone('Sally');
   const event = await creator.createEvent();
   const [first, second] = [creator.page, await creator.anotherTab()];

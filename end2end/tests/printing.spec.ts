@@ -1,4 +1,4 @@
-// Tickets on paper: one a page, black on white, and nothing else.
+// Printed tickets: one per page, black on white, and nothing else.
 import { expect, test } from '../support/fixtures.ts';
 import type { Order, Person } from '../support/people.ts';
 
@@ -12,7 +12,7 @@ async function bought(someone: (name: string) => Promise<Person>): Promise<{ buy
   return { buyer, order, title: event.title };
 }
 
-test('the page to print shows tickets and the ways on, and no header, search or footer', async ({ someone, javaScriptEnabled }) => {
+test('the page to print shows tickets and links, and no header, search or footer', async ({ someone, javaScriptEnabled }) => {
   const { buyer, order } = await bought(someone);
   const { page } = buyer;
   await page.goto(`/orders/${order.id}`);
@@ -35,7 +35,7 @@ test('the button prints', { tag: ['@with-javascript', '@desktop'] }, async ({ so
   await expect.poll(() => page.evaluate(() => (window as unknown as { printed?: boolean }).printed)).toBe(true);
 });
 
-test('on paper there are tickets alone, black on white from the dark as well, each on a page', { tag: ['@with-javascript', '@desktop'] }, async ({ someone }) => {
+test('the print has only tickets, one per page, black on white also in the dark theme', { tag: ['@with-javascript', '@desktop'] }, async ({ someone }) => {
   const { buyer, order, title } = await bought(someone);
   const { page } = buyer;
   await page.emulateMedia({ colorScheme: 'dark' });

@@ -1,4 +1,4 @@
-// A seller pays a buyer back, and both see how it stands.
+// A seller refunds a buyer, and both see its state.
 import { expectNothingWrong } from '../support/accessible.ts';
 import { expect, test } from '../support/fixtures.ts';
 import { CARDS, alert, expectPaid } from '../support/paying.ts';
@@ -127,7 +127,7 @@ test('a ticket that nobody has bought has nothing to refund', async ({ someone }
   await expect(seller.page.getByRole('button', { name: /^Refund/ })).toBeHidden();
 });
 
-test('nobody but the seller meets the page of a refund', async ({ someone, visitor, allow }) => {
+test('only the seller sees the page of a refund', async ({ someone, visitor, allow }) => {
   allow(/status of 404/);
   const { buyer, order } = await sold(someone, 1);
   expect((await buyer.page.goto(refundPage(order)))?.status()).toBe(404);
@@ -137,7 +137,7 @@ test('nobody but the seller meets the page of a refund', async ({ someone, visit
   await expect(guest.page).toHaveURL(/\/signin\?next=\/tickets\//);
 });
 
-test('axe finds nothing wrong with a refund, before and after, in light and in dark', { tag: '@with-javascript' }, async ({ someone }) => {
+test('axe finds no violation in a refund, before and after, in light and dark', { tag: '@with-javascript' }, async ({ someone }) => {
   const { seller, buyer, order } = await sold(someone, 2);
   await seller.page.goto(refundPage(order));
   await expectNothingWrong(seller.page);

@@ -1,4 +1,4 @@
-// What sellers do with their listings, and what is refused to them.
+// What sellers can do with their listings, and what is refused.
 import type { Page } from '@playwright/test';
 import { expect, holdBack, test } from '../support/fixtures.ts';
 import { type Person, unique } from '../support/people.ts';
@@ -8,7 +8,7 @@ const listings = ({ page }: Person) => page.getByRole('region', { name: 'Yours f
 const expectStep = (page: Page, name: string) =>
   expect(page.getByRole('list', { name: 'Steps' }).locator('[aria-current="step"]')).toHaveText(new RegExp(`^\\d\\s*${name}$`));
 
-/** A seller who looks at one listing of theirs, its form opened. */
+/** A seller on the page of one of their listings, with its form open. */
 async function changing(seller: Person, label: string): Promise<void> {
   await seller.page.goto('/selling');
   await seller.page.getByLabel(new RegExp(`^Change .*, ${label}$`)).click();
@@ -105,7 +105,7 @@ test('a ticket is sold in five steps, and the price says what is paid', async ({
   await expect(listings(seller).first()).toContainText('£24.50');
 });
 
-test('a price that is typed before the page is alive counts as well', { tag: '@with-javascript' }, async ({ someone }) => {
+test('a price that is entered before hydration counts as well', { tag: '@with-javascript' }, async ({ someone }) => {
   const seller = await someone('Sally');
   const event = await seller.createEvent();
   const { page } = seller;
@@ -119,7 +119,7 @@ test('a price that is typed before the page is alive counts as well', { tag: '@w
   await expect(page.getByText('You are paid £24.00 for each ticket, £48.00 for all.')).toBeVisible();
 });
 
-test('a ticket that is listed wrongly says at the field what is wrong and keeps what was typed', async ({ someone }) => {
+test('an invalid listing shows errors at the fields and keeps the input', async ({ someone }) => {
   const seller = await someone('Sally');
   const event = await seller.createEvent();
   const { page } = seller;
@@ -170,7 +170,7 @@ test('the same seat is not listed twice by one seller', async ({ someone }) => {
   await expect(page.getByLabel(/^Row/)).toHaveValue('C');
 });
 
-test('all unsold tickets of an event are changed at once, but those that are held', async ({ someone }) => {
+test('all unsold tickets of an event are changed at once, except held ones', async ({ someone }) => {
   const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
   const event = await seller.createEvent();
   await seller.listTickets(event, 2, 2500, 'Stalls');
@@ -200,7 +200,7 @@ test('all unsold tickets of an event are changed at once, but those that are hel
   await expect(listings(seller)).toHaveCount(2);
 });
 
-test('sales are drawn day by day, said in words, and taken home as a file', async ({ someone }) => {
+test('sales are shown as a chart by day, in words, and as a file to download', async ({ someone }) => {
   const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
   const { page } = seller;
   await page.goto('/selling');
@@ -219,7 +219,7 @@ test('sales are drawn day by day, said in words, and taken home as a file', asyn
   expect(file.suggestedFilename()).toBe('sales.csv');
 });
 
-test('a change that is wrong says so at its listing, opened, and keeps what was typed', async ({ someone }) => {
+test('an invalid change opens its listing, shows the error and keeps the input', async ({ someone }) => {
   const seller = await someone('Sally');
   const event = await seller.createEvent();
   for (const seat of ['7', '8']) await seller.listTicket(event, 2500, { section: 'Stalls', row: 'C', seat });
@@ -238,7 +238,7 @@ test('a change that is wrong says so at its listing, opened, and keeps what was 
   await expect(listing.getByLabel('Price', { exact: true }), 'what is wrong is said once').toBeHidden();
 });
 
-test('an event that is wrong says at the field what is wrong and keeps what was typed', async ({ someone }) => {
+test('an invalid event shows errors at the fields and keeps the input', async ({ someone }) => {
   const { page } = await someone('Sally');
   const title = unique('Yesterday');
   await page.goto('/sell');
@@ -279,7 +279,7 @@ test('an event that is wrong says at the field what is wrong and keeps what was 
   await expect(page.getByRole('status')).toHaveText(`You have created ${title} already.`);
 });
 
-test('an event that is there already is found, and so are one\'s own', async ({ someone }) => {
+test('an existing event is found, and so are the user\'s own', async ({ someone }) => {
   const [other, seller] = [await someone('Otto'), await someone('Sally')];
   const [theirs, own] = [await other.createEvent(), await seller.createEvent()];
   const { page } = seller;
@@ -323,7 +323,7 @@ test('a ticket that somebody is paying for cannot be taken off sale', async ({ s
   await expect(listings(seller).getByText('Sold', { exact: true })).toBeVisible();
 });
 
-test('of two tabs that change one listing the later is told so and changes nothing', async ({ someone }) => {
+test('of two tabs that change one listing the later is refused and changes nothing', async ({ someone }) => {
   const seller = await someone('Sally');
   await seller.listTicket(await seller.createEvent(), 2500, { section: 'Stalls' });
   await changing(seller, 'Stalls');

@@ -1,8 +1,8 @@
-// Events of several days: what their creator types, and what visitors read.
+// Events of several days: the creator's forms, and what visitors see.
 import { expect, test } from '../support/fixtures.ts';
 import { unique } from '../support/people.ts';
 
-test('an event of three days is created, read and shortened by its forms', async ({ someone }) => {
+test('an event of three days is created, shown and shortened with its forms', async ({ someone }) => {
   const { page } = await someone('Sally');
   const title = unique('Festival');
   await page.goto('/sell');
@@ -40,7 +40,7 @@ test('an event of three days is created, read and shortened by its forms', async
 test.describe('seen from Tokyo', () => {
   test.use({ timezoneId: 'Asia/Tokyo' });
 
-  test('one\'s own clocks show the start and the end', { tag: ['@desktop', '@with-javascript'] }, async ({ someone }) => {
+  test('the local time zone shows the start and the end', { tag: ['@desktop', '@with-javascript'] }, async ({ someone }) => {
     const { page } = await someone('Ann');
     const data = {
       title: unique('Festival'), venue: 'Old Hall', city: 'Leeds', country: 'GB', currency: 'GBP', timeZone: 'Europe/London',

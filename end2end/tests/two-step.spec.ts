@@ -6,7 +6,7 @@ import { expect, test } from '../support/fixtures.ts';
 import { mailTo } from '../support/mail.ts';
 import { PASSWORD } from '../support/people.ts';
 
-/** What an authenticator app shows for this key, so many steps of 30 seconds from now. */
+/** The code that an authenticator app shows for this key, the given number of 30-second steps from now. */
 function codeOf(key: string, steps = 0): string {
   const bits = [...key.replaceAll(' ', '')].map((letter) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(letter).toString(2).padStart(5, '0')).join('');
   const secret = Buffer.from(bits.match(/.{8}/g)!.map((byte) => Number.parseInt(byte, 2)));
@@ -30,7 +30,7 @@ async function signIn(page: Page, email: string): Promise<void> {
   await page.getByRole('button', { name: 'Sign in', exact: true }).click();
 }
 
-test('a code of an app is asked for from the day that it is set up', async ({ someone, visitor }) => {
+test('a code of an app is asked for once it is set up', async ({ someone, visitor }) => {
   test.slow();
   const [{ page, email }, phone] = [await someone('Ann'), await visitor()];
   await page.goto('/account');
@@ -59,7 +59,7 @@ test('a code of an app is asked for from the day that it is set up', async ({ so
   await phone.page.getByLabel('Code', { exact: true }).fill('000000000');
   await phone.page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await expect(phone.page.getByRole('alert')).toContainText('That code is not right');
-  // The code of now was used to turn it on: the next one is right already.
+  // The current code was used to turn it on: the next one is already valid.
   await phone.page.getByLabel('Code', { exact: true }).fill(codeOf(key, 1));
   await phone.page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await expect(phone.page).toHaveURL(/\/orders$/);
@@ -75,7 +75,7 @@ test('a code of an app is asked for from the day that it is set up', async ({ so
   await expect(lost.getByText('You have 9 recovery codes left.')).toBeVisible();
 });
 
-test('what was typed is there again after signing in anew', async ({ someone }) => {
+test('input is restored after signing in again', async ({ someone }) => {
   const { page, email } = await someone('Ann');
   await page.goto('/sell');
   await page.getByText('Not listed yet').click();
@@ -90,7 +90,7 @@ test('what was typed is there again after signing in anew', async ({ someone }) 
   await expect(page.getByLabel('Venue', { exact: true })).toHaveValue('Old Hall');
 });
 
-test('an event that is not filled in at all is refused in one round', async ({ someone }) => {
+test('an empty event form shows all errors at once', async ({ someone }) => {
   const { page } = await someone('Ann');
   await page.goto('/sell');
   await page.getByText('Not listed yet').click();
@@ -108,7 +108,7 @@ test('a browser without cookies is told so, and nothing is held', async ({ someo
   const { page } = await visitor();
   await page.goto(`/events/${event.id}`);
   await page.getByRole('button', { name: 'Reserve Stalls at £25.00' }).click();
-  // As if cookies were blocked: what the shop sets never comes back.
+  // As if cookies were blocked: the shop's cookies are never sent back.
   await page.context().clearCookies();
   await page.getByLabel('E-mail').fill(`gus-${randomUUID()}@example.com`);
   await page.getByLabel('Name').fill('Gus');

@@ -1,9 +1,9 @@
-// How pages look, compared with pictures of them in `snapshots/`: only such pages as are the same
-// every day. `/ui` shows every component, so a change of the stylesheet is seen here, wanted or not.
+// Compares pages with pictures in `snapshots/`: only pages that are the same every day. `/ui` shows every
+// component, so every change of the stylesheet is noticed here.
 import { readFileSync } from 'node:fs';
 import { expect, test } from '../support/fixtures.ts';
 
-// Another browser draws other letters, so the pictures are those of one version of Chromium.
+// Browsers render text differently, so the pictures are for one version of Chromium.
 const DRAWN_BY = readFileSync(new URL('../snapshots/browser.txt', import.meta.url), 'utf8').trim();
 
 const PAGES = [
@@ -16,7 +16,7 @@ const PAGES = [
 
 for (const colorScheme of ['light', 'dark'] as const) {
   test.describe(`by ${colorScheme === 'light' ? 'day' : 'night'}`, { tag: '@with-javascript' }, () => {
-    // Half as large as life: enough to see what moved, and small enough to be kept.
+    // Half size: enough to see what moved, and small enough for the repository.
     test.use({ colorScheme, deviceScaleFactor: 0.5 });
 
     for (const { name, path } of PAGES) {

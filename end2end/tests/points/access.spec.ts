@@ -1,5 +1,5 @@
-// For everybody: without JavaScript, by the keyboard, by touch, with large letters, in the dark,
-// without motion. What axe measures of every page is in accessibility.spec.ts.
+// Accessibility: without JavaScript, by keyboard, by touch, with large text, in the dark theme, with reduced
+// motion. accessibility.spec.ts runs axe on every page.
 import type { Page } from '@playwright/test';
 import { expectNoSidewaysScrolling, expectNothingWrong, expectTargets } from '../../support/accessible.ts';
 import { expect, test } from '../../support/fixtures.ts';
@@ -24,7 +24,7 @@ async function memberPages(someone: Someone): Promise<{ page: Page; paths: strin
 
 const GUEST_PAGES = ['/signin', '/signup', '/forgot', '/reset?token=used'];
 
-/** Both together: a page and its paths, one after the other. */
+/** Both combined, in order: a page and its paths. */
 async function* everyPage(someone: Someone, visitor: () => Promise<Person>): AsyncGenerator<[page: Page, path: string]> {
   const { page, paths } = await memberPages(someone);
   for (const path of paths) {
@@ -87,7 +87,7 @@ test('25 No hydration errors: no page says anything to the console', { tag: ['@d
   expect(said).toEqual([]);
 });
 
-test('31 axe: nothing is wrong in the dark that one has switched on oneself either', { tag: ['@mobile', '@with-javascript'] }, async ({ someone }) => {
+test('31 axe: no violation in the dark theme when switched on by hand either', { tag: ['@mobile', '@with-javascript'] }, async ({ someone }) => {
   const seller = await someone('Sally');
   const event = await seller.createEvent();
   await seller.listTicket(event, 2500, { section: 'Stalls' });
@@ -99,14 +99,14 @@ test('31 axe: nothing is wrong in the dark that one has switched on oneself eith
   await expectNothingWrong(page);
 });
 
-/** Tab, until the focus is on `name`; at every stop on the way it can be seen, whole, with nothing before it. */
+/** Presses Tab until `name` has the focus; expects every focused element to be fully visible and not covered. */
 async function tabVisibly(page: Page, name: string | RegExp): Promise<void> {
   for (let presses = 0; presses < 80; presses += 1) {
     await page.keyboard.press('Tab');
     const stop = await page.evaluate(() => {
       const element = document.activeElement!;
       const style = getComputedStyle(element);
-      // A box that is a label's: what is seen of it is the label.
+      // For a checkbox or radio inside a label, the label is visible.
       const seen = element.closest('label') ?? element;
       const { left, top, width, height } = seen.getBoundingClientRect();
       const x = Math.min(Math.max(left + width / 2, 0), innerWidth - 1);
@@ -178,7 +178,7 @@ test('35 Dark mode: what was chosen is in the first byte of the next page, so th
   }
 });
 
-test('36 Motion: who wants less of it gets none that lasts longer than a blink', { tag: ['@desktop', '@with-javascript'] }, async ({ someone, visitor }) => {
+test('36 Motion: with reduced motion, no animation takes longer than 0.2 s', { tag: ['@desktop', '@with-javascript'] }, async ({ someone, visitor }) => {
   const longest = (page: Page) =>
     page.evaluate(() => {
       const seconds = (list: string) => Math.max(...list.split(',').map((one) => parseFloat(one) * (one.trim().endsWith('ms') ? 0.001 : 1)));
@@ -206,7 +206,7 @@ test('37 Landmarks and titles: every page has a title of its own, one heading, a
     titles.set(title, path);
     await expect(page.locator('h1'), path).toHaveCount(1);
     await expect(page.locator('html')).toHaveAttribute('lang', 'en');
-    // Tickets to show at the door or to print stand alone.
+    // Pages of tickets for the door or to print have no menu.
     const isSheet = /^\/orders\/.*\/tickets$/.test(path);
     await expect(page.locator('a[href]').first(), path).toHaveText(isSheet ? 'Back to the order' : 'Skip to the page');
     await expect(page.getByRole('main'), path).toHaveCount(1);

@@ -1,4 +1,4 @@
-// Once it is paid: what the page and the mail say.
+// After paying: the content of page and mail.
 import { expect, test } from '../../support/fixtures.ts';
 import { mailTo, ticketsLink } from '../../support/mail.ts';
 

@@ -1,4 +1,4 @@
-// From choosing to paying: few steps, few questions, nothing twice.
+// From choosing to paying: few steps, few questions, none repeated.
 import type { Page } from '@playwright/test';
 import { expect, test } from '../../support/fixtures.ts';
 import { summary } from '../../support/menu.ts';
@@ -15,7 +15,7 @@ async function stalls(someone: (name: string) => Promise<Person>): Promise<strin
 
 const reserve = (page: Page) => page.getByRole('button', { name: 'Reserve Stalls at £25.00' });
 
-/** What somebody has to fill in or choose on this page, but for the card. */
+/** The fields to fill in or choose on this page, except the card. */
 const fields = (page: Page) => page.getByRole('main').locator('input:visible, select:visible, textarea:visible').and(page.locator(':not([data-card])'));
 
 const orders = async (page: Page): Promise<unknown[]> => (await (await page.request.get('/api/orders')).json()).orders;
@@ -37,7 +37,7 @@ test('8 Few fields: from an event to the card, a newcomer meets eight fields at 
   expect(met).toBeLessThanOrEqual(8);
 });
 
-test('9 Steps: from the event to paid tickets are two new pages, and where one is stands above', { tag: ['@desktop', '@with-javascript'] }, async ({ someone, payWith }) => {
+test('9 Steps: from the event to paid tickets are two new pages, and the current step is shown above', { tag: ['@desktop', '@with-javascript'] }, async ({ someone, payWith }) => {
   const event = await stalls(someone);
   const { page } = await someone('Bea');
   await page.goto(`/events/${event}`);
@@ -120,7 +120,7 @@ test('19 Double click safe: reserving and paying twice are one order and one pay
   await expectPaid(page);
   expect(payments, 'sent once').toBe(1);
 
-  // The page that one comes back to sends the same wish once more, and gets the same answer.
+  // Going back and submitting the same form again gets the same answer.
   await page.goBack();
   await expect(page).toHaveURL(new RegExp(`/events/${event}$`));
   await page.goForward();
@@ -165,7 +165,7 @@ test('45 No redundant entry: whoever is signed in is asked for nothing that is k
   await page.goto('/account');
   await expect(page.getByLabel('Name')).toHaveValue(name);
 
-  // Signing in is remembering or pasting a password, no puzzle; an address is typed once.
+  // Signing in needs only a remembered or pasted password, no puzzle; an address is typed once.
   await page.context().clearCookies();
   await page.goto('/signin');
   await expect(fields(page)).toHaveCount(2);

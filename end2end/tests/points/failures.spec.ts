@@ -1,4 +1,4 @@
-// What goes wrong is said kindly, and there is a way on.
+// Failures are explained, and there is a way on.
 import { expect, test } from '../../support/fixtures.ts';
 import { CARDS, expectPaid, payButton } from '../../support/paying.ts';
 

@@ -1,4 +1,4 @@
-// Finding an event, and reading when it is.
+// Finding an event, and its time.
 import { expect, test } from '../../support/fixtures.ts';
 
 test('40 Search and filter: names, cities and days narrow while typing, stand in the address, and nothing found leads on', { tag: ['@mobile', '@with-javascript'] }, async ({ page }) => {
@@ -15,7 +15,7 @@ test('40 Search and filter: names, cities and days narrow while typing, stand in
   await expect(cards.nth(10)).toBeAttached();
 });
 
-test('41 Times: they are by the clocks of the venue, and the zone is named', { tag: ['@desktop', '@without-javascript'] }, async ({ page }) => {
+test('41 Times: they are in the venue\'s time zone, which is named', { tag: ['@desktop', '@without-javascript'] }, async ({ page }) => {
   await page.goto('/?q=paper+cranes');
   await page.getByRole('link', { name: 'Paper Cranes' }).click();
   await expect(page.getByRole('main')).toContainText(/\w+day \d{1,2} \w+ \d{4}, \d{1,2}:\d\d [ap]m JST/);

@@ -1,10 +1,10 @@
-// Forms: what is wrong is said where it is, in words; browsers and password managers are helped.
+// Forms: errors are shown at their fields, in words; browsers and password managers recognise fields.
 import type { Page } from '@playwright/test';
 import { expect, test } from '../../support/fixtures.ts';
 import { expectInMenu } from '../../support/menu.ts';
 import { type Person, PASSWORD } from '../../support/people.ts';
 
-/** Forms that refuse to be sent empty: where each is, and its button. */
+/** Forms with required fields: the path of each, and its button. */
 function forms(guest: Person, member: Person): [page: Page, path: string, button: string][] {
   return [
     [guest.page, '/signup', 'Sign up'],
@@ -15,7 +15,7 @@ function forms(guest: Person, member: Person): [page: Page, path: string, button
   ];
 }
 
-/** Sends a form as it is, and gives what was said of its fields: the link's text by the field's id. */
+/** Submits a form unchanged, and returns the errors of its fields: the link's text by the field's id. */
 async function refused(page: Page, path: string, button: string): Promise<Map<string, string>> {
   await page.goto(path);
   await page.getByRole('button', { name: button, exact: true }).click();

@@ -1,4 +1,4 @@
-// Buying without an account of one's own: an address and a name, and nothing twice.
+// Buying as a guest: with an address and a name, nothing asked for twice.
 import type { Page } from '@playwright/test';
 import { expect, test } from '../../support/fixtures.ts';
 import { mailTo, ticketsLink } from '../../support/mail.ts';
@@ -14,7 +14,7 @@ async function stalls(someone: (name: string) => Promise<Person>): Promise<Event
   return event;
 }
 
-/** Chooses two of them, and comes to the question who one is. */
+/** Chooses two of them, and goes to the form for the buyer's details. */
 async function choose(page: Page, event: Event): Promise<void> {
   await page.goto(`/events/${event.id}`);
   await page.getByLabel('How many, Stalls').selectOption('2');
@@ -46,7 +46,7 @@ test('6 Guest checkout: address and name are enough to pay, and no password is a
   await expect(fresh.page.getByRole('img', { name: /^QR code of the ticket/ })).toHaveCount(2);
 });
 
-test('7 Guest option first: on a small phone all of it is seen without scrolling, before signing in', { tag: ['@mobile'] }, async ({ someone, visitor }) => {
+test('7 Guest option first: on a small phone it is visible without scrolling, before signing in', { tag: ['@mobile'] }, async ({ someone, visitor }) => {
   const event = await stalls(someone);
   const { page } = await visitor();
   await page.setViewportSize({ width: 360, height: 640 });
@@ -91,7 +91,7 @@ test('a guest who comes back is mailed a link that leads on to what they chose',
   await page.getByRole('button', { name: 'Reserve 2 tickets and pay' }).click();
   await expect(page.getByRole('main')).toContainText('Total£50.00');
 
-  // A password makes a member of a guest.
+  // Setting a password turns a guest into a member.
   await page.goto('/account');
   await page.getByLabel('New password').fill('correct horse battery staple');
   await page.getByRole('button', { name: 'Set a password' }).click();

@@ -1,4 +1,4 @@
-// Points of the live event page and of tickets to carry along.
+// Points of the live event page and of tickets after buying.
 import type { Response } from '@playwright/test';
 import { expect, test } from '../../support/fixtures.ts';
 import { mailTo } from '../../support/mail.ts';
@@ -22,7 +22,7 @@ test('14 Length told before: how long tickets are held is beside them', { tag: [
   await expect(page.getByText('Held for you for 15 minutes while you pay.')).toBeVisible();
 });
 
-test('16 Live availability: who looks sees within two seconds that the last ticket went', { tag: ['@desktop', '@with-javascript'] }, async ({ someone, visitor }) => {
+test('16 Live availability: an open page shows within two seconds that the last ticket is sold', { tag: ['@desktop', '@with-javascript'] }, async ({ someone, visitor }) => {
   const [seller, buyer, { page }] = [await someone('Sally'), await someone('Bea'), await visitor()];
   const event = await seller.createEvent();
   const ticket = await seller.listTicket(event, 2500, { section: 'Stalls' });
@@ -69,7 +69,7 @@ test('22 Ticket forms: PDF and calendar are a link away, of the right kind, and 
   expect(await mailTo(buyer.email, 'Your ticket for')).not.toMatch(/wallet/i);
 });
 
-test('41 Times: they are by the venue\'s clocks, which are named, wherever one is', { tag: ['@desktop', '@without-javascript'] }, async ({ someone }) => {
+test('41 Times: they are in the venue\'s time zone, which is named, everywhere', { tag: ['@desktop', '@without-javascript'] }, async ({ someone }) => {
   const { page } = await someone('Ann');
   const answer = await page.request.post('/api/events', {
     data: { title: 'Far away', venue: 'Old Hall', city: 'Kyoto', country: 'JP', startsAt: '2031-05-01T19:30:00Z', timeZone: 'Asia/Tokyo', currency: 'JPY' },
@@ -81,7 +81,7 @@ test('41 Times: they are by the venue\'s clocks, which are named, wherever one i
 test.describe('41 Times, seen from Tokyo', () => {
   test.use({ timezoneId: 'Asia/Tokyo' });
 
-  test('41 Times: where one\'s own clocks show another time, it stands beside the venue\'s', { tag: ['@mobile', '@with-javascript'] }, async ({ someone }) => {
+  test('41 Times: in another time zone, the local time is shown beside the venue\'s', { tag: ['@mobile', '@with-javascript'] }, async ({ someone }) => {
     const { buyer, event, order } = await aPaidOrder(someone);
     const { startsAt } = await (await buyer.page.request.get(`/api/events/${event.id}`)).json();
     const [hour, minute] = new Date(new Date(startsAt).getTime() + 9 * 3_600_000).toISOString().slice(11, 16).split(':');
@@ -131,8 +131,8 @@ test('43 Offline: a page that has lost the server says that it connects again, a
   await page.context().setOffline(true);
   await expect(page.getByText('Reconnecting…')).toBeVisible();
   await buyer.reserve(ticket);
-  // The page reads itself again once it listens. On a busy machine it leaves more time between two
-  // readings than an expectation waits, so this waits for the readings, as long as the test may take.
+  // The page refreshes once its stream is connected. On a busy machine more time passes between two refreshes
+  // than an expectation waits, so this waits for the refreshes, up to the test's time limit.
   const listensAgain = page.waitForResponse(isStream);
   await page.context().setOffline(false);
   await listensAgain;

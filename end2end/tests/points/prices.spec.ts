@@ -1,5 +1,5 @@
-// What a ticket costs is said at once, in one number, with its currency. Numbers are those of the
-// list of points that a ticket shop is measured by.
+// A ticket's price is shown immediately, as one number, with its currency. The titles' numbers are those of
+// the list of points by which a ticket shop is measured.
 import type { Page } from '@playwright/test';
 import { expect, test } from '../../support/fixtures.ts';
 import { summary } from '../../support/menu.ts';

@@ -1,4 +1,4 @@
-// What somebody can do who comes too late.
+// What a visitor can do when an event is sold out.
 import { expect, test } from '../../support/fixtures.ts';
 import { mailTo } from '../../support/mail.ts';
 import type { Event, Person, Ticket } from '../../support/people.ts';
@@ -15,7 +15,7 @@ async function aSoldOutEvent(someone: (name: string) => Promise<Person>): Promis
   return { seller, event };
 }
 
-/** Where the link of a mail leads. */
+/** The target of a mail's link. */
 const linkIn = (mail: string): string => /\/waiting-list\?token=[0-9a-f]+/.exec(mail)?.[0] ?? 'no link';
 
 test('18 Sold-out path: the waiting list is there, confirms by e-mail, tells once of a ticket, and is left by a link', { tag: '@desktop' }, async ({ someone, visitor }) => {
@@ -52,7 +52,7 @@ test('18 Sold-out path: the waiting list is there, confirms by e-mail, tells onc
   await expect(page.getByRole('heading', { name: 'Not on the waiting list' })).toBeVisible();
 });
 
-test('18 Sold-out path: whoever is signed in is on the list with one press', { tag: '@mobile' }, async ({ someone }) => {
+test('18 Sold-out path: a signed-in user joins the list with one click', { tag: '@mobile' }, async ({ someone }) => {
   const [{ event }, ann] = [await aSoldOutEvent(someone), await someone('Ann')];
   const { page, email } = ann;
   await ann.confirmAddress();

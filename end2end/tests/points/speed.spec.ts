@@ -1,5 +1,4 @@
-// How soon a page is there on a slow phone and a slow line. How much WASM there is, is measured with
-// the build.
+// Loading time on a slow phone and a slow connection. The size of the WASM is measured with the build.
 import { expect, test } from '../../support/fixtures.ts';
 
 interface Vitals {
@@ -7,7 +6,7 @@ interface Vitals {
   cls: number;
 }
 
-test('39 Speed: on a slow phone the largest thing is there within 2.5 s, and nothing jumps', { tag: ['@mobile', '@with-javascript'] }, async ({ someone, page, baseURL }) => {
+test('39 Speed: on a slow phone the largest element is shown within 2.5 s, and nothing jumps', { tag: ['@mobile', '@with-javascript'] }, async ({ someone, page, baseURL }) => {
   const seller = await someone('Sally');
   const event = await seller.createEvent();
   for (const section of ['Stalls', 'Circle', 'Gallery']) await seller.listTickets(event, 4, 2500, section);
@@ -21,7 +20,7 @@ test('39 Speed: on a slow phone the largest thing is there within 2.5 s, and not
   });
   const browser = await page.context().newCDPSession(page);
   await browser.send('Network.enable');
-  // 1.6 Mbit/s and 150 ms there and back, on a processor that is four times slower.
+  // 1.6 Mbit/s and a round trip of 150 ms, on a processor that is four times slower.
   await browser.send('Network.emulateNetworkConditions', { offline: false, latency: 150, downloadThroughput: 200_000, uploadThroughput: 94_000 });
   await browser.send('Emulation.setCPUThrottlingRate', { rate: 4 });
   for (const path of ['/', `/events/${event.id}`]) {

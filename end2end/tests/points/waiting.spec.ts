@@ -1,4 +1,4 @@
-// The time to pay: true, told without haste, to be lengthened, and kind when it is over.
+// The time to pay: accurate, announced calmly, extensible, and with a way on when it is over.
 import { expect, test } from '../../support/fixtures.ts';
 import { payButton, secondsLeft } from '../../support/paying.ts';
 import type { Order, Person } from '../../support/people.ts';
@@ -9,7 +9,7 @@ async function anOpenOrder(someone: (name: string) => Promise<Person>): Promise<
   return { buyer, order };
 }
 
-test('11 Countdown is true: loaded again, and in a second tab, it is the server\'s', { tag: ['@desktop', '@with-javascript'] }, async ({ someone }) => {
+test('11 Countdown is true: after a reload, and in a second tab, it is the server\'s', { tag: ['@desktop', '@with-javascript'] }, async ({ someone }) => {
   const { buyer, order } = await anOpenOrder(someone);
   const byTheServer = async () => ((await buyer.look(order)) as Order & { secondsLeft: number }).secondsLeft;
   const second = await buyer.anotherTab();
@@ -22,7 +22,7 @@ test('11 Countdown is true: loaded again, and in a second tab, it is the server\
   expect(new Date(order.expiresAt).getTime() - Date.now(), 'and no other end than the API\'s').toBeLessThanOrEqual(15 * 60_000);
 });
 
-test('12 Countdown semantics: the clock is silent, and a polite voice speaks three times in a whole hold', { tag: ['@desktop', '@with-javascript'] }, async ({ someone }) => {
+test('12 Countdown semantics: the clock is not announced, and a polite live region speaks three times in a hold', { tag: ['@desktop', '@with-javascript'] }, async ({ someone }) => {
   const { buyer: { page }, order } = await anOpenOrder(someone);
   await page.clock.install();
   await page.goto(`/orders/${order.id}`);
@@ -49,7 +49,7 @@ test('12 Countdown semantics: the clock is silent, and a polite voice speaks thr
   ]);
 });
 
-test('13 Warning and more time: it is offered in good time, says its limit, and the keyboard comes to it', { tag: ['@mobile', '@with-javascript'] }, async ({ someone }) => {
+test('13 Warning and more time: it is offered in good time, states its limit, and is reachable by keyboard', { tag: ['@mobile', '@with-javascript'] }, async ({ someone }) => {
   const { buyer: { page }, order } = await anOpenOrder(someone);
   await page.clock.install();
   await page.goto(`/orders/${order.id}`);
@@ -72,7 +72,7 @@ test('13 Warning and more time: it is offered in good time, says its limit, and 
 test.describe('where holds end soon', () => {
   test.use({ hold: 'short' });
 
-  test('15 Expiry is kind: it is said, nothing was charged, tickets are back, and one press tries again', { tag: ['@desktop', '@with-javascript'] }, async ({ someone }) => {
+  test('15 Expiry is kind: it is announced, nothing was charged, tickets are back, and one click tries again', { tag: ['@desktop', '@with-javascript'] }, async ({ someone }) => {
     const { buyer: { page }, order } = await anOpenOrder(someone);
     await page.goto(`/orders/${order.id}`);
     await expect(page.getByRole('status').filter({ hasText: 'The time to pay ran out' })).toBeVisible({ timeout: 12_000 });
