@@ -15,7 +15,7 @@ use sqlx_macros::FromRow;
 use std::fmt::Display;
 use uuid::Uuid;
 
-/// The kind of an incident; stored and mailed as snake_case.
+/// The kind of an incident; stored and mailed as `snake_case`.
 #[derive(
     Debug,
     Clone,

@@ -39,7 +39,9 @@ mod tidy_expiry_queue;
 use clean::Cleaner;
 use platform::{outbox::Relay, write_probe::WriteProbe};
 use shop::Shop;
-use shop::{events::changes::ChangeNotifier, expiration::ExpiryContext, waiting::WaitingListNotifier};
+use shop::{
+    events::changes::ChangeNotifier, expiration::ExpiryContext, waiting::WaitingListNotifier,
+};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 

@@ -299,7 +299,7 @@ fn write_stream(chunk: &mut Chunk, id: Ref, data: &[u8]) {
         .filter(Filter::FlateDecode);
 }
 
-/// The ToUnicode map.
+/// The `ToUnicode` map.
 fn unicode_map(used: &UsedGlyphs, face: &Face) -> Vec<u8> {
     let mut unicode = UnicodeCmap::new(Name(b"Letters"), IDENTITY);
     if face.is_cff {

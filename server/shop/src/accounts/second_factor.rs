@@ -217,8 +217,8 @@ impl AccountsService {
             }
         };
         let uri = totp::uri(secret, &viewer.user.email, &self.public_url);
-        let qr =
-            qr::render(&uri).map_err(|error| Fault::unexpected("QR code could not be made", error))?;
+        let qr = qr::render(&uri)
+            .map_err(|error| Fault::unexpected("QR code could not be made", error))?;
         let secret = totp::base32(secret);
         Ok((SecondFactorSetup { setup, secret, uri }, qr))
     }

@@ -1,4 +1,4 @@
-//! PaymentVoider the payment of an order whose hold has ended: implements the trait of `orders`.
+//! Voids the payment of an order whose hold has ended: implements the trait of `orders`.
 
 use super::{effects, store};
 use crate::orders::transitions::PaymentVoid;

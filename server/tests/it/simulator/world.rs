@@ -433,7 +433,7 @@ impl World {
             format!("somebody drives a payment, look: {look}"),
             async move {
                 if look {
-                    outcome_of(shop.engine.look(payment).await.map(|_| ()))
+                    outcome_of(shop.engine.refresh(payment).await.map(|_| ()))
                 } else {
                     outcome_of(shop.engine.drive(payment).await)
                 }

@@ -274,7 +274,7 @@ impl Seen {
                 // Advances past the interval in which the payment is not read again.
                 self.app
                     .engine
-                    .look(payment.parse().unwrap())
+                    .refresh(payment.parse().unwrap())
                     .await
                     .unwrap();
                 buyer.get(&format!("/api/payments/{payment}")).await

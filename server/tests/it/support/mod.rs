@@ -30,7 +30,7 @@ use shop::{
     events::ListenersMax,
     expiration::Sweeper,
     orders::{HoldLimits, Holds, OrdersService},
-    payments::{CALLS_AT_ONCE, Engine, Gateway, PAY_WAIT, Reconciler, gateway::Create},
+    payments::{CALLS_AT_ONCE, Engine, Gateway, PAY_WAIT, Reconciler, gateway::CreateIntent},
     tickets::{LISTINGS_PER_DAY, TicketsService},
 };
 use sqlx::Row;
@@ -408,7 +408,7 @@ impl App {
 
     /// Repeats the call that created this payment, under another key. Returns the new intent's id.
     pub async fn reaches_stripe_after_all(&self, order: &Value, payment: &Value) -> String {
-        let create = Create {
+        let create = CreateIntent {
             amount_minor: MinorUnits::new(order["totalMinor"].as_i64().unwrap()),
             currency: order["currency"].as_str().unwrap().to_owned(),
             token: "pm_card_visa".to_owned(),
