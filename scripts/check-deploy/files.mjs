@@ -85,7 +85,7 @@ export function stopSeconds(checked, settings) {
   const constant = (file, name) =>
     Number(checked.read(file).match(new RegExp(`const ${name}: Duration = Duration::from_secs\\((\\d+)\\)`))?.[1]);
   const more = Number(settings.STAGEDOOR_DRAIN_SECONDS ?? 0);
-  return more + constant("server/src/serve.rs", "DRAIN") + constant("server/platform/src/telemetry/export.rs", "FINISH_WITHIN");
+  return more + constant("server/src/serve.rs", "DRAIN") + constant("server/platform/src/telemetry/export.rs", "FINISH_TIMEOUT");
 }
 
 // Trusted proxy networks that may contain other machines than proxies: those could forge X-Forwarded-For.
