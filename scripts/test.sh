@@ -62,12 +62,11 @@ shellcheck_scripts() {
 }
 # On WASM, the browser's crates; on the host, islands is linted as built for the server.
 clippy_wasm() { cargo clippy --locked -p islands -p frontend --target wasm32-unknown-unknown -- -D warnings; }
-# By metadata: some libraries have another name than their packages.
 unused_dependencies() {
-  if have cargo-machete; then cargo machete --with-metadata; else say "cargo-machete is not installed: left out"; fi
+  if have cargo-machete; then cargo machete; else say "cargo-machete is not installed: left out"; fi
 }
 documentation() {
-  RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --exclude frontend --no-deps --document-private-items
+  RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --workspace --exclude frontend --no-deps --document-private-items
 }
 denied() {
   if have cargo-deny; then cargo deny --locked check bans licenses sources; else say "cargo-deny is not installed: left out"; fi
@@ -107,13 +106,13 @@ what_failed_tests_said() {
 # rust_tests_run COMMAND... : runs it, and counts passed and failed tests.
 rust_tests_run() {
   local code=0 counts
-  within 1500 "$@" </dev/null 2>&1 | tee "$work/rust.log" || code=$?
+  within 2400 "$@" </dev/null 2>&1 | tee "$work/rust.log" || code=$?
   counts=$(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$work/rust.log")
   passed=$((passed + ${counts% *}))
   # phase() counts one failure for the run itself; the others are added here.
   if [ "${counts#* }" -gt 1 ]; then failed=$((failed + ${counts#* } - 1)); fi
   [ "$code" -eq 0 ] || what_failed_tests_said <"$work/rust.log" >>"$work/failed"
-  if [ "$code" -eq 124 ]; then say "the Rust tests did not end within 25 minutes; the log above shows which one was running"; fi
+  if [ "$code" -eq 124 ]; then say "the Rust tests did not end within 40 minutes; the log above shows which one was running"; fi
   if [ "$code" -eq 0 ] && [ "$counts" = "0 0" ]; then
     say "no Rust test ran"
     return 1

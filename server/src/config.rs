@@ -150,7 +150,7 @@ pub struct Settings {
         alias = "stagedoor-cleartext-hosts"
     )]
     cleartext_hosts: Option<String>,
-    /// The sender of mails [default: `Stagedoor <tickets@HOST>`, with the host of the public URL]
+    /// The sender of mails (default: `Stagedoor <tickets@HOST>`, with the host of the public URL)
     #[arg(long, env = "STAGEDOOR_MAIL_FROM", alias = "stagedoor-mail-from")]
     mail_from: Option<String>,
     /// Whether rate limits apply: `on`, or `off` for tests and rehearsals

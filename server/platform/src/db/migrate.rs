@@ -166,13 +166,13 @@ mod tests {
     fn every_migration_file_is_embedded_in_order() {
         let name = |embedded: &Embedded| format!("{}_{}.sql", embedded.version, embedded.name);
         let embedded: Vec<String> = MIGRATIONS.iter().map(name).collect();
-        assert_eq!(embedded, files("../migrations"));
+        assert_eq!(embedded, files("../../migrations"));
         let by_engine: Vec<String> = MIGRATIONS
             .iter()
             .filter(|embedded| embedded.sqlite != embedded.postgres)
             .map(name)
             .collect();
-        assert_eq!(by_engine, files("../migrations/sqlite"));
-        assert_eq!(by_engine, files("../migrations/postgres"));
+        assert_eq!(by_engine, files("../../migrations/sqlite"));
+        assert_eq!(by_engine, files("../../migrations/postgres"));
     }
 }

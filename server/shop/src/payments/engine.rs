@@ -163,7 +163,7 @@ impl Engine {
         }
     }
 
-    /// As [`Engine::look`], by the intent's id.
+    /// As [`Engine::refresh`], by the intent's id.
     pub(crate) async fn refresh_intent(
         &self,
         payment: PaymentId,
