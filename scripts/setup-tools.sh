@@ -13,7 +13,7 @@ locked=$(grep -A1 '^name = "wasm-bindgen"$' Cargo.lock | sed -n 's/^version = "\
   fail "Cargo.lock has wasm-bindgen $locked, scripts/versions.sh has $WASM_BINDGEN_VERSION: they must be the same."
 
 # is_there COMMAND VERSION : checks the copy in the cache, not one on PATH.
-is_there() { [ "$("$TOOLS/bin/$1" --version 2>/dev/null | awk '{print $NF}')" = "$2" ]; }
+is_there() { [ "$("$TOOLS/bin/$1" --version 2>/dev/null | awk '{print (NF > 1 ? $2 : $1)}')" = "$2" ]; }
 
 # install_tool CRATE COMMAND VERSION TIME EXTRA_ARGS...
 install_tool() {

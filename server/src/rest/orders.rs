@@ -107,7 +107,7 @@ async fn get(
 }
 
 /// What has happened to one's own order, oldest first.
-#[utoipa::path(get, path = "/api/orders/{id}/timeline", tag = "Orders",
+#[utoipa::path(get, operation_id = "timeline", path = "/api/orders/{id}/timeline", tag = "Orders",
     params(("id" = String, Path)),
     security(("session" = [])),
     responses((status = 200, body = Timeline)))]
@@ -134,7 +134,7 @@ async fn cancel(
 }
 
 /// Holds the tickets for `moreTimeSeconds` longer: once, in the last so many seconds of the hold.
-#[utoipa::path(post, path = "/api/orders/{id}/more-time", tag = "Orders",
+#[utoipa::path(post, operation_id = "more_time", path = "/api/orders/{id}/more-time", tag = "Orders",
     params(("id" = String, Path)),
     security(("session" = [])),
     responses((status = 200, body = Order), (status = 409, body = Problem)))]
