@@ -19,7 +19,8 @@ found() {
   shift
   grep -rnE --include='*.rs' "$pattern" "$@" 2>/dev/null | grep -vE '^[^:]+:[0-9]+: *//' || true
 }
-# crates PACKAGE OPTIONS... : all dependencies of the package.
+# crates PACKAGE OPTIONS... : all dependencies of the package. Assign its output first: in the middle of a rule,
+# a cargo that fails would look like a package without dependencies.
 crates() {
   local package=$1 tree
   shift
@@ -31,22 +32,32 @@ crates() {
 server=(server/src server/platform/src server/shop/src server/stripe/src)
 
 # Dependencies.
+app=$(crates app)
+model=$(crates model --all-features)
+frontend=$(crates frontend --target wasm32-unknown-unknown)
+shop=$(crates stagedoor-shop)
+double=$(crates stripe-double)
+pdf=$(crates ticket-pdf)
+ours='app|context|islands|model|server|stagedoor-.*|frontend|leptos.*|sqlx.*'
+# among CRATES PATTERN : those that match.
+among() { printf '%s\n' "$1" | grep -xE "$2" || true; }
 server_only='sqlx.*|async-stripe.*|redis|argon2|apalis.*|lettre|async-nats|rustls|reqwest|server|stagedoor-.*|stripe-double'
 rule "app depends on no database, payment provider, queue or mail (it uses ports)" \
-  "$(crates app | grep -xE "$server_only" || true)"
+  "$(among "$app" "$server_only")"
 rule "model depends on no pages and no web server" \
-  "$(crates model --all-features | grep -xE 'leptos.*|axum.*|tower.*|hyper.*' || true)"
+  "$(among "$model" 'leptos.*|axum.*|tower.*|hyper.*')"
 rule "the browser's code depends on no crate of the server" \
-  "$(crates frontend --target wasm32-unknown-unknown | grep -xE "$server_only|tokio|hyper|axum.*|leptos_axum|tower.*|utoipa.*" || true)"
+  "$(among "$frontend" "$server_only|tokio|hyper|axum.*|leptos_axum|tower.*|utoipa.*")"
 rule "platform and shop depend on no pages and no web server" \
-  "$(crates stagedoor-shop | grep -xE 'app|context|islands|leptos.*|axum.*|tower-http|tower-sessions|utoipa-axum' || true)"
+  "$(among "$shop" 'app|context|islands|leptos.*|axum.*|tower-http|tower-sessions|utoipa-axum')"
 rule "only stagedoor-stripe depends on async-stripe" \
-  "$(crates stagedoor-shop | grep -xE 'async-stripe.*' || true)"
+  "$(find app frontend server -name Cargo.toml -not -path 'server/stripe/*' -exec grep -HnE '^async-stripe' {} + || true)"
+rule "only server/src/serve.rs starts the periodic tasks of server/src/jobs" \
+  "$(found '\bjobs::' server/src | grep -vE '^server/src/(jobs/|serve\.rs:)' || true)"
 rule "stripe-double depends on no crate of Stagedoor" \
-  "$(crates stripe-double | grep -xE 'app|context|islands|model|server|stagedoor-.*|frontend|leptos.*|sqlx.*' || true)"
-
+  "$(among "$double" "$ours")"
 rule "ticket-pdf depends on no crate of Stagedoor" \
-  "$(crates ticket-pdf | grep -xE 'app|context|islands|model|server|stagedoor-.*|frontend|leptos.*|sqlx.*' || true)"
+  "$(among "$pdf" "$ours")"
 
 # Code that may be in one place only.
 rule "transactions begin in server/platform/src/db and nowhere else (Db::write)" \
