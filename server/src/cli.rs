@@ -157,7 +157,7 @@ enum Command {
     /// Prints the payment provider that the shop's payments are made with: demo, double, test or live.
     /// A shop does not start with another one
     Provider {
-        /// Declares that the payments made so far are reached in this mode
+        /// Declares that the payments made so far were made in this mode
         #[arg(long, value_enum, value_name = "MODE")]
         set: Option<provider::Settable>,
         #[command(flatten)]
