@@ -3,7 +3,7 @@
 
 use super::plan::{MADE_BY_MIGRATIONS, SharedTable};
 use anyhow::{Context, Result, bail, ensure};
-use platform::db::{Conn, Db, Kind, MOVE_PROGRESS, RowValues, Statement, tables};
+use platform::db::{Conn, Db, Kind, MOVE_PROGRESS, RowValues, Statement, has_table};
 use sqlx::{AssertSqlSafe, Executor, Row, any::AnyRow, query, query_as, query_scalar};
 
 /// The value of one column of a row.
@@ -56,8 +56,7 @@ pub(super) struct Progress {
 /// Creates the progress table in the target, unless an interrupted move has created it. Errors: the
 /// target has rows that are not from a move.
 pub(super) async fn begin(to: &Db, shared: &[SharedTable]) -> Result<()> {
-    let existing = tables(&mut *to.reads().acquire().await?).await?;
-    if existing.iter().any(|table| table.name == MOVE_PROGRESS) {
+    if has_table(&mut *to.reads().acquire().await?, MOVE_PROGRESS).await? {
         return Ok(());
     }
     let names: Vec<String> = shared.iter().map(|table| table.name.clone()).collect();

@@ -137,8 +137,7 @@ pub async fn migration_counts<'e>(
 /// newest in this binary.
 pub(super) async fn newest(conn: &mut Conn) -> Result<(Option<i64>, i64), sqlx::Error> {
     let known = MIGRATIONS.last().map_or(0, |newest| newest.version);
-    let tables = super::tables(conn).await?;
-    if !tables.iter().any(|table| table.name == "_sqlx_migrations") {
+    if !super::has_table(conn, "_sqlx_migrations").await? {
         return Ok((None, known));
     }
     let applied = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")

@@ -26,7 +26,7 @@ use tracing::Instrument;
 pub use engine::{Engine, engine_of, is_disk_full, is_transient, is_unstorable, is_write_conflict};
 pub use flag::Flag;
 pub use migrate::migration_counts;
-pub use schema::{Column, Kind, MOVE_PROGRESS, Table, tables};
+pub use schema::{Column, Kind, MOVE_PROGRESS, Table, has_table, tables};
 pub use server_lock::ServerLock;
 pub use statement::{RowValues, Statement};
 
@@ -160,8 +160,8 @@ impl Db {
 
     /// Errors: [`OpenError::UnfinishedMove`], if a `stagedoor move` into this database is not finished.
     async fn assert_no_unfinished_move(&self) -> Result<(), OpenError> {
-        let tables = tables(&mut *self.reads().acquire().await?).await?;
-        if tables.iter().any(|table| table.name == MOVE_PROGRESS) {
+        let mut conn = self.reads().acquire().await?;
+        if has_table(&mut conn, MOVE_PROGRESS).await? {
             return Err(OpenError::UnfinishedMove);
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! a list of names. Changes nothing.
 
 use super::{Conn, engine_of};
-use sqlx::query_as;
+use sqlx::{query_as, query_scalar};
 use sqlx_macros::FromRow;
 use std::collections::BTreeSet;
 
@@ -57,6 +57,15 @@ struct ColumnRow {
     column_name: String,
     kind: String,
     key_place: i64,
+}
+
+/// Whether the database has a table of this name.
+pub async fn has_table(conn: &mut Conn, name: &str) -> Result<bool, sqlx::Error> {
+    let count: i64 = query_scalar(engine_of(conn).has_table())
+        .bind(name.to_owned())
+        .fetch_one(conn)
+        .await?;
+    Ok(count > 0)
 }
 
 /// All tables except those that the engine fills itself, sorted by name.
