@@ -39,6 +39,15 @@ export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
 # shellcheck source=scripts/versions.sh
 . "$ROOT/scripts/versions.sh"
 
+# Puts temporary files into memory if 4 GB are free there. Each commit of a database waits for the disk
+# otherwise, and tests kill processes, not machines.
+temporary_files_in_memory() {
+  local memory=/dev/shm free
+  [ -z "${TMPDIR:-}" ] && [ -w "$memory" ] || return 0
+  free=$(df -Pk "$memory" 2>/dev/null | awk 'NR == 2 { print $4 }')
+  if [ "${free:-0}" -gt $((4 << 20)) ]; then export TMPDIR=$memory; fi
+}
+
 # version_at_least HAVE WANTED
 version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 

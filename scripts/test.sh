@@ -19,6 +19,7 @@ set -euo pipefail
 passed=0
 failed=0
 summary=()
+temporary_files_in_memory
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -4,7 +4,7 @@
 # program of NATS and POSTGRES_BIN the folder of PostgreSQL's, for tests that start and stop their own.
 # The services use a temporary folder and free loopback ports, and stop when the command ends. Other
 # services of this machine are not used. PostgreSQL is durable as in production (fsync on), as the server
-# requires.
+# requires. Their folder and the command's temporary files are in memory if there is room.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 . "$(dirname "$0")/env.sh"
@@ -18,6 +18,7 @@ NATS_SERVER=$(nats_server) || fail "NATS is missing: run 'make setup'."
 POSTGRES_BIN=$pg
 export NATS_SERVER POSTGRES_BIN
 
+temporary_files_in_memory
 work=$(mktemp -d "${TMPDIR:-/tmp}/stagedoor-services.XXXXXX")
 chmod 711 "$work"
 mkdir "$work/pg" "$work/redis" "$work/nats"

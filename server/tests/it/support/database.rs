@@ -1,6 +1,10 @@
 //! A private database for each test, on either engine.
 
+use platform::db::Db;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use tokio::sync::OnceCell;
+
+const FILE: &str = "stagedoor.db";
 
 /// The database's URL and what to remove after the test.
 pub struct Database {
@@ -19,21 +23,55 @@ enum What {
 }
 
 impl Database {
+    /// An empty one.
     pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("stagedoor.db").display());
+        let url = format!("sqlite://{}", folder.path().join(FILE).display());
         Self {
             url,
             what: What::Folder(folder),
         }
     }
 
-    /// Needs `TEST_POSTGRES_URL`, which `scripts/with-services.sh` sets: a server on which databases can be created.
+    /// With all tables: a copy of one that was migrated once for the whole run.
+    pub async fn migrated_sqlite() -> Self {
+        static MIGRATED: OnceCell<Vec<u8>> = OnceCell::const_new();
+        let migrated = MIGRATED.get_or_init(async || {
+            let first = Self::sqlite();
+            Db::open(&first.url).await.unwrap().close().await;
+            std::fs::read(first.file()).unwrap()
+        });
+        let copy = Self::sqlite();
+        std::fs::write(copy.file(), migrated.await).unwrap();
+        copy
+    }
+
+    fn file(&self) -> &str {
+        self.url.strip_prefix("sqlite://").unwrap()
+    }
+
+    /// An empty one. Needs `TEST_POSTGRES_URL`, which `scripts/with-services.sh` sets: a server on which databases
+    /// can be created.
     pub async fn postgres() -> Self {
+        Self::on_postgres("").await
+    }
+
+    /// With all tables: a copy of one that was migrated once for the whole run, and stays on the server.
+    pub async fn migrated_postgres() -> Self {
+        static MIGRATED: OnceCell<String> = OnceCell::const_new();
+        let migrated = MIGRATED.get_or_init(async || {
+            let first = Self::postgres().await;
+            Db::open(&first.url).await.unwrap().close().await;
+            first.url.rsplit_once('/').unwrap().1.to_owned()
+        });
+        Self::on_postgres(&format!("TEMPLATE {}", migrated.await)).await
+    }
+
+    async fn on_postgres(options: &str) -> Self {
         let server = std::env::var("TEST_POSTGRES_URL")
             .expect("TEST_POSTGRES_URL is not set: run the tests by `make unit`");
         let name = format!("t{}", uuid::Uuid::now_v7().simple());
-        on(&server, &format!("CREATE DATABASE {name}")).await;
+        on(&server, &format!("CREATE DATABASE {name} {options}")).await;
         let (host, _) = server.rsplit_once('/').unwrap();
         Self {
             url: format!("{host}/{name}"),

@@ -133,11 +133,11 @@ fn webhook_secrets() -> WebhookSecrets {
 
 impl App {
     pub async fn on_sqlite() -> Self {
-        Self::start(Database::sqlite()).await
+        Self::start(Database::migrated_sqlite().await).await
     }
 
     pub async fn on_postgres() -> Self {
-        Self::start(Database::postgres().await).await
+        Self::start(Database::migrated_postgres().await).await
     }
 
     async fn start(database: Database) -> Self {
