@@ -17,8 +17,11 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// Between two tries while the server is away.
+/// Between two tries while the server is unavailable.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Between two purchases: some of the buyers are always in the middle of one, and the servers' processes still get
+/// enough of two cores to start quickly.
+const BETWEEN_PURCHASES_MILLIS: std::ops::Range<u64> = 0..400;
 /// How often a buyer who has seen the bank asks how it ended.
 const LOOKS: usize = 5;
 const CARD: &str = "pm_card_visa";
@@ -190,15 +193,18 @@ impl Buyer {
     /// Buys until the crowd has enough.
     async fn run(mut self) {
         while !self.crowd.has_enough.load(Ordering::SeqCst) {
-            if self.buy().await.is_err() {
-                tokio::time::sleep(PAUSE).await;
-            }
+            let pause = match self.buy().await {
+                Ok(()) => {
+                    Duration::from_millis(self.random.random_range(BETWEEN_PURCHASES_MILLIS))
+                }
+                Err(CutOff) => PAUSE,
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
     async fn buy(&mut self) -> Result<(), CutOff> {
         let Some(order) = self.reserve().await? else {
-            tokio::time::sleep(PAUSE).await;
             return Ok(());
         };
         let id = order["id"].as_str().unwrap().to_owned();
