@@ -1,14 +1,14 @@
 // Browser tests against the binary that `make run` serves. Started by `make e2e`, or from this folder
-// by `npx playwright test` after `make bin`. Every test runs in four projects: desktop and small phone, each
-// with and without JavaScript, unless a tag restricts it: @with-javascript, @without-javascript, @desktop,
-// @mobile.
+// by `npx playwright test` after `make bin`. Every test runs on a desktop with JavaScript and on a small phone
+// without, unless a tag restricts it (@with-javascript, @without-javascript, @desktop, @mobile) or adds the
+// phone with JavaScript (@every-browser). A story does not become truer on a third and fourth combination, and
+// the browser tests are the longest part of `make test`.
 import { defineConfig, devices } from '@playwright/test';
 import { chromium } from './support/chromium.ts';
 
 const phone = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
 const desktop = devices['Desktop Chrome'];
-/** All tests except those that these tags restrict to other projects. */
-const without = (...tags: string[]) => ({ grepInvert: tags.map((tag) => new RegExp(`${tag}\\b`)) });
+const tagged = (...tags: string[]) => tags.map((tag) => new RegExp(`${tag}\\b`));
 
 export default defineConfig({
   testDir: './tests',
@@ -29,18 +29,19 @@ export default defineConfig({
   use: {
     locale: 'en-GB',
     timezoneId: 'Europe/London',
-    trace: 'retain-on-failure',
+    // Recording takes a third of a test's time, so CI records only the second try of a failed test.
+    trace: process.env.CI ? 'on-first-retry' : 'retain-on-failure',
     screenshot: 'only-on-failure',
     launchOptions: chromium(),
   },
   projects: [
-    { name: 'desktop', ...without('@without-javascript', '@mobile'), use: { ...desktop, viewport: { width: 1280, height: 800 } } },
-    { name: 'mobile', ...without('@without-javascript', '@desktop'), use: { ...desktop, ...phone } },
+    { name: 'desktop', grepInvert: tagged('@without-javascript', '@mobile'), use: { ...desktop, viewport: { width: 1280, height: 800 } } },
     {
-      name: 'desktop-nojs',
-      ...without('@with-javascript', '@mobile'),
-      use: { ...desktop, viewport: { width: 1280, height: 800 }, javaScriptEnabled: false },
+      name: 'mobile',
+      grep: tagged('@mobile', '@every-browser'),
+      grepInvert: tagged('@without-javascript', '@desktop'),
+      use: { ...desktop, ...phone },
     },
-    { name: 'mobile-nojs', ...without('@with-javascript', '@desktop'), use: { ...desktop, ...phone, javaScriptEnabled: false } },
+    { name: 'mobile-nojs', grepInvert: tagged('@with-javascript', '@desktop'), use: { ...desktop, ...phone, javaScriptEnabled: false } },
   ],
 });

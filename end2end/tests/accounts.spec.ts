@@ -31,7 +31,7 @@ test('a wrong password and an unknown address are refused alike, and the address
   await expectInMenu(page, 'Account');
 });
 
-test('an invalid sign-up shows errors at the fields and keeps the input', async ({ visitor }) => {
+test('an invalid sign-up shows errors at the fields and keeps the input', { tag: '@every-browser' }, async ({ visitor }) => {
   const { page } = await visitor();
   await page.goto('/signup');
   await page.getByLabel('E-mail').fill('ann@home');

@@ -32,7 +32,7 @@ async function anOpenOrder(someone: (name: string) => Promise<Person>): Promise<
   return { buyer, order, event: `/events/${event.id}` };
 }
 
-test('the countdown ends, and the page says so without a reload', { tag: '@with-javascript' }, async ({ someone }) => {
+test('the countdown ends, and the page says so without a reload', { tag: ['@with-javascript', '@every-browser'] }, async ({ someone }) => {
   const { page } = (await anOpenOrder(someone)).buyer;
   const clock = page.getByRole('timer');
   await expect(clock).toHaveText(/^0:0[3-6]$/);

@@ -91,7 +91,7 @@ test('the chip of a city narrows a search and keeps its words', async ({ page })
   await expect(cards(page)).toHaveText([/Tidewater: A Folk Opera/]);
 });
 
-test('days, categories, cities and words narrow each other, and are in the URL', async ({ page }) => {
+test('days, categories, cities and words narrow each other, and are in the URL', { tag: '@every-browser' }, async ({ page }) => {
   await page.goto('/');
   const chip = async (row: 'Days' | 'Categories' | 'Cities', name: string | RegExp) => (await filters(page, row)).getByRole('link', { name });
   await (await chip('Categories', 'Comedy')).click();
@@ -122,7 +122,7 @@ test('without a match, the results with one filter fewer are a click away', asyn
   await expect(cards(page)).toHaveText([/Die Uhrmacherin/, /Nachtzug/]);
 });
 
-test('results and URL are updated while typing', { tag: '@with-javascript' }, async ({ page }) => {
+test('results and URL are updated while typing', { tag: ['@with-javascript', '@every-browser'] }, async ({ page }) => {
   await page.goto('/?category=theatre');
   const field = page.getByRole('searchbox', { name: 'Search events' });
   await field.pressSequentially('lampl', { delay: 20 });

@@ -6,7 +6,7 @@ import { PASSWORD, unique } from '../support/people.ts';
 
 const ORDER = /\/orders\/[0-9a-f-]{36}$/;
 
-test('a ticket goes from its seller to its buyer, found by the search and paid by card', async ({ visitor, someone, payWith, javaScriptEnabled }) => {
+test('a ticket goes from its seller to its buyer, found by the search and paid by card', { tag: '@every-browser' }, async ({ visitor, someone, payWith, javaScriptEnabled }) => {
   const title = unique('The Paper Lantern');
   const { page: seller, email } = await visitor();
 
@@ -107,7 +107,7 @@ test('a ticket goes from its seller to its buyer, found by the search and paid b
   });
 });
 
-test('single seats are reserved together, and the others stay', async ({ someone }) => {
+test('single seats are reserved together, and the others stay', { tag: '@every-browser' }, async ({ someone }) => {
   const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
   const event = await seller.createEvent();
   for (const seat of ['11', '12', '13']) await seller.listTicket(event, 3800, { section: 'Stalls', row: 'F', seat });

@@ -7,7 +7,7 @@ test.use({ hold: 'middling' });
 
 const NEARLY_OVER = { timeout: MIDDLING_HOLD_SECONDS * 1000 };
 
-test('near the end more time is offered, once, and the page stays as it is', { tag: '@with-javascript' }, async ({ someone, payWith }) => {
+test('near the end more time is offered, once, and the page stays as it is', { tag: ['@with-javascript', '@every-browser'] }, async ({ someone, payWith }) => {
   const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
   const order = await buyer.reserve(await seller.listTicket(await seller.createEvent(), 2500));
   const { page } = buyer;

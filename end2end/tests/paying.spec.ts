@@ -16,7 +16,7 @@ async function anOpenOrder(someone: Someone): Promise<{ seller: Person; buyer: P
 
 const eventOf = (order: Order): string => `/events/${order.tickets[0]!.eventId}`;
 
-test('a declined card says so, keeps the tickets held, and another card pays', async ({ someone, payWith, allow }) => {
+test('a declined card says so, keeps the tickets held, and another card pays', { tag: '@every-browser' }, async ({ someone, payWith, allow }) => {
   allow(/status of 402/);
   const { buyer: { page } } = await anOpenOrder(someone);
   await payWith(page, CARDS.declined);
@@ -58,7 +58,7 @@ test('a card number with a typing error is refused before anything is paid', { t
   await expectPaid(page);
 });
 
-test('3-D Secure is confirmed, and the order is paid', async ({ someone, payWith, javaScriptEnabled }) => {
+test('3-D Secure is confirmed, and the order is paid', { tag: '@every-browser' }, async ({ someone, payWith, javaScriptEnabled }) => {
   const { buyer: { page } } = await anOpenOrder(someone);
   await payWith(page, CARDS.bankAsks);
   await expectTheBankToAsk(page, javaScriptEnabled);

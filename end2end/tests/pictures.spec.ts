@@ -23,7 +23,7 @@ async function expectPicture(image: Locator): Promise<void> {
   expect(shown, 'in a place of the same shape').toBeCloseTo(1.6, 1);
 }
 
-test('the creator of an event gives it a picture, and visitors see it', async ({ someone, visitor }) => {
+test('the creator of an event gives it a picture, and visitors see it', { tag: '@every-browser' }, async ({ someone, visitor }) => {
   const [creator, guest] = [await someone('Sally'), await visitor()];
   const event = await creator.createEvent();
   const { page } = creator;

@@ -47,7 +47,7 @@ test('a seller takes a ticket off sale, and nobody can buy it any more', async (
   await expect(guest.page.getByRole('button', { name: /^Reserve/ })).toBeHidden();
 });
 
-test('a ticket is sold in five steps, and the price says what is paid', async ({ someone, javaScriptEnabled }) => {
+test('a ticket is sold in five steps, and the price says what is paid', { tag: '@every-browser' }, async ({ someone, javaScriptEnabled }) => {
   const [other, seller] = [await someone('Otto'), await someone('Sally')];
   const event = await other.createEvent();
   await other.listTicket(event, 1800, { section: 'Stalls' });
@@ -170,7 +170,7 @@ test('the same seat is not listed twice by one seller', async ({ someone }) => {
   await expect(page.getByLabel(/^Row/)).toHaveValue('C');
 });
 
-test('all unsold tickets of an event are changed at once, except held ones', async ({ someone }) => {
+test('all unsold tickets of an event are changed at once, except held ones', { tag: '@every-browser' }, async ({ someone }) => {
   const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
   const event = await seller.createEvent();
   await seller.listTickets(event, 2, 2500, 'Stalls');

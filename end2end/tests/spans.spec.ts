@@ -2,7 +2,7 @@
 import { expect, test } from '../support/fixtures.ts';
 import { unique } from '../support/people.ts';
 
-test('an event of three days is created, shown and shortened with its forms', async ({ someone }) => {
+test('an event of three days is created, shown and shortened with its forms', { tag: '@every-browser' }, async ({ someone }) => {
   const { page } = await someone('Sally');
   const title = unique('Festival');
   await page.goto('/sell');

@@ -15,7 +15,7 @@ const PAGES = [
 ];
 
 for (const colorScheme of ['light', 'dark'] as const) {
-  test.describe(`by ${colorScheme === 'light' ? 'day' : 'night'}`, { tag: '@with-javascript' }, () => {
+  test.describe(`by ${colorScheme === 'light' ? 'day' : 'night'}`, { tag: ['@with-javascript', '@every-browser'] }, () => {
     // Half size: enough to see what moved, and small enough for the repository.
     test.use({ colorScheme, deviceScaleFactor: 0.5 });
 

@@ -1,12 +1,11 @@
 // Accessibility: without JavaScript, by keyboard, by touch, with large text, in the dark theme, with reduced
-// motion. accessibility.spec.ts runs axe on every page.
+// motion. Axe (31), target sizes (33) and reflow (34) are checked for every page by accessibility.spec.ts.
 import type { Page } from '@playwright/test';
-import { expectNoSidewaysScrolling, expectNothingWrong, expectTargets } from '../../support/accessible.ts';
+import { expectNothingWrong } from '../../support/accessible.ts';
 import { expect, test } from '../../support/fixtures.ts';
 import { switchLight } from '../../support/menu.ts';
 import { expectPaid, payButton } from '../../support/paying.ts';
 import { PASSWORD, type Person } from '../../support/people.ts';
-import { TOUR, TOUR_MILLIS } from '../../support/tour.ts';
 
 type Someone = (name: string) => Promise<Person>;
 
@@ -147,25 +146,6 @@ test('32 Keyboard: a seat is bought with Tab, Space and Enter, and every stop on
   await expectPaid(page);
 });
 
-test('33 Target size: no control is smaller than 24 px, no button on a phone lower than 44 px', { tag: ['@mobile', '@with-javascript'] }, async ({ someone, visitor, allow }) => {
-  test.setTimeout(TOUR_MILLIS);
-  for (const { name, open } of TOUR) {
-    const page = await open({ someone, visitor, allow });
-    await expectTargets(page, name);
-    await page.close();
-  }
-});
-
-test('34 Reflow: no page is scrolled sideways at 320 px, nor with letters twice as large', { tag: ['@mobile', '@with-javascript'] }, async ({ someone, visitor }) => {
-  test.slow();
-  for await (const [page, path] of everyPage(someone, visitor)) {
-    await expectNoSidewaysScrolling(page, 320, path);
-    await page.evaluate(() => (document.documentElement.style.fontSize = '200%'));
-    await expectNoSidewaysScrolling(page, 360, `${path} with large letters`);
-    await expectNoSidewaysScrolling(page, 1280, `${path} with large letters`);
-  }
-});
-
 test('35 Dark mode: what was chosen is in the first byte of the next page, so that nothing flashes', { tag: ['@desktop', '@with-javascript'] }, async ({ page }) => {
   await page.emulateMedia({ colorScheme: 'light' });
   await page.goto('/');
@@ -198,7 +178,7 @@ test('36 Motion: with reduced motion, no animation takes longer than 0.2 s', { t
   }
 });
 
-test('37 Landmarks and titles: every page has a title of its own, one heading, a language and a way past the menu', { tag: ['@desktop', '@without-javascript'] }, async ({ someone, visitor }) => {
+test('37 Landmarks and titles: every page has a title of its own, one heading, a language and a way past the menu', { tag: '@without-javascript' }, async ({ someone, visitor }) => {
   const titles = new Map<string, string>();
   for await (const [page, path] of everyPage(someone, visitor)) {
     const title = await page.title();

@@ -55,7 +55,7 @@ test('9 Steps: from the event to paid tickets are two new pages, and the current
   expect(pages, 'the order, and the order paid').toBe(2);
 });
 
-test('10 Hold starts late: no clock runs while one signs up', { tag: ['@desktop', '@without-javascript'] }, async ({ someone, visitor }) => {
+test('10 Hold starts late: no clock runs while one signs up', { tag: '@without-javascript' }, async ({ someone, visitor }) => {
   const event = await stalls(someone);
   const { page, email } = await visitor();
   const available = async () => (await (await page.request.get(`/api/events/${event}`)).json()).ticketsAvailable;
@@ -74,14 +74,14 @@ test('10 Hold starts late: no clock runs while one signs up', { tag: ['@desktop'
   expect(await available()).toBe(1);
 });
 
-test('14 Length told before: how long tickets are held is on the home page and under Help', { tag: ['@desktop', '@without-javascript'] }, async ({ page }) => {
+test('14 Length told before: how long tickets are held is on the home page and under Help', { tag: '@without-javascript' }, async ({ page }) => {
   await page.goto('/');
   await expect(page.getByText('held for you for 15 minutes while you pay')).toBeVisible();
   await page.goto('/help');
   await expect(page.getByText('the tickets are yours alone for 15 minutes')).toBeVisible();
 });
 
-test('17 No fake urgency: what is said to be left is what the API counts', { tag: ['@desktop', '@without-javascript'] }, async ({ someone, visitor }) => {
+test('17 No fake urgency: what is said to be left is what the API counts', { tag: '@without-javascript' }, async ({ someone, visitor }) => {
   const [seller, buyer, { page }] = [await someone('Sally'), await someone('Bea'), await visitor()];
   const event = await seller.createEvent();
   const tickets = [];
@@ -129,7 +129,7 @@ test('19 Double click safe: reserving and paying twice are one order and one pay
   expect(await orders(page)).toMatchObject([{ status: 'complete' }]);
 });
 
-test('44 Help and legal: help is at the same place on every page, and who sells and how refunds work is said before Pay', { tag: ['@desktop', '@without-javascript'] }, async ({ someone }) => {
+test('44 Help and legal: help is at the same place on every page, and who sells and how refunds work is said before Pay', { tag: '@without-javascript' }, async ({ someone }) => {
   const event = await stalls(someone);
   const { page } = await someone('Bea');
   const places = new Set<string>();

@@ -15,7 +15,7 @@ test('40 Search and filter: names, cities and days narrow while typing, stand in
   await expect(cards.nth(10)).toBeAttached();
 });
 
-test('41 Times: they are in the venue\'s time zone, which is named', { tag: ['@desktop', '@without-javascript'] }, async ({ page }) => {
+test('41 Times: they are in the venue\'s time zone, which is named', { tag: '@without-javascript' }, async ({ page }) => {
   await page.goto('/?q=paper+cranes');
   await page.getByRole('link', { name: 'Paper Cranes' }).click();
   await expect(page.getByRole('main')).toContainText(/\w+day \d{1,2} \w+ \d{4}, \d{1,2}:\d\d [ap]m JST/);

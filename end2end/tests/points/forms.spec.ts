@@ -38,7 +38,7 @@ test('26 Field errors: a summary has the focus and leads to each field, which is
   }
 });
 
-test('27 Error wording: each message is a sentence that says what to do', { tag: ['@desktop', '@without-javascript'] }, async ({ someone, visitor }) => {
+test('27 Error wording: each message is a sentence that says what to do', { tag: '@without-javascript' }, async ({ someone, visitor }) => {
   const said: string[] = [];
   for (const [page, path, button] of forms(await visitor(), await someone('Ann'))) said.push(...(await refused(page, path, button)).values());
   for (const text of said) {

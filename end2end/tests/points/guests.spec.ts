@@ -28,7 +28,7 @@ async function goOn(page: Page, email: string, name: string): Promise<void> {
   await page.getByRole('button', { name: 'Go on to pay' }).click();
 }
 
-test('6 Guest checkout: address and name are enough to pay, and no password is asked for', async ({ someone, visitor, payWith }) => {
+test('6 Guest checkout: address and name are enough to pay, and no password is asked for', { tag: '@every-browser' }, async ({ someone, visitor, payWith }) => {
   const event = await stalls(someone);
   const [{ page, email }, fresh] = [await visitor(), await visitor()];
   await choose(page, event);

@@ -14,7 +14,7 @@ async function aPaidOrder(someone: Someone): Promise<{ buyer: Person; event: Eve
   return { buyer, event, order };
 }
 
-test('14 Length told before: how long tickets are held is beside them', { tag: ['@desktop', '@without-javascript'] }, async ({ someone, visitor }) => {
+test('14 Length told before: how long tickets are held is beside them', { tag: '@without-javascript' }, async ({ someone, visitor }) => {
   const [seller, { page }] = [await someone('Sally'), await visitor()];
   const event = await seller.createEvent();
   await seller.listTicket(event, 2500);
@@ -44,7 +44,7 @@ test('21 Confirmation: it has a QR code for the door, and the mail has the ticke
   expect(mail, 'the tickets come along').toMatch(/application\/pdf/);
 });
 
-test('22 Ticket forms: PDF and calendar are a link away, of the right kind, and nobody else\'s', { tag: ['@desktop', '@without-javascript'] }, async ({ someone }) => {
+test('22 Ticket forms: PDF and calendar are a link away, of the right kind, and nobody else\'s', { tag: '@without-javascript' }, async ({ someone }) => {
   const { buyer, event, order } = await aPaidOrder(someone);
   const nosy = await someone('Nosy');
   await buyer.page.goto(`/orders/${order.id}`);
@@ -69,7 +69,7 @@ test('22 Ticket forms: PDF and calendar are a link away, of the right kind, and 
   expect(await mailTo(buyer.email, 'Your ticket for')).not.toMatch(/wallet/i);
 });
 
-test('41 Times: they are in the venue\'s time zone, which is named, everywhere', { tag: ['@desktop', '@without-javascript'] }, async ({ someone }) => {
+test('41 Times: they are in the venue\'s time zone, which is named, everywhere', { tag: '@without-javascript' }, async ({ someone }) => {
   const { page } = await someone('Ann');
   const answer = await page.request.post('/api/events', {
     data: { title: 'Far away', venue: 'Old Hall', city: 'Kyoto', country: 'JP', startsAt: '2031-05-01T19:30:00Z', timeZone: 'Asia/Tokyo', currency: 'JPY' },
@@ -104,7 +104,7 @@ test.describe('41 Times, seen from Tokyo', () => {
   });
 });
 
-test('42 Share and search engines: the event is in the head of the server\'s HTML, with its whole price', { tag: ['@desktop', '@without-javascript'] }, async ({ someone, visitor }) => {
+test('42 Share and search engines: the event is in the head of the server\'s HTML, with its whole price', { tag: '@without-javascript' }, async ({ someone, visitor }) => {
   const [seller, { page }] = [await someone('Sally'), await visitor()];
   const event = await seller.createEvent('</script> & <b>Late</b>');
   await seller.listTicket(event, 2550, { section: 'Stalls' });

@@ -52,7 +52,7 @@ test('2 Total most prominent: no amount is written larger than the total, and wh
   for (const [text, size] of Object.entries(others)) expect(total, `the total is larger than "${text}"`).toBeGreaterThan(size);
 });
 
-test('3 Fees named honestly: there are none, the lines add up to the total, and this is said', { tag: ['@desktop', '@without-javascript'] }, async ({ someone }) => {
+test('3 Fees named honestly: there are none, the lines add up to the total, and this is said', { tag: '@without-javascript' }, async ({ someone }) => {
   const [seller, buyer] = [await someone('Sally'), await someone('Bea')];
   const event = await seller.createEvent();
   const order = await buyer.reserve(await seller.listTicket(event, 2550), await seller.listTicket(event, 1000));
@@ -65,7 +65,7 @@ test('3 Fees named honestly: there are none, the lines add up to the total, and 
   await expect(buyer.page.getByRole('contentinfo')).toContainText('Every price is the full price.');
 });
 
-test('4 Currency explicit: every amount has its sign or code', { tag: ['@desktop', '@without-javascript'] }, async ({ page }) => {
+test('4 Currency explicit: every amount has its sign or code', { tag: '@without-javascript' }, async ({ page }) => {
   await page.goto('/');
   const prices = await page.getByRole('main').locator('.card strong').allInnerTexts();
   expect(prices.length).toBeGreaterThanOrEqual(12);
