@@ -17,6 +17,7 @@ pub mod letters;
 pub mod mail;
 mod names;
 pub mod orders;
+mod paging;
 mod passes;
 pub mod payments;
 mod qr;

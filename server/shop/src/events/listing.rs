@@ -2,6 +2,7 @@
 //! so that each combination can use its index.
 
 use super::rules::DURATION_MAX;
+use crate::paging::Position;
 use jiff::civil::Date;
 use model::{
     Moment,
@@ -36,8 +37,8 @@ pub struct Filter {
     pub first_day: Option<Date>,
     /// Last day, in the venue's time zone.
     pub last_day: Option<Date>,
-    /// Start and id of the last event of the previous page.
-    pub cursor: Option<(Moment, EventId)>,
+    /// Start in microseconds, and id, of the last event of the previous page.
+    pub after: Option<Position<EventId>>,
     pub limit: i64,
 }
 
@@ -54,7 +55,7 @@ impl Default for Filter {
             when: None,
             first_day: None,
             last_day: None,
-            cursor: None,
+            after: None,
             limit: 0,
         }
     }
@@ -152,8 +153,8 @@ impl Filter {
         if let Some(creator) = self.creator {
             both.push(format!("creator_id = {}", statement.bind_text(creator)));
         }
-        if let Some((start, id)) = self.cursor {
-            let (start, id) = (statement.bind_number(start), statement.bind_text(id));
+        if let Some(Position { number, id }) = self.after {
+            let (start, id) = (statement.bind_number(number), statement.bind_text(id));
             both.push(format!("(starts_at, events.id) > ({start}, {id})"));
         }
         let bounds = self.bounds(statement, &mut both);

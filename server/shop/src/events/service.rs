@@ -7,7 +7,10 @@ use super::{
     store::{self, EventRow},
     words,
 };
-use crate::names;
+use crate::{
+    names,
+    paging::{self, Page, Position},
+};
 use async_trait::async_trait;
 use model::{
     Moment,
@@ -29,8 +32,6 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-const LIMIT_DEFAULT: i64 = 20;
-const LIMIT_MAX: i64 = 100;
 const CITIES_MAX: i64 = 24;
 
 /// Implements the ports [`Events`] and `Pictures`.
@@ -52,26 +53,21 @@ impl EventsService {
     }
 
     async fn list(&self, query: EventQuery) -> FaultResult<EventList> {
-        let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
-        }
+        let page = Page::requested(query.limit, query.cursor.as_deref())?;
         let now = self.clock.now();
-        let cursor = query.cursor.as_deref().map(read_cursor).transpose()?;
         let Some(filter) = filter(query, now) else {
             return Ok(EventList::default());
         };
         let filter = Filter {
-            cursor,
-            limit: limit + 1,
+            after: page.after,
+            limit: page.rows_to_read(),
             ..filter
         };
         let mut rows = store::list(&self.db, &filter).await?;
-        let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
-        if more {
-            rows.pop();
-        }
-        let next = rows.last().filter(|_| more).map(write_cursor);
+        let next = page.end(&mut rows, |row| Position {
+            number: row.what.starts_at.micros(),
+            id: row.id,
+        });
         Ok(EventList {
             events: self.add_stock(rows, now).await?,
             next,
@@ -196,21 +192,6 @@ fn filter(query: EventQuery, now: Moment) -> Option<Filter> {
     })
 }
 
-/// `starts_at` in microseconds and the id of the last event of a page.
-fn write_cursor(row: &EventRow) -> String {
-    format!("{}_{}", row.what.starts_at.micros(), row.id)
-}
-
-fn read_cursor(cursor: &str) -> Result<(Moment, EventId), AppError> {
-    cursor
-        .split_once('_')
-        .and_then(|(start, id)| {
-            let start = start.parse().map(Moment::from_micros);
-            Some((start.ok()?, id.parse().ok()?))
-        })
-        .ok_or_else(|| AppError::invalid("cursor", "This isn't a cursor from here."))
-}
-
 #[async_trait]
 impl Events for EventsService {
     async fn list(&self, query: EventQuery) -> AppResult<EventList> {
@@ -249,7 +230,7 @@ impl Events for EventsService {
         let filter = Filter {
             creator: Some(viewer.user.id),
             now,
-            limit: LIMIT_MAX,
+            limit: paging::SIZE_MAX,
             ..Filter::default()
         };
         let rows = store::list(&self.db, &filter).await.map_err(Fault::from)?;

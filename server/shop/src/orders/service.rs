@@ -10,7 +10,7 @@ use super::{
     transitions::{self, PaymentVoid},
     usage::{self, HoldLimits},
 };
-use crate::tickets::holds::LockedRows;
+use crate::{paging::Page, tickets::holds::LockedRows};
 use async_trait::async_trait;
 use model::{
     Moment,
@@ -83,8 +83,6 @@ pub trait ExpirySchedule: Send + Sync {
 /// locked by concurrent transactions.
 const ATTEMPTS_MAX: usize = 16;
 /// Orders per page of [`Orders::list`].
-const LIMIT_DEFAULT: i64 = 20;
-const LIMIT_MAX: i64 = 100;
 /// The most orders that [`Orders::list_open`] returns.
 const OPEN_MAX: i64 = 10;
 
@@ -228,24 +226,12 @@ impl OrdersService {
     }
 
     async fn list(&self, buyer: UserId, query: OrderQuery) -> FaultResult<OrderList> {
-        let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
-        }
-        let before = query
-            .cursor
-            .map(|cursor| cursor.parse::<OrderId>())
-            .transpose()
-            .map_err(|_| AppError::invalid("cursor", "This isn't a cursor from here."))?;
+        let page = Page::<OrderId>::requested(query.limit, query.cursor.as_deref())?;
         let now = self.clock.now();
-        let mut rows = store::list(self.db.reads(), buyer, before, limit + 1).await?;
-        let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
-        if more {
-            rows.pop();
-        }
+        let mut rows = store::list(self.db.reads(), buyer, page.after, page.rows_to_read()).await?;
+        let next = page.end(&mut rows, |row| row.id);
         let ids: Vec<OrderId> = rows.iter().map(|row| row.id).collect();
         let mut tickets = store::list_tickets(self.db.reads(), &ids, now).await?;
-        let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
         let orders = rows
             .iter()
             .map(|row| {

@@ -7,7 +7,10 @@ use super::{
     single_flight::SingleFlight,
     store::{self, Edit, Filter, TicketWithEvent},
 };
-use crate::accounts::{OperatorStatus, Operators};
+use crate::{
+    accounts::{OperatorStatus, Operators},
+    paging::{Page, Position},
+};
 use async_trait::async_trait;
 use model::{
     Moment,
@@ -15,7 +18,6 @@ use model::{
     error::{AppError, AppResult, Conflict},
     events::when_until,
     ids::{EventId, TicketId, UserId},
-    money::MinorUnits,
     tickets::{
         EditTicket, ListTicket, Listed, OfferFilter, Offers, OwnedTicket, Ticket, TicketList,
         TicketQuery, TicketStatus, Tickets,
@@ -30,8 +32,6 @@ use platform::{
 };
 use std::sync::Arc;
 
-const LIMIT_DEFAULT: i64 = 20;
-const LIMIT_MAX: i64 = 100;
 const GROUPS_MAX: i64 = 200;
 const SEATS_READ_MAX: i64 = 1000;
 const SEATS_SHOWN_MAX: usize = 100;
@@ -70,10 +70,7 @@ impl TicketsService {
     }
 
     async fn list(&self, viewer: Option<&Viewer>, query: TicketQuery) -> FaultResult<TicketList> {
-        let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(AppError::invalid("limit", "Ask for 1 to 100.").into());
-        }
+        let page = Page::requested(query.limit, query.cursor.as_deref())?;
         let me = viewer.map(|viewer| viewer.user.id);
         let seller = match query.seller_id.as_deref() {
             None => None,
@@ -95,19 +92,15 @@ impl TicketsService {
             seller,
             status: query.status,
             include_withdrawn: own,
-            after: query.cursor.as_deref().map(parse_cursor).transpose()?,
-            limit: limit + 1,
+            after: page.after,
+            limit: page.rows_to_read(),
         };
         let now = self.clock.now();
         let mut rows = store::list(self.db.reads(), &filter, now).await?;
-        let more = i64::try_from(rows.len()).is_ok_and(|found| found > limit);
-        if more {
-            rows.pop();
-        }
-        let next = rows
-            .last()
-            .filter(|_| more)
-            .map(|row| format!("{}_{}", row.price_minor, row.id));
+        let next = page.end(&mut rows, |row| Position {
+            number: row.price_minor.get(),
+            id: row.id,
+        });
         Ok(TicketList {
             tickets: rows.iter().map(|row| row.ticket(now)).collect(),
             next,
@@ -303,14 +296,6 @@ fn explain_refusal(
         .into(),
         TicketStatus::Available => otherwise(),
     }
-}
-
-/// Parses the price and id of the last ticket of the previous page.
-fn parse_cursor(cursor: &str) -> Result<(MinorUnits, TicketId), AppError> {
-    cursor
-        .split_once('_')
-        .and_then(|(price, id)| Some((MinorUnits::new(price.parse().ok()?), id.parse().ok()?)))
-        .ok_or_else(|| AppError::invalid("cursor", "This isn't a cursor from here."))
 }
 
 #[async_trait]

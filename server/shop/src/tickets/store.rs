@@ -2,7 +2,7 @@
 //! is in `holds.rs`.
 
 use super::{COLUMNS, HELD_FOR_CAPTURE, State, TicketRow, batches::PUBLISHED, rules::Place};
-use crate::{events::span::on_sale, incidents};
+use crate::{events::span::on_sale, incidents, paging::Position};
 use model::{
     Moment,
     ids::{BatchId, EventId, TicketId, UserId},
@@ -130,8 +130,8 @@ pub(crate) struct Filter {
     pub status: Option<TicketStatus>,
     /// Whether withdrawn tickets are included where `status` is `None`.
     pub include_withdrawn: bool,
-    /// Price and id of the last ticket of the previous page.
-    pub after: Option<(MinorUnits, TicketId)>,
+    /// Price in minor units, and id, of the last ticket of the previous page.
+    pub after: Option<Position<TicketId>>,
     pub limit: i64,
 }
 
@@ -169,10 +169,10 @@ pub(crate) async fn list<'e>(
          AND {order} LIMIT $6"
     );
     // Ids are hexadecimal, so all sort before `g`.
-    let no_price = MinorUnits::new(-1);
+    let no_price = -1;
     let (price, id) = match (filter.after, filter.event) {
-        (Some((price, id)), Some(_)) => (price, id.to_string()),
-        (Some((_, id)), None) => (no_price, id.to_string()),
+        (Some(Position { number, id }), Some(_)) => (number, id.to_string()),
+        (Some(Position { id, .. }), None) => (no_price, id.to_string()),
         (None, Some(_)) => (no_price, String::new()),
         (None, None) => (no_price, "g".to_owned()),
     };
