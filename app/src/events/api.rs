@@ -318,7 +318,7 @@ pub async fn update(
         context::ask_to_review(FACTS_FORM, CHECK_CHANGED, unusual, &facts.typed(before));
         return Ok(());
     }
-    match events.update(&viewer, id, request).await {
+    match events.update(&viewer, id, request, None).await {
         Ok(event) => {
             let announced = [
                 "title",

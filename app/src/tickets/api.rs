@@ -206,7 +206,7 @@ pub async fn edit(
         seat: Some(seat.clone()),
         version,
     };
-    match tickets.edit(&viewer, id, request).await {
+    match tickets.edit(&viewer, id, request, None).await {
         Ok(ticket) => {
             context::notice(format!("{} is now {}.", ticket.label, ticket.price()));
             context::redirect_back("/selling");

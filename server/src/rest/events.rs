@@ -73,13 +73,8 @@ async fn update(
     IfMatch(expected): IfMatch,
     JsonBody(request): JsonBody<UpdateEvent>,
 ) -> Result<Versioned<Event>, ApiError> {
-    // The service compares the version in the body, and reports a conflict.
-    if let Some(expected) = expected
-        && api.events.get(id).await?.version != expected
-    {
-        return Err(AppError::PreconditionFailed.into());
-    }
-    Ok(Versioned(api.events.update(&viewer, id, request).await?))
+    let event = api.events.update(&viewer, id, request, expected).await?;
+    Ok(Versioned(event))
 }
 
 /// Gives an event a picture: JPEG, PNG or WebP, of up to 8 MiB and 40 megapixels, at least 480 by

@@ -99,13 +99,8 @@ async fn edit(
     IfMatch(expected): IfMatch,
     JsonBody(request): JsonBody<EditTicket>,
 ) -> Result<Versioned<Ticket>, ApiError> {
-    // The service checks the body's version, and answers with a conflict.
-    if let Some(expected) = expected
-        && api.tickets.get(id).await?.version != expected
-    {
-        return Err(AppError::PreconditionFailed.into());
-    }
-    Ok(Versioned(api.tickets.edit(&viewer, id, request).await?))
+    let ticket = api.tickets.edit(&viewer, id, request, expected).await?;
+    Ok(Versioned(ticket))
 }
 
 /// Takes the listing back, while nobody holds the ticket.

@@ -66,6 +66,28 @@ on_both_engines! {
         assert_eq!(seller.send("DELETE", &path, &second, "").await.status, 204);
     }
 
+    async fn of_concurrent_writes_with_one_version_one_succeeds(app) {
+        let seller = app.user("seller").await;
+        let event = seller.event().await;
+        let ticket = seller.ticket(&event, 2500).await;
+        for (path, body) in [
+            (path("tickets", &ticket), json!({"priceMinor": 2600, "version": 1})),
+            (path("events", &event), event_body(json!({"title": "Later Show", "version": 1}))),
+        ] {
+            let headers = [("if-match", "\"1\"")];
+            let writes = (0..8).map(|_| seller.json("PUT", &path, &headers, body.clone()));
+            let (done, refused): (Vec<_>, Vec<_>) = futures::future::join_all(writes)
+                .await
+                .into_iter()
+                .partition(|answer| answer.status == 200);
+            assert_eq!(done.len(), 1, "{path}");
+            assert_eq!(done[0].body["version"], 2);
+            for answer in refused {
+                answer.refused(412, "precondition_failed");
+            }
+        }
+    }
+
     async fn a_created_resource_has_an_etag(app) {
         let seller = app.user("seller").await;
         let event = seller.post("/api/events", event_body(json!({}))).await;

@@ -41,8 +41,15 @@ pub trait Events: Send + Sync {
     /// Errors: `Invalid` at the field.
     async fn create(&self, viewer: &Viewer, request: CreateEvent) -> AppResult<Event>;
 
-    /// Errors: `NotFound`, `Forbidden` (not its creator), `EventOver`, `Invalid`, `VersionConflict`.
-    async fn update(&self, viewer: &Viewer, id: EventId, request: UpdateEvent) -> AppResult<Event>;
+    /// `expected` is the version of an `If-Match`. Errors: `NotFound`, `Forbidden` (not its creator),
+    /// `PreconditionFailed`, `EventOver`, `Invalid`, `VersionConflict`.
+    async fn update(
+        &self,
+        viewer: &Viewer,
+        id: EventId,
+        request: UpdateEvent,
+        expected: Option<i64>,
+    ) -> AppResult<Event>;
 }
 
 /// Pictures of events. For anyone but the event's creator, all methods return `NotFound`.

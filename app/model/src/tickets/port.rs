@@ -49,9 +49,16 @@ pub trait Tickets: Send + Sync {
         attempt: Option<&str>,
     ) -> AppResult<Listed>;
 
-    /// Changes price or seat. Errors: `NotFound`, `Forbidden`, `Invalid`, `TicketReserved`,
-    /// `TicketSold`, `TicketWithdrawn`, `SeatListed`, `EventOver`, `VersionConflict`.
-    async fn edit(&self, viewer: &Viewer, id: TicketId, request: EditTicket) -> AppResult<Ticket>;
+    /// Changes price or seat. `expected` is the version of an `If-Match`. Errors: `NotFound`,
+    /// `PreconditionFailed`, `Invalid`, `TicketReserved`, `TicketSold`, `TicketWithdrawn`, `SeatListed`,
+    /// `EventOver`, `VersionConflict`.
+    async fn edit(
+        &self,
+        viewer: &Viewer,
+        id: TicketId,
+        request: EditTicket,
+        expected: Option<i64>,
+    ) -> AppResult<Ticket>;
 
     /// Takes a listing off sale. `expected` is the version of an `If-Match`. Errors: `NotFound`,
     /// `TicketReserved`, `TicketSold`, `TicketWithdrawn`, `PreconditionFailed`.

@@ -123,6 +123,7 @@ impl EventsService {
         viewer: &Viewer,
         id: EventId,
         request: UpdateEvent,
+        expected: Option<i64>,
     ) -> FaultResult<Event> {
         let (user, now) = (viewer.user.id, self.clock.now());
         self.db
@@ -134,6 +135,9 @@ impl EventsService {
                     if row.creator != user {
                         return Err(AppError::Forbidden.into());
                     }
+                    if expected.is_some_and(|expected| expected != row.version) {
+                        return Err(AppError::PreconditionFailed.into());
+                    }
                     if row.what.span().is_over(now.timestamp()) {
                         return Err(Conflict::EventOver.into());
                     }
@@ -141,7 +145,9 @@ impl EventsService {
                     let what = rules::check_update(&row.what, request, now.timestamp())
                         .map_err(AppError::Invalid)?;
                     if !store::update(conn, id, user, version, &what, now).await? {
-                        return Err(update_refusal(&row, version));
+                        let found = store::find(&mut *conn, id).await?;
+                        let current = found.map_or(version, |row| row.version);
+                        return Err(explain_refusal(current, version, expected));
                     }
                     let after = EventRow {
                         what,
@@ -159,13 +165,17 @@ impl EventsService {
     }
 }
 
-/// The reason why the conditional UPDATE changed no row.
-fn update_refusal(row: &EventRow, version: i64) -> Fault {
-    if row.version != version {
-        return Conflict::VersionConflict.into();
+/// Why the conditional UPDATE of the event, whose version is now `current`, matched no row: `version` is that of
+/// the request, `expected` that of its `If-Match`.
+fn explain_refusal(current: i64, version: i64, expected: Option<i64>) -> Fault {
+    if current == version {
+        let message = "The currency can change only while the event has no tickets.";
+        return AppError::invalid("currency", message).into();
     }
-    let message = "The currency can change only while the event has no tickets.";
-    AppError::invalid("currency", message).into()
+    match expected {
+        Some(expected) if expected != current => AppError::PreconditionFailed.into(),
+        _ => Conflict::VersionConflict.into(),
+    }
 }
 
 /// The filter for a query, without cursor and limit. `None` if the query cannot match any event.
@@ -250,7 +260,13 @@ impl Events for EventsService {
         Ok(self.create(viewer, request).await?)
     }
 
-    async fn update(&self, viewer: &Viewer, id: EventId, request: UpdateEvent) -> AppResult<Event> {
-        Ok(self.update(viewer, id, request).await?)
+    async fn update(
+        &self,
+        viewer: &Viewer,
+        id: EventId,
+        request: UpdateEvent,
+        expected: Option<i64>,
+    ) -> AppResult<Event> {
+        Ok(self.update(viewer, id, request, expected).await?)
     }
 }

@@ -154,12 +154,20 @@ impl TicketsService {
         Ok(owned_tickets(rows, self.clock.now()))
     }
 
-    async fn edit(&self, seller: UserId, id: TicketId, request: EditTicket) -> FaultResult<Ticket> {
+    async fn edit(
+        &self,
+        seller: UserId,
+        id: TicketId,
+        request: EditTicket,
+        expected: Option<i64>,
+    ) -> FaultResult<Ticket> {
         let now = self.clock.now();
         let row = self
             .db
             .write(move |conn| {
-                Box::pin(async move { edit_in_txn(conn, seller, id, &request, now).await })
+                Box::pin(
+                    async move { edit_in_txn(conn, seller, id, &request, expected, now).await },
+                )
             })
             .await?;
         Ok(row.ticket(now))
@@ -213,12 +221,16 @@ async fn edit_in_txn(
     seller: UserId,
     id: TicketId,
     request: &EditTicket,
+    expected: Option<i64>,
     now: Moment,
 ) -> FaultResult<TicketRow> {
     let before = store::find(&mut *conn, id).await?;
     let before = before
         .filter(|before| before.seller_id == seller)
         .ok_or(AppError::NotFound)?;
+    if expected.is_some_and(|expected| expected != before.version) {
+        return Err(AppError::PreconditionFailed.into());
+    }
     let (price_minor, place) = rules::check_edit((before.price_minor, before.place()), request)
         .map_err(AppError::Invalid)?;
     // An unchanged price may predate today's limits. If the ticket cannot be changed at all, that
@@ -241,11 +253,14 @@ async fn edit_in_txn(
     let Some(row) = edited.map_err(or_seat_listed)? else {
         let found = store::find(&mut *conn, id).await?;
         let version = request.version;
-        return Err(explain_refusal(found.clone(), seller, now, || {
-            if found.is_some_and(|row| row.version != version) {
-                Conflict::VersionConflict.into()
-            } else {
-                Conflict::EventOver.into()
+        let current = found.as_ref().map_or(version, |row| row.version);
+        return Err(explain_refusal(found, seller, now, || {
+            if current == version {
+                return Conflict::EventOver.into();
+            }
+            match expected {
+                Some(expected) if expected != current => AppError::PreconditionFailed.into(),
+                _ => Conflict::VersionConflict.into(),
             }
         }));
     };
@@ -344,8 +359,14 @@ impl Tickets for TicketsService {
         Ok(self.put_on_sale(seller, request, quantity, attempt).await?)
     }
 
-    async fn edit(&self, viewer: &Viewer, id: TicketId, request: EditTicket) -> AppResult<Ticket> {
-        Ok(self.edit(viewer.user.id, id, request).await?)
+    async fn edit(
+        &self,
+        viewer: &Viewer,
+        id: TicketId,
+        request: EditTicket,
+        expected: Option<i64>,
+    ) -> AppResult<Ticket> {
+        Ok(self.edit(viewer.user.id, id, request, expected).await?)
     }
 
     async fn withdraw(

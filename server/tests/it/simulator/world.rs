@@ -342,7 +342,12 @@ impl World {
             price_minor: Some(found.price_minor + 100),
             ..EditTicket::default()
         };
-        let edited = outcome(self.api.tickets.edit(&self.seller, ticket, edit).await);
+        let edited = outcome(
+            self.api
+                .tickets
+                .edit(&self.seller, ticket, edit, None)
+                .await,
+        );
         self.trace.push(format!("the seller reprices: {edited}"));
     }
 
