@@ -15,7 +15,8 @@ case $minutes in
 esac
 
 scripts/setup.sh --test
-cargo_test=(cargo test --locked -p server --test it)
+# The same packages as in scripts/test.sh, so that both use the same compiled dependencies.
+cargo_test=(cargo test --locked --workspace --exclude frontend --test it)
 "${cargo_test[@]}" --no-run
 # One round of start, kill and restart takes about a second and a half on two cores.
 export STAGEDOOR_CRASH_ROUNDS=$((minutes * 40))
