@@ -4,16 +4,16 @@ use crate::support::{App, on_both_engines};
 use futures::future::join_all;
 use serde_json::json;
 
-/// How often two requests are sent at once.
-const TIMES: usize = 60;
+/// How often two concurrent requests are sent.
+const ROUNDS: usize = 60;
 
 on_both_engines! {
-    async fn of_two_cards_tried_at_once_each_gets_its_own_result(app) {
+    async fn two_concurrent_cards_each_get_their_own_result(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
-        for _ in 0..TIMES {
+        for _ in 0..ROUNDS {
             let order = buyer.reserve(&[&seller.ticket(&event, 2500).await]).await.expect(201);
-            let good = async {
+            let pay_with_retries = async {
                 loop {
                     let answer = buyer.pay(&order, "pm_card_visa").await;
                     if answer.body["code"] != "payment_in_progress" {
@@ -22,7 +22,7 @@ on_both_engines! {
                 }
             };
             let (declined, paid) =
-                futures::join!(buyer.pay(&order, "pm_card_chargeDeclined"), good);
+                futures::join!(buyer.pay(&order, "pm_card_chargeDeclined"), pay_with_retries);
             let code = declined.body["code"].as_str().unwrap_or_default();
             assert!(
                 ["card_declined", "payment_in_progress", "order_complete"].contains(&code),
@@ -33,7 +33,7 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    async fn of_many_good_cards_one_pays_and_the_others_are_refused(app) {
+    async fn of_concurrent_accepted_cards_one_pays_and_the_others_are_refused(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let event = seller.event().await;
         for _ in 0..10 {
@@ -46,8 +46,8 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// Its card waits for the bank when another card takes its place: that one pays.
-    async fn a_card_that_was_replaced_is_not_told_as_paid(app) {
+    /// The first card waits for the bank while other cards are tried; the last one pays.
+    async fn a_replaced_card_is_not_reported_as_paid(app) {
         let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
         let order = buyer.reserve(&[&seller.ticket(&seller.event().await, 2500).await]).await.expect(201);
         buyer.pay(&order, "pm_card_threeDSecure2Required").await.expect(202);

@@ -1,4 +1,4 @@
-//! The audit finds nothing in a sound shop, and finds each violation that a test makes.
+//! The audit finds no violation in a consistent shop, and finds each violation that a test causes.
 
 use crate::support::{App, Client, on_both_engines};
 use futures::StreamExt;
@@ -83,7 +83,6 @@ impl<'a> Shop<'a> {
             held,
             declined,
         };
-        // The mails have been sent.
         shop.sql("UPDATE mails SET state = 'sent'").await;
         shop.refund().await
     }
@@ -122,7 +121,7 @@ impl<'a> Shop<'a> {
                 .replace("'K'", &format!("'{ticket}'"));
             self.sql(&sql).await;
         }
-        let line = self.line_of(&self.refunded).await;
+        let line = self.find_line(&self.refunded).await;
         self.journal[line].amount_refunded = self.journal[line].amount_received;
         self
     }
@@ -140,40 +139,40 @@ impl<'a> Shop<'a> {
     }
 
     /// Index of the order's payment in the journal.
-    async fn line_of(&self, order: &Value) -> usize {
+    async fn find_line(&self, order: &Value) -> usize {
         let payment = self.payment_of(order).await;
-        let names = |line: &JournalLine| line.metadata["payment_id"] == payment;
-        self.journal.iter().position(names).unwrap()
+        let has_payment = |line: &JournalLine| line.metadata["payment_id"] == payment;
+        self.journal.iter().position(has_payment).unwrap()
     }
 
     async fn audit(&self) -> Report {
-        self.audit_beside(Provider::Journal(self.journal.clone()))
+        self.audit_with(Provider::Journal(self.journal.clone()))
             .await
     }
 
-    async fn audit_beside(&self, provider: Provider) -> Report {
+    async fn audit_with(&self, provider: Provider) -> Report {
         let now = self.app.clock.now();
         audit(&self.app.db, provider, now).await.unwrap()
     }
 
-    /// Executes `breaking`, asserts that only this invariant is broken, and executes `mending`.
-    async fn finds(&self, invariant: &str, breaking: &str, mending: &str) {
+    /// Executes `breaking`, asserts that only this invariant is broken, and executes `repairing`.
+    async fn assert_found(&self, invariant: &str, breaking: &str, repairing: &str) {
         self.sql(breaking).await;
         let report = self.audit().await;
-        assert_eq!(broken(&report), [invariant], "{breaking}\n{report}");
-        self.sql(mending).await;
-        self.is_sound().await;
+        assert_eq!(list_broken(&report), [invariant], "{breaking}\n{report}");
+        self.sql(repairing).await;
+        self.assert_holds().await;
     }
 
     /// Asserts that only this invariant is broken, with this journal of the provider.
-    async fn finds_beside(&self, invariant: &str, journal: Vec<JournalLine>) {
-        let report = self.audit_beside(Provider::Journal(journal)).await;
-        assert_eq!(broken(&report), [invariant], "{report}");
+    async fn assert_found_with(&self, invariant: &str, journal: Vec<JournalLine>) {
+        let report = self.audit_with(Provider::Journal(journal)).await;
+        assert_eq!(list_broken(&report), [invariant], "{report}");
     }
 
-    async fn is_sound(&self) {
+    async fn assert_holds(&self) {
         let report = self.audit().await;
-        assert_eq!(broken(&report), [""; 0], "{report}");
+        assert_eq!(list_broken(&report), [""; 0], "{report}");
         assert_eq!(report.verdict, Verdict::Holds, "{report}");
     }
 }
@@ -182,25 +181,25 @@ fn id(of: &Value) -> &str {
     of["id"].as_str().unwrap()
 }
 
-/// Stripe with the intents of the journal and one more.
-fn beside(journal: &[JournalLine], more: ListedIntent) -> Provider {
-    let of_line = |line: &JournalLine| ListedIntent {
+/// A provider with the intents of the journal and an additional one.
+fn list_intents(journal: &[JournalLine], additional: ListedIntent) -> Provider {
+    let to_intent = |line: &JournalLine| ListedIntent {
         id: line.id.clone(),
         status: line.status.clone(),
         received_minor: MinorUnits::new(line.amount_received),
         refunded_minor: MinorUnits::new(line.amount_refunded),
         payment_id: line.metadata.get("payment_id").cloned(),
-        created: more.created - 3600,
+        created: additional.created - 3600,
     };
-    let mut page: Vec<ListedIntent> = journal.iter().map(of_line).collect();
-    page.push(more);
+    let mut page: Vec<ListedIntent> = journal.iter().map(to_intent).collect();
+    page.push(additional);
     Provider::Intents {
         since: Moment::EPOCH,
         pages: futures::stream::iter([Ok(page)]).boxed(),
     }
 }
 
-fn broken(report: &Report) -> Vec<&str> {
+fn list_broken(report: &Report) -> Vec<&str> {
     let broken = report
         .invariants
         .iter()
@@ -208,13 +207,13 @@ fn broken(report: &Report) -> Vec<&str> {
     broken.map(|invariant| invariant.id.as_str()).collect()
 }
 
-fn moving(report: &Report, invariant: &str) -> u64 {
+fn count_in_motion(report: &Report, invariant: &str) -> u64 {
     let found = report.invariants.iter().find(|one| one.id == invariant);
     found.unwrap().in_motion.count
 }
 
 on_both_engines! {
-    async fn a_busy_shop_is_sound(app) {
+    async fn a_shop_with_orders_in_most_states_holds(app) {
         let shop = Shop::open(app).await;
         let report = shop.audit().await;
         assert_eq!(report.verdict, Verdict::Holds, "{report}");
@@ -228,18 +227,18 @@ on_both_engines! {
     async fn a_ticket_in_two_live_orders_is_found(app) {
         let shop = Shop::open(app).await;
         let (old, new) = (id(&shop.expired), id(&shop.held));
-        shop.finds(
+        shop.assert_found(
             "I1",
             &format!("UPDATE tickets SET held_by = '{old}' WHERE held_by = '{new}'"),
             &format!("UPDATE tickets SET held_by = '{new}' WHERE held_by = '{old}'"),
         ).await;
-        shop.finds(
+        shop.assert_found(
             "I1",
             &format!("UPDATE order_lines SET live = 1 WHERE order_id = '{}'", id(&shop.cancelled)),
             &format!("UPDATE order_lines SET live = 0 WHERE order_id = '{}'", id(&shop.cancelled)),
         ).await;
         shop.sql("DROP INDEX one_live_line").await;
-        shop.finds(
+        shop.assert_found(
             "I1",
             &format!("UPDATE order_lines SET live = 1 WHERE order_id = '{old}'"),
             &format!("UPDATE order_lines SET live = 0 WHERE order_id = '{old}'"),
@@ -252,14 +251,14 @@ on_both_engines! {
         let kind = |was, is| format!(
             "UPDATE payment_effects SET kind = '{is}' WHERE kind = '{was}' AND payment_id = '{paid}'"
         );
-        shop.finds("I2", &kind("capture", "refund"), &kind("refund", "capture")).await;
+        shop.assert_found("I2", &kind("capture", "refund"), &kind("refund", "capture")).await;
         let declined = shop.payment_of(&shop.declined).await;
         let state = |is| format!("UPDATE payments SET state = '{is}' WHERE id = '{declined}'");
-        shop.finds("I2", &state("capturing"), &state("open")).await;
+        shop.assert_found("I2", &state("capturing"), &state("open")).await;
         // No answer of a capture leads to these states without money received.
         let voided = shop.payment_of(&shop.voided).await;
         shop.sql(&format!("UPDATE payments SET state = 'failed' WHERE id = '{voided}'")).await;
-        shop.finds(
+        shop.assert_found(
             "I2",
             &format!("INSERT INTO payment_effects (id, payment_id, kind, idem_key, params, state, \
                 next_at, created_at) VALUES ('E', '{voided}', 'capture', 'E', '', 'done', 0, 0)"),
@@ -267,69 +266,73 @@ on_both_engines! {
         ).await;
     }
 
-    async fn books_that_do_not_balance_are_found(app) {
+    async fn a_ledger_that_does_not_balance_is_found(app) {
         let mut shop = Shop::open(app).await;
         let paid = shop.payment_of(&shop.bought).await;
-        let books = |change: &str| format!("UPDATE ledger SET {change} AND payment_id = '{paid}'");
-        let (more, less) = ("amount_minor = amount_minor + 1", "amount_minor = amount_minor - 1");
-        shop.finds(
+        let ledger = |change: &str| format!("UPDATE ledger SET {change} AND payment_id = '{paid}'");
+        let increase = "amount_minor = amount_minor + 1";
+        let decrease = "amount_minor = amount_minor - 1";
+        shop.assert_found(
             "I3",
-            &books(&format!("{more} WHERE account = 'seller'")),
-            &books(&format!("{less} WHERE account = 'seller'")),
+            &ledger(&format!("{increase} WHERE account = 'seller'")),
+            &ledger(&format!("{decrease} WHERE account = 'seller'")),
         ).await;
-        shop.finds(
+        shop.assert_found(
             "I3",
-            &books("amount_minor = 2 * amount_minor WHERE 1 = 1"),
-            &books("amount_minor = amount_minor / 2 WHERE 1 = 1"),
+            &ledger("amount_minor = 2 * amount_minor WHERE 1 = 1"),
+            &ledger("amount_minor = amount_minor / 2 WHERE 1 = 1"),
         ).await;
-        let seller = |who: &Client| books(&format!("seller_id = '{}' WHERE account = 'seller'", who.id));
-        shop.finds("I3", &seller(&shop.buyer), &seller(&shop.seller)).await;
+        let seller = |who: &Client| {
+            ledger(&format!("seller_id = '{}' WHERE account = 'seller'", who.id))
+        };
+        shop.assert_found("I3", &seller(&shop.buyer), &seller(&shop.seller)).await;
         let lines = |change| format!("UPDATE refund_lines SET amount_minor = amount_minor {change}");
-        shop.finds("I3", &lines("- 1"), &lines("+ 1")).await;
+        shop.assert_found("I3", &lines("- 1"), &lines("+ 1")).await;
         // Both sides agree, but no refund explains it.
-        let line = shop.line_of(&shop.bought).await;
+        let line = shop.find_line(&shop.bought).await;
         shop.journal[line].amount_refunded = 100;
         shop.sql(&format!("UPDATE payments SET refunded_minor = 100 WHERE id = '{paid}'")).await;
         let report = shop.audit().await;
-        assert_eq!(broken(&report), ["I3"]);
+        assert_eq!(list_broken(&report), ["I3"]);
         assert!(report.to_string().contains("has paid back another amount than its refunds"), "{report}");
     }
 
-    async fn money_that_only_one_side_has_is_found(app) {
+    async fn money_that_only_the_shop_or_the_provider_has_is_found(app) {
         let shop = Shop::open(app).await;
-        let line = shop.line_of(&shop.bought).await;
+        let line = shop.find_line(&shop.bought).await;
         let mut journal = shop.journal.clone();
         journal[line].amount_received -= 1;
-        shop.finds_beside("I4", journal).await;
+        shop.assert_found_with("I4", journal).await;
         let mut journal = shop.journal.clone();
         journal[line].amount_refunded = 1;
-        shop.finds_beside("I4", journal.clone()).await;
+        shop.assert_found_with("I4", journal.clone()).await;
         // The same during a pending call is not broken.
         let paid = shop.payment_of(&shop.bought).await;
         let effect = |state| format!(
             "UPDATE payment_effects SET state = '{state}' WHERE payment_id = '{paid}' AND kind = 'capture'"
         );
         shop.sql(&effect("pending")).await;
-        let report = shop.audit_beside(Provider::Journal(journal)).await;
-        assert_eq!((report.verdict, moving(&report, "I4")), (Verdict::Unsettled, 1), "{report}");
+        let report = shop.audit_with(Provider::Journal(journal)).await;
+        let in_motion = count_in_motion(&report, "I4");
+        assert_eq!((report.verdict, in_motion), (Verdict::Unsettled, 1), "{report}");
         shop.sql(&effect("done")).await;
         let mut journal = shop.journal.clone();
         journal.remove(line);
-        shop.finds_beside("I4", journal).await;
+        shop.assert_found_with("I4", journal).await;
         let mut journal = shop.journal.clone();
         let mut strange = journal[line].clone();
         "pi_strange".clone_into(&mut strange.id);
         strange.metadata.clear();
         journal.push(strange);
-        shop.finds_beside("I4", journal).await;
+        shop.assert_found_with("I4", journal).await;
     }
 
     async fn money_that_is_missing_from_a_restored_copy_is_found_at_once(app) {
         let shop = Shop::open(app).await;
         let paid: Uuid = shop.payment_of(&shop.bought).await.parse().unwrap();
-        let line = shop.line_of(&shop.bought).await;
+        let line = shop.find_line(&shop.bought).await;
         // Charged in this second, for an unknown payment.
-        let forgotten = |payment: Option<Uuid>| ListedIntent {
+        let unknown_intent = |payment: Option<Uuid>| ListedIntent {
             id: "pi_forgotten".to_owned(),
             status: "succeeded".to_owned(),
             received_minor: MinorUnits::new(2500),
@@ -338,57 +341,61 @@ on_both_engines! {
             created: app.clock_seconds(),
         };
         for payment in [Some(Uuid::now_v7()), None] {
-            let report = shop.audit_beside(beside(&shop.journal, forgotten(payment))).await;
-            assert_eq!(broken(&report), ["I4"], "{report}");
+            let intents = list_intents(&shop.journal, unknown_intent(payment));
+            let report = shop.audit_with(intents).await;
+            assert_eq!(list_broken(&report), ["I4"], "{report}");
             assert_eq!(report.to_string().contains("an older copy"), payment.is_some(), "{report}");
         }
-        // A second intent of a known payment may come of a repeated call.
-        let report = shop.audit_beside(beside(&shop.journal, forgotten(Some(paid)))).await;
-        assert_eq!((broken(&report), moving(&report, "I4")), (vec!["I10"], 1), "{report}");
+        // A second intent of a known payment may be the result of a repeated call.
+        let report = shop.audit_with(list_intents(&shop.journal, unknown_intent(Some(paid)))).await;
+        let in_motion = count_in_motion(&report, "I4");
+        assert_eq!((list_broken(&report), in_motion), (vec!["I10"], 1), "{report}");
         // Unpaid in the copy, and paid a moment ago at the provider.
         let declined = shop.payment_of(&shop.declined).await;
         let mut journal = shop.journal.clone();
-        let names = |line: &JournalLine| line.metadata["payment_id"] == declined;
-        let of_declined = journal.iter().position(names).unwrap();
+        let has_payment = |line: &JournalLine| line.metadata["payment_id"] == declined;
+        let of_declined = journal.iter().position(has_payment).unwrap();
         journal[of_declined].amount_received = journal[of_declined].amount;
-        shop.finds_beside("I4", journal).await;
+        shop.assert_found_with("I4", journal).await;
         // Refunded since.
         let mut journal = shop.journal.clone();
         journal[line].amount_refunded = 2500;
-        shop.finds_beside("I4", journal).await;
+        shop.assert_found_with("I4", journal).await;
     }
 
     async fn tickets_that_do_not_match_payments_are_found(app) {
         let shop = Shop::open(app).await;
         let (seller, buyer) = (&shop.seller.id, &shop.buyer.id);
-        let (bought, back) = (id(&shop.bought), id(&shop.refunded));
+        let (bought, refunded) = (id(&shop.bought), id(&shop.refunded));
         let paid = shop.payment_of(&shop.bought).await;
         let owner = |who| format!("UPDATE tickets SET owner_id = '{who}' WHERE owner_id IS NOT NULL");
-        shop.finds("I5", &owner(seller), &owner(buyer)).await;
+        shop.assert_found("I5", &owner(seller), &owner(buyer)).await;
         let currency = |code| format!("UPDATE payments SET currency = '{code}' WHERE id = '{paid}'");
-        shop.finds("I5", &currency("EUR"), &currency("GBP")).await;
+        shop.assert_found("I5", &currency("EUR"), &currency("GBP")).await;
         let live = |live| format!("UPDATE order_lines SET live = {live} WHERE order_id = '{bought}'");
-        shop.finds("I5", &live(0), &live(1)).await;
+        shop.assert_found("I5", &live(0), &live(1)).await;
         let voided = shop.payment_of(&shop.voided).await;
         let state = |state| format!("UPDATE payments SET state = '{state}' WHERE id = '{voided}'");
-        shop.finds("I5", &state("captured"), &state("voided")).await;
+        shop.assert_found("I5", &state("captured"), &state("voided")).await;
         let ticket = |state, owner: &str| format!(
             "UPDATE tickets SET state = '{state}', owner_id = {owner} WHERE id = '{}'", id(&shop.free)
         );
-        shop.finds("I5", &ticket("sold", &format!("'{buyer}'")), &ticket("listed", "NULL")).await;
+        let sold = ticket("sold", &format!("'{buyer}'"));
+        shop.assert_found("I5", &sold, &ticket("listed", "NULL")).await;
         let lines = |live| format!("UPDATE refund_lines SET live = {live}");
-        shop.finds("I5", &lines(0), &lines(1)).await;
-        let status = |status| format!("UPDATE orders SET status = '{status}' WHERE id = '{back}'");
-        shop.finds("I5", &status("complete"), &status("refunded")).await;
-        let given_back = shop.payment_of(&shop.refunded).await;
+        shop.assert_found("I5", &lines(0), &lines(1)).await;
+        let status =
+            |status| format!("UPDATE orders SET status = '{status}' WHERE id = '{refunded}'");
+        shop.assert_found("I5", &status("complete"), &status("refunded")).await;
+        let refunded_payment = shop.payment_of(&shop.refunded).await;
         let amount = |by| format!(
-            "UPDATE payments SET amount_minor = amount_minor {by} WHERE id = '{given_back}'"
+            "UPDATE payments SET amount_minor = amount_minor {by} WHERE id = '{refunded_payment}'"
         );
-        shop.finds("I5", &amount("+ 1"), &amount("- 1")).await;
+        shop.assert_found("I5", &amount("+ 1"), &amount("- 1")).await;
         let ticket = |state| format!(
             "UPDATE tickets SET state = '{state}' WHERE id = '{}'", id(&shop.refunded["tickets"][0])
         );
-        shop.finds("I5", &ticket("listed"), &ticket("withdrawn")).await;
+        shop.assert_found("I5", &ticket("listed"), &ticket("withdrawn")).await;
     }
 
     async fn a_change_without_a_domain_event_is_found(app) {
@@ -396,7 +403,7 @@ on_both_engines! {
         for table in ["users", "events", "tickets", "orders"] {
             // The version of a held ticket is also compared with its order line.
             let free = if table == "tickets" { " WHERE held_by IS NULL AND state = 'listed'" } else { "" };
-            shop.finds(
+            shop.assert_found(
                 "I6",
                 &format!("UPDATE {table} SET version = version + 1{free}"),
                 &format!("UPDATE {table} SET version = version - 1{free}"),
@@ -406,25 +413,26 @@ on_both_engines! {
             "UPDATE outbox SET version = {to} WHERE aggregate_id = '{}' AND version = {from}",
             id(&shop.voided["tickets"][0])
         );
-        shop.finds("I6", &gap(2, 99), &gap(99, 2)).await;
+        shop.assert_found("I6", &gap(2, 99), &gap(99, 2)).await;
     }
 
-    async fn an_authorisation_that_outlives_its_order_is_found(app) {
+    async fn an_authorisation_of_an_ended_order_is_found(app) {
         let shop = Shop::open(app).await;
         let voided = shop.payment_of(&shop.voided).await;
         let state = |state| format!("UPDATE payments SET state = '{state}' WHERE id = '{voided}'");
-        shop.finds("I7", &state("requires_action"), &state("voided")).await;
-        let line = shop.line_of(&shop.voided).await;
+        shop.assert_found("I7", &state("requires_action"), &state("voided")).await;
+        let line = shop.find_line(&shop.voided).await;
         let mut journal = shop.journal.clone();
         "requires_capture".clone_into(&mut journal[line].status);
-        shop.finds_beside("I7", journal.clone()).await;
+        shop.assert_found_with("I7", journal.clone()).await;
         // Its void is pending.
         let effect = |state| format!(
             "UPDATE payment_effects SET state = '{state}' WHERE payment_id = '{voided}' AND kind = 'void'"
         );
         shop.sql(&effect("pending")).await;
-        let report = shop.audit_beside(Provider::Journal(journal)).await;
-        assert_eq!((report.verdict, moving(&report, "I7")), (Verdict::Unsettled, 1), "{report}");
+        let report = shop.audit_with(Provider::Journal(journal)).await;
+        let in_motion = count_in_motion(&report, "I7");
+        assert_eq!((report.verdict, in_motion), (Verdict::Unsettled, 1), "{report}");
     }
 
     async fn an_order_that_is_overdue_is_found(app) {
@@ -435,45 +443,45 @@ on_both_engines! {
             app.clock.now().micros() + minutes * 60_000_000
         );
         shop.sql(&until(-1)).await;
-        shop.is_sound().await;
-        shop.finds("I8", &until(-3), &until(10)).await;
+        shop.assert_holds().await;
+        shop.assert_found("I8", &until(-3), &until(10)).await;
         let status = |status| format!("UPDATE orders SET status = '{status}' WHERE id = '{held}'");
-        shop.finds("I8", &status("capturing"), &status("created")).await;
+        shop.assert_found("I8", &status("capturing"), &status("created")).await;
     }
 
-    async fn a_price_that_moved_under_a_hold_is_found(app) {
+    async fn a_price_changed_during_a_hold_is_found(app) {
         let shop = Shop::open(app).await;
         let held = id(&shop.held);
         let ticket = |change| format!("UPDATE tickets SET {change} WHERE held_by = '{held}'");
-        for (breaking, mending) in [
+        for (breaking, repairing) in [
             ("price_minor = price_minor + 1", "price_minor = price_minor - 1"),
             ("currency = 'EUR'", "currency = 'GBP'"),
         ] {
-            shop.finds("I9", &ticket(breaking), &ticket(mending)).await;
+            shop.assert_found("I9", &ticket(breaking), &ticket(repairing)).await;
         }
         let line = |by| format!(
             "UPDATE order_lines SET ticket_version = ticket_version {by} WHERE order_id = '{held}'"
         );
-        shop.finds("I9", &line("+ 1"), &line("- 1")).await;
+        shop.assert_found("I9", &line("+ 1"), &line("- 1")).await;
         let total = |by| format!("UPDATE orders SET total_minor = total_minor {by} WHERE id = '{held}'");
-        shop.finds("I9", &total("+ 1"), &total("- 1")).await;
+        shop.assert_found("I9", &total("+ 1"), &total("- 1")).await;
     }
 
     async fn two_intents_for_one_payment_are_found(app) {
         let mut shop = Shop::open(app).await;
-        let line = shop.line_of(&shop.bought).await;
+        let line = shop.find_line(&shop.bought).await;
         let mut twin = shop.journal[line].clone();
         "pi_twin".clone_into(&mut twin.id);
         twin.amount_received = 0;
         "requires_payment_method".clone_into(&mut twin.status);
         let mut journal = shop.journal.clone();
         journal.push(twin.clone());
-        shop.finds_beside("I10", journal).await;
+        shop.assert_found_with("I10", journal).await;
         // A voided one is allowed: its answer was lost.
         "canceled".clone_into(&mut twin.status);
         shop.journal.push(twin);
-        shop.is_sound().await;
-        shop.finds(
+        shop.assert_holds().await;
+        shop.assert_found(
             "I10",
             &format!("INSERT INTO payment_effects (id, payment_id, kind, idem_key, params, state, \
                 next_at, created_at) VALUES ('E', '{}', 'create', 'E', '', 'done', 0, 0)",
@@ -499,20 +507,20 @@ on_both_engines! {
             .find(|line| line.metadata["payment_id"] == payment).unwrap().id.clone();
         let is = |intent: &str| format!("UPDATE payments SET stripe_id = '{intent}' WHERE id = '{new}'");
         let voided = shop.payment_of(&shop.voided).await;
-        shop.finds("I10", &is(&intent(&voided)), &is(&intent(&new))).await;
+        shop.assert_found("I10", &is(&intent(&voided)), &is(&intent(&new))).await;
         let key = |key: &str| format!(
             "UPDATE payment_effects SET idem_key = '{key}' WHERE payment_id = '{new}'"
         );
-        shop.finds("I10", &key(&format!("cap:{paid}:0")), &key("its own")).await;
+        shop.assert_found("I10", &key(&format!("cap:{paid}:0")), &key("its own")).await;
         let twice = "INSERT INTO outbox (id, type, aggregate_type, aggregate_id, version, \
              occurred_at, data) SELECT 'twin', type, aggregate_type, aggregate_id, version, 0, data \
              FROM outbox WHERE aggregate_type = 'user' LIMIT 1";
-        shop.finds("I6", twice, "DELETE FROM outbox WHERE id = 'twin'").await;
+        shop.assert_found("I6", twice, "DELETE FROM outbox WHERE id = 'twin'").await;
     }
 
     async fn a_transition_from_a_final_state_is_found(app) {
         let shop = Shop::open(app).await;
-        let told = |order: &Value, version: i64, was: &str, is: &str| format!(
+        let replace_status = |order: &Value, version: i64, was: &str, is: &str| format!(
             "UPDATE outbox SET data = REPLACE(data, '\"{was}\"', '\"{is}\"') \
              WHERE aggregate_id = '{}' AND version = {version}", id(order)
         );
@@ -522,21 +530,23 @@ on_both_engines! {
             (&shop.voided, 1, "created", "expired"),
             (&shop.held, 1, "status", "standing"),
         ] {
-            shop.finds("I12", &told(order, version, was, is), &told(order, version, is, was)).await;
+            let breaking = replace_status(order, version, was, is);
+            let repairing = replace_status(order, version, is, was);
+            shop.assert_found("I12", &breaking, &repairing).await;
         }
     }
 
-    async fn unchecked_invariants_are_neither_sound_nor_broken(app) {
+    async fn without_a_provider_its_invariants_are_unchecked(app) {
         let shop = Shop::open(app).await;
-        let away = || Provider::None("it is away".to_owned());
-        let report = shop.audit_beside(away()).await;
+        let no_provider = || Provider::None("it is away".to_owned());
+        let report = shop.audit_with(no_provider()).await;
         assert_eq!(report.verdict, Verdict::Unchecked, "{report}");
         let unchecked = report.invariants.iter().filter(|one| one.verdict == Verdict::Unchecked);
         assert_eq!(unchecked.map(|one| one.id.as_str()).collect::<Vec<_>>(), ["I4", "I7", "I10"]);
         assert!(report.to_string().contains("it is away"));
         // Violations are reported even without the provider.
         shop.sql("UPDATE users SET version = version + 1").await;
-        assert_eq!(shop.audit_beside(away()).await.verdict, Verdict::Broken);
+        assert_eq!(shop.audit_with(no_provider()).await.verdict, Verdict::Broken);
     }
 
     async fn incidents_and_delays_are_reported_and_break_nothing(app) {

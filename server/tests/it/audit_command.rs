@@ -16,7 +16,7 @@ use stripe_double::JournalLine;
 use stripe_gateway::StripeList;
 use tokio::net::TcpListener;
 
-/// The command, with the settings of `folder` and no others.
+/// A command of the binary in `folder`, with only the setting of its data folder.
 pub fn stagedoor(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stagedoor"));
     command
@@ -42,12 +42,12 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn parsed(output: &Output) -> Value {
+pub fn parse_json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_seeded_shop_is_sound_and_a_broken_one_is_not() {
+async fn a_seeded_shop_holds_and_a_changed_one_is_broken() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert_eq!(code(&run(stagedoor(folder, &["seed"])).await), 0);
@@ -59,9 +59,9 @@ async fn a_seeded_shop_is_sound_and_a_broken_one_is_not() {
         "{}",
         text(&sound)
     );
-    let told = run(stagedoor(folder, &["audit", "--json"])).await;
-    let report = parsed(&told);
-    assert_eq!((code(&told), &report["verdict"]), (0, &json!("holds")));
+    let output = run(stagedoor(folder, &["audit", "--json"])).await;
+    let report = parse_json(&output);
+    assert_eq!((code(&output), &report["verdict"]), (0, &json!("holds")));
     assert_eq!(report["engine"], "SQLite");
     assert!(report["counts"]["tickets"]["listed"].as_i64().unwrap() > 100);
     let invariants = report["invariants"].as_array().unwrap();
@@ -81,11 +81,15 @@ async fn a_seeded_shop_is_sound_and_a_broken_one_is_not() {
         .await
         .unwrap();
     conn.close().await.unwrap();
-    assert_eq!(noted(&url).await, None, "only if asked to");
-    let told = run(stagedoor(folder, &["audit", "--json", "--record"])).await;
-    let report = parsed(&told);
-    assert_eq!((code(&told), &report["verdict"]), (1, &json!("broken")));
-    assert_eq!(noted(&url).await, Some((0, false)));
+    assert_eq!(
+        read_recorded_audit(&url).await,
+        None,
+        "recorded without --record"
+    );
+    let output = run(stagedoor(folder, &["audit", "--json", "--record"])).await;
+    let report = parse_json(&output);
+    assert_eq!((code(&output), &report["verdict"]), (1, &json!("broken")));
+    assert_eq!(read_recorded_audit(&url).await, Some((0, false)));
     let broken = &report["invariants"][5]["broken"];
     assert_eq!(broken["count"], report["counts"]["tickets"]["listed"]);
     assert_eq!(broken["first"].as_array().unwrap().len(), 10);
@@ -97,13 +101,13 @@ async fn a_seeded_shop_is_sound_and_a_broken_one_is_not() {
         .await
         .unwrap();
     conn.close().await.unwrap();
-    let told = run(stagedoor(folder, &["audit", "--record"])).await;
-    assert_eq!(code(&told), 0, "{}", text(&told));
-    assert_eq!(noted(&url).await, Some((1, true)));
+    let output = run(stagedoor(folder, &["audit", "--record"])).await;
+    assert_eq!(code(&output), 0, "{}", text(&output));
+    assert_eq!(read_recorded_audit(&url).await, Some((1, true)));
 }
 
-/// The recorded last audit: whether it held, and whether any ever did.
-async fn noted(url: &str) -> Option<(i64, bool)> {
+/// Reads the recorded last audit: whether it succeeded, and whether any audit ever did.
+async fn read_recorded_audit(url: &str) -> Option<(i64, bool)> {
     let mut conn = AnyConnection::connect(url).await.unwrap();
     let sql = "SELECT succeeded, succeeded_at FROM task_runs WHERE task = 'audit'";
     let row = query(sql).fetch_optional(&mut conn).await.unwrap();
@@ -115,19 +119,19 @@ async fn noted(url: &str) -> Option<(i64, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_shop_nothing_can_be_checked() {
+async fn without_a_database_the_audit_is_unchecked_and_creates_none() {
     let folder = tempfile::tempdir().unwrap();
-    let told = run(stagedoor(folder.path(), &["audit", "--json"])).await;
-    assert_eq!(code(&told), 2);
-    assert_eq!(parsed(&told)["verdict"], "unchecked");
+    let output = run(stagedoor(folder.path(), &["audit", "--json"])).await;
+    assert_eq!(code(&output), 2);
+    assert_eq!(parse_json(&output)["verdict"], "unchecked");
     assert!(
         !folder.path().join("data/stagedoor.db").exists(),
-        "looking makes nothing"
+        "the audit created a database"
     );
 }
 
 /// An intent as Stripe lists it.
-fn intent(id: &str, payment: &str, received: i64, status: &str, charge: &Value) -> Value {
+fn listed_intent(id: &str, payment: &str, received: i64, status: &str, charge: &Value) -> Value {
     json!({
         "id": id, "object": "payment_intent", "amount": 2500, "amount_capturable": 0,
         "amount_received": received, "capture_method": "manual", "created": 1_700_000_000,
@@ -137,7 +141,7 @@ fn intent(id: &str, payment: &str, received: i64, status: &str, charge: &Value) 
     })
 }
 
-async fn listen_with(router: Router) -> String {
+async fn serve(router: Router) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -145,7 +149,7 @@ async fn listen_with(router: Router) -> String {
 }
 
 /// Serves a Stripe with three intents, two per page. Returns its address.
-async fn stripe() -> String {
+async fn serve_stripe() -> String {
     async fn list(RawQuery(query): RawQuery) -> Json<Value> {
         let query = query.unwrap_or_default();
         let intent = |id: &str, received: i64, charge: Value| {
@@ -154,7 +158,7 @@ async fn stripe() -> String {
             } else {
                 "requires_capture"
             };
-            intent(
+            listed_intent(
                 id,
                 "0193a000-0000-7000-8000-000000000001",
                 received,
@@ -182,16 +186,16 @@ async fn stripe() -> String {
             "object": "list", "url": "/v1/payment_intents", "has_more": more, "data": data,
         }))
     }
-    listen_with(Router::new().route("/v1/payment_intents", get(list))).await
+    serve(Router::new().route("/v1/payment_intents", get(list))).await
 }
 
-/// Serves a Stripe with the intents of a journal, and `more` received for the first paid one.
-async fn stripe_of(journal: &[JournalLine], more: i64) -> String {
-    let mut more = Some(more);
+/// Serves a Stripe with the intents of a journal, with `additional` received for the first paid one.
+async fn serve_journal(journal: &[JournalLine], additional: i64) -> String {
+    let mut additional = Some(additional);
     let lines = journal.iter().map(|line| {
         let mut received = line.amount_received;
         if received > line.amount_refunded {
-            received += more.take().unwrap_or_default();
+            received += additional.take().unwrap_or_default();
         }
         let charge = json!({
             "id": "ch_1", "object": "charge", "amount": line.amount,
@@ -200,7 +204,7 @@ async fn stripe_of(journal: &[JournalLine], more: i64) -> String {
             "disputed": false, "livemode": false, "metadata": {}, "paid": true,
             "refunded": false, "status": "succeeded",
         });
-        intent(
+        listed_intent(
             &line.id,
             &line.metadata["payment_id"],
             received,
@@ -214,34 +218,34 @@ async fn stripe_of(journal: &[JournalLine], more: i64) -> String {
             "object": "list", "url": "/v1/payment_intents", "has_more": false, "data": data,
         }))
     };
-    listen_with(Router::new().route("/v1/payment_intents", get(list))).await
+    serve(Router::new().route("/v1/payment_intents", get(list))).await
 }
 
 on_both_engines! {
-    async fn payments_under_way_make_the_audit_unsettled(app) {
+    async fn a_pending_call_makes_the_audit_unsettled(app) {
         let shop = Shop::open(app).await;
         let folder = tempfile::tempdir().unwrap();
-        let audited = async |url: String| {
+        let run_audit = async |url: String| {
             let mut command = stagedoor(folder.path(), &["audit", "--json", "--wait", "0"]);
             command
                 .env("DATABASE_URL", &app.database.url)
                 .env("STRIPE_SECRET_KEY", "sk_test_of_the_tests")
                 .env("STRIPE_WEBHOOK_SECRET", "whsec_of_the_tests")
                 .env("STRIPE_API_URL", url);
-            let told = run(command).await;
-            let report = parsed(&told);
-            (code(&told), report["verdict"].clone(), format!("{report:#}"))
+            let output = run(command).await;
+            let report = parse_json(&output);
+            (code(&output), report["verdict"].clone(), format!("{report:#}"))
         };
         app.sales_were_days_ago(1).await;
-        let (code, verdict, report) = audited(stripe_of(&shop.journal, 0).await).await;
+        let (code, verdict, report) = run_audit(serve_journal(&shop.journal, 0).await).await;
         assert_eq!((code, verdict), (0, json!("holds")), "{report}");
         // Stripe has another amount, and a call is pending.
         app.run_sql("UPDATE payment_effects SET state = 'pending' WHERE kind = 'capture'").await;
-        let (code, verdict, report) = audited(stripe_of(&shop.journal, 100).await).await;
+        let (code, verdict, report) = run_audit(serve_journal(&shop.journal, 100).await).await;
         assert_eq!((code, verdict), (3, json!("unsettled")), "{report}");
         // No call is pending.
         app.run_sql("UPDATE payment_effects SET state = 'done'").await;
-        let (code, verdict, report) = audited(stripe_of(&shop.journal, 100).await).await;
+        let (code, verdict, report) = run_audit(serve_journal(&shop.journal, 100).await).await;
         assert_eq!((code, verdict), (1, json!("broken")), "{report}");
     }
 }
@@ -249,7 +253,7 @@ on_both_engines! {
 #[tokio::test]
 async fn every_page_of_stripe_is_read() {
     let key = "sk_test_of_the_tests".to_owned().into();
-    let list = StripeList::new(&key, Some(&stripe().await)).unwrap();
+    let list = StripeList::new(&key, Some(&serve_stripe().await)).unwrap();
     let pages: Vec<_> = list.list_intents_since(1).try_collect().await.unwrap();
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
     let first = &pages[0][0];
@@ -268,11 +272,11 @@ async fn every_page_of_stripe_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn money_only_at_stripe_is_broken_and_an_unavailable_stripe_is_unknown() {
+async fn money_only_at_stripe_is_broken_and_an_unavailable_stripe_is_unchecked() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert_eq!(code(&run(stagedoor(folder, &["migrate"])).await), 0);
-    let live = |url: &str| {
+    let audit_with_stripe = |url: &str| {
         let mut command = stagedoor(folder, &["audit", "--json", "--since", "3"]);
         command
             .env("STRIPE_SECRET_KEY", "sk_test_of_the_tests")
@@ -280,10 +284,10 @@ async fn money_only_at_stripe_is_broken_and_an_unavailable_stripe_is_unknown() {
             .env("STRIPE_API_URL", url);
         command
     };
-    let told = run(live(&stripe().await)).await;
-    let report = parsed(&told);
+    let output = run(audit_with_stripe(&serve_stripe().await)).await;
+    let report = parse_json(&output);
     assert_eq!(
-        (code(&told), &report["verdict"]),
+        (code(&output), &report["verdict"]),
         (1, &json!("broken")),
         "{report:#}"
     );
@@ -294,10 +298,10 @@ async fn money_only_at_stripe_is_broken_and_an_unavailable_stripe_is_unknown() {
     );
 
     // Nothing listens there.
-    let told = run(live("http://127.0.0.1:9")).await;
-    let report = parsed(&told);
+    let output = run(audit_with_stripe("http://127.0.0.1:9")).await;
+    let report = parse_json(&output);
     assert_eq!(
-        (code(&told), &report["verdict"]),
+        (code(&output), &report["verdict"]),
         (2, &json!("unchecked")),
         "{report:#}"
     );

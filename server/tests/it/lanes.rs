@@ -9,8 +9,8 @@ const SAID_BY: [&str; 5] = ["postgres", "redis", "nats", "cluster::", "replicas:
 const NEEDS: [&str; 10] = [
     "Database::postgres(",
     "App::on_postgres(",
-    "Set::start",
-    "Two::start(",
+    "Cluster::start",
+    "TwoProcesses::start(",
     "Redis::start(",
     "Broker::start",
     "Broker::away(",

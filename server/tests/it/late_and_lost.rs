@@ -1,5 +1,4 @@
-//! Late and lost answers and webhooks, and captures outside of the shop: no money without tickets, no
-//! tickets without money.
+//! Late and lost answers and webhooks, and captures outside of the shop: money and tickets always agree.
 
 use crate::support::{App, Client, on_both_engines, path};
 use serde_json::Value;
@@ -7,8 +6,8 @@ use shop::payments::Webhooks;
 use std::sync::Arc;
 use stripe_gateway::WebhookSecrets;
 
-/// A seller, a buyer, and an order that waits for the buyer's bank.
-async fn at_the_bank(app: &App) -> (Client, Client, Value, Value, Value) {
+/// Creates a seller, a buyer, a ticket, and an order with a payment that waits for the buyer's bank.
+async fn begin_3d_secure(app: &App) -> (Client, Client, Value, Value, Value) {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let ticket = seller.ticket(&seller.event().await, 2500).await;
     let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -19,8 +18,8 @@ async fn at_the_bank(app: &App) -> (Client, Client, Value, Value, Value) {
     (seller, buyer, ticket, order, payment)
 }
 
-/// An order that was paid.
-async fn paid(app: &App) -> (Client, Value) {
+/// Creates a paid order. Returns its buyer and its payment.
+async fn pay_order(app: &App) -> (Client, Value) {
     let (seller, buyer) = (app.user("seller").await, app.user("buyer").await);
     let ticket = seller.ticket(&seller.event().await, 2500).await;
     let order = buyer.reserve(&[&ticket]).await.expect(201);
@@ -28,14 +27,14 @@ async fn paid(app: &App) -> (Client, Value) {
     (buyer, payment)
 }
 
-fn intent(payment: &Value) -> &str {
+fn intent_id(payment: &Value) -> &str {
     payment["stripeId"].as_str().unwrap()
 }
 
 on_both_engines! {
     /// S-3: paid a second before the end of the hold, and the webhook is lost.
-    async fn a_lost_webhook_is_replaced_by_a_lookup_before_the_end(app) {
-        let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
+    async fn a_lost_webhook_is_replaced_by_a_lookup_before_the_order_expires(app) {
+        let (_, buyer, ticket, order, payment) = begin_3d_secure(app).await;
         app.clock.advance(899);
         app.approve_at_bank(&payment);
         app.clock.advance(2);
@@ -47,14 +46,14 @@ on_both_engines! {
     }
 
     /// S-6: five times each, newest first.
-    async fn webhooks_in_any_order_and_number_make_one_payment(app) {
-        let (_, buyer, _, order, payment) = at_the_bank(app).await;
+    async fn repeated_webhooks_in_any_order_result_in_one_payment(app) {
+        let (_, buyer, _, order, payment) = begin_3d_secure(app).await;
         app.approve_at_bank(&payment);
-        let told = ["payment_intent.succeeded", "payment_intent.amount_capturable_updated",
+        let types = ["payment_intent.succeeded", "payment_intent.amount_capturable_updated",
             "payment_intent.requires_action", "payment_intent.created"];
         for round in 0..5 {
-            for event in told {
-                let event = format!("{event}#{round}");
+            for kind in types {
+                let event = format!("{kind}#{round}");
                 app.webhook(&event, &payment, app.clock_seconds()).await.expect_2xx();
             }
             app.settle().await;
@@ -92,9 +91,9 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// S-8: Stripe is away from five seconds before the end until half an hour after it.
-    async fn stock_is_never_frozen_while_stripe_is_away(app) {
-        let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
+    /// S-8: Stripe is unavailable from five seconds before the end until half an hour after it.
+    async fn tickets_of_lapsed_holds_can_be_reserved_while_stripe_is_unavailable(app) {
+        let (_, buyer, ticket, order, payment) = begin_3d_secure(app).await;
         app.clock.advance(895);
         app.stripe_is_away();
         app.approve_at_bank(&payment);
@@ -115,13 +114,13 @@ on_both_engines! {
 
     /// S-14: captured in Stripe's Dashboard after the order has expired.
     async fn money_captured_for_an_expired_order_is_refunded_once(app) {
-        let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
+        let (_, buyer, ticket, order, payment) = begin_3d_secure(app).await;
         app.stripe_is_away();
         app.clock.advance(961);
         let rival = app.user("rival").await;
         rival.reserve(&[&ticket]).await.expect(201);
         app.approve_at_bank(&payment);
-        assert!(app.double.capture_at_dashboard(intent(&payment)));
+        assert!(app.double.capture_at_dashboard(intent_id(&payment)));
         app.stripe_is_back();
         for _ in 0..2 {
             app.webhooks_arrive().await;
@@ -141,9 +140,9 @@ on_both_engines! {
 
     /// The same during the hold: the buyer is refunded and may pay again.
     async fn money_captured_at_stripe_is_refunded_and_the_order_can_still_be_paid(app) {
-        let (_, buyer, _, order, payment) = at_the_bank(app).await;
+        let (_, buyer, _, order, payment) = begin_3d_secure(app).await;
         app.approve_at_bank(&payment);
-        assert!(app.double.capture_at_dashboard(intent(&payment)));
+        assert!(app.double.capture_at_dashboard(intent_id(&payment)));
         app.webhooks_arrive().await;
         app.settle().await;
         assert_eq!(app.captured_minor(), 0);
@@ -155,8 +154,8 @@ on_both_engines! {
 
     /// S-18: the authorised amount differs from the order's total.
     async fn an_amount_other_than_the_total_is_never_captured(app) {
-        let (_, buyer, ticket, order, payment) = at_the_bank(app).await;
-        assert!(app.double.set_amount(intent(&payment), 100));
+        let (_, buyer, ticket, order, payment) = begin_3d_secure(app).await;
+        assert!(app.double.set_amount(intent_id(&payment), 100));
         app.approve_at_bank(&payment);
         app.webhooks_arrive().await;
         app.settle().await;
@@ -187,9 +186,9 @@ on_both_engines! {
         app.assert_sound().await;
     }
 
-    /// The hourly comparison finds, mends and records changes without a webhook.
+    /// The hourly comparison with Stripe applies and records changes whose webhooks were lost.
     async fn the_comparison_finds_changes_without_a_webhook(app) {
-        let (_, buyer, _, order, payment) = at_the_bank(app).await;
+        let (_, buyer, _, order, payment) = begin_3d_secure(app).await;
         app.approve_at_bank(&payment);
         app.clock.advance(120);
         let found = app.reconciler.reconcile().await.unwrap();
@@ -203,15 +202,15 @@ on_both_engines! {
     }
 
     /// It opens an incident for an operator.
-    async fn the_comparison_reports_what_it_cannot_mend(app) {
-        let (_, first) = paid(app).await;
-        let (_, second) = paid(app).await;
+    async fn the_comparison_reports_differences_that_it_cannot_repair(app) {
+        let (_, first) = pay_order(app).await;
+        let (_, second) = pay_order(app).await;
         app.clock.advance(120);
-        assert!(app.double.set_amount(intent(&first), 2600));
+        assert!(app.double.set_amount(intent_id(&first), 2600));
         app.invent_capture(&second).await;
         for _ in 0..2 {
             let found = app.reconciler.reconcile().await.unwrap();
-            assert_eq!(found.open, 2, "another amount, and one that is not listed");
+            assert_eq!(found.open, 2, "a different amount, and a payment that is not listed");
         }
         let open = app.incidents().await;
         assert!(open.contains(&"missing_at_provider".to_owned()), "{open:?}");
@@ -222,7 +221,7 @@ on_both_engines! {
     /// it has been captured.
     async fn a_second_intent_is_voided_or_refunded(app) {
         for (captured, becomes) in [(false, "voided"), (true, "refunded")] {
-            let (_, buyer, _, order, payment) = at_the_bank(app).await;
+            let (_, buyer, _, order, payment) = begin_3d_secure(app).await;
             let second = app.reaches_stripe_after_all(&order, &payment).await;
             if captured {
                 assert!(app.double.capture_at_dashboard(&second));
@@ -241,13 +240,13 @@ on_both_engines! {
             app.assert_sound().await;
         }
         assert_eq!(app.captured_minor(), 5000);
-        let told = app.incidents().await;
-        assert_eq!(told, ["stray_intent", "stray_intent", "unexpected_capture"]);
+        let incidents = app.incidents().await;
+        assert_eq!(incidents, ["stray_intent", "stray_intent", "unexpected_capture"]);
     }
 
     /// Processed webhooks are kept for 90 days, waiting ones without limit.
     async fn old_processed_webhooks_are_deleted(app) {
-        paid(app).await;
+        pay_order(app).await;
         app.webhooks_arrive().await;
         let arrived = app.count("stripe_inbox").await;
         assert!(arrived > 0);
@@ -263,7 +262,7 @@ on_both_engines! {
 
     /// A webhook signed with the previous secret is accepted; one of the other mode is not.
     async fn both_secrets_are_valid_during_a_rotation(app) {
-        let (_, _, _, _, payment) = at_the_bank(app).await;
+        let (_, _, _, _, payment) = begin_3d_secure(app).await;
         let now = app.clock_seconds();
         app.webhook_signed("evt_before", &payment, now, "whsec_of_before").await.expect_2xx();
         app.webhook_signed("evt_other", &payment, now, "whsec_of_nobody").await.refused(400, "invalid");

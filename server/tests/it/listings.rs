@@ -305,7 +305,7 @@ async fn crash_during_a_batch(database: Database) {
         )
         .await;
     assert!(asked.is_err(), "the server crashes before it responds");
-    shop.aborts_within(ABORTS_WITHIN).await;
+    shop.wait_for_abort(ABORTS_WITHIN).await;
     let mut conn = AnyConnection::connect(&shop.database_url()).await.unwrap();
     let left = count(&mut conn, "SELECT COUNT(*) AS n FROM tickets").await;
     assert_eq!(left, 80, "two transactions of 40");

@@ -1,9 +1,9 @@
-//! Moving a shop to another database: it is the same shop there, the move can be interrupted at any
+//! Moving a shop to another database: the copy is identical and works, the move can be interrupted at any
 //! moment, and unsuitable sources and targets are refused.
 
 use crate::{
     audit::Shop,
-    audit_command::{code, parsed, run, stagedoor},
+    audit_command::{code, parse_json, run, stagedoor},
     support::{App, Client, Jobs, client::PASSWORD, database::Database, on_both_engines, sound},
 };
 use platform::{
@@ -21,20 +21,20 @@ use std::collections::BTreeSet;
 /// Small, so that each table has several batches.
 const BATCH: i64 = 5;
 
-async fn moved(from: &str, to: &str) -> anyhow::Result<(Db, Comparison)> {
+async fn run_move(from: &str, to: &str) -> anyhow::Result<(Db, Comparison)> {
     move_shop(from, to, BATCH, &mut |_, _, _| {}).await
 }
 
-/// The error of a refused move, with all its causes.
-async fn refused(from: &str, to: &str) -> String {
-    match moved(from, to).await {
+/// Runs a move that must be refused. Returns the error with all its causes.
+async fn run_refused_move(from: &str, to: &str) -> String {
+    match run_move(from, to).await {
         Ok(_) => panic!("it was moved"),
         Err(error) => format!("{error:#}"),
     }
 }
 
 /// Adds rows to tables that the busy shop leaves empty.
-async fn and_the_rest(shop: &Shop<'_>, app: &App) {
+async fn fill_remaining_tables(shop: &Shop<'_>, app: &App) {
     let forgot = json!({"email": shop.buyer.email});
     shop.buyer
         .post("/api/user/forgot", forgot)
@@ -58,19 +58,19 @@ async fn and_the_rest(shop: &Shop<'_>, app: &App) {
     shop.buyer.get("/api/passes/keys").await;
 }
 
-/// Moves the shop, and continues with it in the target.
-async fn is_the_same_shop(app: App, target: Database) {
+/// Moves the shop, checks the copy, and continues to use it in the target.
+async fn check_move(app: App, target: Database) {
     let shop = Shop::open(&app).await;
-    and_the_rest(&shop, &app).await;
-    let found = listed(&shop.buyer).await;
+    fill_remaining_tables(&shop, &app).await;
+    let found = search(&shop.buyer).await;
     let now = app.clock.now();
     let (seller, buyer) = (shop.seller.clone(), shop.buyer.clone());
     let (bought, free, held, journal) = (shop.bought, shop.free, shop.held, shop.journal);
     app.db.close().await;
 
-    let (db, comparison) = moved(&app.database.url, &target.url).await.unwrap();
+    let (db, comparison) = run_move(&app.database.url, &target.url).await.unwrap();
     assert!(comparison.is_identical(), "{comparison}");
-    let rows = |table: &str| {
+    let count_moved = |table: &str| {
         let mut tables = comparison.tables.iter();
         let compared = tables.find(|compared| compared.table == table);
         compared.map_or(0, |compared| compared.target)
@@ -94,17 +94,17 @@ async fn is_the_same_shop(app: App, target: Database) {
         "mails",
         "password_resets",
     ] {
-        assert!(rows(table) > 0, "{table}\n{comparison}");
+        assert!(count_moved(table) > 0, "{table}\n{comparison}");
     }
-    let taken = comparison
+    let received = comparison
         .money
         .iter()
         .find(|sum| sum.column == "payments.received_minor");
-    assert_eq!(taken.unwrap().target, 2500 + 2501 + 2502);
+    assert_eq!(received.unwrap().target, 2500 + 2501 + 2502);
     let report = audit(&db, Provider::Journal(journal), now).await.unwrap();
     assert_eq!(report.verdict, Verdict::Holds, "{report}");
 
-    // It cannot be opened before the move is finished.
+    // The target cannot be opened before the move is finished.
     assert!(matches!(
         Db::open(&target.url).await,
         Err(OpenError::UnfinishedMove)
@@ -112,31 +112,30 @@ async fn is_the_same_shop(app: App, target: Database) {
     finish(&db).await.unwrap();
     db.close().await;
 
-    let there = App::start_with(target, Jobs::None).await;
-    there
-        .clock
-        .advance(app.clock_seconds() - there.clock_seconds());
-    let (seller, buyer) = (seller.at(&there.base), buyer.at(&there.base));
+    let copy = App::start_with(target, Jobs::None).await;
+    copy.clock
+        .advance(app.clock_seconds() - copy.clock_seconds());
+    let (seller, buyer) = (seller.at(&copy.base), buyer.at(&copy.base));
     assert_eq!(buyer.order(&bought).await["status"], "complete");
     assert_eq!(buyer.order(&held).await["status"], "created");
-    let found_there = listed(&buyer).await;
+    let found_in_copy = search(&buyer).await;
     assert!(
-        found > 0 && found_there == found,
-        "{found_there} of {found}"
+        found > 0 && found_in_copy == found,
+        "{found_in_copy} of {found}"
     );
-    goes_on(&there, &seller, &buyer, &free).await;
-    there.close().await;
+    use_shop(&copy, &seller, &buyer, &free).await;
+    copy.close().await;
     app.close().await;
 }
 
-/// How many events a search finds.
-async fn listed(buyer: &Client) -> usize {
+/// Searches, and returns the number of events found.
+async fn search(buyer: &Client) -> usize {
     let page = buyer.page("/?q=late").await.text;
     page.matches("href=\"/events/").count()
 }
 
-/// Sessions still exist, users can sign in, and tickets can be sold and bought.
-async fn goes_on(there: &App, seller: &Client, buyer: &Client, free: &Value) {
+/// Uses an existing session, signs in, buys a ticket and lists one.
+async fn use_shop(app: &App, seller: &Client, buyer: &Client, free: &Value) {
     let current = buyer.get("/api/user/currentuser").await;
     assert_eq!(current.body["currentUser"]["id"], buyer.id);
     let credentials = json!({"email": buyer.email, "password": PASSWORD});
@@ -145,24 +144,24 @@ async fn goes_on(there: &App, seller: &Client, buyer: &Client, free: &Value) {
     let order = buyer.reserve(&[free]).await.expect(201);
     buyer.pay(&order, "pm_card_visa").await.expect(201);
     seller.ticket(&seller.event().await, 900).await;
-    there.settle().await;
-    sound::assert_tables(there.db.reads()).await;
+    app.settle().await;
+    sound::assert_tables(app.db.reads()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shop_on_sqlite_is_the_same_on_postgresql() {
-    is_the_same_shop(App::on_sqlite().await, Database::postgres().await).await;
+    check_move(App::on_sqlite().await, Database::postgres().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shop_on_postgresql_is_the_same_on_sqlite() {
-    is_the_same_shop(App::on_postgres().await, Database::sqlite()).await;
+    check_move(App::on_postgres().await, Database::sqlite()).await;
 }
 
 /// Runs the binary, which is killed after every batch and restarted until the move is finished.
-#[expect(clippy::too_many_lines, reason = "one story")]
+#[expect(clippy::too_many_lines, reason = "one scenario")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was() {
+async fn a_move_to_postgres_that_is_killed_after_any_batch_resumes_with_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let target = Database::postgres().await;
@@ -179,7 +178,7 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
         "--json",
     ];
 
-    let mut deaths = 0;
+    let mut aborts = 0;
     let outcome = loop {
         let mut command = stagedoor(folder, &arguments);
         command.env("STAGEDOOR_CRASH_AT", "batch_moved");
@@ -187,20 +186,26 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
         if output.status.code().is_some() {
             break output;
         }
-        deaths += 1;
-        assert!(deaths < 100, "it does not come to an end");
-        let mut serving = stagedoor(folder, &["migrate"]);
-        serving.env("DATABASE_URL", &target.url);
-        let told = run(serving).await;
-        let why = String::from_utf8_lossy(&told.stderr);
-        assert!(code(&told) != 0 && why.contains("is not finished"), "{why}");
-        if deaths == 1 {
-            // An incomplete shop may be consistent, but an audit must not call it sound.
-            let mut audited = stagedoor(folder, &["audit", "--json"]);
-            audited.env("DATABASE_URL", &target.url);
-            let told = run(audited).await;
-            let report = parsed(&told);
-            assert_eq!((code(&told), &report["verdict"]), (2, &json!("unchecked")));
+        aborts += 1;
+        assert!(aborts < 100, "the move does not finish");
+        let mut migrate = stagedoor(folder, &["migrate"]);
+        migrate.env("DATABASE_URL", &target.url);
+        let output = run(migrate).await;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            code(&output) != 0 && stderr.contains("is not finished"),
+            "{stderr}"
+        );
+        if aborts == 1 {
+            // An incomplete copy may be consistent, but an audit must not report that it holds.
+            let mut audit = stagedoor(folder, &["audit", "--json"]);
+            audit.env("DATABASE_URL", &target.url);
+            let output = run(audit).await;
+            let report = parse_json(&output);
+            assert_eq!(
+                (code(&output), &report["verdict"]),
+                (2, &json!("unchecked"))
+            );
             assert!(
                 report["error"]
                     .as_str()
@@ -210,7 +215,7 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
             );
         }
     };
-    let report = parsed(&outcome);
+    let report = parse_json(&outcome);
     assert_eq!(
         (code(&outcome), &report["verdict"]),
         (0, &json!("holds")),
@@ -221,21 +226,21 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
         .iter()
         .map(|table| (table["target"].as_i64().unwrap() + 119) / 120)
         .sum();
-    assert_eq!(deaths, batches, "each batch was moved once");
+    assert_eq!(aborts, batches, "each batch was moved once");
     assert!(
         tables
             .iter()
             .all(|table| table["alike"] == true && table["source"] == table["target"])
     );
 
-    // It is a shop now, and can no longer be a target.
-    let mut audited = stagedoor(folder, &["audit"]);
-    audited.env("DATABASE_URL", &target.url);
-    assert_eq!(code(&run(audited).await), 0);
+    // The finished copy passes an audit, and is refused as a target.
+    let mut audit = stagedoor(folder, &["audit"]);
+    audit.env("DATABASE_URL", &target.url);
+    assert_eq!(code(&run(audit).await), 0);
     let again = run(stagedoor(folder, &arguments)).await;
     assert_eq!(code(&again), 2);
     assert!(
-        parsed(&again)["error"]
+        parse_json(&again)["error"]
             .as_str()
             .unwrap()
             .contains("it must be empty")
@@ -245,7 +250,7 @@ async fn a_move_to_postgres_that_is_killed_after_any_batch_goes_on_where_it_was(
 
 /// With an ordinary role: owner of the database, but not a superuser.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_to_postgres_by_an_ordinary_role_warns_of_nothing() {
+async fn a_move_to_postgres_by_an_ordinary_role_prints_no_warning() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     assert_eq!(code(&run(stagedoor(folder, &["seed"])).await), 0);
@@ -266,51 +271,51 @@ async fn a_move_to_postgres_by_an_ordinary_role_warns_of_nothing() {
     superuser.close().await;
     let (_, host) = server.rsplit_once('@').unwrap();
     let url = format!("postgres://{role}@{host}/{name}");
-    let told = run(stagedoor(
+    let output = run(stagedoor(
         folder,
         &["move", "--from", &source, "--to", &url],
     ))
     .await;
-    let said = String::from_utf8_lossy(&told.stderr);
-    assert_eq!(code(&told), 0, "{said}");
-    assert!(!said.contains("skipping"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(code(&output), 0, "{stderr}");
+    assert!(!stderr.contains("skipping"), "{stderr}");
     target.drop().await;
 }
 
 on_both_engines! {
-    async fn a_database_in_use_is_neither_moved_nor_moved_to(app) {
+    async fn a_database_in_use_is_refused_as_source_and_as_target(app) {
         app.user("ann").await;
         let other = Database::sqlite();
         Db::open(&other.url).await.unwrap().close().await;
-        let told = refused(&app.database.url, &other.url).await;
-        assert!(told.starts_with("--from: it is in use"), "{told}");
-        let told = refused(&other.url, &app.database.url).await;
-        assert!(told.starts_with("--to: it is in use"), "{told}");
+        let error = run_refused_move(&app.database.url, &other.url).await;
+        assert!(error.starts_with("--from: it is in use"), "{error}");
+        let error = run_refused_move(&other.url, &app.database.url).await;
+        assert!(error.starts_with("--to: it is in use"), "{error}");
         app.user("bob").await;
     }
 
-    async fn a_target_with_rows_is_refused_and_left_as_it_was(app) {
+    async fn a_target_with_rows_is_refused_and_not_changed(app) {
         app.user("ann").await;
         app.db.close().await;
         let other = Database::sqlite();
         Db::open(&other.url).await.unwrap().close().await;
-        let told = refused(&other.url, &app.database.url).await;
-        assert!(told.contains("it must be empty"), "{told}");
+        let error = run_refused_move(&other.url, &app.database.url).await;
+        assert!(error.contains("it must be empty"), "{error}");
         let db = Db::open(&app.database.url).await.unwrap();
-        assert_eq!(count(&db, "users").await, 1);
+        assert_eq!(count_rows(&db, "users").await, 1);
         db.close().await;
     }
 
-    async fn a_target_with_tables_of_something_else_is_refused_and_left_as_it_was(app) {
+    async fn a_target_with_foreign_tables_is_refused_and_not_changed(app) {
         app.run_sql("CREATE TABLE strangers (id TEXT PRIMARY KEY)").await;
         app.db.close().await;
         let other = Database::sqlite();
         Db::open(&other.url).await.unwrap().close().await;
-        let told = refused(&other.url, &app.database.url).await;
-        assert!(told.contains("tables of something else (strangers)"), "{told}");
+        let error = run_refused_move(&other.url, &app.database.url).await;
+        assert!(error.contains("tables of something else (strangers)"), "{error}");
         let db = Db::connect(&app.database.url).await.unwrap();
-        let left = tables(&mut db.reads().acquire().await.unwrap()).await.unwrap();
-        assert!(left.iter().all(|table| table.name != MOVE_PROGRESS), "{left:?}");
+        let remaining = tables(&mut db.reads().acquire().await.unwrap()).await.unwrap();
+        assert!(remaining.iter().all(|table| table.name != MOVE_PROGRESS), "{remaining:?}");
         db.close().await;
     }
 
@@ -331,34 +336,34 @@ on_both_engines! {
             sqlx::query(AssertSqlSafe(change)).execute(db.reads()).await.unwrap();
             db.close().await;
             if !advice.is_empty() {
-                let told = refused(&app.database.url, &other.url).await;
-                assert!(told.contains(advice), "{told}");
+                let error = run_refused_move(&app.database.url, &other.url).await;
+                assert!(error.contains(advice), "{error}");
             }
         }
     }
 
-    async fn a_source_that_changes_between_two_runs_is_found_out(app) {
+    async fn a_source_that_changes_between_two_runs_is_detected(app) {
         let ann = app.user("ann").await;
         ann.ticket(&ann.event().await, 2500).await;
         app.db.close().await;
         let target = Database::sqlite();
-        let (db, comparison) = moved(&app.database.url, &target.url).await.unwrap();
+        let (db, comparison) = run_move(&app.database.url, &target.url).await.unwrap();
         assert!(comparison.is_identical(), "{comparison}");
         db.close().await;
         let source = Db::connect(&app.database.url).await.unwrap();
         sqlx::query("UPDATE tickets SET price_minor = 2600").execute(source.reads()).await.unwrap();
         source.close().await;
-        let (db, comparison) = moved(&app.database.url, &target.url).await.unwrap();
+        let (db, comparison) = run_move(&app.database.url, &target.url).await.unwrap();
         db.close().await;
         assert!(!comparison.is_identical());
-        let differs: Vec<&str> = comparison.tables.iter().filter(|table| !table.alike)
+        let different: Vec<&str> = comparison.tables.iter().filter(|table| !table.alike)
             .map(|table| table.table.as_str()).collect();
-        assert_eq!(differs, ["tickets"], "{comparison}");
+        assert_eq!(different, ["tickets"], "{comparison}");
         assert!(comparison.to_string().contains("tickets.price_minor: 2500 in total, and 2600"));
     }
 }
 
-async fn count(db: &Db, table: &str) -> i64 {
+async fn count_rows(db: &Db, table: &str) -> i64 {
     let sql = format!("SELECT COUNT(*) AS n FROM {table}");
     let row = sqlx::query(AssertSqlSafe(sql))
         .fetch_one(db.reads())
@@ -367,17 +372,17 @@ async fn count(db: &Db, table: &str) -> i64 {
     row.get("n")
 }
 
-/// The tables and columns that only the first has, as `table` or `table.column`.
-fn only_in(one: &[Table], other: &[Table]) -> BTreeSet<String> {
+/// Lists the tables and columns that only the first database has, as `table` or `table.column`.
+fn list_only_in(one: &[Table], other: &[Table]) -> BTreeSet<String> {
     let names = |tables: &[Table]| -> BTreeSet<String> {
-        let of = |table: &Table| {
+        let of_table = |table: &Table| {
             let columns = table.columns.iter();
             let columns = columns.map(|column| format!("{}.{}", table.name, column.name));
             std::iter::once(table.name.clone())
                 .chain(columns)
                 .collect::<Vec<_>>()
         };
-        tables.iter().flat_map(of).collect()
+        tables.iter().flat_map(of_table).collect()
     };
     names(one).difference(&names(other)).cloned().collect()
 }
@@ -396,12 +401,12 @@ async fn every_table_of_the_migrations_is_moved_to_postgres() {
     let of_postgres = tables(&mut other.reads().acquire().await.unwrap())
         .await
         .unwrap();
-    assert_eq!(only_in(&of_sqlite, &of_postgres), BTreeSet::new());
-    assert_eq!(only_in(&of_postgres, &of_sqlite), BTreeSet::new());
+    assert_eq!(list_only_in(&of_sqlite, &of_postgres), BTreeSet::new());
+    assert_eq!(list_only_in(&of_postgres, &of_sqlite), BTreeSet::new());
     for table in &of_sqlite {
-        let made = table.name != "_sqlx_migrations" && count(&one, &table.name).await > 0;
+        let has_rows = table.name != "_sqlx_migrations" && count_rows(&one, &table.name).await > 0;
         assert_eq!(
-            made,
+            has_rows,
             MADE_BY_MIGRATIONS.contains(&table.name.as_str()),
             "{}",
             table.name
@@ -411,7 +416,7 @@ async fn every_table_of_the_migrations_is_moved_to_postgres() {
     one.close().await;
     other.close().await;
 
-    let (db, comparison) = moved(&sqlite.url, &postgres.url).await.unwrap();
+    let (db, comparison) = run_move(&sqlite.url, &postgres.url).await.unwrap();
     db.close().await;
     let moved: BTreeSet<String> = comparison
         .tables

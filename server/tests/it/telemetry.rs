@@ -1,4 +1,4 @@
-//! Traces at a collector, log lines and metrics of the real binary in demo mode.
+//! Traces, log lines, the security log, metrics and cookies of the real binary in demo mode.
 
 use crate::{
     crash::process::{binary, free_port},
@@ -16,8 +16,8 @@ use std::{
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-const WITHIN: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 const OTHER_TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4737";
@@ -65,14 +65,14 @@ impl Collector {
 }
 
 /// A shop of one process.
-struct Served {
+struct ShopProcess {
     base: String,
     server: Child,
     database: Database,
     folder: TempDir,
 }
 
-impl Served {
+impl ShopProcess {
     async fn start(database: Database, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
@@ -98,9 +98,9 @@ impl Served {
             .is_ok_and(|answer| answer.status().is_success())
         {
             let ended = shop.server.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended: {}", shop.log());
-            assert!(began.elapsed() < WITHIN, "it does not get ready");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            assert!(ended.is_none(), "the server exited: {}", shop.log());
+            assert!(began.elapsed() < WAIT_TIMEOUT, "the server is not ready");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         shop
     }
@@ -110,7 +110,7 @@ impl Served {
     }
 
     /// Waits for log lines that match, and returns them.
-    async fn lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+    async fn wait_for_lines(&self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let began = Instant::now();
         loop {
             let log = self.log();
@@ -122,12 +122,12 @@ impl Served {
             if !found.is_empty() {
                 return found;
             }
-            assert!(began.elapsed() < WITHIN, "no such line: {log}");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            assert!(began.elapsed() < WAIT_TIMEOUT, "no such line: {log}");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    async fn figures(&self) -> String {
+    async fn fetch_metrics(&self) -> String {
         let answer = Client::new(&self.base).get("/metrics").await;
         answer.text
     }
@@ -149,45 +149,51 @@ impl Served {
 
     /// Asks the process to stop and waits for that. Returns its exit status and log.
     async fn stop(mut self) -> (ExitStatus, String) {
-        let asked = std::process::Command::new("kill")
+        let signalled = std::process::Command::new("kill")
             .args(["-TERM", &self.server.id().to_string()])
             .status();
-        assert!(asked.unwrap().success());
+        assert!(signalled.unwrap().success());
         let began = Instant::now();
         let status = loop {
             if let Some(status) = self.server.try_wait().unwrap() {
                 break status;
             }
-            assert!(began.elapsed() < WITHIN, "it does not stop: {}", self.log());
-            tokio::time::sleep(LOOK_AGAIN).await;
+            assert!(
+                began.elapsed() < WAIT_TIMEOUT,
+                "the server does not exit: {}",
+                self.log()
+            );
+            tokio::time::sleep(POLL_INTERVAL).await;
         };
         let log = self.log();
-        let emptied = Database::sqlite();
-        std::mem::replace(&mut self.database, emptied).drop().await;
+        let placeholder = Database::sqlite();
+        std::mem::replace(&mut self.database, placeholder)
+            .drop()
+            .await;
         (status, log)
     }
 }
 
-impl Drop for Served {
+impl Drop for ShopProcess {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
 }
 
-fn attribute<'a>(span: &'a Value, key: &str) -> &'a Value {
+fn find_attribute<'a>(span: &'a Value, key: &str) -> &'a Value {
     let attributes = span["attributes"].as_array().unwrap();
     let found = attributes.iter().find(|attribute| attribute["key"] == key);
     let found = found.unwrap_or_else(|| panic!("{key} is not in {span}"));
     found["value"].as_object().unwrap().values().next().unwrap()
 }
 
-fn nanos(span: &Value, field: &str) -> u128 {
+fn parse_nanos(span: &Value, field: &str) -> u128 {
     span[field].as_str().unwrap().parse().unwrap()
 }
 
 /// The only span of this name with this parent.
-fn child<'a>(spans: &'a [Value], parent: &str, name: &str) -> &'a Value {
+fn find_child<'a>(spans: &'a [Value], parent: &str, name: &str) -> &'a Value {
     let mut found = spans
         .iter()
         .filter(|span| span["parentSpanId"] == parent && span["name"] == name);
@@ -198,7 +204,7 @@ fn child<'a>(spans: &'a [Value], parent: &str, name: &str) -> &'a Value {
 }
 
 /// The only span of this name.
-fn named<'a>(spans: &'a [Value], name: &str) -> &'a Value {
+fn find_span<'a>(spans: &'a [Value], name: &str) -> &'a Value {
     let mut found = spans.iter().filter(|span| span["name"] == name);
     match (found.next(), found.next()) {
         (Some(one), None) => one,
@@ -206,9 +212,9 @@ fn named<'a>(spans: &'a [Value], name: &str) -> &'a Value {
     }
 }
 
-async fn a_purchase_is_traced(database: Database, engine: &str) {
+async fn check_trace_of_a_purchase(database: Database, engine: &str) {
     let collector = Collector::start().await;
-    let shop = Served::start(
+    let shop = ShopProcess::start(
         database,
         &[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
@@ -223,11 +229,11 @@ async fn a_purchase_is_traced(database: Database, engine: &str) {
         ("x-request-id", "purchase-1"),
     ];
     let payment = shop.purchase(&headers).await;
-    // The sender does not record this trace, so neither does the shop.
-    let unrecorded = format!("00-{OTHER_TRACE}-{SPAN}-00");
-    let unrecorded = [("traceparent", unrecorded.as_str())];
+    // The sender does not sample this trace, so the shop does not either.
+    let unsampled = format!("00-{OTHER_TRACE}-{SPAN}-00");
+    let unsampled = [("traceparent", unsampled.as_str())];
     Client::new(&shop.base)
-        .send("GET", "/api/events", &unrecorded, "")
+        .send("GET", "/api/events", &unsampled, "")
         .await
         .expect(200);
     let (status, log) = shop.stop().await;
@@ -239,59 +245,68 @@ async fn a_purchase_is_traced(database: Database, engine: &str) {
         .filter(|span| span["traceId"] == TRACE)
         .cloned()
         .collect();
-    let request = child(&trace, SPAN, "POST /api/payments");
+    let request = find_child(&trace, SPAN, "POST /api/payments");
     assert_eq!(request["kind"], 2);
-    assert_eq!(attribute(request, "stagedoor.request_id"), "purchase-1");
-    assert_eq!(attribute(request, "http.route"), "/api/payments");
-    assert_eq!(attribute(request, "http.response.status_code"), "201");
+    assert_eq!(
+        find_attribute(request, "stagedoor.request_id"),
+        "purchase-1"
+    );
+    assert_eq!(find_attribute(request, "http.route"), "/api/payments");
+    assert_eq!(find_attribute(request, "http.response.status_code"), "201");
     assert_eq!(request["status"], Value::Null);
 
     let id = request["spanId"].as_str().unwrap();
     let name = "write payments::service::PaymentsService::pay";
-    let begun = child(&trace, id, name);
-    assert_eq!(attribute(begun, "db.system.name"), engine);
-    let driven = child(&trace, id, "payment");
-    assert_eq!(attribute(driven, "stagedoor.payment"), &payment["id"]);
+    let begun = find_child(&trace, id, name);
+    assert_eq!(find_attribute(begun, "db.system.name"), engine);
+    let driven = find_child(&trace, id, "payment");
+    assert_eq!(find_attribute(driven, "stagedoor.payment"), &payment["id"]);
     let driven = driven["spanId"].as_str().unwrap();
     assert_eq!(
-        child(&trace, driven, "stripe CreatePaymentIntent")["kind"],
+        find_child(&trace, driven, "stripe CreatePaymentIntent")["kind"],
         3
     );
-    // Usually the same request captures the money, but a sweep may be quicker.
-    let captured = named(&all, "stripe CapturePaymentIntent");
-    let by = all
+    // Usually the same request captures the money, but a sweep may be faster.
+    let captured = find_span(&all, "stripe CapturePaymentIntent");
+    let capturing = all
         .iter()
         .find(|span| span["spanId"] == captured["parentSpanId"]);
-    assert_eq!(attribute(by.unwrap(), "stagedoor.payment"), &payment["id"]);
-    assert_whole(&trace);
+    assert_eq!(
+        find_attribute(capturing.unwrap(), "stagedoor.payment"),
+        &payment["id"]
+    );
+    assert_complete(&trace);
 
-    let reserved = named(&all, "POST /api/orders");
+    let reserved = find_span(&all, "POST /api/orders");
     assert_ne!(reserved["traceId"], TRACE);
     assert_eq!(reserved["parentSpanId"], Value::Null);
     assert!(all.iter().all(|span| span["traceId"] != OTHER_TRACE));
-    // By the patterns of routes, not by paths.
-    assert!(all.iter().all(|span| {
+    assert_span_names(&all, &payment);
+    assert_resource(&collector);
+}
+
+/// Spans are named after route patterns, not paths.
+fn assert_span_names(spans: &[Value], payment: &Value) {
+    assert!(spans.iter().all(|span| {
         let name = span["name"].as_str().unwrap();
         !name.contains(payment["id"].as_str().unwrap())
             && !name.contains(payment["orderId"].as_str().unwrap())
     }));
-    assert!(all.iter().any(|span| span["name"] == "round expiry"));
-    assert!(all.iter().all(|span| span["name"] != "GET /readyz"));
-
-    assert_resource(&collector);
+    assert!(spans.iter().any(|span| span["name"] == "round expiry"));
+    assert!(spans.iter().all(|span| span["name"] != "GET /readyz"));
 }
 
 /// Asserts that every parent is in the trace, and that no span ends before it begins.
-fn assert_whole(trace: &[Value]) {
+fn assert_complete(trace: &[Value]) {
     for span in trace {
         let (began, ended) = (
-            nanos(span, "startTimeUnixNano"),
-            nanos(span, "endTimeUnixNano"),
+            parse_nanos(span, "startTimeUnixNano"),
+            parse_nanos(span, "endTimeUnixNano"),
         );
         assert!(began > 0 && began <= ended, "{span}");
         let parent = &span["parentSpanId"];
         let known = parent == SPAN || trace.iter().any(|other| other["spanId"] == *parent);
-        assert!(known, "the parent is missing: {span}");
+        assert!(known, "the parent span is missing: {span}");
     }
 }
 
@@ -303,26 +318,26 @@ fn assert_resource(collector: &Collector) {
         ("stagedoor.role", "all"),
         ("deployment.environment", "test"),
     ] {
-        assert_eq!(attribute(resource, key), value);
+        assert_eq!(find_attribute(resource, key), value);
     }
 }
 
-mod a_purchase_is_one_trace_down_to_stripe {
+mod a_purchase_is_one_trace_including_calls_to_stripe {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn sqlite() {
-        a_purchase_is_traced(Database::sqlite(), "SQLite").await;
+        check_trace_of_a_purchase(Database::sqlite(), "SQLite").await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn postgres() {
-        a_purchase_is_traced(Database::postgres().await, "PostgreSQL").await;
+        check_trace_of_a_purchase(Database::postgres().await, "PostgreSQL").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_sent_that_nobody_asked_for() {
+async fn without_tracing_settings_no_spans_are_sent() {
     let collector = Collector::start().await;
     for settings in [
         [
@@ -338,37 +353,37 @@ async fn nothing_is_sent_that_nobody_asked_for() {
             ("OTEL_TRACES_SAMPLER", "always_off"),
         ],
     ] {
-        let shop = Served::start(Database::sqlite(), &settings).await;
+        let shop = ShopProcess::start(Database::sqlite(), &settings).await;
         shop.purchase(&[]).await;
-        let figures = shop.figures().await;
+        let metrics = shop.fetch_metrics().await;
         assert!(
-            figures.contains("stagedoor_http_requests_total"),
-            "{figures}"
+            metrics.contains("stagedoor_http_requests_total"),
+            "{metrics}"
         );
-        assert!(!figures.contains("stagedoor_spans_total"), "{figures}");
+        assert!(!metrics.contains("stagedoor_spans_total"), "{metrics}");
         assert!(shop.stop().await.0.success());
         assert_eq!(collector.messages(), Vec::<Value>::new(), "{settings:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_is_away_costs_a_warning() {
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    // The kernel accepts the connection, but no one answers on it.
+async fn an_unavailable_collector_causes_one_warning() {
+    let closed = format!("http://127.0.0.1:{}", free_port());
+    // The kernel accepts connections, but no process reads from them.
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let silent = (format!("http://{}", silent.local_addr().unwrap()), silent);
-    for collector in [nobody, silent.0] {
+    for collector in [closed, silent.0] {
         let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.as_str())];
-        let shop = Served::start(Database::sqlite(), &settings).await;
+        let shop = ShopProcess::start(Database::sqlite(), &settings).await;
         let payment = shop.purchase(&[]).await;
         assert_eq!(payment["status"], "captured");
         let warned = |line: &Value| {
             let message = line["fields"]["message"].as_str().unwrap_or_default();
             message.starts_with("the trace collector is unavailable")
         };
-        shop.lines(warned).await;
+        shop.wait_for_lines(warned).await;
         assert!(
-            shop.figures()
+            shop.fetch_metrics()
                 .await
                 .contains("stagedoor_spans_total{result=\"lost\"}")
         );
@@ -386,7 +401,7 @@ async fn a_collector_that_is_away_costs_a_warning() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purchase_can_be_followed_through_the_log() {
     let settings = [("STAGEDOOR_TRUSTED_PROXIES", "127.0.0.1")];
-    let shop = Served::start(Database::sqlite(), &settings).await;
+    let shop = ShopProcess::start(Database::sqlite(), &settings).await;
     let payment = shop.purchase(&[("x-request-id", "purchase-2")]).await;
     let of_the_request = |line: &Value| line["spans"][0]["id"] == "purchase-2";
     let message = |line: &Value| {
@@ -397,7 +412,7 @@ async fn a_purchase_can_be_followed_through_the_log() {
     };
 
     let answered = |line: &Value| of_the_request(line) && message(line) == "answered";
-    let answered = shop.lines(answered).await;
+    let answered = shop.wait_for_lines(answered).await;
     assert_eq!(answered[0]["fields"]["status"], 201);
     assert_eq!(answered[0]["spans"][0]["route"], "/api/payments");
 
@@ -406,7 +421,7 @@ async fn a_purchase_can_be_followed_through_the_log() {
         spans.clone().any(|span| span["payment"] == payment["id"])
     };
     let called = |line: &Value| of_the_payment(line) && message(line) == "Stripe was called";
-    let called = shop.lines(called).await;
+    let called = shop.wait_for_lines(called).await;
     let calls: Vec<&Value> = called.iter().map(|line| &line["fields"]["call"]).collect();
     assert_eq!(calls, ["create", "capture"]);
     assert!(of_the_request(&called[0]));
@@ -414,14 +429,14 @@ async fn a_purchase_can_be_followed_through_the_log() {
         assert_eq!(line["fields"]["order"], payment["orderId"]);
     }
 
-    // Mails are sent outside of the request, but with the order.
+    // Mails are sent outside of the request, and logged with the order.
     let mailed = |line: &Value| {
         message(line) == "mail sent" && line["fields"]["subject"] == payment["orderId"]
     };
-    let mailed = shop.lines(mailed).await;
+    let mailed = shop.wait_for_lines(mailed).await;
     assert_eq!(mailed[0]["spans"][0]["name"], "mail");
 
-    // A request through a proxy comes from outside.
+    // Metrics are not served to requests that come through a proxy.
     let outsider = Client::new(&shop.base);
     for header in ["x-forwarded-for", "forwarded", "x-real-ip", "via"] {
         let passed_on = [(header, "192.0.2.1")];
@@ -429,20 +444,20 @@ async fn a_purchase_can_be_followed_through_the_log() {
         assert_eq!((answer.status, answer.text.as_str()), (404, ""), "{header}");
     }
     assert!(
-        shop.figures()
+        shop.fetch_metrics()
             .await
             .contains("stagedoor_disk_bytes{state=\"free\"}")
     );
 
-    let stranger = Client::new(&shop.base);
-    let odd = [("x-request-id", "no id")];
-    let answer = stranger.send("GET", "/api/nothing", &odd, "").await;
+    let visitor = Client::new(&shop.base);
+    let invalid = [("x-request-id", "no id")];
+    let answer = visitor.send("GET", "/api/nothing", &invalid, "").await;
     assert_ne!(answer.header("x-request-id"), "no id");
     assert!(shop.stop().await.0.success());
 }
 
 /// Sends incomplete bodies, which must not be logged as errors.
-async fn break_off(shop: &Served) {
+async fn send_incomplete_bodies(shop: &ShopProcess) {
     let host = shop.base.trim_start_matches("http://");
     for path in [
         "/fn/accounts/sign_in",
@@ -460,17 +475,17 @@ async fn break_off(shop: &Served) {
 }
 
 /// The event, outcome and user in a line of the security log.
-fn told(line: &Value) -> [&str; 3] {
+fn summarize(line: &Value) -> [&str; 3] {
     ["event", "outcome", "user"].map(|field| line["fields"][field].as_str().unwrap_or("nobody"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_security_log_says_what_was_tried_and_names_nobody() {
+async fn the_security_log_records_events_without_personal_data() {
     const WRONG: &str = "a wrong passphrase 4711";
     const NEW: &str = "quite another passphrase 0815";
     const FROM: (&str, &str) = ("x-forwarded-for", "203.0.113.77");
     let settings = [("STAGEDOOR_TRUSTED_PROXIES", "127.0.0.1")];
-    let shop = Served::start(Database::sqlite(), &settings).await;
+    let shop = ShopProcess::start(Database::sqlite(), &settings).await;
     let ann = Client::sign_up(&shop.base, "ann").await;
     let sign_in = |password| json!({"email": ann.email, "password": password});
     let post = async |path, body| ann.json("POST", path, &[FROM], body).await;
@@ -486,18 +501,20 @@ async fn the_security_log_says_what_was_tried_and_names_nobody() {
     assert_eq!(refused.status, 403);
     let signed_out = ann.send("POST", "/api/user/signout", &[FROM], "");
     signed_out.await.expect_2xx();
-    break_off(&shop).await;
+    send_incomplete_bodies(&shop).await;
     let ended =
         |line: &Value| line["target"] == "security" && line["fields"]["event"] == "sign_out";
-    shop.lines(ended).await;
-    let noted = shop.lines(|line| line["target"] == "security").await;
+    shop.wait_for_lines(ended).await;
+    let lines = shop
+        .wait_for_lines(|line| line["target"] == "security")
+        .await;
     let (status, log) = shop.stop().await;
     assert!(status.success(), "{log}");
 
-    let told: Vec<[&str; 3]> = noted.iter().map(told).collect();
+    let entries: Vec<[&str; 3]> = lines.iter().map(summarize).collect();
     let id = ann.id.as_str();
     assert_eq!(
-        told,
+        entries,
         [
             ["sign_up", "done", id],
             ["sign_in", "failed", id],
@@ -507,12 +524,12 @@ async fn the_security_log_says_what_was_tried_and_names_nobody() {
             ["sign_out", "done", id],
         ]
     );
-    let address = noted[1]["fields"]["address"].as_str().unwrap();
+    let address = lines[1]["fields"]["address"].as_str().unwrap();
     assert!(
-        address.len() == 16 && noted[0]["fields"]["address"] != address,
-        "{noted:#?}"
+        address.len() == 16 && lines[0]["fields"]["address"] != address,
+        "{lines:#?}"
     );
-    for line in &noted[1..] {
+    for line in &lines[1..] {
         assert_eq!(line["fields"]["address"], address);
         assert!(
             line["fields"]["request"]
@@ -534,14 +551,14 @@ async fn the_security_log_says_what_was_tried_and_names_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_tls_cookies_are_for_this_host_alone_and_browsers_are_told_of_tls() {
+async fn over_tls_cookies_have_the_host_prefix_and_answers_have_hsts() {
     let transport = "max-age=63072000; includeSubDomains";
     let settings = [
         ("STAGEDOOR_PUBLIC_URL", "https://tickets.example"),
         ("STAGEDOOR_DEMO", "1"),
         ("STAGEDOOR_HSTS", transport),
     ];
-    let shop = Served::start(Database::sqlite(), &settings).await;
+    let shop = ShopProcess::start(Database::sqlite(), &settings).await;
     let visitor = Client::new(&shop.base);
     let fields = [("email", "nobody"), ("password", "short")];
     let refused = visitor
@@ -568,7 +585,7 @@ async fn over_tls_cookies_are_for_this_host_alone_and_browsers_are_told_of_tls()
     for name in ["__Host-flash", "__Host-sid"] {
         assert!(names.iter().any(|found| found == name), "{names:?}");
     }
-    // An attacker on the network can set a cookie without the prefix; it is ignored.
+    // An attacker on the network can set a cookie without the prefix: it must be ignored.
     let planted = refused.header("set-cookie").replace("__Host-", "");
     let planted = planted.split(';').next().unwrap();
     let headers = [("accept", "text/html"), ("cookie", planted)];

@@ -1,6 +1,6 @@
-//! Many processes as one shop: two web replicas and two workers of the real binary, on PostgreSQL,
-//! Redis and NATS, under paying buyers, while one after the other is killed, stopped, started or
-//! replaced. Each test prints what came through what.
+//! A shop of several processes: two web replicas and two workers of the real binary, on PostgreSQL,
+//! Redis and NATS. Processes and services are killed, stopped and restarted while buyers pay. Tests
+//! print what was interrupted and how many orders, payments and events there were.
 
 mod alone;
 mod drains;

@@ -1,53 +1,56 @@
-//! A new version in the place of the old one, replica by replica, while buyers come in through a load
-//! balancer: not one of them notices.
+//! A rolling restart behind a load balancer: replicas and workers are replaced one by one, and no request
+//! fails.
 
-use super::set::{Set, Wants, more_are_paid};
-use crate::{crash::clients::Crowd, support::seeded};
+use super::set::{Cluster, ClusterOptions, wait_for_payments};
+use crate::{crash::clients::Workload, support::seeded};
 use std::{sync::Arc, time::Duration};
 
 const BUYERS: u64 = 8;
 const TICKETS: i64 = 2000;
-const PAID_BETWEEN: usize = 5;
-/// Longer than a load balancer takes to see that a replica wants no more.
+const PAYMENTS_PER_PHASE: usize = 5;
+/// Longer than the load balancer takes to notice that a replica is not ready.
 const DRAIN_SECONDS: u32 = 2;
-const OUT_WITHIN: Duration = Duration::from_mins(1);
+const EXIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_no_request_and_loses_no_job() {
     let mut random = seeded();
-    let wants = Wants {
+    let options = ClusterOptions {
         drain_seconds: DRAIN_SECONDS,
-        ..Wants::default()
+        ..ClusterOptions::default()
     };
-    let mut set = Set::start_with(wants).await;
-    let crowd = Crowd::gather(set.doors(), &set.stripe, TICKETS).await;
+    let mut cluster = Cluster::start_with(options).await;
+    let workload = Workload::prepare(cluster.web_urls(), &cluster.stripe, TICKETS).await;
     let balancer = tokio::spawn({
-        let crowd = Arc::clone(&crowd);
-        async move { crowd.doors.watch().await }
+        let workload = Arc::clone(&workload);
+        async move { workload.shop_urls.poll_readiness().await }
     });
-    let buyers = crowd.buyers(BUYERS, &mut random).await;
-    more_are_paid(&crowd, PAID_BETWEEN).await;
+    let buyers = workload.start_buyers(BUYERS, &mut random).await;
+    wait_for_payments(&workload, PAYMENTS_PER_PHASE).await;
     for number in 0..2 {
-        set.webs[number].ask_to_stop();
-        crowd.doors.until(number, false).await;
-        let status = set.webs[number].ends_within(OUT_WITHIN).await;
+        cluster.web_replicas[number].ask_to_stop();
+        workload.shop_urls.wait_for_readiness(number, false).await;
+        let status = cluster.web_replicas[number]
+            .wait_for_exit(EXIT_TIMEOUT)
+            .await;
         assert!(status.success(), "{status}");
-        set.launch_web(number);
-        crowd.doors.until(number, true).await;
-        more_are_paid(&crowd, PAID_BETWEEN).await;
+        cluster.launch_web(number);
+        workload.shop_urls.wait_for_readiness(number, true).await;
+        wait_for_payments(&workload, PAYMENTS_PER_PHASE).await;
     }
     for number in 0..2 {
-        set.workers[number].ask_to_stop();
-        let status = set.workers[number].ends_within(OUT_WITHIN).await;
+        cluster.workers[number].ask_to_stop();
+        let status = cluster.workers[number].wait_for_exit(EXIT_TIMEOUT).await;
         assert!(status.success(), "{status}");
-        set.launch_worker(number);
-        set.worker_is_ready(number).await;
-        more_are_paid(&crowd, PAID_BETWEEN).await;
+        cluster.launch_worker(number);
+        cluster.wait_for_worker(number).await;
+        wait_for_payments(&workload, PAYMENTS_PER_PHASE).await;
     }
-    let cut_off = crowd.answered.lock().unwrap().cut_off;
-    set.comes_through("a rolling restart of all four", &crowd, buyers)
+    let unanswered = workload.answers.lock().unwrap().unanswered;
+    cluster
+        .assert_consistent_after("a rolling restart of all four", &workload, buyers)
         .await;
-    assert_eq!(cut_off, 0, "requests failed");
+    assert_eq!(unanswered, 0, "unanswered requests");
     balancer.abort();
-    set.close().await;
+    cluster.close().await;
 }

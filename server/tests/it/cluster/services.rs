@@ -1,7 +1,7 @@
-//! A PostgreSQL, Redis or NATS of a test's own, which it stops and starts again at the same place,
-//! with what it had kept.
+//! A private PostgreSQL, Redis or NATS of a test, which can be stopped and restarted on the same port with
+//! its durable data.
 
-use crate::crash::process::{LOOK_AGAIN, UP_WITHIN, free_port};
+use crate::crash::process::{POLL_INTERVAL, WAIT_TIMEOUT, free_port};
 use sqlx::{AnyConnection, Connection};
 use std::{
     fs::File,
@@ -12,14 +12,14 @@ use std::{
     time::Instant,
 };
 
-/// How a service is asked to end.
+/// How a service is stopped. `Immediate` and `Fast` are modes of PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Not at all: it is killed.
+pub enum StopMode {
+    /// SIGKILL.
     Kill,
-    /// At once, as if it had crashed; PostgreSQL recovers at the next start.
+    /// SIGQUIT: without a checkpoint, so that PostgreSQL recovers at the next start.
     Immediate,
-    /// In order, but waiting for nobody who is connected.
+    /// SIGINT: with a checkpoint; connections are closed.
     Fast,
 }
 
@@ -30,7 +30,6 @@ enum Kind {
     Nats,
 }
 
-/// One of them.
 pub struct Service {
     kind: Kind,
     port: u16,
@@ -40,19 +39,19 @@ pub struct Service {
 
 impl Service {
     pub async fn redis() -> Self {
-        Self::begin(Kind::Redis).await
+        Self::start_new(Kind::Redis).await
     }
 
     pub async fn nats() -> Self {
-        Self::begin(Kind::Nats).await
+        Self::start_new(Kind::Nats).await
     }
 
-    /// Durable, as in production: the server refuses anything less.
+    /// Durable, because the server refuses a PostgreSQL that is not.
     pub async fn postgres() -> Self {
-        Self::begin(Kind::Postgres).await
+        Self::start_new(Kind::Postgres).await
     }
 
-    async fn begin(kind: Kind) -> Self {
+    async fn start_new(kind: Kind) -> Self {
         let mut service = Self {
             kind,
             port: free_port(),
@@ -60,7 +59,7 @@ impl Service {
             folder: tempfile::tempdir().unwrap(),
         };
         if matches!(kind, Kind::Postgres) {
-            service.make_cluster().await;
+            service.init_database().await;
         }
         service.start().await;
         service
@@ -75,7 +74,7 @@ impl Service {
         }
     }
 
-    /// Returns once it answers.
+    /// Starts the process, and waits until it accepts connections.
     pub async fn start(&mut self) {
         let mut command = self.command();
         let log = File::options()
@@ -90,44 +89,43 @@ impl Service {
         let name = command.get_program().to_owned();
         self.process = Some(command.spawn().unwrap_or_else(|error| {
             panic!(
-                "{} starts (`make setup` installs it): {error}",
+                "{} did not start (`make setup` installs it): {error}",
                 name.display()
             )
         }));
         let began = Instant::now();
-        while !self.answers().await {
+        while !self.accepts_connections().await {
             assert!(
-                began.elapsed() < UP_WITHIN,
+                began.elapsed() < WAIT_TIMEOUT,
                 "{:?}: {}",
                 self.kind,
                 self.log()
             );
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Returns once it is gone.
-    pub async fn stop(&mut self, how: Stop) {
+    /// Stops the process, and waits for its exit.
+    pub async fn stop(&mut self, mode: StopMode) {
         let mut process = self.process.take().unwrap();
-        match how {
-            Stop::Kill => process.kill().unwrap(),
-            Stop::Immediate => signal(&process, "QUIT"),
-            Stop::Fast => signal(&process, "INT"),
+        match mode {
+            StopMode::Kill => process.kill().unwrap(),
+            StopMode::Immediate => send_signal(&process, "QUIT"),
+            StopMode::Fast => send_signal(&process, "INT"),
         }
         let began = Instant::now();
         while process.try_wait().unwrap().is_none() {
             assert!(
-                began.elapsed() < UP_WITHIN,
+                began.elapsed() < WAIT_TIMEOUT,
                 "{:?}: {}",
                 self.kind,
                 self.log()
             );
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Redis, asked for something.
-    pub async fn ask(&self, command: &str) {
+    pub async fn run_redis_command(&self, command: &str) {
         let client = redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         redis::cmd(command)
@@ -136,12 +134,12 @@ impl Service {
             .unwrap();
     }
 
-    async fn answers(&self) -> bool {
+    async fn accepts_connections(&self) -> bool {
         if TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             return false;
         }
         match self.kind {
-            // It listens before it lets anybody in.
+            // It listens before it accepts sessions.
             Kind::Postgres => {
                 sqlx::any::install_default_drivers();
                 let connected = AnyConnection::connect(&self.url()).await;
@@ -159,7 +157,7 @@ impl Service {
         let mut command;
         match self.kind {
             Kind::Postgres => {
-                command = as_postgres("postgres", folder);
+                command = postgres_command("postgres", folder);
                 command
                     .arg("-D")
                     .arg(folder.join("data"))
@@ -188,26 +186,26 @@ impl Service {
         command
     }
 
-    /// The files of an empty PostgreSQL.
-    async fn make_cluster(&self) {
+    /// Creates the files of an empty PostgreSQL.
+    async fn init_database(&self) {
         let folder = self.folder.path();
-        if let Some((user, group)) = user_of_postgres() {
+        if let Some((user, group)) = find_postgres_user() {
             chown(folder, Some(user), Some(group)).unwrap();
         }
-        let mut command = as_postgres("initdb", folder);
+        let mut command = postgres_command("initdb", folder);
         command
             .arg("-D")
             .arg(folder.join("data"))
             .args(["-U", "stagedoor", "-A", "trust", "-E", "UTF8", "--locale=C"])
             .arg("--no-sync");
-        let made = tokio::task::spawn_blocking(move || command.output())
+        let output = tokio::task::spawn_blocking(move || command.output())
             .await
             .unwrap()
             .unwrap();
         assert!(
-            made.status.success(),
+            output.status.success(),
             "{}",
-            String::from_utf8_lossy(&made.stderr)
+            String::from_utf8_lossy(&output.stderr)
         );
     }
 
@@ -220,8 +218,8 @@ impl Drop for Service {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
             match self.kind {
-                // One that is killed leaves its children behind.
-                Kind::Postgres => signal(&process, "QUIT"),
+                // SIGKILL would leave its child processes running.
+                Kind::Postgres => send_signal(&process, "QUIT"),
                 Kind::Redis | Kind::Nats => process.kill().unwrap(),
             }
             let _ = process.wait();
@@ -229,44 +227,44 @@ impl Drop for Service {
     }
 }
 
-/// A signal that the standard library has no call for.
-pub fn signal(process: &Child, name: &str) {
+/// Sends a signal for which the standard library has no function.
+pub fn send_signal(process: &Child, name: &str) {
     let kill = format!("kill -{name} {}", process.id());
     let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
     assert!(sent.success(), "{kill}");
 }
 
-/// A program of PostgreSQL's server: on PATH, or where `scripts/with-services.sh` says.
-fn postgres_program(name: &str) -> PathBuf {
+/// A program of PostgreSQL's server: on PATH, or in `POSTGRES_BIN`, which `scripts/with-services.sh` sets.
+fn postgres_program_path(name: &str) -> PathBuf {
     std::env::var_os("POSTGRES_BIN").map_or_else(
         || PathBuf::from(name),
         |folder| Path::new(&folder).join(name),
     )
 }
 
-/// PostgreSQL refuses to run as root.
-fn as_postgres(name: &str, folder: &Path) -> Command {
-    let mut command = Command::new(postgres_program(name));
+/// A command that runs as another user if this is root, because PostgreSQL refuses to run as root.
+fn postgres_command(name: &str, folder: &Path) -> Command {
+    let mut command = Command::new(postgres_program_path(name));
     command.current_dir(folder);
-    if let Some((user, group)) = user_of_postgres() {
+    if let Some((user, group)) = find_postgres_user() {
         command.uid(user).gid(group);
     }
     command
 }
 
-/// If this is root: the user that PostgreSQL's package made, or nobody.
-fn user_of_postgres() -> Option<(u32, u32)> {
+/// If this is root: the ids of the user and group of PostgreSQL's package, or of `nobody`.
+fn find_postgres_user() -> Option<(u32, u32)> {
     let own = Command::new("id").arg("-u").output().unwrap();
     if own.stdout != b"0\n" {
         return None;
     }
     let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let of = |name: &str| {
+    let find = |name: &str| {
         let user = users
             .lines()
             .find(|line| line.split(':').next() == Some(name))?;
         let mut fields = user.split(':').skip(2).map(|field| field.parse().ok());
         Some((fields.next()??, fields.next()??))
     };
-    of("postgres").or_else(|| of("nobody"))
+    find("postgres").or_else(|| find("nobody"))
 }

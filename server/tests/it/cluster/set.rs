@@ -1,16 +1,16 @@
-//! The set-up under test: two web replicas and two workers of the real binary, with a PostgreSQL, a
-//! Redis, a NATS and a Stripe double beside them. Every one of them can be ended, and started again
-//! at the same place.
+//! The cluster under test: two web replicas and two workers of the real binary, with a PostgreSQL, a
+//! Redis, a NATS and a Stripe double. Each replica and service can be stopped, and restarted on the same
+//! port.
 
-use super::services::{Service, signal};
+use super::services::{Service, send_signal};
 use crate::{
     crash::{
         checks,
-        clients::Crowd,
-        doors::Doors,
+        clients::Workload,
+        doors::ShopUrls,
         process::{
-            self, Holds, LOOK_AGAIN, UP_WITHIN, WEBHOOK_SECRET, answers, binary, free_port, log,
-            log_path, show_logs,
+            self, Holds, POLL_INTERVAL, WAIT_TIMEOUT, WEBHOOK_SECRET, answers, binary, free_port,
+            log_path, open_log, print_logs,
         },
     },
     support::{Client, database::Database, sound},
@@ -24,11 +24,11 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// A call that died with its process is left alone for half a minute, and one that met several
-/// faults waits for up to a minute.
-const RESTS_WITHIN: Duration = Duration::from_mins(3);
+/// The lease of a killed process on a call lasts half a minute, and after several faults a call is repeated
+/// only after up to a minute.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// One process of the shop.
+/// One process of the shop: a web replica or a worker.
 pub struct Replica {
     name: &'static str,
     role: &'static str,
@@ -37,16 +37,15 @@ pub struct Replica {
     process: Option<Child>,
 }
 
-/// How a set differs from what most tests want.
-pub struct Wants {
+pub struct ClusterOptions {
     pub holds: Holds,
     pub rate_limits: bool,
     pub drain_seconds: u32,
-    /// A PostgreSQL of its own, which can be stopped.
+    /// Starts a private PostgreSQL, which the test can stop, instead of using the shared server.
     pub own_postgres: bool,
 }
 
-impl Default for Wants {
+impl Default for ClusterOptions {
     fn default() -> Self {
         Self {
             holds: Holds {
@@ -60,18 +59,18 @@ impl Default for Wants {
     }
 }
 
-/// All of it.
-pub struct Set {
-    pub webs: [Replica; 2],
+pub struct Cluster {
+    pub web_replicas: [Replica; 2],
     pub workers: [Replica; 2],
-    /// Where the double is: Stripe's API, the journal and the bank's page.
+    /// The double's URL: Stripe's API, the journal and the bank's pages.
     pub stripe: String,
-    wants: Wants,
+    options: ClusterOptions,
     double: Child,
     pub redis: Service,
     pub nats: Service,
+    /// Only with [`ClusterOptions::own_postgres`].
     pub postgres: Option<Service>,
-    // Behind the processes, which are to be gone before their data.
+    // After the processes, because fields are dropped in this order.
     database: Option<Database>,
     database_url: String,
     folder: tempfile::TempDir,
@@ -89,85 +88,87 @@ impl Replica {
         }
     }
 
-    /// SIGKILL: nothing is flushed, nobody is told.
+    /// Sends SIGKILL, so that nothing is flushed.
     pub async fn kill(&mut self) {
         self.process.as_mut().unwrap().kill().unwrap();
-        self.ends_within(UP_WITHIN).await;
+        self.wait_for_exit(WAIT_TIMEOUT).await;
     }
 
-    /// SIGTERM: it is asked to stop.
+    /// Asks the process to stop.
     pub fn ask_to_stop(&self) {
-        signal(self.process.as_ref().unwrap(), "TERM");
+        send_signal(self.process.as_ref().unwrap(), "TERM");
     }
 
-    /// Waits for its end, and says what it was.
-    pub async fn ends_within(&mut self, limit: Duration) -> ExitStatus {
+    pub async fn wait_for_exit(&mut self, limit: Duration) -> ExitStatus {
         let began = Instant::now();
         loop {
             if let Some(status) = self.process.as_mut().unwrap().try_wait().unwrap() {
                 self.process = None;
                 return status;
             }
-            assert!(began.elapsed() < limit, "{} lives on", self.name);
-            tokio::time::sleep(LOOK_AGAIN).await;
+            assert!(began.elapsed() < limit, "{} is still running", self.name);
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// What it says of itself, and whether it is ready.
-    pub async fn readiness(&self) -> (u16, Value) {
+    /// Fetches status and body of `/readyz`.
+    pub async fn fetch_readiness(&self) -> (u16, Value) {
         let answer = Client::new(&self.base).get("/readyz").await;
         (answer.status, answer.body)
     }
 
-    /// Waits until it says so of this part of it.
-    pub async fn until_it_says(&self, part: &str, says: &str) {
+    /// Waits until `/readyz` reports this status of this part.
+    pub async fn wait_for_status(&self, part: &str, status: &str) {
         let began = Instant::now();
         loop {
-            let (_, body) = self.readiness().await;
-            if body[part] == says {
+            let (_, body) = self.fetch_readiness().await;
+            if body[part] == status {
                 return;
             }
-            assert!(began.elapsed() < UP_WITHIN, "{part} is not {says}: {body}");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            assert!(
+                began.elapsed() < WAIT_TIMEOUT,
+                "{part} is not {status}: {body}"
+            );
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// One of its figures; 0 while it has none of this name.
-    pub async fn figure(&self, name: &str) -> f64 {
+    /// Fetches the value of a metric; 0 if there is none of this name.
+    pub async fn fetch_metric(&self, name: &str) -> f64 {
         let answer = Client::new(&self.base).get("/metrics").await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        let of_this_name = |line: &&str| line.split([' ', '{']).next() == Some(name);
-        let line = answer.text.lines().find(of_this_name);
+        let has_name = |line: &&str| line.split([' ', '{']).next() == Some(name);
+        let line = answer.text.lines().find(has_name);
         line.map_or(0.0, |line| {
             line.rsplit_once(' ').unwrap().1.parse().unwrap()
         })
     }
 }
 
-impl Set {
+impl Cluster {
     pub async fn start() -> Self {
-        Self::start_with(Wants::default()).await
+        Self::start_with(ClusterOptions::default()).await
     }
 
-    pub async fn start_with(wants: Wants) -> Self {
+    pub async fn start_with(options: ClusterOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (redis, nats) = tokio::join!(Service::redis(), Service::nats());
         let (mut database, mut postgres) = (None, None);
-        let database_url = if wants.own_postgres {
+        let database_url = if options.own_postgres {
             postgres.insert(Service::postgres().await).url()
         } else {
             database.insert(Database::postgres().await).url.clone()
         };
-        let webs = [Replica::new("web-1", "web"), Replica::new("web-2", "web")];
-        let (double, stripe) = process::start_double(folder.path(), &webs[0].base).await;
-        let mut set = Self {
-            webs,
+        let web_replicas = [Replica::new("web-1", "web"), Replica::new("web-2", "web")];
+        let (double, stripe) = process::start_double(folder.path(), &web_replicas[0].base).await;
+        let mut cluster = Self {
+            web_replicas,
             workers: [
                 Replica::new("worker-1", "worker"),
                 Replica::new("worker-2", "worker"),
             ],
             stripe,
-            wants,
+            options,
             double,
             redis,
             nats,
@@ -176,25 +177,25 @@ impl Set {
             database_url,
             folder,
         };
-        // The first migrates; then they begin side by side.
-        set.launch_web(0);
-        set.web_is_ready(0).await;
-        set.launch_web(1);
-        set.launch_worker(0);
-        set.launch_worker(1);
-        set.web_is_ready(1).await;
-        set.worker_is_ready(0).await;
-        set.worker_is_ready(1).await;
-        set
+        // The first migrates the database; then the others start concurrently.
+        cluster.launch_web(0);
+        cluster.wait_for_web(0).await;
+        cluster.launch_web(1);
+        cluster.launch_worker(0);
+        cluster.launch_worker(1);
+        cluster.wait_for_web(1).await;
+        cluster.wait_for_worker(0).await;
+        cluster.wait_for_worker(1).await;
+        cluster
     }
 
-    /// A command of the binary with this shop's settings and no others.
+    /// A command of the binary with only this shop's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = binary(self.folder.path(), arguments);
-        let Wants { holds, .. } = &self.wants;
+        let ClusterOptions { holds, .. } = &self.options;
         command
             .env("RUST_LOG", "info,sqlx=warn")
-            .env("STAGEDOOR_PUBLIC_URL", &self.webs[0].base)
+            .env("STAGEDOOR_PUBLIC_URL", &self.web_replicas[0].base)
             .env("STAGEDOOR_DATA_DIR", self.folder.path().join("data"))
             .env("DATABASE_URL", &self.database_url)
             .env("REDIS_URL", self.redis.url())
@@ -206,56 +207,59 @@ impl Set {
             )
             .env(
                 "STAGEDOOR_DRAIN_SECONDS",
-                self.wants.drain_seconds.to_string(),
+                self.options.drain_seconds.to_string(),
             )
             .env("STRIPE_SECRET_KEY", "sk_test_x")
             .env("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET)
             .env("STRIPE_API_URL", &self.stripe)
             .env(
                 "STAGEDOOR_RATE_LIMITS",
-                if self.wants.rate_limits { "on" } else { "off" },
+                if self.options.rate_limits {
+                    "on"
+                } else {
+                    "off"
+                },
             );
         command
     }
 
-    fn launch(&self, replica: &Replica) -> Child {
+    fn spawn(&self, replica: &Replica) -> Child {
         let mut command = self.command(&["serve", "--role", replica.role]);
         command
             .env("STAGEDOOR_ADDR", &replica.address)
-            .stderr(log(self.folder.path(), replica.name))
+            .stderr(open_log(self.folder.path(), replica.name))
             .spawn()
             .unwrap()
     }
 
-    /// Starts a web replica, which is not yet ready then.
+    /// Starts a web replica without waiting until it is ready.
     pub fn launch_web(&mut self, number: usize) {
-        self.webs[number].process = Some(self.launch(&self.webs[number]));
+        self.web_replicas[number].process = Some(self.spawn(&self.web_replicas[number]));
     }
 
+    /// Starts a worker without waiting until it is ready.
     pub fn launch_worker(&mut self, number: usize) {
-        self.workers[number].process = Some(self.launch(&self.workers[number]));
+        self.workers[number].process = Some(self.spawn(&self.workers[number]));
     }
 
-    pub async fn web_is_ready(&mut self, number: usize) {
-        is_ready(&mut self.webs[number]).await;
+    pub async fn wait_for_web(&mut self, number: usize) {
+        wait_until_ready(&mut self.web_replicas[number]).await;
     }
 
-    pub async fn worker_is_ready(&mut self, number: usize) {
-        is_ready(&mut self.workers[number]).await;
+    pub async fn wait_for_worker(&mut self, number: usize) {
+        wait_until_ready(&mut self.workers[number]).await;
     }
 
-    /// A door for each web replica.
-    pub fn doors(&self) -> Doors {
-        Doors::to(self.webs.iter().map(|web| &web.base))
+    pub fn web_urls(&self) -> ShopUrls {
+        ShopUrls::new(self.web_replicas.iter().map(|web| &web.base))
     }
 
-    /// What an operator would ask of it.
-    pub fn audit(&self) -> Command {
+    pub fn audit_command(&self) -> Command {
         self.command(&["audit", "--json"])
     }
 
-    /// A look into the database, past the processes.
-    pub async fn tables(&self) -> AnyPool {
+    /// Opens the shop's database without its processes.
+    pub async fn connect_database(&self) -> AnyPool {
         sqlx::any::install_default_drivers();
         AnyPoolOptions::new()
             .max_connections(1)
@@ -264,66 +268,72 @@ impl Set {
             .unwrap()
     }
 
+    /// The one number `n` that the statement finds.
     pub async fn number(&self, sql: &str) -> i64 {
-        let tables = self.tables().await;
-        let found = sound::number(&tables, sql).await;
-        tables.close().await;
+        let db = self.connect_database().await;
+        let found = sound::number(&db, sql).await;
+        db.close().await;
         found
     }
 
-    /// Waits until the statement finds at least one.
-    pub async fn until_found(&self, sql: &str) {
-        let tables = self.tables().await;
+    /// Waits until the statement's count is not zero.
+    pub async fn wait_until_found(&self, sql: &str) {
+        let db = self.connect_database().await;
         let began = Instant::now();
-        while sound::number(&tables, sql).await == 0 {
-            assert!(began.elapsed() < UP_WITHIN, "none yet: {sql}");
-            tokio::time::sleep(LOOK_AGAIN).await;
+        while sound::number(&db, sql).await == 0 {
+            assert!(began.elapsed() < WAIT_TIMEOUT, "still zero: {sql}");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        tables.close().await;
+        db.close().await;
     }
 
-    /// Lets the buyers end and everything come to its end, and asserts that all that was answered
-    /// stands and that nothing is broken. Prints what survived `what`.
-    pub async fn comes_through(&self, what: &str, crowd: &Arc<Crowd>, buyers: JoinSet<()>) {
-        crowd.has_enough.store(true, Ordering::SeqCst);
+    /// Stops the buyers, waits until all payments have settled, and asserts that all answers are true and
+    /// that the shop is consistent. Prints a summary of the orders.
+    pub async fn assert_consistent_after(
+        &self,
+        interruption: &str,
+        workload: &Arc<Workload>,
+        buyers: JoinSet<()>,
+    ) {
+        workload.stop.store(true, Ordering::SeqCst);
         buyers.join_all().await;
-        let tables = self.tables().await;
+        let db = self.connect_database().await;
         let began = Instant::now();
-        checks::comes_to_rest_within(&tables, RESTS_WITHIN).await;
-        let answered = std::mem::take(&mut *crowd.answered.lock().unwrap());
+        checks::wait_until_settled(&db, SETTLE_TIMEOUT).await;
+        let answers = std::mem::take(&mut *workload.answers.lock().unwrap());
         println!(
-            "{what}: {}; at rest after {:.1?}",
-            answered.summary(),
+            "{interruption}: {}; settled after {:.1?}",
+            answers.summarize(),
             began.elapsed()
         );
-        checks::assert_answers_stand(&tables, &answered).await;
-        checks::assert_sound(&self.stripe, self.audit(), &tables).await;
-        tables.close().await;
+        checks::assert_answers_match(&db, &answers).await;
+        checks::assert_sound(&self.stripe, self.audit_command(), &db).await;
+        db.close().await;
     }
 
-    /// All that a process has logged in all its lives.
-    pub fn log_of(&self, replica: &Replica) -> String {
+    /// Reads the replica's log since its first start, across restarts.
+    pub fn read_log(&self, replica: &Replica) -> String {
         std::fs::read_to_string(log_path(self.folder.path(), replica.name)).unwrap_or_default()
     }
 
-    /// Ends it all.
+    /// Stops all processes and removes the data.
     pub async fn close(mut self) {
-        for replica in self.webs.iter().chain(&self.workers) {
-            let log = self.log_of(replica);
+        for replica in self.web_replicas.iter().chain(&self.workers) {
+            let log = self.read_log(replica);
             assert!(
                 !log.contains("panicked"),
                 "{} panicked: {log}",
                 replica.name
             );
         }
-        self.end_processes();
+        self.kill_processes();
         if let Some(database) = self.database.take() {
             database.drop().await;
         }
     }
 
-    fn end_processes(&mut self) {
-        let replicas = self.webs.iter_mut().chain(&mut self.workers);
+    fn kill_processes(&mut self) {
+        let replicas = self.web_replicas.iter_mut().chain(&mut self.workers);
         let processes = replicas.filter_map(|replica| replica.process.as_mut());
         for process in processes.chain([&mut self.double]) {
             let _ = process.kill();
@@ -332,42 +342,42 @@ impl Set {
     }
 }
 
-impl Drop for Set {
+impl Drop for Cluster {
     fn drop(&mut self) {
-        self.end_processes();
+        self.kill_processes();
         if std::thread::panicking() {
             let names = ["web-1", "web-2", "worker-1", "worker-2", "double"];
-            show_logs(self.folder.path(), &names);
+            print_logs(self.folder.path(), &names);
         }
     }
 }
 
-async fn is_ready(replica: &mut Replica) {
+async fn wait_until_ready(replica: &mut Replica) {
     let ready = format!("{}/readyz", replica.base);
     let began = Instant::now();
     while !answers(&ready).await {
-        let ended = replica.process.as_mut().unwrap().try_wait().unwrap();
+        let status = replica.process.as_mut().unwrap().try_wait().unwrap();
         assert!(
-            ended.is_none(),
-            "{} ended at its start: {ended:?}",
+            status.is_none(),
+            "{} exited during its start: {status:?}",
             replica.name
         );
         assert!(
-            began.elapsed() < UP_WITHIN,
-            "{} does not get ready",
+            began.elapsed() < WAIT_TIMEOUT,
+            "{} is not ready",
             replica.name
         );
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Waits until buyers have been told of so many more orders that they paid.
-pub async fn more_are_paid(crowd: &Crowd, more: usize) {
-    let paid = || crowd.answered.lock().unwrap().paid();
+/// Waits until this many more payments have been answered as captured.
+pub async fn wait_for_payments(workload: &Workload, more: usize) {
+    let count_paid = || workload.answers.lock().unwrap().count_paid();
     let began = Instant::now();
-    let wanted = paid() + more;
-    while paid() < wanted {
-        assert!(began.elapsed() < UP_WITHIN, "sales do not go on");
-        tokio::time::sleep(LOOK_AGAIN).await;
+    let target = count_paid() + more;
+    while count_paid() < target {
+        assert!(began.elapsed() < WAIT_TIMEOUT, "payments have stopped");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

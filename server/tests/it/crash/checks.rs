@@ -1,8 +1,8 @@
-//! What must hold of a shop once it has come to rest, whatever it went through: all that was
-//! answered stands, and the bank, the orders and the tickets agree.
+//! Checks of a shop after crashes and outages, once all its payments have settled: every successful
+//! answer is still true, and bank, orders and tickets agree.
 
 use super::{
-    clients::{Answered, Refund},
+    clients::{Answers, RefundAnswer},
     process,
 };
 use crate::support::sound;
@@ -13,10 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What is not at its end yet, by table.
-const UNDER_WAY: [(&str, &str); 5] = [
+/// Counts the rows that are not in a final state, by table.
+const UNSETTLED: [(&str, &str); 5] = [
     (
         "calls",
         "SELECT COUNT(*) AS n FROM payment_effects WHERE state = 'pending'",
@@ -41,32 +41,32 @@ const UNDER_WAY: [(&str, &str); 5] = [
     ),
 ];
 
-/// Waits until every order, payment, refund, call and webhook has come to its end by itself.
-pub async fn comes_to_rest_within(tables: &AnyPool, limit: Duration) {
+/// Waits until every order, payment, refund, call and webhook is in a final state.
+pub async fn wait_until_settled(db: &AnyPool, limit: Duration) {
     let began = Instant::now();
     loop {
-        let mut left = Vec::new();
-        for (what, sql) in UNDER_WAY {
-            let count = sound::number(tables, sql).await;
+        let mut unsettled = Vec::new();
+        for (what, sql) in UNSETTLED {
+            let count = sound::number(db, sql).await;
             if count > 0 {
-                left.push(format!("{count} {what}"));
+                unsettled.push(format!("{count} {what}"));
             }
         }
-        if left.is_empty() {
+        if unsettled.is_empty() {
             return;
         }
         assert!(
             began.elapsed() < limit,
-            "after {limit:?} not at rest: {}\n{}",
-            left.join(", "),
-            stuck(tables).await
+            "not settled after {limit:?}: {}\n{}",
+            unsettled.join(", "),
+            describe_unsettled(db).await
         );
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Orders that do not end, with what is known of their payments and calls.
-async fn stuck(tables: &AnyPool) -> String {
+/// Unsettled orders with their payments and calls.
+async fn describe_unsettled(db: &AnyPool) -> String {
     let sql = "SELECT o.id AS id, o.status AS status, COALESCE(p.state, '') AS payment, \
          COALESCE(p.stripe_id, '') AS intent, COALESCE(e.kind, '') AS kind, \
          COALESCE(e.state, '') AS call_state, COALESCE(e.tries, 0) AS tries, \
@@ -76,7 +76,7 @@ async fn stuck(tables: &AnyPool) -> String {
          WHERE o.status IN ('created', 'awaiting_payment', 'capturing', 'refunding') \
          OR e.state = 'pending' OR p.state IN \
          ('intended', 'open', 'requires_action', 'capturing', 'voiding', 'refunding') LIMIT 20";
-    let rows = sqlx::query(sql).fetch_all(tables).await.unwrap();
+    let rows = sqlx::query(sql).fetch_all(db).await.unwrap();
     let text = |row: &sqlx::any::AnyRow, column: &str| row.get::<String, _>(column);
     let lines = rows.iter().map(|row| {
         let tries: i64 = row.get("tries");
@@ -89,32 +89,32 @@ async fn stuck(tables: &AnyPool) -> String {
             "call_state",
             "error",
         ];
-        let told: Vec<String> = names.iter().map(|name| text(row, name)).collect();
-        format!("{} tries {tries}", told.join(" | "))
+        let values: Vec<String> = names.iter().map(|name| text(row, name)).collect();
+        format!("{} tries {tries}", values.join(" | "))
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The tables agree with each other and with the bank at `stripe`, no card is left reserved, and
-/// `audit`, which is what an operator would ask, finds nothing.
-pub async fn assert_sound(stripe: &str, audit: Command, tables: &AnyPool) {
-    sound::assert_tables(tables).await;
-    let journal = process::journal(stripe).await;
-    sound::assert_bank(tables, &journal).await;
-    let waiting = ["requires_capture", "requires_action", "processing"];
+/// Asserts that the tables agree with each other and with the bank at `stripe`, that no
+/// authorisation is left open, and that the command `audit` finds no violation.
+pub async fn assert_sound(stripe: &str, audit: Command, db: &AnyPool) {
+    sound::assert_tables(db).await;
+    let journal = process::fetch_journal(stripe).await;
+    sound::assert_bank(db, &journal).await;
+    let unsettled = ["requires_capture", "requires_action", "processing"];
     for line in &journal {
         assert!(
-            !waiting.contains(&line.status.as_str()),
-            "all is at rest, and Stripe is not: {line:?}"
+            !unsettled.contains(&line.status.as_str()),
+            "settled in the shop, but not at Stripe: {line:?}"
         );
     }
-    let audit = run(audit).await;
+    let output = run(audit).await;
     assert!(
-        audit.status.success(),
+        output.status.success(),
         "stagedoor audit: {}\n{}{}",
-        audit.status,
-        String::from_utf8_lossy(&audit.stdout),
-        String::from_utf8_lossy(&audit.stderr)
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
     );
 }
 
@@ -125,47 +125,51 @@ async fn run(mut command: Command) -> Output {
         .unwrap()
 }
 
-/// Where this order stands inside.
-pub async fn status_of(tables: &AnyPool, order: &str) -> String {
+/// The order's status in the database, which a buyer may see under another name.
+pub async fn find_order_status(db: &AnyPool, order: &str) -> String {
     let row = sqlx::query("SELECT status FROM orders WHERE id = $1")
         .bind(order.to_owned())
-        .fetch_one(tables)
+        .fetch_one(db)
         .await
         .unwrap();
     row.get("status")
 }
 
-/// Whatever was answered with a success is so.
-pub async fn assert_answers_stand(tables: &AnyPool, answered: &Answered) {
+/// Asserts that the database agrees with every successful answer.
+pub async fn assert_answers_match(db: &AnyPool, answers: &Answers) {
     let rows = sqlx::query("SELECT id, status FROM orders")
-        .fetch_all(tables)
+        .fetch_all(db)
         .await
         .unwrap();
     let found: HashMap<String, String> = rows
         .iter()
         .map(|row| (row.get("id"), row.get("status")))
         .collect();
-    for (order, told) in &answered.orders {
+    for (order, answered) in &answers.orders {
         let Some(status) = found.get(order).map(String::as_str) else {
-            panic!("order {order} was answered, and is gone");
+            panic!("order {order} was answered, but is not in the database");
         };
-        let fits = match status {
-            "complete" => !told.cancelled && told.refund != Refund::Succeeded,
-            "refunded" => !told.cancelled && told.refund != Refund::None,
-            "cancelled" => !told.captured && told.refund != Refund::Succeeded,
-            _ => !told.captured && !told.cancelled && told.refund != Refund::Succeeded,
+        let matches = match status {
+            "complete" => !answered.cancelled && answered.refund != RefundAnswer::Succeeded,
+            "refunded" => !answered.cancelled && answered.refund != RefundAnswer::NotRequested,
+            "cancelled" => !answered.captured && answered.refund != RefundAnswer::Succeeded,
+            _ => {
+                !answered.captured
+                    && !answered.cancelled
+                    && answered.refund != RefundAnswer::Succeeded
+            }
         };
         assert!(
-            fits,
-            "order {order} is {status}, and its buyer was told {told:?}"
+            matches,
+            "order {order} is {status}, but its buyer was answered {answered:?}"
         );
     }
-    let twice = "SELECT COUNT(*) AS n FROM (SELECT buyer_id, request_key FROM orders \
+    let repeated_keys = "SELECT COUNT(*) AS n FROM (SELECT buyer_id, request_key FROM orders \
          WHERE request_key IS NOT NULL GROUP BY buyer_id, request_key \
          HAVING COUNT(*) > 1) AS repeated";
     assert_eq!(
-        sound::number(tables, twice).await,
+        sound::number(db, repeated_keys).await,
         0,
-        "one attempt, one order"
+        "an idempotency key has more than one order"
     );
 }

@@ -1,5 +1,5 @@
-//! Where a shop of one or more processes is reached: what a load balancer knows of them, and how it
-//! finds it out.
+//! The URLs of a shop of one or more processes, and which of them are ready, as a load balancer
+//! knows it.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -7,68 +7,66 @@ use std::{
 };
 use tokio::sync::watch;
 
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The doors, and which of them are open.
-pub struct Doors {
-    bases: Vec<String>,
-    open: watch::Sender<Vec<bool>>,
+pub struct ShopUrls {
+    urls: Vec<String>,
+    ready: watch::Sender<Vec<bool>>,
     next: AtomicUsize,
 }
 
-impl Doors {
-    /// Doors that count as open until somebody watches them.
-    pub fn to<'a>(bases: impl IntoIterator<Item = &'a String>) -> Self {
-        let bases: Vec<String> = bases.into_iter().cloned().collect();
+impl ShopUrls {
+    /// All count as ready unless [`ShopUrls::poll_readiness`] runs.
+    pub fn new<'a>(urls: impl IntoIterator<Item = &'a String>) -> Self {
+        let urls: Vec<String> = urls.into_iter().cloned().collect();
         Self {
-            open: watch::Sender::new(vec![true; bases.len()]),
-            bases,
+            ready: watch::Sender::new(vec![true; urls.len()]),
+            urls,
             next: AtomicUsize::new(0),
         }
     }
 
-    /// The first.
-    pub fn any(&self) -> &str {
-        &self.bases[0]
+    pub fn first(&self) -> &str {
+        &self.urls[0]
     }
 
-    /// Those that are open, each time another first.
-    pub fn in_turn(&self) -> Vec<String> {
-        let open = self.open.borrow();
-        let count = self.bases.len();
+    /// Lists the URLs that are ready. Each call starts at the next URL.
+    pub fn list_ready(&self) -> Vec<String> {
+        let ready = self.ready.borrow();
+        let count = self.urls.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         (first..first + count)
             .map(|number| number % count)
-            .filter(|number| open[*number])
-            .map(|number| self.bases[number].clone())
+            .filter(|number| ready[*number])
+            .map(|number| self.urls[number].clone())
             .collect()
     }
 
-    /// Asks each whether it is ready, for ever, as a load balancer does.
-    pub async fn watch(&self) {
+    /// Requests `/readyz` of each process without end, as a load balancer does.
+    pub async fn poll_readiness(&self) {
         let http = reqwest::Client::builder()
-            .timeout(ANSWERS_WITHIN)
+            .timeout(ANSWER_TIMEOUT)
             .build()
             .unwrap();
-        let mut tick = tokio::time::interval(LOOK_EVERY);
+        let mut tick = tokio::time::interval(POLL_INTERVAL);
         loop {
             tick.tick().await;
-            for (number, base) in self.bases.iter().enumerate() {
-                let answer = http.get(format!("{base}/readyz")).send().await;
-                let is_open = answer.is_ok_and(|answer| answer.status().is_success());
-                self.open.send_if_modified(|open| {
-                    let was_open = std::mem::replace(&mut open[number], is_open);
-                    was_open != is_open
+            for (number, url) in self.urls.iter().enumerate() {
+                let answer = http.get(format!("{url}/readyz")).send().await;
+                let is_ready = answer.is_ok_and(|answer| answer.status().is_success());
+                self.ready.send_if_modified(|ready| {
+                    let was_ready = std::mem::replace(&mut ready[number], is_ready);
+                    was_ready != is_ready
                 });
             }
         }
     }
 
-    /// Waits until whoever watches has found that this one is open, or is not.
-    pub async fn until(&self, number: usize, is_open: bool) {
-        let mut open = self.open.subscribe();
-        let found = open.wait_for(|open| open[number] == is_open);
+    /// Waits until [`ShopUrls::poll_readiness`] has found that this process is ready, or is not.
+    pub async fn wait_for_readiness(&self, number: usize, is_ready: bool) {
+        let mut ready = self.ready.subscribe();
+        let found = ready.wait_for(|ready| ready[number] == is_ready);
         found.await.unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! A shop of real processes: `stagedoor serve` and the Stripe double, each with its data, which
-//! outlives them. The server can be killed, and started again at the same place.
+//! A shop of real processes, `stagedoor serve` and the Stripe double. Their data is kept when they
+//! end, and the server can be killed and restarted at the same address.
 
 use crate::support::database::Database;
 use sqlx::{AnyPool, any::AnyPoolOptions};
@@ -15,45 +15,45 @@ use std::{
 use stripe_double::JournalLine;
 
 pub const WEBHOOK_SECRET: &str = "whsec_of_the_crash_tests";
-/// Two cores may be busy with other tests and with a build: this only ends a test that hangs.
-pub const UP_WITHIN: Duration = Duration::from_mins(2);
-pub const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// `abort` ends a process by this signal.
+/// Long, because two cores may be busy with other tests and a build: only ends a test that hangs.
+pub const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// The signal that `abort` raises.
 pub const SIGABRT: i32 = 6;
-const LOG: &str = "warn";
-const LINES_SHOWN: usize = 60;
+const LOG_LEVELS: &str = "warn";
+const LOG_LINES_SHOWN: usize = 60;
 
-/// How long reservations hold.
+/// The settings for the length of holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Holds {
     pub seconds: u32,
     pub grace_seconds: u32,
 }
 
-/// A shop whose server runs, or does not at this moment.
+/// A shop whose server may be stopped.
 pub struct Shop {
     pub base: String,
-    /// Where the double is: Stripe's API, the journal and the bank's page.
+    /// The double's URL: Stripe's API, the journal and the bank's pages.
     pub stripe: String,
     address: String,
     holds: Holds,
-    /// What the server logs, as `RUST_LOG` says it; empty: `RUST_LOG` is not set.
-    log: &'static str,
+    /// The server's `RUST_LOG`; not set if empty.
+    log_levels: &'static str,
     server: Option<Child>,
     double: Child,
-    // Behind the processes, which are to be gone before their data.
+    // After the processes, because fields are dropped in this order.
     database: Database,
     folder: tempfile::TempDir,
 }
 
 impl Shop {
-    /// A new shop, its server running.
+    /// Creates a shop and starts its server.
     pub async fn open(database: Database, holds: Holds) -> Self {
-        Self::open_telling(database, holds, LOG).await
+        Self::open_with_log(database, holds, LOG_LEVELS).await
     }
 
-    /// The same, whose server logs so much.
-    pub async fn open_telling(database: Database, holds: Holds, log: &'static str) -> Self {
+    /// As [`Shop::open`], with these `RUST_LOG` levels.
+    pub async fn open_with_log(database: Database, holds: Holds, log_levels: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
         let base = format!("http://{address}");
@@ -63,7 +63,7 @@ impl Shop {
             stripe,
             address,
             holds,
-            log,
+            log_levels,
             server: None,
             double,
             database,
@@ -73,11 +73,11 @@ impl Shop {
         shop
     }
 
-    /// A command of the binary with this shop's settings and no others.
+    /// A command of the binary with only this shop's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = binary(self.folder.path(), arguments);
-        command.env("RUST_LOG", self.log);
-        if self.log.is_empty() {
+        command.env("RUST_LOG", self.log_levels);
+        if self.log_levels.is_empty() {
             command.env_remove("RUST_LOG");
         }
         command
@@ -97,22 +97,22 @@ impl Shop {
         command
     }
 
-    /// Starts the server, which will die at `fatal`, and waits until it is ready.
-    pub async fn start(&mut self, fatal: Option<&str>) {
-        let point = fatal.map(|point| ("STAGEDOOR_CRASH_AT", point));
-        self.start_with(point.as_slice()).await;
+    /// Starts the server, which aborts at the crash point `crash_at`, and waits until it is ready.
+    pub async fn start(&mut self, crash_at: Option<&str>) {
+        let variable = crash_at.map(|point| ("STAGEDOOR_CRASH_AT", point));
+        self.start_with(variable.as_slice()).await;
     }
 
-    /// As [`Shop::start`], with more in its environment.
-    pub async fn start_with(&mut self, more: &[(&str, &str)]) {
+    /// As [`Shop::start`], with additional environment variables.
+    pub async fn start_with(&mut self, variables: &[(&str, &str)]) {
         let mut command = self.command(&["serve"]);
-        command.envs(more.iter().copied());
+        command.envs(variables.iter().copied());
         self.spawn(command).await;
     }
 
-    /// Starts it so that a file which may not grow any more is an error to it, as on a full disk, and
-    /// not its end. Returns its process id, for `prlimit`.
-    pub async fn start_for_a_full_disk(&mut self) -> u32 {
+    /// Starts the server with SIGXFSZ ignored, so that writing beyond the file size limit is an error, as on
+    /// a full disk, and does not end the process. Returns its process id, for `prlimit`.
+    pub async fn start_ignoring_sigxfsz(&mut self) -> u32 {
         let serve = self.command(&["serve"]);
         let mut command = Command::new("sh");
         command
@@ -132,54 +132,55 @@ impl Shop {
     }
 
     async fn spawn(&mut self, mut command: Command) {
-        let log = log(self.folder.path(), "server");
+        let log = open_log(self.folder.path(), "server");
         self.server = Some(command.stderr(log).spawn().unwrap());
         let ready = format!("{}/readyz", self.base);
         let began = Instant::now();
         while !answers(&ready).await {
-            let ended = self.ended();
-            assert!(ended.is_none(), "the server ended at its start: {ended:?}");
-            assert!(began.elapsed() < UP_WITHIN, "the server does not get ready");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            let status = self.poll_exit();
+            assert!(
+                status.is_none(),
+                "the server exited during its start: {status:?}"
+            );
+            assert!(began.elapsed() < WAIT_TIMEOUT, "the server is not ready");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// SIGKILL: nothing is flushed, nobody is told.
+    /// Sends SIGKILL, so that nothing is flushed.
     pub async fn kill(&mut self) {
         self.server.as_mut().unwrap().kill().unwrap();
-        self.dies_within(UP_WITHIN).await;
+        self.wait_for_exit(WAIT_TIMEOUT).await;
     }
 
-    /// Waits for the server's end, and says what it was.
-    pub async fn dies_within(&mut self, limit: Duration) -> ExitStatus {
+    pub async fn wait_for_exit(&mut self, limit: Duration) -> ExitStatus {
         let began = Instant::now();
         loop {
-            if let Some(status) = self.ended() {
+            if let Some(status) = self.poll_exit() {
                 self.server = None;
                 return status;
             }
-            assert!(began.elapsed() < limit, "the server lives on");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            assert!(began.elapsed() < limit, "the server is still running");
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Waits until the server has aborted itself.
-    pub async fn aborts_within(&mut self, limit: Duration) {
-        let status = self.dies_within(limit).await;
+    /// Waits for the server's exit, and asserts that it aborted.
+    pub async fn wait_for_abort(&mut self, limit: Duration) {
+        let status = self.wait_for_exit(limit).await;
         assert_eq!(status.signal(), Some(SIGABRT), "{status}");
     }
 
-    fn ended(&mut self) -> Option<ExitStatus> {
+    fn poll_exit(&mut self) -> Option<ExitStatus> {
         self.server.as_mut()?.try_wait().unwrap()
     }
 
-    /// Where the shop's database is.
     pub fn database_url(&self) -> String {
         self.database.url.clone()
     }
 
-    /// A look into the shop's database, past the server.
-    pub async fn tables(&self) -> AnyPool {
+    /// Opens the shop's database without the server.
+    pub async fn connect_database(&self) -> AnyPool {
         sqlx::any::install_default_drivers();
         AnyPoolOptions::new()
             .max_connections(1)
@@ -188,26 +189,27 @@ impl Shop {
             .unwrap()
     }
 
-    /// What an operator would ask of it.
-    pub fn audit(&self) -> Command {
+    pub fn audit_command(&self) -> Command {
         self.command(&["audit", "--json"])
     }
 
-    /// All that the server has logged in all its lives.
+    /// The server's log since the shop was created, across restarts.
     pub fn server_log(&self) -> String {
         std::fs::read_to_string(log_path(self.folder.path(), "server")).unwrap_or_default()
     }
 
-    /// Ends it all.
+    /// Stops all processes and removes the data.
     pub async fn close(mut self) {
         let log = self.server_log();
         assert!(!log.contains("panicked"), "the server panicked: {log}");
-        self.end_processes();
-        let emptied = Database::sqlite();
-        std::mem::replace(&mut self.database, emptied).drop().await;
+        self.kill_processes();
+        let placeholder = Database::sqlite();
+        std::mem::replace(&mut self.database, placeholder)
+            .drop()
+            .await;
     }
 
-    fn end_processes(&mut self) {
+    fn kill_processes(&mut self) {
         for process in self.server.iter_mut().chain([&mut self.double]) {
             let _ = process.kill();
             let _ = process.wait();
@@ -217,39 +219,39 @@ impl Shop {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        self.end_processes();
+        self.kill_processes();
         if std::thread::panicking() {
-            show_logs(self.folder.path(), &["server", "double"]);
+            print_logs(self.folder.path(), &["server", "double"]);
         }
     }
 }
 
-/// The last lines of these logs, for whoever looks why a test failed.
-pub fn show_logs(folder: &Path, names: &[&str]) {
+/// Prints the last lines of these logs, to explain a failed test.
+pub fn print_logs(folder: &Path, names: &[&str]) {
     for name in names {
         let log = std::fs::read_to_string(log_path(folder, name)).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        let last = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
-        eprintln!("--- the end of the {name}'s log:\n{last}");
+        let last = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
+        eprintln!("--- last lines of the log of {name}:\n{last}");
     }
 }
 
-/// The binary under test, in `folder`, with no settings.
+/// A command of the binary under test in `folder`, without settings.
 pub fn binary(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stagedoor"));
     command
         .args(arguments)
         .current_dir(folder)
         .env_clear()
-        .env("RUST_LOG", LOG)
+        .env("RUST_LOG", LOG_LEVELS)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command
 }
 
-/// What the bank at `stripe` shows.
-pub async fn journal(stripe: &str) -> Vec<JournalLine> {
+/// Fetches all payments of the Stripe double at this URL.
+pub async fn fetch_journal(stripe: &str) -> Vec<JournalLine> {
     #[derive(serde::Deserialize)]
     struct Journal {
         payments: Vec<JournalLine>,
@@ -259,7 +261,8 @@ pub async fn journal(stripe: &str) -> Vec<JournalLine> {
     answer.json::<Journal>().await.unwrap().payments
 }
 
-/// The double, with its state in `folder`, and where it is once it answers.
+/// Starts the Stripe double with its data in `folder`, and webhooks to the shop at this URL. Returns the
+/// process and its URL once it answers.
 pub async fn start_double(folder: &Path, shop: &str) -> (Child, String) {
     let address = format!("127.0.0.1:{}", free_port());
     let data = folder.join("bank");
@@ -268,14 +271,14 @@ pub async fn start_double(folder: &Path, shop: &str) -> (Child, String) {
         .arg(data)
         .args(["--webhook-url", &format!("{shop}/api/webhooks/stripe")])
         .args(["--webhook-secret", WEBHOOK_SECRET])
-        .stderr(log(folder, "double"))
+        .stderr(open_log(folder, "double"))
         .spawn()
         .unwrap();
     let stripe = format!("http://{address}");
     let began = Instant::now();
     while !answers(&format!("{stripe}/double/journal")).await {
-        assert!(began.elapsed() < UP_WITHIN, "the double does not answer");
-        tokio::time::sleep(LOOK_AGAIN).await;
+        assert!(began.elapsed() < WAIT_TIMEOUT, "the double does not answer");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     (child, stripe)
 }
@@ -284,7 +287,8 @@ pub fn log_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.log"))
 }
 
-pub fn log(folder: &Path, name: &str) -> File {
+/// Opens the log of the process `name` for appending.
+pub fn open_log(folder: &Path, name: &str) -> File {
     OpenOptions::new()
         .create(true)
         .append(true)
@@ -292,24 +296,25 @@ pub fn log(folder: &Path, name: &str) -> File {
         .unwrap()
 }
 
+/// Requests `url`, and returns whether the answer is a success.
 pub async fn answers(url: &str) -> bool {
     reqwest::get(url)
         .await
         .is_ok_and(|answer| answer.status().is_success())
 }
 
-/// A port that stays free while nobody listens there: from below the range out of which the kernel
-/// hands out ports, and never the same twice in this process. Else a connection that somebody makes
-/// between two lives of a server could come to have its port, or a client be connected to itself.
+/// A port that no other process takes while its server is stopped: below the kernel's range of ephemeral
+/// ports, and never the same twice in this process. With an ephemeral port, an outgoing connection could
+/// take it between stop and restart, or a client could connect to itself.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 20_000;
     const COUNT: u32 = 12_000;
     loop {
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
-        // Test processes that run side by side begin at different places.
-        let place = (std::process::id().wrapping_mul(97) + number) % COUNT;
-        let port = u16::try_from(FIRST + place).unwrap();
+        // Concurrent test processes begin at different offsets.
+        let offset = (std::process::id().wrapping_mul(97) + number) % COUNT;
+        let port = u16::try_from(FIRST + offset).unwrap();
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

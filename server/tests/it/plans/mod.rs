@@ -84,7 +84,7 @@ async fn nothing_is_scanned(database: Database) {
         seconds: HOLD_SECONDS,
         grace_seconds: 1,
     };
-    let shop = Shop::open_telling(database, holds, "warn,sqlx::query=debug").await;
+    let shop = Shop::open_with_log(database, holds, "warn,sqlx::query=debug").await;
     a_day(&shop).await;
     let statements = statements(&shop.server_log());
     println!(
